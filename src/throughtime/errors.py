@@ -1,0 +1,29 @@
+"""Every error that throughtime raises on purpose.
+
+One root, so that ``except throughtime.errors.ThroughtimeError`` catches them all; each is also the
+built-in error that a caller would expect. A message says what came, what was expected and what to do.
+"""
+
+
+class ThroughtimeError(Exception):
+    """Root of all errors that throughtime raises on purpose."""
+
+
+class ShapeError(ThroughtimeError, ValueError):
+    """A tensor, a batch or an option has a value or shape that cannot be used."""
+
+
+class KindError(ThroughtimeError, TypeError):
+    """An argument is of a kind (type, dtype, layout) that cannot be used here."""
+
+
+class UnsupportedError(ThroughtimeError, TypeError):
+    """A torch operation that has no one meaning on ragged batches; the message names what to call."""
+
+
+class DataError(ThroughtimeError, ValueError):
+    """A file or table cannot be used; the message names file, row or column."""
+
+
+class RunError(ThroughtimeError, ValueError):
+    """A run folder is missing, damaged, or in the way."""

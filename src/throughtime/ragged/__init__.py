@@ -1,0 +1,5 @@
+"""Ragged batches: sequences of unequal length without padding. Knows tensors, not layers."""
+
+from throughtime.ragged._collate import collate as collate
+from throughtime.ragged._layout import Layout as Layout
+from throughtime.ragged._ragged import Ragged as Ragged

@@ -1,0 +1,179 @@
+"""Ways in and out of a ragged batch: lists, padded tensors, packed sequences, jagged nested tensors.
+
+Tensors in, tensors out; the class `Ragged` offers these as methods. A door checks what came once, and
+says what is wrong; gradients flow through all of them.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from throughtime.errors import KindError, ShapeError
+from throughtime.ragged._layout import Layout, checked_lengths
+
+
+def from_list(sequences: Sequence[Tensor]) -> tuple[Tensor, Layout]:
+    """Lay the sequences end to end."""
+    sequences = list(sequences)
+    if not sequences:
+        raise ShapeError(
+            "from_list got no sequences, so neither feature shape nor dtype is known; "
+            "use Ragged.empty(*feature_shape, dtype=...)"
+        )
+    for i, sequence in enumerate(sequences):
+        _check_sequence(sequence, sequences[0], i)
+    lengths = torch.tensor([sequence.shape[0] for sequence in sequences], dtype=torch.int64)
+    return torch.cat(sequences), Layout.from_lengths(lengths, sequences[0].device)
+
+
+def _check_sequence(sequence: object, first: Tensor, index: int) -> None:
+    if not isinstance(sequence, Tensor):
+        raise KindError(
+            f"sequence {index} is a {type(sequence).__name__}, expected a Tensor (length, *features); "
+            "convert it with torch.as_tensor"
+        )
+    if sequence.dim() == 0:
+        raise ShapeError(f"sequence {index} is a single number; expected (length, *features)")
+    if sequence.shape[1:] != first.shape[1:]:
+        raise ShapeError(
+            f"sequence {index} has features of shape {tuple(sequence.shape[1:])}, "
+            f"sequence 0 of {tuple(first.shape[1:])}; they must agree"
+        )
+    if sequence.dtype != first.dtype or sequence.device != first.device:
+        raise KindError(
+            f"sequence {index} is {sequence.dtype} on {sequence.device}, sequence 0 {first.dtype} on "
+            f"{first.device}; convert them to one dtype and device with .to()"
+        )
+
+
+def from_padded(
+    padded: Tensor, lengths: object, mask: Tensor | None, *, batch_first: bool
+) -> tuple[Tensor, Layout]:
+    """Take the real tokens out of a padded batch, by lengths or by mask."""
+    if not isinstance(padded, Tensor) or padded.dim() < 2:
+        shape = tuple(padded.shape) if isinstance(padded, Tensor) else type(padded).__name__
+        raise ShapeError(f"a padded batch has shape (B, length, *features), got {shape}")
+    if (lengths is None) == (mask is None):
+        raise ShapeError("from_padded needs lengths or mask, and not both: padding is never guessed")
+    rows = padded if batch_first else padded.transpose(0, 1)
+    if mask is None:
+        return _padded_by_lengths(rows, lengths)
+    mask = mask if batch_first or mask.dim() != 2 else mask.transpose(0, 1)
+    return _padded_by_mask(rows, mask)
+
+
+def _padded_by_lengths(rows: Tensor, lengths: object) -> tuple[Tensor, Layout]:
+    host = checked_lengths(lengths, rows.shape[0])
+    if len(host) and int(host.max()) > rows.shape[1]:
+        row = int(host.argmax())
+        raise ShapeError(
+            f"lengths[{row}] = {int(host[row])}, but the padded batch holds {rows.shape[1]} steps"
+        )
+    layout = Layout.from_lengths(host, rows.device)
+    return _flat(rows).index_select(0, _padded_index(layout, rows.shape[1])), layout
+
+
+def _padded_by_mask(rows: Tensor, mask: Tensor) -> tuple[Tensor, Layout]:
+    if mask.dtype != torch.bool or mask.shape != rows.shape[:2]:
+        raise ShapeError(
+            f"mask must be bool of shape {tuple(rows.shape[:2])} (True where a token is real), "
+            f"got {mask.dtype} of shape {tuple(mask.shape)}"
+        )
+    mask = mask.to(rows.device)
+    layout = Layout.from_lengths(mask.sum(1).cpu(), rows.device)
+    return rows[mask], layout
+
+
+def to_padded(
+    values: Tensor, layout: Layout, padding_value: float, length: int | None, *, batch_first: bool
+) -> Tensor:
+    """Put every sequence in a row of its own, filled up at the end."""
+    longest = layout.longest if length is None else length
+    if longest < layout.longest:
+        raise ShapeError(f"length {length} is less than the longest sequence, {layout.longest}")
+    flat = values.new_full((len(layout) * longest, *values.shape[1:]), padding_value)
+    rows = flat.index_copy(0, _padded_index(layout, longest), values)
+    rows = rows.reshape(len(layout), longest, *values.shape[1:])
+    return rows if batch_first else rows.transpose(0, 1)
+
+
+def _padded_index(layout: Layout, width: int) -> Tensor:
+    return layout.sequence_ids * width + layout.positions
+
+
+def _flat(rows: Tensor) -> Tensor:
+    return rows.reshape(rows.shape[0] * rows.shape[1], *rows.shape[2:])
+
+
+def from_packed(packed: PackedSequence) -> tuple[Tensor, Layout]:
+    """Undo torch's packing (time-major, longest first)."""
+    if not isinstance(packed, PackedSequence):
+        raise KindError(f"from_packed takes a PackedSequence, got {type(packed).__name__}")
+    data, batch_sizes = packed.data, packed.batch_sizes
+    ranks = torch.arange(int(batch_sizes[0]))
+    sorted_lengths = (batch_sizes[None, :] > ranks[:, None]).sum(1)
+    lengths = sorted_lengths
+    if packed.unsorted_indices is not None:
+        lengths = sorted_lengths[packed.unsorted_indices.cpu()]
+    layout = Layout.from_lengths(lengths, data.device)
+    return data.index_select(0, _packed_index(layout, batch_sizes, packed.unsorted_indices)), layout
+
+
+def to_packed(values: Tensor, layout: Layout) -> PackedSequence:
+    """Pack as torch does, longest first, remembering the order."""
+    lengths = layout.lengths
+    if not len(layout):
+        raise ShapeError("a PackedSequence cannot hold an empty batch; check len(ragged) before to_packed()")
+    if int(lengths.min()) == 0:
+        row = int(lengths.argmin())
+        raise ShapeError(
+            f"a PackedSequence cannot hold zero-length sequences, and sequence {row} is one; "
+            "drop them with ragged[ragged.lengths > 0]"
+        )
+    order = torch.argsort(lengths, descending=True, stable=True)
+    ranks = torch.empty_like(order)
+    ranks[order] = torch.arange(len(order))
+    steps = torch.arange(layout.longest)
+    batch_sizes = (lengths[None, :] > steps[:, None]).sum(1)
+    device = values.device
+    index = _packed_index(layout, batch_sizes, ranks.to(device))
+    place = torch.empty_like(index)
+    place[index] = torch.arange(layout.total, device=device)
+    return PackedSequence(values.index_select(0, place), batch_sizes, order.to(device), ranks.to(device))
+
+
+def _packed_index(layout: Layout, batch_sizes: Tensor, ranks: Tensor | None) -> Tensor:
+    """Where each token of the ragged batch lies in the packed data."""
+    device = layout.offsets.device
+    starts = (batch_sizes.cumsum(0) - batch_sizes).to(device)
+    if ranks is None:
+        ranks = torch.arange(len(layout), device=device)
+    return starts.index_select(0, layout.positions) + ranks.index_select(0, layout.sequence_ids)
+
+
+def from_nested(nested: Tensor) -> tuple[Tensor, Layout]:
+    """Take a jagged nested tensor (B, j, *features) as it lies; one with holes is copied."""
+    if not isinstance(nested, Tensor) or not nested.is_nested:
+        raise KindError(f"from_nested takes a nested tensor, got {type(nested).__name__}")
+    if nested.layout != torch.jagged:
+        raise KindError(
+            "from_nested takes layout torch.jagged, got torch.strided; "
+            "make it with torch.nested.nested_tensor(..., layout=torch.jagged)"
+        )
+    if nested.dim() < 2 or isinstance(nested.shape[1], int):
+        raise ShapeError(
+            "from_nested takes (B, j, *features) with the ragged dimension second; transpose it back first"
+        )
+    jagged: Any = nested  # torch types neither lengths() nor offsets()
+    if jagged.lengths() is not None:
+        return from_list(nested.unbind())
+    return nested.values(), Layout(jagged.offsets().to(torch.int64))
+
+
+def to_nested(values: Tensor, layout: Layout) -> Tensor:
+    """Give the same storage as a jagged nested tensor."""
+    nested: Tensor = torch.nested.nested_tensor_from_jagged(values, layout.offsets)
+    return nested

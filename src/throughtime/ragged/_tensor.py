@@ -1,0 +1,322 @@
+"""Which torch functions act on a `Ragged`, and how: the explicit allow-list behind ``__torch_function__``.
+
+A function is listed only if it treats every token alike (the first dimension of ``values``), so that
+applying it to ``values`` is right by construction. Everything else is refused by name, with what to
+call instead. This file knows values and layouts; it does not know the class `Ragged`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol, TypeGuard
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils import _pytree as pytree
+
+from throughtime.errors import ShapeError, UnsupportedError
+from throughtime.ragged._layout import Layout
+
+_NAMESPACES = (torch, torch.Tensor, F, torch.special)
+
+# Each result element depends on the elements at the same place alone; operands broadcast.
+_POINTWISE = """
+    abs acos acosh add addcdiv addcmul alpha_dropout asin asinh atan atan2 atanh bernoulli bitwise_and
+    bitwise_not bitwise_or bitwise_xor bool ceil celu clamp clamp_max clamp_min clone contiguous copysign
+    cos cosh deg2rad detach div divide double dropout dropout_ elu elu_ eq erf erfc exp exp2 expm1 float
+    floor floor_divide fmax fmin fmod frac ge gelu greater greater_equal gt half hardshrink hardsigmoid
+    hardswish hardtanh hardtanh_ heaviside int isclose isfinite isinf isnan le leaky_relu leaky_relu_
+    lerp less less_equal lgamma log log10 log1p log2 logaddexp logical_and logical_not logical_or
+    logical_xor logit logsigmoid long lt masked_fill maximum minimum mish mul multiply nan_to_num ne neg
+    negative not_equal pow rad2deg reciprocal relu relu6 relu_ remainder round rrelu rsqrt rsub selu
+    selu_ sgn sigmoid sign silu sin sinh softplus softshrink softsign sqrt square sub subtract tan tanh
+    tanhshrink threshold true_divide trunc where xlogy zeros_like ones_like empty_like full_like
+    rand_like randn_like bfloat16
+    __add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ __rtruediv__ __div__ __rdiv__
+    __floordiv__ __rfloordiv__ __mod__ __rmod__ __pow__ __rpow__ __and__ __rand__ __or__ __ror__ __xor__
+    __rxor__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ __neg__ __invert__ __abs__
+""".split()  # noqa: SIM905 - a block of names reads better than a list of strings
+
+# Each token's features are transformed alike, with parameters that have no token dimension.
+_PER_TOKEN = "bilinear embedding layer_norm linear one_hot prelu rms_norm".split()  # noqa: SIM905
+
+# Functions along a dimension of the features: where ``dim`` stands, and its default (None: must be given).
+_ALONG_FEATURES: dict[str, tuple[int, int | None]] = {
+    "all": (1, None),
+    "amax": (1, None),
+    "amin": (1, None),
+    "any": (1, None),
+    "argmax": (1, None),
+    "argmin": (1, None),
+    "argsort": (1, -1),
+    "cat": (1, 0),
+    "chunk": (2, 0),
+    "concat": (1, 0),
+    "concatenate": (1, 0),
+    "cosine_similarity": (2, 1),
+    "cumsum": (1, None),
+    "flip": (1, None),
+    "glu": (1, -1),
+    "log_softmax": (1, None),
+    "logsumexp": (1, None),
+    "max": (1, None),
+    "mean": (1, None),
+    "min": (1, None),
+    "normalize": (2, 1),
+    "prod": (1, None),
+    "softmax": (1, None),
+    "softmin": (1, None),
+    "sort": (1, -1),
+    "split": (2, 0),
+    "squeeze": (1, None),
+    "stack": (1, 0),
+    "std": (1, None),
+    "sum": (1, None),
+    "topk": (2, -1),
+    "unbind": (1, 0),
+    "unsqueeze": (1, None),
+    "var": (1, None),
+}
+_ADDS_A_DIMENSION = ("stack", "unsqueeze")
+
+# Losses per token: the mean or sum runs over real tokens alone.
+_LOSSES = """
+    binary_cross_entropy binary_cross_entropy_with_logits cross_entropy huber_loss kl_div l1_loss mse_loss
+    nll_loss poisson_nll_loss smooth_l1_loss soft_margin_loss
+""".split()  # noqa: SIM905
+
+# What to call instead of a function that would mix sequences, steps or padding.
+_POOL = "throughtime.nn.Pool, or .values for all tokens of the batch as one tensor"
+_CONV = "throughtime.nn.Conv1d, which keeps to the borders of each sequence"
+_PADDED = "per-token features have no such dimension; convert with .to_padded() if you mean the padded batch"
+_INSTEAD = {
+    **dict.fromkeys(
+        "max_pool1d avg_pool1d adaptive_max_pool1d adaptive_avg_pool1d lp_pool1d".split(),  # noqa: SIM905
+        "throughtime.nn.Pool or throughtime.nn.ConvBlock(pool=...)",
+    ),
+    **dict.fromkeys("conv1d conv2d conv3d conv_transpose1d unfold".split(), _CONV),  # noqa: SIM905
+    **dict.fromkeys("rnn_tanh rnn_relu lstm gru".split(), "throughtime.nn.RNN, LSTM or GRU"),  # noqa: SIM905
+    **dict.fromkeys(
+        "dropout1d dropout2d dropout3d feature_dropout feature_alpha_dropout".split(),  # noqa: SIM905
+        "torch.nn.Dropout, which drops single elements",
+    ),
+    **dict.fromkeys(
+        "group_norm instance_norm local_response_norm".split(),  # noqa: SIM905
+        "torch.nn.LayerNorm (per token) or torch.nn.BatchNorm1d (over all real tokens)",
+    ),
+    **dict.fromkeys(
+        "reshape view permute transpose flatten t pad".split(),  # noqa: SIM905
+        ".with_values(f(x.values)) if f keeps the first dimension of values",
+    ),
+    "scaled_dot_product_attention": ".to_nested() or .to_padded() for attention",
+    "multi_head_attention_forward": ".to_nested() or .to_padded() for attention",
+    "bmm": _PADDED,
+    "matmul": "torch.nn.functional.linear(x, weight), or .values @ weight",
+}
+
+
+class RaggedLike(Protocol):
+    """What this file needs of a ragged batch."""
+
+    @property
+    def values(self) -> Tensor: ...
+    @property
+    def layout(self) -> Layout: ...
+
+
+Wrap = Callable[[Tensor, Layout], Any]
+_Function = Callable[..., Any]
+
+
+def _functions(names: Iterable[str]) -> dict[_Function, str]:
+    found = {}
+    for name in names:
+        for namespace in _NAMESPACES:
+            function = getattr(namespace, name, None)
+            if function is not None:
+                found[function] = name
+    return found
+
+
+_KINDS: list[tuple[dict[_Function, str], str]] = [
+    (_functions(_POINTWISE), "pointwise"),
+    (_functions(_PER_TOKEN), "per_token"),
+    (_functions(_ALONG_FEATURES), "along_features"),
+    (_functions(_LOSSES), "loss"),
+    (_functions(["batch_norm"]), "batch_norm"),
+]
+ALLOWED: dict[_Function, tuple[str, str]] = {
+    function: (kind, name) for functions, kind in _KINDS for function, name in functions.items()
+}
+
+
+def dispatch(
+    function: _Function,
+    ragged_type: type[RaggedLike],
+    wrap: Wrap,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> Any:
+    """Apply an allowed torch function to the values of the ragged batches among its arguments.
+
+    Parameters
+    ----------
+    function
+        As ``__torch_function__`` receives it.
+    ragged_type
+        The class whose instances stand for their values.
+    wrap
+        Makes a ragged batch of new values and a layout.
+    args, kwargs
+        The arguments of ``function``.
+
+    Raises
+    ------
+    UnsupportedError
+        If the function is not on the allow-list, or acts along the token dimension.
+    ShapeError
+        If batches of different offsets meet, or a tensor broadcasts over tokens.
+    """
+    kind, name = ALLOWED.get(function, ("", _name(function)))
+    if not kind:
+        raise UnsupportedError(_refusal(name))
+    leaves: list[Any]
+    leaves, spec = pytree.tree_flatten((args, dict(kwargs)), is_leaf=lambda x: isinstance(x, ragged_type))
+    layout = _shared_layout([leaf for leaf in leaves if isinstance(leaf, ragged_type)], name)
+    rank = max(leaf.values.dim() for leaf in leaves if isinstance(leaf, ragged_type))
+    if kind in {"pointwise", "loss"}:
+        _refuse_broadcast_over_tokens(leaves, ragged_type, rank, name, loss=kind == "loss")
+    if kind == "along_features":
+        _check_dim(name, args, kwargs, rank)
+    plain = [leaf.values if isinstance(leaf, ragged_type) else leaf for leaf in leaves]
+    new_args, new_kwargs = pytree.tree_unflatten(plain, spec)
+    if kind == "batch_norm":
+        return wrap(_batch_norm(*new_args, **new_kwargs), layout)
+    result = function(*new_args, **new_kwargs)
+    if kind == "loss" and _is_scalar(result):
+        return result
+    return _wrap_all(result, layout, wrap, name)
+
+
+def tokenwise(function: _Function, ragged_type: type[RaggedLike], wrap: Wrap, *operands: Any) -> Any:
+    """Apply a pointwise function that is not torch's (an operator such as ``operator.add``)."""
+    raggeds = [operand for operand in operands if isinstance(operand, ragged_type)]
+    layout = _shared_layout(raggeds, _name(function))
+    rank = max(ragged.values.dim() for ragged in raggeds)
+    _refuse_broadcast_over_tokens(operands, ragged_type, rank, _name(function))
+    result = function(*(x.values if isinstance(x, ragged_type) else x for x in operands))
+    return result if result is NotImplemented else wrap(result, layout)
+
+
+def _shared_layout(raggeds: list[RaggedLike], name: str) -> Layout:
+    layout = raggeds[0].layout
+    for other in raggeds[1:]:
+        if not layout.same_as(other.layout):
+            raise ShapeError(
+                f"{name}: the batches have different lengths, {_lengths(layout)} and "
+                f"{_lengths(other.layout)}; token-wise operations need the same offsets"
+            )
+    return layout
+
+
+def _refuse_broadcast_over_tokens(
+    operands: Iterable[Any], ragged_type: type[RaggedLike], rank: int, name: str, *, loss: bool = False
+) -> None:
+    for operand in operands:
+        if isinstance(operand, ragged_type):
+            if operand.values.dim() != rank and not loss:
+                raise ShapeError(
+                    f"{name}: the batches have values of {rank} and {operand.values.dim()} dimensions; "
+                    "give the smaller one its feature dimensions with torch.unsqueeze(x, -1)"
+                )
+        elif isinstance(operand, Tensor) and operand.dim() >= rank and operand.shape[-rank] != 1:
+            raise ShapeError(
+                f"{name}: a tensor of shape {tuple(operand.shape)} would be spread over the tokens of "
+                f"values with {rank} dimensions; use x.with_values(...) for one entry per token, or "
+                "x.spread(tensor) for one per sequence"
+            )
+
+
+def _check_dim(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], rank: int) -> None:
+    place, default = _ALONG_FEATURES[name]
+    dim = kwargs.get("dim", args[place] if len(args) > place else default)
+    if dim is None or isinstance(dim, Tensor):
+        raise UnsupportedError(
+            f"torch.{name} without dim would mix sequences of a Ragged; "
+            f"name a feature dimension (dim=-1), or use {_POOL}"
+        )
+    dims = dim if isinstance(dim, tuple | list) else (dim,)
+    effective = rank + (name in _ADDS_A_DIMENSION)
+    for one in dims:
+        if not -effective <= one < effective:
+            raise ShapeError(f"torch.{name}: dim {one} is out of range for values of {rank} dimensions")
+        if one % effective == 0:
+            raise UnsupportedError(_token_dim_refusal(name))
+
+
+def _token_dim_refusal(name: str) -> str:
+    if name in {"cat", "concat", "concatenate"}:
+        return (
+            "torch.cat along dim 0 of a Ragged has two meanings: use Ragged.cat(batches) to put "
+            "sequences side by side, Ragged.cat_time(batches) to append them in time, dim=-1 for features"
+        )
+    if name in {"split", "chunk", "unbind"}:
+        return (
+            f"torch.{name} along dim 0 of a Ragged would cut through sequences: use x.split(sizes) "
+            "for sequences, x.split_time(steps) for time, dim=-1 for features"
+        )
+    return f"torch.{name} along dim 0 of a Ragged would mix sequences; use {_POOL}"
+
+
+def _batch_norm(
+    values: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    *args: Any,
+    training: bool = False,
+    **kwargs: Any,
+) -> Tensor:
+    training = kwargs.pop("training", training) if len(args) < 3 else args[2]
+    if values.shape[0] == 0 and training:
+        return values  # no tokens, no statistics: torch would raise
+    if len(args) < 3:
+        kwargs["training"] = training
+    return F.batch_norm(values, running_mean, running_var, *args, **kwargs)
+
+
+def _wrap_all(result: Any, layout: Layout, wrap: Wrap, name: str) -> Any:
+    def one(leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor):
+            return leaf
+        if leaf.dim() == 0 or leaf.shape[0] != layout.total:
+            raise UnsupportedError(
+                f"torch.{name} did not keep the token dimension ({layout.total} tokens, result "
+                f"{tuple(leaf.shape)}); use .values for the plain tensor"
+            )
+        return wrap(leaf, layout)
+
+    if isinstance(result, Tensor):
+        return one(result)
+    return pytree.tree_map(one, result)
+
+
+def _is_scalar(result: Any) -> TypeGuard[Tensor]:
+    return isinstance(result, Tensor) and result.dim() == 0
+
+
+def _refusal(name: str) -> str:
+    instead = _INSTEAD.get(
+        name,
+        "x.with_values(f(x.values)) if f treats every token alike, or .to_padded() / .to_list()",
+    )
+    return f"torch function {name!r} does not act on a Ragged; use {instead}"
+
+
+def _name(function: _Function) -> str:
+    return getattr(function, "__name__", str(function))
+
+
+def _lengths(layout: Layout) -> str:
+    shown = layout.lengths[:6].tolist()
+    return f"{shown}{'…' if len(layout) > 6 else ''}"
