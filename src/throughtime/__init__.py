@@ -1,4 +1,7 @@
 """Recurrent and convolutional sequence models for PyTorch: no padding, every state in reach."""
 
+from throughtime import errors as errors
+from throughtime import models as models
+from throughtime import nn as nn
 from throughtime.ragged import Ragged as Ragged
 from throughtime.ragged import collate as collate

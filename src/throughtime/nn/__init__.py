@@ -1,1 +1,10 @@
-"""..."""
+"""Layers with parameters, on ragged batches, and on tensors as torch.nn takes them."""
+
+from throughtime.nn._conv import Conv1d as Conv1d
+from throughtime.nn._conv import ConvBlock as ConvBlock
+from throughtime.nn._conv import WideConv as WideConv
+from throughtime.nn._output import RecurrentOutput as RecurrentOutput
+from throughtime.nn._pool import Pool as Pool
+from throughtime.nn._recurrent import GRU as GRU
+from throughtime.nn._recurrent import LSTM as LSTM
+from throughtime.nn._recurrent import RNN as RNN

@@ -1,0 +1,105 @@
+"""`BiLSTM` and `BiGRU`: both directions over the tokens, pooled over time."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from throughtime.nn import GRU, LSTM, Pool
+from throughtime.ragged import Ragged
+
+
+class _BiRecurrent(nn.Module):
+    """Embedding → recurrent layers in both directions → pooling over time → linear."""
+
+    _layer: type[LSTM] | type[GRU]
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        classes: int,
+        *,
+        embedding_size: int = 128,
+        hidden_size: int = 128,
+        num_layers: int = 1,
+        dropout: float = 0.5,
+        pool: Literal["max", "mean", "last"] = "max",
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary_size, embedding_size)
+        self.recurrent = self._layer(
+            embedding_size,
+            hidden_size,
+            num_layers,
+            bidirectional=True,
+            dropout=dropout if num_layers > 1 else 0.0,
+        )
+        self.pool = Pool(pool)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(2 * hidden_size, classes)
+
+    def forward(self, tokens: Ragged) -> Tensor:
+        """Return the logits (B, C) of integer tokens (T,)."""
+        states, _ = self.recurrent(self.dropout(self.embedding(tokens)))
+        logits: Tensor = self.output(self.dropout(self.pool(states)))
+        return logits
+
+
+class BiLSTM(_BiRecurrent):
+    """Embedding → bidirectional LSTM → pooling over time → linear, with dropout between.
+
+    Parameters
+    ----------
+    vocabulary_size : int
+        Tokens are integers below it.
+    classes : int
+        C, the number of classes.
+    embedding_size : int
+        Features per token.
+    hidden_size : int
+        H, of each direction.
+    num_layers : int
+        Recurrent layers on top of each other.
+    dropout : float
+        On embeddings, between layers, and on the pooled states.
+    pool : "max", "mean" or "last"
+        How the states of all steps become one vector, see `throughtime.nn.Pool`.
+
+    References
+    ----------
+    .. [1] A. Graves and J. Schmidhuber, "Framewise phoneme classification with bidirectional LSTM and
+       other neural network architectures", Neural Networks 18 (2005).
+    .. [2] A. Conneau et al., "Supervised learning of universal sentence representations from natural
+       language inference data", EMNLP (2017): the maximum over time.
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> model = tt.models.BiLSTM(vocabulary_size=10, classes=2)
+    >>> logits = model(tt.Ragged.from_list([torch.tensor([1, 2, 3]), torch.tensor([4])]))
+    >>> tuple(logits.shape)
+    (2, 2)
+    """
+
+    _layer = LSTM
+
+
+class BiGRU(_BiRecurrent):
+    """The same as `BiLSTM` with gated recurrent units in place of the LSTM: three gates for four.
+
+    Parameters are those of `BiLSTM`.
+
+    References
+    ----------
+    .. [1] K. Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical
+       machine translation", EMNLP (2014).
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> model = tt.models.BiGRU(vocabulary_size=10, classes=2)
+    >>> logits = model(tt.Ragged.from_list([torch.tensor([1, 2, 3]), torch.tensor([4])]))
+    >>> tuple(logits.shape)
+    (2, 2)
+    """
+
+    _layer = GRU

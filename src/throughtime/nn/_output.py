@@ -1,0 +1,64 @@
+"""What a recurrent layer returns, and what a layer accepts as its input."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from throughtime.errors import KindError, ShapeError
+from throughtime.ragged import Ragged
+
+
+class RecurrentOutput(NamedTuple):
+    """The pair ``output, state`` that every recurrent layer returns.
+
+    It unpacks as torch's pair does. Given to a torch function as it is, it stands for its ``output``, so
+    that ``nn.Sequential(nn.Embedding(…), tt.nn.LSTM(…), nn.Linear(…))`` works.
+    """
+
+    output: Any
+    state: Any
+
+    @classmethod
+    def __torch_function__(
+        cls,
+        func: Callable[..., Any],
+        types: tuple[type, ...],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        def is_pair(leaf: object) -> bool:
+            return isinstance(leaf, cls)
+
+        def output(leaf: Any) -> Any:
+            return leaf.output if is_pair(leaf) else leaf
+
+        args, kwargs = pytree.tree_map(output, (args, dict(kwargs or {})), is_leaf=is_pair)
+        return func(*args, **kwargs)
+
+    def dim(self) -> int:
+        """Return the number of dimensions of the output (torch's BatchNorm asks)."""
+        dimensions: int = self.output.dim()
+        return dimensions
+
+
+def as_ragged(x: object, layer: str) -> Ragged:
+    """Return the ragged batch that came in, alone or as the output of a recurrent layer."""
+    if isinstance(x, RecurrentOutput):
+        x = x.output
+    if isinstance(x, Ragged):
+        return x
+    kind = f"a tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+    raise KindError(
+        f"{layer} takes a Ragged, got {kind}; make one with Ragged.from_list, or with "
+        "Ragged.from_padded(x, lengths=...) where there is padding"
+    )
+
+
+def check_features(x: Ragged, expected: int, layer: str) -> None:
+    """Refuse tokens whose feature shape is not ``(expected,)``."""
+    if x.shape[1:] != (expected,):
+        raise ShapeError(
+            f"{layer} expects {expected} features per token, got tokens of shape {tuple(x.shape[1:])}"
+        )
