@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from throughtime.ops._empty import zeros_of
 from throughtime.ragged import Layout
 
 
@@ -74,9 +75,7 @@ def conv1d(
     border = windows.left + windows.right
     out = Layout.from_lengths(windows.output_lengths(layout.lengths), layout.offsets.device)
     if out.total == 0:
-        # Multiplied, not made anew: every argument keeps its gradient, which is zero.
-        empty = values[:0].new_zeros(0, weight.shape[0]) + 0 * (weight.sum() + values[:0].sum())
-        return empty if bias is None else empty + 0 * bias, out
+        return zeros_of((0, weight.shape[0]), values, weight, bias), out
     buffer = values
     if border:
         places = torch.arange(layout.total, device=values.device) + layout.sequence_ids * border

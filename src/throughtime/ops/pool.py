@@ -6,6 +6,7 @@ An empty sequence has nothing to pool: its result over the whole sequence is zer
 import torch
 from torch import Tensor
 
+from throughtime.ops._empty import zeros_of
 from throughtime.ops.conv import Windows
 from throughtime.ragged import Layout
 
@@ -13,7 +14,7 @@ from throughtime.ragged import Layout
 def max_over_time(values: Tensor, layout: Layout) -> Tensor:
     r"""Return the largest value of each feature over each sequence, (B, \*D); zeros if empty."""
     if layout.total == 0:
-        return values.new_zeros(len(layout), *values.shape[1:]) + 0 * values.sum()
+        return zeros_of((len(layout), *values.shape[1:]), values)
     places = layout.sequence_ids * layout.longest + layout.positions
     rows = values.new_full((len(layout) * layout.longest, *values.shape[1:]), -torch.inf)
     rows = rows.index_copy(0, places, values).unflatten(0, (len(layout), layout.longest))
@@ -31,7 +32,7 @@ def mean_over_time(values: Tensor, layout: Layout) -> Tensor:
 def last_step(values: Tensor, layout: Layout) -> Tensor:
     r"""Return the last token of each sequence, (B, \*D); zeros if empty."""
     if layout.total == 0:
-        return values.new_zeros(len(layout), *values.shape[1:]) + 0 * values.sum()
+        return zeros_of((len(layout), *values.shape[1:]), values)
     last = (layout.offsets[1:] - 1).clamp(min=0)
     return _zeros_where_empty(values.index_select(0, last), layout)
 

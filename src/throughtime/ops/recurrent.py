@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import _VF, Tensor
 
+from throughtime.ops._empty import zeros_of
 from throughtime.ragged import Layout
 
 Cell = Literal["LSTM", "GRU", "RNN_TANH", "RNN_RELU"]
@@ -62,21 +63,20 @@ def recurrent_direction(
     ranks, order, index, stretches = _time_major(layout, reverse=reverse)
     steps = values.index_select(0, index)
     state = tuple(part.index_select(0, order) for part in state)
-    outputs, finals, start = [], [], 0
-    for (length, alive), following in zip(stretches, [*stretches[1:], (0, 0)], strict=True):
+    outputs, ended, start = [], [], 0
+    for length, alive in stretches:
         chunk = steps[start : start + length * alive].view(length, alive, -1)
         start += length * alive
-        finals.append(tuple(part[alive:] for part in state))
+        ended.append(tuple(part[alive:] for part in state))
         output, state = _dense(cell, chunk, tuple(part[:alive] for part in state), weights)
         outputs.append(output.reshape(length * alive, -1))
-        if following[1] == 0:
-            finals.append(state)
-    if not stretches:
-        return steps.new_zeros(0, state[0].shape[-1]), tuple(part.index_select(0, ranks) for part in state)
+    ended.append(state)
+    final = tuple(torch.cat(parts).index_select(0, ranks) for parts in zip(*reversed(ended), strict=True))
+    if not outputs:
+        return zeros_of((0, final[0].shape[1]), values, *weights), final
     inverse = torch.empty_like(index)
     inverse[index] = torch.arange(len(index), device=index.device)
-    final = (torch.cat(parts).index_select(0, ranks) for parts in zip(*reversed(finals), strict=True))
-    return torch.cat(outputs).index_select(0, inverse), tuple(final)
+    return torch.cat(outputs).index_select(0, inverse), final
 
 
 def _dense(cell: Cell, chunk: Tensor, state: State, weights: Sequence[Tensor]) -> tuple[Tensor, State]:

@@ -1,0 +1,175 @@
+"""The contract of every sequence layer: one set of properties, checked for each layer in `CASES`.
+
+A layer that joins throughtime joins this list. What holds:
+
+alone       a sequence gives the same result alone as in any batch, in values and gradients
+order       the order of sequences does not matter
+empty       zero-length sequences change nothing for the others, and give nothing or zeros themselves
+split       a layer with a state, fed in two pieces with the state carried, gives what the whole gives
+reference   a sequence alone gives what torch's own layer gives it
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import throughtime as tt
+from throughtime import Ragged
+
+FEATURES = 3
+
+
+@dataclass(frozen=True)
+class Case:
+    """A layer under the contract."""
+
+    name: str
+    make: Callable[[], nn.Module]
+    # What torch gives a sequence (L, D) alone, L >= 1, with the same weights; None where torch has no twin.
+    reference: Callable[[nn.Module, Tensor], Tensor | None] | None = None
+    # layer(x, state) -> (y, state)
+    stateful: bool = False
+
+
+def output_of(layer: nn.Module, x: Ragged) -> Any:
+    """The Ragged or per-sequence Tensor that a layer makes of a batch."""
+    result = layer(x)
+    return result.output if isinstance(result, tt.nn.RecurrentOutput) else result
+
+
+def rows(output: Any) -> list[Tensor]:
+    """One tensor per sequence, whether the layer keeps time or not."""
+    return list(output) if isinstance(output, Ragged) else list(output.unbind(0))
+
+
+def _torch_recurrent(layer: nn.Module, sequence: Tensor) -> Tensor:
+    twin = getattr(nn, type(layer).__name__)(
+        layer.input_size,
+        layer.hidden_size,
+        layer.num_layers,
+        bias=layer.bias,
+        bidirectional=layer.bidirectional,
+        **({"proj_size": layer.proj_size} if layer.proj_size else {}),
+        **({"nonlinearity": layer.nonlinearity} if isinstance(layer, nn.RNN) else {}),
+    ).to(sequence.dtype)
+    for name, value in layer.named_parameters():
+        delattr(twin, name)
+        setattr(twin, name, value)  # the very parameters, so that their gradients can be compared
+    twin._flat_weights = [getattr(twin, name) for name in twin._flat_weights_names]
+    return twin(sequence)[0]
+
+
+def _torch_conv(layer: nn.Module, sequence: Tensor) -> Tensor | None:
+    channels_first = sequence.t()[None]
+    windows = layer.windows
+    padded = nn.functional.pad(channels_first, (windows.left, windows.right))
+    if padded.shape[-1] <= windows.reach:
+        return None  # torch refuses; we give nothing
+    y = nn.functional.conv1d(padded, layer.weight, layer.bias, layer.stride, 0, layer.dilation, layer.groups)
+    return y[0].t()
+
+
+def _torch_block(layer: nn.Module, sequence: Tensor) -> Tensor | None:
+    y = _torch_conv(layer.conv, sequence)
+    if y is None:
+        return None
+    y = y.t()[None]
+    if layer.norm is not None:
+        y = layer.norm(y)
+    if layer.activation is not None:
+        y = layer.activation(y)
+    if layer.pool is not None:
+        if y.shape[-1] < layer.pool:
+            return None
+        y = nn.functional.max_pool1d(y, layer.pool)
+    return y[0].t()
+
+
+def _trained_norm(block: tt.nn.ConvBlock) -> tt.nn.ConvBlock:
+    with torch.no_grad():
+        block.norm.running_mean.uniform_(-1, 1)
+        block.norm.running_var.uniform_(0.5, 2)
+        block.norm.weight.uniform_(0.5, 2)
+        block.norm.bias.uniform_(-1, 1)
+    return block
+
+
+def _recurrent_cases() -> list[Case]:
+    cases = []
+    options: list[tuple[str, type, dict[str, Any]]] = [
+        ("RNN tanh", tt.nn.RNN, {}),
+        ("RNN relu", tt.nn.RNN, {"nonlinearity": "relu"}),
+        ("LSTM", tt.nn.LSTM, {}),
+        ("LSTM projected", tt.nn.LSTM, {"proj_size": 2}),
+        ("GRU", tt.nn.GRU, {}),
+    ]
+    for name, cls, given in options:
+        for more in (
+            {},
+            {"bias": False},
+            {"num_layers": 2},
+            {"bidirectional": True},
+            {"num_layers": 2, "bidirectional": True},
+        ):
+            label = " ".join([name, *(f"{key}={value}" for key, value in more.items())])
+            arguments = {**given, **more}
+            cases.append(
+                Case(
+                    label,
+                    lambda cls=cls, arguments=arguments: cls(FEATURES, 4, **arguments),
+                    _torch_recurrent,
+                    stateful=not more.get("bidirectional", False),
+                )
+            )
+    return cases
+
+
+def _conv_cases() -> list[Case]:
+    options: list[dict[str, Any]] = [
+        {"kernel_size": 1},
+        {"kernel_size": 3},
+        {"kernel_size": 4, "padding": "same"},
+        {"kernel_size": 3, "padding": "same", "dilation": 2},
+        {"kernel_size": 3, "padding": "causal", "dilation": 3, "bias": False},
+        {"kernel_size": 3, "padding": 2, "stride": 2},
+        {"kernel_size": 2, "stride": 3, "dilation": 2},
+        {"kernel_size": 3, "padding": "valid", "groups": FEATURES, "out_channels": 6},
+        {"kernel_size": 3, "padding": 1, "stride": 2, "groups": FEATURES, "out_channels": 3},
+    ]
+    return [
+        Case(
+            f"Conv1d {given}",
+            lambda given=given: tt.nn.Conv1d(FEATURES, **{"out_channels": 5, **given}),
+            _torch_conv,
+        )
+        for given in options
+    ]
+
+
+CASES = [
+    *_recurrent_cases(),
+    *_conv_cases(),
+    Case("ConvBlock", lambda: tt.nn.ConvBlock(FEATURES, 5, 3), _torch_block),
+    Case(
+        "ConvBlock whole",
+        lambda: _trained_norm(
+            tt.nn.ConvBlock(
+                FEATURES, 5, 3, padding="same", batch_norm=True, activation=nn.GELU(), pool=2, dropout=0.5
+            )
+        ),
+        _torch_block,
+    ),
+    Case("ConvBlock bare", lambda: tt.nn.ConvBlock(FEATURES, 5, 2, activation=None, pool=3), _torch_block),
+    Case(
+        "WideConv",
+        lambda: tt.nn.WideConv(FEATURES, 4, (1, 2, 5)),
+        lambda layer, x: torch.cat([_torch_block(block, x) for block in layer.blocks], 1),
+    ),
+    Case("WideConv causal", lambda: tt.nn.WideConv(FEATURES, 4, (2, 3), padding="causal", dilation=2)),
+    Case("Pool max", lambda: tt.nn.Pool("max"), lambda _, x: x.max(0).values),
+    Case("Pool mean", lambda: tt.nn.Pool("mean"), lambda _, x: x.mean(0)),
+    Case("Pool last", lambda: tt.nn.Pool("last"), lambda _, x: x[-1]),
+]

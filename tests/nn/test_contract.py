@@ -1,0 +1,154 @@
+"""Every sequence layer under the contract of `contract.py`, in float64, values and all gradients."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from throughtime import Ragged
+
+from .contract import CASES, FEATURES, Case, output_of, rows
+
+LENGTHS = st.lists(st.integers(0, 7), min_size=1, max_size=5)
+SEEDS = st.integers(0, 2**16)
+TIGHT = {"rtol": 1e-10, "atol": 1e-10}
+
+each_layer = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+def _layer(case: Case, seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return case.make().double().eval()
+
+
+def _batch(lengths: list[int], seed: int) -> Ragged:
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randn(sum(lengths), FEATURES, dtype=torch.float64, generator=generator)
+    return Ragged.from_lengths(values, lengths)
+
+
+def _weighted_sum(outputs: list[Tensor]) -> Tensor:
+    """A scalar whose gradient is different for every element, the same for the same rows."""
+    total = torch.zeros((), dtype=torch.float64)
+    for row in outputs:
+        weights = torch.arange(1, row.numel() + 1, dtype=torch.float64).cos().view(row.shape)
+        total = total + (row * weights).sum()
+    return total
+
+
+def _gradients(loss: Tensor, layer: nn.Module, x: Tensor) -> list[Tensor]:
+    wanted = [x, *layer.parameters()]
+    found = torch.autograd.grad(loss, wanted, allow_unused=True)
+    return [
+        torch.zeros_like(target) if gradient is None else gradient
+        for target, gradient in zip(wanted, found, strict=True)
+    ]
+
+
+def _run(layer: nn.Module, x: Ragged) -> tuple[list[Tensor], list[Tensor]]:
+    values = x.values.clone().requires_grad_()
+    output = output_of(layer, x.with_values(values))
+    plain = output.values if isinstance(output, Ragged) else output
+    # Nothing of nothing is zero; added so that a batch without sequences has a graph to walk, too.
+    loss = _weighted_sum(rows(output)) + 0 * plain.sum()
+    return rows(output), _gradients(loss, layer, values)
+
+
+def _agree(found: list[Tensor], expected: list[Tensor]) -> None:
+    torch.testing.assert_close(found, expected, **TIGHT)
+
+
+@each_layer
+@given(lengths=LENGTHS, seed=SEEDS)
+def test_alone_equals_in_a_batch(case: Case, lengths: list[int], seed: int) -> None:
+    layer, x = _layer(case, seed), _batch(lengths, seed)
+    outputs, gradients = _run(layer, x)
+    alone = [_run(layer, x[[b]]) for b in range(len(x))]
+    _agree(outputs, [output[0] for output, _ in alone])
+    _agree(gradients[:1], [torch.cat([gradient[0] for _, gradient in alone])])
+    summed = [sum(parts) for parts in zip(*(gradient[1:] for _, gradient in alone), strict=True)]
+    _agree(gradients[1:], summed)
+
+
+@each_layer
+@given(lengths=LENGTHS, seed=SEEDS, data=st.data())
+def test_order_of_sequences_does_not_matter(
+    case: Case, lengths: list[int], seed: int, data: st.DataObject
+) -> None:
+    layer, x = _layer(case, seed), _batch(lengths, seed)
+    order = data.draw(st.permutations(range(len(x))))
+    outputs, gradients = _run(layer, x)
+    shuffled, shuffled_gradients = _run(layer, x[order])
+    _agree(shuffled, [outputs[b] for b in order])
+    _agree(shuffled_gradients[:1], [x.with_values(gradients[0])[order].values])
+    _agree(shuffled_gradients[1:], gradients[1:])
+
+
+@each_layer
+@given(lengths=LENGTHS, seed=SEEDS, where=st.integers(0, 5))
+def test_empty_sequences_harm_nobody(case: Case, lengths: list[int], seed: int, where: int) -> None:
+    layer, x = _layer(case, seed), _batch(lengths, seed)
+    where = min(where, len(x))
+    with_empty = Ragged.cat([x[:where], _batch([0], seed), x[where:]])
+    outputs, gradients = _run(layer, x)
+    found, found_gradients = _run(layer, with_empty)
+    empty = found.pop(where)
+    assert empty.shape[0] == 0 or torch.equal(empty, torch.zeros_like(empty))
+    _agree(found, outputs)
+    _agree(found_gradients, gradients)
+
+
+@each_layer
+def test_a_batch_of_nothing_gives_nothing(case: Case) -> None:
+    layer = _layer(case, 0)
+    for lengths in ([], [0], [0, 0, 0]):
+        outputs, gradients = _run(layer, _batch(lengths, 0))
+        assert len(outputs) == len(lengths)
+        assert all(gradient.isfinite().all() and not gradient.any() for gradient in gradients)
+
+
+@each_layer
+@given(length=st.integers(1, 9), seed=SEEDS)
+def test_equals_torch_on_one_sequence(case: Case, length: int, seed: int) -> None:
+    if case.reference is None:
+        pytest.skip("torch has no layer to compare with")
+    layer, x = _layer(case, seed), _batch([length], seed)
+    values = x.values.clone().requires_grad_()
+    expected = case.reference(layer, values)
+    outputs, gradients = _run(layer, x)
+    if expected is None:
+        assert outputs[0].shape[0] == 0
+        return
+    _agree(outputs, [expected])
+    _agree(gradients, _gradients(_weighted_sum([expected]), layer, values))
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.stateful], ids=lambda case: case.name)
+@given(lengths=LENGTHS, seed=SEEDS, data=st.data())
+def test_split_with_carried_state_equals_whole(
+    case: Case, lengths: list[int], seed: int, data: st.DataObject
+) -> None:
+    layer, x = _layer(case, seed), _batch(lengths, seed)
+    steps = data.draw(st.lists(st.integers(0, 8), min_size=len(x), max_size=len(x)))
+    values = x.values.clone().requires_grad_()
+    whole, final = layer(x.with_values(values))
+    head, tail = x.with_values(values).split_time(steps)
+    first, state = layer(head)
+    second, carried = layer(tail, state)
+    pieces = Ragged.cat_time([first, second])
+    _agree([pieces.values], [whole.values])
+    torch.testing.assert_close(carried, final, **TIGHT)
+    _agree(
+        _gradients(_weighted_sum([pieces.values]), layer, values),
+        _gradients(_weighted_sum([whole.values]), layer, values),
+    )
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.stateful], ids=lambda case: case.name)
+def test_no_state_equals_zeros(case: Case) -> None:
+    layer, x = _layer(case, 0), _batch([3, 0, 5], 0)
+    _, final = layer(x)
+    zeros = torch.utils._pytree.tree_map(torch.zeros_like, final)
+    flat = torch.utils._pytree.tree_leaves
+    torch.testing.assert_close(flat(layer(x, zeros)), flat(layer(x)), rtol=0, atol=0)
