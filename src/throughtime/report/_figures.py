@@ -1,0 +1,81 @@
+"""The pictures of a report, each a plotly figure made of plain data."""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from throughtime.report._content import Curve, ModelRow
+
+# Okabe and Ito's palette: told apart by colour-blind readers, too.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_FONT = {"family": "system-ui, sans-serif", "size": 14}
+
+
+def accuracy_figure(models: Sequence[ModelRow]) -> go.Figure:
+    """Draw the accuracy of every model with its 95 % interval."""
+    figure = go.Figure(
+        go.Scatter(
+            x=[100 * row.accuracy for row in models],
+            y=[row.name for row in models],
+            error_x={
+                "type": "data",
+                "array": [100 * (row.high - row.accuracy) for row in models],
+                "arrayminus": [100 * (row.accuracy - row.low) for row in models],
+                "thickness": 2,
+                "width": 6,
+            },
+            mode="markers",
+            marker={"size": 11, "color": _COLOURS[0]},
+            hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
+        )
+    )
+    figure.update_layout(_layout(height=70 + 46 * len(models)))
+    figure.update_xaxes(title="test accuracy in %", ticksuffix=" ")
+    figure.update_yaxes(autorange="reversed", automargin=True)
+    return figure
+
+
+def learning_figure(curves: Sequence[Curve]) -> go.Figure:
+    """Draw loss and accuracy over epochs, dotted for training and solid for validation."""
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
+    for colour, curve in zip(_COLOURS * len(curves), curves, strict=False):
+        for row, train, validation in (
+            (1, _percent(curve.train_accuracy), _percent(curve.validation_accuracy)),
+            (2, curve.train_loss, curve.validation_loss),
+        ):
+            for kind, values, dash in (("training", train, "dot"), ("validation", validation, "solid")):
+                figure.add_trace(
+                    go.Scatter(
+                        x=list(range(1, len(values) + 1)),
+                        y=list(values),
+                        name=f"{curve.name}, {kind}",
+                        mode="lines+markers",
+                        line={"color": colour, "dash": dash},
+                        showlegend=row == 1,
+                        legendgroup=f"{curve.name} {kind}",
+                    ),
+                    row=row,
+                    col=1,
+                )
+    figure.update_layout(_layout(height=560), legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
+    figure.update_xaxes(title="epoch", dtick=1, row=2, col=1)
+    figure.update_xaxes(dtick=1, row=1, col=1)
+    figure.update_yaxes(title="accuracy in %", row=1, col=1)
+    figure.update_yaxes(title="cross-entropy in nats", row=2, col=1)
+    return figure
+
+
+def _percent(values: Sequence[float]) -> list[float]:
+    return [100 * value for value in values]
+
+
+def _layout(height: int) -> dict[str, object]:
+    return {
+        "height": height,
+        "margin": {"l": 60, "r": 20, "t": 20, "b": 50},
+        "template": "plotly_white",
+        "font": _FONT,
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+    }
