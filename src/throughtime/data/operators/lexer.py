@@ -1,0 +1,182 @@
+"""Python source to tokens, with every binary, comparison and boolean operator found.
+
+Python's own tokenizer splits the text; whether ``-`` or ``*`` stands between two operands follows from the
+token before it, and ``in`` belongs to a ``for`` or compares. So code need not be complete to be read.
+"""
+
+import io
+import keyword
+import token as kinds
+import tokenize
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from throughtime.data.operators.families import OPERATORS
+
+NEWLINE = "<nl>"
+LONG_STRING = "<str>"
+FORMATTED_STRING = "<fstr>"
+_SHORT = 16
+"""Characters up to which a string literal is a word of its own."""
+
+_SKIPPED = {kinds.NL, kinds.COMMENT, kinds.INDENT, kinds.DEDENT, kinds.ENCODING, kinds.ENDMARKER}
+_OPERAND_WORDS = {"True", "False", "None"}
+_STATEMENT_WORDS = frozenset(keyword.kwlist) - _OPERAND_WORDS
+_SYMBOLS = frozenset(operator for operator in OPERATORS if not operator[0].isalpha())
+_CLOSING = frozenset(")]}")
+# From Python 3.12 (and 3.14) the tokenizer looks into formatted strings; here they stay one token.
+_STRING_STARTS = {getattr(kinds, name) for name in ("FSTRING_START", "TSTRING_START") if hasattr(kinds, name)}
+_STRING_ENDS = {getattr(kinds, name) for name in ("FSTRING_END", "TSTRING_END") if hasattr(kinds, name)}
+
+
+@dataclass(frozen=True)
+class Site:
+    """One operator in a file.
+
+    Parameters
+    ----------
+    place : int
+        Index of its token in `Lexed.tokens`.
+    first, last : int
+        Its window, ``tokens[first:last]``: its logical line, two before and one after.
+    line, column : int
+        Where it begins in the text, line from 1 and column from 0.
+    """
+
+    place: int
+    first: int
+    last: int
+    line: int
+    column: int
+
+
+@dataclass(frozen=True)
+class Lexed:
+    """A file as tokens, and the operators in it."""
+
+    tokens: list[str]
+    sites: list[Site]
+
+
+_Piece = tuple[str, int, int, bool]  # text, line, column, whether an operand may end with it
+
+
+def lex(source: str) -> Lexed:
+    r"""Split Python source into tokens and find its operators.
+
+    Comments and indentation are dropped, logical lines end with ``<nl>``; a string literal longer than
+    16 characters or with white space in it is ``<str>``, a formatted one ``<fstr>``; ``not in`` and
+    ``is not`` are one token.
+
+    Raises
+    ------
+    SyntaxError
+        If Python's tokenizer cannot read the text (`tokenize.TokenError` is one from Python 3.12 on).
+
+    Examples
+    --------
+    >>> lexed = lex("if not -a < b:  # no\n    c(*d)\n")
+    >>> " ".join(lexed.tokens)
+    'if not - a < b : <nl> c ( * d ) <nl>'
+    >>> [(lexed.tokens[site.place], site.line, site.column) for site in lexed.sites]
+    [('<', 1, 10)]
+    """
+    tokens: list[str] = []
+    found: list[tuple[int, int, int]] = []
+    ends: list[int] = []
+    loops: list[int] = []  # bracket depths at which a `for` still waits for its `in`
+    depth = 0
+    after_operand = False
+    in_case = False
+    pieces = list(_pieces(source))
+    skip = False
+    for i, (text, line, column, operand) in enumerate(pieces):
+        if skip:
+            skip = False
+            after_operand = False
+            continue
+        following = pieces[i + 1][0] if i + 1 < len(pieces) else ""
+        starts_line = not tokens or tokens[-1] == NEWLINE
+        is_operator = False
+        if text == "for":
+            loops.append(depth)
+        elif text == "in":
+            if loops and loops[-1] == depth:
+                loops.pop()
+            else:
+                is_operator = True
+        elif text == "not":
+            if after_operand and following == "in":
+                text, is_operator, skip = "not in", True, True
+        elif text == "is":
+            is_operator = True
+            if following == "not":
+                text, skip = "is not", True
+        elif text in {"and", "or"}:
+            is_operator = True
+        elif text in _SYMBOLS:
+            is_operator = after_operand and not (in_case and text == "|")
+        elif text in {"(", "[", "{"}:
+            depth += 1
+        elif text in _CLOSING:
+            depth -= 1
+        elif text == NEWLINE:
+            depth, loops, in_case = 0, [], False
+            ends.append(len(tokens) + 1)
+        if starts_line:
+            # A pattern's `|` is no operator; `case` alone may be any name.
+            in_case = text == "case" and following not in {"=", ".", "(", ")", ",", ":", "[", NEWLINE}
+        if is_operator:
+            found.append((len(tokens), line, column))
+        tokens.append(text)
+        after_operand = operand and not is_operator
+    return Lexed(tokens, _with_windows(found, ends, len(tokens)))
+
+
+def _with_windows(found: list[tuple[int, int, int]], ends: list[int], total: int) -> list[Site]:
+    """Give every operator the tokens of its logical line, two lines before and one after."""
+    if not ends or ends[-1] != total:
+        ends = [*ends, total]
+    starts = [0, *ends[:-1]]
+    sites = []
+    number = 0
+    for place, line, column in found:
+        while ends[number] <= place:
+            number += 1
+        first = starts[max(0, number - 2)]
+        last = ends[min(len(ends) - 1, number + 1)]
+        sites.append(Site(place, first, last, line, column))
+    return sites
+
+
+def _pieces(source: str) -> Iterator[_Piece]:
+    """Yield the tokens that count, a formatted string as one."""
+    nested = 0
+    for kind, text, (line, column), _, _ in tokenize.generate_tokens(io.StringIO(source).readline):
+        if kind in _STRING_STARTS:
+            nested += 1
+            if nested == 1:
+                yield FORMATTED_STRING, line, column, True
+        elif kind in _STRING_ENDS:
+            nested -= 1
+        elif nested or kind in _SKIPPED:
+            continue
+        elif kind == kinds.NAME:
+            yield text, line, column, text not in _STATEMENT_WORDS
+        elif kind == kinds.NEWLINE:
+            yield NEWLINE, line, column, False
+        elif kind == kinds.STRING:
+            yield _string(text), line, column, True
+        elif kind == kinds.NUMBER:
+            yield text.lower(), line, column, True
+        else:
+            yield text, line, column, text in _CLOSING or text == "..."
+
+
+def _string(text: str) -> str:
+    prefix = text[: min(text.find("'") % (len(text) + 1), text.find('"') % (len(text) + 1))].lower()
+    if "f" in prefix:
+        return FORMATTED_STRING
+    if len(text) > _SHORT or any(character.isspace() for character in text):
+        return LONG_STRING
+    return prefix.replace("u", "") + "'" + text[len(prefix) :].strip("\"'") + "'"

@@ -1,0 +1,140 @@
+"""Windows around operators as batches of token numbers, and operators put in place of others."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from throughtime.data.operators.families import FAMILIES, OPERATORS
+from throughtime.data.vocabulary import Vocabulary
+from throughtime.ragged import Ragged
+
+LONGEST = 100
+"""Tokens of a window at most, the two markers included; a longer one is cut around its operator."""
+OPEN, CLOSE = "<op>", "</op>"
+"""Markers around the operator in question."""
+
+_NAMES = tuple(OPERATORS)
+NUMBER = {name: number for number, name in enumerate(_NAMES)}
+"""Every operator's number; the members of a family are neighbours."""
+_FIRST = torch.tensor([NUMBER[FAMILIES[OPERATORS[name][0]][0]] for name in _NAMES])
+_SIZE = torch.tensor([len(FAMILIES[OPERATORS[name][0]]) for name in _NAMES])
+
+
+@dataclass(frozen=True)
+class Sites:
+    """B operators, each in its window, as their authors wrote them.
+
+    Parameters
+    ----------
+    tokens : Ragged
+        (T,) int64, the windows.
+    places : Tensor
+        (B,) int64, where in ``tokens.values`` each operator lies.
+    operators : Tensor
+        (B,) int64, its number, see `operator_name`.
+    where : ndarray
+        (B, 3) int64: file, line (from 1), column (from 0).
+    operator_tokens : Tensor
+        (23,) int64, the token of every operator.
+    """
+
+    tokens: Ragged
+    places: Tensor
+    operators: Tensor
+    where: NDArray[np.int64]
+    operator_tokens: Tensor
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def select(self, index: Tensor) -> "Sites":
+        """Return the sites at these positions, (n,) int64."""
+        tokens = self.tokens[index]
+        within = (self.places - self.tokens.offsets[:-1])[index]
+        return Sites(
+            tokens,
+            tokens.offsets[:-1] + within,
+            self.operators[index],
+            self.where[index.numpy()],
+            self.operator_tokens,
+        )
+
+    def with_operators(self, operators: Tensor) -> Ragged:
+        """Return the windows with these operators, (B,) int64, in place of the authors' own."""
+        values = self.tokens.values.index_copy(0, self.places, self.operator_tokens[operators])
+        return self.tokens.with_values(values)
+
+    def draw(self, generator: torch.Generator) -> tuple[Ragged, Tensor]:
+        """Replace half of the operators at random, each by another of its family.
+
+        Returns
+        -------
+        tokens : Ragged
+            The windows.
+        replaced : Tensor
+            (B,) int64: 1 where the operator is not the author's.
+        """
+        replaced = torch.randint(2, (len(self),), generator=generator)
+        others = self.draw_others(generator)
+        return self.with_operators(torch.where(replaced == 1, others, self.operators)), replaced
+
+    def draw_others(self, generator: torch.Generator) -> Tensor:
+        """Return for every site, (B,) int64, another operator of its family, each as likely."""
+        first, size = _FIRST[self.operators], _SIZE[self.operators]
+        step = 1 + (torch.rand(len(self), generator=generator, dtype=torch.float64) * (size - 1)).long()
+        return first + (self.operators - first + step) % size
+
+
+def operator_name(number: int) -> str:
+    """Return the operator of this number."""
+    return _NAMES[number]
+
+
+def family_of(operators: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the number of the first operator of each one's family, and the size of the family."""
+    return _FIRST[operators], _SIZE[operators]
+
+
+def windows(
+    tokens: NDArray[np.int64],
+    table: NDArray[np.int64],
+    vocabulary: Vocabulary,
+    names: Sequence[int] | NDArray[np.int64],
+) -> Sites:
+    """Cut the windows of sites out of a stream of token numbers.
+
+    Parameters
+    ----------
+    tokens : ndarray
+        (N,) int64 numbers of the vocabulary, files one after the other.
+    table : ndarray
+        (B, 6) int64: place, first and last token of the window; then file, line, column.
+    vocabulary
+        Of the tokens.
+    names
+        (B,) the operators' numbers.
+    """
+    place, first, last = table[:, 0], table[:, 1], table[:, 2]
+    room = LONGEST - 2
+    start = np.where(last - first > room, np.clip(place - room // 2, first, last - room), first)
+    stop = np.minimum(last, start + room)
+    lengths = stop - start + 2
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    # Token k of a window: those before the operator, a marker, the operator, a marker, those after.
+    step = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
+    before = np.repeat(place - start, lengths)
+    source = np.repeat(start, lengths) + step - (step > before) - (step > before + 2)
+    values = tokens[np.clip(source, 0, max(len(tokens) - 1, 0))] if len(tokens) else source
+    values = np.where(step == before, vocabulary.number(OPEN), values)
+    values = np.where(step == before + 2, vocabulary.number(CLOSE), values)
+    return Sites(
+        Ragged(torch.from_numpy(values), torch.from_numpy(offsets)),
+        torch.from_numpy(offsets[:-1] + place - start + 1),
+        torch.as_tensor(np.asarray(names, dtype=np.int64)),
+        table[:, 3:],
+        torch.tensor([vocabulary.number(name) for name in _NAMES]),
+    )

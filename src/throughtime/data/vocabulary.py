@@ -1,0 +1,51 @@
+"""Words and their numbers, kept as a standard ``tokenizer.json`` of the tokenizers library."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+
+UNKNOWN = "<unk>"
+
+
+class Vocabulary:
+    """A bijection between words and the numbers 0 … V − 1; words it lacks are number 0, ``<unk>``.
+
+    Parameters
+    ----------
+    words : sequence of str
+        Without ``<unk>``, each once, most important first.
+
+    Examples
+    --------
+    >>> vocabulary = Vocabulary(["if", "else"])
+    >>> len(vocabulary), vocabulary.number("else"), vocabulary.number("what")
+    (3, 2, 0)
+    """
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = (UNKNOWN, *words)
+        self._numbers = {word: number for number, word in enumerate(self.words)}
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def number(self, word: str) -> int:
+        """Return the number of a word, 0 if it is not here."""
+        return self._numbers.get(word, 0)
+
+    def numbers(self, words: Iterable[str]) -> NDArray[np.int64]:
+        """Return the numbers of words, (n,) int64."""
+        return np.fromiter((self._numbers.get(word, 0) for word in words), dtype=np.int64)
+
+    def to_tokenizer(self) -> Tokenizer:
+        """Return a word-level tokenizer of the tokenizers library."""
+        return Tokenizer(WordLevel(dict(self._numbers), unk_token=UNKNOWN))
+
+    @classmethod
+    def from_tokenizer(cls, tokenizer: Tokenizer) -> "Vocabulary":
+        """Read the words of a word-level tokenizer."""
+        numbers = tokenizer.get_vocab(with_added_tokens=False)
+        return cls(sorted((word for word in numbers if word != UNKNOWN), key=numbers.__getitem__))

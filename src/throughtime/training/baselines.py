@@ -1,0 +1,138 @@
+"""Models that know little of order, to hold every network against: scikit-learn's, on n-grams."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import normalize
+
+from throughtime.data.examples import Examples, Source
+from throughtime.ragged import Ragged
+
+_PENALTIES = (0.3, 1.0, 3.0)
+"""Inverse strengths of the L2 penalty, of which validation picks one."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A trained baseline and what it reached."""
+
+    name: str
+    correct: NDArray[np.bool_]
+    """(test examples,): whether each was classified right."""
+    parameters: int
+    seconds: float
+    tokens: int
+    """Tokens read in training."""
+
+
+def majority(source: Source, test: Examples) -> Baseline:
+    """Name the commonest class of the training examples, whatever the sequence."""
+    began = perf_counter()
+    labels = source.training(0).labels.numpy()
+    model = DummyClassifier(strategy="most_frequent").fit(np.zeros((len(labels), 1)), labels)
+    correct = model.predict(np.zeros((len(test), 1))) == test.labels.numpy()
+    return Baseline("majority", correct, 0, perf_counter() - began, 0)
+
+
+def ngram_regression(source: Source, test: Examples, longest: int, name: str) -> Baseline:
+    """Logistic regression on the presence of all n-grams up to a length.
+
+    Rows are scaled to unit length; n-grams met once are left out; the strength of the L2 penalty is the
+    best of three on the validation examples.
+
+    Parameters
+    ----------
+    source
+        Trained on ``training(0)``.
+    test
+        What accuracy is taken of.
+    longest
+        n of the longest n-grams: 1 is a bag of words.
+    name
+        What to call it.
+    """
+    began = perf_counter()
+    examples = source.training(0)
+    grams = NGrams(source.vocabulary_size, longest)
+    design = grams.fit(examples.tokens)
+    seen = grams.transform(source.validation.tokens)
+    best, score = None, -1.0
+    for penalty in _PENALTIES:
+        model = LogisticRegression(C=penalty, solver="liblinear", tol=1e-3).fit(
+            design, examples.labels.numpy()
+        )
+        reached = model.score(seen, source.validation.labels.numpy())
+        if reached > score:
+            best, score = model, reached
+    seconds = perf_counter() - began
+    correct = best.predict(grams.transform(test.tokens)) == test.labels.numpy()  # type: ignore[union-attr]
+    return Baseline(
+        name, correct, design.shape[1] + 1, seconds, len(_PENALTIES) * examples.tokens.values.shape[0]
+    )
+
+
+class NGrams:
+    """Which n-grams of token numbers a sequence holds, as rows of a sparse matrix.
+
+    Parameters
+    ----------
+    vocabulary_size
+        Tokens are below it.
+    longest
+        All lengths from 1 to this are counted.
+    """
+
+    def __init__(self, vocabulary_size: int, longest: int) -> None:
+        self._size = vocabulary_size
+        self._lengths = range(1, longest + 1)
+        self._known: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+
+    def fit(self, tokens: Ragged) -> scipy.sparse.csr_matrix:
+        """Learn the n-grams that occur in two places or more, and return the rows of these sequences."""
+        keys, rows = self._keys(tokens)
+        known, counts = np.unique(keys, return_counts=True)
+        self._known = known[counts > 1]
+        return self._rows(keys, rows, len(tokens))
+
+    def transform(self, tokens: Ragged) -> scipy.sparse.csr_matrix:
+        """Return the rows of other sequences; n-grams that were not learnt are left out."""
+        return self._rows(*self._keys(tokens), len(tokens))
+
+    def _keys(self, tokens: Ragged) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        values, owner = tokens.values.numpy(), tokens.sequence_ids().numpy()
+        keys: list[NDArray[np.int64]] = []
+        rows: list[NDArray[np.int64]] = []
+        for length in self._lengths:
+            count = max(0, len(values) - length + 1)
+            whole = owner[:count] == owner[len(owner) - count :]
+            key = np.zeros(count, dtype=np.int64)
+            for i in range(length):
+                # Tokens count from 1, so that n-grams of different lengths differ.
+                key = key * (self._size + 1) + values[i : i + count] + 1
+            keys.append(key[whole])
+            rows.append(owner[:count][whole])
+        return np.concatenate(keys), np.concatenate(rows)
+
+    def _rows(self, keys: NDArray[np.int64], rows: NDArray[np.int64], count: int) -> scipy.sparse.csr_matrix:
+        columns = np.searchsorted(self._known, keys)
+        found = columns < len(self._known)
+        found[found] = self._known[columns[found]] == keys[found]
+        entries = (np.ones(int(found.sum())), (rows[found], columns[found]))
+        matrix = scipy.sparse.csr_matrix(entries, shape=(count, len(self._known)))
+        matrix.data[:] = 1.0  # presence, not count
+        return normalize(matrix)
+
+
+def all_baselines(source: Source, test: Examples) -> Sequence[Baseline]:
+    """Train majority, unigrams, and one-to-three-grams."""
+    return (
+        majority(source, test),
+        ngram_regression(source, test, 1, "unigram logistic regression"),
+        ngram_regression(source, test, 3, "1-to-3-gram logistic regression"),
+    )
