@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -130,21 +129,19 @@ def _evened(ends: _Integers, limit: int) -> list[int]:
     low, high = 1, limit
     while low < high:
         middle = (low + high) // 2
-        starts = _filled(ends, middle, at_most=len(best))
-        if starts is None:
+        starts = _filled(ends, middle)
+        if len(starts) > len(best):
             low = middle + 1
         else:
             best, high = starts, middle
     return best
 
 
-def _filled(ends: _Integers, limit: int, at_most: int | None = None) -> Any:
-    """Return the starts of batches filled in order up to ``limit``, or None if more than ``at_most``."""
+def _filled(ends: _Integers, limit: int) -> list[int]:
+    """Return the starts of batches that are filled in order up to ``limit`` tokens."""
     starts: list[int] = []
     start = 0
     while start < len(ends):
-        if len(starts) == at_most:
-            return None
         starts.append(start)
         before = int(ends[start - 1]) if start else 0
         start = max(start + 1, int(np.searchsorted(ends, before + limit, side="right")))

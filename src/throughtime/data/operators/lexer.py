@@ -10,6 +10,7 @@ import token as kinds
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from throughtime.data.operators.families import OPERATORS
 
@@ -23,7 +24,9 @@ _SKIPPED = {kinds.NL, kinds.COMMENT, kinds.INDENT, kinds.DEDENT, kinds.ENCODING,
 _OPERAND_WORDS = {"True", "False", "None"}
 _STATEMENT_WORDS = frozenset(keyword.kwlist) - _OPERAND_WORDS
 _SYMBOLS = frozenset(operator for operator in OPERATORS if not operator[0].isalpha())
+_OPENING = frozenset("([{")
 _CLOSING = frozenset(")]}")
+_AFTER_A_NAME = frozenset("= . ( ) , : [".split()) | {NEWLINE}  # noqa: SIM905
 # From Python 3.12 (and 3.14) the tokenizer looks into formatted strings; here they stay one token.
 _STRING_STARTS = {getattr(kinds, name) for name in ("FSTRING_START", "TSTRING_START") if hasattr(kinds, name)}
 _STRING_ENDS = {getattr(kinds, name) for name in ("FSTRING_END", "TSTRING_END") if hasattr(kinds, name)}
@@ -84,53 +87,68 @@ def lex(source: str) -> Lexed:
     tokens: list[str] = []
     found: list[tuple[int, int, int]] = []
     ends: list[int] = []
-    loops: list[int] = []  # bracket depths at which a `for` still waits for its `in`
-    depth = 0
-    after_operand = False
-    in_case = False
-    pieces = list(_pieces(source))
+    context = _Context()
+    pieces = [*_pieces(source), (NEWLINE, 0, 0, False)]
     skip = False
-    for i, (text, line, column, operand) in enumerate(pieces):
-        if skip:
+    for (text, line, column, operand), (following, *_) in pairwise(pieces):
+        if skip:  # the second word of a two-word operator
             skip = False
-            after_operand = False
             continue
-        following = pieces[i + 1][0] if i + 1 < len(pieces) else ""
-        starts_line = not tokens or tokens[-1] == NEWLINE
-        is_operator = False
-        if text == "for":
-            loops.append(depth)
-        elif text == "in":
-            if loops and loops[-1] == depth:
-                loops.pop()
-            else:
-                is_operator = True
-        elif text == "not":
-            if after_operand and following == "in":
-                text, is_operator, skip = "not in", True, True
-        elif text == "is":
-            is_operator = True
-            if following == "not":
-                text, skip = "is not", True
-        elif text in {"and", "or"}:
-            is_operator = True
-        elif text in _SYMBOLS:
-            is_operator = after_operand and not (in_case and text == "|")
-        elif text in {"(", "[", "{"}:
-            depth += 1
-        elif text in _CLOSING:
-            depth -= 1
-        elif text == NEWLINE:
-            depth, loops, in_case = 0, [], False
-            ends.append(len(tokens) + 1)
-        if starts_line:
-            # A pattern's `|` is no operator; `case` alone may be any name.
-            in_case = text == "case" and following not in {"=", ".", "(", ")", ",", ":", "[", NEWLINE}
-        if is_operator:
+        operator = context.operator(text, following)
+        if operator is not None:
             found.append((len(tokens), line, column))
-        tokens.append(text)
-        after_operand = operand and not is_operator
+            skip = operator != text
+        context.advance(text, following, operand=operand and operator is None)
+        tokens.append(text if operator is None else operator)
+        if text == NEWLINE:
+            ends.append(len(tokens))
     return Lexed(tokens, _with_windows(found, ends, len(tokens)))
+
+
+class _Context:
+    """What the tokens so far say about the next: whether it stands between two operands."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.loops: list[int] = []  # bracket depths at which a `for` still waits for its `in`
+        self.after_operand = False
+        self.starts_line = True
+        self.in_case = False
+
+    def operator(self, text: str, following: str) -> str | None:
+        """Return the operator that begins here, None if none does."""
+        if text == "in":
+            return None if self._closes_a_for() else text
+        if text == "not":
+            return "not in" if self.after_operand and following == "in" else None
+        if text == "is":
+            return "is not" if following == "not" else text
+        if text in {"and", "or"}:
+            return text
+        if text in _SYMBOLS and self.after_operand and not (self.in_case and text == "|"):
+            return text
+        return None
+
+    def _closes_a_for(self) -> bool:
+        return bool(self.loops) and self.loops[-1] == self.depth
+
+    def advance(self, text: str, following: str, *, operand: bool) -> None:
+        """Go on past a token."""
+        if text == "for":
+            self.loops.append(self.depth)
+        elif text == "in" and self._closes_a_for():
+            self.loops.pop()
+        elif text in _OPENING:
+            self.depth += 1
+        elif text in _CLOSING:
+            self.depth -= 1
+        elif text == NEWLINE:
+            self.depth, self.loops, self.in_case = 0, [], False
+        if self.starts_line:
+            # A pattern's `|` is no operator; but `case` may be any name, too.
+            self.in_case = text == "case" and following not in _AFTER_A_NAME
+        self.starts_line = text == NEWLINE
+        self.after_operand = operand
 
 
 def _with_windows(found: list[tuple[int, int, int]], ends: list[int], total: int) -> list[Site]:

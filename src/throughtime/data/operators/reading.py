@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime.data.operators.corpus import SourceFile
-from throughtime.data.operators.lexer import lex
+from throughtime.data.operators.lexer import Lexed, lex
 
 _CHUNK = 100
 """Files to a task: enough to be worth sending, few enough to share out evenly."""
@@ -55,10 +55,16 @@ def read_files(files: Sequence[SourceFile]) -> Stream:
     return _join(list(parts))
 
 
+def site_rows(lexed: Lexed) -> NDArray[np.int64]:
+    """Return (S, 6) int64 for the sites of one file: place, first, last, 0 for the file, line, column."""
+    rows = [(s.place, s.first, s.last, 0, s.line, s.column) for s in lexed.sites]
+    return np.array(rows, dtype=np.int64).reshape(-1, 6)
+
+
 def _read_chunk(files: Sequence[SourceFile]) -> Stream:
     numbers: dict[str, int] = {}
     tokens: list[NDArray[np.int32]] = []
-    sites: list[tuple[int, ...]] = []
+    sites: list[NDArray[np.int64]] = []
     names: list[str] = []
     starts = [0]
     for file in files:
@@ -70,13 +76,11 @@ def _read_chunk(files: Sequence[SourceFile]) -> Stream:
         names.append(file.name)
         tokens.append(np.array([numbers.setdefault(t, len(numbers)) for t in lexed.tokens], dtype=np.int32))
         starts.append(start + len(lexed.tokens))
-        sites += (
-            (start + s.place, start + s.first, start + s.last, number, s.line, s.column) for s in lexed.sites
-        )
+        sites.append(site_rows(lexed) + np.array([start, start, start, number, 0, 0]))
     return Stream(
         list(numbers),
         np.concatenate([np.zeros(0, np.int32), *tokens]),
-        np.array(sites, dtype=np.int64).reshape(-1, 6),
+        np.concatenate([np.zeros((0, 6), np.int64), *sites]),
         names,
         np.array(starts, dtype=np.int64),
         len(files) - len(names),

@@ -1,0 +1,118 @@
+"""Which operators of a file look replaced: the trained classifier put to use, its scores corrected.
+
+The classifier learned on examples half of which were replaced, by any other operator of the family with
+the same chance. By Bayes' rule its odds for operator j of a family of k say how likely it is that an
+author writes j here: P(j) = 1 / (1 + (k − 1) · odds_j). All members of the family are asked about, and the
+P(j) made to sum to one. Where a share ``prior`` of operators is replaced, the one that stands there, o, is
+a replacement with odds prior / (1 − prior) · (1 − P(o)) / ((k − 1) · P(o)).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from throughtime.data.operators.lexer import lex
+from throughtime.data.operators.reading import site_rows
+from throughtime.data.operators.sites import NUMBER, Sites, family_of, operator_name, windows
+from throughtime.data.vocabulary import Vocabulary
+from throughtime.training import predict_logits
+
+PRIOR = 0.01
+"""Share of operators that are taken to be replaced, unless told otherwise."""
+REPLACED = 1
+"""Index of the class "replaced"."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One operator of a file, and what the model thinks of it."""
+
+    line: int
+    column: int
+    operator: str
+    score: float
+    """Probability that it has been replaced."""
+    rather: str
+    """The operator of the family that fits best, other than the one that stands there."""
+
+
+def sites_of(source: str, vocabulary: Vocabulary) -> Sites:
+    """Return all operators of a Python text, whatever the length of their windows.
+
+    Raises
+    ------
+    SyntaxError
+        If Python's tokenizer cannot read the text.
+    """
+    lexed = lex(source)
+    table = site_rows(lexed)
+    names = [NUMBER[lexed.tokens[site.place]] for site in lexed.sites]
+    return windows(vocabulary.numbers(lexed.tokens), table, vocabulary, names)
+
+
+def author_probabilities(model: nn.Module, sites: Sites, tokens_per_batch: int = 16_384) -> Tensor:
+    """Return (B, k_max) float64: how likely an author writes each member of the family; 0 beyond it."""
+    first, size = family_of(sites.operators)
+    widest = int(size.max()) if len(sites) else 1
+    probabilities = torch.zeros(len(sites), widest, dtype=torch.float64)
+    for member in range(widest):
+        index = torch.nonzero(member < size).flatten()
+        chosen = sites.select(index)
+        shown = chosen.with_operators(first[index] + member)
+        logits = predict_logits(model, shown, tokens_per_batch).double()
+        log_odds = logits[:, REPLACED] - torch.logsumexp(
+            torch.cat([logits[:, :REPLACED], logits[:, REPLACED + 1 :]], 1), 1
+        )
+        probabilities[index, member] = 1 / (1 + (size[index] - 1) * log_odds.exp())
+    return probabilities / probabilities.sum(1, keepdim=True).clamp(min=1e-300)
+
+
+def scores(probabilities: Tensor, sites: Sites, shown: Tensor, prior: float = PRIOR) -> Tensor:
+    """Return (B,) float64: the probability that each shown operator is a replacement."""
+    first, size = family_of(sites.operators)
+    written = probabilities.gather(1, (shown - first)[:, None]).flatten().clamp(1e-12, 1 - 1e-12)
+    odds = prior / (1 - prior) * (1 - written) / ((size - 1) * written)
+    return odds / (1 + odds)
+
+
+def review(model: nn.Module, source: str, vocabulary: Vocabulary, prior: float = PRIOR) -> list[Finding]:
+    """Return every operator of a Python text, most suspicious first."""
+    sites = sites_of(source, vocabulary)
+    probabilities = author_probabilities(model, sites)
+    score = scores(probabilities, sites, sites.operators, prior)
+    first, _ = family_of(sites.operators)
+    others = probabilities.scatter(1, (sites.operators - first)[:, None], -1.0)
+    rather = first + others.argmax(1)
+    order = torch.argsort(score, descending=True, stable=True).tolist()
+    return [
+        Finding(
+            int(sites.where[i, 1]),
+            int(sites.where[i, 2]),
+            operator_name(int(sites.operators[i])),
+            float(score[i]),
+            operator_name(int(rather[i])),
+        )
+        for i in order
+    ]
+
+
+def precision_at(
+    model: nn.Module, sites: Sites, *, first: int = 20, share: float = 0.01, draws: int = 50, seed: int = 0
+) -> float:
+    """Return how many of the ``first`` most suspicious operators were replaced indeed.
+
+    In each draw a share of all sites is replaced at random, every site scored, and the share of
+    replacements among the ``first`` counted; the mean over draws is returned.
+    """
+    probabilities = author_probabilities(model, sites)
+    generator = torch.Generator().manual_seed(seed)
+    count = max(1, round(share * len(sites)))
+    total = 0.0
+    for _ in range(draws):
+        replaced = torch.zeros(len(sites), dtype=torch.bool)
+        replaced[torch.randperm(len(sites), generator=generator)[:count]] = True
+        shown = torch.where(replaced, sites.draw_others(generator), sites.operators)
+        top = scores(probabilities, sites, shown, share).topk(min(first, len(sites))).indices
+        total += float(replaced[top].double().mean())
+    return total / draws

@@ -1,0 +1,98 @@
+"""A model applied to many sequences, in batches of equal token count. Changes no weight."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from throughtime.data.batches import ordered_batches
+from throughtime.data.examples import Examples
+from throughtime.errors import ShapeError
+from throughtime.ragged import Ragged
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model says of labelled examples, and how right it is."""
+
+    logits: Tensor
+    """(B, C) float32, in the examples' order."""
+    loss: float
+    """Mean cross-entropy per example, in nats."""
+    accuracy: float
+    """From 0 to 1."""
+
+    @property
+    def probabilities(self) -> Tensor:
+        """(B, C) float32, each row adding up to 1."""
+        return self.logits.softmax(dim=1)
+
+
+def predict(model: nn.Module, tokens: Ragged, *, tokens_per_batch: int = 16384) -> Tensor:
+    """Return the logits of all sequences, in their order.
+
+    Parameters
+    ----------
+    model : Module
+        Tokens to logits (B, C), as those of `throughtime.models`; is left in the mode it was in.
+    tokens : Ragged
+        (T,) int64.
+    tokens_per_batch : int
+        Batches have at most so many tokens, except a single sequence that is longer itself.
+
+    Returns
+    -------
+    Tensor
+        (B, C), on the CPU.
+
+    Raises
+    ------
+    ShapeError
+        If there are no sequences.
+    """
+    if len(tokens) == 0:
+        raise ShapeError("predict got no sequences; give at least one")
+    batches = ordered_batches(tokens.lengths, tokens_per_batch)
+    device = next((p.device for p in model.parameters()), tokens.device)
+    with _evaluating(model), torch.no_grad():
+        logits = torch.cat([model(tokens[batch].to(device)).cpu() for batch in batches])
+    return torch.empty_like(logits).index_copy_(0, torch.cat(batches), logits)
+
+
+def evaluate(model: nn.Module, examples: Examples, *, tokens_per_batch: int = 16384) -> Evaluation:
+    """Apply a model to labelled examples.
+
+    Parameters
+    ----------
+    model : Module
+        Tokens to logits (B, C); is left in the mode it was in.
+    examples : Examples
+        At least one.
+    tokens_per_batch : int
+        See `predict`.
+
+    Raises
+    ------
+    ShapeError
+        If there are no examples.
+    """
+    logits = predict(model, examples.tokens, tokens_per_batch=tokens_per_batch)
+    labels = examples.labels.cpu()
+    return Evaluation(
+        logits=logits,
+        loss=F.cross_entropy(logits, labels).item(),
+        accuracy=(logits.argmax(dim=1) == labels).double().mean().item(),
+    )
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)

@@ -1,0 +1,167 @@
+"""What a training is told: the model and the settings, as frozen data that is JSON when written down."""
+
+import dataclasses
+import inspect
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from torch import nn
+
+from throughtime import models
+from throughtime.errors import ShapeError
+
+_MODELS: Mapping[str, type[nn.Module]] = {
+    "textcnn": models.TextCNN,
+    "bilstm": models.BiLSTM,
+    "bigru": models.BiGRU,
+}
+
+MODEL_NAMES = tuple(_MODELS)
+"""Names that a `ModelSpec` knows."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Which architecture of `throughtime.models`, and its options.
+
+    Parameters
+    ----------
+    name : str
+        One of `MODEL_NAMES`.
+    options : mapping
+        Keyword arguments of that class, as JSON knows them (a tuple becomes a list).
+
+    Raises
+    ------
+    ShapeError
+        If the name or an option is unknown.
+
+    Examples
+    --------
+    >>> model = ModelSpec("bilstm", {"hidden_size": 8}).build(vocabulary_size=10, classes=2)
+    >>> model.recurrent.hidden_size
+    8
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.name not in _MODELS:
+            raise ShapeError(f"no model is called {self.name!r}; choose one of {', '.join(MODEL_NAMES)}")
+        parameters = inspect.signature(_MODELS[self.name]).parameters.values()
+        known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        for option in self.options:
+            if option not in known:
+                raise ShapeError(f"{self.name} has no option {option!r}; it has {', '.join(known)}")
+        object.__setattr__(self, "options", json.loads(json.dumps(dict(self.options))))
+
+    def build(self, vocabulary_size: int, classes: int) -> nn.Module:
+        """Make the model; its weights come from torch's current random state.
+
+        Parameters
+        ----------
+        vocabulary_size : int
+            Tokens are below it.
+        classes : int
+            C, the number of classes.
+        """
+        return _MODELS[self.name](vocabulary_size, classes, **self.options)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a training goes. All but the last two decide the result.
+
+    Parameters
+    ----------
+    epochs : int
+        Most times that the training examples are seen.
+    tokens_per_batch : int
+        No batch has more tokens, except a single sequence that is longer itself.
+    learning_rate : float
+        Of AdamW, at its highest: it rises linearly during warm-up and falls along a cosine to 0.
+    weight_decay : float
+        Of AdamW.
+    warmup : float
+        Share of the whole training in which the learning rate rises, from 0 to 1.
+    clip : float or None
+        Gradients are scaled down to this norm; None leaves them as they are.
+    monitor : "accuracy" or "loss"
+        What makes a model the best one on validation; equal accuracies are decided by the loss.
+    patience : int or None
+        Training ends after so many epochs without a new best model; None never ends it.
+    seed : int
+        Of weights, batches, and dropout.
+    checkpoint_every_steps : int or None
+        State is saved after so many steps, besides at the end of each epoch.
+    checkpoint_every_seconds : float or None
+        State is saved when the last save is longer ago than this, besides at the end of each epoch.
+
+    Raises
+    ------
+    ShapeError
+        If a value is outside its range.
+    """
+
+    epochs: int = 10
+    tokens_per_batch: int = 4096
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warmup: float = 0.05
+    clip: float | None = 1.0
+    monitor: Literal["accuracy", "loss"] = "accuracy"
+    patience: int | None = 3
+    seed: int = 0
+    checkpoint_every_steps: int | None = None
+    checkpoint_every_seconds: float | None = 60.0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "tokens_per_batch", "patience", "checkpoint_every_steps"):
+            _check(self, name, whole=True, low=1)
+        _check(self, "seed", whole=True, low=0)
+        for name in ("learning_rate", "weight_decay", "clip", "checkpoint_every_seconds"):
+            _check(self, name, low=0)
+        _check(self, "warmup", low=0, high=1)
+        if self.monitor not in {"accuracy", "loss"}:
+            raise ShapeError(f"monitor must be 'accuracy' or 'loss', got {self.monitor!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as JSON values."""
+        return dataclasses.asdict(self)
+
+    def learning_rate_at(self, progress: float) -> float:
+        """Return the learning rate when this share of the training is done, from 0 to 1.
+
+        Examples
+        --------
+        >>> settings = Settings(learning_rate=0.1, warmup=0.2)
+        >>> [round(settings.learning_rate_at(p), 3) for p in (0.0, 0.1, 0.2, 0.6, 1.0)]
+        [0.0, 0.05, 0.1, 0.05, 0.0]
+        """
+        if progress < self.warmup:
+            return self.learning_rate * progress / self.warmup
+        falling = (progress - self.warmup) / (1 - self.warmup) if self.warmup < 1 else 0.0
+        return self.learning_rate * (1 + math.cos(math.pi * falling)) / 2
+
+
+_OPTIONAL = ("clip", "patience", "checkpoint_every_steps", "checkpoint_every_seconds")
+
+
+def _check(
+    settings: Settings, name: str, *, low: float, high: float = math.inf, whole: bool = False
+) -> None:
+    value = getattr(settings, name)
+    if value is None and name in _OPTIONAL:
+        return
+    kinds: type | tuple[type, ...] = int if whole else (int, float)
+    wanted = f"{'a whole number' if whole else 'a number'} from {low}"
+    wanted += f" to {high}" if high < math.inf else " upwards"
+    wanted += " or None" if name in _OPTIONAL else ""
+    if not isinstance(value, kinds) or isinstance(value, bool) or not low <= value <= high:
+        raise ShapeError(f"{name} must be {wanted}, got {value!r}")
+    if not math.isfinite(value):
+        raise ShapeError(f"{name} must be finite, got {value!r}")
