@@ -9,14 +9,15 @@ a replacement with odds prior / (1 − prior) · (1 − P(o)) / ((k − 1) · P(
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from throughtime.data.operators.lexer import lex
 from throughtime.data.operators.reading import site_rows
-from throughtime.data.operators.sites import NUMBER, Sites, family_of, operator_name, windows
+from throughtime.data.operators.sites import Sites, family_of, operator_name, windows
 from throughtime.data.vocabulary import Vocabulary
-from throughtime.training import predict_logits
+from throughtime.training import predict
 
 PRIOR = 0.01
 """Share of operators that are taken to be replaced, unless told otherwise."""
@@ -46,9 +47,10 @@ def sites_of(source: str, vocabulary: Vocabulary) -> Sites:
         If Python's tokenizer cannot read the text.
     """
     lexed = lex(source)
-    table = site_rows(lexed)
-    names = [NUMBER[lexed.tokens[site.place]] for site in lexed.sites]
-    return windows(vocabulary.numbers(lexed.tokens), table, vocabulary, names)
+    words = sorted(set(lexed.tokens))
+    number = {word: i for i, word in enumerate(words)}
+    tokens = np.array([number[token] for token in lexed.tokens], dtype=np.int64)
+    return windows(words, tokens, site_rows(lexed), vocabulary)
 
 
 def author_probabilities(model: nn.Module, sites: Sites, tokens_per_batch: int = 16_384) -> Tensor:
@@ -60,7 +62,7 @@ def author_probabilities(model: nn.Module, sites: Sites, tokens_per_batch: int =
         index = torch.nonzero(member < size).flatten()
         chosen = sites.select(index)
         shown = chosen.with_operators(first[index] + member)
-        logits = predict_logits(model, shown, tokens_per_batch).double()
+        logits = predict(model, shown, tokens_per_batch=tokens_per_batch).double()
         log_odds = logits[:, REPLACED] - torch.logsumexp(
             torch.cat([logits[:, :REPLACED], logits[:, REPLACED + 1 :]], 1), 1
         )

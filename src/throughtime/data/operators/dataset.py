@@ -21,7 +21,7 @@ from throughtime.data.examples import Examples
 from throughtime.data.operators.corpus import SourceFile, installed_files
 from throughtime.data.operators.families import OPERATORS
 from throughtime.data.operators.reading import Stream, read_files
-from throughtime.data.operators.sites import CLOSE, NUMBER, OPEN, Sites, windows
+from throughtime.data.operators.sites import CLOSE, OPEN, STRANGERS, Sites, windows
 from throughtime.data.vocabulary import Vocabulary
 from throughtime.errors import DataError
 
@@ -74,16 +74,12 @@ class PythonOperators:
         self._stream = stream
         split = _split_files(len(stream.names), seed)
         self.vocabulary = _vocabulary(stream, split, sizes.vocabulary)
-        lookup = self.vocabulary.numbers(stream.words)
-        self._tokens = lookup[stream.tokens]
         rows, self.duplicates = _choose(stream, split, seed, sizes)
         self.sites = {name: self._windows(chosen) for name, chosen in zip(_SPLITS, rows, strict=True)}
-        self.test_rows = rows[2]
 
     def _windows(self, rows: NDArray[np.int64]) -> Sites:
-        table = self._stream.sites[rows]
-        numbers = _operator_numbers(self._stream)[rows]
-        return windows(self._tokens, table, self.vocabulary, numbers)
+        stream = self._stream
+        return windows(stream.words, stream.tokens, stream.sites[rows], self.vocabulary)
 
     @property
     def vocabulary_size(self) -> int:
@@ -125,7 +121,7 @@ class PythonOperators:
             "packages": list(self.packages),
             "files": len(self.files),
             "files_not_read": self._stream.skipped,
-            "tokens": len(self._tokens),
+            "tokens": len(self._stream.tokens),
             "operators": len(self._stream.sites),
             "duplicate_windows": self.duplicates,
             **{f"{name}_examples": len(sites) for name, sites in self.sites.items()},
@@ -149,7 +145,7 @@ def _vocabulary(stream: Stream, split: NDArray[np.int64], limit: int) -> Vocabul
     """Return the commonest words of the training files; those met once are unknown."""
     training = (split == 0)[stream.file_of_token()]
     counts = np.bincount(stream.tokens[training], minlength=len(stream.words))
-    fixed = [OPEN, CLOSE, *OPERATORS]
+    fixed = [OPEN, CLOSE, *STRANGERS, *OPERATORS]
     order = np.lexsort((np.arange(len(counts)), -counts))
     words = (stream.words[i] for i in order if counts[i] > 1)
     chosen = [word for word in words if word not in OPERATORS][: max(0, limit - len(fixed) - 1)]
@@ -184,9 +180,3 @@ def _choose(
         if not rows:
             raise DataError(f"python-operators: no operators in the {name} files; give more files")
     return [np.array(rows, dtype=np.int64) for rows in chosen], duplicates
-
-
-def _operator_numbers(stream: Stream) -> NDArray[np.int64]:
-    of_word = np.array([NUMBER.get(word, -1) for word in stream.words], dtype=np.int64)
-    numbers: NDArray[np.int64] = of_word[stream.tokens[stream.sites[:, 0]]]
-    return numbers

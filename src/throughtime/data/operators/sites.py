@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ LONGEST = 100
 """Tokens of a window at most, the two markers included; a longer one is cut around its operator."""
 OPEN, CLOSE = "<op>", "</op>"
 """Markers around the operator in question."""
+
+STRANGERS = tuple(f"<v{number}>" for number in range(1, 17))
+"""What the first, second, … unknown name of a window becomes; any further one is ``<unk>``."""
 
 _NAMES = tuple(OPERATORS)
 NUMBER = {name: number for number, name in enumerate(_NAMES)}
@@ -100,41 +104,63 @@ def family_of(operators: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def windows(
-    tokens: NDArray[np.int64],
-    table: NDArray[np.int64],
-    vocabulary: Vocabulary,
-    names: Sequence[int] | NDArray[np.int64],
+    words: Sequence[str], tokens: NDArray[Any], table: NDArray[np.int64], vocabulary: Vocabulary
 ) -> Sites:
-    """Cut the windows of sites out of a stream of token numbers.
+    """Cut the windows of sites out of a stream of tokens.
+
+    A word that the vocabulary lacks becomes ``<v1>``, ``<v2>``, … in the order in which a window meets it,
+    so that the model still sees where a name occurs again.
 
     Parameters
     ----------
+    words
+        Every word of the stream.
     tokens : ndarray
-        (N,) int64 numbers of the vocabulary, files one after the other.
+        (N,) integers, index into ``words``, files one after the other.
     table : ndarray
         (B, 6) int64: place, first and last token of the window; then file, line, column.
     vocabulary
-        Of the tokens.
-    names
-        (B,) the operators' numbers.
+        What tokens become.
     """
     place, first, last = table[:, 0], table[:, 1], table[:, 2]
     room = LONGEST - 2
     start = np.where(last - first > room, np.clip(place - room // 2, first, last - room), first)
     stop = np.minimum(last, start + room)
     lengths = stop - start + 2
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
     # Token k of a window: those before the operator, a marker, the operator, a marker, those after.
-    step = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
-    before = np.repeat(place - start, lengths)
-    source = np.repeat(start, lengths) + step - (step > before) - (step > before + 2)
-    values = tokens[np.clip(source, 0, max(len(tokens) - 1, 0))] if len(tokens) else source
+    owner = np.repeat(np.arange(len(table)), lengths)
+    step = np.arange(offsets[-1]) - offsets[owner]
+    before = (place - start)[owner]
+    source = start[owner] + step - (step > before) - (step > before + 2)
+    raw = tokens[np.minimum(source, len(tokens) - 1)] if len(source) else np.zeros(0, np.int64)
+    values = vocabulary.numbers(words)[raw] if len(words) else raw
     values = np.where(step == before, vocabulary.number(OPEN), values)
     values = np.where(step == before + 2, vocabulary.number(CLOSE), values)
+    _number_strangers(values, raw, owner, len(words), vocabulary)
+    of_word = np.array([NUMBER.get(word, -1) for word in words], dtype=np.int64)
     return Sites(
         Ragged(torch.from_numpy(values), torch.from_numpy(offsets)),
         torch.from_numpy(offsets[:-1] + place - start + 1),
-        torch.as_tensor(np.asarray(names, dtype=np.int64)),
+        torch.from_numpy(of_word[tokens[place]] if len(table) else place),
         table[:, 3:],
         torch.tensor([vocabulary.number(name) for name in _NAMES]),
     )
+
+
+def _number_strangers(
+    values: NDArray[np.int64], raw: NDArray[Any], owner: NDArray[np.int64], count: int, vocabulary: Vocabulary
+) -> None:
+    """Replace unknown tokens, in place, by the number of the name within its window."""
+    unknown = np.flatnonzero(values == 0)
+    names = owner[unknown] * count + raw[unknown]
+    _, first, name = np.unique(names, return_index=True, return_inverse=True)
+    # Names in order of first use, and from 0 within each window.
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    windows_of = owner[unknown][first[order]]
+    within = np.arange(len(order)) - np.searchsorted(windows_of, windows_of)
+    number = within[rank[name]]
+    strangers = vocabulary.numbers(STRANGERS)
+    values[unknown] = np.where(number < len(strangers), strangers[np.minimum(number, len(strangers) - 1)], 0)
