@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from throughtime.data.examples import Examples, Source
-from throughtime.errors import ShapeError
+from throughtime.errors import DataError, ShapeError
 
 _Integers = npt.NDArray[np.int64]
 
@@ -212,6 +212,8 @@ class BatchLoader:
         if self._drawn_epoch == self.epoch:
             return
         self._examples = self.source.training(self.epoch)
+        if len(self._examples) == 0:
+            raise DataError("there are no training examples; give more data, or another split")
         self._batches = shuffled_batches(
             self._examples.tokens.lengths, self.tokens_per_batch, seed=self.seed, epoch=self.epoch
         )

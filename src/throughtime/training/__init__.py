@@ -1,1 +1,18 @@
-"""..."""
+"""Training a classifier into a run: a folder of JSON and safetensors that can be stopped and resumed.
+
+Importing this does not import Lightning; `fit` does when it is called.
+"""
+
+from throughtime.training._evaluation import Evaluation as Evaluation
+from throughtime.training._evaluation import evaluate as evaluate
+from throughtime.training._evaluation import predict as predict
+from throughtime.training._fit import FitResult as FitResult
+from throughtime.training._fit import fit as fit
+from throughtime.training._metrics import EpochMetrics as EpochMetrics
+from throughtime.training._metrics import Metrics as Metrics
+from throughtime.training._metrics import Score as Score
+from throughtime.training._run import Run as Run
+from throughtime.training._run import RunConfig as RunConfig
+from throughtime.training._settings import MODEL_NAMES as MODEL_NAMES
+from throughtime.training._settings import ModelSpec as ModelSpec
+from throughtime.training._settings import Settings as Settings

@@ -41,8 +41,8 @@ class EpochMetrics:
 
 
 @dataclass(frozen=True)
-class TestMetrics:
-    """What the best model gives on examples that nothing was decided by."""
+class Score:
+    """How well a model does on a set of examples: mean cross-entropy in nats, accuracy from 0 to 1."""
 
     loss: float
     accuracy: float
@@ -61,14 +61,14 @@ class Metrics:
         Whose weights ``model.safetensors`` holds; None before the first validation.
     stopped : "epochs", "patience" or None
         Why the training ended; None if it has not.
-    test : TestMetrics or None
+    test : Score or None
         Once the training has ended, if there are test examples.
     """
 
     history: Sequence[EpochMetrics] = ()
     best_epoch: int | None = None
     stopped: Literal["epochs", "patience"] | None = None
-    test: TestMetrics | None = None
+    test: Score | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as JSON values."""
@@ -86,7 +86,7 @@ class Metrics:
             history=tuple(EpochMetrics.from_json(epoch) for epoch in content["history"]),
             best_epoch=content["best_epoch"],
             stopped=content["stopped"],
-            test=None if content["test"] is None else TestMetrics(**content["test"]),
+            test=None if content["test"] is None else Score(**content["test"]),
         )
 
 

@@ -3,7 +3,7 @@
 What each file holds, byte by byte, is in ``docs/run-format.md``.
 """
 
-import datetime
+import datetime as dt
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -190,7 +190,9 @@ class Run:
         path = Path(path)
         if path.is_dir():
             if (path / "run.json").exists():
-                raise RunError(f"{path} already holds a run; go on with it (--resume) or choose another --out")
+                raise RunError(
+                    f"{path} already holds a run; go on with it (--resume) or choose another --out"
+                )
             if any(path.iterdir()):
                 raise RunError(f"{path} is not empty and not a run; choose another --out")
         elif path.exists():
@@ -279,7 +281,7 @@ class Run:
 
 
 def _write_new(folder: Path, config: RunConfig, tokenizer_json: str | None) -> None:
-    created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    created = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     write_json(
         folder / "run.json",
         {

@@ -151,17 +151,13 @@ class Settings:
 _OPTIONAL = ("clip", "patience", "checkpoint_every_steps", "checkpoint_every_seconds")
 
 
-def _check(
-    settings: Settings, name: str, *, low: float, high: float = math.inf, whole: bool = False
-) -> None:
+def _check(settings: Settings, name: str, *, low: float, high: float = math.inf, whole: bool = False) -> None:
     value = getattr(settings, name)
     if value is None and name in _OPTIONAL:
         return
-    kinds: type | tuple[type, ...] = int if whole else (int, float)
     wanted = f"{'a whole number' if whole else 'a number'} from {low}"
     wanted += f" to {high}" if high < math.inf else " upwards"
     wanted += " or None" if name in _OPTIONAL else ""
-    if not isinstance(value, kinds) or isinstance(value, bool) or not low <= value <= high:
+    number = isinstance(value, int) if whole else isinstance(value, int | float)
+    if not number or isinstance(value, bool) or not low <= value <= high or value == math.inf:
         raise ShapeError(f"{name} must be {wanted}, got {value!r}")
-    if not math.isfinite(value):
-        raise ShapeError(f"{name} must be finite, got {value!r}")

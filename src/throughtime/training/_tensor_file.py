@@ -109,20 +109,22 @@ def _flattened_mapping(node: Mapping[Any, Any], place: str, tensors: dict[str, T
 
 def _restored(node: Any, tensors: Mapping[str, Tensor]) -> Any:
     """Undo `_flattened`."""
-    if isinstance(node, list):
-        return [_restored(item, tensors) for item in node]
-    if not isinstance(node, dict):
-        return node
     match node:
+        case list():
+            result: Any = [_restored(item, tensors) for item in node]
         case {"$tensor": place}:
-            return tensors[place]
+            result = tensors[place]
         case {"$tuple": items}:
-            return tuple(_restored(item, tensors) for item in items)
+            result = tuple(_restored(item, tensors) for item in items)
         case {"$items": items}:
-            return {_restored(key, tensors): _restored(value, tensors) for key, value in items}
+            result = {_restored(key, tensors): _restored(value, tensors) for key, value in items}
         case {"$float": text}:
-            return float(text)
-    return {key: _restored(value, tensors) for key, value in node.items()}
+            result = float(text)
+        case dict():
+            result = {key: _restored(value, tensors) for key, value in node.items()}
+        case _:
+            result = node
+    return result
 
 
 def _one_line(error: Exception) -> str:

@@ -1,0 +1,115 @@
+"""The commands and their options. Each imports what it needs when it runs, so that help comes at once."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+app = typer.Typer(
+    name="throughtime",
+    help="Recurrent and convolutional sequence classifiers, trained from files, without padding.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_Out = Annotated[
+    Path, typer.Option(help="Folder to write to; must not hold anything else.", show_default=True)
+]
+
+
+@app.command()
+def demo(out: _Out = Path("runs/demo")) -> None:
+    """Train, compare and show models on the Python source that is installed here."""
+    from throughtime.cli._demo import demo as command
+
+    command(out)
+
+
+@app.command()
+def train(
+    data: Annotated[
+        Path,
+        typer.Argument(help="CSV, TSV, JSONL or Parquet file, or a folder with one subfolder per class."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the run; must not exist, unless --resume.")],
+    text: Annotated[str | None, typer.Option(help="Column with the text.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column with the class.")] = None,
+    model: Annotated[Literal["textcnn", "bilstm", "bigru"], typer.Option(help="Architecture.")] = "textcnn",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out where it stopped.")
+    ] = False,
+    validation: Annotated[
+        float, typer.Option(help="Share of the rows that decide which model is kept.", min=0.01, max=0.5)
+    ] = 0.1,
+    test: Annotated[
+        float, typer.Option(help="Share of the rows that the final accuracy is taken of.", min=0.0, max=0.5)
+    ] = 0.1,
+    epochs: Annotated[int, typer.Option(help="Most passes over the data.", min=1)] = 20,
+    patience: Annotated[
+        int, typer.Option(help="Stop after so many epochs without a better model.", min=1)
+    ] = 3,
+    tokens_per_batch: Annotated[int, typer.Option(help="Tokens of a batch at most.", min=1)] = 2048,
+    learning_rate: Annotated[float, typer.Option(help="Highest learning rate of AdamW.", min=0.0)] = 2e-3,
+    vocabulary: Annotated[int, typer.Option(help="Words that are told apart at most.", min=1)] = 20_000,
+    lower_case: Annotated[bool, typer.Option(help="Treat upper and lower case alike.")] = True,
+    seed: Annotated[int, typer.Option(help="Of the split, the weights, batches and dropout.", min=0)] = 0,
+) -> None:
+    """Train a classifier on labelled texts."""
+    from throughtime.cli._train import TrainOptions
+    from throughtime.cli._train import train as command
+
+    command(
+        TrainOptions(
+            data=data,
+            out=out,
+            text=text,
+            label=label,
+            model=model,
+            resume=resume,
+            validation=validation,
+            test=test,
+            epochs=epochs,
+            patience=patience,
+            tokens_per_batch=tokens_per_batch,
+            learning_rate=learning_rate,
+            vocabulary=vocabulary,
+            lower_case=lower_case,
+            seed=seed,
+        )
+    )
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Table (CSV, TSV, JSONL, Parquet), text file with one text per line, or - for standard "
+            "input. With a run of the demo: a Python file, or a folder of them.",
+            allow_dash=True,
+        ),
+    ],
+    text: Annotated[
+        str | None, typer.Option(help="Column with the text; that of the training unless given.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Column with the true class, to say how many were right.")
+    ] = None,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object per line, not a table.")] = False,
+    top: Annotated[
+        int | None, typer.Option(help="Show so many at most (demo: the most suspicious).", min=1)
+    ] = None,
+    prior: Annotated[
+        float,
+        typer.Option(
+            help="Demo: share of operators taken to be wrong before looking.", min=1e-6, max=0.999999
+        ),
+    ] = 0.01,
+) -> None:
+    """Apply a trained model: labels and probabilities, or operators that look replaced."""
+    from throughtime.cli._predict import predict as command
+
+    command(run, data, text=text, label=label, jsonl=jsonl, top=top, prior=prior)

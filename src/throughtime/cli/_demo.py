@@ -1,0 +1,56 @@
+"""``throughtime demo``."""
+
+import sys
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from throughtime.demo import DemoPlan, run_demo
+from throughtime.demo.job import DemoResult, Interrupted
+from throughtime.report import ModelRow
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as a shell gives it."""
+
+
+def demo(out: Path, plan: DemoPlan | None = None) -> None:
+    """Run the demo and print its table."""
+    console = Console()
+    try:
+        result = run_demo(out, plan or DemoPlan(), lambda line: console.print(line, highlight=False))
+    except Interrupted:
+        console.print(f"stopped; the best model so far is saved. Go on with: throughtime demo --out {out}")
+        raise typer.Exit(INTERRUPTED) from None
+    console.print(table_of(result.models))
+    _print_more(console, result)
+
+
+def table_of(models: tuple[ModelRow, ...]) -> Table:
+    """Return the table of models for a terminal."""
+    table = Table()
+    for name in ("model", "accuracy", "95 % interval", "parameters", "training", "tokens/s"):
+        table.add_column(name, justify="left" if name == "model" else "right", no_wrap=True)
+    for row in models:
+        table.add_row(
+            row.name,
+            f"{100 * row.accuracy:.1f} %",
+            f"{100 * row.low:.1f} – {100 * row.high:.1f}",
+            "" if row.parameters is None else f"{row.parameters:,}",
+            "" if row.seconds is None else f"{row.seconds:.0f} s",
+            "" if row.tokens_per_second is None else f"{row.tokens_per_second:,.0f}",
+        )
+    return table
+
+
+def _print_more(console: Console, result: DemoResult) -> None:
+    console.print(
+        f"With 1 % of the test operators replaced, {100 * result.precision:.0f} % of the 20 most suspicious "
+        "are replacements.",
+        highlight=False,
+    )
+    console.print(f"report:        {result.report}", highlight=False)
+    program = Path(sys.argv[0])
+    shown = program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program.name
+    console.print(f"try it:        {shown} predict {result.best_run} SOME_FILE.py", highlight=False)

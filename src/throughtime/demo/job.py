@@ -1,0 +1,276 @@
+"""The demo from data to report: baselines and networks on ``python-operators``, one after the other.
+
+Everything lands in one folder: a run for each network, ``results.json``, ``report.html``. A demo that was
+stopped goes on where it stopped; one that is finished shows its results again.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+from throughtime.data.operators.dataset import PythonOperators, Sizes
+from throughtime.demo.examples import most_certain
+from throughtime.demo.review import TASK, precision_at
+from throughtime.errors import RunError
+from throughtime.report import Curve, ModelRow, ReportContent, write_report
+from throughtime.training import ModelSpec, Run, Settings, evaluate, fit
+from throughtime.training.baselines import Baseline, all_baselines
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of the demo: its name in the table, its architecture, and how it is trained."""
+
+    name: str
+    model: ModelSpec
+    settings: Settings
+
+
+def _networks() -> tuple[Network, ...]:
+    return (
+        Network(
+            "TextCNN",
+            ModelSpec("textcnn", {"embedding_size": 96, "dropout": 0.3}),
+            Settings(epochs=4, tokens_per_batch=4096, learning_rate=2e-3),
+        ),
+        Network(
+            "BiLSTM",
+            ModelSpec("bilstm", {"embedding_size": 96, "hidden_size": 96, "dropout": 0.2}),
+            Settings(epochs=6, tokens_per_batch=3072, learning_rate=3e-3),
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class DemoPlan:
+    """How large the demo is; the defaults take about ten minutes on two cores."""
+
+    sizes: Sizes = field(default_factory=Sizes)
+    networks: tuple[Network, ...] = field(default_factory=_networks)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo ends with."""
+
+    models: tuple[ModelRow, ...]
+    report: Path
+    best_run: Path
+    precision: float
+    """Share of replaced operators among the 20 most suspicious, one in a hundred being replaced."""
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error
+    """Ctrl-C ended a training in order; its run can be taken up again."""
+
+
+def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) -> DemoResult:
+    """Run the demo into a folder, or go on with it.
+
+    Parameters
+    ----------
+    out
+        A new or empty folder, or that of an earlier demo.
+    plan
+        Sizes and networks.
+    tell
+        Receives a line of text as each part begins or ends.
+    progress
+        Show the progress of trainings.
+
+    Raises
+    ------
+    RunError
+        If the folder holds anything else.
+    Interrupted
+        After Ctrl-C.
+    """
+    _require_usable(out, plan)
+    finished = _finished(out, plan)
+    if finished is not None:
+        tell(f"{out} holds a finished demo: these are its results; another --out runs it again")
+        return finished
+    tell("python-operators: reading the Python source that is installed here …")
+    source = PythonOperators(plan.seed, plan.sizes)
+    facts = source.describe()
+    tell(
+        f"{facts['files']:,} files, {facts['tokens']:,} tokens, {facts['operators']:,} operators; "
+        f"{facts['training_examples']:,} to train on, {facts['test_examples']:,} to test"
+    )
+    tell("baselines: logistic regression on n-grams …")
+    rows = [_baseline_row(baseline) for baseline in all_baselines(source, source.test)]
+    runs = [_train(network, source, out, tell, progress=progress) for network in plan.networks]
+    test = [evaluate(run.load_model(), source.test) for run in runs]
+    for network, run, evaluation in zip(plan.networks, runs, test, strict=True):
+        correct = (evaluation.logits.argmax(1) == source.test.labels).numpy()
+        rows.append(_network_row(network.name, run, correct))
+    best = max(range(len(runs)), key=lambda i: test[i].accuracy)
+    tell("looking for replaced operators, one in a hundred …")
+    precision = precision_at(runs[best].load_model(), source.sites["test"], seed=plan.seed)
+    result = DemoResult(tuple(rows), out / "report.html", runs[best].path, precision)
+    right, wrong = most_certain(source, test[best].probabilities)
+    name = plan.networks[best].name
+    content = ReportContent(
+        title="Has this operator been replaced?",
+        question=(
+            "Python source from this machine; half of the operators in question were replaced by another of "
+            "their family. The models see two lines before, one after, and the operator marked."
+        ),
+        models=rows,
+        curves=[_curve(n.name, run) for n, run in zip(plan.networks, runs, strict=True)],
+        right=right,
+        wrong=wrong,
+        examples_of=name,
+        facts=_facts(facts, name, precision),
+    )
+    write_report(content, result.report)
+    _save(out, plan, result)
+    return result
+
+
+def _train(network: Network, source: PythonOperators, out: Path, tell: Tell, *, progress: bool) -> Run:
+    path = out / network.model.name
+    resume = path.exists()
+    if resume:
+        run = Run.open(path)
+    else:
+        run = Run.create(
+            path,
+            source=source,
+            model=network.model,
+            settings=network.settings,
+            task={"kind": TASK},
+            tokenizer_json=source.vocabulary.to_tokenizer().to_str(pretty=True),
+        )
+    tell(f"{network.name}: {'going on' if resume and not run.finished else 'training'} …")
+    result = fit(source, network.model, network.settings, run, resume=resume, progress=progress)
+    if result.interrupted:
+        raise Interrupted
+    return run
+
+
+def _network_row(name: str, run: Run, correct: NDArray[np.bool_]) -> ModelRow:
+    history = run.metrics.history
+    seconds = sum(epoch.seconds for epoch in history)
+    tokens = sum(epoch.tokens for epoch in history)
+    parameters = sum(parameter.numel() for parameter in run.load_model().parameters())
+    return _row(name, correct, parameters, seconds, tokens)
+
+
+def _baseline_row(baseline: Baseline) -> ModelRow:
+    return _row(baseline.name, baseline.correct, baseline.parameters, baseline.seconds, baseline.tokens)
+
+
+def _row(name: str, correct: NDArray[np.bool_], parameters: int, seconds: float, tokens: int) -> ModelRow:
+    interval = binomtest(int(correct.sum()), len(correct)).proportion_ci(0.95, method="wilson")
+    return ModelRow(
+        name,
+        float(correct.mean()),
+        float(interval.low),
+        float(interval.high),
+        parameters,
+        seconds,
+        tokens / seconds if tokens and seconds else None,
+    )
+
+
+def _curve(name: str, run: Run) -> Curve:
+    history = run.metrics.history
+    return Curve(
+        name,
+        [epoch.train_loss for epoch in history],
+        [epoch.validation_loss for epoch in history],
+        [epoch.train_accuracy for epoch in history],
+        [epoch.validation_accuracy for epoch in history],
+    )
+
+
+def _facts(facts: Mapping[str, Any], name: str, precision: float) -> list[tuple[str, str]]:
+    return [
+        (
+            f"{name} as a reviewer",
+            f"precision {precision:.2f} among the 20 most suspicious of all test operators, 1 % replaced",
+        ),
+        ("files", f"{facts['files']:,}, split 60/20/20 into training, validation and test"),
+        ("tokens", f"{facts['tokens']:,}"),
+        ("operators", f"{facts['operators']:,}, of which {facts['duplicate_windows']:,} in repeated windows"),
+        (
+            "examples",
+            (
+                f"{facts['training_examples']:,} training (replacements drawn anew each epoch), "
+                f"{facts['validation_examples']:,} validation, {facts['test_examples']:,} test"
+            ),
+        ),
+        ("vocabulary", f"{facts['vocabulary']:,} words"),
+        ("made of", ", ".join(facts["packages"])),
+        ("sha256", str(facts["sha256"])),
+    ]
+
+
+# ------------------------------------------------------------------ the folder
+
+
+def _require_usable(out: Path, plan: DemoPlan) -> None:
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out} is a file; choose another --out")
+    if not out.is_dir():
+        return
+    known = {"results.json", "report.html", *(network.model.name for network in plan.networks)}
+    for entry in out.iterdir():
+        if entry.name not in known and not entry.name.endswith(".part"):
+            raise RunError(f"{out} holds {entry.name}, which is not of a demo; choose another --out")
+
+
+def _finished(out: Path, plan: DemoPlan) -> DemoResult | None:
+    path = out / "results.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise RunError(f"{path} is damaged ({error}); delete it to have it made again") from error
+    if content.get("plan") != _plan_json(plan) or not (out / "report.html").exists():
+        return None
+    return DemoResult(
+        tuple(ModelRow(**row) for row in content["models"]),
+        out / "report.html",
+        out / content["best_run"],
+        content["precision"],
+    )
+
+
+def _save(out: Path, plan: DemoPlan, result: DemoResult) -> None:
+    content = {
+        "format": "throughtime-demo",
+        "version": 1,
+        "plan": _plan_json(plan),
+        "models": [asdict(row) for row in result.models],
+        "best_run": result.best_run.name,
+        "precision": result.precision,
+    }
+    beside = out / "results.json.part"
+    beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    beside.replace(out / "results.json")
+
+
+def _plan_json(plan: DemoPlan) -> dict[str, Any]:
+    networks = [
+        {
+            "model": network.model.name,
+            "options": dict(network.model.options),
+            "settings": asdict(network.settings),
+        }
+        for network in plan.networks
+    ]
+    content = {"seed": plan.seed, "sizes": asdict(plan.sizes), "networks": networks}
+    plain: dict[str, Any] = json.loads(json.dumps(content))
+    return plain

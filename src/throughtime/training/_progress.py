@@ -1,0 +1,123 @@
+"""How a training shows itself: a live line on a terminal, and one line per epoch everywhere."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytorch_lightning as pl
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from throughtime.training._metrics import EpochMetrics, best_epoch
+from throughtime.training._module import TrainingModule
+
+_SECONDS_BETWEEN_FRAMES = 0.1
+
+
+class ProgressDisplay(pl.Callback):
+    """Epoch, step, loss, accuracy, tokens per second, and time left.
+
+    Parameters
+    ----------
+    console : Console
+        Where to; the live line is left out unless it is a terminal.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._live: Live | None = None
+        self._drawn_at = 0.0
+        self._began: tuple[float, float] | None = None
+
+    @contextmanager
+    def showing(self) -> Iterator[None]:
+        """Show the live line for as long as the training goes on."""
+        if not self.console.is_terminal:
+            yield
+            return
+        with Live(console=self.console, auto_refresh=False, transient=True) as self._live:
+            yield
+        self._live = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note what was done before, so that time left is reckoned by this sitting alone."""
+        if isinstance(pl_module, TrainingModule):
+            done = pl_module.share_done(trainer.fit_loop.epoch_loop.batch_progress.current.ready)
+            self._began = time.monotonic(), done
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Draw the live line, at most ten times a second."""
+        del trainer, outputs, batch
+        now = time.monotonic()
+        if self._live is None or now - self._drawn_at < _SECONDS_BETWEEN_FRAMES:
+            return
+        if isinstance(pl_module, TrainingModule) and pl_module.totals.examples:
+            self._live.update(self._line(pl_module, batch_idx + 1), refresh=True)
+            self._drawn_at = now
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say what takes time now."""
+        del trainer, pl_module
+        if self._live is not None:
+            self._live.update(Text("validating …"), refresh=True)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the line of the epoch."""
+        del trainer
+        if isinstance(pl_module, TrainingModule):
+            history, settings = pl_module.history, pl_module.settings
+            best = best_epoch(history, settings.monitor) == len(history)
+            line = epoch_line(history[-1], settings.epochs, best=best)
+            self.console.print(line, highlight=False, soft_wrap=True)
+
+    def _line(self, module: TrainingModule, step: int) -> Table:
+        totals, epochs = module.totals, module.settings.epochs
+        speed = totals.tokens / totals.seconds if totals.seconds else 0.0
+        text = (
+            f"epoch {module.current_epoch + 1}/{epochs}  step {step}/{len(module.loader)}  "
+            f"loss {totals.loss / totals.examples:.4f}  "
+            f"accuracy {totals.correct / totals.examples:.1%}  {speed:,.0f} tokens/s  "
+            f"{self._time_left(module.share_done(step))}"
+        )
+        line = Table.grid(padding=(0, 1))
+        line.add_row(ProgressBar(total=len(module.loader), completed=step, width=20), Text(text))
+        return line
+
+    def _time_left(self, done: float) -> str:
+        if self._began is None or done <= self._began[1]:
+            return ""
+        elapsed = time.monotonic() - self._began[0]
+        return f"{duration(elapsed / (done - self._began[1]) * (1 - done))} left"
+
+
+def epoch_line(epoch: EpochMetrics, epochs: int, *, best: bool) -> str:
+    """Return the figures of an epoch as one line of text."""
+    return (
+        f"epoch {epoch.epoch:>{len(str(epochs))}}/{epochs}  "
+        f"loss {epoch.train_loss:.4f}  accuracy {epoch.train_accuracy:.1%}  "
+        f"validation loss {epoch.validation_loss:.4f}  accuracy {epoch.validation_accuracy:.1%}  "
+        f"{epoch.tokens_per_second:,.0f} tokens/s  {duration(epoch.seconds)}{'  best' if best else ''}"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people read it.
+
+    Examples
+    --------
+    >>> duration(4.25), duration(75), duration(3661)
+    ('4.2 s', '1:15', '1:01:01')
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{rest:02}"
+    return f"{minutes}:{rest:02}"
