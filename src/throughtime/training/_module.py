@@ -119,7 +119,9 @@ class TrainingModule(pl.LightningModule):
     def configure_optimizers(self) -> Optimizer:
         """Make AdamW; its learning rate is set anew before each step."""
         settings = self.settings
-        return AdamW(self.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        return AdamW(
+            self.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
 
     def on_train_start(self) -> None:
         """Start the clock."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from throughtime.data.examples import Source
@@ -246,7 +247,8 @@ class Run:
                 f"{self.path} has no weights yet: model.safetensors is missing; go on training (--resume)"
             )
         weights = read_tree(self._weights)
-        model = self.config.model.build(self.config.vocabulary_size, len(self.config.classes))
+        with torch.random.fork_rng(devices=[]):  # the first weights are random, and not to be kept
+            model = self.config.model.build(self.config.vocabulary_size, len(self.config.classes))
         misfit = _misfit(model.state_dict(), weights)
         if misfit:
             raise RunError(

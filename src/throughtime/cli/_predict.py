@@ -1,0 +1,29 @@
+"""``throughtime predict``: which of the two kinds of run is it, and what is asked of it."""
+
+from pathlib import Path
+
+from throughtime.cli._predict_code import predict_code
+from throughtime.cli._predict_text import predict_text
+from throughtime.demo import TASK
+from throughtime.errors import DataError
+from throughtime.training import Run
+
+
+def predict(
+    path: Path,
+    data: Path,
+    *,
+    text: str | None,
+    label: str | None,
+    jsonl: bool,
+    top: int | None,
+    prior: float,
+) -> None:
+    """Apply a run to data, and print what it says."""
+    run = Run.open(path)
+    if run.config.task.get("kind") == TASK:
+        if text is not None or label is not None:
+            raise DataError(f"{path} reviews Python files: it takes neither --text nor --label")
+        predict_code(run, data, jsonl=jsonl, top=20 if top is None else top, prior=prior)
+    else:
+        predict_text(run, data, text=text, label=label, jsonl=jsonl, top=top)

@@ -1,0 +1,133 @@
+"""``throughtime predict`` with a run of the demo: the operators of Python files that look replaced."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tokenize import TokenError
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from tokenizers import Tokenizer
+
+from throughtime.data.vocabulary import Vocabulary
+from throughtime.demo import Finding, review
+from throughtime.errors import DataError, RunError
+from throughtime.training import Run
+
+
+@dataclass(frozen=True)
+class _Located:
+    """A finding, the file it is in, and its line of text."""
+
+    file: str
+    finding: Finding
+    text: str
+
+    @property
+    def place(self) -> str:
+        return f"{self.file}:{self.finding.line}:{self.finding.column + 1}"
+
+    @property
+    def parts(self) -> tuple[str, str, str]:
+        """The line before the operator, the operator as it stands there, and the rest."""
+        start = self.finding.column
+        # Two words may be further apart than one space.
+        words = self.finding.operator.split()
+        stop = start
+        for word in words:
+            stop = max(self.text.find(word, stop), stop) + len(word)
+        return self.text[:start].lstrip(), self.text[start:stop], self.text[stop:].rstrip()
+
+
+def predict_code(run: Run, data: Path, *, jsonl: bool, top: int, prior: float) -> None:
+    """Print the operators of Python files that look most as if they had been replaced."""
+    tokenizer = run.tokenizer_json()
+    if tokenizer is None:
+        raise RunError(f"{run.path} has no tokenizer.json; restore the file or train again")
+    vocabulary = Vocabulary.from_tokenizer(Tokenizer.from_str(tokenizer))
+    model = run.load_model()
+    found = []
+    for name, source in _sources(data):
+        lines = source.splitlines()
+        try:
+            findings = review(model, source, vocabulary, prior)
+        except (SyntaxError, TokenError) as error:
+            raise DataError(f"{name}: Python cannot read it ({_reason(error)}); mend that first") from error
+        found += [_Located(name, finding, lines[finding.line - 1]) for finding in findings]
+    found.sort(key=lambda located: -located.finding.score)
+    _print(found[:top], len(found), jsonl=jsonl, prior=prior)
+
+
+def _sources(data: Path) -> Iterator[tuple[str, str]]:
+    if str(data) == "-":
+        yield "-", sys.stdin.read()
+        return
+    if data.is_dir():
+        files = sorted(data.rglob("*.py"))
+        if not files:
+            raise DataError(f"{data} holds no .py files; give a Python file or a folder of them")
+    elif data.exists():
+        files = [data]
+    else:
+        raise DataError(f"{data} does not exist; give a Python file or a folder of them")
+    for file in files:
+        yield str(file), _read(file)
+
+
+def _read(file: Path) -> str:
+    raw = file.read_bytes()
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise DataError(f"{file}:{line}: byte {error.start} is not UTF-8; convert the file first") from error
+
+
+def _reason(error: SyntaxError | TokenError) -> str:
+    if isinstance(error, SyntaxError):
+        return f"line {error.lineno}: {error.msg}"
+    return ", ".join(str(part) for part in error.args)
+
+
+def _print(shown: list[_Located], total: int, *, jsonl: bool, prior: float) -> None:
+    if jsonl:
+        for located in shown:
+            finding = located.finding
+            print(  # noqa: T201 - what the command is for
+                json.dumps(
+                    {
+                        "file": located.file,
+                        "line": finding.line,
+                        "column": finding.column + 1,
+                        "operator": finding.operator,
+                        "score": finding.score,
+                        "rather": finding.rather,
+                        "text": located.text.strip(),
+                    },
+                    ensure_ascii=False,
+                )
+            )
+        return
+    console = Console()
+    if not shown:
+        console.print("no operators found")
+        return
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("place", overflow="fold")
+    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column("rather", no_wrap=True)
+    table.add_column("line", overflow="fold", ratio=1)
+    for located in shown:
+        before, operator, after = located.parts
+        line = Text.assemble(before, ("»" + operator + "«", "bold reverse"), after)
+        table.add_row(
+            Text(located.place), f"{located.finding.score:.3f}", Text(located.finding.rather, "bold"), line
+        )
+    console.print(table)
+    console.print(
+        f"{len(shown)} of {total} operators; score: probability of a replacement if {100 * prior:g} % are",
+        highlight=False,
+    )

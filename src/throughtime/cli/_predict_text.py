@@ -1,0 +1,97 @@
+"""``throughtime predict`` with a run of ``throughtime train``: a label and probabilities for each text."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from tokenizers import Tokenizer
+
+from throughtime.data.tables import TextTable, is_table, read_lines, read_texts
+from throughtime.data.text import encode, encode_labels
+from throughtime.errors import DataError, RunError
+from throughtime.training import Run
+from throughtime.training import predict as predict_logits
+
+
+def predict_text(
+    run: Run, data: Path, *, text: str | None, label: str | None, jsonl: bool, top: int | None
+) -> None:
+    """Print label and probabilities of every text, and how many were right if labels are named."""
+    tokenizer = run.tokenizer_json()
+    if tokenizer is None:
+        raise RunError(f"{run.path} has no tokenizer.json; restore the file or train again")
+    model = run.load_model()
+    table = _read(run, data, text, label)
+    classes = run.config.classes
+    truth = None if table.labels is None else encode_labels(table, classes)
+    tokens = encode(Tokenizer.from_str(tokenizer), table.texts)
+    probabilities = predict_logits(model, tokens).double().softmax(1)
+    if jsonl:
+        _print_jsonl(probabilities, classes, table, top)
+    else:
+        _print_table(probabilities, classes, table, top)
+    if truth is not None:
+        right = int((probabilities.argmax(1) == truth).sum())
+        # Apart from the predictions, so that a pipe gets these alone.
+        print(f"{right} of {len(table)} right ({100 * right / len(table):.1f} %)", file=sys.stderr)  # noqa: T201
+
+
+def _read(run: Run, data: Path, text: str | None, label: str | None) -> TextTable:
+    if str(data) == "-":
+        _refuse_columns("standard input", text, label)
+        return read_lines(sys.stdin.buffer.read(), "standard input")
+    if data.is_dir() or is_table(data):
+        column = text or (None if data.is_dir() else run.config.task.get("text"))
+        return read_texts(data, column, label)
+    if not data.exists():
+        raise DataError(f"{data} does not exist; give a file, a folder, or - for standard input")
+    _refuse_columns(str(data), text, label)
+    return read_lines(data.read_bytes(), str(data))
+
+
+def _refuse_columns(name: str, text: str | None, label: str | None) -> None:
+    if text is not None or label is not None:
+        raise DataError(f"{name} is plain text, one text per line: leave out --text and --label")
+
+
+def _print_jsonl(
+    probabilities: torch.Tensor, classes: tuple[str, ...], table: TextTable, top: int | None
+) -> None:
+    for row, found in enumerate(probabilities[:top].tolist()):
+        best = max(range(len(classes)), key=found.__getitem__)
+        content = {
+            "row": row + 1,
+            "label": classes[best],
+            "probabilities": dict(zip(classes, found, strict=True)),
+        }
+        if table.labels is not None:
+            content["truth"] = table.labels[row]
+        print(json.dumps(content, ensure_ascii=False))  # noqa: T201 - what the command is for
+
+
+def _print_table(
+    probabilities: torch.Tensor, classes: tuple[str, ...], table: TextTable, top: int | None
+) -> None:
+    console = Console()
+    shown = Table(show_edge=False, pad_edge=False)
+    shown.add_column("row", justify="right", no_wrap=True)
+    shown.add_column("label", overflow="fold")
+    shown.add_column("probability", justify="right", no_wrap=True)
+    if table.labels is not None:
+        shown.add_column("truth", overflow="fold")
+    shown.add_column("text", no_wrap=True, overflow="ellipsis", ratio=1)
+    for row, found in enumerate(probabilities[:top]):
+        best = int(found.argmax())
+        truth = [] if table.labels is None else [Text(table.labels[row])]
+        shown.add_row(
+            str(row + 1),
+            Text(classes[best], "bold"),
+            f"{float(found[best]):.3f}",
+            *truth,
+            Text(" ".join(table.texts[row].split())),
+        )
+    console.print(shown)

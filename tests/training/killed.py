@@ -1,0 +1,59 @@
+"""Trains runs and kills each with SIGKILL, from outside of everything that could tidy up.
+
+``python -m tests.training.killed FOLDER`` makes one run per moment of `MOMENTS` in FOLDER.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch
+
+from tests.training.toy import created, fitted
+
+# File, how often it was replaced before, and whether the next replacement still happens. An epoch has 8 to
+# 10 steps, so three states: after steps 4 and 8, and at its end.
+MOMENTS = {
+    "while the first state is written": ("state.safetensors", 0, False),
+    "mid-epoch": ("state.safetensors", 4, False),
+    "between an epoch's weights and its state": ("model.safetensors", 1, True),
+    "between an epoch's state and its figures": ("metrics.json", 2, False),
+}
+
+
+def kill_at(name, before, happens):
+    count = 0
+    replace = Path.replace
+
+    def replacing(self, target):
+        nonlocal count
+        if Path(target).name != name:
+            return replace(self, target)
+        count += 1
+        if count <= before:
+            return replace(self, target)
+        if happens:
+            replace(self, target)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("still alive")
+
+    Path.replace = replacing
+
+
+def main(folder):
+    torch.set_num_threads(1)
+    for number, moment in enumerate(MOMENTS):
+        run = created(folder / str(number))
+        child = os.fork()
+        if child == 0:
+            kill_at(*MOMENTS[moment])
+            fitted(run)
+            os._exit(0)  # was not killed
+        _, status = os.waitpid(child, 0)
+        if not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGKILL:
+            sys.exit(f"{moment}: ended with status {status} instead of being killed")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
