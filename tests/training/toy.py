@@ -6,11 +6,9 @@ from throughtime import Ragged
 from throughtime.data.examples import Examples
 from throughtime.training import ModelSpec, Run, Settings, fit
 
-MODEL = ModelSpec(
-    "textcnn", {"embedding_size": 16, "channels": 16, "kernel_sizes": [1, 2], "dropout": 0.2}
-)
+MODEL = ModelSpec("textcnn", {"embedding_size": 16, "channels": 16, "kernel_sizes": [1, 2], "dropout": 0.2})
 SETTINGS = Settings(
-    epochs=3, tokens_per_batch=150, learning_rate=0.05, checkpoint_every_steps=4, patience=None
+    epochs=3, tokens_per_batch=150, learning_rate=0.05, checkpoint_every_steps=3, patience=None
 )
 
 

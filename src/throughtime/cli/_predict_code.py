@@ -10,11 +10,12 @@ from tokenize import TokenError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from tokenizers import Tokenizer
 
+from throughtime.cli._tokenizer import tokenizer_of
+from throughtime.data.tables import decode
 from throughtime.data.vocabulary import Vocabulary
 from throughtime.demo import Finding, review
-from throughtime.errors import DataError, RunError
+from throughtime.errors import DataError
 from throughtime.training import Run
 
 
@@ -44,10 +45,7 @@ class _Located:
 
 def predict_code(run: Run, data: Path, *, jsonl: bool, top: int, prior: float) -> None:
     """Print the operators of Python files that look most as if they had been replaced."""
-    tokenizer = run.tokenizer_json()
-    if tokenizer is None:
-        raise RunError(f"{run.path} has no tokenizer.json; restore the file or train again")
-    vocabulary = Vocabulary.from_tokenizer(Tokenizer.from_str(tokenizer))
+    vocabulary = Vocabulary.from_tokenizer(tokenizer_of(run))
     model = run.load_model()
     found = []
     for name, source in _sources(data):
@@ -74,16 +72,7 @@ def _sources(data: Path) -> Iterator[tuple[str, str]]:
     else:
         raise DataError(f"{data} does not exist; give a Python file or a folder of them")
     for file in files:
-        yield str(file), _read(file)
-
-
-def _read(file: Path) -> str:
-    raw = file.read_bytes()
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise DataError(f"{file}:{line}: byte {error.start} is not UTF-8; convert the file first") from error
+        yield str(file), decode(file.read_bytes(), str(file))
 
 
 def _reason(error: SyntaxError | TokenError) -> str:

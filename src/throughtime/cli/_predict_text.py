@@ -8,11 +8,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from tokenizers import Tokenizer
 
+from throughtime.cli._tokenizer import tokenizer_of
 from throughtime.data.tables import TextTable, is_table, read_lines, read_texts
 from throughtime.data.text import encode, encode_labels
-from throughtime.errors import DataError, RunError
+from throughtime.errors import DataError
 from throughtime.training import Run
 from throughtime.training import predict as predict_logits
 
@@ -21,14 +21,11 @@ def predict_text(
     run: Run, data: Path, *, text: str | None, label: str | None, jsonl: bool, top: int | None
 ) -> None:
     """Print label and probabilities of every text, and how many were right if labels are named."""
-    tokenizer = run.tokenizer_json()
-    if tokenizer is None:
-        raise RunError(f"{run.path} has no tokenizer.json; restore the file or train again")
     model = run.load_model()
     table = _read(run, data, text, label)
     classes = run.config.classes
     truth = None if table.labels is None else encode_labels(table, classes)
-    tokens = encode(Tokenizer.from_str(tokenizer), table.texts)
+    tokens = encode(tokenizer_of(run), table.texts)
     probabilities = predict_logits(model, tokens).double().softmax(1)
     if jsonl:
         _print_jsonl(probabilities, classes, table, top)
@@ -78,11 +75,13 @@ def _print_table(
 ) -> None:
     console = Console()
     shown = Table(show_edge=False, pad_edge=False)
-    shown.add_column("row", justify="right", no_wrap=True)
-    shown.add_column("label", overflow="fold")
-    shown.add_column("probability", justify="right", no_wrap=True)
+    # Without least widths, rich lets the longest text starve the other columns.
+    widest = min(24, max(len("label"), *(len(name) for name in classes)))
+    shown.add_column("row", justify="right", min_width=max(3, len(str(len(table)))))
+    shown.add_column("label", overflow="fold", min_width=widest)
+    shown.add_column("probability", justify="right", min_width=len("probability"))
     if table.labels is not None:
-        shown.add_column("truth", overflow="fold")
+        shown.add_column("truth", overflow="fold", min_width=widest)
     shown.add_column("text", no_wrap=True, overflow="ellipsis", ratio=1)
     for row, found in enumerate(probabilities[:top]):
         best = int(found.argmax())

@@ -165,11 +165,15 @@ class BatchLoader:
 
     Examples
     --------
-    >>> loader = BatchLoader(source, tokens_per_batch=4096, seed=0)     # doctest: +SKIP
-    >>> for epoch in range(3):                                          # doctest: +SKIP
+    >>> from types import SimpleNamespace
+    >>> from throughtime.ragged import Ragged
+    >>> examples = Examples(Ragged.from_lengths(torch.arange(60), [20, 10, 30]), torch.tensor([0, 1, 0]))
+    >>> loader = BatchLoader(SimpleNamespace(training=lambda epoch: examples), 30, seed=0)
+    >>> for epoch in range(2):
     ...     loader.set_epoch(epoch)
-    ...     for batch in loader:
-    ...         train(batch)
+    ...     print(len(loader), [len(batch.tokens.values) for batch in loader])
+    2 [30, 30]
+    2 [30, 30]
     """
 
     def __init__(self, source: Source, tokens_per_batch: int, seed: int) -> None:

@@ -125,7 +125,7 @@ def _as_json(content: Mapping[str, Any]) -> Any:
 def _differences(was: Any, has: Any, place: str) -> Iterator[tuple[str, Any, Any]]:
     """Yield where two JSON values differ, and in what."""
     if isinstance(was, dict) and isinstance(has, dict):
-        for key in was.keys() | has.keys():
+        for key in {**was, **has}:
             yield from _differences(was.get(key), has.get(key), f"{place}.{key}" if place else key)
     elif was != has:
         yield place, _short(was), _short(has)

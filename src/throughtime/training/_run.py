@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.data.examples import Source
-from throughtime.errors import RunError, ShapeError
+from throughtime.errors import RunError
 from throughtime.training._environment import environment, version
 from throughtime.training._files import read_json, sync_folder, write_bytes, write_json, writing
 from throughtime.training._metrics import Metrics
@@ -175,7 +175,7 @@ class Run:
         config = path / "config.json"
         try:
             return cls(path, RunConfig.from_json(read_json(config)))
-        except (KeyError, TypeError, ShapeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise RunError(f"{config} is damaged: {reason}; restore the file or train again") from error
 
@@ -247,8 +247,7 @@ class Run:
                 f"{self.path} has no weights yet: model.safetensors is missing; go on training (--resume)"
             )
         weights = read_tree(self._weights)
-        with torch.random.fork_rng(devices=[]):  # the first weights are random, and not to be kept
-            model = self.config.model.build(self.config.vocabulary_size, len(self.config.classes))
+        model = self._new_model()
         misfit = _misfit(model.state_dict(), weights)
         if misfit:
             raise RunError(
@@ -257,6 +256,18 @@ class Run:
             )
         model.load_state_dict(weights)
         return model.eval()
+
+    def _new_model(self) -> nn.Module:
+        """Build the model with weights that are not to be kept, so without touching the random state."""
+        config = self.config
+        try:
+            with torch.random.fork_rng(devices=[]):
+                return config.model.build(config.vocabulary_size, len(config.classes))
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise RunError(
+                f"{self.path / 'config.json'} is damaged: its model cannot be built "
+                f"({' '.join(str(error).split())}); restore the file or train again"
+            ) from error
 
     def save_model(self, model: nn.Module) -> None:
         """Write the model's weights, atomically, over those that may be there."""
