@@ -213,12 +213,19 @@ def test_bad_data_at_prediction(tmp_path: Path, run_cli: RunCli, text_run: Path)
     refused(run_cli("predict", text_run, rows(tmp_path / "empty.txt", "")), ["empty.txt is empty"])
 
 
-def test_resume_with_other_data_or_options(tmp_path: Path, run_cli: RunCli, text_run: Path) -> None:
+def test_resume_with_other_data_or_options(
+    tmp_path: Path, run_cli: RunCli, text_run: Path, code_run: Path
+) -> None:
     other = rows(tmp_path / "data.csv", good_rows(21))
-    options = ("--text", "words", "--label", "kind", "--out", text_run, "--resume")
-    refused(run_cli("train", other, *options, "--epochs", "2"), ["was made with data."])
+    refused(run_cli("train", other, "--out", text_run, "--resume"), ["was made with vocabulary_size = "])
     same = rows(tmp_path / "data.csv", GOOD)
-    refused(run_cli("train", same, *options, "--epochs", "9"), ["settings.epochs = 2, now it is 9"])
+    options = ("train", same, "--out", text_run, "--resume")
+    refused(run_cli(*options, "--epochs", "9"), ["settings.epochs = 2, now it is 9"])
+    refused(run_cli(*options, "--model", "bigru"), ["model.name = 'textcnn', now it is 'bigru'"])
+    refused(run_cli("train", same, "--out", code_run, "--resume"), ["not made by throughtime train"])
+    outcome = run_cli(*options)
+    assert outcome.code == 0
+    assert "has finished already; nothing to do" in outcome.out
 
 
 def test_python_files_that_cannot_be_read(tmp_path: Path, run_cli: RunCli, code_run: Path) -> None:

@@ -40,10 +40,15 @@ def test_patience_that_was_over_is_over_after_resuming(tmp_path):
 
 
 def test_the_best_model_is_kept_not_the_last(tmp_path, monkeypatch):
-    def ruined_in_the_end(self, progress):
-        return 0.05 if progress < 2 / 3 else 5.0
+    begin = TrainingModule.on_train_epoch_start
 
-    monkeypatch.setattr(Settings, "learning_rate_at", ruined_in_the_end)
+    def ruined_in_the_end(self):
+        begin(self)
+        if self.current_epoch == 2:
+            for parameter in self.parameters():
+                parameter.data.zero_()
+
+    monkeypatch.setattr(TrainingModule, "on_train_epoch_start", ruined_in_the_end)
     run = created(tmp_path / "run")
     metrics = fitted(run).metrics
     best = metrics.history[metrics.best_epoch - 1]

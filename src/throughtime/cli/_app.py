@@ -29,6 +29,7 @@ def demo(out: _Out = Path("runs/demo")) -> None:
 
 @app.command()
 def train(
+    context: typer.Context,
     data: Annotated[
         Path,
         typer.Argument(help="CSV, TSV, JSONL or Parquet file, or a folder with one subfolder per class."),
@@ -38,7 +39,11 @@ def train(
     label: Annotated[str | None, typer.Option(help="Column with the class.")] = None,
     model: Annotated[Literal["textcnn", "bilstm", "bigru"], typer.Option(help="Architecture.")] = "textcnn",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --out where it stopped.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the run in --out exactly where it stopped; options not given are the run's own.",
+        ),
     ] = False,
     validation: Annotated[
         float, typer.Option(help="Share of the rows that decide which model is kept.", min=0.01, max=0.5)
@@ -60,25 +65,25 @@ def train(
     from throughtime.cli._train import TrainOptions
     from throughtime.cli._train import train as command
 
-    command(
-        TrainOptions(
-            data=data,
-            out=out,
-            text=text,
-            label=label,
-            model=model,
-            resume=resume,
-            validation=validation,
-            test=test,
-            epochs=epochs,
-            patience=patience,
-            tokens_per_batch=tokens_per_batch,
-            learning_rate=learning_rate,
-            vocabulary=vocabulary,
-            lower_case=lower_case,
-            seed=seed,
-        )
+    options = TrainOptions(
+        data=data,
+        out=out,
+        text=text,
+        label=label,
+        model=model,
+        validation=validation,
+        test=test,
+        epochs=epochs,
+        patience=patience,
+        tokens_per_batch=tokens_per_batch,
+        learning_rate=learning_rate,
+        vocabulary=vocabulary,
+        lower_case=lower_case,
+        seed=seed,
     )
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
+    command(options, resume=resume, given=frozenset(given))
 
 
 @app.command()

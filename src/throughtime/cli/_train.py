@@ -1,6 +1,6 @@
 """``throughtime train``."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ from rich.console import Console
 from throughtime.cli._demo import INTERRUPTED
 from throughtime.data.tables import read_texts
 from throughtime.data.text import split_texts
-from throughtime.errors import DataError
-from throughtime.training import ModelSpec, Run, Settings, fit
+from throughtime.errors import DataError, RunError
+from throughtime.training import Metrics, ModelSpec, Run, Settings, fit
 
 TASK = "text"
 """The task that runs of this command name in their configuration."""
@@ -26,7 +26,6 @@ class TrainOptions:
     text: str | None
     label: str | None
     model: str
-    resume: bool
     validation: float
     test: float
     epochs: int
@@ -39,13 +38,46 @@ class TrainOptions:
 
     def task(self) -> dict[str, Any]:
         """Return what a later prediction, or a reader of the run, has to know."""
-        kept = ("text", "label", "validation", "test", "vocabulary", "lower_case")
-        return {"kind": TASK, **{name: value for name, value in asdict(self).items() if name in kept}}
+        return {"kind": TASK, **{name: value for name, value in asdict(self).items() if name in _OF_TASK}}
+
+    def settings(self) -> Settings:
+        """Return how the training goes."""
+        return Settings(**{name: getattr(self, name) for name in _OF_SETTINGS})
+
+    def or_of(self, run: Run, given: frozenset[str]) -> "TrainOptions":
+        """Return these options, those not given on the command line taken from a run."""
+        config = run.config
+        if config.task.get("kind") != TASK:
+            raise RunError(f"{run.path} was not made by throughtime train; choose another --out")
+        saved = {
+            "model": config.model.name,
+            **{name: config.task[name] for name in _OF_TASK},
+            **{name: getattr(config.settings, name) for name in _OF_SETTINGS},
+        }
+        return replace(self, **{name: value for name, value in saved.items() if name not in given})
 
 
-def train(options: TrainOptions) -> None:
-    """Train on a file or folder, and print what came out."""
-    if not options.resume:
+_OF_TASK = ("text", "label", "validation", "test", "vocabulary", "lower_case")
+_OF_SETTINGS = ("epochs", "patience", "tokens_per_batch", "learning_rate", "seed")
+
+
+def train(options: TrainOptions, *, resume: bool, given: frozenset[str]) -> None:
+    """Train on a file or folder, and print what came out.
+
+    Parameters
+    ----------
+    options
+        All of them.
+    resume
+        Go on with the run in ``options.out``.
+    given
+        Names of the options that the user gave; on resuming, all others are the run's own.
+    """
+    run = None
+    if resume:
+        run = Run.open(options.out)
+        options = options.or_of(run, given)
+    else:
         Run.require_free(options.out)  # before minutes are spent on reading
     if not options.data.is_dir() and options.label is None:
         raise DataError(f"{options.data} is a table: name the column with the class (--label COLUMN)")
@@ -58,16 +90,8 @@ def train(options: TrainOptions) -> None:
         seed=options.seed,
     )
     model = ModelSpec(options.model)
-    settings = Settings(
-        epochs=options.epochs,
-        patience=options.patience,
-        tokens_per_batch=options.tokens_per_batch,
-        learning_rate=options.learning_rate,
-        seed=options.seed,
-    )
-    if options.resume:
-        run = Run.open(options.out)
-    else:
+    settings = options.settings()
+    if run is None:
         run = Run.create(
             options.out,
             source=source,
@@ -77,7 +101,7 @@ def train(options: TrainOptions) -> None:
             tokenizer_json=source.tokenizer.to_str(pretty=True),
         )
     console = Console(highlight=False)
-    result = fit(source, model, settings, run, resume=options.resume)
+    result = fit(source, model, settings, run, resume=resume)
     if result.interrupted:
         console.print(f"stopped; the best model so far is saved in {options.out}; --resume goes on from here")
         raise typer.Exit(INTERRUPTED)
@@ -86,8 +110,8 @@ def train(options: TrainOptions) -> None:
     _print_result(console, result.metrics, options)
 
 
-def _print_result(console: Console, metrics: Any, options: TrainOptions) -> None:
-    best = metrics.history[metrics.best_epoch - 1]
+def _print_result(console: Console, metrics: Metrics, options: TrainOptions) -> None:
+    best = metrics.history[(metrics.best_epoch or 1) - 1]
     console.print(f"best epoch {best.epoch}: validation accuracy {100 * best.validation_accuracy:.1f} %")
     if metrics.test is not None:
         console.print(
