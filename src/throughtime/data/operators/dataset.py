@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -74,12 +75,7 @@ class PythonOperators:
         self._stream = stream
         split = _split_files(len(stream.names), seed)
         self.vocabulary = _vocabulary(stream, split, sizes.vocabulary)
-        rows, self.duplicates = _choose(stream, split, seed, sizes)
-        self.sites = {name: self._windows(chosen) for name, chosen in zip(_SPLITS, rows, strict=True)}
-
-    def _windows(self, rows: NDArray[np.int64]) -> Sites:
-        stream = self._stream
-        return windows(stream.words, stream.tokens, stream.sites[rows], self.vocabulary)
+        self.sites, self.duplicates = _choose(stream, split, self.vocabulary, seed, sizes)
 
     @property
     def vocabulary_size(self) -> int:
@@ -153,30 +149,36 @@ def _vocabulary(stream: Stream, split: NDArray[np.int64], limit: int) -> Vocabul
 
 
 def _choose(
-    stream: Stream, split: NDArray[np.int64], seed: int, sizes: Sizes
-) -> tuple[list[NDArray[np.int64]], int]:
-    """Return the rows of the sites of each split, in random order, and how many duplicates were dropped."""
+    stream: Stream, split: NDArray[np.int64], vocabulary: Vocabulary, seed: int, sizes: Sizes
+) -> tuple[dict[str, Sites], int]:
+    """Return the sites of each split, in random order, and how many duplicates were dropped.
+
+    Two windows are the same if a model sees the same; training comes first, so that what it has seen is
+    no test any more.
+    """
     table = stream.sites
     long_enough = np.flatnonzero(table[:, 2] - table[:, 1] + 2 >= SHORTEST)
     order = np.random.default_rng([seed, 2]).permutation(long_enough)
-    # Training first: what it has seen is no test any more.
     order = order[np.argsort(split[table[order, 3]], kind="stable")]
-    seen: set[bytes] = set()
-    chosen: list[list[int]] = [[], [], []]
+    splits = split[table[order, 3]].tolist()
+    sites = windows(stream.words, stream.tokens, table[order], vocabulary)
+    values, bounds = sites.tokens.values.numpy(), sites.tokens.offsets.tolist()
     limits = (sizes.training, sizes.validation, sizes.test)
+    chosen: list[list[int]] = [[], [], []]
+    seen: set[bytes] = set()
     duplicates = 0
-    for row in order:
-        place, first, last, file = table[row, :4]
-        key = hashlib.blake2b(
-            stream.tokens[first:last].tobytes() + int(place - first).to_bytes(4, "little"), digest_size=12
-        ).digest()
+    for row, (number, (start, stop)) in enumerate(zip(splits, pairwise(bounds), strict=True)):
+        if len(chosen[number]) == limits[number]:
+            continue
+        key = hashlib.blake2b(values[start:stop].tobytes(), digest_size=16).digest()
         if key in seen:
             duplicates += 1
             continue
         seen.add(key)
-        if len(chosen[split[file]]) < limits[split[file]]:
-            chosen[split[file]].append(int(row))
+        chosen[number].append(row)
     for name, rows in zip(_SPLITS, chosen, strict=True):
         if not rows:
             raise DataError(f"python-operators: no operators in the {name} files; give more files")
-    return [np.array(rows, dtype=np.int64) for rows in chosen], duplicates
+    return {
+        name: sites.select(torch.tensor(rows)) for name, rows in zip(_SPLITS, chosen, strict=True)
+    }, duplicates
