@@ -57,8 +57,10 @@ def sites_of(source: str, vocabulary: Vocabulary) -> Sites:
 
 def author_probabilities(model: nn.Module, sites: Sites, tokens_per_batch: int = 16_384) -> Tensor:
     """Return (B, k_max) float64: how likely an author writes each member of the family; 0 beyond it."""
+    if len(sites) == 0:
+        return torch.zeros(0, 1, dtype=torch.float64)
     first, size = family_of(sites.operators)
-    widest = int(size.max()) if len(sites) else 1
+    widest = int(size.max())
     probabilities = torch.zeros(len(sites), widest, dtype=torch.float64)
     for member in range(widest):
         index = torch.nonzero(member < size).flatten()

@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
 from throughtime.data.examples import Examples, Source
+from throughtime.errors import DataError
 from throughtime.ragged import Ragged
 
 _PENALTIES = (0.3, 1.0, 3.0)
@@ -56,11 +57,18 @@ def ngram_regression(source: Source, test: Examples, longest: int, name: str) ->
         n of the longest n-grams: 1 is a bag of words.
     name
         What to call it.
+
+    Raises
+    ------
+    DataError
+        If there is nothing to learn from: no n-gram occurs twice.
     """
     began = perf_counter()
     examples = source.training(0)
     grams = NGrams(source.vocabulary_size, longest)
     design = grams.fit(examples.tokens)
+    if design.shape[1] == 0:
+        raise DataError(f"{name}: no n-gram occurs twice in the training examples; give more data")
     seen = grams.transform(source.validation.tokens)
     best, score = None, -1.0
     for penalty in _PENALTIES:
@@ -126,7 +134,7 @@ class NGrams:
         entries = (np.ones(int(found.sum())), (rows[found], columns[found]))
         matrix = scipy.sparse.csr_matrix(entries, shape=(count, len(self._known)))
         matrix.data[:] = 1.0  # presence, not count
-        return normalize(matrix)
+        return normalize(matrix) if matrix.shape[1] else matrix
 
 
 def all_baselines(source: Source, test: Examples) -> Sequence[Baseline]:

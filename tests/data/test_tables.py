@@ -1,0 +1,136 @@
+"""Files that are right are read right; what is wrong with others is in tests/cli/test_bad_input.py."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from throughtime.data.tables import TextTable, read_lines, read_texts
+from throughtime.data.text import TextSource, encode, encode_labels, split_texts, word_tokenizer
+from throughtime.data.vocabulary import Vocabulary
+from throughtime.errors import DataError
+
+TEXTS = ["plain", 'with, comma and "quotes"', "two\nlines", "  Ünïcødé ", "NaN", "1"]
+LABELS = ["1", "01", "null", "yes", "1.0", "ja"]
+
+
+def _csv(delimiter: str) -> str:
+    def cell(value: str) -> str:
+        return '"' + value.replace('"', '""') + '"'
+
+    lines = [delimiter.join(("id", "text", "label"))]
+    lines += [delimiter.join(("7", cell(t), cell(lab))) for t, lab in zip(TEXTS, LABELS, strict=True)]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet", "CSV"])
+def test_every_format_gives_the_same_texts(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"data.{suffix}"
+    if suffix.lower() in {"csv", "tsv"}:
+        path.write_bytes(b"\xef\xbb\xbf" + _csv("\t" if suffix == "tsv" else ",").encode())
+    elif suffix == "jsonl":
+        rows = [json.dumps({"text": t, "label": lab}) for t, lab in zip(TEXTS, LABELS, strict=True)]
+        path.write_text("\n\n".join(rows), encoding="utf-8")
+    else:
+        dictionary = pa.array(LABELS).dictionary_encode()
+        pq.write_table(pa.table({"label": dictionary, "text": pa.array(TEXTS, pa.large_string())}), path)
+    table = read_texts(path, "text", "label")
+    assert table.texts == TEXTS
+    assert table.labels == LABELS
+    assert table.places[3] == f"{path}: row 4"
+    assert read_texts(path, "text", None).labels is None
+
+
+def test_a_folder_of_classes(tmp_path: Path) -> None:
+    for name, content in (("b/2.txt", "two"), ("a/1.txt", "one"), ("a/deep/3.txt", "three"), ("a/.no", "x")):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    table = read_texts(tmp_path, None, None)
+    assert list(zip(table.texts, table.labels or [], strict=True)) == [
+        ("one", "a"),
+        ("three", "a"),
+        ("two", "b"),
+    ]
+    assert table.places[0] == str(tmp_path / "a" / "1.txt")
+    with pytest.raises(DataError, match="folder of classes"):
+        read_texts(tmp_path, "text", None)
+
+
+def test_json_numbers_and_booleans_are_classes(tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_text("\n".join(json.dumps({"t": "x", "c": value}) for value in (1, True, False, 0.5)))
+    assert read_texts(path, "t", "c").labels == ["1", "true", "false", "0.5"]
+
+
+def test_lines_of_plain_text() -> None:
+    assert read_lines(b"\xef\xbb\xbfone two\r\nthree", "here").texts == ["one two", "three"]
+
+
+def _table(labels: list[str]) -> TextTable:
+    texts = [f"word{i % 7} common {label}" for i, label in enumerate(labels)]
+    return TextTable(texts, labels, [f"row {i + 1}" for i in range(len(labels))])
+
+
+def _split(table: TextTable, validation: float = 0.2, test: float = 0.2, seed: int = 0) -> TextSource:
+    return split_texts(table, validation=validation, test=test, vocabulary=50, lower_case=True, seed=seed)
+
+
+@given(
+    counts=st.lists(st.integers(6, 30), min_size=2, max_size=4),
+    shares=st.tuples(st.floats(0.1, 0.3), st.sampled_from([0.0, 0.1, 0.3])),
+    seed=st.integers(0, 99),
+)
+def test_a_split_keeps_every_row_once_and_every_class_everywhere(
+    counts: list[int], shares: tuple[float, float], seed: int
+) -> None:
+    labels = [str(c) for c, count in enumerate(counts) for _ in range(count)]
+    source = _split(_table(labels), *shares, seed)
+    parts = [source.training_examples, source.validation, *([source.test] if source.test else [])]
+    assert sum(map(len, parts)) == len(labels)
+    assert (source.test is None) == (shares[1] == 0)
+    total = torch.zeros(len(counts), dtype=torch.int64)
+    for part in parts:
+        seen = torch.bincount(part.labels, minlength=len(counts))
+        assert (seen > 0).all()
+        total += seen
+    assert total.tolist() == counts
+
+
+def test_a_split_repeats_by_seed_and_its_description_tells_data_apart() -> None:
+    labels = ["a", "b"] * 20
+    first, again, other = _split(_table(labels)), _split(_table(labels)), _split(_table(labels), seed=1)
+    assert first.describe() == again.describe()
+    assert first.describe()["sha256"] != other.describe()["sha256"]
+    changed = _table(labels)
+    changed.texts[3] += " word5"
+    assert _split(changed).describe()["sha256"] != first.describe()["sha256"]
+
+
+def test_texts_decode_to_what_they_were() -> None:
+    tokenizer = word_tokenizer(["to be, or not to be; to be!", "or not"], 20, lower_case=True)
+    tokens = encode(tokenizer, ["To BE or\tnot...", "???", "not to, be"])
+    assert tokens.lengths.tolist() == [5, 1, 4]
+    words = [tokenizer.id_to_token(i) for i in tokens.values.tolist()]
+    assert words == ["to", "be", "or", "not", "<unk>", "<unk>", "not", "to", "<unk>", "be"]
+    cased = word_tokenizer(["Be be Be be"], 20, lower_case=False)
+    assert encode(cased, ["Be be BE"]).values.unique().numel() == 3
+
+
+def test_labels_that_training_never_saw_are_named() -> None:
+    with pytest.raises(DataError, match=r"row 2 has the label 'c', which training never saw; it knows a, b"):
+        encode_labels(TextTable(["x", "y"], ["a", "c"], ["row 1", "row 2"]), ("a", "b"))
+
+
+def test_a_vocabulary_survives_its_tokenizer() -> None:
+    vocabulary = Vocabulary(["b", "a", "<nl>", "ü"])
+    again = Vocabulary.from_tokenizer(
+        type(vocabulary.to_tokenizer()).from_str(vocabulary.to_tokenizer().to_str())
+    )
+    assert again.words == vocabulary.words == ("<unk>", "b", "a", "<nl>", "ü")
+    assert vocabulary.numbers(["ü", "no", "b"]).tolist() == [4, 0, 1]

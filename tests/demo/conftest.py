@@ -1,0 +1,12 @@
+"""A small python-operators for the tests of the demo."""
+
+import pytest
+
+from tests.cli.conftest import small_operators
+from throughtime.data.operators.dataset import PythonOperators
+
+
+@pytest.fixture(scope="session")
+def operators() -> PythonOperators:
+    """Made of ten files of the standard library."""
+    return small_operators()
