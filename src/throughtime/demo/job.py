@@ -38,13 +38,13 @@ def _networks() -> tuple[Network, ...]:
     return (
         Network(
             "TextCNN",
-            ModelSpec("textcnn", {"embedding_size": 96, "dropout": 0.3}),
-            Settings(epochs=4, tokens_per_batch=4096, learning_rate=2e-3),
+            ModelSpec("textcnn", {"embedding_size": 96, "dropout": 0.2}),
+            Settings(epochs=3, tokens_per_batch=4096, learning_rate=2e-3),
         ),
         Network(
             "BiLSTM",
-            ModelSpec("bilstm", {"embedding_size": 96, "hidden_size": 96, "dropout": 0.2}),
-            Settings(epochs=6, tokens_per_batch=3072, learning_rate=3e-3),
+            ModelSpec("bilstm", {"embedding_size": 96, "hidden_size": 96, "dropout": 0.1}),
+            Settings(epochs=3, tokens_per_batch=3072, learning_rate=3e-3),
         ),
     )
 

@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from throughtime import _native
+from throughtime._native import check_offsets
 from throughtime.errors import KindError, ShapeError
 
 _FIRST_NOT_ZERO, _DECREASING, _LAST_NOT_TOTAL = 1, 2, 3
@@ -126,7 +126,7 @@ def checked_layout(offsets: Tensor, total: int, device: torch.device) -> Layout:
 
 def _check_values(layout: Layout, total: int) -> None:
     host = layout.host_offsets
-    fault, index, _ = _native.check_offsets(host.data_ptr(), host.shape[0], total)
+    fault, index, _ = check_offsets(host.data_ptr(), host.shape[0], total)
     if fault == _FIRST_NOT_ZERO:
         raise ShapeError(
             f"offsets must start at 0, got {int(host[0])}; subtract it, and drop the values before it"

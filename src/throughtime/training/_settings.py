@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 from torch import nn
 
-from throughtime import models
 from throughtime.errors import ShapeError
+from throughtime.models import BiGRU, BiLSTM, TextCNN
 
 _MODELS: Mapping[str, type[nn.Module]] = {
-    "textcnn": models.TextCNN,
-    "bilstm": models.BiLSTM,
-    "bigru": models.BiGRU,
+    "textcnn": TextCNN,
+    "bilstm": BiLSTM,
+    "bigru": BiGRU,
 }
 
 MODEL_NAMES = tuple(_MODELS)

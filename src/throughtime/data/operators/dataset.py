@@ -35,10 +35,10 @@ _SPLITS = ("training", "validation", "test")
 class Sizes:
     """How much of the source is used."""
 
-    training: int = 80_000
+    training: int = 160_000
     validation: int = 12_000
     test: int = 12_000
-    vocabulary: int = 20_000
+    vocabulary: int = 10_000
 
 
 class PythonOperators:
