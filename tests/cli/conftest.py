@@ -1,6 +1,7 @@
 """The command line in this process, and two small runs to predict with."""
 
 import sys
+import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,19 +73,27 @@ def code_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def small_operators() -> PythonOperators:
-    """Return the data set made of a few files that every Python has."""
-    import argparse
-    import ast
-    import dataclasses
-    import decimal
-    import fractions
-    import heapq
-    import inspect
-    import statistics
-    import textwrap
-    import typing
+def small_files() -> tuple[SourceFile, ...]:
+    """Return a few files that every Python has."""
+    modules = [
+        "argparse",
+        "ast",
+        "dataclasses",
+        "decimal",
+        "fractions",
+        "heapq",
+        "inspect",
+        "statistics",
+        "textwrap",
+        "typing",
+    ]
+    root = Path(sysconfig.get_path("stdlib"))
+    return tuple(SourceFile(f"{module}.py", root / f"{module}.py") for module in modules)
 
-    modules = (argparse, ast, dataclasses, decimal, fractions, heapq, inspect, statistics, textwrap, typing)
-    files = [SourceFile(f"{module.__name__}.py", Path(str(module.__file__))) for module in modules]
-    return PythonOperators(0, Sizes(training=600, validation=150, test=150, vocabulary=800), files)
+
+SMALL = Sizes(training=600, validation=150, test=150, vocabulary=800)
+
+
+def small_operators() -> PythonOperators:
+    """Return the data set made of `small_files`."""
+    return PythonOperators(0, SMALL, small_files())

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from throughtime.data.operators.corpus import SourceFile
 from throughtime.data.operators.dataset import PythonOperators, Sizes
 from throughtime.demo.examples import most_certain
 from throughtime.demo.review import TASK, precision_at
@@ -56,6 +57,8 @@ class DemoPlan:
     sizes: Sizes = field(default_factory=Sizes)
     networks: tuple[Network, ...] = field(default_factory=_networks)
     seed: int = 0
+    files: tuple[SourceFile, ...] | None = None
+    """What the data is made of; None for all that is installed."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
         tell(f"{out} holds a finished demo: these are its results; another --out runs it again")
         return finished
     tell("python-operators: reading the Python source that is installed here …")
-    source = PythonOperators(plan.seed, plan.sizes)
+    source = PythonOperators(plan.seed, plan.sizes, plan.files)
     facts = source.describe()
     tell(
         f"{facts['files']:,} files, {facts['tokens']:,} tokens, {facts['operators']:,} operators; "
@@ -271,6 +274,7 @@ def _plan_json(plan: DemoPlan) -> dict[str, Any]:
         }
         for network in plan.networks
     ]
-    content = {"seed": plan.seed, "sizes": asdict(plan.sizes), "networks": networks}
+    files = None if plan.files is None else [file.name for file in plan.files]
+    content = {"seed": plan.seed, "sizes": asdict(plan.sizes), "networks": networks, "files": files}
     plain: dict[str, Any] = json.loads(json.dumps(content))
     return plain

@@ -1,0 +1,137 @@
+"""The demo from data to report, small: what it writes, that it goes on, and that it does nothing twice."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import SMALL, small_files
+from throughtime.demo import DemoPlan, run_demo
+from throughtime.demo.job import Interrupted, Network
+from throughtime.errors import RunError
+from throughtime.training import ModelSpec, Run, Settings
+from throughtime.training._module import TrainingModule
+
+_TINY = {"embedding_size": 8}
+PLAN = DemoPlan(
+    SMALL,
+    (
+        Network(
+            "TextCNN",
+            ModelSpec("textcnn", {**_TINY, "channels": 8}),
+            Settings(epochs=1, tokens_per_batch=2048),
+        ),
+        Network(
+            "BiLSTM",
+            ModelSpec("bilstm", {**_TINY, "hidden_size": 8}),
+            Settings(epochs=2, tokens_per_batch=2048),
+        ),
+    ),
+    files=small_files(),
+)
+
+
+def demo(out: Path, said: list[str] | None = None):
+    return run_demo(out, PLAN, (said if said is not None else []).append, progress=False)
+
+
+def size_of_test(out: Path) -> int:
+    metrics = Run.open(out / "textcnn").metrics
+    assert metrics.test is not None
+    return metrics.test.examples
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory):
+    out = tmp_path_factory.mktemp("demos") / "demo"
+    return out, demo(out)
+
+
+def test_it_compares_all_models_on_the_same_test(finished) -> None:
+    out, result = finished
+    names = [row.name for row in result.models]
+    assert names == [
+        "majority",
+        "unigram logistic regression",
+        "1-to-3-gram logistic regression",
+        "TextCNN",
+        "BiLSTM",
+    ]
+    for row in result.models:
+        assert 0 <= row.low <= row.accuracy <= row.high <= 1
+        right = row.accuracy * size_of_test(out)
+        assert right == pytest.approx(round(right))
+    for name in ("textcnn", "bilstm"):
+        run = Run.open(out / name)
+        assert run.finished
+        assert run.metrics.test is not None
+        row = next(row for row in result.models if row.name.lower() == name)
+        assert row.accuracy == pytest.approx(run.metrics.test.accuracy)
+    assert result.best_run.parent == out
+    assert sorted(path.name for path in out.iterdir()) == ["bilstm", "report.html", "results.json", "textcnn"]
+
+
+def test_wilson_interval_of_the_majority(finished) -> None:
+    out, result = finished
+    share, n, z = result.models[0].accuracy, size_of_test(out), 1.959963984540054
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
+    assert result.models[0].low == pytest.approx(centre - half)
+    assert result.models[0].high == pytest.approx(centre + half)
+
+
+def test_the_page_holds_the_table(finished) -> None:
+    out, result = finished
+    page = (out / "report.html").read_text("utf-8")
+    for row in result.models:
+        assert f"<td>{row.name}</td>" in page
+        assert f"<td>{100 * row.accuracy:.1f} %</td>" in page
+    assert page.count("<figure>") == 10
+
+
+def test_a_finished_demo_is_shown_again_and_not_run_again(finished, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, result = finished
+    monkeypatch.setattr("throughtime.demo.job.PythonOperators", None)
+    said: list[str] = []
+    assert demo(out, said) == result
+    assert len(said) == 1
+
+
+def test_a_stopped_demo_goes_on_to_the_same_result(
+    finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, expected = finished
+    calls = 0
+    original = TrainingModule.training_step
+
+    def stopping(self, *args):
+        nonlocal calls
+        calls += 1
+        if calls == 25:  # within the first epoch of the BiLSTM
+            signal.raise_signal(signal.SIGINT)
+        return original(self, *args)
+
+    monkeypatch.setattr(TrainingModule, "training_step", stopping)
+    with pytest.raises(Interrupted):
+        demo(tmp_path / "demo")
+    assert Run.open(tmp_path / "demo" / "textcnn").finished
+    assert not Run.open(tmp_path / "demo" / "bilstm").finished
+    result = demo(tmp_path / "demo")
+    for row, before in zip(result.models, expected.models, strict=True):
+        assert (row.name, row.accuracy, row.parameters) == (before.name, before.accuracy, before.parameters)
+    assert result.precision == expected.precision
+
+
+def test_damaged_results_are_named(finished, tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    (folder / "results.json").write_text("{")
+    with pytest.raises(RunError, match=r"results.json is damaged"):
+        demo(folder)
+
+
+def test_results_are_json_with_a_version(finished) -> None:
+    out, _ = finished
+    content = json.loads((out / "results.json").read_text("utf-8"))
+    assert (content["format"], content["version"]) == ("throughtime-demo", 1)

@@ -1,0 +1,95 @@
+"""The page: complete, self-contained, and safe with any text in it."""
+
+import re
+from html.parser import HTMLParser
+
+from throughtime.report import Curve, Example, ModelRow, ReportContent, render
+from throughtime.report._figures import accuracy_figure, learning_figure
+
+ROWS = [
+    ModelRow("majority", 0.5, 0.49, 0.51, 0, 0.0),
+    ModelRow("BiLSTM <&>", 0.8125, 0.8, 0.82, 1234567, 432.1, 98765.4),
+]
+CURVES = [Curve("BiLSTM", [0.6, 0.5], [0.55, 0.52], [0.65, 0.72], [0.7, 0.74])]
+NASTY = "</pre><script>alert('x')</script>&amp;"
+
+
+def content(**changes: object) -> ReportContent:
+    example = Example(NASTY, "<", NASTY, "original", "replaced", 0.987, NASTY)
+    fields = {
+        "title": "A title",
+        "question": "A question?",
+        "models": ROWS,
+        "curves": CURVES,
+        "right": [example],
+        "wrong": [],
+        "examples_of": "BiLSTM",
+        "facts": [("files", NASTY)],
+        "notes": [NASTY],
+    }
+    return ReportContent(**{**fields, **changes})
+
+
+class _Page(HTMLParser):
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.text: list[str] = []
+        self.open: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in {"src", "href"}]
+        if tag not in {"meta", "br"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "script" not in self.open and "style" not in self.open:
+            self.text.append(data)
+
+
+def test_text_cannot_break_out_of_the_page() -> None:
+    page = _Page(render(content()))
+    assert page.open == []
+    assert page.tags.count("script") == 1 + 2  # plotly, and one for each figure
+    assert "".join(page.text).count(NASTY) == 5
+    assert page.links == []
+
+
+def test_the_page_is_small_enough_and_loads_nothing() -> None:
+    page = render(content())
+    assert len(page.encode()) < 8_000_000
+    own = re.sub(r"<script>.*?</script>", "", page, count=1, flags=re.DOTALL)
+    assert not re.search(r"https?://|@import|url\(", own)
+
+
+def test_figures_hold_the_figures() -> None:
+    accuracy = accuracy_figure(ROWS)
+    assert list(accuracy.data[0].x) == [50.0, 81.25]
+    assert list(accuracy.data[0].error_x.array) == [1.0, 0.75] or accuracy.data[0].error_x.array[1] < 1
+    learning = learning_figure(CURVES)
+    drawn = {
+        trace.name: [list(t.y) for t in learning.data if t.name == trace.name] for trace in learning.data
+    }
+    assert drawn == {
+        "BiLSTM, training": [[65.0, 72.0], [0.6, 0.5]],
+        "BiLSTM, validation": [[70.0, 74.0], [0.55, 0.52]],
+    }
+
+
+def test_a_report_without_networks_has_no_curves() -> None:
+    page = render(content(curves=[], right=[], wrong=[], facts=[], notes=[]))
+    assert "Learning curves" not in page
+    assert "most certain" not in page
+
+
+def test_numbers_are_grouped_and_absent_ones_left_out() -> None:
+    page = render(content())
+    assert "<td>1\N{NARROW NO-BREAK SPACE}234\N{NARROW NO-BREAK SPACE}567</td>" in page
+    assert "<td>81.2 %</td>" in page
+    assert "<td>None</td>" not in page
