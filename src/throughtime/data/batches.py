@@ -66,7 +66,7 @@ def ordered_batches(lengths: Tensor, tokens_per_batch: int) -> list[Tensor]:
 
 
 def shuffled_batches(
-    lengths: Tensor, tokens_per_batch: int, *, seed: int, epoch: int, jitter: float = 0.1
+    lengths: Tensor, tokens_per_batch: int, *, seed: int, epoch: int, jitter: float = 0.02
 ) -> list[Tensor]:
     """Cut sequences into batches of similar lengths, which differ from epoch to epoch, in random order.
 

@@ -23,6 +23,13 @@ def train(source: Source, run: Run, *, progress: bool) -> bool:
     bool
         Whether the training came to its end.
     """
+    try:
+        return _train(source, run, progress=progress)
+    except StopNow:
+        return False
+
+
+def _train(source: Source, run: Run, *, progress: bool) -> bool:
     stop = StopRequest()
     with ExitStack() as stack:
         stack.enter_context(reproducible())
@@ -35,7 +42,7 @@ def train(source: Source, run: Run, *, progress: bool) -> bool:
         state = str(run.state_path) if run.state_path.exists() else None
         try:
             trainer.fit(module, ckpt_path=state)
-        except (Stopped, StopNow):
+        except Stopped:
             ended = False
         else:
             ended = True

@@ -84,10 +84,13 @@ def fit(
         raise DataError("there are no validation examples; give more data, or another split")
     from throughtime.training._engine import train
 
-    if not train(source, run, progress=progress):
-        return FitResult(run, run.metrics, interrupted=True, already_finished=False)
-    run.save_metrics(_final(run, source.test))
-    return FitResult(run, run.metrics, interrupted=False, already_finished=False)
+    try:
+        ended = train(source, run, progress=progress)
+        if ended:
+            run.save_metrics(_final(run, source.test))
+    except KeyboardInterrupt:  # after the last epoch, whose state is saved
+        ended = False
+    return FitResult(run, run.metrics, interrupted=not ended, already_finished=False)
 
 
 def _final(run: Run, test: Examples | None) -> Metrics:

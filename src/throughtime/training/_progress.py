@@ -45,9 +45,9 @@ class ProgressDisplay(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note what was done before, so that time left is reckoned by this sitting alone."""
+        del trainer
         if isinstance(pl_module, TrainingModule):
-            done = pl_module.share_done(trainer.fit_loop.epoch_loop.batch_progress.current.ready)
-            self._began = time.monotonic(), done
+            self._began = time.monotonic(), pl_module.share_done(pl_module.loader.next_batch)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
