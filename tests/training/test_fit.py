@@ -12,8 +12,17 @@ from rich.console import Console
 from tests.training.toy import MODEL, SETTINGS, Toy, created, fitted, same_weights, weights
 from throughtime import Ragged
 from throughtime.data.examples import Examples
-from throughtime.errors import DataError, ShapeError, ThroughtimeError
-from throughtime.training import EpochMetrics, ModelSpec, Settings, _engine, evaluate, fit, predict
+from throughtime.errors import DataError, ShapeError
+from throughtime.training import (
+    EpochMetrics,
+    ModelSpec,
+    NotFiniteError,
+    Settings,
+    _engine,
+    evaluate,
+    fit,
+    predict,
+)
 from throughtime.training._metrics import best_epoch
 from throughtime.training._module import TrainingModule
 from throughtime.training._progress import epoch_line
@@ -76,9 +85,7 @@ def test_a_loss_that_is_not_finite_ends_it_and_the_best_model_stays(tmp_path, mo
     run = created(tmp_path / "run", settings=with_settings(clip=None))
     with monkeypatch.context() as patch:
         patch.setattr(Settings, "learning_rate_at", lambda self, p: 0.01 if p < 1 / 3 else 1e38)
-        with pytest.raises(
-            ThroughtimeError, match=r"is (nan|inf) in epoch 2, step \d+; the best model so far"
-        ):
+        with pytest.raises(NotFiniteError, match=r"is (nan|inf) in epoch 2, step \d+; the best model so far"):
             fitted(run)
     assert run.metrics.best_epoch == 1
     assert all(tensor.isfinite().all() for tensor in weights(run).values())
@@ -96,7 +103,7 @@ def test_a_gradient_that_is_not_finite_ends_it_before_it_harms(tmp_path, monkeyp
         return loss + (loss * 0).sqrt() if steps == 3 else loss
 
     monkeypatch.setattr(F, "cross_entropy", with_bad_gradient)
-    with pytest.raises(ThroughtimeError, match="gradients is nan in epoch 1, step 3; no model was kept"):
+    with pytest.raises(NotFiniteError, match="gradients is nan in epoch 1, step 3; no model was kept"):
         fitted(run)
 
 

@@ -2,6 +2,8 @@
 
 import json
 import stat
+import struct
+import zlib
 
 import pytest
 import torch
@@ -255,6 +257,25 @@ def test_a_tree_comes_back_as_it_was(tmp_path):
     assert torch.equal(back["state"].pop(0)["step"], tree["state"].pop(0)["step"])
     assert back == tree
     assert isinstance(back["betas"], tuple)
+
+
+def test_the_bytes_are_those_of_the_description(tmp_path):
+    """Reads a file by ``docs/run-format.md`` alone."""
+    write_tree(tmp_path / "tree", {"b": torch.tensor([1.5, -2.0]), "a": [torch.tensor([3])], "é": 0.1})
+    data = (tmp_path / "tree").read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    metadata = header.pop("__metadata__")
+    assert list(metadata) == ["throughtime"]
+    content = json.loads(metadata["throughtime"])
+    assert content["tree"] == {"b": {"$tensor": "b"}, "a": [{"$tensor": "a.0"}], "é": 0.1}
+    checksum = zlib.crc32(b'{"a": [{"$tensor": "a.0"}], "b": {"$tensor": "b"}, "\\u00e9": 0.1}')
+    for name in ("a.0", "b"):
+        begin, end = header[name]["data_offsets"]
+        checksum = zlib.crc32(name.encode() + data[start + begin : start + end], checksum)
+    assert content["crc32"] == checksum
+    begin, end = header["b"]["data_offsets"]
+    assert struct.unpack("<2f", data[start + begin : start + end]) == (1.5, -2.0)
 
 
 def test_nan_comes_back(tmp_path):

@@ -19,7 +19,9 @@ def demo(out: Path, plan: DemoPlan | None = None) -> None:
     """Run the demo and print its table."""
     console = Console()
     try:
-        result = run_demo(out, plan or DemoPlan(), lambda line: console.print(line, highlight=False))
+        result = run_demo(
+            out, plan or DemoPlan(), lambda line: console.print(line, highlight=False, soft_wrap=True)
+        )
     except Interrupted:
         console.print(f"stopped; the best model so far is saved. Go on with: throughtime demo --out {out}")
         raise typer.Exit(INTERRUPTED) from None

@@ -4,7 +4,7 @@ The plain form: every sequence gets its zeros at both ends in one long buffer, a
 over taps of shifted matrix products, read at the windows that lie within a sequence.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -73,7 +73,8 @@ def conv1d(
         Offsets of the outputs: the lengths that torch would give each sequence alone, 0 if too short.
     """
     border = windows.left + windows.right
-    out = Layout.from_lengths(windows.output_lengths(layout.lengths), layout.offsets.device)
+    keeps_lengths = windows.stride == 1 and border == windows.reach
+    out = layout if keeps_lengths else _output_layout(layout, windows)
     if out.total == 0:
         return zeros_of((0, weight.shape[0]), values, weight, bias), out
     buffer = values
@@ -83,31 +84,69 @@ def conv1d(
         buffer = buffer.index_copy(0, places + windows.left, values)
     starts = layout.offsets[:-1] + torch.arange(len(layout), device=values.device) * border
     first = starts.index_select(0, out.sequence_ids) + out.positions * windows.stride
-    return _sum_of_taps(buffer, first, weight, bias, windows, groups), out
+    if groups == 1 and windows.stride == 1:
+        result = _dense_taps(buffer, weight, windows.dilation).index_select(0, first)
+    else:
+        result = _gathered_taps(buffer, first, weight, windows.dilation, groups)
+    return result if bias is None else result + bias, out
 
 
-def _sum_of_taps(
-    buffer: Tensor, first: Tensor, weight: Tensor, bias: Tensor | None, windows: Windows, groups: int
-) -> Tensor:
-    dense = windows.stride == 1
-    positions = buffer.shape[0] - windows.reach
+def _output_layout(layout: Layout, windows: Windows) -> Layout:
+    return Layout.from_lengths(windows.output_lengths(layout.lengths), layout.offsets.device)
+
+
+class _DenseTaps(torch.autograd.Function):
+    """Sum over taps of shifted rows times that tap's matrix, at every position of the buffer.
+
+    The sum of products as autograd would have it makes a tensor for each tap, forward and backward; here
+    they add up in place. The backward pass is made of torch's own operations, so it has a gradient, too.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, buffer: Tensor, weight: Tensor, dilation: int) -> Tensor:
+        ctx.save_for_backward(buffer, weight)
+        ctx.dilation = dilation
+        rows = _shifted(buffer, weight.shape[2], dilation)
+        total = rows[0] @ weight[:, :, 0].t()
+        for k in range(1, len(rows)):
+            total.addmm_(rows[k], weight[:, :, k].t())
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        (gradient,) = gradients
+        buffer, weight = ctx.saved_tensors
+        to_buffer = to_weight = None
+        if ctx.needs_input_grad[0]:
+            to_buffer = torch.zeros_like(buffer)
+            for k, rows in enumerate(_shifted(to_buffer, weight.shape[2], ctx.dilation)):
+                rows.addmm_(gradient, weight[:, :, k])
+        if ctx.needs_input_grad[1]:
+            rows_of_taps = _shifted(buffer, weight.shape[2], ctx.dilation)
+            to_weight = torch.stack([gradient.t() @ rows for rows in rows_of_taps], 2)
+        return to_buffer, to_weight, None
+
+
+def _dense_taps(buffer: Tensor, weight: Tensor, dilation: int) -> Tensor:
+    total: Tensor = _DenseTaps.apply(buffer, weight, dilation)  # type: ignore[no-untyped-call]
+    return total
+
+
+def _shifted(buffer: Tensor, size: int, dilation: int) -> list[Tensor]:
+    """Return the rows that each tap sees, as views."""
+    positions = buffer.shape[0] - dilation * (size - 1)
+    return [buffer[k * dilation : k * dilation + positions] for k in range(size)]
+
+
+def _gathered_taps(buffer: Tensor, first: Tensor, weight: Tensor, dilation: int, groups: int) -> Tensor:
+    """Compute the same for windows that begin at given rows alone, and for groups of channels."""
+    kernels = weight.unflatten(0, (groups, -1))
 
     def tap(k: int) -> Tensor:
-        shift = k * windows.dilation
-        rows = buffer[shift : shift + positions] if dense else buffer.index_select(0, first + shift)
-        return _product(rows, weight[:, :, k], groups)
+        rows = buffer.index_select(0, first + k * dilation).unflatten(1, (groups, -1))
+        return torch.einsum("ngc,goc->ngo", rows, kernels[..., k])
 
     total = tap(0)
-    for k in range(1, windows.size):
+    for k in range(1, weight.shape[2]):
         total = total + tap(k)
-    if dense:
-        total = total.index_select(0, first)
-    return total if bias is None else total + bias
-
-
-def _product(rows: Tensor, weight: Tensor, groups: int) -> Tensor:
-    if groups == 1:
-        return rows @ weight.t()
-    blocks = rows.unflatten(1, (groups, -1))
-    kernels = weight.unflatten(0, (groups, -1))
-    return torch.einsum("ngc,goc->ngo", blocks, kernels).flatten(1)
+    return total.flatten(1)

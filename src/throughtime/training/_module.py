@@ -18,15 +18,10 @@ from torch.optim import AdamW, Optimizer
 
 from throughtime.data.batches import BatchLoader, derived_seed, ordered_batches
 from throughtime.data.examples import Examples, Source
-from throughtime.errors import ThroughtimeError
-from throughtime.training._metrics import EpochMetrics
+from throughtime.training._metrics import EpochMetrics, NotFiniteError
 from throughtime.training._settings import Settings
 
 _STATE = "throughtime"
-
-
-class NotFiniteError(ThroughtimeError, ArithmeticError):
-    """A loss or gradient is infinite or not a number, so training cannot go on."""
 
 
 @dataclass
