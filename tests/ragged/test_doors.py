@@ -70,7 +70,7 @@ def test_any_mask_keeps_the_order(rows: list[list[bool]]) -> None:
     ]
 
 
-@given(raggeds(lengths=FULL), st.booleans())
+@given(raggeds(lengths=FULL, shapes=st.sampled_from([(), (3,), (2, 3)])), st.booleans())
 def test_packed_against_torchs_own_packing(x: Ragged, enforce_sorted: bool) -> None:
     if enforce_sorted:
         x = x[torch.argsort(x.lengths, descending=True)]
@@ -94,6 +94,7 @@ def test_nested(x: Ragged) -> None:
         torch.testing.assert_close(part, sequence, rtol=0, atol=0)
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")  # of the strided layout
 def test_nested_with_holes_and_transposed() -> None:
     base = torch.randn(3, 5, 2)
     starts, lengths = torch.tensor([0, 1, 2]), torch.tensor([3, 0, 2])

@@ -1,4 +1,4 @@
-"""A Ragged as a tensor: every allowed function equals itself on each sequence alone, all others are refused."""
+"""A Ragged as a tensor: allowed functions equal themselves on each sequence alone, others are refused."""
 
 import operator
 from collections.abc import Callable
@@ -50,7 +50,7 @@ BITWISE = """
     bitwise_and bitwise_or bitwise_xor logical_and logical_or logical_xor __and__ __rand__ __or__ __ror__ __xor__
     __rxor__
 """.split()  # noqa: SIM905
-RANDOM = "alpha_dropout bernoulli dropout dropout_ rrelu rand_like randn_like empty_like".split()  # noqa: SIM905
+RANDOM = "alpha_dropout bernoulli dropout rrelu rand_like randn_like empty_like".split()  # noqa: SIM905
 
 SPECIAL: dict[str, tuple[Any, ...]] = {
     "addcdiv": (batch(), batch(seed=1), batch(seed=2)),
@@ -107,6 +107,13 @@ def arguments(name: str) -> tuple[Any, ...]:
     return (batch(),)
 
 
+def ordered(function: Call, name: str) -> tuple[Any, ...]:
+    """The arguments in the order of this function: the method ``where`` begins with its first choice."""
+    if function is torch.Tensor.where:
+        return batch(), booleans(), batch(seed=1)
+    return arguments(name)
+
+
 def alone(arguments: Any, b: int) -> Any:
     """The same arguments with the b-th sequence in place of each batch."""
     if isinstance(arguments, Ragged):
@@ -139,8 +146,9 @@ DETERMINISTIC = [
     ("function", "name"), DETERMINISTIC, ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_equals_the_function_on_each_sequence_alone(function: Call, name: str) -> None:
-    given_arguments = arguments(name)
-    found = leaves(function(*clones(given_arguments)))
+    given_arguments = ordered(function, name)
+    # As torch calls it: a method of Tensor arrives here when a tensor meets a batch.
+    found = leaves(Ragged.__torch_function__(function, (Ragged,), clones(given_arguments)))
     for b, length in enumerate(LENGTHS):
         if length == 0 and name in {"embedding", "batch_norm", "one_hot"}:
             continue  # torch refuses some of these without tokens
@@ -156,11 +164,12 @@ def test_random_functions_keep_offsets_and_shape(name: str) -> None:
     for function, (_, known) in _tensor.ALLOWED.items():
         if known == name:
             x = batch()
-            found = function(x)
+            found = Ragged.__torch_function__(function, (Ragged,), (x,))
             assert found.layout is x.layout
             assert found.shape == x.shape
 
 
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides the total loss:UserWarning")
 @pytest.mark.parametrize("name", _tensor._LOSSES)
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_losses_run_over_real_tokens_alone(name: str, reduction: str) -> None:
@@ -283,7 +292,6 @@ def test_what_would_mix_sequences_is_refused_by_name(call: Call, words: str) -> 
         (lambda x: torch.add(x, 1, out=torch.zeros(8, 4).double()), "spread over the tokens"),
         (lambda x: x + x.with_values(x.values[:, 0]), "2 and 1 dimensions"),
         (lambda x: torch.softmax(x, 5), "dim 5 is out of range"),
-        (lambda x: F.cross_entropy(x, torch.zeros(8).long()), "spread|token"),
     ],
 )
 def test_what_does_not_fit_is_refused(call: Call, words: str) -> None:

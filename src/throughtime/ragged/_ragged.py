@@ -296,9 +296,9 @@ class Ragged:
 
     def with_values(self, values: Tensor) -> "Ragged":
         r"""Return a batch of the same offsets with other values (T, \*any)."""
-        if not isinstance(values, Tensor) or values.dim() == 0 or values.shape[0] != self.layout.total:
+        if not isinstance(values, Tensor) or values.dim() == 0 or values.shape[0] != self.values.shape[0]:
             got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-            raise ShapeError(f"with_values needs {self.layout.total} tokens along dim 0, got {got}")
+            raise ShapeError(f"with_values needs {self.values.shape[0]} tokens along dim 0, got {got}")
         layout = self.layout.to(values.device)
         return _of(values, layout)
 

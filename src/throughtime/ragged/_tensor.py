@@ -18,18 +18,16 @@ from torch.utils import _pytree as pytree
 from throughtime.errors import ShapeError, UnsupportedError
 from throughtime.ragged._layout import Layout
 
-_NAMESPACES = (torch, torch.Tensor, F, torch.special)
-
 # Each result element depends on the elements at the same place alone; operands broadcast.
 _POINTWISE = """
-    abs acos acosh add addcdiv addcmul alpha_dropout asin asinh atan atan2 atanh bernoulli bitwise_and
+    abs acos acosh add addcdiv addcmul asin asinh atan atan2 atanh bernoulli bitwise_and
     bitwise_not bitwise_or bitwise_xor bool ceil celu clamp clamp_max clamp_min clone contiguous copysign
-    cos cosh deg2rad detach div divide double dropout dropout_ elu elu_ eq erf erfc exp exp2 expm1 float
+    cos cosh deg2rad detach div divide double elu elu_ eq erf erfc exp exp2 expm1 float
     floor floor_divide fmax fmin fmod frac ge gelu greater greater_equal gt half hardshrink hardsigmoid
     hardswish hardtanh hardtanh_ heaviside int isclose isfinite isinf isnan le leaky_relu leaky_relu_
     lerp less less_equal lgamma log log10 log1p log2 logaddexp logical_and logical_not logical_or
     logical_xor logit logsigmoid long lt masked_fill maximum minimum mish mul multiply nan_to_num ne neg
-    negative not_equal pow rad2deg reciprocal relu relu6 relu_ remainder round rrelu rsqrt rsub selu
+    negative not_equal pow rad2deg reciprocal relu relu6 relu_ remainder round rsqrt rsub selu
     selu_ sgn sigmoid sign silu sin sinh softplus softshrink softsign sqrt square sub subtract tan tanh
     tanhshrink threshold true_divide trunc where xlogy zeros_like ones_like empty_like full_like
     rand_like randn_like bfloat16
@@ -37,6 +35,8 @@ _POINTWISE = """
     __floordiv__ __rfloordiv__ __mod__ __rmod__ __pow__ __rpow__ __and__ __rand__ __or__ __ror__ __xor__
     __rxor__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ __neg__ __invert__ __abs__
 """.split()  # noqa: SIM905 - a block of names reads better than a list of strings
+
+_DROPOUTS = "alpha_dropout dropout rrelu".split()  # noqa: SIM905
 
 # Each token's features are transformed alike, with parameters that have no token dimension.
 _PER_TOKEN = "bilinear embedding layer_norm linear one_hot prelu rms_norm".split()  # noqa: SIM905
@@ -129,22 +129,27 @@ Wrap = Callable[[Tensor, Layout], Any]
 _Function = Callable[..., Any]
 
 
-def _functions(names: Iterable[str]) -> dict[_Function, str]:
+def _functions(names: Iterable[str], namespaces: Iterable[Any]) -> dict[_Function, str]:
     found = {}
     for name in names:
-        for namespace in _NAMESPACES:
-            function = getattr(namespace, name, None)
-            if function is not None:
+        # A module has __eq__ and the like of its own.
+        places = [torch.Tensor] if name.startswith("__") else namespaces
+        for place in places:
+            function = getattr(place, name, None)
+            if callable(function):  # torch.float is a dtype, torch.Tensor.float a method
                 found[function] = name
     return found
 
 
+_EVERYWHERE = (torch, torch.Tensor, F, torch.special)
+# torch has functions of these names, too, with other arguments: only those of torch.nn.functional count.
 _KINDS: list[tuple[dict[_Function, str], str]] = [
-    (_functions(_POINTWISE), "pointwise"),
-    (_functions(_PER_TOKEN), "per_token"),
-    (_functions(_ALONG_FEATURES), "along_features"),
-    (_functions(_LOSSES), "loss"),
-    (_functions(["batch_norm"]), "batch_norm"),
+    (_functions(_POINTWISE, _EVERYWHERE), "pointwise"),
+    (_functions(_DROPOUTS, [F]), "pointwise"),
+    (_functions(_PER_TOKEN, [F]), "per_token"),
+    (_functions(_ALONG_FEATURES, _EVERYWHERE), "along_features"),
+    (_functions(_LOSSES, [F]), "loss"),
+    (_functions(["batch_norm"], [F]), "batch_norm"),
 ]
 ALLOWED: dict[_Function, tuple[str, str]] = {
     function: (kind, name) for functions, kind in _KINDS for function, name in functions.items()
@@ -183,8 +188,11 @@ def dispatch(
         raise UnsupportedError(_refusal(name))
     leaves: list[Any]
     leaves, spec = pytree.tree_flatten((args, dict(kwargs)), is_leaf=lambda x: isinstance(x, ragged_type))
-    layout = _shared_layout([leaf for leaf in leaves if isinstance(leaf, ragged_type)], name)
-    rank = max(leaf.values.dim() for leaf in leaves if isinstance(leaf, ragged_type))
+    raggeds = [leaf for leaf in leaves if isinstance(leaf, ragged_type)]
+    layout = _shared_layout(raggeds, name)
+    # Asked of the values, not of the layout, whose host copies torch.compile cannot trace.
+    count = raggeds[0].values.shape[0]
+    rank = max(ragged.values.dim() for ragged in raggeds)
     if kind in {"pointwise", "loss"}:
         _refuse_broadcast_over_tokens(leaves, ragged_type, rank, name, loss=kind == "loss")
     if kind == "along_features":
@@ -196,7 +204,7 @@ def dispatch(
     result = function(*new_args, **new_kwargs)
     if kind == "loss" and _is_scalar(result):
         return result
-    return _wrap_all(result, layout, wrap, name)
+    return _wrap_all(result, count, layout, wrap, name)
 
 
 def tokenwise(function: _Function, ragged_type: type[RaggedLike], wrap: Wrap, *operands: Any) -> Any:
@@ -285,13 +293,13 @@ def _batch_norm(
     return F.batch_norm(values, running_mean, running_var, *args, **kwargs)
 
 
-def _wrap_all(result: Any, layout: Layout, wrap: Wrap, name: str) -> Any:
+def _wrap_all(result: Any, count: int, layout: Layout, wrap: Wrap, name: str) -> Any:
     def one(leaf: Any) -> Any:
         if not isinstance(leaf, Tensor):
             return leaf
-        if leaf.dim() == 0 or leaf.shape[0] != layout.total:
+        if leaf.dim() == 0 or leaf.shape[0] != count:
             raise UnsupportedError(
-                f"torch.{name} did not keep the token dimension ({layout.total} tokens, result "
+                f"torch.{name} did not keep the token dimension ({count} tokens, result "
                 f"{tuple(leaf.shape)}); use .values for the plain tensor"
             )
         return wrap(leaf, layout)

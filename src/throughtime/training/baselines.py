@@ -15,7 +15,7 @@ from throughtime.data.examples import Examples, Source
 from throughtime.errors import DataError
 from throughtime.ragged import Ragged
 
-_PENALTIES = (0.3, 1.0, 3.0)
+_PENALTIES = (1.0, 4.0)
 """Inverse strengths of the L2 penalty, of which validation picks one."""
 
 
@@ -45,7 +45,7 @@ def ngram_regression(source: Source, test: Examples, longest: int, name: str) ->
     """Logistic regression on the presence of all n-grams up to a length.
 
     Rows are scaled to unit length; n-grams met once are left out; the strength of the L2 penalty is the
-    best of three on the validation examples.
+    best of two on the validation examples.
 
     Parameters
     ----------
