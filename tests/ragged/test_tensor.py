@@ -150,8 +150,8 @@ def test_equals_the_function_on_each_sequence_alone(function: Call, name: str) -
     # As torch calls it: a method of Tensor arrives here when a tensor meets a batch.
     found = leaves(Ragged.__torch_function__(function, (Ragged,), clones(given_arguments)))
     for b, length in enumerate(LENGTHS):
-        if length == 0 and name in {"embedding", "batch_norm", "one_hot"}:
-            continue  # torch refuses some of these without tokens
+        if length == 0 and name in {"embedding", "batch_norm", "one_hot", "std", "var"}:
+            continue  # torch refuses some of these without tokens, or warns
         expected = leaves(function(*alone(given_arguments, b)))
         assert len(found) == len(expected)
         for ours, torchs in zip(found, expected, strict=True):
