@@ -27,3 +27,7 @@ class DataError(ThroughtimeError, ValueError):
 
 class RunError(ThroughtimeError, ValueError):
     """A run folder is missing, damaged, or in the way."""
+
+
+class NotFiniteError(ThroughtimeError, ArithmeticError):
+    """A loss or gradient is infinite or not a number, so training cannot go on."""

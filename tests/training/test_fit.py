@@ -12,11 +12,10 @@ from rich.console import Console
 from tests.training.toy import MODEL, SETTINGS, Toy, created, fitted, same_weights, weights
 from throughtime import Ragged
 from throughtime.data.examples import Examples
-from throughtime.errors import DataError, ShapeError
+from throughtime.errors import DataError, NotFiniteError, ShapeError
 from throughtime.training import (
     EpochMetrics,
     ModelSpec,
-    NotFiniteError,
     Settings,
     _engine,
     evaluate,

@@ -10,7 +10,6 @@ from throughtime.training._fit import FitResult as FitResult
 from throughtime.training._fit import fit as fit
 from throughtime.training._metrics import EpochMetrics as EpochMetrics
 from throughtime.training._metrics import Metrics as Metrics
-from throughtime.training._metrics import NotFiniteError as NotFiniteError
 from throughtime.training._metrics import Score as Score
 from throughtime.training._run import Run as Run
 from throughtime.training._run import RunConfig as RunConfig

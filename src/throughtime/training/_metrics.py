@@ -5,12 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from throughtime.errors import ThroughtimeError
-
-
-class NotFiniteError(ThroughtimeError, ArithmeticError):
-    """A loss or gradient is infinite or not a number, so training cannot go on."""
-
 
 @dataclass(frozen=True)
 class EpochMetrics:

@@ -18,7 +18,8 @@ from torch.optim import AdamW, Optimizer
 
 from throughtime.data.batches import BatchLoader, derived_seed, ordered_batches
 from throughtime.data.examples import Examples, Source
-from throughtime.training._metrics import EpochMetrics, NotFiniteError
+from throughtime.errors import NotFiniteError
+from throughtime.training._metrics import EpochMetrics
 from throughtime.training._settings import Settings
 
 _STATE = "throughtime"

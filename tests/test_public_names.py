@@ -1,0 +1,44 @@
+"""What users may rely on: the public names, and that the layers bring nothing heavy with them."""
+
+import subprocess
+import sys
+
+import throughtime as tt
+
+PUBLIC = {
+    "throughtime": "Ragged collate errors models nn",
+    "throughtime.errors": "DataError KindError NotFiniteError RunError ShapeError ThroughtimeError UnsupportedError",
+    "throughtime.nn": "Conv1d ConvBlock GRU LSTM Pool RNN RecurrentOutput WideConv",
+    "throughtime.models": "BiGRU BiLSTM TextCNN",
+}
+
+
+def _module(name: str):
+    return tt if name == "throughtime" else getattr(tt, name.partition(".")[2])
+
+
+def test_the_public_names_are_these() -> None:
+    inner = {"ops", "ragged", "data", "training", "report", "demo", "cli", "_native"}
+    for name, expected in PUBLIC.items():
+        found = {public for public in vars(_module(name)) if not public.startswith("_")}
+        assert found - inner == set(expected.split()), name
+
+
+def test_every_error_is_ours_and_one_that_python_knows() -> None:
+    for name in PUBLIC["throughtime.errors"].split():
+        error = getattr(tt.errors, name)
+        assert issubclass(error, tt.errors.ThroughtimeError)
+        assert name == "ThroughtimeError" or issubclass(error, (ValueError, TypeError, ArithmeticError))
+
+
+def test_public_names_are_documented() -> None:
+    for name, names in PUBLIC.items():
+        for public in names.split():
+            assert getattr(_module(name), public).__doc__, f"{name}.{public}"
+
+
+def test_the_layers_need_torch_and_numpy_alone() -> None:
+    heavy = "pytorch_lightning sklearn scipy pyarrow tokenizers safetensors jinja2 plotly typer rich joblib"
+    code = f"import torch, sys; before = set(sys.modules); import throughtime; new = set(sys.modules) - before; print(*[m for m in {heavy.split()} if m in new])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
