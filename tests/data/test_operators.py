@@ -2,18 +2,21 @@
 
 import ast
 import dataclasses
+import multiprocessing
 import sysconfig
+from bisect import bisect_left
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from tokenize import TokenError
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from throughtime.data.operators import dataset
+from throughtime.data.operators import dataset, reading
 from throughtime.data.operators.corpus import SourceFile, installed_files
 from throughtime.data.operators.dataset import PythonOperators, Sizes
 from throughtime.data.operators.families import FAMILIES, OPERATORS
@@ -45,33 +48,110 @@ _SYMBOL = {
 }  # fmt: skip
 
 
-def parsed_operators(source: str) -> Counter[str]:
-    """Count operators as Python's parser sees them, those inside of formatted strings left out."""
-    found: Counter[str] = Counter()
+def parsed_operators(source: str) -> list[tuple[str, ast.expr, ast.expr]]:
+    """Return operators as Python's parser sees them, with what stands before and after each.
+
+    Those inside of formatted strings are left out, and the sign of a complex number in a pattern.
+    """
+    found: list[tuple[str, ast.expr, ast.expr]] = []
     waiting: list[ast.AST] = [ast.parse(source)]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, ast.JoinedStr):
+        if isinstance(node, ast.JoinedStr | ast.MatchValue):
             continue
         if isinstance(node, ast.BinOp) and type(node.op) in _SYMBOL:
-            found[_SYMBOL[type(node.op)]] += 1
+            found.append((_SYMBOL[type(node.op)], node.left, node.right))
         elif isinstance(node, ast.Compare):
-            found.update(_SYMBOL[type(operator)] for operator in node.ops)
+            operands = [node.left, *node.comparators]
+            for operator, (left, right) in zip(node.ops, pairwise(operands), strict=True):
+                found.append((_SYMBOL[type(operator)], left, right))
         elif isinstance(node, ast.BoolOp):
-            found[_SYMBOL[type(node.op)]] += len(node.values) - 1
+            found += [(_SYMBOL[type(node.op)], left, right) for left, right in pairwise(node.values)]
         waiting += ast.iter_child_nodes(node)
     return found
 
 
-def lexed_operators(source: str) -> Counter[str]:
+def assert_agrees_with_the_parser(source: str) -> None:
+    """Every operator the parser knows is found between its operands, and nothing else is found."""
+    lines = source.split("\n")
     lexed = lex(source)
-    return Counter(lexed.tokens[site.place] for site in lexed.sites)
+    sites = sorted(
+        (site.line, len(lines[site.line - 1][: site.column].encode()), lexed.tokens[site.place])
+        for site in lexed.sites
+    )
+    expected = parsed_operators(source)
+    for operator, left, right in expected:
+        assert left.end_lineno is not None
+        assert left.end_col_offset is not None
+        first = bisect_left(sites, (left.end_lineno, left.end_col_offset))
+        last = bisect_left(sites, (right.lineno, right.col_offset))
+        between = [found for *_, found in sites[first:last]]
+        assert between == [operator], f"line {right.lineno}: {between}, expected {operator}"
+    assert len(sites) == len(expected)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_finds_the_operators_that_the_parser_finds(file: SourceFile) -> None:
-    source = file.path.read_text("utf-8")
-    assert lexed_operators(source) == parsed_operators(source)
+    assert_agrees_with_the_parser(file.path.read_text("utf-8"))
+
+
+_operands = st.sampled_from(["a", "b[0]", "c(d)", "'s'", "1", "(e)", "not_", "in_", "match", "case", "None"])
+_signs = st.sampled_from(["", "-", "+", "not ", "~", "- -"])
+
+
+@st.composite
+def _expressions(draw: st.DrawFn, depth: int = 2) -> str:
+    """Parenthesised expressions of all operators, signs, and what is written with the same characters."""
+    if depth == 0:
+        return draw(_signs) + draw(_operands)
+    left, right = draw(_expressions(depth - 1)), draw(_expressions(depth - 1))
+    operator = draw(st.sampled_from([*OPERATORS, "**", "@"]))
+    form = draw(
+        st.sampled_from(
+            [
+                "({left}) {operator} ({right})",
+                "({left})\\\n {operator} ({right})",
+                "f(*{left}, **{right})",
+                "[x for x in ({left}) if ({right})]",
+                "({left}) if ({right}) else -x",
+                "(lambda *a, b=({left}), **c: ({right}))",
+                "{{**({left}), ({right}): -1}}",
+                "x[-1:({left}):({right})]",
+            ]
+        )
+    )
+    return form.format(left=left, right=right, operator=operator)
+
+
+_statements = st.sampled_from(
+    [
+        "y = {e}",
+        "y: int = {e}",
+        "y |= {e}",
+        "return_ = {e}; z = {e}",
+        "for x in {e}: pass",
+        "for x[a in b] in {e}: pass",
+        "y = [x for x[a in b], z in {e} if {e} for w in {e} if w in x]",
+        "case[a | b] = lambda: {e}",
+        "match {e}:\n    case -1 | (2 | 3) if {e}: y = {e}",
+        "match *a, {e}:\n    case [*b, -1]: pass\n    case {{'k': 1 | 2, **r}}: y = {e}",
+        "match -a:\n    case A(b=1 | 2) | 1 - 2j: y = {e}",
+        "match = {e}",
+        "match[{e}] = -1",
+        "case = {e}",
+        "case({e})",
+        "case - {e}",
+        "def f(a, /, *b, c={e}, **d): return {e}",
+        "print({e}, *a, sep={e})",
+        "assert {e}, f'{{a + b}}'",
+    ]
+)
+
+
+@settings(max_examples=150)
+@given(_statements, _expressions())
+def test_finds_the_operators_of_any_statement(statement: str, expression: str) -> None:
+    assert_agrees_with_the_parser(statement.format(e=f"({expression})") + "\n")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +175,14 @@ def test_finds_the_operators_that_the_parser_finds(file: SourceFile) -> None:
         ("return_ = yield_ -1\n", ["-"]),
         ("def f():\n    return -1\n", []),
         ("x: int | None = None\n", ["|"]),
-        ("match a:\n    case 1 | 2 if b | c: pass\n", []),
+        ("match a:\n    case 1 | 2 if b | c: d = e | f\n", ["|", "|"]),
+        ("match a:\n    case (1 | 2): pass\n    case [1 | 2, *_]: pass\n", []),
+        ("match a:\n    case -1 | 1 - 2j: pass\n    case *b, c: pass\n", []),
+        ("match -a:\n    case _: pass\n", []),
+        ("match *a, b:\n    case _: pass\n", []),
+        ("match - a\ncase - b\n", ["-", "-"]),
+        ("case(a | b)\ncase[a | b] = c\n", ["|", "|"]),
+        ("case[a | b] = lambda: -c\n", ["|"]),
         ("case = a | b\n", ["|"]),
         ("case.x | b\n", ["|"]),
         ("from a import *\n", []),
@@ -253,15 +340,28 @@ def test_files_that_cannot_be_read_are_counted(tmp_path: Path) -> None:
     assert [stream.words[i] for i in stream.tokens] == ["a", "=", "b", "+", "c", NEWLINE]
 
 
-def test_reading_on_all_cores_equals_reading_on_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = read_files(FILES)
-    monkeypatch.setattr("throughtime.data.operators.reading._CHUNK", 2)
-    monkeypatch.setattr("joblib.cpu_count", lambda: 1)
-    parts = read_files(FILES)
-    assert whole.names == parts.names
-    assert [whole.words[i] for i in whole.tokens] == [parts.words[i] for i in parts.tokens]
-    assert np.array_equal(whole.sites, parts.sites)
-    assert np.array_equal(whole.starts, parts.starts)
+def test_reading_in_other_processes_equals_reading_in_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = read_files(FILES)
+    monkeypatch.setattr(reading, "_CHUNK", 4)
+    monkeypatch.setattr("joblib.cpu_count", lambda: 2)
+    together = read_files(FILES)
+    assert together.names == alone.names
+    assert [together.words[i] for i in together.tokens] == [alone.words[i] for i in alone.tokens]
+    assert np.array_equal(together.sites, alone.sites)
+    assert np.array_equal(together.starts, alone.starts)
+    assert not [child for child in multiprocessing.active_children() if child.is_alive()]
+
+
+def test_a_byte_order_mark_is_no_token(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_bytes(b"\xef\xbb\xbfa + b\n")
+    stream = read_files([SourceFile("a.py", tmp_path / "a.py")])
+    assert stream.words == ["a", "+", "b", NEWLINE]
+    assert stream.sites[0, 4:].tolist() == [1, 2]
+
+
+def test_no_files_make_an_empty_stream() -> None:
+    stream = read_files([])
+    assert (stream.names, stream.skipped, len(stream.tokens), len(stream.sites)) == ([], 0, 0, 0)
 
 
 def test_too_few_files_are_refused() -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -70,6 +71,71 @@ def test_json_numbers_and_booleans_are_classes(tmp_path: Path) -> None:
 
 def test_lines_of_plain_text() -> None:
     assert read_lines(b"\xef\xbb\xbfone two\r\nthree", "here").texts == ["one two", "three"]
+    assert read_lines("a\x0cb\nc\u2028d\x85e\n".encode(), "here").texts == ["a\x0cb", "c\u2028d\x85e"]
+
+
+def test_a_line_of_jsonl_ends_where_json_says(tmp_path: Path) -> None:
+    texts = ["a\u2028b", "c\x85d", "e\u2029f"]
+    lines = [json.dumps({"t": text, "c": "x"}, ensure_ascii=False) for text in texts]
+    path = tmp_path / "data.jsonl"
+    path.write_bytes("\r\n".join(lines).encode())
+    assert read_texts(path, "t", "c").texts == texts
+
+
+def test_a_csv_may_have_old_line_ends_and_rows_of_any_length(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_bytes(b"t,c\ra,b\rc,d\r")
+    assert read_texts(path, "t", "c").texts == ["a", "c"]
+    longest = "word\n" * 700_000
+    path.write_text(f't,c\na,b\n"{longest}",b\nx,y\n')
+    assert read_texts(path, "t", "c").texts == ["a", longest, "x"]
+
+
+_NOT_UTF8 = pa.Array.from_buffers(
+    pa.string(), 2, [None, pa.py_buffer(np.array([0, 1, 3], np.int32)), pa.py_buffer(b"ok\xff")]
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "t,c\na,b\n\nc,d\na,b,c\n", r"row 3: Expected 2 columns, got 3: a,b,c"),
+        ("a.csv", 't,c\n"two\nlines",b\nc\n', r"row 2: Expected 2 columns, got 1: c"),
+        ("a.csv", "t,t,c\na,b,c\n", r"two columns 't'"),
+        ("a.csv", "\n\n", r"no column 't'; its columns are none"),
+        ("a.csv", "t,c," + "x" * 200_000 + "\na,b,c\n", r"a.csv is malformed"),
+        ("a.csv", "t,c\na,b\nc, \n", r"row 2 has no label in column 'c'"),
+        ("a.jsonl", '{"t": "a\\ud800", "c": "b"}\n', r"row 1 has half of a character \(\\ud800\)"),
+        ("a.jsonl", '{"t": "a", "c": "\\udc00"}\n', r"row 1 has half of a character \(\\udc00\)"),
+        ("a.jsonl", '{"t": "a", "c": NaN}\n', r"row 1 has no label in column 'c'"),
+        ("a.jsonl", '{"t": ' + "[" * 100_000 + "\n", r"line 1 is not JSON"),
+        ("a.parquet", pa.table({"t": ["a", "b"], "c": [1.0, float("nan")]}), r"row 2 has no label"),
+        ("a.parquet", pa.table({"t": _NOT_UTF8, "c": ["a", "b"]}), r"column 't': row 2 is not UTF-8"),
+        ("a.parquet", pa.table([["a"], ["b"], ["c"]], names=["t", "t", "c"]), r"two columns 't'"),
+    ],
+)
+def test_a_wrong_row_or_column_is_named(
+    name: str, content: str | pa.Table, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    if isinstance(content, str):
+        path.write_text(content)
+    else:
+        pq.write_table(content, path)
+    with pytest.raises(DataError, match=message):
+        read_texts(path, "t", "c")
+
+
+def test_a_file_that_must_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("t,c\na,b\n")
+
+    def refuse(self: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(DataError, match=r"data\.csv cannot be read: Permission denied"):
+        read_texts(path, "t", "c")
 
 
 def _table(labels: list[str]) -> TextTable:
@@ -82,8 +148,8 @@ def _split(table: TextTable, validation: float = 0.2, test: float = 0.2, seed: i
 
 
 @given(
-    counts=st.lists(st.integers(6, 30), min_size=2, max_size=4),
-    shares=st.tuples(st.floats(0.1, 0.3), st.sampled_from([0.0, 0.1, 0.3])),
+    counts=st.lists(st.integers(3, 30) | st.sampled_from([3, 300]), min_size=2, max_size=5),
+    shares=st.tuples(st.floats(0.01, 0.5), st.sampled_from([0.0, 0.01, 0.3, 0.49])),
     seed=st.integers(0, 99),
 )
 def test_a_split_keeps_every_row_once_and_every_class_everywhere(
@@ -100,6 +166,18 @@ def test_a_split_keeps_every_row_once_and_every_class_everywhere(
         assert (seen > 0).all()
         total += seen
     assert total.tolist() == counts
+
+
+def test_shares_are_those_of_every_class() -> None:
+    source = _split(_table(["a"] * 100 + ["b"] * 50), 0.2, 0.1)
+    assert source.test is not None
+    parts = (source.training_examples, source.validation, source.test)
+    assert [torch.bincount(part.labels).tolist() for part in parts] == [[70, 35], [20, 10], [10, 5]]
+
+
+def test_shares_that_leave_nothing_are_refused() -> None:
+    with pytest.raises(DataError, match="leave nothing to train on"):
+        _split(_table(["a", "b"] * 20), 0.6, 0.4)
 
 
 def test_a_split_repeats_by_seed_and_its_description_tells_data_apart() -> None:

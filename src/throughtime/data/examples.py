@@ -24,6 +24,13 @@ class Examples:
     ------
     ShapeError
         If there are not as many labels as sequences.
+
+    Examples
+    --------
+    >>> import torch
+    >>> examples = Examples(Ragged.from_lengths(torch.arange(5), [2, 0, 3]), torch.tensor([0, 1, 0]))
+    >>> len(examples), examples.select(torch.tensor([2])).tokens.values.tolist()
+    (3, [2, 3, 4])
     """
 
     tokens: Ragged

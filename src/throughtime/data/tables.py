@@ -6,6 +6,7 @@ Every error names file, row or column. Rows count from 1, a header not among the
 import csv
 import io
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ class TextTable:
 
 
 def read_texts(path: Path, text: str | None, label: str | None) -> TextTable:
-    """Read a table, or a folder with one subfolder per class.
+    r"""Read a table, or a folder with one subfolder per class.
 
     Parameters
     ----------
@@ -56,6 +57,16 @@ def read_texts(path: Path, text: str | None, label: str | None) -> TextTable:
     DataError
         If the file is missing, empty, malformed or not UTF-8, a column is missing, or a row has no text
         or no label.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "plays.csv"
+    ...     _ = path.write_text("words,play\nto be,Hamlet\nor not,Hamlet\n")
+    ...     table = read_texts(path, "words", "play")
+    >>> table.texts, table.labels
+    (['to be', 'or not'], ['Hamlet', 'Hamlet'])
     """
     if path.is_dir():
         if text is not None or label is not None:
@@ -82,12 +93,17 @@ def is_table(path: Path) -> bool:
 
 
 def decode(raw: bytes, name: str) -> str:
-    """Return bytes as text, without a byte order mark.
+    r"""Return bytes as text, without a byte order mark.
 
     Raises
     ------
     DataError
         If they are not UTF-8; it says where.
+
+    Examples
+    --------
+    >>> decode("\N{BYTE ORDER MARK}naïve".encode(), "a.txt")
+    'naïve'
     """
     try:
         return raw.decode("utf-8-sig")
@@ -100,14 +116,20 @@ def decode(raw: bytes, name: str) -> str:
 
 
 def read_lines(raw: bytes, name: str) -> TextTable:
-    """Read plain text, one text per line.
+    r"""Read plain text, one text per line.
 
     Raises
     ------
     DataError
         If it is not UTF-8, empty, or a line is blank.
+
+    Examples
+    --------
+    >>> table = read_lines(b"to be\nor not\n", "a.txt")
+    >>> table.texts, table.places[1]
+    (['to be', 'or not'], 'a.txt: line 2')
     """
-    lines = decode(raw, name).splitlines()
+    lines = _lines(decode(raw, name))
     if not lines:
         raise DataError(f"{name} is empty; give one text per line")
     return _checked(lines, None, name, ["text"], unit="line")
@@ -124,6 +146,7 @@ def _checked(
             raise DataError(f"{name}: {unit} {row} has a {kind} in column {columns[0]!r}, expected text")
         if value is None or not value.strip():
             raise DataError(f"{name}: {unit} {row} has no text; fill it in or drop the {unit}")
+        _require_characters(value, f"{name}: {unit} {row}")
     named = (
         None
         if labels is None
@@ -133,48 +156,90 @@ def _checked(
 
 
 def _label(value: Any, name: str, row: int, column: str) -> str:
-    if value is None or value == "":
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None or (isinstance(value, float) and math.isnan(value)) or not str(value).strip():
         raise DataError(f"{name}: row {row} has no label in column {column!r}; fill it in or drop the row")
     if isinstance(value, dict | list):
         raise DataError(
             f"{name}: row {row} has a {type(value).__name__} in column {column!r}, expected a class"
         )
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    _require_characters(str(value), f"{name}: row {row}")
+    return str(value)
+
+
+def _require_characters(value: str, place: str) -> None:
+    """JSON can name halves of characters, which no tokenizer takes and no file can hold."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{place} has half of a character (\\u{ord(value[error.start]):04x}); write the other half, too"
+        ) from error
+
+
+def _lines(text: str) -> list[str]:
+    """Split at line feeds and carriage returns, and not, as `str.splitlines`, at what may be in a text."""
+    return [line.removesuffix("\n") for line in io.StringIO(text, newline=None)]
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}; check its permissions") from error
 
 
 def _require(path: Path, columns: Sequence[str], present: Sequence[str]) -> None:
     for column in columns:
         if column not in present:
-            raise DataError(
-                f"{path} has no column {column!r}; its columns are {', '.join(map(repr, present))}"
-            )
+            shown = ", ".join(map(repr, present)) or "none"
+            raise DataError(f"{path} has no column {column!r}; its columns are {shown}")
+        if list(present).count(column) > 1:
+            raise DataError(f"{path} has two columns {column!r}; give one of them another name")
 
 
 def _read_delimited(path: Path, columns: Sequence[str], delimiter: str) -> list[list[Any]]:
-    source = decode(path.read_bytes(), str(path))
-    header = next(csv.reader(io.StringIO(source), delimiter=delimiter), [])
-    _require(path, columns, header)
+    source = decode(_read_bytes(path), str(path))
+    raw = source.encode()
+    wrong: list[pyarrow.csv.InvalidRow] = []
+
+    def keep(row: pyarrow.csv.InvalidRow) -> str:
+        wrong.append(row)
+        return "skip"
+
     try:
+        _require(path, columns, next(csv.reader(io.StringIO(source, newline=None), delimiter=delimiter), []))
         table = pyarrow.csv.read_csv(
-            pa.BufferReader(source.encode()),
-            parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            pa.BufferReader(raw),
+            # Only one thread knows the numbers of rows, and only one block holds a row of any length.
+            read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=len(raw) + 1),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=keep
+            ),
             convert_options=pyarrow.csv.ConvertOptions(
                 include_columns=list(columns), column_types=dict.fromkeys(columns, pa.string())
             ),
         )
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path} is malformed: {_one_line(error)}; mend that row") from error
+    except (csv.Error, pa.ArrowInvalid) as error:
+        raise DataError(f"{path} is malformed: {_one_line(str(error))}; mend that row") from error
+    if wrong:
+        first = wrong[0]
+        raise DataError(
+            f"{path} is malformed: row {first.number - 1}: Expected {first.expected_columns} columns, got "
+            f"{first.actual_columns}: {_one_line(first.text)}; mend that row"
+        )
     return [table.column(column).to_pylist() for column in columns]
 
 
 def _read_jsonl(path: Path, columns: Sequence[str]) -> list[list[Any]]:
     values: list[list[Any]] = [[] for _ in columns]
-    for number, line in enumerate(decode(path.read_bytes(), str(path)).splitlines(), 1):
+    for number, line in enumerate(_lines(decode(_read_bytes(path), str(path))), 1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{path}: line {number} is not JSON ({error}); mend that line") from error
         if not isinstance(row, dict):
             raise DataError(
@@ -194,14 +259,22 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> list[list[Any]]:
             _require(path, columns, file.schema_arrow.names)
             table = file.read(columns=list(columns))
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} cannot be read as Parquet: {_one_line(error)}; write it again") from error
-    return [_plain(table.column(column)) for column in columns]
+        raise DataError(
+            f"{path} cannot be read as Parquet: {_one_line(str(error))}; write it again"
+        ) from error
+    return [_plain(table.column(column), f"{path}: column {column!r}") for column in columns]
 
 
-def _plain(column: pa.ChunkedArray) -> list[Any]:
+def _plain(column: pa.ChunkedArray, name: str) -> list[Any]:
     if pa.types.is_dictionary(column.type):
         column = pc.cast(column, column.type.value_type)
-    return list(column.to_pylist())
+    values: list[Any] = []
+    for row, value in enumerate(column, 1):
+        try:
+            values.append(value.as_py())
+        except UnicodeDecodeError as error:
+            raise DataError(f"{name}: row {row} is not UTF-8; write the file again") from error
+    return values
 
 
 _READERS: dict[str, Callable[[Path, Sequence[str]], list[list[Any]]]] = {
@@ -216,7 +289,7 @@ _READERS: dict[str, Callable[[Path, Sequence[str]], list[list[Any]]]] = {
 def _read_folder(path: Path) -> TextTable:
     texts, labels, places = [], [], []
     for label, file in _files_of_classes(path):
-        text = decode(file.read_bytes(), str(file))
+        text = decode(_read_bytes(file), str(file))
         if not text.strip():
             raise DataError(f"{file} has no text; fill it in or delete the file")
         texts.append(text)
@@ -238,6 +311,6 @@ def _files_of_classes(path: Path) -> Iterator[tuple[str, Path]]:
                 yield entry.name, file
 
 
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
+def _one_line(message: str) -> str:
+    text = " ".join(message.split())
     return text if len(text) <= 160 else text[:159] + "…"

@@ -3,11 +3,10 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from sklearn.model_selection import train_test_split
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.normalizers import Lowercase
@@ -19,6 +18,9 @@ from throughtime.data.tables import TextTable
 from throughtime.data.vocabulary import UNKNOWN
 from throughtime.errors import DataError
 from throughtime.ragged import Ragged
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def word_tokenizer(texts: Sequence[str], size: int, *, lower_case: bool) -> Tokenizer:
@@ -51,7 +53,14 @@ def word_tokenizer(texts: Sequence[str], size: int, *, lower_case: bool) -> Toke
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> Ragged:
-    """Return the token numbers of texts, (T,) int64; a text without any becomes an empty sequence."""
+    """Return the token numbers of texts, (T,) int64; a text without any becomes an empty sequence.
+
+    Examples
+    --------
+    >>> tokenizer = word_tokenizer(["to be, or not to be"], size=10, lower_case=True)
+    >>> encode(tokenizer, ["be to", ""]).lengths.tolist()
+    [2, 0]
+    """
     numbers = [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
     flat = np.fromiter((token for ids in numbers for token in ids), dtype=np.int64)
     return Ragged.from_lengths(torch.from_numpy(flat), [len(ids) for ids in numbers])
@@ -64,6 +73,11 @@ def encode_labels(table: TextTable, classes: Sequence[str]) -> torch.Tensor:
     ------
     DataError
         If a label is none of the classes.
+
+    Examples
+    --------
+    >>> encode_labels(TextTable(["a", "b"], ["yes", "no"], ["row 1", "row 2"]), ("no", "yes")).tolist()
+    [1, 0]
     """
     numbers = {name: number for number, name in enumerate(classes)}
     labels = table.labels or []
@@ -113,7 +127,8 @@ def split_texts(
     table
         With labels.
     validation, test
-        Shares of the rows, drawn by ``seed`` so that every class has the same share in each part.
+        Shares of the rows of every class, drawn by ``seed``; one row of each class at least. A share of
+        0 leaves that part empty.
     vocabulary
         Words at most.
     lower_case
@@ -124,7 +139,16 @@ def split_texts(
     Raises
     ------
     DataError
-        If there is one class only, or a class has too few rows to be in every part.
+        If there is one class only, a class has too few rows to be in every part, or the shares leave
+        nothing to train on.
+
+    Examples
+    --------
+    >>> texts = ["good", "fine", "nice", "bad", "poor", "weak"]
+    >>> table = TextTable(texts, ["yes"] * 3 + ["no"] * 3, [f"row {row}" for row in range(1, 7)])
+    >>> source = split_texts(table, validation=0.3, test=0.3, vocabulary=9, lower_case=True, seed=0)
+    >>> source.classes, len(source.training(0)), len(source.validation), len(source.test)
+    (('no', 'yes'), 2, 2, 2)
     """
     labels = table.labels or []
     classes = tuple(sorted(set(labels)))
@@ -165,25 +189,32 @@ def _split(
         raise DataError(
             f"all {len(table)} rows have the label {classes[0]!r}; a classifier needs two classes"
         )
-    needed = 3 if test else 2
+    if validation + test >= 1:
+        raise DataError(
+            f"shares of {validation:g} and {test:g} leave nothing to train on; lower --validation or --test"
+        )
+    needed = 1 + (validation > 0) + (test > 0)
+    random = np.random.default_rng(seed)
+    parts: list[list[NDArray[np.int64]]] = [[], [], []]
     for name in classes:
-        rows = np.flatnonzero(labels == name)
+        rows = random.permutation(np.flatnonzero(labels == name))
         if len(rows) < needed:
             raise DataError(
-                f"class {name!r} has {len(rows)} rows ({table.places[rows[0]]}); it needs {needed} to be in "
-                "training, validation" + (" and test" if test else "") + "; add rows or drop the class"
+                f"class {name!r} has {len(rows)} rows ({table.places[rows.min()]}); it needs {needed} to be "
+                "in training, validation" + (" and test" if test else "") + "; add rows or drop the class"
             )
-    rest, chosen = np.arange(len(table)), []
-    for share in (validation, test):
-        count = max(len(classes), round(share * len(table))) if share else 0
-        if not count:
-            chosen.append(rest[:0])
-            continue
-        if len(rest) - count < len(classes):
-            raise DataError(
-                f"{len(table)} rows of {len(classes)} classes are too few for shares of {validation:g} and "
-                f"{test:g}; add rows or lower --validation and --test"
-            )
-        rest, part = train_test_split(rest, test_size=count, stratify=labels[rest], random_state=seed)
-        chosen.append(part)
-    return [torch.from_numpy(np.sort(part)) for part in (rest, *chosen)]
+        ends = np.cumsum(_counts(len(rows), validation, test))
+        for part, chosen in zip(parts, np.split(rows, ends[:2]), strict=True):
+            part.append(chosen)
+    return [torch.from_numpy(np.sort(np.concatenate(part))) for part in parts]
+
+
+def _counts(rows: int, validation: float, test: float) -> tuple[int, int, int]:
+    """Share out the rows of a class: training, validation, test.
+
+    scikit-learn's stratified split may leave a rare class out of a part, or refuse it.
+    """
+    chosen = [max(1, round(share * rows)) if share else 0 for share in (validation, test)]
+    while sum(chosen) >= rows:
+        chosen[chosen.index(max(chosen))] -= 1
+    return rows - sum(chosen), chosen[0], chosen[1]

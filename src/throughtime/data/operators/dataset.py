@@ -22,12 +22,13 @@ from throughtime.data.examples import Examples
 from throughtime.data.operators.corpus import SourceFile, installed_files
 from throughtime.data.operators.families import OPERATORS
 from throughtime.data.operators.reading import Stream, read_files
-from throughtime.data.operators.sites import CLOSE, OPEN, STRANGERS, Sites, windows
+from throughtime.data.operators.sites import CLOSE, LONGEST, OPEN, STRANGERS, Sites, windows
 from throughtime.data.vocabulary import Vocabulary
 from throughtime.errors import DataError
 
 SHORTEST = 20
-"""Tokens of a window at least; shorter ones tell too little and are left out."""
+"""Tokens of a window at least, the markers included. Sites whose windows are shorter, or longer than
+`throughtime.data.operators.sites.LONGEST`, are left out of the data set; a review takes them all."""
 _SPLITS = ("training", "validation", "test")
 
 
@@ -35,7 +36,7 @@ _SPLITS = ("training", "validation", "test")
 class Sizes:
     """How much of the source is used."""
 
-    training: int = 160_000
+    training: int = 140_000
     validation: int = 12_000
     test: int = 12_000
     vocabulary: int = 10_000
@@ -157,8 +158,9 @@ def _choose(
     no test any more.
     """
     table = stream.sites
-    long_enough = np.flatnonzero(table[:, 2] - table[:, 1] + 2 >= SHORTEST)
-    order = np.random.default_rng([seed, 2]).permutation(long_enough)
+    lengths = table[:, 2] - table[:, 1] + 2
+    fitting = np.flatnonzero((lengths >= SHORTEST) & (lengths <= LONGEST))
+    order = np.random.default_rng([seed, 2]).permutation(fitting)
     order = order[np.argsort(split[table[order, 3]], kind="stable")]
     splits = split[table[order, 3]].tolist()
     sites = windows(stream.words, stream.tokens, table[order], vocabulary)

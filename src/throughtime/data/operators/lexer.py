@@ -2,6 +2,7 @@
 
 Python's own tokenizer splits the text; whether ``-`` or ``*`` stands between two operands follows from the
 token before it, and ``in`` belongs to a ``for`` or compares. So code need not be complete to be read.
+Nothing in the pattern of a ``case`` is an operator, not even the sign of a complex number.
 """
 
 import io
@@ -26,7 +27,8 @@ _STATEMENT_WORDS = frozenset(keyword.kwlist) - _OPERAND_WORDS
 _SYMBOLS = frozenset(operator for operator in OPERATORS if not operator[0].isalpha())
 _OPENING = frozenset("([{")
 _CLOSING = frozenset(")]}")
-_AFTER_A_NAME = frozenset("= . ( ) , : [".split()) | {NEWLINE}  # noqa: SIM905
+_AFTER_A_NAME = frozenset([".", ")", ",", ":", NEWLINE])
+"""After one of these, ``match`` or ``case`` was a name."""
 # From Python 3.12 (and 3.14) the tokenizer looks into formatted strings; here they stay one token.
 _STRING_STARTS = {getattr(kinds, name) for name in ("FSTRING_START", "TSTRING_START") if hasattr(kinds, name)}
 _STRING_ENDS = {getattr(kinds, name) for name in ("FSTRING_END", "TSTRING_END") if hasattr(kinds, name)}
@@ -73,8 +75,8 @@ def lex(source: str) -> Lexed:
 
     Raises
     ------
-    SyntaxError
-        If Python's tokenizer cannot read the text (`tokenize.TokenError` is one from Python 3.12 on).
+    SyntaxError, tokenize.TokenError
+        If Python's tokenizer cannot read the text; which of the two depends on Python's version.
 
     Examples
     --------
@@ -89,16 +91,18 @@ def lex(source: str) -> Lexed:
     ends: list[int] = []
     context = _Context()
     pieces = [*_pieces(source), (NEWLINE, 0, 0, False)]
-    skip = False
-    for (text, line, column, operand), (following, *_) in pairwise(pieces):
+    patterns = _patterns([text for text, *_ in pieces])
+    skip, pattern_end = False, 0
+    for i, ((text, line, column, operand), (following, *_)) in enumerate(pairwise(pieces)):
         if skip:  # the second word of a two-word operator
             skip = False
             continue
-        operator = context.operator(text, following)
+        pattern_end = patterns.get(i, pattern_end)
+        operator = None if i < pattern_end else context.operator(text, following)
         if operator is not None:
             found.append((len(tokens), line, column))
             skip = operator != text
-        context.advance(text, following, operand=operand and operator is None)
+        context.advance(text, operand=operand and operator is None and i >= pattern_end)
         tokens.append(text if operator is None else operator)
         if text == NEWLINE:
             ends.append(len(tokens))
@@ -112,8 +116,6 @@ class _Context:
         self.depth = 0
         self.loops: list[int] = []  # bracket depths at which a `for` still waits for its `in`
         self.after_operand = False
-        self.starts_line = True
-        self.in_case = False
 
     def operator(self, text: str, following: str) -> str | None:
         """Return the operator that begins here, None if none does."""
@@ -125,14 +127,12 @@ class _Context:
             return "is not" if following == "not" else text
         if text in {"and", "or"}:
             return text
-        if text in _SYMBOLS and self.after_operand and not (self.in_case and text == "|"):
-            return text
-        return None
+        return text if text in _SYMBOLS and self.after_operand else None
 
     def _closes_a_for(self) -> bool:
         return bool(self.loops) and self.loops[-1] == self.depth
 
-    def advance(self, text: str, following: str, *, operand: bool) -> None:
+    def advance(self, text: str, *, operand: bool) -> None:
         """Go on past a token."""
         if text == "for":
             self.loops.append(self.depth)
@@ -143,12 +143,40 @@ class _Context:
         elif text in _CLOSING:
             self.depth -= 1
         elif text == NEWLINE:
-            self.depth, self.loops, self.in_case = 0, [], False
-        if self.starts_line:
-            # A pattern's `|` is no operator; but `case` may be any name, too.
-            self.in_case = text == "case" and following not in _AFTER_A_NAME
-        self.starts_line = text == NEWLINE
+            self.depth, self.loops = 0, []
         self.after_operand = operand
+
+
+def _patterns(texts: list[str]) -> dict[int, int]:
+    """Return where ``case`` begins and its pattern ends; of ``match``, the keyword alone.
+
+    Both may also be names: a statement they begin has a colon outside of brackets.
+    """
+    ends = {}
+    starts = (i for i, text in enumerate(texts) if text in {"match", "case"})
+    for start in starts:
+        following = texts[start + 1]
+        if (start and texts[start - 1] != NEWLINE) or following in _AFTER_A_NAME or following.endswith("="):
+            continue
+        stop = _end_of_pattern(texts, start)
+        if stop is not None:
+            ends[start] = start + 1 if texts[start] == "match" else stop
+    return ends
+
+
+def _end_of_pattern(texts: list[str], start: int) -> int | None:
+    """Return where the guard of the statement that begins here is, or its colon; None if it is another."""
+    depth, guard = 0, None
+    for i in range(start, len(texts)):
+        text = texts[i]
+        depth += (text in _OPENING) - (text in _CLOSING)
+        if text == NEWLINE or (depth == 0 and text == "="):
+            return None
+        if depth == 0 and text == "if" and guard is None:
+            guard = i
+        if depth == 0 and text == ":":
+            return i if guard is None else guard
+    return None
 
 
 def _with_windows(found: list[tuple[int, int, int]], ends: list[int], total: int) -> list[Site]:

@@ -6,6 +6,7 @@ from tokenize import TokenError
 
 import joblib
 import numpy as np
+from joblib.externals.loky import get_reusable_executor
 from numpy.typing import NDArray
 
 from throughtime.data.operators.corpus import SourceFile
@@ -48,11 +49,26 @@ class Stream:
 
 
 def read_files(files: Sequence[SourceFile]) -> Stream:
-    """Read and lex files, in their order; those that cannot be read are counted and left out."""
+    """Read and lex files, in their order; those that cannot be read are counted and left out.
+
+    Examples
+    --------
+    >>> import heapq
+    >>> from pathlib import Path
+    >>> stream = read_files([SourceFile("python/heapq.py", Path(heapq.__file__))])
+    >>> stream.names, stream.skipped, len(stream.sites) > 20
+    (['python/heapq.py'], 0, True)
+    """
     chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
-    jobs = joblib.cpu_count() if len(chunks) > 1 else 1
-    parts = joblib.Parallel(n_jobs=jobs)(joblib.delayed(_read_chunk)(chunk) for chunk in chunks)
-    return _join(list(parts))
+    jobs = min(joblib.cpu_count(), len(chunks))
+    if jobs <= 1:
+        return _join([_read_chunk(chunk) for chunk in chunks])
+    try:
+        parts = joblib.Parallel(n_jobs=jobs)(joblib.delayed(_read_chunk)(chunk) for chunk in chunks)
+    finally:
+        # Else they wait for more work in a few hundred megabytes each, and outlive a killed training.
+        get_reusable_executor().shutdown(wait=True)
+    return _join(parts)
 
 
 def site_rows(lexed: Lexed) -> NDArray[np.int64]:
@@ -69,7 +85,7 @@ def _read_chunk(files: Sequence[SourceFile]) -> Stream:
     starts = [0]
     for file in files:
         try:
-            lexed = lex(file.path.read_text(encoding="utf-8"))
+            lexed = lex(file.path.read_text(encoding="utf-8-sig"))
         except (SyntaxError, TokenError, UnicodeDecodeError):
             continue
         start, number = starts[-1], len(names)

@@ -81,6 +81,16 @@ class Sites:
             The windows.
         replaced : Tensor
             (B,) int64: 1 where the operator is not the author's.
+
+        Examples
+        --------
+        >>> vocabulary = Vocabulary([OPEN, CLOSE, "a", "b", *OPERATORS])
+        >>> table = np.array([[1, 0, 3, 0, 1, 2]])  # place, first and last; file, line, column
+        >>> sites = windows(["a", "is", "b"], np.array([0, 1, 2]), table, vocabulary)
+        >>> sites.draw_others(torch.Generator().manual_seed(0)).tolist() == [NUMBER["is not"]]
+        True
+        >>> [vocabulary.words[i] for i in sites.tokens.values.tolist()]
+        ['a', '<op>', 'is', '</op>', 'b']
         """
         replaced = torch.randint(2, (len(self),), generator=generator)
         others = self.draw_others(generator)
@@ -94,12 +104,25 @@ class Sites:
 
 
 def operator_name(number: int) -> str:
-    """Return the operator of this number."""
+    """Return the operator of this number.
+
+    Examples
+    --------
+    >>> operator_name(0), operator_name(len(OPERATORS) - 1)
+    ('==', 'or')
+    """
     return _NAMES[number]
 
 
 def family_of(operators: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the number of the first operator of each one's family, and the size of the family."""
+    """Return the number of the first operator of each one's family, and the size of the family.
+
+    Examples
+    --------
+    >>> first, size = family_of(torch.tensor([NUMBER["<"], NUMBER["or"]]))
+    >>> [operator_name(number) for number in first.tolist()], size.tolist()
+    (['==', 'and'], [6, 2])
+    """
     return _FIRST[operators], _SIZE[operators]
 
 
