@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -31,7 +32,7 @@ def demo(out: Path, plan: DemoPlan | None = None) -> None:
 
 def table_of(models: tuple[ModelRow, ...]) -> Table:
     """Return the table of models for a terminal."""
-    table = Table()
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("model", "accuracy", "95 % interval", "parameters", "training", "tokens/s"):
         table.add_column(name, justify="left" if name == "model" else "right", no_wrap=True)
     for row in models:
@@ -51,6 +52,7 @@ def _print_more(console: Console, result: DemoResult) -> None:
         f"With 1 % of the test operators replaced, {100 * result.precision:.0f} % of the 20 most suspicious "
         "are replacements.",
         highlight=False,
+        soft_wrap=True,
     )
     console.print(f"report:        {result.report}", highlight=False)
     program = Path(sys.argv[0])

@@ -49,7 +49,7 @@ def predict_code(run: Run, data: Path, *, jsonl: bool, top: int, prior: float) -
     model = run.load_model()
     found = []
     for name, source in _sources(data):
-        lines = source.splitlines()
+        lines = source.split("\n")  # as Python counts lines: a form feed ends none
         try:
             findings = review(model, source, vocabulary, prior)
         except (SyntaxError, TokenError) as error:
@@ -61,7 +61,7 @@ def predict_code(run: Run, data: Path, *, jsonl: bool, top: int, prior: float) -
 
 def _sources(data: Path) -> Iterator[tuple[str, str]]:
     if str(data) == "-":
-        yield "-", sys.stdin.read()
+        yield "-", decode(sys.stdin.buffer.read(), "standard input")
         return
     if data.is_dir():
         files = sorted(data.rglob("*.py"))

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from throughtime.data.operators.corpus import SourceFile
 from throughtime.data.operators.dataset import PythonOperators, Sizes
 from throughtime.demo.examples import most_certain
+from throughtime.demo.interval import accuracy_interval
 from throughtime.demo.review import TASK, precision_at
 from throughtime.errors import RunError
 from throughtime.report import Curve, ModelRow, ReportContent, write_report
@@ -110,12 +110,13 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
         f"{facts['training_examples']:,} to train on, {facts['test_examples']:,} to test"
     )
     tell("baselines: logistic regression on n-grams …")
-    rows = [_baseline_row(baseline) for baseline in all_baselines(source, source.test)]
+    files = source.sites["test"].where[:, 0]
+    rows = [_baseline_row(baseline, files) for baseline in all_baselines(source, source.test)]
     runs = [_train(network, source, out, tell, progress=progress) for network in plan.networks]
     test = [evaluate(run.load_model(), source.test) for run in runs]
     for network, run, evaluation in zip(plan.networks, runs, test, strict=True):
         correct = (evaluation.logits.argmax(1) == source.test.labels).numpy()
-        rows.append(_network_row(network.name, run, correct))
+        rows.append(_network_row(network.name, run, correct, files))
     best = max(range(len(runs)), key=lambda i: test[i].accuracy)
     tell("looking for replaced operators, one in a hundred …")
     precision = precision_at(runs[best].load_model(), source.sites["test"], seed=plan.seed)
@@ -134,6 +135,7 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
         wrong=wrong,
         examples_of=name,
         facts=_facts(facts, name, precision),
+        notes=["The 95 % intervals are those of drawing whole test files anew (cluster bootstrap)."],
     )
     write_report(content, result.report)
     _save(out, plan, result)
@@ -161,25 +163,34 @@ def _train(network: Network, source: PythonOperators, out: Path, tell: Tell, *, 
     return run
 
 
-def _network_row(name: str, run: Run, correct: NDArray[np.bool_]) -> ModelRow:
+def _network_row(name: str, run: Run, correct: NDArray[np.bool_], files: NDArray[np.int64]) -> ModelRow:
     history = run.metrics.history
     seconds = sum(epoch.seconds for epoch in history)
     tokens = sum(epoch.tokens for epoch in history)
     parameters = sum(parameter.numel() for parameter in run.load_model().parameters())
-    return _row(name, correct, parameters, seconds, tokens)
+    return _row(name, correct, files, parameters, seconds, tokens)
 
 
-def _baseline_row(baseline: Baseline) -> ModelRow:
-    return _row(baseline.name, baseline.correct, baseline.parameters, baseline.seconds, baseline.tokens)
+def _baseline_row(baseline: Baseline, files: NDArray[np.int64]) -> ModelRow:
+    return _row(
+        baseline.name, baseline.correct, files, baseline.parameters, baseline.seconds, baseline.tokens
+    )
 
 
-def _row(name: str, correct: NDArray[np.bool_], parameters: int, seconds: float, tokens: int) -> ModelRow:
-    interval = binomtest(int(correct.sum()), len(correct)).proportion_ci(0.95, method="wilson")
+def _row(
+    name: str,
+    correct: NDArray[np.bool_],
+    files: NDArray[np.int64],
+    parameters: int,
+    seconds: float,
+    tokens: int,
+) -> ModelRow:
+    low, high = accuracy_interval(correct, files)
     return ModelRow(
         name,
         float(correct.mean()),
-        float(interval.low),
-        float(interval.high),
+        low,
+        high,
         parameters,
         seconds,
         tokens / seconds if tokens and seconds else None,

@@ -138,9 +138,9 @@ class NGrams:
 
 
 def all_baselines(source: Source, test: Examples) -> Sequence[Baseline]:
-    """Train majority, unigrams, and one-to-three-grams."""
+    """Train majority, and logistic regression on unigrams and on one-to-three-grams."""
     return (
         majority(source, test),
-        ngram_regression(source, test, 1, "unigram logistic regression"),
-        ngram_regression(source, test, 3, "1-to-3-gram logistic regression"),
+        ngram_regression(source, test, 1, "unigram logistic"),
+        ngram_regression(source, test, 3, "trigram logistic"),
     )

@@ -86,9 +86,9 @@ def _is_left_out(relative: Path) -> bool:
     stem = relative.stem
     return (
         not _LEFT_OUT.isdisjoint(relative.parts[:-1])
-        or stem.startswith("test_")
         or stem.endswith(("_test", "_pb2"))
         or stem == "conftest"
+        or stem.startswith("test_")
     )
 
 
