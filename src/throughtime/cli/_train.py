@@ -100,7 +100,7 @@ def train(options: TrainOptions, *, resume: bool, given: frozenset[str]) -> None
             task=options.task(),
             tokenizer_json=source.tokenizer.to_str(pretty=True),
         )
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     result = fit(source, model, settings, run, resume=resume)
     if result.interrupted:
         console.print(f"stopped; the best model so far is saved in {options.out}; --resume goes on from here")
