@@ -8,7 +8,6 @@ from pathlib import Path
 from tokenize import TokenError
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from throughtime.cli._tokenizer import tokenizer_of
@@ -100,23 +99,18 @@ def _print(shown: list[_Located], total: int, *, jsonl: bool, prior: float) -> N
                 )
             )
         return
-    console = Console()
+    console = Console(highlight=False, soft_wrap=True)
     if not shown:
         console.print("no operators found")
         return
-    table = Table(show_edge=False, pad_edge=False)
-    table.add_column("place", overflow="fold")
-    table.add_column("score", justify="right", no_wrap=True)
-    table.add_column("rather", no_wrap=True)
-    table.add_column("line", overflow="fold", ratio=1)
     for located in shown:
-        before, operator, after = located.parts
-        line = Text.assemble(before, ("»" + operator + "«", "bold reverse"), after)
-        table.add_row(
-            Text(located.place), f"{located.finding.score:.3f}", Text(located.finding.rather, "bold"), line
+        finding = located.finding
+        console.print(
+            Text.assemble(f"{finding.score:.3f}  {located.place}  rather ", (finding.rather, "bold green"))
         )
-    console.print(table)
+        before, operator, after = located.parts
+        console.print(Text.assemble("       ", before, (f"»{operator}«", "bold red"), after))
     console.print(
-        f"{len(shown)} of {total} operators; score: probability of a replacement if {100 * prior:g} % are",
-        highlight=False,
+        f"{len(shown)} of {total} operators; the number is the probability of a replacement, "
+        f"if {100 * prior:g} % of all operators are replaced"
     )
