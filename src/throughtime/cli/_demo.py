@@ -32,7 +32,7 @@ def demo(out: Path, plan: DemoPlan | None = None) -> None:
 
 def table_of(models: tuple[ModelRow, ...]) -> Table:
     """Return the table of models for a terminal."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in ("model", "accuracy", "95 % interval", "parameters", "training", "tokens/s"):
         table.add_column(name, justify="left" if name == "model" else "right", no_wrap=True)
     for row in models:
@@ -56,5 +56,7 @@ def _print_more(console: Console, result: DemoResult) -> None:
     )
     console.print(f"report:        {result.report}", highlight=False)
     program = Path(sys.argv[0])
-    shown = program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program.name
-    console.print(f"try it:        {shown} predict {result.best_run} SOME_FILE.py", highlight=False)
+    here = Path.cwd()
+    if program.is_absolute():
+        program = program.relative_to(here) if program.is_relative_to(here) else Path(program.name)
+    console.print(f"try it:        {program} predict {result.best_run} SOME_FILE.py", highlight=False)
