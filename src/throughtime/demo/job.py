@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from throughtime.data.operators.corpus import SourceFile
 from throughtime.data.operators.dataset import PythonOperators, Sizes
@@ -113,13 +114,14 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
     files = source.sites["test"].where[:, 0]
     rows = [_baseline_row(baseline, files) for baseline in all_baselines(source, source.test)]
     runs = [_train(network, source, out, tell, progress=progress) for network in plan.networks]
-    test = [evaluate(run.load_model(), source.test) for run in runs]
-    for network, run, evaluation in zip(plan.networks, runs, test, strict=True):
+    models = [run.load_model() for run in runs]
+    test = [evaluate(model, source.test) for model in models]
+    for network, run, model, evaluation in zip(plan.networks, runs, models, test, strict=True):
         correct = (evaluation.logits.argmax(1) == source.test.labels).numpy()
-        rows.append(_network_row(network.name, run, correct, files))
+        rows.append(_network_row(network.name, run, model, correct, files))
     best = max(range(len(runs)), key=lambda i: test[i].accuracy)
     tell("looking for replaced operators, one in a hundred …")
-    precision = precision_at(runs[best].load_model(), source.sites["test"], seed=plan.seed)
+    precision = precision_at(models[best], source.sites["test"], seed=plan.seed)
     result = DemoResult(tuple(rows), out / "report.html", runs[best].path, precision)
     right, wrong = most_certain(source, test[best].probabilities)
     name = plan.networks[best].name
@@ -163,11 +165,13 @@ def _train(network: Network, source: PythonOperators, out: Path, tell: Tell, *, 
     return run
 
 
-def _network_row(name: str, run: Run, correct: NDArray[np.bool_], files: NDArray[np.int64]) -> ModelRow:
+def _network_row(
+    name: str, run: Run, model: nn.Module, correct: NDArray[np.bool_], files: NDArray[np.int64]
+) -> ModelRow:
     history = run.metrics.history
     seconds = sum(epoch.seconds for epoch in history)
     tokens = sum(epoch.tokens for epoch in history)
-    parameters = sum(parameter.numel() for parameter in run.load_model().parameters())
+    parameters = sum(parameter.numel() for parameter in model.parameters())
     return _row(name, correct, files, parameters, seconds, tokens)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from throughtime.errors import ShapeError
-from throughtime.nn._output import RecurrentOutput, as_ragged, check_features
+from throughtime.nn._output import as_ragged, check_features, unwrapped
 from throughtime.ops.conv import Windows, conv1d
 from throughtime.ops.pool import max_over_windows
 from throughtime.ragged import Ragged
@@ -167,8 +167,7 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: Any) -> Any:
         """Return the block's output, of the kind that came in: Ragged (T, C) or tensor (N, C, L)."""
-        if isinstance(x, RecurrentOutput):
-            x = x.output
+        x = unwrapped(x)
         x = self.conv(x)
         if self.norm is not None:
             x = self.norm(x)
@@ -246,7 +245,6 @@ class WideConv(nn.Module):
 
     def forward(self, x: Any) -> Any:
         """Return the concatenated features, of the kind that came in."""
-        if isinstance(x, RecurrentOutput):
-            x = x.output
+        x = unwrapped(x)
         outputs = [block(x) for block in self.blocks]
         return torch.cat(outputs, dim=1)

@@ -43,10 +43,14 @@ class RecurrentOutput(NamedTuple):
         return dimensions
 
 
+def unwrapped(x: Any) -> Any:
+    """Return the output of a recurrent layer's pair, and anything else as it is."""
+    return x.output if isinstance(x, RecurrentOutput) else x
+
+
 def as_ragged(x: object, layer: str) -> Ragged:
     """Return the ragged batch that came in, alone or as the output of a recurrent layer."""
-    if isinstance(x, RecurrentOutput):
-        x = x.output
+    x = unwrapped(x)
     if isinstance(x, Ragged):
         return x
     kind = f"a tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__

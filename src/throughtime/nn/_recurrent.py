@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from throughtime.errors import KindError, ShapeError
-from throughtime.nn._output import RecurrentOutput, check_features
+from throughtime.nn._output import RecurrentOutput, check_features, unwrapped
 from throughtime.ops.recurrent import Cell, State, recurrent_direction
 from throughtime.ragged import Ragged
 
@@ -18,8 +18,7 @@ class _OnRagged(nn.RNNBase):
 
     def forward(self, x: Any, state: Any = None) -> RecurrentOutput:
         """Return ``output, state``; a state of None is zeros."""
-        if isinstance(x, RecurrentOutput):
-            x = x.output
+        x = unwrapped(x)
         if not isinstance(x, Ragged):
             return RecurrentOutput(*super().forward(x, state))
         check_features(x, self.input_size, type(self).__name__)
