@@ -1,2 +1,36 @@
 def check_offsets(address: int, count: int, total: int) -> tuple[int, int, int]:
     """Return (fault, index, longest) of ``count`` int64 offsets at ``address``."""
+
+def recurrent_forward(
+    shape: tuple[int, ...],
+    tokens: tuple[int, ...],
+    threads: int,
+    x: int,
+    y: int,
+    directions: tuple[tuple[int, ...], ...],
+) -> None:
+    """Run one recurrent layer forward; tuples hold the fields of ``recurrent.h`` in its order."""
+
+def recurrent_backward(
+    shape: tuple[int, ...],
+    tokens: tuple[int, ...],
+    threads: int,
+    x: int,
+    y: int,
+    dy: int,
+    dx: int,
+    directions: tuple[tuple[int, ...], ...],
+) -> None:
+    """Run one recurrent layer backward; tuples hold the fields of ``recurrent.h`` in its order."""
+
+def instruction_set() -> str:
+    """Return the name of the instruction set whose kernels are in use."""
+
+def instruction_sets() -> list[str]:
+    """Return those that this build has and this processor runs, best first."""
+
+def parallel_backend() -> str:
+    """Return where threads come from: openmp (torch's own pool) or std::thread."""
+
+def fma_limit(threads: int, milliseconds: int) -> float:
+    """Return the GFLOP/s of float32 multiply-adds on registers alone."""

@@ -1,0 +1,100 @@
+#include "kernels/parallel.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#if !defined(_WIN32)
+#include <dlfcn.h>
+#include <pthread.h>
+#endif
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#endif
+
+namespace throughtime {
+namespace {
+
+std::atomic<bool> forked{false};
+
+struct OpenMp {
+  void (*parallel)(void (*)(void*), void*, unsigned, unsigned) = nullptr;
+  int (*rank)() = nullptr;
+  int (*size)() = nullptr;
+
+  OpenMp() {
+#if !defined(_WIN32)
+    pthread_atfork(nullptr, nullptr, [] { forked.store(true, std::memory_order_relaxed); });
+    const char* wish = std::getenv("THROUGHTIME_THREADS");
+    if (wish != nullptr && std::strcmp(wish, "std") == 0) return;
+    rank = reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, "omp_get_thread_num"));
+    size = reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, "omp_get_num_threads"));
+    if (rank == nullptr || size == nullptr) return;
+    parallel = reinterpret_cast<void (*)(void (*)(void*), void*, unsigned, unsigned)>(
+        dlsym(RTLD_DEFAULT, "GOMP_parallel"));
+#endif
+  }
+};
+
+const OpenMp& openmp() {
+  static const OpenMp found;
+  return found;
+}
+
+struct Job {
+  void (*body)(void*, int, int);
+  void* context;
+};
+
+void pause() {
+#if defined(__x86_64__) || defined(_M_X64)
+  _mm_pause();
+#endif
+}
+
+}  // namespace
+
+void parallel(int threads, void (*body)(void*, int, int), void* context) {
+  const OpenMp& omp = openmp();
+  if (threads <= 1 || forked.load(std::memory_order_relaxed)) {
+    body(context, 0, 1);
+  } else if (omp.parallel != nullptr) {
+    Job job{body, context};
+    omp.parallel(
+        [](void* given) {
+          const Job* mine = static_cast<const Job*>(given);
+          mine->body(mine->context, openmp().rank(), openmp().size());
+        },
+        &job, static_cast<unsigned>(threads), 0);
+  } else {
+    std::vector<std::thread> others;
+    others.reserve(static_cast<std::size_t>(threads - 1));
+    for (int rank = 1; rank < threads; ++rank) others.emplace_back(body, context, rank, threads);
+    body(context, 0, threads);
+    for (std::thread& other : others) other.join();
+  }
+}
+
+void Barrier::wait(int size) {
+  if (size <= 1) return;
+  const std::uint32_t meeting = meeting_.load(std::memory_order_acquire);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) == size - 1) {
+    arrived_.store(0, std::memory_order_relaxed);
+    meeting_.store(meeting + 1, std::memory_order_release);
+    return;
+  }
+  // A step takes microseconds, so the others are looked for at once; but where more threads run than there
+  // are cores, they need ours.
+  for (int looks = 0; meeting_.load(std::memory_order_acquire) == meeting; ++looks) {
+    if (looks < 4000) {
+      pause();
+    } else {
+      std::this_thread::yield();
+    }
+  }
+}
+
+const char* parallel_backend() { return openmp().parallel != nullptr ? "openmp" : "std::thread"; }
+
+}  // namespace throughtime

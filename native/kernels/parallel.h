@@ -1,0 +1,31 @@
+// Threads for the kernels: torch's own OpenMP pool where the process has one, else std::thread.
+//
+// A second pool beside torch's would spin against it. So OpenMP is neither compiled in nor linked: its entry
+// points are looked up in the process, where torch has put them. Elsewhere, and with THROUGHTIME_THREADS=std
+// (sanitizers), plain threads start for each call, which costs some ten microseconds each.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace throughtime {
+
+// Calls body(context, rank, size) on `size` threads, 1 <= size <= threads, rank 0 … size − 1, and waits for
+// all of them. Inside another parallel region, and in a forked child (whose pool is gone), size is 1.
+void parallel(int threads, void (*body)(void* context, int rank, int size), void* context);
+
+// Where the threads of `parallel` meet. One object serves any number of meetings.
+class alignas(64) Barrier {
+ public:
+  // Returns once `size` threads have called it; no call for size 1.
+  void wait(int size);
+
+ private:
+  std::atomic<int> arrived_{0};
+  std::atomic<std::uint32_t> meeting_{0};
+};
+
+// "openmp" or "std::thread".
+const char* parallel_backend();
+
+}  // namespace throughtime

@@ -1,0 +1,141 @@
+// The register-tiled product that all layers share: a tile of rows times a panel of columns.
+//
+//   out[m][n] = start[m][n] + Σ_k a(m, k) · panel[k][n],   k = 0 … depth − 1 in this order
+//
+// Each element of the result is one chain of multiply-adds in the order of k, so its bits depend neither on
+// the tile it falls into, nor on the other rows, nor on how rows and columns are dealt to threads.
+#pragma once
+
+#include "kernels/simd.h"
+
+namespace throughtime::TT_ISA {
+
+inline constexpr int max_vectors = 4;  // vectors of a panel, 1 … 4
+
+// Rows of the largest tile for a panel of so many vectors: accumulators, the panel's row and one factor
+// fill the registers.
+constexpr int max_rows(int vectors) {
+  if (many_registers) return vectors == 4 ? 6 : vectors == 3 ? 8 : 12;
+  return vectors == 4 ? 3 : vectors == 3 ? 4 : 6;
+}
+
+inline constexpr int most_rows = many_registers ? 12 : 6;  // the largest of them
+
+// Where the factors a(m, k) lie.
+enum class Factors {
+  rows,     // a[m · lda + k]: a row of factors is contiguous
+  columns,  // a[k · lda + m]: the factors of one k are contiguous
+};
+
+// One tile. All pointers are the caller's; `out` must not overlap the others.
+template <class T>
+struct Tile {
+  const T* a;          // factors, see Factors
+  std::ptrdiff_t lda;  // in elements; may be negative
+  std::ptrdiff_t depth;
+  const T* panel;         // row k at panel + k · ldp, vectors · lanes values, all readable
+  std::ptrdiff_t ldp;
+  T* const* out;          // `rows` pointers
+  std::ptrdiff_t offset;  // added to each of them
+  int columns;            // columns that are written; fewer than the panel has at a matrix' edge
+  const T* start;         // one row of start values for all rows; null: what `out` holds
+};
+
+namespace detail {
+
+template <class T, Factors F, int MR, int NV>
+inline void accumulate(const Tile<T>& tile, Vec<T> (&acc)[MR][NV]) {
+  // Three rows per pointer keep the addresses of a tile within the registers there are.
+  constexpr int pointers = F == Factors::rows ? (MR + 2) / 3 : 1;
+  const std::ptrdiff_t lda = tile.lda;
+  const T* a[pointers];
+#pragma GCC unroll 8
+  for (int p = 0; p < pointers; ++p) a[p] = tile.a + 3 * p * lda;
+  const T* panel = tile.panel;
+  for (std::ptrdiff_t k = 0; k < tile.depth; ++k) {
+    Vec<T> w[NV];
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; ++v) w[v] = load(panel + v * lanes<T>);
+#pragma GCC unroll 12
+    for (int m = 0; m < MR; ++m) {
+      const T factor = F == Factors::rows ? a[m / 3][(m % 3) * lda] : a[0][m];
+      const Vec<T> x = broadcast(factor);
+#pragma GCC unroll 4
+      for (int v = 0; v < NV; ++v) acc[m][v] = fma<T>(x, w[v], acc[m][v]);
+    }
+#pragma GCC unroll 8
+    for (int p = 0; p < pointers; ++p) a[p] += F == Factors::rows ? 1 : lda;
+    panel += tile.ldp;
+  }
+}
+
+template <class T, Factors F, int MR, int NV>
+void tile_of(const Tile<T>& tile) {
+  constexpr int width = NV * lanes<T>;
+  Vec<T> acc[MR][NV];
+  const bool whole = tile.columns == width;
+  if (tile.start != nullptr) {
+#pragma GCC unroll 12
+    for (int m = 0; m < MR; ++m) {
+#pragma GCC unroll 4
+      for (int v = 0; v < NV; ++v) acc[m][v] = load(tile.start + v * lanes<T>);
+    }
+  } else if (whole) {
+#pragma GCC unroll 12
+    for (int m = 0; m < MR; ++m) {
+#pragma GCC unroll 4
+      for (int v = 0; v < NV; ++v) acc[m][v] = load(tile.out[m] + tile.offset + v * lanes<T>);
+    }
+  } else {
+    for (int m = 0; m < MR; ++m) {
+      T row[width] = {};
+      std::memcpy(row, tile.out[m] + tile.offset, sizeof(T) * static_cast<std::size_t>(tile.columns));
+      for (int v = 0; v < NV; ++v) acc[m][v] = load(row + v * lanes<T>);
+    }
+  }
+  accumulate<T, F, MR, NV>(tile, acc);
+  if (whole) {
+#pragma GCC unroll 12
+    for (int m = 0; m < MR; ++m) {
+#pragma GCC unroll 4
+      for (int v = 0; v < NV; ++v) store(tile.out[m] + tile.offset + v * lanes<T>, acc[m][v]);
+    }
+  } else {
+    for (int m = 0; m < MR; ++m) {
+      T row[width];
+      for (int v = 0; v < NV; ++v) store(row + v * lanes<T>, acc[m][v]);
+      std::memcpy(tile.out[m] + tile.offset, row, sizeof(T) * static_cast<std::size_t>(tile.columns));
+    }
+  }
+}
+
+template <class T, Factors F, int NV, int MR>
+void choose_rows(int rows, const Tile<T>& tile) {
+  if constexpr (MR > 1) {
+    if (rows < MR) return choose_rows<T, F, NV, MR - 1>(rows, tile);
+  }
+  tile_of<T, F, MR, NV>(tile);
+}
+
+}  // namespace detail
+
+// One tile of `rows` rows (1 … max_rows(vectors)) and a panel of `vectors` vectors.
+template <class T, Factors F>
+inline void multiply(int rows, int vectors, const Tile<T>& tile) {
+  switch (vectors) {
+    case 1: return detail::choose_rows<T, F, 1, max_rows(1)>(rows, tile);
+    case 2: return detail::choose_rows<T, F, 2, max_rows(2)>(rows, tile);
+    case 3: return detail::choose_rows<T, F, 3, max_rows(3)>(rows, tile);
+    default: return detail::choose_rows<T, F, 4, max_rows(4)>(rows, tile);
+  }
+}
+
+// How many of `left` rows the next tile takes: as many as fit, the last two tiles of nearly equal size.
+inline int next_rows(std::ptrdiff_t left, int vectors) {
+  const int most = max_rows(vectors);
+  if (left <= most) return static_cast<int>(left);
+  if (left < 2 * most) return static_cast<int>((left + 1) / 2);
+  return most;
+}
+
+}  // namespace throughtime::TT_ISA

@@ -1,0 +1,543 @@
+// The backward loop over time: the phases of forward.h in reverse, a block of steps at a time.
+//
+//   gather     x and h_{t−1} of the block's rows, each into one matrix
+//   steps      from the last to the first: the cell's gradient, then dh_{t−1} += dg · W_hh; with a
+//              projection before it d(o ⊙ tanh c) = dh · W_hr
+//   products   dx = dg · W_ih for the rows of the block, and dW += dgᵀ · (x, h_{t−1})
+//
+// So the gradients of the preactivations never exist for all tokens at once. Rows of a block belong to all
+// threads together, in an order that does not depend on how many threads there are.
+#pragma once
+
+#include "kernels/parallel.h"
+#include "kernels/recurrent/cells.h"
+#include "kernels/recurrent/grid.h"
+#include "kernels/scratch.h"
+
+namespace throughtime::TT_ISA {
+
+inline constexpr int most_backward_steps = 512;
+
+template <class T>
+struct BackwardPlan {
+  std::ptrdiff_t inputs, hidden, state, padded;
+  bool reverse, adds_to_dx, projects;
+  Sequences sequences;
+  const BackwardCall* call;
+  const BackwardDirection* direction;
+  const T *y, *dy;
+  std::ptrdiff_t ld_y;
+  Panels<T> state_panels, hidden_panels, input_panels;  // columns of W_hh, W_hr, W_ih
+  std::int64_t block_rows;
+  // Scratch. Matrices by block row: dg (·, ld_dg), x (·, ld_x), h_prev (·, ld_h), dh_total (·, ld_h) and
+  // unprojected (·, ld_c) with a projection. By sequence: dh (·, ld_h), dc (·, ld_c), d_unprojected.
+  T *w_ih, *w_hh, *w_hr;
+  T *dg, *x_rows, *h_prev, *dh_total, *unprojected;
+  T *dh, *dc, *d_unprojected;
+  T* nothing;                    // a row of zeros
+  std::int64_t* token;           // by block row: its token's row
+  std::int64_t* token_before;    // by block row: of the token before, or −1
+  const T** c_start;             // by sequence
+  std::ptrdiff_t ld_dg, ld_x, ld_h, ld_c;
+  Barrier* barrier;
+};
+
+// Rows of a block: long sums for the weights' gradients, and matrices that stay in cache.
+inline std::int64_t backward_block_rows(std::size_t row_bytes) {
+  const std::int64_t fit = static_cast<std::int64_t>((std::size_t{1} << 20) / row_bytes);
+  return fit < 128 ? 128 : fit > most_backward_steps ? most_backward_steps : fit;
+}
+
+template <class T, class Cell>
+struct Backward {
+  using Plan = BackwardPlan<T>;
+  static constexpr int L = lanes<T>;
+  // ------------------------------------------------------------------------------------------- weights
+
+  // Gate matrices (G·H, N) as panels over N whose rows are the slots first … first + G − 1 of a dg row.
+  static void pack_gates(const Plan& plan, const void* weights, const int* gate_of_slot,
+                         const Panels<T>& panels, std::ptrdiff_t panel, T* packed) {
+    const std::ptrdiff_t n = panels.first(panel), ldp = panels.vectors_of(panel) * L;
+    T* to = packed + n * Cell::gates * plan.padded;
+    for (int s = 0; s < Cell::gates; ++s) {
+      const T* from = static_cast<const T*>(weights) + gate_of_slot[s] * plan.hidden * panels.columns + n;
+      pack_rows(from, panels.columns, panels.columns_of(panel), plan.hidden, to, ldp);
+      to += plan.hidden * ldp;
+      const std::ptrdiff_t empty = (plan.padded - plan.hidden) * ldp;
+      for (std::ptrdiff_t i = 0; i < empty; ++i) to[i] = T(0);
+      to += empty;
+    }
+  }
+
+  static void pack(const Plan& plan, int member, int team) {
+    const Weights& weights = plan.direction->weights;
+    for (std::ptrdiff_t panel = member; panel < plan.state_panels.count(); panel += team) {
+      pack_gates(plan, weights.hh, Cell::recurrent_gate, plan.state_panels, panel, plan.w_hh);
+    }
+    if (plan.call->dx != nullptr) {
+      for (std::ptrdiff_t panel = member; panel < plan.input_panels.count(); panel += team) {
+        pack_gates(plan, weights.ih, Cell::input_gate, plan.input_panels, panel, plan.w_ih);
+      }
+    }
+    if (!plan.projects) return;
+    for (std::ptrdiff_t panel = member; panel < plan.hidden_panels.count(); panel += team) {
+      const std::ptrdiff_t n = plan.hidden_panels.first(panel);
+      pack_rows(static_cast<const T*>(weights.hr) + n, plan.hidden, plan.hidden_panels.columns_of(panel),
+                plan.state, plan.w_hr + n * plan.state, plan.hidden_panels.vectors_of(panel) * L);
+    }
+  }
+
+  // --------------------------------------------------------------------------------------- one thread
+
+  struct Member {
+    const Plan* plan;
+    Share share;  // of the sequences
+    int number, team;
+    int units;         // threads of its group
+    Range state_own;   // its panels of W_hh
+    Range hidden_own;  // its panels of W_hr
+    Barrier* barrier;  // of the group
+  };
+
+  static void run(const Plan& plan, int number, int team) {
+    pack(plan, number, team);
+    const Grid grid = make_grid(team, plan.sequences.count, plan.state_panels.count());
+    const int group = number / grid.units, unit = number % grid.units;
+    const bool steps = group < grid.groups;  // the others only help with the products
+    Member m{};
+    m.plan = &plan;
+    m.share = {&plan.sequences, group, grid.groups};
+    m.number = number;
+    m.team = team;
+    m.units = grid.units;
+    m.barrier = plan.barrier + 1 + (steps ? group : 0);
+    if (steps) {
+      m.state_own = part_of(plan.state_panels.count(), unit, grid.units);
+      m.hidden_own = part_of(plan.hidden_panels.count(), unit, grid.units);
+    }
+    loop(m, steps, unit);
+  }
+
+  static void loop(const Member& m, bool steps_too, int unit) {
+    const Plan& plan = *m.plan;
+    const Sequences& all = plan.sequences;
+    std::int64_t t = all.count == 0 ? 0 : all.length[0];  // steps below t are left
+    bool first_block = true;
+    std::int64_t alive = 0, joined = 0;
+    std::int64_t start[most_backward_steps], rows_at[most_backward_steps];
+    while (t > 0) {
+      // The same steps in every thread.
+      int steps = 0;
+      std::int64_t rows = 0;
+      for (; steps < most_backward_steps && steps < t; ++steps) {
+        std::int64_t n = alive;
+        while (n < all.count && all.length[n] > t - 1 - steps) ++n;
+        if (steps > 0 && rows + n > plan.block_rows) break;
+        alive = n;
+        start[steps] = rows;
+        rows_at[steps] = n;
+        rows += n;
+      }
+      gather(m, t, steps, start, rows_at);
+      plan.barrier[0].wait(m.team);
+      if (steps_too) {
+        for (int i = 0; i < steps; ++i) {
+          join(m, joined, rows_at[i]);
+          joined = rows_at[i];
+          step(m, start[i], m.share.alive_of(rows_at[i]));
+        }
+      }
+      plan.barrier[0].wait(m.team);
+      input_gradient(m, rows);
+      weight_gradients(m, rows, first_block);
+      first_block = false;
+      t -= steps;
+      if (t > 0) plan.barrier[0].wait(m.team);
+    }
+    if (first_block) zero_weight_gradients(m);
+    if (steps_too) finish(m, joined, unit);
+  }
+
+  // The rows of a block, dealt to all threads.
+  static void gather(const Member& m, std::int64_t t, int steps, const std::int64_t* start,
+                     const std::int64_t* rows_at) {
+    const Plan& plan = *m.plan;
+    const Share whole{&plan.sequences, 0, 1};
+    const bool weights = plan.direction->dw_ih != nullptr;
+    const std::size_t x_bytes = sizeof(T) * static_cast<std::size_t>(plan.inputs);
+    const std::size_t h_bytes = sizeof(T) * static_cast<std::size_t>(plan.state);
+    const T* x = static_cast<const T*>(plan.call->x);
+    const T* h0 = static_cast<const T*>(plan.direction->h0);
+    for (int i = 0; i < steps; ++i) {
+      const std::int64_t time = t - 1 - i;
+      for (std::int64_t a = (m.number - start[i] % m.team + m.team) % m.team; a < rows_at[i]; a += m.team) {
+        const std::int64_t row = start[i] + a;
+        const std::int64_t token = whole.token(a, time, plan.reverse);
+        const std::int64_t before = time == 0 ? -1 : whole.token(a, time - 1, plan.reverse);
+        plan.token[row] = token;
+        plan.token_before[row] = before;
+        const T* h = before >= 0 ? plan.y + before * plan.ld_y
+                     : h0 != nullptr ? h0 + whole.id(a) * plan.state : plan.nothing;
+        std::memcpy(plan.h_prev + row * plan.ld_h, h, h_bytes);
+        if (weights) std::memcpy(plan.x_rows + row * plan.ld_x, x + token * plan.inputs, x_bytes);
+      }
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------- steps
+
+  static Range columns(const Panels<T>& panels, Range own) {
+    const std::ptrdiff_t end = panels.first(own.end);
+    return {panels.first(own.begin), end < panels.columns ? end : panels.columns};
+  }
+  static Range unit_columns(const Member& m) {
+    return m.plan->projects ? columns(m.plan->hidden_panels, m.hidden_own)
+                            : columns(m.plan->state_panels, m.state_own);
+  }
+  static Range state_columns(const Member& m) { return columns(m.plan->state_panels, m.state_own); }
+
+  static void copy(const T* from, Range range, T* to) {
+    if (range.end <= range.begin) return;
+    const std::size_t bytes = sizeof(T) * static_cast<std::size_t>(range.end - range.begin);
+    if (from == nullptr) {
+      std::memset(to + range.begin, 0, bytes);
+    } else {
+      std::memcpy(to + range.begin, from + range.begin, bytes);
+    }
+  }
+
+  // Row `number` of a (B, ·) matrix that may be missing.
+  static const T* row_of(const void* matrix, std::int64_t number, std::ptrdiff_t ld) {
+    return matrix == nullptr ? nullptr : static_cast<const T*>(matrix) + number * ld;
+  }
+
+  // Sequences before … now, of all, have their last step next: the gradient of their final state comes in.
+  static void join(const Member& m, std::int64_t before, std::int64_t now) {
+    const Plan& plan = *m.plan;
+    const BackwardDirection& d = *plan.direction;
+    for (std::int64_t row = m.share.alive_of(before); row < m.share.alive_of(now); ++row) {
+      const std::int64_t a = m.share.number(row), id = m.share.id(row);
+      copy(row_of(d.dh_n, id, plan.state), state_columns(m), plan.dh + a * plan.ld_h);
+      if (d.c == nullptr) continue;
+      copy(row_of(d.dc_n, id, plan.hidden), unit_columns(m), plan.dc + a * plan.ld_c);
+      if (unit_columns(m).end == plan.hidden) {
+        for (std::ptrdiff_t u = plan.hidden; u < plan.padded; ++u) plan.dc[a * plan.ld_c + u] = T(0);
+      }
+      const T* c0 = row_of(d.c0, id, plan.hidden);
+      plan.c_start[a] = c0 == nullptr ? plan.nothing : c0;
+    }
+  }
+
+  // One step of this thread's `rows` rows; the step's rows begin at block row `start`.
+  static void step(const Member& m, std::int64_t start, std::int64_t rows) {
+    const Plan& plan = *m.plan;
+    const BackwardDirection& d = *plan.direction;
+    const std::int64_t first = start + m.share.begin, stride = m.share.step;
+    StepBackward<T> s{};
+    s.stride = stride;
+    s.hidden = plan.hidden;
+    s.padded = plan.padded;
+    s.token = plan.token + first;
+    s.token_before = plan.token_before + first;
+    s.dh = (plan.projects ? plan.d_unprojected : plan.dh) + m.share.begin * (plan.projects ? plan.ld_c : plan.ld_h);
+    s.ld_dh = stride * (plan.projects ? plan.ld_c : plan.ld_h);
+    s.dc = plan.dc + m.share.begin * plan.ld_c;
+    s.ld_dc = stride * plan.ld_c;
+    s.dg = plan.dg + first * plan.ld_dg;
+    s.ld_dg = stride * plan.ld_dg;
+    s.h_prev = plan.h_prev + first * plan.ld_h;
+    s.ld_h_prev = stride * plan.ld_h;
+    s.unprojected = plan.projects ? plan.unprojected + first * plan.ld_c : nullptr;
+    s.ld_unprojected = stride * plan.ld_c;
+    s.dy = plan.projects ? nullptr : plan.dy;
+    s.y = plan.y;
+    s.ld_y = plan.ld_y;
+    s.c = static_cast<const T*>(d.c);
+    s.c_start = plan.c_start + m.share.begin;
+    s.gates = static_cast<const T*>(d.gates);
+    s.dc_in = static_cast<const T*>(d.dc);
+    s.dgates = static_cast<const T*>(d.dgates);
+    s.dh_steps = plan.projects ? nullptr : static_cast<T*>(d.dh_steps);
+    s.dc_steps = static_cast<T*>(d.dc_steps);
+    if (plan.projects) {
+      total_gradient(m, s, first, rows);
+      m.barrier->wait(m.units);
+      product(plan.hidden_panels, m.hidden_own, plan.dh_total + first * plan.ld_h, stride * plan.ld_h,
+              plan.state, plan.w_hr, s.dh, s.ld_dh, rows, false);
+    }
+    const Range own = unit_columns(m);
+    for (std::int64_t row = 0; row < rows; ++row) {
+      for (std::ptrdiff_t unit = own.begin; unit < own.end; unit += L) {
+        Cell::template backward<T>(s, row, unit, own.end - unit < L ? static_cast<int>(own.end - unit) : L);
+      }
+    }
+    m.barrier->wait(m.units);
+    product(plan.state_panels, m.state_own, s.dg + Cell::recurrent_slot * plan.padded, s.ld_dg,
+            Cell::gates * plan.padded, plan.w_hh, plan.dh + m.share.begin * plan.ld_h, stride * plan.ld_h,
+            rows, !plan.projects);
+  }
+
+  // With a projection: dh of the step in one row, which the projection's gradients read.
+  static void total_gradient(const Member& m, const StepBackward<T>& s, std::int64_t first, std::int64_t rows) {
+    const Plan& plan = *m.plan;
+    const Range own = state_columns(m);
+    T* const dh_steps = static_cast<T*>(plan.direction->dh_steps);
+    for (std::int64_t row = 0; row < rows; ++row) {
+      const T* carried = plan.dh + m.share.number(row) * plan.ld_h;
+      const std::int64_t token = s.token[row * s.stride];
+      const T* given = plan.dy == nullptr ? nullptr : plan.dy + token * plan.ld_y;
+      T* const to = plan.dh_total + (first + row * s.stride) * plan.ld_h;
+      for (std::ptrdiff_t p = own.begin; p < own.end; ++p) {
+        to[p] = given == nullptr ? carried[p] : carried[p] + given[p];
+        if (dh_steps != nullptr) dh_steps[token * plan.state + p] = to[p];
+      }
+    }
+  }
+
+  // out (+)= a · panels, for this thread's panels.
+  static void product(const Panels<T>& panels, Range own, const T* a, std::ptrdiff_t lda,
+                      std::ptrdiff_t depth, const T* packed, T* out, std::ptrdiff_t ld, std::int64_t rows,
+                      bool adds) {
+    const T zeros[max_vectors * L] = {};
+    for (std::ptrdiff_t panel = own.begin; panel < own.end; ++panel) {
+      const std::ptrdiff_t first = panels.first(panel);
+      const int vectors = panels.vectors_of(panel);
+      Tile<T> tile{};
+      tile.lda = lda;
+      tile.depth = depth;
+      tile.panel = packed + first * depth;
+      tile.ldp = vectors * L;
+      tile.offset = first;
+      tile.columns = vectors * L;
+      tile.start = adds ? nullptr : zeros;
+      for (std::int64_t row = 0; row < rows;) {
+        const int count = next_rows(rows - row, vectors);
+        T* place[most_rows];
+        for (int r = 0; r < count; ++r) place[r] = out + (row + r) * ld;
+        tile.a = a + row * lda;
+        tile.out = place;
+        multiply<T, Factors::rows>(count, vectors, tile);
+        row += count;
+      }
+    }
+  }
+
+  // ---------------------------------------------------------------------------------------- products
+
+  static void input_gradient(const Member& m, std::int64_t rows) {
+    const Plan& plan = *m.plan;
+    if (plan.call->dx == nullptr) return;
+    const T zeros[max_vectors * L] = {};
+    const Range own = part_of(rows, m.number, m.team);
+    T* const dx = static_cast<T*>(plan.call->dx);
+    for (std::ptrdiff_t panel = 0; panel < plan.input_panels.count(); ++panel) {
+      const int vectors = plan.input_panels.vectors_of(panel);
+      Tile<T> tile{};
+      tile.lda = plan.ld_dg;
+      tile.depth = Cell::gates * plan.padded;
+      tile.offset = plan.input_panels.first(panel);
+      tile.panel = plan.w_ih + tile.offset * tile.depth;
+      tile.ldp = vectors * L;
+      tile.columns = plan.input_panels.columns_of(panel);
+      tile.start = plan.adds_to_dx ? nullptr : zeros;
+      for (std::int64_t row = own.begin; row < own.end;) {
+        const int count = next_rows(own.end - row, vectors);
+        T* place[most_rows];
+        for (int r = 0; r < count; ++r) place[r] = dx + plan.token[row + r] * plan.inputs;
+        tile.a = plan.dg + row * plan.ld_dg + Cell::input_slot * plan.padded;
+        tile.out = place;
+        multiply<T, Factors::rows>(count, vectors, tile);
+        row += count;
+      }
+    }
+  }
+
+  // A gradient of G matrices of (H, N): dw[gate] (+)= dg[slot]ᵀ · rows, summed over the block's rows.
+  static void outer(const Member& m, const T* factors, std::ptrdiff_t ld_factors, const int* gate_of_slot,
+                    int gates, std::ptrdiff_t slot_size, std::ptrdiff_t outputs, const T* rows_of,
+                    std::ptrdiff_t ld_rows, std::ptrdiff_t columns, std::int64_t rows, T* dw, bool adds) {
+    const T zeros[max_vectors * L] = {};
+    const Panels<T> panels{columns, max_vectors};
+    const Range own = part_of(gates * outputs, m.number, m.team);
+    for (std::ptrdiff_t panel = 0; panel < panels.count(); ++panel) {
+      const int vectors = panels.vectors_of(panel);
+      Tile<T> tile{};
+      tile.lda = ld_factors;
+      tile.depth = rows;
+      tile.offset = panels.first(panel);
+      tile.panel = rows_of + tile.offset;
+      tile.ldp = ld_rows;
+      tile.columns = panels.columns_of(panel);
+      tile.start = adds ? nullptr : zeros;
+      for (std::ptrdiff_t output = own.begin; output < own.end;) {
+        const std::ptrdiff_t slot = output / outputs, unit = output % outputs;
+        const std::ptrdiff_t left = own.end - output < outputs - unit ? own.end - output : outputs - unit;
+        const int count = next_rows(left, vectors);
+        T* place[most_rows];
+        for (int r = 0; r < count; ++r) place[r] = dw + (gate_of_slot[slot] * outputs + unit + r) * columns;
+        tile.a = factors + slot * slot_size + unit;
+        tile.out = place;
+        multiply<T, Factors::columns>(count, vectors, tile);
+        output += count;
+      }
+    }
+  }
+
+  static void bias_gradient(const Member& m, int first_slot, const int* gate_of_slot, std::int64_t rows,
+                            T* db, bool adds) {
+    const Plan& plan = *m.plan;
+    const Range own = part_of(plan.padded / L * Cell::gates, m.number, m.team);
+    for (std::ptrdiff_t v = own.begin; v < own.end; ++v) {
+      const std::ptrdiff_t slot = v / (plan.padded / L), unit = v % (plan.padded / L) * L;
+      const T* from = plan.dg + (first_slot + slot) * plan.padded + unit;
+      T* const to = db + gate_of_slot[slot] * plan.hidden + unit;
+      const int count = static_cast<int>(plan.hidden - unit < L ? plan.hidden - unit : L);
+      Vec<T> sum = adds ? take(to, count) : Vec<T>{};
+      for (std::int64_t row = 0; row < rows; ++row) sum += load(from + row * plan.ld_dg);
+      put(to, sum, count);
+    }
+  }
+
+  static void weight_gradients(const Member& m, std::int64_t rows, bool first) {
+    static constexpr int only[1] = {0};
+    const Plan& plan = *m.plan;
+    const BackwardDirection& d = *plan.direction;
+    if (d.dw_ih == nullptr) return;
+    const T* input_dg = plan.dg + Cell::input_slot * plan.padded;
+    const T* recurrent_dg = plan.dg + Cell::recurrent_slot * plan.padded;
+    outer(m, input_dg, plan.ld_dg, Cell::input_gate, Cell::gates, plan.padded, plan.hidden, plan.x_rows,
+          plan.ld_x, plan.inputs, rows, static_cast<T*>(d.dw_ih), !first);
+    outer(m, recurrent_dg, plan.ld_dg, Cell::recurrent_gate, Cell::gates, plan.padded, plan.hidden,
+          plan.h_prev, plan.ld_h, plan.state, rows, static_cast<T*>(d.dw_hh), !first);
+    if (d.db_ih != nullptr) {
+      bias_gradient(m, Cell::input_slot, Cell::input_gate, rows, static_cast<T*>(d.db_ih), !first);
+      bias_gradient(m, Cell::recurrent_slot, Cell::recurrent_gate, rows, static_cast<T*>(d.db_hh), !first);
+    }
+    if (d.dw_hr != nullptr) {
+      outer(m, plan.dh_total, plan.ld_h, only, 1, 0, plan.state, plan.unprojected, plan.ld_c, plan.hidden,
+            rows, static_cast<T*>(d.dw_hr), !first);
+    }
+  }
+
+  // There were no tokens.
+  static void zero_weight_gradients(const Member& m) {
+    const Plan& plan = *m.plan;
+    const BackwardDirection& d = *plan.direction;
+    if (m.number != 0) return;
+    const auto zero = [](void* to, std::ptrdiff_t count) {
+      if (to != nullptr) std::memset(to, 0, sizeof(T) * static_cast<std::size_t>(count));
+    };
+    const std::ptrdiff_t rows = Cell::gates * plan.hidden;
+    zero(d.dw_ih, rows * plan.inputs);
+    zero(d.dw_hh, rows * plan.state);
+    zero(d.db_ih, rows);
+    zero(d.db_hh, rows);
+    zero(d.dw_hr, plan.state * plan.hidden);
+  }
+
+  // Gradients of the initial states: of an empty sequence, those of its final state.
+  static void finish(const Member& m, std::int64_t joined, int unit) {
+    const Plan& plan = *m.plan;
+    const BackwardDirection& d = *plan.direction;
+    const Range no_columns{0, 0};
+    for (std::int64_t row = 0; row < m.share.count(); ++row) {
+      const std::int64_t a = m.share.number(row), id = m.share.id(row);
+      const bool empty = a >= joined;
+      const Range h_columns = !empty ? state_columns(m) : unit == 0 ? Range{0, plan.state} : no_columns;
+      const Range c_columns = !empty ? unit_columns(m) : unit == 0 ? Range{0, plan.hidden} : no_columns;
+      if (d.dh0 != nullptr) {
+        const T* from = empty ? row_of(d.dh_n, id, plan.state) : plan.dh + a * plan.ld_h;
+        copy(from, h_columns, static_cast<T*>(d.dh0) + id * plan.state);
+      }
+      if (d.dc0 != nullptr) {
+        const T* from = empty ? row_of(d.dc_n, id, plan.hidden) : plan.dc + a * plan.ld_c;
+        copy(from, c_columns, static_cast<T*>(d.dc0) + id * plan.hidden);
+      }
+    }
+  }
+};
+
+// -------------------------------------------------------------------------------------------- the call
+
+template <class T, class Cell>
+BackwardPlan<T> plan_backward(const BackwardCall& call, const Sequences& sequences, int number) {
+  const Shape& shape = call.shape;
+  BackwardPlan<T> plan{};
+  plan.inputs = shape.inputs;
+  plan.hidden = shape.hidden;
+  plan.state = shape.state;
+  plan.padded = round_up(shape.hidden, lanes<T>);
+  plan.reverse = number == 1;
+  plan.adds_to_dx = number == 1;
+  plan.sequences = sequences;
+  plan.call = &call;
+  plan.direction = &call.direction[number];
+  plan.projects = plan.direction->weights.hr != nullptr;
+  plan.y = static_cast<const T*>(call.y) + number * plan.state;
+  plan.dy = call.dy == nullptr ? nullptr : static_cast<const T*>(call.dy) + number * plan.state;
+  plan.ld_y = shape.directions * plan.state;
+  plan.ld_dg = row_length<T>(plan.padded * Cell::slots);
+  plan.ld_x = row_length<T>(plan.inputs);
+  plan.ld_h = row_length<T>(plan.state);
+  plan.ld_c = row_length<T>(plan.hidden);
+  plan.state_panels = {plan.state, max_vectors};
+  plan.hidden_panels = {plan.hidden, max_vectors};
+  plan.input_panels = {plan.inputs, max_vectors};
+  plan.block_rows =
+      backward_block_rows(sizeof(T) * static_cast<std::size_t>(plan.ld_dg + plan.ld_x + plan.ld_h));
+  // Where the threads of a group share hidden units, each needs panels of its own.
+  if (sequences.count < 2 * call.threads) {
+    const std::ptrdiff_t vectors = plan.state_panels.padded() / lanes<T>;
+    const std::ptrdiff_t fair = (vectors + call.threads - 1) / call.threads;
+    plan.state_panels.vectors = static_cast<int>(fair < max_vectors ? fair : max_vectors);
+  }
+  return plan;
+}
+
+template <class T, class Cell>
+void divide(BackwardPlan<T>& plan, Pieces& pieces) {
+  const std::ptrdiff_t batch = plan.sequences.count;
+  const std::ptrdiff_t rows = batch < plan.block_rows ? plan.block_rows : batch;
+  const std::ptrdiff_t depth = Cell::gates * plan.padded;
+  const std::ptrdiff_t longest = plan.hidden < plan.state ? plan.state : plan.hidden;
+  plan.w_hh = pieces.take<T>(plan.state_panels.padded() * depth);
+  plan.w_ih = pieces.take<T>(plan.call->dx == nullptr ? 0 : plan.input_panels.padded() * depth);
+  plan.w_hr = pieces.take<T>(plan.projects ? plan.hidden_panels.padded() * plan.state : 0);
+  plan.dg = pieces.take<T>(rows * plan.ld_dg);
+  plan.x_rows = pieces.take<T>(rows * plan.ld_x);
+  plan.h_prev = pieces.take<T>(rows * plan.ld_h);
+  plan.dh_total = pieces.take<T>(plan.projects ? rows * plan.ld_h : 0);
+  plan.unprojected = pieces.take<T>(plan.projects ? rows * plan.ld_c : 0);
+  plan.dh = pieces.take<T>(batch * plan.ld_h);
+  plan.dc = pieces.take<T>(batch * plan.ld_c);
+  plan.d_unprojected = pieces.take<T>(plan.projects ? batch * plan.ld_c : 0);
+  plan.nothing = pieces.take<T>(longest);
+  plan.token = pieces.take<std::int64_t>(rows);
+  plan.token_before = pieces.take<std::int64_t>(rows);
+  plan.c_start = pieces.take<const T*>(batch);
+}
+
+template <class T, class Cell>
+void backward_of(const BackwardCall& call, const Sequences& sequences) {
+  // One direction after the other: both add to dx.
+  for (int d = 0; d < call.shape.directions; ++d) {
+    BackwardPlan<T> plan = plan_backward<T, Cell>(call, sequences, d);
+    Barrier barriers[1 + most_threads];
+    plan.barrier = barriers;
+    Pieces measure(nullptr);
+    divide<T, Cell>(plan, measure);
+    const Scratch scratch(measure.used());
+    Pieces pieces(scratch.data());
+    divide<T, Cell>(plan, pieces);
+    const std::ptrdiff_t longest = plan.hidden < plan.state ? plan.state : plan.hidden;
+    std::memset(plan.nothing, 0, sizeof(T) * static_cast<std::size_t>(longest));
+    parallel(
+        call.threads,
+        [](void* context, int rank, int size) {
+          Backward<T, Cell>::run(*static_cast<const BackwardPlan<T>*>(context), rank, size);
+        },
+        &plan);
+  }
+}
+
+}  // namespace throughtime::TT_ISA

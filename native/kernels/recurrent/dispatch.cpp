@@ -1,0 +1,102 @@
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "kernels/recurrent/kernels.h"
+
+namespace throughtime {
+
+// One declaration for each compilation of kernels.cpp in this build.
+#define THROUGHTIME_DECLARE(isa) \
+  namespace isa {                \
+  const Kernels& table();        \
+  }
+#if defined(THROUGHTIME_X86)
+THROUGHTIME_DECLARE(baseline)
+THROUGHTIME_DECLARE(avx2)
+THROUGHTIME_DECLARE(avx512)
+#elif defined(THROUGHTIME_NEON)
+THROUGHTIME_DECLARE(neon)
+#else
+THROUGHTIME_DECLARE(baseline)
+#endif
+
+namespace {
+
+struct Available {
+  const Kernels* kernels[4] = {};
+  const char* names[4] = {};
+  int count = 0;
+
+  Available() {
+#if defined(THROUGHTIME_X86)
+    __builtin_cpu_init();
+    const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")) {
+      add(avx512::table());
+    }
+    if (has_avx2) add(avx2::table());
+    add(baseline::table());
+#elif defined(THROUGHTIME_NEON)
+    add(neon::table());
+#else
+    add(baseline::table());
+#endif
+  }
+
+  void add(const Kernels& found) {
+    kernels[count] = &found;
+    names[count] = found.name;
+    ++count;
+  }
+};
+
+const Available& available() {
+  static const Available found;
+  return found;
+}
+
+// A thread more pays for itself from about this many operations on.
+constexpr double operations_of_a_thread = 4e5;
+
+int useful_threads(int threads, const Shape& shape, std::int64_t total) {
+  const double gates = shape.cell == Cell::lstm ? 4 : shape.cell == Cell::gru ? 3 : 1;
+  const double operations = 2.0 * static_cast<double>(total) * shape.directions *
+                            (static_cast<double>(shape.inputs) + shape.state) * gates * shape.hidden;
+  const double useful = operations / operations_of_a_thread;
+  return static_cast<int>(std::clamp(useful, 1.0, std::clamp(static_cast<double>(threads), 1.0, 128.0)));
+}
+
+}  // namespace
+
+const Kernels* find_kernels(const char* name) {
+  const Available& all = available();
+  for (int i = 0; i < all.count; ++i) {
+    if (name == nullptr || std::strcmp(all.names[i], name) == 0) return all.kernels[i];
+  }
+  return nullptr;
+}
+
+const char* const* instruction_sets() { return available().names; }
+
+const Kernels* kernels() {
+  static const Kernels* const chosen = find_kernels(std::getenv("THROUGHTIME_ISA"));
+  return chosen;
+}
+
+void recurrent_forward(const ForwardCall& call) {
+  const SortedSequences sequences(call.tokens);
+  ForwardCall mine = call;
+  mine.threads = useful_threads(call.threads, call.shape, sequences.view().total);
+  kernels()->forward(mine, sequences.view());
+}
+
+void recurrent_backward(const BackwardCall& call) {
+  const SortedSequences sequences(call.tokens);
+  BackwardCall mine = call;
+  mine.threads = useful_threads(call.threads, call.shape, sequences.view().total);
+  kernels()->backward(mine, sequences.view());
+}
+
+}  // namespace throughtime

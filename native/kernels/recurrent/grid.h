@@ -1,0 +1,49 @@
+// How the threads of a direction share its work: groups of sequences, and within a group hidden units.
+//
+// Groups never wait for each other. The threads of one group meet at every step, so they are used only
+// where there are too few sequences to go round.
+#pragma once
+
+#include "kernels/pack.h"
+#include "kernels/recurrent/sequences.h"
+
+namespace throughtime::TT_ISA {
+
+inline constexpr int most_threads = 128;
+
+struct Grid {
+  int groups;
+  int units;  // threads of a group
+};
+
+inline Grid make_grid(int team, std::int64_t batch, std::ptrdiff_t panels) {
+  if (batch >= 2 * team) return {team, 1};
+  int groups = 1;
+  for (int candidate = 1; candidate <= team; ++candidate) {
+    if (team % candidate == 0 && 2 * candidate <= batch) groups = candidate;
+  }
+  const std::ptrdiff_t units = team / groups;
+  return {groups, static_cast<int>(units < panels ? units : panels)};
+}
+
+// Every `step`-th of the sorted sequences: a share with as many long and short ones as any other.
+struct Share {
+  const Sequences* all;
+  std::int64_t begin;
+  std::int64_t step;
+
+  std::int64_t count() const { return alive_of(all->count); }
+  // Of the first n sequences, how many are in this share.
+  std::int64_t alive_of(std::int64_t n) const { return n <= begin ? 0 : (n - begin + step - 1) / step; }
+  std::int64_t number(std::int64_t row) const { return begin + row * step; }
+  std::int64_t length(std::int64_t row) const { return all->length[number(row)]; }
+  std::int64_t id(std::int64_t row) const { return all->id[number(row)]; }
+  // Row of the token that is read at time t, in the order of this direction.
+  std::int64_t token(std::int64_t row, std::int64_t t, bool reverse) const {
+    const std::int64_t a = number(row);
+    const std::int64_t position = reverse ? all->length[a] - 1 - t : t;
+    return all->first[a] + (all->time_first == nullptr ? position * all->stride : all->time_first[position]);
+  }
+};
+
+}  // namespace throughtime::TT_ISA

@@ -1,0 +1,147 @@
+// One vector of float or double in the instruction set that this file is compiled for.
+//
+// Arithmetic is that of the compiler's vector extensions; what they lack stands here. Everything lives in a
+// namespace of the instruction set (TT_ISA): two compilations of one inline function must never be merged
+// by the linker. For the same reason no kernel file uses the standard library's templates.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
+#ifndef TT_ISA
+#error "TT_ISA names the namespace of the instruction set; the build defines it"
+#endif
+
+namespace throughtime::TT_ISA {
+
+#if defined(__AVX512F__)
+inline constexpr int vector_bytes = 64;
+inline constexpr bool many_registers = true;  // 32 of them
+#elif defined(__AVX2__)
+inline constexpr int vector_bytes = 32;
+inline constexpr bool many_registers = false;
+#else
+inline constexpr int vector_bytes = 16;
+#if defined(__ARM_NEON)
+inline constexpr bool many_registers = true;
+#else
+inline constexpr bool many_registers = false;
+#endif
+#endif
+
+template <class T>
+struct Simd;
+
+template <>
+struct Simd<float> {
+  typedef float Vec __attribute__((vector_size(vector_bytes)));
+  typedef std::int32_t Int __attribute__((vector_size(vector_bytes)));
+  typedef float Unaligned __attribute__((vector_size(vector_bytes), aligned(4), may_alias));
+};
+
+template <>
+struct Simd<double> {
+  typedef double Vec __attribute__((vector_size(vector_bytes)));
+  typedef std::int64_t Int __attribute__((vector_size(vector_bytes)));
+  typedef double Unaligned __attribute__((vector_size(vector_bytes), aligned(8), may_alias));
+};
+
+template <class T>
+using Vec = typename Simd<T>::Vec;
+template <class T>
+using IntVec = typename Simd<T>::Int;
+
+template <class T>
+inline constexpr int lanes = vector_bytes / static_cast<int>(sizeof(T));
+
+template <class T>
+inline Vec<T> broadcast(T x) {
+  return Vec<T>{} + x;
+}
+
+template <class T>
+inline Vec<T> load(const T* p) {
+  return *reinterpret_cast<const typename Simd<T>::Unaligned*>(p);
+}
+
+template <class T>
+inline void store(T* p, Vec<T> x) {
+  *reinterpret_cast<typename Simd<T>::Unaligned*>(p) = x;
+}
+
+// The first `count` lanes, 1 <= count <= lanes; the others are zero, and are neither read nor written.
+template <class T>
+inline Vec<T> load_part(const T* p, int count) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    return (Vec<T>)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1u), p);
+  } else {
+    return (Vec<T>)_mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << count) - 1u), p);
+  }
+#else
+  Vec<T> x{};
+  std::memcpy(&x, p, sizeof(T) * static_cast<std::size_t>(count));
+  return x;
+#endif
+}
+
+template <class T>
+inline void store_part(T* p, Vec<T> x, int count) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << count) - 1u), (__m512)x);
+  } else {
+    _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << count) - 1u), (__m512d)x);
+  }
+#else
+  std::memcpy(p, &x, sizeof(T) * static_cast<std::size_t>(count));
+#endif
+}
+
+// a * b + c, rounded once where the instruction set can.
+template <class T>
+inline Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    return (Vec<T>)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+  } else {
+    return (Vec<T>)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+  }
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4) {
+    return (Vec<T>)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+  } else {
+    return (Vec<T>)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+  }
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+  if constexpr (sizeof(T) == 4) {
+    return (Vec<T>)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+  } else {
+    return (Vec<T>)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
+  }
+#else
+  return a * b + c;
+#endif
+}
+
+// NaN passes through both: a comparison with it is false, and then x itself is the result.
+template <class T>
+inline Vec<T> at_least(Vec<T> x, T low) {
+  const Vec<T> bound = broadcast<T>(low);
+  return x < bound ? bound : x;
+}
+
+template <class T>
+inline Vec<T> at_most(Vec<T> x, T high) {
+  const Vec<T> bound = broadcast<T>(high);
+  return x > bound ? bound : x;
+}
+
+}  // namespace throughtime::TT_ISA
