@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= runs/demo
 
-.PHONY: demo test check typecheck format clean
+.PHONY: demo test check sanitize format clean
 
 # The packages, exactly as pinned. The stamp is made last, so that an interrupted install is repeated.
 $(VENV)/.packages: requirements.txt
@@ -28,6 +28,18 @@ check: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+# The kernels by themselves under the sanitizers, once with each instruction set of this machine. The threads
+# are plain ones, as ThreadSanitizer does not see into OpenMP. Takes some minutes, mostly compilation.
+sanitize: build/kernels/address,undefined build/kernels/thread
+
+build/kernels/%: $(VENV)/.packages FORCE
+	$(BIN)/cmake -S native -B $@ -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) \
+		-DTHROUGHTIME_KERNEL_TESTS=ON -DTHROUGHTIME_SANITIZE=$*
+	$(BIN)/cmake --build $@
+	THROUGHTIME_POISON=1 THROUGHTIME_THREADS=std $@/recurrent_test 100
+
+FORCE:
 
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .

@@ -1,6 +1,7 @@
 // The seam between Python and the kernels. Buffers cross it as raw addresses (0.1 us each, where an
 // nb::ndarray argument costs 2.5): the caller in Python owns them, and has checked dtype and contiguity.
 #include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
@@ -16,6 +17,7 @@
 #include "kernels/parallel.h"
 #include "kernels/recurrent/kernels.h"
 #include "kernels/recurrent/recurrent.h"
+#include "kernels/scratch.h"
 
 namespace nb = nanobind;
 
@@ -131,6 +133,22 @@ void recurrent_backward(nb::tuple shape, nb::tuple tokens, int threads, std::uin
   throughtime::recurrent_backward(call);
 }
 
+// A tensor of bytes whose memory comes from the kernels' pool and returns to it.
+nb::ndarray<nb::pytorch, std::uint8_t, nb::ndim<1>> pooled(std::size_t bytes) {
+  struct Owned {
+    void* data;
+    std::size_t bytes;
+  };
+  Owned* const owned = new Owned{nullptr, bytes};
+  owned->data = throughtime::acquire(owned->bytes);
+  const nb::capsule owner(owned, [](void* given) noexcept {
+    const Owned* const returned = static_cast<Owned*>(given);
+    throughtime::release(returned->data, returned->bytes);
+    delete returned;
+  });
+  return nb::ndarray<nb::pytorch, std::uint8_t, nb::ndim<1>>(owned->data, {bytes}, owner);
+}
+
 std::vector<std::string> instruction_sets() {
   std::vector<std::string> names;
   for (const char* const* name = throughtime::instruction_sets(); *name != nullptr; ++name) {
@@ -184,6 +202,8 @@ NB_MODULE(_native, m) {
         "One recurrent layer, forward. Tuples hold the fields of kernels/recurrent/recurrent.h in its order.");
   m.def("recurrent_backward", &recurrent_backward,
         "One recurrent layer, backward. Tuples hold the fields of kernels/recurrent/recurrent.h in its order.");
+  m.def("pooled", &pooled, nb::arg("bytes"),
+        "A torch tensor of uint8 in memory of the kernels' pool, uninitialised.");
   m.def("instruction_set", [] { return std::string(throughtime::kernels()->name); },
         "The instruction set whose kernels are in use.");
   m.def("instruction_sets", &instruction_sets, "Those that this build has and this processor runs.");

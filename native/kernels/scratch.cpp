@@ -14,7 +14,6 @@ namespace throughtime {
 namespace {
 
 constexpr std::size_t huge_page = std::size_t{2} << 20;
-constexpr std::size_t pool_bytes = std::size_t{64} << 20;  // kept at most
 
 struct Block {
   void* data;
@@ -53,45 +52,60 @@ bool poisons() {
   return wanted;
 }
 
-}  // namespace
-
-Scratch::Scratch(std::size_t bytes) : data_(nullptr), bytes_(rounded(bytes == 0 ? 1 : bytes)) {
-  {
-    Pool& shared = pool();
-    const std::lock_guard<std::mutex> lock(shared.mutex);
-    std::size_t best = shared.blocks.size();
-    for (std::size_t i = 0; i < shared.blocks.size(); ++i) {
-      const std::size_t has = shared.blocks[i].bytes;
-      if (has < bytes_ || has > 2 * bytes_ + (std::size_t{1} << 16)) continue;
-      if (best == shared.blocks.size() || has < shared.blocks[best].bytes) best = i;
-    }
-    if (best < shared.blocks.size()) {
-      data_ = shared.blocks[best].data;
-      bytes_ = shared.blocks[best].bytes;
-      shared.bytes -= bytes_;
-      shared.blocks[best] = shared.blocks.back();
-      shared.blocks.pop_back();
-    }
-  }
-  if (data_ == nullptr) data_ = allocate(bytes_);
-  if (poisons()) std::memset(data_, 0xff, bytes_);
+std::size_t pool_bytes() {
+  static const std::size_t bytes = [] {
+    const char* megabytes = std::getenv("THROUGHTIME_POOL_MB");
+    return (megabytes == nullptr ? std::size_t{512} : std::strtoull(megabytes, nullptr, 10)) << 20;
+  }();
+  return bytes;
 }
 
-Scratch::~Scratch() {
-  std::vector<Block> released;
+// The smallest block that serves, if it is not far too large.
+void* reuse(std::size_t& bytes) {
+  Pool& shared = pool();
+  const std::lock_guard<std::mutex> lock(shared.mutex);
+  std::vector<Block>& blocks = shared.blocks;
+  std::size_t best = blocks.size();
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    if (blocks[i].bytes < bytes || blocks[i].bytes > 2 * bytes + (std::size_t{1} << 16)) continue;
+    if (best == blocks.size() || blocks[i].bytes < blocks[best].bytes) best = i;
+  }
+  if (best == blocks.size()) return nullptr;
+  void* const data = blocks[best].data;
+  bytes = blocks[best].bytes;
+  shared.bytes -= bytes;
+  blocks.erase(blocks.begin() + static_cast<std::ptrdiff_t>(best));
+  return data;
+}
+
+}  // namespace
+
+void* acquire(std::size_t& bytes) {
+  bytes = rounded(bytes == 0 ? 1 : bytes);
+  void* data = reuse(bytes);
+  if (data == nullptr) data = allocate(bytes);
+  if (poisons()) std::memset(data, 0xff, bytes);
+  return data;
+}
+
+void release(void* data, std::size_t bytes) {
+  std::vector<Block> surplus;
   {
     Pool& shared = pool();
     const std::lock_guard<std::mutex> lock(shared.mutex);
-    shared.blocks.push_back({data_, bytes_});
-    shared.bytes += bytes_;
-    // The oldest go first.
-    while (shared.bytes > pool_bytes) {
-      released.push_back(shared.blocks.front());
+    shared.blocks.push_back({data, bytes});
+    shared.bytes += bytes;
+    while (shared.bytes > pool_bytes()) {  // the oldest go first
+      surplus.push_back(shared.blocks.front());
       shared.bytes -= shared.blocks.front().bytes;
       shared.blocks.erase(shared.blocks.begin());
     }
   }
-  for (const Block& block : released) std::free(block.data);
+  for (const Block& block : surplus) std::free(block.data);
 }
+
+Scratch::Scratch(std::size_t bytes) : data_(nullptr), bytes_(bytes) { data_ = acquire(bytes_); }
+
+Scratch::~Scratch() { release(data_, bytes_); }
 
 }  // namespace throughtime

@@ -1,13 +1,18 @@
-// Scratch memory of a call, from a bounded pool: a fresh allocation of megabytes costs its page faults on
-// every call.
+// Memory from a bounded pool: a fresh allocation of megabytes costs its page faults on every call, up to a
+// third of a training step's forward pass. Where the system has huge pages on request, they are requested.
 #pragma once
 
 #include <cstddef>
 
 namespace throughtime {
 
-// One block of 64-byte aligned, uninitialised memory, returned to the pool at the end of its life. Filled
-// with NaN bytes at birth where THROUGHTIME_POISON is set (tests): what nobody wrote must not be read.
+// 64-byte aligned, uninitialised memory of at least so many bytes, filled with NaN bytes where
+// THROUGHTIME_POISON is set (tests): what nobody wrote must not be read. `bytes` becomes what it really has,
+// which release needs to know. The pool keeps at most THROUGHTIME_POOL_MB (512) of what was released.
+void* acquire(std::size_t& bytes);
+void release(void* data, std::size_t bytes);
+
+// Such a block for the life of an object: scratch memory of a call.
 class Scratch {
  public:
   explicit Scratch(std::size_t bytes);

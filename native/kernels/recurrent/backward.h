@@ -179,6 +179,10 @@ struct Backward {
         const T* h = before >= 0 ? plan.y + before * plan.ld_y
                      : h0 != nullptr ? h0 + whole.id(a) * plan.state : plan.nothing;
         std::memcpy(plan.h_prev + row * plan.ld_h, h, h_bytes);
+        if (before < 0) {
+          const T* c0 = row_of(plan.direction->c0, whole.id(a), plan.hidden);
+          plan.c_start[a] = c0 == nullptr ? plan.nothing : c0;
+        }
         if (weights) std::memcpy(plan.x_rows + row * plan.ld_x, x + token * plan.inputs, x_bytes);
       }
     }
@@ -219,12 +223,11 @@ struct Backward {
       const std::int64_t a = m.share.number(row), id = m.share.id(row);
       copy(row_of(d.dh_n, id, plan.state), state_columns(m), plan.dh + a * plan.ld_h);
       if (d.c == nullptr) continue;
-      copy(row_of(d.dc_n, id, plan.hidden), unit_columns(m), plan.dc + a * plan.ld_c);
-      if (unit_columns(m).end == plan.hidden) {
+      const Range own = unit_columns(m);
+      copy(row_of(d.dc_n, id, plan.hidden), own, plan.dc + a * plan.ld_c);
+      if (own.begin < own.end && own.end == plan.hidden) {
         for (std::ptrdiff_t u = plan.hidden; u < plan.padded; ++u) plan.dc[a * plan.ld_c + u] = T(0);
       }
-      const T* c0 = row_of(d.c0, id, plan.hidden);
-      plan.c_start[a] = c0 == nullptr ? plan.nothing : c0;
     }
   }
 

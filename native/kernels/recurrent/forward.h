@@ -200,7 +200,7 @@ struct Forward {
       const T* c0 = d.c0 == nullptr ? nullptr : static_cast<const T*>(d.c0) + id * plan.hidden;
       T* const c = empty ? static_cast<T*>(d.c_n) + id * plan.hidden : m.c + row * plan.ld_c;
       copy(c0, c_columns, c);
-      if (!empty && c_columns.end == plan.hidden) {
+      if (!empty && c_columns.begin < c_columns.end && c_columns.end == plan.hidden) {
         for (std::ptrdiff_t u = plan.hidden; u < plan.padded; ++u) c[u] = T(0);
       }
     }
