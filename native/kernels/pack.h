@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/product.h"
+#include "kernels/transpose.h"
 
 namespace throughtime::TT_ISA {
 
@@ -40,22 +41,16 @@ template <class T>
 void pack_transposed(const T* from, std::ptrdiff_t ld, int count, std::ptrdiff_t depth, T* to,
                      std::ptrdiff_t ldp) {
   constexpr int L = lanes<T>;
+  std::ptrdiff_t k = 0;
   if (count == L) {
-    // Eight rows of the panel at a time: each line that is read serves them all.
-    std::ptrdiff_t k = 0;
-    for (; k + 8 <= depth; k += 8) {
-      for (int l = 0; l < L; ++l) {
-        const T* row = from + l * ld + k;
-#pragma GCC unroll 8
-        for (int i = 0; i < 8; ++i) to[(k + i) * ldp + l] = row[i];
-      }
+    for (; k + L <= depth; k += L) {
+      Vec<T> columns[L];
+      transposed_square(from + k, ld, columns);
+#pragma GCC unroll 16
+      for (int i = 0; i < L; ++i) store<T>(to + (k + i) * ldp, columns[i]);
     }
-    for (; k < depth; ++k) {
-      for (int l = 0; l < L; ++l) to[k * ldp + l] = from[l * ld + k];
-    }
-    return;
   }
-  for (std::ptrdiff_t k = 0; k < depth; ++k) {
+  for (; k < depth; ++k) {
     for (int l = 0; l < count; ++l) to[k * ldp + l] = from[l * ld + k];
     for (int l = count; l < L; ++l) to[k * ldp + l] = T(0);
   }

@@ -53,7 +53,7 @@ def _torch_recurrent(layer: nn.Module, sequence: Tensor) -> Tensor:
         bias=layer.bias,
         bidirectional=layer.bidirectional,
         **({"proj_size": layer.proj_size} if layer.proj_size else {}),
-        **({"nonlinearity": layer.nonlinearity} if isinstance(layer, nn.RNN) else {}),
+        **({"nonlinearity": layer.nonlinearity} if isinstance(layer, tt.nn.RNN) else {}),
     ).to(sequence.dtype)
     for name, value in layer.named_parameters():
         delattr(twin, name)

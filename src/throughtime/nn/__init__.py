@@ -1,5 +1,8 @@
 """Layers with parameters, on ragged batches, and on tensors as torch.nn takes them."""
 
+from throughtime.nn._cells import GRUCell as GRUCell
+from throughtime.nn._cells import LSTMCell as LSTMCell
+from throughtime.nn._cells import RNNCell as RNNCell
 from throughtime.nn._conv import Conv1d as Conv1d
 from throughtime.nn._conv import ConvBlock as ConvBlock
 from throughtime.nn._conv import WideConv as WideConv
@@ -8,3 +11,5 @@ from throughtime.nn._pool import Pool as Pool
 from throughtime.nn._recurrent import GRU as GRU
 from throughtime.nn._recurrent import LSTM as LSTM
 from throughtime.nn._recurrent import RNN as RNN
+from throughtime.nn._trace import DirectionTrace as DirectionTrace
+from throughtime.nn._trace import Trace as Trace

@@ -1,112 +1,276 @@
-"""The loop over time for RNN, LSTM and GRU on ragged batches, by way of torch's own layers.
+"""One recurrent layer, in one or both directions, over a batch: which code runs it, and how torch knows it.
 
-Tokens are laid out time-major, longest sequence first; a stretch of steps in which the same sequences
-are alive is one dense call. So no padding exists, each sequence ends with its own state, and a batch of
-one length is a single call. This is the plain form: the native loop takes its place.
+Without gradients an eager call on CPU tensors goes straight to the native loop. Otherwise it is the
+registered operator ``throughtime::recurrent_layer``, which autograd, torch.compile and export know. Other
+devices run torch's own fused layers, or the reference where those keep too little.
 """
 
-from collections.abc import Callable, Sequence
-from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import _VF, Tensor
+from torch import Tensor
+from torch.autograd import forward_ad
 
-from throughtime.ops._empty import zeros_of
-from throughtime.ragged import Layout
+from throughtime.ops import _recurrent_native
+from throughtime.ops._recurrent_gradients import input_gradients, vjp_of_gradients
+from throughtime.ops._recurrent_torch import recurrent_layer_torch
+from throughtime.ops.reference.recurrent import recurrent_layer_reference
+from throughtime.ops.steps import GATES, SAVED, Cell, Steps, Weights
 
-Cell = Literal["LSTM", "GRU", "RNN_TANH", "RNN_RELU"]
-State = tuple[Tensor, ...]
-
-_DENSE: dict[str, Callable[..., Any]] = {
-    "GRU": _VF.gru,
-    "RNN_TANH": _VF.rnn_tanh,
-    "RNN_RELU": _VF.rnn_relu,
-}
+Results = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
-def recurrent_direction(
+def recurrent_layer(
+    x: Tensor,
+    steps: Steps,
     cell: Cell,
-    values: Tensor,
-    layout: Layout,
-    state: State,
-    weights: Sequence[Tensor],
+    h0: Tensor | None,
+    c0: Tensor | None,
+    directions: tuple[Weights, ...],
     *,
-    reverse: bool = False,
-) -> tuple[Tensor, State]:
-    """Run one layer in one direction over every sequence.
+    save: bool = False,
+) -> Results:
+    """Run one layer over every sequence, see `recurrent_layer_reference` for arguments and results.
 
     Parameters
     ----------
-    cell
-        Which recurrence; gate order and equations are torch's.
-    values : Tensor
-        (T, I) input tokens.
-    layout
-        Their offsets, B sequences.
-    state : tuple of Tensor
-        h of shape (B, H), and for LSTM c of shape (B, H) (h is (B, P) with a projection to P).
-    weights : sequence of Tensor
-        weight_ih (G·H, I), weight_hh (G·H, H), then both biases (G·H,), then weight_hr (P, H); biases and
-        projection only where the layer has them.
-    reverse
-        Read every sequence from its end; the output stays in the order of the input.
-
-    Returns
-    -------
-    output : Tensor
-        (T, H), h of every step.
-    state : tuple of Tensor
-        The state after each sequence's own last step, shaped like the initial state; unchanged for an
-        empty sequence.
+    save
+        Whether ``c`` and ``gates`` are wanted; without it they may be empty.
     """
-    ranks, order, index, stretches = _time_major(layout, reverse=reverse)
-    steps = values.index_select(0, index)
-    state = tuple(part.index_select(0, order) for part in state)
-    outputs, ended, start = [], [], 0
-    for length, alive in stretches:
-        chunk = steps[start : start + length * alive].view(length, alive, -1)
-        start += length * alive
-        ended.append(tuple(part[alive:] for part in state))
-        output, state = _dense(cell, chunk, tuple(part[:alive] for part in state), weights)
-        outputs.append(output.reshape(length * alive, -1))
-    ended.append(state)
-    final = tuple(torch.cat(parts).index_select(0, ranks) for parts in zip(*reversed(ended), strict=True))
-    if not outputs:
-        return zeros_of((0, final[0].shape[1]), values, *weights), final
-    inverse = torch.empty_like(index)
-    inverse[index] = torch.arange(len(index), device=index.device)
-    return torch.cat(outputs).index_select(0, inverse), final
+    if torch.compiler.is_compiling() or x.is_meta:
+        return _registered(x, steps, cell, h0, c0, directions)
+    transformed = torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0  # noqa: SLF001
+    if transformed or (save and not x.is_cpu):
+        # The autocast dtypes are the caller's; whoever computes here does so in those of the tensors.
+        with torch.autocast(x.device.type, enabled=False):
+            return recurrent_layer_reference(x, steps, cell, h0, c0, directions)
+    if x.is_cpu and _is_direct(x, h0, c0, directions):
+        return _recurrent_native.forward(x, steps, cell, h0, c0, directions, save=save)
+    if x.is_cpu:
+        return _registered(x, steps, cell, h0, c0, directions)
+    empty = x.new_zeros(0)
+    return (*recurrent_layer_torch(x, steps, cell, h0, c0, directions), empty, empty)
 
 
-def _dense(cell: Cell, chunk: Tensor, state: State, weights: Sequence[Tensor]) -> tuple[Tensor, State]:
-    has_biases = len(weights) >= 4
-    # torch keeps what the backward pass needs only when told that it trains.
-    options = (has_biases, 1, 0.0, torch.is_grad_enabled(), False, False)
-    lifted = tuple(part.unsqueeze(0) for part in state)
-    if cell == "LSTM":
-        output, h, c = _VF.lstm(chunk, lifted, list(weights), *options)
-        return output, (h[0], c[0])
-    output, h = _DENSE[cell](chunk, lifted[0], list(weights), *options)
-    return output, (h[0],)
+_PLAIN = (Tensor, torch.nn.Parameter)
 
 
-def _time_major(layout: Layout, *, reverse: bool) -> tuple[Tensor, Tensor, Tensor, list[tuple[int, int]]]:
-    """Return ranks, their order, the token index, and the stretches as (steps, sequences alive)."""
-    device = layout.offsets.device
-    lengths = layout.lengths
-    order = torch.argsort(lengths, descending=True, stable=True)
-    ranks = torch.empty_like(order)
-    ranks[order] = torch.arange(len(order))
-    starts = layout.host_offsets[:-1][order]
-    ends = layout.host_offsets[1:][order]
-    bounds = [0, *torch.unique(lengths[lengths > 0]).tolist()]
-    index, stretches = [], []
-    for begin, end in pairwise(bounds):
-        alive = int((lengths >= end).sum())
-        steps = torch.arange(begin, end)[:, None]
-        tokens = ends[:alive] - 1 - steps if reverse else starts[:alive] + steps
-        index.append(tokens.flatten())
-        stretches.append((end - begin, alive))
-    flat = torch.cat(index) if index else torch.zeros(0, dtype=torch.int64)
-    return ranks.to(device), order.to(device), flat.to(device), stretches
+def _is_direct(x: Tensor, h0: Tensor | None, c0: Tensor | None, directions: tuple[Weights, ...]) -> bool:
+    """Tell whether nothing but the numbers is asked for: no gradient, no subclass, no mode."""
+    if torch._C._len_torch_dispatch_stack():  # noqa: SLF001
+        return False
+    gradients = torch.is_grad_enabled()
+    for tensors in ((x, h0, c0), *directions):
+        for tensor in tensors:
+            if tensor is not None and (type(tensor) not in _PLAIN or (gradients and tensor.requires_grad)):
+                return False
+    return True
+
+
+def _registered(
+    x: Tensor,
+    steps: Steps,
+    cell: Cell,
+    h0: Tensor | None,
+    c0: Tensor | None,
+    directions: tuple[Weights, ...],
+) -> Results:
+    second = directions[1] if len(directions) == 2 else (None,) * 5
+    results: Results = torch.ops.throughtime.recurrent_layer(
+        x, steps.index, steps.order, steps.batch, steps.length, cell, h0, c0, *directions[0], *second
+    )
+    return results
+
+
+# ------------------------------------------------------------------------------------------- registration
+
+_WEIGHTS = [name + suffix for suffix in ("", "_reverse") for name in ("w_ih", "w_hh", "b_ih", "b_hh", "w_hr")]
+_INPUTS = (
+    "Tensor x, Tensor? index, int order, SymInt batch, SymInt length, str cell, Tensor? h0, Tensor? c0, "
+    "Tensor w_ih, Tensor w_hh" + "".join(f", Tensor? {name}" for name in _WEIGHTS[2:])
+)
+_OUTPUTS = "Tensor y, Tensor h_n, Tensor c_n, Tensor c, Tensor gates"
+_OUTPUT_GRADIENTS = "Tensor? dy, Tensor? dh_n, Tensor? dc_n, Tensor? dc, Tensor? dgates"
+_INPUT_GRADIENTS = ", ".join(f"Tensor d{name}" for name in ("x", "h0", "c0", *_WEIGHTS))
+_COTANGENTS = ", ".join(f"Tensor? v{name}" for name in ("x", "h0", "c0", *_WEIGHTS))
+
+_SECOND = ", ".join(["Tensor"] * 18)
+
+_LIBRARY = torch.library.Library("throughtime", "FRAGMENT")
+_LIBRARY.define(f"recurrent_layer({_INPUTS}) -> ({_OUTPUTS})")
+_LIBRARY.define(
+    f"recurrent_layer_backward({_OUTPUT_GRADIENTS}, {_INPUTS}, Tensor y, Tensor c, Tensor gates, "
+    f"bool need_x, bool need_state, bool need_weights) -> ({_INPUT_GRADIENTS})"
+)
+_LIBRARY.define(
+    f"recurrent_layer_double_backward({_COTANGENTS}, {_OUTPUT_GRADIENTS}, {_INPUTS}) -> ({_SECOND})"
+)
+
+
+def _unflattened(
+    x: Tensor,
+    index: Tensor | None,
+    order: int,
+    batch: int,
+    length: int,
+    cell: Cell,
+    h0: Tensor | None,
+    c0: Tensor | None,
+    *weights: Tensor | None,
+) -> tuple[Tensor, Steps, Cell, Tensor | None, Tensor | None, tuple[Weights, ...]]:
+    """Put an operator's flat arguments back into the form that functions take."""
+    directions = tuple(Weights(*weights[d : d + 5]) for d in (0, 5) if weights[d] is not None)  # type: ignore[arg-type]
+    return x, Steps(order, batch, length, index), cell, h0, c0, directions
+
+
+def _differentiable(inputs: tuple[Any, ...]) -> list[Tensor | None]:
+    """Return x, h0, c0 and the ten weights out of an operator's eighteen inputs."""
+    return [inputs[0], *inputs[6:]]
+
+
+def _forward_on_cpu(*inputs: Any) -> Results:
+    return _recurrent_native.forward(*_unflattened(*inputs), save=True)
+
+
+def _forward_elsewhere(*inputs: Any) -> Results:
+    with torch.no_grad(), torch.autocast(inputs[0].device.type, enabled=False):
+        return recurrent_layer_reference(*_unflattened(*inputs))
+
+
+def _forward_fake(*inputs: Any) -> Results:
+    x, steps, cell, _, _, directions = _unflattened(*inputs)
+    tokens, count, size = x.shape[0], len(directions), directions[0].hh.shape[1]
+    hidden = directions[0].hh.shape[0] // GATES[cell]
+    lstm = cell == "LSTM"
+    return (
+        x.new_empty(tokens, count * size),
+        x.new_empty(count, steps.batch, size),
+        x.new_empty((count, steps.batch, hidden) if lstm else 0),
+        x.new_empty((count, tokens, hidden) if lstm else 0),
+        x.new_empty(count, tokens, SAVED[cell], hidden),
+    )
+
+
+def _needed(need_x: bool, need_state: bool, need_weights: bool) -> list[bool]:  # noqa: FBT001
+    return [need_x, need_state, need_state, *[need_weights] * 10]
+
+
+def _backward_on_cpu(*arguments: Any) -> tuple[Tensor, ...]:
+    dy, dh_n, dc_n, dc, dgates = arguments[:5]
+    y, c, gates, need_x, need_state, need_weights = arguments[23:]
+    found = _recurrent_native.backward(
+        dy,
+        dh_n,
+        dc_n,
+        dc,
+        dgates,
+        *_unflattened(*arguments[5:23]),
+        y,
+        c,
+        gates,
+        need_x=need_x,
+        need_state=need_state,
+        need_weights=need_weights,
+    )
+    # What is missing is one tensor there; the outputs of an operator are not the same object.
+    return tuple(part.new_empty(0) if part.shape == (0,) else part for part in found)
+
+
+def _backward_elsewhere(*arguments: Any) -> tuple[Tensor, ...]:
+    inputs = arguments[5:23]
+    x, steps, cell, *_ = _unflattened(*inputs)
+    found = input_gradients(arguments[:5], _differentiable(inputs), steps, cell, _needed(*arguments[26:]))
+    return tuple(x.new_zeros(0) if gradient is None else gradient for gradient in found)
+
+
+def _backward_fake(*arguments: Any) -> tuple[Tensor, ...]:
+    inputs = _differentiable(arguments[5:23])
+    return tuple(
+        arguments[5].new_empty(part.shape if need and part is not None else 0)
+        for part, need in zip(inputs, _needed(*arguments[26:]), strict=True)
+    )
+
+
+def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: Results) -> None:
+    ctx.set_materialize_grads(False)  # an output that nobody uses costs nothing in the backward pass
+    x, index, order, batch, length, cell, h0, c0 = inputs[:8]
+    ctx.plain = (order, batch, length, cell)
+    y, _, _, c, gates = output
+    ctx.save_for_backward(x, index, h0, c0, *inputs[8:], y, c, gates)
+
+
+def _first_gradient(ctx: Any, *output_gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+    needs = ctx.needs_input_grad
+    inputs = (*needs[:1], *needs[6:])
+    if all(gradient is None for gradient in output_gradients):
+        return (None,) * 18
+    x, index, h0, c0, *rest = ctx.saved_tensors
+    found = torch.ops.throughtime.recurrent_layer_backward(
+        *output_gradients, x, index, *ctx.plain, h0, c0, *rest, needs[0], any(needs[6:8]), any(needs[8:])
+    )
+    dx, *others = (gradient if need else None for gradient, need in zip(found, inputs, strict=True))
+    return (dx, *[None] * 5, *others)
+
+
+def _keep_for_double_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ARG001
+    ctx.set_materialize_grads(False)
+    ctx.plain = inputs[7:11]
+    ctx.save_for_backward(*inputs[:5], inputs[6], *_differentiable(inputs[5:23]))
+
+
+def _second_gradient(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
+    output_gradients, index, inputs = ctx.saved_tensors[:5], ctx.saved_tensors[5], ctx.saved_tensors[6:]
+    order, batch, length, cell = ctx.plain
+    if torch.is_grad_enabled():
+        steps = Steps(order, batch, length, index)
+        found = vjp_of_gradients(cotangents, output_gradients, inputs, steps, cell)
+    else:
+        # The same as one operator: a tracer could not follow the loop, whose length is in a tensor.
+        x, *others = inputs
+        found = torch.ops.throughtime.recurrent_layer_double_backward(
+            *cotangents, *output_gradients, x, index, order, batch, length, cell, *others
+        )
+        sources = (*output_gradients, *inputs)
+        found = tuple(
+            None if part is None else gradient for part, gradient in zip(sources, found, strict=True)
+        )
+    # y, c and gates are functions of the inputs, whose derivative holds their part.
+    return (*found[:6], *[None] * 5, *found[6:], *[None] * 6)
+
+
+def _double_backward(*arguments: Any) -> tuple[Tensor, ...]:
+    cotangents, output_gradients, inputs = arguments[:13], arguments[13:18], arguments[18:]
+    x, steps, cell, *_ = _unflattened(*inputs)
+    sources = (*output_gradients, *_differentiable(inputs))
+    with torch.no_grad():
+        found = vjp_of_gradients(cotangents, output_gradients, sources[5:], steps, cell)
+    return tuple(
+        gradient if gradient is not None else x.new_zeros(0 if part is None else part.shape)
+        for part, gradient in zip(sources, found, strict=True)
+    )
+
+
+def _double_backward_fake(*arguments: Any) -> tuple[Tensor, ...]:
+    sources = (*arguments[13:18], *_differentiable(arguments[18:]))
+    return tuple(arguments[18].new_empty(0 if part is None else part.shape) for part in sources)
+
+
+torch.library.register_fake("throughtime::recurrent_layer", _forward_fake, lib=_LIBRARY)
+torch.library.register_fake("throughtime::recurrent_layer_backward", _backward_fake, lib=_LIBRARY)
+torch.library.register_fake(
+    "throughtime::recurrent_layer_double_backward", _double_backward_fake, lib=_LIBRARY
+)
+_LIBRARY.impl("recurrent_layer", _forward_on_cpu, "CPU")
+_LIBRARY.impl("recurrent_layer", _forward_elsewhere, "CompositeExplicitAutograd")
+_LIBRARY.impl("recurrent_layer_backward", _backward_on_cpu, "CPU")
+_LIBRARY.impl("recurrent_layer_backward", _backward_elsewhere, "CompositeExplicitAutograd")
+_LIBRARY.impl("recurrent_layer_double_backward", _double_backward, "CompositeExplicitAutograd")
+torch.library.register_autograd(
+    "throughtime::recurrent_layer", _first_gradient, setup_context=_keep_for_backward, lib=_LIBRARY
+)
+torch.library.register_autograd(
+    "throughtime::recurrent_layer_backward",
+    _second_gradient,
+    setup_context=_keep_for_double_backward,
+    lib=_LIBRARY,
+)

@@ -1,0 +1,146 @@
+"""`RNNCell`, `LSTMCell` and `GRUCell`: torch.nn's cells, by the step of our loop."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from throughtime.errors import ShapeError
+from throughtime.nn._precision import precision
+from throughtime.nn._state import checked_parts
+from throughtime.nn._tokens import check_dtype_and_device
+from throughtime.ops.recurrent import recurrent_layer
+from throughtime.ops.steps import Cell, Weights, dense_steps
+
+
+def _step(module: nn.RNNCellBase, cell: Cell, x: Tensor, state: Any) -> tuple[Tensor, Tensor]:
+    """Return h and c of one step for (B, I) or (I,); c is empty but for LSTM."""
+    name, lstm = type(module).__name__, cell == "LSTM"
+    if not isinstance(x, Tensor) or x.dim() not in {1, 2} or x.shape[-1] != module.input_size:
+        kind = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+        raise ShapeError(
+            f"{name} takes one token ({module.input_size},) or (B, {module.input_size}), got {kind}"
+        )
+    check_dtype_and_device(x, module.weight_ih, "the input", name)
+    tokens = x if x.dim() == 2 else x.unsqueeze(0)
+    parts: list[Tensor | None] = [None, None]
+    if state is not None:
+        for i, part in enumerate(checked_parts(state, lstm=lstm, layer=name)):
+            expected = (*x.shape[:-1], module.hidden_size)
+            if part.shape != expected:
+                raise ShapeError(
+                    f"{name}: {('h_0', 'c_0')[i]} has shape {tuple(part.shape)}, expected {tuple(expected)}"
+                )
+            check_dtype_and_device(part, module.weight_ih, ("h_0", "c_0")[i], name)
+            parts[i] = part.view(1, tokens.shape[0], module.hidden_size)
+    dtypes = precision(cell, tokens, *parts, fused=False, projected=False)
+
+    def wide(tensor: Any) -> Any:
+        return tensor if tensor is None or tensor.dtype == dtypes.compute else tensor.to(dtypes.compute)
+
+    weights = Weights(
+        wide(module.weight_ih), wide(module.weight_hh), wide(module.bias_ih), wide(module.bias_hh), None
+    )
+    _, h, c, _, _ = recurrent_layer(
+        wide(tokens),
+        dense_steps(tokens.shape[0], 1, batch_first=False),
+        cell,
+        wide(parts[0]),
+        wide(parts[1]),
+        (weights,),
+    )
+    shape = (*x.shape[:-1], module.hidden_size)
+    return h.view(shape).to(dtypes.h), c.view(shape).to(dtypes.c) if lstm else c
+
+
+class RNNCell(nn.RNNCell):
+    r"""One step of an Elman RNN: h' = tanh(W_ih x + b_ih + W_hh h + b_hh), or relu in place of tanh.
+
+    Parameters
+    ----------
+    input_size, hidden_size, bias, nonlinearity
+        As in `torch.nn.RNNCell`, whose parameters and names it has.
+
+    Returns
+    -------
+    Tensor
+        h', (B, H), or (H,) for a token (I,).
+
+    Raises
+    ------
+    ShapeError, KindError
+        If the input or the state does not fit; the message names both sides.
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> tt.nn.RNNCell(3, 5)(torch.randn(2, 3)).shape
+    torch.Size([2, 5])
+    """
+
+    def forward(self, x: Tensor, state: Tensor | None = None) -> Tensor:
+        """Return the next h; a state of None is zeros."""
+        cell: Cell = "RNN_TANH" if self.nonlinearity == "tanh" else "RNN_RELU"
+        return _step(self, cell, x, state)[0]
+
+
+class LSTMCell(nn.LSTMCell):
+    r"""One step of an LSTM, see `LSTM` for the equations.
+
+    Parameters
+    ----------
+    input_size, hidden_size, bias
+        As in `torch.nn.LSTMCell`, whose parameters and names it has.
+
+    Returns
+    -------
+    tuple of Tensor
+        h' and c', (B, H) each, or (H,) for a token (I,).
+
+    Raises
+    ------
+    ShapeError, KindError
+        If the input or the state does not fit; the message names both sides.
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> cell, state = tt.nn.LSTMCell(3, 5), None
+    >>> for x in torch.randn(4, 2, 3):
+    ...     state = cell(x, state)
+    >>> state[1].shape
+    torch.Size([2, 5])
+    """
+
+    def forward(self, x: Tensor, state: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """Return the next h and c; a state of None is zeros."""
+        return _step(self, "LSTM", x, state)
+
+
+class GRUCell(nn.GRUCell):
+    r"""One step of a gated recurrent unit, see `GRU` for the equations.
+
+    Parameters
+    ----------
+    input_size, hidden_size, bias
+        As in `torch.nn.GRUCell`, whose parameters and names it has.
+
+    Returns
+    -------
+    Tensor
+        h', (B, H), or (H,) for a token (I,).
+
+    Raises
+    ------
+    ShapeError, KindError
+        If the input or the state does not fit; the message names both sides.
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> tt.nn.GRUCell(3, 5)(torch.randn(3)).shape
+    torch.Size([5])
+    """
+
+    def forward(self, x: Tensor, state: Tensor | None = None) -> Tensor:
+        """Return the next h; a state of None is zeros."""
+        return _step(self, "GRU", x, state)[0]

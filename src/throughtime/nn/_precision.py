@@ -1,0 +1,50 @@
+"""In which dtype a recurrent layer computes, and in which it returns its results.
+
+Half precision is for tensors that travel: the loop over time runs in float32. Under autocast, torch.nn
+returns the autocast dtype where its layer is one of the casted operations, and elsewhere whatever type
+promotion makes of it; the functions here follow what torch does on CPU.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+class Precision(NamedTuple):
+    """Dtypes of the computation, of h (output and state), and of c."""
+
+    compute: torch.dtype
+    h: torch.dtype
+    c: torch.dtype
+
+
+def precision(
+    cell: str, x: Tensor, h0: Tensor | None, c0: Tensor | None, *, fused: bool, projected: bool
+) -> Precision:
+    """Return the dtypes for a layer.
+
+    Parameters
+    ----------
+    cell
+        "LSTM", "GRU" and so on.
+    x, h0, c0
+        What meets; a state of None has the dtype of ``x``.
+    fused
+        Whether torch runs an LSTM on this kind of input as one operation (dense tensors).
+    projected
+        Whether h is the product of a projection.
+    """
+    if not torch.is_autocast_enabled(x.device.type) or x.dtype == torch.float64:
+        compute = torch.float32 if x.dtype in _HALF else x.dtype
+        return Precision(compute, x.dtype, x.dtype)
+    low = torch.get_autocast_dtype(x.device.type)
+    h = torch.promote_types(low, x.dtype if h0 is None else h0.dtype)
+    c = torch.promote_types(low, x.dtype if c0 is None else c0.dtype)
+    if cell.startswith("RNN") or projected:
+        h = low
+    elif cell == "LSTM" and fused:
+        h = c = low
+    return Precision(torch.float32, h, c)

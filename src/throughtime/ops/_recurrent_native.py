@@ -1,0 +1,246 @@
+"""The seam to the native loop: tensors in, tensors out, addresses between.
+
+Everything that crosses is contiguous, on the CPU, and float32 or float64; the caller has checked shapes.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from throughtime import _native
+from throughtime.ops.steps import SAVED, Cell, Steps, Weights
+
+_CELLS = {"LSTM": 0, "GRU": 1, "RNN_TANH": 2, "RNN_RELU": 3}
+
+# From here on a fresh allocation costs more in page faults than the detour through the pool.
+_POOLED_BYTES = 1 << 19
+
+Results = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+
+
+def forward(
+    x: Tensor,
+    steps: Steps,
+    cell: Cell,
+    h0: Tensor | None,
+    c0: Tensor | None,
+    directions: tuple[Weights, ...],
+    *,
+    save: bool,
+) -> Results:
+    """Run one layer; see `recurrent_layer_reference` for shapes.
+
+    With ``save`` false, c and gates come back empty: nothing is kept for a backward pass.
+    """
+    x = x.contiguous()
+    hidden, state = _sizes(directions[0])
+    tokens, count, gated = x.shape[0], len(directions), cell == "LSTM"
+    h0, c0 = _contiguous(h0), _contiguous(c0)
+    directions = tuple(Weights(*map(_contiguous, weights)) for weights in directions)
+    y = _empty(x, tokens, count * state)
+    h_n = x.new_empty(count, steps.batch, state)
+    c_n = x.new_empty((count, steps.batch, hidden) if gated else 0)
+    c = _empty(x, count, tokens, hidden) if gated and save else x.new_empty(0)
+    gates = _empty(x, count, tokens, SAVED[cell], hidden) if save else x.new_empty(0)
+    _native.recurrent_forward(
+        _shape(cell, x, hidden, state),
+        _tokens(steps),
+        torch.get_num_threads(),
+        x.data_ptr(),
+        y.data_ptr(),
+        tuple(
+            (
+                *_addresses(weights),
+                _part(h0, d),
+                _part(c0, d),
+                _part(h_n, d),
+                _part(c_n, d),
+                _part(c, d),
+                _part(gates, d),
+            )
+            for d, weights in enumerate(directions)
+        ),
+    )
+    return y, h_n, c_n, c, gates
+
+
+def is_plain_call() -> bool:
+    """Tell whether nothing watches the calls of this thread: no mode, transform, autocast or compiler."""
+    return not (
+        torch._C._len_torch_dispatch_stack()  # noqa: SLF001
+        or torch._C._len_torch_function_stack()  # noqa: SLF001
+        or torch._C._are_functorch_transforms_active()  # noqa: SLF001
+        or torch.is_autocast_enabled("cpu")
+        or torch.compiler.is_compiling()
+    )
+
+
+def forward_one_step(
+    x: Tensor,
+    cell: Cell,
+    h0: Tensor | None,
+    c0: Tensor | None,
+    layers: list[tuple[int, ...]],
+    sizes: tuple[int, int],
+) -> tuple[Tensor, Tensor | tuple[Tensor, Tensor]]:
+    """Run all layers on one token of each stream. Checked by the caller; everything is contiguous.
+
+    Parameters
+    ----------
+    x : Tensor
+        (B, I) or (I,).
+    h0, c0 : Tensor, optional
+        (layers, B, P) and (layers, B, H), or without B.
+    layers
+        Addresses of the five weights of each.
+    sizes
+        P and H.
+
+    Returns
+    -------
+    y : Tensor
+        (B, P) or (P,), what the last layer made.
+    state
+        h as h0; for LSTM the pair of h and c.
+    """
+    state, hidden = sizes
+    shape = x.shape
+    streams, features = shape[:-1], shape[-1]
+    batch = streams[0] if streams else 1
+    count, code, double = len(layers), _CELLS[cell], x.dtype is torch.float64
+    y = x.new_empty((*streams, state))
+    h_n = x.new_empty((count, *streams, state)) if h0 is None else torch.empty_like(h0)
+    h_to, c_to, c_n = h_n.data_ptr(), 0, None
+    if code == 0:
+        c_n = x.new_empty((count, *streams, hidden)) if c0 is None else torch.empty_like(c0)
+        c_to = c_n.data_ptr()
+    h_from = 0 if h0 is None else h0.data_ptr()
+    c_from = 0 if c0 is None else c0.data_ptr()
+    source, to, threads = x.data_ptr(), y.data_ptr(), torch.get_num_threads()
+    width = (8 if double else 4) * batch
+    for weights in layers:
+        # Every layer writes y, and the last one's stays; the next one reads the state of this one.
+        _native.recurrent_forward(
+            (code, double, features, hidden, state),
+            (1, batch, 1, 0),
+            threads,
+            source,
+            to,
+            ((*weights, h_from, c_from, h_to, c_to, 0, 0),),
+        )
+        source, features = h_to, state
+        h_from, h_to = h_from and h_from + width * state, h_to + width * state
+        c_from, c_to = c_from and c_from + width * hidden, c_to and c_to + width * hidden
+    return y, (h_n if c_n is None else (h_n, c_n))
+
+
+def backward(
+    dy: Tensor | None,
+    dh_n: Tensor | None,
+    dc_n: Tensor | None,
+    dc: Tensor | None,
+    dgates: Tensor | None,
+    x: Tensor,
+    steps: Steps,
+    cell: Cell,
+    h0: Tensor | None,
+    c0: Tensor | None,
+    directions: tuple[Weights, ...],
+    y: Tensor,
+    c: Tensor,
+    gates: Tensor,
+    *,
+    need_x: bool,
+    need_state: bool,
+    need_weights: bool,
+) -> tuple[Tensor, ...]:
+    """Return the gradients of x, h0, c0, and of five weights for each of two directions.
+
+    An empty tensor stands for what is not needed or does not exist.
+    """
+    x = x.contiguous()
+    hidden, state = _sizes(directions[0])
+    h0, c0 = _contiguous(h0), _contiguous(c0)
+    dy, dh_n, dc_n, dc, dgates = map(_contiguous, (dy, dh_n, dc_n, dc, dgates))
+    directions = tuple(Weights(*map(_contiguous, weights)) for weights in directions)
+    nothing = x.new_empty(0)
+    dx = _empty(x, *x.shape) if need_x else nothing
+    dh0 = torch.empty_like(h0) if need_state and h0 is not None else nothing
+    dc0 = torch.empty_like(c0) if need_state and c0 is not None else nothing
+    gradients = [
+        [torch.empty_like(part) if need_weights and part is not None else nothing for part in weights]
+        for weights in directions
+    ]
+    _native.recurrent_backward(
+        _shape(cell, x, hidden, state),
+        _tokens(steps),
+        torch.get_num_threads(),
+        x.data_ptr(),
+        y.data_ptr(),
+        _address(dy),
+        _address(dx),
+        tuple(
+            (
+                *_addresses(weights),
+                _part(h0, d),
+                _part(c0, d),
+                _part(c, d),
+                _part(gates, d),
+                _part(dh_n, d),
+                _part(dc_n, d),
+                _part(dc, d),
+                _part(dgates, d),
+                _part(dh0, d),
+                _part(dc0, d),
+                *map(_address, gradients[d]),
+                0,
+                0,
+            )
+            for d, weights in enumerate(directions)
+        ),
+    )
+    missing = [nothing] * (5 * (2 - len(directions)))
+    return (dx, dh0, dc0, *(part for parts in gradients for part in parts), *missing)
+
+
+def _shape(cell: Cell, x: Tensor, hidden: int, state: int) -> tuple[int, ...]:
+    return _CELLS[cell], x.dtype == torch.float64, x.shape[1], hidden, state
+
+
+def _tokens(steps: Steps) -> tuple[int, ...]:
+    return steps.order, steps.batch, steps.length, _address(steps.index)
+
+
+def _sizes(weights: Weights) -> tuple[int, int]:
+    """Return H and the size of h, which a projection makes smaller."""
+    state = weights.hh.shape[1]
+    return (state if weights.hr is None else weights.hr.shape[1]), state
+
+
+def _empty(like: Tensor, *shape: int) -> Tensor:
+    """Return uninitialised memory of a dtype; of the kernels' pool if it is large."""
+    size = math.prod(shape) * like.element_size()
+    if size < _POOLED_BYTES:
+        return like.new_empty(shape)
+    return _native.pooled(size).view(like.dtype).view(shape)
+
+
+def _contiguous(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.contiguous()
+
+
+def _address(tensor: Tensor | None) -> int:
+    """Return where a tensor lies, 0 if it is missing or empty."""
+    return 0 if tensor is None else tensor.data_ptr()
+
+
+def _addresses(weights: Weights) -> tuple[int, ...]:
+    return tuple(map(_address, weights))
+
+
+def _part(tensor: Tensor | None, direction: int) -> int:
+    """Return where the part of one direction, along the first dimension, lies."""
+    if tensor is None or tensor.numel() == 0:
+        return 0
+    return tensor.data_ptr() + direction * tensor.stride(0) * tensor.element_size()

@@ -1,0 +1,110 @@
+"""The recurrent layer on devices that have no kernel of ours: torch's fused layers, so cuDNN on CUDA.
+
+Tokens in unequal lengths are put in packed order, the only ragged one that torch knows; sequences without
+tokens, which it refuses, wait outside and keep their initial state. Every operation here is differentiable
+as far as torch's own is.
+"""
+
+from typing import Any
+
+import torch
+from torch import _VF, Tensor
+
+from throughtime.ops.steps import BATCH_FIRST, GATES, TIME_MAJOR, Cell, Steps, Weights, host_lengths, rows
+
+_FUSED: dict[str, Any] = {
+    "LSTM": _VF.lstm,
+    "GRU": _VF.gru,
+    "RNN_TANH": _VF.rnn_tanh,
+    "RNN_RELU": _VF.rnn_relu,
+}
+
+
+def recurrent_layer_torch(
+    x: Tensor,
+    steps: Steps,
+    cell: Cell,
+    h0: Tensor | None,
+    c0: Tensor | None,
+    directions: tuple[Weights, ...],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return y, h_n and c_n as `recurrent_layer_reference` does."""
+    h0, c0 = _initial(x, steps, cell, h0, c0, directions)
+    if x.shape[0] == 0:
+        return _without_tokens(x, h0, c0, directions)
+    if steps.order in {TIME_MAJOR, BATCH_FIRST}:
+        first = steps.order == BATCH_FIRST
+        shape = (steps.batch, steps.length) if first else (steps.length, steps.batch)
+        y, h_n, c_n = _fused(x.unflatten(0, shape), None, cell, h0, c0, directions, batch_first=first)
+        return y.flatten(0, 1), h_n, c_n
+    lengths = host_lengths(steps)
+    order = torch.argsort(lengths, descending=True, stable=True)
+    order = order[: int((lengths > 0).sum())]
+    step = torch.arange(int(lengths.max()))
+    alive = lengths[order][None, :] > step[:, None]
+    place = rows(steps, order[None, :].expand_as(alive)[alive], step[:, None].expand_as(alive)[alive])
+    place, order = place.to(x.device), order.to(x.device)
+    y, h_n, c_n = _fused(
+        x.index_select(0, place),
+        alive.sum(1),
+        cell,
+        h0.index_select(1, order),
+        c0.index_select(1, order) if cell == "LSTM" else c0,
+        directions,
+        batch_first=False,
+    )
+    y = y.index_select(0, torch.argsort(place))
+    return y, h0.index_copy(1, order, h_n), c0.index_copy(1, order, c_n) if cell == "LSTM" else c_n
+
+
+def _initial(
+    x: Tensor,
+    steps: Steps,
+    cell: Cell,
+    h0: Tensor | None,
+    c0: Tensor | None,
+    directions: tuple[Weights, ...],
+) -> tuple[Tensor, Tensor]:
+    rows_of_gates, size = directions[0].hh.shape
+    if h0 is None:
+        h0 = x.new_zeros(len(directions), steps.batch, size)
+    if cell != "LSTM":
+        return h0, x.new_zeros(0)
+    return h0, x.new_zeros(len(directions), steps.batch, rows_of_gates // GATES[cell]) if c0 is None else c0
+
+
+def _without_tokens(
+    x: Tensor, h0: Tensor, c0: Tensor, directions: tuple[Weights, ...]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Nothing in, nothing out, but in the graph: gradients are zero, not missing."""
+    outputs = []
+    for weights in directions:
+        y = torch.nn.functional.linear(x, weights.ih, weights.bias_ih)[:, :1]
+        state = torch.nn.functional.linear(x.new_zeros(0, weights.hh.shape[1]), weights.hh, weights.bias_hh)
+        y = y + state[:, :1]
+        if weights.hr is not None:
+            y = y + torch.nn.functional.linear(x.new_zeros(0, weights.hr.shape[1]), weights.hr)[:, :1]
+        outputs.append(y.expand(0, weights.hh.shape[1]))
+    return torch.cat(outputs, 1), h0.clone(), c0.clone()
+
+
+def _fused(
+    tokens: Tensor,
+    batch_sizes: Tensor | None,
+    cell: Cell,
+    h0: Tensor,
+    c0: Tensor,
+    directions: tuple[Weights, ...],
+    *,
+    batch_first: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    weights = [part for direction in directions for part in direction if part is not None]
+    both = len(directions) == 2
+    # cuDNN keeps what the backward pass needs only when told that it trains; there is no dropout here.
+    options = (directions[0].bias_ih is not None, 1, 0.0, torch.is_grad_enabled(), both)
+    state = (h0.contiguous(), c0.contiguous()) if cell == "LSTM" else h0.contiguous()
+    if batch_sizes is None:
+        found = _FUSED[cell](tokens, state, weights, *options, batch_first)
+    else:
+        found = _FUSED[cell](tokens, batch_sizes, state, weights, *options)
+    return found if cell == "LSTM" else (*found, c0)
