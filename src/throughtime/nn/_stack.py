@@ -60,7 +60,8 @@ def run_stack(
 def weights_of(module: nn.RNNBase, layer: int, direction: int, dtype: torch.dtype) -> Weights:
     """Return the parameters of one layer and direction, whatever has put them in their place."""
     names = module._all_weights[layer * (2 if module.bidirectional else 1) + direction]  # noqa: SLF001
-    parts = [getattr(module, name) for name in names]
+    own = module._parameters  # noqa: SLF001 - where they mostly are; torch's own look-up is slow
+    parts = [own[name] if name in own else getattr(module, name) for name in names]
     if parts[0].dtype != dtype:
         parts = [part.to(dtype) for part in parts]
     ih, hh, *rest = parts

@@ -33,16 +33,19 @@ def forward(
 
     With ``save`` false, c and gates come back empty: nothing is kept for a backward pass.
     """
-    x = x.contiguous()
+    x, h0, c0 = x.contiguous(), _contiguous(h0), _contiguous(c0)
     hidden, state = _sizes(directions[0])
     tokens, count, gated = x.shape[0], len(directions), cell == "LSTM"
-    h0, c0 = _contiguous(h0), _contiguous(c0)
-    directions = tuple(Weights(*map(_contiguous, weights)) for weights in directions)
     y = _empty(x, tokens, count * state)
     h_n = x.new_empty(count, steps.batch, state)
     c_n = x.new_empty((count, steps.batch, hidden) if gated else 0)
-    c = _empty(x, count, tokens, hidden) if gated and save else x.new_empty(0)
-    gates = _empty(x, count, tokens, SAVED[cell], hidden) if save else x.new_empty(0)
+    if save:
+        c = _empty(x, count, tokens, hidden) if gated else x.new_empty(0)
+        gates = _empty(x, count, tokens, SAVED[cell], hidden)
+    else:
+        c = gates = c_n.new_empty(0)
+    states = (h0, c0, h_n, c_n, c, gates)
+    directions = tuple(map(_all_contiguous, directions))
     _native.recurrent_forward(
         _shape(cell, x, hidden, state),
         _tokens(steps),
@@ -50,15 +53,7 @@ def forward(
         x.data_ptr(),
         y.data_ptr(),
         tuple(
-            (
-                *_addresses(weights),
-                _part(h0, d),
-                _part(c0, d),
-                _part(h_n, d),
-                _part(c_n, d),
-                _part(c, d),
-                _part(gates, d),
-            )
+            (*_addresses(weights), *(_part(part, d) for part in states))
             for d, weights in enumerate(directions)
         ),
     )
@@ -163,7 +158,7 @@ def backward(
     hidden, state = _sizes(directions[0])
     h0, c0 = _contiguous(h0), _contiguous(c0)
     dy, dh_n, dc_n, dc, dgates = map(_contiguous, (dy, dh_n, dc_n, dc, dgates))
-    directions = tuple(Weights(*map(_contiguous, weights)) for weights in directions)
+    directions = tuple(map(_all_contiguous, directions))
     nothing = x.new_empty(0)
     dx = _empty(x, *x.shape) if need_x else nothing
     dh0 = torch.empty_like(h0) if need_state and h0 is not None else nothing
@@ -172,6 +167,7 @@ def backward(
         [torch.empty_like(part) if need_weights and part is not None else nothing for part in weights]
         for weights in directions
     ]
+    states = (h0, c0, c, gates, dh_n, dc_n, dc, dgates, dh0, dc0)
     _native.recurrent_backward(
         _shape(cell, x, hidden, state),
         _tokens(steps),
@@ -183,16 +179,7 @@ def backward(
         tuple(
             (
                 *_addresses(weights),
-                _part(h0, d),
-                _part(c0, d),
-                _part(c, d),
-                _part(gates, d),
-                _part(dh_n, d),
-                _part(dc_n, d),
-                _part(dc, d),
-                _part(dgates, d),
-                _part(dh0, d),
-                _part(dc0, d),
+                *(_part(part, d) for part in states),
                 *map(_address, gradients[d]),
                 0,
                 0,
@@ -230,6 +217,13 @@ def _contiguous(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else tensor.contiguous()
 
 
+def _all_contiguous(weights: Weights) -> Weights:
+    for part in weights:
+        if part is not None and not part.is_contiguous():
+            return Weights(*map(_contiguous, weights))  # type: ignore[arg-type]
+    return weights
+
+
 def _address(tensor: Tensor | None) -> int:
     """Return where a tensor lies, 0 if it is missing or empty."""
     return 0 if tensor is None else tensor.data_ptr()
@@ -243,4 +237,5 @@ def _part(tensor: Tensor | None, direction: int) -> int:
     """Return where the part of one direction, along the first dimension, lies."""
     if tensor is None or tensor.numel() == 0:
         return 0
-    return tensor.data_ptr() + direction * tensor.stride(0) * tensor.element_size()
+    place = tensor.data_ptr()
+    return place + tensor.stride(0) * tensor.element_size() if direction else place

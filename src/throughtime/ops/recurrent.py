@@ -1,8 +1,9 @@
 """One recurrent layer, in one or both directions, over a batch: which code runs it, and how torch knows it.
 
-Without gradients an eager call on CPU tensors goes straight to the native loop. Otherwise it is the
-registered operator ``throughtime::recurrent_layer``, which autograd, torch.compile and export know. Other
-devices run torch's own fused layers, or the reference where those keep too little.
+An eager call on plain CPU tensors goes straight to the native loop, with gradients by way of
+`_recurrent_eager`. torch.compile, export, tensor subclasses and dispatch modes meet the registered operator
+``throughtime::recurrent_layer`` (whose dispatch in Python costs over 100 us a call). Other devices run
+torch's own fused layers, or the reference where those keep too little.
 """
 
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from throughtime.ops import _recurrent_native
+from throughtime.ops._recurrent_eager import differentiable_layer
 from throughtime.ops._recurrent_gradients import input_gradients, vjp_of_gradients
 from throughtime.ops._recurrent_torch import recurrent_layer_torch
 from throughtime.ops.reference.recurrent import recurrent_layer_reference
@@ -44,10 +46,13 @@ def recurrent_layer(
         # The autocast dtypes are the caller's; whoever computes here does so in those of the tensors.
         with torch.autocast(x.device.type, enabled=False):
             return recurrent_layer_reference(x, steps, cell, h0, c0, directions)
-    if x.is_cpu and _is_direct(x, h0, c0, directions):
-        return _recurrent_native.forward(x, steps, cell, h0, c0, directions, save=save)
     if x.is_cpu:
-        return _registered(x, steps, cell, h0, c0, directions)
+        plain, differentiable = _watched(x, h0, c0, directions)
+        if not plain:
+            return _registered(x, steps, cell, h0, c0, directions)
+        if differentiable:
+            return differentiable_layer(x, steps, cell, h0, c0, directions, save=save)
+        return _recurrent_native.forward(x, steps, cell, h0, c0, directions, save=save)
     empty = x.new_zeros(0)
     return (*recurrent_layer_torch(x, steps, cell, h0, c0, directions), empty, empty)
 
@@ -55,16 +60,20 @@ def recurrent_layer(
 _PLAIN = (Tensor, torch.nn.Parameter)
 
 
-def _is_direct(x: Tensor, h0: Tensor | None, c0: Tensor | None, directions: tuple[Weights, ...]) -> bool:
-    """Tell whether nothing but the numbers is asked for: no gradient, no subclass, no mode."""
+def _watched(
+    x: Tensor, h0: Tensor | None, c0: Tensor | None, directions: tuple[Weights, ...]
+) -> tuple[bool, bool]:
+    """Tell whether the tensors are plain ones that no mode watches, and whether a gradient is asked for."""
     if torch._C._len_torch_dispatch_stack():  # noqa: SLF001
-        return False
-    gradients = torch.is_grad_enabled()
+        return False, False
+    differentiable = False
     for tensors in ((x, h0, c0), *directions):
         for tensor in tensors:
-            if tensor is not None and (type(tensor) not in _PLAIN or (gradients and tensor.requires_grad)):
-                return False
-    return True
+            if tensor is not None:
+                if type(tensor) not in _PLAIN:
+                    return False, False
+                differentiable = differentiable or tensor.requires_grad
+    return True, differentiable and torch.is_grad_enabled()
 
 
 def _registered(
