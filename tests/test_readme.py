@@ -1,4 +1,4 @@
-"""The README's Python example runs, and prints what it says."""
+"""The README's Python examples run, one after the other, and print what they say."""
 
 import re
 from pathlib import Path
@@ -8,12 +8,14 @@ import pytest
 README = Path(__file__).parents[1] / "README.md"
 
 
-def test_the_example_prints_what_its_comment_says(capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
-    (said,) = re.findall(r"print\(.*\)\s+# (.*)", code)
+def test_the_examples_print_what_their_comments_say(capsys: pytest.CaptureFixture[str]) -> None:
+    codes = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
     names: dict[str, object] = {}
-    exec(code, names)
-    assert capsys.readouterr().out == f"{said}\n"
+    for code in codes:
+        said = re.findall(r"print\(.*\)\s+# (.*)", code)
+        exec(code, names)
+        assert said
+        assert capsys.readouterr().out.splitlines() == said
     assert tuple(names["pooled"].shape) == (3, 64)  # type: ignore[attr-defined]
 
 

@@ -55,7 +55,7 @@ def weighted(tensors: list[Tensor]) -> Tensor:
 
 def gradients(tensors: list[Tensor], wanted: list[Tensor]) -> list[Tensor]:
     """Gradients of `weighted`, zeros where there is none."""
-    return list(torch.autograd.grad(weighted(tensors), wanted, materialize_grads=True))
+    return list(torch.autograd.grad(weighted(tensors), wanted, retain_graph=True, materialize_grads=True))
 
 
 def fresh(value: Any) -> Any:

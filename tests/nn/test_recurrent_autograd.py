@@ -293,7 +293,8 @@ def test_transforms_of_torch_func() -> None:
 def _changes() -> list[tuple[str, Callable[[nn.Module], Any]]]:
     def step(layer: nn.Module) -> None:
         optimiser = torch.optim.SGD(layer.parameters(), lr=1.0)
-        weighted(leaves(layer(torch.ones(4, 2, 3, dtype=torch.float64)))).backward()
+        with torch.enable_grad():
+            weighted(leaves(layer(torch.ones(4, 2, 3, dtype=torch.float64)))).backward()
         optimiser.step()
 
     def data(layer: nn.Module) -> None:
@@ -405,8 +406,8 @@ def test_a_forked_child_computes_the_same() -> None:
         queue = context.Queue()
         child = context.Process(target=_in_child, args=(queue, layer, x), daemon=True)
         child.start()
-        received = queue.get(timeout=60)
-        child.join(60)
+        received = queue.get(timeout=30)
+        child.join(30)
     finally:
         torch.set_num_threads(threads)
     assert child.exitcode == 0
