@@ -105,6 +105,37 @@ inline void store_part(T* p, Vec<T> x, int count) {
 #endif
 }
 
+// Stores what will not be read soon past the caches, where alignment allows; `finish_streams` before another
+// thread reads it.
+template <class T>
+inline void stream(T* p, Vec<T> x) {
+#if defined(__AVX512F__)
+  if ((reinterpret_cast<std::uintptr_t>(p) & 63) == 0) {
+    if constexpr (sizeof(T) == 4) {
+      _mm512_stream_ps(p, (__m512)x);
+    } else {
+      _mm512_stream_pd(p, (__m512d)x);
+    }
+    return;
+  }
+#endif
+  store(p, x);
+}
+
+inline void finish_streams() {
+#if defined(__AVX512F__)
+  _mm_sfence();
+#endif
+}
+
+// Asks for the cache lines of `count` values that will be read soon.
+template <class T>
+inline void prefetch(const T* p, std::ptrdiff_t count) {
+  for (std::ptrdiff_t i = 0; i < count; i += 64 / static_cast<std::ptrdiff_t>(sizeof(T))) {
+    __builtin_prefetch(p + i);
+  }
+}
+
 // a * b + c, rounded once where the instruction set can.
 template <class T>
 inline Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {

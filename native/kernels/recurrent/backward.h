@@ -5,8 +5,8 @@
 //              projection before it d(o ⊙ tanh c) = dh · W_hr
 //   products   dx = dg · W_ih for the rows of the block, and dW += dgᵀ · (x, h_{t−1})
 //
-// So the gradients of the preactivations never exist for all tokens at once. Rows of a block belong to all
-// threads together, in an order that does not depend on how many threads there are.
+// So the gradients of the preactivations never exist for all tokens at once. In the first two parts each group
+// of threads has rows of its own, side by side; the products are dealt to all threads anew.
 #pragma once
 
 #include "kernels/parallel.h"
@@ -16,7 +16,8 @@
 
 namespace throughtime::TT_ISA {
 
-inline constexpr int most_backward_steps = 512;
+inline constexpr int most_backward_steps = 1024;
+inline constexpr int rows_ahead = 2;  // of the one at work, for which memory is asked
 
 template <class T>
 struct BackwardPlan {
@@ -30,14 +31,15 @@ struct BackwardPlan {
   Panels<T> state_panels, hidden_panels, input_panels;  // columns of W_hh, W_hr, W_ih
   std::int64_t block_rows;
   // Scratch. Matrices by block row: dg (·, ld_dg), x (·, ld_x), h_prev (·, ld_h), dh_total (·, ld_h) and
-  // unprojected (·, ld_c) with a projection. By sequence: dh (·, ld_h), dc (·, ld_c), d_unprojected.
+  // unprojected (·, ld_c) with a projection. By sequence, group after group: dh (·, ld_h), dc (·, ld_c),
+  // d_unprojected (·, ld_c).
   T *w_ih, *w_hh, *w_hr;
   T *dg, *x_rows, *h_prev, *dh_total, *unprojected;
   T *dh, *dc, *d_unprojected;
   T* nothing;                    // a row of zeros
   std::int64_t* token;           // by block row: its token's row
   std::int64_t* token_before;    // by block row: of the token before, or −1
-  const T** c_start;             // by sequence
+  const T** c_start;             // by sequence, as dh
   std::ptrdiff_t ld_dg, ld_x, ld_h, ld_c;
   Barrier* barrier;
 };
@@ -91,34 +93,39 @@ struct Backward {
 
   struct Member {
     const Plan* plan;
-    Share share;  // of the sequences
     int number, team;
-    int units;         // threads of its group
-    Range state_own;   // its panels of W_hh
-    Range hidden_own;  // its panels of W_hr
-    Barrier* barrier;  // of the group
+    Grid grid;
+    int group, unit;     // which thread of which group; a group beyond the grid only helps with the products
+    Share share;         // the group's sequences
+    std::int64_t first;  // of its rows in dh, dc, …
+    Range state_own;     // its panels of W_hh
+    Range hidden_own;    // its panels of W_hr
+    Barrier* barrier;    // of the group
+
+    bool steps() const { return group < grid.groups; }
   };
 
   static void run(const Plan& plan, int number, int team) {
     pack(plan, number, team);
-    const Grid grid = make_grid(team, plan.sequences.count, plan.state_panels.count());
-    const int group = number / grid.units, unit = number % grid.units;
-    const bool steps = group < grid.groups;  // the others only help with the products
     Member m{};
     m.plan = &plan;
-    m.share = {&plan.sequences, group, grid.groups};
     m.number = number;
     m.team = team;
-    m.units = grid.units;
-    m.barrier = plan.barrier + 1 + (steps ? group : 0);
-    if (steps) {
-      m.state_own = part_of(plan.state_panels.count(), unit, grid.units);
-      m.hidden_own = part_of(plan.hidden_panels.count(), unit, grid.units);
+    m.grid = make_grid(team, plan.sequences.count, plan.state_panels.count());
+    m.group = number / m.grid.units;
+    m.unit = number % m.grid.units;
+    if (m.steps()) {
+      m.share = share_of(plan.sequences, m.group, m.grid.groups);
+      m.first = m.group * ((plan.sequences.count + m.grid.groups - 1) / m.grid.groups);
+      m.state_own = part_of(plan.state_panels.count(), m.unit, m.grid.units);
+      m.hidden_own = part_of(plan.hidden_panels.count(), m.unit, m.grid.units);
+      m.barrier = plan.barrier + 1 + m.group;
     }
-    loop(m, steps, unit);
+    plan.barrier[0].wait(team);  // the weights are packed
+    loop(m);
   }
 
-  static void loop(const Member& m, bool steps_too, int unit) {
+  static void loop(const Member& m) {
     const Plan& plan = *m.plan;
     const Sequences& all = plan.sequences;
     std::int64_t t = all.count == 0 ? 0 : all.length[0];  // steps below t are left
@@ -138,13 +145,17 @@ struct Backward {
         rows_at[steps] = n;
         rows += n;
       }
-      gather(m, t, steps, start, rows_at);
-      plan.barrier[0].wait(m.team);
-      if (steps_too) {
+      if (m.steps()) {
+        for (int i = 0; i < steps; ++i) {
+          start[i] += alive_before(all, m.group, m.grid.groups, rows_at[i]);
+          rows_at[i] = m.share.alive_of(rows_at[i]);
+        }
+        gather(m, t, steps, start, rows_at);
+        m.barrier->wait(m.grid.units);
         for (int i = 0; i < steps; ++i) {
           join(m, joined, rows_at[i]);
           joined = rows_at[i];
-          step(m, start[i], m.share.alive_of(rows_at[i]));
+          step(m, start[i], rows_at[i]);
         }
       }
       plan.barrier[0].wait(m.team);
@@ -155,38 +166,40 @@ struct Backward {
       if (t > 0) plan.barrier[0].wait(m.team);
     }
     if (first_block) zero_weight_gradients(m);
-    if (steps_too) finish(m, joined, unit);
+    if (m.steps()) finish(m, joined);
   }
 
-  // The rows of a block, dealt to all threads.
+  // What the block's rows of a group read of the caller's arrays: step i has rows_at[i] of them from start[i].
   static void gather(const Member& m, std::int64_t t, int steps, const std::int64_t* start,
                      const std::int64_t* rows_at) {
     const Plan& plan = *m.plan;
-    const Share whole{&plan.sequences, 0, 1};
     const bool weights = plan.direction->dw_ih != nullptr;
     const std::size_t x_bytes = sizeof(T) * static_cast<std::size_t>(plan.inputs);
     const std::size_t h_bytes = sizeof(T) * static_cast<std::size_t>(plan.state);
     const T* x = static_cast<const T*>(plan.call->x);
-    const T* h0 = static_cast<const T*>(plan.direction->h0);
-    for (int i = 0; i < steps; ++i) {
+    for (int i = m.unit; i < steps; i += m.grid.units) {
       const std::int64_t time = t - 1 - i;
-      for (std::int64_t a = (m.number - start[i] % m.team + m.team) % m.team; a < rows_at[i]; a += m.team) {
-        const std::int64_t row = start[i] + a;
-        const std::int64_t token = whole.token(a, time, plan.reverse);
-        const std::int64_t before = time == 0 ? -1 : whole.token(a, time - 1, plan.reverse);
-        plan.token[row] = token;
-        plan.token_before[row] = before;
-        const T* h = before >= 0 ? plan.y + before * plan.ld_y
-                     : h0 != nullptr ? h0 + whole.id(a) * plan.state : plan.nothing;
-        std::memcpy(plan.h_prev + row * plan.ld_h, h, h_bytes);
-        if (before < 0) {
-          const T* c0 = row_of(plan.direction->c0, whole.id(a), plan.hidden);
-          plan.c_start[a] = c0 == nullptr ? plan.nothing : c0;
+      for (std::int64_t r = 0; r < rows_at[i]; ++r) {
+        if (r + 4 < rows_at[i]) {
+          if (weights) prefetch(x + m.share.token(r + 4, time, plan.reverse) * plan.inputs, plan.inputs);
+          if (time > 0) prefetch(plan.y + m.share.token(r + 4, time - 1, plan.reverse) * plan.ld_y, plan.state);
         }
+        const std::int64_t row = start[i] + r;
+        const std::int64_t token = m.share.token(r, time, plan.reverse);
+        plan.token[row] = token;
+        plan.token_before[row] = time == 0 ? -1 : m.share.token(r, time - 1, plan.reverse);
+        const T* h = time > 0 ? plan.y + plan.token_before[row] * plan.ld_y
+                              : or_nothing(m, row_of(plan.direction->h0, m.share.id(r), plan.state));
+        std::memcpy(plan.h_prev + row * plan.ld_h, h, h_bytes);
         if (weights) std::memcpy(plan.x_rows + row * plan.ld_x, x + token * plan.inputs, x_bytes);
+        if (time == 0) {
+          plan.c_start[m.first + r] = or_nothing(m, row_of(plan.direction->c0, m.share.id(r), plan.hidden));
+        }
       }
     }
   }
+
+  static const T* or_nothing(const Member& m, const T* row) { return row == nullptr ? m.plan->nothing : row; }
 
   // ------------------------------------------------------------------------------------------- steps
 
@@ -215,48 +228,46 @@ struct Backward {
     return matrix == nullptr ? nullptr : static_cast<const T*>(matrix) + number * ld;
   }
 
-  // Sequences before … now, of all, have their last step next: the gradient of their final state comes in.
+  // Rows before … now have their last step next: the gradient of their final state comes in.
   static void join(const Member& m, std::int64_t before, std::int64_t now) {
     const Plan& plan = *m.plan;
     const BackwardDirection& d = *plan.direction;
-    for (std::int64_t row = m.share.alive_of(before); row < m.share.alive_of(now); ++row) {
-      const std::int64_t a = m.share.number(row), id = m.share.id(row);
-      copy(row_of(d.dh_n, id, plan.state), state_columns(m), plan.dh + a * plan.ld_h);
+    for (std::int64_t row = before; row < now; ++row) {
+      const std::int64_t place = m.first + row, id = m.share.id(row);
+      copy(row_of(d.dh_n, id, plan.state), state_columns(m), plan.dh + place * plan.ld_h);
       if (d.c == nullptr) continue;
       const Range own = unit_columns(m);
-      copy(row_of(d.dc_n, id, plan.hidden), own, plan.dc + a * plan.ld_c);
+      copy(row_of(d.dc_n, id, plan.hidden), own, plan.dc + place * plan.ld_c);
       if (own.begin < own.end && own.end == plan.hidden) {
-        for (std::ptrdiff_t u = plan.hidden; u < plan.padded; ++u) plan.dc[a * plan.ld_c + u] = T(0);
+        for (std::ptrdiff_t u = plan.hidden; u < plan.padded; ++u) plan.dc[place * plan.ld_c + u] = T(0);
       }
     }
   }
 
-  // One step of this thread's `rows` rows; the step's rows begin at block row `start`.
-  static void step(const Member& m, std::int64_t start, std::int64_t rows) {
+  // One step of the group's rows, `rows` of them from block row `first` on.
+  static void step(const Member& m, std::int64_t first, std::int64_t rows) {
     const Plan& plan = *m.plan;
     const BackwardDirection& d = *plan.direction;
-    const std::int64_t first = start + m.share.begin, stride = m.share.step;
     StepBackward<T> s{};
-    s.stride = stride;
     s.hidden = plan.hidden;
     s.padded = plan.padded;
     s.token = plan.token + first;
     s.token_before = plan.token_before + first;
-    s.dh = (plan.projects ? plan.d_unprojected : plan.dh) + m.share.begin * (plan.projects ? plan.ld_c : plan.ld_h);
-    s.ld_dh = stride * (plan.projects ? plan.ld_c : plan.ld_h);
-    s.dc = plan.dc + m.share.begin * plan.ld_c;
-    s.ld_dc = stride * plan.ld_c;
+    s.ld_dh = plan.projects ? plan.ld_c : plan.ld_h;
+    s.dh = (plan.projects ? plan.d_unprojected : plan.dh) + m.first * s.ld_dh;
+    s.ld_dc = plan.ld_c;
+    s.dc = plan.dc + m.first * plan.ld_c;
+    s.ld_dg = plan.ld_dg;
     s.dg = plan.dg + first * plan.ld_dg;
-    s.ld_dg = stride * plan.ld_dg;
+    s.ld_h_prev = plan.ld_h;
     s.h_prev = plan.h_prev + first * plan.ld_h;
-    s.ld_h_prev = stride * plan.ld_h;
+    s.ld_unprojected = plan.ld_c;
     s.unprojected = plan.projects ? plan.unprojected + first * plan.ld_c : nullptr;
-    s.ld_unprojected = stride * plan.ld_c;
     s.dy = plan.projects ? nullptr : plan.dy;
     s.y = plan.y;
     s.ld_y = plan.ld_y;
     s.c = static_cast<const T*>(d.c);
-    s.c_start = plan.c_start + m.share.begin;
+    s.c_start = plan.c_start + m.first;
     s.gates = static_cast<const T*>(d.gates);
     s.dc_in = static_cast<const T*>(d.dc);
     s.dgates = static_cast<const T*>(d.dgates);
@@ -264,20 +275,21 @@ struct Backward {
     s.dc_steps = static_cast<T*>(d.dc_steps);
     if (plan.projects) {
       total_gradient(m, s, first, rows);
-      m.barrier->wait(m.units);
-      product(plan.hidden_panels, m.hidden_own, plan.dh_total + first * plan.ld_h, stride * plan.ld_h,
-              plan.state, plan.w_hr, s.dh, s.ld_dh, rows, false);
+      m.barrier->wait(m.grid.units);
+      product(plan.hidden_panels, m.hidden_own, plan.dh_total + first * plan.ld_h, plan.ld_h, plan.state,
+              plan.w_hr, s.dh, s.ld_dh, rows, false);
     }
     const Range own = unit_columns(m);
     for (std::int64_t row = 0; row < rows; ++row) {
+      if (row + rows_ahead < rows) prefetch_row<T, Cell>(s, row + rows_ahead, own.begin, own.end);
       for (std::ptrdiff_t unit = own.begin; unit < own.end; unit += L) {
         Cell::template backward<T>(s, row, unit, own.end - unit < L ? static_cast<int>(own.end - unit) : L);
       }
     }
-    m.barrier->wait(m.units);
+    m.barrier->wait(m.grid.units);
     product(plan.state_panels, m.state_own, s.dg + Cell::recurrent_slot * plan.padded, s.ld_dg,
-            Cell::gates * plan.padded, plan.w_hh, plan.dh + m.share.begin * plan.ld_h, stride * plan.ld_h,
-            rows, !plan.projects);
+            Cell::gates * plan.padded, plan.w_hh, plan.dh + m.first * plan.ld_h, plan.ld_h, rows,
+            !plan.projects);
   }
 
   // With a projection: dh of the step in one row, which the projection's gradients read.
@@ -286,10 +298,10 @@ struct Backward {
     const Range own = state_columns(m);
     T* const dh_steps = static_cast<T*>(plan.direction->dh_steps);
     for (std::int64_t row = 0; row < rows; ++row) {
-      const T* carried = plan.dh + m.share.number(row) * plan.ld_h;
-      const std::int64_t token = s.token[row * s.stride];
+      const T* carried = plan.dh + (m.first + row) * plan.ld_h;
+      const std::int64_t token = s.token[row];
       const T* given = plan.dy == nullptr ? nullptr : plan.dy + token * plan.ld_y;
-      T* const to = plan.dh_total + (first + row * s.stride) * plan.ld_h;
+      T* const to = plan.dh_total + (first + row) * plan.ld_h;
       for (std::ptrdiff_t p = own.begin; p < own.end; ++p) {
         to[p] = given == nullptr ? carried[p] : carried[p] + given[p];
         if (dh_steps != nullptr) dh_steps[token * plan.state + p] = to[p];
@@ -439,21 +451,21 @@ struct Backward {
   }
 
   // Gradients of the initial states: of an empty sequence, those of its final state.
-  static void finish(const Member& m, std::int64_t joined, int unit) {
+  static void finish(const Member& m, std::int64_t joined) {
     const Plan& plan = *m.plan;
     const BackwardDirection& d = *plan.direction;
     const Range no_columns{0, 0};
     for (std::int64_t row = 0; row < m.share.count(); ++row) {
-      const std::int64_t a = m.share.number(row), id = m.share.id(row);
-      const bool empty = a >= joined;
-      const Range h_columns = !empty ? state_columns(m) : unit == 0 ? Range{0, plan.state} : no_columns;
-      const Range c_columns = !empty ? unit_columns(m) : unit == 0 ? Range{0, plan.hidden} : no_columns;
+      const std::int64_t place = m.first + row, id = m.share.id(row);
+      const bool empty = row >= joined;
+      const Range h_columns = !empty ? state_columns(m) : m.unit == 0 ? Range{0, plan.state} : no_columns;
+      const Range c_columns = !empty ? unit_columns(m) : m.unit == 0 ? Range{0, plan.hidden} : no_columns;
       if (d.dh0 != nullptr) {
-        const T* from = empty ? row_of(d.dh_n, id, plan.state) : plan.dh + a * plan.ld_h;
+        const T* from = empty ? row_of(d.dh_n, id, plan.state) : plan.dh + place * plan.ld_h;
         copy(from, h_columns, static_cast<T*>(d.dh0) + id * plan.state);
       }
       if (d.dc0 != nullptr) {
-        const T* from = empty ? row_of(d.dc_n, id, plan.hidden) : plan.dc + a * plan.ld_c;
+        const T* from = empty ? row_of(d.dc_n, id, plan.hidden) : plan.dc + place * plan.ld_c;
         copy(from, c_columns, static_cast<T*>(d.dc0) + id * plan.hidden);
       }
     }
@@ -498,8 +510,8 @@ BackwardPlan<T> plan_backward(const BackwardCall& call, const Sequences& sequenc
 }
 
 template <class T, class Cell>
-void divide(BackwardPlan<T>& plan, Pieces& pieces) {
-  const std::ptrdiff_t batch = plan.sequences.count;
+void divide(BackwardPlan<T>& plan, Pieces& pieces, int threads) {
+  const std::ptrdiff_t batch = plan.sequences.count + threads;  // groups round their rows up
   const std::ptrdiff_t rows = batch < plan.block_rows ? plan.block_rows : batch;
   const std::ptrdiff_t depth = Cell::gates * plan.padded;
   const std::ptrdiff_t longest = plan.hidden < plan.state ? plan.state : plan.hidden;
@@ -528,10 +540,10 @@ void backward_of(const BackwardCall& call, const Sequences& sequences) {
     Barrier barriers[1 + most_threads];
     plan.barrier = barriers;
     Pieces measure(nullptr);
-    divide<T, Cell>(plan, measure);
+    divide<T, Cell>(plan, measure, call.threads);
     const Scratch scratch(measure.used());
     Pieces pieces(scratch.data());
-    divide<T, Cell>(plan, pieces);
+    divide<T, Cell>(plan, pieces, call.threads);
     const std::ptrdiff_t longest = plan.hidden < plan.state ? plan.state : plan.hidden;
     std::memset(plan.nothing, 0, sizeof(T) * static_cast<std::size_t>(longest));
     parallel(

@@ -29,10 +29,9 @@ struct StepForward {
   T* gates;  // (T, S·H) or null
 };
 
-// One step of some rows, backward. Arrays of one entry per row have the entry of row i at i · stride.
+// One step of some rows, backward.
 template <class T>
 struct StepBackward {
-  std::ptrdiff_t stride;
   std::ptrdiff_t hidden;
   std::ptrdiff_t padded;
   const std::int64_t* token;
@@ -73,14 +72,38 @@ inline void put(T* p, Vec<T> x, int count) {
   }
 }
 
+// What only the backward pass will read.
+template <class T>
+inline void keep(T* p, Vec<T> x, int count) {
+  if (count == lanes<T>) {
+    stream<T>(p, x);
+  } else {
+    store_part(p, x, count);
+  }
+}
+
 // The whole gradient of h at a step: what came from the step after, and what the caller gave.
 template <class T>
 inline Vec<T> gradient_of_h(const StepBackward<T>& s, std::int64_t row, std::ptrdiff_t unit, int count) {
   Vec<T> d = take(s.dh + row * s.ld_dh + unit, count);
-  const std::int64_t token = s.token[row * s.stride];
+  const std::int64_t token = s.token[row];
   if (s.dy != nullptr) d += take(s.dy + token * s.ld_y + unit, count);
   if (s.dh_steps != nullptr) put<T>(s.dh_steps + token * s.hidden + unit, d, count);
   return d;
+}
+
+// What the cells read of a row from memory, asked for while the rows before it are at work: in ragged batches
+// no hardware sees these addresses coming.
+template <class T, class Cell>
+inline void prefetch_row(const StepBackward<T>& s, std::int64_t row, std::ptrdiff_t begin, std::ptrdiff_t end) {
+  const std::int64_t token = s.token[row];
+  const std::ptrdiff_t count = end - begin;
+  for (int slot = 0; slot < Cell::saved; ++slot) {
+    prefetch(s.gates + (token * Cell::saved + slot) * s.hidden + begin, count);
+  }
+  if (s.c != nullptr) prefetch(s.c + token * s.hidden + begin, count);
+  if (s.dy != nullptr) prefetch(s.dy + token * s.ld_y + begin, count);
+  if (Cell::saved == 0) prefetch(s.y + token * s.ld_y + begin, count);
 }
 
 struct Lstm {
@@ -107,27 +130,27 @@ struct Lstm {
     store<T>(s.h_next + row * s.ld_h + unit, h);
     const std::int64_t token = s.token[row];
     if (s.y != nullptr) put<T>(s.y + token * s.ld_y + unit, h, count);
-    if (s.c_out != nullptr) put<T>(s.c_out + token * s.hidden + unit, c, count);
+    if (s.c_out != nullptr) keep<T>(s.c_out + token * s.hidden + unit, c, count);
     if (s.gates != nullptr) {
       T* const kept = s.gates + token * saved * s.hidden + unit;
-      put<T>(kept, i, count);
-      put<T>(kept + s.hidden, f, count);
-      put<T>(kept + 2 * s.hidden, g, count);
-      put<T>(kept + 3 * s.hidden, o, count);
+      keep<T>(kept, i, count);
+      keep<T>(kept + s.hidden, f, count);
+      keep<T>(kept + 2 * s.hidden, g, count);
+      keep<T>(kept + 3 * s.hidden, o, count);
     }
   }
 
   template <class T>
   static inline void backward(const StepBackward<T>& s, std::int64_t row, std::ptrdiff_t unit, int count) {
     const Vec<T> one = broadcast(T(1));
-    const std::int64_t token = s.token[row * s.stride];
-    const std::int64_t before = s.token_before[row * s.stride];
+    const std::int64_t token = s.token[row];
+    const std::int64_t before = s.token_before[row];
     const Vec<T> dh = gradient_of_h(s, row, unit, count);
     const T* kept = s.gates + token * saved * s.hidden + unit;
     const Vec<T> i = take(kept, count), f = take(kept + s.hidden, count);
     const Vec<T> g = take(kept + 2 * s.hidden, count), o = take(kept + 3 * s.hidden, count);
     const Vec<T> tanh_c = tanh<T>(take(s.c + token * s.hidden + unit, count));
-    const T* c_before = before < 0 ? s.c_start[row * s.stride] : s.c + before * s.hidden;
+    const T* c_before = before < 0 ? s.c_start[row] : s.c + before * s.hidden;
     const Vec<T> c_prev = take(c_before + unit, count);
     T* const dc_place = s.dc + row * s.ld_dc + unit;
     Vec<T> dc = fma<T>(dh * o, one - tanh_c * tanh_c, load(dc_place));
@@ -176,17 +199,17 @@ struct Gru {
     put<T>(s.y + token * s.ld_y + unit, h, count);
     if (s.gates != nullptr) {
       T* const kept = s.gates + token * saved * s.hidden + unit;
-      put<T>(kept, r, count);
-      put<T>(kept + s.hidden, z, count);
-      put<T>(kept + 2 * s.hidden, n, count);
-      put<T>(kept + 3 * s.hidden, recurrent, count);
+      keep<T>(kept, r, count);
+      keep<T>(kept + s.hidden, z, count);
+      keep<T>(kept + 2 * s.hidden, n, count);
+      keep<T>(kept + 3 * s.hidden, recurrent, count);
     }
   }
 
   template <class T>
   static inline void backward(const StepBackward<T>& s, std::int64_t row, std::ptrdiff_t unit, int count) {
     const Vec<T> one = broadcast(T(1));
-    const std::int64_t token = s.token[row * s.stride];
+    const std::int64_t token = s.token[row];
     const Vec<T> dh = gradient_of_h(s, row, unit, count);
     const T* kept = s.gates + token * saved * s.hidden + unit;
     const Vec<T> r = take(kept, count), z = take(kept + s.hidden, count);
@@ -234,7 +257,7 @@ struct Rnn {
   template <class T>
   static inline void backward(const StepBackward<T>& s, std::int64_t row, std::ptrdiff_t unit, int count) {
     const Vec<T> dh = gradient_of_h(s, row, unit, count);
-    const Vec<T> h = take(s.y + s.token[row * s.stride] * s.ld_y + unit, count);
+    const Vec<T> h = take(s.y + s.token[row] * s.ld_y + unit, count);
     // torch's relu passes no gradient where h is 0, and all of it where h is NaN.
     store<T>(s.dg + row * s.ld_dg + unit, Relu ? (h <= Vec<T>{} ? Vec<T>{} : dh) : dh * (broadcast(T(1)) - h * h));
     store<T>(s.dh + row * s.ld_dh + unit, Vec<T>{});

@@ -139,7 +139,7 @@ struct Forward {
     if (group >= grid.groups) return;
     Member m{};
     m.plan = &plan;
-    m.share = {&plan.sequences, group, grid.groups};
+    m.share = share_of(plan.sequences, group, grid.groups);
     m.unit = member % grid.units;
     m.units = grid.units;
     m.gates = part_of(plan.gate_panels.count(), m.unit, m.units);
@@ -155,6 +155,7 @@ struct Forward {
     m.unprojected = plan.unprojected + group * rows * plan.ld_c;
     m.token = plan.token + member * rows;
     loop(m);
+    finish_streams();
   }
 
   static void loop(const Member& m) {
@@ -249,6 +250,9 @@ struct Forward {
     const std::size_t bytes = sizeof(T) * static_cast<std::size_t>(plan.inputs);
     for (int i = 0; i < steps; ++i) {
       for (std::int64_t row = 0; row < rows_at[i]; ++row) {
+        if (row + 4 < rows_at[i]) {
+          prefetch(plan.x + m.share.token(row + 4, t + i, plan.reverse) * plan.inputs, plan.inputs);
+        }
         const T* from = plan.x + m.share.token(row, t + i, plan.reverse) * plan.inputs;
         std::memcpy(m.x_rows + (start[i] + row) * plan.ld_x, from, bytes);
       }
