@@ -1,3 +1,5 @@
+from torch import Tensor
+
 def check_offsets(address: int, count: int, total: int) -> tuple[int, int, int]:
     """Return (fault, index, longest) of ``count`` int64 offsets at ``address``."""
 
@@ -22,6 +24,9 @@ def recurrent_backward(
     directions: tuple[tuple[int, ...], ...],
 ) -> None:
     """Run one recurrent layer backward; tuples hold the fields of ``recurrent.h`` in its order."""
+
+def pooled(bytes: int) -> Tensor:  # noqa: A002
+    """Return an uninitialised uint8 tensor in memory that comes from a pool and returns to it."""
 
 def instruction_set() -> str:
     """Return the name of the instruction set whose kernels are in use."""

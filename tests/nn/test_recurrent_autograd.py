@@ -271,6 +271,7 @@ def test_export_has_the_operator() -> None:
     assert torch.equal(program.module()(x)[0], layer(x)[0])
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 def test_transforms_of_torch_func() -> None:
     torch.manual_seed(0)
     layer = tt.nn.GRU(2, 3).double()

@@ -118,3 +118,51 @@ def predict(
     from throughtime.cli._predict import predict as command
 
     command(run, data, text=text, label=label, jsonl=jsonl, top=top, prior=prior)
+
+
+bench = typer.Typer(no_args_is_help=True, help="Measure the layers against others on this machine.")
+app.add_typer(bench, name="bench")
+
+
+@bench.callback()
+def bench_callback() -> None:
+    """Measure the layers against others on this machine."""
+
+
+@bench.command()
+def recurrent(
+    peers: Annotated[
+        str, typer.Option(help="Against whom; those that are not installed are left out.")
+    ] = "torch,onnxruntime,openvino,jax",
+    cells: Annotated[str, typer.Option(help="Which cells.")] = "LSTM,GRU,RNN",
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(help="B,T,I,H; may be given several times. Nine shapes from small to large if not."),
+    ] = None,
+    lengths: Annotated[str, typer.Option(help="All of length T, or spread from T/4 to T.")] = "equal,ragged",
+    modes: Annotated[str, typer.Option(help="Which modes.")] = "inference,training",
+    threads: Annotated[int, typer.Option(help="Threads for everyone.", min=1)] = 2,
+    rounds: Annotated[int, typer.Option(help="Turns of each contender; medians are of these.", min=1)] = 5,
+    out: Annotated[Path, typer.Option(help="Folder for recurrent.json and recurrent.html.")] = Path(
+        "runs/bench"
+    ),
+    extras: Annotated[
+        bool, typer.Option(help="Measure single steps, traces, long sequences and memory, too.")
+    ] = True,
+) -> None:
+    """RNN, LSTM and GRU against torch, ONNX Runtime, OpenVINO and JAX: peer's time ÷ ours."""
+    from throughtime.cli._bench import BenchOptions, bench_recurrent
+
+    bench_recurrent(
+        BenchOptions(
+            peers=peers,
+            cells=cells,
+            shapes=shape or [],
+            lengths=lengths,
+            modes=modes,
+            threads=threads,
+            rounds=rounds,
+            out=out,
+            extras=extras,
+        )
+    )

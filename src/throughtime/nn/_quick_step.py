@@ -15,7 +15,9 @@ from throughtime.ops._recurrent_native import forward_one_step, is_plain_call
 _DTYPES = (torch.float32, torch.float64)
 
 
-def quick_step(module: nn.RNNBase, x: Tensor, state: Any) -> tuple[Tensor, Any] | None:
+def quick_step(  # noqa: PLR0911 - one test after the other, each of which may end it
+    module: nn.RNNBase, x: Tensor, state: Any
+) -> tuple[Tensor, Any] | None:
     """Return what ``module.step(x, state)`` returns, or None where the general path must decide.
 
     Parameters

@@ -1,6 +1,6 @@
 """Run all layers and directions of a recurrent module on rows of tokens."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +61,7 @@ def weights_of(module: nn.RNNBase, layer: int, direction: int, dtype: torch.dtyp
     """Return the parameters of one layer and direction, whatever has put them in their place."""
     names = module._all_weights[layer * (2 if module.bidirectional else 1) + direction]  # noqa: SLF001
     own = module._parameters  # noqa: SLF001 - where they mostly are; torch's own look-up is slow
-    parts = [own[name] if name in own else getattr(module, name) for name in names]
+    parts: list[Any] = [own[name] if name in own else getattr(module, name) for name in names]
     if parts[0].dtype != dtype:
         parts = [part.to(dtype) for part in parts]
     ih, hh, *rest = parts

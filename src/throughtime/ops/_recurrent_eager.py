@@ -1,4 +1,4 @@
-"""The native loop under eager autograd: the same gradients as the registered operator's, at less of a cost."""
+"""The native loop under eager autograd: the operator's gradients at less of a cost."""
 
 from typing import Any
 
@@ -54,8 +54,7 @@ class _Layer(torch.autograd.Function):
         needs = ctx.needs_input_grad[3:]
         if all(gradient is None for gradient in output_gradients):
             return (None,) * (3 + len(needs))
-        if len(output_gradients) == 3:
-            output_gradients = (*output_gradients, None, None)
+        dy, dh_n, dc_n, dc, dgates = (*output_gradients, None, None)[:5]
         x, h0, c0, *rest = ctx.saved_tensors
         weights, made = rest[:-3], rest[-3:]
         need = needs[0], any(needs[1:3]), any(needs[3:])
@@ -64,7 +63,11 @@ class _Layer(torch.autograd.Function):
             missing = [None] * (10 - len(weights))
             steps = ctx.steps
             found = torch.ops.throughtime.recurrent_layer_backward(
-                *output_gradients,
+                dy,
+                dh_n,
+                dc_n,
+                dc,
+                dgates,
                 x,
                 steps.index,
                 steps.order,
@@ -80,7 +83,11 @@ class _Layer(torch.autograd.Function):
             )
         else:
             found = _recurrent_native.backward(
-                *output_gradients,
+                dy,
+                dh_n,
+                dc_n,
+                dc,
+                dgates,
                 x,
                 ctx.steps,
                 ctx.cell,

@@ -31,7 +31,7 @@ def input_gradients(
 def vjp_of_gradients(
     cotangents: Parts, output_gradients: Parts, inputs: Parts, steps: Steps, cell: Cell
 ) -> tuple[Tensor | None, ...]:
-    """Differentiate what `input_gradients` returns, multiplied by its ``cotangents`` (thirteen, or None).
+    """Differentiate what `input_gradients` returns, times its ``cotangents``: thirteen, None or empty.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def vjp_of_gradients(
     with torch.enable_grad():
         copies = [_own_node(part) for part in (*output_gradients, *inputs)]
         wanted = [
-            None if cotangent is None or copy is None else copy
+            copy if copy is not None and cotangent is not None and cotangent.shape == copy.shape else None
             for copy, cotangent in zip(copies[5:], cotangents, strict=True)
         ]
         gradients = _backward(copies[:5], copies[5:], steps, cell, wanted, create_graph=True)

@@ -1,0 +1,42 @@
+"""What every contender offers: a call to time, and its results in one form for comparison."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from throughtime.bench._case import Case, Mode
+from throughtime.errors import ThroughtimeError
+
+
+class SkipCaseError(ThroughtimeError, RuntimeError):
+    """A contender cannot run a case; the message says why."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that is done once stands before it.
+
+    Parameters
+    ----------
+    run
+        The call to time.
+    results
+        Makes of what ``run`` returned: y of all tokens, end to end, for inference; the gradients of x, W_ih
+        and W_hh for training.
+    """
+
+    run: Callable[[], Any]
+    results: Callable[[Any], tuple[Tensor, ...]]
+
+
+class Contender(Protocol):
+    """A library with recurrent layers."""
+
+    name: str
+    version: str
+
+    def prepare(self, case: Case, mode: Mode) -> Prepared:
+        """Return the case ready to run, or raise `SkipCaseError`."""
+        ...

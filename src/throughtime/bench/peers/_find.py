@@ -1,0 +1,23 @@
+"""Find the peers that are installed here."""
+
+import importlib
+from collections.abc import Sequence
+
+from throughtime.bench.peers._contender import Contender
+
+PEERS = ("torch", "onnxruntime", "openvino", "jax")
+"""Names of all peers, as they are installed."""
+
+_MODULES = {"torch": "_torch", "onnxruntime": "_onnxruntime", "openvino": "_openvino", "jax": "_jax"}
+
+
+def find(names: Sequence[str], threads: int) -> tuple[list[Contender], list[str]]:
+    """Return the peers of these names that can be used here, and a line for each that cannot."""
+    found, missing = [], []
+    for name in names:
+        try:
+            module = importlib.import_module(f"throughtime.bench.peers.{_MODULES[name]}")
+            found.append(module.contender(threads))
+        except ImportError as error:
+            missing.append(f"{name} is not measured: {error}")
+    return found, missing

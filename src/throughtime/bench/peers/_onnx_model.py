@@ -1,0 +1,58 @@
+"""The case as an ONNX model of one standard operator, for the runtimes that read such models."""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor
+
+from throughtime.bench._case import GATES, Case
+from throughtime.ragged import Ragged
+
+# Where ONNX's gates (LSTM i o f c, GRU z r h) stand in torch's order.
+_ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
+
+
+def onnx_model(case: Case) -> bytes:
+    """Return a serialized model: X (L, B, I) and lengths (B,) int32 in, Y (L, 1, B, H) out."""
+    shape, weights = case.shape, case.weights
+    order = _ORDER[case.cell]
+
+    def reordered(name: str) -> np.ndarray:
+        parts = weights[name].chunk(GATES[case.cell])
+        return np.concatenate([parts[gate].numpy() for gate in order])
+
+    constants = {
+        "W": reordered("weight_ih")[None],
+        "R": reordered("weight_hh")[None],
+        "B": np.concatenate([reordered("bias_ih"), reordered("bias_hh")])[None],
+    }
+    options = {"linear_before_reset": 1} if case.cell == "GRU" else {}
+    node = helper.make_node(
+        case.cell, ["X", "W", "R", "B", "lengths"], ["Y"], hidden_size=shape.hidden, **options
+    )
+    graph = helper.make_graph(
+        [node],
+        "layer",
+        [
+            helper.make_tensor_value_info("X", TensorProto.FLOAT, (shape.steps, shape.batch, shape.inputs)),
+            helper.make_tensor_value_info("lengths", TensorProto.INT32, (shape.batch,)),
+        ],
+        [helper.make_tensor_value_info("Y", TensorProto.FLOAT, (shape.steps, 1, shape.batch, shape.hidden))],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
+    onnx.checker.check_model(model)
+    serialized: bytes = model.SerializeToString()
+    return serialized
+
+
+def inputs_of(case: Case) -> dict[str, np.ndarray]:
+    """Return what the model is fed with."""
+    ragged = Ragged.from_lengths(case.values, case.lengths)
+    padded = ragged.to_padded(length=case.shape.steps, batch_first=False).contiguous()
+    return {"X": padded.numpy(), "lengths": case.lengths.int().numpy()}
+
+
+def tokens_of(y: Tensor, case: Case) -> Tensor:
+    """Return the real tokens of the model's output, end to end."""
+    return Ragged.from_padded(y[:, 0], lengths=case.lengths, batch_first=False).values
