@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from throughtime.errors import ShapeError
 from throughtime.nn._output import RecurrentOutput, unwrapped
 from throughtime.nn._precision import precision
+from throughtime.nn._quick_step import quick_step
 from throughtime.nn._stack import StackResult, run_stack
 from throughtime.nn._state import Sizes, batched_state, like_state
 from throughtime.nn._tokens import Input, checked, from_ragged, like_input, ragged_of, tokens_of
@@ -110,6 +111,9 @@ class _Recurrent(nn.RNNBase):
                 f"{name}.step: a bidirectional layer reads from the end, too, which a stream does not have "
                 "yet; use bidirectional=False, or call the layer on whole sequences"
             )
+        quick = quick_step(self, x_t, state)
+        if quick is not None:
+            return quick
         if not isinstance(x_t, Tensor) or x_t.dim() not in {1, 2}:
             kind = f"shape {tuple(x_t.shape)}" if isinstance(x_t, Tensor) else type(x_t).__name__
             raise ShapeError(f"{name}.step takes one token (I,), or one of each stream (B, I), got {kind}")
