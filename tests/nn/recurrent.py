@@ -53,9 +53,10 @@ def weighted(tensors: list[Tensor]) -> Tensor:
     return sum((t * torch.arange(1, t.numel() + 1, dtype=t.dtype).cos().view(t.shape)).sum() for t in tensors)
 
 
-def gradients(tensors: list[Tensor], wanted: list[Tensor]) -> list[Tensor]:
+def gradients(tensors: list[Tensor], wanted: list[Tensor], *, retain_graph: bool = False) -> list[Tensor]:
     """Gradients of `weighted`, zeros where there is none."""
-    return list(torch.autograd.grad(weighted(tensors), wanted, retain_graph=True, materialize_grads=True))
+    loss = weighted(tensors)
+    return list(torch.autograd.grad(loss, wanted, retain_graph=retain_graph, materialize_grads=True))
 
 
 def fresh(value: Any) -> Any:

@@ -2,110 +2,82 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 
-from throughtime.bench._case import Cell, Lengths, Shape, make_case
-from throughtime.bench._record import Row
+from throughtime.bench._case import Case, Cell, Lengths, Mode, Shape, make_case
+from throughtime.bench._record import LinearRow, MemoryRow, Row, TraceRow
 from throughtime.bench._timing import in_turns
 from throughtime.bench.peers import _ours
 
-_TRACED = (Shape(32, 100, 64, 64), Shape(32, 128, 256, 256))
-_MEMORY = Shape(32, 128, 256, 256)
+EXTRAS = ("step", "trace", "linear", "memory")
+"""Names of the parts, as options take them."""
+
+TRACED = (Shape(32, 100, 64, 64), Shape(32, 128, 256, 256))
+STEPS = (100, 1000, 10_000, 100_000)
+TRAINED = Shape(32, 128, 256, 256)
+
+_GATED: tuple[Cell, ...] = ("LSTM", "GRU")
+_CELLS: tuple[Cell, ...] = ("LSTM", "GRU", "RNN")
+_KINDS: tuple[Lengths, ...] = ("equal", "ragged")
+_MODES: tuple[Mode, ...] = ("inference", "training")
 
 
 def step_rows(rounds: int, seconds: float) -> Iterator[Row]:
-    """One step at batch 1, 64 units, without gradients: `step` against a call of torch's layer."""
-    cells: tuple[Cell, ...] = ("LSTM", "GRU")
+    """Measure one step at batch 1, 64 units, without gradients: `step` against a call of torch's layer."""
     shape = Shape(1, 1, 64, 64)
-    for cell in cells:
+    for cell in _GATED:
         case = make_case(cell, shape, "equal")
-        layer = _ours.layer_of(case)
-        x = case.values
+        ours, theirs = _step_calls(case)
         with torch.no_grad():
-            sequence = x[None]
-            _, state = case.layer(sequence)
-            ours, torchs = in_turns(
-                [
-                    lambda layer=layer, state=state, x=x: layer.step(x, state),  # type: ignore[misc]
-                    lambda case=case, state=state, sequence=sequence: case.layer(sequence, state),  # type: ignore[misc]
-                ],
-                rounds,
-                seconds,
-            )
-        yield Row(
-            cell,
-            str(shape),
-            "equal",
-            "step",
-            "torch",
-            ours,
-            torchs,
-            case.operations("inference") / ours / 1e9,
-        )
+            ours_s, torch_s = in_turns([ours, theirs], rounds, seconds)
+        gflops = round(case.operations("inference") / ours_s / 1e9, 2)
+        yield Row(cell, shape, "equal", "step", "torch", ours_s, torch_s, gflops)
 
 
-def trace_rows(rounds: int, seconds: float) -> Iterator[Row]:
-    """Return the plain call against the trace of the same layer; the ratio is what a trace costs."""
-    cells: tuple[Cell, ...] = ("LSTM", "GRU", "RNN")
-    for shape in _TRACED:
-        for cell in cells:
-            case = make_case(cell, shape, "ragged")
-            layer = _ours.layer_of(case)
-            x = _ours.input_of(case, case.values)
-            leaf = case.values.clone().requires_grad_()
-            with_leaf = x.with_values(leaf)
-            parameters = [leaf, *layer.parameters()]
-
-            def train(output: torch.Tensor, parameters=parameters, case=case) -> object:  # type: ignore[no-untyped-def]
-                return torch.autograd.grad(output, parameters, case.gradient)
-
-            def call(layer=layer, x=x) -> object:  # type: ignore[no-untyped-def]
-                with torch.no_grad():
-                    return layer(x)
-
-            def trace(layer=layer, x=x) -> object:  # type: ignore[no-untyped-def]
-                with torch.no_grad():
-                    return layer.trace(x)
-
-            plain, traced = in_turns([call, trace], rounds, seconds)
-            yield Row(cell, str(shape), "ragged", "inference", "trace", plain, traced, 0.0)
-            plain, traced = in_turns(
-                [
-                    lambda layer=layer, x=with_leaf, train=train: train(layer(x).output.values),  # type: ignore[misc]
-                    lambda layer=layer, x=with_leaf, train=train: train(layer.trace(x).result.output.values),  # type: ignore[misc]
-                ],
-                rounds,
-                seconds,
-            )
-            yield Row(cell, str(shape), "ragged", "training", "trace", plain, traced, 0.0)
+def _step_calls(case: Case) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    layer, x = _ours.layer_of(case), case.values
+    sequence = x[None]
+    with torch.no_grad():
+        _, state = case.layer(sequence)
+    return lambda: layer.step(x, state), lambda: case.layer(sequence, state)
 
 
-def length_rows(rounds: int, seconds: float) -> Iterator[Row]:
-    """Return training times of one sequence as it grows: per token they should stay the same."""
-    cells: tuple[Cell, ...] = ("LSTM", "GRU")
-    for cell in cells:
-        for steps in (100, 1000, 10_000, 100_000):
-            case = make_case(cell, Shape(1, steps, 64, 64), "equal")
-            prepared = _ours.prepare(case, "training")
-            (ours,) = in_turns([prepared.run], rounds, seconds)
-            rate = case.operations("training") / ours / 1e9
-            yield Row(
-                cell, str(case.shape), "equal", "training", "per token", ours / steps, ours / steps, rate
-            )
+def trace_rows(rounds: int, seconds: float, shapes: Sequence[Shape] = TRACED) -> Iterator[TraceRow]:
+    """Measure the plain call against the trace of the same layer, both without peers."""
+    for shape in shapes:
+        for cell in _CELLS:
+            for kind in _KINDS:
+                case = make_case(cell, shape, kind)
+                for mode in _MODES:
+                    calls = [_ours.prepare(case, mode).run, _ours.prepare(case, mode, traced=True).run]
+                    plain, traced = in_turns(calls, rounds, seconds)
+                    yield TraceRow(cell, shape, kind, mode, plain, traced)
 
 
-def memory_rows() -> Iterator[tuple[str, Lengths, int, int]]:
-    """Return (cell, lengths, our peak, torch's peak) in bytes, of fresh processes that train five steps."""
-    kinds: tuple[Lengths, ...] = ("equal", "ragged")
-    cells: tuple[Cell, ...] = ("LSTM", "GRU", "RNN")
-    for cell in cells:
-        for kind in kinds:
-            yield cell, kind, _peak("ours", cell, kind), _peak("torch", cell, kind)
+def linear_rows(rounds: int, seconds: float, steps: Sequence[int] = STEPS) -> Iterator[LinearRow]:
+    """Measure one sequence as it grows: per token the time should stay the same."""
+    for cell in _GATED:
+        for mode in _MODES:
+            for count in steps:
+                case = make_case(cell, Shape(1, count, 64, 64), "equal")
+                (ours,) = in_turns([_ours.prepare(case, mode).run], rounds, seconds)
+                gflops = round(case.operations(mode) / ours / 1e9, 2)
+                yield LinearRow(cell, case.shape, mode, ours / count, gflops)
 
 
-def _peak(who: str, cell: str, kind: str) -> int:
-    command = [sys.executable, "-m", "throughtime.bench._train_once", who, cell, kind, *map(str, _MEMORY)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - our own module
+def memory_rows(threads: int, shape: Shape = TRAINED) -> Iterator[MemoryRow]:
+    """Measure the peak memory of fresh processes that train five steps, with ours and with torch."""
+    for cell in _CELLS:
+        for kind in _KINDS:
+            ours, torchs = (_peak(who, cell, kind, shape, threads) for who in ("ours", "torch"))
+            yield MemoryRow(cell, shape, kind, ours, torchs)
+
+
+def _peak(who: str, cell: str, kind: str, shape: Shape, threads: int) -> int:
+    numbers = map(str, (*shape, threads))
+    command = [sys.executable, "-m", "throughtime.bench._train_once", who, cell, kind, *numbers]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603 - our own
     return int(done.stdout.split()[-1])

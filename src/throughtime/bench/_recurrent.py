@@ -1,6 +1,6 @@
 """The recurrent layers against every peer: prepared, checked against each other, timed in turns."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -9,6 +9,9 @@ from throughtime.bench._case import SHAPES, Case, Cell, Lengths, Mode, Shape, ki
 from throughtime.bench._record import Row
 from throughtime.bench._timing import in_turns
 from throughtime.bench.peers import Contender, Prepared, SkipCaseError, _ours
+
+# Of the largest value; sums over thousands of tokens in float32 differ by about 1e-5 of it.
+_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -23,44 +26,26 @@ class Plan:
     seconds: float = 0.06
 
 
-@dataclass
-class Outcome:
-    """Rows measured so far, and what was left out and why."""
+@dataclass(frozen=True)
+class Measured:
+    """One case in one mode: a row for each peer, and a line for each that was left out."""
 
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def note(self, text: str) -> None:
-        """Keep a line once."""
-        if text not in self.notes:
-            self.notes.append(text)
 
-
-def run(plan: Plan, peers: Sequence[Contender], tell: Callable[[list[Row]], None]) -> Outcome:
-    """Measure everything in the plan.
-
-    Parameters
-    ----------
-    plan
-        What to measure.
-    peers
-        Against whom.
-    tell
-        Called with the rows of each case as soon as they are there.
-    """
-    outcome = Outcome()
+def run(plan: Plan, peers: Sequence[Contender]) -> Iterator[Measured]:
+    """Measure everything in the plan, and yield each case as soon as it is done."""
     for shape in plan.shapes:
         for cell in plan.cells:
             for kind in kinds_of(shape, plan.kinds):
                 case = make_case(cell, shape, kind)
                 for mode in plan.modes:
-                    rows = _measure(plan, case, mode, peers, outcome)
-                    outcome.rows += rows
-                    tell(rows)
-    return outcome
+                    yield _measure(plan, case, mode, peers)
 
 
-def _measure(plan: Plan, case: Case, mode: Mode, peers: Sequence[Contender], outcome: Outcome) -> list[Row]:
+def _measure(plan: Plan, case: Case, mode: Mode, peers: Sequence[Contender]) -> Measured:
+    measured = Measured()
     ours = _ours.prepare(case, mode)
     expected = ours.results(ours.run())
     ready: list[tuple[str, Prepared]] = []
@@ -69,24 +54,32 @@ def _measure(plan: Plan, case: Case, mode: Mode, peers: Sequence[Contender], out
             prepared = peer.prepare(case, mode)
             _check_agreement(prepared, expected, peer.name, case)
         except SkipCaseError as reason:
-            outcome.note(str(reason))
+            measured.notes.append(str(reason))
             continue
         ready.append((peer.name, prepared))
+    if not ready:
+        return measured
     medians = in_turns([ours.run, *(prepared.run for _, prepared in ready)], plan.rounds, plan.seconds)
-    gflops = case.operations(mode) / medians[0] / 1e9
-    return [
-        Row(case.cell, str(case.shape), case.kind, mode, name, medians[0], seconds, round(gflops, 2))
+    gflops = round(case.operations(mode) / medians[0] / 1e9, 2)
+    measured.rows.extend(
+        Row(case.cell, case.shape, case.kind, mode, name, medians[0], seconds, gflops)
         for (name, _), seconds in zip(ready, medians[1:], strict=True)
-    ]
+    )
+    return measured
 
 
 def _check_agreement(prepared: Prepared, expected: tuple[torch.Tensor, ...], peer: str, case: Case) -> None:
     """Refuse a peer that computes something else: a time would mean nothing."""
     for found, wanted in zip(prepared.results(prepared.run()), expected, strict=True):
+        if found.shape != wanted.shape:
+            raise SkipCaseError(
+                f"{peer} is left out for {case.cell} {case.shape}, {case.kind} lengths: its result has shape "
+                f"{tuple(found.shape)}, ours {tuple(wanted.shape)}"
+            )
         scale = float(wanted.abs().max()) + 1e-6
         error = float((found - wanted).abs().max()) / scale
-        if not error < 1e-3:
+        if not error < _TOLERANCE:
             raise SkipCaseError(
-                f"{peer} is left out for {case.cell}, {case.kind} lengths: its results differ from ours by "
-                f"{error:.1e} of the largest"
+                f"{peer} is left out for {case.cell} {case.shape}, {case.kind} lengths: its results differ "
+                f"from ours by {error:.1e} of the largest"
             )

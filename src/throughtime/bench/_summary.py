@@ -9,7 +9,7 @@ from throughtime.bench._record import Row
 
 @dataclass(frozen=True)
 class Line:
-    """Ratios of some rows: their geometric mean, and the worst of them."""
+    """Figures of some rows: their geometric mean, and the worst of them."""
 
     what: str
     mean: float
@@ -19,7 +19,7 @@ class Line:
 
 
 def summarize(rows: Sequence[Row]) -> list[Line]:
-    """Summarize: against torch by lengths, and against the best of all peers."""
+    """Summarize the ratios: against torch by lengths, and against the best of all peers."""
     lines = []
     for mode in ("training", "inference"):
         for lengths in ("ragged", "equal"):
@@ -31,9 +31,22 @@ def summarize(rows: Sequence[Row]) -> list[Line]:
     return lines
 
 
+def shares(rows: Iterable[Row], limit: float) -> list[Line]:
+    """Summarize our GFLOP/s as shares of the limit, where B ≥ 32 and H ≥ 256: enough work for all units."""
+    large = {row.what: row for row in rows if row.shape.batch >= 32 and row.shape.hidden >= 256}
+    lines = []
+    for mode in ("training", "inference"):
+        chosen = [row for row in large.values() if row.mode == mode]
+        if chosen:
+            worst = min(chosen, key=lambda row: row.gflops)
+            mean = geometric_mean(row.gflops / limit for row in chosen)
+            lines.append(Line(mode, mean, worst.gflops / limit, _place(worst), len(chosen)))
+    return lines
+
+
 def best_of(rows: Iterable[Row]) -> list[Row]:
     """Return, of every thing measured, the row of the fastest peer."""
-    best: dict[tuple[str, str, str, str], Row] = {}
+    best: dict[object, Row] = {}
     for row in rows:
         if row.what not in best or row.ratio < best[row.what].ratio:
             best[row.what] = row
@@ -50,5 +63,9 @@ def _line(what: str, rows: Sequence[Row]) -> list[Line]:
     if not rows:
         return []
     worst = min(rows, key=lambda row: row.ratio)
-    place = f"{worst.cell} {worst.shape} {worst.lengths} ({worst.peer})"
+    place = f"{_place(worst)} ({worst.peer})"
     return [Line(what, geometric_mean(row.ratio for row in rows), worst.ratio, place, len(rows))]
+
+
+def _place(row: Row) -> str:
+    return f"{row.cell} {row.shape} {row.lengths}"

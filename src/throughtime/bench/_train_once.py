@@ -1,24 +1,44 @@
 """A process of its own that trains a layer for five steps and prints its peak resident memory in bytes.
 
-``python -m throughtime.bench._train_once ours|torch CELL equal|ragged B T I H``
+``python -m throughtime.bench._train_once ours|torch CELL equal|ragged B T I H THREADS``
 """
 
 import resource
 import sys
+from pathlib import Path
 from typing import Any
+
+import torch
 
 from throughtime.bench._case import Shape, make_case
 from throughtime.bench.peers import _ours, _torch
 
 
-def main(who: str, cell: Any, kind: Any, *sizes: str) -> int:
+def main(who: str, cell: Any, kind: Any, *numbers: str) -> int:
     """Train, and return the peak in bytes."""
-    case = make_case(cell, Shape(*map(int, sizes)), kind)
-    prepared = (
-        _ours.prepare(case, "training") if who == "ours" else _torch.contender(2).prepare(case, "training")
-    )
+    *sizes, threads = map(int, numbers)
+    torch.set_num_threads(threads)
+    case = make_case(cell, Shape(*sizes), kind)
+    if who == "ours":
+        prepared = _ours.prepare(case, "training")
+    else:
+        prepared = _torch.contender(threads).prepare(case, "training")
     for _ in range(5):
         prepared.run()
+    return peak_memory()
+
+
+def peak_memory() -> int:
+    """Return the most bytes that were resident since this program began.
+
+    Not ``ru_maxrss`` where there is another way: Linux carries that over ``exec``, so a process begins with
+    the peak of the one that started it.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text("ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

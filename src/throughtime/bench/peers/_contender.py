@@ -23,8 +23,8 @@ class Prepared:
     run
         The call to time.
     results
-        Makes of what ``run`` returned: y of all tokens, end to end, for inference; the gradients of x, W_ih
-        and W_hh for training.
+        Makes of what ``run`` returned: y of all tokens, end to end, for inference; the gradients of x and
+        of the four parameters, in torch's order, for training.
     """
 
     run: Callable[[], Any]

@@ -19,5 +19,5 @@ def find(names: Sequence[str], threads: int) -> tuple[list[Contender], list[str]
             module = importlib.import_module(f"throughtime.bench.peers.{_MODULES[name]}")
             found.append(module.contender(threads))
         except ImportError as error:
-            missing.append(f"{name} is not measured: {error}")
+            missing.append(f"{name} is not measured: {error} (pip install 'throughtime[bench]')")
     return found, missing

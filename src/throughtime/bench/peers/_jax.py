@@ -1,5 +1,6 @@
 """JAX: `lax.scan` over time, compiled, the input's product in front of it; masked where lengths differ."""
 
+import os
 from typing import Any
 
 import jax
@@ -43,15 +44,15 @@ class _Jax:
             of_weights, dx = found
             return (
                 _tokens(dx, case),
-                *(torch.from_numpy(np.array(of_weights[name])) for name in ("weight_ih", "weight_hh")),
+                *(torch.from_numpy(np.array(of_weights[name])) for name in case.weights),
             )
 
         return Prepared(lambda: jax.block_until_ready(train(weights, x, gradient)), results)
 
 
 def contender(threads: int) -> _Jax:
-    """Return JAX on the CPU; it takes as many threads as there are processors, whatever is asked for."""
-    del threads
+    """Return JAX on the CPU with so many threads, if it has not begun to compute with others."""
+    os.environ["PJRT_NPROC"] = str(threads)  # read when the first array is made; there is no option for it
     jax.config.update("jax_platforms", "cpu")
     return _Jax()
 

@@ -20,40 +20,36 @@ def layer_of(case: Case) -> nn.Module:
     return layer
 
 
-def input_of(case: Case, values: Tensor) -> Any:
-    """Return the tokens as the layer is given them."""
-    return time_major(values, case) if case.kind == "equal" else Ragged.from_lengths(values, case.lengths)
-
-
-def plain(y: Any, case: Case) -> Tensor:
-    """Return the tokens of an output, end to end."""
-    return from_time_major(y, case) if case.kind == "equal" else y.values
-
-
-def prepare(case: Case, mode: Mode) -> Prepared:
-    """Return the case ready to run."""
+def prepare(case: Case, mode: Mode, *, traced: bool = False) -> Prepared:
+    """Return the case ready to run; ``traced`` calls ``layer.trace`` in place of the layer."""
     layer = layer_of(case)
+
+    def call(x: Any) -> Any:
+        # Of a trace, too, only the output is used: the rest is what is paid for.
+        return layer.trace(x).result.output if traced else layer(x).output  # type: ignore[operator]
+
+    dense = case.kind == "equal"
     if mode == "inference":
-        x = input_of(case, case.values)
+        x = time_major(case.values, case) if dense else Ragged.from_lengths(case.values, case.lengths)
 
         def infer() -> Any:
             with torch.no_grad():
-                return layer(x).output
+                return call(x)
 
-        return Prepared(infer, lambda y: (plain(y, case),))
-    leaf = time_major(case.values, case) if case.kind == "equal" else case.values.clone()
+        return Prepared(infer, lambda y: (_tokens(y if dense else y.values, case),))
+    leaf = time_major(case.values, case) if dense else case.values.clone()
     leaf.requires_grad_()
-    x = leaf if case.kind == "equal" else Ragged.from_lengths(leaf, case.lengths)
-    gradient = time_major(case.gradient, case) if case.kind == "equal" else case.gradient
+    given = leaf if dense else Ragged.from_lengths(leaf, case.lengths)
+    gradient = time_major(case.gradient, case) if dense else case.gradient
     parameters = list(layer.parameters())
 
     def train() -> Any:
-        y = layer(x).output
-        return torch.autograd.grad(y if case.kind == "equal" else y.values, [leaf, *parameters], gradient)
+        y = call(given)
+        return torch.autograd.grad(y if dense else y.values, [leaf, *parameters], gradient)
 
-    return Prepared(train, lambda found: (plain_gradient(found[0], case), *found[1:3]))
+    return Prepared(train, lambda found: (_tokens(found[0], case), *found[1:]))
 
 
-def plain_gradient(dx: Tensor, case: Case) -> Tensor:
-    """Return the gradient of the tokens, end to end."""
-    return from_time_major(dx, case) if case.kind == "equal" else dx
+def _tokens(values: Tensor, case: Case) -> Tensor:
+    """Return the tokens end to end."""
+    return from_time_major(values, case) if case.kind == "equal" else values

@@ -50,7 +50,7 @@ def _dense(case: Case, mode: Mode) -> Prepared:
     gradient, parameters = time_major(case.gradient, case), list(layer.parameters())
     return Prepared(
         lambda: torch.autograd.grad(layer(x)[0], [x, *parameters], gradient),
-        lambda found: (from_time_major(found[0], case), *found[1:3]),
+        lambda found: (from_time_major(found[0], case), *found[1:]),
     )
 
 
@@ -69,7 +69,7 @@ def _packed(case: Case, mode: Mode) -> Prepared:
     gradient, parameters = _pack(case.gradient, case).data, list(layer.parameters())
 
     def results(found: Any) -> tuple[Tensor, ...]:
-        return (Ragged.from_packed(packed._replace(data=found[0])).values, *found[1:3])
+        return (Ragged.from_packed(packed._replace(data=found[0])).values, *found[1:])
 
     return Prepared(lambda: torch.autograd.grad(layer(x)[0].data, [leaf, *parameters], gradient), results)
 
