@@ -1,5 +1,8 @@
 """What the contract does not say: kinds of input, errors, statistics, and layers in torch's Sequential."""
 
+import io
+import pickle
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -114,6 +117,91 @@ def test_a_subclass_of_a_layer_keeps_working() -> None:
 def test_errors_say_what_came_and_what_was_expected(call, error, words) -> None:
     with pytest.raises(error, match=words):
         call(_batch([3, 2]))
+
+
+def _by_hand(batch_sizes: list[int], dtype: torch.dtype = torch.int64) -> nn.utils.rnn.PackedSequence:
+    sizes = torch.tensor(batch_sizes, dtype=dtype)
+    return nn.utils.rnn.PackedSequence(torch.zeros(5, 3, dtype=torch.float64), sizes)
+
+
+def _with_weight(shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> nn.Module:
+    layer = tt.nn.LSTM(3, 4).double()
+    layer.weight_hh_l0 = nn.Parameter(torch.zeros(shape, dtype=dtype))
+    return layer
+
+
+DENSE = torch.zeros(5, 2, 3, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: tt.nn.GRU(3, 4)(DENSE), KindError, "input is torch.float64, the weights are torch.float32"),
+        (lambda: tt.nn.GRU(3, 4)(DENSE.long()), KindError, "torch.int64.*torch.nn.Embedding"),
+        (lambda: tt.nn.GRU(3, 4)(_tokens([3]).values), ShapeError, "GRU"),
+        (lambda: tt.nn.GRU(3, 4)(_tokens([3])), ShapeError, r"GRU takes \(T, features\).*\(3,\)"),
+        (lambda: tt.nn.LSTM(3, 4)(torch.zeros(())), ShapeError, r"shape \(\)"),
+        (lambda: tt.nn.LSTM(3, 4)(torch.zeros(1, 2, 3, 3)), ShapeError, r"shape \(1, 2, 3, 3\)"),
+        (lambda: tt.nn.LSTM(3, 4)(torch.zeros(5, 2, 4)), ShapeError, r"expects 3 features.*\(5, 2, 4\)"),
+        (lambda: tt.nn.LSTM(3, 4)([DENSE]), KindError, "a Tensor, a PackedSequence or a Ragged, got list"),
+        (lambda: tt.nn.GRU(3, 4).double()(DENSE, torch.zeros(1, 2, 4)), KindError, "h_0 is torch.float32"),
+        (
+            lambda: tt.nn.GRU(3, 4, num_layers=2).double()(DENSE, torch.zeros(1, 2, 4).double()),
+            ShapeError,
+            r"\(1, 2, 4\), expected \(2, 2, 4\)",
+        ),
+        (
+            lambda: tt.nn.GRU(3, 4).double()(DENSE[:, 0], torch.zeros(1, 1, 4).double()),
+            ShapeError,
+            r"expected \(1, 4\)",
+        ),
+        (
+            lambda: tt.nn.GRU(3, 4).to("meta")(torch.zeros(5, 2, 3)),
+            KindError,
+            "on cpu, the weights are on meta",
+        ),
+        (lambda: tt.nn.GRU(3, 4).double()(_by_hand([3, 3])), ShapeError, "add up to its 5 tokens"),
+        (lambda: tt.nn.GRU(3, 4).double()(_by_hand([2, 3])), ShapeError, "never increase"),
+        (lambda: tt.nn.GRU(3, 4).double()(_by_hand([3, 2], torch.int32)), ShapeError, "int64"),
+        (
+            lambda: _with_weight((16, 3))(DENSE),
+            ShapeError,
+            r"weight_hh has shape \(16, 3\), expected \(16, 4\)",
+        ),
+        (lambda: _with_weight((16, 4), torch.float32)(DENSE), KindError, "float64 on cpu.*float32 on cpu"),
+        (lambda: tt.nn.RNN(3, 4, nonlinearity="sin"), ShapeError, "'tanh' or 'relu', got 'sin'"),
+        (lambda: tt.nn.LSTMCell(3, 4).double()(DENSE), ShapeError, r"\(3,\) or \(B, 3\), got shape"),
+        (lambda: tt.nn.LSTMCell(3, 4).double()(DENSE[0, :, :2]), ShapeError, r"shape \(2, 2\)"),
+        (lambda: tt.nn.LSTMCell(3, 4)(DENSE[0]), KindError, "input is torch.float64"),
+        (lambda: tt.nn.LSTMCell(3, 4).double()(DENSE[0], torch.zeros(2, 4)), KindError, "pair of tensors"),
+        (
+            lambda: tt.nn.GRUCell(3, 4).double()(DENSE[0], torch.zeros(3, 4).double()),
+            ShapeError,
+            r"\(3, 4\), expected \(2, 4\)",
+        ),
+        (
+            lambda: tt.nn.RNNCell(3, 4).double()(DENSE[0], torch.zeros(2, 4)),
+            KindError,
+            "h_0 is torch.float32",
+        ),
+    ],
+)
+def test_recurrent_layers_say_what_does_not_fit(call, error, words) -> None:
+    for recorded in (True, False):
+        with torch.set_grad_enabled(recorded), pytest.raises(error, match=words):
+            call()
+
+
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+def test_recurrent_layers_travel(name: str) -> None:
+    layer = getattr(tt.nn, name)(3, 4, num_layers=2, bidirectional=True)
+    x = torch.randn(5, 2, 3)
+    stored = io.BytesIO()
+    torch.save(layer, stored)
+    stored.seek(0)
+    for other in (pickle.loads(pickle.dumps(layer)), torch.load(stored, weights_only=False)):
+        assert torch.equal(other(x).output, layer(x).output)
+    assert layer.to("meta")(x.to("meta")).output.shape == (5, 2, 8)
 
 
 def test_batch_statistics_are_those_of_real_tokens() -> None:

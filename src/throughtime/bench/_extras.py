@@ -38,11 +38,12 @@ def step_rows(rounds: int, seconds: float) -> Iterator[Row]:
 
 
 def _step_calls(case: Case) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    layer, x = _ours.layer_of(case), case.values
+    step: Any = _ours.layer_of(case).step
+    x = case.values
     sequence = x[None]
     with torch.no_grad():
         _, state = case.layer(sequence)
-    return lambda: layer.step(x, state), lambda: case.layer(sequence, state)
+    return lambda: step(x, state), lambda: case.layer(sequence, state)
 
 
 def trace_rows(rounds: int, seconds: float, shapes: Sequence[Shape] = TRACED) -> Iterator[TraceRow]:

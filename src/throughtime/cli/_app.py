@@ -147,8 +147,8 @@ def recurrent(
         "runs/bench"
     ),
     extras: Annotated[
-        bool, typer.Option(help="Measure single steps, traces, long sequences and memory, too.")
-    ] = True,
+        str, typer.Option(help="Also: one step, price of a trace, long sequences, peak memory; or none.")
+    ] = "step,trace,linear,memory",
 ) -> None:
     """RNN, LSTM and GRU against torch, ONNX Runtime, OpenVINO and JAX: peer's time ÷ ours."""
     from throughtime.cli._bench import BenchOptions, bench_recurrent

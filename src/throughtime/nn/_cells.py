@@ -8,6 +8,7 @@ from throughtime.errors import ShapeError
 from throughtime.nn._precision import precision
 from throughtime.nn._state import checked_parts
 from throughtime.nn._tokens import check_dtype_and_device
+from throughtime.nn._weights import checked_weights
 from throughtime.ops.recurrent import recurrent_layer
 from throughtime.ops.steps import Cell, Weights, dense_steps
 
@@ -37,8 +38,14 @@ def _step(module: nn.RNNCellBase, cell: Cell, x: Tensor, state: Any) -> tuple[Te
     def wide(tensor: Any) -> Any:
         return tensor if tensor is None or tensor.dtype == dtypes.compute else tensor.to(dtypes.compute)
 
-    weights = Weights(
-        wide(module.weight_ih), wide(module.weight_hh), wide(module.bias_ih), wide(module.bias_hh), None
+    weights = checked_weights(
+        Weights(module.weight_ih, module.weight_hh, module.bias_ih, module.bias_hh, None),
+        cell,
+        module.input_size,
+        module.hidden_size,
+        0,
+        dtypes.compute,
+        name,
     )
     _, h, c, _, _ = recurrent_layer(
         wide(tokens),
@@ -77,10 +84,10 @@ class RNNCell(nn.RNNCell):
     torch.Size([2, 5])
     """
 
-    def forward(self, x: Tensor, state: Tensor | None = None) -> Tensor:
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:  # noqa: A002 - torch's names
         """Return the next h; a state of None is zeros."""
         cell: Cell = "RNN_TANH" if self.nonlinearity == "tanh" else "RNN_RELU"
-        return _step(self, cell, x, state)[0]
+        return _step(self, cell, input, hx)[0]
 
 
 class LSTMCell(nn.LSTMCell):
@@ -111,9 +118,13 @@ class LSTMCell(nn.LSTMCell):
     torch.Size([2, 5])
     """
 
-    def forward(self, x: Tensor, state: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        input: Tensor,  # noqa: A002 - torch's names
+        hx: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """Return the next h and c; a state of None is zeros."""
-        return _step(self, "LSTM", x, state)
+        return _step(self, "LSTM", input, hx)
 
 
 class GRUCell(nn.GRUCell):
@@ -141,6 +152,6 @@ class GRUCell(nn.GRUCell):
     torch.Size([5])
     """
 
-    def forward(self, x: Tensor, state: Tensor | None = None) -> Tensor:
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:  # noqa: A002 - torch's names
         """Return the next h; a state of None is zeros."""
-        return _step(self, "GRU", x, state)[0]
+        return _step(self, "GRU", input, hx)[0]

@@ -37,7 +37,7 @@ def precision(
     projected
         Whether h is the product of a projection.
     """
-    if not torch.is_autocast_enabled(x.device.type) or x.dtype == torch.float64:
+    if not under_autocast(x.device) or x.dtype == torch.float64:
         compute = torch.float32 if x.dtype in _HALF else x.dtype
         return Precision(compute, x.dtype, x.dtype)
     low = torch.get_autocast_dtype(x.device.type)
@@ -48,3 +48,8 @@ def precision(
     elif cell == "LSTM" and fused:
         h = c = low
     return Precision(torch.float32, h, c)
+
+
+def under_autocast(device: torch.device) -> bool:
+    """Tell whether autocast is on for a device (torch refuses to say so for "meta")."""
+    return device.type != "meta" and torch.is_autocast_enabled(device.type)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.ops._recurrent_native import forward_one_step, is_plain_call
+from throughtime.ops.steps import GATES
 
 _DTYPES = (torch.float32, torch.float64)
 
@@ -55,7 +56,11 @@ def quick_step(  # noqa: PLR0911 - one test after the other, each of which may e
             h = state
         if not _fits(h, dtype, (layers, *streams, sizes[0])):
             return None
-    addresses = [_addresses(module, names, dtype) for names in module._all_weights]  # noqa: SLF001
+    rows = GATES[module.mode] * sizes[1]
+    addresses = [
+        _addresses(module, names, dtype, rows, sizes[0] if layer else shape[-1], sizes)
+        for layer, names in enumerate(module._all_weights)  # noqa: SLF001
+    ]
     if None in addresses:
         return None
     return forward_one_step(x, module.mode, h, c, addresses, sizes)  # type: ignore[arg-type]
@@ -71,14 +76,31 @@ def _fits(part: Any, dtype: torch.dtype, shape: tuple[int, ...]) -> bool:
     )
 
 
-def _addresses(module: nn.RNNBase, names: list[str], dtype: torch.dtype) -> tuple[int, ...] | None:
-    """Return where a layer's parameters lie, if they are plain ones, in the order of the native call."""
+def _addresses(
+    module: nn.RNNBase,
+    names: list[str],
+    dtype: torch.dtype,
+    rows: int,
+    features: int,
+    sizes: tuple[int, int],
+) -> tuple[int, ...] | None:
+    """Return where a layer's parameters lie, in the order of the native call.
+
+    None unless they are plain parameters of this dtype and of the shapes that G·H ``rows``, the input's
+    ``features``, and the ``sizes`` P and H imply.
+    """
     parameters = module._parameters  # noqa: SLF001
+    shapes: list[tuple[int, ...]] = [(rows, features), (rows, sizes[0])]
+    if module.bias:
+        shapes += (rows,), (rows,)
+    if module.proj_size:
+        shapes.append(sizes)
     found = []
-    for name in names:
+    for name, shape in zip(names, shapes, strict=True):
         part = parameters.get(name)
         if (
             type(part) is not nn.Parameter
+            or part.shape != shape
             or part.dtype is not dtype
             or not part.is_cpu
             or not part.is_contiguous()

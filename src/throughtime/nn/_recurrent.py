@@ -23,19 +23,19 @@ class _Recurrent(nn.RNNBase):
     They are not instances of `torch.nn.LSTM` and its like, because torch.compile refuses all of those.
     """
 
-    def forward(self, x: Any, state: Any = None) -> RecurrentOutput:
+    def forward(self, input: Any, hx: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's names
         """Return ``output, state``; a state of None is zeros.
 
         Parameters
         ----------
-        x : Tensor, PackedSequence or Ragged
+        input : Tensor, PackedSequence or Ragged
             (L, I), (L, B, I) or, with ``batch_first``, (B, L, I); or tokens (T, I).
-        state
-            h of shape (layers · directions, B, H), for LSTM the pair (h, c); without B for (L, I).
+        hx
+            The state: h of shape (layers · directions, B, H), for LSTM the pair (h, c); without B for (L, I).
         """
-        x = self._checked(unwrapped(x))
+        x = self._checked(unwrapped(input))
         tokens, steps = tokens_of(x, batch_first=self.batch_first)
-        result, _ = self._run(x, tokens, steps, state, lambda y: like_input(y, x))
+        result, _ = self._run(x, tokens, steps, hx, lambda y: like_input(y, x))
         return result
 
     def trace(self, x: Any, state: Any = None, *, pre_activations: bool = False) -> Trace:

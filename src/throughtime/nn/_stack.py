@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout
 
+from throughtime.nn._weights import checked_weights
 from throughtime.ops.recurrent import recurrent_layer
 from throughtime.ops.steps import Cell, Steps, Weights
 
@@ -62,8 +63,11 @@ def weights_of(module: nn.RNNBase, layer: int, direction: int, dtype: torch.dtyp
     names = module._all_weights[layer * (2 if module.bidirectional else 1) + direction]  # noqa: SLF001
     own = module._parameters  # noqa: SLF001 - where they mostly are; torch's own look-up is slow
     parts: list[Any] = [own[name] if name in own else getattr(module, name) for name in names]
-    if parts[0].dtype != dtype:
-        parts = [part.to(dtype) for part in parts]
     ih, hh, *rest = parts
     bias_ih, bias_hh = rest[:2] if module.bias else (None, None)
-    return Weights(ih, hh, bias_ih, bias_hh, rest[-1] if module.proj_size else None)
+    weights = Weights(ih, hh, bias_ih, bias_hh, rest[-1] if module.proj_size else None)
+    size = module.proj_size or module.hidden_size
+    features = size * (2 if module.bidirectional else 1) if layer else module.input_size
+    return checked_weights(
+        weights, module.mode, features, module.hidden_size, module.proj_size, dtype, type(module).__name__
+    )

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from throughtime.errors import KindError, ShapeError
+from throughtime.nn._precision import under_autocast
 from throughtime.ops.steps import Steps, dense_steps, packed_steps, ragged_steps
 from throughtime.ragged import Layout, Ragged
 
@@ -18,6 +19,7 @@ def checked(x: Any, features: int, weight: Tensor, layer: str) -> Input:
     if isinstance(x, Ragged):
         tokens, expected = x.values, 2
     elif isinstance(x, PackedSequence):
+        _check_batch_sizes(x, layer)
         tokens, expected = x.data, 2
     elif isinstance(x, Tensor):
         tokens, expected = x, 3
@@ -41,6 +43,19 @@ def checked(x: Any, features: int, weight: Tensor, layer: str) -> Input:
     return found
 
 
+def _check_batch_sizes(x: PackedSequence, layer: str) -> None:
+    """Refuse a PackedSequence that was put together by hand and does not describe its data."""
+    sizes = x.batch_sizes
+    if torch.compiler.is_compiling():
+        return
+    fits = sizes.dtype == torch.int64 and sizes.device.type == "cpu" and sizes.dim() == 1 and len(sizes) > 0
+    if not fits or int(sizes.sum()) != x.data.shape[0] or bool((sizes.diff() > 0).any()) or sizes[-1] < 0:
+        raise ShapeError(
+            f"{layer}: the batch sizes of the PackedSequence must be int64 on the CPU, never increase, "
+            f"and add up to its {x.data.shape[0]} tokens; make it with torch.nn.utils.rnn.pack_sequence"
+        )
+
+
 def check_dtype_and_device(tensor: Tensor, weight: Tensor, name: str, layer: str) -> None:
     """Refuse a tensor that cannot meet the weights; under autocast any floating point below float64 can."""
     if tensor.dtype != weight.dtype and not _autocast_joins(tensor, weight):
@@ -62,11 +77,7 @@ _BELOW_FLOAT64 = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def _autocast_joins(tensor: Tensor, weight: Tensor) -> bool:
-    return (
-        torch.is_autocast_enabled(weight.device.type)
-        and tensor.dtype in _BELOW_FLOAT64
-        and weight.dtype in _BELOW_FLOAT64
-    )
+    return under_autocast(weight.device) and tensor.dtype in _BELOW_FLOAT64 and weight.dtype in _BELOW_FLOAT64
 
 
 def is_unbatched(x: Input) -> bool:

@@ -7,6 +7,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from throughtime import _native
 from throughtime.ops.steps import SAVED, Cell, Steps, Weights
@@ -66,6 +67,7 @@ def is_plain_call() -> bool:
         torch._C._len_torch_dispatch_stack()  # noqa: SLF001
         or torch._C._len_torch_function_stack()  # noqa: SLF001
         or torch._C._are_functorch_transforms_active()  # noqa: SLF001
+        or forward_ad._current_level >= 0  # noqa: SLF001
         or torch.is_autocast_enabled("cpu")
         or torch.compiler.is_compiling()
     )

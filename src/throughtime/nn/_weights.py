@@ -1,0 +1,44 @@
+"""Parameters as the loop takes them, looked at before their addresses go to native code."""
+
+import torch
+
+from throughtime.errors import KindError, ShapeError
+from throughtime.ops.steps import GATES, Weights
+
+
+def checked_weights(
+    weights: Weights, cell: str, features: int, hidden: int, projection: int, dtype: torch.dtype, layer: str
+) -> Weights:
+    """Return the weights of one layer and direction in the dtype of the computation.
+
+    A parameter can be exchanged for any tensor (``layer.weight_hh_l0 = …``, `torch.func.functional_call`),
+    and native code would read beyond the end of a smaller one.
+
+    Raises
+    ------
+    ShapeError
+        If a parameter does not have the shape that the layer's sizes imply.
+    KindError
+        If the parameters are of several dtypes or on several devices.
+    """
+    gated = GATES[cell] * hidden
+    expected = ((gated, features), (gated, projection or hidden), (gated,), (gated,), (projection, hidden))
+    for part, shape, name in zip(weights, expected, _NAMES, strict=True):
+        if part is not None and part.shape != shape:
+            raise ShapeError(
+                f"{layer}: the parameter {name} has shape {tuple(part.shape)}, expected {shape}; "
+                "a layer of other sizes needs constructing anew"
+            )
+    own, device = weights.ih.dtype, weights.ih.device
+    for part in weights[1:]:
+        if part is not None and (part.dtype != own or part.device != device):
+            raise KindError(
+                f"{layer}: one parameter is {own} on {device}, another {part.dtype} on {part.device}; "
+                "convert the whole layer with layer.to(...)"
+            )
+    if own == dtype:
+        return weights
+    return Weights(*(None if part is None else part.to(dtype) for part in weights))  # type: ignore[arg-type]
+
+
+_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")

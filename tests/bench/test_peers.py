@@ -1,0 +1,29 @@
+"""Every peer that is installed computes what we compute; the others are skipped, by name."""
+
+import pytest
+
+from throughtime.bench._case import Cell, Lengths, Mode, Shape, make_case
+from throughtime.bench._recurrent import _check_agreement
+from throughtime.bench.peers import PEERS, _ours, find
+
+TRAINS = ("torch", "jax")
+
+
+@pytest.mark.parametrize("kind", ["equal", "ragged"])
+@pytest.mark.parametrize("cell", ["LSTM", "GRU", "RNN"])
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        (name, mode)
+        for name in PEERS
+        for mode in ("inference", "training")
+        if mode == "inference" or name in TRAINS
+    ],
+)
+def test_peers_agree_with_us(name: str, mode: Mode, cell: Cell, kind: Lengths) -> None:
+    peers, missing = find([name], 1)
+    if missing:
+        pytest.skip(missing[0])
+    case = make_case(cell, Shape(5, 9, 4, 6), kind)
+    ours = _ours.prepare(case, mode)
+    _check_agreement(peers[0].prepare(case, mode), ours.results(ours.run()), name, case)
