@@ -1,5 +1,6 @@
 #include "kernels/scratch.h"
 
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -35,14 +36,45 @@ Pool& pool() {
   return *the_pool;
 }
 
-void* allocate(std::size_t bytes) {
-  const std::size_t alignment = bytes >= huge_from ? huge_page : 64;
-  void* data = std::aligned_alloc(alignment, bytes);
-  if (data == nullptr) throw std::bad_alloc();
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
-  if (bytes >= huge_from) madvise(data, bytes, MADV_HUGEPAGE);
-#endif
+// Pages of their own: what malloc hands out may lie on small pages that exist already.
+void* allocate_huge(std::size_t bytes) {
+  void* const mapped =
+      mmap(nullptr, bytes + huge_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) throw std::bad_alloc();
+  const std::uintptr_t begin = reinterpret_cast<std::uintptr_t>(mapped);
+  const std::uintptr_t data = (begin + huge_page - 1) / huge_page * huge_page;
+  if (data > begin) munmap(mapped, data - begin);
+  const std::size_t behind = begin + huge_page - data;
+  if (behind > 0) munmap(reinterpret_cast<void*>(data + bytes), behind);
+  madvise(reinterpret_cast<void*>(data), bytes, MADV_HUGEPAGE);
+  return reinterpret_cast<void*>(data);
+}
+
+void free_huge(void* data, std::size_t bytes) { munmap(data, bytes); }
+#else
+void* allocate_huge(std::size_t bytes) {
+  void* data = std::aligned_alloc(huge_page, bytes);
+  if (data == nullptr) throw std::bad_alloc();
   return data;
+}
+
+void free_huge(void* data, std::size_t) { std::free(data); }
+#endif
+
+void* allocate(std::size_t bytes) {
+  if (bytes >= huge_from) return allocate_huge(bytes);
+  void* data = std::aligned_alloc(64, bytes);
+  if (data == nullptr) throw std::bad_alloc();
+  return data;
+}
+
+void give_back(const Block& block) {
+  if (block.bytes >= huge_from) {
+    free_huge(block.data, block.bytes);
+  } else {
+    std::free(block.data);
+  }
 }
 
 std::size_t rounded(std::size_t bytes) {
@@ -104,7 +136,7 @@ void release(void* data, std::size_t bytes) {
       shared.blocks.erase(shared.blocks.begin());
     }
   }
-  for (const Block& block : surplus) std::free(block.data);
+  for (const Block& block : surplus) give_back(block);
 }
 
 Scratch::Scratch(std::size_t bytes) : data_(nullptr), bytes_(bytes) { data_ = acquire(bytes_); }
