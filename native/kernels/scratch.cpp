@@ -7,6 +7,9 @@
 #include <new>
 #include <vector>
 
+#if !defined(_WIN32)
+#include <pthread.h>
+#endif
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
@@ -30,9 +33,16 @@ struct Pool {
   std::size_t bytes = 0;
 };
 
-// Never destroyed: a thread may still return a block while the process ends.
+// Never destroyed: a thread may still return a block while the process ends. A fork takes the lock first, so
+// that the child does not inherit it from a thread that it does not have.
 Pool& pool() {
-  static Pool* const the_pool = new Pool;
+  static Pool* const the_pool = [] {
+    Pool* const made = new Pool;
+#if !defined(_WIN32)
+    pthread_atfork([] { pool().mutex.lock(); }, [] { pool().mutex.unlock(); }, [] { pool().mutex.unlock(); });
+#endif
+    return made;
+  }();
   return *the_pool;
 }
 

@@ -402,20 +402,20 @@ template <class T, class Cell>
 void divide(ForwardPlan<T>& plan, Pieces& pieces, int threads) {
   const bool projects = plan.direction->weights.hr != nullptr;
   const std::int64_t batch = plan.sequences.count;
-  // Groups round their rows up, and where sequences are few every thread reads all rows of its group.
-  const std::int64_t rows = batch < 2 * threads ? threads * batch : batch + threads;
-  const std::int64_t block_rows = threads * plan.block_rows + rows;
+  // Groups round their rows up; where sequences are few, every thread reads all rows of its group.
+  const std::int64_t rows = batch + threads;
+  const std::int64_t rows_by_thread = batch < 2 * threads ? threads * batch : rows;
   plan.w_ih = pieces.take<T>(plan.padded * Cell::gates * plan.inputs);
   plan.w_hh = pieces.take<T>(plan.padded * Cell::gates * plan.state);
   plan.w_hr = pieces.take<T>(projects ? plan.state_panels.padded() * plan.hidden : 0);
   plan.bias = pieces.take<T>(plan.padded * Cell::gates);
   plan.late_bias = pieces.take<T>(plan.padded);
-  plan.pre = pieces.take<T>(block_rows * plan.ld_pre);
-  plan.x_rows = pieces.take<T>(block_rows * plan.ld_x);
+  plan.pre = pieces.take<T>((threads * plan.block_rows + rows) * plan.ld_pre);
+  plan.x_rows = pieces.take<T>((threads * plan.block_rows + rows_by_thread) * plan.ld_x);
   plan.h = pieces.take<T>(2 * rows * plan.ld_h);
   plan.c = pieces.take<T>(rows * plan.ld_c);
   plan.unprojected = pieces.take<T>(projects ? rows * plan.ld_c : 0);
-  plan.token = pieces.take<std::int64_t>(rows);
+  plan.token = pieces.take<std::int64_t>(rows_by_thread);
 }
 
 template <class T, class Cell>

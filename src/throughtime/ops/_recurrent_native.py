@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from throughtime import _native
-from throughtime.ops.steps import SAVED, Cell, Steps, Weights
+from throughtime.errors import ShapeError
+from throughtime.ops.steps import RAGGED, SAVED, Cell, Steps, Weights
 
 _CELLS = {"LSTM": 0, "GRU": 1, "RNN_TANH": 2, "RNN_RELU": 3}
 
@@ -35,6 +36,7 @@ def forward(
     With ``save`` false, c and gates come back empty: nothing is kept for a backward pass.
     """
     x, h0, c0 = x.contiguous(), _contiguous(h0), _contiguous(c0)
+    steps = _checked(steps, x.shape[0])
     hidden, state = _sizes(directions[0])
     tokens, count, gated = x.shape[0], len(directions), cell == "LSTM"
     y = _empty(x, tokens, count * state)
@@ -157,6 +159,7 @@ def backward(
     An empty tensor stands for what is not needed or does not exist.
     """
     x = x.contiguous()
+    steps = _checked(steps, x.shape[0])
     hidden, state = _sizes(directions[0])
     h0, c0 = _contiguous(h0), _contiguous(c0)
     dy, dh_n, dc_n, dc, dgates = map(_contiguous, (dy, dh_n, dc_n, dc, dgates))
@@ -191,6 +194,19 @@ def backward(
     )
     missing = [nothing] * (5 * (2 - len(directions)))
     return (dx, dh0, dc0, *(part for parts in gradients for part in parts), *missing)
+
+
+def _checked(steps: Steps, total: int) -> Steps:
+    """Refuse offsets that are not those of the tokens: a map over a batch's tensors may have made them."""
+    if steps.order != RAGGED or steps.index is None:
+        return steps
+    index = steps.index.contiguous()
+    if index.dtype != torch.int64 or _native.check_offsets(index.data_ptr(), index.shape[0], total)[0]:
+        raise ShapeError(
+            f"the offsets of this Ragged do not describe its {total} tokens: these start at 0, never fall, "
+            "end at the number of tokens and are int64: make the batch with Ragged(values, offsets)"
+        )
+    return steps._replace(index=index)
 
 
 def _shape(cell: Cell, x: Tensor, hidden: int, state: int) -> tuple[int, ...]:
