@@ -9,6 +9,7 @@ from plotly.subplots import make_subplots
 from throughtime.bench._machine import Machine
 from throughtime.bench._record import Row
 
+_TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
 _COLOURS = {"torch": "#ee4c2c", "onnxruntime": "#5c6bc0", "openvino": "#00897b", "jax": "#8e24aa"}
 
 
@@ -48,7 +49,7 @@ def write_chart(path: Path, rows: Sequence[Row], machine: Machine) -> None:
             )
             named.add(peer)
         figure.add_hline(y=1, line={"color": "#888", "width": 1}, row=number, col=1)
-        figure.update_yaxes(type="log", title_text="peer ÷ ours", row=number, col=1)
+        figure.update_yaxes(type="log", tickvals=_TICKS, title_text="peer ÷ ours", row=number, col=1)
         figure.update_xaxes(tickangle=-60, tickfont={"size": 10}, row=number, col=1)
     figure.update_layout(
         title=f"How many times faster throughtime is: {machine.processor}, {machine.threads} threads, "
