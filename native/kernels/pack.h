@@ -75,6 +75,25 @@ inline Range part_of(std::ptrdiff_t count, int index, int parts) {
   return {count * index / parts, count * (index + 1) / parts};
 }
 
+// The columns of panels begin … end.
+template <class T>
+Range columns_of(const Panels<T>& panels, Range own) {
+  const std::ptrdiff_t end = panels.first(own.end);
+  return {panels.first(own.begin), end < panels.columns ? end : panels.columns};
+}
+
+// Copies these columns of a row; a missing row is zeros.
+template <class T>
+void copy_columns(const T* from, Range columns, T* to) {
+  if (columns.end <= columns.begin) return;
+  const std::size_t bytes = sizeof(T) * static_cast<std::size_t>(columns.end - columns.begin);
+  if (from == nullptr) {
+    std::memset(to + columns.begin, 0, bytes);
+  } else {
+    std::memcpy(to + columns.begin, from + columns.begin, bytes);
+  }
+}
+
 // Aligned pieces of one block of scratch memory. With a null base it only counts: the same calls measure
 // the block first and divide it then.
 class Pieces {

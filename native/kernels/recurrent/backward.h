@@ -203,25 +203,11 @@ struct Backward {
 
   // ------------------------------------------------------------------------------------------- steps
 
-  static Range columns(const Panels<T>& panels, Range own) {
-    const std::ptrdiff_t end = panels.first(own.end);
-    return {panels.first(own.begin), end < panels.columns ? end : panels.columns};
-  }
   static Range unit_columns(const Member& m) {
-    return m.plan->projects ? columns(m.plan->hidden_panels, m.hidden_own)
-                            : columns(m.plan->state_panels, m.state_own);
+    return m.plan->projects ? columns_of(m.plan->hidden_panels, m.hidden_own)
+                            : columns_of(m.plan->state_panels, m.state_own);
   }
-  static Range state_columns(const Member& m) { return columns(m.plan->state_panels, m.state_own); }
-
-  static void copy(const T* from, Range range, T* to) {
-    if (range.end <= range.begin) return;
-    const std::size_t bytes = sizeof(T) * static_cast<std::size_t>(range.end - range.begin);
-    if (from == nullptr) {
-      std::memset(to + range.begin, 0, bytes);
-    } else {
-      std::memcpy(to + range.begin, from + range.begin, bytes);
-    }
-  }
+  static Range state_columns(const Member& m) { return columns_of(m.plan->state_panels, m.state_own); }
 
   // Row `number` of a (B, ·) matrix that may be missing.
   static const T* row_of(const void* matrix, std::int64_t number, std::ptrdiff_t ld) {
@@ -234,10 +220,10 @@ struct Backward {
     const BackwardDirection& d = *plan.direction;
     for (std::int64_t row = before; row < now; ++row) {
       const std::int64_t place = m.first + row, id = m.share.id(row);
-      copy(row_of(d.dh_n, id, plan.state), state_columns(m), plan.dh + place * plan.ld_h);
+      copy_columns(row_of(d.dh_n, id, plan.state), state_columns(m), plan.dh + place * plan.ld_h);
       if (d.c == nullptr) continue;
       const Range own = unit_columns(m);
-      copy(row_of(d.dc_n, id, plan.hidden), own, plan.dc + place * plan.ld_c);
+      copy_columns(row_of(d.dc_n, id, plan.hidden), own, plan.dc + place * plan.ld_c);
       if (own.begin < own.end && own.end == plan.hidden) {
         for (std::ptrdiff_t u = plan.hidden; u < plan.padded; ++u) plan.dc[place * plan.ld_c + u] = T(0);
       }
@@ -462,11 +448,11 @@ struct Backward {
       const Range c_columns = !empty ? unit_columns(m) : m.unit == 0 ? Range{0, plan.hidden} : no_columns;
       if (d.dh0 != nullptr) {
         const T* from = empty ? row_of(d.dh_n, id, plan.state) : plan.dh + place * plan.ld_h;
-        copy(from, h_columns, static_cast<T*>(d.dh0) + id * plan.state);
+        copy_columns(from, h_columns, static_cast<T*>(d.dh0) + id * plan.state);
       }
       if (d.dc0 != nullptr) {
         const T* from = empty ? row_of(d.dc_n, id, plan.hidden) : plan.dc + place * plan.ld_c;
-        copy(from, c_columns, static_cast<T*>(d.dc0) + id * plan.hidden);
+        copy_columns(from, c_columns, static_cast<T*>(d.dc0) + id * plan.hidden);
       }
     }
   }

@@ -196,11 +196,11 @@ struct Forward {
       const bool empty = m.share.length(row) == 0;
       const T* h0 = d.h0 == nullptr ? nullptr : static_cast<const T*>(d.h0) + id * plan.state;
       T* const h = empty ? static_cast<T*>(d.h_n) + id * plan.state : m.h + row * plan.ld_h;
-      copy(h0, h_columns, h);
+      copy_columns(h0, h_columns, h);
       if (!gated) continue;
       const T* c0 = d.c0 == nullptr ? nullptr : static_cast<const T*>(d.c0) + id * plan.hidden;
       T* const c = empty ? static_cast<T*>(d.c_n) + id * plan.hidden : m.c + row * plan.ld_c;
-      copy(c0, c_columns, c);
+      copy_columns(c0, c_columns, c);
       if (!empty && c_columns.begin < c_columns.end && c_columns.end == plan.hidden) {
         for (std::ptrdiff_t u = plan.hidden; u < plan.padded; ++u) c[u] = T(0);
       }
@@ -214,31 +214,17 @@ struct Forward {
     const T* h = m.h + ((t + 1) % 2) * m.turn;
     for (std::int64_t row = left; row < rows; ++row) {
       const std::int64_t id = m.share.id(row);
-      copy(h + row * plan.ld_h, state_columns(m), static_cast<T*>(d.h_n) + id * plan.state);
+      copy_columns(h + row * plan.ld_h, state_columns(m), static_cast<T*>(d.h_n) + id * plan.state);
       if (d.c_n != nullptr) {
-        copy(m.c + row * plan.ld_c, unit_columns(m), static_cast<T*>(d.c_n) + id * plan.hidden);
+        copy_columns(m.c + row * plan.ld_c, unit_columns(m), static_cast<T*>(d.c_n) + id * plan.hidden);
       }
     }
   }
 
-  static Range unit_columns(const Member& m) { return columns(m.plan->gate_panels, m.gates); }
+  static Range unit_columns(const Member& m) { return columns_of(m.plan->gate_panels, m.gates); }
   static Range state_columns(const Member& m) {
     return m.plan->direction->weights.hr == nullptr ? unit_columns(m)
-                                                    : columns(m.plan->state_panels, m.projection);
-  }
-  static Range columns(const Panels<T>& panels, Range own) {
-    const std::ptrdiff_t end = panels.first(own.end);
-    return {panels.first(own.begin), end < panels.columns ? end : panels.columns};
-  }
-
-  static void copy(const T* from, Range range, T* to) {
-    if (range.end <= range.begin) return;
-    const std::size_t bytes = sizeof(T) * static_cast<std::size_t>(range.end - range.begin);
-    if (from == nullptr) {
-      std::memset(to + range.begin, 0, bytes);
-    } else {
-      std::memcpy(to + range.begin, from + range.begin, bytes);
-    }
+                                                    : columns_of(m.plan->state_panels, m.projection);
   }
 
   // ------------------------------------------------------------------------------------------- phases
@@ -367,7 +353,7 @@ struct Forward {
     }
     const Range own = state_columns(m);
     for (std::int64_t row = 0; row < rows; ++row) {
-      copy(h_next + row * plan.ld_h, own, plan.y + m.token[row] * plan.ld_y);
+      copy_columns(h_next + row * plan.ld_h, own, plan.y + m.token[row] * plan.ld_y);
     }
   }
 };
