@@ -54,6 +54,7 @@ template <class T, class Cell>
 struct Backward {
   using Plan = BackwardPlan<T>;
   static constexpr int L = lanes<T>;
+
   // ------------------------------------------------------------------------------------------- weights
 
   // Gate matrices (G·H, N) as panels over N whose rows are the slots first … first + G − 1 of a dg row.

@@ -9,7 +9,7 @@ struct Kernels {
   const char* name;
   void (*forward)(const ForwardCall&, const Sequences&);
   void (*backward)(const BackwardCall&, const Sequences&);
-  // Multiply-adds on registers alone, `rounds` times 24 vectors of float; returns the operations done.
+  // Multiply-adds on registers alone, `rounds` times as many vectors of float as keep them busy; returns the operations done.
   double (*multiply_adds)(std::int64_t rounds);
 };
 

@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 
 from throughtime.ops import _recurrent_native
-from throughtime.ops.steps import Cell, Steps, Weights
-
-Results = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+from throughtime.ops.steps import Cell, Results, Steps, Weights
 
 
 def differentiable_layer(

@@ -11,14 +11,12 @@ from torch.autograd import forward_ad
 
 from throughtime import _native
 from throughtime.errors import ShapeError
-from throughtime.ops.steps import RAGGED, SAVED, Cell, Steps, Weights
+from throughtime.ops.steps import RAGGED, SAVED, Cell, Results, Steps, Weights
 
 _CELLS = {"LSTM": 0, "GRU": 1, "RNN_TANH": 2, "RNN_RELU": 3}
 
 # From here on a fresh allocation costs more in page faults than the detour through the pool.
 _POOLED_BYTES = 1 << 19
-
-Results = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 def forward(

@@ -17,9 +17,7 @@ from throughtime.ops._recurrent_eager import differentiable_layer
 from throughtime.ops._recurrent_gradients import input_gradients, vjp_of_gradients
 from throughtime.ops._recurrent_torch import recurrent_layer_torch
 from throughtime.ops.reference.recurrent import recurrent_layer_reference
-from throughtime.ops.steps import GATES, SAVED, Cell, Steps, Weights
-
-Results = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+from throughtime.ops.steps import GATES, SAVED, Cell, Results, Steps, Weights
 
 
 def recurrent_layer(

@@ -13,6 +13,9 @@ from throughtime.ragged import Layout
 
 Cell = Literal["LSTM", "GRU", "RNN_TANH", "RNN_RELU"]
 
+Results = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+"""What a layer makes: y, h_n, c_n, c and gates, see `recurrent_layer_reference`."""
+
 RAGGED, TIME_MAJOR, BATCH_FIRST, PACKED = range(4)
 
 # Blocks of rows in a weight matrix, and what a layer keeps of each step beside h and c.
