@@ -8,7 +8,7 @@ import throughtime as tt
 PUBLIC = {
     "throughtime": "Ragged collate errors models nn",
     "throughtime.errors": "DataError KindError NotFiniteError RunError ShapeError ThroughtimeError UnsupportedError",
-    "throughtime.nn": "Conv1d ConvBlock DirectionTrace GRU GRUCell LSTM LSTMCell Pool RNN RNNCell RecurrentOutput Trace WideConv",
+    "throughtime.nn": "Activation Conv1d ConvBlock DirectionGradients DirectionTrace GRU GRUCell LSTM LSTMCell Pool RNN RNNCell RecurrentOutput Trace WideConv",
     "throughtime.models": "BiGRU BiLSTM TextCNN",
 }
 
