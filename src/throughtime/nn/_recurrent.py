@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
 from throughtime.nn._context import checked_context
+from throughtime.nn._options import bound_of
 from throughtime.nn._output import RecurrentOutput, unwrapped
 from throughtime.nn._precision import precision
 from throughtime.nn._quick_step import quick_step
@@ -89,6 +91,46 @@ class Recurrent(nn.RNNBase):
     def _state_sizes(self) -> dict[str, int]:
         sizes = {"h": self.proj_size or self.hidden_size}
         return {**sizes, "c": self.hidden_size} if self.spec.kind == "LSTM" else sizes
+
+    def bound_gradients(self, *, value: float | None = None, norm: float | None = None) -> None:
+        """Clip gradients inside the recurrence: as they pass from each step to the one before it.
+
+        What the backward pass hands on of ∂L/∂h_t, and of ∂L/∂c_t, is bounded; the share of it that a step's
+        own output adds is not. The forward pass, parameters and state dicts are those of before.
+
+        Parameters
+        ----------
+        value
+            Bound on each entry; None for none.
+        norm
+            Bound on the norm of h's and of c's gradient, each sequence's for itself, after ``value``; None
+            for none. Without either, gradients pass unbounded again.
+
+        Raises
+        ------
+        ShapeError
+            If a bound is not above zero.
+
+        References
+        ----------
+        .. [1] A. Graves, "Generating sequences with recurrent neural networks", arXiv:1308.0850 (2013),
+           section 2.1, bounds gradients within the network by value; R. Pascanu et al., "On the difficulty of
+           training recurrent neural networks", ICML (2013), the norm of the whole.
+
+        Examples
+        --------
+        >>> import torch, throughtime as tt
+        >>> layer = tt.nn.RNN(3, 5)
+        >>> layer.bound_gradients(norm=1.0)
+        >>> layer(torch.randn(7, 3)).output.sum().backward()
+        """
+        name = type(self).__name__
+        self.spec = replace(
+            self.spec,
+            gradient_value=bound_of(value, "value", name),
+            gradient_norm=bound_of(norm, "norm", name),
+        )
+        self.cell = spell(self.spec)
 
     def reset_parameters(self) -> None:
         """Begin anew: everything uniform within 1/√H as in torch, a learned initial state with zeros."""
