@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from throughtime.nn._options import bound_of
 from throughtime.nn._output import RecurrentOutput, unwrapped
 from throughtime.nn._precision import precision
 from throughtime.nn._quick_step import quick_step
-from throughtime.nn._stack import StackResult, run_stack
+from throughtime.nn._stack import LayerResult, StackResult, run_stack
 from throughtime.nn._state import Sizes, batched_state, like_state
 from throughtime.nn._tokens import Input, checked, from_ragged, like_input, ragged_of, tokens_of
 from throughtime.nn._trace import Trace, traced
@@ -28,6 +28,9 @@ class Recurrent(nn.RNNBase):
 
     They are not instances of `torch.nn.LSTM` and its like, because torch.compile refuses all of those.
     """
+
+    # Whoever looks on, see `throughtime.diagnose.watch`: told of each run.
+    _watcher: "Watcher | None" = None
 
     def __init__(
         self,
@@ -315,6 +318,9 @@ class Recurrent(nn.RNNBase):
                 else None
                 for part in ("h", "c")
             )
+        watcher = self._watcher
+        if watcher is not None and records is None:
+            records = [StepGradients() for _ in range(self.num_layers)]
         context = checked_context(
             context, x, steps.batch, self.context_size, weight, name, as_given=in_ragged_order
         )
@@ -336,12 +342,23 @@ class Recurrent(nn.RNNBase):
             save=in_ragged_order,
             records=records,
         )
+        if watcher is not None and records is not None:
+            watcher.saw(self, steps, stack.layers, records)
         h_n = like_state(_to(stack.h_n, dtypes.h), x, as_given=in_ragged_order)
         output = wrap(_to(stack.y, dtypes.h))
         if not lstm:
             return RecurrentOutput(output, h_n), stack
         c_n = like_state(_to(stack.c_n, dtypes.c), x, as_given=in_ragged_order)
         return RecurrentOutput(output, (h_n, c_n)), stack
+
+
+class Watcher(Protocol):
+    """What a layer tells of its runs."""
+
+    def saw(
+        self, module: Recurrent, steps: Steps, layers: list[LayerResult], records: list[StepGradients]
+    ) -> None:
+        """Take note of a run; a backward pass will fill the records."""
 
 
 def _to(tensor: Any, dtype: torch.dtype) -> Any:
