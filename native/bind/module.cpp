@@ -146,6 +146,7 @@ void recurrent_backward(nb::tuple shape, nb::tuple tokens, int threads, std::uin
     direction.dc_steps = in.address();
     direction.dpre = in.address();
     direction.kept = in.address();
+    direction.summary = in.address();
     direction.dpeephole = in.address();
     direction.dcontext = in.address();
   }

@@ -152,6 +152,7 @@ inline void multiply_all(std::ptrdiff_t rows, int vectors, Tile<T>& tile, Place 
     then(row, row + count);
     row += count;
   }
+  tile.out = nullptr;
 }
 
 template <class T, Factors F, class Place>

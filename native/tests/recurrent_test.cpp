@@ -49,7 +49,7 @@ struct Run {
     const throughtime::SortedSequences sequences(tokens());
     outputs = sized_outputs(p);
     std::vector<Buffer<T>> given, made, seeds, results, steps;
-    steps.reserve(8);
+    steps.reserve(10);
     for (Values* part : w.all(p)) given.emplace_back(*part);
     for (Values* part : outputs.all(p)) made.emplace_back(*part);
     for (Values* part : seed.all(p)) seeds.emplace_back(*part);
@@ -77,16 +77,18 @@ struct Run {
       throughtime::BackwardDirection& b = backward.direction[d];
       b = {weights,       in[5].data(), in[6].data(), out[2].data(), out[3].data(), s[0].data(), s[1].data(),
            s[2].data(),   s[3].data(),  g[5].data(),  g[6].data(),   g[0].data(),   g[1].data(), g[2].data(),
-           g[3].data(),   g[4].data(),  nullptr,      nullptr,       nullptr,       nullptr, g[7].data(), g[8].data()};
+           g[3].data(),   g[4].data(),  nullptr,      nullptr,       nullptr,       nullptr, nullptr, g[7].data(), g[8].data()};
       // The gradients of every step have their place in memory, too; the tests in Python look at their values.
       steps.emplace_back(Values(size(p.tokens() * p.state()), NAN));
       steps.emplace_back(Values(size(p.lstm() ? p.tokens() * p.hidden : 0), NAN));
       steps.emplace_back(Values(size(p.tokens() * (p.gru() ? p.slots() : p.gates()) * p.hidden), NAN));
       steps.emplace_back(Values(size(p.tokens()), NAN));
-      b.kept = steps[size(4 * d + 3)].data();
-      b.dh_steps = steps[size(4 * d)].data();
-      b.dc_steps = steps[size(4 * d + 1)].data();
-      b.dpre = steps[size(4 * d + 2)].data();
+      steps.emplace_back(Values(size(p.tokens() * (throughtime::summary_norms + 2 * p.slots())), NAN));
+      b.summary = steps[size(5 * d + 4)].data();
+      b.kept = steps[size(5 * d + 3)].data();
+      b.dh_steps = steps[size(5 * d)].data();
+      b.dc_steps = steps[size(5 * d + 1)].data();
+      b.dpre = steps[size(5 * d + 2)].data();
     }
     kernels.forward(forward, sequences.view());
     kernels.backward(backward, sequences.view());

@@ -29,7 +29,7 @@ def _batch() -> Ragged:
 
 
 def _watched(layer: nn.Module, x: Any, seed: Tensor, **given: Any) -> tt.diagnose.GradientFlow:
-    with watch(layer) as seen:
+    with watch(layer, whole=True) as seen:
         output = layer(x, **given).output
         kinds = {Ragged: "values", PackedSequence: "data"}
         values = getattr(output, kinds[type(output)]) if type(output) in kinds else output
@@ -105,13 +105,25 @@ def test_the_three_terms_of_the_lecture() -> None:
         layer.weight_ih_l0.fill_(1.0)
         layer.weight_hh_l0.fill_(0.5)
     x = torch.tensor([[2.0], [3.0], [4.0]], dtype=torch.float64)
-    with watch(layer) as seen:
+    with watch(layer, whole=True) as seen:
         layer(x).output[-1].sum().backward()
     flow = gradient_flow(seen)[0]
     # h_1 = 2, h_2 = 4, and ∂L/∂h = 1/4, 1/2, 1.
     assert [float(flow.weight_term(t)) for t in range(3)] == [0.0, 0.5 * 2.0, 1.0 * 4.0]
     assert flow.h[0].tolist() == [0.25, 0.5, 1.0]
     assert float(layer.weight_hh_l0.grad) == 5.0
+
+
+@pytest.mark.parametrize(("weight", "steps"), [(0.1, 36), (10.0, 36)])
+def test_norms_are_right_where_their_squares_would_not_fit(weight: float, steps: int) -> None:
+    layer = tt.nn.RNN(1, 3, nonlinearity="affine", bias=False)
+    with torch.no_grad():
+        layer.weight_hh_l0.copy_(weight * torch.eye(3))
+    with watch(layer) as seen:
+        layer(torch.zeros(steps, 1)).output[-1].sum().backward()
+    found = gradient_flow(seen)[0].profile("h").mean
+    expected = 3**0.5 * weight ** torch.arange(steps, dtype=torch.float64)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)
 
 
 def test_profiles_gather_by_distance_as_plain_python_does() -> None:

@@ -62,7 +62,7 @@ def test_every_gate_layer_and_direction_has_a_block() -> None:
 def test_of_a_linear_rnn_the_prediction_is_what_is_measured() -> None:
     torch.manual_seed(0)
     layer = _linear_rnn(torch.randn(6, 6) * 0.35)
-    with watch(layer) as seen:
+    with watch(layer, whole=True) as seen:
         layer(torch.randn(40, 1).double()).output[-1].square().sum().backward()
     measured = gradient_flow(seen)[0].profile("h").mean
     run = seen.directions()[0]

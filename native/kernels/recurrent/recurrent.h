@@ -115,6 +115,13 @@ struct ForwardCall {
   ForwardDirection direction[2];
 };
 
+// Of one token in a backward pass, each a number of the type of the call: the norms of ∂L/∂h, ∂L/∂c, the gradient
+// of what h_{t−1} · W_hhᵀ adds to, and h_{t−1}; of a reset-before GRU also of the gradient of what the second
+// product adds to, and of r ⊙ h_{t−1}, else zeros. Then for each of the S kept values how many units are closed,
+// below 0.1, and open, above 0.9.
+inline constexpr int summary_norms = 6;
+inline constexpr int most_summary = summary_norms + 2 * 4;  // summary_norms + 2·S of them
+
 struct BackwardDirection {
   Weights weights;
   const void* h0;      // as in the forward call
@@ -136,6 +143,7 @@ struct BackwardDirection {
   void* dc_steps;      // (T, H): of c, LSTM only
   void* dpre;          // (T, K, H): of the preactivations at every step, or null
   void* kept;          // (T): what the bounds left of the gradient that passes on from a step, 1 for all; or null
+  void* summary;       // (T, summary_norms + 2·S), or null
   void* dpeephole;     // as the weights' gradients
   void* dcontext;      // (B, G·H), or null
 };

@@ -13,13 +13,13 @@ from throughtime.errors import ShapeError
 from throughtime.nn._pre_activations import gate_names
 from throughtime.ragged import Ragged
 
-# From here on a gate counts as closed or open: Karpathy et al. 2015, section 4.2.
-LOW, HIGH = 0.1, 0.9
-
 
 @dataclass(frozen=True)
 class Saturation:
-    """Of one gate: the share of its units that are closed (below 0.1) and open (above 0.9), (T,) each."""
+    """Of one gate: the share of its units that are closed and open, (T,) each.
+
+    Below 0.1 a gate counts as closed, above 0.9 as open, as in Karpathy et al. 2015, section 4.2.
+    """
 
     closed: Ragged
     open: Ragged
@@ -87,8 +87,18 @@ class LayerFlow:
         """Return step t's term of ∂L/∂W_hh itself, (G·H, P), summed over the sequences that have such a step.
 
         The sum over all t is the gradient. t counts the steps in the order in which the layer reads.
+
+        Raises
+        ------
+        ShapeError
+            If only norms were kept: watch with ``whole=True``.
         """
         run = self._run
+        if not run.record.whole:
+            raise ShapeError(
+                "only the norms of the terms were kept; for the terms themselves use "
+                "`with watch(model, whole=True)`"
+            )
         rows = run.read.rows_at(t)
         gradients = _recurrent_part(run).index_select(0, rows)
         if run.spec.kind == "GRU" and not run.spec.reset_after:
@@ -145,7 +155,7 @@ def gradient_flow(seen: Watch) -> GradientFlow:
     --------
     >>> import torch, throughtime as tt
     >>> layer, x = tt.nn.RNN(3, 5), torch.randn(40, 3)
-    >>> with tt.diagnose.watch(layer) as seen:
+    >>> with tt.diagnose.watch(layer, whole=True) as seen:
     ...     layer(x).output[-1].sum().backward()
     >>> flow = tt.diagnose.gradient_flow(seen)[0]
     >>> profile = flow.profile("h")
@@ -160,39 +170,30 @@ def gradient_flow(seen: Watch) -> GradientFlow:
 
 def _layer_flow(run: DirectionRun) -> LayerFlow:
     record, layout = run.record, run.read.layout
+    hidden = run.weights.hh.shape[0] // run.spec.gates
 
     def ragged(values: Tensor) -> Ragged:
         return Ragged(values, layout.offsets, layout=layout)
 
-    def norm(values: Tensor) -> Tensor:
-        found: Tensor = torch.linalg.vector_norm(values, dim=-1)
-        return found
-
-    with torch.no_grad():
-        before = run.h_before
-        gradients = _recurrent_part(run)
-        terms = norm(gradients) * norm(before)
-        if run.spec.kind == "GRU" and not run.spec.reset_after:
-            size = 2 * before.shape[1]
-            parts = (gradients[:, :size], before), (gradients[:, size:], run.gates[:, 0] * before)
-            terms = torch.hypot(*(norm(a) * norm(b) for a, b in parts))
-        saturation = {
-            name: Saturation(*(ragged(share.to(gate.dtype).mean(1)) for share in (gate < LOW, gate > HIGH)))
-            for name, gate in zip(gate_names(run.spec), run.gates.unbind(1), strict=False)
-            if name != "candidate"
-        }
-        return LayerFlow(
-            run.name,
-            run.layer,
-            run.direction,
-            run.spec.kind,
-            ragged(norm(run.gradient(record.h))),
-            None if record.c is None else ragged(norm(run.gradient(record.c))),
-            ragged(terms),
-            None if record.kept is None else ragged(run.gradient(record.kept)),
-            saturation,
-            run,
-        )
+    h, c, pre, before, candidate, reset = run.gradient(record.norms).unbind(-1)
+    shares = run.gradient(record.saturation) / hidden
+    saturation = {
+        name: Saturation(*(ragged(share) for share in shares[:, place].unbind(1)))
+        for place, name in enumerate(gate_names(run.spec))
+        if name != "candidate"
+    }
+    return LayerFlow(
+        run.name,
+        run.layer,
+        run.direction,
+        run.spec.kind,
+        ragged(h),
+        ragged(c) if run.spec.kind == "LSTM" else None,
+        ragged(torch.hypot(pre * before, candidate * reset)),
+        None if record.kept is None else ragged(run.gradient(record.kept)),
+        saturation,
+        run,
+    )
 
 
 def _recurrent_part(run: DirectionRun) -> Tensor:

@@ -75,6 +75,7 @@ class Watch:
     """What `watch` has seen: the runs of every recurrent layer, and after a backward pass their gradients."""
 
     names: Mapping[nn.Module, str]
+    whole: bool = False
     _runs: list[tuple[str, CellSpec, Layout, Tensor | None, list[LayerResult], list[StepGradients]]] = field(
         default_factory=list
     )
@@ -128,16 +129,19 @@ class Watch:
 
 
 @contextmanager
-def watch(model: nn.Module) -> Iterator[Watch]:
+def watch(model: nn.Module, *, whole: bool = False) -> Iterator[Watch]:
     """Look on while a model runs forward and backward inside the block.
 
     The layers compute what they always do, by the same loop; the backward pass also writes down what it holds
-    anyway, the gradient of every state and pre-activation at every step.
+    anyway: norms of the gradient of every state and pre-activation at every step.
 
     Parameters
     ----------
     model : Module
         With `throughtime.nn.RNN`, `LSTM` or `GRU` somewhere in it.
+    whole
+        Whether the gradients themselves are kept beside their norms; that takes memory, about twice what the
+        layer itself keeps.
 
     Yields
     ------
@@ -166,7 +170,7 @@ def watch(model: nn.Module) -> Iterator[Watch]:
             f"there is no recurrent layer in this model (it has {', '.join(kinds[:8])}): the gradients of "
             "every step come from tt.nn.RNN, LSTM and GRU"
         )
-    seen = Watch({module: names[module] for module in layers})
+    seen = Watch({module: names[module] for module in layers}, whole)
     for module in layers:
         module._watcher = seen  # noqa: SLF001 - the layers' side of this door
     try:

@@ -320,7 +320,7 @@ class Recurrent(nn.RNNBase):
             )
         watcher = self._watcher
         if watcher is not None and records is None:
-            records = [StepGradients() for _ in range(self.num_layers)]
+            records = [StepGradients(whole=watcher.whole) for _ in range(self.num_layers)]
         context = checked_context(
             context, x, steps.batch, self.context_size, weight, name, as_given=in_ragged_order
         )
@@ -354,6 +354,8 @@ class Recurrent(nn.RNNBase):
 
 class Watcher(Protocol):
     """What a layer tells of its runs."""
+
+    whole: bool
 
     def saw(
         self, module: Recurrent, steps: Steps, layers: list[LayerResult], records: list[StepGradients]

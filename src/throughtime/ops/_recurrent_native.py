@@ -14,7 +14,7 @@ from torch.autograd import forward_ad
 from throughtime import _native
 from throughtime.errors import ShapeError
 from throughtime.ops.cell import ACTIVATIONS, Cell, spec_of, spell
-from throughtime.ops.record import StepGradients
+from throughtime.ops.record import SUMMARY_NORMS, StepGradients
 from throughtime.ops.steps import PARTS, RAGGED, Results, Steps, Weights
 
 _PLAIN = {"LSTM": 0, "GRU": 1, "RNN_TANH": 2, "RNN_RELU": 3}
@@ -179,8 +179,8 @@ def backward(
         for weights in directions
     ]
     if record is not None:
-        record.fill(_recorded(x, len(directions), state, hidden, cell), y, c, gates)
-    steps_of = (None,) * 4 if record is None else record.parts
+        record.fill(_recorded(x, len(directions), state, hidden, cell, whole=record.whole), y, c, gates)
+    steps_of = (None,) * 5 if record is None else record.parts
     states = (h0, c0, c, gates, dh_n, dc_n, dc, dgates, dh0, dc0)
     _native.recurrent_backward(
         _shape(cell, x, hidden, state),
@@ -205,14 +205,17 @@ def backward(
     return (dx, dh0, dc0, *(part for parts in gradients for part in parts), *missing)
 
 
-def _recorded(x: Tensor, directions: int, state: int, hidden: int, cell: Cell) -> tuple[Tensor | None, ...]:
-    """Return memory for the gradients of every step; the loop writes all of it."""
+def _recorded(
+    x: Tensor, directions: int, state: int, hidden: int, cell: Cell, *, whole: bool
+) -> tuple[Tensor | None, ...]:
+    """Return memory for what a record keeps of every step; the loop writes all of it."""
     spec, tokens = spec_of(cell), x.shape[0]
     return (
-        _empty(x, directions, tokens, state),
-        _empty(x, directions, tokens, hidden) if spec.kind == "LSTM" else None,
-        _empty(x, directions, tokens, spec.pre_activations, hidden),
+        _empty(x, directions, tokens, state) if whole else None,
+        _empty(x, directions, tokens, hidden) if whole and spec.kind == "LSTM" else None,
+        _empty(x, directions, tokens, spec.pre_activations, hidden) if whole else None,
         _empty(x, directions, tokens) if spec.bounds_gradients else None,
+        _empty(x, directions, tokens, SUMMARY_NORMS + 2 * spec.saved),
     )
 
 

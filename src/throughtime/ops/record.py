@@ -1,4 +1,4 @@
-"""Gradients of every step, as the backward loop holds them in its hands; a record keeps them."""
+"""Gradients of every step, as the backward loop holds them in its hands: a record keeps them."""
 
 from typing import Any
 
@@ -6,15 +6,23 @@ from torch import Tensor
 
 from throughtime.errors import ShapeError
 
+SUMMARY_NORMS = 6
+
 
 class StepGradients:
     """The gradients of a loss with respect to every state and pre-activation of one layer.
 
     Empty until a backward pass has gone through the layer, and then of the last such pass. Rows are the
     tokens in the order of the layer's input.
+
+    Parameters
+    ----------
+    whole
+        Whether the gradients themselves are kept beside their norms, which cost next to nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, whole: bool = True) -> None:
+        self.whole = whole
         self._parts: tuple[Tensor | None, ...] | None = None
         self._made: tuple[Tensor, ...] = ()
 
@@ -46,6 +54,21 @@ class StepGradients:
     def kept(self) -> Tensor | None:
         """(D, T): what bounds left of the gradient that a step passes on, 1 for all; None without bounds."""
         return self.parts[3]
+
+    @property
+    def norms(self) -> Tensor:
+        """(D, T, 6): norms of ∂L/∂h, ∂L/∂c, the gradient of what W_hh h_{t−1} adds to, and h_{t−1}.
+
+        For a reset-before GRU, where that is r and z alone, also of the gradient of the candidate, and of
+        r ⊙ h_{t−1}; else two zeros.
+        """
+        return self._present(4)[..., :SUMMARY_NORMS]
+
+    @property
+    def saturation(self) -> Tensor:
+        """(D, T, S, 2): of each kept value how many units are below 0.1, and above 0.9."""
+        counts = self._present(4)[..., SUMMARY_NORMS:]
+        return counts.view(*counts.shape[:-1], counts.shape[-1] // 2, 2)
 
     @property
     def made(self) -> tuple[Tensor, ...]:

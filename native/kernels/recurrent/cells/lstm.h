@@ -67,7 +67,7 @@ struct Lstm {
     T* const dc_place = s.dc + row * s.ld_dc + unit;
     Vec<T> dc = fma<T>(dh * o, one - tanh_c * tanh_c, load(dc_place));
     if (s.dc_in != nullptr) dc += take(s.dc_in + token * s.hidden + unit, count);
-    if (s.dc_steps != nullptr) put<T>(s.dc_steps + token * s.hidden + unit, dc, count);
+    tell_gradient_of_c(s, row, unit, count, dc);
     Vec<T> di = dc * g, df = dc * c_prev, dg = dc * i, d_o = dh * tanh_c;
     if (s.dgates != nullptr) {
       const T* given = s.dgates + token * saved * s.hidden + unit;
@@ -151,7 +151,7 @@ struct GeneralLstm {
     d_o = d_o * slope<T>(*gate, o);
     const T* const peep_o = s.peephole == nullptr ? nullptr : s.peephole + (peepholes - 1) * s.padded + unit;
     if (peep_o != nullptr) dc = fma<T>(load(peep_o), d_o, dc);
-    if (s.dc_steps != nullptr) put<T>(s.dc_steps + token * s.hidden + unit, dc, count);
+    tell_gradient_of_c(s, row, unit, count, dc);
     if (s.choices->clips_cell) {
       const Vec<T> unbounded = fma<T>(f, c_prev, i * g);
       dc = absolute<T>(unbounded) > broadcast(s.choices->cell_clip) ? Vec<T>{} : dc;

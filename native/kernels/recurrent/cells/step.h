@@ -77,6 +77,9 @@ struct StepBackward {
   const T* dgates;        // (T, S·H) or null
   T* dh_steps;            // (T, P) or null
   T* dc_steps;            // (T, H) or null
+  T* dh_whole;            // scratch: (rows, ld_whole), out, the whole dh; or null
+  T* dc_whole;            // the same of dc
+  std::ptrdiff_t ld_whole;
   // Of general cells.
   const Choices<T>* choices;
   const T* peephole;  // scratch: (·, padded) or null
@@ -116,7 +119,15 @@ inline Vec<T> gradient_of_h(const StepBackward<T>& s, std::int64_t row, std::ptr
   const std::int64_t token = s.token[row];
   if (s.dy != nullptr) d += take(s.dy + token * s.ld_y + unit, count);
   if (s.dh_steps != nullptr) put<T>(s.dh_steps + token * s.hidden + unit, d, count);
+  if (s.dh_whole != nullptr) store<T>(s.dh_whole + row * s.ld_whole + unit, d);
   return d;
+}
+
+// The same of c: what is there to be told of it.
+template <class T>
+inline void tell_gradient_of_c(const StepBackward<T>& s, std::int64_t row, std::ptrdiff_t unit, int count, Vec<T> d) {
+  if (s.dc_steps != nullptr) put<T>(s.dc_steps + s.token[row] * s.hidden + unit, d, count);
+  if (s.dc_whole != nullptr) store<T>(s.dc_whole + row * s.ld_whole + unit, d);
 }
 
 // What the cells read of a row from memory, asked for while the rows before it are at work: in ragged batches
