@@ -1,8 +1,8 @@
 // The backward loop over time: the phases of forward.h in reverse, a block of steps at a time.
 //
 //   gather     x and h_{t−1} of the block's rows, each into one matrix
-//   steps      from the last to the first: the cell's gradient, then dh_{t−1} += dg · W_hh; with a
-//              projection before it d(o ⊙ tanh c) = dh · W_hr
+//   steps      from the last to the first: the cell's gradient, then dh_{t−1} += dg · W_hh. With a projection
+//              before it d(o ⊙ tanh c) = dh · W_hr; of a reset-before GRU in the middle d(r ⊙ h_{t−1}) = dn · W_hn
 //   products   dx = dg · W_ih for the rows of the block, and dW += dgᵀ · (x, h_{t−1})
 //
 // So the gradients of the preactivations never exist for all tokens at once. In the first two parts each group
@@ -10,7 +10,7 @@
 #pragma once
 
 #include "kernels/parallel.h"
-#include "kernels/recurrent/cells.h"
+#include "kernels/recurrent/cells/step.h"
 #include "kernels/recurrent/grid.h"
 #include "kernels/scratch.h"
 
@@ -28,14 +28,17 @@ struct BackwardPlan {
   const BackwardDirection* direction;
   const T *y, *dy;
   std::ptrdiff_t ld_y;
-  Panels<T> state_panels, hidden_panels, input_panels;  // columns of W_hh, W_hr, W_ih
+  Panels<T> state_panels, hidden_panels, input_panels;  // columns of W_hh, the second product's weights, W_ih
+  const T* second;  // (P, H): W_hr or W_hn, or null
+  Choices<T> choices;
   std::int64_t block_rows;
-  // Scratch. Matrices by block row: dg (·, ld_dg), x (·, ld_x), h_prev (·, ld_h), dh_total (·, ld_h) and
-  // unprojected (·, ld_c) with a projection. By sequence, group after group: dh (·, ld_h), dc (·, ld_c),
-  // d_unprojected (·, ld_c).
-  T *w_ih, *w_hh, *w_hr;
-  T *dg, *x_rows, *h_prev, *dh_total, *unprojected;
-  T *dh, *dc, *d_unprojected;
+  // Scratch. Matrices by block row: dg (·, ld_dg), x (·, ld_x), h_prev (·, ld_h), with a projection dh_total
+  // (·, ld_h), and factor (·, ld_c), what the second product read. By sequence, group after group: dh (·, ld_h),
+  // dc (·, ld_c), d_factor (·, ld_c), d_context (·, gates · padded). By group: dpeephole (·, padded).
+  T *w_ih, *w_hh, *w_second;
+  T *dg, *x_rows, *h_prev, *dh_total, *factor;
+  T *dh, *dc, *d_factor, *d_context;
+  T *peephole, *dpeephole;
   T* nothing;                    // a row of zeros
   std::int64_t* token;           // by block row: its token's row
   std::int64_t* token_before;    // by block row: of the token before, or −1
@@ -57,12 +60,12 @@ struct Backward {
 
   // ------------------------------------------------------------------------------------------- weights
 
-  // Gate matrices (G·H, N) as panels over N whose rows are the slots first … first + G − 1 of a dg row.
-  static void pack_gates(const Plan& plan, const void* weights, const int* gate_of_slot,
+  // Gate matrices (·, N) as panels over N whose rows are `gates` slots of a dg row.
+  static void pack_gates(const Plan& plan, const void* weights, int gates, const int* gate_of_slot,
                          const Panels<T>& panels, std::ptrdiff_t panel, T* packed) {
     const std::ptrdiff_t n = panels.first(panel), ldp = panels.vectors_of(panel) * L;
-    T* to = packed + n * Cell::gates * plan.padded;
-    for (int s = 0; s < Cell::gates; ++s) {
+    T* to = packed + n * gates * plan.padded;
+    for (int s = 0; s < gates; ++s) {
       const T* from = static_cast<const T*>(weights) + gate_of_slot[s] * plan.hidden * panels.columns + n;
       pack_rows(from, panels.columns, panels.columns_of(panel), plan.hidden, to, ldp);
       to += plan.hidden * ldp;
@@ -75,18 +78,22 @@ struct Backward {
   static void pack(const Plan& plan, int member, int team) {
     const Weights& weights = plan.direction->weights;
     for (std::ptrdiff_t panel = member; panel < plan.state_panels.count(); panel += team) {
-      pack_gates(plan, weights.hh, Cell::recurrent_gate, plan.state_panels, panel, plan.w_hh);
+      pack_gates(plan, weights.hh, Cell::recurrent, Cell::recurrent_gate, plan.state_panels, panel, plan.w_hh);
     }
     if (plan.call->dx != nullptr) {
       for (std::ptrdiff_t panel = member; panel < plan.input_panels.count(); panel += team) {
-        pack_gates(plan, weights.ih, Cell::input_gate, plan.input_panels, panel, plan.w_ih);
+        pack_gates(plan, weights.ih, Cell::gates, Cell::input_gate, plan.input_panels, panel, plan.w_ih);
       }
     }
-    if (!plan.projects) return;
+    if (plan.peephole != nullptr && member == 0) {
+      pack_rows(static_cast<const T*>(weights.peephole), plan.hidden, plan.hidden, Cell::peepholes, plan.peephole,
+                plan.padded);
+    }
+    if (plan.second == nullptr) return;
     for (std::ptrdiff_t panel = member; panel < plan.hidden_panels.count(); panel += team) {
       const std::ptrdiff_t n = plan.hidden_panels.first(panel);
-      pack_rows(static_cast<const T*>(weights.hr) + n, plan.hidden, plan.hidden_panels.columns_of(panel),
-                plan.state, plan.w_hr + n * plan.state, plan.hidden_panels.vectors_of(panel) * L);
+      pack_rows(plan.second + n, plan.hidden, plan.hidden_panels.columns_of(panel), plan.state,
+                plan.w_second + n * plan.state, plan.hidden_panels.vectors_of(panel) * L);
     }
   }
 
@@ -100,7 +107,7 @@ struct Backward {
     Share share;         // the group's sequences
     std::int64_t first;  // of its rows in dh, dc, …
     Range state_own;     // its panels of W_hh
-    Range hidden_own;    // its panels of W_hr
+    Range hidden_own;    // its panels of the second product's weights
     Barrier* barrier;    // of the group
 
     bool steps() const { return group < grid.groups; }
@@ -123,6 +130,12 @@ struct Backward {
       m.barrier = plan.barrier + 1 + m.group;
     }
     plan.barrier[0].wait(team);  // the weights are packed
+    if (plan.dpeephole != nullptr && m.steps()) {
+      const Range own = unit_columns(m);
+      for (int p = 0; p < Cell::peepholes; ++p) {
+        for (std::ptrdiff_t u = own.begin; u < round_up(own.end, L); ++u) peephole_sum(m)[p * plan.padded + u] = T(0);
+      }
+    }
     loop(m);
   }
 
@@ -168,6 +181,30 @@ struct Backward {
     }
     if (first_block) zero_weight_gradients(m);
     if (m.steps()) finish(m, joined);
+    if (plan.dpeephole != nullptr) {
+      plan.barrier[0].wait(m.team);
+      if (m.number == 0) add_peepholes(m);
+    }
+  }
+
+  // The sum of the group's own sequences.
+  static T* peephole_sum(const Member& m) {
+    return m.plan->dpeephole + m.group * Cell::peepholes * m.plan->padded;
+  }
+
+  static void add_peepholes(const Member& m) {
+    const Plan& plan = *m.plan;
+    T* const to = static_cast<T*>(plan.direction->dpeephole);
+    if (to == nullptr) return;
+    for (int p = 0; p < Cell::peepholes; ++p) {
+      for (std::ptrdiff_t u = 0; u < plan.hidden; ++u) {
+        T sum = T(0);
+        for (int group = 0; group < m.grid.groups; ++group) {
+          sum += plan.dpeephole[(group * Cell::peepholes + p) * plan.padded + u];
+        }
+        to[p * plan.hidden + u] = sum;
+      }
+    }
   }
 
   // What the block's rows of a group read of the caller's arrays: step i has rows_at[i] of them from start[i].
@@ -222,8 +259,12 @@ struct Backward {
     for (std::int64_t row = before; row < now; ++row) {
       const std::int64_t place = m.first + row, id = m.share.id(row);
       copy_columns(row_of(d.dh_n, id, plan.state), state_columns(m), plan.dh + place * plan.ld_h);
-      if (d.c == nullptr) continue;
       const Range own = unit_columns(m);
+      for (int g = 0; plan.d_context != nullptr && g < Cell::gates; ++g) {
+        const Range whole{own.begin, round_up(own.end, L)};
+        copy_columns<T>(nullptr, whole, plan.d_context + (place * Cell::gates + g) * plan.padded);
+      }
+      if (d.c == nullptr) continue;
       copy_columns(row_of(d.dc_n, id, plan.hidden), own, plan.dc + place * plan.ld_c);
       if (own.begin < own.end && own.end == plan.hidden) {
         for (std::ptrdiff_t u = plan.hidden; u < plan.padded; ++u) plan.dc[place * plan.ld_c + u] = T(0);
@@ -241,15 +282,15 @@ struct Backward {
     s.token = plan.token + first;
     s.token_before = plan.token_before + first;
     s.ld_dh = plan.projects ? plan.ld_c : plan.ld_h;
-    s.dh = (plan.projects ? plan.d_unprojected : plan.dh) + m.first * s.ld_dh;
+    s.dh = (plan.projects ? plan.d_factor : plan.dh) + m.first * s.ld_dh;
     s.ld_dc = plan.ld_c;
     s.dc = plan.dc + m.first * plan.ld_c;
     s.ld_dg = plan.ld_dg;
     s.dg = plan.dg + first * plan.ld_dg;
     s.ld_h_prev = plan.ld_h;
     s.h_prev = plan.h_prev + first * plan.ld_h;
-    s.ld_unprojected = plan.ld_c;
-    s.unprojected = plan.projects ? plan.unprojected + first * plan.ld_c : nullptr;
+    s.ld_factor = plan.ld_c;
+    s.factor = plan.second != nullptr ? plan.factor + first * plan.ld_c : nullptr;
     s.dy = plan.projects ? nullptr : plan.dy;
     s.y = plan.y;
     s.ld_y = plan.ld_y;
@@ -260,11 +301,16 @@ struct Backward {
     s.dgates = static_cast<const T*>(d.dgates);
     s.dh_steps = plan.projects ? nullptr : static_cast<T*>(d.dh_steps);
     s.dc_steps = static_cast<T*>(d.dc_steps);
+    s.choices = &plan.choices;
+    s.peephole = plan.peephole;
+    s.dpeephole = plan.dpeephole == nullptr ? nullptr : peephole_sum(m);
+    s.d_reset = plan.d_factor + m.first * plan.ld_c;
+    s.ld_d_reset = plan.ld_c;
     if (plan.projects) {
       total_gradient(m, s, first, rows);
       m.barrier->wait(m.grid.units);
       product(plan.hidden_panels, m.hidden_own, plan.dh_total + first * plan.ld_h, plan.ld_h, plan.state,
-              plan.w_hr, s.dh, s.ld_dh, rows, false);
+              plan.w_second, s.dh, s.ld_dh, rows, false);
     }
     const Range own = unit_columns(m);
     for (std::int64_t row = 0; row < rows; ++row) {
@@ -274,9 +320,47 @@ struct Backward {
       }
     }
     m.barrier->wait(m.grid.units);
+    if constexpr (Cell::before) {
+      product(plan.hidden_panels, m.hidden_own, s.dg, s.ld_dg, plan.hidden, plan.w_second,
+              plan.d_factor + m.first * plan.ld_c, plan.ld_c, rows, false);
+      for (std::int64_t row = 0; row < rows; ++row) {
+        for (std::ptrdiff_t unit = own.begin; unit < own.end; unit += L) {
+          const int count = own.end - unit < L ? static_cast<int>(own.end - unit) : L;
+          Cell::template backward_of_reset<T>(s, row, unit, count);
+        }
+      }
+      m.barrier->wait(m.grid.units);
+    }
+    if (plan.d_context != nullptr) sum_context(m, s, rows);
+    if (d.dpre != nullptr) give_preactivations(m, s, rows);
     product(plan.state_panels, m.state_own, s.dg + Cell::recurrent_slot * plan.padded, s.ld_dg,
-            Cell::gates * plan.padded, plan.w_hh, plan.dh + m.first * plan.ld_h, plan.ld_h, rows,
+            Cell::recurrent * plan.padded, plan.w_hh, plan.dh + m.first * plan.ld_h, plan.ld_h, rows,
             !plan.projects);
+  }
+
+  // What every step added has the sum of the steps' gradients.
+  static void sum_context(const Member& m, const StepBackward<T>& s, std::int64_t rows) {
+    const Plan& plan = *m.plan;
+    const Range own = unit_columns(m);
+    for (std::int64_t row = 0; row < rows; ++row) {
+      for (int g = 0; g < Cell::gates; ++g) {
+        T* const sum = plan.d_context + ((m.first + row) * Cell::gates + g) * plan.padded;
+        const T* const dg = s.dg + row * s.ld_dg + (Cell::input_slot + g) * plan.padded;
+        for (std::ptrdiff_t u = own.begin; u < own.end; u += L) store<T>(sum + u, load(sum + u) + load(dg + u));
+      }
+    }
+  }
+
+  static void give_preactivations(const Member& m, const StepBackward<T>& s, std::int64_t rows) {
+    const Plan& plan = *m.plan;
+    const Range own = unit_columns(m);
+    T* const dpre = static_cast<T*>(plan.direction->dpre);
+    for (std::int64_t row = 0; row < rows; ++row) {
+      T* const to = dpre + s.token[row] * Cell::slots * plan.hidden;
+      for (int slot = 0; slot < Cell::slots; ++slot) {
+        copy_columns(s.dg + row * s.ld_dg + slot * plan.padded, own, to + Cell::order[slot] * plan.hidden);
+      }
+    }
   }
 
   // With a projection: dh of the step in one row, which the projection's gradients read.
@@ -302,25 +386,17 @@ struct Backward {
                       bool adds) {
     const T zeros[max_vectors * L] = {};
     for (std::ptrdiff_t panel = own.begin; panel < own.end; ++panel) {
-      const std::ptrdiff_t first = panels.first(panel);
       const int vectors = panels.vectors_of(panel);
       Tile<T> tile{};
+      tile.a = a;
       tile.lda = lda;
       tile.depth = depth;
-      tile.panel = packed + first * depth;
+      tile.offset = panels.first(panel);
+      tile.panel = packed + tile.offset * depth;
       tile.ldp = vectors * L;
-      tile.offset = first;
       tile.columns = vectors * L;
       tile.start = adds ? nullptr : zeros;
-      for (std::int64_t row = 0; row < rows;) {
-        const int count = next_rows(rows - row, vectors);
-        T* place[most_rows];
-        for (int r = 0; r < count; ++r) place[r] = out + (row + r) * ld;
-        tile.a = a + row * lda;
-        tile.out = place;
-        multiply<T, Factors::rows>(count, vectors, tile);
-        row += count;
-      }
+      multiply_all<T, Factors::rows>(rows, vectors, tile, [&](std::ptrdiff_t r) { return out + r * ld; });
     }
   }
 
@@ -335,6 +411,7 @@ struct Backward {
     for (std::ptrdiff_t panel = 0; panel < plan.input_panels.count(); ++panel) {
       const int vectors = plan.input_panels.vectors_of(panel);
       Tile<T> tile{};
+      tile.a = plan.dg + own.begin * plan.ld_dg + Cell::input_slot * plan.padded;
       tile.lda = plan.ld_dg;
       tile.depth = Cell::gates * plan.padded;
       tile.offset = plan.input_panels.first(panel);
@@ -342,15 +419,9 @@ struct Backward {
       tile.ldp = vectors * L;
       tile.columns = plan.input_panels.columns_of(panel);
       tile.start = plan.adds_to_dx ? nullptr : zeros;
-      for (std::int64_t row = own.begin; row < own.end;) {
-        const int count = next_rows(own.end - row, vectors);
-        T* place[most_rows];
-        for (int r = 0; r < count; ++r) place[r] = dx + plan.token[row + r] * plan.inputs;
-        tile.a = plan.dg + row * plan.ld_dg + Cell::input_slot * plan.padded;
-        tile.out = place;
-        multiply<T, Factors::rows>(count, vectors, tile);
-        row += count;
-      }
+      multiply_all<T, Factors::rows>(own.end - own.begin, vectors, tile, [&](std::ptrdiff_t r) {
+        return dx + plan.token[own.begin + r] * plan.inputs;
+      });
     }
   }
 
@@ -374,17 +445,15 @@ struct Backward {
       for (std::ptrdiff_t output = own.begin; output < own.end;) {
         const std::ptrdiff_t slot = output / outputs, unit = output % outputs;
         const std::ptrdiff_t left = own.end - output < outputs - unit ? own.end - output : outputs - unit;
-        const int count = next_rows(left, vectors);
-        T* place[most_rows];
-        for (int r = 0; r < count; ++r) place[r] = dw + (gate_of_slot[slot] * outputs + unit + r) * columns;
+        T* const to = dw + (gate_of_slot[slot] * outputs + unit) * columns;
         tile.a = factors + slot * slot_size + unit;
-        tile.out = place;
-        multiply<T, Factors::columns>(count, vectors, tile);
-        output += count;
+        multiply_all<T, Factors::columns>(left, vectors, tile, [&](std::ptrdiff_t r) { return to + r * columns; });
+        output += left;
       }
     }
   }
 
+  // Of G gates in slots from first_slot on.
   static void bias_gradient(const Member& m, int first_slot, const int* gate_of_slot, std::int64_t rows,
                             T* db, bool adds) {
     const Plan& plan = *m.plan;
@@ -409,15 +478,22 @@ struct Backward {
     const T* recurrent_dg = plan.dg + Cell::recurrent_slot * plan.padded;
     outer(m, input_dg, plan.ld_dg, Cell::input_gate, Cell::gates, plan.padded, plan.hidden, plan.x_rows,
           plan.ld_x, plan.inputs, rows, static_cast<T*>(d.dw_ih), !first);
-    outer(m, recurrent_dg, plan.ld_dg, Cell::recurrent_gate, Cell::gates, plan.padded, plan.hidden,
+    outer(m, recurrent_dg, plan.ld_dg, Cell::recurrent_gate, Cell::recurrent, plan.padded, plan.hidden,
           plan.h_prev, plan.ld_h, plan.state, rows, static_cast<T*>(d.dw_hh), !first);
+    if constexpr (Cell::before) {
+      T* const dw = static_cast<T*>(d.dw_hh) + Cell::candidate_gate * plan.hidden * plan.hidden;
+      outer(m, plan.dg, plan.ld_dg, only, 1, 0, plan.hidden, plan.factor, plan.ld_c, plan.hidden, rows, dw, !first);
+    }
     if (d.db_ih != nullptr) {
+      // Both biases meet the same preactivations, but where the recurrent ones have slots of their own.
+      constexpr bool own = Cell::slots > Cell::gates;
+      constexpr int slot = own ? Cell::recurrent_slot : Cell::input_slot;
       bias_gradient(m, Cell::input_slot, Cell::input_gate, rows, static_cast<T*>(d.db_ih), !first);
-      bias_gradient(m, Cell::recurrent_slot, Cell::recurrent_gate, rows, static_cast<T*>(d.db_hh), !first);
+      bias_gradient(m, slot, own ? Cell::recurrent_gate : Cell::input_gate, rows, static_cast<T*>(d.db_hh), !first);
     }
     if (d.dw_hr != nullptr) {
-      outer(m, plan.dh_total, plan.ld_h, only, 1, 0, plan.state, plan.unprojected, plan.ld_c, plan.hidden,
-            rows, static_cast<T*>(d.dw_hr), !first);
+      outer(m, plan.dh_total, plan.ld_h, only, 1, 0, plan.state, plan.factor, plan.ld_c, plan.hidden, rows,
+            static_cast<T*>(d.dw_hr), !first);
     }
   }
 
@@ -455,6 +531,11 @@ struct Backward {
         const T* from = empty ? row_of(d.dc_n, id, plan.hidden) : plan.dc + place * plan.ld_c;
         copy_columns(from, c_columns, static_cast<T*>(d.dc0) + id * plan.hidden);
       }
+      for (int g = 0; d.dcontext != nullptr && g < Cell::gates; ++g) {
+        const T* from = empty ? nullptr : plan.d_context + (place * Cell::gates + g) * plan.padded;
+        T* const to = static_cast<T*>(d.dcontext) + (id * Cell::gates + Cell::input_gate[g]) * plan.hidden;
+        copy_columns(from, c_columns, to);
+      }
     }
   }
 };
@@ -482,17 +563,18 @@ BackwardPlan<T> plan_backward(const BackwardCall& call, const Sequences& sequenc
   plan.ld_x = row_length<T>(plan.inputs);
   plan.ld_h = row_length<T>(plan.state);
   plan.ld_c = row_length<T>(plan.hidden);
-  plan.state_panels = {plan.state, max_vectors};
+  plan.state_panels = {plan.state, fair_vectors<T>(plan.state, sequences.count, call.threads)};
   plan.hidden_panels = {plan.hidden, max_vectors};
   plan.input_panels = {plan.inputs, max_vectors};
   plan.block_rows =
       backward_block_rows(sizeof(T) * static_cast<std::size_t>(plan.ld_dg + plan.ld_x + plan.ld_h));
-  // Where the threads of a group share hidden units, each needs panels of its own.
-  if (sequences.count < 2 * call.threads) {
-    const std::ptrdiff_t vectors = plan.state_panels.padded() / lanes<T>;
-    const std::ptrdiff_t fair = (vectors + call.threads - 1) / call.threads;
-    plan.state_panels.vectors = static_cast<int>(fair < max_vectors ? fair : max_vectors);
+  plan.second = static_cast<const T*>(plan.direction->weights.hr);
+  if constexpr (Cell::before) {
+    const T* weights = static_cast<const T*>(plan.direction->weights.hh);
+    plan.second = weights + Cell::candidate_gate * plan.hidden * plan.state;
+    plan.hidden_panels = plan.state_panels;  // a thread has the same units in both products
   }
+  if constexpr (Cell::general) plan.choices = choices_of<T>(shape.options);
   return plan;
 }
 
@@ -500,19 +582,23 @@ template <class T, class Cell>
 void divide(BackwardPlan<T>& plan, Pieces& pieces, int threads) {
   const std::ptrdiff_t batch = plan.sequences.count + threads;  // groups round their rows up
   const std::ptrdiff_t rows = batch < plan.block_rows ? plan.block_rows : batch;
-  const std::ptrdiff_t depth = Cell::gates * plan.padded;
   const std::ptrdiff_t longest = plan.hidden < plan.state ? plan.state : plan.hidden;
-  plan.w_hh = pieces.take<T>(plan.state_panels.padded() * depth);
-  plan.w_ih = pieces.take<T>(plan.call->dx == nullptr ? 0 : plan.input_panels.padded() * depth);
-  plan.w_hr = pieces.take<T>(plan.projects ? plan.hidden_panels.padded() * plan.state : 0);
+  const BackwardDirection& d = *plan.direction;
+  const bool second = plan.second != nullptr;
+  plan.w_hh = pieces.take<T>(plan.state_panels.padded() * Cell::recurrent * plan.padded);
+  plan.w_ih = pieces.take<T>(plan.call->dx == nullptr ? 0 : plan.input_panels.padded() * Cell::gates * plan.padded);
+  plan.w_second = pieces.take<T>(second ? plan.hidden_panels.padded() * plan.state : 0);
   plan.dg = pieces.take<T>(rows * plan.ld_dg);
   plan.x_rows = pieces.take<T>(rows * plan.ld_x);
   plan.h_prev = pieces.take<T>(rows * plan.ld_h);
   plan.dh_total = pieces.take<T>(plan.projects ? rows * plan.ld_h : 0);
-  plan.unprojected = pieces.take<T>(plan.projects ? rows * plan.ld_c : 0);
+  plan.factor = pieces.take<T>(second ? rows * plan.ld_c : 0);
   plan.dh = pieces.take<T>(batch * plan.ld_h);
   plan.dc = pieces.take<T>(batch * plan.ld_c);
-  plan.d_unprojected = pieces.take<T>(plan.projects ? batch * plan.ld_c : 0);
+  plan.d_factor = pieces.take<T>(second ? batch * plan.ld_c : 0);
+  plan.d_context = d.dcontext == nullptr ? nullptr : pieces.take<T>(batch * Cell::gates * plan.padded);
+  plan.peephole = d.weights.peephole == nullptr ? nullptr : pieces.take<T>(Cell::peepholes * plan.padded);
+  plan.dpeephole = d.weights.peephole == nullptr ? nullptr : pieces.take<T>(threads * Cell::peepholes * plan.padded);
   plan.nothing = pieces.take<T>(longest);
   plan.token = pieces.take<std::int64_t>(rows);
   plan.token_before = pieces.take<std::int64_t>(rows);

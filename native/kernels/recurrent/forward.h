@@ -1,15 +1,16 @@
 // The forward loop over time. It exists once: a step is a list of phases, each a product and a pointwise
 // part, and a cell fills in the pointwise part (cells.h).
 //
-//   gates      pre += h_{t−1} · W_hhᵀ, then the cell            (every cell)
-//   projection h_t = (what the cell made) · W_hrᵀ, then a copy  (LSTM with a projection)
+//   gates   pre += h_{t−1} · W_hhᵀ, then the cell                      (every cell)
+//   second  h_t = (what the cell made) · W_hrᵀ, then a copy            (LSTM with a projection)
+//           candidate = (r ⊙ h_{t−1}) · W_hnᵀ, then the cell's finish  (reset-before GRU)
 //
 // The input's product runs ahead for a block of steps that stays in cache. Sequences are sorted by length,
 // so those alive at a step come first; each group of threads has its own (grid.h).
 #pragma once
 
 #include "kernels/parallel.h"
-#include "kernels/recurrent/cells.h"
+#include "kernels/recurrent/cells/step.h"
 #include "kernels/recurrent/grid.h"
 #include "kernels/scratch.h"
 
@@ -28,15 +29,21 @@ struct ForwardPlan {
   std::ptrdiff_t ld_y;
   const ForwardDirection* direction;
   Panels<T> gate_panels;   // over units; of a cell with several gates a panel holds one vector of each
-  Panels<T> state_panels;  // over the projection's columns
+  Panels<T> state_panels;  // over the second product's columns
+  bool projects;           // with an LSTM's projection
+  const T* second;         // (P, H): the weights of the second product, or null
+  Choices<T> choices;
   // Scratch.
-  T *w_ih, *w_hh, *w_hr;   // packed
+  T *w_ih, *w_hh, *w_second;  // packed
   T *bias, *late_bias;     // (padded · gates) what the input's product starts from; GRU: of the last slot
   T* pre;                  // (groups, block rows, ld_pre)
   T* x_rows;               // (threads, block rows, ld_x)
   T* h;                    // (groups, 2, group rows, ld_h): in turns
   T* c;                    // (groups, group rows, ld_c)
-  T* unprojected;          // (groups, group rows, ld_c)
+  T* factor;               // (groups, group rows, ld_c): what the second product reads
+  T* candidate;            // (groups, group rows, ld_c): what it makes of r ⊙ h
+  T* peephole;             // (·, padded)
+  T* context;              // (B, padded · gates), laid out as the bias
   std::int64_t* token;     // (threads, group rows)
   std::ptrdiff_t ld_pre, ld_x, ld_h, ld_c;
   std::int64_t block_rows;  // of a block, unless a single step has more
@@ -57,23 +64,23 @@ struct Forward {
   // A panel of a gated cell is one vector of units with all gates; of a plain one, up to four vectors.
   static constexpr int unit_vectors = Cell::gates == 1 ? max_vectors : 1;
 
-  static int vectors_of(const Plan& plan, std::ptrdiff_t panel) {
-    return Cell::gates * plan.gate_panels.vectors_of(panel);
-  }
+  static bool has_second(const Plan& plan) { return plan.second != nullptr; }
 
   // ------------------------------------------------------------------------------------------- weights
 
-  static void pack_gates(const Plan& plan, const T* weights, std::ptrdiff_t depth, const int* gate_of_slot,
-                         std::ptrdiff_t panel, T* packed) {
+  // `gates` of the weights' gates as one panel.
+  static void pack_gates(const Plan& plan, const void* from_weights, std::ptrdiff_t depth, int gates,
+                         const int* gate_of_slot, std::ptrdiff_t panel, T* packed) {
+    const T* weights = static_cast<const T*>(from_weights);
     const std::ptrdiff_t first = plan.gate_panels.first(panel);
-    const std::ptrdiff_t ldp = vectors_of(plan, panel) * L;
-    T* const to = packed + first * Cell::gates * depth;
+    const std::ptrdiff_t ldp = gates * plan.gate_panels.vectors_of(panel) * L;
+    T* const to = packed + first * gates * depth;
     for (int v = 0; v < plan.gate_panels.vectors_of(panel); ++v) {
       const std::ptrdiff_t unit = first + v * L;
       const int count = static_cast<int>(plan.hidden - unit < L ? plan.hidden - unit : L);
-      for (int s = 0; s < Cell::gates; ++s) {
+      for (int s = 0; s < gates; ++s) {
         const T* from = weights + (gate_of_slot[s] * plan.hidden + unit) * depth;
-        pack_transposed(from, depth, count, depth, to + (v * Cell::gates + s) * L, ldp);
+        pack_transposed(from, depth, count, depth, to + (v * gates + s) * L, ldp);
       }
     }
   }
@@ -98,21 +105,41 @@ struct Forward {
   }
 
   static void pack(const Plan& plan, int member, int team) {
-    const Weights& weights = plan.direction->weights;
+    const ForwardDirection& d = *plan.direction;
     for (std::ptrdiff_t panel = member; panel < plan.gate_panels.count(); panel += team) {
-      pack_gates(plan, static_cast<const T*>(weights.ih), plan.inputs, Cell::input_gate, panel, plan.w_ih);
-      pack_gates(plan, static_cast<const T*>(weights.hh), plan.state, Cell::recurrent_gate, panel, plan.w_hh);
+      pack_gates(plan, d.weights.ih, plan.inputs, Cell::gates, Cell::input_gate, panel, plan.w_ih);
+      pack_gates(plan, d.weights.hh, plan.state, Cell::recurrent, Cell::recurrent_gate, panel, plan.w_hh);
       pack_bias(plan, panel);
     }
-    if (weights.hr == nullptr) return;
+    if (plan.context != nullptr) {
+      const Range own = part_of(plan.sequences.count, member, team);
+      for (std::ptrdiff_t b = own.begin; b < own.end; ++b) pack_context(plan, b);
+    }
+    if (plan.peephole != nullptr && member == 0) {
+      pack_rows(static_cast<const T*>(d.weights.peephole), plan.hidden, plan.hidden, Cell::peepholes,
+                plan.peephole, plan.padded);
+    }
+    if (!has_second(plan)) return;
     for (std::ptrdiff_t panel = member; panel < plan.state_panels.count(); panel += team) {
       const std::ptrdiff_t first = plan.state_panels.first(panel);
       const std::ptrdiff_t ldp = plan.state_panels.vectors_of(panel) * L;
       for (int v = 0; v < plan.state_panels.vectors_of(panel); ++v) {
         const std::ptrdiff_t column = first + v * L;
         const int count = static_cast<int>(plan.state - column < L ? plan.state - column : L);
-        const T* from = static_cast<const T*>(weights.hr) + column * plan.hidden;
-        pack_transposed(from, plan.hidden, count, plan.hidden, plan.w_hr + first * plan.hidden + v * L, ldp);
+        const T* from = plan.second + column * plan.hidden;
+        pack_transposed(from, plan.hidden, count, plan.hidden, plan.w_second + first * plan.hidden + v * L, ldp);
+      }
+    }
+  }
+
+  // What every step of a sequence adds to its preactivations.
+  static void pack_context(const Plan& plan, std::ptrdiff_t sequence) {
+    const T* from = static_cast<const T*>(plan.direction->context) + sequence * Cell::gates * plan.hidden;
+    T* const to = plan.context + sequence * plan.padded * Cell::gates;
+    for (std::ptrdiff_t unit = 0; unit < plan.padded; ++unit) {
+      for (int s = 0; s < Cell::gates; ++s) {
+        to[unit / L * L * Cell::gates + s * L + unit % L] =
+            unit < plan.hidden ? from[Cell::input_gate[s] * plan.hidden + unit] : T(0);
       }
     }
   }
@@ -123,9 +150,9 @@ struct Forward {
     const Plan* plan;
     Share share;
     int unit, units;          // this thread and how many of its group
-    Range gates, projection;  // its panels
+    Range gates, second;      // its panels
     Barrier* barrier;         // of the group
-    T *pre, *x_rows, *h, *c, *unprojected;
+    T *pre, *x_rows, *h, *c, *factor, *candidate;
     std::int64_t* token;
     std::ptrdiff_t turn;      // from one half of h to the other
     std::int64_t block_rows;
@@ -143,7 +170,7 @@ struct Forward {
     m.unit = member % grid.units;
     m.units = grid.units;
     m.gates = part_of(plan.gate_panels.count(), m.unit, m.units);
-    m.projection = part_of(plan.state_panels.count(), m.unit, m.units);
+    m.second = part_of(plan.state_panels.count(), m.unit, m.units);
     m.barrier = plan.barrier + 1 + group;
     const std::int64_t rows = (plan.sequences.count + grid.groups - 1) / grid.groups;
     m.block_rows = plan.block_rows < rows ? rows : plan.block_rows;
@@ -152,7 +179,8 @@ struct Forward {
     m.x_rows = plan.x_rows + member * m.block_rows * plan.ld_x;
     m.h = plan.h + 2 * group * m.turn;
     m.c = plan.c + group * rows * plan.ld_c;
-    m.unprojected = plan.unprojected + group * rows * plan.ld_c;
+    m.factor = plan.factor + group * rows * plan.ld_c;
+    m.candidate = plan.candidate + group * rows * plan.ld_c;
     m.token = plan.token + member * rows;
     loop(m);
     finish_streams();
@@ -223,8 +251,7 @@ struct Forward {
 
   static Range unit_columns(const Member& m) { return columns_of(m.plan->gate_panels, m.gates); }
   static Range state_columns(const Member& m) {
-    return m.plan->direction->weights.hr == nullptr ? unit_columns(m)
-                                                    : columns_of(m.plan->state_panels, m.projection);
+    return has_second(*m.plan) ? columns_of(m.plan->state_panels, m.second) : unit_columns(m);
   }
 
   // ------------------------------------------------------------------------------------------- phases
@@ -245,8 +272,9 @@ struct Forward {
     }
     for (std::ptrdiff_t panel = m.gates.begin; panel < m.gates.end; ++panel) {
       const std::ptrdiff_t first = plan.gate_panels.first(panel);
-      const int vectors = vectors_of(plan, panel);
+      const int vectors = Cell::gates * plan.gate_panels.vectors_of(panel);
       Tile<T> tile{};
+      tile.a = m.x_rows;
       tile.lda = plan.ld_x;
       tile.depth = plan.inputs;
       tile.panel = plan.w_ih + first * Cell::gates * plan.inputs;
@@ -254,11 +282,15 @@ struct Forward {
       tile.offset = first * Cell::slots + Cell::input_slot * L;
       tile.columns = vectors * L;
       tile.start = plan.bias + first * Cell::gates;
-      for (std::int64_t row = 0; row < rows;) {
-        const int count = next_rows(rows - row, vectors);
-        tile.a = m.x_rows + row * plan.ld_x;
-        multiply_rows(count, vectors, tile, m.pre + row * plan.ld_pre, plan.ld_pre);
-        row += count;
+      multiply_all<T, Factors::rows>(rows, vectors, tile, [&](std::ptrdiff_t r) { return m.pre + r * plan.ld_pre; });
+      if (plan.context != nullptr) {
+        T* place = m.pre + tile.offset;
+        for (int i = 0; i < steps; ++i) {
+          for (std::int64_t row = 0; row < rows_at[i]; ++row, place += plan.ld_pre) {
+            const T* own = plan.context + (m.share.id(row) * plan.padded + first) * Cell::gates;
+            for (int v = 0; v < vectors; ++v) store<T>(place + v * L, load(place + v * L) + load(own + v * L));
+          }
+        }
       }
       if constexpr (Cell::slots > Cell::gates) {
         const Vec<T> late = load(plan.late_bias + first);
@@ -268,18 +300,9 @@ struct Forward {
     }
   }
 
-  static void multiply_rows(int count, int vectors, Tile<T>& tile, T* out, std::ptrdiff_t ld) {
-    T* place[most_rows];
-    for (int r = 0; r < count; ++r) place[r] = out + r * ld;
-    tile.out = place;
-    multiply<T, Factors::rows>(count, vectors, tile);
-  }
-
   static void step(const Member& m, std::int64_t t, std::int64_t rows, T* pre) {
     const Plan& plan = *m.plan;
-    const T* h_prev = m.h + (t % 2) * m.turn;
     T* const h_next = m.h + ((t + 1) % 2) * m.turn;
-    const bool projects = plan.direction->weights.hr != nullptr;
     for (std::int64_t row = 0; row < rows; ++row) m.token[row] = m.share.token(row, t, plan.reverse);
     m.barrier->wait(m.units);
     StepForward<T> s{};
@@ -287,73 +310,82 @@ struct Forward {
     s.token = m.token;
     s.pre = pre;
     s.ld_pre = plan.ld_pre;
-    s.h_prev = h_prev;
-    s.h_next = projects ? m.unprojected : h_next;
-    s.ld_h = projects ? plan.ld_c : plan.ld_h;
+    s.h_prev = m.h + (t % 2) * m.turn;
+    s.h_next = plan.projects ? m.factor : h_next;
+    s.ld_h = plan.projects ? plan.ld_c : plan.ld_h;
     s.c = m.c;
     s.ld_c = plan.ld_c;
-    s.y = projects ? nullptr : plan.y;
+    s.y = plan.projects ? nullptr : plan.y;
     s.ld_y = plan.ld_y;
     s.c_out = static_cast<T*>(plan.direction->c);
     s.gates = static_cast<T*>(plan.direction->gates);
-    gates_phase(m, s, h_prev, rows);
-    if (projects) {
+    s.choices = &plan.choices;
+    s.peephole = plan.peephole;
+    s.padded = plan.padded;
+    s.reset = m.factor;
+    s.ld_reset = plan.ld_c;
+    s.candidate = m.candidate;
+    s.ld_candidate = plan.ld_c;
+    gates_phase(m, s, rows);
+    if (has_second(plan)) {
       m.barrier->wait(m.units);
-      projection_phase(m, h_next, rows);
+      second_phase(m, s, h_next, rows);
     }
   }
 
-  static void gates_phase(const Member& m, const StepForward<T>& s, const T* h_prev, std::int64_t rows) {
+  static void gates_phase(const Member& m, const StepForward<T>& s, std::int64_t rows) {
     const Plan& plan = *m.plan;
     for (std::ptrdiff_t panel = m.gates.begin; panel < m.gates.end; ++panel) {
       const std::ptrdiff_t first = plan.gate_panels.first(panel);
-      const int vectors = vectors_of(plan, panel);
+      const std::ptrdiff_t last = first + plan.gate_panels.columns_of(panel);
+      const int vectors = Cell::recurrent * plan.gate_panels.vectors_of(panel);
       Tile<T> tile{};
+      tile.a = s.h_prev;
       tile.lda = plan.ld_h;
       tile.depth = plan.state;
-      tile.panel = plan.w_hh + first * Cell::gates * plan.state;
+      tile.panel = plan.w_hh + first * Cell::recurrent * plan.state;
       tile.ldp = vectors * L;
       tile.offset = first * Cell::slots + Cell::recurrent_slot * L;
       tile.columns = vectors * L;
-      const std::ptrdiff_t last = first + plan.gate_panels.columns_of(panel);
-      for (std::int64_t row = 0; row < rows;) {
-        const int count = next_rows(rows - row, vectors);
-        tile.a = h_prev + row * plan.ld_h;
-        multiply_rows(count, vectors, tile, s.pre + row * plan.ld_pre, plan.ld_pre);
-        for (std::int64_t r = row; r < row + count; ++r) {
-          for (std::ptrdiff_t unit = first; unit < last; unit += L) {
-            Cell::template forward<T>(s, r, unit, last - unit < L ? static_cast<int>(last - unit) : L);
-          }
-        }
-        row += count;
-      }
+      multiply_all<T, Factors::rows>(
+          rows, vectors, tile, [&](std::ptrdiff_t r) { return s.pre + r * plan.ld_pre; },
+          [&](std::ptrdiff_t row, std::ptrdiff_t end) {
+            for (; row < end; ++row) {
+              for (std::ptrdiff_t unit = first; unit < last; unit += L) {
+                Cell::template forward<T>(s, row, unit, last - unit < L ? static_cast<int>(last - unit) : L);
+              }
+            }
+          });
     }
   }
 
-  static void projection_phase(const Member& m, T* h_next, std::int64_t rows) {
+  static void second_phase(const Member& m, const StepForward<T>& s, T* h_next, std::int64_t rows) {
     const Plan& plan = *m.plan;
     const T zeros[max_vectors * L] = {};
-    for (std::ptrdiff_t panel = m.projection.begin; panel < m.projection.end; ++panel) {
-      const std::ptrdiff_t first = plan.state_panels.first(panel);
+    T* const out = plan.projects ? h_next : m.candidate;
+    const std::ptrdiff_t ld = plan.projects ? plan.ld_h : plan.ld_c;
+    for (std::ptrdiff_t panel = m.second.begin; panel < m.second.end; ++panel) {
       const int vectors = plan.state_panels.vectors_of(panel);
       Tile<T> tile{};
+      tile.a = m.factor;
       tile.lda = plan.ld_c;
       tile.depth = plan.hidden;
-      tile.panel = plan.w_hr + first * plan.hidden;
+      tile.offset = plan.state_panels.first(panel);
+      tile.panel = plan.w_second + tile.offset * plan.hidden;
       tile.ldp = vectors * L;
-      tile.offset = first;
       tile.columns = vectors * L;
       tile.start = zeros;
-      for (std::int64_t row = 0; row < rows;) {
-        const int count = next_rows(rows - row, vectors);
-        tile.a = m.unprojected + row * plan.ld_c;
-        multiply_rows(count, vectors, tile, h_next + row * plan.ld_h, plan.ld_h);
-        row += count;
-      }
+      multiply_all<T, Factors::rows>(rows, vectors, tile, [&](std::ptrdiff_t r) { return out + r * ld; });
     }
     const Range own = state_columns(m);
     for (std::int64_t row = 0; row < rows; ++row) {
-      copy_columns(h_next + row * plan.ld_h, own, plan.y + m.token[row] * plan.ld_y);
+      if constexpr (Cell::before) {
+        for (std::ptrdiff_t unit = own.begin; unit < own.end; unit += L) {
+          Cell::template finish<T>(s, row, unit, own.end - unit < L ? static_cast<int>(own.end - unit) : L);
+        }
+      } else {
+        copy_columns(h_next + row * plan.ld_h, own, plan.y + m.token[row] * plan.ld_y);
+      }
     }
   }
 };
@@ -376,6 +408,14 @@ ForwardPlan<T> plan_forward(const ForwardCall& call, const Sequences& sequences,
   plan.direction = &call.direction[number];
   plan.gate_panels = {plan.hidden, Forward<T, Cell>::unit_vectors};
   plan.state_panels = {plan.state, max_vectors};
+  plan.projects = plan.direction->weights.hr != nullptr;
+  plan.second = static_cast<const T*>(plan.direction->weights.hr);
+  if constexpr (Cell::before) {
+    const T* weights = static_cast<const T*>(plan.direction->weights.hh);
+    plan.second = weights + Cell::candidate_gate * plan.hidden * plan.state;
+    plan.state_panels.vectors = fair_vectors<T>(plan.state, sequences.count, call.threads);
+  }
+  if constexpr (Cell::general) plan.choices = choices_of<T>(shape.options);
   plan.ld_pre = row_length<T>(plan.padded * Cell::slots);
   plan.ld_x = row_length<T>(plan.inputs);
   plan.ld_h = row_length<T>(plan.state);
@@ -386,21 +426,25 @@ ForwardPlan<T> plan_forward(const ForwardCall& call, const Sequences& sequences,
 
 template <class T, class Cell>
 void divide(ForwardPlan<T>& plan, Pieces& pieces, int threads) {
-  const bool projects = plan.direction->weights.hr != nullptr;
+  const ForwardDirection& d = *plan.direction;
+  const bool second = plan.second != nullptr;
   const std::int64_t batch = plan.sequences.count;
   // Groups round their rows up; where sequences are few, every thread reads all rows of its group.
   const std::int64_t rows = batch + threads;
   const std::int64_t rows_by_thread = batch < 2 * threads ? threads * batch : rows;
   plan.w_ih = pieces.take<T>(plan.padded * Cell::gates * plan.inputs);
-  plan.w_hh = pieces.take<T>(plan.padded * Cell::gates * plan.state);
-  plan.w_hr = pieces.take<T>(projects ? plan.state_panels.padded() * plan.hidden : 0);
+  plan.w_hh = pieces.take<T>(plan.padded * Cell::recurrent * plan.state);
+  plan.w_second = pieces.take<T>(second ? plan.state_panels.padded() * plan.hidden : 0);
   plan.bias = pieces.take<T>(plan.padded * Cell::gates);
   plan.late_bias = pieces.take<T>(plan.padded);
   plan.pre = pieces.take<T>((threads * plan.block_rows + rows) * plan.ld_pre);
   plan.x_rows = pieces.take<T>((threads * plan.block_rows + rows_by_thread) * plan.ld_x);
   plan.h = pieces.take<T>(2 * rows * plan.ld_h);
   plan.c = pieces.take<T>(rows * plan.ld_c);
-  plan.unprojected = pieces.take<T>(projects ? rows * plan.ld_c : 0);
+  plan.factor = pieces.take<T>(second ? rows * plan.ld_c : 0);
+  plan.candidate = pieces.take<T>(Cell::before ? rows * plan.ld_c : 0);
+  plan.peephole = d.weights.peephole == nullptr ? nullptr : pieces.take<T>(Cell::peepholes * plan.padded);
+  plan.context = d.context == nullptr ? nullptr : pieces.take<T>(batch * plan.padded * Cell::gates);
   plan.token = pieces.take<std::int64_t>(rows_by_thread);
 }
 

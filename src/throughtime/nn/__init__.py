@@ -6,10 +6,10 @@ from throughtime.nn._cells import RNNCell as RNNCell
 from throughtime.nn._conv import Conv1d as Conv1d
 from throughtime.nn._conv import ConvBlock as ConvBlock
 from throughtime.nn._conv import WideConv as WideConv
+from throughtime.nn._gru import GRU as GRU
+from throughtime.nn._lstm import LSTM as LSTM
 from throughtime.nn._output import RecurrentOutput as RecurrentOutput
 from throughtime.nn._pool import Pool as Pool
-from throughtime.nn._recurrent import GRU as GRU
-from throughtime.nn._recurrent import LSTM as LSTM
-from throughtime.nn._recurrent import RNN as RNN
+from throughtime.nn._rnn import RNN as RNN
 from throughtime.nn._trace import DirectionTrace as DirectionTrace
 from throughtime.nn._trace import Trace as Trace
