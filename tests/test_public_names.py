@@ -8,7 +8,7 @@ import throughtime as tt
 PUBLIC = {
     "throughtime": "Ragged collate convert errors models nn",
     "throughtime.errors": "DataError KindError NotFiniteError RunError ShapeError ThroughtimeError UnsupportedError",
-    "throughtime.nn": "Conv1d ConvBlock DirectionTrace GRU GRUCell LSTM LSTMCell Pool RNN RNNCell RecurrentOutput Trace WideConv",
+    "throughtime.nn": "Activation Conv1d ConvBlock DirectionGradients DirectionTrace GRU GRUCell LSTM LSTMCell Pool RNN RNNCell RecurrentOutput Trace WideConv",
     "throughtime.convert": "OnnxOperator from_keras from_onnx from_torch to_keras to_onnx to_torch with_update",
     "throughtime.models": "BiGRU BiLSTM TextCNN",
 }

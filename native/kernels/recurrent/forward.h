@@ -189,6 +189,7 @@ struct Forward {
   static void loop(const Member& m) {
     const Plan& plan = *m.plan;
     begin(m);
+    StepForward<T> s = step_of(m);
     std::int64_t alive = m.share.count();
     while (alive > 0 && m.share.length(alive - 1) == 0) --alive;
     std::int64_t t = 0;
@@ -206,7 +207,7 @@ struct Forward {
       project_inputs(m, t, steps, start, rows_at, rows);
       for (int i = 0; i < steps; ++i) {
         const std::int64_t left = i + 1 < steps ? rows_at[i + 1] : alive;
-        step(m, t + i, rows_at[i], m.pre + start[i] * plan.ld_pre);
+        step(m, s, t + i, rows_at[i], m.pre + start[i] * plan.ld_pre);
         end(m, t + i, left, rows_at[i]);
       }
       t += steps;
@@ -300,18 +301,13 @@ struct Forward {
     }
   }
 
-  static void step(const Member& m, std::int64_t t, std::int64_t rows, T* pre) {
+  // What is the same at every step.
+  static StepForward<T> step_of(const Member& m) {
     const Plan& plan = *m.plan;
-    T* const h_next = m.h + ((t + 1) % 2) * m.turn;
-    for (std::int64_t row = 0; row < rows; ++row) m.token[row] = m.share.token(row, t, plan.reverse);
-    m.barrier->wait(m.units);
     StepForward<T> s{};
     s.hidden = plan.hidden;
     s.token = m.token;
-    s.pre = pre;
     s.ld_pre = plan.ld_pre;
-    s.h_prev = m.h + (t % 2) * m.turn;
-    s.h_next = plan.projects ? m.factor : h_next;
     s.ld_h = plan.projects ? plan.ld_c : plan.ld_h;
     s.c = m.c;
     s.ld_c = plan.ld_c;
@@ -326,6 +322,17 @@ struct Forward {
     s.ld_reset = plan.ld_c;
     s.candidate = m.candidate;
     s.ld_candidate = plan.ld_c;
+    return s;
+  }
+
+  static void step(const Member& m, StepForward<T>& s, std::int64_t t, std::int64_t rows, T* pre) {
+    const Plan& plan = *m.plan;
+    T* const h_next = m.h + ((t + 1) % 2) * m.turn;
+    for (std::int64_t row = 0; row < rows; ++row) m.token[row] = m.share.token(row, t, plan.reverse);
+    m.barrier->wait(m.units);
+    s.pre = pre;
+    s.h_prev = m.h + (t % 2) * m.turn;
+    s.h_next = plan.projects ? m.factor : h_next;
     gates_phase(m, s, rows);
     if (has_second(plan)) {
       m.barrier->wait(m.units);

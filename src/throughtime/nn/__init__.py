@@ -6,6 +6,7 @@ from throughtime.nn._cells import RNNCell as RNNCell
 from throughtime.nn._conv import Conv1d as Conv1d
 from throughtime.nn._conv import ConvBlock as ConvBlock
 from throughtime.nn._conv import WideConv as WideConv
+from throughtime.nn._gradients import DirectionGradients as DirectionGradients
 from throughtime.nn._gru import GRU as GRU
 from throughtime.nn._lstm import LSTM as LSTM
 from throughtime.nn._output import RecurrentOutput as RecurrentOutput
@@ -13,3 +14,4 @@ from throughtime.nn._pool import Pool as Pool
 from throughtime.nn._rnn import RNN as RNN
 from throughtime.nn._trace import DirectionTrace as DirectionTrace
 from throughtime.nn._trace import Trace as Trace
+from throughtime.ops.cell import Activation as Activation

@@ -40,7 +40,7 @@ class GRU(Recurrent):
     clip
         Bound on what goes into the activations; None for none.
     activations
-        Of r and z, and of n: names of `throughtime.ops.cell.Activation`, or tuples of a name and its
+        Of r and z, and of n: names of `throughtime.nn.Activation`, or tuples of a name and its
         numbers.
     context_size
         C of a context s, one vector for each sequence: ``layer(x, state, context=s)`` adds W_s s to what

@@ -34,7 +34,7 @@ class LSTM(Recurrent):
     clip, cell_clip
         Bounds on what goes into the activations of gates and of g, and on c_t; None for none.
     activations
-        Of the gates, of g, and of c_t: names of `throughtime.ops.cell.Activation`, or tuples of a name
+        Of the gates, of g, and of c_t: names of `throughtime.nn.Activation`, or tuples of a name
         and its numbers, such as ``("hard_sigmoid", 0.2, 0.5)``.
     context_size
         C of a context s, one vector for each sequence: ``layer(x, state, context=s)`` adds W_s s to what

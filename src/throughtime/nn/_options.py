@@ -7,7 +7,7 @@ from throughtime.errors import ShapeError
 from throughtime.ops.cell import ACTIVATIONS, Activation
 
 ActivationLike = str | tuple[str, float] | tuple[str, float, float]
-"""A name of `throughtime.ops.cell.Activation`, or a tuple of it, α and β."""
+"""A name of `throughtime.nn.Activation`, or a tuple of it, α and β."""
 
 
 def activations_of(

@@ -18,7 +18,7 @@ class RNN(Recurrent):
     ----------
     input_size, hidden_size, num_layers, nonlinearity, bias, batch_first, dropout, bidirectional
         As in `torch.nn.RNN`; ``batch_first`` matters to plain tensors alone. Parameters carry torch's
-        names, so state dicts load both ways. The nonlinearity may be any `throughtime.ops.cell.Activation`:
+        names, so state dicts load both ways. The nonlinearity may be any `throughtime.nn.Activation`:
         a name, or a tuple of a name and its numbers.
     clip
         Bound on what goes into the activation; None for none.
