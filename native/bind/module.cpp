@@ -63,6 +63,8 @@ throughtime::Shape read_shape(nb::tuple tuple, std::size_t directions) {
   options.clip = in.real();
   options.cell_clip = in.real();
   options.update_new = in.number() != 0;
+  options.gradient_value = in.real();
+  options.gradient_norm = in.real();
   return shape;
 }
 
@@ -143,6 +145,7 @@ void recurrent_backward(nb::tuple shape, nb::tuple tokens, int threads, std::uin
     direction.dh_steps = in.address();
     direction.dc_steps = in.address();
     direction.dpre = in.address();
+    direction.kept = in.address();
     direction.dpeephole = in.address();
     direction.dcontext = in.address();
   }

@@ -269,6 +269,55 @@ def test_gradients_must_be_asked_for_and_need_a_backward_pass() -> None:
         trace.gradients  # noqa: B018
 
 
+def test_bounds_inside_the_recurrence_act_on_what_passes_from_step_to_step() -> None:
+    """By a loop over steps that bounds by hooks."""
+    for name, value, norm in (
+        ("RNN", None, 0.4),
+        ("LSTM", 0.05, None),
+        ("GRU", 0.3, 0.5),
+        ("LSTM", 0.2, 0.3),
+    ):
+        layer = _layer(name, {})
+        x, state = _leaf(9, 3), _state(layer, 1)
+        layer.bound_gradients(value=value, norm=norm)
+        trace = layer.trace(x[:, None], state, gradients=True)
+        seed = torch.randn(9, 1, 5, dtype=torch.float64)
+        found = torch.autograd.grad(trace.result.output, [x, *leaves(state), *layer.parameters()], seed)
+
+        kept: list[tuple[float, float]] = []
+
+        def bounded(
+            gradient: Tensor,
+            value: float | None = value,
+            norm: float | None = norm,
+            kept: list[tuple[float, float]] = kept,
+        ) -> Tensor:
+            inside = gradient if value is None else gradient.clamp(-value, value)
+            scale = 1.0 if norm is None else min(1.0, norm / float(inside.norm()))
+            kept.append((float((inside == gradient).double().mean()), scale))
+            return inside * scale
+
+        def passing(part: Tensor) -> Tensor:
+            part = part.view_as(part)
+            part.register_hook(bounded)
+            return part
+
+        layer.bound_gradients()
+        assert layer.cell == {"RNN": "RNN_TANH"}.get(name, name)
+        outputs, carried = [], state
+        for x_t in x:
+            carried = tuple(map(passing, carried)) if name == "LSTM" else passing(carried)
+            y_t, carried = layer.step(x_t[None], carried)
+            outputs.append(y_t)
+        expected = torch.autograd.grad(torch.stack(outputs), [x, *leaves(state), *layer.parameters()], seed)
+        torch.testing.assert_close(found, expected)
+        left = trace.gradients.kept.values
+        assert (left < 1).any()
+        if name != "LSTM":
+            shares = torch.tensor([share * scale for share, scale in reversed(kept)]).double()
+            torch.testing.assert_close(left, shares)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -285,6 +334,7 @@ def test_gradients_must_be_asked_for_and_need_a_backward_pass() -> None:
         (lambda: tt.nn.LSTM(3, 4, clip=0.0), "clip is a bound above 0, or None for no bound; got 0.0"),
         (lambda: tt.nn.LSTM(3, 4, cell_clip=-1.0), "cell_clip is a bound above 0"),
         (lambda: tt.nn.LSTM(3, 4, cell_clip=float("nan")), "cell_clip is a bound above 0"),
+        (lambda: tt.nn.RNN(3, 4).bound_gradients(norm=0.0), "norm is a bound above 0"),
         (lambda: tt.nn.LSTM(3, 4, context_size=-1), "context_size is the size of a vector"),
     ],
 )

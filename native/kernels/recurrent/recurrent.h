@@ -46,7 +46,7 @@ enum class Activation : std::int32_t {
   thresholded_relu = 10,
 };
 
-// What the general, coupled and reset-before cells read.
+// What the general, coupled and reset-before cells read, but for the last two.
 struct Options {
   Activation activation[3];  // LSTM: of the gates, of g, of c; GRU: of r and z, of n; RNN: of h
   double alpha[3];
@@ -54,6 +54,10 @@ struct Options {
   double clip;       // bound on what goes into the activations of gates and candidates; infinity for none
   double cell_clip;  // bound on c
   bool update_new;   // GRU: h = (1 − z) h + z n, where torch has (1 − z) n + z h
+  // Of every cell: bounds on the gradients of h and of c that pass from a step to the one before it, on each
+  // entry and on each sequence's norm; 0 or infinity for none.
+  double gradient_value;
+  double gradient_norm;
 };
 
 // In which row of an array the token at time t of sequence b lies.
@@ -131,6 +135,7 @@ struct BackwardDirection {
   void* dh_steps;      // (T, P): the whole gradient of h at every step, or null where nobody wants it
   void* dc_steps;      // (T, H): of c, LSTM only
   void* dpre;          // (T, K, H): of the preactivations at every step, or null
+  void* kept;          // (T): what the bounds left of the gradient that passes on from a step, 1 for all; or null
   void* dpeephole;     // as the weights' gradients
   void* dcontext;      // (B, G·H), or null
 };

@@ -32,6 +32,20 @@ class DirectionGradients:
     h: Ragged
     pre_activations: Mapping[str, Ragged]
     _c: tuple[Ragged, Ragged] | None = None
+    _kept: Ragged | None = None
+
+    @property
+    def kept(self) -> Ragged:
+        """(T,): what the layer's bounds left of the gradient that each step passed on; 1 is all of it.
+
+        The share of entries that were within ``value``, times the factor that ``norm`` asked for (the smaller
+        of h's and c's); see ``layer.bound_gradients``.
+        """
+        if self._kept is None:
+            raise ShapeError(
+                "this layer bounds no gradients: ask for it with layer.bound_gradients(norm=...)"
+            )
+        return self._kept
 
     @property
     def c(self) -> Ragged:
@@ -86,8 +100,9 @@ class Recorded:
         parts = self.record.pre_activations[d].unbind(1)
         named = {name: self._ragged(part) for name, part in zip(names, parts, strict=True)}
         h = self._ragged(self.record.h[d])
+        kept = None if self.record.kept is None else self._ragged(self.record.kept[d])
         if self.record.c is None:
-            return DirectionGradients(h, MappingProxyType(named))
+            return DirectionGradients(h, MappingProxyType(named), None, kept)
         c = self.record.c[d]
         with torch.no_grad():
             passed = c
@@ -96,7 +111,7 @@ class Recorded:
                 made = self.gates["forget"] * before + self.gates["input"] * self.gates["candidate"]
                 passed = torch.where(made.abs() > spec.cell_clip, torch.zeros_like(c), c)
             along = self.read.after(passed * self.gates["forget"])
-        return DirectionGradients(h, MappingProxyType(named), (self._ragged(c), self._ragged(along)))
+        return DirectionGradients(h, MappingProxyType(named), (self._ragged(c), self._ragged(along)), kept)
 
     def _ragged(self, values: Tensor) -> Ragged:
         layout = self.read.layout

@@ -33,3 +33,9 @@ class Reading:
         neighbour = here + 1 if reverse else here - 1
         place = torch.where(here == first, layout.sequence_ids, neighbour + len(layout))
         return torch.cat([edge, values]).index_select(0, place)
+
+    def rows_at(self, t: int) -> Tensor:
+        """Return the rows of the tokens that are read at time t, of the sequences that are long enough."""
+        offsets = self.layout.offsets
+        long = offsets.diff() > t
+        return (offsets[1:] - 1 - t if self.reverse else offsets[:-1] + t)[long]

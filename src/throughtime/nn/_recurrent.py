@@ -2,17 +2,19 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
 from throughtime.nn._context import checked_context
+from throughtime.nn._options import bound_of
 from throughtime.nn._output import RecurrentOutput, unwrapped
 from throughtime.nn._precision import precision
 from throughtime.nn._quick_step import quick_step
-from throughtime.nn._stack import StackResult, run_stack
+from throughtime.nn._stack import LayerResult, StackResult, run_stack
 from throughtime.nn._state import Sizes, batched_state, like_state
 from throughtime.nn._tokens import Input, checked, from_ragged, like_input, ragged_of, tokens_of
 from throughtime.nn._trace import Trace, traced
@@ -26,6 +28,9 @@ class Recurrent(nn.RNNBase):
 
     They are not instances of `torch.nn.LSTM` and its like, because torch.compile refuses all of those.
     """
+
+    # Whoever looks on, see `throughtime.diagnose.watch`: told of each run.
+    _watcher: "Watcher | None" = None
 
     def __init__(
         self,
@@ -89,6 +94,46 @@ class Recurrent(nn.RNNBase):
     def _state_sizes(self) -> dict[str, int]:
         sizes = {"h": self.proj_size or self.hidden_size}
         return {**sizes, "c": self.hidden_size} if self.spec.kind == "LSTM" else sizes
+
+    def bound_gradients(self, *, value: float | None = None, norm: float | None = None) -> None:
+        """Clip gradients inside the recurrence: as they pass from each step to the one before it.
+
+        What the backward pass hands on of ∂L/∂h_t, and of ∂L/∂c_t, is bounded; the share of it that a step's
+        own output adds is not. The forward pass, parameters and state dicts are those of before.
+
+        Parameters
+        ----------
+        value
+            Bound on each entry; None for none.
+        norm
+            Bound on the norm of h's and of c's gradient, each sequence's for itself, after ``value``; None
+            for none. Without either, gradients pass unbounded again.
+
+        Raises
+        ------
+        ShapeError
+            If a bound is not above zero.
+
+        References
+        ----------
+        .. [1] A. Graves, "Generating sequences with recurrent neural networks", arXiv:1308.0850 (2013),
+           section 2.1, bounds gradients within the network by value; R. Pascanu et al., "On the difficulty of
+           training recurrent neural networks", ICML (2013), the norm of the whole.
+
+        Examples
+        --------
+        >>> import torch, throughtime as tt
+        >>> layer = tt.nn.RNN(3, 5)
+        >>> layer.bound_gradients(norm=1.0)
+        >>> layer(torch.randn(7, 3)).output.sum().backward()
+        """
+        name = type(self).__name__
+        self.spec = replace(
+            self.spec,
+            gradient_value=bound_of(value, "value", name),
+            gradient_norm=bound_of(norm, "norm", name),
+        )
+        self.cell = spell(self.spec)
 
     def reset_parameters(self) -> None:
         """Begin anew: everything uniform within 1/√H as in torch, a learned initial state with zeros."""
@@ -273,6 +318,9 @@ class Recurrent(nn.RNNBase):
                 else None
                 for part in ("h", "c")
             )
+        watcher = self._watcher
+        if watcher is not None and records is None:
+            records = [StepGradients() for _ in range(self.num_layers)]
         context = checked_context(
             context, x, steps.batch, self.context_size, weight, name, as_given=in_ragged_order
         )
@@ -294,12 +342,23 @@ class Recurrent(nn.RNNBase):
             save=in_ragged_order,
             records=records,
         )
+        if watcher is not None and records is not None:
+            watcher.saw(self, steps, stack.layers, records)
         h_n = like_state(_to(stack.h_n, dtypes.h), x, as_given=in_ragged_order)
         output = wrap(_to(stack.y, dtypes.h))
         if not lstm:
             return RecurrentOutput(output, h_n), stack
         c_n = like_state(_to(stack.c_n, dtypes.c), x, as_given=in_ragged_order)
         return RecurrentOutput(output, (h_n, c_n)), stack
+
+
+class Watcher(Protocol):
+    """What a layer tells of its runs."""
+
+    def saw(
+        self, module: Recurrent, steps: Steps, layers: list[LayerResult], records: list[StepGradients]
+    ) -> None:
+        """Take note of a run; a backward pass will fill the records."""
 
 
 def _to(tensor: Any, dtype: torch.dtype) -> Any:

@@ -4,6 +4,7 @@ Everything that crosses is contiguous, on the CPU, and float32 or float64; the c
 """
 
 import math
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
@@ -12,7 +13,7 @@ from torch.autograd import forward_ad
 
 from throughtime import _native
 from throughtime.errors import ShapeError
-from throughtime.ops.cell import ACTIVATIONS, Cell, spec_of
+from throughtime.ops.cell import ACTIVATIONS, Cell, spec_of, spell
 from throughtime.ops.record import StepGradients
 from throughtime.ops.steps import PARTS, RAGGED, Results, Steps, Weights
 
@@ -178,8 +179,8 @@ def backward(
         for weights in directions
     ]
     if record is not None:
-        record.fill(x, len(directions), state, hidden, cell)
-    steps_of = (None, None, None) if record is None else (record.h, record.c, record.pre_activations)
+        record.fill(_recorded(x, len(directions), state, hidden, cell), y, c, gates)
+    steps_of = (None,) * 4 if record is None else record.parts
     states = (h0, c0, c, gates, dh_n, dc_n, dc, dgates, dh0, dc0)
     _native.recurrent_backward(
         _shape(cell, x, hidden, state),
@@ -202,6 +203,17 @@ def backward(
     )
     missing = [nothing] * (PARTS * (2 - len(directions)))
     return (dx, dh0, dc0, *(part for parts in gradients for part in parts), *missing)
+
+
+def _recorded(x: Tensor, directions: int, state: int, hidden: int, cell: Cell) -> tuple[Tensor | None, ...]:
+    """Return memory for the gradients of every step; the loop writes all of it."""
+    spec, tokens = spec_of(cell), x.shape[0]
+    return (
+        _empty(x, directions, tokens, state),
+        _empty(x, directions, tokens, hidden) if spec.kind == "LSTM" else None,
+        _empty(x, directions, tokens, spec.pre_activations, hidden),
+        _empty(x, directions, tokens) if spec.bounds_gradients else None,
+    )
 
 
 def _checked(steps: Steps, total: int) -> Steps:
@@ -228,10 +240,13 @@ def native_cell(cell: Cell) -> tuple[float, ...]:
     if cell in _PLAIN:
         return (_PLAIN[cell],)
     spec = spec_of(cell)
-    code = {"LSTM": 5 if spec.coupled else 4, "GRU": 6 if spec.reset_after else 7, "RNN": 8}[spec.kind]
+    without = spell(replace(spec, gradient_value=math.inf, gradient_norm=math.inf))
+    general = {"LSTM": 5 if spec.coupled else 4, "GRU": 6 if spec.reset_after else 7, "RNN": 8}
+    code = _PLAIN.get(without, general[spec.kind])
     activations = (*spec.activations, *[spec.activations[0]] * (3 - len(spec.activations)))
+    bounds = (float(spec.gradient_value), float(spec.gradient_norm))
     numbers = [part for a in activations for part in (_NUMBERS[a.name], float(a.alpha), float(a.beta))]
-    return code, *numbers, float(spec.clip), float(spec.cell_clip), spec.update_new
+    return code, *numbers, float(spec.clip), float(spec.cell_clip), spec.update_new, *bounds
 
 
 def _tokens(steps: Steps) -> tuple[int, ...]:

@@ -81,6 +81,9 @@ class CellSpec:
         Bound on what goes into the activations of gates and candidates.
     cell_clip
         LSTM: bound on c.
+    gradient_value, gradient_norm
+        Bounds on the gradients of h and of c that pass from a step to the one before it: on each entry, and
+        on the norm of each sequence's.
     """
 
     kind: Kind
@@ -91,6 +94,13 @@ class CellSpec:
     update_new: bool = False
     clip: float = math.inf
     cell_clip: float = math.inf
+    gradient_value: float = math.inf
+    gradient_norm: float = math.inf
+
+    @property
+    def bounds_gradients(self) -> bool:
+        """Whether gradients are bounded on their way from step to step."""
+        return min(self.gradient_value, self.gradient_norm) < math.inf
 
     @property
     def gates(self) -> int:

@@ -1,10 +1,10 @@
 """Gradients of every step, as the backward loop holds them in its hands; a record keeps them."""
 
-import torch
+from typing import Any
+
 from torch import Tensor
 
 from throughtime.errors import ShapeError
-from throughtime.ops.cell import Cell, spec_of
 
 
 class StepGradients:
@@ -15,37 +15,54 @@ class StepGradients:
     """
 
     def __init__(self) -> None:
-        self._parts: tuple[Tensor, Tensor | None, Tensor] | None = None
+        self._parts: tuple[Tensor | None, ...] | None = None
+        self._made: tuple[Tensor, ...] = ()
 
-    def fill(self, x: Tensor, directions: int, state: int, hidden: int, cell: Cell) -> None:
-        """Take memory for a backward pass over the tokens ``x``; the loop writes all of it."""
-        spec, tokens = spec_of(cell), x.shape[0]
-        self._parts = (
-            torch.empty(directions, tokens, state, dtype=x.dtype),
-            torch.empty(directions, tokens, hidden, dtype=x.dtype) if spec.kind == "LSTM" else None,
-            torch.empty(directions, tokens, spec.pre_activations, hidden, dtype=x.dtype),
-        )
+    def fill(self, parts: tuple[Tensor | None, ...], *made: Tensor) -> None:
+        """Keep what a backward pass writes, and the y, c and gates of the forward pass before it."""
+        self._parts, self._made = parts, made
+
+    @property
+    def filled(self) -> bool:
+        """Whether a backward pass has gone through the layer."""
+        return self._parts is not None
 
     @property
     def h(self) -> Tensor:
         """(D, T, P): the whole ∂L/∂h_t, from this step's output and from all later steps."""
-        return self._filled[0]
+        return self._present(0)
 
     @property
     def c(self) -> Tensor | None:
         """(D, T, H): the whole ∂L/∂c_t of an LSTM, else None."""
-        return self._filled[1]
+        return self.parts[1]
 
     @property
     def pre_activations(self) -> Tensor:
         """(D, T, K, H): of each gate before its activation, in torch's order; GRU also of W_hn h + b_hn."""
-        return self._filled[2]
+        return self._present(2)
 
     @property
-    def _filled(self) -> tuple[Tensor, Tensor | None, Tensor]:
+    def kept(self) -> Tensor | None:
+        """(D, T): what bounds left of the gradient that a step passes on, 1 for all; None without bounds."""
+        return self.parts[3]
+
+    @property
+    def made(self) -> tuple[Tensor, ...]:
+        """What the forward pass made: y (T, D·P), c (D, T, H) and gates (D, T, S, H)."""
+        return self._made if self.parts else ()
+
+    @property
+    def parts(self) -> tuple[Tensor | None, ...]:
+        """All of them, in the order of the backward call."""
         if self._parts is None:
             raise ShapeError(
                 "no backward pass has gone through this layer yet: call loss.backward() first; passes with "
                 "create_graph=True, and those of torch.compile or of other devices, leave no record"
             )
         return self._parts
+
+    def _present(self, place: int) -> Tensor:
+        part: Any = self.parts[place]
+        found: Tensor = part
+        return found

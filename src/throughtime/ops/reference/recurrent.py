@@ -14,6 +14,7 @@ from torch.nn.functional import linear
 
 from throughtime.ops.cell import Cell, CellSpec, spec_of
 from throughtime.ops.reference.activations import activated
+from throughtime.ops.reference.bounds import bounded_gradient
 from throughtime.ops.steps import Steps, Weights, host_lengths, rows
 
 
@@ -113,10 +114,15 @@ def _direction(
         taken.append(row)
         ended.append(State(*(part[alive:] for part in state)))
         tokens = x.index_select(0, row.to(x.device))
+        before = State(*(part[:alive] for part in state))
+        if spec.bounds_gradients:
+            before = State(
+                *(bounded_gradient(part, spec.gradient_value, spec.gradient_norm) for part in before)
+            )
         state, gates = STEPS[spec.kind](
             spec,
             tokens,
-            State(*(part[:alive] for part in state)),
+            before,
             weights,
             None if context is None else context[:alive],
         )
