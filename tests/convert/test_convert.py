@@ -120,8 +120,10 @@ def test_the_update_gate_converts_with_context_and_initial_state(reset_after: bo
         "GRU", reset_after=reset_after, context_size=2, learn_initial_state=True, clip=0.7, num_layers=2
     )
     x, context = _batch(), torch.randn(4, 2, dtype=torch.float64)
+    layer.bound_gradients(norm=2.0)
     new = tt.convert.with_update(layer, "new")
     assert new.spec.update_new
+    assert (new.spec.gradient_norm, new.spec.gradient_value) == (2.0, float("inf"))
     torch.testing.assert_close(new(x, context=context).output.values, layer(x, context=context).output.values)
     z = new.trace(x, context=context)[0].update.values
     torch.testing.assert_close(1 - z, layer.trace(x, context=context)[0].update.values)

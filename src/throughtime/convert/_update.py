@@ -1,5 +1,6 @@
 """The two meanings of the GRU's update gate, and how weights go from one to the other."""
 
+import math
 from dataclasses import replace
 from typing import Literal
 
@@ -37,7 +38,8 @@ def with_update(layer: GRU, update: Literal["old", "new"]) -> GRU:
     Returns
     -------
     GRU
-        With parameters of its own, the layer's other options, dtype, device and mode.
+        With parameters of its own, the layer's other options, dtype, device, mode and bounds on
+        gradients.
 
     Raises
     ------
@@ -69,7 +71,13 @@ def with_update(layer: GRU, update: Literal["old", "new"]) -> GRU:
     options = {**options_of(layer), "update": update}
     other = built("GRU", **options, device=weight.device, dtype=weight.dtype)
     copy_parameters(other, {**parameters_of(stack), **initial_states(layer)})
-    return _gru(other.train(layer.training))
+    other = _gru(other.train(layer.training))
+    other.bound_gradients(value=_given(layer.spec.gradient_value), norm=_given(layer.spec.gradient_norm))
+    return other
+
+
+def _given(bound: float) -> float | None:
+    return bound if bound < math.inf else None
 
 
 def _gru(layer: object) -> GRU:
