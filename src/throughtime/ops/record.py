@@ -20,7 +20,7 @@ class StepGradients:
 
     def fill(self, parts: tuple[Tensor | None, ...], *made: Tensor) -> None:
         """Keep what a backward pass writes, and the y, c and gates of the forward pass before it."""
-        self._parts, self._made = parts, made
+        self._parts, self._made = parts, tuple(part.detach() for part in made)
 
     @property
     def filled(self) -> bool:
