@@ -1,5 +1,6 @@
 """Exported models, run by ONNX Runtime on padded batches, give what we give on ragged ones."""
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -144,8 +145,8 @@ def test_the_file_is_the_model_and_says_where_it_comes_from(tmp_path: Path) -> N
     assert path.read_bytes() == model.SerializeToString()
     assert [file.name for file in tmp_path.iterdir()] == ["layer.onnx"]
     meta = _session(onnx.load(path)).get_modelmeta()
-    assert meta.custom_metadata_map == {"classes": '["no", "yes"]'}
-    assert (meta.producer_name, model.producer_version) == ("throughtime", "0.1.0")
+    assert meta.custom_metadata_map == {"classes": '["no", "yes"]', "throughtime": model.producer_version}
+    assert (meta.producer_name, model.producer_version) == ("throughtime", version("throughtime"))
 
 
 def test_sizes_are_free_and_named() -> None:

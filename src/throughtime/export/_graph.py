@@ -91,7 +91,7 @@ class Graph:
             producer_name="throughtime",
             producer_version=version("throughtime"),
         )
-        helper.set_model_props(model, dict(metadata))
+        helper.set_model_props(model, {"throughtime": model.producer_version, **metadata})
         self._onnx.checker.check_model(model, full_check=True)
         return model
 

@@ -58,7 +58,7 @@ def onnx(
         Of a layer: whether h_0, and c_0 of LSTM, are inputs, (layers · directions, B, H). Otherwise they are
         zeros, or what the layer has learned.
     metadata : mapping of str to str, optional
-        Kept in the model, which runtimes give back.
+        Kept in the model, beside the version of throughtime; runtimes give it back.
 
     Returns
     -------
