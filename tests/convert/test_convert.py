@@ -190,6 +190,17 @@ def test_keras_weights_mean_what_keras_does(blocks: int, bias: tuple[int, ...], 
         np.testing.assert_allclose(layer(x).output[b][-1].detach().numpy(), expected, rtol=1e-12, atol=1e-12)
 
 
+def test_a_parametrized_weight_is_the_one_that_acts() -> None:
+    layer, x = _layer("LSTM"), _batch()
+    nn.utils.parametrizations.weight_norm(layer, "weight_hh_l0")
+    layer.parametrizations.weight_hh_l0.original0.data.mul_(2)
+    for other in (
+        tt.convert.from_onnx(tt.convert.to_onnx(layer)),
+        tt.convert.from_keras(*tt.convert.to_keras(layer)),
+    ):
+        _same(other, layer, x)
+
+
 W, R = np.zeros((1, 12, 3)), np.zeros((1, 12, 4))
 KERNELS = [np.zeros((3, 12)), np.zeros((4, 12))]
 LSTM_INPUTS = {"W": np.zeros((1, 16, 3)), "R": np.zeros((1, 16, 4))}
@@ -268,6 +279,17 @@ def _gru(attributes: dict[str, Any] | None = None, **inputs: Any) -> OnnxOperato
             lambda: tt.convert.from_onnx(OnnxOperator("LSTM", {}, {**LSTM_INPUTS, "P": np.zeros((1, 8))})),
             ShapeError,
             r"P has shape \(1, 8\), expected \(1, 12\)",
+        ),
+        (lambda: tt.convert.to_onnx(_layer("GRU").bfloat16()), KindError, "numpy has no torch.bfloat16"),
+        (
+            lambda: tt.convert.from_onnx(_gru(R=R.astype(np.float32))),
+            KindError,
+            "torch.float32 and torch.float64",
+        ),
+        (
+            lambda: tt.convert.from_keras([KERNELS[0], KERNELS[1].astype(np.float32)], reset_after=True),
+            KindError,
+            "torch.float32 and torch.float64",
         ),
         (lambda: tt.convert.from_keras(), ShapeError, "no weights"),
         (lambda: tt.convert.from_keras([W]), ShapeError, "2 or 3 arrays.*got 1"),

@@ -20,7 +20,7 @@ from throughtime.convert._layer import (
     refuse,
 )
 from throughtime.convert._update import with_old_update
-from throughtime.errors import ShapeError
+from throughtime.errors import KindError, ShapeError
 
 # LSTM: i f c o is our order; GRU: z r h there, r z n here. The exchange is its own inverse.
 _ORDER = {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 1, 2, 3)}
@@ -132,6 +132,9 @@ def from_keras(*layers: Sequence[Any], reset_after: bool | None = None, **option
     first = stack[0][0]
     kind = _kind_of(first)
     hidden, count = first[1].shape[0], len(stack[0])
+    dtypes = sorted({str(array.dtype) for row in stack for one in row for array in one})
+    if len(dtypes) > 1:
+        raise KindError(f"from_keras: the arrays are of {' and '.join(dtypes)}; convert them to one dtype")
     if kind == "GRU":
         options["reset_after"] = _reset_after(first, given=reset_after)
     elif reset_after is not None:

@@ -58,21 +58,26 @@ def checked_layer(layer: object, function: str) -> Layer:
 
 
 def directions_of(layer: Layer) -> list[tuple[Direction, ...]]:
-    """Return detached weights: for each layer of the stack one entry per direction."""
-    values = {name: value.detach() for name, value in layer.named_parameters()}
+    """Return detached weights: for each layer of the stack one entry per direction.
+
+    They are read as attributes, since a parametrization or pruning may have put them there.
+    """
+
+    def value(name: str) -> Any:
+        found = getattr(layer, name, None)
+        return found.detach() if isinstance(found, Tensor) else None
+
     suffixes = ("", "_reverse") if layer.bidirectional else ("",)
     return [
-        tuple(
-            Direction(**{part: values[name] for part in _PARTS if (name := f"{part}_l{k}{suffix}") in values})
-            for suffix in suffixes
-        )
+        tuple(Direction(**{part: value(f"{part}_l{k}{suffix}") for part in _PARTS}) for suffix in suffixes)
         for k in range(layer.num_layers)
     ]
 
 
 def initial_states(layer: Layer) -> dict[str, Tensor]:
     """Return the learned initial states by the names that they have in the layer, detached."""
-    return {name: value.detach() for name, value in layer.named_parameters() if name.startswith("initial_")}
+    names = ("initial_h", "initial_c") if layer.spec.kind == "LSTM" else ("initial_h",)
+    return {name: getattr(layer, name).detach() for name in names if layer.learn_initial_state}
 
 
 def options_of(layer: Layer) -> dict[str, Any]:
@@ -177,7 +182,15 @@ def blocks(tensor: Tensor, count: int, order: Iterable[int]) -> Tensor:
 
 
 def as_array(tensor: Tensor) -> np.ndarray:
-    """Return a copy for numpy."""
+    """Return a copy for numpy.
+
+    Raises
+    ------
+    KindError
+        If numpy has no such numbers.
+    """
+    if tensor.dtype not in {torch.float16, torch.float32, torch.float64}:
+        raise KindError(f"numpy has no {tensor.dtype}; convert a copy of the layer first, with .float()")
     return np.array(tensor.detach().cpu().numpy())
 
 

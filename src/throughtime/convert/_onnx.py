@@ -182,6 +182,9 @@ def from_onnx(operators: OnnxOperator | Iterable[OnnxOperator]) -> Layer:
     _check_stack(stack)
     first = stack[0]
     tensors = [_tensors(operator) for operator in stack]
+    dtypes = sorted({str(tensor.dtype) for one in tensors for tensor in one.values()})
+    if len(dtypes) > 1:
+        raise KindError(f"from_onnx: the inputs are of {' and '.join(dtypes)}; convert them to one dtype")
     directions, hidden = tensors[0]["R"].shape[0], tensors[0]["R"].shape[2]
     for below, above in pairwise(tensors):
         if above["W"].shape[::2] != (directions, directions * hidden) or above.keys() != below.keys():
