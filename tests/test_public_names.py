@@ -6,9 +6,11 @@ import sys
 import throughtime as tt
 
 PUBLIC = {
-    "throughtime": "Ragged collate errors models nn",
+    "throughtime": "Ragged collate convert errors export models nn",
     "throughtime.errors": "DataError KindError NotFiniteError RunError ShapeError ThroughtimeError UnsupportedError",
     "throughtime.nn": "Activation Conv1d ConvBlock DirectionGradients DirectionTrace GRU GRUCell LSTM LSTMCell Pool RNN RNNCell RecurrentOutput Trace WideConv",
+    "throughtime.export": "onnx",
+    "throughtime.convert": "OnnxOperator from_keras from_onnx from_torch to_keras to_onnx to_torch with_update",
     "throughtime.models": "BiGRU BiLSTM TextCNN",
 }
 
@@ -38,7 +40,9 @@ def test_public_names_are_documented() -> None:
 
 
 def test_the_layers_need_torch_and_numpy_alone() -> None:
-    heavy = "pytorch_lightning sklearn scipy pyarrow tokenizers safetensors jinja2 plotly typer rich joblib"
+    heavy = (
+        "pytorch_lightning sklearn scipy pyarrow tokenizers safetensors jinja2 plotly typer rich joblib onnx"
+    )
     code = f"import torch, sys; before = set(sys.modules); import throughtime; new = set(sys.modules) - before; print(*[m for m in {heavy.split()} if m in new])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

@@ -120,6 +120,21 @@ def predict(
     command(run, data, text=text, label=label, jsonl=jsonl, top=top, prior=prior)
 
 
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    to: Annotated[Literal["onnx"], typer.Option(help="Format of the file.")],  # noqa: ARG001 - one so far
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File to write, which must not exist; beside the run, with .onnx, unless given."),
+    ] = None,
+) -> None:
+    """Write the model of a run as a file for other runtimes, and say how to use it."""
+    from throughtime.cli._export import export as command
+
+    command(run, out)
+
+
 bench = typer.Typer(no_args_is_help=True, help="Measure the layers against others on this machine.")
 app.add_typer(bench, name="bench")
 
