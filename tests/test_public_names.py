@@ -6,11 +6,12 @@ import sys
 import throughtime as tt
 
 PUBLIC = {
-    "throughtime": "Ragged collate convert diagnose errors export models nn",
+    "throughtime": "Ragged bptt collate convert diagnose errors export models nn",
     "throughtime.errors": "DataError KindError NotFiniteError RunError ShapeError ThroughtimeError UnsupportedError",
     "throughtime.nn": "Activation Conv1d ConvBlock DirectionGradients DirectionTrace GRU GRUCell LSTM LSTMCell Pool RNN RNNCell RecurrentOutput Trace WideConv",
     "throughtime.export": "onnx",
     "throughtime.convert": "OnnxOperator from_keras from_onnx from_torch to_keras to_onnx to_torch with_update",
+    "throughtime.bptt": "Carried Window recomputed streams windows",
     "throughtime.diagnose": "GradientFlow Influence LayerFlow Lyapunov Profile Saturation Spectrum Watch gradient_flow influence lyapunov_exponents spectrum watch",
     "throughtime.models": "BiGRU BiLSTM TextCNN",
 }

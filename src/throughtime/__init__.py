@@ -1,5 +1,6 @@
 """Recurrent and convolutional sequence models for PyTorch: no padding, every state in reach."""
 
+from throughtime import bptt as bptt
 from throughtime import convert as convert
 from throughtime import diagnose as diagnose
 from throughtime import errors as errors

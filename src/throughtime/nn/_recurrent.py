@@ -31,6 +31,8 @@ class Recurrent(nn.RNNBase):
 
     # Whoever looks on, see `throughtime.diagnose.watch`: told of each run.
     _watcher: "Watcher | None" = None
+    # Whoever knows where streams stopped, see `throughtime.bptt.Carried`.
+    _carrier: "Carrier | None" = None
 
     def __init__(
         self,
@@ -318,6 +320,9 @@ class Recurrent(nn.RNNBase):
                 else None
                 for part in ("h", "c")
             )
+        carrier = self._carrier if state is None else None
+        if carrier is not None:
+            h0, c0 = carrier.begin(self, x, steps, h0, c0)
         watcher = self._watcher
         if watcher is not None and records is None:
             records = [StepGradients(whole=watcher.whole) for _ in range(self.num_layers)]
@@ -339,11 +344,13 @@ class Recurrent(nn.RNNBase):
             _to(h0, dtypes.compute),
             _to(c0, dtypes.compute),
             _to(context, dtypes.compute),
-            save=in_ragged_order,
+            save=in_ragged_order or (carrier is not None and carrier.looks_inside),
             records=records,
         )
         if watcher is not None and records is not None:
             watcher.saw(self, steps, stack.layers, records)
+        if carrier is not None:
+            carrier.end(self, steps, stack)
         h_n = like_state(_to(stack.h_n, dtypes.h), x, as_given=in_ragged_order)
         output = wrap(_to(stack.y, dtypes.h))
         if not lstm:
@@ -361,6 +368,22 @@ class Watcher(Protocol):
         self, module: Recurrent, steps: Steps, layers: list[LayerResult], records: list[StepGradients]
     ) -> None:
         """Take note of a run; a backward pass will fill the records."""
+
+
+class Carrier(Protocol):
+    """Where a layer's runs begin that are given no state."""
+
+    @property
+    def looks_inside(self) -> bool:
+        """Whether c of every step is wanted."""
+
+    def begin(
+        self, module: Recurrent, x: Input, steps: Steps, h0: Tensor | None, c0: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Return the initial states (layers, B, size), given those that the layer would have begun with."""
+
+    def end(self, module: Recurrent, steps: Steps, stack: StackResult) -> None:
+        """Take note of where the run ended."""
 
 
 def _to(tensor: Any, dtype: torch.dtype) -> Any:
