@@ -214,7 +214,9 @@ class Recurrence(nn.Module):
         leaves, shape_of_token = pytree.tree_flatten(prepared)
         check_rows(leaves, tokens.shape[0], "prepare", "tokens")
         order = step_order(steps)
-        cut = [order.gathered(leaf) for leaf in leaves]
+        cut: list[Any] = [order.gathered(leaf) for leaf in leaves]
+        # What a step reads: mostly one tensor, and then nothing need be put together at every step.
+        read = cut[0].__getitem__ if prepared is leaves[0] else None
         state = pytree.tree_map(order.sorted, state)
         ended: list[Any] = []
         made: list[Any] = []
@@ -227,10 +229,12 @@ class Recurrence(nn.Module):
             made.append(check_next(nothing, f(nothing, token)))
         for t, count in enumerate(order.alive):
             if count < alive:
-                ended.append(pytree.tree_map(lambda part, count=count: part[count:], state))
-                state = pytree.tree_map(lambda part, count=count: part[:count], state)
+                state, over = _cut(state, count)
+                ended.append(over)
                 alive = count
-            token = pytree.tree_unflatten([leaf[t] for leaf in cut], shape_of_token)
+            token = (
+                pytree.tree_unflatten([leaf[t] for leaf in cut], shape_of_token) if read is None else read(t)
+            )
             state = check_next(state, f(state, token))
             made.append(state)
         ended.append(state)
@@ -253,6 +257,15 @@ def _like(part: Tensor, x: Input) -> Any:
     if isinstance(x, Tensor):
         return part.view(*x.shape[: 1 if x.dim() == 2 else 2], *part.shape[1:])
     return like_input(part, x)
+
+
+def _cut(state: Any, count: int) -> tuple[Any, Any]:
+    """Return the first rows of a state, and the others."""
+    if isinstance(state, Tensor):
+        return state[:count], state[count:]
+    return pytree.tree_map(lambda part: part[:count], state), pytree.tree_map(
+        lambda part: part[count:], state
+    )
 
 
 def _finals(ended: list[Any], order: StepOrder) -> Any:
