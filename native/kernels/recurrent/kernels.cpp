@@ -2,12 +2,12 @@
 // naming the namespace and TT_ISA_NAME the name.
 #include "kernels/recurrent/kernels.h"
 
-#include "kernels/recurrent/backward.h"
+#include "kernels/recurrent/backward/loop.h"
 #include "kernels/recurrent/cells/gru.h"
 #include "kernels/recurrent/cells/gru_before.h"
 #include "kernels/recurrent/cells/lstm.h"
 #include "kernels/recurrent/cells/rnn.h"
-#include "kernels/recurrent/forward.h"
+#include "kernels/recurrent/forward/loop.h"
 
 namespace throughtime::TT_ISA {
 namespace {

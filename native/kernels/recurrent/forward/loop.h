@@ -1,5 +1,5 @@
 // The forward loop over time. It exists once: a step is a list of phases, each a product and a pointwise
-// part, and a cell fills in the pointwise part (cells.h).
+// part, and a cell fills in the pointwise part (cells/).
 //
 //   gates   pre += h_{t−1} · W_hhᵀ, then the cell                      (every cell)
 //   second  h_t = (what the cell made) · W_hrᵀ, then a copy            (LSTM with a projection)
@@ -9,142 +9,16 @@
 // so those alive at a step come first; each group of threads has its own (grid.h).
 #pragma once
 
-#include "kernels/parallel.h"
-#include "kernels/recurrent/cells/step.h"
-#include "kernels/recurrent/grid.h"
-#include "kernels/scratch.h"
+#include "kernels/recurrent/forward/weights.h"
 
 namespace throughtime::TT_ISA {
-
-inline constexpr int most_block_steps = 256;
-
-template <class T>
-struct ForwardPlan {
-  // Dimensions, see recurrent.h; `padded` sizes are in whole vectors.
-  std::ptrdiff_t inputs, hidden, state, padded;
-  bool reverse;
-  Sequences sequences;
-  const T* x;
-  T* y;
-  std::ptrdiff_t ld_y;
-  const ForwardDirection* direction;
-  Panels<T> gate_panels;   // over units; of a cell with several gates a panel holds one vector of each
-  Panels<T> state_panels;  // over the second product's columns
-  bool projects;           // with an LSTM's projection
-  const T* second;         // (P, H): the weights of the second product, or null
-  Choices<T> choices;
-  // Scratch.
-  T *w_ih, *w_hh, *w_second;  // packed
-  T *bias, *late_bias;     // (padded · gates) what the input's product starts from; GRU: of the last slot
-  T* pre;                  // (groups, block rows, ld_pre)
-  T* x_rows;               // (threads, block rows, ld_x)
-  T* h;                    // (groups, 2, group rows, ld_h): in turns
-  T* c;                    // (groups, group rows, ld_c)
-  T* factor;               // (groups, group rows, ld_c): what the second product reads
-  T* candidate;            // (groups, group rows, ld_c): what it makes of r ⊙ h
-  T* peephole;             // (·, padded)
-  T* context;              // (B, padded · gates), laid out as the bias
-  std::int64_t* token;     // (threads, group rows)
-  std::ptrdiff_t ld_pre, ld_x, ld_h, ld_c;
-  std::int64_t block_rows;  // of a block, unless a single step has more
-  Barrier* barrier;         // [0] of the whole team, [1 + g] of a group
-};
-
-// Rows of a block: enough to use each weight often, few enough to stay in cache.
-template <class T>
-std::int64_t forward_block_rows(std::ptrdiff_t ld_pre) {
-  const std::int64_t fit = (std::int64_t{384} << 10) / static_cast<std::int64_t>(ld_pre * sizeof(T));
-  return fit < 24 ? 24 : fit > most_block_steps ? most_block_steps : fit;
-}
 
 template <class T, class Cell>
 struct Forward {
   using Plan = ForwardPlan<T>;
   static constexpr int L = lanes<T>;
-  // A panel of a gated cell is one vector of units with all gates; of a plain one, up to four vectors.
-  static constexpr int unit_vectors = Cell::gates == 1 ? max_vectors : 1;
 
   static bool has_second(const Plan& plan) { return plan.second != nullptr; }
-
-  // ------------------------------------------------------------------------------------------- weights
-
-  // `gates` of the weights' gates as one panel.
-  static void pack_gates(const Plan& plan, const void* from_weights, std::ptrdiff_t depth, int gates,
-                         const int* gate_of_slot, std::ptrdiff_t panel, T* packed) {
-    const T* weights = static_cast<const T*>(from_weights);
-    const std::ptrdiff_t first = plan.gate_panels.first(panel);
-    const std::ptrdiff_t ldp = gates * plan.gate_panels.vectors_of(panel) * L;
-    T* const to = packed + first * gates * depth;
-    for (int v = 0; v < plan.gate_panels.vectors_of(panel); ++v) {
-      const std::ptrdiff_t unit = first + v * L;
-      const int count = static_cast<int>(plan.hidden - unit < L ? plan.hidden - unit : L);
-      for (int s = 0; s < gates; ++s) {
-        const T* from = weights + (gate_of_slot[s] * plan.hidden + unit) * depth;
-        pack_transposed(from, depth, count, depth, to + (v * gates + s) * L, ldp);
-      }
-    }
-  }
-
-  // What the preactivations of a panel start from: both biases, but those that meet a gate of their own.
-  static void pack_bias(const Plan& plan, std::ptrdiff_t panel) {
-    const T* b_ih = static_cast<const T*>(plan.direction->weights.bias_ih);
-    const T* b_hh = static_cast<const T*>(plan.direction->weights.bias_hh);
-    constexpr bool late = Cell::slots > Cell::gates;
-    const std::ptrdiff_t first = plan.gate_panels.first(panel);
-    const std::ptrdiff_t end = first + plan.gate_panels.vectors_of(panel) * L;
-    for (std::ptrdiff_t unit = first; unit < end; ++unit) {
-      const bool real = unit < plan.hidden && b_ih != nullptr;
-      for (int s = 0; s < Cell::gates; ++s) {
-        const std::ptrdiff_t gate = Cell::input_gate[s] * plan.hidden + unit;
-        const bool alone = late && s == 0;
-        T* const place = plan.bias + unit / L * L * Cell::gates + s * L + unit % L;
-        *place = !real ? T(0) : alone ? b_ih[gate] : b_ih[gate] + b_hh[gate];
-        if (alone) plan.late_bias[unit] = real ? b_hh[gate] : T(0);
-      }
-    }
-  }
-
-  static void pack(const Plan& plan, int member, int team) {
-    const ForwardDirection& d = *plan.direction;
-    for (std::ptrdiff_t panel = member; panel < plan.gate_panels.count(); panel += team) {
-      pack_gates(plan, d.weights.ih, plan.inputs, Cell::gates, Cell::input_gate, panel, plan.w_ih);
-      pack_gates(plan, d.weights.hh, plan.state, Cell::recurrent, Cell::recurrent_gate, panel, plan.w_hh);
-      pack_bias(plan, panel);
-    }
-    if (plan.context != nullptr) {
-      const Range own = part_of(plan.sequences.count, member, team);
-      for (std::ptrdiff_t b = own.begin; b < own.end; ++b) pack_context(plan, b);
-    }
-    if (plan.peephole != nullptr && member == 0) {
-      pack_rows(static_cast<const T*>(d.weights.peephole), plan.hidden, plan.hidden, Cell::peepholes,
-                plan.peephole, plan.padded);
-    }
-    if (!has_second(plan)) return;
-    for (std::ptrdiff_t panel = member; panel < plan.state_panels.count(); panel += team) {
-      const std::ptrdiff_t first = plan.state_panels.first(panel);
-      const std::ptrdiff_t ldp = plan.state_panels.vectors_of(panel) * L;
-      for (int v = 0; v < plan.state_panels.vectors_of(panel); ++v) {
-        const std::ptrdiff_t column = first + v * L;
-        const int count = static_cast<int>(plan.state - column < L ? plan.state - column : L);
-        const T* from = plan.second + column * plan.hidden;
-        pack_transposed(from, plan.hidden, count, plan.hidden, plan.w_second + first * plan.hidden + v * L, ldp);
-      }
-    }
-  }
-
-  // What every step of a sequence adds to its preactivations.
-  static void pack_context(const Plan& plan, std::ptrdiff_t sequence) {
-    const T* from = static_cast<const T*>(plan.direction->context) + sequence * Cell::gates * plan.hidden;
-    T* const to = plan.context + sequence * plan.padded * Cell::gates;
-    for (std::ptrdiff_t unit = 0; unit < plan.padded; ++unit) {
-      for (int s = 0; s < Cell::gates; ++s) {
-        to[unit / L * L * Cell::gates + s * L + unit % L] =
-            unit < plan.hidden ? from[Cell::input_gate[s] * plan.hidden + unit] : T(0);
-      }
-    }
-  }
-
-  // --------------------------------------------------------------------------------------- one thread
 
   struct Member {
     const Plan* plan;
@@ -159,7 +33,7 @@ struct Forward {
   };
 
   static void run(const Plan& plan, int member, int team) {
-    pack(plan, member, team);
+    ForwardWeights<T, Cell>::pack(plan, member, team);
     plan.barrier[0].wait(team);
     const Grid grid = make_grid(team, plan.sequences.count, plan.gate_panels.count());
     const int group = member / grid.units;
@@ -251,11 +125,10 @@ struct Forward {
   }
 
   static Range unit_columns(const Member& m) { return columns_of(m.plan->gate_panels, m.gates); }
+
   static Range state_columns(const Member& m) {
     return has_second(*m.plan) ? columns_of(m.plan->state_panels, m.second) : unit_columns(m);
   }
-
-  // ------------------------------------------------------------------------------------------- phases
 
   // pre = bias + x · W_ihᵀ for the rows of a block.
   static void project_inputs(const Member& m, std::int64_t t, int steps, const std::int64_t* start,
@@ -396,64 +269,6 @@ struct Forward {
     }
   }
 };
-
-// -------------------------------------------------------------------------------------------- the call
-
-template <class T, class Cell>
-ForwardPlan<T> plan_forward(const ForwardCall& call, const Sequences& sequences, int number) {
-  const Shape& shape = call.shape;
-  ForwardPlan<T> plan{};
-  plan.inputs = shape.inputs;
-  plan.hidden = shape.hidden;
-  plan.state = shape.state;
-  plan.padded = round_up(shape.hidden, lanes<T>);
-  plan.reverse = number == 1;
-  plan.sequences = sequences;
-  plan.x = static_cast<const T*>(call.x);
-  plan.y = static_cast<T*>(call.y) + number * plan.state;
-  plan.ld_y = shape.directions * plan.state;
-  plan.direction = &call.direction[number];
-  plan.gate_panels = {plan.hidden, Forward<T, Cell>::unit_vectors};
-  plan.state_panels = {plan.state, max_vectors};
-  plan.projects = plan.direction->weights.hr != nullptr;
-  plan.second = static_cast<const T*>(plan.direction->weights.hr);
-  if constexpr (Cell::before) {
-    const T* weights = static_cast<const T*>(plan.direction->weights.hh);
-    plan.second = weights + Cell::candidate_gate * plan.hidden * plan.state;
-    plan.state_panels.vectors = fair_vectors<T>(plan.state, sequences.count, call.threads);
-  }
-  if constexpr (Cell::general) plan.choices = choices_of<T>(shape.options);
-  plan.ld_pre = row_length<T>(plan.padded * Cell::slots);
-  plan.ld_x = row_length<T>(plan.inputs);
-  plan.ld_h = row_length<T>(plan.state);
-  plan.ld_c = row_length<T>(plan.hidden);
-  plan.block_rows = forward_block_rows<T>(plan.ld_pre);
-  return plan;
-}
-
-template <class T, class Cell>
-void divide(ForwardPlan<T>& plan, Pieces& pieces, int threads) {
-  const ForwardDirection& d = *plan.direction;
-  const bool second = plan.second != nullptr;
-  const std::int64_t batch = plan.sequences.count;
-  // Groups round their rows up; where sequences are few, every thread reads all rows of its group.
-  const std::int64_t rows = batch + threads;
-  const std::int64_t rows_by_thread = batch < 2 * threads ? threads * batch : rows;
-  plan.w_ih = pieces.take<T>(plan.padded * Cell::gates * plan.inputs);
-  plan.w_hh = pieces.take<T>(plan.padded * Cell::recurrent * plan.state);
-  plan.w_second = pieces.take<T>(second ? plan.state_panels.padded() * plan.hidden : 0);
-  plan.bias = pieces.take<T>(plan.padded * Cell::gates);
-  plan.late_bias = pieces.take<T>(plan.padded);
-  plan.pre = pieces.take<T>((threads * plan.block_rows + rows) * plan.ld_pre);
-  plan.x_rows = pieces.take<T>((threads * plan.block_rows + rows_by_thread) * plan.ld_x);
-  plan.h = pieces.take<T>(2 * rows * plan.ld_h);
-  plan.c = pieces.take<T>(rows * plan.ld_c);
-  plan.factor = pieces.take<T>(second ? rows * plan.ld_c : 0);
-  plan.candidate = pieces.take<T>(Cell::before ? rows * plan.ld_c : 0);
-  plan.peephole = d.weights.peephole == nullptr ? nullptr : pieces.take<T>(Cell::peepholes * plan.padded);
-  plan.context = d.context == nullptr ? nullptr : pieces.take<T>(batch * plan.padded * Cell::gates);
-  plan.token = pieces.take<std::int64_t>(rows_by_thread);
-}
 
 template <class T, class Cell>
 struct ForwardTask {
