@@ -196,6 +196,19 @@ def test_dense_batches_carry_too_and_a_given_state_is_left_alone() -> None:
     assert torch.equal(carried.state_dict()["states"]["GRU"][0], before)
 
 
+@each_layer
+def test_a_step_goes_on_too(name: str, options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    layer, x, carried = getattr(tt.nn, name)(3, 4, **options), torch.randn(5, 2, 3), Carried()
+    for enabled in (True, False):
+        carried.reset()
+        with torch.set_grad_enabled(enabled):
+            for x_t in x:
+                with carried.carry(layer, [4, 9]):
+                    y_t, _ = layer.step(x_t)
+            torch.testing.assert_close(y_t, layer(x).output[-1])
+
+
 def test_a_pass_that_fails_leaves_the_states_as_they_were() -> None:
     layer, x = tt.nn.GRU(3, 4), Ragged.from_lengths(torch.randn(4, 3), [4])
     carried = Carried()

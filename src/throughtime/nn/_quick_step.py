@@ -41,6 +41,7 @@ def quick_step(  # noqa: PLR0911 - one test after the other, each of which may e
         or not x.is_contiguous()
         or (module.dropout and module.training)
         or module.context_size
+        or module._carrier is not None  # noqa: SLF001 - whoever carries states says where a stream is
     ):
         return None
     lstm, layers, streams = module.spec.kind == "LSTM", module.num_layers, shape[:-1]

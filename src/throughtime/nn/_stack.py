@@ -29,6 +29,7 @@ class Stack(Protocol):
     bidirectional: bool
     dropout: float
     training: bool
+    _carrier: Any
     _all_weights: list[list[str]]
     _parameters: dict[str, nn.Parameter | None]
 
