@@ -8,7 +8,7 @@ and reads well in an error; `spec_of` takes it apart.
 import json
 import math
 from dataclasses import asdict, dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 Cell = str
@@ -97,27 +97,27 @@ class CellSpec:
     gradient_value: float = math.inf
     gradient_norm: float = math.inf
 
-    @cached_property
+    @property
     def bounds_gradients(self) -> bool:
         """Whether gradients are bounded on their way from step to step."""
         return min(self.gradient_value, self.gradient_norm) < math.inf
 
-    @cached_property
+    @property
     def gates(self) -> int:
         """Blocks of rows in a weight matrix."""
-        return {"LSTM": 3 if self.coupled else 4, "GRU": 3, "RNN": 1}[self.kind]
+        return 1 if self.kind == "RNN" else 3 if self.kind == "GRU" or self.coupled else 4
 
-    @cached_property
+    @property
     def saved(self) -> int:
         """What is kept of each step beside h and c: i f g o; r z n, and n's recurrent part if it has one."""
-        return {"LSTM": 4, "GRU": 4 if self.reset_after else 3, "RNN": 0}[self.kind]
+        return 0 if self.kind == "RNN" else 4 if self.reset_after else 3
 
-    @cached_property
+    @property
     def pre_activations(self) -> int:
         """Values per unit that meet an activation, n's recurrent part counted apart."""
-        return {"LSTM": self.gates, "GRU": self.saved, "RNN": 1}[self.kind]
+        return self.saved if self.kind == "GRU" else self.gates
 
-    @cached_property
+    @property
     def peepholes(self) -> int:
         """Blocks of a peephole's weights: i f o, or i o."""
         return 0 if not self.peephole else 2 if self.coupled else 3
