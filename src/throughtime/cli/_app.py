@@ -121,6 +121,24 @@ def predict(
 
 
 @app.command()
+def diagnose(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    data: Annotated[Path, typer.Argument(help="Labelled texts, as for train.")],
+    text: Annotated[
+        str | None, typer.Option(help="Column with the text; that of the training unless given.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Column with the class; that of the training unless given.")
+    ] = None,
+    examples: Annotated[int, typer.Option(help="How many texts are looked at.", min=1)] = 64,
+) -> None:
+    """Say what a run's gradients do on their way back through time, and what its model listens to."""
+    from throughtime.cli._diagnose import diagnose as command
+
+    command(run, data, text=text, label=label, examples=examples)
+
+
+@app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
     to: Annotated[Literal["onnx"], typer.Option(help="Format of the file.")],  # noqa: ARG001 - one so far

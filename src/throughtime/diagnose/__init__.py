@@ -2,6 +2,7 @@
 
 from throughtime.diagnose._clip import AdaptiveClip as AdaptiveClip
 from throughtime.diagnose._clip import ClipEvent as ClipEvent
+from throughtime.diagnose._diagnosis import diagnose as diagnose
 from throughtime.diagnose._findings import Finding as Finding
 from throughtime.diagnose._findings import findings_of_flow as findings_of_flow
 from throughtime.diagnose._findings import reach as reach

@@ -59,8 +59,8 @@ class Finding:
 
 
 def reach(flow: LayerFlow) -> int | None:
-    """Return how many steps back the mean ‖∂L/∂h‖ is below 1 % of its largest value; None if nowhere."""
-    mean = flow.profile("h").mean
+    """Return how many steps back the state's mean gradient is below 1 % of its largest; None if nowhere."""
+    mean = flow.profile("state").mean
     if not len(mean) or not bool(mean.isfinite().all()):
         return None
     largest = mean.cummax(0).values
@@ -105,7 +105,7 @@ _PASCANU = "R. Pascanu et al., ICML 2013, section 2"
 
 
 def _not_finite(layer: LayerFlow) -> Iterator[Finding]:
-    values = layer.h.values
+    values = layer.state.values
     if not len(values) or bool(values.isfinite().all()):
         return
     share = float((~values.isfinite()).double().mean())
@@ -133,7 +133,7 @@ def _growth(profile: Profile) -> float:
 
 
 def _exploding(layer: LayerFlow) -> Iterator[Finding]:
-    profile = layer.profile("h")
+    profile = layer.profile("state")
     mean = profile.mean
     if len(mean) < 3 or not bool(mean.isfinite().all()) or not float(mean[0]) > 0:
         return
@@ -157,7 +157,7 @@ def _vanishing(layer: LayerFlow) -> Iterator[Finding]:
     n = reach(layer)
     if n is None:
         return
-    profile = layer.profile("h")
+    profile = layer.profile("state")
     last = float(profile.mean[-1] / profile.mean.max())
     longest = len(profile.mean)
     yield Finding(

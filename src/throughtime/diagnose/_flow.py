@@ -47,6 +47,8 @@ class LayerFlow:
         (T,) what bounds inside the recurrence left of the gradient, see ``layer.bound_gradients``.
     saturation : dict of str to Saturation
         Of each gate.
+    run : DirectionRun
+        What was watched.
     """
 
     name: str
@@ -58,11 +60,16 @@ class LayerFlow:
     weight_terms: Ragged
     kept: Ragged | None
     saturation: dict[str, Saturation]
-    _run: DirectionRun
+    run: DirectionRun
+
+    @property
+    def state(self) -> Ragged:
+        """(T,) the norm of the gradient of all that goes on to the next step: h, and of an LSTM h and c."""
+        return self.h if self.c is None else self.h.with_values(torch.hypot(self.h.values, self.c.values))
 
     def profile(
         self,
-        of: Literal["h", "c", "weight_terms"] = "h",
+        of: Literal["h", "c", "state", "weight_terms"] = "h",
         *,
         origin: Literal["end", "start"] = "end",
         quantiles: Sequence[float] = (0.1, 0.5, 0.9),
@@ -80,8 +87,10 @@ class LayerFlow:
         """
         values = getattr(self, of)
         if values is None:
-            raise ShapeError(f"{self.name} is {self.kind}, which has no {of}; there are h and weight_terms")
-        return profile_of(values, self._run.read, origin, quantiles)
+            raise ShapeError(
+                f"{self.name} is {self.kind}, which has no {of}; there are h, state and weight_terms"
+            )
+        return profile_of(values, self.run.read, origin, quantiles)
 
     def weight_term(self, t: int) -> Tensor:
         """Return step t's term of ∂L/∂W_hh itself, (G·H, P), summed over the sequences that have such a step.
@@ -93,7 +102,7 @@ class LayerFlow:
         ShapeError
             If only norms were kept: watch with ``whole=True``.
         """
-        run = self._run
+        run = self.run
         if not run.record.whole:
             raise ShapeError(
                 "only the norms of the terms were kept; for the terms themselves use "

@@ -72,7 +72,7 @@ def order_unused(
         "order_unused",
         "warning",
         "the model",
-        "the loss is the same when the tokens of each sequence are put in another order",
+        "the loss is no worse when the tokens of each sequence are put in another order",
         {"loss": own, "loss out of order": mixed},
         "The recurrent part has learned nothing that a bag of tokens does not hold.",
         "Train longer, or look whether the order matters for this task at all: if it does not, a bag of "
