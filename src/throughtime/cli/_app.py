@@ -60,6 +60,10 @@ def train(
     vocabulary: Annotated[int, typer.Option(help="Words that are told apart at most.", min=1)] = 20_000,
     lower_case: Annotated[bool, typer.Option(help="Treat upper and lower case alike.")] = True,
     seed: Annotated[int, typer.Option(help="Of the split, the weights, batches and dropout.", min=0)] = 0,
+    watch_every: Annotated[
+        int,
+        typer.Option(help="Record how gradients flow every so many steps; 0 for never.", min=0),
+    ] = 0,
 ) -> None:
     """Train a classifier on labelled texts."""
     from throughtime.cli._train import TrainOptions
@@ -83,7 +87,7 @@ def train(
     )
     sources = {name: context.get_parameter_source(name) for name in context.params}
     given = {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
-    command(options, resume=resume, given=frozenset(given))
+    command(options, resume=resume, given=frozenset(given), watch_every=watch_every)
 
 
 @app.command()

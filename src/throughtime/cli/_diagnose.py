@@ -14,7 +14,7 @@ from throughtime.demo import TASK
 from throughtime.diagnose import diagnose as measure
 from throughtime.errors import DataError, UnsupportedError
 from throughtime.report import write_diagnoses
-from throughtime.training import Run
+from throughtime.training import Run, read_gradients
 
 _STYLES = {"problem": "bold red", "warning": "yellow", "note": "cyan"}
 
@@ -42,6 +42,7 @@ def diagnose(path: Path, data: Path, *, text: str | None, label: str | None, exa
         target=labels,
         tokens=names,
     )
+    found["training"] = read_gradients(run.path / "gradients.jsonl")
     (run.path / "diagnosis.json").write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
     name = f"{run.config.model.name} of {run.path.name}"
     page = run.path / "diagnosis.html"

@@ -10,7 +10,7 @@ from rich.console import Console
 from throughtime.cli._demo import INTERRUPTED
 from throughtime.data.tables import read_texts
 from throughtime.data.text import split_texts
-from throughtime.errors import DataError, RunError
+from throughtime.errors import DataError, RunError, UnsupportedError
 from throughtime.training import Metrics, ModelSpec, Run, Settings, fit
 
 TASK = "text"
@@ -61,7 +61,7 @@ _OF_TASK = ("text", "label", "validation", "test", "vocabulary", "lower_case")
 _OF_SETTINGS = ("epochs", "patience", "tokens_per_batch", "learning_rate", "seed")
 
 
-def train(options: TrainOptions, *, resume: bool, given: frozenset[str]) -> None:
+def train(options: TrainOptions, *, resume: bool, given: frozenset[str], watch_every: int = 0) -> None:
     """Train on a file or folder, and print what came out.
 
     Parameters
@@ -72,6 +72,8 @@ def train(options: TrainOptions, *, resume: bool, given: frozenset[str]) -> None
         Go on with the run in ``options.out``.
     given
         Names of the options that the user gave; on resuming, all others are the run's own.
+    watch_every
+        See `throughtime.training.fit`.
     """
     run = None
     if resume:
@@ -89,6 +91,11 @@ def train(options: TrainOptions, *, resume: bool, given: frozenset[str]) -> None
         lower_case=options.lower_case,
         seed=options.seed,
     )
+    if watch_every and options.model == "textcnn":
+        raise UnsupportedError(
+            "--watch-every records gradients through time, and textcnn has no recurrence; leave it out, or "
+            "choose another --model"
+        )
     model = ModelSpec(options.model)
     settings = options.settings()
     if run is None:
@@ -101,7 +108,7 @@ def train(options: TrainOptions, *, resume: bool, given: frozenset[str]) -> None
             tokenizer_json=source.tokenizer.to_str(pretty=True),
         )
     console = Console(highlight=False, soft_wrap=True)
-    result = fit(source, model, settings, run, resume=resume)
+    result = fit(source, model, settings, run, resume=resume, watch_every=watch_every)
     if result.interrupted:
         console.print(f"stopped; the best model so far is saved in {options.out}; --resume goes on from here")
         raise typer.Exit(INTERRUPTED)

@@ -63,6 +63,39 @@ def _positive(values: Sequence[float | None]) -> list[float | None]:
     return [value if value is not None and value > 0 else None for value in values]
 
 
+def flow_over_training_figure(records: Sequence[Mapping[str, Any]], place: int) -> go.Figure:
+    """Draw the mean gradient by distance from the end, over the steps of a training, as a heat map.
+
+    Parameters
+    ----------
+    records : sequence of mapping
+        The lines of a record, see `throughtime.training.read_gradients`.
+    place : int
+        Which of their layers.
+    """
+    of = "c" if "c" in records[0]["layers"][place] else "h"
+    rows = [record["layers"][place][of] for record in records]
+    longest = max(map(len, rows))
+    grid = [
+        [math.log10(row[d]) if d < len(row) and row[d] and row[d] > 0 else None for row in rows]
+        for d in range(longest)
+    ]
+    figure = go.Figure(
+        go.Heatmap(
+            z=grid,
+            x=[record["step"] for record in records],
+            y=list(range(longest)),
+            colorscale="Viridis",
+            colorbar={"title": {"text": f"log₁₀ ‖∂L/∂{of}‖"}, "thickness": 12},
+            hovertemplate="step %{x}, %{y} before the end: 10^%{z:.2f}<extra></extra>",
+        )
+    )
+    figure.update_layout(layout(340))
+    figure.update_xaxes(title="step of the training")
+    figure.update_yaxes(title="steps to the end", autorange="reversed")
+    return figure
+
+
 def spectrum_figure(spectra: Sequence[Mapping[str, Any]]) -> go.Figure:
     """Draw the eigenvalues of recurrent blocks in the complex plane, with the unit circle."""
     figure = go.Figure()

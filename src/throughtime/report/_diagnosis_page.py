@@ -12,6 +12,7 @@ import plotly.offline
 from markupsafe import Markup
 
 from throughtime.report._diagnosis_figures import (
+    flow_over_training_figure,
     gates_figure,
     gradient_flow_figure,
     lyapunov_figure,
@@ -75,6 +76,12 @@ def _section(name: str, found: Mapping[str, Any], embed: Any) -> dict[str, Any]:
             }
             for layer in found["layers"]
         ],
+        "training": [
+            {"name": _where(layer), "figure": embed(flow_over_training_figure(found["training"], place))}
+            for place, layer in enumerate(found["training"][0]["layers"])
+        ]
+        if found.get("training")
+        else [],
         "spectrum": embed(spectrum_figure(found["spectrum"])) if found["spectrum"] else None,
         "blocks": found["spectrum"],
         "predictions": [
