@@ -53,7 +53,10 @@ def test_lines_are_the_flow_of_their_steps_and_weights_are_unchanged(tmp_path: P
     recorded = _trained(tmp_path, [recorder])
     for a, b in zip(plain.parameters(), recorded.parameters(), strict=True):
         assert torch.equal(a, b)
-    lines = read_gradients(tmp_path / "gradients.jsonl")
+    everything = read_gradients(tmp_path / "gradients.jsonl")
+    norms = [norm for line in everything for norm in line["norms"]]
+    assert len(norms) == 10
+    lines = [line for line in everything if line["layers"]]
     assert [line["step"] for line in lines] == [0, 3, 6, 9]
     assert [line["epoch"] for line in lines] == [0, 0, 1, 1]
     assert 0 < sum(line["seconds"] for line in lines) <= recorder.seconds
@@ -63,6 +66,8 @@ def test_lines_are_the_flow_of_their_steps_and_weights_are_unchanged(tmp_path: P
             loss = module.training_step(batches[step], step)
             module.zero_grad()
             loss.backward()
+        total = torch.cat([parameter.grad.flatten() for parameter in module.parameters()]).norm()
+        assert norms[step] == pytest.approx(float(total), rel=1e-4)
         if step % 3 == 0:
             line = lines[step // 3]
             assert line["loss"] == pytest.approx(loss.item(), rel=1e-5)

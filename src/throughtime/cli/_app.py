@@ -60,6 +60,24 @@ def train(
     vocabulary: Annotated[int, typer.Option(help="Words that are told apart at most.", min=1)] = 20_000,
     lower_case: Annotated[bool, typer.Option(help="Treat upper and lower case alike.")] = True,
     seed: Annotated[int, typer.Option(help="Of the split, the weights, batches and dropout.", min=0)] = 0,
+    clip: Annotated[
+        float | None,
+        typer.Option(help="Scale gradients down to this norm; 1 unless --clip-percentile is given.", min=0.0),
+    ] = None,
+    clip_value: Annotated[
+        float | None, typer.Option(help="Bound each entry of a gradient by this, before.", min=1e-30)
+    ] = None,
+    clip_percentile: Annotated[
+        float | None,
+        typer.Option(help="Scale gradients down to this percentile of all norms so far.", min=0.0, max=100.0),
+    ] = None,
+    clip_steps: Annotated[
+        float | None,
+        typer.Option(
+            help="Inside of recurrent layers, scale what passes from step to step down to this norm.",
+            min=1e-30,
+        ),
+    ] = None,
     watch_every: Annotated[
         int,
         typer.Option(help="Record how gradients flow every so many steps; 0 for never.", min=0),
@@ -84,6 +102,10 @@ def train(
         vocabulary=vocabulary,
         lower_case=lower_case,
         seed=seed,
+        clip=1.0 if clip is None and clip_percentile is None else clip,
+        clip_value=clip_value,
+        clip_percentile=clip_percentile,
+        clip_steps=clip_steps,
     )
     sources = {name: context.get_parameter_source(name) for name in context.params}
     given = {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}

@@ -1,6 +1,7 @@
 """``throughtime diagnose``: what a run's gradients do, what it reads, and a page that shows it."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from throughtime.cli._predict_text import read_table
 from throughtime.cli._tokenizer import tokenizer_of
 from throughtime.data.text import encode, encode_labels
 from throughtime.demo import TASK
+from throughtime.diagnose import clipping
 from throughtime.diagnose import diagnose as measure
 from throughtime.errors import DataError, UnsupportedError
 from throughtime.report import write_diagnoses
@@ -42,7 +44,12 @@ def diagnose(path: Path, data: Path, *, text: str | None, label: str | None, exa
         target=labels,
         tokens=names,
     )
-    found["training"] = read_gradients(run.path / "gradients.jsonl")
+    record = read_gradients(run.path / "gradients.jsonl")
+    found["training"] = [line for line in record if line["layers"]]
+    found["norms"] = [norm for line in record for norm in line["norms"]]
+    found["clip"] = run.config.settings.clip
+    clipped = None if found["clip"] is None else clipping(found["norms"], found["clip"])
+    found["findings"] += [] if clipped is None else [asdict(clipped)]
     (run.path / "diagnosis.json").write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
     name = f"{run.config.model.name} of {run.path.name}"
     page = run.path / "diagnosis.html"

@@ -35,6 +35,10 @@ class TrainOptions:
     vocabulary: int
     lower_case: bool
     seed: int
+    clip: float | None
+    clip_value: float | None
+    clip_percentile: float | None
+    clip_steps: float | None
 
     def task(self) -> dict[str, Any]:
         """Return what a later prediction, or a reader of the run, has to know."""
@@ -58,7 +62,17 @@ class TrainOptions:
 
 
 _OF_TASK = ("text", "label", "validation", "test", "vocabulary", "lower_case")
-_OF_SETTINGS = ("epochs", "patience", "tokens_per_batch", "learning_rate", "seed")
+_OF_SETTINGS = (
+    "epochs",
+    "patience",
+    "tokens_per_batch",
+    "learning_rate",
+    "seed",
+    "clip",
+    "clip_value",
+    "clip_percentile",
+    "clip_steps",
+)
 
 
 def train(options: TrainOptions, *, resume: bool, given: frozenset[str], watch_every: int = 0) -> None:
@@ -91,11 +105,12 @@ def train(options: TrainOptions, *, resume: bool, given: frozenset[str], watch_e
         lower_case=options.lower_case,
         seed=options.seed,
     )
-    if watch_every and options.model == "textcnn":
-        raise UnsupportedError(
-            "--watch-every records gradients through time, and textcnn has no recurrence; leave it out, or "
-            "choose another --model"
-        )
+    for option, wanted in (("--watch-every", watch_every), ("--clip-steps", options.clip_steps)):
+        if wanted and options.model == "textcnn":
+            raise UnsupportedError(
+                f"{option} is about gradients through time, and textcnn has no recurrence; leave it out, or "
+                "choose another --model"
+            )
     model = ModelSpec(options.model)
     settings = options.settings()
     if run is None:

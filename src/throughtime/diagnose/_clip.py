@@ -1,10 +1,11 @@
 """`AdaptiveClip`: clipping by a threshold that follows the norms of the gradients so far."""
 
+import bisect
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from torch import Tensor, nn
 
 from throughtime.errors import KindError, NotFiniteError, ShapeError
@@ -54,6 +55,14 @@ class AdaptiveClip:
             raise ShapeError(f"AdaptiveClip: a percentile is between 0 and 100, got {percentile}")
         self.percentile = float(percentile)
         self.events: list[ClipEvent] = []
+        self._sorted: list[float] = []
+
+    def _threshold(self) -> float:
+        """Return the percentile of the norms, by a line between the two nearest."""
+        place = self.percentile / 100 * (len(self._sorted) - 1)
+        low = int(place)
+        high = min(low + 1, len(self._sorted) - 1)
+        return self._sorted[low] + (self._sorted[high] - self._sorted[low]) * (place - low)
 
     def __call__(self, parameters: Iterable[Tensor]) -> ClipEvent:
         """Clip the gradients of these parameters, between ``backward()`` and the optimizer's step.
@@ -65,13 +74,13 @@ class AdaptiveClip:
         """
         own = [parameter for parameter in parameters if parameter.grad is not None]
         norm = float(nn.utils.get_total_norm([parameter.grad for parameter in own]))  # type: ignore[misc]
-        if not np.isfinite(norm):
+        if not math.isfinite(norm):
             raise NotFiniteError(
                 f"AdaptiveClip: the norm of the gradients is {norm} at step {len(self.events)}; "
                 "tt.diagnose.first_not_finite says where the first such number is"
             )
-        norms = [*(event.norm for event in self.events), norm]
-        threshold = float(np.percentile(norms, self.percentile))
+        bisect.insort(self._sorted, norm)
+        threshold = self._threshold()
         event = ClipEvent(norm, threshold, norm > threshold)
         if event.clipped:
             nn.utils.clip_grads_with_norm_(own, threshold, own[0].new_tensor(norm))
@@ -91,3 +100,4 @@ class AdaptiveClip:
             raise KindError("this is not the state of an AdaptiveClip")
         self.percentile = float(saved["percentile"])
         self.events = [ClipEvent(float(n), float(t), bool(c)) for n, t, c in saved["events"]]
+        self._sorted = sorted(event.norm for event in self.events)

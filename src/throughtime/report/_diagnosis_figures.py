@@ -96,6 +96,35 @@ def flow_over_training_figure(records: Sequence[Mapping[str, Any]], place: int) 
     return figure
 
 
+def clipping_figure(norms: Sequence[float], threshold: float | None) -> go.Figure:
+    """Draw the norm of the gradient at every step of a training, and the threshold of clipping."""
+    figure = go.Figure(
+        go.Scatter(
+            x=list(range(len(norms))),
+            y=_positive(norms),
+            name="norm of the gradient",
+            mode="lines",
+            line={"color": COLOURS[0], "width": 1.5},
+            hovertemplate="step %{x}: %{y:.3g}<extra></extra>",
+        )
+    )
+    if threshold:
+        figure.add_trace(
+            go.Scatter(
+                x=[0, max(1, len(norms) - 1)],
+                y=[threshold, threshold],
+                name="clipped above",
+                mode="lines",
+                line={"color": COLOURS[1], "dash": "dot"},
+                hoverinfo="skip",
+            )
+        )
+    figure.update_layout(layout(300), legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
+    figure.update_yaxes(type="log", title="norm", exponentformat="power", nticks=6)
+    figure.update_xaxes(title="step of the training")
+    return figure
+
+
 def spectrum_figure(spectra: Sequence[Mapping[str, Any]]) -> go.Figure:
     """Draw the eigenvalues of recurrent blocks in the complex plane, with the unit circle."""
     figure = go.Figure()

@@ -12,6 +12,7 @@ import plotly.offline
 from markupsafe import Markup
 
 from throughtime.report._diagnosis_figures import (
+    clipping_figure,
     flow_over_training_figure,
     gates_figure,
     gradient_flow_figure,
@@ -82,6 +83,7 @@ def _section(name: str, found: Mapping[str, Any], embed: Any) -> dict[str, Any]:
         ]
         if found.get("training")
         else [],
+        "clipping": embed(clipping_figure(found["norms"], found["clip"])) if found.get("norms") else None,
         "spectrum": embed(spectrum_figure(found["spectrum"])) if found["spectrum"] else None,
         "blocks": found["spectrum"],
         "predictions": [

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
+from torch import nn
 
 from throughtime.diagnose import GradientFlow, Watch, gradient_flow, watch
 from throughtime.errors import ShapeError
@@ -21,11 +22,12 @@ _MOST = 256
 class GradientRecorder(pl.Callback):
     """Write down how gradients flow, every so many steps of a training: one JSON line per step in a file.
 
-    The step is an ordinary one: its own forward and backward pass are watched, nothing is computed twice,
-    and the result is the same bits. A line holds ``step``, ``epoch``, ``loss``, ``seconds`` (what recording
-    took beside the pass itself), and for every layer and direction the mean norms of ∂L/∂h (and ∂L/∂c) by
-    distance from where it stops to read, and how many units of each gate are closed and open. A training
-    that is resumed repeats some steps; of equal steps the last line counts (see `read_gradients`).
+    The step is an ordinary one: its own forward and backward pass are watched, nothing is computed twice, and
+    the result is the same bits. A line holds ``step``, ``epoch``, ``loss``, ``seconds`` (what recording took
+    beside the pass itself), ``norms`` (of the whole gradient before clipping, at every step since the last
+    line), and for every layer and direction the mean norms of ∂L/∂h (and ∂L/∂c) by distance from where it
+    stops to read, and how many units of each gate are closed and open. A training that is resumed repeats
+    some steps; of equal steps the last line counts (see `read_gradients`).
 
     Parameters
     ----------
@@ -52,6 +54,7 @@ class GradientRecorder(pl.Callback):
         self.path, self.every, self.seconds = Path(path), every, 0.0
         self._open: tuple[AbstractContextManager[Watch], Watch] | None = None
         self._loss: float | None = None
+        self._norms: list[float] = []
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -72,6 +75,29 @@ class GradientRecorder(pl.Callback):
         del pl_module
         if self._open is not None:
             self._spending(lambda: self._write(trainer))
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any
+    ) -> None:
+        """Note the norm of the gradient before it is clipped."""
+        del trainer, optimizer
+
+        def note() -> None:
+            gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
+            self._norms.append(float(nn.utils.get_total_norm(gradients)))
+
+        self._spending(note)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write down the last norms."""
+        del pl_module
+        if self._norms:
+            self._add({"step": trainer.global_step, "epoch": trainer.current_epoch, "layers": []})
+
+    def _add(self, line: dict[str, Any]) -> None:
+        line["norms"], self._norms = self._norms, []
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
 
     def on_train_batch_end(self, *_: Any, **__: Any) -> None:
         """Stop watching."""
@@ -98,8 +124,7 @@ class GradientRecorder(pl.Callback):
             "seconds": time.perf_counter() - begin,
             "layers": layers,
         }
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        self._add(line)
 
     def _close(self) -> None:
         if self._open is not None:
