@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from throughtime.diagnose._findings import Finding, findings_of_flow, in_order
+from throughtime.diagnose._findings import findings_of_flow, in_order
 from throughtime.diagnose._flow import GradientFlow, LayerFlow, gradient_flow
 from throughtime.diagnose._influence import Influence, influence
 from throughtime.diagnose._lyapunov import lyapunov_exponents
+from throughtime.diagnose._modes import evaluating
 from throughtime.diagnose._spectrum import Spectrum, spectrum
 from throughtime.diagnose._training_findings import first_not_finite, order_unused
 from throughtime.diagnose._watch import DirectionRun, Watch, watch
@@ -82,33 +83,43 @@ def diagnose(
     """
     if not len(batch.values):
         raise ShapeError("this batch has no tokens, so there is nothing to look at")
-    modes = [(module, module.training) for module in model.modules()]
     grads = [(parameter, parameter.grad) for parameter in model.parameters()]
-    model.eval()
     try:
-        with watch(model, whole=True) as seen, torch.enable_grad():
-            value = loss(model(batch))
-            value.backward()
-        _check_finite(value, seen)
-        flow = gradient_flow(seen)
-        found = list(findings_of_flow(flow))
-        unused = order_unused(model, batch, loss)
-        found += [] if unused is None else [unused]
-        scores = influence(model, batch, target, outcome=outcome)
-        return {
-            "version": VERSION,
-            "findings": [_finding(finding) for finding in in_order(found)],
-            "layers": [_layer(one) for one in flow.layers],
-            "spectrum": _spectra(model, flow),
-            "lyapunov": _exponents(seen, exponents),
-            "recency": _recency(scores),
-            "examples": _examples(batch, scores, seen, tokens, examples),
-        }
+        with evaluating(model):
+            return _measured(model, batch, loss, target, outcome, tokens, examples, exponents)
     finally:
-        for module, training in modes:
-            module.training = training
         for parameter, grad in grads:
             parameter.grad = grad
+
+
+def _measured(
+    model: nn.Module,
+    batch: Ragged,
+    loss: Callable[[Any], Tensor],
+    target: Tensor | None,
+    outcome: Callable[[Any], Tensor] | None,
+    tokens: Sequence[Sequence[str]] | None,
+    examples: int,
+    exponents: int,
+) -> dict[str, Any]:
+    with watch(model, whole=True) as seen, torch.enable_grad():
+        value = loss(model(batch))
+        value.backward()
+    _check_finite(value, seen)
+    flow = gradient_flow(seen)
+    found = list(findings_of_flow(flow))
+    unused = order_unused(model, batch, loss)
+    found += [] if unused is None else [unused]
+    scores = influence(model, batch, target, outcome=outcome)
+    return {
+        "version": VERSION,
+        "findings": [asdict(finding) for finding in in_order(found)],
+        "layers": [_layer(one) for one in flow.layers],
+        "spectrum": _spectra(model, flow),
+        "lyapunov": _exponents(seen, exponents),
+        "recency": _recency(scores),
+        "examples": _examples(batch, scores, seen, tokens, examples),
+    }
 
 
 def _check_finite(value: Tensor, seen: Watch) -> None:
@@ -116,10 +127,6 @@ def _check_finite(value: Tensor, seen: Watch) -> None:
         return
     where = first_not_finite(seen) or "all states are finite, so it comes from the loss itself"
     raise NotFiniteError(f"the loss is {float(value.detach())}: {where}")
-
-
-def _finding(finding: Finding) -> dict[str, Any]:
-    return asdict(finding)
 
 
 def _numbers(values: Tensor) -> list[float | None]:

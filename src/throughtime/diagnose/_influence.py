@@ -1,13 +1,13 @@
 """`influence`: how much each time step moves what a model says."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from throughtime.diagnose._modes import evaluating
 from throughtime.diagnose._profile import Profile, profile_of
 from throughtime.errors import KindError, ShapeError, UnsupportedError
 from throughtime.nn._reading import Reading
@@ -128,7 +128,7 @@ def influence(
     if points < 1 or tokens_at_once < 1:
         raise ShapeError(f"points and tokens_at_once are at least 1, got {points} and {tokens_at_once}")
     question = _Question(model, batch, _embedding_of(model, batch, at))
-    with _evaluating(model):
+    with evaluating(model):
         outcome_of, target = _outcome(question.output(), target, outcome, len(batch))
         with torch.no_grad():
             f = outcome_of(question.output())
@@ -269,15 +269,3 @@ def _outcome(
         return logits.gather(1, classes[:, None])[:, 0]
 
     return chosen, target
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Dropout off, running statistics on; afterwards as before."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.diagnose._findings import STUCK, Finding
+from throughtime.diagnose._modes import evaluating
 from throughtime.diagnose._watch import Watch
 from throughtime.errors import NotFiniteError, ShapeError
 from throughtime.ragged import Ragged
@@ -51,17 +52,9 @@ def order_unused(
     # Within each sequence by a random key.
     order = torch.argsort(keys)
     order = order[torch.argsort(layout.sequence_ids[order].cpu(), stable=True)]
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            own = float(loss(model(batch)))
-            mixed = float(
-                loss(model(batch.with_values(batch.values.index_select(0, order.to(batch.device)))))
-            )
-    finally:
-        for module, training in modes:
-            module.training = training
+    mixed_up = batch.with_values(batch.values.index_select(0, order.to(batch.device)))
+    with evaluating(model), torch.no_grad():
+        own, mixed = float(loss(model(batch))), float(loss(model(mixed_up)))
     if not math.isfinite(own + mixed):
         raise NotFiniteError(
             f"the losses in order and out of order are {own} and {mixed}; nothing can be said"

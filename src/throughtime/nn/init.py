@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from throughtime.errors import KindError, ShapeError
 from throughtime.nn._cells import GRUCell, LSTMCell, RNNCell
+from throughtime.nn._pre_activations import pre_activation_names
 from throughtime.nn._recurrent import Recurrent
+from throughtime.ops.cell import Kind, plain_spec
 
 __all__ = ["chrono_", "forget_bias_", "orthogonal_"]
 
@@ -167,22 +169,16 @@ def chrono_(layer: _Layer, longest: float, *, generator: torch.Generator | None 
     return layer
 
 
-_BLOCKS = {
-    "LSTM": ("input", "forget", "candidate", "output"),
-    "GRU": ("reset", "update", "candidate"),
-    "RNN": ("h",),
-}
-_KINDS = {LSTMCell: "LSTM", GRUCell: "GRU", RNNCell: "RNN"}
+_CELLS: dict[type[nn.Module], Kind] = {LSTMCell: "LSTM", GRUCell: "GRU", RNNCell: "RNN"}
 
 
-def _cell_of(layer: nn.Module, function: str) -> tuple[str, tuple[str, ...]]:
+def _cell_of(layer: nn.Module, function: str) -> tuple[Kind, tuple[str, ...]]:
     """Return the kind of a layer, and its blocks of rows."""
     if isinstance(layer, Recurrent):
-        blocks = _BLOCKS[layer.spec.kind]
-        return layer.spec.kind, tuple(b for b in blocks if not (layer.spec.coupled and b == "forget"))
-    for cell, kind in _KINDS.items():
+        return layer.spec.kind, pre_activation_names(layer.spec)
+    for cell, kind in _CELLS.items():
         if isinstance(layer, cell):
-            return kind, _BLOCKS[kind]
+            return kind, pre_activation_names(plain_spec(kind))
     raise KindError(f"{function} is for the recurrent layers and cells of tt.nn, got {type(layer).__name__}")
 
 
