@@ -14,6 +14,7 @@ import throughtime as tt
 from throughtime import Ragged
 from throughtime.diagnose import diagnose
 from throughtime.report import render_diagnoses
+from throughtime.training import quality
 
 _BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -48,6 +49,19 @@ def _diagnoses() -> dict[str, Any]:
     x = Ragged.from_list([torch.randint(30, (n,)) for n in (25, 9, 14)])
     words = [[f"<word&{t}>" for t in row.tolist()] for row in x]
     text = diagnose(model, x, lambda y: y.logsumexp(1).mean(), tokens=words, examples=2)
+    logits, labels = 2 * torch.randn(90, 3), torch.randint(3, (90,))
+    text["quality"] = quality(logits, labels, ["first", "second <i>", "a name that is very long indeed"])
+    for row in (row for rows in text["quality"]["examples"].values() for row in rows):
+        row["text"] = "some <em>text</em>"
+    epochs = [
+        {"train_loss": 1 / e, "validation_loss": 1.2 / e, "train_accuracy": 0.5, "validation_accuracy": 0.4}
+        for e in (1, 2, 3)
+    ]
+    lines = [
+        {"step": 10 * s, "layers": [{**one, "c": one["from_end"]["c"]["mean"]} for one in text["layers"]]}
+        for s in range(4)
+    ]
+    text |= {"history": epochs, "training": lines, "norms": [1.0, 2.0, 0.5, 3.0], "clip": 1.0}
     layer = tt.nn.init.orthogonal_(tt.nn.RNN(3, 6), 0.5)
     series = Ragged.from_lengths(torch.randn(70, 3), [40, 30])
     rnn = diagnose(layer, series, lambda y: y.state.sum(), outcome=lambda y: y.state[0].sum(1), examples=1)
@@ -61,13 +75,14 @@ def page() -> str:
 
 def test_the_page_holds_findings_figures_and_words_and_loads_nothing(page: str) -> None:
     assert len(page.encode()) < 8_000_000
-    assert page.count('class="plotly-graph-div"') == 2 + 1 + 1 + 1 + 4 + 1 + 1 + 1 + 1 + 1
+    assert page.count('class="plotly-graph-div"') == 4 + 2 + 2 + 1 + 1 + 1 + 4 + 1 + 1 + 1 + 1 + 1
     assert "gradients vanish within" in page
     assert page.index("Findings") < page.index("Gradients on their way back")
     body = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
     assert not re.search(r'(src|href)="(https?:)?//', body)
     assert "&lt;word&amp;" in page
     assert "<word&" not in body
+    assert "some &lt;em&gt;text&lt;/em&gt;" in page
     assert "a &lt;b&gt;text&lt;/b&gt; model" in page
 
 

@@ -16,7 +16,7 @@ from throughtime.diagnose import clipping
 from throughtime.diagnose import diagnose as measure
 from throughtime.errors import DataError, UnsupportedError
 from throughtime.report import write_diagnoses
-from throughtime.training import Run, read_gradients
+from throughtime.training import Run, predict, quality, read_gradients
 
 _STYLES = {"problem": "bold red", "warning": "yellow", "note": "cyan"}
 
@@ -44,16 +44,22 @@ def diagnose(path: Path, data: Path, *, text: str | None, label: str | None, exa
         target=labels,
         tokens=names,
     )
+    every = predict(model, encode(tokenizer, table.texts))
+    found["quality"] = quality(every, encode_labels(table, classes), classes)
+    for row in (row for rows in found["quality"]["examples"].values() for row in rows):
+        row["text"] = table.texts[row["row"]]
+    found["history"] = [epoch.to_json() for epoch in run.metrics.history]
     record = read_gradients(run.path / "gradients.jsonl")
     found["training"] = [line for line in record if line["layers"]]
-    found["norms"] = [norm for line in record for norm in line["norms"]]
+    found["norms"] = [norm for line in record for norm in line.get("norms", [])]
     found["clip"] = run.config.settings.clip
     clipped = None if found["clip"] is None else clipping(found["norms"], found["clip"])
     found["findings"] += [] if clipped is None else [asdict(clipped)]
     (run.path / "diagnosis.json").write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
     name = f"{run.config.model.name} of {run.path.name}"
     page = run.path / "diagnosis.html"
-    write_diagnoses(page, f"Diagnosis: {name}", f"{len(batch)} labelled texts of {data.name}.", {name: found})
+    said = f"{len(table)} labelled texts of {data.name}; gradients of the first {len(batch)}."
+    write_diagnoses(page, f"Diagnosis: {name}", said, {name: found})
     _show(Console(highlight=False), found)
     print(f"saved in {page}")  # noqa: T201 - what the command is for
 

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 import plotly.offline
 from markupsafe import Markup
 
+from throughtime.report._content import Curve
 from throughtime.report._diagnosis_figures import (
     clipping_figure,
     flow_over_training_figure,
@@ -21,6 +22,8 @@ from throughtime.report._diagnosis_figures import (
     recency_figure,
     spectrum_figure,
 )
+from throughtime.report._figures import learning_figure
+from throughtime.report._quality_figures import calibration_figure, confusion_figure
 from throughtime.report._style import transparent
 
 
@@ -69,6 +72,10 @@ def _section(name: str, found: Mapping[str, Any], embed: Any) -> dict[str, Any]:
     return {
         "name": name,
         "findings": found["findings"],
+        "quality": _quality(found["quality"], embed) if found.get("quality") else None,
+        "learning": embed(learning_figure([_curve(name, found["history"])]))
+        if found.get("history")
+        else None,
         "layers": [
             {
                 "name": _where(layer),
@@ -104,6 +111,21 @@ def _section(name: str, found: Mapping[str, Any], embed: Any) -> dict[str, Any]:
             for example in found["examples"]
         ],
     }
+
+
+def _quality(found: Mapping[str, Any], embed: Any) -> dict[str, Any]:
+    return {
+        "accuracy": found["accuracy"],
+        "error": found["calibration_error"],
+        "confusion": embed(confusion_figure(found)),
+        "calibration": embed(calibration_figure(found)),
+        "examples": found["examples"],
+    }
+
+
+def _curve(name: str, history: Sequence[Mapping[str, Any]]) -> Curve:
+    columns = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
+    return Curve(name, *([epoch[column] for epoch in history] for column in columns))
 
 
 def _where(layer: Mapping[str, Any]) -> str:
