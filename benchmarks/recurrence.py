@@ -4,6 +4,7 @@
 
 Contenders, in turns on the same ragged batch (lengths from T/4 to T), inputs prepared outside of the clock:
 
+cell     `throughtime.nn.Recurrence` over the same `torch.nn.GRUCell` as the loop: it runs natively
 ours     `throughtime.nn.Recurrence` with a transition in plain PyTorch, its input part hoisted by ``prepare``
 loop     a Python loop over `torch.nn.GRUCell` on the padded batch, states of ended sequences held by a mask
 native   `throughtime.nn.GRU`, for comparison
@@ -88,9 +89,12 @@ def contenders(batch: int, steps: int, inputs: int, hidden: int) -> dict[str, Ca
     mask = (torch.arange(steps)[:, None] < torch.tensor(lengths)[None])[..., None]
     f = Gru(inputs, hidden)
     ours = tt.nn.Recurrence(f, state=hidden, prepare=f.into)
-    native, cell = tt.nn.GRU(inputs, hidden), nn.GRUCell(inputs, hidden)
+    cell = nn.GRUCell(inputs, hidden)
+    over_cell = tt.nn.Recurrence(cell)
+    native = tt.nn.GRU(inputs, hidden)
     found = {
         "ours": lambda: ours(x).output.values.sum().backward(),
+        "cell": lambda: over_cell(x).output.values.sum().backward(),
         "loop": lambda: (padded_loop(cell, padded, mask) * mask).sum().backward(),
         "native": lambda: native(x).output.values.sum().backward(),
     }

@@ -199,6 +199,47 @@ def test_tokens_may_be_integers_and_the_beginning_learned() -> None:
     assert start.grad.abs().min() > 0
 
 
+CELLS = [
+    (nn.GRUCell, {}), (nn.LSTMCell, {"bias": False}), (nn.RNNCell, {}), (nn.RNNCell, {"nonlinearity": "relu"}),
+    (tt.nn.LSTMCell, {}), (tt.nn.GRUCell, {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "options"), CELLS, ids=str)
+def test_a_cell_as_f_is_the_loop_over_it(kind: Any, options: dict[str, Any]) -> None:
+    """In the native loop, and step by step where a hook looks on."""
+    torch.manual_seed(0)
+    cell = kind(3, 5, **options).double()
+    layer, x = tt.nn.Recurrence(cell), _batch()
+    lstm = isinstance(cell, nn.LSTMCell)
+    state = [torch.randn(5, 5, dtype=torch.float64, requires_grad=True) for _ in range(2 if lstm else 1)]
+    for given in (None, tuple(state) if lstm else state[0]):
+        found = layer(x, given)
+        traced = layer.trace(x, given)
+        calls: list[int] = []
+        hook = cell.register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        slow = layer(x, given)
+        hook.remove()
+        assert len(calls) == max(LENGTHS)
+        torch.testing.assert_close(leaves(found), leaves(slow))
+        torch.testing.assert_close([part.values for part in leaves_of(traced.states)], leaves(slow.output))
+        wanted = [x.values, *cell.parameters(), *(state if given is not None else [])]
+        seeds = [torch.randn_like(part) for part in leaves(slow)]
+        torch.testing.assert_close(
+            torch.autograd.grad(leaves(found), wanted, seeds),
+            torch.autograd.grad(leaves(slow), wanted, seeds),
+        )
+    with pytest.raises(KindError, match="say how a state begins"):
+        tt.nn.Recurrence(lambda h, x: h)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        single = tt.nn.Recurrence(kind(3, 5, **options))
+        assert leaves(single(x.with_values(x.values.float())).state)[0].dtype == torch.float32
+
+
+def leaves_of(states: Any) -> list[Ragged]:
+    return list(states) if isinstance(states, tuple) else [states]
+
+
 def test_gradcheck_and_second_derivatives() -> None:
     layer, ours = _pair("GRU")
     x = torch.randn(7, 3).double().requires_grad_()

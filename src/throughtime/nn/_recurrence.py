@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
 from throughtime.errors import KindError
+from throughtime.nn._cell_transition import call_cell, is_cell, native_states, size_of
 from throughtime.nn._order import StepOrder, step_order
 from throughtime.nn._output import RecurrentOutput, unwrapped
 from throughtime.nn._tokens import Input, from_ragged, is_unbatched, like_input, ragged_of, tokens_of
@@ -46,13 +48,15 @@ class Recurrence(nn.Module):
     Parameters
     ----------
     f : Module or callable
-        (state, x_t) to the next state: the same structure, shapes, dtype and device. Parameters of a plain
-        function are not this module's: make it a module, or keep its parts somewhere that the optimizer sees.
+        (state, x_t) to the next state: the same structure, shapes, dtype and device. Or a cell of `torch.nn`
+        or of `throughtime.nn`, which then runs in the native loop. Parameters of a plain function are not
+        this module's: make it a module, or keep its parts somewhere that the optimizer sees.
     g : Module or callable, optional
         State to output, each row by itself; without it, the output is the state.
     state
         The state before the first step of a call that gives none, for one sequence: a number n for zeros
-        (n,), a tensor, a `torch.nn.Parameter` if it is learned, or any tuple, list or dict of these.
+        (n,), a tensor, a `torch.nn.Parameter` if it is learned, or any tuple, list or dict of these. Cells
+        need none: theirs is zeros.
     prepare : Module or callable, optional
         (T, …) tokens to (T, …), or to a tuple, list or dict of such.
     batch_first
@@ -94,7 +98,7 @@ class Recurrence(nn.Module):
         f: Callable[[Any, Any], Any],
         g: Callable[[Any], Any] | None = None,
         *,
-        state: Any,
+        state: Any = None,
         prepare: Callable[[Any], Any] | None = None,
         batch_first: bool = False,
         compile: bool = False,  # noqa: A002 - torch's word
@@ -106,20 +110,31 @@ class Recurrence(nn.Module):
                 raise KindError(f"Recurrence: {name} is a module or a function, got {kind}")
         self.f, self.g, self.prepare = f, g, prepare
         self.batch_first = batch_first
+        self._cell = is_cell(f) and prepare is None
+        zeros = torch.zeros(0)
+        if is_cell(f):
+            zeros = f.weight_ih.detach()[:0]
+            state = size_of(f) if state is None else state
+            f = partial(call_cell, f)
+        if state is None:
+            raise KindError(
+                "Recurrence: say how a state begins, such as state=5 for five zeros; only cells of torch.nn "
+                "and tt.nn say so themselves"
+            )
         # In a tuple, so that it does not become a second child of this module.
         self._transition = (torch.compile(f, dynamic=True) if compile else f,)
         leaves, self._structure = pytree.tree_flatten(state)
         self._names = [f"initial_{number}" for number in range(len(leaves))]
         for name, leaf in zip(self._names, leaves, strict=True):
-            self._add_initial(name, leaf)
+            self._add_initial(name, leaf, zeros)
 
-    def _add_initial(self, name: str, leaf: Any) -> None:
+    def _add_initial(self, name: str, leaf: Any, zeros: Tensor) -> None:
         if isinstance(leaf, nn.Parameter):
             self.register_parameter(name, leaf)
         elif isinstance(leaf, Tensor):
             self.register_buffer(name, leaf)
         elif isinstance(leaf, int) and not isinstance(leaf, bool) and leaf >= 0:
-            self.register_buffer(name, torch.zeros(leaf), persistent=False)
+            self.register_buffer(name, zeros.new_zeros(leaf), persistent=False)
         else:
             raise KindError(
                 "Recurrence: a state is described by a number of zeros, a tensor, a Parameter, or a "
@@ -210,6 +225,9 @@ class Recurrence(nn.Module):
 
     def _loop(self, tokens: Tensor, steps: Steps, state: Any) -> tuple[Any, Any]:
         """Return the state after every step, (T, …) in the order of the tokens, and each sequence's last."""
+        known = native_states(self.f, tokens, steps, state) if self._cell else None  # type: ignore[arg-type]
+        if known is not None:
+            return known
         prepared = tokens if self.prepare is None else self.prepare(tokens)
         leaves, shape_of_token = pytree.tree_flatten(prepared)
         check_rows(leaves, tokens.shape[0], "prepare", "tokens")
