@@ -11,6 +11,7 @@ import throughtime as tt
 from throughtime import Ragged
 from throughtime.diagnose import (
     AdaptiveClip,
+    bag_does_as_well,
     clipping,
     drifting,
     findings_of_flow,
@@ -162,6 +163,15 @@ def test_a_vanished_gradient_is_told_from_a_minimum() -> None:
     assert no_minimum(0.5, 0.69, 0.69) is None, "still on its way"
     with pytest.raises(ShapeError, match="loss is a finite number, got nan"):
         no_minimum(0.1, float("nan"), 0.5)
+
+
+def test_a_bag_of_tokens_that_does_as_well() -> None:
+    found = bag_does_as_well(0.70, 0.69)
+    assert found is not None
+    assert (found.code, found.severity) == ("bag_does_as_well", "warning")
+    assert bag_does_as_well(0.5, 0.69) is None
+    with pytest.raises(ShapeError, match="memoryless_loss is a finite number, got inf"):
+        bag_does_as_well(0.1, float("inf"))
 
 
 def test_clipping_that_always_or_never_acts() -> None:

@@ -17,6 +17,7 @@ from throughtime.diagnose._lyapunov import lyapunov_exponents as lyapunov_expone
 from throughtime.diagnose._profile import Profile as Profile
 from throughtime.diagnose._spectrum import Spectrum as Spectrum
 from throughtime.diagnose._spectrum import spectrum as spectrum
+from throughtime.diagnose._training_findings import bag_does_as_well as bag_does_as_well
 from throughtime.diagnose._training_findings import clipping as clipping
 from throughtime.diagnose._training_findings import drifting as drifting
 from throughtime.diagnose._training_findings import first_not_finite as first_not_finite
