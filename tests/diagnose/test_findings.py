@@ -15,8 +15,10 @@ from throughtime.diagnose import (
     clipping,
     drifting,
     findings_of_flow,
+    first_gradient_not_finite,
     first_not_finite,
     gradient_flow,
+    locate_not_finite,
     no_minimum,
     order_unused,
     reach,
@@ -222,6 +224,21 @@ def test_the_first_number_that_is_not_finite_is_found() -> None:
     with watch(clean) as seen:
         clean(torch.randn(5, 3)).output.sum().backward()
     assert first_not_finite(seen) is None
+
+
+def test_a_gradient_that_is_not_finite_is_found_on_its_way_back() -> None:
+    layer = tt.nn.RNN(3, 4, nonlinearity="affine", bias=False)
+    with torch.no_grad():
+        layer.weight_hh_l0.copy_(1e20 * torch.eye(4))
+    x = Ragged.from_lengths(torch.zeros(8, 3), [2, 6])
+    with watch(layer) as seen:
+        layer(x).state.sum().backward()
+    said = "RNN: on the way back the gradient is not finite first at step 3 of sequence 1"
+    assert first_not_finite(seen) is None
+    assert first_gradient_not_finite(seen) == said
+    assert locate_not_finite(layer, x, lambda y: y.state.sum()) == said
+    assert locate_not_finite(layer, x, lambda y: y.state.sum() * float("inf")) is None, "the loss is to blame"
+    assert locate_not_finite(nn.Linear(3, 1), x, lambda y: y.values.sum()) is None, "no recurrent layer"
 
 
 def test_adaptive_clipping_follows_a_percentile_of_all_norms() -> None:

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from throughtime.diagnose._findings import STUCK, Finding
 from throughtime.diagnose._modes import evaluating
-from throughtime.diagnose._watch import Watch
 from throughtime.errors import NotFiniteError, ShapeError
 from throughtime.ragged import Ragged
 
@@ -209,30 +208,3 @@ def drifting(states: Ragged, name: str = "the state") -> Finding | None:
         "H. Sak et al., Interspeech 2014, on bounds of c",
         "one forward pass over long sequences",
     )
-
-
-def first_not_finite(seen: Watch) -> str | None:
-    """Say where the first number that is not finite appeared: layer, what, step and sequence.
-
-    Returns
-    -------
-    str or None
-        None if all numbers of the watched runs are finite.
-    """
-    for run in seen.directions():
-        layout = run.read.layout
-        parts = {"the input": run.ordered(run.x), "h": run.h, "a gate": run.gates.flatten(1)}
-        if run.c is not None:
-            parts["c"] = run.c
-        found = []
-        for what, values in parts.items():
-            wrong = (~values.isfinite().flatten(1).all(1)).nonzero().flatten()
-            for row in wrong[:1].tolist() if not run.read.reverse else wrong[-1:].tolist():
-                b = int(layout.sequence_ids[row])
-                length = int(layout.lengths[b])
-                t = row - int(layout.host_offsets[b])
-                found.append((length - 1 - t if run.read.reverse else t, what != "the input", what, b))
-        if found:
-            t, _, what, b = min(found)
-            return f"{run.name}: {what} is not finite first at step {t} of sequence {b}"
-    return None
