@@ -224,7 +224,9 @@ def test_frames_are_drawn_note_by_note() -> None:
     frame = torch.tensor([[1.0, 0.0, 1.0]])
     logits = model.eval()(tt.Ragged.from_list([frame])).values[-1]
     generator = torch.Generator().manual_seed(0)
-    drawn = torch.stack([next(sample(model, frame, temperature=2.0, generator=generator)) for _ in range(3000)])
+    drawn = torch.stack(
+        [next(sample(model, frame, temperature=2.0, generator=generator)) for _ in range(3000)]
+    )
     assert set(drawn.unique().tolist()) <= {0.0, 1.0}
     torch.testing.assert_close(drawn.mean(0), torch.sigmoid(logits / 2).detach(), atol=0.04, rtol=0)
     assert torch.equal(next(sample(model, frame, temperature=0)), (logits > 0).float())
@@ -243,7 +245,11 @@ def test_frames_are_drawn_note_by_note() -> None:
         (lambda: LanguageModel(9, embedding_size=8, cutoffs=(2, 4)), ShapeError, "8 / 4^2"),
         (lambda: LanguageModel(9)(tt.Ragged.from_list([torch.ones(3)])), KindError, "reads words as int64"),
         (lambda: FrameModel(9)(tt.Ragged.from_list([torch.ones(3, 8)])), ShapeError, "frames of 9 notes"),
-        (lambda: LanguageModel(9).step(torch.tensor([1]), (None,)), ShapeError, "state of another architecture"),
+        (
+            lambda: LanguageModel(9).step(torch.tensor([1]), (None,)),
+            ShapeError,
+            "state of another architecture",
+        ),
         (lambda: LanguageModel(9).step(torch.tensor([1]), torch.ones(3)), ShapeError, "got a Tensor"),
         (lambda: sample(LanguageModel(9), torch.tensor([]).long()), ShapeError, "at least one step"),
         (lambda: sample(LanguageModel(9), torch.tensor([1]), temperature=-1), ShapeError, "temperature"),

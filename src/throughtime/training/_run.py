@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.data.examples import Source
+from throughtime.data.next_step import NextStepSource
 from throughtime.errors import RunError
 from throughtime.training._environment import environment, version
 from throughtime.training._files import read_json, sync_folder, write_bytes, write_json, writing
@@ -101,7 +102,7 @@ class Run:
         cls,
         path: str | Path,
         *,
-        source: Source,
+        source: Source | NextStepSource,
         model: ModelSpec,
         settings: Settings,
         task: Mapping[str, Any] | None = None,
@@ -113,7 +114,7 @@ class Run:
         ----------
         path : str or Path
             Must not exist yet, or be an empty folder; folders above it are made.
-        source : Source
+        source : Source or NextStepSource
             What will be trained on: its classes, vocabulary size and description are written down.
         model : ModelSpec
             The architecture.
