@@ -7,12 +7,14 @@ import typer
 
 app = typer.Typer(
     name="throughtime",
-    help="Recurrent and convolutional sequence classifiers, trained from files, without padding.",
+    help="Recurrent and convolutional sequence models, trained from files, without padding.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+_NEXT = "Options of --task next"
 
 _Out = Annotated[
     Path, typer.Option(help="Folder to write to; must not hold anything else.", show_default=True)
@@ -32,12 +34,25 @@ def train(
     context: typer.Context,
     data: Annotated[
         Path,
-        typer.Argument(help="CSV, TSV, JSONL or Parquet file, or a folder with one subfolder per class."),
+        typer.Argument(
+            help="CSV, TSV, JSONL or Parquet file, or a folder with one subfolder per class. With "
+            "--task next: any text file, also .gz, or frames as .npz or .mat."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the run; must not exist, unless --resume.")],
+    task: Annotated[
+        Literal["classify", "next"] | None,
+        typer.Option(help="Name the class of each text (unless given), or foresee each next step of one."),
+    ] = None,
     text: Annotated[str | None, typer.Option(help="Column with the text.")] = None,
     label: Annotated[str | None, typer.Option(help="Column with the class.")] = None,
-    model: Annotated[Literal["textcnn", "bilstm", "bigru"], typer.Option(help="Architecture.")] = "textcnn",
+    model: Annotated[
+        Literal["textcnn", "bilstm", "bigru", "lstm", "gru", "rnn"] | None,
+        typer.Option(
+            help="Architecture: textcnn (unless given), bilstm, bigru; with --task next lstm (unless given), "
+            "gru, rnn."
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -46,19 +61,29 @@ def train(
         ),
     ] = False,
     validation: Annotated[
-        float, typer.Option(help="Share of the rows that decide which model is kept.", min=0.01, max=0.5)
+        float,
+        typer.Option(
+            help="Share of the rows, or of the text, that decides which model is kept.", min=0.01, max=0.5
+        ),
     ] = 0.1,
     test: Annotated[
-        float, typer.Option(help="Share of the rows that the final accuracy is taken of.", min=0.0, max=0.5)
+        float,
+        typer.Option(
+            help="Share of the rows, or of the text, that the final figure is taken of.", min=0.0, max=0.5
+        ),
     ] = 0.1,
     epochs: Annotated[int, typer.Option(help="Most passes over the data.", min=1)] = 20,
     patience: Annotated[
         int, typer.Option(help="Stop after so many epochs without a better model.", min=1)
     ] = 3,
-    tokens_per_batch: Annotated[int, typer.Option(help="Tokens of a batch at most.", min=1)] = 2048,
+    tokens_per_batch: Annotated[
+        int, typer.Option(help="Tokens of a batch at most; not with --task next.", min=1)
+    ] = 2048,
     learning_rate: Annotated[float, typer.Option(help="Highest learning rate of AdamW.", min=0.0)] = 2e-3,
     vocabulary: Annotated[int, typer.Option(help="Words that are told apart at most.", min=1)] = 20_000,
-    lower_case: Annotated[bool, typer.Option(help="Treat upper and lower case alike.")] = True,
+    lower_case: Annotated[
+        bool, typer.Option(help="Treat upper and lower case alike; not with --task next.")
+    ] = True,
     seed: Annotated[int, typer.Option(help="Of the split, the weights, batches and dropout.", min=0)] = 0,
     clip: Annotated[
         float | None,
@@ -82,8 +107,123 @@ def train(
         int,
         typer.Option(help="Record how gradients flow every so many steps; 0 for never.", min=0),
     ] = 0,
+    precision: Annotated[
+        Literal["float32", "bfloat16"], typer.Option(help="bfloat16: large products under autocast.")
+    ] = "float32",
+    unit: Annotated[
+        Literal["word", "character"] | None,
+        typer.Option(help="What a step of a text is; word unless given.", rich_help_panel=_NEXT),
+    ] = None,
+    bptt: Annotated[
+        int,
+        typer.Option(
+            help="Steps of a window, after each of which the weights are updated.", rich_help_panel=_NEXT
+        ),
+    ] = 64,
+    bptt_back: Annotated[
+        int | None,
+        typer.Option(
+            help="Steps that errors flow back at most; those of --bptt unless given.", rich_help_panel=_NEXT
+        ),
+    ] = None,
+    streams: Annotated[
+        int,
+        typer.Option(
+            help="Parts of the text, or sequences of frames, that are read side by side.",
+            rich_help_panel=_NEXT,
+            min=1,
+        ),
+    ] = 20,
+    validation_file: Annotated[
+        Path | None,
+        typer.Option(help="Text that decides which model is kept, not a share.", rich_help_panel=_NEXT),
+    ] = None,
+    test_file: Annotated[
+        Path | None,
+        typer.Option(help="Text that the final figure is taken of, not a share.", rich_help_panel=_NEXT),
+    ] = None,
+    min_count: Annotated[
+        int,
+        typer.Option(help="Words or characters met less often are <unk>.", rich_help_panel=_NEXT, min=1),
+    ] = 2,
+    hidden_size: Annotated[int, typer.Option(help="Units of a layer.", rich_help_panel=_NEXT, min=1)] = 256,
+    layers: Annotated[
+        int, typer.Option(help="Layers on top of each other.", rich_help_panel=_NEXT, min=1)
+    ] = 2,
+    embedding_size: Annotated[
+        int | None,
+        typer.Option(
+            help="Features of a word; those of --hidden-size unless given. Of a frame; none unless given.",
+            rich_help_panel=_NEXT,
+            min=1,
+        ),
+    ] = None,
+    dropout: Annotated[
+        float,
+        typer.Option(
+            help="Share of features left out around layers, the same at all steps.", rich_help_panel=_NEXT
+        ),
+    ] = 0.3,
+    tied: Annotated[
+        bool,
+        typer.Option(help="Whether a word's output vector is its input vector.", rich_help_panel=_NEXT),
+    ] = True,
+    cutoffs: Annotated[
+        str | None,
+        typer.Option(
+            help="Adaptive softmax with these ends of clusters, such as 2000,10000; a full one unless given.",
+            rich_help_panel=_NEXT,
+        ),
+    ] = None,
 ) -> None:
-    """Train a classifier on labelled texts."""
+    """Train a classifier on labelled texts, or a model of what comes next in a text or in frames."""
+    from throughtime.cli._train_task import checked_task, ends_of
+
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = frozenset(
+        name for name, source in sources.items() if source is not None and source.name != "DEFAULT"
+    )
+    clip = 1.0 if clip is None and clip_percentile is None else clip
+    if checked_task(task, out, given, model, resume=resume) == "next":
+        from throughtime.cli._train_next import NextOptions, train_next
+
+        renamed = {"bptt": "k1", "bptt_back": "k2", "layers": "num_layers", "model": "cell"}
+        train_next(
+            NextOptions(
+                data=data,
+                out=out,
+                unit=unit,
+                validation=validation,
+                test=test,
+                validation_file=validation_file,
+                test_file=test_file,
+                vocabulary=vocabulary,
+                min_count=min_count,
+                cell=model or "lstm",
+                embedding_size=embedding_size,
+                hidden_size=hidden_size,
+                num_layers=layers,
+                dropout=dropout,
+                tied=tied,
+                cutoffs=ends_of(cutoffs),
+                k1=bptt,
+                k2=bptt_back,
+                streams=streams,
+                epochs=epochs,
+                patience=patience,
+                learning_rate=learning_rate,
+                precision=precision,
+                seed=seed,
+                clip=clip,
+                clip_value=clip_value,
+                clip_percentile=clip_percentile,
+                clip_steps=clip_steps,
+            ),
+            resume=resume,
+            given=frozenset(renamed.get(name, name) for name in given),
+            watch_every=watch_every,
+        )
+        return
     from throughtime.cli._train import TrainOptions
     from throughtime.cli._train import train as command
 
@@ -92,7 +232,7 @@ def train(
         out=out,
         text=text,
         label=label,
-        model=model,
+        model=model or "textcnn",
         validation=validation,
         test=test,
         epochs=epochs,
@@ -102,14 +242,42 @@ def train(
         vocabulary=vocabulary,
         lower_case=lower_case,
         seed=seed,
-        clip=1.0 if clip is None and clip_percentile is None else clip,
+        precision=precision,
+        clip=clip,
         clip_value=clip_value,
         clip_percentile=clip_percentile,
         clip_steps=clip_steps,
     )
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    given = {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
-    command(options, resume=resume, given=frozenset(given), watch_every=watch_every)
+    command(options, resume=resume, given=given, watch_every=watch_every)
+
+
+@app.command()
+def sample(
+    run: Annotated[Path, typer.Argument(help="Folder of a run of train --task next.")],
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            help="Text to go on from; a new line unless given. Frames: a .npz or .mat file, whose first "
+            "sequence it is; silence unless given."
+        ),
+    ] = None,
+    length: Annotated[int, typer.Option(help="Steps to draw.", min=1)] = 200,
+    temperature: Annotated[
+        float, typer.Option(help="Below 1 the probable becomes more so; 0 takes the most probable.")
+    ] = 1.0,
+    top_p: Annotated[
+        float, typer.Option(help="Draw from the smallest set of words that has this probability.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of what is drawn.", min=0)] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Frames: a .npz file to write, which must not exist.")
+    ] = None,
+) -> None:
+    """Draw a text or frames from a model of what comes next, step by step."""
+    from throughtime.cli._sample import SampleOptions
+    from throughtime.cli._sample import sample as command
+
+    command(run, SampleOptions(prompt, length, temperature, top_p, seed, out))
 
 
 @app.command()

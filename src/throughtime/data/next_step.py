@@ -183,8 +183,10 @@ def frame_source(parts: FrameParts) -> NextStepSource:
     )
 
 
-def cut_text(text: str, validation: float, test: float) -> list[str]:
-    """Cut the ends of a text off for validation and, unless its share is 0, for the test, in that order.
+def cut_text(text: str, unit: SymbolUnit, validation: float, test: float) -> list[str]:
+    """Cut the end of a text off for validation and, unless its share is 0, for the test, in that order.
+
+    Shares are of characters; no word is cut in two.
 
     Raises
     ------
@@ -193,8 +195,8 @@ def cut_text(text: str, validation: float, test: float) -> list[str]:
 
     Examples
     --------
-    >>> cut_text("abcdefghij", 0.2, 0.1)
-    ['abcdefg', 'hi', 'j']
+    >>> cut_text("abcdefghij", "character", 0.2, 0.1), cut_text("a bcd e fg", "word", 0.5, 0.2)
+    (['abcdefg', 'hi', 'j'], ['a bcd', ' e ', 'fg'])
     """
     if validation + test >= 1:
         raise DataError(
@@ -202,7 +204,16 @@ def cut_text(text: str, validation: float, test: float) -> list[str]:
         )
     end = len(text) - round(test * len(text))
     start = end - round(validation * len(text))
+    if unit == "word":
+        start, end = _after_word(text, start), _after_word(text, end)
     return [text[:start], text[start:end]] + ([text[end:]] if test else [])
+
+
+def _after_word(text: str, place: int) -> int:
+    inside = 0 < place < len(text) and not text[place - 1].isspace()
+    while inside and place < len(text) and not text[place].isspace():
+        place += 1
+    return place
 
 
 def _digest(*parts: Tensor | str) -> str:

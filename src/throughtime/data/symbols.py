@@ -106,7 +106,7 @@ def symbol_tokenizer(vocabulary: Vocabulary, unit: SymbolUnit) -> Tokenizer:
     """
     tokenizer = vocabulary.to_tokenizer()
     tokenizer.pre_tokenizer = (
-        Split(Regex("(?s:.)"), "isolated")
+        Split(Regex("[\\s\\S]"), "isolated")
         if unit == "character"
         else InTurn([Split(LINE_END, "isolated"), Split(Regex(_SPACE), "removed")])
     )

@@ -12,9 +12,9 @@ from throughtime.models._next_step import NextStep
 from throughtime.training._evaluation import evaluate
 from throughtime.training._metrics import Metrics, Score
 from throughtime.training._next_step_figures import evaluate_next_step
-from throughtime.training._processes import join, process, require_one, wait_for_all
 from throughtime.training._run import Run, RunConfig
 from throughtime.training._settings import ModelSpec, Settings
+from throughtime.training.processes import join, process, require_one, wait_for_all
 
 
 @dataclass(frozen=True)

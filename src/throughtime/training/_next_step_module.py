@@ -14,8 +14,8 @@ from throughtime.errors import ShapeError
 from throughtime.models._next_step import NextStep
 from throughtime.training._base_module import _STATE, BaseModule, Totals
 from throughtime.training._next_step_figures import figure, run_window
-from throughtime.training._processes import gathered, process, processes, summed
 from throughtime.training._settings import Settings
+from throughtime.training.processes import gathered, process, processes, summed
 
 
 class NextStepModule(BaseModule):
