@@ -1,5 +1,7 @@
 """One mask for all steps of a sequence: the same, another for each sequence, right in the mean, in the backward pass too."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -20,7 +22,7 @@ def test_a_mask_holds_for_all_steps_of_a_sequence_and_of_its_gradient() -> None:
         torch.testing.assert_close(mask, torch.where(mask > 0, 4 / 3, 0.0).double())
         torch.testing.assert_close(grad, mask)
         masks += [mask[0]] if len(mask) else []
-    assert all(not torch.equal(a, b) for a, b in zip(masks, masks[1:], strict=False))
+    assert all(not torch.equal(a, b) for a, b in itertools.pairwise(masks))
 
 
 def test_it_leaves_out_the_share_it_says_and_keeps_the_mean() -> None:

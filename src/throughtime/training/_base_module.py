@@ -17,8 +17,9 @@ from torch.optim import AdamW, Optimizer
 from throughtime.data.batches import BatchLoader, derived_seed
 from throughtime.data.window_batches import WindowLoader
 from throughtime.diagnose import AdaptiveClip
-from throughtime.errors import NotFiniteError, UnsupportedError
+from throughtime.errors import NotFiniteError, RunError, UnsupportedError
 from throughtime.nn import GRU, LSTM, RNN
+from throughtime.training._files import misfit_of
 from throughtime.training._metrics import EpochMetrics, loss_and_accuracy
 from throughtime.training._settings import Settings
 
@@ -195,7 +196,19 @@ class BaseModule(pl.LightningModule):
             checkpoint[_STATE]["clip"] = self.adaptive.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the figures of an earlier sitting."""
+        """Take up the figures of an earlier sitting.
+
+        Raises
+        ------
+        RunError
+            If the state is that of another model.
+        """
+        misfit = misfit_of(self.state_dict(), checkpoint.get("state_dict", self.state_dict()))
+        if misfit:
+            raise RunError(
+                f"the saved state does not fit the model: {misfit}; it is the state of another architecture: "
+                "restore the files or train again"
+            )
         state = checkpoint[_STATE]
         self.history = [EpochMetrics.from_json(epoch) for epoch in state["history"]]
         self.totals = Totals(**state["totals"])

@@ -1,6 +1,7 @@
 """One sitting of a training in Lightning's loops. The only file that makes a Lightning trainer."""
 
 from contextlib import ExitStack
+from typing import TYPE_CHECKING, cast
 
 import pytorch_lightning as pl
 import torch
@@ -10,7 +11,6 @@ from throughtime.data.batches import derived_seed
 from throughtime.data.examples import Source
 from throughtime.data.next_step import NextStepSource
 from throughtime.errors import RunError
-from throughtime.models._next_step import NextStep
 from throughtime.training._base_module import BaseModule
 from throughtime.training._gradient_file import NAME
 from throughtime.training._module import TrainingModule
@@ -21,6 +21,9 @@ from throughtime.training._surroundings import StopNow, StopRequest, quiet_light
 from throughtime.training._writer import RunWriter, SafetensorsIO, Stopped
 from throughtime.training.callbacks import GradientRecorder
 from throughtime.training.processes import on_this_machine, process, processes, wait_for_all
+
+if TYPE_CHECKING:
+    from throughtime.models._next_step import NextStep
 
 
 def train(source: Source | NextStepSource, run: Run, *, progress: bool, watch_every: int = 0) -> bool:
@@ -65,13 +68,15 @@ def _train(source: Source | NextStepSource, run: Run, *, progress: bool, watch_e
 
 def _module(source: Source | NextStepSource, run: Run) -> BaseModule:
     config = run.config
+    if config.model.foresees != isinstance(source, NextStepSource):
+        does = "foresees next steps" if config.model.foresees else "classifies sequences"
+        wanted = "the class of each sequence" if config.model.foresees else "the next step of each"
+        raise RunError(f"{config.model.name} {does}, and this data asks for {wanted}; choose another model")
     torch.manual_seed(derived_seed("weights", config.settings.seed))
     model = config.model.build(config.vocabulary_size, len(config.classes))
-    if not isinstance(source, NextStepSource):
-        return TrainingModule(model, source, config.settings)
-    if not isinstance(model, NextStep):
-        raise RunError(f"{config.model.name} classifies sequences, this data asks for the next step of each")
-    return NextStepModule(model, source, config.settings)
+    if isinstance(source, NextStepSource):
+        return NextStepModule(cast("NextStep", model), source, config.settings)
+    return TrainingModule(model, source, config.settings)
 
 
 def _trainer(run: Run, callbacks: list[pl.Callback]) -> pl.Trainer:

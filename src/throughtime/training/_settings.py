@@ -61,6 +61,11 @@ class ModelSpec:
                 raise ShapeError(f"{self.name} has no option {option!r}; it has {', '.join(known)}")
         object.__setattr__(self, "options", json.loads(json.dumps(dict(self.options))))
 
+    @property
+    def foresees(self) -> bool:
+        """Whether it is a model of the next step, not a classifier."""
+        return self.name in _NEXT_STEP
+
     def build(self, vocabulary_size: int, classes: int) -> nn.Module:
         """Make the model; its weights come from torch's current random state.
 
@@ -71,7 +76,7 @@ class ModelSpec:
         classes : int
             C, the number of classes; a model of the next step has none.
         """
-        if self.name in _NEXT_STEP:
+        if self.foresees:
             return _NEXT_STEP[self.name](vocabulary_size, **self.options)
         return _CLASSIFIERS[self.name](vocabulary_size, classes, **self.options)
 
