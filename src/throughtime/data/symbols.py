@@ -22,7 +22,7 @@ SymbolUnit = Literal["word", "character"]
 LINE_END = "\n"
 
 # What `str.split` calls white space, without the line end.
-_SPACE = "[\\t\\x0b\\x0c\\r\\x1c-\\x1f \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]+"
+_SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace() and chr(code) != LINE_END)
 
 
 def symbols_of(text: str, unit: SymbolUnit) -> Sequence[str]:
@@ -108,7 +108,7 @@ def symbol_tokenizer(vocabulary: Vocabulary, unit: SymbolUnit) -> Tokenizer:
     tokenizer.pre_tokenizer = (
         Split(Regex("[\\s\\S]"), "isolated")
         if unit == "character"
-        else InTurn([Split(LINE_END, "isolated"), Split(Regex(_SPACE), "removed")])
+        else InTurn([Split(LINE_END, "isolated"), Split(Regex(f"[{_SPACE}]+"), "removed")])
     )
     return tokenizer
 
