@@ -217,6 +217,19 @@ def test_a_sampled_sequence_repeats_with_its_seed_and_greedy_takes_the_best() ->
     assert whole[:-1].tolist() == greedy == drawn(top_p=1e-9)
 
 
+def test_words_that_are_left_out_are_not_drawn_and_the_others_are_as_likely_as_before() -> None:
+    model, prompt = _model(), torch.tensor([3])
+    probabilities = model.step(prompt)[0][0].exp().detach()
+    out = probabilities.argsort(descending=True)[:5].tolist()
+    generator = torch.Generator().manual_seed(0)
+    drawn = [int(next(sample(model, prompt, without=out, generator=generator))) for _ in range(2000)]
+    assert not set(drawn) & set(out)
+    probabilities[out] = 0
+    expected = 2000 * probabilities / probabilities.sum()
+    counts = torch.bincount(torch.tensor(drawn), minlength=V)
+    assert ((counts - expected).abs() < 5 * expected.sqrt() + 2).all()
+
+
 def test_frames_are_drawn_note_by_note() -> None:
     torch.manual_seed(0)
     model = FrameModel(3, hidden_size=4)
@@ -254,6 +267,7 @@ def test_frames_are_drawn_note_by_note() -> None:
         (lambda: sample(LanguageModel(9), torch.tensor([]).long()), ShapeError, "at least one step"),
         (lambda: sample(LanguageModel(9), torch.tensor([1]), temperature=-1), ShapeError, "temperature"),
         (lambda: sample(LanguageModel(9), torch.tensor([1]), top_p=0), ShapeError, "top_p is a probability"),
+        (lambda: sample(FrameModel(9), torch.ones(1, 9), without=(0,)), ShapeError, "notes may not"),
         (lambda: next(sample(FrameModel(9), torch.ones(1, 9), top_p=0.5)), ShapeError, "each for itself"),
     ],
 )

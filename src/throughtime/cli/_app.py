@@ -268,6 +268,9 @@ def sample(
     top_p: Annotated[
         float, typer.Option(help="Draw from the smallest set of words that has this probability.")
     ] = 1.0,
+    unknown: Annotated[
+        bool, typer.Option(help="Whether <unk> is drawn as any other word, or left out.")
+    ] = True,
     seed: Annotated[int, typer.Option(help="Of what is drawn.", min=0)] = 0,
     out: Annotated[
         Path | None, typer.Option(help="Frames: a .npz file to write, which must not exist.")
@@ -277,7 +280,7 @@ def sample(
     from throughtime.cli._sample import SampleOptions
     from throughtime.cli._sample import sample as command
 
-    command(run, SampleOptions(prompt, length, temperature, top_p, seed, out))
+    command(run, SampleOptions(prompt, length, temperature, top_p, unknown, seed, out))
 
 
 @app.command()

@@ -30,6 +30,7 @@ class SampleOptions:
     length: int
     temperature: float
     top_p: float
+    unknown: bool
     seed: int
     out: Path | None
 
@@ -53,6 +54,7 @@ def _steps(model: NextStep, prompt: Tensor, options: SampleOptions) -> Iterator[
         prompt,
         temperature=options.temperature,
         top_p=options.top_p,
+        without=() if options.unknown else (0,),
         generator=torch.Generator().manual_seed(options.seed),
     )
     return itertools.islice(drawn, options.length)
@@ -77,6 +79,8 @@ def _text(run: Run, model: NextStep, options: SampleOptions) -> None:
 
 
 def _frames(model: FrameModel, options: SampleOptions) -> None:
+    if not options.unknown:
+        raise DataError("--no-unknown is about words that the vocabulary lacks, and frames have none")
     if options.out is not None and options.out.exists():
         raise DataError(f"{options.out} exists already; choose another --out")
     if options.out is not None and options.out.suffix.lower() != ".npz":

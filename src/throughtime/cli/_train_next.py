@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 import typer
 from rich.console import Console
 
@@ -15,6 +16,7 @@ from throughtime.data.symbols import symbol_tokenizer
 from throughtime.errors import DataError, RunError
 from throughtime.training import Metrics, ModelSpec, Run, Settings, figure, fit
 from throughtime.training import processes as several
+from throughtime.training._next_step_module import required
 
 TASK = "next"
 """The task that runs of this command name in their configuration."""
@@ -157,6 +159,7 @@ def train_next(options: NextOptions, *, resume: bool, given: frozenset[str], wat
     model, settings = options.model(), options.settings()
     source = _source(options, given)
     if run is None:
+        _check(source, model, settings)
         run = _created(options, source, model, settings)
     result = fit(source, model, settings, run, resume=resume, watch_every=watch_every)
     several.leave()
@@ -172,6 +175,14 @@ def train_next(options: NextOptions, *, resume: bool, given: frozenset[str], wat
             _print_result(console, result.metrics, options.out, source)
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
+
+
+def _check(source: NextStepSource, model: ModelSpec, settings: Settings) -> None:
+    """Raise what the training would raise, before there is a run."""
+    k1, streams = required(settings)
+    source.pairs(source.training, streams, k1)
+    with torch.device("meta"):
+        model.build(source.vocabulary_size, 0)
 
 
 def _created(options: NextOptions, source: NextStepSource, model: ModelSpec, settings: Settings) -> Run:

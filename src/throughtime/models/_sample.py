@@ -1,6 +1,6 @@
 """`sample`: a sequence drawn step by step."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ def sample(
     *,
     temperature: float = 1.0,
     top_p: float = 1.0,
+    without: Sequence[int] = (),
     generator: torch.Generator | None = None,
 ) -> Iterator[Tensor]:
     r"""Draw what comes after a prompt, one step after the other, without an end.
@@ -32,6 +33,8 @@ def sample(
         τ: probabilities are those of logits / τ; 0 always takes the most probable.
     top_p : float
         Words are drawn from the smallest set that has this probability, see [1]_; 1 for all. Not for frames.
+    without : sequence of int
+        Words that are not drawn; the probabilities of the others are scaled up. Not for frames.
     generator : torch.Generator, optional
         Where random numbers come from.
 
@@ -63,12 +66,17 @@ def sample(
         raise ShapeError(f"sample: temperature is a number from 0 upwards, got {temperature}")
     if not 0 < top_p <= 1:
         raise ShapeError(f"sample: top_p is a probability above 0, at most 1; got {top_p}")
-    return _drawn(model, prompt, temperature, top_p, generator)
+    if without and prompt.dim() > 1:
+        raise ShapeError(f"sample: words may be left out, notes may not; got without = {list(without)}")
+
+    def draw(following: Tensor) -> Tensor:
+        left_out = torch.tensor(list(without), dtype=torch.int64, device=following.device)
+        return model.draw(following.index_fill(-1, left_out, -torch.inf), temperature, top_p, generator)
+
+    return _drawn(model, prompt, draw)
 
 
-def _drawn(
-    model: NextStep, prompt: Tensor, temperature: float, top_p: float, generator: torch.Generator | None
-) -> Iterator[Tensor]:
+def _drawn(model: NextStep, prompt: Tensor, draw: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
     state = None
     with torch.no_grad():
         for x in prompt:
@@ -76,6 +84,6 @@ def _drawn(
     while True:
         # Not around `yield`: whoever takes the steps keeps their own setting.
         with torch.no_grad():
-            drawn = model.draw(following, temperature, top_p, generator)
+            drawn = draw(following)
             following, state = model.step(drawn, state)
         yield drawn[0]
