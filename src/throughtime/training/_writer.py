@@ -13,6 +13,7 @@ from throughtime.training._metrics import Metrics, best_epoch
 from throughtime.training._run import Run
 from throughtime.training._surroundings import StopRequest
 from throughtime.training._tensor_file import read_tree, write_tree
+from throughtime.training.processes import summed
 
 
 class Stopped(Exception):  # noqa: N818 - an ending, not an error
@@ -86,8 +87,9 @@ class RunWriter(pl.Callback):
         module.stop_clock()
         if trainer.is_last_batch:
             return
-        asked = self._asked_to_stop(trainer)
-        if _anywhere(trainer, asked or self._is_due(batch_idx)):
+        # In any process, so that all of them do the same.
+        asked, due = summed(self._asked_to_stop(trainer), self._is_due(batch_idx))
+        if asked or due:
             self._save(trainer)
             module.restart_clock()
         if asked:
@@ -103,11 +105,11 @@ class RunWriter(pl.Callback):
         if trainer.is_global_zero:
             self.run.save_metrics(metrics)
         trainer.should_stop = self._patience_is_over(module)
-        if self._asked_to_stop(trainer):
+        if any(summed(self._asked_to_stop(trainer))):
             raise Stopped
 
     def _asked_to_stop(self, trainer: pl.Trainer) -> bool:
-        return _anywhere(trainer, self.stop.made or trainer.received_sigterm)
+        return self.stop.made or trainer.received_sigterm
 
     def _is_due(self, batch_idx: int) -> bool:
         steps, seconds = self.settings.checkpoint_every_steps, self.settings.checkpoint_every_seconds
@@ -126,13 +128,6 @@ class RunWriter(pl.Callback):
         best = best_epoch(module.history, self.settings.monitor)
         patience = self.settings.patience
         return patience is not None and best is not None and len(module.history) - best >= patience
-
-
-def _anywhere(trainer: pl.Trainer, this: bool) -> bool:  # noqa: FBT001 - what it is about
-    """Tell whether this holds in any process, so that all of them do the same."""
-    if trainer.world_size == 1:
-        return this
-    return bool(trainer.strategy.reduce_boolean_decision(this, all=False))
 
 
 def _checked(module: pl.LightningModule) -> BaseModule:

@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 from torch import distributed
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from throughtime.errors import RunError
 
@@ -33,8 +35,14 @@ def was_restarted() -> bool:
 
 def join() -> None:
     """Meet the other processes, if there are any."""
-    if processes() > 1 and not distributed.is_initialized():
-        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    if processes() == 1 or distributed.is_initialized():
+        return
+    store, rank, count = next(rendezvous("env://"))
+    # After a restart torchrun's store still holds the addresses of the processes that are gone, and torch
+    # 2.13 does not keep them apart: it waits for them more often than not.
+    own = PrefixStore(f"throughtime/{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    distributed.init_process_group(backend, store=own, rank=rank, world_size=count)
 
 
 def leave() -> None:
