@@ -22,8 +22,11 @@ from throughtime.training import ModelSpec, Run, Settings, fit
 
 PLANS = {
     "JSB_Chorales": (
-        ModelSpec("frame", {"cell": "gru", "hidden_size": 250, "embedding_size": 150, "dropout": 0.3}),
-        {"epochs": 50, "streams": 4, "k1": 1000, "learning_rate": 4e-3, "weight_decay": 0.1},
+        ModelSpec(
+            "frame",
+            {"cell": "lstm", "hidden_size": 400, "embedding_size": 250, "dropout": 0.4, "input_dropout": 0.1},
+        ),
+        {"epochs": 50, "streams": 4, "k1": 1000, "learning_rate": 4e-3, "weight_decay": 0.3},
     ),
     "Nottingham": (
         ModelSpec("frame", {"cell": "lstm", "hidden_size": 300, "dropout": 0.5}),

@@ -26,16 +26,17 @@ from throughtime.data.window_batches import WindowLoader
 from throughtime.models import LanguageModel
 from throughtime.training import ModelSpec, Run, Settings, evaluate_next_step, figure, fit
 
-OPTIONS = {"embedding_size": 300, "hidden_size": 300, "num_layers": 2, "dropout": 0.35}
+OPTIONS = {"embedding_size": 300, "hidden_size": 300, "num_layers": 2, "dropout": 0.3}
 SETTINGS = Settings(
-    epochs=14,
+    epochs=10,
     streams=20,
     k1=35,
-    learning_rate=4e-3,
+    learning_rate=3e-3,
     weight_decay=0.01,
     clip=1.0,
     monitor="loss",
     patience=None,
+    precision="bfloat16",
 )
 
 
