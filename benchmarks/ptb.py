@@ -28,7 +28,7 @@ from throughtime.training import ModelSpec, Run, Settings, evaluate_next_step, f
 
 OPTIONS = {"embedding_size": 300, "hidden_size": 300, "num_layers": 2, "dropout": 0.3}
 SETTINGS = Settings(
-    epochs=10,
+    epochs=8,
     streams=20,
     k1=35,
     learning_rate=3e-3,

@@ -13,6 +13,9 @@ from throughtime.data.batches import derived_seed
 from throughtime.data.next_step import Pairs
 from throughtime.ragged import Ragged
 
+# By how much of itself a length is changed before sequences are sorted by it.
+_JITTER = 0.2
+
 
 @dataclass(frozen=True)
 class WindowBatch:
@@ -46,8 +49,9 @@ class WindowLoader:
     """The windows of an epoch; can be stopped and taken up at any of them.
 
     Sequences are read in groups side by side, one group after the other, each in windows until its longest
-    ends. Of each group a process has every ``processes``-th sequence; one whose sequences end before those of
-    its neighbours gets windows without sequences, so that all have as many.
+    ends. Groups are of similar lengths, others in each epoch. Of each group a process has every
+    ``processes``-th sequence; one whose sequences end before those of its neighbours gets windows without
+    sequences, so that all have as many.
 
     Parameters
     ----------
@@ -58,7 +62,7 @@ class WindowLoader:
     k1, k2 : int
         See `throughtime.bptt.windows`.
     seed : int or None
-        Groups are drawn by it and the epoch; None leaves sequences in their order.
+        Groups are drawn by it and the epoch; None takes them from short to long.
     process, processes : int
         Which process this is, from 0, of how many.
 
@@ -67,7 +71,7 @@ class WindowLoader:
     >>> pairs = Pairs.of_sequences(Ragged.from_lengths(torch.arange(16), [3, 8, 5]))
     >>> loader = WindowLoader(pairs, group=2, k1=3)
     >>> [(batch.inputs.lengths.tolist(), batch.counted, batch.first) for batch in loader]
-    [([2, 3], 5, True), ([3], 3, False), ([1], 1, False), ([3], 3, True), ([1], 1, False)]
+    [([2, 3], 5, True), ([1], 1, False), ([3], 3, True), ([3], 3, False), ([1], 1, False)]
     """
 
     def __init__(
@@ -115,11 +119,18 @@ class WindowLoader:
         self.next_batch = state["next_batch"]
 
     def _groups(self) -> list[Tensor]:
-        order = torch.arange(len(self.pairs))
-        if self.seed is not None and len(order) > self.group:
-            random = np.random.Generator(np.random.PCG64(derived_seed("groups", self.seed, self.epoch)))
-            order = torch.from_numpy(random.permutation(len(order)))
-        return [rows for rows in order.split(self.group) if self._longest(rows)]
+        lengths = self.pairs.inputs.lengths.numpy()
+        if len(lengths) <= self.group:
+            return [rows for rows in (torch.arange(len(lengths)),) if self._longest(rows)]
+        if self.seed is None:
+            order = np.argsort(lengths, kind="stable")
+            return [rows for rows in torch.from_numpy(order).split(self.group) if self._longest(rows)]
+        # Sequences of similar lengths go together, so that the last windows of a group are not nearly empty.
+        random = np.random.Generator(np.random.PCG64(derived_seed("groups", self.seed, self.epoch)))
+        noisy = lengths * (1 + _JITTER * random.uniform(-1, 1, len(lengths)))
+        groups = torch.from_numpy(np.argsort(noisy, kind="stable")).split(self.group)
+        drawn = (groups[i] for i in random.permutation(len(groups)))
+        return [rows for rows in drawn if self._longest(rows)]
 
     def _longest(self, rows: Tensor) -> int:
         return int(self.pairs.inputs.lengths[rows].max()) if len(rows) else 0
