@@ -23,7 +23,7 @@ from throughtime.training._files import misfit_of
 from throughtime.training._metrics import EpochMetrics, loss_and_accuracy
 from throughtime.training._settings import Settings
 
-_STATE = "throughtime"
+STATE = "throughtime"
 
 
 @dataclass
@@ -188,12 +188,12 @@ class BaseModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the figures so far."""
-        checkpoint[_STATE] = {
+        checkpoint[STATE] = {
             "history": [dataclasses.asdict(epoch) for epoch in self.history],
             "totals": dataclasses.asdict(self.totals),
         }
         if self.adaptive is not None:
-            checkpoint[_STATE]["clip"] = self.adaptive.state_dict()
+            checkpoint[STATE]["clip"] = self.adaptive.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up the figures of an earlier sitting.
@@ -209,7 +209,7 @@ class BaseModule(pl.LightningModule):
                 f"the saved state does not fit the model: {misfit}; it is the state of another architecture: "
                 "restore the files or train again"
             )
-        state = checkpoint[_STATE]
+        state = checkpoint[STATE]
         self.history = [EpochMetrics.from_json(epoch) for epoch in state["history"]]
         self.totals = Totals(**state["totals"])
         if self.adaptive is not None:

@@ -12,7 +12,7 @@ from throughtime.data.next_step import NextStepSource, Pairs
 from throughtime.data.window_batches import WindowBatch, WindowLoader
 from throughtime.errors import ShapeError
 from throughtime.models._next_step import NextStep
-from throughtime.training._base_module import _STATE, BaseModule, Totals
+from throughtime.training._base_module import STATE, BaseModule, Totals
 from throughtime.training._next_step_figures import figure, run_window
 from throughtime.training._settings import Settings
 from throughtime.training.processes import gathered, process, processes, summed
@@ -101,12 +101,12 @@ class NextStepModule(BaseModule):
         super().on_save_checkpoint(checkpoint)
         # What ended, and what other processes had when a state was loaded, is not this one's to save.
         self.carried.reset(set(self.carried.ids) - self._streams)
-        checkpoint[_STATE]["carried"] = merged_states(gathered(self.carried.state_dict()))
+        checkpoint[STATE]["carried"] = merged_states(gathered(self.carried.state_dict()))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on where the streams were."""
         super().on_load_checkpoint(checkpoint)
-        self.carried.load_state_dict(checkpoint[_STATE]["carried"])
+        self.carried.load_state_dict(checkpoint[STATE]["carried"])
 
 
 def required(settings: Settings) -> tuple[int, int]:
