@@ -29,8 +29,11 @@ PLANS = {
         {"epochs": 50, "streams": 4, "k1": 1000, "learning_rate": 4e-3, "weight_decay": 0.3},
     ),
     "Nottingham": (
-        ModelSpec("frame", {"cell": "lstm", "hidden_size": 300, "dropout": 0.5}),
-        {"epochs": 20, "streams": 8, "k1": 200, "learning_rate": 2e-3, "weight_decay": 0.01},
+        ModelSpec(
+            "frame",
+            {"cell": "lstm", "hidden_size": 400, "embedding_size": 200, "dropout": 0.4, "input_dropout": 0.0},
+        ),
+        {"epochs": 24, "streams": 8, "k1": 50, "learning_rate": 5e-3, "weight_decay": 0.1},
     ),
 }
 
