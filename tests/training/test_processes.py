@@ -25,10 +25,8 @@ DATA = {
 SETTINGS = Settings(**SHORT.to_json() | {"streams": 3, "k1": 7, "k2": 9, "epochs": 2})
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Both trainings in two processes, of which one was killed, and restarted by torchrun."""
-    folder = tmp_path_factory.mktemp("two")
+def _in_two_processes(folder: Path) -> None:
+    """Run both trainings in two processes, of which one is killed, and restarted by torchrun."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command += ["--max-restarts=1", "-m", "tests.training.two", str(folder)]
     done = subprocess.run(
@@ -42,15 +40,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert done.returncode == 0, done.stderr
     assert "exitcode: -9" in done.stderr
-    return folder
 
 
-@pytest.mark.parametrize("kind", DATA)
-def test_two_processes_are_as_one(kind: str, runs: Path, tmp_path: Path) -> None:
-    data, model = DATA[kind]
-    one = created(tmp_path / "one", model, SETTINGS, data())
-    fitted(one, data())
-    two = Run.open(runs / kind)
+def test_two_processes_are_as_one(tmp_path: Path) -> None:
+    _in_two_processes(tmp_path)
+    for kind, (data, model) in DATA.items():
+        one = created(tmp_path / "one" / kind, model, SETTINGS, data())
+        fitted(one, data())
+        _check_close(Run.open(tmp_path / kind), one)
+
+
+def _check_close(two: Run, one: Run) -> None:
     for found, expected in zip(two.metrics.history, one.metrics.history, strict=True):
         assert (found.steps, found.tokens) == (expected.steps, expected.tokens)
         assert found.train_loss == pytest.approx(expected.train_loss, rel=1e-4)
