@@ -236,9 +236,12 @@ def test_a_gradient_that_is_not_finite_is_found_on_its_way_back() -> None:
     said = "RNN: on the way back the gradient is not finite first at step 3 of sequence 1"
     assert first_not_finite(seen) is None
     assert first_gradient_not_finite(seen) == said
-    assert locate_not_finite(layer, x, lambda y: y.state.sum()) == said
-    assert locate_not_finite(layer, x, lambda y: y.state.sum() * float("inf")) is None, "the loss is to blame"
-    assert locate_not_finite(nn.Linear(3, 1), x, lambda y: y.values.sum()) is None, "no recurrent layer"
+    assert locate_not_finite(layer, lambda: layer(x).state.sum()) == said
+    assert locate_not_finite(layer, lambda: layer(x).state.sum() * float("inf")) is None, (
+        "the loss is to blame"
+    )
+    linear = nn.Linear(3, 1)
+    assert locate_not_finite(linear, lambda: linear(x).values.sum()) is None, "no recurrent layer"
 
 
 def test_adaptive_clipping_follows_a_percentile_of_all_norms() -> None:

@@ -1,8 +1,10 @@
 """Trains runs and kills each with SIGKILL, from outside of everything that could tidy up.
 
-``python -m tests.training.killed FOLDER`` makes one run per moment of `MOMENTS` in FOLDER.
+``python -m tests.training.killed FOLDER toy`` makes one run per moment of `MOMENTS` in FOLDER, of the training
+in ``tests/training/toy.py``, or with ``toy_next`` of that one.
 """
 
+import importlib
 import os
 import signal
 import sys
@@ -10,8 +12,6 @@ from pathlib import Path
 
 import torch
 import torch._dynamo  # the first step of an optimizer imports it: once here, not in every child
-
-from tests.training.toy import created, fitted
 
 # File, how often it was replaced before, and whether the next replacement still happens. An epoch has 8 or
 # 9 steps, so three states: after steps 3 and 6, and at its end.
@@ -42,14 +42,15 @@ def kill_at(name, before, happens):
     Path.replace = replacing
 
 
-def main(folder):
+def main(folder, toy):
+    toy = importlib.import_module(f"tests.training.{toy}")
     torch.set_num_threads(1)
     for number, moment in enumerate(MOMENTS):
-        run = created(folder / str(number))
+        run = toy.created(folder / str(number))
         child = os.fork()
         if child == 0:
             kill_at(*MOMENTS[moment])
-            fitted(run)
+            toy.fitted(run)
             os._exit(0)  # was not killed
         _, status = os.waitpid(child, 0)
         if not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGKILL:
@@ -57,4 +58,4 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

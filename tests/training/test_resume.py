@@ -89,7 +89,7 @@ def test_two_threads_repeat_too(tmp_path):
 def killed_runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("killed")
     root = Path(__file__).parents[2]
-    command = [sys.executable, "-m", "tests.training.killed", str(folder)]
+    command = [sys.executable, "-m", "tests.training.killed", str(folder), "toy"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder

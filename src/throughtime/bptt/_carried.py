@@ -52,6 +52,12 @@ class Carried:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __copy__(self) -> "Carried":
+        """Return one that begins where this one is, and goes on without it; no tensor is copied."""
+        new = Carried()
+        new._rows, new._states = dict(self._rows), dict(self._states)
+        return new
+
     @contextmanager
     def carry(
         self, model: nn.Module, streams: Window | Tensor | Iterable[int], *, after: int | None = None

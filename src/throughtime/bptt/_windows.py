@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,6 +37,10 @@ class Window:
     after: int
     sequences: Tensor
     ids: Tensor
+
+    def to(self, *args: Any, **kwargs: Any) -> "Window":  # noqa: ARG002 - as of a tensor
+        """Return the window itself: its numbers stay on the host, whatever device a batch is moved to."""
+        return self
 
     def of(self, x: Ragged) -> Ragged:
         """Return the window's tokens of a batch that is aligned, token by token, with the one cut."""

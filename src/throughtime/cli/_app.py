@@ -5,9 +5,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from throughtime.cli._app_train import train
+
 app = typer.Typer(
     name="throughtime",
-    help="Recurrent and convolutional sequence classifiers, trained from files, without padding.",
+    help="Recurrent and convolutional sequence models, trained from files, without padding.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -27,89 +29,39 @@ def demo(out: _Out = Path("runs/demo")) -> None:
     command(out)
 
 
-@app.command()
-def train(
-    context: typer.Context,
-    data: Annotated[
-        Path,
-        typer.Argument(help="CSV, TSV, JSONL or Parquet file, or a folder with one subfolder per class."),
-    ],
-    out: Annotated[Path, typer.Option(help="Folder of the run; must not exist, unless --resume.")],
-    text: Annotated[str | None, typer.Option(help="Column with the text.")] = None,
-    label: Annotated[str | None, typer.Option(help="Column with the class.")] = None,
-    model: Annotated[Literal["textcnn", "bilstm", "bigru"], typer.Option(help="Architecture.")] = "textcnn",
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Go on with the run in --out exactly where it stopped; options not given are the run's own.",
-        ),
-    ] = False,
-    validation: Annotated[
-        float, typer.Option(help="Share of the rows that decide which model is kept.", min=0.01, max=0.5)
-    ] = 0.1,
-    test: Annotated[
-        float, typer.Option(help="Share of the rows that the final accuracy is taken of.", min=0.0, max=0.5)
-    ] = 0.1,
-    epochs: Annotated[int, typer.Option(help="Most passes over the data.", min=1)] = 20,
-    patience: Annotated[
-        int, typer.Option(help="Stop after so many epochs without a better model.", min=1)
-    ] = 3,
-    tokens_per_batch: Annotated[int, typer.Option(help="Tokens of a batch at most.", min=1)] = 2048,
-    learning_rate: Annotated[float, typer.Option(help="Highest learning rate of AdamW.", min=0.0)] = 2e-3,
-    vocabulary: Annotated[int, typer.Option(help="Words that are told apart at most.", min=1)] = 20_000,
-    lower_case: Annotated[bool, typer.Option(help="Treat upper and lower case alike.")] = True,
-    seed: Annotated[int, typer.Option(help="Of the split, the weights, batches and dropout.", min=0)] = 0,
-    clip: Annotated[
-        float | None,
-        typer.Option(help="Scale gradients down to this norm; 1 unless --clip-percentile is given.", min=0.0),
-    ] = None,
-    clip_value: Annotated[
-        float | None, typer.Option(help="Bound each entry of a gradient by this, before.", min=1e-30)
-    ] = None,
-    clip_percentile: Annotated[
-        float | None,
-        typer.Option(help="Scale gradients down to this percentile of all norms so far.", min=0.0, max=100.0),
-    ] = None,
-    clip_steps: Annotated[
-        float | None,
-        typer.Option(
-            help="Inside of recurrent layers, scale what passes from step to step down to this norm.",
-            min=1e-30,
-        ),
-    ] = None,
-    watch_every: Annotated[
-        int,
-        typer.Option(help="Record how gradients flow every so many steps; 0 for never.", min=0),
-    ] = 0,
-) -> None:
-    """Train a classifier on labelled texts."""
-    from throughtime.cli._train import TrainOptions
-    from throughtime.cli._train import train as command
+app.command()(train)
 
-    options = TrainOptions(
-        data=data,
-        out=out,
-        text=text,
-        label=label,
-        model=model,
-        validation=validation,
-        test=test,
-        epochs=epochs,
-        patience=patience,
-        tokens_per_batch=tokens_per_batch,
-        learning_rate=learning_rate,
-        vocabulary=vocabulary,
-        lower_case=lower_case,
-        seed=seed,
-        clip=1.0 if clip is None and clip_percentile is None else clip,
-        clip_value=clip_value,
-        clip_percentile=clip_percentile,
-        clip_steps=clip_steps,
-    )
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    given = {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
-    command(options, resume=resume, given=frozenset(given), watch_every=watch_every)
+
+@app.command()
+def sample(
+    run: Annotated[Path, typer.Argument(help="Folder of a run of train --task next.")],
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            help="Text to go on from; a new line unless given. Frames: a .npz or .mat file, whose first "
+            "sequence it is; silence unless given."
+        ),
+    ] = None,
+    length: Annotated[int, typer.Option(help="Steps to draw.", min=1)] = 200,
+    temperature: Annotated[
+        float, typer.Option(help="Below 1 the probable becomes more so; 0 takes the most probable.")
+    ] = 1.0,
+    top_p: Annotated[
+        float, typer.Option(help="Draw from the smallest set of words that has this probability.")
+    ] = 1.0,
+    unknown: Annotated[
+        bool, typer.Option(help="Whether <unk> is drawn as any other word, or left out.")
+    ] = True,
+    seed: Annotated[int, typer.Option(help="Of what is drawn.", min=0)] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Frames: a .npz file to write, which must not exist.")
+    ] = None,
+) -> None:
+    """Draw a text or frames from a model of what comes next, step by step."""
+    from throughtime.cli._sample import SampleOptions
+    from throughtime.cli._sample import sample as command
+
+    command(run, SampleOptions(prompt, length, temperature, top_p, unknown, seed, out))
 
 
 @app.command()

@@ -11,6 +11,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from throughtime.cli._subject import Subject, subject_of
+from throughtime.cli._train_next import TASK as NEXT
 from throughtime.diagnose import Finding, bag_does_as_well, clipping, no_minimum
 from throughtime.diagnose import diagnose as measure
 from throughtime.errors import UnsupportedError
@@ -29,6 +30,12 @@ def diagnose(
 ) -> None:
     """Measure the models of runs on labelled data, print the findings, write one page and all numbers."""
     runs = [Run.open(path) for path in paths]
+    for run in runs:
+        if run.config.task.get("kind") == NEXT:
+            raise UnsupportedError(
+                f"{run.path} foresees what comes next, and this page is about classes; measure its model in "
+                "Python: tt.diagnose.gradient_flow of a watched pass, spectrum, lyapunov_exponents"
+            )
     if out is None and len(runs) > 1:
         raise UnsupportedError(
             f"{len(runs)} runs make one page, which belongs to none of their folders; say --out PAGE.html"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from throughtime.cli._predict_code import predict_code
 from throughtime.cli._predict_text import predict_text
+from throughtime.cli._train_next import TASK as NEXT
 from throughtime.demo import TASK
 from throughtime.errors import DataError
 from throughtime.training import Run
@@ -21,6 +22,8 @@ def predict(
 ) -> None:
     """Apply a run to data, and print what it says."""
     run = Run.open(path)
+    if run.config.task.get("kind") == NEXT:
+        raise DataError(f"{path} foresees what comes next, not classes; use throughtime sample {path}")
     if run.config.task.get("kind") == TASK:
         if text is not None or label is not None:
             raise DataError(f"{path} reviews Python files: it takes neither --text nor --label")

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import typer
 from rich.console import Console
@@ -39,6 +39,7 @@ class TrainOptions:
     clip_value: float | None
     clip_percentile: float | None
     clip_steps: float | None
+    precision: Literal["float32", "bfloat16"]
 
     def task(self) -> dict[str, Any]:
         """Return what a later prediction, or a reader of the run, has to know."""
@@ -72,6 +73,7 @@ _OF_SETTINGS = (
     "clip_value",
     "clip_percentile",
     "clip_steps",
+    "precision",
 )
 
 

@@ -109,6 +109,11 @@ def decode(raw: bytes, name: str) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
+        if error.reason == "unexpected end of data":
+            raise DataError(
+                f"{name}: line {line}, byte {error.start} (0x{raw[error.start]:02x}) begins a character "
+                "that the file ends inside of; the file is cut short: restore it, or cut that byte off, too"
+            ) from error
         raise DataError(
             f"{name}: line {line}, byte {error.start} (0x{raw[error.start]:02x}) is not UTF-8; "
             "convert the file, for example with iconv -t utf-8"

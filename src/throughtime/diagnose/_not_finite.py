@@ -1,14 +1,12 @@
 """Where the first number that is not finite appeared, on the way forward or back."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from throughtime.diagnose._watch import DirectionRun, Watch, watch
 from throughtime.errors import UnsupportedError
-from throughtime.ragged import Ragged
 
 
 def first_not_finite(seen: Watch) -> str | None:
@@ -32,19 +30,17 @@ def first_gradient_not_finite(seen: Watch) -> str | None:
     return next((said for run in reversed(seen.directions()) if (said := _backward(run)) is not None), None)
 
 
-def locate_not_finite(model: nn.Module, batch: Ragged, loss: Callable[[Any], Tensor]) -> str | None:
-    """Run a batch once more, watched, and say where the first number that is not finite appears.
+def locate_not_finite(model: nn.Module, loss: Callable[[], Tensor]) -> str | None:
+    """Compute a loss once more, watched, and say where the first number that is not finite appears.
 
     That of the states; if these and the loss are finite, that of the gradients.
 
     Parameters
     ----------
     model : Module
-        Takes the batch; in the mode in which it is. Gradients of its parameters are left as they are.
-    batch : Ragged
-        What it reads.
+        Is left in the mode in which it is, and the gradients of its parameters as they are.
     loss : callable
-        From the model's output to a scalar.
+        Runs the model on a batch and returns a scalar.
 
     Returns
     -------
@@ -56,13 +52,13 @@ def locate_not_finite(model: nn.Module, batch: Ragged, loss: Callable[[Any], Ten
     >>> import torch, throughtime as tt
     >>> layer = tt.nn.LSTM(2, 3)
     >>> x = tt.Ragged.from_list([torch.ones(4, 2), torch.tensor([[1.0, 1.0], [float("inf"), 1.0]])])
-    >>> tt.diagnose.locate_not_finite(layer, x, lambda y: y.output.values.sum())
+    >>> tt.diagnose.locate_not_finite(layer, lambda: layer(x).output.values.sum())
     'LSTM: the input is not finite first at step 1 of sequence 1'
     """
     grads = [(parameter, parameter.grad) for parameter in model.parameters()]
     try:
         with watch(model) as seen, torch.enable_grad():
-            value = loss(model(batch))
+            value = loss()
             value.backward()
         said = first_not_finite(seen)
         return said or (first_gradient_not_finite(seen) if bool(value.detach().isfinite()) else None)

@@ -10,6 +10,7 @@ from throughtime.nn._conv import ConvBlock as ConvBlock
 from throughtime.nn._conv import WideConv as WideConv
 from throughtime.nn._gradients import DirectionGradients as DirectionGradients
 from throughtime.nn._gru import GRU as GRU
+from throughtime.nn._locked_dropout import LockedDropout as LockedDropout
 from throughtime.nn._lstm import LSTM as LSTM
 from throughtime.nn._output import RecurrentOutput as RecurrentOutput
 from throughtime.nn._pool import Pool as Pool

@@ -3,6 +3,7 @@
 Importing this does not import Lightning; `fit` does when it is called.
 """
 
+from throughtime.training import processes as processes
 from throughtime.training._evaluation import Evaluation as Evaluation
 from throughtime.training._evaluation import evaluate as evaluate
 from throughtime.training._evaluation import predict as predict
@@ -12,6 +13,8 @@ from throughtime.training._gradient_file import read_gradients as read_gradients
 from throughtime.training._metrics import EpochMetrics as EpochMetrics
 from throughtime.training._metrics import Metrics as Metrics
 from throughtime.training._metrics import Score as Score
+from throughtime.training._next_step_figures import evaluate_next_step as evaluate_next_step
+from throughtime.training._next_step_figures import figure as figure
 from throughtime.training._quality import quality as quality
 from throughtime.training._run import Run as Run
 from throughtime.training._run import RunConfig as RunConfig

@@ -1,6 +1,7 @@
 """One sitting of a training in Lightning's loops. The only file that makes a Lightning trainer."""
 
 from contextlib import ExitStack
+from typing import TYPE_CHECKING, cast
 
 import pytorch_lightning as pl
 import torch
@@ -8,16 +9,24 @@ from rich.console import Console
 
 from throughtime.data.batches import derived_seed
 from throughtime.data.examples import Source
+from throughtime.data.next_step import NextStepSource
+from throughtime.errors import RunError
+from throughtime.training._base_module import BaseModule
 from throughtime.training._gradient_file import NAME
 from throughtime.training._module import TrainingModule
+from throughtime.training._next_step_module import NextStepModule
 from throughtime.training._progress import ProgressDisplay
 from throughtime.training._run import Run
 from throughtime.training._surroundings import StopNow, StopRequest, quiet_lightning, reproducible
 from throughtime.training._writer import RunWriter, SafetensorsIO, Stopped
 from throughtime.training.callbacks import GradientRecorder
+from throughtime.training.processes import on_this_machine, process, processes, wait_for_all
+
+if TYPE_CHECKING:
+    from throughtime.models._next_step import NextStep
 
 
-def train(source: Source, run: Run, *, progress: bool, watch_every: int = 0) -> bool:
+def train(source: Source | NextStepSource, run: Run, *, progress: bool, watch_every: int = 0) -> bool:
     """Train until the end or an interruption; state, best weights and figures go into the run.
 
     Returns
@@ -31,14 +40,14 @@ def train(source: Source, run: Run, *, progress: bool, watch_every: int = 0) -> 
         return False
 
 
-def _train(source: Source, run: Run, *, progress: bool, watch_every: int) -> bool:
+def _train(source: Source | NextStepSource, run: Run, *, progress: bool, watch_every: int) -> bool:
     stop = StopRequest()
     with ExitStack() as stack:
         stack.enter_context(reproducible())
         stack.enter_context(quiet_lightning())
         stack.enter_context(stop.listening())
         module = _module(source, run)
-        display = ProgressDisplay(Console(quiet=not progress))
+        display = ProgressDisplay(Console(quiet=not progress or process() > 0))
         stack.enter_context(display.showing())
         callbacks: list[pl.Callback] = [display, RunWriter(run, stop)]
         if watch_every:
@@ -51,22 +60,36 @@ def _train(source: Source, run: Run, *, progress: bool, watch_every: int) -> boo
             ended = False
         else:
             ended = True
-        if not run.has_model:
+        if not run.has_model and not process():
             run.save_model(module.model)
+        wait_for_all()
     return ended
 
 
-def _module(source: Source, run: Run) -> TrainingModule:
+def _module(source: Source | NextStepSource, run: Run) -> BaseModule:
     config = run.config
+    if config.model.foresees != isinstance(source, NextStepSource):
+        does = "foresees next steps" if config.model.foresees else "classifies sequences"
+        wanted = "the class of each sequence" if config.model.foresees else "the next step of each"
+        raise RunError(f"{config.model.name} {does}, and this data asks for {wanted}; choose another model")
     torch.manual_seed(derived_seed("weights", config.settings.seed))
     model = config.model.build(config.vocabulary_size, len(config.classes))
+    if isinstance(source, NextStepSource):
+        return NextStepModule(cast("NextStep", model), source, config.settings)
     return TrainingModule(model, source, config.settings)
 
 
 def _trainer(run: Run, callbacks: list[pl.Callback]) -> pl.Trainer:
+    several = processes() > 1
+    options = run.config.model.options
+    # Clusters of an adaptive softmax that a window lacks have no gradient, unless they are embeddings, too.
+    unused = bool(options.get("cutoffs")) and not options.get("tied", True)
     return pl.Trainer(
         accelerator="gpu" if torch.cuda.is_available() else "cpu",
-        devices=1,
+        devices=on_this_machine(),
+        num_nodes=processes() // on_this_machine(),
+        strategy=("ddp_find_unused_parameters_true" if unused else "ddp") if several else "auto",
+        precision="bf16-mixed" if run.config.settings.precision == "bfloat16" else "32-true",
         max_epochs=run.config.settings.epochs,
         callbacks=callbacks,
         plugins=[SafetensorsIO()],

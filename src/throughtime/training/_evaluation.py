@@ -57,7 +57,7 @@ def predict(model: nn.Module, tokens: Ragged, *, tokens_per_batch: int = 16384) 
         raise ShapeError("predict got no sequences; give at least one")
     batches = ordered_batches(tokens.lengths, tokens_per_batch)
     device = next((p.device for p in model.parameters()), tokens.device)
-    with _evaluating(model), torch.no_grad():
+    with evaluating(model), torch.no_grad():
         logits = torch.cat([model(tokens[batch].to(device)).cpu() for batch in batches])
     return torch.empty_like(logits).index_copy_(0, torch.cat(batches), logits)
 
@@ -89,7 +89,8 @@ def evaluate(model: nn.Module, examples: Examples, *, tokens_per_batch: int = 16
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode, and back."""
     training = model.training
     model.eval()
     try:

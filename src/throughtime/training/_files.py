@@ -1,11 +1,13 @@
-"""Files that are written whole or not at all. Knows bytes and JSON, not what is in them."""
+"""Files that are written whole or not at all, and whether the weights in one are those of a model."""
 
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from throughtime.errors import RunError
 
@@ -60,3 +62,18 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def misfit_of(expected: Mapping[str, Tensor], got: Any) -> str | None:
+    """Return the first thing in which these weights differ from what a model expects."""
+    if not isinstance(got, dict):
+        return "it holds no weights"
+    for name in sorted(expected.keys() | got.keys()):
+        if name not in got:
+            return f"{name} is missing"
+        if name not in expected:
+            return f"{name} is not in the model"
+        shape = tuple(got[name].shape) if isinstance(got[name], Tensor) else None
+        if shape != tuple(expected[name].shape):
+            return f"{name} has shape {shape}, the model's is {tuple(expected[name].shape)}"
+    return None

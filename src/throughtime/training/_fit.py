@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from throughtime.data.examples import Examples, Source
+from throughtime.data.next_step import NextStepSource
 from throughtime.errors import DataError, RunError
+from throughtime.models._next_step import NextStep
 from throughtime.training._evaluation import evaluate
 from throughtime.training._metrics import Metrics, Score
+from throughtime.training._next_step_figures import evaluate_next_step
 from throughtime.training._run import Run, RunConfig
 from throughtime.training._settings import ModelSpec, Settings
+from throughtime.training.processes import join, process, require_one, wait_for_all
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class FitResult:
 
 
 def fit(
-    source: Source,
+    source: Source | NextStepSource,
     model: ModelSpec,
     settings: Settings,
     run: Run,
@@ -46,8 +50,9 @@ def fit(
 
     Parameters
     ----------
-    source : Source
-        What to train, validate and test on.
+    source : Source or NextStepSource
+        What to train, validate and test on: labelled sequences, or a text or frames of which each step is to
+        be foreseen. The latter may be trained in several processes that torchrun starts.
     model : ModelSpec
         The architecture.
     settings : Settings
@@ -84,34 +89,46 @@ def fit(
         return FitResult(run, before, interrupted=False, already_finished=True)
     if not resume and (before.history or run.state_path.exists()):
         raise RunError(f"{run.path} has begun already; go on with it (--resume) or choose another --out")
+    if not isinstance(source, NextStepSource):
+        require_one("the training of a classifier")
+    join()
     if len(source.validation) == 0:
         raise DataError("there are no validation examples; give more data, or another split")
     from throughtime.training._engine import train
 
     try:
         ended = train(source, run, progress=progress, watch_every=watch_every)
-        if ended:
-            run.save_metrics(_final(run, source.test))
+        if ended and not process():
+            run.save_metrics(_final(run, source))
+        wait_for_all()
     except KeyboardInterrupt:  # after the last epoch, whose state is saved
         ended = False
     return FitResult(run, run.metrics, interrupted=not ended, already_finished=False)
 
 
-def _final(run: Run, test: Examples | None) -> Metrics:
-    """Return the figures of a training that has ended, with the best model's on the test examples."""
+def _final(run: Run, source: Source | NextStepSource) -> Metrics:
+    """Return the figures of a training that has ended, with the best model's on the test part."""
     metrics = run.metrics
     score = None
-    if test is not None and len(test):
-        evaluation = evaluate(
-            run.load_model(), test, tokens_per_batch=4 * run.config.settings.tokens_per_batch
-        )
-        score = Score(evaluation.loss, evaluation.accuracy, len(test))
+    if isinstance(source, NextStepSource):
+        model = run.load_model()
+        if source.test is not None and isinstance(model, NextStep):
+            streams = run.config.settings.streams or 1
+            score = evaluate_next_step(model, source, source.test, streams=streams)
+    elif source.test is not None and len(source.test):
+        score = _tested(run, source.test)
     full = len(metrics.history) == run.config.settings.epochs
     stopped: Literal["epochs", "patience"] = "epochs" if full else "patience"
     return Metrics(metrics.history, metrics.best_epoch, stopped, score)
 
 
-def _config(source: Source, model: ModelSpec, settings: Settings, run: Run) -> RunConfig:
+def _tested(run: Run, test: Examples) -> Score:
+    settings = run.config.settings
+    evaluation = evaluate(run.load_model(), test, tokens_per_batch=4 * settings.tokens_per_batch)
+    return Score(evaluation.loss, evaluation.accuracy, len(test))
+
+
+def _config(source: Source | NextStepSource, model: ModelSpec, settings: Settings, run: Run) -> RunConfig:
     classes = tuple(source.classes)
     return RunConfig(run.config.task, model, classes, source.vocabulary_size, source.describe(), settings)
 

@@ -102,3 +102,8 @@ def _rank(epoch: EpochMetrics, monitor: str) -> tuple[float, float]:
     if monitor == "loss":
         return epoch.validation_loss, -epoch.validation_accuracy
     return -epoch.validation_accuracy, epoch.validation_loss
+
+
+def loss_and_accuracy(loss: float, accuracy: float) -> str:
+    """Return the figures of a classifier in words."""
+    return f"loss {loss:.4f}  accuracy {accuracy:.1%}"

@@ -1,7 +1,7 @@
 """How a training shows itself: a live line on a terminal, and one line per epoch everywhere."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,8 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from throughtime.training._metrics import EpochMetrics, best_epoch
-from throughtime.training._module import TrainingModule
+from throughtime.training._base_module import BaseModule
+from throughtime.training._metrics import EpochMetrics, best_epoch, loss_and_accuracy
 
 _SECONDS_BETWEEN_FRAMES = 0.1
 
@@ -46,7 +46,7 @@ class ProgressDisplay(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note what was done before, so that time left is reckoned by this sitting alone."""
         del trainer
-        if isinstance(pl_module, TrainingModule):
+        if isinstance(pl_module, BaseModule):
             self._began = time.monotonic(), pl_module.share_done(pl_module.loader.next_batch)
 
     def on_train_batch_end(
@@ -57,7 +57,7 @@ class ProgressDisplay(pl.Callback):
         now = time.monotonic()
         if self._live is None or now - self._drawn_at < _SECONDS_BETWEEN_FRAMES:
             return
-        if isinstance(pl_module, TrainingModule) and pl_module.totals.examples:
+        if isinstance(pl_module, BaseModule) and pl_module.totals.examples:
             self._live.update(self._line(pl_module, batch_idx + 1), refresh=True)
             self._drawn_at = now
 
@@ -70,19 +70,19 @@ class ProgressDisplay(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the line of the epoch."""
         del trainer
-        if isinstance(pl_module, TrainingModule):
+        if isinstance(pl_module, BaseModule):
             history, settings = pl_module.history, pl_module.settings
             best = best_epoch(history, settings.monitor) == len(history)
-            line = epoch_line(history[-1], settings.epochs, best=best)
+            line = epoch_line(history[-1], settings.epochs, pl_module.describe, best=best)
             self.console.print(line, highlight=False, soft_wrap=True)
 
-    def _line(self, module: TrainingModule, step: int) -> Table:
+    def _line(self, module: BaseModule, step: int) -> Table:
         totals, epochs = module.totals, module.settings.epochs
         speed = totals.tokens / totals.seconds if totals.seconds else 0.0
         text = (
             f"epoch {module.current_epoch + 1}/{epochs}  step {step}/{len(module.loader)}  "
-            f"loss {totals.loss / totals.examples:.4f}  "
-            f"accuracy {totals.correct / totals.examples:.1%}  {speed:,.0f} tokens/s  "
+            f"{module.describe(totals.loss / totals.examples, totals.correct / totals.examples)}  "
+            f"{speed:,.0f} tokens/s  "
             f"{self._time_left(module.share_done(step))}"
         )
         line = Table.grid(padding=(0, 1))
@@ -96,12 +96,18 @@ class ProgressDisplay(pl.Callback):
         return f"{duration(elapsed / (done - self._began[1]) * (1 - done))} left"
 
 
-def epoch_line(epoch: EpochMetrics, epochs: int, *, best: bool) -> str:
-    """Return the figures of an epoch as one line of text."""
+def epoch_line(
+    epoch: EpochMetrics,
+    epochs: int,
+    describe: Callable[[float, float], str] = loss_and_accuracy,
+    *,
+    best: bool,
+) -> str:
+    """Return the figures of an epoch as one line of text; ``describe`` says loss and accuracy."""
     return (
         f"epoch {epoch.epoch:>{len(str(epochs))}}/{epochs}  "
-        f"loss {epoch.train_loss:.4f}  accuracy {epoch.train_accuracy:.1%}  "
-        f"validation loss {epoch.validation_loss:.4f}  accuracy {epoch.validation_accuracy:.1%}  "
+        f"{describe(epoch.train_loss, epoch.train_accuracy)}  "
+        f"validation {describe(epoch.validation_loss, epoch.validation_accuracy)}  "
         f"{epoch.tokens_per_second:,.0f} tokens/s  {duration(epoch.seconds)}{'  best' if best else ''}"
     )
 

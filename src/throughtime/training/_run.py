@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from throughtime.data.examples import Source
+from throughtime.data.next_step import NextStepSource
 from throughtime.errors import RunError
 from throughtime.training._environment import environment, version
-from throughtime.training._files import read_json, sync_folder, write_bytes, write_json, writing
+from throughtime.training._files import misfit_of, read_json, sync_folder, write_bytes, write_json, writing
 from throughtime.training._metrics import Metrics
 from throughtime.training._settings import ModelSpec, Settings
 from throughtime.training._tensor_file import read_tree, write_tree
@@ -101,7 +102,7 @@ class Run:
         cls,
         path: str | Path,
         *,
-        source: Source,
+        source: Source | NextStepSource,
         model: ModelSpec,
         settings: Settings,
         task: Mapping[str, Any] | None = None,
@@ -113,7 +114,7 @@ class Run:
         ----------
         path : str or Path
             Must not exist yet, or be an empty folder; folders above it are made.
-        source : Source
+        source : Source or NextStepSource
             What will be trained on: its classes, vocabulary size and description are written down.
         model : ModelSpec
             The architecture.
@@ -248,7 +249,7 @@ class Run:
             )
         weights = read_tree(self._weights)
         model = self._new_model()
-        misfit = _misfit(model.state_dict(), weights)
+        misfit = misfit_of(model.state_dict(), weights)
         if misfit:
             raise RunError(
                 f"{self._weights} does not fit the model of config.json: {misfit}; "
@@ -320,18 +321,3 @@ def _check_format(path: Path) -> None:
             f"{path.parent} is of run format {content['version']}, this throughtime reads up to "
             f"{FORMAT_VERSION}; upgrade throughtime"
         )
-
-
-def _misfit(expected: Mapping[str, Tensor], got: Any) -> str | None:
-    """Return the first thing in which these weights differ from what a model expects."""
-    if not isinstance(got, dict):
-        return "it holds no weights"
-    for name in sorted(expected.keys() | got.keys()):
-        if name not in got:
-            return f"{name} is missing"
-        if name not in expected:
-            return f"{name} is not in the model"
-        shape = tuple(got[name].shape) if isinstance(got[name], Tensor) else None
-        if shape != tuple(expected[name].shape):
-            return f"{name} has shape {shape}, the model's is {tuple(expected[name].shape)}"
-    return None

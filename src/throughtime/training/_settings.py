@@ -11,16 +11,18 @@ from typing import Any, Literal
 from torch import nn
 
 from throughtime.errors import ShapeError
-from throughtime.models import BiGRU, BiLSTM, TextCNN
+from throughtime.models import BiGRU, BiLSTM, FrameModel, LanguageModel, TextCNN
 
-_MODELS: Mapping[str, type[nn.Module]] = {
+_CLASSIFIERS: Mapping[str, type[nn.Module]] = {
     "textcnn": TextCNN,
     "bilstm": BiLSTM,
     "bigru": BiGRU,
 }
+_NEXT_STEP: Mapping[str, type[nn.Module]] = {"language": LanguageModel, "frame": FrameModel}
+_MODELS = {**_CLASSIFIERS, **_NEXT_STEP}
 
 MODEL_NAMES = tuple(_MODELS)
-"""Names that a `ModelSpec` knows."""
+"""Names that a `ModelSpec` knows; "language" and "frame" foresee the next step, the others classify."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +61,24 @@ class ModelSpec:
                 raise ShapeError(f"{self.name} has no option {option!r}; it has {', '.join(known)}")
         object.__setattr__(self, "options", json.loads(json.dumps(dict(self.options))))
 
+    @property
+    def foresees(self) -> bool:
+        """Whether it is a model of the next step, not a classifier."""
+        return self.name in _NEXT_STEP
+
     def build(self, vocabulary_size: int, classes: int) -> nn.Module:
         """Make the model; its weights come from torch's current random state.
 
         Parameters
         ----------
         vocabulary_size : int
-            Tokens are below it.
+            Tokens are below it; of a model of frames, their notes.
         classes : int
-            C, the number of classes.
+            C, the number of classes; a model of the next step has none.
         """
-        return _MODELS[self.name](vocabulary_size, classes, **self.options)
+        if self.foresees:
+            return _NEXT_STEP[self.name](vocabulary_size, **self.options)
+        return _CLASSIFIERS[self.name](vocabulary_size, classes, **self.options)
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,14 @@ class Settings:
     clip_steps : float or None
         Inside of recurrent layers, what passes from a step to the one before it is scaled down to this norm,
         see ``bound_gradients`` of these layers.
+    k1, k2 : int or None
+        Of models of the next step: truncated backpropagation through time BPTT(k2; k1), see
+        `throughtime.bptt.windows`; without ``k2`` it is ``k1``. None otherwise.
+    streams : int or None
+        Of models of the next step: how many parts of a text, or sequences of frames, are read side by side.
+        None otherwise: batches then have ``tokens_per_batch``.
+    precision : "float32" or "bfloat16"
+        In bfloat16, large products run under autocast; weights and states stay float32.
     monitor : "accuracy" or "loss"
         What makes a model the best one on validation; equal accuracies are decided by the loss.
     patience : int or None
@@ -129,9 +146,21 @@ class Settings:
     clip_value: float | None = None
     clip_percentile: float | None = None
     clip_steps: float | None = None
+    k1: int | None = None
+    k2: int | None = None
+    streams: int | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "tokens_per_batch", "patience", "checkpoint_every_steps"):
+        for name in (
+            "epochs",
+            "tokens_per_batch",
+            "patience",
+            "checkpoint_every_steps",
+            "k1",
+            "k2",
+            "streams",
+        ):
             _check(self, name, whole=True, low=1)
         _check(self, "seed", whole=True, low=0)
         for name in ("learning_rate", "weight_decay", "clip", "checkpoint_every_seconds"):
@@ -147,6 +176,13 @@ class Settings:
         _check(self, "warmup", low=0, high=1)
         if self.monitor not in {"accuracy", "loss"}:
             raise ShapeError(f"monitor must be 'accuracy' or 'loss', got {self.monitor!r}")
+        if self.precision not in {"float32", "bfloat16"}:
+            raise ShapeError(f"precision must be 'float32' or 'bfloat16', got {self.precision!r}")
+        if self.k2 is not None and (self.k1 is None or self.k1 > self.k2):
+            raise ShapeError(
+                f"k1 = {self.k1} and k2 = {self.k2}: errors of k1 steps must flow back at least so far; "
+                "give k2 >= k1"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
@@ -175,6 +211,9 @@ _OPTIONAL = (
     "patience",
     "checkpoint_every_steps",
     "checkpoint_every_seconds",
+    "k1",
+    "k2",
+    "streams",
 )
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.plugins.io import CheckpointIO
 
+from throughtime.training._base_module import BaseModule
 from throughtime.training._metrics import Metrics, best_epoch
-from throughtime.training._module import TrainingModule
 from throughtime.training._run import Run
 from throughtime.training._surroundings import StopRequest
 from throughtime.training._tensor_file import read_tree, write_tree
+from throughtime.training.processes import summed
 
 
 class Stopped(Exception):  # noqa: N818 - an ending, not an error
@@ -72,8 +73,9 @@ class RunWriter(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Bring the figures to what the state says, if there is one, and end what was about to end."""
         module = _checked(pl_module)
-        if module.history:
+        if module.history and trainer.is_global_zero:
             self.run.save_metrics(self._metrics(module))
+        if module.history:
             trainer.should_stop = self._patience_is_over(module)
 
     def on_train_batch_end(
@@ -85,8 +87,9 @@ class RunWriter(pl.Callback):
         module.stop_clock()
         if trainer.is_last_batch:
             return
-        asked = self._asked_to_stop(trainer)
-        if asked or self._is_due(batch_idx):
+        # In any process, so that all of them do the same.
+        asked, due = summed(self._asked_to_stop(trainer), self._is_due(batch_idx))
+        if asked or due:
             self._save(trainer)
             module.restart_clock()
         if asked:
@@ -96,12 +99,13 @@ class RunWriter(pl.Callback):
         """Keep the weights if they are the best, save the state, write the figures; stop if asked to."""
         module = _checked(pl_module)
         metrics = self._metrics(module)
-        if metrics.best_epoch == len(module.history):
+        if metrics.best_epoch == len(module.history) and trainer.is_global_zero:
             self.run.save_model(module.model)
         self._save(trainer)
-        self.run.save_metrics(metrics)
+        if trainer.is_global_zero:
+            self.run.save_metrics(metrics)
         trainer.should_stop = self._patience_is_over(module)
-        if self._asked_to_stop(trainer):
+        if any(summed(self._asked_to_stop(trainer))):
             raise Stopped
 
     def _asked_to_stop(self, trainer: pl.Trainer) -> bool:
@@ -117,16 +121,16 @@ class RunWriter(pl.Callback):
         trainer.save_checkpoint(self.run.state_path, weights_only=False)
         self.saved_at = time.monotonic()
 
-    def _metrics(self, module: TrainingModule) -> Metrics:
+    def _metrics(self, module: BaseModule) -> Metrics:
         return Metrics(tuple(module.history), best_epoch(module.history, self.settings.monitor))
 
-    def _patience_is_over(self, module: TrainingModule) -> bool:
+    def _patience_is_over(self, module: BaseModule) -> bool:
         best = best_epoch(module.history, self.settings.monitor)
         patience = self.settings.patience
         return patience is not None and best is not None and len(module.history) - best >= patience
 
 
-def _checked(module: pl.LightningModule) -> TrainingModule:
-    if not isinstance(module, TrainingModule):
-        raise TypeError(f"RunWriter goes with a TrainingModule, got a {type(module).__name__}")
+def _checked(module: pl.LightningModule) -> BaseModule:
+    if not isinstance(module, BaseModule):
+        raise TypeError(f"RunWriter goes with a BaseModule, got a {type(module).__name__}")
     return module

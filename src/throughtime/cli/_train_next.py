@@ -1,0 +1,259 @@
+"""``throughtime train --task next``."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import typer
+from rich.console import Console
+
+from throughtime.cli._demo import INTERRUPTED
+from throughtime.data import frames
+from throughtime.data.next_step import NextStepSource, cut_text, frame_source, text_source
+from throughtime.data.plain_text import read_text
+from throughtime.data.symbols import symbol_tokenizer
+from throughtime.errors import DataError, RunError
+from throughtime.training import Metrics, ModelSpec, Run, Settings, figure, fit
+from throughtime.training import processes as several
+from throughtime.training._next_step_module import required
+
+TASK = "next"
+"""The task that runs of this command name in their configuration."""
+
+
+@dataclass(frozen=True)
+class NextOptions:
+    """The options of the command, as its help describes them."""
+
+    data: Path
+    out: Path
+    unit: Literal["word", "character"] | None
+    validation: float
+    test: float
+    validation_file: Path | None
+    test_file: Path | None
+    vocabulary: int
+    min_count: int
+    cell: str
+    embedding_size: int | None
+    hidden_size: int
+    num_layers: int
+    dropout: float
+    tied: bool
+    cutoffs: tuple[int, ...]
+    k1: int
+    k2: int | None
+    streams: int
+    epochs: int
+    patience: int
+    learning_rate: float
+    precision: Literal["float32", "bfloat16"]
+    seed: int
+    clip: float | None
+    clip_value: float | None
+    clip_percentile: float | None
+    clip_steps: float | None
+
+    @property
+    def of_frames(self) -> bool:
+        """Whether the data is frames, which its suffix tells."""
+        return self.data.suffix.lower() in frames.SUFFIXES
+
+    @property
+    def text_unit(self) -> Literal["word", "character"]:
+        """What a step of a text is."""
+        return self.unit or "word"
+
+    def task(self) -> dict[str, Any]:
+        """Return what a reader of the run has to know; of files, the name."""
+        content = {name: value for name, value in asdict(self).items() if name in _OF_TASK}
+        files = {name: value and value.name for name, value in content.items() if name.endswith("_file")}
+        unit = "frame" if self.of_frames else self.text_unit
+        return {"kind": TASK, **content, **files, "unit": unit}
+
+    def model(self) -> ModelSpec:
+        """Return the architecture."""
+        shared = {name: getattr(self, name) for name in ("cell", "hidden_size", "num_layers", "dropout")}
+        if self.of_frames:
+            return ModelSpec("frame", {**shared, "embedding_size": self.embedding_size or 0})
+        size = self.hidden_size if self.embedding_size is None else self.embedding_size
+        own = {"embedding_size": size, "tied": self.tied, "cutoffs": list(self.cutoffs)}
+        return ModelSpec("language", {**shared, **own})
+
+    def settings(self) -> Settings:
+        """Return how the training goes."""
+        return Settings(monitor="loss", **{name: getattr(self, name) for name in _OF_SETTINGS})
+
+    def or_of(self, run: Run, given: frozenset[str]) -> "NextOptions":
+        """Return these options, those not given on the command line taken from a run.
+
+        Raises
+        ------
+        DataError
+            If the run was made with files that are not given again.
+        """
+        config = run.config
+        for name in ("validation_file", "test_file"):
+            if config.task[name] and name not in given:
+                option = f"--{name.replace('_', '-')}"
+                raise DataError(
+                    f"{run.path} was made with {option} {config.task[name]}; give the file again to go on"
+                )
+        saved = {
+            **{name: config.task[name] for name in _OF_TASK if not name.endswith("_file")},
+            **{name: getattr(config.settings, name) for name in _OF_SETTINGS},
+            **{name: value for name, value in config.model.options.items() if name != "cutoffs"},
+            "cutoffs": tuple(config.model.options.get("cutoffs", ())),
+        }
+        saved["unit"] = None if saved["unit"] == "frame" else saved["unit"]
+        return replace(self, **{name: value for name, value in saved.items() if name not in given})
+
+
+_OF_TASK = (
+    "unit",
+    "validation",
+    "test",
+    "validation_file",
+    "test_file",
+    "vocabulary",
+    "min_count",
+)
+_OF_SETTINGS = (
+    "k1",
+    "k2",
+    "streams",
+    "epochs",
+    "patience",
+    "learning_rate",
+    "precision",
+    "seed",
+    "clip",
+    "clip_value",
+    "clip_percentile",
+    "clip_steps",
+)
+_OF_TEXT = ("unit", "validation_file", "test_file", "vocabulary", "min_count", "tied", "cutoffs")
+
+
+def train_next(options: NextOptions, *, resume: bool, given: frozenset[str], watch_every: int = 0) -> None:
+    """Train a model of the next step on a text or on frames, and print what came out.
+
+    Parameters
+    ----------
+    options
+        All of them.
+    resume
+        Go on with the run in ``options.out``.
+    given
+        Names of the options that the user gave; on resuming, all others are the run's own.
+    watch_every
+        See `throughtime.training.fit`.
+    """
+    resume = resume or (several.was_restarted() and options.out.exists())
+    run = Run.open(options.out) if resume else None
+    if run is not None:
+        options = options.or_of(run, given)
+    elif several.process() == 0:
+        Run.require_free(options.out)  # before minutes are spent on reading
+    model, settings = options.model(), options.settings()
+    source = _source(options, given)
+    if run is None:
+        _check(source, model, settings)
+        run = _created(options, source, model, settings)
+    result = fit(source, model, settings, run, resume=resume, watch_every=watch_every)
+    several.leave()
+    if several.process() == 0:
+        console = Console(highlight=False, soft_wrap=True)
+        if result.interrupted:
+            console.print(
+                f"stopped; the best model so far is saved in {options.out}; --resume goes on from here"
+            )
+        else:
+            if result.already_finished:
+                console.print(f"{options.out} has finished already; nothing to do")
+            _print_result(console, result.metrics, options.out, source)
+    if result.interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _check(source: NextStepSource, model: ModelSpec, settings: Settings) -> None:
+    """Raise what the training would raise, before there is a run."""
+    k1, streams = required(settings)
+    source.pairs(source.training, streams, k1)
+    with torch.device("meta"):
+        model.build(source.vocabulary_size, 0)
+
+
+def _created(options: NextOptions, source: NextStepSource, model: ModelSpec, settings: Settings) -> Run:
+    """Make the run, in one process of all."""
+    several.join()
+    if several.process() == 0:
+        tokenizer = source.vocabulary and symbol_tokenizer(source.vocabulary, options.text_unit)
+        Run.create(
+            options.out,
+            source=source,
+            model=model,
+            settings=settings,
+            task=options.task(),
+            tokenizer_json=tokenizer.to_str(pretty=True) if tokenizer else None,
+        )
+    several.wait_for_all()
+    return Run.open(options.out)
+
+
+def _source(options: NextOptions, given: frozenset[str]) -> NextStepSource:
+    if options.of_frames:
+        for name in _OF_TEXT:
+            if name in given:
+                option = f"--{name.replace('_', '-')}"
+                raise DataError(f"{option} is about texts, and {options.data} holds frames; leave it out")
+        shares = {"validation": options.validation, "test": options.test}
+        return frame_source(frames.read_frames(options.data, **shares, seed=options.seed))
+    for file in (options.validation_file, options.test_file):
+        if file is not None and file.suffix.lower() in frames.SUFFIXES:
+            raise DataError(f"{file} holds frames, and {options.data} is a text; give a text")
+    texts, names = _texts(options)
+    return text_source(
+        texts, options.text_unit, vocabulary=options.vocabulary, min_count=options.min_count, names=names
+    )
+
+
+def _texts(options: NextOptions) -> tuple[list[str], list[str]]:
+    """Return the texts for training, validation and test: of files of their own, or cut off the end."""
+    name, files = str(options.data), (options.validation_file, options.test_file)
+    # A file of its own leaves nothing to cut off.
+    validation, test = (
+        0.0 if file else share for file, share in zip(files, (options.validation, options.test), strict=True)
+    )
+    first, second, *third = cut_text(read_text(options.data), options.text_unit, validation, test)
+    texts, names = [first], [name]
+    for own, cut, called in zip(files, ([second], third), ("validation", "test"), strict=True):
+        if own is not None:
+            texts.append(read_text(own))
+            names.append(str(own))
+        elif cut:
+            texts += cut
+            names.append(f"{name}, its end for {called},")
+    return texts, names
+
+
+def _print_result(console: Console, metrics: Metrics, out: Path, source: NextStepSource) -> None:
+    best = metrics.history[(metrics.best_epoch or 1) - 1]
+    console.print(f"best epoch {best.epoch}: validation {figure(best.validation_loss, source.unit)}")
+    if metrics.test is not None:
+        said = figure(metrics.test.loss, source.unit)
+        console.print(f"test {said} over {metrics.test.examples} {source.unit}s")
+    console.print(f"saved in {out}; next: throughtime sample {out}")
+
+
+def require_next(run: Run) -> None:
+    """Refuse a run of another kind.
+
+    Raises
+    ------
+    RunError
+        If it was not made by ``throughtime train --task next``.
+    """
+    if run.config.task.get("kind") != TASK:
+        raise RunError(f"{run.path} was not made by throughtime train --task next; give a run that was")

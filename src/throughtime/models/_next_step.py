@@ -1,0 +1,124 @@
+"""`NextStep`: what comes next, after every step of a sequence; the part that words and frames share."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from throughtime.errors import ShapeError
+from throughtime.models._softmax import Scored
+from throughtime.nn import GRU, LSTM, RNN, LockedDropout
+from throughtime.ragged import Ragged
+
+Cell = Literal["lstm", "gru", "rnn"]
+
+_CELLS: dict[str, type[LSTM] | type[GRU] | type[RNN]] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
+
+
+class NextStep(nn.Module):
+    """Recurrent layers in one direction on top of each other, with locked dropout around each.
+
+    The layers stand apart, as one `LSTM` of several layers knows only ordinary dropout between them.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        *,
+        cell: Cell,
+        dropout: float,
+        input_dropout: float | None,
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        if cell not in _CELLS:
+            raise ShapeError(f"{name}: no cell is called {cell!r}; choose one of {', '.join(_CELLS)}")
+        if len(sizes) < 2 or min(sizes) < 1:
+            raise ShapeError(
+                f"{name}: sizes and the number of layers are at least 1; got {len(sizes) - 1} layers, from "
+                f"{sizes[0]} features" + (f" to {sizes[-1]}" if len(sizes) > 1 else "")
+            )
+        self.layers = nn.ModuleList(_CELLS[cell](i, o) for i, o in pairwise(sizes))
+        self.input_dropout = LockedDropout(dropout if input_dropout is None else input_dropout)
+        self.dropout = LockedDropout(dropout)
+
+    def forward(self, x: Ragged) -> Ragged:
+        """Return what comes next after every step."""
+        h = self.states(x)
+        return h.with_values(self.read_out(h.values))
+
+    def states(self, x: Ragged) -> Ragged:
+        """Return what the read-out reads at every step of a batch, (T, D).
+
+        Inside of ``tt.bptt.Carried().carry(model, window)`` sequences go on where they stopped.
+        """
+        made: Ragged = self.input_dropout(x.with_values(self.features(x.values)))
+        for layer in self.layers:
+            made = self.dropout(layer(made).output)
+        return made.with_values(self.projected(made.values))
+
+    def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Read one step of B streams, and return what comes next; dropout does not act.
+
+        Parameters
+        ----------
+        x_t : Tensor
+            (B, …): one step of each stream.
+        state
+            What the step before returned; None at the beginning.
+
+        Returns
+        -------
+        next : Tensor
+            (B, …), as a call returns it for every step.
+        state : tuple
+            For the next step: the state of each layer.
+
+        Raises
+        ------
+        ShapeError
+            If the state is that of another architecture.
+        """
+        if state is not None and (not isinstance(state, tuple) or len(state) != len(self.layers)):
+            held = f"one of {len(state)}" if isinstance(state, tuple) else f"a {type(state).__name__}"
+            raise ShapeError(
+                f"{type(self).__name__}.step: a state is a tuple with a part for each of {len(self.layers)} "
+                f"layers, got {held}: it is the state of another architecture"
+            )
+        made, after = self.features(x_t), []
+        for layer, before in zip(self.layers, state or [None] * len(self.layers), strict=True):
+            made, own = layer.step(made, before)  # type: ignore[operator]
+            after.append(own)
+        return self.read_out(self.projected(made)), tuple(after)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return what the first layer reads of steps, (T, …) to (T, D)."""
+        raise NotImplementedError
+
+    def projected(self, h: Tensor) -> Tensor:
+        """Return what the read-out reads of the last layer's states, (T, H) to (T, D)."""
+        return h
+
+    def read_out(self, h: Tensor) -> Tensor:
+        """Return what comes next, (T, D) to (T, …)."""
+        raise NotImplementedError
+
+    def score(self, h: Tensor, targets: Tensor) -> Scored:
+        """Return how well what came was foreseen at each step.
+
+        Parameters
+        ----------
+        h : Tensor
+            (T, D), the values of `states`.
+        targets : Tensor
+            (T, …): what came after each step.
+        """
+        raise NotImplementedError
+
+    def draw(
+        self, following: Tensor, temperature: float, top_p: float, generator: torch.Generator | None
+    ) -> Tensor:
+        """Draw a step from what `step` says comes next."""
+        raise NotImplementedError

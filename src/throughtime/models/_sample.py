@@ -1,0 +1,89 @@
+"""`sample`: a sequence drawn step by step."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from throughtime.errors import ShapeError
+from throughtime.models._next_step import NextStep
+
+
+def sample(
+    model: NextStep,
+    prompt: Tensor,
+    *,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    without: Sequence[int] = (),
+    generator: torch.Generator | None = None,
+) -> Iterator[Tensor]:
+    r"""Draw what comes after a prompt, one step after the other, without an end.
+
+    Each step is drawn from what the model says of it given all before, and then read by ``model.step``: it
+    costs the same however many came before. Dropout does not act.
+
+    Parameters
+    ----------
+    model : LanguageModel or FrameModel
+        Is not changed.
+    prompt : Tensor
+        (T,) int64 words or (T, K) frames, T >= 1.
+    temperature : float
+        τ: probabilities are those of logits / τ; 0 always takes the most probable.
+    top_p : float
+        Words are drawn from the smallest set that has this probability, see [1]_; 1 for all. Not for frames.
+    without : sequence of int
+        Words that are not drawn; the probabilities of the others are scaled up. Not for frames.
+    generator : torch.Generator, optional
+        Where random numbers come from.
+
+    Yields
+    ------
+    Tensor
+        () or (K,): one step.
+
+    Raises
+    ------
+    ShapeError
+        If the prompt is empty, or a number outside of its range.
+
+    References
+    ----------
+    .. [1] A. Holtzman et al., "The curious case of neural text degeneration", ICLR (2020), section 3.1.
+
+    Examples
+    --------
+    >>> import itertools, torch, throughtime as tt
+    >>> model = tt.models.LanguageModel(50, embedding_size=8, hidden_size=8)
+    >>> words = tt.models.sample(model, torch.tensor([4, 8]), generator=torch.Generator().manual_seed(0))
+    >>> len(list(itertools.islice(words, 5)))
+    5
+    """
+    if not len(prompt):
+        raise ShapeError("sample: a prompt has at least one step, from which the model goes on")
+    if not 0 <= temperature < float("inf"):
+        raise ShapeError(f"sample: temperature is a number from 0 upwards, got {temperature}")
+    if not 0 < top_p <= 1:
+        raise ShapeError(f"sample: top_p is a probability above 0, at most 1; got {top_p}")
+    if without and prompt.dim() > 1:
+        raise ShapeError(f"sample: words may be left out, notes may not; got without = {list(without)}")
+
+    def draw(following: Tensor) -> Tensor:
+        left_out = torch.tensor(list(without), dtype=torch.int64, device=following.device)
+        return model.draw(following.index_fill(-1, left_out, -torch.inf), temperature, top_p, generator)
+
+    return _drawn(model, prompt, draw)
+
+
+def _drawn(model: NextStep, prompt: Tensor, draw: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
+    state = None
+    with torch.no_grad():
+        for x in prompt:
+            following, state = model.step(x.unsqueeze(0), state)
+    while True:
+        # Not around `yield`: whoever takes the steps keeps their own setting.
+        with torch.no_grad():
+            drawn = draw(following)
+            following, state = model.step(drawn, state)
+        yield drawn[0]

@@ -1,0 +1,81 @@
+"""What the loss of a model of the next step is called, and a model's on a text or on frames."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from throughtime.bptt import Carried
+from throughtime.data.next_step import NextStepSource, Unit
+from throughtime.data.window_batches import WindowBatch, WindowLoader
+from throughtime.errors import ShapeError
+from throughtime.models._next_step import NextStep
+from throughtime.ragged import Ragged
+from throughtime.training._evaluation import evaluating
+from throughtime.training._metrics import Score
+
+
+def figure(loss: float, unit: Unit) -> str:
+    """Return a mean loss per step, in nats, as the field reports it.
+
+    Examples
+    --------
+    >>> figure(4.6, "word"), figure(1.04, "character"), figure(8.2, "frame")
+    ('perplexity 99.48', '1.500 bits per character', 'negative log-likelihood per frame 8.200')
+    """
+    if unit == "word":
+        return f"perplexity {math.exp(min(loss, 700)):.2f}"
+    if unit == "character":
+        return f"{loss / math.log(2):.3f} bits per character"
+    return f"negative log-likelihood per frame {loss:.3f}"
+
+
+def evaluate_next_step(
+    model: NextStep, source: NextStepSource, part: Ragged, *, streams: int = 1, window: int = 256
+) -> Score:
+    """Return how well a model foresees each step of a text or of frames but the first.
+
+    Parameters
+    ----------
+    model : LanguageModel or FrameModel
+        Is left in the mode it was in.
+    source : NextStepSource
+        Whose part it is.
+    part : Ragged
+        Such as ``source.test``.
+    streams : int
+        In how many parts a text is read side by side, or how many sequences of frames. One reads the text
+        from its beginning to its end; more are faster, and each begins without knowing what came before.
+    window : int
+        Steps that are computed at once, without an effect on the result.
+
+    Returns
+    -------
+    Score
+        Mean loss per step in nats, share of steps foreseen exactly, and number of steps.
+
+    Raises
+    ------
+    ShapeError
+        If there is no step to foresee.
+    """
+    pairs = source.held_out(part, streams, 1)
+    if not pairs.steps:
+        raise ShapeError("there is no step to foresee; give at least two in one sequence")
+    carried, loss, right = Carried(), 0.0, 0
+    device = next(p.device for p in model.parameters())
+    with evaluating(model), torch.no_grad():
+        for batch in WindowLoader(pairs, streams, window):
+            losses, hits = run_window(model, batch.to(device), carried)
+            loss, right = loss + float(losses.double().sum()), right + int(hits.sum())
+    return Score(loss / pairs.steps, right / pairs.steps, pairs.steps)
+
+
+def run_window(model: NextStep, batch: WindowBatch, carried: Carried) -> tuple[Tensor, Tensor]:
+    """Return the losses of the window's steps that count, in nats, and which were foreseen exactly."""
+    if batch.first:
+        carried.reset()
+    with carried.carry(model, batch.window):
+        h = model.states(batch.inputs)
+    scored = model.score(batch.window.counted(h).values, batch.targets.values)
+    return scored.losses, scored.right
