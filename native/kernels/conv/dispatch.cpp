@@ -40,6 +40,8 @@ namespace {
 constexpr std::int64_t rows_of_a_segment = 48;
 // Rows of a block: their part of x stays in the second cache.
 constexpr std::int64_t rows_of_a_block = 240;
+// Of a block of the weight gradient: what a tile reads of it stays in the first cache.
+constexpr std::int64_t rows_of_a_sum = 144;
 // A thread more pays for itself from about this many operations on.
 constexpr double operations_of_a_thread = 4e5;
 
@@ -103,7 +105,7 @@ void conv_weight_gradient(const ConvWeightGradient& call) {
   const ConvShape& shape = call.shape;
   ConvWeightGradient mine = call;
   mine.threads = useful_threads(call.threads, shape, call.batch);
-  const RowBlocks blocks(call.batch.sequences, call.batch.out_offsets, rows_of_a_block, rows_of_a_block);
+  const RowBlocks blocks(call.batch.sequences, call.batch.out_offsets, rows_of_a_sum, rows_of_a_sum);
   if (blocks.view().count == 0) {
     const std::size_t size = shape.is_double ? 8 : 4;
     std::memset(call.dw, 0, size * static_cast<std::size_t>(shape.outputs * (shape.channels / shape.groups) * shape.width));

@@ -38,3 +38,12 @@ class Windows(NamedTuple):
         room = lengths + (self.left + self.right - self.reach - 1)
         count = room.div(self.stride, rounding_mode="floor") + 1
         return torch.where((room < 0) | (lengths == 0), 0, count)
+
+
+class Geometry(NamedTuple):
+    """Which windows of which sequences: offsets (B + 1,) of the tokens and of the windows, int64."""
+
+    offsets: Tensor
+    out_offsets: Tensor
+    windows: Windows
+    groups: int = 1
