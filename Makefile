@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= runs/demo
 
-.PHONY: demo test check sanitize format clean
+.PHONY: demo test test-optional check sanitize format clean
 
 # The packages, exactly as pinned. The stamp is made last, so that an interrupted install is repeated.
 $(VENV)/.packages: requirements.txt
@@ -22,6 +22,10 @@ demo: $(VENV)/.installed
 
 test: check
 	$(BIN)/python -m pytest --numprocesses 2
+
+# Against libraries that the tests do not install, such as Keras; each is left out, and named, if it is missing.
+test-optional: $(VENV)/.installed
+	$(BIN)/python -m pytest tests/optional
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -6,9 +6,13 @@ import sys
 import throughtime as tt
 
 PUBLIC = {
-    "throughtime": "Ragged collate errors models nn",
+    "throughtime": "Ragged bptt collate convert diagnose errors export models nn",
     "throughtime.errors": "DataError KindError NotFiniteError RunError ShapeError ThroughtimeError UnsupportedError",
-    "throughtime.nn": "Conv1d ConvBlock DirectionTrace GRU GRUCell LSTM LSTMCell Pool RNN RNNCell RecurrentOutput Trace WideConv",
+    "throughtime.nn": "Activation Bidirectional Conv1d ConvBlock DirectionGradients DirectionTrace GRU GRUCell LSTM LSTMCell Pool RNN RNNCell Readout Recurrence RecurrenceTrace RecurrentOutput Trace WideConv init",
+    "throughtime.export": "onnx",
+    "throughtime.convert": "OnnxOperator from_keras from_onnx from_torch to_keras to_onnx to_torch with_update",
+    "throughtime.bptt": "Carried Window recomputed streams windows",
+    "throughtime.diagnose": "AdaptiveClip ClipEvent Finding GradientFlow Influence LayerFlow Lyapunov Profile Saturation Spectrum Watch clipping diagnose drifting findings_of_flow first_not_finite gradient_flow influence lyapunov_exponents no_minimum order_unused reach spectrum watch",
     "throughtime.models": "BiGRU BiLSTM TextCNN",
 }
 
@@ -38,7 +42,9 @@ def test_public_names_are_documented() -> None:
 
 
 def test_the_layers_need_torch_and_numpy_alone() -> None:
-    heavy = "pytorch_lightning sklearn scipy pyarrow tokenizers safetensors jinja2 plotly typer rich joblib"
+    heavy = (
+        "pytorch_lightning sklearn scipy pyarrow tokenizers safetensors jinja2 plotly typer rich joblib onnx"
+    )
     code = f"import torch, sys; before = set(sys.modules); import throughtime; new = set(sys.modules) - before; print(*[m for m in {heavy.split()} if m in new])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

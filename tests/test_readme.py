@@ -1,4 +1,4 @@
-"""The README's Python examples run, one after the other, and print what they say."""
+"""The Python examples of the README and the docs run, one after the other, and print what they say."""
 
 import re
 from pathlib import Path
@@ -6,17 +6,24 @@ from pathlib import Path
 import pytest
 
 README = Path(__file__).parents[1] / "README.md"
+EXAMPLES = re.compile(r"```python\n(.*?)```", re.DOTALL)
+PAGES = [
+    page
+    for page in (README, *sorted((README.parent / "docs").glob("*.md")))
+    if EXAMPLES.search(page.read_text("utf-8"))
+]
 
 
-def test_the_examples_print_what_their_comments_say(capsys: pytest.CaptureFixture[str]) -> None:
-    codes = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_examples_print_what_their_comments_say(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names: dict[str, object] = {}
-    for code in codes:
+    for code in EXAMPLES.findall(page.read_text("utf-8")):
         said = re.findall(r"print\(.*\)\s+# (.*)", code)
         exec(code, names)
         assert said
         assert capsys.readouterr().out.splitlines() == said
-    assert tuple(names["pooled"].shape) == (3, 64)  # type: ignore[attr-defined]
+    if page == README:
+        assert tuple(names["pooled"].shape) == (3, 64)  # type: ignore[attr-defined]
 
 
 def test_the_house_lists_every_package() -> None:

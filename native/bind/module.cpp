@@ -42,6 +42,18 @@ throughtime::Shape read_shape(nb::tuple tuple, std::size_t directions) {
   shape.hidden = static_cast<int>(in.number());
   shape.state = static_cast<int>(in.number());
   shape.directions = static_cast<int>(directions);
+  if (in.ended()) return shape;  // a plain cell has no options
+  throughtime::Options& options = shape.options;
+  for (int i = 0; i < 3; ++i) {
+    options.activation[i] = static_cast<throughtime::Activation>(in.number());
+    options.alpha[i] = in.real();
+    options.beta[i] = in.real();
+  }
+  options.clip = in.real();
+  options.cell_clip = in.real();
+  options.update_new = in.number() != 0;
+  options.gradient_value = in.real();
+  options.gradient_norm = in.real();
   return shape;
 }
 
@@ -62,6 +74,7 @@ throughtime::Weights read_weights(Reader& in) {
   weights.bias_ih = in.address();
   weights.bias_hh = in.address();
   weights.hr = in.address();
+  weights.peephole = in.address();
   return weights;
 }
 
@@ -83,6 +96,7 @@ void recurrent_forward(nb::tuple shape, nb::tuple tokens, int threads, std::uint
     direction.c_n = in.address();
     direction.c = in.address();
     direction.gates = in.address();
+    direction.context = in.address();
   }
   const nb::gil_scoped_release released;
   throughtime::recurrent_forward(call);
@@ -119,6 +133,11 @@ void recurrent_backward(nb::tuple shape, nb::tuple tokens, int threads, std::uin
     direction.dw_hr = in.address();
     direction.dh_steps = in.address();
     direction.dc_steps = in.address();
+    direction.dpre = in.address();
+    direction.kept = in.address();
+    direction.summary = in.address();
+    direction.dpeephole = in.address();
+    direction.dcontext = in.address();
   }
   const nb::gil_scoped_release released;
   throughtime::recurrent_backward(call);

@@ -201,4 +201,26 @@ inline int next_rows(std::ptrdiff_t left, int vectors) {
   return most;
 }
 
+// One panel for `rows` rows, tile by tile: row r goes to place(r), and after a tile then(first, end) is called.
+// The tile's `a` moves on, its `out` is filled in here.
+template <class T, Factors F, class Place, class Then>
+inline void multiply_all(std::ptrdiff_t rows, int vectors, Tile<T>& tile, Place place, Then then) {
+  T* out[most_rows];
+  tile.out = out;
+  for (std::ptrdiff_t row = 0; row < rows;) {
+    const int count = next_rows(rows - row, vectors);
+    for (int r = 0; r < count; ++r) out[r] = place(row + r);
+    multiply<T, F>(count, vectors, tile);
+    tile.a += F == Factors::rows ? count * tile.lda : count;
+    then(row, row + count);
+    row += count;
+  }
+  tile.out = nullptr;
+}
+
+template <class T, Factors F, class Place>
+inline void multiply_all(std::ptrdiff_t rows, int vectors, Tile<T>& tile, Place place) {
+  multiply_all<T, F>(rows, vectors, tile, place, [](std::ptrdiff_t, std::ptrdiff_t) {});
+}
+
 }  // namespace throughtime::TT_ISA

@@ -11,132 +11,11 @@
 #include <vector>
 
 #include "kernels/recurrent/kernels.h"
+#include "recurrent_equations.h"
 
 namespace {
 
-using throughtime::Cell;
-using Values = std::vector<double>;
-
-struct Problem {
-  Cell cell;
-  int inputs, hidden, projection, directions;
-  bool biases;
-  std::vector<std::int64_t> offsets;
-
-  int gates() const { return cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1; }
-  int slots() const { return cell == Cell::lstm || cell == Cell::gru ? 4 : 0; }
-  int state() const { return projection > 0 ? projection : hidden; }
-  std::int64_t batch() const { return static_cast<std::int64_t>(offsets.size()) - 1; }
-  std::int64_t tokens() const { return offsets.back(); }
-};
-
-// Everything that has a gradient, in one order.
-struct Parameters {
-  Values x;
-  struct Direction {
-    Values ih, hh, b_ih, b_hh, hr, h0, c0;
-  } direction[2];
-
-  std::vector<Values*> all(const Problem& p) {
-    std::vector<Values*> found{&x};
-    for (int d = 0; d < p.directions; ++d) {
-      Direction& w = direction[d];
-      for (Values* part : {&w.ih, &w.hh, &w.b_ih, &w.b_hh, &w.hr, &w.h0, &w.c0}) found.push_back(part);
-    }
-    return found;
-  }
-};
-
-struct Outputs {
-  Values y, h_n[2], c_n[2], c[2], gates[2];
-
-  std::vector<Values*> all(const Problem& p) {
-    std::vector<Values*> found{&y};
-    for (int d = 0; d < p.directions; ++d) {
-      for (Values* part : {&h_n[d], &c_n[d], &c[d], &gates[d]}) found.push_back(part);
-    }
-    return found;
-  }
-};
-
-double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
-
-std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
-
-Outputs sized_outputs(const Problem& p) {
-  Outputs out;
-  const bool lstm = p.cell == Cell::lstm;
-  out.y.assign(size(p.tokens() * p.directions * p.state()), NAN);
-  for (int d = 0; d < p.directions; ++d) {
-    out.h_n[d].assign(size(p.batch() * p.state()), NAN);
-    out.c_n[d].assign(lstm ? size(p.batch() * p.hidden) : 0, NAN);
-    out.c[d].assign(lstm ? size(p.tokens() * p.hidden) : 0, NAN);
-    out.gates[d].assign(size(p.tokens() * p.slots() * p.hidden), NAN);
-  }
-  return out;
-}
-
-// The equations, one unit after the other.
-Outputs by_equations(const Problem& p, const Parameters& w) {
-  Outputs out = sized_outputs(p);
-  const int H = p.hidden, P = p.state(), I = p.inputs;
-  const bool lstm = p.cell == Cell::lstm;
-  for (int d = 0; d < p.directions; ++d) {
-    const Parameters::Direction& weights = w.direction[d];
-    for (std::int64_t b = 0; b < p.batch(); ++b) {
-      Values h(weights.h0.begin() + b * P, weights.h0.begin() + (b + 1) * P), c(size(H));
-      if (lstm) c.assign(weights.c0.begin() + b * H, weights.c0.begin() + (b + 1) * H);
-      const std::int64_t begin = p.offsets[size(b)], end = p.offsets[size(b + 1)];
-      for (std::int64_t t = 0; t < end - begin; ++t) {
-        const std::int64_t token = d == 0 ? begin + t : end - 1 - t;
-        const auto product = [&](const Values& matrix, const double* with, int row, int columns) {
-          double sum = 0;
-          for (int k = 0; k < columns; ++k) sum += matrix[size(row * columns + k)] * with[k];
-          return sum;
-        };
-        const auto input = [&](int gate, int u) {
-          const int row = gate * H + u;
-          return product(weights.ih, &w.x[size(token * I)], row, I) + (p.biases ? weights.b_ih[size(row)] : 0);
-        };
-        const auto recurrent = [&](int gate, int u) {
-          const int row = gate * H + u;
-          return product(weights.hh, h.data(), row, P) + (p.biases ? weights.b_hh[size(row)] : 0);
-        };
-        Values next(size(H));
-        for (int u = 0; u < H; ++u) {
-          const auto keep = [&](int slot, double value) {
-            out.gates[d][size((token * p.slots() + slot) * H + u)] = value;
-          };
-          if (lstm) {
-            const double i = sigmoid(input(0, u) + recurrent(0, u)), f = sigmoid(input(1, u) + recurrent(1, u));
-            const double g = std::tanh(input(2, u) + recurrent(2, u)), o = sigmoid(input(3, u) + recurrent(3, u));
-            c[size(u)] = f * c[size(u)] + i * g;
-            next[size(u)] = o * std::tanh(c[size(u)]);
-            keep(0, i), keep(1, f), keep(2, g), keep(3, o);
-            out.c[d][size(token * H + u)] = c[size(u)];
-          } else if (p.cell == Cell::gru) {
-            const double r = sigmoid(input(0, u) + recurrent(0, u)), z = sigmoid(input(1, u) + recurrent(1, u));
-            const double hn = recurrent(2, u), n = std::tanh(input(2, u) + r * hn);
-            next[size(u)] = (1 - z) * n + z * h[size(u)];
-            keep(0, r), keep(1, z), keep(2, n), keep(3, hn);
-          } else {
-            const double a = input(0, u) + recurrent(0, u);
-            next[size(u)] = p.cell == Cell::rnn_relu ? std::fmax(a, 0) : std::tanh(a);
-          }
-        }
-        if (p.projection > 0) {
-          for (int k = 0; k < P; ++k) h[size(k)] = product(weights.hr, next.data(), k, H);
-        } else {
-          h = next;
-        }
-        for (int k = 0; k < P; ++k) out.y[size((token * p.directions + d) * P + k)] = h[size(k)];
-      }
-      for (int k = 0; k < P; ++k) out.h_n[d][size(b * P + k)] = h[size(k)];
-      for (int u = 0; lstm && u < H; ++u) out.c_n[d][size(b * H + u)] = c[size(u)];
-    }
-  }
-  return out;
-}
+using namespace recurrent_test;
 
 // Exactly sized copies in T, so that a sanitizer sees the first byte beyond.
 template <class T>
@@ -159,7 +38,7 @@ struct Run {
   Parameters gradients;
 
   throughtime::Shape shape() const {
-    return {p.cell, sizeof(T) == 8, p.inputs, p.hidden, p.state(), p.directions};
+    return {p.cell, sizeof(T) == 8, p.inputs, p.hidden, p.state(), p.directions, p.options};
   }
   throughtime::Tokens tokens() const {
     return {throughtime::Order::ragged, p.batch(), 0, p.offsets.data()};
@@ -169,7 +48,8 @@ struct Run {
       : p(problem), kernels(set), threads(count) {
     const throughtime::SortedSequences sequences(tokens());
     outputs = sized_outputs(p);
-    std::vector<Buffer<T>> given, made, seeds, results;
+    std::vector<Buffer<T>> given, made, seeds, results, steps;
+    steps.reserve(10);
     for (Values* part : w.all(p)) given.emplace_back(*part);
     for (Values* part : outputs.all(p)) made.emplace_back(*part);
     for (Values* part : seed.all(p)) seeds.emplace_back(*part);
@@ -186,16 +66,29 @@ struct Run {
     backward.dy = seeds[0].data();
     backward.dx = results[0].data();
     for (int d = 0; d < p.directions; ++d) {
-      Buffer<T>* in = &given[size(1 + 7 * d)];
+      Buffer<T>* in = &given[size(1 + 9 * d)];
       Buffer<T>* out = &made[size(1 + 4 * d)];
       Buffer<T>* s = &seeds[size(1 + 4 * d)];
-      Buffer<T>* g = &results[size(1 + 7 * d)];
-      const throughtime::Weights weights{in[0].data(), in[1].data(), in[2].data(), in[3].data(), in[4].data()};
-      forward.direction[d] = {weights,       in[5].data(),  in[6].data(), out[0].data(),
-                              out[1].data(), out[2].data(), out[3].data()};
-      backward.direction[d] = {weights,     in[5].data(), in[6].data(), out[2].data(), out[3].data(), s[0].data(),
-                               s[1].data(), s[2].data(),  s[3].data(),  g[5].data(),   g[6].data(),   g[0].data(),
-                               g[1].data(), g[2].data(),  g[3].data(),  g[4].data(),   nullptr,       nullptr};
+      Buffer<T>* g = &results[size(1 + 9 * d)];
+      const throughtime::Weights weights{in[0].data(), in[1].data(), in[2].data(),
+                                         in[3].data(), in[4].data(), in[7].data()};
+      forward.direction[d] = {weights,       in[5].data(),  in[6].data(),  out[0].data(),
+                              out[1].data(), out[2].data(), out[3].data(), in[8].data()};
+      throughtime::BackwardDirection& b = backward.direction[d];
+      b = {weights,       in[5].data(), in[6].data(), out[2].data(), out[3].data(), s[0].data(), s[1].data(),
+           s[2].data(),   s[3].data(),  g[5].data(),  g[6].data(),   g[0].data(),   g[1].data(), g[2].data(),
+           g[3].data(),   g[4].data(),  nullptr,      nullptr,       nullptr,       nullptr, nullptr, g[7].data(), g[8].data()};
+      // The gradients of every step have their place in memory, too; the tests in Python look at their values.
+      steps.emplace_back(Values(size(p.tokens() * p.state()), NAN));
+      steps.emplace_back(Values(size(p.lstm() ? p.tokens() * p.hidden : 0), NAN));
+      steps.emplace_back(Values(size(p.tokens() * (p.gru() ? p.slots() : p.gates()) * p.hidden), NAN));
+      steps.emplace_back(Values(size(p.tokens()), NAN));
+      steps.emplace_back(Values(size(p.tokens() * (throughtime::summary_norms + 2 * p.slots())), NAN));
+      b.summary = steps[size(5 * d + 4)].data();
+      b.kept = steps[size(5 * d + 3)].data();
+      b.dh_steps = steps[size(5 * d)].data();
+      b.dc_steps = steps[size(5 * d + 1)].data();
+      b.dpre = steps[size(5 * d + 2)].data();
     }
     kernels.forward(forward, sequences.view());
     kernels.backward(backward, sequences.view());
@@ -245,14 +138,37 @@ class Random {
   std::mt19937 engine_;
 };
 
+void draw_options(Random& random, Problem& p) {
+  throughtime::Options& options = p.options;
+  const Activation plain[3] = {Activation::sigmoid, Activation::tanh, Activation::tanh};
+  const Activation any[4] = {Activation::sigmoid, Activation::tanh, Activation::softsign, Activation::scaled_tanh};
+  for (int i = 0; i < 3; ++i) {
+    // A gate beyond 0 and 1 makes the states of a GRU grow without bound.
+    options.activation[i] = !p.general() || (p.gru() && i == 0) ? plain[i] : any[random.between(0, 3)];
+    options.alpha[i] = 1.2;
+    options.beta[i] = 0.8;
+  }
+  if (p.cell == Cell::rnn_tanh) options.activation[0] = Activation::tanh;
+  if (p.cell == Cell::rnn_relu) options.activation[0] = Activation::relu;
+  options.clip = p.general() && random.between(0, 3) == 0 ? 0.7 : HUGE_VAL;
+  options.cell_clip = p.general() && random.between(0, 3) == 0 ? 0.5 : HUGE_VAL;
+  options.update_new = p.general() && random.between(0, 1) == 0;
+  // Bounds on gradients make them those of no loss: they run for the sanitizers, the tests in Python look at values.
+  options.gradient_value = random.between(0, 5) == 0 ? 0.5 : 0;
+  options.gradient_norm = random.between(0, 5) == 0 ? 0.5 : 0;
+  p.peephole = p.lstm() && p.general() && random.between(0, 1) == 0;
+}
+
 Problem random_problem(Random& random) {
   Problem p{};
-  p.cell = static_cast<Cell>(random.between(0, 3));
+  p.cell = static_cast<Cell>(random.between(0, 8));
+  p.context = random.between(0, 2) == 0;
   p.inputs = random.between(1, 40);
   p.hidden = random.between(1, 70);
-  p.projection = p.cell == Cell::lstm && random.between(0, 2) == 0 ? random.between(1, p.hidden) : 0;
+  p.projection = p.lstm() && random.between(0, 2) == 0 ? random.between(1, p.hidden) : 0;
   p.directions = random.between(1, 2);
   p.biases = random.between(0, 3) > 0;
+  draw_options(random, p);
   p.offsets = {0};
   const int batch = random.between(0, 3) == 0 ? random.between(0, 2) : random.between(0, 24);
   const int equal = random.between(0, 3) == 0 ? random.between(1, 12) : 0;
@@ -278,7 +194,9 @@ Parameters random_parameters(Random& random, const Problem& p) {
     random.fill(w.direction[d].b_hh, p.biases ? rows : 0, scale);
     random.fill(w.direction[d].hr, p.projection * p.hidden, scale);
     random.fill(w.direction[d].h0, p.batch() * p.state(), 1);
-    random.fill(w.direction[d].c0, p.cell == Cell::lstm ? p.batch() * p.hidden : 0, 1);
+    random.fill(w.direction[d].c0, p.lstm() ? p.batch() * p.hidden : 0, 1);
+    random.fill(w.direction[d].peephole, p.peepholes() * p.hidden, 0.5);
+    random.fill(w.direction[d].context, p.context ? p.batch() * rows : 0, 0.5);
   }
   return w;
 }
@@ -311,9 +229,10 @@ bool check(const throughtime::Kernels& kernels, unsigned number) {
   const double slope = (inner(after.all(p), seed.all(p)) - inner(before.all(p), seed.all(p))) / (2 * step);
   const double found = inner(run.gradients.all(p), way.all(p));
   const double found_single = inner(single.gradients.all(p), way.all(p));
-  // At the kink of relu a difference quotient is no gradient, and precision decides which side it is on; the
-  // tests in Python compare with torch there.
-  const bool smooth = p.cell != Cell::rnn_relu;
+  // At the kink of relu or a bound a difference quotient is no gradient, and precision decides which side it is
+  // on; the tests in Python compare with torch there.
+  const bool smooth = p.cell != Cell::rnn_relu && p.options.clip == HUGE_VAL && p.options.cell_clip == HUGE_VAL &&
+                      p.options.gradient_value == 0 && p.options.gradient_norm == 0;
   const double size_of = 1 + std::fabs(slope) + 10 * std::sqrt(static_cast<double>(p.tokens() + 1));
   // The states of relu may grow without bound.
   const double scale = 1 + largest(expected.all(p));

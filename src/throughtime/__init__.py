@@ -1,6 +1,10 @@
 """Recurrent and convolutional sequence models for PyTorch: no padding, every state in reach."""
 
+from throughtime import bptt as bptt
+from throughtime import convert as convert
+from throughtime import diagnose as diagnose
 from throughtime import errors as errors
+from throughtime import export as export
 from throughtime import models as models
 from throughtime import nn as nn
 from throughtime.ragged import Ragged as Ragged

@@ -4,7 +4,7 @@ def check_offsets(address: int, count: int, total: int) -> tuple[int, int, int]:
     """Return (fault, index, longest) of ``count`` int64 offsets at ``address``."""
 
 def recurrent_forward(
-    shape: tuple[int, ...],
+    shape: tuple[float, ...],
     tokens: tuple[int, ...],
     threads: int,
     x: int,
@@ -14,7 +14,7 @@ def recurrent_forward(
     """Run one recurrent layer forward; tuples hold the fields of ``recurrent.h`` in its order."""
 
 def recurrent_backward(
-    shape: tuple[int, ...],
+    shape: tuple[float, ...],
     tokens: tuple[int, ...],
     threads: int,
     x: int,

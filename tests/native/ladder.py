@@ -6,16 +6,69 @@ environment names the instruction set and poisons scratch memory, so that what n
 
 import itertools
 import random
+from collections.abc import Iterable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from throughtime import _native
 from throughtime.ops import _recurrent_native
-from throughtime.ops.reference.recurrent import recurrent_layer_reference
-from throughtime.ops.steps import BATCH_FIRST, GATES, PACKED, RAGGED, TIME_MAJOR, Steps, Weights
+from throughtime.ops.cell import ACTIVATIONS, Activation, CellSpec, spec_of, spell
+from throughtime.ops.record import StepGradients
+from throughtime.ops.reference.recurrent import STEPS, State, recurrent_layer_reference
+from throughtime.ops.steps import BATCH_FIRST, PACKED, PARTS, RAGGED, TIME_MAJOR, Steps, Weights
 
 CELLS = ("LSTM", "GRU", "RNN_TANH", "RNN_RELU")
+
+# Cells with options, for the same-bits checks; `drawn_cell` makes many more.
+GENERAL = (
+    'LSTM{"peephole": true}',
+    'LSTM{"peephole": true, "coupled": true, "clip": 0.8, "cell_clip": 0.5}',
+    'GRU{"update_new": true}',
+    'GRU{"reset_after": false}',
+    'RNN{"activations": [["softsign", 0.0, 0.0]]}',
+)
+
+
+def drawn_activation(choose: random.Random, names: Iterable[str] = ACTIVATIONS) -> Activation:
+    name = choose.choice(sorted(names))
+    alpha, beta = ACTIVATIONS[name]
+    if name in {"thresholded_relu", "leaky_relu", "elu"}:
+        alpha = choose.uniform(0.1, 0.6)
+    elif alpha:
+        alpha, beta = alpha * choose.uniform(0.5, 0.9), beta + choose.uniform(-0.1, 0.1)
+    return Activation(name, alpha, beta)
+
+
+def drawn_cell(choose: random.Random) -> str:
+    kind = choose.choice(["LSTM", "GRU", "RNN"])
+    count = {"LSTM": 3, "GRU": 2, "RNN": 1}[kind]
+
+    def perhaps(value: float) -> float:
+        return value if choose.random() < 0.4 else float("inf")
+
+    own = {
+        "LSTM": {
+            "peephole": choose.random() < 0.5,
+            "coupled": choose.random() < 0.5,
+            "cell_clip": perhaps(choose.uniform(0.1, 0.5)),
+        },
+        "GRU": {"reset_after": choose.random() < 0.3, "update_new": choose.random() < 0.5},
+        "RNN": {},
+    }[kind]
+    bounds = {}
+    if choose.random() < 0.2:
+        bounds = {
+            "gradient_value": choose.choice([0.05, 0.3, float("inf")]),
+            "gradient_norm": choose.choice([0.1, 1.0]),
+        }
+    # A gate without a bound makes states explode within a few steps, in the reference as well.
+    activations = [drawn_activation(choose) for _ in range(count)]
+    if kind != "RNN":
+        bounded = ("sigmoid", "hard_sigmoid", "tanh", "softsign", "scaled_tanh")
+        activations[0] = drawn_activation(choose, bounded)
+    return spell(CellSpec(kind, tuple(activations), clip=perhaps(choose.uniform(0.2, 1.0)), **own, **bounds))
 
 
 class Problem:
@@ -27,9 +80,11 @@ class Problem:
         self.cell = cell
         self.lengths = lengths
         self.count = choose.choice([1, 2])
-        projection = choose.randint(1, hidden) if cell == "LSTM" and choose.random() < 0.3 else None
-        biased = choose.random() < 0.8
-        rows, size = GATES[cell] * hidden, projection or hidden
+        spec = spec_of(cell)
+        lstm = spec.kind == "LSTM"
+        projection = choose.randint(1, hidden) if lstm and choose.random() < 0.3 else None
+        biased, in_context = choose.random() < 0.8, choose.random() < 0.3
+        rows, size = spec.gates * hidden, projection or hidden
 
         def normal(*shape: int) -> Tensor:
             return torch.randn(*shape, dtype=torch.float64) * (0.5 if len(shape) == 1 else shape[-1] ** -0.5)
@@ -41,13 +96,15 @@ class Problem:
                 normal(rows) if biased else None,
                 normal(rows) if biased else None,
                 normal(size, hidden) if projection else None,
+                normal(spec.peepholes * hidden) if spec.peephole else None,
+                normal(len(lengths), rows) if in_context else None,
             )
             for _ in range(self.count)
         )
         self.x = torch.randn(sum(lengths), inputs, dtype=torch.float64)
         given = choose.random() < 0.7
         self.h0 = normal(self.count, len(lengths), size) if given else None
-        self.c0 = normal(self.count, len(lengths), hidden) if given and cell == "LSTM" else None
+        self.c0 = normal(self.count, len(lengths), hidden) if given and lstm else None
         offsets = torch.tensor([0, *itertools.accumulate(lengths)])
         self.steps = Steps(RAGGED, len(lengths), 0, offsets)
 
@@ -106,6 +163,64 @@ def check(problem: Problem) -> None:
             torch.testing.assert_close(low.double(), high, rtol=1e-4, atol=1e-5 * (1 + scale))
 
 
+def check_record(problem: Problem) -> None:
+    """The recorded gradients of every step, against a loop over one sequence that retains those of its states."""
+    arguments = (problem.x, problem.steps, problem.cell, problem.h0, problem.c0, problem.directions)
+    spec, bounds = spec_of(problem.cell), problem.steps.index.tolist()
+    for leaf in problem.tensors():
+        leaf.requires_grad_()
+    record = StepGradients()
+    with torch.no_grad():
+        y, h_n, c_n, c, gates = _recurrent_native.forward(*arguments, save=True)
+        seeds = [torch.randn_like(y), torch.randn_like(h_n), torch.randn_like(c_n) if c_n.numel() else None]
+        found = _recurrent_native.backward(
+            *seeds, None, None, *arguments, y, c, gates,
+            need_x=True, need_state=True, need_weights=True, record=record,
+        )  # fmt: skip
+    if spec.bounds_gradients:
+        return  # what a loop that retains gradients would have to bound, too
+    for (b, length), (d, weights) in itertools.product(
+        enumerate(problem.lengths), enumerate(problem.directions)
+    ):
+        own = range(bounds[b], bounds[b + 1])
+        size, hidden = weights.hh.shape[1], weights.hh.shape[0] // spec.gates
+        h, c_now = (
+            torch.zeros(1, size).double(),
+            torch.zeros(1, hidden if spec.kind == "LSTM" else 0).double(),
+        )
+        h = h if problem.h0 is None else problem.h0[d, b : b + 1].detach()
+        c_now = c_now if problem.c0 is None else problem.c0[d, b : b + 1].detach()
+        state, states, total = State(h, c_now), [], torch.zeros(()).double()
+        context = None if weights.context is None else weights.context[b : b + 1]
+        for token in reversed(own) if d else own:
+            state, _ = STEPS[spec.kind](spec, problem.x[token : token + 1], state, weights, context)
+            states.append((token, state))
+            for part in state:
+                part.requires_grad and part.retain_grad()
+            total = total + (state.h[0] * seeds[0][token, d * size : (d + 1) * size]).sum()
+        if not length:
+            continue
+        total = total + (state.h[0] * seeds[1][d, b]).sum()
+        if seeds[2] is not None:
+            total = total + (state.c[0] * seeds[2][d, b]).sum()
+        total.backward()
+        for token, made in states:
+            torch.testing.assert_close(record.h[d, token], made.h.grad[0], rtol=1e-9, atol=1e-10)
+            if seeds[2] is not None:
+                torch.testing.assert_close(record.c[d, token], made.c.grad[0], rtol=1e-9, atol=1e-10)
+    # Pre-activations: their gradients make those of weights, biases and tokens.
+    dx = torch.zeros_like(problem.x)
+    for d, weights in enumerate(problem.directions):
+        pre, first = record.pre_activations[d], 3 + PARTS * d
+        to_input = pre[:, : spec.gates].flatten(1)
+        torch.testing.assert_close(to_input.t() @ problem.x, found[first], rtol=1e-9, atol=1e-10)
+        dx += to_input @ weights.ih
+        if weights.bias_hh is not None:
+            rows = pre if spec.kind != "GRU" else pre[:, [0, 1, pre.shape[1] - 1]]
+            torch.testing.assert_close(rows.sum(0).flatten(), found[first + 3], rtol=1e-9, atol=1e-10)
+    torch.testing.assert_close(dx, found[0], rtol=1e-9, atol=1e-10)
+
+
 def check_bits(dtype: torch.dtype, cell: str) -> None:
     """The same sequence, alone and in company, in every order, with one, two and three threads."""
     lengths = [7, 0, 3, 31, 7, 1, 12, 5, 30, 2, 9]
@@ -118,7 +233,8 @@ def check_bits(dtype: torch.dtype, cell: str) -> None:
 
     def run(rows: Tensor, steps: Steps, members: list[int]) -> tuple[Tensor, ...]:
         chosen = (None if part is None else part[:, members] for part in (h0, c0))
-        return _recurrent_native.forward(rows, steps, cell, *chosen, directions, save=True)
+        own = tuple(w if w.context is None else w._replace(context=w.context[members]) for w in directions)
+        return _recurrent_native.forward(rows, steps, cell, *chosen, own, save=True)
 
     everyone = list(range(len(lengths)))
     bounds = problem.steps.index.tolist()
@@ -134,7 +250,7 @@ def check_bits(dtype: torch.dtype, cell: str) -> None:
             assert torch.equal(alone[0], y[own])
             assert torch.equal(alone[1][:, 0], h_n[:, b])
             assert torch.equal(alone[4], gates[:, own])
-            assert cell != "LSTM" or torch.equal(alone[3], c[:, own])
+            assert not cell.startswith("LSTM") or torch.equal(alone[3], c[:, own])
         order = random.Random(threads).sample(everyone, len(everyone))
         rows = torch.cat([x[bounds[b] : bounds[b + 1]] for b in order])
         offsets = torch.tensor([0, *itertools.accumulate(lengths[b] for b in order)])
@@ -200,7 +316,21 @@ def main() -> None:
             check(Problem(cell, choose.randint(1, 40), hidden, lengths, choose))
             cell = CELLS[(hidden + 1) % 4]
             count += 1
-    for dtype, cell in itertools.product((torch.float32, torch.float64), CELLS):
+    for number in range(90):
+        torch.set_num_threads(choose.randint(1, 3))
+        lengths = [choose.choice([0, 1, choose.randint(1, 9)]) for _ in range(choose.randint(0, 6))]
+        problem = Problem(drawn_cell(choose), choose.randint(1, 20), 1 + number * 70 // 90, lengths, choose)
+        check(problem)
+        check_record(problem)
+        count += 1
+    for cell in ("LSTM", "GRU", "RNN_TANH"):
+        bounded = spell(replace(spec_of(cell), gradient_norm=0.4, gradient_value=0.2))
+        for lengths in ([9], [3, 7], [4, 0, 6, 5, 3, 8]):
+            check(Problem(bounded, 5, 19, lengths, choose))
+            count += 1
+    for cell in CELLS:
+        check_record(Problem(cell, 5, 19, [3, 0, 7, 1], choose))
+    for dtype, cell in itertools.product((torch.float32, torch.float64), CELLS + GENERAL):
         check_bits(dtype, cell)
         check_orders(dtype, cell)
         count += 2

@@ -149,8 +149,28 @@ def _conv_cases() -> list[Case]:
     ]
 
 
+def _gru_by_hand() -> tt.nn.Recurrence:
+    cell = nn.GRUCell(FEATURES, 4)
+    return tt.nn.Recurrence(_Swapped(cell), state=4)
+
+
+class _Swapped(nn.Module):
+    """f(h, x) of torch's cells, which take x first."""
+
+    def __init__(self, cell: nn.Module) -> None:
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, h: Tensor, x: Tensor) -> Tensor:
+        return self.cell(x, h)
+
+
 CASES = [
     *_recurrent_cases(),
+    Case("Recurrence", _gru_by_hand, stateful=True),
+    Case("Bidirectional", lambda: tt.nn.Bidirectional(tt.nn.LSTM(FEATURES, 4), merge="mean")),
+    Case("Bidirectional Conv1d", lambda: tt.nn.Bidirectional(tt.nn.Conv1d(FEATURES, 4, 3, padding="causal"))),
+    Case("Readout", lambda: tt.nn.Readout(FEATURES, 4), lambda layer, x: layer.logits(x).softmax(-1)),
     *_conv_cases(),
     Case("ConvBlock", lambda: tt.nn.ConvBlock(FEATURES, 5, 3), _torch_block),
     Case(

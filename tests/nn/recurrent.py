@@ -8,7 +8,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.ops.steps import GATES, Weights
+from throughtime.ops.cell import spec_of
+from throughtime.ops.steps import Weights
 
 CELLS = ("LSTM", "GRU", "RNN_TANH", "RNN_RELU")
 LAYERS: list[tuple[str, dict[str, Any]]] = [
@@ -17,6 +18,17 @@ LAYERS: list[tuple[str, dict[str, Any]]] = [
     ("GRU", {}),
     ("RNN", {}),
     ("RNN", {"nonlinearity": "relu"}),
+]
+
+# Cells that torch does not have.
+VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    ("LSTM", {"peephole": True}),
+    ("LSTM", {"peephole": True, "coupled": True, "clip": 0.6, "cell_clip": 0.3}),
+    ("LSTM", {"proj_size": 2, "coupled": True, "activations": ("hard_sigmoid", "softsign", ("elu", 0.7))}),
+    ("GRU", {"reset_after": False, "update": "new", "bias": False}),
+    ("GRU", {"reset_after": False, "clip": 0.5}),
+    ("GRU", {"update": "new", "activations": ("sigmoid", ("leaky_relu", 0.2))}),
+    ("RNN", {"nonlinearity": ("scaled_tanh", 1.2, 0.8), "clip": 0.9}),
 ]
 
 
@@ -79,14 +91,15 @@ def weights_for(
     directions: int = 1,
     projection: int = 0,
     bias: bool = True,
+    context: int = 0,
     dtype: torch.dtype = torch.float64,
 ) -> tuple[Weights, ...]:
-    """Random weights of one layer, as leaves."""
+    """Random weights of one layer, as leaves; with a context for so many sequences."""
 
     def random(*shape: int) -> Tensor:
         return (torch.rand(shape, dtype=dtype) - 0.5).requires_grad_()
 
-    rows, size = GATES[cell] * hidden, projection or hidden
+    rows, size = spec_of(cell).gates * hidden, projection or hidden
     return tuple(
         Weights(
             random(rows, features),
@@ -94,6 +107,8 @@ def weights_for(
             random(rows) if bias else None,
             random(rows) if bias else None,
             random(projection, hidden) if projection else None,
+            random(spec_of(cell).peepholes * hidden) if spec_of(cell).peephole else None,
+            random(context, rows) if context else None,
         )
         for _ in range(directions)
     )

@@ -169,7 +169,11 @@ DENSE = torch.zeros(5, 2, 3, dtype=torch.float64)
             r"weight_hh has shape \(16, 3\), expected \(16, 4\)",
         ),
         (lambda: _with_weight((16, 4), torch.float32)(DENSE), KindError, "float64 on cpu.*float32 on cpu"),
-        (lambda: tt.nn.RNN(3, 4, nonlinearity="sin"), ShapeError, "'tanh' or 'relu', got 'sin'"),
+        (
+            lambda: tt.nn.RNN(3, 4, nonlinearity="sin"),
+            ShapeError,
+            "no activation is called 'sin'; there are affine",
+        ),
         (lambda: tt.nn.LSTMCell(3, 4).double()(DENSE), ShapeError, r"\(3,\) or \(B, 3\), got shape"),
         (lambda: tt.nn.LSTMCell(3, 4).double()(DENSE[0, :, :2]), ShapeError, r"shape \(2, 2\)"),
         (lambda: tt.nn.LSTMCell(3, 4)(DENSE[0]), KindError, "input is torch.float64"),

@@ -17,12 +17,14 @@ import throughtime as tt
 from throughtime import Ragged
 from throughtime.ops.recurrent import recurrent_layer
 from throughtime.ops.reference import recurrent_layer_reference
-from throughtime.ops.steps import BATCH_FIRST, PACKED, RAGGED, TIME_MAJOR, Steps, Weights
+from throughtime.ops.steps import BATCH_FIRST, PACKED, PARTS, RAGGED, TIME_MAJOR, Steps, Weights
 
-from .recurrent import CELLS, LAYERS, fresh, gradients, leaves, name_of, weighted, weights_for
+from .recurrent import CELLS, LAYERS, VARIANTS, fresh, gradients, leaves, name_of, weighted, weights_for
 
-each_cell = pytest.mark.parametrize("cell", CELLS)
-each_layer = pytest.mark.parametrize(("name", "options"), LAYERS, ids=name_of)
+# Cells that torch does not have, with the context that any cell may have.
+GENERAL = ('LSTM{"peephole": true, "coupled": true}', 'GRU{"reset_after": false, "update_new": true}')
+each_cell = pytest.mark.parametrize("cell", CELLS + GENERAL)
+each_layer = pytest.mark.parametrize(("name", "options"), LAYERS + VARIANTS, ids=name_of)
 
 ORDERS = {
     "ragged": (Steps(RAGGED, 4, 0, torch.tensor([0, 3, 3, 4, 6])), 6),
@@ -34,14 +36,29 @@ each_order = pytest.mark.parametrize("order", ORDERS)
 
 
 def _call(
-    cell: str, order: str, *, directions: int = 2, projection: int = 0, hidden: int = 3, bias: bool = True
+    cell: str,
+    order: str,
+    *,
+    directions: int = 2,
+    projection: int = 0,
+    hidden: int = 3,
+    bias: bool = True,
+    context: bool = False,
 ) -> tuple[Callable[..., tuple[Tensor, ...]], Callable[..., tuple[Tensor, ...]], list[Tensor]]:
     """The op and the reference as functions of x, h0, c0 and weights, and these inputs."""
     torch.manual_seed(0)
     steps, tokens = ORDERS[order]
-    weights = weights_for(cell, 2, hidden, directions=directions, projection=projection, bias=bias)
+    weights = weights_for(
+        cell,
+        2,
+        hidden,
+        directions=directions,
+        projection=projection,
+        bias=bias,
+        context=steps.batch if context else 0,
+    )
     states = [torch.randn(directions, steps.batch, projection or hidden, dtype=torch.float64)]
-    if cell == "LSTM":
+    if cell.startswith("LSTM"):
         states.append(torch.randn(directions, steps.batch, hidden, dtype=torch.float64))
     x = torch.randn(tokens, 2, dtype=torch.float64)
     flat = [part for direction in weights for part in direction if part is not None]
@@ -49,7 +66,7 @@ def _call(
 
     def over(function: Callable[..., tuple[Tensor, ...]]) -> Callable[..., tuple[Tensor, ...]]:
         def run(x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
-            h0, c0 = (rest[0], rest[1]) if cell == "LSTM" else (rest[0], None)
+            h0, c0 = (rest[0], rest[1]) if cell.startswith("LSTM") else (rest[0], None)
             given = iter(rest[len(states) :])
             directions_of = tuple(
                 Weights(*(next(given) if there else None for there in present)) for _ in range(directions)
@@ -65,14 +82,17 @@ def _call(
     return over(op), over(recurrent_layer_reference), [*map(fresh, (x, *states)), *flat]
 
 
-VARIANTS = [
+CALLS = [
     *((cell, options) for cell in CELLS for options in ({}, {"directions": 1, "bias": False})),
     ("LSTM", {"projection": 2}),
+    ("LSTM", {"context": True}),
+    (GENERAL[0], {"context": True, "projection": 2}),
+    (GENERAL[1], {"context": True}),
 ]
 
 
 @each_order
-@pytest.mark.parametrize(("cell", "options"), VARIANTS, ids=name_of)
+@pytest.mark.parametrize(("cell", "options"), CALLS, ids=name_of)
 def test_outputs_and_gradients_are_those_of_the_reference(cell: str, order: str, options: dict) -> None:
     op, reference, inputs = _call(cell, order, hidden=5, **options)
     found, expected = op(*inputs), reference(*inputs)
@@ -96,14 +116,16 @@ def test_outputs_and_gradients_are_those_of_the_reference(cell: str, order: str,
 @each_cell
 @each_order
 def test_gradcheck(cell: str, order: str) -> None:
-    op, _, inputs = _call(cell, order, projection=2 if cell == "LSTM" else 0)
+    op, _, inputs = _call(
+        cell, order, projection=2 if cell.startswith("LSTM") else 0, context=cell in GENERAL
+    )
     assert torch.autograd.gradcheck(op, inputs)
 
 
 @each_cell
 def test_gradgradcheck(cell: str) -> None:
     for order in ("ragged", "batch-first"):
-        op, _, inputs = _call(cell, order, directions=1, hidden=2)
+        op, _, inputs = _call(cell, order, directions=1, hidden=2, context=cell in GENERAL)
         assert torch.autograd.gradgradcheck(op, inputs)
 
 
@@ -194,7 +216,7 @@ def test_frozen_weights_and_inputs(name: str, options: dict) -> None:
     x = torch.randn(4, 2, 2, dtype=torch.float64)
     everything = gradients(leaves(layer(x)), list(layer.parameters()))
     layer.weight_ih_l0.requires_grad_(False)
-    layer.bias_hh_l1.requires_grad_(False)
+    layer.weight_hh_l1.requires_grad_(False)
     weighted(leaves(layer(x))).backward()
     for parameter, expected in zip(layer.parameters(), everything, strict=True):
         if parameter.requires_grad:
@@ -209,19 +231,24 @@ def test_frozen_weights_and_inputs(name: str, options: dict) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cell", "order"), [*(("LSTM", order) for order in ORDERS), *((cell, "ragged") for cell in CELLS[1:])]
+    ("cell", "order"),
+    [*(("LSTM", order) for order in ORDERS), *((cell, "ragged") for cell in CELLS[1:] + GENERAL)],
 )
 def test_opcheck(cell: str, order: str) -> None:
-    for directions, projection in ((1, 0), (2, 2 if cell == "LSTM" else 0)):
-        _, _, inputs = _call(cell, order, directions=directions, projection=projection)
+    for directions, projection in ((1, 0), (2, 2 if cell.startswith("LSTM") else 0)):
+        _, _, inputs = _call(
+            cell, order, directions=directions, projection=projection, context=cell in GENERAL
+        )
         steps, _ = ORDERS[order]
         x, h0, *rest = inputs
-        c0 = rest.pop(0) if cell == "LSTM" else None
+        c0 = rest.pop(0) if cell.startswith("LSTM") else None
         weights: list[Tensor | None] = []
         for _ in range(directions):
             weights += [rest.pop(0) for _ in range(4)]
             weights.append(rest.pop(0) if projection else None)
-        weights += [None] * (10 - len(weights))
+            weights.append(rest.pop(0) if "peephole" in cell else None)
+            weights.append(rest.pop(0) if cell in GENERAL else None)
+        weights += [None] * (2 * PARTS - len(weights))
         arguments = (x, steps.index, steps.order, steps.batch, steps.length, cell, h0, c0, *weights)
         torch.library.opcheck(torch.ops.throughtime.recurrent_layer, arguments)
         outputs = torch.ops.throughtime.recurrent_layer(*arguments)

@@ -11,9 +11,9 @@ from torch.nn.utils.rnn import pack_sequence
 import throughtime as tt
 from throughtime import Ragged
 
-from .recurrent import LAYERS, leaves, name_of
+from .recurrent import LAYERS, VARIANTS, leaves, name_of
 
-each_layer = pytest.mark.parametrize(("name", "options"), LAYERS, ids=name_of)
+each_layer = pytest.mark.parametrize(("name", "options"), LAYERS + VARIANTS, ids=name_of)
 each_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 LENGTHS = [7, 0, 1, 33, 12, 12, 2, 64, 0, 5, 9, 17, 3, 28, 1, 6, 4, 11, 2]
 

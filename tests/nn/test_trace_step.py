@@ -4,16 +4,17 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 import throughtime as tt
 from throughtime import Ragged
 from throughtime.errors import KindError, ShapeError
 
-from .recurrent import LAYERS, fresh, leaves, name_of
+from .equations import by_equations, stacked
+from .recurrent import LAYERS, VARIANTS, fresh, leaves, name_of
 
-each_layer = pytest.mark.parametrize(("name", "options"), LAYERS, ids=name_of)
+each_layer = pytest.mark.parametrize(("name", "options"), LAYERS + VARIANTS, ids=name_of)
 LENGTHS = [4, 0, 1, 6]
 
 
@@ -27,74 +28,10 @@ def _batch(lengths: list[int] = LENGTHS) -> Ragged:
     return Ragged.from_lengths(values, lengths)
 
 
-def _by_equations(
-    layer: nn.Module, x: Tensor, suffix: str, h: Tensor, c: Tensor | None
-) -> dict[str, list[Tensor]]:
-    """Every state, gate and pre-activation of one sequence, in the order of reading."""
-    w_ih, w_hh, b_ih, b_hh = (
-        getattr(layer, name + suffix) for name in ("weight_ih_", "weight_hh_", "bias_ih_", "bias_hh_")
-    )
-    found: dict[str, list[Tensor]] = {}
-
-    def keep(**parts: Tensor) -> None:
-        for name, part in parts.items():
-            found.setdefault(name, []).append(part)
-
-    for step in x:
-        from_x, from_h = w_ih @ step + b_ih, w_hh @ h + b_hh
-        if layer.mode == "LSTM":
-            before = dict(
-                zip(("input", "forget", "candidate", "output"), (from_x + from_h).chunk(4), strict=True)
-            )
-            i, f, o = (before[gate].sigmoid() for gate in ("input", "forget", "output"))
-            g = before["candidate"].tanh()
-            c = f * c + i * g
-            h = o * c.tanh()
-            if layer.proj_size:
-                h = getattr(layer, "weight_hr_" + suffix) @ h
-            keep(h=h, c=c, input=i, forget=f, candidate=g, output=o)
-        elif layer.mode == "GRU":
-            (x_r, x_z, x_n), (h_r, h_z, h_n) = from_x.chunk(3), from_h.chunk(3)
-            r, z = (x_r + h_r).sigmoid(), (x_z + h_z).sigmoid()
-            before = {"reset": x_r + h_r, "update": x_z + h_z, "candidate": x_n + r * h_n}
-            n = before["candidate"].tanh()
-            h = (1 - z) * n + z * h
-            keep(h=h, reset=r, update=z, candidate=n, recurrent_candidate=h_n)
-        else:
-            before = {"h": from_x + from_h}
-            h = before["h"].tanh() if layer.mode == "RNN_TANH" else before["h"].relu()
-            keep(h=h)
-        keep(**{"before " + gate: part for gate, part in before.items()})
-    return found
-
-
-def _expected(layer: nn.Module, x: Ragged, state: Any) -> list[list[dict[str, Tensor]]]:
-    """For each layer and direction, each name's values for all tokens."""
-    parts = state if layer.mode == "LSTM" else (state, None)
-    directions = 2 if layer.bidirectional else 1
-    read, everything = x, []
-    for number in range(layer.num_layers):
-        row = []
-        for direction in range(directions):
-            suffix = f"l{number}" + ("_reverse" if direction else "")
-            sequences = []
-            for b, sequence in enumerate(read):
-                place = number * directions + direction
-                h, c = (None if part is None else part[place, b] for part in parts)
-                found = _by_equations(layer, sequence.flip(0) if direction else sequence, suffix, h, c)
-                stacked = {name: torch.stack(steps) for name, steps in found.items()}
-                sequences.append({n: part.flip(0) if direction else part for n, part in stacked.items()})
-            names = {name for found in sequences for name in found}
-            row.append({n: torch.cat([found[n] for found in sequences if n in found]) for n in names})
-        everything.append(row)
-        read = x.with_values(torch.cat([part["h"] for part in row], 1))
-    return everything
-
-
 def _state(layer: nn.Module, batch: int | None) -> Any:
     count = layer.num_layers * (2 if layer.bidirectional else 1)
     middle = () if batch is None else (batch,)
-    sizes = (layer.proj_size or 5, 5) if layer.mode == "LSTM" else (5,)
+    sizes = (layer.proj_size or 5, 5) if layer.spec.kind == "LSTM" else (5,)
     parts = tuple(
         torch.randn(count, *middle, size, dtype=torch.float64, requires_grad=True) for size in sizes
     )
@@ -110,7 +47,7 @@ def test_a_trace_follows_the_equations_in_values_and_gradients(
     x = _batch()
     state = _state(layer, len(x))
     trace = layer.trace(x, state, pre_activations=True)
-    expected = _expected(layer, x, state)
+    expected = [[stacked(sequences) for sequences in row] for row in by_equations(layer, options, x, state)]
     inputs = [x.values, *leaves(state), *layer.parameters()]
     assert len(trace) == 2
     for number, row in enumerate(expected):

@@ -60,8 +60,20 @@ const Available& available() {
 // A thread more pays for itself from about this many operations on.
 constexpr double operations_of_a_thread = 4e5;
 
+int gates_of(Cell cell) {
+  switch (cell) {
+    case Cell::lstm:
+    case Cell::lstm_general: return 4;
+    case Cell::lstm_coupled:
+    case Cell::gru:
+    case Cell::gru_general:
+    case Cell::gru_before: return 3;
+    default: return 1;
+  }
+}
+
 int useful_threads(int threads, const Shape& shape, std::int64_t total) {
-  const double gates = shape.cell == Cell::lstm ? 4 : shape.cell == Cell::gru ? 3 : 1;
+  const double gates = static_cast<double>(gates_of(shape.cell));
   const double operations = 2.0 * static_cast<double>(total) * shape.directions *
                             (static_cast<double>(shape.inputs) + shape.state) * gates * shape.hidden;
   const double useful = operations / operations_of_a_thread;

@@ -26,6 +26,16 @@ inline Grid make_grid(int team, std::int64_t batch, std::ptrdiff_t panels) {
   return {groups, static_cast<int>(units < panels ? units : panels)};
 }
 
+// Vectors of a panel over so many columns: where the threads of a group share hidden units, each needs panels
+// of its own.
+template <class T>
+int fair_vectors(std::ptrdiff_t columns, std::int64_t batch, int threads) {
+  if (batch >= 2 * threads) return max_vectors;
+  const std::ptrdiff_t vectors = round_up(columns, lanes<T>) / lanes<T>;
+  const std::ptrdiff_t fair = (vectors + threads - 1) / threads;
+  return static_cast<int>(fair < 1 ? 1 : fair < max_vectors ? fair : max_vectors);
+}
+
 // The sequences of one group. Of unequal ones every `step`-th of the sorted order, so that each group has as
 // many long and short ones as any other. Equal ones are cut into runs: in the usual orders their tokens lie
 // side by side, and two threads that write neighbouring lines hinder each other.

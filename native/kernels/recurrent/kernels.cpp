@@ -2,8 +2,12 @@
 // naming the namespace and TT_ISA_NAME the name.
 #include "kernels/recurrent/kernels.h"
 
-#include "kernels/recurrent/backward.h"
-#include "kernels/recurrent/forward.h"
+#include "kernels/recurrent/backward/loop.h"
+#include "kernels/recurrent/cells/gru.h"
+#include "kernels/recurrent/cells/gru_before.h"
+#include "kernels/recurrent/cells/lstm.h"
+#include "kernels/recurrent/cells/rnn.h"
+#include "kernels/recurrent/forward/loop.h"
 
 namespace throughtime::TT_ISA {
 namespace {
@@ -12,9 +16,14 @@ template <class T>
 void forward(const ForwardCall& call, const Sequences& sequences) {
   switch (call.shape.cell) {
     case Cell::lstm: return forward_of<T, Lstm>(call, sequences);
-    case Cell::gru: return forward_of<T, Gru>(call, sequences);
-    case Cell::rnn_tanh: return forward_of<T, Rnn<false>>(call, sequences);
-    case Cell::rnn_relu: return forward_of<T, Rnn<true>>(call, sequences);
+    case Cell::gru: return forward_of<T, Gru<false>>(call, sequences);
+    case Cell::rnn_tanh: return forward_of<T, Rnn<RnnKind::tanh>>(call, sequences);
+    case Cell::rnn_relu: return forward_of<T, Rnn<RnnKind::relu>>(call, sequences);
+    case Cell::lstm_general: return forward_of<T, GeneralLstm<false>>(call, sequences);
+    case Cell::lstm_coupled: return forward_of<T, GeneralLstm<true>>(call, sequences);
+    case Cell::gru_general: return forward_of<T, Gru<true>>(call, sequences);
+    case Cell::gru_before: return forward_of<T, GruBefore>(call, sequences);
+    case Cell::rnn_general: return forward_of<T, Rnn<RnnKind::general>>(call, sequences);
   }
 }
 
@@ -22,9 +31,14 @@ template <class T>
 void backward(const BackwardCall& call, const Sequences& sequences) {
   switch (call.shape.cell) {
     case Cell::lstm: return backward_of<T, Lstm>(call, sequences);
-    case Cell::gru: return backward_of<T, Gru>(call, sequences);
-    case Cell::rnn_tanh: return backward_of<T, Rnn<false>>(call, sequences);
-    case Cell::rnn_relu: return backward_of<T, Rnn<true>>(call, sequences);
+    case Cell::gru: return backward_of<T, Gru<false>>(call, sequences);
+    case Cell::rnn_tanh: return backward_of<T, Rnn<RnnKind::tanh>>(call, sequences);
+    case Cell::rnn_relu: return backward_of<T, Rnn<RnnKind::relu>>(call, sequences);
+    case Cell::lstm_general: return backward_of<T, GeneralLstm<false>>(call, sequences);
+    case Cell::lstm_coupled: return backward_of<T, GeneralLstm<true>>(call, sequences);
+    case Cell::gru_general: return backward_of<T, Gru<true>>(call, sequences);
+    case Cell::gru_before: return backward_of<T, GruBefore>(call, sequences);
+    case Cell::rnn_general: return backward_of<T, Rnn<RnnKind::general>>(call, sequences);
   }
 }
 

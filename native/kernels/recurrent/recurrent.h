@@ -1,8 +1,16 @@
 // The loop over time of one recurrent layer, forward and backward, in one or two directions.
 //
 // Letters: B sequences, T tokens in all, I inputs, H hidden units, P values of h (H, or the projection's
-// size), G gates (weights: LSTM 4, GRU 3, RNN 1), S slots (what is kept of the gates per step: LSTM and GRU
-// 4, RNN 0), D directions. All matrices are row-major. Every buffer is the caller's: the callee keeps no
+// size), D directions, and by cell
+//
+//                           G gates   S kept of each step        K preactivations, in the order of `dpre`
+//   lstm, lstm_general      i f g o   i f g o                    i f g o
+//   lstm_coupled            i g o     i f g o                    i g o
+//   gru, gru_general        r z n     r z n, W_hn h + b_hn       r z n, W_hn h + b_hn
+//   gru_before              r z n     r z n                      r z n
+//   rnn_…                   one       nothing                    one
+//
+// All matrices are row-major. Every buffer is the caller's: the callee keeps no
 // address, and takes scratch memory from a pool of its own. No two buffers overlap, unless said.
 #pragma once
 
@@ -10,7 +18,47 @@
 
 namespace throughtime {
 
-enum class Cell : std::int32_t { lstm = 0, gru = 1, rnn_tanh = 2, rnn_relu = 3 };
+// The first four have one set of activations and no options, and are the fastest.
+enum class Cell : std::int32_t {
+  lstm = 0,
+  gru = 1,
+  rnn_tanh = 2,
+  rnn_relu = 3,
+  lstm_general = 4,
+  lstm_coupled = 5,  // f = 1 − i
+  gru_general = 6,
+  gru_before = 7,    // the reset gate acts on h before the product: W_hn (r ⊙ h)
+  rnn_general = 8,
+};
+
+// The activations of the ONNX operators, see choice.h.
+enum class Activation : std::int32_t {
+  affine = 0,
+  elu = 1,
+  hard_sigmoid = 2,
+  leaky_relu = 3,
+  relu = 4,
+  scaled_tanh = 5,
+  sigmoid = 6,
+  softplus = 7,
+  softsign = 8,
+  tanh = 9,
+  thresholded_relu = 10,
+};
+
+// What the general, coupled and reset-before cells read, but for the last two.
+struct Options {
+  Activation activation[3];  // LSTM: of the gates, of g, of c; GRU: of r and z, of n; RNN: of h
+  double alpha[3];
+  double beta[3];
+  double clip;       // bound on what goes into the activations of gates and candidates; infinity for none
+  double cell_clip;  // bound on c
+  bool update_new;   // GRU: h = (1 − z) h + z n, where torch has (1 − z) n + z h
+  // Of every cell: bounds on the gradients of h and of c that pass from a step to the one before it, on each
+  // entry and on each sequence's norm; 0 or infinity for none.
+  double gradient_value;
+  double gradient_norm;
+};
 
 // In which row of an array the token at time t of sequence b lies.
 enum class Order : std::int32_t {
@@ -34,6 +82,7 @@ struct Weights {
   const void* bias_ih;  // (G·H), or null
   const void* bias_hh;  // (G·H), or null; both or none
   const void* hr;       // (P, H), or null where there is no projection (then P = H)
+  const void* peephole; // (3·H) of i f o, lstm_coupled (2·H) of i o; or null. Not read by plain cells
 };
 
 struct Shape {
@@ -43,6 +92,7 @@ struct Shape {
   int hidden;      // H
   int state;       // P
   int directions;  // D, 1 or 2; the second reads every sequence from its end
+  Options options;
 };
 
 struct ForwardDirection {
@@ -52,7 +102,8 @@ struct ForwardDirection {
   void* h_n;       // (B, P): h after each sequence's own last step
   void* c_n;       // (B, H); LSTM only, else null
   void* c;         // (T, H): c of every step, or null where nobody wants it
-  void* gates;     // (T, S, H): LSTM i f g o; GRU r z n and W_hn h + b_hn; or null
+  void* gates;     // (T, S, H), or null
+  const void* context;  // (B, G·H): what every step of a sequence adds to x · W_ihᵀ, or null
 };
 
 struct ForwardCall {
@@ -63,6 +114,13 @@ struct ForwardCall {
   void* y;        // (T, D·P): h of every step, side by side
   ForwardDirection direction[2];
 };
+
+// Of one token in a backward pass, each a number of the type of the call: the norms of ∂L/∂h, ∂L/∂c, the gradient
+// of what h_{t−1} · W_hhᵀ adds to, and h_{t−1}; of a reset-before GRU also of the gradient of what the second
+// product adds to, and of r ⊙ h_{t−1}, else zeros. Then for each of the S kept values how many units are closed,
+// below 0.1, and open, above 0.9.
+inline constexpr int summary_norms = 6;
+inline constexpr int most_summary = summary_norms + 2 * 4;  // summary_norms + 2·S of them
 
 struct BackwardDirection {
   Weights weights;
@@ -83,6 +141,11 @@ struct BackwardDirection {
   void* dw_hr;
   void* dh_steps;      // (T, P): the whole gradient of h at every step, or null where nobody wants it
   void* dc_steps;      // (T, H): of c, LSTM only
+  void* dpre;          // (T, K, H): of the preactivations at every step, or null
+  void* kept;          // (T): what the bounds left of the gradient that passes on from a step, 1 for all; or null
+  void* summary;       // (T, summary_norms + 2·S), or null
+  void* dpeephole;     // as the weights' gradients
+  void* dcontext;      // (B, G·H), or null
 };
 
 struct BackwardCall {

@@ -16,7 +16,7 @@ def main() -> None:
 
     try:
         app()
-    except (ThroughtimeError, OSError) as error:
+    except (ThroughtimeError, OSError, ModuleNotFoundError) as error:
         _fail(str(error))
 
 

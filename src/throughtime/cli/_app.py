@@ -60,6 +60,28 @@ def train(
     vocabulary: Annotated[int, typer.Option(help="Words that are told apart at most.", min=1)] = 20_000,
     lower_case: Annotated[bool, typer.Option(help="Treat upper and lower case alike.")] = True,
     seed: Annotated[int, typer.Option(help="Of the split, the weights, batches and dropout.", min=0)] = 0,
+    clip: Annotated[
+        float | None,
+        typer.Option(help="Scale gradients down to this norm; 1 unless --clip-percentile is given.", min=0.0),
+    ] = None,
+    clip_value: Annotated[
+        float | None, typer.Option(help="Bound each entry of a gradient by this, before.", min=1e-30)
+    ] = None,
+    clip_percentile: Annotated[
+        float | None,
+        typer.Option(help="Scale gradients down to this percentile of all norms so far.", min=0.0, max=100.0),
+    ] = None,
+    clip_steps: Annotated[
+        float | None,
+        typer.Option(
+            help="Inside of recurrent layers, scale what passes from step to step down to this norm.",
+            min=1e-30,
+        ),
+    ] = None,
+    watch_every: Annotated[
+        int,
+        typer.Option(help="Record how gradients flow every so many steps; 0 for never.", min=0),
+    ] = 0,
 ) -> None:
     """Train a classifier on labelled texts."""
     from throughtime.cli._train import TrainOptions
@@ -80,10 +102,14 @@ def train(
         vocabulary=vocabulary,
         lower_case=lower_case,
         seed=seed,
+        clip=1.0 if clip is None and clip_percentile is None else clip,
+        clip_value=clip_value,
+        clip_percentile=clip_percentile,
+        clip_steps=clip_steps,
     )
     sources = {name: context.get_parameter_source(name) for name in context.params}
     given = {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
-    command(options, resume=resume, given=frozenset(given))
+    command(options, resume=resume, given=frozenset(given), watch_every=watch_every)
 
 
 @app.command()
@@ -118,6 +144,39 @@ def predict(
     from throughtime.cli._predict import predict as command
 
     command(run, data, text=text, label=label, jsonl=jsonl, top=top, prior=prior)
+
+
+@app.command()
+def diagnose(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    data: Annotated[Path, typer.Argument(help="Labelled texts, as for train.")],
+    text: Annotated[
+        str | None, typer.Option(help="Column with the text; that of the training unless given.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Column with the class; that of the training unless given.")
+    ] = None,
+    examples: Annotated[int, typer.Option(help="How many texts are looked at.", min=1)] = 64,
+) -> None:
+    """Say what a run's gradients do on their way back through time, and what its model listens to."""
+    from throughtime.cli._diagnose import diagnose as command
+
+    command(run, data, text=text, label=label, examples=examples)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    to: Annotated[Literal["onnx"], typer.Option(help="Format of the file.")],  # noqa: ARG001 - one so far
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File to write, which must not exist; beside the run, with .onnx, unless given."),
+    ] = None,
+) -> None:
+    """Write the model of a run as a file for other runtimes, and say how to use it."""
+    from throughtime.cli._export import export as command
+
+    command(run, out)
 
 
 bench = typer.Typer(no_args_is_help=True, help="Measure the layers against others on this machine.")

@@ -22,7 +22,7 @@ def predict_text(
 ) -> None:
     """Print label and probabilities of every text, and how many were right if labels are named."""
     model = run.load_model()
-    table = _read(run, data, text, label)
+    table = read_table(run, data, text, label)
     classes = run.config.classes
     truth = None if table.labels is None else encode_labels(table, classes)
     tokens = encode(tokenizer_of(run), table.texts)
@@ -37,7 +37,8 @@ def predict_text(
         print(f"{right} of {len(table)} right ({100 * right / len(table):.1f} %)", file=sys.stderr)  # noqa: T201
 
 
-def _read(run: Run, data: Path, text: str | None, label: str | None) -> TextTable:
+def read_table(run: Run, data: Path, text: str | None, label: str | None) -> TextTable:
+    """Return the texts of a file, folder or standard input, and their labels if a column is named."""
     if str(data) == "-":
         _refuse_columns("standard input", text, label)
         return read_lines(sys.stdin.buffer.read(), "standard input")

@@ -10,7 +10,7 @@ from rich.console import Console
 from throughtime.cli._demo import INTERRUPTED
 from throughtime.data.tables import read_texts
 from throughtime.data.text import split_texts
-from throughtime.errors import DataError, RunError
+from throughtime.errors import DataError, RunError, UnsupportedError
 from throughtime.training import Metrics, ModelSpec, Run, Settings, fit
 
 TASK = "text"
@@ -35,6 +35,10 @@ class TrainOptions:
     vocabulary: int
     lower_case: bool
     seed: int
+    clip: float | None
+    clip_value: float | None
+    clip_percentile: float | None
+    clip_steps: float | None
 
     def task(self) -> dict[str, Any]:
         """Return what a later prediction, or a reader of the run, has to know."""
@@ -58,10 +62,20 @@ class TrainOptions:
 
 
 _OF_TASK = ("text", "label", "validation", "test", "vocabulary", "lower_case")
-_OF_SETTINGS = ("epochs", "patience", "tokens_per_batch", "learning_rate", "seed")
+_OF_SETTINGS = (
+    "epochs",
+    "patience",
+    "tokens_per_batch",
+    "learning_rate",
+    "seed",
+    "clip",
+    "clip_value",
+    "clip_percentile",
+    "clip_steps",
+)
 
 
-def train(options: TrainOptions, *, resume: bool, given: frozenset[str]) -> None:
+def train(options: TrainOptions, *, resume: bool, given: frozenset[str], watch_every: int = 0) -> None:
     """Train on a file or folder, and print what came out.
 
     Parameters
@@ -72,6 +86,8 @@ def train(options: TrainOptions, *, resume: bool, given: frozenset[str]) -> None
         Go on with the run in ``options.out``.
     given
         Names of the options that the user gave; on resuming, all others are the run's own.
+    watch_every
+        See `throughtime.training.fit`.
     """
     run = None
     if resume:
@@ -89,6 +105,12 @@ def train(options: TrainOptions, *, resume: bool, given: frozenset[str]) -> None
         lower_case=options.lower_case,
         seed=options.seed,
     )
+    for option, wanted in (("--watch-every", watch_every), ("--clip-steps", options.clip_steps)):
+        if wanted and options.model == "textcnn":
+            raise UnsupportedError(
+                f"{option} is about gradients through time, and textcnn has no recurrence; leave it out, or "
+                "choose another --model"
+            )
     model = ModelSpec(options.model)
     settings = options.settings()
     if run is None:
@@ -101,7 +123,7 @@ def train(options: TrainOptions, *, resume: bool, given: frozenset[str]) -> None
             tokenizer_json=source.tokenizer.to_str(pretty=True),
         )
     console = Console(highlight=False, soft_wrap=True)
-    result = fit(source, model, settings, run, resume=resume)
+    result = fit(source, model, settings, run, resume=resume, watch_every=watch_every)
     if result.interrupted:
         console.print(f"stopped; the best model so far is saved in {options.out}; --resume goes on from here")
         raise typer.Exit(INTERRUPTED)

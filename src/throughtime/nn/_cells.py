@@ -9,8 +9,9 @@ from throughtime.nn._precision import precision
 from throughtime.nn._state import checked_parts
 from throughtime.nn._tokens import check_dtype_and_device
 from throughtime.nn._weights import checked_weights
+from throughtime.ops.cell import Cell, spec_of
 from throughtime.ops.recurrent import recurrent_layer
-from throughtime.ops.steps import Cell, Weights, dense_steps
+from throughtime.ops.steps import Weights, dense_steps
 
 
 def _step(module: nn.RNNCellBase, cell: Cell, x: Tensor, state: Any) -> tuple[Tensor, Tensor]:
@@ -40,7 +41,7 @@ def _step(module: nn.RNNCellBase, cell: Cell, x: Tensor, state: Any) -> tuple[Te
 
     weights = checked_weights(
         Weights(module.weight_ih, module.weight_hh, module.bias_ih, module.bias_hh, None),
-        cell,
+        spec_of(cell),
         module.input_size,
         module.hidden_size,
         0,
@@ -86,7 +87,7 @@ class RNNCell(nn.RNNCell):
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:  # noqa: A002 - torch's names
         """Return the next h; a state of None is zeros."""
-        cell: Cell = "RNN_TANH" if self.nonlinearity == "tanh" else "RNN_RELU"
+        cell = "RNN_TANH" if self.nonlinearity == "tanh" else "RNN_RELU"
         return _step(self, cell, input, hx)[0]
 
 

@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from throughtime.nn._stack import Stack
 from throughtime.ops._recurrent_native import forward_one_step, is_plain_call
-from throughtime.ops.steps import GATES
 
 _DTYPES = (torch.float32, torch.float64)
 
 
 def quick_step(  # noqa: PLR0911 - one test after the other, each of which may end it
-    module: nn.RNNBase, x: Tensor, state: Any
+    module: Stack, x: Tensor, state: Any
 ) -> tuple[Tensor, Any] | None:
     """Return what ``module.step(x, state)`` returns, or None where the general path must decide.
 
@@ -40,12 +40,17 @@ def quick_step(  # noqa: PLR0911 - one test after the other, each of which may e
         or not x.is_cpu
         or not x.is_contiguous()
         or (module.dropout and module.training)
+        or module.context_size
+        or module._carrier is not None  # noqa: SLF001 - whoever carries states says where a stream is
     ):
         return None
-    lstm, layers, streams = module.mode == "LSTM", module.num_layers, shape[:-1]
+    lstm, layers, streams = module.spec.kind == "LSTM", module.num_layers, shape[:-1]
     sizes = (module.proj_size or module.hidden_size, module.hidden_size)
     h = c = None
-    if state is not None:
+    if state is None:
+        if module.learn_initial_state:
+            return None
+    else:
         if lstm:
             if type(state) is not tuple or len(state) != 2:
                 return None
@@ -56,14 +61,14 @@ def quick_step(  # noqa: PLR0911 - one test after the other, each of which may e
             h = state
         if not _fits(h, dtype, (layers, *streams, sizes[0])):
             return None
-    rows = GATES[module.mode] * sizes[1]
+    rows = module.spec.gates * sizes[1]
     addresses = [
         _addresses(module, names, dtype, rows, sizes[0] if layer else shape[-1], sizes)
         for layer, names in enumerate(module._all_weights)  # noqa: SLF001
     ]
     if None in addresses:
         return None
-    return forward_one_step(x, module.mode, h, c, addresses, sizes)  # type: ignore[arg-type]
+    return forward_one_step(x, module.cell, h, c, addresses, sizes)  # type: ignore[arg-type]
 
 
 def _fits(part: Any, dtype: torch.dtype, shape: tuple[int, ...]) -> bool:
@@ -77,7 +82,7 @@ def _fits(part: Any, dtype: torch.dtype, shape: tuple[int, ...]) -> bool:
 
 
 def _addresses(
-    module: nn.RNNBase,
+    module: Stack,
     names: list[str],
     dtype: torch.dtype,
     rows: int,
@@ -95,6 +100,9 @@ def _addresses(
         shapes += (rows,), (rows,)
     if module.proj_size:
         shapes.append(sizes)
+    if module.spec.peephole:
+        names = [*names, "weight_peephole" + names[0].removeprefix("weight_ih")]
+        shapes.append((module.spec.peepholes * sizes[1],))
     found = []
     for name, shape in zip(names, shapes, strict=True):
         part = parameters.get(name)
@@ -110,5 +118,7 @@ def _addresses(
     if not module.bias:
         found[2:2] = 0, 0
     if not module.proj_size:
+        found.insert(4, 0)
+    if not module.spec.peephole:
         found.append(0)
     return tuple(found)

@@ -1,29 +1,168 @@
-"""`RNN`, `LSTM` and `GRU` with torch.nn's signature, names and results, and every state in reach."""
+"""What `RNN`, `LSTM` and `GRU` share: torch.nn's parameters and results, and every state in reach."""
 
+import math
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
+from throughtime.nn._context import checked_context
+from throughtime.nn._options import bound_of
 from throughtime.nn._output import RecurrentOutput, unwrapped
 from throughtime.nn._precision import precision
 from throughtime.nn._quick_step import quick_step
-from throughtime.nn._stack import StackResult, run_stack
+from throughtime.nn._stack import LayerResult, StackResult, run_stack
 from throughtime.nn._state import Sizes, batched_state, like_state
 from throughtime.nn._tokens import Input, checked, from_ragged, like_input, ragged_of, tokens_of
 from throughtime.nn._trace import Trace, traced
+from throughtime.ops.cell import CellSpec, spell
+from throughtime.ops.record import StepGradients
 from throughtime.ops.steps import Steps
 
 
-class _Recurrent(nn.RNNBase):
+class Recurrent(nn.RNNBase):
     """What the three layers share: torch's parameters under torch's base class, and our loop.
 
     They are not instances of `torch.nn.LSTM` and its like, because torch.compile refuses all of those.
     """
 
-    def forward(self, input: Any, hx: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's names
+    # Whoever looks on, see `throughtime.diagnose.watch`: told of each run.
+    _watcher: "Watcher | None" = None
+    # Whoever knows where streams stopped, see `throughtime.bptt.Carried`.
+    _carrier: "Carrier | None" = None
+
+    def __init__(
+        self,
+        spec: CellSpec,
+        mode: str,
+        sizes: tuple[int, int, int],
+        flags: tuple[bool, bool, bool],
+        dropout: float,
+        proj_size: int = 0,
+        *,
+        context_size: int = 0,
+        learn_initial_state: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Make torch's parameters for input, hidden and layers, then those of the options.
+
+        ``flags`` are bias, batch_first and bidirectional.
+        """
+        if context_size < 0:
+            raise ShapeError(
+                f"{type(self).__name__}: context_size is the size of a vector, got {context_size}"
+            )
+        self.spec, self.cell = spec, spell(spec)
+        self.context_size, self.learn_initial_state = context_size, learn_initial_state
+        bias, batch_first, bidirectional = flags
+        super().__init__(
+            mode, *sizes, bias, batch_first, dropout, bidirectional, proj_size, device=device, dtype=dtype
+        )
+        self._add_parameters(device, dtype)
+
+    def _add_parameters(self, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
+        """Make the parameters that torch's layers do not have, and those that have another shape."""
+        hidden, spec = self.hidden_size, self.spec
+        rows = spec.gates * hidden
+
+        def fresh(*shape: int) -> nn.Parameter:
+            # As torch begins all of its own.
+            return nn.Parameter(
+                torch.empty(shape, device=device, dtype=dtype).uniform_(-1, 1) / math.sqrt(max(hidden, 1))
+            )
+
+        for names in self._all_weights if spec.coupled else ():
+            for name in names:
+                old = getattr(self, name)
+                if old.shape[0] == 4 * hidden and not name.startswith("weight_hr"):
+                    setattr(self, name, fresh(rows, *old.shape[1:]))
+        for names in self._all_weights:
+            suffix = names[0].removeprefix("weight_ih")
+            if spec.peephole:
+                self.register_parameter(f"weight_peephole{suffix}", fresh(spec.peepholes * hidden))
+            if self.context_size:
+                self.register_parameter(f"weight_context{suffix}", fresh(rows, self.context_size))
+        if self.learn_initial_state:
+            for name, size in self._state_sizes().items():
+                shape = (len(self._all_weights), size)
+                self.register_parameter(
+                    f"initial_{name}", nn.Parameter(torch.zeros(shape, device=device, dtype=dtype))
+                )
+
+    def _state_sizes(self) -> dict[str, int]:
+        sizes = {"h": self.proj_size or self.hidden_size}
+        return {**sizes, "c": self.hidden_size} if self.spec.kind == "LSTM" else sizes
+
+    def bound_gradients(self, *, value: float | None = None, norm: float | None = None) -> None:
+        """Clip gradients inside the recurrence: as they pass from each step to the one before it.
+
+        What the backward pass hands on of ∂L/∂h_t, and of ∂L/∂c_t, is bounded; the share of it that a step's
+        own output adds is not. The forward pass, parameters and state dicts are those of before.
+
+        Parameters
+        ----------
+        value
+            Bound on each entry; None for none.
+        norm
+            Bound on the norm of h's and of c's gradient, each sequence's for itself, after ``value``; None
+            for none. Without either, gradients pass unbounded again.
+
+        Raises
+        ------
+        ShapeError
+            If a bound is not above zero.
+
+        References
+        ----------
+        .. [1] A. Graves, "Generating sequences with recurrent neural networks", arXiv:1308.0850 (2013),
+           section 2.1, bounds gradients within the network by value; R. Pascanu et al., "On the difficulty of
+           training recurrent neural networks", ICML (2013), the norm of the whole.
+
+        Examples
+        --------
+        >>> import torch, throughtime as tt
+        >>> layer = tt.nn.RNN(3, 5)
+        >>> layer.bound_gradients(norm=1.0)
+        >>> layer(torch.randn(7, 3)).output.sum().backward()
+        """
+        name = type(self).__name__
+        self.spec = replace(
+            self.spec,
+            gradient_value=bound_of(value, "value", name),
+            gradient_norm=bound_of(norm, "norm", name),
+        )
+        self.cell = spell(self.spec)
+
+    def reset_parameters(self) -> None:
+        """Begin anew: everything uniform within 1/√H as in torch, a learned initial state with zeros."""
+        super().reset_parameters()
+        if self.learn_initial_state:
+            for name in self._state_sizes():
+                initial = getattr(self, f"initial_{name}", None)
+                if initial is not None:
+                    nn.init.zeros_(initial)
+
+    def flatten_parameters(self) -> None:
+        """Put parameters into one block, as cuDNN likes it; only torch's own cells go there."""
+        if "{" not in self.cell:
+            super().flatten_parameters()
+
+    def extra_repr(self) -> str:
+        """Return the arguments that are not defaults."""
+        options = self.cell.partition("{")[2].rstrip("}")
+        parts = [
+            super().extra_repr(),
+            options and f"cell={{{options}}}",
+            self.context_size and f"context_size={self.context_size}",
+            self.learn_initial_state and "learn_initial_state=True",
+        ]
+        return ", ".join(part for part in parts if isinstance(part, str) and part)
+
+    def forward(self, input: Any, hx: Any = None, *, context: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's names
         """Return ``output, state``; a state of None is zeros.
 
         Parameters
@@ -32,21 +171,36 @@ class _Recurrent(nn.RNNBase):
             (L, I), (L, B, I) or, with ``batch_first``, (B, L, I); or tokens (T, I).
         hx
             The state: h of shape (layers · directions, B, H), for LSTM the pair (h, c); without B for (L, I).
+            None is zeros, or the learned initial state.
+        context : Tensor
+            (B, context_size), or (context_size,) for (L, I): added to the gates of every step, with weights
+            of its own.
         """
         x = self._checked(unwrapped(input))
         tokens, steps = tokens_of(x, batch_first=self.batch_first)
-        result, _ = self._run(x, tokens, steps, hx, lambda y: like_input(y, x))
+        result, _ = self._run(x, tokens, steps, hx, context, lambda y: like_input(y, x))
         return result
 
-    def trace(self, x: Any, state: Any = None, *, pre_activations: bool = False) -> Trace:
+    def trace(
+        self,
+        x: Any,
+        state: Any = None,
+        *,
+        context: Any = None,
+        pre_activations: bool = False,
+        gradients: bool = False,
+    ) -> Trace:
         """Run as ``layer(x, state)`` does, and return every h, c and gate of every layer and direction.
 
         Parameters
         ----------
-        x, state
+        x, state, context
             As in a call.
         pre_activations
             Whether the gates are wanted before their activation, too.
+        gradients
+            Whether a backward pass shall leave its gradient of every state and gate at every step in
+            ``trace[layer, direction].gradients``.
 
         Returns
         -------
@@ -69,17 +223,22 @@ class _Recurrent(nn.RNNBase):
         x = self._checked(unwrapped(x))
         ragged = ragged_of(x, batch_first=self.batch_first)
         tokens, steps = tokens_of(ragged, batch_first=False)
+        records = [StepGradients() for _ in range(self.num_layers)] if gradients else None
         result, stack = self._run(
             x,
             tokens,
             steps,
             state,
+            context,
             lambda y: from_ragged(y, x, batch_first=self.batch_first),
             in_ragged_order=True,
+            records=records,
         )
-        return traced(self, result, stack.layers, ragged.layout, pre_activations=pre_activations)
+        return traced(
+            self, result, stack.layers, ragged.layout, pre_activations=pre_activations, records=records
+        )
 
-    def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    def step(self, x_t: Tensor, state: Any = None, *, context: Any = None) -> tuple[Tensor, Any]:
         """Run one step of a stream.
 
         Parameters
@@ -88,6 +247,8 @@ class _Recurrent(nn.RNNBase):
             (B, I), one token of each of B streams, or (I,) of one.
         state
             What the step before returned, None at the beginning; shaped as in a call, without B for (I,).
+        context
+            As in a call, the same at every step.
 
         Returns
         -------
@@ -111,7 +272,7 @@ class _Recurrent(nn.RNNBase):
                 f"{name}.step: a bidirectional layer reads from the end, too, which a stream does not have "
                 "yet; use bidirectional=False, or call the layer on whole sequences"
             )
-        quick = quick_step(self, x_t, state)
+        quick = quick_step(self, x_t, state) if context is None else None
         if quick is not None:
             return quick
         if not isinstance(x_t, Tensor) or x_t.dim() not in {1, 2}:
@@ -119,7 +280,7 @@ class _Recurrent(nn.RNNBase):
             raise ShapeError(f"{name}.step takes one token (I,), or one of each stream (B, I), got {kind}")
         x = self._checked(x_t.unsqueeze(0))
         tokens, steps = tokens_of(x, batch_first=False)
-        result, _ = self._run(x, tokens, steps, state, lambda y: y)
+        result, _ = self._run(x, tokens, steps, state, context, lambda y: y)
         return (result.output[0] if x_t.dim() == 1 else result.output), result.state
 
     def _checked(self, x: Any) -> Input:
@@ -137,22 +298,39 @@ class _Recurrent(nn.RNNBase):
         tokens: Tensor,
         steps: Steps,
         state: Any,
+        context: Any,
         wrap: Callable[[Tensor], Any],
         *,
         in_ragged_order: bool = False,
+        records: list[StepGradients] | None = None,
     ) -> tuple[RecurrentOutput, StackResult]:
         """Run on tokens; ``x`` is the input they came from, whose kind decides on the shape of states."""
-        lstm, weight = self.mode == "LSTM", self._weight
+        name, weight = type(self).__name__, self._weight
+        lstm = self.spec.kind == "LSTM"
         sizes = Sizes(
             self.num_layers * (2 if self.bidirectional else 1),
             self.proj_size or self.hidden_size,
             self.hidden_size if lstm else 0,
         )
-        h0, c0 = batched_state(
-            state, x, steps.batch, sizes, weight, type(self).__name__, as_given=in_ragged_order
+        h0, c0 = batched_state(state, x, steps.batch, sizes, weight, name, as_given=in_ragged_order)
+        if state is None and self.learn_initial_state:
+            h0, c0 = (
+                getattr(self, f"initial_{part}").unsqueeze(1).expand(-1, steps.batch, -1)
+                if part in self._state_sizes()
+                else None
+                for part in ("h", "c")
+            )
+        carrier = self._carrier if state is None else None
+        if carrier is not None:
+            h0, c0 = carrier.begin(self, x, steps, h0, c0)
+        watcher = self._watcher
+        if watcher is not None and records is None:
+            records = [StepGradients(whole=watcher.whole) for _ in range(self.num_layers)]
+        context = checked_context(
+            context, x, steps.batch, self.context_size, weight, name, as_given=in_ragged_order
         )
         dtypes = precision(
-            self.mode,
+            self.spec.kind,
             tokens,
             h0,
             c0,
@@ -165,8 +343,14 @@ class _Recurrent(nn.RNNBase):
             steps,
             _to(h0, dtypes.compute),
             _to(c0, dtypes.compute),
-            save=in_ragged_order,
+            _to(context, dtypes.compute),
+            save=in_ragged_order or (carrier is not None and carrier.looks_inside),
+            records=records,
         )
+        if watcher is not None and records is not None:
+            watcher.saw(self, steps, stack.layers, records)
+        if carrier is not None:
+            carrier.end(self, steps, stack)
         h_n = like_state(_to(stack.h_n, dtypes.h), x, as_given=in_ragged_order)
         output = wrap(_to(stack.y, dtypes.h))
         if not lstm:
@@ -175,209 +359,32 @@ class _Recurrent(nn.RNNBase):
         return RecurrentOutput(output, (h_n, c_n)), stack
 
 
+class Watcher(Protocol):
+    """What a layer tells of its runs."""
+
+    whole: bool
+
+    def saw(
+        self, module: Recurrent, steps: Steps, layers: list[LayerResult], records: list[StepGradients]
+    ) -> None:
+        """Take note of a run; a backward pass will fill the records."""
+
+
+class Carrier(Protocol):
+    """Where a layer's runs begin that are given no state."""
+
+    @property
+    def looks_inside(self) -> bool:
+        """Whether c of every step is wanted."""
+
+    def begin(
+        self, module: Recurrent, x: Input, steps: Steps, h0: Tensor | None, c0: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Return the initial states (layers, B, size), given those that the layer would have begun with."""
+
+    def end(self, module: Recurrent, steps: Steps, stack: StackResult) -> None:
+        """Take note of where the run ended."""
+
+
 def _to(tensor: Any, dtype: torch.dtype) -> Any:
     return tensor if tensor is None or tensor.dtype == dtype else tensor.to(dtype)
-
-
-class RNN(_Recurrent):
-    r"""Elman RNN: h_t = tanh(W_ih x_t + b_ih + W_hh h_{t−1} + b_hh), or relu in place of tanh.
-
-    Takes what `torch.nn.RNN` takes, and a `Ragged` of (T, input_size): every sequence then starts from
-    its own initial state and ends with its own last one; nothing is padded, packed or sorted by you.
-    ``layer.trace(x)`` gives the states of every layer and step, ``layer.step(x_t, state)`` runs a stream.
-
-    Parameters
-    ----------
-    input_size, hidden_size, num_layers, nonlinearity, bias, batch_first, dropout, bidirectional
-        As in `torch.nn.RNN`; ``batch_first`` matters to plain tensors alone. Parameters carry torch's
-        names, so state dicts load both ways.
-
-    Returns
-    -------
-    output
-        h of every step of the last layer, of the kind that came in: Ragged (T, directions · H).
-    state : Tensor
-        h after each sequence's last step, (layers · directions, B, H); of an empty one, its first.
-
-    Raises
-    ------
-    ShapeError, KindError
-        If features, state, dtype or device do not fit; the message names both sides.
-
-    References
-    ----------
-    .. [1] J. L. Elman, "Finding structure in time", Cognitive Science 14 (1990).
-
-    Examples
-    --------
-    >>> import torch, throughtime as tt
-    >>> layer = tt.nn.RNN(3, 5)
-    >>> output, h = layer(tt.Ragged.from_list([torch.randn(4, 3), torch.randn(0, 3), torch.randn(2, 3)]))
-    >>> output, tuple(h.shape)
-    (Ragged(lengths=[4, 0, 2], features=(5,), dtype=float32, requires_grad=True), (1, 3, 5))
-    """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        nonlinearity: str = "tanh",
-        bias: bool = True,  # noqa: FBT001, FBT002 - torch's signature
-        batch_first: bool = False,  # noqa: FBT001, FBT002
-        dropout: float = 0.0,
-        bidirectional: bool = False,  # noqa: FBT001, FBT002
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        if nonlinearity not in {"tanh", "relu"}:
-            raise ShapeError(f"RNN: nonlinearity is 'tanh' or 'relu', got {nonlinearity!r}")
-        self.nonlinearity = nonlinearity
-        mode = f"RNN_{nonlinearity.upper()}"
-        super().__init__(
-            mode,
-            input_size,
-            hidden_size,
-            num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-            device=device,
-            dtype=dtype,
-        )
-
-
-class LSTM(_Recurrent):
-    r"""Long short-term memory, gates in torch's order i, f, g, o.
-
-    i, f, o = σ(W_i* x_t + b_i* + W_h* h_{t−1} + b_h*), g = tanh(W_ig x_t + b_ig + W_hg h_{t−1} + b_hg),
-    c_t = f ⊙ c_{t−1} + i ⊙ g, h_t = o ⊙ tanh(c_t); with ``proj_size``, h_t = W_hr (o ⊙ tanh(c_t)).
-
-    Takes what `torch.nn.LSTM` takes, and a `Ragged` of (T, input_size). ``layer.trace(x)`` gives every h, c
-    and gate, ``layer.step(x_t, state)`` runs a stream.
-
-    Parameters
-    ----------
-    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size
-        As in `torch.nn.LSTM`; ``batch_first`` matters to plain tensors alone. Parameters carry torch's
-        names, so state dicts load both ways.
-
-    Returns
-    -------
-    output
-        h of every step of the last layer, of the kind that came in: Ragged (T, directions · H).
-    state : tuple of Tensor
-        (h, c) after each sequence's own last step, each (layers · directions, B, H).
-
-    Raises
-    ------
-    ShapeError, KindError
-        If features, state, dtype or device do not fit; the message names both sides.
-
-    References
-    ----------
-    .. [1] S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9 (1997); with
-       the forget gate of F. Gers et al., Neural Computation 12 (2000).
-
-    Examples
-    --------
-    >>> import torch, throughtime as tt
-    >>> from torch import nn
-    >>> model = nn.Sequential(nn.Embedding(10, 3), tt.nn.LSTM(3, 5, bidirectional=True), nn.Linear(10, 2))
-    >>> model(tt.Ragged.from_list([torch.tensor([1, 2, 3]), torch.tensor([4])]))
-    Ragged(lengths=[3, 1], features=(2,), dtype=float32, requires_grad=True)
-    """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,  # noqa: FBT001, FBT002 - torch's signature
-        batch_first: bool = False,  # noqa: FBT001, FBT002
-        dropout: float = 0.0,
-        bidirectional: bool = False,  # noqa: FBT001, FBT002
-        proj_size: int = 0,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(
-            "LSTM",
-            input_size,
-            hidden_size,
-            num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-            proj_size,
-            device,
-            dtype,
-        )
-
-
-class GRU(_Recurrent):
-    r"""Gated recurrent unit in torch's form: the reset gate after the product, z keeping the old value.
-
-    r, z = σ(W_i* x_t + b_i* + W_h* h_{t−1} + b_h*), n = tanh(W_in x_t + b_in + r ⊙ (W_hn h_{t−1} + b_hn)),
-    h_t = (1 − z) ⊙ n + z ⊙ h_{t−1}.
-
-    Takes what `torch.nn.GRU` takes, and a `Ragged` of (T, input_size). ``layer.trace(x)`` gives every h and
-    gate, ``layer.step(x_t, state)`` runs a stream.
-
-    Parameters
-    ----------
-    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
-        As in `torch.nn.GRU`; ``batch_first`` matters to plain tensors alone. Parameters carry torch's
-        names, so state dicts load both ways.
-
-    Returns
-    -------
-    output
-        h of every step of the last layer, of the kind that came in: Ragged (T, directions · H).
-    state : Tensor
-        h after each sequence's own last step, (layers · directions, B, H).
-
-    Raises
-    ------
-    ShapeError, KindError
-        If features, state, dtype or device do not fit; the message names both sides.
-
-    References
-    ----------
-    .. [1] K. Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical
-       machine translation", EMNLP (2014); in the variant of cuDNN.
-
-    Examples
-    --------
-    >>> import torch, throughtime as tt
-    >>> output, h = tt.nn.GRU(3, 5)(tt.Ragged.from_list([torch.randn(4, 3), torch.randn(2, 3)]))
-    >>> output, tuple(h.shape)
-    (Ragged(lengths=[4, 2], features=(5,), dtype=float32, requires_grad=True), (1, 2, 5))
-    """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,  # noqa: FBT001, FBT002 - torch's signature
-        batch_first: bool = False,  # noqa: FBT001, FBT002
-        dropout: float = 0.0,
-        bidirectional: bool = False,  # noqa: FBT001, FBT002
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(
-            "GRU",
-            input_size,
-            hidden_size,
-            num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-            device=device,
-            dtype=dtype,
-        )

@@ -1,14 +1,37 @@
 """Run all layers and directions of a recurrent module on rows of tokens."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout
+from torch.nn.functional import dropout, linear
 
+from throughtime.errors import ShapeError
 from throughtime.nn._weights import checked_weights
+from throughtime.ops.cell import CellSpec
+from throughtime.ops.record import StepGradients
 from throughtime.ops.recurrent import recurrent_layer
-from throughtime.ops.steps import Cell, Steps, Weights
+from throughtime.ops.steps import Steps, Weights
+
+
+class Stack(Protocol):
+    """What is asked of a module here: torch's `RNNBase`, and the options beyond it."""
+
+    spec: CellSpec
+    cell: str
+    context_size: int
+    learn_initial_state: bool
+    input_size: int
+    hidden_size: int
+    proj_size: int
+    num_layers: int
+    bias: bool
+    bidirectional: bool
+    dropout: float
+    training: bool
+    _carrier: Any
+    _all_weights: list[list[str]]
+    _parameters: dict[str, nn.Parameter | None]
 
 
 class LayerResult(NamedTuple):
@@ -16,6 +39,8 @@ class LayerResult(NamedTuple):
 
     x: Tensor
     h0: Tensor | None
+    c0: Tensor | None
+    directions: tuple[Weights, ...]
     y: Tensor
     c: Tensor
     gates: Tensor
@@ -31,16 +56,17 @@ class StackResult(NamedTuple):
 
 
 def run_stack(
-    module: nn.RNNBase,
+    module: Stack,
     x: Tensor,
     steps: Steps,
     h0: Tensor | None,
     c0: Tensor | None,
+    context: Tensor | None,
     *,
     save: bool = False,
+    records: list[StepGradients] | None = None,
 ) -> StackResult:
     """Run the module's layers one on top of the other, in the dtype of ``x``."""
-    cell: Cell = module.mode  # type: ignore[assignment]
     count = 2 if module.bidirectional else 1
     layers, finals = [], []
     y = x
@@ -48,9 +74,20 @@ def run_stack(
         x = dropout(y, module.dropout, module.training) if layer and module.dropout else y
         own = slice(layer * count, (layer + 1) * count)
         h, c = (None if part is None else part[own] for part in (h0, c0))
-        directions = tuple(weights_of(module, layer, direction, x.dtype) for direction in range(count))
-        y, h_n, c_n, c_all, gates = recurrent_layer(x, steps, cell, h, c, directions, save=save)
-        layers.append(LayerResult(x, h, y, c_all, gates))
+        directions = tuple(
+            weights_of(module, layer, direction, x.dtype, context) for direction in range(count)
+        )
+        y, h_n, c_n, c_all, gates = recurrent_layer(
+            x,
+            steps,
+            module.cell,
+            h,
+            c,
+            directions,
+            save=save,
+            record=None if records is None else records[layer],
+        )
+        layers.append(LayerResult(x, h, c, directions, y, c_all, gates))
         finals.append((h_n, c_n))
     if len(finals) == 1:
         return StackResult(y, *finals[0], layers)
@@ -58,16 +95,37 @@ def run_stack(
     return StackResult(y, h_n, c_n, layers)
 
 
-def weights_of(module: nn.RNNBase, layer: int, direction: int, dtype: torch.dtype) -> Weights:
-    """Return the parameters of one layer and direction, whatever has put them in their place."""
+def weights_of(
+    module: Stack, layer: int, direction: int, dtype: torch.dtype, context: Tensor | None
+) -> Weights:
+    """Return what acts on the tokens of one layer and direction, whatever has put it in its place."""
     names = module._all_weights[layer * (2 if module.bidirectional else 1) + direction]  # noqa: SLF001
     own = module._parameters  # noqa: SLF001 - where they mostly are; torch's own look-up is slow
     parts: list[Any] = [own[name] if name in own else getattr(module, name) for name in names]
     ih, hh, *rest = parts
     bias_ih, bias_hh = rest[:2] if module.bias else (None, None)
-    weights = Weights(ih, hh, bias_ih, bias_hh, rest[-1] if module.proj_size else None)
+    hr = rest[-1] if module.proj_size else None
+    suffix = names[0].removeprefix("weight_ih")
+    peephole = getattr(module, "weight_peephole" + suffix) if module.spec.peephole else None
     size = module.proj_size or module.hidden_size
     features = size * (2 if module.bidirectional else 1) if layer else module.input_size
-    return checked_weights(
-        weights, module.mode, features, module.hidden_size, module.proj_size, dtype, type(module).__name__
+    weights = checked_weights(
+        Weights(ih, hh, bias_ih, bias_hh, hr, peephole),
+        module.spec,
+        features,
+        module.hidden_size,
+        module.proj_size,
+        dtype,
+        type(module).__name__,
     )
+    if context is None:
+        return weights
+    from_context = getattr(module, "weight_context" + suffix)
+    rows = (ih.shape[0], module.context_size)
+    if from_context.shape != rows:
+        raise ShapeError(
+            f"{type(module).__name__}: weight_context{suffix} has shape {tuple(from_context.shape)}, "
+            f"expected {rows}"
+        )
+    with torch.autocast(context.device.type, enabled=False):
+        return weights._replace(context=linear(context, from_context.to(dtype)))

@@ -4,18 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-import torch
-from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch import Tensor
 
 from throughtime.errors import ShapeError
+from throughtime.nn._gradients import DirectionGradients, Recorded
 from throughtime.nn._output import RecurrentOutput
-from throughtime.nn._stack import LayerResult, weights_of
-from throughtime.ops.steps import Weights
+from throughtime.nn._pre_activations import gate_names, pre_activations_of
+from throughtime.nn._reading import Reading
+from throughtime.nn._stack import LayerResult, Stack
+from throughtime.ops.record import StepGradients
 from throughtime.ragged import Layout, Ragged
-
-# Names of the gates in torch's order of rows.
-_GATES = {"LSTM": ("input", "forget", "candidate", "output"), "GRU": ("reset", "update", "candidate")}
 
 
 @dataclass(frozen=True, repr=False)
@@ -24,7 +22,8 @@ class DirectionTrace:
 
     Each name is an attribute, too: ``trace[0].h``, and for LSTM ``.c``, ``.input``, ``.forget``,
     ``.candidate``, ``.output``; for GRU ``.reset``, ``.update``, ``.candidate`` and
-    ``.recurrent_candidate``, which is W_hn h_{t−1} + b_hn, what the reset gate multiplies.
+    ``.recurrent_candidate``, which is W_hn h_{t−1} + b_hn, what the reset gate multiplies (not there with
+    ``reset_after=False``, where it multiplies h_{t−1}).
 
     Parameters
     ----------
@@ -37,15 +36,26 @@ class DirectionTrace:
     states: Mapping[str, Ragged]
     gates: Mapping[str, Ragged]
     _pre_activations: Mapping[str, Ragged] | None = None
+    _recorded: Recorded | None = None
 
     @property
     def pre_activations(self) -> Mapping[str, Ragged]:
-        """The gates before their activation, (T, H) each; for RNN that of "h"."""
+        """The gates before their activation and its bound, (T, H) each; for RNN that of "h"."""
         if self._pre_activations is None:
             raise ShapeError(
                 "this trace has no pre-activations: ask for them, layer.trace(x, pre_activations=True)"
             )
         return self._pre_activations
+
+    @property
+    def gradients(self) -> DirectionGradients:
+        """What the last backward pass brought to every state and gate at every step."""
+        if self._recorded is None:
+            raise ShapeError(
+                "this trace keeps no gradients: ask for them, layer.trace(x, gradients=True), then call "
+                "backward() on a loss that was made of the trace"
+            )
+        return self._recorded.gradients()
 
     def __getattr__(self, name: str) -> Ragged:
         if not name.startswith("_"):
@@ -110,87 +120,45 @@ class Trace:
 
 
 def traced(
-    module: nn.RNNBase,
+    module: Stack,
     result: RecurrentOutput,
     layers: list[LayerResult],
     layout: Layout,
     *,
     pre_activations: bool,
+    records: list[StepGradients] | None,
 ) -> Trace:
     """Name what the layers made, for tokens in the order of the layout."""
-    rows = []
+    spec, rows = module.spec, []
     for number, layer in enumerate(layers):
-        count = layer.gates.shape[0]
-        outputs = layer.y.chunk(count, 1)
+        outputs = layer.y.chunk(len(layer.directions), 1)
         row = []
-        for d in range(count):
-            states, gates = _named(
-                module.mode, outputs[d], layer.c[d] if module.mode == "LSTM" else None, layer.gates[d]
+        for d, weights in enumerate(layer.directions):
+            parts = layer.gates[d].unbind(1)
+            states = {"h": outputs[d]}
+            if spec.kind == "LSTM":
+                states["c"] = layer.c[d]
+            elif spec.kind == "GRU" and spec.reset_after:
+                states["recurrent_candidate"] = parts[3]
+            gates = dict(zip(gate_names(spec), parts, strict=False))
+            start = [None if part is None else part[d] for part in (layer.h0, layer.c0)]
+            read = Reading(layout, reverse=d == 1)
+            before = (
+                pre_activations_of(spec, layer.x, start, states, gates, weights, read)
+                if pre_activations
+                else {}
             )
-            before = None
-            if pre_activations:
-                weights = weights_of(module, number, d, layer.x.dtype)
-                h0 = None if layer.h0 is None else layer.h0[d]
-                previous = _previous(outputs[d], h0, layout, reverse=d == 1)
-                before = _pre_activations(module.mode, layer.x, previous, states, gates, weights)
+            record = None if records is None else records[number]
             row.append(
                 DirectionTrace(
                     _ragged(states, layout),
                     _ragged(gates, layout),
-                    None if before is None else _ragged(before, layout),
+                    _ragged(before, layout) if pre_activations else None,
+                    None if record is None else Recorded(record, d, spec, read, states, gates, start[1]),
                 )
             )
         rows.append(tuple(row))
     return Trace(result, tuple(rows))
-
-
-def _named(
-    mode: str, h: Tensor, c: Tensor | None, gates: Tensor
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    states = {"h": h}
-    if c is not None:
-        states["c"] = c
-    parts = gates.unbind(1)
-    if mode == "GRU":
-        states["recurrent_candidate"] = parts[3]
-    return states, dict(zip(_GATES.get(mode, ()), parts, strict=False))
-
-
-def _previous(h: Tensor, h0: Tensor | None, layout: Layout, *, reverse: bool) -> Tensor:
-    """Return h_{t−1} of every token, in the direction of reading."""
-    if h0 is None:
-        h0 = h.new_zeros(len(layout), h.shape[1])
-    first = (
-        layout.offsets[1:].index_select(0, layout.sequence_ids) - 1
-        if reverse
-        else layout.offsets[:-1].index_select(0, layout.sequence_ids)
-    )
-    here = torch.arange(h.shape[0], device=h.device)
-    before = here + 1 if reverse else here - 1
-    place = torch.where(here == first, layout.sequence_ids, before + len(layout))
-    return torch.cat([h0, h]).index_select(0, place)
-
-
-def _pre_activations(
-    mode: str,
-    x: Tensor,
-    previous: Tensor,
-    states: Mapping[str, Tensor],
-    gates: Mapping[str, Tensor],
-    weights: Weights,
-) -> dict[str, Tensor]:
-    with torch.autocast(x.device.type, enabled=False):
-        from_x = linear(x, weights.ih, weights.bias_ih)
-        if mode == "GRU":
-            size = 2 * states["recurrent_candidate"].shape[1]
-            bias = None if weights.bias_hh is None else weights.bias_hh[:size]
-            r_and_z = from_x[:, :size] + linear(previous, weights.hh[:size], bias)
-            n = from_x[:, size:] + gates["reset"] * states["recurrent_candidate"]
-            return dict(zip(_GATES["GRU"], (*r_and_z.chunk(2, 1), n), strict=True))
-        total = from_x + linear(previous, weights.hh, weights.bias_hh)
-    if mode == "LSTM":
-        return dict(zip(_GATES["LSTM"], total.chunk(4, 1), strict=True))
-    return {"h": total}
 
 
 def _ragged(parts: Mapping[str, Tensor], layout: Layout) -> Mapping[str, Ragged]:

@@ -3,11 +3,18 @@
 import torch
 
 from throughtime.errors import KindError, ShapeError
-from throughtime.ops.steps import GATES, Weights
+from throughtime.ops.cell import CellSpec
+from throughtime.ops.steps import Weights
 
 
 def checked_weights(
-    weights: Weights, cell: str, features: int, hidden: int, projection: int, dtype: torch.dtype, layer: str
+    weights: Weights,
+    spec: CellSpec,
+    features: int,
+    hidden: int,
+    projection: int,
+    dtype: torch.dtype,
+    layer: str,
 ) -> Weights:
     """Return the weights of one layer and direction in the dtype of the computation.
 
@@ -21,9 +28,16 @@ def checked_weights(
     KindError
         If the parameters are of several dtypes or on several devices.
     """
-    gated = GATES[cell] * hidden
-    expected = ((gated, features), (gated, projection or hidden), (gated,), (gated,), (projection, hidden))
-    for part, shape, name in zip(weights, expected, _NAMES, strict=True):
+    gated = spec.gates * hidden
+    expected = (
+        (gated, features),
+        (gated, projection or hidden),
+        (gated,),
+        (gated,),
+        (projection, hidden),
+        (spec.peepholes * hidden,),
+    )
+    for part, shape, name in zip(weights, expected, _NAMES, strict=False):
         if part is not None and part.shape != shape:
             raise ShapeError(
                 f"{layer}: the parameter {name} has shape {tuple(part.shape)}, expected {shape}; "
@@ -41,4 +55,4 @@ def checked_weights(
     return Weights(*(None if part is None else part.to(dtype) for part in weights))  # type: ignore[arg-type]
 
 
-_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "weight_peephole")

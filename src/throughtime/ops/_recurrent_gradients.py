@@ -3,8 +3,8 @@
 The kernels know one backward pass. Whoever differentiates that (gradient penalties, Hessians), or is on a
 device without a kernel, gets the layer computed again from its inputs in plain PyTorch: slower, and right.
 
-The thirteen ``inputs`` here are x, h0, c0, and the five weights of each of two directions, or None; the
-five ``output_gradients`` are those of y, h_n, c_n, c and gates, or None.
+The ``inputs`` here are x, h0, c0, and the `Weights` of each of two directions, or None; the five
+``output_gradients`` are those of y, h_n, c_n, c and gates, or None.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from throughtime.ops.cell import Cell
 from throughtime.ops.reference.recurrent import recurrent_layer_reference
-from throughtime.ops.steps import Cell, Steps, Weights
+from throughtime.ops.steps import PARTS, Steps, Weights
 
 Parts = Sequence[Tensor | None]
 
@@ -31,13 +32,13 @@ def input_gradients(
 def vjp_of_gradients(
     cotangents: Parts, output_gradients: Parts, inputs: Parts, steps: Steps, cell: Cell
 ) -> tuple[Tensor | None, ...]:
-    """Differentiate what `input_gradients` returns, times its ``cotangents``: thirteen, None or empty.
+    """Differentiate what `input_gradients` returns, times its ``cotangents``, each None or empty.
 
     Returns
     -------
     tuple
-        Eighteen: the derivative with respect to ``output_gradients`` and ``inputs``, None where there is
-        none. It is differentiable itself where gradients are enabled.
+        The derivative with respect to ``output_gradients`` and ``inputs``, None where there is none. It is
+        differentiable itself where gradients are enabled.
     """
     create_graph = torch.is_grad_enabled()
     with torch.enable_grad():
@@ -65,7 +66,7 @@ def _backward(
     create_graph: bool,
 ) -> tuple[Tensor | None, ...]:
     x, h0, c0, *weights = inputs
-    directions = tuple(Weights(*weights[d : d + 5]) for d in (0, 5) if weights[d] is not None)  # type: ignore[arg-type]
+    directions = tuple(Weights(*weights[d : d + PARTS]) for d in (0, PARTS) if weights[d] is not None)  # type: ignore[arg-type]
     # The numbers are as wide as the tensors are, whatever autocast would like.
     with torch.autocast(x.device.type, enabled=False):  # type: ignore[union-attr]
         outputs = recurrent_layer_reference(x, steps, cell, h0, c0, directions)  # type: ignore[arg-type]

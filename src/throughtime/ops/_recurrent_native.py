@@ -4,6 +4,8 @@ Everything that crosses is contiguous, on the CPU, and float32 or float64; the c
 """
 
 import math
+from dataclasses import replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -11,9 +13,12 @@ from torch.autograd import forward_ad
 
 from throughtime import _native
 from throughtime.errors import ShapeError
-from throughtime.ops.steps import RAGGED, SAVED, Cell, Results, Steps, Weights
+from throughtime.ops.cell import ACTIVATIONS, Cell, spec_of, spell
+from throughtime.ops.record import SUMMARY_NORMS, StepGradients
+from throughtime.ops.steps import PARTS, RAGGED, Results, Steps, Weights
 
-_CELLS = {"LSTM": 0, "GRU": 1, "RNN_TANH": 2, "RNN_RELU": 3}
+_PLAIN = {"LSTM": 0, "GRU": 1, "RNN_TANH": 2, "RNN_RELU": 3}
+_NUMBERS = {name: number for number, name in enumerate(ACTIVATIONS)}
 
 # From here on a fresh allocation costs more in page faults than the detour through the pool.
 _POOLED_BYTES = 1 << 19
@@ -36,13 +41,13 @@ def forward(
     x, h0, c0 = x.contiguous(), _contiguous(h0), _contiguous(c0)
     steps = _checked(steps, x.shape[0])
     hidden, state = _sizes(directions[0])
-    tokens, count, gated = x.shape[0], len(directions), cell == "LSTM"
+    tokens, count, gated = x.shape[0], len(directions), spec_of(cell).kind == "LSTM"
     y = _empty(x, tokens, count * state)
     h_n = x.new_empty(count, steps.batch, state)
     c_n = x.new_empty((count, steps.batch, hidden) if gated else 0)
     if save:
         c = _empty(x, count, tokens, hidden) if gated else x.new_empty(0)
-        gates = _empty(x, count, tokens, SAVED[cell], hidden)
+        gates = _empty(x, count, tokens, spec_of(cell).saved, hidden)
     else:
         c = gates = c_n.new_empty(0)
     states = (h0, c0, h_n, c_n, c, gates)
@@ -54,7 +59,7 @@ def forward(
         x.data_ptr(),
         y.data_ptr(),
         tuple(
-            (*_addresses(weights), *(_part(part, d) for part in states))
+            (*_addresses(weights[:-1]), *(_part(part, d) for part in states), _address(weights.context))
             for d, weights in enumerate(directions)
         ),
     )
@@ -90,7 +95,7 @@ def forward_one_step(
     h0, c0 : Tensor, optional
         (layers, B, P) and (layers, B, H), or without B.
     layers
-        Addresses of the five weights of each.
+        Addresses of the six weights of each.
     sizes
         P and H.
 
@@ -105,11 +110,12 @@ def forward_one_step(
     shape = x.shape
     streams, features = shape[:-1], shape[-1]
     batch = streams[0] if streams else 1
-    count, code, double = len(layers), _CELLS[cell], x.dtype is torch.float64
+    count, double = len(layers), x.dtype is torch.float64
+    code, *options = native_cell(cell)
     y = x.new_empty((*streams, state))
     h_n = x.new_empty((count, *streams, state)) if h0 is None else torch.empty_like(h0)
     h_to, c_to, c_n = h_n.data_ptr(), 0, None
-    if code == 0:
+    if cell.startswith("LSTM"):
         c_n = x.new_empty((count, *streams, hidden)) if c0 is None else torch.empty_like(c0)
         c_to = c_n.data_ptr()
     h_from = 0 if h0 is None else h0.data_ptr()
@@ -119,12 +125,12 @@ def forward_one_step(
     for weights in layers:
         # Every layer writes y, and the last one's stays; the next one reads the state of this one.
         _native.recurrent_forward(
-            (code, double, features, hidden, state),
+            (code, double, features, hidden, state, *options),
             (1, batch, 1, 0),
             threads,
             source,
             to,
-            ((*weights, h_from, c_from, h_to, c_to, 0, 0),),
+            ((*weights, h_from, c_from, h_to, c_to, 0, 0, 0),),
         )
         source, features = h_to, state
         h_from, h_to = h_from and h_from + width * state, h_to + width * state
@@ -151,10 +157,12 @@ def backward(
     need_x: bool,
     need_state: bool,
     need_weights: bool,
+    record: StepGradients | None = None,
 ) -> tuple[Tensor, ...]:
-    """Return the gradients of x, h0, c0, and of five weights for each of two directions.
+    """Return the gradients of x, h0, c0, and of the `Weights` of each of two directions.
 
-    An empty tensor stands for what is not needed or does not exist.
+    An empty tensor stands for what is not needed or does not exist. A ``record`` is filled with the gradients
+    of every step.
     """
     x = x.contiguous()
     steps = _checked(steps, x.shape[0])
@@ -170,6 +178,9 @@ def backward(
         [torch.empty_like(part) if need_weights and part is not None else nothing for part in weights]
         for weights in directions
     ]
+    if record is not None:
+        record.fill(_recorded(x, len(directions), state, hidden, cell, whole=record.whole), y, c, gates)
+    steps_of = (None,) * 5 if record is None else record.parts
     states = (h0, c0, c, gates, dh_n, dc_n, dc, dgates, dh0, dc0)
     _native.recurrent_backward(
         _shape(cell, x, hidden, state),
@@ -181,17 +192,31 @@ def backward(
         _address(dx),
         tuple(
             (
-                *_addresses(weights),
+                *_addresses(weights[:-1]),
                 *(_part(part, d) for part in states),
-                *map(_address, gradients[d]),
-                0,
-                0,
+                *map(_address, gradients[d][:-2]),
+                *(_part(part, d) for part in steps_of),
+                *map(_address, gradients[d][-2:]),
             )
             for d, weights in enumerate(directions)
         ),
     )
-    missing = [nothing] * (5 * (2 - len(directions)))
+    missing = [nothing] * (PARTS * (2 - len(directions)))
     return (dx, dh0, dc0, *(part for parts in gradients for part in parts), *missing)
+
+
+def _recorded(
+    x: Tensor, directions: int, state: int, hidden: int, cell: Cell, *, whole: bool
+) -> tuple[Tensor | None, ...]:
+    """Return memory for what a record keeps of every step; the loop writes all of it."""
+    spec, tokens = spec_of(cell), x.shape[0]
+    return (
+        _empty(x, directions, tokens, state) if whole else None,
+        _empty(x, directions, tokens, hidden) if whole and spec.kind == "LSTM" else None,
+        _empty(x, directions, tokens, spec.pre_activations, hidden) if whole else None,
+        _empty(x, directions, tokens) if spec.bounds_gradients else None,
+        _empty(x, directions, tokens, SUMMARY_NORMS + 2 * spec.saved),
+    )
 
 
 def _checked(steps: Steps, total: int) -> Steps:
@@ -207,8 +232,24 @@ def _checked(steps: Steps, total: int) -> Steps:
     return steps._replace(index=index)
 
 
-def _shape(cell: Cell, x: Tensor, hidden: int, state: int) -> tuple[int, ...]:
-    return _CELLS[cell], x.dtype == torch.float64, x.shape[1], hidden, state
+def _shape(cell: Cell, x: Tensor, hidden: int, state: int) -> tuple[float, ...]:
+    code, *options = native_cell(cell)
+    return code, x.dtype == torch.float64, x.shape[1], hidden, state, *options
+
+
+@lru_cache(maxsize=256)
+def native_cell(cell: Cell) -> tuple[float, ...]:
+    """Return the number of a cell, and its options in the order of kernels/recurrent/recurrent.h."""
+    if cell in _PLAIN:
+        return (_PLAIN[cell],)
+    spec = spec_of(cell)
+    without = spell(replace(spec, gradient_value=math.inf, gradient_norm=math.inf))
+    general = {"LSTM": 5 if spec.coupled else 4, "GRU": 6 if spec.reset_after else 7, "RNN": 8}
+    code = _PLAIN.get(without, general[spec.kind])
+    activations = (*spec.activations, *[spec.activations[0]] * (3 - len(spec.activations)))
+    bounds = (float(spec.gradient_value), float(spec.gradient_norm))
+    numbers = [part for a in activations for part in (_NUMBERS[a.name], float(a.alpha), float(a.beta))]
+    return code, *numbers, float(spec.clip), float(spec.cell_clip), spec.update_new, *bounds
 
 
 def _tokens(steps: Steps) -> tuple[int, ...]:
@@ -245,7 +286,7 @@ def _address(tensor: Tensor | None) -> int:
     return 0 if tensor is None else tensor.data_ptr()
 
 
-def _addresses(weights: Weights) -> tuple[int, ...]:
+def _addresses(weights: tuple[Tensor | None, ...]) -> tuple[int, ...]:
     return tuple(map(_address, weights))
 
 

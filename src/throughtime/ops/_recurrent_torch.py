@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import _VF, Tensor
 
-from throughtime.ops.steps import BATCH_FIRST, GATES, TIME_MAJOR, Cell, Steps, Weights, host_lengths, rows
+from throughtime.ops.cell import Cell
+from throughtime.ops.steps import BATCH_FIRST, TIME_MAJOR, Steps, Weights, host_lengths, rows
 
 _FUSED: dict[str, Any] = {
     "LSTM": _VF.lstm,
@@ -18,6 +19,11 @@ _FUSED: dict[str, Any] = {
     "RNN_TANH": _VF.rnn_tanh,
     "RNN_RELU": _VF.rnn_relu,
 }
+
+
+def torch_knows(cell: Cell, directions: tuple[Weights, ...]) -> bool:
+    """Tell whether torch has a layer of this kind: a plain cell without a context."""
+    return cell in _FUSED and directions[0].context is None
 
 
 def recurrent_layer_torch(
@@ -70,7 +76,7 @@ def _initial(
         h0 = x.new_zeros(len(directions), steps.batch, size)
     if cell != "LSTM":
         return h0, x.new_zeros(0)
-    return h0, x.new_zeros(len(directions), steps.batch, rows_of_gates // GATES[cell]) if c0 is None else c0
+    return h0, x.new_zeros(len(directions), steps.batch, rows_of_gates // 4) if c0 is None else c0
 
 
 def _without_tokens(

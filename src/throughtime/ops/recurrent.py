@@ -15,9 +15,11 @@ from torch.autograd import forward_ad
 from throughtime.ops import _recurrent_native
 from throughtime.ops._recurrent_eager import differentiable_layer
 from throughtime.ops._recurrent_gradients import input_gradients, vjp_of_gradients
-from throughtime.ops._recurrent_torch import recurrent_layer_torch
+from throughtime.ops._recurrent_torch import recurrent_layer_torch, torch_knows
+from throughtime.ops.cell import Cell, spec_of
+from throughtime.ops.record import StepGradients
 from throughtime.ops.reference.recurrent import recurrent_layer_reference
-from throughtime.ops.steps import GATES, SAVED, Cell, Results, Steps, Weights
+from throughtime.ops.steps import PARTS, Results, Steps, Weights
 
 
 def recurrent_layer(
@@ -29,6 +31,7 @@ def recurrent_layer(
     directions: tuple[Weights, ...],
     *,
     save: bool = False,
+    record: StepGradients | None = None,
 ) -> Results:
     """Run one layer over every sequence, see `recurrent_layer_reference` for arguments and results.
 
@@ -36,11 +39,13 @@ def recurrent_layer(
     ----------
     save
         Whether ``c`` and ``gates`` are wanted; without it they may be empty.
+    record
+        Filled by a backward pass with the gradients of every step, where the native loop runs it.
     """
     if torch.compiler.is_compiling() or x.is_meta:
         return _registered(x, steps, cell, h0, c0, directions)
     transformed = torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0  # noqa: SLF001
-    if transformed or (save and not x.is_cpu):
+    if transformed or not (x.is_cpu or (torch_knows(cell, directions) and not save)):
         # The autocast dtypes are the caller's; whoever computes here does so in those of the tensors.
         with torch.autocast(x.device.type, enabled=False):
             return recurrent_layer_reference(x, steps, cell, h0, c0, directions)
@@ -49,7 +54,7 @@ def recurrent_layer(
         if not plain:
             return _registered(x, steps, cell, h0, c0, directions)
         if differentiable:
-            return differentiable_layer(x, steps, cell, h0, c0, directions, save=save)
+            return differentiable_layer(x, steps, cell, h0, c0, directions, save=save, record=record)
         return _recurrent_native.forward(x, steps, cell, h0, c0, directions, save=save)
     empty = x.new_zeros(0)
     return (*recurrent_layer_torch(x, steps, cell, h0, c0, directions), empty, empty)
@@ -82,7 +87,7 @@ def _registered(
     c0: Tensor | None,
     directions: tuple[Weights, ...],
 ) -> Results:
-    second = directions[1] if len(directions) == 2 else (None,) * 5
+    second = directions[1] if len(directions) == 2 else (None,) * PARTS
     results: Results = torch.ops.throughtime.recurrent_layer(
         x, steps.index, steps.order, steps.batch, steps.length, cell, h0, c0, *directions[0], *second
     )
@@ -91,7 +96,10 @@ def _registered(
 
 # ------------------------------------------------------------------------------------------- registration
 
-_WEIGHTS = [name + suffix for suffix in ("", "_reverse") for name in ("w_ih", "w_hh", "b_ih", "b_hh", "w_hr")]
+_PARTS = ("w_ih", "w_hh", "b_ih", "b_hh", "w_hr", "w_p", "s")
+_WEIGHTS = [name + suffix for suffix in ("", "_reverse") for name in _PARTS]
+_GIVEN = 8 + len(_WEIGHTS)  # inputs of the layer's operator
+_FLAT = 3 + len(_WEIGHTS)  # those with a gradient
 _INPUTS = (
     "Tensor x, Tensor? index, int order, SymInt batch, SymInt length, str cell, Tensor? h0, Tensor? c0, "
     "Tensor w_ih, Tensor w_hh" + "".join(f", Tensor? {name}" for name in _WEIGHTS[2:])
@@ -101,7 +109,7 @@ _OUTPUT_GRADIENTS = "Tensor? dy, Tensor? dh_n, Tensor? dc_n, Tensor? dc, Tensor?
 _INPUT_GRADIENTS = ", ".join(f"Tensor d{name}" for name in ("x", "h0", "c0", *_WEIGHTS))
 _COTANGENTS = ", ".join(f"Tensor? v{name}" for name in ("x", "h0", "c0", *_WEIGHTS))
 
-_SECOND = ", ".join(["Tensor"] * 18)
+_SECOND = ", ".join(["Tensor"] * (5 + _FLAT))
 
 _LIBRARY = torch.library.Library("throughtime", "FRAGMENT")
 _LIBRARY.define(f"recurrent_layer({_INPUTS}) -> ({_OUTPUTS})")
@@ -126,12 +134,12 @@ def _unflattened(
     *weights: Tensor | None,
 ) -> tuple[Tensor, Steps, Cell, Tensor | None, Tensor | None, tuple[Weights, ...]]:
     """Put an operator's flat arguments back into the form that functions take."""
-    directions = tuple(Weights(*weights[d : d + 5]) for d in (0, 5) if weights[d] is not None)  # type: ignore[arg-type]
+    directions = tuple(Weights(*weights[d : d + PARTS]) for d in (0, PARTS) if weights[d] is not None)  # type: ignore[arg-type]
     return x, Steps(order, batch, length, index), cell, h0, c0, directions
 
 
 def _differentiable(inputs: tuple[Any, ...]) -> list[Tensor | None]:
-    """Return x, h0, c0 and the ten weights out of an operator's eighteen inputs."""
+    """Return x, h0, c0 and the weights out of an operator's inputs."""
     return [inputs[0], *inputs[6:]]
 
 
@@ -147,31 +155,31 @@ def _forward_elsewhere(*inputs: Any) -> Results:
 def _forward_fake(*inputs: Any) -> Results:
     x, steps, cell, _, _, directions = _unflattened(*inputs)
     tokens, count, size = x.shape[0], len(directions), directions[0].hh.shape[1]
-    hidden = directions[0].hh.shape[0] // GATES[cell]
-    lstm = cell == "LSTM"
+    spec = spec_of(cell)
+    hidden, lstm = directions[0].hh.shape[0] // spec.gates, spec.kind == "LSTM"
     return (
         x.new_empty(tokens, count * size),
         x.new_empty(count, steps.batch, size),
         x.new_empty((count, steps.batch, hidden) if lstm else 0),
         x.new_empty((count, tokens, hidden) if lstm else 0),
-        x.new_empty(count, tokens, SAVED[cell], hidden),
+        x.new_empty(count, tokens, spec.saved, hidden),
     )
 
 
 def _needed(need_x: bool, need_state: bool, need_weights: bool) -> list[bool]:  # noqa: FBT001
-    return [need_x, need_state, need_state, *[need_weights] * 10]
+    return [need_x, need_state, need_state, *[need_weights] * len(_WEIGHTS)]
 
 
 def _backward_on_cpu(*arguments: Any) -> tuple[Tensor, ...]:
     dy, dh_n, dc_n, dc, dgates = arguments[:5]
-    y, c, gates, need_x, need_state, need_weights = arguments[23:]
+    y, c, gates, need_x, need_state, need_weights = arguments[5 + _GIVEN :]
     found = _recurrent_native.backward(
         dy,
         dh_n,
         dc_n,
         dc,
         dgates,
-        *_unflattened(*arguments[5:23]),
+        *_unflattened(*arguments[5 : 5 + _GIVEN]),
         y,
         c,
         gates,
@@ -184,17 +192,19 @@ def _backward_on_cpu(*arguments: Any) -> tuple[Tensor, ...]:
 
 
 def _backward_elsewhere(*arguments: Any) -> tuple[Tensor, ...]:
-    inputs = arguments[5:23]
+    inputs = arguments[5 : 5 + _GIVEN]
     x, steps, cell, *_ = _unflattened(*inputs)
-    found = input_gradients(arguments[:5], _differentiable(inputs), steps, cell, _needed(*arguments[26:]))
+    found = input_gradients(
+        arguments[:5], _differentiable(inputs), steps, cell, _needed(*arguments[8 + _GIVEN :])
+    )
     return tuple(x.new_zeros(0) if gradient is None else gradient for gradient in found)
 
 
 def _backward_fake(*arguments: Any) -> tuple[Tensor, ...]:
-    inputs = _differentiable(arguments[5:23])
+    inputs = _differentiable(arguments[5 : 5 + _GIVEN])
     return tuple(
         arguments[5].new_empty(part.shape if need and part is not None else 0)
-        for part, need in zip(inputs, _needed(*arguments[26:]), strict=True)
+        for part, need in zip(inputs, _needed(*arguments[8 + _GIVEN :]), strict=True)
     )
 
 
@@ -210,7 +220,7 @@ def _first_gradient(ctx: Any, *output_gradients: Tensor | None) -> tuple[Tensor 
     needs = ctx.needs_input_grad
     inputs = (*needs[:1], *needs[6:])
     if all(gradient is None for gradient in output_gradients):
-        return (None,) * 18
+        return (None,) * _GIVEN
     x, index, h0, c0, *rest = ctx.saved_tensors
     found = torch.ops.throughtime.recurrent_layer_backward(
         *output_gradients, x, index, *ctx.plain, h0, c0, *rest, needs[0], any(needs[6:8]), any(needs[8:])
@@ -222,7 +232,7 @@ def _first_gradient(ctx: Any, *output_gradients: Tensor | None) -> tuple[Tensor 
 def _keep_for_double_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ARG001
     ctx.set_materialize_grads(False)
     ctx.plain = inputs[7:11]
-    ctx.save_for_backward(*inputs[:5], inputs[6], *_differentiable(inputs[5:23]))
+    ctx.save_for_backward(*inputs[:5], inputs[6], *_differentiable(inputs[5 : 5 + _GIVEN]))
 
 
 def _second_gradient(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -246,7 +256,11 @@ def _second_gradient(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | Non
 
 
 def _double_backward(*arguments: Any) -> tuple[Tensor, ...]:
-    cotangents, output_gradients, inputs = arguments[:13], arguments[13:18], arguments[18:]
+    cotangents, output_gradients, inputs = (
+        arguments[:_FLAT],
+        arguments[_FLAT : _FLAT + 5],
+        arguments[_FLAT + 5 :],
+    )
     x, steps, cell, *_ = _unflattened(*inputs)
     sources = (*output_gradients, *_differentiable(inputs))
     with torch.no_grad():
@@ -258,8 +272,8 @@ def _double_backward(*arguments: Any) -> tuple[Tensor, ...]:
 
 
 def _double_backward_fake(*arguments: Any) -> tuple[Tensor, ...]:
-    sources = (*arguments[13:18], *_differentiable(arguments[18:]))
-    return tuple(arguments[18].new_empty(0 if part is None else part.shape) for part in sources)
+    sources = (*arguments[_FLAT : _FLAT + 5], *_differentiable(arguments[_FLAT + 5 :]))
+    return tuple(arguments[_FLAT + 5].new_empty(0 if part is None else part.shape) for part in sources)
 
 
 torch.library.register_fake("throughtime::recurrent_layer", _forward_fake, lib=_LIBRARY)

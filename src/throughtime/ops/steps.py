@@ -4,23 +4,17 @@ Tokens are always the rows of one matrix; `Steps` says which row is step t of se
 of the usual orders goes to a kernel as it is: nothing is padded, transposed or sorted on the way.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from throughtime.ragged import Layout
 
-Cell = Literal["LSTM", "GRU", "RNN_TANH", "RNN_RELU"]
-
 Results = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """What a layer makes: y, h_n, c_n, c and gates, see `recurrent_layer_reference`."""
 
 RAGGED, TIME_MAJOR, BATCH_FIRST, PACKED = range(4)
-
-# Blocks of rows in a weight matrix, and what a layer keeps of each step beside h and c.
-GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
-SAVED = {"LSTM": 4, "GRU": 4, "RNN_TANH": 0, "RNN_RELU": 0}
 
 
 class Steps(NamedTuple):
@@ -45,9 +39,11 @@ class Steps(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """Parameters of one layer in one direction, named and laid out as in torch.nn.
+    """What acts on the tokens of one layer in one direction, named and laid out as in torch.nn.
 
-    ih (G·H, I), hh (G·H, P), biases (G·H,) or None, hr (P, H) or None; P is H where there is no hr.
+    ih (G·H, I), hh (G·H, P), biases (G·H,) or None, hr (P, H) or None; P is H where there is no hr. The
+    peephole (3·H,) of i f o, or (2·H,) of i o, and the context (B, G·H), what every step of a sequence adds
+    to W_ih x + b_ih, or None.
     """
 
     ih: Tensor
@@ -55,6 +51,11 @@ class Weights(NamedTuple):
     bias_ih: Tensor | None
     bias_hh: Tensor | None
     hr: Tensor | None
+    peephole: Tensor | None = None
+    context: Tensor | None = None
+
+
+PARTS = len(Weights._fields)
 
 
 def ragged_steps(layout: Layout) -> Steps:

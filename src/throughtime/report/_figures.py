@@ -6,10 +6,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from throughtime.report._content import Curve, ModelRow
-
-# Okabe and Ito's palette: told apart by colour-blind readers, too.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_FONT = {"family": "system-ui, sans-serif", "size": 14}
+from throughtime.report._style import COLOURS, layout
 
 
 def accuracy_figure(models: Sequence[ModelRow]) -> go.Figure:
@@ -26,11 +23,11 @@ def accuracy_figure(models: Sequence[ModelRow]) -> go.Figure:
                 "width": 6,
             },
             mode="markers",
-            marker={"size": 11, "color": _COLOURS[0]},
+            marker={"size": 11, "color": COLOURS[0]},
             hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
         )
     )
-    figure.update_layout(_layout(height=70 + 46 * len(models)))
+    figure.update_layout(layout(height=70 + 46 * len(models)))
     figure.update_xaxes(title="test accuracy in %", ticksuffix=" ")
     figure.update_yaxes(autorange="reversed", automargin=True)
     return figure
@@ -39,7 +36,7 @@ def accuracy_figure(models: Sequence[ModelRow]) -> go.Figure:
 def learning_figure(curves: Sequence[Curve]) -> go.Figure:
     """Draw loss and accuracy over epochs, dotted for training and solid for validation."""
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
-    for colour, curve in zip(_COLOURS * len(curves), curves, strict=False):
+    for colour, curve in zip(COLOURS * len(curves), curves, strict=False):
         for row, train, validation in (
             (1, _percent(curve.train_accuracy), _percent(curve.validation_accuracy)),
             (2, curve.train_loss, curve.validation_loss),
@@ -58,7 +55,7 @@ def learning_figure(curves: Sequence[Curve]) -> go.Figure:
                     row=row,
                     col=1,
                 )
-    figure.update_layout(_layout(height=560), legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
+    figure.update_layout(layout(height=560), legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
     figure.update_xaxes(title="epoch", dtick=1, row=2, col=1)
     figure.update_xaxes(dtick=1, row=1, col=1)
     figure.update_yaxes(title="accuracy in %", row=1, col=1)
@@ -68,14 +65,3 @@ def learning_figure(curves: Sequence[Curve]) -> go.Figure:
 
 def _percent(values: Sequence[float]) -> list[float]:
     return [100 * value for value in values]
-
-
-def _layout(height: int) -> dict[str, object]:
-    return {
-        "height": height,
-        "margin": {"l": 60, "r": 20, "t": 20, "b": 50},
-        "template": "plotly_white",
-        "font": _FONT,
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-    }

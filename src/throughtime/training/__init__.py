@@ -8,9 +8,11 @@ from throughtime.training._evaluation import evaluate as evaluate
 from throughtime.training._evaluation import predict as predict
 from throughtime.training._fit import FitResult as FitResult
 from throughtime.training._fit import fit as fit
+from throughtime.training._gradient_file import read_gradients as read_gradients
 from throughtime.training._metrics import EpochMetrics as EpochMetrics
 from throughtime.training._metrics import Metrics as Metrics
 from throughtime.training._metrics import Score as Score
+from throughtime.training._quality import quality as quality
 from throughtime.training._run import Run as Run
 from throughtime.training._run import RunConfig as RunConfig
 from throughtime.training._settings import MODEL_NAMES as MODEL_NAMES

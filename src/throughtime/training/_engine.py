@@ -8,14 +8,16 @@ from rich.console import Console
 
 from throughtime.data.batches import derived_seed
 from throughtime.data.examples import Source
+from throughtime.training._gradient_file import NAME
 from throughtime.training._module import TrainingModule
 from throughtime.training._progress import ProgressDisplay
 from throughtime.training._run import Run
 from throughtime.training._surroundings import StopNow, StopRequest, quiet_lightning, reproducible
 from throughtime.training._writer import RunWriter, SafetensorsIO, Stopped
+from throughtime.training.callbacks import GradientRecorder
 
 
-def train(source: Source, run: Run, *, progress: bool) -> bool:
+def train(source: Source, run: Run, *, progress: bool, watch_every: int = 0) -> bool:
     """Train until the end or an interruption; state, best weights and figures go into the run.
 
     Returns
@@ -24,12 +26,12 @@ def train(source: Source, run: Run, *, progress: bool) -> bool:
         Whether the training came to its end.
     """
     try:
-        return _train(source, run, progress=progress)
+        return _train(source, run, progress=progress, watch_every=watch_every)
     except StopNow:
         return False
 
 
-def _train(source: Source, run: Run, *, progress: bool) -> bool:
+def _train(source: Source, run: Run, *, progress: bool, watch_every: int) -> bool:
     stop = StopRequest()
     with ExitStack() as stack:
         stack.enter_context(reproducible())
@@ -38,7 +40,10 @@ def _train(source: Source, run: Run, *, progress: bool) -> bool:
         module = _module(source, run)
         display = ProgressDisplay(Console(quiet=not progress))
         stack.enter_context(display.showing())
-        trainer = _trainer(run, [display, RunWriter(run, stop)])
+        callbacks: list[pl.Callback] = [display, RunWriter(run, stop)]
+        if watch_every:
+            callbacks.append(GradientRecorder(run.path / NAME, watch_every))
+        trainer = _trainer(run, callbacks)
         state = str(run.state_path) if run.state_path.exists() else None
         try:
             trainer.fit(module, ckpt_path=state)

@@ -34,6 +34,7 @@ def fit(
     *,
     resume: bool = False,
     progress: bool = True,
+    watch_every: int = 0,
 ) -> FitResult:
     """Train a model and write all that comes of it into a run.
 
@@ -58,6 +59,9 @@ def fit(
         left as it is.
     progress : bool
         Whether to show how it goes, on standard output.
+    watch_every : int
+        Steps from one record of the gradients to the next, in ``gradients.jsonl`` of the run; 0 for none. The
+        model must have a recurrent layer. Weights come out the same.
 
     Returns
     -------
@@ -85,7 +89,7 @@ def fit(
     from throughtime.training._engine import train
 
     try:
-        ended = train(source, run, progress=progress)
+        ended = train(source, run, progress=progress, watch_every=watch_every)
         if ended:
             run.save_metrics(_final(run, source.test))
     except KeyboardInterrupt:  # after the last epoch, whose state is saved

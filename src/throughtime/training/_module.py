@@ -18,7 +18,9 @@ from torch.optim import AdamW, Optimizer
 
 from throughtime.data.batches import BatchLoader, derived_seed, ordered_batches
 from throughtime.data.examples import Examples, Source
-from throughtime.errors import NotFiniteError
+from throughtime.diagnose import AdaptiveClip
+from throughtime.errors import NotFiniteError, UnsupportedError
+from throughtime.nn import GRU, LSTM, RNN
 from throughtime.training._metrics import EpochMetrics
 from throughtime.training._settings import Settings
 
@@ -85,6 +87,10 @@ class TrainingModule(pl.LightningModule):
         super().__init__()
         self.model = model
         self.settings = settings
+        percentile = settings.clip_percentile
+        self.adaptive = None if percentile is None else AdaptiveClip(percentile)
+        if settings.clip_steps is not None:
+            _bound_steps(model, settings.clip_steps)
         self.loader = BatchLoader(source, settings.tokens_per_batch, settings.seed)
         self.validation = ValidationLoader(source.validation, 4 * settings.tokens_per_batch)
         self.history: list[EpochMetrics] = []
@@ -147,8 +153,13 @@ class TrainingModule(pl.LightningModule):
         return loss
 
     def configure_gradient_clipping(self, optimizer: Optimizer, *_: Any, **__: Any) -> None:
-        """Scale gradients down to the norm of the settings."""
+        """Bound the entries of gradients, and scale them down to a norm, as the settings say."""
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        if self.settings.clip_value is not None:
+            nn.utils.clip_grad_value_(parameters, self.settings.clip_value)
+        if self.adaptive is not None:
+            self.adaptive(parameters)
+            return
         norm = nn.utils.clip_grad_norm_(parameters, self.settings.clip or math.inf).item()
         if not math.isfinite(norm):
             raise self._not_finite("the norm of the gradients", norm, f", step {self.totals.steps}")
@@ -207,12 +218,16 @@ class TrainingModule(pl.LightningModule):
             "history": [dataclasses.asdict(epoch) for epoch in self.history],
             "totals": dataclasses.asdict(self.totals),
         }
+        if self.adaptive is not None:
+            checkpoint[_STATE]["clip"] = self.adaptive.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up the figures of an earlier sitting."""
         state = checkpoint[_STATE]
         self.history = [EpochMetrics.from_json(epoch) for epoch in state["history"]]
         self.totals = Totals(**state["totals"])
+        if self.adaptive is not None:
+            self.adaptive.load_state_dict(state["clip"])
 
     def _not_finite(self, what: str, value: float, step: str) -> NotFiniteError:
         kept = "the best model so far is kept" if self.history else "no model was kept"
@@ -220,6 +235,17 @@ class TrainingModule(pl.LightningModule):
             f"{what} is {value} in epoch {self.current_epoch + 1}{step}; {kept}; "
             "train with a lower learning rate, or a smaller clip"
         )
+
+
+def _bound_steps(model: nn.Module, norm: float) -> None:
+    layers = [module for module in model.modules() if isinstance(module, RNN | LSTM | GRU)]
+    if not layers:
+        raise UnsupportedError(
+            f"clip_steps bounds gradients inside of recurrent layers, and {type(model).__name__} has none; "
+            "leave it out, or choose another model"
+        )
+    for layer in layers:
+        layer.bound_gradients(norm=norm)
 
 
 def _correct(logits: Tensor, labels: Tensor) -> int:

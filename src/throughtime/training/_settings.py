@@ -74,7 +74,7 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class Settings:
-    """How a training goes. All but the last two decide the result.
+    """How a training goes. All but those on checkpoints decide the result.
 
     Parameters
     ----------
@@ -90,6 +90,14 @@ class Settings:
         Share of the whole training in which the learning rate rises, from 0 to 1.
     clip : float or None
         Gradients are scaled down to this norm; None leaves them as they are.
+    clip_value : float or None
+        Before that, each entry of a gradient is bounded by it.
+    clip_percentile : float or None
+        In place of ``clip``, which is None then: the norm is that percentile of all norms so far, see
+        `throughtime.diagnose.AdaptiveClip`.
+    clip_steps : float or None
+        Inside of recurrent layers, what passes from a step to the one before it is scaled down to this norm,
+        see ``bound_gradients`` of these layers.
     monitor : "accuracy" or "loss"
         What makes a model the best one on validation; equal accuracies are decided by the loss.
     patience : int or None
@@ -118,6 +126,9 @@ class Settings:
     seed: int = 0
     checkpoint_every_steps: int | None = None
     checkpoint_every_seconds: float | None = 60.0
+    clip_value: float | None = None
+    clip_percentile: float | None = None
+    clip_steps: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "tokens_per_batch", "patience", "checkpoint_every_steps"):
@@ -125,6 +136,14 @@ class Settings:
         _check(self, "seed", whole=True, low=0)
         for name in ("learning_rate", "weight_decay", "clip", "checkpoint_every_seconds"):
             _check(self, name, low=0)
+        for name in ("clip_value", "clip_steps"):
+            _check(self, name, low=1e-30)
+        _check(self, "clip_percentile", low=0, high=100)
+        if self.clip is not None and self.clip_percentile is not None:
+            raise ShapeError(
+                f"clip = {self.clip} and clip_percentile = {self.clip_percentile} are two thresholds for one "
+                "norm; give one of them, and None for the other"
+            )
         _check(self, "warmup", low=0, high=1)
         if self.monitor not in {"accuracy", "loss"}:
             raise ShapeError(f"monitor must be 'accuracy' or 'loss', got {self.monitor!r}")
@@ -148,7 +167,15 @@ class Settings:
         return self.learning_rate * (1 + math.cos(math.pi * falling)) / 2
 
 
-_OPTIONAL = ("clip", "patience", "checkpoint_every_steps", "checkpoint_every_seconds")
+_OPTIONAL = (
+    "clip",
+    "clip_value",
+    "clip_percentile",
+    "clip_steps",
+    "patience",
+    "checkpoint_every_steps",
+    "checkpoint_every_seconds",
+)
 
 
 def _check(settings: Settings, name: str, *, low: float, high: float = math.inf, whole: bool = False) -> None:

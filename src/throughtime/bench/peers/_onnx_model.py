@@ -1,5 +1,7 @@
 """The case as an ONNX model of one standard operator, for the runtimes that read such models."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -29,7 +31,7 @@ def onnx_model(case: Case) -> bytes:
         "R": reordered("weight_hh")[None],
         "B": np.concatenate([reordered("bias_ih"), reordered("bias_hh")])[None],
     }
-    options = {"linear_before_reset": 1} if case.cell == "GRU" else {}
+    options: dict[str, Any] = {"linear_before_reset": 1} if case.cell == "GRU" else {}
     ragged = case.kind == "ragged"
     tokens: tuple[int, ...] = (shape.steps, shape.batch, shape.inputs)
     inputs = {"X": (TensorProto.FLOAT, tokens)}

@@ -1,0 +1,103 @@
+// What a caller may be told of every step: norms of gradients, and how many units of a gate are saturated.
+#pragma once
+
+#include "kernels/recurrent/backward/member.h"
+
+namespace throughtime::TT_ISA {
+
+template <class T, class Cell>
+struct StepSummary {
+  using Plan = BackwardPlan<T>;
+  using Member = BackwardMember<T>;
+  static constexpr int L = lanes<T>;
+
+  // Norms and counts of a step. The threads of a group each have their own columns, and the first joins them.
+  static void summarise(const Member& m, const StepBackward<T>& s, std::int64_t first, std::int64_t rows) {
+    const Plan& plan = *m.plan;
+    constexpr int count = summary_norms + 2 * Cell::saved;
+    T* const given = static_cast<T*>(plan.direction->summary);
+    for (std::int64_t row = 0; row < rows; ++row) {
+      T* const out = m.grid.units == 1 ? given + s.token[row] * count
+                                       : plan.sums + (m.number * plan.batch + row) * most_summary;
+      summary_of(m, s, first, row, out);
+    }
+    if (m.grid.units == 1) return;
+    m.barrier->wait(m.grid.units);
+    for (std::int64_t row = 0; m.unit == 0 && row < rows; ++row) {
+      for (int i = 0; i < count; ++i) {
+        double sum = 0;
+        for (int unit = 0; unit < m.grid.units; ++unit) {
+          const double part = plan.sums[((m.number + unit) * plan.batch + row) * most_summary + i];
+          sum += i < summary_norms ? part * part : part;
+        }
+        given[s.token[row] * count + i] = static_cast<T>(i < summary_norms ? ::sqrt(sum) : sum);
+      }
+    }
+    m.barrier->wait(m.grid.units);
+  }
+
+  static T total(Vec<T> x) {
+    T sum = T(0);
+    for (int l = 0; l < L; ++l) sum += x[l];
+    return sum;
+  }
+
+  // Gradients vanish and explode: squares that would not fit are taken of the row in units of its largest entry.
+  static T norm_of(const T* row, Range columns) {
+    Vec<T> sum{};
+    for (std::ptrdiff_t i = columns.begin; i < columns.end; i += L) {
+      const Vec<T> x = take(row + i, columns.end - i < L ? static_cast<int>(columns.end - i) : L);
+      sum = fma<T>(x, x, sum);
+    }
+    const double square = static_cast<double>(total(sum));
+    constexpr double safe = sizeof(T) == 4 ? 1e-28 : 1e-280;
+    if (square > safe && square < 1 / safe) return static_cast<T>(::sqrt(square));
+    double largest = 0, scaled = 0;
+    for (std::ptrdiff_t i = columns.begin; i < columns.end; ++i) {
+      const double x = ::fabs(static_cast<double>(row[i]));
+      if (!(x <= largest)) largest = x;
+    }
+    if (!(largest > 0 && largest < HUGE_VAL)) return static_cast<T>(largest);
+    for (std::ptrdiff_t i = columns.begin; i < columns.end; ++i) {
+      const double x = static_cast<double>(row[i]) / largest;
+      scaled += x * x;
+    }
+    return static_cast<T>(largest * ::sqrt(scaled));
+  }
+
+  // This thread's part of one row's.
+  static void summary_of(const Member& m, const StepBackward<T>& s, std::int64_t first, std::int64_t row, T* out) {
+    const Plan& plan = *m.plan;
+    const Range own = m.unit_columns(), state = m.state_columns();
+    const T* const dg = s.dg + row * s.ld_dg;
+    out[0] = plan.projects ? norm_of(plan.dh_total + (first + row) * plan.ld_h, state)
+                           : norm_of(s.dh_whole + row * s.ld_whole, own);
+    out[1] = plan.direction->c == nullptr ? T(0) : norm_of(s.dc_whole + row * s.ld_whole, own);
+    double recurrent = 0;
+    for (int slot = 0; slot < Cell::recurrent; ++slot) {
+      const double part = norm_of(dg + (Cell::recurrent_slot + slot) * plan.padded, own);
+      recurrent += part * part;
+    }
+    out[2] = static_cast<T>(::sqrt(recurrent));
+    out[3] = norm_of(s.h_prev + row * s.ld_h_prev, state);
+    out[4] = Cell::before ? norm_of(dg, own) : T(0);
+    out[5] = Cell::before ? norm_of(s.factor + row * s.ld_factor, own) : T(0);
+    const Vec<T> low = broadcast(T(0.1)), high = broadcast(T(0.9)), one = broadcast(T(1));
+    for (int gate = 0; gate < Cell::saved; ++gate) {
+      const T* const kept = s.gates + (s.token[row] * Cell::saved + gate) * s.hidden;
+      Vec<T> closed{}, open{};
+      std::ptrdiff_t missing = 0;
+      for (std::ptrdiff_t u = own.begin; u < own.end; u += L) {
+        const int count = own.end - u < L ? static_cast<int>(own.end - u) : L;
+        const Vec<T> g = take(kept + u, count);
+        closed += g < low ? one : Vec<T>{};
+        open += g > high ? one : Vec<T>{};
+        missing += L - count;
+      }
+      out[summary_norms + 2 * gate] = total(closed) - static_cast<T>(missing);
+      out[summary_norms + 2 * gate + 1] = total(open);
+    }
+  }
+};
+
+}  // namespace throughtime::TT_ISA

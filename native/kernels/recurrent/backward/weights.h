@@ -1,0 +1,51 @@
+// The weights as a backward pass reads them.
+#pragma once
+
+#include "kernels/recurrent/backward/plan.h"
+
+namespace throughtime::TT_ISA {
+
+template <class T, class Cell>
+struct BackwardWeights {
+  using Plan = BackwardPlan<T>;
+  static constexpr int L = lanes<T>;
+
+  // Gate matrices (·, N) as panels over N whose rows are `gates` slots of a dg row.
+  static void pack_gates(const Plan& plan, const void* weights, int gates, const int* gate_of_slot,
+                         const Panels<T>& panels, std::ptrdiff_t panel, T* packed) {
+    const std::ptrdiff_t n = panels.first(panel), ldp = panels.vectors_of(panel) * L;
+    T* to = packed + n * gates * plan.padded;
+    for (int s = 0; s < gates; ++s) {
+      const T* from = static_cast<const T*>(weights) + gate_of_slot[s] * plan.hidden * panels.columns + n;
+      pack_rows(from, panels.columns, panels.columns_of(panel), plan.hidden, to, ldp);
+      to += plan.hidden * ldp;
+      const std::ptrdiff_t empty = (plan.padded - plan.hidden) * ldp;
+      for (std::ptrdiff_t i = 0; i < empty; ++i) to[i] = T(0);
+      to += empty;
+    }
+  }
+
+  static void pack(const Plan& plan, int member, int team) {
+    const Weights& weights = plan.direction->weights;
+    for (std::ptrdiff_t panel = member; panel < plan.state_panels.count(); panel += team) {
+      pack_gates(plan, weights.hh, Cell::recurrent, Cell::recurrent_gate, plan.state_panels, panel, plan.w_hh);
+    }
+    if (plan.call->dx != nullptr) {
+      for (std::ptrdiff_t panel = member; panel < plan.input_panels.count(); panel += team) {
+        pack_gates(plan, weights.ih, Cell::gates, Cell::input_gate, plan.input_panels, panel, plan.w_ih);
+      }
+    }
+    if (plan.peephole != nullptr && member == 0) {
+      pack_rows(static_cast<const T*>(weights.peephole), plan.hidden, plan.hidden, Cell::peepholes, plan.peephole,
+                plan.padded);
+    }
+    if (plan.second == nullptr) return;
+    for (std::ptrdiff_t panel = member; panel < plan.hidden_panels.count(); panel += team) {
+      const std::ptrdiff_t n = plan.hidden_panels.first(panel);
+      pack_rows(plan.second + n, plan.hidden, plan.hidden_panels.columns_of(panel), plan.state,
+                plan.w_second + n * plan.state, plan.hidden_panels.vectors_of(panel) * L);
+    }
+  }
+};
+
+}  // namespace throughtime::TT_ISA

@@ -1,0 +1,306 @@
+// The forward loop over time. It exists once: a step is a list of phases, each a product and a pointwise
+// part, and a cell fills in the pointwise part (cells/).
+//
+//   gates   pre += h_{t−1} · W_hhᵀ, then the cell                      (every cell)
+//   second  h_t = (what the cell made) · W_hrᵀ, then a copy            (LSTM with a projection)
+//           candidate = (r ⊙ h_{t−1}) · W_hnᵀ, then the cell's finish  (reset-before GRU)
+//
+// The input's product runs ahead for a block of steps that stays in cache. Sequences are sorted by length,
+// so those alive at a step come first; each group of threads has its own (grid.h).
+#pragma once
+
+#include "kernels/recurrent/forward/weights.h"
+
+namespace throughtime::TT_ISA {
+
+template <class T, class Cell>
+struct Forward {
+  using Plan = ForwardPlan<T>;
+  static constexpr int L = lanes<T>;
+
+  static bool has_second(const Plan& plan) { return plan.second != nullptr; }
+
+  struct Member {
+    const Plan* plan;
+    Share share;
+    int unit, units;          // this thread and how many of its group
+    Range gates, second;      // its panels
+    Barrier* barrier;         // of the group
+    T *pre, *x_rows, *h, *c, *factor, *candidate;
+    std::int64_t* token;
+    std::ptrdiff_t turn;      // from one half of h to the other
+    std::int64_t block_rows;
+  };
+
+  static void run(const Plan& plan, int member, int team) {
+    ForwardWeights<T, Cell>::pack(plan, member, team);
+    plan.barrier[0].wait(team);
+    const Grid grid = make_grid(team, plan.sequences.count, plan.gate_panels.count());
+    const int group = member / grid.units;
+    if (group >= grid.groups) return;
+    Member m{};
+    m.plan = &plan;
+    m.share = share_of(plan.sequences, group, grid.groups);
+    m.unit = member % grid.units;
+    m.units = grid.units;
+    m.gates = part_of(plan.gate_panels.count(), m.unit, m.units);
+    m.second = part_of(plan.state_panels.count(), m.unit, m.units);
+    m.barrier = plan.barrier + 1 + group;
+    const std::int64_t rows = (plan.sequences.count + grid.groups - 1) / grid.groups;
+    m.block_rows = plan.block_rows < rows ? rows : plan.block_rows;
+    m.turn = rows * plan.ld_h;
+    m.pre = plan.pre + group * m.block_rows * plan.ld_pre;
+    m.x_rows = plan.x_rows + member * m.block_rows * plan.ld_x;
+    m.h = plan.h + 2 * group * m.turn;
+    m.c = plan.c + group * rows * plan.ld_c;
+    m.factor = plan.factor + group * rows * plan.ld_c;
+    m.candidate = plan.candidate + group * rows * plan.ld_c;
+    m.token = plan.token + member * rows;
+    loop(m);
+    finish_streams();
+  }
+
+  static void loop(const Member& m) {
+    const Plan& plan = *m.plan;
+    begin(m);
+    StepForward<T> s = step_of(m);
+    std::int64_t alive = m.share.count();
+    while (alive > 0 && m.share.length(alive - 1) == 0) --alive;
+    std::int64_t t = 0;
+    std::int64_t start[most_block_steps], rows_at[most_block_steps];
+    while (alive > 0) {
+      int steps = 0;
+      std::int64_t rows = 0;
+      while (alive > 0 && steps < most_block_steps && (steps == 0 || rows + alive <= m.block_rows)) {
+        start[steps] = rows;
+        rows_at[steps] = alive;
+        rows += alive;
+        ++steps;
+        while (alive > 0 && m.share.length(alive - 1) <= t + steps) --alive;
+      }
+      project_inputs(m, t, steps, start, rows_at, rows);
+      for (int i = 0; i < steps; ++i) {
+        const std::int64_t left = i + 1 < steps ? rows_at[i + 1] : alive;
+        step(m, s, t + i, rows_at[i], m.pre + start[i] * plan.ld_pre);
+        end(m, t + i, left, rows_at[i]);
+      }
+      t += steps;
+    }
+  }
+
+  // h and c before the first step, and the last of empty sequences; each thread does its own columns.
+  static void begin(const Member& m) {
+    const Plan& plan = *m.plan;
+    const ForwardDirection& d = *plan.direction;
+    const bool gated = d.c_n != nullptr;
+    const Range h_columns = state_columns(m), c_columns = unit_columns(m);
+    for (std::int64_t row = 0; row < m.share.count(); ++row) {
+      const std::int64_t id = m.share.id(row);
+      const bool empty = m.share.length(row) == 0;
+      const T* h0 = d.h0 == nullptr ? nullptr : static_cast<const T*>(d.h0) + id * plan.state;
+      T* const h = empty ? static_cast<T*>(d.h_n) + id * plan.state : m.h + row * plan.ld_h;
+      copy_columns(h0, h_columns, h);
+      if (!gated) continue;
+      const T* c0 = d.c0 == nullptr ? nullptr : static_cast<const T*>(d.c0) + id * plan.hidden;
+      T* const c = empty ? static_cast<T*>(d.c_n) + id * plan.hidden : m.c + row * plan.ld_c;
+      copy_columns(c0, c_columns, c);
+      if (!empty && c_columns.begin < c_columns.end && c_columns.end == plan.hidden) {
+        for (std::ptrdiff_t u = plan.hidden; u < plan.padded; ++u) c[u] = T(0);
+      }
+    }
+  }
+
+  // The last state of the sequences that end with step t: rows left … rows.
+  static void end(const Member& m, std::int64_t t, std::int64_t left, std::int64_t rows) {
+    const Plan& plan = *m.plan;
+    const ForwardDirection& d = *plan.direction;
+    const T* h = m.h + ((t + 1) % 2) * m.turn;
+    for (std::int64_t row = left; row < rows; ++row) {
+      const std::int64_t id = m.share.id(row);
+      copy_columns(h + row * plan.ld_h, state_columns(m), static_cast<T*>(d.h_n) + id * plan.state);
+      if (d.c_n != nullptr) {
+        copy_columns(m.c + row * plan.ld_c, unit_columns(m), static_cast<T*>(d.c_n) + id * plan.hidden);
+      }
+    }
+  }
+
+  static Range unit_columns(const Member& m) { return columns_of(m.plan->gate_panels, m.gates); }
+
+  static Range state_columns(const Member& m) {
+    return has_second(*m.plan) ? columns_of(m.plan->state_panels, m.second) : unit_columns(m);
+  }
+
+  // pre = bias + x · W_ihᵀ for the rows of a block.
+  static void project_inputs(const Member& m, std::int64_t t, int steps, const std::int64_t* start,
+                             const std::int64_t* rows_at, std::int64_t rows) {
+    const Plan& plan = *m.plan;
+    const std::size_t bytes = sizeof(T) * static_cast<std::size_t>(plan.inputs);
+    for (int i = 0; i < steps; ++i) {
+      for (std::int64_t row = 0; row < rows_at[i]; ++row) {
+        if (row + 4 < rows_at[i]) {
+          prefetch(plan.x + m.share.token(row + 4, t + i, plan.reverse) * plan.inputs, plan.inputs);
+        }
+        const T* from = plan.x + m.share.token(row, t + i, plan.reverse) * plan.inputs;
+        std::memcpy(m.x_rows + (start[i] + row) * plan.ld_x, from, bytes);
+      }
+    }
+    for (std::ptrdiff_t panel = m.gates.begin; panel < m.gates.end; ++panel) {
+      const std::ptrdiff_t first = plan.gate_panels.first(panel);
+      const int vectors = Cell::gates * plan.gate_panels.vectors_of(panel);
+      Tile<T> tile{};
+      tile.a = m.x_rows;
+      tile.lda = plan.ld_x;
+      tile.depth = plan.inputs;
+      tile.panel = plan.w_ih + first * Cell::gates * plan.inputs;
+      tile.ldp = vectors * L;
+      tile.offset = first * Cell::slots + Cell::input_slot * L;
+      tile.columns = vectors * L;
+      tile.start = plan.bias + first * Cell::gates;
+      multiply_all<T, Factors::rows>(rows, vectors, tile, [&](std::ptrdiff_t r) { return m.pre + r * plan.ld_pre; });
+      if (plan.context != nullptr) {
+        T* place = m.pre + tile.offset;
+        for (int i = 0; i < steps; ++i) {
+          for (std::int64_t row = 0; row < rows_at[i]; ++row, place += plan.ld_pre) {
+            const T* own = plan.context + (m.share.id(row) * plan.padded + first) * Cell::gates;
+            for (int v = 0; v < vectors; ++v) store<T>(place + v * L, load(place + v * L) + load(own + v * L));
+          }
+        }
+      }
+      if constexpr (Cell::slots > Cell::gates) {
+        const Vec<T> late = load(plan.late_bias + first);
+        T* place = m.pre + first * Cell::slots + (Cell::slots - 1) * L;
+        for (std::int64_t row = 0; row < rows; ++row, place += plan.ld_pre) store(place, late);
+      }
+    }
+  }
+
+  // What is the same at every step.
+  static StepForward<T> step_of(const Member& m) {
+    const Plan& plan = *m.plan;
+    StepForward<T> s{};
+    s.hidden = plan.hidden;
+    s.token = m.token;
+    s.ld_pre = plan.ld_pre;
+    s.ld_h = plan.projects ? plan.ld_c : plan.ld_h;
+    s.c = m.c;
+    s.ld_c = plan.ld_c;
+    s.y = plan.projects ? nullptr : plan.y;
+    s.ld_y = plan.ld_y;
+    s.c_out = static_cast<T*>(plan.direction->c);
+    s.gates = static_cast<T*>(plan.direction->gates);
+    s.choices = &plan.choices;
+    s.peephole = plan.peephole;
+    s.padded = plan.padded;
+    s.reset = m.factor;
+    s.ld_reset = plan.ld_c;
+    s.candidate = m.candidate;
+    s.ld_candidate = plan.ld_c;
+    return s;
+  }
+
+  static void step(const Member& m, StepForward<T>& s, std::int64_t t, std::int64_t rows, T* pre) {
+    const Plan& plan = *m.plan;
+    T* const h_next = m.h + ((t + 1) % 2) * m.turn;
+    for (std::int64_t row = 0; row < rows; ++row) m.token[row] = m.share.token(row, t, plan.reverse);
+    m.barrier->wait(m.units);
+    s.pre = pre;
+    s.h_prev = m.h + (t % 2) * m.turn;
+    s.h_next = plan.projects ? m.factor : h_next;
+    gates_phase(m, s, rows);
+    if (has_second(plan)) {
+      m.barrier->wait(m.units);
+      second_phase(m, s, h_next, rows);
+    }
+  }
+
+  static void gates_phase(const Member& m, const StepForward<T>& s, std::int64_t rows) {
+    const Plan& plan = *m.plan;
+    for (std::ptrdiff_t panel = m.gates.begin; panel < m.gates.end; ++panel) {
+      const std::ptrdiff_t first = plan.gate_panels.first(panel);
+      const std::ptrdiff_t last = first + plan.gate_panels.columns_of(panel);
+      const int vectors = Cell::recurrent * plan.gate_panels.vectors_of(panel);
+      Tile<T> tile{};
+      tile.a = s.h_prev;
+      tile.lda = plan.ld_h;
+      tile.depth = plan.state;
+      tile.panel = plan.w_hh + first * Cell::recurrent * plan.state;
+      tile.ldp = vectors * L;
+      tile.offset = first * Cell::slots + Cell::recurrent_slot * L;
+      tile.columns = vectors * L;
+      multiply_all<T, Factors::rows>(
+          rows, vectors, tile, [&](std::ptrdiff_t r) { return s.pre + r * plan.ld_pre; },
+          [&](std::ptrdiff_t row, std::ptrdiff_t end) {
+            for (; row < end; ++row) {
+              for (std::ptrdiff_t unit = first; unit < last; unit += L) {
+                Cell::template forward<T>(s, row, unit, last - unit < L ? static_cast<int>(last - unit) : L);
+              }
+            }
+          });
+    }
+  }
+
+  static void second_phase(const Member& m, const StepForward<T>& s, T* h_next, std::int64_t rows) {
+    const Plan& plan = *m.plan;
+    const T zeros[max_vectors * L] = {};
+    T* const out = plan.projects ? h_next : m.candidate;
+    const std::ptrdiff_t ld = plan.projects ? plan.ld_h : plan.ld_c;
+    for (std::ptrdiff_t panel = m.second.begin; panel < m.second.end; ++panel) {
+      const int vectors = plan.state_panels.vectors_of(panel);
+      Tile<T> tile{};
+      tile.a = m.factor;
+      tile.lda = plan.ld_c;
+      tile.depth = plan.hidden;
+      tile.offset = plan.state_panels.first(panel);
+      tile.panel = plan.w_second + tile.offset * plan.hidden;
+      tile.ldp = vectors * L;
+      tile.columns = vectors * L;
+      tile.start = zeros;
+      multiply_all<T, Factors::rows>(rows, vectors, tile, [&](std::ptrdiff_t r) { return out + r * ld; });
+    }
+    const Range own = state_columns(m);
+    for (std::int64_t row = 0; row < rows; ++row) {
+      if constexpr (Cell::before) {
+        for (std::ptrdiff_t unit = own.begin; unit < own.end; unit += L) {
+          Cell::template finish<T>(s, row, unit, own.end - unit < L ? static_cast<int>(own.end - unit) : L);
+        }
+      } else {
+        copy_columns(h_next + row * plan.ld_h, own, plan.y + m.token[row] * plan.ld_y);
+      }
+    }
+  }
+};
+
+template <class T, class Cell>
+struct ForwardTask {
+  ForwardPlan<T> plans[2];
+  int directions;
+
+  static void body(void* context, int rank, int size) {
+    const ForwardTask& task = *static_cast<ForwardTask*>(context);
+    if (task.directions == 2 && size % 2 == 0) {
+      const int half = size / 2;
+      Forward<T, Cell>::run(task.plans[rank / half], rank % half, half);
+      return;
+    }
+    for (int d = 0; d < task.directions; ++d) Forward<T, Cell>::run(task.plans[d], rank, size);
+  }
+};
+
+template <class T, class Cell>
+void forward_of(const ForwardCall& call, const Sequences& sequences) {
+  ForwardTask<T, Cell> task{};
+  Barrier barriers[2][1 + most_threads];
+  task.directions = call.shape.directions;
+  for (int d = 0; d < task.directions; ++d) {
+    task.plans[d] = plan_forward<T, Cell>(call, sequences, d);
+    task.plans[d].barrier = barriers[d];
+  }
+  Pieces measure(nullptr);
+  for (int d = 0; d < task.directions; ++d) divide<T, Cell>(task.plans[d], measure, call.threads);
+  const Scratch scratch(measure.used());
+  Pieces pieces(scratch.data());
+  for (int d = 0; d < task.directions; ++d) divide<T, Cell>(task.plans[d], pieces, call.threads);
+  parallel(call.threads, &ForwardTask<T, Cell>::body, &task);
+}
+
+}  // namespace throughtime::TT_ISA

@@ -1,0 +1,112 @@
+// What a forward call knows of one direction before it begins, and its scratch memory.
+#pragma once
+
+#include "kernels/parallel.h"
+#include "kernels/recurrent/cells/step.h"
+#include "kernels/recurrent/grid.h"
+#include "kernels/scratch.h"
+
+namespace throughtime::TT_ISA {
+
+inline constexpr int most_block_steps = 256;
+
+template <class T>
+struct ForwardPlan {
+  // Dimensions, see recurrent.h; `padded` sizes are in whole vectors.
+  std::ptrdiff_t inputs, hidden, state, padded;
+  bool reverse;
+  Sequences sequences;
+  const T* x;
+  T* y;
+  std::ptrdiff_t ld_y;
+  const ForwardDirection* direction;
+  Panels<T> gate_panels;   // over units; of a cell with several gates a panel holds one vector of each
+  Panels<T> state_panels;  // over the second product's columns
+  bool projects;           // with an LSTM's projection
+  const T* second;         // (P, H): the weights of the second product, or null
+  Choices<T> choices;
+  // Scratch.
+  T *w_ih, *w_hh, *w_second;  // packed
+  T *bias, *late_bias;     // (padded · gates) what the input's product starts from; GRU: of the last slot
+  T* pre;                  // (groups, block rows, ld_pre)
+  T* x_rows;               // (threads, block rows, ld_x)
+  T* h;                    // (groups, 2, group rows, ld_h): in turns
+  T* c;                    // (groups, group rows, ld_c)
+  T* factor;               // (groups, group rows, ld_c): what the second product reads
+  T* candidate;            // (groups, group rows, ld_c): what it makes of r ⊙ h
+  T* peephole;             // (·, padded)
+  T* context;              // (B, padded · gates), laid out as the bias
+  std::int64_t* token;     // (threads, group rows)
+  std::ptrdiff_t ld_pre, ld_x, ld_h, ld_c;
+  std::int64_t block_rows;  // of a block, unless a single step has more
+  Barrier* barrier;         // [0] of the whole team, [1 + g] of a group
+};
+
+// Rows of a block: enough to use each weight often, few enough to stay in cache.
+template <class T>
+std::int64_t forward_block_rows(std::ptrdiff_t ld_pre) {
+  const std::int64_t fit = (std::int64_t{384} << 10) / static_cast<std::int64_t>(ld_pre * sizeof(T));
+  return fit < 24 ? 24 : fit > most_block_steps ? most_block_steps : fit;
+}
+
+// A panel of a gated cell is one vector of units with all gates; of a plain one, up to four vectors.
+template <class Cell>
+inline constexpr int unit_vectors = Cell::gates == 1 ? max_vectors : 1;
+
+template <class T, class Cell>
+ForwardPlan<T> plan_forward(const ForwardCall& call, const Sequences& sequences, int number) {
+  const Shape& shape = call.shape;
+  ForwardPlan<T> plan{};
+  plan.inputs = shape.inputs;
+  plan.hidden = shape.hidden;
+  plan.state = shape.state;
+  plan.padded = round_up(shape.hidden, lanes<T>);
+  plan.reverse = number == 1;
+  plan.sequences = sequences;
+  plan.x = static_cast<const T*>(call.x);
+  plan.y = static_cast<T*>(call.y) + number * plan.state;
+  plan.ld_y = shape.directions * plan.state;
+  plan.direction = &call.direction[number];
+  plan.gate_panels = {plan.hidden, unit_vectors<Cell>};
+  plan.state_panels = {plan.state, max_vectors};
+  plan.projects = plan.direction->weights.hr != nullptr;
+  plan.second = static_cast<const T*>(plan.direction->weights.hr);
+  if constexpr (Cell::before) {
+    const T* weights = static_cast<const T*>(plan.direction->weights.hh);
+    plan.second = weights + Cell::candidate_gate * plan.hidden * plan.state;
+    plan.state_panels.vectors = fair_vectors<T>(plan.state, sequences.count, call.threads);
+  }
+  if constexpr (Cell::general) plan.choices = choices_of<T>(shape.options);
+  plan.ld_pre = row_length<T>(plan.padded * Cell::slots);
+  plan.ld_x = row_length<T>(plan.inputs);
+  plan.ld_h = row_length<T>(plan.state);
+  plan.ld_c = row_length<T>(plan.hidden);
+  plan.block_rows = forward_block_rows<T>(plan.ld_pre);
+  return plan;
+}
+
+template <class T, class Cell>
+void divide(ForwardPlan<T>& plan, Pieces& pieces, int threads) {
+  const ForwardDirection& d = *plan.direction;
+  const bool second = plan.second != nullptr;
+  const std::int64_t batch = plan.sequences.count;
+  // Groups round their rows up; where sequences are few, every thread reads all rows of its group.
+  const std::int64_t rows = batch + threads;
+  const std::int64_t rows_by_thread = batch < 2 * threads ? threads * batch : rows;
+  plan.w_ih = pieces.take<T>(plan.padded * Cell::gates * plan.inputs);
+  plan.w_hh = pieces.take<T>(plan.padded * Cell::recurrent * plan.state);
+  plan.w_second = pieces.take<T>(second ? plan.state_panels.padded() * plan.hidden : 0);
+  plan.bias = pieces.take<T>(plan.padded * Cell::gates);
+  plan.late_bias = pieces.take<T>(plan.padded);
+  plan.pre = pieces.take<T>((threads * plan.block_rows + rows) * plan.ld_pre);
+  plan.x_rows = pieces.take<T>((threads * plan.block_rows + rows_by_thread) * plan.ld_x);
+  plan.h = pieces.take<T>(2 * rows * plan.ld_h);
+  plan.c = pieces.take<T>(rows * plan.ld_c);
+  plan.factor = pieces.take<T>(second ? rows * plan.ld_c : 0);
+  plan.candidate = pieces.take<T>(Cell::before ? rows * plan.ld_c : 0);
+  plan.peephole = d.weights.peephole == nullptr ? nullptr : pieces.take<T>(Cell::peepholes * plan.padded);
+  plan.context = d.context == nullptr ? nullptr : pieces.take<T>(batch * plan.padded * Cell::gates);
+  plan.token = pieces.take<std::int64_t>(rows_by_thread);
+}
+
+}  // namespace throughtime::TT_ISA

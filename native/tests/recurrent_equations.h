@@ -1,0 +1,164 @@
+// Recurrent layers by their equations, one unit after the other in double: what the kernels are tested against.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/recurrent/recurrent.h"
+
+namespace recurrent_test {
+
+using throughtime::Activation;
+using throughtime::Cell;
+using Values = std::vector<double>;
+
+struct Problem {
+  Cell cell;
+  int inputs, hidden, projection, directions;
+  bool biases, peephole, context;
+  throughtime::Options options;
+  std::vector<std::int64_t> offsets;
+
+  bool lstm() const { return cell == Cell::lstm || cell == Cell::lstm_general || cell == Cell::lstm_coupled; }
+  bool gru() const { return cell == Cell::gru || cell == Cell::gru_general || cell == Cell::gru_before; }
+  bool general() const { return cell >= Cell::lstm_general; }
+  int gates() const { return cell == Cell::lstm_coupled || gru() ? 3 : lstm() ? 4 : 1; }
+  int slots() const { return lstm() ? 4 : cell == Cell::gru_before ? 3 : gru() ? 4 : 0; }
+  int peepholes() const { return !peephole ? 0 : cell == Cell::lstm_coupled ? 2 : 3; }
+  int state() const { return projection > 0 ? projection : hidden; }
+  std::int64_t batch() const { return static_cast<std::int64_t>(offsets.size()) - 1; }
+  std::int64_t tokens() const { return offsets.back(); }
+};
+
+// Everything that has a gradient, in one order.
+struct Parameters {
+  Values x;
+  struct Direction {
+    Values ih, hh, b_ih, b_hh, hr, h0, c0, peephole, context;
+  } direction[2];
+
+  std::vector<Values*> all(const Problem& p) {
+    std::vector<Values*> found{&x};
+    for (int d = 0; d < p.directions; ++d) {
+      Direction& w = direction[d];
+      for (Values* part : {&w.ih, &w.hh, &w.b_ih, &w.b_hh, &w.hr, &w.h0, &w.c0, &w.peephole, &w.context}) found.push_back(part);
+    }
+    return found;
+  }
+};
+
+struct Outputs {
+  Values y, h_n[2], c_n[2], c[2], gates[2];
+
+  std::vector<Values*> all(const Problem& p) {
+    std::vector<Values*> found{&y};
+    for (int d = 0; d < p.directions; ++d) {
+      for (Values* part : {&h_n[d], &c_n[d], &c[d], &gates[d]}) found.push_back(part);
+    }
+    return found;
+  }
+};
+
+inline double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+
+// Of the activations, those that the tests draw.
+inline double value(const throughtime::Options& options, int place, double x) {
+  if (place < 2) x = std::fmax(std::fmin(x, options.clip), -options.clip);
+  switch (options.activation[place]) {
+    case Activation::tanh: return std::tanh(x);
+    case Activation::softsign: return x / (1 + std::fabs(x));
+    case Activation::scaled_tanh: return options.alpha[place] * std::tanh(options.beta[place] * x);
+    case Activation::relu: return std::fmax(x, 0);
+    default: return sigmoid(x);
+  }
+}
+
+inline std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
+
+inline Outputs sized_outputs(const Problem& p) {
+  Outputs out;
+  const bool lstm = p.lstm();
+  out.y.assign(size(p.tokens() * p.directions * p.state()), NAN);
+  for (int d = 0; d < p.directions; ++d) {
+    out.h_n[d].assign(size(p.batch() * p.state()), NAN);
+    out.c_n[d].assign(lstm ? size(p.batch() * p.hidden) : 0, NAN);
+    out.c[d].assign(lstm ? size(p.tokens() * p.hidden) : 0, NAN);
+    out.gates[d].assign(size(p.tokens() * p.slots() * p.hidden), NAN);
+  }
+  return out;
+}
+
+// The equations, one unit after the other.
+inline Outputs by_equations(const Problem& p, const Parameters& w) {
+  Outputs out = sized_outputs(p);
+  const int H = p.hidden, P = p.state(), I = p.inputs;
+  const bool lstm = p.lstm();
+  for (int d = 0; d < p.directions; ++d) {
+    const Parameters::Direction& weights = w.direction[d];
+    for (std::int64_t b = 0; b < p.batch(); ++b) {
+      Values h(weights.h0.begin() + b * P, weights.h0.begin() + (b + 1) * P), c(size(H));
+      if (lstm) c.assign(weights.c0.begin() + b * H, weights.c0.begin() + (b + 1) * H);
+      const std::int64_t begin = p.offsets[size(b)], end = p.offsets[size(b + 1)];
+      for (std::int64_t t = 0; t < end - begin; ++t) {
+        const std::int64_t token = d == 0 ? begin + t : end - 1 - t;
+        const auto product = [&](const Values& matrix, const double* with, int row, int columns) {
+          double sum = 0;
+          for (int k = 0; k < columns; ++k) sum += matrix[size(row * columns + k)] * with[k];
+          return sum;
+        };
+        const auto input = [&](int gate, int u) {
+          const int row = gate * H + u;
+          return product(weights.ih, &w.x[size(token * I)], row, I) + (p.biases ? weights.b_ih[size(row)] : 0) +
+                 (p.context ? weights.context[size(b * p.gates() * H + row)] : 0);
+        };
+        const auto recurrent = [&](int gate, int u, const Values& of) {
+          const int row = gate * H + u;
+          return product(weights.hh, of.data(), row, P) + (p.biases ? weights.b_hh[size(row)] : 0);
+        };
+        const auto total = [&](int gate, int u) { return input(gate, u) + recurrent(gate, u, h); };
+        const auto gate_value = [&](double x) { return value(p.options, 0, x); };
+        const auto sight = [&](int block, int u) {
+          return p.peephole ? weights.peephole[size(block * H + u)] * c[size(u)] : 0;
+        };
+        Values next(size(H)), reset(size(H));
+        for (int u = 0; u < H && p.cell == Cell::gru_before; ++u) reset[size(u)] = gate_value(total(0, u)) * h[size(u)];
+        for (int u = 0; u < H; ++u) {
+          const auto keep = [&](int slot, double x) { out.gates[d][size((token * p.slots() + slot) * H + u)] = x; };
+          if (lstm) {
+            const bool coupled = p.cell == Cell::lstm_coupled;
+            const double i = gate_value(total(0, u) + sight(0, u));
+            const double f = coupled ? 1 - i : gate_value(total(1, u) + sight(1, u));
+            const double g = value(p.options, 1, total(coupled ? 1 : 2, u));
+            c[size(u)] = std::fmax(std::fmin(f * c[size(u)] + i * g, p.options.cell_clip), -p.options.cell_clip);
+            const double o = gate_value(total(coupled ? 2 : 3, u) + sight(coupled ? 1 : 2, u));
+            next[size(u)] = o * value(p.options, 2, c[size(u)]);
+            keep(0, i), keep(1, f), keep(2, g), keep(3, o);
+            out.c[d][size(token * H + u)] = c[size(u)];
+          } else if (p.gru()) {
+            const bool before = p.cell == Cell::gru_before;
+            const double r = gate_value(total(0, u)), z = gate_value(total(1, u));
+            const double hn = recurrent(2, u, before ? reset : h);
+            const double n = value(p.options, 1, input(2, u) + (before ? hn : r * hn));
+            next[size(u)] = p.options.update_new ? (1 - z) * h[size(u)] + z * n : (1 - z) * n + z * h[size(u)];
+            keep(0, r), keep(1, z), keep(2, n);
+            if (!before) keep(3, hn);
+          } else {
+            next[size(u)] = value(p.options, 0, total(0, u));
+          }
+        }
+        if (p.projection > 0) {
+          for (int k = 0; k < P; ++k) h[size(k)] = product(weights.hr, next.data(), k, H);
+        } else {
+          h = next;
+        }
+        for (int k = 0; k < P; ++k) out.y[size((token * p.directions + d) * P + k)] = h[size(k)];
+      }
+      for (int k = 0; k < P; ++k) out.h_n[d][size(b * P + k)] = h[size(k)];
+      for (int u = 0; lstm && u < H; ++u) out.c_n[d][size(b * H + u)] = c[size(u)];
+    }
+  }
+  return out;
+}
+
+}  // namespace recurrent_test

@@ -1,0 +1,10 @@
+"""Weights of recurrent layers in other libraries' layouts, both ways: torch, Keras, ONNX."""
+
+from throughtime.convert._keras import from_keras as from_keras
+from throughtime.convert._keras import to_keras as to_keras
+from throughtime.convert._onnx import OnnxOperator as OnnxOperator
+from throughtime.convert._onnx import from_onnx as from_onnx
+from throughtime.convert._onnx import to_onnx as to_onnx
+from throughtime.convert._torch import from_torch as from_torch
+from throughtime.convert._torch import to_torch as to_torch
+from throughtime.convert._update import with_update as with_update

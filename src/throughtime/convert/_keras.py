@@ -1,0 +1,223 @@
+"""To and from the weights of Keras's SimpleRNN, LSTM and GRU, as its ``get_weights`` lists them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from throughtime.convert._layer import (
+    Direction,
+    Layer,
+    as_array,
+    as_tensor,
+    blocks,
+    built,
+    checked_layer,
+    copy_parameters,
+    parameters_of,
+    refuse,
+)
+from throughtime.convert._update import with_old_update
+from throughtime.errors import KindError, ShapeError
+
+# LSTM: i f c o is our order; GRU: z r h there, r z n here. The exchange is its own inverse.
+_ORDER = {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 1, 2, 3)}
+_KINDS = {1: "RNN", 3: "GRU", 4: "LSTM"}
+
+
+def to_keras(layer: Layer) -> tuple[list[np.ndarray], ...]:
+    r"""Return what ``set_weights`` of Keras's layers takes, one list for each layer of the stack.
+
+    A list is kernel (I, G·H), recurrent kernel (H, G·H) and, with biases, bias (G·H,); of a GRU with
+    ``reset_after`` the bias is (2, 3·H), its two rows for input and recurrence. Gates stand in Keras's order,
+    LSTM i f c o, GRU z r h. A bidirectional layer's list goes to Keras's ``Bidirectional``: forward weights,
+    then backward ones.
+
+    Parameters
+    ----------
+    layer : RNN, LSTM or GRU
+        Of `throughtime.nn`; ``update="new"`` is rewritten, see `with_update`. Activations are not part of the
+        lists: name them to Keras.
+
+    Returns
+    -------
+    tuple of list of array
+        Copies, of the layer's dtype.
+
+    Raises
+    ------
+    KindError
+        If it is not one of our layers.
+    ShapeError
+        If it has an option that Keras's layers do not know.
+
+    References
+    ----------
+    .. [1] Keras 3, layers SimpleRNN, LSTM, GRU and Bidirectional.
+
+    Examples
+    --------
+    >>> import throughtime as tt
+    >>> [[array.shape for array in weights] for weights in tt.convert.to_keras(tt.nn.GRU(3, 5))]
+    [[(3, 15), (5, 15), (2, 15)]]
+    """
+    layer = checked_layer(layer, "to_keras")
+    unable = ("proj_size", "peephole", "coupled", "clip", "cell_clip", "context_size", "learn_initial_state")
+    refuse(layer, "to_keras", dict.fromkeys(unable, "which Keras's layers have not"))
+    two_biases = layer.spec.kind == "GRU" and layer.spec.reset_after
+    return tuple(
+        [array for one in row for array in _arrays(one, layer.spec.kind, two_biases=two_biases)]
+        for row in with_old_update(layer, "to_keras")
+    )
+
+
+def _arrays(one: Direction, kind: str, *, two_biases: bool) -> list[np.ndarray]:
+    order = _ORDER[kind]
+
+    def theirs(tensor: Tensor) -> Tensor:
+        return blocks(tensor, len(order), order)
+
+    tensors = [theirs(one.weight_ih).t(), theirs(one.weight_hh).t()]
+    if one.bias_ih is not None and one.bias_hh is not None:
+        both = [theirs(one.bias_ih), theirs(one.bias_hh)]
+        tensors.append(torch.stack(both) if two_biases else both[0] + both[1])
+    return [as_array(tensor.contiguous()) for tensor in tensors]
+
+
+def from_keras(*layers: Sequence[Any], reset_after: bool | None = None, **options: Any) -> Layer:
+    """Return the layer that computes what Keras's SimpleRNN, LSTM or GRU does, or several stacked.
+
+    Which of the three it is, its sizes and directions are told by the shapes.
+
+    Parameters
+    ----------
+    *layers : sequence of array
+        What ``get_weights`` of each Keras layer returns; of ``Bidirectional`` forward weights, then backward
+        ones, concatenated.
+    reset_after : bool, optional
+        Of a GRU; needed only if it has no bias, whose shape tells it.
+    **options
+        Options of our layer that weights do not tell, such as ``batch_first`` (Keras always has the batch
+        first), ``activations`` if they are not sigmoid and tanh, ``dropout``. Keras 3's "hard_sigmoid" is
+        ``("hard_sigmoid", 1 / 6, 0.5)``.
+
+    Returns
+    -------
+    RNN, LSTM or GRU
+        Of the arrays' dtype.
+
+    Raises
+    ------
+    KindError
+        If something is no array of floating-point numbers.
+    ShapeError
+        If shapes do not fit each other, or ``reset_after`` is needed or contradicts them.
+
+    References
+    ----------
+    .. [1] Keras 3, layers SimpleRNN, LSTM, GRU and Bidirectional.
+
+    Examples
+    --------
+    >>> import numpy as np, throughtime as tt
+    >>> weights = [np.ones((3, 20)), np.ones((5, 20)), np.ones(20)]
+    >>> tt.convert.from_keras(weights, batch_first=True)
+    LSTM(3, 5, batch_first=True)
+    """
+    if not layers:
+        raise ShapeError("from_keras: got no weights; give what get_weights() of each Keras layer returns")
+    stack = [_directions(list(weights)) for weights in layers]
+    first = stack[0][0]
+    kind = _kind_of(first)
+    hidden, count = first[1].shape[0], len(stack[0])
+    dtypes = sorted({str(array.dtype) for row in stack for one in row for array in one})
+    if len(dtypes) > 1:
+        raise KindError(f"from_keras: the arrays are of {' and '.join(dtypes)}; convert them to one dtype")
+    if kind == "GRU":
+        options["reset_after"] = _reset_after(first, given=reset_after)
+    elif reset_after is not None:
+        raise ShapeError(f"from_keras: reset_after belongs to GRU, these are the weights of an {kind}")
+    two_biases = bool(kind == "GRU" and options["reset_after"])
+    rows = [
+        [
+            _direction(
+                one, kind, hidden, first[0].shape[0] if k == 0 else count * hidden, two_biases=two_biases
+            )
+            for one in directions
+        ]
+        for k, directions in enumerate(stack)
+    ]
+    layer = built(
+        kind,
+        input_size=first[0].shape[0],
+        hidden_size=hidden,
+        num_layers=len(stack),
+        bias=len(first) == 3,
+        bidirectional=count == 2,
+        dtype=first[0].dtype,
+        **options,
+    )
+    copy_parameters(layer, parameters_of(rows))
+    return layer
+
+
+def _directions(weights: list[Any]) -> list[list[Tensor]]:
+    """Take the arrays of one or two directions apart: two or three each, whose last one is a bias."""
+    each = {2: 2, 3: 3, 4: 2, 6: 3}.get(len(weights))
+    if each is None:
+        raise ShapeError(
+            f"from_keras: one layer has 2 or 3 arrays (kernel, recurrent kernel, bias), a bidirectional one "
+            f"twice as many; got {len(weights)}"
+        )
+    names = ("kernel", "recurrent kernel")
+    found = [
+        as_tensor(value, (None, None), f"from_keras: {names[i % each]}")
+        if i % each < 2
+        else as_tensor(value, (None,) * np.ndim(value), "from_keras: bias")
+        for i, value in enumerate(weights)
+    ]
+    return [found[:each], found[each:]] if len(found) > each else [found]
+
+
+def _kind_of(first: Sequence[Tensor]) -> str:
+    units, columns = first[1].shape
+    if units == 0 or columns % units or columns // units not in _KINDS:
+        raise ShapeError(
+            f"from_keras: the recurrent kernel has shape ({units}, {columns}), expected (H, H) of a "
+            "SimpleRNN, (H, 3·H) of a GRU or (H, 4·H) of an LSTM"
+        )
+    return _KINDS[columns // units]
+
+
+def _reset_after(first: Sequence[Tensor], *, given: bool | None) -> bool:
+    told = None if len(first) == 2 else first[2].dim() == 2
+    if told is None and given is None:
+        raise ShapeError(
+            "from_keras: a GRU without bias does not tell its reset_after; Keras's default is True"
+        )
+    if None not in {told, given} and told != given:
+        raise ShapeError(
+            f"from_keras: reset_after={given}, but the bias has shape {tuple(first[2].shape)}; it is "
+            "(2, 3·H) with reset_after and (3·H,) without"
+        )
+    return bool(given if told is None else told)
+
+
+def _direction(
+    arrays: Sequence[Tensor], kind: str, hidden: int, features: int, *, two_biases: bool
+) -> Direction:
+    order = _ORDER[kind]
+    width = len(order) * hidden
+    kernel = as_tensor(arrays[0], (features, width), "from_keras: kernel")
+    recurrent = as_tensor(arrays[1], (hidden, width), "from_keras: recurrent kernel")
+
+    def ours(tensor: Tensor) -> Tensor:
+        return blocks(tensor, len(order), order)
+
+    biases: tuple[Tensor, ...] = ()
+    if len(arrays) == 3:
+        bias = as_tensor(arrays[2], (2, width) if two_biases else (width,), "from_keras: bias")
+        biases = (ours(bias[0]), ours(bias[1])) if two_biases else (ours(bias), torch.zeros_like(bias))
+    return Direction(ours(kernel.t()), ours(recurrent.t()), *biases)

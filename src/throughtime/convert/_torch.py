@@ -1,0 +1,109 @@
+"""To and from torch.nn's own layers."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from throughtime.convert._layer import Layer, built, checked_layer, copy_parameters, parameters_of, refuse
+from throughtime.convert._update import with_old_update
+from throughtime.errors import KindError, ShapeError
+
+_TORCH = {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
+_UNABLE = dict.fromkeys(
+    ("peephole", "coupled", "clip", "cell_clip", "reset_after", "context_size", "learn_initial_state"),
+    "which torch.nn has not; there is no torch layer that computes the same",
+)
+
+
+def to_torch(layer: Layer) -> nn.RNN | nn.LSTM | nn.GRU:
+    """Return the `torch.nn` layer that computes the same.
+
+    Parameters carry torch's names here, so of a layer without our options ``state_dict`` is enough.
+
+    Parameters
+    ----------
+    layer : RNN, LSTM or GRU
+        Of `throughtime.nn`; ``update="new"`` is rewritten, see `with_update`.
+
+    Returns
+    -------
+    torch.nn.RNN, LSTM or GRU
+        With parameters of its own, the same dtype, device and mode.
+
+    Raises
+    ------
+    KindError
+        If it is not one of our layers.
+    ShapeError
+        If it has an option that torch does not know.
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> layer = tt.nn.GRU(3, 5, update="new")
+    >>> x = torch.randn(7, 3)
+    >>> torch.allclose(tt.convert.to_torch(layer)(x)[0], layer(x).output, atol=1e-6)
+    True
+    """
+    layer = checked_layer(layer, "to_torch")
+    spec, weight = layer.spec, layer.weight_ih_l0
+    refuse(layer, "to_torch", _UNABLE)
+    options: dict[str, Any] = {}
+    if spec.kind == "RNN":
+        options["nonlinearity"] = spec.activations[0].name
+        if options["nonlinearity"] not in {"tanh", "relu"}:
+            raise ShapeError(f"to_torch: torch.nn.RNN knows tanh and relu, got {options['nonlinearity']}")
+    else:
+        refuse(layer, "to_torch", {"activations": "which torch.nn has not; it knows the default ones alone"})
+    if layer.proj_size:
+        options["proj_size"] = layer.proj_size
+    with torch.random.fork_rng(devices=[]):
+        module: nn.RNN | nn.LSTM | nn.GRU = _TORCH[spec.kind](
+            **_shared(layer), **options, device=weight.device, dtype=weight.dtype
+        )
+    copy_parameters(module, parameters_of(with_old_update(layer, "to_torch")))
+    module.train(layer.training)
+    return module
+
+
+def from_torch(module: nn.RNN | nn.LSTM | nn.GRU) -> Layer:
+    """Return our layer that computes what one of `torch.nn` does.
+
+    Parameters
+    ----------
+    module : torch.nn.RNN, LSTM or GRU
+        Stays as it is.
+
+    Returns
+    -------
+    RNN, LSTM or GRU
+        With parameters of its own, the same options, dtype, device and mode.
+
+    Raises
+    ------
+    KindError
+        If it is another module.
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> theirs, x = torch.nn.LSTM(3, 5, num_layers=2), torch.randn(7, 3)
+    >>> torch.allclose(tt.convert.from_torch(theirs)(x).output, theirs(x)[0], atol=1e-6)
+    True
+    """
+    kind = next((kind for kind, known in _TORCH.items() if isinstance(module, known)), None)
+    if kind is None:
+        raise KindError(f"from_torch takes a torch.nn.RNN, LSTM or GRU, got {type(module).__name__}")
+    options = {"nonlinearity": module.nonlinearity} if kind == "RNN" else {}
+    if module.proj_size:
+        options["proj_size"] = module.proj_size
+    weight = module.weight_ih_l0
+    layer = built(kind, **_shared(module), **options, device=weight.device, dtype=weight.dtype)
+    copy_parameters(layer, dict(module.named_parameters()))
+    return layer.train(module.training)
+
+
+def _shared(module: nn.RNNBase) -> dict[str, Any]:
+    names = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional")
+    return {name: getattr(module, name) for name in names}

@@ -1,0 +1,103 @@
+"""`AdaptiveClip`: clipping by a threshold that follows the norms of the gradients so far."""
+
+import bisect
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from throughtime.errors import KindError, NotFiniteError, ShapeError
+
+
+@dataclass(frozen=True)
+class ClipEvent:
+    """What happened at one step: the norm before, the threshold, and whether the gradient was scaled down."""
+
+    norm: float
+    threshold: float
+    clipped: bool
+
+
+class AdaptiveClip:
+    r"""Clip gradients by norm, at a percentile of all norms so far.
+
+    With g the gradient of all parameters and θ the percentile of the norms up to this step, g becomes
+    g · min(1, θ / ‖g‖). So the threshold needs no choice that depends on the size of the loss.
+
+    Parameters
+    ----------
+    percentile
+        p, between 0 and 100; the paper takes 10.
+
+    References
+    ----------
+    .. [1] P. Seetharaman, G. Wichern, B. Pardo and J. Le Roux, "AutoClip: adaptive gradient clipping for
+       source separation networks", MLSP (2020).
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> layer, clip = tt.nn.GRU(3, 5), tt.diagnose.AdaptiveClip()
+    >>> for scale in (1.0, 1.0, 100.0):
+    ...     layer.zero_grad()
+    ...     (scale * layer(torch.ones(4, 3)).output.sum()).backward()
+    ...     event = clip(layer.parameters())
+    >>> event.clipped, round(event.norm / event.threshold)
+    (True, 100)
+    >>> len(clip.events)
+    3
+    """
+
+    def __init__(self, percentile: float = 10.0) -> None:
+        if not 0 <= percentile <= 100:
+            raise ShapeError(f"AdaptiveClip: a percentile is between 0 and 100, got {percentile}")
+        self.percentile = float(percentile)
+        self.events: list[ClipEvent] = []
+        self._sorted: list[float] = []
+
+    def _threshold(self) -> float:
+        """Return the percentile of the norms, by a line between the two nearest."""
+        place = self.percentile / 100 * (len(self._sorted) - 1)
+        low = int(place)
+        high = min(low + 1, len(self._sorted) - 1)
+        return self._sorted[low] + (self._sorted[high] - self._sorted[low]) * (place - low)
+
+    def __call__(self, parameters: Iterable[Tensor]) -> ClipEvent:
+        """Clip the gradients of these parameters, between ``backward()`` and the optimizer's step.
+
+        Raises
+        ------
+        NotFiniteError
+            If the norm is infinite or not a number; nothing is changed then.
+        """
+        own = [parameter for parameter in parameters if parameter.grad is not None]
+        norm = float(nn.utils.get_total_norm([parameter.grad for parameter in own]))  # type: ignore[misc]
+        if not math.isfinite(norm):
+            raise NotFiniteError(
+                f"AdaptiveClip: the norm of the gradients is {norm} at step {len(self.events)}; "
+                "tt.diagnose.first_not_finite says where the first such number is"
+            )
+        bisect.insort(self._sorted, norm)
+        threshold = self._threshold()
+        event = ClipEvent(norm, threshold, norm > threshold)
+        if event.clipped:
+            nn.utils.clip_grads_with_norm_(own, threshold, own[0].new_tensor(norm))
+        self.events.append(event)
+        return event
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is needed to go on, as plain numbers."""
+        return {
+            "percentile": self.percentile,
+            "events": [[event.norm, event.threshold, event.clipped] for event in self.events],
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+        if not isinstance(saved, Mapping) or saved.keys() != {"percentile", "events"}:
+            raise KindError("this is not the state of an AdaptiveClip")
+        self.percentile = float(saved["percentile"])
+        self.events = [ClipEvent(float(n), float(t), bool(c)) for n, t, c in saved["events"]]
+        self._sorted = sorted(event.norm for event in self.events)

@@ -1,0 +1,259 @@
+"""`diagnose`: everything that is measured of a model on one batch, as plain data that can be written down."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from throughtime.diagnose._findings import findings_of_flow, in_order
+from throughtime.diagnose._flow import GradientFlow, LayerFlow, gradient_flow
+from throughtime.diagnose._influence import Influence, influence
+from throughtime.diagnose._lyapunov import lyapunov_exponents
+from throughtime.diagnose._modes import evaluating
+from throughtime.diagnose._spectrum import Spectrum, spectrum
+from throughtime.diagnose._training_findings import first_not_finite, order_unused
+from throughtime.diagnose._watch import DirectionRun, Watch, watch
+from throughtime.errors import NotFiniteError, ShapeError, UnsupportedError
+from throughtime.nn._pre_activations import gate_names
+from throughtime.ragged import Ragged
+
+VERSION = 1
+
+# Profiles are cut to so many steps, and spectra to so many numbers: more no picture shows.
+MOST = 512
+
+
+def diagnose(
+    model: nn.Module,
+    batch: Ragged,
+    loss: Callable[[Any], Tensor],
+    *,
+    target: Tensor | None = None,
+    outcome: Callable[[Any], Tensor] | None = None,
+    tokens: Sequence[Sequence[str]] | None = None,
+    examples: int = 4,
+    exponents: int = 8,
+) -> dict[str, Any]:
+    """Measure a model on one batch: gradient flow, findings, spectra, exponents, influence.
+
+    In evaluation mode; gradients of the parameters are left as they were. Costs one forward and backward
+    pass, a pass for influence, two forward passes for the order of tokens, and a loop in Python over four
+    sequences for the exponents.
+
+    Parameters
+    ----------
+    model : Module
+        With a recurrent layer of throughtime in it.
+    batch : Ragged
+        What it reads.
+    loss : callable
+        From the model's output to a scalar.
+    target, outcome
+        Of `influence`.
+    tokens : sequence of sequences of str, optional
+        What to call the tokens of the first sequences.
+    examples
+        How many sequences are shown token by token.
+    exponents
+        How many Lyapunov exponents; 0 for none.
+
+    Returns
+    -------
+    dict
+        Plain numbers, strings, lists and dicts, as ``docs/diagnosis.md`` says, for JSON and for the report.
+
+    Raises
+    ------
+    NotFiniteError
+        If the loss is not finite; the message says where the first such number appeared.
+    UnsupportedError, ShapeError
+        If there is no recurrent layer, or no token.
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> model = tt.models.BiGRU(vocabulary_size=10, classes=2)
+    >>> batch = tt.Ragged.from_list([torch.tensor([1, 2, 3, 4]), torch.tensor([5, 6])])
+    >>> found = tt.diagnose.diagnose(model, batch, lambda y: y.logsumexp(1).mean())
+    >>> sorted(found)
+    ['examples', 'findings', 'layers', 'lyapunov', 'recency', 'spectrum', 'version']
+    """
+    if not len(batch.values):
+        raise ShapeError("this batch has no tokens, so there is nothing to look at")
+    grads = [(parameter, parameter.grad) for parameter in model.parameters()]
+    try:
+        with evaluating(model):
+            return _measured(model, batch, loss, target, outcome, tokens, examples, exponents)
+    finally:
+        for parameter, grad in grads:
+            parameter.grad = grad
+
+
+def _measured(
+    model: nn.Module,
+    batch: Ragged,
+    loss: Callable[[Any], Tensor],
+    target: Tensor | None,
+    outcome: Callable[[Any], Tensor] | None,
+    tokens: Sequence[Sequence[str]] | None,
+    examples: int,
+    exponents: int,
+) -> dict[str, Any]:
+    with watch(model, whole=True) as seen, torch.enable_grad():
+        value = loss(model(batch))
+        value.backward()
+    _check_finite(value, seen)
+    flow = gradient_flow(seen)
+    found = list(findings_of_flow(flow))
+    unused = order_unused(model, batch, loss)
+    found += [] if unused is None else [unused]
+    scores = influence(model, batch, target, outcome=outcome)
+    return {
+        "version": VERSION,
+        "findings": [asdict(finding) for finding in in_order(found)],
+        "layers": [_layer(one) for one in flow.layers],
+        "spectrum": _spectra(model, flow),
+        "lyapunov": _exponents(seen, exponents),
+        "recency": _recency(scores),
+        "examples": _examples(batch, scores, seen, tokens, examples),
+    }
+
+
+def _check_finite(value: Tensor, seen: Watch) -> None:
+    if math.isfinite(float(value.detach())):
+        return
+    where = first_not_finite(seen) or "all states are finite, so it comes from the loss itself"
+    raise NotFiniteError(f"the loss is {float(value.detach())}: {where}")
+
+
+def _numbers(values: Tensor) -> list[float | None]:
+    """Numbers for JSON, which has no infinity."""
+    return [x if math.isfinite(x) else None for x in values.detach().double().flatten()[:MOST].tolist()]
+
+
+def _layer(layer: LayerFlow) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "name": layer.name,
+        "layer": layer.layer,
+        "direction": layer.direction,
+        "kind": layer.kind,
+        "kept": None if layer.kept is None else float(layer.kept.values.mean()),
+        "saturation": {
+            name: {"closed": float(one.closed.values.mean()), "open": float(one.open.values.mean())}
+            for name, one in layer.saturation.items()
+        },
+    }
+    for origin, key in (("end", "from_end"), ("start", "from_start")):
+        profiles = {}
+        for of in ("h", "c", "weight_terms"):
+            if getattr(layer, of) is None:
+                continue
+            profile = layer.profile(of, origin=origin)  # type: ignore[arg-type]
+            profiles[of] = {
+                "mean": _numbers(profile.mean),
+                **{f"{q:g}": _numbers(values) for q, values in profile.quantiles.items()},
+            }
+        found[key] = profiles
+    return found
+
+
+def _spectra(model: nn.Module, flow: GradientFlow) -> list[dict[str, Any]]:
+    try:
+        found = spectrum(model)
+    except UnsupportedError:
+        return []
+    return [_spectrum(one, flow) for one in found]
+
+
+def _spectrum(one: Spectrum, flow: GradientFlow) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "name": one.name,
+        "layer": one.layer,
+        "direction": one.direction,
+        "block": one.block,
+        "eigenvalues": [[z.real, z.imag] for z in one.eigenvalues[:MOST].tolist()],
+        "singular_values": _numbers(one.singular_values),
+        "spectral_radius": one.spectral_radius,
+        "norm": one.norm,
+        "condition_number": one.condition_number if math.isfinite(one.condition_number) else None,
+    }
+    if one.block == "h":
+        own = next(
+            layer
+            for layer in flow.layers
+            if layer.name.split("[")[0] == one.name
+            and (layer.layer, layer.direction) == (one.layer, one.direction)
+        )
+        measured = own.profile("h").mean
+        content["measured"] = _numbers(measured)
+        content["prediction"] = _numbers(one.prediction(_at_the_end(own.run), len(measured) - 1))
+    return content
+
+
+def _at_the_end(run: DirectionRun) -> Tensor:
+    """Return (n, H): ∂L/∂h at the last step that is read of each sequence."""
+    offsets = run.read.layout.offsets
+    last = offsets[:-1] if run.read.reverse else offsets[1:] - 1
+    return run.gradient(run.record.h).index_select(0, last[offsets.diff() > 0])
+
+
+def _exponents(seen: Watch, count: int) -> list[dict[str, Any]]:
+    if not count:
+        return []
+    try:
+        found = lyapunov_exponents(seen, count=count)
+    except ShapeError:
+        return []  # no sequence of two steps
+    return [
+        {
+            "name": one.name,
+            "layer": one.layer,
+            "direction": one.direction,
+            "exponents": _numbers(one.exponents),
+            "horizon": one.horizon if math.isfinite(one.horizon) else None,
+        }
+        for one in found
+    ]
+
+
+def _recency(scores: Influence) -> dict[str, Any]:
+    profile = scores.recency()
+    return {"distance": profile.distance[:MOST].tolist(), "mean": _numbers(profile.mean)}
+
+
+def _examples(
+    batch: Ragged, scores: Influence, seen: Watch, tokens: Sequence[Sequence[str]] | None, count: int
+) -> list[dict[str, Any]]:
+    runs = seen.directions()
+    shown = []
+    for b in [b for b in range(len(batch)) if int(batch.lengths[b])][:count]:
+        words = None if tokens is None else list(tokens[b])
+        if words is not None and len(words) != int(batch.lengths[b]):
+            length = int(batch.lengths[b])
+            raise ShapeError(f"sequence {b} has {length} tokens, and there are {len(words)} names for them")
+        shown.append(
+            {
+                "tokens": words if words is not None else [str(t) for t in range(int(batch.lengths[b]))],
+                "influence": _numbers(scores.scores[b]),
+                "gates": {_title(run): _gates(run, b) for run in runs if gate_names(run.spec)},
+            }
+        )
+    return shown
+
+
+def _title(run: DirectionRun) -> str:
+    return run.name + (", from the end" if run.direction else "")
+
+
+def _gates(run: DirectionRun, b: int) -> dict[str, list[float | None]]:
+    """Return the mean of each gate over units at every step of one sequence."""
+    offsets = run.read.layout.host_offsets
+    rows = run.gates[int(offsets[b]) : int(offsets[b + 1])]
+    return {
+        name: _numbers(rows[:, place].mean(1))
+        for place, name in enumerate(gate_names(run.spec))
+        if name != "candidate"
+    }

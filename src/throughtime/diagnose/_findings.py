@@ -1,0 +1,258 @@
+"""`Finding`: a verdict in words with its measure; and the verdicts that one backward pass allows."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+
+from throughtime.diagnose._flow import GradientFlow, LayerFlow
+from throughtime.diagnose._profile import Profile
+
+Severity = Literal["problem", "warning", "note"]
+
+# Where the mean gradient has fallen to this share of its largest value, it counts as vanished.
+VANISHED = 0.01
+# A gradient that far back is that many times the one at the end: it counts as exploding.
+EXPLODED = 100.0
+# Share of units, over all steps, from which on a gate counts as stuck.
+STUCK = 0.95
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One verdict.
+
+    Parameters
+    ----------
+    code : str
+        Its name, such as "vanishing".
+    severity : "problem", "warning" or "note"
+        How much it matters.
+    where : str
+        Layer and direction, or "the training".
+    verdict : str
+        What is the case.
+    measured : dict of str to float
+        What was measured.
+    why, advice, source : str
+        Why it matters, what to do, and where to read on.
+    cost : str
+        What it took beside the backward pass that was watched.
+    """
+
+    code: str
+    severity: Severity
+    where: str
+    verdict: str
+    measured: dict[str, float]
+    why: str
+    advice: str
+    source: str
+    cost: str = field(default="nothing: from the backward pass that was watched")
+
+    def __str__(self) -> str:
+        numbers = ", ".join(f"{name} {value:.4g}" for name, value in self.measured.items())
+        said = f"{self.severity}: {self.where}: {self.verdict} ({numbers})"
+        return f"{said}. {self.why} {self.advice} [{self.source}]"
+
+
+def reach(flow: LayerFlow) -> int | None:
+    """Return how many steps back the state's mean gradient is below 1 % of its largest; None if nowhere."""
+    mean = flow.profile("state").mean
+    if not len(mean) or not bool(mean.isfinite().all()):
+        return None
+    largest = mean.cummax(0).values
+    fallen = (mean < VANISHED * largest).nonzero()
+    return int(fallen[0]) if len(fallen) else None
+
+
+def findings_of_flow(flow: GradientFlow) -> tuple[Finding, ...]:
+    """Return every verdict that one watched backward pass allows, problems first.
+
+    Parameters
+    ----------
+    flow : GradientFlow
+        From `gradient_flow`.
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> layer = tt.nn.RNN(3, 8)
+    >>> with torch.no_grad():
+    ...     _ = layer.weight_hh_l0.mul_(0.3)
+    >>> with tt.diagnose.watch(layer) as seen:
+    ...     layer(torch.randn(60, 3)).output[-1].sum().backward()
+    >>> [finding.code for finding in tt.diagnose.findings_of_flow(tt.diagnose.gradient_flow(seen))]
+    ['vanishing', 'out_of_reach']
+    """
+    found = [finding for layer in flow.layers for rule in _RULES for finding in rule(layer)]
+    return in_order(found)
+
+
+def in_order(found: list[Finding]) -> tuple[Finding, ...]:
+    """Sort by severity."""
+    ranks = {"problem": 0, "warning": 1, "note": 2}
+    return tuple(sorted(found, key=lambda finding: ranks[finding.severity]))
+
+
+def _where(layer: LayerFlow) -> str:
+    return f"{layer.name}, reading from the {'end' if layer.direction else 'start'}"
+
+
+_PASCANU = "R. Pascanu et al., ICML 2013, section 2"
+
+
+def _not_finite(layer: LayerFlow) -> Iterator[Finding]:
+    values = layer.state.values
+    if not len(values) or bool(values.isfinite().all()):
+        return
+    share = float((~values.isfinite()).double().mean())
+    yield Finding(
+        "not_finite",
+        "problem",
+        _where(layer),
+        "gradients are not finite",
+        {"share of steps": share},
+        "One such number makes every weight NaN at the next update.",
+        "Look where the first one is (first_not_finite), bound gradients inside the recurrence "
+        "(layer.bound_gradients), or lower the learning rate.",
+        _PASCANU,
+    )
+
+
+def _growth(profile: Profile) -> float:
+    """Return by which factor the mean gradient changes per step back, by a line through its logarithm."""
+    y = profile.mean.clamp_min(torch.finfo(torch.float64).tiny).log()
+    x = profile.distance.double()
+    if len(y) < 3:
+        return 1.0
+    x = x - x.mean()
+    return math.exp(float((x * (y - y.mean())).sum() / (x * x).sum()))
+
+
+def _exploding(layer: LayerFlow) -> Iterator[Finding]:
+    profile = layer.profile("state")
+    mean = profile.mean
+    if len(mean) < 3 or not bool(mean.isfinite().all()) or not float(mean[0]) > 0:
+        return
+    ratio, growth = float(mean.max() / mean[0]), _growth(profile)
+    if ratio < EXPLODED or growth <= 1:
+        return
+    yield Finding(
+        "exploding",
+        "problem",
+        _where(layer),
+        f"gradients grow on their way back, to {ratio:.3g} times those at the end of reading",
+        {"factor per step": growth, "largest over last": ratio},
+        "A few long sequences then decide on the update, and training jumps.",
+        "Clip (by norm, or inside the recurrence with layer.bound_gradients), begin with orthogonal "
+        "recurrent weights (tt.nn.init.orthogonal_), or use gates: LSTM or GRU.",
+        _PASCANU,
+    )
+
+
+def _vanishing(layer: LayerFlow) -> Iterator[Finding]:
+    n = reach(layer)
+    if n is None:
+        return
+    profile = layer.profile("state")
+    last = float(profile.mean[-1] / profile.mean.max())
+    longest = len(profile.mean)
+    yield Finding(
+        "vanishing",
+        "warning",
+        _where(layer),
+        f"gradients vanish within {n} steps: there they are below 1 % of their largest mean",
+        {"steps": n, "longest sequence": longest, "share left at its start": last},
+        "What lies further back than that hardly moves the weights.",
+        "Where longer dependencies matter: an LSTM with a forget bias of 1 or more (tt.nn.init.forget_bias_, "
+        "chrono_), orthogonal recurrent weights, a loss at more steps, or pooling over all of them.",
+        "Y. Bengio et al., IEEE Transactions on Neural Networks 5, 1994",
+    )
+
+
+def _out_of_reach(layer: LayerFlow) -> Iterator[Finding]:
+    n = reach(layer)
+    lengths = layer.h.lengths.double()
+    if n is None or not len(lengths):
+        return
+    share = float((lengths > n).double().mean())
+    if share < 0.5:
+        return
+    yield Finding(
+        "out_of_reach",
+        "warning",
+        _where(layer),
+        f"{share:.0%} of the sequences are longer than the {n} steps that gradients reach",
+        {"share": share, "steps": n, "median length": float(lengths.median())},
+        "The beginnings of these sequences are read, but what is made of them is not learned.",
+        "Shorten or window the sequences (tt.bptt.windows), read in both directions, or let gradients reach "
+        "further, see vanishing.",
+        "S. Hochreiter and J. Schmidhuber, Neural Computation 9, 1997",
+    )
+
+
+_STUCK_MEANS = {
+    ("LSTM", "input", "closed"): "nothing new enters c",
+    ("LSTM", "forget", "closed"): "c keeps nothing from step to step, so there is no memory in it",
+    ("LSTM", "forget", "open"): "c forgets nothing, and may grow as long as sequences are",
+    ("LSTM", "output", "closed"): "h shows nothing of c",
+    ("GRU", "reset", "closed"): "candidates see nothing of the state before",
+    ("GRU", "update", "closed"): "z is stuck near 0",
+    ("GRU", "update", "open"): "z is stuck near 1",
+}
+
+
+def _stuck_gates(layer: LayerFlow) -> Iterator[Finding]:
+    for gate, saturation in layer.saturation.items():
+        for side, values in (("closed", saturation.closed.values), ("open", saturation.open.values)):
+            share = float(values.mean()) if len(values) else 0.0
+            meaning = _STUCK_MEANS.get((layer.kind, gate, side))
+            if share < STUCK or meaning is None:
+                continue
+            yield Finding(
+                "stuck_gate",
+                "warning",
+                _where(layer),
+                f"the {gate} gate is {side} in {share:.0%} of all units and steps: {meaning}",
+                {"share": share},
+                "A saturated gate has no slope, so it does not learn to do otherwise.",
+                "Look at its bias and at the size of the inputs; begin anew with smaller weights, or "
+                "normalise what goes in.",
+                "A. Karpathy et al., arXiv:1506.02078, section 4.2",
+            )
+
+
+def _bounded(layer: LayerFlow) -> Iterator[Finding]:
+    if layer.kept is None or not len(layer.kept.values):
+        return
+    always = float((layer.kept.values < 1).double().mean())
+    left = float(layer.kept.values.mean())
+    if 0 < always < STUCK:
+        return
+    yield Finding(
+        "bound_always" if always else "bound_never",
+        "warning" if always else "note",
+        _where(layer),
+        f"the bound inside the recurrence acts at {always:.0%} of all steps",
+        {"share of steps": always, "left on average": left},
+        "A bound that always acts replaces the gradient; one that never does is not needed."
+        if always
+        else "It costs time, and changes nothing.",
+        "Choose a larger bound, or find out why gradients are so large."
+        if always
+        else "Leave it out, or watch it on other batches.",
+        "A. Graves, arXiv:1308.0850, section 2.1",
+    )
+
+
+_RULES: tuple[Callable[[LayerFlow], Iterator[Finding]], ...] = (
+    _not_finite,
+    _exploding,
+    _vanishing,
+    _out_of_reach,
+    _stuck_gates,
+    _bounded,
+)

@@ -1,0 +1,213 @@
+"""`gradient_flow`: how large the gradient is at every step, layer by layer, from one backward pass."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from throughtime.diagnose._profile import Profile, profile_of
+from throughtime.diagnose._watch import DirectionRun, Watch
+from throughtime.errors import ShapeError
+from throughtime.nn._pre_activations import gate_names
+from throughtime.ragged import Ragged
+
+
+@dataclass(frozen=True)
+class Saturation:
+    """Of one gate: the share of its units that are closed and open, (T,) each.
+
+    Below 0.1 a gate counts as closed, above 0.9 as open, as in Karpathy et al. 2015, section 4.2.
+    """
+
+    closed: Ragged
+    open: Ragged
+
+
+@dataclass(frozen=True, eq=False)
+class LayerFlow:
+    r"""The gradients of one layer and direction in one run, as norms: one number per token.
+
+    Parameters
+    ----------
+    name : str
+        Of the module, with the layer's number if it has several.
+    layer, direction : int
+        Direction 1 reads from the end.
+    kind : str
+        "LSTM", "GRU" or "RNN".
+    h : Ragged
+        (T,) the norm of ∂L/∂h_t, by way of all later steps, too.
+    c : Ragged, optional
+        (T,) of ∂L/∂c_t; LSTM only.
+    weight_terms : Ragged
+        (T,) the norm of what this step of this sequence adds to ∂L/∂W_hh.
+    kept : Ragged, optional
+        (T,) what bounds inside the recurrence left of the gradient, see ``layer.bound_gradients``.
+    saturation : dict of str to Saturation
+        Of each gate.
+    run : DirectionRun
+        What was watched.
+    """
+
+    name: str
+    layer: int
+    direction: int
+    kind: str
+    h: Ragged
+    c: Ragged | None
+    weight_terms: Ragged
+    kept: Ragged | None
+    saturation: dict[str, Saturation]
+    run: DirectionRun
+
+    @property
+    def state(self) -> Ragged:
+        """(T,) the norm of the gradient of all that goes on to the next step: h, and of an LSTM h and c."""
+        return self.h if self.c is None else self.h.with_values(torch.hypot(self.h.values, self.c.values))
+
+    def profile(
+        self,
+        of: Literal["h", "c", "state", "weight_terms"] = "h",
+        *,
+        origin: Literal["end", "start"] = "end",
+        quantiles: Sequence[float] = (0.1, 0.5, 0.9),
+    ) -> Profile:
+        """Return a norm by its distance, in steps, from where the layer stops or starts to read.
+
+        Parameters
+        ----------
+        of
+            Which norm.
+        origin
+            Distance 0 is the last step that the layer reads ("end"), or the first ("start").
+        quantiles
+            Over the sequences that are long enough, beside their mean.
+        """
+        values = getattr(self, of)
+        if values is None:
+            raise ShapeError(
+                f"{self.name} is {self.kind}, which has no {of}; there are h, state and weight_terms"
+            )
+        return profile_of(values, self.run.read, origin, quantiles)
+
+    def weight_term(self, t: int) -> Tensor:
+        """Return step t's term of ∂L/∂W_hh itself, (G·H, P), summed over the sequences that have such a step.
+
+        The sum over all t is the gradient. t counts the steps in the order in which the layer reads.
+
+        Raises
+        ------
+        ShapeError
+            If only norms were kept: watch with ``whole=True``.
+        """
+        run = self.run
+        if not run.record.whole:
+            raise ShapeError(
+                "only the norms of the terms were kept; for the terms themselves use "
+                "`with watch(model, whole=True)`"
+            )
+        rows = run.read.rows_at(t)
+        gradients = _recurrent_part(run).index_select(0, rows)
+        if run.spec.kind == "GRU" and not run.spec.reset_after:
+            h = run.h_before.index_select(0, rows)
+            reset = run.gates[:, 0].index_select(0, rows)
+            size = 2 * h.shape[1]
+            return torch.cat([gradients[:, :size].t() @ h, gradients[:, size:].t() @ (reset * h)])
+        return gradients.t() @ run.h_before.index_select(0, rows)
+
+
+@dataclass(frozen=True, eq=False)
+class GradientFlow:
+    """What one backward pass brought to every step of a model's recurrent layers; see `gradient_flow`."""
+
+    layers: tuple[LayerFlow, ...]
+
+    def __getitem__(self, place: int) -> LayerFlow:
+        return self.layers[place]
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+
+def gradient_flow(seen: Watch) -> GradientFlow:
+    r"""Return the size of the gradient at every step of every recurrent layer and direction.
+
+    L depends on h_t by way of this step's output and of all later steps; ∂L/∂W_hh is a sum of one term per
+    step, ∂L/∂W_hh = Σ_t (∂L/∂a_t) h_{t−1}ᵀ with a_t the gates before their activation. What comes out are the
+    norms ‖∂L/∂h_t‖, ‖∂L/∂c_t‖ and ‖(∂L/∂a_t) h_{t−1}ᵀ‖, which is ‖∂L/∂a_t‖ ‖h_{t−1}‖.
+
+    Parameters
+    ----------
+    seen : Watch
+        From `watch`, after a backward pass inside of it.
+
+    Returns
+    -------
+    GradientFlow
+        One `LayerFlow` for every layer and direction of every run.
+
+    Raises
+    ------
+    UnsupportedError
+        If no backward pass was seen.
+
+    References
+    ----------
+    .. [1] Y. Bengio, P. Simard and P. Frasconi, "Learning long-term dependencies with gradient descent is
+       difficult", IEEE Transactions on Neural Networks 5 (1994).
+    .. [2] A. Karpathy, J. Johnson and L. Fei-Fei, "Visualizing and understanding recurrent networks",
+       arXiv:1506.02078 (2015): saturation of gates.
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> layer, x = tt.nn.RNN(3, 5), torch.randn(40, 3)
+    >>> with tt.diagnose.watch(layer, whole=True) as seen:
+    ...     layer(x).output[-1].sum().backward()
+    >>> flow = tt.diagnose.gradient_flow(seen)[0]
+    >>> profile = flow.profile("h")
+    >>> bool(profile.mean[30] < profile.mean[0])  # 30 steps before the end it has all but vanished
+    True
+    >>> terms = sum(flow.weight_term(t) for t in range(40))
+    >>> torch.allclose(terms, layer.weight_hh_l0.grad, atol=1e-6)
+    True
+    """
+    return GradientFlow(tuple(_layer_flow(run) for run in seen.directions()))
+
+
+def _layer_flow(run: DirectionRun) -> LayerFlow:
+    record, layout = run.record, run.read.layout
+    hidden = run.weights.hh.shape[0] // run.spec.gates
+
+    def ragged(values: Tensor) -> Ragged:
+        return Ragged(values, layout.offsets, layout=layout)
+
+    h, c, pre, before, candidate, reset = run.gradient(record.norms).unbind(-1)
+    shares = run.gradient(record.saturation) / hidden
+    saturation = {
+        name: Saturation(*(ragged(share) for share in shares[:, place].unbind(1)))
+        for place, name in enumerate(gate_names(run.spec))
+        if name != "candidate"
+    }
+    return LayerFlow(
+        run.name,
+        run.layer,
+        run.direction,
+        run.spec.kind,
+        ragged(h),
+        ragged(c) if run.spec.kind == "LSTM" else None,
+        ragged(torch.hypot(pre * before, candidate * reset)),
+        None if record.kept is None else ragged(run.gradient(record.kept)),
+        saturation,
+        run,
+    )
+
+
+def _recurrent_part(run: DirectionRun) -> Tensor:
+    """Return (T, G·H): the gradient of what W_hh's product adds to."""
+    pre = run.gradient(run.record.pre_activations)
+    if run.spec.kind == "GRU" and run.spec.reset_after:
+        pre = torch.cat([pre[:, :2], pre[:, 3:]], 1)
+    return pre.flatten(1)

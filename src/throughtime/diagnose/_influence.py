@@ -1,0 +1,271 @@
+"""`influence`: how much each time step moves what a model says."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from throughtime.diagnose._modes import evaluating
+from throughtime.diagnose._profile import Profile, profile_of
+from throughtime.errors import KindError, ShapeError, UnsupportedError
+from throughtime.nn._reading import Reading
+from throughtime.ragged import Layout, Ragged
+
+Method = Literal["gradient_input", "integrated_gradients", "occlusion", "deletion"]
+METHODS = ("gradient_input", "integrated_gradients", "occlusion", "deletion")
+
+
+@dataclass(frozen=True, eq=False)
+class Influence:
+    """What each token did to the outcome of its sequence; see `influence`.
+
+    Parameters
+    ----------
+    scores : Ragged
+        (T,) above zero where a token raised the outcome, below where it lowered it.
+    outcome : Tensor
+        (B,) what was explained: by default the logit of each sequence's class.
+    target : Tensor, optional
+        (B,) the classes.
+    method : str
+        How.
+    """
+
+    scores: Ragged
+    outcome: Tensor
+    target: Tensor | None
+    method: str
+
+    def recency(self, *, origin: Literal["end", "start"] = "end") -> Profile:
+        """Return each step's share of its sequence's influence, by distance from the end (or start).
+
+        A share is abs(score) over the sequence's sum of them; sequences without influence count as zeros. A
+        model that weighs its last steps most has a mean that falls with the distance from the end.
+        """
+        layout, size = self.scores.layout, self.scores.values.abs()
+        total = torch.zeros(len(layout), dtype=size.dtype).index_add(0, layout.sequence_ids, size)
+        share = size / total.index_select(0, layout.sequence_ids).clamp_min(torch.finfo(size.dtype).tiny)
+        return profile_of(
+            self.scores.with_values(share), Reading(layout, reverse=False), origin, (0.1, 0.5, 0.9)
+        )
+
+
+def influence(
+    model: nn.Module,
+    batch: Ragged,
+    target: Tensor | None = None,
+    *,
+    method: Method = "gradient_input",
+    outcome: Callable[[Any], Tensor] | None = None,
+    at: nn.Module | None = None,
+    points: int = 32,
+    tokens_at_once: int = 1 << 15,
+) -> Influence:
+    r"""Return how much each token moves the outcome f of its sequence, in evaluation mode.
+
+    With x_t the features of a token (where tokens are integers, their embedding) and 0 in place of nothing:
+
+    - "gradient_input": x_t · ∂f/∂x_t, the first-order change if the token were taken to 0; one backward pass;
+    - "integrated_gradients": x_t · ∫₀¹ ∂f/∂x_t(α x) dα by ``points`` midpoints; adds up to f(x) − f(0) over a
+      sequence; as many backward passes;
+    - "occlusion": f(x) less f with x_t = 0; one forward pass for each token of a sequence;
+    - "deletion": f(x) less f of the sequence without the token, as ragged batches allow; the same cost.
+
+    Parameters
+    ----------
+    model : Module
+        Maps the batch to logits (B, C), or to what ``outcome`` takes.
+    batch : Ragged
+        (T,) of integers, or (T, D) of features.
+    target : Tensor, optional
+        (B,) the class whose logit is explained; by default the one that the model chooses.
+    method
+        See above.
+    outcome
+        Turns the model's output into one number for each sequence, (B,); then there is no target.
+    at : Module, optional
+        The embedding whose output counts as the features, by default the model's only `torch.nn.Embedding`.
+    points
+        Of the integral.
+    tokens_at_once
+        How many tokens a batch of changed sequences has at most, for "occlusion" and "deletion".
+
+    Returns
+    -------
+    Influence
+
+    Raises
+    ------
+    UnsupportedError, ShapeError, KindError
+        If there is no embedding to look at, or several; if the batch has no tokens; if sizes do not fit.
+
+    References
+    ----------
+    .. [1] M. Sundararajan, A. Taly and Q. Yan, "Axiomatic attribution for deep networks", ICML (2017),
+       equation 1.
+    .. [2] M. Zeiler and R. Fergus, "Visualizing and understanding convolutional networks", ECCV (2014),
+       section 4.2: occlusion.
+    .. [3] J. Li et al., "Visualizing and understanding neural models in NLP", NAACL (2016): gradients of
+       embeddings.
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> model = tt.models.BiLSTM(vocabulary_size=10, classes=2)
+    >>> batch = tt.Ragged.from_list([torch.tensor([1, 2, 3]), torch.tensor([4])])
+    >>> found = tt.diagnose.influence(model, batch)
+    >>> found.scores
+    Ragged(lengths=[3, 1], features=(), dtype=float32)
+    """
+    if method not in METHODS:
+        raise ShapeError(f"method is one of {', '.join(METHODS)}; got {method!r}")
+    if not isinstance(batch, Ragged):
+        raise KindError(f"influence takes a Ragged batch, got {type(batch).__name__}")
+    if not len(batch.values):
+        raise ShapeError("this batch has no tokens, so there is nothing whose influence could be measured")
+    if points < 1 or tokens_at_once < 1:
+        raise ShapeError(f"points and tokens_at_once are at least 1, got {points} and {tokens_at_once}")
+    question = _Question(model, batch, _embedding_of(model, batch, at))
+    with evaluating(model):
+        outcome_of, target = _outcome(question.output(), target, outcome, len(batch))
+        with torch.no_grad():
+            f = outcome_of(question.output())
+        if method == "gradient_input":
+            scores = question.gradient_times_input(outcome_of, [1.0])
+        elif method == "integrated_gradients":
+            scores = question.gradient_times_input(outcome_of, [(i + 0.5) / points for i in range(points)])
+        else:
+            changed = question.changed(target, outcome, method == "deletion", tokens_at_once)
+            scores = f.index_select(0, batch.layout.sequence_ids) - changed
+    return Influence(batch.with_values(scores.detach()), f, target, method)
+
+
+class _Question:
+    """One batch put to a model, with its features or embeddings exchanged."""
+
+    def __init__(self, model: nn.Module, batch: Ragged, embedding: nn.Module | None) -> None:
+        self.model, self.batch, self.embedding = model, batch, embedding
+
+    def output(self) -> Any:
+        return self.model(self.batch)
+
+    def features(self) -> Tensor:
+        """(T, D): what counts as the input."""
+        with torch.no_grad():
+            found = self.batch if self.embedding is None else self.embedding(self.batch)
+        return found.values.detach()
+
+    def output_with(self, batch: Ragged, features: Tensor) -> Any:
+        """Run the model on a batch whose features are these."""
+        if self.embedding is None:
+            return self.model(batch.with_values(features))
+        hook = self.embedding.register_forward_hook(lambda *_: batch.with_values(features))
+        try:
+            return self.model(batch)
+        finally:
+            hook.remove()
+
+    def gradient_times_input(self, outcome: Callable[[Any], Tensor], shares: list[float]) -> Tensor:
+        features = self.features()
+        total = torch.zeros_like(features)
+        for share in shares:
+            leaf = (share * features).requires_grad_()
+            with torch.enable_grad():
+                value = outcome(self.output_with(self.batch, leaf)).sum()
+                total += torch.autograd.grad(value, leaf)[0]
+        return (features * total / len(shares)).sum(tuple(range(1, features.dim())))
+
+    def changed(
+        self,
+        target: Tensor | None,
+        outcome: Callable[[Any], Tensor] | None,
+        deletes: bool,  # noqa: FBT001 - one of two ways
+        tokens_at_once: int,
+    ) -> Tensor:
+        """Return (T,): the outcome of each token's sequence without it."""
+        layout, features = self.batch.layout, self.features()
+        lengths = layout.offsets.diff()
+        found = []
+        for chunk in _chunks(lengths.index_select(0, layout.sequence_ids).tolist(), tokens_at_once):
+            token = torch.arange(*chunk)
+            sequence = layout.sequence_ids[token]
+            # Every token's sequence as a whole, one after the other.
+            long = lengths[sequence]
+            offsets = torch.cat([long.new_zeros(1), long.cumsum(0)])
+            variant = torch.repeat_interleave(torch.arange(len(token)), long)
+            rows = torch.arange(int(offsets[-1])) - offsets[variant] + layout.offsets[sequence[variant]]
+            hit = rows == token[variant]
+            if deletes:
+                rows, offsets, hit = rows[~hit], offsets - torch.arange(len(offsets)), hit[:0]
+            changed = features[rows]
+            changed[: len(hit)][hit] = 0.0
+            batch = Ragged(self.batch.values[rows], offsets, layout=Layout(offsets))
+            with torch.no_grad():
+                output = self.output_with(batch, changed)
+            given = None if target is None else target[sequence]
+            found.append(_outcome(output, given, outcome, len(token))[0](output))
+        return torch.cat(found)
+
+
+def _chunks(sizes: list[int], most: int) -> Iterator[tuple[int, int]]:
+    """Cut items into runs whose sizes add up to at most so many, single items aside."""
+    begin, total = 0, 0
+    for i, size in enumerate(sizes):
+        if i > begin and total + size > most:
+            yield begin, i
+            begin, total = i, 0
+        total += size
+    yield begin, len(sizes)
+
+
+def _embedding_of(model: nn.Module, batch: Ragged, at: nn.Module | None) -> nn.Module | None:
+    """Return the module whose output counts as the features; None for the batch itself."""
+    if at is not None:
+        if at not in set(model.modules()):
+            raise UnsupportedError("`at` is not a part of this model")
+        return at
+    if batch.values.is_floating_point():
+        return None
+    found = [module for module in model.modules() if isinstance(module, nn.Embedding)]
+    if len(found) != 1:
+        raise UnsupportedError(
+            f"tokens are {batch.values.dtype}, and the model has {len(found)} embeddings; say which module's "
+            "output counts as the features, influence(..., at=module)"
+        )
+    return found[0]
+
+
+def _outcome(
+    output: Any, target: Tensor | None, given: Callable[[Any], Tensor] | None, sequences: int
+) -> tuple[Callable[[Any], Tensor], Tensor | None]:
+    """Return how to read one number per sequence from an output, and the classes."""
+    if given is not None:
+        if target is not None:
+            raise ShapeError(
+                "give a target or an outcome, not both: an outcome says itself what is explained"
+            )
+        value = given(output)
+        if not isinstance(value, Tensor) or value.shape != (sequences,):
+            kind = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise ShapeError(f"an outcome is one number for each of {sequences} sequences, got {kind}")
+        return given, None
+    if not isinstance(output, Tensor) or output.dim() != 2 or output.shape[0] != sequences:
+        kind = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
+        raise ShapeError(
+            f"the model's output is not (B, C) logits, got {kind}; say what is explained: "
+            "influence(..., outcome=lambda output: ...)"
+        )
+    if target is None:
+        target = output.detach().argmax(1)
+    elif target.shape != (sequences,) or target.is_floating_point():
+        raise ShapeError(
+            f"a target is one class for each of {sequences} sequences, got {tuple(target.shape)}"
+        )
+    classes = target
+
+    def chosen(logits: Tensor) -> Tensor:
+        return logits.gather(1, classes[:, None])[:, 0]
+
+    return chosen, target

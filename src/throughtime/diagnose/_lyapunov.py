@@ -1,0 +1,146 @@
+"""`lyapunov_exponents`: how fast neighbouring states part or meet along real sequences."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from throughtime.diagnose._watch import DirectionRun, Watch
+from throughtime.errors import ShapeError
+from throughtime.ops.reference.recurrent import STEPS, State
+
+
+@dataclass(frozen=True, eq=False)
+class Lyapunov:
+    """Of one layer and direction, from the sequences of one run; see `lyapunov_exponents`.
+
+    Parameters
+    ----------
+    name : str
+        Of the module.
+    layer, direction : int
+        Direction 1 reads from the end.
+    exponents : Tensor
+        (k,) float64, descending, in 1/step: the mean over sequences, each counted by its steps.
+    by_sequence : Tensor
+        (n, k) of each sequence that was used.
+    steps : Tensor
+        (n,) how many steps each of them had.
+    """
+
+    name: str
+    layer: int
+    direction: int
+    exponents: Tensor
+    by_sequence: Tensor
+    steps: Tensor
+
+    @property
+    def horizon(self) -> float:
+        """Steps after which the slowest direction has shrunk to 1 %, ln 0.01 / λ₁; infinite if λ₁ >= 0."""
+        first = float(self.exponents[0])
+        return float("inf") if first >= 0 else -4.605170185988092 / first
+
+
+def lyapunov_exponents(seen: Watch, *, count: int = 8, sequences: int = 4) -> tuple[Lyapunov, ...]:
+    r"""Return the leading Lyapunov exponents of every recurrent layer along the sequences that were seen.
+
+    With s_t the state of a layer (h, and c of an LSTM) and J_t = ∂s_t/∂s_{t−1} the Jacobian of a step at the
+    state and token that it really had, the product J_T … J_1 says what becomes of a small change, and
+    transposed what becomes of a gradient. Its growth rates are λ_i = lim 1/T Σ_t ln (R_t)_ii with
+    Q_{t−1} R_t = J_tᵀ Q_t, from the last step to the first as gradients travel: a QR decomposition at every
+    step keeps directions apart. λ₁ < 0: gradients vanish as exp(λ₁ t); λ₁ > 0: they explode; near 0 long
+    dependencies can be learned.
+
+    Parameters
+    ----------
+    seen : Watch
+        From `watch`, after a backward pass inside of it.
+    count
+        k, how many exponents; at most as many as a state has entries.
+    sequences
+        How many, the longest first. Costs one step of the reference, on k rows, per token.
+
+    Returns
+    -------
+    tuple of Lyapunov
+        One for every layer and direction of every run.
+
+    Raises
+    ------
+    ShapeError
+        If there is no sequence of two steps, or ``count`` is below 1.
+
+    References
+    ----------
+    .. [1] G. Benettin et al., "Lyapunov characteristic exponents for smooth dynamical systems", Meccanica 15
+       (1980).
+    .. [2] R. Engelken, F. Wolf and L. Abbott, "Lyapunov spectra of chaotic recurrent neural networks",
+       Physical Review Research 5 (2023).
+
+    Examples
+    --------
+    A rotation, shrunk by a tenth at every step:
+
+    >>> import math, torch, throughtime as tt
+    >>> layer = tt.nn.RNN(1, 2, nonlinearity="affine", bias=False).double()
+    >>> turn = torch.tensor([[math.cos(1), -math.sin(1)], [math.sin(1), math.cos(1)]])
+    >>> with torch.no_grad():
+    ...     _ = layer.weight_hh_l0.copy_(0.9 * turn)
+    >>> with tt.diagnose.watch(layer) as seen:
+    ...     layer(torch.randn(50, 1).double()).output.sum().backward()
+    >>> [round(float(e), 4) for e in tt.diagnose.lyapunov_exponents(seen)[0].exponents]
+    [-0.1054, -0.1054]
+    """
+    if count < 1 or sequences < 1:
+        raise ShapeError(f"count and sequences are at least 1, got {count} and {sequences}")
+    return tuple(_of_run(run, count, sequences) for run in seen.directions())
+
+
+def _of_run(run: DirectionRun, count: int, sequences: int) -> Lyapunov:
+    lengths = run.read.layout.offsets.diff()
+    chosen = [int(b) for b in lengths.argsort(descending=True)[:sequences] if lengths[b] >= 2]
+    if not chosen:
+        raise ShapeError(f"{run.name}: no sequence has two steps, so there is nothing to follow")
+    with torch.no_grad():
+        rates = torch.stack([_of_sequence(run, b, count) for b in chosen])
+    steps = lengths[chosen]
+    mean = (rates * steps[:, None]).sum(0) / steps.sum()
+    order = mean.argsort(descending=True)
+    return Lyapunov(run.name, run.layer, run.direction, mean[order], rates[:, order], steps)
+
+
+def _of_sequence(run: DirectionRun, b: int, count: int) -> Tensor:
+    """Return (k,) growth rates per step along one sequence, in float64."""
+    offsets = run.read.layout.offsets
+    rows = torch.arange(int(offsets[b]), int(offsets[b + 1]))
+    rows = rows.flip(0) if run.read.reverse else rows
+    x = run.ordered(run.x)[rows].double()
+    h = run.h_before[rows].double()
+    lstm = run.spec.kind == "LSTM"
+    c = run.read.before(run.c, run.c0)[rows].double() if run.c is not None else h[:, :0]
+    weights = type(run.weights)(*(None if w is None else w.double() for w in run.weights))  # type: ignore[arg-type]
+    context = None if weights.context is None else weights.context[b : b + 1]
+    size = h.shape[1]
+
+    states = torch.cat([h, c], 1)
+    k = min(count, states.shape[1])
+    q = torch.linalg.qr(torch.randn(states.shape[1], k, dtype=torch.float64, generator=_seeded()))[0]
+    total = torch.zeros(k, dtype=torch.float64)
+    for t in reversed(range(len(x))):
+        # k copies of the same step, each with a gradient of its own.
+        with torch.enable_grad():
+            state = states[t].expand(k, -1).clone().requires_grad_()
+            made, _ = STEPS[run.spec.kind](
+                run.spec, x[t].expand(k, -1), State(state[:, :size], state[:, size:]), weights, context
+            )
+            after = torch.cat([made.h, made.c], 1) if lstm else made.h
+            moved = torch.autograd.grad(after, state, q.t())[0].t()
+        q, r = torch.linalg.qr(moved)
+        total += r.diagonal().abs().clamp_min(torch.finfo(torch.float64).tiny).log()
+    return total / len(x)
+
+
+def _seeded() -> torch.Generator:
+    """Directions to begin with: any will do, the same every time."""
+    return torch.Generator().manual_seed(0)

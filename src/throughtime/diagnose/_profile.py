@@ -1,0 +1,66 @@
+"""`Profile`: numbers of steps, gathered by their distance from an end of their sequences."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from throughtime.errors import ShapeError
+from throughtime.nn._reading import Reading
+from throughtime.ragged import Ragged
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """Means and quantiles over sequences, by distance in steps.
+
+    Parameters
+    ----------
+    distance : Tensor
+        (N,) int64, 0 to the longest sequence's length less one.
+    count : Tensor
+        (N,) how many sequences have a step at that distance.
+    mean : Tensor
+        (N,)
+    quantiles : dict of float to Tensor
+        (N,) each.
+    """
+
+    distance: Tensor
+    count: Tensor
+    mean: Tensor
+    quantiles: dict[float, Tensor]
+
+
+def profile_of(
+    values: Ragged, read: Reading, origin: Literal["end", "start"], quantiles: Sequence[float]
+) -> Profile:
+    """Gather one number per token by its distance from where reading starts or ends."""
+    if origin not in {"end", "start"}:
+        raise ShapeError(f"origin is 'end' or 'start' of what the layer reads, got {origin!r}")
+    if not all(0 <= q <= 1 for q in quantiles):
+        raise ShapeError(f"quantiles are between 0 and 1, got {tuple(quantiles)}")
+    layout = read.layout
+    ids = layout.sequence_ids
+    position = torch.arange(len(ids), device=ids.device) - layout.offsets[:-1].index_select(0, ids)
+    from_end = layout.offsets.diff().index_select(0, ids) - 1 - position
+    distance = from_end if (origin == "end") != read.reverse else position
+    longest = int(distance.max()) + 1 if len(distance) else 0
+    numbers = values.values.detach()
+    count = torch.bincount(distance, minlength=longest)
+    mean = torch.bincount(distance, numbers.double(), longest) / count
+    # Sorted by distance, then by value: each distance is a run, whose quantiles lie at known places.
+    order = torch.argsort(numbers)
+    order = order[torch.argsort(distance[order], stable=True)]
+    ranked = numbers[order].double()
+    first = count.cumsum(0) - count
+    found = {}
+    for q in quantiles:
+        place = q * (count - 1).double()
+        low = place.floor().long()
+        high = torch.minimum(low + 1, count - 1)
+        share = place - low
+        found[float(q)] = ranked[first + low] * (1 - share) + ranked[first + high] * share
+    return Profile(torch.arange(longest), count, mean, found)

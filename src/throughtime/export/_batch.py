@@ -1,0 +1,82 @@
+"""A padded batch within a graph: how long its sequences are, and which of its steps are real."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from throughtime.export._graph import Graph
+
+FLOAT, INT64, INT32 = 1, 7, 6  # onnx.TensorProto's numbers
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Token numbers (L, B) or features (L, B, D), with anything behind a sequence's end."""
+
+    name: str
+    features: int | None
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """A value for every sequence, (B, D)."""
+
+    name: str
+    features: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The batch that a model reads: ``lengths`` (B,) int64, ``first`` any value of shape (L, B, …)."""
+
+    graph: Graph
+    lengths: str
+    first: str
+
+    @cached_property
+    def sequence_lens(self) -> str:
+        """(B,) int32, as recurrent operators take it."""
+        return self.graph.add("Cast", self.lengths, to=INT32)
+
+    @cached_property
+    def size(self) -> str:
+        """(1,): B."""
+        return self.graph.add("Shape", self.lengths)
+
+    @cached_property
+    def steps(self) -> str:
+        """(1,): L."""
+        return self.graph.add("Shape", self.first, start=0, end=1)
+
+    @cached_property
+    def _times(self) -> str:
+        """(L, 1): 0, 1, …, L − 1."""
+        graph, axis = self.graph, self.graph.constant([0])
+        last = graph.add("Squeeze", self.steps, axis)
+        zero, one = (graph.constant(np.array(n, np.int64), f"integer_{n}") for n in (0, 1))
+        return graph.add("Unsqueeze", graph.add("Range", zero, last, one), graph.constant([1]))
+
+    @cached_property
+    def real(self) -> str:
+        """(L, B, 1) bool: whether a step belongs to its sequence."""
+        inside = self.graph.add("Less", self._times, self.lengths)
+        return self.graph.add("Unsqueeze", inside, self.graph.constant([2]))
+
+    @cached_property
+    def last(self) -> str:
+        """(L, B, 1) bool: whether a step is the last of its sequence."""
+        following = self.graph.add("Add", self._times, self.graph.constant([1]))
+        ends = self.graph.add("Equal", following, self.lengths)
+        return self.graph.add("Unsqueeze", ends, self.graph.constant([2]))
+
+    @cached_property
+    def empty(self) -> str:
+        """(B, 1) bool: whether a sequence has no step."""
+        none = self.graph.add("Equal", self.lengths, self.graph.constant([0]))
+        return self.graph.add("Unsqueeze", none, self.graph.constant([1]))
+
+    def masked(self, steps: Steps, mask: str, otherwise: float = 0.0) -> Steps:
+        """Return the steps of a mask, and a number in place of all others."""
+        name = self.graph.add("Where", mask, steps.name, self.graph.number(otherwise))
+        return Steps(name, steps.features)

@@ -1,0 +1,101 @@
+"""An ONNX graph while it grows: nodes, constants and inputs, with names that read well."""
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+# Read by every runtime of the last years; newer ones change nothing in the operators used here.
+OPSET, IR_VERSION = 17, 8
+
+Dims = tuple[int | str, ...]
+
+
+class Graph:
+    """Nodes are added one after the other; a value is the name it has in the graph.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If the package onnx is not installed.
+    """
+
+    def __init__(self) -> None:
+        try:
+            import onnx
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                "the export needs the package onnx: pip install 'throughtime[export]'", name=error.name
+            ) from error
+        self._onnx = onnx
+        self._nodes: list[Any] = []
+        self._constants: dict[str, Any] = {}
+        self._inputs: list[Any] = []
+
+    def input(self, name: str, dtype: type[np.generic], dims: Dims, description: str) -> str:
+        """Take an input of the model; dimensions that are words are free."""
+        self._inputs.append(self._info(name, dtype, dims, description))
+        return name
+
+    def constant(self, value: Tensor | np.ndarray | Sequence[int], name: str = "") -> str:
+        """Keep an array; integers without a name, such as shapes and axes, are kept once."""
+        if isinstance(value, Tensor):
+            value = value.detach().cpu().numpy()
+        array = np.ascontiguousarray(value)
+        name = name or "_".join(["constant", *(str(one).replace("-", "minus") for one in array.flat)])
+        if name not in self._constants:
+            self._constants[name] = self._onnx.numpy_helper.from_array(array, name)
+        return name
+
+    def number(self, value: float) -> str:
+        """Keep one float32 number."""
+        name = f"number_{value}".replace("-", "minus_").replace(".", "_")
+        return self.constant(np.array(value, np.float32), name)
+
+    def add(self, operator: str, *inputs: str, outputs: Sequence[str] = (), **attributes: Any) -> str:
+        """Add a node, and return the name of its first output; "" stands for an input left out."""
+        given = list(inputs)
+        while given and not given[-1]:
+            given.pop()
+        names = list(outputs) or [f"{operator}_{len(self._nodes)}"]
+        self._nodes.append(
+            self._onnx.helper.make_node(
+                operator, given, names, name=f"{operator}_{len(self._nodes)}", **attributes
+            )
+        )
+        return names[0]
+
+    def rename(self, value: str, name: str) -> str:
+        """Give a value a name of one's own, as outputs of the model have."""
+        return self.add("Identity", value, outputs=[name])
+
+    def model(self, outputs: Mapping[str, tuple[Dims, str]], metadata: Mapping[str, str]) -> "ModelProto":
+        """Return the checked model, whose outputs are float32: dimensions and description by name."""
+        helper = self._onnx.helper
+        graph = helper.make_graph(
+            self._nodes,
+            "throughtime",
+            self._inputs,
+            [self._info(name, np.float32, dims, words) for name, (dims, words) in outputs.items()],
+            list(self._constants.values()),
+        )
+        model: ModelProto = helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="throughtime",
+            producer_version=version("throughtime"),
+        )
+        helper.set_model_props(model, {"throughtime": model.producer_version, **metadata})
+        self._onnx.checker.check_model(model, full_check=True)
+        return model
+
+    def _info(self, name: str, dtype: type[np.generic], dims: Dims, description: str) -> Any:
+        helper = self._onnx.helper
+        element = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        return helper.make_tensor_value_info(name, element, dims, doc_string=description)

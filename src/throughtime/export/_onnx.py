@@ -1,0 +1,185 @@
+"""`onnx`: a layer or model as an ONNX model."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import nn
+
+from throughtime.errors import KindError, ShapeError
+from throughtime.export._batch import Batch, Steps
+from throughtime.export._graph import Dims, Graph
+from throughtime.export._modules import add_module
+from throughtime.export._recurrent import Given, add_recurrent, number_of_states
+from throughtime.nn import GRU, LSTM, RNN
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+_LENGTHS = "Tokens of each sequence, 0 at least and the padded length at most."
+_PADDED = "What stands behind a sequence's end does not matter."
+
+
+def onnx(
+    model: nn.Module,
+    path: str | Path | None = None,
+    *,
+    initial_state: bool = False,
+    metadata: Mapping[str, str] | None = None,
+) -> "ModelProto":
+    r"""Return a layer or model as an ONNX model of standard operators, and write it if there is a path.
+
+    The model computes as in evaluation mode, in float32, on padded batches of any size and length, both at
+    least 1: ``lengths`` (B,) int64 says where each sequence ends. Results are those of a `Ragged`.
+
+    =====================  ==================================  ===========================================
+    model                  inputs beside lengths               outputs
+    =====================  ==================================  ===========================================
+    RNN, LSTM, GRU         x (L, B, I), with batch_first       output (L, B, D·H) or (B, L, D·H), zeros
+                           (B, L, I); with a context, context  behind the end; h_n, c_n (layers·D, B, H)
+                           (B, C); on demand h_0, c_0
+    BiLSTM, BiGRU,         tokens (B, L) int64                 logits (B, C)
+    TextCNN
+    Sequential             tokens (B, L) int64 if it begins    output (B, L, D), zeros behind the end, or
+                           with an Embedding, or x (B, L, D)   logits (B, D) if it pools
+    =====================  ==================================  ===========================================
+
+    In a Sequential may stand Embedding, RNN, LSTM, GRU, Conv1d, ConvBlock and WideConv that keep the lengths,
+    Pool, Linear, ReLU, Tanh, Sigmoid, Dropout, Identity, and the models named above.
+
+    Parameters
+    ----------
+    model : Module
+        One of these, with float32 parameters.
+    path : str or Path, optional
+        File to write; one that is there is replaced.
+    initial_state : bool
+        Of a layer: whether h_0, and c_0 of LSTM, are inputs, (layers · directions, B, H). Otherwise they are
+        zeros, or what the layer has learned.
+    metadata : mapping of str to str, optional
+        Kept in the model, beside the version of throughtime; runtimes give it back.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Checked by ``onnx.checker``.
+
+    Raises
+    ------
+    KindError
+        If there is a module that is not named above, or the parameters are not float32.
+    ShapeError
+        If an option has no form in ONNX: ``proj_size``, ``cell_clip``, a convolution that changes lengths.
+    ModuleNotFoundError
+        If the package onnx is not installed.
+    OSError
+        If the file cannot be written.
+
+    References
+    ----------
+    .. [1] ONNX, "Operator schemas", opset 17.
+
+    Examples
+    --------
+    >>> import throughtime as tt
+    >>> model = tt.export.onnx(tt.nn.LSTM(3, 5, num_layers=2))
+    >>> [node.op_type for node in model.graph.node]
+    ['Cast', 'LSTM', 'Squeeze', 'LSTM', 'Squeeze', 'Concat', 'Concat', 'Identity', 'Identity', 'Identity']
+    >>> [value.name for value in model.graph.output]
+    ['output', 'h_n', 'c_n']
+    """
+    _check_float32(model)
+    if isinstance(model, RNN | LSTM | GRU):
+        proto = _layer(model, metadata or {}, initial_state=initial_state)
+    elif initial_state:
+        raise ShapeError(f"initial_state is for a layer by itself, not for a {type(model).__name__}")
+    else:
+        proto = _model(model, metadata or {})
+    if path is not None:
+        _write(Path(path), proto.SerializeToString())
+    return proto
+
+
+def _check_float32(model: nn.Module) -> None:
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if tensor.is_floating_point() and str(tensor.dtype) != "torch.float32":
+            raise KindError(
+                f"{name} is {tensor.dtype}, expected torch.float32, in which runtimes have these operators; "
+                "export a copy in float32, copy.deepcopy(model).float()"
+            )
+
+
+def _layer(layer: RNN | LSTM | GRU, metadata: Mapping[str, str], *, initial_state: bool) -> "ModelProto":
+    graph, first = Graph(), layer.batch_first
+    padded: Dims = ("batch", "length") if first else ("length", "batch")
+    x = graph.input("x", np.float32, (*padded, layer.input_size), f"Padded sequences. {_PADDED}")
+    lengths = graph.input("lengths", np.int64, ("batch",), _LENGTHS)
+    lstm = isinstance(layer, LSTM)
+    states = ["h", "c"] if lstm else ["h"]
+    size: Dims = (number_of_states(layer), "batch", layer.hidden_size)
+    given = {}
+    if initial_state:
+        given = {f"{s}_0": graph.input(f"{s}_0", np.float32, size, f"Initial {s}.") for s in states}
+    if layer.context_size:
+        dims = ("batch", layer.context_size)
+        given["context"] = graph.input("context", np.float32, dims, "Context of each sequence.")
+    swapped = graph.add("Transpose", x, perm=[1, 0, 2]) if first else x
+    batch = Batch(graph, lengths, swapped)
+    result = add_recurrent(batch, layer, Steps(swapped, layer.input_size), given=Given(**given))
+    y = graph.add("Transpose", result.steps.name, perm=[1, 0, 2]) if first else result.steps.name
+    outputs = {"output": y, "h_n": result.h_n} | ({"c_n": result.c_n} if lstm else {})
+    for name, value in outputs.items():
+        graph.rename(value, name)
+    described: dict[str, tuple[Dims, str]] = {
+        "output": ((*padded, result.steps.features or 0), "h of every step of the last layer.")
+    }
+    described |= {f"{s}_n": (size, f"{s} after each sequence's own last step.") for s in states}
+    return graph.model(described, metadata)
+
+
+def _model(model: nn.Module, metadata: Mapping[str, str]) -> "ModelProto":
+    graph = Graph()
+    features = _features(model)
+    if features is None:
+        words = "Padded sequences of token numbers, such as 0 behind a sequence's end."
+        x = graph.input("tokens", np.int64, ("batch", "length"), words)
+    else:
+        x = graph.input("x", np.float32, ("batch", "length", features), f"Padded sequences. {_PADDED}")
+    lengths = graph.input("lengths", np.int64, ("batch",), _LENGTHS)
+    swapped = graph.add("Transpose", x, perm=[1, 0] if features is None else [1, 0, 2])
+    batch = Batch(graph, lengths, swapped)
+    value = add_module(batch, model, Steps(swapped, features), "")
+    dims: Dims = ("batch", value.features or 0)
+    if isinstance(value, Steps):
+        real = batch.masked(value, batch.real).name
+        graph.rename(graph.add("Transpose", real, perm=[1, 0, 2]), "output")
+        words = "Values of every step, 0 behind a sequence's end."
+        return graph.model({"output": (("batch", "length", dims[1]), words)}, metadata)
+    graph.rename(value.name, "logits")
+    return graph.model({"logits": (dims, "One row for each sequence.")}, metadata)
+
+
+def _features(model: nn.Module) -> int | None:
+    """Return how many features a step of the input has, None for token numbers."""
+    for module in model.modules():
+        if isinstance(module, nn.Embedding):
+            return None
+        for size in ("input_size", "in_channels", "in_features"):
+            if isinstance(getattr(module, size, None), int):
+                return int(getattr(module, size))
+    raise KindError(
+        f"{type(model).__name__} has no Embedding, recurrent, convolutional or linear module, so nothing "
+        "says what it reads"
+    )
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write beside and rename, so that a file is there as a whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,140 @@
+"""Recurrent layers as ONNX's own operators, one for each layer of the stack."""
+
+from typing import NamedTuple
+
+import torch
+
+from throughtime.convert import OnnxOperator, to_onnx
+from throughtime.errors import ShapeError
+from throughtime.export._batch import Batch, Steps
+from throughtime.export._graph import Graph
+from throughtime.nn import GRU, LSTM, RNN
+
+
+class Given(NamedTuple):
+    """What a call of the layer may get beside its input, by name in the graph; "" where it gets none.
+
+    The states are (layers · directions, B, H), the context (B, C).
+    """
+
+    h_0: str = ""
+    c_0: str = ""
+    context: str = ""
+
+
+class Result(NamedTuple):
+    """The output of the last layer, and final states (layers · directions, B, H), c_n "" but for LSTM."""
+
+    steps: Steps
+    h_n: str
+    c_n: str
+
+
+def add_recurrent(
+    batch: Batch, layer: RNN | LSTM | GRU, steps: Steps, name: str = "", given: Given | None = None
+) -> Result:
+    """Add a layer; its weights are called after ``name``, the layer's own in the model.
+
+    Raises
+    ------
+    ShapeError
+        If ONNX does not have one of its options, or it needs a context and gets none.
+    """
+    given = given or Given()
+    if layer.context_size and not given.context:
+        raise ShapeError(
+            f"{name or type(layer).__name__} needs a context, which inside a model nothing gives; "
+            "export the layer by itself"
+        )
+    graph, operators = batch.graph, to_onnx(layer)
+    context = _context(batch, given.context)
+    h_0, c_0 = (_split(graph, state, len(operators)) for state in (given.h_0, given.c_0))
+    finals: list[tuple[str, str]] = []
+    for k, operator in enumerate(operators):
+        prefix = f"{name}." if name else ""
+        constants = {
+            part: graph.constant(array, f"{prefix}{part}_l{k}") for part, array in operator.inputs.items()
+        }
+        initial = [
+            state[k] or _expanded(batch, constants.get(part, ""))
+            for part, state in (("initial_h", h_0), ("initial_c", c_0))
+        ]
+        x = steps.name if not context else graph.add("Concat", steps.name, context, axis=2)
+        outputs = [
+            f"{prefix}{part}_l{k}" for part in ("Y", "Y_h", "Y_c")[: 3 if operator.kind == "LSTM" else 2]
+        ]
+        own = [constants.get(part, "") for part in ("W", "R", "B")]
+        more = [initial[1], constants.get("P", "")] if operator.kind == "LSTM" else []
+        y = graph.add(
+            operator.kind,
+            x,
+            *own,
+            batch.sequence_lens,
+            initial[0],
+            *more,
+            outputs=outputs,
+            **operator.attributes,
+        )
+        steps = Steps(_side_by_side(graph, y, operator), _width(operator))
+        ends = [_final(batch, end, began) for end, began in zip(outputs[1:], initial, strict=False)]
+        finals.append((ends[0], ends[1] if len(ends) > 1 else ""))
+    h_n, c_n = (_joined(graph, list(parts)) for parts in zip(*finals, strict=True))
+    return Result(steps, h_n, c_n)
+
+
+def _directions(operator: OnnxOperator) -> int:
+    return int(operator.inputs["R"].shape[0])
+
+
+def _width(operator: OnnxOperator) -> int:
+    return _directions(operator) * int(operator.attributes["hidden_size"])
+
+
+def _side_by_side(graph: Graph, y: str, operator: OnnxOperator) -> str:
+    """(L, D, B, H) to (L, B, D·H)."""
+    if _directions(operator) == 1:
+        return graph.add("Squeeze", y, graph.constant([1]))
+    swapped = graph.add("Transpose", y, perm=[0, 2, 1, 3])
+    return graph.add("Reshape", swapped, graph.constant([0, 0, _width(operator)]))
+
+
+def _context(batch: Batch, context: str) -> str:
+    """(B, C) at every step, (L, B, C)."""
+    if not context:
+        return ""
+    graph = batch.graph
+    one = graph.constant([1])
+    shape = graph.add("Concat", batch.steps, one, one, axis=0)
+    return graph.add("Expand", graph.add("Unsqueeze", context, graph.constant([0])), shape)
+
+
+def _split(graph: Graph, state: str, layers: int) -> list[str]:
+    """Return the part of each layer of (layers · D, B, H)."""
+    if not state or layers == 1:
+        return [state] * layers
+    names = [f"{state}_l{k}" for k in range(layers)]
+    graph.add("Split", state, outputs=names, axis=0)
+    return names
+
+
+def _joined(graph: Graph, parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 or not parts[0] else graph.add("Concat", *parts, axis=0)
+
+
+def _expanded(batch: Batch, initial: str) -> str:
+    """(D, 1, H), learned by the layer, to (D, B, H)."""
+    if not initial:
+        return ""
+    one = batch.graph.constant([1])
+    shape = batch.graph.add("Concat", one, batch.size, one, axis=0)
+    return batch.graph.add("Expand", initial, shape)
+
+
+def _final(batch: Batch, end: str, began: str) -> str:
+    """Return the final state: of a sequence without steps where it began, which the operator leaves open."""
+    return end if not began else batch.graph.add("Where", batch.empty, began, end)
+
+
+def number_of_states(layer: torch.nn.RNNBase) -> int:
+    """Return layers · directions."""
+    return int(layer.num_layers) * (2 if layer.bidirectional else 1)

@@ -1,0 +1,97 @@
+"""`diagnose`: plain data that says what the single measures say, and a model that is left as it was."""
+
+import json
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import throughtime as tt
+from throughtime import Ragged
+from throughtime.diagnose import diagnose, gradient_flow, influence, spectrum, watch
+from throughtime.errors import NotFiniteError, ShapeError, UnsupportedError
+
+
+def _classifier(kind: Any = None) -> tuple[nn.Module, Ragged]:
+    torch.manual_seed(0)
+    layer = (kind or tt.models.BiLSTM)(vocabulary_size=12, classes=3, embedding_size=5, hidden_size=6)
+    rows = [torch.tensor(row) for row in ([1, 2, 3, 4, 5], [6], [7, 8, 9])]
+    return layer, Ragged.from_list(rows)
+
+
+def _loss(logits: torch.Tensor) -> torch.Tensor:
+    return nn.functional.cross_entropy(logits, torch.tensor([0, 1, 2]))
+
+
+def test_it_says_what_the_measures_say_and_survives_json() -> None:
+    model, batch = _classifier()
+    found = diagnose(model, batch, _loss, examples=2)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    model.eval()
+    with watch(model) as seen:
+        _loss(model(batch)).backward()
+    flow = gradient_flow(seen)
+    assert len(found["layers"]) == 2
+    for one, layer in zip(found["layers"], flow.layers, strict=True):
+        for origin, key in (("end", "from_end"), ("start", "from_start")):
+            for of in ("h", "c", "weight_terms"):
+                profile = layer.profile(of, origin=origin)
+                assert one[key][of]["mean"] == pytest.approx(profile.mean.tolist(), rel=1e-5)
+                assert one[key][of]["0.9"] == pytest.approx(profile.quantiles[0.9].tolist(), rel=1e-5)
+        assert one["saturation"].keys() == {"input", "forget", "output"}
+    blocks = spectrum(model)
+    assert [one["block"] for one in found["spectrum"]] == [one.block for one in blocks]
+    assert found["spectrum"][0]["spectral_radius"] == blocks[0].spectral_radius
+    scores = influence(model, batch)
+    assert [one["influence"] for one in found["examples"]] == [
+        pytest.approx(scores.scores[b].tolist(), rel=1e-5) for b in (0, 1)
+    ]
+    assert list(found["examples"][0]["gates"]) == ["recurrent", "recurrent, from the end"]
+    assert len(found["examples"][0]["gates"]["recurrent"]["forget"]) == 5
+    assert len(found["lyapunov"][0]["exponents"]) == 8
+
+
+def test_an_rnn_has_a_prediction_beside_the_measure() -> None:
+    torch.manual_seed(0)
+    layer = tt.nn.RNN(3, 4, nonlinearity="affine", bias=False)
+    x = Ragged.from_lengths(torch.randn(20, 3), [20])
+    found = diagnose(layer, x, lambda y: y.state.sum(), outcome=lambda y: y.state[0].sum(1))
+    one = found["spectrum"][0]
+    assert one["prediction"] == pytest.approx(one["measured"], rel=1e-4)
+
+
+def test_the_model_its_mode_and_its_gradients_are_left_alone() -> None:
+    model, batch = _classifier()
+    model.train()
+    kept = [torch.randn_like(parameter) for parameter in model.parameters()]
+    for parameter, grad in zip(model.parameters(), kept, strict=True):
+        parameter.grad = grad
+    diagnose(model, batch, _loss)
+    assert model.training
+    assert all(parameter.grad is grad for parameter, grad in zip(model.parameters(), kept, strict=True))
+
+
+def test_a_loss_that_is_not_finite_says_where() -> None:
+    model, batch = _classifier()
+    with torch.no_grad():
+        model.embedding.weight[8] = float("nan")
+    with pytest.raises(
+        NotFiniteError,
+        match=r"the loss is nan: recurrent: the input is not finite first at step 1 of sequence 2",
+    ):
+        diagnose(model, batch, _loss)
+    model, batch = _classifier()
+    with pytest.raises(NotFiniteError, match="it comes from the loss itself"):
+        diagnose(model, batch, lambda y: _loss(y) * float("inf"))
+
+
+def test_what_cannot_be_diagnosed_is_named() -> None:
+    model, batch = _classifier()
+    with pytest.raises(ShapeError, match="no tokens"):
+        diagnose(model, batch[:0], _loss)
+    with pytest.raises(ShapeError, match="sequence 1 has 1 tokens, and there are 2 names"):
+        diagnose(model, batch, _loss, tokens=[["a"] * 5, ["b"] * 2, ["c"] * 3])
+    cnn, _ = tt.models.TextCNN(vocabulary_size=12, classes=3), None
+    with pytest.raises(UnsupportedError, match="no recurrent layer in this model"):
+        diagnose(cnn, batch, _loss)

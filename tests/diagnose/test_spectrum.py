@@ -1,0 +1,147 @@
+"""Spectra and Lyapunov exponents: against matrices whose numbers are known, and Jacobians that autograd makes."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import throughtime as tt
+from throughtime import Ragged
+from throughtime.diagnose import gradient_flow, lyapunov_exponents, spectrum, watch
+from throughtime.errors import ShapeError, UnsupportedError
+
+from ..nn.recurrent import VARIANTS, name_of
+
+
+def _linear_rnn(matrix: torch.Tensor) -> tt.nn.RNN:
+    layer = tt.nn.RNN(1, len(matrix), nonlinearity="affine", bias=False).double()
+    with torch.no_grad():
+        layer.weight_hh_l0.copy_(matrix)
+    return layer
+
+
+def test_eigenvalues_and_singular_values_of_a_known_matrix() -> None:
+    # A shear: both eigenvalues 0.5, though a step may stretch by more than 2.
+    found = spectrum(_linear_rnn(torch.tensor([[0.5, 2.0], [0.0, 0.5]])))[0]
+    assert found.block == "h"
+    assert found.spectral_radius == pytest.approx(0.5)
+    # σ₁² and σ₂² solve s² − (0.25 + 4 + 0.25) s + det² = 0.
+    middle, root = 2.25, math.sqrt(2.25**2 - 0.0625)
+    assert found.norm == pytest.approx(math.sqrt(middle + root))
+    assert found.condition_number == pytest.approx(math.sqrt((middle + root) / (middle - root)))
+    assert found.eigenvalue_ratio == pytest.approx(1.0)
+    # Growth in passing: Wⁿ = [[0.5ⁿ, 2n 0.5ⁿ⁻¹], [0, 0.5ⁿ]], so ‖(Wᵀ)ⁿ e₁‖ is known.
+    prediction = found.prediction(torch.tensor([1.0, 0.0]), 20)
+    expected = [math.hypot(0.5**n, 2 * n * 0.5 ** (n - 1) if n else 0.0) for n in range(21)]
+    torch.testing.assert_close(prediction, torch.tensor(expected, dtype=torch.float64))
+    assert prediction[1] > 2 > prediction[20]
+
+
+def test_every_gate_layer_and_direction_has_a_block() -> None:
+    layer = tt.nn.LSTM(3, 4, num_layers=2, bidirectional=True)
+    found = spectrum(nn.ModuleDict({"a": layer, "b": tt.nn.GRU(3, 4), "c": tt.nn.LSTM(3, 4, coupled=True)}))
+    assert [one.block for one in found[:4]] == ["input", "forget", "candidate", "output"]
+    assert {(one.layer, one.direction) for one in found if one.name == "a"} == {
+        (0, 0),
+        (0, 1),
+        (1, 0),
+        (1, 1),
+    }
+    assert [one.block for one in found if one.name == "b"] == ["reset", "update", "candidate"]
+    assert [one.block for one in found if one.name == "c"] == ["input", "candidate", "output"]
+    third = next(one for one in found if (one.layer, one.direction, one.block) == (1, 1, "candidate"))
+    matrix = layer.weight_hh_l1_reverse[8:12].detach().double()
+    assert torch.equal(third.matrix, matrix)
+    sizes = third.eigenvalues.abs()
+    assert bool((sizes.diff() <= 1e-12).all())
+    torch.testing.assert_close(third.eigenvalues.prod().real, torch.linalg.det(matrix))
+    torch.testing.assert_close(third.singular_values.square().sum(), matrix.square().sum())
+
+
+def test_of_a_linear_rnn_the_prediction_is_what_is_measured() -> None:
+    torch.manual_seed(0)
+    layer = _linear_rnn(torch.randn(6, 6) * 0.35)
+    with watch(layer, whole=True) as seen:
+        layer(torch.randn(40, 1).double()).output[-1].square().sum().backward()
+    measured = gradient_flow(seen)[0].profile("h").mean
+    run = seen.directions()[0]
+    last = run.gradient(run.record.h)[-1]
+    torch.testing.assert_close(spectrum(layer)[0].prediction(last, 39), measured)
+
+
+def test_a_large_condition_number_does_not_keep_gradients_from_vanishing() -> None:
+    layer = _linear_rnn(torch.diag(torch.tensor([0.9, 9e-7])))
+    with watch(layer) as seen:
+        layer(torch.randn(101, 1).double()).output[-1].sum().backward()
+    measured = gradient_flow(seen)[0].profile("h").mean
+    assert spectrum(layer)[0].condition_number == pytest.approx(1e6, rel=1e-5)
+    assert measured[100] < 1e-4 * measured[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [*VARIANTS, ("LSTM", {}), ("GRU", {}), ("RNN", {})], ids=name_of
+)
+def test_exponents_are_those_of_the_product_of_jacobians(name: str, options: dict) -> None:
+    """Of a short sequence: Σ of all exponents · T = ln abs(det of the product), by autograd's own Jacobians."""
+    torch.manual_seed(1)
+    layer = getattr(tt.nn, name)(3, 4, **{**options, **({"proj_size": 0} if name == "LSTM" else {})}).double()
+    layer.bound_gradients()
+    x = torch.randn(5, 3).double()
+    with watch(layer) as seen:
+        layer(x).output.sum().backward()
+    found = lyapunov_exponents(seen, count=8)[0]
+    size = 8 if name == "LSTM" else 4
+    assert found.exponents.shape == (size,)
+
+    def step(state: torch.Tensor, token: torch.Tensor) -> torch.Tensor:
+        given = (state[None, :4], state[None, 4:]) if name == "LSTM" else state[None]
+        result = layer(token[None], given).state
+        return torch.cat(result, 1)[0] if name == "LSTM" else result[0]
+
+    state, total = torch.zeros(size).double(), torch.zeros(()).double()
+    for token in x:
+        jacobian = torch.autograd.functional.jacobian(lambda s, token=token: step(s, token), state)
+        total += torch.linalg.slogdet(jacobian)[1]
+        state = step(state, token).detach()
+    if torch.isfinite(total):
+        torch.testing.assert_close(found.exponents.sum() * 5, total, rtol=1e-6, atol=1e-6)
+    else:
+        # A unit beyond its bound has no slope: rounding is all that is left of that direction.
+        assert found.exponents[-1] < -5
+
+
+def test_exponents_of_known_systems() -> None:
+    rotation = torch.tensor([[0.6, -0.8], [0.8, 0.6]])
+    for scale in (0.8, 1.0, 1.25):
+        layer = _linear_rnn(scale * rotation)
+        with watch(layer) as seen:
+            layer(torch.randn(30, 1).double()).output.sum().backward()
+        found = lyapunov_exponents(seen)[0]
+        torch.testing.assert_close(
+            found.exponents, torch.full((2,), math.log(scale)).double(), rtol=1e-6, atol=1e-6
+        )
+        expected = math.log(0.01) / math.log(scale) if scale < 1 else math.inf
+        assert found.horizon == pytest.approx(expected, rel=1e-4) or scale == 1.0
+    layer = _linear_rnn(torch.diag(torch.tensor([0.9, 0.5, 0.1])))
+    x = Ragged.from_lengths(torch.randn(270, 1).double(), [200, 0, 1, 69])
+    with watch(layer) as seen:
+        layer(x).output.values.sum().backward()
+    found = lyapunov_exponents(seen, count=2)[0]
+    assert found.steps.tolist() == [200, 69]
+    torch.testing.assert_close(found.exponents, torch.tensor([0.9, 0.5]).double().log(), rtol=0.02, atol=0.02)
+
+
+def test_what_has_no_spectrum_is_named() -> None:
+    for model in (nn.Linear(2, 2), tt.nn.LSTM(3, 4, proj_size=2)):
+        with pytest.raises(UnsupportedError, match="square W_hh"):
+            spectrum(model)
+    layer = tt.nn.RNN(1, 2)
+    with pytest.raises(ShapeError, match=r"the 2 entries of h, got shape \(3,\)"):
+        spectrum(layer)[0].prediction(torch.ones(3), 4)
+    with watch(layer) as seen:
+        layer(Ragged.from_lengths(torch.randn(2, 1), [1, 1])).output.values.sum().backward()
+    with pytest.raises(ShapeError, match="no sequence has two steps"):
+        lyapunov_exponents(seen)
+    with pytest.raises(ShapeError, match="at least 1"):
+        lyapunov_exponents(seen, count=0)

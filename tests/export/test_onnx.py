@@ -1,0 +1,224 @@
+"""Exported models, run by ONNX Runtime on padded batches, give what we give on ragged ones."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+import throughtime as tt
+from throughtime import Ragged
+from throughtime.errors import KindError, ShapeError
+
+# Ragged, one sequence alone, all of one length, none with a step.
+BATCHES = ([4, 0, 7, 1], [3], [5, 5], [0, 0])
+
+
+def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    onnx.checker.check_model(model, full_check=True)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def _run(session: onnxruntime.InferenceSession, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+    names = [output.name for output in session.get_outputs()]
+    found = session.run(names, {name: value.numpy() for name, value in inputs.items()})
+    return {name: torch.from_numpy(np.array(value)) for name, value in zip(names, found, strict=True)}
+
+
+def _padded(x: Ragged, *, batch_first: bool) -> torch.Tensor:
+    """Padded with what must not matter, one step longer than need be."""
+    length = x.longest + 1
+    fill = 1 if x.dtype == torch.int64 else float("nan")
+    return x.to_padded(fill, length=length, batch_first=batch_first).contiguous()
+
+
+def _close(found: torch.Tensor, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=2e-6)
+
+
+LAYERS: list[tuple[str, dict[str, Any]]] = [
+    ("RNN", {}),
+    ("RNN", {"nonlinearity": ("scaled_tanh", 1.2, 0.7), "clip": 0.5, "bidirectional": True}),
+    ("LSTM", {}),
+    ("LSTM", {"bias": False, "batch_first": True}),
+    ("LSTM", {"num_layers": 2, "bidirectional": True, "dropout": 0.5}),
+    ("LSTM", {"peephole": True, "clip": 0.4, "learn_initial_state": True, "num_layers": 2}),
+    (
+        "LSTM",
+        {"coupled": True, "peephole": True, "activations": (("hard_sigmoid", 0.3, 0.4), "elu", "softsign")},
+    ),
+    ("LSTM", {"context_size": 2, "num_layers": 2, "bidirectional": True, "learn_initial_state": True}),
+    ("GRU", {"num_layers": 3}),
+    ("GRU", {"reset_after": False, "bidirectional": True, "batch_first": True}),
+    ("GRU", {"update": "new", "reset_after": False, "bias": False, "context_size": 3}),
+]
+
+
+@pytest.mark.parametrize("initial_state", [False, True])
+@pytest.mark.parametrize(("name", "options"), LAYERS, ids=str)
+def test_a_layer_runs_in_onnxruntime(name: str, options: dict[str, Any], initial_state: bool) -> None:
+    torch.manual_seed(0)
+    layer = getattr(tt.nn, name)(3, 4, **options)
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter, 0, 0.5)
+    session = _session(tt.export.onnx(layer, initial_state=initial_state))
+    layer.eval()
+    for lengths in BATCHES:
+        x = Ragged.from_lengths(torch.randn(sum(lengths), 3), lengths)
+        inputs = {"x": _padded(x, batch_first=layer.batch_first), "lengths": torch.tensor(lengths)}
+        state, given = None, {}
+        if initial_state:
+            count = layer.num_layers * (2 if layer.bidirectional else 1)
+            states = [torch.randn(count, len(lengths), 4) for _ in range(2 if name == "LSTM" else 1)]
+            inputs |= dict(zip(("h_0", "c_0"), states, strict=False))
+            state = tuple(states) if name == "LSTM" else states[0]
+        if layer.context_size:
+            given["context"] = inputs["context"] = torch.randn(len(lengths), layer.context_size)
+        with torch.no_grad():
+            output, final = layer(x, state, **given)
+        found = _run(session, **inputs)
+        _close(found["output"], output.to_padded(length=x.longest + 1, batch_first=layer.batch_first))
+        finals = final if name == "LSTM" else (final,)
+        for part, expected in zip(("h_n", "c_n"), finals, strict=False):
+            _close(found[part], expected)
+
+
+def _models() -> dict[str, nn.Module]:
+    sizes: dict[str, Any] = {"embedding_size": 5, "hidden_size": 6}
+    wide = tt.nn.WideConv(
+        3, 4, (1, 2, 5), padding="causal", batch_norm=True, activation=torch.tanh, dilation=2
+    )
+    wide(Ragged.from_lengths(torch.randn(50, 3), [20, 30]))  # statistics other than the first ones
+    return {
+        "bilstm": tt.models.BiLSTM(11, 3, **sizes),
+        "bilstm-mean": tt.models.BiLSTM(11, 3, pool="mean", num_layers=2, **sizes),
+        "bigru-last": tt.models.BiGRU(11, 3, pool="last", **sizes),
+        "textcnn": tt.models.TextCNN(11, 3, embedding_size=5, channels=4),
+        "textcnn-even": tt.models.TextCNN(11, 2, embedding_size=5, channels=4, kernel_sizes=(2, 6)),
+        "tagger": nn.Sequential(nn.Embedding(11, 3), tt.nn.GRU(3, 4, bidirectional=True), nn.Linear(8, 2)),
+        "conv": nn.Sequential(wide, tt.nn.Conv1d(12, 4, 3, padding="same", groups=2), nn.Sigmoid()),
+        "mixed": nn.Sequential(
+            tt.nn.RNN(3, 4), tt.nn.ConvBlock(4, 5, 3, padding=1), tt.nn.Pool("max"), nn.Tanh()
+        ),
+        "nested": nn.Sequential(tt.models.BiGRU(11, 3, **sizes), nn.ReLU(), nn.Linear(3, 2, bias=False)),
+    }
+
+
+@pytest.mark.parametrize("name", _models())
+def test_a_model_runs_in_onnxruntime(name: str) -> None:
+    torch.manual_seed(0)
+    model = _models()[name].train()
+    session = _session(tt.export.onnx(model))
+    assert model.training
+    model.eval()
+    numbers = session.get_inputs()[0].name == "tokens"
+    for lengths in BATCHES:
+        total = sum(lengths)
+        values = torch.randint(0, 11, (total,)) if numbers else torch.randn(total, 3)
+        x = Ragged.from_lengths(values, lengths)
+        with torch.no_grad():
+            expected = model(x)
+        inputs = {
+            "tokens" if numbers else "x": _padded(x, batch_first=True),
+            "lengths": torch.tensor(lengths),
+        }
+        found = _run(session, **inputs)
+        if isinstance(expected, Ragged):
+            _close(found["output"], expected.to_padded(length=x.longest + 1, batch_first=True))
+        else:
+            _close(found["logits"], expected)
+
+
+def test_the_file_is_the_model_and_says_where_it_comes_from(tmp_path: Path) -> None:
+    path = tmp_path / "layer.onnx"
+    path.write_bytes(b"old")
+    model = tt.export.onnx(tt.nn.GRU(3, 4), path, metadata={"classes": '["no", "yes"]'})
+    assert path.read_bytes() == model.SerializeToString()
+    assert [file.name for file in tmp_path.iterdir()] == ["layer.onnx"]
+    meta = _session(onnx.load(path)).get_modelmeta()
+    assert meta.custom_metadata_map == {"classes": '["no", "yes"]', "throughtime": model.producer_version}
+    assert (meta.producer_name, model.producer_version) == ("throughtime", version("throughtime"))
+
+
+def test_sizes_are_free_and_named() -> None:
+    model = tt.export.onnx(tt.nn.LSTM(3, 4, bidirectional=True, batch_first=True))
+    shapes = {
+        value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in [*model.graph.input, *model.graph.output]
+    }
+    assert shapes == {
+        "x": ["batch", "length", 3],
+        "lengths": ["batch"],
+        "output": ["batch", "length", 8],
+        "h_n": [2, "batch", 4],
+        "c_n": [2, "batch", 4],
+    }
+
+
+class _Own(tt.models.BiLSTM):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("model", "error", "words"),
+    [
+        (lambda: tt.nn.LSTM(3, 4, proj_size=2), ShapeError, "uses proj_size"),
+        (lambda: tt.nn.LSTM(3, 4, cell_clip=1.0), ShapeError, "uses cell_clip"),
+        (lambda: tt.nn.LSTM(3, 4).double(), KindError, "weight_ih_l0 is torch.float64"),
+        (lambda: nn.Sequential(nn.LSTM(3, 4)), KindError, "0 is a LSTM, which has no form"),
+        (lambda: _Own(11, 3), KindError, "the model is a _Own"),
+        (lambda: nn.Sequential(nn.Tanh()), KindError, "nothing says what it reads"),
+        (
+            lambda: nn.Sequential(tt.nn.GRU(3, 4), tt.nn.Pool("max"), tt.nn.GRU(4, 4)),
+            ShapeError,
+            "2 needs a value for every step",
+        ),
+        (
+            lambda: nn.Sequential(nn.Linear(3, 3), tt.nn.GRU(3, 4, context_size=2)),
+            ShapeError,
+            "1 needs a context",
+        ),
+        (
+            lambda: nn.Sequential(tt.nn.Conv1d(3, 4, 3)),
+            ShapeError,
+            "0: only convolutions that keep the lengths",
+        ),
+        (
+            lambda: nn.Sequential(tt.nn.ConvBlock(3, 4, 3, padding="same", pool=2)),
+            ShapeError,
+            "0: max pooling",
+        ),
+        (
+            lambda: nn.Sequential(tt.nn.ConvBlock(3, 4, 1, activation=torch.sin)),
+            ShapeError,
+            "activation .*sin.* has no form",
+        ),
+        (lambda: nn.Sequential(nn.Embedding(11, 3, max_norm=1.0)), ShapeError, "max_norm"),
+    ],
+)
+def test_what_cannot_be_exported_is_named(model: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        tt.export.onnx(model())
+
+
+def test_an_initial_state_is_a_layers() -> None:
+    with pytest.raises(ShapeError, match="not for a TextCNN"):
+        tt.export.onnx(tt.models.TextCNN(11, 2), initial_state=True)
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="none"):
+        tt.export.onnx(tt.nn.GRU(3, 4), tmp_path / "none" / "layer.onnx")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="folder"):
+        tt.export.onnx(tt.nn.GRU(3, 4), tmp_path / "folder")
+    assert [file.name for file in tmp_path.iterdir()] == ["folder"]

@@ -1,0 +1,123 @@
+"""The page of diagnoses: what it holds, and in a real browser that nothing overlaps, is empty or too wide."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import throughtime as tt
+from throughtime import Ragged
+from throughtime.diagnose import diagnose
+from throughtime.report import render_diagnoses
+from throughtime.training import quality
+
+_BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+# Texts of a figure that overlap, figures without a drawn mark, and whether the page is wider than the window.
+_LOOK = """
+<script>
+window.addEventListener("load", () => setTimeout(() => {
+  const found = {overlaps: [], empty: [], wide: document.documentElement.scrollWidth - window.innerWidth};
+  for (const plot of document.querySelectorAll(".plotly-graph-div")) {
+    const marks = plot.querySelectorAll(".scatterlayer path, .barlayer path, .heatmaplayer image, .heatmaplayer path");
+    if (![...marks].some(mark => mark.getBoundingClientRect().width > 0)) found.empty.push(plot.id);
+    const texts = [...plot.querySelectorAll("svg text")].filter(t => t.textContent && t.getBoundingClientRect().width);
+    for (let i = 0; i < texts.length; i++) for (let j = i + 1; j < texts.length; j++) {
+      if (texts[i].contains(texts[j]) || texts[i].closest(".xtick, .ytick") && texts[j].closest(".xtick, .ytick")) continue;
+      const a = texts[i].getBoundingClientRect(), b = texts[j].getBoundingClientRect();
+      const x = Math.min(a.right, b.right) - Math.max(a.left, b.left), y = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+      if (x > 3 && y > 3) found.overlaps.push([plot.id, texts[i].textContent, texts[j].textContent]);
+    }
+  }
+  const told = document.createElement("pre");
+  told.id = "told";
+  told.textContent = JSON.stringify(found);
+  document.body.appendChild(told);
+}, 500));
+</script>
+"""
+
+
+def _diagnoses() -> dict[str, Any]:
+    torch.manual_seed(0)
+    model = tt.models.BiLSTM(vocabulary_size=30, classes=3, embedding_size=6, hidden_size=8)
+    x = Ragged.from_list([torch.randint(30, (n,)) for n in (25, 9, 14)])
+    words = [[f"<word&{t}>" for t in row.tolist()] for row in x]
+    text = diagnose(model, x, lambda y: y.logsumexp(1).mean(), tokens=words, examples=2)
+    logits, labels = 2 * torch.randn(90, 3), torch.randint(3, (90,))
+    text["quality"] = quality(logits, labels, ["first", "second <i>", "a name that is very long indeed"])
+    for row in (row for rows in text["quality"]["examples"].values() for row in rows):
+        row["text"] = "some <em>text</em>"
+    epochs = [
+        {"train_loss": 1 / e, "validation_loss": 1.2 / e, "train_accuracy": 0.5, "validation_accuracy": 0.4}
+        for e in (1, 2, 3)
+    ]
+    lines = [
+        {"step": 10 * s, "layers": [{**one, "c": one["from_end"]["c"]["mean"]} for one in text["layers"]]}
+        for s in range(4)
+    ]
+    text |= {"history": epochs, "training": lines, "norms": [1.0, 2.0, 0.5, 3.0], "clip": 1.0}
+    layer = tt.nn.init.orthogonal_(tt.nn.RNN(3, 6), 0.5)
+    series = Ragged.from_lengths(torch.randn(70, 3), [40, 30])
+    rnn = diagnose(layer, series, lambda y: y.state.sum(), outcome=lambda y: y.state[0].sum(1), examples=1)
+    return {"a <b>text</b> model": text, "RNN": rnn}
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return render_diagnoses("Two & models", "A <question>?", _diagnoses())
+
+
+def test_the_page_holds_findings_figures_and_words_and_loads_nothing(page: str) -> None:
+    assert len(page.encode()) < 8_000_000
+    assert page.count('class="plotly-graph-div"') == 4 + 2 + 2 + 1 + 1 + 1 + 4 + 1 + 1 + 1 + 1 + 1
+    assert "gradients vanish within" in page
+    assert page.index("Findings") < page.index("Gradients on their way back")
+    body = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.search(r'(src|href)="(https?:)?//', body)
+    assert "&lt;word&amp;" in page
+    assert "<word&" not in body
+    assert "some &lt;em&gt;text&lt;/em&gt;" in page
+    assert "a &lt;b&gt;text&lt;/b&gt; model" in page
+
+
+def test_a_model_without_faults_is_told_so() -> None:
+    torch.manual_seed(0)
+    layer = tt.nn.init.orthogonal_(tt.nn.RNN(3, 6, nonlinearity="affine", bias=False), 1.0)
+    found = diagnose(
+        layer,
+        Ragged.from_lengths(torch.randn(9, 3), [9]),
+        lambda y: (y.output.values * torch.arange(9.0)[:, None]).sum(),
+        outcome=lambda y: y.state[0].sum(1),
+    )
+    found["findings"] = []
+    assert "Nothing to complain of" in render_diagnoses("t", "q", {"m": found})
+
+
+@pytest.mark.skipif(_BROWSER is None, reason="no chromium on the path to look at the page with")
+@pytest.mark.parametrize("width", [1400, 500])
+def test_in_a_browser_nothing_overlaps_is_empty_or_too_wide(page: str, width: int, tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    file.write_text(page.replace("</body>", _LOOK + "</body>"), encoding="utf-8")
+    done = subprocess.run(
+        [
+            str(_BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            f"--user-data-dir={tmp_path / 'browser'}", "--virtual-time-budget=10000",
+            f"--window-size={width},2000", "--dump-dom", file.as_uri(),
+        ],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        pytest.skip(f"the browser does not run here: {done.stderr.strip().splitlines()[-1:]}")
+    told = re.search(r'<pre id="told">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert told is not None, "the page did not get so far as to look at itself"
+    found = json.loads(told[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    assert found["overlaps"] == []
+    assert found["empty"] == []
+    assert found["wide"] <= 0

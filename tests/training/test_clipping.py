@@ -1,0 +1,83 @@
+"""The four ways to clip in a training: what each does to a gradient, and that a resumed training goes on alike."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from throughtime.errors import ShapeError, UnsupportedError
+from throughtime.training import ModelSpec, Settings
+from throughtime.training._module import TrainingModule
+
+from .toy import Toy
+
+
+def _module(model: str = "bigru", **settings: Any) -> TrainingModule:
+    torch.manual_seed(0)
+    source = Toy()
+    made = ModelSpec(model, {"embedding_size": 4}).build(source.vocabulary_size, len(source.classes))
+    return TrainingModule(made, source, Settings(**settings))
+
+
+def _clipped(module: TrainingModule, scale: float = 1.0) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    generator = torch.Generator().manual_seed(1)
+    optimizer = module.configure_optimizers()
+    for parameter in module.parameters():
+        parameter.grad = scale * torch.randn(parameter.shape, generator=generator)
+    before = [parameter.grad.clone() for parameter in module.parameters()]
+    module.configure_gradient_clipping(optimizer)
+    return before, [parameter.grad for parameter in module.parameters()]
+
+
+def test_by_value_then_by_norm() -> None:
+    before, after = _clipped(_module(clip=2.0, clip_value=0.1))
+    bounded = [grad.clamp(-0.1, 0.1) for grad in before]
+    norm = torch.cat([grad.flatten() for grad in bounded]).norm()
+    torch.testing.assert_close(after, [grad * 2.0 / norm for grad in bounded], rtol=1e-4, atol=1e-6)
+    before, after = _clipped(_module(clip=None, clip_value=0.1))
+    torch.testing.assert_close(after, [grad.clamp(-0.1, 0.1) for grad in before])
+
+
+def test_by_a_percentile_whose_history_is_saved_with_the_state() -> None:
+    module = _module(clip=None, clip_percentile=50.0)
+    for scale in (1.0, 3.0, 2.0):
+        _clipped(module, scale)
+    assert module.adaptive is not None
+    norms = [event.norm for event in module.adaptive.events]
+    assert norms == pytest.approx([norms[0], 3 * norms[0], 2 * norms[0]])
+    assert [event.clipped for event in module.adaptive.events] == [False, True, False]
+    checkpoint: dict[str, Any] = {}
+    module.on_save_checkpoint(checkpoint)
+    other = _module(clip=None, clip_percentile=50.0)
+    other.on_load_checkpoint(checkpoint)
+    _, first = _clipped(module, 5.0)
+    _, second = _clipped(other, 5.0)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert other.adaptive is not None
+    assert other.adaptive.events == module.adaptive.events
+
+
+def test_inside_of_recurrent_layers() -> None:
+    module = _module(clip_steps=0.5)
+    layers = [one for one in module.model.modules() if isinstance(one, nn.RNNBase)]
+    assert [layer.spec.gradient_norm for layer in layers] == [0.5]
+    with pytest.raises(
+        UnsupportedError, match="clip_steps bounds gradients inside of recurrent layers, and TextCNN"
+    ):
+        _module("textcnn", clip_steps=0.5)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"clip_percentile": 10.0}, "clip = 1.0 and clip_percentile = 10.0 are two thresholds for one norm"),
+        ({"clip": None, "clip_percentile": 101.0}, "clip_percentile must be a number from 0 to 100 or None"),
+        ({"clip_value": 0.0}, "clip_value must be a number from"),
+        ({"clip_steps": -1.0}, "clip_steps must be a number from"),
+    ],
+)
+def test_thresholds_that_cannot_be_are_named(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ShapeError) as caught:
+        Settings(**given)
+    assert message in str(caught.value)

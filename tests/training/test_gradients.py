@@ -1,0 +1,92 @@
+"""The record of gradients: what a training really had, at no change of its result."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+import throughtime as tt
+from throughtime import Ragged
+from throughtime.diagnose import gradient_flow, watch
+from throughtime.errors import ShapeError
+from throughtime.training import read_gradients
+from throughtime.training.callbacks import GradientRecorder, flow_record
+
+
+class _Module(pl.LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer, self.output = tt.nn.LSTM(3, 4), nn.Linear(4, 1)
+
+    def training_step(self, batch: Ragged, batch_idx: int) -> Tensor:
+        return self.output(self.layer(batch).state[0][0]).square().mean()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def _batches() -> list[Ragged]:
+    generator = torch.Generator().manual_seed(1)
+    return [Ragged.from_lengths(torch.randn(9, 3, generator=generator), [5, 4]) for _ in range(5)]
+
+
+def _trained(folder: Path, callbacks: list[Any]) -> _Module:
+    module = _Module()
+    trainer = pl.Trainer(
+        max_epochs=2, callbacks=callbacks, logger=False, enable_checkpointing=False, default_root_dir=folder,
+        enable_progress_bar=False, enable_model_summary=False, accelerator="cpu",
+    )  # fmt: skip
+    trainer.fit(module, DataLoader(_batches(), batch_size=None))
+    return module
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # Lightning's own
+def test_lines_are_the_flow_of_their_steps_and_weights_are_unchanged(tmp_path: Path) -> None:
+    plain = _trained(tmp_path, [])
+    recorder = GradientRecorder(tmp_path / "gradients.jsonl", every=3)
+    recorded = _trained(tmp_path, [recorder])
+    for a, b in zip(plain.parameters(), recorded.parameters(), strict=True):
+        assert torch.equal(a, b)
+    everything = read_gradients(tmp_path / "gradients.jsonl")
+    norms = [norm for line in everything for norm in line["norms"]]
+    assert len(norms) == 10
+    lines = [line for line in everything if line["layers"]]
+    assert [line["step"] for line in lines] == [0, 3, 6, 9]
+    assert [line["epoch"] for line in lines] == [0, 0, 1, 1]
+    assert 0 < sum(line["seconds"] for line in lines) <= recorder.seconds
+    module, batches = _Module(), _batches() * 2
+    for step in range(10):
+        with watch(module) as seen:
+            loss = module.training_step(batches[step], step)
+            module.zero_grad()
+            loss.backward()
+        total = torch.cat([parameter.grad.flatten() for parameter in module.parameters()]).norm()
+        assert norms[step] == pytest.approx(float(total), rel=1e-4)
+        if step % 3 == 0:
+            line = lines[step // 3]
+            assert line["loss"] == pytest.approx(loss.item(), rel=1e-5)
+            expected = flow_record(gradient_flow(seen))
+            for found, right in zip(line["layers"], expected, strict=True):
+                assert found["h"] == pytest.approx(right["h"], rel=1e-4)
+                assert found["c"] == pytest.approx(right["c"], rel=1e-4)
+                assert found["saturation"] == right["saturation"]
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter.sub_(0.1 * parameter.grad)
+    assert recorded.layer._watcher is None
+
+
+def test_a_record_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    path = tmp_path / "gradients.jsonl"
+    assert read_gradients(path) == []
+    lines = [{"step": 0, "loss": 1.0}, {"step": 5, "loss": 2.0}, {"step": 5, "loss": 3.0}]
+    path.write_text("\n".join(map(json.dumps, lines)) + '\n{"step": 10, "lo', encoding="utf-8")
+    assert read_gradients(path) == [lines[0], lines[2]]
+    with pytest.raises(ShapeError, match="at least 1; got 0"):
+        GradientRecorder(path, 0)
