@@ -32,7 +32,7 @@ def conv_forward(
     x: int,
     weight: int,
     bias: int,
-    relu: bool,  # noqa: FBT001
+    relu: bool,
     y: int,
 ) -> None:
     """Correlate in time; tuples hold the fields of ``conv.h`` in its order."""

@@ -36,8 +36,10 @@ class _Correlate(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Gradients:
+        (dy,) = gradients
+        x, weight, rectified = ctx.saved_tensors
         needs = ctx.needs_input_grad[:3]
-        found = of_correlate(EAGER, *gradients, *ctx.saved_tensors, ctx.geometry, needs)
+        found = of_correlate(EAGER, dy, x, weight, rectified, ctx.geometry, needs)
         return (*found, None, None, None)
 
 
@@ -52,8 +54,10 @@ class _InputGradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Gradients:
+        (ddx,) = gradients
+        dy, weight = ctx.saved_tensors
         needs = ctx.needs_input_grad[:3]
-        found = of_input_gradient(EAGER, *gradients, *ctx.saved_tensors, ctx.geometry, needs)
+        found = of_input_gradient(EAGER, ddx, dy, weight, ctx.geometry, needs)
         return (*found, None, None)
 
 
@@ -74,14 +78,9 @@ class _WeightGradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Gradients:
         ddw, ddb = gradients
-        found = of_weight_gradient(
-            EAGER,
-            ddw,
-            ddb if ctx.bias else None,
-            *ctx.saved_tensors,
-            ctx.geometry,
-            ctx.needs_input_grad[:2],
-        )
+        x, dy = ctx.saved_tensors
+        needs = ctx.needs_input_grad[:2]
+        found = of_weight_gradient(EAGER, ddw, ddb if ctx.bias else None, x, dy, ctx.geometry, needs)
         return (*found, None, None)
 
 

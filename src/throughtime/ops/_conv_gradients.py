@@ -49,7 +49,7 @@ def of_input_gradient(
 ) -> Gradients:
     """Return the gradients of dy, weight and start."""
     to_dy = doors.correlate(ddx, weight, None, geometry, dy.shape[0]) if needs[0] else None
-    to_weight = doors.weight_gradient(ddx, dy, geometry, False)[0] if needs[1] else None
+    to_weight = doors.weight_gradient(ddx, dy, geometry, False)[0] if needs[1] else None  # noqa: FBT003
     return to_dy, to_weight, ddx.sum(0) if needs[2] else None
 
 

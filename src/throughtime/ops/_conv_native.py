@@ -103,9 +103,7 @@ def _shape(weight: Tensor, geometry: Geometry) -> tuple[int, ...]:
     )
 
 
-def _batch(
-    geometry: Geometry, total: int, out_total: int
-) -> tuple[tuple[int, ...], tuple[Tensor, Tensor]]:
+def _batch(geometry: Geometry, total: int, out_total: int) -> tuple[tuple[int, ...], tuple[Tensor, Tensor]]:
     """Return the fields of a batch, and the tensors that must live as long as their addresses are used.
 
     A map over a batch's tensors may have made offsets that are not those of the tokens.
@@ -114,7 +112,7 @@ def _batch(
     for index, tokens in zip(kept, (total, out_total), strict=True):
         if index.dtype != torch.int64 or _native.check_offsets(index.data_ptr(), index.shape[0], tokens)[0]:
             raise ShapeError(
-                f"the offsets of this Ragged do not describe its {tokens} tokens: these start at 0, never fall, "
-                "end at the number of tokens and are int64: make the batch with Ragged(values, offsets)"
+                f"the offsets of this Ragged do not describe its {tokens} tokens: these start at 0, never "
+                "fall, end at the number of tokens and are int64: make the batch with Ragged(values, offsets)"
             )
     return (kept[0].shape[0] - 1, kept[0].data_ptr(), kept[1].data_ptr()), kept

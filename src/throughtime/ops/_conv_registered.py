@@ -38,8 +38,9 @@ def _flat(geometry: Geometry) -> Plain:
 
 
 def _geometry(offsets: Tensor, out_offsets: Tensor, windows: list[int], groups: int) -> Geometry:
-    *steps, replicate = windows
-    return Geometry(offsets, out_offsets, Windows(*steps, replicate=bool(replicate)), groups)
+    size, stride, dilation, left, right, replicate = windows
+    slid = Windows(size, stride, dilation, left, right, replicate=bool(replicate))
+    return Geometry(offsets, out_offsets, slid, groups)
 
 
 def correlate(
@@ -59,9 +60,7 @@ def input_gradient(
 
 
 def _weight_gradient(x: Tensor, dy: Tensor, geometry: Geometry, bias: bool) -> tuple[Tensor, Tensor]:  # noqa: FBT001
-    found: tuple[Tensor, Tensor] = torch.ops.throughtime.conv1d_weight_gradient(
-        x, dy, *_flat(geometry), bias
-    )
+    found: tuple[Tensor, Tensor] = torch.ops.throughtime.conv1d_weight_gradient(x, dy, *_flat(geometry), bias)
     return found
 
 
@@ -167,7 +166,14 @@ def _gradient_of_weight_gradient(ctx: Any, ddw: Tensor | None, ddb: Tensor | Non
 
 
 for _name, _cpu, _elsewhere, _fake, _keep, _gradient in (
-    ("conv1d", _correlate_on_cpu, _correlate_elsewhere, _correlate_fake, _keep_correlate, _correlate_gradient),
+    (
+        "conv1d",
+        _correlate_on_cpu,
+        _correlate_elsewhere,
+        _correlate_fake,
+        _keep_correlate,
+        _correlate_gradient,
+    ),
     (
         "conv1d_input_gradient",
         _input_gradient_on_cpu,
@@ -188,6 +194,4 @@ for _name, _cpu, _elsewhere, _fake, _keep, _gradient in (
     torch.library.register_fake(f"throughtime::{_name}", _fake, lib=_LIBRARY)
     _LIBRARY.impl(_name, _cpu, "CPU")
     _LIBRARY.impl(_name, _elsewhere, "CompositeExplicitAutograd")
-    torch.library.register_autograd(
-        f"throughtime::{_name}", _gradient, setup_context=_keep, lib=_LIBRARY
-    )
+    torch.library.register_autograd(f"throughtime::{_name}", _gradient, setup_context=_keep, lib=_LIBRARY)

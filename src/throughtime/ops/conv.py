@@ -1,7 +1,8 @@
 """Convolution over ragged batches, and which code runs it.
 
-An eager call on plain CPU tensors goes straight to the native kernel. torch.compile, export, tensor subclasses
-and dispatch modes meet registered operators. Other devices and function transforms run the reference.
+An eager call on plain CPU tensors goes straight to the native kernel. torch.compile, export, tensor
+subclasses and dispatch modes meet registered operators. Other devices and function transforms run the
+reference.
 """
 
 from collections.abc import Callable
@@ -65,9 +66,7 @@ def conv1d(
         out = Layout.from_lengths(windows.output_lengths(layout.lengths), layout.offsets.device)
         total = out.total
     geometry = Geometry(layout.offsets, out.offsets, windows, groups)
-    call = _door(
-        values, weight, bias, correlate_reference, _conv_registered.correlate, _conv_eager.correlate
-    )
+    call = _door(values, weight, bias, correlate_reference, _conv_registered.correlate, _conv_eager.correlate)
     return _computed(call, (values, weight, bias), geometry, total, relu=relu), out
 
 

@@ -13,7 +13,10 @@ from throughtime.ops.windows import Geometry
 def correlate_reference(
     x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, total: int, *, relu: bool = False
 ) -> Tensor:
-    """Return y of (T', O): y[t, o] = bias[o] + Σ_k Σ_c weight[o, c, k] · x[t·stride + k·dilation − left, c]."""
+    """Return y of (T', O).
+
+    y[t, o] = bias[o] + Σ_k Σ_c weight[o, c, k] · x[t·stride + k·dilation − left, c]
+    """
     extended = torch.cat([x, x.new_zeros(1, x.shape[1])])
     kernels = weight.unflatten(0, (geometry.groups, -1))
     y = x.new_zeros(total, weight.shape[0])
