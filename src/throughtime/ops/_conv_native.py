@@ -48,6 +48,8 @@ def input_gradient(
 ) -> Tensor:
     """Return (T, C): what the gradient of the outputs makes of the inputs, plus ``start`` (C,)."""
     dy, weight = dy.contiguous(), weight.contiguous()
+    # The kernel folds what falls on a replicated border into the last token, and each part has its start.
+    late, start = (start, None) if geometry.windows.replicate else (None, start)
     start = None if start is None else start.contiguous()
     batch, _kept = _batch(geometry, total, dy.shape[0])
     dx = uninitialised(dy, total, weight.shape[1] * geometry.groups)
@@ -60,7 +62,7 @@ def input_gradient(
         address(start),
         dx.data_ptr(),
     )
-    return dx
+    return dx if late is None else dx.add_(late)
 
 
 def weight_gradient(
