@@ -13,6 +13,8 @@
 #include <tuple>
 #include <vector>
 
+#include "bind/conv.h"
+#include "bind/reader.h"
 #include "kernels/offsets.h"
 #include "kernels/parallel.h"
 #include "kernels/recurrent/kernels.h"
@@ -20,6 +22,7 @@
 #include "kernels/scratch.h"
 
 namespace nb = nanobind;
+using throughtime::Reader;
 
 namespace {
 
@@ -29,20 +32,6 @@ std::tuple<int, std::int64_t, std::int64_t> check_offsets(std::uintptr_t address
       reinterpret_cast<const std::int64_t*>(address), count, total);
   return {static_cast<int>(result.fault), result.index, result.longest};
 }
-
-// Numbers and addresses of a Python tuple, one after the other.
-class Reader {
- public:
-  explicit Reader(nb::handle tuple) : tuple_(nb::borrow<nb::tuple>(tuple)) {}
-  std::int64_t number() { return nb::cast<std::int64_t>(tuple_[next_++]); }
-  double real() { return nb::cast<double>(tuple_[next_++]); }
-  bool ended() const { return next_ >= tuple_.size(); }
-  void* address() { return reinterpret_cast<void*>(nb::cast<std::uintptr_t>(tuple_[next_++])); }
-
- private:
-  nb::tuple tuple_;
-  std::size_t next_ = 0;
-};
 
 throughtime::Shape read_shape(nb::tuple tuple, std::size_t directions) {
   Reader in(tuple);
@@ -223,6 +212,7 @@ NB_MODULE(_native, m) {
         "One recurrent layer, forward. Tuples hold the fields of kernels/recurrent/recurrent.h in its order.");
   m.def("recurrent_backward", &recurrent_backward,
         "One recurrent layer, backward. Tuples hold the fields of kernels/recurrent/recurrent.h in its order.");
+  throughtime::bind_conv(m);
   m.def("pooled", &pooled, nb::arg("bytes"),
         "A torch tensor of uint8 in memory of the kernels' pool, uninitialised.");
   m.def("instruction_set", [] { return std::string(throughtime::kernels()->name); },

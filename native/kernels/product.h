@@ -41,6 +41,11 @@ struct Tile {
   const T* start;         // one row of start values for all rows; null: what `out` holds
 };
 
+// A stretch of the sum over k: factors and panel rows from these distances, in elements, behind those of the tile.
+struct Run {
+  std::ptrdiff_t a, panel, depth;
+};
+
 namespace detail {
 
 template <class T, Factors F, int MR, int NV>
@@ -109,6 +114,51 @@ void tile_of(const Tile<T>& tile) {
   }
 }
 
+// The same over several runs, in their order, with relu of the whole sum on request.
+template <class T, Factors F, int MR, int NV>
+void tile_of_runs(const Tile<T>& tile, const Run* runs, std::ptrdiff_t count, bool relu) {
+  Vec<T> acc[MR][NV];
+  const int last = tile.columns - (NV - 1) * lanes<T>;  // columns of the last vector
+#pragma GCC unroll 12
+  for (int m = 0; m < MR; ++m) {
+    const T* from = tile.start != nullptr ? tile.start : tile.out[m] + tile.offset;
+#pragma GCC unroll 4
+    for (int v = 0; v < NV - 1; ++v) acc[m][v] = load(from + v * lanes<T>);
+    acc[m][NV - 1] = last == lanes<T> ? load(from + (NV - 1) * lanes<T>)
+                                      : load_part(from + (NV - 1) * lanes<T>, last);
+  }
+  Tile<T> run = tile;
+  for (std::ptrdiff_t i = 0; i < count; ++i) {
+    run.a = tile.a + runs[i].a;
+    run.panel = tile.panel + runs[i].panel;
+    run.depth = runs[i].depth;
+    accumulate<T, F, MR, NV>(run, acc);
+  }
+#pragma GCC unroll 12
+  for (int m = 0; m < MR; ++m) {
+    T* const to = tile.out[m] + tile.offset;
+    if (relu) {
+#pragma GCC unroll 4
+      for (int v = 0; v < NV; ++v) acc[m][v] = at_least<T>(acc[m][v], T(0));
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < NV - 1; ++v) store(to + v * lanes<T>, acc[m][v]);
+    if (last == lanes<T>) {
+      store(to + (NV - 1) * lanes<T>, acc[m][NV - 1]);
+    } else {
+      store_part(to + (NV - 1) * lanes<T>, acc[m][NV - 1], last);
+    }
+  }
+}
+
+template <class T, Factors F, int NV, int MR>
+void choose_rows_of_runs(int rows, const Tile<T>& tile, const Run* runs, std::ptrdiff_t count, bool relu) {
+  if constexpr (MR > 1) {
+    if (rows < MR) return choose_rows_of_runs<T, F, NV, MR - 1>(rows, tile, runs, count, relu);
+  }
+  tile_of_runs<T, F, MR, NV>(tile, runs, count, relu);
+}
+
 template <class T, Factors F, int NV, int MR>
 void choose_rows(int rows, const Tile<T>& tile) {
   if constexpr (MR > 1) {
@@ -127,6 +177,19 @@ inline void multiply(int rows, int vectors, const Tile<T>& tile) {
     case 2: return detail::choose_rows<T, F, 2, max_rows(2)>(rows, tile);
     case 3: return detail::choose_rows<T, F, 3, max_rows(3)>(rows, tile);
     default: return detail::choose_rows<T, F, 4, max_rows(4)>(rows, tile);
+  }
+}
+
+// The same over `count` runs; the tile's depth is not used. The last of its vectors may be read and written in
+// part, the others are whole.
+template <class T, Factors F>
+inline void multiply_runs(int rows, int vectors, const Tile<T>& tile, const Run* runs, std::ptrdiff_t count,
+                          bool relu) {
+  switch (vectors) {
+    case 1: return detail::choose_rows_of_runs<T, F, 1, max_rows(1)>(rows, tile, runs, count, relu);
+    case 2: return detail::choose_rows_of_runs<T, F, 2, max_rows(2)>(rows, tile, runs, count, relu);
+    case 3: return detail::choose_rows_of_runs<T, F, 3, max_rows(3)>(rows, tile, runs, count, relu);
+    default: return detail::choose_rows_of_runs<T, F, 4, max_rows(4)>(rows, tile, runs, count, relu);
   }
 }
 

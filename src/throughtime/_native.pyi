@@ -25,6 +25,28 @@ def recurrent_backward(
 ) -> None:
     """Run one recurrent layer backward; tuples hold the fields of ``recurrent.h`` in its order."""
 
+def conv_forward(
+    shape: tuple[int, ...],
+    batch: tuple[int, ...],
+    threads: int,
+    x: int,
+    weight: int,
+    bias: int,
+    relu: bool,
+    y: int,
+) -> None:
+    """Correlate in time; tuples hold the fields of ``conv.h`` in its order."""
+
+def conv_input_gradient(
+    shape: tuple[int, ...], batch: tuple[int, ...], threads: int, dy: int, weight: int, start: int, dx: int
+) -> None:
+    """Make the gradient of the input, which is the transposed convolution."""
+
+def conv_weight_gradient(
+    shape: tuple[int, ...], batch: tuple[int, ...], threads: int, x: int, dy: int, dw: int, db: int
+) -> None:
+    """Make the gradients of weight and bias."""
+
 def pooled(bytes: int) -> Tensor:  # noqa: A002
     """Return an uninitialised uint8 tensor in memory that comes from a pool and returns to it."""
 

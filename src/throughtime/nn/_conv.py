@@ -9,8 +9,9 @@ from torch.nn import functional as F
 
 from throughtime.errors import ShapeError
 from throughtime.nn._output import as_ragged, check_features, unwrapped
-from throughtime.ops.conv import Windows, conv1d
+from throughtime.ops.conv import conv1d
 from throughtime.ops.pool import max_over_windows
+from throughtime.ops.windows import Windows
 from throughtime.ragged import Ragged
 
 

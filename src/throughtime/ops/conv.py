@@ -1,40 +1,25 @@
-"""Cross-correlation over ragged batches: the borders of each sequence are its own.
+"""Convolution over ragged batches, and which code runs it.
 
-The plain form: every sequence gets its zeros at both ends in one long buffer, and the result is the sum
-over taps of shifted matrix products, read at the windows that lie within a sequence.
+An eager call on plain CPU tensors goes straight to the native kernel. torch.compile, export, tensor
+subclasses and dispatch modes meet registered operators. Other devices and function transforms run the
+reference.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
-from throughtime.ops._empty import zeros_of
+from throughtime.errors import KindError
+from throughtime.ops import _conv_eager, _conv_registered
+from throughtime.ops.reference.conv import correlate_reference, input_gradient_reference
+from throughtime.ops.windows import Geometry, Windows
 from throughtime.ragged import Layout
 
-
-class Windows(NamedTuple):
-    """Geometry of a convolution in time, in steps."""
-
-    size: int
-    stride: int = 1
-    dilation: int = 1
-    left: int = 0
-    right: int = 0
-
-    @property
-    def reach(self) -> int:
-        """Steps from the first to the last tap of a window."""
-        return self.dilation * (self.size - 1)
-
-    def output_lengths(self, lengths: Tensor) -> Tensor:
-        """Return how many windows fit each length, as torch counts them; 0 where none does.
-
-        An empty sequence has no windows, however wide its borders (torch refuses it).
-        """
-        room = lengths + (self.left + self.right - self.reach - 1)
-        count = room.div(self.stride, rounding_mode="floor") + 1
-        return torch.where((room < 0) | (lengths == 0), 0, count)
+_HALF = (torch.float16, torch.bfloat16)
+_PLAIN = (Tensor, torch.nn.Parameter)
 
 
 def conv1d(
@@ -44,11 +29,12 @@ def conv1d(
     bias: Tensor | None,
     windows: Windows,
     groups: int = 1,
+    *,
+    relu: bool = False,
 ) -> tuple[Tensor, Layout]:
     """Correlate every sequence with the kernels.
 
-    y[t, o] = bias[o] + Σ_k Σ_c weight[o, c, k] · x[t·stride + k·dilation − left, c], x zero outside of the
-    sequence.
+    y[t, o] = bias[o] + Σ_k Σ_c weight[o, c, k] · x[t·stride + k·dilation − left, c]
 
     Parameters
     ----------
@@ -61,9 +47,11 @@ def conv1d(
     bias : Tensor, optional
         (O,).
     windows
-        Size, stride, dilation and the zeros at both ends of every sequence.
+        Size, stride, dilation, and what lies beyond both ends of every sequence.
     groups
         Blocks of channels that do not see each other.
+    relu
+        Whether negative sums become 0.
 
     Returns
     -------
@@ -72,81 +60,102 @@ def conv1d(
     layout
         Offsets of the outputs: the lengths that torch would give each sequence alone, 0 if too short.
     """
-    border = windows.left + windows.right
-    keeps_lengths = windows.stride == 1 and border == windows.reach
-    out = layout if keeps_lengths else _output_layout(layout, windows)
-    if out.total == 0:
-        return zeros_of((0, weight.shape[0]), values, weight, bias), out
-    buffer = values
-    if border:
-        places = torch.arange(layout.total, device=values.device) + layout.sequence_ids * border
-        buffer = values.new_zeros(layout.total + len(layout) * border, values.shape[1])
-        buffer = buffer.index_copy(0, places + windows.left, values)
-    starts = layout.offsets[:-1] + torch.arange(len(layout), device=values.device) * border
-    first = starts.index_select(0, out.sequence_ids) + out.positions * windows.stride
-    if groups == 1 and windows.stride == 1:
-        result = _dense_taps(buffer, weight, windows.dilation).index_select(0, first)
+    if windows.keeps_lengths:
+        out, total = layout, values.shape[0]
     else:
-        result = _gathered_taps(buffer, first, weight, windows.dilation, groups)
-    return result if bias is None else result + bias, out
+        out = Layout.from_lengths(windows.output_lengths(layout.lengths), layout.offsets.device)
+        total = out.total
+    geometry = Geometry(layout.offsets, out.offsets, windows, groups)
+    call = _door(values, weight, bias, correlate_reference, _conv_registered.correlate, _conv_eager.correlate)
+    return _computed(call, (values, weight, bias), geometry, total, relu=relu), out
 
 
-def _output_layout(layout: Layout, windows: Windows) -> Layout:
-    return Layout.from_lengths(windows.output_lengths(layout.lengths), layout.offsets.device)
+def conv_transpose1d(
+    values: Tensor,
+    layout: Layout,
+    weight: Tensor,
+    bias: Tensor | None,
+    windows: Windows,
+    groups: int = 1,
+    output_padding: int = 0,
+) -> tuple[Tensor, Layout]:
+    """Spread every token over a window of outputs: what `conv1d` gathers, this gives back.
 
+    y[s, c] = bias[c] + Σ weight[o, c, k] · x[t, o] over t·stride + k·dilation − left = s
 
-class _DenseTaps(torch.autograd.Function):
-    """Sum over taps of shifted rows times that tap's matrix, at every position of the buffer.
+    Parameters
+    ----------
+    values : Tensor
+        (T, O) input tokens.
+    layout
+        Their offsets.
+    weight : Tensor
+        (O, C / groups, K), as torch lays it out.
+    bias : Tensor, optional
+        (C,).
+    windows
+        As of the convolution; its ``left`` and ``right`` outputs are cut off.
+    groups
+        Blocks of channels that do not see each other.
+    output_padding
+        Outputs more at the end of each sequence.
 
-    The sum of products as autograd would have it makes a tensor for each tap, forward and backward; here
-    they add up in place. The backward pass is made of torch's own operations, so it has a gradient, too.
+    Returns
+    -------
+    values : Tensor
+        (T', C).
+    layout
+        Offsets of the outputs: the lengths that torch would give each sequence alone, 0 where none is left.
     """
-
-    @staticmethod
-    def forward(ctx: Any, buffer: Tensor, weight: Tensor, dilation: int) -> Tensor:
-        ctx.save_for_backward(buffer, weight)
-        ctx.dilation = dilation
-        rows = _shifted(buffer, weight.shape[2], dilation)
-        total = rows[0] @ weight[:, :, 0].t()
-        for k in range(1, len(rows)):
-            total.addmm_(rows[k], weight[:, :, k].t())
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        (gradient,) = gradients
-        buffer, weight = ctx.saved_tensors
-        to_buffer = to_weight = None
-        if ctx.needs_input_grad[0]:
-            to_buffer = torch.zeros_like(buffer)
-            for k, rows in enumerate(_shifted(to_buffer, weight.shape[2], ctx.dilation)):
-                rows.addmm_(gradient, weight[:, :, k])
-        if ctx.needs_input_grad[1]:
-            rows_of_taps = _shifted(buffer, weight.shape[2], ctx.dilation)
-            to_weight = torch.stack([gradient.t() @ rows for rows in rows_of_taps], 2)
-        return to_buffer, to_weight, None
+    lengths = layout.lengths
+    longer = (lengths - 1) * windows.stride + (windows.reach + 1 + output_padding)
+    longer = longer - (windows.left + windows.right)
+    out = Layout.from_lengths(torch.where(lengths == 0, 0, longer.clamp(min=0)), layout.offsets.device)
+    geometry = Geometry(out.offsets, layout.offsets, windows, groups)
+    call = _door(
+        values,
+        weight,
+        bias,
+        input_gradient_reference,
+        _conv_registered.input_gradient,
+        _conv_eager.input_gradient,
+    )
+    return _computed(call, (values, weight, bias), geometry, out.total), out
 
 
-def _dense_taps(buffer: Tensor, weight: Tensor, dilation: int) -> Tensor:
-    total: Tensor = _DenseTaps.apply(buffer, weight, dilation)  # type: ignore[no-untyped-call]
-    return total
+Call = Callable[..., Tensor]
 
 
-def _shifted(buffer: Tensor, size: int, dilation: int) -> list[Tensor]:
-    """Return the rows that each tap sees, as views."""
-    positions = buffer.shape[0] - dilation * (size - 1)
-    return [buffer[k * dilation : k * dilation + positions] for k in range(size)]
+def _door(
+    x: Tensor, weight: Tensor, bias: Tensor | None, reference: Call, registered: Call, eager: Call
+) -> Call:
+    """Return the function that these tensors can go through."""
+    if torch.compiler.is_compiling() or x.is_meta:
+        return registered
+    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:  # noqa: SLF001
+        return reference
+    if not x.is_cpu:
+        return reference
+    watched = torch._C._len_torch_dispatch_stack() or any(  # noqa: SLF001
+        tensor is not None and type(tensor) not in _PLAIN for tensor in (x, weight, bias)
+    )
+    return registered if watched else eager
 
 
-def _gathered_taps(buffer: Tensor, first: Tensor, weight: Tensor, dilation: int, groups: int) -> Tensor:
-    """Compute the same for windows that begin at given rows alone, and for groups of channels."""
-    kernels = weight.unflatten(0, (groups, -1))
-
-    def tap(k: int) -> Tensor:
-        rows = buffer.index_select(0, first + k * dilation).unflatten(1, (groups, -1))
-        return torch.einsum("ngc,goc->ngo", rows, kernels[..., k])
-
-    total = tap(0)
-    for k in range(1, weight.shape[2]):
-        total = total + tap(k)
-    return total.flatten(1)
+def _computed(
+    call: Call, tensors: tuple[Tensor, Tensor, Tensor | None], geometry: Geometry, total: int, **options: Any
+) -> Tensor:
+    """Call in float32 or float64, and return what torch would: the autocast dtype, or that of the tensors."""
+    x, weight, _ = tensors
+    device = x.device.type
+    autocast = device != "meta" and torch.is_autocast_enabled(device) and x.dtype != torch.float64
+    result = torch.get_autocast_dtype(device) if autocast else x.dtype
+    if not autocast and x.dtype != weight.dtype:
+        raise KindError(
+            f"the tokens are {x.dtype} but the weight is {weight.dtype}; convert one of them with .to(dtype)"
+        )
+    if autocast or x.dtype in _HALF:
+        tensors = tuple(None if t is None else t.float() for t in tensors)  # type: ignore[assignment]
+        with torch.autocast(device, enabled=False):
+            return call(*tensors, geometry, total, **options).to(result)
+    return call(*tensors, geometry, total, **options)

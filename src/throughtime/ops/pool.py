@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from throughtime.ops._empty import zeros_of
-from throughtime.ops.conv import Windows
+from throughtime.ops.windows import Windows
 from throughtime.ragged import Layout
 
 

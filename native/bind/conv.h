@@ -1,0 +1,10 @@
+// The convolution's functions of the Python module.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+namespace throughtime {
+
+void bind_conv(nanobind::module_& m);
+
+}  // namespace throughtime

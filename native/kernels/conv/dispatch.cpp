@@ -1,0 +1,118 @@
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/conv/kernels.h"
+#include "kernels/recurrent/kernels.h"
+
+namespace throughtime {
+
+// One declaration for each compilation of kernels.cpp in this build.
+#define THROUGHTIME_DECLARE(isa) \
+  namespace isa {                \
+  const ConvKernels& conv_table(); \
+  }
+#if defined(THROUGHTIME_X86)
+THROUGHTIME_DECLARE(baseline)
+THROUGHTIME_DECLARE(avx2)
+THROUGHTIME_DECLARE(avx512)
+#elif defined(THROUGHTIME_NEON)
+THROUGHTIME_DECLARE(neon)
+#else
+THROUGHTIME_DECLARE(baseline)
+#endif
+
+const ConvKernels& conv_kernels_of(const char* name) {
+#if defined(THROUGHTIME_X86)
+  if (std::strcmp(name, "avx512") == 0) return avx512::conv_table();
+  if (std::strcmp(name, "avx2") == 0) return avx2::conv_table();
+  return baseline::conv_table();
+#elif defined(THROUGHTIME_NEON)
+  return neon::conv_table();
+#else
+  return baseline::conv_table();
+#endif
+}
+
+namespace {
+
+// Rows of a segment: whole tiles of 12, 8, 6, 4 or 3 rows. It is the same for every batch and any number of
+// threads, so that a sequence always falls into the same tiles.
+constexpr std::int64_t rows_of_a_segment = 48;
+// Rows of a block: their part of x stays in the second cache.
+constexpr std::int64_t rows_of_a_block = 240;
+// Of a block of the weight gradient: what a tile reads of it stays in the first cache.
+constexpr std::int64_t rows_of_a_sum = 144;
+// A thread more pays for itself from about this many operations on.
+constexpr double operations_of_a_thread = 4e5;
+
+const ConvKernels& chosen() {
+  static const ConvKernels& found = conv_kernels_of(kernels()->name);
+  return found;
+}
+
+int useful_threads(int threads, const ConvShape& shape, const ConvBatch& batch) {
+  const double operations = 2.0 * static_cast<double>(batch.out_offsets[batch.sequences] * shape.width) *
+                            static_cast<double>(shape.channels / shape.groups * shape.outputs);
+  const double useful = operations / operations_of_a_thread;
+  return static_cast<int>(std::clamp(useful, 1.0, std::clamp(static_cast<double>(threads), 1.0, 128.0)));
+}
+
+// A long sequence alone still makes work for every thread.
+std::int64_t block_rows(const std::int64_t* offsets, std::int64_t sequences, int threads) {
+  const std::int64_t share = offsets[sequences] / (4 * std::max(threads, 1));
+  return std::clamp(share, rows_of_a_segment, rows_of_a_block);
+}
+
+// Positions that windows reach beyond the last token, at most.
+std::int64_t reach_after(const ConvShape& shape, const ConvBatch& batch) {
+  std::int64_t most = 0;
+  for (std::int64_t b = 0; b < batch.sequences; ++b) {
+    const std::int64_t length = batch.offsets[b + 1] - batch.offsets[b];
+    const std::int64_t windows = batch.out_offsets[b + 1] - batch.out_offsets[b];
+    if (windows == 0) continue;
+    const std::int64_t last = (windows - 1) * shape.stride + (shape.width - 1) * shape.dilation - shape.left;
+    most = std::max(most, last - (length - 1));
+  }
+  return most;
+}
+
+}  // namespace
+
+void conv_forward(const ConvForward& call) {
+  ConvForward mine = call;
+  mine.threads = useful_threads(call.threads, call.shape, call.batch);
+  const std::int64_t* const rows = call.batch.out_offsets;
+  const RowBlocks blocks(call.batch.sequences, rows, rows_of_a_segment,
+                         block_rows(rows, call.batch.sequences, mine.threads));
+  chosen().forward(mine, blocks.view());
+}
+
+void conv_input_gradient(const ConvInputGradient& call) {
+  ConvInputGradient mine = call;
+  mine.threads = useful_threads(call.threads, call.shape, call.batch);
+  std::int64_t before = 0, after = 0;
+  if (call.shape.replicate) {
+    before = std::max<std::int64_t>(call.shape.left, 0);
+    after = reach_after(call.shape, call.batch);
+  }
+  const std::int64_t* const rows = call.batch.offsets;
+  const RowBlocks blocks(call.batch.sequences, rows, rows_of_a_segment,
+                         block_rows(rows, call.batch.sequences, mine.threads), before, after);
+  chosen().input_gradient(mine, blocks.view(), before, after);
+}
+
+void conv_weight_gradient(const ConvWeightGradient& call) {
+  const ConvShape& shape = call.shape;
+  ConvWeightGradient mine = call;
+  mine.threads = useful_threads(call.threads, shape, call.batch);
+  const RowBlocks blocks(call.batch.sequences, call.batch.out_offsets, rows_of_a_sum, rows_of_a_sum);
+  if (blocks.view().count == 0) {
+    const std::size_t size = shape.is_double ? 8 : 4;
+    std::memset(call.dw, 0, size * static_cast<std::size_t>(shape.outputs * (shape.channels / shape.groups) * shape.width));
+    if (call.db != nullptr) std::memset(call.db, 0, size * static_cast<std::size_t>(shape.outputs));
+    return;
+  }
+  chosen().weight_gradient(mine, blocks.view());
+}
+
+}  // namespace throughtime

@@ -1,0 +1,21 @@
+// What one compilation of the convolution's kernels offers; dispatch.cpp chooses among them.
+#pragma once
+
+#include "kernels/conv/blocks.h"
+#include "kernels/conv/conv.h"
+
+namespace throughtime {
+
+struct ConvKernels {
+  // Blocks of the rows of y.
+  void (*forward)(const ConvForward&, const Blocks&);
+  // Blocks of the rows of dx; with replicated borders those beyond the ends, too.
+  void (*input_gradient)(const ConvInputGradient&, const Blocks&, std::int64_t before, std::int64_t after);
+  // Blocks of the rows of y.
+  void (*weight_gradient)(const ConvWeightGradient&, const Blocks&);
+};
+
+// Those of an instruction set of `instruction_sets`.
+const ConvKernels& conv_kernels_of(const char* name);
+
+}  // namespace throughtime

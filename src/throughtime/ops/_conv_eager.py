@@ -1,0 +1,118 @@
+"""The native convolution under eager autograd: the operators' gradients at less of a cost."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from throughtime.ops import _conv_native
+from throughtime.ops._conv_gradients import (
+    Doors,
+    Gradients,
+    of_correlate,
+    of_input_gradient,
+    of_weight_gradient,
+)
+from throughtime.ops.windows import Geometry
+
+# A rule runs with gradients enabled only where somebody will differentiate its result, too.
+
+
+class _Correlate(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        geometry: Geometry,
+        total: int,
+        relu: bool,  # noqa: FBT001 - the protocol takes positional arguments
+    ) -> Tensor:
+        y = _conv_native.forward(x, weight, bias, geometry, total, relu=relu)
+        ctx.geometry = geometry
+        ctx.save_for_backward(x, weight, y if relu else None)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Gradients:
+        (dy,) = gradients
+        x, weight, rectified = ctx.saved_tensors
+        needs = ctx.needs_input_grad[:3]
+        found = of_correlate(EAGER, dy, x, weight, rectified, ctx.geometry, needs)
+        return (*found, None, None, None)
+
+
+class _InputGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, dy: Tensor, weight: Tensor, start: Tensor | None, geometry: Geometry, total: int
+    ) -> Tensor:
+        ctx.geometry = geometry
+        ctx.save_for_backward(dy, weight)
+        return _conv_native.input_gradient(dy, weight, start, geometry, total)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Gradients:
+        (ddx,) = gradients
+        dy, weight = ctx.saved_tensors
+        needs = ctx.needs_input_grad[:3]
+        found = of_input_gradient(EAGER, ddx, dy, weight, ctx.geometry, needs)
+        return (*found, None, None)
+
+
+class _WeightGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        dy: Tensor,
+        geometry: Geometry,
+        bias: bool,  # noqa: FBT001
+    ) -> tuple[Tensor, Tensor]:
+        ctx.set_materialize_grads(False)
+        ctx.geometry, ctx.bias = geometry, bias
+        ctx.save_for_backward(x, dy)
+        return _conv_native.weight_gradient(x, dy, geometry, bias=bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> Gradients:
+        ddw, ddb = gradients
+        x, dy = ctx.saved_tensors
+        needs = ctx.needs_input_grad[:2]
+        found = of_weight_gradient(EAGER, ddw, ddb if ctx.bias else None, x, dy, ctx.geometry, needs)
+        return (*found, None, None)
+
+
+def _wanted(*tensors: Tensor | None) -> bool:
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+
+
+def correlate(
+    x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, total: int, *, relu: bool = False
+) -> Tensor:
+    """Run the kernel, see `correlate_reference`."""
+    if not _wanted(x, weight, bias):
+        return _conv_native.forward(x, weight, bias, geometry, total, relu=relu)
+    y: Tensor = _Correlate.apply(x, weight, bias, geometry, total, relu)  # type: ignore[no-untyped-call]
+    return y
+
+
+def input_gradient(
+    dy: Tensor, weight: Tensor, start: Tensor | None, geometry: Geometry, total: int
+) -> Tensor:
+    """Run the kernel, see `input_gradient_reference`."""
+    if not _wanted(dy, weight, start):
+        return _conv_native.input_gradient(dy, weight, start, geometry, total)
+    dx: Tensor = _InputGradient.apply(dy, weight, start, geometry, total)  # type: ignore[no-untyped-call]
+    return dx
+
+
+def _weight_gradient(x: Tensor, dy: Tensor, geometry: Geometry, bias: bool) -> tuple[Tensor, Tensor]:  # noqa: FBT001
+    if not _wanted(x, dy):
+        return _conv_native.weight_gradient(x, dy, geometry, bias=bias)
+    found: tuple[Tensor, Tensor] = _WeightGradient.apply(x, dy, geometry, bias)  # type: ignore[no-untyped-call]
+    return found
+
+
+EAGER = Doors(correlate, input_gradient, _weight_gradient)

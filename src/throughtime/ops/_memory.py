@@ -1,0 +1,23 @@
+"""Memory for the results of native code, and where tensors lie."""
+
+import math
+
+from torch import Tensor
+
+from throughtime import _native
+
+# From here on a fresh allocation costs more in page faults than the detour through the pool.
+_POOLED_BYTES = 1 << 19
+
+
+def uninitialised(like: Tensor, *shape: int) -> Tensor:
+    """Return uninitialised memory of a dtype; of the kernels' pool if it is large."""
+    size = math.prod(shape) * like.element_size()
+    if size < _POOLED_BYTES:
+        return like.new_empty(shape)
+    return _native.pooled(size).view(like.dtype).view(shape)
+
+
+def address(tensor: Tensor | None) -> int:
+    """Return where a tensor lies, 0 if it is missing or empty."""
+    return 0 if tensor is None else tensor.data_ptr()

@@ -1,0 +1,49 @@
+"""Geometry of windows that slide over sequences: of convolution and of pooling."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Windows(NamedTuple):
+    """Windows in time, in steps.
+
+    ``left`` and ``right`` are how far they reach beyond a sequence; there lie zeros or, with ``replicate``,
+    copies of its first and last token.
+    """
+
+    size: int
+    stride: int = 1
+    dilation: int = 1
+    left: int = 0
+    right: int = 0
+    replicate: bool = False
+
+    @property
+    def reach(self) -> int:
+        """Steps from the first to the last tap of a window."""
+        return self.dilation * (self.size - 1)
+
+    @property
+    def keeps_lengths(self) -> bool:
+        """Whether every sequence has as many windows as tokens."""
+        return self.stride == 1 and self.left + self.right == self.reach
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Return how many windows fit each length, as torch counts them; 0 where none does.
+
+        An empty sequence has no windows, however wide its borders (torch refuses it).
+        """
+        room = lengths + (self.left + self.right - self.reach - 1)
+        count = room.div(self.stride, rounding_mode="floor") + 1
+        return torch.where((room < 0) | (lengths == 0), 0, count)
+
+
+class Geometry(NamedTuple):
+    """Which windows of which sequences: offsets (B + 1,) of the tokens and of the windows, int64."""
+
+    offsets: Tensor
+    out_offsets: Tensor
+    windows: Windows
+    groups: int = 1

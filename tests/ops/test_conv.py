@@ -1,0 +1,112 @@
+"""The native convolution: against torch on each sequence alone, derivatives of any order, operators."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.ops.conv_ladder import Problem, layout_of
+from throughtime import _native
+from throughtime.errors import KindError, ShapeError
+from throughtime.ops import _conv_registered
+from throughtime.ops.conv import conv1d, conv_transpose1d
+from throughtime.ops.windows import Geometry, Windows
+from throughtime.ragged import Layout
+
+ROOT = Path(__file__).parents[2]
+WINDOWS = (Windows(3, 1, 2, 2, 2), Windows(3, 2, 1, 1, 0, replicate=True), Windows(2))
+
+
+def small(windows: Windows, groups: int = 2) -> Problem:
+    torch.manual_seed(1)
+    layout = layout_of([4, 0, 1, 6])
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+
+    return Problem(
+        normal(11, 2 * groups),
+        layout,
+        normal(3 * groups, 2, windows.size),
+        normal(3 * groups),
+        windows,
+        groups,
+    )
+
+
+@pytest.mark.parametrize("name", _native.instruction_sets())
+def test_every_instruction_set_agrees_with_torch(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.ops.conv_ladder"],
+        cwd=ROOT,
+        env={**os.environ, "THROUGHTIME_ISA": name, "THROUGHTIME_POISON": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [name, "40"]
+
+
+@pytest.mark.parametrize("windows", WINDOWS)
+def test_derivatives_of_first_and_second_order(windows: Windows) -> None:
+    problem = small(windows)
+
+    def call(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return conv1d(x, problem.layout, weight, bias, windows, problem.groups)[0]
+
+    assert torch.autograd.gradcheck(call, problem.leaves)
+    assert torch.autograd.gradgradcheck(call, problem.leaves)
+
+
+def test_derivatives_of_the_transposed_convolution() -> None:
+    problem = small(Windows(3, 2, 1, 1, 1))
+    x = torch.randn(11, 6, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(4, dtype=torch.float64, requires_grad=True)
+
+    def call(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return conv_transpose1d(x, problem.layout, weight, bias, problem.windows, 2, 1)[0]
+
+    assert torch.autograd.gradcheck(call, (x, problem.weight, bias))
+    assert torch.autograd.gradgradcheck(call, (x, problem.weight, bias))
+
+
+@pytest.mark.parametrize("windows", WINDOWS)
+def test_operators_keep_torchs_rules(windows: Windows) -> None:
+    problem = small(windows)
+    geometry = _conv_registered._flat(problem.geometry)
+    total, ops = problem.out.total, torch.ops.throughtime
+    dy = torch.randn(total, 6, dtype=torch.float64, requires_grad=True)
+    x, weight, bias = problem.leaves
+    torch.library.opcheck(ops.conv1d.default, (x, weight, bias, *geometry, total, False))
+    torch.library.opcheck(ops.conv1d.default, (x, weight, None, *geometry, total, True))
+    torch.library.opcheck(ops.conv1d_input_gradient.default, (dy, weight, None, *geometry, 11))
+    torch.library.opcheck(ops.conv1d_weight_gradient.default, (x, dy, *geometry, True))
+
+
+def test_compiled_whole_it_gives_the_same() -> None:
+    problem = small(Windows(3, 1, 2, 2, 2))
+
+    def call(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return conv1d(x, problem.layout, weight, bias, problem.windows, 2, relu=True)[0].square()
+
+    compiled: Any = torch.compile(call, fullgraph=True, backend="aot_eager")
+    wanted = torch.autograd.grad(call(*problem.leaves).sum(), problem.leaves)
+    found = torch.autograd.grad(compiled(*problem.leaves).sum(), problem.leaves)
+    torch.testing.assert_close(found, wanted)
+
+
+def test_tensors_that_do_not_fit_are_named() -> None:
+    problem = small(WINDOWS[0])
+    x, weight, bias = problem.leaves
+    with pytest.raises(KindError, match=r"float32 but the weight is torch\.float64"):
+        conv1d(x.float(), problem.layout, weight, bias, problem.windows, 2)
+    other = Layout(torch.tensor([0, 4, 99]))
+    with pytest.raises(ShapeError, match="do not describe its 11 tokens"):
+        conv1d(x, other, weight, bias, Windows(3, 1, 2, 2, 2), 2)
+    assert Geometry(other.offsets, other.offsets, problem.windows).groups == 1
