@@ -6,8 +6,7 @@ from throughtime.nn._cells import GRUCell as GRUCell
 from throughtime.nn._cells import LSTMCell as LSTMCell
 from throughtime.nn._cells import RNNCell as RNNCell
 from throughtime.nn._conv import Conv1d as Conv1d
-from throughtime.nn._conv import ConvBlock as ConvBlock
-from throughtime.nn._conv import WideConv as WideConv
+from throughtime.nn._conv_block import ConvBlock as ConvBlock
 from throughtime.nn._gradients import DirectionGradients as DirectionGradients
 from throughtime.nn._gru import GRU as GRU
 from throughtime.nn._lstm import LSTM as LSTM
@@ -19,4 +18,5 @@ from throughtime.nn._recurrence import RecurrenceTrace as RecurrenceTrace
 from throughtime.nn._rnn import RNN as RNN
 from throughtime.nn._trace import DirectionTrace as DirectionTrace
 from throughtime.nn._trace import Trace as Trace
+from throughtime.nn._wide_conv import WideConv as WideConv
 from throughtime.ops.cell import Activation as Activation

@@ -1,0 +1,70 @@
+"""`WideConv`: blocks of different kernel sizes side by side."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from throughtime.errors import ShapeError
+from throughtime.nn._conv_block import ConvBlock
+from throughtime.nn._output import unwrapped
+
+
+class WideConv(nn.Module):
+    r"""Blocks with different kernel sizes side by side on the same input, their outputs concatenated.
+
+    Every block keeps the length of its sequence ("same" or "causal" padding), so that features of one
+    step stand together.
+
+    Parameters
+    ----------
+    in_channels : int
+        Features per token.
+    out_channels : int
+        Features of each block; the output has len(kernel_sizes) times as many.
+    kernel_sizes : sequence of int
+        One block for each.
+    padding : "same" or "causal"
+        Which lengths-keeping border.
+    **block
+        Further options of `ConvBlock` but ``stride`` and ``pool``, which would change the lengths.
+
+    References
+    ----------
+    .. [1] Y. Kim, "Convolutional neural networks for sentence classification", EMNLP (2014).
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> wide = tt.nn.WideConv(4, 8, kernel_sizes=(2, 3, 5))
+    >>> wide(tt.Ragged.from_list([torch.randn(5, 4), torch.randn(1, 4)]))
+    Ragged(lengths=[5, 1], features=(24,), dtype=float32, requires_grad=True)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_sizes: Sequence[int],
+        *,
+        padding: Literal["same", "causal"] = "same",
+        **block: Any,
+    ) -> None:
+        super().__init__()
+        if not kernel_sizes:
+            raise ShapeError("WideConv needs at least one kernel size")
+        if padding not in {"same", "causal"}:
+            raise ShapeError(f"WideConv keeps lengths: padding is 'same' or 'causal', got {padding!r}")
+        for name in ("stride", "pool"):
+            if block.get(name, 1) not in {1, None}:
+                raise ShapeError(f"WideConv keeps lengths, so it takes no {name}={block[name]}")
+        self.blocks = nn.ModuleList(
+            ConvBlock(in_channels, out_channels, size, padding=padding, **block) for size in kernel_sizes
+        )
+
+    def forward(self, x: Any) -> Any:
+        """Return the concatenated features, of the kind that came in."""
+        x = unwrapped(x)
+        outputs = [block(x) for block in self.blocks]
+        return torch.cat(outputs, dim=1)
