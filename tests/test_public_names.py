@@ -7,8 +7,8 @@ import throughtime as tt
 
 PUBLIC = {
     "throughtime": "Ragged bptt collate convert diagnose errors export models nn",
-    "throughtime.errors": "DataError KindError NotFiniteError RunError ShapeError ThroughtimeError UnsupportedError",
-    "throughtime.nn": "Activation Bidirectional Conv1d ConvBlock DirectionGradients DirectionTrace GRU GRUCell LSTM LSTMCell Pool RNN RNNCell Readout Recurrence RecurrenceTrace RecurrentOutput Trace WideConv init",
+    "throughtime.errors": "DataError KindError NotCausalError NotFiniteError RunError ShapeError ThroughtimeError UnsupportedError",
+    "throughtime.nn": "Activation AttentionPool AvgPool1d Bidirectional Conv1d ConvBlock DirectionGradients DirectionTrace GRU GRUCell LSTM LSTMCell MaxPool1d Pool RNN RNNCell Readout Recurrence RecurrenceTrace RecurrentOutput Trace WideConv ConvBlock2d init",
     "throughtime.export": "onnx",
     "throughtime.convert": "OnnxOperator from_keras from_onnx from_torch to_keras to_onnx to_torch with_update",
     "throughtime.bptt": "Carried Window recomputed streams windows",

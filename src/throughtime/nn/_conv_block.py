@@ -1,24 +1,27 @@
-"""`ConvBlock`: convolution, normalisation, activation, pooling and dropout in that order."""
+"""`ConvBlock` and `ConvBlock2d`: convolution, normalisation, activation, pooling, dropout, in that order."""
 
 from collections.abc import Callable
 from typing import Any, Literal
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import weight_norm as weight_normalized
 
 from throughtime.errors import ShapeError
 from throughtime.nn._conv import Conv1d
-from throughtime.nn._output import unwrapped
-from throughtime.ops.conv import Windows
-from throughtime.ops.pool import max_over_windows
-from throughtime.ragged import Ragged
+from throughtime.nn._norm import ChannelNorm, GroupNorm, InstanceNorm1d
+from throughtime.nn._parts import Series
+from throughtime.nn._pool_windows import MaxPool1d
+from throughtime.nn._streaming import Streamed
+
+Norm = Literal["batch", "group", "layer", "instance"]
 
 
-class ConvBlock(nn.Module):
-    r"""Convolution → BatchNorm → activation → max pooling → dropout, in that order.
+class ConvBlock(Streamed):
+    r"""Convolution → normalisation → activation → pooling → dropout, in that order.
 
-    All but the convolution are optional. Batch statistics are those of real tokens alone; pooling windows
-    end with their sequence.
+    All but the convolution are optional. Statistics are those of real tokens alone; pooling windows end with
+    their sequence.
 
     Parameters
     ----------
@@ -26,19 +29,38 @@ class ConvBlock(nn.Module):
         Of the convolution.
     stride, padding, dilation, groups
         Of the convolution, see `Conv1d`.
-    batch_norm : bool
-        Normalise each channel over all tokens of the batch (Ioffe and Szegedy 2015).
+    bias : bool, optional
+        Of the convolution; by default there is one unless batch or instance norm follows, which subtract any
+        constant.
+    weight_norm : bool
+        Learn length and direction of every kernel apart (Salimans and Kingma 2016).
+    norm : "batch", "group", "layer", "instance" or Module, optional
+        "batch": each channel over all tokens of the batch [1]_; "group": blocks of channels over the steps of
+        a sequence; "instance": each channel over the steps of a sequence; "layer": all channels of a step.
+    norm_groups : int
+        Blocks of channels of group norm; with 1, all channels and steps of a sequence share their statistics.
     activation : callable, optional
         A module or function of tokens; None for none.
-    pool : int, optional
-        Max pooling over windows of this many steps, which do not overlap; a shorter rest is dropped.
+    pool : int or Module, optional
+        Max pooling over windows of this many steps, which do not overlap (a shorter rest is dropped), or any
+        other pooling.
     dropout : float
         Probability of zeroing an element.
+
+    Raises
+    ------
+    ShapeError
+        If the normalisation is unknown, the groups do not divide the channels, or a window is below 1.
+
+    References
+    ----------
+    .. [1] S. Ioffe and C. Szegedy, "Batch normalization: accelerating deep network training by reducing
+       internal covariate shift", ICML (2015).
 
     Examples
     --------
     >>> import torch, throughtime as tt
-    >>> block = tt.nn.ConvBlock(4, 8, 3, padding="same", batch_norm=True, pool=2, dropout=0.1)
+    >>> block = tt.nn.ConvBlock(4, 8, 3, padding="same", norm="batch", pool=2, dropout=0.1)
     >>> block(tt.Ragged.from_list([torch.randn(5, 4), torch.randn(2, 4)]))
     Ragged(lengths=[2, 1], features=(8,), dtype=float32, requires_grad=True)
     """
@@ -53,15 +75,16 @@ class ConvBlock(nn.Module):
         padding: int | Literal["valid", "same", "causal"] = 0,
         dilation: int = 1,
         groups: int = 1,
-        batch_norm: bool = False,
+        bias: bool | None = None,
+        weight_norm: bool = False,
+        norm: Norm | nn.Module | None = None,
+        norm_groups: int = 1,
         activation: Callable[[Any], Any] | None = F.relu,
-        pool: int | None = None,
+        pool: int | nn.Module | None = None,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if pool is not None and pool < 1:
-            raise ShapeError(f"ConvBlock: pool is a window of at least 1 step or None, got {pool}")
-        self.conv = Conv1d(
+        conv = Conv1d(
             in_channels,
             out_channels,
             kernel_size,
@@ -69,34 +92,134 @@ class ConvBlock(nn.Module):
             padding=padding,
             dilation=dilation,
             groups=groups,
-            bias=not batch_norm,  # BatchNorm subtracts any constant
+            bias=_has_bias(norm) if bias is None else bias,
         )
-        self.norm = nn.BatchNorm1d(out_channels) if batch_norm else None
+        self.conv = weight_normalized(conv) if weight_norm else conv
+        self.norm = normalization(norm, out_channels, norm_groups)
         self.activation = activation
-        self.pool = pool
+        self.pool = _pool(pool, MaxPool1d)
+        self.dropout = nn.Dropout(dropout) if dropout else None
+
+    def parts(self) -> Series:
+        """Return convolution, normalisation, activation, pooling and dropout, those that there are."""
+        return _series(self)
+
+    def extra_repr(self) -> str:
+        """Name the activation if it is no module."""
+        return _activation_shown(self.activation)
+
+
+class ConvBlock2d(nn.Module):
+    r"""Convolution → normalisation → activation → pooling → dropout on images, in that order.
+
+    The same as `ConvBlock` on plain tensors (N, C, H, W); images of one batch have one size. Convolution,
+    batch and instance norm and pooling are torch's own.
+
+    Parameters
+    ----------
+    in_channels, out_channels, kernel_size, stride, padding, dilation, groups
+        As in `torch.nn.Conv2d`.
+    bias, weight_norm, norm, norm_groups, activation, dropout
+        As in `ConvBlock`; "layer" normalises the channels of each pixel.
+    pool : int or Module, optional
+        Max pooling over squares of this side, which do not overlap, or any other pooling.
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> block = tt.nn.ConvBlock2d(1, 6, 5, padding=2, norm="batch", pool=2)
+    >>> tuple(block(torch.randn(3, 1, 28, 28)).shape)
+    (3, 6, 14, 14)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        *,
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] | Literal["valid", "same"] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        bias: bool | None = None,
+        weight_norm: bool = False,
+        norm: Norm | nn.Module | None = None,
+        norm_groups: int = 1,
+        activation: Callable[[Any], Any] | None = F.relu,
+        pool: int | nn.Module | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        conv = nn.Conv2d(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+            bias=_has_bias(norm) if bias is None else bias,
+        )
+        self.conv = weight_normalized(conv) if weight_norm else conv
+        self.norm = normalization(norm, out_channels, norm_groups, nn.BatchNorm2d, nn.InstanceNorm2d)
+        self.activation = activation
+        self.pool = _pool(pool, nn.MaxPool2d)
         self.dropout = nn.Dropout(dropout) if dropout else None
 
     def forward(self, x: Any) -> Any:
-        """Return the block's output, of the kind that came in: Ragged (T, C) or tensor (N, C, L)."""
-        x = unwrapped(x)
-        x = self.conv(x)
-        if self.norm is not None:
-            x = self.norm(x)
-        if self.activation is not None:
-            x = self.activation(x)
-        if self.pool is not None:
-            x = _max_pool(x, self.pool)
-        return x if self.dropout is None else self.dropout(x)
+        """Return the block's output, (N, out_channels, H', W')."""
+        return _series(self)(x)
 
     def extra_repr(self) -> str:
-        """Name the parts that are not modules."""
-        activation = getattr(self.activation, "__name__", self.activation)
-        shown = [] if isinstance(self.activation, nn.Module) else [f"activation={activation}"]
-        return ", ".join(shown + ([f"pool={self.pool}"] if self.pool else []))
+        """Name the activation if it is no module."""
+        return _activation_shown(self.activation)
 
 
-def _max_pool(x: Any, size: int) -> Any:
-    if isinstance(x, Tensor):
-        return F.max_pool1d(x, size)
-    values, layout = max_over_windows(x.values, x.layout, Windows(size, stride=size))
-    return Ragged(values, layout.offsets, layout=layout)
+def _series(block: Any) -> Series:
+    return Series.of(
+        conv=block.conv, norm=block.norm, activation=block.activation, pool=block.pool, dropout=block.dropout
+    )
+
+
+def _has_bias(norm: object) -> bool:
+    return norm not in {"batch", "instance"}
+
+
+def normalization(
+    norm: Norm | nn.Module | None,
+    channels: int,
+    groups: int = 1,
+    batch: type[nn.Module] = nn.BatchNorm1d,
+    instance: type[nn.Module] = InstanceNorm1d,
+) -> nn.Module | None:
+    """Return the normalisation of that name, None for None."""
+    if norm is None or isinstance(norm, nn.Module):
+        return norm
+    if norm == "batch":
+        return batch(channels)
+    if norm == "instance":
+        return instance(channels, affine=True)
+    if norm == "layer":
+        return ChannelNorm(channels)
+    if norm != "group":
+        raise ShapeError(
+            f"ConvBlock: norm is 'batch', 'group', 'layer', 'instance' or a module, got {norm!r}"
+        )
+    if groups < 1 or channels % groups:
+        raise ShapeError(f"ConvBlock: norm_groups divides the {channels} channels, got {groups}")
+    return GroupNorm(groups, channels)
+
+
+def _pool(pool: int | nn.Module | None, maximum: type[nn.Module]) -> nn.Module | None:
+    if not isinstance(pool, int):
+        return pool
+    if pool < 1:
+        raise ShapeError(f"ConvBlock: pool is a window of at least 1 step, a module or None, got {pool}")
+    return maximum(pool)
+
+
+def _activation_shown(activation: Any) -> str:
+    if isinstance(activation, nn.Module):
+        return ""
+    return f"activation={getattr(activation, '__name__', activation)}"

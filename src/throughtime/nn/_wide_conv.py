@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import torch
 from torch import nn
 
 from throughtime.errors import ShapeError
 from throughtime.nn._conv_block import ConvBlock
-from throughtime.nn._output import unwrapped
+from throughtime.nn._conv_stack import copies
+from throughtime.nn._parts import Parallel, concatenated, named
+from throughtime.nn._streaming import Streamed
 
 
-class WideConv(nn.Module):
+class WideConv(Streamed):
     r"""Blocks with different kernel sizes side by side on the same input, their outputs concatenated.
 
     Every block keeps the length of its sequence ("same" or "causal" padding), so that features of one
@@ -60,11 +61,10 @@ class WideConv(nn.Module):
             if block.get(name, 1) not in {1, None}:
                 raise ShapeError(f"WideConv keeps lengths, so it takes no {name}={block[name]}")
         self.blocks = nn.ModuleList(
-            ConvBlock(in_channels, out_channels, size, padding=padding, **block) for size in kernel_sizes
+            ConvBlock(in_channels, out_channels, size, padding=padding, **copies(block))
+            for size in kernel_sizes
         )
 
-    def forward(self, x: Any) -> Any:
-        """Return the concatenated features, of the kind that came in."""
-        x = unwrapped(x)
-        outputs = [block(x) for block in self.blocks]
-        return torch.cat(outputs, dim=1)
+    def parts(self) -> Parallel:
+        """Return the blocks, whose features stand side by side."""
+        return Parallel(named(self.blocks, "blocks"), concatenated)
