@@ -8,12 +8,12 @@ import throughtime as tt
 PUBLIC = {
     "throughtime": "Ragged bptt collate convert diagnose errors export models nn",
     "throughtime.errors": "DataError KindError NotCausalError NotFiniteError RunError ShapeError ThroughtimeError UnsupportedError",
-    "throughtime.nn": "Activation AttentionPool AvgPool1d Bidirectional Conv1d ConvBlock DirectionGradients DirectionTrace GRU GRUCell LSTM LSTMCell MaxPool1d Pool RNN RNNCell Readout Recurrence RecurrenceTrace RecurrentOutput Trace WideConv ConvBlock2d init",
+    "throughtime.nn": "Activation AttentionPool AvgPool1d Bidirectional Conv1d ConvBlock ConvBlock2d ConvStack DirectionGradients DirectionTrace GRU GRUCell GatedBlock GroupNorm InstanceNorm1d LSTM LSTMCell MaxPool1d Parallel Pool RNN RNNCell Readout ReceptiveField Recurrence RecurrenceTrace RecurrentOutput ResNetBlock Residual Stream TemporalBlock Trace WideConv dilation_schedule fold_batch_norm init receptive_field",
     "throughtime.export": "onnx",
     "throughtime.convert": "OnnxOperator from_keras from_onnx from_torch to_keras to_onnx to_torch with_update",
     "throughtime.bptt": "Carried Window recomputed streams windows",
     "throughtime.diagnose": "AdaptiveClip ClipEvent Finding GradientFlow Influence LayerFlow Lyapunov Profile Saturation Spectrum Watch clipping diagnose drifting findings_of_flow first_not_finite gradient_flow influence lyapunov_exponents no_minimum order_unused reach spectrum watch",
-    "throughtime.models": "BiGRU BiLSTM TextCNN",
+    "throughtime.models": "BiGRU BiLSTM CharCNN FCN InceptionTime LSTMFCN LeNet ResNet TCN TextCNN",
 }
 
 

@@ -34,5 +34,6 @@ from throughtime.nn._rnn import RNN as RNN
 from throughtime.nn._streaming import Stream as Stream
 from throughtime.nn._trace import DirectionTrace as DirectionTrace
 from throughtime.nn._trace import Trace as Trace
+from throughtime.nn._wide_conv import Parallel as Parallel
 from throughtime.nn._wide_conv import WideConv as WideConv
 from throughtime.ops.cell import Activation as Activation

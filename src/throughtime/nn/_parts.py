@@ -32,7 +32,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Parallel:
+class SideBySide:
     """Parts side by side on the same input, and how their outputs become one."""
 
     parts: tuple[tuple[str, Any], ...]
@@ -45,7 +45,7 @@ class Parallel:
 class Composite(nn.Module):
     """A module that is what its parts are."""
 
-    def parts(self) -> Series | Parallel:
+    def parts(self) -> Series | SideBySide:
         """Return what the module is made of."""
         raise NotImplementedError
 
@@ -64,9 +64,9 @@ def named(modules: Iterable[Any], name: str) -> tuple[tuple[str, Any], ...]:
     return tuple((f"{name}.{place}", module) for place, module in enumerate(modules))
 
 
-def parts_of(module: Any) -> Series | Parallel | None:
+def parts_of(module: Any) -> Series | SideBySide | None:
     """Return what a module is made of, or None if it is a layer."""
-    if isinstance(module, Series | Parallel):
+    if isinstance(module, Series | SideBySide):
         return module
     if isinstance(module, Composite):
         return module.parts()

@@ -27,7 +27,7 @@ class MaxPool1d(nn.MaxPool1d):
     Raises
     ------
     ShapeError
-        If a size, stride or dilation is below 1, or the padding is more than half of the window's reach.
+        If a size, stride or dilation is below 1, or the padding is more than half of the window.
 
     Examples
     --------
@@ -137,8 +137,8 @@ def _check_windows(pool: _Pooling) -> None:
     ):
         if value < 1:
             raise ShapeError(f"{name}: {part} is at least 1, got {value}")
-    if not 0 <= windows.left <= (windows.reach + 1) // 2:
+    if not 0 <= windows.left <= windows.size // 2:
         raise ShapeError(
-            f"{name}: padding is between 0 and half of a window's {windows.reach + 1} steps, "
+            f"{name}: padding is at least 0 and at most half of kernel_size {windows.size}, "
             f"got {windows.left}"
         )

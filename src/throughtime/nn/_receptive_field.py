@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from throughtime.errors import ShapeError
 from throughtime.nn._leaves import described, is_recurrent, is_tokenwise, reads_all, unknown, windows_seen
-from throughtime.nn._parts import Parallel, Series, join, parts_of
+from throughtime.nn._parts import Series, SideBySide, join, parts_of
 
 
 class ReceptiveField(NamedTuple):
@@ -84,7 +84,7 @@ def _seen_by(part: Any, before: ReceptiveField, path: str) -> ReceptiveField:
         for name, inner in structure.parts:
             before = _seen_by(inner, before, join(path, name))
         return before
-    if isinstance(structure, Parallel):
+    if isinstance(structure, SideBySide):
         fields = [(name, _seen_by(inner, before, join(path, name))) for name, inner in structure.parts]
         return _joined(fields, path)
     return _leaf(part, before, path)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from throughtime.errors import ShapeError
 from throughtime.nn._conv import Conv1d
 from throughtime.nn._conv_block import ConvBlock, normalization
-from throughtime.nn._parts import Parallel, Series
+from throughtime.nn._parts import Series, SideBySide
 from throughtime.nn._streaming import Streamed
 
 
@@ -60,7 +60,7 @@ class Residual(Streamed):
 
     def parts(self) -> Series:
         """Return body and shortcut side by side, and the activation of their sum."""
-        both = Parallel(
+        both = SideBySide(
             (("body", self.body), ("shortcut", self.shortcut)), partial(_added, type(self).__name__)
         )
         return Series(

@@ -13,7 +13,7 @@ from throughtime.errors import KindError, NotCausalError, ShapeError
 from throughtime.nn._conv import Conv1d
 from throughtime.nn._leaves import described, is_recurrent, is_tokenwise, reads_all, unknown, windows_seen
 from throughtime.nn._output import RecurrentOutput, as_ragged, check_features
-from throughtime.nn._parts import Composite, Parallel, Series, join, parts_of
+from throughtime.nn._parts import Composite, Series, SideBySide, join, parts_of
 from throughtime.nn._pool_windows import AvgPool1d, MaxPool1d
 from throughtime.nn._window_state import advance, begin, check
 from throughtime.ops.conv import Windows, conv1d
@@ -138,7 +138,7 @@ def _run(part: Any, x: Ragged, state: Any, path: str, *, one: bool) -> tuple[Rag
     return structure.merge(outputs), tuple(after)
 
 
-def _states(structure: Series | Parallel, state: Any, path: str) -> tuple[Any, ...]:
+def _states(structure: Series | SideBySide, state: Any, path: str) -> tuple[Any, ...]:
     count = len(structure.parts)
     if state is None:
         return (None,) * count

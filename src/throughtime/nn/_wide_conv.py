@@ -1,4 +1,4 @@
-"""`WideConv`: blocks of different kernel sizes side by side."""
+"""`Parallel`: any modules side by side; `WideConv`: blocks of different kernel sizes."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -8,8 +8,44 @@ from torch import nn
 from throughtime.errors import ShapeError
 from throughtime.nn._conv_block import ConvBlock
 from throughtime.nn._conv_stack import copies
-from throughtime.nn._parts import Parallel, concatenated, named
+from throughtime.nn._parts import SideBySide, concatenated, named
 from throughtime.nn._streaming import Streamed
+
+
+class Parallel(Streamed):
+    r"""Modules side by side on the same input, their outputs concatenated: y[t] = (m_1(x)[t], …, m_n(x)[t]).
+
+    Parameters
+    ----------
+    *modules : Module
+        Layers, blocks or `torch.nn.Sequential` of them, which give the same lengths.
+
+    Raises
+    ------
+    ShapeError
+        If there are none, or their outputs have different lengths.
+
+    References
+    ----------
+    .. [1] C. Szegedy et al., "Going deeper with convolutions", CVPR (2015), section 4.
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> module = tt.nn.Parallel(tt.nn.Conv1d(4, 8, 3, padding="same"), tt.nn.MaxPool1d(3, 1, 1))
+    >>> module(tt.Ragged.from_list([torch.randn(5, 4), torch.randn(1, 4)]))
+    Ragged(lengths=[5, 1], features=(12,), dtype=float32, requires_grad=True)
+    """
+
+    def __init__(self, *modules: nn.Module) -> None:
+        super().__init__()
+        if not modules:
+            raise ShapeError("Parallel needs at least one module")
+        self.branches = nn.ModuleList(modules)
+
+    def parts(self) -> SideBySide:
+        """Return the modules, whose features stand side by side."""
+        return SideBySide(named(self.branches, "branches"), concatenated)
 
 
 class WideConv(Streamed):
@@ -65,6 +101,6 @@ class WideConv(Streamed):
             for size in kernel_sizes
         )
 
-    def parts(self) -> Parallel:
+    def parts(self) -> SideBySide:
         """Return the blocks, whose features stand side by side."""
-        return Parallel(named(self.blocks, "blocks"), concatenated)
+        return SideBySide(named(self.blocks, "blocks"), concatenated)
