@@ -88,7 +88,7 @@ class CharCNN(nn.Module):
     def forward(self, tokens: Ragged) -> Tensor:
         """Return the logits (B, C) of characters (T,)."""
         features = self.body(self._quantized(tokens))
-        logits: Tensor = self.head(features.values.reshape(len(tokens), -1))
+        logits: Tensor = self.head(features.values.reshape(len(tokens), self.head[0].in_features))
         return logits
 
     def _quantized(self, tokens: Ragged) -> Ragged:

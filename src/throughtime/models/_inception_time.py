@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from throughtime.errors import ShapeError
 from throughtime.nn import Conv1d, ConvBlock, MaxPool1d, Parallel, Pool, Residual, WideConv
 from throughtime.ragged import Ragged
 
@@ -33,6 +34,11 @@ class InceptionTime(nn.Module):
     kernel_sizes : sequence of int
         Of the convolutions side by side.
 
+    Raises
+    ------
+    ShapeError
+        If there is no member.
+
     References
     ----------
     .. [1] H. Ismail Fawaz et al., "InceptionTime: finding AlexNet for time series classification", Data
@@ -58,6 +64,8 @@ class InceptionTime(nn.Module):
         kernel_sizes: tuple[int, ...] = (40, 20, 10),
     ) -> None:
         super().__init__()
+        if members < 1:
+            raise ShapeError(f"InceptionTime: an ensemble has at least 1 member, got {members}")
         self.members = nn.ModuleList(
             _network(in_channels, classes, depth, channels, kernel_sizes) for _ in range(members)
         )

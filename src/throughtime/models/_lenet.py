@@ -1,11 +1,12 @@
 """`LeNet` (LeCun 1998): images of digits."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from throughtime.errors import ShapeError
 from throughtime.nn import ConvBlock2d
 
 
@@ -22,6 +23,11 @@ class LeNet(nn.Module):
         After every layer but the last; the paper has a scaled tanh.
     pool : "mean" or "max"
         Over squares of 2 × 2; the paper has a mean with a learned factor and bias.
+
+    Raises
+    ------
+    ShapeError
+        If the pooling is neither.
 
     References
     ----------
@@ -42,10 +48,12 @@ class LeNet(nn.Module):
         *,
         in_channels: int = 1,
         activation: Callable[[Any], Any] = torch.tanh,
-        pool: str = "mean",
+        pool: Literal["mean", "max"] = "mean",
     ) -> None:
         super().__init__()
-        pooling = {"mean": nn.AvgPool2d, "max": nn.MaxPool2d}[pool]
+        if pool not in {"mean", "max"}:
+            raise ShapeError(f"LeNet: pool is 'mean' or 'max', got {pool!r}")
+        pooling = nn.AvgPool2d if pool == "mean" else nn.MaxPool2d
         self.activation = activation
         self.body = nn.Sequential(
             ConvBlock2d(in_channels, 6, 5, padding=2, activation=activation, pool=pooling(2)),
