@@ -40,6 +40,9 @@ def test_it_says_what_the_measures_say_and_survives_json() -> None:
                 assert one[key][of]["mean"] == pytest.approx(profile.mean.tolist(), rel=1e-5)
                 assert one[key][of]["0.9"] == pytest.approx(profile.quantiles[0.9].tolist(), rel=1e-5)
         assert one["saturation"].keys() == {"input", "forget", "output"}
+    grads = [parameter.grad.flatten() for parameter in model.parameters()]
+    assert found["gradient_norm"] == pytest.approx(float(torch.cat(grads).norm()), rel=1e-5)
+    assert found["loss"] == pytest.approx(_loss(model(batch)).item())
     blocks = spectrum(model)
     assert [one["block"] for one in found["spectrum"]] == [one.block for one in blocks]
     assert found["spectrum"][0]["spectral_radius"] == blocks[0].spectral_radius
@@ -59,6 +62,18 @@ def test_an_rnn_has_a_prediction_beside_the_measure() -> None:
     found = diagnose(layer, x, lambda y: y.state.sum(), outcome=lambda y: y.state[0].sum(1))
     one = found["spectrum"][0]
     assert one["prediction"] == pytest.approx(one["measured"], rel=1e-4)
+
+
+@pytest.mark.parametrize(("scale", "drifts"), [(1.0, True), (0.5, False)])
+def test_a_state_that_grows_along_its_stream_is_named(scale: float, drifts: bool) -> None:
+    layer = tt.nn.Bidirectional(tt.nn.RNN(2, 2, nonlinearity="affine", bias=False))
+    with torch.no_grad():
+        for name, parameter in layer.named_parameters():
+            parameter.copy_(torch.eye(2) * (scale if "weight_hh" in name else 1.0))
+    x = Ragged.from_lengths(torch.ones(130, 2), [80, 50])
+    found = diagnose(layer, x, lambda y: y.output.values.sum(), outcome=lambda y: y.output.values.sum(1)[:2])
+    where = [one["where"] for one in found["findings"] if one["code"] == "drifting"]
+    assert len(where) == (2 if drifts else 0)
 
 
 def test_the_model_its_mode_and_its_gradients_are_left_alone() -> None:

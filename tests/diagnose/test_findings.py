@@ -11,11 +11,14 @@ import throughtime as tt
 from throughtime import Ragged
 from throughtime.diagnose import (
     AdaptiveClip,
+    bag_does_as_well,
     clipping,
     drifting,
     findings_of_flow,
+    first_gradient_not_finite,
     first_not_finite,
     gradient_flow,
+    locate_not_finite,
     no_minimum,
     order_unused,
     reach,
@@ -164,6 +167,15 @@ def test_a_vanished_gradient_is_told_from_a_minimum() -> None:
         no_minimum(0.1, float("nan"), 0.5)
 
 
+def test_a_bag_of_tokens_that_does_as_well() -> None:
+    found = bag_does_as_well(0.70, 0.69)
+    assert found is not None
+    assert (found.code, found.severity) == ("bag_does_as_well", "warning")
+    assert bag_does_as_well(0.5, 0.69) is None
+    with pytest.raises(ShapeError, match="memoryless_loss is a finite number, got inf"):
+        bag_does_as_well(0.1, float("inf"))
+
+
 def test_clipping_that_always_or_never_acts() -> None:
     norms = [1.0 + 0.01 * i for i in range(40)]
     always, never = clipping(norms, 0.5), clipping(norms, 5.0)
@@ -212,6 +224,21 @@ def test_the_first_number_that_is_not_finite_is_found() -> None:
     with watch(clean) as seen:
         clean(torch.randn(5, 3)).output.sum().backward()
     assert first_not_finite(seen) is None
+
+
+def test_a_gradient_that_is_not_finite_is_found_on_its_way_back() -> None:
+    layer = tt.nn.RNN(3, 4, nonlinearity="affine", bias=False)
+    with torch.no_grad():
+        layer.weight_hh_l0.copy_(1e20 * torch.eye(4))
+    x = Ragged.from_lengths(torch.zeros(8, 3), [2, 6])
+    with watch(layer) as seen:
+        layer(x).state.sum().backward()
+    said = "RNN: on the way back the gradient is not finite first at step 3 of sequence 1"
+    assert first_not_finite(seen) is None
+    assert first_gradient_not_finite(seen) == said
+    assert locate_not_finite(layer, x, lambda y: y.state.sum()) == said
+    assert locate_not_finite(layer, x, lambda y: y.state.sum() * float("inf")) is None, "the loss is to blame"
+    assert locate_not_finite(nn.Linear(3, 1), x, lambda y: y.values.sum()) is None, "no recurrent layer"
 
 
 def test_adaptive_clipping_follows_a_percentile_of_all_norms() -> None:

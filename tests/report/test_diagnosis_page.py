@@ -75,7 +75,7 @@ def page() -> str:
 
 def test_the_page_holds_findings_figures_and_words_and_loads_nothing(page: str) -> None:
     assert len(page.encode()) < 8_000_000
-    assert page.count('class="plotly-graph-div"') == 4 + 2 + 2 + 1 + 1 + 1 + 4 + 1 + 1 + 1 + 1 + 1
+    assert page.count('class="plotly-graph-div"') == 2 + 3 + 2 + 2 + 1 + 1 + 1 + 4 + 1 + 1 + 1 + 1 + 1
     assert "gradients vanish within" in page
     assert page.index("Findings") < page.index("Gradients on their way back")
     body = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)

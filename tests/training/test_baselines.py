@@ -1,5 +1,6 @@
 """The n-gram baselines against counting by hand and against data made to be easy or hard for them."""
 
+import math
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from throughtime.data.examples import Examples
 from throughtime.errors import DataError
 from throughtime.ragged import Ragged
-from throughtime.training.baselines import NGrams, majority, ngram_regression
+from throughtime.training.baselines import NGrams, majority, memoryless_loss, ngram_regression
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 3), max_size=6), min_size=1, max_size=5)
 
@@ -95,3 +96,20 @@ def test_nothing_to_learn_from_is_said() -> None:
 
     with pytest.raises(DataError, match="no n-gram occurs twice"):
         ngram_regression(Unique(), Unique().test, 1, "unigrams")
+
+
+def test_the_loss_without_memory_is_that_of_folds_not_seen() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(2, (400,), generator=generator)
+    # Token 7 says the class in nine of ten sequences, the others are noise, as is their order.
+    told = torch.where(torch.rand(400, generator=generator) < 0.9, labels, 1 - labels)
+    rows = [torch.cat([torch.randint(7, (4,), generator=generator), 7 + t[None]]) for t in told]
+    loss = memoryless_loss(Ragged.from_list(rows), labels, 2)
+    assert loss is not None
+    best = -(0.9 * math.log(0.9) + 0.1 * math.log(0.1))
+    assert best * 0.9 < loss < best * 1.3
+    noise = memoryless_loss(Ragged.from_list(rows), labels[torch.randperm(400, generator=generator)], 2)
+    assert noise is not None
+    assert noise > math.log(2) * 0.99
+    assert memoryless_loss(Ragged.from_list(rows), labels, 3) is None, "a class without sequences"
+    assert memoryless_loss(Ragged.from_list(rows[:2]), torch.tensor([0, 1]), 2) is None, "one of each"

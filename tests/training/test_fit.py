@@ -106,6 +106,22 @@ def test_a_gradient_that_is_not_finite_ends_it_before_it_harms(tmp_path, monkeyp
         fitted(run)
 
 
+def test_of_a_recurrent_model_it_says_which_layer_and_time_step(tmp_path, monkeypatch):
+    model = ModelSpec("bigru", {"embedding_size": 4, "hidden_size": 4})
+    run = created(tmp_path / "run", model=model)
+    begin = TrainingModule.on_train_epoch_start
+
+    def spoil(self):
+        begin(self)
+        with torch.no_grad():
+            self.model.embedding.weight[3] = float("inf") if self.current_epoch else 0.0
+
+    monkeypatch.setattr(TrainingModule, "on_train_epoch_start", spoil)
+    where = r"recurrent: the input is not finite first at step \d+ of sequence \d+ of its batch"
+    with pytest.raises(NotFiniteError, match=rf"in epoch 2, step \d+ \({where}\); the best model"):
+        fitted(run)
+
+
 def test_no_validation_examples_are_an_error(tmp_path):
     class Without(Toy):
         validation = Examples(Ragged.empty(dtype=torch.int64), torch.empty(0, dtype=torch.int64))

@@ -148,20 +148,25 @@ def predict(
 
 @app.command()
 def diagnose(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
-    data: Annotated[Path, typer.Argument(help="Labelled texts, as for train.")],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, one or several.", metavar="RUN")],
+    data: Annotated[
+        Path, typer.Argument(help="Labelled texts, as for train; for runs of the demo Python files.")
+    ],
     text: Annotated[
         str | None, typer.Option(help="Column with the text; that of the training unless given.")
     ] = None,
     label: Annotated[
         str | None, typer.Option(help="Column with the class; that of the training unless given.")
     ] = None,
-    examples: Annotated[int, typer.Option(help="How many texts are looked at.", min=1)] = 64,
+    examples: Annotated[int, typer.Option(help="How many sequences' gradients are looked at.", min=1)] = 64,
+    out: Annotated[
+        Path | None, typer.Option(help="Page to write; diagnosis.html in the run's folder unless given.")
+    ] = None,
 ) -> None:
-    """Say what a run's gradients do on their way back through time, and what its model listens to."""
+    """Say what gradients do on their way back through time, and what models listen to, on one page."""
     from throughtime.cli._diagnose import diagnose as command
 
-    command(run, data, text=text, label=label, examples=examples)
+    command(runs, data, text=text, label=label, examples=examples, out=out)
 
 
 @app.command()

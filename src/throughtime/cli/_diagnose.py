@@ -1,70 +1,111 @@
-"""``throughtime diagnose``: what a run's gradients do, what it reads, and a page that shows it."""
+"""``throughtime diagnose``: what gradients do in runs, what their models read, and a page that shows it."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor, nn
 
-from throughtime.cli._predict_text import read_table
-from throughtime.cli._tokenizer import tokenizer_of
-from throughtime.data.text import encode, encode_labels
-from throughtime.demo import TASK
-from throughtime.diagnose import clipping
+from throughtime.cli._subject import Subject, subject_of
+from throughtime.diagnose import Finding, bag_does_as_well, clipping, no_minimum
 from throughtime.diagnose import diagnose as measure
-from throughtime.errors import DataError, UnsupportedError
+from throughtime.errors import UnsupportedError
 from throughtime.report import write_diagnoses
 from throughtime.training import Run, predict, quality, read_gradients
+from throughtime.training.baselines import memoryless_loss
 
 _STYLES = {"problem": "bold red", "warning": "yellow", "note": "cyan"}
+_RANKS = tuple(_STYLES)
+
+Diagnosis = dict[str, Any]
 
 
-def diagnose(path: Path, data: Path, *, text: str | None, label: str | None, examples: int) -> None:
-    """Measure the run's model on labelled texts, print the findings, write a page and its numbers."""
-    run = Run.open(path)
-    if run.config.task.get("kind") == TASK:
+def diagnose(
+    paths: Sequence[Path], data: Path, *, text: str | None, label: str | None, examples: int, out: Path | None
+) -> None:
+    """Measure the models of runs on labelled data, print the findings, write one page and all numbers."""
+    runs = [Run.open(path) for path in paths]
+    if out is None and len(runs) > 1:
         raise UnsupportedError(
-            f"{path} is a run of the demo, which reads windows of source code; diagnose takes runs of "
-            "`throughtime train`, and tt.diagnose.diagnose any model and batch from Python"
+            f"{len(runs)} runs make one page, which belongs to none of their folders; say --out PAGE.html"
         )
-    model = run.load_model()
-    table = read_table(run, data, text, label or run.config.task.get("label"))
-    if table.labels is None:
-        raise DataError(f"{data} has no labels, which the loss needs; name their column with --label")
-    tokenizer, classes = tokenizer_of(run), run.config.classes
-    batch, labels = encode(tokenizer, table.texts[:examples]), encode_labels(table, classes)[:examples]
-    words = [tokenizer.encode(one).tokens for one in table.texts[:examples]]
-    names = [row[: int(n)] for row, n in zip(words, batch.lengths, strict=True)]
+    page = out or runs[0].path / "diagnosis.html"
+    console = Console(highlight=False)
+    found, said = {}, ""
+    for name, run in zip(_names(runs), runs, strict=True):
+        subject = subject_of(run, data, text, label)
+        found[name] = one = _diagnosis(run, subject, examples)
+        (run.path / "diagnosis.json").write_text(json.dumps(one, ensure_ascii=False), encoding="utf-8")
+        said = f"{subject.said}; gradients of the first {min(examples, len(subject.tokens))}."
+        if len(runs) > 1:
+            console.print(name, style="bold", soft_wrap=True)
+        _show(console, one)
+    page.parent.mkdir(parents=True, exist_ok=True)
+    title = next(iter(found)) if len(found) == 1 else f"{len(found)} models"
+    write_diagnoses(page, f"Diagnosis: {title}", said, found)
+    print(f"saved in {page}")  # noqa: T201 - what the command is for
+
+
+def _names(runs: Sequence[Run]) -> list[str]:
+    names = [f"{run.config.model.name} of {run.path.name}" for run in runs]
+    if len(set(names)) == len(names):
+        return names
+    return [f"{run.config.model.name} of {run.path}" for run in runs]
+
+
+def _diagnosis(run: Run, subject: Subject, examples: int) -> Diagnosis:
+    """Return what the page shows of a run: the diagnosis of its model, and what its training left."""
+    model, classes = run.load_model(), run.config.classes
+    labels = subject.labels[:examples]
     found = measure(
         model,
-        batch,
-        lambda logits: torch.nn.functional.cross_entropy(logits, labels),
+        subject.tokens[:examples],
+        lambda logits: nn.functional.cross_entropy(logits, labels),
         target=labels,
-        tokens=names,
+        tokens=subject.words[:examples],
     )
-    every = predict(model, encode(tokenizer, table.texts))
-    found["quality"] = quality(every, encode_labels(table, classes), classes)
-    for row in (row for rows in found["quality"]["examples"].values() for row in rows):
-        row["text"] = table.texts[row["row"]]
+    found["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+    logits = predict(model, subject.tokens)
+    found["quality"] = _quality(logits, subject, classes)
     found["history"] = [epoch.to_json() for epoch in run.metrics.history]
     record = read_gradients(run.path / "gradients.jsonl")
     found["training"] = [line for line in record if line["layers"]]
     found["norms"] = [norm for line in record for norm in line.get("norms", [])]
     found["clip"] = run.config.settings.clip
-    clipped = None if found["clip"] is None else clipping(found["norms"], found["clip"])
-    found["findings"] += [] if clipped is None else [asdict(clipped)]
-    (run.path / "diagnosis.json").write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
-    name = f"{run.config.model.name} of {run.path.name}"
-    page = run.path / "diagnosis.html"
-    said = f"{len(table)} labelled texts of {data.name}; gradients of the first {len(batch)}."
-    write_diagnoses(page, f"Diagnosis: {name}", said, {name: found})
-    _show(Console(highlight=False), found)
-    print(f"saved in {page}")  # noqa: T201 - what the command is for
+    found["findings"] = _in_order(found["findings"] + _of_the_training(found))
+    return found
 
 
-def _show(console: Console, found: dict[str, list[dict[str, object]]]) -> None:
+def _quality(logits: Tensor, subject: Subject, classes: Sequence[str]) -> Diagnosis:
+    found = quality(logits, subject.labels, classes)
+    for row in (row for rows in found["examples"].values() for row in rows):
+        row["text"] = subject.texts[row["row"]]
+    found["loss"] = float(nn.functional.cross_entropy(logits.double(), subject.labels))
+    found["memoryless_loss"] = memoryless_loss(subject.tokens, subject.labels, len(classes))
+    return found
+
+
+def _of_the_training(found: Diagnosis) -> list[dict[str, Any]]:
+    """Return the findings that compare losses, or look at all steps."""
+    verdicts: list[Finding | None] = []
+    if found["clip"] is not None:
+        verdicts.append(clipping(found["norms"], found["clip"]))
+    own = found["quality"]
+    if own["memoryless_loss"] is not None:
+        losses = own["loss"], own["memoryless_loss"]
+        verdicts.append(no_minimum(found["gradient_norm"], *losses) or bag_does_as_well(*losses))
+    return [asdict(verdict) for verdict in verdicts if verdict is not None]
+
+
+def _in_order(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(findings, key=lambda finding: _RANKS.index(finding["severity"]))
+
+
+def _show(console: Console, found: Diagnosis) -> None:
     for finding in found["findings"]:
         severity = str(finding["severity"])
         console.print(
@@ -81,7 +122,7 @@ def _show(console: Console, found: dict[str, list[dict[str, object]]]) -> None:
         exponents, horizon = one["exponents"], one["horizon"]
         shown.add_row(
             f"{one['name']}{', from the end' if one['direction'] else ''}",
-            f"{exponents[0]:+.3f} per step" if exponents else "",  # type: ignore[index]
+            f"{exponents[0]:+.3f} per step" if exponents else "",
             f"{horizon:.0f} steps" if isinstance(horizon, float) else "",
         )
     if found["lyapunov"]:

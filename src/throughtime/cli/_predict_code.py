@@ -1,20 +1,16 @@
 """``throughtime predict`` with a run of the demo: the operators of Python files that look replaced."""
 
 import json
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from tokenize import TokenError
 
 from rich.console import Console
 from rich.text import Text
 
+from throughtime.cli._python_files import python_files, unreadable
 from throughtime.cli._tokenizer import tokenizer_of
-from throughtime.data.tables import decode
 from throughtime.data.vocabulary import Vocabulary
 from throughtime.demo import Finding, review
-from throughtime.errors import DataError
 from throughtime.training import Run
 
 
@@ -47,37 +43,13 @@ def predict_code(run: Run, data: Path, *, jsonl: bool, top: int, prior: float) -
     vocabulary = Vocabulary.from_tokenizer(tokenizer_of(run))
     model = run.load_model()
     found = []
-    for name, source in _sources(data):
+    for name, source in python_files(data):
         lines = source.split("\n")  # as Python counts lines: a form feed ends none
-        try:
+        with unreadable(name):
             findings = review(model, source, vocabulary, prior)
-        except (SyntaxError, TokenError) as error:
-            raise DataError(f"{name}: Python cannot read it ({_reason(error)}); mend that first") from error
         found += [_Located(name, finding, lines[finding.line - 1]) for finding in findings]
     found.sort(key=lambda located: -located.finding.score)
     _print(found[:top], len(found), jsonl=jsonl, prior=prior)
-
-
-def _sources(data: Path) -> Iterator[tuple[str, str]]:
-    if str(data) == "-":
-        yield "-", decode(sys.stdin.buffer.read(), "standard input")
-        return
-    if data.is_dir():
-        files = sorted(data.rglob("*.py"))
-        if not files:
-            raise DataError(f"{data} holds no .py files; give a Python file or a folder of them")
-    elif data.exists():
-        files = [data]
-    else:
-        raise DataError(f"{data} does not exist; give a Python file or a folder of them")
-    for file in files:
-        yield str(file), decode(file.read_bytes(), str(file))
-
-
-def _reason(error: SyntaxError | TokenError) -> str:
-    if isinstance(error, SyntaxError):
-        return f"line {error.lineno}: {error.msg}"
-    return ", ".join(str(part) for part in error.args)
 
 
 def _print(shown: list[_Located], total: int, *, jsonl: bool, prior: float) -> None:

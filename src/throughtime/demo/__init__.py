@@ -5,3 +5,4 @@ from throughtime.demo.job import run_demo as run_demo
 from throughtime.demo.review import TASK as TASK
 from throughtime.demo.review import Finding as Finding
 from throughtime.demo.review import review as review
+from throughtime.demo.review import sites_of as sites_of

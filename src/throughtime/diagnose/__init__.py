@@ -14,12 +14,15 @@ from throughtime.diagnose._influence import Influence as Influence
 from throughtime.diagnose._influence import influence as influence
 from throughtime.diagnose._lyapunov import Lyapunov as Lyapunov
 from throughtime.diagnose._lyapunov import lyapunov_exponents as lyapunov_exponents
+from throughtime.diagnose._not_finite import first_gradient_not_finite as first_gradient_not_finite
+from throughtime.diagnose._not_finite import first_not_finite as first_not_finite
+from throughtime.diagnose._not_finite import locate_not_finite as locate_not_finite
 from throughtime.diagnose._profile import Profile as Profile
 from throughtime.diagnose._spectrum import Spectrum as Spectrum
 from throughtime.diagnose._spectrum import spectrum as spectrum
+from throughtime.diagnose._training_findings import bag_does_as_well as bag_does_as_well
 from throughtime.diagnose._training_findings import clipping as clipping
 from throughtime.diagnose._training_findings import drifting as drifting
-from throughtime.diagnose._training_findings import first_not_finite as first_not_finite
 from throughtime.diagnose._training_findings import no_minimum as no_minimum
 from throughtime.diagnose._training_findings import order_unused as order_unused
 from throughtime.diagnose._watch import Watch as Watch

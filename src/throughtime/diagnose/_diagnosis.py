@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from throughtime.diagnose._findings import findings_of_flow, in_order
+from throughtime.diagnose._findings import Finding, findings_of_flow, in_order
 from throughtime.diagnose._flow import GradientFlow, LayerFlow, gradient_flow
 from throughtime.diagnose._influence import Influence, influence
 from throughtime.diagnose._lyapunov import lyapunov_exponents
 from throughtime.diagnose._modes import evaluating
+from throughtime.diagnose._not_finite import first_not_finite
 from throughtime.diagnose._spectrum import Spectrum, spectrum
-from throughtime.diagnose._training_findings import first_not_finite, order_unused
+from throughtime.diagnose._training_findings import drifting, order_unused
 from throughtime.diagnose._watch import DirectionRun, Watch, watch
 from throughtime.errors import NotFiniteError, ShapeError, UnsupportedError
 from throughtime.nn._pre_activations import gate_names
@@ -79,13 +80,14 @@ def diagnose(
     >>> batch = tt.Ragged.from_list([torch.tensor([1, 2, 3, 4]), torch.tensor([5, 6])])
     >>> found = tt.diagnose.diagnose(model, batch, lambda y: y.logsumexp(1).mean())
     >>> sorted(found)
-    ['examples', 'findings', 'layers', 'lyapunov', 'recency', 'spectrum', 'version']
+    ['examples', 'findings', 'gradient_norm', 'layers', 'loss', 'lyapunov', 'recency', 'spectrum', 'version']
     """
     if not len(batch.values):
         raise ShapeError("this batch has no tokens, so there is nothing to look at")
     grads = [(parameter, parameter.grad) for parameter in model.parameters()]
     try:
         with evaluating(model):
+            model.zero_grad()
             return _measured(model, batch, loss, target, outcome, tokens, examples, exponents)
     finally:
         for parameter, grad in grads:
@@ -108,11 +110,14 @@ def _measured(
     _check_finite(value, seen)
     flow = gradient_flow(seen)
     found = list(findings_of_flow(flow))
+    found += [drift for run in seen.directions() if (drift := _drift(run)) is not None]
     unused = order_unused(model, batch, loss)
     found += [] if unused is None else [unused]
     scores = influence(model, batch, target, outcome=outcome)
     return {
         "version": VERSION,
+        "loss": float(value.detach()),
+        "gradient_norm": _norm(model),
         "findings": [asdict(finding) for finding in in_order(found)],
         "layers": [_layer(one) for one in flow.layers],
         "spectrum": _spectra(model, flow),
@@ -127,6 +132,16 @@ def _check_finite(value: Tensor, seen: Watch) -> None:
         return
     where = first_not_finite(seen) or "all states are finite, so it comes from the loss itself"
     raise NotFiniteError(f"the loss is {float(value.detach())}: {where}")
+
+
+def _norm(model: nn.Module) -> float:
+    grads = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    return float(nn.utils.get_total_norm(grads)) if grads else 0.0
+
+
+def _drift(run: DirectionRun) -> Finding | None:
+    states = Ragged(run.h if run.c is None else run.c, run.read.layout.offsets, layout=run.read.layout)
+    return drifting(states.reverse() if run.read.reverse else states, _title(run))
 
 
 def _numbers(values: Tensor) -> list[float | None]:

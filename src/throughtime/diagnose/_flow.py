@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -29,38 +30,76 @@ class Saturation:
 class LayerFlow:
     r"""The gradients of one layer and direction in one run, as norms: one number per token.
 
+    They were written down in the backward pass; a table is made of them when it is asked for.
+
     Parameters
     ----------
-    name : str
-        Of the module, with the layer's number if it has several.
-    layer, direction : int
-        Direction 1 reads from the end.
-    kind : str
-        "LSTM", "GRU" or "RNN".
-    h : Ragged
-        (T,) the norm of ∂L/∂h_t, by way of all later steps, too.
-    c : Ragged, optional
-        (T,) of ∂L/∂c_t; LSTM only.
-    weight_terms : Ragged
-        (T,) the norm of what this step of this sequence adds to ∂L/∂W_hh.
-    kept : Ragged, optional
-        (T,) what bounds inside the recurrence left of the gradient, see ``layer.bound_gradients``.
-    saturation : dict of str to Saturation
-        Of each gate.
     run : DirectionRun
         What was watched.
     """
 
-    name: str
-    layer: int
-    direction: int
-    kind: str
-    h: Ragged
-    c: Ragged | None
-    weight_terms: Ragged
-    kept: Ragged | None
-    saturation: dict[str, Saturation]
     run: DirectionRun
+
+    @property
+    def name(self) -> str:
+        """Of the module, with the layer's number if it has several."""
+        return self.run.name
+
+    @property
+    def layer(self) -> int:
+        """Number of the layer."""
+        return self.run.layer
+
+    @property
+    def direction(self) -> int:
+        """0, or 1 for the one that reads from the end."""
+        return self.run.direction
+
+    @property
+    def kind(self) -> str:
+        """One of LSTM, GRU and RNN."""
+        return self.run.spec.kind
+
+    @cached_property
+    def h(self) -> Ragged:
+        """(T,) the norm of ∂L/∂h_t, by way of all later steps, too."""
+        return self._ragged(self._norms[0])
+
+    @cached_property
+    def c(self) -> Ragged | None:
+        """(T,) the norm of ∂L/∂c_t; LSTM only."""
+        return self._ragged(self._norms[1]) if self.kind == "LSTM" else None
+
+    @cached_property
+    def weight_terms(self) -> Ragged:
+        """(T,) the norm of what this step of this sequence adds to ∂L/∂W_hh."""
+        _, _, pre, before, candidate, reset = self._norms
+        return self._ragged(torch.hypot(pre * before, candidate * reset))
+
+    @cached_property
+    def kept(self) -> Ragged | None:
+        """(T,) what bounds inside the recurrence left of the gradient, see ``layer.bound_gradients``."""
+        record = self.run.record
+        return None if record.kept is None else self._ragged(self.run.gradient(record.kept))
+
+    @cached_property
+    def saturation(self) -> dict[str, Saturation]:
+        """Of each gate."""
+        run = self.run
+        shares = run.gradient(run.record.saturation) / (run.weights.hh.shape[0] // run.spec.gates)
+        return {
+            name: Saturation(*(self._ragged(share) for share in shares[:, place].unbind(1)))
+            for place, name in enumerate(gate_names(run.spec))
+            if name != "candidate"
+        }
+
+    @cached_property
+    def _norms(self) -> tuple[Tensor, ...]:
+        return self.run.gradient(self.run.record.norms).unbind(-1)
+
+    def _ragged(self, values: Tensor) -> Ragged:
+        layout = self.run.read.layout
+        return Ragged(values, layout.offsets, layout=layout)
 
     @property
     def state(self) -> Ragged:
@@ -174,35 +213,7 @@ def gradient_flow(seen: Watch) -> GradientFlow:
     >>> torch.allclose(terms, layer.weight_hh_l0.grad, atol=1e-6)
     True
     """
-    return GradientFlow(tuple(_layer_flow(run) for run in seen.directions()))
-
-
-def _layer_flow(run: DirectionRun) -> LayerFlow:
-    record, layout = run.record, run.read.layout
-    hidden = run.weights.hh.shape[0] // run.spec.gates
-
-    def ragged(values: Tensor) -> Ragged:
-        return Ragged(values, layout.offsets, layout=layout)
-
-    h, c, pre, before, candidate, reset = run.gradient(record.norms).unbind(-1)
-    shares = run.gradient(record.saturation) / hidden
-    saturation = {
-        name: Saturation(*(ragged(share) for share in shares[:, place].unbind(1)))
-        for place, name in enumerate(gate_names(run.spec))
-        if name != "candidate"
-    }
-    return LayerFlow(
-        run.name,
-        run.layer,
-        run.direction,
-        run.spec.kind,
-        ragged(h),
-        ragged(c) if run.spec.kind == "LSTM" else None,
-        ragged(torch.hypot(pre * before, candidate * reset)),
-        None if record.kept is None else ragged(run.gradient(record.kept)),
-        saturation,
-        run,
-    )
+    return GradientFlow(tuple(LayerFlow(run) for run in seen.directions()))
 
 
 def _recurrent_part(run: DirectionRun) -> Tensor:

@@ -51,6 +51,13 @@ def profile_of(
     numbers = values.values.detach()
     count = torch.bincount(distance, minlength=longest)
     mean = torch.bincount(distance, numbers.double(), longest) / count
+    found = _quantiles(numbers, distance, count, quantiles) if quantiles else {}
+    return Profile(torch.arange(longest), count, mean, found)
+
+
+def _quantiles(
+    numbers: Tensor, distance: Tensor, count: Tensor, quantiles: Sequence[float]
+) -> dict[float, Tensor]:
     # Sorted by distance, then by value: each distance is a run, whose quantiles lie at known places.
     order = torch.argsort(numbers)
     order = order[torch.argsort(distance[order], stable=True)]
@@ -63,4 +70,4 @@ def profile_of(
         high = torch.minimum(low + 1, count - 1)
         share = place - low
         found[float(q)] = ranked[first + low] * (1 - share) + ranked[first + high] * share
-    return Profile(torch.arange(longest), count, mean, found)
+    return found

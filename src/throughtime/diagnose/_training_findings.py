@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from throughtime.diagnose._findings import STUCK, Finding
 from throughtime.diagnose._modes import evaluating
-from throughtime.diagnose._watch import Watch
 from throughtime.errors import NotFiniteError, ShapeError
 from throughtime.ragged import Ragged
 
@@ -91,13 +90,7 @@ def no_minimum(
     small
         Norms below count as small.
     """
-    for name, value in (
-        ("gradient_norm", gradient_norm),
-        ("loss", loss),
-        ("memoryless_loss", memoryless_loss),
-    ):
-        if not math.isfinite(value):
-            raise ShapeError(f"{name} is a finite number, got {value}")
+    _require_finite(gradient_norm=gradient_norm, loss=loss, memoryless_loss=memoryless_loss)
     if gradient_norm >= small or loss < memoryless_loss * (1 - EQUAL):
         return None
     return Finding(
@@ -113,6 +106,42 @@ def no_minimum(
         "Y. Bengio et al., IEEE Transactions on Neural Networks 5, 1994",
         "training of a model without memory",
     )
+
+
+def bag_does_as_well(loss: float, memoryless_loss: float) -> Finding | None:
+    """Say whether a model without memory reaches the same loss: then the recurrent part has earned nothing.
+
+    Parameters
+    ----------
+    loss, memoryless_loss
+        Of the model, and of one that sees no order, on the same data.
+
+    Examples
+    --------
+    >>> import throughtime as tt
+    >>> tt.diagnose.bag_does_as_well(loss=0.71, memoryless_loss=0.70).code
+    'bag_does_as_well'
+    """
+    _require_finite(loss=loss, memoryless_loss=memoryless_loss)
+    if loss < memoryless_loss * (1 - EQUAL):
+        return None
+    return Finding(
+        "bag_does_as_well",
+        "warning",
+        "the model",
+        f"its loss is {loss:.3f}, and {memoryless_loss:.3f} that of a model which sees no order",
+        {"loss": loss, "loss without memory": memoryless_loss},
+        "The recurrent part has not earned its time yet.",
+        "Train longer, or with a larger learning rate, and see whether it gets ahead; if not, take the bag.",
+        "S. Wang and C. Manning, Baselines and bigrams, ACL 2012",
+        "training of a model without memory",
+    )
+
+
+def _require_finite(**numbers: float) -> None:
+    for name, value in numbers.items():
+        if not math.isfinite(value):
+            raise ShapeError(f"{name} is a finite number, got {value}")
 
 
 def clipping(norms: Sequence[float], threshold: float) -> Finding | None:
@@ -179,30 +208,3 @@ def drifting(states: Ragged, name: str = "the state") -> Finding | None:
         "H. Sak et al., Interspeech 2014, on bounds of c",
         "one forward pass over long sequences",
     )
-
-
-def first_not_finite(seen: Watch) -> str | None:
-    """Say where the first number that is not finite appeared: layer, what, step and sequence.
-
-    Returns
-    -------
-    str or None
-        None if all numbers of the watched runs are finite.
-    """
-    for run in seen.directions():
-        layout = run.read.layout
-        parts = {"the input": run.ordered(run.x), "h": run.h, "a gate": run.gates.flatten(1)}
-        if run.c is not None:
-            parts["c"] = run.c
-        found = []
-        for what, values in parts.items():
-            wrong = (~values.isfinite().flatten(1).all(1)).nonzero().flatten()
-            for row in wrong[:1].tolist() if not run.read.reverse else wrong[-1:].tolist():
-                b = int(layout.sequence_ids[row])
-                length = int(layout.lengths[b])
-                t = row - int(layout.host_offsets[b])
-                found.append((length - 1 - t if run.read.reverse else t, what != "the input", what, b))
-        if found:
-            t, _, what, b = min(found)
-            return f"{run.name}: {what} is not finite first at step {t} of sequence {b}"
-    return None

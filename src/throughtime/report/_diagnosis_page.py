@@ -11,7 +11,6 @@ import plotly.graph_objects as go
 import plotly.offline
 from markupsafe import Markup
 
-from throughtime.report._content import Curve
 from throughtime.report._diagnosis_figures import (
     clipping_figure,
     flow_over_training_figure,
@@ -23,6 +22,7 @@ from throughtime.report._diagnosis_figures import (
     spectrum_figure,
 )
 from throughtime.report._figures import learning_figure
+from throughtime.report._overview import compared_flow_figure, curve_of, overview_rows
 from throughtime.report._quality_figures import calibration_figure, confusion_figure
 from throughtime.report._style import transparent
 
@@ -52,10 +52,12 @@ def render_diagnoses(title: str, question: str, models: Mapping[str, Mapping[str
         )
         return Markup(html)  # noqa: S704 - plotly's own, with our numbers in it
 
+    overview = _overview(models, embed)
     sections = [_section(name, found, embed) for name, found in models.items()]
     return environment.from_string(template).render(
         title=title,
         question=question,
+        overview=overview,
         sections=sections,
         script=Markup(plotly.offline.get_plotlyjs()),  # noqa: S704
     )
@@ -68,12 +70,22 @@ def write_diagnoses(path: Path, title: str, question: str, models: Mapping[str, 
     os.replace(beside, path)  # noqa: PTH105 - atomic, and the same as Path.replace
 
 
+def _overview(models: Mapping[str, Mapping[str, Any]], embed: Any) -> dict[str, Any]:
+    several = len(models) > 1
+    curves = [curve_of(name, found["history"]) for name, found in models.items() if found.get("history")]
+    return {
+        "rows": overview_rows(models),
+        "flow": embed(compared_flow_figure(models)) if several else None,
+        "learning": embed(learning_figure(curves)) if several and curves else None,
+    }
+
+
 def _section(name: str, found: Mapping[str, Any], embed: Any) -> dict[str, Any]:
     return {
         "name": name,
         "findings": found["findings"],
         "quality": _quality(found["quality"], embed) if found.get("quality") else None,
-        "learning": embed(learning_figure([_curve(name, found["history"])]))
+        "learning": embed(learning_figure([curve_of(name, found["history"])]))
         if found.get("history")
         else None,
         "layers": [
@@ -121,11 +133,6 @@ def _quality(found: Mapping[str, Any], embed: Any) -> dict[str, Any]:
         "calibration": embed(calibration_figure(found)),
         "examples": found["examples"],
     }
-
-
-def _curve(name: str, history: Sequence[Mapping[str, Any]]) -> Curve:
-    columns = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
-    return Curve(name, *([epoch[column] for epoch in history] for column in columns))
 
 
 def _where(layer: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from torch.optim import AdamW, Optimizer
 
 from throughtime.data.batches import BatchLoader, derived_seed, ordered_batches
 from throughtime.data.examples import Examples, Source
-from throughtime.diagnose import AdaptiveClip
+from throughtime.diagnose import AdaptiveClip, locate_not_finite
 from throughtime.errors import NotFiniteError, UnsupportedError
 from throughtime.nn import GRU, LSTM, RNN
 from throughtime.training._metrics import EpochMetrics
@@ -97,6 +97,7 @@ class TrainingModule(pl.LightningModule):
         self.totals = Totals()
         self._validated = Totals()
         self._since = 0.0
+        self._batch: Examples | None = None
 
     # ------------------------------------------------------------------ data
 
@@ -136,8 +137,8 @@ class TrainingModule(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Examples, batch_idx: int) -> None:
         """Draw this step's random state from (seed, epoch, step), and set its learning rate."""
-        del batch
-        torch.manual_seed(derived_seed("step", self.settings.seed, self.current_epoch, batch_idx))
+        self._batch = batch
+        self._seed(batch_idx)
         self.totals.learning_rate = self.settings.learning_rate_at(self.share_done(batch_idx + 0.5))
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = self.totals.learning_rate
@@ -148,7 +149,9 @@ class TrainingModule(pl.LightningModule):
         loss = F.cross_entropy(logits, batch.labels)
         value = loss.item()
         if not math.isfinite(value):
-            raise self._not_finite("the loss", value, f", step {batch_idx + 1}")
+            raise self._not_finite(
+                "the loss", value, f", step {batch_idx + 1}{self._where(batch, batch_idx)}"
+            )
         self.totals.add(value, logits.detach(), batch)
         return loss
 
@@ -162,7 +165,9 @@ class TrainingModule(pl.LightningModule):
             return
         norm = nn.utils.clip_grad_norm_(parameters, self.settings.clip or math.inf).item()
         if not math.isfinite(norm):
-            raise self._not_finite("the norm of the gradients", norm, f", step {self.totals.steps}")
+            step = self.totals.steps
+            where = self._where(self._batch, step - 1)
+            raise self._not_finite("the norm of the gradients", norm, f", step {step}{where}")
 
     def share_done(self, steps: float) -> float:
         """Return which share of the whole training is done after so many steps of the current epoch."""
@@ -228,6 +233,19 @@ class TrainingModule(pl.LightningModule):
         self.totals = Totals(**state["totals"])
         if self.adaptive is not None:
             self.adaptive.load_state_dict(state["clip"])
+
+    def _seed(self, batch_idx: int) -> None:
+        torch.manual_seed(derived_seed("step", self.settings.seed, self.current_epoch, batch_idx))
+
+    def _where(self, batch: Examples | None, batch_idx: int) -> str:
+        """Run a batch once more, and say in which layer, and at which of its time steps, it went wrong."""
+        if batch is None:
+            return ""
+        self._seed(batch_idx)
+        said = locate_not_finite(
+            self.model, batch.tokens, lambda logits: F.cross_entropy(logits, batch.labels)
+        )
+        return "" if said is None else f" ({said} of its batch)"
 
     def _not_finite(self, what: str, value: float, step: str) -> NotFiniteError:
         kept = "the best model so far is kept" if self.history else "no model was kept"

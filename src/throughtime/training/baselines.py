@@ -9,7 +9,10 @@ import scipy.sparse
 from numpy.typing import NDArray
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.preprocessing import normalize
+from torch import Tensor
 
 from throughtime.data.examples import Examples, Source
 from throughtime.errors import DataError
@@ -83,6 +86,52 @@ def ngram_regression(source: Source, test: Examples, longest: int, name: str) ->
     return Baseline(
         name, correct, design.shape[1] + 1, seconds, len(_PENALTIES) * examples.tokens.values.shape[0]
     )
+
+
+def memoryless_loss(
+    tokens: Ragged, labels: Tensor, classes: int, *, folds: int = 5, most: int = 5000
+) -> float | None:
+    """Return the cross-entropy that a logistic regression on a bag of tokens reaches: it sees no order.
+
+    Every sequence is predicted by a model fitted to the other folds (stratified by class), and never by one
+    that has seen it.
+
+    Parameters
+    ----------
+    tokens : Ragged
+        (T,) int64.
+    labels : Tensor
+        (B,) int64, below ``classes``.
+    classes
+        How many there are.
+    folds
+        At most as many as the rarest class has sequences.
+    most
+        Only the first so many sequences are used.
+
+    Returns
+    -------
+    float or None
+        In nats; None if a class is missing or has one sequence, or no token occurs in two sequences.
+
+    Examples
+    --------
+    >>> import torch
+    >>> tokens = Ragged.from_list([torch.tensor([i % 2, 5]) for i in range(40)])
+    >>> memoryless_loss(tokens, torch.arange(40) % 2, 2) < 0.5
+    True
+    """
+    tokens, truth = tokens[:most], labels[:most].numpy()
+    folds = min(folds, int(np.bincount(truth, minlength=classes).min()))
+    if folds < 2:
+        return None
+    design = NGrams(int(tokens.values.max()) + 1 if len(tokens.values) else 1, 1).fit(tokens)
+    if design.shape[1] == 0:
+        return None
+    split = StratifiedKFold(folds, shuffle=True, random_state=0)
+    model = LogisticRegression(C=_PENALTIES[0], max_iter=1000)
+    chances = cross_val_predict(model, design, truth, cv=split, method="predict_proba")
+    return float(log_loss(truth, chances, labels=np.arange(classes)))
 
 
 class NGrams:

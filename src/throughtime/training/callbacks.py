@@ -142,7 +142,9 @@ def flow_record(flow: GradientFlow) -> list[dict[str, Any]]:
     found = []
     for layer in flow.layers:
         means = {
-            of: layer.profile(of).mean[:_MOST].tolist() for of in ("h", "c") if getattr(layer, of) is not None
+            of: layer.profile(of, quantiles=()).mean[:_MOST].tolist()
+            for of in ("h", "c")
+            if getattr(layer, of) is not None
         }
         saturation = {
             name: {"closed": float(one.closed.values.mean()), "open": float(one.open.values.mean())}

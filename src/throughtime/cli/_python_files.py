@@ -1,0 +1,42 @@
+"""Python files that a command is given: one, a folder of them, or standard input."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tokenize import TokenError
+
+from throughtime.data.tables import decode
+from throughtime.errors import DataError
+
+
+def python_files(data: Path) -> Iterator[tuple[str, str]]:
+    """Yield the name and text of every file."""
+    if str(data) == "-":
+        yield "-", decode(sys.stdin.buffer.read(), "standard input")
+        return
+    if data.is_dir():
+        files = sorted(data.rglob("*.py"))
+        if not files:
+            raise DataError(f"{data} holds no .py files; give a Python file or a folder of them")
+    elif data.exists():
+        files = [data]
+    else:
+        raise DataError(f"{data} does not exist; give a Python file or a folder of them")
+    for file in files:
+        yield str(file), decode(file.read_bytes(), str(file))
+
+
+@contextmanager
+def unreadable(name: str) -> Iterator[None]:
+    """Turn Python's complaint about a text into one that names the file."""
+    try:
+        yield
+    except (SyntaxError, TokenError) as error:
+        raise DataError(f"{name}: Python cannot read it ({_reason(error)}); mend that first") from error
+
+
+def _reason(error: SyntaxError | TokenError) -> str:
+    if isinstance(error, SyntaxError):
+        return f"line {error.lineno}: {error.msg}"
+    return ", ".join(str(part) for part in error.args)
