@@ -84,6 +84,14 @@ def test_order_and_empty_sequences_do_not_matter(make, batch) -> None:
         assert model(batch(lengths)).shape == (len(lengths), 3)
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")  # torch's own remark
+@pytest.mark.parametrize("name", ["TCN", "FCN", "ResNet", "InceptionTime", "LSTMFCN"])
+def test_series_of_one_length_may_come_as_torch_has_them(name: str) -> None:
+    model, x = _made(MODELS[name][0]), _series([9, 9, 9])
+    plain = torch.stack([row.t() for row in x])
+    torch.testing.assert_close(model(plain), model(x), **TIGHT)
+
+
 def _count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
@@ -201,6 +209,10 @@ def test_the_shuffled_lstm_reads_channels_as_steps() -> None:
     torch.testing.assert_close(model(x), model.output(joined))
     with pytest.raises(ShapeError, match=r"sequence 1 has 4 steps, expected length=6"):
         model(_series([6, 4]))
+    plain = torch.stack([row.t() for row in x])
+    torch.testing.assert_close(model(plain), model(x), **TIGHT)
+    with pytest.raises(ShapeError, match=r"sequence 0 has 5 steps, expected length=6"):
+        model(plain[:, :, :5])
 
 
 @pytest.mark.parametrize(

@@ -70,8 +70,11 @@ class InceptionTime(nn.Module):
             _network(in_channels, classes, depth, channels, kernel_sizes) for _ in range(members)
         )
 
-    def forward(self, x: Ragged) -> Tensor:
-        """Return the logarithm of the members' mean probabilities, (B, C), of series (T, in_channels)."""
+    def forward(self, x: Ragged | Tensor) -> Tensor:
+        """Return the logarithm of the members' mean probabilities, (B, C).
+
+        Of series (T, in_channels), or of a tensor (B, in_channels, L).
+        """
         each = torch.stack([F.log_softmax(member(x), 1) for member in self.members])
         return each.logsumexp(0) - math.log(len(self.members))
 

@@ -63,20 +63,29 @@ class LSTMFCN(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden_size + fcn.output.in_features, classes)
 
-    def forward(self, x: Ragged) -> Tensor:
-        """Return the logits (B, C) of series (T, in_channels)."""
-        h, _ = self.recurrent(x if self.length is None else self._shuffled(x)).state
-        logits: Tensor = self.output(torch.cat([self.dropout(h[-1]), self.pool(self.body(x))], 1))
+    def forward(self, x: Ragged | Tensor) -> Tensor:
+        """Return the logits (B, C) of series (T, in_channels), or of a tensor (B, in_channels, L)."""
+        joined = [self.dropout(self._state(x)), self.pool(self.body(x))]
+        logits: Tensor = self.output(torch.cat(joined, 1))
         return logits
 
-    def _shuffled(self, x: Ragged) -> Tensor:
+    def _state(self, x: Ragged | Tensor) -> Tensor:
+        if self.length is not None:
+            x = self._shuffled(x, self.length)
+        elif isinstance(x, Tensor):
+            x = x.transpose(1, 2)
+        h, _ = self.recurrent(x).state
+        last: Tensor = h[-1]
+        return last
+
+    def _shuffled(self, x: Ragged | Tensor, length: int) -> Tensor:
         """Return (B, in_channels, L): channels take the place of steps."""
-        length = self.length or 0
-        others = (x.lengths != length).nonzero().flatten().tolist()
+        lengths = x.lengths if isinstance(x, Ragged) else torch.full((len(x),), x.shape[2])
+        others = (lengths != length).nonzero().flatten().tolist()
         if others:
             first = others[0]
             raise ShapeError(
-                f"LSTMFCN: sequence {first} has {int(x.lengths[first])} steps, expected length={length}; "
+                f"LSTMFCN: sequence {first} has {int(lengths[first])} steps, expected length={length}; "
                 "leave length out for series of any length"
             )
-        return x.values.reshape(len(x), length, -1).transpose(1, 2)
+        return x if isinstance(x, Tensor) else x.values.reshape(len(x), length, -1).transpose(1, 2)

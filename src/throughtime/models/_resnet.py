@@ -51,7 +51,7 @@ class ResNet(nn.Module):
         self.pool = Pool("mean")
         self.output = nn.Linear(channels[-1], classes)
 
-    def forward(self, x: Ragged) -> Tensor:
-        """Return the logits (B, C) of series (T, in_channels)."""
+    def forward(self, x: Ragged | Tensor) -> Tensor:
+        """Return the logits (B, C) of series (T, in_channels), or of a tensor (B, in_channels, L)."""
         logits: Tensor = self.output(self.pool(self.body(x)))
         return logits

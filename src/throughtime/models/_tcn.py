@@ -62,8 +62,11 @@ class TCN(nn.Module):
         self.pool = Pool("last")
         self.output = nn.Linear(channels[-1], classes)
 
-    def forward(self, x: Ragged) -> Tensor:
-        """Return the logits (B, C) after the last step of series (T, in_channels)."""
+    def forward(self, x: Ragged | Tensor) -> Tensor:
+        """Return the logits (B, C) after the last step of series (T, in_channels).
+
+        Or of a tensor (B, in_channels, L), as torch.nn has it.
+        """
         logits: Tensor = self.output(self.pool(self.body(x)))
         return logits
 

@@ -1,5 +1,6 @@
 """Layers with parameters, on ragged batches, and on tensors as torch.nn takes them."""
 
+from throughtime.nn import functional as functional
 from throughtime.nn import init as init
 from throughtime.nn._bidirectional import Bidirectional as Bidirectional
 from throughtime.nn._cells import GRUCell as GRUCell

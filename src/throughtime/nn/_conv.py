@@ -31,7 +31,8 @@ class Conv1d(nn.Conv1d):
     Raises
     ------
     ShapeError
-        If the features do not fit, or ``padding_mode`` is not "zeros" on a Ragged.
+        If a size, stride, dilation or number of groups is below 1 or the padding below 0, groups do not
+        divide the channels, the features do not fit, or ``padding_mode`` is not "zeros" on a Ragged.
 
     Examples
     --------
@@ -53,6 +54,7 @@ class Conv1d(nn.Conv1d):
         bias: bool = True,  # noqa: FBT001, FBT002 - torch's signature
         **options: Any,
     ) -> None:
+        _check_options(in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
         self.causal = padding == "causal"
         super().__init__(
             in_channels,
@@ -98,3 +100,39 @@ class Conv1d(nn.Conv1d):
         """Name the padding as it was given."""
         shown: str = super().extra_repr()  # type: ignore[no-untyped-call]
         return shown + (", padding=causal" if self.causal else "")
+
+
+def _check_options(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+) -> None:
+    named = {
+        "in_channels": in_channels,
+        "out_channels": out_channels,
+        "kernel_size": kernel_size,
+        "stride": stride,
+        "dilation": dilation,
+        "groups": groups,
+    }
+    for name, given in named.items():
+        if _number(given) < 1:
+            raise ShapeError(f"Conv1d: {name} is at least 1, got {given}")
+    if isinstance(padding, str) and padding not in {"valid", "same", "causal"}:
+        raise ShapeError(f"Conv1d: padding is a number, 'valid', 'same' or 'causal', got {padding!r}")
+    if not isinstance(padding, str) and _number(padding) < 0:
+        raise ShapeError(f"Conv1d: padding is at least 0, got {padding}")
+    if padding == "same" and _number(stride) != 1:
+        raise ShapeError(f"Conv1d: padding 'same' keeps lengths and needs stride 1, got stride {stride}")
+    for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
+        if channels % groups:
+            raise ShapeError(f"Conv1d: groups divide the channels, got groups={groups} and {name}={channels}")
+
+
+def _number(given: Any) -> int:
+    """Return what torch takes as a number, or as a tuple of one."""
+    return int(given[0] if isinstance(given, tuple | list) else given)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
-from throughtime.nn._output import as_ragged, check_features
+from throughtime.nn._output import as_ragged, check_features, unwrapped
 from throughtime.ops.pool import (
     last_step,
     max_over_time,
@@ -33,7 +33,8 @@ class Pool(nn.Module):
 
     max: y_d = max_t x[t, d]; mean: y_d = (1/L) Σ_t x[t, d]; sum: y_d = Σ_t x[t, d]; last: y = x[L − 1];
     top-k: y[0, d], …, y[k − 1, d] are the k largest of x[0, d], …, x[L − 1, d], in the order in which they
-    came [1]_. An empty sequence gives zeros, and one shorter than k zeros after its values.
+    came [1]_. An empty sequence gives zeros, and one shorter than k zeros after its values. A plain tensor
+    (N, C, L), as torch.nn's pooling takes it, is N sequences of L steps.
 
     Parameters
     ----------
@@ -80,7 +81,7 @@ class Pool(nn.Module):
 
     def forward(self, x: Any) -> Tensor:
         r"""Return (B, \*D), or (B, k, \*D)."""
-        x = as_ragged(x, "Pool")
+        x = _sequences(x, "Pool")
         if self.k is not None:
             return top_k_over_time(x.values, x.layout, self.k)
         return _KINDS[self.kind](x.values, x.layout)
@@ -96,7 +97,7 @@ class AttentionPool(nn.Module):
     u_t = tanh(W x_t + b),  α_t = exp(u_t · v) / Σ_s exp(u_s · v),  y = Σ_t α_t x_t
 
     The sums run over the steps of one sequence. W, b and the context vector v are learned. An empty
-    sequence gives zeros.
+    sequence gives zeros. A plain tensor (N, D, L) is N sequences of L steps.
 
     Parameters
     ----------
@@ -133,13 +134,22 @@ class AttentionPool(nn.Module):
 
     def forward(self, x: Any) -> Tensor:
         """Return (B, D)."""
-        x = as_ragged(x, "AttentionPool")
+        x = _sequences(x, "AttentionPool")
         return sum_over_time(self.weights(x).values[:, None] * x.values, x.layout)
 
     def weights(self, x: Any) -> Ragged:
-        """Return α (T,), which says how much each step counts."""
-        x = as_ragged(x, "AttentionPool")
+        """Return α, Ragged of (T,), which says how much each step counts."""
+        x = _sequences(x, "AttentionPool")
         check_features(x, self.features, "AttentionPool")
         scores = self.context(torch.tanh(self.attention(x.values)))[:, 0]
         weights: Ragged = x.with_values(softmax_over_time(scores, x.layout))
         return weights
+
+
+def _sequences(x: object, layer: str) -> Ragged:
+    """Return the ragged batch that came in; a tensor (N, C, L) is N sequences of L steps."""
+    x = unwrapped(x)
+    if not isinstance(x, Tensor) or x.dim() != 3:
+        return as_ragged(x, layer)
+    tokens = x.transpose(1, 2)
+    return Ragged.from_lengths(tokens.reshape(-1, x.shape[1]), [x.shape[2]] * len(x))
