@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= runs/demo
 
-.PHONY: demo test test-optional check sanitize format clean
+.PHONY: demo test test-optional check sanitize format pictures clean
 
 # The packages, exactly as pinned. The stamp is made last, so that an interrupted install is repeated.
 $(VENV)/.packages: requirements.txt
@@ -48,6 +48,10 @@ FORCE:
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The pictures of docs/convolution, each made by the library itself.
+pictures: $(VENV)/.installed
+	$(BIN)/python docs/pictures/draw.py
 
 clean:
 	rm -rf $(VENV) build

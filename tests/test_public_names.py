@@ -7,13 +7,13 @@ import throughtime as tt
 
 PUBLIC = {
     "throughtime": "Ragged bptt collate convert diagnose errors export models nn",
-    "throughtime.errors": "DataError KindError NotFiniteError RunError ShapeError ThroughtimeError UnsupportedError",
-    "throughtime.nn": "Activation Bidirectional Conv1d ConvBlock DirectionGradients DirectionTrace GRU GRUCell LSTM LSTMCell LockedDropout Pool RNN RNNCell Readout Recurrence RecurrenceTrace RecurrentOutput Trace WideConv init",
+    "throughtime.errors": "DataError KindError NotCausalError NotFiniteError RunError ShapeError ThroughtimeError UnsupportedError",
+    "throughtime.nn": "Activation AttentionPool AvgPool1d Bidirectional Conv1d ConvBlock ConvBlock2d ConvStack DirectionGradients DirectionTrace GRU GRUCell GatedBlock GroupNorm InstanceNorm1d LSTM LSTMCell LockedDropout MaxPool1d Parallel Pool RNN RNNCell Readout ReceptiveField Recurrence RecurrenceTrace RecurrentOutput ResNetBlock Residual Stream TemporalBlock Trace WideConv dilation_schedule fold_batch_norm functional init receptive_field",
     "throughtime.export": "onnx",
     "throughtime.convert": "OnnxOperator from_keras from_onnx from_torch to_keras to_onnx to_torch with_update",
     "throughtime.bptt": "Carried Window recomputed streams windows",
     "throughtime.diagnose": "AdaptiveClip ClipEvent Finding GradientFlow Influence LayerFlow Lyapunov Profile Saturation Spectrum Watch bag_does_as_well clipping diagnose drifting findings_of_flow first_gradient_not_finite first_not_finite gradient_flow influence locate_not_finite lyapunov_exponents no_minimum order_unused reach spectrum watch",
-    "throughtime.models": "BiGRU BiLSTM FrameModel LanguageModel TextCNN sample",
+    "throughtime.models": "BiGRU BiLSTM CharCNN FCN FrameModel InceptionTime LSTMFCN LanguageModel LeNet ResNet TCN TextCNN sample",
 }
 
 

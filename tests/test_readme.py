@@ -1,7 +1,10 @@
 """The Python examples of the README and the docs run, one after the other, and print what they say."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -9,7 +12,7 @@ README = Path(__file__).parents[1] / "README.md"
 EXAMPLES = re.compile(r"```python\n(.*?)```", re.DOTALL)
 PAGES = [
     page
-    for page in (README, *sorted((README.parent / "docs").glob("*.md")))
+    for page in (README, *sorted((README.parent / "docs").rglob("*.md")))
     if EXAMPLES.search(page.read_text("utf-8"))
 ]
 
@@ -24,6 +27,24 @@ def test_the_examples_print_what_their_comments_say(page: Path, capsys: pytest.C
         assert capsys.readouterr().out.splitlines() == said
     if page == README:
         assert tuple(names["pooled"].shape) == (3, 64)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("page", sorted((README.parent / "docs").rglob("*.md")), ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_picture_is_drawn_by_the_library(tmp_path: Path) -> None:
+    docs = README.parent / "docs"
+    script = [sys.executable, docs / "pictures" / "draw.py", tmp_path]
+    subprocess.run(script, check=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        path.name for path in (docs / "convolution").glob("*.svg")
+    )
+    for path in tmp_path.iterdir():
+        shapes = [element.tag.partition("}")[2] for element in ET.parse(path).iter()]
+        assert len(shapes) > 20, path.name
 
 
 def test_the_house_lists_every_package() -> None:

@@ -21,6 +21,10 @@ class UnsupportedError(ThroughtimeError, TypeError):
     """A torch operation that has no one meaning on ragged batches; the message names what to call."""
 
 
+class NotCausalError(ThroughtimeError, ValueError):
+    """A part of a model needs steps that a stream has not brought yet; the message names it and says why."""
+
+
 class DataError(ThroughtimeError, ValueError):
     """A file or table cannot be used; the message names file, row or column."""
 

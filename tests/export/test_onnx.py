@@ -94,9 +94,7 @@ def test_a_layer_runs_in_onnxruntime(name: str, options: dict[str, Any], initial
 
 def _models() -> dict[str, nn.Module]:
     sizes: dict[str, Any] = {"embedding_size": 5, "hidden_size": 6}
-    wide = tt.nn.WideConv(
-        3, 4, (1, 2, 5), padding="causal", batch_norm=True, activation=torch.tanh, dilation=2
-    )
+    wide = tt.nn.WideConv(3, 4, (1, 2, 5), padding="causal", norm="batch", activation=torch.tanh, dilation=2)
     wide(Ragged.from_lengths(torch.randn(50, 3), [20, 30]))  # statistics other than the first ones
     return {
         "bilstm": tt.models.BiLSTM(11, 3, **sizes),

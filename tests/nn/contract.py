@@ -9,8 +9,6 @@ split       a layer with a state, fed in two pieces with the state carried, give
 reference   a sequence alone gives what torch's own layer gives it
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,19 +17,8 @@ from torch import Tensor, nn
 import throughtime as tt
 from throughtime import Ragged
 
-FEATURES = 3
-
-
-@dataclass(frozen=True)
-class Case:
-    """A layer under the contract."""
-
-    name: str
-    make: Callable[[], nn.Module]
-    # What torch gives a sequence (L, D) alone, L >= 1, with the same weights; None where torch has no twin.
-    reference: Callable[[nn.Module, Tensor], Tensor | None] | None = None
-    # layer(x, state) -> (y, state)
-    stateful: bool = False
+from .blocks import BLOCK_CASES
+from .case import FEATURES, Case
 
 
 def output_of(layer: nn.Module, x: Ragged) -> Any:
@@ -65,7 +52,8 @@ def _torch_recurrent(layer: nn.Module, sequence: Tensor) -> Tensor:
 def _torch_conv(layer: nn.Module, sequence: Tensor) -> Tensor | None:
     channels_first = sequence.t()[None]
     windows = layer.windows
-    padded = nn.functional.pad(channels_first, (windows.left, windows.right))
+    mode = "replicate" if layer.padding_mode == "replicate" else "constant"
+    padded = nn.functional.pad(channels_first, (windows.left, windows.right), mode)
     if padded.shape[-1] <= windows.reach:
         return None  # torch refuses; we give nothing
     y = nn.functional.conv1d(padded, layer.weight, layer.bias, layer.stride, 0, layer.dilation, layer.groups)
@@ -82,9 +70,9 @@ def _torch_block(layer: nn.Module, sequence: Tensor) -> Tensor | None:
     if layer.activation is not None:
         y = layer.activation(y)
     if layer.pool is not None:
-        if y.shape[-1] < layer.pool:
+        if y.shape[-1] < layer.pool.kernel_size:
             return None
-        y = nn.functional.max_pool1d(y, layer.pool)
+        y = nn.functional.max_pool1d(y, layer.pool.kernel_size)
     return y[0].t()
 
 
@@ -135,6 +123,8 @@ def _conv_cases() -> list[Case]:
         {"kernel_size": 3, "padding": "same", "dilation": 2},
         {"kernel_size": 3, "padding": "causal", "dilation": 3, "bias": False},
         {"kernel_size": 3, "padding": 2, "stride": 2},
+        {"kernel_size": 4, "padding": "same", "padding_mode": "replicate"},
+        {"kernel_size": 3, "padding": "causal", "dilation": 2, "padding_mode": "replicate"},
         {"kernel_size": 2, "stride": 3, "dilation": 2},
         {"kernel_size": 3, "padding": "valid", "groups": FEATURES, "out_channels": 6},
         {"kernel_size": 3, "padding": 1, "stride": 2, "groups": FEATURES, "out_channels": 3},
@@ -177,7 +167,7 @@ CASES = [
         "ConvBlock whole",
         lambda: _trained_norm(
             tt.nn.ConvBlock(
-                FEATURES, 5, 3, padding="same", batch_norm=True, activation=nn.GELU(), pool=2, dropout=0.5
+                FEATURES, 5, 3, padding="same", norm="batch", activation=nn.GELU(), pool=2, dropout=0.5
             )
         ),
         _torch_block,
@@ -193,4 +183,5 @@ CASES = [
     Case("Pool max", lambda: tt.nn.Pool("max"), lambda _, x: x.max(0).values),
     Case("Pool mean", lambda: tt.nn.Pool("mean"), lambda _, x: x.mean(0)),
     Case("Pool last", lambda: tt.nn.Pool("last"), lambda _, x: x[-1]),
+    *BLOCK_CASES,
 ]

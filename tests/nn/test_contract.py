@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from throughtime import Ragged
 
-from .contract import CASES, FEATURES, Case, output_of, rows
+from .case import FEATURES, Case
+from .contract import CASES, output_of, rows
 
 LENGTHS = st.lists(st.integers(0, 7), min_size=1, max_size=5)
 SEEDS = st.integers(0, 2**16)

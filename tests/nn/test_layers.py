@@ -107,7 +107,15 @@ def test_a_subclass_of_a_layer_keeps_working() -> None:
             r"Pool takes a Ragged, got a tensor of shape \(5, 3\)",
         ),
         (lambda x: tt.nn.Conv1d(3, 2, 3)([x]), KindError, "takes a Ragged, got list"),
-        (lambda _: tt.nn.Pool("median"), ShapeError, "max, mean, last; got 'median'"),
+        (lambda _: tt.nn.Conv1d(4, 8, 0), ShapeError, "kernel_size is at least 1, got 0"),
+        (lambda _: tt.nn.Conv1d(4, 8, 3, stride=0), ShapeError, "stride is at least 1, got 0"),
+        (lambda _: tt.nn.Conv1d(4, 8, 3, dilation=0), ShapeError, "dilation is at least 1, got 0"),
+        (lambda _: tt.nn.Conv1d(4, 8, 3, padding=-1), ShapeError, "padding is at least 0, got -1"),
+        (lambda _: tt.nn.Conv1d(4, 8, 3, padding="full"), ShapeError, "'causal', got 'full'"),
+        (lambda _: tt.nn.Conv1d(4, 8, 3, 2, padding="same"), ShapeError, "needs stride 1, got stride 2"),
+        (lambda _: tt.nn.Conv1d(4, 8, 3, groups=3), ShapeError, "groups=3 and in_channels=4"),
+        (lambda _: tt.nn.ConvBlock(4, 6, 3, groups=4), ShapeError, "groups=4 and out_channels=6"),
+        (lambda _: tt.nn.Pool("median"), ShapeError, "max, mean, last, sum, top-k; got 'median'"),
         (lambda _: tt.nn.ConvBlock(3, 2, 3, pool=0), ShapeError, "at least 1 step"),
         (lambda _: tt.nn.WideConv(3, 2, ()), ShapeError, "at least one kernel size"),
         (lambda _: tt.nn.WideConv(3, 2, (1,), stride=2), ShapeError, "no stride=2"),
@@ -210,7 +218,7 @@ def test_recurrent_layers_travel(name: str) -> None:
 
 def test_batch_statistics_are_those_of_real_tokens() -> None:
     torch.manual_seed(0)
-    block = tt.nn.ConvBlock(3, 4, 1, batch_norm=True, activation=None).double()
+    block = tt.nn.ConvBlock(3, 4, 1, norm="batch", activation=None).double()
     x = _batch([5, 0, 1, 7])
     found = block(x).values
     plain = x.values @ block.conv.weight[:, :, 0].t()
@@ -220,7 +228,7 @@ def test_batch_statistics_are_those_of_real_tokens() -> None:
 
 
 def test_a_batch_without_tokens_leaves_running_statistics_alone() -> None:
-    block = tt.nn.ConvBlock(3, 4, 1, batch_norm=True).double()
+    block = tt.nn.ConvBlock(3, 4, 1, norm="batch").double()
     before = block.norm.running_mean.clone()
     assert len(block(_batch([0, 0]))) == 2
     torch.testing.assert_close(block.norm.running_mean, before, rtol=0, atol=0)
@@ -238,7 +246,7 @@ def test_blocks_take_plain_tensors_as_torch_does() -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 3, 9)
     wide = tt.nn.WideConv(3, 4, (2, 3), padding="causal")
-    block = tt.nn.ConvBlock(3, 4, 3, padding="same", batch_norm=True, pool=2).eval()
+    block = tt.nn.ConvBlock(3, 4, 3, padding="same", norm="batch", pool=2).eval()
     for layer in (wide, block):
         found = layer(x)
         ragged = layer(Ragged.from_list([row.t() for row in x]))

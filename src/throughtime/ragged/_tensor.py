@@ -93,7 +93,7 @@ _PADDED = "per-token features have no such dimension; convert with .to_padded() 
 _INSTEAD = {
     **dict.fromkeys(
         "max_pool1d avg_pool1d adaptive_max_pool1d adaptive_avg_pool1d lp_pool1d".split(),  # noqa: SIM905
-        "throughtime.nn.Pool or throughtime.nn.ConvBlock(pool=...)",
+        "throughtime.nn.MaxPool1d, AvgPool1d or Pool",
     ),
     **dict.fromkeys("conv1d conv2d conv3d conv_transpose1d unfold".split(), _CONV),  # noqa: SIM905
     **dict.fromkeys("rnn_tanh rnn_relu lstm gru".split(), "throughtime.nn.RNN, LSTM or GRU"),  # noqa: SIM905

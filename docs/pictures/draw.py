@@ -1,0 +1,169 @@
+"""Draw the pictures of docs/convolution with the library itself: python docs/pictures/draw.py [FOLDER]."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from svg import BLUE, GREEN, GREY, RED, Picture, layers, stems, table
+from torch import Tensor, nn
+
+import throughtime as tt
+from throughtime.nn.functional import convolution_matrix, convolve, cross_correlate
+
+
+def definition() -> Picture:
+    """Draw that an impulse gives the kernel back by convolution, and reversed by cross-correlation."""
+    f = torch.tensor([0.0, 0, 1, 0, 0, 0, 0, -1, 0, 0])
+    g = torch.tensor([3.0, 2.0, 1.0])
+    picture = Picture(860, 290)
+    stems(picture, (20, 40), f.tolist(), "f")
+    stems(picture, (20, 180), g.tolist(), "kernel g", GREEN)
+    stems(picture, (300, 40), convolve(f, g).tolist(), "convolve(f, g)", RED)
+    stems(picture, (580, 40), cross_correlate(f, g).tolist(), "cross_correlate(f, g)", RED)
+    return picture
+
+
+def matrix() -> Picture:
+    """Draw the kernel as a banded matrix, and what a shift does."""
+    g = torch.tensor([1.0, 2.0, 3.0])
+    f = torch.tensor([0.0, 2, 1, 0, 0, 0, 0, 0, 0, 0])
+    picture = Picture(900, 345)
+    picture.text(20, 30, "convolution_matrix([1, 2, 3], 10)")
+    table(picture, (20, 45), convolution_matrix(g, 10).tolist(), cell=(34, 26))
+    late = f.roll(4)
+    for x, series, name in ((400, f, "f"), (650, late, "f, 4 steps later")):
+        stems(picture, (x, 30), series.tolist(), name)
+        stems(picture, (x, 150), convolve(series, g).tolist(), f"M · ({name})" if x > 400 else "M · f", RED)
+    return picture
+
+
+def pooling() -> Picture:
+    """Draw that windows end with their sequence; whole sequences give one value each."""
+    rows = [[1.0, 5, 2, 4, 9, 3, 8], [7.0, 3, 6, 2], [4.0]]
+    x = tt.Ragged.from_list([torch.tensor(row)[:, None] for row in rows])
+    picture = Picture(900, 250)
+    columns: list[tuple[int, str, nn.Module]] = [
+        (20, "x, three sequences", nn.Identity()),
+        (290, "MaxPool1d(2)", tt.nn.MaxPool1d(2)),
+        (430, "AvgPool1d(3, 1, 1)", tt.nn.AvgPool1d(3, 1, 1)),
+    ]
+    for left, name, layer in columns:
+        picture.text(left, 40, name)
+        for row, sequence in enumerate(layer(x)):
+            _cells(picture, (left, 60 + 55 * row), sequence.flatten())
+    for place, kind in enumerate(("max", "mean", "sum", "last")):
+        picture.text(705 + 45 * place, 40, kind, size=13, anchor="middle")
+        for row, value in enumerate(tt.nn.Pool(kind)(x).flatten()):
+            _cells(picture, (688 + 45 * place, 60 + 55 * row), value[None])
+    picture.text(
+        20, 232, "A rest that fills no window is dropped; a sequence of one step has no window of 2."
+    )
+    return picture
+
+
+def _cells(picture: Picture, corner: tuple[float, float], values: Tensor) -> None:
+    if len(values):
+        table(picture, corner, [values.tolist()])
+    else:
+        picture.text(corner[0], corner[1] + 17, "empty", size=12)
+
+
+def block() -> Picture:
+    """Draw what each part of a block makes of two sequences of unequal length."""
+    torch.manual_seed(5)
+    made = tt.nn.ConvBlock(3, 4, 3, padding="same", norm="batch", pool=2, dropout=0.3)
+    x = tt.Ragged.from_list([torch.randn(10, 3), torch.randn(5, 3)])
+    picture = Picture(900, 400)
+    stages, y = [("x", x)], x
+    for name, part in made.parts().parts:
+        y = part(y)
+        stages.append((name, y))
+    for place, (name, batch) in enumerate(stages):
+        left, top = 20 + 300 * (place % 3), 30 + 195 * (place // 3)
+        picture.text(left, top, name)
+        for sequence, at in zip(batch, (0, 17 * len(batch[0]) + 14), strict=True):
+            table(picture, (left + at, top + 12), sequence.t().tolist(), cell=(17, 26), numbers=False)
+        picture.text(left, top + 138, f"{batch.shape[1]} features; lengths {batch.lengths.tolist()}", size=12)
+    return picture
+
+
+def stacked() -> Picture:
+    """Draw three blocks with kernels of 3: each sees one step more on both sides than that below it."""
+    stack = tt.nn.ConvStack(1, [1, 1, 1], 3, activation=None)
+    return _network(list(stack.blocks), 15, 7, ["input", "block 1", "block 2", "block 3"])
+
+
+def dilated() -> Picture:
+    """Draw four causal layers with kernels of 2, the dilation doubling."""
+    dilations = tt.nn.dilation_schedule(4)
+    stack = tt.nn.ConvStack(1, [1] * 4, 2, dilations=dilations, padding="causal", activation=None)
+    names = ["input", *(f"dilation {d}" for d in dilations)]
+    return _network(list(stack.blocks), 20, 17, names)
+
+
+def _network(blocks: list[nn.Module], steps: int, top: int, names: list[str]) -> Picture:
+    edges = []
+    for one in blocks:
+        windows = one.conv.windows
+        taps = [k * windows.dilation - windows.left for k in range(windows.size)]
+        edges.append([(t + tap, t) for t in range(steps) for tap in taps if 0 <= t + tap < steps])
+    model = nn.Sequential(*blocks)
+    reached = _reached(model, steps, top)
+    picture = Picture(190 + 30 * steps, 62 * len(blocks) + 110)
+    layers(picture, (20, 30), names, steps, edges, reached, top)
+    field = tt.nn.receptive_field(model)
+    last = f"+{field.last}" if field.last else "0"
+    told = f"receptive_field: steps −{-field.first} to {last}, {field.size} in all"
+    picture.text(20, 62 * len(blocks) + 90, f"{told}; green: where the gradient of step {top} is not 0")
+    return picture
+
+
+def _reached(model: nn.Module, steps: int, top: int) -> set[int]:
+    """Return the input steps on which output step ``top`` depends, by its gradient."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.abs_().add_(0.1)
+    values = torch.ones(steps, 1, requires_grad=True)
+    model(tt.Ragged.from_lengths(values, [steps])).values[top].sum().backward()
+    return set(values.grad.flatten().nonzero().flatten().tolist())
+
+
+def wide() -> Picture:
+    """Draw what step 7 of each block sees, and the features side by side."""
+    torch.manual_seed(0)
+    sizes, steps, step = (2, 3, 5), 15, 7
+    module = tt.nn.WideConv(1, 2, sizes, activation=None)
+    picture = Picture(680, 400)
+    for row, (size, one) in enumerate(zip(sizes, module.blocks, strict=True)):
+        y, reached = 35 + 50 * row, _reached(one, steps, step)
+        picture.text(20, y + 5, f"kernel size {size}", size=13)
+        for t in range(steps):
+            picture.dot(170 + 32 * t, y, 7, GREEN if t in reached else GREY)
+        picture.text(170 + 32 * step, y - 13, f"step {step} sees", size=11, anchor="middle")
+    torch.manual_seed(1)
+    x = tt.Ragged.from_list([torch.randn(steps, 1)])
+    module = tt.nn.WideConv(1, 2, sizes, activation=torch.tanh)
+    picture.text(20, 205, "their outputs, concatenated: 2 features of each of 3 blocks at every step")
+    table(picture, (154, 220), module(x)[0].t().tolist(), cell=(32, 22), numbers=False)
+    for row, size in enumerate(sizes):
+        picture.text(20, 246 + 44 * row, f"kernel size {size}", size=13)
+        picture.line((148, 222 + 44 * row), (148, 262 + 44 * row), BLUE, 3)
+    for t in range(steps):
+        picture.text(170 + 32 * t, 370, str(t), size=11, anchor="middle")
+    return picture
+
+
+PICTURES: tuple[Callable[[], Picture], ...] = (definition, matrix, pooling, block, stacked, wide, dilated)
+
+
+def main() -> None:
+    default = Path(__file__).parents[1] / "convolution"
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else default
+    for picture in PICTURES:
+        with torch.no_grad() if picture in {pooling, block} else torch.enable_grad():
+            picture().write(folder / f"{picture.__name__}.svg")
+
+
+if __name__ == "__main__":
+    main()

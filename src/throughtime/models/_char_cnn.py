@@ -1,0 +1,100 @@
+"""`CharCNN` (Zhang 2015): convolutions over the characters of a text."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from throughtime.errors import ShapeError
+from throughtime.nn import ConvBlock, receptive_field
+from throughtime.ragged import Ragged
+
+_KERNELS_AND_POOLS = ((7, 3), (7, 3), (3, None), (3, None), (3, None), (3, 3))
+
+
+class CharCNN(nn.Module):
+    """Characters as one-hot vectors → six convolutions, three maxima over 3 steps → three linear layers.
+
+    The linear layers need texts of one length, as in the paper: what is beyond it is cut off, and a shorter
+    text is followed by zero vectors. So is a character that is not in the alphabet.
+
+    Parameters
+    ----------
+    alphabet_size : int
+        Characters are integers from 0 to below it (70 in the paper); any other integer is a zero vector.
+    classes : int
+        C, the number of classes.
+    length : int
+        Characters of a text (1,014 in the paper); at least 123.
+    channels : int
+        Features of each convolution (paper: 1,024 in the large, 256 in the small model).
+    hidden_size : int
+        Of the linear layers (paper: 2,048 in the large, 1,024 in the small model).
+    dropout : float
+        After the first two linear layers.
+
+    Raises
+    ------
+    ShapeError
+        If a text is too short for one output of the convolutions.
+
+    References
+    ----------
+    .. [1] X. Zhang, J. Zhao and Y. LeCun, "Character-level convolutional networks for text classification",
+       NIPS (2015), section 2 and tables 1 and 2. The paper quantises a text backwards; give it reversed
+       (``x.reverse()``) for the same.
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> model = tt.models.CharCNN(70, 4, length=200, channels=16, hidden_size=32)
+    >>> texts = tt.Ragged.from_list([torch.randint(0, 70, (300,)), torch.tensor([3, 1, 4])])
+    >>> tuple(model(texts).shape)
+    (2, 4)
+    """
+
+    def __init__(
+        self,
+        alphabet_size: int,
+        classes: int,
+        *,
+        length: int = 1014,
+        channels: int = 256,
+        hidden_size: int = 1024,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.alphabet_size, self.length = alphabet_size, length
+        widths = (alphabet_size, *(channels,) * 5)
+        self.body = nn.Sequential(
+            *(
+                ConvBlock(width, channels, kernel, pool=pool)
+                for width, (kernel, pool) in zip(widths, _KERNELS_AND_POOLS, strict=True)
+            )
+        )
+        field = receptive_field(self.body)
+        if length < field.size:
+            raise ShapeError(f"CharCNN: length is at least {field.size:.0f} characters, got {length}")
+        self.frames = (length - int(field.size)) // field.stride + 1
+        sizes = (self.frames * channels, hidden_size, hidden_size)
+        hidden = [
+            (nn.Linear(below, above), nn.ReLU(), nn.Dropout(dropout)) for below, above in pairwise(sizes)
+        ]
+        self.head = nn.Sequential(
+            *(layer for three in hidden for layer in three), nn.Linear(hidden_size, classes)
+        )
+
+    def forward(self, tokens: Ragged) -> Tensor:
+        """Return the logits (B, C) of characters (T,)."""
+        features = self.body(self._quantized(tokens))
+        logits: Tensor = self.head(features.values.reshape(len(tokens), self.head[0].in_features))
+        return logits
+
+    def _quantized(self, tokens: Ragged) -> Ragged:
+        """Return texts of the one length, each character a one-hot vector or zeros."""
+        size = self.alphabet_size
+        frame = tokens.split_time(self.length)[0].to_padded(size, length=self.length).flatten()
+        known = torch.where((frame >= 0) & (frame < size), frame, size)
+        table = F.pad(torch.eye(size).to(next(self.parameters())), (0, 0, 0, 1))
+        return Ragged.from_lengths(table[known], [self.length] * len(tokens))

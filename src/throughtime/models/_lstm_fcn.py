@@ -1,0 +1,91 @@
+"""`LSTMFCN` (Karim 2018): an LSTM beside convolutions."""
+
+import torch
+from torch import Tensor, nn
+
+from throughtime.errors import ShapeError
+from throughtime.models._fcn import FCN
+from throughtime.nn import LSTM
+from throughtime.ragged import Ragged
+
+
+class LSTMFCN(nn.Module):
+    """The convolutions of `FCN` and their mean over time, beside an LSTM's last state → linear.
+
+    The paper's LSTM reads the series "shuffled": the whole series of one channel is one step, so it needs
+    series of one length, which ``length`` tells. Without it the LSTM reads along time, any lengths.
+
+    Parameters
+    ----------
+    in_channels : int
+        Features per step.
+    classes : int
+        C, the number of classes.
+    length : int, optional
+        L, the steps of every series: the LSTM then reads in_channels steps of L features, as in the paper.
+    hidden_size : int
+        H, of the LSTM (8 in the reference code).
+    dropout : float
+        On the LSTM's state (0.8 in the paper).
+
+    Raises
+    ------
+    ShapeError
+        If a series has another length than ``length``.
+
+    References
+    ----------
+    .. [1] F. Karim, S. Majumdar, H. Darabi and S. Chen, "LSTM fully convolutional networks for time series
+       classification", IEEE Access 6 (2018), section III.
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> model = tt.models.LSTMFCN(in_channels=2, classes=3)
+    >>> tuple(model(tt.Ragged.from_list([torch.randn(9, 2), torch.randn(4, 2)])).shape)
+    (2, 3)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        classes: int,
+        *,
+        length: int | None = None,
+        hidden_size: int = 8,
+        dropout: float = 0.8,
+    ) -> None:
+        super().__init__()
+        fcn = FCN(in_channels, classes)
+        self.length = length
+        self.body, self.pool = fcn.body, fcn.pool
+        self.recurrent = LSTM(in_channels if length is None else length, hidden_size, batch_first=True)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(hidden_size + fcn.output.in_features, classes)
+
+    def forward(self, x: Ragged | Tensor) -> Tensor:
+        """Return the logits (B, C) of series (T, in_channels), or of a tensor (B, in_channels, L)."""
+        joined = [self.dropout(self._state(x)), self.pool(self.body(x))]
+        logits: Tensor = self.output(torch.cat(joined, 1))
+        return logits
+
+    def _state(self, x: Ragged | Tensor) -> Tensor:
+        if self.length is not None:
+            x = self._shuffled(x, self.length)
+        elif isinstance(x, Tensor):
+            x = x.transpose(1, 2)
+        h, _ = self.recurrent(x).state
+        last: Tensor = h[-1]
+        return last
+
+    def _shuffled(self, x: Ragged | Tensor, length: int) -> Tensor:
+        """Return (B, in_channels, L): channels take the place of steps."""
+        lengths = x.lengths if isinstance(x, Ragged) else torch.full((len(x),), x.shape[2])
+        others = (lengths != length).nonzero().flatten().tolist()
+        if others:
+            first = others[0]
+            raise ShapeError(
+                f"LSTMFCN: sequence {first} has {int(lengths[first])} steps, expected length={length}; "
+                "leave length out for series of any length"
+            )
+        return x if isinstance(x, Tensor) else x.values.reshape(len(x), length, -1).transpose(1, 2)

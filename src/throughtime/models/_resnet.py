@@ -1,0 +1,57 @@
+"""`ResNet` for series (Wang 2017)."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from throughtime.nn import Pool, ResNetBlock
+from throughtime.ragged import Ragged
+
+
+class ResNet(nn.Module):
+    """Three residual blocks of three convolutions each → mean over time → linear.
+
+    Parameters
+    ----------
+    in_channels : int
+        Features per step.
+    classes : int
+        C, the number of classes.
+    channels : sequence of int
+        Features of each residual block (64, 128, 128 in the paper).
+    kernel_sizes : sequence of int
+        Of the convolutions in a block (8, 5, 3 in the paper).
+
+    References
+    ----------
+    .. [1] Z. Wang, W. Yan and T. Oates, "Time series classification from scratch with deep neural networks: a
+       strong baseline", IJCNN (2017), section II.C. A bias before batch normalisation has no effect and is
+       left out.
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> model = tt.models.ResNet(in_channels=2, classes=3)
+    >>> tuple(model(tt.Ragged.from_list([torch.randn(9, 2), torch.randn(4, 2)])).shape)
+    (2, 3)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        classes: int,
+        *,
+        channels: Sequence[int] = (64, 128, 128),
+        kernel_sizes: Sequence[int] = (8, 5, 3),
+    ) -> None:
+        super().__init__()
+        pairs = pairwise((in_channels, *channels))
+        self.body = nn.Sequential(*(ResNetBlock(below, above, kernel_sizes) for below, above in pairs))
+        self.pool = Pool("mean")
+        self.output = nn.Linear(channels[-1], classes)
+
+    def forward(self, x: Ragged | Tensor) -> Tensor:
+        """Return the logits (B, C) of series (T, in_channels), or of a tensor (B, in_channels, L)."""
+        logits: Tensor = self.output(self.pool(self.body(x)))
+        return logits

@@ -1,0 +1,144 @@
+"""`MaxPool1d` and `AvgPool1d`: windows in time, on ragged batches and on plain tensors."""
+
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from throughtime.errors import ShapeError
+from throughtime.nn._output import as_ragged, unwrapped
+from throughtime.ops.pool_windows import max_over_windows, mean_over_windows
+from throughtime.ops.windows import Windows
+from throughtime.ragged import Ragged
+
+
+class MaxPool1d(nn.MaxPool1d):
+    r"""The largest value of each feature over windows in time, which end with their sequence.
+
+    y[t, c] = max_k x[t·stride + k·dilation − padding, c], steps beyond the sequence left out
+
+    On a `Ragged` of (T, C) every sequence has the length that torch would give it alone; one in which no
+    window fits becomes empty. On a plain tensor (N, C, L) it is `torch.nn.MaxPool1d`.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding, dilation, return_indices, ceil_mode
+        As in `torch.nn.MaxPool1d`; ``return_indices`` on plain tensors alone.
+
+    Raises
+    ------
+    ShapeError
+        If a size, stride or dilation is below 1, or the padding is more than half of the window.
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> x = tt.Ragged.from_list([torch.tensor([[1.], [5.], [2.], [4.], [9.]]), torch.tensor([[7.], [3.]])])
+    >>> [row.flatten().tolist() for row in tt.nn.MaxPool1d(2)(x)]
+    [[5.0, 4.0], [7.0]]
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _check_windows(self)
+
+    @property
+    def windows(self) -> Windows:
+        """The geometry in time."""
+        return windows_of(self)
+
+    def forward(self, x: Any) -> Any:
+        """Return the maxima, of the kind that came in: Ragged (T', C) or tensor (N, C, L')."""
+        x = unwrapped(x)
+        if isinstance(x, Tensor):
+            return super().forward(x)
+        x = as_ragged(x, "MaxPool1d")
+        if self.return_indices:
+            raise ShapeError("MaxPool1d: return_indices is for plain tensors; on a Ragged leave it out")
+        values, layout = max_over_windows(x.values, x.layout, self.windows, ceil_mode=self.ceil_mode)
+        return Ragged(values, layout.offsets, layout=layout)
+
+
+class AvgPool1d(nn.AvgPool1d):
+    r"""The mean of each feature over windows in time, which end with their sequence.
+
+    y[t, c] = (1/n) Σ_k x[t·stride + k − padding, c], x zero beyond the sequence
+
+    n is the window's size, or with ``count_include_pad=False`` the number of its steps that are real. On a
+    `Ragged` of (T, C) every sequence has the length that torch would give it alone; one in which no window
+    fits becomes empty. On a plain tensor (N, C, L) it is `torch.nn.AvgPool1d`.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding, ceil_mode, count_include_pad
+        As in `torch.nn.AvgPool1d`.
+
+    Raises
+    ------
+    ShapeError
+        If a size or stride is below 1, or the padding is more than half of the window.
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> x = tt.Ragged.from_list([torch.tensor([[1.], [5.], [2.], [4.], [9.]]), torch.tensor([[7.], [3.]])])
+    >>> [row.flatten().tolist() for row in tt.nn.AvgPool1d(2)(x)]
+    [[3.0, 3.0], [5.0]]
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _check_windows(self)
+
+    @property
+    def windows(self) -> Windows:
+        """The geometry in time."""
+        return windows_of(self)
+
+    def forward(self, x: Any) -> Any:
+        """Return the means, of the kind that came in: Ragged (T', C) or tensor (N, C, L')."""
+        x = unwrapped(x)
+        if isinstance(x, Tensor):
+            return super().forward(x)
+        x = as_ragged(x, "AvgPool1d")
+        values, layout = mean_over_windows(
+            x.values,
+            x.layout,
+            self.windows,
+            ceil_mode=self.ceil_mode,
+            count_padding=self.count_include_pad,
+        )
+        return Ragged(values, layout.offsets, layout=layout)
+
+
+class _Pooling(Protocol):
+    kernel_size: Any
+    stride: Any
+    padding: Any
+
+
+def windows_of(pool: _Pooling) -> Windows:
+    """Return the geometry of a pooling layer of torch's or of ours."""
+    size, stride, padding, dilation = (
+        _one(value) for value in (pool.kernel_size, pool.stride, pool.padding, getattr(pool, "dilation", 1))
+    )
+    return Windows(size, stride, dilation, padding, padding)
+
+
+def _one(value: Any) -> int:
+    return int(value[0] if isinstance(value, tuple) else value)
+
+
+def _check_windows(pool: _Pooling) -> None:
+    name, windows = type(pool).__name__, windows_of(pool)
+    for part, value in (
+        ("kernel_size", windows.size),
+        ("stride", windows.stride),
+        ("dilation", windows.dilation),
+    ):
+        if value < 1:
+            raise ShapeError(f"{name}: {part} is at least 1, got {value}")
+    if not 0 <= windows.left <= windows.size // 2:
+        raise ShapeError(
+            f"{name}: padding is at least 0 and at most half of kernel_size {windows.size}, "
+            f"got {windows.left}"
+        )

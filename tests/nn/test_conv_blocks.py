@@ -1,0 +1,187 @@
+"""Blocks and stacks: norms against torch's, images, folding, residual and gated blocks, what is refused."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import throughtime as tt
+from throughtime import Ragged
+from throughtime.errors import ShapeError
+
+
+def _batch(lengths: list[int], features: int = 3) -> Ragged:
+    return Ragged.from_lengths(torch.randn(sum(lengths), features, dtype=torch.float64), lengths)
+
+
+def _trained(module: nn.Module) -> nn.Module:
+    """Running statistics and scales that are not those of the beginning."""
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+            with torch.no_grad():
+                part.running_mean.uniform_(-1, 1)
+                part.running_var.uniform_(0.2, 2)
+                part.weight.uniform_(-2, 2)
+                part.bias.uniform_(-1, 1)
+    return module.double().eval()
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: tt.nn.GroupNorm(2, 4), lambda: tt.nn.InstanceNorm1d(4, affine=True)]
+)
+def test_norms_are_torchs_on_each_sequence_alone(make) -> None:
+    torch.manual_seed(0)
+    norm = make().double()
+    with torch.no_grad():
+        norm.weight.uniform_(0.5, 2)
+        norm.bias.uniform_(-1, 1)
+    values = torch.randn(9, 4, dtype=torch.float64, requires_grad=True)
+    x = Ragged.from_lengths(values, [5, 0, 4])
+    expected = torch.cat([norm(row.t()[None])[0].t() for row in x if len(row)])
+    found = norm(x).values
+    torch.testing.assert_close(found, expected)
+    wanted = [values, norm.weight, norm.bias]
+    weights = torch.randn_like(expected)
+    torch.testing.assert_close(
+        torch.autograd.grad((found * weights).sum(), wanted),
+        torch.autograd.grad((expected * weights).sum(), wanted),
+    )
+
+
+@pytest.mark.parametrize("norm", ["batch", "group", "layer", "instance"])
+def test_a_block_of_equal_lengths_is_the_block_on_plain_tensors(norm: str) -> None:
+    torch.manual_seed(0)
+    block = tt.nn.ConvBlock(3, 4, 3, padding="causal", norm=norm, norm_groups=2, pool=2).double()
+    x = torch.randn(5, 3, 8, dtype=torch.float64)
+    found = block(Ragged.from_list([row.t() for row in x]))
+    torch.testing.assert_close(torch.stack([row.t() for row in found]), block(x))
+
+
+def test_padding_never_reaches_the_statistics_of_a_batch() -> None:
+    """The same tokens, whatever they are batched with and however long the longest is."""
+    block = tt.nn.ConvBlock(3, 4, 1, norm="batch").double()
+    tokens = torch.randn(12, 3, dtype=torch.float64)
+    short, long = (block(Ragged.from_lengths(tokens, lengths)).values for lengths in ([6, 6], [1, 11]))
+    torch.testing.assert_close(short, long)
+
+
+def test_an_image_block_is_its_parts_in_order() -> None:
+    torch.manual_seed(0)
+    block = tt.nn.ConvBlock2d(
+        2, 4, 3, stride=2, padding=1, norm="batch", activation=F.gelu, pool=2, dropout=0.5
+    )
+    block = _trained(block)
+    x = torch.randn(3, 2, 9, 8, dtype=torch.float64)
+    y = F.conv2d(x, block.conv.weight, None, 2, 1)
+    norm = block.norm
+    y = F.batch_norm(y, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+    torch.testing.assert_close(block(x), F.max_pool2d(F.gelu(y), 2))
+    layer = tt.nn.ConvBlock2d(2, 4, 3, norm="layer", activation=None).double()
+    torch.testing.assert_close(layer(x).mean(1), torch.zeros(3, 7, 6, dtype=torch.float64))
+    bare = tt.nn.ConvBlock2d(2, 4, (3, 2), activation=None).double()
+    torch.testing.assert_close(bare(x), F.conv2d(x, bare.conv.weight, bare.conv.bias))
+
+
+def _image_model() -> nn.Module:
+    return nn.Sequential(
+        tt.nn.ConvBlock2d(2, 4, 3, padding=1, norm="batch"),
+        tt.nn.ConvBlock2d(4, 3, 3, norm="batch", bias=True),
+    )
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: tt.nn.ConvBlock(3, 4, 3, padding="same", norm="batch", pool=2),
+        lambda: tt.nn.ConvBlock(
+            3, 6, 3, padding="causal", dilation=2, groups=3, norm="batch", weight_norm=True
+        ),
+        lambda: nn.Sequential(tt.nn.ResNetBlock(3, 4), tt.nn.ResNetBlock(4, 4)),
+        lambda: tt.nn.WideConv(3, 4, (1, 2, 5), norm="batch", bias=True),
+        lambda: tt.nn.ConvStack(3, [4, 4], 3, norm="batch", activation=nn.PReLU()),
+        _image_model,
+    ],
+)
+def test_folding_batch_norm_changes_nothing_but_round_off(make) -> None:
+    torch.manual_seed(0)
+    model = _trained(make())
+    image = isinstance(model[0], tt.nn.ConvBlock2d) if isinstance(model, nn.Sequential) else False
+    x = torch.randn(2, 2, 7, 7, dtype=torch.float64) if image else _batch([5, 0, 1, 7])
+    expected = model(x)
+    folded = tt.nn.fold_batch_norm(model)
+    found = folded(x)
+    if not image:
+        found, expected = found.values, expected.values
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+    def norms(module: nn.Module) -> int:
+        blocks = (tt.nn.ConvBlock, tt.nn.ConvBlock2d)
+        return sum(isinstance(part, blocks) and part.norm is not None for part in module.modules())
+
+    assert norms(model) > 0
+    assert norms(folded) == 0
+
+
+def test_folding_is_for_inference_and_leaves_the_model_as_it_is() -> None:
+    model = tt.nn.ConvBlock(3, 4, 3, norm="batch").train()
+    folded = tt.nn.fold_batch_norm(model)
+    assert model.training
+    assert model.norm is not None
+    assert not folded.training
+    assert folded.conv.bias is not None
+
+
+def test_blocks_of_a_stack_share_no_modules() -> None:
+    stack = tt.nn.ConvStack(3, [4, 4], 3, activation=nn.PReLU(), norm="group")
+    wide = tt.nn.WideConv(3, 4, (1, 2), activation=nn.PReLU())
+    for blocks in (stack.blocks, wide.blocks):
+        assert blocks[0].activation is not blocks[1].activation
+
+
+def test_dilations_grow_and_begin_again() -> None:
+    assert tt.nn.dilation_schedule(5) == (1, 2, 4, 8, 16)
+    assert tt.nn.dilation_schedule(5, base=3, cycle=2) == (1, 3, 1, 3, 1)
+    assert tt.nn.dilation_schedule(3, base=1) == (1, 1, 1)
+
+
+def _weight_normalized(conv: nn.Module) -> tuple[Tensor, Tensor]:
+    parts = conv.parametrizations.weight
+    return parts.original0, parts.original1
+
+
+def test_weight_norm_learns_length_and_direction_apart() -> None:
+    block = tt.nn.ConvBlock(3, 4, 2, weight_norm=True)
+    length, direction = _weight_normalized(block.conv)
+    assert length.shape == (4, 1, 1)
+    with torch.no_grad():
+        before = block.conv.weight.clone()
+        direction.mul_(3.0)
+    torch.testing.assert_close(block.conv.weight, before)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: tt.nn.ConvBlock(3, 4, 3, norm="batchnorm"), "'batchnorm'"),
+        (lambda: tt.nn.ConvBlock(3, 4, 3, norm="group", norm_groups=3), "divides the 4 channels, got 3"),
+        (lambda: tt.nn.ConvBlock2d(3, 4, 3, norm="group", norm_groups=0), "divides the 4 channels, got 0"),
+        (lambda: tt.nn.ConvStack(3, [], 3), "at least one block"),
+        (lambda: tt.nn.ConvStack(3, [4, 4], (3,)), "1 kernel sizes for 2 blocks"),
+        (lambda: tt.nn.ConvStack(3, [4, 4], 3, dilations=(1, 2, 4)), "3 dilations for 2 blocks"),
+        (lambda: tt.nn.dilation_schedule(0), "depth is at least 1"),
+        (lambda: tt.nn.dilation_schedule(3, cycle=0), "cycle is at least 1"),
+        (lambda: tt.nn.GatedBlock(3, 4, 2, gate="relu"), "'relu'"),
+        (lambda: tt.nn.Residual(nn.Linear(3, 4)).double()(_batch([2])), r"gives \(4,\), the shortcut \(3,\)"),
+        (
+            lambda: tt.nn.Residual(tt.nn.Conv1d(3, 3, 2)).double()(_batch([4])),
+            "different lengths",
+        ),
+        (
+            lambda: tt.nn.Residual(tt.nn.Conv1d(3, 3, 2))(torch.randn(1, 3, 5)),
+            r"gives \(1, 3, 4\), the shortcut \(1, 3, 5\)",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_named(call, words) -> None:
+    with pytest.raises(ShapeError, match=words):
+        call()
