@@ -168,8 +168,6 @@ def main() -> None:
     parser.add_argument("--sets", help="names with commas; all by default")
     parser.add_argument("--models", help="names with commas; all by default")
     options = parser.parse_args()
-    # Late in a training gradients are denormal numbers, with which processors are slow.
-    torch.set_flush_denormal(True)
     read = {name: lambda folder, name=name: ucr(folder, name) for name in UCR}
     read |= {"JapaneseVowels": vowels, "MNIST-1D": mnist1d, "MNIST": mnist}
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {options.seeds} seeds")
