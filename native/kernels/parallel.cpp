@@ -1,5 +1,6 @@
 #include "kernels/parallel.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <thread>
@@ -15,6 +16,9 @@
 
 namespace throughtime {
 namespace {
+
+// A thread more pays for itself from about this many operations on.
+constexpr double operations_of_a_thread = 4e5;
 
 std::atomic<bool> forked{false};
 
@@ -54,6 +58,11 @@ void pause() {
 }
 
 }  // namespace
+
+int worthwhile_threads(double operations, int threads) {
+  const double useful = operations / operations_of_a_thread;
+  return static_cast<int>(std::clamp(useful, 1.0, std::clamp(static_cast<double>(threads), 1.0, 128.0)));
+}
 
 void parallel(int threads, void (*body)(void*, int, int), void* context) {
   const OpenMp& omp = openmp();

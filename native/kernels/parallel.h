@@ -14,6 +14,9 @@ namespace throughtime {
 // all of them. Inside another parallel region, and in a forked child (whose pool is gone), size is 1.
 void parallel(int threads, void (*body)(void* context, int rank, int size), void* context);
 
+// How many of these threads are worth their start for so many operations, at least one.
+int worthwhile_threads(double operations, int threads);
+
 // Where the threads of `parallel` meet. One object serves any number of meetings.
 class alignas(64) Barrier {
  public:

@@ -10,11 +10,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <random>
-#include <thread>
 #include <vector>
 
 #include "kernels/conv/conv.h"
 #include "kernels/recurrent/kernels.h"
+#include "together.h"
 
 namespace {
 
@@ -191,20 +191,6 @@ bool check(unsigned number) {
   return false;
 }
 
-// The same calls from several threads at once.
-bool check_together() {
-  std::vector<char> right(4, 0);
-  std::vector<std::thread> callers;
-  for (std::size_t i = 0; i < right.size(); ++i) {
-    callers.emplace_back([&right, i] { right[i] = check(4) && check(static_cast<unsigned>(i)); });
-  }
-  for (std::thread& caller : callers) caller.join();
-  for (const char one : right) {
-    if (!one) return false;
-  }
-  return true;
-}
-
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -215,7 +201,7 @@ int main(int count, char** arguments) {
   const unsigned problems = count > 1 ? static_cast<unsigned>(std::atoi(arguments[1])) : 200;
   int passed = 0, failed = 0;
   for (unsigned number = 0; number < problems; ++number) (check(number) ? passed : failed) += 1;
-  (check_together() ? passed : failed) += 1;
+  (right_together(check, 4) ? passed : failed) += 1;
   std::printf("%s: %d passed, %d failed\n", throughtime::kernels()->name, passed, failed);
   return failed == 0 ? 0 : 1;
 }

@@ -7,11 +7,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <random>
-#include <thread>
 #include <vector>
 
 #include "kernels/recurrent/kernels.h"
 #include "recurrent_equations.h"
+#include "together.h"
 
 namespace {
 
@@ -249,20 +249,6 @@ bool check(const throughtime::Kernels& kernels, unsigned number) {
   return right;
 }
 
-// The same call from several threads at once.
-bool check_together(const throughtime::Kernels& kernels) {
-  std::vector<char> right(4, 0);
-  std::vector<std::thread> callers;
-  for (std::size_t i = 0; i < right.size(); ++i) {
-    callers.emplace_back([&, i] { right[i] = check(kernels, 7) && check(kernels, static_cast<unsigned>(i)); });
-  }
-  for (std::thread& caller : callers) caller.join();
-  for (const char one : right) {
-    if (!one) return false;
-  }
-  return true;
-}
-
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -271,7 +257,7 @@ int main(int count, char** arguments) {
   for (const char* const* name = throughtime::instruction_sets(); *name != nullptr; ++name) {
     const throughtime::Kernels& kernels = *throughtime::find_kernels(*name);
     for (unsigned number = 0; number < problems; ++number) (check(kernels, number) ? passed : failed) += 1;
-    (check_together(kernels) ? passed : failed) += 1;
+    (right_together([&](unsigned number) { return check(kernels, number); }, 7) ? passed : failed) += 1;
     std::printf("%s: done\n", *name);
   }
   std::printf("%d passed, %d failed\n", passed, failed);

@@ -2,36 +2,17 @@
 #include <cstring>
 
 #include "kernels/conv/kernels.h"
+#include "kernels/instruction_sets.h"
+#include "kernels/parallel.h"
 #include "kernels/recurrent/kernels.h"
 
 namespace throughtime {
 
-// One declaration for each compilation of kernels.cpp in this build.
-#define THROUGHTIME_DECLARE(isa) \
-  namespace isa {                \
+#define THROUGHTIME_DECLARE(isa)   \
+  namespace isa {                  \
   const ConvKernels& conv_table(); \
   }
-#if defined(THROUGHTIME_X86)
-THROUGHTIME_DECLARE(baseline)
-THROUGHTIME_DECLARE(avx2)
-THROUGHTIME_DECLARE(avx512)
-#elif defined(THROUGHTIME_NEON)
-THROUGHTIME_DECLARE(neon)
-#else
-THROUGHTIME_DECLARE(baseline)
-#endif
-
-const ConvKernels& conv_kernels_of(const char* name) {
-#if defined(THROUGHTIME_X86)
-  if (std::strcmp(name, "avx512") == 0) return avx512::conv_table();
-  if (std::strcmp(name, "avx2") == 0) return avx2::conv_table();
-  return baseline::conv_table();
-#elif defined(THROUGHTIME_NEON)
-  return neon::conv_table();
-#else
-  return baseline::conv_table();
-#endif
-}
+THROUGHTIME_EACH_SET(THROUGHTIME_DECLARE)
 
 namespace {
 
@@ -42,19 +23,23 @@ constexpr std::int64_t rows_of_a_segment = 48;
 constexpr std::int64_t rows_of_a_block = 240;
 // Of a block of the weight gradient: what a tile reads of it stays in the first cache.
 constexpr std::int64_t rows_of_a_sum = 144;
-// A thread more pays for itself from about this many operations on.
-constexpr double operations_of_a_thread = 4e5;
+const ConvKernels* conv_kernels_of(const char* name) {
+#define THROUGHTIME_FIND(isa) \
+  if (std::strcmp(name, #isa) == 0) return &isa::conv_table();
+  THROUGHTIME_EACH_SET(THROUGHTIME_FIND)
+  return nullptr;
+}
 
+// Those of the instruction set that the recurrent kernels have chosen.
 const ConvKernels& chosen() {
-  static const ConvKernels& found = conv_kernels_of(kernels()->name);
-  return found;
+  static const ConvKernels* const found = conv_kernels_of(kernels()->name);
+  return *found;
 }
 
 int useful_threads(int threads, const ConvShape& shape, const ConvBatch& batch) {
   const double operations = 2.0 * static_cast<double>(batch.out_offsets[batch.sequences] * shape.width) *
                             static_cast<double>(shape.channels / shape.groups * shape.outputs);
-  const double useful = operations / operations_of_a_thread;
-  return static_cast<int>(std::clamp(useful, 1.0, std::clamp(static_cast<double>(threads), 1.0, 128.0)));
+  return worthwhile_threads(operations, threads);
 }
 
 // A long sequence alone still makes work for every thread.

@@ -15,7 +15,4 @@ struct ConvKernels {
   void (*weight_gradient)(const ConvWeightGradient&, const Blocks&);
 };
 
-// Those of an instruction set of `instruction_sets`.
-const ConvKernels& conv_kernels_of(const char* name);
-
 }  // namespace throughtime

@@ -1,25 +1,17 @@
-#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
+#include "kernels/instruction_sets.h"
+#include "kernels/parallel.h"
 #include "kernels/recurrent/kernels.h"
 
 namespace throughtime {
 
-// One declaration for each compilation of kernels.cpp in this build.
 #define THROUGHTIME_DECLARE(isa) \
   namespace isa {                \
   const Kernels& table();        \
   }
-#if defined(THROUGHTIME_X86)
-THROUGHTIME_DECLARE(baseline)
-THROUGHTIME_DECLARE(avx2)
-THROUGHTIME_DECLARE(avx512)
-#elif defined(THROUGHTIME_NEON)
-THROUGHTIME_DECLARE(neon)
-#else
-THROUGHTIME_DECLARE(baseline)
-#endif
+THROUGHTIME_EACH_SET(THROUGHTIME_DECLARE)
 
 namespace {
 
@@ -57,9 +49,6 @@ const Available& available() {
   return found;
 }
 
-// A thread more pays for itself from about this many operations on.
-constexpr double operations_of_a_thread = 4e5;
-
 int gates_of(Cell cell) {
   switch (cell) {
     case Cell::lstm:
@@ -76,8 +65,7 @@ int useful_threads(int threads, const Shape& shape, std::int64_t total) {
   const double gates = static_cast<double>(gates_of(shape.cell));
   const double operations = 2.0 * static_cast<double>(total) * shape.directions *
                             (static_cast<double>(shape.inputs) + shape.state) * gates * shape.hidden;
-  const double useful = operations / operations_of_a_thread;
-  return static_cast<int>(std::clamp(useful, 1.0, std::clamp(static_cast<double>(threads), 1.0, 128.0)));
+  return worthwhile_threads(operations, threads);
 }
 
 }  // namespace

@@ -58,9 +58,9 @@ class NextStepModule(BaseModule):
         super().on_train_epoch_start()
         self.carried.reset()
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Draw this step's random state, another one in each process."""
-        super().on_train_batch_start(batch, batch_idx)
+    def seed_step(self, batch_idx: int) -> None:
+        """Draw the random state of a step, another one in each process."""
+        super().seed_step(batch_idx)
         if process():
             place = ("step", self.settings.seed, self.current_epoch, batch_idx, process())
             torch.manual_seed(derived_seed(*place))
