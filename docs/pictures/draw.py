@@ -40,7 +40,7 @@ def matrix() -> Picture:
 
 def pooling() -> Picture:
     """Draw that windows end with their sequence; whole sequences give one value each."""
-    rows = [[1.0, 5, 2, 4, 9, 3, 8], [7.0, 3, 6, 2], [4.0]]
+    rows = [[1.0, 5, 2, 4, 9, 3, 8], [7.0, 3, 6, 2], [4.0, 6]]
     x = tt.Ragged.from_list([torch.tensor(row)[:, None] for row in rows])
     picture = Picture(900, 250)
     columns: list[tuple[int, str, nn.Module]] = [
@@ -56,9 +56,7 @@ def pooling() -> Picture:
         picture.text(705 + 45 * place, 40, kind, size=13, anchor="middle")
         for row, value in enumerate(tt.nn.Pool(kind)(x).flatten()):
             _cells(picture, (688 + 45 * place, 60 + 55 * row), value[None])
-    picture.text(
-        20, 232, "A rest that fills no window is dropped; a sequence of one step has no window of 2."
-    )
+    picture.text(20, 232, "A rest that fills no window is dropped.")
     return picture
 
 

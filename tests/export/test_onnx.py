@@ -201,6 +201,11 @@ class _Own(tt.models.BiLSTM):
             "activation .*sin.* has no form",
         ),
         (lambda: nn.Sequential(nn.Embedding(11, 3, max_norm=1.0)), ShapeError, "max_norm"),
+        (
+            lambda: nn.Sequential(tt.nn.ConvBlock(3, 4, 3, padding="same", norm="group")),
+            ShapeError,
+            "GroupNorm is not exported here",
+        ),
     ],
 )
 def test_what_cannot_be_exported_is_named(model: Any, error: type[Exception], words: str) -> None:

@@ -123,7 +123,7 @@ def test_an_inception_network_has_the_parameters_of_the_reference_code() -> None
 
 
 def test_tcn_has_the_size_that_the_paper_names() -> None:
-    """About 70,000 for sequential MNIST (table 3): 25 features, 8 blocks, kernels of 7."""
+    """About 70,000 for sequential MNIST (tables 1 and 2): 25 features, 8 blocks, kernels of 7."""
     level = 2 * (7 * 25 * 25 + 25 + 25)
     first = (7 * 25 + 25 + 25) + (7 * 25 * 25 + 25 + 25) + (25 + 25)
     expected = first + 7 * level + 25 * 10 + 10

@@ -18,7 +18,7 @@ def _pooled(layer: nn.Module, sequence: Tensor) -> Tensor | None:
     try:
         return torchs(sequence.t()[None])[0].t()
     except RuntimeError:
-        return None  # torch refuses a sequence without a window; we give nothing
+        return None  # torch refuses a sequence without a window, and so do we
 
 
 def _pool_cases() -> list[Case]:

@@ -55,8 +55,25 @@ def _torch_conv(layer: nn.Module, sequence: Tensor) -> Tensor | None:
     mode = "replicate" if layer.padding_mode == "replicate" else "constant"
     padded = nn.functional.pad(channels_first, (windows.left, windows.right), mode)
     if padded.shape[-1] <= windows.reach:
-        return None  # torch refuses; we give nothing
+        return None  # torch refuses, and so do we
     y = nn.functional.conv1d(padded, layer.weight, layer.bias, layer.stride, 0, layer.dilation, layer.groups)
+    return y[0].t()
+
+
+def _torch_transpose(layer: nn.Module, sequence: Tensor) -> Tensor | None:
+    windows, more = layer.windows, layer.output_padding[0]
+    if (len(sequence) - 1) * windows.stride + windows.reach + 1 + more <= windows.left + windows.right:
+        return None  # torch refuses, and so do we
+    y = nn.functional.conv_transpose1d(
+        sequence.t()[None],
+        layer.weight,
+        layer.bias,
+        layer.stride,
+        layer.padding,
+        layer.output_padding,
+        layer.groups,
+        layer.dilation,
+    )
     return y[0].t()
 
 
@@ -139,6 +156,26 @@ def _conv_cases() -> list[Case]:
     ]
 
 
+def _transpose_cases() -> list[Case]:
+    options: list[dict[str, Any]] = [
+        {"kernel_size": 1},
+        {"kernel_size": 3},
+        {"kernel_size": 3, "stride": 2, "padding": 1, "output_padding": 1},
+        {"kernel_size": 2, "stride": 3, "bias": False},
+        {"kernel_size": 3, "dilation": 3, "padding": 4, "output_padding": 2},
+        {"kernel_size": 4, "stride": 2, "groups": FEATURES, "out_channels": 2 * FEATURES},
+        {"kernel_size": 5, "padding": 3},
+    ]
+    return [
+        Case(
+            f"ConvTranspose1d {given}",
+            lambda given=given: tt.nn.ConvTranspose1d(FEATURES, **{"out_channels": 5, **given}),
+            _torch_transpose,
+        )
+        for given in options
+    ]
+
+
 def _gru_by_hand() -> tt.nn.Recurrence:
     cell = nn.GRUCell(FEATURES, 4)
     return tt.nn.Recurrence(_Swapped(cell), state=4)
@@ -162,6 +199,7 @@ CASES = [
     Case("Bidirectional Conv1d", lambda: tt.nn.Bidirectional(tt.nn.Conv1d(FEATURES, 4, 3, padding="causal"))),
     Case("Readout", lambda: tt.nn.Readout(FEATURES, 4), lambda layer, x: layer.logits(x).softmax(-1)),
     *_conv_cases(),
+    *_transpose_cases(),
     Case("ConvBlock", lambda: tt.nn.ConvBlock(FEATURES, 5, 3), _torch_block),
     Case(
         "ConvBlock whole",

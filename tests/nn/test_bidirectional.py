@@ -134,9 +134,9 @@ class _Stuck(nn.Module):
         ),
         (lambda x: tt.nn.Bidirectional(_Stuck(), _Stuck())(x), KindError, "_Stuck made a Tensor of a Ragged"),
         (
-            lambda x: tt.nn.Bidirectional(tt.nn.Conv1d(3, 4, 2))(x),
+            lambda x: tt.nn.Bidirectional(tt.nn.Conv1d(3, 4, 2, padding=1))(x),
             ShapeError,
-            "made sequences of [3, 0, 0, 5] steps",
+            "made sequences of [5, 0, 2, 7] steps",
         ),
         (
             lambda x: tt.nn.Bidirectional(nn.Linear(3, 4), nn.Linear(3, 5), merge="sum")(x),

@@ -1,5 +1,8 @@
 """Every sequence layer under the contract of `contract.py`, in float64, values and all gradients."""
 
+import functools
+import re
+
 import pytest
 import torch
 from hypothesis import given
@@ -7,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from throughtime import Ragged
+from throughtime.errors import ShapeError
 
 from .case import FEATURES, Case
 from .contract import CASES, output_of, rows
@@ -23,7 +27,26 @@ def _layer(case: Case, seed: int) -> nn.Module:
     return case.make().double().eval()
 
 
-def _batch(lengths: list[int], seed: int) -> Ragged:
+@functools.cache
+def _shortest(case: Case) -> int:
+    """The least steps, but for none, of which the layer leaves something; it refuses less."""
+    layer = _layer(case, 0)
+    for steps in range(1, 12):
+        try:
+            layer(_tokens([steps], 0))
+        except ShapeError as error:
+            assert re.search(r": sequence 0 has \d+ step", str(error))  # noqa: PT017
+        else:
+            return steps
+    raise AssertionError(f"{case.name} refuses everything")
+
+
+def _batch(case: Case, lengths: list[int], seed: int) -> Ragged:
+    """A batch whose lengths, but for 0, begin at the shortest that the layer takes."""
+    return _tokens([steps and steps + _shortest(case) - 1 for steps in lengths], seed)
+
+
+def _tokens(lengths: list[int], seed: int) -> Ragged:
     generator = torch.Generator().manual_seed(seed)
     values = torch.randn(sum(lengths), FEATURES, dtype=torch.float64, generator=generator)
     return Ragged.from_lengths(values, lengths)
@@ -63,7 +86,7 @@ def _agree(found: list[Tensor], expected: list[Tensor]) -> None:
 @each_layer
 @given(lengths=LENGTHS, seed=SEEDS)
 def test_alone_equals_in_a_batch(case: Case, lengths: list[int], seed: int) -> None:
-    layer, x = _layer(case, seed), _batch(lengths, seed)
+    layer, x = _layer(case, seed), _batch(case, lengths, seed)
     outputs, gradients = _run(layer, x)
     alone = [_run(layer, x[[b]]) for b in range(len(x))]
     _agree(outputs, [output[0] for output, _ in alone])
@@ -77,7 +100,7 @@ def test_alone_equals_in_a_batch(case: Case, lengths: list[int], seed: int) -> N
 def test_order_of_sequences_does_not_matter(
     case: Case, lengths: list[int], seed: int, data: st.DataObject
 ) -> None:
-    layer, x = _layer(case, seed), _batch(lengths, seed)
+    layer, x = _layer(case, seed), _batch(case, lengths, seed)
     order = data.draw(st.permutations(range(len(x))))
     outputs, gradients = _run(layer, x)
     shuffled, shuffled_gradients = _run(layer, x[order])
@@ -89,9 +112,9 @@ def test_order_of_sequences_does_not_matter(
 @each_layer
 @given(lengths=LENGTHS, seed=SEEDS, where=st.integers(0, 5))
 def test_empty_sequences_harm_nobody(case: Case, lengths: list[int], seed: int, where: int) -> None:
-    layer, x = _layer(case, seed), _batch(lengths, seed)
+    layer, x = _layer(case, seed), _batch(case, lengths, seed)
     where = min(where, len(x))
-    with_empty = Ragged.cat([x[:where], _batch([0], seed), x[where:]])
+    with_empty = Ragged.cat([x[:where], _tokens([0], seed), x[where:]])
     outputs, gradients = _run(layer, x)
     found, found_gradients = _run(layer, with_empty)
     empty = found.pop(where)
@@ -104,7 +127,7 @@ def test_empty_sequences_harm_nobody(case: Case, lengths: list[int], seed: int, 
 def test_a_batch_of_nothing_gives_nothing(case: Case) -> None:
     layer = _layer(case, 0)
     for lengths in ([], [0], [0, 0, 0]):
-        outputs, gradients = _run(layer, _batch(lengths, 0))
+        outputs, gradients = _run(layer, _tokens(lengths, 0))
         assert len(outputs) == len(lengths)
         assert all(gradient.isfinite().all() and not gradient.any() for gradient in gradients)
 
@@ -114,13 +137,14 @@ def test_a_batch_of_nothing_gives_nothing(case: Case) -> None:
 def test_equals_torch_on_one_sequence(case: Case, length: int, seed: int) -> None:
     if case.reference is None:
         pytest.skip("torch has no layer to compare with")
-    layer, x = _layer(case, seed), _batch([length], seed)
+    layer, x = _layer(case, seed), _tokens([length], seed)
     values = x.values.clone().requires_grad_()
     expected = case.reference(layer, values)
-    outputs, gradients = _run(layer, x)
     if expected is None:
-        assert outputs[0].shape[0] == 0
+        with pytest.raises(ShapeError, match=r": sequence 0 has \d+ step"):
+            layer(x)
         return
+    outputs, gradients = _run(layer, x)
     _agree(outputs, [expected])
     _agree(gradients, _gradients(_weighted_sum([expected]), layer, values))
 
@@ -130,7 +154,7 @@ def test_equals_torch_on_one_sequence(case: Case, length: int, seed: int) -> Non
 def test_split_with_carried_state_equals_whole(
     case: Case, lengths: list[int], seed: int, data: st.DataObject
 ) -> None:
-    layer, x = _layer(case, seed), _batch(lengths, seed)
+    layer, x = _layer(case, seed), _batch(case, lengths, seed)
     steps = data.draw(st.lists(st.integers(0, 8), min_size=len(x), max_size=len(x)))
     values = x.values.clone().requires_grad_()
     whole, final = layer(x.with_values(values))
@@ -148,7 +172,7 @@ def test_split_with_carried_state_equals_whole(
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.stateful], ids=lambda case: case.name)
 def test_no_state_equals_zeros(case: Case) -> None:
-    layer, x = _layer(case, 0), _batch([3, 0, 5], 0)
+    layer, x = _layer(case, 0), _batch(case, [3, 0, 5], 0)
     _, final = layer(x)
     zeros = torch.utils._pytree.tree_map(torch.zeros_like, final)
     flat = torch.utils._pytree.tree_leaves

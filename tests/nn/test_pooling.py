@@ -28,9 +28,8 @@ def test_of_equal_maxima_the_first_has_the_gradient_as_in_torch() -> None:
     values = x.clone().requires_grad_()
     y = F.max_pool1d(values[:4].t()[None], 3, 1)
     (expected,) = torch.autograd.grad((y * torch.tensor([1.0, 2.0])).sum(), values)
-    found = _gradient(tt.nn.MaxPool1d(3, 1), x, [4, 2])
-    torch.testing.assert_close(found[:4], expected[:4])
-    assert not found[4:].any()
+    found = _gradient(tt.nn.MaxPool1d(3, 1), x[:4], [4, 0])
+    torch.testing.assert_close(found, expected[:4])
 
 
 @pytest.mark.parametrize("pool", [tt.nn.Pool("max"), tt.nn.MaxPool1d(2, 1), tt.nn.Pool("top-k", k=1)])
@@ -50,9 +49,9 @@ def test_infinities_are_values() -> None:
 
 def test_a_window_whose_taps_are_all_in_the_border_is_what_torch_has() -> None:
     pool = tt.nn.MaxPool1d(2, stride=1, padding=1, dilation=3)
-    x = torch.randn(3, 1, dtype=torch.float64)
-    expected = F.max_pool1d(x[:2].t()[None], 2, 1, 1, 3)[0].t()
-    assert torch.equal(pool(Ragged.from_lengths(x, [2, 1]))[0], expected)
+    x = torch.randn(2, 1, dtype=torch.float64)
+    expected = F.max_pool1d(x.t()[None], 2, 1, 1, 3)[0].t()
+    assert torch.equal(pool(Ragged.from_lengths(x, [2, 0]))[0], expected)
     assert expected.isinf().any()
 
 

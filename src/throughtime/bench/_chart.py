@@ -2,52 +2,41 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from throughtime.bench._machine import Machine
-from throughtime.bench._record import Row
 
 _TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
 _COLOURS = {"torch": "#ee4c2c", "onnxruntime": "#5c6bc0", "openvino": "#00897b", "jax": "#8e24aa"}
 
 
-def write_chart(path: Path, rows: Sequence[Row], machine: Machine) -> None:
-    """Draw peer ÷ ours for every cell and shape, a panel for each mode and lengths, and write the page."""
-    panels = [
-        (mode, lengths)
-        for mode in ("training", "inference")
-        for lengths in ("ragged", "equal")
-        if any((row.mode, row.lengths) == (mode, lengths) for row in rows)
-    ]
+class Point(NamedTuple):
+    """A ratio peer ÷ ours, and from where to where it went in several processes."""
+
+    panel: str
+    what: str
+    peer: str
+    ratio: float
+    low: float | None = None
+    high: float | None = None
+
+
+def write_chart(path: Path, points: Sequence[Point], machine: Machine) -> None:
+    """Draw every point in its panel, and write the page."""
+    panels = list(dict.fromkeys(point.panel for point in points))
     figure = make_subplots(
-        rows=len(panels),
-        cols=1,
-        subplot_titles=[f"{mode}, {lengths} lengths" for mode, lengths in panels],
-        vertical_spacing=0.36 / max(len(panels), 1),
+        rows=len(panels), cols=1, subplot_titles=panels, vertical_spacing=0.36 / max(len(panels), 1)
     )
     named: set[str] = set()
     for number, panel in enumerate(panels, start=1):
-        for peer in dict.fromkeys(row.peer for row in rows):
-            chosen = [row for row in rows if row.peer == peer and (row.mode, row.lengths) == panel]
-            if not chosen:
-                continue
-            figure.add_trace(
-                go.Scatter(
-                    x=[f"{row.cell} {row.shape}" for row in chosen],
-                    y=[row.ratio for row in chosen],
-                    mode="markers",
-                    marker={"size": 9, "color": _COLOURS.get(peer)},
-                    name=peer,
-                    legendgroup=peer,
-                    showlegend=peer not in named,
-                    hovertemplate="%{x}: %{y:.2f} times<extra>" + peer + "</extra>",
-                ),
-                row=number,
-                col=1,
-            )
-            named.add(peer)
+        for peer in dict.fromkeys(point.peer for point in points):
+            chosen = [point for point in points if (point.peer, point.panel) == (peer, panel)]
+            if chosen:
+                figure.add_trace(_markers(chosen, peer, shown=peer not in named), row=number, col=1)
+                named.add(peer)
         figure.add_hline(y=1, line={"color": "#888", "width": 1}, row=number, col=1)
         figure.update_yaxes(type="log", tickvals=_TICKS, title_text="peer ÷ ours", row=number, col=1)
         figure.update_xaxes(tickangle=-60, tickfont={"size": 10}, row=number, col=1)
@@ -59,3 +48,27 @@ def write_chart(path: Path, rows: Sequence[Row], machine: Machine) -> None:
         margin={"t": 110},
     )
     path.write_text(figure.to_html(include_plotlyjs=True, full_html=True), "utf-8")
+
+
+def _markers(points: Sequence[Point], peer: str, *, shown: bool) -> go.Scatter:
+    spread = [
+        (point.ratio - (point.low or point.ratio), (point.high or point.ratio) - point.ratio)
+        for point in points
+    ]
+    return go.Scatter(
+        x=[point.what for point in points],
+        y=[point.ratio for point in points],
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "arrayminus": [low for low, _ in spread],
+            "array": [high for _, high in spread],
+            "thickness": 1.2,
+        },
+        mode="markers",
+        marker={"size": 9, "color": _COLOURS.get(peer)},
+        name=peer,
+        legendgroup=peer,
+        showlegend=shown,
+        hovertemplate="%{x}: %{y:.2f} times<extra>" + peer + "</extra>",
+    )

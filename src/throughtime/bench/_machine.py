@@ -3,7 +3,7 @@
 import datetime as dt
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 
 from throughtime._native import fma_limit, instruction_set
-from throughtime.bench.peers import Contender
 
 
 @dataclass(frozen=True)
@@ -31,14 +30,14 @@ class Machine:
     versions: dict[str, str]
 
 
-def this_machine(peers: Sequence[Contender], threads: int) -> Machine:
-    """Describe this machine; takes a third of a second for the limit."""
+def this_machine(threads: int, peers: Mapping[str, str] | None = None) -> Machine:
+    """Describe this machine, and the peers by their versions; takes a third of a second for the limit."""
     load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
     versions = {
         "python": platform.python_version(),
         "throughtime": version("throughtime"),
         "torch": torch.__version__,
-        **{peer.name: peer.version for peer in peers},
+        **(peers or {}),
     }
     return Machine(
         processor=_processor(),

@@ -102,7 +102,11 @@ def predict(
 def diagnose(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs, one or several.", metavar="RUN")],
     data: Annotated[
-        Path, typer.Argument(help="Labelled texts, as for train; for runs of the demo Python files.")
+        Path,
+        typer.Argument(
+            help="Labelled texts, as for train; for runs of the demo Python files, for those of --task "
+            "next a text or frames."
+        ),
     ],
     text: Annotated[
         str | None, typer.Option(help="Column with the text; that of the training unless given.")
@@ -167,7 +171,7 @@ def recurrent(
     ] = "step,trace,linear,memory",
 ) -> None:
     """RNN, LSTM and GRU against torch, ONNX Runtime, OpenVINO and JAX: peer's time ÷ ours."""
-    from throughtime.cli._bench import BenchOptions, bench_recurrent
+    from throughtime.cli._bench_recurrent import BenchOptions, bench_recurrent
 
     bench_recurrent(
         BenchOptions(
@@ -180,5 +184,46 @@ def recurrent(
             rounds=rounds,
             out=out,
             extras=extras,
+        )
+    )
+
+
+@bench.command()
+def conv(
+    parts: Annotated[
+        str,
+        typer.Option(
+            help="Convolution, pooling, batch normalisation, TextCNN from words to gradients; and a GRU "
+            "beside convolutions of as many operations, as length grows."
+        ),
+    ] = "conv,pool,norm,model,length",
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of convolutions: B,T,C,O,K,dilation; may be given several times. Nine shapes if not."
+        ),
+    ] = None,
+    lengths: Annotated[str, typer.Option(help="All of length T, or spread from T/4 to T.")] = "equal,ragged",
+    modes: Annotated[str, typer.Option(help="Which modes.")] = "inference,training",
+    threads: Annotated[int, typer.Option(help="Threads for everyone.", min=1)] = 2,
+    rounds: Annotated[int, typer.Option(help="Turns of each in a process; medians are of these.", min=1)] = 5,
+    processes: Annotated[
+        int, typer.Option(help="Fresh processes; torch's speed differs from one to another.", min=1)
+    ] = 3,
+    out: Annotated[Path, typer.Option(help="Folder for conv.json and conv.html.")] = Path("runs/bench"),
+) -> None:
+    """Convolution, pooling and TextCNN against torch on padded batches: peer's time ÷ ours."""
+    from throughtime.cli._bench_conv import ConvBenchOptions, bench_conv
+
+    bench_conv(
+        ConvBenchOptions(
+            parts=parts,
+            shapes=shape or [],
+            lengths=lengths,
+            modes=modes,
+            threads=threads,
+            rounds=rounds,
+            processes=processes,
+            out=out,
         )
     )

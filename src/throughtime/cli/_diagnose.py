@@ -8,16 +8,14 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
 
-from throughtime.cli._subject import Subject, subject_of
-from throughtime.cli._train_next import TASK as NEXT
+from throughtime.cli._question import Subject
+from throughtime.cli._subject import subject_of
 from throughtime.diagnose import Finding, bag_does_as_well, clipping, no_minimum
 from throughtime.diagnose import diagnose as measure
 from throughtime.errors import UnsupportedError
 from throughtime.report import write_diagnoses
-from throughtime.training import Run, predict, quality, read_gradients
-from throughtime.training.baselines import memoryless_loss
+from throughtime.training import Run, read_gradients
 
 _STYLES = {"problem": "bold red", "warning": "yellow", "note": "cyan"}
 _RANKS = tuple(_STYLES)
@@ -30,12 +28,6 @@ def diagnose(
 ) -> None:
     """Measure the models of runs on labelled data, print the findings, write one page and all numbers."""
     runs = [Run.open(path) for path in paths]
-    for run in runs:
-        if run.config.task.get("kind") == NEXT:
-            raise UnsupportedError(
-                f"{run.path} foresees what comes next, and this page is about classes; measure its model in "
-                "Python: tt.diagnose.gradient_flow of a watched pass, spectrum, lyapunov_exponents"
-            )
     if out is None and len(runs) > 1:
         raise UnsupportedError(
             f"{len(runs)} runs make one page, which belongs to none of their folders; say --out PAGE.html"
@@ -50,6 +42,8 @@ def diagnose(
         said = f"{subject.said}; gradients of the first {min(examples, len(subject.tokens))}."
         if len(runs) > 1:
             console.print(name, style="bold", soft_wrap=True)
+        if "figure" in one["quality"]:
+            console.print(f"{one['quality']['figure']} of what comes after the last step", soft_wrap=True)
         _show(console, one)
     page.parent.mkdir(parents=True, exist_ok=True)
     title = next(iter(found)) if len(found) == 1 else f"{len(found)} models"
@@ -66,18 +60,19 @@ def _names(runs: Sequence[Run]) -> list[str]:
 
 def _diagnosis(run: Run, subject: Subject, examples: int) -> Diagnosis:
     """Return what the page shows of a run: the diagnosis of its model, and what its training left."""
-    model, classes = run.load_model(), run.config.classes
-    labels = subject.labels[:examples]
+    question = subject.question(run, examples)
+    model, losses = question.model, question.losses
     found = measure(
         model,
         subject.tokens[:examples],
-        lambda logits: nn.functional.cross_entropy(logits, labels),
-        target=labels,
+        lambda output: losses(output).mean(),
+        target=question.target,
+        outcome=None if question.target is not None else lambda output: -losses(output),
         tokens=subject.words[:examples],
+        at=question.at,
     )
     found["parameters"] = sum(parameter.numel() for parameter in model.parameters())
-    logits = predict(model, subject.tokens)
-    found["quality"] = _quality(logits, subject, classes)
+    found["quality"] = subject.quality(model)
     found["history"] = [epoch.to_json() for epoch in run.metrics.history]
     record = read_gradients(run.path / "gradients.jsonl")
     found["training"] = [line for line in record if line["layers"]]
@@ -87,22 +82,13 @@ def _diagnosis(run: Run, subject: Subject, examples: int) -> Diagnosis:
     return found
 
 
-def _quality(logits: Tensor, subject: Subject, classes: Sequence[str]) -> Diagnosis:
-    found = quality(logits, subject.labels, classes)
-    for row in (row for rows in found["examples"].values() for row in rows):
-        row["text"] = subject.texts[row["row"]]
-    found["loss"] = float(nn.functional.cross_entropy(logits.double(), subject.labels))
-    found["memoryless_loss"] = memoryless_loss(subject.tokens, subject.labels, len(classes))
-    return found
-
-
 def _of_the_training(found: Diagnosis) -> list[dict[str, Any]]:
     """Return the findings that compare losses, or look at all steps."""
     verdicts: list[Finding | None] = []
     if found["clip"] is not None:
         verdicts.append(clipping(found["norms"], found["clip"]))
     own = found["quality"]
-    if own["memoryless_loss"] is not None:
+    if own.get("memoryless_loss") is not None:
         losses = own["loss"], own["memoryless_loss"]
         verdicts.append(no_minimum(found["gradient_norm"], *losses) or bag_does_as_well(*losses))
     return [asdict(verdict) for verdict in verdicts if verdict is not None]

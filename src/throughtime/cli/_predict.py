@@ -4,7 +4,7 @@ from pathlib import Path
 
 from throughtime.cli._predict_code import predict_code
 from throughtime.cli._predict_text import predict_text
-from throughtime.cli._train_next import TASK as NEXT
+from throughtime.cli._train_task import NEXT
 from throughtime.demo import TASK
 from throughtime.errors import DataError
 from throughtime.training import Run

@@ -4,10 +4,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import typer
 from rich.console import Console
 
-from throughtime.cli._demo import INTERRUPTED
+from throughtime.cli._ending import end_training
 from throughtime.data.tables import read_texts
 from throughtime.data.text import split_texts
 from throughtime.errors import DataError, RunError, UnsupportedError
@@ -124,14 +123,8 @@ def train(options: TrainOptions, *, resume: bool, given: frozenset[str], watch_e
             task=options.task(),
             tokenizer_json=source.tokenizer.to_str(pretty=True),
         )
-    console = Console(highlight=False, soft_wrap=True)
     result = fit(source, model, settings, run, resume=resume, watch_every=watch_every)
-    if result.interrupted:
-        console.print(f"stopped; the best model so far is saved in {options.out}; --resume goes on from here")
-        raise typer.Exit(INTERRUPTED)
-    if result.already_finished:
-        console.print(f"{options.out} has finished already; nothing to do")
-    _print_result(console, result.metrics, options)
+    end_training(result, options.out, lambda console, metrics: _print_result(console, metrics, options))
 
 
 def _print_result(console: Console, metrics: Metrics, options: TrainOptions) -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import typer
 from rich.console import Console
 
-from throughtime.cli._demo import INTERRUPTED
+from throughtime.cli._ending import end_training
+from throughtime.cli._options import option_of
+from throughtime.cli._train_task import NEXT
 from throughtime.data import frames
 from throughtime.data.next_step import NextStepSource, cut_text, frame_source, text_source
 from throughtime.data.plain_text import read_text
@@ -17,9 +18,6 @@ from throughtime.errors import DataError, RunError
 from throughtime.training import Metrics, ModelSpec, Run, Settings, figure, fit
 from throughtime.training import processes as several
 from throughtime.training._next_step_module import required
-
-TASK = "next"
-"""The task that runs of this command name in their configuration."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class NextOptions:
         content = {name: value for name, value in asdict(self).items() if name in _OF_TASK}
         files = {name: value and value.name for name, value in content.items() if name.endswith("_file")}
         unit = "frame" if self.of_frames else self.text_unit
-        return {"kind": TASK, **content, **files, "unit": unit}
+        return {"kind": NEXT, **content, **files, "unit": unit}
 
     def model(self) -> ModelSpec:
         """Return the architecture."""
@@ -96,9 +94,9 @@ class NextOptions:
         config = run.config
         for name in ("validation_file", "test_file"):
             if config.task[name] and name not in given:
-                option = f"--{name.replace('_', '-')}"
                 raise DataError(
-                    f"{run.path} was made with {option} {config.task[name]}; give the file again to go on"
+                    f"{run.path} was made with {option_of(name)} {config.task[name]}; give the file again "
+                    "to go on"
                 )
         saved = {
             **{name: config.task[name] for name in _OF_TASK if not name.endswith("_file")},
@@ -163,18 +161,9 @@ def train_next(options: NextOptions, *, resume: bool, given: frozenset[str], wat
         run = _created(options, source, model, settings)
     result = fit(source, model, settings, run, resume=resume, watch_every=watch_every)
     several.leave()
-    if several.process() == 0:
-        console = Console(highlight=False, soft_wrap=True)
-        if result.interrupted:
-            console.print(
-                f"stopped; the best model so far is saved in {options.out}; --resume goes on from here"
-            )
-        else:
-            if result.already_finished:
-                console.print(f"{options.out} has finished already; nothing to do")
-            _print_result(console, result.metrics, options.out, source)
-    if result.interrupted:
-        raise typer.Exit(INTERRUPTED)
+    end_training(
+        result, options.out, lambda console, metrics: _print_result(console, metrics, options.out, source)
+    )
 
 
 def _check(source: NextStepSource, model: ModelSpec, settings: Settings) -> None:
@@ -206,8 +195,9 @@ def _source(options: NextOptions, given: frozenset[str]) -> NextStepSource:
     if options.of_frames:
         for name in _OF_TEXT:
             if name in given:
-                option = f"--{name.replace('_', '-')}"
-                raise DataError(f"{option} is about texts, and {options.data} holds frames; leave it out")
+                raise DataError(
+                    f"{option_of(name)} is about texts, and {options.data} holds frames; leave it out"
+                )
         shares = {"validation": options.validation, "test": options.test}
         return frame_source(frames.read_frames(options.data, **shares, seed=options.seed))
     for file in (options.validation_file, options.test_file):
@@ -255,5 +245,5 @@ def require_next(run: Run) -> None:
     RunError
         If it was not made by ``throughtime train --task next``.
     """
-    if run.config.task.get("kind") != TASK:
+    if run.config.task.get("kind") != NEXT:
         raise RunError(f"{run.path} was not made by throughtime train --task next; give a run that was")

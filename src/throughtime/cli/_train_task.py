@@ -3,8 +3,12 @@
 from pathlib import Path
 from typing import Literal
 
+from throughtime.cli._options import option_of
 from throughtime.errors import DataError
 from throughtime.training import Run
+
+NEXT = "next"
+"""The task that runs of ``train --task next`` name in their configuration."""
 
 _CLASSIFIERS = ("textcnn", "bilstm", "bigru")
 _OF_CLASSIFY = ("text", "label", "tokens_per_batch", "lower_case")
@@ -41,12 +45,13 @@ def checked_task(
         If an option, or the model, goes with the other task.
     """
     if task is None:
-        task = "next" if resume and Run.open(out).config.task.get("kind") == "next" else "classify"
+        task = "next" if resume and Run.open(out).config.task.get("kind") == NEXT else "classify"
     for name in _OF_CLASSIFY if task == "next" else _OF_NEXT:
         if name in given:
-            option = f"--{name.replace('_', '-')}"
             other = "classify" if task == "next" else "next"
-            raise DataError(f"{option} goes with --task {other}, this is --task {task}; leave it out")
+            raise DataError(
+                f"{option_of(name)} goes with --task {other}, this is --task {task}; leave it out"
+            )
     if model is not None and (model in _CLASSIFIERS) != (task == "classify"):
         known = "textcnn, bilstm or bigru" if task == "classify" else "lstm, gru or rnn"
         raise DataError(f"--task {task} has no model {model}; choose {known}")

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import torch
@@ -37,6 +38,7 @@ def diagnose(
     tokens: Sequence[Sequence[str]] | None = None,
     examples: int = 4,
     exponents: int = 8,
+    at: nn.Module | None = None,
 ) -> dict[str, Any]:
     """Measure a model on one batch: gradient flow, findings, spectra, exponents, influence.
 
@@ -52,7 +54,7 @@ def diagnose(
         What it reads.
     loss : callable
         From the model's output to a scalar.
-    target, outcome
+    target, outcome, at
         Of `influence`.
     tokens : sequence of sequences of str, optional
         What to call the tokens of the first sequences.
@@ -88,7 +90,8 @@ def diagnose(
     try:
         with evaluating(model):
             model.zero_grad()
-            return _measured(model, batch, loss, target, outcome, tokens, examples, exponents)
+            influences = partial(influence, model, batch, target, outcome=outcome, at=at)
+            return _measured(model, batch, loss, influences, tokens, examples, exponents)
     finally:
         for parameter, grad in grads:
             parameter.grad = grad
@@ -98,8 +101,7 @@ def _measured(
     model: nn.Module,
     batch: Ragged,
     loss: Callable[[Any], Tensor],
-    target: Tensor | None,
-    outcome: Callable[[Any], Tensor] | None,
+    influences: Callable[[], Influence],
     tokens: Sequence[Sequence[str]] | None,
     examples: int,
     exponents: int,
@@ -113,7 +115,7 @@ def _measured(
     found += [drift for run in seen.directions() if (drift := _drift(run)) is not None]
     unused = order_unused(model, batch, loss)
     found += [] if unused is None else [unused]
-    scores = influence(model, batch, target, outcome=outcome)
+    scores = influences()
     return {
         "version": VERSION,
         "loss": float(value.detach()),

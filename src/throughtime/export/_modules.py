@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from throughtime.errors import KindError, ShapeError
@@ -129,12 +129,18 @@ def _block(batch: Batch, module: Any, value: Value, name: str) -> Value:
     if module.norm is not None:
         norm = module.norm
         tensors = {
-            "scale": norm.weight,
-            "shift": norm.bias,
-            "mean": norm.running_mean,
-            "variance": norm.running_var,
+            "scale": getattr(norm, "weight", None),
+            "shift": getattr(norm, "bias", None),
+            "mean": getattr(norm, "running_mean", None),
+            "variance": getattr(norm, "running_var", None),
         }
-        constants = [graph.constant(tensor, f"{name}.norm.{part}") for part, tensor in tensors.items()]
+        known = {part: tensor for part, tensor in tensors.items() if isinstance(tensor, Tensor)}
+        if not isinstance(norm, nn.BatchNorm1d) or known.keys() != tensors.keys():
+            raise ShapeError(
+                f"{name}: {type(norm).__name__} is not exported here; BatchNorm1d with running statistics "
+                "and a learned scale is"
+            )
+        constants = [graph.constant(tensor, f"{name}.norm.{part}") for part, tensor in known.items()]
         convolved = graph.add("BatchNormalization", convolved, *constants, epsilon=norm.eps)
     result = Steps(graph.add("Transpose", convolved, perm=[2, 0, 1]), module.conv.out_channels)
     activation = module.activation

@@ -54,7 +54,11 @@ class NextStep(nn.Module):
 
         Inside of ``tt.bptt.Carried().carry(model, window)`` sequences go on where they stopped.
         """
-        made: Ragged = self.input_dropout(x.with_values(self.features(x.values)))
+        return self.states_of(x.with_values(self.features(x.values)))
+
+    def states_of(self, features: Ragged) -> Ragged:
+        """Return the same of steps whose features, as the first layer reads them, are given."""
+        made: Ragged = self.input_dropout(features)
         for layer in self.layers:
             made = self.dropout(layer(made).output)
         return made.with_values(self.projected(made.values))

@@ -23,7 +23,7 @@ class TCN(nn.Module):
     kernel_size : int
         Of all convolutions (7 there).
     dropout : float
-        After each convolution (0.05 there).
+        After each convolution (0.0 there).
 
     References
     ----------

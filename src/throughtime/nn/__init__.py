@@ -11,6 +11,7 @@ from throughtime.nn._conv_block import ConvBlock as ConvBlock
 from throughtime.nn._conv_block import ConvBlock2d as ConvBlock2d
 from throughtime.nn._conv_stack import ConvStack as ConvStack
 from throughtime.nn._conv_stack import dilation_schedule as dilation_schedule
+from throughtime.nn._conv_transpose import ConvTranspose1d as ConvTranspose1d
 from throughtime.nn._fold import fold_batch_norm as fold_batch_norm
 from throughtime.nn._gated import GatedBlock as GatedBlock
 from throughtime.nn._gradients import DirectionGradients as DirectionGradients

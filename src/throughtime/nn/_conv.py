@@ -6,7 +6,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from throughtime.errors import ShapeError
+from throughtime.nn._conv_options import as_number, check_options
 from throughtime.nn._output import as_ragged, check_features
+from throughtime.nn._too_short import refuse_too_short
 from throughtime.ops.conv import conv1d
 from throughtime.ops.windows import Windows
 from throughtime.ragged import Ragged
@@ -18,8 +20,8 @@ class Conv1d(nn.Conv1d):
     y[t, o] = bias[o] + Σ_k Σ_c weight[o, c, k] · x[t·stride + k·dilation − left, c]
 
     On a `Ragged` of (T, in_channels) it gives a Ragged of (T', out_channels): every sequence has the
-    length that torch would give it alone, and zeros beyond its own ends. A sequence too short for one
-    window becomes empty. On a plain tensor (N, C, L) it is `torch.nn.Conv1d`.
+    length that torch would give it alone, and zeros beyond its own ends; an empty one stays empty. On a
+    plain tensor (N, C, L) it is `torch.nn.Conv1d`.
 
     Parameters
     ----------
@@ -35,14 +37,15 @@ class Conv1d(nn.Conv1d):
     ------
     ShapeError
         If a size, stride, dilation or number of groups is below 1 or the padding below 0, groups do not
-        divide the channels, the features do not fit, or ``padding_mode`` is another on a Ragged.
+        divide the channels, the features do not fit, ``padding_mode`` is another on a Ragged, or a sequence
+        with tokens is too short for one window.
 
     Examples
     --------
     >>> import torch, throughtime as tt
     >>> conv = tt.nn.Conv1d(4, 8, kernel_size=3)
-    >>> conv(tt.Ragged.from_list([torch.randn(5, 4), torch.randn(2, 4)]))
-    Ragged(lengths=[3, 0], features=(8,), dtype=float32, requires_grad=True)
+    >>> conv(tt.Ragged.from_list([torch.randn(5, 4), torch.randn(3, 4)]))
+    Ragged(lengths=[3, 1], features=(8,), dtype=float32, requires_grad=True)
     """
 
     def __init__(
@@ -57,7 +60,8 @@ class Conv1d(nn.Conv1d):
         bias: bool = True,  # noqa: FBT001, FBT002 - torch's signature
         **options: Any,
     ) -> None:
-        _check_options(in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
+        check_options("Conv1d", in_channels, out_channels, kernel_size, stride, dilation, groups)
+        _check_padding(padding, stride)
         self.causal = padding == "causal"
         super().__init__(
             in_channels,
@@ -93,13 +97,30 @@ class Conv1d(nn.Conv1d):
                 mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
                 x = F.pad(x, (self.windows.left, 0), mode)
             return super().forward(x)
+        return self._on_ragged(x, relu=False)
+
+    def rectified(self, x: Any) -> Ragged:
+        """Return relu of the correlation of a Ragged, in one pass."""
+        return self._on_ragged(x, relu=True)
+
+    def _on_ragged(self, x: Any, *, relu: bool) -> Ragged:
         x = as_ragged(x, "Conv1d")
         check_features(x, self.in_channels, "Conv1d")
         if self.padding_mode not in {"zeros", "replicate"}:
             raise ShapeError(
                 f"Conv1d on a Ragged knows padding_mode 'zeros' and 'replicate', got {self.padding_mode!r}"
             )
-        values, layout = conv1d(x.values, x.layout, self.weight, self.bias, self.windows, self.groups)
+        values, layout = conv1d(
+            x.values, x.layout, self.weight, self.bias, self.windows, self.groups, relu=relu
+        )
+        windows = self.windows
+        refuse_too_short(
+            x.layout,
+            layout,
+            "Conv1d",
+            f"and a window spans {windows.reach + 1} with {windows.left + windows.right} of borders; give it "
+            "longer borders (padding='same' or 'causal'), or leave the sequence out",
+        )
         return Ragged(values, layout.offsets, layout=layout)
 
     def extra_repr(self) -> str:
@@ -108,37 +129,10 @@ class Conv1d(nn.Conv1d):
         return shown + (", padding=causal" if self.causal else "")
 
 
-def _check_options(
-    in_channels: int,
-    out_channels: int,
-    kernel_size: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    groups: int,
-) -> None:
-    named = {
-        "in_channels": in_channels,
-        "out_channels": out_channels,
-        "kernel_size": kernel_size,
-        "stride": stride,
-        "dilation": dilation,
-        "groups": groups,
-    }
-    for name, given in named.items():
-        if _number(given) < 1:
-            raise ShapeError(f"Conv1d: {name} is at least 1, got {given}")
+def _check_padding(padding: Any, stride: Any) -> None:
     if isinstance(padding, str) and padding not in {"valid", "same", "causal"}:
         raise ShapeError(f"Conv1d: padding is a number, 'valid', 'same' or 'causal', got {padding!r}")
-    if not isinstance(padding, str) and _number(padding) < 0:
+    if not isinstance(padding, str) and as_number(padding) < 0:
         raise ShapeError(f"Conv1d: padding is at least 0, got {padding}")
-    if padding == "same" and _number(stride) != 1:
+    if padding == "same" and as_number(stride) != 1:
         raise ShapeError(f"Conv1d: padding 'same' keeps lengths and needs stride 1, got stride {stride}")
-    for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
-        if channels % groups:
-            raise ShapeError(f"Conv1d: groups divide the channels, got groups={groups} and {name}={channels}")
-
-
-def _number(given: Any) -> int:
-    """Return what torch takes as a number, or as a tuple of one."""
-    return int(given[0] if isinstance(given, tuple | list) else given)

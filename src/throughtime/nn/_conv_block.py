@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Literal
 
+import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm as weight_normalized
@@ -10,9 +11,11 @@ from torch.nn.utils.parametrizations import weight_norm as weight_normalized
 from throughtime.errors import ShapeError
 from throughtime.nn._conv import Conv1d
 from throughtime.nn._norm import ChannelNorm, GroupNorm, InstanceNorm1d
+from throughtime.nn._output import unwrapped
 from throughtime.nn._parts import Series
 from throughtime.nn._pool_windows import MaxPool1d
 from throughtime.nn._streaming import Streamed
+from throughtime.ragged import Ragged
 
 Norm = Literal["batch", "group", "layer", "instance"]
 
@@ -104,6 +107,13 @@ class ConvBlock(Streamed):
         """Return convolution, normalisation, activation, pooling and dropout, those that there are."""
         return _series(self)
 
+    def forward(self, x: Any) -> Any:
+        """Return the output, of the kind that came in: Ragged (T', out_channels) or tensor (N, C, L)."""
+        x = unwrapped(x)
+        if isinstance(x, Ragged) and _rectifies(self):
+            return Series.of(pool=self.pool, dropout=self.dropout)(self.conv.rectified(x))
+        return super().forward(x)
+
     def extra_repr(self) -> str:
         """Name the activation if it is no module."""
         return _activation_shown(self.activation)
@@ -180,6 +190,15 @@ def _series(block: Any) -> Series:
     return Series.of(
         conv=block.conv, norm=block.norm, activation=block.activation, pool=block.pool, dropout=block.dropout
     )
+
+
+def _rectifies(block: ConvBlock) -> bool:
+    """Whether convolution and relu may be one pass: nothing lies between them, and nobody listens there."""
+    given = block.activation
+    if block.norm is not None or not (given in {F.relu, torch.relu} or type(given) is nn.ReLU):
+        return False
+    names = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return not any(getattr(part, name, None) for part in (block.conv, given) for name in names)
 
 
 def _has_bias(norm: object) -> bool:

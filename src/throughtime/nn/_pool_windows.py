@@ -6,9 +6,10 @@ from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
 from throughtime.nn._output import as_ragged, unwrapped
+from throughtime.nn._too_short import refuse_too_short
 from throughtime.ops.pool_windows import max_over_windows, mean_over_windows
 from throughtime.ops.windows import Windows
-from throughtime.ragged import Ragged
+from throughtime.ragged import Layout, Ragged
 
 
 class MaxPool1d(nn.MaxPool1d):
@@ -16,8 +17,8 @@ class MaxPool1d(nn.MaxPool1d):
 
     y[t, c] = max_k x[t·stride + k·dilation − padding, c], steps beyond the sequence left out
 
-    On a `Ragged` of (T, C) every sequence has the length that torch would give it alone; one in which no
-    window fits becomes empty. On a plain tensor (N, C, L) it is `torch.nn.MaxPool1d`.
+    On a `Ragged` of (T, C) every sequence has the length that torch would give it alone; an empty one stays
+    empty. On a plain tensor (N, C, L) it is `torch.nn.MaxPool1d`.
 
     Parameters
     ----------
@@ -27,7 +28,8 @@ class MaxPool1d(nn.MaxPool1d):
     Raises
     ------
     ShapeError
-        If a size, stride or dilation is below 1, or the padding is more than half of the window.
+        If a size, stride or dilation is below 1, the padding is more than half of the window, or a sequence
+        with tokens is too short for one window.
 
     Examples
     --------
@@ -55,6 +57,7 @@ class MaxPool1d(nn.MaxPool1d):
         if self.return_indices:
             raise ShapeError("MaxPool1d: return_indices is for plain tensors; on a Ragged leave it out")
         values, layout = max_over_windows(x.values, x.layout, self.windows, ceil_mode=self.ceil_mode)
+        _refuse_too_short(x, layout, "MaxPool1d", self.windows)
         return Ragged(values, layout.offsets, layout=layout)
 
 
@@ -64,8 +67,8 @@ class AvgPool1d(nn.AvgPool1d):
     y[t, c] = (1/n) Σ_k x[t·stride + k − padding, c], x zero beyond the sequence
 
     n is the window's size, or with ``count_include_pad=False`` the number of its steps that are real. On a
-    `Ragged` of (T, C) every sequence has the length that torch would give it alone; one in which no window
-    fits becomes empty. On a plain tensor (N, C, L) it is `torch.nn.AvgPool1d`.
+    `Ragged` of (T, C) every sequence has the length that torch would give it alone; an empty one stays
+    empty. On a plain tensor (N, C, L) it is `torch.nn.AvgPool1d`.
 
     Parameters
     ----------
@@ -75,7 +78,8 @@ class AvgPool1d(nn.AvgPool1d):
     Raises
     ------
     ShapeError
-        If a size or stride is below 1, or the padding is more than half of the window.
+        If a size or stride is below 1, the padding is more than half of the window, or a sequence with
+        tokens is too short for one window.
 
     Examples
     --------
@@ -107,6 +111,7 @@ class AvgPool1d(nn.AvgPool1d):
             ceil_mode=self.ceil_mode,
             count_padding=self.count_include_pad,
         )
+        _refuse_too_short(x, layout, "AvgPool1d", self.windows)
         return Ragged(values, layout.offsets, layout=layout)
 
 
@@ -122,6 +127,14 @@ def windows_of(pool: _Pooling) -> Windows:
         _one(value) for value in (pool.kernel_size, pool.stride, pool.padding, getattr(pool, "dilation", 1))
     )
     return Windows(size, stride, dilation, padding, padding)
+
+
+def _refuse_too_short(x: Ragged, out: Layout, layer: str, windows: Windows) -> None:
+    why = (
+        f"and a window spans {windows.reach + 1} with {windows.left + windows.right} of borders; "
+        "ceil_mode=True gives what is left a window of its own, or leave the sequence out"
+    )
+    refuse_too_short(x.layout, out, layer, why)
 
 
 def _one(value: Any) -> int:

@@ -84,7 +84,7 @@ def _section(name: str, found: Mapping[str, Any], embed: Any) -> dict[str, Any]:
     return {
         "name": name,
         "findings": found["findings"],
-        "quality": _quality(found["quality"], embed) if found.get("quality") else None,
+        "quality": _quality(found["quality"], embed) if "confusion" in (found.get("quality") or {}) else None,
         "learning": embed(learning_figure([curve_of(name, found["history"])]))
         if found.get("history")
         else None,

@@ -1,10 +1,10 @@
 """Geometric means and worst cells, by mode and lengths."""
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from throughtime.bench._record import Row
+from throughtime.bench._means import geometric_mean
+from throughtime.bench.recurrent._record import Row
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,6 @@ def best_of(rows: Iterable[Row]) -> list[Row]:
         if row.what not in best or row.ratio < best[row.what].ratio:
             best[row.what] = row
     return list(best.values())
-
-
-def geometric_mean(values: Iterable[float]) -> float:
-    """Return exp of the mean logarithm."""
-    logarithms = [math.log(value) for value in values]
-    return math.exp(sum(logarithms) / len(logarithms))
 
 
 def _line(what: str, rows: Sequence[Row]) -> list[Line]:

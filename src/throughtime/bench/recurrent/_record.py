@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from throughtime.bench._case import Shape
 from throughtime.bench._machine import Machine
+from throughtime.bench.recurrent._case import Shape
 
 FORMAT_VERSION = 1
 

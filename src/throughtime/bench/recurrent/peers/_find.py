@@ -3,7 +3,7 @@
 import importlib
 from collections.abc import Sequence
 
-from throughtime.bench.peers._contender import Contender
+from throughtime.bench.recurrent.peers._contender import Contender
 
 PEERS = ("torch", "onnxruntime", "openvino", "jax")
 """Names of all peers, as they are installed."""
@@ -16,7 +16,7 @@ def find(names: Sequence[str], threads: int) -> tuple[list[Contender], list[str]
     found, missing = [], []
     for name in names:
         try:
-            module = importlib.import_module(f"throughtime.bench.peers.{_MODULES[name]}")
+            module = importlib.import_module(f"throughtime.bench.recurrent.peers.{_MODULES[name]}")
             found.append(module.contender(threads))
         except ImportError as error:
             missing.append(f"{name} is not measured: {error} (pip install 'throughtime[bench]')")

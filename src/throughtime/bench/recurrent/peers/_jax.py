@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from throughtime.bench._case import Case, Mode
-from throughtime.bench.peers._contender import Prepared
+from throughtime.bench.recurrent._case import Case, Mode
+from throughtime.bench.recurrent.peers._contender import Prepared
 from throughtime.ragged import Ragged
 
 

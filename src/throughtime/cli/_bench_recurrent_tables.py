@@ -1,13 +1,15 @@
-"""How ``throughtime bench`` looks in a terminal: lines that appear as soon as they are measured."""
+"""How ``throughtime bench recurrent`` looks in a terminal: lines that appear as soon as they are measured."""
 
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 
-from throughtime.bench import Row
-from throughtime.bench._record import LinearRow, MemoryRow, Record, TraceRow
-from throughtime.bench._summary import geometric_mean, shares, summarize
+from throughtime.bench._means import geometric_mean
+from throughtime.bench.recurrent import Row
+from throughtime.bench.recurrent._record import LinearRow, MemoryRow, Record, TraceRow
+from throughtime.bench.recurrent._summary import shares, summarize
+from throughtime.cli._bench_options import machine_line, time_shown
 
 
 class Printer:
@@ -32,10 +34,7 @@ class Printer:
     def head(self, record: Record) -> None:
         """Print the machine, who is missing, and the names of the columns."""
         machine = record.machine
-        self.line(
-            f"{machine.processor}, {machine.cores} cores, {machine.threads} threads, "
-            f"{machine.instruction_set}; multiply-adds on registers alone: {machine.fma_gflops:.0f} GFLOP/s"
-        )
+        self.line(machine_line(machine))
         self.line(", ".join(f"{name} {version}" for name, version in machine.versions.items()))
         for note in record.notes:
             self.line(note, "yellow")
@@ -49,7 +48,7 @@ class Printer:
         first = rows[0]
         ratios = {row.peer: f"{row.ratio:.2f} x" for row in rows}
         self.line(
-            f"{first.cell:5}{first.shape!s:24}{first.lengths:8}{first.mode:11}{_time(first.ours_s):>10}"
+            f"{first.cell:5}{first.shape!s:24}{first.lengths:8}{first.mode:11}{time_shown(first.ours_s):>10}"
             f"{first.gflops:9.0f}{100 * first.gflops / limit:9.0f}"
             + "".join(f"{ratios.get(name, '–'):>13}" for name in self.peers)
         )
@@ -75,7 +74,8 @@ class Printer:
         """Print what one step takes."""
         self.line("one step at batch 1, 64 units, without gradients", "bold")
         for row in rows:
-            self.line(f"  {row.cell:5}{_time(row.ours_s):>10}, torch {_time(row.peer_s)}: {row.ratio:.2f} x")
+            ours, torchs = time_shown(row.ours_s), time_shown(row.peer_s)
+            self.line(f"  {row.cell:5}{ours:>10}, torch {torchs}: {row.ratio:.2f} x")
 
     def trace(self, rows: Sequence[TraceRow]) -> None:
         """Print what traces cost."""
@@ -93,7 +93,7 @@ class Printer:
         self.line("time per token of one sequence, 64 units", "bold")
         for cell, mode in dict.fromkeys((row.cell, row.mode) for row in rows):
             chosen = [row for row in rows if (row.cell, row.mode) == (cell, mode)]
-            times = ", ".join(f"T {row.shape.steps}: {_time(row.token_s)}" for row in chosen)
+            times = ", ".join(f"T {row.shape.steps}: {time_shown(row.token_s)}" for row in chosen)
             self.line(f"  {cell:5}{mode:11}{times}")
 
     def memory(self, rows: Sequence[MemoryRow]) -> None:
@@ -104,10 +104,3 @@ class Printer:
             self.line(
                 f"  {row.cell:5}{row.lengths:8}{ours:8.0f} MiB, torch {torchs:.0f} MiB: {row.ratio:.2f} x"
             )
-
-
-def _time(seconds: float) -> str:
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"

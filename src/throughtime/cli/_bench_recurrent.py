@@ -1,4 +1,4 @@
-"""``throughtime bench``: measure, say what was measured, and keep it."""
+"""``throughtime bench recurrent``: measure, say what was measured, and keep it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,21 +7,19 @@ from typing import Any
 
 import torch
 import typer
-from rich.console import Console
 
-from throughtime.bench import Plan, run
-from throughtime.bench._case import SHAPES, Shape
 from throughtime.bench._chart import write_chart
-from throughtime.bench._extras import EXTRAS, linear_rows, memory_rows, step_rows, trace_rows
 from throughtime.bench._machine import this_machine, with_limit_again
-from throughtime.bench._record import Record, write_json
-from throughtime.bench.peers import PEERS, find
-from throughtime.cli._bench_tables import Printer
+from throughtime.bench.recurrent import Plan, run
+from throughtime.bench.recurrent._case import SHAPES, Shape
+from throughtime.bench.recurrent._extras import EXTRAS, linear_rows, memory_rows, step_rows, trace_rows
+from throughtime.bench.recurrent._points import points_of
+from throughtime.bench.recurrent._record import Record, write_json
+from throughtime.bench.recurrent.peers import PEERS, find
+from throughtime.cli._bench_options import busy, chosen, console_of
+from throughtime.cli._bench_recurrent_tables import Printer
 from throughtime.cli._demo import INTERRUPTED
 from throughtime.errors import ShapeError
-
-# Threads at work in the minute before, on average; a run of ours that has just ended counts, too.
-_QUIET = 0.5
 
 
 @dataclass(frozen=True)
@@ -41,22 +39,15 @@ class BenchOptions:
 
 def bench_recurrent(options: BenchOptions) -> None:
     """Measure the recurrent layers, print tables, write recurrent.json and recurrent.html."""
-    plan, names = _plan(options), _chosen(options.peers, PEERS, "peers")
-    extras = _chosen(options.extras, EXTRAS, "extras")
+    plan, names = _plan(options), chosen(options.peers, PEERS, "peers")
+    extras = chosen(options.extras, EXTRAS, "extras")
     options.out.mkdir(parents=True, exist_ok=True)  # before minutes are spent on measuring
     torch.set_num_threads(options.threads)
     peers, missing = find(names, options.threads)
-    record = Record(this_machine(peers, options.threads), notes=missing)
-    if record.machine.load is not None and record.machine.load > _QUIET:
-        record.note(
-            f"the load was {record.machine.load:.1f} when this began: "
-            "whatever else runs here disturbs the times"
-        )
-    printer = Printer(
-        # Into a file or a pipe rich would fold the table at 80 columns.
-        Console(width=None if Console().is_terminal else 140, highlight=False),
-        [peer.name for peer in peers],
-    )
+    record = Record(this_machine(options.threads, {peer.name: peer.version for peer in peers}), notes=missing)
+    for note in busy(record.machine):
+        record.note(note)
+    printer = Printer(console_of(), [peer.name for peer in peers])
     printer.head(record)
     try:
         for measured in run(plan, peers):
@@ -96,26 +87,16 @@ def _write(out: Path, record: Record, printer: Printer) -> None:
     write_json(files[0], record)
     if record.rows:
         files.append(out / "recurrent.html")
-        write_chart(files[1], record.rows, record.machine)
+        write_chart(files[1], points_of(record.rows), record.machine)
     printer.line(f"written: {', '.join(map(str, files))}")
 
 
 def _plan(options: BenchOptions) -> Plan:
-    cells: Any = _chosen(options.cells, ("LSTM", "GRU", "RNN"), "cells")
-    kinds: Any = _chosen(options.lengths, ("equal", "ragged"), "lengths")
-    modes: Any = _chosen(options.modes, ("inference", "training"), "modes")
+    cells: Any = chosen(options.cells, ("LSTM", "GRU", "RNN"), "cells")
+    kinds: Any = chosen(options.lengths, ("equal", "ragged"), "lengths")
+    modes: Any = chosen(options.modes, ("inference", "training"), "modes")
     shapes = [_shape(text) for text in options.shapes] or SHAPES
     return Plan(cells, shapes, kinds, modes, options.rounds)
-
-
-def _chosen(text: str, known: Sequence[str], option: str) -> list[str]:
-    if text.strip() == "none":
-        return []
-    chosen = [part.strip() for part in text.split(",")]
-    for part in chosen:
-        if part not in known:
-            raise ShapeError(f"--{option}: {part!r} is none of {', '.join(known)}; none for nothing")
-    return list(dict.fromkeys(chosen))
 
 
 def _shape(text: str) -> Shape:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tests.cli.conftest import RunCli
-from throughtime.bench import Measured, Row
-from throughtime.bench._case import Shape
+from throughtime.bench.recurrent import Measured, Row
+from throughtime.bench.recurrent._case import Shape
 
 
 def _bench(run_cli: RunCli, out: Path, *arguments: str):
@@ -49,7 +49,7 @@ def test_what_was_measured_is_kept_when_stopped(
         )
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("throughtime.cli._bench.run", stopped)
+    monkeypatch.setattr("throughtime.cli._bench_recurrent.run", stopped)
     done = _bench(run_cli, tmp_path)
     assert done.code == 130
     assert "stopped" in done.out

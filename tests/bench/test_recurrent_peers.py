@@ -2,9 +2,9 @@
 
 import pytest
 
-from throughtime.bench._case import Cell, Lengths, Mode, Shape, make_case
-from throughtime.bench._recurrent import _check_agreement
-from throughtime.bench.peers import PEERS, _ours, find
+from throughtime.bench.recurrent._case import Cell, Lengths, Mode, Shape, make_case
+from throughtime.bench.recurrent._run import _check_agreement
+from throughtime.bench.recurrent.peers import PEERS, _ours, find
 
 TRAINS = ("torch", "jax")
 

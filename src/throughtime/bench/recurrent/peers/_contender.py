@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from throughtime.bench._case import Case, Mode
+from throughtime.bench.recurrent._case import Case, Mode
 from throughtime.errors import ThroughtimeError
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import torch
 
-from throughtime.bench._case import SHAPES, Case, Cell, Lengths, Mode, Shape, kinds_of, make_case
-from throughtime.bench._record import Row
 from throughtime.bench._timing import in_turns
-from throughtime.bench.peers import Contender, Prepared, SkipCaseError, _ours
+from throughtime.bench.recurrent._case import SHAPES, Case, Cell, Lengths, Mode, Shape, kinds_of, make_case
+from throughtime.bench.recurrent._record import Row
+from throughtime.bench.recurrent.peers import Contender, Prepared, SkipCaseError, _ours
 
 # Of the largest value; sums over thousands of tokens in float32 differ by about 1e-5 of it.
 _TOLERANCE = 1e-3

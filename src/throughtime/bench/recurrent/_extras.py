@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from throughtime.bench._case import Case, Cell, Lengths, Mode, Shape, make_case
-from throughtime.bench._record import LinearRow, MemoryRow, Row, TraceRow
 from throughtime.bench._timing import in_turns
-from throughtime.bench.peers import _ours
+from throughtime.bench.recurrent._case import Case, Cell, Lengths, Mode, Shape, make_case
+from throughtime.bench.recurrent._record import LinearRow, MemoryRow, Row, TraceRow
+from throughtime.bench.recurrent.peers import _ours
 
 EXTRAS = ("step", "trace", "linear", "memory")
 """Names of the parts, as options take them."""
@@ -79,6 +79,6 @@ def memory_rows(threads: int, shape: Shape = TRAINED) -> Iterator[MemoryRow]:
 
 def _peak(who: str, cell: str, kind: str, shape: Shape, threads: int) -> int:
     numbers = map(str, (*shape, threads))
-    command = [sys.executable, "-m", "throughtime.bench._train_once", who, cell, kind, *numbers]
+    command = [sys.executable, "-m", "throughtime.bench.recurrent._train_once", who, cell, kind, *numbers]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603 - our own
     return int(done.stdout.split()[-1])

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from throughtime.bench import Measured, Plan, Row, run
-from throughtime.bench import _extras as extras
-from throughtime.bench._case import Case, Mode, Shape, kinds_of, make_case
-from throughtime.bench._record import LinearRow, MemoryRow, TraceRow
-from throughtime.bench._summary import best_of, geometric_mean, shares, summarize
+from throughtime.bench._means import geometric_mean
 from throughtime.bench._timing import in_turns
-from throughtime.bench._train_once import peak_memory
-from throughtime.bench.peers import Prepared, SkipCaseError, _ours, find
+from throughtime.bench.recurrent import Measured, Plan, Row, run
+from throughtime.bench.recurrent import _extras as extras
+from throughtime.bench.recurrent._case import Case, Mode, Shape, kinds_of, make_case
+from throughtime.bench.recurrent._record import LinearRow, MemoryRow, TraceRow
+from throughtime.bench.recurrent._summary import best_of, shares, summarize
+from throughtime.bench.recurrent._train_once import peak_memory
+from throughtime.bench.recurrent.peers import Prepared, SkipCaseError, _ours, find
 
 TINY = Shape(3, 5, 4, 6)
 

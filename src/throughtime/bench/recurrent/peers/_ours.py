@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from throughtime import nn as our_nn
-from throughtime.bench._case import Case, Mode
-from throughtime.bench.peers._contender import Prepared
-from throughtime.bench.peers._torch import from_time_major, time_major
+from throughtime.bench.recurrent._case import Case, Mode
+from throughtime.bench.recurrent.peers._contender import Prepared
+from throughtime.bench.recurrent.peers._torch import from_time_major, time_major
 from throughtime.ragged import Ragged
 
 

@@ -3,9 +3,9 @@
 import openvino
 import torch
 
-from throughtime.bench._case import Case, Mode
-from throughtime.bench.peers._contender import Prepared, SkipCaseError
-from throughtime.bench.peers._onnx_model import inputs_of, onnx_model, tokens_of
+from throughtime.bench.recurrent._case import Case, Mode
+from throughtime.bench.recurrent.peers._contender import Prepared, SkipCaseError
+from throughtime.bench.recurrent.peers._onnx_model import inputs_of, onnx_model, tokens_of
 
 
 class _OpenVino:

@@ -1,6 +1,6 @@
 """A process of its own that trains a layer for five steps and prints its peak resident memory in bytes.
 
-``python -m throughtime.bench._train_once ours|torch CELL equal|ragged B T I H THREADS``
+``python -m throughtime.bench.recurrent._train_once ours|torch CELL equal|ragged B T I H THREADS``
 """
 
 import resource
@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from throughtime.bench._case import Shape, make_case
-from throughtime.bench.peers import _ours, _torch
+from throughtime.bench.recurrent._case import Shape, make_case
+from throughtime.bench.recurrent.peers import _ours, _torch
 
 
 def main(who: str, cell: Any, kind: Any, *numbers: str) -> int:

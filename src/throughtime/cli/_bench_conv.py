@@ -1,0 +1,118 @@
+"""``throughtime bench conv``: measure in several processes, print tables, keep them."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from throughtime.bench._chart import write_chart
+from throughtime.bench._machine import this_machine, with_limit_again
+from throughtime.bench.conv import PARTS, SHAPES, Plan, Record, Row, Shape, measure
+from throughtime.bench.conv._record import points_of, summarize, write_json
+from throughtime.cli._bench_options import busy, chosen, console_of, machine_line, time_shown
+from throughtime.cli._demo import INTERRUPTED
+from throughtime.errors import ShapeError
+
+
+@dataclass(frozen=True)
+class ConvBenchOptions:
+    """Options as the command line gives them; lists are comma-separated."""
+
+    parts: str
+    shapes: Sequence[str]
+    lengths: str
+    modes: str
+    threads: int
+    rounds: int
+    processes: int
+    out: Path
+
+
+def bench_conv(options: ConvBenchOptions) -> None:
+    """Measure, print tables, write conv.json and conv.html."""
+    plan = _plan(options)
+    options.out.mkdir(parents=True, exist_ok=True)  # before minutes are spent on measuring
+    record, console = Record(this_machine(options.threads), options.processes), console_of()
+    for line in (machine_line(record.machine), *busy(record.machine)):
+        console.print(line, soft_wrap=True, markup=False)
+    record.notes += busy(record.machine)
+    try:
+        for number in range(1, options.processes + 1):
+            with console.status(f"process {number} of {options.processes}") as status:
+                for found in measure(plan):
+                    record.add(found)
+                    status.update(
+                        f"process {number} of {options.processes}: {found['part']}, {found['what']}"
+                    )
+        record.machine = with_limit_again(record.machine)
+    except KeyboardInterrupt:
+        console.print("stopped; what was measured so far is kept")
+        raise typer.Exit(INTERRUPTED) from None
+    finally:
+        _show(record, console)
+        _write(options.out, record, console)
+
+
+def _show(record: Record, console: Console) -> None:
+    rows = list(record.rows.values())
+    for part in dict.fromkeys(row.part for row in rows):
+        console.print(_table(part, [row for row in rows if row.part == part], record.machine.fma_gflops))
+    if rows:
+        table = Table("peer ÷ ours", "geometric mean", "worst", "at", "of", box=None)
+        for line in summarize(rows):
+            table.add_row(line.what, f"{line.mean:.2f}", f"{line.worst:.2f}", line.worst_at, str(line.count))
+        console.print(table)
+    for note in record.notes:
+        console.print(note, style="yellow", soft_wrap=True, markup=False)
+
+
+def _table(part: str, rows: Sequence[Row], limit: float) -> Table:
+    table = Table(part, "lengths", "mode", "ours", "% limit", "peer", "ratio", "from", "to", box=None)
+    for row in rows:
+        low, high = row.ratios[0], row.ratios[-1]
+        table.add_row(
+            row.what,
+            row.lengths,
+            row.mode,
+            time_shown(statistics.median(row.ours_s)),
+            f"{100 * row.gflops / limit:.0f}" if row.operations else "",
+            row.peer,
+            f"{row.ratio:.2f} x",
+            f"{low:.2f}",
+            f"{high:.2f}",
+        )
+    return table
+
+
+def _write(out: Path, record: Record, console: Console) -> None:
+    files = [out / "conv.json"]
+    write_json(files[0], record)
+    if record.rows:
+        files.append(out / "conv.html")
+        write_chart(files[1], points_of(list(record.rows.values())), record.machine)
+    console.print(f"written: {', '.join(map(str, files))}", soft_wrap=True, markup=False)
+
+
+def _plan(options: ConvBenchOptions) -> Plan:
+    kinds: Any = chosen(options.lengths, ("equal", "ragged"), "lengths")
+    modes: Any = chosen(options.modes, ("inference", "training"), "modes")
+    shapes = [_shape(text) for text in options.shapes] or SHAPES
+    parts = chosen(options.parts, PARTS, "parts")
+    return Plan(parts, shapes, kinds, modes, options.threads, options.rounds)
+
+
+def _shape(text: str) -> Shape:
+    try:
+        shape = Shape(*map(int, text.split(",")))
+    except (TypeError, ValueError):
+        shape = Shape(0, 0, 0, 0, 0, 0)
+    if min(shape) < 1:
+        raise ShapeError(
+            f"--shape takes six positive numbers B,T,C,O,K,dilation such as 64,64,128,100,3,1, got {text!r}"
+        )
+    return shape

@@ -1,0 +1,38 @@
+"""Options that convolutions share, checked before torch sees them."""
+
+from typing import Any
+
+from throughtime.errors import ShapeError
+
+
+def check_options(
+    layer: str,
+    in_channels: int,
+    out_channels: int,
+    kernel_size: Any,
+    stride: Any,
+    dilation: Any,
+    groups: int,
+) -> None:
+    """Refuse sizes below 1, and groups that do not divide the channels."""
+    named = {
+        "in_channels": in_channels,
+        "out_channels": out_channels,
+        "kernel_size": kernel_size,
+        "stride": stride,
+        "dilation": dilation,
+        "groups": groups,
+    }
+    for name, given in named.items():
+        if as_number(given) < 1:
+            raise ShapeError(f"{layer}: {name} is at least 1, got {given}")
+    for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
+        if channels % groups:
+            raise ShapeError(
+                f"{layer}: groups divide the channels, got groups={groups} and {name}={channels}"
+            )
+
+
+def as_number(given: Any) -> int:
+    """Return what torch takes as a number, or as a tuple of one."""
+    return int(given[0] if isinstance(given, tuple | list) else given)
