@@ -14,12 +14,14 @@ class PaddedTextCNN(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(words, embedding_size)
         self.convolutions = nn.ModuleList(
-            nn.Conv1d(embedding_size, channels, width, padding="same") for width in (3, 4, 5)
+            nn.Conv1d(embedding_size, channels, width, padding=width // 2) for width in (3, 4, 5)
         )
         self.output = nn.Linear(3 * channels, classes)
 
     def forward(self, words: Tensor) -> Tensor:
         """Return the logits (B, C) of words (B, L)."""
         x = self.embedding(words).transpose(1, 2)
-        logits: Tensor = self.output(torch.cat([conv(x).relu().amax(2) for conv in self.convolutions], 1))
+        # With an even width half of it on both sides makes one window too many.
+        found = [conv(x)[:, :, 1 - conv.kernel_size[0] % 2 :].relu().amax(2) for conv in self.convolutions]
+        logits: Tensor = self.output(torch.cat(found, 1))
         return logits
