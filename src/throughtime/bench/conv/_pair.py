@@ -11,6 +11,7 @@ from throughtime.bench.conv._plan import Kind, Mode
 from throughtime.ragged import Ragged
 
 Module = Callable[[Any], Any]
+Call = Callable[[], Any]
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,9 @@ class Pair:
     torch computes something else, padding among it.
     """
 
-    ours: Callable[[], Any]
-    theirs: Callable[[], Any]
-    difference: Callable[[], float] | None
+    ours: Call
+    theirs: Call
+    difference: Callable[[], float] | None = None
 
 
 def lengths_of(kind: Kind, batch: int, steps: int) -> Tensor:
@@ -43,17 +44,8 @@ def pair(
     point, and to all parameters. Modules of ours and torch's share their parameters by `same_parameters`.
     """
     first, second = _Side(ours, *_ragged(values, lengths)), _Side(theirs, *_padded(values, lengths))
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        output, padded = first.output(), second.output()
-    gradient = torch.randn(
-        output.values.shape if isinstance(output, Ragged) else output.shape, generator=generator
-    )
-    first.gradient = gradient
-    second.gradient = _padded_like(padded, gradient, output)
-    ours_call, their_call = (
-        (first.infer, second.infer) if mode == "inference" else (first.train, second.train)
-    )
+    output, padded = first.ready(), second.output()
+    second.gradient = _padded_like(padded, first.gradient, output)
 
     def difference() -> float:
         pairs = [(first.result(first.output()), _real(second.output(), output))]
@@ -64,7 +56,14 @@ def pair(
             pairs += zip(found, wanted, strict=True)
         return max(_apart(one, other) for one, other in pairs)
 
-    return Pair(ours_call, their_call, difference if same else None)
+    return Pair(first.call(mode), second.call(mode), difference if same else None)
+
+
+def ragged_call(module: Module, values: Tensor, lengths: Tensor, mode: Mode) -> Call:
+    """Return a call of a module of ours alone, prepared as in `pair`."""
+    side = _Side(module, *_ragged(values, lengths))
+    side.ready()
+    return side.call(mode)
 
 
 def same_parameters(ours: nn.Module, theirs: nn.Module) -> None:
@@ -83,16 +82,26 @@ class _Side:
         self.wanted = [leaf, *parameters] if leaf.requires_grad else parameters
         self.gradient: Tensor = leaf
 
+    def ready(self) -> Any:
+        """Draw a gradient for the output, which is returned."""
+        output = self.output()
+        generator = torch.Generator().manual_seed(1)
+        self.gradient = torch.randn(self.result(output).shape, generator=generator)
+        return output
+
+    def call(self, mode: Mode) -> Call:
+        return self.infer if mode == "inference" else self.train
+
     def output(self) -> Any:
-        return self.module(self.x)
+        with torch.no_grad():
+            return self.module(self.x)
 
     def result(self, output: Any) -> Tensor:
         found: Tensor = output.values if isinstance(output, Ragged) else output
         return found
 
     def infer(self) -> Any:
-        with torch.no_grad():
-            return self.module(self.x)
+        return self.output()
 
     def train(self) -> tuple[Tensor, ...]:
         return torch.autograd.grad(self.result(self.module(self.x)), self.wanted, self.gradient)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime import nn as our_nn
-from throughtime.bench.conv._pair import Pair, lengths_of, pair, same_parameters
+from throughtime.bench.conv._pair import Pair, lengths_of, pair, ragged_call, same_parameters
 from throughtime.bench.conv._plan import Kind, Mode, Plan, Shape
 from throughtime.bench.conv._text_cnn import PaddedTextCNN
 from throughtime.models import TextCNN
@@ -166,11 +166,9 @@ def _length(plan: Plan) -> Iterator[Task]:
                 convolutions = _OfTokens(*(our_nn.Conv1d(size, size, 3, padding="causal") for _ in range(2)))
                 recurrent = _OfTokens(our_nn.GRU(size, size))
                 values = _values(lengths, size)
-                one, other = (
-                    pair(module, module, values, lengths, mode, same=False)
-                    for module in (convolutions, recurrent)
+                return Pair(
+                    *(ragged_call(module, values, lengths, mode) for module in (convolutions, recurrent))
                 )
-                return Pair(one.ours, other.ours, None)
 
             operations = 3 * products if mode == "training" else products
             yield Task("length", f"B{batch} T{steps} C{size}", "equal", mode, "GRU", operations, prepare)
