@@ -1,0 +1,98 @@
+// The sum or mean of each window, and its gradient.
+#pragma once
+
+#include "kernels/pool/windows.h"
+
+namespace throughtime::TT_ISA {
+
+// Taps that are summed by themselves before they join the others: the rounding errors of a long sequence grow with
+// the number of such runs, not of its steps.
+inline constexpr std::int64_t taps_of_a_run = 128;
+
+// n_t of the windows of one sequence.
+struct Divisors {
+  const PoolShape& shape;
+  PoolDivisor kind;
+  std::int64_t length, right;
+
+  std::int64_t of(std::int64_t t) const {
+    if (kind == PoolDivisor::one) return 1;
+    const std::int64_t first = t * shape.stride - shape.left;
+    const bool border = kind == PoolDivisor::border;
+    const std::int64_t count =
+        taps_within(shape, first, border ? -shape.left : 0, length + (border ? right : 0)).count();
+    return count < 1 ? 1 : count;
+  }
+};
+
+// x / n; by a power of two a product is as exact, and much faster.
+template <class T>
+inline Vec<T> divided(Vec<T> x, std::int64_t n) {
+  return (n & (n - 1)) == 0 ? x * (T(1) / static_cast<T>(n)) : x / static_cast<T>(n);
+}
+
+template <class T>
+void sum_of(const PoolSum& call, PoolTask task) {
+  const PoolShape& shape = call.shape;
+  const PoolBatch& batch = call.batch;
+  const std::ptrdiff_t features = shape.features, step = shape.dilation * features;
+  each_part(call.threads, task, batch.sequences, batch.out_offsets, features, [&](const Part& part) {
+    const std::int64_t begin = batch.offsets[part.number], length = batch.offsets[part.number + 1] - begin;
+    const Divisors divisors{shape, call.divisor, length, call.right};
+    for (std::int64_t t = part.rows.begin; t < part.rows.end; ++t) {
+      const std::int64_t first = t * shape.stride - shape.left, divisor = divisors.of(t);
+      const Range taps = taps_within(shape, first, 0, length);
+      const std::int64_t row = taps.count() == 0 ? 0 : begin + first + taps.begin * shape.dilation;
+      const T* const seen = static_cast<const T*>(call.x) + row * features;
+      T* const y = static_cast<T*>(call.y) + (batch.out_offsets[part.number] + t) * features;
+      each_tile<T>(part.features.begin, part.features.end, [&](std::ptrdiff_t c, auto tile) {
+        constexpr int N = decltype(tile)::vectors;
+        Vec<T> sum[N] = {};
+        const T* at = seen + c;
+        for (std::int64_t k = taps.begin; k < taps.end;) {
+          Vec<T> run[N] = {};
+          for (const std::int64_t end = smaller(k + taps_of_a_run, taps.end); k < end; ++k, at += step) {
+            for (int i = 0; i < N; ++i) run[i] += tile.load(at, i);
+          }
+          for (int i = 0; i < N; ++i) sum[i] += run[i];
+        }
+        for (int i = 0; i < N; ++i) tile.store(y + c, i, divided<T>(sum[i], divisor));
+      });
+    }
+  });
+}
+
+// Every row of dx is gathered from the windows that see it, and written once.
+template <class T>
+void sum_gradient_of(const PoolSumGradient& call, PoolTask task) {
+  const PoolShape& shape = call.shape;
+  const PoolBatch& batch = call.batch;
+  const std::ptrdiff_t features = shape.features;
+  each_part(call.threads, task, batch.sequences, batch.offsets, features, [&](const Part& part) {
+    const std::int64_t begin = batch.offsets[part.number], length = batch.offsets[part.number + 1] - begin;
+    const std::int64_t out = batch.out_offsets[part.number];
+    const Divisors divisors{shape, call.divisor, length, call.right};
+    Seeing seeing(shape, batch.out_offsets[part.number + 1] - out, part.rows.begin);
+    std::int64_t known = 1;
+    T share = 1;
+    const T* const dy = static_cast<const T*>(call.dy) + out * features;
+    T* dx = static_cast<T*>(call.dx) + (begin + part.rows.begin) * features;
+    for (std::int64_t s = part.rows.begin; s < part.rows.end; ++s, seeing.next(), dx += features) {
+      each_tile<T>(part.features.begin, part.features.end, [&](std::ptrdiff_t c, auto tile) {
+        constexpr int N = decltype(tile)::vectors;
+        Vec<T> sum[N] = {};
+        seeing.each([&](std::int64_t t, std::int64_t) {
+          if (const std::int64_t divisor = divisors.of(t); divisor != known) {
+            known = divisor;
+            share = T(1) / static_cast<T>(divisor);
+          }
+          const T* const given = dy + t * features + c;
+          for (int i = 0; i < N; ++i) sum[i] += tile.load(given, i) * share;
+        });
+        for (int i = 0; i < N; ++i) tile.store(dx + c, i, sum[i]);
+      });
+    }
+  });
+}
+
+}  // namespace throughtime::TT_ISA
