@@ -32,6 +32,12 @@ PoolBatch read_batch(nb::tuple tuple) {
 const void* at(std::uintptr_t address) { return reinterpret_cast<const void*>(address); }
 void* to(std::uintptr_t address) { return reinterpret_cast<void*>(address); }
 
+std::int64_t windows(nb::tuple shape, std::int64_t right, bool ceil_mode, std::int64_t sequences,
+                     std::uintptr_t offsets, std::uintptr_t out_offsets) {
+  return pool_windows({read_shape(shape), right, ceil_mode, sequences, static_cast<const std::int64_t*>(at(offsets)),
+                       static_cast<std::int64_t*>(to(out_offsets))});
+}
+
 void max(nb::tuple shape, nb::tuple batch, int threads, double nothing, int index_bytes, std::uintptr_t x,
          std::uintptr_t y, std::uintptr_t index) {
   const PoolMax call{read_shape(shape), read_batch(batch), threads, nothing, index_bytes, at(x), to(y), to(index)};
@@ -64,8 +70,10 @@ void sum_gradient(nb::tuple shape, nb::tuple batch, int threads, int divisor, st
 }  // namespace
 
 void bind_pool(nb::module_& m) {
-  m.def("pool_max", &max,
-        "The largest value of each window. Tuples hold the fields of kernels/pool/pool.h in its order, as do the others.");
+  m.def("pool_windows", &windows,
+        "Writes the offsets of the windows, and returns how many there are. Tuples hold the fields of "
+        "kernels/pool/pool.h in its order, as do the others.");
+  m.def("pool_max", &max, "The largest value of each window.");
   m.def("pool_max_gradient", &max_gradient, "Its gradient.");
   m.def("pool_sum", &sum, "The sum or mean of each window.");
   m.def("pool_sum_gradient", &sum_gradient, "Its gradient.");

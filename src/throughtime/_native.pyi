@@ -47,6 +47,11 @@ def conv_weight_gradient(
 ) -> None:
     """Make the gradients of weight and bias."""
 
+def pool_windows(
+    shape: tuple[int, ...], right: int, ceil_mode: bool, sequences: int, offsets: int, out_offsets: int
+) -> int:
+    """Write the offsets of the windows, and return how many; tuples hold the fields of ``pool.h``."""
+
 def pool_max(
     shape: tuple[int, ...],
     batch: tuple[int, ...],
@@ -57,7 +62,7 @@ def pool_max(
     y: int,
     index: int,
 ) -> None:
-    """Take the largest value of each window; tuples hold the fields of ``pool.h`` in its order."""
+    """Take the largest value of each window."""
 
 def pool_max_gradient(
     shape: tuple[int, ...],

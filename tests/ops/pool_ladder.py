@@ -86,9 +86,7 @@ def mean_pooling(windows: Windows, *, ceil: bool, count_padding: bool) -> Poolin
 
     return Pooling(
         f"mean of {windows}, ceil {ceil}, count_padding {count_padding}",
-        lambda x, layout: mean_over_windows(
-            x, layout, windows, ceil_mode=ceil, count_padding=count_padding
-        ),
+        lambda x, layout: mean_over_windows(x, layout, windows, ceil_mode=ceil, count_padding=count_padding),
         lambda x, layout, out: mean_over_windows_reference(
             x, layout, out, windows, count_padding=count_padding
         ),

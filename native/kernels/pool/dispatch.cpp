@@ -54,7 +54,24 @@ PoolTask forward_task(const PoolShape& shape, const PoolBatch& batch, const Read
   return task;
 }
 
+std::int64_t windows_of(const PoolWindows& call, std::int64_t length) {
+  const PoolShape& shape = call.shape;
+  const std::int64_t room = length + shape.left + call.right - (shape.size - 1) * shape.dilation - 1;
+  if (length == 0) return 0;
+  if (!call.ceil_mode) return room < 0 ? 0 : room / shape.stride + 1;
+  const std::int64_t count = room < 0 ? 1 - -room / shape.stride : (room + shape.stride - 1) / shape.stride + 1;
+  return std::max<std::int64_t>((count - 1) * shape.stride >= length + shape.left ? count - 1 : count, 0);
+}
+
 }  // namespace
+
+std::int64_t pool_windows(const PoolWindows& call) {
+  call.out_offsets[0] = 0;
+  for (std::int64_t b = 0; b < call.sequences; ++b) {
+    call.out_offsets[b + 1] = call.out_offsets[b] + windows_of(call, call.offsets[b + 1] - call.offsets[b]);
+  }
+  return call.out_offsets[call.sequences];
+}
 
 void pool_max(const PoolMax& call) {
   const Reading reading = reading_of(call.shape, call.batch);

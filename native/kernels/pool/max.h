@@ -27,11 +27,6 @@ inline void take_larger(Vec<T>& best, IntVec<T>& tap, Vec<T> found, IntVec<T> k)
 #endif
 }
 
-template <class T>
-inline IntVec<T> broadcast_index(std::int64_t k) {
-  return IntVec<T>{} + static_cast<decltype(IntVec<T>{}[0] + 0)>(k);
-}
-
 // Adds x where the largest was at tap k.
 template <class T>
 inline Vec<T> add_where(Vec<T> sum, Vec<T> x, IntVec<T> tap, IntVec<T> k) {
@@ -50,10 +45,10 @@ inline Vec<T> add_where(Vec<T> sum, Vec<T> x, IntVec<T> tap, IntVec<T> k) {
 
 template <class T, class I>
 void max_of(const PoolMax& call, PoolTask task) {
-  const PoolShape& shape = call.shape;
   const PoolBatch& batch = call.batch;
-  const std::ptrdiff_t features = shape.features, step = shape.dilation * features;
+  const std::ptrdiff_t features = call.shape.features, step = call.shape.dilation * features;
   each_part(call.threads, task, batch.sequences, batch.out_offsets, features, [&](const Part& part) {
+    const PoolShape shape = call.shape;  // a copy: what a store of a vector cannot reach stays in registers
     const std::int64_t begin = batch.offsets[part.number], length = batch.offsets[part.number + 1] - begin;
     for (std::int64_t t = part.rows.begin; t < part.rows.end; ++t) {
       const std::int64_t first = t * shape.stride - shape.left;
@@ -93,11 +88,29 @@ void max_gradient_of(const PoolMaxGradient& call, PoolTask task) {
   const PoolBatch& batch = call.batch;
   const std::ptrdiff_t features = shape.features;
   each_part(call.threads, task, batch.sequences, batch.offsets, features, [&](const Part& part) {
-    const std::int64_t out = batch.out_offsets[part.number];
-    Seeing seeing(shape, batch.out_offsets[part.number + 1] - out, part.rows.begin);
+    const std::int64_t out = batch.out_offsets[part.number], windows = batch.out_offsets[part.number + 1] - out;
+    const std::int64_t length = batch.offsets[part.number + 1] - batch.offsets[part.number];
+    Seeing seeing(shape, windows, part.rows.begin);
     const T* const dy = static_cast<const T*>(call.dy) + out * features;
     const I* const index = static_cast<const I*>(call.index) + out * features;
     T* dx = static_cast<T*>(call.dx) + (batch.offsets[part.number] + part.rows.begin) * features;
+    if (is_whole(shape, length, windows)) {
+      each_tile<T>(part.features.begin, part.features.end, [&](std::ptrdiff_t c, auto tile) {
+        constexpr int N = decltype(tile)::vectors;
+        Vec<T> given[N];
+        IntVec<T> tap[N];
+        for (int i = 0; i < N; ++i) {
+          given[i] = tile.load(dy + c, i);
+          tap[i] = tile.load_index(index + c, i);
+        }
+        T* to = dx + c;
+        for (std::int64_t s = part.rows.begin; s < part.rows.end; ++s, to += features) {
+          const IntVec<T> here = broadcast_index<T>(s);
+          for (int i = 0; i < N; ++i) tile.store(to, i, add_where<T>(Vec<T>{}, given[i], tap[i], here));
+        }
+      });
+      return;
+    }
     for (std::int64_t s = part.rows.begin; s < part.rows.end; ++s, seeing.next(), dx += features) {
       each_tile<T>(part.features.begin, part.features.end, [&](std::ptrdiff_t c, auto tile) {
         constexpr int N = decltype(tile)::vectors;

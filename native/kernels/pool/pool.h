@@ -76,6 +76,19 @@ struct PoolSumGradient {
   void* dx;        // (T, C)
 };
 
+// How many windows each sequence has, as torch counts them: those that fit it and its borders; with `ceil_mode` also
+// one that hangs over the end, if it begins before it. An empty sequence has none.
+struct PoolWindows {
+  PoolShape shape;
+  std::int64_t right;
+  bool ceil_mode;
+  std::int64_t sequences;
+  const std::int64_t* offsets;  // B + 1
+  std::int64_t* out_offsets;    // B + 1
+};
+
+// Returns T'.
+std::int64_t pool_windows(const PoolWindows& call);
 void pool_max(const PoolMax& call);
 void pool_max_gradient(const PoolMaxGradient& call);
 void pool_sum(const PoolSum& call);

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "kernels/parallel.h"
+#include "kernels/pool/index.h"
 #include "kernels/pool/kernels.h"
-#include "kernels/simd.h"
 
 namespace throughtime::TT_ISA {
 
@@ -25,27 +25,19 @@ struct Tile {
     }
   }
 
-  // The same lanes of integers in memory, of one or four bytes each.
   template <class I>
   IntVec<T> load_index(const I* p, int i) const {
-    typename Packed<I>::Vec packed{};
-    std::memcpy(&packed, p + i * lanes<T>, bytes_of<I>());
-    return __builtin_convertvector(packed, IntVec<T>);
+    if constexpr (whole) return TT_ISA::load_index<T>(p + i * lanes<T>);
+    I all[lanes<T>] = {};
+    std::memcpy(all, p, sizeof(I) * static_cast<std::size_t>(count));
+    return TT_ISA::load_index<T>(all);
   }
   template <class I>
   void store_index(I* p, int i, IntVec<T> x) const {
-    const typename Packed<I>::Vec packed = __builtin_convertvector(x, typename Packed<I>::Vec);
-    std::memcpy(p + i * lanes<T>, &packed, bytes_of<I>());
-  }
-
- private:
-  template <class I>
-  struct Packed {
-    typedef I Vec __attribute__((vector_size(lanes<T> * sizeof(I))));
-  };
-  template <class I>
-  std::size_t bytes_of() const {
-    return sizeof(I) * static_cast<std::size_t>(whole ? lanes<T> : count);
+    if constexpr (whole) return TT_ISA::store_index<T>(p + i * lanes<T>, x);
+    I all[lanes<T>];
+    TT_ISA::store_index<T>(all, x);
+    std::memcpy(p, all, sizeof(I) * static_cast<std::size_t>(count));
   }
 };
 
@@ -109,9 +101,15 @@ class Seeing {
   }
 
  private:
-  const PoolShape& shape_;
+  // A copy: what a store of a vector cannot reach stays in registers.
+  PoolShape shape_;
   std::int64_t windows_, reach_, at_, low_, high_;
 };
+
+// Whether a sequence of this length has one window, which is all of it.
+inline bool is_whole(const PoolShape& shape, std::int64_t length, std::int64_t windows) {
+  return windows == 1 && shape.left == 0 && shape.dilation == 1 && shape.size >= length;
+}
 
 // The rows of sequence `number` that a task has, counted within the sequence, and its features.
 struct Part {

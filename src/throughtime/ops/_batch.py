@@ -22,7 +22,7 @@ def checked_offsets(offsets: Tensor, total: int) -> Tensor:
 def native_batch(
     geometry: Geometry, total: int, out_total: int
 ) -> tuple[tuple[int, ...], tuple[Tensor, Tensor]]:
-    """Return B and the addresses of both offsets, and the tensors that must live as long as these are used."""
+    """Return B and both addresses, and the tensors that must live as long as these are used."""
     offsets = checked_offsets(geometry.offsets, total)
     out_offsets = checked_offsets(geometry.out_offsets, out_total)
     fields = (offsets.shape[0] - 1, offsets.data_ptr(), out_offsets.data_ptr())

@@ -1,4 +1,4 @@
-"""Who else has a part in a call: a compiler, a transform, a mode, a subclass, autograd. Native code takes none."""
+"""Who else has a part in a call: a compiler, a transform, a mode, a subclass, autograd."""
 
 import torch
 from torch import Tensor
@@ -26,9 +26,7 @@ def watched(*tensors: Tensor | None) -> bool:
 
 def differentiable(*tensors: Tensor | None) -> bool:
     """Tell whether a gradient is asked for."""
-    return torch.is_grad_enabled() and any(
-        tensor is not None and tensor.requires_grad for tensor in tensors
-    )
+    return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
 
 
 def on_plain_cpu(x: Tensor) -> bool:

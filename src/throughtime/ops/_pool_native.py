@@ -13,7 +13,8 @@ from torch import Tensor
 from throughtime import _native
 from throughtime.ops._batch import native_batch
 from throughtime.ops._memory import address, uninitialised
-from throughtime.ops.windows import Geometry
+from throughtime.ops.windows import Geometry, Windows
+from throughtime.ragged import Layout
 
 Divisor = Literal["one", "real", "border"]
 
@@ -21,7 +22,19 @@ _DIVISORS: dict[Divisor, int] = {"one": 0, "real": 1, "border": 2}
 _LARGEST_BYTE = 127
 
 
-def largest(x: Tensor, geometry: Geometry, total: int, nothing: float, *, index: bool) -> tuple[Tensor, Tensor]:
+def windows_laid_out(layout: Layout, windows: Windows, *, ceil_mode: bool) -> Layout:
+    """Return the layout of the windows of each sequence, see `pooled_lengths`."""
+    offsets = layout.host_offsets.contiguous()
+    out = torch.empty_like(offsets)
+    _native.pool_windows(
+        (False, 0, *windows[:4]), windows.right, ceil_mode, len(layout), offsets.data_ptr(), out.data_ptr()
+    )
+    return Layout(out, out)
+
+
+def largest(
+    x: Tensor, geometry: Geometry, total: int, nothing: float, *, index: bool
+) -> tuple[Tensor, Tensor]:
     """Return the largest value of each window, and its tap: −1 where there is none; empty unless ``index``.
 
     Parameters
@@ -66,7 +79,7 @@ def largest_gradient(dy: Tensor, index: Tensor, geometry: Geometry, total: int) 
 
 
 def summed(x: Tensor, geometry: Geometry, total: int, divisor: Divisor) -> Tensor:
-    """Return the sum of each window, divided by 1, by its taps in the sequence, or by those and the borders'."""
+    """Return the sum of each window over 1, over its taps in the sequence, or over those and the borders'."""
     x = x.contiguous()
     batch, _kept = native_batch(geometry, x.shape[0], total)
     y = uninitialised(x, total, *x.shape[1:])

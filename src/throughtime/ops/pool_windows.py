@@ -1,8 +1,8 @@
 r"""Pooling over windows in time: the borders of each sequence are its own.
 
 Every function takes ``values`` (T, \*D), their layout, and the geometry of the windows, and returns the
-values (T', \*D) and the layout of the windows. A sequence in which no window fits becomes empty. Plain tensors
-on the CPU are pooled natively.
+values (T', \*D) and the layout of the windows. A sequence in which no window fits becomes empty. Plain
+tensors on the CPU are pooled natively.
 """
 
 import math
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from throughtime.ops import _pool_eager
-from throughtime.ops._pool_native import Divisor
+from throughtime.ops._pool_native import windows_laid_out
 from throughtime.ops.reference.pool import max_over_windows_reference, mean_over_windows_reference
 from throughtime.ops.windows import Geometry, Windows
 from throughtime.ragged import Layout
@@ -37,10 +37,11 @@ def max_over_windows(
 
     Of equal values the first has the gradient; NaN is larger than all numbers.
     """
-    out = _layout_of_windows(layout, windows, ceil_mode=ceil_mode)
     if _pool_eager.takes(values):
+        out = windows_laid_out(layout, windows, ceil_mode=ceil_mode)
         geometry = Geometry(layout.offsets, out.offsets, windows)
         return _pool_eager.largest(values, geometry, out.total, -math.inf), out
+    out = _laid_out(layout, windows, ceil_mode=ceil_mode)
     return max_over_windows_reference(values, layout, out, windows), out
 
 
@@ -57,14 +58,14 @@ def mean_over_windows(
     Borders (``windows.left`` and ``right``) are zeros, which are counted unless ``count_padding`` is
     False; what ``ceil_mode`` lets hang over beyond them is not counted.
     """
-    out = _layout_of_windows(layout, windows, ceil_mode=ceil_mode)
     if _pool_eager.takes(values):
+        out = windows_laid_out(layout, windows, ceil_mode=ceil_mode)
         geometry = Geometry(layout.offsets, out.offsets, windows)
-        divisor: Divisor = "border" if count_padding else "real"
-        return _pool_eager.summed(values, geometry, out.total, divisor), out
+        return _pool_eager.summed(values, geometry, out.total, "border" if count_padding else "real"), out
+    out = _laid_out(layout, windows, ceil_mode=ceil_mode)
     return mean_over_windows_reference(values, layout, out, windows, count_padding=count_padding), out
 
 
-def _layout_of_windows(layout: Layout, windows: Windows, *, ceil_mode: bool) -> Layout:
+def _laid_out(layout: Layout, windows: Windows, *, ceil_mode: bool) -> Layout:
     lengths = pooled_lengths(layout.lengths, windows, ceil_mode=ceil_mode)
     return Layout.from_lengths(lengths, layout.offsets.device)

@@ -154,7 +154,9 @@ def sum_gradient_reference(dy: Tensor, geometry: Geometry, total: int) -> Tensor
     counts = _taps_before(lengths, first, windows) - begin
     # One entry for each tap of each window that lies in the sequence.
     ids = torch.repeat_interleave(counts)
-    taps = torch.arange(len(ids), device=ids.device) - (counts.cumsum(0) - counts - begin).index_select(0, ids)
+    taps = torch.arange(len(ids), device=ids.device) - (counts.cumsum(0) - counts - begin).index_select(
+        0, ids
+    )
     rows = (starts + first).index_select(0, ids) + taps * windows.dilation
     return dy.new_zeros(total, *dy.shape[1:]).index_add(0, rows, dy.index_select(0, ids))
 
@@ -170,4 +172,8 @@ def _windows_of(geometry: Geometry, out_total: int) -> tuple[Tensor, Tensor, Ten
 
 def _taps_before(step: Tensor | int, first: Tensor, windows: Windows) -> Tensor:
     """Return how many taps (T',) of each window come before a step."""
-    return (step - first + windows.dilation - 1).div(windows.dilation, rounding_mode="floor").clamp(0, windows.size)
+    return (
+        (step - first + windows.dilation - 1)
+        .div(windows.dilation, rounding_mode="floor")
+        .clamp(0, windows.size)
+    )
