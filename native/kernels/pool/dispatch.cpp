@@ -14,9 +14,6 @@ THROUGHTIME_CHOSEN_TABLE(PoolKernels, pool_table)
 
 // Of one value that is read: loading, comparing, and choosing twice.
 constexpr double operations_of_a_value = 4;
-// So that a thread that comes late finds less to do.
-constexpr std::int64_t tasks_of_a_thread = 8;
-
 struct Reading {
   std::int64_t rows;  // by all windows together
   std::int64_t most;  // by one window
@@ -37,22 +34,8 @@ int useful_threads(int threads, std::int64_t rows, std::int64_t features) {
   return worthwhile_threads(operations_of_a_value * static_cast<double>(rows) * static_cast<double>(features), threads);
 }
 
-PoolTask part_of(std::int64_t rows, std::int64_t features, int threads) {
-  const std::int64_t count = threads == 1 ? 1 : threads * tasks_of_a_thread;
-  return {std::max<std::int64_t>((rows + count - 1) / count, 1), std::max<std::int64_t>(features, 1)};
-}
-
-// A long sequence alone makes work for every thread: its features are divided, in whole cache lines.
-PoolTask forward_task(const PoolShape& shape, const PoolBatch& batch, const Reading& reading, int threads) {
-  PoolTask task = part_of(batch.out_offsets[batch.sequences], shape.features, threads);
-  if (threads > 1 && reading.most * threads * 2 > reading.rows) {
-    const std::int64_t line = shape.is_double ? 8 : 16;
-    const std::int64_t lines = (shape.features + line - 1) / line;
-    task.rows = 1;
-    task.features = (lines + threads - 1) / threads * line;
-  }
-  return task;
-}
+// Whether one sequence is so much of the work that threads must share it.
+bool by_features(const Reading& reading, int threads) { return reading.most * threads * 2 > reading.rows; }
 
 std::int64_t windows_of(const PoolWindows& call, std::int64_t length) {
   const PoolShape& shape = call.shape;
@@ -77,28 +60,28 @@ void pool_max(const PoolMax& call) {
   const Reading reading = reading_of(call.shape, call.batch);
   PoolMax mine = call;
   mine.threads = useful_threads(call.threads, reading.rows, call.shape.features);
-  chosen().max(mine, forward_task(call.shape, call.batch, reading, mine.threads));
+  chosen().max(mine, by_features(reading, mine.threads));
 }
 
 void pool_sum(const PoolSum& call) {
   const Reading reading = reading_of(call.shape, call.batch);
   PoolSum mine = call;
   mine.threads = useful_threads(call.threads, reading.rows, call.shape.features);
-  chosen().sum(mine, forward_task(call.shape, call.batch, reading, mine.threads));
+  chosen().sum(mine, by_features(reading, mine.threads));
 }
 
 void pool_max_gradient(const PoolMaxGradient& call) {
   const std::int64_t rows = call.batch.offsets[call.batch.sequences];
   PoolMaxGradient mine = call;
   mine.threads = useful_threads(call.threads, rows, call.shape.features);
-  chosen().max_gradient(mine, part_of(rows, call.shape.features, mine.threads));
+  chosen().max_gradient(mine);
 }
 
 void pool_sum_gradient(const PoolSumGradient& call) {
   const std::int64_t rows = call.batch.offsets[call.batch.sequences];
   PoolSumGradient mine = call;
   mine.threads = useful_threads(call.threads, rows, call.shape.features);
-  chosen().sum_gradient(mine, part_of(rows, call.shape.features, mine.threads));
+  chosen().sum_gradient(mine);
 }
 
 }  // namespace throughtime

@@ -8,27 +8,27 @@ namespace throughtime::TT_ISA {
 
 const PoolKernels& pool_table() {
   static const PoolKernels kernels{
-      [](const PoolMax& call, PoolTask task) {
+      [](const PoolMax& call, bool by_features) {
         if (call.index_bytes == 1) {
-          call.shape.is_double ? max_of<double, std::int8_t>(call, task) : max_of<float, std::int8_t>(call, task);
+          call.shape.is_double ? max_of<double, std::int8_t>(call, by_features) : max_of<float, std::int8_t>(call, by_features);
         } else {
-          call.shape.is_double ? max_of<double, std::int32_t>(call, task) : max_of<float, std::int32_t>(call, task);
+          call.shape.is_double ? max_of<double, std::int32_t>(call, by_features) : max_of<float, std::int32_t>(call, by_features);
         }
       },
-      [](const PoolMaxGradient& call, PoolTask task) {
+      [](const PoolMaxGradient& call) {
         if (call.index_bytes == 1) {
-          call.shape.is_double ? max_gradient_of<double, std::int8_t>(call, task)
-                               : max_gradient_of<float, std::int8_t>(call, task);
+          call.shape.is_double ? max_gradient_of<double, std::int8_t>(call)
+                               : max_gradient_of<float, std::int8_t>(call);
         } else {
-          call.shape.is_double ? max_gradient_of<double, std::int32_t>(call, task)
-                               : max_gradient_of<float, std::int32_t>(call, task);
+          call.shape.is_double ? max_gradient_of<double, std::int32_t>(call)
+                               : max_gradient_of<float, std::int32_t>(call);
         }
       },
-      [](const PoolSum& call, PoolTask task) {
-        call.shape.is_double ? sum_of<double>(call, task) : sum_of<float>(call, task);
+      [](const PoolSum& call, bool by_features) {
+        call.shape.is_double ? sum_of<double>(call, by_features) : sum_of<float>(call, by_features);
       },
-      [](const PoolSumGradient& call, PoolTask task) {
-        call.shape.is_double ? sum_gradient_of<double>(call, task) : sum_gradient_of<float>(call, task);
+      [](const PoolSumGradient& call) {
+        call.shape.is_double ? sum_gradient_of<double>(call) : sum_gradient_of<float>(call);
       }};
   return kernels;
 }

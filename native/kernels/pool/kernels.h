@@ -5,16 +5,12 @@
 
 namespace throughtime {
 
-// How much of its result a thread makes at a time. No result depends on it.
-struct PoolTask {
-  std::int64_t rows, features;
-};
-
 struct PoolKernels {
-  void (*max)(const PoolMax&, PoolTask);
-  void (*max_gradient)(const PoolMaxGradient&, PoolTask);
-  void (*sum)(const PoolSum&, PoolTask);
-  void (*sum_gradient)(const PoolSumGradient&, PoolTask);
+  // `by_features`: threads share the features, not the rows.
+  void (*max)(const PoolMax&, bool by_features);
+  void (*max_gradient)(const PoolMaxGradient&);
+  void (*sum)(const PoolSum&, bool by_features);
+  void (*sum_gradient)(const PoolSumGradient&);
 };
 
 }  // namespace throughtime

@@ -44,10 +44,10 @@ inline Vec<T> add_where(Vec<T> sum, Vec<T> x, IntVec<T> tap, IntVec<T> k) {
 }
 
 template <class T, class I>
-void max_of(const PoolMax& call, PoolTask task) {
+void max_of(const PoolMax& call, bool by_features) {
   const PoolBatch& batch = call.batch;
   const std::ptrdiff_t features = call.shape.features, step = call.shape.dilation * features;
-  each_part(call.threads, task, batch.sequences, batch.out_offsets, features, [&](const Part& part) {
+  each_part<T>(call.threads, by_features, batch, batch.out_offsets, features, [&](const Part& part) {
     const PoolShape shape = call.shape;  // a copy: what a store of a vector cannot reach stays in registers
     const std::int64_t begin = batch.offsets[part.number], length = batch.offsets[part.number + 1] - begin;
     for (std::int64_t t = part.rows.begin; t < part.rows.end; ++t) {
@@ -83,11 +83,11 @@ void max_of(const PoolMax& call, PoolTask task) {
 
 // Every row of dx is gathered from the windows that see it, and written once.
 template <class T, class I>
-void max_gradient_of(const PoolMaxGradient& call, PoolTask task) {
+void max_gradient_of(const PoolMaxGradient& call) {
   const PoolShape& shape = call.shape;
   const PoolBatch& batch = call.batch;
   const std::ptrdiff_t features = shape.features;
-  each_part(call.threads, task, batch.sequences, batch.offsets, features, [&](const Part& part) {
+  each_part<T>(call.threads, false, batch, batch.offsets, features, [&](const Part& part) {
     const std::int64_t out = batch.out_offsets[part.number], windows = batch.out_offsets[part.number + 1] - out;
     const std::int64_t length = batch.offsets[part.number + 1] - batch.offsets[part.number];
     Seeing seeing(shape, windows, part.rows.begin);

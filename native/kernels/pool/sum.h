@@ -33,10 +33,10 @@ inline Vec<T> divided(Vec<T> x, std::int64_t n) {
 }
 
 template <class T>
-void sum_of(const PoolSum& call, PoolTask task) {
+void sum_of(const PoolSum& call, bool by_features) {
   const PoolBatch& batch = call.batch;
   const std::ptrdiff_t features = call.shape.features, step = call.shape.dilation * features;
-  each_part(call.threads, task, batch.sequences, batch.out_offsets, features, [&](const Part& part) {
+  each_part<T>(call.threads, by_features, batch, batch.out_offsets, features, [&](const Part& part) {
     const PoolShape shape = call.shape;  // a copy: what a store of a vector cannot reach stays in registers
     const std::int64_t begin = batch.offsets[part.number], length = batch.offsets[part.number + 1] - begin;
     const Divisors divisors{shape, call.divisor, length, call.right};
@@ -69,11 +69,11 @@ void sum_of(const PoolSum& call, PoolTask task) {
 
 // Every row of dx is gathered from the windows that see it, and written once.
 template <class T>
-void sum_gradient_of(const PoolSumGradient& call, PoolTask task) {
+void sum_gradient_of(const PoolSumGradient& call) {
   const PoolShape& shape = call.shape;
   const PoolBatch& batch = call.batch;
   const std::ptrdiff_t features = shape.features;
-  each_part(call.threads, task, batch.sequences, batch.offsets, features, [&](const Part& part) {
+  each_part<T>(call.threads, false, batch, batch.offsets, features, [&](const Part& part) {
     const std::int64_t begin = batch.offsets[part.number], length = batch.offsets[part.number + 1] - begin;
     const std::int64_t out = batch.out_offsets[part.number], windows = batch.out_offsets[part.number + 1] - out;
     const Divisors divisors{shape, call.divisor, length, call.right};

@@ -1,4 +1,4 @@
-// Which taps of a window lie in a sequence, which windows see a step, and tasks over the rows of a result.
+// Which taps of a window lie in a sequence, which windows see a step, and the threads' parts of a result.
 #pragma once
 
 #include "kernels/parallel.h"
@@ -111,7 +111,7 @@ inline bool is_whole(const PoolShape& shape, std::int64_t length, std::int64_t w
   return windows == 1 && shape.left == 0 && shape.dilation == 1 && shape.size >= length;
 }
 
-// The rows of sequence `number` that a task has, counted within the sequence, and its features.
+// The rows of sequence `number` that a thread has, counted within the sequence, and its features.
 struct Part {
   std::int64_t number;
   Range rows, features;
@@ -127,30 +127,40 @@ inline std::int64_t sequence_of(const std::int64_t* offsets, std::int64_t sequen
   return low;
 }
 
-// Calls body(part) for all rows that the offsets delimit, by the threads as they become free.
-template <class Body>
-void each_part(int threads, PoolTask task, std::int64_t sequences, const std::int64_t* offsets,
-               std::int64_t features, const Body& body) {
-  const std::int64_t rows = offsets[sequences];
-  const std::int64_t across = (features + task.features - 1) / task.features;
-  const std::int64_t count = (rows + task.rows - 1) / task.rows * across;
-  std::int64_t next = 0;
-  auto run = [&] {
-    for (;;) {
-      const std::int64_t i = __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED);
-      if (i >= count) return;
-      const std::int64_t first = i % across * task.features, end = smaller((i / across + 1) * task.rows, rows);
-      const Range wide{first, smaller(first + task.features, features)};
-      std::int64_t row = i / across * task.rows;
-      for (std::int64_t b = sequence_of(offsets, sequences, row); row < end; ++b) {
-        const std::int64_t stop = smaller(end, offsets[b + 1]);
-        if (row < stop) body(Part{b, {row - offsets[b], stop - offsets[b]}, wide});
-        row = stop;
-      }
+// The first row of a thread: rows are those of a result, `to` their offsets. Each thread has as many tokens.
+inline std::int64_t first_row(const PoolBatch& batch, const std::int64_t* to, int rank, int size) {
+  if (rank == 0) return 0;
+  if (rank == size) return to[batch.sequences];
+  const std::int64_t token = batch.offsets[batch.sequences] * rank / size;
+  const std::int64_t b = sequence_of(batch.offsets, batch.sequences, token), begin = batch.offsets[b];
+  return to[b] + (token - begin) * (to[b + 1] - to[b]) / (batch.offsets[b + 1] - begin);
+}
+
+// Calls body(part) for all rows of a result with these offsets. A thread has adjacent ones, the same in every call: what
+// one call leaves in its cache, the next one finds there (first come, first served took up to twice as long). Or, for
+// `by_features`, it has adjacent features of all rows, in whole cache lines.
+template <class T, class Body>
+void each_part(int threads, bool by_features, const PoolBatch& batch, const std::int64_t* to, std::int64_t features,
+               const Body& body) {
+  auto run = [&](int rank, int size) {
+    Range rows{0, to[batch.sequences]}, wide{0, features};
+    if (by_features) {
+      constexpr std::int64_t line = 64 / sizeof(T);
+      const std::int64_t share = ((features + line - 1) / line + size - 1) / size * line;
+      wide = {smaller(rank * share, features), smaller((rank + 1) * share, features)};
+    } else {
+      rows = {first_row(batch, to, rank, size), first_row(batch, to, rank + 1, size)};
+    }
+    if (rows.count() == 0 || wide.count() == 0) return;
+    std::int64_t row = rows.begin;
+    for (std::int64_t b = sequence_of(to, batch.sequences, row); row < rows.end; ++b) {
+      const std::int64_t stop = smaller(rows.end, to[b + 1]);
+      if (row < stop) body(Part{b, {row - to[b], stop - to[b]}, wide});
+      row = stop;
     }
   };
   using Run = decltype(run);
-  parallel(threads, [](void* context, int, int) { (*static_cast<Run*>(context))(); }, &run);
+  parallel(threads, [](void* context, int rank, int size) { (*static_cast<Run*>(context))(rank, size); }, &run);
 }
 
 }  // namespace throughtime::TT_ISA
