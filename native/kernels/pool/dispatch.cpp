@@ -14,6 +14,7 @@ THROUGHTIME_CHOSEN_TABLE(PoolKernels, pool_table)
 
 // Of one value that is read: loading, comparing, and choosing twice.
 constexpr double operations_of_a_value = 4;
+
 struct Reading {
   std::int64_t rows;  // by all windows together
   std::int64_t most;  // by one window
