@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "bind/conv.h"
+#include "bind/pool.h"
 #include "bind/reader.h"
 #include "kernels/offsets.h"
 #include "kernels/parallel.h"
@@ -213,6 +214,7 @@ NB_MODULE(_native, m) {
   m.def("recurrent_backward", &recurrent_backward,
         "One recurrent layer, backward. Tuples hold the fields of kernels/recurrent/recurrent.h in its order.");
   throughtime::bind_conv(m);
+  throughtime::bind_pool(m);
   m.def("pooled", &pooled, nb::arg("bytes"),
         "A torch tensor of uint8 in memory of the kernels' pool, uninitialised.");
   m.def("instruction_set", [] { return std::string(throughtime::kernels()->name); },

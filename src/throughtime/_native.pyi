@@ -47,6 +47,44 @@ def conv_weight_gradient(
 ) -> None:
     """Make the gradients of weight and bias."""
 
+def pool_windows(
+    shape: tuple[int, ...], right: int, ceil_mode: bool, sequences: int, offsets: int, out_offsets: int
+) -> int:
+    """Write the offsets of the windows, and return how many; tuples hold the fields of ``pool.h``."""
+
+def pool_max(
+    shape: tuple[int, ...],
+    batch: tuple[int, ...],
+    threads: int,
+    nothing: float,
+    index_bytes: int,
+    x: int,
+    y: int,
+    index: int,
+) -> None:
+    """Take the largest value of each window."""
+
+def pool_max_gradient(
+    shape: tuple[int, ...],
+    batch: tuple[int, ...],
+    threads: int,
+    index_bytes: int,
+    dy: int,
+    index: int,
+    dx: int,
+) -> None:
+    """Make its gradient."""
+
+def pool_sum(
+    shape: tuple[int, ...], batch: tuple[int, ...], threads: int, divisor: int, right: int, x: int, y: int
+) -> None:
+    """Sum each window, and divide."""
+
+def pool_sum_gradient(
+    shape: tuple[int, ...], batch: tuple[int, ...], threads: int, divisor: int, right: int, dy: int, dx: int
+) -> None:
+    """Make its gradient."""
+
 def pooled(bytes: int) -> Tensor:  # noqa: A002
     """Return an uninitialised uint8 tensor in memory that comes from a pool and returns to it."""
 

@@ -1,18 +1,13 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/chosen.h"
 #include "kernels/conv/kernels.h"
-#include "kernels/instruction_sets.h"
 #include "kernels/parallel.h"
-#include "kernels/recurrent/kernels.h"
 
 namespace throughtime {
 
-#define THROUGHTIME_DECLARE(isa)   \
-  namespace isa {                  \
-  const ConvKernels& conv_table(); \
-  }
-THROUGHTIME_EACH_SET(THROUGHTIME_DECLARE)
+THROUGHTIME_DECLARE_TABLES(ConvKernels, conv_table)
 
 namespace {
 
@@ -23,18 +18,8 @@ constexpr std::int64_t rows_of_a_segment = 48;
 constexpr std::int64_t rows_of_a_block = 240;
 // Of a block of the weight gradient: what a tile reads of it stays in the first cache.
 constexpr std::int64_t rows_of_a_sum = 144;
-const ConvKernels* conv_kernels_of(const char* name) {
-#define THROUGHTIME_FIND(isa) \
-  if (std::strcmp(name, #isa) == 0) return &isa::conv_table();
-  THROUGHTIME_EACH_SET(THROUGHTIME_FIND)
-  return nullptr;
-}
 
-// Those of the instruction set that the recurrent kernels have chosen.
-const ConvKernels& chosen() {
-  static const ConvKernels* const found = conv_kernels_of(kernels()->name);
-  return *found;
-}
+THROUGHTIME_CHOSEN_TABLE(ConvKernels, conv_table)
 
 int useful_threads(int threads, const ConvShape& shape, const ConvBatch& batch) {
   const double operations = 2.0 * static_cast<double>(batch.out_offsets[batch.sequences] * shape.width) *

@@ -1,17 +1,13 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "kernels/instruction_sets.h"
+#include "kernels/chosen.h"
 #include "kernels/parallel.h"
 #include "kernels/recurrent/kernels.h"
 
 namespace throughtime {
 
-#define THROUGHTIME_DECLARE(isa) \
-  namespace isa {                \
-  const Kernels& table();        \
-  }
-THROUGHTIME_EACH_SET(THROUGHTIME_DECLARE)
+THROUGHTIME_DECLARE_TABLES(Kernels, table)
 
 namespace {
 

@@ -13,6 +13,7 @@ from throughtime.ops._conv_gradients import (
     of_input_gradient,
     of_weight_gradient,
 )
+from throughtime.ops._plain import differentiable
 from throughtime.ops.windows import Geometry
 
 # A rule runs with gradients enabled only where somebody will differentiate its result, too.
@@ -84,15 +85,11 @@ class _WeightGradient(torch.autograd.Function):
         return (*found, None, None)
 
 
-def _wanted(*tensors: Tensor | None) -> bool:
-    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-
-
 def correlate(
     x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, total: int, *, relu: bool = False
 ) -> Tensor:
     """Run the kernel, see `correlate_reference`."""
-    if not _wanted(x, weight, bias):
+    if not differentiable(x, weight, bias):
         return _conv_native.forward(x, weight, bias, geometry, total, relu=relu)
     y: Tensor = _Correlate.apply(x, weight, bias, geometry, total, relu)  # type: ignore[no-untyped-call]
     return y
@@ -102,14 +99,14 @@ def input_gradient(
     dy: Tensor, weight: Tensor, start: Tensor | None, geometry: Geometry, total: int
 ) -> Tensor:
     """Run the kernel, see `input_gradient_reference`."""
-    if not _wanted(dy, weight, start):
+    if not differentiable(dy, weight, start):
         return _conv_native.input_gradient(dy, weight, start, geometry, total)
     dx: Tensor = _InputGradient.apply(dy, weight, start, geometry, total)  # type: ignore[no-untyped-call]
     return dx
 
 
 def _weight_gradient(x: Tensor, dy: Tensor, geometry: Geometry, bias: bool) -> tuple[Tensor, Tensor]:  # noqa: FBT001
-    if not _wanted(x, dy):
+    if not differentiable(x, dy):
         return _conv_native.weight_gradient(x, dy, geometry, bias=bias)
     found: tuple[Tensor, Tensor] = _WeightGradient.apply(x, dy, geometry, bias)  # type: ignore[no-untyped-call]
     return found

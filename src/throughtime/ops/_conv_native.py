@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from throughtime import _native
-from throughtime.errors import ShapeError
+from throughtime.ops._batch import native_batch
 from throughtime.ops._memory import address, uninitialised
 from throughtime.ops.windows import Geometry
 
@@ -24,7 +24,7 @@ def forward(
     """Return (T', O), see `correlate_reference`."""
     x, weight = x.contiguous(), weight.contiguous()
     bias = None if bias is None else bias.contiguous()
-    batch, _kept = _batch(geometry, x.shape[0], total)
+    batch, _kept = native_batch(geometry, x.shape[0], total)
     y = uninitialised(x, total, weight.shape[0])
     _native.conv_forward(
         _shape(weight, geometry),
@@ -51,7 +51,7 @@ def input_gradient(
     # The kernel folds what falls on a replicated border into the last token, and each part has its start.
     late, start = (start, None) if geometry.windows.replicate else (None, start)
     start = None if start is None else start.contiguous()
-    batch, _kept = _batch(geometry, total, dy.shape[0])
+    batch, _kept = native_batch(geometry, total, dy.shape[0])
     dx = uninitialised(dy, total, weight.shape[1] * geometry.groups)
     _native.conv_input_gradient(
         _shape(weight, geometry),
@@ -74,7 +74,7 @@ def weight_gradient(
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of the weight (O, C / groups, K) and of the bias (O,), empty unless wanted."""
     x, dy = x.contiguous(), dy.contiguous()
-    batch, _kept = _batch(geometry, x.shape[0], dy.shape[0])
+    batch, _kept = native_batch(geometry, x.shape[0], dy.shape[0])
     dw = x.new_empty(dy.shape[1], x.shape[1] // geometry.groups, geometry.windows.size)
     db = x.new_empty(dy.shape[1] if bias else 0)
     _native.conv_weight_gradient(
@@ -103,18 +103,3 @@ def _shape(weight: Tensor, geometry: Geometry) -> tuple[int, ...]:
         windows.dilation,
         windows.left,
     )
-
-
-def _batch(geometry: Geometry, total: int, out_total: int) -> tuple[tuple[int, ...], tuple[Tensor, Tensor]]:
-    """Return the fields of a batch, and the tensors that must live as long as their addresses are used.
-
-    A map over a batch's tensors may have made offsets that are not those of the tokens.
-    """
-    kept = geometry.offsets.contiguous(), geometry.out_offsets.contiguous()
-    for index, tokens in zip(kept, (total, out_total), strict=True):
-        if index.dtype != torch.int64 or _native.check_offsets(index.data_ptr(), index.shape[0], tokens)[0]:
-            raise ShapeError(
-                f"the offsets of this Ragged do not describe its {tokens} tokens: these start at 0, never "
-                "fall, end at the number of tokens and are int64: make the batch with Ragged(values, offsets)"
-            )
-    return (kept[0].shape[0] - 1, kept[0].data_ptr(), kept[1].data_ptr()), kept

@@ -9,10 +9,10 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from throughtime import _native
-from throughtime.errors import ShapeError
+from throughtime.ops._batch import checked_offsets
+from throughtime.ops._plain import transformed
 from throughtime.ops.cell import ACTIVATIONS, Cell, spec_of, spell
 from throughtime.ops.record import SUMMARY_NORMS, StepGradients
 from throughtime.ops.steps import PARTS, RAGGED, Results, Steps, Weights
@@ -71,8 +71,7 @@ def is_plain_call() -> bool:
     return not (
         torch._C._len_torch_dispatch_stack()  # noqa: SLF001
         or torch._C._len_torch_function_stack()  # noqa: SLF001
-        or torch._C._are_functorch_transforms_active()  # noqa: SLF001
-        or forward_ad._current_level >= 0  # noqa: SLF001
+        or transformed()
         or torch.is_autocast_enabled("cpu")
         or torch.compiler.is_compiling()
     )
@@ -220,16 +219,9 @@ def _recorded(
 
 
 def _checked(steps: Steps, total: int) -> Steps:
-    """Refuse offsets that are not those of the tokens: a map over a batch's tensors may have made them."""
     if steps.order != RAGGED or steps.index is None:
         return steps
-    index = steps.index.contiguous()
-    if index.dtype != torch.int64 or _native.check_offsets(index.data_ptr(), index.shape[0], total)[0]:
-        raise ShapeError(
-            f"the offsets of this Ragged do not describe its {total} tokens: these start at 0, never fall, "
-            "end at the number of tokens and are int64: make the batch with Ragged(values, offsets)"
-        )
-    return steps._replace(index=index)
+    return steps._replace(index=checked_offsets(steps.index, total))
 
 
 def _shape(cell: Cell, x: Tensor, hidden: int, state: int) -> tuple[float, ...]:

@@ -10,16 +10,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from throughtime.errors import KindError
 from throughtime.ops import _conv_eager, _conv_registered
+from throughtime.ops._plain import compiling, transformed, watched
 from throughtime.ops.reference.conv import correlate_reference, input_gradient_reference
 from throughtime.ops.windows import Geometry, Windows
 from throughtime.ragged import Layout
 
 _HALF = (torch.float16, torch.bfloat16)
-_PLAIN = (Tensor, torch.nn.Parameter)
 
 
 def conv1d(
@@ -130,16 +129,11 @@ def _door(
     x: Tensor, weight: Tensor, bias: Tensor | None, reference: Call, registered: Call, eager: Call
 ) -> Call:
     """Return the function that these tensors can go through."""
-    if torch.compiler.is_compiling() or x.is_meta:
+    if compiling(x):
         return registered
-    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:  # noqa: SLF001
+    if transformed() or not x.is_cpu:
         return reference
-    if not x.is_cpu:
-        return reference
-    watched = torch._C._len_torch_dispatch_stack() or any(  # noqa: SLF001
-        tensor is not None and type(tensor) not in _PLAIN for tensor in (x, weight, bias)
-    )
-    return registered if watched else eager
+    return registered if watched(x, weight, bias) else eager
 
 
 def _computed(

@@ -1,15 +1,19 @@
 r"""Pooling over windows in time: the borders of each sequence are its own.
 
 Every function takes ``values`` (T, \*D), their layout, and the geometry of the windows, and returns the
-values (T', \*D) and the layout of the windows. A sequence in which no window fits becomes empty.
+values (T', \*D) and the layout of the windows. A sequence in which no window fits becomes empty. Plain
+tensors on the CPU are pooled natively.
 """
 
-from collections.abc import Iterator
+import math
 
 import torch
 from torch import Tensor
 
-from throughtime.ops.windows import Windows
+from throughtime.ops import _pool_eager
+from throughtime.ops._pool_native import windows_laid_out
+from throughtime.ops.reference.pool import max_over_windows_reference, mean_over_windows_reference
+from throughtime.ops.windows import Geometry, Windows
 from throughtime.ragged import Layout
 
 
@@ -33,22 +37,12 @@ def max_over_windows(
 
     Of equal values the first has the gradient; NaN is larger than all numbers.
     """
-    out, first = _placed(layout, windows, ceil_mode=ceil_mode)
-    if out.total == 0:
-        return values[:0], out
-    seen = values.detach()
-    best = seen.new_full((out.total, *seen.shape[1:]), -torch.inf)
-    rows = torch.zeros_like(best, dtype=torch.int64)
-    some = torch.zeros_like(first, dtype=torch.bool)
-    for row, real in _taps(layout, out, first, windows):
-        found = seen.index_select(0, row)
-        better = (found > best) | (found.isnan() & ~best.isnan()) | ~_wide(some, found)
-        better = better & _wide(real, found)
-        best = torch.where(better, found, best)
-        rows = torch.where(better, _wide(row, found), rows)
-        some = some | real
-    # With dilation, a window may have all its taps in the borders.
-    return values.gather(0, rows).masked_fill(~_wide(some, best), -torch.inf), out
+    if _pool_eager.takes(values):
+        out = windows_laid_out(layout, windows, ceil_mode=ceil_mode)
+        geometry = Geometry(layout.offsets, out.offsets, windows)
+        return _pool_eager.largest(values, geometry, out.total, -math.inf), out
+    out = _laid_out(layout, windows, ceil_mode=ceil_mode)
+    return max_over_windows_reference(values, layout, out, windows), out
 
 
 def mean_over_windows(
@@ -64,34 +58,14 @@ def mean_over_windows(
     Borders (``windows.left`` and ``right``) are zeros, which are counted unless ``count_padding`` is
     False; what ``ceil_mode`` lets hang over beyond them is not counted.
     """
-    out, first = _placed(layout, windows, ceil_mode=ceil_mode)
-    total = values.new_zeros(out.total, *values.shape[1:])
-    count = torch.zeros(out.total, dtype=values.dtype, device=values.device)
-    lengths = layout.offsets.diff().index_select(0, out.sequence_ids)
-    last = lengths + (windows.right if count_padding else 0)
-    for tap, (row, real) in enumerate(_taps(layout, out, first, windows)):
-        found = values.index_select(0, row)
-        total = total + found.masked_fill(~_wide(real, found), 0)
-        step = first + tap * windows.dilation
-        count += ((step >= (-windows.left if count_padding else 0)) & (step < last)).to(count.dtype)
-    return total / _wide(count.clamp(min=1), total), out
+    if _pool_eager.takes(values):
+        out = windows_laid_out(layout, windows, ceil_mode=ceil_mode)
+        geometry = Geometry(layout.offsets, out.offsets, windows)
+        return _pool_eager.summed(values, geometry, out.total, "border" if count_padding else "real"), out
+    out = _laid_out(layout, windows, ceil_mode=ceil_mode)
+    return mean_over_windows_reference(values, layout, out, windows, count_padding=count_padding), out
 
 
-def _placed(layout: Layout, windows: Windows, *, ceil_mode: bool) -> tuple[Layout, Tensor]:
-    """Return the layout of the windows, and the step (T',) of its sequence at which each begins."""
+def _laid_out(layout: Layout, windows: Windows, *, ceil_mode: bool) -> Layout:
     lengths = pooled_lengths(layout.lengths, windows, ceil_mode=ceil_mode)
-    out = Layout.from_lengths(lengths, layout.offsets.device)
-    return out, out.positions * windows.stride - windows.left
-
-
-def _taps(layout: Layout, out: Layout, first: Tensor, windows: Windows) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield for each tap the row (T',) that it reads, and whether that is within the sequence."""
-    starts = layout.offsets[:-1].index_select(0, out.sequence_ids)
-    lengths = layout.offsets.diff().index_select(0, out.sequence_ids)
-    for tap in range(windows.size):
-        step = first + tap * windows.dilation
-        yield starts + step.clamp(min=0).minimum(lengths - 1), (step >= 0) & (step < lengths)
-
-
-def _wide(per_row: Tensor, values: Tensor) -> Tensor:
-    return per_row.view(-1, *(1,) * (values.dim() - 1))
+    return Layout.from_lengths(lengths, layout.offsets.device)

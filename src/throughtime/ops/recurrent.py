@@ -6,13 +6,14 @@ An eager call on plain CPU tensors goes straight to the native loop, with gradie
 torch's own fused layers, or the reference where those keep too little.
 """
 
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from throughtime.ops import _recurrent_native
+from throughtime.ops._plain import compiling, differentiable, transformed, watched
 from throughtime.ops._recurrent_eager import differentiable_layer
 from throughtime.ops._recurrent_gradients import input_gradients, vjp_of_gradients
 from throughtime.ops._recurrent_torch import recurrent_layer_torch, torch_knows
@@ -42,41 +43,21 @@ def recurrent_layer(
     record
         Filled by a backward pass with the gradients of every step, where the native loop runs it.
     """
-    if torch.compiler.is_compiling() or x.is_meta:
+    if compiling(x):
         return _registered(x, steps, cell, h0, c0, directions)
-    transformed = torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0  # noqa: SLF001
-    if transformed or not (x.is_cpu or (torch_knows(cell, directions) and not save)):
+    if transformed() or not (x.is_cpu or (torch_knows(cell, directions) and not save)):
         # The autocast dtypes are the caller's; whoever computes here does so in those of the tensors.
         with torch.autocast(x.device.type, enabled=False):
             return recurrent_layer_reference(x, steps, cell, h0, c0, directions)
     if x.is_cpu:
-        plain, differentiable = _watched(x, h0, c0, directions)
-        if not plain:
+        tensors = (x, h0, c0, *chain(*directions))
+        if watched(*tensors):
             return _registered(x, steps, cell, h0, c0, directions)
-        if differentiable:
+        if differentiable(*tensors):
             return differentiable_layer(x, steps, cell, h0, c0, directions, save=save, record=record)
         return _recurrent_native.forward(x, steps, cell, h0, c0, directions, save=save)
     empty = x.new_zeros(0)
     return (*recurrent_layer_torch(x, steps, cell, h0, c0, directions), empty, empty)
-
-
-_PLAIN = (Tensor, torch.nn.Parameter)
-
-
-def _watched(
-    x: Tensor, h0: Tensor | None, c0: Tensor | None, directions: tuple[Weights, ...]
-) -> tuple[bool, bool]:
-    """Tell whether the tensors are plain ones that no mode watches, and whether a gradient is asked for."""
-    if torch._C._len_torch_dispatch_stack():  # noqa: SLF001
-        return False, False
-    differentiable = False
-    for tensors in ((x, h0, c0), *directions):
-        for tensor in tensors:
-            if tensor is not None:
-                if type(tensor) not in _PLAIN:
-                    return False, False
-                differentiable = differentiable or tensor.requires_grad
-    return True, differentiable and torch.is_grad_enabled()
 
 
 def _registered(

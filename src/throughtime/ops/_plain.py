@@ -1,0 +1,39 @@
+"""Who else has a part in a call: a compiler, a transform, a mode, a subclass, autograd."""
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+_PLAIN = (Tensor, torch.nn.Parameter)
+
+
+def compiling(x: Tensor) -> bool:
+    """Tell whether only shapes are asked for: under torch.compile and export, and on the meta device."""
+    return torch.compiler.is_compiling() or x.is_meta
+
+
+def transformed() -> bool:
+    """Tell whether a function transform or forward-mode differentiation is active."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0  # noqa: SLF001
+
+
+def watched(*tensors: Tensor | None) -> bool:
+    """Tell whether a dispatch mode is active, or one of the tensors is of a subclass."""
+    if torch._C._len_torch_dispatch_stack():  # noqa: SLF001
+        return True
+    return any(tensor is not None and type(tensor) not in _PLAIN for tensor in tensors)
+
+
+def differentiable(*tensors: Tensor | None) -> bool:
+    """Tell whether a gradient is asked for."""
+    return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
+
+
+def on_plain_cpu(x: Tensor) -> bool:
+    """Tell whether a tensor is a plain one on the CPU, and nobody else has a part in the call."""
+    return x.is_cpu and not (compiling(x) or transformed() or watched(x) or is_batched(x))
+
+
+def is_batched(x: Tensor) -> bool:
+    """Tell whether a tensor is one of many gradients that autograd passes back together."""
+    return torch._C._functorch.is_legacy_batchedtensor(x)  # noqa: SLF001

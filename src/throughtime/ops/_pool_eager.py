@@ -1,0 +1,133 @@
+"""The native pooling under eager autograd, and which values may take it."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from throughtime.ops import _pool_native
+from throughtime.ops._plain import differentiable, on_plain_cpu
+from throughtime.ops._pool_native import Divisor
+from throughtime.ops.reference.pool import (
+    at_largest_reference,
+    max_gradient_reference,
+    sum_gradient_reference,
+    taps_counted,
+)
+from throughtime.ops.windows import Geometry, Windows
+from throughtime.ragged import Layout
+
+_HALF = (torch.float16, torch.bfloat16)
+_DTYPES = (torch.float32, torch.float64, *_HALF)
+# Rows are numbered with 32 bits.
+_MOST_ROWS = 2**31 - 1
+
+
+def takes(values: Tensor) -> bool:
+    """Tell whether the kernels may have these values."""
+    return values.dtype in _DTYPES and on_plain_cpu(values) and values.shape[0] <= _MOST_ROWS
+
+
+def whole(layout: Layout) -> Geometry:
+    """Return the geometry in which each sequence is one window."""
+    return Geometry(layout.offsets, torch.arange(len(layout) + 1), Windows(layout.total))
+
+
+def largest(values: Tensor, geometry: Geometry, total: int, nothing: float) -> Tensor:
+    """Return the largest value of each window; ``nothing`` for one without taps in its sequence."""
+    x = values.float() if values.dtype in _HALF else values
+    if differentiable(x):
+        y: Tensor = _Largest.apply(x, geometry, total, nothing)  # type: ignore[no-untyped-call]
+    else:
+        y, _ = _pool_native.largest(x, geometry, total, nothing, index=False)
+    return y.to(values.dtype)
+
+
+def summed(values: Tensor, geometry: Geometry, total: int, divisor: Divisor) -> Tensor:
+    """Return the sum or mean of each window."""
+    x = values.float() if values.dtype in _HALF else values
+    return _summed(x, geometry, total, divisor).to(values.dtype)
+
+
+class _Largest(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, geometry: Geometry, total: int, nothing: float) -> Tensor:
+        y, index = _pool_native.largest(x, geometry, total, nothing, index=True)
+        ctx.geometry, ctx.tokens = geometry, x.shape[0]
+        ctx.save_for_backward(index)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (dy,), (index,) = gradients, ctx.saved_tensors
+        return _largest_gradient(dy, index, ctx.geometry, ctx.tokens), None, None, None
+
+
+class _LargestGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, dy: Tensor, index: Tensor, geometry: Geometry, total: int) -> Tensor:
+        ctx.geometry = geometry
+        ctx.save_for_backward(index)
+        return _pool_native.largest_gradient(dy, index, geometry, total)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (ddx,), (index,) = gradients, ctx.saved_tensors
+        return at_largest_reference(ddx, index, ctx.geometry), None, None, None
+
+
+class _Summed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, geometry: Geometry, total: int, divisor: Divisor) -> Tensor:
+        ctx.geometry, ctx.divisor, ctx.tokens = geometry, divisor, x.shape[0]
+        return _pool_native.summed(x, geometry, total, divisor)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        return _summed_gradient(gradients[0], ctx.geometry, ctx.tokens, ctx.divisor), None, None, None
+
+
+class _SummedGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, dy: Tensor, geometry: Geometry, total: int, divisor: Divisor) -> Tensor:
+        ctx.geometry, ctx.divisor, ctx.windows = geometry, divisor, dy.shape[0]
+        return _pool_native.summed_gradient(dy, geometry, total, divisor)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        return _summed(gradients[0], ctx.geometry, ctx.windows, ctx.divisor), None, None, None
+
+
+def _summed(x: Tensor, geometry: Geometry, total: int, divisor: Divisor) -> Tensor:
+    if not differentiable(x):
+        return _pool_native.summed(x, geometry, total, divisor)
+    y: Tensor = _Summed.apply(x, geometry, total, divisor)  # type: ignore[no-untyped-call]
+    return y
+
+
+# A backward pass may meet what a forward pass did not: many gradients at once, a transform, a mode.
+
+
+def _largest_gradient(dy: Tensor, index: Tensor, geometry: Geometry, total: int) -> Tensor:
+    if not on_plain_cpu(dy):
+        return max_gradient_reference(dy, index, geometry, total)
+    if not differentiable(dy):
+        return _pool_native.largest_gradient(dy, index, geometry, total)
+    dx: Tensor = _LargestGradient.apply(dy, index, geometry, total)  # type: ignore[no-untyped-call]
+    return dx
+
+
+def _summed_gradient(dy: Tensor, geometry: Geometry, total: int, divisor: Divisor) -> Tensor:
+    if not on_plain_cpu(dy):
+        return _sum_gradient_elsewhere(dy, geometry, total, divisor)
+    if not differentiable(dy):
+        return _pool_native.summed_gradient(dy, geometry, total, divisor)
+    dx: Tensor = _SummedGradient.apply(dy, geometry, total, divisor)  # type: ignore[no-untyped-call]
+    return dx
+
+
+def _sum_gradient_elsewhere(dy: Tensor, geometry: Geometry, total: int, divisor: Divisor) -> Tensor:
+    if divisor != "one":
+        counts = taps_counted(geometry, dy.shape[0], border=divisor == "border")
+        dy = dy / counts.to(dy.dtype).view(-1, *(1,) * (dy.dim() - 1))
+    return sum_gradient_reference(dy, geometry, total)
