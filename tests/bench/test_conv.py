@@ -74,7 +74,7 @@ def test_lengths_are_spread_from_a_quarter_in_another_order() -> None:
 def small(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
     monkeypatch.setattr(listed, "_POOLED", (Shape(3, 16, 4, 4, 2, 1),))
     monkeypatch.setattr(listed, "_SENTENCES", (Shape(3, 9, 4, 5, 3, 1),))
-    monkeypatch.setattr(listed, "_GROWING", (8, 16))
+    monkeypatch.setattr(listed, "_GROWING", ((1, 8), (4, 16)))
     return list(tasks(Plan(shapes=[TINY, Shape(1, 12, 3, 2, 5, 1)])))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from throughtime.nn import Pool, WideConv
@@ -58,6 +59,8 @@ class TextCNN(nn.Module):
 
     def forward(self, tokens: Ragged) -> Tensor:
         """Return the logits (B, C) of integer tokens (T,)."""
-        features = self.convolutions(self.embedding(tokens))
-        logits: Tensor = self.output(self.dropout(self.pool(features)))
+        embedded = self.embedding(tokens)
+        # Pooled one by one: what stands side by side is then small.
+        pooled = torch.cat([self.pool(block(embedded)) for block in self.convolutions.blocks], dim=1)
+        logits: Tensor = self.output(self.dropout(pooled))
         return logits

@@ -137,7 +137,8 @@ def _model(plan: Plan) -> Iterator[Task]:
             yield Task("model", what, kind, mode, "torch", 0.0, prepare)
 
 
-_GROWING = (64, 256, 1024, 4096)
+# Sequences, and steps of each.
+_GROWING = ((1, 64), (1, 256), (1, 1024), (1, 4096), (32, 64), (32, 256), (32, 1024))
 
 
 class _OfTokens(nn.Module):
@@ -157,7 +158,7 @@ class _OfTokens(nn.Module):
 def _length(plan: Plan) -> Iterator[Task]:
     """Set a GRU beside two convolutions of as many operations per token, as one sequence or 32 grow."""
     size = 128
-    for batch, steps in product((1, 32), _GROWING):
+    for batch, steps in _GROWING:
         for mode in plan.modes:
             lengths = lengths_of("equal", batch, steps)
             products = 2.0 * 3 * 2 * size * size * int(lengths.sum())
