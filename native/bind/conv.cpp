@@ -32,9 +32,6 @@ ConvBatch read_batch(nb::tuple tuple) {
   return batch;
 }
 
-const void* at(std::uintptr_t address) { return reinterpret_cast<const void*>(address); }
-void* to(std::uintptr_t address) { return reinterpret_cast<void*>(address); }
-
 void forward(nb::tuple shape, nb::tuple batch, int threads, std::uintptr_t x, std::uintptr_t weight,
              std::uintptr_t bias, bool relu, std::uintptr_t y) {
   const ConvForward call{read_shape(shape), read_batch(batch), threads, at(x), at(weight), at(bias), relu, to(y)};

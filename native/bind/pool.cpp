@@ -29,9 +29,6 @@ PoolBatch read_batch(nb::tuple tuple) {
   return batch;
 }
 
-const void* at(std::uintptr_t address) { return reinterpret_cast<const void*>(address); }
-void* to(std::uintptr_t address) { return reinterpret_cast<void*>(address); }
-
 std::int64_t windows(nb::tuple shape, std::int64_t right, bool ceil_mode, std::int64_t sequences,
                      std::uintptr_t offsets, std::uintptr_t out_offsets) {
   return pool_windows({read_shape(shape), right, ceil_mode, sequences, static_cast<const std::int64_t*>(at(offsets)),

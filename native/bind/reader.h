@@ -20,4 +20,8 @@ class Reader {
   std::size_t next_ = 0;
 };
 
+// Addresses as they come one by one.
+inline const void* at(std::uintptr_t address) { return reinterpret_cast<const void*>(address); }
+inline void* to(std::uintptr_t address) { return reinterpret_cast<void*>(address); }
+
 }  // namespace throughtime

@@ -175,4 +175,39 @@ inline Vec<T> at_most(Vec<T> x, T high) {
   return x > bound ? bound : x;
 }
 
+// The sum of all lanes, in pairs.
+template <class T>
+inline T total(Vec<T> x) {
+  T lane[lanes<T>];
+  store(lane, x);
+  for (int half = lanes<T> / 2; half > 0; half /= 2) {
+    for (int l = 0; l < half; ++l) lane[l] += lane[l + half];
+  }
+  return lane[0];
+}
+
+// In how many lanes a is less than b.
+template <class T>
+inline int count_less(Vec<T> a, Vec<T> b) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    return __builtin_popcount(_mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LT_OQ));
+  } else {
+    return __builtin_popcount(_mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_LT_OQ));
+  }
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4) {
+    return __builtin_popcount(static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps((__m256)a, (__m256)b, _CMP_LT_OQ))));
+  } else {
+    return __builtin_popcount(
+        static_cast<unsigned>(_mm256_movemask_pd(_mm256_cmp_pd((__m256d)a, (__m256d)b, _CMP_LT_OQ))));
+  }
+#else
+  const IntVec<T> less = a < b;
+  int count = 0;
+  for (int l = 0; l < lanes<T>; ++l) count -= static_cast<int>(less[l]);
+  return count;
+#endif
+}
+
 }  // namespace throughtime::TT_ISA

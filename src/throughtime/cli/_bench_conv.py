@@ -43,12 +43,13 @@ def bench_conv(options: ConvBenchOptions) -> None:
     record.notes += busy(record.machine)
     try:
         for number in range(1, options.processes + 1):
-            with console.status(f"process {number} of {options.processes}") as status:
+            said = f"process {number} of {options.processes}"
+            if not console.is_terminal:  # where there is no status line
+                console.print(said)
+            with console.status(said) as status:
                 for found in measure(plan):
                     record.add(found)
-                    status.update(
-                        f"process {number} of {options.processes}: {found['part']}, {found['what']}"
-                    )
+                    status.update(f"{said}: {found['part']}, {found['what']}")
         record.machine = with_limit_again(record.machine)
     except KeyboardInterrupt:
         console.print("stopped; what was measured so far is kept")

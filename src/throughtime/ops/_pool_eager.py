@@ -1,5 +1,6 @@
 """The native pooling under eager autograd, and which values may take it."""
 
+import functools
 from typing import Any
 
 import torch
@@ -30,7 +31,13 @@ def takes(values: Tensor) -> bool:
 
 def whole(layout: Layout) -> Geometry:
     """Return the geometry in which each sequence is one window."""
-    return Geometry(layout.offsets, torch.arange(len(layout) + 1), Windows(layout.total))
+    return Geometry(layout.offsets, _one_each(len(layout)), Windows(layout.total))
+
+
+@functools.lru_cache(maxsize=64)
+def _one_each(sequences: int) -> Tensor:
+    """Return the offsets of one window for each sequence; nobody writes to them."""
+    return torch.arange(sequences + 1)
 
 
 def largest(values: Tensor, geometry: Geometry, total: int, nothing: float) -> Tensor:

@@ -36,12 +36,6 @@ struct StepSummary {
     m.barrier->wait(m.grid.units);
   }
 
-  static T total(Vec<T> x) {
-    T sum = T(0);
-    for (int l = 0; l < L; ++l) sum += x[l];
-    return sum;
-  }
-
   // Gradients vanish and explode: squares that would not fit are taken of the row in units of its largest entry.
   static T norm_of(const T* row, Range columns) {
     Vec<T> sum{};
@@ -49,7 +43,7 @@ struct StepSummary {
       const Vec<T> x = take(row + i, columns.end - i < L ? static_cast<int>(columns.end - i) : L);
       sum = fma<T>(x, x, sum);
     }
-    const double square = static_cast<double>(total(sum));
+    const double square = static_cast<double>(total<T>(sum));
     constexpr double safe = sizeof(T) == 4 ? 1e-28 : 1e-280;
     if (square > safe && square < 1 / safe) return static_cast<T>(::sqrt(square));
     double largest = 0, scaled = 0;
@@ -82,20 +76,18 @@ struct StepSummary {
     out[3] = norm_of(s.h_prev + row * s.ld_h_prev, state);
     out[4] = Cell::before ? norm_of(dg, own) : T(0);
     out[5] = Cell::before ? norm_of(s.factor + row * s.ld_factor, own) : T(0);
-    const Vec<T> low = broadcast(T(0.1)), high = broadcast(T(0.9)), one = broadcast(T(1));
+    const Vec<T> low = broadcast(T(0.1)), high = broadcast(T(0.9));
     for (int gate = 0; gate < Cell::saved; ++gate) {
       const T* const kept = s.gates + (s.token[row] * Cell::saved + gate) * s.hidden;
-      Vec<T> closed{}, open{};
-      std::ptrdiff_t missing = 0;
+      std::ptrdiff_t closed = 0, open = 0;
       for (std::ptrdiff_t u = own.begin; u < own.end; u += L) {
         const int count = own.end - u < L ? static_cast<int>(own.end - u) : L;
         const Vec<T> g = take(kept + u, count);
-        closed += g < low ? one : Vec<T>{};
-        open += g > high ? one : Vec<T>{};
-        missing += L - count;
+        closed += count_less<T>(g, low) - (L - count);  // lanes that were not read are zero
+        open += count_less<T>(high, g);
       }
-      out[summary_norms + 2 * gate] = total(closed) - static_cast<T>(missing);
-      out[summary_norms + 2 * gate + 1] = total(open);
+      out[summary_norms + 2 * gate] = static_cast<T>(closed);
+      out[summary_norms + 2 * gate + 1] = static_cast<T>(open);
     }
   }
 };
