@@ -207,6 +207,26 @@ def test_batch_norm_takes_the_statistics_of_real_tokens(x: Ragged) -> None:
     torch.testing.assert_close(norm.state_dict(), twin.state_dict())
 
 
+@pytest.mark.parametrize("affine", [True, False])
+def test_batch_norm_by_running_statistics_is_torchs(affine: bool) -> None:
+    torch.manual_seed(0)
+    norm = nn.BatchNorm1d(3, affine=affine).double().eval()
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.2, 2)
+    if affine:
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+    values = torch.randn(7, 3, dtype=torch.float64, requires_grad=True)
+    found, expected = norm(Ragged.from_lengths(values, [4, 0, 3])).values, norm(values)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    weights = torch.randn_like(expected)
+    wanted = [values, *norm.parameters()]
+    torch.testing.assert_close(
+        torch.autograd.grad((found * weights).sum(), wanted),
+        torch.autograd.grad((expected * weights).sum(), wanted),
+    )
+
+
 def test_batch_norm_without_tokens_leaves_its_statistics() -> None:
     norm = nn.BatchNorm1d(3)
     assert norm(Ragged.empty(3)).shape == (0, 3)
