@@ -42,7 +42,7 @@ def test_summary_takes_geometric_mean_and_worst_of_each_part() -> None:
 def test_points_carry_the_spread_of_the_processes() -> None:
     (point,) = points_of([_row("a", [1.0, 1.0, 1.0], [3.0, 2.0, 4.0])])
     assert (point.ratio, point.low, point.high) == (3.0, 2.0, 4.0)
-    assert point.panel == "conv, training, equal lengths"
+    assert (point.panel, point.series) == ("conv: torch ÷ ours", "training, equal")
 
 
 def test_a_record_collects_one_time_from_each_process_and_each_note_once() -> None:
@@ -161,7 +161,7 @@ def test_the_command_prints_and_writes_everything(run_cli: RunCli, tmp_path: Pat
     assert len(row["ours_s"]) == len(row["peer_s"]) == 2
     assert row["ratio_low"] <= row["ratio"] <= row["ratio_high"]
     page = (tmp_path / "new" / "out" / "conv.html").read_text("utf-8")
-    assert "conv, training, ragged lengths" in page
+    assert "training, ragged" in page
     assert 'src="http' not in page
 
 

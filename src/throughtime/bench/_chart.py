@@ -9,8 +9,17 @@ from plotly.subplots import make_subplots
 
 from throughtime.bench._machine import Machine
 
-_TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
-_COLOURS = {"torch": "#ee4c2c", "onnxruntime": "#5c6bc0", "openvino": "#00897b", "jax": "#8e24aa"}
+_TICKS = [0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100]
+_COLOURS = {
+    "torch": "#ee4c2c",
+    "onnxruntime": "#5c6bc0",
+    "openvino": "#00897b",
+    "jax": "#8e24aa",
+    "training, ragged": "#ee4c2c",
+    "training, equal": "#f4a582",
+    "inference, ragged": "#0072b2",
+    "inference, equal": "#92c5de",
+}
 
 
 class Point(NamedTuple):
@@ -18,7 +27,7 @@ class Point(NamedTuple):
 
     panel: str
     what: str
-    peer: str
+    series: str
     ratio: float
     low: float | None = None
     high: float | None = None
@@ -28,15 +37,15 @@ def write_chart(path: Path, points: Sequence[Point], machine: Machine) -> None:
     """Draw every point in its panel, and write the page."""
     panels = list(dict.fromkeys(point.panel for point in points))
     figure = make_subplots(
-        rows=len(panels), cols=1, subplot_titles=panels, vertical_spacing=0.36 / max(len(panels), 1)
+        rows=len(panels), cols=1, subplot_titles=panels, vertical_spacing=0.42 / max(len(panels), 1)
     )
     named: set[str] = set()
     for number, panel in enumerate(panels, start=1):
-        for peer in dict.fromkeys(point.peer for point in points):
-            chosen = [point for point in points if (point.peer, point.panel) == (peer, panel)]
+        for series in dict.fromkeys(point.series for point in points):
+            chosen = [point for point in points if (point.series, point.panel) == (series, panel)]
             if chosen:
-                figure.add_trace(_markers(chosen, peer, shown=peer not in named), row=number, col=1)
-                named.add(peer)
+                figure.add_trace(_markers(chosen, series, shown=series not in named), row=number, col=1)
+                named.add(series)
         figure.add_hline(y=1, line={"color": "#888", "width": 1}, row=number, col=1)
         figure.update_yaxes(type="log", tickvals=_TICKS, title_text="peer ÷ ours", row=number, col=1)
         figure.update_xaxes(tickangle=-60, tickfont={"size": 10}, row=number, col=1)
@@ -50,7 +59,7 @@ def write_chart(path: Path, points: Sequence[Point], machine: Machine) -> None:
     path.write_text(figure.to_html(include_plotlyjs=True, full_html=True), "utf-8")
 
 
-def _markers(points: Sequence[Point], peer: str, *, shown: bool) -> go.Scatter:
+def _markers(points: Sequence[Point], series: str, *, shown: bool) -> go.Scatter:
     spread = [
         (point.ratio - (point.low or point.ratio), (point.high or point.ratio) - point.ratio)
         for point in points
@@ -66,9 +75,9 @@ def _markers(points: Sequence[Point], peer: str, *, shown: bool) -> go.Scatter:
             "thickness": 1.2,
         },
         mode="markers",
-        marker={"size": 9, "color": _COLOURS.get(peer)},
-        name=peer,
-        legendgroup=peer,
+        marker={"size": 9, "color": _COLOURS.get(series)},
+        name=series,
+        legendgroup=series,
         showlegend=shown,
-        hovertemplate="%{x}: %{y:.2f} times<extra>" + peer + "</extra>",
+        hovertemplate="%{x}: %{y:.2f} times<extra>" + series + "</extra>",
     )

@@ -91,12 +91,12 @@ def summarize(rows: Sequence[Row]) -> list[Line]:
 
 
 def points_of(rows: Sequence[Row]) -> list[Point]:
-    """Return the points of the chart: a panel for each part, mode and lengths."""
+    """Return the points of the chart: a panel for each part, a series for each mode and lengths."""
     return [
         Point(
-            f"{row.part}, {row.mode}, {row.lengths} lengths",
+            f"{row.part}: {row.peer} ÷ ours",
             row.what,
-            row.peer,
+            f"{row.mode}, {row.lengths}",
             row.ratio,
             row.ratios[0],
             row.ratios[-1],
