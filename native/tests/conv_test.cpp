@@ -3,23 +3,12 @@
 //
 // `conv_test sets` prints the instruction sets of this machine. `conv_test N` runs N problems, prints
 // "N passed, N failed" and exits with 1 if any failed.
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <random>
-#include <vector>
 
 #include "kernels/conv/conv.h"
-#include "kernels/recurrent/kernels.h"
-#include "together.h"
+#include "problems.h"
 
 namespace {
-
-using Values = std::vector<double>;
-using Index = std::int64_t;
 
 struct Problem {
   throughtime::ConvShape shape{};
@@ -35,20 +24,6 @@ struct Problem {
 
 struct Results {
   Values y, dx, dw, db;
-};
-
-class Random {
- public:
-  explicit Random(unsigned seed) : engine_(seed) {}
-  Index number(Index from, Index to) { return std::uniform_int_distribution<Index>(from, to)(engine_); }
-  Values values(Index count) {
-    Values made(static_cast<std::size_t>(count));
-    for (double& one : made) one = static_cast<float>(std::normal_distribution<double>()(engine_));
-    return made;
-  }
-
- private:
-  std::mt19937 engine_;
 };
 
 Problem problem_of(unsigned number) {
@@ -130,17 +105,6 @@ Results by_sums(const Problem& p) {
   return r;
 }
 
-// Exactly sized copies in T, so that a sanitizer sees the first byte beyond.
-template <class T>
-std::vector<T> as(const Values& values) {
-  return std::vector<T>(values.begin(), values.end());
-}
-
-template <class T>
-T* address(std::vector<T>& values) {
-  return values.empty() ? nullptr : values.data();
-}
-
 template <class T>
 Results by_kernels(const Problem& p) {
   throughtime::ConvShape shape = p.shape;
@@ -161,18 +125,7 @@ Results by_kernels(const Problem& p) {
   return r;
 }
 
-// The largest difference, as a share of the largest value; NaN counts as infinite.
-double difference(const Values& found, const Values& expected) {
-  double most = 0, size = 1;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    const double d = std::fabs(found[i] - expected[i]);
-    most = d == d ? std::max(most, d) : INFINITY;
-    size = std::max(size, std::fabs(expected[i]));
-  }
-  return most / size;
-}
-
-double difference(const Results& found, const Results& expected) {
+double apart(const Results& found, const Results& expected) {
   return std::max(std::max(difference(found.y, expected.y), difference(found.dx, expected.dx)),
                   std::max(difference(found.dw, expected.dw), difference(found.db, expected.db)));
 }
@@ -180,8 +133,8 @@ double difference(const Results& found, const Results& expected) {
 bool check(unsigned number) {
   const Problem p = problem_of(number);
   const Results expected = by_sums(p);
-  const double in_double = difference(by_kernels<double>(p), expected);
-  const double in_single = difference(by_kernels<float>(p), expected);
+  const double in_double = apart(by_kernels<double>(p), expected);
+  const double in_single = apart(by_kernels<float>(p), expected);
   if (in_double < 1e-12 && in_single < 1e-4) return true;
   const throughtime::ConvShape& s = p.shape;
   std::printf("problem %u fails: C %d, O %d, G %d, K %d, stride %d, dilation %d, left %d, replicate %d, T %d: %g and %g\n",
@@ -198,10 +151,5 @@ int main(int count, char** arguments) {
     for (const char* const* name = throughtime::instruction_sets(); *name != nullptr; ++name) std::printf("%s\n", *name);
     return 0;
   }
-  const unsigned problems = count > 1 ? static_cast<unsigned>(std::atoi(arguments[1])) : 200;
-  int passed = 0, failed = 0;
-  for (unsigned number = 0; number < problems; ++number) (check(number) ? passed : failed) += 1;
-  (right_together(check, 4) ? passed : failed) += 1;
-  std::printf("%s: %d passed, %d failed\n", throughtime::kernels()->name, passed, failed);
-  return failed == 0 ? 0 : 1;
+  return run_problems(count, arguments, check);
 }

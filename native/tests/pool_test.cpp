@@ -2,22 +2,10 @@
 // random batches with equal values, NaN and infinities, with the instruction set that the environment chooses.
 //
 // `pool_test N` runs N problems, prints "N passed, N failed" and exits with 1 if any failed.
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <random>
-#include <vector>
-
 #include "kernels/pool/pool.h"
-#include "kernels/recurrent/kernels.h"
-#include "together.h"
+#include "problems.h"
 
 namespace {
-
-using Values = std::vector<double>;
-using Index = std::int64_t;
 
 struct Problem {
   throughtime::PoolShape shape{};
@@ -37,26 +25,13 @@ struct Results {
   Values largest, index, largest_dx, sum, sum_dx;
 };
 
-class Random {
- public:
-  explicit Random(unsigned seed) : engine_(seed) {}
-  Index number(Index from, Index to) { return std::uniform_int_distribution<Index>(from, to)(engine_); }
-  Values values(Index count) {
-    Values made(static_cast<std::size_t>(count));
-    for (double& one : made) one = static_cast<float>(std::normal_distribution<double>()(engine_));
-    return made;
-  }
-  // Few numbers, so that many are equal.
-  Values extremes(Index count) {
-    Values made(static_cast<std::size_t>(count));
-    const double choice[] = {NAN, -INFINITY, INFINITY, -1, 0, 1, 2, 3};
-    for (double& one : made) one = choice[number(number(0, 3) == 0 ? 0 : 3, 7)];
-    return made;
-  }
-
- private:
-  std::mt19937 engine_;
-};
+// Few numbers, so that many are equal.
+Values extremes(Random& random, Index count) {
+  Values made(static_cast<std::size_t>(count));
+  const double choice[] = {NAN, -INFINITY, INFINITY, -1, 0, 1, 2, 3};
+  for (double& one : made) one = choice[random.number(random.number(0, 3) == 0 ? 0 : 3, 7)];
+  return made;
+}
 
 Problem problem_of(unsigned number) {
   Random random(number);
@@ -83,7 +58,7 @@ Problem problem_of(unsigned number) {
   p.divisor = static_cast<throughtime::PoolDivisor>(random.number(0, 2));
   p.threads = static_cast<int>(random.number(1, 4));
   p.index_bytes = s.size <= 127 && random.number(0, 1) == 0 ? 1 : 4;
-  p.x = random.extremes(p.tokens() * s.features);
+  p.x = extremes(random, p.tokens() * s.features);
   p.finite = random.values(p.tokens() * s.features);
   p.dy = random.values(p.windows() * s.features);
   return p;
@@ -132,11 +107,6 @@ Results by_loops(const Problem& p) {
   return r;
 }
 
-template <class T>
-T* address(std::vector<T>& values) {
-  return values.empty() ? nullptr : values.data();
-}
-
 // Exactly sized buffers in T and I, so that a sanitizer sees the first byte beyond.
 template <class T, class I>
 Results by_kernels(const Problem& p) {
@@ -144,7 +114,7 @@ Results by_kernels(const Problem& p) {
   shape.is_double = sizeof(T) == 8;
   const throughtime::PoolBatch batch{p.sequences(), p.offsets.data(), p.out_offsets.data()};
   const int bytes = sizeof(I);
-  std::vector<T> x(p.x.begin(), p.x.end()), finite(p.finite.begin(), p.finite.end()), dy(p.dy.begin(), p.dy.end());
+  std::vector<T> x = as<T>(p.x), finite = as<T>(p.finite), dy = as<T>(p.dy);
   const T unset = static_cast<T>(NAN);
   std::vector<T> largest(dy.size(), unset), alone(dy.size(), unset), sum(dy.size(), unset);
   std::vector<T> largest_dx(x.size(), unset), sum_dx(x.size(), unset);
@@ -172,17 +142,6 @@ bool same(const Values& found, const Values& expected) {
   });
 }
 
-// The largest difference, as a share of the largest value; NaN counts as infinite.
-double difference(const Values& found, const Values& expected) {
-  double most = 0, size = 1;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    const double d = std::fabs(found[i] - expected[i]);
-    most = d == d ? std::max(most, d) : INFINITY;
-    size = std::max(size, std::fabs(expected[i]));
-  }
-  return most / size;
-}
-
 bool right(const Results& found, const Results& expected, double tolerance) {
   return same(found.largest, expected.largest) && same(found.index, expected.index) &&
          difference(found.largest_dx, expected.largest_dx) < tolerance &&
@@ -208,11 +167,4 @@ bool check(unsigned number) {
 
 }  // namespace
 
-int main(int count, char** arguments) {
-  const unsigned problems = count > 1 ? static_cast<unsigned>(std::atoi(arguments[1])) : 200;
-  int passed = 0, failed = 0;
-  for (unsigned number = 0; number < problems; ++number) (check(number) ? passed : failed) += 1;
-  (right_together(check, 4) ? passed : failed) += 1;
-  std::printf("%s: %d passed, %d failed\n", throughtime::kernels()->name, passed, failed);
-  return failed == 0 ? 0 : 1;
-}
+int main(int count, char** arguments) { return run_problems(count, arguments, check); }

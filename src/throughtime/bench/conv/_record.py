@@ -9,7 +9,7 @@ from typing import Any
 
 from throughtime.bench._chart import Point
 from throughtime.bench._machine import Machine
-from throughtime.bench._means import geometric_mean
+from throughtime.bench._means import Line
 
 FORMAT_VERSION = 1
 
@@ -68,25 +68,12 @@ class Record:
             self.notes.append(text)
 
 
-@dataclass(frozen=True)
-class Line:
-    """Ratios of some rows: their geometric mean, and the worst."""
-
-    what: str
-    mean: float
-    worst: float
-    worst_at: str
-    count: int
-
-
 def summarize(rows: Sequence[Row]) -> list[Line]:
     """Summarize the ratios by part, mode and lengths."""
     lines = []
     for key in dict.fromkeys((row.part, row.mode, row.lengths) for row in rows):
         chosen = [row for row in rows if (row.part, row.mode, row.lengths) == key]
-        worst = min(chosen, key=lambda row: row.ratio)
-        mean = geometric_mean(row.ratio for row in chosen)
-        lines.append(Line(", ".join(key), mean, worst.ratio, worst.what, len(chosen)))
+        lines.append(Line.of(", ".join(key), [(row.ratio, row.what) for row in chosen]))
     return lines
 
 

@@ -1,21 +1,9 @@
 """Geometric means and worst cells, by mode and lengths."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
-from throughtime.bench._means import geometric_mean
+from throughtime.bench._means import Line
 from throughtime.bench.recurrent._record import Row
-
-
-@dataclass(frozen=True)
-class Line:
-    """Figures of some rows: their geometric mean, and the worst of them."""
-
-    what: str
-    mean: float
-    worst: float
-    worst_at: str
-    count: int
 
 
 def summarize(rows: Sequence[Row]) -> list[Line]:
@@ -38,9 +26,7 @@ def shares(rows: Iterable[Row], limit: float) -> list[Line]:
     for mode in ("training", "inference"):
         chosen = [row for row in large.values() if row.mode == mode]
         if chosen:
-            worst = min(chosen, key=lambda row: row.gflops)
-            mean = geometric_mean(row.gflops / limit for row in chosen)
-            lines.append(Line(mode, mean, worst.gflops / limit, _place(worst), len(chosen)))
+            lines.append(Line.of(mode, [(row.gflops / limit, _place(row)) for row in chosen]))
     return lines
 
 
@@ -54,11 +40,7 @@ def best_of(rows: Iterable[Row]) -> list[Row]:
 
 
 def _line(what: str, rows: Sequence[Row]) -> list[Line]:
-    if not rows:
-        return []
-    worst = min(rows, key=lambda row: row.ratio)
-    place = f"{_place(worst)} ({worst.peer})"
-    return [Line(what, geometric_mean(row.ratio for row in rows), worst.ratio, place, len(rows))]
+    return [Line.of(what, [(row.ratio, f"{_place(row)} ({row.peer})") for row in rows])] if rows else []
 
 
 def _place(row: Row) -> str:
