@@ -36,25 +36,36 @@ struct StepSummary {
     m.barrier->wait(m.grid.units);
   }
 
-  // Gradients vanish and explode: squares that would not fit are taken of the row in units of its largest entry.
-  static T norm_of(const T* row, Range columns) {
+  // Of `parts` rows that lie `apart`, as one. Gradients vanish and explode: squares that would not fit are taken in
+  // units of the largest entry.
+  static T norm_of(const T* row, Range columns, int parts = 1, std::ptrdiff_t apart = 0) {
     Vec<T> sum{};
-    for (std::ptrdiff_t i = columns.begin; i < columns.end; i += L) {
-      const Vec<T> x = take(row + i, columns.end - i < L ? static_cast<int>(columns.end - i) : L);
-      sum = fma<T>(x, x, sum);
+    for (int part = 0; part < parts; ++part) {
+      for (std::ptrdiff_t i = columns.begin; i < columns.end; i += L) {
+        const Vec<T> x = take(row + part * apart + i, columns.end - i < L ? static_cast<int>(columns.end - i) : L);
+        sum = fma<T>(x, x, sum);
+      }
     }
     const double square = static_cast<double>(total<T>(sum));
     constexpr double safe = sizeof(T) == 4 ? 1e-28 : 1e-280;
     if (square > safe && square < 1 / safe) return static_cast<T>(::sqrt(square));
+    return scaled_norm_of(row, columns, parts, apart);
+  }
+
+  static T scaled_norm_of(const T* row, Range columns, int parts, std::ptrdiff_t apart) {
     double largest = 0, scaled = 0;
-    for (std::ptrdiff_t i = columns.begin; i < columns.end; ++i) {
-      const double x = ::fabs(static_cast<double>(row[i]));
-      if (!(x <= largest)) largest = x;
+    for (int part = 0; part < parts; ++part) {
+      for (std::ptrdiff_t i = columns.begin; i < columns.end; ++i) {
+        const double x = ::fabs(static_cast<double>(row[part * apart + i]));
+        if (!(x <= largest)) largest = x;
+      }
     }
     if (!(largest > 0 && largest < HUGE_VAL)) return static_cast<T>(largest);
-    for (std::ptrdiff_t i = columns.begin; i < columns.end; ++i) {
-      const double x = static_cast<double>(row[i]) / largest;
-      scaled += x * x;
+    for (int part = 0; part < parts; ++part) {
+      for (std::ptrdiff_t i = columns.begin; i < columns.end; ++i) {
+        const double x = static_cast<double>(row[part * apart + i]) / largest;
+        scaled += x * x;
+      }
     }
     return static_cast<T>(largest * ::sqrt(scaled));
   }
@@ -67,12 +78,7 @@ struct StepSummary {
     out[0] = plan.projects ? norm_of(plan.dh_total + (first + row) * plan.ld_h, state)
                            : norm_of(s.dh_whole + row * s.ld_whole, own);
     out[1] = plan.direction->c == nullptr ? T(0) : norm_of(s.dc_whole + row * s.ld_whole, own);
-    double recurrent = 0;
-    for (int slot = 0; slot < Cell::recurrent; ++slot) {
-      const double part = norm_of(dg + (Cell::recurrent_slot + slot) * plan.padded, own);
-      recurrent += part * part;
-    }
-    out[2] = static_cast<T>(::sqrt(recurrent));
+    out[2] = norm_of(dg + Cell::recurrent_slot * plan.padded, own, Cell::recurrent, plan.padded);
     out[3] = norm_of(s.h_prev + row * s.ld_h_prev, state);
     out[4] = Cell::before ? norm_of(dg, own) : T(0);
     out[5] = Cell::before ? norm_of(s.factor + row * s.ld_factor, own) : T(0);
