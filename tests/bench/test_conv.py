@@ -46,7 +46,7 @@ def test_points_carry_the_spread_of_the_processes() -> None:
 
 
 def test_a_record_collects_one_time_from_each_process_and_each_note_once() -> None:
-    record = Record(None, 2)  # type: ignore[arg-type] - a machine is not needed here
+    record = Record(None)  # type: ignore[arg-type] - a machine is not needed here
     found: dict[str, Any] = {
         "part": "conv",
         "what": "a",
@@ -212,6 +212,7 @@ def test_a_reader_that_stops_ends_the_process_too(monkeypatch: pytest.MonkeyPatc
             "six positive numbers B,T,C,O,K,dilation such as 64,64,128,100,3,1, got '1,2,3'",
         ),
         (("--modes", "fast"), "--modes: 'fast' is none of inference, training"),
+        (("--modes", "none"), "these options leave nothing to measure"),
     ],
 )
 def test_options_that_mean_nothing_are_named(

@@ -37,7 +37,7 @@ def test_the_step_after_each_window_of_a_text_is_asked_for(folder: Path, run_cli
     opened = Run.open(run)
     words = json.loads(opened.tokenizer_json() or "")["model"]["vocab"]
     numbers = torch.tensor([words[word] for word in TEXT.replace("\n", " \n ").split(" ") if word])
-    begins = torch.linspace(0, len(numbers) - 65, (len(numbers) - 1) // 64).long()
+    begins = torch.linspace(0, len(numbers) - 65, (len(numbers) - 1) // 64, dtype=torch.float64).long()
     windows = numbers[begins[:, None] + torch.arange(65)]
     model = opened.load_model()
     likely = model(tt.Ragged.from_list(list(windows[:, :-1]))).to_padded()[:, -1]

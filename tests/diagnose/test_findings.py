@@ -226,6 +226,21 @@ def test_the_first_number_that_is_not_finite_is_found() -> None:
     assert first_not_finite(seen) is None
 
 
+def test_one_nan_among_zeros_is_a_norm_of_nan() -> None:
+    torch.manual_seed(0)
+    layer = tt.nn.RNN(3, 8)
+    with tt.diagnose.watch(layer) as seen:
+        y = layer(torch.randn(4, 3)).output
+        dy = torch.zeros_like(y)
+        dy[2, 0] = torch.nan
+        y.backward(dy)
+    norms = tt.diagnose.gradient_flow(seen)[0].h.values
+    assert norms.isnan().tolist() == [True, True, True, False]
+    said = first_gradient_not_finite(seen)
+    assert said is not None
+    assert "step 2" in said
+
+
 def test_a_gradient_that_is_not_finite_is_found_on_its_way_back() -> None:
     layer = tt.nn.RNN(3, 4, nonlinearity="affine", bias=False)
     with torch.no_grad():

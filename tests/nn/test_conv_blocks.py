@@ -65,6 +65,35 @@ def test_padding_never_reaches_the_statistics_of_a_batch() -> None:
     torch.testing.assert_close(short, long)
 
 
+class _Twice(tt.nn.Conv1d):
+    def forward(self, x):
+        y = super().forward(x)
+        return y.with_values(2 * y.values)
+
+
+def test_convolution_and_relu_are_one_pass_only_where_nobody_looks_between(monkeypatch) -> None:
+    torch.manual_seed(0)
+    x, block = _batch([5, 3]), tt.nn.ConvBlock(3, 4, 3, padding="same").double()
+    fused = block(x).values
+    seen: list[Tensor] = []
+    monkeypatch.setattr(tt.nn.Conv1d, "rectified", lambda *_: seen.append(x.values))
+    with pytest.raises(AttributeError):  # what the replacement returns is no batch
+        block.conv.rectified(x).values  # noqa: B018
+    for handle in (
+        block.conv.register_forward_hook(lambda _m, _i, y: seen.append(y.values)),
+        nn.modules.module.register_module_forward_hook(lambda *_: None),
+    ):
+        torch.testing.assert_close(block(x).values, fused)
+        handle.remove()
+    assert seen[1].min() < 0  # the hook saw the sums before relu
+    twice = tt.nn.ConvBlock(3, 4, 3, padding="same").double()
+    twice.conv = _Twice(3, 4, 3, padding="same").double()
+    twice.conv.load_state_dict(block.conv.state_dict())
+    torch.testing.assert_close(twice(x).values, 2 * fused)
+    twice.conv = nn.Sequential(twice.conv)
+    torch.testing.assert_close(twice(x).values, 2 * fused)
+
+
 def test_an_image_block_is_its_parts_in_order() -> None:
     torch.manual_seed(0)
     block = tt.nn.ConvBlock2d(

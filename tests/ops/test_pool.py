@@ -215,3 +215,17 @@ def test_compiled_it_gives_the_same(pooling: Pooling) -> None:
 def test_offsets_that_do_not_fit_are_named() -> None:
     with pytest.raises(ShapeError, match="do not describe its 5 tokens"):
         pool.max_over_time(torch.randn(5, 2), Layout(torch.tensor([0, 4, 99])))
+
+
+def test_another_default_device_changes_nothing() -> None:
+    values, layout = (
+        torch.randn(5, 3, requires_grad=True),
+        Layout.from_lengths(torch.tensor([3, 2]), torch.device("cpu")),
+    )
+    expected = [one(values, layout) for one in (pool.max_over_time, pool.sum_over_time)]
+    with torch.device("meta"):
+        found = [one(values, layout) for one in (pool.max_over_time, pool.sum_over_time)]
+        windows, _ = pool_windows.max_over_windows(values, layout, Windows(2, 2))
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    (dx,) = torch.autograd.grad(windows.sum(), values)
+    assert dx.sum() == windows.numel()

@@ -227,6 +227,16 @@ def test_batch_norm_by_running_statistics_is_torchs(affine: bool) -> None:
     )
 
 
+def test_batch_norm_of_other_features_or_half_precision_is_left_to_torch() -> None:
+    with pytest.raises(RuntimeError, match="running_mean should contain 3 elements"):
+        nn.BatchNorm1d(5).eval()(Ragged.from_lengths(torch.randn(4, 3), [4]))
+    norm = nn.BatchNorm1d(1).half().eval()
+    norm.running_mean.fill_(1000)
+    norm.running_var.fill_(1e-4)
+    values = torch.full((2, 1), 1000.0, dtype=torch.float16)
+    assert torch.equal(norm(Ragged.from_lengths(values, [2])).values, norm(values))
+
+
 def test_batch_norm_without_tokens_leaves_its_statistics() -> None:
     norm = nn.BatchNorm1d(3)
     assert norm(Ragged.empty(3)).shape == (0, 3)

@@ -14,6 +14,7 @@ from throughtime.bench._chart import write_chart
 from throughtime.bench._machine import this_machine, with_limit_again
 from throughtime.bench.conv import PARTS, SHAPES, Plan, Record, Row, Shape, measure
 from throughtime.bench.conv._record import points_of, summarize, write_json
+from throughtime.bench.conv._tasks import tasks
 from throughtime.cli._bench_options import busy, chosen, console_of, machine_line, time_shown
 from throughtime.cli._demo import INTERRUPTED
 from throughtime.errors import ShapeError
@@ -36,8 +37,10 @@ class ConvBenchOptions:
 def bench_conv(options: ConvBenchOptions) -> None:
     """Measure, print tables, write conv.json and conv.html."""
     plan = _plan(options)
+    if next(tasks(plan), None) is None:
+        raise ShapeError("these options leave nothing to measure; one sequence alone has equal lengths only")
     options.out.mkdir(parents=True, exist_ok=True)  # before minutes are spent on measuring
-    record, console = Record(this_machine(options.threads), options.processes), console_of()
+    record, console = Record(this_machine(options.threads)), console_of()
     for line in (machine_line(record.machine), *busy(record.machine)):
         console.print(line, soft_wrap=True, markup=False)
     record.notes += busy(record.machine)
@@ -50,13 +53,15 @@ def bench_conv(options: ConvBenchOptions) -> None:
                 for found in measure(plan):
                     record.add(found)
                     status.update(f"{said}: {found['part']}, {found['what']}")
+            record.processes = number
         record.machine = with_limit_again(record.machine)
     except KeyboardInterrupt:
         console.print("stopped; what was measured so far is kept")
         raise typer.Exit(INTERRUPTED) from None
     finally:
         _show(record, console)
-        _write(options.out, record, console)
+        if record.rows:  # nothing is no reason to write over an earlier file
+            _write(options.out, record, console)
 
 
 def _show(record: Record, console: Console) -> None:
@@ -91,11 +96,9 @@ def _table(part: str, rows: Sequence[Row], limit: float) -> Table:
 
 
 def _write(out: Path, record: Record, console: Console) -> None:
-    files = [out / "conv.json"]
+    files = [out / "conv.json", out / "conv.html"]
     write_json(files[0], record)
-    if record.rows:
-        files.append(out / "conv.html")
-        write_chart(files[1], points_of(list(record.rows.values())), record.machine)
+    write_chart(files[1], points_of(list(record.rows.values())), record.machine)
     console.print(f"written: {', '.join(map(str, files))}", soft_wrap=True, markup=False)
 
 

@@ -106,7 +106,7 @@ def foreseen(run: Run, data: Path) -> Foreseen:
     vocabulary = Vocabulary.from_tokenizer(tokenizer_of(run))
     numbers = encode_symbols(text, vocabulary)
     count = min((len(text) - 1) // steps, _MOST_WINDOWS)
-    begins = torch.linspace(0, len(text) - 1 - steps, count).long()
+    begins = torch.linspace(0, len(text) - 1 - steps, count, dtype=torch.float64).long()
     rows = numbers[begins[:, None] + torch.arange(steps + 1)]
     words = [[_SHOWN.get(word, word) for word in text[begin : begin + steps]] for begin in begins.tolist()]
     said = f"{count:,} windows of {steps} {unit}s of {data.name}, and the {unit} after each"

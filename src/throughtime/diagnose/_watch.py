@@ -29,29 +29,12 @@ class DirectionRun:
     direction: int
     spec: CellSpec
     read: Reading
-    result: LayerResult
+    weights: Weights
+    h0: Tensor | None
+    c0: Tensor | None
+    x: Tensor
     record: StepGradients
     place: Tensor | None
-
-    @property
-    def weights(self) -> Weights:
-        """Of this direction."""
-        return _detached(self.result.directions[self.direction])
-
-    @property
-    def x(self) -> Tensor:
-        """(T, I), in the order of the layer's input."""
-        return self.result.x.detach()
-
-    @property
-    def h0(self) -> Tensor | None:
-        """(B, P): what the run began with."""
-        return None if self.result.h0 is None else self.result.h0[self.direction].detach()
-
-    @property
-    def c0(self) -> Tensor | None:
-        """(B, H) of an LSTM: what the run began with."""
-        return None if self.result.c0 is None else self.result.c0[self.direction].detach()
 
     def ordered(self, values: Tensor) -> Tensor:
         """Bring rows into the order of ``read``."""
@@ -119,7 +102,10 @@ class Watch:
                 direction,
                 spec,
                 Reading(layout, reverse=direction == 1),
-                layer,
+                _detached(layer.directions[direction]),
+                None if layer.h0 is None else layer.h0[direction].detach(),
+                None if layer.c0 is None else layer.c0[direction].detach(),
+                layer.x.detach(),
                 record,
                 place,
             )

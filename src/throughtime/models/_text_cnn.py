@@ -60,7 +60,7 @@ class TextCNN(nn.Module):
     def forward(self, tokens: Ragged) -> Tensor:
         """Return the logits (B, C) of integer tokens (T,)."""
         embedded = self.embedding(tokens)
-        # Pooled one by one: what stands side by side is then small.
+        # Pooled one by one, so that what stands side by side is small; hooks belong on the blocks.
         pooled = torch.cat([self.pool(block(embedded)) for block in self.convolutions.blocks], dim=1)
         logits: Tensor = self.output(self.dropout(pooled))
         return logits

@@ -19,6 +19,8 @@ from throughtime.ragged import Ragged
 
 Norm = Literal["batch", "group", "layer", "instance"]
 
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
 
 class ConvBlock(Streamed):
     r"""Convolution → normalisation → activation → pooling → dropout, in that order.
@@ -45,8 +47,8 @@ class ConvBlock(Streamed):
     activation : callable, optional
         A module or function of tokens; None for none.
     pool : int or Module, optional
-        Max pooling over windows of this many steps, which do not overlap (a shorter rest is dropped), or any
-        other pooling.
+        Max pooling over windows of this many steps, which do not overlap (a shorter rest is dropped, a
+        sequence that has no more than that is refused), or any other pooling.
     dropout : float
         Probability of zeroing an element.
 
@@ -194,11 +196,14 @@ def _series(block: Any) -> Series:
 
 def _rectifies(block: ConvBlock) -> bool:
     """Whether convolution and relu may be one pass: nothing lies between them, and nobody listens there."""
-    given = block.activation
-    if block.norm is not None or not (given in {F.relu, torch.relu} or type(given) is nn.ReLU):
+    conv, given = block.conv, block.activation
+    if block.norm is not None or not (given is F.relu or given is torch.relu or type(given) is nn.ReLU):
         return False
-    names = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return not any(getattr(part, name, None) for part in (block.conv, given) for name in names)
+    if not isinstance(conv, Conv1d) or type(conv).forward is not Conv1d.forward:
+        return False
+    listeners: list[Any] = [getattr(nn.modules.module, f"_global{name}") for name in _HOOKS]
+    listeners += [getattr(part, name, None) for part in (conv, given) for name in _HOOKS]
+    return not any(listeners)
 
 
 def _has_bias(norm: object) -> bool:

@@ -57,7 +57,7 @@ class MaxPool1d(nn.MaxPool1d):
         if self.return_indices:
             raise ShapeError("MaxPool1d: return_indices is for plain tensors; on a Ragged leave it out")
         values, layout = max_over_windows(x.values, x.layout, self.windows, ceil_mode=self.ceil_mode)
-        _refuse_too_short(x, layout, "MaxPool1d", self.windows)
+        _refuse_too_short(x, layout, "MaxPool1d", self)
         return Ragged(values, layout.offsets, layout=layout)
 
 
@@ -111,7 +111,7 @@ class AvgPool1d(nn.AvgPool1d):
             ceil_mode=self.ceil_mode,
             count_padding=self.count_include_pad,
         )
-        _refuse_too_short(x, layout, "AvgPool1d", self.windows)
+        _refuse_too_short(x, layout, "AvgPool1d", self)
         return Ragged(values, layout.offsets, layout=layout)
 
 
@@ -129,10 +129,12 @@ def windows_of(pool: _Pooling) -> Windows:
     return Windows(size, stride, dilation, padding, padding)
 
 
-def _refuse_too_short(x: Ragged, out: Layout, layer: str, windows: Windows) -> None:
+def _refuse_too_short(x: Ragged, out: Layout, layer: str, pool: MaxPool1d | AvgPool1d) -> None:
+    windows = pool.windows
+    kept = "" if pool.ceil_mode else "ceil_mode=True (which keeps a rest that a stride has begun), "
     why = (
-        f"and a window spans {windows.reach + 1} with {windows.left + windows.right} of borders; "
-        "ceil_mode=True gives what is left a window of its own, or leave the sequence out"
+        f"and a window spans {windows.reach + 1} with {windows.left + windows.right} of borders; use a "
+        f"smaller window, padding, {kept}or leave the sequence out"
     )
     refuse_too_short(x.layout, out, layer, why)
 

@@ -37,7 +37,7 @@ def whole(layout: Layout) -> Geometry:
 @functools.lru_cache(maxsize=64)
 def _one_each(sequences: int) -> Tensor:
     """Return the offsets of one window for each sequence; nobody writes to them."""
-    return torch.arange(sequences + 1)
+    return torch.arange(sequences + 1, device="cpu")
 
 
 def largest(values: Tensor, geometry: Geometry, total: int, nothing: float) -> Tensor:

@@ -47,7 +47,7 @@ def largest(
     shape = (total, *x.shape[1:])
     y = uninitialised(x, *shape)
     small = geometry.windows.size <= _LARGEST_BYTE
-    taps = torch.empty(shape if index else 0, dtype=torch.int8 if small else torch.int32)
+    taps = torch.empty(shape if index else 0, dtype=torch.int8 if small else torch.int32, device="cpu")
     _native.pool_max(
         _shape(x, geometry),
         batch,

@@ -289,9 +289,11 @@ def _batch_norm(
 ) -> Tensor:
     if values.shape[0] == 0 and training:
         return values  # no tokens, no statistics: torch would raise
-    if not training and values.is_cpu and values.dim() == 2 and running_mean is not None:
-        dtypes = {t.dtype for t in (values, running_mean, running_var, weight, bias) if t is not None}
-        if len(dtypes) == 1 and running_var is not None:
+    if not training and running_mean is not None and running_var is not None:
+        given = [t for t in (running_mean, running_var, weight, bias) if t is not None]
+        plain = values.is_cpu and values.dim() == 2 and values.dtype in {torch.float32, torch.float64}
+        # What does not fit, torch says.
+        if plain and all(t.dtype == values.dtype and t.shape == values.shape[1:] for t in given):
             return _by_running_statistics(values, running_mean, running_var, weight, bias, eps)
     return F.batch_norm(values, running_mean, running_var, weight, bias, training, momentum, eps)
 

@@ -57,7 +57,8 @@ struct StepSummary {
     for (int part = 0; part < parts; ++part) {
       for (std::ptrdiff_t i = columns.begin; i < columns.end; ++i) {
         const double x = ::fabs(static_cast<double>(row[part * apart + i]));
-        if (!(x <= largest)) largest = x;
+        if (x != x) return static_cast<T>(x);
+        if (x > largest) largest = x;
       }
     }
     if (!(largest > 0 && largest < HUGE_VAL)) return static_cast<T>(largest);

@@ -48,7 +48,8 @@ class Record:
     """Everything of one run, as far as it came."""
 
     machine: Machine
-    processes: int
+    processes: int = 0
+    """How many have come to their end."""
     notes: list[str] = field(default_factory=list)
     rows: dict[tuple[str, ...], Row] = field(default_factory=dict)
 
