@@ -178,12 +178,22 @@ inline Vec<T> at_most(Vec<T> x, T high) {
 // The sum of all lanes, in pairs.
 template <class T>
 inline T total(Vec<T> x) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    return _mm512_reduce_add_ps((__m512)x);
+  } else {
+    return _mm512_reduce_add_pd((__m512d)x);
+  }
+#else
   T lane[lanes<T>];
   store(lane, x);
+#pragma GCC unroll 4
   for (int half = lanes<T> / 2; half > 0; half /= 2) {
+#pragma GCC unroll 8
     for (int l = 0; l < half; ++l) lane[l] += lane[l + half];
   }
   return lane[0];
+#endif
 }
 
 // In how many lanes a is less than b.
