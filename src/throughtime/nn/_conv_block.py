@@ -48,7 +48,7 @@ class ConvBlock(Streamed):
         A module or function of tokens; None for none.
     pool : int or Module, optional
         Max pooling over windows of this many steps, which do not overlap (a shorter rest is dropped, a
-        sequence that has no more than that is refused), or any other pooling.
+        sequence shorter than one window refused), or any other pooling.
     dropout : float
         Probability of zeroing an element.
 
