@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/product.h"
+#include "kernels/range.h"
 #include "kernels/transpose.h"
 
 namespace throughtime::TT_ISA {
@@ -67,10 +68,6 @@ void pack_rows(const T* from, std::ptrdiff_t ld, std::ptrdiff_t columns, std::pt
 }
 
 // Part `index` of `parts` nearly equal ranges of 0 … count.
-struct Range {
-  std::ptrdiff_t begin, end;
-};
-
 inline Range part_of(std::ptrdiff_t count, int index, int parts) {
   return {count * index / parts, count * (index + 1) / parts};
 }

@@ -11,7 +11,7 @@ import torch
 from tests.cli.conftest import RunCli
 from throughtime.bench.conv import Plan, Record, Row, Shape, measure
 from throughtime.bench.conv import _tasks as listed
-from throughtime.bench.conv._pair import lengths_of, pair
+from throughtime.bench.conv._pair import pair
 from throughtime.bench.conv._record import points_of, summarize
 from throughtime.bench.conv._tasks import Task, tasks
 from throughtime.bench.conv._worker import measured
@@ -64,10 +64,10 @@ def test_a_record_collects_one_time_from_each_process_and_each_note_once() -> No
 
 
 def test_lengths_are_spread_from_a_quarter_in_another_order() -> None:
-    lengths = lengths_of("ragged", 9, 40).tolist()
+    lengths = listed._lengths("ragged", 9, 40).tolist()
     assert sorted(lengths) == torch.linspace(10, 40, 9).long().tolist()
     assert lengths != sorted(lengths)
-    assert lengths_of("equal", 2, 5).tolist() == [5, 5]
+    assert listed._lengths("equal", 2, 5).tolist() == [5, 5]
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_what_differs_is_seen() -> None:
 
 def test_operations_count_products_of_real_tokens_three_times_in_training(small: list[Task]) -> None:
     found = {(task.what, task.kind, task.mode): task.operations for task in small if task.part == "conv"}
-    tokens = int(lengths_of("ragged", 3, 9).sum())
+    tokens = int(listed._lengths("ragged", 3, 9).sum())
     assert found[str(TINY), "ragged", "inference"] == 2 * 3 * 4 * 6 * tokens
     assert found[str(TINY), "equal", "training"] == 3 * 2 * 3 * 4 * 6 * 27
     assert ("B1 T12 C3 O2 K5", "ragged", "training") not in found

@@ -2,7 +2,8 @@
 
 import pytest
 
-from throughtime.bench.recurrent._case import Cell, Lengths, Mode, Shape, make_case
+from throughtime.bench._lengths import Lengths, Mode
+from throughtime.bench.recurrent._case import Cell, Shape, make_case
 from throughtime.bench.recurrent._run import _check_agreement
 from throughtime.bench.recurrent.peers import PEERS, _ours, find
 

@@ -1,9 +1,5 @@
 """The native convolution: against torch on each sequence alone, derivatives of any order, operators."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +7,7 @@ import torch
 from torch import Tensor
 
 from tests.ops.conv_ladder import Problem, layout_of
+from tests.ops.ladder import climbed
 from throughtime import _native
 from throughtime.errors import KindError, ShapeError
 from throughtime.ops import _conv_registered
@@ -18,7 +15,6 @@ from throughtime.ops.conv import conv1d, conv_transpose1d
 from throughtime.ops.windows import Geometry, Windows
 from throughtime.ragged import Layout
 
-ROOT = Path(__file__).parents[2]
 WINDOWS = (Windows(3, 1, 2, 2, 2), Windows(3, 2, 1, 1, 0, replicate=True), Windows(2))
 
 
@@ -41,16 +37,7 @@ def small(windows: Windows, groups: int = 2) -> Problem:
 
 @pytest.mark.parametrize("name", _native.instruction_sets())
 def test_every_instruction_set_agrees_with_torch(name: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.ops.conv_ladder"],
-        cwd=ROOT,
-        env={**os.environ, "THROUGHTIME_ISA": name, "THROUGHTIME_POISON": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [name, "40"]
+    assert climbed("conv_ladder", name) == [name, "40"]
 
 
 @pytest.mark.parametrize("windows", WINDOWS)

@@ -1,10 +1,6 @@
 """Native pooling: against torch with each instruction set, derivatives of any order, extremes, other doors."""
 
 import itertools
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tests.ops.ladder import climbed
 from tests.ops.pool_ladder import WHOLE, Pooling, layout_of, max_pooling, mean_pooling
 from throughtime import _native
 from throughtime.errors import ShapeError
@@ -19,7 +16,6 @@ from throughtime.ops import _pool_eager, _pool_native, pool, pool_windows
 from throughtime.ops.windows import Windows
 from throughtime.ragged import Layout
 
-ROOT = Path(__file__).parents[2]
 POOLINGS = (
     *WHOLE,
     max_pooling(Windows(2, 2), ceil=True),
@@ -52,16 +48,7 @@ def native_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", _native.instruction_sets())
 def test_every_instruction_set_agrees_with_torch(name: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.ops.pool_ladder"],
-        cwd=ROOT,
-        env={**os.environ, "THROUGHTIME_ISA": name, "THROUGHTIME_POISON": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [name, "150"]
+    assert climbed("pool_ladder", name) == [name, "150"]
 
 
 @pytest.mark.usefixtures("native_alone")

@@ -4,12 +4,13 @@
 #include "kernels/parallel.h"
 #include "kernels/pool/index.h"
 #include "kernels/pool/kernels.h"
+#include "kernels/range.h"
 
 namespace throughtime::TT_ISA {
 
 // Adjacent features that lie in registers together: N whole vectors, or the first `count` lanes of one.
 template <class T, int N, bool whole>
-struct Tile {
+struct FeatureTile {
   static constexpr int vectors = N;
   int count;
 
@@ -47,20 +48,15 @@ inline void each_tile(std::ptrdiff_t begin, std::ptrdiff_t end, const Body& body
   constexpr std::ptrdiff_t L = lanes<T>;
   std::ptrdiff_t c = begin;
   if constexpr (many_registers) {
-    for (; end - c >= 8 * L; c += 8 * L) body(c, Tile<T, 8, true>{});
+    for (; end - c >= 8 * L; c += 8 * L) body(c, FeatureTile<T, 8, true>{});
   }
-  for (; end - c >= 4 * L; c += 4 * L) body(c, Tile<T, 4, true>{});
-  for (; end - c >= 2 * L; c += 2 * L) body(c, Tile<T, 2, true>{});
-  for (; end - c >= L; c += L) body(c, Tile<T, 1, true>{});
-  if (c < end) body(c, Tile<T, 1, false>{static_cast<int>(end - c)});
+  for (; end - c >= 4 * L; c += 4 * L) body(c, FeatureTile<T, 4, true>{});
+  for (; end - c >= 2 * L; c += 2 * L) body(c, FeatureTile<T, 2, true>{});
+  for (; end - c >= L; c += L) body(c, FeatureTile<T, 1, true>{});
+  if (c < end) body(c, FeatureTile<T, 1, false>{static_cast<int>(end - c)});
 }
 
 inline std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
-
-struct Range {
-  std::int64_t begin, end;
-  std::int64_t count() const { return end - begin; }
-};
 
 // The taps of a window that begins at step `first`: those of which low ≤ first + k·dilation < high.
 inline Range taps_within(const PoolShape& shape, std::int64_t first, std::int64_t low, std::int64_t high) {

@@ -15,9 +15,11 @@ from throughtime.bench._machine import this_machine, with_limit_again
 from throughtime.bench.conv import PARTS, SHAPES, Plan, Record, Row, Shape, measure
 from throughtime.bench.conv._record import points_of, summarize, write_json
 from throughtime.bench.conv._tasks import tasks
-from throughtime.cli._bench_options import busy, chosen, console_of, machine_line, time_shown
+from throughtime.cli._bench_options import busy, chosen, console_of, machine_line, shape_of, time_shown
 from throughtime.cli._demo import INTERRUPTED
 from throughtime.errors import ShapeError
+
+_NUMBERS = "six positive numbers B,T,C,O,K,dilation such as 64,64,128,100,3,1"
 
 
 @dataclass(frozen=True)
@@ -105,18 +107,6 @@ def _write(out: Path, record: Record, console: Console) -> None:
 def _plan(options: ConvBenchOptions) -> Plan:
     kinds: Any = chosen(options.lengths, ("equal", "ragged"), "lengths")
     modes: Any = chosen(options.modes, ("inference", "training"), "modes")
-    shapes = [_shape(text) for text in options.shapes] or SHAPES
+    shapes = [shape_of(text, Shape, _NUMBERS) for text in options.shapes] or SHAPES
     parts = chosen(options.parts, PARTS, "parts")
     return Plan(parts, shapes, kinds, modes, options.threads, options.rounds)
-
-
-def _shape(text: str) -> Shape:
-    try:
-        shape = Shape(*map(int, text.split(",")))
-    except (TypeError, ValueError):
-        shape = Shape(0, 0, 0, 0, 0, 0)
-    if min(shape) < 1:
-        raise ShapeError(
-            f"--shape takes six positive numbers B,T,C,O,K,dilation such as 64,64,128,100,3,1, got {text!r}"
-        )
-    return shape

@@ -1,6 +1,7 @@
 """What the commands of ``throughtime bench`` have in common."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from rich.console import Console
 
@@ -48,3 +49,17 @@ def chosen(text: str, known: Sequence[str], option: str) -> list[str]:
         if part not in known:
             raise ShapeError(f"--{option}: {part!r} is none of {', '.join(known)}; none for nothing")
     return list(dict.fromkeys(parts))
+
+
+Shape = TypeVar("Shape", bound=tuple[int, ...])
+
+
+def shape_of(text: str, kind: Callable[..., Shape], numbers: str) -> Shape:
+    """Return positive numbers that commas separate, as many as ``kind`` takes; ``numbers`` says which."""
+    try:
+        shape = kind(*map(int, text.split(",")))
+    except (TypeError, ValueError):
+        shape = None
+    if shape is None or min(shape) < 1:
+        raise ShapeError(f"--shape takes {numbers}, got {text!r}")
+    return shape

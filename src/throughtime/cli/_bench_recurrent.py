@@ -16,10 +16,11 @@ from throughtime.bench.recurrent._extras import EXTRAS, linear_rows, memory_rows
 from throughtime.bench.recurrent._points import points_of
 from throughtime.bench.recurrent._record import Record, write_json
 from throughtime.bench.recurrent.peers import PEERS, find
-from throughtime.cli._bench_options import busy, chosen, console_of
+from throughtime.cli._bench_options import busy, chosen, console_of, shape_of
 from throughtime.cli._bench_recurrent_tables import Printer
 from throughtime.cli._demo import INTERRUPTED
-from throughtime.errors import ShapeError
+
+_NUMBERS = "four positive numbers B,T,I,H such as 32,100,64,64"
 
 
 @dataclass(frozen=True)
@@ -95,15 +96,5 @@ def _plan(options: BenchOptions) -> Plan:
     cells: Any = chosen(options.cells, ("LSTM", "GRU", "RNN"), "cells")
     kinds: Any = chosen(options.lengths, ("equal", "ragged"), "lengths")
     modes: Any = chosen(options.modes, ("inference", "training"), "modes")
-    shapes = [_shape(text) for text in options.shapes] or SHAPES
+    shapes = [shape_of(text, Shape, _NUMBERS) for text in options.shapes] or SHAPES
     return Plan(cells, shapes, kinds, modes, options.rounds)
-
-
-def _shape(text: str) -> Shape:
-    try:
-        shape = Shape(*map(int, text.split(",")))
-    except (TypeError, ValueError):
-        shape = Shape(0, 0, 0, 0)
-    if min(shape) < 1:
-        raise ShapeError(f"--shape takes four positive numbers B,T,I,H such as 32,100,64,64, got {text!r}")
-    return shape

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from throughtime.bench.conv._plan import Kind, Mode
+from throughtime.bench._agreement import apart
+from throughtime.bench._lengths import Mode
 from throughtime.ragged import Ragged
 
 Module = Callable[[Any], Any]
@@ -28,14 +29,6 @@ class Pair:
     difference: Callable[[], float] | None = None
 
 
-def lengths_of(kind: Kind, batch: int, steps: int) -> Tensor:
-    """Return the lengths: all T, or spread evenly from T/4 to T in shuffled order."""
-    if kind == "equal":
-        return torch.full((batch,), steps)
-    spread = torch.linspace(steps, max(steps // 4, 1), batch).long()
-    return spread[torch.randperm(batch, generator=torch.Generator().manual_seed(0))]
-
-
 def pair(
     ours: Module, theirs: Module, values: Tensor, lengths: Tensor, mode: Mode, *, same: bool = True
 ) -> Pair:
@@ -49,15 +42,15 @@ def pair(
     second.gradient = _padded_like(padded, first.gradient, output)
 
     def difference() -> float:
-        pairs = [(first.result(first.output()), _real(second.output(), output))]
+        pairs = [(_tensor(first.output()), _real(second.output(), output))]
         if mode == "training":
             found, wanted = first.train(), list(second.train())
             if values.is_floating_point():
                 wanted[0] = Ragged.from_padded(wanted[0].transpose(1, 2), lengths=lengths).values
             pairs += zip(found, wanted, strict=True)
-        found_apart = [_apart(one, other) for one, other in pairs]
+        differences = [apart(one, other) for one, other in pairs]
         # Of a maximum NaN may drop out.
-        return math.inf if any(math.isnan(apart) for apart in found_apart) else max(found_apart)
+        return math.inf if any(map(math.isnan, differences)) else max(differences)
 
     return Pair(first.call(mode), second.call(mode), difference if same else None)
 
@@ -89,25 +82,23 @@ class _Side:
         """Draw a gradient for the output, which is returned."""
         output = self.output()
         generator = torch.Generator().manual_seed(1)
-        self.gradient = torch.randn(self.result(output).shape, generator=generator)
+        self.gradient = torch.randn(_tensor(output).shape, generator=generator)
         return output
 
     def call(self, mode: Mode) -> Call:
-        return self.infer if mode == "inference" else self.train
+        return self.output if mode == "inference" else self.train
 
     def output(self) -> Any:
         with torch.no_grad():
             return self.module(self.x)
 
-    def result(self, output: Any) -> Tensor:
-        found: Tensor = output.values if isinstance(output, Ragged) else output
-        return found
-
-    def infer(self) -> Any:
-        return self.output()
-
     def train(self) -> tuple[Tensor, ...]:
-        return torch.autograd.grad(self.result(self.module(self.x)), self.wanted, self.gradient)
+        return torch.autograd.grad(_tensor(self.module(self.x)), self.wanted, self.gradient)
+
+
+def _tensor(output: Any) -> Tensor:
+    found: Tensor = output.values if isinstance(output, Ragged) else output
+    return found
 
 
 def _ragged(values: Tensor, lengths: Tensor) -> tuple[Ragged, Tensor]:
@@ -138,8 +129,3 @@ def _real(padded: Tensor, output: Any) -> Tensor:
         return padded
     longest = int(output.lengths.max())
     return Ragged.from_padded(padded.transpose(1, 2)[:, :longest], lengths=output.lengths).values
-
-
-def _apart(one: Tensor, other: Tensor) -> float:
-    scale = float(other.detach().abs().max()) + 1e-6
-    return float((one - other).detach().abs().max()) / scale

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-Kind = Literal["equal", "ragged"]
-Mode = Literal["inference", "training"]
+from throughtime.bench._lengths import Lengths, Mode
 
 PARTS = ("conv", "pool", "norm", "model", "length")
 """Names of the parts, as options take them."""
@@ -46,12 +45,8 @@ class Plan:
 
     parts: Sequence[str] = PARTS
     shapes: Sequence[Shape] = SHAPES
-    kinds: Sequence[Kind] = ("equal", "ragged")
+    kinds: Sequence[Lengths] = ("equal", "ragged")
     modes: Sequence[Mode] = ("inference", "training")
     threads: int = 2
     rounds: int = 5
     seconds: float = 0.06
-
-    def kinds_of(self, batch: int) -> list[Kind]:
-        """Return the wanted kinds that differ: one sequence alone has one length."""
-        return [kind for kind in self.kinds if kind == "equal" or batch > 1]

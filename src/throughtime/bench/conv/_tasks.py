@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from throughtime import nn as our_nn
-from throughtime.bench.conv._pair import Pair, lengths_of, pair, ragged_call, same_parameters
-from throughtime.bench.conv._plan import Kind, Mode, Plan, Shape
+from throughtime.bench._lengths import Lengths, Mode, kinds_of, lengths_of
+from throughtime.bench.conv._pair import Pair, pair, ragged_call, same_parameters
+from throughtime.bench.conv._plan import Plan, Shape
 from throughtime.bench.conv._text_cnn import PaddedTextCNN
 from throughtime.models import TextCNN
 from throughtime.ragged import Ragged
@@ -22,7 +23,7 @@ class Task:
 
     part: str
     what: str
-    kind: Kind
+    kind: Lengths
     mode: Mode
     peer: str
     operations: float
@@ -36,14 +37,18 @@ def tasks(plan: Plan) -> Iterator[Task]:
         yield from parts[part](plan)
 
 
+def _lengths(kind: Lengths, batch: int, steps: int) -> Tensor:
+    return lengths_of(kind, batch, steps, torch.Generator().manual_seed(0))
+
+
 def _values(lengths: Tensor, channels: int) -> Tensor:
     return torch.randn(int(lengths.sum()), channels, generator=torch.Generator().manual_seed(2))
 
 
 def _conv(plan: Plan) -> Iterator[Task]:
     for shape in plan.shapes:
-        for kind, mode in product(plan.kinds_of(shape.batch), plan.modes):
-            lengths = lengths_of(kind, shape.batch, shape.steps)
+        for kind, mode in product(kinds_of(shape.batch, plan.kinds), plan.modes):
+            lengths = _lengths(kind, shape.batch, shape.steps)
             taps = 2.0 * shape.width * shape.channels * shape.outputs * int(lengths.sum())
             operations = 3 * taps if mode == "training" else taps
 
@@ -63,7 +68,7 @@ _POOLED = (Shape(64, 256, 64, 64, 2, 1), Shape(64, 64, 100, 100, 2, 1))
 def _pool(plan: Plan) -> Iterator[Task]:
     for shape, name in product(_POOLED, ("max of 2", "max of 3, stride 2", "mean of 2", "max", "mean")):
         for kind, mode in product(plan.kinds, plan.modes):
-            lengths = lengths_of(kind, shape.batch, shape.steps)
+            lengths = _lengths(kind, shape.batch, shape.steps)
 
             def prepare(
                 name: str = name, channels: int = shape.channels, lengths: Tensor = lengths, mode: Mode = mode
@@ -93,12 +98,12 @@ def _pools(name: str, lengths: Tensor) -> tuple[nn.Module, Callable[[Tensor], Te
 def _norm(plan: Plan) -> Iterator[Task]:
     for shape in _POOLED:
         for kind, mode in product(plan.kinds, plan.modes):
-            lengths = lengths_of(kind, shape.batch, shape.steps)
+            lengths = _lengths(kind, shape.batch, shape.steps)
 
             def prepare(
                 channels: int = shape.channels,
                 lengths: Tensor = lengths,
-                kind: Kind = kind,
+                kind: Lengths = kind,
                 mode: Mode = mode,
             ) -> Pair:
                 ours, theirs = nn.BatchNorm1d(channels), nn.BatchNorm1d(channels)
@@ -119,10 +124,10 @@ _WORDS = 10_000
 def _model(plan: Plan) -> Iterator[Task]:
     for shape in _SENTENCES:
         for kind, mode in product(plan.kinds, plan.modes):
-            lengths = lengths_of(kind, shape.batch, shape.steps)
+            lengths = _lengths(kind, shape.batch, shape.steps)
 
             def prepare(
-                shape: Shape = shape, lengths: Tensor = lengths, kind: Kind = kind, mode: Mode = mode
+                shape: Shape = shape, lengths: Tensor = lengths, kind: Lengths = kind, mode: Mode = mode
             ) -> Pair:
                 features, channels = shape.channels, shape.outputs
                 ours = TextCNN(_WORDS, 6, embedding_size=features, channels=channels, dropout=0.0)
@@ -160,7 +165,7 @@ def _length(plan: Plan) -> Iterator[Task]:
     size = 128
     for batch, steps in _GROWING:
         for mode in plan.modes:
-            lengths = lengths_of("equal", batch, steps)
+            lengths = _lengths("equal", batch, steps)
             products = 2.0 * 3 * 2 * size * size * int(lengths.sum())
 
             def prepare(lengths: Tensor = lengths, mode: Mode = mode) -> Pair:

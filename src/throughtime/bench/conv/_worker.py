@@ -8,12 +8,10 @@ import sys
 
 import torch
 
+from throughtime.bench._agreement import TOLERANCE
 from throughtime.bench._timing import in_turns
 from throughtime.bench.conv._plan import Plan, Shape
 from throughtime.bench.conv._tasks import Task, tasks
-
-# Of the largest value; sums over thousands of tokens in float32 differ by about 1e-5 of it.
-_TOLERANCE = 1e-3
 
 
 def main(text: str) -> None:
@@ -38,7 +36,7 @@ def measured(task: Task, plan: Plan) -> dict[str, object]:
     }
     pair = task.prepare()
     difference = pair.difference() if pair.difference else 0.0
-    if not difference < _TOLERANCE:
+    if not difference < TOLERANCE:
         where = f"{task.what}, {task.kind}, {task.mode}"
         note = f"{where}: {task.peer}'s results differ from ours by {difference:.1e} of the largest"
         return {**about, "note": f"{note}, so the time is not compared"}

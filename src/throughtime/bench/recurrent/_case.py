@@ -1,15 +1,14 @@
 """One thing to measure: a cell, a shape, lengths, and the same numbers for everyone."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from throughtime.bench._lengths import Lengths, Mode, lengths_of
+
 Cell = Literal["LSTM", "GRU", "RNN"]
-Lengths = Literal["equal", "ragged"]
-Mode = Literal["inference", "training"]
 
 GATES: dict[str, int] = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
@@ -70,11 +69,7 @@ def make_case(cell: Cell, shape: Shape, kind: Lengths) -> Case:
     Ragged lengths are spread evenly from T/4 to T, in shuffled order.
     """
     generator = torch.Generator().manual_seed(0)
-    if kind == "equal":
-        lengths = torch.full((shape.batch,), shape.steps)
-    else:
-        spread = torch.linspace(shape.steps, max(shape.steps // 4, 1), shape.batch).long()
-        lengths = spread[torch.randperm(shape.batch, generator=generator)]
+    lengths = lengths_of(kind, shape.batch, shape.steps, generator)
     layer: nn.RNNBase = getattr(nn, cell)(shape.inputs, shape.hidden)
     with torch.no_grad():
         for parameter in layer.parameters():
@@ -84,8 +79,3 @@ def make_case(cell: Cell, shape: Shape, kind: Lengths) -> Case:
     values = torch.randn(total, shape.inputs, generator=generator)
     gradient = torch.randn(total, shape.hidden, generator=generator)
     return Case(cell, shape, kind, layer, lengths, values, gradient)
-
-
-def kinds_of(shape: Shape, wanted: Sequence[Lengths]) -> list[Lengths]:
-    """Return the wanted kinds that differ for this shape: one sequence alone has one length."""
-    return [kind for kind in wanted if kind == "equal" or shape.batch > 1]

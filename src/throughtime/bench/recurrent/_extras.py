@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
+from throughtime.bench._lengths import Lengths, Mode
 from throughtime.bench._timing import in_turns
-from throughtime.bench.recurrent._case import Case, Cell, Lengths, Mode, Shape, make_case
+from throughtime.bench.recurrent._case import Case, Cell, Shape, make_case
 from throughtime.bench.recurrent._record import LinearRow, MemoryRow, Row, TraceRow
 from throughtime.bench.recurrent.peers import _ours
 

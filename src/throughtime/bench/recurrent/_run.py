@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 
 import torch
 
+from throughtime.bench._agreement import TOLERANCE, apart
+from throughtime.bench._lengths import Lengths, Mode, kinds_of
 from throughtime.bench._timing import in_turns
-from throughtime.bench.recurrent._case import SHAPES, Case, Cell, Lengths, Mode, Shape, kinds_of, make_case
+from throughtime.bench.recurrent._case import SHAPES, Case, Cell, Shape, make_case
 from throughtime.bench.recurrent._record import Row
 from throughtime.bench.recurrent.peers import Contender, Prepared, SkipCaseError, _ours
-
-# Of the largest value; sums over thousands of tokens in float32 differ by about 1e-5 of it.
-_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ def run(plan: Plan, peers: Sequence[Contender]) -> Iterator[Measured]:
     """Measure everything in the plan, and yield each case as soon as it is done."""
     for shape in plan.shapes:
         for cell in plan.cells:
-            for kind in kinds_of(shape, plan.kinds):
+            for kind in kinds_of(shape.batch, plan.kinds):
                 case = make_case(cell, shape, kind)
                 for mode in plan.modes:
                     yield _measure(plan, case, mode, peers)
@@ -76,9 +75,8 @@ def _check_agreement(prepared: Prepared, expected: tuple[torch.Tensor, ...], pee
                 f"{peer} is left out for {case.cell} {case.shape}, {case.kind} lengths: its result has shape "
                 f"{tuple(found.shape)}, ours {tuple(wanted.shape)}"
             )
-        scale = float(wanted.abs().max()) + 1e-6
-        error = float((found - wanted).abs().max()) / scale
-        if not error < _TOLERANCE:
+        error = apart(found, wanted)
+        if not error < TOLERANCE:
             raise SkipCaseError(
                 f"{peer} is left out for {case.cell} {case.shape}, {case.kind} lengths: its results differ "
                 f"from ours by {error:.1e} of the largest"

@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from throughtime.bench.recurrent._case import Case, Mode
+from throughtime.bench._lengths import Mode
+from throughtime.bench.recurrent._case import Case
 from throughtime.errors import ThroughtimeError
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from throughtime.bench.recurrent._case import Case, Mode
+from throughtime.bench._lengths import Mode
+from throughtime.bench.recurrent._case import Case
 from throughtime.bench.recurrent.peers._contender import Prepared
 from throughtime.ragged import Ragged
 

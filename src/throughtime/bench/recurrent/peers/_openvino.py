@@ -3,7 +3,8 @@
 import openvino
 import torch
 
-from throughtime.bench.recurrent._case import Case, Mode
+from throughtime.bench._lengths import Mode
+from throughtime.bench.recurrent._case import Case
 from throughtime.bench.recurrent.peers._contender import Prepared, SkipCaseError
 from throughtime.bench.recurrent.peers._onnx_model import inputs_of, onnx_model, tokens_of
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from throughtime import nn as our_nn
-from throughtime.bench.recurrent._case import Case, Mode
+from throughtime.bench._lengths import Mode
+from throughtime.bench.recurrent._case import Case
 from throughtime.bench.recurrent.peers._contender import Prepared
 from throughtime.bench.recurrent.peers._torch import from_time_major, time_major
 from throughtime.ragged import Ragged

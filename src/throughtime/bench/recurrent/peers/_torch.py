@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
-from throughtime.bench.recurrent._case import Case, Mode
+from throughtime.bench._lengths import Mode
+from throughtime.bench.recurrent._case import Case
 from throughtime.bench.recurrent.peers._contender import Prepared
 from throughtime.ragged import Ragged
 

@@ -1,0 +1,23 @@
+"""Lengths and modes that both benches measure."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Lengths = Literal["equal", "ragged"]
+Mode = Literal["inference", "training"]
+
+
+def lengths_of(kind: Lengths, batch: int, steps: int, generator: torch.Generator) -> Tensor:
+    """Return the lengths: all T, or spread evenly from T/4 to T in shuffled order."""
+    if kind == "equal":
+        return torch.full((batch,), steps)
+    spread = torch.linspace(steps, max(steps // 4, 1), batch).long()
+    return spread[torch.randperm(batch, generator=generator)]
+
+
+def kinds_of(batch: int, wanted: Sequence[Lengths]) -> list[Lengths]:
+    """Return the wanted kinds that differ for so many sequences: one alone has one length."""
+    return [kind for kind in wanted if kind == "equal" or batch > 1]

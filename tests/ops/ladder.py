@@ -1,0 +1,22 @@
+"""Runs a ladder of tests/ops in a process of its own, with an instruction set of this machine."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def climbed(ladder: str, instruction_set: str) -> list[str]:
+    """What the module prints, word by word; scratch memory is poisoned."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"tests.ops.{ladder}"],
+        cwd=ROOT,
+        env={**os.environ, "THROUGHTIME_ISA": instruction_set, "THROUGHTIME_POISON": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
