@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "bind/conv.h"
+#include "bind/norm.h"
 #include "bind/pool.h"
 #include "bind/reader.h"
 #include "kernels/offsets.h"
@@ -214,6 +215,7 @@ NB_MODULE(_native, m) {
   m.def("recurrent_backward", &recurrent_backward,
         "One recurrent layer, backward. Tuples hold the fields of kernels/recurrent/recurrent.h in its order.");
   throughtime::bind_conv(m);
+  throughtime::bind_norm(m);
   throughtime::bind_pool(m);
   m.def("pooled", &pooled, nb::arg("bytes"),
         "A torch tensor of uint8 in memory of the kernels' pool, uninitialised.");

@@ -14,6 +14,12 @@ namespace throughtime {
 // all of them. Inside another parallel region, and in a forked child (whose pool is gone), size is 1.
 void parallel(int threads, void (*body)(void* context, int rank, int size), void* context);
 
+// The same for run(rank, size) of any function object.
+template <class Run>
+void parallel(int threads, Run& run) {
+  parallel(threads, [](void* context, int rank, int size) { (*static_cast<Run*>(context))(rank, size); }, &run);
+}
+
 // How many of these threads are worth their start for so many operations, at least one.
 int worthwhile_threads(double operations, int threads);
 

@@ -220,4 +220,27 @@ inline int count_less(Vec<T> a, Vec<T> b) {
 #endif
 }
 
+// One bit for each lane that is not zero; NaN is not.
+template <class T>
+inline unsigned nonzero_lanes(Vec<T> x) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    return _mm512_cmp_ps_mask((__m512)x, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+  } else {
+    return _mm512_cmp_pd_mask((__m512d)x, _mm512_setzero_pd(), _CMP_NEQ_UQ);
+  }
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4) {
+    return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps((__m256)x, _mm256_setzero_ps(), _CMP_NEQ_UQ)));
+  } else {
+    return static_cast<unsigned>(_mm256_movemask_pd(_mm256_cmp_pd((__m256d)x, _mm256_setzero_pd(), _CMP_NEQ_UQ)));
+  }
+#else
+  const IntVec<T> different = x != Vec<T>{};
+  unsigned bits = 0;
+  for (int l = 0; l < lanes<T>; ++l) bits |= different[l] != 0 ? 1u << l : 0u;
+  return bits;
+#endif
+}
+
 }  // namespace throughtime::TT_ISA

@@ -47,6 +47,39 @@ def conv_weight_gradient(
 ) -> None:
     """Make the gradients of weight and bias."""
 
+def norm_forward(
+    shape: tuple[float, ...],
+    segments: tuple[int, ...],
+    threads: int,
+    running: tuple[float, ...],
+    fixed_mean: int,
+    fixed_variance: int,
+    x: int,
+    gamma: int,
+    beta: int,
+    y: int,
+    mean: int,
+    scale: int,
+) -> None:
+    """Normalise groups of features over segments; tuples hold the fields of ``norm.h`` in its order."""
+
+def norm_backward(
+    shape: tuple[float, ...],
+    segments: tuple[int, ...],
+    threads: int,
+    fixed: bool,
+    x: int,
+    dy: int,
+    gamma: int,
+    beta: int,
+    mean: int,
+    scale: int,
+    dx: int,
+    dgamma: int,
+    dbeta: int,
+) -> None:
+    """Make its gradients."""
+
 def pool_windows(
     shape: tuple[int, ...], right: int, ceil_mode: bool, sequences: int, offsets: int, out_offsets: int
 ) -> int:

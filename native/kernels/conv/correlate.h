@@ -8,6 +8,7 @@
 
 #include "kernels/conv/kernels.h"
 #include "kernels/pack.h"
+#include "kernels/pieces.h"
 #include "kernels/scratch.h"
 
 namespace throughtime::TT_ISA {

@@ -1,7 +1,7 @@
 // Vectors of integers as wide as T, and the one or four bytes that each has in memory: signed, so that −1 stays −1.
 #pragma once
 
-#include "kernels/simd.h"
+#include "kernels/feature_tile.h"
 
 namespace throughtime::TT_ISA {
 
@@ -73,6 +73,23 @@ inline void store_index(I* p, IntVec<T> x) {
   const Packed packed = __builtin_convertvector(x, Packed);
   std::memcpy(p, &packed, sizeof(packed));
 #endif
+}
+
+// The same for vector i of a tile of features.
+template <class T, class Features, class I>
+inline IntVec<T> load_index_of(const Features& tile, const I* p, int i) {
+  if constexpr (Features::whole) return load_index<T>(p + i * lanes<T>);
+  I all[lanes<T>] = {};
+  std::memcpy(all, p, sizeof(I) * static_cast<std::size_t>(tile.count));
+  return load_index<T>(all);
+}
+
+template <class T, class Features, class I>
+inline void store_index_of(const Features& tile, I* p, int i, IntVec<T> x) {
+  if constexpr (Features::whole) return store_index<T>(p + i * lanes<T>, x);
+  I all[lanes<T>];
+  store_index<T>(all, x);
+  std::memcpy(p, all, sizeof(I) * static_cast<std::size_t>(tile.count));
 }
 
 template <class T>

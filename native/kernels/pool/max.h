@@ -1,6 +1,7 @@
 // The largest value of each window, which tap it is, and its gradient.
 #pragma once
 
+#include "kernels/pool/index.h"
 #include "kernels/pool/windows.h"
 
 namespace throughtime::TT_ISA {
@@ -75,7 +76,7 @@ void max_of(const PoolMax& call, bool by_features) {
         }
         for (int i = 0; i < N; ++i) tile.store(y + c, i, best[i]);
         if (index == nullptr) return;
-        for (int i = 0; i < N; ++i) tile.store_index(index + c, i, tap[i]);
+        for (int i = 0; i < N; ++i) store_index_of<T>(tile, index + c, i, tap[i]);
       });
     }
   });
@@ -101,7 +102,7 @@ void max_gradient_of(const PoolMaxGradient& call) {
         IntVec<T> tap[N];
         for (int i = 0; i < N; ++i) {
           given[i] = tile.load(dy + c, i);
-          tap[i] = tile.load_index(index + c, i);
+          tap[i] = load_index_of<T>(tile, index + c, i);
         }
         T* to = dx + c;
         for (std::int64_t s = part.rows.begin; s < part.rows.end; ++s, to += features) {
@@ -119,7 +120,7 @@ void max_gradient_of(const PoolMaxGradient& call) {
           const IntVec<T> here = broadcast_index<T>(k);
           const std::ptrdiff_t at = t * features + c;
           for (int i = 0; i < N; ++i) {
-            sum[i] = add_where<T>(sum[i], tile.load(dy + at, i), tile.load_index(index + at, i), here);
+            sum[i] = add_where<T>(sum[i], tile.load(dy + at, i), load_index_of<T>(tile, index + at, i), here);
           }
         });
         for (int i = 0; i < N; ++i) tile.store(dx + c, i, sum[i]);

@@ -1,60 +1,12 @@
 // Which taps of a window lie in a sequence, which windows see a step, and the threads' parts of a result.
 #pragma once
 
+#include "kernels/feature_tile.h"
 #include "kernels/parallel.h"
-#include "kernels/pool/index.h"
 #include "kernels/pool/kernels.h"
 #include "kernels/range.h"
 
 namespace throughtime::TT_ISA {
-
-// Adjacent features that lie in registers together: N whole vectors, or the first `count` lanes of one.
-template <class T, int N, bool whole>
-struct FeatureTile {
-  static constexpr int vectors = N;
-  int count;
-
-  Vec<T> load(const T* p, int i) const {
-    if constexpr (whole) return TT_ISA::load(p + i * lanes<T>);
-    return load_part(p, count);
-  }
-  void store(T* p, int i, Vec<T> x) const {
-    if constexpr (whole) {
-      TT_ISA::store(p + i * lanes<T>, x);
-    } else {
-      store_part(p, x, count);
-    }
-  }
-
-  template <class I>
-  IntVec<T> load_index(const I* p, int i) const {
-    if constexpr (whole) return TT_ISA::load_index<T>(p + i * lanes<T>);
-    I all[lanes<T>] = {};
-    std::memcpy(all, p, sizeof(I) * static_cast<std::size_t>(count));
-    return TT_ISA::load_index<T>(all);
-  }
-  template <class I>
-  void store_index(I* p, int i, IntVec<T> x) const {
-    if constexpr (whole) return TT_ISA::store_index<T>(p + i * lanes<T>, x);
-    I all[lanes<T>];
-    TT_ISA::store_index<T>(all, x);
-    std::memcpy(p, all, sizeof(I) * static_cast<std::size_t>(count));
-  }
-};
-
-// Calls body(first feature, tile) for all of begin … end.
-template <class T, class Body>
-inline void each_tile(std::ptrdiff_t begin, std::ptrdiff_t end, const Body& body) {
-  constexpr std::ptrdiff_t L = lanes<T>;
-  std::ptrdiff_t c = begin;
-  if constexpr (many_registers) {
-    for (; end - c >= 8 * L; c += 8 * L) body(c, FeatureTile<T, 8, true>{});
-  }
-  for (; end - c >= 4 * L; c += 4 * L) body(c, FeatureTile<T, 4, true>{});
-  for (; end - c >= 2 * L; c += 2 * L) body(c, FeatureTile<T, 2, true>{});
-  for (; end - c >= L; c += L) body(c, FeatureTile<T, 1, true>{});
-  if (c < end) body(c, FeatureTile<T, 1, false>{static_cast<int>(end - c)});
-}
 
 inline std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 
@@ -113,22 +65,12 @@ struct Part {
   Range rows, features;
 };
 
-// The sequence of a row.
-inline std::int64_t sequence_of(const std::int64_t* offsets, std::int64_t sequences, std::int64_t row) {
-  std::int64_t low = 0, high = sequences;  // offsets[low] ≤ row < offsets[high]
-  while (high - low > 1) {
-    const std::int64_t middle = low + (high - low) / 2;
-    (offsets[middle] <= row ? low : high) = middle;
-  }
-  return low;
-}
-
 // The first row of a thread: rows are those of a result, `to` their offsets. Each thread has as many tokens.
 inline std::int64_t first_row(const PoolBatch& batch, const std::int64_t* to, int rank, int size) {
   if (rank == 0) return 0;
   if (rank == size) return to[batch.sequences];
   const std::int64_t token = batch.offsets[batch.sequences] * rank / size;
-  const std::int64_t b = sequence_of(batch.offsets, batch.sequences, token), begin = batch.offsets[b];
+  const std::int64_t b = range_with(batch.offsets, batch.sequences, token), begin = batch.offsets[b];
   return to[b] + (token - begin) * (to[b + 1] - to[b]) / (batch.offsets[b + 1] - begin);
 }
 
@@ -149,14 +91,13 @@ void each_part(int threads, bool by_features, const PoolBatch& batch, const std:
     }
     if (rows.count() == 0 || wide.count() == 0) return;
     std::int64_t row = rows.begin;
-    for (std::int64_t b = sequence_of(to, batch.sequences, row); row < rows.end; ++b) {
+    for (std::int64_t b = range_with(to, batch.sequences, row); row < rows.end; ++b) {
       const std::int64_t stop = smaller(rows.end, to[b + 1]);
       if (row < stop) body(Part{b, {row - to[b], stop - to[b]}, wide});
       row = stop;
     }
   };
-  using Run = decltype(run);
-  parallel(threads, [](void* context, int rank, int size) { (*static_cast<Run*>(context))(rank, size); }, &run);
+  parallel(threads, run);
 }
 
 }  // namespace throughtime::TT_ISA

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
@@ -42,8 +41,9 @@ class GroupNorm(nn.GroupNorm):
         if isinstance(x, Tensor):
             return super().forward(x)
         x = _checked(x, self.num_channels, "GroupNorm")
-        normal = normalize_sequences(x.values, x.layout, self.num_groups, self.eps)
-        return x.with_values(_scaled(normal, self.weight, self.bias))
+        return x.with_values(
+            normalize_sequences(x.values, x.layout, self.num_groups, self.eps, self.weight, self.bias)
+        )
 
 
 class InstanceNorm1d(nn.InstanceNorm1d):
@@ -87,8 +87,9 @@ class InstanceNorm1d(nn.InstanceNorm1d):
                 "InstanceNorm1d on a Ragged uses each sequence's own statistics; leave track_running_stats "
                 "out, or use torch.nn.BatchNorm1d for statistics of all sequences"
             )
-        normal = normalize_sequences(x.values, x.layout, self.num_features, self.eps)
-        return x.with_values(_scaled(normal, self.weight, self.bias))
+        return x.with_values(
+            normalize_sequences(x.values, x.layout, self.num_features, self.eps, self.weight, self.bias)
+        )
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -105,9 +106,3 @@ def _checked(x: object, features: int, layer: str) -> Ragged:
     found = as_ragged(x, layer)
     check_features(found, features, layer)
     return found
-
-
-def _scaled(normal: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-    if weight is None:
-        return normal
-    return normal * weight if bias is None else torch.addcmul(bias, normal, weight)

@@ -1,14 +1,30 @@
-"""Normalisation of every sequence by its own mean and variance."""
+"""Normalisation by mean and variance: of every sequence by its own, of a batch by those of all its tokens.
+
+Plain float32 and float64 tensors on the CPU are normalised natively.
+"""
+
+from functools import lru_cache, partial
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from throughtime.ops.pool import sum_over_time
-from throughtime.ragged import Layout
+from throughtime.ops import _norm_eager
+from throughtime.ops._norm_native import Fixed, Norm, Running
+from throughtime.ops.reference.norm import batch_norm_reference, normalize_sequences_reference
+from throughtime.ragged import Layout, Ragged, implements
 
 
-def normalize_sequences(values: Tensor, layout: Layout, groups: int, eps: float) -> Tensor:
-    """Return (x − μ) / √(σ² + eps), μ and σ² of each sequence and group of features over all its steps.
+def normalize_sequences(
+    values: Tensor,
+    layout: Layout,
+    groups: int,
+    eps: float,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> Tensor:
+    """Return γ (x − μ) / √(σ² + eps) + β, μ and σ² of each sequence and group of features over all its steps.
 
     Parameters
     ----------
@@ -19,14 +35,82 @@ def normalize_sequences(values: Tensor, layout: Layout, groups: int, eps: float)
     groups
         Blocks of C / groups features that share a mean and a variance (the biased one).
     eps
-        What is added to the variance: a sequence of one step and one feature per group gives zeros.
+        What is added to the variance: a sequence of one step and one feature per group gives β.
+    weight, bias : Tensor, optional
+        γ and β, (C,); ones and zeros where they are missing.
     """
-    grouped = values.unflatten(1, (groups, -1))
-    ids = layout.sequence_ids
-    count = layout.offsets.diff().clamp(min=1).to(values.dtype)[:, None] * grouped.shape[2]
-    mean = sum_over_time(grouped.sum(2), layout) / count
-    centred = grouped - mean.index_select(0, ids)[:, :, None]
-    variance = sum_over_time(centred.square().sum(2), layout) / count
-    scale = torch.rsqrt(variance + eps).index_select(0, ids)
-    normal: Tensor = centred * scale[:, :, None]
-    return normal.flatten(1)
+    composition = partial(_of_sequences, layout, groups, eps)
+    if not _norm_eager.takes(values, weight, bias):
+        return composition(values, weight, bias)
+    norm = Norm(layout.offsets, groups, eps)
+    return _norm_eager.normalize(values, weight, bias, norm, composition)
+
+
+def _of_sequences(
+    layout: Layout, groups: int, eps: float, values: Tensor, weight: Tensor | None, bias: Tensor | None
+) -> Tensor:
+    return normalize_sequences_reference(values, layout, groups, eps, weight, bias)
+
+
+def batch_norm(
+    values: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,  # noqa: FBT001, FBT002 - torch's signature
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    *,
+    relu: bool = False,
+) -> Tensor:
+    r"""Return `torch.nn.functional.batch_norm` of tokens (T, \*D), after which negative values may be zeroed.
+
+    Without tokens there are no statistics: in training nothing is updated, where torch would refuse.
+    """
+    if values.shape[0] == 0 and training:
+        return values
+    known = None if running_mean is None or running_var is None else (running_mean, running_var)
+    # What does not fit, torch says: a single token has no variance, and without training statistics are needed.
+    enough = known is not None or (training and running_mean is running_var)
+    if (
+        not enough
+        or (training and values.shape[0] == 1)
+        or not _norm_eager.takes(values, running_mean, running_var, weight, bias)
+        or not all(one.is_contiguous() for one in known or ())
+    ):
+        y = F.batch_norm(values, running_mean, running_var, weight, bias, training, momentum, eps)
+        return y.relu() if relu else y
+    fixed = None if training else known
+    norm = Norm(
+        _one_segment(values.shape[0]),
+        values.shape[1],
+        eps,
+        relu,
+        Running(momentum, *known) if training and known else None,
+        Fixed(*fixed) if fixed else None,
+    )
+    return _norm_eager.normalize(values, weight, bias, norm, partial(_of_batch, fixed, eps, relu))
+
+
+def _of_batch(
+    fixed: tuple[Tensor, Tensor] | None,
+    eps: float,
+    relu: bool,  # noqa: FBT001
+    values: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+) -> Tensor:
+    y = batch_norm_reference(values, weight, bias, fixed, eps)
+    return y.relu() if relu else y
+
+
+@lru_cache(maxsize=64)
+def _one_segment(tokens: int) -> Tensor:
+    """Return the offsets of all tokens as one segment; nobody writes to them."""
+    return torch.tensor([0, tokens], device="cpu")
+
+
+@implements(F.batch_norm)
+def _batch_norm_of_ragged(x: Ragged, *args: Any, **kwargs: Any) -> Ragged:
+    return x.with_values(batch_norm(x.values, *args, **kwargs))

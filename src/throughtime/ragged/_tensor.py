@@ -1,8 +1,8 @@
 """Which torch functions act on a `Ragged`, and how: the explicit allow-list behind ``__torch_function__``.
 
 A function is listed only if it treats every token alike (the first dimension of ``values``), so that
-applying it to ``values`` is right by construction. Everything else is refused by name, with what to
-call instead. This file knows values and layouts; it does not know the class `Ragged`.
+applying it to ``values`` is right by construction, or if a layer above `implements` it. Everything else is
+refused by name, with what to call instead. This file knows values and layouts; it does not know the class `Ragged`.
 """
 
 from __future__ import annotations
@@ -128,6 +128,19 @@ class RaggedLike(Protocol):
 Wrap = Callable[[Tensor, Layout], Any]
 _Function = Callable[..., Any]
 
+# Functions for which a layer above has something of its own, by `implements`.
+IMPLEMENTED: dict[_Function, _Function] = {}
+
+
+def implements(function: _Function) -> Callable[[_Function], _Function]:
+    """Make the decorated function, of a ragged batch and the same arguments, what ``function`` does to one."""
+
+    def register(own: _Function) -> _Function:
+        IMPLEMENTED[function] = own
+        return own
+
+    return register
+
 
 def _functions(names: Iterable[str], namespaces: Iterable[Any]) -> dict[_Function, str]:
     found = {}
@@ -149,7 +162,6 @@ _KINDS: list[tuple[dict[_Function, str], str]] = [
     (_functions(_PER_TOKEN, [F]), "per_token"),
     (_functions(_ALONG_FEATURES, _EVERYWHERE), "along_features"),
     (_functions(_LOSSES, [F]), "loss"),
-    (_functions(["batch_norm"], [F]), "batch_norm"),
 ]
 ALLOWED: dict[_Function, tuple[str, str]] = {
     function: (kind, name) for functions, kind in _KINDS for function, name in functions.items()
@@ -183,6 +195,9 @@ def dispatch(
     ShapeError
         If batches of different offsets meet, or a tensor broadcasts over tokens.
     """
+    own = IMPLEMENTED.get(function)
+    if own is not None and args and isinstance(args[0], ragged_type):
+        return own(*args, **kwargs)
     kind, name = ALLOWED.get(function, ("", _name(function)))
     if not kind:
         raise UnsupportedError(_refusal(name))
@@ -199,8 +214,6 @@ def dispatch(
         _check_dim(name, args, kwargs, rank)
     plain = [leaf.values if isinstance(leaf, ragged_type) else leaf for leaf in leaves]
     new_args, new_kwargs = pytree.tree_unflatten(plain, spec)
-    if kind == "batch_norm":
-        return wrap(_batch_norm(*new_args, **new_kwargs), layout)
     result = function(*new_args, **new_kwargs)
     if kind == "loss" and _is_scalar(result):
         return result
@@ -275,42 +288,6 @@ def _token_dim_refusal(name: str) -> str:
             "for sequences, x.split_time(steps) for time, dim=-1 for features"
         )
     return f"torch.{name} along dim 0 of a Ragged would mix sequences; use {_POOL}"
-
-
-def _batch_norm(
-    values: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,  # noqa: FBT001, FBT002 - torch's signature
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
-    if values.shape[0] == 0 and training:
-        return values  # no tokens, no statistics: torch would raise
-    if not training and running_mean is not None and running_var is not None:
-        given = [t for t in (running_mean, running_var, weight, bias) if t is not None]
-        plain = values.is_cpu and values.dim() == 2 and values.dtype in {torch.float32, torch.float64}
-        # What does not fit, torch says.
-        if plain and all(t.dtype == values.dtype and t.shape == values.shape[1:] for t in given):
-            return _by_running_statistics(values, running_mean, running_var, weight, bias, eps)
-    return F.batch_norm(values, running_mean, running_var, weight, bias, training, momentum, eps)
-
-
-def _by_running_statistics(
-    values: Tensor,
-    mean: Tensor,
-    variance: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    eps: float,
-) -> Tensor:
-    """Return one factor and one addend for each feature: the same sums as torch's, in a third of its time."""
-    scale = torch.rsqrt(variance + eps)
-    scale = scale if weight is None else scale * weight
-    shift = -mean * scale if bias is None else torch.addcmul(bias, mean, scale, value=-1)
-    return torch.addcmul(shift, values, scale)
 
 
 def _wrap_all(result: Any, count: int, layout: Layout, wrap: Wrap, name: str) -> Any:

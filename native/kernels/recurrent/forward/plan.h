@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/parallel.h"
+#include "kernels/pieces.h"
 #include "kernels/recurrent/cells/step.h"
 #include "kernels/recurrent/grid.h"
 #include "kernels/scratch.h"

@@ -1,0 +1,10 @@
+// The normalisation's functions of the Python module.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+namespace throughtime {
+
+void bind_norm(nanobind::module_& m);
+
+}  // namespace throughtime

@@ -1,0 +1,81 @@
+"""The native normalisation under eager autograd, and which values may take it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from throughtime.ops import _norm_native
+from throughtime.ops._norm_native import Norm
+from throughtime.ops._plain import differentiable, on_plain_cpu, watched
+
+# The same function in plain PyTorch, of values, weight and bias.
+Composition = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
+
+_DTYPES = (torch.float32, torch.float64)
+
+
+def takes(values: Tensor, *rows: Tensor | None) -> bool:
+    """Tell whether the kernels may have these values (T, C), and parameters and statistics (C,)."""
+    if values.dim() != 2 or values.dtype not in _DTYPES or not on_plain_cpu(values) or watched(*rows):
+        return False
+    features = values.shape[1]
+    for row in rows:
+        if row is None:
+            continue
+        if row.dtype != values.dtype or not row.is_cpu or row.numel() != features:
+            return False
+    return True
+
+
+def normalize(
+    values: Tensor, weight: Tensor | None, bias: Tensor | None, norm: Norm, composition: Composition
+) -> Tensor:
+    """Return (T, C); derivatives beyond the first are those of the composition."""
+    if not differentiable(values, weight, bias):
+        return _norm_native.forward(values, weight, bias, norm)[0]
+    y: Tensor = _Normalize.apply(values, weight, bias, norm, composition)  # type: ignore[no-untyped-call]
+    return y
+
+
+class _Normalize(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        norm: Norm,
+        composition: Composition,
+    ) -> Tensor:
+        y, mean, scale = _norm_native.forward(x, weight, bias, norm)
+        ctx.norm, ctx.composition = norm, composition
+        ctx.save_for_backward(x, weight, bias, mean, scale)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (dy,) = gradients
+        x, weight, bias, mean, scale = ctx.saved_tensors
+        needs = ctx.needs_input_grad[:3]
+        # With gradients enabled somebody will differentiate the result, too.
+        if torch.is_grad_enabled() or not on_plain_cpu(dy):
+            found = _by_composition(ctx.composition, dy, (x, weight, bias), needs)
+        else:
+            found = _norm_native.backward(dy, x, weight, bias, (mean, scale), ctx.norm, needs)
+        return (*found, None, None)
+
+
+def _by_composition(
+    composition: Composition,
+    dy: Tensor,
+    inputs: tuple[Tensor, Tensor | None, Tensor | None],
+    needs: tuple[bool, bool, bool],
+) -> tuple[Tensor | None, ...]:
+    create = torch.is_grad_enabled()
+    with torch.enable_grad():
+        y = composition(*inputs)
+    wanted = [one for one, needed in zip(inputs, needs, strict=True) if needed and one is not None]
+    found = iter(torch.autograd.grad(y, wanted, dy, create_graph=create))
+    return tuple(next(found) if needed else None for needed in needs)

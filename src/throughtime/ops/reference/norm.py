@@ -1,0 +1,41 @@
+"""Normalisation of segments of tokens in plain PyTorch.
+
+The kernels are tested against it; other devices, compilers and torch's function transforms run it, and every
+derivative beyond the first.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from throughtime.ops.reference.pool import sum_over_time_reference
+from throughtime.ragged import Layout
+
+
+def normalize_sequences_reference(
+    values: Tensor, layout: Layout, groups: int, eps: float, weight: Tensor | None, bias: Tensor | None
+) -> Tensor:
+    """Return (T, C), see `throughtime.ops.norm.normalize_sequences`."""
+    grouped = values.unflatten(1, (groups, -1))
+    ids = layout.sequence_ids
+    count = layout.offsets.diff().clamp(min=1).to(values.dtype)[:, None] * grouped.shape[2]
+    mean = sum_over_time_reference(grouped.sum(2), layout) / count
+    centred = grouped - mean.index_select(0, ids)[:, :, None]
+    variance = sum_over_time_reference(centred.square().sum(2), layout) / count
+    scale = torch.rsqrt(variance + eps).index_select(0, ids)
+    normal: Tensor = (centred * scale[:, :, None]).flatten(1)
+    if weight is not None:
+        normal = normal * weight
+    return normal if bias is None else normal + bias
+
+
+def batch_norm_reference(
+    values: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    fixed: tuple[Tensor, Tensor] | None,
+    eps: float,
+) -> Tensor:
+    """Return (T, C) by the statistics of all tokens, or by the given mean and variance; none are updated."""
+    mean, variance = fixed or (None, None)
+    return F.batch_norm(values, mean, variance, weight, bias, training=fixed is None, eps=eps)
