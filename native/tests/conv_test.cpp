@@ -53,6 +53,9 @@ Problem problem_of(unsigned number) {
   p.weight = random.values(s.outputs * p.inner() * s.width);
   p.bias = random.number(0, 1) == 0 ? random.values(s.outputs) : Values{};
   p.dy = random.values(p.windows() * s.outputs);
+  // Of a third of them nearly all values are zero.
+  const Index kept = random.number(0, 2) == 0 ? random.number(8, 40) : 1;
+  for (double& one : p.dy) one = random.number(1, kept) == 1 ? one : 0;
   // With replicated borders the caller adds it (see the seam in Python).
   p.start = !s.replicate && random.number(0, 1) == 0 ? random.values(s.channels) : Values{};
   return p;

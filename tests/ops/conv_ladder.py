@@ -5,7 +5,7 @@
 
 import itertools
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -144,6 +144,33 @@ def check_parts(problem: Problem) -> None:
 
 
 @torch.no_grad()
+def check_few(choose: random.Random, dtype: torch.dtype) -> None:
+    """Gradients where most of dy is zero, as behind a maximum over time; and that company changes no bits."""
+    problem = drawn(choose, dtype)
+    geometry, total = problem.geometry, problem.x.shape[0]
+    dy = torch.randn(problem.out.total, problem.weight.shape[0], dtype=dtype)
+    dy = dy.where(torch.rand_like(dy) < choose.choice([0.0, 0.01, 0.05, 0.1, 0.12, 0.2]), 0)
+    start = torch.randn(problem.x.shape[1], dtype=dtype) if choose.random() < 0.5 else None
+    near = {"rtol": 1e-10, "atol": 1e-11} if dtype == torch.float64 else {"rtol": 2e-4, "atol": 2e-4}
+    dx = _conv_native.input_gradient(dy, problem.weight, start, geometry, total)
+    wanted = input_gradient_reference(dy, problem.weight, start, geometry, total)
+    torch.testing.assert_close(dx, wanted, **near)
+    weights = _conv_native.weight_gradient(problem.x, dy, geometry, bias=True)
+    torch.testing.assert_close(weights, weight_gradient_reference(problem.x, dy, geometry, bias=True), **near)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads % 3 + 1)
+    assert torch.equal(dx, _conv_native.input_gradient(dy, problem.weight, start, geometry, total))
+    others = _conv_native.weight_gradient(problem.x, dy, geometry, bias=True)
+    assert all(map(torch.equal, weights, others))
+    torch.set_num_threads(threads)
+    # Beside sequences whose gradients are dense.
+    company = replace(problem, layout=layout_of([*problem.layout.lengths.tolist(), 60, 200]))
+    full = torch.cat([dy, torch.randn(company.out.total - len(dy), dy.shape[1], dtype=dtype)])
+    both = _conv_native.input_gradient(full, problem.weight, start, company.geometry, company.layout.total)
+    assert torch.equal(dx, both[:total]), (problem.windows, problem.groups)
+
+
+@torch.no_grad()
 def check_transposed(choose: random.Random) -> None:
     """The transposed convolution against torch's, each sequence alone."""
     groups, size, stride, dilation = (
@@ -222,6 +249,8 @@ def climb(count: int, seed: int) -> int:
     for index, dtype in itertools.product(range(count), (torch.float64, torch.float32)):
         check(drawn(choose, dtype), relu=index % 3 == 0)
         check_same_bits(drawn(choose, dtype), choose)
+        for _ in range(3):
+            check_few(choose, dtype)
         if dtype == torch.float64:
             check_parts(drawn(choose))
             check_transposed(choose)

@@ -10,8 +10,9 @@ from tests.ops.conv_ladder import Problem, layout_of
 from tests.ops.ladder import climbed
 from throughtime import _native
 from throughtime.errors import KindError, ShapeError
-from throughtime.ops import _conv_registered
+from throughtime.ops import _conv_native, _conv_registered
 from throughtime.ops.conv import conv1d, conv_transpose1d
+from throughtime.ops.reference.conv import input_gradient_reference, weight_gradient_reference
 from throughtime.ops.windows import Geometry, Windows
 from throughtime.ragged import Layout
 
@@ -49,6 +50,28 @@ def test_derivatives_of_first_and_second_order(windows: Windows) -> None:
 
     assert torch.autograd.gradcheck(call, problem.leaves)
     assert torch.autograd.gradgradcheck(call, problem.leaves)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("of", ["x", "weight", "dy"])
+def test_zeros_meet_what_is_not_finite_as_in_torch(value: float, of: str) -> None:
+    problem = Problem(
+        torch.randn(40, 5), layout_of([18, 22]), torch.randn(8, 5, 3), None, Windows(3, 1, 1, 1, 1), 1
+    )
+    dy = torch.zeros(40, 8)
+    dy[7, 2], dy[30, 5] = 1.5, -0.5
+    {"x": problem.x, "weight": problem.weight, "dy": dy}[of].flatten()[37] = value
+    geometry = problem.geometry
+    found = (
+        _conv_native.input_gradient(dy, problem.weight, None, geometry, 40),
+        *_conv_native.weight_gradient(problem.x, dy, geometry, bias=True),
+    )
+    wanted = (
+        input_gradient_reference(dy, problem.weight, None, geometry, 40),
+        *weight_gradient_reference(problem.x, dy, geometry, bias=True),
+    )
+    assert any(not part.isfinite().all() for part in wanted)
+    torch.testing.assert_close(found, wanted, equal_nan=True)
 
 
 def test_derivatives_of_the_transposed_convolution() -> None:

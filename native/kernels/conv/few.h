@@ -1,8 +1,8 @@
-// The convolution's gradients where most of dy is zero, as behind a maximum over time, which passes one value for each
-// sequence and channel: only what is not zero is multiplied.
+// The convolution's gradients where most of dy is zero, as behind a maximum over time, which passes on one value for
+// each sequence and channel: only what is not zero is multiplied.
 //
-// Sums have the order of the dense kernels, from which zeros are left out: the bits are the same, and which of the two
-// ran cannot be seen. Zero times infinity is NaN, so what a zero would be multiplied with has to be finite.
+// A sum has the order that it has in the dense kernels, less the zeros: a row of dx has the same bits, whichever of the
+// two the rest of the batch asks for. Zero times infinity is NaN, so what zeros would be multiplied with must be finite.
 #pragma once
 
 #include "kernels/conv/kernels.h"

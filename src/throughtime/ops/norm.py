@@ -71,14 +71,16 @@ def batch_norm(
     if values.shape[0] == 0 and training:
         return values
     known = None if running_mean is None or running_var is None else (running_mean, running_var)
-    # What does not fit, torch says: a single token has no variance, and without training statistics are needed.
-    enough = known is not None or (training and running_mean is running_var)
-    if (
-        not enough
-        or (training and values.shape[0] == 1)
-        or not _norm_eager.takes(values, running_mean, running_var, weight, bias)
-        or not all(one.is_contiguous() for one in known or ())
+    if training:
+        fits = values.shape[0] > 1 and eps > 0 and (known is not None or running_mean is running_var)
+    else:
+        fits = known is not None
+    if not (
+        fits
+        and _norm_eager.takes(values, running_mean, running_var, weight, bias)
+        and all(one.is_contiguous() for one in known or ())
     ):
+        # Torch also says what is wrong: that a single token has no variance, or that sizes do not fit.
         y = F.batch_norm(values, running_mean, running_var, weight, bias, training, momentum, eps)
         return y.relu() if relu else y
     fixed = None if training else known

@@ -2,7 +2,8 @@
 
 A function is listed only if it treats every token alike (the first dimension of ``values``), so that
 applying it to ``values`` is right by construction, or if a layer above `implements` it. Everything else is
-refused by name, with what to call instead. This file knows values and layouts; it does not know the class `Ragged`.
+refused by name, with what to call instead. This file knows values and layouts; it does not know the class
+`Ragged`.
 """
 
 from __future__ import annotations
@@ -133,7 +134,7 @@ IMPLEMENTED: dict[_Function, _Function] = {}
 
 
 def implements(function: _Function) -> Callable[[_Function], _Function]:
-    """Make the decorated function, of a ragged batch and the same arguments, what ``function`` does to one."""
+    """Make the decorated function what ``function`` does if its first argument is a ragged batch."""
 
     def register(own: _Function) -> _Function:
         IMPLEMENTED[function] = own
