@@ -1,5 +1,7 @@
 """Blocks and stacks: norms against torch's, images, folding, residual and gated blocks, what is refused."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -63,6 +65,36 @@ def test_padding_never_reaches_the_statistics_of_a_batch() -> None:
     tokens = torch.randn(12, 3, dtype=torch.float64)
     short, long = (block(Ragged.from_lengths(tokens, lengths)).values for lengths in ([6, 6], [1, 11]))
     torch.testing.assert_close(short, long)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"momentum": None}, {"track_running_stats": False}, {"affine": False}], ids=str
+)
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_and_relu_in_one_pass_are_the_two(options: dict[str, bool | None], training: bool) -> None:
+    torch.manual_seed(0)
+    block = tt.nn.ConvBlock(3, 4, 3, padding="same", norm=nn.BatchNorm1d(4, **options)).double()  # type: ignore[arg-type]
+    twin = copy.deepcopy(block)
+    twin.norm.register_forward_hook(lambda *_: None)  # somebody listens: nothing is fused
+    for lengths in ([5, 3], [2, 0, 4]):
+        x = _batch(lengths)
+        found, expected = (part.train(training)(x).values for part in (block, twin))
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+        weights = torch.randn_like(expected)
+        torch.testing.assert_close(
+            torch.autograd.grad((found * weights).sum(), list(block.parameters())),
+            torch.autograd.grad((expected * weights).sum(), list(twin.parameters())),
+        )
+    torch.testing.assert_close(block.state_dict(), twin.state_dict())
+
+
+def test_batch_norm_and_relu_are_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    block = tt.nn.ConvBlock(3, 4, 3, norm="batch").double()
+    x = _batch([5, 3])
+    expected = block.eval()(x).values
+    monkeypatch.setattr(nn.BatchNorm1d, "__call__", None)
+    assert torch.equal(block(x).values, expected)
+    assert (expected == 0).any()
 
 
 class _Twice(tt.nn.Conv1d):

@@ -10,7 +10,7 @@ from torch.nn.utils.parametrizations import weight_norm as weight_normalized
 
 from throughtime.errors import ShapeError
 from throughtime.nn._conv import Conv1d
-from throughtime.nn._norm import ChannelNorm, GroupNorm, InstanceNorm1d
+from throughtime.nn._norm import ChannelNorm, GroupNorm, InstanceNorm1d, rectified_batch_norm
 from throughtime.nn._output import unwrapped
 from throughtime.nn._parts import Series
 from throughtime.nn._pool_windows import MaxPool1d
@@ -112,8 +112,12 @@ class ConvBlock(Streamed):
     def forward(self, x: Any) -> Any:
         """Return the output, of the kind that came in: Ragged (T', out_channels) or tensor (N, C, L)."""
         x = unwrapped(x)
-        if isinstance(x, Ragged) and _rectifies(self):
-            return Series.of(pool=self.pool, dropout=self.dropout)(self.conv.rectified(x))
+        if isinstance(x, Ragged) and _is_relu(self.activation):
+            rest = Series.of(pool=self.pool, dropout=self.dropout)
+            if self.norm is None and isinstance(self.conv, Conv1d) and _is_plain(self.conv, Conv1d):
+                return rest(self.conv.rectified(x))
+            if isinstance(self.norm, nn.BatchNorm1d) and _is_plain(self.norm, nn.BatchNorm1d):
+                return rest(rectified_batch_norm(self.norm, self.conv(x)))
         return super().forward(x)
 
     def extra_repr(self) -> str:
@@ -194,16 +198,21 @@ def _series(block: Any) -> Series:
     )
 
 
-def _rectifies(block: ConvBlock) -> bool:
-    """Whether convolution and relu may be one pass: nothing lies between them, and nobody listens there."""
-    conv, given = block.conv, block.activation
-    if block.norm is not None or not (given is F.relu or given is torch.relu or type(given) is nn.ReLU):
-        return False
-    if not isinstance(conv, Conv1d) or type(conv).forward is not Conv1d.forward:
-        return False
-    listeners: list[Any] = [getattr(nn.modules.module, f"_global{name}") for name in _HOOKS]
-    listeners += [getattr(part, name, None) for part in (conv, given) for name in _HOOKS]
-    return not any(listeners)
+# ReLU may be one pass with what comes before it where nobody listens in between.
+
+
+def _is_relu(activation: Any) -> bool:
+    if type(activation) is nn.ReLU:
+        return not _has_hooks(activation)
+    return activation is F.relu or activation is torch.relu
+
+
+def _is_plain(part: nn.Module, of: type[nn.Module]) -> bool:
+    return type(part).forward is of.forward and not _has_hooks(part)
+
+
+def _has_hooks(part: nn.Module) -> bool:
+    return any(getattr(part, name) or getattr(nn.modules.module, f"_global{name}") for name in _HOOKS)
 
 
 def _has_bias(norm: object) -> bool:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
 from throughtime.nn._output import as_ragged, check_features, unwrapped
-from throughtime.ops.norm import normalize_sequences
+from throughtime.ops.norm import batch_norm, normalize_sequences
 from throughtime.ragged import Ragged
 
 
@@ -100,6 +100,22 @@ class ChannelNorm(nn.LayerNorm):
         if isinstance(x, Tensor):
             return super().forward(x.movedim(1, -1)).movedim(-1, 1)
         return super().forward(x)
+
+
+def rectified_batch_norm(norm: nn.BatchNorm1d, x: Ragged) -> Ragged:
+    """Return relu(norm(x)) in one pass, and update the module's statistics as it would itself."""
+    check_features(x, norm.num_features, "BatchNorm1d")
+    mean, variance, momentum = norm.running_mean, norm.running_var, norm.momentum
+    if norm.training and norm.track_running_stats and norm.num_batches_tracked is not None:
+        norm.num_batches_tracked.add_(1)
+        momentum = 1 / float(norm.num_batches_tracked) if momentum is None else momentum
+    training = norm.training or (mean is None and variance is None)
+    if norm.training and not norm.track_running_stats:
+        mean = variance = None
+    found = batch_norm(
+        x.values, mean, variance, norm.weight, norm.bias, training, momentum or 0.0, norm.eps, relu=True
+    )
+    return x.with_values(found)
 
 
 def _checked(x: object, features: int, layer: str) -> Ragged:
