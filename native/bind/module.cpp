@@ -16,15 +16,14 @@
 #include "bind/conv.h"
 #include "bind/norm.h"
 #include "bind/pool.h"
-#include "bind/reader.h"
+#include "bind/recurrent.h"
+#include "bind/step.h"
 #include "kernels/offsets.h"
 #include "kernels/parallel.h"
 #include "kernels/recurrent/kernels.h"
-#include "kernels/recurrent/recurrent.h"
 #include "kernels/scratch.h"
 
 namespace nb = nanobind;
-using throughtime::Reader;
 
 namespace {
 
@@ -33,116 +32,6 @@ std::tuple<int, std::int64_t, std::int64_t> check_offsets(std::uintptr_t address
   const auto result = throughtime::check_offsets(
       reinterpret_cast<const std::int64_t*>(address), count, total);
   return {static_cast<int>(result.fault), result.index, result.longest};
-}
-
-throughtime::Shape read_shape(nb::tuple tuple, std::size_t directions) {
-  Reader in(tuple);
-  throughtime::Shape shape{};
-  shape.cell = static_cast<throughtime::Cell>(in.number());
-  shape.is_double = in.number() != 0;
-  shape.inputs = static_cast<int>(in.number());
-  shape.hidden = static_cast<int>(in.number());
-  shape.state = static_cast<int>(in.number());
-  shape.directions = static_cast<int>(directions);
-  if (in.ended()) return shape;  // a plain cell has no options
-  throughtime::Options& options = shape.options;
-  for (int i = 0; i < 3; ++i) {
-    options.activation[i] = static_cast<throughtime::Activation>(in.number());
-    options.alpha[i] = in.real();
-    options.beta[i] = in.real();
-  }
-  options.clip = in.real();
-  options.cell_clip = in.real();
-  options.update_new = in.number() != 0;
-  options.gradient_value = in.real();
-  options.gradient_norm = in.real();
-  return shape;
-}
-
-throughtime::Tokens read_tokens(nb::tuple tuple) {
-  Reader in(tuple);
-  throughtime::Tokens tokens{};
-  tokens.order = static_cast<throughtime::Order>(in.number());
-  tokens.batch = in.number();
-  tokens.length = in.number();
-  tokens.index = static_cast<const std::int64_t*>(in.address());
-  return tokens;
-}
-
-throughtime::Weights read_weights(Reader& in) {
-  throughtime::Weights weights{};
-  weights.ih = in.address();
-  weights.hh = in.address();
-  weights.bias_ih = in.address();
-  weights.bias_hh = in.address();
-  weights.hr = in.address();
-  weights.peephole = in.address();
-  return weights;
-}
-
-void recurrent_forward(nb::tuple shape, nb::tuple tokens, int threads, std::uintptr_t x, std::uintptr_t y,
-                       nb::tuple directions) {
-  throughtime::ForwardCall call{};
-  call.shape = read_shape(shape, directions.size());
-  call.tokens = read_tokens(tokens);
-  call.threads = threads;
-  call.x = reinterpret_cast<const void*>(x);
-  call.y = reinterpret_cast<void*>(y);
-  for (int d = 0; d < call.shape.directions; ++d) {
-    Reader in(directions[static_cast<std::size_t>(d)]);
-    throughtime::ForwardDirection& direction = call.direction[d];
-    direction.weights = read_weights(in);
-    direction.h0 = in.address();
-    direction.c0 = in.address();
-    direction.h_n = in.address();
-    direction.c_n = in.address();
-    direction.c = in.address();
-    direction.gates = in.address();
-    direction.context = in.address();
-  }
-  const nb::gil_scoped_release released;
-  throughtime::recurrent_forward(call);
-}
-
-void recurrent_backward(nb::tuple shape, nb::tuple tokens, int threads, std::uintptr_t x, std::uintptr_t y,
-                        std::uintptr_t dy, std::uintptr_t dx, nb::tuple directions) {
-  throughtime::BackwardCall call{};
-  call.shape = read_shape(shape, directions.size());
-  call.tokens = read_tokens(tokens);
-  call.threads = threads;
-  call.x = reinterpret_cast<const void*>(x);
-  call.y = reinterpret_cast<const void*>(y);
-  call.dy = reinterpret_cast<const void*>(dy);
-  call.dx = reinterpret_cast<void*>(dx);
-  for (int d = 0; d < call.shape.directions; ++d) {
-    Reader in(directions[static_cast<std::size_t>(d)]);
-    throughtime::BackwardDirection& direction = call.direction[d];
-    direction.weights = read_weights(in);
-    direction.h0 = in.address();
-    direction.c0 = in.address();
-    direction.c = in.address();
-    direction.gates = in.address();
-    direction.dh_n = in.address();
-    direction.dc_n = in.address();
-    direction.dc = in.address();
-    direction.dgates = in.address();
-    direction.dh0 = in.address();
-    direction.dc0 = in.address();
-    direction.dw_ih = in.address();
-    direction.dw_hh = in.address();
-    direction.db_ih = in.address();
-    direction.db_hh = in.address();
-    direction.dw_hr = in.address();
-    direction.dh_steps = in.address();
-    direction.dc_steps = in.address();
-    direction.dpre = in.address();
-    direction.kept = in.address();
-    direction.summary = in.address();
-    direction.dpeephole = in.address();
-    direction.dcontext = in.address();
-  }
-  const nb::gil_scoped_release released;
-  throughtime::recurrent_backward(call);
 }
 
 // A tensor of bytes whose memory comes from the kernels' pool and returns to it.
@@ -210,10 +99,8 @@ NB_MODULE(_native, m) {
   m.def("check_offsets", &check_offsets, nb::arg("address"), nb::arg("count"), nb::arg("total"),
         "Check int64 offsets: (fault, index, longest); fault 0 none, 1 first is not 0, "
         "2 decreasing at index, 3 last is not total (a negative total leaves the end unchecked).");
-  m.def("recurrent_forward", &recurrent_forward,
-        "One recurrent layer, forward. Tuples hold the fields of kernels/recurrent/recurrent.h in its order.");
-  m.def("recurrent_backward", &recurrent_backward,
-        "One recurrent layer, backward. Tuples hold the fields of kernels/recurrent/recurrent.h in its order.");
+  throughtime::bind_recurrent(m);
+  throughtime::bind_step(m);
   throughtime::bind_conv(m);
   throughtime::bind_norm(m);
   throughtime::bind_pool(m);

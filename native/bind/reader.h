@@ -12,6 +12,7 @@ class Reader {
   explicit Reader(nanobind::handle tuple) : tuple_(nanobind::borrow<nanobind::tuple>(tuple)) {}
   std::int64_t number() { return nanobind::cast<std::int64_t>(tuple_[next_++]); }
   double real() { return nanobind::cast<double>(tuple_[next_++]); }
+  nanobind::object object() { return tuple_[next_++]; }
   bool ended() const { return next_ >= tuple_.size(); }
   void* address() { return reinterpret_cast<void*>(nanobind::cast<std::uintptr_t>(tuple_[next_++])); }
 

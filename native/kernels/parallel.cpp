@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -57,6 +58,19 @@ void pause() {
 #endif
 }
 
+// A step takes microseconds, so the others are looked for at once; but where more threads run than there are cores,
+// they need ours.
+template <class Condition>
+void wait_until(const Condition& met) {
+  for (int looks = 0; !met(); ++looks) {
+    if (looks < 4000) {
+      pause();
+    } else {
+      std::this_thread::yield();
+    }
+  }
+}
+
 }  // namespace
 
 int worthwhile_threads(double operations, int threads) {
@@ -85,23 +99,32 @@ void parallel(int threads, void (*body)(void*, int, int), void* context) {
   }
 }
 
-void Barrier::wait(int size) {
+void Barrier::wait(int rank, int size) {
   if (size <= 1) return;
+  if (size <= few) {
+    std::atomic<std::uint32_t>& own = of_thread_[rank].meetings;
+    const std::uint32_t meeting = own.load(std::memory_order_relaxed) + 1;
+    own.store(meeting, std::memory_order_release);
+    for (int other = 0; other < size; ++other) {
+      // Whoever was here may be at the next meeting already.
+      wait_until([&] {
+        const std::uint32_t seen = of_thread_[other].meetings.load(std::memory_order_acquire);
+        return static_cast<std::int32_t>(seen - meeting) >= 0;
+      });
+    }
+    return;
+  }
   const std::uint32_t meeting = meeting_.load(std::memory_order_acquire);
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) == size - 1) {
     arrived_.store(0, std::memory_order_relaxed);
     meeting_.store(meeting + 1, std::memory_order_release);
     return;
   }
-  // A step takes microseconds, so the others are looked for at once; but where more threads run than there
-  // are cores, they need ours.
-  for (int looks = 0; meeting_.load(std::memory_order_acquire) == meeting; ++looks) {
-    if (looks < 4000) {
-      pause();
-    } else {
-      std::this_thread::yield();
-    }
-  }
+  wait_until([&] { return meeting_.load(std::memory_order_acquire) != meeting; });
+}
+
+Barriers::Barriers(int count) : scratch_(sizeof(Barrier) * static_cast<std::size_t>(count)) {
+  for (int i = 0; i < count; ++i) new (first() + i) Barrier;
 }
 
 const char* parallel_backend() { return openmp().parallel != nullptr ? "openmp" : "std::thread"; }

@@ -61,9 +61,10 @@ using IntVec = typename Simd<T>::Int;
 template <class T>
 inline constexpr int lanes = vector_bytes / static_cast<int>(sizeof(T));
 
+// x − 0 is x for every x, and compilers know it; of x + 0, which is not −0 for −0, they make an addition.
 template <class T>
 inline Vec<T> broadcast(T x) {
-  return Vec<T>{} + x;
+  return x - Vec<T>{};
 }
 
 template <class T>

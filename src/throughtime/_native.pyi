@@ -1,3 +1,5 @@
+from typing import Any
+
 from torch import Tensor
 
 def check_offsets(address: int, count: int, total: int) -> tuple[int, int, int]:
@@ -24,6 +26,11 @@ def recurrent_backward(
     directions: tuple[tuple[int, ...], ...],
 ) -> None:
     """Run one recurrent layer backward; tuples hold the fields of ``recurrent.h`` in its order."""
+
+def recurrent_step(
+    plan: tuple[Any, ...], parameters: dict[str, Any], threads: int, x: Any, state: Any
+) -> tuple[Tensor, Any] | None:
+    """Run all layers on one token of each stream; None where something is unusual."""
 
 def conv_forward(
     shape: tuple[int, ...],

@@ -201,7 +201,9 @@ def test_char_cnn_cuts_long_texts_and_knows_no_other_characters() -> None:
     assert not torch.allclose(model(Ragged.from_lengths(strange, [200])), model(x), rtol=1e-7)
 
 
-@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")  # torch's, once
+@pytest.mark.filterwarnings(
+    "ignore:Using padding='same' with even kernel lengths:UserWarning"
+)  # torch's, once
 def test_the_shuffled_lstm_reads_channels_as_steps() -> None:
     model = _made(lambda: tt.models.LSTMFCN(2, 3, length=6))
     x = _series([6, 6])

@@ -323,6 +323,10 @@ def main() -> None:
         check(problem)
         check_record(problem)
         count += 1
+    # One token alone, as of a stream, has a product of its own.
+    for hidden, cell in itertools.product((1, 7, 16, 40, 70), CELLS):
+        check(Problem(cell, choose.randint(1, 40), hidden, [1], choose))
+        count += 1
     for cell in ("LSTM", "GRU", "RNN_TANH"):
         bounded = spell(replace(spec_of(cell), gradient_norm=0.4, gradient_value=0.2))
         for lengths in ([9], [3, 7], [4, 0, 6, 5, 3, 8]):

@@ -189,7 +189,7 @@ bool few_input_gradient(const ConvInputGradient& call) {
         for (std::ptrdiff_t c = 0; c < C; ++c) to[c] = from[c * s.width + k];
       }
     }
-    if (size > 1) barrier.wait(size);
+    barrier.wait(rank, size);
     const std::int64_t all = call.batch.offsets[call.batch.sequences];
     const Range own{all * rank / size, all * (rank + 1) / size};
     if (own.count() > 0) few_rows_of<T>(call, own, values, packed, start);
@@ -296,9 +296,9 @@ bool few_weight_gradient(const ConvWeightGradient& call) {
   Barrier barrier;
   auto run = [&](int rank, int size) {
     values.fill(rank, size);
-    if (size > 1) barrier.wait(size);
+    barrier.wait(rank, size);
     if (rank == 0) list_by_columns(values, O, first, list);
-    if (size > 1) barrier.wait(size);
+    barrier.wait(rank, size);
     few_weights_of(call, {O * rank / size, O * (rank + 1) / size}, values.rows(), first, list, sums, next);
   };
   parallel(call.threads, run);

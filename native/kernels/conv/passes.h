@@ -212,7 +212,7 @@ void run_plan(ConvPlan<T>& p, std::int64_t sequences, int threads) {
         const Work& mine = *static_cast<Work*>(context);
         const ConvPlan<T>& plan = *mine.plan;
         pack_weights<T, Packing>(plan, rank, size);
-        plan.barrier->wait(size);
+        plan.barrier->wait(rank, size);
         {
           Correlator<T> correlator(plan.correlation);
           while (true) {
@@ -222,7 +222,7 @@ void run_plan(ConvPlan<T>& p, std::int64_t sequences, int threads) {
           }
         }
         if (plan.correlation.before + plan.correlation.after > 0) {
-          plan.barrier->wait(size);
+          plan.barrier->wait(rank, size);
           fold_outside(plan.correlation, mine.sequences, rank, size);
         }
       },

@@ -163,9 +163,6 @@ void norm_backward_through(const NormBackward& call) {
   plan.chunks.count();
 
   Barrier barrier;
-  const auto wait = [&](int size) {
-    if (size > 1) barrier.wait(size);
-  };
   const auto rows_of = [&](std::int64_t segment, Range rows) {
     const std::int64_t own = segment * C, first = rows.begin * C;
     return GradientRows<T>{static_cast<const T*>(call.x) + first,
@@ -183,15 +180,15 @@ void norm_backward_through(const NormBackward& call) {
       plan.factor[i] = factor_of(static_cast<const T*>(call.gamma), c, static_cast<const T*>(call.scale)[at]);
       plan.addend[i] = addend_of(static_cast<const T*>(call.beta), c, plan.mean[i], plan.factor[i]);
     }
-    wait(size);
+    barrier.wait(rank, size);
     plan.chunks.each(rank, size, [&](std::int64_t segment, std::int64_t number, Range rows) {
       gradient_sums_of<T, relu>(rows_of(segment, rows), plan.sum + number * C, plan.product + number * C);
     });
-    wait(size);
+    barrier.wait(rank, size);
     blocks.each(S, rank, size, [&](std::int64_t segment, Range block) {
       combine_gradients<T>(call, plan, blocks, segment, block);
     });
-    wait(size);
+    barrier.wait(rank, size);
     sum_over_segments<T>(plan.own_product, S, C, rank, size, call.dgamma);
     sum_over_segments<T>(plan.own_sum, S, C, rank, size, call.dbeta);
     if (call.dx == nullptr) return;

@@ -132,9 +132,6 @@ void norm_forward_of(const NormForward& call) {
   plan.chunks.count();
 
   Barrier barrier;
-  const auto wait = [&](int size) {
-    if (size > 1) barrier.wait(size);
-  };
   const T* const x = static_cast<const T*>(call.x);
   T* const y = static_cast<T*>(call.y);
   auto run = [&](int rank, int size) {
@@ -142,7 +139,7 @@ void norm_forward_of(const NormForward& call) {
       plan.chunks.each(rank, size, [&](std::int64_t, std::int64_t number, Range rows) {
         moments_of(x + rows.begin * C, rows.count(), C, plan.mean + number * C, plan.squares + number * C);
       });
-      wait(size);
+      barrier.wait(rank, size);
     }
     blocks.each(S, rank, size, [&](std::int64_t segment, Range block) {
       if (fixed) {
@@ -159,7 +156,7 @@ void norm_forward_of(const NormForward& call) {
             addend_of(static_cast<const T*>(call.beta), c, static_cast<const T*>(call.mean)[at], factor);
       }
     });
-    wait(size);
+    barrier.wait(rank, size);
     plan.chunks.each(rank, size, [&](std::int64_t segment, std::int64_t, Range rows) {
       normalize_rows(x + rows.begin * C, rows.count(), C, plan.factor + segment * C, plan.addend + segment * C,
                      call.shape.relu, y + rows.begin * C);

@@ -6,9 +6,11 @@ Everything that crosses is contiguous, on the CPU, and float32 or float64; the c
 import math
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch._C import _len_torch_dispatch_stack, _len_torch_function_stack
 
 from throughtime import _native
 from throughtime.ops._batch import checked_offsets
@@ -69,72 +71,41 @@ def forward(
 def is_plain_call() -> bool:
     """Tell whether nothing watches the calls of this thread: no mode, transform, autocast or compiler."""
     return not (
-        torch._C._len_torch_dispatch_stack()  # noqa: SLF001
-        or torch._C._len_torch_function_stack()  # noqa: SLF001
+        _len_torch_dispatch_stack()
+        or _len_torch_function_stack()
         or transformed()
         or torch.is_autocast_enabled("cpu")
         or torch.compiler.is_compiling()
     )
 
 
-def forward_one_step(
-    x: Tensor,
-    cell: Cell,
-    h0: Tensor | None,
-    c0: Tensor | None,
-    layers: list[tuple[int, ...]],
-    sizes: tuple[int, int],
-) -> tuple[Tensor, Tensor | tuple[Tensor, Tensor]]:
-    """Run all layers on one token of each stream. Checked by the caller; everything is contiguous.
+class StepPlan(NamedTuple):
+    """What of a stack of layers is the same at every step.
 
-    Parameters
-    ----------
-    x : Tensor
-        (B, I) or (I,).
-    h0, c0 : Tensor, optional
-        (layers, B, P) and (layers, B, H), or without B.
-    layers
-        Addresses of the six weights of each.
-    sizes
-        P and H.
-
-    Returns
-    -------
-    y : Tensor
-        (B, P) or (P,), what the last layer made.
-    state
-        h as h0; for LSTM the pair of h and c.
+    ``names`` are those of each layer's parameters: of the products, the biases, a projection, and peepholes,
+    as far as there are any; ``cell`` is `native_cell`.
     """
-    state, hidden = sizes
-    shape = x.shape
-    streams, features = shape[:-1], shape[-1]
-    batch = streams[0] if streams else 1
-    count, double = len(layers), x.dtype is torch.float64
-    code, *options = native_cell(cell)
-    y = x.new_empty((*streams, state))
-    h_n = x.new_empty((count, *streams, state)) if h0 is None else torch.empty_like(h0)
-    h_to, c_to, c_n = h_n.data_ptr(), 0, None
-    if cell.startswith("LSTM"):
-        c_n = x.new_empty((count, *streams, hidden)) if c0 is None else torch.empty_like(c0)
-        c_to = c_n.data_ptr()
-    h_from = 0 if h0 is None else h0.data_ptr()
-    c_from = 0 if c0 is None else c0.data_ptr()
-    source, to, threads = x.data_ptr(), y.data_ptr(), torch.get_num_threads()
-    width = (8 if double else 4) * batch
-    for weights in layers:
-        # Every layer writes y, and the last one's stays; the next one reads the state of this one.
-        _native.recurrent_forward(
-            (code, double, features, hidden, state, *options),
-            (1, batch, 1, 0),
-            threads,
-            source,
-            to,
-            ((*weights, h_from, c_from, h_to, c_to, 0, 0, 0),),
-        )
-        source, features = h_to, state
-        h_from, h_to = h_from and h_from + width * state, h_to + width * state
-        c_from, c_to = c_from and c_from + width * hidden, c_to and c_to + width * hidden
-    return y, (h_n if c_n is None else (h_n, c_n))
+
+    gated: bool
+    inputs: int
+    hidden: int
+    state: int
+    layers: int
+    gates: int
+    peepholes: int
+    biased: bool
+    projects: bool
+    names: tuple[tuple[str, ...], ...]
+    cell: tuple[float, ...]
+
+
+def step(plan: StepPlan, parameters: dict[str, Any], x: Any, state: Any) -> tuple[Tensor, Any] | None:
+    """Run all layers on one token of each stream, (B, I) or (I,), without gradients.
+
+    Returns y and the next state: h, of an LSTM the pair of h and c. None where an argument or a parameter is
+    anything but a plain contiguous tensor on the CPU, of one dtype and the shapes that the plan implies.
+    """
+    return _native.recurrent_step(plan, parameters, torch.get_num_threads(), x, state)
 
 
 def backward(

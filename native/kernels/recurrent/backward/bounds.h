@@ -21,7 +21,7 @@ struct GradientBounds {
     const bool has_c = plan.direction->c != nullptr;
     T* const dh = plan.dh + m.first * plan.ld_h;
     T* const dc = plan.dc + m.first * plan.ld_c;
-    m.barrier->wait(m.grid.units);
+    m.barrier->wait(m.unit, m.grid.units);
     for (std::int64_t row = 0; row < rows; ++row) {
       h_factor[row] = factor_of(plan, dh + row * plan.ld_h, plan.state);
       c_factor[row] = has_c ? factor_of(plan, dc + row * plan.ld_c, plan.hidden) : T(1);
@@ -31,7 +31,7 @@ struct GradientBounds {
         kept[s.token[row]] = left * smaller;
       }
     }
-    m.barrier->wait(m.grid.units);
+    m.barrier->wait(m.unit, m.grid.units);
     for (std::int64_t row = 0; row < rows; ++row) {
       bound(plan, dh + row * plan.ld_h, m.state_columns(), h_factor[row]);
       if (has_c) bound(plan, dc + row * plan.ld_c, m.unit_columns(), c_factor[row]);

@@ -39,7 +39,7 @@ struct Backward {
       m.hidden_own = part_of(plan.hidden_panels.count(), m.unit, m.grid.units);
       m.barrier = plan.barrier + 1 + m.group;
     }
-    plan.barrier[0].wait(team);  // the weights are packed
+    plan.barrier[0].wait(number, team);  // the weights are packed
     if (plan.dpeephole != nullptr && m.steps()) {
       const Range own = m.unit_columns();
       for (int p = 0; p < Cell::peepholes; ++p) {
@@ -75,24 +75,24 @@ struct Backward {
           rows_at[i] = m.share.alive_of(rows_at[i]);
         }
         gather(m, t, steps, start, rows_at);
-        m.barrier->wait(m.grid.units);
+        m.barrier->wait(m.unit, m.grid.units);
         for (int i = 0; i < steps; ++i) {
           join(m, joined, rows_at[i]);
           joined = rows_at[i];
           step(m, start[i], rows_at[i]);
         }
       }
-      plan.barrier[0].wait(m.team);
+      plan.barrier[0].wait(m.number, m.team);
       Products::input_gradient(m, rows);
       Products::weight_gradients(m, rows, first_block);
       first_block = false;
       t -= steps;
-      if (t > 0) plan.barrier[0].wait(m.team);
+      if (t > 0) plan.barrier[0].wait(m.number, m.team);
     }
     if (first_block) Products::zero_weight_gradients(m);
     if (m.steps()) finish(m, joined);
     if (plan.dpeephole != nullptr) {
-      plan.barrier[0].wait(m.team);
+      plan.barrier[0].wait(m.number, m.team);
       if (m.number == 0) add_peepholes(m);
     }
   }
@@ -215,7 +215,7 @@ struct Backward {
     s.ld_d_reset = plan.ld_c;
     if (plan.projects) {
       total_gradient(m, s, first, rows);
-      m.barrier->wait(m.grid.units);
+      m.barrier->wait(m.unit, m.grid.units);
       product(plan.hidden_panels, m.hidden_own, plan.dh_total + first * plan.ld_h, plan.ld_h, plan.state,
               plan.w_second, s.dh, s.ld_dh, rows, false);
     }
@@ -226,7 +226,7 @@ struct Backward {
         Cell::template backward<T>(s, row, unit, own.end - unit < L ? static_cast<int>(own.end - unit) : L);
       }
     }
-    m.barrier->wait(m.grid.units);
+    m.barrier->wait(m.unit, m.grid.units);
     if constexpr (Cell::before) {
       product(plan.hidden_panels, m.hidden_own, s.dg, s.ld_dg, plan.hidden, plan.w_second,
               plan.d_factor + m.first * plan.ld_c, plan.ld_c, rows, false);
@@ -236,7 +236,7 @@ struct Backward {
           Cell::template backward_of_reset<T>(s, row, unit, count);
         }
       }
-      m.barrier->wait(m.grid.units);
+      m.barrier->wait(m.unit, m.grid.units);
     }
     if (plan.d_context != nullptr) sum_context(m, s, rows);
     if (d.dpre != nullptr) give_preactivations(m, s, rows);
@@ -341,8 +341,8 @@ void backward_of(const BackwardCall& call, const Sequences& sequences) {
   // One direction after the other: both add to dx.
   for (int d = 0; d < call.shape.directions; ++d) {
     BackwardPlan<T> plan = plan_backward<T, Cell>(call, sequences, d);
-    Barrier barriers[1 + most_threads];
-    plan.barrier = barriers;
+    const Barriers barriers(1 + call.threads);
+    plan.barrier = barriers.first();
     Pieces measure(nullptr);
     divide<T, Cell>(plan, measure, call.threads);
     const Scratch scratch(measure.used());

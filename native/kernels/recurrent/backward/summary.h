@@ -22,7 +22,7 @@ struct StepSummary {
       summary_of(m, s, first, row, out);
     }
     if (m.grid.units == 1) return;
-    m.barrier->wait(m.grid.units);
+    m.barrier->wait(m.unit, m.grid.units);
     for (std::int64_t row = 0; m.unit == 0 && row < rows; ++row) {
       for (int i = 0; i < count; ++i) {
         double sum = 0;
@@ -33,7 +33,7 @@ struct StepSummary {
         given[s.token[row] * count + i] = static_cast<T>(i < summary_norms ? ::sqrt(sum) : sum);
       }
     }
-    m.barrier->wait(m.grid.units);
+    m.barrier->wait(m.unit, m.grid.units);
   }
 
   // Of `parts` rows that lie `apart`, as one. Gradients vanish and explode: squares that would not fit are taken in

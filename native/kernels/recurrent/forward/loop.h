@@ -9,6 +9,7 @@
 // so those alive at a step come first; each group of threads has its own (grid.h).
 #pragma once
 
+#include "kernels/recurrent/forward/one_step.h"
 #include "kernels/recurrent/forward/weights.h"
 
 namespace throughtime::TT_ISA {
@@ -34,7 +35,7 @@ struct Forward {
 
   static void run(const Plan& plan, int member, int team) {
     ForwardWeights<T, Cell>::pack(plan, member, team);
-    plan.barrier[0].wait(team);
+    plan.barrier[0].wait(member, team);
     const Grid grid = make_grid(team, plan.sequences.count, plan.gate_panels.count());
     const int group = member / grid.units;
     if (group >= grid.groups) return;
@@ -202,13 +203,15 @@ struct Forward {
     const Plan& plan = *m.plan;
     T* const h_next = m.h + ((t + 1) % 2) * m.turn;
     for (std::int64_t row = 0; row < rows; ++row) m.token[row] = m.share.token(row, t, plan.reverse);
-    m.barrier->wait(m.units);
+    m.barrier->wait(m.unit, m.units);
     s.pre = pre;
     s.h_prev = m.h + (t % 2) * m.turn;
+    // What the others wrote comes from their caches: all lines at once.
+    for (std::int64_t row = 0; m.units > 1 && row < rows; ++row) prefetch(s.h_prev + row * plan.ld_h, plan.state);
     s.h_next = plan.projects ? m.factor : h_next;
     gates_phase(m, s, rows);
     if (has_second(plan)) {
-      m.barrier->wait(m.units);
+      m.barrier->wait(m.unit, m.units);
       second_phase(m, s, h_next, rows);
     }
   }
@@ -288,12 +291,17 @@ struct ForwardTask {
 
 template <class T, class Cell>
 void forward_of(const ForwardCall& call, const Sequences& sequences) {
+  if (OneStep<T, Cell>::takes(call, sequences)) {
+    for (int d = 0; d < call.shape.directions; ++d) OneStep<T, Cell>::run(call, d);
+    return;
+  }
   ForwardTask<T, Cell> task{};
-  Barrier barriers[2][1 + most_threads];
+  const int barriers_of_one = 1 + call.threads;
+  const Barriers barriers(call.shape.directions * barriers_of_one);
   task.directions = call.shape.directions;
   for (int d = 0; d < task.directions; ++d) {
     task.plans[d] = plan_forward<T, Cell>(call, sequences, d);
-    task.plans[d].barrier = barriers[d];
+    task.plans[d].barrier = barriers.first() + d * barriers_of_one;
   }
   Pieces measure(nullptr);
   for (int d = 0; d < task.directions; ++d) divide<T, Cell>(task.plans[d], measure, call.threads);
