@@ -284,7 +284,7 @@ class Recurrent(nn.RNNBase):
         return (result.output[0] if x_t.dim() == 1 else result.output), result.state
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__getstate__().items() if name != PLAN}
+        return {name: value for name, value in super().__getstate__().items() if name != PLAN}  # type: ignore[no-untyped-call]
 
     def _checked(self, x: Any) -> Input:
         return checked(x, self.input_size, self._weight, type(self).__name__)
