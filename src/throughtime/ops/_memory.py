@@ -14,7 +14,7 @@ def uninitialised(like: Tensor, *shape: int) -> Tensor:
     """Return uninitialised memory of a dtype; of the kernels' pool if it is large."""
     size = math.prod(shape) * like.element_size()
     if size < _POOLED_BYTES:
-        return like.new_empty(shape)
+        return like.new_empty(*shape)
     return _native.pooled(size).view(like.dtype).view(shape)
 
 

@@ -4,6 +4,7 @@ Everything that crosses is contiguous, on the CPU, and float32 or float64; the c
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from torch._C import _len_torch_dispatch_stack, _len_torch_function_stack
 
 from throughtime import _native
 from throughtime.ops._batch import checked_offsets
+from throughtime.ops._memory import address, uninitialised
 from throughtime.ops._plain import transformed
 from throughtime.ops.cell import ACTIVATIONS, Cell, spec_of, spell
 from throughtime.ops.record import SUMMARY_NORMS, StepGradients
@@ -21,9 +23,6 @@ from throughtime.ops.steps import PARTS, RAGGED, Results, Steps, Weights
 
 _PLAIN = {"LSTM": 0, "GRU": 1, "RNN_TANH": 2, "RNN_RELU": 3}
 _NUMBERS = {name: number for number, name in enumerate(ACTIVATIONS)}
-
-# From here on a fresh allocation costs more in page faults than the detour through the pool.
-_POOLED_BYTES = 1 << 19
 
 
 def forward(
@@ -44,12 +43,12 @@ def forward(
     steps = _checked(steps, x.shape[0])
     hidden, state = _sizes(directions[0])
     tokens, count, gated = x.shape[0], len(directions), spec_of(cell).kind == "LSTM"
-    y = _empty(x, tokens, count * state)
+    y = uninitialised(x, tokens, count * state)
     h_n = x.new_empty(count, steps.batch, state)
     c_n = x.new_empty((count, steps.batch, hidden) if gated else 0)
     if save:
-        c = _empty(x, count, tokens, hidden) if gated else x.new_empty(0)
-        gates = _empty(x, count, tokens, spec_of(cell).saved, hidden)
+        c = uninitialised(x, count, tokens, hidden) if gated else x.new_empty(0)
+        gates = uninitialised(x, count, tokens, spec_of(cell).saved, hidden)
     else:
         c = gates = c_n.new_empty(0)
     states = (h0, c0, h_n, c_n, c, gates)
@@ -61,7 +60,7 @@ def forward(
         x.data_ptr(),
         y.data_ptr(),
         tuple(
-            (*_addresses(weights[:-1]), *(_part(part, d) for part in states), _address(weights.context))
+            (*_addresses(weights[:-1]), *_parts(states, d), address(weights.context))
             for d, weights in enumerate(directions)
         ),
     )
@@ -141,7 +140,7 @@ def backward(
     dy, dh_n, dc_n, dc, dgates = map(_contiguous, (dy, dh_n, dc_n, dc, dgates))
     directions = tuple(map(_all_contiguous, directions))
     nothing = x.new_empty(0)
-    dx = _empty(x, *x.shape) if need_x else nothing
+    dx = uninitialised(x, *x.shape) if need_x else nothing
     dh0 = torch.empty_like(h0) if need_state and h0 is not None else nothing
     dc0 = torch.empty_like(c0) if need_state and c0 is not None else nothing
     gradients = [
@@ -158,15 +157,15 @@ def backward(
         torch.get_num_threads(),
         x.data_ptr(),
         y.data_ptr(),
-        _address(dy),
-        _address(dx),
+        address(dy),
+        address(dx),
         tuple(
             (
                 *_addresses(weights[:-1]),
-                *(_part(part, d) for part in states),
-                *map(_address, gradients[d][:-2]),
-                *(_part(part, d) for part in steps_of),
-                *map(_address, gradients[d][-2:]),
+                *_parts(states, d),
+                *_addresses(gradients[d][:-2]),
+                *_parts(steps_of, d),
+                *_addresses(gradients[d][-2:]),
             )
             for d, weights in enumerate(directions)
         ),
@@ -181,11 +180,11 @@ def _recorded(
     """Return memory for what a record keeps of every step; the loop writes all of it."""
     spec, tokens = spec_of(cell), x.shape[0]
     return (
-        _empty(x, directions, tokens, state) if whole else None,
-        _empty(x, directions, tokens, hidden) if whole and spec.kind == "LSTM" else None,
-        _empty(x, directions, tokens, spec.pre_activations, hidden) if whole else None,
-        _empty(x, directions, tokens) if spec.bounds_gradients else None,
-        _empty(x, directions, tokens, SUMMARY_NORMS + 2 * spec.saved),
+        uninitialised(x, directions, tokens, state) if whole else None,
+        uninitialised(x, directions, tokens, hidden) if whole and spec.kind == "LSTM" else None,
+        uninitialised(x, directions, tokens, spec.pre_activations, hidden) if whole else None,
+        uninitialised(x, directions, tokens) if spec.bounds_gradients else None,
+        uninitialised(x, directions, tokens, SUMMARY_NORMS + 2 * spec.saved),
     )
 
 
@@ -216,21 +215,13 @@ def native_cell(cell: Cell) -> tuple[float, ...]:
 
 
 def _tokens(steps: Steps) -> tuple[int, ...]:
-    return steps.order, steps.batch, steps.length, _address(steps.index)
+    return steps.order, steps.batch, steps.length, address(steps.index)
 
 
 def _sizes(weights: Weights) -> tuple[int, int]:
     """Return H and the size of h, which a projection makes smaller."""
     state = weights.hh.shape[1]
     return (state if weights.hr is None else weights.hr.shape[1]), state
-
-
-def _empty(like: Tensor, *shape: int) -> Tensor:
-    """Return uninitialised memory of a dtype; of the kernels' pool if it is large."""
-    size = math.prod(shape) * like.element_size()
-    if size < _POOLED_BYTES:
-        return like.new_empty(shape)
-    return _native.pooled(size).view(like.dtype).view(shape)
 
 
 def _contiguous(tensor: Tensor | None) -> Tensor | None:
@@ -244,18 +235,20 @@ def _all_contiguous(weights: Weights) -> Weights:
     return weights
 
 
-def _address(tensor: Tensor | None) -> int:
-    """Return where a tensor lies, 0 if it is missing or empty."""
-    return 0 if tensor is None else tensor.data_ptr()
+# As `address`, for many: a call for each would cost more than the address.
 
 
-def _addresses(weights: tuple[Tensor | None, ...]) -> tuple[int, ...]:
-    return tuple(map(_address, weights))
+def _addresses(tensors: Sequence[Tensor | None]) -> list[int]:
+    return [0 if tensor is None else tensor.data_ptr() for tensor in tensors]
 
 
-def _part(tensor: Tensor | None, direction: int) -> int:
-    """Return where the part of one direction, along the first dimension, lies."""
-    if tensor is None or tensor.numel() == 0:
-        return 0
-    place = tensor.data_ptr()
-    return place + tensor.stride(0) * tensor.element_size() if direction else place
+def _parts(tensors: Sequence[Tensor | None], direction: int) -> list[int]:
+    """Return where the part of one direction, along the first dimension, lies of each."""
+    if direction == 0:
+        return _addresses(tensors)
+    return [
+        0
+        if tensor is None or tensor.numel() == 0
+        else tensor.data_ptr() + tensor.stride(0) * tensor.element_size()
+        for tensor in tensors
+    ]
