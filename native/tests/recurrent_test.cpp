@@ -179,6 +179,13 @@ Problem random_problem(Random& random) {
     }
     p.offsets.push_back(p.offsets.back() + (random.between(0, 4) == 0 ? 0 : random.between(1, 12)));
   }
+  if (random.between(0, 5) > 0) return p;
+  // A token alone, as of a stream, which plain cells multiply without packing.
+  p.offsets = {0, 1};
+  p.context = false;
+  p.projection = 0;
+  if (p.general()) p.cell = Cell::lstm;
+  draw_options(random, p);
   return p;
 }
 
