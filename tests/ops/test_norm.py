@@ -124,6 +124,20 @@ def test_digits_survive_a_mean_far_from_zero() -> None:
     assert ours <= theirs * 1.1
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_sums_in_single(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    x = (torch.randn(5000, 4) + 5).to(dtype).requires_grad_()
+    layer = tt.nn.GroupNorm(2, 4)
+    found = layer(tt.Ragged.from_lengths(x, [3000, 2000])).values
+    wanted = layer(tt.Ragged.from_lengths(x.float(), [3000, 2000])).values
+    assert found.dtype == dtype
+    torch.testing.assert_close(found, wanted.to(dtype))
+    seed = torch.randn_like(found)
+    gradients = (torch.autograd.grad(y, x, seed.to(y.dtype))[0] for y in (found, wanted))
+    torch.testing.assert_close(*gradients)
+
+
 def test_a_module_trains_as_on_plain_tensors_step_by_step() -> None:
     torch.manual_seed(0)
     ours, theirs = (nn.BatchNorm1d(5, momentum=None) for _ in range(2))

@@ -208,7 +208,7 @@ def _is_relu(activation: Any) -> bool:
 
 
 def _is_plain(part: nn.Module, of: type[nn.Module]) -> bool:
-    return type(part).forward is of.forward and not _has_hooks(part)
+    return type(part).forward is of.forward and "forward" not in vars(part) and not _has_hooks(part)
 
 
 def _has_hooks(part: nn.Module) -> bool:

@@ -15,6 +15,8 @@ from throughtime.ops._norm_native import Fixed, Norm, Running
 from throughtime.ops.reference.norm import batch_norm_reference, normalize_sequences_reference
 from throughtime.ragged import Layout, Ragged, implements
 
+_HALF = (torch.float16, torch.bfloat16)
+
 
 def normalize_sequences(
     values: Tensor,
@@ -38,7 +40,15 @@ def normalize_sequences(
         What is added to the variance: a sequence of one step and one feature per group gives β.
     weight, bias : Tensor, optional
         γ and β, (C,); ones and zeros where they are missing.
+
+    Returns
+    -------
+    Tensor
+        (T, C) of the dtype of ``values``; half precision is computed in float32.
     """
+    if values.dtype in _HALF:  # sums over a sequence would lose their digits
+        wide = (None if part is None else part.float() for part in (weight, bias))
+        return normalize_sequences(values.float(), layout, groups, eps, *wide).to(values.dtype)
     composition = partial(_of_sequences, layout, groups, eps)
     if not _norm_eager.takes(values, weight, bias):
         return composition(values, weight, bias)
