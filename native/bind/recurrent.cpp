@@ -57,13 +57,13 @@ Weights read_weights(Reader& in) {
 }
 
 void forward(nb::tuple shape, nb::tuple tokens, int threads, std::uintptr_t x, std::uintptr_t y,
-                       nb::tuple directions) {
+             nb::tuple directions) {
   ForwardCall call{};
   call.shape = read_shape(shape, directions.size());
   call.tokens = read_tokens(tokens);
   call.threads = threads;
-  call.x = reinterpret_cast<const void*>(x);
-  call.y = reinterpret_cast<void*>(y);
+  call.x = at(x);
+  call.y = to(y);
   for (int d = 0; d < call.shape.directions; ++d) {
     Reader in(directions[static_cast<std::size_t>(d)]);
     ForwardDirection& direction = call.direction[d];
@@ -81,15 +81,15 @@ void forward(nb::tuple shape, nb::tuple tokens, int threads, std::uintptr_t x, s
 }
 
 void backward(nb::tuple shape, nb::tuple tokens, int threads, std::uintptr_t x, std::uintptr_t y,
-                        std::uintptr_t dy, std::uintptr_t dx, nb::tuple directions) {
+              std::uintptr_t dy, std::uintptr_t dx, nb::tuple directions) {
   BackwardCall call{};
   call.shape = read_shape(shape, directions.size());
   call.tokens = read_tokens(tokens);
   call.threads = threads;
-  call.x = reinterpret_cast<const void*>(x);
-  call.y = reinterpret_cast<const void*>(y);
-  call.dy = reinterpret_cast<const void*>(dy);
-  call.dx = reinterpret_cast<void*>(dx);
+  call.x = at(x);
+  call.y = at(y);
+  call.dy = at(dy);
+  call.dx = to(dx);
   for (int d = 0; d < call.shape.directions; ++d) {
     Reader in(directions[static_cast<std::size_t>(d)]);
     BackwardDirection& direction = call.direction[d];

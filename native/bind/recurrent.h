@@ -7,8 +7,9 @@
 
 namespace throughtime {
 
-// The options of a general cell: what follows its number.
 class Reader;
+
+// The options of a general cell: what follows its number.
 void read_options(Reader& in, Options& options);
 
 void bind_recurrent(nanobind::module_& m);

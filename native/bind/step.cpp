@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <initializer_list>
-#include <optional>
 
 #include "bind/reader.h"
 #include "bind/recurrent.h"

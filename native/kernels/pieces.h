@@ -3,6 +3,8 @@
 
 #include <cstddef>
 
+#include "kernels/scratch.h"
+
 namespace throughtime::TT_ISA {
 
 // Aligned pieces of one block of scratch memory. With a null base it only counts: the same calls measure
@@ -21,6 +23,26 @@ class Pieces {
  private:
   char* base_;
   std::size_t used_ = 0;
+};
+
+// A block that divide(pieces) has divided, for the life of an object.
+class DividedScratch {
+ public:
+  template <class Divide>
+  explicit DividedScratch(const Divide& divide) : scratch_(measured(divide)) {
+    Pieces pieces(scratch_.data());
+    divide(pieces);
+  }
+
+ private:
+  template <class Divide>
+  static std::size_t measured(const Divide& divide) {
+    Pieces measure(nullptr);
+    divide(measure);
+    return measure.used();
+  }
+
+  Scratch scratch_;
 };
 
 }  // namespace throughtime::TT_ISA

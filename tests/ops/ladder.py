@@ -1,11 +1,19 @@
-"""Runs a ladder of tests/ops in a process of its own, with an instruction set of this machine."""
+"""What the ladders of tests/ops share; each runs in a process of its own, with an instruction set of this machine."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import torch
+
+from throughtime.ragged import Layout
+
 ROOT = Path(__file__).parents[2]
+
+
+def layout_of(lengths: list[int]) -> Layout:
+    return Layout.from_lengths(torch.tensor(lengths, dtype=torch.int64), torch.device("cpu"))
 
 
 def climbed(ladder: str, instruction_set: str) -> list[str]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tests.ops.ladder import layout_of
 from throughtime import _native
 from throughtime.ops.norm import batch_norm, normalize_sequences
 from throughtime.ragged import Layout
@@ -35,10 +36,6 @@ class Problem:
     @property
     def leaves(self) -> list[Tensor]:
         return [part for part in (self.x, self.weight, self.bias) if part is not None]
-
-
-def layout_of(lengths: list[int]) -> Layout:
-    return Layout.from_lengths(torch.tensor(lengths, dtype=torch.int64), torch.device("cpu"))
 
 
 def drawn(choose: random.Random, dtype: torch.dtype) -> Problem:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tests.ops.ladder import layout_of
 from throughtime import _native
 from throughtime.ops.pool import max_over_time, mean_over_time, sum_over_time
 from throughtime.ops.pool_windows import max_over_windows, mean_over_windows
@@ -32,10 +33,6 @@ class Pooling(NamedTuple):
     native: Callable[[Tensor, Layout], tuple[Tensor, Layout]]
     plain: Callable[[Tensor, Layout, Layout], Tensor]
     torchs: Callable[[Tensor], Tensor]
-
-
-def layout_of(lengths: list[int]) -> Layout:
-    return Layout.from_lengths(torch.tensor(lengths, dtype=torch.int64), torch.device("cpu"))
 
 
 def one_each(layout: Layout) -> Layout:

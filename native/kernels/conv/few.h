@@ -10,7 +10,6 @@
 #include "kernels/pack.h"
 #include "kernels/parallel.h"
 #include "kernels/pieces.h"
-#include "kernels/scratch.h"
 
 namespace throughtime::TT_ISA {
 
@@ -171,11 +170,7 @@ bool few_input_gradient(const ConvInputGradient& call) {
     packed = pieces.take<T>(s.width * O * C);
     start = pieces.take<T>(C);
   };
-  Pieces measure(nullptr);
-  divide(measure);
-  const Scratch scratch(measure.used());
-  Pieces pieces(scratch.data());
-  divide(pieces);
+  const DividedScratch scratch(divide);
   if (!values.are_few(call.weight, O * C * s.width, call.threads)) return false;
   copy_columns(static_cast<const T*>(call.start), {0, C}, start);
   Barrier barrier;
@@ -228,16 +223,15 @@ void add_few_weights(const ConvWeightGradient& call, const FewValue<T>* begin, c
   }
 }
 
-// The list in another order: those of column o are first[o] … first[o + 1], by rows.
+// The list in another order: those of column o are first[o] … first[o + 1], by rows; `next` (O) is scratch.
 template <class T>
-void list_by_columns(const FewValues<T>& values, std::ptrdiff_t columns, std::int64_t* first, FewValue<T>* list) {
+void list_by_columns(const FewValues<T>& values, std::ptrdiff_t columns, std::int64_t* first, std::int64_t* next,
+                     FewValue<T>* list) {
   const FewValue<T>* const end = values.begin() + values.count();
   for (std::ptrdiff_t o = 0; o <= columns; ++o) first[o] = 0;
   for (const FewValue<T>* one = values.begin(); one < end; ++one) ++first[one->column + 1];
-  for (std::ptrdiff_t o = 0; o < columns; ++o) first[o + 1] += first[o];
-  for (const FewValue<T>* one = values.begin(); one < end; ++one) list[first[one->column]++] = *one;
-  for (std::ptrdiff_t o = columns; o > 0; --o) first[o] = first[o - 1];
-  first[0] = 0;
+  for (std::ptrdiff_t o = 0; o < columns; ++o) first[o + 1] += next[o] = first[o];
+  for (const FewValue<T>* one = values.begin(); one < end; ++one) list[next[one->column]++] = *one;
 }
 
 // dw and db of the outputs `own`; `sums` (O, K, C) and `next` (O) are scratch.
@@ -287,17 +281,13 @@ bool few_weight_gradient(const ConvWeightGradient& call) {
     list = pieces.take<FewValue<T>>(values.rows() * O / zeros_of_a_value);
     sums = pieces.take<T>(O * s.width * C);
   };
-  Pieces measure(nullptr);
-  divide(measure);
-  const Scratch scratch(measure.used());
-  Pieces pieces(scratch.data());
-  divide(pieces);
+  const DividedScratch scratch(divide);
   if (!values.are_few(call.x, call.batch.offsets[call.batch.sequences] * C, call.threads)) return false;
   Barrier barrier;
   auto run = [&](int rank, int size) {
     values.fill(rank, size);
     barrier.wait(rank, size);
-    if (rank == 0) list_by_columns(values, O, first, list);
+    if (rank == 0) list_by_columns(values, O, first, next, list);
     barrier.wait(rank, size);
     few_weights_of(call, {O * rank / size, O * (rank + 1) / size}, values.rows(), first, list, sums, next);
   };

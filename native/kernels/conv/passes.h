@@ -42,8 +42,6 @@ struct ConvPlan {
   T* start;
   Pass<T>* passes;
   Blocks blocks;
-  std::int64_t* next;  // block that nobody has taken yet
-  Barrier* barrier;
 
   std::ptrdiff_t inputs() const { return shape.channels / shape.groups; }
   std::ptrdiff_t outputs() const { return shape.outputs / shape.groups; }
@@ -177,56 +175,44 @@ void fold_outside(const Correlation<T>& c, std::int64_t sequences, int rank, int
   }
 }
 
-// Fills the plan's scratch memory and runs it. `p` has everything but packed, start, passes, next and barrier.
+// Fills the plan's scratch memory and runs it. `p` has everything but packed, start and passes.
 template <class T, class Packing>
 void run_plan(ConvPlan<T>& p, std::int64_t sequences, int threads) {
   Correlation<T>& c = p.correlation;
   c.passes = Packing::passes(p.shape);
   c.most_taps = p.shape.width;
   const std::ptrdiff_t padded = c.panels.padded();
+  std::int64_t* next = nullptr;  // block that nobody has taken yet
   const auto divide = [&](Pieces& pieces) {
     p.packed = pieces.take<T>(p.shape.width * c.depth * c.groups * padded);
     p.start = pieces.take<T>(c.groups * padded);
     p.passes = pieces.take<Pass<T>>(c.passes);
-    p.next = pieces.take<std::int64_t>(1);
+    next = pieces.take<std::int64_t>(1);
     c.outside = pieces.take<T>(sequences * (c.before + c.after) * c.out_channels);
   };
-  Pieces measure(nullptr);
-  divide(measure);
-  const Scratch scratch(measure.used());
-  Pieces pieces(scratch.data());
-  divide(pieces);
+  const DividedScratch scratch(divide);
   Packing::plan(p);
   c.pass = p.passes;
   c.start = p.start;
-  *p.next = 0;
+  *next = 0;
   Barrier barrier;
-  p.barrier = &barrier;
-  struct Work {
-    ConvPlan<T>* plan;
-    std::int64_t sequences;
-  } work{&p, sequences};
-  parallel(
-      threads,
-      [](void* context, int rank, int size) {
-        const Work& mine = *static_cast<Work*>(context);
-        const ConvPlan<T>& plan = *mine.plan;
-        pack_weights<T, Packing>(plan, rank, size);
-        plan.barrier->wait(rank, size);
-        {
-          Correlator<T> correlator(plan.correlation);
-          while (true) {
-            const std::int64_t number = __atomic_fetch_add(plan.next, 1, __ATOMIC_RELAXED);
-            if (number >= plan.blocks.count) break;
-            correlator.block(plan.blocks, number);
-          }
-        }
-        if (plan.correlation.before + plan.correlation.after > 0) {
-          plan.barrier->wait(rank, size);
-          fold_outside(plan.correlation, mine.sequences, rank, size);
-        }
-      },
-      &work);
+  auto run = [&](int rank, int size) {
+    pack_weights<T, Packing>(p, rank, size);
+    barrier.wait(rank, size);
+    {
+      Correlator<T> correlator(c);
+      while (true) {
+        const std::int64_t number = __atomic_fetch_add(next, 1, __ATOMIC_RELAXED);
+        if (number >= p.blocks.count) break;
+        correlator.block(p.blocks, number);
+      }
+    }
+    if (c.before + c.after > 0) {
+      barrier.wait(rank, size);
+      fold_outside(c, sequences, rank, size);
+    }
+  };
+  parallel(threads, run);
 }
 
 inline bool is_depthwise(const ConvShape& shape) {

@@ -393,19 +393,11 @@ void weight_gradient_dense(const ConvWeightGradient& call, const Blocks& blocks)
     p.sums = pieces.take<T>(call.shape.groups * p.taps * p.rows * p.ld);
     nothing = pieces.take<T>(max_vectors * lanes<T>);
   };
-  Pieces measure(nullptr);
-  divide(measure);
-  const Scratch scratch(measure.used());
-  Pieces pieces(scratch.data());
-  divide(pieces);
+  const DividedScratch scratch(divide);
   for (int i = 0; i < max_vectors * lanes<T>; ++i) nothing[i] = T(0);
   p.nothing = nothing;
-  parallel(
-      call.threads,
-      [](void* context, int rank, int size) {
-        WeightGradient<T>(*static_cast<const WeightPlan<T>*>(context), rank, size).run();
-      },
-      &p);
+  auto run = [&](int rank, int size) { WeightGradient<T>(p, rank, size).run(); };
+  parallel(call.threads, run);
 }
 
 // ------------------------------------------------------------------------------------------- depthwise
@@ -452,20 +444,13 @@ void weight_gradient_of_channels(const ConvWeightGradient& call, const Blocks& b
 
 template <class T>
 void weight_gradient_depthwise(const ConvWeightGradient& call, const Blocks& blocks) {
-  struct Work {
-    const ConvWeightGradient* call;
-    Blocks blocks;
-  } work{&call, blocks};
-  parallel(
-      call.threads,
-      [](void* context, int rank, int size) {
-        const Work& mine = *static_cast<const Work*>(context);
-        const Panels<T> panels = channel_panels<T>(mine.call->shape.channels, true);
-        for (std::ptrdiff_t q = rank; q < panels.count(); q += size) {
-          weight_gradient_of_channels<T>(*mine.call, mine.blocks, panels.first(q), panels.columns_of(q));
-        }
-      },
-      &work);
+  const Panels<T> panels = channel_panels<T>(call.shape.channels, true);
+  auto run = [&](int rank, int size) {
+    for (std::ptrdiff_t q = rank; q < panels.count(); q += size) {
+      weight_gradient_of_channels<T>(call, blocks, panels.first(q), panels.columns_of(q));
+    }
+  };
+  parallel(call.threads, run);
 }
 
 template <class T>

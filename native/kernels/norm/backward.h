@@ -9,7 +9,6 @@
 #include "kernels/norm/groups.h"
 #include "kernels/parallel.h"
 #include "kernels/pieces.h"
-#include "kernels/scratch.h"
 
 namespace throughtime::TT_ISA {
 
@@ -155,11 +154,7 @@ void norm_backward_through(const NormBackward& call) {
     plan.slope = pieces.take<T>(S * C);
     plan.start = pieces.take<T>(S * C);
   };
-  Pieces measure(nullptr);
-  divide(measure);
-  const Scratch scratch(measure.used());
-  Pieces pieces(scratch.data());
-  divide(pieces);
+  const DividedScratch scratch(divide);
   plan.chunks.count();
 
   Barrier barrier;
@@ -174,12 +169,13 @@ void norm_backward_through(const NormBackward& call) {
                            plan.addend + own};
   };
   auto run = [&](int rank, int size) {
-    for (std::int64_t i = S * C * rank / size; i < S * C * (rank + 1) / size; ++i) {
-      const std::int64_t c = i % C, at = i / C * call.shape.groups + c / blocks.features_of_a_group;
-      plan.mean[i] = static_cast<const T*>(call.mean)[at];
-      plan.factor[i] = factor_of(static_cast<const T*>(call.gamma), c, static_cast<const T*>(call.scale)[at]);
-      plan.addend[i] = addend_of(static_cast<const T*>(call.beta), c, plan.mean[i], plan.factor[i]);
-    }
+    blocks.each(S, rank, size, [&](std::int64_t segment, Range block) {
+      lay_out_factors(call, blocks, segment, block, plan.factor, plan.addend);
+      const std::int64_t width = blocks.features_of_a_group;
+      for (std::int64_t c = block.begin * width; c < block.end * width; ++c) {
+        plan.mean[segment * C + c] = static_cast<const T*>(call.mean)[segment * call.shape.groups + c / width];
+      }
+    });
     barrier.wait(rank, size);
     plan.chunks.each(rank, size, [&](std::int64_t segment, std::int64_t number, Range rows) {
       gradient_sums_of<T, relu>(rows_of(segment, rows), plan.sum + number * C, plan.product + number * C);

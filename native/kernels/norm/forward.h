@@ -5,7 +5,6 @@
 #include "kernels/norm/groups.h"
 #include "kernels/parallel.h"
 #include "kernels/pieces.h"
-#include "kernels/scratch.h"
 
 namespace throughtime::TT_ISA {
 
@@ -63,6 +62,13 @@ void normalize_rows(const T* x, std::int64_t rows, std::int64_t features, const 
   });
 }
 
+template <class T>
+void set_statistics(const NormForward& call, std::int64_t segment, std::int64_t group, double mean, double variance) {
+  const std::int64_t at = segment * call.shape.groups + group;
+  static_cast<T*>(call.mean)[at] = static_cast<T>(mean);
+  static_cast<T*>(call.scale)[at] = static_cast<T>(1.0 / __builtin_sqrt(variance + call.shape.eps));
+}
+
 // μ and σ² of the groups of a block: combined as T. F. Chan, G. H. Golub and R. J. LeVeque, "Algorithms for computing
 // the sample variance" (1983), section 2, for any number of chunks at once.
 template <class T>
@@ -87,9 +93,7 @@ void combine(const NormForward& call, const NormForwardPlan<T>& plan, const Grou
   }
   for (std::int64_t g = block.begin; g < block.end; ++g) {
     const double variance = rows > 0 ? squares[g - block.begin] / n : 0.0;
-    const std::int64_t at = segment * call.shape.groups + g;
-    static_cast<T*>(call.mean)[at] = static_cast<T>(mean[g - block.begin]);
-    static_cast<T*>(call.scale)[at] = static_cast<T>(1.0 / __builtin_sqrt(variance + call.shape.eps));
+    set_statistics<T>(call, segment, g, mean[g - block.begin], variance);
     if (call.running.mean == nullptr) continue;
     const double momentum = call.running.momentum;
     T& running_mean = static_cast<T*>(call.running.mean)[g];
@@ -103,10 +107,8 @@ void combine(const NormForward& call, const NormForwardPlan<T>& plan, const Grou
 template <class T>
 void take_given(const NormForward& call, std::int64_t segment, Range block) {
   for (std::int64_t g = block.begin; g < block.end; ++g) {
-    const double variance = static_cast<double>(static_cast<const T*>(call.fixed_variance)[g]);
-    const std::int64_t at = segment * call.shape.groups + g;
-    static_cast<T*>(call.mean)[at] = static_cast<const T*>(call.fixed_mean)[g];
-    static_cast<T*>(call.scale)[at] = static_cast<T>(1.0 / __builtin_sqrt(variance + call.shape.eps));
+    const double mean = static_cast<double>(static_cast<const T*>(call.fixed_mean)[g]);
+    set_statistics<T>(call, segment, g, mean, static_cast<double>(static_cast<const T*>(call.fixed_variance)[g]));
   }
 }
 
@@ -124,11 +126,7 @@ void norm_forward_of(const NormForward& call) {
     plan.factor = pieces.take<T>(S * C);
     plan.addend = pieces.take<T>(S * C);
   };
-  Pieces measure(nullptr);
-  divide(measure);
-  const Scratch scratch(measure.used());
-  Pieces pieces(scratch.data());
-  divide(pieces);
+  const DividedScratch scratch(divide);
   plan.chunks.count();
 
   Barrier barrier;
@@ -147,14 +145,7 @@ void norm_forward_of(const NormForward& call) {
       } else {
         combine<T>(call, plan, blocks, segment, block);
       }
-      const std::int64_t width = blocks.features_of_a_group;
-      for (std::int64_t c = block.begin * width; c < block.end * width; ++c) {
-        const std::int64_t at = segment * call.shape.groups + c / width;
-        const T factor = factor_of(static_cast<const T*>(call.gamma), c, static_cast<const T*>(call.scale)[at]);
-        plan.factor[segment * C + c] = factor;
-        plan.addend[segment * C + c] =
-            addend_of(static_cast<const T*>(call.beta), c, static_cast<const T*>(call.mean)[at], factor);
-      }
+      lay_out_factors(call, blocks, segment, block, plan.factor, plan.addend);
     });
     barrier.wait(rank, size);
     plan.chunks.each(rank, size, [&](std::int64_t segment, std::int64_t, Range rows) {

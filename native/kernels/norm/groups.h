@@ -49,16 +49,21 @@ struct GroupBlocks {
   }
 };
 
-// y = factor · x + addend. Both passes make the same numbers of the same statistics.
-template <class T>
-inline T factor_of(const T* gamma, std::int64_t c, T scale) {
-  return gamma == nullptr ? scale : gamma[c] * scale;
-}
-
-template <class T>
-inline T addend_of(const T* beta, std::int64_t c, T mean, T factor) {
-  const T product = mean * factor;
-  return (beta == nullptr ? T(0) : beta[c]) - product;
+// y = factor · x + addend for the features of a block, in rows of C. Both passes make the same numbers of the same
+// statistics. `call` is that of either.
+template <class T, class Call>
+void lay_out_factors(const Call& call, const GroupBlocks& blocks, std::int64_t segment, Range block, T* factors,
+                     T* addends) {
+  const T *const gamma = static_cast<const T*>(call.gamma), *const beta = static_cast<const T*>(call.beta);
+  const std::int64_t width = blocks.features_of_a_group;
+  for (std::int64_t c = block.begin * width; c < block.end * width; ++c) {
+    const std::int64_t own = segment * call.shape.features + c, at = segment * call.shape.groups + c / width;
+    const T scale = static_cast<const T*>(call.scale)[at];
+    const T factor = gamma == nullptr ? scale : gamma[c] * scale;
+    const T product = static_cast<const T*>(call.mean)[at] * factor;
+    factors[own] = factor;
+    addends[own] = (beta == nullptr ? T(0) : beta[c]) - product;
+  }
 }
 
 }  // namespace throughtime::TT_ISA

@@ -9,8 +9,6 @@
 
 namespace throughtime::TT_ISA {
 
-inline constexpr int most_threads = 128;
-
 struct Grid {
   int groups;
   int units;  // threads of a group

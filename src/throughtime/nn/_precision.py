@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-_HALF = (torch.float16, torch.bfloat16)
+from throughtime.ops._plain import HALF
 
 
 class Precision(NamedTuple):
@@ -38,7 +38,7 @@ def precision(
         Whether h is the product of a projection.
     """
     if not under_autocast(x.device) or x.dtype == torch.float64:
-        compute = torch.float32 if x.dtype in _HALF else x.dtype
+        compute = torch.float32 if x.dtype in HALF else x.dtype
         return Precision(compute, x.dtype, x.dtype)
     low = torch.get_autocast_dtype(x.device.type)
     h = torch.promote_types(low, x.dtype if h0 is None else h0.dtype)

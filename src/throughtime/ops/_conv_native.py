@@ -8,7 +8,7 @@ from torch import Tensor
 
 from throughtime import _native
 from throughtime.ops._batch import native_batch
-from throughtime.ops._memory import address, uninitialised
+from throughtime.ops._memory import address, contiguous, uninitialised
 from throughtime.ops.windows import Geometry
 
 
@@ -23,7 +23,7 @@ def forward(
 ) -> Tensor:
     """Return (T', O), see `correlate_reference`."""
     x, weight = x.contiguous(), weight.contiguous()
-    bias = None if bias is None else bias.contiguous()
+    bias = contiguous(bias)
     batch, _kept = native_batch(geometry, x.shape[0], total)
     y = uninitialised(x, total, weight.shape[0])
     _native.conv_forward(
@@ -50,7 +50,7 @@ def input_gradient(
     dy, weight = dy.contiguous(), weight.contiguous()
     # The kernel folds what falls on a replicated border into the last token, and each part has its start.
     late, start = (start, None) if geometry.windows.replicate else (None, start)
-    start = None if start is None else start.contiguous()
+    start = contiguous(start)
     batch, _kept = native_batch(geometry, total, dy.shape[0])
     dx = uninitialised(dy, total, weight.shape[1] * geometry.groups)
     _native.conv_input_gradient(

@@ -18,6 +18,11 @@ def uninitialised(like: Tensor, *shape: int) -> Tensor:
     return _native.pooled(size).view(like.dtype).view(shape)
 
 
+def contiguous(tensor: Tensor | None) -> Tensor | None:
+    """Return a tensor with its entries in order, None for None."""
+    return None if tensor is None else tensor.contiguous()
+
+
 def address(tensor: Tensor | None) -> int:
     """Return where a tensor lies, 0 if it is missing or empty."""
     return 0 if tensor is None else tensor.data_ptr()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from throughtime import _native
 from throughtime.ops._batch import checked_offsets
-from throughtime.ops._memory import address, uninitialised
+from throughtime.ops._memory import address, contiguous, uninitialised
 
 
 class Running(NamedTuple):
@@ -47,7 +47,7 @@ def forward(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, norm: Norm
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return (T, C), and μ and 1 / √(σ² + eps), (S, groups), which the gradient needs."""
-    x, weight, bias = x.contiguous(), _contiguous(weight), _contiguous(bias)
+    x, weight, bias = x.contiguous(), contiguous(weight), contiguous(bias)
     offsets = checked_offsets(norm.offsets, x.shape[0])
     segments = offsets.shape[0] - 1
     y = uninitialised(x, *x.shape)
@@ -80,7 +80,7 @@ def backward(
     needs: tuple[bool, bool, bool],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Return the gradients of x, weight and bias, those that are needed."""
-    dy, x, weight, bias = dy.contiguous(), x.contiguous(), _contiguous(weight), _contiguous(bias)
+    dy, x, weight, bias = dy.contiguous(), x.contiguous(), contiguous(weight), contiguous(bias)
     offsets = checked_offsets(norm.offsets, x.shape[0])
     dx = uninitialised(x, *x.shape) if needs[0] else None
     dweight, dbias = (x.new_empty(x.shape[1]) if needed else None for needed in needs[1:])
@@ -104,7 +104,3 @@ def backward(
 
 def _shape(x: Tensor, norm: Norm) -> tuple[float, ...]:
     return x.dtype == torch.float64, norm.relu, x.shape[1], norm.groups, norm.eps
-
-
-def _contiguous(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.contiguous()

@@ -4,6 +4,9 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+# Dtypes of tensors that travel; sums run in float32.
+HALF = (torch.float16, torch.bfloat16)
+
 _PLAIN = (Tensor, torch.nn.Parameter)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from throughtime.ops import _pool_native
-from throughtime.ops._plain import differentiable, on_plain_cpu
+from throughtime.ops._plain import HALF, differentiable, on_plain_cpu
 from throughtime.ops._pool_native import Divisor
 from throughtime.ops.reference.pool import (
     at_largest_reference,
@@ -18,8 +18,7 @@ from throughtime.ops.reference.pool import (
 from throughtime.ops.windows import Geometry, Windows
 from throughtime.ragged import Layout
 
-_HALF = (torch.float16, torch.bfloat16)
-_DTYPES = (torch.float32, torch.float64, *_HALF)
+_DTYPES = (torch.float32, torch.float64, *HALF)
 # Rows are numbered with 32 bits.
 _MOST_ROWS = 2**31 - 1
 
@@ -42,7 +41,7 @@ def _one_each(sequences: int) -> Tensor:
 
 def largest(values: Tensor, geometry: Geometry, total: int, nothing: float) -> Tensor:
     """Return the largest value of each window; ``nothing`` for one without taps in its sequence."""
-    x = values.float() if values.dtype in _HALF else values
+    x = values.float() if values.dtype in HALF else values
     if differentiable(x):
         y: Tensor = _Largest.apply(x, geometry, total, nothing)  # type: ignore[no-untyped-call]
     else:
@@ -52,7 +51,7 @@ def largest(values: Tensor, geometry: Geometry, total: int, nothing: float) -> T
 
 def summed(values: Tensor, geometry: Geometry, total: int, divisor: Divisor) -> Tensor:
     """Return the sum or mean of each window."""
-    x = values.float() if values.dtype in _HALF else values
+    x = values.float() if values.dtype in HALF else values
     return _summed(x, geometry, total, divisor).to(values.dtype)
 
 

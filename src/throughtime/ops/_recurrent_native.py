@@ -15,7 +15,7 @@ from torch._C import _len_torch_dispatch_stack, _len_torch_function_stack
 
 from throughtime import _native
 from throughtime.ops._batch import checked_offsets
-from throughtime.ops._memory import address, uninitialised
+from throughtime.ops._memory import address, contiguous, uninitialised
 from throughtime.ops._plain import transformed
 from throughtime.ops.cell import ACTIVATIONS, Cell, spec_of, spell
 from throughtime.ops.record import SUMMARY_NORMS, StepGradients
@@ -39,7 +39,7 @@ def forward(
 
     With ``save`` false, c and gates come back empty: nothing is kept for a backward pass.
     """
-    x, h0, c0 = x.contiguous(), _contiguous(h0), _contiguous(c0)
+    x, h0, c0 = x.contiguous(), contiguous(h0), contiguous(c0)
     steps = _checked(steps, x.shape[0])
     hidden, state = _sizes(directions[0])
     tokens, count, gated = x.shape[0], len(directions), spec_of(cell).kind == "LSTM"
@@ -136,8 +136,8 @@ def backward(
     x = x.contiguous()
     steps = _checked(steps, x.shape[0])
     hidden, state = _sizes(directions[0])
-    h0, c0 = _contiguous(h0), _contiguous(c0)
-    dy, dh_n, dc_n, dc, dgates = map(_contiguous, (dy, dh_n, dc_n, dc, dgates))
+    h0, c0 = contiguous(h0), contiguous(c0)
+    dy, dh_n, dc_n, dc, dgates = map(contiguous, (dy, dh_n, dc_n, dc, dgates))
     directions = tuple(map(_all_contiguous, directions))
     nothing = x.new_empty(0)
     dx = uninitialised(x, *x.shape) if need_x else nothing
@@ -224,14 +224,10 @@ def _sizes(weights: Weights) -> tuple[int, int]:
     return (state if weights.hr is None else weights.hr.shape[1]), state
 
 
-def _contiguous(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.contiguous()
-
-
 def _all_contiguous(weights: Weights) -> Weights:
     for part in weights:
         if part is not None and not part.is_contiguous():
-            return Weights(*map(_contiguous, weights))  # type: ignore[arg-type]
+            return Weights(*map(contiguous, weights))  # type: ignore[arg-type]
     return weights
 
 

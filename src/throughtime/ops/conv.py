@@ -13,12 +13,10 @@ from torch import Tensor
 
 from throughtime.errors import KindError
 from throughtime.ops import _conv_eager, _conv_registered
-from throughtime.ops._plain import compiling, transformed, watched
+from throughtime.ops._plain import HALF, compiling, transformed, watched
 from throughtime.ops.reference.conv import correlate_reference, input_gradient_reference
 from throughtime.ops.windows import Geometry, Windows
 from throughtime.ragged import Layout
-
-_HALF = (torch.float16, torch.bfloat16)
 
 
 def conv1d(
@@ -148,7 +146,7 @@ def _computed(
         raise KindError(
             f"the tokens are {x.dtype} but the weight is {weight.dtype}; convert one of them with .to(dtype)"
         )
-    if autocast or x.dtype in _HALF:
+    if autocast or x.dtype in HALF:
         tensors = tuple(None if t is None else t.float() for t in tensors)  # type: ignore[assignment]
         with torch.autocast(device, enabled=False):
             return call(*tensors, geometry, total, **options).to(result)

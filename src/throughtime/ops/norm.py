@@ -3,7 +3,7 @@
 Plain float32 and float64 tensors on the CPU are normalised natively.
 """
 
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -12,10 +12,9 @@ from torch.nn import functional as F
 
 from throughtime.ops import _norm_eager
 from throughtime.ops._norm_native import Fixed, Norm, Running
+from throughtime.ops._plain import HALF
 from throughtime.ops.reference.norm import batch_norm_reference, normalize_sequences_reference
 from throughtime.ragged import Layout, Ragged, implements
-
-_HALF = (torch.float16, torch.bfloat16)
 
 
 def normalize_sequences(
@@ -46,20 +45,17 @@ def normalize_sequences(
     Tensor
         (T, C) of the dtype of ``values``; half precision is computed in float32.
     """
-    if values.dtype in _HALF:  # sums over a sequence would lose their digits
+    if values.dtype in HALF:  # sums over a sequence would lose their digits
         wide = (None if part is None else part.float() for part in (weight, bias))
         return normalize_sequences(values.float(), layout, groups, eps, *wide).to(values.dtype)
-    composition = partial(_of_sequences, layout, groups, eps)
+
+    def composition(values: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+        return normalize_sequences_reference(values, layout, groups, eps, weight, bias)
+
     if not _norm_eager.takes(values, weight, bias):
         return composition(values, weight, bias)
     norm = Norm(layout.offsets, groups, eps)
     return _norm_eager.normalize(values, weight, bias, norm, composition)
-
-
-def _of_sequences(
-    layout: Layout, groups: int, eps: float, values: Tensor, weight: Tensor | None, bias: Tensor | None
-) -> Tensor:
-    return normalize_sequences_reference(values, layout, groups, eps, weight, bias)
 
 
 def batch_norm(
@@ -102,19 +98,11 @@ def batch_norm(
         Running(momentum, *known) if training and known else None,
         Fixed(*fixed) if fixed else None,
     )
-    return _norm_eager.normalize(values, weight, bias, norm, partial(_of_batch, fixed, eps, relu))
 
+    def composition(values: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+        return batch_norm_reference(values, weight, bias, fixed, eps, relu=relu)
 
-def _of_batch(
-    fixed: tuple[Tensor, Tensor] | None,
-    eps: float,
-    relu: bool,  # noqa: FBT001
-    values: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-) -> Tensor:
-    y = batch_norm_reference(values, weight, bias, fixed, eps)
-    return y.relu() if relu else y
+    return _norm_eager.normalize(values, weight, bias, norm, composition)
 
 
 @lru_cache(maxsize=64)

@@ -343,19 +343,11 @@ void backward_of(const BackwardCall& call, const Sequences& sequences) {
     BackwardPlan<T> plan = plan_backward<T, Cell>(call, sequences, d);
     const Barriers barriers(1 + call.threads);
     plan.barrier = barriers.first();
-    Pieces measure(nullptr);
-    divide<T, Cell>(plan, measure, call.threads);
-    const Scratch scratch(measure.used());
-    Pieces pieces(scratch.data());
-    divide<T, Cell>(plan, pieces, call.threads);
+    const DividedScratch scratch([&](Pieces& pieces) { divide<T, Cell>(plan, pieces, call.threads); });
     const std::ptrdiff_t longest = plan.hidden < plan.state ? plan.state : plan.hidden;
     std::memset(plan.nothing, 0, sizeof(T) * static_cast<std::size_t>(longest));
-    parallel(
-        call.threads,
-        [](void* context, int rank, int size) {
-          Backward<T, Cell>::run(*static_cast<const BackwardPlan<T>*>(context), rank, size);
-        },
-        &plan);
+    auto run = [&](int rank, int size) { Backward<T, Cell>::run(plan, rank, size); };
+    parallel(call.threads, run);
   }
 }
 

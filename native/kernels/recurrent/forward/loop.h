@@ -274,41 +274,31 @@ struct Forward {
 };
 
 template <class T, class Cell>
-struct ForwardTask {
-  ForwardPlan<T> plans[2];
-  int directions;
-
-  static void body(void* context, int rank, int size) {
-    const ForwardTask& task = *static_cast<ForwardTask*>(context);
-    if (task.directions == 2 && size % 2 == 0) {
-      const int half = size / 2;
-      Forward<T, Cell>::run(task.plans[rank / half], rank % half, half);
-      return;
-    }
-    for (int d = 0; d < task.directions; ++d) Forward<T, Cell>::run(task.plans[d], rank, size);
-  }
-};
-
-template <class T, class Cell>
 void forward_of(const ForwardCall& call, const Sequences& sequences) {
+  const int directions = call.shape.directions;
   if (OneStep<T, Cell>::takes(call, sequences)) {
-    for (int d = 0; d < call.shape.directions; ++d) OneStep<T, Cell>::run(call, d);
+    for (int d = 0; d < directions; ++d) OneStep<T, Cell>::run(call, d);
     return;
   }
-  ForwardTask<T, Cell> task{};
+  ForwardPlan<T> plans[2]{};
   const int barriers_of_one = 1 + call.threads;
-  const Barriers barriers(call.shape.directions * barriers_of_one);
-  task.directions = call.shape.directions;
-  for (int d = 0; d < task.directions; ++d) {
-    task.plans[d] = plan_forward<T, Cell>(call, sequences, d);
-    task.plans[d].barrier = barriers.first() + d * barriers_of_one;
+  const Barriers barriers(directions * barriers_of_one);
+  for (int d = 0; d < directions; ++d) {
+    plans[d] = plan_forward<T, Cell>(call, sequences, d);
+    plans[d].barrier = barriers.first() + d * barriers_of_one;
   }
-  Pieces measure(nullptr);
-  for (int d = 0; d < task.directions; ++d) divide<T, Cell>(task.plans[d], measure, call.threads);
-  const Scratch scratch(measure.used());
-  Pieces pieces(scratch.data());
-  for (int d = 0; d < task.directions; ++d) divide<T, Cell>(task.plans[d], pieces, call.threads);
-  parallel(call.threads, &ForwardTask<T, Cell>::body, &task);
+  const DividedScratch scratch([&](Pieces& pieces) {
+    for (int d = 0; d < directions; ++d) divide<T, Cell>(plans[d], pieces, call.threads);
+  });
+  auto run = [&](int rank, int size) {
+    if (directions == 2 && size % 2 == 0) {
+      const int half = size / 2;
+      Forward<T, Cell>::run(plans[rank / half], rank % half, half);
+      return;
+    }
+    for (int d = 0; d < directions; ++d) Forward<T, Cell>::run(plans[d], rank, size);
+  };
+  parallel(call.threads, run);
 }
 
 }  // namespace throughtime::TT_ISA

@@ -29,11 +29,7 @@ struct OneStep {
       h_next = pieces.take<T>(padded);
       c = pieces.take<T>(padded);
     };
-    Pieces measure(nullptr);
-    divide(measure);
-    const Scratch scratch(measure.used());
-    Pieces pieces(scratch.data());
-    divide(pieces);
+    const DividedScratch scratch(divide);
     begin(static_cast<const T*>(d.h0), H, padded, h_prev);
     if (d.c_n != nullptr) begin(static_cast<const T*>(d.c0), H, padded, c);
     add_bias(d.weights, H, padded, pre);
@@ -126,8 +122,8 @@ struct OneStep {
   }
 
 #if defined(__AVX2__)
-  // Half a transposition is done by loads here, and half vectors are exchanged two at a time: twice as fast as a whole
-  // square of AVX-512.
+  // Half a transposition is done by loads here, and half vectors are exchanged two at a time: a step of a GRU of 64 units
+  // takes 2.2 us, with whole squares of AVX-512 2.5.
   static __m256 eight_by_eight(const float* from, std::ptrdiff_t ld, const float* x, __m256 sum) {
     for (int k = 0; k < 8; k += 4) {
       __m256 rows[4];

@@ -35,7 +35,10 @@ def batch_norm_reference(
     bias: Tensor | None,
     fixed: tuple[Tensor, Tensor] | None,
     eps: float,
+    *,
+    relu: bool,
 ) -> Tensor:
     """Return (T, C) by the statistics of all tokens, or by the given mean and variance; none are updated."""
     mean, variance = fixed or (None, None)
-    return F.batch_norm(values, mean, variance, weight, bias, training=fixed is None, eps=eps)
+    y = F.batch_norm(values, mean, variance, weight, bias, training=fixed is None, eps=eps)
+    return y.relu() if relu else y
