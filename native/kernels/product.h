@@ -39,6 +39,7 @@ struct Tile {
   std::ptrdiff_t offset;  // added to each of them
   int columns;            // columns that are written; fewer than the panel has at a matrix' edge
   const T* start;         // one row of start values for all rows; null: what `out` holds
+  const T* ahead;         // what will be read next: each k asks for one cache line of it; or null
 };
 
 // A stretch of the sum over k: factors and panel rows from these distances, in elements, behind those of the tile.
@@ -46,9 +47,15 @@ struct Run {
   std::ptrdiff_t a, panel, depth;
 };
 
+// Which tiles can ask for memory: narrow ones are not worth a loop of their own.
+template <Factors F>
+constexpr bool looks_ahead(int vectors) {
+  return F == Factors::rows && vectors >= 3;
+}
+
 namespace detail {
 
-template <class T, Factors F, int MR, int NV>
+template <class T, Factors F, int MR, int NV, bool Ahead>
 inline void accumulate(const Tile<T>& tile, Vec<T> (&acc)[MR][NV]) {
   // Three rows per pointer keep the addresses of a tile within the registers there are.
   constexpr int pointers = F == Factors::rows ? (MR + 2) / 3 : 1;
@@ -57,7 +64,12 @@ inline void accumulate(const Tile<T>& tile, Vec<T> (&acc)[MR][NV]) {
 #pragma GCC unroll 8
   for (int p = 0; p < pointers; ++p) a[p] = tile.a + 3 * p * lda;
   const T* panel = tile.panel;
+  const T* ahead = tile.ahead;
   for (std::ptrdiff_t k = 0; k < tile.depth; ++k) {
+    if constexpr (Ahead) {
+      prefetch_far(ahead);
+      ahead += line<T>;
+    }
     Vec<T> w[NV];
 #pragma GCC unroll 4
     for (int v = 0; v < NV; ++v) w[v] = load(panel + v * lanes<T>);
@@ -74,7 +86,7 @@ inline void accumulate(const Tile<T>& tile, Vec<T> (&acc)[MR][NV]) {
   }
 }
 
-template <class T, Factors F, int MR, int NV>
+template <class T, Factors F, int MR, int NV, bool Ahead>
 void tile_of(const Tile<T>& tile) {
   constexpr int width = NV * lanes<T>;
   Vec<T> acc[MR][NV];
@@ -98,7 +110,7 @@ void tile_of(const Tile<T>& tile) {
       for (int v = 0; v < NV; ++v) acc[m][v] = load(row + v * lanes<T>);
     }
   }
-  accumulate<T, F, MR, NV>(tile, acc);
+  accumulate<T, F, MR, NV, Ahead>(tile, acc);
   if (whole) {
 #pragma GCC unroll 12
     for (int m = 0; m < MR; ++m) {
@@ -132,7 +144,7 @@ void tile_of_runs(const Tile<T>& tile, const Run* runs, std::ptrdiff_t count, bo
     run.a = tile.a + runs[i].a;
     run.panel = tile.panel + runs[i].panel;
     run.depth = runs[i].depth;
-    accumulate<T, F, MR, NV>(run, acc);
+    accumulate<T, F, MR, NV, false>(run, acc);
   }
 #pragma GCC unroll 12
   for (int m = 0; m < MR; ++m) {
@@ -164,7 +176,10 @@ void choose_rows(int rows, const Tile<T>& tile) {
   if constexpr (MR > 1) {
     if (rows < MR) return choose_rows<T, F, NV, MR - 1>(rows, tile);
   }
-  tile_of<T, F, MR, NV>(tile);
+  if constexpr (looks_ahead<F>(NV)) {
+    if (tile.ahead != nullptr) return tile_of<T, F, MR, NV, true>(tile);
+  }
+  tile_of<T, F, MR, NV, false>(tile);
 }
 
 }  // namespace detail
@@ -201,26 +216,54 @@ inline int next_rows(std::ptrdiff_t left, int vectors) {
   return most;
 }
 
-// One panel for `rows` rows, tile by tile: row r goes to place(r), and after a tile then(first, end) is called.
-// The tile's `a` moves on, its `out` is filled in here.
+// Of a deep panel so much is multiplied with all rows before the rest of it: what stays in the second cache.
+inline constexpr std::ptrdiff_t part_bytes = std::ptrdiff_t{128} << 10;
+
+// Matrices of this size do not stay in the second cache: their memory is asked for ahead of its turn.
+inline constexpr std::ptrdiff_t far_bytes = std::ptrdiff_t{1} << 20;
+
+template <class T>
+inline bool is_far(std::ptrdiff_t values) {
+  return values * static_cast<std::ptrdiff_t>(sizeof(T)) >= far_bytes;
+}
+
+// One panel for `rows` rows, tile by tile: row r goes to place(r), and of rows that are complete then(first, end) is
+// told. The tile's `out` and `ahead` are filled in here. `far`: panels lie one behind the other in memory, beyond the
+// second cache, so what comes behind is read into it meanwhile.
 template <class T, Factors F, class Place, class Then>
-inline void multiply_all(std::ptrdiff_t rows, int vectors, Tile<T>& tile, Place place, Then then) {
+inline void multiply_all(std::ptrdiff_t rows, int vectors, const Tile<T>& panel, bool far, Place place, Then then) {
   T* out[most_rows];
+  Tile<T> tile = panel;
   tile.out = out;
-  for (std::ptrdiff_t row = 0; row < rows;) {
-    const int count = next_rows(rows - row, vectors);
-    for (int r = 0; r < count; ++r) out[r] = place(row + r);
-    multiply<T, F>(count, vectors, tile);
-    tile.a += F == Factors::rows ? count * tile.lda : count;
-    then(row, row + count);
-    row += count;
+  const std::ptrdiff_t deepest = part_bytes / (vectors * vector_bytes);
+  const std::ptrdiff_t parts = panel.depth > deepest ? (panel.depth + deepest - 1) / deepest : 1;
+  for (std::ptrdiff_t part = 0; part < parts; ++part) {
+    const std::ptrdiff_t k = panel.depth * part / parts;
+    tile.depth = panel.depth * (part + 1) / parts - k;
+    tile.a = panel.a + (F == Factors::rows ? k : k * panel.lda);
+    tile.panel = panel.panel + k * panel.ldp;
+    tile.start = part == 0 ? panel.start : nullptr;
+    const T* const next = tile.panel + tile.depth * panel.ldp;
+    const T* ahead = next;
+    for (std::ptrdiff_t row = 0; row < rows;) {
+      const int count = next_rows(rows - row, vectors);
+      for (int r = 0; r < count; ++r) out[r] = place(row + r);
+      tile.ahead = nullptr;
+      if (far && looks_ahead<F>(vectors) && ahead < next + tile.depth * panel.ldp) {
+        tile.ahead = ahead;
+        ahead += tile.depth * line<T>;
+      }
+      multiply<T, F>(count, vectors, tile);
+      tile.a += F == Factors::rows ? count * panel.lda : count;
+      if (part == parts - 1) then(row, row + count);
+      row += count;
+    }
   }
-  tile.out = nullptr;
 }
 
 template <class T, Factors F, class Place>
-inline void multiply_all(std::ptrdiff_t rows, int vectors, Tile<T>& tile, Place place) {
-  multiply_all<T, F>(rows, vectors, tile, place, [](std::ptrdiff_t, std::ptrdiff_t) {});
+inline void multiply_all(std::ptrdiff_t rows, int vectors, const Tile<T>& panel, bool far, Place place) {
+  multiply_all<T, F>(rows, vectors, panel, far, place, [](std::ptrdiff_t, std::ptrdiff_t) {});
 }
 
 }  // namespace throughtime::TT_ISA

@@ -129,12 +129,22 @@ inline void finish_streams() {
 #endif
 }
 
+// Values of a cache line.
+template <class T>
+inline constexpr std::ptrdiff_t line = 64 / static_cast<std::ptrdiff_t>(sizeof(T));
+
 // Asks for the cache lines of `count` values that will be read soon.
 template <class T>
 inline void prefetch(const T* p, std::ptrdiff_t count) {
-  for (std::ptrdiff_t i = 0; i < count; i += 64 / static_cast<std::ptrdiff_t>(sizeof(T))) {
+  for (std::ptrdiff_t i = 0; i < count; i += line<T>) {
     __builtin_prefetch(p + i);
   }
+}
+
+// Asks for one line, into the second cache.
+template <class T>
+inline void prefetch_far(const T* p) {
+  __builtin_prefetch(p, 0, 2);
 }
 
 // a * b + c, rounded once where the instruction set can.

@@ -179,6 +179,14 @@ Problem random_problem(Random& random) {
     }
     p.offsets.push_back(p.offsets.back() + (random.between(0, 4) == 0 ? 0 : random.between(1, 12)));
   }
+  if (random.between(0, 19) == 0) {
+    // Matrices that no second cache holds, of few tokens.
+    p.inputs = random.between(150, 250);
+    p.hidden = random.between(130, 290);
+    p.projection = p.projection > 0 ? random.between(1, 150) : 0;
+    p.offsets = {0, 3, 3, 4, 9};
+    return p;
+  }
   if (random.between(0, 5) > 0) return p;
   // A token alone, as of a stream, which plain cells multiply without packing.
   p.offsets = {0, 1};

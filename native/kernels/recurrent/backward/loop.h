@@ -294,6 +294,7 @@ struct Backward {
                       std::ptrdiff_t depth, const T* packed, T* out, std::ptrdiff_t ld, std::int64_t rows,
                       bool adds) {
     const T zeros[max_vectors * L] = {};
+    const bool far = is_far<T>(panels.padded() * depth);
     for (std::ptrdiff_t panel = own.begin; panel < own.end; ++panel) {
       const int vectors = panels.vectors_of(panel);
       Tile<T> tile{};
@@ -305,7 +306,7 @@ struct Backward {
       tile.ldp = vectors * L;
       tile.columns = vectors * L;
       tile.start = adds ? nullptr : zeros;
-      multiply_all<T, Factors::rows>(rows, vectors, tile, [&](std::ptrdiff_t r) { return out + r * ld; });
+      multiply_all<T, Factors::rows>(rows, vectors, tile, far, [&](std::ptrdiff_t r) { return out + r * ld; });
     }
   }
 

@@ -10,6 +10,9 @@
 namespace throughtime::TT_ISA {
 
 inline constexpr int most_backward_steps = 1024;
+inline constexpr std::int64_t least_backward_rows = 256;  // of a block
+inline constexpr int copied_columns = 48;                 // side by side, for the weights' gradients
+inline constexpr std::ptrdiff_t panels_worth_a_copy = 4;  // as many as these columns meet, at least
 inline constexpr int rows_ahead = 2;  // of the one at work, for which memory is asked
 
 template <class T>
@@ -37,6 +40,8 @@ struct BackwardPlan {
   T* sums;     // (threads, batch, most_summary): each thread's part of a summary
   T* factors;  // (threads, 2, batch): by how much a gradient that passes on is scaled
   T gradient_value, gradient_norm;  // bounds; infinity for none
+  T* columns;                    // (threads, ld_columns): copied columns of a block
+  std::ptrdiff_t ld_columns;
   T* nothing;                    // a row of zeros
   std::int64_t* token;           // by block row: its token's row
   std::int64_t* token_before;    // by block row: of the token before, or −1
@@ -50,7 +55,7 @@ struct BackwardPlan {
 // Rows of a block: long sums for the weights' gradients, and matrices that stay in cache.
 inline std::int64_t backward_block_rows(std::size_t row_bytes) {
   const std::int64_t fit = static_cast<std::int64_t>((std::size_t{1} << 20) / row_bytes);
-  return fit < 128 ? 128 : fit > most_backward_steps ? most_backward_steps : fit;
+  return fit < least_backward_rows ? least_backward_rows : fit > most_backward_steps ? most_backward_steps : fit;
 }
 
 template <class T, class Cell>
@@ -113,6 +118,8 @@ void divide(BackwardPlan<T>& plan, Pieces& pieces, int threads) {
   plan.d_context = d.dcontext == nullptr ? nullptr : pieces.take<T>(batch * Cell::gates * plan.padded);
   plan.peephole = d.weights.peephole == nullptr ? nullptr : pieces.take<T>(Cell::peepholes * plan.padded);
   plan.dpeephole = d.weights.peephole == nullptr ? nullptr : pieces.take<T>(threads * Cell::peepholes * plan.padded);
+  plan.ld_columns = rows * copied_columns;
+  plan.columns = pieces.take<T>(threads * plan.ld_columns);
   plan.nothing = pieces.take<T>(longest);
   plan.batch = batch;
   const std::ptrdiff_t summary_rows = d.summary == nullptr ? 0 : batch;

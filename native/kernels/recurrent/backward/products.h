@@ -17,6 +17,7 @@ struct BlockProducts {
     const T zeros[max_vectors * L] = {};
     const Range own = part_of(rows, m.number, m.team);
     T* const dx = static_cast<T*>(plan.call->dx);
+    const bool far = is_far<T>(plan.input_panels.padded() * Cell::gates * plan.padded);
     for (std::ptrdiff_t panel = 0; panel < plan.input_panels.count(); ++panel) {
       const int vectors = plan.input_panels.vectors_of(panel);
       Tile<T> tile{};
@@ -28,36 +29,55 @@ struct BlockProducts {
       tile.ldp = vectors * L;
       tile.columns = plan.input_panels.columns_of(panel);
       tile.start = plan.adds_to_dx ? nullptr : zeros;
-      multiply_all<T, Factors::rows>(own.end - own.begin, vectors, tile, [&](std::ptrdiff_t r) {
+      multiply_all<T, Factors::rows>(own.end - own.begin, vectors, tile, far, [&](std::ptrdiff_t r) {
         return dx + plan.token[own.begin + r] * plan.inputs;
       });
     }
   }
 
-  // A gradient of G matrices of (H, N): dw[gate] (+)= dg[slot]ᵀ · rows, summed over the block's rows.
+  // A gradient of G matrices of (H, N): dw[gate] (+)= dg[slot]ᵀ · rows, summed over the block's rows. Columns of dg
+  // are a line of memory for each row: where many panels read them, a few at a time are copied side by side.
   static void outer(const Member& m, const T* factors, std::ptrdiff_t ld_factors, const int* gate_of_slot,
                     int gates, std::ptrdiff_t slot_size, std::ptrdiff_t outputs, const T* rows_of,
                     std::ptrdiff_t ld_rows, std::ptrdiff_t columns, std::int64_t rows, T* dw, bool adds) {
     const T zeros[max_vectors * L] = {};
     const Panels<T> panels{columns, max_vectors};
     const Range own = part_of(gates * outputs, m.number, m.team);
-    for (std::ptrdiff_t panel = 0; panel < panels.count(); ++panel) {
-      const int vectors = panels.vectors_of(panel);
-      Tile<T> tile{};
-      tile.lda = ld_factors;
-      tile.depth = rows;
-      tile.offset = panels.first(panel);
-      tile.panel = rows_of + tile.offset;
-      tile.ldp = ld_rows;
-      tile.columns = panels.columns_of(panel);
-      tile.start = adds ? nullptr : zeros;
-      for (std::ptrdiff_t output = own.begin; output < own.end;) {
-        const std::ptrdiff_t slot = output / outputs, unit = output % outputs;
-        const std::ptrdiff_t left = own.end - output < outputs - unit ? own.end - output : outputs - unit;
-        T* const to = dw + (gate_of_slot[slot] * outputs + unit) * columns;
-        tile.a = factors + slot * slot_size + unit;
-        multiply_all<T, Factors::columns>(left, vectors, tile, [&](std::ptrdiff_t r) { return to + r * columns; });
-        output += left;
+    const bool copies = panels.count() >= panels_worth_a_copy;
+    T* const copy = m.plan->columns + m.number * m.plan->ld_columns;
+    for (std::ptrdiff_t output = own.begin; output < own.end;) {
+      const std::ptrdiff_t slot = output / outputs, unit = output % outputs;
+      std::ptrdiff_t count = own.end - output < outputs - unit ? own.end - output : outputs - unit;
+      if (copies && count > copied_columns) count = copied_columns;
+      const T* const a = factors + slot * slot_size + unit;
+      if (copies) copy_columns_of(a, ld_factors, count, rows, copy);
+      T* const to = dw + (gate_of_slot[slot] * outputs + unit) * columns;
+      for (std::ptrdiff_t panel = 0; panel < panels.count(); ++panel) {
+        const int vectors = panels.vectors_of(panel);
+        Tile<T> tile{};
+        tile.a = copies ? copy : a;
+        tile.lda = copies ? copied_columns : ld_factors;
+        tile.depth = rows;
+        tile.offset = panels.first(panel);
+        tile.panel = rows_of + tile.offset;
+        tile.ldp = ld_rows;
+        tile.columns = panels.columns_of(panel);
+        tile.start = adds ? nullptr : zeros;
+        multiply_all<T, Factors::columns>(count, vectors, tile, false,
+                                          [&](std::ptrdiff_t r) { return to + r * columns; });
+      }
+      output += count;
+    }
+  }
+
+  // The first `count` columns of a matrix side by side, copied_columns to a row.
+  static void copy_columns_of(const T* from, std::ptrdiff_t ld, std::ptrdiff_t count, std::int64_t rows, T* to) {
+    for (std::int64_t row = 0; row < rows; ++row, from += ld, to += copied_columns) {
+      if (count == copied_columns) {
+#pragma GCC unroll 12
+        for (int v = 0; v < copied_columns / L; ++v) store<T>(to + v * L, load(from + v * L));
+      } else {
+        std::memcpy(to, from, sizeof(T) * static_cast<std::size_t>(count));
       }
     }
   }

@@ -145,6 +145,7 @@ struct Forward {
         std::memcpy(m.x_rows + (start[i] + row) * plan.ld_x, from, bytes);
       }
     }
+    const bool far = is_far<T>(plan.padded * Cell::gates * plan.inputs);
     for (std::ptrdiff_t panel = m.gates.begin; panel < m.gates.end; ++panel) {
       const std::ptrdiff_t first = plan.gate_panels.first(panel);
       const int vectors = Cell::gates * plan.gate_panels.vectors_of(panel);
@@ -157,7 +158,8 @@ struct Forward {
       tile.offset = first * Cell::slots + Cell::input_slot * L;
       tile.columns = vectors * L;
       tile.start = plan.bias + first * Cell::gates;
-      multiply_all<T, Factors::rows>(rows, vectors, tile, [&](std::ptrdiff_t r) { return m.pre + r * plan.ld_pre; });
+      multiply_all<T, Factors::rows>(rows, vectors, tile, far,
+                                     [&](std::ptrdiff_t r) { return m.pre + r * plan.ld_pre; });
       if (plan.context != nullptr) {
         T* place = m.pre + tile.offset;
         for (int i = 0; i < steps; ++i) {
@@ -218,6 +220,7 @@ struct Forward {
 
   static void gates_phase(const Member& m, const StepForward<T>& s, std::int64_t rows) {
     const Plan& plan = *m.plan;
+    const bool far = is_far<T>(plan.padded * Cell::recurrent * plan.state);
     for (std::ptrdiff_t panel = m.gates.begin; panel < m.gates.end; ++panel) {
       const std::ptrdiff_t first = plan.gate_panels.first(panel);
       const std::ptrdiff_t last = first + plan.gate_panels.columns_of(panel);
@@ -231,7 +234,7 @@ struct Forward {
       tile.offset = first * Cell::slots + Cell::recurrent_slot * L;
       tile.columns = vectors * L;
       multiply_all<T, Factors::rows>(
-          rows, vectors, tile, [&](std::ptrdiff_t r) { return s.pre + r * plan.ld_pre; },
+          rows, vectors, tile, far, [&](std::ptrdiff_t r) { return s.pre + r * plan.ld_pre; },
           [&](std::ptrdiff_t row, std::ptrdiff_t end) {
             for (; row < end; ++row) {
               for (std::ptrdiff_t unit = first; unit < last; unit += L) {
@@ -247,6 +250,7 @@ struct Forward {
     const T zeros[max_vectors * L] = {};
     T* const out = plan.projects ? h_next : m.candidate;
     const std::ptrdiff_t ld = plan.projects ? plan.ld_h : plan.ld_c;
+    const bool far = is_far<T>(plan.state_panels.padded() * plan.hidden);
     for (std::ptrdiff_t panel = m.second.begin; panel < m.second.end; ++panel) {
       const int vectors = plan.state_panels.vectors_of(panel);
       Tile<T> tile{};
@@ -258,7 +262,7 @@ struct Forward {
       tile.ldp = vectors * L;
       tile.columns = vectors * L;
       tile.start = zeros;
-      multiply_all<T, Factors::rows>(rows, vectors, tile, [&](std::ptrdiff_t r) { return out + r * ld; });
+      multiply_all<T, Factors::rows>(rows, vectors, tile, far, [&](std::ptrdiff_t r) { return out + r * ld; });
     }
     const Range own = state_columns(m);
     for (std::int64_t row = 0; row < rows; ++row) {

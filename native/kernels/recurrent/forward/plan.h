@@ -43,11 +43,13 @@ struct ForwardPlan {
   Barrier* barrier;         // [0] of the whole team, [1 + g] of a group
 };
 
-// Rows of a block: enough to use each weight often, few enough to stay in cache.
+// Rows of a block: few enough to stay in cache, and enough to use each weight often.
+inline constexpr std::int64_t least_block_rows = 96;
+
 template <class T>
 std::int64_t forward_block_rows(std::ptrdiff_t ld_pre) {
   const std::int64_t fit = (std::int64_t{384} << 10) / static_cast<std::int64_t>(ld_pre * sizeof(T));
-  return fit < 24 ? 24 : fit > most_block_steps ? most_block_steps : fit;
+  return fit < least_block_rows ? least_block_rows : fit > most_block_steps ? most_block_steps : fit;
 }
 
 // A panel of a gated cell is one vector of units with all gates; of a plain one, up to four vectors.
