@@ -16,7 +16,8 @@ struct ExpParts {
 
 inline ExpParts<float> exp_parts(Vec<float> x) {
   using V = Vec<float>;
-  const V magic = broadcast(12582912.0f);  // 1.5 · 2^23: adding it leaves the nearest integer in the low bits
+  // 1.5 · 2^23, plus the bias of exponents: adding it leaves the exponent of 2^n in the low bits.
+  const V magic = broadcast(12583039.0f);
   const V shifted = fma<float>(x, broadcast(1.44269504f), magic);
   const V n = shifted - magic;
   V r = fma<float>(n, broadcast(-0.693359375f), x);
@@ -27,13 +28,13 @@ inline ExpParts<float> exp_parts(Vec<float> x) {
   p = fma<float>(p, r, broadcast(4.1665795894e-2f));
   p = fma<float>(p, r, broadcast(1.6666665459e-1f));
   p = fma<float>(p, r, broadcast(5.0000001201e-1f));
-  const IntVec<float> bits = ((IntVec<float>)shifted - 0x4B400000 + 127) << 23;
+  const IntVec<float> bits = (IntVec<float>)shifted << 23;
   return {(V)bits, fma<float>(p, r * r, r)};
 }
 
 inline ExpParts<double> exp_parts(Vec<double> x) {
   using V = Vec<double>;
-  const V magic = broadcast(6755399441055744.0);  // 1.5 · 2^52
+  const V magic = broadcast(6755399441056767.0);  // 1.5 · 2^52 + 1023
   const V shifted = fma<double>(x, broadcast(1.4426950408889634074), magic);
   const V n = shifted - magic;
   V r = fma<double>(n, broadcast(-6.93145751953125e-1), x);
@@ -51,7 +52,7 @@ inline ExpParts<double> exp_parts(Vec<double> x) {
   p = fma<double>(p, r, broadcast(1.0 / 24.0));
   p = fma<double>(p, r, broadcast(1.0 / 6.0));
   p = fma<double>(p, r, broadcast(0.5));
-  const IntVec<double> bits = ((IntVec<double>)shifted - 0x4338000000000000LL + 1023) << 52;
+  const IntVec<double> bits = (IntVec<double>)shifted << 52;
   return {(V)bits, fma<double>(p, r * r, r)};
 }
 
@@ -61,13 +62,26 @@ inline constexpr T exp_bound = sizeof(T) == 4 ? T(87) : T(708);
 template <class T>
 inline constexpr T tanh_bound = sizeof(T) == 4 ? T(20) : T(44);
 
+// 1 / x and a / x for x from 1 to the largest exp(exp_bound); NaN stays NaN. An estimate of 14 bits and a step of
+// Newton's are several times as fast as a division, and as near.
+template <class T>
+inline Vec<T> reciprocal(Vec<T> x) {
+  const Vec<T> one = broadcast(T(1));
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    const Vec<T> estimate = (Vec<T>)_mm512_rcp14_ps((__m512)x);
+    return fma<T>(fma<T>(-x, estimate, one), estimate, estimate);
+  }
+#endif
+  return one / x;
+}
+
 // 1 / (1 + exp(−x))
 template <class T>
 inline Vec<T> sigmoid(Vec<T> x) {
   const Vec<T> bounded = at_most<T>(at_least<T>(-x, -exp_bound<T>), exp_bound<T>);
   const ExpParts<T> e = exp_parts(bounded);
-  const Vec<T> one = broadcast(T(1));
-  return one / (one + fma<T>(e.scale, e.minus_one, e.scale));
+  return reciprocal<T>(fma<T>(e.scale, e.minus_one, e.scale + broadcast(T(1))));
 }
 
 // e / (e + 2) with e = exp(2x) − 1, which keeps its leading digits where x is small.

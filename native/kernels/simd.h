@@ -173,17 +173,45 @@ inline Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
 #endif
 }
 
-// NaN passes through both: a comparison with it is false, and then x itself is the result.
+// NaN passes through both: of operands that do not compare the instructions give the second, and a comparison is false.
 template <class T>
 inline Vec<T> at_least(Vec<T> x, T low) {
   const Vec<T> bound = broadcast<T>(low);
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    return (Vec<T>)_mm512_max_ps((__m512)bound, (__m512)x);
+  } else {
+    return (Vec<T>)_mm512_max_pd((__m512d)bound, (__m512d)x);
+  }
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4) {
+    return (Vec<T>)_mm256_max_ps((__m256)bound, (__m256)x);
+  } else {
+    return (Vec<T>)_mm256_max_pd((__m256d)bound, (__m256d)x);
+  }
+#else
   return x < bound ? bound : x;
+#endif
 }
 
 template <class T>
 inline Vec<T> at_most(Vec<T> x, T high) {
   const Vec<T> bound = broadcast<T>(high);
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    return (Vec<T>)_mm512_min_ps((__m512)bound, (__m512)x);
+  } else {
+    return (Vec<T>)_mm512_min_pd((__m512d)bound, (__m512d)x);
+  }
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4) {
+    return (Vec<T>)_mm256_min_ps((__m256)bound, (__m256)x);
+  } else {
+    return (Vec<T>)_mm256_min_pd((__m256d)bound, (__m256d)x);
+  }
+#else
   return x > bound ? bound : x;
+#endif
 }
 
 // The sum of all lanes, in pairs.
