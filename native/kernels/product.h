@@ -39,7 +39,8 @@ struct Tile {
   std::ptrdiff_t offset;  // added to each of them
   int columns;            // columns that are written; fewer than the panel has at a matrix' edge
   const T* start;         // one row of start values for all rows; null: what `out` holds
-  const T* ahead;         // what will be read next: each k asks for one cache line of it; or null
+  const T* ahead;         // what will be read next, up to ahead_end: each k asks for one cache line; or null
+  const T* ahead_end;
 };
 
 // A stretch of the sum over k: factors and panel rows from these distances, in elements, behind those of the tile.
@@ -227,43 +228,58 @@ inline bool is_far(std::ptrdiff_t values) {
   return values * static_cast<std::ptrdiff_t>(sizeof(T)) >= far_bytes;
 }
 
-// One panel for `rows` rows, tile by tile: row r goes to place(r), and of rows that are complete then(first, end) is
-// told. The tile's `out` and `ahead` are filled in here. `far`: panels lie one behind the other in memory, beyond the
-// second cache, so what comes behind is read into it meanwhile.
+// One panel for `rows` rows, tile by tile: row r goes to place(r), and after a tile then(first, end) is called.
+// The tile's `a` and `ahead` move on, its `out` is filled in here.
 template <class T, Factors F, class Place, class Then>
-inline void multiply_all(std::ptrdiff_t rows, int vectors, const Tile<T>& panel, bool far, Place place, Then then) {
+inline void multiply_rows(std::ptrdiff_t rows, int vectors, Tile<T>& tile, Place place, Then then) {
   T* out[most_rows];
-  Tile<T> tile = panel;
   tile.out = out;
-  const std::ptrdiff_t deepest = part_bytes / (vectors * vector_bytes);
-  const std::ptrdiff_t parts = panel.depth > deepest ? (panel.depth + deepest - 1) / deepest : 1;
-  for (std::ptrdiff_t part = 0; part < parts; ++part) {
-    const std::ptrdiff_t k = panel.depth * part / parts;
-    tile.depth = panel.depth * (part + 1) / parts - k;
-    tile.a = panel.a + (F == Factors::rows ? k : k * panel.lda);
-    tile.panel = panel.panel + k * panel.ldp;
-    tile.start = part == 0 ? panel.start : nullptr;
-    const T* const next = tile.panel + tile.depth * panel.ldp;
-    const T* ahead = next;
-    for (std::ptrdiff_t row = 0; row < rows;) {
-      const int count = next_rows(rows - row, vectors);
-      for (int r = 0; r < count; ++r) out[r] = place(row + r);
-      tile.ahead = nullptr;
-      if (far && looks_ahead<F>(vectors) && ahead < next + tile.depth * panel.ldp) {
-        tile.ahead = ahead;
-        ahead += tile.depth * line<T>;
-      }
-      multiply<T, F>(count, vectors, tile);
-      tile.a += F == Factors::rows ? count * panel.lda : count;
-      if (part == parts - 1) then(row, row + count);
-      row += count;
+  for (std::ptrdiff_t row = 0; row < rows;) {
+    const int count = next_rows(rows - row, vectors);
+    for (int r = 0; r < count; ++r) out[r] = place(row + r);
+    multiply<T, F>(count, vectors, tile);
+    tile.a += F == Factors::rows ? count * tile.lda : count;
+    if (tile.ahead != nullptr) {
+      tile.ahead += tile.depth * line<T>;
+      if (tile.ahead >= tile.ahead_end) tile.ahead = nullptr;
     }
+    then(row, row + count);
+    row += count;
+  }
+  tile.out = nullptr;
+}
+
+// The same for any depth: a deep panel in parts, and `then` when rows are complete. `far`: panels lie one behind the
+// other in memory, beyond the second cache, so what comes next is read into it meanwhile.
+template <class T, Factors F, class Place, class Then>
+inline void multiply_all(std::ptrdiff_t rows, int vectors, Tile<T>& tile, bool far, Place place, Then then) {
+  const std::ptrdiff_t depth = tile.depth, most = part_bytes / (vectors * vector_bytes);
+  const bool asks = far && looks_ahead<F>(vectors) && rows > max_rows(vectors);  // a single tile has no time to
+  if (depth <= most && !asks) return multiply_rows<T, F>(rows, vectors, tile, place, then);
+  const std::ptrdiff_t parts = (depth + most - 1) / most;
+  const T* const a = tile.a;
+  std::ptrdiff_t k = 0;
+  for (std::ptrdiff_t part = 1; part <= parts; ++part) {
+    const std::ptrdiff_t end = depth * part / parts;
+    tile.depth = end - k;
+    tile.a = a + (F == Factors::rows ? k : k * tile.lda);
+    const T* const next = tile.panel + tile.depth * tile.ldp;
+    tile.ahead = asks ? next : nullptr;
+    tile.ahead_end = next + tile.depth * tile.ldp;
+    if (part < parts) {
+      multiply_rows<T, F>(rows, vectors, tile, place, [](std::ptrdiff_t, std::ptrdiff_t) {});
+    } else {
+      multiply_rows<T, F>(rows, vectors, tile, place, then);
+    }
+    tile.panel = next;
+    tile.start = nullptr;
+    k = end;
   }
 }
 
 template <class T, Factors F, class Place>
-inline void multiply_all(std::ptrdiff_t rows, int vectors, const Tile<T>& panel, bool far, Place place) {
-  multiply_all<T, F>(rows, vectors, panel, far, place, [](std::ptrdiff_t, std::ptrdiff_t) {});
+inline void multiply_all(std::ptrdiff_t rows, int vectors, Tile<T>& tile, bool far, Place place) {
+  multiply_all<T, F>(rows, vectors, tile, far, place, [](std::ptrdiff_t, std::ptrdiff_t) {});
 }
 
 }  // namespace throughtime::TT_ISA

@@ -1,7 +1,7 @@
 // How the threads of a direction share its work: groups of sequences, and within a group hidden units.
 //
-// Groups never wait for each other. The threads of one group meet at every step, so they are used only
-// where there are too few sequences to go round.
+// Groups never wait for each other. The threads of one group meet at every step, so they are used only where there
+// are too few sequences to go round, or so few that each thread would read all weights for a handful of rows.
 #pragma once
 
 #include "kernels/pack.h"
@@ -14,11 +14,19 @@ struct Grid {
   int units;  // threads of a group
 };
 
-inline Grid make_grid(int team, std::int64_t batch, std::ptrdiff_t panels) {
-  if (batch >= 2 * team) return {team, 1};
+// Recurrent weights of this size do not stay in a core's own cache: every step reads them anew. With fewer rows than
+// these to a thread that takes longer than the multiplications, and half of the weights for twice the rows takes less.
+inline constexpr std::ptrdiff_t shared_bytes = std::ptrdiff_t{2} << 20;
+inline constexpr std::int64_t rows_worth_reading = 16;
+
+// `weights` in bytes; `panels` is how many threads of a group can have a part of them.
+inline Grid make_grid(int team, const Sequences& all, std::ptrdiff_t weights, std::ptrdiff_t panels) {
+  const bool far = weights >= shared_bytes && all.total > 0;
+  const std::int64_t rows = far ? all.total / all.length[0] : all.count;  // at a step, on average
+  const std::int64_t least = far ? rows_worth_reading : 2;
   int groups = 1;
-  for (int candidate = 1; candidate <= team; ++candidate) {
-    if (team % candidate == 0 && 2 * candidate <= batch) groups = candidate;
+  for (int candidate = 2; candidate <= team; ++candidate) {
+    if (team % candidate == 0 && least * candidate <= rows) groups = candidate;
   }
   const std::ptrdiff_t units = team / groups;
   return {groups, static_cast<int>(units < panels ? units : panels)};
@@ -27,10 +35,10 @@ inline Grid make_grid(int team, std::int64_t batch, std::ptrdiff_t panels) {
 // Vectors of a panel over so many columns: where the threads of a group share hidden units, each needs panels
 // of its own.
 template <class T>
-int fair_vectors(std::ptrdiff_t columns, std::int64_t batch, int threads) {
-  if (batch >= 2 * threads) return max_vectors;
+int fair_vectors(std::ptrdiff_t columns, int team, const Sequences& all, std::ptrdiff_t weights) {
   const std::ptrdiff_t vectors = round_up(columns, lanes<T>) / lanes<T>;
-  const std::ptrdiff_t fair = (vectors + threads - 1) / threads;
+  const int units = make_grid(team, all, weights, vectors).units;
+  const std::ptrdiff_t fair = (vectors + units - 1) / units;
   return static_cast<int>(fair < 1 ? 1 : fair < max_vectors ? fair : max_vectors);
 }
 

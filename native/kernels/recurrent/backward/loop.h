@@ -29,7 +29,7 @@ struct Backward {
     m.plan = &plan;
     m.number = number;
     m.team = team;
-    m.grid = make_grid(team, plan.sequences.count, plan.state_panels.count());
+    m.grid = make_grid(team, plan.sequences, plan.weight_bytes, plan.state_panels.count());
     m.group = number / m.grid.units;
     m.unit = number % m.grid.units;
     if (m.steps()) {

@@ -49,6 +49,8 @@ struct BackwardPlan {
   std::ptrdiff_t ld_dg, ld_x, ld_h, ld_c;
   Barrier* barrier;
 
+  std::ptrdiff_t weight_bytes;  // of W_hh, packed
+
   bool bounds() const { return gradient_value < HUGE_VAL || gradient_norm < HUGE_VAL; }
 };
 
@@ -66,6 +68,7 @@ BackwardPlan<T> plan_backward(const BackwardCall& call, const Sequences& sequenc
   plan.hidden = shape.hidden;
   plan.state = shape.state;
   plan.padded = round_up(shape.hidden, lanes<T>);
+  plan.weight_bytes = plan.padded * Cell::recurrent * plan.state * static_cast<std::ptrdiff_t>(sizeof(T));
   plan.reverse = number == 1;
   plan.adds_to_dx = number == 1;
   plan.sequences = sequences;
@@ -79,7 +82,7 @@ BackwardPlan<T> plan_backward(const BackwardCall& call, const Sequences& sequenc
   plan.ld_x = row_length<T>(plan.inputs);
   plan.ld_h = row_length<T>(plan.state);
   plan.ld_c = row_length<T>(plan.hidden);
-  plan.state_panels = {plan.state, fair_vectors<T>(plan.state, sequences.count, call.threads)};
+  plan.state_panels = {plan.state, fair_vectors<T>(plan.state, call.threads, sequences, plan.weight_bytes)};
   plan.hidden_panels = {plan.hidden, max_vectors};
   plan.input_panels = {plan.inputs, max_vectors};
   plan.block_rows =

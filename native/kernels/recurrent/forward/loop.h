@@ -36,7 +36,7 @@ struct Forward {
   static void run(const Plan& plan, int member, int team) {
     ForwardWeights<T, Cell>::pack(plan, member, team);
     plan.barrier[0].wait(member, team);
-    const Grid grid = make_grid(team, plan.sequences.count, plan.gate_panels.count());
+    const Grid grid = make_grid(team, plan.sequences, plan.weight_bytes, plan.gate_panels.count());
     const int group = member / grid.units;
     if (group >= grid.groups) return;
     Member m{};
@@ -220,7 +220,7 @@ struct Forward {
 
   static void gates_phase(const Member& m, const StepForward<T>& s, std::int64_t rows) {
     const Plan& plan = *m.plan;
-    const bool far = is_far<T>(plan.padded * Cell::recurrent * plan.state);
+    const bool far = plan.weight_bytes >= far_bytes;
     for (std::ptrdiff_t panel = m.gates.begin; panel < m.gates.end; ++panel) {
       const std::ptrdiff_t first = plan.gate_panels.first(panel);
       const std::ptrdiff_t last = first + plan.gate_panels.columns_of(panel);

@@ -41,6 +41,7 @@ struct ForwardPlan {
   std::ptrdiff_t ld_pre, ld_x, ld_h, ld_c;
   std::int64_t block_rows;  // of a block, unless a single step has more
   Barrier* barrier;         // [0] of the whole team, [1 + g] of a group
+  std::ptrdiff_t weight_bytes;  // of W_hh, packed
 };
 
 // Rows of a block: few enough to stay in cache, and enough to use each weight often.
@@ -64,6 +65,7 @@ ForwardPlan<T> plan_forward(const ForwardCall& call, const Sequences& sequences,
   plan.hidden = shape.hidden;
   plan.state = shape.state;
   plan.padded = round_up(shape.hidden, lanes<T>);
+  plan.weight_bytes = plan.padded * Cell::recurrent * plan.state * static_cast<std::ptrdiff_t>(sizeof(T));
   plan.reverse = number == 1;
   plan.sequences = sequences;
   plan.x = static_cast<const T*>(call.x);
@@ -77,7 +79,7 @@ ForwardPlan<T> plan_forward(const ForwardCall& call, const Sequences& sequences,
   if constexpr (Cell::before) {
     const T* weights = static_cast<const T*>(plan.direction->weights.hh);
     plan.second = weights + Cell::candidate_gate * plan.hidden * plan.state;
-    plan.state_panels.vectors = fair_vectors<T>(plan.state, sequences.count, call.threads);
+    plan.state_panels.vectors = fair_vectors<T>(plan.state, call.threads, sequences, plan.weight_bytes);
   }
   if constexpr (Cell::general) plan.choices = choices_of<T>(shape.options);
   plan.ld_pre = row_length<T>(plan.padded * Cell::slots);
@@ -93,9 +95,10 @@ void divide(ForwardPlan<T>& plan, Pieces& pieces, int threads) {
   const ForwardDirection& d = *plan.direction;
   const bool second = plan.second != nullptr;
   const std::int64_t batch = plan.sequences.count;
-  // Groups round their rows up; where sequences are few, every thread reads all rows of its group.
+  // Groups round their rows up; where threads share hidden units, each reads all rows of its group.
   const std::int64_t rows = batch + threads;
-  const std::int64_t rows_by_thread = batch < 2 * threads ? threads * batch : rows;
+  const bool shares = make_grid(threads, plan.sequences, plan.weight_bytes, threads).units > 1;
+  const std::int64_t rows_by_thread = shares ? threads * batch : rows;
   plan.w_ih = pieces.take<T>(plan.padded * Cell::gates * plan.inputs);
   plan.w_hh = pieces.take<T>(plan.padded * Cell::recurrent * plan.state);
   plan.w_second = pieces.take<T>(second ? plan.state_panels.padded() * plan.hidden : 0);
