@@ -54,6 +54,10 @@ constexpr bool looks_ahead(int vectors) {
   return F == Factors::rows && vectors >= 3;
 }
 
+// Panels stream from the second cache to the first, sooner than the hardware would have them: so many rows ahead of
+// their turn. Of tiles of one or two rows loads are the limit already.
+inline constexpr int panel_rows_ahead = 8;
+
 namespace detail {
 
 template <class T, Factors F, int MR, int NV, bool Ahead>
@@ -71,6 +75,7 @@ inline void accumulate(const Tile<T>& tile, Vec<T> (&acc)[MR][NV]) {
       prefetch_far(ahead);
       ahead += line<T>;
     }
+    if constexpr (F == Factors::rows && MR >= 3) prefetch(panel + panel_rows_ahead * NV * lanes<T>, NV * lanes<T>);
     Vec<T> w[NV];
 #pragma GCC unroll 4
     for (int v = 0; v < NV; ++v) w[v] = load(panel + v * lanes<T>);
