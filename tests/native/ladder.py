@@ -334,11 +334,19 @@ def main() -> None:
         count += 1
     for cell in ("LSTM", "GRU", "RNN_TANH"):
         bounded = spell(replace(spec_of(cell), gradient_norm=0.4, gradient_value=0.2))
-        for lengths in ([9], [3, 7], [4, 0, 6, 5, 3, 8]):
-            check(Problem(bounded, 5, 19, lengths, choose))
+        for lengths, hidden in (([9], 150), ([3, 7], 150), ([4, 0, 6, 5, 3, 8], 19)):
+            check(Problem(bounded, 5, hidden, lengths, choose))
             count += 1
     for cell in CELLS:
         check_record(Problem(cell, 5, 19, [3, 0, 7, 1], choose))
+    # Few sequences, and weights that are worth sharing: each thread has hidden units of its own.
+    for cell, threads in itertools.product((*CELLS, *GENERAL), (2, 3)):
+        torch.set_num_threads(threads)
+        for lengths in ([6], [2, 0, 4]):
+            problem = Problem(cell, 5, 150, lengths, choose)
+            check(problem)
+            check_record(problem)
+            count += 1
     for dtype, cell in itertools.product((torch.float32, torch.float64), CELLS + GENERAL):
         check_bits(dtype, cell)
         check_orders(dtype, cell)

@@ -19,6 +19,9 @@ struct Grid {
 inline constexpr std::ptrdiff_t shared_bytes = std::ptrdiff_t{2} << 20;
 inline constexpr std::int64_t rows_worth_reading = 16;
 
+// A thread with less to do than this at a step, rows times bytes of weights, is done before the others know.
+inline constexpr std::ptrdiff_t least_bytes = std::ptrdiff_t{40} << 10;
+
 // `weights` in bytes; `panels` is how many threads of a group can have a part of them.
 inline Grid make_grid(int team, const Sequences& all, std::ptrdiff_t weights, std::ptrdiff_t panels) {
   const bool far = weights >= shared_bytes && all.total > 0;
@@ -28,8 +31,11 @@ inline Grid make_grid(int team, const Sequences& all, std::ptrdiff_t weights, st
   for (int candidate = 2; candidate <= team; ++candidate) {
     if (team % candidate == 0 && least * candidate <= rows) groups = candidate;
   }
-  const std::ptrdiff_t units = team / groups;
-  return {groups, static_cast<int>(units < panels ? units : panels)};
+  const std::ptrdiff_t worth = rows / groups * weights / least_bytes;
+  std::ptrdiff_t units = team / groups;
+  if (units > worth) units = worth;
+  if (units > panels) units = panels;
+  return {groups, units < 1 ? 1 : static_cast<int>(units)};
 }
 
 // Vectors of a panel over so many columns: where the threads of a group share hidden units, each needs panels
