@@ -62,8 +62,8 @@ inline constexpr T exp_bound = sizeof(T) == 4 ? T(87) : T(708);
 template <class T>
 inline constexpr T tanh_bound = sizeof(T) == 4 ? T(20) : T(44);
 
-// 1 / x and a / x for x from 1 to the largest exp(exp_bound); NaN stays NaN. An estimate of 14 bits and a step of
-// Newton's are several times as fast as a division, and as near.
+// 1 / x for x from 1 to 1 + exp(exp_bound); NaN stays NaN. An estimate of 14 bits and a step of Newton's are faster
+// than a division, and as near.
 template <class T>
 inline Vec<T> reciprocal(Vec<T> x) {
   const Vec<T> one = broadcast(T(1));

@@ -224,7 +224,7 @@ bool check(const throughtime::Kernels& kernels, unsigned number) {
   Outputs expected = by_equations(p, w);
   Outputs seed = expected;
   for (Values* part : seed.all(p)) random.fill(*part, static_cast<std::int64_t>(part->size()), 1);
-  const int threads = random.between(1, 4);
+  const int threads = random.between(1, 6);
   Run<double> run(p, kernels, threads, w, seed);
   Run<float> single(p, kernels, threads, w, seed);
 

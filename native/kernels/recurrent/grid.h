@@ -18,20 +18,36 @@ struct Grid {
 // these to a thread that takes longer than the multiplications, and half of the weights for twice the rows takes less.
 inline constexpr std::ptrdiff_t shared_bytes = std::ptrdiff_t{2} << 20;
 inline constexpr std::int64_t rows_worth_reading = 16;
+inline constexpr std::int64_t most_shared = 1024;  // sequences whose rows of x each thread of a group may copy
 
 // A thread with less to do than this at a step, rows times bytes of weights, is done before the others know.
 inline constexpr std::ptrdiff_t least_bytes = std::ptrdiff_t{40} << 10;
 
-// `weights` in bytes; `panels` is how many threads of a group can have a part of them.
-inline Grid make_grid(int team, const Sequences& all, std::ptrdiff_t weights, std::ptrdiff_t panels) {
-  const bool far = weights >= shared_bytes && all.total > 0;
-  const std::int64_t rows = far ? all.total / all.length[0] : all.count;  // at a step, on average
-  const std::int64_t least = far ? rows_worth_reading : 2;
+// Rows at a step, on average, and how many a thread should have. `weights` in bytes, here and below.
+struct Rows {
+  std::int64_t all, least;
+};
+
+inline Rows rows_of(const Sequences& sequences, std::ptrdiff_t weights) {
+  const bool reads = weights >= shared_bytes && sequences.total > 0 && sequences.count <= most_shared;
+  if (!reads) return {sequences.count, 2};
+  return {sequences.total / sequences.length[0], rows_worth_reading};
+}
+
+// Whether threads share hidden units in some team of so many or fewer.
+inline bool may_share(int threads, const Sequences& sequences, std::ptrdiff_t weights) {
+  const Rows rows = rows_of(sequences, weights);
+  return rows.all < rows.least * threads;
+}
+
+// `panels` is how many threads of a group can have a part of them.
+inline Grid make_grid(int team, const Sequences& sequences, std::ptrdiff_t weights, std::ptrdiff_t panels) {
+  const Rows rows = rows_of(sequences, weights);
   int groups = 1;
   for (int candidate = 2; candidate <= team; ++candidate) {
-    if (team % candidate == 0 && least * candidate <= rows) groups = candidate;
+    if (team % candidate == 0 && rows.least * candidate <= rows.all) groups = candidate;
   }
-  const std::ptrdiff_t worth = rows / groups * weights / least_bytes;
+  const std::ptrdiff_t worth = rows.all / groups * weights / least_bytes;
   std::ptrdiff_t units = team / groups;
   if (units > worth) units = worth;
   if (units > panels) units = panels;
@@ -41,9 +57,9 @@ inline Grid make_grid(int team, const Sequences& all, std::ptrdiff_t weights, st
 // Vectors of a panel over so many columns: where the threads of a group share hidden units, each needs panels
 // of its own.
 template <class T>
-int fair_vectors(std::ptrdiff_t columns, int team, const Sequences& all, std::ptrdiff_t weights) {
+int fair_vectors(std::ptrdiff_t columns, int team, const Sequences& sequences, std::ptrdiff_t weights) {
   const std::ptrdiff_t vectors = round_up(columns, lanes<T>) / lanes<T>;
-  const int units = make_grid(team, all, weights, vectors).units;
+  const int units = make_grid(team, sequences, weights, vectors).units;
   const std::ptrdiff_t fair = (vectors + units - 1) / units;
   return static_cast<int>(fair < 1 ? 1 : fair < max_vectors ? fair : max_vectors);
 }

@@ -48,7 +48,6 @@ struct BackwardPlan {
   const T** c_start;             // by sequence, as dh
   std::ptrdiff_t ld_dg, ld_x, ld_h, ld_c;
   Barrier* barrier;
-
   std::ptrdiff_t weight_bytes;  // of W_hh, packed
 
   bool bounds() const { return gradient_value < HUGE_VAL || gradient_norm < HUGE_VAL; }

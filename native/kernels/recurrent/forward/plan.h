@@ -97,7 +97,7 @@ void divide(ForwardPlan<T>& plan, Pieces& pieces, int threads) {
   const std::int64_t batch = plan.sequences.count;
   // Groups round their rows up; where threads share hidden units, each reads all rows of its group.
   const std::int64_t rows = batch + threads;
-  const bool shares = make_grid(threads, plan.sequences, plan.weight_bytes, threads).units > 1;
+  const bool shares = may_share(threads, plan.sequences, plan.weight_bytes);
   const std::int64_t rows_by_thread = shares ? threads * batch : rows;
   plan.w_ih = pieces.take<T>(plan.padded * Cell::gates * plan.inputs);
   plan.w_hh = pieces.take<T>(plan.padded * Cell::recurrent * plan.state);
