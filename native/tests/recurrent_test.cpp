@@ -9,6 +9,8 @@
 #include <random>
 #include <vector>
 
+#define TT_ISA grids
+#include "kernels/recurrent/grid.h"
 #include "kernels/recurrent/kernels.h"
 #include "recurrent_equations.h"
 #include "together.h"
@@ -264,11 +266,40 @@ bool check(const throughtime::Kernels& kernels, unsigned number) {
   return right;
 }
 
+// What scratch memory is measured by holds for every team that may run: a smaller one than was asked for, or half of it
+// for each of two directions.
+bool grids_fit() {
+  using namespace throughtime;
+  for (std::int64_t batch = 1; batch <= 40; ++batch) {
+    std::vector<std::int64_t> length(size(batch), 1);
+    for (const std::int64_t longest : {1, 3, 50}) {
+      length[0] = longest;
+      const Sequences sequences{batch, length.data(), nullptr, nullptr, 1, nullptr, batch - 1 + longest};
+      for (const std::ptrdiff_t weights : {1 << 10, 30 << 10, 100 << 10, 1 << 20, 4 << 20}) {
+        for (int threads = 1; threads <= 16; ++threads) {
+          for (int team = 1; team <= threads; ++team) {
+            const grids::Grid grid = grids::make_grid(team, sequences, weights, 64);
+            const std::int64_t rows = (batch + grid.groups - 1) / grid.groups;
+            const bool shares = grids::may_share(threads, sequences, weights);
+            const std::int64_t room = shares ? threads * batch : batch + threads;
+            if (grid.units * grid.groups <= team && grid.units * grid.groups * rows <= room) continue;
+            std::printf("%d threads of %d, %d sequences, %d bytes: %d groups of %d do not fit\n", team, threads,
+                        static_cast<int>(batch), static_cast<int>(weights), grid.groups, grid.units);
+            return false;
+          }
+        }
+      }
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
   const unsigned problems = count > 1 ? static_cast<unsigned>(std::atoi(arguments[1])) : 200;
   int passed = 0, failed = 0;
+  (grids_fit() ? passed : failed) += 1;
   for (const char* const* name = throughtime::instruction_sets(); *name != nullptr; ++name) {
     const throughtime::Kernels& kernels = *throughtime::find_kernels(*name);
     for (unsigned number = 0; number < problems; ++number) (check(kernels, number) ? passed : failed) += 1;
