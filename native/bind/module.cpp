@@ -17,7 +17,7 @@
 #include "bind/norm.h"
 #include "bind/pool.h"
 #include "bind/recurrent.h"
-#include "bind/step.h"
+#include "bind/stack.h"
 #include "kernels/offsets.h"
 #include "kernels/parallel.h"
 #include "kernels/recurrent/kernels.h"
@@ -100,7 +100,7 @@ NB_MODULE(_native, m) {
         "Check int64 offsets: (fault, index, longest); fault 0 none, 1 first is not 0, "
         "2 decreasing at index, 3 last is not total (a negative total leaves the end unchecked).");
   throughtime::bind_recurrent(m);
-  throughtime::bind_step(m);
+  throughtime::bind_stack(m);
   throughtime::bind_conv(m);
   throughtime::bind_norm(m);
   throughtime::bind_pool(m);

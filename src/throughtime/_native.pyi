@@ -27,10 +27,40 @@ def recurrent_backward(
 ) -> None:
     """Run one recurrent layer backward; tuples hold the fields of ``recurrent.h`` in its order."""
 
-def recurrent_step(
-    plan: tuple[Any, ...], parameters: dict[str, Any], threads: int, x: Any, state: Any
-) -> tuple[Tensor, Any] | None:
-    """Run all layers on one token of each stream; None where something is unusual."""
+class RecurrentStack:
+    """A module's layers, run without gradients on the arguments of its caller.
+
+    Each method returns y and the state as the layer would, or None where something is unusual.
+    """
+
+    def __init__(
+        self,
+        *,
+        inputs: int,
+        hidden: int,
+        state: int,
+        layers: int,
+        directions: int,
+        gates: int,
+        peepholes: int,
+        gated: bool,
+        biased: bool,
+        projects: bool,
+        names: tuple[tuple[str, ...], ...],
+        cell: tuple[float, ...],
+    ) -> None: ...
+    def step(self, parameters: dict[str, Any], threads: int, x: Any, state: Any) -> tuple[Tensor, Any] | None:
+        """Run one token of each stream, (B, I) or (I,)."""
+
+    def dense(
+        self, parameters: dict[str, Any], threads: int, x: Any, batch_first: bool, state: Any
+    ) -> tuple[Tensor, Any] | None:
+        """Run sequences of one length, (L, I), (L, B, I) or (B, L, I)."""
+
+    def ragged(
+        self, parameters: dict[str, Any], threads: int, values: Any, offsets: Any, state: Any
+    ) -> tuple[Tensor, Any] | None:
+        """Run sequences end to end, (T, I), that begin at offsets (B + 1,)."""
 
 def conv_forward(
     shape: tuple[int, ...],

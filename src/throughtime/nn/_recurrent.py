@@ -13,7 +13,7 @@ from throughtime.nn._context import checked_context
 from throughtime.nn._options import bound_of
 from throughtime.nn._output import RecurrentOutput, unwrapped
 from throughtime.nn._precision import precision
-from throughtime.nn._quick_step import PLAN, quick_step
+from throughtime.nn._quick import STACK, quick_call, quick_step
 from throughtime.nn._stack import LayerResult, StackResult, run_stack
 from throughtime.nn._state import Sizes, batched_state, like_state
 from throughtime.nn._tokens import Input, checked, from_ragged, like_input, ragged_of, tokens_of
@@ -176,7 +176,11 @@ class Recurrent(nn.RNNBase):
             (B, context_size), or (context_size,) for (L, I): added to the gates of every step, with weights
             of its own.
         """
-        x = self._checked(unwrapped(input))
+        x = unwrapped(input)
+        quick = quick_call(self, x, hx) if context is None else None
+        if quick is not None:
+            return quick
+        x = self._checked(x)
         tokens, steps = tokens_of(x, batch_first=self.batch_first)
         result, _ = self._run(x, tokens, steps, hx, context, lambda y: like_input(y, x))
         return result
@@ -284,7 +288,7 @@ class Recurrent(nn.RNNBase):
         return (result.output[0] if x_t.dim() == 1 else result.output), result.state
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__getstate__().items() if name != PLAN}  # type: ignore[no-untyped-call]
+        return {name: value for name, value in super().__getstate__().items() if name != STACK}  # type: ignore[no-untyped-call]
 
     def _checked(self, x: Any) -> Input:
         return checked(x, self.input_size, self._weight, type(self).__name__)

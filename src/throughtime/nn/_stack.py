@@ -26,9 +26,11 @@ class Stack(Protocol):
     proj_size: int
     num_layers: int
     bias: bool
+    batch_first: bool
     bidirectional: bool
     dropout: float
     training: bool
+    _watcher: Any
     _carrier: Any
     _all_weights: list[list[str]]
     _parameters: dict[str, nn.Parameter | None]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from throughtime import _native
 from throughtime.ops._batch import native_batch
-from throughtime.ops._memory import address, contiguous, uninitialised
+from throughtime.ops._memory import address, contiguous, in_order, uninitialised
 from throughtime.ops.windows import Geometry
 
 
@@ -22,7 +22,7 @@ def forward(
     relu: bool = False,
 ) -> Tensor:
     """Return (T', O), see `correlate_reference`."""
-    x, weight = x.contiguous(), weight.contiguous()
+    x, weight = in_order(x), in_order(weight)
     bias = contiguous(bias)
     batch, _kept = native_batch(geometry, x.shape[0], total)
     y = uninitialised(x, total, weight.shape[0])
@@ -47,7 +47,7 @@ def input_gradient(
     total: int,
 ) -> Tensor:
     """Return (T, C): what the gradient of the outputs makes of the inputs, plus ``start`` (C,)."""
-    dy, weight = dy.contiguous(), weight.contiguous()
+    dy, weight = in_order(dy), in_order(weight)
     # The kernel folds what falls on a replicated border into the last token, and each part has its start.
     late, start = (start, None) if geometry.windows.replicate else (None, start)
     start = contiguous(start)
@@ -73,7 +73,7 @@ def weight_gradient(
     bias: bool,
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of the weight (O, C / groups, K) and of the bias (O,), empty unless wanted."""
-    x, dy = x.contiguous(), dy.contiguous()
+    x, dy = in_order(x), in_order(dy)
     batch, _kept = native_batch(geometry, x.shape[0], dy.shape[0])
     dw = x.new_empty(dy.shape[1], x.shape[1] // geometry.groups, geometry.windows.size)
     db = x.new_empty(dy.shape[1] if bias else 0)

@@ -18,9 +18,16 @@ def uninitialised(like: Tensor, *shape: int) -> Tensor:
     return _native.pooled(size).view(like.dtype).view(shape)
 
 
+def in_order(tensor: Tensor) -> Tensor:
+    """Return a tensor whose entries are in memory as they are, one after the other."""
+    # One number alone is contiguous even where it is the imaginary part of a conjugate, stored with its
+    # other sign.
+    return tensor.resolve_neg().contiguous()
+
+
 def contiguous(tensor: Tensor | None) -> Tensor | None:
-    """Return a tensor with its entries in order, None for None."""
-    return None if tensor is None else tensor.contiguous()
+    """Return the same of a tensor that may be missing."""
+    return None if tensor is None else in_order(tensor)
 
 
 def address(tensor: Tensor | None) -> int:

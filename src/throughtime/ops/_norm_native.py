@@ -10,7 +10,7 @@ from torch import Tensor
 
 from throughtime import _native
 from throughtime.ops._batch import checked_offsets
-from throughtime.ops._memory import address, contiguous, uninitialised
+from throughtime.ops._memory import address, contiguous, in_order, uninitialised
 
 
 class Running(NamedTuple):
@@ -47,7 +47,7 @@ def forward(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, norm: Norm
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return (T, C), and μ and 1 / √(σ² + eps), (S, groups), which the gradient needs."""
-    x, weight, bias = x.contiguous(), contiguous(weight), contiguous(bias)
+    x, weight, bias = in_order(x), contiguous(weight), contiguous(bias)
     offsets = checked_offsets(norm.offsets, x.shape[0])
     segments = offsets.shape[0] - 1
     y = uninitialised(x, *x.shape)
@@ -80,7 +80,7 @@ def backward(
     needs: tuple[bool, bool, bool],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Return the gradients of x, weight and bias, those that are needed."""
-    dy, x, weight, bias = dy.contiguous(), x.contiguous(), contiguous(weight), contiguous(bias)
+    dy, x, weight, bias = in_order(dy), in_order(x), contiguous(weight), contiguous(bias)
     offsets = checked_offsets(norm.offsets, x.shape[0])
     dx = uninitialised(x, *x.shape) if needs[0] else None
     dweight, dbias = (x.new_empty(x.shape[1]) if needed else None for needed in needs[1:])

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch._C import _len_torch_dispatch_stack, _len_torch_function_stack
 from torch.autograd import forward_ad
 
 # Dtypes of tensors that travel; sums run in float32.
@@ -22,9 +23,21 @@ def transformed() -> bool:
 
 def watched(*tensors: Tensor | None) -> bool:
     """Tell whether a dispatch mode is active, or one of the tensors is of a subclass."""
-    if torch._C._len_torch_dispatch_stack():  # noqa: SLF001
+    if _len_torch_dispatch_stack():
         return True
     return any(tensor is not None and type(tensor) not in _PLAIN for tensor in tensors)
+
+
+def unobserved() -> bool:
+    """Tell whether nothing has a part in the calls of this thread: no gradient, compiler, mode, autocast."""
+    return not (
+        torch.is_grad_enabled()
+        or torch.compiler.is_compiling()
+        or _len_torch_dispatch_stack()
+        or _len_torch_function_stack()
+        or torch.is_autocast_enabled("cpu")
+        or transformed()
+    )
 
 
 def differentiable(*tensors: Tensor | None) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from throughtime import _native
 from throughtime.ops._batch import native_batch
-from throughtime.ops._memory import address, uninitialised
+from throughtime.ops._memory import address, in_order, uninitialised
 from throughtime.ops.windows import Geometry, Windows
 from throughtime.ragged import Layout
 
@@ -42,7 +42,7 @@ def largest(
     nothing
         What a window is that has no taps in its sequence.
     """
-    x = x.contiguous()
+    x = in_order(x)
     batch, _kept = native_batch(geometry, x.shape[0], total)
     shape = (total, *x.shape[1:])
     y = uninitialised(x, *shape)
@@ -63,7 +63,7 @@ def largest(
 
 def largest_gradient(dy: Tensor, index: Tensor, geometry: Geometry, total: int) -> Tensor:
     """Return what the gradient of `largest` makes of that of x."""
-    dy = dy.contiguous()
+    dy = in_order(dy)
     batch, _kept = native_batch(geometry, total, dy.shape[0])
     dx = uninitialised(dy, total, *dy.shape[1:])
     _native.pool_max_gradient(
@@ -80,7 +80,7 @@ def largest_gradient(dy: Tensor, index: Tensor, geometry: Geometry, total: int) 
 
 def summed(x: Tensor, geometry: Geometry, total: int, divisor: Divisor) -> Tensor:
     """Return the sum of each window over 1, over its taps in the sequence, or over those and the borders'."""
-    x = x.contiguous()
+    x = in_order(x)
     batch, _kept = native_batch(geometry, x.shape[0], total)
     y = uninitialised(x, total, *x.shape[1:])
     _native.pool_sum(
@@ -97,7 +97,7 @@ def summed(x: Tensor, geometry: Geometry, total: int, divisor: Divisor) -> Tenso
 
 def summed_gradient(dy: Tensor, geometry: Geometry, total: int, divisor: Divisor) -> Tensor:
     """Return what the gradient of `summed` makes of that of x."""
-    dy = dy.contiguous()
+    dy = in_order(dy)
     batch, _kept = native_batch(geometry, total, dy.shape[0])
     dx = uninitialised(dy, total, *dy.shape[1:])
     _native.pool_sum_gradient(

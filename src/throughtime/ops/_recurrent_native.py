@@ -7,19 +7,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch._C import _len_torch_dispatch_stack, _len_torch_function_stack
 
 from throughtime import _native
 from throughtime.ops._batch import checked_offsets
-from throughtime.ops._memory import address, contiguous, uninitialised
-from throughtime.ops._plain import transformed
+from throughtime.ops._memory import address, contiguous, in_order, uninitialised
 from throughtime.ops.cell import ACTIVATIONS, Cell, spec_of, spell
 from throughtime.ops.record import SUMMARY_NORMS, StepGradients
 from throughtime.ops.steps import PARTS, RAGGED, Results, Steps, Weights
+
+RecurrentStack = _native.RecurrentStack
+"""All layers of a module, without gradients, on the caller's own arguments."""
 
 _PLAIN = {"LSTM": 0, "GRU": 1, "RNN_TANH": 2, "RNN_RELU": 3}
 _NUMBERS = {name: number for number, name in enumerate(ACTIVATIONS)}
@@ -39,7 +39,7 @@ def forward(
 
     With ``save`` false, c and gates come back empty: nothing is kept for a backward pass.
     """
-    x, h0, c0 = x.contiguous(), contiguous(h0), contiguous(c0)
+    x, h0, c0 = in_order(x), contiguous(h0), contiguous(c0)
     steps = _checked(steps, x.shape[0])
     hidden, state = _sizes(directions[0])
     tokens, count, gated = x.shape[0], len(directions), spec_of(cell).kind == "LSTM"
@@ -65,46 +65,6 @@ def forward(
         ),
     )
     return y, h_n, c_n, c, gates
-
-
-def is_plain_call() -> bool:
-    """Tell whether nothing watches the calls of this thread: no mode, transform, autocast or compiler."""
-    return not (
-        _len_torch_dispatch_stack()
-        or _len_torch_function_stack()
-        or transformed()
-        or torch.is_autocast_enabled("cpu")
-        or torch.compiler.is_compiling()
-    )
-
-
-class StepPlan(NamedTuple):
-    """What of a stack of layers is the same at every step.
-
-    ``names`` are those of each layer's parameters: of the products, the biases, a projection, and peepholes,
-    as far as there are any; ``cell`` is `native_cell`.
-    """
-
-    gated: bool
-    inputs: int
-    hidden: int
-    state: int
-    layers: int
-    gates: int
-    peepholes: int
-    biased: bool
-    projects: bool
-    names: tuple[tuple[str, ...], ...]
-    cell: tuple[float, ...]
-
-
-def step(plan: StepPlan, parameters: dict[str, Any], x: Any, state: Any) -> tuple[Tensor, Any] | None:
-    """Run all layers on one token of each stream, (B, I) or (I,), without gradients.
-
-    Returns y and the next state: h, of an LSTM the pair of h and c. None where an argument or a parameter is
-    anything but a plain contiguous tensor on the CPU, of one dtype and the shapes that the plan implies.
-    """
-    return _native.recurrent_step(plan, parameters, torch.get_num_threads(), x, state)
 
 
 def backward(
@@ -133,7 +93,7 @@ def backward(
     An empty tensor stands for what is not needed or does not exist. A ``record`` is filled with the gradients
     of every step.
     """
-    x = x.contiguous()
+    x = in_order(x)
     steps = _checked(steps, x.shape[0])
     hidden, state = _sizes(directions[0])
     h0, c0 = contiguous(h0), contiguous(c0)

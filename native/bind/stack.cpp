@@ -1,0 +1,239 @@
+// A step at batch 1 is a few microseconds of arithmetic, and a call on a short sequence not many more: looking at a dozen
+// tensors in Python would take longer.
+#include "bind/stack.h"
+
+#include <cstdint>
+#include <optional>
+
+#include "bind/reader.h"
+#include "bind/recurrent.h"
+#include "bind/tensors.h"
+#include "kernels/offsets.h"
+#include "kernels/scratch.h"
+
+namespace nb = nanobind;
+
+namespace throughtime {
+namespace {
+
+constexpr int most_layers = 16;
+constexpr int most_directions = 2;
+constexpr int weights_of_one = 6;
+
+// What came in, looked at: the tokens, and the sizes of what goes out.
+struct Input {
+  Plain x;
+  Tokens tokens;
+  bool batched;  // states have a dimension for sequences
+  int leading;   // sizes of y before its features, which are the first of x
+  std::int64_t total;
+};
+
+// Parameters in use, which another thread may exchange meanwhile.
+class Held {
+ public:
+  ~Held() {
+    for (int i = 0; i < count_; ++i) Py_DECREF(object_[i]);
+  }
+  void add(PyObject* object) {
+    Py_INCREF(object);
+    object_[count_++] = object;
+  }
+
+ private:
+  PyObject* object_[most_layers * most_directions * weights_of_one];
+  int count_ = 0;
+};
+
+// The layers of a module, of which nothing changes but the parameters.
+class Stack {
+ public:
+  // `names`: for each layer and direction those of its parameters: the products, the biases, a projection and
+  // peepholes, as far as there are any. `cell`: its number and its options, in the order of recurrent.h.
+  Stack(int inputs, int hidden, int state, int layers, int directions, int gates, int peepholes, bool gated, bool biased,
+        bool projects, nb::tuple names, nb::tuple cell)
+      : layers_(layers),
+        directions_(directions),
+        gates_(gates),
+        peepholes_(peepholes),
+        gated_(gated),
+        biased_(biased),
+        projects_(projects),
+        usable_(torch_lends() && layers <= most_layers),
+        names_(names) {
+    shape_.inputs = inputs;
+    shape_.hidden = hidden;
+    shape_.state = state;
+    shape_.directions = directions;
+    Reader in(cell);
+    shape_.cell = static_cast<Cell>(in.number());
+    read_options(in, shape_.options);
+  }
+
+  // One token of each stream, (B, I) or (I,).
+  nb::object step(nb::dict parameters, int threads, nb::handle x, nb::handle state) const {
+    Input input{};
+    if (!usable_ || directions_ != 1 || !is_tensor(x, input.x) || input.x.sizes > 2) return nb::none();
+    input.batched = input.x.sizes == 2;
+    input.total = input.batched ? input.x.size[0] : 1;
+    input.tokens = {Order::time_major, input.total, 1, nullptr};
+    input.leading = input.x.sizes - 1;
+    return run(input, parameters, threads, state);
+  }
+
+  // Sequences of one length, (L, I), (L, B, I) or (B, L, I).
+  nb::object dense(nb::dict parameters, int threads, nb::handle x, bool batch_first, nb::handle state) const {
+    Input input{};
+    if (!usable_ || !is_tensor(x, input.x) || input.x.sizes < 2) return nb::none();
+    const std::int64_t* const size = input.x.size;
+    input.batched = input.x.sizes == 3;
+    const bool turned = input.batched && batch_first;
+    const std::int64_t length = size[turned ? 1 : 0], batch = input.batched ? size[turned ? 0 : 1] : 1;
+    input.tokens = {turned ? Order::batch_first : Order::time_major, batch, length, nullptr};
+    input.leading = input.x.sizes - 1;
+    input.total = batch * length;
+    return run(input, parameters, threads, state);
+  }
+
+  // Sequences end to end, (T, I), and where they begin, (B + 1,).
+  nb::object ragged(nb::dict parameters, int threads, nb::handle values, nb::handle offsets, nb::handle state) const {
+    Input input{};
+    Plain found{};
+    if (!usable_ || !is_tensor(values, input.x) || input.x.sizes != 2) return nb::none();
+    if (!is_tensor(offsets, found) || !found.is_integer || found.sizes != 1) return nb::none();
+    const auto* const index = static_cast<const std::int64_t*>(found.data);
+    if (static_cast<int>(check_offsets(index, found.size[0], input.x.size[0]).fault) != 0) return nb::none();
+    input.batched = true;
+    input.tokens = {Order::ragged, found.size[0] - 1, 0, index};
+    input.leading = 1;
+    input.total = input.x.size[0];
+    return run(input, parameters, threads, state);
+  }
+
+ private:
+  using AllWeights = Weights[most_layers][most_directions];
+
+  // What comes back is (y, state), the state of an LSTM a pair; None where anything is unusual.
+  nb::object run(const Input& input, nb::dict parameters, int threads, nb::handle state) const {
+    const Plain& x = input.x;
+    if (x.is_integer || x.size[x.sizes - 1] != shape_.inputs) return nb::none();
+    ForwardCall call{};
+    call.shape = shape_;
+    call.shape.is_double = x.is_double;
+    call.tokens = input.tokens;
+    call.threads = threads;
+    call.x = x.data;
+    const void *h0 = nullptr, *c0 = nullptr;
+    if (!state.is_none() && !find_state(input, state, h0, c0)) return nb::none();
+    AllWeights weights{};
+    Held held;
+    for (int layer = 0; layer < layers_; ++layer) {
+      for (int d = 0; d < directions_; ++d) {
+        if (!find_weights(parameters, layer, d, x.is_double, weights[layer][d], held)) return nb::none();
+      }
+    }
+    void *y_place = nullptr, *h_place = nullptr, *c_place = nullptr;
+    std::int64_t size[3] = {x.size[0], x.size[1]};
+    size[input.leading] = static_cast<std::int64_t>(directions_) * shape_.state;
+    const nb::object y = make_tensor(x.is_double, size, input.leading + 1, y_place);
+    const nb::object h_n = make_state(input, shape_.state, h_place);
+    const nb::object c_n = gated_ ? make_state(input, shape_.hidden, c_place) : nb::none();
+    run_layers(call, weights, input.total, y_place, h0, c0, h_place, c_place);
+    return nb::make_tuple(y, gated_ ? nb::object(nb::make_tuple(h_n, c_n)) : h_n);
+  }
+
+  bool find_state(const Input& input, nb::handle state, const void*& h0, const void*& c0) const {
+    nb::handle h = state, c;
+    if (gated_) {
+      if (!PyTuple_CheckExact(state.ptr()) || PyTuple_Size(state.ptr()) != 2) return false;
+      h = PyTuple_GetItem(state.ptr(), 0);
+      c = PyTuple_GetItem(state.ptr(), 1);
+    }
+    const std::int64_t count = static_cast<std::int64_t>(layers_) * directions_, batch = input.tokens.batch;
+    const auto find = [&](nb::handle part, std::int64_t width, const void*& place) {
+      Plain found{};
+      if (!is_tensor(part, found) || found.is_integer || found.is_double != input.x.is_double) return false;
+      place = found.data;
+      return input.batched ? found.is({count, batch, width}) : found.is({count, width});
+    };
+    return find(h, shape_.state, h0) && (!gated_ || find(c, shape_.hidden, c0));
+  }
+
+  bool find_weights(nb::dict parameters, int layer, int direction, bool is_double, Weights& weights, Held& held) const {
+    const std::int64_t H = shape_.hidden, P = shape_.state, rows = gates_ * H;
+    const std::int64_t features = layer == 0 ? shape_.inputs : directions_ * P;
+    PyObject* const names = PyTuple_GetItem(names_.ptr(), layer * directions_ + direction);
+    Py_ssize_t next = 0;
+    const auto find = [&](const void*& place, std::initializer_list<std::int64_t> expected) {
+      PyObject* const parameter = PyDict_GetItemWithError(parameters.ptr(), PyTuple_GetItem(names, next++));
+      Plain found{};
+      if (parameter == nullptr || !is_parameter(parameter, found)) return false;
+      held.add(parameter);
+      place = found.data;
+      return !found.is_integer && found.is_double == is_double && found.is(expected);
+    };
+    if (!find(weights.ih, {rows, features}) || !find(weights.hh, {rows, P})) return false;
+    if (biased_ && !(find(weights.bias_ih, {rows}) && find(weights.bias_hh, {rows}))) return false;
+    if (projects_ && !find(weights.hr, {P, H})) return false;
+    return peepholes_ == 0 || find(weights.peephole, {peepholes_ * H});
+  }
+
+  nb::object make_state(const Input& input, std::int64_t width, void*& place) const {
+    const std::int64_t count = static_cast<std::int64_t>(layers_) * directions_;
+    const std::int64_t batched[] = {count, input.tokens.batch, width}, single[] = {count, width};
+    return make_tensor(input.x.is_double, input.batched ? batched : single, input.batched ? 3 : 2, place);
+  }
+
+  // Layers write y and scratch memory in turns, the last one y.
+  void run_layers(ForwardCall& call, const AllWeights& weights, std::int64_t total, void* y, const void* h0,
+                  const void* c0, void* h_n, void* c_n) const {
+    const nb::gil_scoped_release released;
+    const std::size_t number = call.shape.is_double ? 8 : 4;
+    const std::size_t row = static_cast<std::size_t>(call.tokens.batch) * number;
+    const std::size_t of_h = static_cast<std::size_t>(shape_.state) * row;
+    const std::size_t of_c = static_cast<std::size_t>(shape_.hidden) * row;
+    const auto behind = [](auto* place, std::size_t distance) {
+      using Place = decltype(place);
+      return place == nullptr ? place : reinterpret_cast<Place>(reinterpret_cast<std::uintptr_t>(place) + distance);
+    };
+    std::optional<Scratch> between;
+    if (layers_ > 1) between.emplace(static_cast<std::size_t>(total * directions_ * shape_.state) * number);
+    for (int layer = 0; layer < layers_; ++layer) {
+      call.y = (layers_ - layer) % 2 == 1 ? y : between->data();
+      for (int d = 0; d < directions_; ++d) {
+        const std::size_t place = static_cast<std::size_t>(layer * directions_ + d);
+        ForwardDirection& direction = call.direction[d];
+        direction.weights = weights[layer][d];
+        direction.h0 = behind(h0, place * of_h);
+        direction.c0 = behind(c0, place * of_c);
+        direction.h_n = behind(h_n, place * of_h);
+        direction.c_n = behind(c_n, place * of_c);
+      }
+      recurrent_forward(call);
+      call.x = call.y;
+      call.shape.inputs = directions_ * shape_.state;
+    }
+  }
+
+  Shape shape_{};
+  int layers_, directions_, gates_, peepholes_;
+  bool gated_, biased_, projects_, usable_;
+  nb::tuple names_;
+};
+
+}  // namespace
+
+void bind_stack(nb::module_& m) {
+  nb::class_<Stack>(m, "RecurrentStack", "A module's layers, run without gradients on the arguments of its caller.")
+      .def(nb::init<int, int, int, int, int, int, int, bool, bool, bool, nb::tuple, nb::tuple>(), nb::kw_only(),
+           nb::arg("inputs"), nb::arg("hidden"), nb::arg("state"), nb::arg("layers"), nb::arg("directions"),
+           nb::arg("gates"), nb::arg("peepholes"), nb::arg("gated"), nb::arg("biased"), nb::arg("projects"),
+           nb::arg("names"), nb::arg("cell"))
+      .def("step", &Stack::step, nb::arg("parameters"), nb::arg("threads"), nb::arg("x"), nb::arg("state").none())
+      .def("dense", &Stack::dense, nb::arg("parameters"), nb::arg("threads"), nb::arg("x"), nb::arg("batch_first"),
+           nb::arg("state").none())
+      .def("ragged", &Stack::ragged, nb::arg("parameters"), nb::arg("threads"), nb::arg("values"), nb::arg("offsets"),
+           nb::arg("state").none());
+}
+
+}  // namespace throughtime

@@ -1,0 +1,115 @@
+#include "bind/tensors.h"
+
+#include <cstddef>
+#include <cstdlib>
+#include <new>
+
+#include "bind/dlpack.h"
+#include "kernels/scratch.h"
+
+namespace nb = nanobind;
+
+namespace throughtime {
+namespace {
+
+// Made at the first call, and never destroyed: the interpreter may go first.
+struct Torch {
+  PyObject *tensor, *parameter;
+  const dlpack::Exchange* exchange;
+};
+
+const Torch& torch() {
+  static const Torch* const found = [] {
+    const nb::module_ module = nb::module_::import_("torch");
+    const nb::object tensor = module.attr("Tensor"), parameter = module.attr("nn").attr("Parameter");
+    const nb::object table = nb::getattr(tensor, dlpack::attribute, nb::none());
+    const dlpack::Exchange* exchange = nullptr;
+    if (PyCapsule_IsValid(table.ptr(), dlpack::capsule)) {
+      exchange = static_cast<const dlpack::Exchange*>(PyCapsule_GetPointer(table.ptr(), dlpack::capsule));
+    }
+    while (exchange != nullptr && exchange->version.major != dlpack::major) exchange = exchange->previous;
+    if (exchange != nullptr && exchange->look == nullptr) exchange = nullptr;
+    return new Torch{nb::object(tensor).release().ptr(), nb::object(parameter).release().ptr(), exchange};
+  }();
+  return *found;
+}
+
+bool is_plain(nb::handle object, PyObject* type, Plain& found) {
+  if (reinterpret_cast<PyObject*>(Py_TYPE(object.ptr())) != type) return false;
+  dlpack::Tensor seen;
+  if (torch().exchange->look(object.ptr(), &seen) != 0) {  // sparse, for example
+    PyErr_Clear();
+    return false;
+  }
+  const dlpack::DataType dtype = seen.dtype;
+  if (seen.device.type != dlpack::cpu || seen.ndim < 1 || seen.ndim > 3 || dtype.lanes != 1) return false;
+  found.is_integer = dtype.code == dlpack::integer && dtype.bits == 64;
+  found.is_double = dtype.code == dlpack::floating && dtype.bits == 64;
+  if (!found.is_integer && !found.is_double && !(dtype.code == dlpack::floating && dtype.bits == 32)) return false;
+  std::int64_t count = 1;
+  for (int i = seen.ndim - 1; i >= 0; --i) {
+    found.size[i] = seen.shape[i];
+    if (seen.shape[i] != 1 && seen.strides != nullptr && seen.strides[i] != count) return false;
+    count *= seen.shape[i];
+  }
+  found.sizes = seen.ndim;
+  found.data = static_cast<char*>(seen.data) + seen.byte_offset;
+  return count > 1;
+}
+
+// What a tensor of ours owns: itself with its sizes, and its numbers behind that, or large ones in the kernels' pool.
+struct Owned {
+  dlpack::Managed managed;
+  std::int64_t size[3], strides[3];
+  void* pooled;
+  std::size_t bytes;
+};
+
+// From here on fresh memory costs more in page faults than the detour through the pool.
+constexpr std::size_t pooled_bytes = std::size_t{1} << 19;
+constexpr std::size_t line = 64;
+constexpr std::size_t head = (sizeof(Owned) + line - 1) / line * line;
+
+void destroy(dlpack::Managed* managed) {
+  Owned* const owned = reinterpret_cast<Owned*>(managed);
+  if (owned->pooled != nullptr) release(owned->pooled, owned->bytes);
+  std::free(owned);
+}
+
+}  // namespace
+
+bool torch_lends() { return torch().exchange != nullptr; }
+
+bool is_tensor(nb::handle object, Plain& found) { return is_plain(object, torch().tensor, found); }
+
+bool is_parameter(nb::handle object, Plain& found) { return is_plain(object, torch().parameter, found); }
+
+nb::object make_tensor(bool is_double, const std::int64_t* size, int sizes, void*& data) {
+  std::size_t bytes = is_double ? 8 : 4;
+  for (int i = 0; i < sizes; ++i) bytes *= static_cast<std::size_t>(size[i]);
+  const bool pools = bytes >= pooled_bytes;
+  const std::size_t block = head + (pools ? 0 : (bytes + line - 1) / line * line);
+  void* const place = std::aligned_alloc(line, block);
+  if (place == nullptr) throw std::bad_alloc();
+  Owned* const owned = new (place) Owned{};
+  if (pools) {
+    owned->bytes = bytes;
+    owned->pooled = acquire(owned->bytes);
+  }
+  data = pools ? owned->pooled : static_cast<char*>(place) + head;
+  std::int64_t stride = 1;
+  for (int i = sizes - 1; i >= 0; --i) {
+    owned->size[i] = size[i];
+    owned->strides[i] = stride;
+    stride *= size[i];
+  }
+  const std::uint8_t bits = is_double ? 64 : 32;
+  owned->managed.version = {dlpack::major, torch().exchange->version.minor};
+  owned->managed.deleter = &destroy;
+  owned->managed.tensor = {data, {dlpack::cpu, 0}, sizes, {dlpack::floating, bits, 1}, owned->size, owned->strides, 0};
+  void* made = nullptr;
+  if (torch().exchange->import(&owned->managed, &made) != 0) nb::raise_python_error();
+  return nb::steal(static_cast<PyObject*>(made));
+}
+
+}  // namespace throughtime

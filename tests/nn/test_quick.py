@@ -1,0 +1,269 @@
+"""Calls and steps without gradients: taken by the quick path, equal to the general one, and left to it if unusual."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import throughtime as tt
+from throughtime import Ragged
+from throughtime.bptt import Carried
+from throughtime.diagnose import watch
+from throughtime.errors import KindError, ShapeError
+from throughtime.nn._quick import quick_call, quick_step
+
+from .recurrent import LAYERS, VARIANTS, leaves, name_of
+
+each_layer = pytest.mark.parametrize(("name", "options"), LAYERS + VARIANTS, ids=name_of)
+
+
+def _layer(name: str, options: dict[str, Any], dtype: torch.dtype = torch.float64, **more: Any) -> nn.Module:
+    torch.manual_seed(0)
+    return getattr(tt.nn, name)(3, 5, **options, **more).to(dtype)
+
+
+def _state(layer: nn.Module, batch: int | None) -> Any:
+    count = layer.num_layers * (2 if layer.bidirectional else 1)
+    middle = () if batch is None else (batch,)
+    sizes = (layer.proj_size or 5, 5) if layer.spec.kind == "LSTM" else (5,)
+    dtype = next(layer.parameters()).dtype
+    parts = tuple(torch.randn(count, *middle, size, dtype=dtype) for size in sizes)
+    return parts if len(parts) == 2 else parts[0]
+
+
+def _inputs(dtype: torch.dtype, batch_first: bool) -> list[tuple[Any, int | None]]:
+    """Every kind, with its number of sequences."""
+    return [
+        (torch.randn(7, 3, dtype=dtype), None),
+        (torch.randn(6, 2, 3, dtype=dtype), 6 if batch_first else 2),
+        (torch.randn(1, 1, 3, dtype=dtype), 1),
+        (Ragged.from_lengths(torch.randn(11, 3, dtype=dtype), [4, 0, 1, 6]), 4),
+        (Ragged.from_lengths(torch.randn(600, 3, dtype=dtype), [40] * 15), 15),
+    ]
+
+
+def _same(found: Any, right: Any) -> None:
+    for part, expected in zip(leaves(found), leaves(right), strict=True):
+        assert part.shape == expected.shape
+        assert part.dtype == expected.dtype
+        assert torch.equal(part, expected)
+
+
+@each_layer
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"num_layers": 2, "batch_first": True},
+        {"bidirectional": True},
+        {"num_layers": 3, "bidirectional": True},
+    ],
+    ids=name_of,
+)
+def test_a_call_gives_what_the_general_path_gives(
+    name: str, options: dict[str, Any], dtype: torch.dtype, more: dict[str, Any]
+) -> None:
+    layer = _layer(name, options, dtype, **more)
+    for x, batch in _inputs(dtype, layer.batch_first):
+        for state in (None, _state(layer, batch)):
+            right = layer(x, state)  # with gradients
+            assert right.state[0].grad_fn is not None
+            with torch.no_grad():
+                found = quick_call(layer, x, state)
+                assert found is not None
+                assert type(found.output) is type(right.output)
+                if isinstance(x, Ragged):
+                    assert found.output.layout is x.layout
+                _same(found, right)
+                _same(layer(x, state), right)
+
+
+@each_layer
+@pytest.mark.parametrize("layers", [1, 3])
+def test_a_step_gives_what_the_general_path_gives(name: str, options: dict[str, Any], layers: int) -> None:
+    layer = _layer(name, options, num_layers=layers)
+    for x, batch in ((torch.randn(3).double(), None), (torch.randn(4, 3).double(), 4)):
+        for state in (None, _state(layer, batch)):
+            right = layer.step(x, state)
+            with torch.no_grad():
+                found = quick_step(layer, x, state)
+                assert found is not None
+                _same(found, right)
+                _same(layer.step(x, state), right)
+
+
+def test_results_are_ordinary_tensors() -> None:
+    layer = _layer("LSTM", {})
+    for inference in (False, True):
+        with torch.inference_mode(inference), torch.no_grad():
+            x = torch.randn(7, 2, 3).double()
+            found = quick_call(layer, x, None)
+            assert found is not None
+            for part in leaves(found):
+                assert type(part) is Tensor
+                assert part.is_contiguous()
+                assert part.is_inference() == inference
+                assert not part.requires_grad
+            kept = found.output.clone()
+            found.state[0].zero_()
+            x.zero_()
+            assert torch.equal(found.output, kept)  # nothing is shared
+
+
+def test_large_results_outlive_the_layer_and_return_to_the_pool() -> None:
+    layer = _layer("GRU", {}, torch.float32)
+    with torch.no_grad():
+        x = torch.randn(40_000, 3)
+        found = layer(x).output
+        right = found.clone()
+        more = [layer(torch.randn(40_000, 3)).output for _ in range(3)]
+        del layer
+        assert torch.equal(found, right)
+        assert not torch.equal(more[0], more[1])
+
+
+# What is left to the general path: (what it is called, the layer's options, what is called with).
+Call = Callable[[nn.Module], tuple[Any, Any]]
+
+
+def _x(*shape: int) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+class _Other(Tensor):
+    pass
+
+
+UNUSUAL: dict[str, Call] = {
+    "not contiguous": lambda _: (_x(4, 7, 3).transpose(0, 1), None),
+    "a subclass": lambda _: (_x(7, 2, 3).as_subclass(_Other), None),
+    "a parameter": lambda _: (nn.Parameter(_x(7, 2, 3)), None),
+    "no tokens": lambda _: (_x(0, 2, 3), None),
+    "no sequences": lambda _: (_x(7, 0, 3), None),
+    "an empty ragged batch": lambda _: (Ragged.empty(3, dtype=torch.float64), None),
+    "a list of states": lambda layer: (_x(7, 2, 3), list(_state(layer, 2))),
+    "a state that is not contiguous": lambda _: (_x(7, 2, 3), (_x(1, 5, 2).transpose(1, 2),) * 2),
+}
+
+WRONG: dict[str, Call] = {
+    "features": lambda _: (_x(7, 2, 4), None),
+    "a dtype": lambda _: (_x(7, 2, 3).float(), None),
+    "integers": lambda _: (torch.ones(7, 2, 3, dtype=torch.int64), None),
+    "dimensions": lambda _: (_x(3), None),
+    "four dimensions": lambda _: (_x(2, 7, 2, 3), None),
+    "the batch of a state": lambda layer: (_x(7, 2, 3), _state(layer, 3)),
+    "a batched state of one sequence": lambda layer: (_x(7, 3), _state(layer, 1)),
+    "the dtype of a state": lambda _: (_x(7, 2, 3), (torch.zeros(1, 2, 5), _x(1, 2, 5))),
+    "one state of two": lambda _: (_x(7, 2, 3), _x(1, 2, 5)),
+    "a number": lambda _: (3.0, None),
+}
+
+
+@pytest.mark.parametrize("what", UNUSUAL)
+def test_the_unusual_is_left_to_the_general_path(what: str) -> None:
+    layer = _layer("LSTM", {})
+    x, state = UNUSUAL[what](layer)
+    right = layer(x, state)
+    with torch.no_grad():
+        assert quick_call(layer, x, state) is None
+        _same(layer(x, state), right)
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_the_wrong_gets_the_error_of_the_general_path(what: str) -> None:
+    layer = _layer("LSTM", {})
+    x, state = WRONG[what](layer)
+    with pytest.raises((KindError, ShapeError)) as right:
+        layer(x, state)
+    with torch.no_grad():
+        assert quick_call(layer, x, state) is None
+        with pytest.raises(right.type) as found:
+            layer(x, state)
+    assert str(found.value) == str(right.value)
+
+
+def test_one_number_alone_may_be_a_view_of_another_sign() -> None:
+    layer = tt.nn.RNN(1, 5).double()
+    x = torch.tensor([[1 + 2j]], dtype=torch.complex128).conj().imag  # (1, 1), −2 stored as 2
+    with torch.no_grad():
+        assert quick_call(layer, x, None) is None
+        assert torch.equal(layer(x).output, layer(torch.tensor([[-2.0]]).double()).output)
+
+
+def test_weights_are_looked_at_anew_at_every_call() -> None:
+    layer, x = _layer("GRU", {}), _x(7, 2, 3)
+
+    def agrees() -> bool:
+        right = layer(x).output
+        with torch.no_grad():
+            return torch.equal(layer(x).output, right)
+
+    with torch.no_grad():
+        layer(x)
+    layer.weight_hh_l0.data = torch.randn(15, 5).double()
+    assert agrees()
+    layer.weight_hh_l0.data = torch.randn(5, 15).double().t()
+    with torch.no_grad():
+        assert quick_call(layer, x, None) is None
+    assert agrees()
+    layer.weight_hh_l0 = nn.Parameter(torch.randn(15, 5).double())
+    assert agrees()
+    layer.weight_hh_l0 = nn.Parameter(torch.randn(15, 4).double())
+    with torch.no_grad(), pytest.raises(ShapeError, match="weight_hh has shape"):
+        layer(x)
+    layer.weight_hh_l0 = nn.Parameter(torch.randn(15, 5).double())
+    weight_norm(layer, "weight_hh_l0")
+    with torch.no_grad():
+        assert quick_call(layer, x, None) is None
+    assert agrees()
+    layer.float()
+    with torch.no_grad(), pytest.raises(KindError, match="float64"):
+        layer(x)
+
+
+def test_whoever_has_a_part_in_a_call_is_asked() -> None:
+    layer, x = _layer("LSTM", {}, torch.float32), torch.randn(7, 2, 3)
+    seen = []
+
+    class Mode(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            seen.append(str(function))
+            return function(*args, **(kwargs or {}))
+
+    assert quick_call(layer, x, None) is None  # gradients
+    with torch.no_grad():
+        assert quick_call(layer, x, None) is not None
+        with Mode():
+            layer(x)
+        assert any("recurrent_layer" in name for name in seen)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert layer(x).output.dtype == torch.bfloat16
+        with watch(layer):
+            assert quick_call(layer, x, None) is None
+        carried, outputs = Carried(), []
+        for _ in range(2):
+            with carried.carry(layer, [0, 1]):
+                assert quick_call(layer, x, None) is None
+                outputs.append(layer(x).output)
+        assert not torch.equal(*outputs)
+        mapped = torch.vmap(lambda one: layer(one).output, in_dims=1, out_dims=1)(x)
+        torch.testing.assert_close(mapped, layer(x).output)
+
+
+def test_dropout_context_and_learned_states_are_the_general_path_s() -> None:
+    x = _x(7, 2, 3)
+    with torch.no_grad():
+        dropping = _layer("LSTM", {}, num_layers=2, dropout=0.5)
+        assert quick_call(dropping, x, None) is None
+        assert quick_call(dropping.eval(), x, None) is not None
+        learned = _layer("LSTM", {"learn_initial_state": True})
+        learned.initial_h.normal_()
+        assert quick_call(learned, x, None) is None
+        assert quick_call(learned, x, _state(learned, 2)) is not None
+        speaking = _layer("GRU", {"context_size": 2})
+        assert quick_call(speaking, x, None) is None
