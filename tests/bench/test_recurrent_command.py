@@ -29,7 +29,9 @@ def test_the_command_prints_and_writes_everything(run_cli: RunCli, no_pause: Non
     assert machine["fma_gflops"] > 0
     assert len(content["rows"]) == 2 * (4 + 2)
     row = content["rows"][0]
-    assert set(row) == {"cell", "shape", "lengths", "mode", "peer", "ours_s", "peer_s", "ratio", "gflops"}
+    figures = {"ours_s", "peer_s", "ratio", "gflops", "limit_gflops"}
+    assert set(row) == {"cell", "shape", "lengths", "mode", "peer"} | figures
+    assert 0 < row["limit_gflops"] < 1e5
     assert (row["cell"], row["shape"], row["peer"]) == ("GRU", "B3 T5 I4 H6", "torch")
     assert row["ratio"] == pytest.approx(row["peer_s"] / row["ours_s"], abs=1e-3)
     page = (tmp_path / "new" / "out" / "recurrent.html").read_text("utf-8")

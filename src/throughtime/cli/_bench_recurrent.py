@@ -55,7 +55,7 @@ def bench_recurrent(options: BenchOptions) -> None:
             record.rows += measured.rows
             for note in measured.notes:
                 record.note(note)
-            printer.case(measured.rows, record.machine.fma_gflops)
+            printer.case(measured.rows)
         record.machine = with_limit_again(record.machine)
         printer.summary(record)
         _measure_extras(extras, plan, options.threads, record, printer)

@@ -41,7 +41,7 @@ class Printer:
         columns = f"{'cell':5}{'shape':24}{'lengths':8}{'mode':11}{'ours':>10}{'GFLOP/s':>9}{'% limit':>9}"
         self.line(columns + "".join(f"{name:>13}" for name in self.peers), "bold")
 
-    def case(self, rows: Sequence[Row], limit: float) -> None:
+    def case(self, rows: Sequence[Row]) -> None:
         """Print one case: our time, and the ratio of each peer."""
         if not rows:
             return
@@ -49,7 +49,7 @@ class Printer:
         ratios = {row.peer: f"{row.ratio:.2f} x" for row in rows}
         self.line(
             f"{first.cell:5}{first.shape!s:24}{first.lengths:8}{first.mode:11}{time_shown(first.ours_s):>10}"
-            f"{first.gflops:9.0f}{100 * first.gflops / limit:9.0f}"
+            f"{first.gflops:9.0f}{100 * first.share:9.0f}"
             + "".join(f"{ratios.get(name, '–'):>13}" for name in self.peers)
         )
 
@@ -62,7 +62,7 @@ class Printer:
                     line.what, f"{line.mean:.2f}", f"{line.worst:.2f}", line.worst_at, str(line.count)
                 )
             self.console.print(table)
-        for line in shares(record.rows, record.machine.fma_gflops):
+        for line in shares(record.rows):
             self.line(
                 f"{line.what} at B ≥ 32 and H ≥ 256: {100 * line.mean:.0f} % of the multiply-adds' limit, "
                 f"worst {100 * line.worst:.0f} % at {line.worst_at}, of {line.count}"

@@ -1,6 +1,7 @@
 """What was measured, as rows and as the JSON file."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,7 +15,10 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison: medians in seconds, and ``ratio`` = peer ÷ ours, so that more than 1 is faster."""
+    """One comparison: medians in seconds, and ``ratio`` = peer ÷ ours, so that more than 1 is faster.
+
+    ``limit_gflops`` is what multiply-adds on registers alone reached meanwhile, as one more contender.
+    """
 
     cell: str
     shape: Shape
@@ -24,6 +28,12 @@ class Row:
     ours_s: float
     peer_s: float
     gflops: float
+    limit_gflops: float = math.nan
+
+    @property
+    def share(self) -> float:
+        """Return our part of the limit."""
+        return self.gflops / self.limit_gflops
 
     @property
     def ratio(self) -> float:
@@ -116,7 +126,10 @@ def write_json(path: Path, record: Record) -> None:
 
 def _plain(rows: Sequence[Row | TraceRow | LinearRow | MemoryRow]) -> list[dict[str, Any]]:
     return [
-        {**asdict(row), "shape": str(row.shape)}
+        {
+            key: value for key, value in asdict(row).items() if value == value
+        }  # not NaN, which JSON does not have
+        | {"shape": str(row.shape)}
         | ({} if isinstance(row, LinearRow) else {"ratio": round(row.ratio, 4)})
         for row in rows
     ]

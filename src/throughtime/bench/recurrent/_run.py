@@ -1,10 +1,12 @@
 """The recurrent layers against every peer: prepared, checked against each other, timed in turns."""
 
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
+from throughtime._native import fma_limit
 from throughtime.bench._agreement import TOLERANCE, apart
 from throughtime.bench._lengths import Lengths, Mode, kinds_of
 from throughtime.bench._timing import in_turns
@@ -58,11 +60,19 @@ def _measure(plan: Plan, case: Case, mode: Mode, peers: Sequence[Contender]) -> 
         ready.append((peer.name, prepared))
     if not ready:
         return measured
-    medians = in_turns([ours.run, *(prepared.run for _, prepared in ready)], plan.rounds, plan.seconds)
-    gflops = round(case.operations(mode) / medians[0] / 1e9, 2)
+    # The limit is one more contender: on a machine that others use, too, it is not the same from minute to minute.
+    limits: list[float] = []
+    threads = torch.get_num_threads()
+    calls = [
+        ours.run,
+        lambda: limits.append(fma_limit(threads, 20)),
+        *(prepared.run for _, prepared in ready),
+    ]
+    ours_s, _, *peers_s = in_turns(calls, plan.rounds, plan.seconds)
+    gflops, limit = round(case.operations(mode) / ours_s / 1e9, 2), round(statistics.median(limits), 1)
     measured.rows.extend(
-        Row(case.cell, case.shape, case.kind, mode, name, medians[0], seconds, gflops)
-        for (name, _), seconds in zip(ready, medians[1:], strict=True)
+        Row(case.cell, case.shape, case.kind, mode, name, ours_s, seconds, gflops, limit)
+        for (name, _), seconds in zip(ready, peers_s, strict=True)
     )
     return measured
 

@@ -19,14 +19,14 @@ def summarize(rows: Sequence[Row]) -> list[Line]:
     return lines
 
 
-def shares(rows: Iterable[Row], limit: float) -> list[Line]:
-    """Summarize our GFLOP/s as shares of the limit, where B ≥ 32 and H ≥ 256: enough work for all units."""
+def shares(rows: Iterable[Row]) -> list[Line]:
+    """Summarize our shares of the limit, where B ≥ 32 and H ≥ 256: enough work for all units."""
     large = {row.what: row for row in rows if row.shape.batch >= 32 and row.shape.hidden >= 256}
     lines = []
     for mode in ("training", "inference"):
         chosen = [row for row in large.values() if row.mode == mode]
         if chosen:
-            lines.append(Line.of(mode, [(row.gflops / limit, _place(row)) for row in chosen]))
+            lines.append(Line.of(mode, [(row.share, _place(row)) for row in chosen]))
     return lines
 
 
