@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "bind/conv.h"
+#include "bind/layer.h"
 #include "bind/norm.h"
 #include "bind/pool.h"
 #include "bind/recurrent.h"
@@ -101,6 +102,7 @@ NB_MODULE(_native, m) {
         "2 decreasing at index, 3 last is not total (a negative total leaves the end unchecked).");
   throughtime::bind_recurrent(m);
   throughtime::bind_stack(m);
+  throughtime::bind_layer(m);
   throughtime::bind_conv(m);
   throughtime::bind_norm(m);
   throughtime::bind_pool(m);

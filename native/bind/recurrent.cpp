@@ -1,6 +1,8 @@
 #include "bind/recurrent.h"
 
 #include "bind/reader.h"
+#include "bind/tensors.h"
+#include "kernels/offsets.h"
 
 namespace nb = nanobind;
 
@@ -18,6 +20,14 @@ void read_options(Reader& in, Options& options) {
   options.update_new = in.number() != 0;
   options.gradient_value = in.real();
   options.gradient_norm = in.real();
+}
+
+bool find_offsets(nb::handle offsets, std::int64_t total, Tokens& tokens) {
+  Plain found{};
+  if (!is_tensor(offsets, found) || !found.is_integer || found.sizes != 1) return false;
+  const auto* const index = static_cast<const std::int64_t*>(found.data);
+  tokens = {Order::ragged, found.size[0] - 1, 0, index};
+  return check_offsets(index, found.size[0], total).fault == OffsetsFault::none;
 }
 
 namespace {

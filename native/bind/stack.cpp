@@ -8,7 +8,6 @@
 #include "bind/reader.h"
 #include "bind/recurrent.h"
 #include "bind/tensors.h"
-#include "kernels/offsets.h"
 #include "kernels/scratch.h"
 
 namespace nb = nanobind;
@@ -20,12 +19,11 @@ constexpr int most_layers = 16;
 constexpr int most_directions = 2;
 constexpr int weights_of_one = 6;
 
-// What came in, looked at: the tokens, and the sizes of what goes out.
+// What came in, looked at.
 struct Input {
   Plain x;
   Tokens tokens;
   bool batched;  // states have a dimension for sequences
-  int leading;   // sizes of y before its features, which are the first of x
   std::int64_t total;
 };
 
@@ -43,6 +41,13 @@ class Held {
  private:
   PyObject* object_[most_layers * most_directions * weights_of_one];
   int count_ = 0;
+};
+
+// What else a run reads.
+struct Found {
+  const void *h0, *c0;
+  Weights weights[most_layers][most_directions];
+  Held held;
 };
 
 // The layers of a module, of which nothing changes but the parameters.
@@ -77,69 +82,84 @@ class Stack {
     input.batched = input.x.sizes == 2;
     input.total = input.batched ? input.x.size[0] : 1;
     input.tokens = {Order::time_major, input.total, 1, nullptr};
-    input.leading = input.x.sizes - 1;
     return run(input, parameters, threads, state);
   }
 
   // Sequences of one length, (L, I), (L, B, I) or (B, L, I).
   nb::object dense(nb::dict parameters, int threads, nb::handle x, bool batch_first, nb::handle state) const {
     Input input{};
-    if (!usable_ || !is_tensor(x, input.x) || input.x.sizes < 2) return nb::none();
-    const std::int64_t* const size = input.x.size;
-    input.batched = input.x.sizes == 3;
-    const bool turned = input.batched && batch_first;
-    const std::int64_t length = size[turned ? 1 : 0], batch = input.batched ? size[turned ? 0 : 1] : 1;
-    input.tokens = {turned ? Order::batch_first : Order::time_major, batch, length, nullptr};
-    input.leading = input.x.sizes - 1;
-    input.total = batch * length;
-    return run(input, parameters, threads, state);
+    return find_dense(x, batch_first, input) ? run(input, parameters, threads, state) : nb::none();
   }
 
   // Sequences end to end, (T, I), and where they begin, (B + 1,).
   nb::object ragged(nb::dict parameters, int threads, nb::handle values, nb::handle offsets, nb::handle state) const {
     Input input{};
-    Plain found{};
-    if (!usable_ || !is_tensor(values, input.x) || input.x.sizes != 2) return nb::none();
-    if (!is_tensor(offsets, found) || !found.is_integer || found.sizes != 1) return nb::none();
-    const auto* const index = static_cast<const std::int64_t*>(found.data);
-    if (static_cast<int>(check_offsets(index, found.size[0], input.x.size[0]).fault) != 0) return nb::none();
-    input.batched = true;
-    input.tokens = {Order::ragged, found.size[0] - 1, 0, index};
-    input.leading = 1;
-    input.total = input.x.size[0];
-    return run(input, parameters, threads, state);
+    return find_ragged(values, offsets, input) ? run(input, parameters, threads, state) : nb::none();
+  }
+
+  // Whether `dense` and `ragged` would run; nothing does.
+  bool fits_dense(nb::dict parameters, nb::handle x, bool batch_first, nb::handle state) const {
+    Input input{};
+    Found found{};
+    return find_dense(x, batch_first, input) && find(input, parameters, state, found);
+  }
+
+  bool fits_ragged(nb::dict parameters, nb::handle values, nb::handle offsets, nb::handle state) const {
+    Input input{};
+    Found found{};
+    return find_ragged(values, offsets, input) && find(input, parameters, state, found);
   }
 
  private:
-  using AllWeights = Weights[most_layers][most_directions];
+  bool find_dense(nb::handle x, bool batch_first, Input& input) const {
+    if (!usable_ || !is_tensor(x, input.x) || input.x.sizes < 2 || input.x.sizes > 3) return false;
+    const std::int64_t* const size = input.x.size;
+    input.batched = input.x.sizes == 3;
+    const bool turned = input.batched && batch_first;
+    const std::int64_t length = size[turned ? 1 : 0], batch = input.batched ? size[turned ? 0 : 1] : 1;
+    input.tokens = {turned ? Order::batch_first : Order::time_major, batch, length, nullptr};
+    input.total = batch * length;
+    return true;
+  }
+
+  bool find_ragged(nb::handle values, nb::handle offsets, Input& input) const {
+    if (!usable_ || !is_tensor(values, input.x) || input.x.sizes != 2) return false;
+    input.batched = true;
+    input.total = input.x.size[0];
+    return find_offsets(offsets, input.total, input.tokens);
+  }
 
   // What comes back is (y, state), the state of an LSTM a pair; None where anything is unusual.
   nb::object run(const Input& input, nb::dict parameters, int threads, nb::handle state) const {
+    Found found{};
+    if (!find(input, parameters, state, found)) return nb::none();
     const Plain& x = input.x;
-    if (x.is_integer || x.size[x.sizes - 1] != shape_.inputs) return nb::none();
     ForwardCall call{};
     call.shape = shape_;
     call.shape.is_double = x.is_double;
     call.tokens = input.tokens;
     call.threads = threads;
     call.x = x.data;
-    const void *h0 = nullptr, *c0 = nullptr;
-    if (!state.is_none() && !find_state(input, state, h0, c0)) return nb::none();
-    AllWeights weights{};
-    Held held;
-    for (int layer = 0; layer < layers_; ++layer) {
-      for (int d = 0; d < directions_; ++d) {
-        if (!find_weights(parameters, layer, d, x.is_double, weights[layer][d], held)) return nb::none();
-      }
-    }
     void *y_place = nullptr, *h_place = nullptr, *c_place = nullptr;
-    std::int64_t size[3] = {x.size[0], x.size[1]};
-    size[input.leading] = static_cast<std::int64_t>(directions_) * shape_.state;
-    const nb::object y = make_tensor(x.is_double, size, input.leading + 1, y_place);
+    std::int64_t size[3] = {x.size[0], x.size[1], x.size[2]};
+    size[x.sizes - 1] = static_cast<std::int64_t>(directions_) * shape_.state;
+    const nb::object y = make_tensor(x.is_double, size, x.sizes, y_place);
     const nb::object h_n = make_state(input, shape_.state, h_place);
     const nb::object c_n = gated_ ? make_state(input, shape_.hidden, c_place) : nb::none();
-    run_layers(call, weights, input.total, y_place, h0, c0, h_place, c_place);
+    run_layers(call, found, input.total, y_place, h_place, c_place);
     return nb::make_tuple(y, gated_ ? nb::object(nb::make_tuple(h_n, c_n)) : h_n);
+  }
+
+  bool find(const Input& input, nb::dict parameters, nb::handle state, Found& found) const {
+    const Plain& x = input.x;
+    if (x.is_integer || x.size[x.sizes - 1] != shape_.inputs) return false;
+    if (!state.is_none() && !find_state(input, state, found.h0, found.c0)) return false;
+    for (int layer = 0; layer < layers_; ++layer) {
+      for (int d = 0; d < directions_; ++d) {
+        if (!find_weights(parameters, layer, d, x.is_double, found.weights[layer][d], found.held)) return false;
+      }
+    }
+    return true;
   }
 
   bool find_state(const Input& input, nb::handle state, const void*& h0, const void*& c0) const {
@@ -185,17 +205,12 @@ class Stack {
   }
 
   // Layers write y and scratch memory in turns, the last one y.
-  void run_layers(ForwardCall& call, const AllWeights& weights, std::int64_t total, void* y, const void* h0,
-                  const void* c0, void* h_n, void* c_n) const {
+  void run_layers(ForwardCall& call, const Found& found, std::int64_t total, void* y, void* h_n, void* c_n) const {
     const nb::gil_scoped_release released;
     const std::size_t number = call.shape.is_double ? 8 : 4;
     const std::size_t row = static_cast<std::size_t>(call.tokens.batch) * number;
     const std::size_t of_h = static_cast<std::size_t>(shape_.state) * row;
     const std::size_t of_c = static_cast<std::size_t>(shape_.hidden) * row;
-    const auto behind = [](auto* place, std::size_t distance) {
-      using Place = decltype(place);
-      return place == nullptr ? place : reinterpret_cast<Place>(reinterpret_cast<std::uintptr_t>(place) + distance);
-    };
     std::optional<Scratch> between;
     if (layers_ > 1) between.emplace(static_cast<std::size_t>(total * directions_ * shape_.state) * number);
     for (int layer = 0; layer < layers_; ++layer) {
@@ -203,9 +218,9 @@ class Stack {
       for (int d = 0; d < directions_; ++d) {
         const std::size_t place = static_cast<std::size_t>(layer * directions_ + d);
         ForwardDirection& direction = call.direction[d];
-        direction.weights = weights[layer][d];
-        direction.h0 = behind(h0, place * of_h);
-        direction.c0 = behind(c0, place * of_c);
+        direction.weights = found.weights[layer][d];
+        direction.h0 = behind(found.h0, place * of_h);
+        direction.c0 = behind(found.c0, place * of_c);
         direction.h_n = behind(h_n, place * of_h);
         direction.c_n = behind(c_n, place * of_c);
       }
@@ -233,6 +248,10 @@ void bind_stack(nb::module_& m) {
       .def("dense", &Stack::dense, nb::arg("parameters"), nb::arg("threads"), nb::arg("x"), nb::arg("batch_first"),
            nb::arg("state").none())
       .def("ragged", &Stack::ragged, nb::arg("parameters"), nb::arg("threads"), nb::arg("values"), nb::arg("offsets"),
+           nb::arg("state").none())
+      .def("fits_dense", &Stack::fits_dense, nb::arg("parameters"), nb::arg("x"), nb::arg("batch_first"),
+           nb::arg("state").none())
+      .def("fits_ragged", &Stack::fits_ragged, nb::arg("parameters"), nb::arg("values"), nb::arg("offsets"),
            nb::arg("state").none());
 }
 

@@ -42,7 +42,7 @@ bool is_plain(nb::handle object, PyObject* type, Plain& found) {
     return false;
   }
   const dlpack::DataType dtype = seen.dtype;
-  if (seen.device.type != dlpack::cpu || seen.ndim < 1 || seen.ndim > 3 || dtype.lanes != 1) return false;
+  if (seen.device.type != dlpack::cpu || seen.ndim < 1 || seen.ndim > 4 || dtype.lanes != 1) return false;
   found.is_integer = dtype.code == dlpack::integer && dtype.bits == 64;
   found.is_double = dtype.code == dlpack::floating && dtype.bits == 64;
   if (!found.is_integer && !found.is_double && !(dtype.code == dlpack::floating && dtype.bits == 32)) return false;
@@ -60,7 +60,7 @@ bool is_plain(nb::handle object, PyObject* type, Plain& found) {
 // What a tensor of ours owns: itself with its sizes, and its numbers behind that, or large ones in the kernels' pool.
 struct Owned {
   dlpack::Managed managed;
-  std::int64_t size[3], strides[3];
+  std::int64_t size[4], strides[4];
   void* pooled;
   std::size_t bytes;
 };
@@ -83,6 +83,8 @@ bool torch_lends() { return torch().exchange != nullptr; }
 bool is_tensor(nb::handle object, Plain& found) { return is_plain(object, torch().tensor, found); }
 
 bool is_parameter(nb::handle object, Plain& found) { return is_plain(object, torch().parameter, found); }
+
+bool is_either(nb::handle object, Plain& found) { return is_tensor(object, found) || is_parameter(object, found); }
 
 nb::object make_tensor(bool is_double, const std::int64_t* size, int sizes, void*& data) {
   std::size_t bytes = is_double ? 8 : 4;

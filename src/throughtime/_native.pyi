@@ -62,6 +62,37 @@ class RecurrentStack:
     ) -> tuple[Tensor, Any] | None:
         """Run sequences end to end, (T, I), that begin at offsets (B + 1,)."""
 
+    def fits_dense(self, parameters: dict[str, Any], x: Any, batch_first: bool, state: Any) -> bool:
+        """Tell whether `dense` would run."""
+
+    def fits_ragged(self, parameters: dict[str, Any], values: Any, offsets: Any, state: Any) -> bool:
+        """Tell whether `ragged` would run."""
+
+def recurrent_layer_forward(
+    cell: tuple[float, ...],
+    steps: tuple[Any, ...],
+    threads: int,
+    x: Tensor,
+    h0: Tensor | None,
+    c0: Tensor | None,
+    weights: tuple[Tensor | None, ...],
+) -> tuple[Tensor | None, ...] | None:
+    """Return y, h_n, c_n, c and gates of one layer, or None where a tensor is unusual."""
+
+def recurrent_layer_backward(
+    cell: tuple[float, ...],
+    steps: tuple[Any, ...],
+    threads: int,
+    x: Tensor,
+    h0: Tensor | None,
+    c0: Tensor | None,
+    weights: tuple[Tensor | None, ...],
+    made: tuple[Tensor | None, ...],
+    gradients: tuple[Tensor | None, ...],
+    needed: tuple[bool, bool, bool],
+) -> tuple[Tensor | None, ...] | None:
+    """Return the gradients of x, h0, c0 and all weights, or None where a tensor is unusual."""
+
 def conv_forward(
     shape: tuple[int, ...],
     batch: tuple[int, ...],

@@ -1,4 +1,4 @@
-"""Calls and steps without gradients: taken by the quick path, equal to the general one, and left to it if unusual."""
+"""Calls and steps on plain tensors: taken by the quick path, equal to the general one, left to it if unusual."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ from throughtime.diagnose import watch
 from throughtime.errors import KindError, ShapeError
 from throughtime.nn._quick import quick_call, quick_step
 
-from .recurrent import LAYERS, VARIANTS, leaves, name_of
+from .recurrent import LAYERS, VARIANTS, fresh, leaves, name_of
 
 each_layer = pytest.mark.parametrize(("name", "options"), LAYERS + VARIANTS, ids=name_of)
 
@@ -35,6 +35,10 @@ def _state(layer: nn.Module, batch: int | None) -> Any:
     return parts if len(parts) == 2 else parts[0]
 
 
+def _x(*shape: int) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64)
+
+
 def _inputs(dtype: torch.dtype, batch_first: bool) -> list[tuple[Any, int | None]]:
     """Every kind, with its number of sequences."""
     return [
@@ -44,6 +48,21 @@ def _inputs(dtype: torch.dtype, batch_first: bool) -> list[tuple[Any, int | None
         (Ragged.from_lengths(torch.randn(11, 3, dtype=dtype), [4, 0, 1, 6]), 4),
         (Ragged.from_lengths(torch.randn(600, 3, dtype=dtype), [40] * 15), 15),
     ]
+
+
+@pytest.fixture
+def general(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Call a method of a layer so that it takes the general path, on tensors that are brought into order."""
+
+    def call(method: Callable[..., Any], *arguments: Any) -> Any:
+        with monkeypatch.context() as patch:
+            for name in ("quick_call", "quick_step"):
+                patch.setattr(f"throughtime.nn._recurrent.{name}", lambda *_: None)
+            for name in ("forward_node", "backward_node"):
+                patch.setattr(f"throughtime.ops._recurrent_native.{name}", lambda *_: None)
+            return method(*arguments)
+
+    return call
 
 
 def _same(found: Any, right: Any) -> None:
@@ -66,13 +85,16 @@ def _same(found: Any, right: Any) -> None:
     ids=name_of,
 )
 def test_a_call_gives_what_the_general_path_gives(
-    name: str, options: dict[str, Any], dtype: torch.dtype, more: dict[str, Any]
+    name: str,
+    options: dict[str, Any],
+    dtype: torch.dtype,
+    more: dict[str, Any],
+    general: Callable[..., Any],
 ) -> None:
     layer = _layer(name, options, dtype, **more)
     for x, batch in _inputs(dtype, layer.batch_first):
         for state in (None, _state(layer, batch)):
-            right = layer(x, state)  # with gradients
-            assert right.state[0].grad_fn is not None
+            right = general(layer, x, state)
             with torch.no_grad():
                 found = quick_call(layer, x, state)
                 assert found is not None
@@ -85,16 +107,77 @@ def test_a_call_gives_what_the_general_path_gives(
 
 @each_layer
 @pytest.mark.parametrize("layers", [1, 3])
-def test_a_step_gives_what_the_general_path_gives(name: str, options: dict[str, Any], layers: int) -> None:
+def test_a_step_gives_what_the_general_path_gives(
+    name: str, options: dict[str, Any], layers: int, general: Callable[..., Any]
+) -> None:
     layer = _layer(name, options, num_layers=layers)
     for x, batch in ((torch.randn(3).double(), None), (torch.randn(4, 3).double(), 4)):
         for state in (None, _state(layer, batch)):
-            right = layer.step(x, state)
+            right = general(layer.step, x, state)
             with torch.no_grad():
                 found = quick_step(layer, x, state)
                 assert found is not None
                 _same(found, right)
                 _same(layer.step(x, state), right)
+
+
+@each_layer
+@pytest.mark.parametrize(
+    "more", [{}, {"bidirectional": True, "batch_first": True, "bias": False}], ids=name_of
+)
+def test_gradients_are_those_of_the_general_path(
+    name: str, options: dict[str, Any], more: dict[str, Any], general: Callable[..., Any]
+) -> None:
+    layer = _layer(name, {**options, **more})
+
+    def gradients(given: tuple[Any, ...]) -> list[list[Tensor]]:
+        found, wanted = leaves(layer(*given)), [*leaves(given), *layer.parameters()]
+        seeds = [torch.arange(part.numel(), dtype=part.dtype).cos().view(part.shape) for part in found]
+        return [
+            list(torch.autograd.grad(found, wanted, seeds, retain_graph=True)),
+            # One result alone, and a gradient that is one number expanded.
+            *(
+                list(torch.autograd.grad(part.sum(), wanted, retain_graph=True, materialize_grads=True))
+                for part in found
+            ),
+        ]
+
+    for x, batch in _inputs(torch.float64, layer.batch_first):
+        for state in (None, _state(layer, batch)):
+            assert quick_call(layer, fresh(x), state) is not None
+            found = gradients((fresh(x), fresh(state)))
+            right = general(gradients, (fresh(x), fresh(state)))
+            for parts, expected in zip(found, right, strict=True):
+                _same(parts, expected)
+
+
+def test_only_gradients_that_are_wanted_are_made() -> None:
+    layer, x = _layer("LSTM", {}), _x(7, 2, 3)
+    for parameter in layer.parameters():
+        parameter.requires_grad_(False)
+    assert quick_call(layer, x, None) is None  # nothing to differentiate
+    assert layer(x).output.grad_fn is None
+    layer.bias_hh_l0.requires_grad_()
+    layer(x).output.sum().backward()
+    assert layer.weight_ih_l0.grad is None
+    right = _layer("LSTM", {})
+    right(x).output.sum().backward()
+    assert torch.equal(layer.bias_hh_l0.grad, right.bias_hh_l0.grad)
+    frozen = fresh(x)
+    layer.bias_hh_l0.requires_grad_(False)
+    layer(frozen).output.sum().backward()
+    other = fresh(x)
+    right(other).output.sum().backward()
+    assert torch.equal(frozen.grad, other.grad)
+
+
+def test_gradients_of_gradients_pass_through_the_quick_path() -> None:
+    for name in ("LSTM", "GRU", "RNN"):
+        layer = _layer(name, {})
+        batched, single = fresh(_x(3, 2, 3)), fresh(_x(3, 3))
+        for x in (batched, single):
+            assert quick_call(layer, x, None) is not None
+            assert torch.autograd.gradgradcheck(lambda x, layer=layer: leaves(layer(x)), (x,))
 
 
 def test_results_are_ordinary_tensors() -> None:
@@ -131,10 +214,6 @@ def test_large_results_outlive_the_layer_and_return_to_the_pool() -> None:
 Call = Callable[[nn.Module], tuple[Any, Any]]
 
 
-def _x(*shape: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64)
-
-
 class _Other(Tensor):
     pass
 
@@ -168,6 +247,7 @@ WRONG: dict[str, Call] = {
 def test_the_unusual_is_left_to_the_general_path(what: str) -> None:
     layer = _layer("LSTM", {})
     x, state = UNUSUAL[what](layer)
+    assert quick_call(layer, x, state) is None
     right = layer(x, state)
     with torch.no_grad():
         assert quick_call(layer, x, state) is None
@@ -235,7 +315,6 @@ def test_whoever_has_a_part_in_a_call_is_asked() -> None:
             seen.append(str(function))
             return function(*args, **(kwargs or {}))
 
-    assert quick_call(layer, x, None) is None  # gradients
     with torch.no_grad():
         assert quick_call(layer, x, None) is not None
         with Mode():
@@ -243,7 +322,7 @@ def test_whoever_has_a_part_in_a_call_is_asked() -> None:
         assert any("recurrent_layer" in name for name in seen)
         with torch.autocast("cpu", torch.bfloat16):
             assert layer(x).output.dtype == torch.bfloat16
-        with watch(layer):
+        with watch(layer), torch.enable_grad():
             assert quick_call(layer, x, None) is None
         carried, outputs = Carried(), []
         for _ in range(2):

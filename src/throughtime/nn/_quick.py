@@ -1,9 +1,9 @@
-"""Whole calls and single steps without gradients: straight to the native loop.
+"""Whole calls and single steps on plain tensors: straight to the native loop.
 
 A step at batch 1 is a few microseconds of arithmetic, and a call on a short sequence not many more; the
 general path would spend several times that on looking at its arguments. Here only what can go wrong is looked
 at, most of it natively, and anything unusual is left to the general path, which also has the words for what
-is wrong.
+is wrong. With gradients, a single layer goes this way.
 """
 
 from typing import Any
@@ -13,8 +13,10 @@ from torch import Tensor
 
 from throughtime.nn._output import RecurrentOutput
 from throughtime.nn._stack import Stack
-from throughtime.ops._plain import unobserved
+from throughtime.ops._plain import differentiable, unobserved
+from throughtime.ops._recurrent_eager import node_of_layer
 from throughtime.ops._recurrent_native import RecurrentStack, native_cell
+from throughtime.ops.steps import dense_steps, ragged_steps
 from throughtime.ragged import Ragged
 
 # Where a layer keeps it; not part of its state.
@@ -33,7 +35,7 @@ def quick_step(module: Stack, x: Any, state: Any) -> tuple[Tensor, Any] | None:
     state
         As in `throughtime.nn.LSTM.step`.
     """
-    if not unobserved() or _has_more_to_do(module, state):
+    if torch.is_grad_enabled() or not unobserved() or _has_more_to_do(module, state):
         return None
     return _stack_of(module).step(module._parameters, torch.get_num_threads(), x, state)  # noqa: SLF001
 
@@ -42,12 +44,53 @@ def quick_call(module: Stack, x: Any, state: Any) -> RecurrentOutput | None:
     """Return what ``module(x, state)`` returns, or None where the general path must decide."""
     if not unobserved() or _has_more_to_do(module, state):
         return None
+    if torch.is_grad_enabled():
+        return _with_gradients(module, x, state) if module.num_layers == 1 else None
     parameters, threads = module._parameters, torch.get_num_threads()  # noqa: SLF001
     if type(x) is Ragged:
         found = _stack_of(module).ragged(parameters, threads, x.values, x.layout.offsets, state)
         return None if found is None else RecurrentOutput(x.with_values(found[0]), found[1])
     found = _stack_of(module).dense(parameters, threads, x, module.batch_first, state)
     return None if found is None else RecurrentOutput(*found)
+
+
+def _with_gradients(module: Stack, x: Any, state: Any) -> RecurrentOutput | None:
+    parameters, single = module._parameters, False  # noqa: SLF001
+    if type(x) is Ragged:
+        if not _stack_of(module).fits_ragged(parameters, x.values, x.layout.offsets, state):
+            return None
+        tokens, steps = x.values, ragged_steps(x.layout)
+    else:
+        if not _stack_of(module).fits_dense(parameters, x, module.batch_first, state):
+            return None
+        tokens, single = x, x.dim() == 2
+        length, batch = (x.shape[0], 1) if single else x.shape[:2]
+        if module.batch_first and not single:
+            length, batch = batch, length
+        steps = dense_steps(batch, length, batch_first=module.batch_first and not single)
+    weights = _flat_weights(module)
+    h0, c0 = state if isinstance(state, tuple) else (state, None)
+    if not differentiable(tokens, h0, c0, *weights):
+        return None
+    if single and h0 is not None:
+        h0, c0 = h0.unsqueeze(1), None if c0 is None else c0.unsqueeze(1)
+    y, h_n, c_n = node_of_layer(tokens, steps, module.cell, h0, c0, weights)
+    if single:
+        h_n, c_n = h_n.squeeze(1), None if c_n is None else c_n.squeeze(1)
+    output = x.with_values(y) if type(x) is Ragged else y
+    return RecurrentOutput(output, h_n if c_n is None else (h_n, c_n))
+
+
+def _flat_weights(module: Stack) -> list[Tensor | None]:
+    """Return the fields of `Weights` of each direction."""
+    own, spec, flat = module._parameters, module.spec, []  # noqa: SLF001
+    for names in module._all_weights:  # noqa: SLF001
+        parts = [own[name] for name in names]
+        biases = parts[2:4] if module.bias else [None, None]
+        hr = parts[-1] if module.proj_size else None
+        peephole = own[_peephole_of(names)] if spec.peephole else None
+        flat += [*parts[:2], *biases, hr, peephole, None]
+    return flat
 
 
 def _has_more_to_do(module: Stack, state: Any) -> bool:
@@ -83,6 +126,8 @@ def _stack_of(module: Stack) -> RecurrentStack:
 
 
 def _with_peephole(names: list[str], peephole: bool) -> tuple[str, ...]:  # noqa: FBT001
-    if not peephole:
-        return tuple(names)
-    return (*names, "weight_peephole" + names[0].removeprefix("weight_ih"))
+    return (*names, _peephole_of(names)) if peephole else tuple(names)
+
+
+def _peephole_of(names: list[str]) -> str:
+    return "weight_peephole" + names[0].removeprefix("weight_ih")

@@ -29,10 +29,9 @@ def watched(*tensors: Tensor | None) -> bool:
 
 
 def unobserved() -> bool:
-    """Tell whether nothing has a part in the calls of this thread: no gradient, compiler, mode, autocast."""
+    """Tell whether nothing but autograd has a part in this thread: compiler, mode, transform, autocast."""
     return not (
-        torch.is_grad_enabled()
-        or torch.compiler.is_compiling()
+        torch.compiler.is_compiling()
         or _len_torch_dispatch_stack()
         or _len_torch_function_stack()
         or torch.is_autocast_enabled("cpu")

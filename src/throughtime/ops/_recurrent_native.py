@@ -67,6 +67,50 @@ def forward(
     return y, h_n, c_n, c, gates
 
 
+def forward_node(
+    x: Tensor,
+    steps: Steps,
+    cell: Cell,
+    h0: Tensor | None,
+    c0: Tensor | None,
+    weights: tuple[Tensor | None, ...],
+) -> tuple[Tensor | None, ...] | None:
+    r"""Run one layer on tensors as they are, and keep what `backward_node` reads.
+
+    ``x`` is (\*, I), with the rows that the steps name; ``weights`` are the fields of `Weights`, of both
+    directions if there are two.
+
+    Returns
+    -------
+    tuple
+        y (\*, D·P), h_n, c_n, c and gates; None for what the cell does not have. None where a tensor is not
+        a plain contiguous one: `forward` brings it into order.
+    """
+    return _native.recurrent_layer_forward(_kept(cell), steps, torch.get_num_threads(), x, h0, c0, weights)
+
+
+def backward_node(
+    gradients: tuple[Tensor | None, ...],
+    x: Tensor,
+    steps: Steps,
+    cell: Cell,
+    h0: Tensor | None,
+    c0: Tensor | None,
+    weights: tuple[Tensor | None, ...],
+    made: tuple[Tensor | None, ...],
+    needed: tuple[bool, bool, bool],
+) -> tuple[Tensor | None, ...] | None:
+    """Return the gradients of x, h0, c0 and the weights, given those of y, h_n and c_n.
+
+    ``made`` are y, c and gates; ``needed`` tells of x, of states and of weights whether theirs are wanted.
+    None where a tensor is not a plain contiguous one.
+    """
+    threads = torch.get_num_threads()
+    return _native.recurrent_layer_backward(
+        _kept(cell), steps, threads, x, h0, c0, weights, made, gradients, needed
+    )
+
+
 def backward(
     dy: Tensor | None,
     dh_n: Tensor | None,
@@ -157,6 +201,13 @@ def _checked(steps: Steps, total: int) -> Steps:
 def _shape(cell: Cell, x: Tensor, hidden: int, state: int) -> tuple[float, ...]:
     code, *options = native_cell(cell)
     return code, x.dtype == torch.float64, x.shape[1], hidden, state, *options
+
+
+@lru_cache(maxsize=256)
+def _kept(cell: Cell) -> tuple[float, ...]:
+    """Return how much of each step a backward pass reads, whether there is a c, and `native_cell`."""
+    spec = spec_of(cell)
+    return spec.saved, spec.kind == "LSTM", *native_cell(cell)
 
 
 @lru_cache(maxsize=256)

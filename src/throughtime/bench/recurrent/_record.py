@@ -28,12 +28,12 @@ class Row:
     ours_s: float
     peer_s: float
     gflops: float
-    limit_gflops: float = math.nan
+    limit_gflops: float | None = None
 
     @property
     def share(self) -> float:
-        """Return our part of the limit."""
-        return self.gflops / self.limit_gflops
+        """Return our part of the limit, NaN where it was not measured."""
+        return math.nan if self.limit_gflops is None else self.gflops / self.limit_gflops
 
     @property
     def ratio(self) -> float:
@@ -126,10 +126,7 @@ def write_json(path: Path, record: Record) -> None:
 
 def _plain(rows: Sequence[Row | TraceRow | LinearRow | MemoryRow]) -> list[dict[str, Any]]:
     return [
-        {
-            key: value for key, value in asdict(row).items() if value == value
-        }  # not NaN, which JSON does not have
-        | {"shape": str(row.shape)}
+        {**asdict(row), "shape": str(row.shape)}
         | ({} if isinstance(row, LinearRow) else {"ratio": round(row.ratio, 4)})
         for row in rows
     ]
