@@ -88,6 +88,7 @@ double fma_limit(int threads, int milliseconds) {
 }  // namespace
 
 NB_MODULE(_native, m) {
+  nb::set_leak_warnings(false);  // layers may live as long as the process, in whatever cache their owner has
   m.doc() = "Native kernels of throughtime. Addresses in, numbers out; not a public interface.";
   if (throughtime::kernels() == nullptr) {
     std::string known;

@@ -24,6 +24,7 @@ struct Input {
   Plain x;
   Tokens tokens;
   bool batched;  // states have a dimension for sequences
+  bool is_cell;  // states have none for layers
   std::int64_t total;
 };
 
@@ -78,11 +79,22 @@ class Stack {
   // One token of each stream, (B, I) or (I,).
   nb::object step(nb::dict parameters, int threads, nb::handle x, nb::handle state) const {
     Input input{};
-    if (!usable_ || directions_ != 1 || !is_tensor(x, input.x) || input.x.sizes > 2) return nb::none();
-    input.batched = input.x.sizes == 2;
-    input.total = input.batched ? input.x.size[0] : 1;
-    input.tokens = {Order::time_major, input.total, 1, nullptr};
-    return run(input, parameters, threads, state);
+    return find_token(x, input) ? run(input, parameters, threads, state) : nb::none();
+  }
+
+  // The same of one layer, whose state is (B, H) or (H,): h and, of an LSTM, c.
+  nb::object cell(nb::dict parameters, int threads, nb::handle x, nb::handle state) const {
+    Input input{};
+    Found found{};
+    input.is_cell = true;
+    if (layers_ != 1 || !find_token(x, input) || !find(input, parameters, state, found)) return nb::none();
+    void *h_place = nullptr, *c_place = nullptr;
+    ForwardCall call = call_on(input, threads);
+    const nb::object h = make_output(input, shape_.state, h_place);
+    const nb::object c = gated_ ? make_output(input, shape_.hidden, c_place) : nb::none();
+    const Scratch h_n(static_cast<std::size_t>(input.total * shape_.state) * (input.x.is_double ? 8 : 4));
+    run_layers(call, found, input.total, h_place, h_n.data(), c_place);
+    return nb::make_tuple(h, c);
   }
 
   // Sequences of one length, (L, I), (L, B, I) or (B, L, I).
@@ -97,7 +109,14 @@ class Stack {
     return find_ragged(values, offsets, input) ? run(input, parameters, threads, state) : nb::none();
   }
 
-  // Whether `dense` and `ragged` would run; nothing does.
+  // Whether those would run; nothing does.
+  bool fits_cell(nb::dict parameters, nb::handle x, nb::handle state) const {
+    Input input{};
+    Found found{};
+    input.is_cell = true;
+    return layers_ == 1 && find_token(x, input) && find(input, parameters, state, found);
+  }
+
   bool fits_dense(nb::dict parameters, nb::handle x, bool batch_first, nb::handle state) const {
     Input input{};
     Found found{};
@@ -111,6 +130,14 @@ class Stack {
   }
 
  private:
+  bool find_token(nb::handle x, Input& input) const {
+    if (!usable_ || directions_ != 1 || !is_tensor(x, input.x) || input.x.sizes > 2) return false;
+    input.batched = input.x.sizes == 2;
+    input.total = input.batched ? input.x.size[0] : 1;
+    input.tokens = {Order::time_major, input.total, 1, nullptr};
+    return true;
+  }
+
   bool find_dense(nb::handle x, bool batch_first, Input& input) const {
     if (!usable_ || !is_tensor(x, input.x) || input.x.sizes < 2 || input.x.sizes > 3) return false;
     const std::int64_t* const size = input.x.size;
@@ -133,21 +160,30 @@ class Stack {
   nb::object run(const Input& input, nb::dict parameters, int threads, nb::handle state) const {
     Found found{};
     if (!find(input, parameters, state, found)) return nb::none();
-    const Plain& x = input.x;
-    ForwardCall call{};
-    call.shape = shape_;
-    call.shape.is_double = x.is_double;
-    call.tokens = input.tokens;
-    call.threads = threads;
-    call.x = x.data;
     void *y_place = nullptr, *h_place = nullptr, *c_place = nullptr;
-    std::int64_t size[3] = {x.size[0], x.size[1], x.size[2]};
-    size[x.sizes - 1] = static_cast<std::int64_t>(directions_) * shape_.state;
-    const nb::object y = make_tensor(x.is_double, size, x.sizes, y_place);
+    ForwardCall call = call_on(input, threads);
+    const nb::object y = make_output(input, static_cast<std::int64_t>(directions_) * shape_.state, y_place);
     const nb::object h_n = make_state(input, shape_.state, h_place);
     const nb::object c_n = gated_ ? make_state(input, shape_.hidden, c_place) : nb::none();
     run_layers(call, found, input.total, y_place, h_place, c_place);
     return nb::make_tuple(y, gated_ ? nb::object(nb::make_tuple(h_n, c_n)) : h_n);
+  }
+
+  ForwardCall call_on(const Input& input, int threads) const {
+    ForwardCall call{};
+    call.shape = shape_;
+    call.shape.is_double = input.x.is_double;
+    call.tokens = input.tokens;
+    call.threads = threads;
+    call.x = input.x.data;
+    return call;
+  }
+
+  // So many values in place of the features of x.
+  nb::object make_output(const Input& input, std::int64_t width, void*& place) const {
+    std::int64_t size[3] = {input.x.size[0], input.x.size[1], input.x.size[2]};
+    size[input.x.sizes - 1] = width;
+    return make_tensor(input.x.is_double, size, input.x.sizes, place);
   }
 
   bool find(const Input& input, nb::dict parameters, nb::handle state, Found& found) const {
@@ -174,6 +210,7 @@ class Stack {
       Plain found{};
       if (!is_tensor(part, found) || found.is_integer || found.is_double != input.x.is_double) return false;
       place = found.data;
+      if (input.is_cell) return input.batched ? found.is({batch, width}) : found.is({width});
       return input.batched ? found.is({count, batch, width}) : found.is({count, width});
     };
     return find(h, shape_.state, h0) && (!gated_ || find(c, shape_.hidden, c0));
@@ -245,6 +282,8 @@ void bind_stack(nb::module_& m) {
            nb::arg("gates"), nb::arg("peepholes"), nb::arg("gated"), nb::arg("biased"), nb::arg("projects"),
            nb::arg("names"), nb::arg("cell"))
       .def("step", &Stack::step, nb::arg("parameters"), nb::arg("threads"), nb::arg("x"), nb::arg("state").none())
+      .def("cell", &Stack::cell, nb::arg("parameters"), nb::arg("threads"), nb::arg("x"), nb::arg("state").none())
+      .def("fits_cell", &Stack::fits_cell, nb::arg("parameters"), nb::arg("x"), nb::arg("state").none())
       .def("dense", &Stack::dense, nb::arg("parameters"), nb::arg("threads"), nb::arg("x"), nb::arg("batch_first"),
            nb::arg("state").none())
       .def("ragged", &Stack::ragged, nb::arg("parameters"), nb::arg("threads"), nb::arg("values"), nb::arg("offsets"),

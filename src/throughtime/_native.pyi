@@ -52,6 +52,14 @@ class RecurrentStack:
     def step(self, parameters: dict[str, Any], threads: int, x: Any, state: Any) -> tuple[Tensor, Any] | None:
         """Run one token of each stream, (B, I) or (I,)."""
 
+    def cell(
+        self, parameters: dict[str, Any], threads: int, x: Any, state: Any
+    ) -> tuple[Tensor, Tensor | None] | None:
+        """Run one layer on one token of each stream; return h and, of an LSTM, c, (B, H) or (H,)."""
+
+    def fits_cell(self, parameters: dict[str, Any], x: Any, state: Any) -> bool:
+        """Tell whether `cell` would run."""
+
     def dense(
         self, parameters: dict[str, Any], threads: int, x: Any, batch_first: bool, state: Any
     ) -> tuple[Tensor, Any] | None:

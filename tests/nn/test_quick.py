@@ -1,5 +1,6 @@
 """Calls and steps on plain tensors: taken by the quick path, equal to the general one, left to it if unusual."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from throughtime import Ragged
 from throughtime.bptt import Carried
 from throughtime.diagnose import watch
 from throughtime.errors import KindError, ShapeError
-from throughtime.nn._quick import quick_call, quick_step
+from throughtime.nn._quick import quick_call, quick_cell, quick_step
 
 from .recurrent import LAYERS, VARIANTS, fresh, leaves, name_of
 
@@ -56,8 +57,8 @@ def general(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 
     def call(method: Callable[..., Any], *arguments: Any) -> Any:
         with monkeypatch.context() as patch:
-            for name in ("quick_call", "quick_step"):
-                patch.setattr(f"throughtime.nn._recurrent.{name}", lambda *_: None)
+            for place in ("_recurrent.quick_call", "_recurrent.quick_step", "_cells.quick_cell"):
+                patch.setattr(f"throughtime.nn.{place}", lambda *_: None)
             for name in ("forward_node", "backward_node"):
                 patch.setattr(f"throughtime.ops._recurrent_native.{name}", lambda *_: None)
             return method(*arguments)
@@ -149,6 +150,57 @@ def test_gradients_are_those_of_the_general_path(
             right = general(gradients, (fresh(x), fresh(state)))
             for parts, expected in zip(found, right, strict=True):
                 _same(parts, expected)
+
+
+CELLS = [
+    ("LSTMCell", {}),
+    ("GRUCell", {"bias": False}),
+    ("RNNCell", {}),
+    ("RNNCell", {"nonlinearity": "relu"}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), CELLS, ids=name_of)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(3,), (4, 3)], ids=str)
+def test_a_cell_gives_what_the_general_path_gives(
+    name: str,
+    options: dict[str, Any],
+    dtype: torch.dtype,
+    shape: tuple[int, ...],
+    general: Callable[..., Any],
+) -> None:
+    layer = _layer(name, options, dtype)
+    x = torch.randn(shape, dtype=dtype)
+    h, c = (torch.randn(*shape[:-1], 5, dtype=dtype) for _ in range(2))
+    for state in (None, (h, c) if name == "LSTMCell" else h):
+
+        def run(state: Any = state) -> tuple[list[Tensor], list[Tensor]]:
+            given = (fresh(x), fresh(state))
+            found = leaves(layer(*given))
+            seeds = [torch.arange(part.numel(), dtype=dtype).cos().view(part.shape) for part in found]
+            return found, list(torch.autograd.grad(found, [*leaves(given), *layer.parameters()], seeds))
+
+        right, of_right = general(run)
+        found, of_found = run()
+        _same(found, right)
+        _same(of_found, of_right)
+        with torch.no_grad():
+            assert quick_cell(layer, {"LSTMCell": "LSTM", "GRUCell": "GRU"}.get(name, "RNN_TANH"), x, state)
+            _same(leaves(layer(x, state)), right)
+        if dtype == torch.float64:
+            given = (fresh(x), *leaves(fresh(state)))
+
+            def of(x: Tensor, *state: Tensor) -> list[Tensor]:
+                return leaves(layer(x, (state if len(state) == 2 else state[0]) if state else None))
+
+            assert torch.autograd.gradgradcheck(of, given)
+            wide = _x(*shape[:-1], 6)[..., ::2]
+            _same(leaves(layer(wide, state)), leaves(layer(wide.contiguous(), state)))
+        with pytest.raises((KindError, ShapeError)) as wrong:
+            general(layer, x[..., :2], state)
+        with torch.no_grad(), pytest.raises(wrong.type, match=re.escape(str(wrong.value))):
+            layer(x[..., :2], state)
 
 
 def test_only_gradients_that_are_wanted_are_made() -> None:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
 from throughtime.nn._precision import precision
+from throughtime.nn._quick import quick_cell
 from throughtime.nn._state import checked_parts
 from throughtime.nn._tokens import check_dtype_and_device
 from throughtime.nn._weights import checked_weights
@@ -14,8 +15,11 @@ from throughtime.ops.recurrent import recurrent_layer
 from throughtime.ops.steps import Weights, dense_steps
 
 
-def _step(module: nn.RNNCellBase, cell: Cell, x: Tensor, state: Any) -> tuple[Tensor, Tensor]:
-    """Return h and c of one step for (B, I) or (I,); c is empty but for LSTM."""
+def _step(module: nn.RNNCellBase, cell: Cell, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+    """Return h and c of one step for (B, I) or (I,); c is empty or None but for LSTM."""
+    quick = quick_cell(module, cell, x, state)
+    if quick is not None:
+        return quick
     name, lstm = type(module).__name__, cell == "LSTM"
     if not isinstance(x, Tensor) or x.dim() not in {1, 2} or x.shape[-1] != module.input_size:
         kind = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__

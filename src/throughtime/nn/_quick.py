@@ -6,16 +6,18 @@ at, most of it natively, and anything unusual is left to the general path, which
 is wrong. With gradients, a single layer goes this way.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from throughtime.nn._output import RecurrentOutput
 from throughtime.nn._stack import Stack
 from throughtime.ops._plain import differentiable, unobserved
 from throughtime.ops._recurrent_eager import node_of_layer
 from throughtime.ops._recurrent_native import RecurrentStack, native_cell
+from throughtime.ops.cell import Cell, spec_of
 from throughtime.ops.steps import dense_steps, ragged_steps
 from throughtime.ragged import Ragged
 
@@ -72,13 +74,52 @@ def _with_gradients(module: Stack, x: Any, state: Any) -> RecurrentOutput | None
     h0, c0 = state if isinstance(state, tuple) else (state, None)
     if not differentiable(tokens, h0, c0, *weights):
         return None
-    if single and h0 is not None:
-        h0, c0 = h0.unsqueeze(1), None if c0 is None else c0.unsqueeze(1)
     y, h_n, c_n = node_of_layer(tokens, steps, module.cell, h0, c0, weights)
     if single:
         h_n, c_n = h_n.squeeze(1), None if c_n is None else c_n.squeeze(1)
     output = x.with_values(y) if type(x) is Ragged else y
     return RecurrentOutput(output, h_n if c_n is None else (h_n, c_n))
+
+
+def quick_cell(module: nn.RNNCellBase, cell: Cell, x: Any, state: Any) -> tuple[Tensor, Any] | None:
+    """Return h and c of one step of a cell, None for c if it has none; or None for the general path."""
+    if not unobserved():
+        return None
+    stack = _stack_of_cell(module.input_size, module.hidden_size, module.bias, cell)
+    parameters = module._parameters  # noqa: SLF001
+    if not torch.is_grad_enabled():
+        return stack.cell(parameters, torch.get_num_threads(), x, state)
+    if not stack.fits_cell(parameters, x, state):
+        return None
+    h0, c0 = state if isinstance(state, tuple) else (state, None)
+    weights: list[Tensor | None] = [*(parameters[name] for name in _CELL_NAMES), None, None, None]
+    if not differentiable(x, h0, c0, *weights):
+        return None
+    steps = dense_steps(1 if x.dim() == 1 else x.shape[0], 1, batch_first=False)
+    h, _, c = node_of_layer(x, steps, cell, h0, c0, weights)
+    return h, None if c is None else c.view(h.shape)
+
+
+_CELL_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+
+@lru_cache(maxsize=256)
+def _stack_of_cell(inputs: int, hidden: int, bias: bool, cell: Cell) -> RecurrentStack:  # noqa: FBT001
+    spec = spec_of(cell)
+    return RecurrentStack(
+        inputs=inputs,
+        hidden=hidden,
+        state=hidden,
+        layers=1,
+        directions=1,
+        gates=spec.gates,
+        peepholes=0,
+        gated=spec.kind == "LSTM",
+        biased=bias,
+        projects=False,
+        names=(_CELL_NAMES if bias else _CELL_NAMES[:2],),
+        cell=native_cell(cell),
+    )
 
 
 def _flat_weights(module: Stack) -> list[Tensor | None]:

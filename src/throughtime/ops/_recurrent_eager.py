@@ -42,7 +42,10 @@ def node_of_layer(
     c0: Tensor | None,
     weights: list[Tensor | None],
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    r"""Return y, h_n and c_n for tokens (\*, I), with the rows that the steps name: y is (\*, D·P)."""
+    r"""Return y, h_n and c_n for tokens (\*, I), with the rows that the steps name: y is (\*, D·P).
+
+    The states may lack dimensions of size 1.
+    """
     save, record = False, None
     found: tuple[Tensor, Tensor, Tensor | None] = _Layer.apply(  # type: ignore[no-untyped-call]
         steps, cell, save, record, x, h0, c0, *weights
@@ -164,7 +167,11 @@ def _differentiable(
     """Do the same for somebody who will differentiate it: the operator knows how."""
     rows, gradients, parts = _rows(read.x, output_gradients, made)
     steps = read.steps
-    dx, *others = torch.ops.throughtime.recurrent_layer_backward(
+    h0, c0 = (
+        None if part is None else part.view(len(read.weights) // PARTS, steps.batch, part.shape[-1])
+        for part in (read.h0, read.c0)
+    )
+    dx, dh0, dc0, *others = torch.ops.throughtime.recurrent_layer_backward(
         *gradients,
         rows,
         steps.index,
@@ -172,14 +179,17 @@ def _differentiable(
         steps.batch,
         steps.length,
         read.cell,
-        read.h0,
-        read.c0,
+        h0,
+        c0,
         *read.weights,
         *[None] * (2 * PARTS - len(read.weights)),
         *parts,
         *needed,
     )
-    return (dx.view(read.x.shape) if needed.x else dx, *others)
+    if needed.state:
+        dh0 = dh0 if read.h0 is None else dh0.view(read.h0.shape)
+        dc0 = dc0 if read.c0 is None else dc0.view(read.c0.shape)
+    return (dx.view(read.x.shape) if needed.x else dx, dh0, dc0, *others)
 
 
 def _rows(
