@@ -1,5 +1,6 @@
 // The seam between Python and the kernels. Buffers cross it as raw addresses (0.1 us each, where an
-// nb::ndarray argument costs 2.5): the caller in Python owns them, and has checked dtype and contiguity.
+// nb::ndarray argument costs 2.5): the caller in Python owns them, and has checked dtype and contiguity. Recurrent layers
+// give tensors as they are, too, which tensors.h looks at.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>

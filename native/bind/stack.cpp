@@ -31,6 +31,9 @@ struct Input {
 // Parameters in use, which another thread may exchange meanwhile.
 class Held {
  public:
+  Held() = default;
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
   ~Held() {
     for (int i = 0; i < count_; ++i) Py_DECREF(object_[i]);
   }
