@@ -279,19 +279,20 @@ class Stack {
 }  // namespace
 
 void bind_stack(nb::module_& m) {
+  torch_lends();  // torch is looked up now, by one thread
   nb::class_<Stack>(m, "RecurrentStack", "A module's layers, run without gradients on the arguments of its caller.")
       .def(nb::init<int, int, int, int, int, int, int, bool, bool, bool, nb::tuple, nb::tuple>(), nb::kw_only(),
            nb::arg("inputs"), nb::arg("hidden"), nb::arg("state"), nb::arg("layers"), nb::arg("directions"),
            nb::arg("gates"), nb::arg("peepholes"), nb::arg("gated"), nb::arg("biased"), nb::arg("projects"),
            nb::arg("names"), nb::arg("cell"))
-      .def("step", &Stack::step, nb::arg("parameters"), nb::arg("threads"), nb::arg("x"), nb::arg("state").none())
-      .def("cell", &Stack::cell, nb::arg("parameters"), nb::arg("threads"), nb::arg("x"), nb::arg("state").none())
-      .def("fits_cell", &Stack::fits_cell, nb::arg("parameters"), nb::arg("x"), nb::arg("state").none())
-      .def("dense", &Stack::dense, nb::arg("parameters"), nb::arg("threads"), nb::arg("x"), nb::arg("batch_first"),
+      .def("step", &Stack::step, nb::arg("parameters"), nb::arg("threads"), nb::arg("x").none(), nb::arg("state").none())
+      .def("cell", &Stack::cell, nb::arg("parameters"), nb::arg("threads"), nb::arg("x").none(), nb::arg("state").none())
+      .def("fits_cell", &Stack::fits_cell, nb::arg("parameters"), nb::arg("x").none(), nb::arg("state").none())
+      .def("dense", &Stack::dense, nb::arg("parameters"), nb::arg("threads"), nb::arg("x").none(), nb::arg("batch_first"),
            nb::arg("state").none())
       .def("ragged", &Stack::ragged, nb::arg("parameters"), nb::arg("threads"), nb::arg("values"), nb::arg("offsets"),
            nb::arg("state").none())
-      .def("fits_dense", &Stack::fits_dense, nb::arg("parameters"), nb::arg("x"), nb::arg("batch_first"),
+      .def("fits_dense", &Stack::fits_dense, nb::arg("parameters"), nb::arg("x").none(), nb::arg("batch_first"),
            nb::arg("state").none())
       .def("fits_ragged", &Stack::fits_ragged, nb::arg("parameters"), nb::arg("values"), nb::arg("offsets"),
            nb::arg("state").none());

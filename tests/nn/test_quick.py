@@ -292,6 +292,7 @@ WRONG: dict[str, Call] = {
     "the dtype of a state": lambda _: (_x(7, 2, 3), (torch.zeros(1, 2, 5), _x(1, 2, 5))),
     "one state of two": lambda _: (_x(7, 2, 3), _x(1, 2, 5)),
     "a number": lambda _: (3.0, None),
+    "nothing": lambda _: (None, None),
 }
 
 
@@ -317,6 +318,19 @@ def test_the_wrong_gets_the_error_of_the_general_path(what: str) -> None:
         with pytest.raises(right.type) as found:
             layer(x, state)
     assert str(found.value) == str(right.value)
+
+
+def test_what_counts_as_true_is_true() -> None:
+    layer, right = (_layer("GRU", {}, batch_first=flag) for flag in (1, True))
+    for cell, expected in (
+        (layer, right),
+        *[[tt.nn.GRUCell(3, 5, bias=flag).double() for flag in (1, True)]],
+    ):
+        expected.load_state_dict(cell.state_dict())
+        x = _x(7, 2, 3) if cell is layer else _x(2, 3)
+        for gradients in (False, True):
+            with torch.set_grad_enabled(gradients):
+                _same(cell(x), expected(x))
 
 
 def test_one_number_alone_may_be_a_view_of_another_sign() -> None:

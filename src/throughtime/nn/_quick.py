@@ -52,7 +52,7 @@ def quick_call(module: Stack, x: Any, state: Any) -> RecurrentOutput | None:
     if type(x) is Ragged:
         found = _stack_of(module).ragged(parameters, threads, x.values, x.layout.offsets, state)
         return None if found is None else RecurrentOutput(x.with_values(found[0]), found[1])
-    found = _stack_of(module).dense(parameters, threads, x, module.batch_first, state)
+    found = _stack_of(module).dense(parameters, threads, x, bool(module.batch_first), state)
     return None if found is None else RecurrentOutput(*found)
 
 
@@ -63,7 +63,7 @@ def _with_gradients(module: Stack, x: Any, state: Any) -> RecurrentOutput | None
             return None
         tokens, steps = x.values, ragged_steps(x.layout)
     else:
-        if not _stack_of(module).fits_dense(parameters, x, module.batch_first, state):
+        if not _stack_of(module).fits_dense(parameters, x, bool(module.batch_first), state):
             return None
         tokens, single = x, x.dim() == 2
         length, batch = (x.shape[0], 1) if single else x.shape[:2]
@@ -115,7 +115,7 @@ def _stack_of_cell(inputs: int, hidden: int, bias: bool, cell: Cell) -> Recurren
         gates=spec.gates,
         peepholes=0,
         gated=spec.kind == "LSTM",
-        biased=bias,
+        biased=bool(bias),
         projects=False,
         names=(_CELL_NAMES if bias else _CELL_NAMES[:2],),
         cell=native_cell(cell),
@@ -158,7 +158,7 @@ def _stack_of(module: Stack) -> RecurrentStack:
             gates=spec.gates,
             peepholes=spec.peepholes if spec.peephole else 0,
             gated=spec.kind == "LSTM",
-            biased=module.bias,
+            biased=bool(module.bias),
             projects=bool(module.proj_size),
             names=tuple(_with_peephole(names, spec.peephole) for names in module._all_weights),  # noqa: SLF001
             cell=native_cell(module.cell),
