@@ -16,28 +16,29 @@ namespace {
 // The parts of `Weights` in ops/steps.py.
 enum Part { ih, hh, bias_ih, bias_hh, hr, peephole, context, parts };
 
-using AllParts = Plain[2][parts];
+// What a record of a backward pass keeps of every step, in the order of `StepGradients` in ops/record.py.
+enum Kept { of_h, of_c, of_preactivations, bounded, summary, all_kept };
 
 struct Layer {
   Shape shape;
   Tokens tokens;
   std::int64_t total, saved;
   bool gated;
+  Look look;
   Plain x, h0, c0;
-  AllParts weights;
+  Plain weights[2][parts];
 
-  // False where a tensor is unusual. `cell`: how much of each step is kept, whether there is a c, and what
-  // recurrent.h calls cell and options; `steps` and `flat` are `Steps` and the fields of `Weights` in ops/steps.py.
-  bool read(nb::tuple cell, nb::tuple steps, nb::handle given_x, nb::handle given_h0, nb::handle given_c0,
-            nb::tuple flat) {
-    if (!torch_lends() || !is_either(given_x, x) || x.is_integer) return false;
-    if (!may_find(given_h0, h0) || !may_find(given_c0, c0)) return false;
+  // False where a tensor is unusual, which it cannot be if the caller has brought all into order. `cell`: how much of
+  // each step is kept, whether there is a c, and what recurrent.h calls cell and options; `steps` and `flat` are `Steps`
+  // and the fields of `Weights` in ops/steps.py.
+  bool read(bool in_order, nb::tuple cell, nb::tuple steps, nb::handle given_x, nb::handle given_h0,
+            nb::handle given_c0, nb::tuple flat) {
+    look = in_order ? &is_in_order : &is_either;
+    if (!look(given_x, x) || x.is_integer) return refused(in_order);
+    bool found = may_find(given_h0, h0) && may_find(given_c0, c0);
     shape.directions = static_cast<int>(flat.size()) / parts;
-    for (int d = 0; d < shape.directions; ++d) {
-      for (int part = 0; part < parts; ++part) {
-        if (!may_find(PyTuple_GetItem(flat.ptr(), d * parts + part), weights[d][part])) return false;
-      }
-    }
+    for (int d = 0; d < shape.directions; ++d) found = found && may_find_all(flat, d * parts, weights[d], parts);
+    if (!found) return refused(in_order);
     Reader in(cell);
     saved = in.number();
     gated = in.number() != 0;
@@ -46,16 +47,28 @@ struct Layer {
     shape.is_double = x.is_double;
     shape.inputs = static_cast<int>(x.size[x.sizes - 1]);
     shape.state = static_cast<int>(weights[0][hh].size[1]);
-    shape.hidden = weights[0][hr].data == nullptr ? shape.state : static_cast<int>(weights[0][hr].size[1]);
+    shape.hidden = static_cast<int>(weights[0][hr].present() ? weights[0][hr].size[1] : shape.state);
     total = 1;
     for (int i = 0; i < x.sizes - 1; ++i) total *= x.size[i];
-    return read_steps(steps);
+    return read_steps(steps) || refused(in_order);
+  }
+
+  static bool refused(bool in_order) {
+    if (in_order) throw nb::type_error("a tensor is not a contiguous one of float32, float64 or int64 on the CPU");
+    return false;
   }
 
   // None is a part that is not there.
   bool may_find(nb::handle object, Plain& found) const {
     if (object.is_none()) return true;
-    return is_either(object, found) && !found.is_integer && found.is_double == x.is_double;
+    return look(object, found) && !found.is_integer && found.is_double == x.is_double;
+  }
+
+  bool may_find_all(nb::tuple flat, int first, Plain* found, int count) const {
+    for (int i = 0; i < count; ++i) {
+      if (!may_find(PyTuple_GetItem(flat.ptr(), first + i), found[i])) return false;
+    }
+    return true;
   }
 
   bool read_steps(nb::tuple steps) {
@@ -64,10 +77,10 @@ struct Layer {
     tokens.batch = in.number();
     tokens.length = in.number();
     const nb::object index = in.object();
-    if (tokens.order == Order::ragged) return find_offsets(index, total, tokens);
+    if (tokens.order == Order::ragged) return find_offsets(look, index, total, tokens);
     if (index.is_none()) return true;
     Plain found{};
-    if (!is_tensor(index, found) || !found.is_integer) return false;
+    if (!look(index, found) || !found.is_integer) return false;
     tokens.index = static_cast<const std::int64_t*>(found.data);
     return true;
   }
@@ -77,50 +90,52 @@ struct Layer {
     return {own[ih].data, own[hh].data, own[bias_ih].data, own[bias_hh].data, own[hr].data, own[peephole].data};
   }
 
-  // Bytes of one direction's part of an array with so many values to a row.
-  std::size_t part_of(std::int64_t rows, std::int64_t width) const {
-    return static_cast<std::size_t>(rows * width) * (shape.is_double ? 8 : 4);
+  // One direction's part of an array of all.
+  void* part(const Plain& all, int d) const {
+    const std::size_t size = static_cast<std::size_t>(all.count() / shape.directions) * (shape.is_double ? 8 : 4);
+    return behind(all.data, static_cast<std::size_t>(d) * size);
   }
 
-  nb::object make(std::initializer_list<std::int64_t> size, void*& place) const {
-    return make_tensor(shape.is_double, size.begin(), static_cast<int>(size.size()), place);
+  nb::object make(std::initializer_list<std::int64_t> size, Plain& made) const {
+    made.sizes = 0;
+    for (const std::int64_t one : size) made.size[made.sizes++] = one;
+    return make_like(made, made);
   }
 
-  nb::object make_like(const Plain& part, void*& place) const {
-    return make_tensor(shape.is_double, part.size, part.sizes, place);
+  nb::object make_like(const Plain& given, Plain& made) const {
+    made = given;
+    return make_tensor(shape.is_double, given.size, given.sizes, made.data);
   }
 };
 
-// y, h_n, c_n, c and gates; None for what the cell does not have, or for all of them.
-nb::object forward(nb::tuple cell, nb::tuple steps, int threads, nb::handle x, nb::handle h0, nb::handle c0,
-                   nb::tuple weights) {
+// y, h_n, c_n, c and gates; None for what the cell does not have or nobody wants, or for all of them.
+nb::object forward(bool in_order, bool save, nb::tuple cell, nb::tuple steps, int threads, nb::handle x, nb::handle h0,
+                   nb::handle c0, nb::tuple weights) {
   Layer layer{};
-  if (!layer.read(cell, steps, x, h0, c0, weights)) return nb::none();
+  if (!layer.read(in_order, cell, steps, x, h0, c0, weights)) return nb::none();
   const Shape& shape = layer.shape;
   const std::int64_t D = shape.directions, B = layer.tokens.batch, T = layer.total, H = shape.hidden, P = shape.state;
-  Plain y_like = layer.x;
-  y_like.size[y_like.sizes - 1] = D * P;
-  void *y_place = nullptr, *h_place = nullptr, *c_n_place = nullptr, *c_place = nullptr, *gates_place = nullptr;
-  const nb::object y = layer.make_like(y_like, y_place), h_n = layer.make({D, B, P}, h_place);
-  const nb::object c_n = layer.gated ? layer.make({D, B, H}, c_n_place) : nb::none();
-  const nb::object c = layer.gated ? layer.make({D, T, H}, c_place) : nb::none();
-  const nb::object gates = layer.saved > 0 ? layer.make({D, T, layer.saved, H}, gates_place) : nb::none();
+  Plain of_y = layer.x, of_h{}, of_c_n{}, of_c{}, of_gates{};
+  of_y.size[of_y.sizes - 1] = D * P;
+  const nb::object y = layer.make_like(of_y, of_y), h_n = layer.make({D, B, P}, of_h);
+  const nb::object c_n = layer.gated ? layer.make({D, B, H}, of_c_n) : nb::none();
+  const nb::object c = save && layer.gated ? layer.make({D, T, H}, of_c) : nb::none();
+  const nb::object gates = save ? layer.make({D, T, layer.saved, H}, of_gates) : nb::none();
   ForwardCall call{};
   call.shape = shape;
   call.tokens = layer.tokens;
   call.threads = threads;
   call.x = layer.x.data;
-  call.y = y_place;
+  call.y = of_y.data;
   for (int d = 0; d < shape.directions; ++d) {
     ForwardDirection& direction = call.direction[d];
-    const std::size_t number = static_cast<std::size_t>(d);
     direction.weights = layer.weights_of(d);
-    direction.h0 = behind<const void>(layer.h0.data, number * layer.part_of(B, P));
-    direction.c0 = behind<const void>(layer.c0.data, number * layer.part_of(B, H));
-    direction.h_n = behind(h_place, number * layer.part_of(B, P));
-    direction.c_n = behind(c_n_place, number * layer.part_of(B, H));
-    direction.c = behind(c_place, number * layer.part_of(T, H));
-    direction.gates = behind(gates_place, number * layer.part_of(T, layer.saved * H));
+    direction.h0 = layer.part(layer.h0, d);
+    direction.c0 = layer.part(layer.c0, d);
+    direction.h_n = layer.part(of_h, d);
+    direction.c_n = layer.part(of_c_n, d);
+    direction.c = layer.part(of_c, d);
+    direction.gates = layer.part(of_gates, d);
     direction.context = layer.weights[d][context].data;
   }
   {
@@ -131,26 +146,29 @@ nb::object forward(nb::tuple cell, nb::tuple steps, int threads, nb::handle x, n
 }
 
 // The gradients of x, h0, c0 and every part of `weights`; None for what is not needed or not there, or for all.
-nb::object backward(nb::tuple cell, nb::tuple steps, int threads, nb::handle x, nb::handle h0, nb::handle c0,
-                    nb::tuple weights, nb::tuple made, nb::tuple gradients, nb::tuple needed) {
+// `made` are y, c and gates, `gradients` those of y, h_n, c_n, c and gates, `needed` tells of x, of states and of
+// weights whether theirs are; `record` is memory for what is kept of every step, as far as it is wanted.
+nb::object backward(bool in_order, nb::tuple cell, nb::tuple steps, int threads, nb::handle x, nb::handle h0,
+                    nb::handle c0, nb::tuple weights, nb::tuple made, nb::tuple gradients, nb::tuple needed,
+                    nb::tuple record) {
   Layer layer{};
-  Plain of_made[3]{}, given[3]{};
-  if (!layer.read(cell, steps, x, h0, c0, weights)) return nb::none();
-  for (int i = 0; i < 3; ++i) {
-    if (!layer.may_find(PyTuple_GetItem(made.ptr(), i), of_made[i])) return nb::none();
-    if (!layer.may_find(PyTuple_GetItem(gradients.ptr(), i), given[i])) return nb::none();
+  Plain of_made[3]{}, given[5]{}, kept[all_kept]{};
+  if (!layer.read(in_order, cell, steps, x, h0, c0, weights)) return nb::none();
+  if (!layer.may_find_all(made, 0, of_made, 3) || !layer.may_find_all(gradients, 0, given, 5) ||
+      !layer.may_find_all(record, 0, kept, all_kept)) {
+    Layer::refused(in_order);
+    return nb::none();
   }
   const Shape& shape = layer.shape;
-  const std::int64_t B = layer.tokens.batch, T = layer.total, H = shape.hidden, P = shape.state;
   const auto needs = [&](int i) { return PyTuple_GetItem(needed.ptr(), i) == Py_True; };
   const nb::object found = nb::steal(PyTuple_New(3 + shape.directions * parts));
   if (!found.is_valid()) nb::raise_python_error();
   int next = 0;
-  const auto gradient_of = [&](const Plain& part, bool wanted) {
-    void* place = nullptr;
-    nb::object gradient = wanted && part.data != nullptr ? layer.make_like(part, place) : nb::none();
-    PyTuple_SetItem(found.ptr(), next++, gradient.release().ptr());
-    return place;
+  const auto gradient_of = [&](const Plain& source, bool wanted) {
+    Plain gradient{};
+    nb::object tensor = wanted && source.present() ? layer.make_like(source, gradient) : nb::none();
+    PyTuple_SetItem(found.ptr(), next++, tensor.release().ptr());
+    return gradient;
   };
   BackwardCall call{};
   call.shape = shape;
@@ -159,31 +177,35 @@ nb::object backward(nb::tuple cell, nb::tuple steps, int threads, nb::handle x, 
   call.x = layer.x.data;
   call.y = of_made[0].data;
   call.dy = given[0].data;
-  call.dx = gradient_of(layer.x, needs(0));
-  void* const dh0 = gradient_of(layer.h0, needs(1));
-  void* const dc0 = gradient_of(layer.c0, needs(1));
+  call.dx = gradient_of(layer.x, needs(0)).data;
+  const Plain dh0 = gradient_of(layer.h0, needs(1)), dc0 = gradient_of(layer.c0, needs(1));
   for (int d = 0; d < shape.directions; ++d) {
     BackwardDirection& direction = call.direction[d];
-    const std::size_t number = static_cast<std::size_t>(d);
-    const std::size_t of_h = number * layer.part_of(B, P), of_c = number * layer.part_of(B, H);
     direction.weights = layer.weights_of(d);
-    direction.h0 = behind<const void>(layer.h0.data, of_h);
-    direction.c0 = behind<const void>(layer.c0.data, of_c);
-    direction.c = behind<const void>(of_made[1].data, number * layer.part_of(T, H));
-    direction.gates = behind<const void>(of_made[2].data, number * layer.part_of(T, layer.saved * H));
-    direction.dh_n = behind<const void>(given[1].data, of_h);
-    direction.dc_n = behind<const void>(given[2].data, of_c);
-    direction.dh0 = behind(dh0, of_h);
-    direction.dc0 = behind(dc0, of_c);
-    const bool wanted = needs(2);
+    direction.h0 = layer.part(layer.h0, d);
+    direction.c0 = layer.part(layer.c0, d);
+    direction.c = layer.part(of_made[1], d);
+    direction.gates = layer.part(of_made[2], d);
+    direction.dh_n = layer.part(given[1], d);
+    direction.dc_n = layer.part(given[2], d);
+    direction.dc = layer.part(given[3], d);
+    direction.dgates = layer.part(given[4], d);
+    direction.dh0 = layer.part(dh0, d);
+    direction.dc0 = layer.part(dc0, d);
     const Plain* const own = layer.weights[d];
-    direction.dw_ih = gradient_of(own[ih], wanted);
-    direction.dw_hh = gradient_of(own[hh], wanted);
-    direction.db_ih = gradient_of(own[bias_ih], wanted);
-    direction.db_hh = gradient_of(own[bias_hh], wanted);
-    direction.dw_hr = gradient_of(own[hr], wanted);
-    direction.dpeephole = gradient_of(own[peephole], wanted);
-    direction.dcontext = gradient_of(own[context], wanted);
+    const auto gradient = [&](Part part) { return gradient_of(own[part], needs(2)).data; };
+    direction.dw_ih = gradient(ih);
+    direction.dw_hh = gradient(hh);
+    direction.db_ih = gradient(bias_ih);
+    direction.db_hh = gradient(bias_hh);
+    direction.dw_hr = gradient(hr);
+    direction.dpeephole = gradient(peephole);
+    direction.dcontext = gradient(context);
+    direction.dh_steps = layer.part(kept[of_h], d);
+    direction.dc_steps = layer.part(kept[of_c], d);
+    direction.dpre = layer.part(kept[of_preactivations], d);
+    direction.kept = layer.part(kept[bounded], d);
+    direction.summary = layer.part(kept[summary], d);
   }
   {
     const nb::gil_scoped_release released;
@@ -195,12 +217,13 @@ nb::object backward(nb::tuple cell, nb::tuple steps, int threads, nb::handle x, 
 }  // namespace
 
 void bind_layer(nb::module_& m) {
-  m.def("recurrent_layer_forward", &forward, nb::arg("cell"), nb::arg("steps"), nb::arg("threads"), nb::arg("x"),
-        nb::arg("h0").none(), nb::arg("c0").none(), nb::arg("weights"),
+  m.def("recurrent_layer_forward", &forward, nb::arg("in_order"), nb::arg("save"), nb::arg("cell"), nb::arg("steps"),
+        nb::arg("threads"), nb::arg("x"), nb::arg("h0").none(), nb::arg("c0").none(), nb::arg("weights"),
         "(y, h_n, c_n, c, gates) of one layer, or None where a tensor is unusual.");
-  m.def("recurrent_layer_backward", &backward, nb::arg("cell"), nb::arg("steps"), nb::arg("threads"), nb::arg("x"),
-        nb::arg("h0").none(), nb::arg("c0").none(), nb::arg("weights"), nb::arg("made"), nb::arg("gradients"),
-        nb::arg("needed"), "Gradients of x, h0, c0 and all weights, or None where a tensor is unusual.");
+  m.def("recurrent_layer_backward", &backward, nb::arg("in_order"), nb::arg("cell"), nb::arg("steps"),
+        nb::arg("threads"), nb::arg("x"), nb::arg("h0").none(), nb::arg("c0").none(), nb::arg("weights"),
+        nb::arg("made"), nb::arg("gradients"), nb::arg("needed"), nb::arg("record"),
+        "Gradients of x, h0, c0 and all weights, or None where a tensor is unusual.");
 }
 
 }  // namespace throughtime

@@ -1,8 +1,7 @@
-// The seam between Python and the kernels. Buffers cross it as raw addresses (0.1 us each, where an
-// nb::ndarray argument costs 2.5): the caller in Python owns them, and has checked dtype and contiguity. Recurrent layers
-// give tensors as they are, too, which tensors.h looks at.
+// The seam between Python and the kernels. Recurrent layers give tensors, which tensors.h looks at. The others give raw
+// addresses (0.1 us each, where an nb::ndarray argument costs 2.5): the caller in Python owns the buffers, and has checked
+// dtype and contiguity.
 #include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
@@ -18,12 +17,11 @@
 #include "bind/layer.h"
 #include "bind/norm.h"
 #include "bind/pool.h"
-#include "bind/recurrent.h"
 #include "bind/stack.h"
+#include "bind/tensors.h"
 #include "kernels/offsets.h"
 #include "kernels/parallel.h"
 #include "kernels/recurrent/kernels.h"
-#include "kernels/scratch.h"
 
 namespace nb = nanobind;
 
@@ -36,20 +34,9 @@ std::tuple<int, std::int64_t, std::int64_t> check_offsets(std::uintptr_t address
   return {static_cast<int>(result.fault), result.index, result.longest};
 }
 
-// A tensor of bytes whose memory comes from the kernels' pool and returns to it.
-nb::ndarray<nb::pytorch, std::uint8_t, nb::ndim<1>> pooled(std::size_t bytes) {
-  struct Owned {
-    void* data;
-    std::size_t bytes;
-  };
-  Owned* const owned = new Owned{nullptr, bytes};
-  owned->data = throughtime::acquire(owned->bytes);
-  const nb::capsule owner(owned, [](void* given) noexcept {
-    const Owned* const returned = static_cast<Owned*>(given);
-    throughtime::release(returned->data, returned->bytes);
-    delete returned;
-  });
-  return nb::ndarray<nb::pytorch, std::uint8_t, nb::ndim<1>>(owned->data, {bytes}, owner);
+nb::object empty(bool is_double, std::int64_t count) {
+  void* place = nullptr;
+  return throughtime::make_tensor(is_double, &count, 1, place);
 }
 
 std::vector<std::string> instruction_sets() {
@@ -90,6 +77,7 @@ double fma_limit(int threads, int milliseconds) {
 
 NB_MODULE(_native, m) {
   nb::set_leak_warnings(false);  // layers may live as long as the process, in whatever cache their owner has
+  throughtime::find_torch();
   m.doc() = "Native kernels of throughtime. Addresses in, numbers out; not a public interface.";
   if (throughtime::kernels() == nullptr) {
     std::string known;
@@ -102,14 +90,12 @@ NB_MODULE(_native, m) {
   m.def("check_offsets", &check_offsets, nb::arg("address"), nb::arg("count"), nb::arg("total"),
         "Check int64 offsets: (fault, index, longest); fault 0 none, 1 first is not 0, "
         "2 decreasing at index, 3 last is not total (a negative total leaves the end unchecked).");
-  throughtime::bind_recurrent(m);
   throughtime::bind_stack(m);
   throughtime::bind_layer(m);
   throughtime::bind_conv(m);
   throughtime::bind_norm(m);
   throughtime::bind_pool(m);
-  m.def("pooled", &pooled, nb::arg("bytes"),
-        "A torch tensor of uint8 in memory of the kernels' pool, uninitialised.");
+  m.def("empty", &empty, nb::arg("is_double"), nb::arg("count"), "So many numbers, uninitialised, as a tensor.");
   m.def("instruction_set", [] { return std::string(throughtime::kernels()->name); },
         "The instruction set whose kernels are in use.");
   m.def("instruction_sets", &instruction_sets, "Those that this build has and this processor runs.");

@@ -1,4 +1,4 @@
-// The recurrent functions of the Python module.
+// What calls of a layer and of a stack of layers read alike.
 #pragma once
 
 #include <nanobind/nanobind.h>
@@ -11,12 +11,16 @@
 namespace throughtime {
 
 class Reader;
+struct Plain;
 
 // The options of a general cell: what follows its number.
 void read_options(Reader& in, Options& options);
 
+// Looks at a tensor; false where it is none, or unusual.
+using Look = bool (*)(nanobind::handle object, Plain& found);
+
 // The tokens of a ragged batch whose offsets these are; false where they are not those of so many.
-bool find_offsets(nanobind::handle offsets, std::int64_t total, Tokens& tokens);
+bool find_offsets(Look look, nanobind::handle offsets, std::int64_t total, Tokens& tokens);
 
 // A part of an array, null of none.
 template <class Void>
@@ -24,7 +28,5 @@ Void* behind(Void* place, std::size_t bytes) {
   if (place == nullptr) return nullptr;
   return reinterpret_cast<Void*>(reinterpret_cast<std::uintptr_t>(place) + bytes);
 }
-
-void bind_recurrent(nanobind::module_& m);
 
 }  // namespace throughtime

@@ -68,7 +68,7 @@ class Stack {
         gated_(gated),
         biased_(biased),
         projects_(projects),
-        usable_(torch_lends() && layers <= most_layers),
+        usable_(layers <= most_layers),
         names_(names) {
     shape_.inputs = inputs;
     shape_.hidden = hidden;
@@ -156,7 +156,7 @@ class Stack {
     if (!usable_ || !is_tensor(values, input.x) || input.x.sizes != 2) return false;
     input.batched = true;
     input.total = input.x.size[0];
-    return find_offsets(offsets, input.total, input.tokens);
+    return find_offsets(&is_tensor, offsets, input.total, input.tokens);
   }
 
   // What comes back is (y, state), the state of an LSTM a pair; None where anything is unusual.
@@ -279,7 +279,6 @@ class Stack {
 }  // namespace
 
 void bind_stack(nb::module_& m) {
-  torch_lends();  // torch is looked up now, by one thread
   nb::class_<Stack>(m, "RecurrentStack", "A module's layers, run without gradients on the arguments of its caller.")
       .def(nb::init<int, int, int, int, int, int, int, bool, bool, bool, nb::tuple, nb::tuple>(), nb::kw_only(),
            nb::arg("inputs"), nb::arg("hidden"), nb::arg("state"), nb::arg("layers"), nb::arg("directions"),

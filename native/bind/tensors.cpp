@@ -1,5 +1,7 @@
 #include "bind/tensors.h"
 
+#include <nanobind/ndarray.h>
+
 #include <cstddef>
 #include <cstdlib>
 #include <new>
@@ -34,33 +36,80 @@ const Torch& torch() {
   return *found;
 }
 
-bool is_plain(nb::handle object, PyObject* type, Plain& found) {
-  if (reinterpret_cast<PyObject*>(Py_TYPE(object.ptr())) != type) return false;
+// What torch lends: a few loads.
+bool lent(nb::handle object, Plain& found, std::int64_t* strides) {
   dlpack::Tensor seen;
   if (torch().exchange->look(object.ptr(), &seen) != 0) {  // sparse, for example
     PyErr_Clear();
     return false;
   }
   const dlpack::DataType dtype = seen.dtype;
-  if (seen.device.type != dlpack::cpu || seen.ndim < 1 || seen.ndim > 4 || dtype.lanes != 1) return false;
+  if (seen.device.type != dlpack::cpu || seen.ndim < 1 || seen.ndim > most_sizes || dtype.lanes != 1 ||
+      seen.strides == nullptr) {
+    return false;
+  }
   found.is_integer = dtype.code == dlpack::integer && dtype.bits == 64;
   found.is_double = dtype.code == dlpack::floating && dtype.bits == 64;
   if (!found.is_integer && !found.is_double && !(dtype.code == dlpack::floating && dtype.bits == 32)) return false;
-  std::int64_t count = 1;
-  for (int i = seen.ndim - 1; i >= 0; --i) {
-    found.size[i] = seen.shape[i];
-    if (seen.shape[i] != 1 && seen.strides != nullptr && seen.strides[i] != count) return false;
-    count *= seen.shape[i];
-  }
   found.sizes = seen.ndim;
+  for (int i = 0; i < seen.ndim; ++i) {
+    found.size[i] = seen.shape[i];
+    strides[i] = seen.strides[i];
+  }
   found.data = static_cast<char*>(seen.data) + seen.byte_offset;
-  return count > 1;
+  return true;
+}
+
+// The same of a torch that lends nothing: asked for by name.
+bool asked(nb::handle object, Plain& found, std::int64_t* strides) {
+  try {
+    const nb::module_ module = nb::module_::import_("torch");
+    const nb::object dtype = object.attr("dtype");
+    if (!object.attr("layout").is(module.attr("strided")) || !nb::cast<bool>(object.attr("is_cpu")) ||
+        nb::cast<bool>(object.attr("is_neg")())) {
+      return false;
+    }
+    found.is_integer = dtype.is(module.attr("int64"));
+    found.is_double = dtype.is(module.attr("float64"));
+    if (!found.is_integer && !found.is_double && !dtype.is(module.attr("float32"))) return false;
+    const nb::object shape = object.attr("shape"), steps = object.attr("stride")();
+    found.sizes = static_cast<int>(nb::len(shape));
+    if (found.sizes < 1 || found.sizes > most_sizes) return false;
+    for (int i = 0; i < found.sizes; ++i) {
+      found.size[i] = nb::cast<std::int64_t>(shape[i]);
+      strides[i] = nb::cast<std::int64_t>(steps[i]);
+    }
+    found.data = reinterpret_cast<void*>(nb::cast<std::uintptr_t>(object.attr("data_ptr")()));
+    return true;
+  } catch (const nb::python_error&) {  // it has no memory, for example
+    return false;
+  }
+}
+
+bool is_contiguous(nb::handle object, Plain& found) {
+  std::int64_t strides[most_sizes];
+  if (!(torch().exchange == nullptr ? asked : lent)(object, found, strides)) return false;
+  if (found.count() == 0) {
+    found.data = nullptr;
+    return true;
+  }
+  std::int64_t count = 1;
+  for (int i = found.sizes - 1; i >= 0; --i) {
+    if (found.size[i] != 1 && strides[i] != count) return false;
+    count *= found.size[i];
+  }
+  return true;
+}
+
+bool is_plain(nb::handle object, PyObject* type, Plain& found) {
+  if (reinterpret_cast<PyObject*>(Py_TYPE(object.ptr())) != type) return false;
+  return is_contiguous(object, found) && found.count() > 1;
 }
 
 // What a tensor of ours owns: itself with its sizes, and its numbers behind that, or large ones in the kernels' pool.
 struct Owned {
   dlpack::Managed managed;
-  std::int64_t size[4], strides[4];
+  std::int64_t size[most_sizes], strides[most_sizes];
   void* pooled;
   std::size_t bytes;
 };
@@ -76,15 +125,31 @@ void destroy(dlpack::Managed* managed) {
   std::free(owned);
 }
 
+// Given to a torch that does not take it that way by nanobind.
+nb::object given_slowly(Owned* owned) {
+  const dlpack::Tensor& tensor = owned->managed.tensor;
+  std::size_t shape[most_sizes];
+  for (int i = 0; i < tensor.ndim; ++i) shape[i] = static_cast<std::size_t>(owned->size[i]);
+  const nb::capsule owner(owned, [](void* place) noexcept { destroy(static_cast<dlpack::Managed*>(place)); });
+  return nb::ndarray<nb::pytorch>(tensor.data, static_cast<std::size_t>(tensor.ndim), shape, owner, nullptr,
+                                  nb::dlpack::dtype{dlpack::floating, tensor.dtype.bits, 1})
+      .cast();
+}
+
 }  // namespace
 
-bool torch_lends() { return torch().exchange != nullptr; }
+void find_torch() { torch(); }
 
 bool is_tensor(nb::handle object, Plain& found) { return is_plain(object, torch().tensor, found); }
 
 bool is_parameter(nb::handle object, Plain& found) { return is_plain(object, torch().parameter, found); }
 
 bool is_either(nb::handle object, Plain& found) { return is_tensor(object, found) || is_parameter(object, found); }
+
+bool is_in_order(nb::handle object, Plain& found) {
+  PyTypeObject* const tensor = reinterpret_cast<PyTypeObject*>(torch().tensor);
+  return PyType_IsSubtype(Py_TYPE(object.ptr()), tensor) && is_contiguous(object, found);
+}
 
 nb::object make_tensor(bool is_double, const std::int64_t* size, int sizes, void*& data) {
   std::size_t bytes = is_double ? 8 : 4;
@@ -106,9 +171,10 @@ nb::object make_tensor(bool is_double, const std::int64_t* size, int sizes, void
     stride *= size[i];
   }
   const std::uint8_t bits = is_double ? 64 : 32;
-  owned->managed.version = {dlpack::major, torch().exchange->version.minor};
   owned->managed.deleter = &destroy;
   owned->managed.tensor = {data, {dlpack::cpu, 0}, sizes, {dlpack::floating, bits, 1}, owned->size, owned->strides, 0};
+  if (torch().exchange == nullptr) return given_slowly(owned);
+  owned->managed.version = {dlpack::major, torch().exchange->version.minor};
   void* made = nullptr;
   if (torch().exchange->import(&owned->managed, &made) != 0) nb::raise_python_error();
   return nb::steal(static_cast<PyObject*>(made));

@@ -8,13 +8,23 @@
 
 namespace throughtime {
 
-// A contiguous tensor on the CPU of at least two numbers, with at most four sizes. It is the caller's.
+inline constexpr int most_sizes = 4;
+
+// A contiguous tensor on the CPU; one that is not there has no sizes. It is the caller's.
 struct Plain {
-  void* data;
+  void* data;       // null of an empty one
   bool is_integer;  // 64 bits
   bool is_double;   // else it is a float, if it is no integer
   int sizes;
-  std::int64_t size[4];
+  std::int64_t size[most_sizes];
+
+  bool present() const { return sizes > 0; }
+
+  std::int64_t count() const {
+    std::int64_t product = 1;
+    for (int i = 0; i < sizes; ++i) product *= size[i];
+    return product;
+  }
 
   bool is(std::initializer_list<std::int64_t> expected) const {
     if (sizes != static_cast<int>(expected.size())) return false;
@@ -26,15 +36,19 @@ struct Plain {
   }
 };
 
-// Whether torch lends its tensors this way.
-bool torch_lends();
-
-// False where the object is anything else. Of one number nobody can tell whether it is stored with its sign.
+// False where the object is anything else, of a subclass, or has fewer than two numbers: of one nobody can tell whether
+// it is stored with its sign.
 bool is_tensor(nanobind::handle object, Plain& found);
 bool is_parameter(nanobind::handle object, Plain& found);
 bool is_either(nanobind::handle object, Plain& found);
 
-// A new tensor of at most four sizes, and its memory.
+// Subclasses and any count, too, of what the caller has brought into order: contiguous, and stored with its sign.
+bool is_in_order(nanobind::handle object, Plain& found);
+
+// torch is looked up at the first call; this one lets that be a time when no other thread calls.
+void find_torch();
+
+// A new tensor of one to four sizes, and its memory.
 nanobind::object make_tensor(bool is_double, const std::int64_t* size, int sizes, void*& data);
 
 }  // namespace throughtime

@@ -5,28 +5,6 @@ from torch import Tensor
 def check_offsets(address: int, count: int, total: int) -> tuple[int, int, int]:
     """Return (fault, index, longest) of ``count`` int64 offsets at ``address``."""
 
-def recurrent_forward(
-    shape: tuple[float, ...],
-    tokens: tuple[int, ...],
-    threads: int,
-    x: int,
-    y: int,
-    directions: tuple[tuple[int, ...], ...],
-) -> None:
-    """Run one recurrent layer forward; tuples hold the fields of ``recurrent.h`` in its order."""
-
-def recurrent_backward(
-    shape: tuple[float, ...],
-    tokens: tuple[int, ...],
-    threads: int,
-    x: int,
-    y: int,
-    dy: int,
-    dx: int,
-    directions: tuple[tuple[int, ...], ...],
-) -> None:
-    """Run one recurrent layer backward; tuples hold the fields of ``recurrent.h`` in its order."""
-
 class RecurrentStack:
     """A module's layers, run without gradients on the arguments of its caller.
 
@@ -77,6 +55,8 @@ class RecurrentStack:
         """Tell whether `ragged` would run."""
 
 def recurrent_layer_forward(
+    in_order: bool,
+    save: bool,
     cell: tuple[float, ...],
     steps: tuple[Any, ...],
     threads: int,
@@ -84,10 +64,14 @@ def recurrent_layer_forward(
     h0: Tensor | None,
     c0: Tensor | None,
     weights: tuple[Tensor | None, ...],
-) -> tuple[Tensor | None, ...] | None:
-    """Return y, h_n, c_n, c and gates of one layer, or None where a tensor is unusual."""
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None] | None:
+    """Return y, h_n, c_n, c and gates of one layer, or None where a tensor is unusual.
+
+    Where all are ``in_order``, one that the kernels cannot read is a TypeError.
+    """
 
 def recurrent_layer_backward(
+    in_order: bool,
     cell: tuple[float, ...],
     steps: tuple[Any, ...],
     threads: int,
@@ -98,6 +82,7 @@ def recurrent_layer_backward(
     made: tuple[Tensor | None, ...],
     gradients: tuple[Tensor | None, ...],
     needed: tuple[bool, bool, bool],
+    record: tuple[Tensor | None, ...],
 ) -> tuple[Tensor | None, ...] | None:
     """Return the gradients of x, h0, c0 and all weights, or None where a tensor is unusual."""
 
@@ -194,8 +179,8 @@ def pool_sum_gradient(
 ) -> None:
     """Make its gradient."""
 
-def pooled(bytes: int) -> Tensor:  # noqa: A002
-    """Return an uninitialised uint8 tensor in memory that comes from a pool and returns to it."""
+def empty(is_double: bool, count: int) -> Tensor:
+    """Return so many uninitialised numbers."""
 
 def instruction_set() -> str:
     """Return the name of the instruction set whose kernels are in use."""

@@ -17,7 +17,7 @@ from throughtime.ops import _recurrent_native
 from throughtime.ops.cell import ACTIVATIONS, Activation, CellSpec, spec_of, spell
 from throughtime.ops.record import StepGradients
 from throughtime.ops.reference.recurrent import STEPS, State, recurrent_layer_reference
-from throughtime.ops.steps import BATCH_FIRST, PACKED, PARTS, RAGGED, TIME_MAJOR, Steps, Weights
+from throughtime.ops.steps import BATCH_FIRST, PACKED, PARTS, RAGGED, TIME_MAJOR, Steps, Weights, flat
 
 CELLS = ("LSTM", "GRU", "RNN_TANH", "RNN_RELU")
 
@@ -134,15 +134,12 @@ def check(problem: Problem) -> None:
     )
     y, c, gates = found[0], found[3], found[4]
     with torch.no_grad():
-        made = _recurrent_native.backward(
-            *(seed if seed.numel() else None for seed in seeds),
-            *arguments,
-            y,
-            c,
-            gates,
-            need_x=True,
-            need_state=True,
-            need_weights=True,
+        made = _recurrent_native.layer_backward(
+            tuple(seed if seed.numel() else None for seed in seeds),
+            *arguments[:-1],
+            flat(problem.directions),
+            (y, c, gates),
+            (True, True, True),
         )
     given = [problem.x, problem.h0, problem.c0, *(part for w in problem.directions for part in w)]
     gradients = [gradient for gradient, part in zip(made, given, strict=False) if part is not None]
@@ -173,10 +170,14 @@ def check_record(problem: Problem) -> None:
     with torch.no_grad():
         y, h_n, c_n, c, gates = _recurrent_native.forward(*arguments, save=True)
         seeds = [torch.randn_like(y), torch.randn_like(h_n), torch.randn_like(c_n) if c_n.numel() else None]
-        found = _recurrent_native.backward(
-            *seeds, None, None, *arguments, y, c, gates,
-            need_x=True, need_state=True, need_weights=True, record=record,
-        )  # fmt: skip
+        found = _recurrent_native.layer_backward(
+            (*seeds, None, None),
+            *arguments[:-1],
+            flat(problem.directions),
+            (y, c, gates),
+            (True, True, True),
+            record,
+        )
     if spec.bounds_gradients:
         return  # what a loop that retains gradients would have to bound, too
     for (b, length), (d, weights) in itertools.product(

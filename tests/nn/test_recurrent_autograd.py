@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd.functional import hessian, jacobian
 from torch.nn.utils.rnn import pack_sequence
 from torch.utils.data import DataLoader, Dataset
 
@@ -323,6 +324,23 @@ def test_transforms_of_torch_func() -> None:
     _, forward = torch.func.jvp(lambda x: layer(x)[0], (x,), (tangent,))
     nearby = (layer(x + 1e-6 * tangent)[0] - layer(x - 1e-6 * tangent)[0]) / 2e-6
     torch.testing.assert_close(forward, nearby, rtol=1e-6, atol=1e-8)
+
+
+@each_layer
+def test_many_gradients_pass_back_together(name: str, options: dict) -> None:
+    torch.manual_seed(0)
+    layer = getattr(tt.nn, name)(2, 3, num_layers=2, bidirectional=True, **options).double()
+    x = torch.randn(3, 2, 2, dtype=torch.float64)
+
+    def states(x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(leaves(layer(x)))
+
+    def energy(x: Tensor) -> Tensor:
+        return sum(part.square().sum() for part in states(x))
+
+    for derivative, function in ((jacobian, states), (hessian, energy)):
+        one_by_one = derivative(function, x)
+        torch.testing.assert_close(derivative(function, x, vectorize=True), one_by_one)
 
 
 def _changes() -> list[tuple[str, Callable[[nn.Module], Any]]]:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd.functional import hessian, jacobian
 
 from tests.ops.conv_ladder import Problem, layout_of
 from tests.ops.ladder import climbed
@@ -50,6 +51,22 @@ def test_derivatives_of_first_and_second_order(windows: Windows) -> None:
 
     assert torch.autograd.gradcheck(call, problem.leaves)
     assert torch.autograd.gradgradcheck(call, problem.leaves)
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_many_gradients_pass_back_together(relu: bool) -> None:
+    problem = small(WINDOWS[0])
+
+    def call(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return conv1d(x, problem.layout, weight, bias, problem.windows, problem.groups, relu=relu)[0]
+
+    def energy(*leaves: Tensor) -> Tensor:
+        return call(*leaves).pow(3).sum()
+
+    for derivative, function in ((jacobian, call), (hessian, energy)):
+        one_by_one = derivative(function, tuple(problem.leaves))
+        at_once = derivative(function, tuple(problem.leaves), vectorize=True)
+        torch.testing.assert_close(at_once, one_by_one)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -16,8 +16,8 @@ from throughtime.nn._output import RecurrentOutput
 from throughtime.nn._stack import Stack
 from throughtime.ops._plain import differentiable, unobserved
 from throughtime.ops._recurrent_eager import node_of_layer
-from throughtime.ops._recurrent_native import RecurrentStack, native_cell
-from throughtime.ops.cell import Cell, spec_of
+from throughtime.ops._recurrent_native import RecurrentStack, native_stack
+from throughtime.ops.cell import Cell
 from throughtime.ops.steps import dense_steps, ragged_steps
 from throughtime.ragged import Ragged
 
@@ -105,21 +105,8 @@ _CELL_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 @lru_cache(maxsize=256)
 def _stack_of_cell(inputs: int, hidden: int, bias: bool, cell: Cell) -> RecurrentStack:  # noqa: FBT001
-    spec = spec_of(cell)
-    return RecurrentStack(
-        inputs=inputs,
-        hidden=hidden,
-        state=hidden,
-        layers=1,
-        directions=1,
-        gates=spec.gates,
-        peepholes=0,
-        gated=spec.kind == "LSTM",
-        biased=bool(bias),
-        projects=False,
-        names=(_CELL_NAMES if bias else _CELL_NAMES[:2],),
-        cell=native_cell(cell),
-    )
+    names = _CELL_NAMES if bias else _CELL_NAMES[:2]
+    return native_stack(cell, (names,), inputs, hidden, biased=bool(bias))
 
 
 def _flat_weights(module: Stack) -> list[Tensor | None]:
@@ -148,20 +135,15 @@ def _has_more_to_do(module: Stack, state: Any) -> bool:
 def _stack_of(module: Stack) -> RecurrentStack:
     known: RecurrentStack | None = module.__dict__.get(STACK)
     if known is None:
-        spec = module.spec
-        known = module.__dict__[STACK] = RecurrentStack(
-            inputs=module.input_size,
-            hidden=module.hidden_size,
-            state=module.proj_size or module.hidden_size,
-            layers=module.num_layers,
+        names = tuple(_with_peephole(own, module.spec.peephole) for own in module._all_weights)  # noqa: SLF001
+        known = module.__dict__[STACK] = native_stack(
+            module.cell,
+            names,
+            module.input_size,
+            module.hidden_size,
+            module.proj_size,
             directions=2 if module.bidirectional else 1,
-            gates=spec.gates,
-            peepholes=spec.peepholes if spec.peephole else 0,
-            gated=spec.kind == "LSTM",
             biased=bool(module.bias),
-            projects=bool(module.proj_size),
-            names=tuple(_with_peephole(names, spec.peephole) for names in module._all_weights),  # noqa: SLF001
-            cell=native_cell(module.cell),
         )
     return known
 

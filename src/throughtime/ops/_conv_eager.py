@@ -13,7 +13,8 @@ from throughtime.ops._conv_gradients import (
     of_input_gradient,
     of_weight_gradient,
 )
-from throughtime.ops._plain import differentiable
+from throughtime.ops._conv_registered import REGISTERED
+from throughtime.ops._plain import differentiable, is_batched
 from throughtime.ops.windows import Geometry
 
 # A rule runs with gradients enabled only where somebody will differentiate its result, too.
@@ -40,7 +41,7 @@ class _Correlate(torch.autograd.Function):
         (dy,) = gradients
         x, weight, rectified = ctx.saved_tensors
         needs = ctx.needs_input_grad[:3]
-        found = of_correlate(EAGER, dy, x, weight, rectified, ctx.geometry, needs)
+        found = of_correlate(_doors(dy), dy, x, weight, rectified, ctx.geometry, needs)
         return (*found, None, None, None)
 
 
@@ -58,7 +59,7 @@ class _InputGradient(torch.autograd.Function):
         (ddx,) = gradients
         dy, weight = ctx.saved_tensors
         needs = ctx.needs_input_grad[:3]
-        found = of_input_gradient(EAGER, ddx, dy, weight, ctx.geometry, needs)
+        found = of_input_gradient(_doors(ddx), ddx, dy, weight, ctx.geometry, needs)
         return (*found, None, None)
 
 
@@ -81,7 +82,9 @@ class _WeightGradient(torch.autograd.Function):
         ddw, ddb = gradients
         x, dy = ctx.saved_tensors
         needs = ctx.needs_input_grad[:2]
-        found = of_weight_gradient(EAGER, ddw, ddb if ctx.bias else None, x, dy, ctx.geometry, needs)
+        found = of_weight_gradient(
+            _doors(ddw, ddb), ddw, ddb if ctx.bias else None, x, dy, ctx.geometry, needs
+        )
         return (*found, None, None)
 
 
@@ -113,3 +116,8 @@ def _weight_gradient(x: Tensor, dy: Tensor, geometry: Geometry, bias: bool) -> t
 
 
 EAGER = Doors(correlate, input_gradient, _weight_gradient)
+
+
+def _doors(*gradients: Tensor | None) -> Doors:
+    """Leave many gradients at once to the operators, which torch takes apart."""
+    return REGISTERED if any(part is not None and is_batched(part) for part in gradients) else EAGER

@@ -64,7 +64,7 @@ def _weight_gradient(x: Tensor, dy: Tensor, geometry: Geometry, bias: bool) -> t
     return found
 
 
-_DOORS = Doors(correlate, input_gradient, _weight_gradient)
+REGISTERED = Doors(correlate, input_gradient, _weight_gradient)
 
 
 # ------------------------------------------------------------------------------------------ what they run
@@ -148,20 +148,20 @@ def _saved(ctx: Any) -> tuple[list[Any], Geometry]:
 
 def _correlate_gradient(ctx: Any, dy: Tensor) -> Gradients:
     (x, weight, rectified), geometry = _saved(ctx)
-    found = of_correlate(_DOORS, dy, x, weight, rectified, geometry, ctx.needs_input_grad[:3])
+    found = of_correlate(REGISTERED, dy, x, weight, rectified, geometry, ctx.needs_input_grad[:3])
     return (*found, *[None] * 6)
 
 
 def _gradient_of_input_gradient(ctx: Any, ddx: Tensor) -> Gradients:
     (dy, weight), geometry = _saved(ctx)
-    found = of_input_gradient(_DOORS, ddx, dy, weight, geometry, ctx.needs_input_grad[:3])
+    found = of_input_gradient(REGISTERED, ddx, dy, weight, geometry, ctx.needs_input_grad[:3])
     return (*found, *[None] * 5)
 
 
 def _gradient_of_weight_gradient(ctx: Any, ddw: Tensor | None, ddb: Tensor | None) -> Gradients:
     (x, dy), geometry = _saved(ctx)
     ddb = ddb if ctx.bias else None
-    found = of_weight_gradient(_DOORS, ddw, ddb, x, dy, geometry, ctx.needs_input_grad[:2])
+    found = of_weight_gradient(REGISTERED, ddw, ddb, x, dy, geometry, ctx.needs_input_grad[:2])
     return (*found, *[None] * 5)
 
 

@@ -2,20 +2,15 @@
 
 import math
 
+import torch
 from torch import Tensor
 
 from throughtime import _native
 
-# From here on a fresh allocation costs more in page faults than the detour through the pool.
-_POOLED_BYTES = 1 << 19
-
 
 def uninitialised(like: Tensor, *shape: int) -> Tensor:
-    """Return uninitialised memory of a dtype; of the kernels' pool if it is large."""
-    size = math.prod(shape) * like.element_size()
-    if size < _POOLED_BYTES:
-        return like.new_empty(*shape)
-    return _native.pooled(size).view(like.dtype).view(shape)
+    """Return uninitialised memory, of the kernels' pool if it is large; for float32 and float64."""
+    return _native.empty(like.dtype == torch.float64, math.prod(shape)).view(shape)
 
 
 def in_order(tensor: Tensor) -> Tensor:

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from throughtime.ops import _recurrent_native
-from throughtime.ops._memory import contiguous
+from throughtime.ops._plain import is_batched
+from throughtime.ops._recurrent_native import filled, layer_backward, layer_forward
 from throughtime.ops.cell import Cell
 from throughtime.ops.record import StepGradients
-from throughtime.ops.steps import PARTS, Results, Steps, Weights
+from throughtime.ops.steps import PARTS, Results, Steps, Weights, flat
 
 
 def differentiable_layer(
@@ -24,14 +24,8 @@ def differentiable_layer(
     record: StepGradients | None = None,
 ) -> Results:
     """Run a layer natively, see `recurrent_layer_reference`; c and gates are empty unless ``save``."""
-    weights = [part for weights in directions for part in weights]
-    found = _Layer.apply(steps, cell, save, record, x, h0, c0, *weights)  # type: ignore[no-untyped-call]
-    if save:
-        results: Results = found
-        return results
-    y, h_n, c_n = found
-    nothing = x.new_empty(0)
-    return y, h_n, nothing if c_n is None else c_n, nothing, nothing
+    found = _Layer.apply(steps, cell, save, record, x, h0, c0, *flat(directions))  # type: ignore[no-untyped-call]
+    return filled(x, found if save else (*found, None, None))
 
 
 def node_of_layer(
@@ -87,12 +81,7 @@ class _Layer(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         ctx.set_materialize_grads(False)  # an output that nobody uses costs nothing in the backward pass
         ctx.steps, ctx.cell, ctx.record = steps, cell, record
-        read = _Read(x, steps, cell, h0, c0, weights)
-        found = None
-        if not save and record is None:  # others get a tensor of what the cell does not have, too
-            found = _recurrent_native.forward_node(*read)
-        if found is None:
-            found = _in_order(read)
+        found = layer_forward(x, steps, cell, h0, c0, weights, save=True)
         y, _, _, c, gates = found
         ctx.save_for_backward(x, h0, c0, *weights, y, c, gates)
         return found if save else found[:3]
@@ -106,104 +95,57 @@ class _Layer(torch.autograd.Function):
         read = _Read(x, ctx.steps, ctx.cell, h0, c0, tuple(rest[:-3]))
         made = tuple(rest[-3:])
         needed = _Needed(needs[0], needs[1] or needs[2], True in needs[3:])
-        found: tuple[Tensor | None, ...] | None = None
-        if torch.is_grad_enabled():
-            found = _differentiable(output_gradients, read, made, needed)
-        elif ctx.record is None and len(output_gradients) == 3:
-            given = tuple(map(contiguous, output_gradients))
-            found = _recurrent_native.backward_node(given, *read, made, needed)
-        if found is None:
-            found = _gradients(output_gradients, read, made, needed, ctx.record)
+        gradients = (*output_gradients, None, None)[:5]
+        if torch.is_grad_enabled() or any(part is not None and is_batched(part) for part in gradients):
+            found = _by_operator(gradients, read, made, needed)
+        else:
+            found = layer_backward(gradients, *read, made, needed, ctx.record)
         wanted = (gradient if wish else None for gradient, wish in zip(found, needs, strict=False))
         return (None, None, None, None, *wanted)
 
 
-def _in_order(read: _Read) -> tuple[Tensor, ...]:
-    """Run a layer on tensors that may lie in memory in any way."""
+def _by_operator(
+    gradients: tuple[Tensor | None, ...],
+    read: _Read,
+    made: tuple[Tensor | None, ...],
+    needed: _Needed,
+) -> tuple[Tensor | None, ...]:
+    """Do it for somebody who will differentiate it, or brings many gradients: the operator knows how."""
     x, steps, cell, h0, c0, weights = read
-    rows = x.reshape(-1, x.shape[-1])
-    y, *others = _recurrent_native.forward(rows, steps, cell, h0, c0, _directions(weights), save=True)
-    return (y.view(*x.shape[:-1], y.shape[-1]), *others)
-
-
-def _gradients(
-    output_gradients: tuple[Tensor | None, ...],
-    read: _Read,
-    made: tuple[Tensor | None, ...],
-    needed: _Needed,
-    record: StepGradients | None,
-) -> tuple[Tensor, ...]:
-    """Run a layer backward on such tensors."""
-    rows, (dy, dh_n, dc_n, dc, dgates), (y, c, gates) = _rows(read.x, output_gradients, made)
-    dx, *others = _recurrent_native.backward(
-        dy,
-        dh_n,
-        dc_n,
-        dc,
-        dgates,
-        rows,
-        read.steps,
-        read.cell,
-        read.h0,
-        read.c0,
-        _directions(read.weights),
-        y,
-        c,
-        gates,
-        need_x=needed.x,
-        need_state=needed.state,
-        need_weights=needed.weights,
-        record=record,
+    directions = len(weights) // PARTS
+    h_start, c_start = (
+        None if part is None else part.view(directions, steps.batch, part.shape[-1]) for part in (h0, c0)
     )
-    return (dx.view(read.x.shape) if needed.x else dx, *others)
-
-
-def _differentiable(
-    output_gradients: tuple[Tensor | None, ...],
-    read: _Read,
-    made: tuple[Tensor | None, ...],
-    needed: _Needed,
-) -> tuple[Tensor, ...]:
-    """Do the same for somebody who will differentiate it: the operator knows how."""
-    rows, gradients, parts = _rows(read.x, output_gradients, made)
-    steps = read.steps
-    h0, c0 = (
-        None if part is None else part.view(len(read.weights) // PARTS, steps.batch, part.shape[-1])
-        for part in (read.h0, read.c0)
-    )
-    dx, dh0, dc0, *others = torch.ops.throughtime.recurrent_layer_backward(
-        *gradients,
-        rows,
+    dy, *others = gradients
+    y, c, gates = (x.new_empty(0) if part is None else part for part in made)
+    dx, dh0, dc0, *of_weights = torch.ops.throughtime.recurrent_layer_backward(
+        None if dy is None else _rows(dy),
+        *others,
+        _rows(x),
         steps.index,
         steps.order,
         steps.batch,
         steps.length,
-        read.cell,
-        h0,
-        c0,
-        *read.weights,
-        *[None] * (2 * PARTS - len(read.weights)),
-        *parts,
+        cell,
+        h_start,
+        c_start,
+        *weights,
+        *[None] * (2 * PARTS - len(weights)),
+        _rows(y),
+        c,
+        gates,
         *needed,
     )
-    if needed.state:
-        dh0 = dh0 if read.h0 is None else dh0.view(read.h0.shape)
-        dc0 = dc0 if read.c0 is None else dc0.view(read.c0.shape)
-    return (dx.view(read.x.shape) if needed.x else dx, dh0, dc0, *others)
-
-
-def _rows(
-    x: Tensor, output_gradients: tuple[Tensor | None, ...], made: tuple[Tensor | None, ...]
-) -> tuple[Tensor, tuple[Tensor | None, ...], tuple[Tensor, ...]]:
-    """Return x, all five gradients, and what was made, with one dimension of tokens; empty if it was not."""
-    dy, *others = (*output_gradients, None, None)[:5]
-    y, c, gates = (x.new_empty(0) if part is None else part for part in made)
+    states = zip((h0, c0), (dh0, dc0), strict=True)
     return (
-        x.reshape(-1, x.shape[-1]),
-        (None if dy is None else dy.reshape(-1, dy.shape[-1]), *others),
-        (y.reshape(-1, y.shape[-1]), c, gates),
+        dx.view(x.shape) if needed.x else None,
+        *(
+            gradient.view(part.shape) if needed.state and part is not None else None
+            for part, gradient in states
+        ),
+        *of_weights,
     )
 
 
-def _directions(weights: Any) -> tuple[Weights, ...]:
-    return tuple(Weights(*weights[d : d + PARTS]) for d in range(0, len(weights), PARTS))
+def _rows(tokens: Tensor) -> Tensor:
+    return tokens.reshape(-1, tokens.shape[-1])

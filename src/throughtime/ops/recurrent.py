@@ -20,7 +20,7 @@ from throughtime.ops._recurrent_torch import recurrent_layer_torch, torch_knows
 from throughtime.ops.cell import Cell, spec_of
 from throughtime.ops.record import StepGradients
 from throughtime.ops.reference.recurrent import recurrent_layer_reference
-from throughtime.ops.steps import PARTS, Results, Steps, Weights
+from throughtime.ops.steps import PARTS, Results, Steps, Weights, directions_of, flat
 
 
 def recurrent_layer(
@@ -115,8 +115,7 @@ def _unflattened(
     *weights: Tensor | None,
 ) -> tuple[Tensor, Steps, Cell, Tensor | None, Tensor | None, tuple[Weights, ...]]:
     """Put an operator's flat arguments back into the form that functions take."""
-    directions = tuple(Weights(*weights[d : d + PARTS]) for d in (0, PARTS) if weights[d] is not None)  # type: ignore[arg-type]
-    return x, Steps(order, batch, length, index), cell, h0, c0, directions
+    return x, Steps(order, batch, length, index), cell, h0, c0, directions_of(weights)
 
 
 def _differentiable(inputs: tuple[Any, ...]) -> list[Tensor | None]:
@@ -152,24 +151,12 @@ def _needed(need_x: bool, need_state: bool, need_weights: bool) -> list[bool]:  
 
 
 def _backward_on_cpu(*arguments: Any) -> tuple[Tensor, ...]:
-    dy, dh_n, dc_n, dc, dgates = arguments[:5]
-    y, c, gates, need_x, need_state, need_weights = arguments[5 + _GIVEN :]
-    found = _recurrent_native.backward(
-        dy,
-        dh_n,
-        dc_n,
-        dc,
-        dgates,
-        *_unflattened(*arguments[5 : 5 + _GIVEN]),
-        y,
-        c,
-        gates,
-        need_x=need_x,
-        need_state=need_state,
-        need_weights=need_weights,
-    )
-    # What is missing is one tensor there; the outputs of an operator are not the same object.
-    return tuple(part.new_empty(0) if part.shape == (0,) else part for part in found)
+    x, steps, cell, h0, c0, directions = _unflattened(*arguments[5 : 5 + _GIVEN])
+    gradients, made, needed = arguments[:5], arguments[5 + _GIVEN : -3], arguments[-3:]
+    weights = flat(directions)
+    found = _recurrent_native.layer_backward(gradients, x, steps, cell, h0, c0, weights, made, needed)
+    missing = [None] * (_FLAT - len(found))
+    return tuple(x.new_empty(0) if part is None else part for part in (*found, *missing))
 
 
 def _backward_elsewhere(*arguments: Any) -> tuple[Tensor, ...]:

@@ -58,6 +58,17 @@ class Weights(NamedTuple):
 PARTS = len(Weights._fields)
 
 
+def flat(directions: tuple[Weights, ...]) -> tuple[Tensor | None, ...]:
+    """Return the fields of both directions, or of one, side by side."""
+    return tuple(part for weights in directions for part in weights)
+
+
+def directions_of(weights: tuple[Tensor | None, ...]) -> tuple[Weights, ...]:
+    """Undo `flat`; a second direction of None alone is none."""
+    found = (weights[first : first + PARTS] for first in range(0, len(weights), PARTS))
+    return tuple(Weights(*parts) for parts in found if parts[0] is not None)  # type: ignore[arg-type]
+
+
 def ragged_steps(layout: Layout) -> Steps:
     """Take sequences end to end."""
     return Steps(RAGGED, len(layout), 0, layout.offsets)
