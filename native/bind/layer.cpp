@@ -120,7 +120,7 @@ nb::object forward(bool in_order, bool save, nb::tuple cell, nb::tuple steps, in
   const nb::object y = layer.make_like(of_y, of_y), h_n = layer.make({D, B, P}, of_h);
   const nb::object c_n = layer.gated ? layer.make({D, B, H}, of_c_n) : nb::none();
   const nb::object c = save && layer.gated ? layer.make({D, T, H}, of_c) : nb::none();
-  const nb::object gates = save ? layer.make({D, T, layer.saved, H}, of_gates) : nb::none();
+  const nb::object gates = save && layer.saved > 0 ? layer.make({D, T, layer.saved, H}, of_gates) : nb::none();
   ForwardCall call{};
   call.shape = shape;
   call.tokens = layer.tokens;

@@ -120,4 +120,4 @@ EAGER = Doors(correlate, input_gradient, _weight_gradient)
 
 def _doors(*gradients: Tensor | None) -> Doors:
     """Leave many gradients at once to the operators, which torch takes apart."""
-    return REGISTERED if any(part is not None and is_batched(part) for part in gradients) else EAGER
+    return REGISTERED if any(map(is_batched, gradients)) else EAGER

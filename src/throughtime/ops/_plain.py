@@ -49,6 +49,6 @@ def on_plain_cpu(x: Tensor) -> bool:
     return x.is_cpu and not (compiling(x) or transformed() or watched(x) or is_batched(x))
 
 
-def is_batched(x: Tensor) -> bool:
+def is_batched(x: Tensor | None) -> bool:
     """Tell whether a tensor is one of many gradients that autograd passes back together."""
-    return torch._C._functorch.is_legacy_batchedtensor(x)  # noqa: SLF001
+    return x is not None and torch._C._functorch.is_legacy_batchedtensor(x)  # noqa: SLF001

@@ -25,7 +25,7 @@ def differentiable_layer(
 ) -> Results:
     """Run a layer natively, see `recurrent_layer_reference`; c and gates are empty unless ``save``."""
     found = _Layer.apply(steps, cell, save, record, x, h0, c0, *flat(directions))  # type: ignore[no-untyped-call]
-    return filled(x, found if save else (*found, None, None))
+    return filled(found if save else (*found, None, None), save=save)
 
 
 def node_of_layer(
@@ -81,10 +81,9 @@ class _Layer(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         ctx.set_materialize_grads(False)  # an output that nobody uses costs nothing in the backward pass
         ctx.steps, ctx.cell, ctx.record = steps, cell, record
-        found = layer_forward(x, steps, cell, h0, c0, weights, save=True)
-        y, _, _, c, gates = found
+        y, h_n, c_n, c, gates = layer_forward(x, steps, cell, h0, c0, weights, save=True)
         ctx.save_for_backward(x, h0, c0, *weights, y, c, gates)
-        return found if save else found[:3]
+        return (y, h_n, c_n, c, gates) if save else (y, h_n, c_n)
 
     @staticmethod
     def backward(ctx: Any, *output_gradients: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -96,7 +95,7 @@ class _Layer(torch.autograd.Function):
         made = tuple(rest[-3:])
         needed = _Needed(needs[0], needs[1] or needs[2], True in needs[3:])
         gradients = (*output_gradients, None, None)[:5]
-        if torch.is_grad_enabled() or any(part is not None and is_batched(part) for part in gradients):
+        if torch.is_grad_enabled() or any(map(is_batched, output_gradients)):
             found = _by_operator(gradients, read, made, needed)
         else:
             found = layer_backward(gradients, *read, made, needed, ctx.record)

@@ -47,7 +47,7 @@ def forward(
 
     With ``save`` false, c and gates come back empty: nothing is kept for a backward pass.
     """
-    return filled(x, layer_forward(x, steps, cell, h0, c0, flat(directions), save=save))
+    return filled(layer_forward(x, steps, cell, h0, c0, flat(directions), save=save), save=save)
 
 
 def layer_forward(
@@ -78,10 +78,14 @@ def layer_forward(
     return cast("Made", found)
 
 
-def filled(x: Tensor, found: Made) -> Results:
+def filled(found: Made, *, save: bool) -> Results:
     """Put empty tensors in the place of what is not there."""
-    y, h_n, *others = found
-    c_n, c, gates = (x.new_empty(0) if part is None else part for part in others)
+    y, h_n, c_n, c, gates = found
+    if c is None or gates is None:
+        nothing = h_n.new_empty(0)
+        if gates is None:
+            gates = h_n.new_empty(h_n.shape[0], y.shape[0], 0, h_n.shape[2]) if save else nothing
+        c_n, c = (nothing if part is None else part for part in (c_n, c))
     return y, h_n, c_n, c, gates
 
 
@@ -114,10 +118,11 @@ def layer_backward(
         of_steps = _recorded(x, weights, cell, whole=record.whole)
         record.fill(of_steps, *(x.new_empty(0) if part is None else part for part in made))
     run, kept, threads = _native.recurrent_layer_backward, _kept(cell), torch.get_num_threads()
-    found = run(_AS_THEY_ARE, kept, steps, threads, x, h0, c0, weights, made, gradients, needed, of_steps)
+    given = _all_contiguous(gradients)  # often a single number, expanded
+    found = run(_AS_THEY_ARE, kept, steps, threads, x, h0, c0, weights, made, given, needed, of_steps)
     if found is None:
         steps, x, h0, c0 = _checked(steps, x), in_order(x), contiguous(h0), contiguous(c0)
-        weights, made, given = map(_all_contiguous, (weights, made, gradients))
+        weights, made = _all_contiguous(weights), _all_contiguous(made)
         found = run(_IN_ORDER, kept, steps, threads, x, h0, c0, weights, made, given, needed, of_steps)
     return cast("tuple[Tensor | None, ...]", found)
 

@@ -60,7 +60,7 @@ PARTS = len(Weights._fields)
 
 def flat(directions: tuple[Weights, ...]) -> tuple[Tensor | None, ...]:
     """Return the fields of both directions, or of one, side by side."""
-    return tuple(part for weights in directions for part in weights)
+    return directions[0] if len(directions) == 1 else (*directions[0], *directions[1])
 
 
 def directions_of(weights: tuple[Tensor | None, ...]) -> tuple[Weights, ...]:
