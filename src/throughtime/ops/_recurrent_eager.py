@@ -25,7 +25,12 @@ def differentiable_layer(
 ) -> Results:
     """Run a layer natively, see `recurrent_layer_reference`; c and gates are empty unless ``save``."""
     found = _Layer.apply(steps, cell, save, record, x, h0, c0, *flat(directions))  # type: ignore[no-untyped-call]
-    return filled(found if save else (*found, None, None), save=save)
+    if save:
+        results: Results = found
+        return results
+    y, h_n, c_n = found
+    nothing = x.new_empty(0)
+    return y, h_n, nothing if c_n is None else c_n, nothing, nothing
 
 
 def node_of_layer(
@@ -81,7 +86,8 @@ class _Layer(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         ctx.set_materialize_grads(False)  # an output that nobody uses costs nothing in the backward pass
         ctx.steps, ctx.cell, ctx.record = steps, cell, record
-        y, h_n, c_n, c, gates = layer_forward(x, steps, cell, h0, c0, weights, save=True)
+        found = layer_forward(x, steps, cell, h0, c0, weights, save=True)
+        y, h_n, c_n, c, gates = filled(found) if save or record is not None else found
         ctx.save_for_backward(x, h0, c0, *weights, y, c, gates)
         return (y, h_n, c_n, c, gates) if save else (y, h_n, c_n)
 

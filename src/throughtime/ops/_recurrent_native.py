@@ -47,7 +47,7 @@ def forward(
 
     With ``save`` false, c and gates come back empty: nothing is kept for a backward pass.
     """
-    return filled(layer_forward(x, steps, cell, h0, c0, flat(directions), save=save), save=save)
+    return filled(layer_forward(x, steps, cell, h0, c0, flat(directions), save=save))
 
 
 def layer_forward(
@@ -78,15 +78,16 @@ def layer_forward(
     return cast("Made", found)
 
 
-def filled(found: Made, *, save: bool) -> Results:
-    """Put empty tensors in the place of what is not there."""
+def filled(found: Made) -> Results:
+    """Put empty tensors in the place of what is not there, each its own: outputs of an operator are."""
     y, h_n, c_n, c, gates = found
-    if c is None or gates is None:
-        nothing = h_n.new_empty(0)
-        if gates is None:
-            gates = h_n.new_empty(h_n.shape[0], y.shape[0], 0, h_n.shape[2]) if save else nothing
-        c_n, c = (nothing if part is None else part for part in (c_n, c))
-    return y, h_n, c_n, c, gates
+    return (
+        y,
+        h_n,
+        h_n.new_empty(0) if c_n is None else c_n,
+        h_n.new_empty(0) if c is None else c,
+        h_n.new_empty(h_n.shape[0], y.shape[0], 0, h_n.shape[2]) if gates is None else gates,
+    )
 
 
 def layer_backward(
@@ -111,12 +112,12 @@ def layer_backward(
         Of x, of the states and of the weights, whether their gradients are wanted. Those that are not, or do
         not exist, are None.
     record
-        Filled with the gradients of every step.
+        Filled with the gradients of every step; it takes ``made`` without a None.
     """
     of_steps = _NOTHING
     if record is not None:
         of_steps = _recorded(x, weights, cell, whole=record.whole)
-        record.fill(of_steps, *(x.new_empty(0) if part is None else part for part in made))
+        record.fill(of_steps, *cast("tuple[Tensor, ...]", made))
     run, kept, threads = _native.recurrent_layer_backward, _kept(cell), torch.get_num_threads()
     given = _all_contiguous(gradients)  # often a single number, expanded
     found = run(_AS_THEY_ARE, kept, steps, threads, x, h0, c0, weights, made, given, needed, of_steps)
