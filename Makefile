@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= runs/demo
 
-.PHONY: demo test test-optional check sanitize format pictures clean
+.PHONY: demo test test-optional check sanitize sanitize-seam format pictures clean
 
 # The packages, exactly as pinned. The stamp is made last, so that an interrupted install is repeated.
 $(VENV)/.packages: requirements.txt
@@ -44,6 +44,18 @@ build/kernels/%: $(VENV)/.packages FORCE
 	THROUGHTIME_POISON=1 THROUGHTIME_THREADS=std $@/recurrent_test 100
 	set -e; for isa in $$($@/conv_test sets); do for kernels in conv norm pool; do \
 		THROUGHTIME_ISA=$$isa THROUGHTIME_POISON=1 THROUGHTIME_THREADS=std $@/$${kernels}_test 100; done; done
+
+# The module that Python imports, under AddressSanitizer and UndefinedBehaviorSanitizer: tests of what it does with
+# tensors. Compiling takes about ten minutes.
+SEAM := build/seam
+sanitize-seam: $(VENV)/.installed
+	$(BIN)/cmake -S native -B $(SEAM) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) \
+		-DCMAKE_BUILD_TYPE=RelWithDebInfo -DTHROUGHTIME_SANITIZE=address,undefined -DSKBUILD_PROJECT_NAME=throughtime \
+		-DPython_EXECUTABLE=$(abspath $(BIN)/python) -Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir)
+	$(BIN)/cmake --build $(SEAM) --target _native
+	LD_PRELOAD="$$(echo $$(for library in libasan libubsan libstdc++; do $(CXX) -print-file-name=$$library.so; done))" \
+		ASAN_OPTIONS=detect_leaks=0 $(BIN)/python native/tests/with_module.py $$(ls $(SEAM)/_native.*) \
+		tests/nn/test_quick.py tests/nn/test_trace_step.py tests/ops -k "not instruction_set"
 
 FORCE:
 
