@@ -22,14 +22,13 @@ inline ExpParts<float> exp_parts(Vec<float> x) {
   const V n = shifted - magic;
   V r = fma<float>(n, broadcast(-0.693359375f), x);
   r = fma<float>(n, broadcast(2.12194440e-4f), r);
-  V p = broadcast(1.9875691500e-4f);
-  p = fma<float>(p, r, broadcast(1.3981999507e-3f));
-  p = fma<float>(p, r, broadcast(8.3334519073e-3f));
-  p = fma<float>(p, r, broadcast(4.1665795894e-2f));
-  p = fma<float>(p, r, broadcast(1.6666665459e-1f));
-  p = fma<float>(p, r, broadcast(5.0000001201e-1f));
+  const V square = r * r;
+  const V high = fma<float>(broadcast(1.9875691500e-4f), r, broadcast(1.3981999507e-3f));
+  const V middle = fma<float>(broadcast(8.3334519073e-3f), r, broadcast(4.1665795894e-2f));
+  const V low = fma<float>(broadcast(1.6666665459e-1f), r, broadcast(5.0000001201e-1f));
+  const V p = fma<float>(fma<float>(high, square, middle), square, low);
   const IntVec<float> bits = (IntVec<float>)shifted << 23;
-  return {(V)bits, fma<float>(p, r * r, r)};
+  return {(V)bits, fma<float>(p, square, r)};
 }
 
 inline ExpParts<double> exp_parts(Vec<double> x) {
