@@ -28,9 +28,9 @@ struct Layer {
   Plain x, h0, c0;
   Plain weights[2][parts];
 
-  // False where a tensor is unusual, which it cannot be if the caller has brought all into order. `cell`: how much of
-  // each step is kept, whether there is a c, and what recurrent.h calls cell and options; `steps` and `flat` are `Steps`
-  // and the fields of `Weights` in ops/steps.py.
+  // False where a tensor is unusual, which it cannot be if the caller has brought all into order. `cell`: how much
+  // of each step is kept, whether there is a c, and what recurrent.h calls cell and options; `steps` and `flat` are
+  // `Steps` and the fields of `Weights` in ops/steps.py.
   bool read(bool in_order, nb::tuple cell, nb::tuple steps, nb::handle given_x, nb::handle given_h0,
             nb::handle given_c0, nb::tuple flat) {
     look = in_order ? &is_in_order : &is_either;

@@ -1,6 +1,6 @@
-// The seam between Python and the kernels. Recurrent layers give tensors, which tensors.h looks at. The others give raw
-// addresses (0.1 us each, where an nb::ndarray argument costs 2.5): the caller in Python owns the buffers, and has checked
-// dtype and contiguity.
+// The seam between Python and the kernels. Recurrent layers give tensors, which tensors.h looks at. The others give
+// raw addresses (0.1 us each, where an nb::ndarray argument costs 2.5): the caller in Python owns the buffers, and has
+// checked dtype and contiguity.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>

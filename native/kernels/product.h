@@ -233,25 +233,33 @@ inline bool is_far(std::ptrdiff_t values) {
   return values * static_cast<std::ptrdiff_t>(sizeof(T)) >= far_bytes;
 }
 
-// One panel for `rows` rows, tile by tile: row r goes to place(r), and after a tile then(first, end) is called.
-// The tile's `a` and `ahead` move on, its `out` is filled in here.
-template <class T, Factors F, class Place, class Then>
-inline void multiply_rows(std::ptrdiff_t rows, int vectors, Tile<T>& tile, Place place, Then then) {
+// Rows tile by tile: row r goes to place(r), `multiplies` makes so many, and after a tile then(first, end) is called.
+// The tile's `a` moves on, its `out` is filled in here.
+template <class T, Factors F, class Place, class Multiplies, class Then>
+inline void each_tile(std::ptrdiff_t rows, int vectors, Tile<T>& tile, Place place, Multiplies multiplies, Then then) {
   T* out[most_rows];
   tile.out = out;
   for (std::ptrdiff_t row = 0; row < rows;) {
     const int count = next_rows(rows - row, vectors);
     for (int r = 0; r < count; ++r) out[r] = place(row + r);
-    multiply<T, F>(count, vectors, tile);
+    multiplies(count);
     tile.a += F == Factors::rows ? count * tile.lda : count;
-    if (tile.ahead != nullptr) {
-      tile.ahead += tile.depth * line<T>;
-      if (tile.ahead >= tile.ahead_end) tile.ahead = nullptr;
-    }
     then(row, row + count);
     row += count;
   }
   tile.out = nullptr;
+}
+
+// One panel for `rows` rows; the tile's `ahead` moves on, too.
+template <class T, Factors F, class Place, class Then>
+inline void multiply_rows(std::ptrdiff_t rows, int vectors, Tile<T>& tile, Place place, Then then) {
+  const auto multiplies = [&](int count) {
+    multiply<T, F>(count, vectors, tile);
+    if (tile.ahead == nullptr) return;
+    tile.ahead += tile.depth * line<T>;
+    if (tile.ahead >= tile.ahead_end) tile.ahead = nullptr;
+  };
+  each_tile<T, F>(rows, vectors, tile, place, multiplies, then);
 }
 
 // The same for any depth: a deep panel in parts, and `then` when rows are complete. `far`: panels lie one behind the

@@ -5,7 +5,8 @@
 //   second  h_t = (what the cell made) · W_hrᵀ, then a copy            (LSTM with a projection)
 //           candidate = (r ⊙ h_{t−1}) · W_hnᵀ, then the cell's finish  (reset-before GRU)
 //
-// The input's product runs ahead for a block of steps that stays in cache. Sequences are sorted by length,
+// The input's product runs ahead for a block of steps that stays in cache, or is joined to that of h where a step
+// has rows enough. Sequences are sorted by length,
 // so those alive at a step come first; each group of threads has its own (grid.h).
 #pragma once
 
@@ -70,19 +71,22 @@ struct Forward {
     std::int64_t t = 0;
     std::int64_t start[most_block_steps], rows_at[most_block_steps];
     while (alive > 0) {
+      const bool joined = plan.joins && m.units == 1 && alive >= rows_to_join;
+      const int most = joined ? 1 : most_block_steps;
       int steps = 0;
       std::int64_t rows = 0;
-      while (alive > 0 && steps < most_block_steps && (steps == 0 || rows + alive <= m.block_rows)) {
+      while (alive > 0 && steps < most && (steps == 0 || rows + alive <= m.block_rows)) {
         start[steps] = rows;
         rows_at[steps] = alive;
         rows += alive;
         ++steps;
         while (alive > 0 && m.share.length(alive - 1) <= t + steps) --alive;
       }
-      project_inputs(m, t, steps, start, rows_at, rows);
+      copy_inputs(m, t, steps, start, rows_at);
+      if (!joined) project_inputs(m, steps, rows_at, rows);
       for (int i = 0; i < steps; ++i) {
         const std::int64_t left = i + 1 < steps ? rows_at[i + 1] : alive;
-        step(m, s, t + i, rows_at[i], m.pre + start[i] * plan.ld_pre);
+        step(m, s, t + i, rows_at[i], m.pre + start[i] * plan.ld_pre, joined);
         end(m, t + i, left, rows_at[i]);
       }
       t += steps;
@@ -131,9 +135,9 @@ struct Forward {
     return has_second(*m.plan) ? columns_of(m.plan->state_panels, m.second) : unit_columns(m);
   }
 
-  // pre = bias + x · W_ihᵀ for the rows of a block.
-  static void project_inputs(const Member& m, std::int64_t t, int steps, const std::int64_t* start,
-                             const std::int64_t* rows_at, std::int64_t rows) {
+  // The rows of x of a block, one below the other.
+  static void copy_inputs(const Member& m, std::int64_t t, int steps, const std::int64_t* start,
+                          const std::int64_t* rows_at) {
     const Plan& plan = *m.plan;
     const std::size_t bytes = sizeof(T) * static_cast<std::size_t>(plan.inputs);
     for (int i = 0; i < steps; ++i) {
@@ -145,19 +149,16 @@ struct Forward {
         std::memcpy(m.x_rows + (start[i] + row) * plan.ld_x, from, bytes);
       }
     }
+  }
+
+  // pre = bias + x · W_ihᵀ for the rows of a block.
+  static void project_inputs(const Member& m, int steps, const std::int64_t* rows_at, std::int64_t rows) {
+    const Plan& plan = *m.plan;
     const bool far = is_far<T>(plan.padded * Cell::gates * plan.inputs);
     for (std::ptrdiff_t panel = m.gates.begin; panel < m.gates.end; ++panel) {
       const std::ptrdiff_t first = plan.gate_panels.first(panel);
       const int vectors = Cell::gates * plan.gate_panels.vectors_of(panel);
-      Tile<T> tile{};
-      tile.a = m.x_rows;
-      tile.lda = plan.ld_x;
-      tile.depth = plan.inputs;
-      tile.panel = plan.w_ih + first * Cell::gates * plan.inputs;
-      tile.ldp = vectors * L;
-      tile.offset = first * Cell::slots + Cell::input_slot * L;
-      tile.columns = vectors * L;
-      tile.start = plan.bias + first * Cell::gates;
+      Tile<T> tile = input_tile(m, first, vectors);
       multiply_all<T, Factors::rows>(rows, vectors, tile, far,
                                      [&](std::ptrdiff_t r) { return m.pre + r * plan.ld_pre; });
       if (plan.context != nullptr) {
@@ -175,6 +176,21 @@ struct Forward {
         for (std::int64_t row = 0; row < rows; ++row, place += plan.ld_pre) store(place, late);
       }
     }
+  }
+
+  // A panel of W_ih, and the first rows of x.
+  static Tile<T> input_tile(const Member& m, std::ptrdiff_t first, int vectors) {
+    const Plan& plan = *m.plan;
+    Tile<T> tile{};
+    tile.a = m.x_rows;
+    tile.lda = plan.ld_x;
+    tile.depth = plan.inputs;
+    tile.panel = plan.w_ih + first * Cell::gates * plan.inputs;
+    tile.ldp = vectors * L;
+    tile.offset = first * Cell::slots + Cell::input_slot * L;
+    tile.columns = vectors * L;
+    tile.start = plan.bias + first * Cell::gates;
+    return tile;
   }
 
   // What is the same at every step.
@@ -201,7 +217,8 @@ struct Forward {
     return s;
   }
 
-  static void step(const Member& m, StepForward<T>& s, std::int64_t t, std::int64_t rows, T* pre) {
+  // `joined`: pre does not hold the input's product yet.
+  static void step(const Member& m, StepForward<T>& s, std::int64_t t, std::int64_t rows, T* pre, bool joined) {
     const Plan& plan = *m.plan;
     T* const h_next = m.h + ((t + 1) % 2) * m.turn;
     for (std::int64_t row = 0; row < rows; ++row) m.token[row] = m.share.token(row, t, plan.reverse);
@@ -211,37 +228,49 @@ struct Forward {
     // What the others wrote comes from their caches: all lines at once.
     for (std::int64_t row = 0; m.units > 1 && row < rows; ++row) prefetch(s.h_prev + row * plan.ld_h, plan.state);
     s.h_next = plan.projects ? m.factor : h_next;
-    gates_phase(m, s, rows);
+    gates_phase(m, s, rows, joined);
     if (has_second(plan)) {
       m.barrier->wait(m.unit, m.units);
       second_phase(m, s, h_next, rows);
     }
   }
 
-  static void gates_phase(const Member& m, const StepForward<T>& s, std::int64_t rows) {
+  static void gates_phase(const Member& m, const StepForward<T>& s, std::int64_t rows, bool joined) {
     const Plan& plan = *m.plan;
     const bool far = plan.weight_bytes >= far_bytes;
     for (std::ptrdiff_t panel = m.gates.begin; panel < m.gates.end; ++panel) {
       const std::ptrdiff_t first = plan.gate_panels.first(panel);
       const std::ptrdiff_t last = first + plan.gate_panels.columns_of(panel);
       const int vectors = Cell::recurrent * plan.gate_panels.vectors_of(panel);
+      const T* const weights = plan.w_hh + first * Cell::recurrent * plan.state;
+      const auto place = [&](std::ptrdiff_t r) { return s.pre + r * plan.ld_pre; };
+      const auto cell = [&](std::ptrdiff_t row, std::ptrdiff_t end) {
+        for (; row < end; ++row) {
+          for (std::ptrdiff_t unit = first; unit < last; unit += L) {
+            Cell::template forward<T>(s, row, unit, last - unit < L ? static_cast<int>(last - unit) : L);
+          }
+        }
+      };
+      if constexpr (one_product<Cell>) {
+        if (joined) {
+          Tile<T> tile = input_tile(m, first, vectors);
+          const Run runs[2] = {{0, 0, plan.inputs}, {s.h_prev - m.x_rows, weights - tile.panel, plan.state}};
+          const auto multiplies = [&](int count) {
+            multiply_runs<T, Factors::rows>(count, vectors, tile, runs, 2, false);
+          };
+          each_tile<T, Factors::rows>(rows, vectors, tile, place, multiplies, cell);
+          continue;
+        }
+      }
       Tile<T> tile{};
       tile.a = s.h_prev;
       tile.lda = plan.ld_h;
       tile.depth = plan.state;
-      tile.panel = plan.w_hh + first * Cell::recurrent * plan.state;
+      tile.panel = weights;
       tile.ldp = vectors * L;
       tile.offset = first * Cell::slots + Cell::recurrent_slot * L;
       tile.columns = vectors * L;
-      multiply_all<T, Factors::rows>(
-          rows, vectors, tile, far, [&](std::ptrdiff_t r) { return s.pre + r * plan.ld_pre; },
-          [&](std::ptrdiff_t row, std::ptrdiff_t end) {
-            for (; row < end; ++row) {
-              for (std::ptrdiff_t unit = first; unit < last; unit += L) {
-                Cell::template forward<T>(s, row, unit, last - unit < L ? static_cast<int>(last - unit) : L);
-              }
-            }
-          });
+      multiply_all<T, Factors::rows>(rows, vectors, tile, far, place, cell);
     }
   }
 

@@ -42,6 +42,7 @@ struct ForwardPlan {
   std::int64_t block_rows;  // of a block, unless a single step has more
   Barrier* barrier;         // [0] of the whole team, [1 + g] of a group
   std::ptrdiff_t weight_bytes;  // of W_hh, packed
+  bool joins;  // a step of enough rows may multiply those of x and h at once; then ld_x = ld_h
 };
 
 // Rows of a block: few enough to stay in cache, and enough to use each weight often.
@@ -52,6 +53,15 @@ std::int64_t forward_block_rows(std::ptrdiff_t ld_pre) {
   const std::int64_t fit = (std::int64_t{384} << 10) / static_cast<std::int64_t>(ld_pre * sizeof(T));
   return fit < least_block_rows ? least_block_rows : fit > most_block_steps ? most_block_steps : fit;
 }
+
+// Weights of both products that stay in a core's own cache, so that those of x may be read at every step. Then a step
+// of two whole tiles takes both at once: what the first product makes never leaves the registers.
+inline constexpr std::ptrdiff_t near_bytes = std::ptrdiff_t{1} << 20;
+inline constexpr std::int64_t rows_to_join = 2 * max_rows(max_vectors);
+
+// Whether both products fill the same slots.
+template <class Cell>
+inline constexpr bool one_product = Cell::slots == Cell::gates && Cell::slots == Cell::recurrent;
 
 // A panel of a gated cell is one vector of units with all gates; of a plain one, up to four vectors.
 template <class Cell>
@@ -85,6 +95,10 @@ ForwardPlan<T> plan_forward(const ForwardCall& call, const Sequences& sequences,
   plan.ld_pre = row_length<T>(plan.padded * Cell::slots);
   plan.ld_x = row_length<T>(plan.inputs);
   plan.ld_h = row_length<T>(plan.state);
+  const std::ptrdiff_t bytes =
+      plan.padded * Cell::gates * (plan.inputs + plan.state) * static_cast<std::ptrdiff_t>(sizeof(T));
+  plan.joins = one_product<Cell> && plan.direction->context == nullptr && bytes <= near_bytes;
+  if (plan.joins) plan.ld_x = plan.ld_h = plan.ld_x > plan.ld_h ? plan.ld_x : plan.ld_h;
   plan.ld_c = row_length<T>(plan.hidden);
   plan.block_rows = forward_block_rows<T>(plan.ld_pre);
   return plan;
