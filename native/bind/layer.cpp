@@ -17,7 +17,7 @@ namespace {
 enum Part { ih, hh, bias_ih, bias_hh, hr, peephole, context, parts };
 
 // What a record of a backward pass keeps of every step, in the order of `StepGradients` in ops/record.py.
-enum Kept { of_h, of_c, of_preactivations, bounded, summary, all_kept };
+enum Record { dh_steps, dc_steps, dpre, bounded, summary, all_of_record };
 
 struct Layer {
   Shape shape;
@@ -152,10 +152,10 @@ nb::object backward(bool in_order, nb::tuple cell, nb::tuple steps, int threads,
                     nb::handle c0, nb::tuple weights, nb::tuple made, nb::tuple gradients, nb::tuple needed,
                     nb::tuple record) {
   Layer layer{};
-  Plain of_made[3]{}, given[5]{}, kept[all_kept]{};
+  Plain of_made[3]{}, given[5]{}, record_of[all_of_record]{};
   if (!layer.read(in_order, cell, steps, x, h0, c0, weights)) return nb::none();
   if (!layer.may_find_all(made, 0, of_made, 3) || !layer.may_find_all(gradients, 0, given, 5) ||
-      !layer.may_find_all(record, 0, kept, all_kept)) {
+      !layer.may_find_all(record, 0, record_of, all_of_record)) {
     Layer::refused(in_order);
     return nb::none();
   }
@@ -201,11 +201,11 @@ nb::object backward(bool in_order, nb::tuple cell, nb::tuple steps, int threads,
     direction.dw_hr = gradient(hr);
     direction.dpeephole = gradient(peephole);
     direction.dcontext = gradient(context);
-    direction.dh_steps = layer.part(kept[of_h], d);
-    direction.dc_steps = layer.part(kept[of_c], d);
-    direction.dpre = layer.part(kept[of_preactivations], d);
-    direction.kept = layer.part(kept[bounded], d);
-    direction.summary = layer.part(kept[summary], d);
+    direction.dh_steps = layer.part(record_of[dh_steps], d);
+    direction.dc_steps = layer.part(record_of[dc_steps], d);
+    direction.dpre = layer.part(record_of[dpre], d);
+    direction.kept = layer.part(record_of[bounded], d);
+    direction.summary = layer.part(record_of[summary], d);
   }
   {
     const nb::gil_scoped_release released;

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdlib>
+#include <exception>
 #include <new>
 
 #include "bind/dlpack.h"
@@ -81,7 +82,7 @@ bool asked(nb::handle object, Plain& found, std::int64_t* strides) {
     }
     found.data = reinterpret_cast<void*>(nb::cast<std::uintptr_t>(object.attr("data_ptr")()));
     return true;
-  } catch (const nb::python_error&) {  // it has no memory, for example
+  } catch (const std::exception&) {  // it has no memory, for example
     return false;
   }
 }
