@@ -124,8 +124,8 @@ def test_several_runs_share_a_page_and_keep_their_numbers(
     assert outcome.out.rstrip().endswith(f"saved in {page}")
     content = page.read_text("utf-8")
     for run in runs:
-        assert f"{run.name} of {run.name}" in outcome.out
-        assert f"{run.name} of {run.name}</h2>" in content
+        assert run.name in outcome.out.splitlines()
+        assert f"{run.name}</h2>" in content
         found = json.loads((run / "diagnosis.json").read_text("utf-8"))
         assert f"{found['parameters']:,}" in content
         assert not (run / "diagnosis.html").exists()

@@ -52,10 +52,16 @@ def diagnose(
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
-    names = [f"{run.config.model.name} of {run.path.name}" for run in runs]
+    names = [_name(run, run.path.name) for run in runs]
     if len(set(names)) == len(names):
         return names
-    return [f"{run.config.model.name} of {run.path}" for run in runs]
+    return [_name(run, str(run.path)) for run in runs]
+
+
+def _name(run: Run, folder: str) -> str:
+    """Return the model's name, and that of its folder where it says more."""
+    model = run.config.model.name
+    return model if model == folder else f"{model} of {folder}"
 
 
 def _diagnosis(run: Run, subject: Subject, examples: int) -> Diagnosis:
