@@ -60,8 +60,9 @@ inline constexpr int panel_rows_ahead = 8;
 
 namespace detail {
 
-template <class T, Factors F, int MR, int NV, bool Ahead>
-inline void accumulate(const Tile<T>& tile, Vec<T> (&acc)[MR][NV]) {
+// Into vectors First … First + NV − 1 of the accumulators.
+template <class T, Factors F, int MR, int NV, bool Ahead, int First = 0, int Width = NV>
+inline void accumulate(const Tile<T>& tile, Vec<T> (&acc)[MR][Width]) {
   // Three rows per pointer keep the addresses of a tile within the registers there are.
   constexpr int pointers = F == Factors::rows ? (MR + 2) / 3 : 1;
   const std::ptrdiff_t lda = tile.lda;
@@ -84,7 +85,7 @@ inline void accumulate(const Tile<T>& tile, Vec<T> (&acc)[MR][NV]) {
       const T factor = F == Factors::rows ? a[m / 3][(m % 3) * lda] : a[0][m];
       const Vec<T> x = broadcast(factor);
 #pragma GCC unroll 4
-      for (int v = 0; v < NV; ++v) acc[m][v] = fma<T>(x, w[v], acc[m][v]);
+      for (int v = 0; v < NV; ++v) acc[m][First + v] = fma<T>(x, w[v], acc[m][First + v]);
     }
 #pragma GCC unroll 8
     for (int p = 0; p < pointers; ++p) a[p] += F == Factors::rows ? 1 : lda;
@@ -169,6 +170,39 @@ void tile_of_runs(const Tile<T>& tile, const Run* runs, std::ptrdiff_t count, bo
   }
 }
 
+// Two runs of NV vectors each, the second one vector further to the right.
+template <class T, Factors F, int MR, int NV>
+void tile_of_staggered(const Tile<T>& tile, const Run* runs) {
+  Vec<T> acc[MR][NV + 1];
+#pragma GCC unroll 12
+  for (int m = 0; m < MR; ++m) {
+#pragma GCC unroll 4
+    for (int v = 0; v <= NV; ++v) acc[m][v] = load(tile.start + v * lanes<T>);
+  }
+  Tile<T> run = tile;
+  run.a = tile.a + runs[0].a;
+  run.panel = tile.panel + runs[0].panel;
+  run.depth = runs[0].depth;
+  accumulate<T, F, MR, NV, false, 0>(run, acc);
+  run.a = tile.a + runs[1].a;
+  run.panel = tile.panel + runs[1].panel;
+  run.depth = runs[1].depth;
+  accumulate<T, F, MR, NV, false, 1>(run, acc);
+#pragma GCC unroll 12
+  for (int m = 0; m < MR; ++m) {
+#pragma GCC unroll 4
+    for (int v = 0; v <= NV; ++v) store(tile.out[m] + tile.offset + v * lanes<T>, acc[m][v]);
+  }
+}
+
+template <class T, Factors F, int NV, int MR>
+void choose_rows_of_staggered(int rows, const Tile<T>& tile, const Run* runs) {
+  if constexpr (MR > 1) {
+    if (rows < MR) return choose_rows_of_staggered<T, F, NV, MR - 1>(rows, tile, runs);
+  }
+  tile_of_staggered<T, F, MR, NV>(tile, runs);
+}
+
 template <class T, Factors F, int NV, int MR>
 void choose_rows_of_runs(int rows, const Tile<T>& tile, const Run* runs, std::ptrdiff_t count, bool relu) {
   if constexpr (MR > 1) {
@@ -212,6 +246,13 @@ inline void multiply_runs(int rows, int vectors, const Tile<T>& tile, const Run*
     case 3: return detail::choose_rows_of_runs<T, F, 3, max_rows(3)>(rows, tile, runs, count, relu);
     default: return detail::choose_rows_of_runs<T, F, 4, max_rows(4)>(rows, tile, runs, count, relu);
   }
+}
+
+// The same over two runs of Vectors vectors each, of which the second fills what is one vector further to the right:
+// all of Vectors + 1 begin with the tile's `start`, and are whole.
+template <class T, Factors F, int Vectors>
+inline void multiply_staggered(int rows, const Tile<T>& tile, const Run* runs) {
+  detail::choose_rows_of_staggered<T, F, Vectors, max_rows(Vectors + 1)>(rows, tile, runs);
 }
 
 // How many of `left` rows the next tile takes: as many as fit, the last two tiles of nearly equal size.

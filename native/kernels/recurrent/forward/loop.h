@@ -171,7 +171,7 @@ struct Forward {
         }
       }
       if constexpr (Cell::slots > Cell::gates) {
-        const Vec<T> late = load(plan.late_bias + first);
+        const Vec<T> late = load(plan.bias + first * Cell::slots + (Cell::slots - 1) * L);
         T* place = m.pre + first * Cell::slots + (Cell::slots - 1) * L;
         for (std::int64_t row = 0; row < rows; ++row, place += plan.ld_pre) store(place, late);
       }
@@ -189,7 +189,7 @@ struct Forward {
     tile.ldp = vectors * L;
     tile.offset = first * Cell::slots + Cell::input_slot * L;
     tile.columns = vectors * L;
-    tile.start = plan.bias + first * Cell::gates;
+    tile.start = plan.bias + tile.offset;
     return tile;
   }
 
@@ -228,49 +228,69 @@ struct Forward {
     // What the others wrote comes from their caches: all lines at once.
     for (std::int64_t row = 0; m.units > 1 && row < rows; ++row) prefetch(s.h_prev + row * plan.ld_h, plan.state);
     s.h_next = plan.projects ? m.factor : h_next;
-    gates_phase(m, s, rows, joined);
+    if constexpr (same_slots<Cell> || staggered<Cell>) {
+      joined ? joined_phase(m, s, rows) : gates_phase(m, s, rows);
+    } else {
+      gates_phase(m, s, rows);
+    }
     if (has_second(plan)) {
       m.barrier->wait(m.unit, m.units);
       second_phase(m, s, h_next, rows);
     }
   }
 
-  static void gates_phase(const Member& m, const StepForward<T>& s, std::int64_t rows, bool joined) {
+  static void gates_phase(const Member& m, const StepForward<T>& s, std::int64_t rows) {
     const Plan& plan = *m.plan;
     const bool far = plan.weight_bytes >= far_bytes;
     for (std::ptrdiff_t panel = m.gates.begin; panel < m.gates.end; ++panel) {
       const std::ptrdiff_t first = plan.gate_panels.first(panel);
       const std::ptrdiff_t last = first + plan.gate_panels.columns_of(panel);
       const int vectors = Cell::recurrent * plan.gate_panels.vectors_of(panel);
-      const T* const weights = plan.w_hh + first * Cell::recurrent * plan.state;
-      const auto place = [&](std::ptrdiff_t r) { return s.pre + r * plan.ld_pre; };
-      const auto cell = [&](std::ptrdiff_t row, std::ptrdiff_t end) {
-        for (; row < end; ++row) {
-          for (std::ptrdiff_t unit = first; unit < last; unit += L) {
-            Cell::template forward<T>(s, row, unit, last - unit < L ? static_cast<int>(last - unit) : L);
-          }
-        }
-      };
-      if constexpr (one_product<Cell>) {
-        if (joined) {
-          Tile<T> tile = input_tile(m, first, vectors);
-          const Run runs[2] = {{0, 0, plan.inputs}, {s.h_prev - m.x_rows, weights - tile.panel, plan.state}};
-          const auto multiplies = [&](int count) {
-            multiply_runs<T, Factors::rows>(count, vectors, tile, runs, 2, false);
-          };
-          each_tile<T, Factors::rows>(rows, vectors, tile, place, multiplies, cell);
-          continue;
-        }
-      }
       Tile<T> tile{};
       tile.a = s.h_prev;
       tile.lda = plan.ld_h;
       tile.depth = plan.state;
-      tile.panel = weights;
+      tile.panel = plan.w_hh + first * Cell::recurrent * plan.state;
       tile.ldp = vectors * L;
       tile.offset = first * Cell::slots + Cell::recurrent_slot * L;
       tile.columns = vectors * L;
-      multiply_all<T, Factors::rows>(rows, vectors, tile, far, place, cell);
+      multiply_all<T, Factors::rows>(
+          rows, vectors, tile, far, [&](std::ptrdiff_t r) { return s.pre + r * plan.ld_pre; },
+          [&](std::ptrdiff_t row, std::ptrdiff_t end) { cells(s, row, end, first, last); });
+    }
+  }
+
+  // Both products at once. A function of its own: a loop that holds both ways is slower for a single row.
+  __attribute__((noinline)) static void joined_phase(const Member& m, const StepForward<T>& s, std::int64_t rows) {
+    const Plan& plan = *m.plan;
+    for (std::ptrdiff_t panel = m.gates.begin; panel < m.gates.end; ++panel) {
+      const std::ptrdiff_t first = plan.gate_panels.first(panel);
+      const std::ptrdiff_t last = first + plan.gate_panels.columns_of(panel);
+      const int vectors = Cell::gates * plan.gate_panels.vectors_of(panel);
+      const T* const weights = plan.w_hh + first * Cell::recurrent * plan.state;
+      Tile<T> tile = input_tile(m, first, vectors);
+      const Run runs[2] = {{0, 0, plan.inputs}, {s.h_prev - m.x_rows, weights - tile.panel, plan.state}};
+      each_tile<T, Factors::rows>(
+          rows, staggered<Cell> ? vectors + 1 : vectors, tile,
+          [&](std::ptrdiff_t r) { return s.pre + r * plan.ld_pre; },
+          [&](int count) {
+            if constexpr (staggered<Cell>) {
+              multiply_staggered<T, Factors::rows, Cell::gates>(count, tile, runs);
+            } else {
+              multiply_runs<T, Factors::rows>(count, vectors, tile, runs, 2, false);
+            }
+          },
+          [&](std::ptrdiff_t row, std::ptrdiff_t end) { cells(s, row, end, first, last); });
+    }
+  }
+
+  // The pointwise part of rows and units.
+  static void cells(const StepForward<T>& s, std::ptrdiff_t row, std::ptrdiff_t end, std::ptrdiff_t first,
+                    std::ptrdiff_t last) {
+    for (; row < end; ++row) {
+      for (std::ptrdiff_t unit = first; unit < last; unit += L) {
+        Cell::template forward<T>(s, row, unit, last - unit < L ? static_cast<int>(last - unit) : L);
+      }
     }
   }
 

@@ -28,7 +28,7 @@ struct ForwardPlan {
   Choices<T> choices;
   // Scratch.
   T *w_ih, *w_hh, *w_second;  // packed
-  T *bias, *late_bias;     // (padded · gates) what the input's product starts from; GRU: of the last slot
+  T* bias;                 // (padded · slots) what preactivations start from
   T* pre;                  // (groups, block rows, ld_pre)
   T* x_rows;               // (threads, block rows, ld_x)
   T* h;                    // (groups, 2, group rows, ld_h): in turns
@@ -36,7 +36,7 @@ struct ForwardPlan {
   T* factor;               // (groups, group rows, ld_c): what the second product reads
   T* candidate;            // (groups, group rows, ld_c): what it makes of r ⊙ h
   T* peephole;             // (·, padded)
-  T* context;              // (B, padded · gates), laid out as the bias
+  T* context;              // (B, padded · gates), a vector of units gate by gate
   std::int64_t* token;     // (threads, group rows)
   std::ptrdiff_t ld_pre, ld_x, ld_h, ld_c;
   std::int64_t block_rows;  // of a block, unless a single step has more
@@ -59,9 +59,11 @@ std::int64_t forward_block_rows(std::ptrdiff_t ld_pre) {
 inline constexpr std::ptrdiff_t near_bytes = std::ptrdiff_t{1} << 20;
 inline constexpr std::int64_t rows_to_join = 2 * max_rows(max_vectors);
 
-// Whether both products fill the same slots.
+// Whether both products fill the same slots, or that of h those one further to the right.
 template <class Cell>
-inline constexpr bool one_product = Cell::slots == Cell::gates && Cell::slots == Cell::recurrent;
+inline constexpr bool same_slots = Cell::slots == Cell::gates && Cell::slots == Cell::recurrent;
+template <class Cell>
+inline constexpr bool staggered = Cell::gates == Cell::recurrent && Cell::input_slot == 0 && Cell::recurrent_slot == 1;
 
 // A panel of a gated cell is one vector of units with all gates; of a plain one, up to four vectors.
 template <class Cell>
@@ -97,7 +99,7 @@ ForwardPlan<T> plan_forward(const ForwardCall& call, const Sequences& sequences,
   plan.ld_h = row_length<T>(plan.state);
   const std::ptrdiff_t bytes =
       plan.padded * Cell::gates * (plan.inputs + plan.state) * static_cast<std::ptrdiff_t>(sizeof(T));
-  plan.joins = one_product<Cell> && plan.direction->context == nullptr && bytes <= near_bytes;
+  plan.joins = (same_slots<Cell> || staggered<Cell>) && plan.direction->context == nullptr && bytes <= near_bytes;
   if (plan.joins) plan.ld_x = plan.ld_h = plan.ld_x > plan.ld_h ? plan.ld_x : plan.ld_h;
   plan.ld_c = row_length<T>(plan.hidden);
   plan.block_rows = forward_block_rows<T>(plan.ld_pre);
@@ -116,8 +118,7 @@ void divide(ForwardPlan<T>& plan, Pieces& pieces, int threads) {
   plan.w_ih = pieces.take<T>(plan.padded * Cell::gates * plan.inputs);
   plan.w_hh = pieces.take<T>(plan.padded * Cell::recurrent * plan.state);
   plan.w_second = pieces.take<T>(second ? plan.state_panels.padded() * plan.hidden : 0);
-  plan.bias = pieces.take<T>(plan.padded * Cell::gates);
-  plan.late_bias = pieces.take<T>(plan.padded);
+  plan.bias = pieces.take<T>(plan.padded * Cell::slots);
   plan.pre = pieces.take<T>((threads * plan.block_rows + rows) * plan.ld_pre);
   plan.x_rows = pieces.take<T>((threads * plan.block_rows + rows_by_thread) * plan.ld_x);
   plan.h = pieces.take<T>(2 * rows * plan.ld_h);

@@ -39,9 +39,9 @@ struct ForwardWeights {
       for (int s = 0; s < Cell::gates; ++s) {
         const std::ptrdiff_t gate = Cell::input_gate[s] * plan.hidden + unit;
         const bool alone = late && s == 0;
-        T* const place = plan.bias + unit / L * L * Cell::gates + s * L + unit % L;
-        *place = !real ? T(0) : alone ? b_ih[gate] : b_ih[gate] + b_hh[gate];
-        if (alone) plan.late_bias[unit] = real ? b_hh[gate] : T(0);
+        T* const place = plan.bias + unit / L * L * Cell::slots + unit % L;
+        place[(Cell::input_slot + s) * L] = !real ? T(0) : alone ? b_ih[gate] : b_ih[gate] + b_hh[gate];
+        if (alone) place[(Cell::slots - 1) * L] = real ? b_hh[gate] : T(0);
       }
     }
   }
