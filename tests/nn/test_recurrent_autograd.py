@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.autograd.functional import hessian, jacobian
-from torch.nn.utils.rnn import pack_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_sequence
 from torch.utils.data import DataLoader, Dataset
 
 import throughtime as tt
@@ -511,3 +511,11 @@ def test_packed_input_needs_gradients_as_any_other() -> None:
     found = torch.autograd.grad(y.data.sum(), sequences)
     ragged = torch.autograd.grad(layer(Ragged.from_list(sequences))[0].values.sum(), sequences)
     torch.testing.assert_close(found, ragged)
+
+
+def test_batch_sizes_may_be_every_second_entry_of_others() -> None:
+    layer = tt.nn.GRU(4, 5)
+    sizes = torch.tensor([3, 9, 2, 9, 1, 9])[::2]
+    data = torch.randn(6, 4)
+    found = layer(PackedSequence(data, sizes)).output.data
+    assert torch.equal(found, layer(PackedSequence(data, sizes.clone())).output.data)

@@ -178,9 +178,11 @@ def _recorded(x: Tensor, weights: tuple[Tensor | None, ...], cell: Cell, *, whol
 
 
 def _checked(steps: Steps, x: Tensor) -> Steps:
-    if steps.order != RAGGED or steps.index is None:
+    if steps.index is None:
         return steps
-    return steps._replace(index=checked_offsets(steps.index, math.prod(x.shape[:-1])))
+    if steps.order == RAGGED:
+        return steps._replace(index=checked_offsets(steps.index, math.prod(x.shape[:-1])))
+    return steps._replace(index=in_order(steps.index))
 
 
 @lru_cache(maxsize=256)
