@@ -28,17 +28,16 @@ struct Layer {
   Plain x, h0, c0;
   Plain weights[2][parts];
 
-  // False where a tensor is unusual, which it cannot be if the caller has brought all into order. `cell`: how much
-  // of each step is kept, whether there is a c, and what recurrent.h calls cell and options; `steps` and `flat` are
-  // `Steps` and the fields of `Weights` in ops/steps.py.
+  // False where a tensor is unusual. `cell`: how much of each step is kept, whether there is a c, and what recurrent.h
+  // calls cell and options; `steps` and `flat` are `Steps` and the fields of `Weights` in ops/steps.py.
   bool read(bool in_order, nb::tuple cell, nb::tuple steps, nb::handle given_x, nb::handle given_h0,
             nb::handle given_c0, nb::tuple flat) {
     look = in_order ? &is_in_order : &is_either;
-    if (!look(given_x, x) || x.is_integer) return refused(in_order);
-    bool found = may_find(given_h0, h0) && may_find(given_c0, c0);
+    if (!look(given_x, x) || x.is_integer || !may_find(given_h0, h0) || !may_find(given_c0, c0)) return false;
     shape.directions = static_cast<int>(flat.size()) / parts;
-    for (int d = 0; d < shape.directions; ++d) found = found && may_find_all(flat, d * parts, weights[d], parts);
-    if (!found) return refused(in_order);
+    for (int d = 0; d < shape.directions; ++d) {
+      if (!may_find_all(flat, d * parts, weights[d], parts)) return false;
+    }
     Reader in(cell);
     saved = in.number();
     gated = in.number() != 0;
@@ -50,12 +49,7 @@ struct Layer {
     shape.hidden = static_cast<int>(weights[0][hr].present() ? weights[0][hr].size[1] : shape.state);
     total = 1;
     for (int i = 0; i < x.sizes - 1; ++i) total *= x.size[i];
-    return read_steps(steps) || refused(in_order);
-  }
-
-  static bool refused(bool in_order) {
-    if (in_order) throw nb::type_error("a tensor is not a contiguous one of float32, float64 or int64 on the CPU");
-    return false;
+    return read_steps(steps);
   }
 
   // None is a part that is not there.
@@ -108,11 +102,17 @@ struct Layer {
   }
 };
 
+// The answer where a tensor is unusual, which it cannot be if the caller has brought all into order.
+nb::object refused(bool in_order) {
+  if (in_order) throw nb::type_error("a tensor is not a contiguous one of float32, float64 or int64 on the CPU");
+  return nb::none();
+}
+
 // y, h_n, c_n, c and gates; None for what the cell does not have or nobody wants, or for all of them.
 nb::object forward(bool in_order, bool save, nb::tuple cell, nb::tuple steps, int threads, nb::handle x, nb::handle h0,
                    nb::handle c0, nb::tuple weights) {
   Layer layer{};
-  if (!layer.read(in_order, cell, steps, x, h0, c0, weights)) return nb::none();
+  if (!layer.read(in_order, cell, steps, x, h0, c0, weights)) return refused(in_order);
   const Shape& shape = layer.shape;
   const std::int64_t D = shape.directions, B = layer.tokens.batch, T = layer.total, H = shape.hidden, P = shape.state;
   Plain of_y = layer.x, of_h{}, of_c_n{}, of_c{}, of_gates{};
@@ -153,11 +153,10 @@ nb::object backward(bool in_order, nb::tuple cell, nb::tuple steps, int threads,
                     nb::tuple record) {
   Layer layer{};
   Plain of_made[3]{}, given[5]{}, record_of[all_of_record]{};
-  if (!layer.read(in_order, cell, steps, x, h0, c0, weights)) return nb::none();
+  if (!layer.read(in_order, cell, steps, x, h0, c0, weights)) return refused(in_order);
   if (!layer.may_find_all(made, 0, of_made, 3) || !layer.may_find_all(gradients, 0, given, 5) ||
       !layer.may_find_all(record, 0, record_of, all_of_record)) {
-    Layer::refused(in_order);
-    return nb::none();
+    return refused(in_order);
   }
   const Shape& shape = layer.shape;
   const auto needs = [&](int i) { return PyTuple_GetItem(needed.ptr(), i) == Py_True; };
