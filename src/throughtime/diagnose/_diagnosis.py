@@ -13,13 +13,13 @@ from throughtime.diagnose._findings import Finding, findings_of_flow, in_order
 from throughtime.diagnose._flow import GradientFlow, LayerFlow, gradient_flow
 from throughtime.diagnose._influence import Influence, influence
 from throughtime.diagnose._lyapunov import lyapunov_exponents
-from throughtime.diagnose._modes import evaluating
 from throughtime.diagnose._not_finite import first_not_finite
 from throughtime.diagnose._spectrum import Spectrum, spectrum
 from throughtime.diagnose._training_findings import drifting, order_unused
 from throughtime.diagnose._watch import DirectionRun, Watch, watch
 from throughtime.errors import NotFiniteError, ShapeError, UnsupportedError
 from throughtime.nn._pre_activations import gate_names
+from throughtime.ops.modes import evaluating
 from throughtime.ragged import Ragged
 
 VERSION = 1

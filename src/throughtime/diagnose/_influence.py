@@ -7,10 +7,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from throughtime.diagnose._modes import evaluating
 from throughtime.diagnose._profile import Profile, profile_of
 from throughtime.errors import KindError, ShapeError, UnsupportedError
 from throughtime.nn._reading import Reading
+from throughtime.ops.modes import evaluating
 from throughtime.ragged import Layout, Ragged
 
 Method = Literal["gradient_input", "integrated_gradients", "occlusion", "deletion"]

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.diagnose._findings import STUCK, Finding
-from throughtime.diagnose._modes import evaluating
 from throughtime.errors import NotFiniteError, ShapeError
+from throughtime.ops.modes import evaluating
 from throughtime.ragged import Ragged
 
 # Losses within this share of each other count as equal.

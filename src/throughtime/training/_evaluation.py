@@ -1,7 +1,5 @@
 """A model applied to many sequences, in batches of equal token count. Changes no weight."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +9,7 @@ from torch import Tensor, nn
 from throughtime.data.batches import ordered_batches
 from throughtime.data.examples import Examples
 from throughtime.errors import ShapeError
+from throughtime.ops.modes import evaluating
 from throughtime.ragged import Ragged
 
 
@@ -37,7 +36,8 @@ def predict(model: nn.Module, tokens: Ragged, *, tokens_per_batch: int = 16384) 
     Parameters
     ----------
     model : Module
-        Tokens to logits (B, C), as those of `throughtime.models`; is left in the mode it was in.
+        Tokens to logits (B, C), as those of `throughtime.models`; every module in it is left in the mode
+        that it was in.
     tokens : Ragged
         (T,) int64.
     tokens_per_batch : int
@@ -68,7 +68,7 @@ def evaluate(model: nn.Module, examples: Examples, *, tokens_per_batch: int = 16
     Parameters
     ----------
     model : Module
-        Tokens to logits (B, C); is left in the mode it was in.
+        Tokens to logits (B, C); every module in it is left in the mode that it was in.
     examples : Examples
         At least one.
     tokens_per_batch : int
@@ -86,14 +86,3 @@ def evaluate(model: nn.Module, examples: Examples, *, tokens_per_batch: int = 16
         loss=F.cross_entropy(logits, labels).item(),
         accuracy=(logits.argmax(dim=1) == labels).double().mean().item(),
     )
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode, and back."""
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)

@@ -10,8 +10,8 @@ from throughtime.data.next_step import NextStepSource, Unit
 from throughtime.data.window_batches import WindowBatch, WindowLoader
 from throughtime.errors import ShapeError
 from throughtime.models._next_step import NextStep
+from throughtime.ops.modes import evaluating
 from throughtime.ragged import Ragged
-from throughtime.training._evaluation import evaluating
 from throughtime.training._metrics import Score
 
 
@@ -38,7 +38,7 @@ def evaluate_next_step(
     Parameters
     ----------
     model : LanguageModel or FrameModel
-        Is left in the mode it was in.
+        Every module in it is left in the mode that it was in.
     source : NextStepSource
         Whose part it is.
     part : Ragged
