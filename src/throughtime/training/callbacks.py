@@ -11,9 +11,12 @@ from torch import nn
 
 from throughtime.diagnose import GradientFlow, Watch, gradient_flow, watch
 from throughtime.errors import ShapeError
+from throughtime.training._batch_size import RaggedBatchSize
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+
+__all__ = ["GradientRecorder", "RaggedBatchSize", "flow_record"]
 
 # Longer profiles no picture shows.
 _MOST = 256
