@@ -1,7 +1,8 @@
 """Every error that throughtime raises on purpose.
 
 One root, so that ``except throughtime.errors.ThroughtimeError`` catches them all; each is also the
-built-in error that a caller would expect. A message says what came, what was expected and what to do.
+built-in error that a caller would expect: where torch raises a `RuntimeError` and Python would raise another,
+it is both. A message says what came, what was expected and what to do.
 """
 
 
@@ -9,11 +10,11 @@ class ThroughtimeError(Exception):
     """Root of all errors that throughtime raises on purpose."""
 
 
-class ShapeError(ThroughtimeError, ValueError):
+class ShapeError(ThroughtimeError, ValueError, RuntimeError):
     """A tensor, a batch or an option has a value or shape that cannot be used."""
 
 
-class KindError(ThroughtimeError, TypeError):
+class KindError(ThroughtimeError, TypeError, RuntimeError):
     """An argument is of a kind (type, dtype, layout) that cannot be used here."""
 
 

@@ -2,11 +2,12 @@
 
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from throughtime.errors import ShapeError
-from throughtime.nn._conv_options import as_number, check_options
+from throughtime.nn._conv_options import Size, as_number, check_options
 from throughtime.nn._output import as_ragged, check_features
 from throughtime.nn._too_short import refuse_too_short
 from throughtime.ops.conv import conv1d
@@ -52,13 +53,15 @@ class Conv1d(nn.Conv1d):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        padding: int | Literal["valid", "same", "causal"] = 0,
-        dilation: int = 1,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size | Literal["valid", "same", "causal"] = 0,
+        dilation: Size = 1,
         groups: int = 1,
         bias: bool = True,  # noqa: FBT001, FBT002 - torch's signature
-        **options: Any,
+        padding_mode: str = "zeros",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         check_options("Conv1d", in_channels, out_channels, kernel_size, stride, dilation, groups)
         _check_padding(padding, stride)
@@ -72,7 +75,9 @@ class Conv1d(nn.Conv1d):
             dilation=dilation,
             groups=groups,
             bias=bias,
-            **options,
+            padding_mode=padding_mode,
+            device=device,
+            dtype=dtype,
         )
 
     @property
@@ -90,14 +95,14 @@ class Conv1d(nn.Conv1d):
             left = right = int(self.padding[0])
         return Windows(size, stride, dilation, left, right, self.padding_mode == "replicate")
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
         """Return the correlation, of the kind that came in."""
-        if isinstance(x, Tensor):
-            if self.causal:
-                mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
-                x = F.pad(x, (self.windows.left, 0), mode)
-            return super().forward(x)
-        return self._on_ragged(x, relu=False)
+        if not isinstance(input, Tensor):
+            return self._on_ragged(input, relu=False)
+        if not self.causal:
+            return super().forward(input)
+        mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
+        return super().forward(F.pad(input, (self.windows.left, 0), mode))
 
     def rectified(self, x: Any) -> Ragged:
         """Return relu of the correlation of a Ragged, in one pass."""

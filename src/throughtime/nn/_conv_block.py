@@ -109,9 +109,9 @@ class ConvBlock(Streamed):
         """Return convolution, normalisation, activation, pooling and dropout, those that there are."""
         return _series(self)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
         """Return the output, of the kind that came in: Ragged (T', out_channels) or tensor (N, C, L)."""
-        x = unwrapped(x)
+        x = unwrapped(input)
         if isinstance(x, Ragged) and _is_relu(self.activation):
             rest = Series.of(pool=self.pool, dropout=self.dropout)
             if self.norm is None and isinstance(self.conv, Conv1d) and _is_plain(self.conv, Conv1d):
@@ -183,9 +183,9 @@ class ConvBlock2d(nn.Module):
         self.pool = _pool(pool, nn.MaxPool2d)
         self.dropout = nn.Dropout(dropout) if dropout else None
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
         """Return the block's output, (N, out_channels, H', W')."""
-        return _series(self)(x)
+        return _series(self)(input)
 
     def extra_repr(self) -> str:
         """Name the activation if it is no module."""

@@ -1,8 +1,12 @@
 """Options that convolutions share, checked before torch sees them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from throughtime.errors import ShapeError
+
+Size = int | Sequence[int]
+"""A number of steps, or a sequence of one such number, as torch takes it."""
 
 
 def check_options(
@@ -34,5 +38,5 @@ def check_options(
 
 
 def as_number(given: Any) -> int:
-    """Return what torch takes as a number, or as a tuple of one."""
+    """Return what torch takes as a number, or as a sequence of one."""
     return int(given[0] if isinstance(given, tuple | list) else given)

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
-from throughtime.nn._conv_options import as_number, check_options
+from throughtime.nn._conv_options import Size, as_number, check_options
 from throughtime.nn._output import as_ragged, check_features
 from throughtime.nn._too_short import refuse_too_short
 from throughtime.ops.conv import conv_transpose1d
@@ -28,6 +29,8 @@ class ConvTranspose1d(nn.ConvTranspose1d):
     in_channels, out_channels, kernel_size, stride, padding, output_padding, groups, bias, dilation
         As in `torch.nn.ConvTranspose1d`: ``padding`` outputs are cut off at both ends of every sequence,
         ``output_padding`` are added at its end.
+    padding_mode : "zeros"
+        The one that torch knows here.
 
     Raises
     ------
@@ -56,14 +59,16 @@ class ConvTranspose1d(nn.ConvTranspose1d):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        padding: int = 0,
-        output_padding: int = 0,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        output_padding: Size = 0,
         groups: int = 1,
         bias: bool = True,  # noqa: FBT001, FBT002 - torch's signature
-        dilation: int = 1,
-        **options: Any,
+        dilation: Size = 1,
+        padding_mode: str = "zeros",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         check_options("ConvTranspose1d", in_channels, out_channels, kernel_size, stride, dilation, groups)
         _check_paddings(padding, output_padding, max(as_number(stride), as_number(dilation)))
@@ -77,7 +82,9 @@ class ConvTranspose1d(nn.ConvTranspose1d):
             groups=groups,
             bias=bias,
             dilation=dilation,
-            **options,
+            padding_mode=padding_mode,
+            device=device,
+            dtype=dtype,
         )
 
     @property
@@ -87,11 +94,11 @@ class ConvTranspose1d(nn.ConvTranspose1d):
         cut = as_number(self.padding)
         return Windows(size, stride, dilation, cut, cut)
 
-    def forward(self, x: Any, output_size: list[int] | None = None) -> Any:
+    def forward(self, input: Any, output_size: list[int] | None = None) -> Any:  # noqa: A002 - torch's names
         """Return the transposed convolution, of the kind that came in; ``output_size`` with tensors alone."""
-        if isinstance(x, Tensor):
-            return super().forward(x, output_size)
-        x = as_ragged(x, "ConvTranspose1d")
+        if isinstance(input, Tensor):
+            return super().forward(input, output_size)
+        x = as_ragged(input, "ConvTranspose1d")
         check_features(x, self.in_channels, "ConvTranspose1d")
         if output_size is not None:
             raise ShapeError(

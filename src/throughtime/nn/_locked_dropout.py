@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 
 from throughtime.errors import ShapeError
-from throughtime.nn._output import as_ragged
+from throughtime.nn._output import as_ragged, check_real
 from throughtime.ragged import Ragged
 
 
@@ -53,11 +53,12 @@ class LockedDropout(nn.Module):
             raise ShapeError(f"LockedDropout: p is a probability, from 0 to below 1; got {p}")
         self.p = p
 
-    def forward(self, x: Any) -> Ragged:
+    def forward(self, input: Any) -> Ragged:  # noqa: A002 - torch's name
         """Return the batch with features left out, the same ones at every step of a sequence."""
-        found: Ragged = as_ragged(x, "LockedDropout")
+        found: Ragged = as_ragged(input, "LockedDropout")
         if not self.training or self.p == 0:
             return found
+        check_real(found, "LockedDropout")
         kept = 1 - self.p
         mask = found.values.new_empty(len(found), *found.shape[1:]).bernoulli_(kept).div_(kept)
         masked: Ragged = found * found.spread(mask)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from torch import nn
 
 from throughtime.nn._options import ActivationLike, activations_of, bound_of
 from throughtime.nn._recurrent import Recurrent
@@ -115,3 +116,8 @@ class LSTM(Recurrent):
             device=device,
             dtype=dtype,
         )
+
+    # Torch's own, for code that asks a layer about the sizes of a pair.
+    get_expected_cell_size = nn.LSTM.get_expected_cell_size
+    check_forward_args = nn.LSTM.check_forward_args
+    permute_hidden = nn.LSTM.permute_hidden

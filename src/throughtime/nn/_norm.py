@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
-from throughtime.nn._output import as_ragged, check_features, unwrapped
+from throughtime.nn._output import as_ragged, check_features, check_real, unwrapped
 from throughtime.ops.norm import batch_norm, normalize_sequences
 from throughtime.ragged import Ragged
 
@@ -35,9 +35,9 @@ class GroupNorm(nn.GroupNorm):
     Ragged(lengths=[5, 2], features=(4,), dtype=float32, requires_grad=True)
     """
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
         """Return the normalised batch, of the kind that came in."""
-        x = unwrapped(x)
+        x = unwrapped(input)
         if isinstance(x, Tensor):
             return super().forward(x)
         x = _checked(x, self.num_channels, "GroupNorm")
@@ -76,9 +76,9 @@ class InstanceNorm1d(nn.InstanceNorm1d):
     Ragged(lengths=[5, 2], features=(4,), dtype=float32)
     """
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
         """Return the normalised batch, of the kind that came in."""
-        x = unwrapped(x)
+        x = unwrapped(input)
         if isinstance(x, Tensor):
             return super().forward(x)
         x = _checked(x, self.num_features, "InstanceNorm1d")
@@ -95,11 +95,11 @@ class InstanceNorm1d(nn.InstanceNorm1d):
 class ChannelNorm(nn.LayerNorm):
     """LayerNorm over the features of each step, on a Ragged (T, C), and on plain tensors (N, C, *)."""
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
         """Return the normalised batch, of the kind that came in."""
-        if isinstance(x, Tensor):
-            return super().forward(x.movedim(1, -1)).movedim(-1, 1)
-        return super().forward(x)
+        if isinstance(input, Tensor):
+            return super().forward(input.movedim(1, -1)).movedim(-1, 1)
+        return super().forward(input)
 
 
 def rectified_batch_norm(norm: nn.BatchNorm1d, x: Ragged) -> Ragged:
@@ -120,5 +120,6 @@ def rectified_batch_norm(norm: nn.BatchNorm1d, x: Ragged) -> Ragged:
 
 def _checked(x: object, features: int, layer: str) -> Ragged:
     found = as_ragged(x, layer)
+    check_real(found, layer)
     check_features(found, features, layer)
     return found

@@ -1,6 +1,6 @@
 """What a recurrent layer returns, and what a layer accepts as its input."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -13,8 +13,9 @@ from throughtime.ragged import Ragged
 class RecurrentOutput(NamedTuple):
     """The pair ``output, state`` that every recurrent layer returns.
 
-    It unpacks as torch's pair does. Given to a torch function as it is, it stands for its ``output``, so
-    that ``nn.Sequential(nn.Embedding(…), tt.nn.LSTM(…), nn.Linear(…))`` works.
+    It unpacks as torch's pair does, and can be made from an iterable of both parts as a tuple can. Given to a
+    torch function as it is, it stands for its ``output``, so that
+    ``nn.Sequential(nn.Embedding(…), tt.nn.LSTM(…), nn.Linear(…))`` works.
     """
 
     output: Any
@@ -43,6 +44,33 @@ class RecurrentOutput(NamedTuple):
         return dimensions
 
 
+_MISSING = object()
+
+
+def _new(cls: type[RecurrentOutput], output: Any, state: Any = _MISSING) -> RecurrentOutput:
+    """Make a pair of its parts, or of an iterable of both, as torch's own named results are made."""
+    if state is not _MISSING:
+        return tuple.__new__(cls, (output, state))
+    if isinstance(output, Tensor | Ragged) or not isinstance(output, Iterable):
+        raise KindError(
+            "RecurrentOutput takes an output and a state, or an iterable of both, got "
+            f"{type(output).__name__}"
+        )
+    parts = tuple(output)
+    if len(parts) != 2:
+        raise ShapeError(f"RecurrentOutput is made of an output and a state, got {len(parts)} parts")
+    return tuple.__new__(cls, parts)
+
+
+# Not in the class body, where typing.NamedTuple allows no __new__; a subclass would be no named tuple to
+# torch.compile.
+RecurrentOutput.__new__ = _new  # type: ignore[method-assign, assignment]
+# With a name of its own, programs that return one can be saved by `torch.export.save`.
+pytree._register_namedtuple(  # noqa: SLF001 - the one way there is
+    RecurrentOutput, serialized_type_name="throughtime.nn.RecurrentOutput"
+)
+
+
 def unwrapped(x: Any) -> Any:
     """Return the output of a recurrent layer's pair, and anything else as it is."""
     return x.output if isinstance(x, RecurrentOutput) else x
@@ -58,6 +86,15 @@ def as_ragged(x: object, layer: str) -> Ragged:
         f"{layer} takes a Ragged, got {kind}; make one with Ragged.from_list, or with "
         "Ragged.from_padded(x, lengths=...) where there is padding"
     )
+
+
+def check_real(x: Ragged, layer: str) -> None:
+    """Refuse complex tokens, which have no order and no variance that a layer could mean."""
+    if x.values.is_complex():
+        raise KindError(
+            f"{layer} takes real numbers, got {x.values.dtype}; give it both parts as features, or a "
+            "magnitude such as x.abs()"
+        )
 
 
 def check_features(x: Ragged, expected: int, layer: str) -> None:

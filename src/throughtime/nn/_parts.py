@@ -49,9 +49,9 @@ class Composite(nn.Module):
         """Return what the module is made of."""
         raise NotImplementedError
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
         """Return the output, of the kind that came in: Ragged (T, C) or tensor (N, C, L)."""
-        return self.parts()(unwrapped(x))
+        return self.parts()(unwrapped(input))
 
 
 def concatenated(outputs: list[Any]) -> Any:
@@ -71,7 +71,8 @@ def parts_of(module: Any) -> Series | SideBySide | None:
     if isinstance(module, Composite):
         return module.parts()
     if type(module) is nn.Sequential:
-        return Series(tuple(module.named_children()))
+        # Not named_children, which leaves out a module that comes a second time.
+        return Series(tuple(module._modules.items()))  # noqa: SLF001
     return None
 
 

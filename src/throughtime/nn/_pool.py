@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
-from throughtime.nn._output import as_ragged, check_features, unwrapped
+from throughtime.nn._output import as_ragged, check_features, check_real, unwrapped
 from throughtime.ops.pool import (
     last_step,
     max_over_time,
@@ -79,9 +79,11 @@ class Pool(nn.Module):
         self.kind = kind
         self.k = k
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:  # noqa: A002 - torch's name
         r"""Return (B, \*D), or (B, k, \*D)."""
-        x = _sequences(x, "Pool")
+        x = _sequences(input, "Pool")
+        if self.kind in {"max", "top-k"}:
+            check_real(x, f"Pool({self.kind!r})")
         if self.k is not None:
             return top_k_over_time(x.values, x.layout, self.k)
         return _KINDS[self.kind](x.values, x.layout)
@@ -132,14 +134,15 @@ class AttentionPool(nn.Module):
         self.attention = nn.Linear(features, attention_size or features)
         self.context = nn.Linear(attention_size or features, 1, bias=False)
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:  # noqa: A002 - torch's name
         """Return (B, D)."""
-        x = _sequences(x, "AttentionPool")
+        x = _sequences(input, "AttentionPool")
         return sum_over_time(self.weights(x).values[:, None] * x.values, x.layout)
 
     def weights(self, x: Any) -> Ragged:
         """Return α, Ragged of (T,), which says how much each step counts."""
         x = _sequences(x, "AttentionPool")
+        check_real(x, "AttentionPool")
         check_features(x, self.features, "AttentionPool")
         scores = self.context(torch.tanh(self.attention(x.values)))[:, 0]
         weights: Ragged = x.with_values(softmax_over_time(scores, x.layout))

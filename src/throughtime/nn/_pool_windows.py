@@ -5,7 +5,8 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
-from throughtime.nn._output import as_ragged, unwrapped
+from throughtime.nn._conv_options import Size, as_number
+from throughtime.nn._output import as_ragged, check_real, unwrapped
 from throughtime.nn._too_short import refuse_too_short
 from throughtime.ops.pool_windows import max_over_windows, mean_over_windows
 from throughtime.ops.windows import Windows
@@ -39,8 +40,16 @@ class MaxPool1d(nn.MaxPool1d):
     [[5.0, 4.0], [7.0]]
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        kernel_size: Size,
+        stride: Size | None = None,
+        padding: Size = 0,
+        dilation: Size = 1,
+        return_indices: bool = False,  # noqa: FBT001, FBT002 - torch's signature
+        ceil_mode: bool = False,  # noqa: FBT001, FBT002
+    ) -> None:
+        super().__init__(kernel_size, stride, padding, dilation, return_indices, ceil_mode)  # type: ignore[arg-type]
         _check_windows(self)
 
     @property
@@ -48,12 +57,13 @@ class MaxPool1d(nn.MaxPool1d):
         """The geometry in time."""
         return windows_of(self)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
         """Return the maxima, of the kind that came in: Ragged (T', C) or tensor (N, C, L')."""
-        x = unwrapped(x)
+        x = unwrapped(input)
         if isinstance(x, Tensor):
             return super().forward(x)
         x = as_ragged(x, "MaxPool1d")
+        check_real(x, "MaxPool1d")
         if self.return_indices:
             raise ShapeError("MaxPool1d: return_indices is for plain tensors; on a Ragged leave it out")
         values, layout = max_over_windows(x.values, x.layout, self.windows, ceil_mode=self.ceil_mode)
@@ -89,8 +99,15 @@ class AvgPool1d(nn.AvgPool1d):
     [[3.0, 3.0], [5.0]]
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        kernel_size: Size,
+        stride: Size | None = None,
+        padding: Size = 0,
+        ceil_mode: bool = False,  # noqa: FBT001, FBT002 - torch's signature
+        count_include_pad: bool = True,  # noqa: FBT001, FBT002
+    ) -> None:
+        super().__init__(kernel_size, stride, padding, ceil_mode, count_include_pad)  # type: ignore[arg-type]
         _check_windows(self)
 
     @property
@@ -98,9 +115,9 @@ class AvgPool1d(nn.AvgPool1d):
         """The geometry in time."""
         return windows_of(self)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
         """Return the means, of the kind that came in: Ragged (T', C) or tensor (N, C, L')."""
-        x = unwrapped(x)
+        x = unwrapped(input)
         if isinstance(x, Tensor):
             return super().forward(x)
         x = as_ragged(x, "AvgPool1d")
@@ -124,7 +141,8 @@ class _Pooling(Protocol):
 def windows_of(pool: _Pooling) -> Windows:
     """Return the geometry of a pooling layer of torch's or of ours."""
     size, stride, padding, dilation = (
-        _one(value) for value in (pool.kernel_size, pool.stride, pool.padding, getattr(pool, "dilation", 1))
+        as_number(value)
+        for value in (pool.kernel_size, pool.stride, pool.padding, getattr(pool, "dilation", 1))
     )
     return Windows(size, stride, dilation, padding, padding)
 
@@ -137,10 +155,6 @@ def _refuse_too_short(x: Ragged, out: Layout, layer: str, pool: MaxPool1d | AvgP
         f"smaller window, padding, {kept}or leave the sequence out"
     )
     refuse_too_short(x.layout, out, layer, why)
-
-
-def _one(value: Any) -> int:
-    return int(value[0] if isinstance(value, tuple) else value)
 
 
 def _check_windows(pool: _Pooling) -> None:

@@ -26,7 +26,7 @@ def checked_weights(
     ShapeError
         If a parameter does not have the shape that the layer's sizes imply.
     KindError
-        If the parameters are of several dtypes or on several devices.
+        If the parameters are not floating-point, of several dtypes or on several devices.
     """
     gated = spec.gates * hidden
     expected = (
@@ -44,6 +44,11 @@ def checked_weights(
                 "a layer of other sizes needs constructing anew"
             )
     own, device = weights.ih.dtype, weights.ih.device
+    if not own.is_floating_point:
+        raise KindError(
+            f"{layer} computes with real floating-point numbers, its parameters are {own}; convert the layer "
+            "with layer.to(torch.float32)"
+        )
     for part in weights[1:]:
         if part is not None and (part.dtype != own or part.device != device):
             raise KindError(

@@ -1,8 +1,8 @@
 """Convolution over ragged batches, and which code runs it.
 
 An eager call on plain CPU tensors goes straight to the native kernel. torch.compile, export, tensor
-subclasses and dispatch modes meet registered operators. Other devices and function transforms run the
-reference.
+subclasses and dispatch modes meet registered operators. Other devices, function transforms and complex
+numbers run the reference.
 """
 
 from collections.abc import Callable
@@ -127,6 +127,8 @@ def _door(
     x: Tensor, weight: Tensor, bias: Tensor | None, reference: Call, registered: Call, eager: Call
 ) -> Call:
     """Return the function that these tensors can go through."""
+    if x.is_complex():  # the kernels know real numbers alone
+        return reference
     if compiling(x):
         return registered
     if transformed() or not x.is_cpu:
