@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from throughtime.data.examples import Examples, Source
+from throughtime.data.finite import require_finite
 from throughtime.errors import DataError, ShapeError
 
 _Integers = npt.NDArray[np.int64]
@@ -218,6 +219,7 @@ class BatchLoader:
         self._examples = self.source.training(self.epoch)
         if len(self._examples) == 0:
             raise DataError("there are no training examples; give more data, or another split")
+        require_finite(self._examples.tokens, f"the training examples of epoch {self.epoch + 1}")
         self._batches = shuffled_batches(
             self._examples.tokens.lengths, self.tokens_per_batch, seed=self.seed, epoch=self.epoch
         )

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from throughtime.data.batches import ordered_batches
 from throughtime.data.examples import Examples
-from throughtime.errors import ShapeError
+from throughtime.data.finite import require_finite
+from throughtime.errors import NotFiniteError, ShapeError
 from throughtime.ops.modes import evaluating
 from throughtime.ragged import Ragged
 
@@ -39,7 +40,7 @@ def predict(model: nn.Module, tokens: Ragged, *, tokens_per_batch: int = 16384) 
         Tokens to logits (B, C), as those of `throughtime.models`; every module in it is left in the mode
         that it was in.
     tokens : Ragged
-        (T,) int64.
+        (T,) int64, or what else the model reads, such as series (T, D).
     tokens_per_batch : int
         Batches have at most so many tokens, except a single sequence that is longer itself.
 
@@ -52,14 +53,21 @@ def predict(model: nn.Module, tokens: Ragged, *, tokens_per_batch: int = 16384) 
     ------
     ShapeError
         If there are no sequences.
+    DataError
+        If a value is infinite or not a number; the message names its place.
+    NotFiniteError
+        If a logit is not a number though all values are finite.
     """
     if len(tokens) == 0:
         raise ShapeError("predict got no sequences; give at least one")
+    require_finite(tokens, "the sequences to predict")
     batches = ordered_batches(tokens.lengths, tokens_per_batch)
     device = next((p.device for p in model.parameters()), tokens.device)
     with evaluating(model), torch.no_grad():
         logits = torch.cat([model(tokens[batch].to(device)).cpu() for batch in batches])
-    return torch.empty_like(logits).index_copy_(0, torch.cat(batches), logits)
+    logits = torch.empty_like(logits).index_copy_(0, torch.cat(batches), logits)
+    _require_numbers(logits)
+    return logits
 
 
 def evaluate(model: nn.Module, examples: Examples, *, tokens_per_batch: int = 16384) -> Evaluation:
@@ -78,6 +86,8 @@ def evaluate(model: nn.Module, examples: Examples, *, tokens_per_batch: int = 16
     ------
     ShapeError
         If there are no examples.
+    DataError, NotFiniteError
+        See `predict`.
     """
     logits = predict(model, examples.tokens, tokens_per_batch=tokens_per_batch)
     labels = examples.labels.cpu()
@@ -86,3 +96,14 @@ def evaluate(model: nn.Module, examples: Examples, *, tokens_per_batch: int = 16
         loss=F.cross_entropy(logits, labels).item(),
         accuracy=(logits.argmax(dim=1) == labels).double().mean().item(),
     )
+
+
+def _require_numbers(logits: Tensor) -> None:
+    # An infinite logit may be meant: it rules a class out.
+    wrong = logits.isnan().reshape(len(logits), -1).any(1).nonzero()
+    if len(wrong):
+        raise NotFiniteError(
+            f"the logits of sequence {int(wrong[0])} (of {len(logits)}) are nan, though all that was given "
+            "to the model is finite: a weight is nan, or something in the model overflows; "
+            "look for it with throughtime.diagnose.locate_not_finite"
+        )

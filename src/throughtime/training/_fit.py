@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from throughtime.data.examples import Examples, Source
+from throughtime.data.finite import require_finite
 from throughtime.data.next_step import NextStepSource
 from throughtime.errors import DataError, RunError
 from throughtime.models._next_step import NextStep
@@ -79,7 +80,7 @@ def fit(
         If the run has begun and ``resume`` is not set, was made with other arguments, is damaged, or
         cannot be written.
     DataError
-        If there is nothing to train or validate on.
+        If there is nothing to train or validate on, or a value is infinite or not a number.
     NotFiniteError
         If the loss becomes infinite or not a number; the best model so far is kept.
     """
@@ -94,6 +95,7 @@ def fit(
     join()
     if len(source.validation) == 0:
         raise DataError("there are no validation examples; give more data, or another split")
+    _require_finite(source)
     from throughtime.training._engine import train
 
     try:
@@ -104,6 +106,19 @@ def fit(
     except KeyboardInterrupt:  # after the last epoch, whose state is saved
         ended = False
     return FitResult(run, run.metrics, interrupted=not ended, already_finished=False)
+
+
+def _require_finite(source: Source | NextStepSource) -> None:
+    """Check what is held out, and a text or frames; of examples, each epoch's are when they are drawn."""
+    if isinstance(source, NextStepSource):
+        parts = {"training": source.training, "validation": source.validation, "test": source.test}
+        for name, part in parts.items():
+            if part is not None:
+                require_finite(part, f"the {name} sequences")
+        return
+    require_finite(source.validation.tokens, "the validation examples")
+    if source.test is not None:
+        require_finite(source.test.tokens, "the test examples")
 
 
 def _final(run: Run, source: Source | NextStepSource) -> Metrics:

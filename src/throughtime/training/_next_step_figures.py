@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from throughtime.bptt import Carried
+from throughtime.data.finite import require_finite
 from throughtime.data.next_step import NextStepSource, Unit
 from throughtime.data.window_batches import WindowBatch, WindowLoader
 from throughtime.errors import ShapeError
@@ -58,7 +59,10 @@ def evaluate_next_step(
     ------
     ShapeError
         If there is no step to foresee.
+    DataError
+        If a value of a frame is infinite or not a number.
     """
+    require_finite(part, "the sequences to evaluate on")
     pairs = source.held_out(part, streams, 1)
     if not pairs.steps:
         raise ShapeError("there is no step to foresee; give at least two in one sequence")
