@@ -4,45 +4,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 import throughtime as tt
 from throughtime import Ragged
 from throughtime.errors import KindError, ShapeError
 
+from .runtime import close, padded, run, session
+
 # Ragged, one sequence alone, all of one length, none with a step.
 BATCHES = ([4, 0, 7, 1], [3], [5, 5], [0, 0])
-
-
-def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    onnx.checker.check_model(model, full_check=True)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-
-
-def _run(session: onnxruntime.InferenceSession, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-    names = [output.name for output in session.get_outputs()]
-    found = session.run(names, {name: value.numpy() for name, value in inputs.items()})
-    return {name: torch.from_numpy(np.array(value)) for name, value in zip(names, found, strict=True)}
-
-
-def _padded(x: Ragged, *, batch_first: bool) -> torch.Tensor:
-    """Padded with what must not matter, one step longer than need be."""
-    length = x.longest + 1
-    fill = 1 if x.dtype == torch.int64 else float("nan")
-    return x.to_padded(fill, length=length, batch_first=batch_first).contiguous()
-
-
-def _close(found: torch.Tensor, expected: torch.Tensor) -> None:
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=2e-6)
 
 
 LAYERS: list[tuple[str, dict[str, Any]]] = [
@@ -70,11 +46,11 @@ def test_a_layer_runs_in_onnxruntime(name: str, options: dict[str, Any], initial
     layer = getattr(tt.nn, name)(3, 4, **options)
     for parameter in layer.parameters():
         nn.init.normal_(parameter, 0, 0.5)
-    session = _session(tt.export.onnx(layer, initial_state=initial_state))
+    runtime = session(tt.export.onnx(layer, initial_state=initial_state))
     layer.eval()
     for lengths in BATCHES:
         x = Ragged.from_lengths(torch.randn(sum(lengths), 3), lengths)
-        inputs = {"x": _padded(x, batch_first=layer.batch_first), "lengths": torch.tensor(lengths)}
+        inputs = {"x": padded(x, batch_first=layer.batch_first), "lengths": torch.tensor(lengths)}
         state, given = None, {}
         if initial_state:
             count = layer.num_layers * (2 if layer.bidirectional else 1)
@@ -85,17 +61,20 @@ def test_a_layer_runs_in_onnxruntime(name: str, options: dict[str, Any], initial
             given["context"] = inputs["context"] = torch.randn(len(lengths), layer.context_size)
         with torch.no_grad():
             output, final = layer(x, state, **given)
-        found = _run(session, **inputs)
-        _close(found["output"], output.to_padded(length=x.longest + 1, batch_first=layer.batch_first))
+        found = run(runtime, **inputs)
+        close(found["output"], output.to_padded(length=x.longest + 1, batch_first=layer.batch_first))
         finals = final if name == "LSTM" else (final,)
         for part, expected in zip(("h_n", "c_n"), finals, strict=False):
-            _close(found[part], expected)
+            close(found[part], expected)
 
 
 def _models() -> dict[str, nn.Module]:
     sizes: dict[str, Any] = {"embedding_size": 5, "hidden_size": 6}
     wide = tt.nn.WideConv(3, 4, (1, 2, 5), padding="causal", norm="batch", activation=torch.tanh, dilation=2)
     wide(Ragged.from_lengths(torch.randn(50, 3), [20, 30]))  # statistics other than the first ones
+    shared = nn.Linear(3, 3)
+    other = tt.models.BiLSTM(11, 3, **sizes)
+    other.dropout = nn.Tanh()
     return {
         "bilstm": tt.models.BiLSTM(11, 3, **sizes),
         "bilstm-mean": tt.models.BiLSTM(11, 3, pool="mean", num_layers=2, **sizes),
@@ -107,6 +86,16 @@ def _models() -> dict[str, nn.Module]:
         "mixed": nn.Sequential(
             tt.nn.RNN(3, 4), tt.nn.ConvBlock(4, 5, 3, padding=1), tt.nn.Pool("max"), nn.Tanh()
         ),
+        "top-k": nn.Sequential(tt.nn.GRU(3, 4), tt.nn.Pool("top-k", k=3), nn.Flatten(), nn.Linear(12, 2)),
+        "top-k-rows": nn.Sequential(nn.Linear(3, 4), tt.nn.Pool("top-k", k=9), nn.Linear(4, 2)),
+        "sum": nn.Sequential(nn.Linear(3, 4), tt.nn.Pool("sum"), nn.Flatten()),
+        "probabilities": nn.Sequential(tt.nn.GRU(3, 4), tt.nn.LockedDropout(), tt.nn.Readout(4, 3)),
+        "the same module twice": nn.Sequential(shared, nn.Tanh(), shared),
+        "another dropout": other,
+        "parametrized": nn.Sequential(
+            spectral_norm(tt.nn.LSTM(3, 4), "weight_hh_l0"), weight_norm(nn.Linear(4, 3))
+        ),
+        "weight-norm": tt.nn.ConvBlock(3, 4, 3, padding="causal", norm="batch", weight_norm=True),
         "nested": nn.Sequential(tt.models.BiGRU(11, 3, **sizes), nn.ReLU(), nn.Linear(3, 2, bias=False)),
     }
 
@@ -115,10 +104,12 @@ def _models() -> dict[str, nn.Module]:
 def test_a_model_runs_in_onnxruntime(name: str) -> None:
     torch.manual_seed(0)
     model = _models()[name].train()
-    session = _session(tt.export.onnx(model))
-    assert model.training
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    runtime = session(tt.export.onnx(model))
+    assert all(module.training for module in model.modules())
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     model.eval()
-    numbers = session.get_inputs()[0].name == "tokens"
+    numbers = runtime.get_inputs()[0].name == "tokens"
     for lengths in BATCHES:
         total = sum(lengths)
         values = torch.randint(0, 11, (total,)) if numbers else torch.randn(total, 3)
@@ -126,14 +117,24 @@ def test_a_model_runs_in_onnxruntime(name: str) -> None:
         with torch.no_grad():
             expected = model(x)
         inputs = {
-            "tokens" if numbers else "x": _padded(x, batch_first=True),
+            "tokens" if numbers else "x": padded(x, batch_first=True),
             "lengths": torch.tensor(lengths),
         }
-        found = _run(session, **inputs)
+        found = run(runtime, **inputs)
         if isinstance(expected, Ragged):
-            _close(found["output"], expected.to_padded(length=x.longest + 1, batch_first=True))
+            close(found["output"], expected.to_padded(length=x.longest + 1, batch_first=True))
         else:
-            _close(found["logits"], expected)
+            close(found["logits"], expected)
+
+
+def test_a_top_k_pool_takes_the_first_of_equal_values_and_keeps_infinities() -> None:
+    model = nn.Sequential(nn.Linear(1, 1, bias=False), tt.nn.Pool("top-k", k=3))
+    nn.init.ones_(model[0].weight)
+    rows = [[2, 5, 5, 1, 5], [-torch.inf], [0, -torch.inf, 0, -1], []]
+    x = Ragged.from_list([torch.tensor(row).view(-1, 1).float() for row in rows])
+    found = run(session(tt.export.onnx(model)), x=padded(x, batch_first=True), lengths=x.lengths)
+    expected = [[5, 5, 5], [-torch.inf, 0, 0], [0, 0, -1], [0, 0, 0]]
+    assert found["logits"][..., 0].tolist() == expected == model(x)[..., 0].tolist()
 
 
 def test_the_file_is_the_model_and_says_where_it_comes_from(tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_the_file_is_the_model_and_says_where_it_comes_from(tmp_path: Path) -> N
     model = tt.export.onnx(tt.nn.GRU(3, 4), path, metadata={"classes": '["no", "yes"]'})
     assert path.read_bytes() == model.SerializeToString()
     assert [file.name for file in tmp_path.iterdir()] == ["layer.onnx"]
-    meta = _session(onnx.load(path)).get_modelmeta()
+    meta = session(onnx.load(path)).get_modelmeta()
     assert meta.custom_metadata_map == {"classes": '["no", "yes"]', "throughtime": model.producer_version}
     assert (meta.producer_name, model.producer_version) == ("throughtime", version("throughtime"))
 
@@ -164,6 +165,49 @@ def test_sizes_are_free_and_named() -> None:
 
 class _Own(tt.models.BiLSTM):
     pass
+
+
+class _OwnLayer(tt.nn.GRU):
+    pass
+
+
+class _OwnNorm(nn.BatchNorm1d):
+    pass
+
+
+class _OwnConv(tt.nn.Conv1d):
+    pass
+
+
+def _hooked() -> nn.Module:
+    model = tt.models.BiLSTM(11, 3)
+    model.output.register_forward_hook(lambda module, inputs, output: 2 * output)
+    return model
+
+
+def _pruned() -> nn.Module:
+    model = nn.Sequential(tt.nn.GRU(3, 4))
+    prune.l1_unstructured(model[0], "weight_hh_l0", 0.5)
+    return model
+
+
+def _replaced() -> nn.Module:
+    model = nn.Sequential(nn.Linear(3, 4))
+    model[0].forward = lambda x: x
+    return model
+
+
+def _block(**parts: nn.Module) -> nn.Module:
+    block = tt.nn.ConvBlock(3, 4, 3, padding="same", dropout=0.5)
+    for name, part in parts.items():
+        setattr(block, name, part)
+    return block
+
+
+def _sum_kind() -> nn.Module:
+    pool = tt.nn.Pool("sum")
+    pool.kind = "median"
+    return nn.Sequential(nn.Linear(3, 4), pool)
 
 
 @pytest.mark.parametrize(
@@ -204,8 +248,54 @@ class _Own(tt.models.BiLSTM):
         (
             lambda: nn.Sequential(tt.nn.ConvBlock(3, 4, 3, padding="same", norm="group")),
             ShapeError,
-            "GroupNorm is not exported here",
+            "0.norm: GroupNorm is not exported here",
         ),
+        (lambda: _block(norm=_OwnNorm(4)), ShapeError, "ConvBlock.norm: _OwnNorm is not exported here"),
+        (
+            lambda: _block(norm=nn.BatchNorm1d(4, affine=False)),
+            ShapeError,
+            "running statistics and a learned scale",
+        ),
+        (
+            lambda: _block(norm=nn.BatchNorm1d(4, track_running_stats=False)),
+            ShapeError,
+            "running statistics and a learned scale",
+        ),
+        (lambda: _block(conv=_OwnConv(3, 4, 3, padding="same")), ShapeError, "ConvBlock.conv is a _OwnConv"),
+        (lambda: _block(conv=nn.Conv1d(3, 4, 3, padding=1)), ShapeError, "expected a throughtime.nn.Conv1d"),
+        (lambda: _block(dropout=nn.AlphaDropout()), ShapeError, "ConvBlock.dropout is a AlphaDropout"),
+        (
+            lambda: tt.nn.Conv1d(3, 4, 3, padding="same", padding_mode="reflect"),
+            ShapeError,
+            "Conv1d: only convolutions that keep the lengths are exported",
+        ),
+        (lambda: _OwnLayer(3, 4), KindError, "the model is a _OwnLayer"),
+        (_hooked, KindError, r"output \(Linear\) has a forward hook"),
+        (_pruned, KindError, r"0 \(GRU\) has a forward hook.*prune.remove"),
+        (_replaced, KindError, r"0 \(Linear\): its forward was replaced"),
+        (_sum_kind, ShapeError, "1: Pool of kind 'median' is not exported; these are: max, mean, last, sum"),
+        (lambda: tt.nn.LSTM(3, 4, device="meta"), KindError, "weight_ih_l0 is on the device meta"),
+        (lambda: nn.Linear(3, 4, dtype=torch.complex64), KindError, "weight is torch.complex64"),
+        (
+            lambda: nn.Sequential(nn.Linear(3, 3), nn.Linear(4, 3)),
+            ShapeError,
+            "1 reads 4 features, but gets 3",
+        ),
+        (lambda: nn.Sequential(nn.Linear(3, 3), tt.nn.GRU(4, 3)), ShapeError, "1 reads 4 features, but"),
+        (
+            lambda: nn.Sequential(nn.Linear(3, 3), tt.nn.Conv1d(4, 3, 1)),
+            ShapeError,
+            "1 reads 4 features, but",
+        ),
+        (lambda: _block(norm=nn.BatchNorm1d(5)), ShapeError, "ConvBlock.norm reads 5 features, but gets 4"),
+        (lambda: nn.Sequential(nn.Linear(3, 3), nn.Embedding(4, 3)), ShapeError, "1 reads token numbers"),
+        (
+            lambda: nn.Sequential(tt.nn.Pool("max"), nn.Embedding(4, 3)),
+            ShapeError,
+            "0 reads features, but gets token numbers",
+        ),
+        (lambda: nn.Sequential(nn.Linear(3, 3), nn.Flatten()), ShapeError, "1: a Flatten is exported behind"),
+        (lambda: nn.Sequential(tt.nn.LSTM(3, 4, proj_size=2)), ShapeError, "0: .*uses proj_size"),
     ],
 )
 def test_what_cannot_be_exported_is_named(model: Any, error: type[Exception], words: str) -> None:

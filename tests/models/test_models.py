@@ -224,6 +224,8 @@ def test_the_shuffled_lstm_reads_channels_as_steps() -> None:
         (lambda: tt.models.CharCNN(70, 4, length=100), "at least 123 characters, got 100"),
         (lambda: tt.models.LeNet(pool="sum"), "'mean' or 'max', got 'sum'"),
         (lambda: tt.models.InceptionTime(1, 2, members=0), "at least 1 member, got 0"),
+        (lambda: tt.models.BiLSTM(5, 2, pool="sum"), "BiLSTM: pool is one of max, mean, last; got 'sum'"),
+        (lambda: tt.models.BiGRU(5, 2, pool="top-k"), "BiGRU: pool is one of max, mean, last; got 'top-k'"),
     ],
 )
 def test_what_cannot_be_built_is_named(make: Callable[[], Any], words: str) -> None:

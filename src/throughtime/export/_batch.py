@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from throughtime.errors import ShapeError
 from throughtime.export._graph import Graph
 
 FLOAT, INT64, INT32 = 1, 7, 6  # onnx.TensorProto's numbers
@@ -20,10 +21,45 @@ class Steps:
 
 @dataclass(frozen=True)
 class Vectors:
-    """A value for every sequence, (B, D)."""
+    """A value for every sequence, (B, D), or with ``rows`` (B, rows, D)."""
 
     name: str
     features: int
+    rows: int | None = None
+
+
+Value = Steps | Vectors
+
+
+def features_of(value: Value, name: str, expected: int | None = None) -> int:
+    """Return D, which is the one that is expected.
+
+    Raises
+    ------
+    ShapeError
+        If the value is token numbers, or has another D.
+    """
+    if value.features is None:
+        raise ShapeError(f"{name} reads features, but gets token numbers; put an Embedding before it")
+    if expected is not None and value.features != expected:
+        raise ShapeError(f"{name} reads {expected} features, but gets {value.features}")
+    return value.features
+
+
+def steps_of(value: Value, name: str, expected: int | None = None) -> Steps:
+    """Return features of every step, ``expected`` of them.
+
+    Raises
+    ------
+    ShapeError
+        If the value is one for each sequence, is token numbers, or has other features.
+    """
+    if isinstance(value, Vectors):
+        raise ShapeError(
+            f"{name} needs a value for every step, but what comes before it has pooled over time"
+        )
+    features_of(value, name, expected)
+    return value
 
 
 @dataclass(frozen=True)

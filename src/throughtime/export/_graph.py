@@ -70,6 +70,12 @@ class Graph:
         )
         return names[0]
 
+    def add_all(self, operator: str, *inputs: str, outputs: int, **attributes: Any) -> list[str]:
+        """Add a node of several outputs, and return all their names."""
+        names = [f"{operator}_{len(self._nodes)}_{place}" for place in range(outputs)]
+        self.add(operator, *inputs, outputs=names, **attributes)
+        return names
+
     def rename(self, value: str, name: str) -> str:
         """Give a value a name of one's own, as outputs of the model have."""
         return self.add("Identity", value, outputs=[name])

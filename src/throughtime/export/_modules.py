@@ -1,33 +1,23 @@
 """Modules that stand between tokens and logits, each as a few nodes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from throughtime.errors import KindError, ShapeError
-from throughtime.export._batch import FLOAT, Batch, Steps, Vectors
+from throughtime.export._activations import ACTIVATIONS, add_activation
+from throughtime.export._batch import Batch, Steps, Value, Vectors, features_of, steps_of
+from throughtime.export._conv import add_block, add_conv, add_wide
+from throughtime.export._kind import kind_of
+from throughtime.export._pool import add_pool
 from throughtime.export._recurrent import add_recurrent
 from throughtime.models import BiGRU, BiLSTM, TextCNN
-from throughtime.nn import GRU, LSTM, RNN, Conv1d, ConvBlock, Pool, WideConv
-
-Value = Steps | Vectors
-
-_ACTIVATIONS: dict[Any, str] = {
-    F.relu: "Relu",
-    torch.relu: "Relu",
-    torch.tanh: "Tanh",
-    torch.sigmoid: "Sigmoid",
-    nn.ReLU: "Relu",
-    nn.Tanh: "Tanh",
-    nn.Sigmoid: "Sigmoid",
-}
+from throughtime.nn import GRU, LSTM, RNN, Conv1d, ConvBlock, LockedDropout, Pool, Readout, WideConv
 
 
-def add_module(batch: Batch, module: nn.Module, value: Value, name: str) -> Value:
+def add_module(batch: Batch, module: nn.Module, value: Value, path: str) -> Value:
     """Add a module to the graph as it computes in evaluation mode.
 
     Raises
@@ -35,175 +25,143 @@ def add_module(batch: Batch, module: nn.Module, value: Value, name: str) -> Valu
     KindError
         If nothing here knows the module.
     ShapeError
-        If it has an option that cannot be exported.
+        If it has an option that cannot be exported, or does not fit to what comes before it.
     """
-    for kinds, add in _KNOWN:
-        if type(module) in kinds:
-            return add(batch, module, value, name)
-    known = ", ".join(sorted({kind.__name__ for kinds, _ in _KNOWN for kind in kinds}))
-    raise KindError(
-        f"{name or 'the model'} is a {type(module).__name__}, which has no form in ONNX here; "
-        f"these have one: {known}"
+    add = _KNOWN.get(kind_of(module))
+    if add is None:
+        known = ", ".join(sorted(kind.__name__ for kind in _KNOWN))
+        raise KindError(
+            f"{path or 'the model'} is a {type(module).__name__}, which has no form in ONNX here; "
+            f"these have one: {known}"
+        )
+    return add(batch, module, value, path)
+
+
+def _chain(batch: Batch, parts: Iterable[tuple[str, nn.Module]], value: Value, path: str) -> Value:
+    for own, part in parts:
+        value = add_module(batch, part, value, _inner(path, own))
+    return value
+
+
+def _sequential(batch: Batch, module: Any, value: Value, path: str) -> Value:
+    # Not named_children, which leaves out a module that comes a second time.
+    return _chain(batch, module._modules.items(), value, path)  # noqa: SLF001
+
+
+def _bi_recurrent(batch: Batch, module: Any, value: Value, path: str) -> Value:
+    parts = ("embedding", "dropout", "recurrent", "pool", "dropout", "output")
+    return _chain(batch, [(part, getattr(module, part)) for part in parts], value, path)
+
+
+def _text_cnn(batch: Batch, module: Any, value: Value, path: str) -> Value:
+    value = add_module(batch, module.embedding, value, _inner(path, "embedding"))
+    # The model reads the blocks one by one, whatever holds them.
+    value = add_wide(batch, module.convolutions, value, _inner(path, "convolutions"))
+    return _chain(
+        batch, [(part, getattr(module, part)) for part in ("pool", "dropout", "output")], value, path
     )
 
 
-def chain(batch: Batch, parts: list[tuple[str, nn.Module]], value: Value, name: str) -> Value:
-    """Add modules one after the other."""
-    for own, part in parts:
-        value = add_module(batch, part, value, f"{name}.{own}" if name else own)
+def _inner(path: str, own: str) -> str:
+    return f"{path}.{own}" if path else own
+
+
+def _nothing(_batch: Batch, _module: Any, value: Value, _path: str) -> Value:
     return value
 
 
-def _sequential(batch: Batch, module: Any, value: Value, name: str) -> Value:
-    return chain(batch, list(module.named_children()), value, name)
+def _locked_dropout(_batch: Batch, module: Any, value: Value, path: str) -> Value:
+    return steps_of(value, _label(module, path))
 
 
-def _bi_recurrent(batch: Batch, module: Any, value: Value, name: str) -> Value:
-    parts = ("embedding", "recurrent", "pool", "output")
-    return chain(batch, [(part, getattr(module, part)) for part in parts], value, name)
-
-
-def _text_cnn(batch: Batch, module: Any, value: Value, name: str) -> Value:
-    parts = ("embedding", "convolutions", "pool", "output")
-    return chain(batch, [(part, getattr(module, part)) for part in parts], value, name)
-
-
-def _nothing(_batch: Batch, _module: Any, value: Value, _name: str) -> Value:
-    return value
-
-
-def _embedding(batch: Batch, module: Any, value: Value, name: str) -> Value:
+def _embedding(batch: Batch, module: Any, value: Value, path: str) -> Value:
+    name = _label(module, path)
+    if isinstance(value, Vectors) or value.features is not None:
+        raise ShapeError(f"{name} reads token numbers, but gets features; put it first")
     if module.max_norm is not None:
         raise ShapeError(f"{name}: an Embedding with max_norm changes its weights as it reads; leave it out")
-    weight = batch.graph.constant(module.weight, f"{name}.weight")
+    weight = batch.graph.constant(module.weight, _inner(path, "weight"))
     return Steps(batch.graph.add("Gather", weight, value.name, axis=0), module.embedding_dim)
 
 
-def _recurrent(batch: Batch, module: Any, value: Value, name: str) -> Value:
-    return add_recurrent(batch, module, _steps(value, name), name).steps
+def _recurrent(batch: Batch, module: Any, value: Value, path: str) -> Value:
+    steps = steps_of(value, _label(module, path), module.input_size)
+    return add_recurrent(batch, module, steps, path).steps
 
 
-def _linear(batch: Batch, module: Any, value: Value, name: str) -> Value:
+def _linear(batch: Batch, module: Any, value: Value, path: str) -> Value:
+    features_of(value, _label(module, path), module.in_features)
     graph = batch.graph
-    result = graph.add("MatMul", value.name, graph.constant(module.weight.t(), f"{name}.weight"))
+    result = graph.add("MatMul", value.name, graph.constant(module.weight.t(), _inner(path, "weight")))
     if module.bias is not None:
-        result = graph.add("Add", result, graph.constant(module.bias, f"{name}.bias"))
-    return type(value)(result, module.out_features)
+        result = graph.add("Add", result, graph.constant(module.bias, _inner(path, "bias")))
+    return replace(value, name=result, features=module.out_features)
 
 
-def _activation(batch: Batch, module: Any, value: Value, _name: str) -> Value:
-    return type(value)(batch.graph.add(_ACTIVATIONS[type(module)], value.name), value.features)  # type: ignore[arg-type]
+def _readout(batch: Batch, module: Any, value: Value, path: str) -> Value:
+    logits = _linear(batch, module, value, path)
+    return replace(logits, name=batch.graph.add("Softmax", logits.name, axis=-1))
 
 
-def _pool(batch: Batch, module: Any, value: Value, name: str) -> Value:
-    graph, steps = batch.graph, _steps(value, name)
-    over_time = graph.constant([0])
-    if module.kind == "max":
-        real = batch.masked(steps, batch.real, -np.inf).name
-        highest = graph.add("ReduceMax", real, axes=[0], keepdims=0)
-        return Vectors(graph.add("Where", batch.empty, graph.number(0.0), highest), _width(steps))
-    mask = batch.last if module.kind == "last" else batch.real
-    total = graph.add("ReduceSum", batch.masked(steps, mask).name, over_time, keepdims=0)
-    if module.kind == "last":
-        return Vectors(total, _width(steps))
-    count = graph.add("Cast", graph.add("Max", batch.lengths, graph.constant([1])), to=FLOAT)
-    return Vectors(graph.add("Div", total, graph.add("Unsqueeze", count, graph.constant([1]))), _width(steps))
+def _activation(batch: Batch, module: Any, value: Value, path: str) -> Value:
+    name = _label(module, path)
+    features_of(value, name)
+    return replace(value, name=add_activation(batch, module, value.name, name))
 
 
-def _wide(batch: Batch, module: Any, value: Value, name: str) -> Value:
-    found = [
-        _steps(_block(batch, block, value, f"{name}.blocks.{i}"), name)
-        for i, block in enumerate(module.blocks)
-    ]
-    joined = batch.graph.add("Concat", *(one.name for one in found), axis=2)
-    return Steps(joined, sum(_width(one) for one in found))
-
-
-def _block(batch: Batch, module: Any, value: Value, name: str) -> Value:
-    if module.pool is not None:
+def _flatten(batch: Batch, module: Any, value: Value, path: str) -> Value:
+    name = _label(module, path)
+    if not isinstance(value, Vectors) or (module.start_dim, module.end_dim) != (1, -1):
         raise ShapeError(
-            f"{name}: max pooling over windows changes the lengths, which this export cannot yet"
+            f"{name}: a Flatten is exported behind a Pool, with start_dim=1 and end_dim=-1; "
+            f"this one has {module.start_dim} and {module.end_dim}"
         )
-    convolved = _convolved(batch, module.conv, _steps(value, name), f"{name}.conv")
-    graph = batch.graph
-    if module.norm is not None:
-        norm = module.norm
-        tensors = {
-            "scale": getattr(norm, "weight", None),
-            "shift": getattr(norm, "bias", None),
-            "mean": getattr(norm, "running_mean", None),
-            "variance": getattr(norm, "running_var", None),
-        }
-        known = {part: tensor for part, tensor in tensors.items() if isinstance(tensor, Tensor)}
-        if not isinstance(norm, nn.BatchNorm1d) or known.keys() != tensors.keys():
-            raise ShapeError(
-                f"{name}: {type(norm).__name__} is not exported here; BatchNorm1d with running statistics "
-                "and a learned scale is"
-            )
-        constants = [graph.constant(tensor, f"{name}.norm.{part}") for part, tensor in known.items()]
-        convolved = graph.add("BatchNormalization", convolved, *constants, epsilon=norm.eps)
-    result = Steps(graph.add("Transpose", convolved, perm=[2, 0, 1]), module.conv.out_channels)
-    activation = module.activation
-    if activation is None:
-        return result
-    operator = _ACTIVATIONS.get(type(activation) if isinstance(activation, nn.Module) else activation)
-    if operator is None:
-        raise ShapeError(
-            f"{name}: the activation {activation!r} has no form in ONNX here; relu, tanh and sigmoid have"
-        )
-    return Steps(graph.add(operator, result.name), result.features)
-
-
-def _conv(batch: Batch, module: Any, value: Value, name: str) -> Value:
-    convolved = _convolved(batch, module, _steps(value, name), name)
-    return Steps(batch.graph.add("Transpose", convolved, perm=[2, 0, 1]), module.out_channels)
-
-
-def _convolved(batch: Batch, conv: Conv1d, steps: Steps, name: str) -> str:
-    """Return (B, C, L): zeros stand where a sequence has ended, as they do behind one that is alone."""
-    windows, graph = conv.windows, batch.graph
-    reach = windows.dilation * (windows.size - 1)
-    if windows.stride != 1 or windows.left + windows.right != reach or conv.padding_mode != "zeros":
-        raise ShapeError(
-            f"{name}: only convolutions that keep the lengths are exported: stride 1, and padding 'same' or "
-            "'causal' with zeros"
-        )
-    channels_first = graph.add("Transpose", batch.masked(steps, batch.real).name, perm=[1, 2, 0])
-    constants = [graph.constant(conv.weight, f"{name}.weight")]
-    if conv.bias is not None:
-        constants.append(graph.constant(conv.bias, f"{name}.bias"))
-    return graph.add(
-        "Conv",
-        channels_first,
-        *constants,
-        kernel_shape=[windows.size],
-        dilations=[windows.dilation],
-        group=conv.groups,
-        pads=[windows.left, windows.right],
-    )
-
-
-def _steps(value: Value, name: str) -> Steps:
-    if isinstance(value, Steps):
+    if value.rows is None:
         return value
-    raise ShapeError(f"{name} needs a value for every step, but what comes before it has pooled over time")
+    flat = batch.graph.add("Flatten", value.name, axis=1)
+    return Vectors(flat, value.rows * value.features)
 
 
-def _width(steps: Steps) -> int:
-    return steps.features or 0
+def _pool(batch: Batch, module: Any, value: Value, path: str) -> Value:
+    return add_pool(batch, module, value, _label(module, path))
 
 
-_KNOWN: list[tuple[tuple[type[nn.Module], ...], Callable[[Batch, Any, Value, str], Value]]] = [
-    ((nn.Sequential,), _sequential),
-    ((BiLSTM, BiGRU), _bi_recurrent),
-    ((TextCNN,), _text_cnn),
-    ((nn.Embedding,), _embedding),
-    ((RNN, LSTM, GRU), _recurrent),
-    ((WideConv,), _wide),
-    ((ConvBlock,), _block),
-    ((Conv1d,), _conv),
-    ((Pool,), _pool),
-    ((nn.Linear,), _linear),
-    ((nn.ReLU, nn.Tanh, nn.Sigmoid), _activation),
-    ((nn.Dropout, nn.Identity), _nothing),
-]
+def _wide(batch: Batch, module: Any, value: Value, path: str) -> Value:
+    return add_wide(batch, module, value, _label(module, path))
+
+
+def _block(batch: Batch, module: Any, value: Value, path: str) -> Value:
+    return add_block(batch, module, value, _label(module, path))
+
+
+def _conv(batch: Batch, module: Any, value: Value, path: str) -> Value:
+    return add_conv(batch, module, value, _label(module, path))
+
+
+def _label(module: nn.Module, path: str) -> str:
+    """Return the name of a module, for errors."""
+    return path or type(module).__name__
+
+
+# By the class itself: what a subclass computes is not known here.
+_KNOWN: dict[type[nn.Module], Callable[[Batch, Any, Value, str], Value]] = {
+    nn.Sequential: _sequential,
+    BiLSTM: _bi_recurrent,
+    BiGRU: _bi_recurrent,
+    TextCNN: _text_cnn,
+    nn.Embedding: _embedding,
+    RNN: _recurrent,
+    LSTM: _recurrent,
+    GRU: _recurrent,
+    WideConv: _wide,
+    ConvBlock: _block,
+    Conv1d: _conv,
+    Pool: _pool,
+    nn.Flatten: _flatten,
+    nn.Linear: _linear,
+    Readout: _readout,
+    **dict.fromkeys(ACTIVATIONS, _activation),
+    nn.Dropout: _nothing,
+    nn.Identity: _nothing,
+    LockedDropout: _locked_dropout,
+}

@@ -5,14 +5,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from torch import nn
 
 from throughtime.errors import KindError, ShapeError
 from throughtime.export._batch import Batch, Steps
 from throughtime.export._graph import Dims, Graph
+from throughtime.export._kind import check_untouched, kind_of
 from throughtime.export._modules import add_module
 from throughtime.export._recurrent import Given, add_recurrent, number_of_states
 from throughtime.nn import GRU, LSTM, RNN
+from throughtime.ops.modes import evaluating
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -42,11 +45,13 @@ def onnx(
     BiLSTM, BiGRU,         tokens (B, L) int64                 logits (B, C)
     TextCNN
     Sequential             tokens (B, L) int64 if it begins    output (B, L, D), zeros behind the end, or
-                           with an Embedding, or x (B, L, D)   logits (B, D) if it pools
+                           with an Embedding, or x (B, L, D)   logits (B, D) if it pools, (B, k, D) if it
+                                                               keeps the k largest of each feature
     =====================  ==================================  ===========================================
 
     In a Sequential may stand Embedding, RNN, LSTM, GRU, Conv1d, ConvBlock and WideConv that keep the lengths,
-    Pool, Linear, ReLU, Tanh, Sigmoid, Dropout, Identity, and the models named above.
+    Pool, Flatten, Linear, Readout, ReLU, Tanh, Sigmoid, Dropout, LockedDropout, Identity, and the models
+    named above. A parametrized weight (`torch.nn.utils.parametrize`) is exported with its present value.
 
     Parameters
     ----------
@@ -68,9 +73,11 @@ def onnx(
     Raises
     ------
     KindError
-        If there is a module that is not named above, or the parameters are not float32.
+        If there is a module that is not named above, among them subclasses of those, or one with a forward
+        hook; or the parameters are not float32.
     ShapeError
-        If an option has no form in ONNX: ``proj_size``, ``cell_clip``, a convolution that changes lengths.
+        If an option has no form in ONNX: ``proj_size``, ``cell_clip``, a convolution that changes lengths. If
+        modules do not fit together.
     ModuleNotFoundError
         If the package onnx is not installed.
     OSError
@@ -90,12 +97,15 @@ def onnx(
     ['output', 'h_n', 'c_n']
     """
     _check_float32(model)
-    if isinstance(model, RNN | LSTM | GRU):
-        proto = _layer(model, metadata or {}, initial_state=initial_state)
-    elif initial_state:
+    check_untouched(model)
+    layer = model if isinstance(model, RNN | LSTM | GRU) and kind_of(model) in {RNN, LSTM, GRU} else None
+    if initial_state and layer is None:
         raise ShapeError(f"initial_state is for a layer by itself, not for a {type(model).__name__}")
-    else:
-        proto = _model(model, metadata or {})
+    with evaluating(model), torch.no_grad():
+        if layer is None:
+            proto = _model(model, metadata or {})
+        else:
+            proto = _layer(layer, metadata or {}, initial_state=initial_state)
     if path is not None:
         _write(Path(path), proto.SerializeToString())
     return proto
@@ -103,7 +113,9 @@ def onnx(
 
 def _check_float32(model: nn.Module) -> None:
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        if tensor.is_floating_point() and str(tensor.dtype) != "torch.float32":
+        if tensor.is_meta:
+            raise KindError(f"{name} is on the device meta, which keeps no numbers; load the weights first")
+        if (tensor.is_floating_point() or tensor.is_complex()) and tensor.dtype != torch.float32:
             raise KindError(
                 f"{name} is {tensor.dtype}, expected torch.float32, in which runtimes have these operators; "
                 "export a copy in float32, copy.deepcopy(model).float()"
@@ -157,6 +169,9 @@ def _model(model: nn.Module, metadata: Mapping[str, str]) -> "ModelProto":
         words = "Values of every step, 0 behind a sequence's end."
         return graph.model({"output": (("batch", "length", dims[1]), words)}, metadata)
     graph.rename(value.name, "logits")
+    if value.rows is not None:
+        words = f"For each sequence the {value.rows} values of each feature that were kept, 0 behind them."
+        return graph.model({"logits": (("batch", value.rows, dims[1]), words)}, metadata)
     return graph.model({"logits": (dims, "One row for each sequence.")}, metadata)
 
 

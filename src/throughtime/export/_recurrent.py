@@ -46,14 +46,17 @@ def add_recurrent(
             f"{name or type(layer).__name__} needs a context, which inside a model nothing gives; "
             "export the layer by itself"
         )
-    graph, operators = batch.graph, to_onnx(layer)
+    graph, operators = batch.graph, _operators(layer, name)
     context = _context(batch, given.context)
     h_0, c_0 = (_split(graph, state, len(operators)) for state in (given.h_0, given.c_0))
     finals: list[tuple[str, str]] = []
     for k, operator in enumerate(operators):
         prefix = f"{name}." if name else ""
+        learned = {"initial_h", "initial_c"} if not given.h_0 else set()
         constants = {
-            part: graph.constant(array, f"{prefix}{part}_l{k}") for part, array in operator.inputs.items()
+            part: graph.constant(array, f"{prefix}{part}_l{k}")
+            for part, array in operator.inputs.items()
+            if part in learned | {"W", "R", "B", "P"}
         }
         initial = [
             state[k] or _expanded(batch, constants.get(part, ""))
@@ -80,6 +83,13 @@ def add_recurrent(
         finals.append((ends[0], ends[1] if len(ends) > 1 else ""))
     h_n, c_n = (_joined(graph, list(parts)) for parts in zip(*finals, strict=True))
     return Result(steps, h_n, c_n)
+
+
+def _operators(layer: RNN | LSTM | GRU, name: str) -> tuple[OnnxOperator, ...]:
+    try:
+        return to_onnx(layer)
+    except ShapeError as error:
+        raise ShapeError(f"{name}: {error}" if name else str(error)) from error
 
 
 def _directions(operator: OnnxOperator) -> int:

@@ -1,11 +1,15 @@
 """`BiLSTM` and `BiGRU`: both directions over the tokens, pooled over time."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor, nn
 
+from throughtime.errors import ShapeError
 from throughtime.nn import GRU, LSTM, Pool
 from throughtime.ragged import Ragged
+
+_Pooling = Literal["max", "mean", "last"]
+_POOLS = get_args(_Pooling)
 
 
 class _BiRecurrent(nn.Module):
@@ -22,9 +26,11 @@ class _BiRecurrent(nn.Module):
         hidden_size: int = 128,
         num_layers: int = 1,
         dropout: float = 0.5,
-        pool: Literal["max", "mean", "last"] = "max",
+        pool: _Pooling = "max",
     ) -> None:
         super().__init__()
+        if pool not in _POOLS:
+            raise ShapeError(f"{type(self).__name__}: pool is one of {', '.join(_POOLS)}; got {pool!r}")
         self.embedding = nn.Embedding(vocabulary_size, embedding_size)
         self.recurrent = self._layer(
             embedding_size,
@@ -63,6 +69,11 @@ class BiLSTM(_BiRecurrent):
         On embeddings, between layers, and on the pooled states.
     pool : "max", "mean" or "last"
         How the states of all steps become one vector, see `throughtime.nn.Pool`.
+
+    Raises
+    ------
+    ShapeError
+        If ``pool`` is another.
 
     References
     ----------

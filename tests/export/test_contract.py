@@ -1,0 +1,122 @@
+"""Every public layer and model is exported as it computes, or refused with an error that names it."""
+
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import throughtime as tt
+from throughtime import Ragged
+from throughtime.errors import ThroughtimeError
+
+from ..nn.contract import CASES, FEATURES, Case, output_of
+from .runtime import close, padded, run, session
+
+BATCHES = ([4, 0, 7, 1], [3], [12, 5])
+
+# Public modules without a form in ONNX. One that is new belongs here, or into the exporter.
+NOT_EXPORTED = {
+    tt.nn.AttentionPool,
+    tt.nn.AvgPool1d,
+    tt.nn.Bidirectional,
+    tt.nn.ConvBlock2d,
+    tt.nn.ConvStack,
+    tt.nn.ConvTranspose1d,
+    tt.nn.GRUCell,
+    tt.nn.GatedBlock,
+    tt.nn.GroupNorm,
+    tt.nn.InstanceNorm1d,
+    tt.nn.LSTMCell,
+    tt.nn.MaxPool1d,
+    tt.nn.Parallel,
+    tt.nn.RNNCell,
+    tt.nn.Recurrence,
+    tt.nn.ResNetBlock,
+    tt.nn.Residual,
+    tt.nn.Stream,
+    tt.nn.TemporalBlock,
+    tt.models.CharCNN,
+    tt.models.FCN,
+    tt.models.FrameModel,
+    tt.models.InceptionTime,
+    tt.models.LSTMFCN,
+    tt.models.LanguageModel,
+    tt.models.LeNet,
+    tt.models.ResNet,
+    tt.models.TCN,
+}
+
+# Public modules that the contract of sequence layers does not have.
+_OTHERS: Sequence[Callable[[], nn.Module]] = (
+    lambda: tt.nn.ConvBlock(FEATURES, 4, 3, padding="same"),
+    lambda: tt.nn.ConvBlock2d(FEATURES, 4, 3),
+    lambda: tt.nn.GRUCell(FEATURES, 4),
+    lambda: tt.nn.LSTMCell(FEATURES, 4),
+    lambda: tt.nn.RNNCell(FEATURES, 4),
+    lambda: tt.nn.Parallel(tt.nn.Conv1d(FEATURES, 4, 3, padding="same")),
+    lambda: tt.nn.Residual(tt.nn.Conv1d(FEATURES, FEATURES, 3, padding="same")),
+    lambda: tt.models.BiGRU(11, 2, embedding_size=4, hidden_size=4),
+    lambda: tt.models.BiLSTM(11, 2, embedding_size=4, hidden_size=4),
+    lambda: tt.models.TextCNN(11, 2, embedding_size=4, channels=4),
+    lambda: tt.models.CharCNN(11, 2),
+    lambda: tt.models.FCN(FEATURES, 2),
+    lambda: tt.models.FrameModel(FEATURES, hidden_size=4),
+    lambda: tt.models.InceptionTime(FEATURES, 2),
+    lambda: tt.models.LSTMFCN(FEATURES, 2),
+    lambda: tt.models.LanguageModel(11, hidden_size=4),
+    lambda: tt.models.LeNet(2),
+    lambda: tt.models.ResNet(FEATURES, 2),
+    lambda: tt.models.TCN(FEATURES, 2),
+)
+
+
+def _export(model: nn.Sequential) -> Any:
+    """The ONNX model, or None where it is refused by the path of its last module."""
+    try:
+        return tt.export.onnx(model)
+    except ThroughtimeError as error:
+        assert re.match(rf"{len(model) - 1}\b", str(error))  # noqa: PT017
+        return None
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_layer_is_exported_as_it_computes_or_refused_by_name(case: Case) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(FEATURES, FEATURES), case.make())
+    proto = _export(model)
+    assert proto is None or type(model[1]) not in NOT_EXPORTED
+    if proto is None:
+        return
+    model.eval()
+    runtime = session(proto)
+    for lengths in BATCHES:
+        x = Ragged.from_lengths(torch.randn(sum(lengths), FEATURES), lengths)
+        with torch.no_grad():
+            expected = output_of(model, x)
+        found = run(runtime, x=padded(x, batch_first=True), lengths=torch.tensor(lengths))
+        if isinstance(expected, Ragged):
+            close(found["output"], expected.to_padded(length=x.longest + 1, batch_first=True))
+        else:
+            close(found["logits"], expected)
+
+
+def test_every_public_module_is_exported_or_listed_as_refused() -> None:
+    public = {
+        kind
+        for names in (tt.nn, tt.models)
+        for kind in vars(names).values()
+        if inspect.isclass(kind) and issubclass(kind, nn.Module)
+    }
+    exported, refused = set(), set()
+    for make in [*(case.make for case in CASES), *_OTHERS]:
+        module = make()
+        alone = type(module).__module__.startswith("throughtime.models")
+        proto = _export(nn.Sequential(module) if alone else nn.Sequential(nn.Linear(FEATURES, 3), module))
+        (refused if proto is None else exported).add(type(module))
+    assert exported.isdisjoint(NOT_EXPORTED)
+    assert refused - exported == NOT_EXPORTED & public
+    assert public - exported == NOT_EXPORTED
