@@ -59,15 +59,25 @@ def test_padded_by_mask(x: Ragged, batch_first: bool) -> None:
     same(Ragged.from_padded(padded, mask=mask, batch_first=batch_first), x)
 
 
-@given(st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=5))
-def test_any_mask_keeps_the_order(rows: list[list[bool]]) -> None:
+@given(st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=5), st.booleans())
+def test_a_mask_keeps_runs_of_tokens_and_refuses_holes(rows: list[list[bool]], batch_first: bool) -> None:
     mask = torch.tensor(rows)
     padded = torch.arange(mask.numel()).view(mask.shape)
-    found = Ragged.from_padded(padded, mask=mask)
-    assert [part.tolist() for part in found] == [
+    expected = [
         [int(v) for v, kept in zip(line, keep, strict=True) if kept]
         for line, keep in zip(padded.tolist(), rows, strict=True)
     ]
+    joined = Ragged.from_lengths(padded[mask], mask.sum(1))
+    assert [part.tolist() for part in joined] == expected
+    holes = [i for i, line in enumerate(expected) if line and line[-1] - line[0] + 1 != len(line)]
+    given = (padded, mask) if batch_first else (padded.t(), mask.t())
+    if holes:
+        with pytest.raises(
+            ShapeError, match=rf"row {holes[0]} of the mask.*Ragged.from_lengths\(padded\[mask\]"
+        ):
+            Ragged.from_padded(given[0], mask=given[1], batch_first=batch_first)
+    else:
+        same(Ragged.from_padded(given[0], mask=given[1], batch_first=batch_first), joined)
 
 
 @given(raggeds(lengths=FULL, shapes=st.sampled_from([(), (3,), (2, 3)])), st.booleans())

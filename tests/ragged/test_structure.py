@@ -54,7 +54,7 @@ def test_selecting_is_selecting_from_the_list(x: Ragged, data: st.DataObject) ->
         (torch.zeros(1, 1).long(), KindError, "select sequences with"),
         (1.5, KindError, "got float"),
         ("a", KindError, "got str"),
-        (True, KindError, "got bool"),
+        (True, KindError, "single truth value"),
     ],
 )
 def test_wrong_selections(index: Any, error: type[Exception], words: str) -> None:

@@ -329,7 +329,7 @@ def test_what_does_not_fit_is_refused(call: Call, words: str) -> None:
 
 
 def test_methods_of_tensors_are_named() -> None:
-    with pytest.raises(AttributeError, match=r"no method 'relu'; call torch.relu\(x"):
+    with pytest.raises(AttributeError, match=r"no 'relu'; call torch.relu\(x"):
         batch().relu()  # type: ignore[attr-defined]
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         batch().nonsense  # noqa: B018

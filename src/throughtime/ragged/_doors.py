@@ -83,8 +83,16 @@ def _padded_by_mask(rows: Tensor, mask: Tensor) -> tuple[Tensor, Layout]:
             f"got {mask.dtype} of shape {tuple(mask.shape)}"
         )
     mask = mask.to(rows.device)
-    layout = Layout.from_lengths(mask.sum(1).cpu(), rows.device)
-    return rows[mask], layout
+    begins = mask.clone()
+    begins[:, 1:] &= ~mask[:, :-1]
+    lengths, runs = torch.stack([mask.sum(1), begins.sum(1)]).cpu()
+    if (runs > 1).any():
+        row = int((runs > 1).nonzero()[0])
+        raise ShapeError(
+            f"row {row} of the mask has padding between its tokens, which would join steps that are apart; "
+            "where that is meant, use Ragged.from_lengths(padded[mask], mask.sum(1)), batch first"
+        )
+    return rows[mask], Layout.from_lengths(lengths, rows.device)
 
 
 def to_padded(

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
 from throughtime.errors import KindError, ShapeError, UnsupportedError
-from throughtime.ragged import _arrow, _doors, _tensor, _time
+from throughtime.ragged import _arrow, _doors, _index, _tensor, _time
 from throughtime.ragged._layout import Layout, checked_layout, checked_lengths
 
 if TYPE_CHECKING:
@@ -150,10 +150,15 @@ class Ragged:
         lengths : Tensor or sequence of int
             (B,): the first ``lengths[b]`` steps of row b are real.
         mask : Tensor
-            bool, of the first two dimensions of ``padded``: True where a token is real; kept tokens
-            stay in order, wherever the padding is.
+            bool, of the first two dimensions of ``padded``: True where a token is real. Padding may stand
+            before or behind the tokens of a row, not between them.
         batch_first : bool
             Which of the first two dimensions is the batch.
+
+        Raises
+        ------
+        ShapeError
+            If lengths or mask do not fit, or a row of the mask has padding between its tokens.
         """
         return _of(*_doors.from_padded(padded, lengths, mask, batch_first=batch_first))
 
@@ -260,6 +265,10 @@ class Ragged:
         """Return the shape of the values, or one entry of it."""
         return self.values.shape if dim is None else self.values.shape[dim]
 
+    def numel(self) -> int:
+        """Return the number of elements of the values."""
+        return self.values.numel()
+
     def is_floating_point(self) -> bool:
         """Tell whether the values are of a floating dtype."""
         return self.values.is_floating_point()
@@ -279,6 +288,11 @@ class Ragged:
         raise UnsupportedError(
             "the truth value of a Ragged is ambiguous; use len(x) > 0, or x.values.any() / .all()"
         )
+
+    def __float__(self) -> float:
+        raise UnsupportedError("a Ragged is not one number; use x.values.item() for that of one token")
+
+    __int__ = __complex__ = __float__  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         shown = self.lengths[:8].tolist()
@@ -313,22 +327,70 @@ class Ragged:
     @overload
     def __getitem__(self, index: int) -> Tensor: ...
     @overload
+    def __getitem__(self, index: tuple[Any, ...]) -> Any: ...
+    @overload
+    def __getitem__(self, index: "Ragged") -> Tensor: ...
+    @overload
     def __getitem__(self, index: slice | Tensor | Sequence[int] | Sequence[bool]) -> "Ragged": ...
-    def __getitem__(self, index: Any) -> "Tensor | Ragged":
-        """Select sequences: one (a tensor), or several by slice, indices or mask (a batch)."""
-        if isinstance(index, Tensor) and index.dim() == 0 and index.dtype == torch.int64:
-            index = int(index)
-        if isinstance(index, int) and not isinstance(index, bool):
-            start, end = self._bounds(index)
-            return self.values[start:end]
-        return _of(*_time.select(self.values, self.layout, index))
+    def __getitem__(self, index: Any) -> Any:
+        r"""Index as the tensor (B, L, \*D) that the padded batch would be, without its padding.
 
-    def _bounds(self, index: int) -> tuple[int, int]:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"sequence {index} of a batch of {len(self)}")
-        index %= len(self)
-        host = self.layout.host_offsets
-        return int(host[index]), int(host[index + 1])
+        ========================  ==========================================================================
+        index                     what it gives
+        ========================  ==========================================================================
+        ``x[i]``                  sequence i, Tensor (length, \*D); then any index of a tensor: ``x[i, t]``
+        ``x[rows]``               Ragged of the sequences of a slice, indices (repeats allowed) or a mask
+        ``x[rows, a:b]``          Ragged, every sequence cut by this slice
+        ``x[rows, t]``            Tensor (B', \*D), step t of each sequence, −1 its last
+        ``x[:, steps]``           Tensor (B, n, \*D), the same steps of each sequence
+        ``x[rows, steps]``        Tensor (n, \*D): pairs, if both are indices
+        ``x[..., d]``             Ragged of these features; ``x[..., None]`` gives them a dimension more
+        ``x[mask]``               Tensor (n, \*D) of the tokens where a Ragged of bool is True, (n,) of the
+                                  elements if it has features
+        ========================  ==========================================================================
+
+        Raises
+        ------
+        IndexError
+            If a sequence has no such step, or there is no such sequence.
+        KindError
+            If an index is of another kind.
+        UnsupportedError
+            If a tensor's result has no place in a ragged batch; the message names what to use.
+        """
+        if isinstance(index, int) and not isinstance(index, bool):
+            start, end = _index.bounds(self.layout, index)
+            return self.values[start:end]
+        if isinstance(index, Ragged):
+            return self._masked(index)
+        found = _index.indexed(self.values, self.layout, index)
+        return found if isinstance(found, Tensor) else _of(*found)
+
+    def _masked(self, mask: "Ragged") -> Tensor:
+        if mask.dtype != torch.bool:
+            raise KindError(
+                f"a Ragged that selects is a mask of bool, got {mask.dtype}; compare it first, as in x[y > 0]"
+            )
+        if not self.layout.same_as(mask.layout):
+            raise ShapeError("the mask has other lengths than the batch; it needs the same offsets")
+        return self.values[mask.values]
+
+    def __setitem__(self, index: object, value: object) -> None:
+        raise UnsupportedError(
+            "a Ragged is not assigned to; make another with torch.where(mask, x, y), x.with_values(values) "
+            "or Ragged.from_list of the changed sequences"
+        )
+
+    def __contains__(self, element: object) -> bool:
+        number = (
+            element.dim() == 0 if isinstance(element, Tensor) else isinstance(element, int | float | complex)
+        )
+        if not number:
+            raise UnsupportedError(
+                "`in` looks for one number among all values; use any(torch.equal(sequence, s) for s in x) "
+                "to look for a sequence"
+            )
+        return bool((self.values == element).any())
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter(self.to_list())
@@ -439,13 +501,28 @@ class Ragged:
     ) -> Any:
         return _tensor.dispatch(func, cls, _of, args, kwargs or {})
 
+    def __array__(self, *args: object, **kwargs: object) -> Any:
+        raise UnsupportedError(
+            "a Ragged is no array, as its sequences differ in length; use x.values.numpy() for all tokens, "
+            "x.to_padded().numpy(), or x.to_list()"
+        )
+
+    # numpy then leaves `array + x` to the batch, and refuses its own functions of it.
+    __array_ufunc__ = None
+
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_") and hasattr(Tensor, name):
+            function = callable(getattr(torch, name, None))
+            call = f"call torch.{name}(x, ...), which acts on the tokens or says what to use instead, or "
             raise AttributeError(
-                f"Ragged has no method {name!r}; call torch.{name}(x, ...), which acts on the tokens "
-                f"or says what to use instead, or x.values.{name} for the plain tensor"
+                f"Ragged has no {name!r}; {call if function else 'use '}x.values.{name} for the plain tensor"
             )
         raise AttributeError(f"Ragged has no attribute {name!r}")
+
+    def __matmul__(self, other: object) -> Any:
+        raise UnsupportedError(_tensor.refusal("matmul"))
+
+    __rmatmul__ = __matmul__
 
     __hash__ = object.__hash__
     __eq__ = _binary(operator.eq)  # type: ignore[assignment]
@@ -477,6 +554,19 @@ class Ragged:
     __neg__ = _unary(operator.neg)
     __abs__ = _unary(operator.abs)
     __invert__ = _unary(operator.invert)
+
+
+@_tensor.implements(torch.equal)
+def _equal(x: Ragged, other: object) -> bool:
+    return (
+        isinstance(other, Ragged) and x.layout.same_as(other.layout) and torch.equal(x.values, other.values)
+    )
+
+
+@_tensor.implements(torch.allclose)
+def _allclose(x: Ragged, *args: Any, **kwargs: Any) -> bool:
+    close: Ragged = torch.isclose(x, *args, **kwargs)  # type: ignore[call-overload]
+    return bool(close.values.all())
 
 
 def _checked_batches(batches: Sequence[Ragged], name: str) -> list[Ragged]:

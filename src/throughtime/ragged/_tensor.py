@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeGuard
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils import _pytree as pytree
 
-from throughtime.errors import ShapeError, UnsupportedError
+from throughtime.errors import KindError, ShapeError, UnsupportedError
 from throughtime.ragged._layout import Layout
 
 # Each result element depends on the elements at the same place alone; operands broadcast.
@@ -126,6 +127,9 @@ class RaggedLike(Protocol):
     def layout(self) -> Layout: ...
 
 
+# What an operator may meet beside a ragged batch.
+_OPERANDS = (Tensor, int, float, complex, np.generic, torch.SymInt, torch.SymFloat, torch.SymBool)
+
 Wrap = Callable[[Tensor, Layout], Any]
 _Function = Callable[..., Any]
 
@@ -201,7 +205,7 @@ def dispatch(
         return own(*args, **kwargs)
     kind, name = ALLOWED.get(function, ("", _name(function)))
     if not kind:
-        raise UnsupportedError(_refusal(name))
+        raise UnsupportedError(refusal(name))
     leaves: list[Any]
     leaves, spec = pytree.tree_flatten((args, dict(kwargs)), is_leaf=lambda x: isinstance(x, ragged_type))
     raggeds = [leaf for leaf in leaves if isinstance(leaf, ragged_type)]
@@ -223,12 +227,19 @@ def dispatch(
 
 def tokenwise(function: _Function, ragged_type: type[RaggedLike], wrap: Wrap, *operands: Any) -> Any:
     """Apply a pointwise function that is not torch's (an operator such as ``operator.add``)."""
+    for operand in operands:
+        if isinstance(operand, np.ndarray):
+            raise KindError(
+                f"{_name(function)}: a Ragged does not meet numpy arrays; use torch.as_tensor(array)"
+            )
+        if not isinstance(operand, (ragged_type, *_OPERANDS)):
+            return NotImplemented
     raggeds = [operand for operand in operands if isinstance(operand, ragged_type)]
     layout = _shared_layout(raggeds, _name(function))
     rank = max(ragged.values.dim() for ragged in raggeds)
     _refuse_broadcast_over_tokens(operands, ragged_type, rank, _name(function))
-    result = function(*(x.values if isinstance(x, ragged_type) else x for x in operands))
-    return result if result is NotImplemented else wrap(result, layout)
+    plain = [x.values if isinstance(x, ragged_type) else x for x in operands]
+    return wrap(function(*(x.item() if isinstance(x, np.generic) else x for x in plain)), layout)
 
 
 def _shared_layout(raggeds: list[RaggedLike], name: str) -> Layout:
@@ -311,7 +322,8 @@ def _is_scalar(result: Any) -> TypeGuard[Tensor]:
     return isinstance(result, Tensor) and result.dim() == 0
 
 
-def _refusal(name: str) -> str:
+def refusal(name: str) -> str:
+    """Say that a torch function of this name does not act on a ragged batch, and what to call."""
     instead = _INSTEAD.get(
         name,
         "x.with_values(f(x.values)) if f treats every token alike, or .to_padded() / .to_list()",

@@ -1,62 +1,30 @@
-"""Selecting, cutting and joining ragged batches. Tensors in, tensors out; every result is a gather."""
+"""Cutting and joining ragged batches. Tensors in, tensors out; every result is a view or a gather."""
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import ShapeError
 from throughtime.ragged._layout import Layout, checked_lengths
 
 
-def _take(values: Tensor, layout: Layout, starts: Tensor, lengths: Tensor) -> tuple[Tensor, Layout]:
-    """Gather runs of tokens, each given by its host start in ``values`` and its host length."""
+def take(
+    values: Tensor, layout: Layout, starts: Tensor, lengths: Tensor, stride: int = 1
+) -> tuple[Tensor, Layout]:
+    """Gather runs of tokens, ``stride`` apart, given by their host starts in ``values`` and host lengths."""
     taken = Layout.from_lengths(lengths, layout.offsets.device)
-    first = (starts - taken.host_offsets[:-1]).to(values.device)
-    steps = torch.arange(taken.total, device=values.device)
+    first = (starts - stride * taken.host_offsets[:-1]).to(values.device)
+    steps = stride * torch.arange(taken.total, device=values.device)
     return values.index_select(0, steps + first.index_select(0, taken.sequence_ids)), taken
 
 
-def select(values: Tensor, layout: Layout, index: Any) -> tuple[Tensor, Layout]:
-    """Select sequences by slice, indices (repeats allowed) or mask."""
-    if isinstance(index, slice):
-        start, stop, step = index.indices(len(layout))
-        if step == 1:
-            return _contiguous(values, layout, start, max(start, stop))
-        index = torch.arange(start, stop, step) if (stop - start) * step > 0 else torch.zeros(0).long()
-    rows = _rows(index, len(layout))
-    return _take(values, layout, layout.host_offsets[:-1][rows], layout.lengths[rows])
-
-
-def _contiguous(values: Tensor, layout: Layout, start: int, stop: int) -> tuple[Tensor, Layout]:
+def contiguous(values: Tensor, layout: Layout, start: int, stop: int) -> tuple[Tensor, Layout]:
+    """Return the sequences from ``start`` to before ``stop`` as a view."""
     host = layout.host_offsets[start : stop + 1]
     taken = values[int(host[0]) : int(host[-1])]
     return taken, Layout(layout.offsets[start : stop + 1] - layout.offsets[start], host - host[0])
-
-
-def _rows(index: Any, count: int) -> Tensor:
-    try:
-        rows = torch.as_tensor(index).detach().cpu()
-    except (TypeError, ValueError, RuntimeError):
-        rows = torch.zeros(())
-    if isinstance(index, Sequence) and not len(index):
-        rows = torch.zeros(0, dtype=torch.int64)
-    if rows.dim() != 1 or rows.is_floating_point() or rows.is_complex():
-        raise KindError(
-            f"select sequences with an int, a slice, a list or 1-D tensor of ints, or a bool mask; "
-            f"got {type(index).__name__}"
-        )
-    if rows.dtype == torch.bool:
-        if rows.shape[0] != count:
-            raise ShapeError(f"the mask has {rows.shape[0]} entries for {count} sequences")
-        return rows.nonzero().flatten()
-    rows = rows.long()
-    wrong = (rows < -count) | (rows >= count)
-    if wrong.any():
-        raise IndexError(f"sequence {int(rows[wrong][0])} of a batch of {count}")
-    return rows.remainder(count) if count else rows
 
 
 def split(values: Tensor, layout: Layout, sizes: int | Sequence[int]) -> list[tuple[Tensor, Layout]]:
@@ -70,7 +38,7 @@ def split(values: Tensor, layout: Layout, sizes: int | Sequence[int]) -> list[tu
     if int(host.sum()) != count:
         raise ShapeError(f"split sizes add up to {int(host.sum())}, but there are {count} sequences")
     bounds = [0, *host.cumsum(0).tolist()]
-    return [_contiguous(values, layout, start, stop) for start, stop in pairwise(bounds)]
+    return [contiguous(values, layout, start, stop) for start, stop in pairwise(bounds)]
 
 
 def cat_time(parts: Sequence[tuple[Tensor, Layout]]) -> tuple[Tensor, Layout]:
@@ -97,6 +65,6 @@ def split_time(
         steps = torch.full((len(layout),), steps, dtype=torch.int64)
     heads = checked_lengths(steps, len(layout)).minimum(layout.lengths)
     starts = layout.host_offsets[:-1]
-    head = _take(values, layout, starts, heads)
-    tail = _take(values, layout, starts + heads, layout.lengths - heads)
+    head = take(values, layout, starts, heads)
+    tail = take(values, layout, starts + heads, layout.lengths - heads)
     return head, tail
