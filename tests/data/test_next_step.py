@@ -143,6 +143,15 @@ def test_texts_that_cannot_be_read_are_named(name: str, content: bytes, message:
     assert message in str(caught.value)
 
 
+def test_a_gzip_bomb_is_not_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt.gz"
+    path.write_bytes(gzip.compress(b"0 " * 2**19) * 100)  # 100 MiB in 100 KiB
+    with pytest.raises(DataError, match=r"a\.txt\.gz unpacks to more than 64 MiB, which is not read"):
+        read_text(path)
+    path.write_bytes(gzip.compress(b"0 " * 2**19))
+    assert len(read_text(path)) == 2**20
+
+
 def test_a_prompt_names_what_the_training_never_saw() -> None:
     vocabulary = learn_vocabulary(["a", "b"], "word", 9, 1)
     assert encode_prompt("b <unk> a", vocabulary, "word").tolist() == [2, 0, 1]

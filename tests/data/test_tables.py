@@ -1,7 +1,9 @@
 """Files that are right are read right; what is wrong with others is in tests/cli/test_bad_input.py."""
 
 import json
+import os
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from throughtime.data.plain_text import read_text
 from throughtime.data.tables import TextTable, read_lines, read_texts
 from throughtime.data.text import TextSource, encode, encode_labels, split_texts, word_tokenizer
 from throughtime.data.vocabulary import Vocabulary
@@ -105,8 +108,8 @@ _NOT_UTF8 = pa.Array.from_buffers(
         ("a.csv", "\n\n", r"no column 't'; its columns are none"),
         ("a.csv", "t,c," + "x" * 200_000 + "\na,b,c\n", r"a.csv is malformed"),
         ("a.csv", "t,c\na,b\nc, \n", r"row 2 has no label in column 'c'"),
-        ("a.jsonl", '{"t": "a\\ud800", "c": "b"}\n', r"row 1 has half of a character \(\\ud800\)"),
-        ("a.jsonl", '{"t": "a", "c": "\\udc00"}\n', r"row 1 has half of a character \(\\udc00\)"),
+        ("a.jsonl", '{"t": "a\\ud800", "c": "b"}\n', r"row 1 contains an unpaired surrogate \(\\ud800\)"),
+        ("a.jsonl", '{"t": "a", "c": "\\udc00"}\n', r"row 1 contains an unpaired surrogate \(\\udc00\)"),
         ("a.jsonl", '{"t": "a", "c": NaN}\n', r"row 1 has no label in column 'c'"),
         ("a.jsonl", '{"t": ' + "[" * 100_000 + "\n", r"line 1 is not JSON"),
         ("a.parquet", pa.table({"t": ["a", "b"], "c": [1.0, float("nan")]}), r"row 2 has no label"),
@@ -130,12 +133,109 @@ def test_a_file_that_must_not_be_read_is_named(tmp_path: Path, monkeypatch: pyte
     path = tmp_path / "data.csv"
     path.write_text("t,c\na,b\n")
 
-    def refuse(self: Path) -> bytes:
+    def refuse(self: Path, mode: str) -> BinaryIO:
         raise PermissionError(13, "Permission denied", str(self))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(DataError, match=r"data\.csv cannot be read: Permission denied"):
         read_texts(path, "t", "c")
+
+
+def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
+    for name in ("data.csv", "data.parquet", "text.txt", "text.gz"):
+        os.mkfifo(tmp_path / name)  # opening it would wait for a writer
+        with pytest.raises(DataError, match=rf"{name} is a named pipe, not a file"):
+            _read(tmp_path / name)
+    endless = tmp_path / "endless.txt"
+    endless.symlink_to("/dev/zero")
+    with pytest.raises(DataError, match=r"endless\.txt is a device, not a file"):
+        read_text(endless)
+    folder = tmp_path / "classes" / "a"
+    folder.mkdir(parents=True)
+    (folder / "1.txt").symlink_to(tmp_path / "data.csv")
+    assert not (folder / "1.txt").is_file()
+    with pytest.raises(DataError, match="holds no files in subfolders"):
+        read_texts(folder.parent, None, None)
+
+
+def test_a_file_larger_than_memory_is_not_read(tmp_path: Path) -> None:
+    for name in ("data.csv", "data.jsonl", "text.txt", "text.gz"):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(2**40)  # a hole: it takes no room on the disk
+        with pytest.raises(DataError, match=rf"{name} has 1024\.0 GiB; files of 2 GiB or more are not read"):
+            _read(tmp_path / name)
+
+
+def _read(path: Path) -> object:
+    return read_texts(path, "t", "c") if path.stem == "data" else read_text(path)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (pa.array([1, 2], pa.duration("ns")), r"duration\[ns\]"),
+        (pa.array([2**62, 2], pa.duration("s")), r"duration\[s\]"),
+        (pa.array([1, 2], pa.timestamp("ns", tz="Europe/Nowhere")), r"timestamp\[ns, tz=Europe/Nowhere\]"),
+        (pa.array([1, 2], pa.timestamp("us", tz="UTC")), r"timestamp\[us, tz=UTC\]"),
+        (pa.array([2**30, 2], pa.date32()), r"date32\[day\]"),
+        (pa.array([1, 2], pa.time64("ns")), r"time64\[ns\]"),
+        (
+            pa.array([[("a", 1)], [("b", 2), ("b", 3)]], pa.map_(pa.string(), pa.int32())),
+            r"map<string, int32.*>",
+        ),
+        (pa.array([["a"], ["b"]]), r"list<.*: string>"),
+        (pa.array([b"a", b"b"]), r"binary"),
+    ],
+    ids=lambda value: str(value.type) if isinstance(value, pa.Array) else "",
+)
+def test_a_parquet_column_of_another_type_is_named(values: pa.Array, said: str, tmp_path: Path) -> None:
+    path, words = tmp_path / "a.parquet", pa.array(["x", "y"])
+    pq.write_table(pa.table({"t": values, "c": words}), path)
+    with pytest.raises(DataError, match=rf"column 't' holds {said}, expected text"):
+        read_texts(path, "t", "c")
+    pq.write_table(pa.table({"t": words, "c": values}), path)
+    with pytest.raises(DataError, match=rf"column 'c' holds {said}, expected classes as text, numbers"):
+        read_texts(path, "t", "c")
+
+
+def test_parquet_types_of_text_and_classes(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    for texts in (pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())):
+        for classes, expected in (
+            (pa.array([3, 4]).dictionary_encode(), ["3", "4"]),
+            (pa.array([True, False]), ["true", "false"]),
+            (pa.array([1, 2], pa.decimal128(5, 1)), ["1.0", "2.0"]),
+            (pa.array([0.5, 2.0], pa.float16()), ["0.5", "2.0"]),
+        ):
+            pq.write_table(pa.table({"t": pa.array(["x", "y"], texts), "c": classes}), path)
+            table = read_texts(path, "t", "c")
+            assert (table.texts, table.labels) == (["x", "y"], expected)
+
+
+def test_parquet_that_unpacks_to_far_more_than_it_has_is_refused(tmp_path: Path) -> None:
+    for name, texts, count in (("rows", "x", 2_000_000), ("text", "x" * 100_000, 2000)):
+        path = tmp_path / f"{name}.parquet"
+        repeated = pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([texts]))
+        pq.write_table(pa.table({"t": repeated, "c": repeated}), path)
+        assert path.stat().st_size < 200_000
+        with pytest.raises(DataError, match=rf"{name}\.parquet unpacks to more than 100 times its size"):
+            read_texts(path, "t", "c")
+
+
+def test_a_class_folder_needs_a_name_of_characters(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9"))
+    folder.mkdir()
+    (folder / "1.txt").write_text("x")
+    with pytest.raises(DataError, match=r"the name of the class folder .* contains an unpaired surrogate"):
+        read_texts(tmp_path, None, None)
+
+
+def test_columns_are_listed_up_to_a_number(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text(",".join(f"column{i}" for i in range(50)) + "\n")
+    with pytest.raises(DataError) as caught:
+        read_texts(path, "t", "c")
+    assert str(caught.value).endswith("'column19', …")
 
 
 def _table(labels: list[str]) -> TextTable:
@@ -173,6 +273,31 @@ def test_shares_are_those_of_every_class() -> None:
     assert source.test is not None
     parts = (source.training_examples, source.validation, source.test)
     assert [torch.bincount(part.labels).tolist() for part in parts] == [[70, 35], [20, 10], [10, 5]]
+
+
+@pytest.mark.parametrize(
+    ("classes", "rows", "message"),
+    [
+        (100_000, 100_000, "the 100,000 rows have 100,000 different labels: a column of identifiers"),
+        (100_000, 300_000, "the 300,000 rows have 100,000 different labels, .* 10,000 at most"),
+        (21, 41, "the 41 rows have 21 different labels: a column of identifiers"),
+        (20, 39, "class '0' has 2 rows"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused(classes: int, rows: int, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        _split(_table([str(i % classes) for i in range(rows)]))
+
+
+def test_as_many_classes_as_there_may_be_are_split() -> None:
+    source = _split(_table([str(i % 10_000) for i in range(30_000)]))
+    assert len(source.classes) == 10_000
+    assert sorted(source.validation.labels.tolist()) == list(range(10_000))
+
+
+def test_labels_differ_by_characters_that_arrays_of_text_drop() -> None:
+    source = _split(_table(["a", "a\0"] * 10))
+    assert torch.bincount(source.training_examples.labels).tolist() == [6, 6]
 
 
 def test_shares_that_leave_nothing_are_refused() -> None:

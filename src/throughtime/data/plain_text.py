@@ -1,11 +1,15 @@
 """Running text out of files: plain, or compressed by gzip."""
 
 import gzip
+import io
 import zlib
 from pathlib import Path
 
+from throughtime.data.files import most_unpacked, read_bytes
 from throughtime.data.tables import decode
 from throughtime.errors import DataError
+
+_PART = 2**20
 
 
 def read_text(path: Path) -> str:
@@ -14,7 +18,8 @@ def read_text(path: Path) -> str:
     Raises
     ------
     DataError
-        If it is missing, empty, or not UTF-8 to its end; it says at which byte.
+        If it is missing, empty, or not UTF-8 to its end; it says at which byte. If it is no file but a pipe
+        or a device, is too large to keep in memory, or unpacks to more than 100 times its size.
 
     Examples
     --------
@@ -25,16 +30,27 @@ def read_text(path: Path) -> str:
     ...     read_text(path)
     'To be'
     """
-    if not path.exists():
-        raise DataError(f"{path} does not exist; give a text file")
-    if path.is_dir():
-        raise DataError(f"{path} is a folder; give a text file")
-    raw = path.read_bytes()
-    if path.suffix.lower() == ".gz":
-        try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"{path} cannot be read as gzip ({error}); restore the file") from error
+    raw = read_bytes(path)
+    if path.suffix.lower() == ".gz" and raw:
+        raw = _unpacked(raw, path)
     if not raw:
         raise DataError(f"{path} is empty; give a text")
     return decode(raw, str(path))
+
+
+def _unpacked(packed: bytes, path: Path) -> bytes:
+    most = most_unpacked(len(packed))
+    parts, total = [], 0
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
+            while total <= most and (part := file.read(_PART)):
+                parts.append(part)
+                total += len(part)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read as gzip ({error}); restore the file") from error
+    if total > most:
+        raise DataError(
+            f"{path} unpacks to more than {most / 2**20:,.0f} MiB, which is not read; unpack it and give the "
+            "text as it is"
+        )
+    return b"".join(parts)

@@ -3,6 +3,7 @@
 Every error names file, row or column. Rows count from 1, a header not among them.
 """
 
+import codecs
 import csv
 import io
 import json
@@ -13,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.parquet
 
+from throughtime.data.columns import ARROW_ERRORS, require_columns, short
+from throughtime.data.files import read_bytes, size_of
+from throughtime.data.parquet import read_parquet
 from throughtime.errors import DataError
 
 
@@ -56,7 +58,7 @@ def read_texts(path: Path, text: str | None, label: str | None) -> TextTable:
     ------
     DataError
         If the file is missing, empty, malformed or not UTF-8, a column is missing, or a row has no text
-        or no label.
+        or no label; if it is no file but a pipe or a device, or too large to keep in memory.
 
     Examples
     --------
@@ -72,17 +74,18 @@ def read_texts(path: Path, text: str | None, label: str | None) -> TextTable:
         if text is not None or label is not None:
             raise DataError(f"{path} is a folder of classes: it has no columns; leave out --text and --label")
         return _read_folder(path)
-    if not path.exists():
-        raise DataError(f"{path} does not exist; give a file or a folder")
+    size = size_of(path)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         known = ", ".join(_READERS)
         raise DataError(f"{path}: the suffix {path.suffix!r} names no known format; use one of {known}")
-    if path.stat().st_size == 0:
+    if size == 0:
         raise DataError(f"{path} is empty; give a file with rows")
     if text is None:
         raise DataError(f"{path} is a table: name the column with the text (--text COLUMN)")
     columns = [text] if label is None else [text, label]
+    for column in columns:
+        _require_characters(column, f"the column name {column!r}")
     values = reader(path, columns)
     return _checked(values[0], values[1] if label is not None else None, str(path), columns)
 
@@ -174,12 +177,13 @@ def _label(value: Any, name: str, row: int, column: str) -> str:
 
 
 def _require_characters(value: str, place: str) -> None:
-    """JSON can name halves of characters, which no tokenizer takes and no file can hold."""
+    """Refuse unpaired surrogates: JSON and names of folders can hold them, UTF-8 and tokenizers cannot."""
     try:
         value.encode()
     except UnicodeEncodeError as error:
         raise DataError(
-            f"{place} has half of a character (\\u{ord(value[error.start]):04x}); write the other half, too"
+            f"{place} contains an unpaired surrogate (\\u{ord(value[error.start]):04x}); write the whole "
+            "character, or leave it out"
         ) from error
 
 
@@ -188,25 +192,9 @@ def _lines(text: str) -> list[str]:
     return [line.removesuffix("\n") for line in io.StringIO(text, newline=None)]
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}; check its permissions") from error
-
-
-def _require(path: Path, columns: Sequence[str], present: Sequence[str]) -> None:
-    for column in columns:
-        if column not in present:
-            shown = ", ".join(map(repr, present)) or "none"
-            raise DataError(f"{path} has no column {column!r}; its columns are {shown}")
-        if list(present).count(column) > 1:
-            raise DataError(f"{path} has two columns {column!r}; give one of them another name")
-
-
 def _read_delimited(path: Path, columns: Sequence[str], delimiter: str) -> list[list[Any]]:
-    source = decode(_read_bytes(path), str(path))
-    raw = source.encode()
+    raw = read_bytes(path).removeprefix(codecs.BOM_UTF8)
+    decode(raw, str(path))
     wrong: list[pyarrow.csv.InvalidRow] = []
 
     def keep(row: pyarrow.csv.InvalidRow) -> str:
@@ -214,7 +202,8 @@ def _read_delimited(path: Path, columns: Sequence[str], delimiter: str) -> list[
         return "skip"
 
     try:
-        _require(path, columns, next(csv.reader(io.StringIO(source, newline=None), delimiter=delimiter), []))
+        lines = io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8")
+        require_columns(path, columns, next(csv.reader(lines, delimiter=delimiter), []))
         table = pyarrow.csv.read_csv(
             pa.BufferReader(raw),
             # Only one thread knows the numbers of rows, and only one block holds a row of any length.
@@ -226,59 +215,35 @@ def _read_delimited(path: Path, columns: Sequence[str], delimiter: str) -> list[
                 include_columns=list(columns), column_types=dict.fromkeys(columns, pa.string())
             ),
         )
-    except (csv.Error, pa.ArrowInvalid) as error:
-        raise DataError(f"{path} is malformed: {_one_line(str(error))}; mend that row") from error
+    except DataError:
+        raise
+    except (csv.Error, *ARROW_ERRORS) as error:
+        raise DataError(f"{path} is malformed: {short(str(error))}; fix that row") from error
     if wrong:
         first = wrong[0]
         raise DataError(
             f"{path} is malformed: row {first.number - 1}: Expected {first.expected_columns} columns, got "
-            f"{first.actual_columns}: {_one_line(first.text)}; mend that row"
+            f"{first.actual_columns}: {short(first.text)}; fix that row"
         )
     return [table.column(column).to_pylist() for column in columns]
 
 
 def _read_jsonl(path: Path, columns: Sequence[str]) -> list[list[Any]]:
     values: list[list[Any]] = [[] for _ in columns]
-    for number, line in enumerate(_lines(decode(_read_bytes(path), str(path))), 1):
+    for number, line in enumerate(_lines(decode(read_bytes(path), str(path))), 1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}: line {number} is not JSON ({error}); mend that line") from error
+            raise DataError(f"{path}: line {number} is not JSON ({error}); fix that line") from error
         if not isinstance(row, dict):
             raise DataError(
-                f"{path}: line {number} is not a JSON object but {type(row).__name__}; mend that line"
+                f"{path}: line {number} is not a JSON object but {type(row).__name__}; fix that line"
             )
+        require_columns(path, columns, row, f": line {number}")
         for column, found in zip(columns, values, strict=True):
-            if column not in row:
-                shown = ", ".join(map(repr, row)) or "none"
-                raise DataError(f"{path}: line {number} has no column {column!r}; its columns are {shown}")
             found.append(row[column])
-    return values
-
-
-def _read_parquet(path: Path, columns: Sequence[str]) -> list[list[Any]]:
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            _require(path, columns, file.schema_arrow.names)
-            table = file.read(columns=list(columns))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(
-            f"{path} cannot be read as Parquet: {_one_line(str(error))}; write it again"
-        ) from error
-    return [_plain(table.column(column), f"{path}: column {column!r}") for column in columns]
-
-
-def _plain(column: pa.ChunkedArray, name: str) -> list[Any]:
-    if pa.types.is_dictionary(column.type):
-        column = pc.cast(column, column.type.value_type)
-    values: list[Any] = []
-    for row, value in enumerate(column, 1):
-        try:
-            values.append(value.as_py())
-        except UnicodeDecodeError as error:
-            raise DataError(f"{name}: row {row} is not UTF-8; write the file again") from error
     return values
 
 
@@ -287,14 +252,18 @@ _READERS: dict[str, Callable[[Path, Sequence[str]], list[list[Any]]]] = {
     ".tsv": lambda path, columns: _read_delimited(path, columns, "\t"),
     ".jsonl": _read_jsonl,
     ".ndjson": _read_jsonl,
-    ".parquet": _read_parquet,
+    ".parquet": read_parquet,
 }
 
 
 def _read_folder(path: Path) -> TextTable:
     texts, labels, places = [], [], []
-    for label, file in _files_of_classes(path):
-        text = decode(_read_bytes(file), str(file))
+    try:
+        files = list(_files_of_classes(path))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}; check its permissions") from error
+    for label, file in files:
+        text = decode(read_bytes(file), str(file))
         if not text.strip():
             raise DataError(f"{file} has no text; fill it in or delete the file")
         texts.append(text)
@@ -311,11 +280,7 @@ def _files_of_classes(path: Path) -> Iterator[tuple[str, Path]]:
             continue
         if not entry.is_dir():
             raise DataError(f"{entry} lies beside the class folders of {path}; move it into one, or away")
+        _require_characters(entry.name, f"the name of the class folder {entry}")
         for file in sorted(entry.rglob("*")):
             if file.is_file() and not file.name.startswith("."):
                 yield entry.name, file
-
-
-def _one_line(message: str) -> str:
-    text = " ".join(message.split())
-    return text if len(text) <= 160 else text[:159] + "…"

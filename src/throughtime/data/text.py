@@ -13,6 +13,7 @@ from tokenizers.normalizers import Lowercase
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.trainers import WordLevelTrainer
 
+from throughtime.data.columns import short
 from throughtime.data.examples import Examples
 from throughtime.data.tables import TextTable
 from throughtime.data.vocabulary import UNKNOWN
@@ -21,6 +22,11 @@ from throughtime.ragged import Ragged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+MOST_CLASSES = 10_000
+"""Classes at most: weights of the last layer and predictions take memory for each."""
+_FEW_CLASSES = 20
+"""Up to so many labels are taken for classes, however few rows there are."""
 
 
 def word_tokenizer(texts: Sequence[str], size: int, *, lower_case: bool) -> Tokenizer:
@@ -139,8 +145,8 @@ def split_texts(
     Raises
     ------
     DataError
-        If there is one class only, a class has too few rows to be in every part, or the shares leave
-        nothing to train on.
+        If there is one class only, or more than `MOST_CLASSES`; if most rows have a label of their own; if a
+        class has too few rows to be in every part, or the shares leave nothing to train on.
 
     Examples
     --------
@@ -152,10 +158,11 @@ def split_texts(
     """
     labels = table.labels or []
     classes = tuple(sorted(set(labels)))
-    parts = _split(table, classes, validation, test, seed)
+    _require_classes(classes, len(table))
+    numbers = encode_labels(table, classes)
+    parts = _split(table, classes, numbers.numpy(), validation, test, seed)
     tokenizer = word_tokenizer([table.texts[i] for i in parts[0]], vocabulary, lower_case=lower_case)
     tokens = encode(tokenizer, table.texts)
-    numbers = encode_labels(table, classes)
     examples = [Examples(tokens[part], numbers[part]) for part in parts]
     digest = hashlib.sha256()
     for part in (tokens.values, tokens.offsets, numbers, *parts):
@@ -181,14 +188,32 @@ def split_texts(
     )
 
 
-def _split(
-    table: TextTable, classes: Sequence[str], validation: float, test: float, seed: int
-) -> list[torch.Tensor]:
-    labels = np.array(table.labels)
+def _require_classes(classes: Sequence[str], rows: int) -> None:
     if len(classes) < 2:
         raise DataError(
-            f"all {len(table)} rows have the label {classes[0]!r}; a classifier needs two classes"
+            f"all {rows} rows have the label {short(repr(classes[0]))}; a classifier needs two classes"
         )
+    if len(classes) > _FEW_CLASSES and 2 * len(classes) > rows:
+        raise DataError(
+            f"the {rows:,} rows have {len(classes):,} different labels: a column of identifiers, or of "
+            "numbers to predict (regression), is not one of classes; name a column whose labels repeat"
+        )
+    if len(classes) > MOST_CLASSES:
+        raise DataError(
+            f"the {rows:,} rows have {len(classes):,} different labels, and a classifier gives each row a "
+            f"probability for every class, {MOST_CLASSES:,} at most; name a column with fewer labels, or "
+            "merge those that are rare"
+        )
+
+
+def _split(
+    table: TextTable,
+    classes: Sequence[str],
+    numbers: "NDArray[np.int64]",
+    validation: float,
+    test: float,
+    seed: int,
+) -> list[torch.Tensor]:
     if validation + test >= 1:
         raise DataError(
             f"shares of {validation:g} and {test:g} leave nothing to train on; lower --validation or --test"
@@ -196,12 +221,16 @@ def _split(
     needed = 1 + (validation > 0) + (test > 0)
     random = np.random.default_rng(seed)
     parts: list[list[NDArray[np.int64]]] = [[], [], []]
-    for name in classes:
-        rows = random.permutation(np.flatnonzero(labels == name))
+    ends_of_classes = np.cumsum(np.bincount(numbers, minlength=len(classes)))
+    of_class = np.split(np.argsort(numbers, kind="stable"), ends_of_classes[:-1])
+    for name, own in zip(classes, of_class, strict=True):
+        rows = random.permutation(own)
         if len(rows) < needed:
             raise DataError(
-                f"class {name!r} has {len(rows)} rows ({table.places[rows.min()]}); it needs {needed} to be "
-                "in training, validation" + (" and test" if test else "") + "; add rows or drop the class"
+                f"class {short(repr(name))} has {len(rows)} rows ({table.places[rows.min()]}); it needs "
+                f"{needed} to be in training, validation"
+                + (" and test" if test else "")
+                + "; add rows or drop the class"
             )
         ends = np.cumsum(_counts(len(rows), validation, test))
         for part, chosen in zip(parts, np.split(rows, ends[:2]), strict=True):

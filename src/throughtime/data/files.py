@@ -1,0 +1,87 @@
+"""Whole files as bytes. Devices, pipes and files too large for memory are refused before they are read."""
+
+import stat
+from pathlib import Path
+
+from throughtime.errors import DataError
+
+LARGEST = 2**31 - 2
+"""Bytes of a file at most: all data is kept in memory, and Arrow counts the bytes of a block in 32 bits."""
+
+_UNPACKED = 100
+_UNPACKED_ANYWAY = 2**26
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def size_of(path: Path) -> int:
+    """Return the number of bytes of a regular file.
+
+    Raises
+    ------
+    DataError
+        If there is none, or it is a folder, a device, a pipe or a socket.
+
+    Examples
+    --------
+    >>> size_of(Path("/dev/null"))
+    Traceback (most recent call last):
+    throughtime.errors.DataError: /dev/null is a device, not a file; save its content to a file and give that
+    """
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DataError(f"{path} does not exist; give a file") from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    kind = _KINDS.get(stat.S_IFMT(status.st_mode))
+    if kind is not None:
+        instead = "give a file" if kind == "a folder" else "save its content to a file and give that"
+        raise DataError(f"{path} is {kind}, not a file; {instead}")
+    return status.st_size
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a regular file.
+
+    Raises
+    ------
+    DataError
+        As `size_of`; or if it is larger than `LARGEST`, or cannot be read.
+    """
+    size = size_of(path)
+    if size > LARGEST:
+        raise DataError(
+            f"{path} has {size / 2**30:.1f} GiB; files of 2 GiB or more are not read, as all data is kept in "
+            "memory; split the file"
+        )
+    try:
+        with path.open("rb") as file:
+            return file.read(size)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def most_unpacked(size: int) -> int:
+    """Return how many bytes a compressed file of ``size`` bytes may unpack to: 100 times that, or 64 MiB.
+
+    Texts shrink to a third or a tenth, logs to a fiftieth. Files that unpack to far more are made to fill the
+    memory of whoever reads them.
+
+    Examples
+    --------
+    >>> most_unpacked(1000) == 2**26, most_unpacked(10**6) == 10**8
+    (True, True)
+    """
+    return min(max(_UNPACKED * size, _UNPACKED_ANYWAY), LARGEST)
+
+
+def _unreadable(path: Path, error: OSError | ValueError) -> DataError:
+    said = (error.strerror if isinstance(error, OSError) else None) or error
+    return DataError(f"{path} cannot be read: {said}; check its name and permissions")
