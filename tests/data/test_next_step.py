@@ -2,6 +2,8 @@
 
 import gzip
 import string
+import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -209,12 +211,56 @@ def _npz(**content: Any) -> Any:
     return lambda path: np.savez(path, **content)
 
 
+def _zipped(method: int, **members: bytes) -> Any:
+    def write(path: Path) -> None:
+        with zipfile.ZipFile(path, "w", method) as archive:
+            for name in ("frames", "lengths"):
+                archive.writestr(f"{name}.npy", members.get(name, b""))
+
+    return write
+
+
+def _npy(header: bytes) -> Any:
+    content = np.lib.format.magic(1, 0) + struct.pack("<H", len(header) + 1) + header + b"\n"
+    return _zipped(zipfile.ZIP_STORED, frames=content)
+
+
+def _changed(place: int, value: int) -> Any:
+    """Change a byte of the first entry: its local header, where the other copy of it says the same, or its data."""
+
+    def write(path: Path) -> None:
+        np.savez_compressed(path, **GIVEN)
+        raw = bytearray(path.read_bytes())
+        raw[place] = value
+        if place < 30:
+            raw[raw.index(b"PK\1\2") + place + 2] = value
+        path.write_bytes(raw)
+
+    return write
+
+
 @pytest.mark.parametrize(
     ("name", "write", "message"),
     [
         ("a.npz", lambda path: path.touch(), "a.npz is empty"),
         ("a.npz", lambda path: path.write_bytes(b"PK nonsense"), "cannot be read as .npz"),
         ("a.npz", _npz(frames=np.array([{}], dtype=object), lengths=[1]), "cannot be read as .npz"),
+        ("a.npz", _npz(frames=np.zeros(3, [("a", "f8")]), lengths=[3]), "frames holds [('a', '<f8')]"),
+        ("a.npz", _npz(frames=np.array(["0", "1"]), lengths=[2]), "frames holds <U1, expected real numbers"),
+        ("a.npz", _npz(frames=np.ones((3, 2)) * 1j, lengths=[3]), "frames holds complex128"),
+        (
+            "a.npz",
+            _npy(b"{'descr': '<f8', 'fortran_order': False, 'shape': (99999999, 88000)}"),
+            "there are 0",
+        ),
+        ("a.npz", _npy(b"{'descr': '<f8', 'fortran_order': False, 'shape': (-1, 0)}"), "frames is (-1, 0)"),
+        ("a.npz", _npy(b"{'descr': " + b"(" * 900), "cannot be read as .npz"),
+        ("a.npz", _npy(b"[1]"), "cannot be read as .npz"),
+        ("a.npz", _zipped(zipfile.ZIP_LZMA), "frames is compressed by method 14"),
+        ("a.npz", _changed(8, 99), "cannot be read as .npz"),  # a compression that nobody has
+        ("a.npz", _changed(6, 1), "cannot be read as .npz"),  # encrypted
+        ("a.npz", _changed(60, 7), "cannot be read as .npz"),  # within the compressed bytes
+        ("a.npz", _npz(frames=np.zeros((0, 4)), lengths=np.array([2**62] * 4)), "they give a sum"),
         ("a.npz", _npz(x=np.ones(3)), "has no array 'frames'; it has x"),
         ("a.npz", _npz(frames=GIVEN["frames"]), "has no array 'lengths'"),
         ("a.npz", _npz(frames=np.ones(3), lengths=[3]), "got shapes (3,) and (1,)"),

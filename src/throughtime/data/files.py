@@ -8,7 +8,6 @@ from throughtime.errors import DataError
 LARGEST = 2**31 - 2
 """Bytes of a file at most: all data is kept in memory, and Arrow counts the bytes of a block in 32 bits."""
 
-_UNPACKED = 100
 _UNPACKED_ANYWAY = 2**26
 
 _KINDS = {
@@ -68,8 +67,8 @@ def read_bytes(path: Path) -> bytes:
         raise _unreadable(path, error) from error
 
 
-def most_unpacked(size: int) -> int:
-    """Return how many bytes a compressed file of ``size`` bytes may unpack to: 100 times that, or 64 MiB.
+def most_unpacked(size: int, times: int = 100) -> int:
+    """Return how many bytes a compressed file of ``size`` bytes may unpack to: so many times that, or 64 MiB.
 
     Texts shrink to a third or a tenth, logs to a fiftieth. Files that unpack to far more are made to fill the
     memory of whoever reads them.
@@ -79,7 +78,7 @@ def most_unpacked(size: int) -> int:
     >>> most_unpacked(1000) == 2**26, most_unpacked(10**6) == 10**8
     (True, True)
     """
-    return min(max(_UNPACKED * size, _UNPACKED_ANYWAY), LARGEST)
+    return min(max(times * size, _UNPACKED_ANYWAY), LARGEST)
 
 
 def _unreadable(path: Path, error: OSError | ValueError) -> DataError:

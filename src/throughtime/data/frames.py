@@ -6,8 +6,7 @@ of the files of polyphonic music that go with Boulanger-Lewandowski et al. (2012
 ``validdata`` and ``testdata`` of (T, K) each.
 """
 
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +14,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from throughtime.data.columns import short
+from throughtime.data.files import size_of
+from throughtime.data.matlab import read_cells
+from throughtime.data.npz import read_arrays
 from throughtime.errors import DataError
 from throughtime.ragged import Ragged
 
 SUFFIXES = (".npz", ".mat")
+
+_UNPACKED = 500
+"""How many times its size a file may unpack to: rolls of float64 whose notes are held shrink to a 220th."""
+_NEITHER = 2
 
 
 class FrameParts(NamedTuple):
@@ -95,37 +102,30 @@ def write_frames(path: Path, frames: torch.Tensor) -> None:
 
 
 def _read(path: Path) -> dict[str, Ragged | None]:
-    if not path.exists():
-        raise DataError(f"{path} does not exist; give a file of frames")
+    size = size_of(path)
     if path.suffix.lower() not in SUFFIXES:
         raise DataError(f"{path}: frames are read from {' and '.join(SUFFIXES)} files, not {path.suffix!r}")
-    if path.stat().st_size == 0:
+    if size == 0:
         raise DataError(f"{path} is empty; give a file of frames")
     return _read_npz(path) if path.suffix.lower() == ".npz" else _read_mat(path)
 
 
 def _read_npz(path: Path) -> dict[str, Ragged | None]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            content = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, AttributeError) as error:
-        raise DataError(
-            f"{path} cannot be read as .npz ({_one_line(error)}); write it with numpy.savez"
-        ) from error
-    return {
-        "training": _npz_part(path, content, ""),
-        "validation": _npz_part(path, content, "validation_"),
-        "test": _npz_part(path, content, "test_"),
-    }
+    prefixes = {"training": "", "validation": "validation_", "test": "test_"}
+    names = [f"{prefix}{part}" for prefix in prefixes.values() for part in ("frames", "lengths")]
+    present, content = read_arrays(path, names, _UNPACKED)
+    return {part: _npz_part(path, present, content, prefix) for part, prefix in prefixes.items()}
 
 
-def _npz_part(path: Path, content: Mapping[str, NDArray[Any]], prefix: str) -> Ragged | None:
+def _npz_part(
+    path: Path, present: Sequence[str], content: Mapping[str, NDArray[Any]], prefix: str
+) -> Ragged | None:
     names = f"{prefix}frames", f"{prefix}lengths"
     if not any(name in content for name in names) and prefix:
         return None
     for name in names:
         if name not in content:
-            has = ", ".join(content) or "nothing"
+            has = short(", ".join(present)) or "nothing"
             raise DataError(f"{path} has no array {name!r}; it has {has}")
     frames, lengths = content[names[0]], content[names[1]]
     if frames.ndim != 2 or lengths.ndim != 1 or lengths.dtype.kind not in "iu":
@@ -133,47 +133,52 @@ def _npz_part(path: Path, content: Mapping[str, NDArray[Any]], prefix: str) -> R
             f"{path}: {names[0]} is (T, K) and {names[1]} is (B,) of whole numbers; got shapes "
             f"{frames.shape} and {lengths.shape} of {lengths.dtype}"
         )
-    if (lengths < 0).any() or int(lengths.sum()) != len(frames):
+    # The sum of numbers that are each too large may be anything.
+    outside = (lengths < 0) | (lengths > len(frames))
+    total = "a sum" if outside.any() else int(lengths.sum(dtype=np.int64))
+    if total != len(frames):
         raise DataError(
-            f"{path}: {names[1]} must add up to the {len(frames)} rows of {names[0]}, they give "
-            f"{int(lengths.sum())}"
+            f"{path}: {names[1]} must add up to the {len(frames)} rows of {names[0]}, they give {total}"
         )
-    ends = np.cumsum(lengths)
-    sequences = [frames[end - length : end] for end, length in zip(ends, lengths, strict=True)]
-    return _ragged(path, names[0], sequences, frames.shape[1])
+    return _ragged(path, names[0], [frames], torch.from_numpy(lengths.astype(np.int64)))
 
 
 def _read_mat(path: Path) -> dict[str, Ragged | None]:
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        content = loadmat(path)
-    except (MatReadError, ValueError, TypeError, OSError, NotImplementedError) as error:
-        raise DataError(f"{path} cannot be read as .mat ({_one_line(error)})") from error
-    parts = dict(zip(FrameParts._fields, ("traindata", "validdata", "testdata"), strict=True))
+    names = dict(zip(FrameParts._fields, ("traindata", "validdata", "testdata"), strict=True))
+    content = read_cells(path, names.values(), _UNPACKED)
     found: dict[str, Ragged | None] = {}
-    for part, name in parts.items():
+    for part, name in names.items():
         if name not in content:
             raise DataError(f"{path} has no cell {name!r}, as files of polyphonic music have")
-        sequences = list(np.ravel(content[name]))
-        bad = [s for s in sequences if getattr(s, "ndim", 0) != 2]
-        if bad or not sequences or len({s.shape[1] for s in sequences}) > 1:
+        matrices = content[name]
+        if len({matrix.shape[1] for matrix in matrices}) != 1:
             raise DataError(f"{path}: {name} is a cell of matrices (T, K) of one K")
-        found[part] = _ragged(path, name, sequences, sequences[0].shape[1])
+        found[part] = _ragged(path, name, matrices, torch.tensor([len(matrix) for matrix in matrices]))
     return found
 
 
-def _ragged(path: Path, name: str, sequences: list[NDArray[Any]], notes: int) -> Ragged:
-    for number, sequence in enumerate(sequences, start=1):
-        if sequence.dtype.kind not in "biuf" or not np.isin(sequence, (0, 1)).all():
-            wrong = np.argwhere(~np.isin(sequence, (0, 1)))
-            where = f" (frame {wrong[0][0] + 1}, note {wrong[0][1] + 1})" if len(wrong) else ""
-            raise DataError(f"{path}: sequence {number} of {name}{where} is not of 0 and 1 alone")
-    if not notes:
+def _ragged(path: Path, name: str, parts: Sequence[NDArray[Any]], lengths: torch.Tensor) -> Ragged:
+    """Return the sequences of these lengths, whose frames are the rows of ``parts``, end to end."""
+    if not parts[0].shape[1]:
         raise DataError(f"{path}: frames of {name} have no notes")
-    values = np.concatenate([*sequences, np.zeros((0, notes))]).astype(np.uint8)
-    return Ragged.from_lengths(torch.from_numpy(values), [len(sequence) for sequence in sequences])
+    values = torch.from_numpy(np.concatenate([_ones(part) for part in parts]))
+    wrong = (values == _NEITHER).nonzero()
+    if len(wrong):
+        frame, note = wrong[0].tolist()
+        ends = lengths.cumsum(0)
+        number = int(torch.searchsorted(ends, frame, right=True))
+        place = frame - int(ends[number] - lengths[number])
+        raise DataError(
+            f"{path}: sequence {number + 1} of {name} (frame {place + 1}, note {note + 1}) is not of 0 and 1 "
+            "alone"
+        )
+    return Ragged.from_lengths(values, lengths)
+
+
+def _ones(frames: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return 1 where there is a one, 0 where there is a zero, and elsewhere `_NEITHER`."""
+    ones = frames == 1
+    return np.where(ones | (frames == 0), ones, _NEITHER).astype(np.uint8)
 
 
 def _split(whole: Ragged, validation: float, test: float, seed: int, name: str) -> FrameParts:
@@ -191,7 +196,3 @@ def _split(whole: Ragged, validation: float, test: float, seed: int, name: str) 
     rest, chosen, last = order.split([len(whole) - sum(counts), *counts])
     parts = [whole[part.sort().values] for part in (rest, chosen, last)]
     return FrameParts(parts[0], parts[1], parts[2] if test else None)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

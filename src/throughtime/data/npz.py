@@ -1,0 +1,86 @@
+"""Arrays of numbers out of .npz files. No pickle; a shape is believed once as many bytes are there.
+
+`numpy.load` reserves memory for whatever shape a file declares, and lets through what zipfile, zlib and
+Python's parser raise of a damaged one.
+"""
+
+import io
+import math
+import zipfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from throughtime.data.columns import short
+from throughtime.data.files import most_unpacked, read_bytes
+from throughtime.errors import DataError
+
+_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+def read_arrays(path: Path, names: Collection[str], times: int) -> tuple[list[str], dict[str, NDArray[Any]]]:
+    """Return the names of all arrays of a file, and those that are asked for and there.
+
+    Parameters
+    ----------
+    path
+        A .npz file.
+    names
+        Arrays to read.
+    times
+        How many times its size the file may unpack to, see `throughtime.data.files.most_unpacked`.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged or unpacks to more, or an array holds anything but real numbers.
+    """
+    raw = read_bytes(path)
+    try:
+        return _arrays(raw, names, times)
+    except Exception as error:  # zipfile, zlib and the parser of headers raise more kinds than they say
+        said = short(str(error)) or type(error).__name__
+        raise DataError(f"{path} cannot be read as .npz ({said}); write it with numpy.savez") from error
+
+
+def _arrays(raw: bytes, names: Collection[str], times: int) -> tuple[list[str], dict[str, NDArray[Any]]]:
+    most = most_unpacked(len(raw), times)
+    found = {}
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        present = [name.removesuffix(".npy") for name in archive.namelist()]
+        for name in names:
+            if name not in present:
+                continue
+            entry = archive.getinfo(f"{name}.npy")
+            most -= entry.file_size
+            if most < 0:
+                raise ValueError(f"it unpacks to more than {times} times its size")
+            if entry.compress_type not in _METHODS:
+                raise ValueError(f"{name} is compressed by method {entry.compress_type}")
+            with archive.open(entry) as file:
+                found[name] = _array(file.read(entry.file_size), name)
+    return present, found
+
+
+def _array(raw: bytes, name: str) -> NDArray[Any]:
+    file = io.BytesIO(raw)
+    version = npy.read_magic(file)
+    if version not in _HEADERS:
+        raise ValueError(f"{name} is written in version {version} of the format")
+    shape, in_fortran_order, dtype = _HEADERS[version](file)
+    if dtype.kind not in "biuf":
+        raise ValueError(f"{name} holds {dtype}, expected real numbers")
+    size, there = math.prod(shape) * dtype.itemsize, len(raw) - file.tell()
+    if min(shape, default=0) < 0 or size != there:
+        raise ValueError(f"{name} is {shape} of {dtype}, which takes {size} bytes; there are {there}")
+    order = "F" if in_fortran_order else "C"
+    return (
+        np.frombuffer(raw, dtype, offset=file.tell()).reshape(shape, order=order)
+        if size
+        else np.zeros(shape, dtype)
+    )
