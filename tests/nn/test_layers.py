@@ -1,11 +1,14 @@
 """What the contract does not say: kinds of input, errors, statistics, and layers in torch's Sequential."""
 
+import copy
 import io
 import pickle
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import orthogonal, weight_norm
+from torch.optim.swa_utils import AveragedModel
 
 import throughtime as tt
 from throughtime import Ragged
@@ -225,6 +228,18 @@ def test_recurrent_layers_travel(name: str) -> None:
     assert layer.to("meta")(x.to("meta")).output.shape == (5, 2, 8)
 
 
+@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize("parametrization", [weight_norm, orthogonal])
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+def test_recurrent_layers_are_copied_after_use(name: str, parametrization, recorded: bool) -> None:
+    layer, x = getattr(tt.nn, name)(3, 4), torch.randn(5, 2, 3)
+    parametrization(layer, "weight_hh_l0")
+    with torch.set_grad_enabled(recorded):
+        expected = layer(x).output
+        for twin in (copy.deepcopy(layer), AveragedModel(layer).module):
+            assert torch.equal(twin(x).output, expected)
+
+
 def test_batch_statistics_are_those_of_real_tokens() -> None:
     torch.manual_seed(0)
     block = tt.nn.ConvBlock(3, 4, 1, norm="batch", activation=None).double()
@@ -236,11 +251,15 @@ def test_batch_statistics_are_those_of_real_tokens() -> None:
     torch.testing.assert_close(block.norm.running_mean, 0.1 * plain.mean(0))
 
 
-def test_a_batch_without_tokens_leaves_running_statistics_alone() -> None:
-    block = tt.nn.ConvBlock(3, 4, 1, norm="batch").double()
+@pytest.mark.parametrize("activation", [torch.relu, torch.tanh])
+def test_a_batch_without_tokens_leaves_running_statistics_alone_and_has_gradients_of_zero(activation) -> None:
+    block = tt.nn.ConvBlock(3, 4, 1, norm="batch", activation=activation).double()
     before = block.norm.running_mean.clone()
-    assert len(block(_batch([0, 0]))) == 2
+    y = block(_batch([0, 0]))
+    assert len(y) == 2
     torch.testing.assert_close(block.norm.running_mean, before, rtol=0, atol=0)
+    y.values.sum().backward()
+    assert all(not parameter.grad.any() for parameter in block.parameters())
 
 
 @pytest.mark.parametrize("kind", ["max", "mean", "last"])

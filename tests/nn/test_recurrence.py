@@ -266,6 +266,25 @@ def test_under_autocast_the_state_keeps_its_dtype() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # torch's own, at its first import
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ["RNNCell", "LSTMCell", "GRUCell"])
+def test_a_cell_in_half_precision_is_the_layer_in_it(name: str, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    layer = getattr(tt.nn, name.removesuffix("Cell"))(3, 5).to(dtype)
+    cell = getattr(nn, name)(3, 5).to(dtype)
+    cell.load_state_dict({key.removesuffix("_l0"): value for key, value in layer.state_dict().items()})
+    values = torch.randn(sum(LENGTHS), 3, dtype=dtype, requires_grad=True)
+    x = Ragged.from_lengths(values, LENGTHS)
+    found, expected = tt.nn.Recurrence(cell)(x), layer(x)
+    output = found.output[0] if name == "LSTMCell" else found.output
+    assert torch.equal(output.values, expected.output.values)
+    for part, right in zip(leaves(found.state), leaves(expected.state), strict=True):
+        assert torch.equal(part, right[0])
+    gradients = torch.autograd.grad(output.values.sum(), [values, *cell.parameters()])
+    right = torch.autograd.grad(expected.output.values.sum(), [values, *layer.parameters()])
+    torch.testing.assert_close(gradients, right)
+
+
 def test_a_compiled_transition_gives_the_same() -> None:
     torch._dynamo.reset()
     layer, ours = _pair("GRU")

@@ -2,10 +2,12 @@
 
 from typing import Any, TypeGuard
 
+import torch
 from torch import Tensor, nn
 
 from throughtime.nn._precision import under_autocast
 from throughtime.nn._weights import checked_weights
+from throughtime.ops._plain import HALF
 from throughtime.ops.cell import Cell, spec_of
 from throughtime.ops.recurrent import recurrent_layer
 from throughtime.ops.steps import Steps, Weights
@@ -19,7 +21,8 @@ def call_cell(cell: nn.RNNCellBase, state: Any, x: Any) -> Any:
 def native_states(cell: nn.RNNCellBase, tokens: Tensor, steps: Steps, state: Any) -> tuple[Any, Any] | None:
     """Return the state after every step (T, …) and each sequence's last (B, …), or None if the loop cannot.
 
-    It can where nothing but the cell's own equations is asked for: no hook looks on, and dtypes agree.
+    It can where nothing but the cell's own equations is asked for: no hook looks on, and dtypes agree. Half
+    precision is computed in float32, as layers do.
     """
     lstm = isinstance(cell, nn.LSTMCell)
     parts = list(state) if lstm else [state]
@@ -27,20 +30,21 @@ def native_states(cell: nn.RNNCellBase, tokens: Tensor, steps: Steps, state: Any
     hooked = cell._forward_hooks or cell._forward_pre_hooks or cell._backward_hooks  # noqa: SLF001
     if not plain or hooked or any(part.dtype != tokens.dtype or part.dim() != 2 for part in parts):
         return None
-    name = _cell_name(cell)
+    name, dtype = _cell_name(cell), torch.float32 if tokens.dtype in HALF else tokens.dtype
     weights = checked_weights(
         Weights(cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh, None),
         spec_of(name),
         cell.input_size,
         cell.hidden_size,
         0,
-        tokens.dtype,
+        dtype,
         type(cell).__name__,
     )
     if tokens.shape[1] != cell.input_size:
         return None  # the cell itself has the words for it
-    h0, c0 = parts[0][None], (parts[1][None] if lstm else None)
-    y, h_n, c_n, c, _ = recurrent_layer(tokens, steps, name, h0, c0, (weights,), save=lstm)
+    h0, c0 = parts[0][None].to(dtype), (parts[1][None].to(dtype) if lstm else None)
+    results = recurrent_layer(tokens.to(dtype), steps, name, h0, c0, (weights,), save=lstm)
+    y, h_n, c_n, c, _ = (part.to(tokens.dtype) for part in results)
     return ((y, c[0]), (h_n[0], c_n[0])) if lstm else (y, h_n[0])
 
 

@@ -13,7 +13,7 @@ from throughtime.nn._context import checked_context
 from throughtime.nn._options import bound_of
 from throughtime.nn._output import RecurrentOutput, unwrapped
 from throughtime.nn._precision import precision
-from throughtime.nn._quick import STACK, quick_call, quick_step
+from throughtime.nn._quick import quick_call, quick_step
 from throughtime.nn._stack import LayerResult, StackResult, run_stack
 from throughtime.nn._state import Sizes, batched_state, like_state
 from throughtime.nn._tokens import Input, checked, from_ragged, like_input, ragged_of, tokens_of
@@ -286,9 +286,6 @@ class Recurrent(nn.RNNBase):
         tokens, steps = tokens_of(x, batch_first=False)
         result, _ = self._run(x, tokens, steps, state, context, lambda y: y)
         return (result.output[0] if x_t.dim() == 1 else result.output), result.state
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__getstate__().items() if name != STACK}  # type: ignore[no-untyped-call]
 
     def _checked(self, x: Any) -> Input:
         return checked(x, self.input_size, self._weight, type(self).__name__)

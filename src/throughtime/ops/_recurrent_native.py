@@ -3,6 +3,7 @@
 Everything that crosses is on the CPU, and float32 or float64; the caller has checked shapes.
 """
 
+import copyreg
 import math
 from dataclasses import replace
 from functools import lru_cache
@@ -28,6 +29,8 @@ _AS_THEY_ARE, _IN_ORDER = False, True
 
 RecurrentStack = _native.RecurrentStack
 """All layers of a module, without gradients, on the caller's own arguments."""
+# A copy of a module makes its own again when it is called, whichever way it was copied.
+copyreg.pickle(RecurrentStack, lambda _: (type(None), ()))  # type: ignore[arg-type, return-value]
 
 _PLAIN = {"LSTM": 0, "GRU": 1, "RNN_TANH": 2, "RNN_RELU": 3}
 _NUMBERS = {name: number for number, name in enumerate(ACTIVATIONS)}

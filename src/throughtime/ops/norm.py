@@ -3,7 +3,6 @@
 Plain float32 and float64 tensors on the CPU are normalised natively.
 """
 
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from throughtime.ops import _norm_eager
+from throughtime.ops._batch import one_segment
 from throughtime.ops._norm_native import Fixed, Norm, Running
 from throughtime.ops._plain import HALF
 from throughtime.ops.reference.norm import batch_norm_reference, normalize_sequences_reference
@@ -75,6 +75,10 @@ def batch_norm(
     Without tokens there are no statistics: in training nothing is updated, where torch would refuse.
     """
     if values.shape[0] == 0 and training:
+        for part, combined in ((weight, torch.mul), (bias, torch.add)):
+            # Nothing of nothing, but then their gradients are zero and not missing.
+            if part is not None:
+                values = combined(values, part.view(-1, *(1,) * (values.dim() - 2)))
         return values
     known = None if running_mean is None or running_var is None else (running_mean, running_var)
     if training:
@@ -91,7 +95,7 @@ def batch_norm(
         return y.relu() if relu else y
     fixed = None if training else known
     norm = Norm(
-        _one_segment(values.shape[0]),
+        one_segment(values.shape[0]),
         values.shape[1],
         eps,
         relu,
@@ -103,12 +107,6 @@ def batch_norm(
         return batch_norm_reference(values, weight, bias, fixed, eps, relu=relu)
 
     return _norm_eager.normalize(values, weight, bias, norm, composition)
-
-
-@lru_cache(maxsize=64)
-def _one_segment(tokens: int) -> Tensor:
-    """Return the offsets of all tokens as one segment; nobody writes to them."""
-    return torch.tensor([0, tokens], device="cpu")
 
 
 @implements(F.batch_norm)
