@@ -265,7 +265,6 @@ def test_under_autocast_the_state_keeps_its_dtype() -> None:
     torch.testing.assert_close(low.output.values, layer(x).output.values, rtol=0.05, atol=0.05)
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # torch's own, at its first import
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("name", ["RNNCell", "LSTMCell", "GRUCell"])
 def test_a_cell_in_half_precision_is_the_layer_in_it(name: str, dtype: torch.dtype) -> None:
@@ -285,6 +284,7 @@ def test_a_cell_in_half_precision_is_the_layer_in_it(name: str, dtype: torch.dty
     torch.testing.assert_close(gradients, right)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # torch's own, at its first import
 def test_a_compiled_transition_gives_the_same() -> None:
     torch._dynamo.reset()
     layer, ours = _pair("GRU")
