@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from throughtime.report._style import COLOURS, layout, transparent
+from throughtime.report._style import COLOURS, in_figure, layout, transparent
 
 Layer = Mapping[str, Any]
 
@@ -237,14 +237,14 @@ def gates_figure(example: Mapping[str, Any], name: str) -> go.Figure:
             zmax=1,
             colorscale="Viridis",
             colorbar={"title": {"text": "mean"}, "thickness": 12},
-            customdata=[tokens] * len(gates),
+            customdata=[[in_figure(token) for token in tokens]] * len(gates),
             hovertemplate="%{y} at %{customdata}: %{z:.2f}<extra></extra>",
         )
     )
     figure.update_layout(layout(130 + 46 * len(gates)))
     every = max(1, math.ceil(len(tokens) / 24))
     shown = list(range(0, len(tokens), every))
-    labels = [tokens[i] if len(tokens[i]) <= 12 else tokens[i][:11] + "…" for i in shown]
+    labels = [in_figure(tokens[i], most=12) for i in shown]
     figure.update_xaxes(tickvals=shown, ticktext=labels, tickangle=-60, automargin=True)
     figure.update_yaxes(automargin=True, autorange="reversed")
     return figure

@@ -24,7 +24,7 @@ from throughtime.report._diagnosis_figures import (
 from throughtime.report._figures import learning_figure
 from throughtime.report._overview import compared_flow_figure, curve_of, overview_rows
 from throughtime.report._quality_figures import calibration_figure, confusion_figure
-from throughtime.report._style import transparent
+from throughtime.report._style import on_page, transparent
 
 
 def render_diagnoses(title: str, question: str, models: Mapping[str, Mapping[str, Any]]) -> str:
@@ -37,7 +37,7 @@ def render_diagnoses(title: str, question: str, models: Mapping[str, Mapping[str
     models : mapping of str to mapping
         Names, and what `throughtime.diagnose.diagnose` returned of each.
     """
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(autoescape=True, finalize=on_page, undefined=jinja2.StrictUndefined)
     template = resources.files("throughtime.report").joinpath("diagnosis.html.jinja").read_text("utf-8")
     count = 0
 

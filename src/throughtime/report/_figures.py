@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from throughtime.report._content import Curve, ModelRow
-from throughtime.report._style import COLOURS, layout
+from throughtime.report._style import COLOURS, in_figure, layout
 
 
 def accuracy_figure(models: Sequence[ModelRow]) -> go.Figure:
@@ -14,7 +14,7 @@ def accuracy_figure(models: Sequence[ModelRow]) -> go.Figure:
     figure = go.Figure(
         go.Scatter(
             x=[100 * row.accuracy for row in models],
-            y=[row.name for row in models],
+            y=[in_figure(row.name) for row in models],
             error_x={
                 "type": "data",
                 "array": [100 * (row.high - row.accuracy) for row in models],
@@ -29,7 +29,7 @@ def accuracy_figure(models: Sequence[ModelRow]) -> go.Figure:
     )
     figure.update_layout(layout(height=70 + 46 * len(models)))
     figure.update_xaxes(title="test accuracy in %", ticksuffix=" ")
-    figure.update_yaxes(autorange="reversed", automargin=True)
+    figure.update_yaxes(autorange="reversed", automargin=True, type="category")
     return figure
 
 
@@ -37,6 +37,7 @@ def learning_figure(curves: Sequence[Curve]) -> go.Figure:
     """Draw loss and accuracy over epochs, dotted for training and solid for validation."""
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
     for colour, curve in zip(COLOURS * len(curves), curves, strict=False):
+        name = in_figure(curve.name)
         for row, train, validation in (
             (1, _percent(curve.train_accuracy), _percent(curve.validation_accuracy)),
             (2, curve.train_loss, curve.validation_loss),
@@ -46,11 +47,11 @@ def learning_figure(curves: Sequence[Curve]) -> go.Figure:
                     go.Scatter(
                         x=list(range(1, len(values) + 1)),
                         y=list(values),
-                        name=f"{curve.name}, {kind}",
+                        name=f"{name}, {kind}",
                         mode="lines+markers",
                         line={"color": colour, "dash": dash},
                         showlegend=row == 1,
-                        legendgroup=f"{curve.name} {kind}",
+                        legendgroup=f"{name} {kind}",
                     ),
                     row=row,
                     col=1,

@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from throughtime.report._content import Curve
-from throughtime.report._style import COLOURS, layout
+from throughtime.report._style import COLOURS, in_figure, layout
 
 Diagnosis = Mapping[str, Any]
 
@@ -49,7 +49,7 @@ def compared_flow_figure(models: Mapping[str, Diagnosis]) -> go.Figure:
             go.Scatter(
                 x=list(range(len(values))),
                 y=[value if value > 0 else None for value in values],
-                name=name,
+                name=in_figure(name),
                 mode="lines",
                 line={
                     "color": COLOURS[place % len(COLOURS)],

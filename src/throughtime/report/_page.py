@@ -10,11 +10,12 @@ import plotly.offline
 
 from throughtime.report._content import ReportContent
 from throughtime.report._figures import accuracy_figure, learning_figure
+from throughtime.report._style import on_page
 
 
 def render(content: ReportContent) -> str:
     """Return the page as HTML."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(autoescape=True, finalize=on_page, undefined=jinja2.StrictUndefined)
     environment.filters["thousands"] = _thousands
     template = resources.files("throughtime.report").joinpath("page.html.jinja").read_text("utf-8")
     figures = {"accuracy": _embed(accuracy_figure(content.models), "accuracy")}

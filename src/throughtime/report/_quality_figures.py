@@ -5,7 +5,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from throughtime.report._style import COLOURS, layout
+from throughtime.report._style import COLOURS, in_figure, layout
 
 # More classes than this make no readable matrix: the most confused ones stand for all.
 _MOST = 30
@@ -23,25 +23,28 @@ def confusion_figure(found: Mapping[str, Any]) -> go.Figure:
         classes = [classes[i] for i in kept]
         confusion = [[confusion[i][j] for j in kept] for i in kept]
     shares = [[value / max(1, sum(row)) for value in row] for row in confusion]
-    names = [name if len(name) <= 16 else name[:15] + "…" for name in classes]
+    # Positions, as names may be alike in their beginnings, or look like numbers or dates.
+    places, names = list(range(len(classes))), [in_figure(name, most=16) for name in classes]
+    said = [[f"is {names[i]}, called {names[j]}: {confusion[i][j]}" for j in places] for i in places]
     figure = go.Figure(
         go.Heatmap(
             z=shares,
-            x=names,
-            y=names,
+            x=places,
+            y=places,
             text=confusion if len(classes) <= 12 else None,
             texttemplate="%{text}" if len(classes) <= 12 else None,
             colorscale="Blues",
             zmin=0,
             zmax=1,
             colorbar={"title": {"text": "share"}, "thickness": 12},
-            customdata=confusion,
-            hovertemplate="is %{y}, called %{x}: %{customdata}<extra></extra>",
+            customdata=said,
+            hovertemplate="%{customdata}<extra></extra>",
         )
     )
     figure.update_layout(layout(150 + 32 * max(4, len(classes))))
-    figure.update_xaxes(title="called", automargin=True, tickangle=-45 if len(classes) > 4 else 0)
-    figure.update_yaxes(title="is", automargin=True, autorange="reversed")
+    ticks = {"tickvals": places, "ticktext": names, "automargin": True}
+    figure.update_xaxes(title="called", tickangle=-45 if len(classes) > 4 else 0, **ticks)
+    figure.update_yaxes(title="is", autorange="reversed", **ticks)
     return figure
 
 

@@ -1,4 +1,9 @@
-"""What all pictures of a report look like."""
+"""What all pictures of a report look like, and how texts of the data are put into pages and pictures."""
+
+import html
+from typing import Any
+
+from throughtime.data.printable import printable
 
 # Okabe and Ito's palette: told apart by colour-blind readers, too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -15,6 +20,38 @@ def layout(height: int) -> dict[str, object]:
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
     }
+
+
+def on_page(value: Any) -> Any:
+    r"""Return a text with control characters and unpaired surrogates escaped, and anything else as it is.
+
+    Templates call it for every value that they write; what plotly made is of a type of its own.
+
+    Examples
+    --------
+    >>> on_page("a\x1b[31m\n"), on_page(3)
+    ('a\\x1b[31m\n', 3)
+    """
+    return printable(value, keep="\n\t") if type(value) is str else value
+
+
+def in_figure(text: str, most: int | None = None) -> str:
+    """Return a text of the data for a label of a figure, in which plotly would read tags and links.
+
+    Parameters
+    ----------
+    text
+        A class, a token or the name of a model.
+    most
+        Characters that are shown; a longer text ends with an ellipsis.
+
+    Examples
+    --------
+    >>> in_figure("a <b>class</b>", most=8)
+    'a &lt;b&gt;cl…'
+    """
+    shown = text if most is None or len(text) <= most else text[: most - 1] + "…"
+    return html.escape(printable(shown), quote=False)
 
 
 def transparent(colour: str, opacity: float = 0.18) -> str:
