@@ -101,7 +101,9 @@ class Recurrent(nn.RNNBase):
         """Clip gradients inside the recurrence: as they pass from each step to the one before it.
 
         What the backward pass hands on of ∂L/∂h_t, and of ∂L/∂c_t, is bounded; the share of it that a step's
-        own output adds is not. The forward pass, parameters and state dicts are those of before.
+        own output adds is not. The forward pass, parameters and state dicts are those of before. A bounded
+        gradient cannot be differentiated: a second derivative, or a transform of torch.func, raises
+        `throughtime.errors.UnsupportedError`.
 
         Parameters
         ----------

@@ -19,6 +19,7 @@ from throughtime.ops._recurrent_gradients import input_gradients, vjp_of_gradien
 from throughtime.ops._recurrent_torch import recurrent_layer_torch, torch_knows
 from throughtime.ops.cell import Cell, spec_of
 from throughtime.ops.record import StepGradients
+from throughtime.ops.reference.bounds import no_second_derivative
 from throughtime.ops.reference.recurrent import recurrent_layer_reference
 from throughtime.ops.steps import PARTS, Results, Steps, Weights, directions_of, flat
 
@@ -206,6 +207,8 @@ def _keep_for_double_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[T
 def _second_gradient(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
     output_gradients, index, inputs = ctx.saved_tensors[:5], ctx.saved_tensors[5], ctx.saved_tensors[6:]
     order, batch, length, cell = ctx.plain
+    if spec_of(cell).bounds_gradients:
+        raise no_second_derivative()
     if torch.is_grad_enabled():
         steps = Steps(order, batch, length, index)
         found = vjp_of_gradients(cotangents, output_gradients, inputs, steps, cell)

@@ -1,4 +1,8 @@
-"""Bounds on a gradient on its way back through time: the tensor itself is left alone."""
+"""Bounds on a gradient on its way back through time: the tensor itself is left alone.
+
+There are first derivatives alone. A second backward pass would come through the same steps once more, and the
+bounds would act on a derivative of the gradient instead of the gradient.
+"""
 
 import math
 from typing import Any
@@ -6,11 +10,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from throughtime.errors import UnsupportedError
+from throughtime.ops._plain import transformed
+
 
 def bounded_gradient(x: Tensor, value: float, norm: float) -> Tensor:
-    """Return ``x`` (n, ·), whose gradient is bounded: entries by ``value``, then rows' norms by ``norm``."""
+    """Return ``x`` (n, ·), whose gradient is bounded: entries by ``value``, then rows' norms by ``norm``.
+
+    Raises
+    ------
+    UnsupportedError
+        Under a function transform, and in a backward pass with ``create_graph=True``.
+    """
+    if transformed():
+        raise no_second_derivative()
     bounded: Tensor = _Bounded.apply(x, value, norm)  # type: ignore[no-untyped-call]
     return bounded
+
+
+def no_second_derivative() -> UnsupportedError:
+    """Return the error for whoever differentiates a bounded gradient."""
+    return UnsupportedError(
+        "a layer with bound_gradients has first derivatives alone, by loss.backward() or torch.autograd.grad, "
+        "since a second backward pass would be clipped, too; remove the bounds with layer.bound_gradients() "
+        "before a second derivative or a transform of torch.func"
+    )
 
 
 class _Bounded(torch.autograd.Function):
@@ -21,6 +45,8 @@ class _Bounded(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        if torch.is_grad_enabled():
+            raise no_second_derivative()
         value, norm = ctx.bounds
         if value < math.inf:
             gradient = gradient.clamp(-value, value)
