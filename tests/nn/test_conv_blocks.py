@@ -53,10 +53,49 @@ def test_norms_are_torchs_on_each_sequence_alone(make) -> None:
 @pytest.mark.parametrize("norm", ["batch", "group", "layer", "instance"])
 def test_a_block_of_equal_lengths_is_the_block_on_plain_tensors(norm: str) -> None:
     torch.manual_seed(0)
-    block = tt.nn.ConvBlock(3, 4, 3, padding="causal", norm=norm, norm_groups=2, pool=2).double()
+    block = tt.nn.ConvBlock(3, 4, 3, padding="same", norm=norm, norm_groups=2, pool=2).double()
     x = torch.randn(5, 3, 8, dtype=torch.float64)
     found = block(Ragged.from_list([row.t() for row in x]))
     torch.testing.assert_close(torch.stack([row.t() for row in found]), block(x))
+
+
+def test_a_block_keeps_short_sequences_with_ceil_mode_and_says_so_without() -> None:
+    x = _batch([1, 5, 0])
+    with pytest.raises(ShapeError, match=r"sequence 0 has 1 step, .*ceil_mode=True .*ConvBlock has it, too"):
+        tt.nn.ConvBlock(3, 4, 3, padding="same", pool=2).double()(x)
+    block = tt.nn.ConvBlock(3, 4, 3, padding="same", pool=2, ceil_mode=True).double()
+    y, plain = block(x), torch.relu(block.conv(x))
+    assert y.lengths.tolist() == [1, 3, 0]
+    assert torch.equal(y[0], plain[0])
+    assert torch.equal(y[1], torch.stack([plain[1][:2].amax(0), plain[1][2:4].amax(0), plain[1][4]]))
+    stack = tt.nn.ConvStack(3, [4, 4], 3, pool=2, ceil_mode=True).double()
+    assert stack(x).lengths.tolist() == [1, 2, 0]
+    images = tt.nn.ConvBlock2d(1, 2, 3, padding=1, pool=2, ceil_mode=True)
+    assert images(torch.randn(1, 1, 5, 5)).shape == (1, 2, 3, 3)
+    for pool in (None, tt.nn.AvgPool1d(2)):
+        with pytest.raises(ShapeError, match="ceil_mode is for the max pooling"):
+            tt.nn.ConvBlock(3, 4, 3, pool=pool, ceil_mode=True)
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+def test_a_causal_block_warns_where_batch_statistics_let_the_future_in(norm: str) -> None:
+    torch.manual_seed(0)
+    block = tt.nn.ConvBlock(3, 4, 2, padding="causal", norm=norm).double()
+    x = _batch([6])
+    later = x.with_values(torch.cat([x.values[:5], x.values[5:] + 1]))
+
+    def first_steps_agree() -> bool:
+        return torch.equal(block(x).values[:5], block(later).values[:5])
+
+    if norm == "layer":
+        assert first_steps_agree()
+        return
+    with pytest.warns(
+        UserWarning, match="outputs depend on later inputs; norm='layer' keeps the block causal"
+    ):
+        assert not first_steps_agree()
+    block.norm.eval()  # frozen statistics are those of no batch
+    assert first_steps_agree()
 
 
 def test_padding_never_reaches_the_statistics_of_a_batch() -> None:

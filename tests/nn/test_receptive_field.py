@@ -116,3 +116,12 @@ def test_what_is_not_known_is_named() -> None:
     uneven = tt.nn.Residual(tt.nn.Conv1d(C, C, 3, stride=2))
     with pytest.raises(ShapeError, match="body: 2, shortcut: 1"):
         tt.nn.receptive_field(uneven)
+
+
+def test_a_causal_field_warns_of_batch_norm_in_training() -> None:
+    stack = nn.Sequential(tt.nn.Conv1d(3, 4, 2, padding="causal"), nn.BatchNorm1d(4))
+    with pytest.warns(UserWarning, match=r"1 \(BatchNorm1d\) takes its statistics .* later ones included"):
+        field = tt.nn.receptive_field(stack)
+    assert field == tt.nn.receptive_field(stack.eval()) == (-1, 0, 1)
+    centred = nn.Sequential(tt.nn.Conv1d(3, 4, 3, padding="same"), nn.BatchNorm1d(4))
+    assert tt.nn.receptive_field(centred).lookahead == 1  # claims nothing of later steps

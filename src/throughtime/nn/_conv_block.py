@@ -1,5 +1,6 @@
 """`ConvBlock` and `ConvBlock2d`: convolution, normalisation, activation, pooling, dropout, in that order."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -10,7 +11,13 @@ from torch.nn.utils.parametrizations import weight_norm as weight_normalized
 
 from throughtime.errors import ShapeError
 from throughtime.nn._conv import Conv1d
-from throughtime.nn._norm import ChannelNorm, GroupNorm, InstanceNorm1d, rectified_batch_norm
+from throughtime.nn._norm import (
+    ChannelNorm,
+    GroupNorm,
+    InstanceNorm1d,
+    rectified_batch_norm,
+    takes_batch_statistics,
+)
 from throughtime.nn._output import unwrapped
 from throughtime.nn._parts import Series
 from throughtime.nn._pool_windows import MaxPool1d
@@ -47,15 +54,24 @@ class ConvBlock(Streamed):
     activation : callable, optional
         A module or function of tokens; None for none.
     pool : int or Module, optional
-        Max pooling over windows of this many steps, which do not overlap (a shorter rest is dropped, a
-        sequence shorter than one window refused), or any other pooling.
+        Max pooling over windows of this many steps, which do not overlap, or any other pooling.
     dropout : float
         Probability of zeroing an element.
+    ceil_mode : bool
+        Whether the last window of max pooling may be incomplete. Otherwise a shorter rest is dropped, and a
+        sequence shorter than one window refused.
 
     Raises
     ------
     ShapeError
-        If the normalisation is unknown, the groups do not divide the channels, or a window is below 1.
+        If the normalisation is unknown, the groups do not divide the channels, a window is below 1,
+        ``ceil_mode`` is given without a number of steps to pool, or a sequence with tokens is too short.
+
+    Warns
+    -----
+    UserWarning
+        If batch normalisation follows causal padding and takes its statistics from the batch, as it does in
+        training: then every output depends on all steps of the batch, later ones included.
 
     References
     ----------
@@ -87,6 +103,7 @@ class ConvBlock(Streamed):
         activation: Callable[[Any], Any] | None = F.relu,
         pool: int | nn.Module | None = None,
         dropout: float = 0.0,
+        ceil_mode: bool = False,
     ) -> None:
         super().__init__()
         conv = Conv1d(
@@ -102,7 +119,7 @@ class ConvBlock(Streamed):
         self.conv = weight_normalized(conv) if weight_norm else conv
         self.norm = normalization(norm, out_channels, norm_groups)
         self.activation = activation
-        self.pool = _pool(pool, MaxPool1d)
+        self.pool = _pool(pool, MaxPool1d, ceil_mode=ceil_mode)
         self.dropout = nn.Dropout(dropout) if dropout else None
 
     def parts(self) -> Series:
@@ -112,6 +129,13 @@ class ConvBlock(Streamed):
     def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
         """Return the output, of the kind that came in: Ragged (T', out_channels) or tensor (N, C, L)."""
         x = unwrapped(input)
+        if getattr(self.conv, "causal", False) and takes_batch_statistics(self.norm):
+            warnings.warn(
+                "ConvBlock: padding is 'causal', but batch normalisation takes its statistics from all steps "
+                "of the batch during training, so that outputs depend on later inputs; norm='layer' keeps "
+                "the block causal",
+                stacklevel=2,
+            )
         if isinstance(x, Ragged) and _is_relu(self.activation):
             rest = Series.of(pool=self.pool, dropout=self.dropout)
             if self.norm is None and isinstance(self.conv, Conv1d) and _is_plain(self.conv, Conv1d):
@@ -135,7 +159,7 @@ class ConvBlock2d(nn.Module):
     ----------
     in_channels, out_channels, kernel_size, stride, padding, dilation, groups
         As in `torch.nn.Conv2d`.
-    bias, weight_norm, norm, norm_groups, activation, dropout
+    bias, weight_norm, norm, norm_groups, activation, dropout, ceil_mode
         As in `ConvBlock`; "layer" normalises the channels of each pixel.
     pool : int or Module, optional
         Max pooling over squares of this side, which do not overlap, or any other pooling.
@@ -165,6 +189,7 @@ class ConvBlock2d(nn.Module):
         activation: Callable[[Any], Any] | None = F.relu,
         pool: int | nn.Module | None = None,
         dropout: float = 0.0,
+        ceil_mode: bool = False,
     ) -> None:
         super().__init__()
         conv = nn.Conv2d(
@@ -180,7 +205,7 @@ class ConvBlock2d(nn.Module):
         self.conv = weight_normalized(conv) if weight_norm else conv
         self.norm = normalization(norm, out_channels, norm_groups, nn.BatchNorm2d, nn.InstanceNorm2d)
         self.activation = activation
-        self.pool = _pool(pool, nn.MaxPool2d)
+        self.pool = _pool(pool, nn.MaxPool2d, ceil_mode=ceil_mode)
         self.dropout = nn.Dropout(dropout) if dropout else None
 
     def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
@@ -244,12 +269,17 @@ def normalization(
     return GroupNorm(groups, channels)
 
 
-def _pool(pool: int | nn.Module | None, maximum: type[nn.Module]) -> nn.Module | None:
+def _pool(pool: int | nn.Module | None, maximum: type[nn.Module], *, ceil_mode: bool) -> nn.Module | None:
     if not isinstance(pool, int):
+        if ceil_mode:
+            raise ShapeError(
+                "ConvBlock: ceil_mode is for the max pooling that pool=2 and the like make; with another "
+                f"module give it to that, got pool={pool!r}"
+            )
         return pool
     if pool < 1:
         raise ShapeError(f"ConvBlock: pool is a window of at least 1 step, a module or None, got {pool}")
-    return maximum(pool)
+    return maximum(pool, ceil_mode=ceil_mode)
 
 
 def _activation_shown(activation: Any) -> str:

@@ -76,7 +76,7 @@ class ConvStack(Streamed):
     Examples
     --------
     >>> import torch, throughtime as tt
-    >>> stack = tt.nn.ConvStack(4, [8, 8, 16], 3, dilations=(1, 2, 4), padding="causal", norm="batch")
+    >>> stack = tt.nn.ConvStack(4, [8, 8, 16], 3, dilations=(1, 2, 4), padding="causal", norm="layer")
     >>> stack(tt.Ragged.from_list([torch.randn(5, 4), torch.randn(2, 4)]))
     Ragged(lengths=[5, 2], features=(16,), dtype=float32, requires_grad=True)
     """

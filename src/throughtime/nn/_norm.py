@@ -102,6 +102,11 @@ class ChannelNorm(nn.LayerNorm):
         return super().forward(input)
 
 
+def takes_batch_statistics(norm: Any) -> bool:
+    """Tell whether this is batch normalisation that now depends on the whole batch, as in training."""
+    return isinstance(norm, nn.BatchNorm1d) and (norm.training or norm.running_mean is None)
+
+
 def rectified_batch_norm(norm: nn.BatchNorm1d, x: Ragged) -> Ragged:
     """Return relu(norm(x)) in one pass, and update the module's statistics as it would itself."""
     check_features(x, norm.num_features, "BatchNorm1d")

@@ -149,7 +149,9 @@ def windows_of(pool: _Pooling) -> Windows:
 
 def _refuse_too_short(x: Ragged, out: Layout, layer: str, pool: MaxPool1d | AvgPool1d) -> None:
     windows = pool.windows
-    kept = "" if pool.ceil_mode else "ceil_mode=True (which keeps a rest that a stride has begun), "
+    kept = (
+        "" if pool.ceil_mode else "ceil_mode=True (which keeps incomplete windows; ConvBlock has it, too), "
+    )
     why = (
         f"and a window spans {windows.reach + 1} with {windows.left + windows.right} of borders; use a "
         f"smaller window, padding, {kept}or leave the sequence out"

@@ -1,10 +1,14 @@
 """`receptive_field`: which steps of the input an output step can depend on."""
 
 import math
+import warnings
 from typing import Any, NamedTuple
+
+from torch import nn
 
 from throughtime.errors import ShapeError
 from throughtime.nn._leaves import described, is_recurrent, is_tokenwise, reads_all, unknown, windows_seen
+from throughtime.nn._norm import takes_batch_statistics
 from throughtime.nn._parts import Series, SideBySide, join, parts_of
 
 
@@ -46,7 +50,8 @@ def receptive_field(model: Any) -> ReceptiveField:
     ----------
     model : Module
         A layer or block of throughtime.nn, torch's convolution or pooling, or any `torch.nn.Sequential`,
-        `ConvStack`, `WideConv` or `Residual` of them. Batch normalisation counts as in evaluation.
+        `ConvStack`, `WideConv` or `Residual` of them. Batch normalisation counts as in evaluation; in
+        training its statistics let every output depend on all steps of the batch.
 
     Returns
     -------
@@ -58,6 +63,11 @@ def receptive_field(model: Any) -> ReceptiveField:
     ------
     ShapeError
         If a module in it is not known, or parts side by side have different strides.
+
+    Warns
+    -----
+    UserWarning
+        If the field has no later steps, but batch normalisation in training mode lets them in.
 
     References
     ----------
@@ -74,7 +84,22 @@ def receptive_field(model: Any) -> ReceptiveField:
     >>> field.size, field.lookahead
     (15, 0)
     """
-    return _seen_by(model, ReceptiveField(0, 0, 1), "")
+    field = _seen_by(model, ReceptiveField(0, 0, 1), "")
+    if field.lookahead == 0 and isinstance(model, nn.Module):
+        _warn_of_batch_statistics(model)
+    return field
+
+
+def _warn_of_batch_statistics(model: nn.Module) -> None:
+    for name, module in model.named_modules():
+        if takes_batch_statistics(module):
+            warnings.warn(
+                f"receptive_field: {described(module, name)} takes its statistics from all steps of the "
+                "batch in training, later ones included; the field is that of evaluation. Call model.eval(), "
+                "or use norm='layer' in causal blocks",
+                stacklevel=3,
+            )
+            return
 
 
 def _seen_by(part: Any, before: ReceptiveField, path: str) -> ReceptiveField:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from throughtime.errors import KindError, NotCausalError, ShapeError
 from throughtime.nn._conv import Conv1d
 from throughtime.nn._leaves import described, is_recurrent, is_tokenwise, reads_all, unknown, windows_seen
+from throughtime.nn._norm import takes_batch_statistics
 from throughtime.nn._output import RecurrentOutput, as_ragged, check_features
 from throughtime.nn._parts import Composite, Series, SideBySide, join, parts_of
 from throughtime.nn._pool_windows import AvgPool1d, MaxPool1d
@@ -166,7 +167,7 @@ def _leaf(layer: Any, x: Ragged, state: Any, path: str, *, one: bool) -> tuple[R
         return x.with_values(y_t), state
     if not is_tokenwise(layer):
         raise unknown(layer, path)
-    if isinstance(layer, nn.BatchNorm1d) and (layer.training or layer.running_mean is None):
+    if takes_batch_statistics(layer):
         raise NotCausalError(
             f"{described(layer, path)} takes its statistics from the whole batch; call model.eval(), so "
             "that it uses its running ones"
