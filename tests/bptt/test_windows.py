@@ -219,7 +219,7 @@ def test_a_pass_that_fails_leaves_the_states_as_they_were() -> None:
     with pytest.raises(RuntimeError, match="shapes"), carried.carry(failing, [0]):
         failing(x)
     assert torch.equal(carried.state_dict()["states"]["GRU"][0], before)
-    assert layer._carrier is None
+    assert layer._carriers is None
 
 
 def test_no_graph_leaves_a_window() -> None:

@@ -179,7 +179,7 @@ def test_watching_changes_nothing_and_ends() -> None:
     assert torch.equal(found, expected)
     for parameter, grad in zip(model.parameters(), right, strict=True):
         torch.testing.assert_close(parameter.grad, grad, rtol=0, atol=0)
-    assert model[1]._watcher is None
+    assert model[1]._watchers is None
     assert [one.name for one in gradient_flow(seen).layers] == ["1"]
     model(x).values.sum().backward()
     assert len(gradient_flow(seen)) == 1, "a run outside of the block is not seen"

@@ -1,6 +1,7 @@
 """The record of gradients: what a training really had, at no change of its result."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch.utils.data import DataLoader
 import throughtime as tt
 from throughtime import Ragged
 from throughtime.diagnose import gradient_flow, watch
-from throughtime.errors import ShapeError
+from throughtime.errors import RunError, ShapeError
 from throughtime.training import read_gradients
 from throughtime.training.callbacks import GradientRecorder, flow_record
 
@@ -79,14 +80,84 @@ def test_lines_are_the_flow_of_their_steps_and_weights_are_unchanged(tmp_path: P
         with torch.no_grad():
             for parameter in module.parameters():
                 parameter.sub_(0.1 * parameter.grad)
-    assert recorded.layer._watcher is None
+    assert recorded.layer._watchers is None
+
+
+def _line(step: int, **changed: Any) -> dict[str, Any]:
+    gate = {"closed": 0.25, "open": 0.0}
+    layer = {"name": "LSTM", "layer": 0, "direction": 0, "kind": "LSTM", "h": [0.5, 1.0], "c": [0.0]}
+    content = {"step": step, "epoch": 0, "loss": 1.0, "seconds": 0.1, "norms": [0.5, 2]}
+    return {**content, "layers": [{**layer, "saturation": {"input": gate}}], **changed}
 
 
 def test_a_record_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
     path = tmp_path / "gradients.jsonl"
     assert read_gradients(path) == []
-    lines = [{"step": 0, "loss": 1.0}, {"step": 5, "loss": 2.0}, {"step": 5, "loss": 3.0}]
+    lines = [_line(0), _line(5, loss=2.0), _line(5, loss=3.0)]
     path.write_text("\n".join(map(json.dumps, lines)) + '\n{"step": 10, "lo', encoding="utf-8")
     assert read_gradients(path) == [lines[0], lines[2]]
     with pytest.raises(ShapeError, match="at least 1; got 0"):
         GradientRecorder(path, 0)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # Lightning's own
+def test_a_line_that_was_cut_harms_none_after_it(tmp_path: Path) -> None:
+    path = tmp_path / "gradients.jsonl"
+    path.write_text('{"step": 10, "lo')
+    _trained(tmp_path, [GradientRecorder(path, every=3)])
+    assert [line["step"] for line in read_gradients(path) if line["layers"]] == [0, 3, 6, 9]
+
+
+def test_numbers_that_are_not_finite_are_written_as_json_knows_them(tmp_path: Path) -> None:
+    path = tmp_path / "gradients.jsonl"
+    recorder = GradientRecorder(path)
+    recorder._norms = [1.0, math.inf, math.nan]
+    recorder._add({"step": 3, "epoch": 0, "layers": []})
+    assert json.loads(path.read_text())["norms"] == [1.0, None, None]
+    (line,) = read_gradients(path)
+    assert line["norms"][0] == 1
+    assert all(map(math.isnan, line["norms"][1:]))
+
+
+def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
+    recorder = GradientRecorder(tmp_path / "gone" / "gradients.jsonl")
+    with pytest.raises(RunError, match=r"gradients\.jsonl cannot be written: the folder .* is gone"):
+        recorder._add({"step": 3, "epoch": 0, "layers": []})
+
+
+_LAYER = _line(0)["layers"][0]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ([], "the content must be an object"),
+        ({}, "step is missing"),
+        (_line("5"), "step must be a whole number"),
+        (_line(5, epoch=None), "epoch must be a whole number"),
+        (_line(5, norms=3), "norms must be a list"),
+        (_line(5, norms=["a"]), "norms must be a list of numbers"),
+        (_line(5, layers={}), "layers must be a list"),
+        (_line(5, layers=[3]), "layers.0 must be an object"),
+        (_line(5, layers=[{**_LAYER, "h": [[1.0]]}]), "layers.0.h must be a list of numbers"),
+        (_line(5, layers=[{**_LAYER, "saturation": {"input": 1}}]), "saturation.input must be an object"),
+        (_line(5, layers=[{**_LAYER, "saturation": {"input": {"closed": 0}}}]), "input.open is missing"),
+        (
+            _line(5, layers=[{**_LAYER, "name": "GRU"}]),
+            "its layers are others than those of the lines before",
+        ),
+        (_line(5, layers=[_LAYER, _LAYER]), "its layers are others than those of the lines before"),
+    ],
+)
+def test_a_line_that_is_no_record_is_named(line: Any, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "gradients.jsonl"
+    path.write_text(f"{json.dumps(_line(0))}\n{json.dumps(line)}\n", encoding="utf-8")
+    with pytest.raises(RunError, match=rf"gradients\.jsonl is damaged in line 2: .*{message}"):
+        read_gradients(path)
+
+
+@pytest.mark.parametrize("line", [b"\xff\xfe", b"[" * 100_000, b"NaN", b"9" * 5000, b"\x00"])
+def test_a_line_that_is_not_json_is_left_out(line: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "gradients.jsonl"
+    path.write_bytes(line + b"\n" + json.dumps(_line(0)).encode())
+    assert read_gradients(path) == [_line(0)]

@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from throughtime.bptt._windows import Window
 from throughtime.errors import KindError, ShapeError, UnsupportedError
+from throughtime.nn._attached import attached
 from throughtime.nn._recurrent import Recurrent
 from throughtime.nn._stack import StackResult
 from throughtime.nn._tokens import Input
@@ -62,7 +63,7 @@ class Carried:
     def carry(
         self, model: nn.Module, streams: Window | Tensor | Iterable[int], *, after: int | None = None
     ) -> Iterator[None]:
-        """Let the layers of a model go on where their streams stopped.
+        """Let the layers of a model go on where their streams stopped, in calls of this thread.
 
         Parameters
         ----------
@@ -102,13 +103,8 @@ class Carried:
                     "use bidirectional=False"
                 )
         run = _Run(self, ids, after, layers)
-        for module in layers:
-            module._carrier = run  # noqa: SLF001 - the layers' side of this door
-        try:
+        with attached(layers, "_carriers", run):
             yield
-        finally:
-            for module in layers:
-                module._carrier = None  # noqa: SLF001
         run.commit()
 
     def reset(self, ids: Iterable[int] | None = None) -> None:

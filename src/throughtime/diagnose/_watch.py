@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.errors import UnsupportedError
+from throughtime.nn._attached import attached
 from throughtime.nn._reading import Reading
 from throughtime.nn._recurrent import Recurrent
 from throughtime.nn._stack import LayerResult
@@ -130,7 +131,7 @@ class Watch:
 
 @contextmanager
 def watch(model: nn.Module, *, whole: bool = False) -> Iterator[Watch]:
-    """Look on while a model runs forward and backward inside the block.
+    """Look on while this thread runs a model forward and backward inside the block.
 
     The layers compute what they always do, by the same loop; the backward pass also writes down what it holds
     anyway: norms of the gradient of every state and pre-activation at every step.
@@ -171,13 +172,8 @@ def watch(model: nn.Module, *, whole: bool = False) -> Iterator[Watch]:
             "every step come from tt.nn.RNN, LSTM and GRU"
         )
     seen = Watch({module: names[module] for module in layers}, whole)
-    for module in layers:
-        module._watcher = seen  # noqa: SLF001 - the layers' side of this door
-    try:
+    with attached(layers, "_watchers", seen):
         yield seen
-    finally:
-        for module in layers:
-            module._watcher = None  # noqa: SLF001
 
 
 def _ragged_order(steps: Steps) -> tuple[Layout, Tensor | None]:

@@ -126,8 +126,8 @@ def _has_more_to_do(module: Stack, state: Any) -> bool:
     return bool(
         (module.dropout and module.training)
         or module.context_size
-        or module._watcher is not None  # noqa: SLF001
-        or module._carrier is not None  # noqa: SLF001 - whoever carries states says where a stream is
+        or module._watchers is not None  # noqa: SLF001
+        or module._carriers is not None  # noqa: SLF001 - whoever carries states says where a stream is
         or (state is None and module.learn_initial_state)
     )
 

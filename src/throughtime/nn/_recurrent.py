@@ -1,7 +1,7 @@
 """What `RNN`, `LSTM` and `GRU` share: torch.nn's parameters and results, and every state in reach."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
+from throughtime.nn._attached import in_this_thread
 from throughtime.nn._context import checked_context
 from throughtime.nn._options import bound_of
 from throughtime.nn._output import RecurrentOutput, unwrapped
@@ -29,10 +30,10 @@ class Recurrent(nn.RNNBase):
     They are not instances of `torch.nn.LSTM` and its like, because torch.compile refuses all of those.
     """
 
-    # Whoever looks on, see `throughtime.diagnose.watch`: told of each run.
-    _watcher: "Watcher | None" = None
-    # Whoever knows where streams stopped, see `throughtime.bptt.Carried`.
-    _carrier: "Carrier | None" = None
+    # By thread, who is told of each run, see `throughtime.diagnose.watch`.
+    _watchers: "Mapping[int, Watcher] | None" = None
+    # By thread, who knows where streams stopped, see `throughtime.bptt.Carried`.
+    _carriers: "Mapping[int, Carrier] | None" = None
 
     def __init__(
         self,
@@ -326,10 +327,10 @@ class Recurrent(nn.RNNBase):
                 else None
                 for part in ("h", "c")
             )
-        carrier = self._carrier if state is None else None
+        carrier = in_this_thread(self._carriers) if state is None else None
         if carrier is not None:
             h0, c0 = carrier.begin(self, x, steps, h0, c0)
-        watcher = self._watcher
+        watcher = in_this_thread(self._watchers)
         if watcher is not None and records is None:
             records = [StepGradients(whole=watcher.whole) for _ in range(self.num_layers)]
         context = checked_context(

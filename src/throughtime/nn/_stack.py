@@ -4,11 +4,12 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, linear
+from torch.nn.functional import dropout
 
 from throughtime.errors import ShapeError
 from throughtime.nn._weights import checked_weights
 from throughtime.ops.cell import CellSpec
+from throughtime.ops.linear import linear
 from throughtime.ops.record import StepGradients
 from throughtime.ops.recurrent import recurrent_layer
 from throughtime.ops.steps import Steps, Weights
@@ -30,8 +31,8 @@ class Stack(Protocol):
     bidirectional: bool
     dropout: float
     training: bool
-    _watcher: Any
-    _carrier: Any
+    _watchers: Any
+    _carriers: Any
     _all_weights: list[list[str]]
     _parameters: dict[str, nn.Parameter | None]
 
