@@ -44,7 +44,7 @@ def sum_over_time(values: Tensor, layout: Layout) -> Tensor:
 
 def last_step(values: Tensor, layout: Layout) -> Tensor:
     r"""Return the last token of each sequence, (B, \*D); zeros if empty."""
-    if layout.total == 0:
+    if values.shape[0] == 0:
         return zeros_of((len(layout), *values.shape[1:]), values)
     last = (layout.offsets[1:] - 1).clamp(min=0)
     return zeros_where_empty(values.index_select(0, last), layout)
@@ -55,7 +55,7 @@ def top_k_over_time(values: Tensor, layout: Layout, k: int) -> Tensor:
 
     A shorter sequence gives all its values, and zeros after them. Of equal values the first are taken.
     """
-    if layout.total == 0:
+    if values.shape[0] == 0:
         return zeros_of((len(layout), k, *values.shape[1:]), values)
     kept = Layout.from_lengths(layout.lengths.clamp(max=k), values.device)
     first = layout.offsets[:-1].index_select(0, kept.sequence_ids)
@@ -69,7 +69,7 @@ def top_k_over_time(values: Tensor, layout: Layout, k: int) -> Tensor:
 
 def softmax_over_time(scores: Tensor, layout: Layout) -> Tensor:
     r"""Return exp(s_t) / Σ_u exp(s_u), the sum over the steps of a token's own sequence: (T, \*D)."""
-    if layout.total == 0:
+    if scores.shape[0] == 0:
         return scores
     ids = layout.sequence_ids
     highest = max_over_time(scores.detach(), layout).index_select(0, ids)

@@ -178,7 +178,8 @@ def from_nested(nested: Tensor) -> tuple[Tensor, Layout]:
     jagged: Any = nested  # torch types neither lengths() nor offsets()
     if jagged.lengths() is not None:
         return from_list(nested.unbind())
-    return nested.values(), Layout(jagged.offsets().to(torch.int64))
+    values = nested.values()
+    return values, Layout(jagged.offsets().to(torch.int64), total=values.shape[0])
 
 
 def to_nested(values: Tensor, layout: Layout) -> Tensor:

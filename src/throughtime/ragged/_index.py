@@ -39,6 +39,8 @@ def indexed(values: Tensor, layout: Layout, index: Any) -> Tensor | tuple[Tensor
     UnsupportedError
         If a tensor's result has no place in a ragged batch; the message names what to use.
     """
+    if isinstance(index, slice | list):
+        return _select(values, layout, index)
     first, *rest = _expanded(index if isinstance(index, tuple) else (index,), values.dim() + 1)
     sequence = as_int(first)
     if sequence is not None:

@@ -4,15 +4,59 @@ A layout holds no values. Every `Ragged` that came from another by a token-wise 
 layout object, so "same offsets?" is usually one identity test, and host copies are made once.
 """
 
-from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from throughtime._native import check_offsets
 from throughtime.errors import KindError, ShapeError
+from throughtime.ragged._transforms import computed_apart, observed, plain, refuse_mapped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _FIRST_NOT_ZERO, _DECREASING, _LAST_NOT_TOTAL = 1, 2, 3
+
+_Value = TypeVar("_Value")
+
+
+class _derived(Generic[_Value]):  # noqa: N801 - a decorator
+    """A property computed once per layout; anew under torch.compile, whose graphs depend on offsets alone.
+
+    functools.cached_property would do, but takes a lock before Python 3.12, which torch.compile cannot
+    trace, and makes each graph depend on what had been computed before.
+    """
+
+    def __init__(self, compute: "Callable[[Layout], _Value]") -> None:
+        self.compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, layout: None, owner: type) -> "_derived[_Value]": ...
+    @overload
+    def __get__(self, layout: "Layout", owner: type) -> _Value: ...
+    def __get__(self, layout: "Layout | None", owner: type) -> "_derived[_Value] | _Value":
+        if layout is None:
+            return self
+        if torch.compiler.is_compiling():
+            return self.compute(layout)
+        known = layout.known
+        if self.name not in known:
+            known[self.name] = self._computed(layout)
+        found: _Value = known[self.name]
+        return found
+
+    def _computed(self, layout: "Layout") -> _Value:
+        if not observed():
+            return self.compute(layout)
+        refuse_mapped(layout.offsets)
+        with computed_apart():
+            return self.compute(layout)
 
 
 class Layout:
@@ -24,60 +68,78 @@ class Layout:
         (B + 1,) int64, already checked; on the device of the values.
     host : Tensor, optional
         The same offsets in host memory, where the caller has them: it saves a device sync.
+    total : int, optional
+        Their last, where the caller knows it.
     """
 
-    def __init__(self, offsets: Tensor, host: Tensor | None = None) -> None:
-        self.offsets = offsets
+    def __init__(self, offsets: Tensor, host: Tensor | None = None, total: int | None = None) -> None:
+        # A tree that is mapped over may hold anything in the place of offsets.
+        self.offsets = plain(offsets) if isinstance(offsets, Tensor) and observed() else offsets
+        self.known: dict[str, Any] = {}
         self._host = host
+        self._total = total
 
     @classmethod
     def from_lengths(cls, lengths: Tensor, device: torch.device) -> "Layout":
         """Lay sequences of these checked host lengths end to end."""
-        host = torch.zeros(len(lengths) + 1, dtype=torch.int64)
-        torch.cumsum(lengths, 0, out=host[1:])
-        return cls(host.to(device), host)
+        if observed():
+            refuse_mapped(lengths)
+            with computed_apart():
+                return cls._laid_out(plain(lengths), device)
+        return cls._laid_out(lengths, device)
+
+    @classmethod
+    def _laid_out(cls, lengths: Tensor, device: torch.device) -> "Layout":
+        host = F.pad(lengths.cumsum(0), (1, 0))
+        return cls(host.to(device), host, int(host[-1]))
 
     def __len__(self) -> int:
         return self.offsets.shape[0] - 1
 
-    @cached_property
+    @_derived
     def host_offsets(self) -> Tensor:
         """(B + 1,) int64 in host memory; the only place that may wait for a device."""
-        return self.offsets.cpu() if self._host is None else self._host
+        if self.offsets.is_cpu or self._host is None:
+            return self.offsets.cpu()
+        return self._host
 
-    @cached_property
+    @_derived
     def lengths(self) -> Tensor:
         """(B,) int64 in host memory: tokens of each sequence."""
         return self.host_offsets.diff()
 
-    @cached_property
+    @property
     def total(self) -> int:
         """T, the number of tokens in all."""
-        return int(self.host_offsets[-1])
+        return self._last if self._total is None else self._total
 
-    @cached_property
+    @_derived
     def longest(self) -> int:
         """Length of the longest sequence, 0 for an empty batch."""
         return int(self.lengths.max()) if len(self) else 0
 
-    @cached_property
+    @_derived
     def sequence_ids(self) -> Tensor:
         """(T,) int64 on the device: to which sequence each token belongs."""
         return torch.repeat_interleave(self._lengths_on_device, output_size=self.total)
 
-    @cached_property
+    @_derived
     def positions(self) -> Tensor:
         """(T,) int64 on the device: the time step of each token within its sequence, from 0."""
         steps = torch.arange(self.total, device=self.offsets.device)
         return steps - self.offsets[:-1].index_select(0, self.sequence_ids)
 
-    @cached_property
+    @_derived
     def reversal(self) -> Tensor:
         """(T,) int64 on the device: the index that reverses every sequence in time (an involution)."""
         ends = (self.offsets[:-1] + self.offsets[1:] - 1).index_select(0, self.sequence_ids)
         return ends - torch.arange(self.total, device=self.offsets.device)
 
-    @cached_property
+    @_derived
+    def _last(self) -> int:
+        return int(self.host_offsets[-1])
+
+    @_derived
     def _lengths_on_device(self) -> Tensor:
         return self.offsets.diff()
 
@@ -85,18 +147,26 @@ class Layout:
         """Tell whether both lay out the same lengths."""
         if self is other:
             return True
-        return len(self) == len(other) and torch.equal(self.host_offsets, other.host_offsets)
+        if len(self) != len(other):
+            return False
+        if torch.compiler.is_compiling():  # where no branch may depend on numbers: the graph asserts it
+            same = (self.offsets == other.offsets).all()
+            torch._assert_async(  # noqa: SLF001 - what a graph can hold of an `if` that raises
+                same, "the batches have different lengths; token-wise operations need the same offsets"
+            )
+            return True
+        return torch.equal(self.host_offsets, other.host_offsets)
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> "Layout":
         """Return this layout with its offsets on a device; host copies are kept."""
         if device == self.offsets.device:
             return self
         moved = self.offsets.to(device, non_blocking=non_blocking)
-        return Layout(moved, self.host_offsets)
+        return Layout(moved, self.host_offsets, self._total)
 
-    # Only the offsets travel between processes: caches are cheap to make again.
-    def __getstate__(self) -> dict[str, Tensor | None]:
-        return {"offsets": self.offsets, "_host": None}
+    # Only the offsets travel between processes: what is derived is cheap to make again.
+    def __reduce__(self) -> tuple[type, tuple[Tensor]]:
+        return Layout, (self.offsets,)
 
 
 def checked_layout(offsets: Tensor, total: int, device: torch.device) -> Layout:
@@ -118,7 +188,7 @@ def checked_layout(offsets: Tensor, total: int, device: torch.device) -> Layout:
         raise KindError(f"values are on {device} but offsets on {offsets.device}; move one with .to(device)")
     if offsets.shape[0] == 0:
         raise ShapeError("offsets need B + 1 entries, got none; an empty batch has offsets [0]")
-    layout = Layout(offsets.contiguous())
+    layout = Layout(offsets if offsets.is_contiguous() else offsets.contiguous(), total=total)
     if not torch.compiler.is_compiling():
         _check_values(layout, total)
     return layout

@@ -292,7 +292,7 @@ class Ragged:
     def __float__(self) -> float:
         raise UnsupportedError("a Ragged is not one number; use x.values.item() for that of one token")
 
-    __int__ = __complex__ = __float__  # type: ignore[assignment]
+    __int__ = __complex__ = __float__
 
     def __repr__(self) -> str:
         shown = self.lengths[:8].tolist()
@@ -390,7 +390,7 @@ class Ragged:
                 "`in` looks for one number among all values; use any(torch.equal(sequence, s) for s in x) "
                 "to look for a sequence"
             )
-        return bool((self.values == element).any())
+        return bool(torch.eq(self.values, element).any())  # type: ignore[call-overload]
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter(self.to_list())
@@ -483,7 +483,7 @@ class Ragged:
 
     def pin_memory(self) -> "Ragged":
         """Copy to page-locked memory, from which transfers to a device need not wait."""
-        return _of(self.values.pin_memory(), Layout(self.offsets.pin_memory()))
+        return _of(self.values.pin_memory(), Layout(self.offsets.pin_memory(), total=self.layout.total))
 
     def is_pinned(self) -> bool:
         """Tell whether the values are in page-locked memory."""
@@ -565,8 +565,8 @@ def _equal(x: Ragged, other: object) -> bool:
 
 @_tensor.implements(torch.allclose)
 def _allclose(x: Ragged, *args: Any, **kwargs: Any) -> bool:
-    close: Ragged = torch.isclose(x, *args, **kwargs)  # type: ignore[call-overload]
-    return bool(close.values.all())
+    isclose: Callable[..., Any] = torch.isclose  # torch's stubs know nothing of __torch_function__
+    return bool(isclose(x, *args, **kwargs).values.all())
 
 
 def _checked_batches(batches: Sequence[Ragged], name: str) -> list[Ragged]:
@@ -597,7 +597,8 @@ def _flatten(ragged: Ragged) -> tuple[list[Tensor], None]:
 def _unflatten(leaves: Any, context: None) -> Ragged:  # noqa: ARG001 - pytree's protocol
     values, offsets = leaves
     # A tree may hold anything while it is mapped over (specs, shapes, other devices): nothing is checked.
-    return Ragged(values, offsets, layout=Layout(offsets))
+    total = values.shape[0] if isinstance(values, Tensor) and values.dim() else None
+    return Ragged(values, offsets, layout=Layout(offsets, total=total))
 
 
 pytree.register_pytree_node(Ragged, _flatten, _unflatten, serialized_type_name="throughtime.Ragged")

@@ -128,7 +128,7 @@ class RaggedLike(Protocol):
 
 
 # What an operator may meet beside a ragged batch.
-_OPERANDS = (Tensor, int, float, complex, np.generic, torch.SymInt, torch.SymFloat, torch.SymBool)
+_OPERANDS = (Tensor, int, float, complex, torch.SymInt, torch.SymFloat, torch.SymBool)
 
 Wrap = Callable[[Tensor, Layout], Any]
 _Function = Callable[..., Any]
@@ -227,19 +227,25 @@ def dispatch(
 
 def tokenwise(function: _Function, ragged_type: type[RaggedLike], wrap: Wrap, *operands: Any) -> Any:
     """Apply a pointwise function that is not torch's (an operator such as ``operator.add``)."""
+    raggeds: list[RaggedLike] = []
+    plain: list[Any] = []
     for operand in operands:
-        if isinstance(operand, np.ndarray):
-            raise KindError(
-                f"{_name(function)}: a Ragged does not meet numpy arrays; use torch.as_tensor(array)"
-            )
-        if not isinstance(operand, (ragged_type, *_OPERANDS)):
+        if isinstance(operand, ragged_type):
+            raggeds.append(operand)
+            plain.append(operand.values)
+        elif isinstance(operand, _OPERANDS):
+            plain.append(operand)
+        elif isinstance(operand, np.generic):
+            plain.append(operand.item())
+        elif isinstance(operand, np.ndarray):
+            name = _name(function)
+            raise KindError(f"{name}: a Ragged does not meet numpy arrays; use torch.as_tensor(array)")
+        else:
             return NotImplemented
-    raggeds = [operand for operand in operands if isinstance(operand, ragged_type)]
     layout = _shared_layout(raggeds, _name(function))
     rank = max(ragged.values.dim() for ragged in raggeds)
     _refuse_broadcast_over_tokens(operands, ragged_type, rank, _name(function))
-    plain = [x.values if isinstance(x, ragged_type) else x for x in operands]
-    return wrap(function(*(x.item() if isinstance(x, np.generic) else x for x in plain)), layout)
+    return wrap(function(*plain), layout)
 
 
 def _shared_layout(raggeds: list[RaggedLike], name: str) -> Layout:

@@ -15,8 +15,8 @@ def take(
 ) -> tuple[Tensor, Layout]:
     """Gather runs of tokens, ``stride`` apart, given by their host starts in ``values`` and host lengths."""
     taken = Layout.from_lengths(lengths, layout.offsets.device)
-    first = (starts - stride * taken.host_offsets[:-1]).to(values.device)
-    steps = stride * torch.arange(taken.total, device=values.device)
+    first = (starts - taken.host_offsets[:-1] * stride).to(values.device)
+    steps = torch.arange(0, taken.total * stride, stride, device=values.device)
     return values.index_select(0, steps + first.index_select(0, taken.sequence_ids)), taken
 
 

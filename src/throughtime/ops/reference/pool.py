@@ -19,7 +19,7 @@ from throughtime.ragged import Layout
 
 def max_over_time_reference(values: Tensor, layout: Layout) -> Tensor:
     r"""Return (B, \*D), see `throughtime.ops.pool.max_over_time`."""
-    if layout.total == 0:
+    if values.shape[0] == 0:
         return zeros_of((len(layout), *values.shape[1:]), values)
     rows = _first_largest(values.detach(), layout)
     return zeros_where_empty(values.gather(0, rows), layout)
@@ -39,7 +39,7 @@ def sum_over_time_reference(values: Tensor, layout: Layout) -> Tensor:
 
 def zeros_where_empty(pooled: Tensor, layout: Layout) -> Tensor:
     r"""Return (B, \*D) with zeros for each sequence without tokens."""
-    if layout.lengths.all():
+    if not torch.compiler.is_compiling() and layout.lengths.all():
         return pooled
     return pooled.masked_fill(_wide(layout.offsets.diff() == 0, pooled), 0)
 
@@ -62,8 +62,6 @@ def _first_largest(values: Tensor, layout: Layout) -> Tensor:
 
 def max_over_windows_reference(values: Tensor, layout: Layout, out: Layout, windows: Windows) -> Tensor:
     r"""Return (T', \*D), see `throughtime.ops.pool_windows.max_over_windows`."""
-    if out.total == 0:
-        return values[:0]
     first = _first_steps(out, windows)
     seen = values.detach()
     best = seen.new_full((out.total, *seen.shape[1:]), -torch.inf)

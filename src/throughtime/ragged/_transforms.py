@@ -1,0 +1,41 @@
+"""Integers under the transforms of torch.func: they carry no gradient, so that no transform concerns them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch._C import _functorch
+
+from throughtime.errors import UnsupportedError
+
+
+def observed() -> bool:
+    """Tell whether what is computed here would belong to a transform or to inference mode."""
+    return not torch.compiler.is_compiling() and (
+        torch._C._are_functorch_transforms_active()  # noqa: SLF001
+        or torch.is_inference_mode_enabled()
+    )
+
+
+@contextmanager
+def computed_apart() -> Iterator[None]:
+    """Compute with plain tensors: results outlive the transform and may be saved for a backward pass."""
+    with torch.inference_mode(mode=False), torch._C._DisableFuncTorch():  # noqa: SLF001
+        yield
+
+
+def plain(integers: Tensor) -> Tensor:
+    """Return integers without what `torch.func.grad` and its like have put around them."""
+    while _functorch.is_gradtrackingtensor(integers) or _functorch.is_functionaltensor(integers):
+        integers = _functorch.get_unwrapped(integers)
+    return integers
+
+
+def refuse_mapped(integers: Tensor) -> None:
+    """Raise if `torch.func.vmap` maps over offsets: then every batch would have lengths of its own."""
+    if _functorch.is_batchedtensor(integers):
+        raise UnsupportedError(
+            "vmap maps over the offsets of a Ragged, but needs the same lengths in all that it maps over; "
+            "map over values alone (in_dims=None for offsets), or join the batches with Ragged.cat"
+        )

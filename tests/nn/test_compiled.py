@@ -1,0 +1,83 @@
+"""Layers on a Ragged in one graph: torch.compile without a break, for batches of any size."""
+
+import inspect
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import throughtime as tt
+from throughtime import Ragged
+from throughtime.ragged import Layout
+
+LAYERS: dict[str, Callable[[], nn.Module]] = {
+    "Pool max": lambda: tt.nn.Pool("max"),
+    "Pool mean": lambda: tt.nn.Pool("mean"),
+    "Pool last": lambda: tt.nn.Pool("last"),
+    "Pool top-k": lambda: tt.nn.Pool("top-k", k=2),
+    "MaxPool1d": lambda: tt.nn.MaxPool1d(2, ceil_mode=True),
+    "AvgPool1d": lambda: tt.nn.AvgPool1d(2, ceil_mode=True),
+    "AttentionPool": lambda: tt.nn.AttentionPool(4),
+    "InstanceNorm1d": lambda: tt.nn.InstanceNorm1d(4),
+    "GroupNorm": lambda: tt.nn.GroupNorm(2, 4),
+    "Conv1d strided": lambda: tt.nn.Conv1d(4, 3, 2, stride=2, padding=1),
+    "ConvTranspose1d": lambda: tt.nn.ConvTranspose1d(4, 3, 2, stride=2),
+    "LSTM": lambda: tt.nn.LSTM(4, 3, bidirectional=True),
+}
+
+
+def batch(lengths: list[int]) -> Ragged:
+    return Ragged.from_lengths(torch.randn(sum(lengths), 4, dtype=torch.float64), lengths)
+
+
+def tensors(result: object) -> list[Tensor]:
+    result = result.output if isinstance(result, tt.nn.RecurrentOutput) else result
+    return [result.values, result.offsets] if isinstance(result, Ragged) else [result]  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_one_graph_serves_batches_of_any_size(name: str) -> None:
+    torch.manual_seed(0)
+    torch._dynamo.reset()
+    layer = LAYERS[name]().double()
+    graphs = 0
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., object]:
+        nonlocal graphs
+        graphs += 1
+        return torch._dynamo.lookup_backend("aot_eager")(graph, inputs)  # type: ignore[no-any-return]
+
+    compiled = torch.compile(layer, backend=backend, fullgraph=True, dynamic=True)
+    known = batch([3, 1, 2, 5])
+    for derived in ("lengths", "total", "longest", "sequence_ids", "positions"):
+        getattr(known.layout, derived)
+    for x in (batch([3, 1, 2, 1, 2, 4]), batch([4, 0, 2, 6, 1]), known, Ragged(known.values, known.offsets)):
+        leaf = x.values.requires_grad_()
+        found, expected = tensors(compiled(x)), tensors(layer(x))
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+        weights = torch.randn_like(expected[0])
+        torch.testing.assert_close(
+            *(torch.autograd.grad((one[0] * weights).sum(), leaf)[0] for one in (found, expected)),
+            rtol=1e-12,
+            atol=1e-12,
+        )
+    # Sizes that happen to be equal at the first call would be taken for the same one: here none are. What a batch
+    # already knows of its layout makes no other graph.
+    assert graphs == 1
+
+
+def test_locked_dropout_is_compiled_in_training() -> None:
+    drop = tt.nn.LockedDropout(0.5)
+    compiled = torch.compile(drop, backend="eager", fullgraph=True)
+    x = batch([3, 0, 2]).with_values(torch.ones(5, 4))
+    for sequence in compiled(x):
+        assert ((sequence == 0) | (sequence == 2)).all()
+        assert (sequence == sequence[:1]).all()
+
+
+def test_what_is_traced_takes_no_lock() -> None:
+    """functools.cached_property takes one before Python 3.12, wherever the tests themselves run."""
+    source = inspect.getsource(inspect.getmodule(Layout) or Layout)
+    assert "import cached_property" not in source
+    assert not [name for name, value in vars(Layout).items() if type(value).__module__ == "functools"]
