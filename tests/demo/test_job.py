@@ -117,9 +117,10 @@ def test_a_stopped_demo_goes_on_to_the_same_result(
 def test_damaged_results_are_named(finished, tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     folder.mkdir()
-    (folder / "results.json").write_text("{")
-    with pytest.raises(RunError, match=r"results.json is damaged"):
-        demo(folder)
+    for content in ("{", "[]", "{}", "[" * 100_000):
+        (folder / "results.json").write_text(content)
+        with pytest.raises(RunError, match=r"results.json is damaged"):
+            demo(folder)
 
 
 def test_results_are_json_with_a_version(finished) -> None:

@@ -18,6 +18,7 @@ from throughtime.data.operators.corpus import SourceFile
 from throughtime.data.operators.dataset import PythonOperators, Sizes
 from throughtime.demo.examples import most_certain
 from throughtime.demo.interval import accuracy_interval
+from throughtime.demo.results import DemoResult, read_result, write_result
 from throughtime.demo.review import TASK, precision_at
 from throughtime.errors import RunError
 from throughtime.report import Curve, ModelRow, ReportContent, write_report
@@ -62,17 +63,6 @@ class DemoPlan:
     """What the data is made of; None for all that is installed."""
 
 
-@dataclass(frozen=True)
-class DemoResult:
-    """What the demo ends with."""
-
-    models: tuple[ModelRow, ...]
-    report: Path
-    best_run: Path
-    precision: float
-    """Share of replaced operators among the 20 most suspicious, one in a hundred being replaced."""
-
-
 class Interrupted(Exception):  # noqa: N818 - not an error
     """Ctrl-C ended a training in order; its run can be taken up again."""
 
@@ -99,7 +89,7 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
         After Ctrl-C.
     """
     _require_usable(out, plan)
-    finished = _finished(out, plan)
+    finished = read_result(out, _plan_json(plan))
     if finished is not None:
         tell(f"{out} holds a finished demo: these are its results; another --out runs it again")
         return finished
@@ -140,7 +130,7 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
         notes=["The 95 % intervals are those of drawing whole test files anew (cluster bootstrap)."],
     )
     write_report(content, result.report)
-    _save(out, plan, result)
+    write_result(out, _plan_json(plan), result)
     return result
 
 
@@ -246,38 +236,6 @@ def _require_usable(out: Path, plan: DemoPlan) -> None:
     for entry in out.iterdir():
         if entry.name not in known and not entry.name.endswith(".part"):
             raise RunError(f"{out} holds {entry.name}, which is not of a demo; choose another --out")
-
-
-def _finished(out: Path, plan: DemoPlan) -> DemoResult | None:
-    path = out / "results.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise RunError(f"{path} is damaged ({error}); delete it to have it made again") from error
-    if content.get("plan") != _plan_json(plan) or not (out / "report.html").exists():
-        return None
-    return DemoResult(
-        tuple(ModelRow(**row) for row in content["models"]),
-        out / "report.html",
-        out / content["best_run"],
-        content["precision"],
-    )
-
-
-def _save(out: Path, plan: DemoPlan, result: DemoResult) -> None:
-    content = {
-        "format": "throughtime-demo",
-        "version": 1,
-        "plan": _plan_json(plan),
-        "models": [asdict(row) for row in result.models],
-        "best_run": result.best_run.name,
-        "precision": result.precision,
-    }
-    beside = out / "results.json.part"
-    beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    beside.replace(out / "results.json")
 
 
 def _plan_json(plan: DemoPlan) -> dict[str, Any]:
