@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.training.toy import relist
+
 from .conftest import Outcome, RunCli
 
 
@@ -197,6 +199,8 @@ def test_other_damage_to_a_run(tmp_path: Path, run_cli: RunCli, text_run: Path) 
             (damaged / name).unlink()
         else:
             rows(damaged / name, content)
+        refused(run_cli("predict", damaged, data), [name if name != "run.json" else "run"])
+        relist(damaged)
         refused(run_cli("predict", damaged, data), parts)
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import throughtime as tt
+from tests.training.toy import relist
 from throughtime.data.symbols import symbols_of
 from throughtime.data.vocabulary import Vocabulary
 from throughtime.training import Run
@@ -168,6 +169,7 @@ def test_a_run_of_another_architecture_is_refused(folder: Path, run_cli: RunCli,
     config = json.loads((run / "config.json").read_text())
     config["model"]["options"]["hidden_size"] = 13
     rows(tmp_path / "run" / "config.json", json.dumps(config))
+    relist(tmp_path / "run")
     refused(run_cli("sample", tmp_path / "run"), ["model.safetensors does not fit the model", "shape"])
 
 

@@ -1,15 +1,32 @@
 """The command ``throughtime``; this file only starts it and turns errors into one line and an exit code."""
 
+import io
 import sys
 
+from throughtime._importing import INTERRUPTED, say_stopped, stopping_at_once
+from throughtime.data.printable import printable
+
 USAGE_ERROR = 2
-"""Exit code of every error that the user can mend."""
+"""Exit code of every error that the user can correct."""
 
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        # A file may have a name, and a text a character, that the terminal's encoding does not have.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        from throughtime.cli._app import app
+        _run()
+    except KeyboardInterrupt:
+        say_stopped()
+        raise SystemExit(INTERRUPTED) from None
+
+
+def _run() -> None:
+    try:
+        with stopping_at_once():
+            from throughtime.cli._app import app
     except ModuleNotFoundError as error:
         _fail(f"the command line needs {error.name}: pip install 'throughtime[learn]'")
     from throughtime.errors import ThroughtimeError
@@ -21,5 +38,5 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201 - the command line's voice
+    print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)  # noqa: T201 - the command line's voice
     raise SystemExit(USAGE_ERROR)

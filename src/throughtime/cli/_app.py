@@ -5,11 +5,15 @@ from typing import Annotated, Literal
 
 import typer
 
+from throughtime._importing import stopping_at_once
 from throughtime.cli._app_train import train
+from throughtime.cli._commands import Command, Group
 
 app = typer.Typer(
     name="throughtime",
-    help="Recurrent and convolutional sequence models, trained from files, without padding.",
+    cls=Group,
+    help="Padding-free recurrent and convolutional sequence models, trained from files.",
+    rich_markup_mode=None,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -17,19 +21,19 @@ app = typer.Typer(
 )
 
 _Out = Annotated[
-    Path, typer.Option(help="Folder to write to; must not hold anything else.", show_default=True)
+    Path, typer.Option(help="Folder to write to. Must not hold anything else.", show_default=True)
 ]
 
 
 @app.command()
 def demo(out: _Out = Path("runs/demo")) -> None:
-    """Train, compare and show models on the Python source that is installed here."""
-    from throughtime.cli._demo import demo as command
-
+    """Train and compare models on the installed Python source."""
+    with stopping_at_once():
+        from throughtime.cli._demo import demo as command
     command(out)
 
 
-app.command()(train)
+app.command(cls=Command)(train)
 
 
 @app.command()
@@ -38,29 +42,28 @@ def sample(
     prompt: Annotated[
         str | None,
         typer.Option(
-            help="Text to go on from; a new line unless given. Frames: a .npz or .mat file, whose first "
-            "sequence it is; silence unless given."
+            help="Text to continue. Default: the beginning of a line. Frames: a .npz or .mat file, whose "
+            "first sequence is continued. Default: a frame without notes."
         ),
     ] = None,
-    length: Annotated[int, typer.Option(help="Steps to draw.", min=1)] = 200,
+    length: Annotated[int, typer.Option(help="Number of steps to draw.", min=1)] = 200,
     temperature: Annotated[
-        float, typer.Option(help="Below 1 the probable becomes more so; 0 takes the most probable.")
+        float,
+        typer.Option(
+            help="Divisor of the logits: below 1 sharpens the distribution, 0 takes the most probable token."
+        ),
     ] = 1.0,
     top_p: Annotated[
-        float, typer.Option(help="Draw from the smallest set of words that has this probability.")
+        float, typer.Option(help="Draw from the smallest set of tokens whose probability is at least this.")
     ] = 1.0,
-    unknown: Annotated[
-        bool, typer.Option(help="Whether <unk> is drawn as any other word, or left out.")
-    ] = True,
-    seed: Annotated[int, typer.Option(help="Of what is drawn.", min=0)] = 0,
-    out: Annotated[
-        Path | None, typer.Option(help="Frames: a .npz file to write, which must not exist.")
-    ] = None,
+    unknown: Annotated[bool, typer.Option(help="Allow the token <unk> to be drawn.")] = True,
+    seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
+    out: Annotated[Path | None, typer.Option(help="Frames: .npz file to write. Must not exist.")] = None,
 ) -> None:
-    """Draw a text or frames from a model of what comes next, step by step."""
-    from throughtime.cli._sample import SampleOptions
-    from throughtime.cli._sample import sample as command
-
+    """Draw a text or frames from a run of train --task next."""
+    with stopping_at_once():
+        from throughtime.cli._sample import SampleOptions
+        from throughtime.cli._sample import sample as command
     command(run, SampleOptions(prompt, length, temperature, top_p, unknown, seed, out))
 
 
@@ -76,52 +79,60 @@ def predict(
         ),
     ],
     text: Annotated[
-        str | None, typer.Option(help="Column with the text; that of the training unless given.")
+        str | None, typer.Option(help="Column with the text. Default: the column used for training.")
     ] = None,
     label: Annotated[
-        str | None, typer.Option(help="Column with the true class, to say how many were right.")
+        str | None, typer.Option(help="Column with the true class, to count the correct predictions.")
     ] = None,
-    jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object per line, not a table.")] = False,
+    jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="Print one JSON object per line instead of a table.")
+    ] = False,
     top: Annotated[
-        int | None, typer.Option(help="Show so many at most (demo: the most suspicious).", min=1)
+        int | None,
+        typer.Option(
+            metavar="N", help="Print at most N rows (demo: the N most suspicious operators).", min=1
+        ),
     ] = None,
     prior: Annotated[
         float,
-        typer.Option(
-            help="Demo: share of operators taken to be wrong before looking.", min=1e-6, max=0.999999
-        ),
+        typer.Option(help="Demo: prior probability that an operator was replaced.", min=1e-6, max=0.999999),
     ] = 0.01,
 ) -> None:
-    """Apply a trained model: labels and probabilities, or operators that look replaced."""
-    from throughtime.cli._predict import predict as command
+    """Print the classes of texts and their probabilities.
 
+    With a run of the demo: the operators of Python files that look replaced.
+    """
+    with stopping_at_once():
+        from throughtime.cli._predict import predict as command
     command(run, data, text=text, label=label, jsonl=jsonl, top=top, prior=prior)
 
 
 @app.command()
 def diagnose(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, one or several.", metavar="RUN")],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, one or more.", metavar="RUN")],
     data: Annotated[
         Path,
         typer.Argument(
-            help="Labelled texts, as for train; for runs of the demo Python files, for those of --task "
+            help="Labelled texts, as for train. For a run of the demo Python files, for one of --task "
             "next a text or frames."
         ),
     ],
     text: Annotated[
-        str | None, typer.Option(help="Column with the text; that of the training unless given.")
+        str | None, typer.Option(help="Column with the text. Default: the column used for training.")
     ] = None,
     label: Annotated[
-        str | None, typer.Option(help="Column with the class; that of the training unless given.")
+        str | None, typer.Option(help="Column with the class. Default: the column used for training.")
     ] = None,
-    examples: Annotated[int, typer.Option(help="How many sequences' gradients are looked at.", min=1)] = 64,
+    examples: Annotated[
+        int, typer.Option(help="Number of sequences whose gradients are examined.", min=1)
+    ] = 64,
     out: Annotated[
-        Path | None, typer.Option(help="Page to write; diagnosis.html in the run's folder unless given.")
+        Path | None, typer.Option(help="Page to write. Default: diagnosis.html in the folder of the run.")
     ] = None,
 ) -> None:
-    """Say what gradients do on their way back through time, and what models listen to, on one page."""
-    from throughtime.cli._diagnose import diagnose as command
-
+    """Show how gradients flow back through time, on one page."""
+    with stopping_at_once():
+        from throughtime.cli._diagnose import diagnose as command
     command(runs, data, text=text, label=label, examples=examples, out=out)
 
 
@@ -131,48 +142,58 @@ def export(
     to: Annotated[Literal["onnx"], typer.Option(help="Format of the file.")],  # noqa: ARG001 - one so far
     out: Annotated[
         Path | None,
-        typer.Option(help="File to write, which must not exist; beside the run, with .onnx, unless given."),
+        typer.Option(help="File to write. Must not exist. Default: the path of the run with .onnx."),
     ] = None,
 ) -> None:
-    """Write the model of a run as a file for other runtimes, and say how to use it."""
-    from throughtime.cli._export import export as command
-
+    """Write the model of a run as an ONNX file."""
+    with stopping_at_once():
+        from throughtime.cli._export import export as command
     command(run, out)
 
 
-bench = typer.Typer(no_args_is_help=True, help="Measure the layers against others on this machine.")
+bench = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Compare the speed of layers with other libraries."
+)
 app.add_typer(bench, name="bench")
 
 
 @bench.callback()
 def bench_callback() -> None:
-    """Measure the layers against others on this machine."""
+    """Compare the speed of layers with other libraries."""
 
 
 @bench.command()
 def recurrent(
     peers: Annotated[
-        str, typer.Option(help="Against whom; those that are not installed are left out.")
+        str, typer.Option(help="Libraries to compare with. Those that are not installed are left out.")
     ] = "torch,onnxruntime,openvino,jax",
-    cells: Annotated[str, typer.Option(help="Which cells.")] = "LSTM,GRU,RNN",
+    cells: Annotated[str, typer.Option(help="Cells to measure.")] = "LSTM,GRU,RNN",
     shape: Annotated[
         list[str] | None,
-        typer.Option(help="B,T,I,H; may be given several times. Nine shapes from small to large if not."),
+        typer.Option(help="B,T,I,H. May be given several times. Default: nine shapes from small to large."),
     ] = None,
-    lengths: Annotated[str, typer.Option(help="All of length T, or spread from T/4 to T.")] = "equal,ragged",
-    modes: Annotated[str, typer.Option(help="Which modes.")] = "inference,training",
-    threads: Annotated[int, typer.Option(help="Threads for everyone.", min=1)] = 2,
-    rounds: Annotated[int, typer.Option(help="Turns of each contender; medians are of these.", min=1)] = 5,
+    lengths: Annotated[
+        str, typer.Option(help="All sequences of length T, or lengths from T/4 to T.")
+    ] = "equal,ragged",
+    modes: Annotated[str, typer.Option(help="Modes to measure.")] = "inference,training",
+    threads: Annotated[int, typer.Option(help="Number of threads, of every library.", min=1)] = 2,
+    rounds: Annotated[int, typer.Option(help="Repetitions, of which the median is taken.", min=1)] = 5,
     out: Annotated[Path, typer.Option(help="Folder for recurrent.json and recurrent.html.")] = Path(
         "runs/bench"
     ),
     extras: Annotated[
-        str, typer.Option(help="Also: one step, price of a trace, long sequences, peak memory; or none.")
+        str,
+        typer.Option(
+            help="Further measurements: one step, cost of a trace, long sequences, peak memory; or none."
+        ),
     ] = "step,trace,linear,memory",
 ) -> None:
-    """RNN, LSTM and GRU against torch, ONNX Runtime, OpenVINO and JAX: peer's time ÷ ours."""
-    from throughtime.cli._bench_recurrent import BenchOptions, bench_recurrent
+    """RNN, LSTM and GRU, beside torch and other runtimes.
 
+    Figures are the other library's time divided by ours.
+    """
+    with stopping_at_once():
+        from throughtime.cli._bench_recurrent import BenchOptions, bench_recurrent
     bench_recurrent(
         BenchOptions(
             peers=peers,
@@ -193,28 +214,36 @@ def conv(
     parts: Annotated[
         str,
         typer.Option(
-            help="Convolution, pooling, batch normalisation, TextCNN from words to gradients; and a GRU "
-            "beside convolutions of as many operations, as length grows."
+            help="Convolution, pooling, batch normalisation, forward and backward pass of a TextCNN; and a "
+            "GRU beside convolutions with as many operations, by length."
         ),
     ] = "conv,pool,norm,model,length",
     shape: Annotated[
         list[str] | None,
         typer.Option(
-            help="Of convolutions: B,T,C,O,K,dilation; may be given several times. Nine shapes if not."
+            help="Of convolutions: B,T,C,O,K,dilation. May be given several times. Default: nine shapes."
         ),
     ] = None,
-    lengths: Annotated[str, typer.Option(help="All of length T, or spread from T/4 to T.")] = "equal,ragged",
-    modes: Annotated[str, typer.Option(help="Which modes.")] = "inference,training",
-    threads: Annotated[int, typer.Option(help="Threads for everyone.", min=1)] = 2,
-    rounds: Annotated[int, typer.Option(help="Turns of each in a process; medians are of these.", min=1)] = 5,
+    lengths: Annotated[
+        str, typer.Option(help="All sequences of length T, or lengths from T/4 to T.")
+    ] = "equal,ragged",
+    modes: Annotated[str, typer.Option(help="Modes to measure.")] = "inference,training",
+    threads: Annotated[int, typer.Option(help="Number of threads, of every library.", min=1)] = 2,
+    rounds: Annotated[
+        int, typer.Option(help="Repetitions in each process, of which the median is taken.", min=1)
+    ] = 5,
     processes: Annotated[
-        int, typer.Option(help="Fresh processes; torch's speed differs from one to another.", min=1)
+        int,
+        typer.Option(help="Number of fresh processes. The speed of torch differs between processes.", min=1),
     ] = 3,
     out: Annotated[Path, typer.Option(help="Folder for conv.json and conv.html.")] = Path("runs/bench"),
 ) -> None:
-    """Convolution, pooling and TextCNN against torch on padded batches: peer's time ÷ ours."""
-    from throughtime.cli._bench_conv import ConvBenchOptions, bench_conv
+    """Convolution, pooling and TextCNN, beside padded torch.
 
+    Figures are the time of torch on padded batches divided by ours.
+    """
+    with stopping_at_once():
+        from throughtime.cli._bench_conv import ConvBenchOptions, bench_conv
     bench_conv(
         ConvBenchOptions(
             parts=parts,

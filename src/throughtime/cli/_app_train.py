@@ -5,7 +5,16 @@ from typing import Annotated, Literal
 
 import typer
 
+from throughtime._importing import stopping_at_once
+
 _NEXT = "Options of --task next"
+
+
+def _above_zero(value: float | None) -> float | None:
+    """Refuse a bound that leaves nothing."""
+    if value is not None and not value > 0:
+        raise typer.BadParameter(f"{value} is not above 0")
+    return value
 
 
 def train(
@@ -14,94 +23,110 @@ def train(
         Path,
         typer.Argument(
             help="CSV, TSV, JSONL or Parquet file, or a folder with one subfolder per class. With "
-            "--task next: any text file, also .gz, or frames as .npz or .mat."
+            "--task next: a text file (also .gz), or frames (.npz, .mat)."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the run; must not exist, unless --resume.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run. Must not exist, unless --resume is given.")],
     task: Annotated[
         Literal["classify", "next"] | None,
-        typer.Option(help="Name the class of each text (unless given), or foresee each next step of one."),
+        typer.Option(
+            help="What to predict: the class of each text (default), or the next token of a text or the "
+            "next frame of a sequence."
+        ),
     ] = None,
     text: Annotated[str | None, typer.Option(help="Column with the text.")] = None,
     label: Annotated[str | None, typer.Option(help="Column with the class.")] = None,
     model: Annotated[
         Literal["textcnn", "bilstm", "bigru", "lstm", "gru", "rnn"] | None,
         typer.Option(
-            help="Architecture: textcnn (unless given), bilstm, bigru; with --task next lstm (unless given), "
-            "gru, rnn."
+            metavar="NAME",
+            help="Model: textcnn (default), bilstm or bigru; with --task next lstm (default), gru or rnn.",
         ),
     ] = None,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
-            help="Go on with the run in --out exactly where it stopped; options not given are the run's own.",
+            help="Continue the run in --out exactly where it stopped. Options that are not given are taken "
+            "from the run.",
         ),
     ] = False,
     validation: Annotated[
         float,
         typer.Option(
-            help="Share of the rows, or of the text, that decides which model is kept.", min=0.01, max=0.5
+            help="Fraction of rows, or of the text, held out to choose the best epoch.", min=0.01, max=0.5
         ),
     ] = 0.1,
     test: Annotated[
         float,
         typer.Option(
-            help="Share of the rows, or of the text, that the final figure is taken of.", min=0.0, max=0.5
+            help="Fraction of rows, or of the text, held out for the final test score.", min=0.0, max=0.5
         ),
     ] = 0.1,
-    epochs: Annotated[int, typer.Option(help="Most passes over the data.", min=1)] = 20,
+    epochs: Annotated[int, typer.Option(help="Maximum number of passes over the data.", min=1)] = 20,
     patience: Annotated[
-        int, typer.Option(help="Stop after so many epochs without a better model.", min=1)
+        int, typer.Option(metavar="N", help="Stop after N epochs without improvement.", min=1)
     ] = 3,
     tokens_per_batch: Annotated[
-        int, typer.Option(help="Tokens of a batch at most; not with --task next.", min=1)
+        int, typer.Option(help="Maximum number of tokens in a batch. Not with --task next.", min=1)
     ] = 2048,
-    learning_rate: Annotated[float, typer.Option(help="Highest learning rate of AdamW.", min=0.0)] = 2e-3,
-    vocabulary: Annotated[int, typer.Option(help="Words that are told apart at most.", min=1)] = 20_000,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate of AdamW.", min=0.0)] = 2e-3,
+    vocabulary: Annotated[int, typer.Option(help="Maximum size of the vocabulary.", min=1)] = 20_000,
     lower_case: Annotated[
-        bool, typer.Option(help="Treat upper and lower case alike; not with --task next.")
+        bool, typer.Option(help="Convert texts to lower case. Not with --task next.")
     ] = True,
-    seed: Annotated[int, typer.Option(help="Of the split, the weights, batches and dropout.", min=0)] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Random seed for the split, weights, batch order and dropout.", min=0)
+    ] = 0,
     clip: Annotated[
         float | None,
-        typer.Option(help="Scale gradients down to this norm; 1 unless --clip-percentile is given.", min=0.0),
+        typer.Option(
+            help="Maximum norm of the gradient. Default: 1, or none with --clip-percentile.", min=0.0
+        ),
     ] = None,
     clip_value: Annotated[
-        float | None, typer.Option(help="Bound each entry of a gradient by this, before.", min=1e-30)
+        float | None,
+        typer.Option(
+            help="Maximum absolute value of each entry of the gradient, applied before the norm is clipped.",
+            callback=_above_zero,
+        ),
     ] = None,
     clip_percentile: Annotated[
         float | None,
-        typer.Option(help="Scale gradients down to this percentile of all norms so far.", min=0.0, max=100.0),
+        typer.Option(
+            help="Clip the norm of the gradient to this percentile of all norms so far.", min=0.0, max=100.0
+        ),
     ] = None,
     clip_steps: Annotated[
         float | None,
         typer.Option(
-            help="Inside of recurrent layers, scale what passes from step to step down to this norm.",
-            min=1e-30,
+            help="Maximum norm of the gradient that passes from one step to the step before it, inside "
+            "recurrent layers.",
+            callback=_above_zero,
         ),
     ] = None,
     watch_every: Annotated[
-        int,
-        typer.Option(help="Record how gradients flow every so many steps; 0 for never.", min=0),
+        int, typer.Option(metavar="N", help="Record how gradients flow every N steps; 0 for never.", min=0)
     ] = 0,
     precision: Annotated[
-        Literal["float32", "bfloat16"], typer.Option(help="bfloat16: large products under autocast.")
+        Literal["float32", "bfloat16"],
+        typer.Option(help="bfloat16 computes large matrix products under autocast."),
     ] = "float32",
     unit: Annotated[
         Literal["word", "character"] | None,
-        typer.Option(help="What a step of a text is; word unless given.", rich_help_panel=_NEXT),
+        typer.Option(help="Tokens of a text: words (default) or characters.", rich_help_panel=_NEXT),
     ] = None,
     bptt: Annotated[
         int,
         typer.Option(
-            help="Steps of a window, after each of which the weights are updated.", rich_help_panel=_NEXT
+            help="Steps in a window. The weights are updated after each window.", rich_help_panel=_NEXT
         ),
     ] = 64,
     bptt_back: Annotated[
         int | None,
         typer.Option(
-            help="Steps that errors flow back at most; those of --bptt unless given.", rich_help_panel=_NEXT
+            help="Maximum number of steps that gradients flow back. Default: as --bptt.",
+            rich_help_panel=_NEXT,
         ),
     ] = None,
     streams: Annotated[
@@ -114,24 +139,31 @@ def train(
     ] = 20,
     validation_file: Annotated[
         Path | None,
-        typer.Option(help="Text that decides which model is kept, not a share.", rich_help_panel=_NEXT),
+        typer.Option(
+            help="Text to choose the best epoch on, instead of a fraction of the data.",
+            rich_help_panel=_NEXT,
+        ),
     ] = None,
     test_file: Annotated[
         Path | None,
-        typer.Option(help="Text that the final figure is taken of, not a share.", rich_help_panel=_NEXT),
+        typer.Option(
+            help="Text for the final test score, instead of a fraction of the data.", rich_help_panel=_NEXT
+        ),
     ] = None,
     min_count: Annotated[
         int,
-        typer.Option(help="Words or characters met less often are <unk>.", rich_help_panel=_NEXT, min=1),
+        typer.Option(
+            help="Words or characters that occur less often become <unk>.", rich_help_panel=_NEXT, min=1
+        ),
     ] = 2,
-    hidden_size: Annotated[int, typer.Option(help="Units of a layer.", rich_help_panel=_NEXT, min=1)] = 256,
-    layers: Annotated[
-        int, typer.Option(help="Layers on top of each other.", rich_help_panel=_NEXT, min=1)
-    ] = 2,
+    hidden_size: Annotated[
+        int, typer.Option(help="Hidden units of each layer.", rich_help_panel=_NEXT, min=1)
+    ] = 256,
+    layers: Annotated[int, typer.Option(help="Number of layers.", rich_help_panel=_NEXT, min=1)] = 2,
     embedding_size: Annotated[
         int | None,
         typer.Option(
-            help="Features of a word; those of --hidden-size unless given. Of a frame; none unless given.",
+            help="Size of the embedding. Default: the hidden size for texts, no embedding for frames.",
             rich_help_panel=_NEXT,
             min=1,
         ),
@@ -139,32 +171,33 @@ def train(
     dropout: Annotated[
         float,
         typer.Option(
-            help="Share of features left out around layers, the same at all steps.", rich_help_panel=_NEXT
+            help="Dropout probability before, between and after the layers; one mask for all steps.",
+            rich_help_panel=_NEXT,
         ),
     ] = 0.3,
     tied: Annotated[
         bool,
-        typer.Option(help="Whether a word's output vector is its input vector.", rich_help_panel=_NEXT),
+        typer.Option(help="Use the input embedding as output weights, too.", rich_help_panel=_NEXT),
     ] = True,
     cutoffs: Annotated[
         str | None,
         typer.Option(
-            help="Adaptive softmax with these ends of clusters, such as 2000,10000; a full one unless given.",
+            help="Adaptive softmax with these ends of clusters, such as 2000,10000. Default: a full softmax.",
             rich_help_panel=_NEXT,
         ),
     ] = None,
 ) -> None:
-    """Train a classifier on labelled texts, or a model of what comes next in a text or in frames."""
-    from throughtime.cli._train_task import checked_task, ends_of
-
+    """Train a classifier, or a model of the next token or frame."""
+    with stopping_at_once():
+        from throughtime.cli._train_task import checked_task, ends_of
     sources = {name: context.get_parameter_source(name) for name in context.params}
     given = frozenset(
         name for name, source in sources.items() if source is not None and source.name != "DEFAULT"
     )
     clip = 1.0 if clip is None and clip_percentile is None else clip
     if checked_task(task, out, given, model, resume=resume) == "next":
-        from throughtime.cli._train_next import NextOptions, train_next
-
+        with stopping_at_once():
+            from throughtime.cli._train_next import NextOptions, train_next
         renamed = {"bptt": "k1", "bptt_back": "k2", "layers": "num_layers", "model": "cell"}
         train_next(
             NextOptions(
@@ -202,9 +235,9 @@ def train(
             watch_every=watch_every,
         )
         return
-    from throughtime.cli._train import TrainOptions
-    from throughtime.cli._train import train as command
-
+    with stopping_at_once():
+        from throughtime.cli._train import TrainOptions
+        from throughtime.cli._train import train as command
     options = TrainOptions(
         data=data,
         out=out,

@@ -10,13 +10,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from throughtime._importing import INTERRUPTED
 from throughtime.bench._chart import write_chart
 from throughtime.bench._machine import this_machine, with_limit_again
 from throughtime.bench.conv import PARTS, SHAPES, Plan, Record, Row, Shape, measure
 from throughtime.bench.conv._record import points_of, summarize, write_json
 from throughtime.bench.conv._tasks import tasks
 from throughtime.cli._bench_options import busy, chosen, console_of, machine_line, shape_of, time_shown
-from throughtime.cli._demo import INTERRUPTED
 from throughtime.errors import ShapeError
 
 _NUMBERS = "six positive numbers B,T,C,O,K,dilation such as 64,64,128,100,3,1"

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import typer
 
+from throughtime._importing import INTERRUPTED
 from throughtime.bench._chart import write_chart
 from throughtime.bench._machine import this_machine, with_limit_again
 from throughtime.bench.recurrent import Plan, run
@@ -18,7 +19,6 @@ from throughtime.bench.recurrent._record import Record, write_json
 from throughtime.bench.recurrent.peers import PEERS, find
 from throughtime.cli._bench_options import busy, chosen, console_of, shape_of
 from throughtime.cli._bench_recurrent_tables import Printer
-from throughtime.cli._demo import INTERRUPTED
 
 _NUMBERS = "four positive numbers B,T,I,H such as 32,100,64,64"
 

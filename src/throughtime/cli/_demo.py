@@ -8,23 +8,27 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from throughtime._importing import INTERRUPTED
+from throughtime.cli._ending import load_lightning
 from throughtime.demo import DemoPlan, run_demo
-from throughtime.demo.job import DemoResult, Interrupted
+from throughtime.demo.job import Interrupted
+from throughtime.demo.results import DemoResult
 from throughtime.report import ModelRow
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as a shell gives it."""
 
 
 def demo(out: Path, plan: DemoPlan | None = None) -> None:
     """Run the demo and print its table."""
     console = Console()
+    load_lightning()
     try:
         result = run_demo(
             out, plan or DemoPlan(), lambda line: console.print(line, highlight=False, soft_wrap=True)
         )
-    except Interrupted:
-        console.print(f"stopped; the best model so far is saved. Go on with: throughtime demo --out {out}")
+    except (Interrupted, KeyboardInterrupt):
+        console.print(
+            f"stopped; what was trained so far is saved. Continue with: throughtime demo --out {out}",
+            soft_wrap=True,
+        )
         raise typer.Exit(INTERRUPTED) from None
     console.print(table_of(result.models))
     _print_more(console, result)

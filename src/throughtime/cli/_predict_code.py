@@ -9,6 +9,7 @@ from rich.text import Text
 
 from throughtime.cli._python_files import python_files, unreadable
 from throughtime.cli._tokenizer import tokenizer_of
+from throughtime.data.printable import printable
 from throughtime.data.vocabulary import Vocabulary
 from throughtime.demo import Finding, review
 from throughtime.training import Run
@@ -24,7 +25,7 @@ class _Located:
 
     @property
     def place(self) -> str:
-        return f"{self.file}:{self.finding.line}:{self.finding.column + 1}"
+        return f"{printable(self.file)}:{self.finding.line}:{self.finding.column + 1}"
 
     @property
     def parts(self) -> tuple[str, str, str]:
@@ -81,7 +82,8 @@ def _print(shown: list[_Located], total: int, *, jsonl: bool, prior: float) -> N
             Text.assemble(f"{finding.score:.3f}  {located.place}  rather ", (finding.rather, "bold green"))
         )
         before, operator, after = located.parts
-        console.print(Text.assemble("       ", before, (f"»{operator}«", "bold red"), after))
+        marked = (f"»{operator}«", "bold red")
+        console.print(Text.assemble("       ", printable(before), marked, printable(after)))
     console.print(
         f"{len(shown)} of {total} operators; the number is the probability of a replacement, "
         f"if {100 * prior:g} % of all operators are replaced"

@@ -5,11 +5,13 @@ import sys
 from pathlib import Path
 
 import torch
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from throughtime.cli._tokenizer import tokenizer_of
+from throughtime.data.printable import printable
 from throughtime.data.tables import TextTable, is_table, read_lines, read_texts
 from throughtime.data.text import encode, encode_labels
 from throughtime.errors import DataError
@@ -75,23 +77,29 @@ def _print_table(
     probabilities: torch.Tensor, classes: tuple[str, ...], table: TextTable, top: int | None
 ) -> None:
     console = Console()
-    shown = Table(show_edge=False, pad_edge=False)
-    # Without least widths, rich lets the longest text starve the other columns.
-    widest = min(24, max(len("label"), *(len(name) for name in classes)))
-    shown.add_column("row", justify="right", min_width=max(3, len(str(len(table)))))
-    shown.add_column("label", overflow="fold", min_width=widest)
-    shown.add_column("probability", justify="right", min_width=len("probability"))
+    count = len(probabilities[:top])
+    texts = [printable(" ".join(text.split())) for text in table.texts[:count]]
+    names = [printable(name) for name in classes]
+    # Every column has its width, the text what is left: rich would let a long text starve the others.
+    widest = min(24 if table.labels is None else 16, max(len("label"), *map(cell_len, names)))
+    widths = {"row": max(len("row"), len(str(count))), "label": widest, "probability": len("probability")}
     if table.labels is not None:
-        shown.add_column("truth", overflow="fold", min_width=widest)
-    shown.add_column("text", no_wrap=True, overflow="ellipsis", ratio=1)
+        widths["truth"] = widest
+    left = console.width - sum(widths.values()) - len(widths) * len(" │ ")
+    widths["text"] = max(len("text"), min(left, max(map(cell_len, texts), default=0)))
+    shown = Table(show_edge=False, pad_edge=False)
+    for name, width in widths.items():
+        shown.add_column(
+            name,
+            width=width,
+            justify="right" if name in {"row", "probability"} else "left",
+            overflow="ellipsis" if name == "text" else "fold",
+            no_wrap=name == "text",
+        )
     for row, found in enumerate(probabilities[:top]):
         best = int(found.argmax())
-        truth = [] if table.labels is None else [Text(table.labels[row])]
+        truth = [] if table.labels is None else [Text(printable(table.labels[row]))]
         shown.add_row(
-            str(row + 1),
-            Text(classes[best], "bold"),
-            f"{float(found[best]):.3f}",
-            *truth,
-            Text(" ".join(table.texts[row].split())),
+            str(row + 1), Text(names[best], "bold"), f"{float(found[best]):.3f}", *truth, Text(texts[row])
         )
     console.print(shown)

@@ -2,8 +2,10 @@
 
 import itertools
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -13,6 +15,7 @@ from torch import Tensor
 from throughtime.cli._tokenizer import tokenizer_of
 from throughtime.cli._train_next import require_next
 from throughtime.data.frames import read_prompt, write_frames
+from throughtime.data.printable import printable
 from throughtime.data.symbols import LINE_END, Spelling, SymbolUnit, encode_prompt
 from throughtime.data.vocabulary import Vocabulary
 from throughtime.errors import DataError, RunError
@@ -72,9 +75,11 @@ def _text(run: Run, model: NextStep, options: SampleOptions) -> None:
         raise DataError(f"the prompt has no {unit}s; give one, or leave --prompt out to begin a line")
     steps = _steps(model, prompt, options)
     spelling = Spelling(vocabulary, unit, before=vocabulary.words[int(prompt[-1])])
-    print(options.prompt or "", end="", flush=True)  # noqa: T201 - what the command is for
+    # A file gets the text as it is, a terminal none that it would obey.
+    shown = partial(printable, keep="\n\t") if sys.stdout.isatty() else str
+    print(shown(options.prompt or ""), end="", flush=True)  # noqa: T201 - what the command is for
     for step in steps:
-        print(spelling.add(int(step)), end="", flush=True)  # noqa: T201
+        print(shown(spelling.add(int(step))), end="", flush=True)  # noqa: T201
     print(flush=True)  # noqa: T201
 
 

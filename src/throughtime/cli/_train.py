@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from throughtime.cli._ending import end_training
-from throughtime.data.tables import read_texts
+from throughtime.cli._ending import end_training, load_lightning, training_into
+from throughtime.data.tables import is_table, read_texts
 from throughtime.data.text import split_texts
 from throughtime.errors import DataError, RunError, UnsupportedError
 from throughtime.training import Metrics, ModelSpec, Run, Settings, fit
@@ -90,41 +90,47 @@ def train(options: TrainOptions, *, resume: bool, given: frozenset[str], watch_e
     watch_every
         See `throughtime.training.fit`.
     """
-    run = None
-    if resume:
-        run = Run.open(options.out)
-        options = options.or_of(run, given)
-    else:
-        Run.require_free(options.out)  # before minutes are spent on reading
-    if not options.data.is_dir() and options.label is None:
-        raise DataError(f"{options.data} is a table: name the column with the class (--label COLUMN)")
-    source = split_texts(
-        read_texts(options.data, options.text, options.label),
-        validation=options.validation,
-        test=options.test,
-        vocabulary=options.vocabulary,
-        lower_case=options.lower_case,
-        seed=options.seed,
-    )
+    with training_into(options.out):
+        run = None
+        if resume:
+            run = Run.open(options.out)
+            options = options.or_of(run, given)
+        else:
+            Run.require_free(options.out)  # before minutes are spent on reading
+        if options.label is None and is_table(options.data) and options.data.is_file():
+            raise DataError(f"{options.data} is a table: name the column with the class (--label COLUMN)")
+        source = split_texts(
+            read_texts(options.data, options.text, options.label),
+            validation=options.validation,
+            test=options.test,
+            vocabulary=options.vocabulary,
+            lower_case=options.lower_case,
+            seed=options.seed,
+        )
+        _require_recurrence(options, watch_every)
+        model = ModelSpec(options.model)
+        settings = options.settings()
+        load_lightning()
+        if run is None:
+            run = Run.create(
+                options.out,
+                source=source,
+                model=model,
+                settings=settings,
+                task=options.task(),
+                tokenizer_json=source.tokenizer.to_str(pretty=True),
+            )
+        result = fit(source, model, settings, run, resume=resume, watch_every=watch_every)
+        end_training(result, options.out, lambda console, metrics: _print_result(console, metrics, options))
+
+
+def _require_recurrence(options: TrainOptions, watch_every: int) -> None:
     for option, wanted in (("--watch-every", watch_every), ("--clip-steps", options.clip_steps)):
         if wanted and options.model == "textcnn":
             raise UnsupportedError(
                 f"{option} is about gradients through time, and textcnn has no recurrence; leave it out, or "
                 "choose another --model"
             )
-    model = ModelSpec(options.model)
-    settings = options.settings()
-    if run is None:
-        run = Run.create(
-            options.out,
-            source=source,
-            model=model,
-            settings=settings,
-            task=options.task(),
-            tokenizer_json=source.tokenizer.to_str(pretty=True),
-        )
-    result = fit(source, model, settings, run, resume=resume, watch_every=watch_every)
-    end_training(result, options.out, lambda console, metrics: _print_result(console, metrics, options))
 
 
 def _print_result(console: Console, metrics: Metrics, options: TrainOptions) -> None:

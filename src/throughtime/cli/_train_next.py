@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from rich.console import Console
 
-from throughtime.cli._ending import end_training
+from throughtime.cli._ending import end_training, load_lightning, training_into
 from throughtime.cli._options import option_of
 from throughtime.cli._train_task import NEXT
 from throughtime.data import frames
@@ -148,22 +148,24 @@ def train_next(options: NextOptions, *, resume: bool, given: frozenset[str], wat
     watch_every
         See `throughtime.training.fit`.
     """
-    resume = resume or (several.was_restarted() and options.out.exists())
-    run = Run.open(options.out) if resume else None
-    if run is not None:
-        options = options.or_of(run, given)
-    elif several.process() == 0:
-        Run.require_free(options.out)  # before minutes are spent on reading
-    model, settings = options.model(), options.settings()
-    source = _source(options, given)
-    if run is None:
-        _check(source, model, settings)
-        run = _created(options, source, model, settings)
-    result = fit(source, model, settings, run, resume=resume, watch_every=watch_every)
-    several.leave()
-    end_training(
-        result, options.out, lambda console, metrics: _print_result(console, metrics, options.out, source)
-    )
+    with training_into(options.out):
+        resume = resume or (several.was_restarted() and options.out.exists())
+        run = Run.open(options.out) if resume else None
+        if run is not None:
+            options = options.or_of(run, given)
+        elif several.process() == 0:
+            Run.require_free(options.out)  # before minutes are spent on reading
+        model, settings = options.model(), options.settings()
+        source = _source(options, given)
+        load_lightning()
+        if run is None:
+            _check(source, model, settings)
+            run = _created(options, source, model, settings)
+        result = fit(source, model, settings, run, resume=resume, watch_every=watch_every)
+        several.leave()
+        end_training(
+            result, options.out, lambda console, metrics: _print_result(console, metrics, options.out, source)
+        )
 
 
 def _check(source: NextStepSource, model: ModelSpec, settings: Settings) -> None:

@@ -85,15 +85,25 @@ class ProgressDisplay(pl.Callback):
             f"{speed:,.0f} tokens/s  "
             f"{self._time_left(module.share_done(step))}"
         )
-        line = Table.grid(padding=(0, 1))
-        line.add_row(ProgressBar(total=len(module.loader), completed=step, width=20), Text(text))
-        return line
+        return line_of(text, step, len(module.loader), self.console.width)
 
     def _time_left(self, done: float) -> str:
         if self._began is None or done <= self._began[1]:
             return ""
         elapsed = time.monotonic() - self._began[0]
         return f"{duration(elapsed / (done - self._began[1]) * (1 - done))} left"
+
+
+def line_of(text: str, done: int, total: int, width: int) -> Table:
+    """Return one line of a bar and a text; the bar takes what the text leaves, up to 20 columns."""
+    bar = min(20, width - len(text) - 1)
+    line = Table.grid(padding=(0, 1))
+    shown = Text(text, no_wrap=True, overflow="ellipsis")
+    if bar < 4:
+        line.add_row(shown)
+    else:
+        line.add_row(ProgressBar(total=total, completed=done, width=bar), shown)
+    return line
 
 
 def epoch_line(

@@ -1,0 +1,54 @@
+"""Commands whose help fits a terminal of 80 columns, and that end in one line after Ctrl-C."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from throughtime._importing import INTERRUPTED, say_stopped
+
+
+class Command(TyperCommand):
+    """A command whose options stand in the sections that ``rich_help_panel`` names, in plain text.
+
+    Typer's own panels are tables, which cut the names of options off where the terminal is narrow.
+    """
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write a section for the arguments, one for the options, and one for each panel."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                own = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                heading = getattr(parameter, "rich_help_panel", None) or own
+                sections.setdefault(heading, []).append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+class Group(TyperGroup):
+    """Commands that say so when Ctrl-C has ended them."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Read the arguments."""
+        with _saying_stopped():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        with _saying_stopped():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _saying_stopped() -> Iterator[None]:
+    """Typer ends at Ctrl-C, too, but without a word, or as an error."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say_stopped()
+        raise typer.Exit(INTERRUPTED) from None

@@ -1,0 +1,110 @@
+"""What the command prints fits a terminal of 80 columns, and no text in it can command the terminal."""
+
+from pathlib import Path
+
+import pytest
+import typer
+
+from throughtime.cli._app import app
+from throughtime.data.printable import printable
+
+from .conftest import RunCli
+
+COMMANDS = (
+    "",
+    "demo",
+    "train",
+    "sample",
+    "predict",
+    "diagnose",
+    "export",
+    "bench",
+    "bench recurrent",
+    "bench conv",
+)
+
+
+@pytest.fixture(autouse=True)
+def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def _options(name: str) -> set[str]:
+    command = typer.main.get_command(app)
+    for part in name.split():
+        command = command.commands[part]
+    return {option for parameter in command.params for option in parameter.opts if option.startswith("-")}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_names_every_option_in_80_columns(name: str, run_cli: RunCli) -> None:
+    outcome = run_cli(*name.split(), "--help")
+    assert outcome.code == 0
+    assert max(map(len, outcome.out.splitlines())) <= 80
+    assert "…" not in outcome.out
+    assert "..." not in outcome.out.replace("[ARGS]...", "").replace("{RUN}...", "")
+    assert _options(name) <= set(outcome.out.replace(",", " ").split())
+
+
+def test_help_keeps_the_options_of_a_task_together(run_cli: RunCli) -> None:
+    first, _, rest = run_cli("train", "--help").out.partition("Options of --task next:")
+    for option in ("--unit", "--streams", "--cutoffs"):
+        assert option in rest.split()
+        assert option not in first.split()
+    assert "--label" in first.split()
+
+
+LONG = "words,kind\ngood thing,yes\n" + "bad " * 200 + ",no\n" + "x" * 500 + ",no\n"
+
+
+@pytest.mark.parametrize("columns", [80, 60, 200])
+@pytest.mark.parametrize("labelled", [False, True])
+def test_a_long_text_leaves_room_for_label_and_probability(
+    columns: int,
+    labelled: bool,
+    tmp_path: Path,
+    run_cli: RunCli,
+    text_run: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    path = tmp_path / "data.csv"
+    path.write_text(LONG, encoding="utf-8")
+    outcome = run_cli("predict", text_run, path, *(("--label", "kind") if labelled else ()))
+    head, _, *rows = [line.split() for line in outcome.out.splitlines()]
+    assert max(map(len, outcome.out.splitlines())) <= columns
+    truth = ["truth"] if labelled else []
+    assert [word for word in head if word != "┃"] == ["row", "label", "probability", *truth, "text"]
+    assert len(rows) == 3
+    for number, row in enumerate(rows, 1):
+        cells = [cell for cell in row if cell != "│"]
+        assert cells[0] == str(number)
+        assert cells[1] in {"yes", "no"}
+        assert 0.5 <= float(cells[2]) <= 1
+        if labelled:
+            assert cells[3] == ("yes" if number == 1 else "no")
+
+
+def test_a_missing_file_is_missing_and_no_table(tmp_path: Path, run_cli: RunCli) -> None:
+    for name in ("none.csv", "none", "none.txt"):
+        outcome = run_cli("train", tmp_path / name, "--out", tmp_path / "run")
+        assert outcome.code == 2
+        assert f"{name} does not exist" in outcome.err
+        assert "table" not in outcome.err
+
+
+def test_texts_cannot_command_the_terminal(tmp_path: Path, run_cli: RunCli, text_run: Path) -> None:
+    path = tmp_path / "lines.txt"
+    path.write_text("good \x1b[2J\x1b]0;title\x07 thing \u202eback\n", encoding="utf-8")
+    outcome = run_cli("predict", text_run, path)
+    assert r"good \x1b[2J\x1b]0;title\x07 thing \u202eback" in outcome.out
+    assert not set("\x1b\x07\u202e") & set(outcome.out)
+    refused = run_cli("predict", text_run, tmp_path / "no\x1b[2J.txt")
+    assert refused.err.startswith("error: ")
+    assert "\x1b" not in refused.err
+
+
+def test_escapes_leave_letters_of_all_scripts_alone() -> None:
+    assert printable("Grüße, 你好, שלום, नमस्ते, 👩‍👩‍👧") == "Grüße, 你好, שלום, नमस्ते, 👩‍👩‍👧"
+    assert printable("a\nb\tc\x00", keep="\n\t") == "a\nb\tc\\x00"
+    assert printable("\ud800") == r"\ud800"
