@@ -123,6 +123,14 @@ def test_words_go_through_an_embedding() -> None:
     torch.testing.assert_close(torch.stack(outputs, 1), whole)
 
 
+def test_a_module_that_comes_twice_is_run_twice() -> None:
+    conv, tanh = tt.nn.Conv1d(C, C, 3, padding="causal"), nn.Tanh()
+    model = nn.Sequential(conv, tanh, conv, tanh)
+    x = Ragged.from_lengths(torch.randn(6, C), [6])
+    torch.testing.assert_close(tt.nn.Stream(model)(x).output.values, model(x).values)
+    assert tt.nn.receptive_field(model).size == 5
+
+
 def test_blocks_stream_by_themselves() -> None:
     block = _made(lambda: tt.nn.TemporalBlock(C, 4, 2, dilation=2))
     x = torch.randn(6, C, dtype=torch.float64)
