@@ -21,7 +21,7 @@ import torch
 import throughtime as tt
 from throughtime.data.operators.corpus import installed_files
 from throughtime.data.operators.dataset import PythonOperators, Sizes
-from throughtime.demo import DemoPlan
+from throughtime.demo.job import DemoPlan
 from throughtime.diagnose import gradient_flow, watch
 from throughtime.training import Run, fit
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import SMALL, small_files
-from throughtime.demo import DemoPlan, run_demo
-from throughtime.demo.job import Interrupted, Network
+from throughtime.demo.job import DemoPlan, Interrupted, Network, run_demo
 from throughtime.errors import RunError
 from throughtime.training import ModelSpec, Run, Settings
 from throughtime.training._module import TrainingModule

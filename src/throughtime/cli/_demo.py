@@ -10,8 +10,7 @@ from rich.table import Table
 
 from throughtime._importing import INTERRUPTED
 from throughtime.cli._ending import load_lightning
-from throughtime.demo import DemoPlan, run_demo
-from throughtime.demo.job import Interrupted
+from throughtime.demo.job import DemoPlan, Interrupted, run_demo
 from throughtime.demo.results import DemoResult
 from throughtime.report import ModelRow
 

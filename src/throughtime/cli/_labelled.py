@@ -15,7 +15,7 @@ from throughtime.cli._question import Question
 from throughtime.cli._tokenizer import tokenizer_of
 from throughtime.data.text import encode, encode_labels
 from throughtime.data.vocabulary import Vocabulary
-from throughtime.demo import sites_of
+from throughtime.demo.review import sites_of
 from throughtime.errors import DataError
 from throughtime.ragged import Ragged
 from throughtime.training import Run, predict, quality

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from throughtime.cli._predict_code import predict_code
 from throughtime.cli._predict_text import predict_text
 from throughtime.cli._train_task import NEXT
 from throughtime.demo import TASK
@@ -27,6 +26,8 @@ def predict(
     if run.config.task.get("kind") == TASK:
         if text is not None or label is not None:
             raise DataError(f"{path} reviews Python files: it takes neither --text nor --label")
+        from throughtime.cli._predict_code import predict_code
+
         predict_code(run, data, jsonl=jsonl, top=20 if top is None else top, prior=prior)
     else:
         predict_text(run, data, text=text, label=label, jsonl=jsonl, top=top)

@@ -1,6 +1,5 @@
 """``throughtime predict`` with a run of the demo: the operators of Python files that look replaced."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +8,9 @@ from rich.text import Text
 
 from throughtime.cli._python_files import python_files, unreadable
 from throughtime.cli._tokenizer import tokenizer_of
-from throughtime.data.printable import printable
+from throughtime.data.printable import json_line, printable
 from throughtime.data.vocabulary import Vocabulary
-from throughtime.demo import Finding, review
+from throughtime.demo.review import Finding, review
 from throughtime.training import Run
 
 
@@ -58,7 +57,7 @@ def _print(shown: list[_Located], total: int, *, jsonl: bool, prior: float) -> N
         for located in shown:
             finding = located.finding
             print(  # noqa: T201 - what the command is for
-                json.dumps(
+                json_line(
                     {
                         "file": located.file,
                         "line": finding.line,
@@ -67,8 +66,7 @@ def _print(shown: list[_Located], total: int, *, jsonl: bool, prior: float) -> N
                         "score": finding.score,
                         "rather": finding.rather,
                         "text": located.text.strip(),
-                    },
-                    ensure_ascii=False,
+                    }
                 )
             )
         return

@@ -19,7 +19,8 @@ from throughtime.data.operators.dataset import PythonOperators, Sizes
 from throughtime.demo.examples import most_certain
 from throughtime.demo.interval import accuracy_interval
 from throughtime.demo.results import DemoResult, read_result, write_result
-from throughtime.demo.review import TASK, precision_at
+from throughtime.demo.review import precision_at
+from throughtime.demo.task import TASK
 from throughtime.errors import RunError
 from throughtime.report import Curve, ModelRow, ReportContent, write_report
 from throughtime.training import ModelSpec, Run, Settings, evaluate, fit

@@ -19,8 +19,6 @@ from throughtime.data.operators.sites import Sites, family_of, operator_name, wi
 from throughtime.data.vocabulary import Vocabulary
 from throughtime.training import predict
 
-TASK = "python-operators"
-"""The task that runs of the demo name in their configuration."""
 PRIOR = 0.01
 """Share of operators that are taken to be replaced, unless told otherwise."""
 REPLACED = 1
