@@ -1,5 +1,7 @@
 """What the command prints fits a terminal of 80 columns, and no text in it can command the terminal."""
 
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,25 @@ def test_texts_cannot_command_the_terminal(tmp_path: Path, run_cli: RunCli, text
     refused = run_cli("predict", text_run, tmp_path / "no\x1b[2J.txt")
     assert refused.err.startswith("error: ")
     assert "\x1b" not in refused.err
+
+
+def test_json_lines_are_the_same_values_and_command_no_terminal(
+    tmp_path: Path, run_cli: RunCli, code_run: Path
+) -> None:
+    path = tmp_path / "a.py"
+    path.write_text('x = a + b  # é \x9b2J\x7f \u202e"', encoding="utf-8")
+    outcome = run_cli("predict", code_run, path, "--jsonl")
+    assert json.loads(outcome.out)["text"] == path.read_text("utf-8")
+    assert not set("\x9b\x7f\u202e") & set(outcome.out)
+    assert "é" in outcome.out
+
+
+def test_a_pipe_is_no_file(tmp_path: Path, run_cli: RunCli, text_run: Path, code_run: Path) -> None:
+    for run, name in ((text_run, "lines.txt"), (text_run, "data.csv"), (code_run, "a.py")):
+        os.mkfifo(tmp_path / name)  # opening it would wait for a writer
+        outcome = run_cli("predict", run, tmp_path / name)
+        assert outcome.code == 2
+        assert f"{name} is a named pipe, not a file" in outcome.err
 
 
 def test_escapes_leave_letters_of_all_scripts_alone() -> None:

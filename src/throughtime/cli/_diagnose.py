@@ -8,9 +8,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from throughtime.cli._question import Subject
 from throughtime.cli._subject import subject_of
+from throughtime.data.printable import printable
 from throughtime.diagnose import Finding, bag_does_as_well, clipping, no_minimum
 from throughtime.diagnose import diagnose as measure
 from throughtime.errors import UnsupportedError
@@ -41,7 +43,7 @@ def diagnose(
         (run.path / "diagnosis.json").write_text(json.dumps(one, ensure_ascii=False), encoding="utf-8")
         said = f"{subject.said}; gradients of the first {min(examples, len(subject.tokens))}."
         if len(runs) > 1:
-            console.print(name, style="bold", soft_wrap=True)
+            console.print(Text(printable(name), "bold"), soft_wrap=True)
         if "figure" in one["quality"]:
             console.print(f"{one['quality']['figure']} of what comes after the last step", soft_wrap=True)
         _show(console, one)

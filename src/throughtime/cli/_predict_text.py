@@ -1,6 +1,5 @@
 """``throughtime predict`` with a run of ``throughtime train``: a label and probabilities for each text."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -11,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from throughtime.cli._tokenizer import tokenizer_of
-from throughtime.data.printable import printable
+from throughtime.data.files import read_bytes, read_stream
+from throughtime.data.printable import json_line, printable
 from throughtime.data.tables import TextTable, is_table, read_lines, read_texts
 from throughtime.data.text import encode, encode_labels
 from throughtime.errors import DataError
@@ -43,14 +43,14 @@ def read_table(run: Run, data: Path, text: str | None, label: str | None) -> Tex
     """Return the texts of a file, folder or standard input, and their labels if a column is named."""
     if str(data) == "-":
         _refuse_columns("standard input", text, label)
-        return read_lines(sys.stdin.buffer.read(), "standard input")
+        return read_lines(read_stream(sys.stdin.buffer, "standard input"), "standard input")
     if data.is_dir() or is_table(data):
         column = text or (None if data.is_dir() else run.config.task.get("text"))
         return read_texts(data, column, label)
     if not data.exists():
         raise DataError(f"{data} does not exist; give a file, a folder, or - for standard input")
     _refuse_columns(str(data), text, label)
-    return read_lines(data.read_bytes(), str(data))
+    return read_lines(read_bytes(data), str(data))
 
 
 def _refuse_columns(name: str, text: str | None, label: str | None) -> None:
@@ -70,7 +70,7 @@ def _print_jsonl(
         }
         if table.labels is not None:
             content["truth"] = table.labels[row]
-        print(json.dumps(content, ensure_ascii=False))  # noqa: T201 - what the command is for
+        print(json_line(content))  # noqa: T201 - what the command is for
 
 
 def _print_table(

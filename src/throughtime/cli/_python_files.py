@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tokenize import TokenError
 
+from throughtime.data.files import read_bytes, read_stream
 from throughtime.data.tables import decode
 from throughtime.errors import DataError
 
@@ -13,7 +14,7 @@ from throughtime.errors import DataError
 def python_files(data: Path) -> Iterator[tuple[str, str]]:
     """Yield the name and text of every file."""
     if str(data) == "-":
-        yield "-", decode(sys.stdin.buffer.read(), "standard input")
+        yield "-", decode(read_stream(sys.stdin.buffer, "standard input"), "standard input")
         return
     if data.is_dir():
         files = sorted(data.rglob("*.py"))
@@ -24,7 +25,7 @@ def python_files(data: Path) -> Iterator[tuple[str, str]]:
     else:
         raise DataError(f"{data} does not exist; give a Python file or a folder of them")
     for file in files:
-        yield str(file), decode(file.read_bytes(), str(file))
+        yield str(file), decode(read_bytes(file), str(file))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from throughtime.errors import DataError
 
@@ -9,6 +10,7 @@ LARGEST = 2**31 - 2
 """Bytes of a file at most: all data is kept in memory, and Arrow counts the bytes of a block in 32 bits."""
 
 _UNPACKED_ANYWAY = 2**26
+_PART = 2**20
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -65,6 +67,29 @@ def read_bytes(path: Path) -> bytes:
             return file.read(size)
     except OSError as error:
         raise _unreadable(path, error) from error
+
+
+def read_stream(stream: BinaryIO, name: str) -> bytes:
+    """Return all that comes out of a stream, such as standard input.
+
+    Raises
+    ------
+    DataError
+        If it is more than `LARGEST`.
+
+    Examples
+    --------
+    >>> import io
+    >>> read_stream(io.BytesIO(b"to be"), "standard input")
+    b'to be'
+    """
+    parts, total = [], 0
+    while part := stream.read(_PART):
+        parts.append(part)
+        total += len(part)
+        if total > LARGEST:
+            raise DataError(f"{name} has more than 2 GiB, and all data is kept in memory; give less")
+    return b"".join(parts)
 
 
 def most_unpacked(size: int, times: int = 100) -> int:
