@@ -17,6 +17,25 @@ PAGES = [
 ]
 
 
+ROOT = README.parent
+WRITTEN = [
+    README,
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "src").rglob("*.py")),
+]
+
+
+def test_nothing_is_installed_by_a_name_that_no_package_index_has() -> None:
+    """Until there is a release, throughtime itself comes from a clone: ``pip install '.[learn]'``."""
+    lines = [
+        f"{page.relative_to(ROOT)}: {line}"
+        for page in WRITTEN
+        for line in page.read_text("utf-8").splitlines()
+        if re.search(r"pip install[^#:;]*\bthroughtime\b", line)
+    ]
+    assert lines == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_examples_print_what_their_comments_say(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names: dict[str, object] = {}

@@ -56,3 +56,17 @@ def test_training_predicting_and_exporting_import_nothing_of_the_demo(imported: 
     for found in imported[2:]:
         assert found & DEMO == set()
     assert imported[2] == TRAINING
+
+
+@pytest.mark.parametrize("missing", ["typer", "pyarrow"])
+def test_a_missing_library_is_named_with_what_to_install(missing: str) -> None:
+    program = f"""
+import sys
+sys.modules["{missing}"] = None
+from throughtime.cli import main
+sys.argv = ["throughtime", "train", "none.csv", "--out", "none"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    expected = f"error: this command needs {missing}; in a clone of throughtime: pip install '.[learn]'\n"
+    assert (done.returncode, done.stderr) == (2, expected)

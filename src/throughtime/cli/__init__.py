@@ -28,13 +28,20 @@ def _run() -> None:
         with stopping_at_once():
             from throughtime.cli._app import app
     except ModuleNotFoundError as error:
-        _fail(f"the command line needs {error.name}: pip install 'throughtime[learn]'")
+        _fail(_lacking(error))
     from throughtime.errors import ThroughtimeError
 
     try:
         app()
-    except (ThroughtimeError, OSError, ModuleNotFoundError) as error:
+    except ModuleNotFoundError as error:
+        # What this package raises itself says what to install; Python does not.
+        _fail(str(error) if "pip install" in str(error) else _lacking(error))
+    except (ThroughtimeError, OSError) as error:
         _fail(str(error))
+
+
+def _lacking(error: ModuleNotFoundError) -> str:
+    return f"this command needs {error.name}; in a clone of throughtime: pip install '.[learn]'"
 
 
 def _fail(message: str) -> None:

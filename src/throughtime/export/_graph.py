@@ -30,7 +30,7 @@ class Graph:
             import onnx
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(
-                "the export needs the package onnx: pip install 'throughtime[export]'", name=error.name
+                "the export needs the package onnx: pip install onnx", name=error.name
             ) from error
         self._onnx = onnx
         self._nodes: list[Any] = []

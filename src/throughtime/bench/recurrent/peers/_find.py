@@ -19,5 +19,6 @@ def find(names: Sequence[str], threads: int) -> tuple[list[Contender], list[str]
             module = importlib.import_module(f"throughtime.bench.recurrent.peers.{_MODULES[name]}")
             found.append(module.contender(threads))
         except ImportError as error:
-            missing.append(f"{name} is not measured: {error} (pip install 'throughtime[bench]')")
+            lacking = error.name or name
+            missing.append(f"{name} is not measured: {error} (pip install {lacking})")
     return found, missing
