@@ -1,8 +1,8 @@
 """What takes part in a layer's runs inside of a ``with`` block, in the thread that entered it alone.
 
-A layer has an attribute for each role, None while nobody has one: torch.compile guards on it, and the fast path
-looks at nothing else. Otherwise it is a mapping from threads, replaced and never changed, so that reading
-needs no lock.
+A layer has an attribute for each role, None while nobody has one: torch.compile guards on it, and the fast
+path looks at nothing else. Otherwise it is a mapping from threads, replaced and never changed, so that
+reading needs no lock.
 """
 
 import threading

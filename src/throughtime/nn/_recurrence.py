@@ -17,7 +17,7 @@ from throughtime.nn._output import RecurrentOutput, unwrapped
 from throughtime.nn._tokens import Input, from_ragged, is_unbatched, like_input, ragged_of, tokens_of
 from throughtime.nn._transition import begin, check_input, check_next, check_rows
 from throughtime.ops.steps import Steps
-from throughtime.ragged import Ragged
+from throughtime.ragged import Ragged, refuse_tracing
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,10 @@ class Recurrence(nn.Module):
             )
         # In a tuple, so that it does not become a second child of this module.
         self._transition = (torch.compile(f, dynamic=True) if compile else f,)
-        leaves, self._structure = pytree.tree_flatten(state)
+        leaves, structure = pytree.tree_flatten(state)
         self._names = [f"initial_{number}" for number in range(len(leaves))]
+        # The state with names in place of tensors: a TreeSpec is not meant to be copied.
+        self._named_state = pytree.tree_unflatten(self._names, structure)
         for name, leaf in zip(self._names, leaves, strict=True):
             self._add_initial(name, leaf, zeros)
 
@@ -152,6 +154,8 @@ class Recurrence(nn.Module):
             In the structure of the initial state, each leaf (B, …), without B for (L, I); None for the
             initial one.
         """
+        if not torch.compiler.is_compiling():
+            refuse_tracing("a Recurrence")
         x = check_input(unwrapped(input))
         tokens, steps, wrap = self._placed(x)
         states, final = self._loop(tokens, steps, self._begun(state, steps.batch, unbatched=is_unbatched(x)))
@@ -213,7 +217,8 @@ class Recurrence(nn.Module):
 
     def _begun(self, state: Any, batch: int, *, unbatched: bool) -> Any:
         initial = [getattr(self, name) for name in self._names]
-        return begin(initial, self._structure, state, batch, unbatched=unbatched)
+        structure = pytree.tree_structure(self._named_state)
+        return begin(initial, structure, state, batch, unbatched=unbatched)
 
     def _placed(self, x: Input) -> tuple[Tensor, Steps, Callable[[Tensor], Any]]:
         """Return tokens, where each step is, and how results get the kind that came in."""

@@ -5,6 +5,8 @@ from torch import Tensor
 from torch._C import _len_torch_dispatch_stack, _len_torch_function_stack
 from torch.autograd import forward_ad
 
+from throughtime.ragged import tracing
+
 # Dtypes of tensors that travel; sums run in float32.
 HALF = (torch.float16, torch.bfloat16)
 
@@ -29,9 +31,10 @@ def watched(*tensors: Tensor | None) -> bool:
 
 
 def unobserved() -> bool:
-    """Tell whether nothing but autograd has a part in this thread: compiler, mode, transform, autocast."""
+    """Tell whether nothing but autograd has a part in this thread: compiler, tracer, mode, transform."""
     return not (
         torch.compiler.is_compiling()
+        or tracing()
         or _len_torch_dispatch_stack()
         or _len_torch_function_stack()
         or torch.is_autocast_enabled("cpu")
@@ -46,7 +49,7 @@ def differentiable(*tensors: Tensor | None) -> bool:
 
 def on_plain_cpu(x: Tensor) -> bool:
     """Tell whether a tensor is a plain one on the CPU, and nobody else has a part in the call."""
-    return x.is_cpu and not (compiling(x) or transformed() or watched(x) or is_batched(x))
+    return x.is_cpu and not (compiling(x) or tracing() or transformed() or watched(x) or is_batched(x))
 
 
 def is_batched(x: Tensor | None) -> bool:

@@ -16,7 +16,7 @@ from throughtime.ops import _conv_eager, _conv_registered
 from throughtime.ops._plain import HALF, compiling, transformed, watched
 from throughtime.ops.reference.conv import correlate_reference, input_gradient_reference
 from throughtime.ops.windows import Geometry, Windows
-from throughtime.ragged import Layout
+from throughtime.ragged import Layout, tracing
 
 
 def conv1d(
@@ -131,7 +131,7 @@ def _door(
         return reference
     if compiling(x):
         return registered
-    if transformed() or not x.is_cpu:
+    if transformed() or tracing() or not x.is_cpu:
         return reference
     return registered if watched(x, weight, bias) else eager
 

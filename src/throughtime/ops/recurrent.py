@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from throughtime.errors import ShapeError
 from throughtime.ops import _recurrent_native
 from throughtime.ops._plain import compiling, differentiable, transformed, watched
 from throughtime.ops._recurrent_eager import differentiable_layer
@@ -22,6 +23,7 @@ from throughtime.ops.record import StepGradients
 from throughtime.ops.reference.bounds import no_second_derivative
 from throughtime.ops.reference.recurrent import recurrent_layer_reference
 from throughtime.ops.steps import PARTS, Results, Steps, Weights, directions_of, flat
+from throughtime.ragged import refuse_tracing
 
 
 def recurrent_layer(
@@ -46,6 +48,7 @@ def recurrent_layer(
     """
     if compiling(x):
         return _registered(x, steps, cell, h0, c0, directions)
+    refuse_tracing("a recurrent layer")
     if transformed() or not (x.is_cpu or (torch_knows(cell, directions) and not save)):
         # The autocast dtypes are the caller's; whoever computes here does so in those of the tensors.
         with torch.autocast(x.device.type, enabled=False):
@@ -125,7 +128,13 @@ def _differentiable(inputs: tuple[Any, ...]) -> list[Tensor | None]:
 
 
 def _forward_on_cpu(*inputs: Any) -> Results:
-    return _recurrent_native.forward(*_unflattened(*inputs), save=True)
+    x, steps, *rest = _unflattened(*inputs)
+    if steps.index is None and steps.batch * steps.length != len(x):
+        raise ShapeError(
+            f"recurrent_layer: {steps.batch} sequences of {steps.length} steps have "
+            f"{steps.batch * steps.length} tokens, got {len(x)}"
+        )
+    return _recurrent_native.forward(x, steps, *rest, save=True)
 
 
 def _forward_elsewhere(*inputs: Any) -> Results:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from throughtime._native import check_offsets
 from throughtime.errors import KindError, ShapeError
+from throughtime.ragged._tracing import refuse_tracing
 from throughtime.ragged._transforms import computed_apart, observed, plain, refuse_mapped
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class Layout:
     """
 
     def __init__(self, offsets: Tensor, host: Tensor | None = None, total: int | None = None) -> None:
+        if not torch.compiler.is_compiling():
+            refuse_tracing("a Ragged")
         # A tree that is mapped over may hold anything in the place of offsets.
         self.offsets = plain(offsets) if isinstance(offsets, Tensor) and observed() else offsets
         self.known: dict[str, Any] = {}
@@ -189,7 +192,7 @@ def checked_layout(offsets: Tensor, total: int, device: torch.device) -> Layout:
     if offsets.shape[0] == 0:
         raise ShapeError("offsets need B + 1 entries, got none; an empty batch has offsets [0]")
     layout = Layout(offsets if offsets.is_contiguous() else offsets.contiguous(), total=total)
-    if not torch.compiler.is_compiling():
+    if not (torch.compiler.is_compiling() or offsets.is_meta):
         _check_values(layout, total)
     return layout
 
