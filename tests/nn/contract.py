@@ -198,6 +198,11 @@ CASES = [
     Case("Bidirectional", lambda: tt.nn.Bidirectional(tt.nn.LSTM(FEATURES, 4), merge="mean")),
     Case("Bidirectional Conv1d", lambda: tt.nn.Bidirectional(tt.nn.Conv1d(FEATURES, 4, 3, padding="causal"))),
     Case("Readout", lambda: tt.nn.Readout(FEATURES, 4), lambda layer, x: layer.logits(x).softmax(-1)),
+    Case(
+        "Linear",
+        lambda: tt.nn.Linear(FEATURES, 4),
+        lambda layer, x: nn.functional.linear(x, layer.weight, layer.bias),
+    ),
     *_conv_cases(),
     *_transpose_cases(),
     Case("ConvBlock", lambda: tt.nn.ConvBlock(FEATURES, 5, 3), _torch_block),

@@ -14,7 +14,7 @@ from throughtime.export._kind import kind_of
 from throughtime.export._pool import add_pool
 from throughtime.export._recurrent import add_recurrent
 from throughtime.models import BiGRU, BiLSTM, TextCNN
-from throughtime.nn import GRU, LSTM, RNN, Conv1d, ConvBlock, LockedDropout, Pool, Readout, WideConv
+from throughtime.nn import GRU, LSTM, RNN, Conv1d, ConvBlock, Linear, LockedDropout, Pool, Readout, WideConv
 
 
 def add_module(batch: Batch, module: nn.Module, value: Value, path: str) -> Value:
@@ -158,6 +158,7 @@ _KNOWN: dict[type[nn.Module], Callable[[Batch, Any, Value, str], Value]] = {
     Conv1d: _conv,
     Pool: _pool,
     nn.Flatten: _flatten,
+    Linear: _linear,
     nn.Linear: _linear,
     Readout: _readout,
     **dict.fromkeys(ACTIVATIONS, _activation),

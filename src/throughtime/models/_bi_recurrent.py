@@ -5,7 +5,7 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
-from throughtime.nn import GRU, LSTM, Pool
+from throughtime.nn import GRU, LSTM, Linear, Pool
 from throughtime.ragged import Ragged
 
 _Pooling = Literal["max", "mean", "last"]
@@ -41,7 +41,7 @@ class _BiRecurrent(nn.Module):
         )
         self.pool = Pool(pool)
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(2 * hidden_size, classes)
+        self.output = Linear(2 * hidden_size, classes)
 
     def forward(self, tokens: Ragged) -> Tensor:
         """Return the logits (B, C) of integer tokens (T,)."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from throughtime.errors import ShapeError
-from throughtime.nn import ConvBlock, receptive_field
+from throughtime.nn import ConvBlock, Linear, receptive_field
 from throughtime.ragged import Ragged
 
 _KERNELS_AND_POOLS = ((7, 3), (7, 3), (3, None), (3, None), (3, None), (3, 3))
@@ -78,11 +78,9 @@ class CharCNN(nn.Module):
             raise ShapeError(f"CharCNN: length is at least {field.size:.0f} characters, got {length}")
         self.frames = (length - int(field.size)) // field.stride + 1
         sizes = (self.frames * channels, hidden_size, hidden_size)
-        hidden = [
-            (nn.Linear(below, above), nn.ReLU(), nn.Dropout(dropout)) for below, above in pairwise(sizes)
-        ]
+        hidden = [(Linear(below, above), nn.ReLU(), nn.Dropout(dropout)) for below, above in pairwise(sizes)]
         self.head = nn.Sequential(
-            *(layer for three in hidden for layer in three), nn.Linear(hidden_size, classes)
+            *(layer for three in hidden for layer in three), Linear(hidden_size, classes)
         )
 
     def forward(self, tokens: Ragged) -> Tensor:

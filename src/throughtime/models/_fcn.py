@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from throughtime.nn import ConvStack, Pool
+from throughtime.nn import ConvStack, Linear, Pool
 from throughtime.ragged import Ragged
 
 
@@ -47,7 +47,7 @@ class FCN(nn.Module):
         super().__init__()
         self.body = ConvStack(in_channels, channels, kernel_sizes, padding="same", norm="batch")
         self.pool = Pool("mean")
-        self.output = nn.Linear(channels[-1], classes)
+        self.output = Linear(channels[-1], classes)
 
     def forward(self, x: Ragged | Tensor) -> Tensor:
         """Return the logits (B, C) of series (T, in_channels), or of a tensor (B, in_channels, L)."""

@@ -7,6 +7,8 @@ from torch.nn import functional as F
 from throughtime.errors import KindError, ShapeError
 from throughtime.models._next_step import Cell, NextStep
 from throughtime.models._softmax import Scored, at_least_float32
+from throughtime.nn import Linear
+from throughtime.ops.sigmoid import sigmoid
 
 # σ⁻¹(0.05): most notes are silent, and a model that begins with one half of all spends its first thousand
 # updates on saying so.
@@ -78,8 +80,8 @@ class FrameModel(NextStep):
             input_dropout=input_dropout,
         )
         self.notes = notes
-        self.embedding = nn.Linear(notes, embedding_size) if embedding_size else None
-        self.output = nn.Linear(hidden_size, notes)
+        self.embedding = Linear(notes, embedding_size) if embedding_size else None
+        self.output = Linear(hidden_size, notes)
         nn.init.constant_(self.output.bias, _RARE)
 
     def features(self, x: Tensor) -> Tensor:
@@ -113,4 +115,4 @@ class FrameModel(NextStep):
             )
         if temperature == 0:
             return (following > 0).to(following.dtype)
-        return torch.bernoulli(torch.sigmoid(following / temperature), generator=generator)
+        return torch.bernoulli(sigmoid(following / temperature), generator=generator)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from throughtime.errors import ShapeError
-from throughtime.nn import Conv1d, ConvBlock, MaxPool1d, Parallel, Pool, Residual, WideConv
+from throughtime.nn import Conv1d, ConvBlock, Linear, MaxPool1d, Parallel, Pool, Residual, WideConv
 from throughtime.ragged import Ragged
 
 
@@ -89,7 +89,7 @@ def _network(
         shortcut = ConvBlock(width if start else in_channels, width, 1, norm="batch", activation=None)
         body.append(Residual(nn.Sequential(*modules[start : start + 3]), shortcut, activation=F.relu))
     body += modules[depth - depth % 3 :]
-    return nn.Sequential(*body, Pool("mean"), nn.Linear(width, classes))
+    return nn.Sequential(*body, Pool("mean"), Linear(width, classes))
 
 
 def _module(in_channels: int, channels: int, kernel_sizes: tuple[int, ...]) -> nn.Sequential:

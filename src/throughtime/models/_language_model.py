@@ -9,6 +9,7 @@ from throughtime.errors import KindError, ShapeError
 from throughtime.models._drawing import nucleus
 from throughtime.models._next_step import Cell, NextStep
 from throughtime.models._softmax import AdaptiveSoftmax, FullSoftmax, Scored, small
+from throughtime.nn import Linear
 
 
 class LanguageModel(NextStep):
@@ -89,7 +90,7 @@ class LanguageModel(NextStep):
         )
         self.vocabulary_size = vocabulary_size
         read = embedding_size if tied else hidden_size
-        self.projection = None if read == hidden_size else nn.Linear(hidden_size, read, bias=False)
+        self.projection = None if read == hidden_size else Linear(hidden_size, read, bias=False)
         self.softmax = (
             AdaptiveSoftmax(read, vocabulary_size, cutoffs) if cutoffs else FullSoftmax(read, vocabulary_size)
         )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
-from throughtime.nn import ConvBlock2d
+from throughtime.nn import ConvBlock2d, Linear
 
 
 class LeNet(nn.Module):
@@ -59,8 +59,8 @@ class LeNet(nn.Module):
             ConvBlock2d(in_channels, 6, 5, padding=2, activation=activation, pool=pooling(2)),
             ConvBlock2d(6, 16, 5, activation=activation, pool=pooling(2)),
         )
-        self.hidden = nn.ModuleList((nn.Linear(400, 120), nn.Linear(120, 84)))
-        self.output = nn.Linear(84, classes)
+        self.hidden = nn.ModuleList((Linear(400, 120), Linear(120, 84)))
+        self.output = Linear(84, classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (N, C) of images (N, in_channels, 28, 28)."""

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
 from throughtime.models._fcn import FCN
-from throughtime.nn import LSTM
+from throughtime.nn import LSTM, Linear
 from throughtime.ragged import Ragged
 
 
@@ -61,7 +61,7 @@ class LSTMFCN(nn.Module):
         self.body, self.pool = fcn.body, fcn.pool
         self.recurrent = LSTM(in_channels if length is None else length, hidden_size, batch_first=True)
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(hidden_size + fcn.output.in_features, classes)
+        self.output = Linear(hidden_size + fcn.output.in_features, classes)
 
     def forward(self, x: Ragged | Tensor) -> Tensor:
         """Return the logits (B, C) of series (T, in_channels), or of a tensor (B, in_channels, L)."""

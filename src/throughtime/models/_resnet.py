@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from throughtime.nn import Pool, ResNetBlock
+from throughtime.nn import Linear, Pool, ResNetBlock
 from throughtime.ragged import Ragged
 
 
@@ -49,7 +49,7 @@ class ResNet(nn.Module):
         pairs = pairwise((in_channels, *channels))
         self.body = nn.Sequential(*(ResNetBlock(below, above, kernel_sizes) for below, above in pairs))
         self.pool = Pool("mean")
-        self.output = nn.Linear(channels[-1], classes)
+        self.output = Linear(channels[-1], classes)
 
     def forward(self, x: Ragged | Tensor) -> Tensor:
         """Return the logits (B, C) of series (T, in_channels), or of a tensor (B, in_channels, L)."""

@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 from throughtime.errors import ShapeError
 from throughtime.models._cross_entropy import cross_entropy
+from throughtime.nn import Linear
+from throughtime.ops.linear import linear
 
 
 class Scored(NamedTuple):
@@ -45,11 +47,11 @@ class FullSoftmax(nn.Module):
 
     def log_prob(self, h: Tensor) -> Tensor:
         """Return log-probabilities (T, V)."""
-        return F.log_softmax(at_least_float32(F.linear(h, self.weight, self.bias)), -1)
+        return F.log_softmax(at_least_float32(linear(h, self.weight, self.bias)), -1)
 
     def score(self, h: Tensor, words: Tensor) -> Scored:
         """Return −log p of each word, given what the model made (T, D)."""
-        return Scored(*cross_entropy(F.linear(h, self.weight, self.bias), words))
+        return Scored(*cross_entropy(linear(h, self.weight, self.bias), words))
 
 
 class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
@@ -99,6 +101,8 @@ class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
                 "numbers, less than one; give fewer cutoffs, or larger embeddings"
             )
         super().__init__(features, classes, list(cutoffs), div_value=4.0, head_bias=True)
+        self.head = _ours(self.head)
+        self.tail = nn.ModuleList(nn.Sequential(*map(_ours, tail)) for tail in self.tail)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Return the output vectors (T, D) of words (T,)."""
@@ -107,7 +111,7 @@ class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
             rows = ((tokens >= low) & (tokens < high)).nonzero().flatten()
             vectors = F.embedding(tokens.index_select(0, rows) - low, table)
             if projection is not None:
-                vectors = vectors @ projection
+                vectors = linear(vectors, projection.t())
             found = found.index_copy(0, rows, vectors.to(found.dtype))
         return found
 
@@ -128,3 +132,10 @@ class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
             losses = -self(h, words).output
             with torch.no_grad():
                 return Scored(losses, self.predict(h) == words)
+
+
+def _ours(layer: nn.Linear) -> Linear:
+    """Return our linear layer with the parameters of torch's."""
+    ours = Linear(layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta")
+    ours.weight, ours.bias = layer.weight, layer.bias
+    return ours

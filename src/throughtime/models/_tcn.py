@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from throughtime.nn import Pool, TemporalBlock, dilation_schedule
+from throughtime.nn import Linear, Pool, TemporalBlock, dilation_schedule
 from throughtime.ragged import Ragged
 
 
@@ -60,7 +60,7 @@ class TCN(nn.Module):
             )
         )
         self.pool = Pool("last")
-        self.output = nn.Linear(channels[-1], classes)
+        self.output = Linear(channels[-1], classes)
 
     def forward(self, x: Ragged | Tensor) -> Tensor:
         """Return the logits (B, C) after the last step of series (T, in_channels).

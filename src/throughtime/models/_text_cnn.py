@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from throughtime.nn import Pool, WideConv
+from throughtime.nn import Linear, Pool, WideConv
 from throughtime.ragged import Ragged
 
 
@@ -55,7 +55,7 @@ class TextCNN(nn.Module):
         self.convolutions = WideConv(embedding_size, channels, kernel_sizes)
         self.pool = Pool("max")
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(channels * len(kernel_sizes), classes)
+        self.output = Linear(channels * len(kernel_sizes), classes)
 
     def forward(self, tokens: Ragged) -> Tensor:
         """Return the logits (B, C) of integer tokens (T,)."""

@@ -16,6 +16,7 @@ from throughtime.nn._fold import fold_batch_norm as fold_batch_norm
 from throughtime.nn._gated import GatedBlock as GatedBlock
 from throughtime.nn._gradients import DirectionGradients as DirectionGradients
 from throughtime.nn._gru import GRU as GRU
+from throughtime.nn._linear import Linear as Linear
 from throughtime.nn._locked_dropout import LockedDropout as LockedDropout
 from throughtime.nn._lstm import LSTM as LSTM
 from throughtime.nn._norm import GroupNorm as GroupNorm

@@ -9,6 +9,8 @@ from throughtime.errors import ShapeError
 from throughtime.nn._conv import Conv1d
 from throughtime.nn._parts import Series
 from throughtime.nn._streaming import Streamed
+from throughtime.ops.sigmoid import sigmoid
+from throughtime.ragged import Ragged
 
 
 class GatedBlock(Streamed):
@@ -94,9 +96,13 @@ class GatedBlock(Streamed):
 
 def _tanh_gated(x: Any) -> Any:
     through, gate = torch.chunk(x, 2, dim=1)
-    return torch.tanh(through) * torch.sigmoid(gate)
+    return torch.tanh(through) * _opened(gate)
 
 
 def _gated(x: Any) -> Any:
     through, gate = torch.chunk(x, 2, dim=1)
-    return through * torch.sigmoid(gate)
+    return through * _opened(gate)
+
+
+def _opened(gate: Any) -> Any:
+    return gate.with_values(sigmoid(gate.values)) if isinstance(gate, Ragged) else sigmoid(gate)

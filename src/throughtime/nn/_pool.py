@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
+from throughtime.nn._linear import Linear
 from throughtime.nn._output import as_ragged, check_features, check_real, unwrapped
 from throughtime.ops.pool import (
     last_step,
@@ -131,8 +132,8 @@ class AttentionPool(nn.Module):
     def __init__(self, features: int, attention_size: int | None = None) -> None:
         super().__init__()
         self.features = features
-        self.attention = nn.Linear(features, attention_size or features)
-        self.context = nn.Linear(attention_size or features, 1, bias=False)
+        self.attention = Linear(features, attention_size or features)
+        self.context = Linear(attention_size or features, 1, bias=False)
 
     def forward(self, input: Any) -> Tensor:  # noqa: A002 - torch's name
         """Return (B, D)."""

@@ -3,15 +3,16 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from throughtime.errors import KindError, ShapeError
+from throughtime.nn._linear import Linear, linear_of_tokens
 from throughtime.nn._output import unwrapped
 from throughtime.ragged import Ragged
 
 
-class Readout(nn.Linear):
+class Readout(Linear):
     r"""The read-out of the vanilla RNN at every step, o_t = softmax(b_o + W_oh h_t).
 
     So sequences are labelled step by step.
@@ -69,7 +70,7 @@ class Readout(nn.Linear):
 
     def logits(self, h: Any) -> Any:
         """Return b_o + W_oh h_t."""
-        return functional.linear(self._checked(h), self.weight, self.bias)
+        return linear_of_tokens(self._checked(h), self, "Readout")
 
     def log_probabilities(self, h: Any) -> Any:
         """Return the logarithms of the probabilities, computed without a loss of digits."""
