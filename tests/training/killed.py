@@ -20,6 +20,8 @@ MOMENTS = {
     "mid-epoch": ("state.safetensors", 4, False),
     "between an epoch's weights and its state": ("model.safetensors", 1, True),
     "between an epoch's state and its figures": ("metrics.json", 1, False),
+    "with the checksum of a state that is not there yet": ("checksums.json", 2, True),
+    "with the checksum of a state that is gone": ("checksums.json", 3, False),
 }
 
 

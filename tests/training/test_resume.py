@@ -16,6 +16,7 @@ from tests.training.toy import (
     Toy,
     created,
     fitted,
+    relisted,
     same_weights,
     weights,
     without_times,
@@ -23,7 +24,7 @@ from tests.training.toy import (
 from throughtime.errors import RunError
 from throughtime.training import ModelSpec, Settings, _files, _surroundings, fit
 from throughtime.training._module import TrainingModule
-from throughtime.training._tensor_file import read_tree
+from throughtime.training._tensor_file import read_tree, to_bytes
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +122,8 @@ def test_a_killed_training_goes_on_to_the_same_weights(
 
 def test_the_killed_trainings_were_where_they_should_be(progress_when_killed):
     progress = progress_when_killed[1:]
-    assert [p["epoch_progress"]["current"]["processed"] for p in progress] == [1, 1, 2]
-    assert [p["epoch_loop.batch_progress"]["current"]["ready"] for p in progress] == [3, 6, 8]
+    assert [p["epoch_progress"]["current"]["processed"] for p in progress] == [1, 1, 2, 0, 0]
+    assert [p["epoch_loop.batch_progress"]["current"]["ready"] for p in progress] == [3, 6, 8, 3, 6]
 
 
 def signalled(monkeypatch, number, hook, at, *, times=1):
@@ -217,6 +218,7 @@ def test_a_run_killed_just_before_its_end_only_ends(uninterrupted, tmp_path, mon
     run = created(tmp_path / "run")
     for name in ("model.safetensors", "state.safetensors"):
         (run.path / name).write_bytes((uninterrupted.path / name).read_bytes())
+    relisted(run)
     monkeypatch.setattr(TrainingModule, "training_step", lambda *_: pytest.fail("there is nothing to train"))
     fitted(run, resume=True)
     check_same(run, uninterrupted)
@@ -265,7 +267,66 @@ def test_a_damaged_state_is_told(tmp_path, monkeypatch):
         signalled(patch, signal.SIGINT, "training_step", 2)
         fitted(run)
     run.state_path.write_bytes(run.state_path.read_bytes()[:-10])
+    with pytest.raises(RunError, match=r"state\.safetensors is damaged, or was changed"):
+        fitted(run, resume=True)
+    relisted(run)
     with pytest.raises(RunError, match=r"state\.safetensors is cut short or damaged"):
+        fitted(run, resume=True)
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory):
+    run = created(tmp_path_factory.mktemp("runs") / "interrupted")
+    with pytest.MonkeyPatch.context() as patch:
+        signalled(patch, signal.SIGINT, "training_step", 15)
+        assert fitted(run).interrupted
+    return run
+
+
+def _without(*keys):
+    def change(state):
+        for key in keys[:-1]:
+            state = state[key]
+        del state[keys[-1]]
+
+    return change
+
+
+def _replaced(value, *keys):
+    def change(state):
+        for key in keys[:-1]:
+            state = state[key]
+        state[keys[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _without("state_dict"),
+        _without("state_dict", "model.output.bias"),
+        _replaced(torch.zeros(2, dtype=torch.float64), "state_dict", "model.output.bias"),
+        _replaced("zero", "state_dict", "model.output.bias"),
+        _without("loops"),
+        _replaced(3, "loops", "fit_loop"),
+        _without("optimizer_states"),
+        _replaced([], "optimizer_states"),
+        _replaced(torch.zeros(3), "optimizer_states", 0, "state", 0, "exp_avg"),
+        _replaced((0.5, 0.5), "optimizer_states", 0, "param_groups", 0, "betas"),
+        _without("throughtime"),
+        _replaced({}, "throughtime", "totals"),
+        _replaced([{}], "throughtime", "history"),
+        _replaced(5, "pytorch-lightning_version"),
+    ],
+)
+def test_a_state_in_which_something_else_stands_is_told(change, tmp_path, interrupted):
+    run = created(tmp_path / "run")
+    state = read_tree(interrupted.state_path)
+    change(state)
+    run.state_path.write_bytes(to_bytes(state))
+    relisted(run)
+    with pytest.raises(RunError, match=r"state\.safetensors (is damaged|does not fit)"):
         fitted(run, resume=True)
 
 

@@ -3,21 +3,24 @@
 import json
 import stat
 import struct
-import zlib
+from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 
-from tests.training.toy import MODEL, SETTINGS, Toy, created
+from tests.training.toy import MODEL, SETTINGS, Toy, created, relisted
+from throughtime.data.vocabulary import Vocabulary
 from throughtime.errors import KindError, RunError
 from throughtime.training import Metrics, ModelSpec, Run, Settings, _files
-from throughtime.training._tensor_file import read_tree, write_tree
+from throughtime.training._tensor_file import from_bytes, to_bytes
+
+TOKENIZER = Vocabulary(["é", "b"]).to_tokenizer().to_str()
 
 
 @pytest.fixture
 def run(tmp_path):
-    run = created(tmp_path / "run", task={"text": "body"}, tokenizer_json='{"version": "é"}')
+    run = created(tmp_path / "run", task={"text": "body"}, tokenizer_json=TOKENIZER)
     run.save_model(MODEL.build(Toy.vocabulary_size, 2))
     return run
 
@@ -31,7 +34,7 @@ def test_what_goes_in_comes_out(run):
     assert opened.config.vocabulary_size == 12
     assert opened.config.task == {"text": "body"}
     assert opened.config.data == Toy().describe()
-    assert opened.tokenizer_json() == '{"version": "é"}'
+    assert opened.tokenizer_json() == TOKENIZER
     assert opened.metrics == Metrics()
     assert not opened.finished
 
@@ -52,12 +55,13 @@ def test_a_run_is_json_and_safetensors(run):
         "config.json",
         "metrics.json",
         "environment.json",
+        "checksums.json",
         "tokenizer.json",
         "model.safetensors",
     }
     content = json.loads((run.path / "run.json").read_bytes())
     assert content["format"] == "throughtime-run"
-    assert content["version"] == 1
+    assert content["version"] == 2
     assert content["created"].endswith("+00:00")
     assert set(load_file(run.path / "model.safetensors")) == set(
         MODEL.build(Toy.vocabulary_size, 2).state_dict()
@@ -127,10 +131,74 @@ def test_opening_a_file(tmp_path):
         Run.open(tmp_path / "file")
 
 
-@pytest.mark.parametrize("name", ["run.json", "config.json", "metrics.json", "environment.json"])
+NEEDED = ["run.json", "config.json", "metrics.json", "environment.json", "checksums.json"]
+
+
+@pytest.mark.parametrize("name", NEEDED)
 def test_a_missing_file_is_named(name, run):
     (run.path / name).unlink()
-    with pytest.raises(RunError, match=f"is not a run: {name} is missing"):
+    with pytest.raises(RunError, match=f"is not a (whole )?run: {name} is missing"):
+        Run.open(run.path)
+
+
+def everything(path):
+    """Read all of a run."""
+    run = Run.open(path)
+    return run.metrics, run.load_model(), run.tokenizer_json(), run.note_environment(begun=True)
+
+
+@pytest.mark.parametrize("name", [*NEEDED, "tokenizer.json", "model.safetensors"])
+def test_a_changed_byte_of_any_file_is_told(name, run):
+    path = run.path / name
+    whole = path.read_bytes()
+    everything(run.path)
+    for place in range(0, len(whole), max(1, len(whole) // 12)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(
+            RunError, match=rf"{name} (is damaged|is cut short|is not of a throughtime run)|version|format"
+        ):
+            everything(run.path)
+    path.write_bytes(whole)
+    everything(run.path)
+
+
+def swapped_classes(run):
+    path = run.path / "config.json"
+    path.write_text(path.read_text().replace('"without",\n    "with"', '"with",\n    "without"'))
+    assert '"with",\n    "without"' in path.read_text()
+
+
+def swapped_tokens(run):
+    path = run.path / "tokenizer.json"
+    path.write_text(path.read_text().replace('"é":1,"b":2', '"é":2,"b":1'))
+    assert '"é":2,"b":1' in path.read_text()
+
+
+def weights_of_another_run(run):
+    other = created(run.path.parent / "other")
+    other.save_model(MODEL.build(Toy.vocabulary_size, 2))
+    (run.path / "model.safetensors").write_bytes((other.path / "model.safetensors").read_bytes())
+
+
+@pytest.mark.parametrize("exchange", [swapped_classes, swapped_tokens, weights_of_another_run])
+def test_what_was_exchanged_for_something_that_fits_as_well_is_told(exchange, run):
+    exchange(run)
+    with pytest.raises(RunError, match="was changed or exchanged: its SHA-256 is not the one in checksums"):
+        everything(run.path)
+
+
+def test_a_file_that_no_training_wrote_is_told(run):
+    other = created(run.path.parent / "other")
+    (other.path / "model.safetensors").write_bytes((run.path / "model.safetensors").read_bytes())
+    with pytest.raises(RunError, match="is not one of the files that checksums.json lists"):
+        other.load_model()
+
+
+def test_a_run_of_an_older_format_is_not_called_damaged(run):
+    path = run.path / "run.json"
+    path.write_text(path.read_text().replace('"version": 2', '"version": 1'))
+    (run.path / "checksums.json").unlink()
+    with pytest.raises(RunError, match="run format 1, older than .* reads format 2: it is not damaged"):
         Run.open(run.path)
 
 
@@ -138,15 +206,24 @@ def test_a_missing_file_is_named(name, run):
     ("name", "content", "message"),
     [
         ("run.json", '{"format": "zip", "version": 1}', "is not of a throughtime run"),
-        ("run.json", '{"format": "throughtime-run", "version": 2}', "format 2, this .* up to 1; upgrade"),
+        ("run.json", '{"format": "throughtime-run", "version": 3}', "format 3, newer than .* upgrade"),
+        ("run.json", '{"format": "throughtime-run", "version": true}', "is not of a throughtime run"),
         ("run.json", '{"format": "thro', "run.json is damaged: not JSON"),
         ("config.json", "[]", "config.json is damaged: not a JSON object"),
         ("config.json", "\udcff", "config.json is damaged: not JSON"),
-        ("config.json", "{}", "config.json is damaged: 'task' is missing"),
+        ("config.json", "{}", "config.json is damaged: .* is missing"),
+        ("config.json", "[" * 100_000, "config.json is damaged: not JSON"),
+        ("config.json", '{"a": ' + "[" * 70 + "]" * 70 + "}", "nested more than 64 deep"),
+        ("config.json", '{"a": Infinity}', "Infinity is no number of JSON"),
+        ("config.json", '{"a": 1e999}', "inf is no number of JSON"),
+        ("config.json", f'{{"a": {10**30}}}', "an integer is beyond 64 bits"),
+        ("config.json", f'{{"a": {"9" * 5000}}}', "config.json is damaged: not JSON"),
+        ("config.json", " " * 9_000_000, "has 9,000,000 bytes, and no such file has more"),
     ],
 )
 def test_damaged_json_is_told(name, content, message, run):
     (run.path / name).write_bytes(content.encode(errors="surrogateescape"))
+    relisted(run)
     with pytest.raises(RunError, match=message):
         Run.open(run.path)
 
@@ -159,8 +236,18 @@ def test_damaged_json_is_told(name, content, message, run):
         (("settings", "epochs"), -1, "epochs must be a whole number from 1"),
         (("settings", "speed"), 1, "speed"),
         (("vocabulary_size",), None, "config.json is damaged"),
-        (("vocabulary_size",), "many", "config.json is damaged"),
-        (("classes",), None, "config.json is damaged"),
+        (("vocabulary_size",), "many", "vocabulary_size must be a whole number from 1, got 'many'"),
+        (("vocabulary_size",), True, "vocabulary_size must be a whole number"),
+        (("vocabulary_size",), 1.5, "vocabulary_size must be a whole number"),
+        (("classes",), None, "classes must be a list of strings, got None"),
+        (("classes",), [["a"], "b"], "classes must be a list of strings"),
+        (("classes",), ["a", "a"], "two of its classes have one name"),
+        (("model",), "bilstm", "model must be an object, got 'bilstm'"),
+        (("model", "name"), ["bilstm"], "model.name must be a string"),
+        (("model", "options"), [["channels", 3]], "model.options must be an object"),
+        (("settings",), [], "settings must be an object"),
+        (("settings", "monitor"), ["loss"], "config.json is damaged"),
+        (("task",), "text", "task must be an object"),
     ],
 )
 def test_a_configuration_that_means_nothing_is_told(place, value, message, run):
@@ -171,14 +258,54 @@ def test_a_configuration_that_means_nothing_is_told(place, value, message, run):
         inner = inner[key]
     inner[place[-1]] = value
     path.write_text(json.dumps(content))
+    relisted(run)
     with pytest.raises(RunError, match=message):
         Run.open(run.path)
 
 
-@pytest.mark.parametrize("content", ["{}", '{"history": 3, "best_epoch": 1, "stopped": null, "test": null}'])
-def test_damaged_metrics_are_told(content, run):
-    (run.path / "metrics.json").write_text(content)
-    with pytest.raises(RunError, match=r"metrics\.json is damaged"):
+EPOCH = {
+    "epoch": 1,
+    "steps": 3,
+    "train_loss": 0.5,
+    "train_accuracy": 0.75,
+    "validation_loss": 0.25,
+    "validation_accuracy": 1.0,
+    "learning_rate": 0.1,
+    "tokens": 30,
+    "seconds": 1.5,
+    "tokens_per_second": 20.0,
+}
+METRICS = {"history": [EPOCH], "best_epoch": 1, "stopped": None, "test": None}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"history": 3}, "history must be a list, got 3"),
+        ({"history": [3]}, "history.0 must be an object, got 3"),
+        ({"history": [[EPOCH]]}, "history.0 must be an object"),
+        ({"history": [{**EPOCH, "steps": "3"}]}, "history.0.steps must be a whole number from 0, got '3'"),
+        ({"history": [{**EPOCH, "validation_loss": None}]}, "history.0.validation_loss must be a number"),
+        ({"history": [{**EPOCH, "train_accuracy": 1.5}]}, "train_accuracy must be a number from 0 to 1"),
+        ({"history": [{"epoch": 1}]}, "history.0.steps is missing"),
+        ({"history": [EPOCH, EPOCH]}, "not counted from 1 on"),
+        ({"best_epoch": 2}, "best_epoch = 2 is none of the 1 epochs"),
+        ({"best_epoch": [1]}, "best_epoch must be a whole number"),
+        ({"best_epoch": None}, "best_epoch is null, and yet there are epochs"),
+        ({"history": []}, "history is empty, and yet"),
+        ({"stopped": "early"}, "stopped must be one of 'epochs', 'patience', None, got 'early'"),
+        ({"stopped": ["epochs"]}, "stopped must be one of"),
+        ({"test": 0.5}, "test must be an object"),
+        ({"test": {"loss": 1}}, "test.accuracy is missing"),
+    ],
+)
+def test_damaged_metrics_are_told(changed, message, run):
+    path = run.path / "metrics.json"
+    path.write_text(json.dumps(METRICS))
+    assert relisted(run).metrics.to_json() == METRICS
+    path.write_text(json.dumps(METRICS | changed))
+    relisted(run)
+    with pytest.raises(RunError, match=rf"metrics\.json is damaged: .*{message}"):
         _ = Run.open(run.path).metrics
 
 
@@ -189,48 +316,89 @@ def test_a_run_without_weights_says_so(tmp_path):
         run.load_model()
 
 
-def test_a_tokenizer_that_is_not_text_is_told(run):
-    (run.path / "tokenizer.json").write_bytes(b"\xff")
-    with pytest.raises(RunError, match=r"tokenizer\.json cannot be read"):
-        run.tokenizer_json()
-
-
 @pytest.mark.parametrize("kept", [0, 7, 8, 100, -1])
 def test_weights_cut_short_are_told(kept, run):
     path = run.path / "model.safetensors"
     path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(RunError, match=r"model\.safetensors is damaged, or was changed"):
+        run.load_model()
+    relisted(run)
     with pytest.raises(RunError, match=r"model\.safetensors is cut short or damaged") as caught:
         run.load_model()
     assert "\n" not in str(caught.value)
 
 
-def test_one_wrong_bit_is_told(run):
-    path = run.path / "model.safetensors"
-    data = bytearray(path.read_bytes())
-    data[-5] ^= 1
-    path.write_bytes(data)
-    with pytest.raises(RunError, match="checksum does not match"):
+def test_weights_of_someone_else_are_told(run):
+    save_file({"x": torch.zeros(2)}, run.path / "model.safetensors")
+    relisted(run)
+    with pytest.raises(RunError, match=r"model\.safetensors is cut short or damaged"):
         run.load_model()
 
 
-def test_a_model_that_cannot_be_built_is_told(run):
+def configured(run, **model):
     path = run.path / "config.json"
-    path.write_text(path.read_text().replace('"channels": 16', '"channels": "many"'))
+    content = json.loads(path.read_bytes())
+    content |= {name: value for name, value in model.items() if name in content}
+    content["model"]["options"] |= {name: value for name, value in model.items() if name not in content}
+    path.write_text(json.dumps(content))
+    return relisted(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("channels", "many"), ("kernel_sizes", 3), ("kernel_sizes", [0]), ("dropout", -1), ("dropout", {})],
+)
+def test_a_model_that_cannot_be_built_is_told(name, value, run):
+    configured(run, **{name: value})
     with pytest.raises(RunError, match=r"config\.json is damaged: its model cannot be built"):
         Run.open(run.path).load_model()
 
 
-def test_weights_of_someone_else_are_told(run):
-    save_file({"x": torch.zeros(2)}, run.path / "model.safetensors")
-    with pytest.raises(RunError, match=r"model\.safetensors is cut short or damaged"):
-        run.load_model()
+# The weights are 7 tensors of 1,058 numbers.
+HUGE = [
+    ("textcnn", {"channels": 1058}, "shape"),
+    ("textcnn", {"channels": 10**12}, "channels = 1000000000000 is beyond the 1058 numbers"),
+    ("textcnn", {"kernel_sizes": [1] * 10**5}, "it holds 7 tensors, and the model is far larger"),
+    ("bigru", {"num_layers": 10**6}, "num_layers = 1000000 is beyond"),
+    ("bigru", {"num_layers": 1058}, "it holds 7 tensors, and the model is far larger"),
+    ("bigru", {"hidden_size": 1058, "embedding_size": 1058}, "is missing|is not in the model"),
+    ("language", {"num_layers": 10**9}, "num_layers = 1000000000 is beyond"),
+    ("language", {"hidden_size": 1058, "num_layers": 1058}, "far larger"),
+    ("frame", {"hidden_size": 2**62}, "is beyond"),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "message"), HUGE)
+def test_a_model_beyond_the_weights_is_not_built(name, options, message, run, monkeypatch):
+    """No tensor on a device with memory is made for it."""
+    path = run.path / "config.json"
+    content = json.loads(path.read_bytes())
+    content["model"] = {"name": name, "options": options}
+    path.write_text(json.dumps(content))
+    opened = Run.open(relisted(run).path)
+    build, devices = ModelSpec.build, set()
+
+    def noting(self, *args, **kwargs):
+        model = build(self, *args, **kwargs)
+        devices.update(parameter.device.type for parameter in model.parameters())
+        return model
+
+    monkeypatch.setattr(ModelSpec, "build", noting)
+    with pytest.raises(RunError, match=rf"model\.safetensors does not fit the model .*({message})"):
+        opened.load_model()
+    assert devices <= {"meta"}
+
+
+def test_a_vocabulary_beyond_the_weights_is_not_built(run):
+    with pytest.raises(RunError, match="vocabulary_size = 4000000000000000000 is beyond"):
+        Run.open(configured(run, vocabulary_size=4 * 10**18).path).load_model()
 
 
 @pytest.mark.parametrize(
     ("model", "classes", "message"),
     [
         (ModelSpec("bilstm"), 2, "convolutions.* is missing|is not in the model"),
-        (MODEL, 3, r"output\.bias has shape \(3,\), the model's is \(2,\)"),
+        (MODEL, 3, r"output\.bias has shape \(3,\) of float32, the model's is shape \(2,\) of float32"),
     ],
 )
 def test_weights_that_do_not_fit_are_told(model, classes, message, run):
@@ -248,8 +416,7 @@ def test_a_tree_comes_back_as_it_was(tmp_path):
         "numbers": [1, 0.1, float("inf"), True, "é"],
         "half": torch.ones(3, dtype=torch.bfloat16),
     }
-    write_tree(tmp_path / "tree", tree)
-    back = read_tree(tmp_path / "tree")
+    back = from_bytes(to_bytes(tree), tmp_path)
     for a, b in zip(tree.pop("tensors"), back.pop("tensors"), strict=True):
         assert a.dtype == b.dtype
         assert torch.equal(a, b)
@@ -259,34 +426,61 @@ def test_a_tree_comes_back_as_it_was(tmp_path):
     assert isinstance(back["betas"], tuple)
 
 
-def test_the_bytes_are_those_of_the_description(tmp_path):
+def test_the_bytes_are_those_of_the_description():
     """Reads a file by ``docs/run-format.md`` alone."""
-    write_tree(tmp_path / "tree", {"b": torch.tensor([1.5, -2.0]), "a": [torch.tensor([3])], "é": 0.1})
-    data = (tmp_path / "tree").read_bytes()
+    data = to_bytes({"b": torch.tensor([1.5, -2.0]), "a": [torch.tensor([3])], "é": 0.1})
     start = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:start])
     metadata = header.pop("__metadata__")
     assert list(metadata) == ["throughtime"]
-    content = json.loads(metadata["throughtime"])
-    assert content["tree"] == {"b": {"$tensor": "b"}, "a": [{"$tensor": "a.0"}], "é": 0.1}
-    checksum = zlib.crc32(b'{"a": [{"$tensor": "a.0"}], "b": {"$tensor": "b"}, "\\u00e9": 0.1}')
-    for name in ("a.0", "b"):
-        begin, end = header[name]["data_offsets"]
-        checksum = zlib.crc32(name.encode() + data[start + begin : start + end], checksum)
-    assert content["crc32"] == checksum
+    assert json.loads(metadata["throughtime"]) == {
+        "b": {"$tensor": "b"},
+        "a": [{"$tensor": "a.0"}],
+        "é": 0.1,
+    }
     begin, end = header["b"]["data_offsets"]
     assert struct.unpack("<2f", data[start + begin : start + end]) == (1.5, -2.0)
+    begin, end = header["a.0"]["data_offsets"]
+    assert struct.unpack("<q", data[start + begin : start + end]) == (3,)
 
 
 def test_nan_comes_back(tmp_path):
-    write_tree(tmp_path / "tree", {"x": float("nan")})
-    assert read_tree(tmp_path / "tree")["x"] != read_tree(tmp_path / "tree")["x"]
+    back = from_bytes(to_bytes({"x": float("nan")}), tmp_path)["x"]
+    assert back != back
 
 
-def test_a_tree_holds_nothing_that_could_run(tmp_path):
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"$tensor": "x"},
+        {"$tensor": 3},
+        {"$tensor": "a", "b": 1},
+        {"$tuple": 3},
+        {"$items": 3},
+        {"$items": [[1]]},
+        {"$items": [[[], 1]]},
+        {"$float": "high"},
+        {"$float": 3},
+    ],
+)
+def test_a_tree_that_stands_for_nothing_is_told(tree, tmp_path):
+    data = save({"a": torch.zeros(1)}, metadata={"throughtime": json.dumps(tree)})
+    with pytest.raises(RunError, match=r"weights is cut short or damaged \("):
+        from_bytes(data, Path("weights"))
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [None, {}, {"throughtime": ""}, {"throughtime": "[" * 100_000}, {"throughtime": "{'a': NaN}"}],
+)
+def test_a_file_without_a_tree_is_told(metadata, tmp_path):
+    with pytest.raises(RunError, match=r"weights is cut short or damaged \("):
+        from_bytes(save({"a": torch.zeros(1)}, metadata=metadata), Path("weights"))
+
+
+def test_a_tree_holds_nothing_that_could_run():
     with pytest.raises(KindError, match=r"cannot hold a function, found at 'a\.0'"):
-        write_tree(tmp_path / "tree", {"a": [print_nothing]})
-    assert not list(tmp_path.iterdir())
+        to_bytes({"a": [print_nothing]})
 
 
 def print_nothing():

@@ -18,10 +18,10 @@ from torch.optim import AdamW, Optimizer
 from throughtime.data.batches import BatchLoader, derived_seed
 from throughtime.data.window_batches import WindowLoader
 from throughtime.diagnose import AdaptiveClip, locate_not_finite
-from throughtime.errors import NotFiniteError, RunError, UnsupportedError
+from throughtime.errors import NotFiniteError, UnsupportedError
 from throughtime.nn import GRU, LSTM, RNN
-from throughtime.training._files import misfit_of
-from throughtime.training._metrics import EpochMetrics, loss_and_accuracy
+from throughtime.training._fields import Fields
+from throughtime.training._metrics import EpochMetrics, history_of, loss_and_accuracy
 from throughtime.training._settings import Settings
 from throughtime.training.processes import processes
 
@@ -39,6 +39,16 @@ class Totals:
     tokens: int = 0
     seconds: float = 0.0
     learning_rate: float = 0.0
+
+    @classmethod
+    def from_json(cls, content: Any) -> "Totals":
+        """Make them of JSON values; raises ValueError if something is missing or of another kind."""
+        fields = Fields(content, "totals.")
+        wholes = ("steps", "examples", "correct", "tokens")
+        numbers = ("loss", "seconds", "learning_rate")
+        return cls(
+            **{name: fields.whole(name) for name in wholes}, **{name: fields.number(name) for name in numbers}
+        )
 
     def add(self, loss: float, correct: int, examples: int, tokens: int) -> None:
         """Count a step whose loss, summed over its examples, was ``loss``."""
@@ -220,18 +230,12 @@ class BaseModule(pl.LightningModule):
 
         Raises
         ------
-        RunError
-            If the state is that of another model.
+        ValueError, KeyError, TypeError
+            If something in it is missing or of another kind.
         """
-        misfit = misfit_of(self.state_dict(), checkpoint.get("state_dict", self.state_dict()))
-        if misfit:
-            raise RunError(
-                f"the saved state does not fit the model: {misfit}; it is the state of another architecture: "
-                "restore the files or train again"
-            )
         state = checkpoint[STATE]
-        self.history = [EpochMetrics.from_json(epoch) for epoch in state["history"]]
-        self.totals = Totals(**state["totals"])
+        self.history = list(history_of(state["history"]))
+        self.totals = Totals.from_json(state["totals"])
         if self.adaptive is not None:
             self.adaptive.load_state_dict(state["clip"])
 

@@ -1,7 +1,8 @@
 """One sitting of a training in Lightning's loops. The only file that makes a Lightning trainer."""
 
+import warnings
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -10,14 +11,17 @@ from rich.console import Console
 from throughtime.data.batches import derived_seed
 from throughtime.data.examples import Source
 from throughtime.data.next_step import NextStepSource
-from throughtime.errors import RunError
-from throughtime.training._base_module import BaseModule
+from throughtime.errors import RunError, ThroughtimeError
+from throughtime.training._base_module import STATE, BaseModule
+from throughtime.training._fields import Fields
 from throughtime.training._gradient_file import NAME
+from throughtime.training._lock import Hold
 from throughtime.training._module import TrainingModule
 from throughtime.training._next_step_module import NextStepModule
 from throughtime.training._progress import ProgressDisplay
 from throughtime.training._run import Run
 from throughtime.training._surroundings import StopNow, StopRequest, quiet_lightning, reproducible
+from throughtime.training._tensor_file import read_tree
 from throughtime.training._writer import RunWriter, SafetensorsIO, Stopped
 from throughtime.training.callbacks import GradientRecorder
 from throughtime.training.processes import on_this_machine, process, processes, wait_for_all
@@ -26,7 +30,9 @@ if TYPE_CHECKING:
     from throughtime.models._next_step import NextStep
 
 
-def train(source: Source | NextStepSource, run: Run, *, progress: bool, watch_every: int = 0) -> bool:
+def train(
+    source: Source | NextStepSource, run: Run, hold: Hold, *, progress: bool, watch_every: int = 0
+) -> bool:
     """Train until the end or an interruption; state, best weights and figures go into the run.
 
     Returns
@@ -35,43 +41,58 @@ def train(source: Source | NextStepSource, run: Run, *, progress: bool, watch_ev
         Whether the training came to its end.
     """
     try:
-        return _train(source, run, progress=progress, watch_every=watch_every)
+        return _train(source, run, hold, progress=progress, watch_every=watch_every)
     except StopNow:
         return False
 
 
-def _train(source: Source | NextStepSource, run: Run, *, progress: bool, watch_every: int) -> bool:
+def _train(
+    source: Source | NextStepSource, run: Run, hold: Hold, *, progress: bool, watch_every: int
+) -> bool:
     stop = StopRequest()
     with ExitStack() as stack:
         stack.enter_context(reproducible())
         stack.enter_context(quiet_lightning())
         stack.enter_context(stop.listening())
-        module = _module(source, run)
+        state = read_tree(run.state_path) if run.state_path.exists() else None
+        module = _module(source, run, state)
+        if not process():
+            _note_environment(run, begun=state is not None)
         display = ProgressDisplay(Console(quiet=not progress or process() > 0))
         stack.enter_context(display.showing())
-        callbacks: list[pl.Callback] = [display, RunWriter(run, stop)]
+        writer = RunWriter(run, stop, hold)
+        callbacks: list[pl.Callback] = [display, writer]
         if watch_every:
             callbacks.append(GradientRecorder(run.path / NAME, watch_every))
-        trainer = _trainer(run, callbacks)
-        state = str(run.state_path) if run.state_path.exists() else None
+        trainer = _trainer(run, callbacks, SafetensorsIO(state))
         try:
-            trainer.fit(module, ckpt_path=state)
+            trainer.fit(module, ckpt_path=None if state is None else str(run.state_path))
         except Stopped:
             ended = False
+        except ThroughtimeError:
+            raise
+        except Exception as error:
+            # Whatever Lightning does with a state in which something is missing.
+            if state is None or writer.began:
+                raise
+            raise _unusable(run, f"{type(error).__name__}: {error}") from error
         else:
             ended = True
         if not run.has_model and not process():
+            hold.require_there()
             run.save_model(module.model)
         wait_for_all()
     return ended
 
 
-def _module(source: Source | NextStepSource, run: Run) -> BaseModule:
+def _module(source: Source | NextStepSource, run: Run, state: Any) -> BaseModule:
     config = run.config
     if config.model.foresees != isinstance(source, NextStepSource):
         does = "foresees next steps" if config.model.foresees else "classifies sequences"
         wanted = "the class of each sequence" if config.model.foresees else "the next step of each"
         raise RunError(f"{config.model.name} {does}, and this data asks for {wanted}; choose another model")
+    if state is not None:
+        _require_fit(run, state)
     torch.manual_seed(derived_seed("weights", config.settings.seed))
     model = config.model.build(config.vocabulary_size, len(config.classes))
     if isinstance(source, NextStepSource):
@@ -79,7 +100,40 @@ def _module(source: Source | NextStepSource, run: Run) -> BaseModule:
     return TrainingModule(model, source, config.settings)
 
 
-def _trainer(run: Run, callbacks: list[pl.Callback]) -> pl.Trainer:
+def _require_fit(run: Run, state: Any) -> None:
+    """Check that a state is one of this model, before the model takes memory and the state is taken up."""
+    try:
+        fields = Fields(state)
+        weights = fields.mapping("state_dict")
+        # Lightning goes without those that are missing.
+        fields.mapping("loops"), fields.mapping(STATE)
+        optimizers = fields.items("optimizer_states")
+    except ValueError as error:
+        raise _unusable(run, str(error)) from error
+    if len(optimizers) != 1:
+        raise _unusable(run, f"it has the states of {len(optimizers)} optimizers, and there is one")
+    run.model_for({str(name).removeprefix("model."): part for name, part in weights.items()}, run.state_path)
+
+
+def _unusable(run: Run, reason: str) -> RunError:
+    return RunError(
+        f"{run.state_path} is damaged: no training can go on from it ({' '.join(reason.split())}); "
+        "restore the file or train again"
+    )
+
+
+def _note_environment(run: Run, *, begun: bool) -> None:
+    changed = run.note_environment(begun=begun)
+    if changed:
+        said = ", ".join(f"{name} {was} instead of {now}" for name, (now, was) in changed.items())
+        warnings.warn(
+            f"{run.path} goes on in another environment than it began in ({said}): the last bits of its "
+            "weights may differ from those of a training without interruption; environment.json says so, too",
+            stacklevel=2,
+        )
+
+
+def _trainer(run: Run, callbacks: list[pl.Callback], files: SafetensorsIO) -> pl.Trainer:
     several = processes() > 1
     options = run.config.model.options
     # Clusters of an adaptive softmax that a window lacks have no gradient, unless they are embeddings, too.
@@ -92,7 +146,7 @@ def _trainer(run: Run, callbacks: list[pl.Callback]) -> pl.Trainer:
         precision="bf16-mixed" if run.config.settings.precision == "bfloat16" else "32-true",
         max_epochs=run.config.settings.epochs,
         callbacks=callbacks,
-        plugins=[SafetensorsIO()],
+        plugins=[files],
         default_root_dir=run.path,
         logger=False,
         enable_checkpointing=False,

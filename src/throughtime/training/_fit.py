@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +12,8 @@ from throughtime.data.next_step import NextStepSource
 from throughtime.errors import DataError, RunError
 from throughtime.models._next_step import NextStep
 from throughtime.training._evaluation import evaluate
+from throughtime.training._fields import short
+from throughtime.training._lock import Hold, only_training
 from throughtime.training._metrics import Metrics, Score
 from throughtime.training._next_step_figures import evaluate_next_step
 from throughtime.training._run import Run, RunConfig
@@ -44,7 +47,9 @@ def fit(
     """Train a model and write all that comes of it into a run.
 
     Trainings of equal arguments give equal weights, bit for bit, on one machine with one number of
-    threads, however often they are stopped and resumed, and wherever that happens.
+    threads, however often they are stopped and resumed, and wherever that happens. One that goes on with
+    another number of threads or processes, instruction set or version of a package warns, and the run's
+    ``environment.json`` says so.
 
     Ctrl-C ends it after the current step (during validation: after that) with the state saved; pressed
     again it ends at once, and resuming repeats what was done since the last save.
@@ -77,8 +82,8 @@ def fit(
     Raises
     ------
     RunError
-        If the run has begun and ``resume`` is not set, was made with other arguments, is damaged, or
-        cannot be written.
+        If the run has begun and ``resume`` is not set, was made with other arguments, is damaged, cannot be
+        written, is deleted or renamed meanwhile, or if another process is training there.
     DataError
         If there is nothing to train or validate on, or a value is infinite or not a number.
     NotFiniteError
@@ -88,20 +93,30 @@ def fit(
     before = run.metrics
     if before.stopped is not None and resume:
         return FitResult(run, before, interrupted=False, already_finished=True)
-    if not resume and (before.history or run.state_path.exists()):
-        raise RunError(f"{run.path} has begun already; go on with it (--resume) or choose another --out")
     if not isinstance(source, NextStepSource):
         require_one("the training of a classifier")
-    join()
     if len(source.validation) == 0:
         raise DataError("there are no validation examples; give more data, or another split")
     _require_finite(source)
+    # Of several processes that train together, the first one writes.
+    with nullcontext(Hold(run.path)) if process() else only_training(run.path) as hold:
+        if not resume and (run.metrics.history or run.state_path.exists()):
+            raise RunError(f"{run.path} has begun already; go on with it (--resume) or choose another --out")
+        join()
+        return _trained(source, run, hold, progress=progress, watch_every=watch_every)
+
+
+def _trained(
+    source: Source | NextStepSource, run: Run, hold: Hold, *, progress: bool, watch_every: int
+) -> FitResult:
     from throughtime.training._engine import train
 
     try:
-        ended = train(source, run, progress=progress, watch_every=watch_every)
+        ended = train(source, run, hold, progress=progress, watch_every=watch_every)
         if ended and not process():
-            run.save_metrics(_final(run, source))
+            final = _final(run, source)
+            hold.require_there()
+            run.save_metrics(final)
         wait_for_all()
     except KeyboardInterrupt:  # after the last epoch, whose state is saved
         ended = False
@@ -167,9 +182,4 @@ def _differences(was: Any, has: Any, place: str) -> Iterator[tuple[str, Any, Any
         for key in {**was, **has}:
             yield from _differences(was.get(key), has.get(key), f"{place}.{key}" if place else key)
     elif was != has:
-        yield place, _short(was), _short(has)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+        yield place, short(was), short(has)

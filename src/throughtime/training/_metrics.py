@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from throughtime.training._fields import Fields
+
 
 @dataclass(frozen=True)
 class EpochMetrics:
@@ -35,9 +37,26 @@ class EpochMetrics:
         return dataclasses.asdict(self) | {"tokens_per_second": self.tokens_per_second}
 
     @classmethod
-    def from_json(cls, content: dict[str, Any]) -> "EpochMetrics":
-        """Undo `to_json`."""
-        return cls(**{field.name: content[field.name] for field in dataclasses.fields(cls)})
+    def from_json(cls, content: Any, place: str = "") -> "EpochMetrics":
+        """Undo `to_json`.
+
+        Raises
+        ------
+        ValueError
+            If something is missing or of another kind.
+        """
+        fields = Fields(content, place)
+        return cls(
+            epoch=fields.whole("epoch", low=1),
+            steps=fields.whole("steps"),
+            train_loss=fields.number("train_loss"),
+            train_accuracy=fields.share("train_accuracy"),
+            validation_loss=fields.number("validation_loss"),
+            validation_accuracy=fields.share("validation_accuracy"),
+            learning_rate=fields.number("learning_rate"),
+            tokens=fields.whole("tokens"),
+            seconds=fields.number("seconds"),
+        )
 
 
 @dataclass(frozen=True)
@@ -47,6 +66,12 @@ class Score:
     loss: float
     accuracy: float
     examples: int
+
+    @classmethod
+    def from_json(cls, content: Any) -> "Score":
+        """Make it of JSON values; raises ValueError if something is missing or of another kind."""
+        fields = Fields(content, "test.")
+        return cls(fields.number("loss"), fields.share("accuracy"), fields.whole("examples", low=1))
 
 
 @dataclass(frozen=True)
@@ -80,14 +105,40 @@ class Metrics:
         }
 
     @classmethod
-    def from_json(cls, content: dict[str, Any]) -> "Metrics":
-        """Undo `to_json`."""
-        return cls(
-            history=tuple(EpochMetrics.from_json(epoch) for epoch in content["history"]),
-            best_epoch=content["best_epoch"],
-            stopped=content["stopped"],
-            test=None if content["test"] is None else Score(**content["test"]),
-        )
+    def from_json(cls, content: Any) -> "Metrics":
+        """Undo `to_json`.
+
+        Raises
+        ------
+        ValueError
+            If something is missing, of another kind, or contradicts the rest.
+        """
+        fields = Fields(content)
+        history = history_of(fields.items("history"))
+        best, stopped, test = (fields.value(key) for key in ("best_epoch", "stopped", "test"))
+        if history and best is not None and fields.whole("best_epoch", low=1) > len(history):
+            raise ValueError(f"best_epoch = {best} is none of the {len(history)} epochs of history")
+        if not history and (best, stopped) != (None, None):
+            raise ValueError("history is empty, and yet there is a best epoch, or the training has stopped")
+        if history and best is None:
+            raise ValueError("best_epoch is null, and yet there are epochs")
+        fields.one_of("stopped", ("epochs", "patience", None))
+        return cls(history, best, stopped, None if test is None else Score.from_json(test))
+
+
+def history_of(content: Any) -> tuple[EpochMetrics, ...]:
+    """Make a history of JSON values.
+
+    Raises
+    ------
+    ValueError
+        If something is missing or of another kind, or epochs are not counted from 1.
+    """
+    epochs = Fields({"history": content}).items("history")
+    history = tuple(EpochMetrics.from_json(epoch, f"history.{i}.") for i, epoch in enumerate(epochs))
+    if [epoch.epoch for epoch in history] != list(range(1, len(history) + 1)):
+        raise ValueError("the epochs of history are not counted from 1 on")
+    return history
 
 
 def best_epoch(history: Sequence[EpochMetrics], monitor: str) -> int | None:

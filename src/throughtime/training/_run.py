@@ -11,22 +11,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from throughtime.data.examples import Source
 from throughtime.data.next_step import NextStepSource
 from throughtime.errors import RunError
-from throughtime.training._environment import environment, version
-from throughtime.training._files import misfit_of, read_json, sync_folder, write_bytes, write_json, writing
+from throughtime.training._checksums import NAME as CHECKSUMS
+from throughtime.training._checksums import read_checked, write_checked, write_new
+from throughtime.training._environment import changes, environment, resumed, version
+from throughtime.training._fields import Fields
+from throughtime.training._files import read_bytes, sync_folder, writing
+from throughtime.training._fitting import MisfitError, fitting_model
+from throughtime.training._json import json_object, to_json
 from throughtime.training._metrics import Metrics
 from throughtime.training._settings import ModelSpec, Settings
 from throughtime.training._tensor_file import read_tree, write_tree
+from throughtime.training._tokenizer_file import MOST_BYTES, check_tokenizer
 
 FORMAT = "throughtime-run"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
-_NEEDED = ("run.json", "config.json", "metrics.json", "environment.json")
+_NEEDED = ("config.json", "metrics.json", "environment.json", CHECKSUMS)
 
 
 @dataclass(frozen=True)
@@ -69,14 +74,19 @@ class RunConfig:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "RunConfig":
-        """Undo `to_json`; raises what a wrong key, kind or value raises."""
+        """Undo `to_json`; raises the TypeError or ValueError of a wrong key, kind or value."""
+        fields = Fields(content)
+        task, model = fields.mapping("task"), fields.fields("model")
+        classes = fields.texts("classes")
+        if len(set(classes)) < len(classes):
+            raise ValueError("two of its classes have one name")
         return cls(
-            task=dict(content["task"]),
-            model=ModelSpec(content["model"]["name"], content["model"]["options"]),
-            classes=tuple(str(name) for name in content["classes"]),
-            vocabulary_size=int(content["vocabulary_size"]),
-            data=dict(content["data"]),
-            settings=Settings(**content["settings"]),
+            task=task,
+            model=ModelSpec(model.text("name"), model.mapping("options")),
+            classes=classes,
+            vocabulary_size=fields.whole("vocabulary_size", low=1),
+            data=fields.mapping("data"),
+            settings=Settings(**fields.mapping("settings")),
         )
 
 
@@ -123,15 +133,22 @@ class Run:
         task : mapping, optional
             JSON values of the caller's own, given back by ``run.config.task``.
         tokenizer_json : str, optional
-            A tokenizer of the `tokenizers` library, as its ``to_str`` gives it.
+            A tokenizer of the `tokenizers` library, as its ``to_str`` gives it: without truncation, padding
+            and regular expressions of its own, its tokens numbered from 0 to below the vocabulary's size.
 
         Raises
         ------
         RunError
-            If something is in the way, or the folder cannot be written.
+            If something is in the way, the folder cannot be written, or the tokenizer is not of that kind.
+        KindError
+            If a description or ``task`` is not of JSON values.
         """
         path = Path(path)
         cls.require_free(path)
+        files = {}
+        if tokenizer_json is not None:
+            files["tokenizer.json"] = tokenizer_json.encode()
+            _checked_tokenizer(files["tokenizer.json"], path / "tokenizer.json", source.vocabulary_size)
         config = RunConfig(
             task=dict(task or {}),
             model=model,
@@ -140,12 +157,13 @@ class Run:
             data=source.describe(),
             settings=settings,
         )
+        files |= {name: to_json(content) for name, content in _new_files(config).items()}
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             beside = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.part"
             beside.mkdir()
             try:
-                _write_new(beside, config, tokenizer_json)
+                write_new(beside, files)
                 if path.exists():
                     path.rmdir()  # empty, or it fails
                 beside.rename(path)
@@ -162,23 +180,28 @@ class Run:
         Raises
         ------
         RunError
-            If it is not a run, is damaged, or was written by a newer throughtime.
+            If it is not a run, is damaged, or of an older or newer format.
         """
         path = Path(path)
         if not path.exists():
             raise RunError(f"{path} does not exist; give the folder that a training wrote")
         if not path.is_dir():
             raise RunError(f"{path} is a file, not a run; give the folder that a training wrote")
+        if not (path / "run.json").is_file():
+            raise RunError(f"{path} is not a run: run.json is missing; give the folder a training wrote")
+        _check_format(path / "run.json")
         for name in _NEEDED:
             if not (path / name).is_file():
-                raise RunError(f"{path} is not a run: {name} is missing; give the folder a training wrote")
-        _check_format(path / "run.json")
+                raise RunError(
+                    f"{path} is not a whole run: {name} is missing; restore the file or train again"
+                )
+        read_checked(path / "run.json")
         config = path / "config.json"
+        content = json_object(read_checked(config), config)
         try:
-            return cls(path, RunConfig.from_json(read_json(config)))
-        except (KeyError, TypeError, ValueError) as error:
-            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-            raise RunError(f"{config} is damaged: {reason}; restore the file or train again") from error
+            return cls(path, RunConfig.from_json(content))
+        except (TypeError, ValueError) as error:
+            raise RunError(f"{config} is damaged: {error}; restore the file or train again") from error
 
     @staticmethod
     def require_free(path: str | Path) -> None:
@@ -210,10 +233,11 @@ class Run:
             If the file is damaged.
         """
         path = self.path / "metrics.json"
+        content = json_object(read_checked(path), path)
         try:
-            return Metrics.from_json(read_json(path))
-        except (KeyError, TypeError) as error:
-            raise RunError(f"{path} is damaged ({error!r}); restore the file or train again") from error
+            return Metrics.from_json(content)
+        except ValueError as error:
+            raise RunError(f"{path} is damaged: {error}; restore the file or train again") from error
 
     @property
     def finished(self) -> bool:
@@ -248,23 +272,36 @@ class Run:
                 f"{self.path} has no weights yet: model.safetensors is missing; go on training (--resume)"
             )
         weights = read_tree(self._weights)
-        model = self._new_model()
-        misfit = misfit_of(model.state_dict(), weights)
-        if misfit:
-            raise RunError(
-                f"{self._weights} does not fit the model of config.json: {misfit}; "
-                "restore the files or train again"
-            )
+        model = self.model_for(weights, self._weights)
         model.load_state_dict(weights)
         return model.eval()
 
-    def _new_model(self) -> nn.Module:
-        """Build the model with weights that are not to be kept, so without touching the random state."""
+    def model_for(self, weights: Any, path: Path) -> nn.Module:
+        """Build the model, without touching the random state, if these are weights of it.
+
+        Parameters
+        ----------
+        weights : mapping of str to Tensor
+            By their names in the model's ``state_dict``; they are not put into it.
+        path : Path
+            Where they are from.
+
+        Raises
+        ------
+        RunError
+            If they are of another model, or there is no such model.
+        """
         config = self.config
+        arguments = {"vocabulary_size": config.vocabulary_size, "classes": len(config.classes)}
+        sizes = {**arguments, "model": {"options": dict(config.model.options)}}
         try:
-            with torch.random.fork_rng(devices=[]):
-                return config.model.build(config.vocabulary_size, len(config.classes))
-        except (TypeError, ValueError, RuntimeError) as error:
+            return fitting_model(lambda: config.model.build(**arguments), sizes, weights)
+        except MisfitError as error:
+            raise RunError(
+                f"{path} does not fit the model of config.json: {error}; it is of another architecture, or "
+                "one of the two files is damaged: restore the files or train again"
+            ) from error
+        except Exception as error:  # whatever a constructor does with options that it does not expect
             raise RunError(
                 f"{self.path / 'config.json'} is damaged: its model cannot be built "
                 f"({' '.join(str(error).split())}); restore the file or train again"
@@ -276,15 +313,51 @@ class Run:
 
     def save_metrics(self, metrics: Metrics) -> None:
         """Write the figures, atomically, over those that are there."""
-        write_json(self.path / "metrics.json", metrics.to_json())
+        write_checked(self.path / "metrics.json", to_json(metrics.to_json()))
+
+    def note_environment(self, *, begun: bool) -> dict[str, list[Any]]:
+        """Write down what a training goes on with, or begins with, from now on.
+
+        Returns
+        -------
+        dict
+            What has changed since it began and may change weights, each as what it was and what it is; empty
+            unless it has begun.
+
+        Raises
+        ------
+        RunError
+            If the record is damaged or cannot be written.
+        """
+        path = self.path / "environment.json"
+        recorded, now = json_object(read_checked(path), path), environment()
+        if not begun:
+            if recorded != now:
+                write_checked(path, to_json(now))
+            return {}
+        changed = changes(recorded, now)
+        if changed:
+            try:
+                noted = resumed(recorded, changed, len(self.metrics.history))
+            except ValueError as error:
+                raise RunError(f"{path} is damaged: {error}; restore the file or train again") from error
+            write_checked(path, to_json(noted))
+        return changed
 
     def tokenizer_json(self) -> str | None:
-        """Return the tokenizer that the run was made with, for ``tokenizers.Tokenizer.from_str``."""
+        """Return the tokenizer that the run was made with, for ``tokenizers.Tokenizer.from_str``.
+
+        Raises
+        ------
+        RunError
+            If the file is damaged, or holds what no run's tokenizer does; see ``docs/run-format.md``.
+        """
         path = self.path / "tokenizer.json"
-        try:
-            return path.read_text(encoding="utf-8") if path.exists() else None
-        except (OSError, UnicodeDecodeError) as error:
-            raise RunError(f"{path} cannot be read ({error}); restore the file or train again") from error
+        if not path.exists():
+            return None
+        data = read_checked(path)
+        _checked_tokenizer(data, path, self.config.vocabulary_size)
+        return data.decode()
 
     @property
     def _weights(self) -> Path:
@@ -294,30 +367,41 @@ class Run:
         return f"Run({str(self.path)!r}, {self.config.model.name})"
 
 
-def _write_new(folder: Path, config: RunConfig, tokenizer_json: str | None) -> None:
+def _new_files(config: RunConfig) -> dict[str, Any]:
     created = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    write_json(
-        folder / "run.json",
-        {
+    return {
+        "run.json": {
             "format": FORMAT,
             "version": FORMAT_VERSION,
             "created": created,
             "throughtime": version("throughtime"),
         },
-    )
-    write_json(folder / "config.json", config.to_json())
-    write_json(folder / "metrics.json", Metrics().to_json())
-    write_json(folder / "environment.json", environment())
-    if tokenizer_json is not None:
-        write_bytes(folder / "tokenizer.json", tokenizer_json.encode())
+        "config.json": config.to_json(),
+        "metrics.json": Metrics().to_json(),
+        "environment.json": environment(),
+    }
+
+
+def _checked_tokenizer(data: bytes, path: Path, vocabulary_size: int) -> None:
+    content = json_object(data, path, most=MOST_BYTES)
+    try:
+        check_tokenizer(content, vocabulary_size)
+    except ValueError as error:
+        raise RunError(f"{path} cannot be used: {error}") from error
 
 
 def _check_format(path: Path) -> None:
-    content = read_json(path)
-    if content.get("format") != FORMAT or not isinstance(content.get("version"), int):
+    content = json_object(read_bytes(path), path)
+    number = content.get("version")
+    if content.get("format") != FORMAT or not isinstance(number, int) or isinstance(number, bool):
         raise RunError(f"{path} is not of a throughtime run; give the folder that a training wrote")
-    if content["version"] > FORMAT_VERSION:
+    if number > FORMAT_VERSION:
         raise RunError(
-            f"{path.parent} is of run format {content['version']}, this throughtime reads up to "
+            f"{path.parent} is of run format {number}, newer than this throughtime, which reads format "
             f"{FORMAT_VERSION}; upgrade throughtime"
+        )
+    if number < FORMAT_VERSION:
+        raise RunError(
+            f"{path.parent} is of run format {number}, older than this throughtime, which reads format "
+            f"{FORMAT_VERSION}: it is not damaged; use the throughtime that made it, or train again"
         )

@@ -120,7 +120,7 @@ class Settings:
     patience : int or None
         Training ends after so many epochs without a new best model; None never ends it.
     seed : int
-        Of weights, batches, and dropout.
+        Of weights, batches, and dropout; below 2**63.
     checkpoint_every_steps : int or None
         State is saved after so many steps, besides at the end of each epoch.
     checkpoint_every_seconds : float or None
@@ -162,7 +162,7 @@ class Settings:
             "streams",
         ):
             _check(self, name, whole=True, low=1)
-        _check(self, "seed", whole=True, low=0)
+        _check(self, "seed", whole=True, low=0, high=2**63 - 1)
         for name in ("learning_rate", "weight_decay", "clip", "checkpoint_every_seconds"):
             _check(self, name, low=0)
         for name in ("clip_value", "clip_steps"):

@@ -1,45 +1,27 @@
-"""A tree of tensors and JSON values as one safetensors file with a checksum. No pickle, no models."""
+"""A tree of tensors and JSON values as one safetensors file. No pickle, no models."""
 
 import json
 import math
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from throughtime.errors import KindError, RunError
-from throughtime.training._files import write_bytes
+from throughtime.training._checksums import read_checked, write_checked
+from throughtime.training._json import json_value
 
 _KEY = "throughtime"
 _PLACES = ("$tensor", "$tuple", "$items", "$float")
+_MOST_HEADER = 16 * 2**20
 
 
 def write_tree(path: Path, tree: Any) -> None:
-    """Write a tree of dicts, lists, tuples, tensors, numbers, strings, bools and None, atomically.
-
-    Parameters
-    ----------
-    path : Path
-        Is replaced when the new file is complete.
-    tree : Any
-        Tensors are named by their place in the tree, such as ``state_dict.embedding.weight``.
-
-    Raises
-    ------
-    KindError
-        If the tree holds anything else; the message says where.
-    RunError
-        If the file cannot be written.
-    """
-    tensors: dict[str, Tensor] = {}
-    content = {"tree": _flattened(tree, "", tensors)}
-    content["crc32"] = _checksum(content["tree"], tensors)
-    write_bytes(path, save(tensors, metadata={_KEY: json.dumps(content, allow_nan=False)}))
+    """Write a tree as a file of a run, atomically; see `to_bytes`."""
+    write_checked(path, to_bytes(tree))
 
 
 def read_tree(path: Path) -> Any:
@@ -48,38 +30,52 @@ def read_tree(path: Path) -> Any:
     Raises
     ------
     RunError
-        If the file is missing, cut short, or damaged in any byte.
+        If the file is missing, cut short, damaged in any byte, or not of that kind.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise RunError(f"{path} cannot be read ({error.strerror or error})") from error
+    return from_bytes(read_checked(path), path)
+
+
+def to_bytes(tree: Any) -> bytes:
+    """Return a tree of dicts, lists, tuples, tensors, numbers, strings, bools and None as safetensors.
+
+    Tensors are named by their place in the tree, such as ``state_dict.embedding.weight``.
+
+    Raises
+    ------
+    KindError
+        If the tree holds anything else; the message says where.
+    """
+    tensors: dict[str, Tensor] = {}
+    content = _flattened(tree, "", tensors)
+    return save(tensors, metadata={_KEY: json.dumps(content, allow_nan=False)})
+
+
+def from_bytes(data: bytes, path: Path) -> Any:
+    """Undo `to_bytes`; ``path`` is where the bytes are from.
+
+    Raises
+    ------
+    RunError
+        If they are something else.
+    """
+    length = int.from_bytes(data[:8], "little")
+    if length > _MOST_HEADER:
+        raise RunError(f"{path} is cut short or damaged (its header would have {length:,} bytes)")
     try:
         tensors = load(data)
-        content = json.loads(_metadata(data)[_KEY])
-        tree, checksum = content["tree"], content["crc32"]
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise RunError(
-            f"{path} is cut short or damaged ({_one_line(error)}); restore the file or train again"
-        ) from error
-    if checksum != _checksum(tree, tensors):
-        raise RunError(f"{path} is damaged (its checksum does not match); restore the file or train again")
-    return _restored(tree, tensors)
+    except Exception as error:  # besides its own the library raises what Python and torch do
+        raise _damaged(path, error) from error
+    try:
+        # The library has read this header already, but it does not give out the metadata of bytes.
+        metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+        return _restored(json_value(metadata[_KEY]), tensors)
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
 
 
-def _metadata(data: bytes) -> Any:
-    """Return the metadata of a safetensors file: 8 bytes of length, then a JSON header."""
-    length = int.from_bytes(data[:8], "little")
-    return json.loads(data[8 : 8 + length])["__metadata__"]
-
-
-def _checksum(tree: Any, tensors: Mapping[str, Tensor]) -> int:
-    checksum = zlib.crc32(json.dumps(tree, sort_keys=True).encode())
-    for name in sorted(tensors):
-        checksum = zlib.crc32(name.encode(), checksum)
-        if tensors[name].numel():
-            checksum = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, checksum)
-    return checksum
+def _damaged(path: Path, error: Exception) -> RunError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return RunError(f"{path} is cut short or damaged ({reason}); restore the file or train again")
 
 
 def _flattened(node: Any, place: str, tensors: dict[str, Tensor]) -> Any:
@@ -108,24 +104,22 @@ def _flattened_mapping(node: Mapping[Any, Any], place: str, tensors: dict[str, T
 
 
 def _restored(node: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """Undo `_flattened`."""
+    """Undo `_flattened`; raises what a node of another form raises, or a ValueError that says so."""
     match node:
         case list():
             result: Any = [_restored(item, tensors) for item in node]
-        case {"$tensor": place}:
+        case {"$tensor": str(place), **others} if not others and place in tensors:
             result = tensors[place]
-        case {"$tuple": items}:
+        case {"$tuple": list(items), **others} if not others:
             result = tuple(_restored(item, tensors) for item in items)
-        case {"$items": items}:
+        case {"$items": list(items), **others} if not others:
             result = {_restored(key, tensors): _restored(value, tensors) for key, value in items}
-        case {"$float": text}:
+        case {"$float": str(text), **others} if not others:
             result = float(text)
-        case dict():
+        case dict() if not any(place in node for place in _PLACES):
             result = {key: _restored(value, tensors) for key, value in node.items()}
+        case dict():
+            raise ValueError(f"{', '.join(map(repr, node))} of its tree stands for nothing")
         case _:
             result = node
     return result
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.plugins.io import CheckpointIO
+from torch import Tensor
+from torch.optim import Optimizer
 
 from throughtime.training._base_module import BaseModule
+from throughtime.training._lock import Hold
 from throughtime.training._metrics import Metrics, best_epoch
 from throughtime.training._run import Run
 from throughtime.training._surroundings import StopRequest
@@ -21,7 +25,16 @@ class Stopped(Exception):  # noqa: N818 - an ending, not an error
 
 
 class SafetensorsIO(CheckpointIO):
-    """Lightning's checkpoints as one safetensors file each, rather than pickles."""
+    """Lightning's checkpoints as one safetensors file each, rather than pickles.
+
+    Parameters
+    ----------
+    state : dict, optional
+        A checkpoint that was read already: what is loaded first.
+    """
+
+    def __init__(self, state: dict[str, Any] | None = None) -> None:
+        self._state = state
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
@@ -38,7 +51,8 @@ class SafetensorsIO(CheckpointIO):
     ) -> dict[str, Any]:
         """Read all state; Lightning moves it to its devices."""
         del map_location, weights_only
-        checkpoint: dict[str, Any] = read_tree(Path(path))
+        state, self._state = self._state, None
+        checkpoint: dict[str, Any] = read_tree(Path(path)) if state is None else state
         return checkpoint
 
     def remove_checkpoint(self, path: str | os.PathLike[str]) -> None:
@@ -62,21 +76,35 @@ class RunWriter(pl.Callback):
         What to write into.
     stop : StopRequest
         What to end on.
+    hold : Hold
+        Of the run's folder.
+
+    Attributes
+    ----------
+    began : bool
+        Whether a state that was saved has been taken up, and steps have begun.
     """
 
-    def __init__(self, run: Run, stop: StopRequest) -> None:
+    def __init__(self, run: Run, stop: StopRequest, hold: Hold) -> None:
         self.run = run
         self.settings = run.config.settings
         self.stop = stop
+        self.hold = hold
+        self.began = False
         self.saved_at = time.monotonic()
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Bring the figures to what the state says, if there is one, and end what was about to end."""
         module = _checked(pl_module)
         if module.history and trainer.is_global_zero:
-            self.run.save_metrics(self._metrics(module))
+            self._save_metrics(module)
         if module.history:
             trainer.should_stop = self._patience_is_over(module)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Check what was taken up of the optimizer; what may go wrong from now on is no fault of a state."""
+        _check_optimizer(trainer.optimizers[0], _checked(pl_module))
+        self.began = True
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -98,12 +126,13 @@ class RunWriter(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the weights if they are the best, save the state, write the figures; stop if asked to."""
         module = _checked(pl_module)
-        metrics = self._metrics(module)
-        if metrics.best_epoch == len(module.history) and trainer.is_global_zero:
+        best = best_epoch(module.history, self.settings.monitor)
+        if best == len(module.history) and trainer.is_global_zero:
+            self.hold.require_there()
             self.run.save_model(module.model)
         self._save(trainer)
         if trainer.is_global_zero:
-            self.run.save_metrics(metrics)
+            self._save_metrics(module)
         trainer.should_stop = self._patience_is_over(module)
         if any(summed(self._asked_to_stop(trainer))):
             raise Stopped
@@ -118,11 +147,14 @@ class RunWriter(pl.Callback):
         return seconds is not None and time.monotonic() - self.saved_at >= seconds
 
     def _save(self, trainer: pl.Trainer) -> None:
+        self.hold.require_there()
         trainer.save_checkpoint(self.run.state_path, weights_only=False)
         self.saved_at = time.monotonic()
 
-    def _metrics(self, module: BaseModule) -> Metrics:
-        return Metrics(tuple(module.history), best_epoch(module.history, self.settings.monitor))
+    def _save_metrics(self, module: BaseModule) -> None:
+        self.hold.require_there()
+        best = best_epoch(module.history, self.settings.monitor)
+        self.run.save_metrics(Metrics(tuple(module.history), best))
 
     def _patience_is_over(self, module: BaseModule) -> bool:
         best = best_epoch(module.history, self.settings.monitor)
@@ -134,3 +166,22 @@ def _checked(module: pl.LightningModule) -> BaseModule:
     if not isinstance(module, BaseModule):
         raise TypeError(f"RunWriter goes with a BaseModule, got a {type(module).__name__}")
     return module
+
+
+def _check_optimizer(optimizer: Optimizer, module: BaseModule) -> None:
+    """Check that an optimizer's state is one of these parameters and settings.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    fresh = module.configure_optimizers().param_groups
+    for group, expected in zip(optimizer.param_groups, fresh, strict=True):
+        kept = group.keys() - {"params", "lr"}
+        if {key: group[key] for key in kept} != {key: expected.get(key) for key in kept}:
+            raise ValueError("the settings of its optimizer are others than those of the run")
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if not isinstance(value, Tensor) or value.shape not in {parameter.shape, torch.Size()}:
+                raise ValueError(f"its optimizer's {name} has another shape than the parameter it is of")

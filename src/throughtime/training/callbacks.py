@@ -1,6 +1,8 @@
 """Lightning callbacks for users' own trainers, too. Importing this imports Lightning."""
 
 import json
+import math
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ from torch import nn
 from throughtime.diagnose import GradientFlow, Watch, gradient_flow, watch
 from throughtime.errors import ShapeError
 from throughtime.training._batch_size import RaggedBatchSize
+from throughtime.training._files import writing
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -99,8 +102,15 @@ class GradientRecorder(pl.Callback):
 
     def _add(self, line: dict[str, Any]) -> None:
         line["norms"], self._norms = self._norms, []
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        with writing(self.path), self.path.open("ab") as file:
+            # A training that was killed may have left half of a line.
+            begin = b"\n" if file.tell() and not self._ends_in_newline() else b""
+            file.write(begin + json.dumps(_finite(line), allow_nan=False).encode() + b"\n")
+
+    def _ends_in_newline(self) -> bool:
+        with self.path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) == b"\n"
 
     def on_train_batch_end(self, *_: Any, **__: Any) -> None:
         """Stop watching."""
@@ -138,6 +148,15 @@ class GradientRecorder(pl.Callback):
         begin = time.perf_counter()
         action()
         self.seconds += time.perf_counter() - begin
+
+
+def _finite(content: Any) -> Any:
+    """Return JSON values with null for each number that is not finite, which JSON cannot write."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def flow_record(flow: GradientFlow) -> list[dict[str, Any]]:

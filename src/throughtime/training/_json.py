@@ -1,0 +1,80 @@
+"""JSON of a run: written for people to read, and read with every value in bounds. No files."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any, NoReturn
+
+from throughtime.errors import KindError, RunError
+
+_MOST_BYTES = 8 * 2**20
+_MOST_DEPTH = 64
+_MOST = 2**63
+
+
+def to_json(content: Any) -> bytes:
+    """Return JSON that people read: indented, UTF-8, with a final newline.
+
+    Raises
+    ------
+    KindError
+        If something is not a value of JSON, which knows no infinity.
+    """
+    try:
+        return f"{json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)}\n".encode()
+    except UnicodeEncodeError:  # half of a surrogate pair has no UTF-8, but an escape
+        return f"{json.dumps(content, indent=2, allow_nan=False)}\n".encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise KindError(f"a run holds values of JSON alone: {error}") from error
+
+
+def json_value(text: str) -> Any:
+    """Return what a JSON text says.
+
+    Raises
+    ------
+    ValueError
+        If it is not JSON, or holds what no run does: an infinity or NaN, an integer beyond 64 bits, lists and
+        objects nested more than 64 deep.
+    """
+    try:
+        content = json.loads(text, parse_constant=_refused)
+    except RecursionError:
+        raise ValueError("lists and objects are nested too deeply") from None
+    nodes = [(content, 1)]
+    while nodes:
+        node, depth = nodes.pop()
+        if isinstance(node, float) and not math.isfinite(node):
+            _refused(repr(node))
+        if isinstance(node, int) and not -_MOST <= node < _MOST:
+            raise ValueError("an integer is beyond 64 bits")
+        if isinstance(node, dict | list):
+            if depth > _MOST_DEPTH:
+                raise ValueError(f"lists and objects are nested more than {_MOST_DEPTH} deep")
+            nodes += [(part, depth + 1) for part in (node.values() if isinstance(node, dict) else node)]
+    return content
+
+
+def json_object(data: bytes, path: Path, *, most: int = _MOST_BYTES) -> dict[str, Any]:
+    """Return the JSON object that a file of a run holds.
+
+    Raises
+    ------
+    RunError
+        If it holds anything else, or more bytes than ``most``; the message names the file.
+    """
+    if len(data) > most:
+        raise RunError(
+            f"{path} is damaged: it has {len(data):,} bytes, and no such file has more than {most:,}"
+        )
+    try:
+        content = json_value(data.decode())
+    except ValueError as error:  # JSON and UTF-8 errors are both
+        raise RunError(f"{path} is damaged: not JSON ({error}); restore the file or train again") from error
+    if not isinstance(content, dict):
+        raise RunError(f"{path} is damaged: not a JSON object; restore the file or train again")
+    return content
+
+
+def _refused(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number of JSON")

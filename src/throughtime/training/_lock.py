@@ -1,0 +1,80 @@
+"""One training at a time in the folder of a run, which stays where it is meanwhile."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from throughtime.errors import RunError
+from throughtime.training._files import writing
+
+NAME = "training.lock"
+
+
+class Hold:
+    """A run that this process alone is training.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._identity = _identity_of(folder)
+
+    def require_there(self) -> None:
+        """Check that the folder is where it was when the training began.
+
+        Raises
+        ------
+        RunError
+            If it was deleted, or renamed.
+        """
+        if _identity_of(self._folder) == self._identity:
+            return
+        what = "is another folder now" if self._folder.exists() else "is gone"
+        raise RunError(
+            f"{self._folder} {what}: it was deleted or renamed while a training wrote into it; the training "
+            "has ended, and goes on from its last saved state if the folder is put back (--resume)"
+        )
+
+
+@contextmanager
+def only_training(folder: Path) -> Iterator[Hold]:
+    """Keep other processes from training in a folder; what unfinished writes left there is removed.
+
+    The lock is advisory and ends with the process, however that ends. Its file stays.
+
+    Raises
+    ------
+    RunError
+        If another process is training there.
+    """
+    lock = FileLock(folder / NAME, timeout=0)
+    with writing(folder / NAME):
+        try:
+            lock.acquire()
+        except Timeout:
+            raise RunError(
+                f"another process is training in {folder}; wait until it ends, or choose another --out"
+            ) from None
+    try:
+        for part in folder.glob(".*.part"):
+            with suppress(OSError):
+                part.unlink()
+        yield Hold(folder)
+    finally:
+        with suppress(OSError):  # a folder that is gone
+            lock.release()
+
+
+def _identity_of(folder: Path) -> tuple[int, int] | None:
+    """Return what tells the folder's ``run.json``, which is written once, from any other file."""
+    try:
+        status = (folder / "run.json").stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
