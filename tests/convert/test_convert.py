@@ -318,6 +318,67 @@ def test_errors_name_what_does_not_fit(call: Any, error: type[Exception], words:
         call()
 
 
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_layers_without_values_are_refused(kind: str) -> None:
+    layer, theirs = getattr(tt.nn, kind)(3, 4, device="meta"), getattr(nn, kind)(3, 4, device="meta")
+    calls: list[Any] = [
+        ("to_torch", lambda: tt.convert.to_torch(layer)),
+        ("to_keras", lambda: tt.convert.to_keras(layer)),
+        ("to_onnx", lambda: tt.convert.to_onnx(layer)),
+        ("from_torch", lambda: tt.convert.from_torch(theirs)),
+    ]
+    if kind == "GRU":
+        calls += [("with_update", lambda u=u: tt.convert.with_update(layer, u)) for u in ("old", "new")]
+    for name, call in calls:
+        with pytest.raises(KindError, match=rf"{name}: weight_ih_l0 is on the device 'meta' .* no values"):
+            call()
+    half = getattr(tt.nn, kind)(3, 4)
+    half.bias_hh_l0 = nn.Parameter(half.bias_hh_l0.to("meta"))
+    with pytest.raises(KindError, match="to_torch: bias_hh_l0 is on the device 'meta'"):
+        tt.convert.to_torch(half)
+
+
+FOREIGN: list[tuple[Any, type[Exception], str]] = [
+    (lambda a: torch.from_numpy(a).to("meta"), KindError, "is on the device 'meta' and has no values"),
+    (lambda a: a.astype(object), KindError, r"no array of numbers but of object; give .*astype\('float32'\)"),
+    (lambda a: a.astype(str), KindError, "no array of numbers but of <U32"),
+    (lambda a: a.view([("x", "<f8")]), KindError, "no array of numbers but of"),
+    (lambda a: a.astype(">f8"), KindError, r"of '>f8', in another byte order .* give array.astype\('<f8'\)"),
+    (lambda a: a.astype(">i4"), KindError, "of '>i4', in another byte order"),
+    (lambda a: np.ma.masked_array(a, a > 0), KindError, "is a masked array"),
+    (lambda a: None, KindError, "no array of numbers but of object"),
+    (lambda a: [[1.0, 2.0], [1.0]], KindError, "no array of numbers"),
+    (lambda a: a.astype(np.complex128), KindError, "torch.complex128, expected floating-point"),
+    (lambda a: a[..., :0], ShapeError, "sizes are at least 1|expected"),
+    (lambda a: a[..., :0, :], ShapeError, "sizes are at least 1|expected"),
+]
+
+
+@pytest.mark.parametrize(("change", "error", "words"), FOREIGN)
+def test_arrays_that_are_no_weights_are_refused(change: Any, error: type[Exception], words: str) -> None:
+    for name, whole in (("W", W), ("R", R)):
+        with pytest.raises(error, match=rf"from_onnx: [RW] .*({words})"):
+            tt.convert.from_onnx(_gru(**{name: change(whole)}))
+    for i, name in enumerate(("kernel", "recurrent kernel")):
+        arrays: list[Any] = list(KERNELS)
+        arrays[i] = change(arrays[i])
+        with pytest.raises(error, match=rf"from_keras: (the )?{name} .*({words})"):
+            tt.convert.from_keras(arrays, reset_after=True)
+
+
+@pytest.mark.skipif(np.dtype(np.longdouble).itemsize == 8, reason="long double is float64 here")
+def test_numbers_that_torch_has_not_are_refused() -> None:
+    with pytest.raises(KindError, match=r"which torch has not; give array.astype\('float64'\)"):
+        tt.convert.from_onnx(_gru(W=W.astype(np.longdouble)))
+
+
+def test_an_array_in_place_of_a_list_of_arrays_is_named() -> None:
+    with pytest.raises(KindError, match="takes a list of arrays for each layer, .* got a int"):
+        tt.convert.from_keras(3)  # type: ignore[arg-type]
+    with pytest.raises(KindError, match="takes a list of arrays for each layer, .* got a ndarray"):
+        tt.convert.from_keras(*KERNELS)
+
+
 def test_gradients_do_not_flow_into_a_conversion() -> None:
     layer = _layer("GRU", update="new")
     arrays: list[Tensor] = list(tt.convert.with_update(layer, "old").parameters())

@@ -49,7 +49,7 @@ def to_keras(layer: Layer) -> tuple[list[np.ndarray], ...]:
     Raises
     ------
     KindError
-        If it is not one of our layers.
+        If it is not one of our layers, or its weights have no values.
     ShapeError
         If it has an option that Keras's layers do not know.
 
@@ -111,9 +111,9 @@ def from_keras(*layers: Sequence[Any], reset_after: bool | None = None, **option
     Raises
     ------
     KindError
-        If something is no array of floating-point numbers.
+        If something is no array of floating-point numbers with values, in this machine's byte order.
     ShapeError
-        If shapes do not fit each other, or ``reset_after`` is needed or contradicts them.
+        If a size is 0, shapes do not fit each other, or ``reset_after`` is needed or contradicts them.
 
     References
     ----------
@@ -128,6 +128,12 @@ def from_keras(*layers: Sequence[Any], reset_after: bool | None = None, **option
     """
     if not layers:
         raise ShapeError("from_keras: got no weights; give what get_weights() of each Keras layer returns")
+    for weights in layers:
+        if not isinstance(weights, Sequence):
+            raise KindError(
+                f"from_keras takes a list of arrays for each layer, as get_weights() returns it, got a "
+                f"{type(weights).__name__}"
+            )
     stack = [_directions(list(weights)) for weights in layers]
     first = stack[0][0]
     kind = _kind_of(first)

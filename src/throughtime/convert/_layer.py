@@ -47,14 +47,31 @@ def checked_layer(layer: object, function: str) -> Layer:
     Raises
     ------
     KindError
-        If it is not.
+        If it is not, or its weights have no values.
     """
     if not isinstance(layer, Layer):
         raise KindError(
             f"{function} takes a throughtime.nn.RNN, LSTM or GRU, got {type(layer).__name__}; "
             "of a model, give the layer itself"
         )
+    require_values(layer, function)
     return layer
+
+
+def require_values(module: nn.Module, function: str) -> None:
+    """Refuse a module with weights on the device "meta".
+
+    Raises
+    ------
+    KindError
+        If there are any.
+    """
+    for name, parameter in module.named_parameters():
+        if parameter.is_meta:
+            raise KindError(
+                f"{function}: {name} is on the device 'meta' and has no values to convert; "
+                "give the layer its weights first (to_empty, then load_state_dict)"
+            )
 
 
 def directions_of(layer: Layer) -> list[tuple[Direction, ...]]:
@@ -195,19 +212,18 @@ def as_array(tensor: Tensor) -> np.ndarray:
 
 
 def as_tensor(value: Any, shape: tuple[int | None, ...], name: str) -> Tensor:
-    """Return a foreign array as a tensor of a checked shape, None standing for any size.
+    """Return a foreign array as a tensor of a checked shape, None standing for any size but 0.
 
     Raises
     ------
     KindError
-        If it is not an array of floating-point numbers.
+        If it is not an array of floating-point numbers, in this machine's byte order.
     ShapeError
         If it has another shape.
     """
-    try:
-        tensor = value.detach() if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
-    except (TypeError, ValueError) as error:
-        raise KindError(f"{name} is no array of numbers ({error}); give a numpy array or a tensor") from error
+    tensor = value.detach() if isinstance(value, Tensor) else torch.from_numpy(_numbers(value, name))
+    if tensor.is_meta:
+        raise KindError(f"{name} is on the device 'meta' and has no values; give a tensor with values")
     if not tensor.is_floating_point():
         raise KindError(f"{name} is {tensor.dtype}, expected floating-point numbers")
     fits = len(shape) == tensor.dim() and all(
@@ -216,7 +232,32 @@ def as_tensor(value: Any, shape: tuple[int | None, ...], name: str) -> Tensor:
     if not fits:
         wanted = ", ".join("any" if size is None else str(size) for size in shape)
         raise ShapeError(f"{name} has shape {tuple(tensor.shape)}, expected ({wanted})")
+    if not tensor.numel():
+        raise ShapeError(f"{name} has shape {tuple(tensor.shape)}; sizes are at least 1")
     return tensor
+
+
+def _numbers(value: Any, name: str) -> np.ndarray:
+    """Return a copy of a numpy array, or of what numpy makes one of, that torch can take."""
+    if np.ma.isMaskedArray(value):
+        raise KindError(f"{name} is a masked array, and weights have no gaps; give array.filled(value)")
+    try:
+        array = np.array(value)
+    except (TypeError, ValueError) as error:
+        raise KindError(f"{name} is no array of numbers ({error}); give a numpy array or a tensor") from error
+    if array.dtype.kind not in "biufc":
+        raise KindError(f"{name} is no array of numbers but of {array.dtype}; give array.astype('float32')")
+    if not array.dtype.isnative:
+        native = array.dtype.newbyteorder("=")
+        raise KindError(
+            f"{name} is an array of {array.dtype.str!r}, in another byte order than this machine's; give "
+            f"array.astype({native.str!r})"
+        )
+    if array.dtype.itemsize > 8 and array.dtype.kind == "f":
+        raise KindError(
+            f"{name} is an array of {array.dtype}, which torch has not; give array.astype('float64')"
+        )
+    return array
 
 
 def refuse(layer: Layer, function: str, unable: Mapping[str, str]) -> None:

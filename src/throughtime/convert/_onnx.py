@@ -82,7 +82,7 @@ def to_onnx(layer: Layer) -> tuple[OnnxOperator, ...]:
     Raises
     ------
     KindError
-        If it is not one of our layers.
+        If it is not one of our layers, or its weights have no values.
     ShapeError
         If ONNX has no such option: ``proj_size``, ``cell_clip``.
 
@@ -159,10 +159,12 @@ def from_onnx(operators: OnnxOperator | Iterable[OnnxOperator]) -> Layer:
     Raises
     ------
     KindError
-        If an argument is no `OnnxOperator`, or an input no array of floating-point numbers.
+        If an argument is no `OnnxOperator`, or an input no array of floating-point numbers with values, in
+        this machine's byte order.
     ShapeError
-        If an input's shape does not fit, an attribute or input is unknown, or our layers cannot take it:
-        direction "reverse" alone, different activations in the two directions, a state for each sequence.
+        If a size is 0, an input's shape does not fit, an attribute or input is unknown, or our layers cannot
+        take it: direction "reverse" alone, different activations in the two directions, a state for each
+        sequence.
 
     References
     ----------

@@ -5,7 +5,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from throughtime.convert._layer import Layer, built, checked_layer, copy_parameters, parameters_of, refuse
+from throughtime.convert._layer import (
+    Layer,
+    built,
+    checked_layer,
+    copy_parameters,
+    parameters_of,
+    refuse,
+    require_values,
+)
 from throughtime.convert._update import with_old_update
 from throughtime.errors import KindError, ShapeError
 
@@ -34,7 +42,7 @@ def to_torch(layer: Layer) -> nn.RNN | nn.LSTM | nn.GRU:
     Raises
     ------
     KindError
-        If it is not one of our layers.
+        If it is not one of our layers, or its weights have no values.
     ShapeError
         If it has an option that torch does not know.
 
@@ -83,7 +91,7 @@ def from_torch(module: nn.RNN | nn.LSTM | nn.GRU) -> Layer:
     Raises
     ------
     KindError
-        If it is another module.
+        If it is another module, or its weights have no values.
 
     Examples
     --------
@@ -95,6 +103,7 @@ def from_torch(module: nn.RNN | nn.LSTM | nn.GRU) -> Layer:
     kind = next((kind for kind, known in _TORCH.items() if isinstance(module, known)), None)
     if kind is None:
         raise KindError(f"from_torch takes a torch.nn.RNN, LSTM or GRU, got {type(module).__name__}")
+    require_values(module, "from_torch")
     options = {"nonlinearity": module.nonlinearity} if kind == "RNN" else {}
     if module.proj_size:
         options["proj_size"] = module.proj_size

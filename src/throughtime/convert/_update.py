@@ -44,7 +44,7 @@ def with_update(layer: GRU, update: Literal["old", "new"]) -> GRU:
     Raises
     ------
     KindError
-        If it is not a GRU.
+        If it is not a GRU, or its weights have no values.
     ShapeError
         If ``update`` is another word, or f(−a) = 1 − f(a) does not hold for the gates' activation f.
 
