@@ -168,13 +168,13 @@ def test_clipping_and_recording_from_the_command_line(tmp_path: Path, run_cli: R
     base = ("train", texts, "--text", "review", "--label", "stars", "--epochs", 2, "--tokens-per-batch", 100)
     run = tmp_path / "run"
     made = run_cli(
-        *base, "--model", "bigru", "--clip-percentile", 20, "--clip-value", 0.5, "--clip-steps", 1.0,
+        *base, "--model", "bigru", "--clip-percentile", 20, "--clip-value", 0.5, "--clip-recurrent", 1.0,
         "--watch-every", 2, "--out", run,
     )  # fmt: skip
     assert made.code == 0, made.err
     settings = json.loads((run / "config.json").read_text("utf-8"))["settings"]
     assert {name: settings[name] for name in settings if name.startswith("clip")} == {
-        "clip": None, "clip_percentile": 20.0, "clip_value": 0.5, "clip_steps": 1.0,
+        "clip": None, "clip_percentile": 20.0, "clip_value": 0.5, "clip_recurrent": 1.0,
     }  # fmt: skip
     lines = [json.loads(line) for line in (run / "gradients.jsonl").read_text("utf-8").splitlines()]
     assert [line["step"] for line in lines if line["layers"]] == list(range(0, lines[-1]["step"], 2))
@@ -193,6 +193,6 @@ def test_clipping_and_recording_from_the_command_line(tmp_path: Path, run_cli: R
     both = run_cli(*base, "--model", "bigru", "--clip", 1, "--clip-percentile", 5, "--out", tmp_path / "x")
     refused(both, "two thresholds for one norm")
     refused(
-        run_cli(*base, "--model", "textcnn", "--clip-steps", 1, "--out", tmp_path / "y"),
+        run_cli(*base, "--model", "textcnn", "--clip-recurrent", 1, "--out", tmp_path / "y"),
         "textcnn has no recurrence",
     )

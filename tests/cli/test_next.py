@@ -77,7 +77,7 @@ def test_what_is_drawn_greedily_is_the_forward_pass(folder: Path, run_cli: RunCl
 
 def test_characters_with_every_option(folder: Path, run_cli: RunCli) -> None:
     test = rows(folder / "test.txt", TEXT[:99])
-    more = ("--unit", "character", "--model", "gru", "--bptt-back", 12, "--test-file", test)
+    more = ("--unit", "character", "--model", "gru", "--bptt-k2", 12, "--test-file", test)
     more += ("--embedding-size", 16, "--cutoffs", "5,9", "--dropout", 0.1, "--min-count", 1, "--clip", 0.5)
     run = _trained(folder, run_cli, "characters", *more, "--precision", "bfloat16")
     assert "98 characters" in (folder / "characters.log").read_text()
@@ -189,8 +189,8 @@ def test_data_and_options_that_cannot_be_are_refused(folder: Path, run_cli: RunC
             ["words", "20 streams of a window of 64 steps need 1281"],
         ),
         ((text, "--bptt", 0), ["k1 must be a whole number from 1"]),
-        ((text, "--bptt-back", 0), ["k2 must be a whole number from 1"]),
-        ((text, "--bptt", 9, "--bptt-back", 8), ["k1 = 9 and k2 = 8", "give k2 >= k1"]),
+        ((text, "--bptt-k2", 0), ["k2 must be a whole number from 1"]),
+        ((text, "--bptt", 9, "--bptt-k2", 8), ["k1 = 9 and k2 = 8", "give k2 >= k1"]),
         ((text, "--model", "bilstm"), ["--task next has no model bilstm; choose lstm, gru or rnn"]),
         ((text, "--label", "x"), ["--label goes with --task classify"]),
         ((text, "--tokens-per-batch", 9), ["--tokens-per-batch goes with --task classify"]),

@@ -59,13 +59,13 @@ def test_by_a_percentile_whose_history_is_saved_with_the_state() -> None:
 
 
 def test_inside_of_recurrent_layers() -> None:
-    module = _module(clip_steps=0.5)
+    module = _module(clip_recurrent=0.5)
     layers = [one for one in module.model.modules() if isinstance(one, nn.RNNBase)]
     assert [layer.spec.gradient_norm for layer in layers] == [0.5]
     with pytest.raises(
-        UnsupportedError, match="clip_steps bounds gradients inside of recurrent layers, and TextCNN"
+        UnsupportedError, match="clip_recurrent bounds gradients inside recurrent layers, and TextCNN"
     ):
-        _module("textcnn", clip_steps=0.5)
+        _module("textcnn", clip_recurrent=0.5)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_inside_of_recurrent_layers() -> None:
         ({"clip_percentile": 10.0}, "clip = 1.0 and clip_percentile = 10.0 are two thresholds for one norm"),
         ({"clip": None, "clip_percentile": 101.0}, "clip_percentile must be a number from 0 to 100 or None"),
         ({"clip_value": 0.0}, "clip_value must be a number from"),
-        ({"clip_steps": -1.0}, "clip_steps must be a number from"),
+        ({"clip_recurrent": -1.0}, "clip_recurrent must be a number from"),
     ],
 )
 def test_thresholds_that_cannot_be_are_named(given: dict[str, Any], message: str) -> None:

@@ -97,7 +97,7 @@ def train(
             help="Clip the norm of the gradient to this percentile of all norms so far.", min=0.0, max=100.0
         ),
     ] = None,
-    clip_steps: Annotated[
+    clip_recurrent: Annotated[
         float | None,
         typer.Option(
             help="Maximum norm of the gradient that passes from one step to the step before it, inside "
@@ -122,7 +122,7 @@ def train(
             help="Steps in a window. The weights are updated after each window.", rich_help_panel=_NEXT
         ),
     ] = 64,
-    bptt_back: Annotated[
+    bptt_k2: Annotated[
         int | None,
         typer.Option(
             help="Maximum number of steps that gradients flow back. Default: as --bptt.",
@@ -198,7 +198,7 @@ def train(
     if checked_task(task, out, given, model, resume=resume) == "next":
         with stopping_at_once():
             from throughtime.cli._train_next import NextOptions, train_next
-        renamed = {"bptt": "k1", "bptt_back": "k2", "layers": "num_layers", "model": "cell"}
+        renamed = {"bptt": "k1", "bptt_k2": "k2", "layers": "num_layers", "model": "cell"}
         train_next(
             NextOptions(
                 data=data,
@@ -218,7 +218,7 @@ def train(
                 tied=tied,
                 cutoffs=ends_of(cutoffs),
                 k1=bptt,
-                k2=bptt_back,
+                k2=bptt_k2,
                 streams=streams,
                 epochs=epochs,
                 patience=patience,
@@ -228,7 +228,7 @@ def train(
                 clip=clip,
                 clip_value=clip_value,
                 clip_percentile=clip_percentile,
-                clip_steps=clip_steps,
+                clip_recurrent=clip_recurrent,
             ),
             resume=resume,
             given=frozenset(renamed.get(name, name) for name in given),
@@ -257,6 +257,6 @@ def train(
         clip=clip,
         clip_value=clip_value,
         clip_percentile=clip_percentile,
-        clip_steps=clip_steps,
+        clip_recurrent=clip_recurrent,
     )
     command(options, resume=resume, given=given, watch_every=watch_every)

@@ -37,7 +37,7 @@ class TrainOptions:
     clip: float | None
     clip_value: float | None
     clip_percentile: float | None
-    clip_steps: float | None
+    clip_recurrent: float | None
     precision: Literal["float32", "bfloat16"]
 
     def task(self) -> dict[str, Any]:
@@ -71,7 +71,7 @@ _OF_SETTINGS = (
     "clip",
     "clip_value",
     "clip_percentile",
-    "clip_steps",
+    "clip_recurrent",
     "precision",
 )
 
@@ -125,7 +125,7 @@ def train(options: TrainOptions, *, resume: bool, given: frozenset[str], watch_e
 
 
 def _require_recurrence(options: TrainOptions, watch_every: int) -> None:
-    for option, wanted in (("--watch-every", watch_every), ("--clip-steps", options.clip_steps)):
+    for option, wanted in (("--watch-every", watch_every), ("--clip-recurrent", options.clip_recurrent)):
         if wanted and options.model == "textcnn":
             raise UnsupportedError(
                 f"{option} is about gradients through time, and textcnn has no recurrence; leave it out, or "

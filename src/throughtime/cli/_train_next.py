@@ -51,7 +51,7 @@ class NextOptions:
     clip: float | None
     clip_value: float | None
     clip_percentile: float | None
-    clip_steps: float | None
+    clip_recurrent: float | None
 
     @property
     def of_frames(self) -> bool:
@@ -129,7 +129,7 @@ _OF_SETTINGS = (
     "clip",
     "clip_value",
     "clip_percentile",
-    "clip_steps",
+    "clip_recurrent",
 )
 _OF_TEXT = ("unit", "validation_file", "test_file", "vocabulary", "min_count", "tied", "cutoffs")
 

@@ -15,7 +15,7 @@ _OF_CLASSIFY = ("text", "label", "tokens_per_batch", "lower_case")
 _OF_NEXT = (
     "unit",
     "bptt",
-    "bptt_back",
+    "bptt_k2",
     "streams",
     "validation_file",
     "test_file",

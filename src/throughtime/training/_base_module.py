@@ -81,8 +81,8 @@ class BaseModule(pl.LightningModule):
         self.settings = settings
         percentile = settings.clip_percentile
         self.adaptive = None if percentile is None else AdaptiveClip(percentile)
-        if settings.clip_steps is not None:
-            _bound_steps(model, settings.clip_steps)
+        if settings.clip_recurrent is not None:
+            _bound_steps(model, settings.clip_recurrent)
         self.history: list[EpochMetrics] = []
         self.totals = Totals()
         self._validated = Totals()
@@ -260,7 +260,7 @@ def _bound_steps(model: nn.Module, norm: float) -> None:
     layers = [module for module in model.modules() if isinstance(module, RNN | LSTM | GRU)]
     if not layers:
         raise UnsupportedError(
-            f"clip_steps bounds gradients inside of recurrent layers, and {type(model).__name__} has none; "
+            f"clip_recurrent bounds gradients inside recurrent layers, and {type(model).__name__} has none; "
             "leave it out, or choose another model"
         )
     for layer in layers:

@@ -104,7 +104,7 @@ class Settings:
     clip_percentile : float or None
         In place of ``clip``, which is None then: the norm is that percentile of all norms so far, see
         `throughtime.diagnose.AdaptiveClip`.
-    clip_steps : float or None
+    clip_recurrent : float or None
         Inside of recurrent layers, what passes from a step to the one before it is scaled down to this norm,
         see ``bound_gradients`` of these layers.
     k1, k2 : int or None
@@ -145,7 +145,7 @@ class Settings:
     checkpoint_every_seconds: float | None = 60.0
     clip_value: float | None = None
     clip_percentile: float | None = None
-    clip_steps: float | None = None
+    clip_recurrent: float | None = None
     k1: int | None = None
     k2: int | None = None
     streams: int | None = None
@@ -165,7 +165,7 @@ class Settings:
         _check(self, "seed", whole=True, low=0, high=2**63 - 1)
         for name in ("learning_rate", "weight_decay", "clip", "checkpoint_every_seconds"):
             _check(self, name, low=0)
-        for name in ("clip_value", "clip_steps"):
+        for name in ("clip_value", "clip_recurrent"):
             _check(self, name, low=1e-30)
         _check(self, "clip_percentile", low=0, high=100)
         if self.clip is not None and self.clip_percentile is not None:
@@ -207,7 +207,7 @@ _OPTIONAL = (
     "clip",
     "clip_value",
     "clip_percentile",
-    "clip_steps",
+    "clip_recurrent",
     "patience",
     "checkpoint_every_steps",
     "checkpoint_every_seconds",
