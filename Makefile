@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= runs/demo
 
-.PHONY: demo test test-optional check sanitize sanitize-seam format pictures clean
+.PHONY: demo test test-optional fuzz check sanitize sanitize-seam format pictures clean
 
 # The packages, exactly as pinned. The stamp is made last, so that an interrupted install is repeated.
 $(VENV)/.packages: requirements.txt
@@ -26,6 +26,11 @@ test: check
 # Against libraries that the tests do not install, such as Keras; each is left out, and named, if it is missing.
 test-optional: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/optional
+
+# Damaged files for every reader, others each time; `make test` tries a hundred of each, always the same.
+CASES ?= 10000
+fuzz: $(VENV)/.installed
+	THROUGHTIME_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest --numprocesses 2 tests/fuzz
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

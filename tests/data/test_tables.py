@@ -222,6 +222,21 @@ def test_parquet_that_unpacks_to_far_more_than_it_has_is_refused(tmp_path: Path)
             read_texts(path, "t", "c")
 
 
+def test_no_byte_of_a_parquet_description_ends_the_process(tmp_path: Path) -> None:
+    """Of a damaged column pyarrow aborts when it is asked for its sizes."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"t": ["x", "y"], "c": ["a", "b"]}), path)
+    whole = path.read_bytes()
+    refused = 0
+    for place in range(len(whole) - 8 - int.from_bytes(whole[-8:-4], "little"), len(whole) - 8):
+        path.write_bytes(whole[:place] + b"\0" + whole[place + 1 :])
+        try:
+            read_texts(path, "t", "c")
+        except DataError:
+            refused += 1
+    assert refused > 100
+
+
 def test_a_class_folder_needs_a_name_of_characters(tmp_path: Path) -> None:
     folder = Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9"))
     folder.mkdir()

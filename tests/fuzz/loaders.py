@@ -1,0 +1,294 @@
+"""The readers of data, with valid files to damage.
+
+Some formats guard their content by a checksum, at which every change of a byte ends. Of these the content is
+damaged, too, and packed as it should be.
+"""
+
+import gzip
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import scipy.io
+from hypothesis import strategies as st
+
+from throughtime.cli._python_files import python_files, unreadable
+from throughtime.data.frames import read_frames, read_prompt
+from throughtime.data.next_step import cut_text, frame_source, text_source
+from throughtime.data.operators.corpus import SourceFile
+from throughtime.data.operators.lexer import lex
+from throughtime.data.operators.reading import read_files
+from throughtime.data.plain_text import read_text
+from throughtime.data.tables import read_lines, read_texts
+from throughtime.data.text import split_texts
+from throughtime.demo.job import DemoPlan, _plan_json
+from throughtime.demo.results import NAME, DemoResult, read_result, write_result
+from throughtime.report import ModelRow
+
+from .damage import changed_json, damaged
+
+
+@dataclass(frozen=True)
+class Loader:
+    """A reader, and files for it.
+
+    Parameters
+    ----------
+    load
+        Reads the folder or file that it is given and does with its content what comes next.
+    name
+        Of the file, or of the one in a folder that is damaged.
+    valid
+        Files that are read without an error.
+    content
+        Damaged ones; of ``valid`` unless given.
+    beside
+        Other files of the folder, which stay as they are. Without any, ``load`` is given the file alone.
+    """
+
+    load: Callable[[Path], object]
+    name: str
+    valid: tuple[bytes, ...]
+    content: st.SearchStrategy[bytes] | None = None
+    beside: Mapping[str, bytes] | None = None
+
+    @property
+    def damaged(self) -> st.SearchStrategy[bytes]:
+        """Return what is read."""
+        return damaged(*self.valid) if self.content is None else self.content
+
+    def write(self, folder: Path, content: bytes) -> Path:
+        """Write the file, and return what ``load`` takes."""
+        for name, other in (self.beside or {}).items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(other)
+        path = folder / self.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return path if self.beside is None else folder
+
+
+# ------------------------------------------------------------------ texts and tables
+
+_ROWS = [(f'word{i % 3}, "two"\nlines <b>é</b>', ("yes", "no")[i % 2]) for i in range(12)]
+
+
+def _table(path: Path) -> object:
+    table = read_texts(path, "t", "c")
+    for part in (*table.texts, *(table.labels or [])):
+        part.encode()  # no unpaired surrogate
+    return split_texts(table, validation=0.2, test=0.2, vocabulary=50, lower_case=True, seed=0)
+
+
+def _folder(path: Path) -> object:
+    return split_texts(
+        read_texts(path, None, None), validation=0.2, test=0.0, vocabulary=50, lower_case=False, seed=0
+    )
+
+
+def _delimited(delimiter: str, end: str = "\n") -> bytes:
+    cells = [
+        ("i", "t", "c"),
+        *((str(i), f'"{t.replace(chr(34), chr(34) * 2)}"', c) for i, (t, c) in enumerate(_ROWS)),
+    ]
+    return ("\ufeff" + end.join(delimiter.join(row) for row in cells)).encode()
+
+
+def _jsonl() -> bytes:
+    return "\n".join(json.dumps({"t": t, "c": c, "n": [1, 2.5, None]}) for t, c in _ROWS).encode()
+
+
+def _parquet(classes: Any = None, texts: pa.DataType | None = None, **options: Any) -> bytes:
+    file = io.BytesIO()
+    columns = {
+        "t": pa.array([t for t, _ in _ROWS], texts or pa.string()),
+        "c": pa.array([c for _, c in _ROWS]) if classes is None else classes,
+        "other": pa.array([[i] for i in range(len(_ROWS))]),
+    }
+    pq.write_table(pa.table(columns), file, **options)
+    return file.getvalue()
+
+
+def _pages_damaged(whole: bytes) -> st.SearchStrategy[bytes]:
+    """Leave the description at the end as it is."""
+    end = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    return damaged(whole[4:end]).map(lambda pages: whole[:4] + pages + whole[end:])
+
+
+_PARQUET = (
+    _parquet(),
+    _parquet(compression="none"),
+    _parquet(compression="none", use_dictionary=False, texts=pa.string_view()),
+    _parquet(compression="none", data_page_version="2.0", store_schema=False),
+    _parquet(compression="gzip", row_group_size=5),
+    _parquet(compression="none", classes=pa.array([i % 2 for i in range(12)])),
+    _parquet(compression="none", classes=pa.array([str(i % 2) for i in range(12)]).dictionary_encode()),
+)
+
+_TEXT = "the cat sat on the mat .\nder Bär saß auf dem Stuhl .\n".encode() * 12
+
+
+def _running_text(path: Path) -> object:
+    text = read_text(path)
+    return [
+        text_source(cut_text(text, unit, 0.2, 0.1), unit, vocabulary=30, min_count=1, names=["a", "b", "c"])
+        for unit in ("word", "character")
+    ]
+
+
+# ------------------------------------------------------------------ frames
+
+_ROLLS = [np.eye(4, dtype=np.uint8)[[i % 4] * (i + 2)] for i in range(5)]
+SHARES: Any = {"validation": 0.3, "test": 0.3, "seed": 0}
+
+
+def _frames(path: Path) -> object:
+    return frame_source(read_frames(path, **SHARES))
+
+
+def _npz(compressed: bool = False, dtype: Any = np.uint8) -> bytes:
+    file = io.BytesIO()
+    arrays = {"frames": np.concatenate(_ROLLS).astype(dtype), "lengths": np.array([len(r) for r in _ROLLS])}
+    (np.savez_compressed if compressed else np.savez)(file, **arrays)
+    return file.getvalue()
+
+
+def _npy(array: Any) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def _zipped(frames: bytes, lengths: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("frames.npy", frames)
+        archive.writestr("lengths.npy", lengths)
+    return file.getvalue()
+
+
+_FRAMES, _LENGTHS = _npy(np.concatenate(_ROLLS)), _npy(np.array([len(roll) for roll in _ROLLS]))
+
+
+def _mat(compressed: bool = False) -> bytes:
+    cell = np.empty((1, len(_ROLLS)), dtype=object)
+    cell[0] = [*_ROLLS]
+    file = io.BytesIO()
+    parts = dict.fromkeys(("traindata", "validdata", "testdata"), cell)
+    scipy.io.savemat(file, {"note": "x", **parts}, do_compression=compressed)
+    return file.getvalue()
+
+
+_MAT = _mat()
+
+
+def _packed_mat(content: bytes) -> bytes:
+    """Return a .mat file of these variables, each compressed, damaged as they may be."""
+    at, parts = 0, []
+    while at + 8 <= len(content):
+        size = int.from_bytes(content[at + 4 : at + 8], "little")
+        packed = zlib.compress(content[at : at + 8 + size])
+        parts.append((15).to_bytes(4, "little") + len(packed).to_bytes(4, "little") + packed)
+        at += 8 + size
+    return _MAT[:128] + b"".join(parts)
+
+
+# ------------------------------------------------------------------ Python source
+
+_SOURCE = b'''\
+import os
+
+
+class A:
+    """Text."""
+
+    def f(self, x: int = -1, *args) -> bool:
+        match x:
+            case [1, -2] if x is not None:
+                return not (x in args or x == 2 ** 3)
+        return f"{x + 1:>{x}} {'a' if x else b}" + r"\\d" < self.g[x - 1 : +x] and x  # why
+
+
+for i in (j for j in range(3) if j % 2 != 0):
+    print(i // 2 <= 1_000 << 3, end="\\n")
+'''
+
+
+def _python(path: Path) -> object:
+    found = []
+    for name, source in python_files(path):
+        with unreadable(name):
+            found.append(lex(source))
+    return found
+
+
+# ------------------------------------------------------------------ the demo
+
+_PLAN = _plan_json(DemoPlan())
+
+
+def _results() -> bytes:
+    models = [ModelRow("majority", 0.5, 0.4, 0.6), ModelRow("BiLSTM", 0.8, 0.75, 0.85, 1000, 12.5, 9e4)]
+    with TemporaryDirectory() as folder:
+        out = Path(folder)
+        write_result(out, _PLAN, DemoResult(tuple(models), out / "report.html", out / "bilstm", 0.5))
+        return (out / NAME).read_bytes()
+
+
+def _demo(folder: Path) -> object:
+    result = read_result(folder, _PLAN)
+    return None if result is None else [f"{row.name} {100 * row.accuracy:.1f}" for row in result.models]
+
+
+FILES = {
+    "csv": Loader(_table, "a.csv", (_delimited(","), _delimited(",", "\r"))),
+    "tsv": Loader(_table, "a.tsv", (_delimited("\t"),)),
+    "jsonl": Loader(_table, "a.jsonl", (_jsonl(),)),
+    "parquet": Loader(_table, "a.parquet", _PARQUET),
+    "parquet with damaged pages": Loader(
+        _table, "a.parquet", _PARQUET, st.one_of([_pages_damaged(whole) for whole in _PARQUET])
+    ),
+    "class folder": Loader(
+        _folder,
+        "b/3.txt",
+        ("drei <b>\nü".encode(),),
+        beside={f"{c}/{i}.txt": b"one two" for c in "ab" for i in (1, 2)},
+    ),
+    "lines": Loader(lambda path: read_lines(path.read_bytes(), "lines"), "a.txt", (_TEXT,)),
+    "text": Loader(_running_text, "a.txt", (_TEXT,)),
+    "gzip": Loader(_running_text, "a.txt.gz", (gzip.compress(_TEXT), gzip.compress(_TEXT, 0))),
+    "gzip of damaged text": Loader(
+        _running_text, "a.txt.gz", (gzip.compress(_TEXT),), damaged(_TEXT).map(gzip.compress)
+    ),
+    "npz": Loader(_frames, "a.npz", (_npz(), _npz(compressed=True), _npz(dtype=">f8"))),
+    "npz of a damaged array": Loader(
+        _frames,
+        "a.npz",
+        (_npz(),),
+        damaged(_FRAMES).map(lambda frames: _zipped(frames, _LENGTHS))
+        | damaged(_LENGTHS).map(lambda lengths: _zipped(_FRAMES, lengths)),
+    ),
+    "prompt": Loader(lambda path: read_prompt(path, 4), "a.npz", (_npz(),)),
+    "mat": Loader(_frames, "a.mat", (_MAT, _mat(compressed=True))),
+    "mat of damaged variables": Loader(
+        _frames, "a.mat", (_packed_mat(_MAT[128:]),), damaged(_MAT[128:]).map(_packed_mat)
+    ),
+    "Python": Loader(_python, "a.py", (_SOURCE,)),
+    "Python of the data set": Loader(lambda path: read_files([SourceFile("a.py", path)]), "a.py", (_SOURCE,)),
+    "results of a demo": Loader(
+        _demo,
+        NAME,
+        (_results(),),
+        damaged(_results()) | changed_json(_results()),
+        beside={"report.html": b""},
+    ),
+}

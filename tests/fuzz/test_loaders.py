@@ -1,0 +1,43 @@
+"""Damaged files, thousands of them: a value or an error of throughtime, in seconds and in little memory.
+
+``make test`` tries some of each kind, always the same; ``make fuzz`` many, others each time.
+"""
+
+import os
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from throughtime.errors import ThroughtimeError
+
+from .budget import outcome
+from .table import LOADERS
+
+CASES = int(os.environ.get("THROUGHTIME_FUZZ_CASES", "100"))
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_valid_files_are_read(name: str, tmp_path: Path) -> None:
+    loader = LOADERS[name]
+    for number, content in enumerate(loader.valid):
+        found = outcome(partial(loader.load, loader.write(tmp_path / str(number), content)))
+        assert not isinstance(found, ThroughtimeError), found
+
+
+@pytest.mark.parametrize("name", LOADERS)
+@settings(
+    max_examples=CASES,
+    derandomize="THROUGHTIME_FUZZ_CASES" not in os.environ,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+    suppress_health_check=list(HealthCheck),
+)
+@given(data=st.data())
+def test_damaged_files_are_read_or_refused(name: str, data: st.DataObject) -> None:
+    loader = LOADERS[name]
+    with TemporaryDirectory() as folder:
+        path = loader.write(Path(folder), data.draw(loader.damaged))
+        outcome(partial(loader.load, path))
