@@ -204,6 +204,21 @@ def test_other_damage_to_a_run(tmp_path: Path, run_cli: RunCli, text_run: Path) 
         refused(run_cli("predict", damaged, data), parts)
 
 
+def test_entries_of_a_run_that_the_command_needs(tmp_path: Path, run_cli: RunCli, text_run: Path) -> None:
+    damaged, data = tmp_path / "damaged", rows(tmp_path / "data.csv", GOOD)
+    shutil.copytree(text_run, damaged)
+    config = json.loads((damaged / "config.json").read_text())
+    for name in ("text", "label", "validation", "test", "vocabulary", "lower_case"):
+        for task in (config["task"] | {name: ["x"]}, {k: v for k, v in config["task"].items() if k != name}):
+            rows(damaged / "config.json", json.dumps(config | {"task": task}))
+            relist(damaged)
+            refused(run_cli("train", data, "--resume", "--out", damaged), ["config.json", f"task.{name} is"])
+    rows(damaged / "config.json", json.dumps(config | {"task": {"kind": ["text"], "text": 3}}))
+    relist(damaged)
+    refused(run_cli("predict", damaged, data), ["config.json", "task.text is 3, expected str or null"])
+    refused(run_cli("diagnose", damaged, data), ["config.json", "task.text is 3, expected str or null"])
+
+
 def test_bad_data_at_prediction(tmp_path: Path, run_cli: RunCli, text_run: Path) -> None:
     unseen = rows(tmp_path / "unseen.csv", "words,kind\ngood,yes\nwhat,maybe\n")
     refused(

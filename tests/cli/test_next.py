@@ -173,6 +173,22 @@ def test_a_run_of_another_architecture_is_refused(folder: Path, run_cli: RunCli,
     refused(run_cli("sample", tmp_path / "run"), ["model.safetensors does not fit the model", "shape"])
 
 
+@pytest.mark.parametrize("unit", [None, "frame", "sentence", 3])
+def test_a_run_that_does_not_say_what_a_step_is(
+    unit: object, folder: Path, run_cli: RunCli, tmp_path: Path
+) -> None:
+    run = _trained(folder, run_cli, "words")
+    shutil.copytree(run, tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    del config["task"]["unit"]
+    if unit is not None:
+        config["task"]["unit"] = unit
+    rows(tmp_path / "run" / "config.json", json.dumps(config))
+    relist(tmp_path / "run")
+    for command in (["sample", tmp_path / "run"], ["diagnose", tmp_path / "run", folder / "text.txt"]):
+        refused(run_cli(*command), ["config.json", "unit" if unit in (None, 3) else f"{unit!r}"])
+
+
 def test_data_and_options_that_cannot_be_are_refused(folder: Path, run_cli: RunCli, tmp_path: Path) -> None:
     text = rows(tmp_path / "text.txt", TEXT)
     table = rows(tmp_path / "data.csv", GOOD)

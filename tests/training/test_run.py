@@ -309,6 +309,24 @@ def test_damaged_metrics_are_told(changed, message, run):
         _ = Run.open(run.path).metrics
 
 
+def test_entries_of_the_task_are_asked_for_by_kind(tmp_path):
+    task = {"text": "body", "share": 0.5, "rows": 3, "lower": True, "label": None}
+    run = created(tmp_path / "run", task=task)
+    assert run.task_entry("text", str) == "body"
+    assert run.task_entry("share", float, int) == 0.5
+    assert run.task_entry("label", str, None) is None
+    assert run.task_entry("unit", str, default="word") == "word"
+    for name, kinds, message in (
+        ("unit", (str,), "task.unit is missing, expected str"),
+        ("text", (int,), "task.text is 'body', expected int"),
+        ("lower", (int,), "task.lower is True, expected int"),
+        ("label", (str,), "task.label is None, expected str"),
+        ("share", (str, None), "task.share is 0.5, expected str or null"),
+    ):
+        with pytest.raises(RunError, match=rf"config\.json: {message}"):
+            run.task_entry(name, *kinds)
+
+
 def test_a_run_without_weights_says_so(tmp_path):
     run = created(tmp_path / "run")
     assert not run.has_model

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from throughtime.cli._question import Question
 from throughtime.cli._tokenizer import tokenizer_of
+from throughtime.cli._train_task import unit_of
 from throughtime.data.frames import read_frames
 from throughtime.data.next_step import Pairs, Unit
 from throughtime.data.plain_text import read_text
@@ -93,7 +94,7 @@ def foreseen(run: Run, data: Path) -> Foreseen:
     DataError
         If it cannot be read, or is too short.
     """
-    unit: Unit = run.config.task["unit"]
+    unit = unit_of(run)
     if unit == "frame":
         return _frames(data)
     text = symbols_of(read_text(data), unit)

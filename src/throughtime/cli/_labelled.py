@@ -53,7 +53,7 @@ class Labelled:
 
 def labelled_texts(run: Run, data: Path, text: str | None, label: str | None) -> Labelled:
     """Read a table or folder of texts with their classes."""
-    table = read_table(run, data, text, label or run.config.task.get("label"))
+    table = read_table(run, data, text, label or run.task_entry("label", str, None, default=None))
     if table.labels is None:
         raise DataError(f"{data} has no labels, which the loss needs; name their column with --label")
     tokenizer = tokenizer_of(run)

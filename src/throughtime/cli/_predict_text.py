@@ -45,7 +45,7 @@ def read_table(run: Run, data: Path, text: str | None, label: str | None) -> Tex
         _refuse_columns("standard input", text, label)
         return read_lines(read_stream(sys.stdin.buffer, "standard input"), "standard input")
     if data.is_dir() or is_table(data):
-        column = text or (None if data.is_dir() else run.config.task.get("text"))
+        column = text or (None if data.is_dir() else run.task_entry("text", str, None, default=None))
         return read_texts(data, column, label)
     if not data.exists():
         raise DataError(f"{data} does not exist; give a file, a folder, or - for standard input")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from throughtime.cli._tokenizer import tokenizer_of
 from throughtime.cli._train_next import require_next
+from throughtime.cli._train_task import unit_of
 from throughtime.data.frames import read_prompt, write_frames
 from throughtime.data.printable import printable
 from throughtime.data.symbols import LINE_END, Spelling, SymbolUnit, encode_prompt
@@ -67,7 +68,7 @@ def _text(run: Run, model: NextStep, options: SampleOptions) -> None:
     if options.out is not None:
         raise DataError("--out is for frames; a text goes to standard output, from where > FILE takes it")
     vocabulary = Vocabulary.from_tokenizer(tokenizer_of(run))
-    unit = cast("SymbolUnit", run.config.task["unit"])
+    unit = cast("SymbolUnit", unit_of(run))
     if options.prompt == "":
         raise DataError("the prompt is empty; give one, or leave --prompt out to begin a line")
     prompt = encode_prompt(LINE_END if options.prompt is None else options.prompt, vocabulary, unit)

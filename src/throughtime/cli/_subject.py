@@ -19,7 +19,7 @@ def subject_of(run: Run, data: Path, text: str | None, label: str | None) -> Sub
     order, are the same every time.
     """
     kind = run.config.task.get("kind")
-    if kind in {TASK, NEXT} and (text is not None or label is not None):
+    if kind in (TASK, NEXT) and (text is not None or label is not None):
         said = "the demo, which reads Python" if kind == TASK else "--task next, which reads a text or frames"
         raise DataError(f"{run.path} is a run of {said}: leave out --text and --label")
     if kind == NEXT:

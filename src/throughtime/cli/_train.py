@@ -1,5 +1,6 @@
 """``throughtime train``."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -55,13 +56,20 @@ class TrainOptions:
             raise RunError(f"{run.path} was not made by throughtime train; choose another --out")
         saved = {
             "model": config.model.name,
-            **{name: config.task[name] for name in _OF_TASK},
+            **{name: run.task_entry(name, *kinds) for name, kinds in _OF_TASK.items()},
             **{name: getattr(config.settings, name) for name in _OF_SETTINGS},
         }
         return replace(self, **{name: value for name, value in saved.items() if name not in given})
 
 
-_OF_TASK = ("text", "label", "validation", "test", "vocabulary", "lower_case")
+_OF_TASK: Mapping[str, tuple[type | None, ...]] = {
+    "text": (str, None),
+    "label": (str, None),
+    "validation": (float, int),
+    "test": (float, int),
+    "vocabulary": (int,),
+    "lower_case": (bool,),
+}
 _OF_SETTINGS = (
     "epochs",
     "patience",

@@ -1,5 +1,6 @@
 """``throughtime train --task next``."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -9,7 +10,7 @@ from rich.console import Console
 
 from throughtime.cli._ending import end_training, load_lightning, training_into
 from throughtime.cli._options import option_of
-from throughtime.cli._train_task import NEXT
+from throughtime.cli._train_task import NEXT, unit_of
 from throughtime.data import frames
 from throughtime.data.next_step import NextStepSource, cut_text, frame_source, text_source
 from throughtime.data.plain_text import read_text
@@ -93,30 +94,37 @@ class NextOptions:
         """
         config = run.config
         for name in ("validation_file", "test_file"):
-            if config.task[name] and name not in given:
+            file = run.task_entry(name, str, None)
+            if file and name not in given:
                 raise DataError(
-                    f"{run.path} was made with {option_of(name)} {config.task[name]}; give the file again "
-                    "to go on"
+                    f"{run.path} was made with {option_of(name)} {file}; give the file again to go on"
                 )
         saved = {
-            **{name: config.task[name] for name in _OF_TASK if not name.endswith("_file")},
+            **{name: run.task_entry(name, *kinds) for name, kinds in _OF_TASK.items() if str not in kinds},
             **{name: getattr(config.settings, name) for name in _OF_SETTINGS},
             **{name: value for name, value in config.model.options.items() if name != "cutoffs"},
-            "cutoffs": tuple(config.model.options.get("cutoffs", ())),
+            "cutoffs": _cutoffs(run),
+            "unit": None if unit_of(run) == "frame" else unit_of(run),
         }
-        saved["unit"] = None if saved["unit"] == "frame" else saved["unit"]
         return replace(self, **{name: value for name, value in saved.items() if name not in given})
 
 
-_OF_TASK = (
-    "unit",
-    "validation",
-    "test",
-    "validation_file",
-    "test_file",
-    "vocabulary",
-    "min_count",
-)
+def _cutoffs(run: Run) -> tuple[int, ...]:
+    cutoffs = run.config.model.options.get("cutoffs", [])
+    if not isinstance(cutoffs, list):
+        raise RunError(f"{run.path / 'config.json'} is damaged: cutoffs are a list, got {cutoffs!r}")
+    return tuple(cutoffs)
+
+
+_OF_TASK: Mapping[str, tuple[type | None, ...]] = {
+    "unit": (str,),
+    "validation": (float, int),
+    "test": (float, int),
+    "validation_file": (str, None),
+    "test_file": (str, None),
+    "vocabulary": (int,),
+    "min_count": (int,),
+}
 _OF_SETTINGS = (
     "k1",
     "k2",

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Literal
 
 from throughtime.cli._options import option_of
-from throughtime.errors import DataError
+from throughtime.data.next_step import Unit
+from throughtime.errors import DataError, RunError
 from throughtime.training import Run
 
 NEXT = "next"
@@ -70,3 +71,18 @@ def ends_of(cutoffs: str | None) -> tuple[int, ...]:
         return tuple(int(part) for part in cutoffs.split(",")) if cutoffs else ()
     except ValueError as error:
         raise DataError(f"--cutoffs are whole numbers with commas between, got {cutoffs!r}") from error
+
+
+def unit_of(run: Run) -> Unit:
+    """Return what a step is, of a run of ``train --task next``.
+
+    Raises
+    ------
+    RunError
+        If its configuration does not say so, or says what does not go with its model.
+    """
+    unit: Unit = run.task_entry("unit", str)
+    model = run.config.model.name
+    if unit not in (("frame",) if model == "frame" else ("word", "character")):
+        raise RunError(f"{run.path / 'config.json'} is damaged: a model {model!r} has no steps of {unit!r}")
+    return unit

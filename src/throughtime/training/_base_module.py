@@ -23,9 +23,8 @@ from throughtime.nn import GRU, LSTM, RNN
 from throughtime.training._fields import Fields
 from throughtime.training._metrics import EpochMetrics, history_of, loss_and_accuracy
 from throughtime.training._settings import Settings
+from throughtime.training._state import STATE
 from throughtime.training.processes import processes
-
-STATE = "throughtime"
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import warnings
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import pytorch_lightning as pl
 import torch
@@ -12,16 +12,15 @@ from throughtime.data.batches import derived_seed
 from throughtime.data.examples import Source
 from throughtime.data.next_step import NextStepSource
 from throughtime.errors import RunError, ThroughtimeError
-from throughtime.training._base_module import STATE, BaseModule
-from throughtime.training._fields import Fields
+from throughtime.training._base_module import BaseModule
 from throughtime.training._gradient_file import NAME
 from throughtime.training._lock import Hold
 from throughtime.training._module import TrainingModule
 from throughtime.training._next_step_module import NextStepModule
 from throughtime.training._progress import ProgressDisplay
 from throughtime.training._run import Run
+from throughtime.training._state import saved_state, unusable
 from throughtime.training._surroundings import StopNow, StopRequest, quiet_lightning, reproducible
-from throughtime.training._tensor_file import read_tree
 from throughtime.training._writer import RunWriter, SafetensorsIO, Stopped
 from throughtime.training.callbacks import GradientRecorder
 from throughtime.training.processes import on_this_machine, process, processes, wait_for_all
@@ -54,8 +53,8 @@ def _train(
         stack.enter_context(reproducible())
         stack.enter_context(quiet_lightning())
         stack.enter_context(stop.listening())
-        state = read_tree(run.state_path) if run.state_path.exists() else None
-        module = _module(source, run, state)
+        state = saved_state(run)
+        module = _module(source, run)
         if not process():
             _note_environment(run, begun=state is not None)
         display = ProgressDisplay(Console(quiet=not progress or process() > 0))
@@ -75,7 +74,7 @@ def _train(
             # Whatever Lightning does with a state in which something is missing.
             if state is None or writer.began:
                 raise
-            raise _unusable(run, f"{type(error).__name__}: {error}") from error
+            raise unusable(run, f"{type(error).__name__}: {error}") from error
         else:
             ended = True
         if not run.has_model and not process():
@@ -85,41 +84,17 @@ def _train(
     return ended
 
 
-def _module(source: Source | NextStepSource, run: Run, state: Any) -> BaseModule:
+def _module(source: Source | NextStepSource, run: Run) -> BaseModule:
     config = run.config
     if config.model.foresees != isinstance(source, NextStepSource):
         does = "foresees next steps" if config.model.foresees else "classifies sequences"
         wanted = "the class of each sequence" if config.model.foresees else "the next step of each"
         raise RunError(f"{config.model.name} {does}, and this data asks for {wanted}; choose another model")
-    if state is not None:
-        _require_fit(run, state)
     torch.manual_seed(derived_seed("weights", config.settings.seed))
     model = config.model.build(config.vocabulary_size, len(config.classes))
     if isinstance(source, NextStepSource):
         return NextStepModule(cast("NextStep", model), source, config.settings)
     return TrainingModule(model, source, config.settings)
-
-
-def _require_fit(run: Run, state: Any) -> None:
-    """Check that a state is one of this model, before the model takes memory and the state is taken up."""
-    try:
-        fields = Fields(state)
-        weights = fields.mapping("state_dict")
-        # Lightning goes without those that are missing.
-        fields.mapping("loops"), fields.mapping(STATE)
-        optimizers = fields.items("optimizer_states")
-    except ValueError as error:
-        raise _unusable(run, str(error)) from error
-    if len(optimizers) != 1:
-        raise _unusable(run, f"it has the states of {len(optimizers)} optimizers, and there is one")
-    run.model_for({str(name).removeprefix("model."): part for name, part in weights.items()}, run.state_path)
-
-
-def _unusable(run: Run, reason: str) -> RunError:
-    return RunError(
-        f"{run.state_path} is damaged: no training can go on from it ({' '.join(reason.split())}); "
-        "restore the file or train again"
-    )
 
 
 def _note_environment(run: Run, *, begun: bool) -> None:

@@ -14,9 +14,10 @@ from throughtime.data.next_step import NextStepSource, Pairs
 from throughtime.data.window_batches import WindowBatch, WindowLoader
 from throughtime.errors import ShapeError
 from throughtime.models._next_step import NextStep
-from throughtime.training._base_module import STATE, BaseModule, Totals
+from throughtime.training._base_module import BaseModule, Totals
 from throughtime.training._next_step_figures import figure, run_window
 from throughtime.training._settings import Settings
+from throughtime.training._state import STATE
 from throughtime.training.processes import gathered, process, processes, summed
 
 

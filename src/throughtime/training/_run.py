@@ -19,7 +19,7 @@ from throughtime.errors import RunError
 from throughtime.training._checksums import NAME as CHECKSUMS
 from throughtime.training._checksums import read_checked, write_checked, write_new
 from throughtime.training._environment import changes, environment, resumed, version
-from throughtime.training._fields import Fields
+from throughtime.training._fields import Fields, short
 from throughtime.training._files import read_bytes, sync_folder, writing
 from throughtime.training._fitting import MisfitError, fitting_model
 from throughtime.training._json import json_object, to_json
@@ -31,6 +31,7 @@ from throughtime.training._tokenizer_file import MOST_BYTES, check_tokenizer
 FORMAT = "throughtime-run"
 FORMAT_VERSION = 2
 
+_REQUIRED: Any = object()
 _NEEDED = ("config.json", "metrics.json", "environment.json", CHECKSUMS)
 
 
@@ -238,6 +239,33 @@ class Run:
             return Metrics.from_json(content)
         except ValueError as error:
             raise RunError(f"{path} is damaged: {error}; restore the file or train again") from error
+
+    def task_entry(self, name: str, *kinds: type | None, default: Any = _REQUIRED) -> Any:
+        """Return an entry of ``config.task``, a JSON value of the caller's own.
+
+        Parameters
+        ----------
+        name : str
+            Its key.
+        *kinds : type or None
+            Of which it is one; None stands for null.
+        default : Any, optional
+            What to return if there is no such entry.
+
+        Raises
+        ------
+        RunError
+            If it is missing and has no default, or is of another kind.
+        """
+        task = self.config.task
+        if name not in task and default is not _REQUIRED:
+            return default
+        value = task.get(name)
+        if name in task and type(value) in [type(None) if kind is None else kind for kind in kinds]:
+            return value
+        wanted = " or ".join("null" if kind is None else kind.__name__ for kind in kinds)
+        has = f"is {short(value)}" if name in task else "is missing"
+        raise RunError(f"{self.path / 'config.json'}: task.{name} {has}, expected {wanted}; restore the file")
 
     @property
     def finished(self) -> bool:
