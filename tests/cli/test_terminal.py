@@ -1,12 +1,15 @@
 """What the command prints fits a terminal of 80 columns, and no text in it can command the terminal."""
 
+import io
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
 import typer
 
+from throughtime.cli import main
 from throughtime.cli._app import app
 from throughtime.data.printable import printable
 
@@ -129,3 +132,18 @@ def test_escapes_leave_letters_of_all_scripts_alone() -> None:
     assert printable("Grüße, 你好, שלום, नमस्ते, 👩‍👩‍👧") == "Grüße, 你好, שלום, नमस्ते, 👩‍👩‍👧"
     assert printable("a\nb\tc\x00", keep="\n\t") == "a\nb\tc\\x00"
     assert printable("\ud800") == r"\ud800"
+
+
+def test_an_encoding_without_the_characters_of_a_text_shows_escapes(
+    tmp_path: Path, text_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "lines.txt"
+    path.write_text("good 你好\n", encoding="utf-8")
+    shown = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", shown)
+    monkeypatch.setattr(sys, "argv", ["throughtime", "predict", str(text_run), str(path)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    shown.flush()
+    assert rb"good \u4f60\u597d" in shown.buffer.getvalue()
