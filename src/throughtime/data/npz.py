@@ -78,9 +78,8 @@ def _array(raw: bytes, name: str) -> NDArray[Any]:
     size, there = math.prod(shape) * dtype.itemsize, len(raw) - file.tell()
     if min(shape, default=0) < 0 or size != there:
         raise ValueError(f"{name} is {shape} of {dtype}, which takes {size} bytes; there are {there}")
-    order = "F" if in_fortran_order else "C"
-    return (
-        np.frombuffer(raw, dtype, offset=file.tell()).reshape(shape, order=order)
-        if size
-        else np.zeros(shape, dtype)
+    if not size:
+        return np.zeros(shape, dtype)
+    return np.frombuffer(raw, dtype, offset=file.tell()).reshape(
+        shape, order="F" if in_fortran_order else "C"
     )
