@@ -117,8 +117,9 @@ def rectified_batch_norm(norm: nn.BatchNorm1d, x: Ragged) -> Ragged:
     training = norm.training or (mean is None and variance is None)
     if norm.training and not norm.track_running_stats:
         mean = variance = None
+    momentum = 0.0 if momentum is None else momentum
     found = batch_norm(
-        x.values, mean, variance, norm.weight, norm.bias, training, momentum or 0.0, norm.eps, relu=True
+        x.values, mean, variance, norm.weight, norm.bias, training, momentum, norm.eps, relu=True
     )
     return x.with_values(found)
 

@@ -5,8 +5,7 @@ runs on a stream (`step`, `chunk`) all follow from that.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -14,8 +13,7 @@ from torch import nn
 from throughtime.nn._output import unwrapped
 
 
-@dataclass(frozen=True)
-class Series:
+class Series(NamedTuple):
     """Parts one after the other, with their names; a part is a module, a function, or parts again."""
 
     parts: tuple[tuple[str, Any], ...]
@@ -31,8 +29,7 @@ class Series:
         return x
 
 
-@dataclass(frozen=True)
-class SideBySide:
+class SideBySide(NamedTuple):
     """Parts side by side on the same input, and how their outputs become one."""
 
     parts: tuple[tuple[str, Any], ...]

@@ -139,9 +139,13 @@ def spell(spec: CellSpec) -> Cell:
     return spec.kind + json.dumps(options)
 
 
-@lru_cache(maxsize=256)
 def spec_of(cell: Cell) -> CellSpec:
     """Take the string of a cell apart."""
+    return _PLAIN_SPECS[cell] if cell in _PLAIN_SPECS else _taken_apart(cell)
+
+
+@lru_cache(maxsize=256)
+def _taken_apart(cell: Cell) -> CellSpec:
     if cell.startswith("RNN_"):
         return CellSpec("RNN", (Activation(cell.removeprefix("RNN_").lower()),))
     kind, brace, rest = cell.partition("{")
@@ -149,3 +153,7 @@ def spec_of(cell: Cell) -> CellSpec:
     plain = asdict(plain_spec(kind))  # type: ignore[arg-type]
     activations = options.get("activations", plain["activations"])
     return CellSpec(**{**plain, **options, "activations": tuple(Activation(*a) for a in activations)})
+
+
+# At hand for torch.compile, which warns of calls to a function with a cache.
+_PLAIN_SPECS = {cell: _taken_apart(cell) for cell in ("LSTM", "GRU", "RNN_TANH", "RNN_RELU")}

@@ -13,7 +13,11 @@ from throughtime.ops import _norm_eager
 from throughtime.ops._batch import one_segment
 from throughtime.ops._norm_native import Fixed, Norm, Running
 from throughtime.ops._plain import HALF
-from throughtime.ops.reference.norm import batch_norm_reference, normalize_sequences_reference
+from throughtime.ops.reference.norm import (
+    batch_norm_reference,
+    batch_norm_traced,
+    normalize_sequences_reference,
+)
 from throughtime.ragged import Layout, Ragged, implements
 
 
@@ -72,9 +76,13 @@ def batch_norm(
 ) -> Tensor:
     r"""Return `torch.nn.functional.batch_norm` of tokens (T, \*D), after which negative values may be zeroed.
 
-    Without tokens there are no statistics: in training nothing is updated, where torch would refuse.
+    Without tokens there are no statistics: in training nothing is updated, where torch would refuse. A graph
+    of torch.compile refuses fewer than two tokens in training.
     """
-    if values.shape[0] == 0 and training:
+    if torch.compiler.is_compiling():
+        y = batch_norm_traced(values, running_mean, running_var, weight, bias, training, momentum, eps)
+        return y.relu() if relu else y
+    if training and values.shape[0] == 0:
         for part, combined in ((weight, torch.mul), (bias, torch.add)):
             # Nothing of nothing, but then their gradients are zero and not missing.
             if part is not None:

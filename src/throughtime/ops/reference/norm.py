@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from throughtime.ops._plain import HALF
 from throughtime.ops.reference.pool import sum_over_time_reference
 from throughtime.ragged import Layout
 
@@ -42,3 +43,37 @@ def batch_norm_reference(
     mean, variance = fixed or (None, None)
     y = F.batch_norm(values, mean, variance, weight, bias, training=fixed is None, eps=eps)
     return y.relu() if relu else y
+
+
+def batch_norm_traced(
+    values: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,  # noqa: FBT001 - torch's signature
+    momentum: float,
+    eps: float,
+) -> Tensor:
+    r"""Return `torch.nn.functional.batch_norm` of (T, \*D), in graphs that do not know T."""
+    x = values.float() if values.dtype in HALF else values
+    rest = [dim for dim in range(x.dim()) if dim != 1]
+    if training:
+        enough = x.shape[0] > 1
+        torch._check(enough, lambda: "batch normalisation in training needs two tokens")  # noqa: SLF001
+        variance, mean = torch.var_mean(x, rest, correction=0)
+        if running_mean is not None and running_var is not None:
+            count = x.numel() // x.shape[1]
+            with torch.no_grad():
+                running_mean.lerp_(mean.to(running_mean.dtype), momentum)
+                running_var.lerp_((variance * (count / (count - 1))).to(running_var.dtype), momentum)
+    else:
+        mean, variance = running_mean, running_var  # type: ignore[assignment]
+
+    def row(part: Tensor) -> Tensor:
+        return part.to(x.dtype).view(-1, *(1,) * (x.dim() - 2))
+
+    y = (x - row(mean)) * (row(variance) + eps).rsqrt()
+    y = y if weight is None else y * row(weight)
+    y = y if bias is None else y + row(bias)
+    return y.to(values.dtype)
