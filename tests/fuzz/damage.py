@@ -4,6 +4,7 @@ Most random bytes are refused by the first check of a reader. A valid file with 
 number in it that is as large as it can be gets furthest.
 """
 
+import copy
 import json
 import struct
 from collections.abc import Callable, Sequence
@@ -191,19 +192,24 @@ def changed_json(draw: st.DrawFn, *valid: bytes) -> bytes:
     return json.dumps(content).encode()
 
 
+def _value(draw: st.DrawFn) -> Any:
+    """Return a value of its own: it may be changed, too."""
+    return copy.deepcopy(draw(st.sampled_from(_VALUES)))
+
+
 def _changed(draw: st.DrawFn, node: Any) -> Any:
     """Go down to a random place, and change what is there."""
     keys = list(node) if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else []
     if not keys or draw(st.integers(0, 9)) == 0:
-        return draw(st.sampled_from(_VALUES))
+        return _value(draw)
     key = draw(st.sampled_from(keys))
     match draw(st.integers(0, 9)):
         case 0:
             del node[key]
         case 1 if isinstance(node, dict):
-            node[draw(st.sampled_from(("", "name", "x" * 5000, "\ud800")))] = draw(st.sampled_from(_VALUES))
+            node[draw(st.sampled_from(("", "name", "x" * 5000, "\ud800")))] = _value(draw)
         case 1:
-            node.insert(key, node[key])
+            node.insert(key, copy.deepcopy(node[key]))
         case _:
             node[key] = _changed(draw, node[key])
     return node
