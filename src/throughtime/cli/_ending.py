@@ -20,22 +20,22 @@ def load_lightning() -> None:
 
 @contextmanager
 def training_into(out: Path) -> Iterator[None]:
-    """Say what is left of a training that Ctrl-C ended where it could not end in order."""
+    """Report what was saved when Ctrl-C ends a training outside of its steps."""
     try:
         yield
     except KeyboardInterrupt:
         if (out / "run.json").exists():
-            _say(f"stopped; {out} keeps what was saved; --resume goes on from there")
+            _say(f"stopped; {out} keeps what was saved; --resume continues from there")
         else:
             _say("stopped before the training began; nothing was saved")
         raise typer.Exit(INTERRUPTED) from None
 
 
 def end_training(result: FitResult, out: Path, show: Callable[[Console, Metrics], None]) -> None:
-    """Say in one process that it was stopped, or show what came out; exit as a stopped command does."""
+    """Print, in one process, that the training was stopped or what its results are; exit accordingly."""
     if result.interrupted:
         kept = "the best model so far" if result.metrics.best_epoch else "the model of the first steps"
-        _say(f"stopped; {kept} is saved in {out}; --resume goes on from here")
+        _say(f"stopped; {kept} is saved in {out}; --resume continues from here")
         raise typer.Exit(INTERRUPTED)
     if several.process() == 0:
         console = _console()

@@ -1,4 +1,4 @@
-"""``throughtime predict``: which of the two kinds of run is it, and what is asked of it."""
+"""``throughtime predict``, for both kinds of run: classifiers of texts, and the demo."""
 
 from pathlib import Path
 
@@ -19,10 +19,10 @@ def predict(
     top: int | None,
     prior: float,
 ) -> None:
-    """Apply a run to data, and print what it says."""
+    """Apply a run to data, and print its predictions."""
     run = Run.open(path)
     if run.config.task.get("kind") == NEXT:
-        raise DataError(f"{path} foresees what comes next, not classes; use throughtime sample {path}")
+        raise DataError(f"{path} is a run of --task next, not of a classifier; use throughtime sample {path}")
     if run.config.task.get("kind") == TASK:
         if text is not None or label is not None:
             raise DataError(f"{path} reviews Python files: it takes neither --text nor --label")

@@ -30,11 +30,11 @@ def python_files(data: Path) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def unreadable(name: str) -> Iterator[None]:
-    """Turn Python's complaint about a text into one that names the file."""
+    """Turn a syntax error of Python into an error that names the file."""
     try:
         yield
     except (SyntaxError, TokenError) as error:
-        raise DataError(f"{name}: Python cannot read it ({_reason(error)}); mend that first") from error
+        raise DataError(f"{name}: Python cannot read it ({_reason(error)}); fix the file") from error
 
 
 def _reason(error: SyntaxError | TokenError) -> str:

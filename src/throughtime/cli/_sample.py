@@ -45,7 +45,7 @@ def sample(path: Path, options: SampleOptions) -> None:
     require_next(run)
     model = run.load_model()
     if not isinstance(model, NextStep):
-        raise RunError(f"{path} holds a {type(model).__name__}, which foresees no next step; train again")
+        raise RunError(f"{path} holds a {type(model).__name__}, which is not a next-step model; train again")
     if isinstance(model, FrameModel):
         _frames(model, options)
     else:

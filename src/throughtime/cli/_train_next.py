@@ -143,14 +143,14 @@ _OF_TEXT = ("unit", "validation_file", "test_file", "vocabulary", "min_count", "
 
 
 def train_next(options: NextOptions, *, resume: bool, given: frozenset[str], watch_every: int = 0) -> None:
-    """Train a model of the next step on a text or on frames, and print what came out.
+    """Train a next-step model on a text or on frames, and print the results.
 
     Parameters
     ----------
     options
         All of them.
     resume
-        Go on with the run in ``options.out``.
+        Continue the run in ``options.out``.
     given
         Names of the options that the user gave; on resuming, all others are the run's own.
     watch_every

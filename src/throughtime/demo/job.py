@@ -1,7 +1,7 @@
 """The demo from data to report: baselines and networks on ``python-operators``, one after the other.
 
-Everything lands in one folder: a run for each network, ``results.json``, ``report.html``. A demo that was
-stopped goes on where it stopped; one that is finished shows its results again.
+All files are in one folder: a run for each network, ``results.json``, ``report.html``. A demo that was
+stopped continues where it stopped; one that is finished shows its results again.
 """
 
 import json
@@ -61,15 +61,15 @@ class DemoPlan:
     networks: tuple[Network, ...] = field(default_factory=_networks)
     seed: int = 0
     files: tuple[SourceFile, ...] | None = None
-    """What the data is made of; None for all that is installed."""
+    """Source files of the data set; None for all that are installed."""
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error
-    """Ctrl-C ended a training in order; its run can be taken up again."""
+    """Ctrl-C ended a training, whose run can be resumed."""
 
 
 def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) -> DemoResult:
-    """Run the demo into a folder, or go on with it.
+    """Run the demo into a folder, or continue it.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
     plan
         Sizes and networks.
     tell
-        Receives a line of text as each part begins or ends.
+        Called with a line of text as each part begins or ends.
     progress
         Show the progress of trainings.
 
@@ -92,14 +92,14 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
     _require_usable(out, plan)
     finished = read_result(out, _plan_json(plan))
     if finished is not None:
-        tell(f"{out} holds a finished demo: these are its results; another --out runs it again")
+        tell(f"{out} holds a finished demo, whose results follow; choose another --out to run it again")
         return finished
     tell("python-operators: reading the Python source that is installed here …")
     source = PythonOperators(plan.seed, plan.sizes, plan.files)
     facts = source.describe()
     tell(
         f"{facts['files']:,} files, {facts['tokens']:,} tokens, {facts['operators']:,} operators; "
-        f"{facts['training_examples']:,} to train on, {facts['test_examples']:,} to test"
+        f"{facts['training_examples']:,} for training, {facts['test_examples']:,} for the test"
     )
     tell("baselines: logistic regression on n-grams …")
     files = source.sites["test"].where[:, 0]
@@ -149,7 +149,7 @@ def _train(network: Network, source: PythonOperators, out: Path, tell: Tell, *, 
             task={"kind": TASK},
             tokenizer_json=source.vocabulary.to_tokenizer().to_str(pretty=True),
         )
-    tell(f"{network.name}: {'going on' if resume and not run.finished else 'training'} …")
+    tell(f"{network.name}: {'resuming' if resume and not run.finished else 'training'} …")
     result = fit(source, network.model, network.settings, run, resume=resume, progress=progress)
     if result.interrupted:
         raise Interrupted

@@ -20,7 +20,7 @@ from throughtime.data.vocabulary import Vocabulary
 from throughtime.training import predict
 
 PRIOR = 0.01
-"""Share of operators that are taken to be replaced, unless told otherwise."""
+"""Default fraction of operators that are assumed to be replaced."""
 REPLACED = 1
 """Index of the class "replaced"."""
 
@@ -104,10 +104,10 @@ def review(model: nn.Module, source: str, vocabulary: Vocabulary, prior: float =
 def precision_at(
     model: nn.Module, sites: Sites, *, first: int = 20, share: float = 0.01, draws: int = 50, seed: int = 0
 ) -> float:
-    """Return how many of the ``first`` most suspicious operators were replaced indeed.
+    """Return the fraction of the ``first`` most suspicious operators that were replaced: the precision.
 
-    In each draw a share of all sites is replaced at random, every site scored, and the share of
-    replacements among the ``first`` counted; the mean over draws is returned.
+    In each draw a fraction ``share`` of all sites is replaced at random, and every site scored; the mean over
+    draws is returned.
     """
     probabilities = author_probabilities(model, sites)
     generator = torch.Generator().manual_seed(seed)
