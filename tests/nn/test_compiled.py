@@ -1,7 +1,9 @@
-"""Layers on a Ragged in one graph: torch.compile without a break, for batches of any size."""
+"""Layers on a Ragged in one graph: torch.compile without a break and torch.export, for batches of any size."""
 
 import inspect
+import io
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -24,6 +26,9 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "Conv1d strided": lambda: tt.nn.Conv1d(4, 3, 2, stride=2, padding=1),
     "ConvTranspose1d": lambda: tt.nn.ConvTranspose1d(4, 3, 2, stride=2),
     "LSTM": lambda: tt.nn.LSTM(4, 3, bidirectional=True),
+    # Behind a stride the number of tokens is data, which no graph can branch on.
+    "strided, Pool max": lambda: nn.Sequential(tt.nn.MaxPool1d(2, ceil_mode=True), tt.nn.Pool("max")),
+    "strided, AttentionPool": lambda: nn.Sequential(tt.nn.Conv1d(4, 4, 2, 2, 1), tt.nn.AttentionPool(4)),
 }
 
 
@@ -52,7 +57,12 @@ def test_one_graph_serves_batches_of_any_size(name: str) -> None:
     known = batch([3, 1, 2, 5])
     for derived in ("lengths", "total", "longest", "sequence_ids", "positions"):
         getattr(known.layout, derived)
-    for x in (batch([3, 1, 2, 1, 2, 4]), batch([4, 0, 2, 6, 1]), known, Ragged(known.values, known.offsets)):
+    for x in (
+        batch([3, 1, 2, 1, 2, 4]),
+        batch([4, 0, 2, 6, 1]),
+        known,
+        Ragged(known.values, known.offsets),
+    ):
         leaf = x.values.requires_grad_()
         found, expected = tensors(compiled(x)), tensors(layer(x))
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
@@ -65,6 +75,15 @@ def test_one_graph_serves_batches_of_any_size(name: str) -> None:
     # Sizes that happen to be equal at the first call would be taken for the same one: here none are. What a batch
     # already knows of its layout makes no other graph.
     assert graphs == 1
+
+
+@pytest.mark.parametrize("kind", ["max", "last"])
+def test_a_graph_may_meet_a_batch_of_which_a_layer_leaves_nothing(kind: Any) -> None:
+    torch._dynamo.reset()
+    layers = nn.Sequential(tt.nn.Conv1d(4, 4, 3, stride=2), tt.nn.Pool(kind)).double()
+    compiled = torch.compile(layers, backend="eager", fullgraph=True, dynamic=True)
+    compiled(batch([3, 5, 4, 3, 6]))
+    assert torch.equal(compiled(batch([1, 2, 2])), torch.zeros(3, 4, dtype=torch.float64))
 
 
 def test_locked_dropout_is_compiled_in_training() -> None:
@@ -81,3 +100,32 @@ def test_what_is_traced_takes_no_lock() -> None:
     source = inspect.getsource(inspect.getmodule(Layout) or Layout)
     assert "import cached_property" not in source
     assert not [name for name, value in vars(Layout).items() if type(value).__module__ == "functools"]
+
+
+def test_a_model_is_exported_for_batches_of_any_size() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        tt.nn.Conv1d(4, 4, 3, padding=1),
+        tt.nn.GRU(4, 3),
+        tt.nn.MaxPool1d(2, ceil_mode=True),
+        tt.nn.Pool("max"),
+    ).double()
+    sizes = ([{0: torch.export.Dim.AUTO}] * 2,)
+    program = torch.export.export(model, (batch([3, 1, 2, 1, 2, 4]),), dynamic_shapes=sizes, strict=True)
+    file = io.BytesIO()
+    torch.export.save(program, file)
+    file.seek(0)
+    exported = torch.export.load(file).module()
+    for x in (batch([4, 0, 2, 6, 1]), batch([2, 2])):
+        torch.testing.assert_close(exported(x), model(x), rtol=1e-12, atol=1e-12)
+
+
+def test_an_export_that_fixes_the_number_of_sequences_says_so() -> None:
+    program = torch.export.export(
+        tt.nn.Pool("max"),
+        (batch([3, 1, 2]),),
+        dynamic_shapes=([{0: torch.export.Dim.AUTO}] * 2,),
+        strict=False,
+    )
+    with pytest.raises(AssertionError, match="Guard failed"):
+        program.module()(batch([1, 5]))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
@@ -69,6 +70,8 @@ RecurrentOutput.__new__ = _new  # type: ignore[method-assign, assignment]
 pytree._register_namedtuple(  # noqa: SLF001 - the one way there is
     RecurrentOutput, serialized_type_name="throughtime.nn.RecurrentOutput"
 )
+# And `torch.load` reads one by default.
+torch.serialization.add_safe_globals([RecurrentOutput])
 
 
 def unwrapped(x: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 
@@ -11,3 +12,15 @@ def zeros_of(shape: Sequence[int], *arguments: Tensor | None) -> Tensor:
     # An empty slice of each: a NaN or Inf in a weight must not come through.
     nothing = sum((tensor.flatten()[:0].sum() for tensor in tensors[1:]), tensors[0].flatten()[:0].sum())
     return nothing.expand(*shape)
+
+
+def known_empty(values: Tensor) -> bool:
+    """Tell whether there are no rows. Under torch.compile their number may be data, so that nobody knows."""
+    return not torch.compiler.is_compiling() and values.shape[0] == 0
+
+
+def with_a_row(values: Tensor) -> Tensor:
+    """Return values that have a row to be read in any case, if nobody knows whether they have one."""
+    if not torch.compiler.is_compiling():
+        return values
+    return torch.cat((values, values.new_zeros(1, *values.shape[1:])))

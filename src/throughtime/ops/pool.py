@@ -8,7 +8,7 @@ Windows in time are in `throughtime.ops.pool_windows`.
 from torch import Tensor
 
 from throughtime.ops import _pool_eager
-from throughtime.ops._empty import zeros_of
+from throughtime.ops._empty import known_empty, with_a_row, zeros_of
 from throughtime.ops.reference.pool import (
     max_over_time_reference,
     mean_over_time_reference,
@@ -44,10 +44,10 @@ def sum_over_time(values: Tensor, layout: Layout) -> Tensor:
 
 def last_step(values: Tensor, layout: Layout) -> Tensor:
     r"""Return the last token of each sequence, (B, \*D); zeros if empty."""
-    if values.shape[0] == 0:
+    if known_empty(values):
         return zeros_of((len(layout), *values.shape[1:]), values)
     last = (layout.offsets[1:] - 1).clamp(min=0)
-    return zeros_where_empty(values.index_select(0, last), layout)
+    return zeros_where_empty(with_a_row(values).index_select(0, last), layout)
 
 
 def top_k_over_time(values: Tensor, layout: Layout, k: int) -> Tensor:
@@ -55,7 +55,7 @@ def top_k_over_time(values: Tensor, layout: Layout, k: int) -> Tensor:
 
     A shorter sequence gives all its values, and zeros after them. Of equal values the first are taken.
     """
-    if values.shape[0] == 0:
+    if known_empty(values):
         return zeros_of((len(layout), k, *values.shape[1:]), values)
     kept = Layout.from_lengths(layout.lengths.clamp(max=k), values.device)
     first = layout.offsets[:-1].index_select(0, kept.sequence_ids)
@@ -69,7 +69,7 @@ def top_k_over_time(values: Tensor, layout: Layout, k: int) -> Tensor:
 
 def softmax_over_time(scores: Tensor, layout: Layout) -> Tensor:
     r"""Return exp(s_t) / Σ_u exp(s_u), the sum over the steps of a token's own sequence: (T, \*D)."""
-    if scores.shape[0] == 0:
+    if known_empty(scores):
         return scores
     ids = layout.sequence_ids
     highest = max_over_time(scores.detach(), layout).index_select(0, ids)

@@ -94,7 +94,7 @@ class Layout:
     @classmethod
     def _laid_out(cls, lengths: Tensor, device: torch.device) -> "Layout":
         host = F.pad(lengths.cumsum(0), (1, 0))
-        return cls(host.to(device), host, int(host[-1]))
+        return cls(host.to(device), host, _number(host[-1]))
 
     def __len__(self) -> int:
         return self.offsets.shape[0] - 1
@@ -140,7 +140,7 @@ class Layout:
 
     @_derived
     def _last(self) -> int:
-        return int(self.host_offsets[-1])
+        return _number(self.host_offsets[-1])
 
     @_derived
     def _lengths_on_device(self) -> Tensor:
@@ -170,6 +170,11 @@ class Layout:
     # Only the offsets travel between processes: what is derived is cheap to make again.
     def __reduce__(self) -> tuple[type, tuple[Tensor]]:
         return Layout, (self.offsets,)
+
+
+def _number(integer: Tensor) -> int:
+    """Return a number as torch.export takes it, which int() would not leave symbolic."""
+    return integer.item()  # type: ignore[return-value]
 
 
 def checked_layout(offsets: Tensor, total: int, device: torch.device) -> Layout:

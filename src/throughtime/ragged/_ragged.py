@@ -1,5 +1,6 @@
 """`Ragged`: sequences of unequal length, laid end to end; the one type that flows through throughtime."""
 
+import copy
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -88,13 +89,25 @@ class Ragged:
     layout: Layout = field(default=None, kw_only=True)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        if self.layout is not None:
+        if self.layout is not None and self.layout.offsets is self.offsets:
             return  # behind a door: checked already
         if not isinstance(self.values, Tensor) or self.values.dim() == 0:
             kind = "a single number" if isinstance(self.values, Tensor) else type(self.values).__name__
             raise KindError(f"values must be a tensor (T, *features), got {kind}")
         layout = checked_layout(self.offsets, self.values.shape[0], self.values.device)
         object.__setattr__(self, "layout", layout)
+
+    # What comes from outside, as from torch.load, is checked again.
+    def __reduce__(self) -> "tuple[type[Ragged], tuple[Tensor, Tensor]]":
+        return Ragged, (self.values, self.offsets)
+
+    def __copy__(self) -> "Ragged":
+        return _of(self.values, self.layout)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Ragged":
+        if memo.get(id(self.values)) is self.values:
+            return _Unfilled.like(self)
+        return _unflatten(copy.deepcopy([self.values, self.offsets], memo), None)
 
     # ---------------------------------------------------------------- doors in
 
@@ -590,6 +603,27 @@ def _checked_batches(batches: Sequence[Ragged], name: str) -> list[Ragged]:
     return batches
 
 
+class _Unfilled(Ragged):
+    """A copy whose fields are about to be set, in their order; then it is an ordinary batch.
+
+    `lightning_utilities.apply_to_collection`, by which Lightning's precisions and torchmetrics map over
+    dataclasses, asks `copy.deepcopy` to keep the very fields, and sets them afterwards.
+    """
+
+    @classmethod
+    def like(cls, ragged: Ragged) -> "_Unfilled":
+        copied = object.__new__(cls)
+        vars(copied).update(vars(ragged))
+        return copied
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        vars(self)[name] = value
+        if name == "layout":
+            if value.offsets is not self.offsets:
+                vars(self).update(vars(_unflatten([self.values, self.offsets], None)))
+            object.__setattr__(self, "__class__", Ragged)
+
+
 def _flatten(ragged: Ragged) -> tuple[list[Tensor], None]:
     return [ragged.values, ragged.offsets], None
 
@@ -598,7 +632,22 @@ def _unflatten(leaves: Any, context: None) -> Ragged:  # noqa: ARG001 - pytree's
     values, offsets = leaves
     # A tree may hold anything while it is mapped over (specs, shapes, other devices): nothing is checked.
     total = values.shape[0] if isinstance(values, Tensor) and values.dim() else None
-    return Ragged(values, offsets, layout=Layout(offsets, total=total))
+    layout = Layout(offsets, total=total)
+    return Ragged(values, layout.offsets, layout=layout)
 
 
-pytree.register_pytree_node(Ragged, _flatten, _unflatten, serialized_type_name="throughtime.Ragged")
+def _flatten_with_keys(ragged: Ragged) -> tuple[list[tuple[Any, Any]], None]:
+    leaves, context = _flatten(ragged)
+    keys = (pytree.GetAttrKey("values"), pytree.GetAttrKey("offsets"))
+    return list(zip(keys, leaves, strict=True)), context
+
+
+pytree.register_pytree_node(
+    Ragged,
+    _flatten,
+    _unflatten,
+    serialized_type_name="throughtime.Ragged",
+    flatten_with_keys_fn=_flatten_with_keys,
+)
+# torch.load then reads a batch by default: making one runs no code but its checks.
+torch.serialization.add_safe_globals([Ragged])

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from throughtime.ops._empty import zeros_of
+from throughtime.ops._empty import known_empty, with_a_row, zeros_of
 from throughtime.ops.windows import Geometry, Windows
 from throughtime.ragged import Layout
 
@@ -19,10 +19,10 @@ from throughtime.ragged import Layout
 
 def max_over_time_reference(values: Tensor, layout: Layout) -> Tensor:
     r"""Return (B, \*D), see `throughtime.ops.pool.max_over_time`."""
-    if values.shape[0] == 0:
+    if known_empty(values):
         return zeros_of((len(layout), *values.shape[1:]), values)
     rows = _first_largest(values.detach(), layout)
-    return zeros_where_empty(values.gather(0, rows), layout)
+    return zeros_where_empty(with_a_row(values).gather(0, rows), layout)
 
 
 def mean_over_time_reference(values: Tensor, layout: Layout) -> Tensor:
@@ -54,7 +54,7 @@ def _first_largest(values: Tensor, layout: Layout) -> Tensor:
     here = _wide(torch.arange(len(values), device=values.device), values)
     rows = torch.where(is_highest, here, len(values))
     first = rows.new_zeros(size).scatter_reduce(0, index, rows, "amin", include_self=False)
-    return first.clamp(max=len(values) - 1)
+    return first.clamp(max=len(values) - 1).clamp(min=0)
 
 
 # ----------------------------------------------------------------------------------------------- windows
