@@ -12,6 +12,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from throughtime.data.plain_text import read_text
 from throughtime.data.tables import TextTable, read_lines, read_texts
@@ -352,3 +354,9 @@ def test_a_vocabulary_survives_its_tokenizer() -> None:
     )
     assert again.words == vocabulary.words == ("<unk>", "b", "a", "<nl>", "ü")
     assert vocabulary.numbers(["ü", "no", "b"]).tolist() == [4, 0, 1]
+
+
+@pytest.mark.parametrize("numbers", [{"a": 0, "<unk>": 1}, {"<unk>": 0, "a": 2}, {"a": 0}, {}])
+def test_a_tokenizer_with_other_numbers_than_a_vocabulary_is_refused(numbers: dict[str, int]) -> None:
+    with pytest.raises(DataError, match="not numbered from 0 on, <unk> first"):
+        Vocabulary.from_tokenizer(Tokenizer(WordLevel(numbers, unk_token="<unk>")))

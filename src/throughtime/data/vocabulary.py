@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
+from throughtime.errors import DataError
+
 UNKNOWN = "<unk>"
 
 
@@ -46,6 +48,18 @@ class Vocabulary:
 
     @classmethod
     def from_tokenizer(cls, tokenizer: Tokenizer) -> "Vocabulary":
-        """Read the words of a word-level tokenizer."""
+        """Read the words of a word-level tokenizer.
+
+        Raises
+        ------
+        DataError
+            If its words are not numbered as those of a vocabulary are.
+        """
         numbers = tokenizer.get_vocab(with_added_tokens=False)
-        return cls(sorted((word for word in numbers if word != UNKNOWN), key=numbers.__getitem__))
+        words = sorted(numbers, key=numbers.__getitem__)
+        if words[:1] != [UNKNOWN] or list(map(numbers.__getitem__, words)) != list(range(len(words))):
+            raise DataError(
+                f"the tokenizer's words are not numbered from 0 on, {UNKNOWN} first, as this model's are; "
+                "restore it or train again"
+            )
+        return cls(words[1:])
