@@ -1,6 +1,7 @@
 """A training repeats bit for bit, and goes on exactly where it stopped: killed, interrupted, or failed."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from tests.training.toy import (
     without_times,
 )
 from throughtime.errors import RunError
-from throughtime.training import ModelSpec, Settings, _files, _surroundings, fit
+from throughtime.training import ModelSpec, Run, Settings, _files, _surroundings, fit
 from throughtime.training._module import TrainingModule
 from throughtime.training._tensor_file import read_tree, to_bytes
 
@@ -107,8 +108,6 @@ def progress_when_killed(killed_runs):
 def test_a_killed_training_goes_on_to_the_same_weights(
     moment, killed_runs, progress_when_killed, uninterrupted
 ):
-    from throughtime.training import Run
-
     number = list(killed.MOMENTS).index(moment)
     run = Run.open(killed_runs / str(number))
     assert not run.finished
@@ -224,6 +223,13 @@ def test_a_run_killed_just_before_its_end_only_ends(uninterrupted, tmp_path, mon
     check_same(run, uninterrupted)
 
 
+def test_best_weights_that_are_gone_are_missed(interrupted, tmp_path):
+    run = copied(interrupted, tmp_path / "run")
+    (run.path / "model.safetensors").unlink()
+    with pytest.raises(RunError, match=r"model\.safetensors is missing, with the best weights .*of epoch 1"):
+        fitted(run, resume=True)
+
+
 def test_going_on_needs_resume(uninterrupted):
     with pytest.raises(RunError, match="has begun already; go on with it"):
         fitted(uninterrupted)
@@ -281,6 +287,11 @@ def interrupted(tmp_path_factory):
         signalled(patch, signal.SIGINT, "training_step", 15)
         assert fitted(run).interrupted
     return run
+
+
+def copied(run, path):
+    shutil.copytree(run.path, path)
+    return Run.open(path)
 
 
 def _without(*keys):

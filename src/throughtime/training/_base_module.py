@@ -43,10 +43,14 @@ class Totals:
     def from_json(cls, content: Any) -> "Totals":
         """Make them of JSON values; raises ValueError if something is missing or of another kind."""
         fields = Fields(content, "totals.")
-        wholes = ("steps", "examples", "correct", "tokens")
-        numbers = ("loss", "seconds", "learning_rate")
         return cls(
-            **{name: fields.whole(name) for name in wholes}, **{name: fields.number(name) for name in numbers}
+            steps=fields.whole("steps"),
+            examples=fields.whole("examples"),
+            correct=fields.whole("correct"),
+            loss=fields.number("loss"),
+            tokens=fields.whole("tokens"),
+            seconds=fields.number("seconds"),
+            learning_rate=fields.number("learning_rate"),
         )
 
     def add(self, loss: float, correct: int, examples: int, tokens: int) -> None:

@@ -102,6 +102,11 @@ def fit(
     with nullcontext(Hold(run.path)) if process() else only_training(run.path) as hold:
         if not resume and (run.metrics.history or run.state_path.exists()):
             raise RunError(f"{run.path} has begun already; go on with it (--resume) or choose another --out")
+        if run.metrics.best_epoch is not None and not run.has_model:
+            raise RunError(
+                f"{run.path}: model.safetensors is missing, with the best weights so far (of epoch "
+                f"{run.metrics.best_epoch}); restore the file, or choose another --out"
+            )
         join()
         return _trained(source, run, hold, progress=progress, watch_every=watch_every)
 
