@@ -19,7 +19,7 @@ from torch.utils import _pytree as pytree
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.errors import ShapeError
+from throughtime.errors import ShapeError, UnsupportedError
 
 FEATURES = 4
 LENGTHS = [9, 0, 12, 7, 30]
@@ -168,8 +168,38 @@ def test_the_same_bits_alone_and_in_any_batch(entry: Entry, dtype: torch.dtype) 
 def test_compiled_as_one_graph(entry: Entry) -> None:
     torch._dynamo.reset()
     layer, x = entry.layer(), entry.input(LENGTHS)
+    if entry.not_one_graph:
+        with pytest.raises(torch._dynamo.exc.TorchDynamoException):
+            torch.compile(layer, backend="eager", fullgraph=True)(x)
     compiled = torch.compile(layer, backend="eager", fullgraph=not entry.not_one_graph)
     _close(compiled(x), layer(x))
+
+
+class _OfValues(nn.Module):
+    """A layer as a function of plain tensors alone, for sequences of the lengths of an example."""
+
+    def __init__(self, layer: nn.Module, x: Any) -> None:
+        super().__init__()
+        self.layer, self.x = layer, x
+
+    def forward(self, values: Tensor) -> tuple[Tensor, ...]:
+        return tuple(_leaves(self.layer(_with_values(self.x, values))))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@each_layer
+@pytest.mark.parametrize("recorded", [True, False])
+def test_traced_by_jit_as_it_computes_or_refused(entry: Entry, recorded: bool) -> None:
+    layer, x = entry.layer(), entry.input(LENGTHS)
+    model = _OfValues(layer, x).eval()
+    with torch.set_grad_enabled(recorded):
+        try:
+            traced = torch.jit.trace(model, _values(x), check_trace=False)
+        except UnsupportedError as error:
+            assert "torch.export.export" in str(error)  # noqa: PT017
+            return
+        other = _values(x).flip(0).cos()
+        torch.testing.assert_close(traced(other), model(other))
 
 
 @each_layer
