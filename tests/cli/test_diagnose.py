@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from throughtime.data.tables import read_texts
+from throughtime.data.text import split_texts
 from throughtime.demo import TASK
 from throughtime.training import ModelSpec, Run, Settings, fit
 
@@ -40,7 +42,7 @@ def test_a_run_is_diagnosed(tmp_path: Path, run_cli: RunCli, texts: Path, model:
     assert "Lyapunov exponents" in outcome.out
     assert outcome.out.rstrip().endswith(f"saved in {run / 'diagnosis.html'}")
     found = json.loads((run / "diagnosis.json").read_text("utf-8"))
-    assert found["version"] == 1
+    assert found["version"] == 2
     for finding in found["findings"]:
         assert finding["verdict"] in outcome.out
     assert found["examples"][0]["tokens"][:4] == ["this", "is", "bad", "thing"]
@@ -62,7 +64,6 @@ def test_what_cannot_be_diagnosed_is_named(
     broken.write_text("x = (1,\n", encoding="utf-8")
     refused(run_cli("diagnose", code_run, broken), "Python cannot read it")
     refused(run_cli("diagnose", code_run, code_run, texts), "2 runs make one page")
-    refused(run_cli("diagnose", code_run, small_files()[0].path), "there is no recurrent layer")
     run = tmp_path / "cnn"
     made = run_cli(
         "train",
@@ -79,7 +80,10 @@ def test_what_cannot_be_diagnosed_is_named(
         run,
     )
     assert made.code == 0
-    refused(run_cli("diagnose", run, texts), "there is no recurrent layer in this model")
+    refused(
+        run_cli("diagnose", code_run, small_files()[0].path, "--training-data", texts),
+        "leave out --training-data",
+    )
     plain = tmp_path / "plain.txt"
     plain.write_text("one text\nanother\n", encoding="utf-8")
     refused(run_cli("diagnose", run, plain), "leave out --text and --label")
@@ -129,10 +133,59 @@ def test_several_runs_share_a_page_and_keep_their_numbers(
         found = json.loads((run / "diagnosis.json").read_text("utf-8"))
         assert f"{found['parameters']:,}" in content
         assert not (run / "diagnosis.html").exists()
-    assert "How far gradients reach, compared" in content
+    assert "Gradients of the inputs, compared" in content
 
 
-def test_small_gradients_at_a_loss_without_memory_are_called_no_minimum(
+def test_a_model_without_recurrence_is_diagnosed_by_what_it_has(
+    tmp_path: Path, run_cli: RunCli, texts: Path
+) -> None:
+    base = ("train", texts, "--text", "review", "--label", "stars", "--epochs", 1)
+    runs = [tmp_path / "textcnn", tmp_path / "bigru"]
+    for run in runs:
+        assert run_cli(*base, "--model", run.name, "--out", run).code == 0
+    outcome = run_cli("diagnose", runs[0], texts, "--examples", 20)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "by a bag of words, fitted to the 48 training rows" in outcome.out
+    assert "Lyapunov" not in outcome.out
+    found = json.loads((runs[0] / "diagnosis.json").read_text("utf-8"))
+    assert found["layers"] == []
+    assert len(found["inputs"]["from_end"]["mean"]) == 6
+    page = (runs[0] / "diagnosis.html").read_text("utf-8")
+    assert "Gradients of the inputs" in page
+    assert "Gradients on their way back through time" not in page
+    both = run_cli("diagnose", *runs, texts, "--examples", 20, "--out", tmp_path / "both.html")
+    assert (both.code, both.err) == (0, "")
+    content = (tmp_path / "both.html").read_text("utf-8")
+    assert ">textcnn</h2>" in content
+    assert ">bigru</h2>" in content
+
+
+def test_a_run_that_cannot_be_diagnosed_does_not_cost_the_others_their_page(
+    tmp_path: Path, run_cli: RunCli, texts: Path
+) -> None:
+    base = ("--text", "review", "--label", "stars", "--model", "textcnn", "--epochs", 1)
+    other = tmp_path / "other.csv"
+    other.write_text(
+        texts.read_text("utf-8").replace(",yes", ",red").replace(",no", ",blue"), encoding="utf-8"
+    )
+    assert run_cli("train", texts, *base, "--out", tmp_path / "textcnn").code == 0
+    assert run_cli("train", other, *base, "--out", tmp_path / "other").code == 0
+    page = tmp_path / "page.html"
+    outcome = run_cli(
+        "diagnose", tmp_path / "other", tmp_path / "textcnn", texts, "--examples", 20, "--out", page
+    )
+    assert outcome.code == 2
+    said = "textcnn of other was not diagnosed"
+    assert said in outcome.err
+    assert "which training never saw" in outcome.err
+    assert f"saved in {page}" in outcome.out
+    assert said in page.read_text("utf-8")
+    page.unlink()
+    assert run_cli("diagnose", tmp_path / "other", tmp_path / "other", texts, "--out", page).code == 2
+    assert not page.exists()
+
+
+def test_a_vanished_gradient_is_told_from_a_minimum_at_no_better_than_chance(
     tmp_path: Path, run_cli: RunCli, texts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = ("train", texts, "--text", "review", "--label", "stars", "--model", "bigru", "--epochs", 1)
@@ -144,13 +197,13 @@ def test_small_gradients_at_a_loss_without_memory_are_called_no_minimum(
             torch.nn.init.zeros_(parameter)
     monkeypatch.setattr(Run, "load_model", lambda _: model)
     outcome = run_cli("diagnose", run, texts)
-    assert "no better than that of a model without memory" in " ".join(outcome.out.split())
+    assert "which no gradient reaches and the model does not use" in " ".join(outcome.out.split())
+    assert "a bag of words does better" in " ".join(outcome.out.split())
     found = json.loads((run / "diagnosis.json").read_text("utf-8"))
-    assert found["quality"]["memoryless_loss"] < found["quality"]["loss"] == pytest.approx(math.log(2))
-    assert found["gradient_norm"] < 1e-3
+    assert found["quality"]["bag_of_words"]["loss"] < found["quality"]["loss"] == pytest.approx(math.log(2))
 
 
-def test_a_model_that_a_bag_of_tokens_keeps_up_with_is_told_so(
+def test_a_model_that_a_bag_of_words_keeps_up_with_is_told_so(
     tmp_path: Path, run_cli: RunCli, texts: Path
 ) -> None:
     base = ("train", texts, "--text", "review", "--label", "stars", "--model", "bigru")
@@ -158,10 +211,91 @@ def test_a_model_that_a_bag_of_tokens_keeps_up_with_is_told_so(
         run = tmp_path / name
         made = run_cli(*base, "--epochs", epochs, "--patience", 30, "--tokens-per-batch", 64, "--out", run)
         assert made.code == 0, made.err
-        assert run_cli("diagnose", run, texts).code == 0
+        outcome = run_cli("diagnose", run, texts)
+        assert outcome.code == 0
         found = json.loads((run / "diagnosis.json").read_text("utf-8"))
         codes = [finding["code"] for finding in found["findings"]]
-        assert ("bag_does_as_well" in codes) == told, found["quality"]
+        assert ("no_gain_over_bag_of_words" in codes) == told, found["quality"]
+        assert f"accuracy {100 * found['quality']['accuracy']:.1f} %" in outcome.out
+        bag = found["quality"]["bag_of_words"]
+        assert (
+            f"accuracy {100 * bag['accuracy']:.1f} %, loss {bag['loss']:.3f} by a bag of words" in outcome.out
+        )
+
+
+def test_a_bag_of_words_is_fitted_to_the_rows_of_the_training_and_asked_about_others(
+    tmp_path: Path, run_cli: RunCli, texts: Path
+) -> None:
+    base = ("train", texts, "--text", "review", "--label", "stars", "--model", "textcnn", "--epochs", 1)
+    run = tmp_path / "run"
+    assert run_cli(*base, "--out", run).code == 0
+
+    def quality(*more: object, code: int = 0) -> dict:
+        (run / "diagnosis.json").unlink(missing_ok=True)
+        outcome = run_cli("diagnose", run, *more)
+        assert outcome.code == code, outcome.err
+        return json.loads((run / "diagnosis.json").read_text("utf-8"))["quality"] | {"out": outcome.out}
+
+    found = quality(texts)
+    assert found["bag_of_words"]["training_rows"] == found["bag_of_words"]["fitted_to"] == 48
+    assert found["rows"] == 12, "validation and test"
+    assert "on 12 rows that are not training rows" in found["out"]
+
+    # Three new rows, of which words alone tell the class: fitted to these, it could not.
+    new = tmp_path / "new.csv"
+    new.write_text("review,stars\nso good,yes\nso bad,no\nrather bad,no\n", encoding="utf-8")
+    found = quality(new)
+    assert (found["rows"], found["bag_of_words"]["accuracy"]) == (3, 1.0)
+    with new.open("a", encoding="utf-8") as file:
+        for line in texts.read_text("utf-8").splitlines()[1:31]:
+            file.write(line + "\n")
+    known = quality(new)
+    assert 3 < known["rows"] < 20, "rows of the training are left out"
+
+    moved = tmp_path / "moved.csv"
+    texts.rename(moved)
+    new.write_text("review,stars\nso good,yes\nso bad,no\nrather bad,no\n", encoding="utf-8")
+    gone = quality(new)
+    assert gone["bag_of_words"] is None
+    assert "not compared with a bag of words" in gone["out"]
+    assert f"{texts} is no longer there; name it with --training-data" in gone["no_bag_of_words"]
+    assert "is no longer there" in (run / "diagnosis.html").read_text("utf-8")
+    assert quality(new, "--training-data", moved)["bag_of_words"] == found["bag_of_words"]
+    assert quality(moved)["rows"] == 12, "the file that is diagnosed is that of the training"
+    refused(run_cli("diagnose", run, new, "--training-data", new), "is not the data that")
+
+    texts.write_text(moved.read_text("utf-8").replace("good", "fine", 1), encoding="utf-8")
+    assert f"{texts} has changed since the training" in quality(new)["no_bag_of_words"]
+
+    moved.rename(texts)
+    source = split_texts(
+        read_texts(texts, "review", "stars"),
+        validation=0.1, test=0.1, vocabulary=20000, lower_case=True, seed=0,
+    )  # fmt: skip
+    rows = texts.read_text("utf-8").splitlines()
+    new.write_text("\n".join([rows[0], *(rows[1 + i] for i in source.rows[0].tolist())]), encoding="utf-8")
+    known = quality(new)
+    assert (known["rows"], known["bag_of_words"]) == (48, None)
+    assert "these are training rows" in known["no_bag_of_words"]
+
+
+def test_what_follows_from_gradients_is_kept_apart_from_accuracy(
+    tmp_path: Path, run_cli: RunCli, texts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that loses to a bag of words is not passed as free of problems."""
+    base = ("train", texts, "--text", "review", "--label", "stars", "--model", "textcnn", "--epochs", 1)
+    run = tmp_path / "run"
+    assert run_cli(*base, "--clip", 1000, "--out", run).code == 0
+    model = Run.open(run).load_model()
+    with torch.no_grad():
+        model.output.weight.neg_()  # as wrong as it was right
+    monkeypatch.setattr(Run, "load_model", lambda _: model)
+    outcome = run_cli("diagnose", run, texts)
+    assert "a bag of words does better" in outcome.out
+    assert "no gradient problems found (accuracy is not judged here)" in outcome.out
+    page = (run / "diagnosis.html").read_text("utf-8")
+    assert "No gradient problems found (accuracy is not judged here)" in page
+    assert "a bag of words does better" in page
 
 
 def test_clipping_and_recording_from_the_command_line(tmp_path: Path, run_cli: RunCli, texts: Path) -> None:

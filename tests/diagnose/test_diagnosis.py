@@ -76,6 +76,61 @@ def test_a_state_that_grows_along_its_stream_is_named(scale: float, drifts: bool
     assert len(where) == (2 if drifts else 0)
 
 
+def test_a_convolutional_model_is_diagnosed_by_what_it_has() -> None:
+    torch.manual_seed(0)
+    model = tt.models.TextCNN(vocabulary_size=12, classes=3)
+    _, batch = _classifier()
+    found = diagnose(model, batch, _loss)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found["layers"] == found["spectrum"] == found["lyapunov"] == []
+    model.eval()
+    model.zero_grad()
+    inputs = []
+    hook = model.embedding.register_forward_hook(lambda _m, _i, out: inputs.append(out.values) or None)
+    _loss(model(batch)).backward(inputs=[*model.parameters(), inputs[0]])
+    hook.remove()
+    norms = {one["name"]: one["gradient"] for one in found["gradient_norms"]}
+    for name, module in model.named_modules():
+        own = [parameter.grad.flatten() for parameter in module.parameters(recurse=False)]
+        if own:
+            assert norms.pop(name) == pytest.approx(float(torch.cat(own).norm()), rel=1e-5)
+    assert not norms
+    size = inputs[0].grad.norm(dim=1)
+    # Lengths are 5, 1 and 3.
+    assert found["inputs"]["from_end"]["mean"] == pytest.approx(
+        [float(part.mean()) for part in (size[[4, 5, 8]], size[[3, 7]], size[[2, 6]], size[1:2], size[:1])],
+        rel=1e-5,
+    )
+    assert found["inputs"]["from_start"]["mean"][4] == pytest.approx(float(size[4]), rel=1e-5)
+    assert len(found["examples"]) == 3
+    assert found["examples"][0]["gates"] == {}
+
+
+def test_shares_of_influence_add_up_to_one() -> None:
+    model, batch = _classifier()
+    shares = diagnose(model, batch, _loss)["recency"]
+    assert sum(shares["mean"]) == pytest.approx(1.0)
+    assert shares["count"] == [3, 2, 2, 1, 1]
+
+
+def test_a_loss_that_vanished_steps_would_lower_is_a_finding() -> None:
+    torch.manual_seed(0)
+    tokens = torch.randint(4, (64, 40))
+    batch = Ragged.from_lengths(tokens.flatten(), [40] * 64)
+
+    class Last(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding, self.layer, self.output = nn.Embedding(4, 6), tt.nn.RNN(6, 8), nn.Linear(8, 2)
+
+        def forward(self, x: Ragged) -> torch.Tensor:
+            return self.output(self.layer(self.embedding(x)).state[0])
+
+    for target, told in ((tokens[:, 0] % 2, True), (torch.randint(2, (64,)), False)):
+        found = diagnose(Last(), batch, lambda y, t=target: nn.functional.cross_entropy(y, t))
+        assert ("vanished_not_converged" in [one["code"] for one in found["findings"]]) == told
+
+
 def test_the_model_its_mode_and_its_gradients_are_left_alone() -> None:
     model, batch = _classifier()
     model.train()
@@ -107,6 +162,7 @@ def test_what_cannot_be_diagnosed_is_named() -> None:
         diagnose(model, batch[:0], _loss)
     with pytest.raises(ShapeError, match="sequence 1 has 1 tokens, and there are 2 names"):
         diagnose(model, batch, _loss, tokens=[["a"] * 5, ["b"] * 2, ["c"] * 3])
-    cnn, _ = tt.models.TextCNN(vocabulary_size=12, classes=3), None
-    with pytest.raises(UnsupportedError, match="no recurrent layer in this model"):
-        diagnose(cnn, batch, _loss)
+    two = nn.Sequential(nn.Embedding(12, 4), tt.nn.Pool("mean"), nn.Linear(4, 3))
+    two.append(nn.Embedding(3, 3))
+    with pytest.raises(UnsupportedError, match="the model has 2 embeddings"):
+        diagnose(two[:3].append(two[3]), batch, _loss)

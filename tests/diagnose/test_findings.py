@@ -11,17 +11,16 @@ import throughtime as tt
 from throughtime import Ragged
 from throughtime.diagnose import (
     AdaptiveClip,
-    bag_does_as_well,
     clipping,
     drifting,
+    effective_horizon,
     findings_of_flow,
     first_gradient_not_finite,
     first_not_finite,
     gradient_flow,
     locate_not_finite,
-    no_minimum,
+    no_gain_over_bag_of_words,
     order_unused,
-    reach,
     watch,
 )
 from throughtime.errors import KindError, NotFiniteError, ShapeError
@@ -50,7 +49,7 @@ def _codes(layer: nn.Module, lengths: list[int]) -> list[str]:
 def test_vanishing_says_within_how_many_steps() -> None:
     flow = _flow(_rnn(0.5), [40, 30])
     # 0.5⁷ < 1 % < 0.5⁶
-    assert reach(flow[0]) == 7
+    assert effective_horizon(flow[0]) == 7
     found = {finding.code: finding for finding in findings_of_flow(flow)}
     assert found.keys() == {"vanishing", "out_of_reach"}
     assert found["vanishing"].measured["steps"] == 7
@@ -157,23 +156,71 @@ def test_a_model_that_does_not_use_the_order() -> None:
         order_unused(_Last(ordered=True), batch, lambda y: y.sum() * float("nan"))
 
 
-def test_a_vanished_gradient_is_told_from_a_minimum() -> None:
-    found = no_minimum(1e-6, 0.69, 0.69)
-    assert found is not None
-    assert found.severity == "problem"
-    assert no_minimum(1e-6, 0.10, 0.69) is None, "a minimum"
-    assert no_minimum(0.5, 0.69, 0.69) is None, "still on its way"
-    with pytest.raises(ShapeError, match="loss is a finite number, got nan"):
-        no_minimum(0.1, float("nan"), 0.5)
+def test_a_bag_of_words_is_compared_sequence_by_sequence() -> None:
+    generator = torch.Generator().manual_seed(0)
+    losses = torch.rand(200, generator=generator)
+    right = torch.arange(200) < 150
+    fewer, more = torch.arange(200) < 120, torch.arange(200) < 180
+
+    def said(bag_losses: Tensor, bag_right: Tensor) -> tuple[str, str] | None:
+        found = no_gain_over_bag_of_words(losses, bag_losses, right, bag_right)
+        return None if found is None else (found.severity, found.verdict)
+
+    # All differ by 0.01, which is certain though it is a fiftieth of the spread of losses.
+    assert said(losses + 0.01, right) is None
+    assert said(losses + 0.01, fewer) is None
+    assert said(losses - 0.01, right) == ("warning", "a bag of words does better on 200 sequences")
+    assert said(losses, more) == ("warning", "a bag of words does better on 200 sequences")
+    assert said(losses, right) == (
+        "warning",
+        "a bag of words does as well on 200 sequences, within the error of so many",
+    )
+    # A mean difference of 0.01 among differences of 0.3 is nothing.
+    apart = losses + 0.01 + 0.3 * torch.tensor([1.0, -1.0]).repeat(100)
+    assert said(apart, right) is not None
+    assert said(losses - 0.01, fewer) == (
+        "note",
+        "more often right than a bag of words on 200 sequences, but with a larger loss",
+    )
+    assert said(losses + 0.01, more) == (
+        "note",
+        "a smaller loss than that of a bag of words on 200 sequences, but less often right",
+    )
+    found = no_gain_over_bag_of_words(losses, losses, right, fewer[torch.randperm(200, generator=generator)])
+    assert found is None
+    measured = no_gain_over_bag_of_words(losses, losses, right, right).measured
+    assert measured["accuracy"] == measured["accuracy of the bag"] == 0.75
+    assert measured["loss"] == pytest.approx(float(losses.double().mean()))
+    with pytest.raises(ShapeError, match="two sequences or more"):
+        no_gain_over_bag_of_words(losses[:1], losses[:1], right[:1], right[:1])
+    with pytest.raises(ShapeError, match="two sequences or more"):
+        no_gain_over_bag_of_words(losses, losses[:9], right, right)
+    with pytest.raises(ShapeError, match="losses are finite numbers"):
+        no_gain_over_bag_of_words(losses, losses / 0, right, right)
 
 
-def test_a_bag_of_tokens_that_does_as_well() -> None:
-    found = bag_does_as_well(0.70, 0.69)
-    assert found is not None
-    assert (found.code, found.severity) == ("bag_does_as_well", "warning")
-    assert bag_does_as_well(0.5, 0.69) is None
-    with pytest.raises(ShapeError, match="memoryless_loss is a finite number, got inf"):
-        bag_does_as_well(0.1, float("inf"))
+def test_what_fell_below_an_exploded_gradient_has_not_vanished() -> None:
+    """One layer is not said to explode and to vanish."""
+    layer = tt.nn.RNN(2, 2, nonlinearity="affine", bias=False).double()
+    with torch.no_grad():
+        layer.weight_hh_l0.copy_(torch.diag(torch.tensor([1.3, 0.9])))
+    x = Ragged.from_lengths(torch.randn(100, 2).double(), [60, 40])
+    with watch(layer) as seen:
+        state = layer(x).state[0]
+        # The longer sequence has no part in what grows, so the mean falls where the shorter one ends.
+        (state[0, 1] + state[1, 0]).backward()
+    flow = gradient_flow(seen)
+    assert effective_horizon(flow[0]) == 40
+    assert [finding.code for finding in findings_of_flow(flow)] == ["exploding"]
+
+
+def test_reading_both_ways_is_not_advised_to_a_layer_that_does() -> None:
+    for bidirectional in (False, True):
+        layer = tt.nn.RNN(3, 6, nonlinearity="affine", bias=False, bidirectional=bidirectional).double()
+        tt.nn.init.orthogonal_(layer, 0.5)
+        found = [f for f in findings_of_flow(_flow(layer, [40, 30])) if f.code == "out_of_reach"]
+        assert found
+        assert all(("both directions" in one.advice) != bidirectional for one in found)
 
 
 def test_clipping_that_always_or_never_acts() -> None:

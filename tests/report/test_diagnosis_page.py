@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import throughtime as tt
 from throughtime import Ragged
 from throughtime.diagnose import diagnose
 from throughtime.report import render_diagnoses
+from throughtime.report._diagnosis_figures import recency_figure
 from throughtime.training import quality
 
 _BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -65,7 +67,9 @@ def _diagnoses() -> dict[str, Any]:
     layer = tt.nn.init.orthogonal_(tt.nn.RNN(3, 6), 0.5)
     series = Ragged.from_lengths(torch.randn(70, 3), [40, 30])
     rnn = diagnose(layer, series, lambda y: y.state.sum(), outcome=lambda y: y.state[0].sum(1), examples=1)
-    return {"a <b>text</b> model": text, "RNN": rnn}
+    cnn = tt.models.TextCNN(vocabulary_size=30, classes=3)
+    without = diagnose(cnn, x, lambda y: y.logsumexp(1).mean(), tokens=words, examples=1)
+    return {"a <b>text</b> model": text, "RNN": rnn, "TextCNN": without}
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +79,7 @@ def page() -> str:
 
 def test_the_page_holds_findings_figures_and_words_and_loads_nothing(page: str) -> None:
     assert len(page.encode()) < 8_000_000
-    assert page.count('class="plotly-graph-div"') == 2 + 3 + 2 + 2 + 1 + 1 + 1 + 4 + 1 + 1 + 1 + 1 + 1
+    assert page.count('class="plotly-graph-div"') == 2 + 3 + 2 + 2 + 1 + 1 + 1 + 4 + 1 + 1 + 1 + 1 + 1 + 3 + 1
     assert "gradients vanish within" in page
     assert page.index("Findings") < page.index("Gradients on their way back")
     body = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
@@ -84,6 +88,12 @@ def test_the_page_holds_findings_figures_and_words_and_loads_nothing(page: str) 
     assert "<word&" not in body
     assert "some &lt;em&gt;text&lt;/em&gt;" in page
     assert "a &lt;b&gt;text&lt;/b&gt; model" in page
+
+
+def test_shares_of_influence_on_the_page_add_up_to_100_percent() -> None:
+    for found in _diagnoses().values():
+        figure = recency_figure(found["recency"])
+        assert sum(figure.data[0].y) == pytest.approx(100.0)
 
 
 def test_a_model_without_faults_is_told_so() -> None:
@@ -96,7 +106,15 @@ def test_a_model_without_faults_is_told_so() -> None:
         outcome=lambda y: y.state[0].sum(1),
     )
     found["findings"] = []
-    assert "Nothing to complain of" in render_diagnoses("t", "q", {"m": found})
+    said = "No gradient problems found (accuracy is not judged here)"
+    assert said in render_diagnoses("t", "q", {"m": found})
+    finding = tt.diagnose.Finding("x", "warning", "the model", "loses", {}, "", "", "", about="accuracy")
+    found["findings"] = [asdict(finding)]
+    page = render_diagnoses("t", "q", {"m": found})
+    assert said in page
+    assert "loses" in page
+    found["findings"] = [asdict(replace(finding, about="gradients"))]
+    assert said not in render_diagnoses("t", "q", {"m": found})
 
 
 @pytest.mark.skipif(_BROWSER is None, reason="no chromium on the path to look at the page with")

@@ -7,11 +7,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
 
 from throughtime.data.examples import Examples
 from throughtime.errors import DataError
 from throughtime.ragged import Ragged
-from throughtime.training.baselines import NGrams, majority, memoryless_loss, ngram_regression
+from throughtime.training.baselines import BagOfWords, NGrams, fit_bag_of_words, majority, ngram_regression
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 3), max_size=6), min_size=1, max_size=5)
 
@@ -98,18 +99,83 @@ def test_nothing_to_learn_from_is_said() -> None:
         ngram_regression(Unique(), Unique().test, 1, "unigrams")
 
 
-def test_the_loss_without_memory_is_that_of_folds_not_seen() -> None:
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.randint(2, (400,), generator=generator)
-    # Token 7 says the class in nine of ten sequences, the others are noise, as is their order.
-    told = torch.where(torch.rand(400, generator=generator) < 0.9, labels, 1 - labels)
-    rows = [torch.cat([torch.randint(7, (4,), generator=generator), 7 + t[None]]) for t in told]
-    loss = memoryless_loss(Ragged.from_list(rows), labels, 2)
-    assert loss is not None
+def _counted(count: int, seed: int, noise: float = 0.1) -> Examples:
+    """The class says of which of two tokens there are more, and is wrong now and then: presence tells nothing."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(2, (count,), generator=generator)
+    rows = []
+    for label in labels.tolist():
+        row = torch.cat([torch.full((3 - label,), 7), torch.full((2 + label,), 8), torch.arange(7)])
+        rows.append(row[torch.randperm(len(row), generator=generator)])
+    wrong = torch.rand(count, generator=generator) < noise
+    return Examples(Ragged.from_list(rows), labels ^ wrong.long())
+
+
+def _log_loss(bag: BagOfWords, examples: Examples) -> float:
+    likely = torch.from_numpy(bag.log_probabilities(examples.tokens, 2))
+    return float(torch.nn.functional.nll_loss(likely, examples.labels))
+
+
+def test_a_bag_of_words_counts() -> None:
+    bag = fit_bag_of_words(_counted(600, 0), _counted(200, 1))
+    assert bag is not None
+    assert bag.rows == 600
     best = -(0.9 * math.log(0.9) + 0.1 * math.log(0.1))
-    assert best * 0.9 < loss < best * 1.3
-    noise = memoryless_loss(Ragged.from_list(rows), labels[torch.randperm(400, generator=generator)], 2)
-    assert noise is not None
-    assert noise > math.log(2) * 0.99
-    assert memoryless_loss(Ragged.from_list(rows), labels, 3) is None, "a class without sequences"
-    assert memoryless_loss(Ragged.from_list(rows[:2]), torch.tensor([0, 1]), 2) is None, "one of each"
+    assert _log_loss(bag, _counted(1000, 2)) < best * 1.1
+
+
+def _weak(count: int, seed: int) -> Examples:
+    """Each of 300 tokens is a little likelier in one class: how strong the penalty is decides."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(2, (count,), generator=generator)
+    tilt = torch.linspace(-0.4, 0.4, 300)
+    odds = torch.stack([torch.softmax(-tilt, 0), torch.softmax(tilt, 0)])[labels]
+    return Examples(
+        Ragged.from_lengths(torch.multinomial(odds, 12, True, generator=generator).flatten(), [12] * count),
+        labels,
+    )
+
+
+def test_validation_chooses_the_penalty_and_the_scale_of_a_bag_of_words() -> None:
+    training, validation, test = _weak(150, 0), _weak(1000, 1), _weak(1000, 2)
+    bag = fit_bag_of_words(training, validation)
+    assert bag is not None
+    truth = training.labels.numpy()
+    others = {}
+    for unit in (False, True):
+        grams = NGrams(300, 1, counts=True, unit=unit)
+        design = grams.fit(training.tokens)
+        for penalty in (0.25, 1.0, 4.0, 16.0, 64.0, 256.0):
+            fitted = LogisticRegression(C=penalty, max_iter=2000).fit(design, truth)
+            others[unit, penalty] = _log_loss(BagOfWords(fitted, grams, 150), validation)
+    chosen = _log_loss(bag, validation)
+    assert chosen == pytest.approx(min(others.values()), rel=0.02)
+    assert max(others.values()) > 1.5 * chosen, "the choice matters"
+    assert _log_loss(bag, test) < math.log(2)
+
+
+def test_a_bag_of_words_without_validation_rows_holds_some_out() -> None:
+    nothing = _counted(10, 0).select(torch.arange(0))
+    bag = fit_bag_of_words(_counted(500, 0), nothing)
+    assert bag is not None
+    assert bag.rows == 400
+    assert _log_loss(bag, _counted(500, 2)) < 0.45
+
+
+def test_a_bag_of_words_says_how_many_rows_it_was_fitted_to() -> None:
+    training = _counted(500, 0)
+    limited = fit_bag_of_words(training, _counted(100, 1), most=training.tokens.layout.total * 2 // 5)
+    assert limited is not None
+    assert limited.rows == 100
+
+
+def test_where_a_bag_of_words_has_nothing_to_learn_there_is_none() -> None:
+    examples = _counted(40, 0)
+    of_one_class = examples.select((examples.labels == 1).nonzero().flatten())
+    assert fit_bag_of_words(of_one_class, examples) is None
+    apart = Examples(Ragged.from_lengths(torch.arange(4), [2, 2]), torch.tensor([0, 1]))
+    assert fit_bag_of_words(apart, apart) is None
+    unseen = fit_bag_of_words(examples, examples)
+    assert unseen is not None
+    likely = unseen.log_probabilities(examples.tokens[:1], 3)
+    assert likely[0, 2] == pytest.approx(math.log(2**-52)), "a class that it never saw"

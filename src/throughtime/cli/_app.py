@@ -123,6 +123,13 @@ def diagnose(
     label: Annotated[
         str | None, typer.Option(help="Column with the class. Default: the column used for training.")
     ] = None,
+    training_data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Data that the run was trained on, for the comparison with a bag of words. Default: the "
+            "path used for training."
+        ),
+    ] = None,
     examples: Annotated[
         int, typer.Option(help="Number of sequences whose gradients are examined.", min=1)
     ] = 64,
@@ -133,7 +140,7 @@ def diagnose(
     """Show how gradients flow back through time, on one page."""
     with stopping_at_once():
         from throughtime.cli._diagnose import diagnose as command
-    command(runs, data, text=text, label=label, examples=examples, out=out)
+    command(runs, data, text=text, label=label, training_data=training_data, examples=examples, out=out)
 
 
 @app.command()

@@ -7,28 +7,35 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from throughtime.cli._diagnose_lines import show
 from throughtime.cli._question import Subject
 from throughtime.cli._subject import subject_of
-from throughtime.data.printable import printable
-from throughtime.diagnose import Finding, bag_does_as_well, clipping, no_minimum
+from throughtime.diagnose import clipping
 from throughtime.diagnose import diagnose as measure
-from throughtime.errors import UnsupportedError
+from throughtime.errors import ThroughtimeError, UnsupportedError
 from throughtime.report import write_diagnoses
 from throughtime.training import Run, read_gradients
 
-_STYLES = {"problem": "bold red", "warning": "yellow", "note": "cyan"}
-_RANKS = tuple(_STYLES)
+_RANKS = ("problem", "warning", "note")
 
 Diagnosis = dict[str, Any]
 
 
 def diagnose(
-    paths: Sequence[Path], data: Path, *, text: str | None, label: str | None, examples: int, out: Path | None
+    paths: Sequence[Path],
+    data: Path,
+    *,
+    text: str | None,
+    label: str | None,
+    training_data: Path | None,
+    examples: int,
+    out: Path | None,
 ) -> None:
-    """Measure the models of runs on labelled data, print the findings, write one page and all numbers."""
+    """Measure the models of runs on labelled data, print the findings, write one page and all numbers.
+
+    Of several runs, one that cannot be diagnosed is left out of the page, and named at the end.
+    """
     runs = [Run.open(path) for path in paths]
     if out is None and len(runs) > 1:
         raise UnsupportedError(
@@ -36,21 +43,35 @@ def diagnose(
         )
     page = out or runs[0].path / "diagnosis.html"
     console = Console(highlight=False)
-    found, said = {}, ""
+    found: dict[str, Diagnosis] = {}
+    left_out: dict[str, ThroughtimeError] = {}
+    said: dict[str, None] = {}
     for name, run in zip(_names(runs), runs, strict=True):
-        subject = subject_of(run, data, text, label)
-        found[name] = one = _diagnosis(run, subject, examples)
+        try:
+            subject = subject_of(run, data, text, label, training_data)
+            one = _diagnosis(run, subject, examples)
+        except ThroughtimeError as error:
+            left_out[name] = error
+            continue
+        found[name] = one
         (run.path / "diagnosis.json").write_text(json.dumps(one, ensure_ascii=False), encoding="utf-8")
-        said = f"{subject.said}; gradients of the first {min(examples, len(subject.tokens))}."
+        said[f"{subject.said}; gradients of the first {min(examples, len(subject.tokens))}."] = None
         if len(runs) > 1:
-            console.print(Text(printable(name), "bold"), soft_wrap=True)
-        if "figure" in one["quality"]:
-            console.print(f"{one['quality']['figure']} of what comes after the last step", soft_wrap=True)
-        _show(console, one)
-    page.parent.mkdir(parents=True, exist_ok=True)
-    title = next(iter(found)) if len(found) == 1 else f"{len(found)} models"
-    write_diagnoses(page, f"Diagnosis: {title}", said, found)
-    print(f"saved in {page}")  # noqa: T201 - what the command is for
+            console.print(name, style="bold", soft_wrap=True)
+        show(console, one)
+    if found:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        title = next(iter(found)) if len(found) == 1 else f"{len(found)} models"
+        write_diagnoses(page, f"Diagnosis: {title}", " ".join([*said, *_missing(left_out)]), found)
+        print(f"saved in {page}")  # noqa: T201 - what the command is for
+    if len(runs) == 1 and left_out:
+        raise next(iter(left_out.values()))
+    if left_out:
+        raise UnsupportedError(" ".join(_missing(left_out)))
+
+
+def _missing(left_out: dict[str, ThroughtimeError]) -> list[str]:
+    return [f"{name} was not diagnosed: {error}." for name, error in left_out.items()]
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
@@ -80,51 +101,17 @@ def _diagnosis(run: Run, subject: Subject, examples: int) -> Diagnosis:
         at=question.at,
     )
     found["parameters"] = sum(parameter.numel() for parameter in model.parameters())
-    found["quality"] = subject.quality(model)
+    found["quality"], verdicts = subject.quality(model)
     found["history"] = [epoch.to_json() for epoch in run.metrics.history]
     record = read_gradients(run.path / "gradients.jsonl")
     found["training"] = [line for line in record if line["layers"]]
     found["norms"] = [norm for line in record for norm in line.get("norms", [])]
     found["clip"] = run.config.settings.clip
-    found["findings"] = _in_order(found["findings"] + _of_the_training(found))
-    return found
-
-
-def _of_the_training(found: Diagnosis) -> list[dict[str, Any]]:
-    """Return the findings that compare losses, or look at all steps."""
-    verdicts: list[Finding | None] = []
     if found["clip"] is not None:
-        verdicts.append(clipping(found["norms"], found["clip"]))
-    own = found["quality"]
-    if own.get("memoryless_loss") is not None:
-        losses = own["loss"], own["memoryless_loss"]
-        verdicts.append(no_minimum(found["gradient_norm"], *losses) or bag_does_as_well(*losses))
-    return [asdict(verdict) for verdict in verdicts if verdict is not None]
-
-
-def _in_order(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return sorted(findings, key=lambda finding: _RANKS.index(finding["severity"]))
-
-
-def _show(console: Console, found: Diagnosis) -> None:
-    for finding in found["findings"]:
-        severity = str(finding["severity"])
-        console.print(
-            f"[{_STYLES[severity]}]{severity}[/] {finding['where']}: {finding['verdict']}", soft_wrap=True
-        )
-        console.print(f"  {finding['why']} {finding['advice']}", style="dim", soft_wrap=True)
-    if not found["findings"]:
-        console.print("nothing to complain of: gradients reach as far as the sequences do, no gate is stuck")
-    shown = Table(show_edge=False, pad_edge=False)
-    shown.add_column("Lyapunov exponents")
-    shown.add_column("largest", justify="right")
-    shown.add_column("1 % left after", justify="right")
-    for one in found["lyapunov"]:
-        exponents, horizon = one["exponents"], one["horizon"]
-        shown.add_row(
-            f"{one['name']}{', from the end' if one['direction'] else ''}",
-            f"{exponents[0]:+.3f} per step" if exponents else "",
-            f"{horizon:.0f} steps" if isinstance(horizon, float) else "",
-        )
-    if found["lyapunov"]:
-        console.print(shown)
+        of_clipping = clipping(found["norms"], found["clip"])
+        verdicts += [] if of_clipping is None else [of_clipping]
+    found["findings"] = sorted(
+        found["findings"] + [asdict(verdict) for verdict in verdicts],
+        key=lambda finding: _RANKS.index(finding["severity"]),
+    )
+    return found

@@ -16,6 +16,7 @@ from throughtime.data.next_step import Pairs, Unit
 from throughtime.data.plain_text import read_text
 from throughtime.data.symbols import LINE_END, encode_symbols, symbols_of
 from throughtime.data.vocabulary import Vocabulary
+from throughtime.diagnose import Finding
 from throughtime.errors import DataError, RunError
 from throughtime.models._next_step import NextStep
 from throughtime.ops.pool import last_step
@@ -48,17 +49,14 @@ class Foreseen:
         following, reader = self.following[:count], AfterLast(model)
         return Question(reader, lambda h: model.score(h, following).losses, at=reader.features)
 
-    def quality(self, model: nn.Module) -> dict[str, Any]:
+    def quality(self, model: nn.Module) -> tuple[dict[str, Any], list[Finding]]:
         """Return the mean loss over all sequences, and what the field calls it."""
         reader = cast("AfterLast", model)
         with torch.no_grad():
             scored = reader.model.score(reader(self.tokens), self.following)
         loss = float(scored.losses.double().mean())
-        return {
-            "loss": loss,
-            "accuracy": float(scored.right.double().mean()),
-            "figure": figure(loss, self.unit),
-        }
+        accuracy = float(scored.right.double().mean())
+        return {"loss": loss, "accuracy": accuracy, "figure": figure(loss, self.unit)}, []
 
 
 class AfterLast(nn.Module):

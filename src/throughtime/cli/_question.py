@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from throughtime.diagnose import Finding
 from throughtime.ragged import Ragged
 from throughtime.training import Run
 
@@ -43,5 +44,5 @@ class Subject(Protocol):
     def question(self, run: Run, count: int) -> Question:
         """Return what is asked of the run's model about the first so many sequences."""
 
-    def quality(self, model: nn.Module) -> dict[str, Any]:
-        """Return how well the question's model does on all sequences."""
+    def quality(self, model: nn.Module) -> tuple[dict[str, Any], list[Finding]]:
+        """Return how well the question's model does, and the findings that follow from it."""

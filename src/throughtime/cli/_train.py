@@ -43,7 +43,8 @@ class TrainOptions:
 
     def task(self) -> dict[str, Any]:
         """Return what a later prediction, or a reader of the run, has to know."""
-        return {"kind": TASK, **{name: value for name, value in asdict(self).items() if name in _OF_TASK}}
+        own = {name: value for name, value in asdict(self).items() if name in _OF_TASK}
+        return {"kind": TASK, "data": str(self.data.resolve()), **own}
 
     def settings(self) -> Settings:
         """Return how the training goes."""

@@ -106,6 +106,8 @@ class TextSource:
     training_examples: Examples
     validation: Examples
     test: Examples | None
+    rows: tuple[torch.Tensor, ...]
+    """Of the table, in training, validation and test."""
     description: Mapping[str, Any]
 
     @property
@@ -174,6 +176,7 @@ def split_texts(
         examples[0],
         examples[1],
         examples[2] if len(examples[2]) else None,
+        tuple(parts),
         {
             "rows": len(table),
             "training_examples": len(parts[0]),

@@ -4,8 +4,8 @@ from throughtime.diagnose._clip import AdaptiveClip as AdaptiveClip
 from throughtime.diagnose._clip import ClipEvent as ClipEvent
 from throughtime.diagnose._diagnosis import diagnose as diagnose
 from throughtime.diagnose._findings import Finding as Finding
+from throughtime.diagnose._findings import effective_horizon as effective_horizon
 from throughtime.diagnose._findings import findings_of_flow as findings_of_flow
-from throughtime.diagnose._findings import reach as reach
 from throughtime.diagnose._flow import GradientFlow as GradientFlow
 from throughtime.diagnose._flow import LayerFlow as LayerFlow
 from throughtime.diagnose._flow import Saturation as Saturation
@@ -20,10 +20,10 @@ from throughtime.diagnose._not_finite import locate_not_finite as locate_not_fin
 from throughtime.diagnose._profile import Profile as Profile
 from throughtime.diagnose._spectrum import Spectrum as Spectrum
 from throughtime.diagnose._spectrum import spectrum as spectrum
-from throughtime.diagnose._training_findings import bag_does_as_well as bag_does_as_well
 from throughtime.diagnose._training_findings import clipping as clipping
 from throughtime.diagnose._training_findings import drifting as drifting
-from throughtime.diagnose._training_findings import no_minimum as no_minimum
+from throughtime.diagnose._training_findings import no_gain_over_bag_of_words as no_gain_over_bag_of_words
 from throughtime.diagnose._training_findings import order_unused as order_unused
+from throughtime.diagnose._vanished import vanished_not_converged as vanished_not_converged
 from throughtime.diagnose._watch import Watch as Watch
 from throughtime.diagnose._watch import watch as watch

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -9,20 +10,25 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from throughtime.diagnose._features import FeaturesOf, InputGradients, input_gradients
 from throughtime.diagnose._findings import Finding, findings_of_flow, in_order
 from throughtime.diagnose._flow import GradientFlow, LayerFlow, gradient_flow
 from throughtime.diagnose._influence import Influence, influence
 from throughtime.diagnose._lyapunov import lyapunov_exponents
 from throughtime.diagnose._not_finite import first_not_finite
+from throughtime.diagnose._profile import Profile, profile_of
 from throughtime.diagnose._spectrum import Spectrum, spectrum
 from throughtime.diagnose._training_findings import drifting, order_unused
+from throughtime.diagnose._vanished import verdict_of
 from throughtime.diagnose._watch import DirectionRun, Watch, watch
 from throughtime.errors import NotFiniteError, ShapeError, UnsupportedError
 from throughtime.nn._pre_activations import gate_names
+from throughtime.nn._reading import Reading
+from throughtime.nn._recurrent import Recurrent
 from throughtime.ops.modes import evaluating
 from throughtime.ragged import Ragged
 
-VERSION = 1
+VERSION = 2
 
 # Profiles are cut to so many steps, and spectra to so many numbers: more no picture shows.
 MOST = 512
@@ -42,14 +48,14 @@ def diagnose(
 ) -> dict[str, Any]:
     """Measure a model on one batch: gradient flow, findings, spectra, exponents, influence.
 
-    In evaluation mode; gradients of the parameters are left as they were. Costs one forward and backward
-    pass, a pass for influence, two forward passes for the order of tokens, and a loop in Python over four
-    sequences for the exponents.
+    In evaluation mode; gradients of the parameters are left as they were. Costs four forward and backward
+    passes, five forward passes, and a loop in Python over four sequences for the exponents.
 
     Parameters
     ----------
     model : Module
-        With a recurrent layer of throughtime in it.
+        Of a model without a recurrent layer of throughtime, gradients of parameters and inputs, influence and
+        the order of tokens are measured; "layers", "spectrum" and "lyapunov" are empty.
     batch : Ragged
         What it reads.
     loss : callable
@@ -73,7 +79,7 @@ def diagnose(
     NotFiniteError
         If the loss is not finite; the message says where the first such number appeared.
     UnsupportedError, ShapeError
-        If there is no recurrent layer, or no token.
+        If there is no token, or no embedding to look at, or several.
 
     Examples
     --------
@@ -81,8 +87,10 @@ def diagnose(
     >>> model = tt.models.BiGRU(vocabulary_size=10, classes=2)
     >>> batch = tt.Ragged.from_list([torch.tensor([1, 2, 3, 4]), torch.tensor([5, 6])])
     >>> found = tt.diagnose.diagnose(model, batch, lambda y: y.logsumexp(1).mean())
-    >>> sorted(found)
-    ['examples', 'findings', 'gradient_norm', 'layers', 'loss', 'lyapunov', 'recency', 'spectrum', 'version']
+    >>> sorted(found)[:7]
+    ['examples', 'findings', 'gradient_norm', 'gradient_norms', 'inputs', 'layers', 'loss']
+    >>> sorted(found)[7:]
+    ['lyapunov', 'recency', 'spectrum', 'version']
     """
     if not len(batch.values):
         raise ShapeError("this batch has no tokens, so there is nothing to look at")
@@ -90,55 +98,92 @@ def diagnose(
     try:
         with evaluating(model):
             model.zero_grad()
+            question = FeaturesOf(model, batch, at)
             influences = partial(influence, model, batch, target, outcome=outcome, at=at)
-            return _measured(model, batch, loss, influences, tokens, examples, exponents)
+            return _measured(question, loss, influences, tokens, examples, exponents)
     finally:
         for parameter, grad in grads:
             parameter.grad = grad
 
 
 def _measured(
-    model: nn.Module,
-    batch: Ragged,
+    question: FeaturesOf,
     loss: Callable[[Any], Tensor],
     influences: Callable[[], Influence],
     tokens: Sequence[Sequence[str]] | None,
     examples: int,
     exponents: int,
 ) -> dict[str, Any]:
-    with watch(model, whole=True) as seen, torch.enable_grad():
+    model, batch = question.model, question.batch
+    recurrent = any(isinstance(module, Recurrent) for module in model.modules())
+    with watch(model, whole=True) if recurrent else nullcontext() as seen, torch.enable_grad():
         value = loss(model(batch))
         value.backward()
     _check_finite(value, seen)
-    flow = gradient_flow(seen)
-    found = list(findings_of_flow(flow))
-    found += [drift for run in seen.directions() if (drift := _drift(run)) is not None]
-    unused = order_unused(model, batch, loss)
-    found += [] if unused is None else [unused]
+    runs = [] if seen is None else seen.directions()
+    flow = GradientFlow(()) if seen is None else gradient_flow(seen)
+    norms = _norms(model)
+    inputs = input_gradients(question, loss)
+    verdicts = [
+        *findings_of_flow(flow),
+        *(_drift(run) for run in runs),
+        verdict_of(question, inputs, loss),
+        order_unused(model, batch, loss),
+    ]
     scores = influences()
     return {
         "version": VERSION,
         "loss": float(value.detach()),
-        "gradient_norm": _norm(model),
-        "findings": [asdict(finding) for finding in in_order(found)],
+        "gradient_norm": math.hypot(*(norm["gradient"] or 0.0 for norm in norms)),
+        "gradient_norms": norms,
+        "inputs": _inputs(inputs, batch),
+        "findings": [asdict(one) for one in in_order([one for one in verdicts if one is not None])],
         "layers": [_layer(one) for one in flow.layers],
-        "spectrum": _spectra(model, flow),
-        "lyapunov": _exponents(seen, exponents),
+        "spectrum": _spectra(model, flow) if recurrent else [],
+        "lyapunov": [] if seen is None else _exponents(seen, exponents),
         "recency": _recency(scores),
-        "examples": _examples(batch, scores, seen, tokens, examples),
+        "examples": _examples(batch, scores, runs, tokens, examples),
     }
 
 
-def _check_finite(value: Tensor, seen: Watch) -> None:
+def _check_finite(value: Tensor, seen: Watch | None) -> None:
     if math.isfinite(float(value.detach())):
         return
-    where = first_not_finite(seen) or "all states are finite, so it comes from the loss itself"
+    if seen is None:
+        where = "look at the inputs and the weights"
+    else:
+        where = first_not_finite(seen) or "all states are finite, so it comes from the loss itself"
     raise NotFiniteError(f"the loss is {float(value.detach())}: {where}")
 
 
-def _norm(model: nn.Module) -> float:
-    grads = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
-    return float(nn.utils.get_total_norm(grads)) if grads else 0.0
+def _norms(model: nn.Module) -> list[dict[str, Any]]:
+    """Return the norms of gradients and weights of every module that has parameters of its own."""
+    found = []
+    for name, module in model.named_modules():
+        own = [parameter for parameter in module.parameters(recurse=False) if parameter.requires_grad]
+        if own:
+            gradients = [parameter.grad for parameter in own if parameter.grad is not None]
+            found.append(
+                {
+                    "name": name or type(module).__name__,
+                    "gradient": _finite(nn.utils.get_total_norm(gradients)) if gradients else 0.0,
+                    "weight": _finite(nn.utils.get_total_norm([parameter.detach() for parameter in own])),
+                }
+            )
+    return found
+
+
+def _finite(value: Tensor) -> float | None:
+    return float(value) if bool(value.isfinite()) else None
+
+
+def _inputs(measured: InputGradients, batch: Ragged) -> dict[str, Any]:
+    """Return the norm of the gradient of each step's features, by distance from both ends."""
+    size, reading = batch.with_values(measured.norms), Reading(batch.layout, reverse=False)
+    return {
+        key: _profile(profile_of(size, reading, origin, (0.1, 0.5, 0.9)))
+        for key, origin in (("from_end", "end"), ("from_start", "start"))
+    }
 
 
 def _drift(run: DirectionRun) -> Finding | None:
@@ -157,7 +202,9 @@ def _layer(layer: LayerFlow) -> dict[str, Any]:
         "layer": layer.layer,
         "direction": layer.direction,
         "kind": layer.kind,
-        "kept": None if layer.kept is None else float(layer.kept.values.mean()),
+        "clipped_fraction": None
+        if layer.clipped_fraction is None
+        else float(layer.clipped_fraction.values.mean()),
         "saturation": {
             name: {"closed": float(one.closed.values.mean()), "open": float(one.open.values.mean())}
             for name, one in layer.saturation.items()
@@ -169,12 +216,16 @@ def _layer(layer: LayerFlow) -> dict[str, Any]:
             if getattr(layer, of) is None:
                 continue
             profile = layer.profile(of, origin=origin)  # type: ignore[arg-type]
-            profiles[of] = {
-                "mean": _numbers(profile.mean),
-                **{f"{q:g}": _numbers(values) for q, values in profile.quantiles.items()},
-            }
+            profiles[of] = _profile(profile)
         found[key] = profiles
     return found
+
+
+def _profile(profile: Profile) -> dict[str, Any]:
+    return {
+        "mean": _numbers(profile.mean),
+        **{f"{q:g}": _numbers(values) for q, values in profile.quantiles.items()},
+    }
 
 
 def _spectra(model: nn.Module, flow: GradientFlow) -> list[dict[str, Any]]:
@@ -238,13 +289,20 @@ def _exponents(seen: Watch, count: int) -> list[dict[str, Any]]:
 
 def _recency(scores: Influence) -> dict[str, Any]:
     profile = scores.recency()
-    return {"distance": profile.distance[:MOST].tolist(), "mean": _numbers(profile.mean)}
+    return {
+        "distance": profile.distance[:MOST].tolist(),
+        "mean": _numbers(profile.mean),
+        "count": profile.count[:MOST].tolist(),
+    }
 
 
 def _examples(
-    batch: Ragged, scores: Influence, seen: Watch, tokens: Sequence[Sequence[str]] | None, count: int
+    batch: Ragged,
+    scores: Influence,
+    runs: Sequence[DirectionRun],
+    tokens: Sequence[Sequence[str]] | None,
+    count: int,
 ) -> list[dict[str, Any]]:
-    runs = seen.directions()
     shown = []
     for b in [b for b in range(len(batch)) if int(batch.lengths[b])][:count]:
         words = None if tokens is None else list(tokens[b])

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from throughtime.diagnose._flow import GradientFlow, LayerFlow
-from throughtime.diagnose._profile import Profile
 
 Severity = Literal["problem", "warning", "note"]
 
@@ -40,6 +40,8 @@ class Finding:
         Why it matters, what to do, and where to read on.
     cost : str
         What it took beside the backward pass that was watched.
+    about : "gradients" or "accuracy"
+        Whether it is about how the model learns, or about what it has learned.
     """
 
     code: str
@@ -51,6 +53,7 @@ class Finding:
     advice: str
     source: str
     cost: str = field(default="nothing: from the backward pass that was watched")
+    about: Literal["gradients", "accuracy"] = "gradients"
 
     def __str__(self) -> str:
         numbers = ", ".join(f"{name} {value:.4g}" for name, value in self.measured.items())
@@ -58,8 +61,20 @@ class Finding:
         return f"{said}. {self.why} {self.advice} [{self.source}]"
 
 
-def reach(flow: LayerFlow) -> int | None:
-    """Return how many steps back the state's mean gradient is below 1 % of its largest; None if nowhere."""
+def effective_horizon(flow: LayerFlow) -> int | None:
+    """Return after how many steps back the mean gradient of the state is below 1 % of its largest, or None.
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> layer = tt.nn.RNN(1, 1, nonlinearity="affine", bias=False)
+    >>> with torch.no_grad():
+    ...     _ = layer.weight_hh_l0.fill_(0.5)  # 0.5⁷ < 1 % < 0.5⁶
+    >>> with tt.diagnose.watch(layer) as seen:
+    ...     layer(torch.ones(20, 1)).output[-1].sum().backward()
+    >>> tt.diagnose.effective_horizon(tt.diagnose.gradient_flow(seen)[0])
+    7
+    """
     mean = flow.profile("state").mean
     if not len(mean) or not bool(mean.isfinite().all()):
         return None
@@ -88,7 +103,9 @@ def findings_of_flow(flow: GradientFlow) -> tuple[Finding, ...]:
     ['vanishing', 'out_of_reach']
     """
     found = [finding for layer in flow.layers for rule in _RULES for finding in rule(layer)]
-    return in_order(found)
+    growing = {finding.where for finding in found if finding.code == "exploding"}
+    # What falls below 1 % of an exploded gradient has not vanished.
+    return in_order([one for one in found if one.where not in growing or one.code not in _OF_VANISHING])
 
 
 def in_order(found: list[Finding]) -> tuple[Finding, ...]:
@@ -101,6 +118,7 @@ def _where(layer: LayerFlow) -> str:
     return f"{layer.name}, reading from the {'end' if layer.direction else 'start'}"
 
 
+_OF_VANISHING = ("vanishing", "out_of_reach")
 _PASCANU = "R. Pascanu et al., ICML 2013, section 2"
 
 
@@ -122,30 +140,27 @@ def _not_finite(layer: LayerFlow) -> Iterator[Finding]:
     )
 
 
-def _growth(profile: Profile) -> float:
-    """Return by which factor the mean gradient changes per step back, by a line through its logarithm."""
-    y = profile.mean.clamp_min(torch.finfo(torch.float64).tiny).log()
-    x = profile.distance.double()
-    if len(y) < 3:
-        return 1.0
+def _growth(mean: Tensor) -> float:
+    """Return the factor per step back up to the largest mean gradient, by a line through its logarithm."""
+    y = mean[: int(mean.argmax()) + 1].clamp_min(torch.finfo(torch.float64).tiny).log()
+    x = torch.arange(len(y), dtype=y.dtype)
     x = x - x.mean()
     return math.exp(float((x * (y - y.mean())).sum() / (x * x).sum()))
 
 
 def _exploding(layer: LayerFlow) -> Iterator[Finding]:
-    profile = layer.profile("state")
-    mean = profile.mean
+    mean = layer.profile("state").mean
     if len(mean) < 3 or not bool(mean.isfinite().all()) or not float(mean[0]) > 0:
         return
-    ratio, growth = float(mean.max() / mean[0]), _growth(profile)
-    if ratio < EXPLODED or growth <= 1:
+    ratio = float(mean.max() / mean[0])
+    if ratio < EXPLODED:
         return
     yield Finding(
         "exploding",
         "problem",
         _where(layer),
         f"gradients grow on their way back, to {ratio:.3g} times those at the end of reading",
-        {"factor per step": growth, "largest over last": ratio},
+        {"factor per step": _growth(mean), "largest over last": ratio},
         "A few long sequences then decide on the update, and training jumps.",
         "Clip (by norm, or inside the recurrence with layer.bound_gradients), begin with orthogonal "
         "recurrent weights (tt.nn.init.orthogonal_), or use gates: LSTM or GRU.",
@@ -154,7 +169,7 @@ def _exploding(layer: LayerFlow) -> Iterator[Finding]:
 
 
 def _vanishing(layer: LayerFlow) -> Iterator[Finding]:
-    n = reach(layer)
+    n = effective_horizon(layer)
     if n is None:
         return
     profile = layer.profile("state")
@@ -174,7 +189,7 @@ def _vanishing(layer: LayerFlow) -> Iterator[Finding]:
 
 
 def _out_of_reach(layer: LayerFlow) -> Iterator[Finding]:
-    n = reach(layer)
+    n = effective_horizon(layer)
     lengths = layer.h.lengths.double()
     if n is None or not len(lengths):
         return
@@ -187,9 +202,10 @@ def _out_of_reach(layer: LayerFlow) -> Iterator[Finding]:
         _where(layer),
         f"{share:.0%} of the sequences are longer than the {n} steps that gradients reach",
         {"share": share, "steps": n, "median length": float(lengths.median())},
-        "The beginnings of these sequences are read, but what is made of them is not learned.",
-        "Shorten or window the sequences (tt.bptt.windows), read in both directions, or let gradients reach "
-        "further, see vanishing.",
+        "What this direction makes of the steps before is not learned.",
+        "Shorten or window the sequences (tt.bptt.windows), "
+        + ("" if layer.run.directions > 1 else "read in both directions, ")
+        + "or let gradients reach further, see vanishing.",
         "S. Hochreiter and J. Schmidhuber, Neural Computation 9, 1997",
     )
 
@@ -226,10 +242,10 @@ def _stuck_gates(layer: LayerFlow) -> Iterator[Finding]:
 
 
 def _bounded(layer: LayerFlow) -> Iterator[Finding]:
-    if layer.kept is None or not len(layer.kept.values):
+    if layer.clipped_fraction is None or not len(layer.clipped_fraction.values):
         return
-    always = float((layer.kept.values < 1).double().mean())
-    left = float(layer.kept.values.mean())
+    clipped = layer.clipped_fraction.values
+    always = float((clipped > 0).double().mean())
     if 0 < always < STUCK:
         return
     yield Finding(
@@ -237,7 +253,7 @@ def _bounded(layer: LayerFlow) -> Iterator[Finding]:
         "warning" if always else "note",
         _where(layer),
         f"the bound inside the recurrence acts at {always:.0%} of all steps",
-        {"share of steps": always, "left on average": left},
+        {"share of steps": always, "mean fraction clipped": float(clipped.mean())},
         "A bound that always acts replaces the gradient; one that never does is not needed."
         if always
         else "It costs time, and changes nothing.",

@@ -77,10 +77,13 @@ class LayerFlow:
         return self._ragged(torch.hypot(pre * before, candidate * reset))
 
     @cached_property
-    def kept(self) -> Ragged | None:
-        """(T,) what bounds inside the recurrence left of the gradient, see ``layer.bound_gradients``."""
+    def clipped_fraction(self) -> Ragged | None:
+        """(T,) how much of the gradient ``layer.bound_gradients`` clipped; None without bounds.
+
+        One less the share of entries within ``value``, times the factor of ``norm``: 0 where neither acted.
+        """
         record = self.run.record
-        return None if record.kept is None else self._ragged(self.run.gradient(record.kept))
+        return None if record.kept is None else self._ragged(1.0 - self.run.gradient(record.kept))
 
     @cached_property
     def saturation(self) -> dict[str, Saturation]:

@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from throughtime.diagnose._profile import Profile, profile_of
-from throughtime.errors import KindError, ShapeError, UnsupportedError
+from throughtime.diagnose._features import FeaturesOf
+from throughtime.diagnose._profile import Profile, distances, profile_of
+from throughtime.errors import KindError, ShapeError
 from throughtime.nn._reading import Reading
 from throughtime.ops.modes import evaluating
 from throughtime.ragged import Layout, Ragged
@@ -41,15 +43,23 @@ class Influence:
     def recency(self, *, origin: Literal["end", "start"] = "end") -> Profile:
         """Return each step's share of its sequence's influence, by distance from the end (or start).
 
-        A share is abs(score) over the sequence's sum of them; sequences without influence count as zeros. A
-        model that weighs its last steps most has a mean that falls with the distance from the end.
+        A share is abs(score) over the sequence's sum of them. Means and quantiles are over all sequences that
+        have influence; one that is too short for a distance has a share of 0 there, so that the means add up
+        to 1. A model that weighs its last steps most has a mean that falls with the distance from the end.
         """
-        layout, size = self.scores.layout, self.scores.values.abs()
-        total = torch.zeros(len(layout), dtype=size.dtype).index_add(0, layout.sequence_ids, size)
+        layout, size = self.scores.layout, self.scores.values.abs().double()
+        total = size.new_zeros(len(layout)).index_add(0, layout.sequence_ids, size)
         share = size / total.index_select(0, layout.sequence_ids).clamp_min(torch.finfo(size.dtype).tiny)
-        return profile_of(
-            self.scores.with_values(share), Reading(layout, reverse=False), origin, (0.1, 0.5, 0.9)
-        )
+        reading = Reading(layout, reverse=False)
+        found = profile_of(self.scores.with_values(share), reading, origin, ())
+        counted = int((total > 0).sum())
+        mean = found.mean * found.count / max(1, counted)
+        levels = (0.1, 0.5, 0.9)
+        table = size.new_zeros(len(layout), len(mean))
+        table[layout.sequence_ids, distances(reading, origin)] = share
+        with_influence = (table[total > 0] if counted else table).numpy()
+        rows = torch.from_numpy(np.quantile(with_influence, levels, axis=0))
+        return Profile(found.distance, found.count, mean, dict(zip(levels, rows, strict=True)))
 
 
 def influence(
@@ -127,7 +137,7 @@ def influence(
         raise ShapeError("this batch has no tokens, so there is nothing whose influence could be measured")
     if points < 1 or tokens_at_once < 1:
         raise ShapeError(f"points and tokens_at_once are at least 1, got {points} and {tokens_at_once}")
-    question = _Question(model, batch, _embedding_of(model, batch, at))
+    question = _Question(model, batch, at)
     with evaluating(model):
         outcome_of, target = _outcome(question.output(), target, outcome, len(batch))
         with torch.no_grad():
@@ -142,30 +152,8 @@ def influence(
     return Influence(batch.with_values(scores.detach()), f, target, method)
 
 
-class _Question:
-    """One batch put to a model, with its features or embeddings exchanged."""
-
-    def __init__(self, model: nn.Module, batch: Ragged, embedding: nn.Module | None) -> None:
-        self.model, self.batch, self.embedding = model, batch, embedding
-
-    def output(self) -> Any:
-        return self.model(self.batch)
-
-    def features(self) -> Tensor:
-        """(T, D): what counts as the input."""
-        with torch.no_grad():
-            found = self.batch if self.embedding is None else self.embedding(self.batch)
-        return found.values.detach()
-
-    def output_with(self, batch: Ragged, features: Tensor) -> Any:
-        """Run the model on a batch whose features are these."""
-        if self.embedding is None:
-            return self.model(batch.with_values(features))
-        hook = self.embedding.register_forward_hook(lambda *_: batch.with_values(features))
-        try:
-            return self.model(batch)
-        finally:
-            hook.remove()
+class _Question(FeaturesOf):
+    """One batch put to a model, its tokens weighed one way or another."""
 
     def gradient_times_input(self, outcome: Callable[[Any], Tensor], shares: list[float]) -> Tensor:
         features = self.features()
@@ -218,23 +206,6 @@ def _chunks(sizes: list[int], most: int) -> Iterator[tuple[int, int]]:
             begin, total = i, 0
         total += size
     yield begin, len(sizes)
-
-
-def _embedding_of(model: nn.Module, batch: Ragged, at: nn.Module | None) -> nn.Module | None:
-    """Return the module whose output counts as the features; None for the batch itself."""
-    if at is not None:
-        if at not in set(model.modules()):
-            raise UnsupportedError("`at` is not a part of this model")
-        return at
-    if batch.values.is_floating_point():
-        return None
-    found = [module for module in model.modules() if isinstance(module, nn.Embedding)]
-    if len(found) != 1:
-        raise UnsupportedError(
-            f"tokens are {batch.values.dtype}, and the model has {len(found)} embeddings; say which module's "
-            "output counts as the features, influence(..., at=module)"
-        )
-    return found[0]
 
 
 def _outcome(

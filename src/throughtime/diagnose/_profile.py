@@ -38,21 +38,25 @@ def profile_of(
     values: Ragged, read: Reading, origin: Literal["end", "start"], quantiles: Sequence[float]
 ) -> Profile:
     """Gather one number per token by its distance from where reading starts or ends."""
-    if origin not in {"end", "start"}:
-        raise ShapeError(f"origin is 'end' or 'start' of what the layer reads, got {origin!r}")
     if not all(0 <= q <= 1 for q in quantiles):
         raise ShapeError(f"quantiles are between 0 and 1, got {tuple(quantiles)}")
-    layout = read.layout
-    ids = layout.sequence_ids
-    position = torch.arange(len(ids), device=ids.device) - layout.offsets[:-1].index_select(0, ids)
-    from_end = layout.offsets.diff().index_select(0, ids) - 1 - position
-    distance = from_end if (origin == "end") != read.reverse else position
+    distance = distances(read, origin)
     longest = int(distance.max()) + 1 if len(distance) else 0
     numbers = values.values.detach()
     count = torch.bincount(distance, minlength=longest)
     mean = torch.bincount(distance, numbers.double(), longest) / count
     found = _quantiles(numbers, distance, count, quantiles) if quantiles else {}
     return Profile(torch.arange(longest), count, mean, found)
+
+
+def distances(read: Reading, origin: Literal["end", "start"]) -> Tensor:
+    """Return (T,) int64: how many steps each token is from where reading starts or ends."""
+    if origin not in {"end", "start"}:
+        raise ShapeError(f"origin is 'end' or 'start' of what the layer reads, got {origin!r}")
+    layout = read.layout
+    if (origin == "end") == read.reverse:
+        return layout.positions
+    return layout.offsets.diff().index_select(0, layout.sequence_ids) - 1 - layout.positions
 
 
 def _quantiles(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ EQUAL = 0.02
 def order_unused(
     model: nn.Module, batch: Ragged, loss: Callable[[Any], Tensor], *, seed: int = 0
 ) -> Finding | None:
-    """Compare the loss with that of the same tokens in another order: a bag of tokens would do as well.
+    """Compare the loss with that of the same tokens in another order.
 
     Parameters
     ----------
@@ -66,82 +67,115 @@ def order_unused(
         "the model",
         "the loss is no worse when the tokens of each sequence are put in another order",
         {"loss": own, "loss out of order": mixed},
-        "The recurrent part has learned nothing that a bag of tokens does not hold.",
-        "Train longer, or look whether the order matters for this task at all: if it does not, a bag of "
-        "tokens is faster and as good.",
+        "The model does not use the order of these tokens.",
+        "Train longer, or look whether the order matters for this task at all: if it does not, a model "
+        "without it is faster.",
         "L. Breiman, Machine Learning 45, 2001, section 10, on permuted inputs",
         "two forward passes",
+        "accuracy",
     )
 
 
-def no_minimum(
-    gradient_norm: float, loss: float, memoryless_loss: float, *, small: float = 1e-3
+def no_gain_over_bag_of_words(
+    losses: Tensor, bag_losses: Tensor, right: Tensor, bag_right: Tensor
 ) -> Finding | None:
-    """Tell a vanished gradient from a minimum: small, and yet the loss is no better than without memory.
+    r"""Say whether a bag of words does as well as a model, or better, on the same sequences.
+
+    Differences are taken sequence by sequence: with d_b the loss of the bag of words less that of the model,
+    the model is ahead if the mean of d is above 1.96 standard errors, std(d) / √B, and behind if the mean is
+    below minus that. Accuracies are compared in the same way.
 
     Parameters
     ----------
-    gradient_norm
-        Of all parameters.
-    loss
-        Of the model.
-    memoryless_loss
-        Of a model that sees no order, or only the last token, on the same data.
-    small
-        Norms below count as small.
-    """
-    _require_finite(gradient_norm=gradient_norm, loss=loss, memoryless_loss=memoryless_loss)
-    if gradient_norm >= small or loss < memoryless_loss * (1 - EQUAL):
-        return None
-    return Finding(
-        "no_minimum",
-        "problem",
-        "the training",
-        "gradients are small, but this is no minimum that a recurrent model should rest in: its loss is no "
-        "better than that of a model without memory",
-        {"norm of the gradient": gradient_norm, "loss": loss, "loss without memory": memoryless_loss},
-        "A vanished gradient looks like a minimum.",
-        "See vanishing; try an LSTM with chrono initialisation, a larger learning rate, or shorter sequences "
-        "first.",
-        "Y. Bengio et al., IEEE Transactions on Neural Networks 5, 1994",
-        "training of a model without memory",
-    )
+    losses, bag_losses : Tensor
+        (B,) the loss of each sequence, of the model and of the bag of words. Neither was fitted to these
+        sequences, and both were to the same others.
+    right, bag_right : Tensor
+        (B,) bool, whether each was classified right.
 
+    Returns
+    -------
+    Finding or None
+        A warning if the model is ahead in neither, a note if it is ahead in one and behind in the other, else
+        None.
 
-def bag_does_as_well(loss: float, memoryless_loss: float) -> Finding | None:
-    """Say whether a model without memory reaches the same loss: then the recurrent part has earned nothing.
-
-    Parameters
-    ----------
-    loss, memoryless_loss
-        Of the model, and of one that sees no order, on the same data.
+    Raises
+    ------
+    ShapeError
+        If sizes differ, there are fewer than two sequences, or a loss is not finite.
 
     Examples
     --------
-    >>> import throughtime as tt
-    >>> tt.diagnose.bag_does_as_well(loss=0.71, memoryless_loss=0.70).code
-    'bag_does_as_well'
+    >>> import torch, throughtime as tt
+    >>> losses, right = torch.rand(100), torch.rand(100) < 0.8
+    >>> tt.diagnose.no_gain_over_bag_of_words(losses, losses - 0.2, right, right).verdict
+    'a bag of words does better on 100 sequences'
     """
-    _require_finite(loss=loss, memoryless_loss=memoryless_loss)
-    if loss < memoryless_loss * (1 - EQUAL):
+    _require_alike(losses, bag_losses, right, bag_right)
+    by_loss = _paired(bag_losses.double() - losses.double())
+    by_accuracy = _paired(right.double() - bag_right.double())
+    sides = {by_loss.side, by_accuracy.side}
+    if 1 in sides and -1 not in sides:
         return None
+    count = len(losses)
+    if sides == {1, -1}:
+        verdict = (
+            f"more often right than a bag of words on {count} sequences, but with a larger loss"
+            if by_accuracy.side > 0
+            else f"a smaller loss than that of a bag of words on {count} sequences, but less often right"
+        )
+    elif -1 in sides:
+        verdict = f"a bag of words does better on {count} sequences"
+    else:
+        verdict = f"a bag of words does as well on {count} sequences, within the error of so many"
     return Finding(
-        "bag_does_as_well",
-        "warning",
+        "no_gain_over_bag_of_words",
+        "note" if 1 in sides else "warning",
         "the model",
-        f"its loss is {loss:.3f}, and {memoryless_loss:.3f} that of a model which sees no order",
-        {"loss": loss, "loss without memory": memoryless_loss},
-        "The recurrent part has not earned its time yet.",
-        "Train longer, or with a larger learning rate, and see whether it gets ahead; if not, take the bag.",
+        verdict,
+        {
+            "accuracy": float(right.double().mean()),
+            "accuracy of the bag": float(bag_right.double().mean()),
+            "loss": float(losses.double().mean()),
+            "loss of the bag": float(bag_losses.double().mean()),
+            "difference of losses": by_loss.mean,
+            "its 95 % interval, plus or minus": by_loss.margin,
+        },
+        "Its probabilities are further from the truth than its decisions, or the other way round."
+        if 1 in sides
+        else "So far, nothing is gained from the order of the words.",
+        "Look at the calibration; stop earlier, or use more dropout."
+        if 1 in sides
+        else "Train longer, with a larger learning rate or on more rows; if that does not help, use the "
+        "bag of words.",
         "S. Wang and C. Manning, Baselines and bigrams, ACL 2012",
-        "training of a model without memory",
+        "training of a bag of words",
+        "accuracy",
     )
 
 
-def _require_finite(**numbers: float) -> None:
-    for name, value in numbers.items():
-        if not math.isfinite(value):
-            raise ShapeError(f"{name} is a finite number, got {value}")
+@dataclass(frozen=True)
+class _Paired:
+    mean: float
+    margin: float
+
+    @property
+    def side(self) -> int:
+        """1 where the model is ahead, -1 where it is behind, 0 where that cannot be told."""
+        return (self.mean > self.margin) - (self.mean < -self.margin)
+
+
+def _paired(differences: Tensor) -> _Paired:
+    error = float(differences.std()) / math.sqrt(len(differences))
+    return _Paired(float(differences.mean()), 1.96 * error)
+
+
+def _require_alike(losses: Tensor, *others: Tensor) -> None:
+    shapes = [tuple(part.shape) for part in (losses, *others)]
+    if losses.dim() != 1 or len(losses) < 2 or len(set(shapes)) > 1:
+        raise ShapeError(f"two sequences or more are compared, with four numbers each; got shapes {shapes}")
+    if not bool(losses.isfinite().all() and others[0].isfinite().all()):
+        raise ShapeError("losses are finite numbers; tt.diagnose.first_not_finite says where one is not")
 
 
 def clipping(norms: Sequence[float], threshold: float) -> Finding | None:

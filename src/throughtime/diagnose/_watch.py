@@ -45,7 +45,7 @@ class DirectionRun:
     def h(self) -> Tensor:
         """(T, P)."""
         y = self.record.made[0]
-        return self.ordered(y.chunk(self._directions, 1)[self.direction])
+        return self.ordered(y.chunk(self.directions, 1)[self.direction])
 
     @property
     def h_before(self) -> Tensor:
@@ -67,7 +67,8 @@ class DirectionRun:
         return self.ordered(part[self.direction])
 
     @property
-    def _directions(self) -> int:
+    def directions(self) -> int:
+        """How many directions the layer has."""
         return len(self.record.made[2])
 
 

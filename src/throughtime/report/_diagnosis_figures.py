@@ -13,7 +13,7 @@ Layer = Mapping[str, Any]
 
 
 def gradient_flow_figure(layer: Layer) -> go.Figure:
-    """Draw ‖∂L/∂h‖ (and ‖∂L/∂c‖) by distance from where the layer stops and starts to read.
+    """Draw ‖∂L/∂h‖ (and ‖∂L/∂c‖, or ‖∂L/∂x‖ of inputs) by distance from where reading stops and starts.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def gradient_flow_figure(layer: Layer) -> go.Figure:
     """
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.05)
     for column, key in ((1, "from_end"), (2, "from_start")):
-        for colour, of in zip(COLOURS, ("h", "c"), strict=False):
+        for colour, of in zip(COLOURS, ("h", "c", "x"), strict=False):
             profile = layer[key].get(of)
             if profile is None:
                 continue
@@ -56,6 +56,11 @@ def gradient_flow_figure(layer: Layer) -> go.Figure:
     figure.update_xaxes(title="steps from the start", row=1, col=2)
     figure.update_xaxes(title_font_size=12, nticks=5)
     return figure
+
+
+def input_gradient_figure(inputs: Mapping[str, Mapping[str, Sequence[float | None]]]) -> go.Figure:
+    """Draw ‖∂L/∂x‖ of the inputs by distance from the end and from the start of their sequences."""
+    return gradient_flow_figure({key: {"x": profile} for key, profile in inputs.items()})
 
 
 def _positive(values: Sequence[float | None]) -> list[float | None]:
@@ -209,13 +214,14 @@ def lyapunov_figure(found: Sequence[Mapping[str, Any]]) -> go.Figure:
 
 
 def recency_figure(recency: Mapping[str, Any]) -> go.Figure:
-    """Draw the share of influence by distance from the end of a sequence."""
+    """Draw the mean share of influence by distance from the end of a sequence; shares add up to 100 %."""
     figure = go.Figure(
         go.Bar(
             x=recency["distance"],
             y=[None if value is None else 100 * value for value in recency["mean"]],
             marker={"color": COLOURS[0]},
-            hovertemplate="%{x} before the end: %{y:.1f} %<extra></extra>",
+            customdata=recency["count"],
+            hovertemplate="%{x} before the end: %{y:.1f} %, in %{customdata} sequences<extra></extra>",
         )
     )
     figure.update_layout(layout(300), bargap=0.15)

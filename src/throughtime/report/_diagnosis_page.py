@@ -1,5 +1,6 @@
 """One self-contained page for the diagnoses of one or several models."""
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -16,6 +17,7 @@ from throughtime.report._diagnosis_figures import (
     flow_over_training_figure,
     gates_figure,
     gradient_flow_figure,
+    input_gradient_figure,
     lyapunov_figure,
     prediction_figure,
     recency_figure,
@@ -84,6 +86,10 @@ def _section(name: str, found: Mapping[str, Any], embed: Any) -> dict[str, Any]:
     return {
         "name": name,
         "findings": found["findings"],
+        "gradient_problems": any(finding["about"] == "gradients" for finding in found["findings"]),
+        "inputs": embed(input_gradient_figure(found["inputs"])),
+        "gradient_norms": found["gradient_norms"],
+        "no_bag_of_words": (found.get("quality") or {}).get("no_bag_of_words"),
         "quality": _quality(found["quality"], embed) if "confusion" in (found.get("quality") or {}) else None,
         "learning": embed(learning_figure([curve_of(name, found["history"])]))
         if found.get("history")
@@ -112,6 +118,7 @@ def _section(name: str, found: Mapping[str, Any], embed: Any) -> dict[str, Any]:
         ],
         "lyapunov": embed(lyapunov_figure(found["lyapunov"])) if found["lyapunov"] else None,
         "recency": embed(recency_figure(found["recency"])),
+        "recency_cut": _cut(found["recency"]["mean"]),
         "examples": [
             {
                 "words": _coloured(example),
@@ -125,9 +132,16 @@ def _section(name: str, found: Mapping[str, Any], embed: Any) -> dict[str, Any]:
     }
 
 
+def _cut(shares: Sequence[float | None]) -> int | None:
+    """Return how many steps are shown, where there are more that count."""
+    return len(shares) if 0 < math.fsum(share or 0.0 for share in shares) < 0.999 else None
+
+
 def _quality(found: Mapping[str, Any], embed: Any) -> dict[str, Any]:
     return {
         "accuracy": found["accuracy"],
+        "rows": found.get("rows"),
+        "bag_of_words": found.get("bag_of_words"),
         "error": found["calibration_error"],
         "confusion": embed(confusion_figure(found)),
         "calibration": embed(calibration_figure(found)),

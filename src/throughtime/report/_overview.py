@@ -1,6 +1,5 @@
 """The top of a page of diagnoses: a table of the models, and a picture with all of them in one."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,11 +22,13 @@ def _row(name: str, found: Diagnosis) -> dict[str, Any]:
     quality = found.get("quality") or {}
     severities = [finding["severity"] for finding in found["findings"]]
     exponents = [one["exponents"][0] for one in found["lyapunov"] if one["exponents"]]
+    bag = quality.get("bag_of_words") or {}
     return {
         "name": name,
         "accuracy": quality.get("accuracy"),
+        "bag_accuracy": bag.get("accuracy"),
         "loss": quality.get("loss", found.get("loss")),
-        "memoryless_loss": quality.get("memoryless_loss"),
+        "bag_loss": bag.get("loss"),
         "parameters": found.get("parameters"),
         "exponent": max((x for x in exponents if x is not None), default=None),
         "problems": severities.count("problem"),
@@ -36,15 +37,13 @@ def _row(name: str, found: Diagnosis) -> dict[str, Any]:
 
 
 def compared_flow_figure(models: Mapping[str, Diagnosis]) -> go.Figure:
-    """Draw the gradient of the state against the one at the end of reading, a line for each model.
+    """Draw the mean gradient of the inputs as a share of the largest, a line for each model.
 
-    Of a model with several layers and directions it is the one whose gradient reaches furthest. The state of
-    an LSTM is h and c together.
+    It is there for models without recurrence, too, and takes all layers and directions together.
     """
     figure = go.Figure()
     for place, (name, found) in enumerate(models.items()):
-        lines = [_relative(layer["from_end"]) for layer in found["layers"]]
-        values = max(lines, key=_reach)
+        values = _relative(found["inputs"]["from_end"]["mean"])
         figure.add_trace(
             go.Scatter(
                 x=list(range(len(values))),
@@ -62,20 +61,15 @@ def compared_flow_figure(models: Mapping[str, Diagnosis]) -> go.Figure:
     figure.update_layout(
         layout(360 + 22 * len(models)), legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"}
     )
-    figure.update_yaxes(type="log", exponentformat="power", nticks=7, title="share of the last")
+    figure.update_yaxes(type="log", exponentformat="power", nticks=7, title="share of the largest")
     figure.update_xaxes(title="steps to the end")
     return figure
 
 
-def _relative(profiles: Mapping[str, Mapping[str, Sequence[float | None]]]) -> list[float]:
-    parts = [profiles[of]["mean"] for of in ("h", "c") if of in profiles]
-    norms = [math.hypot(*(value or 0.0 for value in values)) for values in zip(*parts, strict=True)]
-    return [norm / norms[0] for norm in norms] if norms and norms[0] > 0 else norms
-
-
-def _reach(values: Sequence[float]) -> float:
-    """Return the sum of the shares: how many steps count as much as the last."""
-    return math.fsum(values)
+def _relative(values: Sequence[float | None]) -> list[float]:
+    sizes = [value or 0.0 for value in values]
+    largest = max(sizes, default=0.0)
+    return [size / largest for size in sizes] if largest else sizes
 
 
 def curve_of(name: str, history: Sequence[Mapping[str, Any]]) -> Curve:

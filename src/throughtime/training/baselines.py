@@ -1,18 +1,20 @@
 """Models that know little of order, to hold every network against: scikit-learn's, on n-grams."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
 import scipy.sparse
+import torch
 from numpy.typing import NDArray
 from sklearn.dummy import DummyClassifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.preprocessing import normalize
-from torch import Tensor
+from threadpoolctl import threadpool_limits
 
 from throughtime.data.examples import Examples, Source
 from throughtime.errors import DataError
@@ -20,6 +22,8 @@ from throughtime.ragged import Ragged
 
 _PENALTIES = (1.0, 4.0)
 """Inverse strengths of the L2 penalty, of which validation picks one."""
+
+_GROWING_PENALTIES = (0.25, 1.0, 4.0, 16.0, 64.0, 256.0)
 
 
 @dataclass(frozen=True)
@@ -88,50 +92,106 @@ def ngram_regression(source: Source, test: Examples, longest: int, name: str) ->
     )
 
 
-def memoryless_loss(
-    tokens: Ragged, labels: Tensor, classes: int, *, folds: int = 5, most: int = 5000
-) -> float | None:
-    """Return the cross-entropy that a logistic regression on a bag of tokens reaches: it sees no order.
+@dataclass(frozen=True)
+class BagOfWords:
+    """A logistic regression on how often each token occurs in a sequence: it sees no order.
 
-    Every sequence is predicted by a model fitted to the other folds (stratified by class), and never by one
-    that has seen it.
+    Made by `fit_bag_of_words`.
 
     Parameters
     ----------
-    tokens : Ragged
-        (T,) int64.
-    labels : Tensor
-        (B,) int64, below ``classes``.
-    classes
-        How many there are.
-    folds
-        At most as many as the rarest class has sequences.
+    regression : LogisticRegression
+        Of scikit-learn.
+    grams : NGrams
+        The tokens that it knows.
+    rows : int
+        How many training examples it was fitted to.
+    """
+
+    regression: LogisticRegression
+    grams: "NGrams"
+    rows: int
+
+    def log_probabilities(self, tokens: Ragged, classes: int) -> NDArray[np.float64]:
+        """Return (B, C), none below the logarithm of the smallest step from 1, as scikit-learn's log_loss."""
+        found = np.full((len(tokens), classes), -np.inf)
+        found[:, self.regression.classes_] = self.regression.predict_log_proba(self.grams.transform(tokens))
+        return np.maximum(found, np.log(np.finfo(np.float64).eps))
+
+
+def fit_bag_of_words(
+    training: Examples, validation: Examples, *, most: int = 100_000_000
+) -> BagOfWords | None:
+    """Fit a logistic regression on counts of tokens, as strong as validation finds it.
+
+    Counts as they are and counts scaled to unit length are tried, each with inverse strengths of the L2
+    penalty that grow fourfold until the cross-entropy of the validation examples grows, too. The best is
+    returned.
+
+    Parameters
+    ----------
+    training
+        What the model to compare with was trained on.
+    validation
+        What its best epoch was chosen by. Without any, a fifth of the training examples is held out for this.
     most
-        Only the first so many sequences are used.
+        Products of stored counts and classes; of more, as many training examples as fit are drawn.
 
     Returns
     -------
-    float or None
-        In nats; None if a class is missing or has one sequence, or no token occurs in two sequences.
+    BagOfWords or None
+        None if there is nothing to learn from: one class, or no token that occurs twice.
 
     Examples
     --------
     >>> import torch
     >>> tokens = Ragged.from_list([torch.tensor([i % 2, 5]) for i in range(40)])
-    >>> memoryless_loss(tokens, torch.arange(40) % 2, 2) < 0.5
-    True
+    >>> examples = Examples(tokens, torch.arange(40) % 2)
+    >>> fitted = fit_bag_of_words(examples, examples)
+    >>> fitted.rows, fitted.log_probabilities(tokens[:1], 2).argmax()
+    (40, np.int64(0))
     """
-    tokens, truth = tokens[:most], labels[:most].numpy()
-    folds = min(folds, int(np.bincount(truth, minlength=classes).min()))
-    if folds < 2:
+    generator = torch.Generator().manual_seed(0)
+    order = torch.randperm(len(training), generator=generator)
+    if not len(validation):
+        held_out = max(1, len(training) // 5)
+        validation, order = training.select(order[:held_out]), order[held_out:]
+    classes = len(training.labels.unique())
+    share = most / max(1, training.tokens.layout.total * classes)
+    if share < 1:
+        order = order[: max(1, int(share * len(order)))]
+    training = training.select(order.sort().values)
+    best: tuple[float, BagOfWords] | None = None
+    for unit in (False, True):
+        found = _best_penalty(training, validation, unit=unit)
+        if found is not None and (best is None or found[0] < best[0]):
+            best = found
+    return None if best is None else best[1]
+
+
+def _best_penalty(training: Examples, validation: Examples, *, unit: bool) -> tuple[float, BagOfWords] | None:
+    """Return the cross-entropy of the validation examples, and the regression that reached it."""
+    known = training.labels.unique().numpy()
+    chosen = validation.select(torch.isin(validation.labels, training.labels).nonzero().flatten())
+    grams = NGrams(
+        int(training.tokens.values.max()) + 1 if len(training.tokens.values) else 1, 1, counts=True, unit=unit
+    )
+    design, truth = grams.fit(training.tokens), training.labels.numpy()
+    if len(known) < 2 or not design.shape[1] or not len(chosen):
         return None
-    design = NGrams(int(tokens.values.max()) + 1 if len(tokens.values) else 1, 1).fit(tokens)
-    if design.shape[1] == 0:
-        return None
-    split = StratifiedKFold(folds, shuffle=True, random_state=0)
-    model = LogisticRegression(C=_PENALTIES[0], max_iter=1000)
-    chances = cross_val_predict(model, design, truth, cv=split, method="predict_proba")
-    return float(log_loss(truth, chances, labels=np.arange(classes)))
+    seen, best = grams.transform(chosen.tokens), None
+    for penalty in _GROWING_PENALTIES:
+        regression = LogisticRegression(C=penalty, max_iter=200, tol=1e-3)
+        # One thread: products as small as these take many times as long with several, where cores are busy.
+        with threadpool_limits(1), warnings.catch_warnings():
+            # Validation decides; it may well prefer a fit that stopped early.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            regression.fit(design, truth)
+        loss = float(log_loss(chosen.labels.numpy(), regression.predict_proba(seen), labels=known))
+        if best is not None and loss >= best[0]:
+            break
+        best = loss, BagOfWords(regression, grams, len(training))
+    return best
 
 
 class NGrams:
@@ -143,10 +203,16 @@ class NGrams:
         Tokens are below it.
     longest
         All lengths from 1 to this are counted.
+    counts
+        Whether entries say how often an n-gram occurs, rather than whether.
+    unit
+        Whether rows are scaled to unit length.
     """
 
-    def __init__(self, vocabulary_size: int, longest: int) -> None:
-        self._size = vocabulary_size
+    def __init__(
+        self, vocabulary_size: int, longest: int, *, counts: bool = False, unit: bool = True
+    ) -> None:
+        self._size, self._counts, self._unit = vocabulary_size, counts, unit
         self._lengths = range(1, longest + 1)
         self._known: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 
@@ -182,8 +248,9 @@ class NGrams:
         found[found] = self._known[columns[found]] == keys[found]
         entries = (np.ones(int(found.sum())), (rows[found], columns[found]))
         matrix = scipy.sparse.csr_matrix(entries, shape=(count, len(self._known)))
-        matrix.data[:] = 1.0  # presence, not count
-        return normalize(matrix) if matrix.shape[1] else matrix
+        if not self._counts:
+            matrix.data[:] = 1.0
+        return normalize(matrix) if self._unit and matrix.shape[1] else matrix
 
 
 def all_baselines(source: Source, test: Examples) -> Sequence[Baseline]:

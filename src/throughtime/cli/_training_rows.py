@@ -1,0 +1,74 @@
+"""The rows that a run of ``throughtime train`` was trained on, found again and checked."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from throughtime.data.tables import read_texts
+from throughtime.data.text import TextSource, split_texts
+from throughtime.errors import DataError
+from throughtime.training import Run
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """What a run was trained on."""
+
+    source: TextSource
+    texts: frozenset[str]
+    """Of the training part."""
+
+
+def training_rows(run: Run, given: Path | None, diagnosed: Path) -> TrainingRows | str:
+    """Read and split the data of a run again, or say why that cannot be done.
+
+    Tried are the file that was given, or else the one that the run names and the one that is diagnosed. It is
+    that of the training if texts, labels, split and tokenizer have the hash that the run holds.
+
+    Raises
+    ------
+    DataError
+        If a file was given for it, and it is not that of the training.
+    """
+    if given is not None:
+        found = _read(run, given)
+        if found is None:
+            raise DataError(f"{given} is not the data that {run.path} was trained on: another hash")
+        return found
+    named = run.task_entry("data", str, None, default=None)
+    for path in [*([Path(named)] if named else []), diagnosed]:
+        try:
+            found = _read(run, path)
+        except (DataError, OSError):
+            continue
+        if found is not None:
+            return found
+    if named is None:
+        return "the run does not say where its training data is; name it with --training-data"
+    state = "has changed since the training" if Path(named).exists() else "is no longer there"
+    return f"the training data {named} {state}; name it with --training-data"
+
+
+def _read(run: Run, path: Path) -> TrainingRows | None:
+    """Return the rows of a file or folder, or None if they are not those of the training."""
+    task = run.task_entry
+    label = task("label", str, None)
+    if not path.is_dir() and label is None:
+        return None
+    table = read_texts(path, task("text", str, None), label)
+    source = split_texts(
+        table,
+        validation=task("validation", float, int),
+        test=task("test", float, int),
+        vocabulary=task("vocabulary", int),
+        lower_case=task("lower_case", bool),
+        seed=run.config.settings.seed,
+    )
+    if source.describe().get("sha256") != run.config.data.get("sha256"):
+        return None
+    return TrainingRows(source, frozenset(table.texts[row] for row in source.rows[0].tolist()))
+
+
+def unseen(rows: TrainingRows, texts: list[str]) -> Iterator[int]:
+    """Yield the numbers of the texts that are not among the training rows."""
+    return (number for number, text in enumerate(texts) if text not in rows.texts)
