@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.training.test_resume import signalled
-from tests.training.toy import SETTINGS, created, fitted, same_weights, weights
+from tests.training.toy import MODEL, SETTINGS, created, fitted, same_weights, weights
 from throughtime.errors import RunError
 from throughtime.training import ModelSpec, Run, Settings, _files, _run
 from throughtime.training._lock import only_training
@@ -87,11 +87,15 @@ def exchanged(path):
     created(path)
 
 
-@pytest.mark.parametrize("happening", [deleted, renamed, exchanged])
-@pytest.mark.parametrize("watched", [False, True])
+SHORT = Settings(**SETTINGS.to_json() | {"epochs": 1})
+
+
+@pytest.mark.parametrize(
+    ("happening", "watched"), [(deleted, False), (deleted, True), (renamed, False), (exchanged, False)]
+)
 def test_a_folder_that_goes_away_during_a_training_is_told(happening, watched, tmp_path, monkeypatch):
-    model = ModelSpec("bigru", {"embedding_size": 4, "hidden_size": 4})
-    run = created(tmp_path / "run", model=model)
+    model = ModelSpec("bigru", {"embedding_size": 4, "hidden_size": 4}) if watched else MODEL
+    run = created(tmp_path / "run", model=model, settings=SHORT)
     step, steps = TrainingModule.training_step, 0
 
     def away(self, *args):
@@ -107,12 +111,12 @@ def test_a_folder_that_goes_away_during_a_training_is_told(happening, watched, t
         fitted(run, watch_every=2 if watched else 0)
     if happening is exchanged:
         assert not run.state_path.exists()
+        shutil.rmtree(run.path)
     if happening is not deleted:
         monkeypatch.undo()
-        shutil.rmtree(run.path, ignore_errors=True)
         (tmp_path / "renamed").rename(run.path)
         assert not fitted(run, resume=True).interrupted
-        whole = created(tmp_path / "whole", model=model)
+        whole = created(tmp_path / "whole", settings=SHORT)
         fitted(whole)
         assert same_weights(weights(run), weights(whole))
 
