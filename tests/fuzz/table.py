@@ -1,5 +1,7 @@
 """Every reader of files that throughtime has."""
 
+from .commands import COMMANDS
 from .loaders import FILES
+from .runs import RUNS
 
-LOADERS = {**FILES}
+LOADERS = {**FILES, **RUNS, **COMMANDS}
