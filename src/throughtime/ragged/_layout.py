@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.compiler import is_compiling
 
 from throughtime._native import check_offsets
 from throughtime.errors import KindError, ShapeError
@@ -44,7 +44,7 @@ class _derived(Generic[_Value]):  # noqa: N801 - a decorator
     def __get__(self, layout: "Layout | None", owner: type) -> "_derived[_Value] | _Value":
         if layout is None:
             return self
-        if torch.compiler.is_compiling():
+        if is_compiling():
             return self.compute(layout)
         known = layout.known
         if self.name not in known:
@@ -74,7 +74,7 @@ class Layout:
     """
 
     def __init__(self, offsets: Tensor, host: Tensor | None = None, total: int | None = None) -> None:
-        if not torch.compiler.is_compiling():
+        if not is_compiling():
             refuse_tracing("a Ragged")
         # A tree that is mapped over may hold anything in the place of offsets.
         self.offsets = plain(offsets) if isinstance(offsets, Tensor) and observed() else offsets
@@ -93,8 +93,8 @@ class Layout:
 
     @classmethod
     def _laid_out(cls, lengths: Tensor, device: torch.device) -> "Layout":
-        host = F.pad(lengths.cumsum(0), (1, 0))
-        return cls(host.to(device), host, _number(host[-1]))
+        host = torch.constant_pad_nd(lengths.cumsum(0), (1, 0))
+        return cls(host if host.device == device else host.to(device), host, _number(host[-1]))
 
     def __len__(self) -> int:
         return self.offsets.shape[0] - 1
@@ -102,9 +102,9 @@ class Layout:
     @_derived
     def host_offsets(self) -> Tensor:
         """(B + 1,) int64 in host memory; the only place that may wait for a device."""
-        if self.offsets.is_cpu or self._host is None:
-            return self.offsets.cpu()
-        return self._host
+        if self.offsets.is_cpu:
+            return self.offsets
+        return self.offsets.cpu() if self._host is None else self._host
 
     @_derived
     def lengths(self) -> Tensor:
@@ -152,7 +152,7 @@ class Layout:
             return True
         if len(self) != len(other):
             return False
-        if torch.compiler.is_compiling():  # where no branch may depend on numbers: the graph asserts it
+        if is_compiling():  # where no branch may depend on numbers: the graph asserts it
             same = (self.offsets == other.offsets).all()
             torch._assert_async(  # noqa: SLF001 - what a graph can hold of an `if` that raises
                 same, "the batches have different lengths; token-wise operations need the same offsets"
@@ -197,7 +197,7 @@ def checked_layout(offsets: Tensor, total: int, device: torch.device) -> Layout:
     if offsets.shape[0] == 0:
         raise ShapeError("offsets need B + 1 entries, got none; an empty batch has offsets [0]")
     layout = Layout(offsets if offsets.is_contiguous() else offsets.contiguous(), total=total)
-    if not (torch.compiler.is_compiling() or offsets.is_meta):
+    if not (is_compiling() or offsets.is_meta):
         _check_values(layout, total)
     return layout
 

@@ -4,18 +4,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
-from torch._C import _functorch
+from torch import Tensor, is_inference_mode_enabled
+from torch._C import _are_functorch_transforms_active, _functorch
+from torch.compiler import is_compiling
 
 from throughtime.errors import UnsupportedError
 
 
 def observed() -> bool:
     """Tell whether what is computed here would belong to a transform or to inference mode."""
-    return not torch.compiler.is_compiling() and (
-        torch._C._are_functorch_transforms_active()  # noqa: SLF001
-        or torch.is_inference_mode_enabled()
-    )
+    return not is_compiling() and (_are_functorch_transforms_active() or is_inference_mode_enabled())
 
 
 @contextmanager
