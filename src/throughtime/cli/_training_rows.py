@@ -1,6 +1,6 @@
 """The rows that a run of ``throughtime train`` was trained on, found again and checked."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +69,6 @@ def _read(run: Run, path: Path) -> TrainingRows | None:
     return TrainingRows(source, frozenset(table.texts[row] for row in source.rows[0].tolist()))
 
 
-def unseen(rows: TrainingRows, texts: list[str]) -> Iterator[int]:
+def unseen(rows: TrainingRows, texts: Sequence[str]) -> Iterator[int]:
     """Yield the numbers of the texts that are not among the training rows."""
     return (number for number, text in enumerate(texts) if text not in rows.texts)

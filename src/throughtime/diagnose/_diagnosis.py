@@ -180,9 +180,10 @@ def _finite(value: Tensor) -> float | None:
 def _inputs(measured: InputGradients, batch: Ragged) -> dict[str, Any]:
     """Return the norm of the gradient of each step's features, by distance from both ends."""
     size, reading = batch.with_values(measured.norms), Reading(batch.layout, reverse=False)
+    levels = (0.1, 0.5, 0.9)
     return {
-        key: _profile(profile_of(size, reading, origin, (0.1, 0.5, 0.9)))
-        for key, origin in (("from_end", "end"), ("from_start", "start"))
+        "from_end": _profile(profile_of(size, reading, "end", levels)),
+        "from_start": _profile(profile_of(size, reading, "start", levels)),
     }
 
 

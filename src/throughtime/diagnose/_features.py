@@ -75,7 +75,8 @@ class InputGradients:
     @property
     def norms(self) -> Tensor:
         """(T,): ‖∂L/∂x_t‖."""
-        return torch.linalg.vector_norm(self.of_features.double().flatten(1), dim=1)
+        norms: Tensor = torch.linalg.vector_norm(self.of_features.double().flatten(1), dim=1)
+        return norms
 
 
 def input_gradients(question: FeaturesOf, loss: Callable[[Any], Tensor]) -> InputGradients:

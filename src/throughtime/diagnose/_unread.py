@@ -107,7 +107,7 @@ def strongest_dependence(
 
 def _projected(rows: Tensor, most: int) -> Tensor:
     """Return (B, C'): rows along their leading directions."""
-    directions = torch.linalg.svd(rows, full_matrices=False)[2][:most]
+    directions: Tensor = torch.linalg.svd(rows, full_matrices=False)[2][:most]
     return rows @ directions.t()
 
 
@@ -122,7 +122,8 @@ def _mean_of_read(described: Tensor, weight: Tensor, layout: Layout) -> Tensor:
 def _residual(delta: Tensor, *known: Tensor) -> Tensor:
     """Take out of δ what is linear in what is known."""
     along = torch.cat([torch.ones_like(delta[:, :1]), *known], 1)
-    return delta - along @ torch.linalg.lstsq(along, delta, driver="gelsd").solution
+    weights: Tensor = torch.linalg.lstsq(along, delta, driver="gelsd").solution
+    return delta - along @ weights
 
 
 def _described(features: Tensor, generator: torch.Generator, *, products: bool) -> Tensor:
@@ -139,14 +140,16 @@ def _at_most(x: Tensor, most: int, generator: torch.Generator) -> Tensor:
     if x.shape[1] <= most:
         return x
     random = torch.randn(x.shape[1], most, dtype=x.dtype, generator=generator)
-    return x @ torch.linalg.qr(random)[0]
+    directions: Tensor = torch.linalg.qr(random)[0]
+    return x @ directions
 
 
 def _whitened(x: Tensor) -> Tensor:
     """Return columns that do not depend on how the features of tokens are scaled or mixed."""
     values, vectors = torch.linalg.eigh(x.t() @ x / max(1, len(x)))
     real = values > 1e-6 * values[-1]
-    return x @ (vectors[:, real] / values[real].sqrt())
+    directions: Tensor = vectors[:, real] / values[real].sqrt()
+    return x @ directions
 
 
 def _standardised(x: Tensor) -> Tensor:

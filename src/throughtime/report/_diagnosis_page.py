@@ -154,7 +154,7 @@ def _where(layer: Mapping[str, Any]) -> str:
 
 
 def _coloured(example: Mapping[str, Any]) -> Sequence[tuple[str, str, str]]:
-    """Return each token, its colour, and its score: orange speaks for the outcome, blue against it."""
+    """Return each token, its colour, and its score: orange raises the outcome, blue lowers it."""
     scores = [score or 0.0 for score in example["influence"]]
     largest = max((abs(score) for score in scores), default=0.0) or 1.0
     return [

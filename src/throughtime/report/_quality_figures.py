@@ -43,8 +43,8 @@ def confusion_figure(found: Mapping[str, Any]) -> go.Figure:
     )
     figure.update_layout(layout(150 + 32 * max(4, len(classes))))
     ticks = {"tickvals": places, "ticktext": names, "automargin": True}
-    figure.update_xaxes(title="called", tickangle=-45 if len(classes) > 4 else 0, **ticks)
-    figure.update_yaxes(title="is", autorange="reversed", **ticks)
+    figure.update_xaxes(title="predicted", tickangle=-45 if len(classes) > 4 else 0, **ticks)
+    figure.update_yaxes(title="true class", autorange="reversed", **ticks)
     return figure
 
 
@@ -57,7 +57,7 @@ def calibration_figure(found: Mapping[str, Any]) -> go.Figure:
             y=[0, 100],
             mode="lines",
             line={"color": "#8b949e", "dash": "dot"},
-            name="as sure as right",
+            name="perfect calibration",
             hoverinfo="skip",
         )
     )
@@ -75,6 +75,6 @@ def calibration_figure(found: Mapping[str, Any]) -> go.Figure:
         )
     )
     figure.update_layout(layout(340), legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
-    figure.update_xaxes(title="probability of the class named, in %", range=[-2, 104])
-    figure.update_yaxes(title="right, in %", range=[-4, 108])
+    figure.update_xaxes(title="probability of the predicted class, in %", range=[-2, 104])
+    figure.update_yaxes(title="accuracy in %", range=[-4, 108])
     return figure

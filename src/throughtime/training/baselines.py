@@ -116,7 +116,8 @@ class BagOfWords:
         """Return (B, C), none below the logarithm of the smallest step from 1, as scikit-learn's log_loss."""
         found = np.full((len(tokens), classes), -np.inf)
         found[:, self.regression.classes_] = self.regression.predict_log_proba(self.grams.transform(tokens))
-        return np.maximum(found, np.log(np.finfo(np.float64).eps))
+        likely: NDArray[np.float64] = np.maximum(found, np.log(np.finfo(np.float64).eps))
+        return likely
 
 
 def fit_bag_of_words(
