@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= runs/demo
 
-.PHONY: demo test test-optional fuzz check sanitize sanitize-seam format pictures clean
+.PHONY: demo test test-optional test-torch fuzz check sanitize sanitize-seam format pictures clean
 
 # The packages, exactly as pinned. The stamp is made last, so that an interrupted install is repeated.
 $(VENV)/.packages: requirements.txt
@@ -31,6 +31,11 @@ test-optional: $(VENV)/.installed
 CASES ?= 10000
 fuzz: $(VENV)/.installed
 	THROUGHTIME_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest --numprocesses 2 tests/fuzz
+
+# PyTorch's own tests of the layers, with ours in their place: PYTORCH is a checkout of its source at about the
+# installed version. Takes up to half an hour.
+test-torch: $(VENV)/.installed
+	$(BIN)/python -m tests.upstream.run $(PYTORCH)
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .
