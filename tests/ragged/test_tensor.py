@@ -328,6 +328,37 @@ def test_what_does_not_fit_is_refused(call: Call, words: str) -> None:
         call(batch())
 
 
+@pytest.mark.parametrize(
+    ("module", "features"),
+    [
+        (nn.Linear(8, 8), ()),
+        (nn.LayerNorm(8), ()),
+        (nn.LayerNorm([8, 4]), (4,)),
+        (nn.RMSNorm(8), ()),
+        (nn.RMSNorm([8, 4]), (4,)),
+    ],
+)
+def test_parameters_as_large_as_the_batch_are_not_spread_over_its_tokens(
+    module: nn.Module, features: tuple[int, ...]
+) -> None:
+    x = batch(features)
+    assert len(x.values) == 8
+    with pytest.raises(ShapeError, match="would mix tokens"):
+        module.double()(x)
+    with pytest.raises(ShapeError, match="would mix tokens"):
+        F.bilinear(batch(()), batch(()), torch.zeros(8, 8, 8).double())
+
+
+def test_the_places_of_all_tokens_are_not_tokens() -> None:
+    x = batch(())
+    with pytest.raises(UnsupportedError, match=r"x\[mask\]"):
+        torch.where(x)
+    for found in (torch.where(x > 0.5, x, 0.0), torch.where(condition=x > 0.5, input=x, other=x)):
+        assert found.layout is x.layout
+    with pytest.raises(UnsupportedError, match=r"torch.maximum\(x, y\)"):
+        torch.max(x, x)
+
+
 def test_methods_of_tensors_are_named() -> None:
     with pytest.raises(AttributeError, match=r"no 'relu'; call torch.relu\(x"):
         batch().relu()  # type: ignore[attr-defined]

@@ -217,6 +217,13 @@ def dispatch(
         _refuse_broadcast_over_tokens(leaves, ragged_type, rank, name, loss=kind == "loss")
     if kind == "along_features":
         _check_dim(name, args, kwargs, rank)
+    if kind == "per_token":
+        _refuse_parameters_over_tokens(name, args, kwargs, rank)
+    if name == "where" and len(args) + len(kwargs) < 3:
+        raise UnsupportedError(
+            "torch.where of a Ragged alone would give places among all tokens; use torch.where(x.values), or "
+            "x[mask] for the elements"
+        )
     plain = [leaf.values if isinstance(leaf, ragged_type) else leaf for leaf in leaves]
     new_args, new_kwargs = pytree.tree_unflatten(plain, spec)
     result = function(*new_args, **new_kwargs)
@@ -277,12 +284,28 @@ def _refuse_broadcast_over_tokens(
             )
 
 
+def _refuse_parameters_over_tokens(
+    name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], rank: int
+) -> None:
+    """Refuse parameters whose dimensions reach beyond the features, though their sizes may happen to fit."""
+    needed = 1 if name in {"linear", "bilinear"} else 0
+    if name in {"layer_norm", "rms_norm"}:
+        shape = kwargs.get("normalized_shape", args[1] if len(args) > 1 else ())
+        needed = len(shape) if isinstance(shape, tuple | list) else 1
+    if rank - 1 < needed:
+        raise ShapeError(
+            f"{name} acts on {needed} feature dimensions, but tokens have {rank - 1}, so that it would mix "
+            "tokens; give them a feature with x[..., None], or embed them"
+        )
+
+
 def _check_dim(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], rank: int) -> None:
     place, default = _ALONG_FEATURES[name]
     dim = kwargs.get("dim", args[place] if len(args) > place else default)
-    if dim is None or isinstance(dim, Tensor):
+    if dim is None or hasattr(dim, "layout"):  # of two batches or tensors: torch.maximum
+        larger = f"; use torch.{name}imum(x, y) for the {name}imum of two batches" if dim is not None else ""
         raise UnsupportedError(
-            f"torch.{name} without dim would mix sequences of a Ragged; "
+            f"torch.{name} without dim would mix sequences of a Ragged{larger}; "
             f"name a feature dimension (dim=-1), or use {_POOL}"
         )
     dims = dim if isinstance(dim, tuple | list) else (dim,)
