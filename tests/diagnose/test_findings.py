@@ -152,6 +152,8 @@ def test_a_model_that_does_not_use_the_order() -> None:
     assert found is not None
     assert found.measured == {"loss": 1.0, "loss out of order": 1.0}
     assert found.cost == "two forward passes"
+    below_zero = order_unused(_Last(ordered=False), batch, lambda y: (y - sums).square().mean() - 1.0)
+    assert below_zero is not None, "log densities may be below zero"
     with pytest.raises(NotFiniteError, match="nothing can be said"):
         order_unused(_Last(ordered=True), batch, lambda y: y.sum() * float("nan"))
 

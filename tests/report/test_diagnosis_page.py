@@ -90,6 +90,13 @@ def test_the_page_holds_findings_figures_and_words_and_loads_nothing(page: str) 
     assert "a &lt;b&gt;text&lt;/b&gt; model" in page
 
 
+def test_eigenvalues_are_said_to_decide_only_where_nothing_passes_them_by(page: str) -> None:
+    text, rnn = page.split("</h2>")[1:3]
+    assert "no eigenvalue tells whether gradients vanish or explode" in text
+    assert "decides\nin the long run" not in text
+    assert "decides\nin the long run" in rnn
+
+
 def test_shares_of_influence_on_the_page_add_up_to_100_percent() -> None:
     for found in _diagnoses().values():
         figure = recency_figure(found["recency"])

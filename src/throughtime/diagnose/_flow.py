@@ -78,9 +78,9 @@ class LayerFlow:
 
     @cached_property
     def clipped_fraction(self) -> Ragged | None:
-        """(T,) how much of the gradient ``layer.bound_gradients`` clipped; None without bounds.
+        """(T,) the fraction that ``layer.bound_gradients`` clipped of the gradient; None without bounds.
 
-        One less the share of entries within ``value``, times the factor of ``norm``: 0 where neither acted.
+        1 − s·f with s the share of entries within ``value`` and f the factor that ``norm`` asks for.
         """
         record = self.run.record
         return None if record.kept is None else self._ragged(1.0 - self.run.gradient(record.kept))

@@ -13,7 +13,7 @@ from throughtime.errors import NotFiniteError, ShapeError
 from throughtime.ops.modes import evaluating
 from throughtime.ragged import Ragged
 
-# Losses within this share of each other count as equal.
+# Losses count as equal if they differ by less than this share of the first.
 EQUAL = 0.02
 
 
@@ -59,7 +59,7 @@ def order_unused(
         raise NotFiniteError(
             f"the losses in order and out of order are {own} and {mixed}; nothing can be said"
         )
-    if mixed > own * (1 + EQUAL):
+    if mixed > own + EQUAL * abs(own):
         return None
     return Finding(
         "order_unused",

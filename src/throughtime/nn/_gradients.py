@@ -32,20 +32,20 @@ class DirectionGradients:
     h: Ragged
     pre_activations: Mapping[str, Ragged]
     _c: tuple[Ragged, Ragged] | None = None
-    _kept: Ragged | None = None
+    _clipped_fraction: Ragged | None = None
 
     @property
-    def kept(self) -> Ragged:
-        """(T,): what the layer's bounds left of the gradient that each step passed on; 1 is all of it.
+    def clipped_fraction(self) -> Ragged:
+        """(T,): the fraction that bounds clipped of the gradient that each step passes on; 0 is nothing.
 
-        The share of entries that were within ``value``, times the factor that ``norm`` asked for (the smaller
-        of h's and c's); see ``layer.bound_gradients``.
+        1 − s·f with s the share of entries within ``value`` and f the factor that ``norm`` asks for, the
+        smaller of h's and c's; see ``layer.bound_gradients``.
         """
-        if self._kept is None:
+        if self._clipped_fraction is None:
             raise ShapeError(
                 "this layer bounds no gradients: ask for it with layer.bound_gradients(norm=...)"
             )
-        return self._kept
+        return self._clipped_fraction
 
     @property
     def c(self) -> Ragged:
@@ -100,9 +100,10 @@ class Recorded:
         parts = self.record.pre_activations[d].unbind(1)
         named = {name: self._ragged(part) for name, part in zip(names, parts, strict=True)}
         h = self._ragged(self.record.h[d])
-        kept = None if self.record.kept is None else self._ragged(self.record.kept[d])
+        kept = self.record.kept
+        clipped = None if kept is None else self._ragged(1.0 - kept[d])
         if self.record.c is None:
-            return DirectionGradients(h, MappingProxyType(named), None, kept)
+            return DirectionGradients(h, MappingProxyType(named), None, clipped)
         c = self.record.c[d]
         with torch.no_grad():
             passed = c
@@ -111,7 +112,7 @@ class Recorded:
                 made = self.gates["forget"] * before + self.gates["input"] * self.gates["candidate"]
                 passed = torch.where(made.abs() > spec.cell_clip, torch.zeros_like(c), c)
             along = self.read.after(passed * self.gates["forget"])
-        return DirectionGradients(h, MappingProxyType(named), (self._ragged(c), self._ragged(along)), kept)
+        return DirectionGradients(h, MappingProxyType(named), (self._ragged(c), self._ragged(along)), clipped)
 
     def _ragged(self, values: Tensor) -> Ragged:
         layout = self.read.layout
