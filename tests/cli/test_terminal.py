@@ -3,12 +3,14 @@
 import io
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 import typer
 
+from tests.training.toy import relist
 from throughtime.cli import main
 from throughtime.cli._app import app
 from throughtime.data.printable import printable
@@ -126,6 +128,33 @@ def test_a_pipe_is_no_file(tmp_path: Path, run_cli: RunCli, text_run: Path, code
         outcome = run_cli("predict", run, tmp_path / name)
         assert outcome.code == 2
         assert f"{name} is a named pipe, not a file" in outcome.err
+
+
+def test_a_run_of_somebody_else_cannot_command_the_terminal(
+    tmp_path: Path, run_cli: RunCli, text_run: Path
+) -> None:
+    run, other = tmp_path / "[/b]\x1b[2J", tmp_path / "other"
+    for copy in (run, other):
+        shutil.copytree(text_run, copy)
+    config = json.loads((run / "config.json").read_text("utf-8"))
+    config["classes"][0] = "no\x1b[2J\ud800</script><b>"
+    config["task"]["data"] = "none\x1b[2J[/b].csv"
+    (run / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    relist(run)
+    data = tmp_path / "data.csv"
+    data.write_text("words,kind\nbad thing,yes\nawful thing,yes\n", encoding="utf-8")
+    for command in (
+        ("predict", run, data),
+        ("predict", run, data, "--jsonl"),
+        ("diagnose", run, data),
+        ("diagnose", run, other, data, "--out", tmp_path / "page.html"),
+    ):
+        outcome = run_cli(*command)
+        assert (outcome.code, outcome.err) == (0, "")
+        assert "\x1b" not in outcome.out
+    assert "none\\x1b[2J[/b].csv" in outcome.out
+    assert "</script><b>" not in (tmp_path / "page.html").read_text("utf-8")
+    assert json.loads((run / "diagnosis.json").read_text("utf-8"))["quality"]["classes"] == config["classes"]
 
 
 def test_escapes_leave_letters_of_all_scripts_alone() -> None:

@@ -1,16 +1,17 @@
 """``throughtime diagnose``: what gradients do in runs, what their models read, and a page that shows it."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from throughtime.cli._diagnose_lines import show
 from throughtime.cli._question import Subject
 from throughtime.cli._subject import subject_of
+from throughtime.data.printable import json_line, printable
 from throughtime.diagnose import clipping
 from throughtime.diagnose import diagnose as measure
 from throughtime.errors import ThroughtimeError, UnsupportedError
@@ -54,16 +55,16 @@ def diagnose(
             left_out[name] = error
             continue
         found[name] = one
-        (run.path / "diagnosis.json").write_text(json.dumps(one, ensure_ascii=False), encoding="utf-8")
+        (run.path / "diagnosis.json").write_text(json_line(one), encoding="utf-8")
         said[f"{subject.said}; gradients of the first {min(examples, len(subject.tokens))}."] = None
         if len(runs) > 1:
-            console.print(name, style="bold", soft_wrap=True)
+            console.print(Text(printable(name), "bold"), soft_wrap=True)
         show(console, one)
     if found:
         page.parent.mkdir(parents=True, exist_ok=True)
         title = next(iter(found)) if len(found) == 1 else f"{len(found)} models"
         write_diagnoses(page, f"Diagnosis: {title}", " ".join([*said, *_missing(left_out)]), found)
-        print(f"saved in {page}")  # noqa: T201 - what the command is for
+        print(f"saved in {printable(str(page))}")  # noqa: T201 - what the command is for
     if len(runs) == 1 and left_out:
         raise next(iter(left_out.values()))
     if left_out:

@@ -6,13 +6,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from throughtime.data.printable import printable
+
 _STYLES = {"problem": "bold red", "warning": "yellow", "note": "cyan"}
 
 
 def show(console: Console, found: Mapping[str, Any]) -> None:
     """Print how well a model does, the findings, and its Lyapunov exponents."""
     for line in _quality(found["quality"]):
-        console.print(line, soft_wrap=True, markup=False)
+        console.print(printable(line), soft_wrap=True, markup=False)
     if not any(finding["about"] == "gradients" for finding in found["findings"]):
         console.print("no gradient problems found (accuracy is not judged here)", soft_wrap=True)
     for finding in found["findings"]:
