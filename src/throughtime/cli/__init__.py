@@ -2,6 +2,7 @@
 
 import io
 import sys
+import warnings
 
 from throughtime._importing import INTERRUPTED, say_stopped, stopping_at_once
 from throughtime.data.printable import printable
@@ -16,11 +17,14 @@ def main() -> None:
         # A file may have a name, and a text a character, that the terminal's encoding does not have.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    before, warnings.formatwarning = warnings.formatwarning, _warning
     try:
         _run()
     except KeyboardInterrupt:
         say_stopped()
         raise SystemExit(INTERRUPTED) from None
+    finally:
+        warnings.formatwarning = before
 
 
 def _run() -> None:
@@ -42,6 +46,11 @@ def _run() -> None:
 
 def _lacking(error: ModuleNotFoundError) -> str:
     return f"this command needs {error.name}; in a clone of throughtime: pip install '.[learn]'"
+
+
+def _warning(message: Warning | str, *_: object) -> str:
+    """Return a warning as a line of the command's: which line of which file gave it is no help here."""
+    return f"warning: {printable(' '.join(str(message).split()))}\n"
 
 
 def _fail(message: str) -> None:
