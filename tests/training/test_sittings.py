@@ -12,7 +12,7 @@ import torch
 from tests.training.test_resume import signalled
 from tests.training.toy import MODEL, SETTINGS, created, fitted, same_weights, weights
 from throughtime.errors import RunError
-from throughtime.training import ModelSpec, Run, Settings, _files, _run
+from throughtime.training import ModelSpec, Run, Settings, _files, _lock, _run
 from throughtime.training._lock import only_training
 from throughtime.training._module import TrainingModule
 
@@ -69,6 +69,16 @@ def test_the_lock_ends_with_the_training(tmp_path):
     with only_training(run.path):
         pass
     assert not fitted(run, resume=True).interrupted
+
+
+def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
+    def failing(self):
+        raise NotImplementedError("no flock here")
+
+    run = created(tmp_path / "run", settings=Settings(epochs=1))
+    monkeypatch.setattr(_lock.FileLock, "acquire", failing)
+    with pytest.warns(UserWarning, match=r"is on a file system without locks; see to it"):
+        assert not fitted(run).interrupted
 
 
 # ------------------------------------------------------------------ the folder

@@ -17,7 +17,8 @@ def main() -> None:
         # A file may have a name, and a text a character, that the terminal's encoding does not have.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    before, warnings.formatwarning = warnings.formatwarning, _warning
+    before = warnings.formatwarning
+    warnings.formatwarning = _warning  # type: ignore[assignment]  # it names its first argument alone
     try:
         _run()
     except KeyboardInterrupt:

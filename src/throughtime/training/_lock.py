@@ -1,5 +1,6 @@
 """One training at a time in the folder of a run, which stays where it is meanwhile."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -46,7 +47,8 @@ class Hold:
 def only_training(folder: Path) -> Iterator[Hold]:
     """Keep other processes from training in a folder; what unfinished writes left there is removed.
 
-    The lock is advisory and ends with the process, however that ends. Its file stays.
+    The lock is advisory and ends with the process, however that ends. Its file stays. On a file system
+    without locks there is a warning in place of one.
 
     Raises
     ------
@@ -61,6 +63,11 @@ def only_training(folder: Path) -> Iterator[Hold]:
             raise RunError(
                 f"another process is training in {folder}; wait until it ends, or choose another --out"
             ) from None
+        except NotImplementedError:
+            warnings.warn(
+                f"{folder} is on a file system without locks; see to it that no other process trains there",
+                stacklevel=2,
+            )
     try:
         for part in folder.glob(".*.part"):
             with suppress(OSError):
