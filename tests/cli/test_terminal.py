@@ -14,6 +14,9 @@ from tests.training.toy import relist
 from throughtime.cli import main
 from throughtime.cli._app import app
 from throughtime.data.printable import printable
+from throughtime.demo.job import DemoPlan, _plan_json
+from throughtime.demo.results import DemoResult, write_result
+from throughtime.report import ModelRow
 
 from .conftest import RunCli
 
@@ -133,7 +136,7 @@ def test_a_pipe_is_no_file(tmp_path: Path, run_cli: RunCli, text_run: Path, code
 def test_a_run_of_somebody_else_cannot_command_the_terminal(
     tmp_path: Path, run_cli: RunCli, text_run: Path
 ) -> None:
-    run, other = tmp_path / "[/b]\x1b[2J", tmp_path / "other"
+    run, other = tmp_path / "[b]\x1b[2J", tmp_path / "other"
     for copy in (run, other):
         shutil.copytree(text_run, copy)
     config = json.loads((run / "config.json").read_text("utf-8"))
@@ -152,9 +155,23 @@ def test_a_run_of_somebody_else_cannot_command_the_terminal(
         outcome = run_cli(*command)
         assert (outcome.code, outcome.err) == (0, "")
         assert "\x1b" not in outcome.out
-    assert "none\\x1b[2J[/b].csv" in outcome.out
+    assert r"textcnn of [b]\x1b[2J" in outcome.out
+    assert r"none\x1b[2J[/b].csv" in outcome.out
     assert "</script><b>" not in (tmp_path / "page.html").read_text("utf-8")
     assert json.loads((run / "diagnosis.json").read_text("utf-8"))["quality"]["classes"] == config["classes"]
+
+
+def test_results_of_somebody_else_cannot_command_the_terminal(tmp_path: Path, run_cli: RunCli) -> None:
+    out = tmp_path / "[b]"
+    out.mkdir()
+    (out / "report.html").touch()
+    model = ModelRow("[/b]\x1b[2J", 0.5, 0.4, 0.6)
+    write_result(out, _plan_json(DemoPlan()), DemoResult((model,), out, out / "[b]\x1b[2J", 0.5))
+    outcome = run_cli("demo", "--out", out)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "\x1b" not in outcome.out
+    for text in (r"[/b]\x1b[2J  ", rf"{out}/[b]\x1b[2J SOME_FILE.py"):
+        assert text in "".join(outcome.out.splitlines())
 
 
 def test_escapes_leave_letters_of_all_scripts_alone() -> None:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from throughtime._importing import INTERRUPTED
 from throughtime.cli._ending import load_lightning
+from throughtime.data.printable import printable
 from throughtime.demo.job import DemoPlan, Interrupted, run_demo
 from throughtime.demo.results import DemoResult
 from throughtime.report import ModelRow
@@ -17,7 +18,7 @@ from throughtime.report import ModelRow
 
 def demo(out: Path, plan: DemoPlan | None = None) -> None:
     """Run the demo and print its table."""
-    console = Console()
+    console = Console(markup=False)
     load_lightning()
     try:
         result = run_demo(
@@ -40,7 +41,7 @@ def table_of(models: tuple[ModelRow, ...]) -> Table:
         table.add_column(name, justify="left" if name == "model" else "right", no_wrap=True)
     for row in models:
         table.add_row(
-            row.name,
+            printable(row.name),
             f"{100 * row.accuracy:.1f} %",
             f"{100 * row.low:.1f} – {100 * row.high:.1f}",
             "" if row.parameters is None else f"{row.parameters:,}",
@@ -62,4 +63,5 @@ def _print_more(console: Console, result: DemoResult) -> None:
     here = Path.cwd()
     if program.is_absolute():
         program = program.relative_to(here) if program.is_relative_to(here) else Path(program.name)
-    console.print(f"try it:        {program} predict {result.best_run} SOME_FILE.py", highlight=False)
+    best = printable(str(result.best_run))
+    console.print(f"try it:        {program} predict {best} SOME_FILE.py", highlight=False)
