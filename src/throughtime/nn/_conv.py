@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from throughtime.errors import ShapeError
-from throughtime.nn._conv_options import Size, as_number, check_options
+from throughtime.nn._conv_options import PaddingMode, Size, as_number, check_options
 from throughtime.nn._output import as_ragged, check_features
 from throughtime.nn._too_short import refuse_too_short
 from throughtime.ops.conv import conv1d
@@ -59,7 +59,7 @@ class Conv1d(nn.Conv1d):
         dilation: Size = 1,
         groups: int = 1,
         bias: bool = True,  # noqa: FBT001, FBT002 - torch's signature
-        padding_mode: str = "zeros",
+        padding_mode: PaddingMode = "zeros",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:

@@ -1,12 +1,13 @@
 """Options that convolutions share, checked before torch sees them."""
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from throughtime.errors import ShapeError
 
-Size = int | Sequence[int]
-"""A number of steps, or a sequence of one such number, as torch takes it."""
+Size = int | tuple[int]
+"""A number of steps, or a tuple of one such number, as torch types it; a list does as well."""
+
+PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 
 
 def check_options(

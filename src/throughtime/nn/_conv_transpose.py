@@ -1,6 +1,6 @@
 """`ConvTranspose1d`: every token spread over a window of outputs."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +66,7 @@ class ConvTranspose1d(nn.ConvTranspose1d):
         groups: int = 1,
         bias: bool = True,  # noqa: FBT001, FBT002 - torch's signature
         dilation: Size = 1,
-        padding_mode: str = "zeros",
+        padding_mode: Literal["zeros"] = "zeros",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:

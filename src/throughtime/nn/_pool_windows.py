@@ -49,7 +49,7 @@ class MaxPool1d(nn.MaxPool1d):
         return_indices: bool = False,  # noqa: FBT001, FBT002 - torch's signature
         ceil_mode: bool = False,  # noqa: FBT001, FBT002
     ) -> None:
-        super().__init__(kernel_size, stride, padding, dilation, return_indices, ceil_mode)  # type: ignore[arg-type]
+        super().__init__(kernel_size, stride, padding, dilation, return_indices, ceil_mode)
         _check_windows(self)
 
     @property
