@@ -238,8 +238,8 @@ def test_a_bag_of_words_is_fitted_to_the_rows_of_the_training_and_asked_about_ot
 
     found = quality(texts)
     assert found["bag_of_words"]["training_rows"] == found["bag_of_words"]["fitted_to"] == 48
-    assert found["rows"] == 12, "validation and test"
-    assert "on 12 rows that are not training rows" in found["out"]
+    assert found["rows"] == 6, "those of the test"
+    assert "on 6 rows that are not training rows" in found["out"]
 
     # Three new rows, of which words alone tell the class: fitted to these, it could not.
     new = tmp_path / "new.csv"
@@ -261,7 +261,7 @@ def test_a_bag_of_words_is_fitted_to_the_rows_of_the_training_and_asked_about_ot
     assert f"{texts} is no longer there; name it with --training-data" in gone["no_bag_of_words"]
     assert "is no longer there" in (run / "diagnosis.html").read_text("utf-8")
     assert quality(new, "--training-data", moved)["bag_of_words"] == found["bag_of_words"]
-    assert quality(moved)["rows"] == 12, "the file that is diagnosed is that of the training"
+    assert quality(moved)["rows"] == 6, "the file that is diagnosed is that of the training"
     refused(run_cli("diagnose", run, new, "--training-data", new), "is not the data that")
 
     texts.write_text(moved.read_text("utf-8").replace("good", "fine", 1), encoding="utf-8")
@@ -277,6 +277,10 @@ def test_a_bag_of_words_is_fitted_to_the_rows_of_the_training_and_asked_about_ot
     known = quality(new)
     assert (known["rows"], known["bag_of_words"]) == (48, None)
     assert "these are training rows" in known["no_bag_of_words"]
+    chosen = [rows[1 + i] for i in source.rows[1].tolist()]
+    new.write_text("\n".join([rows[0], *(rows[1 + i] for i in source.rows[0].tolist()), *chosen]), "utf-8")
+    known = quality(new)
+    assert (known["rows"], known["bag_of_words"]["training_rows"]) == (6, 48), "those of the validation"
 
 
 def test_what_follows_from_gradients_is_kept_apart_from_accuracy(

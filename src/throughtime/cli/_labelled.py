@@ -47,7 +47,7 @@ class Labelled:
 
     def quality(self, model: nn.Module) -> tuple[dict[str, Any], list[Finding]]:
         """Return accuracy, confusion, calibration, examples, and the same rows' bag of words."""
-        new = [] if self.trained_on is None else list(unseen(self.trained_on, self.texts))
+        new = [] if self.trained_on is None else unseen(self.trained_on, self.texts)
         rows = torch.tensor(new or range(len(self.texts)))
         tokens, labels = self.tokens[rows], self.labels[rows]
         logits = predict(model, tokens).double()

@@ -1,6 +1,6 @@
 """The rows that a run of ``throughtime train`` was trained on, found again and checked."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,10 @@ class TrainingRows:
     """What a run was trained on."""
 
     source: TextSource
-    texts: frozenset[str]
-    """Of the training part."""
+    training: frozenset[str]
+    """Texts that weights were fitted to."""
+    validation: frozenset[str]
+    """Texts that the best epoch was chosen by."""
 
 
 def training_rows(run: Run, given: Path | None, diagnosed: Path) -> TrainingRows | str:
@@ -66,9 +68,12 @@ def _read(run: Run, path: Path) -> TrainingRows | None:
     )
     if source.describe().get("sha256") != run.config.data.get("sha256"):
         return None
-    return TrainingRows(source, frozenset(table.texts[row] for row in source.rows[0].tolist()))
+    training, validation, _ = (frozenset(table.texts[row] for row in part.tolist()) for part in source.rows)
+    return TrainingRows(source, training, validation)
 
 
-def unseen(rows: TrainingRows, texts: Sequence[str]) -> Iterator[int]:
-    """Yield the numbers of the texts that are not among the training rows."""
-    return (number for number, text in enumerate(texts) if text not in rows.texts)
+def unseen(rows: TrainingRows, texts: Sequence[str]) -> list[int]:
+    """Return which texts are in neither part; if that is fewer than two, which are not in training."""
+    new = [number for number, text in enumerate(texts) if text not in rows.training]
+    neither = [number for number in new if texts[number] not in rows.validation]
+    return neither if len(neither) > 1 else new
