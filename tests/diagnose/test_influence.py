@@ -113,6 +113,19 @@ def test_the_model_is_left_as_it_was() -> None:
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+def test_shares_of_sequences_of_many_lengths_add_up_to_one() -> None:
+    """Means over those sequences alone that are so long would add up to more."""
+    x = Ragged.from_list(
+        [torch.tensor([[3.0], [1.0]]), torch.tensor([[2.0]]), torch.zeros(3, 1), torch.zeros(0, 1)]
+    )
+    found = influence(tt.nn.Pool("sum"), x, outcome=lambda y: y[:, 0]).recency()
+    assert found.mean.tolist() == pytest.approx([(1 / 4 + 1) / 2, 3 / 4 / 2, 0.0])
+    assert found.count.tolist() == [3, 2, 1]
+    assert found.quantiles[0.5].tolist() == pytest.approx([(1 / 4 + 1) / 2, 3 / 4 / 2, 0.0])
+    nothing = influence(tt.nn.Pool("sum"), x[2:3], outcome=lambda y: y[:, 0]).recency()
+    assert nothing.mean.tolist() == [0.0, 0.0, 0.0]
+
+
 def test_recency_tells_which_end_a_model_listens_to() -> None:
     """A forgetful RNN that reads forward weighs its last steps most, one that reads backward its first."""
     torch.manual_seed(0)
