@@ -4,7 +4,7 @@
 """
 
 import os
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,14 +15,24 @@ from hypothesis import strategies as st
 from throughtime.errors import ThroughtimeError
 
 from .budget import outcome
+from .loaders import Loader
 from .table import LOADERS
 
 CASES = int(os.environ.get("THROUGHTIME_FUZZ_CASES", "100"))
 
 
+@cache
+def _prepared(name: str) -> Loader:
+    """Return a loader that has read a file: what it imports by that is no cost of the next one."""
+    loader = LOADERS[name]
+    with TemporaryDirectory() as folder:
+        loader.load(loader.write(Path(folder), loader.valid[0]))
+    return loader
+
+
 @pytest.mark.parametrize("name", LOADERS)
 def test_valid_files_are_read(name: str, tmp_path: Path) -> None:
-    loader = LOADERS[name]
+    loader = _prepared(name)
     for number, content in enumerate(loader.valid):
         found = outcome(partial(loader.load, loader.write(tmp_path / str(number), content)))
         assert not isinstance(found, ThroughtimeError), found
@@ -37,7 +47,7 @@ def test_valid_files_are_read(name: str, tmp_path: Path) -> None:
 )
 @given(data=st.data())
 def test_damaged_files_are_read_or_refused(name: str, data: st.DataObject) -> None:
-    loader = LOADERS[name]
+    loader = _prepared(name)
     with TemporaryDirectory() as folder:
         path = loader.write(Path(folder), data.draw(loader.damaged))
         outcome(partial(loader.load, path))
