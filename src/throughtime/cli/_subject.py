@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from throughtime.cli._foreseen import foreseen
 from throughtime.cli._labelled import labelled_texts, operators
+from throughtime.cli._next_step import next_steps
 from throughtime.cli._question import Subject
 from throughtime.cli._train_task import NEXT
 from throughtime.demo import TASK
@@ -27,5 +27,5 @@ def subject_of(
     if kind in (TASK, NEXT) and training_data is not None:
         raise DataError(f"{run.path} is not a run on labelled texts: leave out --training-data")
     if kind == NEXT:
-        return foreseen(run, data)
+        return next_steps(run, data)
     return operators(run, data) if kind == TASK else labelled_texts(run, data, text, label, training_data)

@@ -1,4 +1,4 @@
-"""Sequences of which the step after the last is foreseen: windows of a text, or pieces of music."""
+"""Sequences whose next step is predicted: windows of a text, or pieces of music."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ _SHOWN = {LINE_END: "⏎", " ": "␣", "\t": "⇥"}
 
 
 @dataclass(frozen=True)
-class Foreseen:
+class NextSteps:
     """Sequences, and what came after the last step of each."""
 
     tokens: Ragged
@@ -45,7 +45,7 @@ class Foreseen:
         """Ask for the step after the last: −log p of what came."""
         model = run.load_model()
         if not isinstance(model, NextStep):
-            raise RunError(f"{run.path} holds a {type(model).__name__}, which foresees no next step")
+            raise RunError(f"{run.path} holds a {type(model).__name__}, which predicts no next step")
         following, reader = self.following[:count], AfterLast(model)
         return Question(reader, lambda h: model.score(h, following).losses, at=reader.features)
 
@@ -84,7 +84,7 @@ class _Features(nn.Module):
         return x.with_values(self._of(x.values))
 
 
-def foreseen(run: Run, data: Path) -> Foreseen:
+def next_steps(run: Run, data: Path) -> NextSteps:
     """Read a text or frames of the kind that the run was trained on.
 
     Raises
@@ -109,10 +109,10 @@ def foreseen(run: Run, data: Path) -> Foreseen:
     rows = numbers[begins[:, None] + torch.arange(steps + 1)]
     words = [[_SHOWN.get(word, word) for word in text[begin : begin + steps]] for begin in begins.tolist()]
     said = f"{count:,} windows of {steps} {unit}s of {data.name}, and the {unit} after each"
-    return Foreseen(Ragged.from_list(list(rows[:, :-1])), rows[:, -1], words, said, unit)
+    return NextSteps(Ragged.from_list(list(rows[:, :-1])), rows[:, -1], words, said, unit)
 
 
-def _frames(data: Path) -> Foreseen:
+def _frames(data: Path) -> NextSteps:
     parts = read_frames(data, validation=0.5, test=0.0, seed=0)
     part = parts.validation if parts.test is None else parts.test
     part = part[(part.lengths > 1).nonzero().flatten()]
@@ -120,7 +120,7 @@ def _frames(data: Path) -> Foreseen:
     following = last_step(pairs.targets.values, pairs.targets.layout)
     words = [[_notes(frame) for frame in piece] for piece in pairs.inputs]
     said = f"{len(part):,} pieces of {data.name}, and the last frame of each"
-    return Foreseen(pairs.inputs, following, words, said, "frame")
+    return NextSteps(pairs.inputs, following, words, said, "frame")
 
 
 def _notes(frame: Tensor) -> str:
