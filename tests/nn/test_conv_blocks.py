@@ -59,6 +59,28 @@ def test_a_block_of_equal_lengths_is_the_block_on_plain_tensors(norm: str) -> No
     torch.testing.assert_close(torch.stack([row.t() for row in found]), block(x))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_batch_norm_is_compiled_in_training_whatever_a_stride_leaves(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    torch._dynamo.reset()
+    block = tt.nn.ConvBlock(3, 4, 3, stride=2, norm="batch").to(dtype)
+    twin = copy.deepcopy(block)
+    compiled = torch.compile(twin, backend="aot_eager", fullgraph=True, dynamic=True)
+    rounding = {"rtol": 8 * torch.finfo(dtype).eps, "atol": 8 * torch.finfo(dtype).eps}
+    for lengths in ([5, 7, 3], [9, 4], [12, 3, 0]):
+        values = torch.randn(sum(lengths), 3).to(dtype)
+        results = [made(Ragged.from_lengths(values, lengths)).values for made in (block, compiled)]
+        torch.testing.assert_close(*results, **rounding)
+        for result in results:
+            result.square().sum().backward()
+        for name, buffer in block.named_buffers():
+            torch.testing.assert_close(twin.get_buffer(name), buffer, **rounding)
+    for parameter, expected in zip(twin.parameters(), block.parameters(), strict=True):
+        torch.testing.assert_close(parameter.grad, expected.grad, rtol=0.05, atol=64 * torch.finfo(dtype).eps)
+    with pytest.raises(RuntimeError, match=r"u\d+ >= 2"):
+        compiled(Ragged.from_lengths(torch.randn(3, 3).to(dtype), [3]))
+
+
 def test_a_block_keeps_short_sequences_with_ceil_mode_and_says_so_without() -> None:
     x = _batch([1, 5, 0])
     with pytest.raises(ShapeError, match=r"sequence 0 has 1 step, .*ceil_mode=True .*ConvBlock has it, too"):
