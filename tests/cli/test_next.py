@@ -145,7 +145,7 @@ def test_an_interrupted_command_goes_on(
         patch.setattr(NextStepModule, "training_step", stopping)
         outcome = run_cli("train", folder / "text.txt", *SMALL, "--out", tmp_path / "run")
     assert outcome.code == 130
-    assert "--resume goes on from here" in outcome.out
+    assert "--resume continues from here" in outcome.out
     assert run_cli("train", folder / "text.txt", "--out", tmp_path / "run", "--resume").code == 0
     for name in ("model.safetensors", "config.json", "tokenizer.json"):
         assert (tmp_path / "run" / name).read_bytes() == (whole / name).read_bytes()
@@ -197,7 +197,7 @@ def test_data_and_options_that_cannot_be_are_refused(folder: Path, run_cli: RunC
     out = tmp_path / "run"
     cases: list[tuple[tuple[object, ...], list[str]]] = [
         ((tmp_path / "none.txt",), ["none.txt does not exist"]),
-        ((tmp_path,), ["is a folder; give a text file"]),
+        ((tmp_path,), ["is a folder, not a file"]),
         ((rows(tmp_path / "empty.txt", ""),), ["empty.txt is empty"]),
         ((cut,), [f"byte {len(TEXT)} (0xe2) begins a character that the file ends inside of"]),
         (
