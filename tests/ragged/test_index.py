@@ -193,8 +193,9 @@ def test_numbers_of_sequences_look_for_elements() -> None:
     x = Ragged.from_lengths(torch.arange(4.0), [1, 3])
     assert 2 in x
     assert torch.tensor(3.0) in x
+    assert np.int64(1) in x
     assert 9.5 not in x
-    for element in (x[0], "a", None):
+    for element in (x[0], x, "a", None):
         with pytest.raises(UnsupportedError, match=r"any\(torch.equal"):
             element in x  # noqa: B015
     assert [part.tolist() for part in reversed(x)] == [[1.0, 2.0, 3.0], [0.0]]

@@ -154,3 +154,18 @@ def test_batches_that_meet_in_a_compiled_function_are_compared_when_it_runs() ->
     assert torch.equal(add(x, y).values, values * 2)
     with pytest.raises(RuntimeError, match="different lengths"):
         add(x, Ragged(values, torch.tensor([0, 3, 4, 4, 6])))
+
+
+def test_a_compiled_function_selects_and_converts_without_a_break() -> None:
+    def function(x: Ragged) -> list[Any]:
+        last = x[torch.arange(len(x)), x.lengths - 1]
+        parts = [x[:, -1], x[0, 0], x[:, 1:], x[1:], x[..., 0], x[x > 0], x.reverse(), Ragged.cat([x, x])]
+        return [last, *(part.values if isinstance(part, Ragged) else part for part in parts), x.to_padded()]
+
+    torch._dynamo.reset()
+    compiled = torch.compile(function, backend="eager", fullgraph=True, dynamic=True)
+    for lengths in ([3, 1, 5], [2, 2, 1, 4]):
+        x = Ragged.from_lengths(torch.randn(9, 6), lengths)
+        torch.testing.assert_close(compiled(x), function(x), rtol=0, atol=0)
+    with pytest.raises(RuntimeError, match="no such step"):
+        compiled(Ragged.from_lengths(torch.randn(9, 6), [3, 0, 6]))

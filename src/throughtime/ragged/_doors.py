@@ -100,7 +100,7 @@ def to_padded(
 ) -> Tensor:
     """Put every sequence in a row of its own, filled up at the end."""
     longest = layout.longest if length is None else length
-    if longest < layout.longest:
+    if length is not None and length < layout.longest:
         raise ShapeError(f"length {length} is less than the longest sequence, {layout.longest}")
     flat = values.new_full((len(layout) * longest, *values.shape[1:]), padding_value)
     rows = flat.index_copy(0, _padded_index(layout, longest), values)

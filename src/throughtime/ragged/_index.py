@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from throughtime.errors import KindError, UnsupportedError
 from throughtime.ragged._index_entries import (
@@ -21,6 +22,7 @@ from throughtime.ragged._index_entries import (
 )
 from throughtime.ragged._layout import Layout
 from throughtime.ragged._time import contiguous, take
+from throughtime.ragged._transforms import assert_when_run
 
 _ALL = slice(None)
 
@@ -149,7 +151,9 @@ def _tokens(values: Tensor, layout: Layout, first: Any, entry: Any) -> Tensor:
     sequences, steps = torch.broadcast_tensors(rows, steps)
     lengths = layout.lengths[sequences]
     wrong = (steps < -lengths) | (steps >= lengths)
-    if wrong.any():
+    if is_compiling():
+        assert_when_run(~wrong, "a sequence has no such step")
+    elif wrong.any():
         sequence, step, length = (int(part[wrong][0]) for part in (sequences, steps, lengths))
         raise IndexError(f"step {step} of sequence {sequence}, which has {length} steps")
     places = layout.host_offsets[sequences] + torch.where(steps < 0, steps + lengths, steps)

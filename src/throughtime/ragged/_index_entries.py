@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from throughtime.errors import KindError, ShapeError
+from throughtime.ragged._transforms import assert_when_run
 
 
 def as_int(entry: Any) -> int | None:
@@ -37,7 +39,9 @@ def as_rows(entry: Any, count: int) -> Tensor:
         return rows.nonzero().flatten()
     rows = rows.long()
     wrong = (rows < -count) | (rows >= count)
-    if wrong.any():
+    if is_compiling():
+        assert_when_run(~wrong, f"an index is out of range for a batch of {count}")
+    elif wrong.any():
         raise IndexError(f"sequence {int(rows[wrong][0])} of a batch of {count}")
     return rows.remainder(count) if count else rows
 

@@ -13,7 +13,7 @@ from torch.compiler import is_compiling
 from throughtime._native import check_offsets
 from throughtime.errors import KindError, ShapeError
 from throughtime.ragged._tracing import refuse_tracing
-from throughtime.ragged._transforms import computed_apart, observed, plain, refuse_mapped
+from throughtime.ragged._transforms import assert_when_run, computed_apart, observed, plain, refuse_mapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,10 +152,10 @@ class Layout:
             return True
         if len(self) != len(other):
             return False
-        if is_compiling():  # where no branch may depend on numbers: the graph asserts it
-            same = (self.offsets == other.offsets).all()
-            torch._assert_async(  # noqa: SLF001 - what a graph can hold of an `if` that raises
-                same, "the batches have different lengths; token-wise operations need the same offsets"
+        if is_compiling():
+            assert_when_run(
+                self.offsets == other.offsets,
+                "the batches have different lengths; token-wise operations need the same offsets",
             )
             return True
         return torch.equal(self.host_offsets, other.host_offsets)

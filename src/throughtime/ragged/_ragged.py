@@ -395,15 +395,14 @@ class Ragged:
         )
 
     def __contains__(self, element: object) -> bool:
-        number = (
-            element.dim() == 0 if isinstance(element, Tensor) else isinstance(element, int | float | complex)
-        )
-        if not number:
+        several = isinstance(element, Ragged) or (isinstance(element, Tensor) and element.dim() != 0)
+        found: object = None if several else self == element
+        if not isinstance(found, Ragged):
             raise UnsupportedError(
                 "`in` looks for one number among all values; use any(torch.equal(sequence, s) for s in x) "
                 "to look for a sequence"
             )
-        return bool(torch.eq(self.values, element).any())  # type: ignore[call-overload]
+        return bool(found.values.any())
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter(self.to_list())

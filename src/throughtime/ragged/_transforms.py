@@ -23,6 +23,11 @@ def computed_apart() -> Iterator[None]:
         yield
 
 
+def assert_when_run(holds: Tensor, message: str) -> None:
+    """Leave to a compiled graph what would be an error at once: its branches cannot depend on numbers."""
+    torch._assert_async(holds.all(), message)  # noqa: SLF001
+
+
 def plain(integers: Tensor) -> Tensor:
     """Return integers without what `torch.func.grad` and its like have put around them."""
     while _functorch.is_gradtrackingtensor(integers) or _functorch.is_functionaltensor(integers):
