@@ -116,6 +116,8 @@ def test_a_causal_block_warns_where_batch_statistics_let_the_future_in(norm: str
         UserWarning, match="outputs depend on later inputs; norm='layer' keeps the block causal"
     ):
         assert not first_steps_agree()
+    compiled = torch.compile(block, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x).values, F.relu(block.norm(block.conv(x))).values)
     block.norm.eval()  # frozen statistics are those of no batch
     assert first_steps_agree()
 

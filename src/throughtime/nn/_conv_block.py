@@ -129,13 +129,7 @@ class ConvBlock(Streamed):
     def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
         """Return the output, of the kind that came in: Ragged (T', out_channels) or tensor (N, C, L)."""
         x = unwrapped(input)
-        if getattr(self.conv, "causal", False) and takes_batch_statistics(self.norm):
-            warnings.warn(
-                "ConvBlock: padding is 'causal', but batch normalisation takes its statistics from all steps "
-                "of the batch during training, so that outputs depend on later inputs; norm='layer' keeps "
-                "the block causal",
-                stacklevel=2,
-            )
+        _warn_of_the_future(self)
         if isinstance(x, Ragged) and _is_relu(self.activation):
             rest = Series.of(pool=self.pool, dropout=self.dropout)
             if self.norm is None and isinstance(self.conv, Conv1d) and _is_plain(self.conv, Conv1d):
@@ -215,6 +209,21 @@ class ConvBlock2d(nn.Module):
     def extra_repr(self) -> str:
         """Name the activation if it is no module."""
         return _activation_shown(self.activation)
+
+
+def _warn_of_the_future(block: ConvBlock) -> None:
+    # Graphs of torch.compile take no warnings.
+    if (
+        getattr(block.conv, "causal", False)
+        and takes_batch_statistics(block.norm)
+        and not torch.compiler.is_compiling()
+    ):
+        warnings.warn(
+            "ConvBlock: padding is 'causal', but batch normalisation takes its statistics from all steps of "
+            "the batch during training, so that outputs depend on later inputs; norm='layer' keeps the block "
+            "causal",
+            stacklevel=3,
+        )
 
 
 def _series(block: Any) -> Series:
