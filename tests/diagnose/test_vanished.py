@@ -13,7 +13,7 @@ from throughtime.diagnose import Finding, vanished_not_converged
 from throughtime.errors import UnsupportedError
 
 SEEDS = (0, 1, 2)
-SCALES = (1e-3, 1.0, 1e3)
+SCALES = (1e-3, 1.0, 1e3, 1e-24)
 WORDS = 4
 
 Task = Callable[[int, int, torch.Generator], tuple[Ragged, Tensor]]
@@ -100,7 +100,8 @@ def test_an_rnn_that_would_have_to_remember_the_first_of_50_tokens_has_not_conve
         assert gradient < 1e-6
         assert explained > 0.5
         assert change < 1e-4
-    assert found[0].measured == pytest.approx(found[2].measured, rel=1e-2, abs=1e-9)
+    for one in found[1:]:
+        assert one.measured == pytest.approx(found[0].measured, rel=1e-2, abs=1e-9)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -108,7 +109,7 @@ def test_the_optimum_of_a_task_without_memory_is_a_minimum(seed: int) -> None:
     model = _trained(lambda: tt.nn.RNN(6, 8), last, seed, steps=60, length=50)
     x, y, loss = _held_out(model, last, seed, 50)
     assert loss < 0.62, "nearly the 0.50 that noise leaves"
-    assert _verdicts(model, x, y) == [None] * 3
+    assert _verdicts(model, x, y) == [None] * len(SCALES)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -118,7 +119,7 @@ def test_a_model_that_has_learned_its_task_is_left_alone(seed: int) -> None:
     )
     x, y, loss = _held_out(model, first, seed, 10)
     assert loss < 0.2
-    assert _verdicts(model, x, y) == [None] * 3
+    assert _verdicts(model, x, y) == [None] * len(SCALES)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -126,7 +127,7 @@ def test_labels_that_are_noise_leave_nothing_to_learn(seed: int) -> None:
     model = _trained(lambda: tt.nn.RNN(6, 8), noise, seed, steps=40, length=50)
     x, y, loss = _held_out(model, noise, seed, 50)
     assert 0.66 < loss < 0.8
-    assert _verdicts(model, x, y) == [None] * 3
+    assert _verdicts(model, x, y) == [None] * len(SCALES)
 
 
 def test_chance_is_not_taken_for_dependence() -> None:

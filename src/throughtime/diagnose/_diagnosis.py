@@ -48,7 +48,7 @@ def diagnose(
 ) -> dict[str, Any]:
     """Measure a model on one batch: gradient flow, findings, spectra, exponents, influence.
 
-    In evaluation mode; gradients of the parameters are left as they were. Costs four forward and backward
+    In evaluation mode; gradients of the parameters are left as they were. Costs three forward and backward
     passes, five forward passes, and a loop in Python over four sequences for the exponents.
 
     Parameters

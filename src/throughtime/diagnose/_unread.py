@@ -87,9 +87,13 @@ def strongest_dependence(
     known = _mean_of_read(described, torch.where(flow < unread, 0.0, flow.double()), layout)
     known = _at_most(known, len(delta) // 8, generator)
     delta = _residual(delta, _projected(output.double(), most=len(delta) // 8), known)
+    scale = delta.square().mean().sqrt()
+    if not float(scale):
+        return None
     values = described[rows]
     orders = [torch.randperm(len(delta), generator=generator) for _ in range(_PERMUTATIONS)]
-    permuted = torch.stack([delta, *(delta[order] for order in orders)])
+    # At size 1, so that squares in float32 are in range whatever the scale of the loss.
+    permuted = torch.stack([delta, *(delta[order] for order in orders)]) / scale
     largest = torch.zeros(len(permuted), dtype=torch.float64)
     best: tuple[float, str, Tensor, Tensor] | None = None
     for names, place in _places(rows, layout):

@@ -138,7 +138,7 @@ def verdict_of(
         "recurrent weights, both directions, pooling over all steps, a larger receptive field; or begin with "
         "shorter sequences.",
         "Y. Bengio et al., IEEE Transactions on Neural Networks 5, 1994",
-        "a backward pass, three forward passes, and 999 permutations",
+        "two forward passes, a backward pass and 999 permutations",
     )
 
 
