@@ -370,6 +370,13 @@ class Ragged:
             If an index is of another kind.
         UnsupportedError
             If a tensor's result has no place in a ragged batch; the message names what to use.
+
+        Examples
+        --------
+        >>> import torch, throughtime as tt
+        >>> x = tt.Ragged.from_list([torch.tensor([1., 2., 3.]), torch.tensor([4., 5.])])
+        >>> x[0, 1], x[:, -1], x[:, 1:].to_list(), x[x > 2]
+        (tensor(2.), tensor([3., 5.]), [tensor([2., 3.]), tensor([5.])], tensor([3., 4., 5.]))
         """
         if isinstance(index, int) and not isinstance(index, bool):
             start, end = _index.bounds(self.layout, index)
