@@ -75,6 +75,6 @@ def calibration_figure(found: Mapping[str, Any]) -> go.Figure:
         )
     )
     figure.update_layout(layout(340), legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
-    figure.update_xaxes(title="probability of the predicted class, in %", range=[-2, 104])
+    figure.update_xaxes(title="confidence in %", range=[-2, 104])
     figure.update_yaxes(title="accuracy in %", range=[-4, 108])
     return figure
