@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 import typer
+from rich.console import Console
 
 from tests.training.toy import relist
+from throughtime.bench.conv._record import Row
 from throughtime.cli import main
 from throughtime.cli._app import app
+from throughtime.cli._bench_conv import _table
 from throughtime.data.printable import printable
 from throughtime.demo.job import DemoPlan, _plan_json
 from throughtime.demo.results import DemoResult, write_result
@@ -193,3 +196,14 @@ def test_an_encoding_without_the_characters_of_a_text_shows_escapes(
     assert not ended.value.code
     shown.flush()
     assert rb"good \u4f60\u597d" in shown.buffer.getvalue()
+
+
+def test_the_table_of_a_benchmark_cuts_no_word() -> None:
+    row = Row("conv", "B64 T256 C128 O100 K3", "ragged", "inference", "torch", 1e9, [1e-3] * 3, [1.5e-3] * 3)
+    console = Console(width=80, color_system=None)
+    with console.capture() as captured:
+        console.print(_table("conv", [row], limit=500.0))
+    printed = captured.get()
+    assert "…" not in printed
+    assert {"inference", "ragged", "torch", "1.50", "C128"} <= set(printed.split())
+    assert max(map(len, printed.splitlines())) <= 80

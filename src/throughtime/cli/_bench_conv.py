@@ -80,7 +80,9 @@ def _show(record: Record, console: Console) -> None:
 
 
 def _table(part: str, rows: Sequence[Row], limit: float) -> Table:
-    table = Table(part, "lengths", "mode", "ours", "% limit", "peer", "ratio", "from", "to", box=None)
+    table = Table(part, "lengths", "mode", "ours", "% peak", "peer", "ratio", "from", "to", box=None)
+    for column in table.columns[1:]:
+        column.no_wrap = True  # where the terminal is narrow, the first is told on several lines
     for row in rows:
         low, high = row.ratios[0], row.ratios[-1]
         table.add_row(

@@ -36,7 +36,7 @@ def machine_line(machine: Machine) -> str:
     """Return processor, threads and the limit of its arithmetic."""
     return (
         f"{machine.processor}, {machine.cores} cores, {machine.threads} threads, "
-        f"{machine.instruction_set}; multiply-adds on registers alone: {machine.fma_gflops:.0f} GFLOP/s"
+        f"{machine.instruction_set}; peak FMA throughput: {machine.fma_gflops:.0f} GFLOP/s"
     )
 
 

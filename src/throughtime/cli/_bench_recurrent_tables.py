@@ -38,7 +38,7 @@ class Printer:
         self.line(", ".join(f"{name} {version}" for name, version in machine.versions.items()))
         for note in record.notes:
             self.line(note, "yellow")
-        columns = f"{'cell':5}{'shape':24}{'lengths':8}{'mode':11}{'ours':>10}{'GFLOP/s':>9}{'% limit':>9}"
+        columns = f"{'cell':5}{'shape':24}{'lengths':8}{'mode':11}{'ours':>10}{'GFLOP/s':>9}{'% peak':>9}"
         self.line(columns + "".join(f"{name:>13}" for name in self.peers), "bold")
 
     def case(self, rows: Sequence[Row]) -> None:
@@ -64,7 +64,7 @@ class Printer:
             self.console.print(table)
         for line in shares(record.rows):
             self.line(
-                f"{line.what} at B ≥ 32 and H ≥ 256: {100 * line.mean:.0f} % of the multiply-adds' limit, "
+                f"{line.what} at B ≥ 32 and H ≥ 256: {100 * line.mean:.0f} % of the peak FMA throughput, "
                 f"worst {100 * line.worst:.0f} % at {line.worst_at}, of {line.count}"
             )
         for note in record.notes:
