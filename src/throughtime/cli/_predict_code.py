@@ -42,14 +42,14 @@ def predict_code(run: Run, data: Path, *, jsonl: bool, top: int, prior: float) -
     """Print the operators of Python files that look most as if they had been replaced."""
     vocabulary = Vocabulary.from_tokenizer(tokenizer_of(run))
     model = run.load_model()
-    found = []
+    located = []
     for name, source in python_files(data):
         lines = source.split("\n")  # as Python counts lines: a form feed ends none
         with unreadable(name):
             findings = review(model, source, vocabulary, prior)
-        found += [_Located(name, finding, lines[finding.line - 1]) for finding in findings]
-    found.sort(key=lambda located: -located.finding.score)
-    _print(found[:top], len(found), jsonl=jsonl, prior=prior)
+        located += [_Located(name, finding, lines[finding.line - 1]) for finding in findings]
+    located.sort(key=lambda operator: -operator.finding.score)
+    _print(located[:top], len(located), jsonl=jsonl, prior=prior)
 
 
 def _print(shown: list[_Located], total: int, *, jsonl: bool, prior: float) -> None:

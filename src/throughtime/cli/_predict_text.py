@@ -61,12 +61,12 @@ def _refuse_columns(name: str, text: str | None, label: str | None) -> None:
 def _print_jsonl(
     probabilities: torch.Tensor, classes: tuple[str, ...], table: TextTable, top: int | None
 ) -> None:
-    for row, found in enumerate(probabilities[:top].tolist()):
-        best = max(range(len(classes)), key=found.__getitem__)
+    for row, of_classes in enumerate(probabilities[:top].tolist()):
+        best = max(range(len(classes)), key=of_classes.__getitem__)
         content = {
             "row": row + 1,
             "label": classes[best],
-            "probabilities": dict(zip(classes, found, strict=True)),
+            "probabilities": dict(zip(classes, of_classes, strict=True)),
         }
         if table.labels is not None:
             content["truth"] = table.labels[row]
@@ -96,10 +96,14 @@ def _print_table(
             overflow="ellipsis" if name == "text" else "fold",
             no_wrap=name == "text",
         )
-    for row, found in enumerate(probabilities[:top]):
-        best = int(found.argmax())
+    for row, of_classes in enumerate(probabilities[:top]):
+        best = int(of_classes.argmax())
         truth = [] if table.labels is None else [Text(printable(table.labels[row]))]
         shown.add_row(
-            str(row + 1), Text(names[best], "bold"), f"{float(found[best]):.3f}", *truth, Text(texts[row])
+            str(row + 1),
+            Text(names[best], "bold"),
+            f"{float(of_classes[best]):.3f}",
+            *truth,
+            Text(texts[row]),
         )
     console.print(shown)

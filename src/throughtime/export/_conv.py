@@ -13,9 +13,9 @@ from throughtime.nn import Conv1d, ConvBlock
 
 def add_wide(batch: Batch, module: Any, value: Value, name: str) -> Steps:
     """Add the blocks of a `throughtime.nn.WideConv`, whose features stand side by side."""
-    found = [add_block(batch, block, value, f"{name}.blocks.{i}") for i, block in enumerate(module.blocks)]
-    joined = batch.graph.add("Concat", *(one.name for one in found), axis=2)
-    return Steps(joined, sum(features_of(one, name) for one in found))
+    outputs = [add_block(batch, block, value, f"{name}.blocks.{i}") for i, block in enumerate(module.blocks)]
+    joined = batch.graph.add("Concat", *(output.name for output in outputs), axis=2)
+    return Steps(joined, sum(features_of(output, name) for output in outputs))
 
 
 def add_block(batch: Batch, module: Any, value: Value, name: str) -> Steps:

@@ -47,7 +47,7 @@ class Graph:
         if isinstance(value, Tensor):
             value = value.detach().cpu().numpy()
         array = np.ascontiguousarray(value)
-        name = name or "_".join(["constant", *(str(one).replace("-", "minus") for one in array.flat)])
+        name = name or "_".join(["constant", *(str(number).replace("-", "minus") for number in array.flat)])
         if name not in self._constants:
             self._constants[name] = self._onnx.numpy_helper.from_array(array, name)
         return name
@@ -59,13 +59,13 @@ class Graph:
 
     def add(self, operator: str, *inputs: str, outputs: Sequence[str] = (), **attributes: Any) -> str:
         """Add a node, and return the name of its first output; "" stands for an input left out."""
-        given = list(inputs)
-        while given and not given[-1]:
-            given.pop()
+        present = list(inputs)
+        while present and not present[-1]:
+            present.pop()
         names = list(outputs) or [f"{operator}_{len(self._nodes)}"]
         self._nodes.append(
             self._onnx.helper.make_node(
-                operator, given, names, name=f"{operator}_{len(self._nodes)}", **attributes
+                operator, present, names, name=f"{operator}_{len(self._nodes)}", **attributes
             )
         )
         return names[0]

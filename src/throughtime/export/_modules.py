@@ -38,8 +38,8 @@ def add_module(batch: Batch, module: nn.Module, value: Value, path: str) -> Valu
 
 
 def _chain(batch: Batch, parts: Iterable[tuple[str, nn.Module]], value: Value, path: str) -> Value:
-    for own, part in parts:
-        value = add_module(batch, part, value, _inner(path, own))
+    for name, part in parts:
+        value = add_module(batch, part, value, _inner(path, name))
     return value
 
 
@@ -62,8 +62,8 @@ def _text_cnn(batch: Batch, module: Any, value: Value, path: str) -> Value:
     )
 
 
-def _inner(path: str, own: str) -> str:
-    return f"{path}.{own}" if path else own
+def _inner(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
 
 
 def _nothing(_batch: Batch, _module: Any, value: Value, _path: str) -> Value:

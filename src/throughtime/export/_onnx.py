@@ -13,7 +13,7 @@ from throughtime.export._batch import Batch, Steps
 from throughtime.export._graph import Dims, Graph
 from throughtime.export._kind import check_untouched, kind_of
 from throughtime.export._modules import add_module
-from throughtime.export._recurrent import Given, add_recurrent, number_of_states
+from throughtime.export._recurrent import OptionalInputs, add_recurrent, number_of_states
 from throughtime.nn import GRU, LSTM, RNN
 from throughtime.ops.modes import evaluating
 
@@ -130,15 +130,17 @@ def _layer(layer: RNN | LSTM | GRU, metadata: Mapping[str, str], *, initial_stat
     lstm = isinstance(layer, LSTM)
     states = ["h", "c"] if lstm else ["h"]
     size: Dims = (number_of_states(layer), "batch", layer.hidden_size)
-    given = {}
+    optional = {}
     if initial_state:
-        given = {f"{s}_0": graph.input(f"{s}_0", np.float32, size, f"Initial {s}.") for s in states}
+        optional = {f"{s}_0": graph.input(f"{s}_0", np.float32, size, f"Initial {s}.") for s in states}
     if layer.context_size:
         dims = ("batch", layer.context_size)
-        given["context"] = graph.input("context", np.float32, dims, "Context of each sequence.")
+        optional["context"] = graph.input("context", np.float32, dims, "Context of each sequence.")
     swapped = graph.add("Transpose", x, perm=[1, 0, 2]) if first else x
     batch = Batch(graph, lengths, swapped)
-    result = add_recurrent(batch, layer, Steps(swapped, layer.input_size), given=Given(**given))
+    result = add_recurrent(
+        batch, layer, Steps(swapped, layer.input_size), optional=OptionalInputs(**optional)
+    )
     y = graph.add("Transpose", result.steps.name, perm=[1, 0, 2]) if first else result.steps.name
     outputs = {"output": y, "h_n": result.h_n} | ({"c_n": result.c_n} if lstm else {})
     for name, value in outputs.items():

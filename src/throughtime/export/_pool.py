@@ -71,5 +71,5 @@ def _top_k(batch: Batch, steps: Steps, k: int, name: str) -> Vectors:
     times = graph.add_all("TopK", largest, count, outputs=2, axis=0, largest=0)[0]  # as they came
     inside = graph.add("Less", times, graph.add("Unsqueeze", batch.lengths, graph.constant([1])))
     values = graph.add("GatherElements", padded, times, axis=0)
-    found = graph.add("Where", inside, values, graph.number(0.0))
-    return Vectors(graph.add("Transpose", found, perm=[1, 0, 2]), features_of(steps, name), rows=k)
+    kept = graph.add("Where", inside, values, graph.number(0.0))
+    return Vectors(graph.add("Transpose", kept, perm=[1, 0, 2]), features_of(steps, name), rows=k)

@@ -11,8 +11,8 @@ from throughtime.export._graph import Graph
 from throughtime.nn import GRU, LSTM, RNN
 
 
-class Given(NamedTuple):
-    """What a call of the layer may get beside its input, by name in the graph; "" where it gets none.
+class OptionalInputs(NamedTuple):
+    """Inputs of the layer beside x, by name in the graph; "" for one that is left out.
 
     The states are (layers · directions, B, H), the context (B, C).
     """
@@ -31,7 +31,11 @@ class Result(NamedTuple):
 
 
 def add_recurrent(
-    batch: Batch, layer: RNN | LSTM | GRU, steps: Steps, name: str = "", given: Given | None = None
+    batch: Batch,
+    layer: RNN | LSTM | GRU,
+    steps: Steps,
+    name: str = "",
+    optional: OptionalInputs | None = None,
 ) -> Result:
     """Add a layer; its weights are called after ``name``, the layer's own in the model.
 
@@ -40,19 +44,19 @@ def add_recurrent(
     ShapeError
         If ONNX does not have one of its options, or it needs a context and gets none.
     """
-    given = given or Given()
-    if layer.context_size and not given.context:
+    optional = optional or OptionalInputs()
+    if layer.context_size and not optional.context:
         raise ShapeError(
             f"{name or type(layer).__name__} needs a context, which inside a model nothing gives; "
             "export the layer by itself"
         )
     graph, operators = batch.graph, _operators(layer, name)
-    context = _context(batch, given.context)
-    h_0, c_0 = (_split(graph, state, len(operators)) for state in (given.h_0, given.c_0))
+    context = _context(batch, optional.context)
+    h_0, c_0 = (_split(graph, state, len(operators)) for state in (optional.h_0, optional.c_0))
     finals: list[tuple[str, str]] = []
     for k, operator in enumerate(operators):
         prefix = f"{name}." if name else ""
-        learned = {"initial_h", "initial_c"} if not given.h_0 else set()
+        learned = {"initial_h", "initial_c"} if not optional.h_0 else set()
         constants = {
             part: graph.constant(array, f"{prefix}{part}_l{k}")
             for part, array in operator.inputs.items()
@@ -66,12 +70,12 @@ def add_recurrent(
         outputs = [
             f"{prefix}{part}_l{k}" for part in ("Y", "Y_h", "Y_c")[: 3 if operator.kind == "LSTM" else 2]
         ]
-        own = [constants.get(part, "") for part in ("W", "R", "B")]
+        weights = [constants.get(part, "") for part in ("W", "R", "B")]
         more = [initial[1], constants.get("P", "")] if operator.kind == "LSTM" else []
         y = graph.add(
             operator.kind,
             x,
-            *own,
+            *weights,
             batch.sequence_lens,
             initial[0],
             *more,
