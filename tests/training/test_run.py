@@ -63,6 +63,9 @@ def test_a_run_is_json_and_safetensors(run):
     assert content["format"] == "throughtime-run"
     assert content["version"] == 2
     assert content["created"].endswith("+00:00")
+    other = json.loads((created(run.path.parent / "other").path / "run.json").read_bytes())
+    assert len(content["id"]) == len(other["id"]) == 32
+    assert content["id"] != other["id"]
     assert set(load_file(run.path / "model.safetensors")) == set(
         MODEL.build(Toy.vocabulary_size, 2).state_dict()
     )

@@ -78,10 +78,9 @@ def only_training(folder: Path) -> Iterator[Hold]:
             lock.release()
 
 
-def _identity_of(folder: Path) -> tuple[int, int] | None:
-    """Return what tells the folder's ``run.json``, which is written once, from any other file."""
+def _identity_of(folder: Path) -> bytes | None:
+    """Return what tells this run from any other. Numbers of files (inodes) do not on every file system."""
     try:
-        status = (folder / "run.json").stat()
+        return (folder / "run.json").read_bytes()
     except OSError:
         return None
-    return status.st_dev, status.st_ino

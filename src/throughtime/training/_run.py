@@ -401,6 +401,7 @@ def _new_files(config: RunConfig) -> dict[str, Any]:
         "run.json": {
             "format": FORMAT,
             "version": FORMAT_VERSION,
+            "id": uuid.uuid4().hex,
             "created": created,
             "throughtime": version("throughtime"),
         },
