@@ -47,5 +47,7 @@ def say_stopped() -> None:
 
 
 def _end(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's protocol
-    say_stopped()
-    os._exit(INTERRUPTED)
+    try:
+        say_stopped()
+    finally:
+        os._exit(INTERRUPTED)

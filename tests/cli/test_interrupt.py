@@ -2,12 +2,15 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from throughtime._importing import stopping_at_once
 
 # What the last line says at each moment of ``interrupted.py``, and whether there is a run and a model.
 EXPECTED = {
@@ -79,3 +82,15 @@ def test_a_program_of_its_own_keeps_its_ctrl_c() -> None:
     code = "import signal, throughtime; assert signal.getsignal(2) is signal.default_int_handler"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_handler_that_somebody_has_set_stays_while_libraries_are_imported() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stopping_at_once():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with stopping_at_once():
+        assert signal.getsignal(signal.SIGINT) is not before
+    assert signal.getsignal(signal.SIGINT) is before
