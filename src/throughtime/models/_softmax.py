@@ -1,8 +1,8 @@
 """`FullSoftmax` and `AdaptiveSoftmax`: words out of features, and the words' output vectors as embeddings."""
 
 import itertools
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -102,7 +102,8 @@ class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
             )
         super().__init__(features, classes, list(cutoffs), div_value=4.0, head_bias=True)
         self.head = _ours(self.head)
-        self.tail = nn.ModuleList(nn.Sequential(*map(_ours, tail)) for tail in self.tail)
+        tails = cast("Iterable[Iterable[nn.Linear]]", self.tail)
+        self.tail = nn.ModuleList(nn.Sequential(*map(_ours, tail)) for tail in tails)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Return the output vectors (T, D) of words (T,)."""

@@ -51,7 +51,7 @@ def in_this_thread(by_thread: Mapping[int, _T] | None) -> _T | None:
     return None if by_thread is None else _of_this_thread(by_thread)
 
 
-@torch.compiler.disable  # the number of the thread would become a constant of the graph
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # the number of the thread would become a constant of the graph
 def _of_this_thread(by_thread: Mapping[int, _T]) -> _T | None:
     return by_thread.get(threading.get_ident())
 

@@ -128,13 +128,13 @@ def _differentiable(inputs: tuple[Any, ...]) -> list[Tensor | None]:
 
 
 def _forward_on_cpu(*inputs: Any) -> Results:
-    x, steps, *rest = _unflattened(*inputs)
+    x, steps, cell, h0, c0, directions = _unflattened(*inputs)
     if steps.index is None and steps.batch * steps.length != len(x):
         raise ShapeError(
             f"recurrent_layer: {steps.batch} sequences of {steps.length} steps have "
             f"{steps.batch * steps.length} tokens, got {len(x)}"
         )
-    return _recurrent_native.forward(x, steps, *rest, save=True)
+    return _recurrent_native.forward(x, steps, cell, h0, c0, directions, save=True)
 
 
 def _forward_elsewhere(*inputs: Any) -> Results:

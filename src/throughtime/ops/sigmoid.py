@@ -41,4 +41,5 @@ class _Sigmoid(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
-        return gradients[0] * (y * (1 - y))
+        dx: Tensor = gradients[0] * (y * (1 - y))
+        return dx
