@@ -206,6 +206,12 @@ def _block(**parts: nn.Module) -> nn.Module:
     return block
 
 
+def _large() -> nn.Module:
+    model = nn.Sequential(nn.Embedding(2, 3))
+    model[0].weight = nn.Parameter(torch.zeros(1, 1).expand(2**20, 520))  # 2.03 GiB, of one number in memory
+    return model
+
+
 def _sum_kind() -> nn.Module:
     pool = tt.nn.Pool("sum")
     pool.kind = "median"
@@ -277,6 +283,8 @@ def _sum_kind() -> nn.Module:
         (_replaced, KindError, r"0 \(Linear\): its forward was replaced"),
         (_sum_kind, ShapeError, "1: Pool of kind 'median' is not exported; these are: max, mean, last, sum"),
         (lambda: tt.nn.LSTM(3, 4, device="meta"), KindError, "weight_ih_l0 is on the device meta"),
+        (lambda: nn.Sequential(nn.LazyLinear(3)), KindError, "LazyLinear"),
+        (_large, ShapeError, "have 2.0 GiB, and one ONNX file holds less than 2 GiB"),
         (lambda: nn.Linear(3, 4, dtype=torch.complex64), KindError, "weight is torch.complex64"),
         (
             lambda: nn.Sequential(nn.Linear(3, 3), nn.Linear(4, 3)),

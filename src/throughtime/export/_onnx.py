@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 _LENGTHS = "Tokens of each sequence, 0 at least and the padded length at most."
+_LARGEST = 2**31  # bytes of one protobuf message
 _PADDED = "What stands behind a sequence's end does not matter."
 
 
@@ -77,7 +78,7 @@ def onnx(
         hook; or the parameters are not float32.
     ShapeError
         If an option has no form in ONNX: ``proj_size``, ``cell_clip``, a convolution that changes lengths. If
-        modules do not fit together.
+        modules do not fit together, or the parameters have 2 GiB or more.
     ModuleNotFoundError
         If the package onnx is not installed.
     OSError
@@ -98,6 +99,7 @@ def onnx(
     """
     _check_float32(model)
     check_untouched(model)
+    _check_size(model)
     layer = model if isinstance(model, RNN | LSTM | GRU) and kind_of(model) in {RNN, LSTM, GRU} else None
     if initial_state and layer is None:
         raise ShapeError(f"initial_state is for a layer by itself, not for a {type(model).__name__}")
@@ -120,6 +122,15 @@ def _check_float32(model: nn.Module) -> None:
                 f"{name} is {tensor.dtype}, expected torch.float32, in which runtimes have these operators; "
                 "export a copy in float32, copy.deepcopy(model).float()"
             )
+
+
+def _check_size(model: nn.Module) -> None:
+    size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    if size >= _LARGEST:
+        raise ShapeError(
+            f"the parameters have {size / 2**30:.1f} GiB, and one ONNX file holds less than 2 GiB; export a "
+            "smaller model, or its parts"
+        )
 
 
 def _layer(layer: RNN | LSTM | GRU, metadata: Mapping[str, str], *, initial_state: bool) -> "ModelProto":
