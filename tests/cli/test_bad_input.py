@@ -61,6 +61,7 @@ GOOD = good_rows()
 BAD_DATA: dict[str, tuple[Make, list[str]]] = {
     "no such file": (lambda folder: folder / "none.csv", ["none.csv does not exist"]),
     "unknown suffix": (_write("data.xlsx", "x"), ["data.xlsx", "'.xlsx'", ".csv"]),
+    "plain text": (_write("book.txt", "to be"), ["book.txt is no table of labelled texts", "--task next"]),
     "empty file": (_write("data.csv", ""), ["data.csv is empty"]),
     "header alone": (_write("data.csv", "words,kind\n"), ["data.csv has no rows"]),
     "missing text column": (_write("data.csv", "text,kind\na,b\n"), ["no column 'words'", "'text', 'kind'"]),

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from rich.console import Console
 
 from throughtime.cli._ending import end_training, load_lightning, training_into
+from throughtime.data.frames import SUFFIXES
 from throughtime.data.tables import is_table, read_texts
 from throughtime.data.text import split_texts
 from throughtime.errors import DataError, RunError, UnsupportedError
@@ -106,8 +107,7 @@ def train(options: TrainOptions, *, resume: bool, given: frozenset[str], watch_e
             options = options.or_of(run, given)
         else:
             Run.require_free(options.out)  # before minutes are spent on reading
-        if options.label is None and is_table(options.data) and options.data.is_file():
-            raise DataError(f"{options.data} is a table: name the column with the class (--label COLUMN)")
+        _check_kind(options)
         source = split_texts(
             read_texts(options.data, options.text, options.label),
             validation=options.validation,
@@ -131,6 +131,20 @@ def train(options: TrainOptions, *, resume: bool, given: frozenset[str], watch_e
             )
         result = fit(source, model, settings, run, resume=resume, watch_every=watch_every)
         end_training(result, options.out, lambda console, metrics: _print_result(console, metrics, options))
+
+
+def _check_kind(options: TrainOptions) -> None:
+    """Refuse a file that this task cannot be trained on; whether it exists is told on reading."""
+    data = options.data
+    if not data.is_file():
+        return
+    if is_table(data) and options.label is None:
+        raise DataError(f"{data} is a table: name the column with the class (--label COLUMN)")
+    if data.suffix.lower() in {".txt", ".gz", *SUFFIXES}:
+        raise DataError(
+            f"{data} is no table of labelled texts (CSV, TSV, JSONL, Parquet); to predict its next token or "
+            "frame, add --task next"
+        )
 
 
 def _require_recurrence(options: TrainOptions, watch_every: int) -> None:
