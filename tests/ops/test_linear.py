@@ -12,7 +12,7 @@ from throughtime.errors import KindError, ShapeError
 from throughtime.ops.linear import linear
 from throughtime.ops.sigmoid import sigmoid
 
-SIZES = [(1, 1, 1), (3, 5, 2), (13, 16, 33), (50, 37, 17), (200, 64, 65)]
+SIZES = [(1, 1, 1), (3, 5, 2), (13, 16, 33), (50, 37, 17), (200, 64, 65), (130, 300, 70)]
 each_size = pytest.mark.parametrize("sizes", SIZES, ids=str)
 
 

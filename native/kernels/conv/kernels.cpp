@@ -3,10 +3,20 @@
 
 #include "kernels/conv/few.h"
 #include "kernels/conv/passes.h"
+#include "kernels/conv/rows.h"
 #include "kernels/conv/weight_gradient.h"
 
 namespace throughtime::TT_ISA {
 namespace {
+
+template <class T>
+void forward(const ConvForward& call, const Blocks& blocks) {
+  if (FewRows<T>::takes(call)) {
+    FewRows<T>(call).compute();
+  } else {
+    forward_of<T>(call, blocks);
+  }
+}
 
 template <class T>
 void input_gradient(const ConvInputGradient& call, const Blocks& blocks, std::int64_t before, std::int64_t after) {
@@ -23,7 +33,7 @@ void weight_gradient(const ConvWeightGradient& call, const Blocks& blocks) {
 const ConvKernels& conv_table() {
   static const ConvKernels kernels{
       [](const ConvForward& call, const Blocks& blocks) {
-        call.shape.is_double ? forward_of<double>(call, blocks) : forward_of<float>(call, blocks);
+        call.shape.is_double ? forward<double>(call, blocks) : forward<float>(call, blocks);
       },
       [](const ConvInputGradient& call, const Blocks& blocks, std::int64_t before, std::int64_t after) {
         call.shape.is_double ? input_gradient<double>(call, blocks, before, after)
