@@ -102,8 +102,8 @@ def _note_environment(run: Run, *, begun: bool) -> None:
     if changed:
         said = ", ".join(f"{name} {was} instead of {now}" for name, (now, was) in changed.items())
         warnings.warn(
-            f"{run.path} goes on in another environment than it began in ({said}): the last bits of its "
-            "weights may differ from those of a training without interruption; environment.json says so, too",
+            f"{run.path} is resumed in another environment than it was started in ({said}): its weights may "
+            "differ in the last bits from those of an uninterrupted training; recorded in environment.json",
             stacklevel=2,
         )
 

@@ -57,7 +57,7 @@ def changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, list[An
 
 
 def resumed(recorded: Mapping[str, Any], changed: Mapping[str, Any], epochs: int) -> dict[str, Any]:
-    """Return a record with one more entry: that a training went on in a changed environment.
+    """Return a record with one more entry: that a training was resumed in a changed environment.
 
     Raises
     ------

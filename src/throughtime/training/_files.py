@@ -16,7 +16,7 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, FileNotFoundError) and not path.parent.exists():
             raise RunError(
-                f"{path} cannot be written: the folder {path.parent} is gone, deleted or renamed meanwhile"
+                f"{path} cannot be written: the folder {path.parent} is gone; it was deleted or renamed"
             ) from error
         raise RunError(
             f"{path} cannot be written ({error.strerror or error}); check the disk and permissions"

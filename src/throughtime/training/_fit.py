@@ -47,9 +47,9 @@ def fit(
     """Train a model and write all that comes of it into a run.
 
     Trainings of equal arguments give equal weights, bit for bit, on one machine with one number of
-    threads, however often they are stopped and resumed, and wherever that happens. One that goes on with
-    another number of threads or processes, instruction set or version of a package warns, and the run's
-    ``environment.json`` says so.
+    threads, however often they are stopped and resumed, and wherever that happens. Resuming with
+    another number of threads or processes, instruction set or package version warns, and is recorded in the
+    run's ``environment.json``.
 
     Ctrl-C ends it after the current step (during validation: after that) with the state saved; pressed
     again it ends at once, and resuming repeats what was done since the last save.

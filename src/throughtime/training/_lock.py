@@ -38,8 +38,8 @@ class Hold:
             return
         what = "is another folder now" if self._folder.exists() else "is gone"
         raise RunError(
-            f"{self._folder} {what}: it was deleted or renamed while a training wrote into it; the training "
-            "has ended, and goes on from its last saved state if the folder is put back (--resume)"
+            f"{self._folder} {what}: it was deleted or renamed during the training, which ends here; put the "
+            "folder back to resume from the last saved state (--resume)"
         )
 
 
@@ -65,7 +65,7 @@ def only_training(folder: Path) -> Iterator[Hold]:
             ) from None
         except NotImplementedError:
             warnings.warn(
-                f"{folder} is on a file system without locks; see to it that no other process trains there",
+                f"{folder} is on a file system without locks; make sure that no other process trains there",
                 stacklevel=2,
             )
     try:

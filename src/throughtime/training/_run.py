@@ -344,13 +344,13 @@ class Run:
         write_checked(self.path / "metrics.json", to_json(metrics.to_json()))
 
     def note_environment(self, *, begun: bool) -> dict[str, list[Any]]:
-        """Write down what a training goes on with, or begins with, from now on.
+        """Record the environment that a training starts in, or what has changed when it is resumed.
 
         Returns
         -------
         dict
-            What has changed since it began and may change weights, each as what it was and what it is; empty
-            unless it has begun.
+            What has changed since the start and may change weights, each as what it was and what it is; empty
+            unless the training has begun.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The state that a training goes on from, looked at before Lightning takes it up."""
+"""The state that a training resumes from, checked before Lightning loads it."""
 
 from typing import Any
 
@@ -38,8 +38,8 @@ def saved_state(run: Run) -> dict[str, Any] | None:
 
 
 def unusable(run: Run, reason: str) -> RunError:
-    """Return the error that no training can go on from the state of a run."""
+    """Return the error that training cannot resume from the state of a run."""
     return RunError(
-        f"{run.state_path} is damaged: no training can go on from it ({' '.join(reason.split())}); "
+        f"{run.state_path} is damaged: training cannot resume from it ({' '.join(reason.split())}); "
         "restore the file or train again"
     )

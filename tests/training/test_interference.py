@@ -77,7 +77,7 @@ def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
 
     run = created(tmp_path / "run", settings=Settings(epochs=1))
     monkeypatch.setattr(_lock.FileLock, "acquire", failing)
-    with pytest.warns(UserWarning, match=r"is on a file system without locks; see to it"):
+    with pytest.warns(UserWarning, match=r"is on a file system without locks; make sure"):
         assert not fitted(run).interrupted
 
 
@@ -174,7 +174,9 @@ def test_another_number_of_threads_is_told_and_written_down(tmp_path):
     before, threads = recorded(run), torch.get_num_threads()
     torch.set_num_threads(threads + 1)
     try:
-        with pytest.warns(UserWarning, match=r"another environment .*\(threads 2 instead of 1\).* last bits"):
+        with pytest.warns(
+            UserWarning, match=r"in another environment .*\(threads 2 instead of 1\).* last bits"
+        ):
             fitted(run, resume=True)
     finally:
         torch.set_num_threads(threads)
