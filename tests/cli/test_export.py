@@ -73,5 +73,8 @@ def test_bad_input_of_an_export(
     refused(run_cli("export", tmp_path, "--to", "onnx"), ["is not a run"])
     monkeypatch.setitem(sys.modules, "onnx", None)
     out = tmp_path / "x.onnx"
-    refused(run_cli("export", text_run, "--to", "onnx", "--out", out), ["needs the package onnx: pip install onnx"])
+    refused(
+        run_cli("export", text_run, "--to", "onnx", "--out", out),
+        ["needs the package onnx: pip install onnx"],
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["there.onnx"]
