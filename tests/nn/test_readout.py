@@ -45,8 +45,8 @@ def test_the_loss_is_the_mean_over_all_steps_that_count() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda r, h, y: r(h.values[:, :4]), ShapeError, "reads 5 features of h, got 4"),
-        (lambda r, h, y: r([1.0]), KindError, "takes a Ragged or a Tensor, got list"),
+        (lambda r, h, y: r(h.values[:, :4]), ShapeError, "expects 5 features, got a tensor of shape"),
+        (lambda r, h, y: r([1.0]), KindError, "takes a Tensor or a Ragged, got list"),
         (lambda r, h, y: r.loss(h, y.values), KindError, "labels of a Ragged are a Ragged, got Tensor"),
         (
             lambda r, h, y: r.loss(h, y[[0, 2, 1]]),

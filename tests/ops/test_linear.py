@@ -1,6 +1,7 @@
 """`linear` and `sigmoid`: torch's in values and gradients of every order, with bits that are each row's own."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -128,6 +129,28 @@ def test_the_layer_is_torchs_linear_on_every_kind_of_input() -> None:
     )
     with pytest.raises(KindError, match="Linear takes a Tensor or a Ragged, got list"):
         layer([1.0])
+
+
+@pytest.mark.parametrize("make", [tt.nn.Linear, nn.Linear, lambda n, m: tt.nn.Readout(n, m).logits])
+def test_tokens_without_features_are_refused_though_sizes_fit(make: Any) -> None:
+    """As many tokens as features of the input and the output: no shape shows that sequences would mix."""
+    x = tt.Ragged.from_lengths(torch.randn(6), [2, 4])
+    with pytest.raises(ShapeError, match="linear acts on 1 feature dimensions, but tokens have 0"):
+        make(6, 6)(x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_what_the_layer_cannot_read_is_named_in_every_precision(dtype: torch.dtype) -> None:
+    layer = tt.nn.Linear(4, 3, dtype=dtype)
+    for x in (torch.ones(2, 5, dtype=dtype), torch.tensor(1.0, dtype=dtype)):
+        with pytest.raises(ShapeError, match=r"Linear expects 4 features, got a tensor of shape"):
+            layer(x)
+    with pytest.raises(ShapeError, match=r"Linear expects 4 features, got a Ragged of shape \(6, 5\)"):
+        layer(tt.Ragged.from_lengths(torch.ones(6, 5, dtype=dtype), [2, 4]))
+    with pytest.raises(KindError, match=rf"Linear: the input is torch.float64, the weights are {dtype}"):
+        layer(torch.ones(2, 4, dtype=torch.float64))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(torch.ones(2, 4)).dtype == torch.bfloat16
 
 
 def test_sigmoid_is_torchs_in_values_and_derivatives() -> None:

@@ -4,9 +4,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
-from throughtime.errors import KindError
+from throughtime.errors import KindError, ShapeError
 from throughtime.nn._output import unwrapped
+from throughtime.nn._tokens import check_dtype_and_device
 from throughtime.ops.linear import linear
 from throughtime.ragged import Ragged
 
@@ -36,7 +38,7 @@ class Linear(nn.Linear):
     Raises
     ------
     ShapeError, KindError
-        If the features or the dtype of the input do not fit.
+        If the features, the dtype or the device of the input do not fit, or tokens have no features.
 
     Examples
     --------
@@ -66,8 +68,14 @@ class Linear(nn.Linear):
 def linear_of_tokens(x: Any, layer: nn.Linear, name: str) -> Any:
     """Apply a linear layer's map to a tensor or to each token of a ragged batch."""
     x = unwrapped(x)
-    if isinstance(x, Ragged):
-        return x.with_values(linear(x.values, layer.weight, layer.bias))
-    if not isinstance(x, torch.Tensor):
+    if not isinstance(x, Ragged | torch.Tensor):
         raise KindError(f"{name} takes a Tensor or a Ragged, got {type(x).__name__}")
-    return linear(x, layer.weight, layer.bias)
+    if isinstance(x, Ragged) and x.values.dim() < 2:
+        return functional.linear(x, layer.weight, layer.bias)  # type: ignore[arg-type]  # refused, as of torch.nn.Linear
+    if x.dim() == 0 or x.shape[-1] != layer.in_features:
+        kind = "a Ragged" if isinstance(x, Ragged) else "a tensor"
+        raise ShapeError(f"{name} expects {layer.in_features} features, got {kind} of shape {tuple(x.shape)}")
+    tokens = x.values if isinstance(x, Ragged) else x
+    check_dtype_and_device(tokens, layer.weight, "the input", name)
+    y = linear(tokens, layer.weight, layer.bias)
+    return x.with_values(y) if isinstance(x, Ragged) else y

@@ -8,7 +8,6 @@ from torch.nn import functional
 
 from throughtime.errors import KindError, ShapeError
 from throughtime.nn._linear import Linear, linear_of_tokens
-from throughtime.nn._output import unwrapped
 from throughtime.ragged import Ragged
 
 
@@ -70,7 +69,7 @@ class Readout(Linear):
 
     def logits(self, h: Any) -> Any:
         """Return b_o + W_oh h_t."""
-        return linear_of_tokens(self._checked(h), self, "Readout")
+        return linear_of_tokens(h, self, "Readout")
 
     def log_probabilities(self, h: Any) -> Any:
         """Return the logarithms of the probabilities, computed without a loss of digits."""
@@ -109,14 +108,3 @@ class Readout(Linear):
         return functional.cross_entropy(
             values.reshape(-1, self.out_features), target.reshape(-1), ignore_index=ignore
         )
-
-    def _checked(self, h: Any) -> Any:
-        h = unwrapped(h)
-        if not isinstance(h, Ragged | Tensor):
-            raise KindError(f"Readout takes a Ragged or a Tensor, got {type(h).__name__}")
-        if h.shape[-1] != self.in_features:
-            raise ShapeError(
-                f"Readout reads {self.in_features} features of h, got {h.shape[-1]} "
-                f"in {'a Ragged' if isinstance(h, Ragged) else 'a tensor'} of shape {tuple(h.shape)}"
-            )
-        return h
