@@ -293,6 +293,10 @@ def test_an_empty_batch_has_gradients_of_zero(entry: Entry, training: bool, leng
     layer, x = entry.layer().train(training), entry.input(lengths)
     assert len(_output(layer(x))) == len(lengths)
     assert not any(gradient.any() for gradient in _gradients(layer, x))
+    with torch.autocast("cpu", torch.bfloat16):  # convolutions hand bfloat16 to parameters in float32
+        layer = entry.layer(torch.float32).train(training)
+        of_none, of_some = (_leaves(layer(entry.input(one, torch.float32))) for one in ([], LENGTHS))
+    assert [leaf.dtype for leaf in of_none] == [leaf.dtype for leaf in of_some]
 
 
 @each_layer

@@ -86,7 +86,7 @@ def batch_norm(
         for part, combined in ((weight, torch.mul), (bias, torch.add)):
             # Nothing of nothing, but then their gradients are zero and not missing.
             if part is not None:
-                values = combined(values, part.view(-1, *(1,) * (values.dim() - 2)))
+                values = combined(values, part.to(values.dtype).view(-1, *(1,) * (values.dim() - 2)))
         return values
     known = None if running_mean is None or running_var is None else (running_mean, running_var)
     if training:
