@@ -6,3 +6,8 @@ from hypothesis import settings
 settings.register_profile("repo", derandomize=True, deadline=None, max_examples=15)
 settings.load_profile("repo")
 torch.set_num_threads(1)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name no test by the bytes of a file, which may hold the second it was made in: workers collect twice."""
+    return argname if isinstance(val, bytes) else None
