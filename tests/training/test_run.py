@@ -1,6 +1,8 @@
 """The folder of a run: what goes in comes out, and whatever is wrong with it is one clear line."""
 
+import functools
 import json
+import os
 import stat
 import struct
 from pathlib import Path
@@ -221,7 +223,6 @@ def test_a_run_of_an_older_format_is_not_called_damaged(run):
         ("config.json", '{"a": 1e999}', "inf is no number of JSON"),
         ("config.json", f'{{"a": {10**30}}}', "an integer is beyond 64 bits"),
         ("config.json", f'{{"a": {"9" * 5000}}}', "config.json is damaged: not JSON"),
-        ("config.json", " " * 9_000_000, "has 9,000,000 bytes, and no such file has more"),
     ],
 )
 def test_damaged_json_is_told(name, content, message, run):
@@ -229,6 +230,26 @@ def test_damaged_json_is_told(name, content, message, run):
     relisted(run)
     with pytest.raises(RunError, match=message):
         Run.open(run.path)
+
+
+@pytest.mark.parametrize("name", [*NEEDED, "tokenizer.json"])
+def test_a_file_of_json_without_end_is_not_read(name, run):
+    os.truncate(run.path / name, 40 * 2**30)
+    with pytest.raises(RunError, match=f"{name} is damaged: it has 42,949,672,960 bytes, and no such file"):
+        Run.open(run.path).tokenizer_json() and run.metrics and run.note_environment(begun=True)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "model.safetensors"])
+def test_a_pipe_or_device_in_place_of_a_file_is_not_read(name, run):
+    path = run.path / name
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(RunError, match=f"{name} is a named pipe, not a file"):
+        run.tokenizer_json() and run.load_model()
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(RunError, match=f"{name} is a device, not a file"):
+        run.tokenizer_json() and run.load_model()
 
 
 @pytest.mark.parametrize(
@@ -497,6 +518,19 @@ def test_a_tree_that_stands_for_nothing_is_told(tree, tmp_path):
 def test_a_file_without_a_tree_is_told(metadata, tmp_path):
     with pytest.raises(RunError, match=r"weights is cut short or damaged \("):
         from_bytes(save({"a": torch.zeros(1)}, metadata=metadata), Path("weights"))
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ({"text": "a" * 17 * 2**20}, r"its header would have 17,825,\d\d\d bytes, at most 16,777,216"),
+        ({"deep": functools.reduce(lambda node, _: [node], range(64), 0)}, "nested more than 64 deep"),
+        ({"large": 2**63}, "beyond 64 bits"),
+    ],
+)
+def test_what_could_not_be_read_again_is_not_written(tree, message):
+    with pytest.raises(KindError, match=message):
+        to_bytes(tree)
 
 
 def test_a_tree_holds_nothing_that_could_run():

@@ -1,6 +1,9 @@
 """Whole files as bytes. Devices, pipes and files too large for memory are refused before they are read."""
 
+import contextlib
+import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -48,25 +51,47 @@ def size_of(path: Path) -> int:
     return status.st_size
 
 
+@contextlib.contextmanager
+def regular_file(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+    """Open a regular file for reading, and give it out with its number of bytes.
+
+    The size is that of the file opened, which may have replaced another one a moment ago.
+
+    Raises
+    ------
+    DataError
+        As `size_of`; or if it cannot be read.
+
+    Examples
+    --------
+    >>> with regular_file(Path("/dev/zero")) as (file, size):
+    ...     content = file.read(size)
+    Traceback (most recent call last):
+    throughtime.errors.DataError: /dev/zero is a device, not a file; save its content to a file and give that
+    """
+    size_of(path)
+    try:
+        with path.open("rb") as file:
+            yield file, os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
 def read_bytes(path: Path) -> bytes:
     """Return the content of a regular file.
 
     Raises
     ------
     DataError
-        As `size_of`; or if it is larger than `LARGEST`, or cannot be read.
+        As `regular_file`; or if it is larger than `LARGEST`.
     """
-    size = size_of(path)
-    if size > LARGEST:
-        raise DataError(
-            f"{path} has {size / 2**30:.1f} GiB; files of 2 GiB or more are not read, as all data is kept in "
-            "memory; split the file"
-        )
-    try:
-        with path.open("rb") as file:
-            return file.read(size)
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    with regular_file(path) as (file, size):
+        if size > LARGEST:
+            raise DataError(
+                f"{path} has {size / 2**30:.1f} GiB; files of 2 GiB or more are not read, as all data is "
+                "kept in memory; split the file"
+            )
+        return file.read(size)
 
 
 def read_stream(stream: BinaryIO, name: str) -> bytes:

@@ -8,11 +8,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from throughtime.errors import RunError
 from throughtime.training._fields import Fields
 from throughtime.training._files import read_bytes, write_bytes
-from throughtime.training._json import json_object, to_json
+from throughtime.training._json import MOST_BYTES, json_object, to_json
 
 NAME = "checksums.json"
 
@@ -46,8 +47,19 @@ def write_checked(path: Path, data: bytes) -> None:
     _write(path.parent, {**known, path.name: (new,)})
 
 
-def read_checked(path: Path) -> bytes:
-    """Read a file of a run.
+def read_object(path: Path) -> dict[str, Any]:
+    """Read the JSON object that a file of a run holds.
+
+    Raises
+    ------
+    RunError
+        As `read_checked`; or if it holds anything else.
+    """
+    return json_object(read_checked(path, most=MOST_BYTES), path)
+
+
+def read_checked(path: Path, *, most: int | None = None) -> bytes:
+    """Read a file of a run, of at most ``most`` bytes.
 
     Raises
     ------
@@ -55,7 +67,7 @@ def read_checked(path: Path) -> bytes:
         If it cannot be read, or is not what was written.
     """
     for _ in range(_TRIES):
-        data = read_bytes(path)
+        data = read_bytes(path, most=most)
         known = _read(path.parent).get(path.name)
         if known is not None and _checksum(data) in known:
             return data
@@ -72,7 +84,7 @@ def read_checked(path: Path) -> bytes:
 
 def _read(folder: Path) -> _Known:
     path = folder / NAME
-    content = json_object(read_bytes(path), path)
+    content = json_object(read_bytes(path, most=MOST_BYTES), path)
     try:
         fields = Fields(content)
         files = fields.fields("files")

@@ -5,7 +5,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from throughtime.errors import RunError
+from throughtime.data.files import regular_file
+from throughtime.errors import DataError, RunError
 
 
 @contextlib.contextmanager
@@ -43,12 +44,20 @@ def write_bytes(path: Path, data: bytes) -> None:
         sync_folder(path.parent)
 
 
-def read_bytes(path: Path) -> bytes:
-    """Read a file; a `RunError` names it and what is wrong with it."""
+def read_bytes(path: Path, *, most: int | None = None) -> bytes:
+    """Read a regular file of at most ``most`` bytes; a `RunError` names it and what is wrong with it."""
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise RunError(f"{path} cannot be read ({error.strerror or error})") from error
+        with regular_file(path) as (file, size):
+            if most is not None and size > most:
+                raise RunError(
+                    f"{path} is damaged: it has {size:,} bytes, and no such file has more than {most:,}; "
+                    "restore the file or train again"
+                )
+            return file.read(size)
+    except DataError as error:
+        raise RunError(str(error)) from error
+    except MemoryError as error:
+        raise RunError(f"{path} is larger than the memory that is left; restore the file") from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from throughtime.data.files import LARGEST
 from throughtime.errors import RunError
 from throughtime.training._fields import Fields
 from throughtime.training._files import read_bytes
@@ -27,7 +28,7 @@ def read_gradients(path: str | Path) -> list[dict[str, Any]]:
         return []
     found: dict[int, dict[str, Any]] = {}
     layers = None
-    for number, line in enumerate(read_bytes(path).split(b"\n"), start=1):
+    for number, line in enumerate(read_bytes(path, most=LARGEST).split(b"\n"), start=1):
         try:
             content = json_value(line.decode())
         except ValueError:

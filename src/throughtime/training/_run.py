@@ -17,16 +17,16 @@ from throughtime.data.examples import Source
 from throughtime.data.next_step import NextStepSource
 from throughtime.errors import RunError
 from throughtime.training._checksums import NAME as CHECKSUMS
-from throughtime.training._checksums import read_checked, write_checked, write_new
+from throughtime.training._checksums import read_checked, read_object, write_checked, write_new
 from throughtime.training._environment import changes, environment, resumed, version
 from throughtime.training._fields import Fields, short
 from throughtime.training._files import read_bytes, sync_folder, writing
 from throughtime.training._fitting import MisfitError, fitting_model
-from throughtime.training._json import json_object, to_json
+from throughtime.training._json import MOST_BYTES, json_object, to_json
 from throughtime.training._metrics import Metrics
 from throughtime.training._settings import ModelSpec, Settings
 from throughtime.training._tensor_file import read_tree, write_tree
-from throughtime.training._tokenizer_file import MOST_BYTES, check_tokenizer
+from throughtime.training._tokenizer_file import check_tokenizer
 
 FORMAT = "throughtime-run"
 FORMAT_VERSION = 2
@@ -196,9 +196,9 @@ class Run:
                 raise RunError(
                     f"{path} is not a whole run: {name} is missing; restore the file or train again"
                 )
-        read_checked(path / "run.json")
+        read_object(path / "run.json")
         config = path / "config.json"
-        content = json_object(read_checked(config), config)
+        content = read_object(config)
         try:
             return cls(path, RunConfig.from_json(content))
         except (TypeError, ValueError) as error:
@@ -234,7 +234,7 @@ class Run:
             If the file is damaged.
         """
         path = self.path / "metrics.json"
-        content = json_object(read_checked(path), path)
+        content = read_object(path)
         try:
             return Metrics.from_json(content)
         except ValueError as error:
@@ -358,7 +358,7 @@ class Run:
             If the record is damaged or cannot be written.
         """
         path = self.path / "environment.json"
-        recorded, now = json_object(read_checked(path), path), environment()
+        recorded, now = read_object(path), environment()
         if not begun:
             if recorded != now:
                 write_checked(path, to_json(now))
@@ -383,7 +383,7 @@ class Run:
         path = self.path / "tokenizer.json"
         if not path.exists():
             return None
-        data = read_checked(path)
+        data = read_checked(path, most=MOST_BYTES)
         _checked_tokenizer(data, path, self.config.vocabulary_size)
         return data.decode()
 
@@ -412,7 +412,7 @@ def _new_files(config: RunConfig) -> dict[str, Any]:
 
 
 def _checked_tokenizer(data: bytes, path: Path, vocabulary_size: int) -> None:
-    content = json_object(data, path, most=MOST_BYTES)
+    content = json_object(data, path)
     try:
         check_tokenizer(content, vocabulary_size)
     except ValueError as error:
@@ -420,7 +420,7 @@ def _checked_tokenizer(data: bytes, path: Path, vocabulary_size: int) -> None:
 
 
 def _check_format(path: Path) -> None:
-    content = json_object(read_bytes(path), path)
+    content = json_object(read_bytes(path, most=MOST_BYTES), path)
     number = content.get("version")
     if content.get("format") != FORMAT or not isinstance(number, int) or isinstance(number, bool):
         raise RunError(f"{path} is not of a throughtime run; give the folder that a training wrote")

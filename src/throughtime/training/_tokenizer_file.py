@@ -11,8 +11,6 @@ from typing import Any
 
 from throughtime.training._fields import Fields, short
 
-MOST_BYTES = 64 * 2**20
-
 _MODELS = ("BPE", "Unigram", "WordLevel", "WordPiece")
 _NORMALIZERS = (
     "BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Nmt", "Sequence", "Strip", "StripAccents",
