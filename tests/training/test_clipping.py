@@ -1,16 +1,21 @@
 """The four ways to clip in a training: what each does to a gradient, and that a resumed training goes on alike."""
 
+import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from throughtime.errors import ShapeError, UnsupportedError
+from throughtime.diagnose import AdaptiveClip, ClipEvent
+from throughtime.errors import KindError, ShapeError, UnsupportedError
 from throughtime.training import ModelSpec, Settings
 from throughtime.training._module import TrainingModule
+from throughtime.training._tensor_file import from_bytes, to_bytes
 
-from .toy import Toy
+from .test_resume import signalled
+from .toy import SETTINGS, Toy, created, fitted, same_weights, weights
 
 
 def _module(model: str = "bigru", **settings: Any) -> TrainingModule:
@@ -56,6 +61,34 @@ def test_by_a_percentile_whose_history_is_saved_with_the_state() -> None:
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     assert other.adaptive is not None
     assert other.adaptive.events == module.adaptive.events
+
+
+def test_the_history_of_a_long_training_is_read_again_bit_for_bit() -> None:
+    clip, again = AdaptiveClip(50.0), AdaptiveClip()
+    norms = torch.rand(400_000, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).tolist()
+    clip.events = [ClipEvent(norm, 0.1 + norms[0], norm > 0.1 + norms[0]) for norm in norms]
+    again.load_state_dict(from_bytes(to_bytes(clip.state_dict()), Path("state")))
+    assert again.events == clip.events
+
+
+def test_a_resumed_training_clips_as_one_that_was_not_interrupted(tmp_path: Path) -> None:
+    settings = Settings(**SETTINGS.to_json() | {"epochs": 2, "clip": None, "clip_percentile": 50.0})
+    whole, run = (created(tmp_path / name, settings=settings) for name in ("whole", "run"))
+    fitted(whole)
+    with pytest.MonkeyPatch.context() as patch:
+        signalled(patch, signal.SIGINT, "training_step", 10)
+        assert fitted(run).interrupted
+    fitted(run, resume=True)
+    assert same_weights(weights(run), weights(whole))
+
+
+@pytest.mark.parametrize(
+    "wrong", [[1.0], torch.zeros(2), torch.zeros(1, 2).double(), torch.zeros(3).double()]
+)
+def test_a_history_of_another_kind_is_refused(wrong: Any) -> None:
+    two = torch.ones(2, dtype=torch.float64)
+    with pytest.raises(KindError, match="must be float64 tensors"):
+        AdaptiveClip().load_state_dict({"percentile": 10.0, "norms": two, "thresholds": wrong})
 
 
 def test_inside_of_recurrent_layers() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from throughtime.errors import KindError, NotFiniteError, ShapeError
@@ -88,16 +89,41 @@ class AdaptiveClip:
         return event
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what is needed to go on, as plain numbers."""
+        """Return what is needed to go on; ``norms`` and ``thresholds`` are float64 tensors (steps,)."""
         return {
             "percentile": self.percentile,
-            "events": [[event.norm, event.threshold, event.clipped] for event in self.events],
+            "norms": torch.tensor([event.norm for event in self.events], dtype=torch.float64),
+            "thresholds": torch.tensor([event.threshold for event in self.events], dtype=torch.float64),
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` returned."""
-        if not isinstance(saved, Mapping) or saved.keys() != {"percentile", "events"}:
+        """Go on from what `state_dict` returned.
+
+        Raises
+        ------
+        KindError
+            If it is anything else.
+        """
+        if not isinstance(saved, Mapping) or saved.keys() != {"percentile", "norms", "thresholds"}:
             raise KindError("this is not the state of an AdaptiveClip")
+        norms, thresholds = saved["norms"], saved["thresholds"]
+        if not _are_series(norms, thresholds):
+            raise KindError(
+                "this is not the state of an AdaptiveClip: norms and thresholds must be float64 tensors "
+                "(steps,)"
+            )
         self.percentile = float(saved["percentile"])
-        self.events = [ClipEvent(float(n), float(t), bool(c)) for n, t, c in saved["events"]]
+        pairs = zip(norms.tolist(), thresholds.tolist(), strict=True)
+        self.events = [ClipEvent(norm, threshold, norm > threshold) for norm, threshold in pairs]
         self._sorted = sorted(event.norm for event in self.events)
+
+
+def _are_series(norms: Any, thresholds: Any) -> bool:
+    """Tell whether these are two float64 tensors of one number per step."""
+    if not isinstance(norms, Tensor) or not isinstance(thresholds, Tensor):
+        return False
+    return (
+        norms.dtype == thresholds.dtype == torch.float64
+        and norms.dim() == 1
+        and norms.shape == thresholds.shape
+    )

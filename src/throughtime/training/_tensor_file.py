@@ -43,11 +43,24 @@ def to_bytes(tree: Any) -> bytes:
     Raises
     ------
     KindError
-        If the tree holds anything else; the message says where.
+        If the tree holds anything else; the message says where. Also if `from_bytes` would refuse the bytes,
+        so that nothing is written that cannot be read again.
     """
     tensors: dict[str, Tensor] = {}
     content = _flattened(tree, "", tensors)
-    return save(tensors, metadata={_KEY: json.dumps(content, allow_nan=False)})
+    text = json.dumps(content, allow_nan=False)
+    try:
+        json_value(text)
+    except ValueError as error:
+        raise KindError(f"a tensor file cannot hold this tree: {error}") from error
+    data = save(tensors, metadata={_KEY: text})
+    length = _header_length(data)
+    if length > _MOST_HEADER:
+        raise KindError(
+            f"a tensor file cannot hold this tree: its header would have {length:,} bytes, at most "
+            f"{_MOST_HEADER:,} are read again; store long lists of numbers as tensors"
+        )
+    return data
 
 
 def from_bytes(data: bytes, path: Path) -> Any:
@@ -58,7 +71,7 @@ def from_bytes(data: bytes, path: Path) -> Any:
     RunError
         If they are something else.
     """
-    length = int.from_bytes(data[:8], "little")
+    length = _header_length(data)
     if length > _MOST_HEADER:
         raise RunError(f"{path} is cut short or damaged (its header would have {length:,} bytes)")
     try:
@@ -71,6 +84,10 @@ def from_bytes(data: bytes, path: Path) -> Any:
         return _restored(json_value(metadata[_KEY]), tensors)
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(path, error) from error
+
+
+def _header_length(data: bytes) -> int:
+    return int.from_bytes(data[:8], "little")
 
 
 def _damaged(path: Path, error: Exception) -> RunError:
