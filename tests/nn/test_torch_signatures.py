@@ -151,6 +151,15 @@ def test_complex_numbers_are_refused_by_name(make: Any) -> None:
         layer(x)
 
 
+@pytest.mark.parametrize("name", [*CELLS, "RNN", "LSTM", "GRU", "Linear"])
+def test_complex_input_is_not_advised_to_lose_a_part(name: str) -> None:
+    layer = getattr(tt.nn, name)(4, 3)
+    with pytest.raises(
+        KindError, match=rf"{name} takes real numbers, got torch\.complex64; give it both parts"
+    ):
+        layer(torch.randn(2, 4, dtype=torch.complex64))
+
+
 @pytest.mark.parametrize("name", CELLS)
 def test_complex_cells_are_refused_by_name(name: str) -> None:
     cell = _complex(lambda: getattr(tt.nn, name)(4, 3))

@@ -91,11 +91,12 @@ def as_ragged(x: object, layer: str) -> Ragged:
     )
 
 
-def check_real(x: Ragged, layer: str) -> None:
+def check_real(x: Ragged | Tensor, layer: str) -> None:
     """Refuse complex tokens, which have no order and no variance that a layer could mean."""
-    if x.values.is_complex():
+    values = x.values if isinstance(x, Ragged) else x
+    if values.is_complex():
         raise KindError(
-            f"{layer} takes real numbers, got {x.values.dtype}; give it both parts as features, or a "
+            f"{layer} takes real numbers, got {values.dtype}; give it both parts as features, or a "
             "magnitude such as x.abs()"
         )
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from throughtime.errors import KindError, ShapeError
+from throughtime.nn._output import check_real
 from throughtime.nn._precision import under_autocast
 from throughtime.ops.steps import Steps, dense_steps, packed_steps, ragged_steps
 from throughtime.ragged import Layout, Ragged
@@ -59,6 +60,7 @@ def _check_batch_sizes(x: PackedSequence, layer: str) -> None:
 def check_dtype_and_device(tensor: Tensor, weight: Tensor, name: str, layer: str) -> None:
     """Refuse a tensor that cannot meet the weights; under autocast any floating point below float64 can."""
     if tensor.dtype != weight.dtype and not _autocast_joins(tensor, weight):
+        check_real(tensor, layer)
         raise KindError(
             f"{layer}: {name} is {tensor.dtype}, the weights are {weight.dtype}; convert one with "
             f"x.to({weight.dtype}) or layer.to({tensor.dtype})"
