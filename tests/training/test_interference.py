@@ -1,5 +1,6 @@
 """What may happen to a run between and during the processes that train it."""
 
+import errno
 import json
 import shutil
 import signal
@@ -12,7 +13,7 @@ import torch
 from tests.training.test_resume import signalled
 from tests.training.toy import MODEL, SETTINGS, created, fitted, same_weights, weights
 from throughtime.errors import RunError
-from throughtime.training import ModelSpec, Run, Settings, _files, _lock, _run
+from throughtime.training import ModelSpec, Run, Settings, _files, _run
 from throughtime.training._lock import only_training
 from throughtime.training._module import TrainingModule
 
@@ -71,14 +72,34 @@ def test_the_lock_ends_with_the_training(tmp_path):
     assert not fitted(run, resume=True).interrupted
 
 
-def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
-    def failing(self):
-        raise NotImplementedError("no flock here")
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP])
+def test_a_file_system_without_locks_is_told_and_trained_on(code, there, tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    run = created(tmp_path / "run")
+    if there:
+        (run.path / "training.lock").touch()
+    monkeypatch.setattr(fcntl, "flock", unable(code))
+    with (
+        pytest.warns(UserWarning, match=r"is on a file system without locks; make sure"),
+        only_training(run.path) as hold,
+    ):
+        hold.require_there()
 
-    run = created(tmp_path / "run", settings=Settings(epochs=1))
-    monkeypatch.setattr(_lock.FileLock, "acquire", failing)
-    with pytest.warns(UserWarning, match=r"is on a file system without locks; make sure"):
-        assert not fitted(run).interrupted
+
+def test_a_lock_that_fails_for_another_reason_is_an_error(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    run = created(tmp_path / "run")
+    monkeypatch.setattr(fcntl, "flock", unable(errno.EIO))
+    with pytest.raises(RunError, match=r"training\.lock cannot be written"), only_training(run.path):
+        pass
+
+
+def unable(code):
+    def flock(*_):
+        raise OSError(code, "no flock here")
+
+    return flock
 
 
 # ------------------------------------------------------------------ the folder

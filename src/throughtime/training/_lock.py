@@ -1,9 +1,12 @@
 """One training at a time in the folder of a run, which stays where it is meanwhile."""
 
+import errno
+import inspect
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -11,6 +14,8 @@ from throughtime.errors import RunError
 from throughtime.training._files import writing
 
 NAME = "training.lock"
+_NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP})
+"""What a file system without locks answers."""
 
 
 class Hold:
@@ -55,7 +60,7 @@ def only_training(folder: Path) -> Iterator[Hold]:
     RunError
         If another process is training there.
     """
-    lock = FileLock(folder / NAME, timeout=0)
+    lock = FileLock(folder / NAME, timeout=0, **_options())
     with writing(folder / NAME):
         try:
             lock.acquire()
@@ -63,7 +68,9 @@ def only_training(folder: Path) -> Iterator[Hold]:
             raise RunError(
                 f"another process is training in {folder}; wait until it ends, or choose another --out"
             ) from None
-        except NotImplementedError:
+        except (NotImplementedError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+                raise
             warnings.warn(
                 f"{folder} is on a file system without locks; make sure that no other process trains there",
                 stacklevel=2,
@@ -76,6 +83,15 @@ def only_training(folder: Path) -> Iterator[Hold]:
     finally:
         with suppress(OSError):  # a folder that is gone
             lock.release()
+
+
+def _options() -> dict[str, Any]:
+    """Return what keeps filelock from taking the mere existence of the file, which stays, for a lock.
+
+    It does so on file systems without locks since it has this option; before that it raised an error there.
+    """
+    option = "fallback_to_soft"
+    return {option: False} if option in inspect.signature(FileLock.__init__).parameters else {}
 
 
 def _identity_of(folder: Path) -> bytes | None:
