@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from throughtime.errors import KindError, RunError
 
 MOST_BYTES = 64 * 2**20
-"""Of a JSON file of a run. A training of 100,000 epochs has a history of half of it."""
+"""Of a JSON file of a run. A training of 80,000 epochs has a history of half of it."""
 
 _MOST_DEPTH = 64
 _MOST = 2**63
@@ -20,8 +20,23 @@ def to_json(content: Any) -> bytes:
     Raises
     ------
     KindError
-        If something is not a value of JSON, which knows no infinity.
+        If something is not a value of JSON, which knows no infinity, or if the bounds of `json_object` are
+        exceeded, so that nothing is written that cannot be read again.
     """
+    data = _encoded(content)
+    if len(data) > MOST_BYTES:
+        raise KindError(
+            f"a file of a run holds at most {MOST_BYTES:,} bytes of JSON, got {len(data):,}; shorten names "
+            "and descriptions"
+        )
+    try:
+        json_value(data.decode())
+    except ValueError as error:
+        raise KindError(f"a run cannot hold these values: {error}") from error
+    return data
+
+
+def _encoded(content: Any) -> bytes:
     try:
         return f"{json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)}\n".encode()
     except UnicodeEncodeError:  # half of a surrogate pair has no UTF-8, but an escape
