@@ -1,6 +1,7 @@
 """Blocks and stacks: norms against torch's, images, folding, residual and gated blocks, what is refused."""
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -120,6 +121,27 @@ def test_a_causal_block_warns_where_batch_statistics_let_the_future_in(norm: str
     torch.testing.assert_close(compiled(x).values, F.relu(block.norm(block.conv(x))).values)
     block.norm.eval()  # frozen statistics are those of no batch
     assert first_steps_agree()
+
+
+def test_the_warning_of_batch_statistics_names_each_place_that_calls_the_model() -> None:
+    block = tt.nn.ConvBlock(3, 3, 2, padding="causal", norm="batch").double()
+    models = [block, nn.Sequential(nn.Sequential(block)), tt.nn.Residual(block)]
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("default")
+        for model in models:
+            model(_batch([6]))
+            model(_batch([6]))
+    here = {warning.filename for warning in seen}
+    assert here == {__file__}
+    assert len({warning.lineno for warning in seen}) == 2
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer", "group", "instance"])
+def test_which_norms_keep_a_block_causal_in_evaluation(norm: str) -> None:
+    block = tt.nn.ConvBlock(3, 4, 2, padding="causal", norm=norm).double().eval()
+    x = _batch([6])
+    later = x.with_values(torch.cat([x.values[:5], x.values[5:] + 1]))
+    assert torch.equal(block(x).values[:5], block(later).values[:5]) == (norm in {"batch", "layer"})
 
 
 def test_padding_never_reaches_the_statistics_of_a_batch() -> None:

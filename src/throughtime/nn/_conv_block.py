@@ -1,7 +1,9 @@
 """`ConvBlock` and `ConvBlock2d`: convolution, normalisation, activation, pooling, dropout, in that order."""
 
+import sys
 import warnings
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, Literal
 
 import torch
@@ -40,7 +42,8 @@ class ConvBlock(Streamed):
     in_channels, out_channels, kernel_size
         Of the convolution.
     stride, padding, dilation, groups
-        Of the convolution, see `Conv1d`.
+        Of the convolution, see `Conv1d`. With padding "causal", norm "layer" keeps the block causal;
+        "instance" and "group" always look at later steps, and "batch" does in training.
     bias : bool, optional
         Of the convolution; by default there is one unless batch or instance norm follows, which subtract any
         constant.
@@ -222,8 +225,24 @@ def _warn_of_the_future(block: ConvBlock) -> None:
             "ConvBlock: padding is 'causal', but batch normalisation takes its statistics from all steps of "
             "the batch during training, so that outputs depend on later inputs; norm='layer' keeps the block "
             "causal",
-            stacklevel=3,
+            stacklevel=_level_of_the_call(),
         )
+
+
+def _level_of_the_call() -> int:
+    """Return the stack level, for a warning of the function above, of the code that called the model.
+
+    Python shows a warning once for each place; torch's and our own modules are the same place for every call.
+    """
+    level, frame = 1, sys._getframe(1)  # noqa: SLF001 - as the warnings module does
+    while frame.f_back is not None and _package(frame) in {"torch", "throughtime"}:
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+def _package(frame: FrameType) -> str:
+    name: str = frame.f_globals.get("__name__", "")
+    return name.partition(".")[0]
 
 
 def _series(block: Any) -> Series:
