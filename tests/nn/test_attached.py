@@ -76,6 +76,32 @@ def test_after_an_inner_watch_the_outer_one_goes_on() -> None:
     assert torch.equal(outer.directions()[0].x, 2 * x[:, 0])
 
 
+def test_blocks_may_end_in_another_order_than_they_began() -> None:
+    layer, x = tt.nn.RNN(3, 5), torch.randn(4, 1, 3)
+    first, second = tt.diagnose.watch(layer), tt.diagnose.watch(layer)
+    a, b = first.__enter__(), second.__enter__()
+    first.__exit__(None, None, None)
+    layer(x).output.sum().backward()
+    second.__exit__(None, None, None)
+    layer(x).output.sum().backward()
+    assert len(b.directions()) == 1
+    assert not a._runs
+    assert layer._watchers is None
+
+
+def test_a_carrier_is_left_behind_by_no_order_of_exits() -> None:
+    layer, x = tt.nn.GRU(3, 5), torch.randn(4, 1, 3)
+    fresh = layer(x).output
+    blocks = [tt.bptt.Carried().carry(layer, [0]) for _ in range(2)]
+    for block in blocks:
+        block.__enter__()
+    layer(x)
+    for block in blocks:
+        block.__exit__(None, None, None)
+    assert layer._carriers is None
+    assert torch.equal(layer(x).output, fresh)
+
+
 def test_copies_made_inside_are_not_carried() -> None:
     layer, x = tt.nn.GRU(3, 5), torch.randn(4, 1, 3)
     carried, fresh = tt.bptt.Carried(), layer(x).output

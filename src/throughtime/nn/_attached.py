@@ -6,7 +6,7 @@ reading needs no lock.
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
@@ -20,7 +20,7 @@ _T = TypeVar("_T")
 _LOCK = threading.Lock()
 
 
-class _ByThread(dict[int, Any]):
+class _ByThread(dict[int, tuple[Any, ...]]):
     """Belongs to a layer and not to its copies: nobody has a part in the calls of those."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> None:
@@ -36,35 +36,38 @@ def _nobody() -> None:
 
 @contextmanager
 def attached(modules: Iterable[nn.Module], role: Role, part: object) -> Iterator[None]:
-    """Give layers a ``part`` in this role for calls of this thread; afterwards what they had before."""
-    thread = threading.get_ident()
-    before = [(module, _exchanged(module, role, thread, part)) for module in modules]
+    """Give layers a ``part`` of their own in this role for this thread's calls; the last given is in force."""
+    thread, modules = threading.get_ident(), tuple(modules)
+    for module in modules:
+        _change(module, role, thread, lambda parts: (*parts, part))
     try:
         yield
     finally:
-        for module, earlier in before:
-            _exchanged(module, role, thread, earlier)
+        for module in modules:
+            # Wherever it is: blocks need not end in the order in which they began.
+            _change(module, role, thread, lambda parts: tuple(one for one in parts if one is not part))
 
 
-def in_this_thread(by_thread: Mapping[int, _T] | None) -> _T | None:
+def in_this_thread(by_thread: Mapping[int, tuple[_T, ...]] | None) -> _T | None:
     """Return what this thread's calls have in a role."""
     return None if by_thread is None else _of_this_thread(by_thread)
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]  # the number of the thread would become a constant of the graph
-def _of_this_thread(by_thread: Mapping[int, _T]) -> _T | None:
-    return by_thread.get(threading.get_ident())
+def _of_this_thread(by_thread: Mapping[int, tuple[_T, ...]]) -> _T | None:
+    parts = by_thread.get(threading.get_ident())
+    return parts[-1] if parts else None
 
 
-def _exchanged(module: nn.Module, role: Role, thread: int, part: object) -> object:
-    """Put a part in its place, None for none, and return the one that was there."""
+def _change(
+    module: nn.Module, role: Role, thread: int, change: Callable[[tuple[object, ...]], tuple[object, ...]]
+) -> None:
     with _LOCK:
         held = _ByThread(getattr(module, role) or {})
-        earlier = held.pop(thread, None)
-        if part is not None:
-            held[thread] = part
+        parts = change(held.pop(thread, ()))
+        if parts:
+            held[thread] = parts
         if held:
             setattr(module, role, held)
         else:
             module.__dict__.pop(role, None)  # the class has None
-    return earlier

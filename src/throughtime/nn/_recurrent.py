@@ -31,9 +31,9 @@ class Recurrent(nn.RNNBase):
     """
 
     # By thread, who is told of each run, see `throughtime.diagnose.watch`.
-    _watchers: "Mapping[int, Watcher] | None" = None
+    _watchers: "Mapping[int, tuple[Watcher, ...]] | None" = None
     # By thread, who knows where streams stopped, see `throughtime.bptt.Carried`.
-    _carriers: "Mapping[int, Carrier] | None" = None
+    _carriers: "Mapping[int, tuple[Carrier, ...]] | None" = None
 
     def __init__(
         self,
