@@ -36,7 +36,7 @@ def _nobody() -> None:
 
 @contextmanager
 def attached(modules: Iterable[nn.Module], role: Role, part: object) -> Iterator[None]:
-    """Give layers a ``part`` of their own in this role for this thread's calls; the last given is in force."""
+    """Give layers a ``part`` of their own in this role for calls of this thread; the last one is in force."""
     thread, modules = threading.get_ident(), tuple(modules)
     for module in modules:
         _change(module, role, thread, lambda parts: (*parts, part))
