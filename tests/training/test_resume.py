@@ -1,10 +1,12 @@
 """A training repeats bit for bit, and goes on exactly where it stopped: killed, interrupted, or failed."""
 
+import gc
 import json
 import shutil
 import signal
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,7 @@ from tests.training.toy import (
     without_times,
 )
 from throughtime.errors import RunError
-from throughtime.training import ModelSpec, Run, Settings, _files, _surroundings, fit
+from throughtime.training import ModelSpec, Run, Settings, _engine, _files, _surroundings, fit
 from throughtime.training._module import TrainingModule
 from throughtime.training._tensor_file import read_tree, to_bytes
 
@@ -230,8 +232,49 @@ def test_best_weights_that_are_gone_are_missed(interrupted, tmp_path):
         fitted(run, resume=True)
 
 
+@pytest.mark.parametrize("listed", [False, True])
+def test_damaged_best_weights_are_told_before_training_goes_on(listed, interrupted, tmp_path, monkeypatch):
+    run = copied(interrupted, tmp_path / "run")
+    path = run.path / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-4])
+    if listed:
+        relisted(run)
+    monkeypatch.setattr(TrainingModule, "training_step", lambda *_: pytest.fail("this is training"))
+    with pytest.raises(
+        RunError, match=r"model\.safetensors is (damaged, or was changed|cut short or damaged)"
+    ):
+        fitted(run, resume=True)
+
+
+def test_the_state_that_was_read_is_not_kept(interrupted, tmp_path, monkeypatch):
+    class State(dict):
+        """A dict that can be referred to weakly."""
+
+    run, states, steps = copied(interrupted, tmp_path / "run"), [], []
+    saved, step = _engine.saved_state, TrainingModule.training_step
+
+    def noted(run):
+        state = State(saved(run))
+        states.append(weakref.ref(state))
+        return state
+
+    def looking(self, *args):
+        if not steps:
+            gc.collect()
+        steps.append(states[0]())
+        return step(self, *args)
+
+    monkeypatch.setattr(_engine, "saved_state", noted)
+    monkeypatch.setattr(TrainingModule, "training_step", looking)
+    fitted(run, resume=True)
+    assert steps
+    assert all(state is None for state in steps)
+
+
 def test_going_on_needs_resume(uninterrupted):
-    with pytest.raises(RunError, match="has begun already; go on with it"):
+    with pytest.raises(
+        RunError, match=r"has begun already; resume it \(resume=True, or --resume\) or choose"
+    ):
         fitted(uninterrupted)
 
 

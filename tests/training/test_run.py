@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save, save_file
 from tests.training.toy import MODEL, SETTINGS, Toy, created, relisted
 from throughtime.data.vocabulary import Vocabulary
 from throughtime.errors import KindError, RunError
-from throughtime.training import Metrics, ModelSpec, Run, Settings, _files
+from throughtime.training import Metrics, ModelSpec, Run, Settings, _files, _run
 from throughtime.training._tensor_file import from_bytes, to_bytes
 
 TOKENIZER = Vocabulary(["é", "b"]).to_tokenizer().to_str()
@@ -105,9 +105,28 @@ def test_nothing_is_left_when_making_a_run_fails(tmp_path, monkeypatch):
 
 def test_an_output_folder_that_holds_a_run_is_refused_and_untouched(run):
     before = {path.name: path.read_bytes() for path in run.path.iterdir()}
-    with pytest.raises(RunError, match=r"already holds a run; go on with it .--resume."):
+    with pytest.raises(RunError, match=r"already holds a run; resume it \(resume=True, or --resume\)"):
         created(run.path)
     assert {path.name: path.read_bytes() for path in run.path.iterdir()} == before
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_of_two_that_make_a_run_in_one_place_the_second_is_told(empty, tmp_path, monkeypatch):
+    path, write = tmp_path / "run", _run.write_new
+    if empty:
+        path.mkdir()
+
+    def overtaken(folder, files):
+        with monkeypatch.context() as patch:
+            patch.setattr(_run, "write_new", write)
+            created(path)
+        write(folder, files)
+
+    monkeypatch.setattr(_run, "write_new", overtaken)
+    with pytest.raises(RunError, match="run already holds a run; resume it"):
+        created(path)
+    assert Run.open(path).config.model == MODEL
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_an_output_folder_with_anything_in_it_is_refused(tmp_path):

@@ -54,25 +54,27 @@ def _train(
         stack.enter_context(quiet_lightning())
         stack.enter_context(stop.listening())
         state = saved_state(run)
+        resumed, files = state is not None, SafetensorsIO(state)
+        del state  # as large as the model and its optimizer together; it goes once Lightning has loaded it
         module = _module(source, run)
         if not process():
-            _note_environment(run, begun=state is not None)
+            _note_environment(run, begun=resumed)
         display = ProgressDisplay(Console(quiet=not progress or process() > 0))
         stack.enter_context(display.showing())
         writer = RunWriter(run, stop, hold)
         callbacks: list[pl.Callback] = [display, writer]
         if watch_every:
             callbacks.append(GradientRecorder(run.path / NAME, watch_every))
-        trainer = _trainer(run, callbacks, SafetensorsIO(state))
+        trainer = _trainer(run, callbacks, files)
         try:
-            trainer.fit(module, ckpt_path=None if state is None else str(run.state_path))
+            trainer.fit(module, ckpt_path=str(run.state_path) if resumed else None)
         except Stopped:
             ended = False
         except ThroughtimeError:
             raise
         except Exception as error:
             # Whatever Lightning does with a state in which something is missing.
-            if state is None or writer.began:
+            if not resumed or writer.began:
                 raise
             raise unusable(run, f"{type(error).__name__}: {error}") from error
         else:

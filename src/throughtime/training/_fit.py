@@ -11,6 +11,7 @@ from throughtime.data.finite import require_finite
 from throughtime.data.next_step import NextStepSource
 from throughtime.errors import DataError, RunError
 from throughtime.models._next_step import NextStep
+from throughtime.training._advice import ELSEWHERE, RESUME_OR_ELSEWHERE
 from throughtime.training._evaluation import evaluate
 from throughtime.training._fields import short
 from throughtime.training._lock import Hold, only_training
@@ -101,12 +102,14 @@ def fit(
     # Of several processes that train together, the first one writes.
     with nullcontext(Hold(run.path)) if process() else only_training(run.path) as hold:
         if not resume and (run.metrics.history or run.state_path.exists()):
-            raise RunError(f"{run.path} has begun already; go on with it (--resume) or choose another --out")
+            raise RunError(f"{run.path} has begun already; {RESUME_OR_ELSEWHERE}")
         if run.metrics.best_epoch is not None and not run.has_model:
             raise RunError(
                 f"{run.path}: model.safetensors is missing, with the best weights so far (of epoch "
-                f"{run.metrics.best_epoch}); restore the file, or choose another --out"
+                f"{run.metrics.best_epoch}); restore the file, or {ELSEWHERE}"
             )
+        if run.has_model:
+            run.load_model()  # now, not when the training is over: are the best weights so far damaged?
         join()
         return _trained(source, run, hold, progress=progress, watch_every=watch_every)
 
@@ -173,7 +176,7 @@ def _require_same(run: Run, now: RunConfig) -> None:
     for place, was, has in _differences(begun, _as_json(now.to_json()), ""):
         raise RunError(
             f"{run.path} was made with {place} = {was}, now it is {has}; "
-            "give the same model, settings and data, or choose another --out"
+            f"give the same model, settings and data, or {ELSEWHERE}"
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from throughtime.errors import RunError
+from throughtime.training._advice import ELSEWHERE
 from throughtime.training._files import writing
 
 NAME = "training.lock"
@@ -44,7 +45,7 @@ class Hold:
         what = "is another folder now" if self._folder.exists() else "is gone"
         raise RunError(
             f"{self._folder} {what}: it was deleted or renamed during the training, which ends here; put the "
-            "folder back to resume from the last saved state (--resume)"
+            "folder back and resume from the last saved state (resume=True, or --resume)"
         )
 
 
@@ -66,7 +67,7 @@ def only_training(folder: Path) -> Iterator[Hold]:
             lock.acquire()
         except Timeout:
             raise RunError(
-                f"another process is training in {folder}; wait until it ends, or choose another --out"
+                f"another process is training in {folder}; wait until it ends, or {ELSEWHERE}"
             ) from None
         except (NotImplementedError, OSError) as error:
             if isinstance(error, OSError) and error.errno not in _NO_LOCKS:

@@ -7,6 +7,7 @@ import datetime as dt
 import shutil
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from torch import nn
 from throughtime.data.examples import Source
 from throughtime.data.next_step import NextStepSource
 from throughtime.errors import RunError
+from throughtime.training._advice import ELSEWHERE, RESUME_OR_ELSEWHERE
 from throughtime.training._checksums import NAME as CHECKSUMS
 from throughtime.training._checksums import read_checked, read_object, write_checked, write_new
 from throughtime.training._environment import changes, environment, resumed, version
@@ -142,7 +144,8 @@ class Run:
         RunError
             If something is in the way, the folder cannot be written, or the tokenizer is not of that kind.
         KindError
-            If a description or ``task`` is not of JSON values.
+            If a description or ``task`` is not of JSON values, or beyond what is read again
+            (``docs/run-format.md``).
         """
         path = Path(path)
         cls.require_free(path)
@@ -165,9 +168,7 @@ class Run:
             beside.mkdir()
             try:
                 write_new(beside, files)
-                if path.exists():
-                    path.rmdir()  # empty, or it fails
-                beside.rename(path)
+                _put_in_place(beside, path)
             except BaseException:
                 shutil.rmtree(beside, ignore_errors=True)
                 raise
@@ -216,13 +217,11 @@ class Run:
         path = Path(path)
         if path.is_dir():
             if (path / "run.json").exists():
-                raise RunError(
-                    f"{path} already holds a run; go on with it (--resume) or choose another --out"
-                )
+                raise RunError(f"{path} already holds a run; {RESUME_OR_ELSEWHERE}")
             if any(path.iterdir()):
-                raise RunError(f"{path} is not empty and not a run; choose another --out")
+                raise RunError(f"{path} is not empty and not a run; {ELSEWHERE}")
         elif path.exists():
-            raise RunError(f"{path} is a file; choose another --out")
+            raise RunError(f"{path} is a file; {ELSEWHERE}")
 
     @property
     def metrics(self) -> Metrics:
@@ -297,7 +296,8 @@ class Run:
         """
         if not self.has_model:
             raise RunError(
-                f"{self.path} has no weights yet: model.safetensors is missing; go on training (--resume)"
+                f"{self.path} has no weights yet: model.safetensors is missing; resume its training "
+                "(resume=True, or --resume)"
             )
         weights = read_tree(self._weights)
         model = self.model_for(weights, self._weights)
@@ -393,6 +393,17 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, {self.config.model.name})"
+
+
+def _put_in_place(beside: Path, path: Path) -> None:
+    """Rename a folder to one that does not exist or is empty."""
+    try:
+        with suppress(FileNotFoundError):
+            path.rmdir()
+        beside.rename(path)
+    except OSError:
+        Run.require_free(path)  # another process may have made a run there meanwhile
+        raise
 
 
 def _new_files(config: RunConfig) -> dict[str, Any]:
