@@ -8,9 +8,9 @@ from tokenizers.models import BPE, Unigram, WordLevel, WordPiece
 
 from tests.training.toy import created, relisted
 from throughtime.data.symbols import symbol_tokenizer
-from throughtime.data.text import word_tokenizer
+from throughtime.data.text import encode, panics_as_errors, word_tokenizer
 from throughtime.data.vocabulary import Vocabulary
-from throughtime.errors import RunError
+from throughtime.errors import DataError, RunError
 
 WORDS = {"<unk>": 0, "a": 1, "b": 2}
 
@@ -31,6 +31,9 @@ ACCEPTED = {
     "of the demo": Vocabulary(["a", "b"]).to_tokenizer(),
     "BPE": tokenizer(BPE({"a": 0, "b": 1, "ab": 2}, [("a", "b")])),
     "BPE with <unk>": tokenizer(BPE(WORDS, [], unk_token="<unk>")),
+    "BPE with a prefix": tokenizer(
+        BPE({"a": 0, "##b": 1, "ab": 2, "b": 3}, [("a", "##b")], continuing_subword_prefix="##")
+    ),
     "WordPiece": tokenizer(WordPiece(WORDS, unk_token="<unk>"), normalizers.BertNormalizer()),
     "Unigram": tokenizer(Unigram([("<unk>", 0.0), ("a", -1.0)], 0), pre_tokenizer=pre_tokenizers.Metaspace()),
     "in turn": tokenizer(
@@ -56,6 +59,11 @@ def changed(**places):
         node, *inner = place.split("__")
         content[node] = {**content[node], inner[0]: value} if inner else value
     return content
+
+
+def of(name, **model):
+    content = json.loads(ACCEPTED[name].to_str())
+    return {**content, "model": {**content["model"], **model}}
 
 
 REGEX = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated", "invert": False}
@@ -94,6 +102,16 @@ REFUSED = [
     (changed(pre_tokenizer=REGEX | {"pattern": {"String": ""}}), "splits at an empty string"),
     (changed(pre_tokenizer=REGEX | {"pattern": {}}), "pre_tokenizer.pattern.String is missing"),
     (changed(pre_tokenizer=REGEX | {"pattern": {"Regex": "[a]*[a]*"}}), "which may take forever"),
+    (of("Unigram", unk_id=None), "model.unk_id must be a whole number"),
+    (of("BPE", dropout=0.5), "model.dropout = 0.5 draws tokens at random"),
+    (of("BPE", continuing_subword_prefix="##"), "merges.0 joins 'b', which does not begin with .* = '##'"),
+    (of("BPE", continuing_subword_prefix="##", merges=["a b"]), "merges.0 joins 'b', which does not begin"),
+    (of("BPE", continuing_subword_prefix="##", merges=[["a"]]), "merges.0 is not a pair of tokens"),
+    (of("BPE", continuing_subword_prefix="\xe9"), "model.continuing_subword_prefix = '\xe9' is not ASCII"),
+    (
+        of("WordPiece", max_input_chars_per_word=10**6),
+        "max_input_chars_per_word = 1000000 takes far too long",
+    ),
     ({"model": {"type": "Unigram", "vocab": [["a", 0.0]], "unk_id": 1}, "added_tokens": []}, "unk_id = 1 is"),
     ({"model": {"type": "Unigram", "vocab": [["a"]], "unk_id": 0}, "added_tokens": []}, "vocab.0 is not a"),
 ]
@@ -116,3 +134,16 @@ def test_a_tokenizer_that_is_not_text_is_told(tmp_path):
     (run.path / "tokenizer.json").write_bytes(b"\xff")
     with pytest.raises(RunError, match=r"tokenizer\.json is damaged: not JSON"):
         relisted(run).tokenizer_json()
+
+
+def test_a_panic_of_the_library_is_an_error():
+    panic = type("PanicException", (BaseException,), {})
+
+    class Broken:
+        def encode_batch_fast(self, texts):
+            raise panic("index out of bounds")
+
+    with pytest.raises(DataError, match="cannot encode these texts .*index out of bounds"):
+        encode(Broken(), ["a"])
+    with pytest.raises(KeyboardInterrupt), panics_as_errors():
+        raise KeyboardInterrupt

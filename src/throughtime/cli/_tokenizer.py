@@ -2,6 +2,7 @@
 
 from tokenizers import Tokenizer
 
+from throughtime.data.text import panics_as_errors
 from throughtime.errors import RunError
 from throughtime.training import Run
 
@@ -19,6 +20,7 @@ def tokenizer_of(run: Run) -> Tokenizer:
     if content is None:
         raise RunError(f"{path} is missing; restore the file or train again")
     try:
-        return Tokenizer.from_str(content)
+        with panics_as_errors():
+            return Tokenizer.from_str(content)
     except Exception as error:  # the library raises nothing more special
         raise RunError(f"{path} is damaged ({error}); restore the file or train again") from error

@@ -1,7 +1,8 @@
 """Texts to tokens and to a source of examples, with the tokenizers library. Reads no files."""
 
+import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -58,8 +59,24 @@ def word_tokenizer(texts: Sequence[str], size: int, *, lower_case: bool) -> Toke
     return tokenizer
 
 
+@contextlib.contextmanager
+def panics_as_errors() -> Iterator[None]:
+    """Turn a panic of the tokenizers library, which no ``except Exception`` catches, into a RuntimeError."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # the library does not give out the class
+            raise
+        raise RuntimeError(f"the tokenizers library stopped: {error}") from error
+
+
 def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> Ragged:
     """Return the token numbers of texts, (T,) int64; a text without any becomes an empty sequence.
+
+    Raises
+    ------
+    DataError
+        If the tokenizer fails.
 
     Examples
     --------
@@ -67,7 +84,13 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> Ragged:
     >>> encode(tokenizer, ["be to", ""]).lengths.tolist()
     [2, 0]
     """
-    numbers = [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
+    try:
+        with panics_as_errors():
+            numbers = [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
+    except TypeError:
+        raise
+    except Exception as error:  # the library raises nothing more special
+        raise DataError(f"the tokenizer cannot encode these texts ({error}); train it again") from error
     flat = np.fromiter((token for ids in numbers for token in ids), dtype=np.int64)
     return Ragged.from_lengths(torch.from_numpy(flat), [len(ids) for ids in numbers])
 

@@ -19,6 +19,10 @@ _PRE_TOKENIZERS = (
     "BertPreTokenizer", "ByteLevel", "CharDelimiterSplit", "Digits", "Metaspace", "Punctuation", "Sequence",
     "Split", "UnicodeScripts", "Whitespace", "WhitespaceSplit",
 )  # fmt: skip
+# Of a word, of which WordPiece compares all parts with its vocabulary: its time grows with the third power.
+# The library's own default.
+_MOST_CHARACTERS = 100
+
 # Some characters, or as many of them as there are: an expression that is matched without going back.
 _CHARACTERS = re.compile(r"\[(?:[^\[\]\\]|\\.)+\]\+?", re.DOTALL)
 
@@ -84,8 +88,15 @@ def _numbers(fields: Fields) -> dict[str, int]:
     model = fields.fields("model")
     kind = model.one_of("type", _MODELS)
     numbers = dict(_unigrams(model) if kind == "Unigram" else _vocabulary(model))
+    if kind == "BPE":
+        _check_bpe(model)
+    if kind == "WordPiece" and model.whole("max_input_chars_per_word") > _MOST_CHARACTERS:
+        raise ValueError(
+            f"model.max_input_chars_per_word = {model.whole('max_input_chars_per_word')} takes far too long; "
+            f"at most {_MOST_CHARACTERS}"
+        )
     if kind == "Unigram":
-        if model.value("unk_id") is not None and model.whole("unk_id") >= len(numbers):
+        if model.whole("unk_id") >= len(numbers):
             raise ValueError(f"model.unk_id = {model.whole('unk_id')} is none of its {len(numbers)} tokens")
     elif model.value("unk_token") is not None or kind != "BPE":
         unknown = model.text("unk_token")
@@ -98,6 +109,26 @@ def _numbers(fields: Fields) -> dict[str, int]:
         if numbers.setdefault(token.text("content"), token.whole("id")) != token.whole("id"):
             raise ValueError(f"added_tokens.{i} has another number than model.vocab gives it")
     return numbers
+
+
+def _check_bpe(model: Fields) -> None:
+    """Refuse tokens drawn at random, and merges without the prefix, at which the library ends the process."""
+    if model.has("dropout") and model.value("dropout") not in (None, 0):
+        raise ValueError(f"model.dropout = {short(model.value('dropout'))} draws tokens at random; set null")
+    if not model.has("continuing_subword_prefix") or not model.value("continuing_subword_prefix"):
+        return
+    prefix = model.text("continuing_subword_prefix")
+    if not prefix.isascii():  # the library takes its number of characters for one of bytes
+        raise ValueError(f"model.continuing_subword_prefix = {short(prefix)} is not ASCII")
+    for i, merge in enumerate(model.items("merges")):
+        parts = merge.split(" ") if isinstance(merge, str) else merge
+        if not isinstance(parts, list) or len(parts) != 2 or not all(isinstance(p, str) for p in parts):
+            raise ValueError(f"model.merges.{i} is not a pair of tokens")
+        if not parts[1].startswith(prefix):
+            raise ValueError(
+                f"model.merges.{i} joins {short(parts[1])}, which does not begin with "
+                f"model.continuing_subword_prefix = {short(prefix)}"
+            )
 
 
 def _vocabulary(model: Fields) -> Iterator[tuple[str, int]]:
