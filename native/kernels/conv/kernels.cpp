@@ -11,20 +11,19 @@ namespace {
 
 template <class T>
 void forward(const ConvForward& call, const Blocks& blocks) {
-  if (FewRows<T>::takes(call)) {
-    FewRows<T>(call).compute();
-  } else {
-    forward_of<T>(call, blocks);
-  }
+  if (is_product_of_few(call.shape, call.batch)) return few_rows_forward<T>(call);
+  forward_of<T>(call, blocks);
 }
 
 template <class T>
 void input_gradient(const ConvInputGradient& call, const Blocks& blocks, std::int64_t before, std::int64_t after) {
+  if (is_product_of_few(call.shape, call.batch)) return few_rows_input_gradient<T>(call);
   if (!few_input_gradient<T>(call)) input_gradient_of<T>(call, blocks, before, after);
 }
 
 template <class T>
 void weight_gradient(const ConvWeightGradient& call, const Blocks& blocks) {
+  if (is_product_of_few(call.shape, call.batch)) return few_rows_weight_gradient<T>(call);
   if (!few_weight_gradient<T>(call)) weight_gradient_of<T>(call, blocks);
 }
 

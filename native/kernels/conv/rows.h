@@ -1,8 +1,12 @@
-// A kernel of one tap on few rows, which is the product x · Wᵀ: linear layers on a token of each stream, read-outs.
+// A kernel of one tap on few rows and its gradients, which are products of matrices: linear layers on a token of each
+// stream, read-outs of small batches.
 //
-// Elsewhere all weights are laid out as panels before the first row is multiplied, which here would cost as much as the
-// product itself. So threads share the panels, and lay out a part of one in the first cache just before it is used. An
-// element is the same chain of multiply-adds, so its bits are those that it has among many rows.
+//   y = bias + x · Wᵀ        dx = start + dy · W        dW = dyᵀ · x
+//
+// Elsewhere a whole matrix is laid out as panels before the first row is multiplied, which here would cost as much as
+// the product itself. So threads share the panels, and lay out a part of one in the first cache just before it is used.
+// Each element is one chain of multiply-adds in the order of the other kernels, so the bits of a row of y or dx are
+// those that it has among many rows.
 #pragma once
 
 #include "kernels/conv/correlate.h"
@@ -13,73 +17,124 @@ namespace throughtime::TT_ISA {
 // Up to so many rows.
 inline constexpr std::int64_t rows_of_few = 96;
 
-template <class T>
-class FewRows {
- public:
+inline bool is_product_of_few(const ConvShape& shape, const ConvBatch& batch) {
+  const std::int64_t rows = batch.out_offsets[batch.sequences];
+  return shape.width == 1 && shape.groups == 1 && shape.stride == 1 && shape.left == 0 && rows > 0 &&
+         rows <= rows_of_few && rows == batch.offsets[batch.sequences];
+}
+
+// out (rows, columns) = start + A (rows, depth) · B (depth, columns). All pointers are the caller's.
+template <class T, Factors F>
+struct FewProduct {
   static constexpr int L = lanes<T>;
   static constexpr std::ptrdiff_t part_depth = 128;  // 16 KB of a panel of two vectors
 
-  explicit FewRows(const ConvForward& call)
-      : call_(call),
-        rows_(call.batch.out_offsets[call.batch.sequences]),
-        panels_(channel_panels<T>(call.shape.outputs, false)) {}
+  std::ptrdiff_t rows, depth, columns;
+  const T* a;          // see Factors
+  const T* b;          // row by row
+  bool b_transposed;   // or column by column
+  const T* start;      // (columns), or null for zeros
+  T* out;
+  bool relu;
 
-  static bool takes(const ConvForward& call) {
-    const ConvShape& shape = call.shape;
-    const std::int64_t rows = call.batch.out_offsets[call.batch.sequences];
-    return shape.width == 1 && shape.groups == 1 && shape.stride == 1 && shape.left == 0 && rows <= rows_of_few &&
-           rows == call.batch.offsets[call.batch.sequences];
-  }
-
-  void compute() {
-    auto share = [this](int rank, int size) {
-      const Range own = part_of(panels_.count(), rank, size);
-      for (std::ptrdiff_t q = own.begin; q < own.end; ++q) panel(q);
-    };
-    parallel(call_.threads, share);
+  // The part of one of `size` threads.
+  void compute(int rank, int size) const {
+    const Panels<T> panels = channel_panels<T>(columns, false);
+    const Range own = part_of(panels.count(), rank, size);
+    for (std::ptrdiff_t q = own.begin; q < own.end; ++q) panel(panels, q);
   }
 
  private:
-  void panel(std::ptrdiff_t q) const {
-    const std::ptrdiff_t depth = call_.shape.channels, first = panels_.first(q);
-    const int vectors = panels_.vectors_of(q), columns = panels_.columns_of(q);
+  void panel(const Panels<T>& panels, std::ptrdiff_t q) const {
+    const std::ptrdiff_t first = panels.first(q);
+    const int vectors = panels.vectors_of(q), width = panels.columns_of(q);
     alignas(64) T packed[part_depth * 2 * L];
-    alignas(64) T start[2 * L] = {};
-    if (call_.bias != nullptr) {
-      std::memcpy(start, static_cast<const T*>(call_.bias) + first, sizeof(T) * static_cast<std::size_t>(columns));
-    }
+    alignas(64) T begin[2 * L] = {};
+    if (start != nullptr) std::memcpy(begin, start + first, sizeof(T) * static_cast<std::size_t>(width));
     Tile<T> tile{};
-    tile.lda = depth;
+    tile.lda = F == Factors::rows ? depth : rows;
     tile.ldp = vectors * L;
     tile.panel = packed;
     tile.offset = first;
-    tile.columns = columns;
-    tile.start = start;
+    tile.columns = width;
+    tile.start = begin;
     for (std::ptrdiff_t k = 0; k < depth; k += part_depth) {
       tile.depth = depth - k < part_depth ? depth - k : part_depth;
-      const T* const weight = static_cast<const T*>(call_.weight) + first * depth + k;
-      for (int v = 0; v < vectors; ++v) {
-        const int left = columns - v * L;
-        pack_transposed(weight + v * L * depth, depth, left < L ? left : L, tile.depth, packed + v * L, tile.ldp);
-      }
-      multiply(tile, vectors, k, k + tile.depth == depth);
+      tile.a = a + (F == Factors::rows ? k : k * rows);
+      pack(first, k, vectors, width, tile, packed);
+      multiply(tile, vectors, relu && k + tile.depth == depth);
       tile.start = nullptr;
     }
   }
 
-  void multiply(Tile<T>& tile, int vectors, std::ptrdiff_t k, bool last) const {
-    tile.a = static_cast<const T*>(call_.x) + k;
-    const Run whole{0, 0, tile.depth};
-    T* const y = static_cast<T*>(call_.y);
-    each_tile<T, Factors::rows>(
-        rows_, vectors, tile, [&](std::ptrdiff_t row) { return y + row * call_.shape.outputs; },
-        [&](int count) { multiply_runs<T, Factors::rows>(count, vectors, tile, &whole, 1, last && call_.relu); },
-        [](std::ptrdiff_t, std::ptrdiff_t) {});
+  void pack(std::ptrdiff_t first, std::ptrdiff_t k, int vectors, int width, const Tile<T>& tile, T* to) const {
+    if (!b_transposed) return pack_rows(b + k * columns + first, columns, width, tile.depth, to, tile.ldp);
+    for (int v = 0; v < vectors; ++v) {
+      const int left = width - v * L;
+      pack_transposed(b + (first + v * L) * depth + k, depth, left < L ? left : L, tile.depth, to + v * L, tile.ldp);
+    }
   }
 
-  const ConvForward& call_;
-  std::int64_t rows_;
-  Panels<T> panels_;
+  void multiply(Tile<T>& tile, int vectors, bool rectify) const {
+    const Run whole{0, 0, tile.depth};
+    each_tile<T, F>(
+        rows, vectors, tile, [this](std::ptrdiff_t row) { return out + row * columns; },
+        [&](int count) { multiply_runs<T, F>(count, vectors, tile, &whole, 1, rectify); },
+        [](std::ptrdiff_t, std::ptrdiff_t) {});
+  }
 };
+
+template <class T>
+void few_rows_forward(const ConvForward& call) {
+  const ConvShape& shape = call.shape;
+  const FewProduct<T, Factors::rows> product{call.batch.out_offsets[call.batch.sequences],
+                                             shape.channels,
+                                             shape.outputs,
+                                             static_cast<const T*>(call.x),
+                                             static_cast<const T*>(call.weight),
+                                             true,
+                                             static_cast<const T*>(call.bias),
+                                             static_cast<T*>(call.y),
+                                             call.relu};
+  auto share = [&](int rank, int size) { product.compute(rank, size); };
+  parallel(call.threads, share);
+}
+
+template <class T>
+void few_rows_input_gradient(const ConvInputGradient& call) {
+  const ConvShape& shape = call.shape;
+  const FewProduct<T, Factors::rows> product{call.batch.out_offsets[call.batch.sequences],
+                                             shape.outputs,
+                                             shape.channels,
+                                             static_cast<const T*>(call.dy),
+                                             static_cast<const T*>(call.weight),
+                                             false,
+                                             static_cast<const T*>(call.start),
+                                             static_cast<T*>(call.dx),
+                                             false};
+  auto share = [&](int rank, int size) { product.compute(rank, size); };
+  parallel(call.threads, share);
+}
+
+template <class T>
+void few_rows_weight_gradient(const ConvWeightGradient& call) {
+  const ConvShape& shape = call.shape;
+  const std::int64_t rows = call.batch.out_offsets[call.batch.sequences];
+  const T* const dy = static_cast<const T*>(call.dy);
+  const FewProduct<T, Factors::columns> product{
+      shape.outputs, rows,    shape.channels, dy, static_cast<const T*>(call.x), false, nullptr,
+      static_cast<T*>(call.dw), false};
+  T* const db = static_cast<T*>(call.db);
+  auto share = [&](int rank, int size) {
+    product.compute(rank, size);
+    if (db == nullptr) return;
+    const Range own = part_of(shape.outputs, rank, size);
+    for (std::ptrdiff_t o = own.begin; o < own.end; ++o) db[o] = dy[o];
+    for (std::int64_t t = 1; t < rows; ++t) {
+      for (std::ptrdiff_t o = own.begin; o < own.end; ++o) db[o] += dy[t * shape.outputs + o];
+    }
+  };
+  parallel(call.threads, share);
+}
 
 }  // namespace throughtime::TT_ISA
