@@ -122,6 +122,17 @@ def test_damaged_results_are_named(finished, tmp_path: Path) -> None:
             demo(folder)
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "cnn", None, ["textcnn"]])
+def test_the_best_run_is_one_of_the_demo(name, finished, tmp_path: Path) -> None:
+    out, _ = finished
+    content = json.loads((out / "results.json").read_text("utf-8"))
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "report.html").write_text("")
+    (tmp_path / "demo" / "results.json").write_text(json.dumps({**content, "best_run": name}))
+    with pytest.raises(RunError, match=r"best_run is .*, expected one of 'textcnn', 'bilstm'"):
+        demo(tmp_path / "demo")
+
+
 def test_results_are_json_with_a_version(finished) -> None:
     out, _ = finished
     content = json.loads((out / "results.json").read_text("utf-8"))

@@ -43,7 +43,7 @@ def read_result(out: Path, plan: Mapping[str, Any]) -> DemoResult | None:
         return DemoResult(
             models=tuple(_row(row) for row in content["models"]),
             report=out / "report.html",
-            best_run=out / _folder(content["best_run"]),
+            best_run=out / _folder(content["best_run"], plan),
             precision=_number(content["precision"], "precision"),
         )
     except (ValueError, LookupError, TypeError, RecursionError) as error:
@@ -83,7 +83,9 @@ def _number(value: Any, key: str) -> float:
     return value
 
 
-def _folder(name: Any) -> str:
-    if not isinstance(name, str) or Path(name).name != name:
-        raise ValueError(f"best_run is {name!r}, expected the name of a folder")
-    return name
+def _folder(name: Any, plan: Mapping[str, Any]) -> str:
+    names = [network["model"] for network in plan["networks"]]
+    if name not in names:
+        raise ValueError(f"best_run is {name!r}, expected one of {', '.join(map(repr, names))}")
+    folder: str = name
+    return folder
