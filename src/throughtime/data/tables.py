@@ -187,6 +187,15 @@ def _require_characters(value: str, place: str) -> None:
         ) from error
 
 
+def _is_utf8(name: str) -> bool:
+    """Tell whether the bytes of a file's name were; Python keeps others as unpaired surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _lines(text: str) -> list[str]:
     """Split at line feeds and carriage returns, and not, as `str.splitlines`, at what may be in a text."""
     return [line.removesuffix("\n") for line in io.StringIO(text, newline=None)]
@@ -280,7 +289,8 @@ def _files_of_classes(path: Path) -> Iterator[tuple[str, Path]]:
             continue
         if not entry.is_dir():
             raise DataError(f"{entry} lies beside the class folders of {path}; move it into one, or away")
-        _require_characters(entry.name, f"the name of the class folder {entry}")
+        if not _is_utf8(entry.name):
+            raise DataError(f"the name of the class folder {entry} is not UTF-8; rename it")
         for file in sorted(entry.rglob("*")):
             if file.is_file() and not file.name.startswith("."):
                 yield entry.name, file
