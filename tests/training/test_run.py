@@ -277,7 +277,7 @@ def test_a_pipe_or_device_in_place_of_a_file_is_not_read(name, run):
         (("model", "name"), "transformer", "no model is called 'transformer'"),
         (("model", "options"), {"width": 3}, "textcnn has no option 'width'"),
         (("settings", "epochs"), -1, "epochs must be a whole number from 1"),
-        (("settings", "speed"), 1, "speed"),
+        (("settings", "speed"), 1, "there is no setting 'speed'; there are epochs, "),
         (("vocabulary_size",), None, "config.json is damaged"),
         (("vocabulary_size",), "many", "vocabulary_size must be a whole number from 1, got 'many'"),
         (("vocabulary_size",), True, "vocabulary_size must be a whole number"),
@@ -289,7 +289,11 @@ def test_a_pipe_or_device_in_place_of_a_file_is_not_read(name, run):
         (("model", "name"), ["bilstm"], "model.name must be a string"),
         (("model", "options"), [["channels", 3]], "model.options must be an object"),
         (("settings",), [], "settings must be an object"),
-        (("settings", "monitor"), ["loss"], "config.json is damaged"),
+        (("settings", "monitor"), ["loss"], r"monitor must be 'accuracy' or 'loss', got \['loss'\]"),
+        (("settings", "precision"), {}, "precision must be 'float32' or 'bfloat16', got {}"),
+        (("model", "options"), {"dropout": {}}, "textcnn: dropout must be a number, got {}"),
+        (("model", "options"), {"channels": True}, "textcnn: channels must be a whole number, got True"),
+        (("model", "options"), {"kernel_sizes": 3}, "textcnn: kernel_sizes must be a list of whole numbers"),
         (("task",), "text", "task must be an object"),
     ],
 )
@@ -407,12 +411,21 @@ def configured(run, **model):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("channels", "many"), ("kernel_sizes", 3), ("kernel_sizes", [0]), ("dropout", -1), ("dropout", {})],
+    [("channels", -3), ("kernel_sizes", []), ("kernel_sizes", [0]), ("dropout", -1), ("dropout", 1.5)],
 )
 def test_a_model_that_cannot_be_built_is_told(name, value, run):
     configured(run, **{name: value})
     with pytest.raises(RunError, match=r"config\.json is damaged: its model cannot be built"):
         Run.open(run.path).load_model()
+
+
+def test_a_want_of_memory_is_no_damage(run, monkeypatch):
+    def build(self, **_):
+        raise MemoryError("too much")
+
+    monkeypatch.setattr(ModelSpec, "build", build)
+    with pytest.raises(MemoryError, match="too much"):
+        run.load_model()
 
 
 # The weights are 7 tensors of 1,058 numbers.

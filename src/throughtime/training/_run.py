@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from dataclasses import fields as fields_of
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ class RunConfig:
             classes=classes,
             vocabulary_size=fields.whole("vocabulary_size", low=1),
             data=fields.mapping("data"),
-            settings=Settings(**fields.mapping("settings")),
+            settings=_settings_from(fields.mapping("settings")),
         )
 
 
@@ -329,6 +330,8 @@ class Run:
                 f"{path} does not fit the model of config.json: {error}; it is of another architecture, or "
                 "one of the two files is damaged: restore the files or train again"
             ) from error
+        except MemoryError:
+            raise
         except Exception as error:  # whatever a constructor does with options that it does not expect
             raise RunError(
                 f"{self.path / 'config.json'} is damaged: its model cannot be built "
@@ -393,6 +396,14 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, {self.config.model.name})"
+
+
+def _settings_from(content: dict[str, Any]) -> Settings:
+    known = [field.name for field in fields_of(Settings)]
+    for name in content:
+        if name not in known:
+            raise ValueError(f"there is no setting {name!r}; there are {', '.join(known)}")
+    return Settings(**content)
 
 
 def _put_in_place(beside: Path, path: Path) -> None:

@@ -10,8 +10,10 @@ from typing import Any, Literal
 
 from torch import nn
 
-from throughtime.errors import ShapeError
+from throughtime.errors import KindError, ShapeError
 from throughtime.models import BiGRU, BiLSTM, FrameModel, LanguageModel, TextCNN
+from throughtime.training._fields import short
+from throughtime.training._option_kinds import expected_instead
 
 _CLASSIFIERS: Mapping[str, type[nn.Module]] = {
     "textcnn": TextCNN,
@@ -40,6 +42,8 @@ class ModelSpec:
     ------
     ShapeError
         If the name or an option is unknown.
+    KindError
+        If an option is of another kind than the model's.
 
     Examples
     --------
@@ -55,10 +59,14 @@ class ModelSpec:
         if self.name not in _MODELS:
             raise ShapeError(f"no model is called {self.name!r}; choose one of {', '.join(MODEL_NAMES)}")
         parameters = inspect.signature(_MODELS[self.name]).parameters.values()
-        known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        known = {p.name: p.annotation for p in parameters if p.kind is p.KEYWORD_ONLY}
         for option in self.options:
             if option not in known:
                 raise ShapeError(f"{self.name} has no option {option!r}; it has {', '.join(known)}")
+        for option, value in self.options.items():
+            expected = expected_instead(known[option], value)
+            if expected is not None:
+                raise KindError(f"{self.name}: {option} must be {expected}, got {short(value)}")
         object.__setattr__(self, "options", json.loads(json.dumps(dict(self.options))))
 
     @property
@@ -174,9 +182,9 @@ class Settings:
                 "norm; give one of them, and None for the other"
             )
         _check(self, "warmup", low=0, high=1)
-        if self.monitor not in {"accuracy", "loss"}:
+        if self.monitor not in ("accuracy", "loss"):  # a list has no hash for a set
             raise ShapeError(f"monitor must be 'accuracy' or 'loss', got {self.monitor!r}")
-        if self.precision not in {"float32", "bfloat16"}:
+        if self.precision not in ("float32", "bfloat16"):
             raise ShapeError(f"precision must be 'float32' or 'bfloat16', got {self.precision!r}")
         if self.k2 is not None and (self.k1 is None or self.k1 > self.k2):
             raise ShapeError(
