@@ -4,6 +4,7 @@ Each file is listed anew in ``checksums.json`` after it was damaged: otherwise e
 """
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -139,6 +140,12 @@ def _options_of(run: Run) -> object:
     return _options(kind).or_of(run, frozenset())
 
 
+def _gradients_of(run: Run) -> object:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".* is not JSON .* and is left out")
+        return read_gradients(run.path / "gradients.jsonl")
+
+
 _READ: dict[str, Callable[[Run], object]] = {
     "run.json": lambda run: run.config,
     "checksums.json": lambda run: run.metrics,
@@ -148,7 +155,7 @@ _READ: dict[str, Callable[[Run], object]] = {
     "tokenizer.json": _applied,
     "model.safetensors": _applied,
     "state.safetensors": saved_state,
-    "gradients.jsonl": lambda run: read_gradients(run.path / "gradients.jsonl"),
+    "gradients.jsonl": _gradients_of,
 }
 
 

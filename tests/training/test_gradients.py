@@ -105,7 +105,8 @@ def test_a_line_that_was_cut_harms_none_after_it(tmp_path: Path) -> None:
     path = tmp_path / "gradients.jsonl"
     path.write_text('{"step": 10, "lo')
     _trained(tmp_path, [GradientRecorder(path, every=3)])
-    assert [line["step"] for line in read_gradients(path) if line["layers"]] == [0, 3, 6, 9]
+    with pytest.warns(UserWarning, match=r"gradients\.jsonl: line 1 is not JSON"):
+        assert [line["step"] for line in read_gradients(path) if line["layers"]] == [0, 3, 6, 9]
 
 
 def test_numbers_that_are_not_finite_are_written_as_json_knows_them(tmp_path: Path) -> None:
@@ -157,7 +158,13 @@ def test_a_line_that_is_no_record_is_named(line: Any, message: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("line", [b"\xff\xfe", b"[" * 100_000, b"NaN", b"9" * 5000, b"\x00"])
-def test_a_line_that_is_not_json_is_left_out(line: bytes, tmp_path: Path) -> None:
+def test_a_line_that_is_not_json_is_left_out_with_a_warning_unless_it_is_the_last(
+    line: bytes, tmp_path: Path
+) -> None:
     path = tmp_path / "gradients.jsonl"
-    path.write_bytes(line + b"\n" + json.dumps(_line(0)).encode())
+    record = json.dumps(_line(0)).encode() + b"\n"
+    path.write_bytes(record + line + b"\n" + record)
+    with pytest.warns(UserWarning, match=r"gradients\.jsonl: line 2 is not JSON .* and is left out"):
+        assert read_gradients(path) == [_line(0)]
+    path.write_bytes(record + line)
     assert read_gradients(path) == [_line(0)]

@@ -1,6 +1,7 @@
 """The record of gradients that a training leaves, read."""
 
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,13 @@ NAME = "gradients.jsonl"
 def read_gradients(path: str | Path) -> list[dict[str, Any]]:
     """Return the lines of a `GradientRecorder`'s file, by step; of equal steps the last one.
 
-    A line that a killed training left half written is left out. No file is no record.
+    A last line that is not JSON is left out: the training is writing it, or was killed then. No file is no
+    record.
+
+    Warns
+    -----
+    UserWarning
+        If another line is not JSON and is left out, as where a killed training was resumed.
 
     Raises
     ------
@@ -28,10 +35,17 @@ def read_gradients(path: str | Path) -> list[dict[str, Any]]:
         return []
     found: dict[int, dict[str, Any]] = {}
     layers = None
-    for number, line in enumerate(read_bytes(path, most=LARGEST).split(b"\n"), start=1):
+    lines = read_bytes(path, most=LARGEST).removesuffix(b"\n").split(b"\n")
+    for number, line in enumerate(lines, start=1):
         try:
             content = json_value(line.decode())
-        except ValueError:
+        except ValueError as error:
+            if number < len(lines):
+                warnings.warn(
+                    f"{path}: line {number} is not JSON ({error}) and is left out; a killed training leaves "
+                    "such a line",
+                    stacklevel=2,
+                )
             continue
         try:
             record = _record(content)
