@@ -106,6 +106,8 @@ def test_maps_over_dataclasses_make_batches(x: Ragged) -> None:
 def test_a_replaced_layout_is_checked() -> None:
     with pytest.raises(ShapeError, match="end at the number of values, 6, got 5"):
         dataclasses.replace(series(), offsets=torch.tensor([0, 5]))
+    with pytest.raises(ShapeError, match="must end at the number of values, 2"):
+        dataclasses.replace(series(), values=series().values[:2])
 
 
 @given(raggeds())

@@ -3,7 +3,7 @@
 import copy
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 import torch
@@ -48,7 +48,7 @@ def _unary(function: Callable[[Any], Any]) -> "Callable[[Ragged], Ragged]":
     return method
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class Ragged:
     r"""A batch of B sequences laid end to end, T tokens in all. Nothing is padded.
 
@@ -86,15 +86,18 @@ class Ragged:
 
     values: Tensor
     offsets: Tensor
-    layout: Layout = field(default=None, kw_only=True)  # type: ignore[assignment]
+    if TYPE_CHECKING:
+        # No field, so that the batches of `dataclasses.replace` come from outside and are checked.
+        layout: Layout
 
-    def __post_init__(self) -> None:
-        if self.layout is not None and self.layout.offsets is self.offsets:
-            return  # behind a door: checked already
-        if not isinstance(self.values, Tensor) or self.values.dim() == 0:
-            kind = "a single number" if isinstance(self.values, Tensor) else type(self.values).__name__
-            raise KindError(f"values must be a tensor (T, *features), got {kind}")
-        layout = checked_layout(self.offsets, self.values.shape[0], self.values.device)
+    def __init__(self, values: Tensor, offsets: Tensor, *, layout: Layout | None = None) -> None:
+        if layout is None or layout.offsets is not offsets:  # not behind a door, where it is checked already
+            if not isinstance(values, Tensor) or values.dim() == 0:
+                kind = "a single number" if isinstance(values, Tensor) else type(values).__name__
+                raise KindError(f"values must be a tensor (T, *features), got {kind}")
+            layout = checked_layout(offsets, values.shape[0], values.device)
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "offsets", offsets)
         object.__setattr__(self, "layout", layout)
 
     # What comes from outside, as from torch.load, is checked again.
@@ -624,8 +627,8 @@ class _Unfilled(Ragged):
 
     def __setattr__(self, name: str, value: Any) -> None:
         vars(self)[name] = value
-        if name == "layout":
-            if value.offsets is not self.offsets:
+        if name == "offsets":
+            if value is not self.layout.offsets:
                 vars(self).update(vars(_unflatten([self.values, self.offsets], None)))
             object.__setattr__(self, "__class__", Ragged)
 
