@@ -113,7 +113,10 @@ def _select(values: Tensor, layout: Layout, entry: Any) -> tuple[Tensor, Layout]
 
 
 def _rows(entry: Any, count: int) -> Tensor:
-    return torch.tensor(range(count)[entry]).long() if isinstance(entry, slice) else as_rows(entry, count)
+    if not isinstance(entry, slice):
+        return as_rows(entry, count)
+    start, stop, step = entry.indices(count)
+    return torch.arange(start, max(start, stop) if step > 0 else min(start, stop), step)
 
 
 def _cut(values: Tensor, layout: Layout, steps: slice) -> tuple[Tensor, Layout]:
