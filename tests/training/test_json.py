@@ -1,10 +1,16 @@
 """JSON of a run: what is written can be read again, and what could not be is refused before anything is written."""
 
-import pytest
+from pathlib import Path
 
-from tests.training.toy import created
-from throughtime.errors import KindError
-from throughtime.training import EpochMetrics, Metrics, Run
+import pytest
+import torch
+from safetensors.torch import save
+
+from tests.training.toy import created, relisted
+from throughtime.errors import KindError, RunError
+from throughtime.training import EpochMetrics, Metrics, Run, _json
+from throughtime.training._json import json_value
+from throughtime.training._tensor_file import from_bytes, to_bytes
 
 
 def nested(depth):
@@ -20,9 +26,10 @@ def nested(depth):
         ({"n": 2**70}, "an integer is beyond 64 bits"),
         ({"n": nested(70)}, "nested more than 64 deep"),
         ({"n": "x" * (64 * 2**20)}, "at most 67,108,864 bytes of JSON, got"),
+        ({"n": [0] * 1_000_001}, "values, and no such file has more than 1,000,000"),
         ({"n": {1, 2}}, "values of JSON alone"),
     ],
-    ids=["2**70", "deep", "long", "set"],
+    ids=["2**70", "deep", "long", "many", "set"],
 )
 def test_what_would_not_be_read_again_is_not_written(task, message, tmp_path):
     with pytest.raises(KindError, match=message):
@@ -40,3 +47,26 @@ def test_long_histories_and_many_long_names_are_read_again(tmp_path):
     assert run.metrics == metrics
     run = created(tmp_path / "named", task={"names": [f"{i:0900}" for i in range(10_000)]})
     assert len(Run.open(run.path).config.task["names"]) == 10_000
+
+
+MANY = "[" + "[]," * 600_000 + "0]"
+
+
+def test_more_values_than_memory_is_for_are_counted_and_not_made(tmp_path, monkeypatch):
+    run = created(tmp_path / "run")
+    (run.path / "config.json").write_text(f'{{"a": {MANY}}}')
+    relisted(run)
+    weights = save({"a": torch.zeros(1)}, metadata={"throughtime": MANY})
+    monkeypatch.setattr(_json.json, "loads", lambda *_, **__: pytest.fail("the values were made"))
+    with pytest.raises(ValueError, match="about 1,200,001 values, and no such file has more than 1,000,000"):
+        json_value(MANY)
+    with pytest.raises(RunError, match=r"weights is cut short or damaged \(about 1,200,\d\d\d values"):
+        from_bytes(weights, Path("weights"))
+    monkeypatch.undo()
+    with pytest.raises(RunError, match=r"config\.json is damaged: .*about 1,200,\d\d\d values"):
+        Run.open(run.path)
+
+
+def test_a_tensor_file_of_more_values_is_not_written():
+    with pytest.raises(KindError, match="a tensor file cannot hold this tree: about 1,000,00. values"):
+        to_bytes([0] * 1_000_001)

@@ -10,6 +10,9 @@ from throughtime.errors import KindError, RunError
 MOST_BYTES = 64 * 2**20
 """Of a JSON file of a run. A training of 80,000 epochs has a history of half of it."""
 
+MOST_VALUES = 1_000_000
+"""Values, about, in such a file: a list of 3 bytes takes 100 of memory. It is enough for 80,000 epochs."""
+
 _MOST_DEPTH = 64
 _MOST = 2**63
 
@@ -52,8 +55,9 @@ def json_value(text: str) -> Any:
     ------
     ValueError
         If it is not JSON, or holds what no run does: an infinity or NaN, an integer beyond 64 bits, lists and
-        objects nested more than 64 deep.
+        objects nested more than 64 deep, more than `MOST_VALUES`.
     """
+    require_few_values(text)
     try:
         content = json.loads(text, parse_constant=_refused)
     except RecursionError:
@@ -70,6 +74,19 @@ def json_value(text: str) -> Any:
                 raise ValueError(f"lists and objects are nested more than {_MOST_DEPTH} deep")
             nodes += [(part, depth + 1) for part in (node.values() if isinstance(node, dict) else node)]
     return content
+
+
+def require_few_values(text: str) -> None:
+    """Check the number of values of a JSON text, before they are made.
+
+    Raises
+    ------
+    ValueError
+        If it has more than `MOST_VALUES`, counted by the brackets and commas, also those within strings.
+    """
+    count = sum(map(text.count, "[{,"))
+    if count > MOST_VALUES:
+        raise ValueError(f"about {count:,} values, and no such file has more than {MOST_VALUES:,}")
 
 
 def json_object(data: bytes, path: Path) -> dict[str, Any]:

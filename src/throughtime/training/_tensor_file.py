@@ -12,7 +12,7 @@ from torch import Tensor
 
 from throughtime.errors import KindError, RunError
 from throughtime.training._checksums import read_checked, write_checked
-from throughtime.training._json import json_value
+from throughtime.training._json import json_value, require_few_values
 
 _KEY = "throughtime"
 _PLACES = ("$tensor", "$tuple", "$items", "$float")
@@ -60,6 +60,10 @@ def to_bytes(tree: Any) -> bytes:
             f"a tensor file cannot hold this tree: its header would have {length:,} bytes, at most "
             f"{_MOST_HEADER:,} are read again; store long lists of numbers as tensors"
         )
+    try:
+        require_few_values(_header(data))
+    except ValueError as error:
+        raise KindError(f"a tensor file cannot hold this tree: {error} in its header") from error
     return data
 
 
@@ -75,12 +79,13 @@ def from_bytes(data: bytes, path: Path) -> Any:
     if length > _MOST_HEADER:
         raise RunError(f"{path} is cut short or damaged (its header would have {length:,} bytes)")
     try:
+        require_few_values(_header(data))
         tensors = load(data)
     except Exception as error:  # besides its own the library raises what Python and torch do
         raise _damaged(path, error) from error
     try:
         # The library has read this header already, but it does not give out the metadata of bytes.
-        metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+        metadata = json.loads(_header(data))["__metadata__"]
         return _restored(json_value(metadata[_KEY]), tensors)
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(path, error) from error
@@ -88,6 +93,10 @@ def from_bytes(data: bytes, path: Path) -> Any:
 
 def _header_length(data: bytes) -> int:
     return int.from_bytes(data[:8], "little")
+
+
+def _header(data: bytes) -> str:
+    return data[8 : 8 + _header_length(data)].decode(errors="replace")
 
 
 def _damaged(path: Path, error: Exception) -> RunError:
