@@ -226,6 +226,7 @@ def _sum_kind() -> nn.Module:
         (lambda: tt.nn.LSTM(3, 4).double(), KindError, "weight_ih_l0 is torch.float64"),
         (lambda: nn.Sequential(nn.LSTM(3, 4)), KindError, "0 is a LSTM, which has no form"),
         (lambda: _Own(11, 3), KindError, "the model is a _Own"),
+        (lambda: _Own(11, 3), KindError, r"these have one: (?!.*\b(\w+), \1\b)"),
         (lambda: nn.Sequential(nn.Tanh()), KindError, "nothing says what it reads"),
         (
             lambda: nn.Sequential(tt.nn.GRU(3, 4), tt.nn.Pool("max"), tt.nn.GRU(4, 4)),

@@ -29,7 +29,7 @@ def add_module(batch: Batch, module: nn.Module, value: Value, path: str) -> Valu
     """
     add = _KNOWN.get(kind_of(module))
     if add is None:
-        known = ", ".join(sorted(kind.__name__ for kind in _KNOWN))
+        known = ", ".join(sorted({kind.__name__ for kind in _KNOWN}))
         raise KindError(
             f"{path or 'the model'} is a {type(module).__name__}, which has no form in ONNX here; "
             f"these have one: {known}"
