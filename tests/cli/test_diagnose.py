@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from throughtime.cli._training_rows import _may_be_data
 from throughtime.data.tables import read_texts
 from throughtime.data.text import split_texts
 from throughtime.demo import TASK
@@ -258,8 +259,12 @@ def test_a_bag_of_words_is_fitted_to_the_rows_of_the_training_and_asked_about_ot
     gone = quality(new)
     assert gone["bag_of_words"] is None
     assert "not compared with a bag of words" in gone["out"]
-    assert f"{texts} is no longer there; name it with --training-data" in gone["no_bag_of_words"]
-    assert "is no longer there" in (run / "diagnosis.html").read_text("utf-8")
+    assert (
+        f"rows were not found: {texts} (from the current folder) is neither a file nor a folder"
+        in gone["no_bag_of_words"]
+    )
+    assert "name it with --training-data" in gone["no_bag_of_words"]
+    assert "the training rows were not found" in (run / "diagnosis.html").read_text("utf-8")
     assert quality(new, "--training-data", moved)["bag_of_words"] == found["bag_of_words"]
     assert quality(moved)["rows"] == 6, "the file that is diagnosed is that of the training"
     refused(run_cli("diagnose", run, new, "--training-data", new), "is not the data that")
@@ -281,6 +286,54 @@ def test_a_bag_of_words_is_fitted_to_the_rows_of_the_training_and_asked_about_ot
     new.write_text("\n".join([rows[0], *(rows[1 + i] for i in source.rows[0].tolist()), *chosen]), "utf-8")
     known = quality(new)
     assert (known["rows"], known["bag_of_words"]["training_rows"]) == (6, 48), "those of the validation"
+
+
+def test_a_run_names_its_training_data_as_the_command_line_did(
+    tmp_path: Path, run_cli: RunCli, texts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new, run = tmp_path / "new.csv", tmp_path / "run"
+    new.write_text("review,stars\nso good,yes\nso bad,no\nrather bad,no\n", encoding="utf-8")
+    columns = ("--text", "review", "--label", "stars")
+    monkeypatch.chdir(texts.parent)
+    made = run_cli("train", texts.name, *columns, "--model", "textcnn", "--epochs", 1, "--out", run)
+    assert made.code == 0, made.err
+    config = json.loads((run / "config.json").read_bytes())
+    assert config["task"]["data"] == texts.name
+    assert str(tmp_path) not in json.dumps(config)
+
+    def compared() -> dict:
+        outcome = run_cli("diagnose", run, new)
+        assert outcome.code == 0, outcome.err
+        return json.loads((run / "diagnosis.json").read_text("utf-8"))["quality"]
+
+    assert compared()["bag_of_words"]["training_rows"] == 48
+    away = tmp_path / "away"
+    away.mkdir()
+    monkeypatch.chdir(away)
+    found = compared()
+    assert found["bag_of_words"] is None
+    assert found["no_bag_of_words"].startswith(f"the training rows were not found: {texts.name} (from")
+    assert found["no_bag_of_words"].endswith("name it with --training-data")
+    assert str(away) not in (run / "diagnosis.json").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("inside", "may_be"),
+    [
+        (["yes/", "no/", ".git"], True),
+        (["yes/", "no/", "a.txt"], False),
+        (["yes/", "maybe/"], False),
+        ([], False),
+    ],
+)
+def test_a_folder_that_a_run_names_is_read_only_if_it_is_one_of_its_classes(
+    inside: list[str], may_be: bool, tmp_path: Path
+) -> None:
+    for name in inside:
+        (tmp_path / name).mkdir() if name.endswith("/") else (tmp_path / name).touch()
+    assert _may_be_data(tmp_path, ["no", "yes"]) == may_be
+    assert not _may_be_data(Path("/dev/zero"), ["no", "yes"])
+    assert not _may_be_data(Path("a" * 5000), ["no", "yes"])
 
 
 def test_what_follows_from_gradients_is_kept_apart_from_accuracy(

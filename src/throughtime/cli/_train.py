@@ -45,7 +45,7 @@ class TrainOptions:
     def task(self) -> dict[str, Any]:
         """Return what a later prediction, or a reader of the run, has to know."""
         own = {name: value for name, value in asdict(self).items() if name in _OF_TASK}
-        return {"kind": TASK, "data": str(self.data.resolve()), **own}
+        return {"kind": TASK, "data": str(self.data), **own}
 
     def settings(self) -> Settings:
         """Return how the training goes."""

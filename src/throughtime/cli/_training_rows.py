@@ -24,8 +24,9 @@ class TrainingRows:
 def training_rows(run: Run, given: Path | None, diagnosed: Path) -> TrainingRows | str:
     """Read and split the data of a run again, or say why that cannot be done.
 
-    Tried are the file that was given, or else the one that the run names and the one that is diagnosed. It is
-    that of the training if texts, labels, split and tokenizer have the hash that the run holds.
+    Tried are the file that was given, or else the one that the run names, by its path from the current folder
+    unless it is absolute, and the one that is diagnosed. It is that of the training if texts, labels, split
+    and tokenizer have the hash that the run holds.
 
     Raises
     ------
@@ -38,7 +39,8 @@ def training_rows(run: Run, given: Path | None, diagnosed: Path) -> TrainingRows
             raise DataError(f"{given} is not the data that {run.path} was trained on: another hash")
         return found
     named = run.task_entry("data", str, None, default=None)
-    for path in [*([Path(named)] if named else []), diagnosed]:
+    there = named is not None and _may_be_data(Path(named), run.config.classes)
+    for path in [*([Path(named)] if there else []), diagnosed]:
         try:
             found = _read(run, path)
         except (DataError, OSError):
@@ -47,8 +49,26 @@ def training_rows(run: Run, given: Path | None, diagnosed: Path) -> TrainingRows
             return found
     if named is None:
         return "the run does not say where its training data is; name it with --training-data"
-    state = "has changed since the training" if Path(named).exists() else "is no longer there"
-    return f"the training data {named} {state}; name it with --training-data"
+    if there:
+        return f"the training data {named} has changed since the training; name it with --training-data"
+    return (
+        f"the training rows were not found: {named} (from the current folder) is neither a file nor a folder "
+        "of the run's classes; name it with --training-data"
+    )
+
+
+def _may_be_data(path: Path, classes: Sequence[str]) -> bool:
+    """Tell whether a path that a run names, whoever made it, is a regular file or a folder of these classes.
+
+    Nothing below a folder of other subfolders is looked at.
+    """
+    try:
+        if not path.is_dir():
+            return path.is_file()
+        entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
+        return all(entry.is_dir() for entry in entries) and {entry.name for entry in entries} >= set(classes)
+    except OSError:
+        return False
 
 
 def _read(run: Run, path: Path) -> TrainingRows | None:
