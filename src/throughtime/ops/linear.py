@@ -42,7 +42,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Raises
     ------
     ShapeError, KindError
-        If sizes or dtypes do not fit.
+        If sizes or dtypes do not fit; where torch's product runs, the errors are torch's.
 
     Examples
     --------
