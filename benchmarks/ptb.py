@@ -181,7 +181,7 @@ def main() -> None:
     for name, part in (("validation", source.validation), ("test", source.test)):
         score = evaluate_next_step(run.load_model(), source, part)
         print(f"{name}: {figure(score.loss, 'word')} over {score.examples} words")
-    print(f"{parameters:,} parameters, {rate:,.0f} tokens/s in training, {seconds:.0f} s in this sitting")
+    print(f"{parameters:,} parameters, {rate:,.0f} tokens/s in training, {seconds:.0f} s in this run")
 
 
 if __name__ == "__main__":

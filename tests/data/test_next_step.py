@@ -1,4 +1,4 @@
-"""Texts and frames to be foreseen: what steps they are cut into, against the tokenizers library, and what is refused."""
+"""Texts and frames to be predicted: what steps they are cut into, against the tokenizers library, and what is refused."""
 
 import gzip
 import string
@@ -68,7 +68,7 @@ def test_the_commonest_come_first_and_the_rest_is_unknown() -> None:
         learn_vocabulary(["a"], "word", 9, 9)
 
 
-def test_every_step_but_the_first_is_foreseen_once() -> None:
+def test_every_step_but_the_first_is_predicted_once() -> None:
     for total in range(2, 14):
         for count in range(1, total):
             pairs = Pairs.of_streams(torch.arange(total), count)

@@ -75,7 +75,7 @@ def read_frames(path: Path, *, validation: float, test: float, seed: int) -> Fra
         if part is not None and part.shape[1] != whole.shape[1]:
             raise DataError(f"{path}: frames of {name} have {part.shape[1]} notes, others {whole.shape[1]}")
         if part is not None and not (part.lengths > 1).any():
-            raise DataError(f"{path}: no sequence of {name} has two frames; it takes two to foresee one")
+            raise DataError(f"{path}: no sequence of {name} has two frames; it takes two to predict one")
     return parts
 
 

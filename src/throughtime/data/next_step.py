@@ -1,4 +1,4 @@
-"""Texts and frames as sequences in which each step is to be foreseen from those before it. Reads no files."""
+"""Texts and frames as sequences of which each step is predicted from those before it. Reads no files."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ class Pairs:
 
     @property
     def steps(self) -> int:
-        """How many steps are foreseen."""
+        """How many steps are predicted."""
         return self.inputs.layout.total
 
     @classmethod
@@ -143,7 +143,7 @@ def text_source(
     found = [symbols_of(text, unit) for text in texts]
     for symbols, name in zip(found, names, strict=True):
         if len(symbols) < 2:
-            raise DataError(f"{name} has {len(symbols)} {unit}s; it takes two at least to foresee one")
+            raise DataError(f"{name} has {len(symbols)} {unit}s; it takes two at least to predict one")
     known = learn_vocabulary(found[0], unit, vocabulary, min_count)
     encoded = [encode_symbols(symbols, known) for symbols in found]
     return NextStepSource(

@@ -110,7 +110,7 @@ class NextStep(nn.Module):
         raise NotImplementedError
 
     def score(self, h: Tensor, targets: Tensor) -> Scored:
-        """Return how well what came was foreseen at each step.
+        """Return how well what came was predicted at each step.
 
         Parameters
         ----------

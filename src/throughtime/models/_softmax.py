@@ -15,7 +15,7 @@ from throughtime.ops.linear import linear
 
 
 class Scored(NamedTuple):
-    """How well each step was foreseen."""
+    """How well each step was predicted."""
 
     losses: Tensor
     """(T,) −log p of what came, in nats."""

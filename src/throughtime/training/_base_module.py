@@ -229,7 +229,7 @@ class BaseModule(pl.LightningModule):
             checkpoint[STATE]["clip"] = self.adaptive.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the figures of an earlier sitting.
+        """Take up the figures of an earlier run of the command.
 
         Raises
         ------

@@ -25,7 +25,7 @@ class EpochMetrics:
     tokens: int
     """Trained on in this epoch."""
     seconds: float
-    """Of training, without validation and saving; of all sittings together if there were several."""
+    """Of training, without validation and saving; summed over all runs of the command if it was resumed."""
 
     @property
     def tokens_per_second(self) -> float:

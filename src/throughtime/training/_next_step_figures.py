@@ -34,7 +34,7 @@ def figure(loss: float, unit: Unit) -> str:
 def evaluate_next_step(
     model: NextStep, source: NextStepSource, part: Ragged, *, streams: int = 1, window: int = 256
 ) -> Score:
-    """Return how well a model foresees each step of a text or of frames but the first.
+    """Return how well a model predicts each step of a text or of frames but the first.
 
     Parameters
     ----------
@@ -53,19 +53,19 @@ def evaluate_next_step(
     Returns
     -------
     Score
-        Mean loss per step in nats, share of steps foreseen exactly, and number of steps.
+        Mean loss per step in nats, share of steps predicted exactly, and number of steps.
 
     Raises
     ------
     ShapeError
-        If there is no step to foresee.
+        If there is no step to predict.
     DataError
         If a value of a frame is infinite or not a number.
     """
     require_finite(part, "the sequences to evaluate on")
     pairs = source.held_out(part, streams, 1)
     if not pairs.steps:
-        raise ShapeError("there is no step to foresee; give at least two in one sequence")
+        raise ShapeError("there is no step to predict; give at least two in one sequence")
     carried, loss, right = Carried(), 0.0, 0
     device = next(p.device for p in model.parameters())
     with evaluating(model), torch.no_grad():
@@ -76,7 +76,7 @@ def evaluate_next_step(
 
 
 def run_window(model: NextStep, batch: WindowBatch, carried: Carried) -> tuple[Tensor, Tensor]:
-    """Return the losses of the window's steps that count, in nats, and which were foreseen exactly."""
+    """Return the losses of the window's steps that count, in nats, and which were predicted exactly."""
     if batch.first:
         carried.reset()
     with carried.carry(model, batch.window):

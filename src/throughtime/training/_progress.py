@@ -44,7 +44,7 @@ class ProgressDisplay(pl.Callback):
         self._live = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Note what was done before, so that time left is reckoned by this sitting alone."""
+        """Note what was done before, so that the time left is estimated from this process alone."""
         del trainer
         if isinstance(pl_module, BaseModule):
             self._began = time.monotonic(), pl_module.share_done(pl_module.loader.next_batch)
