@@ -5,6 +5,7 @@ import json
 import os
 import stat
 import struct
+import warnings
 from pathlib import Path
 
 import pytest
@@ -417,6 +418,16 @@ def test_a_model_that_cannot_be_built_is_told(name, value, run):
     configured(run, **{name: value})
     with pytest.raises(RunError, match=r"config\.json is damaged: its model cannot be built"):
         Run.open(run.path).load_model()
+
+
+def test_a_model_with_an_empty_parameter_is_an_error_without_torchs_warning(run):
+    configured(run, classes=[])
+    opened = Run.open(run.path)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        with pytest.raises(RunError, match=r"does not fit the model .*the model's is shape \(0,\)"):
+            opened.load_model()
+    assert [str(warning.message) for warning in warned] == []
 
 
 def test_a_want_of_memory_is_no_damage(run, monkeypatch):

@@ -1,6 +1,7 @@
 """A model for weights that are there already: built only if it has as many, of the same names and shapes."""
 
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -40,7 +41,9 @@ def fitting_model(build: Callable[[], nn.Module], sizes: Any, weights: Any) -> n
     if not isinstance(weights, dict) or not all(isinstance(part, Tensor) for part in weights.values()):
         raise MisfitError("it holds no weights")
     _require_plausible(sizes, sum(map(torch.numel, weights.values())), "")
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # Of an empty parameter; whether it should be empty the weights tell, which are put in place of it.
+        warnings.filterwarnings("ignore", message="Initializing zero-element tensors is a no-op")
         with torch.device("meta"), _no_larger_than(weights):
             outline = build()
         require_fit(outline.state_dict(), weights)
