@@ -207,7 +207,7 @@ CELLS = [
 
 @pytest.mark.parametrize(("kind", "options"), CELLS, ids=str)
 def test_a_cell_as_f_is_the_loop_over_it(kind: Any, options: dict[str, Any]) -> None:
-    """In the native loop, and step by step where a hook looks on."""
+    """In the native loop, and step by step where there is a hook."""
     torch.manual_seed(0)
     cell = kind(3, 5, **options).double()
     layer, x = tt.nn.Recurrence(cell), _batch()

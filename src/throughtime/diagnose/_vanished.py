@@ -37,7 +37,7 @@ def vanished_not_converged(
       Σ_b δ_b x_btᵀ is the gradient that a direct connection from step t to the output would have. It is zero
       at a minimum, up to chance, which permutations of the δ_b measure (p <= 0.001 over all steps together).
       What x_bt explains of δ, out of fold, has to be 5 % of ‖δ‖² at a constant output;
-    - whether the model uses them all the same: exchanging these steps between sequences has to move the
+    - whether the model nevertheless uses them: exchanging these steps between sequences has to move the
       output by less than 10 % of its spread. A state that has latched has no slope, but it moves the output.
 
     Parameters

@@ -1,4 +1,4 @@
-"""`watch`: looks on while a model runs, and keeps what a backward pass brings to its recurrent layers."""
+"""`watch`: records what a backward pass brings to the recurrent layers of a model."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -132,7 +132,7 @@ class Watch:
 
 @contextmanager
 def watch(model: nn.Module, *, whole: bool = False) -> Iterator[Watch]:
-    """Look on while this thread runs a model forward and backward inside the block.
+    """Record recurrent layers while this thread runs a model forward and backward inside the block.
 
     The layers compute what they always do, by the same loop; the backward pass also writes down what it holds
     anyway: norms of the gradient of every state and pre-activation at every step.

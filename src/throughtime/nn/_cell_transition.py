@@ -21,7 +21,7 @@ def call_cell(cell: nn.RNNCellBase, state: Any, x: Any) -> Any:
 def native_states(cell: nn.RNNCellBase, tokens: Tensor, steps: Steps, state: Any) -> tuple[Any, Any] | None:
     """Return the state after every step (T, …) and each sequence's last (B, …), or None if the loop cannot.
 
-    It can where nothing but the cell's own equations is asked for: no hook looks on, and dtypes agree. Half
+    It can where nothing but the cell's own equations is asked for: there is no hook, and dtypes agree. Half
     precision is computed in float32, as layers do.
     """
     lstm = isinstance(cell, nn.LSTMCell)

@@ -150,7 +150,9 @@ def windows_of(pool: _Pooling) -> Windows:
 def _refuse_too_short(x: Ragged, out: Layout, layer: str, pool: MaxPool1d | AvgPool1d) -> None:
     windows = pool.windows
     kept = (
-        "" if pool.ceil_mode else "ceil_mode=True (which keeps incomplete windows; ConvBlock has it, too), "
+        ""
+        if pool.ceil_mode
+        else "ceil_mode=True (ConvBlock(pool=…, ceil_mode=True)), which keeps incomplete windows, "
     )
     why = (
         f"and a window spans {windows.reach + 1} with {windows.left + windows.right} of borders; use a "

@@ -122,7 +122,7 @@ def _flat_weights(module: Stack) -> list[Tensor | None]:
 
 
 def _has_more_to_do(module: Stack, state: Any) -> bool:
-    """Tell whether the module does anything but run its cells, or somebody looks on."""
+    """Tell whether the module does anything but run its cells, or is watched or carried."""
     return bool(
         (module.dropout and module.training)
         or module.context_size

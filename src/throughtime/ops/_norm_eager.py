@@ -8,17 +8,15 @@ from torch import Tensor
 
 from throughtime.ops import _norm_native
 from throughtime.ops._norm_native import Norm
-from throughtime.ops._plain import differentiable, on_plain_cpu, watched
+from throughtime.ops._plain import FULL, differentiable, on_plain_cpu, watched
 
 # The same function in plain PyTorch, of values, weight and bias.
 Composition = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
 
-_DTYPES = (torch.float32, torch.float64)
-
 
 def takes(values: Tensor, *rows: Tensor | None) -> bool:
     """Tell whether the kernels may have these values (T, C), and parameters and statistics (C,)."""
-    if values.dim() != 2 or values.dtype not in _DTYPES or not on_plain_cpu(values) or watched(*rows):
+    if values.dim() != 2 or values.dtype not in FULL or not on_plain_cpu(values) or watched(*rows):
         return False
     features = values.shape[1]
     for row in rows:

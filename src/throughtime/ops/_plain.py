@@ -9,6 +9,8 @@ from throughtime.ragged import tracing
 
 # Dtypes of tensors that travel; sums run in float32.
 HALF = (torch.float16, torch.bfloat16)
+# Dtypes of the kernels.
+FULL = (torch.float32, torch.float64)
 
 _PLAIN = (Tensor, torch.nn.Parameter)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from throughtime.ops import _pool_native
-from throughtime.ops._plain import HALF, differentiable, on_plain_cpu
+from throughtime.ops._plain import FULL, HALF, differentiable, on_plain_cpu
 from throughtime.ops._pool_native import Divisor
 from throughtime.ops.reference.pool import (
     at_largest_reference,
@@ -18,7 +18,7 @@ from throughtime.ops.reference.pool import (
 from throughtime.ops.windows import Geometry, Windows
 from throughtime.ragged import Layout
 
-_DTYPES = (torch.float32, torch.float64, *HALF)
+_DTYPES = (*FULL, *HALF)
 # Rows are numbered with 32 bits.
 _MOST_ROWS = 2**31 - 1
 

@@ -9,9 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.ops._plain import on_plain_cpu
-
-_DTYPES = (torch.float32, torch.float64)
+from throughtime.ops._plain import FULL, on_plain_cpu
 
 
 def sigmoid(x: Tensor) -> Tensor:
@@ -24,7 +22,7 @@ def sigmoid(x: Tensor) -> Tensor:
     >>> torch.equal(sigmoid(x)[7:8], sigmoid(x[7:8]))
     True
     """
-    if x.dtype not in _DTYPES or not on_plain_cpu(x):
+    if x.dtype not in FULL or not on_plain_cpu(x):
         return torch.sigmoid(x)
     y: Tensor = _Sigmoid.apply(x)  # type: ignore[no-untyped-call]
     return y
