@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import throughtime as tt
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import KindError, NotFiniteError, ShapeError
 from throughtime.models import FrameModel, LanguageModel, sample
 from throughtime.models._drawing import nucleus
 
@@ -202,6 +202,21 @@ def test_what_is_drawn_has_the_distribution_of_the_whole_sequence() -> None:
         deviation = (n * expected * (1 - expected)).sqrt()
         assert n > 300
         assert ((found - n * expected).abs() < 5 * deviation + 2).all()
+
+
+@pytest.mark.parametrize(
+    ("model", "prompt"),
+    [(LanguageModel(9), torch.tensor([1])), (FrameModel(3, hidden_size=4), torch.ones(1, 3))],
+)
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_nothing_is_drawn_from_what_is_no_number(
+    model: Any, prompt: torch.Tensor, temperature: float
+) -> None:
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(torch.nan)
+    with pytest.raises(NotFiniteError, match="the model gives NaN for the next step"):
+        next(sample(model, prompt, temperature=temperature))
 
 
 def test_a_sampled_sequence_repeats_with_its_seed_and_greedy_takes_the_best() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from throughtime.errors import ShapeError
+from throughtime.errors import NotFiniteError, ShapeError
 from throughtime.models._next_step import NextStep
 
 
@@ -47,6 +47,8 @@ def sample(
     ------
     ShapeError
         If the prompt is empty, or a number outside of its range.
+    NotFiniteError
+        If the model gives no probabilities: its weights are too large or not numbers.
 
     References
     ----------
@@ -70,6 +72,11 @@ def sample(
         raise ShapeError(f"sample: words may be left out, notes may not; got without = {list(without)}")
 
     def draw(following: Tensor) -> Tensor:
+        if following.isnan().any():
+            raise NotFiniteError(
+                "sample: the model gives NaN for the next step; its weights or the frames of the prompt are "
+                "too large or not numbers; restore the weights or train again"
+            )
         left_out = torch.tensor(list(without), dtype=torch.int64, device=following.device)
         return model.draw(following.index_fill(-1, left_out, -torch.inf), temperature, top_p, generator)
 
