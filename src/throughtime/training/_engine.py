@@ -1,4 +1,4 @@
-"""One sitting of a training in Lightning's loops. The only file that makes a Lightning trainer."""
+"""A training in Lightning's loops, begun or resumed. The only file that makes a Lightning trainer."""
 
 import warnings
 from contextlib import ExitStack
@@ -88,9 +88,9 @@ def _train(
 
 def _module(source: Source | NextStepSource, run: Run) -> BaseModule:
     config = run.config
-    if config.model.foresees != isinstance(source, NextStepSource):
-        does = "foresees next steps" if config.model.foresees else "classifies sequences"
-        wanted = "the class of each sequence" if config.model.foresees else "the next step of each"
+    if config.model.predicts_next_step != isinstance(source, NextStepSource):
+        does = "predicts the next step" if config.model.predicts_next_step else "classifies sequences"
+        wanted = "the class of each sequence" if config.model.predicts_next_step else "the next step of each"
         raise RunError(f"{config.model.name} {does}, and this data asks for {wanted}; choose another model")
     torch.manual_seed(derived_seed("weights", config.settings.seed))
     model = config.model.build(config.vocabulary_size, len(config.classes))

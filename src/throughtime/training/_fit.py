@@ -28,7 +28,7 @@ class FitResult:
 
     run: Run
     metrics: Metrics
-    """All figures, those of earlier sittings included."""
+    """All figures, those of earlier runs of the command included."""
     interrupted: bool
     """Whether Ctrl-C (or SIGTERM) ended it; then the state is saved and ``resume`` goes on from there."""
     already_finished: bool
@@ -59,7 +59,7 @@ def fit(
     ----------
     source : Source or NextStepSource
         What to train, validate and test on: labelled sequences, or a text or frames of which each step is to
-        be foreseen. The latter may be trained in several processes that torchrun starts.
+        be predicted. The latter may be trained in several processes that torchrun starts.
     model : ModelSpec
         The architecture.
     settings : Settings

@@ -24,7 +24,7 @@ _NEXT_STEP: Mapping[str, type[nn.Module]] = {"language": LanguageModel, "frame":
 _MODELS = {**_CLASSIFIERS, **_NEXT_STEP}
 
 MODEL_NAMES = tuple(_MODELS)
-"""Names that a `ModelSpec` knows; "language" and "frame" foresee the next step, the others classify."""
+"""Names that a `ModelSpec` knows; "language" and "frame" predict the next step, the others classify."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class ModelSpec:
         object.__setattr__(self, "options", json.loads(json.dumps(dict(self.options))))
 
     @property
-    def foresees(self) -> bool:
+    def predicts_next_step(self) -> bool:
         """Whether it is a model of the next step, not a classifier."""
         return self.name in _NEXT_STEP
 
@@ -84,7 +84,7 @@ class ModelSpec:
         classes : int
             C, the number of classes; a model of the next step has none.
         """
-        if self.foresees:
+        if self.predicts_next_step:
             return _NEXT_STEP[self.name](vocabulary_size, **self.options)
         return _CLASSIFIERS[self.name](vocabulary_size, classes, **self.options)
 
