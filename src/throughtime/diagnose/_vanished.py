@@ -14,6 +14,8 @@ from throughtime.ragged import Layout, Ragged
 
 # Share of what a constant output gets wrong, from which on steps that are not read count.
 MATTERS = 0.05
+# So little may also be what correlated steps tell of nearer ones: a warning, and no problem yet.
+_CERTAIN = 0.1
 # Below this share of the output's spread, a change of it counts as none.
 UNMOVED = 0.1
 
@@ -59,7 +61,8 @@ def vanished_not_converged(
     Finding or None
         None at a minimum, where the labels are noise, where the gradient reaches all steps that matter, and
         where there are too few sequences or the output has no row for each of them. Only what single steps
-        tell is found; a None is no proof of a minimum.
+        tell is found; a None is no proof of a minimum. Below 10 % of the error it is a warning: where steps
+        are strongly correlated, those far back may tell a little of what nearer ones tell as well.
 
     Raises
     ------
@@ -124,7 +127,7 @@ def verdict_of(
         return None
     return Finding(
         "vanished_not_converged",
-        "problem",
+        "problem" if share >= _CERTAIN else "warning",
         "the training",
         f"the loss depends on {found.where}, which no gradient reaches and the model does not use",
         {
