@@ -13,10 +13,8 @@ from torch.nn import functional as F
 from throughtime.errors import KindError, ShapeError
 from throughtime.ops import _conv_eager
 from throughtime.ops._batch import one_segment
-from throughtime.ops._plain import on_plain_cpu, watched
+from throughtime.ops._plain import FULL, on_plain_cpu, watched
 from throughtime.ops.windows import Geometry, Windows
-
-_DTYPES = (torch.float32, torch.float64)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -61,7 +59,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def _is_native(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     return (
-        x.dtype in _DTYPES
+        x.dtype in FULL
         and on_plain_cpu(x)
         and x.dim() > 0
         and 0 not in weight.shape
