@@ -169,12 +169,17 @@ def test_results_of_somebody_else_cannot_command_the_terminal(tmp_path: Path, ru
     out.mkdir()
     (out / "report.html").touch()
     model = ModelRow("[/b]\x1b[2J", 0.5, 0.4, 0.6)
-    write_result(out, _plan_json(DemoPlan()), DemoResult((model,), out, out / "[b]\x1b[2J", 0.5))
+    write_result(out, _plan_json(DemoPlan()), DemoResult((model,), out, out / "bilstm", 0.5))
     outcome = run_cli("demo", "--out", out)
     assert (outcome.code, outcome.err) == (0, "")
     assert "\x1b" not in outcome.out
-    for text in (r"[/b]\x1b[2J  ", rf"{out}/[b]\x1b[2J SOME_FILE.py"):
+    for text in (r"[/b]\x1b[2J  ", f"{out}/bilstm SOME_FILE.py"):
         assert text in "".join(outcome.out.splitlines())
+    write_result(out, _plan_json(DemoPlan()), DemoResult((model,), out, out / "[b]\x1b[2J", 0.5))
+    outcome = run_cli("demo", "--out", out)
+    assert outcome.code == 2
+    assert "\x1b" not in outcome.err
+    assert r"[b]\x1b[2J" in outcome.err
 
 
 def test_escapes_leave_letters_of_all_scripts_alone() -> None:
