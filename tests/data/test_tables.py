@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
+from throughtime.data import _unpack_parquet
 from throughtime.data.plain_text import read_text
 from throughtime.data.tables import TextTable, read_lines, read_texts
 from throughtime.data.text import TextSource, encode, encode_labels, split_texts, word_tokenizer
@@ -224,19 +227,84 @@ def test_parquet_that_unpacks_to_far_more_than_it_has_is_refused(tmp_path: Path)
             read_texts(path, "t", "c")
 
 
+def test_parquet_that_states_less_than_it_unpacks_to_takes_little_memory(tmp_path: Path) -> None:
+    """The description of the file is forged, or what is repeated is not counted in it, so only reading it shows."""
+    for forged, encoding in ((True, "PLAIN"), (False, "DELTA_BYTE_ARRAY")):
+        texts = pa.array(["x" * 2**17 + str(i) for i in range(2**10)])
+        path, table = tmp_path / f"{encoding}.parquet", pa.table({"t": texts, "c": texts.slice(0)})
+        options = {"use_dictionary": False, "write_statistics": False, "compression": "zstd"}
+        pq.write_table(table, path, column_encoding=dict.fromkeys("tc", encoding), **options)
+        if forged:
+            _replace_sizes(path)
+        assert pq.read_metadata(path).row_group(0).total_byte_size < 2**21
+        with pytest.raises(DataError, match=rf"{encoding}\.parquet unpacks to more than 100 times its size"):
+            read_texts(path, "t", "c")
+        command = [sys.executable, _unpack_parquet.__file__, str(path), '["t"]', "[]"]
+        environment = os.environ | _unpack_parquet.ENVIRONMENT
+        for memory, status in ((2**26, _unpack_parquet.TOO_LARGE), (2**30, 0)):
+            done = subprocess.run(
+                [*command, str(memory)], check=False, stdout=subprocess.PIPE, env=environment
+            )
+            assert done.returncode == status
+            assert len(done.stdout) > 2**27 or status
+
+
+def _replace_sizes(path: Path) -> None:
+    """Let the description of a file state 1,000 bytes for the row group that it has."""
+    content = path.read_bytes()
+    start = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    size = pq.read_metadata(path).row_group(0).total_byte_size
+    number, small = _varint(2 * size), _varint(2 * 1000)
+    small = small[:-1] + bytes([small[-1] | 0x80]) + b"\x80" * (len(number) - len(small) - 1) + b"\0"
+    assert content[start:].count(number) == 1
+    path.write_bytes(content[:start] + content[start:].replace(number, small))
+
+
+def _varint(value: int) -> bytes:
+    parts = []
+    while value > 0x7F:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*parts, value])
+
+
+def test_parquet_encoded_by_what_texts_have_in_common_is_read(tmp_path: Path) -> None:
+    texts, path = ["one", "once", "on", "two"], tmp_path / "a.parquet"
+    table = pa.table({"t": texts, "c": list("abab")})
+    pq.write_table(table, path, use_dictionary=False, column_encoding=dict.fromkeys("tc", "DELTA_BYTE_ARRAY"))
+    assert read_texts(path, "t", "c").texts == texts
+
+
 def test_no_byte_of_a_parquet_description_ends_the_process(tmp_path: Path) -> None:
     """Of a damaged column pyarrow aborts when it is asked for its sizes."""
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"t": ["x", "y"], "c": ["a", "b"]}), path)
     whole = path.read_bytes()
+    places = range(len(whole) - 8 - int.from_bytes(whole[-8:-4], "little"), len(whole) - 8, 7)
     refused = 0
-    for place in range(len(whole) - 8 - int.from_bytes(whole[-8:-4], "little"), len(whole) - 8):
+    for place in places:
         path.write_bytes(whole[:place] + b"\0" + whole[place + 1 :])
         try:
             read_texts(path, "t", "c")
         except DataError:
             refused += 1
-    assert refused > 100
+    assert refused > len(places) / 8
+
+
+def test_parquet_is_read_by_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"t": ["x", "y"], "c": ["a", "b"]}), path)
+    aborts = tmp_path / "aborts.py"
+    aborts.write_text("import os\nos.abort()\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(_unpack_parquet, "__file__", str(aborts))
+        with pytest.raises(
+            DataError, match=r"cannot be read as Parquet: reading it ended with SIGABRT; write it"
+        ):
+            read_texts(path, "t", "c")
+    monkeypatch.setattr(sys, "executable", "")
+    with pytest.raises(DataError, match=r"and sys\.executable, the Python to start, is empty"):
+        read_texts(path, "t", "c")
 
 
 def test_a_class_folder_needs_a_name_of_characters(tmp_path: Path) -> None:

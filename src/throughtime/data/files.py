@@ -12,7 +12,7 @@ from throughtime.errors import DataError
 LARGEST = 2**31 - 2
 """Bytes of a file at most: all data is kept in memory, and Arrow counts the bytes of a block in 32 bits."""
 
-_UNPACKED_ANYWAY = 2**26
+_UNPACKED_ANYWAY = 2**25
 _PART = 2**20
 
 _KINDS = {
@@ -118,14 +118,14 @@ def read_stream(stream: BinaryIO, name: str) -> bytes:
 
 
 def most_unpacked(size: int, times: int = 100) -> int:
-    """Return how many bytes a compressed file of ``size`` bytes may unpack to: so many times that, or 64 MiB.
+    """Return how many bytes a compressed file of ``size`` bytes may unpack to: so many times that, or 32 MiB.
 
     Texts shrink to a third or a tenth, logs to a fiftieth. Files that unpack to far more are made to fill the
     memory of whoever reads them.
 
     Examples
     --------
-    >>> most_unpacked(1000) == 2**26, most_unpacked(10**6) == 10**8
+    >>> most_unpacked(1000) == 2**25, most_unpacked(10**6) == 10**8
     (True, True)
     """
     return min(max(times * size, _UNPACKED_ANYWAY), LARGEST)

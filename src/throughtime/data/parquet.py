@@ -1,23 +1,36 @@
 """Columns of texts and classes out of a Parquet file.
 
 A value that repeats is stored once, so a file can be far smaller than what it unpacks to. That is bounded
-before any string is made.
+twice: the pages are unpacked in a process of its own with limited memory, and the texts are counted before
+any string is made.
 """
 
+import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
+from throughtime.data import _unpack_parquet
 from throughtime.data.columns import ARROW_ERRORS, require_columns, short
 from throughtime.data.files import most_unpacked, size_of
 from throughtime.errors import DataError
 
 _ROW = 100
 """Bytes that a row takes in memory at least: two strings, and its place as an error names it."""
+
+_BESIDE = 2**25
+"""Bytes that unpacking may take beside what is unpacked."""
+
+_PART = 2**20
 
 _TEXT, _CLASS = "text", "classes as text, numbers or booleans"
 
@@ -43,10 +56,8 @@ def read_parquet(path: Path, columns: Sequence[str]) -> list[list[Any]]:
         groups = [metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups)]
         if max(metadata.num_rows * _ROW, sum(groups)) > most:
             raise _too_large(path)
-        # As a dictionary a repeated string takes no more memory than in the file.
         texts = [column for column, type_ in zip(columns, types, strict=True) if _is_text(type_)]
-        with pyarrow.parquet.ParquetFile(path, metadata=metadata, read_dictionary=texts) as file:
-            table = file.read(columns=list(columns))
+        table = _unpacked(path, columns, texts, most)
         table.validate()
         found = [table.column(column) for column in columns]
         if table.num_rows * _ROW + sum(map(_text_bytes, found)) > most:
@@ -57,6 +68,51 @@ def read_parquet(path: Path, columns: Sequence[str]) -> list[list[Any]]:
     except (*ARROW_ERRORS, LookupError) as error:
         said = short(str(error)) or type(error).__name__
         raise DataError(f"{path} cannot be read as Parquet: {said}; write it again") from error
+
+
+def _unpacked(path: Path, columns: Sequence[str], texts: Sequence[str], most: int) -> pa.Table:
+    """Return columns as `_unpack_parquet` reads them, those of ``texts`` as dictionaries."""
+    if not sys.executable:
+        raise DataError(
+            f"{path} cannot be read: a Parquet file is read in a process of its own, and sys.executable, the "
+            "Python to start, is empty; write the file as CSV"
+        )
+    # The pages as they are unpacked, and the columns made of them.
+    memory = 2 * most + _BESIDE
+    command = [
+        *(sys.executable, "-P", _unpack_parquet.__file__),
+        *(os.fspath(path.absolute()), json.dumps(columns), json.dumps(texts), str(memory)),
+    ]
+    environment = {
+        **os.environ,
+        **_unpack_parquet.ENVIRONMENT,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "PYTHONIOENCODING": "utf-8:replace",
+    }
+    with subprocess.Popen(  # noqa: S603 - our own
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    ) as process:
+        if process.stdout is None or process.stderr is None:
+            raise OSError("the process that reads it has no output")
+        stream = bytearray()
+        while part := process.stdout.read(_PART):
+            stream += part
+            if len(stream) > memory:
+                process.kill()
+                raise _too_large(path)
+        said = process.stderr.read().decode(errors="replace")
+    if process.returncode == _unpack_parquet.TOO_LARGE:
+        raise _too_large(path)
+    if process.returncode:
+        raise OSError(said.strip() or _ended(process.returncode))
+    return pa.ipc.open_stream(pa.py_buffer(stream)).read_all()
+
+
+def _ended(status: int) -> str:
+    try:
+        return f"reading it ended with {signal.Signals(-status).name}"
+    except ValueError:
+        return f"reading it ended with status {status}"
 
 
 def _value_type(type_: pa.DataType) -> pa.DataType:
@@ -83,16 +139,22 @@ def _text_bytes(column: pa.ChunkedArray) -> int:
     """Return the bytes of all strings of a column, each as often as it occurs."""
     total = 0
     for chunk in column.chunks:
-        if not pa.types.is_dictionary(chunk.type) or not len(chunk.dictionary):
-            continue
-        bounds = pc.min_max(chunk.indices)
-        if bounds["min"].is_valid and not 0 <= bounds["min"].as_py() <= bounds["max"].as_py() < len(
-            chunk.dictionary
-        ):
-            raise IndexError("a number of a dictionary is too large")
-        if not pa.types.is_primitive(chunk.dictionary.type):
-            total += pc.sum(pc.binary_length(chunk.dictionary).take(chunk.indices)).as_py() or 0
+        if pa.types.is_dictionary(chunk.type):
+            lengths = _lengths(chunk.dictionary)
+            low, high = (bound.as_py() for bound in pc.min_max(chunk.indices).values())
+            if low is not None and not 0 <= low <= high < len(lengths):
+                raise IndexError("a number of a dictionary is too large")
+            lengths = lengths.take(chunk.indices)
+        else:
+            lengths = _lengths(chunk)
+        total += pc.sum(lengths).as_py() or 0
     return total
+
+
+def _lengths(values: pa.Array) -> pa.Array:
+    if _is_text(values.type):
+        return pc.binary_length(values.cast(pa.large_string()))
+    return pa.array(np.zeros(len(values), np.int64))
 
 
 def _too_large(path: Path) -> DataError:
