@@ -40,4 +40,4 @@ from throughtime.nn._trace import DirectionTrace as DirectionTrace
 from throughtime.nn._trace import Trace as Trace
 from throughtime.nn._wide_conv import Parallel as Parallel
 from throughtime.nn._wide_conv import WideConv as WideConv
-from throughtime.ops.cell import Activation as Activation
+from throughtime.ops.recurrent.activations import Activation as Activation

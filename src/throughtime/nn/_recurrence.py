@@ -16,7 +16,7 @@ from throughtime.nn._order import StepOrder, step_order
 from throughtime.nn._output import RecurrentOutput, unwrapped
 from throughtime.nn._tokens import Input, from_ragged, is_unbatched, like_input, ragged_of, tokens_of
 from throughtime.nn._transition import begin, check_input, check_next, check_rows
-from throughtime.ops.steps import Steps
+from throughtime.ops.recurrent.steps import Steps
 from throughtime.ragged import Ragged, refuse_tracing
 
 
