@@ -10,9 +10,12 @@ from throughtime.nn._quick import quick_cell
 from throughtime.nn._state import checked_parts
 from throughtime.nn._tokens import check_dtype_and_device
 from throughtime.nn._weights import checked_weights
+from throughtime.nn.description._kinds import NoSequence
 from throughtime.ops.cell import Cell, spec_of
 from throughtime.ops.recurrent import recurrent_layer
 from throughtime.ops.steps import Weights, dense_steps
+
+_ONE_STEP = NoSequence("runs one step of a sequence; Recurrence(cell) runs all of them")
 
 
 def _step(module: nn.RNNCellBase, cell: Cell, x: Tensor, state: Any) -> tuple[Tensor, Any]:
@@ -89,6 +92,10 @@ class RNNCell(nn.RNNCell):
     torch.Size([2, 5])
     """
 
+    def describe(self) -> NoSequence:
+        """State that a cell has no steps."""
+        return _ONE_STEP
+
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:  # noqa: A002 - torch's names
         """Return the next h; a state of None is zeros."""
         cell = "RNN_TANH" if self.nonlinearity == "tanh" else "RNN_RELU"
@@ -123,6 +130,10 @@ class LSTMCell(nn.LSTMCell):
     torch.Size([2, 5])
     """
 
+    def describe(self) -> NoSequence:
+        """State that a cell has no steps."""
+        return _ONE_STEP
+
     def forward(
         self,
         input: Tensor,  # noqa: A002 - torch's names
@@ -156,6 +167,10 @@ class GRUCell(nn.GRUCell):
     >>> tt.nn.GRUCell(3, 5)(torch.randn(3)).shape
     torch.Size([5])
     """
+
+    def describe(self) -> NoSequence:
+        """State that a cell has no steps."""
+        return _ONE_STEP
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:  # noqa: A002 - torch's names
         """Return the next h; a state of None is zeros."""
