@@ -104,11 +104,8 @@ class Stream(nn.Module):
         return Series.of(model=self.model)
 
     def operators(self) -> tuple[Operator, ...]:
-        """Refuse the export: the state of a stream has no form in ONNX here."""
-        raise KindError(
-            "a Stream carries a state from call to call, which is not exported here; export its model, which "
-            "reads whole sequences"
-        )
+        """Return the stream itself: exported as its model, it would lose the state between calls."""
+        return (Operator.of("throughtime::stream", model=self.model),)
 
     def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Run one step of every stream.

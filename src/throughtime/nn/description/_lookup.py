@@ -55,7 +55,7 @@ def description_of(part: Any, path: str = "") -> Layer | Composition:
         base = _class_with("describe", part, path)
         if base is None:
             raise KindError(
-                f"{described(part, path)}: what this module sees of its input is not known; give it a method "
+                f"{described(part, path)}: what this module computes is not known; give it a method "
                 "describe(), see throughtime.nn.description, or build it of the layers of throughtime.nn in "
                 "Sequential, ConvStack, WideConv or Residual"
             )
