@@ -56,10 +56,11 @@ class Residual(Block):
         self.body = body
         self.shortcut = nn.Identity() if shortcut is None else shortcut
         self.activation = activation
+        self._added = Added(type(self).__name__)
 
     def describe(self) -> Series:
         """Return body and shortcut side by side, and the activation of their sum."""
-        both = SideBySide((("body", self.body), ("shortcut", self.shortcut)), Added(type(self).__name__))
+        both = SideBySide((("body", self.body), ("shortcut", self.shortcut)), self._added)
         return Series(
             (("", both),) if self.activation is None else (("", both), ("activation", self.activation))
         )

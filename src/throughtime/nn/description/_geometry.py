@@ -8,7 +8,7 @@ from throughtime.ops.windows import Windows
 
 def conv_windows(conv: Any, *, causal: bool = False) -> Windows:
     """Return the windows of a `torch.nn.Conv1d`; with ``causal`` all of its border is in front."""
-    size, stride, dilation = (as_number(v) for v in (conv.kernel_size, conv.stride, conv.dilation))
+    size, stride, dilation = conv.kernel_size[0], conv.stride[0], conv.dilation[0]
     reach = dilation * (size - 1)
     if causal:
         left, right = reach, 0
@@ -17,7 +17,7 @@ def conv_windows(conv: Any, *, causal: bool = False) -> Windows:
     elif conv.padding == "valid":
         left = right = 0
     else:
-        left = right = as_number(conv.padding)
+        left = right = int(conv.padding[0])
     return Windows(size, stride, dilation, left, right, conv.padding_mode == "replicate")
 
 

@@ -19,7 +19,7 @@ from throughtime.nn.description._operator import Operator
 from throughtime.nn.description._parts import Composition, OfTokens
 from throughtime.nn.description._torch import DESCRIPTIONS, OPERATORS
 
-_HOOKS = ("_forward_pre_hooks", "_forward_hooks")
+Description = Layer | Composition
 
 # Methods of torch.nn.Module that decide what a call computes. Its others may differ in a subclass.
 _COMPUTE = {"forward", "__call__", "_call_impl", "_wrapped_call_impl", "__getattr__", "__getattribute__"}
@@ -34,7 +34,7 @@ def described(part: Any, path: str) -> str:
     return f"{path} ({kind})" if path else kind
 
 
-def description_of(part: Any, path: str = "") -> Layer | Composition:
+def description_of(part: Any, path: str = "") -> Description:
     """Return what a part of a model states about itself.
 
     Parameters
@@ -49,8 +49,6 @@ def description_of(part: Any, path: str = "") -> Layer | Composition:
     KindError
         If a module has no description, or has hooks or overridden methods, so that it may not hold.
     """
-    if isinstance(part, Layer | Composition):
-        return part
     if isinstance(part, nn.Module):
         base = _class_with("describe", part, path)
         if base is None:
@@ -60,6 +58,8 @@ def description_of(part: Any, path: str = "") -> Layer | Composition:
                 "Sequential, ConvStack, WideConv or Residual"
             )
         return DESCRIPTIONS[base](part) if base in DESCRIPTIONS else part.describe()  # type: ignore[operator]
+    if isinstance(part, Description):
+        return part
     if not callable(part):
         raise KindError(f"{described(part, path)} is neither a module nor a function")
     return Tokenwise()
@@ -91,17 +91,18 @@ def check_untouched(module: nn.Module, path: str) -> None:
     KindError
         If it has a forward hook, or a ``forward`` of its own; the message names it.
     """
-    if "forward" in vars(module):
+    state = vars(module)
+    if "forward" in state:
         raise KindError(
             f"{described(module, path)}: its forward was replaced, so its class does not say what it "
             "computes; write a class with this forward and a method describe()"
         )
-    if any(getattr(module, hooks) for hooks in _HOOKS):
+    if state["_forward_hooks"] or state["_forward_pre_hooks"]:
         raise KindError(
             f"{described(module, path)} has a forward hook, of which its description says nothing; remove it "
             "first (pruning with torch.nn.utils.prune.remove, weight normalisation with remove_weight_norm)"
         )
-    if any(getattr(torch_module, f"_global{hooks}") for hooks in _HOOKS):
+    if torch_module._global_forward_hooks or torch_module._global_forward_pre_hooks:  # noqa: SLF001
         raise KindError(
             f"{described(module, path)}: there is a forward hook for all modules "
             "(torch.nn.modules.module.register_module_forward_hook), of which descriptions say nothing; "
@@ -112,7 +113,9 @@ def check_untouched(module: nn.Module, path: str) -> None:
 def _class_with(method: str, module: nn.Module, path: str) -> type | None:
     """Return the class whose method, or entry in our tables, holds for a module; None if there is none."""
     check_untouched(module, path)
-    kind = parametrize.type_before_parametrizations(module)
+    kind = type(module)
+    if "parametrizations" in vars(module)["_modules"]:
+        kind = parametrize.type_before_parametrizations(module)
     base: type | None
     base, overridden = _definition(kind, method)
     if base is not None and overridden:
