@@ -13,6 +13,7 @@ from throughtime.nn._rnn import RNNSpec
 from throughtime.nn._state import checked_parts
 from throughtime.nn._tokens import check_dtype_and_device
 from throughtime.nn._weights import checked_weights
+from throughtime.nn.description._kinds import NoSequence
 from throughtime.ops.recurrent.activations import Activation
 from throughtime.ops.recurrent.layer import recurrent_layer
 from throughtime.ops.recurrent.spec import CellSpec
@@ -21,6 +22,8 @@ from throughtime.ops.recurrent.weights import Weights
 
 _RNN = {name: RNNSpec((Activation(name),)) for name in ("tanh", "relu")}
 _LSTM, _GRU = LSTMSpec(), GRUSpec()
+
+_ONE_STEP = NoSequence("runs one step of a sequence; Recurrence(cell) runs all of them")
 
 
 def spec_of_cell(cell: nn.RNNCellBase) -> CellSpec:
@@ -106,6 +109,10 @@ class RNNCell(nn.RNNCell):
     torch.Size([2, 5])
     """
 
+    def describe(self) -> NoSequence:
+        """State that a cell has no steps."""
+        return _ONE_STEP
+
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:  # noqa: A002 - torch's names
         """Return the next h; a state of None is zeros."""
         return _step(self, spec_of_cell(self), input, hx)[0]
@@ -138,6 +145,10 @@ class LSTMCell(nn.LSTMCell):
     >>> state[1].shape
     torch.Size([2, 5])
     """
+
+    def describe(self) -> NoSequence:
+        """State that a cell has no steps."""
+        return _ONE_STEP
 
     def forward(
         self,
@@ -172,6 +183,10 @@ class GRUCell(nn.GRUCell):
     >>> tt.nn.GRUCell(3, 5)(torch.randn(3)).shape
     torch.Size([5])
     """
+
+    def describe(self) -> NoSequence:
+        """State that a cell has no steps."""
+        return _ONE_STEP
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:  # noqa: A002 - torch's names
         """Return the next h; a state of None is zeros."""

@@ -18,6 +18,8 @@ from throughtime.nn._stack import LayerResult, StackResult, run_stack
 from throughtime.nn._state import Sizes, batched_state, like_state
 from throughtime.nn._tokens import Input, checked, from_ragged, like_input, ragged_of, tokens_of
 from throughtime.nn._trace import Trace, traced
+from throughtime.nn.description._kinds import Stateful, WholeSequence
+from throughtime.nn.description._operator import Operator
 from throughtime.ops.recurrent.bounds import bound_of
 from throughtime.ops.recurrent.record import StepGradients
 from throughtime.ops.recurrent.spec import CellSpec
@@ -185,6 +187,16 @@ class Recurrent(nn.RNNBase):
             self.learn_initial_state and "learn_initial_state=True",
         ]
         return ", ".join(part for part in parts if isinstance(part, str) and part)
+
+    def describe(self) -> Stateful | WholeSequence:
+        """Return how the layer passes on its state; with both directions it reads whole sequences."""
+        if self.bidirectional:
+            return WholeSequence("reads from the end, too")
+        return Stateful(self, self.step)
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the layer itself, which exporters know as one operator for each layer of the stack."""
+        return (Operator.of("throughtime::recurrent_layer", layer=self),)
 
     def forward(self, input: Any, hx: Any = None, *, context: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's names
         """Return ``output, state``; a state of None is zeros.
