@@ -180,9 +180,10 @@ class Recurrent(nn.RNNBase):
 
     def extra_repr(self) -> str:
         """Return the arguments that are not defaults."""
+        options = {} if self.spec.torch_function is not None else self.spec.layer_options()  # as in torch
         parts = [
             super().extra_repr(),
-            *(f"{name}={value!r}" for name, value in self.spec.layer_options().items()),
+            *(f"{name}={value!r}" for name, value in options.items()),
             self.context_size and f"context_size={self.context_size}",
             self.learn_initial_state and "learn_initial_state=True",
         ]
