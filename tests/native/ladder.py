@@ -31,6 +31,7 @@ GENERAL = (
     'GRU{"update": "new"}',
     'GRU{"reset_after": false}',
     'RNN{"activations": [["softsign", 0.0, 0.0]]}',
+    "MGU",
 )
 
 
@@ -45,8 +46,8 @@ def drawn_activation(choose: random.Random, names: Iterable[str] = ACTIVATIONS) 
 
 
 def drawn_cell(choose: random.Random) -> str:
-    kind = choose.choice(["LSTM", "GRU", "RNN"])
-    count = {"LSTM": 3, "GRU": 2, "RNN": 1}[kind]
+    kind = choose.choice(["LSTM", "GRU", "RNN", "MGU"])
+    count = {"LSTM": 3, "GRU": 2, "RNN": 1, "MGU": 2}[kind]
 
     def perhaps(value: float) -> float:
         return value if choose.random() < 0.4 else float("inf")
@@ -59,6 +60,7 @@ def drawn_cell(choose: random.Random) -> str:
         },
         "GRU": {"reset_after": choose.random() < 0.3, "update": "new" if choose.random() < 0.5 else "old"},
         "RNN": {},
+        "MGU": {},
     }[kind]
     bounds = {}
     if choose.random() < 0.2:

@@ -29,6 +29,8 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("GRU", {"reset_after": False, "clip": 0.5}),
     ("GRU", {"update": "new", "activations": ("sigmoid", ("leaky_relu", 0.2))}),
     ("RNN", {"nonlinearity": ("scaled_tanh", 1.2, 0.8), "clip": 0.9}),
+    ("MGU", {}),
+    ("MGU", {"bias": False, "clip": 0.6, "activations": ("hard_sigmoid", "softsign")}),
 ]
 
 

@@ -25,7 +25,7 @@ from throughtime.ops.recurrent.weights import PARTS, Weights
 from .recurrent import CELLS, LAYERS, VARIANTS, fresh, gradients, leaves, name_of, weighted, weights_for
 
 # Cells that torch does not have, with the context that any cell may have.
-GENERAL = ('LSTM{"peephole": true, "coupled": true}', 'GRU{"reset_after": false, "update": "new"}')
+GENERAL = ('LSTM{"peephole": true, "coupled": true}', 'GRU{"reset_after": false, "update": "new"}', "MGU")
 each_cell = pytest.mark.parametrize("cell", CELLS + GENERAL)
 each_layer = pytest.mark.parametrize(("name", "options"), LAYERS + VARIANTS, ids=name_of)
 

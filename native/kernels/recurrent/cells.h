@@ -12,7 +12,8 @@
   CELL(lstm_coupled, GeneralLstm<true>, 3, 4, true)      \
   CELL(gru_general, Gru<true>, 3, 4, false)              \
   CELL(gru_before, GruBefore, 3, 3, false)               \
-  CELL(rnn_general, Rnn<RnnKind::general>, 1, 0, false)
+  CELL(rnn_general, Rnn<RnnKind::general>, 1, 0, false)  \
+  CELL(mgu, Mgu, 2, 2, false)
 
 // The activations of the ONNX operators, see choice.h.
 #define THROUGHTIME_ACTIVATIONS(ACTIVATION) \

@@ -6,6 +6,7 @@
 #include "kernels/recurrent/cells/gru.h"
 #include "kernels/recurrent/cells/gru_before.h"
 #include "kernels/recurrent/cells/lstm.h"
+#include "kernels/recurrent/cells/mgu.h"
 #include "kernels/recurrent/cells/rnn.h"
 #include "kernels/recurrent/forward/loop.h"
 

@@ -10,6 +10,7 @@
 //   gru_before              r z n     r z n                      r z n
 //                           whose reset gate acts on h before the product: W_hn (r ⊙ h)
 //   rnn_…                   one       nothing                    one
+//   mgu                     f n       f n                        f n
 //
 // All matrices are row-major. Every buffer is the caller's: the callee keeps no
 // address, and takes scratch memory from a pool of its own. No two buffers overlap, unless said.

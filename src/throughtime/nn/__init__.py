@@ -20,6 +20,7 @@ from throughtime.nn._gru import GRU as GRU
 from throughtime.nn._linear import Linear as Linear
 from throughtime.nn._locked_dropout import LockedDropout as LockedDropout
 from throughtime.nn._lstm import LSTM as LSTM
+from throughtime.nn._mgu import MGU as MGU
 from throughtime.nn._norm import GroupNorm as GroupNorm
 from throughtime.nn._norm import InstanceNorm1d as InstanceNorm1d
 from throughtime.nn._output import RecurrentOutput as RecurrentOutput

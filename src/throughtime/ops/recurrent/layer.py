@@ -48,7 +48,7 @@ def recurrent_layer(
     if compiling(x):
         return registered_layer(*arguments)
     refuse_tracing("a recurrent layer")
-    if x.is_cpu and spec.native is not None and not transformed():
+    if x.is_cpu and spec.is_native and not transformed():
         tensors = (x, h0, c0, *chain(*directions))
         if watched(*tensors):
             return registered_layer(*arguments)

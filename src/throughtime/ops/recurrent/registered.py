@@ -83,7 +83,7 @@ def _forward_on_cpu(*inputs: Any) -> Results:
             f"recurrent_layer: {steps.batch} sequences of {steps.length} steps have "
             f"{steps.batch * steps.length} tokens, got {len(x)}"
         )
-    if spec.native is None:
+    if not spec.is_native:
         return _forward_elsewhere(*inputs)
     return native.forward(x, steps, spec, h0, c0, directions, save=True)
 
@@ -112,7 +112,7 @@ def _needed(need_x: bool, need_state: bool, need_weights: bool) -> list[bool]:  
 
 def _backward_on_cpu(*arguments: Any) -> tuple[Tensor, ...]:
     x, steps, spec, h0, c0, directions = _unflattened(*arguments[5 : 5 + _GIVEN])
-    if spec.native is None:
+    if not spec.is_native:
         return _backward_elsewhere(*arguments)
     gradients, made, needed = arguments[:5], arguments[5 + _GIVEN : -3], arguments[-3:]
     weights = flat(directions)

@@ -119,6 +119,7 @@ class CellSpec(ABC):
     gradient_value: float = field(default=math.inf, kw_only=True)
     gradient_norm: float = field(default=math.inf, kw_only=True)
     name: str = field(init=False, repr=False)
+    is_native: bool = field(init=False, repr=False)
 
     kind: ClassVar[str]
     """The name of the layer in `throughtime.nn`."""
@@ -134,18 +135,30 @@ class CellSpec(ABC):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "kind" in cls.__dict__:
-            CellSpec._kinds[cls.kind] = cls
+            CellSpec.register(cls)
 
     def __post_init__(self) -> None:
-        # An attribute and not a property: torch.compile reads it.
+        # Attributes and not properties: every call reads them, and torch.compile does.
         options = self.options(bounds=True)
         object.__setattr__(self, "name", self.kind + (json.dumps(options) if options else ""))
+        object.__setattr__(self, "is_native", self.native is not None)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, CellSpec) and self.name == other.name
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+    @staticmethod
+    def register(kind: type["CellSpec"]) -> None:
+        """Let `parse` know a kind of cell; defining it does so."""
+        CellSpec._kinds[kind.kind] = kind
+
+    @staticmethod
+    def forget(kind: type["CellSpec"]) -> None:
+        """Undo `register`."""
+        CellSpec._kinds.pop(kind.kind, None)
+        _parsed.cache_clear()
 
     @classmethod
     def parse(cls, name: str) -> "CellSpec":
@@ -160,7 +173,7 @@ class CellSpec(ABC):
 
     @classmethod
     def _option_fields(cls) -> list["Field[Any]"]:
-        return [option for option in fields(cls) if option.name != "name"]
+        return [option for option in fields(cls) if option.init]
 
     def options(self, *, bounds: bool = False) -> dict[str, Any]:
         """Return the options that are not defaults, those of gradients' ``bounds`` only if told so."""
