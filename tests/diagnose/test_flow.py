@@ -65,7 +65,7 @@ def test_norms_are_those_of_the_gradients_that_autograd_retains(name: str, optio
             values = torch.stack([step[gate] for step in steps])
             torch.testing.assert_close(found.closed.values, (values < 0.1).double().mean(1))
             torch.testing.assert_close(found.open.values, (values > 0.9).double().mean(1))
-        assert len(one.saturation) == {"LSTM": 3, "GRU": 2, "RNN": 0}[name]
+        assert len(one.saturation) == {"LSTM": 3, "GRU": 2, "RNN": 0, "MGU": 1}[name]
 
 
 @each_layer

@@ -19,6 +19,7 @@ from throughtime import Ragged
 
 from .blocks import BLOCK_CASES
 from .case import FEATURES, Case
+from .equations import by_equations
 
 
 def output_of(layer: nn.Module, x: Ragged) -> Any:
@@ -30,6 +31,15 @@ def output_of(layer: nn.Module, x: Ragged) -> Any:
 def rows(output: Any) -> list[Tensor]:
     """One tensor per sequence, whether the layer keeps time or not."""
     return list(output) if isinstance(output, Ragged) else list(output.unbind(0))
+
+
+def _by_equations(layer: nn.Module, sequence: Tensor) -> Tensor:
+    """Of a layer that torch does not have: its paper's equations, step by step."""
+    count = layer.num_layers * (2 if layer.bidirectional else 1)
+    state = torch.zeros(count, 1, layer.hidden_size, dtype=sequence.dtype)
+    rows = by_equations(layer, {}, Ragged.from_list([sequence]), state)
+    outputs = [torch.stack([step["h"] for step in sequences[0]]) for sequences in rows[-1]]
+    return torch.cat(outputs, 1)
 
 
 def _torch_recurrent(layer: nn.Module, sequence: Tensor) -> Tensor:
@@ -126,7 +136,7 @@ def _recurrent_cases() -> list[Case]:
                 Case(
                     label,
                     lambda cls=cls, arguments=arguments: cls(FEATURES, 4, **arguments),
-                    _torch_recurrent,
+                    _torch_recurrent if hasattr(nn, cls.__name__) else _by_equations,
                     stateful=not more.get("bidirectional", False),
                 )
             )
