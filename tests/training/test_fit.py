@@ -1,6 +1,7 @@
 """What `fit` decides: which model is kept, when it ends, what it refuses, what it shows."""
 
 import io
+import weakref
 
 import pytest
 import torch
@@ -199,11 +200,26 @@ def test_evaluating_counts_and_leaves_the_model_as_it_was():
     result = evaluate(model.train(), examples)
     assert model.training
     assert same_weights(model.state_dict(), before)
-    right = result.probabilities.argmax(1) == examples.labels
+    logits = predict(model, examples.tokens)
+    assert not logits.requires_grad
+    right = logits.argmax(1) == examples.labels
     assert result.accuracy == pytest.approx(right.double().mean().item())
-    chosen = result.probabilities.gather(1, examples.labels[:, None])
+    chosen = logits.softmax(1).gather(1, examples.labels[:, None])
     assert result.loss == pytest.approx(-chosen.log().mean().item(), rel=1e-5)
-    assert not result.logits.requires_grad
+    assert result.examples == len(examples)
+
+
+def test_evaluating_keeps_the_logits_of_one_batch():
+    model, examples, outputs, alive = MODEL.build(12, 2), Toy().validation, [], []
+
+    def note(module, inputs, output):
+        alive.append(sum(reference() is not None for reference in outputs))
+        outputs.append(weakref.ref(output))
+
+    model.register_forward_hook(note)
+    evaluate(model, examples, tokens_per_batch=16)
+    assert len(alive) > 3
+    assert max(alive) <= 1  # the batch before may not have been released yet
 
 
 def test_no_sequences_are_an_error():

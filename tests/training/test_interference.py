@@ -2,10 +2,12 @@
 
 import errno
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
@@ -116,6 +118,33 @@ def renamed(path):
 def exchanged(path):
     renamed(path)
     created(path)
+
+
+def test_a_pipe_in_place_of_the_run_is_not_read(tmp_path):
+    run = created(tmp_path / "run")
+    path, messages = run.path / "run.json", []
+    content = path.read_bytes()
+    with only_training(run.path) as hold:
+
+        def check():
+            try:
+                hold.require_there()
+            except RunError as error:
+                messages.append(str(error))
+
+        path.unlink()
+        os.mkfifo(path)
+        pipe = os.open(path, os.O_RDWR)  # while it is open, reading to the end would wait
+        try:
+            os.write(pipe, content)
+            checking = threading.Thread(target=check, daemon=True)
+            checking.start()
+            checking.join(20)
+        finally:
+            os.close(pipe)
+        checking.join(20)
+    assert len(messages) == 1
+    assert "is another folder now" in messages[0]
 
 
 SHORT = Settings(**SETTINGS.to_json() | {"epochs": 1})

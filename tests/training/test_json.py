@@ -67,6 +67,11 @@ def test_more_values_than_memory_is_for_are_counted_and_not_made(tmp_path, monke
         Run.open(run.path)
 
 
+def test_a_tensor_file_holds_as_long_a_history_as_a_json_file():
+    history = ["0.1234567890123456"] * 900_000  # 20 MB, as 60,000 epochs
+    assert from_bytes(to_bytes(history), Path("state")) == history
+
+
 def test_a_tensor_file_of_more_values_is_not_written():
     with pytest.raises(KindError, match="a tensor file cannot hold this tree: about 1,000,00. values"):
         to_bytes([0] * 1_000_001)

@@ -566,7 +566,7 @@ def test_a_file_without_a_tree_is_told(metadata, tmp_path):
 @pytest.mark.parametrize(
     ("tree", "message"),
     [
-        ({"text": "a" * 17 * 2**20}, r"its header would have 17,825,\d\d\d bytes, at most 16,777,216"),
+        ({"text": ["a" * 2**20] * 65}, r"its header would have 68,15\d,\d\d\d bytes, and at most 67,108,864"),
         ({"deep": functools.reduce(lambda node, _: [node], range(64), 0)}, "nested more than 64 deep"),
         ({"large": 2**63}, "beyond 64 bits"),
     ],

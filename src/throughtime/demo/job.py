@@ -23,7 +23,7 @@ from throughtime.demo.review import precision_at
 from throughtime.demo.task import TASK
 from throughtime.errors import RunError
 from throughtime.report import Curve, ModelRow, ReportContent, write_report
-from throughtime.training import ModelSpec, Run, Settings, evaluate, fit
+from throughtime.training import ModelSpec, Run, Settings, fit, predict
 from throughtime.training.baselines import Baseline, all_baselines
 
 Tell = Callable[[str], None]
@@ -106,15 +106,15 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
     rows = [_baseline_row(baseline, files) for baseline in all_baselines(source, source.test)]
     runs = [_train(network, source, out, tell, progress=progress) for network in plan.networks]
     models = [run.load_model() for run in runs]
-    test = [evaluate(model, source.test) for model in models]
-    for network, run, model, evaluation in zip(plan.networks, runs, models, test, strict=True):
-        correct = (evaluation.logits.argmax(1) == source.test.labels).numpy()
-        rows.append(_network_row(network.name, run, model, correct, files))
-    best = max(range(len(runs)), key=lambda i: test[i].accuracy)
+    logits = [predict(model, source.test.tokens) for model in models]
+    correct = [(scores.argmax(1) == source.test.labels).numpy() for scores in logits]
+    for network, run, model, hits in zip(plan.networks, runs, models, correct, strict=True):
+        rows.append(_network_row(network.name, run, model, hits, files))
+    best = max(range(len(runs)), key=lambda i: correct[i].mean())
     tell("looking for replaced operators, one in a hundred …")
     precision = precision_at(models[best], source.sites["test"], seed=plan.seed)
     result = DemoResult(tuple(rows), out / "report.html", runs[best].path, precision)
-    right, wrong = most_certain(source, test[best].probabilities)
+    right, wrong = most_certain(source, logits[best].softmax(1))
     name = plan.networks[best].name
     content = ReportContent(
         title="Has this operator been replaced?",

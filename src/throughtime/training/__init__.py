@@ -4,7 +4,6 @@ Importing this does not import Lightning; `fit` does when it is called.
 """
 
 from throughtime.training import processes as processes
-from throughtime.training._evaluation import Evaluation as Evaluation
 from throughtime.training._evaluation import evaluate as evaluate
 from throughtime.training._evaluation import predict as predict
 from throughtime.training._fit import FitResult as FitResult

@@ -41,17 +41,8 @@ class Totals:
 
     @classmethod
     def from_json(cls, content: Any) -> "Totals":
-        """Make them of JSON values; raises ValueError if something is missing or of another kind."""
-        fields = Fields(content, "totals.")
-        return cls(
-            steps=fields.whole("steps"),
-            examples=fields.whole("examples"),
-            correct=fields.whole("correct"),
-            loss=fields.number("loss"),
-            tokens=fields.whole("tokens"),
-            seconds=fields.number("seconds"),
-            learning_rate=fields.number("learning_rate"),
-        )
+        """Build the sums from JSON values; raises ValueError if one is missing or of the wrong type."""
+        return Fields(content, "totals.").dataclass(cls)
 
     def add(self, loss: float, correct: int, examples: int, tokens: int) -> None:
         """Count a step whose loss, summed over its examples, was ``loss``."""

@@ -1,6 +1,6 @@
 """A model applied to many sequences, in batches of equal token count. Changes no weight."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -12,23 +12,7 @@ from throughtime.data.finite import require_finite
 from throughtime.errors import NotFiniteError, ShapeError
 from throughtime.ops.modes import evaluating
 from throughtime.ragged import Ragged
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a model says of labelled examples, and how right it is."""
-
-    logits: Tensor
-    """(B, C) float32, in the examples' order."""
-    loss: float
-    """Mean cross-entropy per example, in nats."""
-    accuracy: float
-    """From 0 to 1."""
-
-    @property
-    def probabilities(self) -> Tensor:
-        """(B, C) float32, each row adding up to 1."""
-        return self.logits.softmax(dim=1)
+from throughtime.training._metrics import Score
 
 
 def predict(model: nn.Module, tokens: Ragged, *, tokens_per_batch: int = 16384) -> Tensor:
@@ -61,17 +45,16 @@ def predict(model: nn.Module, tokens: Ragged, *, tokens_per_batch: int = 16384) 
     if len(tokens) == 0:
         raise ShapeError("predict got no sequences; give at least one")
     require_finite(tokens, "the sequences to predict")
-    batches = ordered_batches(tokens.lengths, tokens_per_batch)
-    device = next((p.device for p in model.parameters()), tokens.device)
     with evaluating(model), torch.no_grad():
-        logits = torch.cat([model(tokens[batch].to(device)).cpu() for batch in batches])
-    logits = torch.empty_like(logits).index_copy_(0, torch.cat(batches), logits)
-    _require_numbers(logits)
-    return logits
+        batches = list(_logits_by_batch(model, tokens, tokens_per_batch))
+    logits = torch.cat([part for _, part in batches])
+    return torch.empty_like(logits).index_copy_(0, torch.cat([rows for rows, _ in batches]), logits)
 
 
-def evaluate(model: nn.Module, examples: Examples, *, tokens_per_batch: int = 16384) -> Evaluation:
-    """Apply a model to labelled examples.
+def evaluate(model: nn.Module, examples: Examples, *, tokens_per_batch: int = 16384) -> Score:
+    """Return the loss and accuracy of a model on labelled examples.
+
+    Logits are kept for one batch at a time; for those of all examples use `predict`.
 
     Parameters
     ----------
@@ -82,28 +65,55 @@ def evaluate(model: nn.Module, examples: Examples, *, tokens_per_batch: int = 16
     tokens_per_batch : int
         See `predict`.
 
+    Returns
+    -------
+    Score
+        Mean cross-entropy per example in nats, accuracy, and number of examples.
+
     Raises
     ------
     ShapeError
         If there are no examples.
     DataError, NotFiniteError
         See `predict`.
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> from throughtime.data.examples import Examples
+    >>> tokens = tt.Ragged.from_list([torch.tensor([1, 2, 3]), torch.tensor([4, 5])])
+    >>> model = tt.models.BiGRU(vocabulary_size=10, classes=2)
+    >>> evaluate(model, Examples(tokens, torch.tensor([0, 1]))).examples
+    2
     """
-    logits = predict(model, examples.tokens, tokens_per_batch=tokens_per_batch)
-    labels = examples.labels.cpu()
-    return Evaluation(
-        logits=logits,
-        loss=F.cross_entropy(logits, labels).item(),
-        accuracy=(logits.argmax(dim=1) == labels).double().mean().item(),
-    )
+    if len(examples) == 0:
+        raise ShapeError("evaluate got no examples; give at least one")
+    require_finite(examples.tokens, "the sequences to evaluate on")
+    labels, loss, correct = examples.labels.cpu(), 0.0, 0
+    with evaluating(model), torch.no_grad():
+        for rows, logits in _logits_by_batch(model, examples.tokens, tokens_per_batch):
+            loss += F.cross_entropy(logits, labels[rows], reduction="none").double().sum().item()
+            correct += int((logits.argmax(dim=1) == labels[rows]).sum())
+    return Score(loss / len(examples), correct / len(examples), len(examples))
 
 
-def _require_numbers(logits: Tensor) -> None:
-    # An infinite logit may be meant: it rules a class out.
-    wrong = logits.isnan().reshape(len(logits), -1).any(1).nonzero()
+def _logits_by_batch(
+    model: nn.Module, tokens: Ragged, tokens_per_batch: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the numbers of a batch's sequences and their logits, on the CPU."""
+    device = next((p.device for p in model.parameters()), tokens.device)
+    for rows in ordered_batches(tokens.lengths, tokens_per_batch):
+        logits = model(tokens[rows].to(device)).cpu()
+        _require_numbers(logits, rows, len(tokens))
+        yield rows, logits
+
+
+def _require_numbers(logits: Tensor, rows: Tensor, sequences: int) -> None:
+    # An infinite logit may be intended: it rules a class out.
+    wrong = rows[logits.isnan().reshape(len(logits), -1).any(1)]
     if len(wrong):
         raise NotFiniteError(
-            f"the logits of sequence {int(wrong[0])} (of {len(logits)}) are nan, though all that was given "
-            "to the model is finite: a weight is nan, or something in the model overflows; "
-            "look for it with throughtime.diagnose.locate_not_finite"
+            f"the logits of sequence {int(wrong.min())} (of {sequences}) are nan although all inputs are "
+            "finite: a weight is nan, or a computation in the model overflows; find it with "
+            "throughtime.diagnose.locate_not_finite"
         )

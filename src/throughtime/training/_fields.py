@@ -1,8 +1,16 @@
 """`Fields`: entries of a JSON object, each of the kind that is asked for. Knows no file."""
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+Share = Annotated[float, "from 0 to 1"]
+"""Annotation of a dataclass's field that `Fields.dataclass` reads as a number from 0 to 1."""
+Positive = Annotated[int, "from 1"]
+"""Annotation of a dataclass's field that `Fields.dataclass` reads as a whole number from 1."""
+
+T = TypeVar("T")
 
 
 class Fields:
@@ -97,6 +105,21 @@ class Fields:
             return [None if part is None else float(part) for part in value]
         raise self._error(key, "a list of numbers")
 
+    def dataclass(self, cls: Callable[..., T]) -> T:
+        """Return a dataclass made of the entries that its fields are named after.
+
+        Their annotations are ``int`` (a whole number from 0), ``float`` (a finite number), `Share` or
+        `Positive`.
+        """
+        return cls(**{key: self._number_of(key, kind) for key, kind in _annotations(cls)})
+
+    def _number_of(self, key: str, kind: Any) -> float:
+        if kind is float:
+            return self.number(key)
+        if kind == Share:
+            return self.share(key)
+        return self.whole(key, low=1 if kind == Positive else 0)
+
     def items(self, key: str) -> list[Any]:
         """Return a list."""
         value = self.value(key)
@@ -117,6 +140,11 @@ class Fields:
 
     def _error(self, key: str, wanted: str) -> ValueError:
         return ValueError(f"{self._place}{key} must be {wanted}, got {short(self.value(key))}")
+
+
+@functools.cache
+def _annotations(cls: Callable[..., Any]) -> Sequence[tuple[str, Any]]:
+    return tuple(get_type_hints(cls, include_extras=True).items())
 
 
 def _is_number(value: Any) -> bool:

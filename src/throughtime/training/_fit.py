@@ -162,8 +162,7 @@ def _final(run: Run, source: Source | NextStepSource) -> Metrics:
 
 def _tested(run: Run, test: Examples) -> Score:
     settings = run.config.settings
-    evaluation = evaluate(run.load_model(), test, tokens_per_batch=4 * settings.tokens_per_batch)
-    return Score(evaluation.loss, evaluation.accuracy, len(test))
+    return evaluate(run.load_model(), test, tokens_per_batch=4 * settings.tokens_per_batch)
 
 
 def _config(source: Source | NextStepSource, model: ModelSpec, settings: Settings, run: Run) -> RunConfig:

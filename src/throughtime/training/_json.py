@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from throughtime.errors import KindError, RunError
 
 MOST_BYTES = 64 * 2**20
-"""Of a JSON file of a run. A training of 80,000 epochs has a history of half of it."""
+"""Size limit of a JSON file of a run and of the header of a tensor file. 80,000 epochs take half of it."""
 
 MOST_VALUES = 1_000_000
 """Values, about, in such a file: a list of 3 bytes takes 100 of memory. It is enough for 80,000 epochs."""
@@ -62,18 +62,24 @@ def json_value(text: str) -> Any:
         content = json.loads(text, parse_constant=_refused)
     except RecursionError:
         raise ValueError("lists and objects are nested too deeply") from None
-    nodes = [(content, 1)]
-    while nodes:
-        node, depth = nodes.pop()
-        if isinstance(node, float) and not math.isfinite(node):
-            _refused(repr(node))
-        if isinstance(node, int) and not -_MOST <= node < _MOST:
-            raise ValueError("an integer is beyond 64 bits")
-        if isinstance(node, dict | list):
-            if depth > _MOST_DEPTH:
-                raise ValueError(f"lists and objects are nested more than {_MOST_DEPTH} deep")
-            nodes += [(part, depth + 1) for part in (node.values() if isinstance(node, dict) else node)]
+    _require_in_bounds(content)
     return content
+
+
+def _require_in_bounds(content: Any) -> None:
+    # Only lists and objects are put aside for later: a tuple for every number would double the memory.
+    waiting: list[tuple[Any, int]] = [([content], 0)]
+    while waiting:
+        container, depth = waiting.pop()
+        if depth > _MOST_DEPTH:
+            raise ValueError(f"lists and objects are nested more than {_MOST_DEPTH} deep")
+        for value in container.values() if isinstance(container, dict) else container:
+            if isinstance(value, dict | list):
+                waiting.append((value, depth + 1))
+            elif isinstance(value, float) and not math.isfinite(value):
+                _refused(repr(value))
+            elif isinstance(value, int) and not -_MOST <= value < _MOST:
+                raise ValueError("an integer is beyond 64 bits")
 
 
 def require_few_values(text: str) -> None:

@@ -12,7 +12,8 @@ from filelock import FileLock, Timeout
 
 from throughtime.errors import RunError
 from throughtime.training._advice import ELSEWHERE
-from throughtime.training._files import writing
+from throughtime.training._files import read_bytes, writing
+from throughtime.training._json import MOST_BYTES
 
 NAME = "training.lock"
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP})
@@ -96,8 +97,11 @@ def _options() -> dict[str, Any]:
 
 
 def _identity_of(folder: Path) -> bytes | None:
-    """Return what tells this run from any other. Numbers of files (inodes) do not on every file system."""
+    """Return the bytes of ``run.json``, which differ between runs; None if it cannot be read.
+
+    Inode numbers would not do: some file systems reuse them or make them up.
+    """
     try:
-        return (folder / "run.json").read_bytes()
-    except OSError:
+        return read_bytes(folder / "run.json", most=MOST_BYTES)
+    except RunError:
         return None

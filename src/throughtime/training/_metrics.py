@@ -5,27 +5,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from throughtime.training._fields import Fields
+from throughtime.training._fields import Fields, Positive, Share
 
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """What one epoch gave. Losses are mean cross-entropies per example in nats, accuracies from 0 to 1."""
+    """Metrics of one epoch. Losses are mean cross-entropies per example in nats, accuracies from 0 to 1."""
 
-    epoch: int
-    """From 1."""
+    epoch: Positive
+    """Number of the epoch, from 1."""
     steps: int
+    """Number of training steps."""
     train_loss: float
-    """Over the epoch's own steps, with dropout and while the weights changed."""
-    train_accuracy: float
+    """Mean over the training steps of the epoch, with dropout, while the weights change."""
+    train_accuracy: Share
     validation_loss: float
-    validation_accuracy: float
+    validation_accuracy: Share
     learning_rate: float
-    """At the last step."""
+    """Learning rate of the last step."""
     tokens: int
-    """Trained on in this epoch."""
+    """Number of tokens trained on."""
     seconds: float
-    """Of training, without validation and saving; summed over all runs of the command if it was resumed."""
+    """Training time without validation and saving, summed over all sessions of a resumed training."""
 
     @property
     def tokens_per_second(self) -> float:
@@ -45,33 +46,21 @@ class EpochMetrics:
         ValueError
             If something is missing or of another kind.
         """
-        fields = Fields(content, place)
-        return cls(
-            epoch=fields.whole("epoch", low=1),
-            steps=fields.whole("steps"),
-            train_loss=fields.number("train_loss"),
-            train_accuracy=fields.share("train_accuracy"),
-            validation_loss=fields.number("validation_loss"),
-            validation_accuracy=fields.share("validation_accuracy"),
-            learning_rate=fields.number("learning_rate"),
-            tokens=fields.whole("tokens"),
-            seconds=fields.number("seconds"),
-        )
+        return Fields(content, place).dataclass(cls)
 
 
 @dataclass(frozen=True)
 class Score:
-    """How well a model does on a set of examples: mean cross-entropy in nats, accuracy from 0 to 1."""
+    """Mean cross-entropy in nats and accuracy from 0 to 1 of a model on a number of examples."""
 
     loss: float
-    accuracy: float
-    examples: int
+    accuracy: Share
+    examples: Positive
 
     @classmethod
     def from_json(cls, content: Any) -> "Score":
-        """Make it of JSON values; raises ValueError if something is missing or of another kind."""
-        fields = Fields(content, "test.")
-        return cls(fields.number("loss"), fields.share("accuracy"), fields.whole("examples", low=1))
+        """Build the score from JSON values; raises ValueError if one is missing or of the wrong type."""
+        return Fields(content, "test.").dataclass(cls)
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,10 @@ from torch import Tensor
 
 from throughtime.errors import KindError, RunError
 from throughtime.training._checksums import read_checked, write_checked
-from throughtime.training._json import json_value, require_few_values
+from throughtime.training._json import MOST_BYTES, json_value, require_few_values
 
 _KEY = "throughtime"
 _PLACES = ("$tensor", "$tuple", "$items", "$float")
-_MOST_HEADER = 16 * 2**20
 
 
 def write_tree(path: Path, tree: Any) -> None:
@@ -55,10 +54,10 @@ def to_bytes(tree: Any) -> bytes:
         raise KindError(f"a tensor file cannot hold this tree: {error}") from error
     data = save(tensors, metadata={_KEY: text})
     length = _header_length(data)
-    if length > _MOST_HEADER:
+    if length > MOST_BYTES:
         raise KindError(
-            f"a tensor file cannot hold this tree: its header would have {length:,} bytes, at most "
-            f"{_MOST_HEADER:,} are read again; store long lists of numbers as tensors"
+            f"a tensor file cannot hold this tree: its header would have {length:,} bytes, and at most "
+            f"{MOST_BYTES:,} can be read; store long lists of numbers as tensors"
         )
     try:
         require_few_values(_header(data))
@@ -76,7 +75,7 @@ def from_bytes(data: bytes, path: Path) -> Any:
         If they are something else.
     """
     length = _header_length(data)
-    if length > _MOST_HEADER:
+    if length > MOST_BYTES:
         raise RunError(f"{path} is cut short or damaged (its header would have {length:,} bytes)")
     try:
         require_few_values(_header(data))
