@@ -140,24 +140,24 @@ class _Pooling(Protocol):
 
 def windows_of(pool: _Pooling) -> Windows:
     """Return the geometry of a pooling layer of torch's or of ours."""
-    size, stride, padding, dilation = (
-        as_number(value)
-        for value in (pool.kernel_size, pool.stride, pool.padding, getattr(pool, "dilation", 1))
-    )
+    size, stride, padding = as_number(pool.kernel_size), as_number(pool.stride), as_number(pool.padding)
+    dilation = as_number(getattr(pool, "dilation", 1))
     return Windows(size, stride, dilation, padding, padding)
 
 
 def _refuse_too_short(x: Ragged, out: Layout, layer: str, pool: MaxPool1d | AvgPool1d) -> None:
-    windows = pool.windows
-    kept = (
-        ""
-        if pool.ceil_mode
-        else "ceil_mode=True (ConvBlock(pool=…, ceil_mode=True)), which keeps incomplete windows, "
-    )
-    why = (
-        f"and a window spans {windows.reach + 1} with {windows.left + windows.right} of borders; use a "
-        f"smaller window, padding, {kept}or leave the sequence out"
-    )
+    def why() -> str:
+        windows = pool.windows
+        kept = (
+            ""
+            if pool.ceil_mode
+            else "ceil_mode=True (ConvBlock(pool=…, ceil_mode=True)), which keeps incomplete windows, "
+        )
+        return (
+            f"and a window spans {windows.reach + 1} with {windows.left + windows.right} of borders; use a "
+            f"smaller window, padding, {kept}or leave the sequence out"
+        )
+
     refuse_too_short(x.layout, out, layer, why)
 
 
