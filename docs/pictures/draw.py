@@ -74,7 +74,7 @@ def block() -> Picture:
     x = tt.Ragged.from_list([torch.randn(10, 3), torch.randn(5, 3)])
     picture = Picture(900, 400)
     stages, y = [("x", x)], x
-    for name, part in made.parts().parts:
+    for name, part in made.describe().parts:
         y = part(y)
         stages.append((name, y))
     for place, (name, batch) in enumerate(stages):

@@ -2,9 +2,10 @@
 // is. Anything else is None, and they bring it into order first.
 #include "bind/layer.h"
 
+#include <cstddef>
 #include <cstdint>
 
-#include "bind/reader.h"
+#include "bind/cell.h"
 #include "bind/recurrent.h"
 #include "bind/tensors.h"
 
@@ -13,24 +14,26 @@ namespace nb = nanobind;
 namespace throughtime {
 namespace {
 
-// The parts of `Weights` in ops/steps.py.
+// The parts of `Weights` in ops/recurrent/weights.py.
 enum Part { ih, hh, bias_ih, bias_hh, hr, peephole, context, parts };
 
-// What a record of a backward pass keeps of every step, in the order of `StepGradients` in ops/record.py.
+// The fields of `Steps` in ops/recurrent/steps.py.
+enum StepsField : std::size_t { order_field, batch_field, length_field, index_field };
+
+// What a record of a backward pass keeps of every step, in the order of `StepGradients` in ops/recurrent/record.py.
 enum Record { dh_steps, dc_steps, dpre, bounded, summary, all_of_record };
 
 struct Layer {
   Shape shape;
   Tokens tokens;
   std::int64_t total, saved;
-  bool gated;
+  bool has_c;
   Look look;
   Plain x, h0, c0;
   Plain weights[2][parts];
 
-  // False where a tensor is unusual. `cell`: how much of each step is kept, whether there is a c, and what recurrent.h
-  // calls cell and options; `steps` and `flat` are `Steps` and the fields of `Weights` in ops/steps.py.
-  bool read(bool in_order, nb::tuple cell, nb::tuple steps, nb::handle given_x, nb::handle given_h0,
+  // False where a tensor is unusual. `steps` and `flat` are `Steps` and the fields of `Weights` in ops/recurrent.
+  bool read(bool in_order, const NativeCell& cell, nb::tuple steps, nb::handle given_x, nb::handle given_h0,
             nb::handle given_c0, nb::tuple flat) {
     look = in_order ? &is_in_order : &is_either;
     if (!look(given_x, x) || x.is_integer || !may_find(given_h0, h0) || !may_find(given_c0, c0)) return false;
@@ -38,11 +41,10 @@ struct Layer {
     for (int d = 0; d < shape.directions; ++d) {
       if (!may_find_all(flat, d * parts, weights[d], parts)) return false;
     }
-    Reader in(cell);
-    saved = in.number();
-    gated = in.number() != 0;
-    shape.cell = static_cast<Cell>(in.number());
-    read_options(in, shape.options);
+    saved = cell.saved;
+    has_c = cell.has_c;
+    shape.cell = cell.cell;
+    shape.options = cell.options;
     shape.is_double = x.is_double;
     shape.inputs = static_cast<int>(x.size[x.sizes - 1]);
     shape.state = static_cast<int>(weights[0][hh].size[1]);
@@ -66,11 +68,11 @@ struct Layer {
   }
 
   bool read_steps(nb::tuple steps) {
-    Reader in(steps);
-    tokens.order = static_cast<Order>(in.number());
-    tokens.batch = in.number();
-    tokens.length = in.number();
-    const nb::object index = in.object();
+    const auto number = [&](StepsField field) { return nb::cast<std::int64_t>(nb::handle(steps[std::size_t{field}])); };
+    tokens.order = static_cast<Order>(number(order_field));
+    tokens.batch = number(batch_field);
+    tokens.length = number(length_field);
+    const nb::object index = steps[std::size_t{index_field}];
     if (tokens.order == Order::ragged) return find_offsets(look, index, total, tokens);
     if (index.is_none()) return true;
     Plain found{};
@@ -109,7 +111,7 @@ nb::object refused(bool in_order) {
 }
 
 // y, h_n, c_n, c and gates; None for what the cell does not have or nobody wants, or for all of them.
-nb::object forward(bool in_order, bool save, nb::tuple cell, nb::tuple steps, int threads, nb::handle x, nb::handle h0,
+nb::object forward(bool in_order, bool save, const NativeCell& cell, nb::tuple steps, int threads, nb::handle x, nb::handle h0,
                    nb::handle c0, nb::tuple weights) {
   Layer layer{};
   if (!layer.read(in_order, cell, steps, x, h0, c0, weights)) return refused(in_order);
@@ -118,8 +120,8 @@ nb::object forward(bool in_order, bool save, nb::tuple cell, nb::tuple steps, in
   Plain of_y = layer.x, of_h{}, of_c_n{}, of_c{}, of_gates{};
   of_y.size[of_y.sizes - 1] = D * P;
   const nb::object y = layer.make_like(of_y, of_y), h_n = layer.make({D, B, P}, of_h);
-  const nb::object c_n = layer.gated ? layer.make({D, B, H}, of_c_n) : nb::none();
-  const nb::object c = save && layer.gated ? layer.make({D, T, H}, of_c) : nb::none();
+  const nb::object c_n = layer.has_c ? layer.make({D, B, H}, of_c_n) : nb::none();
+  const nb::object c = save && layer.has_c ? layer.make({D, T, H}, of_c) : nb::none();
   const nb::object gates = save && layer.saved > 0 ? layer.make({D, T, layer.saved, H}, of_gates) : nb::none();
   ForwardCall call{};
   call.shape = shape;
@@ -148,7 +150,7 @@ nb::object forward(bool in_order, bool save, nb::tuple cell, nb::tuple steps, in
 // The gradients of x, h0, c0 and every part of `weights`; None for what is not needed or not there, or for all.
 // `made` are y, c and gates, `gradients` those of y, h_n, c_n, c and gates, `needed` tells of x, of states and of
 // weights whether theirs are; `record` is memory for what is kept of every step, as far as it is wanted.
-nb::object backward(bool in_order, nb::tuple cell, nb::tuple steps, int threads, nb::handle x, nb::handle h0,
+nb::object backward(bool in_order, const NativeCell& cell, nb::tuple steps, int threads, nb::handle x, nb::handle h0,
                     nb::handle c0, nb::tuple weights, nb::tuple made, nb::tuple gradients, nb::tuple needed,
                     nb::tuple record) {
   Layer layer{};

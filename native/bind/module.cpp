@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "bind/batch.h"
+#include "bind/cell.h"
 #include "bind/conv.h"
 #include "bind/layer.h"
 #include "bind/norm.h"
@@ -90,6 +91,7 @@ NB_MODULE(_native, m) {
   m.def("check_offsets", &check_offsets, nb::arg("address"), nb::arg("count"), nb::arg("total"),
         "Check int64 offsets: (fault, index, longest); fault 0 none, 1 first is not 0, "
         "2 decreasing at index, 3 last is not total (a negative total leaves the end unchecked).");
+  throughtime::bind_cell(m);
   throughtime::bind_stack(m);
   throughtime::bind_layer(m);
   throughtime::bind_batch(m);

@@ -10,11 +10,7 @@
 
 namespace throughtime {
 
-class Reader;
 struct Plain;
-
-// The options of a general cell: what follows its number.
-void read_options(Reader& in, Options& options);
 
 // Looks at a tensor; false where it is none, or unusual.
 using Look = bool (*)(nanobind::handle object, Plain& found);

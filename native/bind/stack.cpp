@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "bind/reader.h"
+#include "bind/cell.h"
 #include "bind/recurrent.h"
 #include "bind/tensors.h"
 #include "kernels/scratch.h"
@@ -58,14 +58,14 @@ struct Found {
 class Stack {
  public:
   // `names`: for each layer and direction those of its parameters: the products, the biases, a projection and
-  // peepholes, as far as there are any. `cell`: its number and its options, in the order of recurrent.h.
-  Stack(int inputs, int hidden, int state, int layers, int directions, int gates, int peepholes, bool gated, bool biased,
-        bool projects, nb::tuple names, nb::tuple cell)
+  // peepholes, as far as there are any.
+  Stack(int inputs, int hidden, int state, int layers, int directions, int peepholes, bool biased, bool projects,
+        nb::tuple names, const NativeCell& cell)
       : layers_(layers),
         directions_(directions),
-        gates_(gates),
+        gates_(cell.gates),
         peepholes_(peepholes),
-        gated_(gated),
+        has_c_(cell.has_c),
         biased_(biased),
         projects_(projects),
         usable_(layers <= most_layers),
@@ -74,9 +74,8 @@ class Stack {
     shape_.hidden = hidden;
     shape_.state = state;
     shape_.directions = directions;
-    Reader in(cell);
-    shape_.cell = static_cast<Cell>(in.number());
-    read_options(in, shape_.options);
+    shape_.cell = cell.cell;
+    shape_.options = cell.options;
   }
 
   // One token of each stream, (B, I) or (I,).
@@ -94,7 +93,7 @@ class Stack {
     void *h_place = nullptr, *c_place = nullptr;
     ForwardCall call = call_on(input, threads);
     const nb::object h = make_output(input, shape_.state, h_place);
-    const nb::object c = gated_ ? make_output(input, shape_.hidden, c_place) : nb::none();
+    const nb::object c = has_c_ ? make_output(input, shape_.hidden, c_place) : nb::none();
     const Scratch h_n(static_cast<std::size_t>(input.total * shape_.state) * (input.x.is_double ? 8 : 4));
     run_layers(call, found, input.total, h_place, h_n.data(), c_place);
     return nb::make_tuple(h, c);
@@ -167,9 +166,9 @@ class Stack {
     ForwardCall call = call_on(input, threads);
     const nb::object y = make_output(input, static_cast<std::int64_t>(directions_) * shape_.state, y_place);
     const nb::object h_n = make_state(input, shape_.state, h_place);
-    const nb::object c_n = gated_ ? make_state(input, shape_.hidden, c_place) : nb::none();
+    const nb::object c_n = has_c_ ? make_state(input, shape_.hidden, c_place) : nb::none();
     run_layers(call, found, input.total, y_place, h_place, c_place);
-    return nb::make_tuple(y, gated_ ? nb::object(nb::make_tuple(h_n, c_n)) : h_n);
+    return nb::make_tuple(y, has_c_ ? nb::object(nb::make_tuple(h_n, c_n)) : h_n);
   }
 
   ForwardCall call_on(const Input& input, int threads) const {
@@ -203,7 +202,7 @@ class Stack {
 
   bool find_state(const Input& input, nb::handle state, const void*& h0, const void*& c0) const {
     nb::handle h = state, c;
-    if (gated_) {
+    if (has_c_) {
       if (!PyTuple_CheckExact(state.ptr()) || PyTuple_Size(state.ptr()) != 2) return false;
       h = PyTuple_GetItem(state.ptr(), 0);
       c = PyTuple_GetItem(state.ptr(), 1);
@@ -216,7 +215,7 @@ class Stack {
       if (input.is_cell) return input.batched ? found.is({batch, width}) : found.is({width});
       return input.batched ? found.is({count, batch, width}) : found.is({count, width});
     };
-    return find(h, shape_.state, h0) && (!gated_ || find(c, shape_.hidden, c0));
+    return find(h, shape_.state, h0) && (!has_c_ || find(c, shape_.hidden, c0));
   }
 
   bool find_weights(nb::dict parameters, int layer, int direction, bool is_double, Weights& weights, Held& held) const {
@@ -272,7 +271,7 @@ class Stack {
 
   Shape shape_{};
   int layers_, directions_, gates_, peepholes_;
-  bool gated_, biased_, projects_, usable_;
+  bool has_c_, biased_, projects_, usable_;
   nb::tuple names_;
 };
 
@@ -280,10 +279,9 @@ class Stack {
 
 void bind_stack(nb::module_& m) {
   nb::class_<Stack>(m, "RecurrentStack", "A module's layers, run without gradients on the arguments of its caller.")
-      .def(nb::init<int, int, int, int, int, int, int, bool, bool, bool, nb::tuple, nb::tuple>(), nb::kw_only(),
+      .def(nb::init<int, int, int, int, int, int, bool, bool, nb::tuple, const NativeCell&>(), nb::kw_only(),
            nb::arg("inputs"), nb::arg("hidden"), nb::arg("state"), nb::arg("layers"), nb::arg("directions"),
-           nb::arg("gates"), nb::arg("peepholes"), nb::arg("gated"), nb::arg("biased"), nb::arg("projects"),
-           nb::arg("names"), nb::arg("cell"))
+           nb::arg("peepholes"), nb::arg("biased"), nb::arg("projects"), nb::arg("names"), nb::arg("cell"))
       .def("step", &Stack::step, nb::arg("parameters"), nb::arg("threads"), nb::arg("x").none(), nb::arg("state").none())
       .def("cell", &Stack::cell, nb::arg("parameters"), nb::arg("threads"), nb::arg("x").none(), nb::arg("state").none())
       .def("fits_cell", &Stack::fits_cell, nb::arg("parameters"), nb::arg("x").none(), nb::arg("state").none())

@@ -23,8 +23,24 @@ struct Problem {
   bool lstm() const { return cell == Cell::lstm || cell == Cell::lstm_general || cell == Cell::lstm_coupled; }
   bool gru() const { return cell == Cell::gru || cell == Cell::gru_general || cell == Cell::gru_before; }
   bool general() const { return cell >= Cell::lstm_general; }
-  int gates() const { return cell == Cell::lstm_coupled || gru() ? 3 : lstm() ? 4 : 1; }
-  int slots() const { return lstm() ? 4 : cell == Cell::gru_before ? 3 : gru() ? 4 : 0; }
+  int gates() const {
+    switch (cell) {
+#define THROUGHTIME_GATES(name, type, gates, ...) \
+  case Cell::name: return gates;
+      THROUGHTIME_CELLS(THROUGHTIME_GATES)
+#undef THROUGHTIME_GATES
+    }
+    return 0;
+  }
+  int slots() const {
+    switch (cell) {
+#define THROUGHTIME_SAVED(name, type, gates, saved, ...) \
+  case Cell::name: return saved;
+      THROUGHTIME_CELLS(THROUGHTIME_SAVED)
+#undef THROUGHTIME_SAVED
+    }
+    return 0;
+  }
   int peepholes() const { return !peephole ? 0 : cell == Cell::lstm_coupled ? 2 : 3; }
   int state() const { return projection > 0 ? projection : hidden; }
   std::int64_t batch() const { return static_cast<std::int64_t>(offsets.size()) - 1; }
@@ -122,7 +138,8 @@ inline Outputs by_equations(const Problem& p, const Parameters& w) {
           return p.peephole ? weights.peephole[size(block * H + u)] * c[size(u)] : 0;
         };
         Values next(size(H)), reset(size(H));
-        for (int u = 0; u < H && p.cell == Cell::gru_before; ++u) reset[size(u)] = gate_value(total(0, u)) * h[size(u)];
+        const bool resets = p.cell == Cell::gru_before || p.cell == Cell::mgu;
+        for (int u = 0; u < H && resets; ++u) reset[size(u)] = gate_value(total(0, u)) * h[size(u)];
         for (int u = 0; u < H; ++u) {
           const auto keep = [&](int slot, double x) { out.gates[d][size((token * p.slots() + slot) * H + u)] = x; };
           if (lstm) {
@@ -143,6 +160,11 @@ inline Outputs by_equations(const Problem& p, const Parameters& w) {
             next[size(u)] = p.options.update_new ? (1 - z) * h[size(u)] + z * n : (1 - z) * n + z * h[size(u)];
             keep(0, r), keep(1, z), keep(2, n);
             if (!before) keep(3, hn);
+          } else if (p.cell == Cell::mgu) {
+            const double f = gate_value(total(0, u));
+            const double n = value(p.options, 1, input(1, u) + recurrent(1, u, reset));
+            next[size(u)] = (1 - f) * h[size(u)] + f * n;
+            keep(0, f), keep(1, n);
           } else {
             next[size(u)] = value(p.options, 0, total(0, u));
           }

@@ -140,13 +140,17 @@ class Random {
   std::mt19937 engine_;
 };
 
+#define THROUGHTIME_COUNT(...) +1
+constexpr int cells = 0 THROUGHTIME_CELLS(THROUGHTIME_COUNT);
+#undef THROUGHTIME_COUNT
+
 void draw_options(Random& random, Problem& p) {
   throughtime::Options& options = p.options;
   const Activation plain[3] = {Activation::sigmoid, Activation::tanh, Activation::tanh};
   const Activation any[4] = {Activation::sigmoid, Activation::tanh, Activation::softsign, Activation::scaled_tanh};
   for (int i = 0; i < 3; ++i) {
-    // A gate beyond 0 and 1 makes the states of a GRU grow without bound.
-    options.activation[i] = !p.general() || (p.gru() && i == 0) ? plain[i] : any[random.between(0, 3)];
+    // A gate beyond 0 and 1 makes the states of a GRU or MGU grow without bound.
+    options.activation[i] = !p.general() || ((p.gru() || p.cell == Cell::mgu) && i == 0) ? plain[i] : any[random.between(0, 3)];
     options.alpha[i] = 1.2;
     options.beta[i] = 0.8;
   }
@@ -163,7 +167,7 @@ void draw_options(Random& random, Problem& p) {
 
 Problem random_problem(Random& random) {
   Problem p{};
-  p.cell = static_cast<Cell>(random.between(0, 8));
+  p.cell = static_cast<Cell>(random.between(0, cells - 1));
   p.context = random.between(0, 2) == 0;
   p.inputs = random.between(1, 40);
   p.hidden = random.between(1, 70);

@@ -5,6 +5,25 @@ from torch import Tensor
 def check_offsets(address: int, count: int, total: int) -> tuple[int, int, int]:
     """Return (fault, index, longest) of ``count`` int64 offsets at ``address``."""
 
+class RecurrentCell:
+    """A cell by the name of its kernel in native/kernels/recurrent/cells.h, with its options."""
+
+    gates: int
+    saved: int
+    has_c: bool
+
+    def __init__(
+        self,
+        *,
+        kernel: str,
+        activations: list[tuple[str, float, float]],
+        clip: float,
+        cell_clip: float,
+        update_new: bool,
+        gradient_value: float,
+        gradient_norm: float,
+    ) -> None: ...
+
 class RecurrentStack:
     """A module's layers, run without gradients on the arguments of its caller.
 
@@ -19,13 +38,11 @@ class RecurrentStack:
         state: int,
         layers: int,
         directions: int,
-        gates: int,
         peepholes: int,
-        gated: bool,
         biased: bool,
         projects: bool,
         names: tuple[tuple[str, ...], ...],
-        cell: tuple[float, ...],
+        cell: RecurrentCell,
     ) -> None: ...
     def step(self, parameters: dict[str, Any], threads: int, x: Any, state: Any) -> tuple[Tensor, Any] | None:
         """Run one token of each stream, (B, I) or (I,)."""
@@ -57,7 +74,7 @@ class RecurrentStack:
 def recurrent_layer_forward(
     in_order: bool,
     save: bool,
-    cell: tuple[float, ...],
+    cell: RecurrentCell,
     steps: tuple[Any, ...],
     threads: int,
     x: Tensor,
@@ -72,7 +89,7 @@ def recurrent_layer_forward(
 
 def recurrent_layer_backward(
     in_order: bool,
-    cell: tuple[float, ...],
+    cell: RecurrentCell,
     steps: tuple[Any, ...],
     threads: int,
     x: Tensor,

@@ -122,7 +122,7 @@ def test_the_update_gate_converts_with_context_and_initial_state(reset_after: bo
     x, context = _batch(), torch.randn(4, 2, dtype=torch.float64)
     layer.bound_gradients(norm=2.0)
     new = tt.convert.with_update(layer, "new")
-    assert new.spec.update_new
+    assert new.spec.update == "new"
     assert (new.spec.gradient_norm, new.spec.gradient_value) == (2.0, float("inf"))
     torch.testing.assert_close(new(x, context=context).output.values, layer(x, context=context).output.values)
     z = new.trace(x, context=context)[0].update.values
@@ -216,7 +216,7 @@ def _gru(attributes: dict[str, Any] | None = None, **inputs: Any) -> OnnxOperato
         (
             lambda: tt.convert.to_onnx(nn.LSTM(3, 4)),
             KindError,
-            "to_onnx takes a throughtime.nn.RNN.*got LSTM",
+            "to_onnx takes a recurrent layer of throughtime.nn .GRU, LSTM, RNN.*got LSTM",
         ),
         (lambda: tt.convert.to_onnx(_layer("LSTM", proj_size=2)), ShapeError, "uses proj_size"),
         (lambda: tt.convert.to_onnx(_layer("LSTM", cell_clip=2.0)), ShapeError, "uses cell_clip"),
@@ -225,7 +225,7 @@ def _gru(attributes: dict[str, Any] | None = None, **inputs: Any) -> OnnxOperato
         (
             lambda: tt.convert.to_torch(_layer("RNN", nonlinearity="elu")),
             ShapeError,
-            "tanh and relu, got elu",
+            "uses activations, which torch.nn has not: .* an RNN tanh or relu",
         ),
         (lambda: tt.convert.to_keras(_layer("LSTM", coupled=True)), ShapeError, "uses coupled.*Keras"),
         (lambda: tt.convert.from_torch(tt.nn.LSTM(3, 4)), KindError, "from_torch takes a torch.nn"),

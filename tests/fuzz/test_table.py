@@ -59,7 +59,7 @@ NOT_FILES_OF_USERS = {
     "data._unpack_parquet._limit_memory": "what the system says of the process",
     "data._unpack_parquet._read": "runs in the process that read_parquet starts",
     "data._unpack_parquet.main": "the command line that read_parquet gives it",
-    "ops.cell._taken_apart": "the name of a transition",
+    "ops.recurrent.spec._parsed": "the name of a cell",
     "report._diagnosis_page.render_diagnoses": "a template of the package",
     "report._page.render": "a template of the package",
     "training._lock._identity_of": "bytes that are compared, whatever they are",

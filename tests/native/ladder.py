@@ -13,27 +13,31 @@ import torch
 from torch import Tensor
 
 from throughtime import _native
-from throughtime.ops import _recurrent_native
-from throughtime.ops.cell import ACTIVATIONS, Activation, CellSpec, spec_of, spell
-from throughtime.ops.record import StepGradients
-from throughtime.ops.reference.recurrent import STEPS, State, recurrent_layer_reference
-from throughtime.ops.steps import BATCH_FIRST, PACKED, PARTS, RAGGED, TIME_MAJOR, Steps, Weights, flat
+from throughtime.nn._recurrent import LAYERS
+from throughtime.ops.recurrent import native
+from throughtime.ops.recurrent.activations import ACTIVATIONS, Activation
+from throughtime.ops.recurrent.record import StepGradients
+from throughtime.ops.recurrent.reference import recurrent_layer_reference
+from throughtime.ops.recurrent.spec import CellSpec, State
+from throughtime.ops.recurrent.steps import BATCH_FIRST, PACKED, RAGGED, TIME_MAJOR, Steps
+from throughtime.ops.recurrent.weights import PARTS, Weights, flat
 
-CELLS = ("LSTM", "GRU", "RNN_TANH", "RNN_RELU")
+CELLS = ("LSTM", "GRU", "RNN", 'RNN{"activations": [["relu", 0.0, 0.0]]}')
 
 # Cells with options, for the same-bits checks; `drawn_cell` makes many more.
 GENERAL = (
     'LSTM{"peephole": true}',
     'LSTM{"peephole": true, "coupled": true, "clip": 0.8, "cell_clip": 0.5}',
-    'GRU{"update_new": true}',
+    'GRU{"update": "new"}',
     'GRU{"reset_after": false}',
     'RNN{"activations": [["softsign", 0.0, 0.0]]}',
+    "MGU",
 )
 
 
 def drawn_activation(choose: random.Random, names: Iterable[str] = ACTIVATIONS) -> Activation:
     name = choose.choice(sorted(names))
-    alpha, beta = ACTIVATIONS[name]
+    alpha, beta = ACTIVATIONS[name].alpha_and_beta
     if name in {"thresholded_relu", "leaky_relu", "elu"}:
         alpha = choose.uniform(0.1, 0.6)
     elif alpha:
@@ -42,8 +46,8 @@ def drawn_activation(choose: random.Random, names: Iterable[str] = ACTIVATIONS) 
 
 
 def drawn_cell(choose: random.Random) -> str:
-    kind = choose.choice(["LSTM", "GRU", "RNN"])
-    count = {"LSTM": 3, "GRU": 2, "RNN": 1}[kind]
+    kind = choose.choice(["LSTM", "GRU", "RNN", "MGU"])
+    count = {"LSTM": 3, "GRU": 2, "RNN": 1, "MGU": 2}[kind]
 
     def perhaps(value: float) -> float:
         return value if choose.random() < 0.4 else float("inf")
@@ -54,8 +58,9 @@ def drawn_cell(choose: random.Random) -> str:
             "coupled": choose.random() < 0.5,
             "cell_clip": perhaps(choose.uniform(0.1, 0.5)),
         },
-        "GRU": {"reset_after": choose.random() < 0.3, "update_new": choose.random() < 0.5},
+        "GRU": {"reset_after": choose.random() < 0.3, "update": "new" if choose.random() < 0.5 else "old"},
         "RNN": {},
+        "MGU": {},
     }[kind]
     bounds = {}
     if choose.random() < 0.2:
@@ -68,7 +73,8 @@ def drawn_cell(choose: random.Random) -> str:
     if kind != "RNN":
         bounded = ("sigmoid", "hard_sigmoid", "tanh", "softsign", "scaled_tanh")
         activations[0] = drawn_activation(choose, bounded)
-    return spell(CellSpec(kind, tuple(activations), clip=perhaps(choose.uniform(0.2, 1.0)), **own, **bounds))
+    spec = LAYERS[kind].spec_class
+    return spec(tuple(activations), clip=perhaps(choose.uniform(0.2, 1.0)), **own, **bounds).name
 
 
 class Problem:
@@ -77,12 +83,11 @@ class Problem:
     def __init__(
         self, cell: str, inputs: int, hidden: int, lengths: Sequence[int], choose: random.Random
     ) -> None:
-        self.cell = cell
+        self.spec = CellSpec.parse(cell)
         self.lengths = lengths
         self.count = choose.choice([1, 2])
-        spec = spec_of(cell)
-        lstm = spec.kind == "LSTM"
-        projection = choose.randint(1, hidden) if lstm and choose.random() < 0.3 else None
+        spec = self.spec
+        projection = choose.randint(1, hidden) if spec.has_c and choose.random() < 0.3 else None
         biased, in_context = choose.random() < 0.8, choose.random() < 0.3
         rows, size = spec.gates * hidden, projection or hidden
 
@@ -96,7 +101,7 @@ class Problem:
                 normal(rows) if biased else None,
                 normal(rows) if biased else None,
                 normal(size, hidden) if projection else None,
-                normal(spec.peepholes * hidden) if spec.peephole else None,
+                normal(spec.own_blocks["peephole"] * hidden) if spec.own_blocks else None,
                 normal(len(lengths), rows) if in_context else None,
             )
             for _ in range(self.count)
@@ -104,7 +109,7 @@ class Problem:
         self.x = torch.randn(sum(lengths), inputs, dtype=torch.float64)
         given = choose.random() < 0.7
         self.h0 = normal(self.count, len(lengths), size) if given else None
-        self.c0 = normal(self.count, len(lengths), hidden) if given and lstm else None
+        self.c0 = normal(self.count, len(lengths), hidden) if given and spec.has_c else None
         offsets = torch.tensor([0, *itertools.accumulate(lengths)])
         self.steps = Steps(RAGGED, len(lengths), 0, offsets)
 
@@ -118,10 +123,10 @@ def check(problem: Problem) -> None:
     leaves = problem.tensors()
     for leaf in leaves:
         leaf.requires_grad_()
-    arguments = (problem.x, problem.steps, problem.cell, problem.h0, problem.c0, problem.directions)
+    arguments = (problem.x, problem.steps, problem.spec, problem.h0, problem.c0, problem.directions)
     expected = recurrent_layer_reference(*arguments)
     with torch.no_grad():
-        found = _recurrent_native.forward(*arguments, save=True)
+        found = native.forward(*arguments, save=True)
     torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-12)
     seeds = [torch.randn_like(output) for output in found]
     reached = [(output, seed) for output, seed in zip(expected, seeds, strict=True) if output.requires_grad]
@@ -134,7 +139,7 @@ def check(problem: Problem) -> None:
     )
     y, c, gates = found[0], found[3], found[4]
     with torch.no_grad():
-        made = _recurrent_native.layer_backward(
+        made = native.layer_backward(
             tuple(seed if seed.numel() else None for seed in seeds),
             *arguments[:-1],
             flat(problem.directions),
@@ -152,8 +157,8 @@ def check(problem: Problem) -> None:
             Weights(*(None if part is None else part.float() for part in weights))
             for weights in problem.directions
         )
-        in_single = _recurrent_native.forward(
-            narrow[0], problem.steps, problem.cell, narrow[1], narrow[2], directions, save=True
+        in_single = native.forward(
+            narrow[0], problem.steps, problem.spec, narrow[1], narrow[2], directions, save=True
         )
         for low, high in zip(in_single, expected, strict=True):
             scale = float(high.abs().max()) if high.numel() else 0.0
@@ -162,15 +167,15 @@ def check(problem: Problem) -> None:
 
 def check_record(problem: Problem) -> None:
     """The recorded gradients of every step, against a loop over one sequence that retains those of its states."""
-    arguments = (problem.x, problem.steps, problem.cell, problem.h0, problem.c0, problem.directions)
-    spec, bounds = spec_of(problem.cell), problem.steps.index.tolist()
+    arguments = (problem.x, problem.steps, problem.spec, problem.h0, problem.c0, problem.directions)
+    spec, bounds = problem.spec, problem.steps.index.tolist()
     for leaf in problem.tensors():
         leaf.requires_grad_()
     record = StepGradients()
     with torch.no_grad():
-        y, h_n, c_n, c, gates = _recurrent_native.forward(*arguments, save=True)
+        y, h_n, c_n, c, gates = native.forward(*arguments, save=True)
         seeds = [torch.randn_like(y), torch.randn_like(h_n), torch.randn_like(c_n) if c_n.numel() else None]
-        found = _recurrent_native.layer_backward(
+        found = native.layer_backward(
             (*seeds, None, None),
             *arguments[:-1],
             flat(problem.directions),
@@ -187,14 +192,14 @@ def check_record(problem: Problem) -> None:
         size, hidden = weights.hh.shape[1], weights.hh.shape[0] // spec.gates
         h, c_now = (
             torch.zeros(1, size).double(),
-            torch.zeros(1, hidden if spec.kind == "LSTM" else 0).double(),
+            torch.zeros(1, hidden if spec.has_c else 0).double(),
         )
         h = h if problem.h0 is None else problem.h0[d, b : b + 1].detach()
         c_now = c_now if problem.c0 is None else problem.c0[d, b : b + 1].detach()
         state, states, total = State(h, c_now), [], torch.zeros(()).double()
         context = None if weights.context is None else weights.context[b : b + 1]
         for token in reversed(own) if d else own:
-            state, _ = STEPS[spec.kind](spec, problem.x[token : token + 1], state, weights, context)
+            state, _ = spec.step(problem.x[token : token + 1], state, weights, context)
             states.append((token, state))
             for part in state:
                 part.requires_grad and part.retain_grad()
@@ -217,7 +222,7 @@ def check_record(problem: Problem) -> None:
         torch.testing.assert_close(to_input.t() @ problem.x, found[first], rtol=1e-9, atol=1e-10)
         dx += to_input @ weights.ih
         if weights.bias_hh is not None:
-            rows = pre if spec.kind != "GRU" else pre[:, [0, 1, pre.shape[1] - 1]]
+            rows = pre[:, list(spec.recurrent_pre_activations)]
             torch.testing.assert_close(rows.sum(0).flatten(), found[first + 3], rtol=1e-9, atol=1e-10)
     torch.testing.assert_close(dx, found[0], rtol=1e-9, atol=1e-10)
 
@@ -240,7 +245,7 @@ def check_bits(
     def run(rows: Tensor, steps: Steps, members: list[int]) -> tuple[Tensor, ...]:
         chosen = (None if part is None else part[:, members] for part in (h0, c0))
         own = tuple(w if w.context is None else w._replace(context=w.context[members]) for w in directions)
-        return _recurrent_native.forward(rows, steps, cell, *chosen, own, save=True)
+        return native.forward(rows, steps, problem.spec, *chosen, own, save=True)
 
     everyone = list(range(len(lengths)))
     bounds = problem.steps.index.tolist()
@@ -287,7 +292,7 @@ def check_orders(dtype: torch.dtype, cell: str) -> None:
     }
     outputs = {}
     for order, (rows, steps) in with_rows.items():
-        y = _recurrent_native.forward(rows, steps, cell, None, None, directions, save=False)[0]
+        y = native.forward(rows, steps, problem.spec, None, None, directions, save=False)[0]
         if order in {TIME_MAJOR, PACKED}:
             y = y.view(length, batch, -1).transpose(0, 1).reshape(batch * length, -1)
         outputs[order] = y
@@ -303,8 +308,8 @@ def check_not_finite() -> None:
         directions = tuple(
             Weights(*(None if p is None else p.float() for p in w)) for w in problem.directions
         )
-        arguments = (x, problem.steps, cell, None, None, directions)
-        found = _recurrent_native.forward(*arguments, save=True)
+        arguments = (x, problem.steps, problem.spec, None, None, directions)
+        found = native.forward(*arguments, save=True)
         expected = recurrent_layer_reference(*arguments)
         for ours, theirs in zip(found, expected, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5, equal_nan=True)
@@ -338,8 +343,8 @@ def main() -> None:
         torch.set_num_threads(choose.randint(1, 3))
         check(Problem(cell, 210, 530 if cell.startswith("RNN") else 275, [3, 0, 17, 1, 2], choose))
         count += 1
-    for cell in ("LSTM", "GRU", "RNN_TANH"):
-        bounded = spell(replace(spec_of(cell), gradient_norm=0.4, gradient_value=0.2))
+    for cell in ("LSTM", "GRU", "RNN"):
+        bounded = replace(CellSpec.parse(cell), gradient_norm=0.4, gradient_value=0.2).name
         for lengths, hidden, threads in itertools.product(
             ([9], [3, 7], [4, 0, 6, 5, 3, 8]), (19, 150), (1, 2)
         ):

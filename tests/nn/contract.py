@@ -110,6 +110,7 @@ def _recurrent_cases() -> list[Case]:
         ("LSTM", tt.nn.LSTM, {}),
         ("LSTM projected", tt.nn.LSTM, {"proj_size": 2}),
         ("GRU", tt.nn.GRU, {}),
+        ("MGU", tt.nn.MGU, {}),
     ]
     for name, cls, given in options:
         for more in (

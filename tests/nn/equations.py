@@ -14,6 +14,7 @@ BLOCKS = {
     "LSTM": ("input", "forget", "candidate", "output"),
     "GRU": ("reset", "update", "candidate"),
     "RNN": ("h",),
+    "MGU": ("forget", "candidate"),
 }
 
 
@@ -74,6 +75,8 @@ class Equations:
         if self.kind == "RNN":
             before = self.from_x("h", x, s) + self.from_h("h", h)
             return {"h": self.only(before), "before h": before}
+        if self.kind == "MGU":
+            return self.mgu(x, h, s)
         return self.lstm(x, h, c, s) if self.kind == "LSTM" else self.gru(x, h, s)
 
     def lstm(self, x: Tensor, h: Tensor, c: Tensor, s: Tensor | None) -> dict[str, Tensor]:
@@ -106,6 +109,14 @@ class Equations:
         new = self.options.get("update") == "new"
         made = {"h": (1 - z) * h + z * n if new else (1 - z) * n + z * h}
         made |= {"reset": r, "update": z, "candidate": n} | ({"recurrent_candidate": from_h} if after else {})
+        return made | {f"before {name}": part for name, part in before.items()}
+
+    def mgu(self, x: Tensor, h: Tensor, s: Tensor | None) -> dict[str, Tensor]:
+        before = {"forget": self.from_x("forget", x, s) + self.from_h("forget", h)}
+        f = self.gate(before["forget"])
+        before["candidate"] = self.from_x("candidate", x, s) + self.from_h("candidate", f * h)
+        n = self.new(before["candidate"])
+        made = {"h": (1 - f) * h + f * n, "forget": f, "candidate": n}
         return made | {f"before {name}": part for name, part in before.items()}
 
 

@@ -8,10 +8,10 @@ from torch.nn.utils.rnn import PackedSequence
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.ops.cell import spec_of
-from throughtime.ops.steps import Weights
+from throughtime.ops.recurrent.spec import CellSpec
+from throughtime.ops.recurrent.weights import Weights
 
-CELLS = ("LSTM", "GRU", "RNN_TANH", "RNN_RELU")
+CELLS = ("LSTM", "GRU", "RNN", 'RNN{"activations": [["relu", 0.0, 0.0]]}')
 LAYERS: list[tuple[str, dict[str, Any]]] = [
     ("LSTM", {}),
     ("LSTM", {"proj_size": 2}),
@@ -29,6 +29,8 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("GRU", {"reset_after": False, "clip": 0.5}),
     ("GRU", {"update": "new", "activations": ("sigmoid", ("leaky_relu", 0.2))}),
     ("RNN", {"nonlinearity": ("scaled_tanh", 1.2, 0.8), "clip": 0.9}),
+    ("MGU", {}),
+    ("MGU", {"bias": False, "clip": 0.6, "activations": ("hard_sigmoid", "softsign")}),
 ]
 
 
@@ -99,7 +101,8 @@ def weights_for(
     def random(*shape: int) -> Tensor:
         return (torch.rand(shape, dtype=dtype) - 0.5).requires_grad_()
 
-    rows, size = spec_of(cell).gates * hidden, projection or hidden
+    spec = CellSpec.parse(cell)
+    rows, size = spec.gates * hidden, projection or hidden
     return tuple(
         Weights(
             random(rows, features),
@@ -107,7 +110,7 @@ def weights_for(
             random(rows) if bias else None,
             random(rows) if bias else None,
             random(projection, hidden) if projection else None,
-            random(spec_of(cell).peepholes * hidden) if spec_of(cell).peephole else None,
+            random(spec.own_blocks["peephole"] * hidden) if spec.own_blocks else None,
             random(context, rows) if context else None,
         )
         for _ in range(directions)

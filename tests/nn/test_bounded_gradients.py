@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import throughtime as tt
 from throughtime.errors import UnsupportedError
-from throughtime.ops.reference.bounds import bounded_gradient
+from throughtime.ops.recurrent.bounds import bounded_gradient
 
 
 def _layer(name: str, **options: Any) -> nn.Module:

@@ -92,6 +92,7 @@ TABLE = {
     "LSTM": Entry(lambda: tt.nn.LSTM(FEATURES, 3, num_layers=2, bidirectional=True)),
     "LSTMCell": Entry(lambda: tt.nn.LSTMCell(FEATURES, 3), (FEATURES,)),
     "LockedDropout": Entry(lambda: tt.nn.LockedDropout(0.5)),
+    "MGU": Entry(lambda: tt.nn.MGU(FEATURES, 3)),
     "MaxPool1d": Entry(lambda: tt.nn.MaxPool1d(3, 2, 1)),
     "Parallel": Entry(lambda: tt.nn.Parallel(tt.nn.Conv1d(FEATURES, 2, 1), tt.nn.MaxPool1d(3, 1, 1))),
     "Pool": Entry(lambda: tt.nn.Pool("top-k", k=3)),

@@ -70,7 +70,7 @@ def test_chrono_draws_time_constants(layer: nn.Module) -> None:
             if len(blocks) == 4:
                 assert torch.equal(blocks[1], keeping)
         else:
-            new = getattr(getattr(made, "spec", None), "update_new", False)
+            new = getattr(getattr(made, "spec", None), "update", "old") == "new"
             keeping, rest = -blocks[1] if new else blocks[1], [blocks[0], blocks[2]]
         assert not any(part.any() for part in rest)
         assert keeping.min() >= 0
@@ -92,9 +92,13 @@ def test_chrono_is_uniform_in_time() -> None:
         (
             lambda: forget_bias_(tt.nn.GRU(3, 4)),
             KindError,
-            "for the forget gate of LSTM and LSTMCell, got GRU",
+            "for LSTM and LSTMCell, whose forget gate has a bias of its own, got GRU()",
         ),
-        (lambda: forget_bias_(tt.nn.LSTM(3, 4, coupled=True)), KindError, "an LSTM with coupled gates"),
+        (
+            lambda: forget_bias_(tt.nn.LSTM(3, 4, coupled=True)),
+            KindError,
+            "whose forget gate has a bias of its own, got LSTM(coupled=True)",
+        ),
         (lambda: forget_bias_(tt.nn.LSTM(3, 4, bias=False)), ShapeError, "has none: bias=False"),
         (lambda: orthogonal_(nn.LSTM(3, 4)), KindError, "recurrent layers and cells of tt.nn, got LSTM"),
         (lambda: orthogonal_(tt.nn.LSTM(3, 4, proj_size=2)), ShapeError, "no square blocks"),

@@ -16,6 +16,7 @@ from throughtime import Ragged, _native
 from throughtime.bptt import Carried
 from throughtime.diagnose import watch
 from throughtime.errors import KindError, ShapeError
+from throughtime.nn._cells import spec_of_cell
 from throughtime.nn._quick import quick_call, quick_cell, quick_step
 
 from .recurrent import LAYERS, VARIANTS, fresh, leaves, name_of
@@ -60,13 +61,13 @@ def general(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         return lambda in_order, *rest: getattr(_native, name)(in_order, *rest) if in_order else None
 
     names = ("recurrent_layer_forward", "recurrent_layer_backward")
-    in_order_only = {name: only_in_order(name) for name in names}
+    in_order_only = {name: only_in_order(name) for name in names} | {"RecurrentCell": _native.RecurrentCell}
 
     def call(method: Callable[..., Any], *arguments: Any) -> Any:
         with monkeypatch.context() as patch:
             for place in ("_recurrent.quick_call", "_recurrent.quick_step", "_cells.quick_cell"):
                 patch.setattr(f"throughtime.nn.{place}", lambda *_: None)
-            patch.setattr("throughtime.ops._recurrent_native._native", SimpleNamespace(**in_order_only))
+            patch.setattr("throughtime.ops.recurrent.native._native", SimpleNamespace(**in_order_only))
             return method(*arguments)
 
     return call
@@ -192,7 +193,7 @@ def test_a_cell_gives_what_the_general_path_gives(
         _same(found, right)
         _same(of_found, of_right)
         with torch.no_grad():
-            assert quick_cell(layer, {"LSTMCell": "LSTM", "GRUCell": "GRU"}.get(name, "RNN_TANH"), x, state)
+            assert quick_cell(layer, spec_of_cell(layer), x, state)
             _same(leaves(layer(x, state)), right)
         if dtype == torch.float64:
             given = (fresh(x), *leaves(fresh(state)))
@@ -332,7 +333,7 @@ def test_what_counts_as_true_is_true() -> None:
     x = _x(2, 3)
     for gradients in (False, True):
         with torch.set_grad_enabled(gradients):
-            assert quick_cell(ones, "GRU", x, None) is not None
+            assert quick_cell(ones, spec_of_cell(ones), x, None) is not None
             _same(ones(x), right(x))
 
 

@@ -16,14 +16,16 @@ from torch.utils.data import DataLoader, Dataset
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.ops.recurrent import recurrent_layer
-from throughtime.ops.reference import recurrent_layer_reference
-from throughtime.ops.steps import BATCH_FIRST, PACKED, PARTS, RAGGED, TIME_MAJOR, Steps, Weights
+from throughtime.ops.recurrent.layer import recurrent_layer
+from throughtime.ops.recurrent.reference import recurrent_layer_reference
+from throughtime.ops.recurrent.spec import CellSpec
+from throughtime.ops.recurrent.steps import BATCH_FIRST, PACKED, RAGGED, TIME_MAJOR, Steps
+from throughtime.ops.recurrent.weights import PARTS, Weights
 
 from .recurrent import CELLS, LAYERS, VARIANTS, fresh, gradients, leaves, name_of, weighted, weights_for
 
 # Cells that torch does not have, with the context that any cell may have.
-GENERAL = ('LSTM{"peephole": true, "coupled": true}', 'GRU{"reset_after": false, "update_new": true}')
+GENERAL = ('LSTM{"peephole": true, "coupled": true}', 'GRU{"reset_after": false, "update": "new"}', "MGU")
 each_cell = pytest.mark.parametrize("cell", CELLS + GENERAL)
 each_layer = pytest.mark.parametrize(("name", "options"), LAYERS + VARIANTS, ids=name_of)
 
@@ -72,7 +74,7 @@ def _call(
             directions_of = tuple(
                 Weights(*(next(given) if there else None for there in present)) for _ in range(directions)
             )
-            outputs = function(x, steps, cell, h0, c0, directions_of)
+            outputs = function(x, steps, CellSpec.parse(cell), h0, c0, directions_of)
             return tuple(output for output in outputs if output.numel())
 
         return run

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from throughtime.ops._recurrent_torch import recurrent_layer_torch
-from throughtime.ops.reference import recurrent_layer_reference
-from throughtime.ops.steps import BATCH_FIRST, PACKED, RAGGED, TIME_MAJOR, Steps
+from throughtime.ops.recurrent.fused import recurrent_layer_torch
+from throughtime.ops.recurrent.reference import recurrent_layer_reference
+from throughtime.ops.recurrent.spec import CellSpec
+from throughtime.ops.recurrent.steps import BATCH_FIRST, PACKED, RAGGED, TIME_MAJOR, Steps
 
 from .recurrent import CELLS, gradients, name_of, weights_for
 
@@ -46,8 +47,8 @@ def test_torchs_fused_layers_give_what_the_reference_gives(
         c0 = torch.randn(len(weights), steps.batch, 4, dtype=torch.float64, requires_grad=True)
     inputs: list[Tensor] = [x, *(part for part in (h0, c0) if part is not None)]
     inputs += [part for direction in weights for part in direction if part is not None]
-    expected = recurrent_layer_reference(x, steps, cell, h0, c0, weights)[:3]
-    found = recurrent_layer_torch(x, steps, cell, h0, c0, weights)
+    expected = recurrent_layer_reference(x, steps, CellSpec.parse(cell), h0, c0, weights)[:3]
+    found = recurrent_layer_torch(x, steps, CellSpec.parse(cell), h0, c0, weights)
     torch.testing.assert_close(found, expected)
     kept = slice(0, 3 if cell == "LSTM" else 2)
     torch.testing.assert_close(

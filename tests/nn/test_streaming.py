@@ -164,7 +164,9 @@ NOT_CAUSAL = {
     r"1 \(GRU\) reads from the end": lambda: nn.Sequential(
         nn.Identity(), tt.nn.GRU(C, 4, bidirectional=True)
     ),
-    r"Bidirectional\) reads from the end": lambda: nn.Sequential(tt.nn.Bidirectional(tt.nn.GRU(C, 4))),
+    r"0\.backward_layer \(GRU\) reads from the end": lambda: nn.Sequential(
+        tt.nn.Bidirectional(tt.nn.GRU(C, 4))
+    ),
     r"norm \(InstanceNorm1d\) takes its statistics": lambda: tt.nn.ConvBlock(
         C, 4, 3, padding="causal", norm="instance"
     ),

@@ -12,6 +12,8 @@ from torch.nn.utils.rnn import pack_sequence
 import throughtime as tt
 from throughtime import Ragged
 from throughtime.errors import KindError, ShapeError
+from throughtime.nn import Activation
+from throughtime.nn._rnn import RNNSpec
 
 from .equations import by_equations, stacked
 from .recurrent import VARIANTS, leaves, name_of
@@ -192,11 +194,11 @@ def test_plain_options_are_the_plain_cell() -> None:
     ours = tt.nn.GRU(3, 4, reset_after=True, update="old", clip=None, activations=("sigmoid", "tanh"))
     torch.manual_seed(0)
     torchs = nn.GRU(3, 4)
-    assert ours.cell == "GRU"
+    assert ours.spec.name == "GRU"
     assert ours.state_dict().keys() == torchs.state_dict().keys()
     assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), torchs.parameters(), strict=True))
-    assert tt.nn.RNN(3, 4, nonlinearity="relu").cell == "RNN_RELU"
-    assert repr(tt.nn.GRU(3, 4, update="new")) == 'GRU(3, 4, cell={"update_new": true})'
+    assert tt.nn.RNN(3, 4, nonlinearity="relu").spec == RNNSpec((Activation("relu"),))
+    assert repr(tt.nn.GRU(3, 4, update="new")) == "GRU(3, 4, update='new')"
 
 
 @each_variant
@@ -303,7 +305,7 @@ def test_bounds_inside_the_recurrence_act_on_what_passes_from_step_to_step() -> 
             return part
 
         layer.bound_gradients()
-        assert layer.cell == {"RNN": "RNN_TANH"}.get(name, name)
+        assert layer.spec.name == name
         outputs, carried = [], state
         for x_t in x:
             carried = tuple(map(passing, carried)) if name == "LSTM" else passing(carried)

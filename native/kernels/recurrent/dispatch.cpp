@@ -47,14 +47,12 @@ const Available& available() {
 
 int gates_of(Cell cell) {
   switch (cell) {
-    case Cell::lstm:
-    case Cell::lstm_general: return 4;
-    case Cell::lstm_coupled:
-    case Cell::gru:
-    case Cell::gru_general:
-    case Cell::gru_before: return 3;
-    default: return 1;
+#define THROUGHTIME_GATES(name, type, gates, ...) \
+  case Cell::name: return gates;
+    THROUGHTIME_CELLS(THROUGHTIME_GATES)
+#undef THROUGHTIME_GATES
   }
+  return 1;
 }
 
 int useful_threads(int threads, const Shape& shape, std::int64_t total) {

@@ -6,39 +6,35 @@
 #include "kernels/recurrent/cells/gru.h"
 #include "kernels/recurrent/cells/gru_before.h"
 #include "kernels/recurrent/cells/lstm.h"
+#include "kernels/recurrent/cells/mgu.h"
 #include "kernels/recurrent/cells/rnn.h"
 #include "kernels/recurrent/forward/loop.h"
 
 namespace throughtime::TT_ISA {
 namespace {
 
+#define THROUGHTIME_CHECK(name, type, gates_, saved_, has_c) \
+  static_assert(type::gates == gates_ && type::saved == saved_);
+THROUGHTIME_CELLS(THROUGHTIME_CHECK)
+#undef THROUGHTIME_CHECK
+
 template <class T>
 void forward(const ForwardCall& call, const Sequences& sequences) {
   switch (call.shape.cell) {
-    case Cell::lstm: return forward_of<T, Lstm>(call, sequences);
-    case Cell::gru: return forward_of<T, Gru<false>>(call, sequences);
-    case Cell::rnn_tanh: return forward_of<T, Rnn<RnnKind::tanh>>(call, sequences);
-    case Cell::rnn_relu: return forward_of<T, Rnn<RnnKind::relu>>(call, sequences);
-    case Cell::lstm_general: return forward_of<T, GeneralLstm<false>>(call, sequences);
-    case Cell::lstm_coupled: return forward_of<T, GeneralLstm<true>>(call, sequences);
-    case Cell::gru_general: return forward_of<T, Gru<true>>(call, sequences);
-    case Cell::gru_before: return forward_of<T, GruBefore>(call, sequences);
-    case Cell::rnn_general: return forward_of<T, Rnn<RnnKind::general>>(call, sequences);
+#define THROUGHTIME_FORWARD(name, type, ...) \
+  case Cell::name: return forward_of<T, type>(call, sequences);
+    THROUGHTIME_CELLS(THROUGHTIME_FORWARD)
+#undef THROUGHTIME_FORWARD
   }
 }
 
 template <class T>
 void backward(const BackwardCall& call, const Sequences& sequences) {
   switch (call.shape.cell) {
-    case Cell::lstm: return backward_of<T, Lstm>(call, sequences);
-    case Cell::gru: return backward_of<T, Gru<false>>(call, sequences);
-    case Cell::rnn_tanh: return backward_of<T, Rnn<RnnKind::tanh>>(call, sequences);
-    case Cell::rnn_relu: return backward_of<T, Rnn<RnnKind::relu>>(call, sequences);
-    case Cell::lstm_general: return backward_of<T, GeneralLstm<false>>(call, sequences);
-    case Cell::lstm_coupled: return backward_of<T, GeneralLstm<true>>(call, sequences);
-    case Cell::gru_general: return backward_of<T, Gru<true>>(call, sequences);
-    case Cell::gru_before: return backward_of<T, GruBefore>(call, sequences);
-    case Cell::rnn_general: return backward_of<T, Rnn<RnnKind::general>>(call, sequences);
+#define THROUGHTIME_BACKWARD(name, type, ...) \
+  case Cell::name: return backward_of<T, type>(call, sequences);
+    THROUGHTIME_CELLS(THROUGHTIME_BACKWARD)
+#undef THROUGHTIME_BACKWARD
   }
 }
 

@@ -5,10 +5,12 @@
 //
 //                           G gates   S kept of each step        K preactivations, in the order of `dpre`
 //   lstm, lstm_general      i f g o   i f g o                    i f g o
-//   lstm_coupled            i g o     i f g o                    i g o
+//   lstm_coupled (f = 1−i)  i g o     i f g o                    i g o
 //   gru, gru_general        r z n     r z n, W_hn h + b_hn       r z n, W_hn h + b_hn
 //   gru_before              r z n     r z n                      r z n
+//                           whose reset gate acts on h before the product: W_hn (r ⊙ h)
 //   rnn_…                   one       nothing                    one
+//   mgu                     f n       f n                        f n
 //
 // All matrices are row-major. Every buffer is the caller's: the callee keeps no
 // address, and takes scratch memory from a pool of its own. No two buffers overlap, unless said.
@@ -16,35 +18,17 @@
 
 #include <cstdint>
 
+#include "kernels/recurrent/cells.h"
+
 namespace throughtime {
 
-// The first four have one set of activations and no options, and are the fastest.
 enum class Cell : std::int32_t {
-  lstm = 0,
-  gru = 1,
-  rnn_tanh = 2,
-  rnn_relu = 3,
-  lstm_general = 4,
-  lstm_coupled = 5,  // f = 1 − i
-  gru_general = 6,
-  gru_before = 7,    // the reset gate acts on h before the product: W_hn (r ⊙ h)
-  rnn_general = 8,
+#define THROUGHTIME_NAME(name, ...) name,
+  THROUGHTIME_CELLS(THROUGHTIME_NAME)
 };
 
-// The activations of the ONNX operators, see choice.h.
-enum class Activation : std::int32_t {
-  affine = 0,
-  elu = 1,
-  hard_sigmoid = 2,
-  leaky_relu = 3,
-  relu = 4,
-  scaled_tanh = 5,
-  sigmoid = 6,
-  softplus = 7,
-  softsign = 8,
-  tanh = 9,
-  thresholded_relu = 10,
-};
+enum class Activation : std::int32_t { THROUGHTIME_ACTIVATIONS(THROUGHTIME_NAME) };
+#undef THROUGHTIME_NAME
 
 // What the general, coupled and reset-before cells read, but for the last two.
 struct Options {

@@ -14,7 +14,7 @@ from throughtime.nn._attached import attached
 from throughtime.nn._recurrent import Recurrent
 from throughtime.nn._stack import StackResult
 from throughtime.nn._tokens import Input
-from throughtime.ops.steps import Steps, host_lengths, rows
+from throughtime.ops.recurrent.steps import Steps, host_lengths, rows
 
 _VERSION = 1
 
@@ -229,20 +229,20 @@ class _Run:
         return found[0], found[1] if len(found) == 2 else None
 
     def end(self, module: Recurrent, steps: Steps, stack: StackResult) -> None:
-        name, lstm = self.names[module], module.spec.kind == "LSTM"
+        name, has_c = self.names[module], module.spec.has_c
         lengths = host_lengths(steps)
         taken = lengths if self.after is None else lengths.clamp(max=self.after)
         # A stream without a step is where it was: one that has not begun begins as all do, next time.
         self.moved = taken > 0
         if self.after is None:
             self.left[name] = tuple(
-                part.detach() for part in ((stack.h_n, stack.c_n) if lstm else (stack.h_n,))
+                part.detach() for part in ((stack.h_n, stack.c_n) if has_c else (stack.h_n,))
             )
             return
         place = rows(steps, torch.arange(steps.batch), (taken - 1).clamp(min=0)).to(stack.y.device)
         begun = (taken > 0).to(stack.y.device)[None, :, None]
         parts = []
-        for number in range(2 if lstm else 1):
+        for number in range(len(module.spec.states)):
             layers = []
             for layer in stack.layers:
                 values = (layer.y, layer.c)[number]

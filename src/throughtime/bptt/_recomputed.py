@@ -87,16 +87,16 @@ def recomputed(
     values = x.values if order is None else x.values.index_select(0, order)
     # `split` cuts without a copy, and its backward pass joins the pieces once.
     pieces = values.split([layout.total for layout in layouts])
-    lstm = layer.spec.kind == "LSTM"
+    pair = layer.spec.has_c
     draws = bool(layer.dropout) and layer.training and layer.num_layers > 1
 
     def run(piece: Tensor, layout: Layout, *carried: Tensor) -> tuple[Tensor, ...]:
-        given: Any = None if not carried else carried if lstm else carried[0]
+        given: Any = None if not carried else carried if pair else carried[0]
         made = layer(Ragged(piece, layout.offsets, layout=layout), given, context=context)
         h = made.output.values if outputs else made.output.values[:, :0]
-        return (h, *made.state) if lstm else (h, made.state)
+        return (h, *made.state) if pair else (h, made.state)
 
-    carried = () if state is None else tuple(state) if lstm else (state,)
+    carried = () if state is None else tuple(state) if pair else (state,)
     found = []
     for piece, layout in zip(pieces, layouts, strict=True):
         h, *carried = checkpoint(run, piece, layout, *carried, use_reentrant=False, preserve_rng_state=draws)
@@ -104,7 +104,7 @@ def recomputed(
     joined = torch.cat(found)
     if order is not None:
         joined = joined.index_select(0, torch.argsort(order))
-    return RecurrentOutput(x.with_values(joined), tuple(carried) if lstm else carried[0])
+    return RecurrentOutput(x.with_values(joined), tuple(carried) if pair else carried[0])
 
 
 def _segments(layout: Layout, segment: int) -> tuple[Tensor | None, list[Layout]]:

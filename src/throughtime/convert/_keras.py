@@ -1,6 +1,7 @@
 """To and from the weights of Keras's SimpleRNN, LSTM and GRU, as its ``get_weights`` lists them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,6 @@ import torch
 from torch import Tensor
 
 from throughtime.convert._layer import (
-    Direction,
-    Layer,
     as_array,
     as_tensor,
     blocks,
@@ -21,13 +20,18 @@ from throughtime.convert._layer import (
 )
 from throughtime.convert._update import with_old_update
 from throughtime.errors import KindError, ShapeError
+from throughtime.nn._recurrent import LAYERS, Recurrent
+from throughtime.ops.recurrent.spec import CellSpec, KerasLayout
+from throughtime.ops.recurrent.weights import Weights
 
-# LSTM: i f c o is our order; GRU: z r h there, r z n here. The exchange is its own inverse.
-_ORDER = {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 1, 2, 3)}
-_KINDS = {1: "RNN", 3: "GRU", 4: "LSTM"}
+
+def _layers() -> dict[int, tuple[CellSpec, KerasLayout]]:
+    """Return the cells of Keras's layers with default options, by their number of blocks."""
+    cells = [layer.spec_class() for layer in LAYERS.values()]  # type: ignore[call-arg]
+    return {len(cell.keras.to_keras): (cell, cell.keras) for cell in cells if cell.keras is not None}
 
 
-def to_keras(layer: Layer) -> tuple[list[np.ndarray], ...]:
+def to_keras(layer: Recurrent) -> tuple[list[np.ndarray], ...]:
     r"""Return what ``set_weights`` of Keras's layers takes, one list for each layer of the stack.
 
     A list is kernel (I, G·H), recurrent kernel (H, G·H) and, with biases, bias (G·H,); of a GRU with
@@ -66,27 +70,29 @@ def to_keras(layer: Layer) -> tuple[list[np.ndarray], ...]:
     layer = checked_layer(layer, "to_keras")
     unable = ("proj_size", "peephole", "coupled", "clip", "cell_clip", "context_size", "learn_initial_state")
     refuse(layer, "to_keras", dict.fromkeys(unable, "which Keras's layers have not"))
-    two_biases = layer.spec.kind == "GRU" and layer.spec.reset_after
+    layout = layer.spec.keras
+    if layout is None:
+        raise ShapeError(f"to_keras: Keras has no layer of the cell {layer.spec.kind}")
     return tuple(
-        [array for one in row for array in _arrays(one, layer.spec.kind, two_biases=two_biases)]
+        [array for weights in row for array in _arrays(weights, layout)]
         for row in with_old_update(layer, "to_keras")
     )
 
 
-def _arrays(one: Direction, kind: str, *, two_biases: bool) -> list[np.ndarray]:
-    order = _ORDER[kind]
+def _arrays(weights: Weights, layout: KerasLayout) -> list[np.ndarray]:
+    order = layout.to_keras
 
     def theirs(tensor: Tensor) -> Tensor:
         return blocks(tensor, len(order), order)
 
-    tensors = [theirs(one.weight_ih).t(), theirs(one.weight_hh).t()]
-    if one.bias_ih is not None and one.bias_hh is not None:
-        both = [theirs(one.bias_ih), theirs(one.bias_hh)]
-        tensors.append(torch.stack(both) if two_biases else both[0] + both[1])
+    tensors = [theirs(weights.ih).t(), theirs(weights.hh).t()]
+    if weights.bias_ih is not None and weights.bias_hh is not None:
+        both = [theirs(weights.bias_ih), theirs(weights.bias_hh)]
+        tensors.append(torch.stack(both) if layout.two_biases else both[0] + both[1])
     return [as_array(tensor.contiguous()) for tensor in tensors]
 
 
-def from_keras(*layers: Sequence[Any], reset_after: bool | None = None, **options: Any) -> Layer:
+def from_keras(*layers: Sequence[Any], reset_after: bool | None = None, **options: Any) -> Recurrent:
     """Return the layer that computes what Keras's SimpleRNN, LSTM or GRU does, or several stacked.
 
     Which of the three it is, its sizes and directions are told by the shapes.
@@ -136,27 +142,25 @@ def from_keras(*layers: Sequence[Any], reset_after: bool | None = None, **option
             )
     stack = [_directions(list(weights)) for weights in layers]
     first = stack[0][0]
-    kind = _kind_of(first)
+    spec, layout = _cell_of(first)
     hidden, count = first[1].shape[0], len(stack[0])
     dtypes = sorted({str(array.dtype) for row in stack for one in row for array in one})
     if len(dtypes) > 1:
         raise KindError(f"from_keras: the arrays are of {' and '.join(dtypes)}; convert them to one dtype")
-    if kind == "GRU":
+    if layout.two_biases:
         options["reset_after"] = _reset_after(first, given=reset_after)
+        layout = replace(layout, two_biases=options["reset_after"])
     elif reset_after is not None:
-        raise ShapeError(f"from_keras: reset_after belongs to GRU, these are the weights of an {kind}")
-    two_biases = bool(kind == "GRU" and options["reset_after"])
+        raise ShapeError(f"from_keras: reset_after belongs to GRU, these are the weights of an {spec.kind}")
     rows = [
         [
-            _direction(
-                one, kind, hidden, first[0].shape[0] if k == 0 else count * hidden, two_biases=two_biases
-            )
+            _direction(one, layout, hidden, first[0].shape[0] if k == 0 else count * hidden)
             for one in directions
         ]
         for k, directions in enumerate(stack)
     ]
     layer = built(
-        kind,
+        spec.kind,
         input_size=first[0].shape[0],
         hidden_size=hidden,
         num_layers=len(stack),
@@ -187,14 +191,15 @@ def _directions(weights: list[Any]) -> list[list[Tensor]]:
     return [found[:each], found[each:]] if len(found) > each else [found]
 
 
-def _kind_of(first: Sequence[Tensor]) -> str:
+def _cell_of(first: Sequence[Tensor]) -> tuple[CellSpec, KerasLayout]:
     units, columns = first[1].shape
-    if units == 0 or columns % units or columns // units not in _KINDS:
+    layers = _layers()
+    if units == 0 or columns % units or columns // units not in layers:
+        expected = [f"(H, {count}·H) of {layout.layer}" for count, (_, layout) in sorted(layers.items())]
         raise ShapeError(
-            f"from_keras: the recurrent kernel has shape ({units}, {columns}), expected (H, H) of a "
-            "SimpleRNN, (H, 3·H) of a GRU or (H, 4·H) of an LSTM"
+            f"from_keras: the recurrent kernel has shape ({units}, {columns}), expected {', '.join(expected)}"
         )
-    return _KINDS[columns // units]
+    return layers[columns // units]
 
 
 def _reset_after(first: Sequence[Tensor], *, given: bool | None) -> bool:
@@ -211,10 +216,8 @@ def _reset_after(first: Sequence[Tensor], *, given: bool | None) -> bool:
     return bool(given if told is None else told)
 
 
-def _direction(
-    arrays: Sequence[Tensor], kind: str, hidden: int, features: int, *, two_biases: bool
-) -> Direction:
-    order = _ORDER[kind]
+def _direction(arrays: Sequence[Tensor], layout: KerasLayout, hidden: int, features: int) -> Weights:
+    order, two_biases = layout.from_keras, layout.two_biases
     width = len(order) * hidden
     kernel = as_tensor(arrays[0], (features, width), "from_keras: kernel")
     recurrent = as_tensor(arrays[1], (hidden, width), "from_keras: recurrent kernel")
@@ -222,8 +225,8 @@ def _direction(
     def ours(tensor: Tensor) -> Tensor:
         return blocks(tensor, len(order), order)
 
-    biases: tuple[Tensor, ...] = ()
+    biases: tuple[Tensor | None, Tensor | None] = (None, None)
     if len(arrays) == 3:
         bias = as_tensor(arrays[2], (2, width) if two_biases else (width,), "from_keras: bias")
         biases = (ours(bias[0]), ours(bias[1])) if two_biases else (ours(bias), torch.zeros_like(bias))
-    return Direction(ours(kernel.t()), ours(recurrent.t()), *biases)
+    return Weights(ours(kernel.t()), ours(recurrent.t()), *biases, None)

@@ -1,8 +1,6 @@
 """A recurrent layer taken apart and put together: its options, and the weights of one direction at a time."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -10,38 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.errors import KindError, ShapeError
-from throughtime.nn import GRU, LSTM, RNN
-from throughtime.ops.cell import CellSpec, plain_spec
-
-Layer = RNN | LSTM | GRU
-
-CLASSES: Mapping[str, type[Layer]] = {"RNN": RNN, "LSTM": LSTM, "GRU": GRU}
+from throughtime.nn._recurrent import LAYERS, Recurrent
+from throughtime.ops.recurrent.weights import NAMES, Weights
 
 
-@dataclass(frozen=True)
-class Direction:
-    """Parameters of one layer in one direction, blocks of rows in our order; None where there is none."""
-
-    weight_ih: Tensor
-    weight_hh: Tensor
-    bias_ih: Tensor | None = None
-    bias_hh: Tensor | None = None
-    weight_hr: Tensor | None = None
-    weight_peephole: Tensor | None = None
-    weight_context: Tensor | None = None
-
-    @property
-    def bias(self) -> Tensor | None:
-        """The sum of both biases."""
-        if self.bias_ih is None or self.bias_hh is None:
-            return None
-        return self.bias_ih + self.bias_hh
-
-
-_PARTS = tuple(field.name for field in fields(Direction))
-
-
-def checked_layer(layer: object, function: str) -> Layer:
+def checked_layer(layer: object, function: str) -> Recurrent:
     """Return the layer if it is one of ours.
 
     Raises
@@ -49,9 +20,10 @@ def checked_layer(layer: object, function: str) -> Layer:
     KindError
         If it is not, or its weights have no values.
     """
-    if not isinstance(layer, Layer):
+    if not isinstance(layer, Recurrent):
         raise KindError(
-            f"{function} takes a throughtime.nn.RNN, LSTM or GRU, got {type(layer).__name__}; "
+            f"{function} takes a recurrent layer of throughtime.nn ({', '.join(LAYERS)}), got "
+            f"{type(layer).__name__}; "
             "of a model, give the layer itself"
         )
     require_values(layer, function)
@@ -74,32 +46,32 @@ def require_values(module: nn.Module, function: str) -> None:
             )
 
 
-def directions_of(layer: Layer) -> list[tuple[Direction, ...]]:
+def directions_of(layer: Recurrent) -> list[tuple[Weights, ...]]:
     """Return detached weights: for each layer of the stack one entry per direction.
 
-    They are read as attributes, since a parametrization or pruning may have put them there.
+    ``context`` is the parameter, (G·H, C). They are read as attributes, since a parametrization or pruning
+    may have put them there.
     """
 
     def value(name: str) -> Any:
-        found = getattr(layer, name, None)
-        return found.detach() if isinstance(found, Tensor) else None
+        parameter = getattr(layer, name, None)
+        return parameter.detach() if isinstance(parameter, Tensor) else None
 
     suffixes = ("", "_reverse") if layer.bidirectional else ("",)
     return [
-        tuple(Direction(**{part: value(f"{part}_l{k}{suffix}") for part in _PARTS}) for suffix in suffixes)
+        tuple(Weights(*(value(f"{name}_l{k}{suffix}") for name in NAMES)) for suffix in suffixes)
         for k in range(layer.num_layers)
     ]
 
 
-def initial_states(layer: Layer) -> dict[str, Tensor]:
+def initial_states(layer: Recurrent) -> dict[str, Tensor]:
     """Return the learned initial states by the names that they have in the layer, detached."""
-    names = ("initial_h", "initial_c") if layer.spec.kind == "LSTM" else ("initial_h",)
-    return {name: getattr(layer, name).detach() for name in names if layer.learn_initial_state}
+    names = [f"initial_{state}" for state in layer.spec.states] if layer.learn_initial_state else []
+    return {name: getattr(layer, name).detach() for name in names}
 
 
-def options_of(layer: Layer) -> dict[str, Any]:
+def options_of(layer: Recurrent) -> dict[str, Any]:
     """Return the arguments that make another layer like this one."""
-    spec = layer.spec
     options: dict[str, Any] = {
         "input_size": layer.input_size,
         "hidden_size": layer.hidden_size,
@@ -111,59 +83,25 @@ def options_of(layer: Layer) -> dict[str, Any]:
         "context_size": layer.context_size,
         "learn_initial_state": layer.learn_initial_state,
     }
-    if spec.kind == "LSTM":
+    if layer.proj_size:
         options["proj_size"] = layer.proj_size
-    return {**options, **cell_options(spec)}
+    return {**options, **layer.spec.layer_options()}
 
 
-def cell_options(spec: CellSpec) -> dict[str, Any]:
-    """Return the arguments of a layer's constructor that make this cell, those that are not defaults."""
-    plain = plain_spec(spec.kind)
-    options: dict[str, Any] = {}
-    if spec.activations != plain.activations:
-        given = tuple(_argument(activation) for activation in spec.activations)
-        options |= {"nonlinearity": given[0]} if spec.kind == "RNN" else {"activations": given}
-    for name in ("peephole", "coupled", "reset_after"):
-        if getattr(spec, name) != getattr(plain, name):
-            options[name] = getattr(spec, name)
-    if spec.update_new:
-        options["update"] = "new"
-    for name in ("clip", "cell_clip"):
-        if getattr(spec, name) < math.inf:
-            options[name] = getattr(spec, name)
-    return options
-
-
-TAKES = {
-    "affine": 2,
-    "elu": 1,
-    "hard_sigmoid": 2,
-    "leaky_relu": 1,
-    "scaled_tanh": 2,
-    "thresholded_relu": 1,
-}
-"""How many numbers (α, β) an activation has, 0 for those that are not here."""
-
-
-def _argument(activation: tuple[str, float, float]) -> Any:
-    name, *numbers = activation
-    return (name, *numbers[: TAKES[name]]) if name in TAKES else name
-
-
-def built(kind: str, **options: Any) -> Layer:
+def built(kind: str, **options: Any) -> Recurrent:
     """Make a layer whose weights are going to be replaced, so without touching the random state."""
     with torch.random.fork_rng(devices=[]):
-        return CLASSES[kind](**options)
+        return LAYERS[kind](**options)
 
 
-def parameters_of(stack: Sequence[Sequence[Direction]]) -> dict[str, Tensor]:
+def parameters_of(stack: Sequence[Sequence[Weights]]) -> dict[str, Tensor]:
     """Return the weights by the names that they have in a layer."""
     return {
-        f"{part}_l{k}{suffix}": value
+        f"{name}_l{k}{suffix}": value
         for k, directions in enumerate(stack)
-        for direction, suffix in zip(directions, ("", "_reverse"), strict=False)
-        for part in _PARTS
-        if (value := getattr(direction, part)) is not None
+        for weights, suffix in zip(directions, ("", "_reverse"), strict=False)
+        for name, value in zip(NAMES, weights, strict=True)
+        if value is not None
     }
 
 
@@ -260,7 +198,7 @@ def _numbers(value: Any, name: str) -> np.ndarray:
     return array
 
 
-def refuse(layer: Layer, function: str, unable: Mapping[str, str]) -> None:
+def refuse(layer: Recurrent, function: str, unable: Mapping[str, str]) -> None:
     """Refuse the options that a layout does not have: names of options, with what to do about each.
 
     Raises
@@ -268,18 +206,9 @@ def refuse(layer: Layer, function: str, unable: Mapping[str, str]) -> None:
     ShapeError
         If the layer uses one of them.
     """
-    spec = layer.spec
-    used = {
-        "proj_size": layer.proj_size > 0,
-        "peephole": spec.peephole,
-        "coupled": spec.coupled,
-        "clip": spec.clip < math.inf,
-        "cell_clip": spec.cell_clip < math.inf,
-        "activations": spec.activations != plain_spec(spec.kind).activations,
-        "reset_after": not spec.reset_after,
-        "context_size": layer.context_size > 0,
-        "learn_initial_state": layer.learn_initial_state,
+    used = layer.spec.options().keys() | {
+        name for name in ("proj_size", "context_size", "learn_initial_state") if getattr(layer, name)
     }
     for option, advice in unable.items():
-        if used[option]:
-            raise ShapeError(f"{function}: this {spec.kind} uses {option}, {advice}")
+        if option in used:
+            raise ShapeError(f"{function}: this {layer.spec.kind} uses {option}, {advice}")

@@ -3,15 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from throughtime.convert._layer import (
-    Direction,
-    Layer,
     as_array,
     as_tensor,
     blocks,
@@ -25,15 +23,9 @@ from throughtime.convert._layer import (
 from throughtime.convert._onnx_attributes import attributes_of, directions_in, options_in
 from throughtime.convert._update import with_old_update
 from throughtime.errors import KindError, ShapeError
-
-# Where ONNX's blocks stand among ours and the other way round, −1 for zeros. LSTM: i o f c and i f g o,
-# coupled i g o; GRU: z r h and r z n. Of peepholes: i o f and i f o, coupled i o.
-_TO = {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 3, 1, 2), "coupled": (0, 2, -1, 1)}
-_FROM = {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 2, 3, 1), "coupled": (0, 3, 1)}
-_PEEPHOLES_TO, _PEEPHOLES_FROM = {False: (0, 2, 1), True: (0, 1, -1)}, {False: (0, 2, 1), True: (0, 1)}
-
-_BLOCKS = {"RNN": 1, "GRU": 3, "LSTM": 4}
-_INPUTS = {"W", "R", "B", "P", "initial_h", "initial_c"}
+from throughtime.nn._recurrent import LAYERS, Recurrent
+from throughtime.ops.recurrent.spec import CellSpec, OnnxLayout
+from throughtime.ops.recurrent.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -61,7 +53,7 @@ class OnnxOperator:
     inputs: Mapping[str, Any] = field(repr=False)
 
 
-def to_onnx(layer: Layer) -> tuple[OnnxOperator, ...]:
+def to_onnx(layer: Recurrent) -> tuple[OnnxOperator, ...]:
     r"""Return the ONNX operators that compute what a layer does, one for each layer of the stack.
 
     GRU with ``update="new"`` is rewritten exactly, see `with_update`. A layer with a context s reads
@@ -105,15 +97,19 @@ def to_onnx(layer: Layer) -> tuple[OnnxOperator, ...]:
         "cell_clip": "a bound on c, which ONNX has not (its clip bounds the gates' inputs: clip=...)",
     }
     refuse(layer, "to_onnx", unable)
-    spec, count = layer.spec, 2 if layer.bidirectional else 1
-    attributes = attributes_of(spec, layer.hidden_size, bidirectional=layer.bidirectional)
+    spec, layout, count = layer.spec, layer.spec.onnx, 2 if layer.bidirectional else 1
+    if layout is None:
+        raise ShapeError(
+            f"to_onnx: ONNX has no operator of the cell {spec.kind}; it has {', '.join(sorted(_operators()))}"
+        )
+    attributes = attributes_of(spec, layout, layer.hidden_size, bidirectional=layer.bidirectional)
     initial = {name: value.unflatten(0, (-1, count)) for name, value in initial_states(layer).items()}
     return tuple(
         OnnxOperator(
-            spec.kind,
+            layout.operator,  # type: ignore[arg-type]
             attributes,
             {
-                **_stacked([_inputs(one, spec.kind, coupled=spec.coupled) for one in row]),
+                **_stacked([_inputs(weights, spec, layout) for weights in row]),
                 **{name: as_array(value[k].unsqueeze(1)) for name, value in initial.items()},
             },
         )
@@ -121,26 +117,30 @@ def to_onnx(layer: Layer) -> tuple[OnnxOperator, ...]:
     )
 
 
-def _inputs(one: Direction, kind: str, *, coupled: bool) -> dict[str, Tensor]:
-    order = _TO["coupled" if coupled else kind]
-    count = 3 if coupled else _BLOCKS[kind]
-    columns = [one.weight_ih] if one.weight_context is None else [one.weight_ih, one.weight_context]
-    inputs = {
-        "W": blocks(torch.cat(columns, 1), count, order),
-        "R": blocks(one.weight_hh, count, order),
-    }
-    if one.bias_ih is not None and one.bias_hh is not None:
-        inputs["B"] = torch.cat([blocks(bias, count, order) for bias in (one.bias_ih, one.bias_hh)])
-    if one.weight_peephole is not None:
-        inputs["P"] = blocks(one.weight_peephole, 2 if coupled else 3, _PEEPHOLES_TO[coupled])
+def _inputs(weights: Weights, spec: CellSpec, layout: OnnxLayout) -> dict[str, Tensor]:
+    def theirs(tensor: Tensor) -> Tensor:
+        return blocks(tensor, spec.gates, layout.to_onnx)
+
+    columns = [weights.ih] if weights.context is None else [weights.ih, weights.context]
+    inputs = {"W": theirs(torch.cat(columns, 1)), "R": theirs(weights.hh)}
+    if weights.bias_ih is not None and weights.bias_hh is not None:
+        inputs["B"] = torch.cat([theirs(weights.bias_ih), theirs(weights.bias_hh)])
+    for field_name, count in spec.own_blocks.items():
+        inputs["P"] = blocks(getattr(weights, field_name), count, layout.own_to_onnx)
     return inputs
+
+
+def _operators() -> dict[str, CellSpec]:
+    """Return the cell of each of ONNX's operators, with default options."""
+    cells = [layer.spec_class() for layer in LAYERS.values()]  # type: ignore[call-arg]
+    return {cell.onnx.operator: cell for cell in cells if cell.onnx is not None}
 
 
 def _stacked(directions: Sequence[Mapping[str, Tensor]]) -> dict[str, np.ndarray]:
     return {name: as_array(torch.stack([one[name] for one in directions])) for name in directions[0]}
 
 
-def from_onnx(operators: OnnxOperator | Iterable[OnnxOperator]) -> Layer:
+def from_onnx(operators: OnnxOperator | Iterable[OnnxOperator]) -> Recurrent:
     """Return the layer that computes what one ONNX operator does, or several on top of each other.
 
     Parameters
@@ -183,7 +183,9 @@ def from_onnx(operators: OnnxOperator | Iterable[OnnxOperator]) -> Layer:
     stack = list(operators)
     _check_stack(stack)
     first = stack[0]
-    tensors = [_tensors(operator) for operator in stack]
+    spec = _operators()[first.kind]
+    layout = cast("OnnxLayout", spec.onnx)
+    tensors = [_tensors(operator, spec, layout) for operator in stack]
     dtypes = sorted({str(tensor.dtype) for one in tensors for tensor in one.values()})
     if len(dtypes) > 1:
         raise KindError(f"from_onnx: the inputs are of {' and '.join(dtypes)}; convert them to one dtype")
@@ -195,7 +197,7 @@ def from_onnx(operators: OnnxOperator | Iterable[OnnxOperator]) -> Layer:
                 f"cannot stand on one with {directions} directions of {hidden} units and {', '.join(below)}; "
                 "make a layer of each"
             )
-    options = options_in(first.kind, first.attributes, peephole="P" in tensors[0])
+    options = options_in(spec, layout, first.attributes, own="P" in tensors[0])
     options |= {
         "num_layers": len(stack),
         "bidirectional": directions == 2,
@@ -203,9 +205,13 @@ def from_onnx(operators: OnnxOperator | Iterable[OnnxOperator]) -> Layer:
         "learn_initial_state": "initial_h" in tensors[0] or "initial_c" in tensors[0],
         "dtype": tensors[0]["W"].dtype,
     }
-    layer = built(first.kind, input_size=tensors[0]["W"].shape[2], hidden_size=hidden, **options)
+    layer = built(spec.kind, input_size=tensors[0]["W"].shape[2], hidden_size=hidden, **options)
     copy_parameters(
-        layer, {**parameters_of([_directions(first, one) for one in tensors]), **_initial(layer, tensors)}
+        layer,
+        {
+            **parameters_of([_directions(layer.spec, layout, one) for one in tensors]),
+            **_initial(layer, tensors),
+        },
     )
     return layer
 
@@ -214,8 +220,9 @@ def _check_stack(stack: Sequence[object]) -> None:
     for operator in stack:
         if not isinstance(operator, OnnxOperator):
             raise KindError(f"from_onnx takes OnnxOperators, got {type(operator).__name__}")
-        if operator.kind not in _BLOCKS:
-            raise ShapeError(f"from_onnx: kind is RNN, LSTM or GRU, got {operator.kind!r}")
+        if operator.kind not in _operators():
+            known = ", ".join(sorted(_operators()))
+            raise ShapeError(f"from_onnx: kind is one of {known}, got {operator.kind!r}")
         first = stack[0]
         if (operator.kind, operator.attributes) != (first.kind, first.attributes):  # type: ignore[attr-defined]
             raise ShapeError("from_onnx: operators of one stack need the same kind and attributes")
@@ -223,10 +230,11 @@ def _check_stack(stack: Sequence[object]) -> None:
         raise ShapeError("from_onnx: got no operator")
 
 
-def _tensors(operator: OnnxOperator) -> dict[str, Tensor]:
+def _tensors(operator: OnnxOperator, spec: CellSpec, layout: OnnxLayout) -> dict[str, Tensor]:
     """Return the inputs as tensors of checked shapes."""
     kind, given = operator.kind, operator.inputs
-    unknown = sorted(given.keys() - (_INPUTS if kind == "LSTM" else _INPUTS - {"P", "initial_c"}))
+    inputs = {"W", "R", "B", *(f"initial_{state}" for state in spec.states)}
+    unknown = sorted(given.keys() - inputs - ({"P"} if layout.own_to_onnx else set()))
     missing = sorted({"W", "R"} - given.keys())
     if unknown:
         raise ShapeError(
@@ -236,7 +244,7 @@ def _tensors(operator: OnnxOperator) -> dict[str, Tensor]:
         raise ShapeError(f"from_onnx: the input {missing[0]} is missing; {kind} needs W and R")
     count = directions_in(kind, operator.attributes)
     r = as_tensor(given["R"], (count, None, None), "from_onnx: R")
-    hidden, rows = r.shape[2], _BLOCKS[kind] * r.shape[2]
+    hidden, rows = r.shape[2], len(layout.to_onnx) * r.shape[2]
     if operator.attributes.get("hidden_size", hidden) != hidden:
         raise ShapeError(
             f"from_onnx: R has shape {tuple(r.shape)}, but hidden_size is "
@@ -246,7 +254,7 @@ def _tensors(operator: OnnxOperator) -> dict[str, Tensor]:
         "W": (count, rows, None),
         "R": (count, rows, hidden),
         "B": (count, 2 * rows),
-        "P": (count, 3 * hidden),
+        "P": (count, len(layout.own_to_onnx) * hidden),
         "initial_h": (count, 1, hidden),
         "initial_c": (count, 1, hidden),
     }
@@ -257,29 +265,34 @@ def _tensors(operator: OnnxOperator) -> dict[str, Tensor]:
     }
 
 
-def _directions(operator: OnnxOperator, tensors: Mapping[str, Tensor]) -> list[Direction]:
-    coupled = bool(operator.kind == "LSTM" and operator.attributes.get("input_forget", 0))
-    order, count = _FROM["coupled" if coupled else operator.kind], _BLOCKS[operator.kind]
+def _directions(spec: CellSpec, known: OnnxLayout, tensors: Mapping[str, Tensor]) -> list[Weights]:
+    """Return the weights of each direction; ``known`` is the layout of the operator's default options."""
+    layout = cast("OnnxLayout", spec.onnx)
 
     def ours(tensor: Tensor) -> Tensor:
-        return blocks(tensor, count, order)
+        return blocks(tensor, len(known.to_onnx), layout.from_onnx)
 
     def optional(name: str, d: int, change: Callable[[Tensor], Tensor]) -> Tensor | None:
         return change(tensors[name][d]) if name in tensors else None
 
+    own = {
+        field_name: lambda p: blocks(p, len(known.own_to_onnx), layout.own_from_onnx)
+        for field_name in spec.own_blocks
+    }
     return [
-        Direction(
+        Weights(
             ours(tensors["W"][d]),
             ours(tensors["R"][d]),
             optional("B", d, lambda b: ours(b.chunk(2)[0])),
             optional("B", d, lambda b: ours(b.chunk(2)[1])),
-            weight_peephole=optional("P", d, lambda p: blocks(p, 3, _PEEPHOLES_FROM[coupled])),
+            None,
+            **{field_name: optional("P", d, change) for field_name, change in own.items()},
         )
         for d in range(tensors["W"].shape[0])
     ]
 
 
-def _initial(layer: Layer, tensors: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+def _initial(layer: Recurrent, tensors: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Return learned initial states (layers · D, H), zeros where an operator has only the other one."""
     return {
         name: torch.cat([one[name][:, 0] for one in tensors])

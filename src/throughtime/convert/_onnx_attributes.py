@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from throughtime.convert._layer import TAKES
 from throughtime.errors import ShapeError
-from throughtime.ops.cell import ACTIVATIONS, CellSpec, plain_spec
+from throughtime.ops.recurrent.activations import ACTIVATIONS, activations_of
+from throughtime.ops.recurrent.spec import CellSpec, OnnxLayout
 
 _NAMES = {name.replace("_", ""): name for name in ACTIVATIONS}
 _SHARED = {
@@ -18,31 +19,29 @@ _SHARED = {
     "hidden_size",
     "layout",
 }
-_OWN = {"RNN": set[str](), "LSTM": {"input_forget"}, "GRU": {"linear_before_reset"}}
 _DIRECTIONS = {"forward": 1, "bidirectional": 2}
 
 
-def attributes_of(spec: CellSpec, hidden_size: int, *, bidirectional: bool) -> dict[str, Any]:
+def attributes_of(
+    spec: CellSpec, layout: OnnxLayout, hidden_size: int, *, bidirectional: bool
+) -> dict[str, Any]:
     """Return the attributes of the operator that computes this cell, every number written out."""
     attributes: dict[str, Any] = {
         "hidden_size": hidden_size,
         "direction": "bidirectional" if bidirectional else "forward",
     }
-    if spec.activations != plain_spec(spec.kind).activations:
+    if "activations" in spec.options():
         both = spec.activations * (2 if bidirectional else 1)
-        attributes["activations"] = [_onnx_name(one.name) for one in both]
+        attributes["activations"] = [_onnx_name(activation.name) for activation in both]
         # The lists have no gaps: only activations that have a number have an entry.
-        alpha = [one.alpha for one in both if TAKES.get(one.name, 0) >= 1]
-        beta = [one.beta for one in both if TAKES.get(one.name, 0) >= 2]
+        counts = [len(ACTIVATIONS[activation.name].defaults) for activation in both]
+        alpha = [activation.alpha for activation, count in zip(both, counts, strict=True) if count >= 1]
+        beta = [activation.beta for activation, count in zip(both, counts, strict=True) if count >= 2]
         attributes |= {"activation_alpha": alpha} if alpha else {}
         attributes |= {"activation_beta": beta} if beta else {}
     if spec.clip < math.inf:
         attributes["clip"] = spec.clip
-    if spec.coupled:
-        attributes["input_forget"] = 1
-    if spec.kind == "GRU":
-        attributes["linear_before_reset"] = int(spec.reset_after)
-    return attributes
+    return {**attributes, **layout.attributes}
 
 
 def _onnx_name(name: str) -> str:
@@ -70,34 +69,41 @@ def directions_in(kind: str, attributes: Mapping[str, Any]) -> int:
     return _DIRECTIONS[direction]
 
 
-def options_in(kind: str, attributes: Mapping[str, Any], *, peephole: bool) -> dict[str, Any]:
+def options_in(
+    spec: CellSpec, layout: OnnxLayout, attributes: Mapping[str, Any], *, own: bool
+) -> dict[str, Any]:
     """Return the options of the layer that computes an operator.
+
+    Parameters
+    ----------
+    spec, layout
+        The cell of the operator with default options, and its layout.
+    own
+        Whether the operator has the input P.
 
     Raises
     ------
     ShapeError
         If an attribute is unknown, or has a value that our layers cannot take.
     """
-    unknown = sorted(attributes.keys() - _SHARED - _OWN[kind])
+    unknown = sorted(attributes.keys() - _SHARED - set(layout.attribute_names))
     if unknown:
-        raise ShapeError(f"from_onnx: {kind} has no attribute {unknown[0]!r}")
+        raise ShapeError(f"from_onnx: {layout.operator} has no attribute {unknown[0]!r}")
     options: dict[str, Any] = {"batch_first": bool(attributes.get("layout", 0))}
     if attributes.get("clip"):  # 0 stands for none
         options["clip"] = float(attributes["clip"])
-    if kind == "LSTM":
-        options |= {"peephole": peephole, "coupled": bool(attributes.get("input_forget", 0))}
-    if kind == "GRU":
-        options["reset_after"] = bool(attributes.get("linear_before_reset", 0))
+    options |= spec.options_from_onnx(attributes, own=own)
     if attributes.get("activations"):
-        given = _activations(kind, attributes)
-        options |= {"nonlinearity": given[0]} if kind == "RNN" else {"activations": given}
+        activations = _activations(layout.operator, len(spec.activations), attributes)
+        options |= replace(
+            spec, activations=activations_of(activations, spec.activation_roles, layout.operator)
+        ).layer_options()
     return options
 
 
-def _activations(kind: str, attributes: Mapping[str, Any]) -> tuple[Any, ...]:
+def _activations(kind: str, each: int, attributes: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return those of one direction, with their numbers; they have to be the same in both."""
     names = [str(name) for name in attributes["activations"]]
-    each = len(plain_spec(kind).activations)  # type: ignore[arg-type]
     directions = directions_in(kind, attributes)
     if len(names) != each * directions:
         raise ShapeError(
@@ -124,7 +130,7 @@ def _activation(kind: str, name: str, alpha: list[float], beta: list[float]) -> 
     known = _NAMES.get(name.lower())
     if known is None:
         raise ShapeError(f"from_onnx: {kind} has an unknown activation {name!r}; known: {', '.join(_NAMES)}")
-    takes = TAKES.get(known, 0)
+    takes = len(ACTIVATIONS[known].defaults)
     if not takes:
         return known
     if known in {"affine", "scaled_tanh"} and not (alpha and beta):
@@ -132,7 +138,7 @@ def _activation(kind: str, name: str, alpha: list[float], beta: list[float]) -> 
             f"from_onnx: {name} needs its numbers, activation_alpha and activation_beta; the standard names "
             "no defaults, and runtimes differ"
         )
-    numbers = [float(alpha.pop(0)) if alpha else ACTIVATIONS[known][0]]
+    numbers = [float(alpha.pop(0)) if alpha else ACTIVATIONS[known].defaults[0]]
     if takes == 2:
-        numbers.append(float(beta.pop(0)) if beta else ACTIVATIONS[known][1])
+        numbers.append(float(beta.pop(0)) if beta else ACTIVATIONS[known].defaults[1])
     return (known, *numbers)

@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from throughtime.convert._layer import (
-    Layer,
     built,
     checked_layer,
     copy_parameters,
@@ -16,15 +15,12 @@ from throughtime.convert._layer import (
 )
 from throughtime.convert._update import with_old_update
 from throughtime.errors import KindError, ShapeError
+from throughtime.nn._recurrent import Recurrent
 
-_TORCH = {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
-_UNABLE = dict.fromkeys(
-    ("peephole", "coupled", "clip", "cell_clip", "reset_after", "context_size", "learn_initial_state"),
-    "which torch.nn has not; there is no torch layer that computes the same",
-)
+_TORCH: dict[str, type[nn.RNNBase]] = {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
 
 
-def to_torch(layer: Layer) -> nn.RNN | nn.LSTM | nn.GRU:
+def to_torch(layer: Recurrent) -> nn.RNN | nn.LSTM | nn.GRU:
     """Return the `torch.nn` layer that computes the same.
 
     Parameters carry torch's names here, so of a layer without our options ``state_dict`` is enough.
@@ -56,26 +52,32 @@ def to_torch(layer: Layer) -> nn.RNN | nn.LSTM | nn.GRU:
     """
     layer = checked_layer(layer, "to_torch")
     spec, weight = layer.spec, layer.weight_ih_l0
-    refuse(layer, "to_torch", _UNABLE)
-    options: dict[str, Any] = {}
-    if spec.kind == "RNN":
-        options["nonlinearity"] = spec.activations[0].name
-        if options["nonlinearity"] not in {"tanh", "relu"}:
-            raise ShapeError(f"to_torch: torch.nn.RNN knows tanh and relu, got {options['nonlinearity']}")
-    else:
-        refuse(layer, "to_torch", {"activations": "which torch.nn has not; it knows the default ones alone"})
+    if spec.kind not in _TORCH:
+        raise ShapeError(
+            f"to_torch: torch.nn has no layer of the cell {spec.kind}; it has {', '.join(_TORCH)}"
+        )
+    options = spec.layer_options()
+    plain_activations = {"activations"} if spec.torch_function is not None else set()
+    own = spec.options().keys() - {"update"} - plain_activations | {"context_size", "learn_initial_state"}
+    unable = dict.fromkeys(
+        sorted(own), "which torch.nn has not; there is no torch layer that computes the same"
+    )
+    if "activations" in unable:
+        unable["activations"] = (
+            "which torch.nn has not: its LSTM and GRU have sigmoid and tanh, an RNN tanh or relu"
+        )
+    refuse(layer, "to_torch", unable)
+    options.pop("update", None)
     if layer.proj_size:
         options["proj_size"] = layer.proj_size
     with torch.random.fork_rng(devices=[]):
-        module: nn.RNN | nn.LSTM | nn.GRU = _TORCH[spec.kind](
-            **_shared(layer), **options, device=weight.device, dtype=weight.dtype
-        )
+        module: Any = _TORCH[spec.kind](**_shared(layer), **options, device=weight.device, dtype=weight.dtype)
     copy_parameters(module, parameters_of(with_old_update(layer, "to_torch")))
-    module.train(layer.training)
-    return module
+    converted: nn.RNN | nn.LSTM | nn.GRU = module.train(layer.training)
+    return converted
 
 
-def from_torch(module: nn.RNN | nn.LSTM | nn.GRU) -> Layer:
+def from_torch(module: nn.RNN | nn.LSTM | nn.GRU) -> Recurrent:
     """Return our layer that computes what one of `torch.nn` does.
 
     Parameters

@@ -1,15 +1,12 @@
 """The two meanings of the GRU's update gate, and how weights go from one to the other."""
 
 import math
-from dataclasses import replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from throughtime.convert._layer import (
-    Direction,
-    Layer,
     built,
     checked_layer,
     copy_parameters,
@@ -20,6 +17,8 @@ from throughtime.convert._layer import (
 )
 from throughtime.errors import KindError, ShapeError
 from throughtime.nn import GRU
+from throughtime.nn._recurrent import Recurrent
+from throughtime.ops.recurrent.weights import Weights
 
 
 def with_update(layer: GRU, update: Literal["old", "new"]) -> GRU:
@@ -65,8 +64,7 @@ def with_update(layer: GRU, update: Literal["old", "new"]) -> GRU:
     layer = _gru(layer)
     if update not in {"old", "new"}:
         raise ShapeError(f"with_update: update is 'old' or 'new', got {update!r}")
-    here = "new" if layer.spec.update_new else "old"
-    stack = directions_of(layer) if here == update else negated(layer, "with_update")
+    stack = directions_of(layer) if layer.spec.update == update else negated(layer, "with_update")
     weight = layer.weight_ih_l0
     options = {**options_of(layer), "update": update}
     other = built("GRU", **options, device=weight.device, dtype=weight.dtype)
@@ -86,12 +84,13 @@ def _gru(layer: object) -> GRU:
     raise KindError(f"with_update takes a GRU, got {type(layer).__name__}, which has no update gate")
 
 
-def with_old_update(layer: Layer, function: str) -> list[tuple[Direction, ...]]:
+def with_old_update(layer: Recurrent, function: str) -> list[tuple[Weights, ...]]:
     """Return the layer's weights with z keeping the old value."""
-    return negated(layer, function) if layer.spec.update_new else directions_of(layer)
+    new = isinstance(layer, GRU) and layer.spec.update == "new"
+    return negated(layer, function) if new else directions_of(layer)
 
 
-def negated(layer: Layer, function: str) -> list[tuple[Direction, ...]]:
+def negated(layer: Recurrent, function: str) -> list[tuple[Weights, ...]]:
     """Return the weights of a GRU with the rows of z negated.
 
     Raises
@@ -105,10 +104,10 @@ def negated(layer: Layer, function: str) -> list[tuple[Direction, ...]]:
             f"{function}: the gates' activation is {tuple(gate)}, of which 1 − f(a) is not f(−a), so the "
             "two meanings of z do not convert; sigmoid does, and hard_sigmoid with β = 0.5"
         )
-    return [tuple(_negated(direction) for direction in row) for row in directions_of(layer)]
+    return [tuple(_negated(weights) for weights in row) for row in directions_of(layer)]
 
 
-def _negated(direction: Direction) -> Direction:
+def _negated(weights: Weights) -> Weights:
     def turned(part: Tensor) -> Tensor:
         r, z, n = part.chunk(3)
         return torch.cat([r, -z, n])
@@ -116,11 +115,10 @@ def _negated(direction: Direction) -> Direction:
     def optional(part: Tensor | None) -> Tensor | None:
         return None if part is None else turned(part)
 
-    return replace(
-        direction,
-        weight_ih=turned(direction.weight_ih),
-        weight_hh=turned(direction.weight_hh),
-        bias_ih=optional(direction.bias_ih),
-        bias_hh=optional(direction.bias_hh),
-        weight_context=optional(direction.weight_context),
+    return weights._replace(
+        ih=turned(weights.ih),
+        hh=turned(weights.hh),
+        bias_ih=optional(weights.bias_ih),
+        bias_hh=optional(weights.bias_hh),
+        context=optional(weights.context),
     )

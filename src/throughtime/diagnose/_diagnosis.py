@@ -22,7 +22,6 @@ from throughtime.diagnose._training_findings import drifting, order_unused
 from throughtime.diagnose._vanished import verdict_of
 from throughtime.diagnose._watch import DirectionRun, Watch, watch
 from throughtime.errors import NotFiniteError, ShapeError, UnsupportedError
-from throughtime.nn._pre_activations import gate_names
 from throughtime.nn._reading import Reading
 from throughtime.nn._recurrent import Recurrent
 from throughtime.ops.modes import evaluating
@@ -314,7 +313,7 @@ def _examples(
             {
                 "tokens": words if words is not None else [str(t) for t in range(int(batch.lengths[b]))],
                 "influence": _numbers(scores.scores[b]),
-                "gates": {_title(run): _gates(run, b) for run in runs if gate_names(run.spec)},
+                "gates": {_title(run): _gates(run, b) for run in runs if run.spec.gate_names},
             }
         )
     return shown
@@ -330,6 +329,6 @@ def _gates(run: DirectionRun, b: int) -> dict[str, list[float | None]]:
     rows = run.gates[int(offsets[b]) : int(offsets[b + 1])]
     return {
         name: _numbers(rows[:, place].mean(1))
-        for place, name in enumerate(gate_names(run.spec))
+        for place, name in enumerate(run.spec.gate_names)
         if name != "candidate"
     }

@@ -210,22 +210,11 @@ def _out_of_reach(layer: LayerFlow) -> Iterator[Finding]:
     )
 
 
-_STUCK_MEANS = {
-    ("LSTM", "input", "closed"): "nothing new enters c",
-    ("LSTM", "forget", "closed"): "c keeps nothing from step to step, so there is no memory in it",
-    ("LSTM", "forget", "open"): "c forgets nothing, and may grow as long as sequences are",
-    ("LSTM", "output", "closed"): "h shows nothing of c",
-    ("GRU", "reset", "closed"): "candidates see nothing of the state before",
-    ("GRU", "update", "closed"): "z is stuck near 0",
-    ("GRU", "update", "open"): "z is stuck near 1",
-}
-
-
 def _stuck_gates(layer: LayerFlow) -> Iterator[Finding]:
     for gate, saturation in layer.saturation.items():
         for side, values in (("closed", saturation.closed.values), ("open", saturation.open.values)):
             share = float(values.mean()) if len(values) else 0.0
-            meaning = _STUCK_MEANS.get((layer.kind, gate, side))
+            meaning = layer.run.spec.stuck_gates.get((gate, side))
             if share < STUCK or meaning is None:
                 continue
             yield Finding(

@@ -11,7 +11,6 @@ from torch import Tensor
 from throughtime.diagnose._profile import Profile, profile_of
 from throughtime.diagnose._watch import DirectionRun, Watch
 from throughtime.errors import ShapeError
-from throughtime.nn._pre_activations import gate_names
 from throughtime.ragged import Ragged
 
 
@@ -57,7 +56,7 @@ class LayerFlow:
 
     @property
     def kind(self) -> str:
-        """One of LSTM, GRU and RNN."""
+        """The kind of cell, such as LSTM."""
         return self.run.spec.kind
 
     @cached_property
@@ -68,7 +67,7 @@ class LayerFlow:
     @cached_property
     def c(self) -> Ragged | None:
         """(T,) the norm of ∂L/∂c_t; LSTM only."""
-        return self._ragged(self._norms[1]) if self.kind == "LSTM" else None
+        return self._ragged(self._norms[1]) if self.run.spec.has_c else None
 
     @cached_property
     def weight_terms(self) -> Ragged:
@@ -92,7 +91,7 @@ class LayerFlow:
         shares = run.gradient(run.record.saturation) / (run.weights.hh.shape[0] // run.spec.gates)
         return {
             name: Saturation(*(self._ragged(share) for share in shares[:, place].unbind(1)))
-            for place, name in enumerate(gate_names(run.spec))
+            for place, name in enumerate(run.spec.gate_names)
             if name != "candidate"
         }
 
@@ -152,12 +151,10 @@ class LayerFlow:
             )
         rows = run.read.rows_at(t)
         gradients = _recurrent_part(run).index_select(0, rows)
-        if run.spec.kind == "GRU" and not run.spec.reset_after:
-            h = run.h_before.index_select(0, rows)
-            reset = run.gates[:, 0].index_select(0, rows)
-            size = 2 * h.shape[1]
-            return torch.cat([gradients[:, :size].t() @ h, gradients[:, size:].t() @ (reset * h)])
-        return gradients.t() @ run.h_before.index_select(0, rows)
+        inputs = run.spec.recurrent_inputs(
+            run.h_before.index_select(0, rows), run.gates.index_select(0, rows)
+        )
+        return torch.cat([gradients[:, part.rows].t() @ part.value for part in inputs])
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,6 +219,4 @@ def gradient_flow(seen: Watch) -> GradientFlow:
 def _recurrent_part(run: DirectionRun) -> Tensor:
     """Return (T, G·H): the gradient of what W_hh's product adds to."""
     pre = run.gradient(run.record.pre_activations)
-    if run.spec.kind == "GRU" and run.spec.reset_after:
-        pre = torch.cat([pre[:, :2], pre[:, 3:]], 1)
-    return pre.flatten(1)
+    return pre[:, list(run.spec.recurrent_pre_activations)].flatten(1)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from throughtime.diagnose._watch import DirectionRun, Watch
 from throughtime.errors import ShapeError
-from throughtime.ops.reference.recurrent import STEPS, State
+from throughtime.ops.recurrent.spec import State
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +117,6 @@ def _of_sequence(run: DirectionRun, b: int, count: int) -> Tensor:
     rows = rows.flip(0) if run.read.reverse else rows
     x = run.ordered(run.x)[rows].double()
     h = run.h_before[rows].double()
-    lstm = run.spec.kind == "LSTM"
     c = run.read.before(run.c, run.c0)[rows].double() if run.c is not None else h[:, :0]
     weights = type(run.weights)(*(None if w is None else w.double() for w in run.weights))  # type: ignore[arg-type]
     context = None if weights.context is None else weights.context[b : b + 1]
@@ -131,10 +130,10 @@ def _of_sequence(run: DirectionRun, b: int, count: int) -> Tensor:
         # k copies of the same step, each with a gradient of its own.
         with torch.enable_grad():
             state = states[t].expand(k, -1).clone().requires_grad_()
-            made, _ = STEPS[run.spec.kind](
-                run.spec, x[t].expand(k, -1), State(state[:, :size], state[:, size:]), weights, context
+            made, _ = run.spec.step(
+                x[t].expand(k, -1), State(state[:, :size], state[:, size:]), weights, context
             )
-            after = torch.cat([made.h, made.c], 1) if lstm else made.h
+            after = torch.cat([made.h, made.c], 1) if run.spec.has_c else made.h
             moved = torch.autograd.grad(after, state, q.t())[0].t()
         q, r = torch.linalg.qr(moved)
         total += r.diagonal().abs().clamp_min(torch.finfo(torch.float64).tiny).log()

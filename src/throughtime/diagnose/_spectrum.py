@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.errors import ShapeError, UnsupportedError
-from throughtime.nn._pre_activations import pre_activation_names
 from throughtime.nn._recurrent import Recurrent
 
 
@@ -148,7 +147,7 @@ def spectrum(model: nn.Module) -> tuple[Spectrum, ...]:
         if not isinstance(module, Recurrent) or module.proj_size:
             continue
         hidden = module.hidden_size
-        blocks = pre_activation_names(module.spec)
+        blocks = module.spec.row_blocks
         for place, names in enumerate(module._all_weights):  # noqa: SLF001
             directions = 2 if module.bidirectional else 1
             whole = getattr(module, names[1]).detach().to("cpu", torch.float64)

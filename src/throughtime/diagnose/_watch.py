@@ -12,9 +12,10 @@ from throughtime.nn._attached import attached
 from throughtime.nn._reading import Reading
 from throughtime.nn._recurrent import Recurrent
 from throughtime.nn._stack import LayerResult
-from throughtime.ops.cell import CellSpec
-from throughtime.ops.record import StepGradients
-from throughtime.ops.steps import RAGGED, Steps, Weights, host_lengths, rows
+from throughtime.ops.recurrent.record import StepGradients
+from throughtime.ops.recurrent.spec import CellSpec
+from throughtime.ops.recurrent.steps import RAGGED, Steps, host_lengths, rows
+from throughtime.ops.recurrent.weights import Weights
 from throughtime.ragged import Layout
 
 
@@ -55,7 +56,7 @@ class DirectionRun:
     @property
     def c(self) -> Tensor | None:
         """(T, H) of an LSTM."""
-        return self.ordered(self.record.made[1][self.direction]) if self.spec.kind == "LSTM" else None
+        return self.ordered(self.record.made[1][self.direction]) if self.spec.has_c else None
 
     @property
     def gates(self) -> Tensor:

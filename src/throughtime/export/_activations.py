@@ -1,41 +1,35 @@
-"""Activations, as functions and as modules."""
+"""Functions of single elements, and the softmax of features."""
 
-from typing import Any
-
-import torch
-from torch import nn
-from torch.nn import functional as F
+from collections.abc import Callable
+from dataclasses import replace
 
 from throughtime.errors import ShapeError
-from throughtime.export._batch import Batch
-from throughtime.export._kind import kind_of
-
-ACTIVATIONS = (nn.ReLU, nn.Tanh, nn.Sigmoid)
-
-_OPERATORS: dict[Any, str] = {
-    F.relu: "Relu",
-    torch.relu: "Relu",
-    torch.tanh: "Tanh",
-    F.tanh: "Tanh",
-    torch.sigmoid: "Sigmoid",
-    F.sigmoid: "Sigmoid",
-    nn.ReLU: "Relu",
-    nn.Tanh: "Tanh",
-    nn.Sigmoid: "Sigmoid",
-}
+from throughtime.export._batch import Batch, Value, features_of
+from throughtime.export._place import Place
+from throughtime.nn.description import Operator
 
 
-def add_activation(batch: Batch, activation: Any, value: str, name: str) -> str:
-    """Add an activation to a value of any shape.
+def elementwise(node: str) -> Callable[[Batch, Operator, Value, Place], Value]:
+    """Return the translation of an operator that ONNX has under this name."""
+
+    def add(batch: Batch, _operator: Operator, value: Value, place: Place) -> Value:
+        features_of(value, place.name)
+        return replace(value, name=batch.graph.add(node, value.name))
+
+    return add
+
+
+def add_softmax(batch: Batch, operator: Operator, value: Value, place: Place) -> Value:
+    """Add aten::softmax over features.
 
     Raises
     ------
     ShapeError
-        If it has no form here.
+        If it is over another dimension.
     """
-    operator = _OPERATORS.get(kind_of(activation) if isinstance(activation, nn.Module) else activation)
-    if operator is None:
+    features_of(value, place.name)
+    if operator.arguments["dim"] != -1:
         raise ShapeError(
-            f"{name}: the activation {activation!r} has no form in ONNX here; relu, tanh and sigmoid have"
+            f"{place.name}: softmax is exported over features, got dim={operator.arguments['dim']}"
         )
-    return batch.graph.add(operator, value)
+    return replace(value, name=batch.graph.add("Softmax", value.name, axis=-1))

@@ -112,6 +112,21 @@ class Batch:
         none = self.graph.add("Equal", self.lengths, self.graph.constant([0]))
         return self.graph.add("Unsqueeze", none, self.graph.constant([1]))
 
+    @cached_property
+    def _by_steps(self) -> dict[str, str]:
+        """Values (B, D, L), by the name of the same value as (L, B, D)."""
+        return {}
+
+    def steps_last(self, channels_first: str, features: int | None) -> Steps:
+        """Return (B, D, L), as convolution gives it, as steps (L, B, D)."""
+        name = self.graph.add("Transpose", channels_first, perm=[2, 0, 1])
+        self._by_steps[name] = channels_first
+        return Steps(name, features)
+
+    def channels_first(self, steps: Steps) -> str:
+        """Return steps (L, B, D) as (B, D, L); those that came from it are not transposed again."""
+        return self._by_steps.get(steps.name) or self.graph.add("Transpose", steps.name, perm=[1, 2, 0])
+
     def masked(self, steps: Steps, mask: str, otherwise: float = 0.0) -> Steps:
         """Return the steps of a mask, and a number in place of all others."""
         name = self.graph.add("Where", mask, steps.name, self.graph.number(otherwise))

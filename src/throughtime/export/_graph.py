@@ -43,14 +43,17 @@ class Graph:
         return name
 
     def constant(self, value: Tensor | np.ndarray | Sequence[int], name: str = "") -> str:
-        """Keep an array; integers without a name, such as shapes and axes, are kept once."""
+        """Keep an array; equal ones of one name, such as shapes and axes, are kept once."""
         if isinstance(value, Tensor):
             value = value.detach().cpu().numpy()
         array = np.ascontiguousarray(value)
         name = name or "_".join(["constant", *(str(number).replace("-", "minus") for number in array.flat)])
-        if name not in self._constants:
-            self._constants[name] = self._onnx.numpy_helper.from_array(array, name)
-        return name
+        proto, free = self._onnx.numpy_helper.from_array(array, name), name
+        while free in self._constants and self._constants[free].raw_data != proto.raw_data:
+            free += "_"  # two parts may have the same path
+        proto.name = free
+        self._constants[free] = proto
+        return free
 
     def number(self, value: float) -> str:
         """Keep one float32 number."""
@@ -84,7 +87,7 @@ class Graph:
         """Return the checked model, whose outputs are float32: dimensions and description by name."""
         helper = self._onnx.helper
         graph = helper.make_graph(
-            self._nodes,
+            self._read_for(set(outputs)),
             "throughtime",
             self._inputs,
             [self._info(name, np.float32, dims, words) for name, (dims, words) in outputs.items()],
@@ -100,6 +103,15 @@ class Graph:
         helper.set_model_props(model, {"throughtime": model.producer_version, **metadata})
         self._onnx.checker.check_model(model, full_check=True)
         return model
+
+    def _read_for(self, wanted: set[str]) -> list[Any]:
+        """Return the nodes on which these values depend."""
+        nodes: list[Any] = []
+        for node in reversed(self._nodes):
+            if not wanted.isdisjoint(node.output):
+                wanted |= set(node.input)
+                nodes.append(node)
+        return nodes[::-1]
 
     def _info(self, name: str, dtype: type[np.generic], dims: Dims, description: str) -> Any:
         helper = self._onnx.helper

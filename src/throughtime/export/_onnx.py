@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from throughtime.errors import KindError, ShapeError
 from throughtime.export._batch import Batch, Steps
 from throughtime.export._graph import Dims, Graph
-from throughtime.export._kind import check_untouched, kind_of
-from throughtime.export._modules import add_module
 from throughtime.export._recurrent import OptionalInputs, add_recurrent, number_of_states
+from throughtime.export._translations import features_read
+from throughtime.export._walk import add_part, operators_in
 from throughtime.nn import GRU, LSTM, RNN
+from throughtime.nn.description import operators_of
 from throughtime.ops.modes import evaluating
 
 if TYPE_CHECKING:
@@ -43,21 +45,21 @@ def onnx(
     RNN, LSTM, GRU         x (L, B, I), with batch_first       output (L, B, D·H) or (B, L, D·H), zeros
                            (B, L, I); with a context, context  behind the end; h_n, c_n (layers·D, B, H)
                            (B, C); on demand h_0, c_0
-    BiLSTM, BiGRU,         tokens (B, L) int64                 logits (B, C)
-    TextCNN
-    Sequential             tokens (B, L) int64 if it begins    output (B, L, D), zeros behind the end, or
+    any other              tokens (B, L) int64 if it begins    output (B, L, D), zeros behind the end, or
                            with an Embedding, or x (B, L, D)   logits (B, D) if it pools, (B, k, D) if it
                                                                keeps the k largest of each feature
     =====================  ==================================  ===========================================
 
-    In a Sequential may stand Embedding, RNN, LSTM, GRU, Conv1d, ConvBlock and WideConv that keep the lengths,
-    Pool, Flatten, Linear, Readout, ReLU, Tanh, Sigmoid, Dropout, LockedDropout, Identity, and the models
-    named above. A parametrized weight (`torch.nn.utils.parametrize`) is exported with its present value.
+    A model is exported part by part, as it describes itself (`throughtime.nn.description`), down to layers
+    that state their operators: Embedding, RNN, LSTM, GRU, convolutions that keep the lengths, BatchNorm1d,
+    Pool, Flatten, Linear, Readout, ReLU, Tanh, Sigmoid, Dropout, LockedDropout, Identity. So are blocks,
+    stacks and models made of these, and modules of your own with a method ``describe()``. A parametrized
+    weight (`torch.nn.utils.parametrize`) is exported with its present value.
 
     Parameters
     ----------
     model : Module
-        One of these, with float32 parameters.
+        With float32 parameters.
     path : str or Path, optional
         File to write; one that is there is replaced.
     initial_state : bool
@@ -74,8 +76,9 @@ def onnx(
     Raises
     ------
     KindError
-        If there is a module that is not named above, among them subclasses of those, or one with a forward
-        hook; or the parameters are not float32.
+        If a part states no operators and is not made of parts that do, or an operator has no form in ONNX
+        here; if a module has a forward hook or overrides methods of the class that describes it; or the
+        parameters are not float32.
     ShapeError
         If an option has no form in ONNX: ``proj_size``, ``cell_clip``, a convolution that changes lengths. If
         modules do not fit together, or the parameters have 2 GiB or more.
@@ -98,9 +101,8 @@ def onnx(
     ['output', 'h_n', 'c_n']
     """
     _check_float32(model)
-    check_untouched(model)
     _check_size(model)
-    layer = model if isinstance(model, RNN | LSTM | GRU) and kind_of(model) in {RNN, LSTM, GRU} else None
+    layer = model if isinstance(model, RNN | LSTM | GRU) else None
     if initial_state and layer is None:
         raise ShapeError(f"initial_state is for a layer by itself, not for a {type(model).__name__}")
     with evaluating(model), torch.no_grad():
@@ -114,6 +116,12 @@ def onnx(
 
 
 def _check_float32(model: nn.Module) -> None:
+    for path, module in model.named_modules():
+        if any(is_lazy(parameter) for parameter in module.parameters(recurse=False)):
+            raise KindError(
+                f"{path or 'the model'} is a {type(module).__name__}, whose weights have no shape yet; "
+                "call the model once before the export"
+            )
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if tensor.is_meta:
             raise KindError(f"{name} is on the device meta, which keeps no numbers; load the weights first")
@@ -134,6 +142,7 @@ def _check_size(model: nn.Module) -> None:
 
 
 def _layer(layer: RNN | LSTM | GRU, metadata: Mapping[str, str], *, initial_state: bool) -> "ModelProto":
+    operators_of(layer)  # refuses what computes more than the layer
     graph, first = Graph(), layer.batch_first
     padded: Dims = ("batch", "length") if first else ("length", "batch")
     x = graph.input("x", np.float32, (*padded, layer.input_size), f"Padded sequences. {_PADDED}")
@@ -174,7 +183,7 @@ def _model(model: nn.Module, metadata: Mapping[str, str]) -> "ModelProto":
     lengths = graph.input("lengths", np.int64, ("batch",), _LENGTHS)
     swapped = graph.add("Transpose", x, perm=[1, 0] if features is None else [1, 0, 2])
     batch = Batch(graph, lengths, swapped)
-    value = add_module(batch, model, Steps(swapped, features), "")
+    value = add_part(batch, model, Steps(swapped, features))
     dims: Dims = ("batch", value.features or 0)
     if isinstance(value, Steps):
         real = batch.masked(value, batch.real).name
@@ -190,12 +199,10 @@ def _model(model: nn.Module, metadata: Mapping[str, str]) -> "ModelProto":
 
 def _features(model: nn.Module) -> int | None:
     """Return how many features a step of the input has, None for token numbers."""
-    for module in model.modules():
-        if isinstance(module, nn.Embedding):
-            return None
-        for size in ("input_size", "in_channels", "in_features"):
-            if isinstance(getattr(module, size, None), int):
-                return int(getattr(module, size))
+    for operator in operators_in(model):
+        features = features_read(operator)
+        if not isinstance(features, str):
+            return features
     raise KindError(
         f"{type(model).__name__} has no Embedding, recurrent, convolutional or linear module, so nothing "
         "says what it reads"

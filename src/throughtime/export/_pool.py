@@ -1,66 +1,47 @@
 """Pooling over time: one vector for each sequence of a padded batch."""
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
-from throughtime.errors import ShapeError
 from throughtime.export._batch import FLOAT, Batch, Steps, Value, Vectors, features_of, steps_of
+from throughtime.export._place import Place
+from throughtime.nn.description import Operator
 
 
-def add_pool(batch: Batch, module: Any, value: Value, name: str) -> Vectors:
-    """Add a `throughtime.nn.Pool`.
-
-    Raises
-    ------
-    ShapeError
-        If its kind has no form here, or what comes before it has no value for every step.
-    """
-    steps = steps_of(value, name)
-    if module.kind == "top-k":
-        return _top_k(batch, steps, module.k, name)
-    if module.kind not in _KINDS:
-        raise ShapeError(
-            f"{name}: Pool of kind {module.kind!r} is not exported; these are: {', '.join(_KINDS)}, top-k"
-        )
-    return Vectors(_KINDS[module.kind](batch, steps), features_of(steps, name))
-
-
-def _maximum(batch: Batch, steps: Steps) -> str:
-    graph = batch.graph
+def add_max(batch: Batch, _operator: Operator, value: Value, place: Place) -> Vectors:
+    """Add throughtime::max_over_time."""
+    steps, graph = steps_of(value, place.name), batch.graph
     highest = graph.add("ReduceMax", batch.masked(steps, batch.real, -np.inf).name, axes=[0], keepdims=0)
-    return graph.add("Where", batch.empty, graph.number(0.0), highest)
+    name = graph.add("Where", batch.empty, graph.number(0.0), highest)
+    return Vectors(name, features_of(steps, place.name))
 
 
-def _sum(batch: Batch, steps: Steps) -> str:
-    return _sum_where(batch, steps, batch.real)
+def add_sum(batch: Batch, _operator: Operator, value: Value, place: Place) -> Vectors:
+    """Add throughtime::sum_over_time."""
+    return _sum_where(batch, steps_of(value, place.name), batch.real, place)
 
 
-def _mean(batch: Batch, steps: Steps) -> str:
+def add_mean(batch: Batch, _operator: Operator, value: Value, place: Place) -> Vectors:
+    """Add throughtime::mean_over_time."""
     graph, one = batch.graph, batch.graph.constant([1])
     count = graph.add("Cast", graph.add("Max", batch.lengths, one), to=FLOAT)
-    return graph.add("Div", _sum(batch, steps), graph.add("Unsqueeze", count, one))
+    total = _sum_where(batch, steps_of(value, place.name), batch.real, place)
+    return Vectors(graph.add("Div", total.name, graph.add("Unsqueeze", count, one)), total.features)
 
 
-def _last(batch: Batch, steps: Steps) -> str:
-    return _sum_where(batch, steps, batch.last)
+def add_last(batch: Batch, _operator: Operator, value: Value, place: Place) -> Vectors:
+    """Add throughtime::last_over_time."""
+    return _sum_where(batch, steps_of(value, place.name), batch.last, place)
 
 
-def _sum_where(batch: Batch, steps: Steps, mask: str) -> str:
+def _sum_where(batch: Batch, steps: Steps, mask: str, place: Place) -> Vectors:
     graph = batch.graph
-    return graph.add("ReduceSum", batch.masked(steps, mask).name, graph.constant([0]), keepdims=0)
+    total = graph.add("ReduceSum", batch.masked(steps, mask).name, graph.constant([0]), keepdims=0)
+    return Vectors(total, features_of(steps, place.name))
 
 
-_KINDS: dict[str, Callable[[Batch, Steps], str]] = {
-    "max": _maximum,
-    "mean": _mean,
-    "last": _last,
-    "sum": _sum,
-}
-
-
-def _top_k(batch: Batch, steps: Steps, k: int, name: str) -> Vectors:
+def add_top_k(batch: Batch, operator: Operator, value: Value, place: Place) -> Vectors:
+    """Add throughtime::top_k_over_time."""
+    k, steps = operator.arguments["k"], steps_of(value, place.name)
     graph, count = batch.graph, batch.graph.constant([k])
     lowest = graph.number(-np.inf)
     # TopK refuses an axis shorter than k, so k more steps stand behind the longest sequence. Of equal values
@@ -72,4 +53,4 @@ def _top_k(batch: Batch, steps: Steps, k: int, name: str) -> Vectors:
     inside = graph.add("Less", times, graph.add("Unsqueeze", batch.lengths, graph.constant([1])))
     values = graph.add("GatherElements", padded, times, axis=0)
     kept = graph.add("Where", inside, values, graph.number(0.0))
-    return Vectors(graph.add("Transpose", kept, perm=[1, 0, 2]), features_of(steps, name), rows=k)
+    return Vectors(graph.add("Transpose", kept, perm=[1, 0, 2]), features_of(steps, place.name), rows=k)

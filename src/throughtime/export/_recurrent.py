@@ -67,11 +67,9 @@ def add_recurrent(
             for part, state in (("initial_h", h_0), ("initial_c", c_0))
         ]
         x = steps.name if not context else graph.add("Concat", steps.name, context, axis=2)
-        outputs = [
-            f"{prefix}{part}_l{k}" for part in ("Y", "Y_h", "Y_c")[: 3 if operator.kind == "LSTM" else 2]
-        ]
+        outputs = [f"{prefix}{part}_l{k}" for part in ("Y", *(f"Y_{state}" for state in layer.spec.states))]
         weights = [constants.get(part, "") for part in ("W", "R", "B")]
-        more = [initial[1], constants.get("P", "")] if operator.kind == "LSTM" else []
+        more = [initial[1], constants.get("P", "")] if layer.spec.has_c else []
         y = graph.add(
             operator.kind,
             x,

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
 from throughtime.nn import GRU, LSTM, Linear, Pool
+from throughtime.nn.description import Series
 from throughtime.ragged import Ragged
 
 _Pooling = Literal["max", "mean", "last"]
@@ -43,10 +44,14 @@ class _BiRecurrent(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.output = Linear(2 * hidden_size, classes)
 
+    def describe(self) -> Series:
+        """Return the layers in the order in which they run."""
+        names = ("embedding", "dropout", "recurrent", "pool", "dropout", "output")
+        return Series(tuple((name, getattr(self, name)) for name in names))
+
     def forward(self, tokens: Ragged) -> Tensor:
         """Return the logits (B, C) of integer tokens (T,)."""
-        states, _ = self.recurrent(self.dropout(self.embedding(tokens)))
-        logits: Tensor = self.output(self.dropout(self.pool(states)))
+        logits: Tensor = self.describe()(tokens)
         return logits
 
 

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from throughtime.errors import ShapeError
 from throughtime.nn import ConvBlock, Linear, receptive_field
+from throughtime.nn.description import WholeSequence
 from throughtime.ragged import Ragged
 
 _KERNELS_AND_POOLS = ((7, 3), (7, 3), (3, None), (3, None), (3, None), (3, 3))
@@ -82,6 +83,10 @@ class CharCNN(nn.Module):
         self.head = nn.Sequential(
             *(layer for three in hidden for layer in three), Linear(hidden_size, classes)
         )
+
+    def describe(self) -> WholeSequence:
+        """State that a text is read as a whole, of one length."""
+        return WholeSequence("reads the whole text, cut or filled up to one length", pools=True)
 
     def forward(self, tokens: Ragged) -> Tensor:
         """Return the logits (B, C) of characters (T,)."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from throughtime.nn import ConvStack, Linear, Pool
+from throughtime.nn.description import Series
 from throughtime.ragged import Ragged
 
 
@@ -49,7 +50,11 @@ class FCN(nn.Module):
         self.pool = Pool("mean")
         self.output = Linear(channels[-1], classes)
 
+    def describe(self) -> Series:
+        """Return body, pooling and output, in the order in which they run."""
+        return Series.of(body=self.body, pool=self.pool, output=self.output)
+
     def forward(self, x: Ragged | Tensor) -> Tensor:
         """Return the logits (B, C) of series (T, in_channels), or of a tensor (B, in_channels, L)."""
-        logits: Tensor = self.output(self.pool(self.body(x)))
+        logits: Tensor = self.describe()(x)
         return logits

@@ -8,6 +8,7 @@ from throughtime.errors import KindError, ShapeError
 from throughtime.models._next_step import Cell, NextStep
 from throughtime.models._softmax import Scored, at_least_float32
 from throughtime.nn import Linear
+from throughtime.nn.description import Series
 from throughtime.ops.sigmoid import sigmoid
 
 # σ⁻¹(0.05): most notes are silent, and a model that begins with one half of all spends its first thousand
@@ -83,6 +84,10 @@ class FrameModel(NextStep):
         self.embedding = Linear(notes, embedding_size) if embedding_size else None
         self.output = Linear(hidden_size, notes)
         nn.init.constant_(self.output.bias, _RARE)
+
+    def describe(self) -> Series:
+        """Return the layers in the order in which they run."""
+        return self._in_order()
 
     def features(self, x: Tensor) -> Tensor:
         """Return frames as the first layer reads them."""

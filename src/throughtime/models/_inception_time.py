@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from throughtime.errors import ShapeError
 from throughtime.nn import Conv1d, ConvBlock, Linear, MaxPool1d, Parallel, Pool, Residual, WideConv
+from throughtime.nn.description import Series, SideBySide
 from throughtime.ragged import Ragged
 
 
@@ -70,13 +71,29 @@ class InceptionTime(nn.Module):
             _network(in_channels, classes, depth, channels, kernel_sizes) for _ in range(members)
         )
 
+    def describe(self) -> SideBySide:
+        """Return the members, whose probabilities are averaged."""
+        branches = (
+            (f"members.{place}", Series((("", member), ("log_softmax", _log_probabilities))))
+            for place, member in enumerate(self.members)
+        )
+        return SideBySide(tuple(branches), _log_of_mean)
+
     def forward(self, x: Ragged | Tensor) -> Tensor:
         """Return the logarithm of the members' mean probabilities, (B, C).
 
         Of series (T, in_channels), or of a tensor (B, in_channels, L).
         """
-        each = torch.stack([F.log_softmax(member(x), 1) for member in self.members])
-        return each.logsumexp(0) - math.log(len(self.members))
+        mean: Tensor = self.describe()(x)
+        return mean
+
+
+def _log_probabilities(logits: Tensor) -> Tensor:
+    return F.log_softmax(logits, 1)
+
+
+def _log_of_mean(log_probabilities: list[Tensor]) -> Tensor:
+    return torch.stack(log_probabilities).logsumexp(0) - math.log(len(log_probabilities))
 
 
 def _network(

@@ -10,6 +10,7 @@ from throughtime.models._drawing import nucleus
 from throughtime.models._next_step import Cell, NextStep
 from throughtime.models._softmax import AdaptiveSoftmax, FullSoftmax, Scored, small
 from throughtime.nn import Linear
+from throughtime.nn.description import Series
 
 
 class LanguageModel(NextStep):
@@ -95,6 +96,10 @@ class LanguageModel(NextStep):
             AdaptiveSoftmax(read, vocabulary_size, cutoffs) if cutoffs else FullSoftmax(read, vocabulary_size)
         )
         self.embedding = None if tied else small(vocabulary_size, embedding_size)
+
+    def describe(self) -> Series:
+        """Return the layers in the order in which they run."""
+        return self._in_order()
 
     def features(self, x: Tensor) -> Tensor:
         """Return the input vectors of words."""

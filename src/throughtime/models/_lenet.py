@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
 from throughtime.nn import ConvBlock2d, Linear
+from throughtime.nn.description import NoSequence
 
 
 class LeNet(nn.Module):
@@ -61,6 +62,10 @@ class LeNet(nn.Module):
         )
         self.hidden = nn.ModuleList((Linear(400, 120), Linear(120, 84)))
         self.output = Linear(84, classes)
+
+    def describe(self) -> NoSequence:
+        """State that images have no steps."""
+        return NoSequence("reads images (N, C, 28, 28), which have no steps")
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (N, C) of images (N, in_channels, 28, 28)."""

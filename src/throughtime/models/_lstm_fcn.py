@@ -5,7 +5,8 @@ from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
 from throughtime.models._fcn import FCN
-from throughtime.nn import LSTM, Linear
+from throughtime.nn import LSTM, Linear, Pool
+from throughtime.nn.description import Series, SideBySide, WholeSequence, concatenated
 from throughtime.ragged import Ragged
 
 
@@ -62,6 +63,15 @@ class LSTMFCN(nn.Module):
         self.recurrent = LSTM(in_channels if length is None else length, hidden_size, batch_first=True)
         self.dropout = nn.Dropout(dropout)
         self.output = Linear(hidden_size + fcn.output.in_features, classes)
+
+    def describe(self) -> Series | WholeSequence:
+        """Return LSTM and convolutions side by side; shuffled, the LSTM does not read along time."""
+        if self.length is not None:
+            return WholeSequence("reads the whole series of a channel as one step of its LSTM", pools=True)
+        recurrent = Series.of(recurrent=self.recurrent, pool=Pool("last"), dropout=self.dropout)
+        convolutions = Series.of(body=self.body, pool=self.pool)
+        both = SideBySide((("", recurrent), ("", convolutions)), concatenated)
+        return Series((("", both), ("output", self.output)))
 
     def forward(self, x: Ragged | Tensor) -> Tensor:
         """Return the logits (B, C) of series (T, in_channels), or of a tensor (B, in_channels, L)."""

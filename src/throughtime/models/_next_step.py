@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from throughtime.errors import ShapeError
 from throughtime.models._softmax import Scored
 from throughtime.nn import GRU, LSTM, RNN, LockedDropout
+from throughtime.nn.description import OfTokens, Series
 from throughtime.ragged import Ragged
 
 Cell = Literal["lstm", "gru", "rnn"]
@@ -62,6 +63,15 @@ class NextStep(nn.Module):
         for layer in self.layers:
             made = self.dropout(layer(made).output)
         return made.with_values(self.projected(made.values))
+
+    def _in_order(self) -> Series:
+        """Return what a call runs, in this order, for ``describe`` of the classes that read and predict."""
+        parts: list[tuple[str, Any]] = [("features", OfTokens(self.features))]
+        parts.append(("input_dropout", self.input_dropout))
+        for place, layer in enumerate(self.layers):
+            parts += [(f"layers.{place}", layer), ("dropout", self.dropout)]
+        parts += [("projected", OfTokens(self.projected)), ("read_out", OfTokens(self.read_out))]
+        return Series(tuple(parts))
 
     def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Read one step of B streams, and return what comes next; dropout does not act.

@@ -6,6 +6,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from throughtime.nn import Linear, Pool, TemporalBlock, dilation_schedule
+from throughtime.nn.description import Series
 from throughtime.ragged import Ragged
 
 
@@ -62,12 +63,16 @@ class TCN(nn.Module):
         self.pool = Pool("last")
         self.output = Linear(channels[-1], classes)
 
+    def describe(self) -> Series:
+        """Return body, pooling and output, in the order in which they run."""
+        return Series.of(body=self.body, pool=self.pool, output=self.output)
+
     def forward(self, x: Ragged | Tensor) -> Tensor:
         """Return the logits (B, C) after the last step of series (T, in_channels).
 
         Or of a tensor (B, in_channels, L), as torch.nn has it.
         """
-        logits: Tensor = self.output(self.pool(self.body(x)))
+        logits: Tensor = self.describe()(x)
         return logits
 
     def every_step(self, x: Ragged) -> Ragged:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from throughtime.nn import Linear, Pool, WideConv
+from throughtime.nn.description import Series, SideBySide, concatenated
 from throughtime.ragged import Ragged
 
 
@@ -57,10 +57,21 @@ class TextCNN(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.output = Linear(channels * len(kernel_sizes), classes)
 
+    def describe(self) -> Series:
+        """Return the layers in the order in which they run."""
+        # Pooled one by one, so that what is concatenated is small; hooks belong on the blocks.
+        branches = tuple(
+            (f"blocks.{place}", Series((("", block), ("pool", self.pool))))
+            for place, block in enumerate(self.convolutions.blocks)
+        )
+        return Series.of(
+            embedding=self.embedding,
+            convolutions=SideBySide(branches, concatenated),
+            dropout=self.dropout,
+            output=self.output,
+        )
+
     def forward(self, tokens: Ragged) -> Tensor:
         """Return the logits (B, C) of integer tokens (T,)."""
-        embedded = self.embedding(tokens)
-        # Pooled one by one, so that what stands side by side is small; hooks belong on the blocks.
-        pooled = torch.cat([self.pool(block(embedded)) for block in self.convolutions.blocks], dim=1)
-        logits: Tensor = self.output(self.dropout(pooled))
+        logits: Tensor = self.describe()(tokens)
         return logits

@@ -1,5 +1,6 @@
 """Layers with parameters, on ragged batches, and on tensors as torch.nn takes them."""
 
+from throughtime.nn import description as description
 from throughtime.nn import functional as functional
 from throughtime.nn import init as init
 from throughtime.nn._bidirectional import Bidirectional as Bidirectional
@@ -19,15 +20,16 @@ from throughtime.nn._gru import GRU as GRU
 from throughtime.nn._linear import Linear as Linear
 from throughtime.nn._locked_dropout import LockedDropout as LockedDropout
 from throughtime.nn._lstm import LSTM as LSTM
+from throughtime.nn._mgu import MGU as MGU
 from throughtime.nn._norm import GroupNorm as GroupNorm
 from throughtime.nn._norm import InstanceNorm1d as InstanceNorm1d
 from throughtime.nn._output import RecurrentOutput as RecurrentOutput
+from throughtime.nn._output_lengths import output_lengths as output_lengths
 from throughtime.nn._pool import AttentionPool as AttentionPool
 from throughtime.nn._pool import Pool as Pool
 from throughtime.nn._pool_windows import AvgPool1d as AvgPool1d
 from throughtime.nn._pool_windows import MaxPool1d as MaxPool1d
 from throughtime.nn._readout import Readout as Readout
-from throughtime.nn._receptive_field import ReceptiveField as ReceptiveField
 from throughtime.nn._receptive_field import receptive_field as receptive_field
 from throughtime.nn._recurrence import Recurrence as Recurrence
 from throughtime.nn._recurrence import RecurrenceTrace as RecurrenceTrace
@@ -40,4 +42,5 @@ from throughtime.nn._trace import DirectionTrace as DirectionTrace
 from throughtime.nn._trace import Trace as Trace
 from throughtime.nn._wide_conv import Parallel as Parallel
 from throughtime.nn._wide_conv import WideConv as WideConv
-from throughtime.ops.cell import Activation as Activation
+from throughtime.nn.description._field import ReceptiveField as ReceptiveField
+from throughtime.ops.recurrent.activations import Activation as Activation

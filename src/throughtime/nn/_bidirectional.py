@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 from throughtime.errors import KindError, ShapeError, UnsupportedError
 from throughtime.nn._output import RecurrentOutput, unwrapped
 from throughtime.nn._tokens import from_ragged, ragged_of
+from throughtime.nn.description._parts import Reversed, SideBySide
 from throughtime.ragged import Ragged
 
 Merge = Literal["concat", "sum", "mean"]
@@ -75,6 +76,14 @@ class Bidirectional(nn.Module):
     def extra_repr(self) -> str:
         """Return how outputs are merged."""
         return f"merge={self.merge!r}"
+
+    def describe(self) -> SideBySide:
+        """Return both layers, the second in reversed time."""
+        parts = (("forward_layer", self.forward_layer), ("backward_layer", Reversed(self.backward_layer)))
+        return SideBySide(parts, self._joined)
+
+    def _joined(self, outputs: list[Ragged]) -> Ragged:
+        return outputs[0].with_values(self._merged(*outputs))
 
     def forward(self, input: Any, state: Any = None) -> Any:  # noqa: A002 - torch's name
         """Return the merged output, or the pair of it and both states; ``state`` is a pair, None for none."""

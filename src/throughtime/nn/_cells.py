@@ -5,22 +5,42 @@ from typing import Any
 from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
+from throughtime.nn._gru import GRUSpec
+from throughtime.nn._lstm import LSTMSpec
 from throughtime.nn._precision import precision
 from throughtime.nn._quick import quick_cell
+from throughtime.nn._rnn import RNNSpec
 from throughtime.nn._state import checked_parts
 from throughtime.nn._tokens import check_dtype_and_device
 from throughtime.nn._weights import checked_weights
-from throughtime.ops.cell import Cell, spec_of
-from throughtime.ops.recurrent import recurrent_layer
-from throughtime.ops.steps import Weights, dense_steps
+from throughtime.nn.description._kinds import NoSequence
+from throughtime.ops.recurrent.activations import Activation
+from throughtime.ops.recurrent.layer import recurrent_layer
+from throughtime.ops.recurrent.spec import CellSpec
+from throughtime.ops.recurrent.steps import dense_steps
+from throughtime.ops.recurrent.weights import Weights
+
+_RNN = {name: RNNSpec((Activation(name),)) for name in ("tanh", "relu")}
+_LSTM, _GRU = LSTMSpec(), GRUSpec()
+
+_ONE_STEP = NoSequence("runs one step of a sequence; Recurrence(cell) runs all of them")
 
 
-def _step(module: nn.RNNCellBase, cell: Cell, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+def spec_of_cell(cell: nn.RNNCellBase) -> CellSpec:
+    """Return what a cell computes, torch's or one of ours."""
+    if isinstance(cell, nn.LSTMCell):
+        return _LSTM
+    if isinstance(cell, nn.GRUCell):
+        return _GRU
+    return _RNN[str(cell.nonlinearity)]
+
+
+def _step(module: nn.RNNCellBase, spec: CellSpec, x: Tensor, state: Any) -> tuple[Tensor, Any]:
     """Return h and c of one step for (B, I) or (I,); c is empty or None but for LSTM."""
-    quick = quick_cell(module, cell, x, state)
+    quick = quick_cell(module, spec, x, state)
     if quick is not None:
         return quick
-    name, lstm = type(module).__name__, cell == "LSTM"
+    name = type(module).__name__
     if not isinstance(x, Tensor) or x.dim() not in {1, 2} or x.shape[-1] != module.input_size:
         kind = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
         raise ShapeError(
@@ -30,7 +50,7 @@ def _step(module: nn.RNNCellBase, cell: Cell, x: Tensor, state: Any) -> tuple[Te
     tokens = x if x.dim() == 2 else x.unsqueeze(0)
     parts: list[Tensor | None] = [None, None]
     if state is not None:
-        for i, part in enumerate(checked_parts(state, lstm=lstm, layer=name)):
+        for i, part in enumerate(checked_parts(state, pair=spec.has_c, layer=name)):
             expected = (*x.shape[:-1], module.hidden_size)
             if part.shape != expected:
                 raise ShapeError(
@@ -38,14 +58,14 @@ def _step(module: nn.RNNCellBase, cell: Cell, x: Tensor, state: Any) -> tuple[Te
                 )
             check_dtype_and_device(part, module.weight_ih, ("h_0", "c_0")[i], name)
             parts[i] = part.view(1, tokens.shape[0], module.hidden_size)
-    dtypes = precision(cell, tokens, *parts, fused=False, projected=False)
+    dtypes = precision(spec, tokens, *parts, fused=False, projected=False)
 
     def wide(tensor: Any) -> Any:
         return tensor if tensor is None or tensor.dtype == dtypes.compute else tensor.to(dtypes.compute)
 
     weights = checked_weights(
         Weights(module.weight_ih, module.weight_hh, module.bias_ih, module.bias_hh, None),
-        spec_of(cell),
+        spec,
         module.input_size,
         module.hidden_size,
         0,
@@ -55,13 +75,13 @@ def _step(module: nn.RNNCellBase, cell: Cell, x: Tensor, state: Any) -> tuple[Te
     _, h, c, _, _ = recurrent_layer(
         wide(tokens),
         dense_steps(tokens.shape[0], 1, batch_first=False),
-        cell,
+        spec,
         wide(parts[0]),
         wide(parts[1]),
         (weights,),
     )
     shape = (*x.shape[:-1], module.hidden_size)
-    return h.view(shape).to(dtypes.h), c.view(shape).to(dtypes.c) if lstm else c
+    return h.view(shape).to(dtypes.h), c.view(shape).to(dtypes.c) if spec.has_c else c
 
 
 class RNNCell(nn.RNNCell):
@@ -89,10 +109,13 @@ class RNNCell(nn.RNNCell):
     torch.Size([2, 5])
     """
 
+    def describe(self) -> NoSequence:
+        """State that a cell has no steps."""
+        return _ONE_STEP
+
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:  # noqa: A002 - torch's names
         """Return the next h; a state of None is zeros."""
-        cell = "RNN_TANH" if self.nonlinearity == "tanh" else "RNN_RELU"
-        return _step(self, cell, input, hx)[0]
+        return _step(self, spec_of_cell(self), input, hx)[0]
 
 
 class LSTMCell(nn.LSTMCell):
@@ -123,13 +146,17 @@ class LSTMCell(nn.LSTMCell):
     torch.Size([2, 5])
     """
 
+    def describe(self) -> NoSequence:
+        """State that a cell has no steps."""
+        return _ONE_STEP
+
     def forward(
         self,
         input: Tensor,  # noqa: A002 - torch's names
         hx: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return the next h and c; a state of None is zeros."""
-        return _step(self, "LSTM", input, hx)
+        return _step(self, spec_of_cell(self), input, hx)
 
 
 class GRUCell(nn.GRUCell):
@@ -157,6 +184,13 @@ class GRUCell(nn.GRUCell):
     torch.Size([5])
     """
 
+    def describe(self) -> NoSequence:
+        """State that a cell has no steps."""
+        return _ONE_STEP
+
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:  # noqa: A002 - torch's names
         """Return the next h; a state of None is zeros."""
-        return _step(self, "GRU", input, hx)[0]
+        return _step(self, spec_of_cell(self), input, hx)[0]
+
+
+CELLS = (RNNCell, LSTMCell, GRUCell)

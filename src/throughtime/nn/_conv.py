@@ -10,6 +10,10 @@ from throughtime.errors import ShapeError
 from throughtime.nn._conv_options import PaddingMode, Size, as_number, check_options
 from throughtime.nn._output import as_ragged, check_features
 from throughtime.nn._too_short import refuse_too_short
+from throughtime.nn.description._geometry import conv_windows, repeats_other_steps
+from throughtime.nn.description._kinds import WholeSequence, Windowed
+from throughtime.nn.description._operator import Operator
+from throughtime.nn.description._torch import BORDER_REPEATS
 from throughtime.ops.conv import conv1d
 from throughtime.ops.windows import Windows
 from throughtime.ragged import Ragged
@@ -83,17 +87,33 @@ class Conv1d(nn.Conv1d):
     @property
     def windows(self) -> Windows:
         """The geometry in time."""
-        size, stride, dilation = self.kernel_size[0], self.stride[0], self.dilation[0]
-        reach = dilation * (size - 1)
-        if self.causal:
-            left, right = reach, 0
-        elif self.padding == "same":
-            left, right = reach // 2, reach - reach // 2
-        elif self.padding == "valid":
-            left = right = 0
-        else:
-            left = right = int(self.padding[0])
-        return Windows(size, stride, dilation, left, right, self.padding_mode == "replicate")
+        return conv_windows(self, causal=self.causal)
+
+    def describe(self) -> Windowed | WholeSequence:
+        """Return the windows; a border that repeats other steps depends on the whole sequence."""
+        windows, mode = self.windows, self.padding_mode
+        if repeats_other_steps(windows, mode):
+            return WholeSequence(BORDER_REPEATS)
+        return Windowed(
+            windows,
+            self._over_windows,
+            self.in_channels,
+            causal_padding="'causal'",
+            not_on_streams="" if mode == "zeros" else f"on a stream the border is zeros, got {mode!r}",
+        )
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the convolution."""
+        return (
+            Operator.of(
+                "throughtime::conv1d",
+                weight=self.weight,
+                bias=self.bias,
+                windows=self.windows,
+                groups=self.groups,
+                padding_mode=self.padding_mode,
+            ),
+        )
 
     def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
         """Return the correlation, of the kind that came in."""
@@ -126,6 +146,10 @@ class Conv1d(nn.Conv1d):
                 "give it longer borders (padding='same' or 'causal'), or leave the sequence out"
             ),
         )
+        return Ragged(values, layout.offsets, layout=layout)
+
+    def _over_windows(self, x: Ragged, windows: Windows) -> Ragged:
+        values, layout = conv1d(x.values, x.layout, self.weight, self.bias, windows, self.groups)
         return Ragged(values, layout.offsets, layout=layout)
 
     def extra_repr(self) -> str:

@@ -21,9 +21,10 @@ from throughtime.nn._norm import (
     takes_batch_statistics,
 )
 from throughtime.nn._output import unwrapped
-from throughtime.nn._parts import Series
 from throughtime.nn._pool_windows import MaxPool1d
-from throughtime.nn._streaming import Streamed
+from throughtime.nn._streaming import Block
+from throughtime.nn.description._kinds import NoSequence
+from throughtime.nn.description._parts import Series
 from throughtime.ragged import Ragged
 
 Norm = Literal["batch", "group", "layer", "instance"]
@@ -31,7 +32,7 @@ Norm = Literal["batch", "group", "layer", "instance"]
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
-class ConvBlock(Streamed):
+class ConvBlock(Block):
     r"""Convolution → normalisation → activation → pooling → dropout, in that order.
 
     All but the convolution are optional. Statistics are those of real tokens alone; pooling windows end with
@@ -125,7 +126,7 @@ class ConvBlock(Streamed):
         self.pool = _pool(pool, MaxPool1d, ceil_mode=ceil_mode)
         self.dropout = nn.Dropout(dropout) if dropout else None
 
-    def parts(self) -> Series:
+    def describe(self) -> Series:
         """Return convolution, normalisation, activation, pooling and dropout, those that there are."""
         return _series(self)
 
@@ -204,6 +205,10 @@ class ConvBlock2d(nn.Module):
         self.activation = activation
         self.pool = _pool(pool, nn.MaxPool2d, ceil_mode=ceil_mode)
         self.dropout = nn.Dropout(dropout) if dropout else None
+
+    def describe(self) -> NoSequence:
+        """State that images have no steps."""
+        return NoSequence("reads images (N, C, H, W), which have no steps; ConvBlock reads sequences")
 
     def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
         """Return the block's output, (N, out_channels, H', W')."""

@@ -8,8 +8,8 @@ from torch import nn
 
 from throughtime.errors import ShapeError
 from throughtime.nn._conv_block import ConvBlock
-from throughtime.nn._parts import Series, named
-from throughtime.nn._streaming import Streamed
+from throughtime.nn._streaming import Block
+from throughtime.nn.description._parts import Series, named
 
 
 def dilation_schedule(depth: int, *, base: int = 2, cycle: int | None = None) -> tuple[int, ...]:
@@ -50,7 +50,7 @@ def dilation_schedule(depth: int, *, base: int = 2, cycle: int | None = None) ->
     return tuple(base ** (layer % (cycle or depth)) for layer in range(depth))
 
 
-class ConvStack(Streamed):
+class ConvStack(Block):
     r"""Convolution blocks on top of each other, each on the output of the one below.
 
     Parameters
@@ -103,7 +103,7 @@ class ConvStack(Streamed):
             )
         )
 
-    def parts(self) -> Series:
+    def describe(self) -> Series:
         """Return the blocks."""
         return Series(named(self.blocks, "blocks"))
 

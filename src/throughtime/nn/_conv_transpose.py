@@ -9,6 +9,7 @@ from throughtime.errors import ShapeError
 from throughtime.nn._conv_options import Size, as_number, check_options
 from throughtime.nn._output import as_ragged, check_features
 from throughtime.nn._too_short import refuse_too_short
+from throughtime.nn.description._kinds import Spread
 from throughtime.ops.conv import conv_transpose1d
 from throughtime.ops.windows import Windows
 from throughtime.ragged import Ragged
@@ -93,6 +94,10 @@ class ConvTranspose1d(nn.ConvTranspose1d):
         size, stride, dilation = self.kernel_size[0], self.stride[0], self.dilation[0]
         cut = as_number(self.padding)
         return Windows(size, stride, dilation, cut, cut)
+
+    def describe(self) -> Spread:
+        """Return the windows that each step is spread over."""
+        return Spread(self.windows, self.output_padding[0])
 
     def forward(self, input: Any, output_size: list[int] | None = None) -> Any:  # noqa: A002 - torch's names
         """Return the transposed convolution, of the kind that came in; ``output_size`` with tensors alone."""

@@ -7,13 +7,13 @@ from torch import nn
 
 from throughtime.errors import ShapeError
 from throughtime.nn._conv import Conv1d
-from throughtime.nn._parts import Series
-from throughtime.nn._streaming import Streamed
+from throughtime.nn._streaming import Block
+from throughtime.nn.description._parts import Series
 from throughtime.ops.sigmoid import sigmoid
 from throughtime.ragged import Ragged
 
 
-class GatedBlock(Streamed):
+class GatedBlock(Block):
     r"""A convolution times the gate that a second one opens.
 
     "tanh": y = tanh(W ∗ x + b) ⊙ σ(V ∗ x + c) [1]_;  "linear": y = (W ∗ x + b) ⊙ σ(V ∗ x + c) [2]_
@@ -84,7 +84,7 @@ class GatedBlock(Streamed):
         self.gate = gate
         self.dropout = nn.Dropout(dropout) if dropout else None
 
-    def parts(self) -> Series:
+    def describe(self) -> Series:
         """Return convolution, gate and dropout."""
         gate = _tanh_gated if self.gate == "tanh" else _gated
         return Series.of(conv=self.conv, gate=gate, dropout=self.dropout)

@@ -1,6 +1,5 @@
 """The gradient of a loss with respect to every state and gate of a recurrent layer, step by step."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -9,10 +8,9 @@ import torch
 from torch import Tensor
 
 from throughtime.errors import ShapeError
-from throughtime.nn._pre_activations import pre_activation_names
 from throughtime.nn._reading import Reading
-from throughtime.ops.cell import CellSpec
-from throughtime.ops.record import StepGradients
+from throughtime.ops.recurrent.record import StepGradients
+from throughtime.ops.recurrent.spec import CellSpec
 from throughtime.ragged import Ragged
 
 
@@ -94,11 +92,10 @@ class Recorded:
     def gradients(self) -> DirectionGradients:
         """Return the gradients of the last backward pass."""
         d, spec = self.direction, self.spec
-        names = pre_activation_names(spec)
-        if spec.kind == "GRU" and spec.reset_after:
-            names = (*names, "recurrent_candidate")
         parts = self.record.pre_activations[d].unbind(1)
-        named = {name: self._ragged(part) for name, part in zip(names, parts, strict=True)}
+        named = {
+            name: self._ragged(part) for name, part in zip(spec.pre_activation_names, parts, strict=True)
+        }
         h = self._ragged(self.record.h[d])
         kept = self.record.kept
         clipped = None if kept is None else self._ragged(1.0 - kept[d])
@@ -106,12 +103,8 @@ class Recorded:
             return DirectionGradients(h, MappingProxyType(named), None, clipped)
         c = self.record.c[d]
         with torch.no_grad():
-            passed = c
-            if spec.cell_clip < math.inf:
-                before = self.read.before(self.states["c"], self.initial_c)
-                made = self.gates["forget"] * before + self.gates["input"] * self.gates["candidate"]
-                passed = torch.where(made.abs() > spec.cell_clip, torch.zeros_like(c), c)
-            along = self.read.after(passed * self.gates["forget"])
+            c_before = self.read.before(self.states["c"], self.initial_c)
+            along = self.read.after(spec.along_c(c, c_before, self.gates))
         return DirectionGradients(h, MappingProxyType(named), (self._ragged(c), self._ragged(along)), clipped)
 
     def _ragged(self, values: Tensor) -> Ragged:

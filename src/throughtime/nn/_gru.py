@@ -1,14 +1,149 @@
 """`GRU`: the gated recurrent unit, torch's and its relatives."""
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 import torch
+from torch import _VF, Tensor
+from torch.nn.functional import linear
 
 from throughtime.errors import ShapeError
-from throughtime.nn._options import ActivationLike, activations_of, bound_of
 from throughtime.nn._recurrent import Recurrent
-from throughtime.ops.cell import CellSpec
+from throughtime.ops.recurrent.activations import (
+    SIGMOID,
+    TANH,
+    Activation,
+    ActivationLike,
+    activated,
+    activations_of,
+)
+from throughtime.ops.recurrent.bounds import bound_of
+from throughtime.ops.recurrent.spec import (
+    CellSpec,
+    KerasLayout,
+    NativeCell,
+    OnnxLayout,
+    RecurrentInput,
+    State,
+)
+from throughtime.ops.recurrent.weights import Weights
+
+
+@dataclass(frozen=True, eq=False)
+class GRUSpec(CellSpec):
+    """The cell of `GRU`, where the options are described; activations are those of r and z, and of n."""
+
+    activations: tuple[Activation, ...] = (SIGMOID, TANH)
+    reset_after: bool = field(default=True, kw_only=True)
+    update: Literal["old", "new"] = field(default="old", kw_only=True)
+
+    kind: ClassVar[str] = "GRU"
+    activation_roles: ClassVar[tuple[str, ...]] = ("r and z", "the candidate n")
+    stuck_gates: ClassVar[Mapping[tuple[str, str], str]] = {
+        ("reset", "closed"): "candidates see nothing of the state before",
+        ("update", "closed"): "z is stuck near 0",
+        ("update", "open"): "z is stuck near 1",
+    }
+
+    @property
+    def row_blocks(self) -> tuple[str, ...]:
+        """Torch's r z n."""
+        return ("reset", "update", "candidate")
+
+    @property
+    def linear_names(self) -> tuple[str, ...]:
+        """W_hn h_{t−1} + b_hn, which the reset gate multiplies, unless it acts before that product."""
+        return ("recurrent_candidate",) if self.reset_after else ()
+
+    @property
+    def recurrent_pre_activations(self) -> tuple[int, ...]:
+        """The rows of n add to W_hn h_{t−1} + b_hn, where that is a value of its own."""
+        return (0, 1, 3) if self.reset_after else (0, 1, 2)
+
+    def step(self, x: Tensor, state: State, weights: Weights, context: Tensor | None) -> tuple[State, Tensor]:
+        """Compute r, z, n and h as the equations of `GRU` say."""
+        of_gates, of_candidate = self.activations
+        from_x, from_h = self._sums(x, state.h, weights, context)
+        (x_r, x_z, x_n), (h_r, h_z, h_n) = from_x.chunk(3, 1), from_h.chunk(3, 1)
+        r = activated(of_gates, x_r + h_r, self.clip)
+        z = activated(of_gates, x_z + h_z, self.clip)
+        if self.reset_after:
+            n = activated(of_candidate, x_n + r * h_n, self.clip)
+            kept = torch.stack([r, z, n, h_n], 1)
+        else:
+            n = activated(of_candidate, x_n + self._candidate_product(r * state.h, weights), self.clip)
+            kept = torch.stack([r, z, n], 1)
+        h = (1 - z) * state.h + z * n if self.update == "new" else (1 - z) * n + z * state.h
+        return State(h, state.c), kept
+
+    @staticmethod
+    def _candidate_product(h: Tensor, weights: Weights) -> Tensor:
+        """W_hn h + b_hn."""
+        first = 2 * (weights.hh.shape[0] // 3)
+        return linear(h, weights.hh[first:], None if weights.bias_hh is None else weights.bias_hh[first:])
+
+    def pre_activations(
+        self, from_x: Tensor, before: State, after: State, kept: Mapping[str, Tensor], weights: Weights
+    ) -> dict[str, Tensor]:
+        """Add the products of h_{t−1}, that of n times r or of r ⊙ h_{t−1}."""
+        del after
+        size = 2 * (weights.hh.shape[0] // 3)
+        bias = None if weights.bias_hh is None else weights.bias_hh[:size]
+        r, z = (from_x[:, :size] + linear(before.h, weights.hh[:size], bias)).chunk(2, 1)
+        if self.reset_after:
+            n = from_x[:, size:] + kept["reset"] * kept["recurrent_candidate"]
+        else:
+            n = from_x[:, size:] + self._candidate_product(kept["reset"] * before.h, weights)
+        return {"reset": r, "update": z, "candidate": n}
+
+    def recurrent_inputs(self, h_before: Tensor, kept: Tensor) -> list[RecurrentInput]:
+        """With the reset gate before the product, the rows of n are multiplied with r ⊙ h_{t−1}."""
+        if self.reset_after:
+            return super().recurrent_inputs(h_before, kept)
+        size = 2 * h_before.shape[1]
+        return [
+            RecurrentInput(slice(None, size), h_before),
+            RecurrentInput(slice(size, None), kept[:, 0] * h_before),
+        ]
+
+    @property
+    def keeping_biases(self) -> Mapping[str, int]:
+        """An open update gate keeps the old value, or with ``update="new"`` replaces it."""
+        return {"update": 1 if self.update == "old" else -1}
+
+    @property
+    def native(self) -> NativeCell:
+        """The plain kernel has one set of activations and is the fastest."""
+        general = "gru_general" if self.reset_after else "gru_before"
+        return NativeCell(general if self.options() else "gru", {"update_new": self.update == "new"})
+
+    @property
+    def torch_function(self) -> Any:
+        """Torch's fused GRU."""
+        return None if self.options(bounds=True) else _VF.gru
+
+    @property
+    def onnx(self) -> OnnxLayout:
+        """ONNX has the blocks z r h."""
+        return OnnxLayout(
+            "GRU",
+            (1, 0, 2),
+            (1, 0, 2),
+            attribute_names=("linear_before_reset",),
+            attributes={"linear_before_reset": int(self.reset_after)},
+        )
+
+    @classmethod
+    def options_from_onnx(cls, attributes: Mapping[str, Any], *, own: bool) -> dict[str, Any]:
+        """Read ``linear_before_reset``, whose default is 0."""
+        del own
+        return {"reset_after": bool(attributes.get("linear_before_reset", 0))}
+
+    @property
+    def keras(self) -> KerasLayout:
+        """Keras has the blocks z r h."""
+        return KerasLayout("GRU", (1, 0, 2), two_biases=self.reset_after)
 
 
 class GRU(Recurrent):
@@ -80,6 +215,9 @@ class GRU(Recurrent):
     Ragged(lengths=[4, 2], features=(5,), dtype=float32, requires_grad=True)
     """
 
+    spec_class = GRUSpec
+    spec: GRUSpec
+
     def __init__(
         self,
         input_size: int,
@@ -103,11 +241,10 @@ class GRU(Recurrent):
             raise ShapeError(
                 f"GRU: update says which value z multiplies, 'old' (torch) or 'new', got {update!r}"
             )
-        spec = CellSpec(
-            "GRU",
-            activations_of(activations, ("r and z", "the candidate n"), "GRU"),
+        spec = GRUSpec(
+            activations_of(activations, GRUSpec.activation_roles, "GRU"),
             reset_after=reset_after,
-            update_new=update == "new",
+            update=update,
             clip=bound_of(clip, "clip", "GRU"),
         )
         super().__init__(

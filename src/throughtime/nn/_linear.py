@@ -9,6 +9,9 @@ from torch.nn import functional
 from throughtime.errors import KindError, ShapeError
 from throughtime.nn._output import unwrapped
 from throughtime.nn._tokens import check_dtype_and_device
+from throughtime.nn.description._kinds import Tokenwise
+from throughtime.nn.description._operator import Operator
+from throughtime.nn.description._torch import linear_operators
 from throughtime.ops.linear import linear
 from throughtime.ragged import Ragged
 
@@ -59,6 +62,14 @@ class Linear(nn.Linear):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(in_features, out_features, bias, device, dtype)
+
+    def describe(self) -> Tokenwise:
+        """State that each step is treated by itself."""
+        return Tokenwise()
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the matrix product."""
+        return linear_operators(self)
 
     def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
         """Return x Wᵀ + b."""

@@ -6,6 +6,8 @@ from torch import nn
 
 from throughtime.errors import ShapeError
 from throughtime.nn._output import as_ragged, check_real
+from throughtime.nn.description._kinds import Tokenwise
+from throughtime.nn.description._operator import Operator
 from throughtime.ragged import Ragged
 
 
@@ -52,6 +54,14 @@ class LockedDropout(nn.Module):
         if not 0 <= p < 1:
             raise ShapeError(f"LockedDropout: p is a probability, from 0 to below 1; got {p}")
         self.p = p
+
+    def describe(self) -> Tokenwise:
+        """State that each step is treated by itself."""
+        return Tokenwise()
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return none: in evaluation nothing is computed."""
+        return ()
 
     def forward(self, input: Any) -> Ragged:  # noqa: A002 - torch's name
         """Return the batch with features left out, the same ones at every step of a sequence."""

@@ -6,6 +6,8 @@ from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
 from throughtime.nn._output import as_ragged, check_features, check_real, unwrapped
+from throughtime.nn.description._kinds import Tokenwise, WholeSequence
+from throughtime.nn.description._torch import SEQUENCE_STATISTICS
 from throughtime.ops.norm import batch_norm, normalize_sequences
 from throughtime.ragged import Ragged
 
@@ -34,6 +36,10 @@ class GroupNorm(nn.GroupNorm):
     >>> tt.nn.GroupNorm(2, 4)(tt.Ragged.from_list([torch.randn(5, 4), torch.randn(2, 4)]))
     Ragged(lengths=[5, 2], features=(4,), dtype=float32, requires_grad=True)
     """
+
+    def describe(self) -> WholeSequence:
+        """State that the statistics are those of the whole sequence."""
+        return WholeSequence(SEQUENCE_STATISTICS)
 
     def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
         """Return the normalised batch, of the kind that came in."""
@@ -76,6 +82,10 @@ class InstanceNorm1d(nn.InstanceNorm1d):
     Ragged(lengths=[5, 2], features=(4,), dtype=float32)
     """
 
+    def describe(self) -> WholeSequence:
+        """State that the statistics are those of the whole sequence."""
+        return WholeSequence(SEQUENCE_STATISTICS)
+
     def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
         """Return the normalised batch, of the kind that came in."""
         x = unwrapped(input)
@@ -94,6 +104,10 @@ class InstanceNorm1d(nn.InstanceNorm1d):
 
 class ChannelNorm(nn.LayerNorm):
     """LayerNorm over the features of each step, on a Ragged (T, C), and on plain tensors (N, C, *)."""
+
+    def describe(self) -> Tokenwise:
+        """State that each step is normalised by itself."""
+        return Tokenwise()
 
     def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
         """Return the normalised batch, of the kind that came in."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from throughtime.ops.steps import TIME_MAJOR, Steps, host_lengths, rows
+from throughtime.ops.recurrent.steps import TIME_MAJOR, Steps, host_lengths, rows
 
 
 @dataclass(frozen=True)

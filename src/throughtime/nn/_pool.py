@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from throughtime.errors import ShapeError
 from throughtime.nn._linear import Linear
 from throughtime.nn._output import as_ragged, check_features, check_real, unwrapped
+from throughtime.nn.description._kinds import WholeSequence
+from throughtime.nn.description._operator import Operator
+from throughtime.nn.description._torch import POOLS
 from throughtime.ops.pool import (
     last_step,
     max_over_time,
@@ -80,6 +83,15 @@ class Pool(nn.Module):
         self.kind = kind
         self.k = k
 
+    def describe(self) -> WholeSequence:
+        """State that no steps are left."""
+        return WholeSequence(POOLS, pools=True)
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the reduction."""
+        name = f"{self.kind.replace('-', '_')}_over_time"
+        return (Operator.of(f"throughtime::{name}", **({} if self.k is None else {"k": self.k})),)
+
     def forward(self, input: Any) -> Tensor:  # noqa: A002 - torch's name
         r"""Return (B, \*D), or (B, k, \*D)."""
         x = _sequences(input, "Pool")
@@ -134,6 +146,10 @@ class AttentionPool(nn.Module):
         self.features = features
         self.attention = Linear(features, attention_size or features)
         self.context = Linear(attention_size or features, 1, bias=False)
+
+    def describe(self) -> WholeSequence:
+        """State that no steps are left."""
+        return WholeSequence(POOLS, pools=True)
 
     def forward(self, input: Any) -> Tensor:  # noqa: A002 - torch's name
         """Return (B, D)."""

@@ -1,13 +1,15 @@
 """`MaxPool1d` and `AvgPool1d`: windows in time, on ragged batches and on plain tensors."""
 
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
-from throughtime.nn._conv_options import Size, as_number
+from throughtime.nn._conv_options import Size
 from throughtime.nn._output import as_ragged, check_real, unwrapped
 from throughtime.nn._too_short import refuse_too_short
+from throughtime.nn.description._geometry import pool_windows
+from throughtime.nn.description._kinds import Windowed
 from throughtime.ops.pool_windows import max_over_windows, mean_over_windows
 from throughtime.ops.windows import Windows
 from throughtime.ragged import Layout, Ragged
@@ -55,7 +57,11 @@ class MaxPool1d(nn.MaxPool1d):
     @property
     def windows(self) -> Windows:
         """The geometry in time."""
-        return windows_of(self)
+        return pool_windows(self)
+
+    def describe(self) -> Windowed:
+        """Return the windows."""
+        return Windowed(self.windows, _max_over_windows, ceil_mode=self.ceil_mode)
 
     def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
         """Return the maxima, of the kind that came in: Ragged (T', C) or tensor (N, C, L')."""
@@ -113,7 +119,11 @@ class AvgPool1d(nn.AvgPool1d):
     @property
     def windows(self) -> Windows:
         """The geometry in time."""
-        return windows_of(self)
+        return pool_windows(self)
+
+    def describe(self) -> Windowed:
+        """Return the windows."""
+        return Windowed(self.windows, _mean_over_windows, ceil_mode=self.ceil_mode)
 
     def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
         """Return the means, of the kind that came in: Ragged (T', C) or tensor (N, C, L')."""
@@ -132,17 +142,14 @@ class AvgPool1d(nn.AvgPool1d):
         return Ragged(values, layout.offsets, layout=layout)
 
 
-class _Pooling(Protocol):
-    kernel_size: Any
-    stride: Any
-    padding: Any
+def _max_over_windows(x: Ragged, windows: Windows) -> Ragged:
+    values, layout = max_over_windows(x.values, x.layout, windows)
+    return Ragged(values, layout.offsets, layout=layout)
 
 
-def windows_of(pool: _Pooling) -> Windows:
-    """Return the geometry of a pooling layer of torch's or of ours."""
-    size, stride, padding = as_number(pool.kernel_size), as_number(pool.stride), as_number(pool.padding)
-    dilation = as_number(getattr(pool, "dilation", 1))
-    return Windows(size, stride, dilation, padding, padding)
+def _mean_over_windows(x: Ragged, windows: Windows) -> Ragged:
+    values, layout = mean_over_windows(x.values, x.layout, windows)
+    return Ragged(values, layout.offsets, layout=layout)
 
 
 def _refuse_too_short(x: Ragged, out: Layout, layer: str, pool: MaxPool1d | AvgPool1d) -> None:
@@ -161,8 +168,8 @@ def _refuse_too_short(x: Ragged, out: Layout, layer: str, pool: MaxPool1d | AvgP
     refuse_too_short(x.layout, out, layer, why)
 
 
-def _check_windows(pool: _Pooling) -> None:
-    name, windows = type(pool).__name__, windows_of(pool)
+def _check_windows(pool: MaxPool1d | AvgPool1d) -> None:
+    name, windows = type(pool).__name__, pool_windows(pool)
     for part, value in (
         ("kernel_size", windows.size),
         ("stride", windows.stride),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from throughtime.ops._plain import HALF
+from throughtime.ops.recurrent.spec import CellSpec
 
 
 class Precision(NamedTuple):
@@ -22,18 +23,18 @@ class Precision(NamedTuple):
 
 
 def precision(
-    cell: str, x: Tensor, h0: Tensor | None, c0: Tensor | None, *, fused: bool, projected: bool
+    spec: CellSpec, x: Tensor, h0: Tensor | None, c0: Tensor | None, *, fused: bool, projected: bool
 ) -> Precision:
     """Return the dtypes for a layer.
 
     Parameters
     ----------
-    cell
-        "LSTM", "GRU" and so on.
+    spec
+        The cell.
     x, h0, c0
         What meets; a state of None has the dtype of ``x``.
     fused
-        Whether torch runs an LSTM on this kind of input as one operation (dense tensors).
+        Whether torch runs an LSTM on such an input as one operation (dense tensors).
     projected
         Whether h is the product of a projection.
     """
@@ -43,9 +44,9 @@ def precision(
     low = torch.get_autocast_dtype(x.device.type)
     h = torch.promote_types(low, x.dtype if h0 is None else h0.dtype)
     c = torch.promote_types(low, x.dtype if c0 is None else c0.dtype)
-    if cell.startswith("RNN") or projected:
+    if projected:
         h = low
-    elif cell == "LSTM" and fused:
+    elif spec.returns_autocast_dtype(fused=fused):
         h = c = low
     return Precision(torch.float32, h, c)
 

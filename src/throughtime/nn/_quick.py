@@ -3,7 +3,7 @@
 A step at batch 1 is a few microseconds of arithmetic, and a call on a short sequence not many more; the
 general path would spend several times that on looking at its arguments. Here only what can go wrong is looked
 at, most of it natively, and anything unusual is left to the general path, which also has the words for what
-is wrong. With gradients, a single layer goes this way.
+is wrong. Calls with gradients go this way, too.
 """
 
 from functools import lru_cache
@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from throughtime.nn._output import RecurrentOutput
 from throughtime.nn._stack import Stack
 from throughtime.ops._plain import differentiable, unobserved
-from throughtime.ops._recurrent_eager import node_of_layer
-from throughtime.ops._recurrent_native import RecurrentStack, native_stack
-from throughtime.ops.cell import Cell
-from throughtime.ops.steps import dense_steps, ragged_steps
+from throughtime.ops.recurrent.autograd import node_of_layer
+from throughtime.ops.recurrent.native import RecurrentStack, native_stack
+from throughtime.ops.recurrent.spec import CellSpec
+from throughtime.ops.recurrent.steps import Steps, dense_steps, ragged_steps
+from throughtime.ops.recurrent.weights import PARTS
 from throughtime.ragged import Ragged
 
 # Where a layer keeps it; not part of its state.
@@ -47,7 +48,7 @@ def quick_call(module: Stack, x: Any, state: Any) -> RecurrentOutput | None:
     if not unobserved() or _has_more_to_do(module, state):
         return None
     if torch.is_grad_enabled():
-        return _with_gradients(module, x, state) if module.num_layers == 1 else None
+        return _with_gradients(module, x, state)
     parameters, threads = module._parameters, torch.get_num_threads()  # noqa: SLF001
     if type(x) is Ragged:
         found = _stack_of(module).ragged(parameters, threads, x.values, x.layout.offsets, state)
@@ -74,18 +75,34 @@ def _with_gradients(module: Stack, x: Any, state: Any) -> RecurrentOutput | None
     h0, c0 = state if isinstance(state, tuple) else (state, None)
     if not differentiable(tokens, h0, c0, *weights):
         return None
-    y, h_n, c_n = node_of_layer(tokens, steps, module.cell, h0, c0, weights)
+    y, h_n, c_n = _all_layers(module, tokens, steps, h0, c0, weights)
     if single:
         h_n, c_n = h_n.squeeze(1), None if c_n is None else c_n.squeeze(1)
     output = x.with_values(y) if type(x) is Ragged else y
     return RecurrentOutput(output, h_n if c_n is None else (h_n, c_n))
 
 
-def quick_cell(module: nn.RNNCellBase, cell: Cell, x: Any, state: Any) -> tuple[Tensor, Any] | None:
+def _all_layers(
+    module: Stack, x: Tensor, steps: Steps, h0: Tensor | None, c0: Tensor | None, weights: list[Tensor | None]
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return y of the last layer, and the final states of all."""
+    if module.num_layers == 1:
+        return node_of_layer(x, steps, module.spec, h0, c0, weights)
+    count, finals = 2 if module.bidirectional else 1, []
+    for first in range(0, module.num_layers * count, count):
+        h, c = (None if part is None else part[first : first + count] for part in (h0, c0))
+        own = weights[first * PARTS : (first + count) * PARTS]
+        x, h_n, c_n = node_of_layer(x, steps, module.spec, h, c, own)
+        finals.append((h_n, c_n))
+    h_ends, c_ends = zip(*finals, strict=True)
+    return x, torch.cat(h_ends), torch.cat(c_ends) if module.spec.has_c else None
+
+
+def quick_cell(module: nn.RNNCellBase, spec: CellSpec, x: Any, state: Any) -> tuple[Tensor, Any] | None:
     """Return h and c of one step of a cell, None for c if it has none; or None for the general path."""
     if not unobserved():
         return None
-    stack = _stack_of_cell(module.input_size, module.hidden_size, module.bias, cell)
+    stack = _stack_of_cell(module.input_size, module.hidden_size, module.bias, spec)
     parameters = module._parameters  # noqa: SLF001
     if not torch.is_grad_enabled():
         return stack.cell(parameters, torch.get_num_threads(), x, state)
@@ -96,7 +113,7 @@ def quick_cell(module: nn.RNNCellBase, cell: Cell, x: Any, state: Any) -> tuple[
     if not differentiable(x, h0, c0, *weights):
         return None
     steps = dense_steps(1 if x.dim() == 1 else x.shape[0], 1, batch_first=False)
-    h, _, c = node_of_layer(x, steps, cell, h0, c0, weights)
+    h, _, c = node_of_layer(x, steps, spec, h0, c0, weights)
     return h, None if c is None else c.view(h.shape)
 
 
@@ -104,9 +121,9 @@ _CELL_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 @lru_cache(maxsize=256)
-def _stack_of_cell(inputs: int, hidden: int, bias: bool, cell: Cell) -> RecurrentStack:  # noqa: FBT001
+def _stack_of_cell(inputs: int, hidden: int, bias: bool, spec: CellSpec) -> RecurrentStack:  # noqa: FBT001
     names = _CELL_NAMES if bias else _CELL_NAMES[:2]
-    return native_stack(cell, (names,), inputs, hidden, biased=bool(bias))
+    return native_stack(spec, (names,), inputs, hidden, biased=bool(bias))
 
 
 def _flat_weights(module: Stack) -> list[Tensor | None]:
@@ -116,15 +133,16 @@ def _flat_weights(module: Stack) -> list[Tensor | None]:
         parts = [own[name] for name in names]
         biases = parts[2:4] if module.bias else [None, None]
         hr = parts[-1] if module.proj_size else None
-        peephole = own[_peephole_of(names)] if spec.peephole else None
+        peephole = own[_peephole_of(names)] if spec.own_blocks else None
         flat += [*parts[:2], *biases, hr, peephole, None]
     return flat
 
 
 def _has_more_to_do(module: Stack, state: Any) -> bool:
-    """Tell whether the module does anything but run its cells, or is watched or carried."""
+    """Tell whether the module does anything but run its cells natively, or is watched or carried."""
     return bool(
-        (module.dropout and module.training)
+        not module.spec.is_native
+        or (module.dropout and module.training)
         or module.context_size
         or module._watchers is not None  # noqa: SLF001
         or module._carriers is not None  # noqa: SLF001 - whoever carries states says where a stream is
@@ -135,9 +153,9 @@ def _has_more_to_do(module: Stack, state: Any) -> bool:
 def _stack_of(module: Stack) -> RecurrentStack:
     known: RecurrentStack | None = module.__dict__.get(STACK)
     if known is None:
-        names = tuple(_with_peephole(own, module.spec.peephole) for own in module._all_weights)  # noqa: SLF001
+        names = tuple(_with_peephole(own, bool(module.spec.own_blocks)) for own in module._all_weights)  # noqa: SLF001
         known = module.__dict__[STACK] = native_stack(
-            module.cell,
+            module.spec,
             names,
             module.input_size,
             module.hidden_size,

@@ -8,6 +8,9 @@ from torch.nn import functional
 
 from throughtime.errors import KindError, ShapeError
 from throughtime.nn._linear import Linear, linear_of_tokens
+from throughtime.nn.description._kinds import Tokenwise
+from throughtime.nn.description._operator import Operator
+from throughtime.nn.description._torch import linear_operators
 from throughtime.ragged import Ragged
 
 
@@ -66,6 +69,14 @@ class Readout(Linear):
     def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
         """Return the probabilities of the classes at every step."""
         return functional.softmax(self.logits(input), -1)
+
+    def describe(self) -> Tokenwise:
+        """State that each step is treated by itself."""
+        return Tokenwise()
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the matrix product and the softmax."""
+        return (*linear_operators(self), Operator.of("aten::softmax", dim=-1))
 
     def logits(self, h: Any) -> Any:
         """Return b_o + W_oh h_t."""

@@ -1,42 +1,13 @@
-"""`receptive_field`: which steps of the input an output step can depend on."""
+"""`receptive_field`: the field of a model, from the descriptions of its parts."""
 
-import math
 import warnings
-from typing import Any, NamedTuple
+from typing import Any
 
-from torch import nn
-
-from throughtime.errors import ShapeError
-from throughtime.nn._leaves import described, is_recurrent, is_tokenwise, reads_all, unknown, windows_seen
-from throughtime.nn._norm import takes_batch_statistics
-from throughtime.nn._parts import Series, SideBySide, join, parts_of
-
-
-class ReceptiveField(NamedTuple):
-    """Output step t sees the input steps t · stride + first to t · stride + last, and no others.
-
-    With gaps, as dilation may leave them, not all of these. ``-inf`` and ``inf`` stand for the beginning and
-    the end of the sequence.
-    """
-
-    first: float
-    last: float
-    stride: int
-
-    @property
-    def size(self) -> float:
-        """Steps from the first to the last that is seen."""
-        return self.last - self.first + 1
-
-    @property
-    def offset(self) -> float:
-        """The input step at which the window of output step 0 begins; below 0 it begins in the border."""
-        return self.first
-
-    @property
-    def lookahead(self) -> float:
-        """Steps after t · stride that are seen; 0 for a causal model."""
-        return max(0, self.last)
+from throughtime.errors import KindError, ShapeError
+from throughtime.nn.description._field import ALL_STEPS, ONE_STEP, ReceptiveField
+from throughtime.nn.description._kinds import Layer, NoSequence, Tokenwise
+from throughtime.nn.description._lookup import described, description_of
+from throughtime.nn.description._parts import Reversed, Series, join
 
 
 def receptive_field(model: Any) -> ReceptiveField:
@@ -49,9 +20,10 @@ def receptive_field(model: Any) -> ReceptiveField:
     Parameters
     ----------
     model : Module
-        A layer or block of throughtime.nn, torch's convolution or pooling, or any `torch.nn.Sequential`,
-        `ConvStack`, `WideConv` or `Residual` of them. Batch normalisation counts as in evaluation; in
-        training its statistics let every output depend on all steps of the batch.
+        A model of throughtime.models, a layer or block of throughtime.nn, torch's convolution or pooling, any
+        `torch.nn.Sequential` of them, or a module with a method ``describe()``, see
+        `throughtime.nn.description`. Batch normalisation counts as in evaluation; in training its statistics
+        let every output depend on all steps of the batch.
 
     Returns
     -------
@@ -61,8 +33,10 @@ def receptive_field(model: Any) -> ReceptiveField:
 
     Raises
     ------
+    KindError
+        If a module has no description, has hooks or overridden methods, or does not read sequences.
     ShapeError
-        If a module in it is not known, or parts side by side have different strides.
+        If parts side by side have different strides.
 
     Warns
     -----
@@ -84,57 +58,51 @@ def receptive_field(model: Any) -> ReceptiveField:
     >>> field.size, field.lookahead
     (15, 0)
     """
-    field = _seen_by(model, ReceptiveField(0, 0, 1), "")
-    if field.lookahead == 0 and isinstance(model, nn.Module):
-        _warn_of_batch_statistics(model)
+    batch_statistics: list[str] = []
+    field = _field_of(model, "", batch_statistics)
+    if field.lookahead == 0 and batch_statistics:
+        warnings.warn(
+            f"receptive_field: {batch_statistics[0]} takes its statistics from all steps of the batch in "
+            "training, later ones included; the field is that of evaluation. Call model.eval(), or use "
+            "norm='layer' in causal blocks",
+            stacklevel=2,
+        )
     return field
 
 
-def _warn_of_batch_statistics(model: nn.Module) -> None:
-    for name, module in model.named_modules():
-        if takes_batch_statistics(module):
-            warnings.warn(
-                f"receptive_field: {described(module, name)} takes its statistics from all steps of the "
-                "batch in training, later ones included; the field is that of evaluation. Call model.eval(), "
-                "or use norm='layer' in causal blocks",
-                stacklevel=3,
+def _field_of(part: Any, path: str, batch_statistics: list[str]) -> ReceptiveField:
+    description = description_of(part, path)
+    if isinstance(description, NoSequence):
+        raise KindError(f"{described(part, path)} {description.reason}")
+    if isinstance(description, Layer):
+        if isinstance(description, Tokenwise) and description.batch_statistics:
+            batch_statistics.append(described(part, path))
+        return description.field
+    if isinstance(description, Reversed):
+        field = _field_of(description.part, path, batch_statistics)
+        if field.stride != 1:
+            raise ShapeError(
+                f"{described(description.part, path)} has a stride of {field.stride} in reversed time, so "
+                "that the steps which an output depends on vary with the length of its sequence"
             )
-            return
-
-
-def _seen_by(part: Any, before: ReceptiveField, path: str) -> ReceptiveField:
-    """Return what a part sees of the input, whose own input sees ``before``."""
-    structure = parts_of(part)
-    if isinstance(structure, Series):
-        for name, inner in structure.parts:
-            before = _seen_by(inner, before, join(path, name))
-        return before
-    if isinstance(structure, SideBySide):
-        fields = [(name, _seen_by(inner, before, join(path, name))) for name, inner in structure.parts]
+        return ReceptiveField(-field.last, -field.first, 1)
+    fields = [
+        (name, _field_of(inner, join(path, name), batch_statistics)) for name, inner in description.parts
+    ]
+    if not isinstance(description, Series):
         return _joined(fields, path)
-    return _leaf(part, before, path)
-
-
-def _leaf(layer: Any, before: ReceptiveField, path: str) -> ReceptiveField:
-    windows = windows_seen(layer)
-    if windows is not None:
-        first = before.first - windows.left * before.stride
-        last = before.last + (windows.reach - windows.left) * before.stride
-        return ReceptiveField(first, last, before.stride * windows.stride)
-    if reads_all(layer) is not None:
-        return before._replace(first=-math.inf, last=math.inf)
-    if is_recurrent(layer):
-        return before._replace(first=-math.inf)
-    if is_tokenwise(layer):
-        return before
-    raise unknown(layer, path)
+    field = ONE_STEP
+    for _, after in fields:
+        field = field.then(after)
+    return field
 
 
 def _joined(fields: list[tuple[str, ReceptiveField]], path: str) -> ReceptiveField:
-    strides = {name: field.stride for name, field in fields}
-    if len(set(strides.values())) > 1:
-        told = ", ".join(f"{described(None, join(path, n)).split(' ')[0]}: {s}" for n, s in strides.items())
-        raise ShapeError(f"parts side by side need one stride, got {told}")
+    strides = {join(path, name): field.stride for name, field in fields}
+    whole = all((field.first, field.last) == (ALL_STEPS.first, ALL_STEPS.last) for _, field in fields)
+    if len(set(strides.values())) > 1 and not whole:
+        listed = ", ".join(f"{name}: {stride}" for name, stride in strides.items())
+        raise ShapeError(f"parts side by side need one stride, got {listed}")
     first = min(field.first for _, field in fields)
     last = max(field.last for _, field in fields)
     return ReceptiveField(first, last, fields[0][1].stride)

@@ -16,7 +16,8 @@ from throughtime.nn._order import StepOrder, step_order
 from throughtime.nn._output import RecurrentOutput, unwrapped
 from throughtime.nn._tokens import Input, from_ragged, is_unbatched, like_input, ragged_of, tokens_of
 from throughtime.nn._transition import begin, check_input, check_next, check_rows
-from throughtime.ops.steps import Steps
+from throughtime.nn.description._kinds import Stateful
+from throughtime.ops.recurrent.steps import Steps
 from throughtime.ragged import Ragged, refuse_tracing
 
 
@@ -142,6 +143,10 @@ class Recurrence(nn.Module):
                 "Recurrence: a state is described by a number of zeros, a tensor, a Parameter, or a "
                 f"structure of these; got {leaf!r}"
             )
+
+    def describe(self) -> Stateful:
+        """Return how the layer passes on its state."""
+        return Stateful(self, self.step)
 
     def forward(self, input: Any, state: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's name
         """Return ``output, state``.

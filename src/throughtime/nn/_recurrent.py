@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from throughtime.errors import ShapeError
 from throughtime.nn._attached import in_this_thread
 from throughtime.nn._context import checked_context
-from throughtime.nn._options import bound_of
 from throughtime.nn._output import RecurrentOutput, unwrapped
 from throughtime.nn._precision import precision
 from throughtime.nn._quick import quick_call, quick_step
@@ -19,21 +18,36 @@ from throughtime.nn._stack import LayerResult, StackResult, run_stack
 from throughtime.nn._state import Sizes, batched_state, like_state
 from throughtime.nn._tokens import Input, checked, from_ragged, like_input, ragged_of, tokens_of
 from throughtime.nn._trace import Trace, traced
-from throughtime.ops.cell import CellSpec, spell
-from throughtime.ops.record import StepGradients
-from throughtime.ops.steps import Steps
+from throughtime.nn.description._kinds import Stateful, WholeSequence
+from throughtime.nn.description._operator import Operator
+from throughtime.ops.recurrent.bounds import bound_of
+from throughtime.ops.recurrent.record import StepGradients
+from throughtime.ops.recurrent.spec import CellSpec
+from throughtime.ops.recurrent.steps import Steps
+from throughtime.ops.recurrent.weights import NAMES, Weights, weight_shapes
+
+LAYERS: dict[str, type["Recurrent"]] = {}
+"""The layer of each kind of cell, by `CellSpec.kind`."""
 
 
 class Recurrent(nn.RNNBase):
-    """What the three layers share: torch's parameters under torch's base class, and our loop.
+    """What recurrent layers share: torch's parameters under torch's base class, and our loop.
 
     They are not instances of `torch.nn.LSTM` and its like, because torch.compile refuses all of those.
     """
+
+    spec_class: ClassVar[type[CellSpec]]
+    """What describes the cell; a subclass that sets it is the layer of that kind."""
 
     # By thread, who is told of each run, see `throughtime.diagnose.watch`.
     _watchers: "Mapping[int, tuple[Watcher, ...]] | None" = None
     # By thread, who knows where streams stopped, see `throughtime.bptt.Carried`.
     _carriers: "Mapping[int, tuple[Carrier, ...]] | None" = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "spec_class" in cls.__dict__:
+            LAYERS[cls.spec_class.kind] = cls
 
     def __init__(
         self,
@@ -57,7 +71,7 @@ class Recurrent(nn.RNNBase):
             raise ShapeError(
                 f"{type(self).__name__}: context_size is the size of a vector, got {context_size}"
             )
-        self.spec, self.cell = spec, spell(spec)
+        self.spec = spec
         self.context_size, self.learn_initial_state = context_size, learn_initial_state
         bias, batch_first, bidirectional = flags
         super().__init__(
@@ -68,7 +82,6 @@ class Recurrent(nn.RNNBase):
     def _add_parameters(self, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
         """Make the parameters that torch's layers do not have, and those that have another shape."""
         hidden, spec = self.hidden_size, self.spec
-        rows = spec.gates * hidden
 
         def fresh(*shape: int) -> nn.Parameter:
             # As torch begins all of its own.
@@ -76,17 +89,25 @@ class Recurrent(nn.RNNBase):
                 torch.empty(shape, device=device, dtype=dtype).uniform_(-1, 1) / math.sqrt(max(hidden, 1))
             )
 
-        for names in self._all_weights if spec.coupled else ():
-            for name in names:
-                old = getattr(self, name)
-                if old.shape[0] == 4 * hidden and not name.startswith("weight_hr"):
-                    setattr(self, name, fresh(rows, *old.shape[1:]))
-        for names in self._all_weights:
+        for place, names in enumerate(self._all_weights):
             suffix = names[0].removeprefix("weight_ih")
-            if spec.peephole:
-                self.register_parameter(f"weight_peephole{suffix}", fresh(spec.peepholes * hidden))
-            if self.context_size:
-                self.register_parameter(f"weight_context{suffix}", fresh(rows, self.context_size))
+            below = place // (2 if self.bidirectional else 1)
+            features = self.input_size if below == 0 else self._output_size
+            shapes = weight_shapes(
+                spec.gates,
+                spec.own_blocks,
+                features,
+                hidden,
+                projection=self.proj_size,
+                context=self.context_size,
+            )
+            for field, part in zip(Weights._fields, NAMES, strict=True):
+                name = f"{part}{suffix}"
+                if name in names:
+                    if getattr(self, name).shape != shapes[field]:  # torch has made that of its own cell
+                        setattr(self, name, fresh(*shapes[field]))
+                elif field in spec.own_blocks or (field == "context" and self.context_size):
+                    self.register_parameter(name, fresh(*shapes[field]))
         if self.learn_initial_state:
             for name, size in self._state_sizes().items():
                 shape = (len(self._all_weights), size)
@@ -94,9 +115,13 @@ class Recurrent(nn.RNNBase):
                     f"initial_{name}", nn.Parameter(torch.zeros(shape, device=device, dtype=dtype))
                 )
 
+    @property
+    def _output_size(self) -> int:
+        return (self.proj_size or self.hidden_size) * (2 if self.bidirectional else 1)
+
     def _state_sizes(self) -> dict[str, int]:
         sizes = {"h": self.proj_size or self.hidden_size}
-        return {**sizes, "c": self.hidden_size} if self.spec.kind == "LSTM" else sizes
+        return {**sizes, "c": self.hidden_size} if self.spec.has_c else sizes
 
     def bound_gradients(self, *, value: float | None = None, norm: float | None = None) -> None:
         """Clip gradients inside the recurrence: as they pass from each step to the one before it.
@@ -138,7 +163,6 @@ class Recurrent(nn.RNNBase):
             gradient_value=bound_of(value, "value", name),
             gradient_norm=bound_of(norm, "norm", name),
         )
-        self.cell = spell(self.spec)
 
     def reset_parameters(self) -> None:
         """Begin anew: everything uniform within 1/√H as in torch, a learned initial state with zeros."""
@@ -151,19 +175,29 @@ class Recurrent(nn.RNNBase):
 
     def flatten_parameters(self) -> None:
         """Put parameters into one block, as cuDNN likes it; only torch's own cells go there."""
-        if "{" not in self.cell:
+        if self.spec.torch_function is not None:
             super().flatten_parameters()
 
     def extra_repr(self) -> str:
         """Return the arguments that are not defaults."""
-        options = self.cell.partition("{")[2].rstrip("}")
+        options = {} if self.spec.torch_function is not None else self.spec.layer_options()  # as in torch
         parts = [
             super().extra_repr(),
-            options and f"cell={{{options}}}",
+            *(f"{name}={value!r}" for name, value in options.items()),
             self.context_size and f"context_size={self.context_size}",
             self.learn_initial_state and "learn_initial_state=True",
         ]
         return ", ".join(part for part in parts if isinstance(part, str) and part)
+
+    def describe(self) -> Stateful | WholeSequence:
+        """Return how the layer passes on its state; with both directions it reads whole sequences."""
+        if self.bidirectional:
+            return WholeSequence("reads from the end, too")
+        return Stateful(self, self.step)
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the layer itself, which exporters know as one operator for each layer of the stack."""
+        return (Operator.of("throughtime::recurrent_layer", layer=self),)
 
     def forward(self, input: Any, hx: Any = None, *, context: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's names
         """Return ``output, state``; a state of None is zeros.
@@ -313,11 +347,10 @@ class Recurrent(nn.RNNBase):
     ) -> tuple[RecurrentOutput, StackResult]:
         """Run on tokens; ``x`` is the input they came from, whose kind decides on the shape of states."""
         name, weight = type(self).__name__, self._weight
-        lstm = self.spec.kind == "LSTM"
         sizes = Sizes(
             self.num_layers * (2 if self.bidirectional else 1),
             self.proj_size or self.hidden_size,
-            self.hidden_size if lstm else 0,
+            self.hidden_size if self.spec.has_c else 0,
         )
         h0, c0 = batched_state(state, x, steps.batch, sizes, weight, name, as_given=in_ragged_order)
         if state is None and self.learn_initial_state:
@@ -337,7 +370,7 @@ class Recurrent(nn.RNNBase):
             context, x, steps.batch, self.context_size, weight, name, as_given=in_ragged_order
         )
         dtypes = precision(
-            self.spec.kind,
+            self.spec,
             tokens,
             h0,
             c0,
@@ -360,7 +393,7 @@ class Recurrent(nn.RNNBase):
             carrier.end(self, steps, stack)
         h_n = like_state(_to(stack.h_n, dtypes.h), x, as_given=in_ragged_order)
         output = wrap(_to(stack.y, dtypes.h))
-        if not lstm:
+        if not self.spec.has_c:
             return RecurrentOutput(output, h_n), stack
         c_n = like_state(_to(stack.c_n, dtypes.c), x, as_given=in_ragged_order)
         return RecurrentOutput(output, (h_n, c_n)), stack

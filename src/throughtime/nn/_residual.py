@@ -1,20 +1,19 @@
 """Residual blocks: `Residual` around any body, and those of the temporal network and the series ResNet."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, Literal
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
-from throughtime.errors import ShapeError
 from throughtime.nn._conv import Conv1d
 from throughtime.nn._conv_block import ConvBlock, normalization
-from throughtime.nn._parts import Series, SideBySide
-from throughtime.nn._streaming import Streamed
+from throughtime.nn._streaming import Block
+from throughtime.nn.description._merges import Added
+from throughtime.nn.description._parts import Series, SideBySide
 
 
-class Residual(Streamed):
+class Residual(Block):
     r"""The output of a body added to its input: y = activation(body(x) + shortcut(x)).
 
     Parameters
@@ -57,12 +56,11 @@ class Residual(Streamed):
         self.body = body
         self.shortcut = nn.Identity() if shortcut is None else shortcut
         self.activation = activation
+        self._added = Added(type(self).__name__)
 
-    def parts(self) -> Series:
+    def describe(self) -> Series:
         """Return body and shortcut side by side, and the activation of their sum."""
-        both = SideBySide(
-            (("body", self.body), ("shortcut", self.shortcut)), partial(_added, type(self).__name__)
-        )
+        both = SideBySide((("body", self.body), ("shortcut", self.shortcut)), self._added)
         return Series(
             (("", both),) if self.activation is None else (("", both), ("activation", self.activation))
         )
@@ -180,15 +178,3 @@ class ResNetBlock(Residual):
         expands = in_channels != out_channels
         aligned = ConvBlock(in_channels, out_channels, 1, norm=norm, activation=None)
         super().__init__(body, aligned if expands else normalization(norm, out_channels), activation=F.relu)
-
-
-def _added(name: str, outputs: list[Any]) -> Any:
-    body, shortcut = outputs
-    features = 0 if isinstance(body, Tensor) else 1
-    if body.shape[features:] != shortcut.shape[features:]:
-        raise ShapeError(
-            f"{name}: the body gives {tuple(body.shape[features:])}, the shortcut "
-            f"{tuple(shortcut.shape[features:])}; give a shortcut that fits, such as "
-            "shortcut=Conv1d(in_channels, out_channels, 1)"
-        )
-    return body + shortcut

@@ -1,10 +1,92 @@
-"""`RNN`: the Elman network."""
+"""`RNN`: the Elman RNN."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
+from torch import _VF, Tensor
+from torch.nn.functional import linear
 
-from throughtime.nn._options import ActivationLike, activations_of, bound_of
 from throughtime.nn._recurrent import Recurrent
-from throughtime.ops.cell import CellSpec
+from throughtime.ops.recurrent.activations import (
+    RELU,
+    TANH,
+    Activation,
+    ActivationLike,
+    activated,
+    activations_of,
+)
+from throughtime.ops.recurrent.bounds import bound_of
+from throughtime.ops.recurrent.spec import CellSpec, KerasLayout, NativeCell, OnnxLayout, State
+from throughtime.ops.recurrent.weights import Weights
+
+
+@dataclass(frozen=True, eq=False)
+class RNNSpec(CellSpec):
+    """The cell of `RNN`: one activation, that of h."""
+
+    activations: tuple[Activation, ...] = (TANH,)
+
+    kind: ClassVar[str] = "RNN"
+    activation_roles: ClassVar[tuple[str, ...]] = ("h",)
+
+    @property
+    def row_blocks(self) -> tuple[str, ...]:
+        """One block, of h itself."""
+        return ("h",)
+
+    @property
+    def gate_names(self) -> tuple[str, ...]:
+        """There are no gates: h is all that a step makes."""
+        return ()
+
+    def step(self, x: Tensor, state: State, weights: Weights, context: Tensor | None) -> tuple[State, Tensor]:
+        """Compute h as the equation of `RNN` says."""
+        h = activated(self.activations[0], torch.add(*self._sums(x, state.h, weights, context)), self.clip)
+        return State(h, state.c), h.new_zeros(h.shape[0], 0, h.shape[1])
+
+    def pre_activations(
+        self, from_x: Tensor, before: State, after: State, kept: Mapping[str, Tensor], weights: Weights
+    ) -> dict[str, Tensor]:
+        """Add the product of h_{t−1}."""
+        del after, kept
+        return {"h": from_x + linear(before.h, weights.hh, weights.bias_hh)}
+
+    @property
+    def native(self) -> NativeCell:
+        """The kernels for tanh and relu are faster than the general one."""
+        plain = {TANH: "rnn_tanh", RELU: "rnn_relu"}.get(self.activations[0])
+        return NativeCell(plain if plain and not self.options().keys() - {"activations"} else "rnn_general")
+
+    @property
+    def torch_function(self) -> Any:
+        """Torch's fused RNN with tanh or relu."""
+        if self.options(bounds=True).keys() - {"activations"}:
+            return None
+        return {TANH: _VF.rnn_tanh, RELU: _VF.rnn_relu}.get(self.activations[0])
+
+    def returns_autocast_dtype(self, *, fused: bool) -> bool:
+        """Torch's RNN ends in a product, which autocast runs in its dtype."""
+        del fused
+        return True
+
+    @property
+    def onnx(self) -> OnnxLayout:
+        """One block."""
+        return OnnxLayout("RNN", (0,), (0,))
+
+    @property
+    def keras(self) -> KerasLayout:
+        """One block."""
+        return KerasLayout("SimpleRNN", (0,))
+
+    def layer_options(self) -> dict[str, Any]:
+        """Return the activation as ``nonlinearity``, which torch calls it."""
+        options = super().layer_options()
+        if "activations" in options:
+            (options["nonlinearity"],) = options.pop("activations")
+        return options
 
 
 class RNN(Recurrent):
@@ -55,6 +137,9 @@ class RNN(Recurrent):
     (Ragged(lengths=[4, 0, 2], features=(5,), dtype=float32, requires_grad=True), (1, 3, 5))
     """
 
+    spec_class = RNNSpec
+    spec: RNNSpec
+
     def __init__(
         self,
         input_size: int,
@@ -72,9 +157,11 @@ class RNN(Recurrent):
         context_size: int = 0,
         learn_initial_state: bool = False,
     ) -> None:
-        activations = activations_of([nonlinearity], ("h",), "RNN")
         self.nonlinearity = nonlinearity
-        spec = CellSpec("RNN", activations, clip=bound_of(clip, "clip", "RNN"))
+        spec = RNNSpec(
+            activations_of([nonlinearity], RNNSpec.activation_roles, "RNN"),
+            clip=bound_of(clip, "clip", "RNN"),
+        )
         super().__init__(
             spec,
             "RNN_RELU" if nonlinearity == "relu" else "RNN_TANH",

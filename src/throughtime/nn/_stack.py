@@ -8,18 +8,18 @@ from torch.nn.functional import dropout
 
 from throughtime.errors import ShapeError
 from throughtime.nn._weights import checked_weights
-from throughtime.ops.cell import CellSpec
 from throughtime.ops.linear import linear
-from throughtime.ops.record import StepGradients
-from throughtime.ops.recurrent import recurrent_layer
-from throughtime.ops.steps import Steps, Weights
+from throughtime.ops.recurrent.layer import recurrent_layer
+from throughtime.ops.recurrent.record import StepGradients
+from throughtime.ops.recurrent.spec import CellSpec
+from throughtime.ops.recurrent.steps import Steps
+from throughtime.ops.recurrent.weights import Weights
 
 
 class Stack(Protocol):
     """What is asked of a module here: torch's `RNNBase`, and the options beyond it."""
 
     spec: CellSpec
-    cell: str
     context_size: int
     learn_initial_state: bool
     input_size: int
@@ -83,7 +83,7 @@ def run_stack(
         y, h_n, c_n, c_all, gates = recurrent_layer(
             x,
             steps,
-            module.cell,
+            module.spec,
             h,
             c,
             directions,
@@ -109,7 +109,7 @@ def weights_of(
     bias_ih, bias_hh = rest[:2] if module.bias else (None, None)
     hr = rest[-1] if module.proj_size else None
     suffix = names[0].removeprefix("weight_ih")
-    peephole = getattr(module, "weight_peephole" + suffix) if module.spec.peephole else None
+    peephole = getattr(module, "weight_peephole" + suffix) if module.spec.own_blocks else None
     size = module.proj_size or module.hidden_size
     features = size * (2 if module.bidirectional else 1) if layer else module.input_size
     weights = checked_weights(

@@ -33,7 +33,7 @@ def batched_state(
     """
     if state is None:
         return None, None
-    parts = checked_parts(state, lstm=bool(sizes.c), layer=layer)
+    parts = checked_parts(state, pair=bool(sizes.c), layer=layer)
     found = []
     for part, size, name in zip(parts, (sizes.h, sizes.c), ("h_0", "c_0"), strict=False):
         expected = (sizes.layers, size) if is_unbatched(x) else (sizes.layers, batch, size)
@@ -54,15 +54,15 @@ def batched_state(
 _BATCHED = "(layers x directions, sequences, size)"
 
 
-def checked_parts(state: Any, *, lstm: bool, layer: str) -> tuple[Tensor, ...]:
+def checked_parts(state: Any, *, pair: bool, layer: str) -> tuple[Tensor, ...]:
     """Return (h,) or (h, c), whichever the layer takes."""
-    parts = state if lstm else (state,)
+    parts = state if pair else (state,)
     if (
         not isinstance(parts, tuple | list)
-        or len(parts) != (2 if lstm else 1)
+        or len(parts) != (2 if pair else 1)
         or not all(isinstance(part, Tensor) for part in parts)
     ):
-        expected = "a pair of tensors (h_0, c_0)" if lstm else "one tensor h_0"
+        expected = "a pair of tensors (h_0, c_0)" if pair else "one tensor h_0"
         raise KindError(f"{layer} takes {expected} as its state, got {_kind(state)}")
     return tuple(parts)
 

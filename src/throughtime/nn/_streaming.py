@@ -1,30 +1,43 @@
-"""Causal stacks on streams, step by step and chunk by chunk: `Stream`, and `step` and `chunk` of blocks.
+"""Causal models on streams, step by step and chunk by chunk: `Stream`, and `step` and `chunk` of blocks.
 
 What a stream needs is the state of each layer with windows: the last steps that it has seen, and how many
 steps to wait until the next window is full. A state has the structure of the model's parts.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from throughtime.errors import KindError, NotCausalError, ShapeError
-from throughtime.nn._conv import Conv1d
-from throughtime.nn._leaves import described, is_recurrent, is_tokenwise, reads_all, unknown, windows_seen
-from throughtime.nn._norm import takes_batch_statistics
-from throughtime.nn._output import RecurrentOutput, as_ragged, check_features
-from throughtime.nn._parts import Composite, Series, SideBySide, join, parts_of
-from throughtime.nn._pool_windows import AvgPool1d, MaxPool1d
+from throughtime.nn._output import RecurrentOutput, as_ragged, check_features, unwrapped
 from throughtime.nn._window_state import advance, begin, check
-from throughtime.ops.conv import conv1d
-from throughtime.ops.pool_windows import max_over_windows, mean_over_windows
+from throughtime.nn.description._kinds import (
+    Layer,
+    NoSequence,
+    Spread,
+    Stateful,
+    WholeSequence,
+    Windowed,
+)
+from throughtime.nn.description._lookup import described, description_of
+from throughtime.nn.description._operator import Operator
+from throughtime.nn.description._parts import Composition, Reversed, Series, SideBySide, join
 from throughtime.ops.windows import Windows
 from throughtime.ragged import Layout, Ragged
 
 
-class Streamed(Composite):
-    """A block that runs on streams, too, if all its parts are causal."""
+class Block(nn.Module):
+    """A module that computes what its description says; it runs on streams, too, if all parts are causal."""
+
+    def describe(self) -> Composition:
+        """Return what the block is made of."""
+        raise NotImplementedError
+
+    def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
+        """Return the output, of the kind that came in: Ragged (T, C) or tensor (N, C, L)."""
+        return self.describe()(unwrapped(input))
 
     def chunk(self, x: Any, state: Any = None) -> RecurrentOutput:
         """Run on the next steps of every stream; see `Stream`."""
@@ -47,8 +60,9 @@ class Stream(nn.Module):
     Parameters
     ----------
     model : Module
-        A layer, a block, or a `torch.nn.Sequential` of them: causal convolutions, window pooling, recurrent
-        layers, anything that treats each step alone; batch normalisation in evaluation mode.
+        A layer, a block, a `torch.nn.Sequential` of them, or a module with a method ``describe()``, see
+        `throughtime.nn.description`: causal convolutions, window pooling, recurrent layers, anything that
+        treats each step alone; batch normalisation in evaluation mode.
 
     Returns
     -------
@@ -63,6 +77,8 @@ class Stream(nn.Module):
         If a part needs steps that have not come yet; the message names it and says why.
     ShapeError
         If the features or the state do not fit.
+    KindError
+        If a part has no description, or has hooks or overridden methods.
 
     Examples
     --------
@@ -82,6 +98,14 @@ class Stream(nn.Module):
     def forward(self, input: Any, state: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's name
         """Return the outputs of the next steps of every stream, and the state after them."""
         return run_chunk(self.model, input, state)
+
+    def describe(self) -> Series:
+        """Return the model."""
+        return Series.of(model=self.model)
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the stream itself: exported as its model, it would lose the state between calls."""
+        return (Operator.of("throughtime::stream", model=self.model),)
 
     def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Run one step of every stream.
@@ -122,22 +146,24 @@ def run_step(model: nn.Module, x_t: Any, state: Any) -> tuple[Tensor, Any]:
 
 
 def _run(part: Any, x: Ragged, state: Any, path: str, *, one: bool) -> tuple[Ragged, Any]:
-    structure = parts_of(part)
-    if structure is None:
-        return _leaf(part, x, state, path, one=one)
-    states = _states(structure, state, path)
+    description = description_of(part, path)
+    if isinstance(description, Layer):
+        return _layer(part, description, x, state, path, one=one)
+    if isinstance(description, Reversed):
+        raise NotCausalError(_no_end(described(description.part, path), "reads from the end, too"))
+    states = _states(description, state, path)
     after = []
-    if isinstance(structure, Series):
-        for (name, inner), before in zip(structure.parts, states, strict=True):
+    if isinstance(description, Series):
+        for (name, inner), before in zip(description.parts, states, strict=True):
             x, end = _run(inner, x, before, join(path, name), one=one)
             after.append(end)
         return x, tuple(after)
     outputs = []
-    for (name, inner), before in zip(structure.parts, states, strict=True):
+    for (name, inner), before in zip(description.parts, states, strict=True):
         y, end = _run(inner, x, before, join(path, name), one=one)
         outputs.append(y)
         after.append(end)
-    return structure.merge(outputs), tuple(after)
+    return description.merge(outputs), tuple(after)
 
 
 def _states(structure: Series | SideBySide, state: Any, path: str) -> tuple[Any, ...]:
@@ -150,24 +176,27 @@ def _states(structure: Series | SideBySide, state: Any, path: str) -> tuple[Any,
     return tuple(state)
 
 
-def _leaf(layer: Any, x: Ragged, state: Any, path: str, *, one: bool) -> tuple[Ragged, Any]:
-    windows = windows_seen(layer)
-    if windows is not None:
-        return _windowed(layer, windows, x, state, path, one=one)
-    why = reads_all(layer)
-    if why is not None:
-        raise NotCausalError(
-            f"{described(layer, path)} {why}, of which a stream has no end yet; leave it out"
-        )
-    if is_recurrent(layer):
+def _layer(
+    layer: Any, description: Layer, x: Ragged, state: Any, path: str, *, one: bool
+) -> tuple[Ragged, Any]:
+    if isinstance(description, Windowed):
+        return _windowed(description, x, state, described(layer, path), one=one)
+    if isinstance(description, Stateful):
         if not one:
-            output, state = layer(x, state)
+            output, state = description.run(x, state)
             return output, state
-        y_t, state = layer.step(x.values, state)
+        y_t, state = description.step(x.values, state)
         return x.with_values(y_t), state
-    if not is_tokenwise(layer):
-        raise unknown(layer, path)
-    if takes_batch_statistics(layer):
+    if isinstance(description, WholeSequence):
+        raise NotCausalError(_no_end(described(layer, path), description.reason))
+    if isinstance(description, Spread):
+        raise NotCausalError(
+            f"{described(layer, path)} spreads each step over a window of outputs, and how many of the last "
+            "are cut off or added depends on the end, which a stream does not have yet; leave it out"
+        )
+    if isinstance(description, NoSequence):
+        raise KindError(f"{described(layer, path)} {description.reason}")
+    if description.batch_statistics:
         raise NotCausalError(
             f"{described(layer, path)} takes its statistics from the whole batch; call model.eval(), so "
             "that it uses its running ones"
@@ -175,46 +204,37 @@ def _leaf(layer: Any, x: Ragged, state: Any, path: str, *, one: bool) -> tuple[R
     return layer(x), ()
 
 
-def _windowed(
-    layer: Any, windows: Windows, x: Ragged, state: Any, path: str, *, one: bool
-) -> tuple[Ragged, Any]:
-    _check_causal(layer, windows, path)
+def _no_end(name: str, reason: str) -> str:
+    return f"{name} {reason}, of which a stream has no end yet; leave it out"
+
+
+def _windowed(layer: Windowed, x: Ragged, state: Any, name: str, *, one: bool) -> tuple[Ragged, Any]:
+    windows, run = layer.windows, _checked_run(layer, name)
     if one and (windows.stride != 1 or windows.left != windows.reach):
         raise NotCausalError(
-            f"{described(layer, path)} has no output at every step (stride {windows.stride}, "
-            f"{windows.left} of {windows.reach} steps of border in front); run it chunk by chunk"
+            f"{name} has no output at every step (stride {windows.stride}, {windows.left} of {windows.reach} "
+            "steps of border in front); run it chunk by chunk"
         )
-    if isinstance(layer, Conv1d):
-        check_features(x, layer.in_channels, described(layer, path))
+    if layer.features is not None:
+        check_features(x, layer.features, name)
     if state is None:
         state = begin(x, windows)
-    check(state, x, windows, described(layer, path))
+    check(state, x, windows, name)
     seen, state = advance(state, x, windows)
-    return _applied(layer, windows._replace(left=0, right=0), seen), state
+    return run(seen, windows._replace(left=0, right=0)), state
 
 
-def _check_causal(layer: Any, windows: Windows, path: str) -> None:
-    name = described(layer, path)
-    if windows.right:
-        fitting = "'causal'" if isinstance(layer, Conv1d) else "0"
+def _checked_run(layer: Windowed, name: str) -> Callable[[Ragged, Windows], Ragged]:
+    """Return how the layer runs on full windows, if it is causal."""
+    if layer.windows.right:
         raise NotCausalError(
-            f"{name} has {windows.right} steps of border at the end of a sequence, so it sees ahead, and a "
-            f"stream has no end yet; use padding={fitting}"
+            f"{name} has {layer.windows.right} steps of border at the end of a sequence, so it sees ahead, "
+            f"and a stream has no end yet; use padding={layer.causal_padding}"
         )
-    if getattr(layer, "ceil_mode", False):
+    if layer.ceil_mode:
         raise NotCausalError(f"{name}: with ceil_mode a window hangs over the end, which has not come yet")
-    if getattr(layer, "padding_mode", "zeros") != "zeros":
-        raise NotCausalError(f"{name}: on a stream the border is zeros, got {layer.padding_mode!r}")
-
-
-def _applied(layer: Any, windows: Windows, x: Ragged) -> Ragged:
-    """Run a layer on full windows alone."""
-    if isinstance(layer, Conv1d):
-        values, layout = conv1d(x.values, x.layout, layer.weight, layer.bias, windows, layer.groups)
-    elif isinstance(layer, MaxPool1d):
-        values, layout = max_over_windows(x.values, x.layout, windows)
-    elif isinstance(layer, AvgPool1d):
-        values, layout = mean_over_windows(x.values, x.layout, windows)
-    else:
-        raise KindError(f"{type(layer).__name__} does not run on a Ragged; use that of throughtime.nn")
-    return Ragged(values, layout.offsets, layout=layout)
+    if layer.not_on_streams:
+        raise NotCausalError(f"{name}: {layer.not_on_streams}")
+    if layer.run is None:
+        raise KindError(f"{name} does not run on a Ragged; use that of throughtime.nn")
+    return layer.run

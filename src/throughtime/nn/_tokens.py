@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import PackedSequence
 from throughtime.errors import KindError, ShapeError
 from throughtime.nn._output import check_real
 from throughtime.nn._precision import under_autocast
-from throughtime.ops.steps import Steps, dense_steps, packed_steps, ragged_steps
+from throughtime.ops.recurrent.steps import Steps, dense_steps, packed_steps, ragged_steps
 from throughtime.ragged import Layout, Ragged
 
 Input = Tensor | PackedSequence | Ragged

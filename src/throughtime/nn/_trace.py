@@ -9,10 +9,10 @@ from torch import Tensor
 from throughtime.errors import ShapeError
 from throughtime.nn._gradients import DirectionGradients, Recorded
 from throughtime.nn._output import RecurrentOutput
-from throughtime.nn._pre_activations import gate_names, pre_activations_of
+from throughtime.nn._pre_activations import pre_activations_of
 from throughtime.nn._reading import Reading
 from throughtime.nn._stack import LayerResult, Stack
-from throughtime.ops.record import StepGradients
+from throughtime.ops.recurrent.record import StepGradients
 from throughtime.ragged import Layout, Ragged
 
 
@@ -136,11 +136,10 @@ def traced(
         for d, weights in enumerate(layer.directions):
             parts = layer.gates[d].unbind(1)
             states = {"h": outputs[d]}
-            if spec.kind == "LSTM":
+            if spec.has_c:
                 states["c"] = layer.c[d]
-            elif spec.kind == "GRU" and spec.reset_after:
-                states["recurrent_candidate"] = parts[3]
-            gates = dict(zip(gate_names(spec), parts, strict=False))
+            gates = dict(zip(spec.gate_names, parts, strict=False))
+            states |= zip(spec.linear_names, parts[len(gates) :], strict=True)
             start = [None if part is None else part[d] for part in (layer.h0, layer.c0)]
             read = Reading(layout, reverse=d == 1)
             before = (

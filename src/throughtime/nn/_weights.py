@@ -1,10 +1,10 @@
-"""Parameters as the loop takes them, looked at before their addresses go to native code."""
+"""Parameters as the loop takes them, looked at before native code reads them."""
 
 import torch
 
 from throughtime.errors import KindError, ShapeError
-from throughtime.ops.cell import CellSpec
-from throughtime.ops.steps import Weights
+from throughtime.ops.recurrent.spec import CellSpec
+from throughtime.ops.recurrent.weights import NAMES, Weights, weight_shapes
 
 
 def checked_weights(
@@ -28,19 +28,11 @@ def checked_weights(
     KindError
         If the parameters are not floating-point, of several dtypes or on several devices.
     """
-    gated = spec.gates * hidden
-    expected = (
-        (gated, features),
-        (gated, projection or hidden),
-        (gated,),
-        (gated,),
-        (projection, hidden),
-        (spec.peepholes * hidden,),
-    )
-    for part, shape, name in zip(weights, expected, _NAMES, strict=False):
-        if part is not None and part.shape != shape:
+    shapes = weight_shapes(spec.gates, spec.own_blocks, features, hidden, projection=projection)
+    for part, field, name in zip(weights, Weights._fields, NAMES, strict=True):
+        if part is not None and field != "context" and part.shape != shapes[field]:
             raise ShapeError(
-                f"{layer}: the parameter {name} has shape {tuple(part.shape)}, expected {shape}; "
+                f"{layer}: the parameter {name} has shape {tuple(part.shape)}, expected {shapes[field]}; "
                 "a layer of other sizes needs constructing anew"
             )
     own, device = weights.ih.dtype, weights.ih.device
@@ -58,6 +50,3 @@ def checked_weights(
     if own == dtype:
         return weights
     return Weights(*(None if part is None else part.to(dtype) for part in weights))  # type: ignore[arg-type]
-
-
-_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "weight_peephole")

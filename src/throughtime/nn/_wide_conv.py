@@ -8,11 +8,12 @@ from torch import nn
 from throughtime.errors import ShapeError
 from throughtime.nn._conv_block import ConvBlock
 from throughtime.nn._conv_stack import copies
-from throughtime.nn._parts import SideBySide, concatenated, named
-from throughtime.nn._streaming import Streamed
+from throughtime.nn._streaming import Block
+from throughtime.nn.description._merges import concatenated
+from throughtime.nn.description._parts import SideBySide, named
 
 
-class Parallel(Streamed):
+class Parallel(Block):
     r"""Modules side by side on the same input, their outputs concatenated: y[t] = (m_1(x)[t], …, m_n(x)[t]).
 
     Parameters
@@ -43,12 +44,12 @@ class Parallel(Streamed):
             raise ShapeError("Parallel needs at least one module")
         self.branches = nn.ModuleList(modules)
 
-    def parts(self) -> SideBySide:
+    def describe(self) -> SideBySide:
         """Return the modules, whose features stand side by side."""
         return SideBySide(named(self.branches, "branches"), concatenated)
 
 
-class WideConv(Streamed):
+class WideConv(Block):
     r"""Blocks with different kernel sizes side by side on the same input, their outputs concatenated.
 
     Every block keeps the length of its sequence ("same" or "causal" padding), so that features of one
@@ -101,6 +102,6 @@ class WideConv(Streamed):
             for size in kernel_sizes
         )
 
-    def parts(self) -> SideBySide:
+    def describe(self) -> SideBySide:
         """Return the blocks, whose features stand side by side."""
         return SideBySide(named(self.blocks, "blocks"), concatenated)

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.errors import KindError, ShapeError
-from throughtime.nn._cells import GRUCell, LSTMCell, RNNCell
-from throughtime.nn._pre_activations import pre_activation_names
+from throughtime.nn._cells import CELLS, spec_of_cell
 from throughtime.nn._recurrent import Recurrent
-from throughtime.ops.cell import Kind, plain_spec
+from throughtime.ops.recurrent.spec import CellSpec
 
 __all__ = ["chrono_", "forget_bias_", "orthogonal_"]
 
@@ -53,10 +52,14 @@ def forget_bias_(layer: _Layer, value: float = 1.0) -> _Layer:
     >>> (layer.bias_ih_l0 + layer.bias_hh_l0)[2:4]
     tensor([1., 1.], grad_fn=<SliceBackward0>)
     """
-    kind, blocks = _cell_of(layer, "forget_bias_")
-    if kind != "LSTM" or "forget" not in blocks:
-        what = "an LSTM with coupled gates" if kind == "LSTM" else type(layer).__name__
-        raise KindError(f"forget_bias_ is for the forget gate of LSTM and LSTMCell, got {what}; see chrono_")
+    spec = _spec_of(layer, "forget_bias_")
+    blocks = spec.row_blocks
+    if spec.keeping_biases.get("forget") != 1:
+        options = ", ".join(f"{name}={value}" for name, value in spec.layer_options().items())
+        raise KindError(
+            "forget_bias_ is for LSTM and LSTMCell, whose forget gate has a bias of its own, got "
+            f"{type(layer).__name__}({options}); see chrono_"
+        )
     with torch.no_grad():
         for parts in _biased(layer, "forget_bias_"):
             _set(parts, blocks.index("forget"), len(blocks), value)
@@ -98,7 +101,7 @@ def orthogonal_(layer: _Layer, gain: float = 1.0, *, generator: torch.Generator 
     >>> torch.allclose(w @ w.T, torch.eye(4), atol=1e-6)
     True
     """
-    _cell_of(layer, "orthogonal_")
+    _spec_of(layer, "orthogonal_")
     if getattr(layer, "proj_size", 0):
         raise ShapeError("orthogonal_: W_hh of a layer with proj_size has no square blocks")
     with torch.no_grad():
@@ -147,12 +150,12 @@ def chrono_(layer: _Layer, longest: float, *, generator: torch.Generator | None 
     >>> bool(forget.min() >= 0), bool(forget.max() <= torch.tensor(99.0).log())
     (True, True)
     """
-    kind, blocks = _cell_of(layer, "chrono_")
-    if kind == "RNN":
+    spec = _spec_of(layer, "chrono_")
+    blocks = spec.row_blocks
+    if not spec.keeping_biases:
         raise KindError(f"chrono_ is for layers with gates, LSTM and GRU, got {type(layer).__name__}")
     if not longest >= 2 or math.isinf(longest):
         raise ShapeError(f"chrono_: dependencies of `longest` steps, at least 2, got {longest}")
-    keeps_old = not (isinstance(layer, Recurrent) and layer.spec.update_new)
     with torch.no_grad():
         for parts in _biased(layer, "chrono_"):
             size = len(parts[0]) // len(blocks)
@@ -160,25 +163,16 @@ def chrono_(layer: _Layer, longest: float, *, generator: torch.Generator | None 
             b = drawn.log().to(parts[0].device)
             for place in range(len(blocks)):
                 _set(parts, place, len(blocks), 0.0)
-            if kind == "GRU":
-                _set(parts, blocks.index("update"), len(blocks), b if keeps_old else -b)
-                continue
-            _set(parts, blocks.index("input"), len(blocks), -b)
-            if "forget" in blocks:
-                _set(parts, blocks.index("forget"), len(blocks), b)
+            for gate, sign in spec.keeping_biases.items():
+                _set(parts, blocks.index(gate), len(blocks), sign * b)
     return layer
 
 
-_CELLS: dict[type[nn.Module], Kind] = {LSTMCell: "LSTM", GRUCell: "GRU", RNNCell: "RNN"}
-
-
-def _cell_of(layer: nn.Module, function: str) -> tuple[Kind, tuple[str, ...]]:
-    """Return the kind of a layer, and its blocks of rows."""
+def _spec_of(layer: nn.Module, function: str) -> CellSpec:
     if isinstance(layer, Recurrent):
-        return layer.spec.kind, pre_activation_names(layer.spec)
-    for cell, kind in _CELLS.items():
-        if isinstance(layer, cell):
-            return kind, pre_activation_names(plain_spec(kind))
+        return layer.spec
+    if isinstance(layer, CELLS):
+        return spec_of_cell(layer)
     raise KindError(f"{function} is for the recurrent layers and cells of tt.nn, got {type(layer).__name__}")
 
 

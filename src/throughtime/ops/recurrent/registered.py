@@ -1,93 +1,42 @@
-"""One recurrent layer, in one or both directions, over a batch: which code runs it, and how torch knows it.
+"""The operator ``throughtime::recurrent_layer``, for torch.compile, export, subclasses and dispatch modes."""
 
-An eager call on plain CPU tensors goes straight to the native loop, with gradients by way of
-`_recurrent_eager`. torch.compile, export, tensor subclasses and dispatch modes meet the registered operator
-``throughtime::recurrent_layer`` (whose dispatch in Python costs over 100 us a call). Other devices run
-torch's own fused layers, or the reference where those keep too little.
-"""
-
-from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from throughtime.errors import ShapeError
-from throughtime.ops import _recurrent_native
-from throughtime.ops._plain import compiling, differentiable, transformed, watched
-from throughtime.ops._recurrent_eager import differentiable_layer
-from throughtime.ops._recurrent_gradients import input_gradients, vjp_of_gradients
-from throughtime.ops._recurrent_torch import recurrent_layer_torch, torch_knows
-from throughtime.ops.cell import Cell, spec_of
-from throughtime.ops.record import StepGradients
-from throughtime.ops.reference.bounds import no_second_derivative
-from throughtime.ops.reference.recurrent import recurrent_layer_reference
-from throughtime.ops.steps import PARTS, Results, Steps, Weights, directions_of, flat
-from throughtime.ragged import refuse_tracing
+from throughtime.ops.recurrent import native
+from throughtime.ops.recurrent.bounds import no_second_derivative
+from throughtime.ops.recurrent.gradients import input_gradients, vjp_of_gradients
+from throughtime.ops.recurrent.reference import recurrent_layer_reference
+from throughtime.ops.recurrent.spec import CellSpec
+from throughtime.ops.recurrent.steps import Steps
+from throughtime.ops.recurrent.weights import PARTS, Results, Weights, directions_of, flat
 
 
-def recurrent_layer(
+def registered_layer(
     x: Tensor,
     steps: Steps,
-    cell: Cell,
-    h0: Tensor | None,
-    c0: Tensor | None,
-    directions: tuple[Weights, ...],
-    *,
-    save: bool = False,
-    record: StepGradients | None = None,
-) -> Results:
-    """Run one layer over every sequence, see `recurrent_layer_reference` for arguments and results.
-
-    Parameters
-    ----------
-    save
-        Whether ``c`` and ``gates`` are wanted; without it they may be empty.
-    record
-        Filled by a backward pass with the gradients of every step, where the native loop runs it.
-    """
-    if compiling(x):
-        return _registered(x, steps, cell, h0, c0, directions)
-    refuse_tracing("a recurrent layer")
-    if transformed() or not (x.is_cpu or (torch_knows(cell, directions) and not save)):
-        # The autocast dtypes are the caller's; whoever computes here does so in those of the tensors.
-        with torch.autocast(x.device.type, enabled=False):
-            return recurrent_layer_reference(x, steps, cell, h0, c0, directions)
-    if x.is_cpu:
-        tensors = (x, h0, c0, *chain(*directions))
-        if watched(*tensors):
-            return _registered(x, steps, cell, h0, c0, directions)
-        if differentiable(*tensors):
-            return differentiable_layer(x, steps, cell, h0, c0, directions, save=save, record=record)
-        return _recurrent_native.forward(x, steps, cell, h0, c0, directions, save=save)
-    empty = x.new_zeros(0)
-    return (*recurrent_layer_torch(x, steps, cell, h0, c0, directions), empty, empty)
-
-
-def _registered(
-    x: Tensor,
-    steps: Steps,
-    cell: Cell,
+    spec: CellSpec,
     h0: Tensor | None,
     c0: Tensor | None,
     directions: tuple[Weights, ...],
 ) -> Results:
+    """Run a layer as torch's operator; see `recurrent_layer_reference` for arguments and results."""
     second = directions[1] if len(directions) == 2 else (None,) * PARTS
     results: Results = torch.ops.throughtime.recurrent_layer(
-        x, steps.index, steps.order, steps.batch, steps.length, cell, h0, c0, *directions[0], *second
+        x, steps.index, steps.order, steps.batch, steps.length, spec.name, h0, c0, *directions[0], *second
     )
     return results
 
 
-# ------------------------------------------------------------------------------------------- registration
-
-_PARTS = ("w_ih", "w_hh", "b_ih", "b_hh", "w_hr", "w_p", "s")
-_WEIGHTS = [name + suffix for suffix in ("", "_reverse") for name in _PARTS]
+_WEIGHTS = [name + suffix for suffix in ("", "_reverse") for name in Weights._fields]
 _GIVEN = 8 + len(_WEIGHTS)  # inputs of the layer's operator
 _FLAT = 3 + len(_WEIGHTS)  # those with a gradient
 _INPUTS = (
     "Tensor x, Tensor? index, int order, SymInt batch, SymInt length, str cell, Tensor? h0, Tensor? c0, "
-    "Tensor w_ih, Tensor w_hh" + "".join(f", Tensor? {name}" for name in _WEIGHTS[2:])
+    "Tensor ih, Tensor hh" + "".join(f", Tensor? {name}" for name in _WEIGHTS[2:])
 )
 _OUTPUTS = "Tensor y, Tensor h_n, Tensor c_n, Tensor c, Tensor gates"
 _OUTPUT_GRADIENTS = "Tensor? dy, Tensor? dh_n, Tensor? dc_n, Tensor? dc, Tensor? dgates"
@@ -113,13 +62,13 @@ def _unflattened(
     order: int,
     batch: int,
     length: int,
-    cell: Cell,
+    cell: str,
     h0: Tensor | None,
     c0: Tensor | None,
     *weights: Tensor | None,
-) -> tuple[Tensor, Steps, Cell, Tensor | None, Tensor | None, tuple[Weights, ...]]:
+) -> tuple[Tensor, Steps, CellSpec, Tensor | None, Tensor | None, tuple[Weights, ...]]:
     """Put an operator's flat arguments back into the form that functions take."""
-    return x, Steps(order, batch, length, index), cell, h0, c0, directions_of(weights)
+    return x, Steps(order, batch, length, index), CellSpec.parse(cell), h0, c0, directions_of(weights)
 
 
 def _differentiable(inputs: tuple[Any, ...]) -> list[Tensor | None]:
@@ -128,13 +77,15 @@ def _differentiable(inputs: tuple[Any, ...]) -> list[Tensor | None]:
 
 
 def _forward_on_cpu(*inputs: Any) -> Results:
-    x, steps, cell, h0, c0, directions = _unflattened(*inputs)
+    x, steps, spec, h0, c0, directions = _unflattened(*inputs)
     if steps.index is None and steps.batch * steps.length != len(x):
         raise ShapeError(
             f"recurrent_layer: {steps.batch} sequences of {steps.length} steps have "
             f"{steps.batch * steps.length} tokens, got {len(x)}"
         )
-    return _recurrent_native.forward(x, steps, cell, h0, c0, directions, save=True)
+    if not spec.is_native:
+        return _forward_elsewhere(*inputs)
+    return native.forward(x, steps, spec, h0, c0, directions, save=True)
 
 
 def _forward_elsewhere(*inputs: Any) -> Results:
@@ -143,15 +94,14 @@ def _forward_elsewhere(*inputs: Any) -> Results:
 
 
 def _forward_fake(*inputs: Any) -> Results:
-    x, steps, cell, _, _, directions = _unflattened(*inputs)
+    x, steps, spec, _, _, directions = _unflattened(*inputs)
     tokens, count, size = x.shape[0], len(directions), directions[0].hh.shape[1]
-    spec = spec_of(cell)
-    hidden, lstm = directions[0].hh.shape[0] // spec.gates, spec.kind == "LSTM"
+    hidden = directions[0].hh.shape[0] // spec.gates
     return (
         x.new_empty(tokens, count * size),
         x.new_empty(count, steps.batch, size),
-        x.new_empty((count, steps.batch, hidden) if lstm else 0),
-        x.new_empty((count, tokens, hidden) if lstm else 0),
+        x.new_empty((count, steps.batch, hidden) if spec.has_c else 0),
+        x.new_empty((count, tokens, hidden) if spec.has_c else 0),
         x.new_empty(count, tokens, spec.saved, hidden),
     )
 
@@ -161,19 +111,21 @@ def _needed(need_x: bool, need_state: bool, need_weights: bool) -> list[bool]:  
 
 
 def _backward_on_cpu(*arguments: Any) -> tuple[Tensor, ...]:
-    x, steps, cell, h0, c0, directions = _unflattened(*arguments[5 : 5 + _GIVEN])
+    x, steps, spec, h0, c0, directions = _unflattened(*arguments[5 : 5 + _GIVEN])
+    if not spec.is_native:
+        return _backward_elsewhere(*arguments)
     gradients, made, needed = arguments[:5], arguments[5 + _GIVEN : -3], arguments[-3:]
     weights = flat(directions)
-    found = _recurrent_native.layer_backward(gradients, x, steps, cell, h0, c0, weights, made, needed)
+    found = native.layer_backward(gradients, x, steps, spec, h0, c0, weights, made, needed)
     missing = [None] * (_FLAT - len(found))
     return tuple(x.new_empty(0) if part is None else part for part in (*found, *missing))
 
 
 def _backward_elsewhere(*arguments: Any) -> tuple[Tensor, ...]:
     inputs = arguments[5 : 5 + _GIVEN]
-    x, steps, cell, *_ = _unflattened(*inputs)
+    x, steps, spec, *_ = _unflattened(*inputs)
     found = input_gradients(
-        arguments[:5], _differentiable(inputs), steps, cell, _needed(*arguments[8 + _GIVEN :])
+        arguments[:5], _differentiable(inputs), steps, spec, _needed(*arguments[8 + _GIVEN :])
     )
     return tuple(x.new_zeros(0) if gradient is None else gradient for gradient in found)
 
@@ -216,11 +168,12 @@ def _keep_for_double_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[T
 def _second_gradient(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
     output_gradients, index, inputs = ctx.saved_tensors[:5], ctx.saved_tensors[5], ctx.saved_tensors[6:]
     order, batch, length, cell = ctx.plain
-    if spec_of(cell).bounds_gradients:
+    spec = CellSpec.parse(cell)
+    if spec.bounds_gradients:
         raise no_second_derivative()
     if torch.is_grad_enabled():
         steps = Steps(order, batch, length, index)
-        found = vjp_of_gradients(cotangents, output_gradients, inputs, steps, cell)
+        found = vjp_of_gradients(cotangents, output_gradients, inputs, steps, spec)
     else:
         # The same as one operator: a tracer could not follow the loop, whose length is in a tensor.
         x, *others = inputs
@@ -241,10 +194,10 @@ def _double_backward(*arguments: Any) -> tuple[Tensor, ...]:
         arguments[_FLAT : _FLAT + 5],
         arguments[_FLAT + 5 :],
     )
-    x, steps, cell, *_ = _unflattened(*inputs)
+    x, steps, spec, *_ = _unflattened(*inputs)
     sources = (*output_gradients, *_differentiable(inputs))
     with torch.no_grad():
-        found = vjp_of_gradients(cotangents, output_gradients, sources[5:], steps, cell)
+        found = vjp_of_gradients(cotangents, output_gradients, sources[5:], steps, spec)
     return tuple(
         gradient if gradient is not None else x.new_zeros(0 if part is None else part.shape)
         for part, gradient in zip(sources, found, strict=True)

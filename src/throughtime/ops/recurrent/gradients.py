@@ -12,25 +12,26 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from throughtime.ops.cell import Cell
-from throughtime.ops.reference.recurrent import recurrent_layer_reference
-from throughtime.ops.steps import PARTS, Steps, Weights
+from throughtime.ops.recurrent.reference import recurrent_layer_reference
+from throughtime.ops.recurrent.spec import CellSpec
+from throughtime.ops.recurrent.steps import Steps
+from throughtime.ops.recurrent.weights import PARTS, Weights
 
 Parts = Sequence[Tensor | None]
 
 
 def input_gradients(
-    output_gradients: Parts, inputs: Parts, steps: Steps, cell: Cell, needed: Sequence[bool]
+    output_gradients: Parts, inputs: Parts, steps: Steps, spec: CellSpec, needed: Sequence[bool]
 ) -> tuple[Tensor | None, ...]:
     """Return the gradient of every input that is there and needed, None for the others."""
     with torch.enable_grad():
         copies = [None if part is None else part.detach().requires_grad_() for part in inputs]
         wanted = [copy if need else None for copy, need in zip(copies, needed, strict=True)]
-        return _backward(output_gradients, copies, steps, cell, wanted, create_graph=False)
+        return _backward(output_gradients, copies, steps, spec, wanted, create_graph=False)
 
 
 def vjp_of_gradients(
-    cotangents: Parts, output_gradients: Parts, inputs: Parts, steps: Steps, cell: Cell
+    cotangents: Parts, output_gradients: Parts, inputs: Parts, steps: Steps, spec: CellSpec
 ) -> tuple[Tensor | None, ...]:
     """Differentiate what `input_gradients` returns, times its ``cotangents``, each None or empty.
 
@@ -47,7 +48,7 @@ def vjp_of_gradients(
             copy if copy is not None and cotangent is not None and cotangent.shape == copy.shape else None
             for copy, cotangent in zip(copies[5:], cotangents, strict=True)
         ]
-        gradients = _backward(copies[:5], copies[5:], steps, cell, wanted, create_graph=True)
+        gradients = _backward(copies[:5], copies[5:], steps, spec, wanted, create_graph=True)
         depends = [
             (gradient, cotangent)
             for gradient, cotangent in zip(gradients, cotangents, strict=True)
@@ -60,7 +61,7 @@ def _backward(
     output_gradients: Parts,
     inputs: Parts,
     steps: Steps,
-    cell: Cell,
+    spec: CellSpec,
     wanted: Parts,
     *,
     create_graph: bool,
@@ -69,7 +70,7 @@ def _backward(
     directions = tuple(Weights(*weights[d : d + PARTS]) for d in (0, PARTS) if weights[d] is not None)  # type: ignore[arg-type]
     # The numbers are as wide as the tensors are, whatever autocast would like.
     with torch.autocast(x.device.type, enabled=False):  # type: ignore[union-attr]
-        outputs = recurrent_layer_reference(x, steps, cell, h0, c0, directions)  # type: ignore[arg-type]
+        outputs = recurrent_layer_reference(x, steps, spec, h0, c0, directions)  # type: ignore[arg-type]
         pairs = [
             (output, gradient)
             for output, gradient in zip(outputs, output_gradients, strict=True)

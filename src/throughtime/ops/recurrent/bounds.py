@@ -10,8 +10,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.errors import UnsupportedError
+from throughtime.errors import ShapeError, UnsupportedError
 from throughtime.ops._plain import transformed
+
+
+def bound_of(value: float | None, name: str, layer: str) -> float:
+    """Return a bound, infinity for None.
+
+    Raises
+    ------
+    ShapeError
+        If it is not above zero.
+    """
+    if value is None:
+        return math.inf
+    if not value > 0:
+        raise ShapeError(f"{layer}: {name} is a bound above 0, or None for no bound; got {value}")
+    return float(value)
 
 
 def bounded_gradient(x: Tensor, value: float, norm: float) -> Tensor:

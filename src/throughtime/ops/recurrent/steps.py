@@ -1,4 +1,4 @@
-"""How the tokens of a batch lie in memory, and the weights that act on them: what every recurrent op takes.
+"""How the tokens of a batch lie in memory.
 
 Tokens are always the rows of one matrix; `Steps` says which row is step t of sequence b. So a batch in any
 of the usual orders goes to a kernel as it is: nothing is padded, transposed or sorted on the way.
@@ -10,9 +10,6 @@ import torch
 from torch import Tensor
 
 from throughtime.ragged import Layout
-
-Results = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
-"""What a layer makes: y, h_n, c_n, c and gates, see `recurrent_layer_reference`."""
 
 RAGGED, TIME_MAJOR, BATCH_FIRST, PACKED = range(4)
 
@@ -36,37 +33,6 @@ class Steps(NamedTuple):
     batch: int
     length: int
     index: Tensor | None  # type: ignore[assignment]  # hides tuple.index
-
-
-class Weights(NamedTuple):
-    """What acts on the tokens of one layer in one direction, named and laid out as in torch.nn.
-
-    ih (G·H, I), hh (G·H, P), biases (G·H,) or None, hr (P, H) or None; P is H where there is no hr. The
-    peephole (3·H,) of i f o, or (2·H,) of i o, and the context (B, G·H), what every step of a sequence adds
-    to W_ih x + b_ih, or None.
-    """
-
-    ih: Tensor
-    hh: Tensor
-    bias_ih: Tensor | None
-    bias_hh: Tensor | None
-    hr: Tensor | None
-    peephole: Tensor | None = None
-    context: Tensor | None = None
-
-
-PARTS = len(Weights._fields)
-
-
-def flat(directions: tuple[Weights, ...]) -> tuple[Tensor | None, ...]:
-    """Return the fields of both directions, or of one, side by side."""
-    return directions[0] if len(directions) == 1 else (*directions[0], *directions[1])
-
-
-def directions_of(weights: tuple[Tensor | None, ...]) -> tuple[Weights, ...]:
-    """Undo `flat`; a second direction of None alone is none."""
-    found = (weights[first : first + PARTS] for first in range(0, len(weights), PARTS))
-    return tuple(Weights(*parts) for parts in found if parts[0] is not None)  # type: ignore[arg-type]
 
 
 def ragged_steps(layout: Layout) -> Steps:

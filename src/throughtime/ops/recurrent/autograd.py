@@ -6,16 +6,17 @@ import torch
 from torch import Tensor
 
 from throughtime.ops._plain import is_batched
-from throughtime.ops._recurrent_native import filled, layer_backward, layer_forward
-from throughtime.ops.cell import Cell
-from throughtime.ops.record import StepGradients
-from throughtime.ops.steps import PARTS, Results, Steps, Weights, flat
+from throughtime.ops.recurrent.native import filled, layer_backward, layer_forward
+from throughtime.ops.recurrent.record import StepGradients
+from throughtime.ops.recurrent.spec import CellSpec
+from throughtime.ops.recurrent.steps import Steps
+from throughtime.ops.recurrent.weights import PARTS, Results, Weights, flat
 
 
 def differentiable_layer(
     x: Tensor,
     steps: Steps,
-    cell: Cell,
+    spec: CellSpec,
     h0: Tensor | None,
     c0: Tensor | None,
     directions: tuple[Weights, ...],
@@ -24,7 +25,7 @@ def differentiable_layer(
     record: StepGradients | None = None,
 ) -> Results:
     """Run a layer natively, see `recurrent_layer_reference`; c and gates are empty unless ``save``."""
-    found = _Layer.apply(steps, cell, save, record, x, h0, c0, *flat(directions))  # type: ignore[no-untyped-call]
+    found = _Layer.apply(steps, spec, save, record, x, h0, c0, *flat(directions))  # type: ignore[no-untyped-call]
     if save:
         results: Results = found
         return results
@@ -36,7 +37,7 @@ def differentiable_layer(
 def node_of_layer(
     x: Tensor,
     steps: Steps,
-    cell: Cell,
+    spec: CellSpec,
     h0: Tensor | None,
     c0: Tensor | None,
     weights: list[Tensor | None],
@@ -47,7 +48,7 @@ def node_of_layer(
     """
     save, record = False, None
     found: tuple[Tensor, Tensor, Tensor | None] = _Layer.apply(  # type: ignore[no-untyped-call]
-        steps, cell, save, record, x, h0, c0, *weights
+        steps, spec, save, record, x, h0, c0, *weights
     )
     return found
 
@@ -57,7 +58,7 @@ class _Read(NamedTuple):
 
     x: Tensor
     steps: Steps
-    cell: Cell
+    spec: CellSpec
     h0: Tensor | None
     c0: Tensor | None
     weights: tuple[Tensor | None, ...]
@@ -76,7 +77,7 @@ class _Layer(torch.autograd.Function):
     def forward(
         ctx: Any,
         steps: Steps,
-        cell: Cell,
+        spec: CellSpec,
         save: bool,  # noqa: FBT001 - the protocol takes positional arguments
         record: StepGradients | None,
         x: Tensor,
@@ -85,8 +86,8 @@ class _Layer(torch.autograd.Function):
         *weights: Tensor | None,
     ) -> tuple[Tensor | None, ...]:
         ctx.set_materialize_grads(False)  # an output that nobody uses costs nothing in the backward pass
-        ctx.steps, ctx.cell, ctx.record = steps, cell, record
-        found = layer_forward(x, steps, cell, h0, c0, weights, save=True)
+        ctx.steps, ctx.spec, ctx.record = steps, spec, record
+        found = layer_forward(x, steps, spec, h0, c0, weights, save=True)
         y, h_n, c_n, c, gates = filled(found) if save or record is not None else found
         ctx.save_for_backward(x, h0, c0, *weights, y, c, gates)
         return (y, h_n, c_n, c, gates) if save else (y, h_n, c_n)
@@ -97,7 +98,7 @@ class _Layer(torch.autograd.Function):
         if all(gradient is None for gradient in output_gradients):
             return (None,) * (4 + len(needs))
         x, h0, c0, *rest = ctx.saved_tensors
-        read = _Read(x, ctx.steps, ctx.cell, h0, c0, tuple(rest[:-3]))
+        read = _Read(x, ctx.steps, ctx.spec, h0, c0, tuple(rest[:-3]))
         made = tuple(rest[-3:])
         needed = _Needed(needs[0], needs[1] or needs[2], True in needs[3:])
         gradients = (*output_gradients, None, None)[:5]
@@ -116,7 +117,7 @@ def _by_operator(
     needed: _Needed,
 ) -> tuple[Tensor | None, ...]:
     """Do it for somebody who will differentiate it, or brings many gradients: the operator knows how."""
-    x, steps, cell, h0, c0, weights = read
+    x, steps, spec, h0, c0, weights = read
     directions = len(weights) // PARTS
     h_start, c_start = (
         None if part is None else part.view(directions, steps.batch, part.shape[-1]) for part in (h0, c0)
@@ -131,7 +132,7 @@ def _by_operator(
         steps.order,
         steps.batch,
         steps.length,
-        cell,
+        spec.name,
         h_start,
         c_start,
         *weights,

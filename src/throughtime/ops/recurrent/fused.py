@@ -5,43 +5,35 @@ tokens, which it refuses, wait outside and keep their initial state. Every opera
 as far as torch's own is.
 """
 
-from typing import Any
-
 import torch
-from torch import _VF, Tensor
+from torch import Tensor
 
-from throughtime.ops.cell import Cell
-from throughtime.ops.steps import BATCH_FIRST, TIME_MAJOR, Steps, Weights, host_lengths, rows
-
-_FUSED: dict[str, Any] = {
-    "LSTM": _VF.lstm,
-    "GRU": _VF.gru,
-    "RNN_TANH": _VF.rnn_tanh,
-    "RNN_RELU": _VF.rnn_relu,
-}
+from throughtime.ops.recurrent.spec import CellSpec
+from throughtime.ops.recurrent.steps import BATCH_FIRST, TIME_MAJOR, Steps, host_lengths, rows
+from throughtime.ops.recurrent.weights import Weights
 
 
-def torch_knows(cell: Cell, directions: tuple[Weights, ...]) -> bool:
-    """Tell whether torch has a layer of this kind: a plain cell without a context."""
-    return cell in _FUSED and directions[0].context is None
+def torch_knows(spec: CellSpec, directions: tuple[Weights, ...]) -> bool:
+    """Tell whether torch has a layer of this cell, and there is no context."""
+    return spec.torch_function is not None and directions[0].context is None
 
 
 def recurrent_layer_torch(
     x: Tensor,
     steps: Steps,
-    cell: Cell,
+    spec: CellSpec,
     h0: Tensor | None,
     c0: Tensor | None,
     directions: tuple[Weights, ...],
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return y, h_n and c_n as `recurrent_layer_reference` does."""
-    h0, c0 = _initial(x, steps, cell, h0, c0, directions)
+    h0, c0 = _initial(x, steps, spec, h0, c0, directions)
     if x.shape[0] == 0:
         return _without_tokens(x, h0, c0, directions)
     if steps.order in {TIME_MAJOR, BATCH_FIRST}:
         first = steps.order == BATCH_FIRST
         shape = (steps.batch, steps.length) if first else (steps.length, steps.batch)
-        y, h_n, c_n = _fused(x.unflatten(0, shape), None, cell, h0, c0, directions, batch_first=first)
+        y, h_n, c_n = _fused(x.unflatten(0, shape), None, spec, h0, c0, directions, batch_first=first)
         return y.flatten(0, 1), h_n, c_n
     lengths = host_lengths(steps)
     order = torch.argsort(lengths, descending=True, stable=True)
@@ -53,20 +45,20 @@ def recurrent_layer_torch(
     y, h_n, c_n = _fused(
         x.index_select(0, place),
         alive.sum(1),
-        cell,
+        spec,
         h0.index_select(1, order),
-        c0.index_select(1, order) if cell == "LSTM" else c0,
+        c0.index_select(1, order) if spec.has_c else c0,
         directions,
         batch_first=False,
     )
     y = y.index_select(0, torch.argsort(place))
-    return y, h0.index_copy(1, order, h_n), c0.index_copy(1, order, c_n) if cell == "LSTM" else c_n
+    return y, h0.index_copy(1, order, h_n), c0.index_copy(1, order, c_n) if spec.has_c else c_n
 
 
 def _initial(
     x: Tensor,
     steps: Steps,
-    cell: Cell,
+    spec: CellSpec,
     h0: Tensor | None,
     c0: Tensor | None,
     directions: tuple[Weights, ...],
@@ -74,7 +66,7 @@ def _initial(
     rows_of_gates, size = directions[0].hh.shape
     if h0 is None:
         h0 = x.new_zeros(len(directions), steps.batch, size)
-    if cell != "LSTM":
+    if not spec.has_c:
         return h0, x.new_zeros(0)
     return h0, x.new_zeros(len(directions), steps.batch, rows_of_gates // 4) if c0 is None else c0
 
@@ -97,7 +89,7 @@ def _without_tokens(
 def _fused(
     tokens: Tensor,
     batch_sizes: Tensor | None,
-    cell: Cell,
+    spec: CellSpec,
     h0: Tensor,
     c0: Tensor,
     directions: tuple[Weights, ...],
@@ -108,9 +100,9 @@ def _fused(
     both = len(directions) == 2
     # cuDNN keeps what the backward pass needs only when told that it trains; there is no dropout here.
     options = (directions[0].bias_ih is not None, 1, 0.0, torch.is_grad_enabled(), both)
-    state = (h0.contiguous(), c0.contiguous()) if cell == "LSTM" else h0.contiguous()
+    state = (h0.contiguous(), c0.contiguous()) if spec.has_c else h0.contiguous()
     if batch_sizes is None:
-        found = _FUSED[cell](tokens, state, weights, *options, batch_first)
+        found = spec.torch_function(tokens, state, weights, *options, batch_first)
     else:
-        found = _FUSED[cell](tokens, batch_sizes, state, weights, *options)
-    return found if cell == "LSTM" else (*found, c0)
+        found = spec.torch_function(tokens, batch_sizes, state, weights, *options)
+    return found if spec.has_c else (*found, c0)

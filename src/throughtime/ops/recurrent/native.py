@@ -5,7 +5,6 @@ Everything that crosses is on the CPU, and float32 or float64; the caller has ch
 
 import copyreg
 import math
-from dataclasses import replace
 from functools import lru_cache
 from typing import cast
 
@@ -13,11 +12,13 @@ import torch
 from torch import Tensor
 
 from throughtime import _native
+from throughtime.errors import UnsupportedError
 from throughtime.ops._batch import checked_offsets
 from throughtime.ops._memory import contiguous, in_order, uninitialised
-from throughtime.ops.cell import ACTIVATIONS, Cell, spec_of, spell
-from throughtime.ops.record import SUMMARY_NORMS, StepGradients
-from throughtime.ops.steps import PARTS, RAGGED, Results, Steps, Weights, flat
+from throughtime.ops.recurrent.record import SUMMARY_NORMS, StepGradients
+from throughtime.ops.recurrent.spec import CellSpec
+from throughtime.ops.recurrent.steps import RAGGED, Steps
+from throughtime.ops.recurrent.weights import PARTS, Results, Weights, flat
 
 Made = tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]
 """y, h_n, c_n, c and gates."""
@@ -32,14 +33,11 @@ RecurrentStack = _native.RecurrentStack
 # A copy of a module makes its own again when it is called, whichever way it was copied.
 copyreg.pickle(RecurrentStack, lambda _: (type(None), ()))  # type: ignore[arg-type, return-value]
 
-_PLAIN = {"LSTM": 0, "GRU": 1, "RNN_TANH": 2, "RNN_RELU": 3}
-_NUMBERS = {name: number for number, name in enumerate(ACTIVATIONS)}
-
 
 def forward(
     x: Tensor,
     steps: Steps,
-    cell: Cell,
+    spec: CellSpec,
     h0: Tensor | None,
     c0: Tensor | None,
     directions: tuple[Weights, ...],
@@ -50,13 +48,13 @@ def forward(
 
     With ``save`` false, c and gates come back empty: nothing is kept for a backward pass.
     """
-    return filled(layer_forward(x, steps, cell, h0, c0, flat(directions), save=save))
+    return filled(layer_forward(x, steps, spec, h0, c0, flat(directions), save=save))
 
 
 def layer_forward(
     x: Tensor,
     steps: Steps,
-    cell: Cell,
+    spec: CellSpec,
     h0: Tensor | None,
     c0: Tensor | None,
     weights: tuple[Tensor | None, ...],
@@ -73,11 +71,11 @@ def layer_forward(
     tuple
         y, h_n, c_n, c and gates; None for what the cell does not have, or ``save`` does not ask for.
     """
-    run, kept, threads = _native.recurrent_layer_forward, _kept(cell), torch.get_num_threads()
-    found = run(_AS_THEY_ARE, save, kept, steps, threads, x, h0, c0, weights)
+    run, cell, threads = _native.recurrent_layer_forward, native_cell(spec), torch.get_num_threads()
+    found = run(_AS_THEY_ARE, save, cell, steps, threads, x, h0, c0, weights)
     if found is None:
         steps, x, h0, c0 = _checked(steps, x), in_order(x), contiguous(h0), contiguous(c0)
-        found = run(_IN_ORDER, save, kept, steps, threads, x, h0, c0, _all_contiguous(weights))
+        found = run(_IN_ORDER, save, cell, steps, threads, x, h0, c0, _all_contiguous(weights))
     return cast("Made", found)
 
 
@@ -97,7 +95,7 @@ def layer_backward(
     gradients: tuple[Tensor | None, ...],
     x: Tensor,
     steps: Steps,
-    cell: Cell,
+    spec: CellSpec,
     h0: Tensor | None,
     c0: Tensor | None,
     weights: tuple[Tensor | None, ...],
@@ -119,20 +117,20 @@ def layer_backward(
     """
     of_steps = _NOTHING
     if record is not None:
-        of_steps = _recorded(x, weights, cell, whole=record.whole)
+        of_steps = _recorded(x, weights, spec, whole=record.whole)
         record.fill(of_steps, *cast("tuple[Tensor, ...]", made))
-    run, kept, threads = _native.recurrent_layer_backward, _kept(cell), torch.get_num_threads()
+    run, cell, threads = _native.recurrent_layer_backward, native_cell(spec), torch.get_num_threads()
     given = _all_contiguous(gradients)  # often a single number, expanded
-    found = run(_AS_THEY_ARE, kept, steps, threads, x, h0, c0, weights, made, given, needed, of_steps)
+    found = run(_AS_THEY_ARE, cell, steps, threads, x, h0, c0, weights, made, given, needed, of_steps)
     if found is None:
         steps, x, h0, c0 = _checked(steps, x), in_order(x), contiguous(h0), contiguous(c0)
         weights, made = _all_contiguous(weights), _all_contiguous(made)
-        found = run(_IN_ORDER, kept, steps, threads, x, h0, c0, weights, made, given, needed, of_steps)
+        found = run(_IN_ORDER, cell, steps, threads, x, h0, c0, weights, made, given, needed, of_steps)
     return cast("tuple[Tensor | None, ...]", found)
 
 
 def native_stack(
-    cell: Cell,
+    spec: CellSpec,
     names: tuple[tuple[str, ...], ...],
     inputs: int,
     hidden: int,
@@ -150,31 +148,28 @@ def native_stack(
     projection
         P, 0 for none.
     """
-    spec = spec_of(cell)
     return RecurrentStack(
         inputs=inputs,
         hidden=hidden,
         state=projection or hidden,
         layers=len(names) // directions,
         directions=directions,
-        gates=spec.gates,
-        peepholes=spec.peepholes if spec.peephole else 0,
-        gated=spec.kind == "LSTM",
+        peepholes=spec.own_blocks.get("peephole", 0),
         biased=biased,
         projects=bool(projection),
         names=names,
-        cell=native_cell(cell),
+        cell=native_cell(spec),
     )
 
 
-def _recorded(x: Tensor, weights: tuple[Tensor | None, ...], cell: Cell, *, whole: bool) -> Kept:
+def _recorded(x: Tensor, weights: tuple[Tensor | None, ...], spec: CellSpec, *, whole: bool) -> Kept:
     """Return memory for what a record keeps of every step; the loop writes all of it."""
-    spec, tokens, directions = spec_of(cell), math.prod(x.shape[:-1]), len(weights) // PARTS
+    tokens, directions = math.prod(x.shape[:-1]), len(weights) // PARTS
     hidden, state = _sizes(Weights(*weights[:PARTS]))  # type: ignore[arg-type]
     return (
         uninitialised(x, directions, tokens, state) if whole else None,
-        uninitialised(x, directions, tokens, hidden) if whole and spec.kind == "LSTM" else None,
-        uninitialised(x, directions, tokens, spec.pre_activations, hidden) if whole else None,
+        uninitialised(x, directions, tokens, hidden) if whole and spec.has_c else None,
+        uninitialised(x, directions, tokens, len(spec.pre_activation_names), hidden) if whole else None,
         uninitialised(x, directions, tokens) if spec.bounds_gradients else None,
         uninitialised(x, directions, tokens, SUMMARY_NORMS + 2 * spec.saved),
     )
@@ -189,25 +184,26 @@ def _checked(steps: Steps, x: Tensor) -> Steps:
 
 
 @lru_cache(maxsize=256)
-def _kept(cell: Cell) -> tuple[float, ...]:
-    """Return how much of each step a backward pass reads, whether there is a c, and `native_cell`."""
-    spec = spec_of(cell)
-    return spec.saved, spec.kind == "LSTM", *native_cell(cell)
+def native_cell(spec: CellSpec) -> _native.RecurrentCell:
+    """Return the native code of a cell, with its options.
 
-
-@lru_cache(maxsize=256)
-def native_cell(cell: Cell) -> tuple[float, ...]:
-    """Return the number of a cell, and its options in the order of kernels/recurrent/recurrent.h."""
-    if cell in _PLAIN:
-        return (_PLAIN[cell],)
-    spec = spec_of(cell)
-    without = spell(replace(spec, gradient_value=math.inf, gradient_norm=math.inf))
-    general = {"LSTM": 5 if spec.coupled else 4, "GRU": 6 if spec.reset_after else 7, "RNN": 8}
-    code = _PLAIN.get(without, general[spec.kind])
-    activations = (*spec.activations, *[spec.activations[0]] * (3 - len(spec.activations)))
-    bounds = (float(spec.gradient_value), float(spec.gradient_norm))
-    numbers = [part for a in activations for part in (_NUMBERS[a.name], float(a.alpha), float(a.beta))]
-    return code, *numbers, float(spec.clip), float(spec.cell_clip), spec.update_new, *bounds
+    Raises
+    ------
+    UnsupportedError
+        If it has none.
+    """
+    native = spec.native
+    if native is None:
+        raise UnsupportedError(f"the cell {spec.name} has no native code; it runs by its step in PyTorch")
+    options = {"cell_clip": math.inf, "update_new": False, **native.options}
+    return _native.RecurrentCell(
+        kernel=native.kernel,
+        activations=list(spec.activations),
+        clip=spec.clip,
+        gradient_value=spec.gradient_value,
+        gradient_norm=spec.gradient_norm,
+        **options,
+    )
 
 
 def _sizes(weights: Weights) -> tuple[int, int]:

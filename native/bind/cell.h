@@ -1,0 +1,22 @@
+// A cell and its options, as Python names them once for each kind of cell in use.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include <cstdint>
+
+#include "kernels/recurrent/recurrent.h"
+
+namespace throughtime {
+
+struct NativeCell {
+  Cell cell;
+  Options options;
+  int gates;
+  std::int64_t saved;
+  bool has_c;
+};
+
+void bind_cell(nanobind::module_& m);
+
+}  // namespace throughtime

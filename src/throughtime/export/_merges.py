@@ -1,0 +1,52 @@
+"""How outputs of parts side by side become one value."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from throughtime.errors import KindError, ShapeError
+from throughtime.export._batch import Batch, Steps, Value, Vectors, features_of
+from throughtime.export._place import Place, kind_of
+from throughtime.nn.description import Added, concatenated
+
+
+def add_merge(batch: Batch, merge: Any, values: list[Value], place: Place) -> Value:
+    """Add the function that joins the outputs of parts side by side.
+
+    Raises
+    ------
+    KindError
+        If it has no form here; the message names it.
+    ShapeError
+        If the outputs do not fit together.
+    """
+    add = _MERGES.get(type(merge)) or _MERGES.get(merge)
+    if add is None:
+        raise KindError(
+            f"{place.name} joins its outputs by {kind_of(merge)}, which has no form in ONNX here; "
+            "concatenated and Added of throughtime.nn.description have one"
+        )
+    rows = [value.rows if isinstance(value, Vectors) else None for value in values]
+    if len({type(value) for value in values}) > 1 or len(set(rows)) > 1:
+        raise ShapeError(f"{place.name}: some outputs side by side have a value for every step, others not")
+    return add(batch, values, place)
+
+
+def _concatenated(batch: Batch, values: list[Value], place: Place) -> Value:
+    if isinstance(values[0], Vectors) and values[0].rows is not None:
+        raise ShapeError(f"{place.name}: Pool('top-k') side by side is not exported; put a Flatten behind it")
+    axis = 2 if isinstance(values[0], Steps) else 1
+    joined = batch.graph.add("Concat", *(value.name for value in values), axis=axis)
+    return replace(values[0], name=joined, features=sum(features_of(value, place.name) for value in values))
+
+
+def _added(batch: Batch, values: list[Value], place: Place) -> Value:
+    body, shortcut = values
+    features_of(shortcut, place.name, features_of(body, place.name))
+    return replace(body, name=batch.graph.add("Add", body.name, shortcut.name))
+
+
+_MERGES: dict[Any, Callable[[Batch, list[Value], Place], Value]] = {
+    concatenated: _concatenated,
+    Added: _added,
+}

@@ -1,0 +1,73 @@
+"""One function for each operator that a layer may state in ``operators()``."""
+
+from collections.abc import Callable
+
+from throughtime.errors import KindError
+from throughtime.export._activations import add_softmax, elementwise
+from throughtime.export._batch import Batch, Steps, Value, steps_of
+from throughtime.export._conv import add_conv
+from throughtime.export._linear import add_embedding, add_flatten, add_linear
+from throughtime.export._norm import add_batch_norm
+from throughtime.export._place import Place
+from throughtime.export._pool import add_last, add_max, add_mean, add_sum, add_top_k
+from throughtime.export._recurrent import add_recurrent
+from throughtime.nn.description import Operator
+
+Translation = Callable[[Batch, Operator, Value, Place], Value]
+
+
+def translate(batch: Batch, operator: Operator, value: Value, place: Place) -> Value:
+    """Add an operator to the graph, and return its output.
+
+    Raises
+    ------
+    KindError
+        If it has no form here; the message names it.
+    ShapeError
+        If it has an option that cannot be exported, or does not fit to what comes before it.
+    """
+    add = _TRANSLATIONS.get(operator.name)
+    if add is None:
+        raise KindError(
+            f"{place.name}: the operator {operator.name} has no form in ONNX here; these have one: "
+            f"{', '.join(sorted(_TRANSLATIONS))}"
+        )
+    return add(batch, operator, value, place)
+
+
+def features_read(operator: Operator) -> int | str | None:
+    """Return how many features an operator reads, None for token numbers, "any" if it does not matter."""
+    arguments = operator.arguments
+    if operator.name == "aten::embedding":
+        return None
+    if operator.name == "aten::linear":
+        return int(arguments["weight"].shape[1])
+    if operator.name == "throughtime::conv1d":
+        return int(arguments["weight"].shape[1] * arguments["groups"])
+    if operator.name == "throughtime::recurrent_layer":
+        return int(arguments["layer"].input_size)
+    return "any"
+
+
+def _recurrent(batch: Batch, operator: Operator, value: Value, place: Place) -> Steps:
+    layer = operator.arguments["layer"]
+    return add_recurrent(batch, layer, steps_of(value, place.name, layer.input_size), place.path).steps
+
+
+_TRANSLATIONS: dict[str, Translation] = {
+    "aten::batch_norm": add_batch_norm,
+    "aten::embedding": add_embedding,
+    "aten::flatten": add_flatten,
+    "aten::linear": add_linear,
+    "aten::relu": elementwise("Relu"),
+    "aten::sigmoid": elementwise("Sigmoid"),
+    "aten::softmax": add_softmax,
+    "aten::tanh": elementwise("Tanh"),
+    "throughtime::conv1d": add_conv,
+    "throughtime::last_over_time": add_last,
+    "throughtime::max_over_time": add_max,
+    "throughtime::mean_over_time": add_mean,
+    "throughtime::recurrent_layer": _recurrent,
+    "throughtime::sum_over_time": add_sum,
+    "throughtime::top_k_over_time": add_top_k,
+}
