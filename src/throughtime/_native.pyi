@@ -103,98 +103,187 @@ def recurrent_layer_backward(
 ) -> tuple[Tensor | None, ...] | None:
     """Return the gradients of x, h0, c0 and all weights, or None where a tensor is unusual."""
 
+class Windows:
+    """Windows in time as native code reads them; see `throughtime.ops.windows.Windows`."""
+
+    def __init__(
+        self, *, size: int, stride: int, dilation: int, left: int, right: int, replicate: bool
+    ) -> None: ...
+
+def window_offsets(
+    offsets: Tensor, *, windows: Windows, ceil_mode: bool, in_order: bool
+) -> tuple[Tensor, int] | None:
+    """Return the offsets (B + 1,) of the windows of each sequence, and the number of all windows.
+
+    None, here and below, where a tensor is unusual: the caller brings all into order and calls again with
+    ``in_order``, after which it is a TypeError. Shapes and offsets that do not fit are a ShapeError.
+    """
+
+def first_without_windows(offsets: Tensor, out_offsets: Tensor, *, in_order: bool) -> int | None:
+    """Return the first sequence that has tokens but no window, or −1."""
+
 def conv_forward(
-    shape: tuple[int, ...],
-    batch: tuple[int, ...],
-    threads: int,
-    x: int,
-    weight: int,
-    bias: int,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    offsets: Tensor,
+    out_offsets: Tensor,
+    *,
+    windows: Windows,
+    groups: int,
+    total: int,
     relu: bool,
-    y: int,
-) -> None:
-    """Correlate in time; tuples hold the fields of ``conv.h`` in its order."""
+    threads: int,
+    in_order: bool,
+) -> Tensor | None:
+    """Correlate in time: (total, O)."""
 
 def conv_input_gradient(
-    shape: tuple[int, ...], batch: tuple[int, ...], threads: int, dy: int, weight: int, start: int, dx: int
-) -> None:
-    """Make the gradient of the input, which is the transposed convolution."""
+    dy: Tensor,
+    weight: Tensor,
+    start: Tensor | None,
+    offsets: Tensor,
+    out_offsets: Tensor,
+    *,
+    windows: Windows,
+    groups: int,
+    total: int,
+    threads: int,
+    in_order: bool,
+) -> Tensor | None:
+    """Return the gradient of the input, which is the transposed convolution: (total, C)."""
 
 def conv_weight_gradient(
-    shape: tuple[int, ...], batch: tuple[int, ...], threads: int, x: int, dy: int, dw: int, db: int
-) -> None:
-    """Make the gradients of weight and bias."""
+    x: Tensor,
+    dy: Tensor,
+    offsets: Tensor,
+    out_offsets: Tensor,
+    *,
+    windows: Windows,
+    groups: int,
+    bias: bool,
+    threads: int,
+    in_order: bool,
+) -> tuple[Tensor, Tensor | None] | None:
+    """Return the gradients of weight (O, C / groups, size) and, on request, of bias (O,)."""
+
+def linear_forward(
+    x: Tensor, weight: Tensor, bias: Tensor | None, *, threads: int, in_order: bool
+) -> Tensor | None:
+    """Return x Wᵀ + b of up to four dimensions."""
+
+def linear_input_gradient(dy: Tensor, weight: Tensor, *, threads: int, in_order: bool) -> Tensor | None:
+    """Return the gradient of its input."""
+
+def linear_weight_gradient(
+    x: Tensor, dy: Tensor, *, bias: bool, threads: int, in_order: bool
+) -> tuple[Tensor, Tensor | None] | None:
+    """Return the gradients of its weight and, on request, of its bias."""
 
 def norm_forward(
-    shape: tuple[float, ...],
-    segments: tuple[int, ...],
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    offsets: Tensor | None,
+    mean: Tensor | None,
+    variance: Tensor | None,
+    *,
+    groups: int,
+    eps: float,
+    relu: bool,
+    fixed: bool,
+    momentum: float,
+    save: bool,
     threads: int,
-    running: tuple[float, ...],
-    fixed_mean: int,
-    fixed_variance: int,
-    x: int,
-    gamma: int,
-    beta: int,
-    y: int,
-    mean: int,
-    scale: int,
-) -> None:
-    """Normalise groups of features over segments; tuples hold the fields of ``norm.h`` in its order."""
+    in_order: bool,
+) -> Tensor | tuple[Tensor, Tensor, Tensor] | None:
+    """Normalise groups of features over segments, without offsets over all tokens.
+
+    ``mean`` and ``variance`` are the statistics if they are ``fixed``, else running ones that are updated.
+    Returns y, or with ``save`` y and each segment's mean and 1 / √(σ² + eps). Unless ``in_order`` a row that
+    does not fit is unusual, too.
+    """
 
 def norm_backward(
-    shape: tuple[float, ...],
-    segments: tuple[int, ...],
-    threads: int,
+    dy: Tensor,
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    mean: Tensor,
+    scale: Tensor,
+    offsets: Tensor | None,
+    *,
+    groups: int,
+    eps: float,
+    relu: bool,
     fixed: bool,
-    x: int,
-    dy: int,
-    gamma: int,
-    beta: int,
-    mean: int,
-    scale: int,
-    dx: int,
-    dgamma: int,
-    dbeta: int,
-) -> None:
-    """Make its gradients."""
+    x_needed: bool,
+    weight_needed: bool,
+    bias_needed: bool,
+    threads: int,
+    in_order: bool,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None] | None:
+    """Return the gradients of x, weight and bias, those that are needed."""
 
-def pool_windows(
-    shape: tuple[int, ...], right: int, ceil_mode: bool, sequences: int, offsets: int, out_offsets: int
-) -> int:
-    """Write the offsets of the windows, and return how many; tuples hold the fields of ``pool.h``."""
+class PoolDivisor:
+    """What the sum of a window is divided by: 1, its taps in the sequence, or those and its borders'."""
+
+    ONE: PoolDivisor
+    REAL: PoolDivisor
+    BORDER: PoolDivisor
 
 def pool_max(
-    shape: tuple[int, ...],
-    batch: tuple[int, ...],
-    threads: int,
+    x: Tensor,
+    offsets: Tensor,
+    out_offsets: Tensor,
+    *,
+    windows: Windows,
+    total: int,
     nothing: float,
-    index_bytes: int,
-    x: int,
-    y: int,
-    index: int,
-) -> None:
-    """Take the largest value of each window."""
+    index: bool,
+    threads: int,
+    in_order: bool,
+) -> tuple[Tensor, Tensor | None] | None:
+    """Return the largest value of each window, and on request its tap."""
 
 def pool_max_gradient(
-    shape: tuple[int, ...],
-    batch: tuple[int, ...],
+    dy: Tensor,
+    index: Tensor,
+    offsets: Tensor,
+    out_offsets: Tensor,
+    *,
+    windows: Windows,
+    total: int,
     threads: int,
-    index_bytes: int,
-    dy: int,
-    index: int,
-    dx: int,
-) -> None:
-    """Make its gradient."""
+    in_order: bool,
+) -> Tensor | None:
+    """Return its gradient."""
 
 def pool_sum(
-    shape: tuple[int, ...], batch: tuple[int, ...], threads: int, divisor: int, right: int, x: int, y: int
-) -> None:
-    """Sum each window, and divide."""
+    x: Tensor,
+    offsets: Tensor,
+    out_offsets: Tensor,
+    *,
+    windows: Windows,
+    total: int,
+    divisor: PoolDivisor,
+    threads: int,
+    in_order: bool,
+) -> Tensor | None:
+    """Return the sum or mean of each window."""
 
 def pool_sum_gradient(
-    shape: tuple[int, ...], batch: tuple[int, ...], threads: int, divisor: int, right: int, dy: int, dx: int
-) -> None:
-    """Make its gradient."""
+    dy: Tensor,
+    offsets: Tensor,
+    out_offsets: Tensor,
+    *,
+    windows: Windows,
+    total: int,
+    divisor: PoolDivisor,
+    threads: int,
+    in_order: bool,
+) -> Tensor | None:
+    """Return its gradient."""
 
 def empty(is_double: bool, count: int) -> Tensor:
     """Return so many uninitialised numbers."""

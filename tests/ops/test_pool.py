@@ -12,7 +12,8 @@ from tests.ops.ladder import climbed
 from tests.ops.pool_ladder import WHOLE, Pooling, layout_of, max_pooling, mean_pooling
 from throughtime import _native
 from throughtime.errors import ShapeError
-from throughtime.ops import _pool_eager, _pool_native, pool, pool_windows
+from throughtime.ops import _pool_eager, pool, pool_windows
+from throughtime.ops.window_layouts import windows_laid_out
 from throughtime.ops.windows import Windows
 from throughtime.ragged import Layout
 
@@ -120,7 +121,7 @@ def test_windows_are_counted_as_torch_counts_them() -> None:
     for size, stride, dilation, ceil in itertools.product((1, 2, 3, 5), (1, 2, 3, 7), (1, 3), (False, True)):
         for padding in range(size // 2 + 1):
             windows = Windows(size, stride, dilation, padding, padding)
-            out = _pool_native.windows_laid_out(layout_of(lengths), windows, ceil_mode=ceil)
+            out = windows_laid_out(layout_of(lengths), windows, ceil_mode=ceil)
             counted = pool_windows.pooled_lengths(torch.tensor(lengths), windows, ceil_mode=ceil)
             assert torch.equal(out.lengths, counted), windows
             for length, count in zip(lengths, counted.tolist(), strict=True):

@@ -84,57 +84,54 @@ struct FewProduct {
   }
 };
 
+// Shares a product out to threads; `more(rank, size)` is computed beside it.
+template <class T, Factors F, class More>
+void compute_few(const FewProduct<T, F>& product, int threads, const More& more) {
+  auto share = [&](int rank, int size) {
+    product.compute(rank, size);
+    more(rank, size);
+  };
+  parallel(threads, share);
+}
+
+template <class T, Factors F>
+void compute_few(const FewProduct<T, F>& product, int threads) {
+  compute_few(product, threads, [](int, int) {});
+}
+
 template <class T>
 void few_rows_forward(const ConvForward& call) {
-  const ConvShape& shape = call.shape;
-  const FewProduct<T, Factors::rows> product{call.batch.out_offsets[call.batch.sequences],
-                                             shape.channels,
-                                             shape.outputs,
-                                             static_cast<const T*>(call.x),
-                                             static_cast<const T*>(call.weight),
-                                             true,
-                                             static_cast<const T*>(call.bias),
-                                             static_cast<T*>(call.y),
-                                             call.relu};
-  auto share = [&](int rank, int size) { product.compute(rank, size); };
-  parallel(call.threads, share);
+  compute_few(FewProduct<T, Factors::rows>{call.batch.out_offsets[call.batch.sequences], call.shape.channels,
+                                           call.shape.outputs, static_cast<const T*>(call.x),
+                                           static_cast<const T*>(call.weight), true,
+                                           static_cast<const T*>(call.bias), static_cast<T*>(call.y), call.relu},
+              call.threads);
 }
 
 template <class T>
 void few_rows_input_gradient(const ConvInputGradient& call) {
-  const ConvShape& shape = call.shape;
-  const FewProduct<T, Factors::rows> product{call.batch.out_offsets[call.batch.sequences],
-                                             shape.outputs,
-                                             shape.channels,
-                                             static_cast<const T*>(call.dy),
-                                             static_cast<const T*>(call.weight),
-                                             false,
-                                             static_cast<const T*>(call.start),
-                                             static_cast<T*>(call.dx),
-                                             false};
-  auto share = [&](int rank, int size) { product.compute(rank, size); };
-  parallel(call.threads, share);
+  compute_few(FewProduct<T, Factors::rows>{call.batch.out_offsets[call.batch.sequences], call.shape.outputs,
+                                           call.shape.channels, static_cast<const T*>(call.dy),
+                                           static_cast<const T*>(call.weight), false,
+                                           static_cast<const T*>(call.start), static_cast<T*>(call.dx), false},
+              call.threads);
 }
 
 template <class T>
 void few_rows_weight_gradient(const ConvWeightGradient& call) {
-  const ConvShape& shape = call.shape;
-  const std::int64_t rows = call.batch.out_offsets[call.batch.sequences];
+  const std::int64_t rows = call.batch.out_offsets[call.batch.sequences], outputs = call.shape.outputs;
   const T* const dy = static_cast<const T*>(call.dy);
-  const FewProduct<T, Factors::columns> product{
-      shape.outputs, rows,    shape.channels, dy, static_cast<const T*>(call.x), false, nullptr,
-      static_cast<T*>(call.dw), false};
   T* const db = static_cast<T*>(call.db);
-  auto share = [&](int rank, int size) {
-    product.compute(rank, size);
-    if (db == nullptr) return;
-    const Range own = part_of(shape.outputs, rank, size);
-    for (std::ptrdiff_t o = own.begin; o < own.end; ++o) db[o] = dy[o];
-    for (std::int64_t t = 1; t < rows; ++t) {
-      for (std::ptrdiff_t o = own.begin; o < own.end; ++o) db[o] += dy[t * shape.outputs + o];
-    }
-  };
-  parallel(call.threads, share);
+  compute_few(FewProduct<T, Factors::columns>{outputs, rows, call.shape.channels, dy, static_cast<const T*>(call.x),
+                                              false, nullptr, static_cast<T*>(call.dw), false},
+              call.threads, [&](int rank, int size) {
+                if (db == nullptr) return;
+                const Range own = part_of(outputs, rank, size);
+                for (std::ptrdiff_t o = own.begin; o < own.end; ++o) db[o] = dy[o];
+                for (std::int64_t t = 1; t < rows; ++t) {
+                  for (std::ptrdiff_t o = own.begin; o < own.end; ++o) db[o] += dy[t * outputs + o];
+                }
+              });
 }
 
 }  // namespace throughtime::TT_ISA

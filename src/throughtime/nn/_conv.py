@@ -135,16 +135,16 @@ class Conv1d(nn.Conv1d):
             raise ShapeError(
                 f"Conv1d on a Ragged knows padding_mode 'zeros' and 'replicate', got {self.padding_mode!r}"
             )
-        values, layout = conv1d(
-            x.values, x.layout, self.weight, self.bias, self.windows, self.groups, relu=relu
-        )
         windows = self.windows
+        values, layout = conv1d(x.values, x.layout, self.weight, self.bias, windows, self.groups, relu=relu)
         refuse_too_short(
             x.layout,
             layout,
             "Conv1d",
-            f"and a window spans {windows.reach + 1} with {windows.left + windows.right} of borders; give it "
-            "longer borders (padding='same' or 'causal'), or leave the sequence out",
+            lambda: (
+                f"and a window spans {windows.reach + 1} with {windows.left + windows.right} of borders; "
+                "give it longer borders (padding='same' or 'causal'), or leave the sequence out"
+            ),
         )
         return Ragged(values, layout.offsets, layout=layout)
 

@@ -117,7 +117,7 @@ class ConvTranspose1d(nn.ConvTranspose1d):
             x.layout,
             layout,
             "ConvTranspose1d",
-            f"of which a padding of {self.windows.left} cuts everything off; use a smaller one",
+            lambda: f"of which a padding of {self.windows.left} cuts everything off; use a smaller one",
         )
         return Ragged(values, layout.offsets, layout=layout)
 

@@ -153,16 +153,18 @@ def _mean_over_windows(x: Ragged, windows: Windows) -> Ragged:
 
 
 def _refuse_too_short(x: Ragged, out: Layout, layer: str, pool: MaxPool1d | AvgPool1d) -> None:
-    windows = pool.windows
-    kept = (
-        ""
-        if pool.ceil_mode
-        else "ceil_mode=True (ConvBlock(pool=…, ceil_mode=True)), which keeps incomplete windows, "
-    )
-    why = (
-        f"and a window spans {windows.reach + 1} with {windows.left + windows.right} of borders; use a "
-        f"smaller window, padding, {kept}or leave the sequence out"
-    )
+    def why() -> str:
+        windows = pool.windows
+        kept = (
+            ""
+            if pool.ceil_mode
+            else "ceil_mode=True (ConvBlock(pool=…, ceil_mode=True)), which keeps incomplete windows, "
+        )
+        return (
+            f"and a window spans {windows.reach + 1} with {windows.left + windows.right} of borders; use a "
+            f"smaller window, padding, {kept}or leave the sequence out"
+        )
+
     refuse_too_short(x.layout, out, layer, why)
 
 

@@ -1,13 +1,37 @@
-"""The offsets of a batch on their way to native code."""
+"""Batches on their way to native code: tensors, offsets, and windows in time."""
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from throughtime import _native
 from throughtime.errors import ShapeError
-from throughtime.ops.windows import Geometry
+from throughtime.ops._memory import contiguous
+from throughtime.ops.windows import Windows
+
+Tensors = tuple[Tensor | None, ...]
+
+
+def called(function: Callable[..., Any], tensors: Tensors, **options: Any) -> Any:
+    """Call native code on tensors as they are if it can read them so, else brought into order."""
+    threads = torch.get_num_threads()
+    result = function(*tensors, threads=threads, in_order=False, **options)
+    if result is None:
+        ordered = map(contiguous, tensors)
+        result = function(*ordered, threads=threads, in_order=True, **options)
+    return result
+
+
+@lru_cache(maxsize=256)
+def native_windows(windows: Windows) -> _native.Windows:
+    """Return windows as native code reads them."""
+    size, stride, dilation, left, right, replicate = windows
+    return _native.Windows(
+        size=size, stride=stride, dilation=dilation, left=left, right=right, replicate=bool(replicate)
+    )
 
 
 def checked_offsets(offsets: Tensor, total: int) -> Tensor:
@@ -19,16 +43,6 @@ def checked_offsets(offsets: Tensor, total: int) -> Tensor:
             "end at the number of tokens and are int64: make the batch with Ragged(values, offsets)"
         )
     return offsets
-
-
-def native_batch(
-    geometry: Geometry, total: int, out_total: int
-) -> tuple[tuple[int, ...], tuple[Tensor, Tensor]]:
-    """Return B and both addresses, and the tensors that must live as long as these are used."""
-    offsets = checked_offsets(geometry.offsets, total)
-    out_offsets = checked_offsets(geometry.out_offsets, out_total)
-    fields = (offsets.shape[0] - 1, offsets.data_ptr(), out_offsets.data_ptr())
-    return fields, (offsets, out_offsets)
 
 
 @lru_cache(maxsize=64)

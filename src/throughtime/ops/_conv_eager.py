@@ -1,5 +1,6 @@
 """The native convolution under eager autograd: the operators' gradients at less of a cost."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -113,6 +114,13 @@ def _weight_gradient(x: Tensor, dy: Tensor, geometry: Geometry, bias: bool) -> t
         return _conv_native.weight_gradient(x, dy, geometry, bias=bias)
     found: tuple[Tensor, Tensor] = _WeightGradient.apply(x, dy, geometry, bias)  # type: ignore[no-untyped-call]
     return found
+
+
+def correlate_gradients(
+    dy: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, needs: Sequence[bool]
+) -> Gradients:
+    """Return the gradients of x, weight and bias, which can be differentiated in turn."""
+    return of_correlate(_doors(dy), dy, x, weight, None, geometry, needs)
 
 
 EAGER = Doors(correlate, input_gradient, _weight_gradient)

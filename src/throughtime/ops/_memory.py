@@ -1,4 +1,4 @@
-"""Memory for the results of native code, and where tensors lie."""
+"""Memory for the results of native code, and tensors in the order in which it reads them."""
 
 import math
 
@@ -23,8 +23,3 @@ def in_order(tensor: Tensor) -> Tensor:
 def contiguous(tensor: Tensor | None) -> Tensor | None:
     """Return the same of a tensor that may be missing."""
     return None if tensor is None else in_order(tensor)
-
-
-def address(tensor: Tensor | None) -> int:
-    """Return where a tensor lies, 0 if it is missing or empty."""
-    return 0 if tensor is None else tensor.data_ptr()

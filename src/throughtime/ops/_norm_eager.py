@@ -8,7 +8,7 @@ from torch import Tensor
 
 from throughtime.ops import _norm_native
 from throughtime.ops._norm_native import Norm
-from throughtime.ops._plain import FULL, differentiable, on_plain_cpu, watched
+from throughtime.ops._plain import FULL, differentiable, is_batched, on_plain_cpu, unobserved, watched
 
 # The same function in plain PyTorch, of values, weight and bias.
 Composition = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
@@ -22,9 +22,16 @@ def takes(values: Tensor, *rows: Tensor | None) -> bool:
     for row in rows:
         if row is None:
             continue
-        if row.dtype != values.dtype or not row.is_cpu or row.numel() != features:
+        if row.dtype != values.dtype or not row.is_cpu or row.shape != (features,):
             return False
     return True
+
+
+def quickly(values: Tensor, weight: Tensor | None, bias: Tensor | None, norm: Norm) -> Tensor | None:
+    """Return (T, C) if native code alone has a part in the call, else None; it looks at shapes itself."""
+    if differentiable(values, weight, bias) or not unobserved() or is_batched(values):
+        return None
+    return _norm_native.forward_if_plain(values, weight, bias, norm)
 
 
 def normalize(
@@ -32,7 +39,7 @@ def normalize(
 ) -> Tensor:
     """Return (T, C); derivatives beyond the first are those of the composition."""
     if not differentiable(values, weight, bias):
-        return _norm_native.forward(values, weight, bias, norm)[0]
+        return _norm_native.forward(values, weight, bias, norm)
     y: Tensor = _Normalize.apply(values, weight, bias, norm, composition)  # type: ignore[no-untyped-call]
     return y
 
@@ -47,7 +54,7 @@ class _Normalize(torch.autograd.Function):
         norm: Norm,
         composition: Composition,
     ) -> Tensor:
-        y, mean, scale = _norm_native.forward(x, weight, bias, norm)
+        y, mean, scale = _norm_native.saved_forward(x, weight, bias, norm)
         ctx.norm, ctx.composition = norm, composition
         ctx.save_for_backward(x, weight, bias, mean, scale)
         return y

@@ -1,16 +1,15 @@
-"""The seam to the native normalisation: tensors in, tensors out, addresses between.
+"""The native normalisation: tensors in, tensors out.
 
-Everything that crosses is on the CPU, and float32 or float64; the caller has checked shapes.
+Everything that crosses is on the CPU, and float32 or float64. Native code looks at shapes and offsets itself.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
 from throughtime import _native
-from throughtime.ops._batch import checked_offsets
-from throughtime.ops._memory import address, contiguous, in_order, uninitialised
+from throughtime.ops._batch import called
 
 
 class Running(NamedTuple):
@@ -31,11 +30,11 @@ class Fixed(NamedTuple):
 class Norm(NamedTuple):
     """What a normalisation is but for its values: see `native/kernels/norm/norm.h`.
 
-    Statistics are those of each segment's tokens (``offsets``, int64) and of each of so many ``groups`` of
-    features.
+    Statistics are those of each segment's tokens (``offsets``, int64; None where all tokens are one segment)
+    and of each of so many ``groups`` of features.
     """
 
-    offsets: Tensor
+    offsets: Tensor | None
     groups: int
     eps: float
     relu: bool = False
@@ -43,31 +42,27 @@ class Norm(NamedTuple):
     fixed: Fixed | None = None
 
 
-def forward(
+def forward(x: Tensor, weight: Tensor | None, bias: Tensor | None, norm: Norm) -> Tensor:
+    """Return (T, C)."""
+    tensors, options = _forward_arguments(x, weight, bias, norm, save=False)
+    y: Tensor = called(_native.norm_forward, tensors, **options)
+    return y
+
+
+def forward_if_plain(x: Tensor, weight: Tensor | None, bias: Tensor | None, norm: Norm) -> Tensor | None:
+    """Return the same, or None where a tensor is unusual or does not fit."""
+    (_, *rows), options = _forward_arguments(x, weight, bias, norm, save=False)
+    y = _native.norm_forward(x, *rows, threads=torch.get_num_threads(), in_order=False, **options)
+    return cast("Tensor | None", y)
+
+
+def saved_forward(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, norm: Norm
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return (T, C), and μ and 1 / √(σ² + eps), (S, groups), which the gradient needs."""
-    x, weight, bias = in_order(x), contiguous(weight), contiguous(bias)
-    offsets = checked_offsets(norm.offsets, x.shape[0])
-    segments = offsets.shape[0] - 1
-    y = uninitialised(x, *x.shape)
-    mean, scale = x.new_empty(2, segments, norm.groups).unbind()
-    running, fixed = norm.running, norm.fixed or (None, None)
-    _native.norm_forward(
-        _shape(x, norm),
-        (segments, offsets.data_ptr()),
-        torch.get_num_threads(),
-        (0.0, 0, 0) if running is None else (running[0], running[1].data_ptr(), running[2].data_ptr()),
-        address(fixed[0]),
-        address(fixed[1]),
-        x.data_ptr(),
-        address(weight),
-        address(bias),
-        y.data_ptr(),
-        mean.data_ptr(),
-        scale.data_ptr(),
-    )
-    return y, mean, scale
+    tensors, options = _forward_arguments(x, weight, bias, norm, save=True)
+    made: tuple[Tensor, Tensor, Tensor] = called(_native.norm_forward, tensors, **options)
+    return made
 
 
 def backward(
@@ -80,27 +75,31 @@ def backward(
     needs: tuple[bool, bool, bool],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Return the gradients of x, weight and bias, those that are needed."""
-    dy, x, weight, bias = in_order(dy), in_order(x), contiguous(weight), contiguous(bias)
-    offsets = checked_offsets(norm.offsets, x.shape[0])
-    dx = uninitialised(x, *x.shape) if needs[0] else None
-    dweight, dbias = (x.new_empty(x.shape[1]) if needed else None for needed in needs[1:])
-    _native.norm_backward(
-        _shape(x, norm),
-        (offsets.shape[0] - 1, offsets.data_ptr()),
-        torch.get_num_threads(),
-        norm.fixed is not None,
-        x.data_ptr(),
-        dy.data_ptr(),
-        address(weight),
-        address(bias),
-        statistics[0].data_ptr(),
-        statistics[1].data_ptr(),
-        address(dx),
-        address(dweight),
-        address(dbias),
+    gradients: tuple[Tensor | None, Tensor | None, Tensor | None] = called(
+        _native.norm_backward,
+        (dy, x, weight, bias, *statistics, norm.offsets),
+        groups=norm.groups,
+        eps=norm.eps,
+        relu=norm.relu,
+        fixed=norm.fixed is not None,
+        x_needed=needs[0],
+        weight_needed=needs[1],
+        bias_needed=needs[2],
     )
-    return dx, dweight, dbias
+    return gradients
 
 
-def _shape(x: Tensor, norm: Norm) -> tuple[float, ...]:
-    return x.dtype == torch.float64, norm.relu, x.shape[1], norm.groups, norm.eps
+def _forward_arguments(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, norm: Norm, *, save: bool
+) -> tuple[tuple[Tensor | None, ...], dict[str, Any]]:
+    running, fixed = norm.running, norm.fixed
+    mean, variance = fixed or ((None, None) if running is None else running[1:])
+    options = {
+        "groups": norm.groups,
+        "eps": norm.eps,
+        "relu": norm.relu,
+        "fixed": fixed is not None,
+        "momentum": 0.0 if running is None else running.momentum,
+        "save": save,
+    }
+    return (x, weight, bias, norm.offsets, mean, variance), options

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from throughtime.errors import KindError
 from throughtime.ops import _conv_eager, _conv_registered
-from throughtime.ops._plain import HALF, compiling, transformed, watched
+from throughtime.ops._plain import HALF, compiling, transformed, unobserved, watched
 from throughtime.ops.reference.conv import correlate_reference, input_gradient_reference
+from throughtime.ops.window_layouts import windows_laid_out
 from throughtime.ops.windows import Geometry, Windows
 from throughtime.ragged import Layout, tracing
 
@@ -60,7 +61,7 @@ def conv1d(
     if windows.keeps_lengths:
         out, total = layout, values.shape[0]
     else:
-        out = Layout.from_lengths(windows.output_lengths(layout.lengths), layout.offsets.device)
+        out = _windows_of(layout, windows)
         total = out.total
     geometry = Geometry(layout.offsets, out.offsets, windows, groups)
     call = _door(values, weight, bias, correlate_reference, _conv_registered.correlate, _conv_eager.correlate)
@@ -118,6 +119,12 @@ def conv_transpose1d(
         _conv_eager.input_gradient,
     )
     return _computed(call, (values, weight, bias), geometry, out.total), out
+
+
+def _windows_of(layout: Layout, windows: Windows) -> Layout:
+    if layout.offsets.is_cpu and unobserved():
+        return windows_laid_out(layout, windows)
+    return Layout.from_lengths(windows.output_lengths(layout.lengths), layout.offsets.device)
 
 
 Call = Callable[..., Tensor]

@@ -4,17 +4,24 @@ Torch's matrix product may sum a row in another order when other rows come with 
 threads. The product that convolution and recurrent layers share sums each result in one order.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from throughtime import _native
 from throughtime.errors import KindError, ShapeError
 from throughtime.ops import _conv_eager
-from throughtime.ops._batch import one_segment
-from throughtime.ops._plain import FULL, on_plain_cpu, watched
+from throughtime.ops._batch import called, one_segment
+from throughtime.ops._conv_gradients import Gradients
+from throughtime.ops._plain import FULL, differentiable, is_batched, on_plain_cpu, unobserved, watched
 from throughtime.ops.windows import Geometry, Windows
+
+# Dimensions that native code reads.
+_MOST_DIMENSIONS = 4
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -49,12 +56,61 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     >>> torch.equal(linear(x, weight)[3:4], linear(x[3:4], weight))
     True
     """
+    if unobserved() and not is_batched(x) and not differentiable(x, weight, bias):
+        y = _native.linear_forward(x, weight, bias, threads=torch.get_num_threads(), in_order=False)
+        if y is not None:
+            return y
     if not _is_native(x, weight, bias):
         return F.linear(x, weight, bias)
     _check(x, weight, bias)
+    if x.dim() > _MOST_DIMENSIONS:
+        return linear(x.flatten(0, -2), weight, bias).view(*x.shape[:-1], weight.shape[0])
+    if not differentiable(x, weight, bias):
+        return _forward(x, weight, bias)
+    y = _Linear.apply(x, weight, bias)  # type: ignore[no-untyped-call]
+    return cast("Tensor", y)
+
+
+def _forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    y: Tensor = called(_native.linear_forward, (x, weight, bias))
+    return y
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _forward(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Gradients:
+        (dy,) = gradients
+        x, weight = ctx.saved_tensors
+        needs = ctx.needs_input_grad
+        # With gradients enabled somebody will differentiate the result, too.
+        if torch.is_grad_enabled() or not on_plain_cpu(dy):
+            return _as_convolution(dy, x, weight, needs)
+        dx = dweight = dbias = None
+        if needs[0]:
+            dx = called(_native.linear_input_gradient, (dy, weight))
+        if needs[1]:
+            dweight, dbias = called(_native.linear_weight_gradient, (x, dy), bias=needs[2])
+        elif needs[2]:
+            dbias = dy.flatten(0, -2).sum(0) if dy.dim() > 1 else dy
+        return dx, dweight, dbias
+
+
+def _as_convolution(dy: Tensor, x: Tensor, weight: Tensor, needs: Sequence[bool]) -> Gradients:
+    """Return gradients that can be differentiated in turn, by windows of one token."""
     rows = x.reshape(-1, x.shape[-1])
-    y = _conv_eager.correlate(rows, weight.unsqueeze(-1), bias, _rows(len(rows)), len(rows))
-    return y.view(*x.shape[:-1], weight.shape[0])
+    dx, dweight, dbias = _conv_eager.correlate_gradients(
+        dy.reshape(-1, weight.shape[0]), rows, weight.unsqueeze(-1), _rows(len(rows)), needs
+    )
+    return (
+        None if dx is None else dx.view(x.shape),
+        None if dweight is None else dweight.squeeze(-1),
+        dbias,
+    )
 
 
 def _is_native(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:

@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from throughtime.ops import _norm_eager
-from throughtime.ops._batch import one_segment
 from throughtime.ops._norm_native import Fixed, Norm, Running
 from throughtime.ops._plain import HALF
 from throughtime.ops.reference.norm import (
@@ -53,12 +52,16 @@ def normalize_sequences(
         wide = (None if part is None else part.float() for part in (weight, bias))
         return normalize_sequences(values.float(), layout, groups, eps, *wide).to(values.dtype)
 
+    norm = Norm(layout.offsets, groups, eps)
+    quick = _norm_eager.quickly(values, weight, bias, norm)
+    if quick is not None:
+        return quick
+
     def composition(values: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
         return normalize_sequences_reference(values, layout, groups, eps, weight, bias)
 
     if not _norm_eager.takes(values, weight, bias):
         return composition(values, weight, bias)
-    norm = Norm(layout.offsets, groups, eps)
     return _norm_eager.normalize(values, weight, bias, norm, composition)
 
 
@@ -93,6 +96,18 @@ def batch_norm(
         fits = values.shape[0] > 1 and eps > 0 and (known is not None or running_mean is running_var)
     else:
         fits = known is not None
+    fixed = None if training else known
+    norm = Norm(
+        None,
+        values.shape[1],
+        eps,
+        relu,
+        Running(momentum, *known) if training and known else None,
+        Fixed(*fixed) if fixed else None,
+    )
+    quick = _norm_eager.quickly(values, weight, bias, norm) if fits else None
+    if quick is not None:
+        return quick
     if not (
         fits
         and _norm_eager.takes(values, running_mean, running_var, weight, bias)
@@ -101,15 +116,6 @@ def batch_norm(
         # Torch also says what is wrong: that a single token has no variance, or that sizes do not fit.
         y = F.batch_norm(values, running_mean, running_var, weight, bias, training, momentum, eps)
         return y.relu() if relu else y
-    fixed = None if training else known
-    norm = Norm(
-        one_segment(values.shape[0]),
-        values.shape[1],
-        eps,
-        relu,
-        Running(momentum, *known) if training and known else None,
-        Fixed(*fixed) if fixed else None,
-    )
 
     def composition(values: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
         return batch_norm_reference(values, weight, bias, fixed, eps, relu=relu)

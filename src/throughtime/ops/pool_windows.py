@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from throughtime.ops import _pool_eager
-from throughtime.ops._pool_native import windows_laid_out
 from throughtime.ops.reference.pool import max_over_windows_reference, mean_over_windows_reference
+from throughtime.ops.window_layouts import windows_laid_out
 from throughtime.ops.windows import Geometry, Windows
 from throughtime.ragged import Layout
 
