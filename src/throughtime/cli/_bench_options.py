@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from rich.console import Console
 
-from throughtime.bench._machine import Machine
+from throughtime.bench.machine import Machine
 from throughtime.errors import ShapeError
 
 # Mean number of busy threads in the last minute, which includes a benchmark that has just ended.

@@ -15,7 +15,7 @@ from throughtime.ops._conv_gradients import (
     of_weight_gradient,
 )
 from throughtime.ops._conv_registered import REGISTERED
-from throughtime.ops._plain import differentiable, is_batched
+from throughtime.ops.plain import differentiable, is_batched
 from throughtime.ops.windows import Geometry
 
 # A rule runs with gradients enabled only where somebody will differentiate its result, too.

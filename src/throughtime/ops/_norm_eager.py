@@ -8,7 +8,7 @@ from torch import Tensor
 
 from throughtime.ops import _norm_native
 from throughtime.ops._norm_native import Norm
-from throughtime.ops._plain import FULL, differentiable, is_batched, on_plain_cpu, unobserved, watched
+from throughtime.ops.plain import FULL, differentiable, is_batched, on_plain_cpu, unobserved, watched
 
 # The same function in plain PyTorch, of values, weight and bias.
 Composition = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from throughtime.ops import _pool_native
-from throughtime.ops._plain import FULL, HALF, differentiable, on_plain_cpu
 from throughtime.ops._pool_native import Divisor
+from throughtime.ops.plain import FULL, HALF, differentiable, on_plain_cpu
 from throughtime.ops.reference.pool import (
     at_largest_reference,
     max_gradient_reference,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from throughtime.errors import InputTypeError
 from throughtime.ops import _conv_eager, _conv_registered
-from throughtime.ops._plain import HALF, compiling, transformed, unobserved, watched
+from throughtime.ops.plain import HALF, compiling, transformed, unobserved, watched
 from throughtime.ops.reference.conv import correlate_reference, input_gradient_reference
 from throughtime.ops.window_layouts import windows_laid_out
 from throughtime.ops.windows import Geometry, Windows

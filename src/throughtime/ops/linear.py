@@ -17,7 +17,7 @@ from throughtime.errors import InputTypeError, ShapeError
 from throughtime.ops import _conv_eager
 from throughtime.ops._batch import called, one_segment
 from throughtime.ops._conv_gradients import Gradients
-from throughtime.ops._plain import FULL, differentiable, is_batched, on_plain_cpu, unobserved, watched
+from throughtime.ops.plain import FULL, differentiable, is_batched, on_plain_cpu, unobserved, watched
 from throughtime.ops.windows import Geometry, Windows
 
 # Dimensions that native code reads.

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from throughtime.ops import _norm_eager
 from throughtime.ops._norm_native import Fixed, Norm, Running
-from throughtime.ops._plain import HALF
+from throughtime.ops.plain import HALF
 from throughtime.ops.reference.norm import (
     batch_norm_reference,
     batch_norm_traced,
