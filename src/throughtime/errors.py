@@ -1,38 +1,47 @@
 """Every error that throughtime raises on purpose.
 
-One root, so that ``except throughtime.errors.ThroughtimeError`` catches them all; each is also the
-built-in error that a caller would expect: where torch raises a `RuntimeError` and Python would raise another,
-it is both. A message says what came, what was expected and what to do.
+All derive from `ThroughtimeError`, so ``except throughtime.errors.ThroughtimeError`` catches them, and each
+also derives from the built-in error that Python or torch raises in such a case:
+
+- `InputTypeError`: wrong type, dtype or layout (TypeError, RuntimeError)
+- `ShapeError`: wrong shape or value (ValueError, RuntimeError)
+- `UnsupportedError`: an operation that is not defined for ragged batches or not implemented (TypeError)
+- `NotCausalError`: a model that cannot run on a stream (ValueError)
+- `DataError`: an unusable file or table (ValueError)
+- `RunError`: an unusable run folder (ValueError)
+- `NotFiniteError`: a NaN or infinity in training (ArithmeticError)
+
+Messages say what was given, what was expected and what to do.
 """
 
 
 class ThroughtimeError(Exception):
-    """Root of all errors that throughtime raises on purpose."""
+    """Base class of all errors that throughtime raises on purpose."""
+
+
+class InputTypeError(ThroughtimeError, TypeError, RuntimeError):
+    """An argument has a type, dtype or layout that is not accepted here."""
 
 
 class ShapeError(ThroughtimeError, ValueError, RuntimeError):
-    """A tensor, a batch or an option has a value or shape that cannot be used."""
-
-
-class KindError(ThroughtimeError, TypeError, RuntimeError):
-    """An argument is of a kind (type, dtype, layout) that cannot be used here."""
+    """An argument has a shape or value that is not accepted here."""
 
 
 class UnsupportedError(ThroughtimeError, TypeError):
-    """A torch operation that has no one meaning on ragged batches; the message names what to call."""
+    """An operation is not defined for ragged batches or not implemented; the message names an alternative."""
 
 
 class NotCausalError(ThroughtimeError, ValueError):
-    """A part of a model needs steps that a stream has not brought yet; the message names it and says why."""
+    """A module needs future steps, so it cannot run on a stream; the message names the module and why."""
 
 
 class DataError(ThroughtimeError, ValueError):
-    """A file or table cannot be used; the message names file, row or column."""
+    """A file or table cannot be used; the message names the file, row or column."""
 
 
 class RunError(ThroughtimeError, ValueError):
-    """A run folder is missing, damaged, or in the way."""
+    """A run folder is missing, damaged or already in use."""
 
 
 class NotFiniteError(ThroughtimeError, ArithmeticError):
-    """A loss or gradient is infinite or not a number, so training cannot go on."""
+    """A loss, gradient or input is infinite or NaN."""

@@ -206,13 +206,16 @@ def test_a_reader_that_stops_ends_the_process_too(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (("--parts", "conv,rnn"), "--parts: 'rnn' is none of conv, pool, norm, model, length"),
+        (
+            ("--parts", "conv,rnn"),
+            "--parts: unknown value 'rnn'; choose from conv, pool, norm, model, length",
+        ),
         (
             ("--shape", "1,2,3"),
             "six positive numbers B,T,C,O,K,dilation such as 64,64,128,100,3,1, got '1,2,3'",
         ),
-        (("--modes", "fast"), "--modes: 'fast' is none of inference, training"),
-        (("--modes", "none"), "these options leave nothing to measure"),
+        (("--modes", "fast"), "--modes: unknown value 'fast'; choose from inference, training"),
+        (("--modes", "none"), "these options select nothing to measure"),
     ],
 )
 def test_options_that_mean_nothing_are_named(

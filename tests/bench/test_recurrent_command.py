@@ -72,7 +72,7 @@ def test_a_busy_machine_is_told(
 ) -> None:
     monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
     done = _bench(run_cli, tmp_path, "--cells", "none")
-    assert ("the load was 1.5 when this began" in done.out) is noted
+    assert ("the load average was 1.5 at the start" in done.out) is noted
     content = json.loads((tmp_path / "recurrent.json").read_text("utf-8"))
     assert content["machine"]["load"] == load
     assert bool(content["notes"]) is noted
@@ -81,9 +81,9 @@ def test_a_busy_machine_is_told(
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (("--cells", "LSTM,MLP"), "--cells: 'MLP' is none of LSTM, GRU, RNN"),
-        (("--peers", "keras"), "--peers: 'keras' is none of torch, "),
-        (("--extras", "speed"), "--extras: 'speed' is none of step, "),
+        (("--cells", "LSTM,MLP"), "--cells: unknown value 'MLP'; choose from LSTM, GRU, RNN"),
+        (("--peers", "keras"), "--peers: unknown value 'keras'; choose from torch, "),
+        (("--extras", "speed"), "--extras: unknown value 'speed'; choose from step, "),
         (("--shape", "1,2,3"), "four positive numbers B,T,I,H such as 32,100,64,64, got '1,2,3'"),
         (("--shape", "1,2,0,4"), "'1,2,0,4'"),
     ],

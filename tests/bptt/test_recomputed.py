@@ -8,7 +8,7 @@ import torch
 import throughtime as tt
 from throughtime import Ragged
 from throughtime.bptt import recomputed
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 
 from ..nn.recurrent import LAYERS, VARIANTS, leaves, name_of
 
@@ -86,7 +86,7 @@ def test_what_cannot_be_recomputed_is_named() -> None:
         recomputed(tt.nn.GRU(3, 4, bidirectional=True), x)
     with pytest.raises(ShapeError, match="at least one step, got 0"):
         recomputed(layer, x, segment=0)
-    with pytest.raises(KindError, match="takes a Ragged batch, got Tensor"):
+    with pytest.raises(InputTypeError, match="takes a Ragged batch, got Tensor"):
         recomputed(layer, x.values)
-    with pytest.raises(KindError, match=r"takes a tt.nn.RNN, LSTM or GRU, got Linear"):
+    with pytest.raises(InputTypeError, match=r"takes a tt.nn.RNN, LSTM or GRU, got Linear"):
         recomputed(torch.nn.Linear(3, 4), x)

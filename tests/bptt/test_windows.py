@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_sequence
 import throughtime as tt
 from throughtime import Ragged
 from throughtime.bptt import Carried, streams, windows
-from throughtime.errors import KindError, ShapeError, UnsupportedError
+from throughtime.errors import InputTypeError, ShapeError, UnsupportedError
 
 LENGTHS = [11, 0, 3, 8]
 LAYERS = [
@@ -253,10 +253,10 @@ def test_without_gradients_states_inside_a_run_are_those_with_them() -> None:
         (lambda x: windows(x, 0), ShapeError, "k1 and k2 are numbers of steps, at least 1; got k1 = 0"),
         (lambda x: windows(x, 1, 0), ShapeError, "at least 1; got k1 = 1 and k2 = 0"),
         (lambda x: windows(x, 5, 3), ShapeError, "k1 = 5 is more than k2 = 3"),
-        (lambda x: windows(x.values, 5), KindError, "windows are cut from a Ragged batch, got Tensor"),
+        (lambda x: windows(x.values, 5), InputTypeError, "windows are cut from a Ragged batch, got Tensor"),
         (lambda x: windows(x, 5, ids=torch.tensor([1, 2])), ShapeError, "name each of 4 sequences"),
         (lambda x: windows(x, 5, ids=torch.zeros(4).long()), ShapeError, "ids must differ"),
-        (lambda x: windows(x, 5, ids=torch.zeros(4)), KindError, "int64 tensor, got torch.float32"),
+        (lambda x: windows(x, 5, ids=torch.zeros(4)), InputTypeError, "int64 tensor, got torch.float32"),
         (lambda x: next(windows(x, 2)).counted(x[:1]), ShapeError, "has 3 sequences, got a batch of 1"),
     ],
 )
@@ -294,7 +294,7 @@ def _carry(model: nn.Module, ids: Any, x: Any, **more: Any) -> None:
         (lambda: _carry(tt.nn.GRU(3, 4), [0], torch.randn(1, 3), after=-1), ShapeError, "at least 0; got -1"),
         (
             lambda: _carry(tt.nn.GRU(3, 4), [0], pack_sequence([torch.randn(2, 3)])),
-            KindError,
+            InputTypeError,
             "not PackedSequence",
         ),
         (
@@ -302,7 +302,11 @@ def _carry(model: nn.Module, ids: Any, x: Any, **more: Any) -> None:
             UnsupportedError,
             "runs twice in one pass",
         ),
-        (lambda: Carried().load_state_dict({"version": 0}), KindError, "not the state of a throughtime.bptt"),
+        (
+            lambda: Carried().load_state_dict({"version": 0}),
+            InputTypeError,
+            "not the state of a throughtime.bptt",
+        ),
         (
             lambda: Carried().load_state_dict(
                 {"version": 1, "ids": torch.arange(2), "states": {"a": [torch.zeros(1, 3, 4)]}}

@@ -245,7 +245,7 @@ def test_resume_with_other_data_or_options(
     refused(run_cli("train", same, "--out", code_run, "--resume"), ["not made by throughtime train"])
     outcome = run_cli(*options)
     assert outcome.code == 0
-    assert "has finished already; nothing to do" in outcome.out
+    assert "is already finished" in outcome.out
 
 
 def test_python_files_that_cannot_be_read(tmp_path: Path, run_cli: RunCli, code_run: Path) -> None:
@@ -262,7 +262,7 @@ def test_python_files_that_cannot_be_read(tmp_path: Path, run_cli: RunCli, code_
     empty.mkdir()
     refused(run_cli("predict", code_run, empty), ["no .py files"])
     refused(
-        run_cli("predict", code_run, tmp_path / "open.py", "--label", "x"), ["neither --text nor --label"]
+        run_cli("predict", code_run, tmp_path / "open.py", "--label", "x"), ["leave out --text and --label"]
     )
 
 

@@ -375,7 +375,7 @@ def test_clipping_and_recording_from_the_command_line(tmp_path: Path, run_cli: R
     assert "Over the training" in page
     assert "clipped above" not in page, "an adaptive threshold is no line"
     again = run_cli(*base, "--model", "bigru", "--resume", "--out", run)
-    assert "has finished already" in again.out
+    assert "is already finished" in again.out
     fixed = tmp_path / "fixed"
     assert run_cli(*base, "--model", "bigru", "--clip", 1e-6, "--watch-every", 5, "--out", fixed).code == 0
     assert "clipped above" in (

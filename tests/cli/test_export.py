@@ -23,7 +23,7 @@ def test_what_the_command_prints_runs(tmp_path: Path, run_cli: RunCli, text_run:
     out = tmp_path / "model.onnx"
     outcome = run_cli("export", text_run, "--to", "onnx", "--out", out)
     assert (outcome.code, outcome.err) == (0, "")
-    assert outcome.out.startswith(f"saved in {out}: tokens (batch, length)")
+    assert outcome.out.startswith(f"saved in {out}: inputs tokens (batch, length)")
     code = outcome.out.partition("\n\n")[2].replace(
         '"a text", "another one"', '"a good thing", "a bad thing"'
     )
@@ -56,7 +56,7 @@ def test_the_file_stands_beside_the_run(tmp_path: Path, run_cli: RunCli, code_ru
     before = sorted(run.iterdir())
     outcome = run_cli("export", run, "--to", "onnx")
     assert outcome.code == 0
-    assert "windows of Python code" in outcome.out
+    assert "window of Python code" in outcome.out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["my.run", "my.run.onnx"]
     assert sorted(run.iterdir()) == before
 

@@ -16,9 +16,9 @@ from throughtime._importing import stopping_at_once
 EXPECTED = {
     "the commands are imported": ("stopped", False, False),
     "the file is read": ("stopped before the training began; nothing was saved", False, False),
-    "the run is there": ("keeps what was saved; --resume continues from there", True, False),
-    "the training is imported": ("keeps what was saved; --resume continues from there", True, False),
-    "the first step": ("stopped; the model of the first steps is saved in ", True, True),
+    "the run is there": ("holds the last saved state; continue with --resume", True, False),
+    "the training is imported": ("holds the last saved state; continue with --resume", True, False),
+    "the first step": ("stopped; the model trained so far is saved in ", True, True),
     "the second epoch": ("stopped; the best model so far is saved in ", True, True),
     "the second epoch, twice": ("stopped; the best model so far is saved in ", True, True),
     "the test at the end": ("stopped; the best model so far is saved in ", True, True),

@@ -96,7 +96,7 @@ def test_characters_with_every_option(folder: Path, run_cli: RunCli) -> None:
     refused(run_cli("train", text, "--out", run, "--resume"), ["was made with --test-file test.txt"])
     again = run_cli("train", text, "--out", run, "--resume", "--test-file", test)
     assert again.code == 0, again.err
-    assert "has finished already" in again.out
+    assert "is already finished" in again.out
 
 
 def test_frames(folder: Path, run_cli: RunCli) -> None:
@@ -117,11 +117,11 @@ def test_frames(folder: Path, run_cli: RunCli) -> None:
     assert run_cli("sample", run, "--length", 2, "--prompt", out).code == 0
     refused(run_cli("sample", run, "--out", out), ["drawn.npz exists already"])
     refused(run_cli("sample", run, "--out", folder / "a.txt"), ["frames are written as .npz"])
-    refused(run_cli("sample", run, "--no-unknown"), ["--no-unknown is about words"])
+    refused(run_cli("sample", run, "--no-unknown"), ["--no-unknown applies to text only"])
     refused(run_cli("sample", run, "--top-p", 0.5), ["notes are drawn each for itself"])
     refused(run_cli("sample", run, "--prompt", folder / "no.npz"), ["no.npz does not exist"])
     again = run_cli("train", data, "--out", run, "--resume")
-    assert "has finished already" in again.out
+    assert "is already finished" in again.out
 
 
 def test_an_interrupted_command_goes_on(
@@ -145,7 +145,7 @@ def test_an_interrupted_command_goes_on(
         patch.setattr(NextStepModule, "training_step", stopping)
         outcome = run_cli("train", folder / "text.txt", *SMALL, "--out", tmp_path / "run")
     assert outcome.code == 130
-    assert "--resume continues from here" in outcome.out
+    assert "continue with --resume" in outcome.out
     assert run_cli("train", folder / "text.txt", "--out", tmp_path / "run", "--resume").code == 0
     for name in ("model.safetensors", "config.json", "tokenizer.json"):
         assert (tmp_path / "run" / name).read_bytes() == (whole / name).read_bytes()
@@ -155,7 +155,7 @@ def test_prompts_that_cannot_be_are_refused(folder: Path, run_cli: RunCli, text_
     run = _trained(folder, run_cli, "words")
     refused(run_cli("sample", run, "--prompt", "the bird"), ["'bird' (word 2)", "leave them out"])
     refused(run_cli("sample", run, "--prompt", ""), ["the prompt is empty"])
-    refused(run_cli("sample", run, "--prompt", "  "), ["the prompt has no words"])
+    refused(run_cli("sample", run, "--prompt", "  "), ["the prompt contains no words"])
     refused(run_cli("sample", run, "--temperature", -1), ["temperature is a number from 0 upwards"])
     refused(run_cli("sample", run, "--top-p", 0), ["top_p is a probability above 0"])
     refused(run_cli("sample", run, "--out", folder / "x.npz"), ["--out is for frames"])
@@ -207,11 +207,14 @@ def test_data_and_options_that_cannot_be_are_refused(folder: Path, run_cli: RunC
         ((text, "--bptt", 0), ["k1 must be a whole number from 1"]),
         ((text, "--bptt-k2", 0), ["k2 must be a whole number from 1"]),
         ((text, "--bptt", 9, "--bptt-k2", 8), ["k1 = 9 and k2 = 8", "give k2 >= k1"]),
-        ((text, "--model", "bilstm"), ["--task next has no model bilstm; choose lstm, gru or rnn"]),
-        ((text, "--label", "x"), ["--label goes with --task classify"]),
-        ((text, "--tokens-per-batch", 9), ["--tokens-per-batch goes with --task classify"]),
-        ((text, "--lower-case"), ["--lower-case goes with --task classify"]),
-        ((text, "--cutoffs", "a"), ["--cutoffs are whole numbers", "'a'"]),
+        (
+            (text, "--model", "bilstm"),
+            ["--model bilstm is not available for --task next; choose lstm, gru or rnn"],
+        ),
+        ((text, "--label", "x"), ["--label is an option of --task classify"]),
+        ((text, "--tokens-per-batch", 9), ["--tokens-per-batch is an option of --task classify"]),
+        ((text, "--lower-case"), ["--lower-case is an option of --task classify"]),
+        ((text, "--cutoffs", "a"), ["--cutoffs takes comma-separated whole numbers", "'a'"]),
         ((text, "--streams", 4, "--bptt", 8, "--cutoffs", "90"), ["rise from 1 to below the"]),
         ((text, "--streams", 4, "--bptt", 8, "--dropout", 1), ["p is a probability"]),
         ((text, "--validation", 0.5, "--test", 0.5), ["leave nothing to train on"]),
@@ -223,8 +226,11 @@ def test_data_and_options_that_cannot_be_are_refused(folder: Path, run_cli: RunC
     for arguments, parts in cases:
         refused(run_cli("train", *arguments, "--task", "next", "--out", out), parts)
         assert not out.exists(), arguments
-    refused(run_cli("train", table, "--bptt", 5, "--out", out), ["--bptt goes with --task next"])
-    refused(run_cli("train", table, "--model", "gru", "--out", out), ["--task classify has no model gru"])
+    refused(run_cli("train", table, "--bptt", 5, "--out", out), ["--bptt is an option of --task next"])
+    refused(
+        run_cli("train", table, "--model", "gru", "--out", out),
+        ["--model gru is not available for --task classify"],
+    )
     refused(
         run_cli("train", text, "--task", "next", "--out", _trained(folder, run_cli, "words")),
         ["already holds a run"],

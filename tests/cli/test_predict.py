@@ -66,7 +66,7 @@ def test_texts_get_labels_and_the_share_that_is_right(
     outcome = run_cli("predict", text_run, path, "--label", "kind")
     assert outcome.code == 0
     assert outcome.err.endswith("%)\n")
-    assert "of 2 right" in outcome.err
+    assert "of 2 correct" in outcome.err
     rows = [line.split("│") for line in outcome.out.splitlines() if "thing" in line]
     assert [(row[0].strip(), row[3].strip()) for row in rows] == [("1", "yes"), ("2", "no")]
     assert run_cli("predict", text_run, path).err == ""

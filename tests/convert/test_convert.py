@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import throughtime as tt
 from throughtime import Ragged
 from throughtime.convert import OnnxOperator
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 
 SHAPES: list[dict[str, Any]] = [{}, {"num_layers": 2, "bidirectional": True}, {"bias": False}]
 KERAS: list[tuple[str, dict[str, Any]]] = [
@@ -215,7 +215,7 @@ def _gru(attributes: dict[str, Any] | None = None, **inputs: Any) -> OnnxOperato
     [
         (
             lambda: tt.convert.to_onnx(nn.LSTM(3, 4)),
-            KindError,
+            InputTypeError,
             "to_onnx takes a recurrent layer of throughtime.nn .GRU, LSTM, RNN.*got LSTM",
         ),
         (lambda: tt.convert.to_onnx(_layer("LSTM", proj_size=2)), ShapeError, "uses proj_size"),
@@ -228,8 +228,8 @@ def _gru(attributes: dict[str, Any] | None = None, **inputs: Any) -> OnnxOperato
             "uses activations, which torch.nn has not: .* an RNN tanh or relu",
         ),
         (lambda: tt.convert.to_keras(_layer("LSTM", coupled=True)), ShapeError, "uses coupled.*Keras"),
-        (lambda: tt.convert.from_torch(tt.nn.LSTM(3, 4)), KindError, "from_torch takes a torch.nn"),
-        (lambda: tt.convert.with_update(_layer("LSTM"), "new"), KindError, "GRU, got LSTM"),
+        (lambda: tt.convert.from_torch(tt.nn.LSTM(3, 4)), InputTypeError, "from_torch takes a torch.nn"),
+        (lambda: tt.convert.with_update(_layer("LSTM"), "new"), InputTypeError, "GRU, got LSTM"),
         (lambda: tt.convert.with_update(_layer("GRU"), "both"), ShapeError, "'old' or 'new', got 'both'"),
         (
             lambda: tt.convert.with_update(_layer("GRU", activations=("softsign", "tanh")), "new"),
@@ -237,8 +237,8 @@ def _gru(attributes: dict[str, Any] | None = None, **inputs: Any) -> OnnxOperato
             "softsign.*do not convert",
         ),
         (lambda: tt.convert.from_onnx([]), ShapeError, "no operator"),
-        (lambda: tt.convert.from_onnx(3), KindError, "OnnxOperators, got int"),
-        (lambda: tt.convert.from_onnx([3]), KindError, "OnnxOperators, got int"),
+        (lambda: tt.convert.from_onnx(3), InputTypeError, "OnnxOperators, got int"),
+        (lambda: tt.convert.from_onnx([3]), InputTypeError, "OnnxOperators, got int"),
         (lambda: tt.convert.from_onnx(OnnxOperator("QRNN", {}, {})), ShapeError, "got 'QRNN'"),
         (lambda: tt.convert.from_onnx(OnnxOperator("GRU", {}, {"W": W})), ShapeError, "input R is missing"),
         (lambda: tt.convert.from_onnx(_gru(P=W)), ShapeError, "GRU has no input 'P'"),
@@ -247,8 +247,8 @@ def _gru(attributes: dict[str, Any] | None = None, **inputs: Any) -> OnnxOperato
             ShapeError,
             r"W has shape \(12, 3\), expected \(1, 12, any\)",
         ),
-        (lambda: tt.convert.from_onnx(_gru(W=W.astype(int))), KindError, "W is torch.int64"),
-        (lambda: tt.convert.from_onnx(_gru(W="w")), KindError, "W is no array"),
+        (lambda: tt.convert.from_onnx(_gru(W=W.astype(int))), InputTypeError, "W is torch.int64"),
+        (lambda: tt.convert.from_onnx(_gru(W="w")), InputTypeError, "W is no array"),
         (lambda: tt.convert.from_onnx(_gru(B=np.zeros((1, 12)))), ShapeError, r"B has shape.*\(1, 24\)"),
         (
             lambda: tt.convert.from_onnx(_gru(initial_h=np.zeros((1, 2, 4)))),
@@ -280,15 +280,15 @@ def _gru(attributes: dict[str, Any] | None = None, **inputs: Any) -> OnnxOperato
             ShapeError,
             r"P has shape \(1, 8\), expected \(1, 12\)",
         ),
-        (lambda: tt.convert.to_onnx(_layer("GRU").bfloat16()), KindError, "numpy has no torch.bfloat16"),
+        (lambda: tt.convert.to_onnx(_layer("GRU").bfloat16()), InputTypeError, "numpy has no torch.bfloat16"),
         (
             lambda: tt.convert.from_onnx(_gru(R=R.astype(np.float32))),
-            KindError,
+            InputTypeError,
             "torch.float32 and torch.float64",
         ),
         (
             lambda: tt.convert.from_keras([KERNELS[0], KERNELS[1].astype(np.float32)], reset_after=True),
-            KindError,
+            InputTypeError,
             "torch.float32 and torch.float64",
         ),
         (lambda: tt.convert.from_keras(), ShapeError, "no weights"),
@@ -330,25 +330,35 @@ def test_layers_without_values_are_refused(kind: str) -> None:
     if kind == "GRU":
         calls += [("with_update", lambda u=u: tt.convert.with_update(layer, u)) for u in ("old", "new")]
     for name, call in calls:
-        with pytest.raises(KindError, match=rf"{name}: weight_ih_l0 is on the device 'meta' .* no values"):
+        with pytest.raises(
+            InputTypeError, match=rf"{name}: weight_ih_l0 is on the device 'meta' .* no values"
+        ):
             call()
     half = getattr(tt.nn, kind)(3, 4)
     half.bias_hh_l0 = nn.Parameter(half.bias_hh_l0.to("meta"))
-    with pytest.raises(KindError, match="to_torch: bias_hh_l0 is on the device 'meta'"):
+    with pytest.raises(InputTypeError, match="to_torch: bias_hh_l0 is on the device 'meta'"):
         tt.convert.to_torch(half)
 
 
 FOREIGN: list[tuple[Any, type[Exception], str]] = [
-    (lambda a: torch.from_numpy(a).to("meta"), KindError, "is on the device 'meta' and has no values"),
-    (lambda a: a.astype(object), KindError, r"no array of numbers but of object; give .*astype\('float32'\)"),
-    (lambda a: a.astype(str), KindError, "no array of numbers but of <U32"),
-    (lambda a: a.view([("x", "<f8")]), KindError, "no array of numbers but of"),
-    (lambda a: a.astype(">f8"), KindError, r"of '>f8', in another byte order .* give array.astype\('<f8'\)"),
-    (lambda a: a.astype(">i4"), KindError, "of '>i4', in another byte order"),
-    (lambda a: np.ma.masked_array(a, a > 0), KindError, "is a masked array"),
-    (lambda a: None, KindError, "no array of numbers but of object"),
-    (lambda a: [[1.0, 2.0], [1.0]], KindError, "no array of numbers"),
-    (lambda a: a.astype(np.complex128), KindError, "torch.complex128, expected floating-point"),
+    (lambda a: torch.from_numpy(a).to("meta"), InputTypeError, "is on the device 'meta' and has no values"),
+    (
+        lambda a: a.astype(object),
+        InputTypeError,
+        r"no array of numbers but of object; give .*astype\('float32'\)",
+    ),
+    (lambda a: a.astype(str), InputTypeError, "no array of numbers but of <U32"),
+    (lambda a: a.view([("x", "<f8")]), InputTypeError, "no array of numbers but of"),
+    (
+        lambda a: a.astype(">f8"),
+        InputTypeError,
+        r"of '>f8', in another byte order .* give array.astype\('<f8'\)",
+    ),
+    (lambda a: a.astype(">i4"), InputTypeError, "of '>i4', in another byte order"),
+    (lambda a: np.ma.masked_array(a, a > 0), InputTypeError, "is a masked array"),
+    (lambda a: None, InputTypeError, "no array of numbers but of object"),
+    (lambda a: [[1.0, 2.0], [1.0]], InputTypeError, "no array of numbers"),
+    (lambda a: a.astype(np.complex128), InputTypeError, "torch.complex128, expected floating-point"),
     (lambda a: a[..., :0], ShapeError, "sizes are at least 1|expected"),
     (lambda a: a[..., :0, :], ShapeError, "sizes are at least 1|expected"),
 ]
@@ -368,14 +378,14 @@ def test_arrays_that_are_no_weights_are_refused(change: Any, error: type[Excepti
 
 @pytest.mark.skipif(np.dtype(np.longdouble).itemsize == 8, reason="long double is float64 here")
 def test_numbers_that_torch_has_not_are_refused() -> None:
-    with pytest.raises(KindError, match=r"which torch has not; give array.astype\('float64'\)"):
+    with pytest.raises(InputTypeError, match=r"which torch has not; give array.astype\('float64'\)"):
         tt.convert.from_onnx(_gru(W=W.astype(np.longdouble)))
 
 
 def test_an_array_in_place_of_a_list_of_arrays_is_named() -> None:
-    with pytest.raises(KindError, match="takes a list of arrays for each layer, .* got a int"):
+    with pytest.raises(InputTypeError, match="takes a list of arrays for each layer, .* got a int"):
         tt.convert.from_keras(3)  # type: ignore[arg-type]
-    with pytest.raises(KindError, match="takes a list of arrays for each layer, .* got a ndarray"):
+    with pytest.raises(InputTypeError, match="takes a list of arrays for each layer, .* got a ndarray"):
         tt.convert.from_keras(*KERNELS)
 
 

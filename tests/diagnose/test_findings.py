@@ -23,7 +23,7 @@ from throughtime.diagnose import (
     order_unused,
     watch,
 )
-from throughtime.errors import KindError, NotFiniteError, ShapeError
+from throughtime.errors import InputTypeError, NotFiniteError, ShapeError
 
 
 def _rnn(scale: float, hidden: int = 6) -> tt.nn.RNN:
@@ -339,7 +339,7 @@ def test_adaptive_clipping_follows_a_percentile_of_all_norms() -> None:
 def test_adaptive_clipping_refuses_what_it_cannot_do() -> None:
     with pytest.raises(ShapeError, match="between 0 and 100, got 101"):
         AdaptiveClip(101)
-    with pytest.raises(KindError, match="not the state of an AdaptiveClip"):
+    with pytest.raises(InputTypeError, match="not the state of an AdaptiveClip"):
         AdaptiveClip().load_state_dict({})
     parameter = nn.Parameter(torch.zeros(2))
     parameter.grad = torch.tensor([float("nan"), 1.0])

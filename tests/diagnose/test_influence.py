@@ -9,7 +9,7 @@ from torch import Tensor, nn
 import throughtime as tt
 from throughtime import Ragged
 from throughtime.diagnose import influence
-from throughtime.errors import KindError, ShapeError, UnsupportedError
+from throughtime.errors import InputTypeError, ShapeError, UnsupportedError
 
 
 class _Sum(nn.Module):
@@ -154,7 +154,7 @@ def test_recency_tells_which_end_a_model_listens_to() -> None:
     ("call", "error", "message"),
     [
         (lambda m, b: influence(m, b, method="magic"), ShapeError, "method is one of gradient_input"),
-        (lambda m, b: influence(m, b.values), KindError, "takes a Ragged batch, got Tensor"),
+        (lambda m, b: influence(m, b.values), InputTypeError, "takes a Ragged batch, got Tensor"),
         (lambda m, b: influence(m, b[:0]), ShapeError, "no tokens"),
         (lambda m, b: influence(m, b, torch.tensor([1])), ShapeError, "one class for each of 3 sequences"),
         (lambda m, b: influence(m, b, points=0), ShapeError, "at least 1"),

@@ -13,7 +13,7 @@ from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.description import Series
 
 from .runtime import close, padded, run, session
@@ -279,19 +279,19 @@ def _sum_kind() -> nn.Module:
     [
         (lambda: tt.nn.LSTM(3, 4, proj_size=2), ShapeError, "uses proj_size"),
         (lambda: tt.nn.LSTM(3, 4, cell_clip=1.0), ShapeError, "uses cell_clip"),
-        (lambda: tt.nn.LSTM(3, 4).double(), KindError, "weight_ih_l0 is torch.float64"),
+        (lambda: tt.nn.LSTM(3, 4).double(), InputTypeError, "weight_ih_l0 is torch.float64"),
         (
             lambda: nn.Sequential(nn.LSTM(3, 4)),
-            KindError,
+            InputTypeError,
             r"0 \(LSTM\): what this module computes is not known.*describe\(\)",
         ),
-        (lambda: _Own(11, 3), KindError, "^_Own overrides forward of _BiRecurrent"),
+        (lambda: _Own(11, 3), InputTypeError, "^_Own overrides forward of _BiRecurrent"),
         (
             lambda: nn.Sequential(nn.Linear(3, 3), tt.nn.AttentionPool(3)),
-            KindError,
+            InputTypeError,
             r"1 is a AttentionPool, which has no form.*operators\(\)",
         ),
-        (lambda: nn.Sequential(nn.Tanh()), KindError, "nothing says what it reads"),
+        (lambda: nn.Sequential(nn.Tanh()), InputTypeError, "nothing says what it reads"),
         (
             lambda: nn.Sequential(tt.nn.GRU(3, 4), tt.nn.Pool("max"), tt.nn.GRU(4, 4)),
             ShapeError,
@@ -309,21 +309,25 @@ def _sum_kind() -> nn.Module:
         ),
         (
             lambda: nn.Sequential(tt.nn.ConvBlock(3, 4, 3, padding="same", pool=2)),
-            KindError,
+            InputTypeError,
             "0.pool is a MaxPool1d, which has no form",
         ),
         (
             lambda: nn.Sequential(tt.nn.ConvBlock(3, 4, 1, activation=torch.sin)),
-            KindError,
+            InputTypeError,
             "0.activation is the function sin, which has no form",
         ),
         (lambda: nn.Sequential(nn.Embedding(11, 3, max_norm=1.0)), ShapeError, "max_norm"),
         (
             lambda: nn.Sequential(tt.nn.ConvBlock(3, 4, 3, padding="same", norm="group")),
-            KindError,
+            InputTypeError,
             "0.norm is a GroupNorm, which has no form",
         ),
-        (lambda: _block(norm=_OwnNorm(4)), KindError, r"norm \(_OwnNorm\) overrides forward of BatchNorm1d"),
+        (
+            lambda: _block(norm=_OwnNorm(4)),
+            InputTypeError,
+            r"norm \(_OwnNorm\) overrides forward of BatchNorm1d",
+        ),
         (
             lambda: _block(norm=nn.BatchNorm1d(4, affine=False)),
             ShapeError,
@@ -336,17 +340,17 @@ def _sum_kind() -> nn.Module:
         ),
         (
             lambda: _block(conv=_OwnConv(3, 4, 3, padding="same")),
-            KindError,
+            InputTypeError,
             r"conv \(_OwnConv\) overrides forward of Conv1d",
         ),
         (
             lambda: _block(conv=nn.Conv1d(3, 4, 3, padding=1)),
-            KindError,
+            InputTypeError,
             "conv is a Conv1d, which has no form",
         ),
         (
             lambda: _block(dropout=nn.AlphaDropout()),
-            KindError,
+            InputTypeError,
             "dropout is a AlphaDropout, which has no form",
         ),
         (
@@ -354,19 +358,23 @@ def _sum_kind() -> nn.Module:
             ShapeError,
             "Conv1d: only convolutions that keep the lengths are exported",
         ),
-        (lambda: _OwnLayer(3, 4), KindError, "^_OwnLayer overrides forward of Recurrent"),
-        (_hooked, KindError, r"output \(Linear\) has a forward hook"),
-        (_pruned, KindError, r"0 \(GRU\) has a forward hook.*prune.remove"),
-        (_replaced, KindError, r"0 \(Linear\): its forward was replaced"),
-        (_sum_kind, KindError, "1: the operator throughtime::median_over_time has no form.*::max_over_time"),
-        (lambda: tt.nn.LSTM(3, 4, device="meta"), KindError, "weight_ih_l0 is on the device meta"),
+        (lambda: _OwnLayer(3, 4), InputTypeError, "^_OwnLayer overrides forward of Recurrent"),
+        (_hooked, InputTypeError, r"output \(Linear\) has a forward hook"),
+        (_pruned, InputTypeError, r"0 \(GRU\) has a forward hook.*prune.remove"),
+        (_replaced, InputTypeError, r"0 \(Linear\): its forward was replaced"),
+        (
+            _sum_kind,
+            InputTypeError,
+            "1: the operator throughtime::median_over_time has no form.*::max_over_time",
+        ),
+        (lambda: tt.nn.LSTM(3, 4, device="meta"), InputTypeError, "weight_ih_l0 is on the device meta"),
         (
             lambda: nn.Sequential(nn.LazyLinear(3)),
-            KindError,
+            InputTypeError,
             "0 is a LazyLinear, whose weights have no shape yet",
         ),
         (_large, ShapeError, "have 2.0 GiB, and one ONNX file holds less than 2 GiB"),
-        (lambda: nn.Linear(3, 4, dtype=torch.complex64), KindError, "weight is torch.complex64"),
+        (lambda: nn.Linear(3, 4, dtype=torch.complex64), InputTypeError, "weight is torch.complex64"),
         (
             lambda: nn.Sequential(nn.Linear(3, 3), nn.Linear(4, 3)),
             ShapeError,

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import throughtime as tt
-from throughtime.errors import KindError, NotFiniteError, ShapeError
+from throughtime.errors import InputTypeError, NotFiniteError, ShapeError
 from throughtime.models import FrameModel, LanguageModel, sample
 from throughtime.models._drawing import nucleus
 
@@ -271,7 +271,11 @@ def test_frames_are_drawn_note_by_note() -> None:
         (lambda: LanguageModel(9, cutoffs=(9,)), ShapeError, "rise from 1 to below the 9 words"),
         (lambda: LanguageModel(9, cutoffs=(4, 4)), ShapeError, "rise from 1"),
         (lambda: LanguageModel(9, embedding_size=8, cutoffs=(2, 4)), ShapeError, "8 / 4^2"),
-        (lambda: LanguageModel(9)(tt.Ragged.from_list([torch.ones(3)])), KindError, "reads words as int64"),
+        (
+            lambda: LanguageModel(9)(tt.Ragged.from_list([torch.ones(3)])),
+            InputTypeError,
+            "reads words as int64",
+        ),
         (lambda: FrameModel(9)(tt.Ragged.from_list([torch.ones(3, 8)])), ShapeError, "frames of 9 notes"),
         (
             lambda: LanguageModel(9).step(torch.tensor([1]), (None,)),

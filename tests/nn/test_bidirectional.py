@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_sequence
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.errors import KindError, ShapeError, UnsupportedError
+from throughtime.errors import InputTypeError, ShapeError, UnsupportedError
 
 from .recurrent import leaves
 
@@ -126,13 +126,17 @@ class _Stuck(nn.Module):
             ShapeError,
             "'concat', 'sum' or 'mean', got 'max'",
         ),
-        (lambda x: tt.nn.Bidirectional(lambda y: y), KindError, "takes modules, got function"),
+        (lambda x: tt.nn.Bidirectional(lambda y: y), InputTypeError, "takes modules, got function"),
         (
             lambda x: tt.nn.Bidirectional(_Stuck()),
             UnsupportedError,
             "_Stuck has parameters, but no reset_parameters",
         ),
-        (lambda x: tt.nn.Bidirectional(_Stuck(), _Stuck())(x), KindError, "_Stuck made a Tensor of a Ragged"),
+        (
+            lambda x: tt.nn.Bidirectional(_Stuck(), _Stuck())(x),
+            InputTypeError,
+            "_Stuck made a Tensor of a Ragged",
+        ),
         (
             lambda x: tt.nn.Bidirectional(tt.nn.Conv1d(3, 4, 2, padding=1))(x),
             ShapeError,
@@ -145,10 +149,10 @@ class _Stuck(nn.Module):
         ),
         (
             lambda x: tt.nn.Bidirectional(tt.nn.GRU(3, 4))(x, torch.zeros(1, 4, 4)),
-            KindError,
+            InputTypeError,
             "a pair of states",
         ),
-        (lambda x: tt.nn.Bidirectional(tt.nn.GRU(3, 4))([1.0]), KindError, "got list"),
+        (lambda x: tt.nn.Bidirectional(tt.nn.GRU(3, 4))([1.0]), InputTypeError, "got list"),
     ],
 )
 def test_what_cannot_be_is_named(call: Any, error: Any, message: str) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.errors import KindError, NotCausalError, ShapeError, ThroughtimeError
+from throughtime.errors import InputTypeError, NotCausalError, ShapeError, ThroughtimeError
 from throughtime.nn.description import NoSequence, Reversed, Series, SideBySide, description_of
 
 from .contract import CASES, FEATURES, output_of, rows
@@ -229,7 +229,9 @@ def test_what_has_no_steps_is_refused_by_name(make: Callable[[], nn.Module]) -> 
     model = make()
     assert isinstance(description_of(model), NoSequence)
     for ask in ASK:
-        with pytest.raises(KindError, match=rf"0 \({type(model).__name__}\) (reads images|runs one step)"):
+        with pytest.raises(
+            InputTypeError, match=rf"0 \({type(model).__name__}\) (reads images|runs one step)"
+        ):
             ask(nn.Sequential(model))
 
 
@@ -302,7 +304,7 @@ def test_a_description_that_may_not_hold_is_refused_by_name(
 ) -> None:
     model = nn.Sequential(tt.nn.Linear(FEATURES, FEATURES), make()).eval()
     for ask in ASK:
-        with pytest.raises(KindError, match=words):
+        with pytest.raises(InputTypeError, match=words):
             ask(model)
 
 
@@ -310,7 +312,7 @@ def test_hooks_of_all_modules_are_refused() -> None:
     handle = nn.modules.module.register_module_forward_hook(lambda *given: None)
     with contextlib.closing(_Closing(handle.remove)):
         for ask in ASK:
-            with pytest.raises(KindError, match="forward hook for all modules"):
+            with pytest.raises(InputTypeError, match="forward hook for all modules"):
                 ask(tt.nn.Linear(FEATURES, FEATURES))
 
 

@@ -15,7 +15,7 @@ import throughtime as tt
 from throughtime import Ragged, _native
 from throughtime.bptt import Carried
 from throughtime.diagnose import watch
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.recurrent._fast_path import quick_call, quick_cell, quick_step
 from throughtime.nn.recurrent.cells import spec_of_cell
 
@@ -204,7 +204,7 @@ def test_a_cell_gives_what_the_general_path_gives(
             assert torch.autograd.gradgradcheck(of, given)
             wide = _x(*shape[:-1], 6)[..., ::2]
             _same(leaves(layer(wide, state)), leaves(layer(wide.contiguous(), state)))
-        with pytest.raises((KindError, ShapeError)) as wrong:
+        with pytest.raises((InputTypeError, ShapeError)) as wrong:
             general(layer, x[..., :2], state)
         with torch.no_grad(), pytest.raises(wrong.type, match=re.escape(str(wrong.value))):
             layer(x[..., :2], state)
@@ -318,7 +318,7 @@ def test_the_unusual_is_left_to_the_general_path(what: str) -> None:
 def test_the_wrong_gets_the_error_of_the_general_path(what: str) -> None:
     layer = _layer("LSTM", {})
     x, state = WRONG[what](layer)
-    with pytest.raises((KindError, ShapeError)) as right:
+    with pytest.raises((InputTypeError, ShapeError)) as right:
         layer(x, state)
     with torch.no_grad():
         assert quick_call(layer, x, state) is None
@@ -372,7 +372,7 @@ def test_weights_are_looked_at_anew_at_every_call() -> None:
         assert quick_call(layer, x, None) is None
     assert agrees()
     layer.float()
-    with torch.no_grad(), pytest.raises(KindError, match="float64"):
+    with torch.no_grad(), pytest.raises(InputTypeError, match="float64"):
         layer(x)
 
 

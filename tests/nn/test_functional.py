@@ -8,7 +8,7 @@ from torch import Tensor
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.functional import convolution_matrix, convolve, cross_correlate
 
 MODES = ["same", "valid", "full", "causal"]
@@ -121,10 +121,22 @@ def test_nothing_in_is_nothing_out() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: convolve([1.0], torch.ones(2)), KindError, "f is a tensor or Ragged, got <class 'list'>"),
-        (lambda: convolve(torch.ones(3), [1.0]), KindError, "g is a tensor, got"),
-        (lambda: convolve(torch.ones(3).long(), torch.ones(2)), KindError, "f has floating-point numbers"),
-        (lambda: convolve(torch.ones(3).double(), torch.ones(2)), KindError, "float64 and torch.float32"),
+        (
+            lambda: convolve([1.0], torch.ones(2)),
+            InputTypeError,
+            "f is a tensor or Ragged, got <class 'list'>",
+        ),
+        (lambda: convolve(torch.ones(3), [1.0]), InputTypeError, "g is a tensor, got"),
+        (
+            lambda: convolve(torch.ones(3).long(), torch.ones(2)),
+            InputTypeError,
+            "f has floating-point numbers",
+        ),
+        (
+            lambda: convolve(torch.ones(3).double(), torch.ones(2)),
+            InputTypeError,
+            "float64 and torch.float32",
+        ),
         (lambda: convolve(torch.ones(3), torch.ones(1, 2)), ShapeError, r"\(K,\).*got \(1, 2\)"),
         (lambda: cross_correlate(torch.ones(3), torch.ones(0)), ShapeError, r"at least 1, got \(0,\)"),
         (lambda: convolve(torch.ones(2, 0), torch.ones(2)), ShapeError, r"f is \(\*, L\).*\(2, 0\)"),

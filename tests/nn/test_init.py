@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import throughtime as tt
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.init import chrono_, forget_bias_, orthogonal_
 
 LAYERS = [
@@ -91,18 +91,18 @@ def test_chrono_is_uniform_in_time() -> None:
     [
         (
             lambda: forget_bias_(tt.nn.GRU(3, 4)),
-            KindError,
+            InputTypeError,
             "for LSTM and LSTMCell, whose forget gate has a bias of its own, got GRU()",
         ),
         (
             lambda: forget_bias_(tt.nn.LSTM(3, 4, coupled=True)),
-            KindError,
+            InputTypeError,
             "whose forget gate has a bias of its own, got LSTM(coupled=True)",
         ),
         (lambda: forget_bias_(tt.nn.LSTM(3, 4, bias=False)), ShapeError, "has none: bias=False"),
-        (lambda: orthogonal_(nn.LSTM(3, 4)), KindError, "recurrent layers and cells of tt.nn, got LSTM"),
+        (lambda: orthogonal_(nn.LSTM(3, 4)), InputTypeError, "recurrent layers and cells of tt.nn, got LSTM"),
         (lambda: orthogonal_(tt.nn.LSTM(3, 4, proj_size=2)), ShapeError, "no square blocks"),
-        (lambda: chrono_(tt.nn.RNN(3, 4), 10), KindError, "layers with gates, LSTM and GRU, got RNN"),
+        (lambda: chrono_(tt.nn.RNN(3, 4), 10), InputTypeError, "layers with gates, LSTM and GRU, got RNN"),
         (lambda: chrono_(tt.nn.LSTM(3, 4), 1.5), ShapeError, "at least 2, got 1.5"),
         (lambda: chrono_(tt.nn.LSTM(3, 4), float("nan")), ShapeError, "at least 2, got nan"),
         (lambda: chrono_(tt.nn.GRUCell(3, 4, bias=False), 10), ShapeError, "this GRUCell has none"),

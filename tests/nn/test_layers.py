@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 
 
 def _tokens(lengths: list[int], vocabulary: int = 11) -> Ragged:
@@ -84,12 +84,12 @@ def test_a_subclass_of_a_layer_keeps_working() -> None:
         (lambda x: tt.nn.LSTM(5, 4)(x), ShapeError, r"LSTM expects 5 features per token.*\(3,\)"),
         (
             lambda x: tt.nn.LSTM(3, 4).double()(x, torch.zeros(1, 2, 4)),
-            KindError,
+            InputTypeError,
             r"pair of tensors \(h_0, c_0\)",
         ),
         (
             lambda x: tt.nn.GRU(3, 4).double()(x, (torch.zeros(1, 2, 4),)),
-            KindError,
+            InputTypeError,
             "one tensor h_0.*tuple of 1",
         ),
         (
@@ -106,7 +106,7 @@ def test_a_subclass_of_a_layer_keeps_working() -> None:
         (lambda x: tt.nn.Conv1d(3, 2, 3, padding_mode="reflect").double()(x), ShapeError, "'reflect'"),
         (
             lambda x: tt.nn.Pool("max")(x.values),
-            KindError,
+            InputTypeError,
             r"Pool takes a Ragged, got a tensor of shape \(5, 3\)",
         ),
         (lambda x: tt.nn.ConvTranspose1d(4, 2, 3)(x), ShapeError, "ConvTranspose1d expects 4 features"),
@@ -118,7 +118,7 @@ def test_a_subclass_of_a_layer_keeps_working() -> None:
             ShapeError,
             "below the larger of stride and dilation, 2, got 2",
         ),
-        (lambda x: tt.nn.Conv1d(3, 2, 3)([x]), KindError, "takes a Ragged, got list"),
+        (lambda x: tt.nn.Conv1d(3, 2, 3)([x]), InputTypeError, "takes a Ragged, got list"),
         (lambda _: tt.nn.Conv1d(4, 8, 0), ShapeError, "kernel_size is at least 1, got 0"),
         (lambda _: tt.nn.Conv1d(4, 8, 3, stride=0), ShapeError, "stride is at least 1, got 0"),
         (lambda _: tt.nn.Conv1d(4, 8, 3, dilation=0), ShapeError, "dilation is at least 1, got 0"),
@@ -156,15 +156,27 @@ DENSE = torch.zeros(5, 2, 3, dtype=torch.float64)
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: tt.nn.GRU(3, 4)(DENSE), KindError, "input is torch.float64, the weights are torch.float32"),
-        (lambda: tt.nn.GRU(3, 4)(DENSE.long()), KindError, "torch.int64.*torch.nn.Embedding"),
+        (
+            lambda: tt.nn.GRU(3, 4)(DENSE),
+            InputTypeError,
+            "input is torch.float64, the weights are torch.float32",
+        ),
+        (lambda: tt.nn.GRU(3, 4)(DENSE.long()), InputTypeError, "torch.int64.*torch.nn.Embedding"),
         (lambda: tt.nn.GRU(3, 4)(_tokens([3]).values), ShapeError, "GRU"),
         (lambda: tt.nn.GRU(3, 4)(_tokens([3])), ShapeError, r"GRU takes \(T, features\).*\(3,\)"),
         (lambda: tt.nn.LSTM(3, 4)(torch.zeros(())), ShapeError, r"shape \(\)"),
         (lambda: tt.nn.LSTM(3, 4)(torch.zeros(1, 2, 3, 3)), ShapeError, r"shape \(1, 2, 3, 3\)"),
         (lambda: tt.nn.LSTM(3, 4)(torch.zeros(5, 2, 4)), ShapeError, r"expects 3 features.*\(5, 2, 4\)"),
-        (lambda: tt.nn.LSTM(3, 4)([DENSE]), KindError, "a Tensor, a PackedSequence or a Ragged, got list"),
-        (lambda: tt.nn.GRU(3, 4).double()(DENSE, torch.zeros(1, 2, 4)), KindError, "h_0 is torch.float32"),
+        (
+            lambda: tt.nn.LSTM(3, 4)([DENSE]),
+            InputTypeError,
+            "a Tensor, a PackedSequence or a Ragged, got list",
+        ),
+        (
+            lambda: tt.nn.GRU(3, 4).double()(DENSE, torch.zeros(1, 2, 4)),
+            InputTypeError,
+            "h_0 is torch.float32",
+        ),
         (
             lambda: tt.nn.GRU(3, 4, num_layers=2).double()(DENSE, torch.zeros(1, 2, 4).double()),
             ShapeError,
@@ -177,7 +189,7 @@ DENSE = torch.zeros(5, 2, 3, dtype=torch.float64)
         ),
         (
             lambda: tt.nn.GRU(3, 4).to("meta")(torch.zeros(5, 2, 3)),
-            KindError,
+            InputTypeError,
             "on cpu, the weights are on meta",
         ),
         (lambda: tt.nn.GRU(3, 4).double()(_by_hand([3, 3])), ShapeError, "add up to its 5 tokens"),
@@ -188,7 +200,11 @@ DENSE = torch.zeros(5, 2, 3, dtype=torch.float64)
             ShapeError,
             r"weight_hh has shape \(16, 3\), expected \(16, 4\)",
         ),
-        (lambda: _with_weight((16, 4), torch.float32)(DENSE), KindError, "float64 on cpu.*float32 on cpu"),
+        (
+            lambda: _with_weight((16, 4), torch.float32)(DENSE),
+            InputTypeError,
+            "float64 on cpu.*float32 on cpu",
+        ),
         (
             lambda: tt.nn.RNN(3, 4, nonlinearity="sin"),
             ShapeError,
@@ -196,8 +212,12 @@ DENSE = torch.zeros(5, 2, 3, dtype=torch.float64)
         ),
         (lambda: tt.nn.LSTMCell(3, 4).double()(DENSE), ShapeError, r"\(3,\) or \(B, 3\), got shape"),
         (lambda: tt.nn.LSTMCell(3, 4).double()(DENSE[0, :, :2]), ShapeError, r"shape \(2, 2\)"),
-        (lambda: tt.nn.LSTMCell(3, 4)(DENSE[0]), KindError, "input is torch.float64"),
-        (lambda: tt.nn.LSTMCell(3, 4).double()(DENSE[0], torch.zeros(2, 4)), KindError, "pair of tensors"),
+        (lambda: tt.nn.LSTMCell(3, 4)(DENSE[0]), InputTypeError, "input is torch.float64"),
+        (
+            lambda: tt.nn.LSTMCell(3, 4).double()(DENSE[0], torch.zeros(2, 4)),
+            InputTypeError,
+            "pair of tensors",
+        ),
         (
             lambda: tt.nn.GRUCell(3, 4).double()(DENSE[0], torch.zeros(3, 4).double()),
             ShapeError,
@@ -205,7 +225,7 @@ DENSE = torch.zeros(5, 2, 3, dtype=torch.float64)
         ),
         (
             lambda: tt.nn.RNNCell(3, 4).double()(DENSE[0], torch.zeros(2, 4)),
-            KindError,
+            InputTypeError,
             "h_0 is torch.float32",
         ),
     ],

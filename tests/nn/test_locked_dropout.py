@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import throughtime as tt
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 
 
 def test_a_mask_holds_for_all_steps_of_a_sequence_and_of_its_gradient() -> None:
@@ -37,5 +37,5 @@ def test_what_it_does_not_take_is_named() -> None:
     for p in (-0.1, 1.0):
         with pytest.raises(ShapeError, match="p is a probability"):
             tt.nn.LockedDropout(p)
-    with pytest.raises(KindError, match="LockedDropout takes a Ragged"):
+    with pytest.raises(InputTypeError, match="LockedDropout takes a Ragged"):
         tt.nn.LockedDropout(0.5)(torch.ones(3, 4))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.recurrent.layer import LAYERS, Recurrent
 from throughtime.ops.recurrent.activations import TANH, Activation, activated
 from throughtime.ops.recurrent.spec import CellSpec, State
@@ -157,7 +157,7 @@ def test_what_it_does_not_describe_is_refused_by_name() -> None:
         tt.convert.to_keras(layer)
     with pytest.raises(ShapeError, match=r"torch\.nn has no layer of the cell Leaky"):
         tt.convert.to_torch(layer)
-    with pytest.raises(KindError, match=r"chrono_ is for layers with gates"):
+    with pytest.raises(InputTypeError, match=r"chrono_ is for layers with gates"):
         tt.nn.init.chrono_(layer, 10)
     orthogonal = tt.nn.init.orthogonal_(layer).weight_hh_l0.detach()
     torch.testing.assert_close(orthogonal @ orthogonal.T, torch.eye(4, dtype=torch.float64))

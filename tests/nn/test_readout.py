@@ -7,7 +7,7 @@ import torch
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 
 
 def _parts() -> tuple[tt.nn.Readout, Ragged, Ragged]:
@@ -46,8 +46,8 @@ def test_the_loss_is_the_mean_over_all_steps_that_count() -> None:
     ("call", "error", "message"),
     [
         (lambda r, h, y: r(h.values[:, :4]), ShapeError, "expects 5 features, got a tensor of shape"),
-        (lambda r, h, y: r([1.0]), KindError, "takes a Tensor or a Ragged, got list"),
-        (lambda r, h, y: r.loss(h, y.values), KindError, "labels of a Ragged are a Ragged, got Tensor"),
+        (lambda r, h, y: r([1.0]), InputTypeError, "takes a Tensor or a Ragged, got list"),
+        (lambda r, h, y: r.loss(h, y.values), InputTypeError, "labels of a Ragged are a Ragged, got Tensor"),
         (
             lambda r, h, y: r.loss(h, y[[0, 2, 1]]),
             ShapeError,

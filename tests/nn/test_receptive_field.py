@@ -8,7 +8,7 @@ from torch import nn
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.inputs.output import unwrapped
 
 from .blocks import wavenet_layer
@@ -111,7 +111,7 @@ def test_what_is_not_known_is_named() -> None:
     class Mine(nn.Module):
         pass
 
-    with pytest.raises(KindError, match=r"1 \(Mine\).*not known.*describe\(\)"):
+    with pytest.raises(InputTypeError, match=r"1 \(Mine\).*not known.*describe\(\)"):
         tt.nn.receptive_field(nn.Sequential(nn.ReLU(), Mine()))
     uneven = tt.nn.Residual(tt.nn.Conv1d(C, C, 3, stride=2))
     with pytest.raises(ShapeError, match="body: 2, shortcut: 1"):

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_sequence
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 
 from .recurrent import leaves
 
@@ -229,7 +229,7 @@ def test_a_cell_as_f_is_the_loop_over_it(kind: Any, options: dict[str, Any]) -> 
             torch.autograd.grad(leaves(found), wanted, seeds),
             torch.autograd.grad(leaves(slow), wanted, seeds),
         )
-    with pytest.raises(KindError, match="say how a state begins"):
+    with pytest.raises(InputTypeError, match="say how a state begins"):
         tt.nn.Recurrence(lambda h, x: h)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         single = tt.nn.Recurrence(kind(3, 5, **options))
@@ -312,23 +312,27 @@ def _call(f: Any, x: Any = None, state: Any = 5, given: Any = None, **more: Any)
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: tt.nn.Recurrence(None, state=5), KindError, "f is a module or a function, got NoneType"),
+        (
+            lambda: tt.nn.Recurrence(None, state=5),
+            InputTypeError,
+            "f is a module or a function, got NoneType",
+        ),
         (
             lambda: tt.nn.Recurrence(lambda h, x: h, 3, state=5),
-            KindError,
+            InputTypeError,
             "g is a module or a function, got int",
         ),
-        (lambda: tt.nn.Recurrence(lambda h, x: h, state="5"), KindError, "a number of zeros, a tensor"),
-        (lambda: tt.nn.Recurrence(lambda h, x: h, state=-1), KindError, "got -1"),
+        (lambda: tt.nn.Recurrence(lambda h, x: h, state="5"), InputTypeError, "a number of zeros, a tensor"),
+        (lambda: tt.nn.Recurrence(lambda h, x: h, state=-1), InputTypeError, "got -1"),
         (
             lambda: _call(lambda h, x: h[:, :4]),
             ShapeError,
             "returned shape (4, 4) for the state, got shape (4, 5)",
         ),
-        (lambda: _call(lambda h, x: (h, h)), KindError, "f returned (Tensor, Tensor), expected Tensor"),
+        (lambda: _call(lambda h, x: (h, h)), InputTypeError, "f returned (Tensor, Tensor), expected Tensor"),
         (
             lambda: _call(lambda h, x: h[0], state=(5, 5)),
-            KindError,
+            InputTypeError,
             "f returned Tensor, expected (Tensor, Tensor)",
         ),
         (
@@ -338,10 +342,14 @@ def _call(f: Any, x: Any = None, state: Any = 5, given: Any = None, **more: Any)
         ),
         (
             lambda: _call(lambda h, x: h.double()),
-            KindError,
+            InputTypeError,
             "returned torch.float64 for the state, got torch.float32",
         ),
-        (lambda: _call(lambda h, x: (h[0], 3.0), state=(5, 5)), KindError, "f returned float for part 1"),
+        (
+            lambda: _call(lambda h, x: (h[0], 3.0), state=(5, 5)),
+            InputTypeError,
+            "f returned float for part 1",
+        ),
         (
             lambda: _call(lambda h, x: h, given=torch.zeros(3, 5)),
             ShapeError,
@@ -349,7 +357,7 @@ def _call(f: Any, x: Any = None, state: Any = 5, given: Any = None, **more: Any)
         ),
         (
             lambda: _call(lambda h, x: h, given=(torch.zeros(5, 5),)),
-            KindError,
+            InputTypeError,
             "the state is (Tensor,), expected Tensor",
         ),
         (lambda: _call(lambda h, x: h, given=7), ShapeError, "the state has int, expected"),
@@ -363,9 +371,17 @@ def _call(f: Any, x: Any = None, state: Any = 5, given: Any = None, **more: Any)
             ShapeError,
             "g was given 15 states, and returned shape ()",
         ),
-        (lambda: _call(lambda h, x: h, x=torch.zeros(3)), KindError, "got a tensor of shape (3,)"),
-        (lambda: _call(lambda h, x: h, x=[1.0]), KindError, "takes a Ragged, a PackedSequence, or a tensor"),
-        (lambda: tt.nn.Recurrence(lambda h, x: h, state=5).step(3.0), KindError, "one token of each stream"),
+        (lambda: _call(lambda h, x: h, x=torch.zeros(3)), InputTypeError, "got a tensor of shape (3,)"),
+        (
+            lambda: _call(lambda h, x: h, x=[1.0]),
+            InputTypeError,
+            "takes a Ragged, a PackedSequence, or a tensor",
+        ),
+        (
+            lambda: tt.nn.Recurrence(lambda h, x: h, state=5).step(3.0),
+            InputTypeError,
+            "one token of each stream",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(call: Any, error: Any, message: str) -> None:

@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.errors import KindError, NotCausalError, ShapeError
+from throughtime.errors import InputTypeError, NotCausalError, ShapeError
 from throughtime.nn.inputs.output import unwrapped
 
 from .blocks import causal_stack, wavenet_layer
@@ -203,15 +203,15 @@ def test_what_does_not_fit_a_stream_is_named() -> None:
     _, state = stream(x)
     with pytest.raises(ShapeError, match=r"0\.blocks\.0\.conv \(Conv1d\).*expected \(3, 2, 3\)"):
         stream(Ragged.from_lengths(x.values, [1, 1, 1]), state)
-    with pytest.raises(KindError, match="has 3 parts with a state each, got a tuple of 2"):
+    with pytest.raises(InputTypeError, match="has 3 parts with a state each, got a tuple of 2"):
         stream(x, state[:2])
-    with pytest.raises(KindError, match="pair of tensors"):
+    with pytest.raises(InputTypeError, match="pair of tensors"):
         tt.nn.Stream(tt.nn.Conv1d(C, 4, 3, padding="causal"))(x.float(), (1, 2))
-    with pytest.raises(KindError, match=r"float64 on cpu, the input torch\.float32"):
+    with pytest.raises(InputTypeError, match=r"float64 on cpu, the input torch\.float32"):
         tt.nn.Stream(tt.nn.Conv1d(C, 4, 3, padding="causal"))(x.float(), state[0][0][0])
     with pytest.raises(ShapeError, match="expects 3 features"):
         stream(Ragged.from_lengths(torch.randn(3, 4, dtype=torch.float64), [2, 1]))
-    with pytest.raises(KindError, match="a stream takes a Ragged"):
+    with pytest.raises(InputTypeError, match="a stream takes a Ragged"):
         stream(torch.randn(1, C, 4))
     with pytest.raises(ShapeError, match="one token"):
         stream.step(torch.randn(1, 2, 3))

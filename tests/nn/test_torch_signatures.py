@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 
 PLAIN = ["Conv1d", "ConvTranspose1d", "MaxPool1d", "AvgPool1d", "GroupNorm", "InstanceNorm1d"]
 CELLS = ["RNNCell", "LSTMCell", "GRUCell"]
@@ -68,7 +68,7 @@ def test_a_pair_is_made_of_an_iterable_as_torchs_are() -> None:
     assert torch.equal(again.output, pair.output)
     assert torch.equal(again.state, pair.state)
     for wrong, error, words in (
-        ((pair.output,), KindError, "an output and a state, or an iterable of both, got Tensor"),
+        ((pair.output,), InputTypeError, "an output and a state, or an iterable of both, got Tensor"),
         (([1, 2, 3],), ShapeError, "got 3 parts"),
     ):
         with pytest.raises(error, match=words):
@@ -147,7 +147,7 @@ def _complex(make: Any) -> nn.Module:
 def test_complex_numbers_are_refused_by_name(make: Any) -> None:
     layer = _complex(make)
     x = Ragged.from_list([torch.randn(5, 4, dtype=torch.complex64)])
-    with pytest.raises(KindError, match=r"real .*torch\.complex64"):
+    with pytest.raises(InputTypeError, match=r"real .*torch\.complex64"):
         layer(x)
 
 
@@ -155,7 +155,7 @@ def test_complex_numbers_are_refused_by_name(make: Any) -> None:
 def test_complex_input_is_not_advised_to_lose_a_part(name: str) -> None:
     layer = getattr(tt.nn, name)(4, 3)
     with pytest.raises(
-        KindError, match=rf"{name} takes real numbers, got torch\.complex64; give it both parts"
+        InputTypeError, match=rf"{name} takes real numbers, got torch\.complex64; give it both parts"
     ):
         layer(torch.randn(2, 4, dtype=torch.complex64))
 
@@ -163,7 +163,7 @@ def test_complex_input_is_not_advised_to_lose_a_part(name: str) -> None:
 @pytest.mark.parametrize("name", CELLS)
 def test_complex_cells_are_refused_by_name(name: str) -> None:
     cell = _complex(lambda: getattr(tt.nn, name)(4, 3))
-    with pytest.raises(KindError, match=r"real floating-point numbers.*torch\.complex64"):
+    with pytest.raises(InputTypeError, match=r"real floating-point numbers.*torch\.complex64"):
         cell(torch.randn(2, 4, dtype=torch.complex64))
 
 

@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 
 from .equations import by_equations, stacked
 from .recurrent import LAYERS, VARIANTS, fresh, leaves, name_of
@@ -235,7 +235,7 @@ X = torch.zeros(2, 3, dtype=torch.float64)
         (lambda: _layer("GRU", {}).step(X[None]), ShapeError, r"\(I,\).*shape \(1, 2, 3\)"),
         (lambda: _layer("GRU", {}).step([X]), ShapeError, "got list"),
         (lambda: _layer("GRU", {}).step(X[:, :2]), ShapeError, r"GRU expects 3 features"),
-        (lambda: _layer("GRU", {}).step(X.float()), KindError, "torch.float32.*torch.float64"),
+        (lambda: _layer("GRU", {}).step(X.float()), InputTypeError, "torch.float32.*torch.float64"),
         (
             lambda: _layer("GRU", {}).step(X, torch.zeros(1, 3, 5).double()),
             ShapeError,
@@ -246,8 +246,12 @@ X = torch.zeros(2, 3, dtype=torch.float64)
             ShapeError,
             r"expected \(1, 5\)",
         ),
-        (lambda: _layer("LSTM", {}).step(X, torch.zeros(1, 2, 5).double()), KindError, "pair of tensors"),
-        (lambda: _layer("GRU", {}).step(X, torch.zeros(1, 2, 5)), KindError, "h_0 is torch.float32"),
+        (
+            lambda: _layer("LSTM", {}).step(X, torch.zeros(1, 2, 5).double()),
+            InputTypeError,
+            "pair of tensors",
+        ),
+        (lambda: _layer("GRU", {}).step(X, torch.zeros(1, 2, 5)), InputTypeError, "h_0 is torch.float32"),
     ],
 )
 def test_step_says_what_is_wrong(call: Any, error: type[Exception], words: str, recorded: bool) -> None:

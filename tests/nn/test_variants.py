@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_sequence
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn import Activation
 from throughtime.nn.recurrent.rnn import RNNSpec
 
@@ -359,9 +359,9 @@ def test_a_context_that_does_not_fit_is_named() -> None:
         with pytest.raises(ShapeError) as caught:
             call()
         assert message in str(caught.value)
-    with pytest.raises(KindError, match=r"the context is torch.float32, the weights are torch.float64"):
+    with pytest.raises(InputTypeError, match=r"the context is torch.float32, the weights are torch.float64"):
         with_context(x, context=torch.zeros(4, 2))
-    with pytest.raises(KindError, match="the context is a Tensor, got list"):
+    with pytest.raises(InputTypeError, match="the context is a Tensor, got list"):
         with_context(x, context=[[0.0, 1.0]] * 4)
     with_context.weight_context_l0 = nn.Parameter(torch.zeros(15, 3).double())
     with pytest.raises(ShapeError, match=r"weight_context_l0 has shape \(15, 3\), expected \(15, 2\)"):

@@ -10,7 +10,7 @@ from torch.autograd.functional import hessian, jacobian
 from tests.ops.conv_ladder import Problem, layout_of
 from tests.ops.ladder import climbed
 from throughtime import _native
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.ops import _conv_native, _conv_registered
 from throughtime.ops.conv import conv1d, conv_transpose1d
 from throughtime.ops.reference.conv import input_gradient_reference, weight_gradient_reference
@@ -131,7 +131,7 @@ def test_compiled_whole_it_gives_the_same() -> None:
 def test_tensors_that_do_not_fit_are_named() -> None:
     problem = small(WINDOWS[0])
     x, weight, bias = problem.leaves
-    with pytest.raises(KindError, match=r"float32 but the weight is torch\.float64"):
+    with pytest.raises(InputTypeError, match=r"float32 but the weight is torch\.float64"):
         conv1d(x.float(), problem.layout, weight, bias, problem.windows, 2)
     other = Layout(torch.tensor([0, 4, 99]))
     with pytest.raises(ShapeError, match="do not describe its 11 tokens"):

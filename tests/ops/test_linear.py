@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import throughtime as tt
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.ops.linear import linear
 from throughtime.ops.sigmoid import sigmoid
 
@@ -106,7 +106,7 @@ def test_half_precision_autocast_and_transforms_are_torchs() -> None:
             torch.ones(2, 4),
             torch.ones(3, 4).double(),
             None,
-            KindError,
+            InputTypeError,
             "float32 on cpu, the weight torch.float64",
         ),
     ],
@@ -127,7 +127,7 @@ def test_the_layer_is_torchs_linear_on_every_kind_of_input() -> None:
     torch.testing.assert_close(
         torch.compile(layer, backend="eager", fullgraph=True)(x).values, torchs(x.values)
     )
-    with pytest.raises(KindError, match="Linear takes a Tensor or a Ragged, got list"):
+    with pytest.raises(InputTypeError, match="Linear takes a Tensor or a Ragged, got list"):
         layer([1.0])
 
 
@@ -147,7 +147,7 @@ def test_what_the_layer_cannot_read_is_named_in_every_precision(dtype: torch.dty
             layer(x)
     with pytest.raises(ShapeError, match=r"Linear expects 4 features, got a Ragged of shape \(6, 5\)"):
         layer(tt.Ragged.from_lengths(torch.ones(6, 5, dtype=dtype), [2, 4]))
-    with pytest.raises(KindError, match=rf"Linear: the input is torch.float64, the weights are {dtype}"):
+    with pytest.raises(InputTypeError, match=rf"Linear: the input is torch.float64, the weights are {dtype}"):
         layer(torch.ones(2, 4, dtype=torch.float64))
     with torch.autocast("cpu", torch.bfloat16):
         assert layer(torch.ones(2, 4)).dtype == torch.bfloat16

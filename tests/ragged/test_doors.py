@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequen
 
 from tests.strategies import LENGTHS, raggeds
 from throughtime import Ragged
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 
 FULL = st.lists(st.integers(1, 6), min_size=1, max_size=6)
 """Lengths that a PackedSequence can hold."""
@@ -115,9 +115,9 @@ def test_nested_with_holes_and_transposed() -> None:
     nested = torch.nested.nested_tensor([torch.randn(2, 3), torch.randn(4, 3)], layout=torch.jagged)
     with pytest.raises(ShapeError, match="ragged dimension second"):
         Ragged.from_nested(nested.transpose(1, 2))
-    with pytest.raises(KindError, match=r"torch.jagged, got torch.strided"):
+    with pytest.raises(InputTypeError, match=r"torch.jagged, got torch.strided"):
         Ragged.from_nested(torch.nested.nested_tensor([torch.randn(2, 3)], layout=torch.strided))
-    with pytest.raises(KindError, match="got Tensor"):
+    with pytest.raises(InputTypeError, match="got Tensor"):
         Ragged.from_nested(torch.randn(2, 3))
 
 
@@ -178,12 +178,12 @@ def test_arrow_from_anything_with_its_interface() -> None:
 @pytest.mark.parametrize(
     ("array", "error", "words"),
     [
-        (pa.array([1, 2]), KindError, "list array, got int64"),
-        (pa.array([["a"]]), KindError, "elements of string"),
+        (pa.array([1, 2]), InputTypeError, "list array, got int64"),
+        (pa.array([["a"]]), InputTypeError, "elements of string"),
         (pa.array([[1], None]), ShapeError, "1 nulls.*first at row 1"),
         (pa.array([[1, None]]), ShapeError, "1 nulls.*fill_null"),
-        (pa.array([[[1], [2]]]), KindError, "other lists may not"),
-        ([[1]], KindError, "got list"),
+        (pa.array([[[1], [2]]]), InputTypeError, "other lists may not"),
+        ([[1]], InputTypeError, "got list"),
     ],
 )
 def test_arrow_refusals(array: object, error: type[Exception], words: str) -> None:
@@ -192,9 +192,9 @@ def test_arrow_refusals(array: object, error: type[Exception], words: str) -> No
 
 
 def test_arrow_carries_no_gradients() -> None:
-    with pytest.raises(KindError, match="call .detach"):
+    with pytest.raises(InputTypeError, match="call .detach"):
         Ragged.from_lengths(torch.randn(2, requires_grad=True), [2]).to_arrow()
-    with pytest.raises(KindError, match="no bfloat16"):
+    with pytest.raises(InputTypeError, match="no bfloat16"):
         Ragged.from_lengths(torch.zeros(2, dtype=torch.bfloat16), [2]).to_arrow()
 
 
@@ -224,14 +224,18 @@ def test_gradients_go_through_doors(x: Ragged, door: str) -> None:
     ("make", "error", "words"),
     [
         (lambda: Ragged.from_list([]), ShapeError, r"Ragged.empty"),
-        (lambda: Ragged.from_list([torch.zeros(2), 3]), KindError, "sequence 1 is a int"),
+        (lambda: Ragged.from_list([torch.zeros(2), 3]), InputTypeError, "sequence 1 is a int"),
         (lambda: Ragged.from_list([torch.zeros(())]), ShapeError, "sequence 0 is a single number"),
         (lambda: Ragged.from_list([torch.zeros(1, 2), torch.zeros(1, 3)]), ShapeError, r"sequence 1.*\(3,\)"),
-        (lambda: Ragged.from_list([torch.zeros(1), torch.zeros(1).long()]), KindError, "sequence 1.*int64"),
+        (
+            lambda: Ragged.from_list([torch.zeros(1), torch.zeros(1).long()]),
+            InputTypeError,
+            "sequence 1.*int64",
+        ),
         (lambda: Ragged.from_lengths(torch.zeros(3), [1, 1]), ShapeError, "add up to 2, but there are 3"),
         (lambda: Ragged.from_lengths(torch.zeros(3), [4, -1]), ShapeError, r"lengths\[1\] = -1"),
-        (lambda: Ragged.from_lengths(torch.zeros(3), [1.5, 1.5]), KindError, "sequence of integers"),
-        (lambda: Ragged.from_lengths(torch.zeros(1), torch.tensor([True])), KindError, "integers"),
+        (lambda: Ragged.from_lengths(torch.zeros(3), [1.5, 1.5]), InputTypeError, "sequence of integers"),
+        (lambda: Ragged.from_lengths(torch.zeros(1), torch.tensor([True])), InputTypeError, "integers"),
         (lambda: Ragged.from_padded(torch.zeros(2, 3)), ShapeError, "lengths or mask"),
         (lambda: Ragged.from_padded(torch.zeros(3), lengths=[1]), ShapeError, r"\(B, length, \*features\)"),
         (lambda: Ragged.from_padded(torch.zeros(2, 3), lengths=[1]), ShapeError, "name 2 sequences, got 1"),
@@ -241,7 +245,7 @@ def test_gradients_go_through_doors(x: Ragged, door: str) -> None:
             r"lengths\[1\] = 4.*3 steps",
         ),
         (lambda: Ragged.from_padded(torch.zeros(2, 3), mask=torch.ones(2, 3)), ShapeError, "must be bool"),
-        (lambda: Ragged.from_packed(torch.zeros(2)), KindError, "takes a PackedSequence, got Tensor"),
+        (lambda: Ragged.from_packed(torch.zeros(2)), InputTypeError, "takes a PackedSequence, got Tensor"),
         (lambda: Ragged.empty(2).to_packed(), ShapeError, "cannot hold an empty batch"),
         (lambda: Ragged.from_lengths(torch.zeros(2), [2, 0]).to_packed(), ShapeError, "sequence 1 is one"),
         (
@@ -249,11 +253,19 @@ def test_gradients_go_through_doors(x: Ragged, door: str) -> None:
             ShapeError,
             "longest sequence, 2",
         ),
-        (lambda: Ragged(torch.zeros(2), [0, 2]), KindError, "int64 tensor, got list"),
-        (lambda: Ragged(torch.zeros(2), torch.tensor([0, 2], dtype=torch.int32)), KindError, "torch.int32"),
+        (lambda: Ragged(torch.zeros(2), [0, 2]), InputTypeError, "int64 tensor, got list"),
+        (
+            lambda: Ragged(torch.zeros(2), torch.tensor([0, 2], dtype=torch.int32)),
+            InputTypeError,
+            "torch.int32",
+        ),
         (lambda: Ragged(torch.zeros(2), torch.zeros(0).long()), ShapeError, r"offsets \[0\]"),
-        (lambda: Ragged(torch.zeros(()), torch.tensor([0])), KindError, "a single number"),
-        (lambda: Ragged(torch.zeros(2, device="meta"), torch.tensor([0, 2])), KindError, "on meta.*on cpu"),
+        (lambda: Ragged(torch.zeros(()), torch.tensor([0])), InputTypeError, "a single number"),
+        (
+            lambda: Ragged(torch.zeros(2, device="meta"), torch.tensor([0, 2])),
+            InputTypeError,
+            "on meta.*on cpu",
+        ),
     ],
 )
 def test_refusals_say_what_came_and_what_to_do(make, error, words) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tests.strategies import raggeds
 from throughtime import Ragged
-from throughtime.errors import KindError, ShapeError, ThroughtimeError, UnsupportedError
+from throughtime.errors import InputTypeError, ShapeError, ThroughtimeError, UnsupportedError
 
 FEATURES = (3, 2)
 
@@ -171,17 +171,21 @@ def test_gradients_go_through_an_index() -> None:
         ((slice(None), None), UnsupportedError, r"x\[\.\.\., None\]"),
         ((slice(None), slice(None, None, -1)), UnsupportedError, r"x\.reverse\(\)"),
         (([0], slice(None), [0]), UnsupportedError, r"x\[rows\]\[:, :, features\]"),
-        ((slice(None), [True]), KindError, "select steps.*mask of steps.*Ragged of bool"),
-        (torch.ones(2, 2, dtype=torch.bool), KindError, "Ragged of bool"),
-        (torch.tensor([1, 0], dtype=torch.uint8), KindError, r"\.bool\(\).*\.long\(\)"),
-        (np.array([1, 0], np.uint8), KindError, r"\.bool\(\).*\.long\(\)"),
-        (torch.tensor(True), KindError, "single truth value"),
-        ((slice(None), slice(None), True), KindError, "single truth value"),
-        (torch.tensor(0.0), KindError, "select sequences"),
-        ({0}, KindError, "got set"),
-        (Ragged.from_lengths(torch.tensor([0, 1, 0]), [1, 2]), KindError, "mask of bool, got torch.int64"),
+        ((slice(None), [True]), InputTypeError, "select steps.*mask of steps.*Ragged of bool"),
+        (torch.ones(2, 2, dtype=torch.bool), InputTypeError, "Ragged of bool"),
+        (torch.tensor([1, 0], dtype=torch.uint8), InputTypeError, r"\.bool\(\).*\.long\(\)"),
+        (np.array([1, 0], np.uint8), InputTypeError, r"\.bool\(\).*\.long\(\)"),
+        (torch.tensor(True), InputTypeError, "single truth value"),
+        ((slice(None), slice(None), True), InputTypeError, "single truth value"),
+        (torch.tensor(0.0), InputTypeError, "select sequences"),
+        ({0}, InputTypeError, "got set"),
+        (
+            Ragged.from_lengths(torch.tensor([0, 1, 0]), [1, 2]),
+            InputTypeError,
+            "mask of bool, got torch.int64",
+        ),
         (Ragged.from_lengths(torch.ones(3) > 0, [2, 1]), ShapeError, "other lengths"),
-        ((Ragged.from_lengths(torch.ones(2).long(), [1, 1]), 0), KindError, "got Ragged"),
+        ((Ragged.from_lengths(torch.ones(2).long(), [1, 1]), 0), InputTypeError, "got Ragged"),
     ],
 )
 def test_refusals_name_the_alternative(index: Any, error: type[Exception], words: str) -> None:

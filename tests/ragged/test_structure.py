@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, default_collate
 
 from tests.strategies import LENGTHS, SHAPES, raggeds
 from throughtime import Ragged, collate
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 
 
 def lists(x: Ragged) -> list[Any]:
@@ -51,10 +51,10 @@ def test_selecting_is_selecting_from_the_list(x: Ragged, data: st.DataObject) ->
         (-3, IndexError, "sequence -3"),
         ([0, 2], IndexError, "sequence 2"),
         ([True], ShapeError, "1 entries for 2"),
-        (torch.zeros(1, 1).long(), KindError, "select sequences with"),
-        (1.5, KindError, "got float"),
-        ("a", KindError, "got str"),
-        (True, KindError, "single truth value"),
+        (torch.zeros(1, 1).long(), InputTypeError, "select sequences with"),
+        (1.5, InputTypeError, "got float"),
+        ("a", InputTypeError, "got str"),
+        (True, InputTypeError, "single truth value"),
     ],
 )
 def test_wrong_selections(index: Any, error: type[Exception], words: str) -> None:
@@ -104,8 +104,8 @@ def test_wrong_combinations() -> None:
     x = Ragged.from_lengths(torch.zeros(3), [1, 2])
     for call, error, words in (
         (lambda: Ragged.cat([]), ShapeError, "at least one"),
-        (lambda: Ragged.cat([x, torch.zeros(1)]), KindError, "number 1 is a Tensor"),
-        (lambda: Ragged.cat([x, x.double()]), KindError, "batch 1 is torch.float64"),
+        (lambda: Ragged.cat([x, torch.zeros(1)]), InputTypeError, "number 1 is a Tensor"),
+        (lambda: Ragged.cat([x, x.double()]), InputTypeError, "batch 1 is torch.float64"),
         (lambda: Ragged.cat([x, Ragged.empty(2)]), ShapeError, r"batch 1 has features of shape \(2,\)"),
         (lambda: Ragged.cat_time([x, x[:1]]), ShapeError, "2 in batch 0 and 1 in batch 1"),
         (lambda: x.split([1]), ShapeError, "add up to 1, but there are 2"),
@@ -224,7 +224,7 @@ def test_collation_follows_its_table(lengths: list[int], shape: tuple[int, ...])
         ([1, "a"], ShapeError, r"sample 1 \(str\).*sample 0 \(int\)"),
         ([(1, 2), (1,)], ShapeError, "tuple of 1"),
         ([{"a": 1}, {"b": 1}], ShapeError, "keys"),
-        ([object()], KindError, "does not know object"),
+        ([object()], InputTypeError, "does not know object"),
         ([torch.zeros(1), torch.zeros(())], ShapeError, "single number"),
     ],
 )

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from throughtime.diagnose import AdaptiveClip, ClipEvent
-from throughtime.errors import KindError, ShapeError, UnsupportedError
+from throughtime.errors import InputTypeError, ShapeError, UnsupportedError
 from throughtime.training import ModelSpec, Settings
 from throughtime.training._module import TrainingModule
 from throughtime.training._tensor_file import from_bytes, to_bytes
@@ -87,7 +87,7 @@ def test_a_resumed_training_clips_as_one_that_was_not_interrupted(tmp_path: Path
 )
 def test_a_history_of_another_kind_is_refused(wrong: Any) -> None:
     two = torch.ones(2, dtype=torch.float64)
-    with pytest.raises(KindError, match="must be float64 tensors"):
+    with pytest.raises(InputTypeError, match="must be float64 tensors"):
         AdaptiveClip().load_state_dict({"percentile": 10.0, "norms": two, "thresholds": wrong})
 
 

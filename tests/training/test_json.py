@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save
 
 from tests.training.toy import created, relisted
-from throughtime.errors import KindError, RunError
+from throughtime.errors import InputTypeError, RunError
 from throughtime.training import EpochMetrics, Metrics, Run, _json
 from throughtime.training._json import json_value
 from throughtime.training._tensor_file import from_bytes, to_bytes
@@ -32,7 +32,7 @@ def nested(depth):
     ids=["2**70", "deep", "long", "many", "set"],
 )
 def test_what_would_not_be_read_again_is_not_written(task, message, tmp_path):
-    with pytest.raises(KindError, match=message):
+    with pytest.raises(InputTypeError, match=message):
         created(tmp_path / "run", task=task)
     assert not list(tmp_path.iterdir())
 
@@ -73,5 +73,5 @@ def test_a_tensor_file_holds_as_long_a_history_as_a_json_file():
 
 
 def test_a_tensor_file_of_more_values_is_not_written():
-    with pytest.raises(KindError, match="a tensor file cannot hold this tree: about 1,000,00. values"):
+    with pytest.raises(InputTypeError, match="a tensor file cannot hold this tree: about 1,000,00. values"):
         to_bytes([0] * 1_000_001)

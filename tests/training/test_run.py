@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save, save_file
 
 from tests.training.toy import MODEL, SETTINGS, Toy, created, relisted
 from throughtime.data.vocabulary import Vocabulary
-from throughtime.errors import KindError, RunError
+from throughtime.errors import InputTypeError, RunError
 from throughtime.training import Metrics, ModelSpec, Run, Settings, _files, _run
 from throughtime.training._tensor_file import from_bytes, to_bytes
 
@@ -572,12 +572,12 @@ def test_a_file_without_a_tree_is_told(metadata, tmp_path):
     ],
 )
 def test_what_could_not_be_read_again_is_not_written(tree, message):
-    with pytest.raises(KindError, match=message):
+    with pytest.raises(InputTypeError, match=message):
         to_bytes(tree)
 
 
 def test_a_tree_holds_nothing_that_could_run():
-    with pytest.raises(KindError, match=r"cannot hold a function, found at 'a\.0'"):
+    with pytest.raises(InputTypeError, match=r"cannot hold a function, found at 'a\.0'"):
         to_bytes({"a": [print_nothing]})
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from throughtime.bptt._windows import Window
-from throughtime.errors import KindError, ShapeError, UnsupportedError
+from throughtime.errors import InputTypeError, ShapeError, UnsupportedError
 from throughtime.nn.inputs.tokens import Input
 from throughtime.nn.recurrent.attached import attached
 from throughtime.nn.recurrent.layer import Recurrent
@@ -77,7 +77,7 @@ class Carried:
 
         Raises
         ------
-        UnsupportedError, ShapeError, KindError
+        UnsupportedError, ShapeError, InputTypeError
             If there is no such layer, or one that cannot go on; if the batch has another size than
             ``streams``; if a state was made by a model of other sizes.
         """
@@ -133,11 +133,11 @@ class Carried:
 
         Raises
         ------
-        KindError, ShapeError
+        InputTypeError, ShapeError
             If this is not such a state.
         """
         if not isinstance(saved, Mapping) or saved.get("version") != _VERSION:
-            raise KindError("this is not the state of a throughtime.bptt.Carried of this version")
+            raise InputTypeError("this is not the state of a throughtime.bptt.Carried of this version")
         ids = [int(i) for i in saved["ids"].tolist()]
         states = {name: tuple(part.clone() for part in parts) for name, parts in saved["states"].items()}
         for name, parts in states.items():
@@ -202,7 +202,9 @@ class _Run:
     ) -> tuple[Tensor | None, Tensor | None]:
         name = self.names[module]
         if isinstance(x, PackedSequence):
-            raise KindError(f"{name}: states are carried for Ragged batches and tensors, not PackedSequence")
+            raise InputTypeError(
+                f"{name}: states are carried for Ragged batches and tensors, not PackedSequence"
+            )
         if name in self.left:
             raise UnsupportedError(
                 f"{name} runs twice in one pass, so it is not clear which state goes on; "

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.inputs.output import RecurrentOutput
 from throughtime.nn.recurrent.layer import Recurrent
 from throughtime.ragged import Layout, Ragged
@@ -53,7 +53,7 @@ def recomputed(
 
     Raises
     ------
-    ShapeError, KindError
+    ShapeError, InputTypeError
         If the layer reads in both directions, ``segment`` is below 1, or the input is no `Ragged`.
 
     References
@@ -71,14 +71,14 @@ def recomputed(
     >>> h.sum().backward()
     """
     if not isinstance(layer, Recurrent):
-        raise KindError(f"recomputed takes a tt.nn.RNN, LSTM or GRU, got {type(layer).__name__}")
+        raise InputTypeError(f"recomputed takes a tt.nn.RNN, LSTM or GRU, got {type(layer).__name__}")
     if layer.bidirectional:
         raise ShapeError(
             "recomputed goes through time in segments, which a bidirectional layer cannot: its second "
             "direction begins at the end; use a layer for each direction, the second on x.reverse()"
         )
     if not isinstance(x, Ragged):
-        raise KindError(f"recomputed takes a Ragged batch, got {type(x).__name__}")
+        raise InputTypeError(f"recomputed takes a Ragged batch, got {type(x).__name__}")
     if segment is None:
         segment = _FACTOR * (math.isqrt(max(0, x.longest - 1)) + 1)
     if segment < 1:

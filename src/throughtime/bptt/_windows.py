@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.ragged import Layout, Ragged
 
 
@@ -92,7 +92,7 @@ def windows(
 
     Raises
     ------
-    ShapeError, KindError
+    ShapeError, InputTypeError
         If k1 or k2 is below 1, or k1 > k2; if ids do not name each sequence once.
 
     References
@@ -110,7 +110,7 @@ def windows(
     [(0, 0, 2), (1, 2, 4), (3, 4, 6)]
     """
     if not isinstance(x, Ragged):
-        raise KindError(f"windows are cut from a Ragged batch, got {type(x).__name__}")
+        raise InputTypeError(f"windows are cut from a Ragged batch, got {type(x).__name__}")
     k2 = k1 if k2 is None else k2
     if k1 < 1 or k2 < 1:
         raise ShapeError(f"k1 and k2 are numbers of steps, at least 1; got k1 = {k1} and k2 = {k2}")
@@ -133,7 +133,7 @@ def _window(n: int, k1: int, k2: int, lengths: Tensor, names: Tensor) -> Window:
 
 def _checked_ids(ids: Tensor, batch: int) -> Tensor:
     if not isinstance(ids, Tensor) or ids.dtype != torch.int64:
-        raise KindError(f"ids are an int64 tensor, got {getattr(ids, 'dtype', type(ids).__name__)}")
+        raise InputTypeError(f"ids are an int64 tensor, got {getattr(ids, 'dtype', type(ids).__name__)}")
     if ids.shape != (batch,):
         raise ShapeError(f"ids name each of {batch} sequences, got shape {tuple(ids.shape)}")
     if len(ids.unique()) != batch:

@@ -14,11 +14,11 @@ USAGE_ERROR = 2
 def main() -> None:
     """Run the command line."""
     for stream in (sys.stdout, sys.stderr):
-        # A file may have a name, and a text a character, that the terminal's encoding does not have.
+        # File names and texts may hold characters that the terminal's encoding lacks.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     before = warnings.formatwarning
-    warnings.formatwarning = _warning  # type: ignore[assignment]  # it names its first argument alone
+    warnings.formatwarning = _warning  # type: ignore[assignment]  # only the first argument is named
     try:
         _run()
     except KeyboardInterrupt:
@@ -39,7 +39,7 @@ def _run() -> None:
     try:
         app()
     except ModuleNotFoundError as error:
-        # What this package raises itself says what to install; Python does not.
+        # Our own messages already say what to install; Python's do not.
         _fail(str(error) if "pip install" in str(error) else _lacking(error))
     except (ThroughtimeError, OSError) as error:
         _fail(str(error))
@@ -50,10 +50,10 @@ def _lacking(error: ModuleNotFoundError) -> str:
 
 
 def _warning(message: Warning | str, *_: object) -> str:
-    """Return a warning as a line of the command's: which line of which file gave it is no help here."""
+    """Return a warning as one line, without the file and line that raised it."""
     return f"warning: {printable(' '.join(str(message).split()))}\n"
 
 
 def _fail(message: str) -> None:
-    print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)  # noqa: T201 - the command line's voice
+    print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)  # noqa: T201 - command output
     raise SystemExit(USAGE_ERROR)

@@ -1,4 +1,4 @@
-"""The commands and their options. Each imports what it needs when it runs, so that help comes at once."""
+"""The commands and their options. Each imports its dependencies when it runs, so that --help is fast."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,7 +12,7 @@ from throughtime.cli._commands import Command, Group
 app = typer.Typer(
     name="throughtime",
     cls=Group,
-    help="Padding-free recurrent and convolutional sequence models, trained from files.",
+    help="Train, diagnose and export padding-free sequence models.",
     rich_markup_mode=None,
     no_args_is_help=True,
     add_completion=False,
@@ -27,7 +27,7 @@ _Out = Annotated[
 
 @app.command()
 def demo(out: _Out = Path("runs/demo")) -> None:
-    """Train and compare models on the installed Python source."""
+    """Train and compare classifiers on installed Python source."""
     with stopping_at_once():
         from throughtime.cli._demo import demo as command
     command(out)
@@ -42,25 +42,33 @@ def sample(
     prompt: Annotated[
         str | None,
         typer.Option(
-            help="Text to continue. Default: the beginning of a line. Frames: a .npz or .mat file, whose "
-            "first sequence is continued. Default: a frame without notes."
+            help="Text to continue; default: the start of a line. With a run of frames: a .npz or .mat "
+            "file, whose first sequence is continued; default: one empty frame."
         ),
     ] = None,
-    length: Annotated[int, typer.Option(help="Number of steps to draw.", min=1)] = 200,
+    length: Annotated[int, typer.Option(help="Number of tokens or frames to generate.", min=1)] = 200,
     temperature: Annotated[
         float,
         typer.Option(
-            help="Divisor of the logits: below 1 sharpens the distribution, 0 takes the most probable token."
+            help="Divisor of the logits. Values below 1 sharpen the distribution; 0 takes the most probable "
+            "token."
         ),
     ] = 1.0,
     top_p: Annotated[
-        float, typer.Option(help="Draw from the smallest set of tokens whose probability is at least this.")
+        float,
+        typer.Option(
+            help="Sample from the smallest set of tokens whose total probability is at least P.", metavar="P"
+        ),
     ] = 1.0,
-    unknown: Annotated[bool, typer.Option(help="Allow the token <unk> to be drawn.")] = True,
+    unknown: Annotated[
+        bool, typer.Option(help="Allow <unk>, the token for unknown words, to be drawn.")
+    ] = True,
     seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
-    out: Annotated[Path | None, typer.Option(help="Frames: .npz file to write. Must not exist.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File (.npz) for generated frames. Must not exist.")
+    ] = None,
 ) -> None:
-    """Draw a text or frames from a run of train --task next."""
+    """Generate text or frames with a run of train --task next."""
     with stopping_at_once():
         from throughtime.cli._sample import SampleOptions
         from throughtime.cli._sample import sample as command
@@ -82,7 +90,7 @@ def predict(
         str | None, typer.Option(help="Column with the text. Default: the column used for training.")
     ] = None,
     label: Annotated[
-        str | None, typer.Option(help="Column with the true class, to count the correct predictions.")
+        str | None, typer.Option(help="Column with the true class, to report the accuracy.")
     ] = None,
     jsonl: Annotated[
         bool, typer.Option("--jsonl", help="Print one JSON object per line instead of a table.")
@@ -98,9 +106,9 @@ def predict(
         typer.Option(help="Demo: prior probability that an operator was replaced.", min=1e-6, max=0.999999),
     ] = 0.01,
 ) -> None:
-    """Print the classes of texts and their probabilities.
+    """Predict the class of each text.
 
-    With a run of the demo: the operators of Python files that look replaced.
+    With a run of the demo: find operators in Python files that look replaced.
     """
     with stopping_at_once():
         from throughtime.cli._predict import predict as command
@@ -113,8 +121,8 @@ def diagnose(
     data: Annotated[
         Path,
         typer.Argument(
-            help="Labelled texts, as for train. For a run of the demo Python files, for one of --task "
-            "next a text or frames."
+            help="Labelled texts, as for train. With a run of the demo: Python files. With a run of "
+            "--task next: a text file or frames."
         ),
     ],
     text: Annotated[
@@ -126,18 +134,19 @@ def diagnose(
     training_data: Annotated[
         Path | None,
         typer.Option(
-            help="Data that the run was trained on, for the comparison with a bag of words. Default: the "
-            "path used for training."
+            help="Training data of the run, for the comparison with a bag of words. Default: the path "
+            "used for training."
         ),
     ] = None,
     examples: Annotated[
-        int, typer.Option(help="Number of sequences whose gradients are examined.", min=1)
+        int, typer.Option(help="Number of sequences whose gradients are computed.", min=1)
     ] = 64,
     out: Annotated[
-        Path | None, typer.Option(help="Page to write. Default: diagnosis.html in the folder of the run.")
+        Path | None,
+        typer.Option(help="HTML page to write. Default: diagnosis.html in the folder of the run."),
     ] = None,
 ) -> None:
-    """Show how gradients flow back through time, on one page."""
+    """Report how gradients flow back through time."""
     with stopping_at_once():
         from throughtime.cli._diagnose import diagnose as command
     command(runs, data, text=text, label=label, training_data=training_data, examples=examples, out=out)
@@ -146,10 +155,10 @@ def diagnose(
 @app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
-    to: Annotated[Literal["onnx"], typer.Option(help="Format of the file.")],  # noqa: ARG001 - one so far
+    to: Annotated[Literal["onnx"], typer.Option(help="File format.")],  # noqa: ARG001 - one so far
     out: Annotated[
         Path | None,
-        typer.Option(help="File to write. Must not exist. Default: the path of the run with .onnx."),
+        typer.Option(help="File to write. Must not exist. Default: RUN.onnx, next to the folder of the run."),
     ] = None,
 ) -> None:
     """Write the model of a run as an ONNX file."""
@@ -159,45 +168,51 @@ def export(
 
 
 bench = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Compare the speed of layers with other libraries."
+    no_args_is_help=True, rich_markup_mode=None, help="Benchmark layers against other libraries."
 )
 app.add_typer(bench, name="bench")
 
 
 @bench.callback()
 def bench_callback() -> None:
-    """Compare the speed of layers with other libraries."""
+    """Benchmark layers against other libraries."""
 
 
 @bench.command()
 def recurrent(
     peers: Annotated[
-        str, typer.Option(help="Libraries to compare with. Those that are not installed are left out.")
+        str, typer.Option(help="Libraries to compare with, comma-separated. Those not installed are skipped.")
     ] = "torch,onnxruntime,openvino,jax",
-    cells: Annotated[str, typer.Option(help="Cells to measure.")] = "LSTM,GRU,RNN",
+    cells: Annotated[str, typer.Option(help="Layers to measure, comma-separated.")] = "LSTM,GRU,RNN",
     shape: Annotated[
         list[str] | None,
-        typer.Option(help="B,T,I,H. May be given several times. Default: nine shapes from small to large."),
+        typer.Option(
+            help="Shape to measure, as B,T,I,H: sequences, steps, input features, hidden units. May be "
+            "repeated. Default: nine shapes from small to large.",
+            metavar="B,T,I,H",
+        ),
     ] = None,
     lengths: Annotated[
-        str, typer.Option(help="All sequences of length T, or lengths from T/4 to T.")
+        str, typer.Option(help="equal: all sequences have T steps; ragged: between T/4 and T steps.")
     ] = "equal,ragged",
-    modes: Annotated[str, typer.Option(help="Modes to measure.")] = "inference,training",
-    threads: Annotated[int, typer.Option(help="Number of threads, of every library.", min=1)] = 2,
-    rounds: Annotated[int, typer.Option(help="Repetitions, of which the median is taken.", min=1)] = 5,
-    out: Annotated[Path, typer.Option(help="Folder for recurrent.json and recurrent.html.")] = Path(
+    modes: Annotated[str, typer.Option(help="Modes to measure, comma-separated.")] = "inference,training",
+    threads: Annotated[int, typer.Option(help="Number of threads that each library uses.", min=1)] = 2,
+    rounds: Annotated[int, typer.Option(help="Number of repetitions; the median is reported.", min=1)] = 5,
+    out: Annotated[Path, typer.Option(help="Folder to write recurrent.json and recurrent.html to.")] = Path(
         "runs/bench"
     ),
     extras: Annotated[
         str,
         typer.Option(
-            help="Further measurements: one step, cost of a trace, long sequences, peak memory; or none."
+            help="Additional measurements, comma-separated: latency of one step (step), overhead of "
+            "layer.trace (trace), time per token as sequences get longer (linear), peak memory (memory); or "
+            "none."
         ),
     ] = "step,trace,linear,memory",
 ) -> None:
-    """RNN, LSTM and GRU, beside torch and other runtimes.
+    """Benchmark RNN, LSTM and GRU against torch and other runtimes.
 
-    Figures are the other library's time divided by ours.
+    Ratios are the other library's time divided by ours: above 1 means that throughtime is faster.
     """
     with stopping_at_once():
         from throughtime.cli._bench_recurrent import BenchOptions, bench_recurrent
@@ -221,33 +236,40 @@ def conv(
     parts: Annotated[
         str,
         typer.Option(
-            help="Convolution, pooling, batch normalisation, forward and backward pass of a TextCNN; and a "
-            "GRU beside convolutions with as many operations, by length."
+            help="Parts to measure, comma-separated: convolution (conv), pooling (pool), batch normalization "
+            "(norm), TextCNN (model), and a GRU against convolutions with as many operations (length)."
         ),
     ] = "conv,pool,norm,model,length",
     shape: Annotated[
         list[str] | None,
         typer.Option(
-            help="Of convolutions: B,T,C,O,K,dilation. May be given several times. Default: nine shapes."
+            help="Shape of a convolution, as B,T,C,O,K,D: sequences, steps, input channels, output "
+            "channels, kernel size, dilation. May be repeated. Default: nine shapes.",
+            metavar="B,T,C,O,K,D",
         ),
     ] = None,
     lengths: Annotated[
-        str, typer.Option(help="All sequences of length T, or lengths from T/4 to T.")
+        str, typer.Option(help="equal: all sequences have T steps; ragged: between T/4 and T steps.")
     ] = "equal,ragged",
-    modes: Annotated[str, typer.Option(help="Modes to measure.")] = "inference,training",
-    threads: Annotated[int, typer.Option(help="Number of threads, of every library.", min=1)] = 2,
+    modes: Annotated[str, typer.Option(help="Modes to measure, comma-separated.")] = "inference,training",
+    threads: Annotated[int, typer.Option(help="Number of threads that each library uses.", min=1)] = 2,
     rounds: Annotated[
-        int, typer.Option(help="Repetitions in each process, of which the median is taken.", min=1)
+        int, typer.Option(help="Number of repetitions in each process; the median is reported.", min=1)
     ] = 5,
     processes: Annotated[
         int,
-        typer.Option(help="Number of fresh processes. The speed of torch differs between processes.", min=1),
+        typer.Option(
+            help="Number of processes to repeat the measurement in; torch's speed differs between them.",
+            min=1,
+        ),
     ] = 3,
-    out: Annotated[Path, typer.Option(help="Folder for conv.json and conv.html.")] = Path("runs/bench"),
+    out: Annotated[Path, typer.Option(help="Folder to write conv.json and conv.html to.")] = Path(
+        "runs/bench"
+    ),
 ) -> None:
-    """Convolution, pooling and TextCNN, beside padded torch.
+    """Benchmark convolution, pooling, norm and TextCNN.
 
-    Figures are the time of torch on padded batches divided by ours.
+    Ratios are torch's time on padded batches divided by ours: above 1 means that throughtime is faster.
     """
     with stopping_at_once():
         from throughtime.cli._bench_conv import ConvBenchOptions, bench_conv

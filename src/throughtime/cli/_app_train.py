@@ -1,4 +1,4 @@
-"""The command ``train`` and its options, those of both tasks."""
+"""The command ``train``, with the options of both tasks."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,9 +11,9 @@ _NEXT = "Options of --task next"
 
 
 def _above_zero(value: float | None) -> float | None:
-    """Refuse a bound that leaves nothing."""
+    """Reject a bound that is not positive."""
     if value is not None and not value > 0:
-        raise typer.BadParameter(f"{value} is not above 0")
+        raise typer.BadParameter(f"{value} is not greater than 0")
     return value
 
 
@@ -30,8 +30,8 @@ def train(
     task: Annotated[
         Literal["classify", "next"] | None,
         typer.Option(
-            help="What to predict: the class of each text (default), or the next token of a text or the "
-            "next frame of a sequence."
+            help="What to predict: the class of each text (classify, the default), or the next token or "
+            "frame of a sequence (next)."
         ),
     ] = None,
     text: Annotated[str | None, typer.Option(help="Column with the text.")] = None,
@@ -47,23 +47,19 @@ def train(
         bool,
         typer.Option(
             "--resume",
-            help="Continue the run in --out exactly where it stopped. Options that are not given are taken "
-            "from the run.",
+            help="Continue the run in --out where it stopped, with the same result as without the "
+            "interruption. Options that are not given keep the values of the run.",
         ),
     ] = False,
     validation: Annotated[
         float,
-        typer.Option(
-            help="Fraction of rows, or of the text, held out to choose the best epoch.", min=0.01, max=0.5
-        ),
+        typer.Option(help="Fraction of the data held out to choose the best epoch.", min=0.01, max=0.5),
     ] = 0.1,
     test: Annotated[
         float,
-        typer.Option(
-            help="Fraction of rows, or of the text, held out for the final test score.", min=0.0, max=0.5
-        ),
+        typer.Option(help="Fraction of the data held out for the final test score.", min=0.0, max=0.5),
     ] = 0.1,
-    epochs: Annotated[int, typer.Option(help="Maximum number of passes over the data.", min=1)] = 20,
+    epochs: Annotated[int, typer.Option(help="Maximum number of epochs.", min=1)] = 20,
     patience: Annotated[
         int, typer.Option(metavar="N", help="Stop after N epochs without improvement.", min=1)
     ] = 3,
@@ -81,36 +77,43 @@ def train(
     clip: Annotated[
         float | None,
         typer.Option(
-            help="Maximum norm of the gradient. Default: 1, or none with --clip-percentile.", min=0.0
+            help="Maximum norm of the gradient. Default: 1, or no maximum with --clip-percentile.", min=0.0
         ),
     ] = None,
     clip_value: Annotated[
         float | None,
         typer.Option(
-            help="Maximum absolute value of each entry of the gradient, applied before the norm is clipped.",
+            help="Maximum absolute value of each entry of the gradient. Applied before --clip.",
             callback=_above_zero,
         ),
     ] = None,
     clip_percentile: Annotated[
         float | None,
         typer.Option(
-            help="Clip the norm of the gradient to this percentile of all norms so far.", min=0.0, max=100.0
+            help="Clip the norm of the gradient to this percentile of all previous norms (AutoClip).",
+            min=0.0,
+            max=100.0,
         ),
     ] = None,
     clip_recurrent: Annotated[
         float | None,
         typer.Option(
-            help="Maximum norm of the gradient that passes from one step to the step before it, inside "
-            "recurrent layers.",
+            help="Maximum norm of the gradient passed from one time step to the previous one in recurrent "
+            "layers.",
             callback=_above_zero,
         ),
     ] = None,
     watch_every: Annotated[
-        int, typer.Option(metavar="N", help="Record how gradients flow every N steps; 0 for never.", min=0)
+        int,
+        typer.Option(
+            metavar="N",
+            help="Record gradient norms over time every N training steps; 0 turns this off.",
+            min=0,
+        ),
     ] = 0,
     precision: Annotated[
         Literal["float32", "bfloat16"],
-        typer.Option(help="bfloat16 computes large matrix products under autocast."),
+        typer.Option(help="Precision of large matrix products; bfloat16 uses autocast."),
     ] = "float32",
     unit: Annotated[
         Literal["word", "character"] | None,
@@ -119,20 +122,21 @@ def train(
     bptt: Annotated[
         int,
         typer.Option(
-            help="Steps in a window. The weights are updated after each window.", rich_help_panel=_NEXT
+            help="Steps between two weight updates in truncated backpropagation (k1).",
+            rich_help_panel=_NEXT,
         ),
     ] = 64,
     bptt_k2: Annotated[
         int | None,
         typer.Option(
-            help="Maximum number of steps that gradients flow back. Default: as --bptt.",
+            help="Steps that gradients flow back (k2), at least --bptt. Default: --bptt.",
             rich_help_panel=_NEXT,
         ),
     ] = None,
     streams: Annotated[
         int,
         typer.Option(
-            help="Parts of the text, or sequences of frames, that are read side by side.",
+            help="Batch size: parts of the text, or sequences of frames, processed in parallel.",
             rich_help_panel=_NEXT,
             min=1,
         ),
@@ -140,30 +144,33 @@ def train(
     validation_file: Annotated[
         Path | None,
         typer.Option(
-            help="Text to choose the best epoch on, instead of a fraction of the data.",
+            help="Text file to choose the best epoch on, instead of a fraction of the data.",
             rich_help_panel=_NEXT,
         ),
     ] = None,
     test_file: Annotated[
         Path | None,
         typer.Option(
-            help="Text for the final test score, instead of a fraction of the data.", rich_help_panel=_NEXT
+            help="Text file for the final test score, instead of a fraction of the data.",
+            rich_help_panel=_NEXT,
         ),
     ] = None,
     min_count: Annotated[
         int,
         typer.Option(
-            help="Words or characters that occur less often become <unk>.", rich_help_panel=_NEXT, min=1
+            help="Minimum count of a word or character; rarer ones become <unk>.",
+            rich_help_panel=_NEXT,
+            min=1,
         ),
     ] = 2,
     hidden_size: Annotated[
-        int, typer.Option(help="Hidden units of each layer.", rich_help_panel=_NEXT, min=1)
+        int, typer.Option(help="Number of hidden units in each layer.", rich_help_panel=_NEXT, min=1)
     ] = 256,
     layers: Annotated[int, typer.Option(help="Number of layers.", rich_help_panel=_NEXT, min=1)] = 2,
     embedding_size: Annotated[
         int | None,
         typer.Option(
-            help="Size of the embedding. Default: the hidden size for texts, no embedding for frames.",
+            help="Size of the embedding. Default: --hidden-size for text, no embedding for frames.",
             rich_help_panel=_NEXT,
             min=1,
         ),
@@ -171,31 +178,33 @@ def train(
     dropout: Annotated[
         float,
         typer.Option(
-            help="Dropout probability before, between and after the layers; one mask for all steps.",
+            help="Dropout probability before, between and after the layers. All time steps share a mask.",
             rich_help_panel=_NEXT,
         ),
     ] = 0.3,
     tied: Annotated[
         bool,
-        typer.Option(help="Use the input embedding as output weights, too.", rich_help_panel=_NEXT),
+        typer.Option(
+            help="Share the weights of the input embedding and the output layer.", rich_help_panel=_NEXT
+        ),
     ] = True,
     cutoffs: Annotated[
         str | None,
         typer.Option(
-            help="Adaptive softmax with these ends of clusters, such as 2000,10000. Default: a full softmax.",
+            help="Cutoffs of an adaptive softmax, such as 2000,10000. Default: a full softmax.",
             rich_help_panel=_NEXT,
         ),
     ] = None,
 ) -> None:
-    """Train a classifier, or a model of the next token or frame."""
+    """Train a text classifier, a language model or a model of frames."""
     with stopping_at_once():
-        from throughtime.cli._train_task import checked_task, ends_of
+        from throughtime.cli._train_task import parse_cutoffs, resolve_task
     sources = {name: context.get_parameter_source(name) for name in context.params}
     given = frozenset(
         name for name, source in sources.items() if source is not None and source.name != "DEFAULT"
     )
     clip = 1.0 if clip is None and clip_percentile is None else clip
-    if checked_task(task, out, given, model, resume=resume) == "next":
+    if resolve_task(task, out, given, model, resume=resume) == "next":
         with stopping_at_once():
             from throughtime.cli._train_next import NextOptions, train_next
         renamed = {"bptt": "k1", "bptt_k2": "k2", "layers": "num_layers", "model": "cell"}
@@ -216,7 +225,7 @@ def train(
                 num_layers=layers,
                 dropout=dropout,
                 tied=tied,
-                cutoffs=ends_of(cutoffs),
+                cutoffs=parse_cutoffs(cutoffs),
                 k1=bptt,
                 k2=bptt_k2,
                 streams=streams,

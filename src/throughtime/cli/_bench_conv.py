@@ -1,4 +1,4 @@
-"""``throughtime bench conv``: measure in several processes, print tables, keep them."""
+"""``throughtime bench conv``: measure in several processes, print tables and save them."""
 
 import statistics
 from collections.abc import Sequence
@@ -40,29 +40,31 @@ def bench_conv(options: ConvBenchOptions) -> None:
     """Measure, print tables, write conv.json and conv.html."""
     plan = _plan(options)
     if next(tasks(plan), None) is None:
-        raise ShapeError("these options leave nothing to measure; one sequence alone has equal lengths only")
-    options.out.mkdir(parents=True, exist_ok=True)  # before minutes are spent on measuring
+        raise ShapeError(
+            "these options select nothing to measure; a shape with one sequence needs --lengths equal"
+        )
+    options.out.mkdir(parents=True, exist_ok=True)  # fail before minutes of measuring
     record, console = Record(this_machine(options.threads)), console_of()
     for line in (machine_line(record.machine), *busy(record.machine)):
         console.print(line, soft_wrap=True, markup=False)
     record.notes += busy(record.machine)
     try:
         for number in range(1, options.processes + 1):
-            said = f"process {number} of {options.processes}"
+            progress = f"process {number} of {options.processes}"
             if not console.is_terminal:  # where there is no status line
-                console.print(said)
-            with console.status(said) as status:
+                console.print(progress)
+            with console.status(progress) as status:
                 for found in measure(plan):
                     record.add(found)
-                    status.update(f"{said}: {found['part']}, {found['what']}")
+                    status.update(f"{progress}: {found['part']}, {found['what']}")
             record.processes = number
         record.machine = with_limit_again(record.machine)
     except KeyboardInterrupt:
-        console.print("stopped; what was measured so far is kept")
+        console.print("stopped; the measurements so far are saved")
         raise typer.Exit(INTERRUPTED) from None
     finally:
         _show(record, console)
-        if record.rows:  # nothing is no reason to write over an earlier file
+        if record.rows:  # keep an earlier file if nothing was measured
             _write(options.out, record, console)
 
 
@@ -71,7 +73,7 @@ def _show(record: Record, console: Console) -> None:
     for part in dict.fromkeys(row.part for row in rows):
         console.print(_table(part, [row for row in rows if row.part == part], record.machine.fma_gflops))
     if rows:
-        table = Table("peer ÷ ours", "geometric mean", "worst", "at", "of", box=None)
+        table = Table("peer ÷ ours", "geometric mean", "worst", "worst case", "cases", box=None)
         for line in summarize(rows):
             table.add_row(line.what, f"{line.mean:.2f}", f"{line.worst:.2f}", line.worst_at, str(line.count))
         console.print(table)
@@ -82,7 +84,7 @@ def _show(record: Record, console: Console) -> None:
 def _table(part: str, rows: Sequence[Row], limit: float) -> Table:
     table = Table(part, "lengths", "mode", "ours", "% peak", "peer", "ratio", "from", "to", box=None)
     for column in table.columns[1:]:
-        column.no_wrap = True  # where the terminal is narrow, the first is told on several lines
+        column.no_wrap = True  # in a narrow terminal only the first column wraps
     for row in rows:
         low, high = row.ratios[0], row.ratios[-1]
         table.add_row(
@@ -103,7 +105,7 @@ def _write(out: Path, record: Record, console: Console) -> None:
     files = [out / "conv.json", out / "conv.html"]
     write_json(files[0], record)
     write_chart(files[1], points_of(list(record.rows.values())), record.machine)
-    console.print(f"written: {', '.join(map(str, files))}", soft_wrap=True, markup=False)
+    console.print(f"saved {', '.join(map(str, files))}", soft_wrap=True, markup=False)
 
 
 def _plan(options: ConvBenchOptions) -> Plan:

@@ -1,4 +1,4 @@
-"""What the commands of ``throughtime bench`` have in common."""
+"""Options and output shared by the commands of ``throughtime bench``."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -8,24 +8,24 @@ from rich.console import Console
 from throughtime.bench.machine import Machine
 from throughtime.errors import ShapeError
 
-# Threads at work in the minute before, on average; a run of ours that has just ended counts, too.
+# Mean number of busy threads in the last minute, which includes a benchmark that has just ended.
 _QUIET = 0.5
 
 
 def console_of() -> Console:
-    """Return where to print: into a file or a pipe rich would fold the table at 80 columns."""
+    """Return a console that does not fold tables at 80 columns when writing to a file or pipe."""
     return Console(width=None if Console().is_terminal else 140, highlight=False)
 
 
 def busy(machine: Machine) -> list[str]:
-    """Return a line if something else was running when this began."""
+    """Return a warning if the machine was busy at the start."""
     if machine.load is None or machine.load <= _QUIET:
         return []
-    return [f"the load was {machine.load:.1f} when this began: whatever else runs here disturbs the times"]
+    return [f"the load average was {machine.load:.1f} at the start; other programs may distort the times"]
 
 
 def time_shown(seconds: float) -> str:
-    """Return a time in the unit that suits it."""
+    """Return a time in s, ms, us or ns, with three digits."""
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
@@ -33,7 +33,7 @@ def time_shown(seconds: float) -> str:
 
 
 def machine_line(machine: Machine) -> str:
-    """Return processor, threads and the limit of its arithmetic."""
+    """Return the processor, its threads and its peak FMA throughput as one line."""
     return (
         f"{machine.processor}, {machine.cores} cores, {machine.threads} threads, "
         f"{machine.instruction_set}; peak FMA throughput: {machine.fma_gflops:.0f} GFLOP/s"
@@ -41,13 +41,13 @@ def machine_line(machine: Machine) -> str:
 
 
 def chosen(text: str, known: Sequence[str], option: str) -> list[str]:
-    """Return the parts of a comma-separated option, each once and known; of "none" none."""
+    """Return the distinct values of a comma-separated option; "none" gives an empty list."""
     if text.strip() == "none":
         return []
     parts = [part.strip() for part in text.split(",")]
     for part in parts:
         if part not in known:
-            raise ShapeError(f"--{option}: {part!r} is none of {', '.join(known)}; none for nothing")
+            raise ShapeError(f"--{option}: unknown value {part!r}; choose from {', '.join(known)}, or none")
     return list(dict.fromkeys(parts))
 
 
@@ -55,7 +55,7 @@ Shape = TypeVar("Shape", bound=tuple[int, ...])
 
 
 def shape_of(text: str, kind: Callable[..., Shape], numbers: str) -> Shape:
-    """Return positive numbers that commas separate, as many as ``kind`` takes; ``numbers`` says which."""
+    """Parse comma-separated positive numbers into a ``kind``; ``numbers`` describes them in the error."""
     try:
         shape = kind(*map(int, text.split(",")))
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""``throughtime bench recurrent``: measure, say what was measured, and keep it."""
+"""``throughtime bench recurrent``: measure, print tables and save them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ def bench_recurrent(options: BenchOptions) -> None:
     """Measure the recurrent layers, print tables, write recurrent.json and recurrent.html."""
     plan, names = _plan(options), chosen(options.peers, PEERS, "peers")
     extras = chosen(options.extras, EXTRAS, "extras")
-    options.out.mkdir(parents=True, exist_ok=True)  # before minutes are spent on measuring
+    options.out.mkdir(parents=True, exist_ok=True)  # fail before minutes of measuring
     torch.set_num_threads(options.threads)
     peers, missing = find(names, options.threads)
     record = Record(this_machine(options.threads, {peer.name: peer.version for peer in peers}), notes=missing)
@@ -60,7 +60,7 @@ def bench_recurrent(options: BenchOptions) -> None:
         printer.summary(record)
         _measure_extras(extras, plan, options.threads, record, printer)
     except KeyboardInterrupt:
-        printer.line("stopped; what was measured so far is kept")
+        printer.line("stopped; the measurements so far are saved")
         raise typer.Exit(INTERRUPTED) from None
     finally:
         _write(options.out, record, printer)
@@ -89,7 +89,7 @@ def _write(out: Path, record: Record, printer: Printer) -> None:
     if record.rows:
         files.append(out / "recurrent.html")
         write_chart(files[1], points_of(record.rows), record.machine)
-    printer.line(f"written: {', '.join(map(str, files))}")
+    printer.line(f"saved {', '.join(map(str, files))}")
 
 
 def _plan(options: BenchOptions) -> Plan:

@@ -1,4 +1,4 @@
-"""How ``throughtime bench recurrent`` looks in a terminal: lines that appear as soon as they are measured."""
+"""The terminal output of ``throughtime bench recurrent``, printed line by line as it is measured."""
 
 from collections.abc import Sequence
 
@@ -13,14 +13,14 @@ from throughtime.cli._bench_options import machine_line, time_shown
 
 
 class Printer:
-    """Prints every part of a record.
+    """Prints the parts of a record.
 
     Parameters
     ----------
     console
-        Where to.
+        The terminal.
     peers
-        Names of the columns with ratios.
+        Names of the other libraries, one column of ratios each.
     """
 
     def __init__(self, console: Console, peers: Sequence[str]) -> None:
@@ -28,11 +28,11 @@ class Printer:
         self.peers = peers
 
     def line(self, text: str, style: str | None = None) -> None:
-        """Print one line as it is, however long."""
+        """Print one line without wrapping or markup."""
         self.console.print(text, style=style, soft_wrap=True, markup=False)
 
     def head(self, record: Record) -> None:
-        """Print the machine, who is missing, and the names of the columns."""
+        """Print the machine, the missing libraries and the column heads."""
         machine = record.machine
         self.line(machine_line(machine))
         self.line(", ".join(f"{name} {version}" for name, version in machine.versions.items()))
@@ -42,7 +42,7 @@ class Printer:
         self.line(columns + "".join(f"{name:>13}" for name in self.peers), "bold")
 
     def case(self, rows: Sequence[Row]) -> None:
-        """Print one case: our time, and the ratio of each peer."""
+        """Print one case: our time and the ratio to each peer."""
         if not rows:
             return
         first = rows[0]
@@ -54,9 +54,9 @@ class Printer:
         )
 
     def summary(self, record: Record) -> None:
-        """Print means and worst cells, and what was left out."""
+        """Print geometric means, worst cases and notes."""
         if record.rows:
-            table = Table("peer ÷ ours", "geometric mean", "worst", "at", "of", box=None)
+            table = Table("peer ÷ ours", "geometric mean", "worst", "worst case", "cases", box=None)
             for line in summarize(record.rows):
                 table.add_row(
                     line.what, f"{line.mean:.2f}", f"{line.worst:.2f}", line.worst_at, str(line.count)
@@ -65,20 +65,20 @@ class Printer:
         for line in shares(record.rows):
             self.line(
                 f"{line.what} at B ≥ 32 and H ≥ 256: {100 * line.mean:.0f} % of the peak FMA throughput, "
-                f"worst {100 * line.worst:.0f} % at {line.worst_at}, of {line.count}"
+                f"worst of {line.count} cases {100 * line.worst:.0f} % at {line.worst_at}"
             )
         for note in record.notes:
             self.line(note, "yellow")
 
     def step(self, rows: Sequence[Row]) -> None:
-        """Print what one step takes."""
+        """Print the latency of one step."""
         self.line("one step at batch 1, 64 units, without gradients", "bold")
         for row in rows:
             ours, torchs = time_shown(row.ours_s), time_shown(row.peer_s)
             self.line(f"  {row.cell:5}{ours:>10}, torch {torchs}: {row.ratio:.2f} x")
 
     def trace(self, rows: Sequence[TraceRow]) -> None:
-        """Print what traces cost."""
+        """Print the overhead of traces."""
         self.line("trace ÷ plain call", "bold")
         for mode in ("training", "inference"):
             chosen = [row for row in rows if row.mode == mode]
@@ -89,7 +89,7 @@ class Printer:
             )
 
     def linear(self, rows: Sequence[LinearRow]) -> None:
-        """Print times per token of ever longer sequences."""
+        """Print times per token as sequences get longer."""
         self.line("time per token of one sequence, 64 units", "bold")
         for cell, mode in dict.fromkeys((row.cell, row.mode) for row in rows):
             chosen = [row for row in rows if (row.cell, row.mode) == (cell, mode)]
@@ -97,7 +97,7 @@ class Printer:
             self.line(f"  {cell:5}{mode:11}{times}")
 
     def memory(self, rows: Sequence[MemoryRow]) -> None:
-        """Print peaks of memory."""
+        """Print peak memory."""
         self.line(f"peak resident memory of a fresh training process, {rows[0].shape}", "bold")
         for row in rows:
             ours, torchs = row.ours_bytes / 2**20, row.torch_bytes / 2**20

@@ -1,4 +1,4 @@
-"""Commands whose help fits a terminal of 80 columns, and that end in one line after Ctrl-C."""
+"""Command classes whose help fits 80 columns and that print one line after Ctrl-C."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +11,9 @@ from throughtime._importing import INTERRUPTED, say_stopped
 
 
 class Command(TyperCommand):
-    """A command whose options stand in the sections that ``rich_help_panel`` names, in plain text.
+    """A command whose ``rich_help_panel`` sections are plain text.
 
-    Typer's own panels are tables, which cut the names of options off where the terminal is narrow.
+    Typer draws the panels as tables, which truncate option names in a narrow terminal.
     """
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -31,10 +31,10 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """Commands that say so when Ctrl-C has ended them."""
+    """A group of commands that report when Ctrl-C has stopped them."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
-        """Read the arguments."""
+        """Parse the arguments."""
         with _saying_stopped():
             return super().make_context(*args, **kwargs)
 
@@ -46,7 +46,7 @@ class Group(TyperGroup):
 
 @contextmanager
 def _saying_stopped() -> Iterator[None]:
-    """Typer ends at Ctrl-C, too, but without a word, or as an error."""
+    """Print one line at Ctrl-C, where Typer prints nothing or an error."""
     try:
         yield
     except KeyboardInterrupt:

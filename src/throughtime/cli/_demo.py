@@ -26,7 +26,7 @@ def demo(out: Path, plan: DemoPlan | None = None) -> None:
         )
     except (Interrupted, KeyboardInterrupt):
         console.print(
-            f"stopped; what was trained so far is saved. Continue with: throughtime demo --out {out}",
+            f"stopped; the training so far is saved. Continue with: throughtime demo --out {out}",
             soft_wrap=True,
         )
         raise typer.Exit(INTERRUPTED) from None
@@ -53,8 +53,8 @@ def table_of(models: tuple[ModelRow, ...]) -> Table:
 
 def _print_more(console: Console, result: DemoResult) -> None:
     console.print(
-        f"With 1 % of the test operators replaced, {100 * result.precision:.0f} % of the 20 most suspicious "
-        "are replacements.",
+        f"Precision at 20, with 1 % of the test operators replaced: {100 * result.precision:.0f} % of the 20 "
+        "highest scores are replacements.",
         highlight=False,
         soft_wrap=True,
     )

@@ -1,4 +1,4 @@
-"""How every training from the command line ends."""
+"""The end of a training run from the command line: messages and exit codes."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,34 +13,34 @@ from throughtime.training import processes as several
 
 
 def load_lightning() -> None:
-    """Import what training needs, which takes seconds, before there is a run."""
+    """Import Lightning, which takes seconds, before the run folder is created."""
     with stopping_at_once():
         import pytorch_lightning  # noqa: F401
 
 
 @contextmanager
 def training_into(out: Path) -> Iterator[None]:
-    """Report what was saved when Ctrl-C ends a training outside of its steps."""
+    """Report what was saved when Ctrl-C stops a training between its steps."""
     try:
         yield
     except KeyboardInterrupt:
         if (out / "run.json").exists():
-            _say(f"stopped; {out} keeps what was saved; --resume continues from there")
+            _say(f"stopped; {out} holds the last saved state; continue with --resume")
         else:
             _say("stopped before the training began; nothing was saved")
         raise typer.Exit(INTERRUPTED) from None
 
 
 def end_training(result: FitResult, out: Path, show: Callable[[Console, Metrics], None]) -> None:
-    """Print, in one process, that the training was stopped or what its results are; exit accordingly."""
+    """Print the results, or that the training was stopped, in one process; set the exit code."""
     if result.interrupted:
-        kept = "the best model so far" if result.metrics.best_epoch else "the model of the first steps"
-        _say(f"stopped; {kept} is saved in {out}; --resume continues from here")
+        saved = "the best model so far" if result.metrics.best_epoch else "the model trained so far"
+        _say(f"stopped; {saved} is saved in {out}; continue with --resume")
         raise typer.Exit(INTERRUPTED)
     if several.process() == 0:
         console = _console()
         if result.already_finished:
-            console.print(f"{out} has finished already; nothing to do")
+            console.print(f"the training in {out} is already finished")
         show(console, result.metrics)
 
 

@@ -1,4 +1,4 @@
-"""``throughtime export``: a run's model as one file for other runtimes."""
+"""``throughtime export``: the model of a run as a file for other runtimes."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ def export(path: Path, out: Path | None) -> None:
     if out.exists():
         raise RunError(f"{out} exists already; choose another --out")
     if not out.parent.is_dir():
-        raise RunError(f"{out.parent} does not exist; make that folder or choose another --out")
+        raise RunError(f"the folder {out.parent} does not exist; create it or choose another --out")
     config = run.config
     notes = {
         "model": config.model.name,
@@ -45,19 +45,19 @@ def export(path: Path, out: Path | None) -> None:
     formats.onnx(model, out, metadata=notes)
     console = Console(highlight=False, soft_wrap=True, markup=False)
     console.print(
-        f"saved in {out}: "
-        f"tokens (batch, length) and lengths (batch,) to logits (batch, {len(config.classes)})"
+        f"saved in {out}: inputs tokens (batch, length) and lengths (batch,), output logits "
+        f"(batch, {len(config.classes)})"
     )
     if config.task.get("kind") == TASK:
         console.print(
-            "tokens are windows of Python code around an operator, as throughtime predict makes them"
+            "tokens are those of a window of Python code around an operator, as in throughtime predict"
         )
     else:
-        console.print("to run it, pip install onnxruntime tokenizers, then in Python:\n")
+        console.print("to run the model: pip install onnxruntime tokenizers, then in Python:\n")
         console.print(_HINT.format(path=json.dumps(str(out), ensure_ascii=False)), end="")
 
 
 def _beside(run: Path) -> Path:
-    """Return the file that has the name of the run's folder, as it was given where that has a name."""
+    """Return RUN.onnx next to the folder of the run."""
     named = run if run.name not in {"", ".."} else run.resolve()
     return named.with_name(f"{named.name}.onnx")

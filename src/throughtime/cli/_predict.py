@@ -1,4 +1,4 @@
-"""``throughtime predict``, for both kinds of run: classifiers of texts, and the demo."""
+"""``throughtime predict``, for text classifiers and for runs of the demo."""
 
 from pathlib import Path
 
@@ -19,13 +19,15 @@ def predict(
     top: int | None,
     prior: float,
 ) -> None:
-    """Apply a run to data, and print its predictions."""
+    """Apply the model of a run to data and print its predictions."""
     run = Run.open(path)
     if run.config.task.get("kind") == NEXT:
-        raise DataError(f"{path} is a run of --task next, not of a classifier; use throughtime sample {path}")
+        raise DataError(f"{path} is a run of --task next, not a classifier; use throughtime sample {path}")
     if run.config.task.get("kind") == TASK:
         if text is not None or label is not None:
-            raise DataError(f"{path} reviews Python files: it takes neither --text nor --label")
+            raise DataError(
+                f"{path} is a run of the demo, which reads Python files; leave out --text and --label"
+            )
         from throughtime.cli._predict_code import predict_code
 
         predict_code(run, data, jsonl=jsonl, top=20 if top is None else top, prior=prior)

@@ -1,4 +1,4 @@
-"""``throughtime predict`` with a run of the demo: the operators of Python files that look replaced."""
+"""``throughtime predict`` with a run of the demo: operators in Python files that look replaced."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +28,9 @@ class _Located:
 
     @property
     def parts(self) -> tuple[str, str, str]:
-        """The line before the operator, the operator as it stands there, and the rest."""
+        """The line before the operator, the operator, and the rest of the line."""
         start = self.finding.column
-        # Two words may be further apart than one space.
+        # The words of "not in" may be separated by more than one space.
         words = self.finding.operator.split()
         stop = start
         for word in words:
@@ -39,12 +39,12 @@ class _Located:
 
 
 def predict_code(run: Run, data: Path, *, jsonl: bool, top: int, prior: float) -> None:
-    """Print the operators of Python files that look most as if they had been replaced."""
+    """Print the operators with the highest probability of having been replaced."""
     vocabulary = Vocabulary.from_tokenizer(tokenizer_of(run))
     model = run.load_model()
     located = []
     for name, source in python_files(data):
-        lines = source.split("\n")  # as Python counts lines: a form feed ends none
+        lines = source.split("\n")  # as Python does: a form feed does not end a line
         with unreadable(name):
             findings = review(model, source, vocabulary, prior)
         located += [_Located(name, finding, lines[finding.line - 1]) for finding in findings]
@@ -56,7 +56,7 @@ def _print(shown: list[_Located], total: int, *, jsonl: bool, prior: float) -> N
     if jsonl:
         for located in shown:
             finding = located.finding
-            print(  # noqa: T201 - what the command is for
+            print(  # noqa: T201 - command output
                 json_line(
                     {
                         "file": located.file,
@@ -83,6 +83,6 @@ def _print(shown: list[_Located], total: int, *, jsonl: bool, prior: float) -> N
         marked = (f"»{operator}«", "bold red")
         console.print(Text.assemble("       ", printable(before), marked, printable(after)))
     console.print(
-        f"{len(shown)} of {total} operators; the number is the probability of a replacement, "
-        f"if {100 * prior:g} % of all operators are replaced"
+        f"{len(shown)} of {total} operators, with the probability that each was replaced, given that "
+        f"{100 * prior:g} % of all operators are (--prior)"
     )

@@ -1,4 +1,4 @@
-"""``throughtime predict`` with a run of ``throughtime train``: a label and probabilities for each text."""
+"""``throughtime predict`` with a run of ``throughtime train``: the class of each text."""
 
 import sys
 from pathlib import Path
@@ -22,7 +22,7 @@ from throughtime.training import predict as predict_logits
 def predict_text(
     run: Run, data: Path, *, text: str | None, label: str | None, jsonl: bool, top: int | None
 ) -> None:
-    """Print label and probabilities of every text, and how many were right if labels are named."""
+    """Print the label and probabilities of each text, and the accuracy if there are labels."""
     model = run.load_model()
     table = read_table(run, data, text, label)
     classes = run.config.classes
@@ -34,13 +34,13 @@ def predict_text(
     else:
         _print_table(probabilities, classes, table, top)
     if truth is not None:
-        right = int((probabilities.argmax(1) == truth).sum())
-        # Apart from the predictions, so that a pipe gets these alone.
-        print(f"{right} of {len(table)} right ({100 * right / len(table):.1f} %)", file=sys.stderr)  # noqa: T201
+        correct = int((probabilities.argmax(1) == truth).sum())
+        # To standard error, so that a pipe receives the predictions only.
+        print(f"{correct} of {len(table)} correct ({100 * correct / len(table):.1f} %)", file=sys.stderr)  # noqa: T201
 
 
 def read_table(run: Run, data: Path, text: str | None, label: str | None) -> TextTable:
-    """Return the texts of a file, folder or standard input, and their labels if a column is named."""
+    """Return the texts of a file, folder or standard input, and their labels if a column is given."""
     if str(data) == "-":
         _refuse_columns("standard input", text, label)
         return read_lines(read_stream(sys.stdin.buffer, "standard input"), "standard input")
@@ -55,7 +55,7 @@ def read_table(run: Run, data: Path, text: str | None, label: str | None) -> Tex
 
 def _refuse_columns(name: str, text: str | None, label: str | None) -> None:
     if text is not None or label is not None:
-        raise DataError(f"{name} is plain text, one text per line: leave out --text and --label")
+        raise DataError(f"{name} is plain text with one text per line; leave out --text and --label")
 
 
 def _print_jsonl(
@@ -70,7 +70,7 @@ def _print_jsonl(
         }
         if table.labels is not None:
             content["truth"] = table.labels[row]
-        print(json_line(content))  # noqa: T201 - what the command is for
+        print(json_line(content))  # noqa: T201 - command output
 
 
 def _print_table(
@@ -80,7 +80,7 @@ def _print_table(
     count = len(probabilities[:top])
     texts = [printable(" ".join(text.split())) for text in table.texts[:count]]
     names = [printable(name) for name in classes]
-    # Every column has its width, the text what is left: rich would let a long text starve the others.
+    # The text column gets the remaining width: rich would shrink the others for a long text.
     widest = min(24 if table.labels is None else 16, max(len("label"), *map(cell_len, names)))
     widths = {"row": max(len("row"), len(str(count))), "label": widest, "probability": len("probability")}
     if table.labels is not None:

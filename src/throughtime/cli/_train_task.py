@@ -1,4 +1,4 @@
-"""Which of its two tasks ``throughtime train`` has, and whether its options go with it."""
+"""The task of ``throughtime train``, and whether its options belong to that task."""
 
 from pathlib import Path
 from typing import Literal
@@ -9,7 +9,7 @@ from throughtime.errors import DataError, RunError
 from throughtime.training import Run
 
 NEXT = "next"
-"""The task that runs of ``train --task next`` name in their configuration."""
+"""The task in the configuration of runs of ``train --task next``."""
 
 _CLASSIFIERS = ("textcnn", "bilstm", "bigru")
 _OF_CLASSIFY = ("text", "label", "tokens_per_batch", "lower_case")
@@ -30,7 +30,7 @@ _OF_NEXT = (
 )
 
 
-def checked_task(
+def resolve_task(
     task: Literal["classify", "next"] | None,
     out: Path,
     given: frozenset[str],
@@ -38,12 +38,12 @@ def checked_task(
     *,
     resume: bool,
 ) -> Literal["classify", "next"]:
-    """Return the task, that of the run on resuming; options of the other task are refused.
+    """Return the task, on resuming that of the run, and reject options of the other task.
 
     Raises
     ------
     DataError
-        If an option, or the model, goes with the other task.
+        If an option or the model belongs to the other task.
     """
     if task is None:
         task = "next" if resume and Run.open(out).config.task.get("kind") == NEXT else "classify"
@@ -51,38 +51,40 @@ def checked_task(
         if name in given:
             other = "classify" if task == "next" else "next"
             raise DataError(
-                f"{option_of(name)} goes with --task {other}, this is --task {task}; leave it out"
+                f"{option_of(name)} is an option of --task {other}, but this is --task {task}; leave it out"
             )
     if model is not None and (model in _CLASSIFIERS) != (task == "classify"):
         known = "textcnn, bilstm or bigru" if task == "classify" else "lstm, gru or rnn"
-        raise DataError(f"--task {task} has no model {model}; choose {known}")
+        raise DataError(f"--model {model} is not available for --task {task}; choose {known}")
     return task
 
 
-def ends_of(cutoffs: str | None) -> tuple[int, ...]:
-    """Return numbers that commas separate.
+def parse_cutoffs(cutoffs: str | None) -> tuple[int, ...]:
+    """Return the cutoffs of an adaptive softmax from comma-separated numbers.
 
     Raises
     ------
     DataError
-        If they are none.
+        If they are not whole numbers.
     """
     try:
         return tuple(int(part) for part in cutoffs.split(",")) if cutoffs else ()
     except ValueError as error:
-        raise DataError(f"--cutoffs are whole numbers with commas between, got {cutoffs!r}") from error
+        raise DataError(
+            f"--cutoffs takes comma-separated whole numbers, such as 2000,10000; got {cutoffs!r}"
+        ) from error
 
 
 def unit_of(run: Run) -> Unit:
-    """Return what a step is, of a run of ``train --task next``.
+    """Return the unit of a time step in a run of ``train --task next``.
 
     Raises
     ------
     RunError
-        If its configuration does not say so, or says what does not go with its model.
+        If the configuration has no unit, or one that does not fit its model.
     """
     unit: Unit = run.task_entry("unit", str)
     model = run.config.model.name
     if unit not in (("frame",) if model == "frame" else ("word", "character")):
-        raise RunError(f"{run.path / 'config.json'} is damaged: a model {model!r} has no steps of {unit!r}")
+        raise RunError(f"{run.path / 'config.json'} is damaged: a {model!r} model has no unit {unit!r}")
     return unit

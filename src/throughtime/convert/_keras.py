@@ -19,7 +19,7 @@ from throughtime.convert._layer import (
     refuse,
 )
 from throughtime.convert._update import with_old_update
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.recurrent.layer import LAYERS, Recurrent
 from throughtime.ops.recurrent.spec import CellSpec, KerasLayout
 from throughtime.ops.recurrent.weights import Weights
@@ -52,7 +52,7 @@ def to_keras(layer: Recurrent) -> tuple[list[np.ndarray], ...]:
 
     Raises
     ------
-    KindError
+    InputTypeError
         If it is not one of our layers, or its weights have no values.
     ShapeError
         If it has an option that Keras's layers do not know.
@@ -116,7 +116,7 @@ def from_keras(*layers: Sequence[Any], reset_after: bool | None = None, **option
 
     Raises
     ------
-    KindError
+    InputTypeError
         If something is no array of floating-point numbers with values, in this machine's byte order.
     ShapeError
         If a size is 0, shapes do not fit each other, or ``reset_after`` is needed or contradicts them.
@@ -136,7 +136,7 @@ def from_keras(*layers: Sequence[Any], reset_after: bool | None = None, **option
         raise ShapeError("from_keras: got no weights; give what get_weights() of each Keras layer returns")
     for weights in layers:
         if not isinstance(weights, Sequence):
-            raise KindError(
+            raise InputTypeError(
                 f"from_keras takes a list of arrays for each layer, as get_weights() returns it, got a "
                 f"{type(weights).__name__}"
             )
@@ -146,7 +146,9 @@ def from_keras(*layers: Sequence[Any], reset_after: bool | None = None, **option
     hidden, count = first[1].shape[0], len(stack[0])
     dtypes = sorted({str(array.dtype) for row in stack for one in row for array in one})
     if len(dtypes) > 1:
-        raise KindError(f"from_keras: the arrays are of {' and '.join(dtypes)}; convert them to one dtype")
+        raise InputTypeError(
+            f"from_keras: the arrays are of {' and '.join(dtypes)}; convert them to one dtype"
+        )
     if layout.two_biases:
         options["reset_after"] = _reset_after(first, given=reset_after)
         layout = replace(layout, two_biases=options["reset_after"])

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.recurrent.layer import LAYERS, Recurrent
 from throughtime.ops.recurrent.weights import NAMES, Weights
 
@@ -17,11 +17,11 @@ def checked_layer(layer: object, function: str) -> Recurrent:
 
     Raises
     ------
-    KindError
+    InputTypeError
         If it is not, or its weights have no values.
     """
     if not isinstance(layer, Recurrent):
-        raise KindError(
+        raise InputTypeError(
             f"{function} takes a recurrent layer of throughtime.nn ({', '.join(LAYERS)}), got "
             f"{type(layer).__name__}; "
             "of a model, give the layer itself"
@@ -35,12 +35,12 @@ def require_values(module: nn.Module, function: str) -> None:
 
     Raises
     ------
-    KindError
+    InputTypeError
         If there are any.
     """
     for name, parameter in module.named_parameters():
         if parameter.is_meta:
-            raise KindError(
+            raise InputTypeError(
                 f"{function}: {name} is on the device 'meta' and has no values to convert; "
                 "give the layer its weights first (to_empty, then load_state_dict)"
             )
@@ -141,11 +141,11 @@ def as_array(tensor: Tensor) -> np.ndarray:
 
     Raises
     ------
-    KindError
+    InputTypeError
         If numpy has no such numbers.
     """
     if tensor.dtype not in {torch.float16, torch.float32, torch.float64}:
-        raise KindError(f"numpy has no {tensor.dtype}; convert a copy of the layer first, with .float()")
+        raise InputTypeError(f"numpy has no {tensor.dtype}; convert a copy of the layer first, with .float()")
     return np.array(tensor.detach().cpu().numpy())
 
 
@@ -154,16 +154,16 @@ def as_tensor(value: Any, shape: tuple[int | None, ...], name: str) -> Tensor:
 
     Raises
     ------
-    KindError
+    InputTypeError
         If it is not an array of floating-point numbers, in this machine's byte order.
     ShapeError
         If it has another shape.
     """
     tensor = value.detach() if isinstance(value, Tensor) else torch.from_numpy(_numbers(value, name))
     if tensor.is_meta:
-        raise KindError(f"{name} is on the device 'meta' and has no values; give a tensor with values")
+        raise InputTypeError(f"{name} is on the device 'meta' and has no values; give a tensor with values")
     if not tensor.is_floating_point():
-        raise KindError(f"{name} is {tensor.dtype}, expected floating-point numbers")
+        raise InputTypeError(f"{name} is {tensor.dtype}, expected floating-point numbers")
     fits = len(shape) == tensor.dim() and all(
         want in {None, got} for want, got in zip(shape, tensor.shape, strict=True)
     )
@@ -178,21 +178,25 @@ def as_tensor(value: Any, shape: tuple[int | None, ...], name: str) -> Tensor:
 def _numbers(value: Any, name: str) -> np.ndarray:
     """Return a copy of a numpy array, or of what numpy makes one of, that torch can take."""
     if np.ma.isMaskedArray(value):
-        raise KindError(f"{name} is a masked array, and weights have no gaps; give array.filled(value)")
+        raise InputTypeError(f"{name} is a masked array, and weights have no gaps; give array.filled(value)")
     try:
         array = np.array(value)
     except (TypeError, ValueError) as error:
-        raise KindError(f"{name} is no array of numbers ({error}); give a numpy array or a tensor") from error
+        raise InputTypeError(
+            f"{name} is no array of numbers ({error}); give a numpy array or a tensor"
+        ) from error
     if array.dtype.kind not in "biufc":
-        raise KindError(f"{name} is no array of numbers but of {array.dtype}; give array.astype('float32')")
+        raise InputTypeError(
+            f"{name} is no array of numbers but of {array.dtype}; give array.astype('float32')"
+        )
     if not array.dtype.isnative:
         native = array.dtype.newbyteorder("=")
-        raise KindError(
+        raise InputTypeError(
             f"{name} is an array of {array.dtype.str!r}, in another byte order than this machine's; give "
             f"array.astype({native.str!r})"
         )
     if array.dtype.itemsize > 8 and array.dtype.kind == "f":
-        raise KindError(
+        raise InputTypeError(
             f"{name} is an array of {array.dtype}, which torch has not; give array.astype('float64')"
         )
     return array

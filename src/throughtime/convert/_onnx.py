@@ -22,7 +22,7 @@ from throughtime.convert._layer import (
 )
 from throughtime.convert._onnx_attributes import attributes_of, directions_in, options_in
 from throughtime.convert._update import with_old_update
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.recurrent.layer import LAYERS, Recurrent
 from throughtime.ops.recurrent.spec import CellSpec, OnnxLayout
 from throughtime.ops.recurrent.weights import Weights
@@ -73,7 +73,7 @@ def to_onnx(layer: Recurrent) -> tuple[OnnxOperator, ...]:
 
     Raises
     ------
-    KindError
+    InputTypeError
         If it is not one of our layers, or its weights have no values.
     ShapeError
         If ONNX has no such option: ``proj_size``, ``cell_clip``.
@@ -158,7 +158,7 @@ def from_onnx(operators: OnnxOperator | Iterable[OnnxOperator]) -> Recurrent:
 
     Raises
     ------
-    KindError
+    InputTypeError
         If an argument is no `OnnxOperator`, or an input no array of floating-point numbers with values, in
         this machine's byte order.
     ShapeError
@@ -188,7 +188,9 @@ def from_onnx(operators: OnnxOperator | Iterable[OnnxOperator]) -> Recurrent:
     tensors = [_tensors(operator, spec, layout) for operator in stack]
     dtypes = sorted({str(tensor.dtype) for one in tensors for tensor in one.values()})
     if len(dtypes) > 1:
-        raise KindError(f"from_onnx: the inputs are of {' and '.join(dtypes)}; convert them to one dtype")
+        raise InputTypeError(
+            f"from_onnx: the inputs are of {' and '.join(dtypes)}; convert them to one dtype"
+        )
     directions, hidden = tensors[0]["R"].shape[0], tensors[0]["R"].shape[2]
     for below, above in pairwise(tensors):
         if above["W"].shape[::2] != (directions, directions * hidden) or above.keys() != below.keys():
@@ -219,7 +221,7 @@ def from_onnx(operators: OnnxOperator | Iterable[OnnxOperator]) -> Recurrent:
 def _check_stack(stack: Sequence[object]) -> None:
     for operator in stack:
         if not isinstance(operator, OnnxOperator):
-            raise KindError(f"from_onnx takes OnnxOperators, got {type(operator).__name__}")
+            raise InputTypeError(f"from_onnx takes OnnxOperators, got {type(operator).__name__}")
         if operator.kind not in _operators():
             known = ", ".join(sorted(_operators()))
             raise ShapeError(f"from_onnx: kind is one of {known}, got {operator.kind!r}")

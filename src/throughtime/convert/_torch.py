@@ -14,7 +14,7 @@ from throughtime.convert._layer import (
     require_values,
 )
 from throughtime.convert._update import with_old_update
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.recurrent.layer import Recurrent
 
 _TORCH: dict[str, type[nn.RNNBase]] = {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
@@ -37,7 +37,7 @@ def to_torch(layer: Recurrent) -> nn.RNN | nn.LSTM | nn.GRU:
 
     Raises
     ------
-    KindError
+    InputTypeError
         If it is not one of our layers, or its weights have no values.
     ShapeError
         If it has an option that torch does not know.
@@ -92,7 +92,7 @@ def from_torch(module: nn.RNN | nn.LSTM | nn.GRU) -> Recurrent:
 
     Raises
     ------
-    KindError
+    InputTypeError
         If it is another module, or its weights have no values.
 
     Examples
@@ -104,7 +104,7 @@ def from_torch(module: nn.RNN | nn.LSTM | nn.GRU) -> Recurrent:
     """
     kind = next((kind for kind, known in _TORCH.items() if isinstance(module, known)), None)
     if kind is None:
-        raise KindError(f"from_torch takes a torch.nn.RNN, LSTM or GRU, got {type(module).__name__}")
+        raise InputTypeError(f"from_torch takes a torch.nn.RNN, LSTM or GRU, got {type(module).__name__}")
     require_values(module, "from_torch")
     options = {"nonlinearity": module.nonlinearity} if kind == "RNN" else {}
     if module.proj_size:

@@ -15,7 +15,7 @@ from throughtime.convert._layer import (
     options_of,
     parameters_of,
 )
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn import GRU
 from throughtime.nn.recurrent.layer import Recurrent
 from throughtime.ops.recurrent.weights import Weights
@@ -42,7 +42,7 @@ def with_update(layer: GRU, update: Literal["old", "new"]) -> GRU:
 
     Raises
     ------
-    KindError
+    InputTypeError
         If it is not a GRU, or its weights have no values.
     ShapeError
         If ``update`` is another word, or f(−a) = 1 − f(a) does not hold for the gates' activation f.
@@ -81,7 +81,7 @@ def _given(bound: float) -> float | None:
 def _gru(layer: object) -> GRU:
     if isinstance(checked_layer(layer, "with_update"), GRU):
         return layer  # type: ignore[return-value]
-    raise KindError(f"with_update takes a GRU, got {type(layer).__name__}, which has no update gate")
+    raise InputTypeError(f"with_update takes a GRU, got {type(layer).__name__}, which has no update gate")
 
 
 def with_old_update(layer: Recurrent, function: str) -> list[tuple[Weights, ...]]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from throughtime.errors import KindError, NotFiniteError, ShapeError
+from throughtime.errors import InputTypeError, NotFiniteError, ShapeError
 
 
 @dataclass(frozen=True)
@@ -101,14 +101,14 @@ class AdaptiveClip:
 
         Raises
         ------
-        KindError
+        InputTypeError
             If it is anything else.
         """
         if not isinstance(saved, Mapping) or saved.keys() != {"percentile", "norms", "thresholds"}:
-            raise KindError("this is not the state of an AdaptiveClip")
+            raise InputTypeError("this is not the state of an AdaptiveClip")
         norms, thresholds = saved["norms"], saved["thresholds"]
         if not _are_series(norms, thresholds):
-            raise KindError(
+            raise InputTypeError(
                 "this is not the state of an AdaptiveClip: norms and thresholds must be float64 tensors "
                 "(steps,)"
             )

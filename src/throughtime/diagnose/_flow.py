@@ -81,8 +81,8 @@ class LayerFlow:
 
         1 − s·f with s the share of entries within ``value`` and f the factor that ``norm`` asks for.
         """
-        record = self.run.record
-        return None if record.kept is None else self._ragged(1.0 - self.run.gradient(record.kept))
+        unclipped = self.run.record.unclipped_fraction
+        return None if unclipped is None else self._ragged(1.0 - self.run.gradient(unclipped))
 
     @cached_property
     def saturation(self) -> dict[str, Saturation]:

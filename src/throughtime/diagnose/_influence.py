@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from throughtime.diagnose._features import FeaturesOf
 from throughtime.diagnose._profile import Profile, distances, profile_of
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.trace.reading import Reading
 from throughtime.ops.modes import evaluating
 from throughtime.ragged import Layout, Ragged
@@ -108,7 +108,7 @@ def influence(
 
     Raises
     ------
-    UnsupportedError, ShapeError, KindError
+    UnsupportedError, ShapeError, InputTypeError
         If there is no embedding to look at, or several; if the batch has no tokens; if sizes do not fit.
 
     References
@@ -132,7 +132,7 @@ def influence(
     if method not in METHODS:
         raise ShapeError(f"method is one of {', '.join(METHODS)}; got {method!r}")
     if not isinstance(batch, Ragged):
-        raise KindError(f"influence takes a Ragged batch, got {type(batch).__name__}")
+        raise InputTypeError(f"influence takes a Ragged batch, got {type(batch).__name__}")
     if not len(batch.values):
         raise ShapeError("this batch has no tokens, so there is nothing whose influence could be measured")
     if points < 1 or tokens_at_once < 1:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.export._batch import Batch, Steps, Value, Vectors, features_of
 from throughtime.export._place import Place, kind_of
 from throughtime.nn.description import Added, concatenated
@@ -15,14 +15,14 @@ def add_merge(batch: Batch, merge: Any, values: list[Value], place: Place) -> Va
 
     Raises
     ------
-    KindError
+    InputTypeError
         If it has no form here; the message names it.
     ShapeError
         If the outputs do not fit together.
     """
     add = _MERGES.get(type(merge)) or _MERGES.get(merge)
     if add is None:
-        raise KindError(
+        raise InputTypeError(
             f"{place.name} joins its outputs by {kind_of(merge)}, which has no form in ONNX here; "
             "concatenated and Added of throughtime.nn.description have one"
         )

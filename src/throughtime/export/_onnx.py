@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.export._batch import Batch, Steps
 from throughtime.export._graph import Dims, Graph
 from throughtime.export._recurrent import OptionalInputs, add_recurrent, number_of_states
@@ -75,7 +75,7 @@ def onnx(
 
     Raises
     ------
-    KindError
+    InputTypeError
         If a part states no operators and is not made of parts that do, or an operator has no form in ONNX
         here; if a module has a forward hook or overrides methods of the class that describes it; or the
         parameters are not float32.
@@ -118,15 +118,17 @@ def onnx(
 def _check_float32(model: nn.Module) -> None:
     for path, module in model.named_modules():
         if any(is_lazy(parameter) for parameter in module.parameters(recurse=False)):
-            raise KindError(
+            raise InputTypeError(
                 f"{path or 'the model'} is a {type(module).__name__}, whose weights have no shape yet; "
                 "call the model once before the export"
             )
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if tensor.is_meta:
-            raise KindError(f"{name} is on the device meta, which keeps no numbers; load the weights first")
+            raise InputTypeError(
+                f"{name} is on the device meta, which keeps no numbers; load the weights first"
+            )
         if (tensor.is_floating_point() or tensor.is_complex()) and tensor.dtype != torch.float32:
-            raise KindError(
+            raise InputTypeError(
                 f"{name} is {tensor.dtype}, expected torch.float32, in which runtimes have these operators; "
                 "export a copy in float32, copy.deepcopy(model).float()"
             )
@@ -203,7 +205,7 @@ def _features(model: nn.Module) -> int | None:
         features = features_read(operator)
         if not isinstance(features, str):
             return features
-    raise KindError(
+    raise InputTypeError(
         f"{type(model).__name__} has no Embedding, recurrent, convolutional or linear module, so nothing "
         "says what it reads"
     )

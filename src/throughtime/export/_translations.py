@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from throughtime.errors import KindError
+from throughtime.errors import InputTypeError
 from throughtime.export._activations import add_softmax, elementwise
 from throughtime.export._batch import Batch, Steps, Value, steps_of
 from throughtime.export._conv import add_conv
@@ -21,14 +21,14 @@ def translate(batch: Batch, operator: Operator, value: Value, place: Place) -> V
 
     Raises
     ------
-    KindError
+    InputTypeError
         If it has no form here; the message names it.
     ShapeError
         If it has an option that cannot be exported, or does not fit to what comes before it.
     """
     add = _TRANSLATIONS.get(operator.name)
     if add is None:
-        raise KindError(
+        raise InputTypeError(
             f"{place.name}: the operator {operator.name} has no form in ONNX here; these have one: "
             f"{', '.join(sorted(_TRANSLATIONS))}"
         )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from throughtime.errors import KindError
+from throughtime.errors import InputTypeError
 from throughtime.export._batch import Batch, Value
 from throughtime.export._merges import add_merge
 from throughtime.export._place import Place, kind_of
@@ -24,7 +24,7 @@ def add_part(batch: Batch, part: Any, value: Value, path: str = "") -> Value:
 
     Raises
     ------
-    KindError
+    InputTypeError
         If it neither states operators nor is made of parts that do, or an operator has no form here.
     ShapeError
         If it has an option that cannot be exported, or does not fit to what comes before it.
@@ -59,10 +59,12 @@ def _parts_of(part: Any, path: str) -> Series | SideBySide:
         return description
     where = path or "the model"
     if isinstance(description, NoSequence):
-        raise KindError(f"{where} is {kind_of(part)}, which {description.reason}; it is not exported here")
+        raise InputTypeError(
+            f"{where} is {kind_of(part)}, which {description.reason}; it is not exported here"
+        )
     if isinstance(description, Reversed):
-        raise KindError(f"{where} reads in reversed time, which has no form in ONNX here")
-    raise KindError(
+        raise InputTypeError(f"{where} reads in reversed time, which has no form in ONNX here")
+    raise InputTypeError(
         f"{where} is {kind_of(part)}, which has no form in ONNX here: it states no operators(), see "
         "throughtime.nn.description"
     )

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.models._softmax import Scored, at_least_float32
 from throughtime.models.next_step import Cell, NextStep
 from throughtime.nn import Linear
@@ -44,7 +44,7 @@ class FrameModel(NextStep):
 
     Raises
     ------
-    ShapeError, KindError
+    ShapeError, InputTypeError
         If a size or an option is outside of its range, or frames have another size.
 
     References
@@ -94,7 +94,7 @@ class FrameModel(NextStep):
         if x.dim() != 2 or x.shape[1] != self.notes:
             raise ShapeError(f"FrameModel reads frames of {self.notes} notes, got shape {tuple(x.shape)}")
         if x.is_complex():
-            raise KindError(f"FrameModel reads frames of 0 and 1, got {x.dtype}")
+            raise InputTypeError(f"FrameModel reads frames of 0 and 1, got {x.dtype}")
         x = x.to(self.output.weight.dtype)
         return x if self.embedding is None else torch.tanh(self.embedding(x)).to(x.dtype)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.models._drawing import nucleus
 from throughtime.models._softmax import AdaptiveSoftmax, FullSoftmax, Scored, small
 from throughtime.models.next_step import Cell, NextStep
@@ -46,7 +46,7 @@ class LanguageModel(NextStep):
 
     Raises
     ------
-    ShapeError, KindError
+    ShapeError, InputTypeError
         If a size or an option is outside of its range, or words are not integers.
 
     References
@@ -104,7 +104,7 @@ class LanguageModel(NextStep):
     def features(self, x: Tensor) -> Tensor:
         """Return the input vectors of words."""
         if x.dtype != torch.int64 or x.dim() != 1:
-            raise KindError(
+            raise InputTypeError(
                 f"LanguageModel reads words as int64 numbers, one for each step, got {x.dtype} of shape "
                 f"{tuple(x.shape)}"
             )

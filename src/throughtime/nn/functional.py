@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.ops.conv import conv1d
 from throughtime.ops.windows import Windows
 from throughtime.ragged import Ragged
@@ -50,7 +50,7 @@ def convolve(f: Series, g: Tensor, mode: Mode = "same") -> Series:
 
     Raises
     ------
-    KindError
+    InputTypeError
         If f or g is no floating-point batch or tensor, or their dtypes differ.
     ShapeError
         If g is not (K,) with K ≥ 1, f has no time, or the mode is unknown.
@@ -87,7 +87,7 @@ def cross_correlate(f: Series, g: Tensor, mode: Mode = "same") -> Series:
 
     Raises
     ------
-    KindError, ShapeError
+    InputTypeError, ShapeError
         As in `convolve`.
 
     Examples
@@ -121,7 +121,7 @@ def convolution_matrix(g: Tensor, length: int, mode: Mode = "same") -> Tensor:
 
     Raises
     ------
-    KindError, ShapeError
+    InputTypeError, ShapeError
         As in `convolve`, or if the length is below 1.
 
     Examples
@@ -181,11 +181,15 @@ def _on_tensor(f: Tensor, kernel: Tensor, left: int, right: int) -> Tensor:
 def _check(f: Any, g: Any, name: str) -> None:
     for what, given in (("f", f), ("g", g)):
         if not isinstance(given, Tensor if what == "g" else Ragged | Tensor):
-            raise KindError(f"{name}: {what} is a tensor{' or Ragged' * (what == 'f')}, got {type(given)}")
+            raise InputTypeError(
+                f"{name}: {what} is a tensor{' or Ragged' * (what == 'f')}, got {type(given)}"
+            )
         if not given.is_floating_point():
-            raise KindError(f"{name}: {what} has floating-point numbers, got {given.dtype}; use .float()")
+            raise InputTypeError(
+                f"{name}: {what} has floating-point numbers, got {given.dtype}; use .float()"
+            )
     if f.dtype != g.dtype:
-        raise KindError(f"{name}: f and g have one dtype, got {f.dtype} and {g.dtype}")
+        raise InputTypeError(f"{name}: f and g have one dtype, got {f.dtype} and {g.dtype}")
     if g.dim() != 1 or not len(g):
         raise ShapeError(f"{name}: the kernel g is (K,) with K of at least 1, got {tuple(g.shape)}")
     if isinstance(f, Tensor) and (f.dim() == 0 or f.shape[-1] == 0):

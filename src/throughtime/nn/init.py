@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.recurrent.cells import CELLS, spec_of_cell
 from throughtime.nn.recurrent.layer import Recurrent
 from throughtime.ops.recurrent.spec import CellSpec
@@ -36,7 +36,7 @@ def forget_bias_(layer: _Layer, value: float = 1.0) -> _Layer:
 
     Raises
     ------
-    KindError, ShapeError
+    InputTypeError, ShapeError
         If it is another layer, or has no biases.
 
     References
@@ -56,7 +56,7 @@ def forget_bias_(layer: _Layer, value: float = 1.0) -> _Layer:
     blocks = spec.row_blocks
     if spec.keeping_biases.get("forget") != 1:
         options = ", ".join(f"{name}={value}" for name, value in spec.layer_options().items())
-        raise KindError(
+        raise InputTypeError(
             "forget_bias_ is for LSTM and LSTMCell, whose forget gate has a bias of its own, got "
             f"{type(layer).__name__}({options}); see chrono_"
         )
@@ -85,7 +85,7 @@ def orthogonal_(layer: _Layer, gain: float = 1.0, *, generator: torch.Generator 
 
     Raises
     ------
-    KindError, ShapeError
+    InputTypeError, ShapeError
         If it is another layer, or one with a projection.
 
     References
@@ -135,7 +135,7 @@ def chrono_(layer: _Layer, longest: float, *, generator: torch.Generator | None 
 
     Raises
     ------
-    KindError, ShapeError
+    InputTypeError, ShapeError
         If it is another layer, has no biases, or ``longest`` is below 2.
 
     References
@@ -153,7 +153,7 @@ def chrono_(layer: _Layer, longest: float, *, generator: torch.Generator | None 
     spec = _spec_of(layer, "chrono_")
     blocks = spec.row_blocks
     if not spec.keeping_biases:
-        raise KindError(f"chrono_ is for layers with gates, LSTM and GRU, got {type(layer).__name__}")
+        raise InputTypeError(f"chrono_ is for layers with gates, LSTM and GRU, got {type(layer).__name__}")
     if not longest >= 2 or math.isinf(longest):
         raise ShapeError(f"chrono_: dependencies of `longest` steps, at least 2, got {longest}")
     with torch.no_grad():
@@ -173,7 +173,9 @@ def _spec_of(layer: nn.Module, function: str) -> CellSpec:
         return layer.spec
     if isinstance(layer, CELLS):
         return spec_of_cell(layer)
-    raise KindError(f"{function} is for the recurrent layers and cells of tt.nn, got {type(layer).__name__}")
+    raise InputTypeError(
+        f"{function} is for the recurrent layers and cells of tt.nn, got {type(layer).__name__}"
+    )
 
 
 def _names(layer: nn.Module, part: str) -> list[str]:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.description.kinds import Tokenwise
 from throughtime.nn.description.operator import Operator
 from throughtime.nn.description.torch_layers import linear_operators
@@ -40,7 +40,7 @@ class Linear(nn.Linear):
 
     Raises
     ------
-    ShapeError, KindError
+    ShapeError, InputTypeError
         If the features, the dtype or the device of the input do not fit, or tokens have no features.
 
     Examples
@@ -80,7 +80,7 @@ def linear_of_tokens(x: Any, layer: nn.Linear, name: str) -> Any:
     """Apply a linear layer's map to a tensor or to each token of a ragged batch."""
     x = unwrapped(x)
     if not isinstance(x, Ragged | torch.Tensor):
-        raise KindError(f"{name} takes a Tensor or a Ragged, got {type(x).__name__}")
+        raise InputTypeError(f"{name} takes a Tensor or a Ragged, got {type(x).__name__}")
     if isinstance(x, Ragged) and x.values.dim() < 2:
         return functional.linear(x, layer.weight, layer.bias)  # type: ignore[arg-type]  # refused, as of torch.nn.Linear
     if x.dim() == 0 or x.shape[-1] != layer.in_features:

@@ -30,7 +30,7 @@ class LockedDropout(nn.Module):
 
     Raises
     ------
-    ShapeError, KindError
+    ShapeError, InputTypeError
         If p is outside of its range; if the input is no `Ragged`.
 
     References

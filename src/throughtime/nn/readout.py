@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.description.kinds import Tokenwise
 from throughtime.nn.description.operator import Operator
 from throughtime.nn.description.torch_layers import linear_operators
@@ -35,7 +35,7 @@ class Readout(Linear):
 
     Raises
     ------
-    ShapeError, KindError
+    ShapeError, InputTypeError
         If features, or the lengths of labels, do not fit.
 
     Examples
@@ -102,7 +102,7 @@ class Readout(Linear):
         values, target = logits, labels
         if isinstance(logits, Ragged):
             if not isinstance(labels, Ragged):
-                raise KindError(f"Readout: labels of a Ragged are a Ragged, got {type(labels).__name__}")
+                raise InputTypeError(f"Readout: labels of a Ragged are a Ragged, got {type(labels).__name__}")
             if not torch.equal(labels.lengths, logits.lengths):
                 raise ShapeError(
                     f"Readout: labels have lengths {labels.lengths.tolist()[:8]}, the states "

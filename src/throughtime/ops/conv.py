@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.errors import KindError
+from throughtime.errors import InputTypeError
 from throughtime.ops import _conv_eager, _conv_registered
 from throughtime.ops.plain import HALF, compiling, transformed, unobserved, watched
 from throughtime.ops.reference.conv import correlate_reference, input_gradient_reference
@@ -152,7 +152,7 @@ def _computed(
     autocast = device != "meta" and torch.is_autocast_enabled(device) and x.dtype != torch.float64
     result = torch.get_autocast_dtype(device) if autocast else x.dtype
     if not autocast and x.dtype != weight.dtype:
-        raise KindError(
+        raise InputTypeError(
             f"the tokens are {x.dtype} but the weight is {weight.dtype}; convert one of them with .to(dtype)"
         )
     if autocast or x.dtype in HALF:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from throughtime import _native
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.ops import _conv_eager
 from throughtime.ops._batch import called, one_segment
 from throughtime.ops._conv_gradients import Gradients
@@ -46,7 +46,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     Raises
     ------
-    ShapeError, KindError
+    ShapeError, InputTypeError
         If sizes or dtypes do not fit; where torch's product runs, the errors are torch's.
 
     Examples
@@ -137,7 +137,7 @@ def _check(x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
         )
     for name, tensor in (("weight", weight), ("bias", bias)):
         if tensor is not None and (tensor.dtype != x.dtype or tensor.device != x.device):
-            raise KindError(
+            raise InputTypeError(
                 f"the input is {x.dtype} on {x.device}, the {name} {tensor.dtype} on {tensor.device}; "
                 "convert one of them with .to(...)"
             )

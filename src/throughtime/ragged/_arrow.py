@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.ragged._layout import Layout
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def from_arrow(array: Any) -> tuple[Tensor, Layout]:
 
     array = _as_array(array)
     if not _is_list(array.type) and not pa.types.is_fixed_size_list(array.type):
-        raise KindError(f"from_arrow takes a list array, got {array.type}; wrap one sequence in a list")
+        raise InputTypeError(f"from_arrow takes a list array, got {array.type}; wrap one sequence in a list")
     _refuse_nulls(array)
     if pa.types.is_fixed_size_list(array.type):
         size = array.type.list_size
@@ -39,9 +39,9 @@ def to_arrow(values: Tensor, layout: Layout) -> "pa.LargeListArray":
     import pyarrow as pa
 
     if values.requires_grad:
-        raise KindError("Arrow carries no gradients: call .detach() first")
+        raise InputTypeError("Arrow carries no gradients: call .detach() first")
     if values.dtype == torch.bfloat16:
-        raise KindError("Arrow has no bfloat16: convert with .float() first")
+        raise InputTypeError("Arrow has no bfloat16: convert with .float() first")
     host = values.cpu().contiguous()
     numbers = pa.array(host.reshape(-1).numpy())
     for size in reversed(values.shape[1:]):
@@ -62,7 +62,7 @@ def _as_array(source: Any) -> "pa.Array":
         return pa.chunked_array(source).combine_chunks()
     if hasattr(source, "__arrow_c_array__"):
         return pa.array(source)
-    raise KindError(f"from_arrow takes an Arrow array, got {type(source).__name__}")
+    raise InputTypeError(f"from_arrow takes an Arrow array, got {type(source).__name__}")
 
 
 def _numbers(array: "pa.Array") -> Tensor:
@@ -78,7 +78,7 @@ def _numbers(array: "pa.Array") -> Tensor:
     if pa.types.is_boolean(array.type):
         return torch.tensor(array.to_numpy(zero_copy_only=False), dtype=torch.bool).reshape(shape)
     if not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type)):
-        raise KindError(
+        raise InputTypeError(
             f"from_arrow takes lists of numbers, got elements of {array.type}; "
             "fixed-size lists may nest, other lists may not"
         )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.ragged._ragged import Ragged
 
 
@@ -32,7 +32,7 @@ def collate(samples: Sequence[Any]) -> Any:
     ------
     ShapeError
         If there are no samples, or samples of different structure.
-    KindError
+    InputTypeError
         If a field is of another type.
 
     Examples
@@ -96,7 +96,7 @@ def _collate_leaves(samples: list[Any]) -> Any:
         return torch.tensor(samples)
     if first is None or isinstance(first, str | bytes):
         return samples
-    raise KindError(
+    raise InputTypeError(
         f"collate does not know {type(first).__name__}; give tensors, arrays, numbers, strings, "
         "Ragged, or tuples, lists and dicts of them"
     )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.ragged._layout import Layout, checked_lengths
 
 
@@ -31,7 +31,7 @@ def from_list(sequences: Sequence[Tensor]) -> tuple[Tensor, Layout]:
 
 def _check_sequence(sequence: object, first: Tensor, index: int) -> None:
     if not isinstance(sequence, Tensor):
-        raise KindError(
+        raise InputTypeError(
             f"sequence {index} is a {type(sequence).__name__}, expected a Tensor (length, *features); "
             "convert it with torch.as_tensor"
         )
@@ -43,7 +43,7 @@ def _check_sequence(sequence: object, first: Tensor, index: int) -> None:
             f"sequence 0 of {tuple(first.shape[1:])}; they must agree"
         )
     if sequence.dtype != first.dtype or sequence.device != first.device:
-        raise KindError(
+        raise InputTypeError(
             f"sequence {index} is {sequence.dtype} on {sequence.device}, sequence 0 {first.dtype} on "
             f"{first.device}; convert them to one dtype and device with .to()"
         )
@@ -119,7 +119,7 @@ def _flat(rows: Tensor) -> Tensor:
 def from_packed(packed: PackedSequence) -> tuple[Tensor, Layout]:
     """Undo torch's packing (time-major, longest first)."""
     if not isinstance(packed, PackedSequence):
-        raise KindError(f"from_packed takes a PackedSequence, got {type(packed).__name__}")
+        raise InputTypeError(f"from_packed takes a PackedSequence, got {type(packed).__name__}")
     data, batch_sizes = packed.data, packed.batch_sizes
     ranks = torch.arange(int(batch_sizes[0]))
     sorted_lengths = (batch_sizes[None, :] > ranks[:, None]).sum(1)
@@ -165,9 +165,9 @@ def _packed_index(layout: Layout, batch_sizes: Tensor, ranks: Tensor | None) -> 
 def from_nested(nested: Tensor) -> tuple[Tensor, Layout]:
     """Take a jagged nested tensor (B, j, *features) as it lies; one with holes is copied."""
     if not isinstance(nested, Tensor) or not nested.is_nested:
-        raise KindError(f"from_nested takes a nested tensor, got {type(nested).__name__}")
+        raise InputTypeError(f"from_nested takes a nested tensor, got {type(nested).__name__}")
     if nested.layout != torch.jagged:
-        raise KindError(
+        raise InputTypeError(
             "from_nested takes layout torch.jagged, got torch.strided; "
             "make it with torch.nested.nested_tensor(..., layout=torch.jagged)"
         )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.compiler import is_compiling
 
-from throughtime.errors import KindError, UnsupportedError
+from throughtime.errors import InputTypeError, UnsupportedError
 from throughtime.ragged._index_entries import (
     as_int,
     as_rows,
@@ -34,7 +34,7 @@ def indexed(values: Tensor, layout: Layout, index: Any) -> Tensor | tuple[Tensor
     ------
     IndexError
         If a sequence or step is out of range, or there are more entries than dimensions.
-    KindError
+    InputTypeError
         If an entry is no index.
     ShapeError
         If a mask has another number of entries than there are sequences.
@@ -81,7 +81,9 @@ def _expanded(entries: tuple[Any, ...], rank: int) -> tuple[Any, ...]:
     for place in places:
         entries = (*entries[:place], *(_ALL,) * (rank - taken), *entries[place + 1 :])
     if any(map(is_truth_value, entries)):
-        raise KindError("a single truth value selects nothing of a Ragged; a mask has one for each sequence")
+        raise InputTypeError(
+            "a single truth value selects nothing of a Ragged; a mask has one for each sequence"
+        )
     return entries or (_ALL,)
 
 

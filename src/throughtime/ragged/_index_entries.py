@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.compiler import is_compiling
 
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.ragged._transforms import assert_when_run
 
 
@@ -29,7 +29,7 @@ def as_rows(entry: Any, count: int) -> Tensor:
     """Return indices or a mask of ``count`` sequences as sequence numbers from 0, in host memory."""
     rows = _one_dimensional(entry)
     if rows is None:
-        raise KindError(
+        raise InputTypeError(
             "select sequences with an int, a slice, a list or 1-D tensor of ints, or a bool mask, got "
             f"{_kind(entry)}; tokens are selected by a Ragged of bool"
         )
@@ -50,7 +50,7 @@ def as_steps(entry: Any) -> Tensor:
     """Return step numbers as they are, in host memory; negative ones count from a sequence's end."""
     steps = _one_dimensional(entry)
     if steps is None or steps.dtype == torch.bool:
-        raise KindError(
+        raise InputTypeError(
             "select steps with an int, a slice, or a list or 1-D tensor of ints, got "
             f"{_kind(entry)}; for a mask of steps use x[mask] with a Ragged of bool"
         )

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.compiler import is_compiling
 
 from throughtime._native import check_offsets
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.ragged._tracing import refuse_tracing
 from throughtime.ragged._transforms import assert_when_run, computed_apart, observed, plain, refuse_mapped
 
@@ -182,18 +182,20 @@ def checked_layout(offsets: Tensor, total: int, device: torch.device) -> Layout:
 
     Raises
     ------
-    KindError
+    InputTypeError
         If ``offsets`` is not a one-dimensional int64 tensor on ``device``.
     ShapeError
         If it does not start at 0, decreases, or does not end at ``total``.
     """
     if not isinstance(offsets, Tensor) or offsets.dtype != torch.int64 or offsets.dim() != 1:
-        raise KindError(
+        raise InputTypeError(
             f"offsets must be a one-dimensional int64 tensor, got {_kind(offsets)}; "
             "build a batch with Ragged.from_list or Ragged.from_lengths"
         )
     if offsets.device != device:
-        raise KindError(f"values are on {device} but offsets on {offsets.device}; move one with .to(device)")
+        raise InputTypeError(
+            f"values are on {device} but offsets on {offsets.device}; move one with .to(device)"
+        )
     if offsets.shape[0] == 0:
         raise ShapeError("offsets need B + 1 entries, got none; an empty batch has offsets [0]")
     layout = Layout(offsets if offsets.is_contiguous() else offsets.contiguous(), total=total)
@@ -227,7 +229,7 @@ def checked_lengths(lengths: object, count: int | None = None) -> Tensor:
     if isinstance(lengths, list | tuple) and not lengths:
         host = torch.zeros(0, dtype=torch.int64)
     if host.dim() != 1 or host.is_floating_point() or host.is_complex() or host.dtype == torch.bool:
-        raise KindError(f"lengths must be a one-dimensional sequence of integers, got {_kind(lengths)}")
+        raise InputTypeError(f"lengths must be a one-dimensional sequence of integers, got {_kind(lengths)}")
     host = host.detach().to("cpu", torch.int64)
     if count is not None and host.shape[0] != count:
         raise ShapeError(f"lengths must name {count} sequences, got {host.shape[0]}")

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
-from throughtime.errors import KindError, ShapeError, UnsupportedError
+from throughtime.errors import InputTypeError, ShapeError, UnsupportedError
 from throughtime.ragged import _arrow, _doors, _index, _tensor, _time
 from throughtime.ragged._layout import Layout, checked_layout, checked_lengths
 
@@ -69,7 +69,7 @@ class Ragged:
 
     Raises
     ------
-    KindError
+    InputTypeError
         If an argument is not a tensor, or offsets have another dtype or device.
     ShapeError
         If offsets do not describe ``values``.
@@ -94,7 +94,7 @@ class Ragged:
         if layout is None or layout.offsets is not offsets:  # not behind a door, where it is checked already
             if not isinstance(values, Tensor) or values.dim() == 0:
                 kind = "a single number" if isinstance(values, Tensor) else type(values).__name__
-                raise KindError(f"values must be a tensor (T, *features), got {kind}")
+                raise InputTypeError(f"values must be a tensor (T, *features), got {kind}")
             layout = checked_layout(offsets, values.shape[0], values.device)
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "offsets", offsets)
@@ -133,7 +133,7 @@ class Ragged:
         ------
         ShapeError
             If the list is empty (see `empty`) or feature shapes differ.
-        KindError
+        InputTypeError
             If an element is not a tensor, or dtypes or devices differ.
         """
         return _of(*_doors.from_list(sequences))
@@ -143,7 +143,7 @@ class Ragged:
         r"""Make a batch of values (T, \*D) and the B lengths that add up to T."""
         host = checked_lengths(lengths)
         if not isinstance(values, Tensor) or values.dim() == 0:
-            raise KindError("values must be a tensor (T, *features)")
+            raise InputTypeError("values must be a tensor (T, *features)")
         if int(host.sum()) != values.shape[0]:
             raise ShapeError(f"lengths add up to {int(host.sum())}, but there are {values.shape[0]} values")
         return _of(values, Layout.from_lengths(host, values.device))
@@ -196,7 +196,7 @@ class Ragged:
 
         Raises
         ------
-        KindError
+        InputTypeError
             If it is not a list array of numbers.
         ShapeError
             If there are nulls.
@@ -369,7 +369,7 @@ class Ragged:
         ------
         IndexError
             If a sequence has no such step, or there is no such sequence.
-        KindError
+        InputTypeError
             If an index is of another kind.
         UnsupportedError
             If a tensor's result has no place in a ragged batch; the message names what to use.
@@ -391,7 +391,7 @@ class Ragged:
 
     def _masked(self, mask: "Ragged") -> Tensor:
         if mask.dtype != torch.bool:
-            raise KindError(
+            raise InputTypeError(
                 f"a Ragged that selects is a mask of bool, got {mask.dtype}; compare it first, as in x[y > 0]"
             )
         if not self.layout.same_as(mask.layout):
@@ -425,7 +425,7 @@ class Ragged:
         ------
         ShapeError
             If there are no batches, or feature shapes differ.
-        KindError
+        InputTypeError
             If dtypes or devices differ.
         """
         batches = _checked_batches(batches, "cat")
@@ -598,14 +598,14 @@ def _checked_batches(batches: Sequence[Ragged], name: str) -> list[Ragged]:
     first = batches[0]
     for i, batch in enumerate(batches):
         if not isinstance(batch, Ragged):
-            raise KindError(f"{name} takes Ragged batches, but number {i} is a {type(batch).__name__}")
+            raise InputTypeError(f"{name} takes Ragged batches, but number {i} is a {type(batch).__name__}")
         if batch.shape[1:] != first.shape[1:]:
             raise ShapeError(
                 f"{name}: batch {i} has features of shape {tuple(batch.shape[1:])}, batch 0 of "
                 f"{tuple(first.shape[1:])}; they must agree"
             )
         if batch.dtype != first.dtype or batch.device != first.device:
-            raise KindError(
+            raise InputTypeError(
                 f"{name}: batch {i} is {batch.dtype} on {batch.device}, batch 0 {first.dtype} on "
                 f"{first.device}; convert them with .to() first"
             )

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils import _pytree as pytree
 
-from throughtime.errors import KindError, ShapeError, UnsupportedError
+from throughtime.errors import InputTypeError, ShapeError, UnsupportedError
 from throughtime.ragged._layout import Layout
 
 # Each result element depends on the elements at the same place alone; operands broadcast.
@@ -246,7 +246,7 @@ def tokenwise(function: _Function, ragged_type: type[RaggedLike], wrap: Wrap, *o
             plain.append(operand.item())
         elif isinstance(operand, np.ndarray):
             name = _name(function)
-            raise KindError(f"{name}: a Ragged does not meet numpy arrays; use torch.as_tensor(array)")
+            raise InputTypeError(f"{name}: a Ragged does not meet numpy arrays; use torch.as_tensor(array)")
         else:
             return NotImplemented
     layout = _shared_layout(raggeds, _name(function))

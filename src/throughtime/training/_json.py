@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import Any, NoReturn
 
-from throughtime.errors import KindError, RunError
+from throughtime.errors import InputTypeError, RunError
 
 MOST_BYTES = 64 * 2**20
 """Size limit of a JSON file of a run and of the header of a tensor file. 80,000 epochs take half of it."""
@@ -22,20 +22,20 @@ def to_json(content: Any) -> bytes:
 
     Raises
     ------
-    KindError
+    InputTypeError
         If something is not a value of JSON, which knows no infinity, or if the bounds of `json_object` are
         exceeded, so that nothing is written that cannot be read again.
     """
     data = _encoded(content)
     if len(data) > MOST_BYTES:
-        raise KindError(
+        raise InputTypeError(
             f"a file of a run holds at most {MOST_BYTES:,} bytes of JSON, got {len(data):,}; shorten names "
             "and descriptions"
         )
     try:
         json_value(data.decode())
     except ValueError as error:
-        raise KindError(f"a run cannot hold these values: {error}") from error
+        raise InputTypeError(f"a run cannot hold these values: {error}") from error
     return data
 
 
@@ -45,7 +45,7 @@ def _encoded(content: Any) -> bytes:
     except UnicodeEncodeError:  # half of a surrogate pair has no UTF-8, but an escape
         return f"{json.dumps(content, indent=2, allow_nan=False)}\n".encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise KindError(f"a run holds values of JSON alone: {error}") from error
+        raise InputTypeError(f"a run holds values of JSON alone: {error}") from error
 
 
 def json_value(text: str) -> Any:

@@ -144,7 +144,7 @@ class Run:
         ------
         RunError
             If something is in the way, the folder cannot be written, or the tokenizer is not of that kind.
-        KindError
+        InputTypeError
             If a description or ``task`` is not of JSON values, or beyond what is read again
             (``docs/run-format.md``).
         """

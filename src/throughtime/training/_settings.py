@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.models import BiGRU, BiLSTM, FrameModel, LanguageModel, TextCNN
 from throughtime.training._fields import short
 from throughtime.training._option_kinds import expected_instead
@@ -42,7 +42,7 @@ class ModelSpec:
     ------
     ShapeError
         If the name or an option is unknown.
-    KindError
+    InputTypeError
         If an option is of another kind than the model's.
 
     Examples
@@ -66,7 +66,7 @@ class ModelSpec:
         for option, value in self.options.items():
             expected = expected_instead(known[option], value)
             if expected is not None:
-                raise KindError(f"{self.name}: {option} must be {expected}, got {short(value)}")
+                raise InputTypeError(f"{self.name}: {option} must be {expected}, got {short(value)}")
         object.__setattr__(self, "options", json.loads(json.dumps(dict(self.options))))
 
     @property

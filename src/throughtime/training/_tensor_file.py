@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from throughtime.errors import KindError, RunError
+from throughtime.errors import InputTypeError, RunError
 from throughtime.training._checksums import read_checked, write_checked
 from throughtime.training._json import MOST_BYTES, json_value, require_few_values
 
@@ -41,7 +41,7 @@ def to_bytes(tree: Any) -> bytes:
 
     Raises
     ------
-    KindError
+    InputTypeError
         If the tree holds anything else; the message says where. Also if `from_bytes` would refuse the bytes,
         so that nothing is written that cannot be read again.
     """
@@ -51,18 +51,18 @@ def to_bytes(tree: Any) -> bytes:
     try:
         json_value(text)
     except ValueError as error:
-        raise KindError(f"a tensor file cannot hold this tree: {error}") from error
+        raise InputTypeError(f"a tensor file cannot hold this tree: {error}") from error
     data = save(tensors, metadata={_KEY: text})
     length = _header_length(data)
     if length > MOST_BYTES:
-        raise KindError(
+        raise InputTypeError(
             f"a tensor file cannot hold this tree: its header would have {length:,} bytes, and at most "
             f"{MOST_BYTES:,} can be read; store long lists of numbers as tensors"
         )
     try:
         require_few_values(_header(data))
     except ValueError as error:
-        raise KindError(f"a tensor file cannot hold this tree: {error} in its header") from error
+        raise InputTypeError(f"a tensor file cannot hold this tree: {error} in its header") from error
     return data
 
 
@@ -117,7 +117,9 @@ def _flattened(node: Any, place: str, tensors: dict[str, Tensor]) -> Any:
         return {"$tuple": items} if isinstance(node, tuple) else items
     if isinstance(node, Mapping):
         return _flattened_mapping(node, place, tensors)
-    raise KindError(f"a tensor file cannot hold a {type(node).__name__}, found at {place or 'its root'!r}")
+    raise InputTypeError(
+        f"a tensor file cannot hold a {type(node).__name__}, found at {place or 'its root'!r}"
+    )
 
 
 def _flattened_mapping(node: Mapping[Any, Any], place: str, tensors: dict[str, Tensor]) -> Any:

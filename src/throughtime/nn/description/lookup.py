@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.modules import module as torch_module
 from torch.nn.utils import parametrize
 
-from throughtime.errors import KindError
+from throughtime.errors import InputTypeError
 from throughtime.nn.description.kinds import Layer, Tokenwise
 from throughtime.nn.description.operator import Operator
 from throughtime.nn.description.parts import Composition, OfTokens
@@ -46,13 +46,13 @@ def description_of(part: Any, path: str = "") -> Description:
 
     Raises
     ------
-    KindError
+    InputTypeError
         If a module has no description, or has hooks or overridden methods, so that it may not hold.
     """
     if isinstance(part, nn.Module):
         base = _class_with("describe", part, path)
         if base is None:
-            raise KindError(
+            raise InputTypeError(
                 f"{described(part, path)}: what this module computes is not known; give it a method "
                 "describe(), see throughtime.nn.description, or build it of the layers of throughtime.nn in "
                 "Sequential, ConvStack, WideConv or Residual"
@@ -61,7 +61,7 @@ def description_of(part: Any, path: str = "") -> Description:
     if isinstance(part, Description):
         return part
     if not callable(part):
-        raise KindError(f"{described(part, path)} is neither a module nor a function")
+        raise InputTypeError(f"{described(part, path)} is neither a module nor a function")
     return Tokenwise()
 
 
@@ -70,7 +70,7 @@ def operators_of(part: Any, path: str = "") -> Sequence[Operator] | None:
 
     Raises
     ------
-    KindError
+    InputTypeError
         If a module has hooks or overridden methods, so that they may be others.
     """
     if not isinstance(part, nn.Module):
@@ -88,22 +88,22 @@ def check_untouched(module: nn.Module, path: str) -> None:
 
     Raises
     ------
-    KindError
+    InputTypeError
         If it has a forward hook, or a ``forward`` of its own; the message names it.
     """
     state = vars(module)
     if "forward" in state:
-        raise KindError(
+        raise InputTypeError(
             f"{described(module, path)}: its forward was replaced, so its class does not say what it "
             "computes; write a class with this forward and a method describe()"
         )
     if state["_forward_hooks"] or state["_forward_pre_hooks"]:
-        raise KindError(
+        raise InputTypeError(
             f"{described(module, path)} has a forward hook, of which its description says nothing; remove it "
             "first (pruning with torch.nn.utils.prune.remove, weight normalisation with remove_weight_norm)"
         )
     if torch_module._global_forward_hooks or torch_module._global_forward_pre_hooks:  # noqa: SLF001
-        raise KindError(
+        raise InputTypeError(
             f"{described(module, path)}: there is a forward hook for all modules "
             "(torch.nn.modules.module.register_module_forward_hook), of which descriptions say nothing; "
             "remove it first"
@@ -119,7 +119,7 @@ def _class_with(method: str, module: nn.Module, path: str) -> type | None:
     base: type | None
     base, overridden = _definition(kind, method)
     if base is not None and overridden:
-        raise KindError(
+        raise InputTypeError(
             f"{described(module, path)} overrides {', '.join(overridden)} of {base.__name__}, whose "
             f"{method}() may not hold for it; give {kind.__name__} a {method}() of its own, see "
             "throughtime.nn.description"

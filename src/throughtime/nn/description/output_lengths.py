@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.description.kinds import Layer, NoSequence, WholeSequence
 from throughtime.nn.description.lookup import described, description_of
 from throughtime.nn.description.parts import Reversed, Series, join
@@ -32,7 +32,7 @@ def output_lengths(model: Any, lengths: Tensor | Sequence[int]) -> Tensor:
     ShapeError
         If the model pools over time, so that it has one value for each sequence, or if parts side by side
         make different lengths of a sequence.
-    KindError
+    InputTypeError
         If a module has no description, has hooks or overridden methods, or does not read sequences.
 
     Examples
@@ -48,7 +48,7 @@ def output_lengths(model: Any, lengths: Tensor | Sequence[int]) -> Tensor:
 def _lengths_of(part: Any, lengths: Tensor, path: str) -> Tensor:
     description = description_of(part, path)
     if isinstance(description, NoSequence):
-        raise KindError(f"{described(part, path)} {description.reason}")
+        raise InputTypeError(f"{described(part, path)} {description.reason}")
     if isinstance(description, WholeSequence) and description.pools:
         raise ShapeError(
             f"{described(part, path)} {description.reason}: there is one value per sequence and no steps"

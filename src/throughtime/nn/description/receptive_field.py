@@ -3,7 +3,7 @@
 import warnings
 from typing import Any
 
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.description.field import ALL_STEPS, ONE_STEP, ReceptiveField
 from throughtime.nn.description.kinds import Layer, NoSequence, Tokenwise
 from throughtime.nn.description.lookup import described, description_of
@@ -33,7 +33,7 @@ def receptive_field(model: Any) -> ReceptiveField:
 
     Raises
     ------
-    KindError
+    InputTypeError
         If a module has no description, has hooks or overridden methods, or does not read sequences.
     ShapeError
         If parts side by side have different strides.
@@ -73,7 +73,7 @@ def receptive_field(model: Any) -> ReceptiveField:
 def _field_of(part: Any, path: str, batch_statistics: list[str]) -> ReceptiveField:
     description = description_of(part, path)
     if isinstance(description, NoSequence):
-        raise KindError(f"{described(part, path)} {description.reason}")
+        raise InputTypeError(f"{described(part, path)} {description.reason}")
     if isinstance(description, Layer):
         if isinstance(description, Tokenwise) and description.batch_statistics:
             batch_statistics.append(described(part, path))

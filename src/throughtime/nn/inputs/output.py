@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.ragged import Ragged
 
 
@@ -53,7 +53,7 @@ def _new(cls: type[RecurrentOutput], output: Any, state: Any = _MISSING) -> Recu
     if state is not _MISSING:
         return tuple.__new__(cls, (output, state))
     if isinstance(output, Tensor | Ragged) or not isinstance(output, Iterable):
-        raise KindError(
+        raise InputTypeError(
             "RecurrentOutput takes an output and a state, or an iterable of both, got "
             f"{type(output).__name__}"
         )
@@ -85,7 +85,7 @@ def as_ragged(x: object, layer: str) -> Ragged:
     if isinstance(x, Ragged):
         return x
     kind = f"a tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-    raise KindError(
+    raise InputTypeError(
         f"{layer} takes a Ragged, got {kind}; make one with Ragged.from_list, or with "
         "Ragged.from_padded(x, lengths=...) where there is padding"
     )
@@ -95,7 +95,7 @@ def check_real(x: Ragged | Tensor, layer: str) -> None:
     """Refuse complex tokens, which have no order and no variance that a layer could mean."""
     values = x.values if isinstance(x, Ragged) else x
     if values.is_complex():
-        raise KindError(
+        raise InputTypeError(
             f"{layer} takes real numbers, got {values.dtype}; give it both parts as features, or a "
             "magnitude such as x.abs()"
         )

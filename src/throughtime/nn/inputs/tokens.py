@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.inputs.output import check_real
 from throughtime.nn.inputs.precision import under_autocast
 from throughtime.ops.recurrent.steps import Steps, dense_steps, packed_steps, ragged_steps
@@ -25,7 +25,7 @@ def checked(x: Any, features: int, weight: Tensor, layer: str) -> Input:
     elif isinstance(x, Tensor):
         tokens, expected = x, 3
     else:
-        raise KindError(f"{layer} takes a Tensor, a PackedSequence or a Ragged, got {type(x).__name__}")
+        raise InputTypeError(f"{layer} takes a Tensor, a PackedSequence or a Ragged, got {type(x).__name__}")
     if tokens.dim() != expected and not (expected == 3 and tokens.dim() == 2):
         shapes = (
             "(T, features) for the tokens" if expected == 2 else "(L, features) or two batched dimensions"
@@ -61,7 +61,7 @@ def check_dtype_and_device(tensor: Tensor, weight: Tensor, name: str, layer: str
     """Refuse a tensor that cannot meet the weights; under autocast any floating point below float64 can."""
     if tensor.dtype != weight.dtype and not _autocast_joins(tensor, weight):
         check_real(tensor, layer)
-        raise KindError(
+        raise InputTypeError(
             f"{layer}: {name} is {tensor.dtype}, the weights are {weight.dtype}; convert one with "
             f"x.to({weight.dtype}) or layer.to({tensor.dtype})"
             if tensor.dtype.is_floating_point
@@ -69,7 +69,7 @@ def check_dtype_and_device(tensor: Tensor, weight: Tensor, name: str, layer: str
             f"x.to({weight.dtype}), or look tokens up in torch.nn.Embedding first"
         )
     if tensor.device != weight.device:
-        raise KindError(
+        raise InputTypeError(
             f"{layer}: {name} is on {tensor.device}, the weights are on {weight.device}; "
             "move one with .to(device)"
         )

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.inputs.precision import under_autocast
 from throughtime.nn.inputs.tokens import Input
 from throughtime.ragged import Ragged
@@ -19,7 +19,7 @@ def check_input(x: Any) -> Input:
         found: Input = x
         return found
     kind = f"a tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-    raise KindError(
+    raise InputTypeError(
         "Recurrence takes a Ragged, a PackedSequence, or a tensor (L, I), (L, B, I) or, with batch_first, "
         f"(B, L, I); got {kind}"
     )
@@ -33,7 +33,7 @@ def begin(
         return pytree.tree_unflatten([leaf.expand(batch, *leaf.shape) for leaf in initial], structure)
     leaves, given = pytree.tree_flatten(state)
     if given != structure:
-        raise KindError(
+        raise InputTypeError(
             f"Recurrence: the state is {_described(given)}, expected {_described(structure)}, "
             "as the initial state is"
         )
@@ -56,24 +56,24 @@ def check_next(before: Any, after: Any) -> Any:
     old, structure = pytree.tree_flatten(before)
     new, given = pytree.tree_flatten(after)
     if given != structure:
-        raise KindError(f"Recurrence: f returned {_described(given)}, expected {_described(structure)}")
+        raise InputTypeError(f"Recurrence: f returned {_described(given)}, expected {_described(structure)}")
     parts = [_checked(a, b, _leaf(i, old)) for i, (a, b) in enumerate(zip(old, new, strict=True))]
     return pytree.tree_unflatten(parts, structure)
 
 
 def _checked(before: Tensor, after: Any, name: str) -> Tensor:
     if not isinstance(after, Tensor):
-        raise KindError(f"Recurrence: f returned {type(after).__name__} for {name}, expected a tensor")
+        raise InputTypeError(f"Recurrence: f returned {type(after).__name__} for {name}, expected a tensor")
     if after.shape != before.shape:
         raise ShapeError(
             f"Recurrence: f returned shape {tuple(after.shape)} for {name}, got shape {tuple(before.shape)}; "
             "the next state is like the one before"
         )
     if after.device != before.device:
-        raise KindError(f"Recurrence: f returned {name} on {after.device}, got it on {before.device}")
+        raise InputTypeError(f"Recurrence: f returned {name} on {after.device}, got it on {before.device}")
     if after.dtype != before.dtype:
         if not under_autocast(before.device):
-            raise KindError(
+            raise InputTypeError(
                 f"Recurrence: f returned {after.dtype} for {name}, got {before.dtype}; the next state is "
                 "like the one before"
             )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
-from throughtime.errors import KindError
+from throughtime.errors import InputTypeError
 from throughtime.nn.description.kinds import Stateful
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
 from throughtime.nn.inputs.tokens import Input, from_ragged, is_unbatched, like_input, ragged_of, tokens_of
@@ -74,7 +74,7 @@ class Recurrence(nn.Module):
 
     Raises
     ------
-    ShapeError, KindError
+    ShapeError, InputTypeError
         If f returns another structure, shape, dtype or device than it was given, if g or prepare return
         another number of rows, or if a given state does not fit. The message says which part, what came, and
         what was expected.
@@ -108,7 +108,7 @@ class Recurrence(nn.Module):
         for name, function in (("f", f), ("g", g), ("prepare", prepare)):
             if (function is None and name == "f") or not (function is None or callable(function)):
                 kind = type(function).__name__
-                raise KindError(f"Recurrence: {name} is a module or a function, got {kind}")
+                raise InputTypeError(f"Recurrence: {name} is a module or a function, got {kind}")
         self.f, self.g, self.prepare = f, g, prepare
         self.batch_first = batch_first
         self._cell = is_cell(f) and prepare is None
@@ -118,7 +118,7 @@ class Recurrence(nn.Module):
             state = size_of(f) if state is None else state
             f = partial(call_cell, f)
         if state is None:
-            raise KindError(
+            raise InputTypeError(
                 "Recurrence: say how a state begins, such as state=5 for five zeros; only cells of torch.nn "
                 "and tt.nn say so themselves"
             )
@@ -139,7 +139,7 @@ class Recurrence(nn.Module):
         elif isinstance(leaf, int) and not isinstance(leaf, bool) and leaf >= 0:
             self.register_buffer(name, zeros.new_zeros(leaf), persistent=False)
         else:
-            raise KindError(
+            raise InputTypeError(
                 "Recurrence: a state is described by a number of zeros, a tensor, a Parameter, or a "
                 f"structure of these; got {leaf!r}"
             )
@@ -214,7 +214,9 @@ class Recurrence(nn.Module):
         """
         if not isinstance(x_t, Tensor) or x_t.dim() < 1:
             kind = f"shape {tuple(x_t.shape)}" if isinstance(x_t, Tensor) else type(x_t).__name__
-            raise KindError(f"Recurrence.step takes one token of each stream, a tensor (B, …), got {kind}")
+            raise InputTypeError(
+                f"Recurrence.step takes one token of each stream, a tensor (B, …), got {kind}"
+            )
         before = self._begun(state, x_t.shape[0], unbatched=False)
         token = x_t if self.prepare is None else self.prepare(x_t)
         after = check_next(before, self._transition[0](before, token))

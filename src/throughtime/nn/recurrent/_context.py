@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.inputs.tokens import Input, check_dtype_and_device, is_unbatched
 
 
@@ -25,7 +25,7 @@ def checked_context(
             f"{layer} got a context, but was made without one: {layer}(..., context_size={_size(context)})"
         )
     if not isinstance(context, Tensor):
-        raise KindError(f"{layer}: the context is a Tensor, got {type(context).__name__}")
+        raise InputTypeError(f"{layer}: the context is a Tensor, got {type(context).__name__}")
     if context.shape != _expected(x, batch, size):
         meaning = "(context_size,)" if is_unbatched(x) else "(sequences, context_size)"
         raise ShapeError(

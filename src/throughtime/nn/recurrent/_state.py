@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.inputs.tokens import Input, check_dtype_and_device, is_unbatched
 
 
@@ -63,7 +63,7 @@ def checked_parts(state: Any, *, pair: bool, layer: str) -> tuple[Tensor, ...]:
         or not all(isinstance(part, Tensor) for part in parts)
     ):
         expected = "a pair of tensors (h_0, c_0)" if pair else "one tensor h_0"
-        raise KindError(f"{layer} takes {expected} as its state, got {_kind(state)}")
+        raise InputTypeError(f"{layer} takes {expected} as its state, got {_kind(state)}")
     return tuple(parts)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from throughtime.errors import KindError, ShapeError, UnsupportedError
+from throughtime.errors import InputTypeError, ShapeError, UnsupportedError
 from throughtime.nn.description.parts import Reversed, SideBySide
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
 from throughtime.nn.inputs.tokens import from_ragged, ragged_of
@@ -42,7 +42,7 @@ class Bidirectional(nn.Module):
 
     Raises
     ------
-    UnsupportedError, ShapeError, KindError
+    UnsupportedError, ShapeError, InputTypeError
         If a part with parameters has no ``reset_parameters``; if a layer changes the number of steps, or the
         two outputs have other features and are to be added.
 
@@ -68,7 +68,7 @@ class Bidirectional(nn.Module):
             raise ShapeError(f"Bidirectional: merge is 'concat', 'sum' or 'mean', got {merge!r}")
         for layer in (forward_layer, backward_layer):
             if layer is not None and not isinstance(layer, nn.Module):
-                raise KindError(f"Bidirectional takes modules, got {type(layer).__name__}")
+                raise InputTypeError(f"Bidirectional takes modules, got {type(layer).__name__}")
         self.forward_layer = forward_layer
         self.backward_layer = _anew(forward_layer) if backward_layer is None else backward_layer
         self.merge = merge
@@ -90,9 +90,9 @@ class Bidirectional(nn.Module):
         x = unwrapped(input)
         if not isinstance(x, Ragged | Tensor | PackedSequence):
             kind = type(x).__name__
-            raise KindError(f"Bidirectional takes a Ragged, a Tensor or a PackedSequence, got {kind}")
+            raise InputTypeError(f"Bidirectional takes a Ragged, a Tensor or a PackedSequence, got {kind}")
         if state is not None and (not isinstance(state, tuple | list) or len(state) != 2):
-            raise KindError(
+            raise InputTypeError(
                 f"Bidirectional takes a pair of states, one for each layer, got {type(state).__name__}"
             )
         first = getattr(self.forward_layer, "batch_first", False)
@@ -135,7 +135,7 @@ def _taken_apart(made: Any) -> tuple[Any, Any, bool]:
 def _checked(output: Any, read: Ragged, layer: str) -> Ragged:
     if not isinstance(output, Ragged):
         kind = type(output).__name__
-        raise KindError(f"Bidirectional: {layer} made a {kind} of a Ragged, expected a Ragged")
+        raise InputTypeError(f"Bidirectional: {layer} made a {kind} of a Ragged, expected a Ragged")
     # Graphs of torch.compile do not look at lengths.
     known = output.layout is read.layout or torch.compiler.is_compiling()
     if not known and not torch.equal(output.lengths, read.lengths):

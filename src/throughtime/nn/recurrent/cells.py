@@ -99,7 +99,7 @@ class RNNCell(nn.RNNCell):
 
     Raises
     ------
-    ShapeError, KindError
+    ShapeError, InputTypeError
         If the input or the state does not fit; the message names both sides.
 
     Examples
@@ -133,7 +133,7 @@ class LSTMCell(nn.LSTMCell):
 
     Raises
     ------
-    ShapeError, KindError
+    ShapeError, InputTypeError
         If the input or the state does not fit; the message names both sides.
 
     Examples
@@ -174,7 +174,7 @@ class GRUCell(nn.GRUCell):
 
     Raises
     ------
-    ShapeError, KindError
+    ShapeError, InputTypeError
         If the input or the state does not fit; the message names both sides.
 
     Examples

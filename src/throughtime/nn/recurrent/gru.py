@@ -194,7 +194,7 @@ class GRU(Recurrent):
 
     Raises
     ------
-    ShapeError, KindError
+    ShapeError, InputTypeError
         If features, state, dtype or device do not fit; the message names both sides.
 
     References

@@ -197,7 +197,7 @@ class LSTM(Recurrent):
 
     Raises
     ------
-    ShapeError, KindError
+    ShapeError, InputTypeError
         If features, state, dtype or device do not fit; the message names both sides.
 
     References

@@ -122,7 +122,7 @@ class MGU(Recurrent):
 
     Raises
     ------
-    ShapeError, KindError
+    ShapeError, InputTypeError
         If features, state, dtype or device do not fit; the message names both sides.
 
     References

@@ -121,7 +121,7 @@ class RNN(Recurrent):
 
     Raises
     ------
-    ShapeError, KindError
+    ShapeError, InputTypeError
         If features, state, dtype or device do not fit; the message names both sides.
 
     References

@@ -2,7 +2,7 @@
 
 import torch
 
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.ops.recurrent.spec import CellSpec
 from throughtime.ops.recurrent.weights import NAMES, Weights, weight_shapes
 
@@ -25,7 +25,7 @@ def checked_weights(
     ------
     ShapeError
         If a parameter does not have the shape that the layer's sizes imply.
-    KindError
+    InputTypeError
         If the parameters are not floating-point, of several dtypes or on several devices.
     """
     shapes = weight_shapes(spec.gates, spec.own_blocks, features, hidden, projection=projection)
@@ -37,13 +37,13 @@ def checked_weights(
             )
     own, device = weights.ih.dtype, weights.ih.device
     if not own.is_floating_point:
-        raise KindError(
+        raise InputTypeError(
             f"{layer} computes with real floating-point numbers, its parameters are {own}; convert the layer "
             "with layer.to(torch.float32)"
         )
     for part in weights[1:]:
         if part is not None and (part.dtype != own or part.device != device):
-            raise KindError(
+            raise InputTypeError(
                 f"{layer}: one parameter is {own} on {device}, another {part.dtype} on {part.device}; "
                 "convert the whole layer with layer.to(...)"
             )

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.errors import KindError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.ops.windows import Windows
 from throughtime.ragged import Layout, Ragged
 
@@ -26,7 +26,9 @@ def check(state: Any, x: Ragged, windows: Windows, name: str) -> None:
         or len(state) != 2
         or not all(isinstance(p, Tensor) for p in state)
     ):
-        raise KindError(f"{name}: the state of a layer with windows is a pair of tensors, got {type(state)}")
+        raise InputTypeError(
+            f"{name}: the state of a layer with windows is a pair of tensors, got {type(state)}"
+        )
     history, wait = state
     expected = (len(x), windows.reach, *x.shape[1:])
     if history.shape != expected or wait.shape != expected[:1]:
@@ -35,7 +37,7 @@ def check(state: Any, x: Ragged, windows: Windows, name: str) -> None:
             f"{expected} and {expected[:1]}: (streams, steps, features)"
         )
     if history.dtype != x.dtype or history.device != x.device:
-        raise KindError(
+        raise InputTypeError(
             f"{name}: the state is {history.dtype} on {history.device}, the input {x.dtype} on {x.device}"
         )
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from throughtime.errors import KindError, NotCausalError, ShapeError
+from throughtime.errors import InputTypeError, NotCausalError, ShapeError
 from throughtime.nn.description.kinds import (
     Layer,
     NoSequence,
@@ -77,7 +77,7 @@ class Stream(nn.Module):
         If a part needs steps that have not come yet; the message names it and says why.
     ShapeError
         If the features or the state do not fit.
-    KindError
+    InputTypeError
         If a part has no description, or has hooks or overridden methods.
 
     Examples
@@ -172,7 +172,9 @@ def _states(structure: Series | SideBySide, state: Any, path: str) -> tuple[Any,
         return (None,) * count
     if not isinstance(state, tuple | list) or len(state) != count:
         got = f"a {type(state).__name__} of {len(state)}" if isinstance(state, tuple | list) else type(state)
-        raise KindError(f"{path or 'the model'} has {count} parts with a state each, got {got} as its state")
+        raise InputTypeError(
+            f"{path or 'the model'} has {count} parts with a state each, got {got} as its state"
+        )
     return tuple(state)
 
 
@@ -195,7 +197,7 @@ def _layer(
             "are cut off or added depends on the end, which a stream does not have yet; leave it out"
         )
     if isinstance(description, NoSequence):
-        raise KindError(f"{described(layer, path)} {description.reason}")
+        raise InputTypeError(f"{described(layer, path)} {description.reason}")
     if description.batch_statistics:
         raise NotCausalError(
             f"{described(layer, path)} takes its statistics from the whole batch; call model.eval(), so "
@@ -236,5 +238,5 @@ def _checked_run(layer: Windowed, name: str) -> Callable[[Ragged, Windows], Ragg
     if layer.not_on_streams:
         raise NotCausalError(f"{name}: {layer.not_on_streams}")
     if layer.run is None:
-        raise KindError(f"{name} does not run on a Ragged; use that of throughtime.nn")
+        raise InputTypeError(f"{name} does not run on a Ragged; use that of throughtime.nn")
     return layer.run

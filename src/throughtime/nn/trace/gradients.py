@@ -97,8 +97,8 @@ class Recorded:
             name: self._ragged(part) for name, part in zip(spec.pre_activation_names, parts, strict=True)
         }
         h = self._ragged(self.record.h[d])
-        kept = self.record.kept
-        clipped = None if kept is None else self._ragged(1.0 - kept[d])
+        unclipped = self.record.unclipped_fraction
+        clipped = None if unclipped is None else self._ragged(1.0 - unclipped[d])
         if self.record.c is None:
             return DirectionGradients(h, MappingProxyType(named), None, clipped)
         c = self.record.c[d]

@@ -51,8 +51,8 @@ class StepGradients:
         return self._present(2)
 
     @property
-    def kept(self) -> Tensor | None:
-        """(D, T): what bounds left of the gradient that a step passes on, 1 for all; None without bounds."""
+    def unclipped_fraction(self) -> Tensor | None:
+        """(D, T): the fraction of the gradient that `bound_gradients` left at a step; None without bounds."""
         return self.parts[3]
 
     @property
@@ -66,7 +66,7 @@ class StepGradients:
 
     @property
     def saturation(self) -> Tensor:
-        """(D, T, S, 2): of each kept value how many units are below 0.1, and above 0.9."""
+        """(D, T, S, 2): of each saved value how many units are below 0.1, and above 0.9."""
         counts = self._present(4)[..., SUMMARY_NORMS:]
         return counts.view(*counts.shape[:-1], counts.shape[-1] // 2, 2)
 

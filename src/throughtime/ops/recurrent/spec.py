@@ -17,7 +17,7 @@ from typing import Any, ClassVar, NamedTuple
 from torch import Tensor
 from torch.nn.functional import linear
 
-from throughtime.errors import KindError
+from throughtime.errors import InputTypeError
 from throughtime.ops.recurrent.activations import Activation, as_argument
 from throughtime.ops.recurrent.weights import Weights
 
@@ -166,7 +166,7 @@ class CellSpec(ABC):
 
         Raises
         ------
-        KindError
+        InputTypeError
             If no cell of that kind has been defined.
         """
         return _parsed(name)
@@ -335,7 +335,7 @@ def _parsed(name: str) -> CellSpec:
     kind, brace, rest = name.partition("{")
     found = CellSpec._kinds.get(kind)  # noqa: SLF001
     if found is None:
-        raise KindError(f"no recurrent cell is called {kind!r}; there are {', '.join(CellSpec._kinds)}")  # noqa: SLF001
+        raise InputTypeError(f"no recurrent cell is called {kind!r}; there are {', '.join(CellSpec._kinds)}")  # noqa: SLF001
     options = json.loads(brace + rest) if brace else {}
     if "activations" in options:
         options["activations"] = tuple(Activation(*activation) for activation in options["activations"])
