@@ -14,7 +14,7 @@ from throughtime.nn.description._geometry import conv_windows, repeats_other_ste
 from throughtime.nn.description._kinds import WholeSequence, Windowed
 from throughtime.nn.description._operator import Operator
 from throughtime.nn.description._torch import BORDER_REPEATS
-from throughtime.ops.conv import conv1d
+from throughtime.ops.conv.layer import conv1d
 from throughtime.ops.windows import Windows
 from throughtime.ragged import Ragged
 

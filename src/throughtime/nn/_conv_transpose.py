@@ -10,7 +10,7 @@ from throughtime.nn._conv_options import Size, as_number, check_options
 from throughtime.nn._output import as_ragged, check_features
 from throughtime.nn._too_short import refuse_too_short
 from throughtime.nn.description._kinds import Spread
-from throughtime.ops.conv import conv_transpose1d
+from throughtime.ops.conv.layer import conv_transpose1d
 from throughtime.ops.windows import Windows
 from throughtime.ragged import Ragged
 

@@ -10,7 +10,7 @@ from throughtime.nn._output import as_ragged, check_real, unwrapped
 from throughtime.nn._too_short import refuse_too_short
 from throughtime.nn.description._geometry import pool_windows
 from throughtime.nn.description._kinds import Windowed
-from throughtime.ops.pool_windows import max_over_windows, mean_over_windows
+from throughtime.ops.pool.layer import max_over_windows, mean_over_windows
 from throughtime.ops.windows import Windows
 from throughtime.ragged import Layout, Ragged
 

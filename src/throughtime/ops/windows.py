@@ -30,14 +30,19 @@ class Windows(NamedTuple):
         """Whether every sequence has as many windows as tokens."""
         return self.stride == 1 and self.left + self.right == self.reach
 
-    def output_lengths(self, lengths: Tensor) -> Tensor:
+    def output_lengths(self, lengths: Tensor, *, ceil_mode: bool = False) -> Tensor:
         """Return how many windows fit each length, as torch counts them; 0 where none does.
 
-        An empty sequence has no windows, however wide its borders (torch refuses it).
+        An empty sequence has no windows, however wide its borders (torch refuses it). With ``ceil_mode`` a
+        last window may reach beyond the end of the sequence, but has to begin before it.
         """
         room = lengths + (self.left + self.right - self.reach - 1)
-        count = room.div(self.stride, rounding_mode="floor") + 1
-        return torch.where((room < 0) | (lengths == 0), 0, count)
+        if not ceil_mode:
+            count = room.div(self.stride, rounding_mode="floor") + 1
+            return torch.where((room < 0) | (lengths == 0), 0, count)
+        count = (room + self.stride - 1).div(self.stride, rounding_mode="floor") + 1
+        count = torch.where((count - 1) * self.stride >= lengths + self.left, count - 1, count)
+        return torch.where(lengths == 0, 0, count.clamp(min=0))
 
 
 class Geometry(NamedTuple):

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from throughtime.ops import _norm_eager
-from throughtime.ops._norm_native import Fixed, Norm, Running
 from throughtime.ops._plain import HALF
-from throughtime.ops.reference.norm import (
+from throughtime.ops.norm import autograd
+from throughtime.ops.norm.native import Fixed, Norm, Running
+from throughtime.ops.norm.reference import (
     batch_norm_reference,
     batch_norm_traced,
     normalize_sequences_reference,
@@ -53,16 +53,16 @@ def normalize_sequences(
         return normalize_sequences(values.float(), layout, groups, eps, *wide).to(values.dtype)
 
     norm = Norm(layout.offsets, groups, eps)
-    quick = _norm_eager.quickly(values, weight, bias, norm)
+    quick = autograd.quickly(values, weight, bias, norm)
     if quick is not None:
         return quick
 
     def composition(values: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
         return normalize_sequences_reference(values, layout, groups, eps, weight, bias)
 
-    if not _norm_eager.takes(values, weight, bias):
+    if not autograd.takes(values, weight, bias):
         return composition(values, weight, bias)
-    return _norm_eager.normalize(values, weight, bias, norm, composition)
+    return autograd.normalize(values, weight, bias, norm, composition)
 
 
 def batch_norm(
@@ -105,12 +105,12 @@ def batch_norm(
         Running(momentum, *known) if training and known else None,
         Fixed(*fixed) if fixed else None,
     )
-    quick = _norm_eager.quickly(values, weight, bias, norm) if fits else None
+    quick = autograd.quickly(values, weight, bias, norm) if fits else None
     if quick is not None:
         return quick
     if not (
         fits
-        and _norm_eager.takes(values, running_mean, running_var, weight, bias)
+        and autograd.takes(values, running_mean, running_var, weight, bias)
         and all(one.is_contiguous() for one in known or ())
     ):
         # Torch also says what is wrong: that a single token has no variance, or that sizes do not fit.
@@ -120,7 +120,7 @@ def batch_norm(
     def composition(values: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
         return batch_norm_reference(values, weight, bias, fixed, eps, relu=relu)
 
-    return _norm_eager.normalize(values, weight, bias, norm, composition)
+    return autograd.normalize(values, weight, bias, norm, composition)
 
 
 @implements(F.batch_norm)

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.ops import _pool_native
 from throughtime.ops._plain import FULL, HALF, differentiable, on_plain_cpu
-from throughtime.ops._pool_native import Divisor
-from throughtime.ops.reference.pool import (
+from throughtime.ops.pool import native
+from throughtime.ops.pool.native import Divisor
+from throughtime.ops.pool.reference import (
     at_largest_reference,
     max_gradient_reference,
     sum_gradient_reference,
@@ -45,7 +45,7 @@ def largest(values: Tensor, geometry: Geometry, total: int, nothing: float) -> T
     if differentiable(x):
         y: Tensor = _Largest.apply(x, geometry, total, nothing)  # type: ignore[no-untyped-call]
     else:
-        y, _ = _pool_native.largest(x, geometry, total, nothing, index=False)
+        y, _ = native.largest(x, geometry, total, nothing, index=False)
     return y.to(values.dtype)
 
 
@@ -58,7 +58,7 @@ def summed(values: Tensor, geometry: Geometry, total: int, divisor: Divisor) -> 
 class _Largest(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, geometry: Geometry, total: int, nothing: float) -> Tensor:
-        y, index = _pool_native.largest(x, geometry, total, nothing, index=True)
+        y, index = native.largest(x, geometry, total, nothing, index=True)
         ctx.geometry, ctx.tokens = geometry, x.shape[0]
         ctx.save_for_backward(index)
         return y
@@ -74,7 +74,7 @@ class _LargestGradient(torch.autograd.Function):
     def forward(ctx: Any, dy: Tensor, index: Tensor, geometry: Geometry, total: int) -> Tensor:
         ctx.geometry = geometry
         ctx.save_for_backward(index)
-        return _pool_native.largest_gradient(dy, index, geometry, total)
+        return native.largest_gradient(dy, index, geometry, total)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -86,7 +86,7 @@ class _Summed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, geometry: Geometry, total: int, divisor: Divisor) -> Tensor:
         ctx.geometry, ctx.divisor, ctx.tokens = geometry, divisor, x.shape[0]
-        return _pool_native.summed(x, geometry, total, divisor)
+        return native.summed(x, geometry, total, divisor)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -97,7 +97,7 @@ class _SummedGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, dy: Tensor, geometry: Geometry, total: int, divisor: Divisor) -> Tensor:
         ctx.geometry, ctx.divisor, ctx.windows = geometry, divisor, dy.shape[0]
-        return _pool_native.summed_gradient(dy, geometry, total, divisor)
+        return native.summed_gradient(dy, geometry, total, divisor)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -106,7 +106,7 @@ class _SummedGradient(torch.autograd.Function):
 
 def _summed(x: Tensor, geometry: Geometry, total: int, divisor: Divisor) -> Tensor:
     if not differentiable(x):
-        return _pool_native.summed(x, geometry, total, divisor)
+        return native.summed(x, geometry, total, divisor)
     y: Tensor = _Summed.apply(x, geometry, total, divisor)  # type: ignore[no-untyped-call]
     return y
 
@@ -118,7 +118,7 @@ def _largest_gradient(dy: Tensor, index: Tensor, geometry: Geometry, total: int)
     if not on_plain_cpu(dy):
         return max_gradient_reference(dy, index, geometry, total)
     if not differentiable(dy):
-        return _pool_native.largest_gradient(dy, index, geometry, total)
+        return native.largest_gradient(dy, index, geometry, total)
     dx: Tensor = _LargestGradient.apply(dy, index, geometry, total)  # type: ignore[no-untyped-call]
     return dx
 
@@ -127,7 +127,7 @@ def _summed_gradient(dy: Tensor, geometry: Geometry, total: int, divisor: Diviso
     if not on_plain_cpu(dy):
         return _sum_gradient_elsewhere(dy, geometry, total, divisor)
     if not differentiable(dy):
-        return _pool_native.summed_gradient(dy, geometry, total, divisor)
+        return native.summed_gradient(dy, geometry, total, divisor)
     dx: Tensor = _SummedGradient.apply(dy, geometry, total, divisor)  # type: ignore[no-untyped-call]
     return dx
 

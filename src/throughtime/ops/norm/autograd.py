@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.ops import _norm_native
-from throughtime.ops._norm_native import Norm
 from throughtime.ops._plain import FULL, differentiable, is_batched, on_plain_cpu, unobserved, watched
+from throughtime.ops.norm import native
+from throughtime.ops.norm.native import Norm
 
 # The same function in plain PyTorch, of values, weight and bias.
 Composition = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
@@ -31,7 +31,7 @@ def quickly(values: Tensor, weight: Tensor | None, bias: Tensor | None, norm: No
     """Return (T, C) if native code alone has a part in the call, else None; it looks at shapes itself."""
     if differentiable(values, weight, bias) or not unobserved() or is_batched(values):
         return None
-    return _norm_native.forward_if_plain(values, weight, bias, norm)
+    return native.forward_if_plain(values, weight, bias, norm)
 
 
 def normalize(
@@ -39,7 +39,7 @@ def normalize(
 ) -> Tensor:
     """Return (T, C); derivatives beyond the first are those of the composition."""
     if not differentiable(values, weight, bias):
-        return _norm_native.forward(values, weight, bias, norm)
+        return native.forward(values, weight, bias, norm)
     y: Tensor = _Normalize.apply(values, weight, bias, norm, composition)  # type: ignore[no-untyped-call]
     return y
 
@@ -54,7 +54,7 @@ class _Normalize(torch.autograd.Function):
         norm: Norm,
         composition: Composition,
     ) -> Tensor:
-        y, mean, scale = _norm_native.saved_forward(x, weight, bias, norm)
+        y, mean, scale = native.saved_forward(x, weight, bias, norm)
         ctx.norm, ctx.composition = norm, composition
         ctx.save_for_backward(x, weight, bias, mean, scale)
         return y
@@ -68,7 +68,7 @@ class _Normalize(torch.autograd.Function):
         if torch.is_grad_enabled() or not on_plain_cpu(dy):
             found = _by_composition(ctx.composition, dy, (x, weight, bias), needs)
         else:
-            found = _norm_native.backward(dy, x, weight, bias, (mean, scale), ctx.norm, needs)
+            found = native.backward(dy, x, weight, bias, (mean, scale), ctx.norm, needs)
         return (*found, None, None)
 
 

@@ -9,14 +9,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from throughtime.ops._plain import HALF
-from throughtime.ops.reference.pool import sum_over_time_reference
+from throughtime.ops.pool.reference import sum_over_time_reference
 from throughtime.ragged import Layout
 
 
 def normalize_sequences_reference(
     values: Tensor, layout: Layout, groups: int, eps: float, weight: Tensor | None, bias: Tensor | None
 ) -> Tensor:
-    """Return (T, C), see `throughtime.ops.norm.normalize_sequences`."""
+    """Return (T, C), see `throughtime.ops.pool.layer.normalize_sequences`."""
     grouped = values.unflatten(1, (groups, -1))
     ids = layout.sequence_ids
     count = layout.offsets.diff().clamp(min=1).to(values.dtype)[:, None] * grouped.shape[2]

@@ -1,20 +1,26 @@
-r"""Pooling of whole sequences: segment reductions over ragged batches.
+r"""Pooling of whole sequences and of windows in time, and which code runs it.
 
-All take ``values`` (T, \*D) and their layout. An empty sequence has nothing to pool: its result is zeros.
-Maxima, means and sums of plain tensors on the CPU are native.
-Windows in time are in `throughtime.ops.pool_windows`.
+All functions take ``values`` (T, \*D) and their layout. An empty sequence has nothing to pool: its result is
+zeros. Windows in time end with their sequence; one in which no window fits becomes empty. Plain tensors on
+the CPU are pooled natively.
 """
+
+import math
 
 from torch import Tensor
 
-from throughtime.ops import _pool_eager
 from throughtime.ops._empty import known_empty, with_a_row, zeros_of
-from throughtime.ops.reference.pool import (
+from throughtime.ops.pool import autograd
+from throughtime.ops.pool.reference import (
     max_over_time_reference,
+    max_over_windows_reference,
     mean_over_time_reference,
+    mean_over_windows_reference,
     sum_over_time_reference,
     zeros_where_empty,
 )
+from throughtime.ops.window_layouts import windows_laid_out
+from throughtime.ops.windows import Geometry, Windows
 from throughtime.ragged import Layout
 
 
@@ -23,26 +29,26 @@ def max_over_time(values: Tensor, layout: Layout) -> Tensor:
 
     Of equal values the first has the gradient; NaN is larger than all numbers, as in `torch.max`.
     """
-    if _pool_eager.takes(values):
-        return _pool_eager.largest(values, _pool_eager.whole(layout), len(layout), 0.0)
+    if autograd.takes(values):
+        return autograd.largest(values, autograd.whole(layout), len(layout), 0.0)
     return max_over_time_reference(values, layout)
 
 
 def mean_over_time(values: Tensor, layout: Layout) -> Tensor:
     r"""Return the mean of each feature over each sequence, (B, \*D); zeros if empty."""
-    if _pool_eager.takes(values):
-        return _pool_eager.summed(values, _pool_eager.whole(layout), len(layout), "real")
+    if autograd.takes(values):
+        return autograd.summed(values, autograd.whole(layout), len(layout), "real")
     return mean_over_time_reference(values, layout)
 
 
 def sum_over_time(values: Tensor, layout: Layout) -> Tensor:
     r"""Return the sum of each feature over each sequence, (B, \*D); zeros if empty."""
-    if _pool_eager.takes(values):
-        return _pool_eager.summed(values, _pool_eager.whole(layout), len(layout), "one")
+    if autograd.takes(values):
+        return autograd.summed(values, autograd.whole(layout), len(layout), "one")
     return sum_over_time_reference(values, layout)
 
 
-def last_step(values: Tensor, layout: Layout) -> Tensor:
+def last_over_time(values: Tensor, layout: Layout) -> Tensor:
     r"""Return the last token of each sequence, (B, \*D); zeros if empty."""
     if known_empty(values):
         return zeros_of((len(layout), *values.shape[1:]), values)
@@ -82,3 +88,44 @@ def _by_size(values: Tensor, layout: Layout) -> Tensor:
     order = values.sort(dim=0, descending=True, stable=True).indices
     owner = layout.sequence_ids[order]
     return order.gather(0, owner.sort(dim=0, stable=True).indices)
+
+
+def max_over_windows(
+    values: Tensor, layout: Layout, windows: Windows, *, ceil_mode: bool = False
+) -> tuple[Tensor, Layout]:
+    """Return the largest value of each feature over each window, steps beyond the sequence left out.
+
+    Of equal values the first has the gradient; NaN is larger than all numbers.
+    """
+    if autograd.takes(values):
+        out = windows_laid_out(layout, windows, ceil_mode=ceil_mode)
+        geometry = Geometry(layout.offsets, out.offsets, windows)
+        return autograd.largest(values, geometry, out.total, -math.inf), out
+    out = _laid_out(layout, windows, ceil_mode=ceil_mode)
+    return max_over_windows_reference(values, layout, out, windows), out
+
+
+def mean_over_windows(
+    values: Tensor,
+    layout: Layout,
+    windows: Windows,
+    *,
+    ceil_mode: bool = False,
+    count_padding: bool = True,
+) -> tuple[Tensor, Layout]:
+    """Return the mean of each feature over each window.
+
+    Borders (``windows.left`` and ``right``) are zeros, which are counted unless ``count_padding`` is
+    False; what ``ceil_mode`` lets hang over beyond them is not counted.
+    """
+    if autograd.takes(values):
+        out = windows_laid_out(layout, windows, ceil_mode=ceil_mode)
+        geometry = Geometry(layout.offsets, out.offsets, windows)
+        return autograd.summed(values, geometry, out.total, "border" if count_padding else "real"), out
+    out = _laid_out(layout, windows, ceil_mode=ceil_mode)
+    return mean_over_windows_reference(values, layout, out, windows, count_padding=count_padding), out
+
+
+def _laid_out(layout: Layout, windows: Windows, *, ceil_mode: bool) -> Layout:
+    lengths = windows.output_lengths(layout.lengths, ceil_mode=ceil_mode)
+    return Layout.from_lengths(lengths, layout.offsets.device)

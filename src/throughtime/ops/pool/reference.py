@@ -1,8 +1,8 @@
 r"""Pooling in plain PyTorch: windows in time, whole sequences, and what the kernels' gradients are.
 
 The kernels are tested against it; other devices, compilers and torch's function transforms run it. Values are
-(T, \*D), results (T', \*D), with the two offsets of a `Geometry`. See `throughtime.ops.pool` for what equal
-values, NaN and empty sequences give.
+(T, \*D), results (T', \*D), with the two offsets of a `Geometry`. See `throughtime.ops.pool.layer` for
+what equal values, NaN and empty sequences give.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from throughtime.ragged import Layout
 
 
 def max_over_time_reference(values: Tensor, layout: Layout) -> Tensor:
-    r"""Return (B, \*D), see `throughtime.ops.pool.max_over_time`."""
+    r"""Return (B, \*D), see `throughtime.ops.pool.layer.max_over_time`."""
     if known_empty(values):
         return zeros_of((len(layout), *values.shape[1:]), values)
     rows = _first_largest(values.detach(), layout)
@@ -26,13 +26,13 @@ def max_over_time_reference(values: Tensor, layout: Layout) -> Tensor:
 
 
 def mean_over_time_reference(values: Tensor, layout: Layout) -> Tensor:
-    r"""Return (B, \*D), see `throughtime.ops.pool.mean_over_time`."""
+    r"""Return (B, \*D), see `throughtime.ops.pool.layer.mean_over_time`."""
     lengths = layout.offsets.diff().clamp(min=1).to(values.dtype)
     return sum_over_time_reference(values, layout) / _wide(lengths, values)
 
 
 def sum_over_time_reference(values: Tensor, layout: Layout) -> Tensor:
-    r"""Return (B, \*D), see `throughtime.ops.pool.sum_over_time`."""
+    r"""Return (B, \*D), see `throughtime.ops.pool.layer.sum_over_time`."""
     total = values.new_zeros(len(layout), *values.shape[1:])
     return total.index_add(0, layout.sequence_ids, values)
 
@@ -61,7 +61,7 @@ def _first_largest(values: Tensor, layout: Layout) -> Tensor:
 
 
 def max_over_windows_reference(values: Tensor, layout: Layout, out: Layout, windows: Windows) -> Tensor:
-    r"""Return (T', \*D), see `throughtime.ops.pool_windows.max_over_windows`."""
+    r"""Return (T', \*D), see `throughtime.ops.pool.layer.max_over_windows`."""
     first = _first_steps(out, windows)
     seen = values.detach()
     best = seen.new_full((out.total, *seen.shape[1:]), -torch.inf)
@@ -81,7 +81,7 @@ def max_over_windows_reference(values: Tensor, layout: Layout, out: Layout, wind
 def mean_over_windows_reference(
     values: Tensor, layout: Layout, out: Layout, windows: Windows, *, count_padding: bool
 ) -> Tensor:
-    r"""Return (T', \*D), see `throughtime.ops.pool_windows.mean_over_windows`."""
+    r"""Return (T', \*D), see `throughtime.ops.pool.layer.mean_over_windows`."""
     first = _first_steps(out, windows)
     total = values.new_zeros(out.total, *values.shape[1:])
     for row, real in _taps(layout, out, first, windows):

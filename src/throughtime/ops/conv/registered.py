@@ -5,15 +5,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.ops import _conv_native
-from throughtime.ops._conv_gradients import (
-    Doors,
+from throughtime.ops.conv import native
+from throughtime.ops.conv.gradients import (
+    Functions,
     Gradients,
     of_correlate,
     of_input_gradient,
     of_weight_gradient,
 )
-from throughtime.ops.reference.conv import (
+from throughtime.ops.conv.reference import (
     correlate_reference,
     input_gradient_reference,
     weight_gradient_reference,
@@ -64,7 +64,7 @@ def _weight_gradient(x: Tensor, dy: Tensor, geometry: Geometry, bias: bool) -> t
     return found
 
 
-REGISTERED = Doors(correlate, input_gradient, _weight_gradient)
+REGISTERED = Functions(correlate, input_gradient, _weight_gradient)
 
 
 # ------------------------------------------------------------------------------------------ what they run
@@ -72,7 +72,7 @@ REGISTERED = Doors(correlate, input_gradient, _weight_gradient)
 
 def _correlate_on_cpu(x: Tensor, weight: Tensor, bias: Tensor | None, *rest: Any) -> Tensor:
     *plain, total, relu = rest
-    return _conv_native.forward(x, weight, bias, _geometry(*plain), total, relu=relu)
+    return native.forward(x, weight, bias, _geometry(*plain), total, relu=relu)
 
 
 def _correlate_elsewhere(x: Tensor, weight: Tensor, bias: Tensor | None, *rest: Any) -> Tensor:
@@ -87,7 +87,7 @@ def _correlate_fake(x: Tensor, weight: Tensor, bias: Tensor | None, *rest: Any) 
 
 def _input_gradient_on_cpu(dy: Tensor, weight: Tensor, start: Tensor | None, *rest: Any) -> Tensor:
     *plain, total = rest
-    return _conv_native.input_gradient(dy, weight, start, _geometry(*plain), total)
+    return native.input_gradient(dy, weight, start, _geometry(*plain), total)
 
 
 def _input_gradient_elsewhere(dy: Tensor, weight: Tensor, start: Tensor | None, *rest: Any) -> Tensor:
@@ -104,7 +104,7 @@ def _input_gradient_fake(dy: Tensor, weight: Tensor, start: Tensor | None, *rest
 
 def _weight_gradient_on_cpu(x: Tensor, dy: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     *plain, bias = rest
-    return _conv_native.weight_gradient(x, dy, _geometry(*plain), bias=bias)
+    return native.weight_gradient(x, dy, _geometry(*plain), bias=bias)
 
 
 def _weight_gradient_elsewhere(x: Tensor, dy: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
