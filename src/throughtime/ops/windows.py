@@ -1,9 +1,13 @@
 """Geometry of windows that slide over sequences: of convolution and of pooling."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
+
+# What a sum over a window is divided by: 1, its taps in the sequence, or those and the taps in the borders.
+Divisor = Literal["one", "real", "border"]
 
 
 class Windows(NamedTuple):
@@ -19,6 +23,16 @@ class Windows(NamedTuple):
     left: int = 0
     right: int = 0
     replicate: bool = False
+
+    @classmethod
+    def of(cls, numbers: Sequence[int]) -> "Windows":
+        """Return windows out of what `numbers` gives."""
+        size, stride, dilation, left, right, replicate = numbers
+        return cls(size, stride, dilation, left, right, replicate=bool(replicate))
+
+    def numbers(self) -> list[int]:
+        """Return the fields as integers, as operators of torch take them."""
+        return [int(field) for field in self]
 
     @property
     def reach(self) -> int:

@@ -1,6 +1,5 @@
 """The native normalisation under eager autograd, and which values may take it."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,10 +7,8 @@ from torch import Tensor
 
 from throughtime.ops._plain import FULL, differentiable, is_batched, on_plain_cpu, unobserved, watched
 from throughtime.ops.norm import native
+from throughtime.ops.norm.gradients import Composition, input_gradients
 from throughtime.ops.norm.native import Norm
-
-# The same function in plain PyTorch, of values, weight and bias.
-Composition = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
 
 
 def takes(values: Tensor, *rows: Tensor | None) -> bool:
@@ -66,21 +63,7 @@ class _Normalize(torch.autograd.Function):
         needs = ctx.needs_input_grad[:3]
         # With gradients enabled somebody will differentiate the result, too.
         if torch.is_grad_enabled() or not on_plain_cpu(dy):
-            found = _by_composition(ctx.composition, dy, (x, weight, bias), needs)
+            found = input_gradients(ctx.composition, dy, (x, weight, bias), needs)
         else:
             found = native.backward(dy, x, weight, bias, (mean, scale), ctx.norm, needs)
         return (*found, None, None)
-
-
-def _by_composition(
-    composition: Composition,
-    dy: Tensor,
-    inputs: tuple[Tensor, Tensor | None, Tensor | None],
-    needs: tuple[bool, bool, bool],
-) -> tuple[Tensor | None, ...]:
-    create = torch.is_grad_enabled()
-    with torch.enable_grad():
-        y = composition(*inputs)
-    wanted = [one for one, needed in zip(inputs, needs, strict=True) if needed and one is not None]
-    found = iter(torch.autograd.grad(y, wanted, dy, create_graph=create))
-    return tuple(next(found) if needed else None for needed in needs)

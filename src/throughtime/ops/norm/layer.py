@@ -1,6 +1,8 @@
-"""Normalisation by mean and variance: of every sequence by its own, of a batch by those of all its tokens.
+"""Normalization by mean and variance: of every sequence by its own, of a batch by those of all its tokens.
 
-Plain float32 and float64 tensors on the CPU are normalised natively.
+Eager calls on plain float32 and float64 tensors on the CPU are native. torch.compile, export, tensor
+subclasses and dispatch modes meet an operator that torch knows. Other devices and function transforms run the
+reference.
 """
 
 from typing import Any
@@ -9,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from throughtime.ops._plain import HALF
-from throughtime.ops.norm import autograd
+from throughtime.ops._plain import HALF, as_operator
+from throughtime.ops.norm import autograd, registered
 from throughtime.ops.norm.native import Fixed, Norm, Running
 from throughtime.ops.norm.reference import (
     batch_norm_reference,
@@ -60,9 +62,11 @@ def normalize_sequences(
     def composition(values: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
         return normalize_sequences_reference(values, layout, groups, eps, weight, bias)
 
-    if not autograd.takes(values, weight, bias):
-        return composition(values, weight, bias)
-    return autograd.normalize(values, weight, bias, norm, composition)
+    if autograd.takes(values, weight, bias):
+        return autograd.normalize(values, weight, bias, norm, composition)
+    if as_operator(values, weight, bias) and registered.takes(values, weight, bias):
+        return registered.normalize_sequences(values, layout, groups, eps, weight, bias)
+    return composition(values, weight, bias)
 
 
 def batch_norm(

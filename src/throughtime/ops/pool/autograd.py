@@ -8,29 +8,27 @@ from torch import Tensor
 
 from throughtime.ops._plain import FULL, HALF, differentiable, on_plain_cpu
 from throughtime.ops.pool import native
-from throughtime.ops.pool.native import Divisor
 from throughtime.ops.pool.reference import (
     at_largest_reference,
     max_gradient_reference,
-    sum_gradient_reference,
-    taps_counted,
+    mean_gradient_reference,
 )
-from throughtime.ops.windows import Geometry, Windows
+from throughtime.ops.windows import Divisor, Geometry, Windows
 from throughtime.ragged import Layout
 
 _DTYPES = (*FULL, *HALF)
 # Rows are numbered with 32 bits.
-_MOST_ROWS = 2**31 - 1
+MOST_ROWS = 2**31 - 1
 
 
 def takes(values: Tensor) -> bool:
     """Tell whether the kernels may have these values."""
-    return values.dtype in _DTYPES and on_plain_cpu(values) and values.shape[0] <= _MOST_ROWS
+    return values.dtype in _DTYPES and on_plain_cpu(values) and values.shape[0] <= MOST_ROWS
 
 
 def whole(layout: Layout) -> Geometry:
     """Return the geometry in which each sequence is one window."""
-    return Geometry(layout.offsets, _one_each(len(layout)), Windows(layout.total))
+    return Geometry(layout.offsets, _one_each(layout.num_sequences), Windows(layout.total))
 
 
 @functools.lru_cache(maxsize=64)
@@ -125,15 +123,8 @@ def _largest_gradient(dy: Tensor, index: Tensor, geometry: Geometry, total: int)
 
 def _summed_gradient(dy: Tensor, geometry: Geometry, total: int, divisor: Divisor) -> Tensor:
     if not on_plain_cpu(dy):
-        return _sum_gradient_elsewhere(dy, geometry, total, divisor)
+        return mean_gradient_reference(dy, geometry, total, divisor)
     if not differentiable(dy):
         return native.summed_gradient(dy, geometry, total, divisor)
     dx: Tensor = _SummedGradient.apply(dy, geometry, total, divisor)  # type: ignore[no-untyped-call]
     return dx
-
-
-def _sum_gradient_elsewhere(dy: Tensor, geometry: Geometry, total: int, divisor: Divisor) -> Tensor:
-    if divisor != "one":
-        counts = taps_counted(geometry, dy.shape[0], border=divisor == "border")
-        dy = dy / counts.to(dy.dtype).view(-1, *(1,) * (dy.dim() - 1))
-    return sum_gradient_reference(dy, geometry, total)

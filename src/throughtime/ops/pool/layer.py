@@ -1,23 +1,28 @@
 r"""Pooling of whole sequences and of windows in time, and which code runs it.
 
 All functions take ``values`` (T, \*D) and their layout. An empty sequence has nothing to pool: its result is
-zeros. Windows in time end with their sequence; one in which no window fits becomes empty. Plain tensors on
-the CPU are pooled natively.
+zeros. Windows in time end with their sequence; one in which no window fits becomes empty.
+
+An eager call on plain CPU tensors goes straight to the native kernels, where there is one. torch.compile,
+export, tensor subclasses and dispatch modes meet registered operators. Other devices and function transforms
+run the reference.
 """
 
 import math
 
 from torch import Tensor
 
-from throughtime.ops._empty import known_empty, with_a_row, zeros_of
-from throughtime.ops.pool import autograd
+from throughtime.ops._empty import known_empty
+from throughtime.ops._plain import as_operator
+from throughtime.ops.pool import autograd, registered
 from throughtime.ops.pool.reference import (
+    last_over_time_reference,
     max_over_time_reference,
     max_over_windows_reference,
     mean_over_time_reference,
     mean_over_windows_reference,
     sum_over_time_reference,
-    zeros_where_empty,
+    top_k_over_time_reference,
 )
 from throughtime.ops.window_layouts import windows_laid_out
 from throughtime.ops.windows import Geometry, Windows
@@ -30,30 +35,31 @@ def max_over_time(values: Tensor, layout: Layout) -> Tensor:
     Of equal values the first has the gradient; NaN is larger than all numbers, as in `torch.max`.
     """
     if autograd.takes(values):
-        return autograd.largest(values, autograd.whole(layout), len(layout), 0.0)
-    return max_over_time_reference(values, layout)
+        return autograd.largest(values, autograd.whole(layout), layout.num_sequences, 0.0)
+    call = registered.max_over_time if as_operator(values) else max_over_time_reference
+    return call(values, layout)
 
 
 def mean_over_time(values: Tensor, layout: Layout) -> Tensor:
     r"""Return the mean of each feature over each sequence, (B, \*D); zeros if empty."""
     if autograd.takes(values):
-        return autograd.summed(values, autograd.whole(layout), len(layout), "real")
-    return mean_over_time_reference(values, layout)
+        return autograd.summed(values, autograd.whole(layout), layout.num_sequences, "real")
+    call = registered.mean_over_time if as_operator(values) else mean_over_time_reference
+    return call(values, layout)
 
 
 def sum_over_time(values: Tensor, layout: Layout) -> Tensor:
     r"""Return the sum of each feature over each sequence, (B, \*D); zeros if empty."""
     if autograd.takes(values):
-        return autograd.summed(values, autograd.whole(layout), len(layout), "one")
-    return sum_over_time_reference(values, layout)
+        return autograd.summed(values, autograd.whole(layout), layout.num_sequences, "one")
+    call = registered.sum_over_time if as_operator(values) else sum_over_time_reference
+    return call(values, layout)
 
 
 def last_over_time(values: Tensor, layout: Layout) -> Tensor:
     r"""Return the last token of each sequence, (B, \*D); zeros if empty."""
-    if known_empty(values):
-        return zeros_of((len(layout), *values.shape[1:]), values)
-    last = (layout.offsets[1:] - 1).clamp(min=0)
-    return zeros_where_empty(with_a_row(values).index_select(0, last), layout)
+    call = registered.last_over_time if as_operator(values) else last_over_time_reference
+    return call(values, layout)
 
 
 def top_k_over_time(values: Tensor, layout: Layout, k: int) -> Tensor:
@@ -61,33 +67,20 @@ def top_k_over_time(values: Tensor, layout: Layout, k: int) -> Tensor:
 
     A shorter sequence gives all its values, and zeros after them. Of equal values the first are taken.
     """
-    if known_empty(values):
-        return zeros_of((len(layout), k, *values.shape[1:]), values)
-    kept = Layout.from_lengths(layout.lengths.clamp(max=k), values.device)
-    first = layout.offsets[:-1].index_select(0, kept.sequence_ids)
-    best = _by_size(values.detach(), layout).index_select(0, first + kept.positions)
-    # Sequences lie one after the other, so that sorting all rows sorts each sequence's own.
-    found = values.gather(0, best.sort(0).values)
-    rows = values.new_zeros(len(layout) * k, *values.shape[1:])
-    rows = rows.index_copy(0, kept.sequence_ids * k + kept.positions, found)
-    return rows.view(len(layout), k, *values.shape[1:])
+    call = registered.top_k_over_time if as_operator(values) else top_k_over_time_reference
+    return call(values, layout, k)
 
 
 def softmax_over_time(scores: Tensor, layout: Layout) -> Tensor:
     r"""Return exp(s_t) / Σ_u exp(s_u), the sum over the steps of a token's own sequence: (T, \*D)."""
+    if as_operator(scores):
+        return registered.softmax_over_time(scores, layout)
     if known_empty(scores):
         return scores
     ids = layout.sequence_ids
     highest = max_over_time(scores.detach(), layout).index_select(0, ids)
     raised = (scores - highest).exp()
     return raised / sum_over_time(raised, layout).index_select(0, ids)
-
-
-def _by_size(values: Tensor, layout: Layout) -> Tensor:
-    """Return the rows of each feature, sequence by sequence, within one from large to small."""
-    order = values.sort(dim=0, descending=True, stable=True).indices
-    owner = layout.sequence_ids[order]
-    return order.gather(0, owner.sort(dim=0, stable=True).indices)
 
 
 def max_over_windows(
@@ -102,6 +95,9 @@ def max_over_windows(
         geometry = Geometry(layout.offsets, out.offsets, windows)
         return autograd.largest(values, geometry, out.total, -math.inf), out
     out = _laid_out(layout, windows, ceil_mode=ceil_mode)
+    if as_operator(values):
+        geometry = Geometry(layout.offsets, out.offsets, windows)
+        return registered.max_over_windows(values, geometry, out.total), out
     return max_over_windows_reference(values, layout, out, windows), out
 
 
@@ -123,6 +119,9 @@ def mean_over_windows(
         geometry = Geometry(layout.offsets, out.offsets, windows)
         return autograd.summed(values, geometry, out.total, "border" if count_padding else "real"), out
     out = _laid_out(layout, windows, ceil_mode=ceil_mode)
+    if as_operator(values):
+        geometry = Geometry(layout.offsets, out.offsets, windows)
+        return registered.mean_over_windows(values, geometry, out.total, count_padding=count_padding), out
     return mean_over_windows_reference(values, layout, out, windows, count_padding=count_padding), out
 
 
