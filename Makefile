@@ -65,7 +65,7 @@ sanitize-seam: $(VENV)/.installed
 	$(BIN)/cmake --build $(SEAM) --target _native
 	LD_PRELOAD="$$(echo $$(for library in libasan libubsan libstdc++; do $(CXX) -print-file-name=$$library.so; done))" \
 		ASAN_OPTIONS=detect_leaks=0 $(BIN)/python native/tests/with_module.py $$(ls $(SEAM)/_native.*) \
-		tests/nn/test_quick.py tests/nn/test_trace_step.py tests/ops -k "not instruction_set"
+		tests/nn/test_fast_path.py tests/nn/test_trace_step.py tests/ops -k "not instruction_set"
 
 FORCE:
 

@@ -19,9 +19,9 @@ from pathlib import Path
 import torch
 
 import throughtime as tt
-from throughtime.data.operators.corpus import installed_files
-from throughtime.data.operators.dataset import PythonOperators, Sizes
 from throughtime.demo.job import DemoPlan
+from throughtime.demo.operators.corpus import installed_files
+from throughtime.demo.operators.dataset import PythonOperators, Sizes
 from throughtime.diagnose import gradient_flow, watch
 from throughtime.training import Run, fit
 

@@ -10,11 +10,11 @@ import torch
 
 from tests.cli.conftest import RunCli
 from throughtime.bench.conv import Plan, Record, Row, Shape, measure
-from throughtime.bench.conv import _tasks as listed
+from throughtime.bench.conv import tasks as listed
 from throughtime.bench.conv._pair import pair
-from throughtime.bench.conv._record import points_of, summarize
-from throughtime.bench.conv._tasks import Task, tasks
 from throughtime.bench.conv._worker import measured
+from throughtime.bench.conv.record import points_of, summarize
+from throughtime.bench.conv.tasks import Task, tasks
 from throughtime.errors import ThroughtimeError
 
 TINY = Shape(3, 9, 4, 6, 3, 2)

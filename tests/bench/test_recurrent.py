@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from throughtime.bench._lengths import Mode, kinds_of
-from throughtime.bench._means import geometric_mean
 from throughtime.bench._timing import in_turns
-from throughtime.bench.recurrent import Measured, Plan, Row, run
-from throughtime.bench.recurrent import _extras as extras
-from throughtime.bench.recurrent._case import Case, Shape, make_case
-from throughtime.bench.recurrent._record import LinearRow, MemoryRow, TraceRow
-from throughtime.bench.recurrent._summary import best_of, shares, summarize
+from throughtime.bench.means import geometric_mean
+from throughtime.bench.recurrent import Measured, Plan, Row, extras, run
 from throughtime.bench.recurrent._train_once import peak_memory
-from throughtime.bench.recurrent.peers import Prepared, SkipCaseError, _ours, find
+from throughtime.bench.recurrent.case import Case, Shape, make_case
+from throughtime.bench.recurrent.peers import Prepared, SkipCaseError, find
+from throughtime.bench.recurrent.peers import ours as ours_peer
+from throughtime.bench.recurrent.record import LinearRow, MemoryRow, TraceRow
+from throughtime.bench.recurrent.summary import best_of, shares, summarize
 
 TINY = Shape(3, 5, 4, 6)
 
@@ -142,7 +142,7 @@ class _Wrong:
     version = "0"
 
     def prepare(self, case: Case, mode: Mode) -> Prepared:
-        ours = _ours.prepare(case, mode)
+        ours = ours_peer.prepare(case, mode)
 
         def results(made: object) -> tuple[torch.Tensor, ...]:
             *right, last = ours.results(made)
@@ -156,7 +156,7 @@ class _Short:
     version = "0"
 
     def prepare(self, case: Case, mode: Mode) -> Prepared:
-        ours = _ours.prepare(case, mode)
+        ours = ours_peer.prepare(case, mode)
         return Prepared(ours.run, lambda made: tuple(part[:1] for part in ours.results(made)))
 
 
@@ -183,7 +183,7 @@ def test_a_peer_that_computes_something_else_is_not_timed(no_pause: None) -> Non
 def test_the_same_results_are_compared_of_everyone() -> None:
     case = make_case("LSTM", TINY, "ragged")
     (torchs,), _ = find(["torch"], 1)
-    for peer in (_ours, torchs):
+    for peer in (ours_peer, torchs):
         inference, training = (peer.prepare(case, mode) for mode in ("inference", "training"))
         assert [part.shape for part in inference.results(inference.run())] == [(len(case.values), 6)]
         shapes = [part.shape for part in training.results(training.run())]

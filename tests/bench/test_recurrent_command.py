@@ -8,7 +8,7 @@ import torch
 
 from tests.cli.conftest import RunCli
 from throughtime.bench.recurrent import Measured, Row
-from throughtime.bench.recurrent._case import Shape
+from throughtime.bench.recurrent.case import Shape
 
 
 def _bench(run_cli: RunCli, out: Path, *arguments: str):

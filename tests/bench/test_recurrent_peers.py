@@ -3,9 +3,10 @@
 import pytest
 
 from throughtime.bench._lengths import Lengths, Mode
-from throughtime.bench.recurrent._case import Cell, Shape, make_case
 from throughtime.bench.recurrent._run import _check_agreement
-from throughtime.bench.recurrent.peers import PEERS, _ours, find
+from throughtime.bench.recurrent.case import Cell, Shape, make_case
+from throughtime.bench.recurrent.peers import PEERS, find
+from throughtime.bench.recurrent.peers import ours as ours_peer
 
 TRAINS = ("torch", "jax")
 
@@ -26,5 +27,5 @@ def test_peers_agree_with_us(name: str, mode: Mode, cell: Cell, kind: Lengths) -
     if missing:
         pytest.skip(missing[0])
     case = make_case(cell, Shape(5, 9, 4, 6), kind)
-    ours = _ours.prepare(case, mode)
+    ours = ours_peer.prepare(case, mode)
     _check_agreement(peers[0].prepare(case, mode), ours.results(ours.run()), name, case)

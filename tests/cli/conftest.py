@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from throughtime.cli import main
-from throughtime.data.operators.corpus import SourceFile
-from throughtime.data.operators.dataset import PythonOperators, Sizes
 from throughtime.demo import TASK
+from throughtime.demo.operators.corpus import SourceFile
+from throughtime.demo.operators.dataset import PythonOperators, Sizes
 from throughtime.training import ModelSpec, Run, Settings, fit
 
 

@@ -129,7 +129,7 @@ def test_an_interrupted_command_goes_on(
 ) -> None:
     import signal
 
-    from throughtime.training._next_step_module import NextStepModule
+    from throughtime.training.next_step_module import NextStepModule
 
     whole = _trained(folder, run_cli, "words")
     step, calls = NextStepModule.training_step, 0

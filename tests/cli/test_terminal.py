@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from tests.training.toy import relist
-from throughtime.bench.conv._record import Row
+from throughtime.bench.conv.record import Row
 from throughtime.cli import main
 from throughtime.cli._app import app
 from throughtime.cli._bench_conv import _table

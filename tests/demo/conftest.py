@@ -3,7 +3,7 @@
 import pytest
 
 from tests.cli.conftest import small_operators
-from throughtime.data.operators.dataset import PythonOperators
+from throughtime.demo.operators.dataset import PythonOperators
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from throughtime.data.operators.dataset import PythonOperators
-from throughtime.data.operators.families import FAMILIES
-from throughtime.data.operators.sites import NUMBER, family_of
+from throughtime.demo.operators.dataset import PythonOperators
+from throughtime.demo.operators.families import FAMILIES
+from throughtime.demo.operators.sites import NUMBER, family_of
 from throughtime.demo.review import author_probabilities, precision_at, review, scores, sites_of
 from throughtime.ragged import Ragged
 

@@ -24,13 +24,13 @@ from hypothesis import strategies as st
 from throughtime.cli._python_files import python_files, unreadable
 from throughtime.data.frames import read_frames, read_prompt
 from throughtime.data.next_step import cut_text, frame_source, text_source
-from throughtime.data.operators.corpus import SourceFile
-from throughtime.data.operators.lexer import lex
-from throughtime.data.operators.reading import read_files
 from throughtime.data.plain_text import read_text
 from throughtime.data.tables import read_lines, read_texts
 from throughtime.data.text import split_texts
 from throughtime.demo.job import DemoPlan, _plan_json
+from throughtime.demo.operators.corpus import SourceFile
+from throughtime.demo.operators.lexer import lex
+from throughtime.demo.operators.reading import read_files
 from throughtime.demo.results import NAME, DemoResult, read_result, write_result
 from throughtime.report import ModelRow
 

@@ -52,7 +52,7 @@ READS = frozenset(
 """Calls of these names read or parse a file, or what a file may have held."""
 
 NOT_FILES_OF_USERS = {
-    "bench._machine._processor": "what the system says of itself",
+    "bench.machine._processor": "what the system says of itself",
     "bench.conv._processes.measure": "what the bench's own process prints",
     "bench.conv._worker.main": "the plan that the bench's own process is given",
     "bench.recurrent._train_once.peak_memory": "what the system says of itself",

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from throughtime import _native
-from throughtime.nn._recurrent import LAYERS
+from throughtime.nn.recurrent.layer import LAYERS
 from throughtime.ops.recurrent import native
 from throughtime.ops.recurrent.activations import ACTIVATIONS, Activation
 from throughtime.ops.recurrent.record import StepGradients

@@ -14,7 +14,7 @@ torch.Tensor.__dlpack_c_exchange_api__ = None
 
 import pytest
 
-sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "tests/nn/test_quick.py"]))
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "tests/nn/test_fast_path.py"]))
 """
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 import throughtime as tt
 from throughtime import Ragged
 from throughtime.errors import KindError, ShapeError
-from throughtime.nn._recurrent import LAYERS, Recurrent
+from throughtime.nn.recurrent.layer import LAYERS, Recurrent
 from throughtime.ops.recurrent.activations import TANH, Activation, activated
 from throughtime.ops.recurrent.spec import CellSpec, State
 from throughtime.ops.recurrent.weights import Weights

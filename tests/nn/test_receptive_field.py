@@ -9,7 +9,7 @@ from torch import nn
 import throughtime as tt
 from throughtime import Ragged
 from throughtime.errors import KindError, ShapeError
-from throughtime.nn._output import unwrapped
+from throughtime.nn.inputs.output import unwrapped
 
 from .blocks import wavenet_layer
 

@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 import throughtime as tt
 from throughtime import Ragged
 from throughtime.errors import KindError, NotCausalError, ShapeError
-from throughtime.nn._output import unwrapped
+from throughtime.nn.inputs.output import unwrapped
 
 from .blocks import causal_stack, wavenet_layer
 

@@ -13,7 +13,7 @@ import throughtime as tt
 from throughtime import Ragged
 from throughtime.errors import KindError, ShapeError
 from throughtime.nn import Activation
-from throughtime.nn._rnn import RNNSpec
+from throughtime.nn.recurrent.rnn import RNNSpec
 
 from .equations import by_equations, stacked
 from .recurrent import VARIANTS, leaves, name_of

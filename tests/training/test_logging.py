@@ -13,8 +13,8 @@ from throughtime import Ragged
 from throughtime.data.examples import Examples
 from throughtime.errors import ShapeError
 from throughtime.training import Settings, _module
-from throughtime.training._next_step_module import NextStepModule
 from throughtime.training.callbacks import RaggedBatchSize
+from throughtime.training.next_step_module import NextStepModule
 
 # Batches of 2, 3 and 1 sequences, whose first lengths say something else.
 LENGTHS = [[5, 1], [1, 2, 4], [7]]

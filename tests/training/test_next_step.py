@@ -21,8 +21,8 @@ from throughtime.data.next_step import Pairs
 from throughtime.data.window_batches import WindowLoader
 from throughtime.errors import DataError, NotFiniteError, RunError, ShapeError
 from throughtime.training import ModelSpec, Run, Settings, evaluate_next_step, fit
-from throughtime.training._next_step_module import NextStepModule, merged_states
 from throughtime.training._tensor_file import read_tree
+from throughtime.training.next_step_module import NextStepModule, merged_states
 
 FRAME_MODEL = ModelSpec("frame", {"hidden_size": 8, "dropout": 0.2, "cell": "gru"})
 

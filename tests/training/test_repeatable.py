@@ -13,8 +13,8 @@ import torch
 
 from throughtime.training import ModelSpec, Run
 from throughtime.training._module import TrainingModule
-from throughtime.training._next_step_module import NextStepModule
 from throughtime.training._surroundings import reproducible
+from throughtime.training.next_step_module import NextStepModule
 
 from . import toy, toy_next
 

@@ -14,7 +14,7 @@ import torch
 from tests.training import toy_next
 from tests.training.test_processes import DATA, SETTINGS
 from throughtime.training import Run, processes
-from throughtime.training._next_step_module import NextStepModule
+from throughtime.training.next_step_module import NextStepModule
 
 
 def kill_once():

@@ -10,10 +10,10 @@ from torch.nn.utils.rnn import PackedSequence
 
 from throughtime.bptt._windows import Window
 from throughtime.errors import KindError, ShapeError, UnsupportedError
-from throughtime.nn._attached import attached
-from throughtime.nn._recurrent import Recurrent
-from throughtime.nn._stack import StackResult
-from throughtime.nn._tokens import Input
+from throughtime.nn.inputs.tokens import Input
+from throughtime.nn.recurrent.attached import attached
+from throughtime.nn.recurrent.layer import Recurrent
+from throughtime.nn.recurrent.stack import StackResult
 from throughtime.ops.recurrent.steps import Steps, host_lengths, rows
 
 _VERSION = 1

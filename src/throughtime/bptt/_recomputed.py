@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from throughtime.errors import KindError, ShapeError
-from throughtime.nn._output import RecurrentOutput
-from throughtime.nn._recurrent import Recurrent
+from throughtime.nn.inputs.output import RecurrentOutput
+from throughtime.nn.recurrent.layer import Recurrent
 from throughtime.ragged import Layout, Ragged
 
 # Of √T: a segment costs some tenths of a millisecond beside its steps, and little memory.

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from throughtime._importing import INTERRUPTED
-from throughtime.bench._chart import write_chart
-from throughtime.bench._machine import this_machine, with_limit_again
+from throughtime.bench.chart import write_chart
 from throughtime.bench.conv import PARTS, SHAPES, Plan, Record, Row, Shape, measure
-from throughtime.bench.conv._record import points_of, summarize, write_json
-from throughtime.bench.conv._tasks import tasks
+from throughtime.bench.conv.record import points_of, summarize, write_json
+from throughtime.bench.conv.tasks import tasks
+from throughtime.bench.machine import this_machine, with_limit_again
 from throughtime.cli._bench_options import busy, chosen, console_of, machine_line, shape_of, time_shown
 from throughtime.errors import ShapeError
 

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from rich.console import Console
 
-from throughtime.bench._machine import Machine
+from throughtime.bench.machine import Machine
 from throughtime.errors import ShapeError
 
 # Threads at work in the minute before, on average; a run of ours that has just ended counts, too.

@@ -9,14 +9,14 @@ import torch
 import typer
 
 from throughtime._importing import INTERRUPTED
-from throughtime.bench._chart import write_chart
-from throughtime.bench._machine import this_machine, with_limit_again
+from throughtime.bench.chart import write_chart
+from throughtime.bench.machine import this_machine, with_limit_again
 from throughtime.bench.recurrent import Plan, run
-from throughtime.bench.recurrent._case import SHAPES, Shape
-from throughtime.bench.recurrent._extras import EXTRAS, linear_rows, memory_rows, step_rows, trace_rows
-from throughtime.bench.recurrent._points import points_of
-from throughtime.bench.recurrent._record import Record, write_json
+from throughtime.bench.recurrent.case import SHAPES, Shape
+from throughtime.bench.recurrent.extras import EXTRAS, linear_rows, memory_rows, step_rows, trace_rows
 from throughtime.bench.recurrent.peers import PEERS, find
+from throughtime.bench.recurrent.points import points_of
+from throughtime.bench.recurrent.record import Record, write_json
 from throughtime.cli._bench_options import busy, chosen, console_of, shape_of
 from throughtime.cli._bench_recurrent_tables import Printer
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from throughtime.bench._means import geometric_mean
+from throughtime.bench.means import geometric_mean
 from throughtime.bench.recurrent import Row
-from throughtime.bench.recurrent._record import LinearRow, MemoryRow, Record, TraceRow
-from throughtime.bench.recurrent._summary import shares, summarize
+from throughtime.bench.recurrent.record import LinearRow, MemoryRow, Record, TraceRow
+from throughtime.bench.recurrent.summary import shares, summarize
 from throughtime.cli._bench_options import machine_line, time_shown
 
 

@@ -18,7 +18,7 @@ from throughtime.data.symbols import LINE_END, encode_symbols, symbols_of
 from throughtime.data.vocabulary import Vocabulary
 from throughtime.diagnose import Finding
 from throughtime.errors import DataError, RunError
-from throughtime.models._next_step import NextStep
+from throughtime.models.next_step import NextStep
 from throughtime.ops.pool.layer import last_over_time
 from throughtime.ragged import Ragged
 from throughtime.training import Run, figure

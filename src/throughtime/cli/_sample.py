@@ -22,7 +22,7 @@ from throughtime.data.vocabulary import Vocabulary
 from throughtime.errors import DataError, RunError
 from throughtime.models import FrameModel
 from throughtime.models import sample as draw
-from throughtime.models._next_step import NextStep
+from throughtime.models.next_step import NextStep
 from throughtime.training import Run
 
 

@@ -18,7 +18,7 @@ from throughtime.data.symbols import symbol_tokenizer
 from throughtime.errors import DataError, RunError
 from throughtime.training import Metrics, ModelSpec, Run, Settings, figure, fit
 from throughtime.training import processes as several
-from throughtime.training._next_step_module import required
+from throughtime.training.next_step_module import required
 
 
 @dataclass(frozen=True)

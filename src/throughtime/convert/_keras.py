@@ -20,7 +20,7 @@ from throughtime.convert._layer import (
 )
 from throughtime.convert._update import with_old_update
 from throughtime.errors import KindError, ShapeError
-from throughtime.nn._recurrent import LAYERS, Recurrent
+from throughtime.nn.recurrent.layer import LAYERS, Recurrent
 from throughtime.ops.recurrent.spec import CellSpec, KerasLayout
 from throughtime.ops.recurrent.weights import Weights
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.errors import KindError, ShapeError
-from throughtime.nn._recurrent import LAYERS, Recurrent
+from throughtime.nn.recurrent.layer import LAYERS, Recurrent
 from throughtime.ops.recurrent.weights import NAMES, Weights
 
 

@@ -23,7 +23,7 @@ from throughtime.convert._layer import (
 from throughtime.convert._onnx_attributes import attributes_of, directions_in, options_in
 from throughtime.convert._update import with_old_update
 from throughtime.errors import KindError, ShapeError
-from throughtime.nn._recurrent import LAYERS, Recurrent
+from throughtime.nn.recurrent.layer import LAYERS, Recurrent
 from throughtime.ops.recurrent.spec import CellSpec, OnnxLayout
 from throughtime.ops.recurrent.weights import Weights
 

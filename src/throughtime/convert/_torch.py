@@ -15,7 +15,7 @@ from throughtime.convert._layer import (
 )
 from throughtime.convert._update import with_old_update
 from throughtime.errors import KindError, ShapeError
-from throughtime.nn._recurrent import Recurrent
+from throughtime.nn.recurrent.layer import Recurrent
 
 _TORCH: dict[str, type[nn.RNNBase]] = {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
 

@@ -17,7 +17,7 @@ from throughtime.convert._layer import (
 )
 from throughtime.errors import KindError, ShapeError
 from throughtime.nn import GRU
-from throughtime.nn._recurrent import Recurrent
+from throughtime.nn.recurrent.layer import Recurrent
 from throughtime.ops.recurrent.weights import Weights
 
 

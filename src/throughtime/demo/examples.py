@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from throughtime.data.operators.dataset import PythonOperators
-from throughtime.data.operators.lexer import NEWLINE
-from throughtime.data.operators.sites import CLOSE, OPEN
+from throughtime.demo.operators.dataset import PythonOperators
+from throughtime.demo.operators.lexer import NEWLINE
+from throughtime.demo.operators.sites import CLOSE, OPEN
 from throughtime.report import Example
 
 

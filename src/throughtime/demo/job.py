@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from throughtime.data.operators.corpus import SourceFile
-from throughtime.data.operators.dataset import PythonOperators, Sizes
 from throughtime.demo.examples import most_certain
 from throughtime.demo.interval import accuracy_interval
+from throughtime.demo.operators.corpus import SourceFile
+from throughtime.demo.operators.dataset import PythonOperators, Sizes
 from throughtime.demo.results import DemoResult, read_result, write_result
 from throughtime.demo.review import precision_at
 from throughtime.demo.task import TASK

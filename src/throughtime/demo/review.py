@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from throughtime.data.operators.lexer import lex
-from throughtime.data.operators.reading import site_rows
-from throughtime.data.operators.sites import Sites, family_of, operator_name, windows
 from throughtime.data.vocabulary import Vocabulary
+from throughtime.demo.operators.lexer import lex
+from throughtime.demo.operators.reading import site_rows
+from throughtime.demo.operators.sites import Sites, family_of, operator_name, windows
 from throughtime.training import predict
 
 PRIOR = 0.01

@@ -22,8 +22,8 @@ from throughtime.diagnose._training_findings import drifting, order_unused
 from throughtime.diagnose._vanished import verdict_of
 from throughtime.diagnose._watch import DirectionRun, Watch, watch
 from throughtime.errors import NotFiniteError, ShapeError, UnsupportedError
-from throughtime.nn._reading import Reading
-from throughtime.nn._recurrent import Recurrent
+from throughtime.nn.recurrent.layer import Recurrent
+from throughtime.nn.trace.reading import Reading
 from throughtime.ops.modes import evaluating
 from throughtime.ragged import Ragged
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from throughtime.diagnose._features import FeaturesOf
 from throughtime.diagnose._profile import Profile, distances, profile_of
 from throughtime.errors import KindError, ShapeError
-from throughtime.nn._reading import Reading
+from throughtime.nn.trace.reading import Reading
 from throughtime.ops.modes import evaluating
 from throughtime.ragged import Layout, Ragged
 

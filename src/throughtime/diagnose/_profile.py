@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from throughtime.errors import ShapeError
-from throughtime.nn._reading import Reading
+from throughtime.nn.trace.reading import Reading
 from throughtime.ragged import Ragged
 
 

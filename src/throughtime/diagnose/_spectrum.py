@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.errors import ShapeError, UnsupportedError
-from throughtime.nn._recurrent import Recurrent
+from throughtime.nn.recurrent.layer import Recurrent
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.errors import UnsupportedError
-from throughtime.nn._attached import attached
-from throughtime.nn._reading import Reading
-from throughtime.nn._recurrent import Recurrent
-from throughtime.nn._stack import LayerResult
+from throughtime.nn.recurrent.attached import attached
+from throughtime.nn.recurrent.layer import Recurrent
+from throughtime.nn.recurrent.stack import LayerResult
+from throughtime.nn.trace.reading import Reading
 from throughtime.ops.recurrent.record import StepGradients
 from throughtime.ops.recurrent.spec import CellSpec
 from throughtime.ops.recurrent.steps import RAGGED, Steps, host_lengths, rows

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from throughtime.errors import KindError, ShapeError
-from throughtime.models._next_step import Cell, NextStep
 from throughtime.models._softmax import Scored, at_least_float32
+from throughtime.models.next_step import Cell, NextStep
 from throughtime.nn import Linear
 from throughtime.nn.description import Series
 from throughtime.ops.sigmoid import sigmoid

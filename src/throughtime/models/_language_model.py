@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from throughtime.errors import KindError, ShapeError
 from throughtime.models._drawing import nucleus
-from throughtime.models._next_step import Cell, NextStep
 from throughtime.models._softmax import AdaptiveSoftmax, FullSoftmax, Scored, small
+from throughtime.models.next_step import Cell, NextStep
 from throughtime.nn import Linear
 from throughtime.nn.description import Series
 

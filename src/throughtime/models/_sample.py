@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from throughtime.errors import NotFiniteError, ShapeError
-from throughtime.models._next_step import NextStep
+from throughtime.models.next_step import NextStep
 
 
 def sample(

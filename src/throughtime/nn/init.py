@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.errors import KindError, ShapeError
-from throughtime.nn._cells import CELLS, spec_of_cell
-from throughtime.nn._recurrent import Recurrent
+from throughtime.nn.recurrent.cells import CELLS, spec_of_cell
+from throughtime.nn.recurrent.layer import Recurrent
 from throughtime.ops.recurrent.spec import CellSpec
 
 __all__ = ["chrono_", "forget_bias_", "orthogonal_"]

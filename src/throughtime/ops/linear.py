@@ -15,9 +15,9 @@ from torch.nn import functional as F
 from throughtime import _native
 from throughtime.errors import KindError, ShapeError
 from throughtime.ops._batch import called, one_segment
-from throughtime.ops._plain import FULL, differentiable, is_batched, on_plain_cpu, unobserved, watched
 from throughtime.ops.conv.autograd import correlate_gradients
 from throughtime.ops.conv.gradients import Gradients
+from throughtime.ops.plain import FULL, differentiable, is_batched, on_plain_cpu, unobserved, watched
 from throughtime.ops.windows import Geometry, Windows
 
 # Dimensions that native code reads.

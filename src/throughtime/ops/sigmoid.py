@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.ops._plain import FULL, on_plain_cpu
+from throughtime.ops.plain import FULL, on_plain_cpu
 
 
 def sigmoid(x: Tensor) -> Tensor:

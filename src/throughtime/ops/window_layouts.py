@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, cast
 from throughtime import _native
 from throughtime.ops._batch import native_windows
 from throughtime.ops._memory import in_order
-from throughtime.ops._plain import unobserved
+from throughtime.ops.plain import unobserved
 from throughtime.ops.windows import Windows
 from throughtime.ragged import Layout
 

@@ -16,17 +16,17 @@ from throughtime.training._base_module import BaseModule
 from throughtime.training._gradient_file import NAME
 from throughtime.training._lock import Hold
 from throughtime.training._module import TrainingModule
-from throughtime.training._next_step_module import NextStepModule
 from throughtime.training._progress import ProgressDisplay
 from throughtime.training._run import Run
 from throughtime.training._state import saved_state, unusable
 from throughtime.training._surroundings import StopNow, StopRequest, quiet_lightning, reproducible
 from throughtime.training._writer import RunWriter, SafetensorsIO, Stopped
 from throughtime.training.callbacks import GradientRecorder
+from throughtime.training.next_step_module import NextStepModule
 from throughtime.training.processes import on_this_machine, process, processes, wait_for_all
 
 if TYPE_CHECKING:
-    from throughtime.models._next_step import NextStep
+    from throughtime.models.next_step import NextStep
 
 
 def train(

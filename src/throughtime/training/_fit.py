@@ -10,7 +10,7 @@ from throughtime.data.examples import Examples, Source
 from throughtime.data.finite import require_finite
 from throughtime.data.next_step import NextStepSource
 from throughtime.errors import DataError, RunError
-from throughtime.models._next_step import NextStep
+from throughtime.models.next_step import NextStep
 from throughtime.training._advice import ELSEWHERE, RESUME_OR_ELSEWHERE
 from throughtime.training._evaluation import evaluate
 from throughtime.training._fields import short

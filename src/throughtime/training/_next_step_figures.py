@@ -10,7 +10,7 @@ from throughtime.data.finite import require_finite
 from throughtime.data.next_step import NextStepSource, Unit
 from throughtime.data.window_batches import WindowBatch, WindowLoader
 from throughtime.errors import ShapeError
-from throughtime.models._next_step import NextStep
+from throughtime.models.next_step import NextStep
 from throughtime.ops.modes import evaluating
 from throughtime.ragged import Ragged
 from throughtime.training._metrics import Score

@@ -11,7 +11,7 @@ import torch
 from throughtime.bench._agreement import TOLERANCE
 from throughtime.bench._timing import in_turns
 from throughtime.bench.conv._plan import Plan, Shape
-from throughtime.bench.conv._tasks import Task, tasks
+from throughtime.bench.conv.tasks import Task, tasks
 
 
 def main(text: str) -> None:

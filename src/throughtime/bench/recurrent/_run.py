@@ -10,9 +10,10 @@ from throughtime._native import fma_limit
 from throughtime.bench._agreement import TOLERANCE, apart
 from throughtime.bench._lengths import Lengths, Mode, kinds_of
 from throughtime.bench._timing import in_turns
-from throughtime.bench.recurrent._case import SHAPES, Case, Cell, Shape, make_case
-from throughtime.bench.recurrent._record import Row
-from throughtime.bench.recurrent.peers import Contender, Prepared, SkipCaseError, _ours
+from throughtime.bench.recurrent.case import SHAPES, Case, Cell, Shape, make_case
+from throughtime.bench.recurrent.peers import Contender, Prepared, SkipCaseError
+from throughtime.bench.recurrent.peers import ours as ours_peer
+from throughtime.bench.recurrent.record import Row
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def run(plan: Plan, peers: Sequence[Contender]) -> Iterator[Measured]:
 
 def _measure(plan: Plan, case: Case, mode: Mode, peers: Sequence[Contender]) -> Measured:
     measured = Measured()
-    ours = _ours.prepare(case, mode)
+    ours = ours_peer.prepare(case, mode)
     expected = ours.results(ours.run())
     ready: list[tuple[str, Prepared]] = []
     for peer in peers:

@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
-from throughtime.bench.recurrent._case import Shape, make_case
-from throughtime.bench.recurrent.peers import _ours, _torch
+from throughtime.bench.recurrent.case import Shape, make_case
+from throughtime.bench.recurrent.peers import ours as ours_peer
+from throughtime.bench.recurrent.peers import torch as torchs
 
 
 def main(who: str, cell: Any, kind: Any, *numbers: str) -> int:
@@ -20,9 +21,9 @@ def main(who: str, cell: Any, kind: Any, *numbers: str) -> int:
     torch.set_num_threads(threads)
     case = make_case(cell, Shape(*sizes), kind)
     if who == "ours":
-        prepared = _ours.prepare(case, "training")
+        prepared = ours_peer.prepare(case, "training")
     else:
-        prepared = _torch.contender(threads).prepare(case, "training")
+        prepared = torchs.contender(threads).prepare(case, "training")
     for _ in range(5):
         prepared.run()
     return peak_memory()

@@ -49,19 +49,19 @@ ReceptiveField(first=-inf, last=0, stride=1)
 True
 """
 
-from throughtime.nn.description._kinds import NoSequence as NoSequence
-from throughtime.nn.description._kinds import Spread as Spread
-from throughtime.nn.description._kinds import Stateful as Stateful
-from throughtime.nn.description._kinds import Tokenwise as Tokenwise
-from throughtime.nn.description._kinds import WholeSequence as WholeSequence
-from throughtime.nn.description._kinds import Windowed as Windowed
-from throughtime.nn.description._lookup import description_of as description_of
-from throughtime.nn.description._lookup import operators_of as operators_of
-from throughtime.nn.description._merges import Added as Added
-from throughtime.nn.description._merges import concatenated as concatenated
-from throughtime.nn.description._operator import Operator as Operator
-from throughtime.nn.description._parts import OfTokens as OfTokens
-from throughtime.nn.description._parts import Reversed as Reversed
-from throughtime.nn.description._parts import Series as Series
-from throughtime.nn.description._parts import SideBySide as SideBySide
+from throughtime.nn.description.kinds import NoSequence as NoSequence
+from throughtime.nn.description.kinds import Spread as Spread
+from throughtime.nn.description.kinds import Stateful as Stateful
+from throughtime.nn.description.kinds import Tokenwise as Tokenwise
+from throughtime.nn.description.kinds import WholeSequence as WholeSequence
+from throughtime.nn.description.kinds import Windowed as Windowed
+from throughtime.nn.description.lookup import description_of as description_of
+from throughtime.nn.description.lookup import operators_of as operators_of
+from throughtime.nn.description.merges import Added as Added
+from throughtime.nn.description.merges import concatenated as concatenated
+from throughtime.nn.description.operator import Operator as Operator
+from throughtime.nn.description.parts import OfTokens as OfTokens
+from throughtime.nn.description.parts import Reversed as Reversed
+from throughtime.nn.description.parts import Series as Series
+from throughtime.nn.description.parts import SideBySide as SideBySide
 from throughtime.ops.windows import Windows as Windows

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.ops._plain import differentiable, is_batched
 from throughtime.ops.conv import native
 from throughtime.ops.conv.gradients import (
     Functions,
@@ -16,6 +15,7 @@ from throughtime.ops.conv.gradients import (
     of_weight_gradient,
 )
 from throughtime.ops.conv.registered import REGISTERED
+from throughtime.ops.plain import differentiable, is_batched
 from throughtime.ops.windows import Geometry
 
 # A rule runs with gradients enabled only where somebody will differentiate its result, too.

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from throughtime.errors import KindError
-from throughtime.ops._plain import HALF, compiling, transformed, unobserved, watched
 from throughtime.ops.conv import autograd, registered
 from throughtime.ops.conv.reference import correlate_reference, input_gradient_reference
+from throughtime.ops.plain import HALF, compiling, transformed, unobserved, watched
 from throughtime.ops.window_layouts import windows_laid_out
 from throughtime.ops.windows import Geometry, Windows
 from throughtime.ragged import Layout, tracing

@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.ops._plain import FULL, differentiable, is_batched, on_plain_cpu, unobserved, watched
 from throughtime.ops.norm import native
 from throughtime.ops.norm.gradients import Composition, input_gradients
 from throughtime.ops.norm.native import Norm
+from throughtime.ops.plain import FULL, differentiable, is_batched, on_plain_cpu, unobserved, watched
 
 
 def takes(values: Tensor, *rows: Tensor | None) -> bool:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from throughtime.ops._plain import HALF, as_operator
 from throughtime.ops.norm import autograd, registered
 from throughtime.ops.norm.native import Fixed, Norm, Running
 from throughtime.ops.norm.reference import (
@@ -19,6 +18,7 @@ from throughtime.ops.norm.reference import (
     batch_norm_traced,
     normalize_sequences_reference,
 )
+from throughtime.ops.plain import HALF, as_operator
 from throughtime.ragged import Layout, Ragged, implements
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from throughtime.ops._plain import HALF
+from throughtime.ops.plain import HALF
 from throughtime.ops.pool.reference import sum_over_time_reference
 from throughtime.ragged import Layout
 

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.ops._plain import FULL
 from throughtime.ops._registering import register
 from throughtime.ops.norm import native
 from throughtime.ops.norm.gradients import Gradients, input_gradients, vjp_of_gradients
 from throughtime.ops.norm.native import Norm
 from throughtime.ops.norm.reference import normalize_sequences_reference, sequence_statistics_reference
+from throughtime.ops.plain import FULL
 from throughtime.ragged import Layout
 
 Rows = tuple[Tensor, Tensor, Tensor]

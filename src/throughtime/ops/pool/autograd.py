@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.ops._plain import FULL, HALF, differentiable, on_plain_cpu
+from throughtime.ops.plain import FULL, HALF, differentiable, on_plain_cpu
 from throughtime.ops.pool import native
 from throughtime.ops.pool.reference import (
     at_largest_reference,

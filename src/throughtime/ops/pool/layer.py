@@ -13,7 +13,7 @@ import math
 from torch import Tensor
 
 from throughtime.ops._empty import known_empty
-from throughtime.ops._plain import as_operator
+from throughtime.ops.plain import as_operator
 from throughtime.ops.pool import autograd, registered
 from throughtime.ops.pool.reference import (
     last_over_time_reference,

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.ops._plain import FULL, HALF
 from throughtime.ops._registering import register, register_vmap_over_features
+from throughtime.ops.plain import FULL, HALF
 from throughtime.ops.pool import native
 from throughtime.ops.pool.autograd import MOST_ROWS, whole
 from throughtime.ops.pool.reference import (

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from throughtime.ops._plain import is_batched
+from throughtime.ops.plain import is_batched
 from throughtime.ops.recurrent.native import filled, layer_backward, layer_forward
 from throughtime.ops.recurrent.record import StepGradients
 from throughtime.ops.recurrent.spec import CellSpec

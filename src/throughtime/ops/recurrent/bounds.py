@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from throughtime.errors import ShapeError, UnsupportedError
-from throughtime.ops._plain import transformed
+from throughtime.ops.plain import transformed
 
 
 def bound_of(value: float | None, name: str, layer: str) -> float:

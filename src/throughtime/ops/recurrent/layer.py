@@ -11,7 +11,7 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from throughtime.ops._plain import compiling, differentiable, transformed, watched
+from throughtime.ops.plain import compiling, differentiable, transformed, watched
 from throughtime.ops.recurrent import native
 from throughtime.ops.recurrent.autograd import differentiable_layer
 from throughtime.ops.recurrent.fused import recurrent_layer_torch, torch_knows

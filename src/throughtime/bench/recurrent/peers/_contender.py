@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from throughtime.bench._lengths import Mode
-from throughtime.bench.recurrent._case import Case
+from throughtime.bench.recurrent.case import Case
 from throughtime.errors import ThroughtimeError
 
 

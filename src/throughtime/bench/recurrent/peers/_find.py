@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from throughtime.bench.recurrent.peers._contender import Contender
 
 PEERS = ("torch", "onnxruntime", "openvino", "jax")
-"""Names of all peers, as they are installed."""
-
-_MODULES = {"torch": "_torch", "onnxruntime": "_onnxruntime", "openvino": "_openvino", "jax": "_jax"}
+"""Names of all peers, as they are installed, and of the files here."""
 
 
 def find(names: Sequence[str], threads: int) -> tuple[list[Contender], list[str]]:
@@ -16,7 +14,7 @@ def find(names: Sequence[str], threads: int) -> tuple[list[Contender], list[str]
     found, missing = [], []
     for name in names:
         try:
-            module = importlib.import_module(f"throughtime.bench.recurrent.peers.{_MODULES[name]}")
+            module = importlib.import_module(f"throughtime.bench.recurrent.peers.{name}")
             found.append(module.contender(threads))
         except ImportError as error:
             lacking = error.name or name

@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from throughtime.bench.recurrent._case import GATES, Case
+from throughtime.bench.recurrent.case import GATES, Case
 from throughtime.ragged import Ragged
 
 # Where ONNX's gates (LSTM i o f c, GRU z r h) stand in torch's order.

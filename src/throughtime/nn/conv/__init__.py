@@ -1,0 +1,1 @@
+"""Convolutions of ragged batches, and blocks made of them."""

@@ -1,0 +1,1 @@
+"""Pooling of whole sequences and of windows in time."""

@@ -1,0 +1,175 @@
+"""`Pool` and `AttentionPool`: one vector for each whole sequence."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from throughtime.errors import ShapeError
+from throughtime.nn.description.kinds import WholeSequence
+from throughtime.nn.description.operator import Operator
+from throughtime.nn.description.torch_layers import POOLS
+from throughtime.nn.inputs.output import as_ragged, check_features, check_real, unwrapped
+from throughtime.nn.linear import Linear
+from throughtime.ops.pool.layer import (
+    last_over_time,
+    max_over_time,
+    mean_over_time,
+    softmax_over_time,
+    sum_over_time,
+    top_k_over_time,
+)
+from throughtime.ragged import Layout, Ragged
+
+PoolKind = Literal["max", "mean", "last", "sum", "top-k"]
+
+_KINDS: dict[str, Callable[[Tensor, Layout], Tensor]] = {
+    "max": max_over_time,
+    "mean": mean_over_time,
+    "last": last_over_time,
+    "sum": sum_over_time,
+}
+
+
+class Pool(nn.Module):
+    r"""Reduce every sequence to one vector: its maximum, its mean, its sum, its last step, or its k largest.
+
+    max: y_d = max_t x[t, d]; mean: y_d = (1/L) Σ_t x[t, d]; sum: y_d = Σ_t x[t, d]; last: y = x[L − 1];
+    top-k: y[0, d], …, y[k − 1, d] are the k largest of x[0, d], …, x[L − 1, d], in the order in which they
+    came [1]_. An empty sequence gives zeros, and one shorter than k zeros after its values. A plain tensor
+    (N, C, L), as torch.nn's pooling takes it, is N sequences of L steps.
+
+    Parameters
+    ----------
+    kind : "max", "mean", "last", "sum" or "top-k"
+        Which reduction.
+    k : int, optional
+        How many values "top-k" keeps.
+
+    Returns
+    -------
+    Tensor
+        (B, \*D), for "top-k" (B, k, \*D): an ordinary tensor, there is no time left.
+
+    Raises
+    ------
+    ShapeError
+        If the kind is unknown, or k is missing, below 1, or given to another kind.
+
+    References
+    ----------
+    .. [1] N. Kalchbrenner, E. Grefenstette and P. Blunsom, "A convolutional neural network for modelling
+       sentences", ACL (2014), section 3.3.
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> x = tt.Ragged.from_list([torch.tensor([[1.], [3.], [2.]]), torch.empty(0, 1)])
+    >>> tt.nn.Pool("max")(x), tt.nn.Pool("last")(x)
+    (tensor([[3.],
+            [0.]]), tensor([[2.],
+            [0.]]))
+    >>> tt.nn.Pool("top-k", k=2)(x)[0].flatten()
+    tensor([3., 2.])
+    """
+
+    def __init__(self, kind: PoolKind, *, k: int | None = None) -> None:
+        super().__init__()
+        if kind not in {*_KINDS, "top-k"}:
+            raise ShapeError(f"Pool: kind is one of {', '.join(_KINDS)}, top-k; got {kind!r}")
+        if (k is None) == (kind == "top-k") or (k is not None and k < 1):
+            raise ShapeError(f"Pool: k is for 'top-k' and at least 1, got kind {kind!r} with k={k}")
+        self.kind = kind
+        self.k = k
+
+    def describe(self) -> WholeSequence:
+        """State that no steps are left."""
+        return WholeSequence(POOLS, pools=True)
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the reduction."""
+        name = f"{self.kind.replace('-', '_')}_over_time"
+        return (Operator.of(f"throughtime::{name}", **({} if self.k is None else {"k": self.k})),)
+
+    def forward(self, input: Any) -> Tensor:  # noqa: A002 - torch's name
+        r"""Return (B, \*D), or (B, k, \*D)."""
+        x = _sequences(input, "Pool")
+        if self.kind in {"max", "top-k"}:
+            check_real(x, f"Pool({self.kind!r})")
+        if self.k is not None:
+            return top_k_over_time(x.values, x.layout, self.k)
+        return _KINDS[self.kind](x.values, x.layout)
+
+    def extra_repr(self) -> str:
+        """Name the reduction."""
+        return repr(self.kind) + (f", k={self.k}" if self.k is not None else "")
+
+
+class AttentionPool(nn.Module):
+    r"""Reduce every sequence to the mean of its steps, each weighted by how much it says.
+
+    u_t = tanh(W x_t + b),  α_t = exp(u_t · v) / Σ_s exp(u_s · v),  y = Σ_t α_t x_t
+
+    The sums run over the steps of one sequence. W, b and the context vector v are learned. An empty
+    sequence gives zeros. A plain tensor (N, D, L) is N sequences of L steps.
+
+    Parameters
+    ----------
+    features : int
+        D, features per token.
+    attention_size : int, optional
+        A, features of u; D by default.
+
+    Raises
+    ------
+    ShapeError
+        If tokens have another number of features.
+
+    References
+    ----------
+    .. [1] Z. Yang et al., "Hierarchical attention networks for document classification", NAACL (2016),
+       equations 5 to 7.
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> pool, x = tt.nn.AttentionPool(4), tt.Ragged.from_list([torch.randn(3, 4), torch.randn(1, 4)])
+    >>> tuple(pool(x).shape)
+    (2, 4)
+    >>> pool.weights(x)  # α, whose sum over each sequence is 1
+    Ragged(lengths=[3, 1], features=(), dtype=float32, requires_grad=True)
+    """
+
+    def __init__(self, features: int, attention_size: int | None = None) -> None:
+        super().__init__()
+        self.features = features
+        self.attention = Linear(features, attention_size or features)
+        self.context = Linear(attention_size or features, 1, bias=False)
+
+    def describe(self) -> WholeSequence:
+        """State that no steps are left."""
+        return WholeSequence(POOLS, pools=True)
+
+    def forward(self, input: Any) -> Tensor:  # noqa: A002 - torch's name
+        """Return (B, D)."""
+        x = _sequences(input, "AttentionPool")
+        return sum_over_time(self.weights(x).values[:, None] * x.values, x.layout)
+
+    def weights(self, x: Any) -> Ragged:
+        """Return α, Ragged of (T,), which says how much each step counts."""
+        x = _sequences(x, "AttentionPool")
+        check_real(x, "AttentionPool")
+        check_features(x, self.features, "AttentionPool")
+        scores = self.context(torch.tanh(self.attention(x.values)))[:, 0]
+        weights: Ragged = x.with_values(softmax_over_time(scores, x.layout))
+        return weights
+
+
+def _sequences(x: object, layer: str) -> Ragged:
+    """Return the ragged batch that came in; a tensor (N, C, L) is N sequences of L steps."""
+    x = unwrapped(x)
+    if not isinstance(x, Tensor) or x.dim() != 3:
+        return as_ragged(x, layer)
+    tokens = x.transpose(1, 2)
+    return Ragged.from_lengths(tokens.reshape(-1, x.shape[1]), [x.shape[2]] * len(x))

@@ -1,0 +1,101 @@
+"""What a user's transition gets and gives, looked at: states, tokens, and where they differ."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+from torch.utils import _pytree as pytree
+
+from throughtime.errors import KindError, ShapeError
+from throughtime.nn.inputs.precision import under_autocast
+from throughtime.nn.inputs.tokens import Input
+from throughtime.ragged import Ragged
+
+
+def check_input(x: Any) -> Input:
+    """Return the input if it is of a kind that a recurrence reads."""
+    if isinstance(x, Ragged | PackedSequence) or (isinstance(x, Tensor) and x.dim() in {2, 3}):
+        found: Input = x
+        return found
+    kind = f"a tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+    raise KindError(
+        "Recurrence takes a Ragged, a PackedSequence, or a tensor (L, I), (L, B, I) or, with batch_first, "
+        f"(B, L, I); got {kind}"
+    )
+
+
+def begin(
+    initial: list[Tensor], structure: pytree.TreeSpec, state: Any, batch: int, *, unbatched: bool
+) -> Any:
+    """Return the state before the first step, each leaf (B, …)."""
+    if state is None:
+        return pytree.tree_unflatten([leaf.expand(batch, *leaf.shape) for leaf in initial], structure)
+    leaves, given = pytree.tree_flatten(state)
+    if given != structure:
+        raise KindError(
+            f"Recurrence: the state is {_described(given)}, expected {_described(structure)}, "
+            "as the initial state is"
+        )
+    found = []
+    for number, (leaf, like) in enumerate(zip(leaves, initial, strict=True)):
+        expected = tuple(like.shape) if unbatched else (batch, *like.shape)
+        if not isinstance(leaf, Tensor) or leaf.shape != expected:
+            kind = f"shape {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else type(leaf).__name__
+            raise ShapeError(
+                f"Recurrence: {_leaf(number, initial)} has {kind}, expected a tensor of shape {expected}"
+            )
+        found.append(leaf.unsqueeze(0) if unbatched else leaf)
+    return pytree.tree_unflatten(found, structure)
+
+
+def check_next(before: Any, after: Any) -> Any:
+    """Return the next state if it is like the one before; under autocast in the dtype that it had."""
+    if isinstance(before, Tensor) and isinstance(after, Tensor):
+        return _checked(before, after, "the state")
+    old, structure = pytree.tree_flatten(before)
+    new, given = pytree.tree_flatten(after)
+    if given != structure:
+        raise KindError(f"Recurrence: f returned {_described(given)}, expected {_described(structure)}")
+    parts = [_checked(a, b, _leaf(i, old)) for i, (a, b) in enumerate(zip(old, new, strict=True))]
+    return pytree.tree_unflatten(parts, structure)
+
+
+def _checked(before: Tensor, after: Any, name: str) -> Tensor:
+    if not isinstance(after, Tensor):
+        raise KindError(f"Recurrence: f returned {type(after).__name__} for {name}, expected a tensor")
+    if after.shape != before.shape:
+        raise ShapeError(
+            f"Recurrence: f returned shape {tuple(after.shape)} for {name}, got shape {tuple(before.shape)}; "
+            "the next state is like the one before"
+        )
+    if after.device != before.device:
+        raise KindError(f"Recurrence: f returned {name} on {after.device}, got it on {before.device}")
+    if after.dtype != before.dtype:
+        if not under_autocast(before.device):
+            raise KindError(
+                f"Recurrence: f returned {after.dtype} for {name}, got {before.dtype}; the next state is "
+                "like the one before"
+            )
+        return after.to(before.dtype)
+    return after
+
+
+def check_rows(leaves: list[Any], rows: int, function: str, what: str) -> None:
+    """Refuse results of a function that must act on each row by itself."""
+    for leaf in leaves:
+        if not isinstance(leaf, Tensor) or leaf.dim() < 1 or leaf.shape[0] != rows:
+            kind = f"shape {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else type(leaf).__name__
+            raise ShapeError(
+                f"Recurrence: {function} was given {rows} {what}, and returned {kind}; it must return one "
+                "row for each of them"
+            )
+
+
+def _leaf(number: int, leaves: list[Any]) -> str:
+    return "the state" if len(leaves) == 1 else f"part {number} of the state"
+
+
+def _described(structure: pytree.TreeSpec) -> str:
+    dummy = pytree.tree_unflatten([torch.Tensor] * structure.num_leaves, structure)
+    return str(pytree.tree_map(lambda _: "Tensor", dummy)).replace("'Tensor'", "Tensor")

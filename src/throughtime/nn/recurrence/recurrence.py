@@ -1,0 +1,308 @@
+"""`Recurrence`: the general recurrent network, with the user's own transition and read-out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+from torch.utils import _pytree as pytree
+
+from throughtime.errors import KindError
+from throughtime.nn.description.kinds import Stateful
+from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
+from throughtime.nn.inputs.tokens import Input, from_ragged, is_unbatched, like_input, ragged_of, tokens_of
+from throughtime.nn.recurrence._cell_transition import call_cell, is_cell, native_states, size_of
+from throughtime.nn.recurrence._order import StepOrder, step_order
+from throughtime.nn.recurrence._transition import begin, check_input, check_next, check_rows
+from throughtime.ops.recurrent.steps import Steps
+from throughtime.ragged import Ragged, refuse_tracing
+
+
+@dataclass(frozen=True)
+class RecurrenceTrace:
+    """What `Recurrence.trace` returns.
+
+    Parameters
+    ----------
+    result : RecurrentOutput
+        What the call returns.
+    states : Any
+        The state after every step, in its own structure, each leaf a `Ragged` (T, …).
+    """
+
+    result: RecurrentOutput
+    states: Any
+
+
+class Recurrence(nn.Module):
+    r"""A recurrent network by its definition: h_t = f(h_{t−1}, x_t), o_t = g(h_t).
+
+    f and g are modules or functions of batches: f takes a state whose leaves are (n, …) and a token of each
+    of n sequences, and returns the next state; g takes states. In every step f sees the sequences alone that
+    are still there, so a ragged batch costs what its tokens cost, and nothing is padded. What does not
+    depend on h need not be in the loop: ``prepare`` is applied to all tokens at once, and f then gets
+    prepare(x)_t for x_t. g acts on the states of all steps at once.
+
+    Parameters
+    ----------
+    f : Module or callable
+        (state, x_t) to the next state: the same structure, shapes, dtype and device. Or a cell of `torch.nn`
+        or of `throughtime.nn`, which then runs in the native loop. Parameters of a plain function are not
+        this module's: make it a module, or keep its parts somewhere that the optimizer sees.
+    g : Module or callable, optional
+        State to output, each row by itself; without it, the output is the state.
+    state
+        The state before the first step of a call that gives none, for one sequence: a number n for zeros
+        (n,), a tensor, a `torch.nn.Parameter` if it is learned, or any tuple, list or dict of these. Cells
+        need none: theirs is zeros.
+    prepare : Module or callable, optional
+        (T, …) tokens to (T, …), or to a tuple, list or dict of such.
+    batch_first
+        Whether plain tensors are (B, L, I) and not (L, B, I).
+    compile
+        Whether f goes through `torch.compile`, for batches of any size.
+
+    Returns
+    -------
+    output
+        g of every step's state, of the kind that came in.
+    state
+        After each sequence's own last step; of an empty one, its first.
+
+    Raises
+    ------
+    ShapeError, KindError
+        If f returns another structure, shape, dtype or device than it was given, if g or prepare return
+        another number of rows, or if a given state does not fit. The message says which part, what came, and
+        what was expected.
+
+    References
+    ----------
+    .. [1] I. Goodfellow, Y. Bengio and A. Courville, "Deep Learning" (2016), equation 10.5.
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> from torch import nn
+    >>> into, again = nn.Linear(3, 5), nn.Linear(5, 5, bias=False)
+    >>> layer = tt.nn.Recurrence(lambda h, x: torch.tanh(x + again(h)), state=5, prepare=into)
+    >>> output, h = layer(tt.Ragged.from_list([torch.randn(4, 3), torch.randn(0, 3), torch.randn(2, 3)]))
+    >>> output, tuple(h.shape)
+    (Ragged(lengths=[4, 0, 2], features=(5,), dtype=float32, requires_grad=True), (3, 5))
+    """
+
+    def __init__(
+        self,
+        f: Callable[[Any, Any], Any],
+        g: Callable[[Any], Any] | None = None,
+        *,
+        state: Any = None,
+        prepare: Callable[[Any], Any] | None = None,
+        batch_first: bool = False,
+        compile: bool = False,  # noqa: A002 - torch's word
+    ) -> None:
+        super().__init__()
+        for name, function in (("f", f), ("g", g), ("prepare", prepare)):
+            if (function is None and name == "f") or not (function is None or callable(function)):
+                kind = type(function).__name__
+                raise KindError(f"Recurrence: {name} is a module or a function, got {kind}")
+        self.f, self.g, self.prepare = f, g, prepare
+        self.batch_first = batch_first
+        self._cell = is_cell(f) and prepare is None
+        zeros = torch.zeros(0)
+        if is_cell(f):
+            zeros = f.weight_ih.detach()[:0]
+            state = size_of(f) if state is None else state
+            f = partial(call_cell, f)
+        if state is None:
+            raise KindError(
+                "Recurrence: say how a state begins, such as state=5 for five zeros; only cells of torch.nn "
+                "and tt.nn say so themselves"
+            )
+        # In a tuple, so that it does not become a second child of this module.
+        self._transition = (torch.compile(f, dynamic=True) if compile else f,)
+        leaves, structure = pytree.tree_flatten(state)
+        self._names = [f"initial_{number}" for number in range(len(leaves))]
+        # The state with names in place of tensors: a TreeSpec is not meant to be copied.
+        self._named_state = pytree.tree_unflatten(self._names, structure)
+        for name, leaf in zip(self._names, leaves, strict=True):
+            self._add_initial(name, leaf, zeros)
+
+    def _add_initial(self, name: str, leaf: Any, zeros: Tensor) -> None:
+        if isinstance(leaf, nn.Parameter):
+            self.register_parameter(name, leaf)
+        elif isinstance(leaf, Tensor):
+            self.register_buffer(name, leaf)
+        elif isinstance(leaf, int) and not isinstance(leaf, bool) and leaf >= 0:
+            self.register_buffer(name, zeros.new_zeros(leaf), persistent=False)
+        else:
+            raise KindError(
+                "Recurrence: a state is described by a number of zeros, a tensor, a Parameter, or a "
+                f"structure of these; got {leaf!r}"
+            )
+
+    def describe(self) -> Stateful:
+        """Return how the layer passes on its state."""
+        return Stateful(self, self.step)
+
+    def forward(self, input: Any, state: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's name
+        """Return ``output, state``.
+
+        Parameters
+        ----------
+        input : Ragged, Tensor or PackedSequence
+            Tokens (T, …); plain tensors (L, B, I), or (B, L, I) with ``batch_first``, or (L, I).
+        state
+            In the structure of the initial state, each leaf (B, …), without B for (L, I); None for the
+            initial one.
+        """
+        if not torch.compiler.is_compiling():
+            refuse_tracing("a Recurrence")
+        x = check_input(unwrapped(input))
+        tokens, steps, wrap = self._placed(x)
+        states, final = self._loop(tokens, steps, self._begun(state, steps.batch, unbatched=is_unbatched(x)))
+        return self._result(states, final, wrap, unbatched=is_unbatched(x))
+
+    def trace(self, x: Any, state: Any = None) -> RecurrenceTrace:
+        """Run as ``layer(x, state)`` does, and return the state after every step, differentiable.
+
+        Examples
+        --------
+        >>> import torch, throughtime as tt
+        >>> cell = torch.nn.GRUCell(3, 5)
+        >>> layer = tt.nn.Recurrence(lambda h, x: cell(x, h), state=5)
+        >>> layer.trace(tt.Ragged.from_list([torch.randn(4, 3), torch.randn(2, 3)])).states
+        Ragged(lengths=[4, 2], features=(5,), dtype=float32, requires_grad=True)
+        """
+        x = check_input(unwrapped(x))
+        ragged = ragged_of(x, batch_first=self.batch_first)
+        tokens, steps = tokens_of(ragged, batch_first=False)
+        states, final = self._loop(tokens, steps, self._begun(state, steps.batch, unbatched=is_unbatched(x)))
+        result = self._result(
+            states,
+            final,
+            lambda part: from_ragged(part, x, batch_first=self.batch_first),
+            unbatched=is_unbatched(x),
+        )
+        return RecurrenceTrace(result, pytree.tree_map(ragged.with_values, states))
+
+    def step(self, x_t: Any, state: Any = None) -> tuple[Any, Any]:
+        """Run one step of a stream.
+
+        Parameters
+        ----------
+        x_t : Tensor
+            (B, …), one token of each of B streams.
+        state
+            What the step before returned, None at the beginning.
+
+        Returns
+        -------
+        o_t, state
+            g of the next state, and that state.
+
+        Examples
+        --------
+        >>> import torch, throughtime as tt
+        >>> cell = torch.nn.GRUCell(3, 5)
+        >>> layer, state = tt.nn.Recurrence(lambda h, x: cell(x, h), state=5), None
+        >>> for x_t in torch.randn(4, 2, 3):
+        ...     o_t, state = layer.step(x_t, state)
+        """
+        if not isinstance(x_t, Tensor) or x_t.dim() < 1:
+            kind = f"shape {tuple(x_t.shape)}" if isinstance(x_t, Tensor) else type(x_t).__name__
+            raise KindError(f"Recurrence.step takes one token of each stream, a tensor (B, …), got {kind}")
+        before = self._begun(state, x_t.shape[0], unbatched=False)
+        token = x_t if self.prepare is None else self.prepare(x_t)
+        after = check_next(before, self._transition[0](before, token))
+        return (after if self.g is None else self.g(after)), after
+
+    def _begun(self, state: Any, batch: int, *, unbatched: bool) -> Any:
+        initial = [getattr(self, name) for name in self._names]
+        structure = pytree.tree_structure(self._named_state)
+        return begin(initial, structure, state, batch, unbatched=unbatched)
+
+    def _placed(self, x: Input) -> tuple[Tensor, Steps, Callable[[Tensor], Any]]:
+        """Return tokens, where each step is, and how results get the kind that came in."""
+        if not isinstance(x, PackedSequence):
+            tokens, steps = tokens_of(x, batch_first=self.batch_first)
+            return tokens, steps, lambda part: _like(part, x)
+        tokens, steps = tokens_of(ragged_of(x, batch_first=False), batch_first=False)
+        return tokens, steps, lambda part: from_ragged(part, x, batch_first=False)
+
+    def _loop(self, tokens: Tensor, steps: Steps, state: Any) -> tuple[Any, Any]:
+        """Return the state after every step, (T, …) in the order of the tokens, and each sequence's last."""
+        known = native_states(self.f, tokens, steps, state) if self._cell else None  # type: ignore[arg-type]
+        if known is not None:
+            return known
+        prepared = tokens if self.prepare is None else self.prepare(tokens)
+        leaves, shape_of_token = pytree.tree_flatten(prepared)
+        check_rows(leaves, tokens.shape[0], "prepare", "tokens")
+        order = step_order(steps)
+        cut: list[Any] = [order.gathered(leaf) for leaf in leaves]
+        # What a step reads: mostly one tensor, and then nothing need be put together at every step.
+        read = cut[0].__getitem__ if prepared is leaves[0] else None
+        state = pytree.tree_map(order.sorted, state)
+        ended: list[Any] = []
+        made: list[Any] = []
+        f = self._transition[0]
+        alive = steps.batch
+        if not order.alive:
+            # One step of no sequences, so that gradients are zero, not missing.
+            nothing = pytree.tree_map(lambda part: part[:0], state)
+            token = pytree.tree_unflatten([leaf[:0] for leaf in leaves], shape_of_token)
+            made.append(check_next(nothing, f(nothing, token)))
+        for t, count in enumerate(order.alive):
+            if count < alive:
+                state, over = _cut(state, count)
+                ended.append(over)
+                alive = count
+            token = (
+                pytree.tree_unflatten([leaf[t] for leaf in cut], shape_of_token) if read is None else read(t)
+            )
+            state = check_next(state, f(state, token))
+            made.append(state)
+        ended.append(state)
+        return _across(order.returned, made), _finals(ended, order)
+
+    def _result(
+        self, states: Any, final: Any, wrap: Callable[[Tensor], Any], *, unbatched: bool
+    ) -> RecurrentOutput:
+        output = states if self.g is None else self.g(states)
+        tokens = pytree.tree_leaves(states)[0].shape[0]
+        check_rows(pytree.tree_leaves(output), tokens, "g", "states")
+        if unbatched:
+            final = pytree.tree_map(lambda part: part.squeeze(0), final)
+        return RecurrentOutput(pytree.tree_map(wrap, output), final)
+
+
+def _like(part: Tensor, x: Input) -> Any:
+    if isinstance(x, Ragged):
+        return x.with_values(part)
+    if isinstance(x, Tensor):
+        return part.view(*x.shape[: 1 if x.dim() == 2 else 2], *part.shape[1:])
+    return like_input(part, x)
+
+
+def _cut(state: Any, count: int) -> tuple[Any, Any]:
+    """Return the first rows of a state, and the others."""
+    if isinstance(state, Tensor):
+        return state[:count], state[count:]
+    return pytree.tree_map(lambda part: part[:count], state), pytree.tree_map(
+        lambda part: part[count:], state
+    )
+
+
+def _finals(ended: list[Any], order: StepOrder) -> Any:
+    """Sequences ended one after the other, the shortest first, which have the last rows."""
+    return _across(order.unsorted, ended[::-1])
+
+
+def _across(function: Callable[[list[Tensor]], Tensor], trees: list[Any]) -> Any:
+    """Apply a function to each leaf of trees of one structure, given as a list."""
+    flat = [pytree.tree_leaves(tree) for tree in trees]
+    structure = pytree.tree_structure(trees[0])
+    return pytree.tree_unflatten([function(list(leaf)) for leaf in zip(*flat, strict=True)], structure)

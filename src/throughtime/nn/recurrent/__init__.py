@@ -1,0 +1,1 @@
+"""Recurrent layers: each cell's equation and description stand in the file of its layer."""

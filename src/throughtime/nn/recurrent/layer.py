@@ -1,0 +1,430 @@
+"""What `RNN`, `LSTM` and `GRU` share: torch.nn's parameters and results, and every state in reach."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from throughtime.errors import ShapeError
+from throughtime.nn.description.kinds import Stateful, WholeSequence
+from throughtime.nn.description.operator import Operator
+from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
+from throughtime.nn.inputs.precision import precision
+from throughtime.nn.inputs.tokens import Input, checked, from_ragged, like_input, ragged_of, tokens_of
+from throughtime.nn.recurrent._context import checked_context
+from throughtime.nn.recurrent._fast_path import quick_call, quick_step
+from throughtime.nn.recurrent._state import Sizes, batched_state, like_state
+from throughtime.nn.recurrent.attached import in_this_thread
+from throughtime.nn.recurrent.stack import LayerResult, StackResult, run_stack
+from throughtime.nn.trace.trace import Trace, traced
+from throughtime.ops.recurrent.bounds import bound_of
+from throughtime.ops.recurrent.record import StepGradients
+from throughtime.ops.recurrent.spec import CellSpec
+from throughtime.ops.recurrent.steps import Steps
+from throughtime.ops.recurrent.weights import NAMES, Weights, weight_shapes
+
+LAYERS: dict[str, type["Recurrent"]] = {}
+"""The layer of each kind of cell, by `CellSpec.kind`."""
+
+
+class Recurrent(nn.RNNBase):
+    """What recurrent layers share: torch's parameters under torch's base class, and our loop.
+
+    They are not instances of `torch.nn.LSTM` and its like, because torch.compile refuses all of those.
+    """
+
+    spec_class: ClassVar[type[CellSpec]]
+    """What describes the cell; a subclass that sets it is the layer of that kind."""
+
+    # By thread, who is told of each run, see `throughtime.diagnose.watch`.
+    _watchers: "Mapping[int, tuple[Watcher, ...]] | None" = None
+    # By thread, who knows where streams stopped, see `throughtime.bptt.Carried`.
+    _carriers: "Mapping[int, tuple[Carrier, ...]] | None" = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "spec_class" in cls.__dict__:
+            LAYERS[cls.spec_class.kind] = cls
+
+    def __init__(
+        self,
+        spec: CellSpec,
+        mode: str,
+        sizes: tuple[int, int, int],
+        flags: tuple[bool, bool, bool],
+        dropout: float,
+        proj_size: int = 0,
+        *,
+        context_size: int = 0,
+        learn_initial_state: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Make torch's parameters for input, hidden and layers, then those of the options.
+
+        ``flags`` are bias, batch_first and bidirectional.
+        """
+        if context_size < 0:
+            raise ShapeError(
+                f"{type(self).__name__}: context_size is the size of a vector, got {context_size}"
+            )
+        self.spec = spec
+        self.context_size, self.learn_initial_state = context_size, learn_initial_state
+        bias, batch_first, bidirectional = flags
+        super().__init__(
+            mode, *sizes, bias, batch_first, dropout, bidirectional, proj_size, device=device, dtype=dtype
+        )
+        self._add_parameters(device, dtype)
+
+    def _add_parameters(self, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
+        """Make the parameters that torch's layers do not have, and those that have another shape."""
+        hidden, spec = self.hidden_size, self.spec
+
+        def fresh(*shape: int) -> nn.Parameter:
+            # As torch begins all of its own.
+            return nn.Parameter(
+                torch.empty(shape, device=device, dtype=dtype).uniform_(-1, 1) / math.sqrt(max(hidden, 1))
+            )
+
+        for place, names in enumerate(self._all_weights):
+            suffix = names[0].removeprefix("weight_ih")
+            below = place // (2 if self.bidirectional else 1)
+            features = self.input_size if below == 0 else self._output_size
+            shapes = weight_shapes(
+                spec.gates,
+                spec.own_blocks,
+                features,
+                hidden,
+                projection=self.proj_size,
+                context=self.context_size,
+            )
+            for field, part in zip(Weights._fields, NAMES, strict=True):
+                name = f"{part}{suffix}"
+                if name in names:
+                    if getattr(self, name).shape != shapes[field]:  # torch has made that of its own cell
+                        setattr(self, name, fresh(*shapes[field]))
+                elif field in spec.own_blocks or (field == "context" and self.context_size):
+                    self.register_parameter(name, fresh(*shapes[field]))
+        if self.learn_initial_state:
+            for name, size in self._state_sizes().items():
+                shape = (len(self._all_weights), size)
+                self.register_parameter(
+                    f"initial_{name}", nn.Parameter(torch.zeros(shape, device=device, dtype=dtype))
+                )
+
+    @property
+    def _output_size(self) -> int:
+        return (self.proj_size or self.hidden_size) * (2 if self.bidirectional else 1)
+
+    def _state_sizes(self) -> dict[str, int]:
+        sizes = {"h": self.proj_size or self.hidden_size}
+        return {**sizes, "c": self.hidden_size} if self.spec.has_c else sizes
+
+    def bound_gradients(self, *, value: float | None = None, norm: float | None = None) -> None:
+        """Clip gradients inside the recurrence: as they pass from each step to the one before it.
+
+        What the backward pass hands on of ∂L/∂h_t, and of ∂L/∂c_t, is bounded; the share of it that a step's
+        own output adds is not. The forward pass, parameters and state dicts are those of before. A bounded
+        gradient cannot be differentiated: a second derivative, or a transform of torch.func, raises
+        `throughtime.errors.UnsupportedError`.
+
+        Parameters
+        ----------
+        value
+            Bound on each entry; None for none.
+        norm
+            Bound on the norm of h's and of c's gradient, each sequence's for itself, after ``value``; None
+            for none. Without either, gradients pass unbounded again.
+
+        Raises
+        ------
+        ShapeError
+            If a bound is not above zero.
+
+        References
+        ----------
+        .. [1] A. Graves, "Generating sequences with recurrent neural networks", arXiv:1308.0850 (2013),
+           section 2.1, bounds gradients within the network by value; R. Pascanu et al., "On the difficulty of
+           training recurrent neural networks", ICML (2013), the norm of the whole.
+
+        Examples
+        --------
+        >>> import torch, throughtime as tt
+        >>> layer = tt.nn.RNN(3, 5)
+        >>> layer.bound_gradients(norm=1.0)
+        >>> layer(torch.randn(7, 3)).output.sum().backward()
+        """
+        name = type(self).__name__
+        self.spec = replace(
+            self.spec,
+            gradient_value=bound_of(value, "value", name),
+            gradient_norm=bound_of(norm, "norm", name),
+        )
+
+    def reset_parameters(self) -> None:
+        """Begin anew: everything uniform within 1/√H as in torch, a learned initial state with zeros."""
+        super().reset_parameters()
+        if self.learn_initial_state:
+            for name in self._state_sizes():
+                initial = getattr(self, f"initial_{name}", None)
+                if initial is not None:
+                    nn.init.zeros_(initial)
+
+    def flatten_parameters(self) -> None:
+        """Put parameters into one block, as cuDNN likes it; only torch's own cells go there."""
+        if self.spec.torch_function is not None:
+            super().flatten_parameters()
+
+    def extra_repr(self) -> str:
+        """Return the arguments that are not defaults."""
+        options = {} if self.spec.torch_function is not None else self.spec.layer_options()  # as in torch
+        parts = [
+            super().extra_repr(),
+            *(f"{name}={value!r}" for name, value in options.items()),
+            self.context_size and f"context_size={self.context_size}",
+            self.learn_initial_state and "learn_initial_state=True",
+        ]
+        return ", ".join(part for part in parts if isinstance(part, str) and part)
+
+    def describe(self) -> Stateful | WholeSequence:
+        """Return how the layer passes on its state; with both directions it reads whole sequences."""
+        if self.bidirectional:
+            return WholeSequence("reads from the end, too")
+        return Stateful(self, self.step)
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the layer itself, which exporters know as one operator for each layer of the stack."""
+        return (Operator.of("throughtime::recurrent_layer", layer=self),)
+
+    def forward(self, input: Any, hx: Any = None, *, context: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's names
+        """Return ``output, state``; a state of None is zeros.
+
+        Parameters
+        ----------
+        input : Tensor, PackedSequence or Ragged
+            (L, I), (L, B, I) or, with ``batch_first``, (B, L, I); or tokens (T, I).
+        hx
+            The state: h of shape (layers · directions, B, H), for LSTM the pair (h, c); without B for (L, I).
+            None is zeros, or the learned initial state.
+        context : Tensor
+            (B, context_size), or (context_size,) for (L, I): added to the gates of every step, with weights
+            of its own.
+        """
+        x = unwrapped(input)
+        quick = quick_call(self, x, hx) if context is None else None
+        if quick is not None:
+            return quick
+        x = self._checked(x)
+        tokens, steps = tokens_of(x, batch_first=self.batch_first)
+        result, _ = self._run(x, tokens, steps, hx, context, lambda y: like_input(y, x))
+        return result
+
+    def trace(
+        self,
+        x: Any,
+        state: Any = None,
+        *,
+        context: Any = None,
+        pre_activations: bool = False,
+        gradients: bool = False,
+    ) -> Trace:
+        """Run as ``layer(x, state)`` does, and return every h, c and gate of every layer and direction.
+
+        Parameters
+        ----------
+        x, state, context
+            As in a call.
+        pre_activations
+            Whether the gates are wanted before their activation, too.
+        gradients
+            Whether a backward pass shall leave its gradient of every state and gate at every step in
+            ``trace[layer, direction].gradients``.
+
+        Returns
+        -------
+        Trace
+            ``trace.result`` is what the call returns; ``trace[layer, direction]`` has the states and gates
+            as `Ragged`, differentiable.
+
+        Examples
+        --------
+        >>> import torch, throughtime as tt
+        >>> layer = tt.nn.LSTM(3, 5)
+        >>> trace = layer.trace(tt.Ragged.from_list([torch.randn(4, 3), torch.randn(2, 3)]))
+        >>> trace.c
+        Ragged(lengths=[4, 2], features=(5,), dtype=float32, requires_grad=True)
+        >>> trace.forget[0][3].sum().backward()  # the forget gate, fourth step of the first sequence
+        >>> deep = tt.nn.GRU(3, 5, num_layers=2, bidirectional=True)
+        >>> deep.trace(torch.randn(7, 3))[1, 0].update
+        Ragged(lengths=[7], features=(5,), dtype=float32, requires_grad=True)
+        """
+        x = self._checked(unwrapped(x))
+        ragged = ragged_of(x, batch_first=self.batch_first)
+        tokens, steps = tokens_of(ragged, batch_first=False)
+        records = [StepGradients() for _ in range(self.num_layers)] if gradients else None
+        result, stack = self._run(
+            x,
+            tokens,
+            steps,
+            state,
+            context,
+            lambda y: from_ragged(y, x, batch_first=self.batch_first),
+            in_ragged_order=True,
+            records=records,
+        )
+        return traced(
+            self, result, stack.layers, ragged.layout, pre_activations=pre_activations, records=records
+        )
+
+    def step(self, x_t: Tensor, state: Any = None, *, context: Any = None) -> tuple[Tensor, Any]:
+        """Run one step of a stream.
+
+        Parameters
+        ----------
+        x_t : Tensor
+            (B, I), one token of each of B streams, or (I,) of one.
+        state
+            What the step before returned, None at the beginning; shaped as in a call, without B for (I,).
+        context
+            As in a call, the same at every step.
+
+        Returns
+        -------
+        y_t : Tensor
+            (B, H) or (H,): h of the last layer.
+        state
+            For the next step.
+
+        Examples
+        --------
+        >>> import torch, throughtime as tt
+        >>> layer, x, state = tt.nn.GRU(3, 5), torch.randn(4, 3), None
+        >>> for x_t in x:
+        ...     y_t, state = layer.step(x_t, state)
+        >>> torch.allclose(y_t, layer(x).output[-1], atol=1e-6)
+        True
+        """
+        name = type(self).__name__
+        if self.bidirectional:
+            raise ShapeError(
+                f"{name}.step: a bidirectional layer reads from the end, too, which a stream does not have "
+                "yet; use bidirectional=False, or call the layer on whole sequences"
+            )
+        quick = quick_step(self, x_t, state) if context is None else None
+        if quick is not None:
+            return quick
+        if not isinstance(x_t, Tensor) or x_t.dim() not in {1, 2}:
+            kind = f"shape {tuple(x_t.shape)}" if isinstance(x_t, Tensor) else type(x_t).__name__
+            raise ShapeError(f"{name}.step takes one token (I,), or one of each stream (B, I), got {kind}")
+        x = self._checked(x_t.unsqueeze(0))
+        tokens, steps = tokens_of(x, batch_first=False)
+        result, _ = self._run(x, tokens, steps, state, context, lambda y: y)
+        return (result.output[0] if x_t.dim() == 1 else result.output), result.state
+
+    def _checked(self, x: Any) -> Input:
+        return checked(x, self.input_size, self._weight, type(self).__name__)
+
+    @property
+    def _weight(self) -> Tensor:
+        """One of the parameters, for its dtype and device."""
+        weight: Tensor = getattr(self, self._all_weights[0][0])
+        return weight
+
+    def _run(
+        self,
+        x: Input,
+        tokens: Tensor,
+        steps: Steps,
+        state: Any,
+        context: Any,
+        wrap: Callable[[Tensor], Any],
+        *,
+        in_ragged_order: bool = False,
+        records: list[StepGradients] | None = None,
+    ) -> tuple[RecurrentOutput, StackResult]:
+        """Run on tokens; ``x`` is the input they came from, whose kind decides on the shape of states."""
+        name, weight = type(self).__name__, self._weight
+        sizes = Sizes(
+            self.num_layers * (2 if self.bidirectional else 1),
+            self.proj_size or self.hidden_size,
+            self.hidden_size if self.spec.has_c else 0,
+        )
+        h0, c0 = batched_state(state, x, steps.batch, sizes, weight, name, as_given=in_ragged_order)
+        if state is None and self.learn_initial_state:
+            h0, c0 = (
+                getattr(self, f"initial_{part}").unsqueeze(1).expand(-1, steps.batch, -1)
+                if part in self._state_sizes()
+                else None
+                for part in ("h", "c")
+            )
+        carrier = in_this_thread(self._carriers) if state is None else None
+        if carrier is not None:
+            h0, c0 = carrier.begin(self, x, steps, h0, c0)
+        watcher = in_this_thread(self._watchers)
+        if watcher is not None and records is None:
+            records = [StepGradients(whole=watcher.whole) for _ in range(self.num_layers)]
+        context = checked_context(
+            context, x, steps.batch, self.context_size, weight, name, as_given=in_ragged_order
+        )
+        dtypes = precision(
+            self.spec,
+            tokens,
+            h0,
+            c0,
+            fused=isinstance(x, Tensor),
+            projected=self.proj_size > 0,
+        )
+        stack = run_stack(
+            self,
+            _to(tokens, dtypes.compute),
+            steps,
+            _to(h0, dtypes.compute),
+            _to(c0, dtypes.compute),
+            _to(context, dtypes.compute),
+            save=in_ragged_order or (carrier is not None and carrier.looks_inside),
+            records=records,
+        )
+        if watcher is not None and records is not None:
+            watcher.saw(self, steps, stack.layers, records)
+        if carrier is not None:
+            carrier.end(self, steps, stack)
+        h_n = like_state(_to(stack.h_n, dtypes.h), x, as_given=in_ragged_order)
+        output = wrap(_to(stack.y, dtypes.h))
+        if not self.spec.has_c:
+            return RecurrentOutput(output, h_n), stack
+        c_n = like_state(_to(stack.c_n, dtypes.c), x, as_given=in_ragged_order)
+        return RecurrentOutput(output, (h_n, c_n)), stack
+
+
+class Watcher(Protocol):
+    """What a layer tells of its runs."""
+
+    whole: bool
+
+    def saw(
+        self, module: Recurrent, steps: Steps, layers: list[LayerResult], records: list[StepGradients]
+    ) -> None:
+        """Take note of a run; a backward pass will fill the records."""
+
+
+class Carrier(Protocol):
+    """Where a layer's runs begin that are given no state."""
+
+    @property
+    def looks_inside(self) -> bool:
+        """Whether c of every step is wanted."""
+
+    def begin(
+        self, module: Recurrent, x: Input, steps: Steps, h0: Tensor | None, c0: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Return the initial states (layers, B, size), given those that the layer would have begun with."""
+
+    def end(self, module: Recurrent, steps: Steps, stack: StackResult) -> None:
+        """Take note of where the run ended."""
+
+
+def _to(tensor: Any, dtype: torch.dtype) -> Any:
+    return tensor if tensor is None or tensor.dtype == dtype else tensor.to(dtype)
