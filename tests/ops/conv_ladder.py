@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from tests.ops.ladder import layout_of
 from throughtime import _native
-from throughtime.ops import _conv_native
-from throughtime.ops.conv import conv1d, conv_transpose1d
-from throughtime.ops.reference.conv import (
+from throughtime.ops.conv import native
+from throughtime.ops.conv.layer import conv1d, conv_transpose1d
+from throughtime.ops.conv.reference import (
     correlate_reference,
     input_gradient_reference,
     weight_gradient_reference,
@@ -132,11 +132,11 @@ def check_parts(problem: Problem) -> None:
     dy = torch.randn(problem.out.total, problem.weight.shape[0], dtype=problem.x.dtype)
     start = torch.randn(problem.x.shape[1], dtype=problem.x.dtype)
     near = {"rtol": 1e-10, "atol": 1e-11}
-    found = _conv_native.input_gradient(dy, problem.weight, start, geometry, total)
+    found = native.input_gradient(dy, problem.weight, start, geometry, total)
     wanted = input_gradient_reference(dy, problem.weight, start, geometry, total)
     torch.testing.assert_close(found, wanted, **near)
     for bias in (True, False):
-        got = _conv_native.weight_gradient(problem.x, dy, geometry, bias=bias)
+        got = native.weight_gradient(problem.x, dy, geometry, bias=bias)
         torch.testing.assert_close(got, weight_gradient_reference(problem.x, dy, geometry, bias=bias), **near)
 
 
@@ -149,21 +149,21 @@ def check_few(choose: random.Random, dtype: torch.dtype) -> None:
     dy = dy.where(torch.rand_like(dy) < choose.choice([0.0, 0.01, 0.05, 0.1, 0.12, 0.2]), 0)
     start = torch.randn(problem.x.shape[1], dtype=dtype) if choose.random() < 0.5 else None
     near = {"rtol": 1e-10, "atol": 1e-11} if dtype == torch.float64 else {"rtol": 2e-4, "atol": 2e-4}
-    dx = _conv_native.input_gradient(dy, problem.weight, start, geometry, total)
+    dx = native.input_gradient(dy, problem.weight, start, geometry, total)
     wanted = input_gradient_reference(dy, problem.weight, start, geometry, total)
     torch.testing.assert_close(dx, wanted, **near)
-    weights = _conv_native.weight_gradient(problem.x, dy, geometry, bias=True)
+    weights = native.weight_gradient(problem.x, dy, geometry, bias=True)
     torch.testing.assert_close(weights, weight_gradient_reference(problem.x, dy, geometry, bias=True), **near)
     threads = torch.get_num_threads()
     torch.set_num_threads(threads % 3 + 1)
-    assert torch.equal(dx, _conv_native.input_gradient(dy, problem.weight, start, geometry, total))
-    others = _conv_native.weight_gradient(problem.x, dy, geometry, bias=True)
+    assert torch.equal(dx, native.input_gradient(dy, problem.weight, start, geometry, total))
+    others = native.weight_gradient(problem.x, dy, geometry, bias=True)
     assert all(map(torch.equal, weights, others))
     torch.set_num_threads(threads)
     # Beside sequences whose gradients are dense.
     company = replace(problem, layout=layout_of([*problem.layout.lengths.tolist(), 60, 200]))
     full = torch.cat([dy, torch.randn(company.out.total - len(dy), dy.shape[1], dtype=dtype)])
-    both = _conv_native.input_gradient(full, problem.weight, start, company.geometry, company.layout.total)
+    both = native.input_gradient(full, problem.weight, start, company.geometry, company.layout.total)
     assert torch.equal(dx, both[:total]), (problem.windows, problem.groups)
 
 
@@ -234,10 +234,10 @@ def _check_chosen(problem: Problem, chosen: list[int], whole: tuple[Tensor, ...]
 
 def _parts(problem: Problem) -> tuple[Tensor, ...]:
     geometry, total = problem.geometry, problem.x.shape[0]
-    y = _conv_native.forward(problem.x, problem.weight, problem.bias, geometry, problem.out.total)
+    y = native.forward(problem.x, problem.weight, problem.bias, geometry, problem.out.total)
     # The output is its own seed: the same for a sequence wherever it stands.
-    dx = _conv_native.input_gradient(y, problem.weight, None, geometry, total)
-    return y, dx, *_conv_native.weight_gradient(problem.x, y, geometry, bias=True)
+    dx = native.input_gradient(y, problem.weight, None, geometry, total)
+    return y, dx, *native.weight_gradient(problem.x, y, geometry, bias=True)
 
 
 def climb(count: int, seed: int) -> int:

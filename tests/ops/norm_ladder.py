@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from tests.ops.ladder import layout_of
 from throughtime import _native
-from throughtime.ops.norm import batch_norm, normalize_sequences
+from throughtime.ops.norm.layer import batch_norm, normalize_sequences
 from throughtime.ragged import Layout
 
 EPS = 1e-3

@@ -13,9 +13,14 @@ from torch.nn import functional as F
 
 from tests.ops.ladder import layout_of
 from throughtime import _native
-from throughtime.ops.pool import max_over_time, mean_over_time, sum_over_time
-from throughtime.ops.pool_windows import max_over_windows, mean_over_windows
-from throughtime.ops.reference.pool import (
+from throughtime.ops.pool.layer import (
+    max_over_time,
+    max_over_windows,
+    mean_over_time,
+    mean_over_windows,
+    sum_over_time,
+)
+from throughtime.ops.pool.reference import (
     max_over_time_reference,
     max_over_windows_reference,
     mean_over_time_reference,

@@ -11,9 +11,9 @@ from tests.ops.conv_ladder import Problem, layout_of
 from tests.ops.ladder import climbed
 from throughtime import _native
 from throughtime.errors import InputTypeError, ShapeError
-from throughtime.ops import _conv_native, _conv_registered
-from throughtime.ops.conv import conv1d, conv_transpose1d
-from throughtime.ops.reference.conv import input_gradient_reference, weight_gradient_reference
+from throughtime.ops.conv import native, registered
+from throughtime.ops.conv.layer import conv1d, conv_transpose1d
+from throughtime.ops.conv.reference import input_gradient_reference, weight_gradient_reference
 from throughtime.ops.windows import Geometry, Windows
 from throughtime.ragged import Layout
 
@@ -80,8 +80,8 @@ def test_zeros_meet_what_is_not_finite_as_in_torch(value: float, of: str) -> Non
     {"x": problem.x, "weight": problem.weight, "dy": dy}[of].flatten()[37] = value
     geometry = problem.geometry
     found = (
-        _conv_native.input_gradient(dy, problem.weight, None, geometry, 40),
-        *_conv_native.weight_gradient(problem.x, dy, geometry, bias=True),
+        native.input_gradient(dy, problem.weight, None, geometry, 40),
+        *native.weight_gradient(problem.x, dy, geometry, bias=True),
     )
     wanted = (
         input_gradient_reference(dy, problem.weight, None, geometry, 40),
@@ -106,7 +106,7 @@ def test_derivatives_of_the_transposed_convolution() -> None:
 @pytest.mark.parametrize("windows", WINDOWS)
 def test_operators_keep_torchs_rules(windows: Windows) -> None:
     problem = small(windows)
-    geometry = _conv_registered._flat(problem.geometry)
+    geometry = registered._flat(problem.geometry)
     total, ops = problem.out.total, torch.ops.throughtime
     dy = torch.randn(total, 6, dtype=torch.float64, requires_grad=True)
     x, weight, bias = problem.leaves

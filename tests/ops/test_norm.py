@@ -12,8 +12,8 @@ import throughtime as tt
 from tests.ops.ladder import climbed
 from tests.ops.norm_ladder import layout_of
 from throughtime import _native
-from throughtime.ops import norm
-from throughtime.ops.norm import batch_norm, normalize_sequences
+from throughtime.ops.norm import layer
+from throughtime.ops.norm.layer import batch_norm, normalize_sequences
 
 LAYOUT = layout_of([4, 0, 1, 6])
 MEAN, VARIANCE = torch.tensor([0.3, -1.0]).double(), torch.tensor([0.5, 2.0]).double()
@@ -43,7 +43,7 @@ def native_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("the plain composition ran")
 
     for name in ("batch_norm_reference", "normalize_sequences_reference"):
-        monkeypatch.setattr(norm, name, refuse)
+        monkeypatch.setattr(layer, name, refuse)
     monkeypatch.setattr(F, "batch_norm", refuse)
 
 

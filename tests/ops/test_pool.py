@@ -12,7 +12,7 @@ from tests.ops.ladder import climbed
 from tests.ops.pool_ladder import WHOLE, Pooling, layout_of, max_pooling, mean_pooling
 from throughtime import _native
 from throughtime.errors import ShapeError
-from throughtime.ops import _pool_eager, pool, pool_windows
+from throughtime.ops.pool import autograd, layer
 from throughtime.ops.window_layouts import windows_laid_out
 from throughtime.ops.windows import Windows
 from throughtime.ragged import Layout
@@ -39,9 +39,9 @@ def native_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("the plain composition ran")
 
     for module, names in (
-        (pool, ("max_over_time_reference", "mean_over_time_reference", "sum_over_time_reference")),
-        (pool_windows, ("max_over_windows_reference", "mean_over_windows_reference")),
-        (_pool_eager, ("max_gradient_reference", "sum_gradient_reference")),
+        (layer, ("max_over_time_reference", "mean_over_time_reference", "sum_over_time_reference")),
+        (layer, ("max_over_windows_reference", "mean_over_windows_reference")),
+        (autograd, ("max_gradient_reference", "mean_gradient_reference")),
     ):
         for name in names:
             monkeypatch.setattr(module, name, refuse)
@@ -122,7 +122,7 @@ def test_windows_are_counted_as_torch_counts_them() -> None:
         for padding in range(size // 2 + 1):
             windows = Windows(size, stride, dilation, padding, padding)
             out = windows_laid_out(layout_of(lengths), windows, ceil_mode=ceil)
-            counted = pool_windows.pooled_lengths(torch.tensor(lengths), windows, ceil_mode=ceil)
+            counted = windows.output_lengths(torch.tensor(lengths), ceil_mode=ceil)
             assert torch.equal(out.lengths, counted), windows
             for length, count in zip(lengths, counted.tolist(), strict=True):
                 if count:
@@ -135,7 +135,7 @@ def test_a_long_sum_rounds_no_worse_than_torchs() -> None:
     torch.manual_seed(0)
     x = torch.rand(200_000, 2)
     exact = x.double().mean(0)
-    found = pool.mean_over_time(x, layout_of([len(x)]))[0]
+    found = layer.mean_over_time(x, layout_of([len(x)]))[0]
     errors = [(mean.double() - exact).abs().max() for mean in (found, x.mean(0))]
     assert errors[0] <= 2 * errors[1] + torch.finfo(torch.float32).eps
 
@@ -156,7 +156,7 @@ def test_half_precision_is_rounded_once(pooling: Pooling, dtype: torch.dtype) ->
 @pytest.mark.parametrize("kind", ["max", "sum"])
 def test_integers_are_pooled_over_whole_sequences(kind: str) -> None:
     x = torch.tensor([[3], [5], [4]])
-    pooled = {"max": pool.max_over_time, "sum": pool.sum_over_time}[kind](x, layout_of([2, 0, 1]))
+    pooled = {"max": layer.max_over_time, "sum": layer.sum_over_time}[kind](x, layout_of([2, 0, 1]))
     assert pooled.flatten().tolist() == {"max": [5, 0, 4], "sum": [8, 0, 4]}[kind]
 
 
@@ -202,7 +202,7 @@ def test_compiled_it_gives_the_same(pooling: Pooling) -> None:
 
 def test_offsets_that_do_not_fit_are_named() -> None:
     with pytest.raises(ShapeError, match="do not describe its 5 tokens"):
-        pool.max_over_time(torch.randn(5, 2), Layout(torch.tensor([0, 4, 99])))
+        layer.max_over_time(torch.randn(5, 2), Layout(torch.tensor([0, 4, 99])))
 
 
 def test_another_default_device_changes_nothing() -> None:
@@ -210,10 +210,10 @@ def test_another_default_device_changes_nothing() -> None:
         torch.randn(5, 3, requires_grad=True),
         Layout.from_lengths(torch.tensor([3, 2]), torch.device("cpu")),
     )
-    expected = [one(values, layout) for one in (pool.max_over_time, pool.sum_over_time)]
+    expected = [one(values, layout) for one in (layer.max_over_time, layer.sum_over_time)]
     with torch.device("meta"):
-        found = [one(values, layout) for one in (pool.max_over_time, pool.sum_over_time)]
-        windows, _ = pool_windows.max_over_windows(values, layout, Windows(2, 2))
+        found = [one(values, layout) for one in (layer.max_over_time, layer.sum_over_time)]
+        windows, _ = layer.max_over_windows(values, layout, Windows(2, 2))
     assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
     (dx,) = torch.autograd.grad(windows.sum(), values)
     assert dx.sum() == windows.numel()

@@ -19,7 +19,7 @@ from throughtime.data.vocabulary import Vocabulary
 from throughtime.diagnose import Finding
 from throughtime.errors import DataError, RunError
 from throughtime.models.next_step import NextStep
-from throughtime.ops.pool import last_step
+from throughtime.ops.pool.layer import last_over_time
 from throughtime.ragged import Ragged
 from throughtime.training import Run, figure
 
@@ -70,7 +70,7 @@ class AfterLast(nn.Module):
 
     def forward(self, x: Ragged) -> Tensor:
         states = self.model.states_of(self.features(x))
-        return last_step(states.values, states.layout)
+        return last_over_time(states.values, states.layout)
 
 
 class _Features(nn.Module):
@@ -117,7 +117,7 @@ def _frames(data: Path) -> NextSteps:
     part = parts.validation if parts.test is None else parts.test
     part = part[(part.lengths > 1).nonzero().flatten()]
     pairs = Pairs.of_sequences(part)
-    following = last_step(pairs.targets.values, pairs.targets.layout)
+    following = last_over_time(pairs.targets.values, pairs.targets.layout)
     words = [[_notes(frame) for frame in piece] for piece in pairs.inputs]
     said = f"{len(part):,} pieces of {data.name}, and the last frame of each"
     return NextSteps(pairs.inputs, following, words, said, "frame")

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from throughtime.errors import InputTypeError, ShapeError
-from throughtime.ops.conv import conv1d
+from throughtime.ops.conv.layer import conv1d
 from throughtime.ops.windows import Windows
 from throughtime.ragged import Ragged
 

@@ -8,7 +8,7 @@ from throughtime.errors import ShapeError
 from throughtime.nn.description.kinds import Tokenwise, WholeSequence
 from throughtime.nn.description.torch_layers import SEQUENCE_STATISTICS
 from throughtime.nn.inputs.output import as_ragged, check_features, check_real, unwrapped
-from throughtime.ops.norm import batch_norm, normalize_sequences
+from throughtime.ops.norm.layer import batch_norm, normalize_sequences
 from throughtime.ragged import Ragged
 
 

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from throughtime import _native
 from throughtime.errors import InputTypeError, ShapeError
-from throughtime.ops import _conv_eager
 from throughtime.ops._batch import called, one_segment
-from throughtime.ops._conv_gradients import Gradients
+from throughtime.ops.conv.autograd import correlate_gradients
+from throughtime.ops.conv.gradients import Gradients
 from throughtime.ops.plain import FULL, differentiable, is_batched, on_plain_cpu, unobserved, watched
 from throughtime.ops.windows import Geometry, Windows
 
@@ -103,7 +103,7 @@ class _Linear(torch.autograd.Function):
 def _as_convolution(dy: Tensor, x: Tensor, weight: Tensor, needs: Sequence[bool]) -> Gradients:
     """Return gradients that can be differentiated in turn, by windows of one token."""
     rows = x.reshape(-1, x.shape[-1])
-    dx, dweight, dbias = _conv_eager.correlate_gradients(
+    dx, dweight, dbias = correlate_gradients(
         dy.reshape(-1, weight.shape[0]), rows, weight.unsqueeze(-1), _rows(len(rows)), needs
     )
     return (

@@ -32,6 +32,13 @@ def watched(*tensors: Tensor | None) -> bool:
     return any(tensor is not None and type(tensor) not in _PLAIN for tensor in tensors)
 
 
+def as_operator(x: Tensor, *others: Tensor | None) -> bool:
+    """Tell whether torch is to see a call as a registered operator: a compiler, a mode or a subclass asks."""
+    if compiling(x):
+        return True
+    return x.is_cpu and not (transformed() or tracing()) and watched(x, *others)
+
+
 def unobserved() -> bool:
     """Tell whether nothing but autograd has a part in this thread: compiler, tracer, mode, transform."""
     return not (

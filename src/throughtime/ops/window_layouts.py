@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def windows_laid_out(layout: Layout, windows: Windows, *, ceil_mode: bool = False) -> Layout:
-    """Return the layout of the windows of each sequence, in host memory, see `pooled_lengths`."""
+    """Return the layout of the windows of each sequence, in host memory, see `Windows.output_lengths`."""
     offsets, slid = layout.host_offsets, native_windows(windows)
     laid_out = _native.window_offsets(offsets, windows=slid, ceil_mode=ceil_mode, in_order=False)
     if laid_out is None:

@@ -97,6 +97,11 @@ class Layout:
         return cls(host if host.device == device else host.to(device), host, _number(host[-1]))
 
     def __len__(self) -> int:
+        return self.num_sequences
+
+    @property
+    def num_sequences(self) -> int:
+        """B, the number of sequences; a symbol in graphs of torch.export, where len() would fix it."""
         return self.offsets.shape[0] - 1
 
     @_derived

@@ -14,7 +14,7 @@ from throughtime.nn.description.torch_layers import BORDER_REPEATS
 from throughtime.nn.inputs.output import as_ragged, check_features
 from throughtime.nn.inputs.too_short import refuse_too_short
 from throughtime.nn.inputs.window_options import PaddingMode, Size, as_number, check_options
-from throughtime.ops.conv import conv1d
+from throughtime.ops.conv.layer import conv1d
 from throughtime.ops.windows import Windows
 from throughtime.ragged import Ragged
 

@@ -10,7 +10,7 @@ from throughtime.nn.description.kinds import Spread
 from throughtime.nn.inputs.output import as_ragged, check_features
 from throughtime.nn.inputs.too_short import refuse_too_short
 from throughtime.nn.inputs.window_options import Size, as_number, check_options
-from throughtime.ops.conv import conv_transpose1d
+from throughtime.ops.conv.layer import conv_transpose1d
 from throughtime.ops.windows import Windows
 from throughtime.ragged import Ragged
 

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from throughtime.nn.description.field import ALL_STEPS, ONE_STEP, ReceptiveField
-from throughtime.ops.pool_windows import pooled_lengths
 from throughtime.ops.windows import Windows
 from throughtime.ragged import Ragged
 
@@ -76,7 +75,7 @@ class Windowed:
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Return how many windows fit each length, 0 where none does."""
-        return pooled_lengths(lengths, self.windows, ceil_mode=self.ceil_mode)
+        return self.windows.output_lengths(lengths, ceil_mode=self.ceil_mode)
 
 
 @dataclass(frozen=True)

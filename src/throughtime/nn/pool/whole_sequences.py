@@ -12,8 +12,8 @@ from throughtime.nn.description.operator import Operator
 from throughtime.nn.description.torch_layers import POOLS
 from throughtime.nn.inputs.output import as_ragged, check_features, check_real, unwrapped
 from throughtime.nn.linear import Linear
-from throughtime.ops.pool import (
-    last_step,
+from throughtime.ops.pool.layer import (
+    last_over_time,
     max_over_time,
     mean_over_time,
     softmax_over_time,
@@ -27,7 +27,7 @@ PoolKind = Literal["max", "mean", "last", "sum", "top-k"]
 _KINDS: dict[str, Callable[[Tensor, Layout], Tensor]] = {
     "max": max_over_time,
     "mean": mean_over_time,
-    "last": last_step,
+    "last": last_over_time,
     "sum": sum_over_time,
 }
 

@@ -10,7 +10,7 @@ from throughtime.nn.description.kinds import Windowed
 from throughtime.nn.inputs.output import as_ragged, check_real, unwrapped
 from throughtime.nn.inputs.too_short import refuse_too_short
 from throughtime.nn.inputs.window_options import Size
-from throughtime.ops.pool_windows import max_over_windows, mean_over_windows
+from throughtime.ops.pool.layer import max_over_windows, mean_over_windows
 from throughtime.ops.windows import Windows
 from throughtime.ragged import Layout, Ragged
 

@@ -105,7 +105,7 @@ class Stream(nn.Module):
 
     def operators(self) -> tuple[Operator, ...]:
         """Return the stream itself: exported as its model, it would lose the state between calls."""
-        return (Operator.of("throughtime::stream", model=self.model),)
+        return (Operator.of("throughtime.nn.Stream", model=self.model),)
 
     def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Run one step of every stream.

@@ -37,7 +37,7 @@ class Steps(NamedTuple):
 
 def ragged_steps(layout: Layout) -> Steps:
     """Take sequences end to end."""
-    return Steps(RAGGED, len(layout), 0, layout.offsets)
+    return Steps(RAGGED, layout.num_sequences, 0, layout.offsets)
 
 
 def dense_steps(batch: int, length: int, *, batch_first: bool) -> Steps:

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from throughtime.errors import InputTypeError
-from throughtime.ops import _conv_eager, _conv_registered
+from throughtime.ops.conv import autograd, registered
+from throughtime.ops.conv.reference import correlate_reference, input_gradient_reference
 from throughtime.ops.plain import HALF, compiling, transformed, unobserved, watched
-from throughtime.ops.reference.conv import correlate_reference, input_gradient_reference
 from throughtime.ops.window_layouts import windows_laid_out
 from throughtime.ops.windows import Geometry, Windows
 from throughtime.ragged import Layout, tracing
@@ -64,7 +64,9 @@ def conv1d(
         out = _windows_of(layout, windows)
         total = out.total
     geometry = Geometry(layout.offsets, out.offsets, windows, groups)
-    call = _door(values, weight, bias, correlate_reference, _conv_registered.correlate, _conv_eager.correlate)
+    call = _implementation(
+        values, weight, bias, correlate_reference, registered.correlate, autograd.correlate
+    )
     return _computed(call, (values, weight, bias), geometry, total, relu=relu), out
 
 
@@ -110,13 +112,13 @@ def conv_transpose1d(
     longer = longer - (windows.left + windows.right)
     out = Layout.from_lengths(torch.where(lengths == 0, 0, longer.clamp(min=0)), layout.offsets.device)
     geometry = Geometry(out.offsets, layout.offsets, windows, groups)
-    call = _door(
+    call = _implementation(
         values,
         weight,
         bias,
         input_gradient_reference,
-        _conv_registered.input_gradient,
-        _conv_eager.input_gradient,
+        registered.input_gradient,
+        autograd.input_gradient,
     )
     return _computed(call, (values, weight, bias), geometry, out.total), out
 
@@ -130,7 +132,7 @@ def _windows_of(layout: Layout, windows: Windows) -> Layout:
 Call = Callable[..., Tensor]
 
 
-def _door(
+def _implementation(
     x: Tensor, weight: Tensor, bias: Tensor | None, reference: Call, registered: Call, eager: Call
 ) -> Call:
     """Return the function that these tensors can go through."""

@@ -4,21 +4,21 @@ Everything that crosses is on the CPU, and float32 or float64. Native code looks
 Values are (T, \*D), results (T', \*D); a whole sequence is one window (see `native/kernels/pool/pool.h`).
 """
 
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
 from throughtime import _native
 from throughtime.ops._batch import called, native_windows
-from throughtime.ops.windows import Geometry
-
-Divisor = Literal["one", "real", "border"]
+from throughtime.ops.windows import Divisor, Geometry
 
 _DIVISORS: dict[Divisor, _native.PoolDivisor] = {
     "one": _native.PoolDivisor.ONE,
     "real": _native.PoolDivisor.REAL,
     "border": _native.PoolDivisor.BORDER,
 }
+# Native code numbers taps with one byte, where windows have at most so many.
+MOST_OF_A_BYTE = 127
 # Dimensions that native code reads.
 _MOST_DIMENSIONS = 4
 

@@ -1,17 +1,14 @@
 """The native normalisation under eager autograd, and which values may take it."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from throughtime.ops import _norm_native
-from throughtime.ops._norm_native import Norm
+from throughtime.ops.norm import native
+from throughtime.ops.norm.gradients import Composition, input_gradients
+from throughtime.ops.norm.native import Norm
 from throughtime.ops.plain import FULL, differentiable, is_batched, on_plain_cpu, unobserved, watched
-
-# The same function in plain PyTorch, of values, weight and bias.
-Composition = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
 
 
 def takes(values: Tensor, *rows: Tensor | None) -> bool:
@@ -31,7 +28,7 @@ def quickly(values: Tensor, weight: Tensor | None, bias: Tensor | None, norm: No
     """Return (T, C) if native code alone has a part in the call, else None; it looks at shapes itself."""
     if differentiable(values, weight, bias) or not unobserved() or is_batched(values):
         return None
-    return _norm_native.forward_if_plain(values, weight, bias, norm)
+    return native.forward_if_plain(values, weight, bias, norm)
 
 
 def normalize(
@@ -39,7 +36,7 @@ def normalize(
 ) -> Tensor:
     """Return (T, C); derivatives beyond the first are those of the composition."""
     if not differentiable(values, weight, bias):
-        return _norm_native.forward(values, weight, bias, norm)
+        return native.forward(values, weight, bias, norm)
     y: Tensor = _Normalize.apply(values, weight, bias, norm, composition)  # type: ignore[no-untyped-call]
     return y
 
@@ -54,7 +51,7 @@ class _Normalize(torch.autograd.Function):
         norm: Norm,
         composition: Composition,
     ) -> Tensor:
-        y, mean, scale = _norm_native.saved_forward(x, weight, bias, norm)
+        y, mean, scale = native.saved_forward(x, weight, bias, norm)
         ctx.norm, ctx.composition = norm, composition
         ctx.save_for_backward(x, weight, bias, mean, scale)
         return y
@@ -66,21 +63,7 @@ class _Normalize(torch.autograd.Function):
         needs = ctx.needs_input_grad[:3]
         # With gradients enabled somebody will differentiate the result, too.
         if torch.is_grad_enabled() or not on_plain_cpu(dy):
-            found = _by_composition(ctx.composition, dy, (x, weight, bias), needs)
+            found = input_gradients(ctx.composition, dy, (x, weight, bias), needs)
         else:
-            found = _norm_native.backward(dy, x, weight, bias, (mean, scale), ctx.norm, needs)
+            found = native.backward(dy, x, weight, bias, (mean, scale), ctx.norm, needs)
         return (*found, None, None)
-
-
-def _by_composition(
-    composition: Composition,
-    dy: Tensor,
-    inputs: tuple[Tensor, Tensor | None, Tensor | None],
-    needs: tuple[bool, bool, bool],
-) -> tuple[Tensor | None, ...]:
-    create = torch.is_grad_enabled()
-    with torch.enable_grad():
-        y = composition(*inputs)
-    wanted = [one for one, needed in zip(inputs, needs, strict=True) if needed and one is not None]
-    found = iter(torch.autograd.grad(y, wanted, dy, create_graph=create))
-    return tuple(next(found) if needed else None for needed in needs)

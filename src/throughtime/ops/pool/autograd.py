@@ -6,31 +6,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.ops import _pool_native
-from throughtime.ops._pool_native import Divisor
 from throughtime.ops.plain import FULL, HALF, differentiable, on_plain_cpu
-from throughtime.ops.reference.pool import (
+from throughtime.ops.pool import native
+from throughtime.ops.pool.reference import (
     at_largest_reference,
     max_gradient_reference,
-    sum_gradient_reference,
-    taps_counted,
+    mean_gradient_reference,
 )
-from throughtime.ops.windows import Geometry, Windows
+from throughtime.ops.windows import Divisor, Geometry, Windows
 from throughtime.ragged import Layout
 
 _DTYPES = (*FULL, *HALF)
 # Rows are numbered with 32 bits.
-_MOST_ROWS = 2**31 - 1
+MOST_ROWS = 2**31 - 1
 
 
 def takes(values: Tensor) -> bool:
     """Tell whether the kernels may have these values."""
-    return values.dtype in _DTYPES and on_plain_cpu(values) and values.shape[0] <= _MOST_ROWS
+    return values.dtype in _DTYPES and on_plain_cpu(values) and values.shape[0] <= MOST_ROWS
 
 
 def whole(layout: Layout) -> Geometry:
     """Return the geometry in which each sequence is one window."""
-    return Geometry(layout.offsets, _one_each(len(layout)), Windows(layout.total))
+    return Geometry(layout.offsets, _one_each(layout.num_sequences), Windows(layout.total))
 
 
 @functools.lru_cache(maxsize=64)
@@ -45,7 +43,7 @@ def largest(values: Tensor, geometry: Geometry, total: int, nothing: float) -> T
     if differentiable(x):
         y: Tensor = _Largest.apply(x, geometry, total, nothing)  # type: ignore[no-untyped-call]
     else:
-        y, _ = _pool_native.largest(x, geometry, total, nothing, index=False)
+        y, _ = native.largest(x, geometry, total, nothing, index=False)
     return y.to(values.dtype)
 
 
@@ -58,7 +56,7 @@ def summed(values: Tensor, geometry: Geometry, total: int, divisor: Divisor) -> 
 class _Largest(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, geometry: Geometry, total: int, nothing: float) -> Tensor:
-        y, index = _pool_native.largest(x, geometry, total, nothing, index=True)
+        y, index = native.largest(x, geometry, total, nothing, index=True)
         ctx.geometry, ctx.tokens = geometry, x.shape[0]
         ctx.save_for_backward(index)
         return y
@@ -74,7 +72,7 @@ class _LargestGradient(torch.autograd.Function):
     def forward(ctx: Any, dy: Tensor, index: Tensor, geometry: Geometry, total: int) -> Tensor:
         ctx.geometry = geometry
         ctx.save_for_backward(index)
-        return _pool_native.largest_gradient(dy, index, geometry, total)
+        return native.largest_gradient(dy, index, geometry, total)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -86,7 +84,7 @@ class _Summed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, geometry: Geometry, total: int, divisor: Divisor) -> Tensor:
         ctx.geometry, ctx.divisor, ctx.tokens = geometry, divisor, x.shape[0]
-        return _pool_native.summed(x, geometry, total, divisor)
+        return native.summed(x, geometry, total, divisor)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -97,7 +95,7 @@ class _SummedGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, dy: Tensor, geometry: Geometry, total: int, divisor: Divisor) -> Tensor:
         ctx.geometry, ctx.divisor, ctx.windows = geometry, divisor, dy.shape[0]
-        return _pool_native.summed_gradient(dy, geometry, total, divisor)
+        return native.summed_gradient(dy, geometry, total, divisor)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -106,7 +104,7 @@ class _SummedGradient(torch.autograd.Function):
 
 def _summed(x: Tensor, geometry: Geometry, total: int, divisor: Divisor) -> Tensor:
     if not differentiable(x):
-        return _pool_native.summed(x, geometry, total, divisor)
+        return native.summed(x, geometry, total, divisor)
     y: Tensor = _Summed.apply(x, geometry, total, divisor)  # type: ignore[no-untyped-call]
     return y
 
@@ -118,22 +116,15 @@ def _largest_gradient(dy: Tensor, index: Tensor, geometry: Geometry, total: int)
     if not on_plain_cpu(dy):
         return max_gradient_reference(dy, index, geometry, total)
     if not differentiable(dy):
-        return _pool_native.largest_gradient(dy, index, geometry, total)
+        return native.largest_gradient(dy, index, geometry, total)
     dx: Tensor = _LargestGradient.apply(dy, index, geometry, total)  # type: ignore[no-untyped-call]
     return dx
 
 
 def _summed_gradient(dy: Tensor, geometry: Geometry, total: int, divisor: Divisor) -> Tensor:
     if not on_plain_cpu(dy):
-        return _sum_gradient_elsewhere(dy, geometry, total, divisor)
+        return mean_gradient_reference(dy, geometry, total, divisor)
     if not differentiable(dy):
-        return _pool_native.summed_gradient(dy, geometry, total, divisor)
+        return native.summed_gradient(dy, geometry, total, divisor)
     dx: Tensor = _SummedGradient.apply(dy, geometry, total, divisor)  # type: ignore[no-untyped-call]
     return dx
-
-
-def _sum_gradient_elsewhere(dy: Tensor, geometry: Geometry, total: int, divisor: Divisor) -> Tensor:
-    if divisor != "one":
-        counts = taps_counted(geometry, dy.shape[0], border=divisor == "border")
-        dy = dy / counts.to(dy.dtype).view(-1, *(1,) * (dy.dim() - 1))
-    return sum_gradient_reference(dy, geometry, total)

@@ -6,15 +6,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.ops import _conv_native
-from throughtime.ops._conv_gradients import (
-    Doors,
+from throughtime.ops.conv import native
+from throughtime.ops.conv.gradients import (
+    Functions,
     Gradients,
     of_correlate,
     of_input_gradient,
     of_weight_gradient,
 )
-from throughtime.ops._conv_registered import REGISTERED
+from throughtime.ops.conv.registered import REGISTERED
 from throughtime.ops.plain import differentiable, is_batched
 from throughtime.ops.windows import Geometry
 
@@ -32,7 +32,7 @@ class _Correlate(torch.autograd.Function):
         total: int,
         relu: bool,  # noqa: FBT001 - the protocol takes positional arguments
     ) -> Tensor:
-        y = _conv_native.forward(x, weight, bias, geometry, total, relu=relu)
+        y = native.forward(x, weight, bias, geometry, total, relu=relu)
         ctx.geometry = geometry
         ctx.save_for_backward(x, weight, y if relu else None)
         return y
@@ -42,7 +42,7 @@ class _Correlate(torch.autograd.Function):
         (dy,) = gradients
         x, weight, rectified = ctx.saved_tensors
         needs = ctx.needs_input_grad[:3]
-        found = of_correlate(_doors(dy), dy, x, weight, rectified, ctx.geometry, needs)
+        found = of_correlate(_functions(dy), dy, x, weight, rectified, ctx.geometry, needs)
         return (*found, None, None, None)
 
 
@@ -53,14 +53,14 @@ class _InputGradient(torch.autograd.Function):
     ) -> Tensor:
         ctx.geometry = geometry
         ctx.save_for_backward(dy, weight)
-        return _conv_native.input_gradient(dy, weight, start, geometry, total)
+        return native.input_gradient(dy, weight, start, geometry, total)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Gradients:
         (ddx,) = gradients
         dy, weight = ctx.saved_tensors
         needs = ctx.needs_input_grad[:3]
-        found = of_input_gradient(_doors(ddx), ddx, dy, weight, ctx.geometry, needs)
+        found = of_input_gradient(_functions(ddx), ddx, dy, weight, ctx.geometry, needs)
         return (*found, None, None)
 
 
@@ -76,7 +76,7 @@ class _WeightGradient(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         ctx.geometry, ctx.bias = geometry, bias
         ctx.save_for_backward(x, dy)
-        return _conv_native.weight_gradient(x, dy, geometry, bias=bias)
+        return native.weight_gradient(x, dy, geometry, bias=bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Gradients:
@@ -84,7 +84,7 @@ class _WeightGradient(torch.autograd.Function):
         x, dy = ctx.saved_tensors
         needs = ctx.needs_input_grad[:2]
         found = of_weight_gradient(
-            _doors(ddw, ddb), ddw, ddb if ctx.bias else None, x, dy, ctx.geometry, needs
+            _functions(ddw, ddb), ddw, ddb if ctx.bias else None, x, dy, ctx.geometry, needs
         )
         return (*found, None, None)
 
@@ -94,7 +94,7 @@ def correlate(
 ) -> Tensor:
     """Run the kernel, see `correlate_reference`."""
     if not differentiable(x, weight, bias):
-        return _conv_native.forward(x, weight, bias, geometry, total, relu=relu)
+        return native.forward(x, weight, bias, geometry, total, relu=relu)
     y: Tensor = _Correlate.apply(x, weight, bias, geometry, total, relu)  # type: ignore[no-untyped-call]
     return y
 
@@ -104,14 +104,14 @@ def input_gradient(
 ) -> Tensor:
     """Run the kernel, see `input_gradient_reference`."""
     if not differentiable(dy, weight, start):
-        return _conv_native.input_gradient(dy, weight, start, geometry, total)
+        return native.input_gradient(dy, weight, start, geometry, total)
     dx: Tensor = _InputGradient.apply(dy, weight, start, geometry, total)  # type: ignore[no-untyped-call]
     return dx
 
 
 def _weight_gradient(x: Tensor, dy: Tensor, geometry: Geometry, bias: bool) -> tuple[Tensor, Tensor]:  # noqa: FBT001
     if not differentiable(x, dy):
-        return _conv_native.weight_gradient(x, dy, geometry, bias=bias)
+        return native.weight_gradient(x, dy, geometry, bias=bias)
     found: tuple[Tensor, Tensor] = _WeightGradient.apply(x, dy, geometry, bias)  # type: ignore[no-untyped-call]
     return found
 
@@ -120,12 +120,12 @@ def correlate_gradients(
     dy: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, needs: Sequence[bool]
 ) -> Gradients:
     """Return the gradients of x, weight and bias, which can be differentiated in turn."""
-    return of_correlate(_doors(dy), dy, x, weight, None, geometry, needs)
+    return of_correlate(_functions(dy), dy, x, weight, None, geometry, needs)
 
 
-EAGER = Doors(correlate, input_gradient, _weight_gradient)
+EAGER = Functions(correlate, input_gradient, _weight_gradient)
 
 
-def _doors(*gradients: Tensor | None) -> Doors:
+def _functions(*gradients: Tensor | None) -> Functions:
     """Leave many gradients at once to the operators, which torch takes apart."""
     return REGISTERED if any(map(is_batched, gradients)) else EAGER

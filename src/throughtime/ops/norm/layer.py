@@ -1,6 +1,8 @@
-"""Normalisation by mean and variance: of every sequence by its own, of a batch by those of all its tokens.
+"""Normalization by mean and variance: of every sequence by its own, of a batch by those of all its tokens.
 
-Plain float32 and float64 tensors on the CPU are normalised natively.
+Eager calls on plain float32 and float64 tensors on the CPU are native. torch.compile, export, tensor
+subclasses and dispatch modes meet an operator that torch knows. Other devices and function transforms run the
+reference.
 """
 
 from typing import Any
@@ -9,14 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from throughtime.ops import _norm_eager
-from throughtime.ops._norm_native import Fixed, Norm, Running
-from throughtime.ops.plain import HALF
-from throughtime.ops.reference.norm import (
+from throughtime.ops.norm import autograd, registered
+from throughtime.ops.norm.native import Fixed, Norm, Running
+from throughtime.ops.norm.reference import (
     batch_norm_reference,
     batch_norm_traced,
     normalize_sequences_reference,
 )
+from throughtime.ops.plain import HALF, as_operator
 from throughtime.ragged import Layout, Ragged, implements
 
 
@@ -53,16 +55,18 @@ def normalize_sequences(
         return normalize_sequences(values.float(), layout, groups, eps, *wide).to(values.dtype)
 
     norm = Norm(layout.offsets, groups, eps)
-    quick = _norm_eager.quickly(values, weight, bias, norm)
+    quick = autograd.quickly(values, weight, bias, norm)
     if quick is not None:
         return quick
 
     def composition(values: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
         return normalize_sequences_reference(values, layout, groups, eps, weight, bias)
 
-    if not _norm_eager.takes(values, weight, bias):
-        return composition(values, weight, bias)
-    return _norm_eager.normalize(values, weight, bias, norm, composition)
+    if autograd.takes(values, weight, bias):
+        return autograd.normalize(values, weight, bias, norm, composition)
+    if as_operator(values, weight, bias) and registered.takes(values, weight, bias):
+        return registered.normalize_sequences(values, layout, groups, eps, weight, bias)
+    return composition(values, weight, bias)
 
 
 def batch_norm(
@@ -105,12 +109,12 @@ def batch_norm(
         Running(momentum, *known) if training and known else None,
         Fixed(*fixed) if fixed else None,
     )
-    quick = _norm_eager.quickly(values, weight, bias, norm) if fits else None
+    quick = autograd.quickly(values, weight, bias, norm) if fits else None
     if quick is not None:
         return quick
     if not (
         fits
-        and _norm_eager.takes(values, running_mean, running_var, weight, bias)
+        and autograd.takes(values, running_mean, running_var, weight, bias)
         and all(one.is_contiguous() for one in known or ())
     ):
         # Torch also says what is wrong: that a single token has no variance, or that sizes do not fit.
@@ -120,7 +124,7 @@ def batch_norm(
     def composition(values: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
         return batch_norm_reference(values, weight, bias, fixed, eps, relu=relu)
 
-    return _norm_eager.normalize(values, weight, bias, norm, composition)
+    return autograd.normalize(values, weight, bias, norm, composition)
 
 
 @implements(F.batch_norm)

@@ -9,25 +9,34 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from throughtime.ops.plain import HALF
-from throughtime.ops.reference.pool import sum_over_time_reference
+from throughtime.ops.pool.reference import sum_over_time_reference
 from throughtime.ragged import Layout
 
 
 def normalize_sequences_reference(
     values: Tensor, layout: Layout, groups: int, eps: float, weight: Tensor | None, bias: Tensor | None
 ) -> Tensor:
-    """Return (T, C), see `throughtime.ops.norm.normalize_sequences`."""
-    grouped = values.unflatten(1, (groups, -1))
-    ids = layout.sequence_ids
-    count = layout.offsets.diff().clamp(min=1).to(values.dtype)[:, None] * grouped.shape[2]
-    mean = sum_over_time_reference(grouped.sum(2), layout) / count
-    centred = grouped - mean.index_select(0, ids)[:, :, None]
-    variance = sum_over_time_reference(centred.square().sum(2), layout) / count
-    scale = torch.rsqrt(variance + eps).index_select(0, ids)
-    normal: Tensor = (centred * scale[:, :, None]).flatten(1)
+    """Return (T, C), see `throughtime.ops.pool.layer.normalize_sequences`."""
+    mean, scale = (
+        part.index_select(0, layout.sequence_ids)[:, :, None]
+        for part in sequence_statistics_reference(values, layout, groups, eps)
+    )
+    normal: Tensor = ((values.unflatten(1, (groups, -1)) - mean) * scale).flatten(1)
     if weight is not None:
         normal = normal * weight
     return normal if bias is None else normal + bias
+
+
+def sequence_statistics_reference(
+    values: Tensor, layout: Layout, groups: int, eps: float
+) -> tuple[Tensor, Tensor]:
+    """Return μ and 1 / √(σ² + eps) of each sequence and group of features, (B, groups)."""
+    grouped = values.unflatten(1, (groups, -1))
+    count = layout.offsets.diff().clamp(min=1).to(values.dtype)[:, None] * grouped.shape[2]
+    mean = sum_over_time_reference(grouped.sum(2), layout) / count
+    centred = grouped - mean.index_select(0, layout.sequence_ids)[:, :, None]
+    variance = sum_over_time_reference(centred.square().sum(2), layout) / count
+    return mean, torch.rsqrt(variance + eps)
 
 
 def batch_norm_reference(

@@ -2,18 +2,18 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from throughtime.ops import _conv_native
-from throughtime.ops._conv_gradients import (
-    Doors,
+from throughtime.ops._registering import register
+from throughtime.ops.conv import native
+from throughtime.ops.conv.gradients import (
+    Functions,
     Gradients,
     of_correlate,
     of_input_gradient,
     of_weight_gradient,
 )
-from throughtime.ops.reference.conv import (
+from throughtime.ops.conv.reference import (
     correlate_reference,
     input_gradient_reference,
     weight_gradient_reference,
@@ -21,33 +21,22 @@ from throughtime.ops.reference.conv import (
 from throughtime.ops.windows import Geometry, Windows
 
 _GEOMETRY = "Tensor offsets, Tensor out_offsets, int[] windows, int groups"
-_LIBRARY = torch.library.Library("throughtime", "FRAGMENT")
-_LIBRARY.define(
-    f"conv1d(Tensor x, Tensor weight, Tensor? bias, {_GEOMETRY}, SymInt total, bool relu) -> Tensor"
-)
-_LIBRARY.define(
-    f"conv1d_input_gradient(Tensor dy, Tensor weight, Tensor? start, {_GEOMETRY}, SymInt total) -> Tensor"
-)
-_LIBRARY.define(f"conv1d_weight_gradient(Tensor x, Tensor dy, {_GEOMETRY}, bool bias) -> (Tensor, Tensor)")
-
 Plain = tuple[Tensor, Tensor, list[int], int]
 
 
 def _flat(geometry: Geometry) -> Plain:
-    return geometry.offsets, geometry.out_offsets, [int(part) for part in geometry.windows], geometry.groups
+    return geometry.offsets, geometry.out_offsets, geometry.windows.numbers(), geometry.groups
 
 
 def _geometry(offsets: Tensor, out_offsets: Tensor, windows: list[int], groups: int) -> Geometry:
-    size, stride, dilation, left, right, replicate = windows
-    slid = Windows(size, stride, dilation, left, right, replicate=bool(replicate))
-    return Geometry(offsets, out_offsets, slid, groups)
+    return Geometry(offsets, out_offsets, Windows.of(windows), groups)
 
 
 def correlate(
     x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, total: int, *, relu: bool = False
 ) -> Tensor:
     """Call the operator, see `correlate_reference`."""
-    y: Tensor = torch.ops.throughtime.conv1d(x, weight, bias, *_flat(geometry), total, relu)
+    y: Tensor = _CONV1D(x, weight, bias, *_flat(geometry), total, relu)
     return y
 
 
@@ -55,16 +44,16 @@ def input_gradient(
     dy: Tensor, weight: Tensor, start: Tensor | None, geometry: Geometry, total: int
 ) -> Tensor:
     """Call the operator, see `input_gradient_reference`."""
-    dx: Tensor = torch.ops.throughtime.conv1d_input_gradient(dy, weight, start, *_flat(geometry), total)
+    dx: Tensor = _INPUT_GRADIENT(dy, weight, start, *_flat(geometry), total)
     return dx
 
 
 def _weight_gradient(x: Tensor, dy: Tensor, geometry: Geometry, bias: bool) -> tuple[Tensor, Tensor]:  # noqa: FBT001
-    found: tuple[Tensor, Tensor] = torch.ops.throughtime.conv1d_weight_gradient(x, dy, *_flat(geometry), bias)
+    found: tuple[Tensor, Tensor] = _WEIGHT_GRADIENT(x, dy, *_flat(geometry), bias)
     return found
 
 
-REGISTERED = Doors(correlate, input_gradient, _weight_gradient)
+REGISTERED = Functions(correlate, input_gradient, _weight_gradient)
 
 
 # ------------------------------------------------------------------------------------------ what they run
@@ -72,13 +61,12 @@ REGISTERED = Doors(correlate, input_gradient, _weight_gradient)
 
 def _correlate_on_cpu(x: Tensor, weight: Tensor, bias: Tensor | None, *rest: Any) -> Tensor:
     *plain, total, relu = rest
-    return _conv_native.forward(x, weight, bias, _geometry(*plain), total, relu=relu)
+    return native.forward(x, weight, bias, _geometry(*plain), total, relu=relu)
 
 
 def _correlate_elsewhere(x: Tensor, weight: Tensor, bias: Tensor | None, *rest: Any) -> Tensor:
     *plain, total, relu = rest
-    with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-        return correlate_reference(x, weight, bias, _geometry(*plain), total, relu=relu)
+    return correlate_reference(x, weight, bias, _geometry(*plain), total, relu=relu)
 
 
 def _correlate_fake(x: Tensor, weight: Tensor, bias: Tensor | None, *rest: Any) -> Tensor:  # noqa: ARG001
@@ -87,14 +75,13 @@ def _correlate_fake(x: Tensor, weight: Tensor, bias: Tensor | None, *rest: Any) 
 
 def _input_gradient_on_cpu(dy: Tensor, weight: Tensor, start: Tensor | None, *rest: Any) -> Tensor:
     *plain, total = rest
-    return _conv_native.input_gradient(dy, weight, start, _geometry(*plain), total)
+    return native.input_gradient(dy, weight, start, _geometry(*plain), total)
 
 
 def _input_gradient_elsewhere(dy: Tensor, weight: Tensor, start: Tensor | None, *rest: Any) -> Tensor:
     *plain, total = rest
-    with torch.no_grad(), torch.autocast(dy.device.type, enabled=False):
-        # A copy: the rows of a longer tensor are not laid out as the fake's.
-        return input_gradient_reference(dy, weight, start, _geometry(*plain), total).clone()
+    # A copy: the rows of a longer tensor are not laid out as the fake's.
+    return input_gradient_reference(dy, weight, start, _geometry(*plain), total).clone()
 
 
 def _input_gradient_fake(dy: Tensor, weight: Tensor, start: Tensor | None, *rest: Any) -> Tensor:  # noqa: ARG001
@@ -104,13 +91,12 @@ def _input_gradient_fake(dy: Tensor, weight: Tensor, start: Tensor | None, *rest
 
 def _weight_gradient_on_cpu(x: Tensor, dy: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     *plain, bias = rest
-    return _conv_native.weight_gradient(x, dy, _geometry(*plain), bias=bias)
+    return native.weight_gradient(x, dy, _geometry(*plain), bias=bias)
 
 
 def _weight_gradient_elsewhere(x: Tensor, dy: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     *plain, bias = rest
-    with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-        return weight_gradient_reference(x, dy, _geometry(*plain), bias=bias)
+    return weight_gradient_reference(x, dy, _geometry(*plain), bias=bias)
 
 
 def _weight_gradient_fake(x: Tensor, dy: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
@@ -122,19 +108,19 @@ def _weight_gradient_fake(x: Tensor, dy: Tensor, *rest: Any) -> tuple[Tensor, Te
 # ---------------------------------------------------------------------------------------------- gradients
 
 
-def _keep_correlate(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+def _save_correlate(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     x, weight, _, offsets, out_offsets, windows, groups, _, relu = inputs
     ctx.windows, ctx.groups = windows, groups
     ctx.save_for_backward(x, weight, output if relu else None, offsets, out_offsets)
 
 
-def _keep_input_gradient(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001
+def _save_input_gradient(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001
     dy, weight, _, offsets, out_offsets, windows, groups, _ = inputs
     ctx.windows, ctx.groups = windows, groups
     ctx.save_for_backward(dy, weight, offsets, out_offsets)
 
 
-def _keep_weight_gradient(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:  # noqa: ARG001
+def _save_weight_gradient(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:  # noqa: ARG001
     ctx.set_materialize_grads(False)
     x, dy, offsets, out_offsets, windows, groups, bias = inputs
     ctx.windows, ctx.groups, ctx.bias = windows, groups, bias
@@ -165,33 +151,27 @@ def _gradient_of_weight_gradient(ctx: Any, ddw: Tensor | None, ddb: Tensor | Non
     return (*found, *[None] * 5)
 
 
-for _name, _cpu, _elsewhere, _fake, _keep, _gradient in (
-    (
-        "conv1d",
-        _correlate_on_cpu,
-        _correlate_elsewhere,
-        _correlate_fake,
-        _keep_correlate,
-        _correlate_gradient,
-    ),
-    (
-        "conv1d_input_gradient",
-        _input_gradient_on_cpu,
-        _input_gradient_elsewhere,
-        _input_gradient_fake,
-        _keep_input_gradient,
-        _gradient_of_input_gradient,
-    ),
-    (
-        "conv1d_weight_gradient",
-        _weight_gradient_on_cpu,
-        _weight_gradient_elsewhere,
-        _weight_gradient_fake,
-        _keep_weight_gradient,
-        _gradient_of_weight_gradient,
-    ),
-):
-    torch.library.register_fake(f"throughtime::{_name}", _fake, lib=_LIBRARY)
-    _LIBRARY.impl(_name, _cpu, "CPU")
-    _LIBRARY.impl(_name, _elsewhere, "CompositeExplicitAutograd")
-    torch.library.register_autograd(f"throughtime::{_name}", _gradient, setup_context=_keep, lib=_LIBRARY)
+_CONV1D = register(
+    f"conv1d(Tensor x, Tensor weight, Tensor? bias, {_GEOMETRY}, SymInt total, bool relu) -> Tensor",
+    cpu=_correlate_on_cpu,
+    elsewhere=_correlate_elsewhere,
+    fake=_correlate_fake,
+    save=_save_correlate,
+    gradient=_correlate_gradient,
+)
+_INPUT_GRADIENT = register(
+    f"conv1d_input_gradient(Tensor dy, Tensor weight, Tensor? start, {_GEOMETRY}, SymInt total) -> Tensor",
+    cpu=_input_gradient_on_cpu,
+    elsewhere=_input_gradient_elsewhere,
+    fake=_input_gradient_fake,
+    save=_save_input_gradient,
+    gradient=_gradient_of_input_gradient,
+)
+_WEIGHT_GRADIENT = register(
+    f"conv1d_weight_gradient(Tensor x, Tensor dy, {_GEOMETRY}, bool bias) -> (Tensor, Tensor)",
+    cpu=_weight_gradient_on_cpu,
+    elsewhere=_weight_gradient_elsewhere,
+    fake=_weight_gradient_fake,
+    save=_save_weight_gradient,
+    gradient=_gradient_of_weight_gradient,
+)

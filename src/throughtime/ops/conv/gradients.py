@@ -1,7 +1,7 @@
 """How the convolution and its two gradients differentiate: each one's derivative is made of the other two.
 
 So any order of derivative runs on the same three kernels. The rules are written once; eager autograd and the
-registered operators give them their own `Doors` to those three.
+registered operators give them their own `Functions` to those three.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from throughtime.ops.windows import Geometry
 Gradients = tuple[Tensor | None, ...]
 
 
-class Doors(NamedTuple):
+class Functions(NamedTuple):
     """The three functions, with the signatures of their references."""
 
     correlate: Callable[[Tensor, Tensor, Tensor | None, Geometry, int], Tensor]
@@ -24,7 +24,7 @@ class Doors(NamedTuple):
 
 
 def of_correlate(
-    doors: Doors,
+    functions: Functions,
     dy: Tensor,
     x: Tensor,
     weight: Tensor,
@@ -35,26 +35,26 @@ def of_correlate(
     """Return the gradients of x, weight and bias; ``rectified`` is y where relu made it."""
     if rectified is not None:
         dy = torch.ops.aten.threshold_backward(dy, rectified, 0)
-    dx = doors.input_gradient(dy, weight, None, geometry, x.shape[0]) if needs[0] else None
+    dx = functions.input_gradient(dy, weight, None, geometry, x.shape[0]) if needs[0] else None
     dw = db = None
     if needs[1]:
-        dw, db = doors.weight_gradient(x, dy, geometry, needs[2])
+        dw, db = functions.weight_gradient(x, dy, geometry, needs[2])
     elif needs[2]:
         db = dy.sum(0)
     return dx, dw, db if needs[2] else None
 
 
 def of_input_gradient(
-    doors: Doors, ddx: Tensor, dy: Tensor, weight: Tensor, geometry: Geometry, needs: Sequence[bool]
+    functions: Functions, ddx: Tensor, dy: Tensor, weight: Tensor, geometry: Geometry, needs: Sequence[bool]
 ) -> Gradients:
     """Return the gradients of dy, weight and start."""
-    to_dy = doors.correlate(ddx, weight, None, geometry, dy.shape[0]) if needs[0] else None
-    to_weight = doors.weight_gradient(ddx, dy, geometry, False)[0] if needs[1] else None  # noqa: FBT003
+    to_dy = functions.correlate(ddx, weight, None, geometry, dy.shape[0]) if needs[0] else None
+    to_weight = functions.weight_gradient(ddx, dy, geometry, False)[0] if needs[1] else None  # noqa: FBT003
     return to_dy, to_weight, ddx.sum(0) if needs[2] else None
 
 
 def of_weight_gradient(
-    doors: Doors,
+    functions: Functions,
     ddw: Tensor | None,
     ddb: Tensor | None,
     x: Tensor,
@@ -65,6 +65,6 @@ def of_weight_gradient(
     """Return the gradients of x and dy; ``ddb`` may be missing."""
     if ddw is None:
         return None, None if ddb is None else ddb.expand_as(dy)
-    to_x = doors.input_gradient(dy, ddw, None, geometry, x.shape[0]) if needs[0] else None
-    to_dy = doors.correlate(x, ddw, ddb, geometry, dy.shape[0]) if needs[1] else None
+    to_x = functions.input_gradient(dy, ddw, None, geometry, x.shape[0]) if needs[0] else None
+    to_dy = functions.correlate(x, ddw, ddb, geometry, dy.shape[0]) if needs[1] else None
     return to_x, to_dy

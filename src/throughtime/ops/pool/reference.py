@@ -1,8 +1,8 @@
 r"""Pooling in plain PyTorch: windows in time, whole sequences, and what the kernels' gradients are.
 
 The kernels are tested against it; other devices, compilers and torch's function transforms run it. Values are
-(T, \*D), results (T', \*D), with the two offsets of a `Geometry`. See `throughtime.ops.pool` for what equal
-values, NaN and empty sequences give.
+(T, \*D), results (T', \*D), with the two offsets of a `Geometry`. See `throughtime.ops.pool.layer` for
+what equal values, NaN and empty sequences give.
 """
 
 from collections.abc import Iterator
@@ -11,29 +11,41 @@ import torch
 from torch import Tensor
 
 from throughtime.ops._empty import known_empty, with_a_row, zeros_of
-from throughtime.ops.windows import Geometry, Windows
+from throughtime.ops.windows import Divisor, Geometry, Windows
 from throughtime.ragged import Layout
 
 # --------------------------------------------------------------------------------------- whole sequences
 
 
 def max_over_time_reference(values: Tensor, layout: Layout) -> Tensor:
-    r"""Return (B, \*D), see `throughtime.ops.pool.max_over_time`."""
+    r"""Return (B, \*D), see `throughtime.ops.pool.layer.max_over_time`."""
     if known_empty(values):
-        return zeros_of((len(layout), *values.shape[1:]), values)
-    rows = _first_largest(values.detach(), layout)
-    return zeros_where_empty(with_a_row(values).gather(0, rows), layout)
+        return zeros_of((layout.num_sequences, *values.shape[1:]), values)
+    return values_at(values, max_rows_reference(values.detach(), layout))
+
+
+def max_rows_reference(values: Tensor, layout: Layout) -> Tensor:
+    r"""Return the row of the first largest value of each sequence and feature, (B, \*D); −1 if empty."""
+    ids = layout.sequence_ids
+    size = (layout.num_sequences, *values.shape[1:])
+    index = _wide(ids, values).expand_as(values)
+    highest = values.new_zeros(size).scatter_reduce(0, index, values, "amax", include_self=False)
+    is_highest = (values == highest.index_select(0, ids)) | values.isnan()
+    here = _wide(torch.arange(values.shape[0], device=values.device), values)
+    rows = torch.where(is_highest, here, values.shape[0])
+    none = rows.new_full(size, -1)
+    return none.scatter_reduce(0, index, rows, "amin", include_self=False)
 
 
 def mean_over_time_reference(values: Tensor, layout: Layout) -> Tensor:
-    r"""Return (B, \*D), see `throughtime.ops.pool.mean_over_time`."""
+    r"""Return (B, \*D), see `throughtime.ops.pool.layer.mean_over_time`."""
     lengths = layout.offsets.diff().clamp(min=1).to(values.dtype)
     return sum_over_time_reference(values, layout) / _wide(lengths, values)
 
 
 def sum_over_time_reference(values: Tensor, layout: Layout) -> Tensor:
-    r"""Return (B, \*D), see `throughtime.ops.pool.sum_over_time`."""
-    total = values.new_zeros(len(layout), *values.shape[1:])
+    r"""Return (B, \*D), see `throughtime.ops.pool.layer.sum_over_time`."""
+    total = values.new_zeros(layout.num_sequences, *values.shape[1:])
     return total.index_add(0, layout.sequence_ids, values)
 
 
@@ -44,44 +56,88 @@ def zeros_where_empty(pooled: Tensor, layout: Layout) -> Tensor:
     return pooled.masked_fill(_wide(layout.offsets.diff() == 0, pooled), 0)
 
 
-def _first_largest(values: Tensor, layout: Layout) -> Tensor:
-    r"""Return the row of the first largest value of each sequence and feature, (B, \*D); 0 if empty."""
+def last_over_time_reference(values: Tensor, layout: Layout) -> Tensor:
+    r"""Return (B, \*D), see `throughtime.ops.pool.layer.last_over_time`."""
+    if known_empty(values):
+        return zeros_of((layout.num_sequences, *values.shape[1:]), values)
+    last = (layout.offsets[1:] - 1).clamp(min=0)
+    return zeros_where_empty(with_a_row(values).index_select(0, last), layout)
+
+
+def top_k_over_time_reference(values: Tensor, layout: Layout, k: int) -> Tensor:
+    r"""Return (B, k, \*D), see `throughtime.ops.pool.layer.top_k_over_time`."""
+    if known_empty(values):
+        return zeros_of((layout.num_sequences, k, *values.shape[1:]), values)
+    rows = top_k_rows_reference(values.detach(), layout, k)
+    return values_at(values, rows.flatten(0, 1)).view(rows.shape)
+
+
+def top_k_rows_reference(values: Tensor, layout: Layout, k: int) -> Tensor:
+    r"""Return the rows (B, k, \*D) of the k largest values, in the order of time; −1 if there are fewer."""
+    kept = Layout.from_lengths(layout.lengths.clamp(max=k), values.device)
+    ids = kept.sequence_ids
+    first = layout.offsets[:-1].index_select(0, ids)
+    largest = _by_size(values, layout).index_select(0, first + kept.positions)
+    rows = largest.new_full((layout.num_sequences * k, *values.shape[1:]), -1)
+    # Sequences lie one after the other, so that sorting all rows sorts each sequence's own.
+    rows = rows.index_copy(0, ids * k + kept.positions, largest.sort(0).values)
+    return rows.view(layout.num_sequences, k, *values.shape[1:])
+
+
+def _by_size(values: Tensor, layout: Layout) -> Tensor:
+    """Return the rows of each feature, sequence by sequence, within one from large to small."""
+    order = values.sort(dim=0, descending=True, stable=True).indices
+    owner = layout.sequence_ids[order]
+    return order.gather(0, owner.sort(dim=0, stable=True).indices)
+
+
+def softmax_over_time_reference(scores: Tensor, layout: Layout) -> Tensor:
+    r"""Return (T, \*D), see `throughtime.ops.pool.layer.softmax_over_time`."""
     ids = layout.sequence_ids
-    size = (len(layout), *values.shape[1:])
-    index = _wide(ids, values).expand_as(values)
-    highest = values.new_zeros(size).scatter_reduce(0, index, values, "amax", include_self=False)
-    is_highest = (values == highest.index_select(0, ids)) | values.isnan()
-    here = _wide(torch.arange(len(values), device=values.device), values)
-    rows = torch.where(is_highest, here, len(values))
-    first = rows.new_zeros(size).scatter_reduce(0, index, rows, "amin", include_self=False)
-    return first.clamp(max=len(values) - 1).clamp(min=0)
+    highest = max_over_time_reference(scores.detach(), layout).index_select(0, ids)
+    raised = (scores - highest).exp()
+    return raised / sum_over_time_reference(raised, layout).index_select(0, ids)
+
+
+def values_at(values: Tensor, rows: Tensor) -> Tensor:
+    r"""Return the values (N, \*D) in these rows (N, \*D) of each feature; zeros for row −1."""
+    return with_a_row(values).gather(0, rows.clamp(min=0)).masked_fill(rows < 0, 0)
+
+
+def added_at(updates: Tensor, rows: Tensor, total: int) -> Tensor:
+    r"""Return (total, \*D), the sum of all updates (N, \*D) at each row; those of row −1 are left out."""
+    sums = updates.new_zeros(total + 1, *updates.shape[1:])
+    return sums.scatter_add(0, torch.where(rows < 0, total, rows), updates).narrow(0, 0, total)
 
 
 # ----------------------------------------------------------------------------------------------- windows
 
 
 def max_over_windows_reference(values: Tensor, layout: Layout, out: Layout, windows: Windows) -> Tensor:
-    r"""Return (T', \*D), see `throughtime.ops.pool_windows.max_over_windows`."""
-    first = _first_steps(out, windows)
-    seen = values.detach()
-    best = seen.new_full((out.total, *seen.shape[1:]), -torch.inf)
-    rows = torch.zeros_like(best, dtype=torch.int64)
-    some = torch.zeros_like(first, dtype=torch.bool)
-    for row, real in _taps(layout, out, first, windows):
-        found = seen.index_select(0, row)
-        better = (found > best) | (found.isnan() & ~best.isnan()) | ~_wide(some, found)
-        better = better & _wide(real, found)
-        best = torch.where(better, found, best)
-        rows = torch.where(better, _wide(row, found), rows)
-        some = some | real
+    r"""Return (T', \*D), see `throughtime.ops.pool.layer.max_over_windows`."""
+    taps = max_taps_reference(values.detach(), layout, out, windows)
+    largest = at_largest_reference(values, taps, Geometry(layout.offsets, out.offsets, windows))
     # With dilation, a window may have all its taps in the borders.
-    return values.gather(0, rows).masked_fill(~_wide(some, best), -torch.inf)
+    return largest.masked_fill(taps < 0, -torch.inf)
+
+
+def max_taps_reference(values: Tensor, layout: Layout, out: Layout, windows: Windows) -> Tensor:
+    r"""Return the tap of the first largest value of each window, (T', \*D); −1 if all are in the borders."""
+    largest = values.new_full((out.total, *values.shape[1:]), -torch.inf)
+    taps = torch.full_like(largest, -1, dtype=torch.int64)
+    for tap, (row, real) in enumerate(_taps(layout, out, _first_steps(out, windows), windows)):
+        seen = values.index_select(0, row)
+        larger = (seen > largest) | (seen.isnan() & ~largest.isnan()) | (taps < 0)
+        larger = larger & _wide(real, seen)
+        largest = torch.where(larger, seen, largest)
+        taps = torch.where(larger, tap, taps)
+    return taps
 
 
 def mean_over_windows_reference(
     values: Tensor, layout: Layout, out: Layout, windows: Windows, *, count_padding: bool
 ) -> Tensor:
-    r"""Return (T', \*D), see `throughtime.ops.pool_windows.mean_over_windows`."""
+    r"""Return (T', \*D), see `throughtime.ops.pool.layer.mean_over_windows`."""
     first = _first_steps(out, windows)
     total = values.new_zeros(out.total, *values.shape[1:])
     for row, real in _taps(layout, out, first, windows):
@@ -137,11 +193,19 @@ def max_gradient_reference(dy: Tensor, index: Tensor, geometry: Geometry, total:
 
 def at_largest_reference(ddx: Tensor, index: Tensor, geometry: Geometry) -> Tensor:
     r"""Return (T', \*D) out of (T, \*D): what lies where each window's largest value does, else 0."""
-    if ddx.shape[0] == 0:
+    if known_empty(ddx):
         return zeros_of(index.shape, ddx)
     none = index < 0
     rows = rows_of_largest(index, geometry).masked_fill(none, 0)
     return ddx.gather(0, rows).masked_fill(none, 0)
+
+
+def mean_gradient_reference(dy: Tensor, geometry: Geometry, total: int, divisor: Divisor) -> Tensor:
+    r"""Return dx (T, \*D) of sums over 1, over the taps in the sequence, or over those and the borders'."""
+    if divisor != "one":
+        counts = taps_counted(geometry, dy.shape[0], border=divisor == "border")
+        dy = dy / _wide(counts.to(dy.dtype), dy)
+    return sum_gradient_reference(dy, geometry, total)
 
 
 def sum_gradient_reference(dy: Tensor, geometry: Geometry, total: int) -> Tensor:

@@ -1,0 +1,1 @@
+"""Convolutions: `layer` chooses the code that runs one, `reference` says what it computes."""

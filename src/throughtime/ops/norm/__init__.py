@@ -1,0 +1,1 @@
+"""Normalization: `layer` chooses the code that runs it, `reference` says what it computes."""

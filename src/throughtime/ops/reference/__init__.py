@@ -1,1 +1,0 @@
-"""The operations in plain PyTorch: short, slow and right. Kernels are tested against these."""
