@@ -125,7 +125,7 @@ def _split(graph: Graph, state: str, layers: int) -> list[str]:
     if not state or layers == 1:
         return [state] * layers
     names = [f"{state}_l{k}" for k in range(layers)]
-    graph.add("Split", state, outputs=names, axis=0)
+    graph.add("Split", state, outputs=names, axis=0, num_outputs=layers)
     return names
 
 
