@@ -54,3 +54,10 @@ def add_top_k(batch: Batch, operator: Operator, value: Value, place: Place) -> V
     values = graph.add("GatherElements", padded, times, axis=0)
     kept = graph.add("Where", inside, values, graph.number(0.0))
     return Vectors(graph.add("Transpose", kept, perm=[1, 0, 2]), features_of(steps, place.name), rows=k)
+
+
+def add_softmax_over_time(batch: Batch, _operator: Operator, value: Value, place: Place) -> Steps:
+    """Add throughtime::softmax_over_time: over the steps of each sequence."""
+    steps = steps_of(value, place.name)
+    masked = batch.masked(steps, batch.real, -np.inf).name
+    return Steps(batch.graph.add("Softmax", masked, axis=0), steps.features)
