@@ -160,6 +160,9 @@ def _models_of_features() -> dict[str, nn.Module]:
     return {
         "tcn": tt.models.TCN(FEATURES, 2, channels=(4, 5)),
         "fcn": tt.models.FCN(FEATURES, 2, channels=(4, 5, 4)),
+        "inception": tt.models.InceptionTime(
+            FEATURES, 2, members=1, depth=2, channels=2, kernel_sizes=(4, 3)
+        ),
     }
 
 

@@ -155,7 +155,7 @@ class Layout:
         """Tell whether both lay out the same lengths."""
         if self is other:
             return True
-        if len(self) != len(other):
+        if self.num_sequences != other.num_sequences:
             return False
         if is_compiling():
             assert_when_run(
