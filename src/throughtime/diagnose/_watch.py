@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from throughtime.errors import UnsupportedError
 from throughtime.nn.recurrent.attached import attached
 from throughtime.nn.recurrent.layer import Recurrent
-from throughtime.nn.recurrent.stack import LayerResult
+from throughtime.nn.trace.layer_result import LayerResult
 from throughtime.nn.trace.reading import Reading
 from throughtime.ops.recurrent.record import StepGradients
 from throughtime.ops.recurrent.spec import CellSpec

@@ -18,7 +18,8 @@ from throughtime.nn.recurrent._context import checked_context
 from throughtime.nn.recurrent._fast_path import quick_call, quick_step
 from throughtime.nn.recurrent._state import Sizes, batched_state, like_state
 from throughtime.nn.recurrent.attached import in_this_thread
-from throughtime.nn.recurrent.stack import LayerResult, StackResult, run_stack
+from throughtime.nn.recurrent.stack import StackResult, run_stack
+from throughtime.nn.trace.layer_result import LayerResult
 from throughtime.nn.trace.trace import Trace, traced
 from throughtime.ops.recurrent.bounds import bound_of
 from throughtime.ops.recurrent.record import StepGradients
@@ -276,7 +277,7 @@ class Recurrent(nn.RNNBase):
             records=records,
         )
         return traced(
-            self, result, stack.layers, ragged.layout, pre_activations=pre_activations, records=records
+            self.spec, result, stack.layers, ragged.layout, pre_activations=pre_activations, records=records
         )
 
     def step(self, x_t: Tensor, state: Any = None, *, context: Any = None) -> tuple[Tensor, Any]:

@@ -8,6 +8,7 @@ from torch.nn.functional import dropout
 
 from throughtime.errors import ShapeError
 from throughtime.nn.recurrent.weights import checked_weights
+from throughtime.nn.trace.layer_result import LayerResult
 from throughtime.ops.linear import linear
 from throughtime.ops.recurrent.layer import recurrent_layer
 from throughtime.ops.recurrent.record import StepGradients
@@ -35,18 +36,6 @@ class Stack(Protocol):
     _carriers: Any
     _all_weights: list[list[str]]
     _parameters: dict[str, nn.Parameter | None]
-
-
-class LayerResult(NamedTuple):
-    """What one layer read and made; see `throughtime.ops.recurrent`."""
-
-    x: Tensor
-    h0: Tensor | None
-    c0: Tensor | None
-    directions: tuple[Weights, ...]
-    y: Tensor
-    c: Tensor
-    gates: Tensor
 
 
 class StackResult(NamedTuple):

@@ -8,11 +8,12 @@ from torch import Tensor
 
 from throughtime.errors import ShapeError
 from throughtime.nn.inputs.output import RecurrentOutput
-from throughtime.nn.recurrent.stack import LayerResult, Stack
 from throughtime.nn.trace._pre_activations import pre_activations_of
 from throughtime.nn.trace.gradients import DirectionGradients, Recorded
+from throughtime.nn.trace.layer_result import LayerResult
 from throughtime.nn.trace.reading import Reading
 from throughtime.ops.recurrent.record import StepGradients
+from throughtime.ops.recurrent.spec import CellSpec
 from throughtime.ragged import Layout, Ragged
 
 
@@ -120,7 +121,7 @@ class Trace:
 
 
 def traced(
-    module: Stack,
+    spec: CellSpec,
     result: RecurrentOutput,
     layers: list[LayerResult],
     layout: Layout,
@@ -129,7 +130,7 @@ def traced(
     records: list[StepGradients] | None,
 ) -> Trace:
     """Name what the layers made, for tokens in the order of the layout."""
-    spec, rows = module.spec, []
+    rows = []
     for number, layer in enumerate(layers):
         outputs = layer.y.chunk(len(layer.directions), 1)
         row = []
