@@ -49,8 +49,8 @@ class _derived(Generic[_Value]):  # noqa: N801 - a decorator
         known = layout.known
         if self.name not in known:
             known[self.name] = self._computed(layout)
-        found: _Value = known[self.name]
-        return found
+        value: _Value = known[self.name]
+        return value
 
     def _computed(self, layout: "Layout") -> _Value:
         if not observed():

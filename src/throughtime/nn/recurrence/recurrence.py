@@ -249,14 +249,14 @@ class Recurrence(nn.Module):
         read = cut[0].__getitem__ if prepared is leaves[0] else None
         state = pytree.tree_map(order.sorted, state)
         ended: list[Any] = []
-        made: list[Any] = []
+        states: list[Any] = []
         f = self._transition[0]
         alive = steps.batch
         if not order.alive:
             # One step of no sequences, so that gradients are zero, not missing.
             nothing = pytree.tree_map(lambda part: part[:0], state)
             token = pytree.tree_unflatten([leaf[:0] for leaf in leaves], shape_of_token)
-            made.append(check_next(nothing, f(nothing, token)))
+            states.append(check_next(nothing, f(nothing, token)))
         for t, count in enumerate(order.alive):
             if count < alive:
                 state, over = _cut(state, count)
@@ -266,9 +266,9 @@ class Recurrence(nn.Module):
                 pytree.tree_unflatten([leaf[t] for leaf in cut], shape_of_token) if read is None else read(t)
             )
             state = check_next(state, f(state, token))
-            made.append(state)
+            states.append(state)
         ended.append(state)
-        return _across(order.returned, made), _finals(ended, order)
+        return _across(order.returned, states), _finals(ended, order)
 
     def _result(
         self, states: Any, final: Any, wrap: Callable[[Tensor], Any], *, unbatched: bool

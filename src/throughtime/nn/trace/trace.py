@@ -94,13 +94,13 @@ class Trace:
 
     def __getitem__(self, place: int | tuple[int, int]) -> DirectionTrace:
         layer, direction = place if isinstance(place, tuple) else (place, None)
-        found = self.directions[layer]
-        if direction is None and len(found) > 1:
+        directions = self.directions[layer]
+        if direction is None and len(directions) > 1:
             raise ShapeError(
-                f"the layers of this trace have {len(found)} directions: trace[{layer}, 0] reads forward, "
-                f"trace[{layer}, 1] from the end"
+                f"the layers of this trace have {len(directions)} directions: "
+                f"trace[{layer}, 0] reads forward, trace[{layer}, 1] from the end"
             )
-        return found[direction or 0]
+        return directions[direction or 0]
 
     def __len__(self) -> int:
         return len(self.directions)
