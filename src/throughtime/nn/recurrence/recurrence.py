@@ -18,7 +18,7 @@ from throughtime.nn.recurrence._cell_transition import call_cell, is_cell, nativ
 from throughtime.nn.recurrence._order import StepOrder, step_order
 from throughtime.nn.recurrence._transition import begin, check_input, check_next, check_rows
 from throughtime.ops.recurrent.steps import Steps
-from throughtime.ragged import Ragged, refuse_tracing
+from throughtime.ragged import Ragged, refuse_compiling, refuse_tracing
 
 
 @dataclass(frozen=True)
@@ -240,6 +240,12 @@ class Recurrence(nn.Module):
         known = native_states(self.f, tokens, steps, state) if self._cell else None  # type: ignore[arg-type]
         if known is not None:
             return known
+        if steps.index is not None:
+            refuse_compiling(
+                "a Recurrence over a Ragged, whose loop has as many steps as its longest sequence",
+                "give it one of torch's or throughtime's cells as f, which is one operator, or leave this "
+                "layer out of the graph",
+            )
         prepared = tokens if self.prepare is None else self.prepare(tokens)
         leaves, shape_of_token = pytree.tree_flatten(prepared)
         check_rows(leaves, tokens.shape[0], "prepare", "tokens")
