@@ -90,6 +90,7 @@ class Problem:
         projection = choose.randint(1, hidden) if spec.has_c and choose.random() < 0.3 else None
         biased, in_context = choose.random() < 0.8, choose.random() < 0.3
         rows, size = spec.gates * hidden, projection or hidden
+        own = sum(parameter.rows for parameter in spec.own_parameters.values())
 
         def normal(*shape: int) -> Tensor:
             return torch.randn(*shape, dtype=torch.float64) * (0.5 if len(shape) == 1 else shape[-1] ** -0.5)
@@ -101,7 +102,7 @@ class Problem:
                 normal(rows) if biased else None,
                 normal(rows) if biased else None,
                 normal(size, hidden) if projection else None,
-                normal(spec.own_blocks["peephole"] * hidden) if spec.own_blocks else None,
+                normal(own * hidden) if own else None,
                 normal(len(lengths), rows) if in_context else None,
             )
             for _ in range(self.count)

@@ -103,6 +103,7 @@ def weights_for(
 
     spec = CellSpec.parse(cell)
     rows, size = spec.gates * hidden, projection or hidden
+    own = sum(parameter.rows for parameter in spec.own_parameters.values())
     return tuple(
         Weights(
             random(rows, features),
@@ -110,7 +111,7 @@ def weights_for(
             random(rows) if bias else None,
             random(rows) if bias else None,
             random(projection, hidden) if projection else None,
-            random(spec.own_blocks["peephole"] * hidden) if spec.own_blocks else None,
+            random(own * hidden) if own else None,
             random(context, rows) if context else None,
         )
         for _ in range(directions)

@@ -198,7 +198,7 @@ def test_step_looks_at_the_shape_of_exchanged_parameters() -> None:
     for recorded in (True, False):
         with (
             torch.set_grad_enabled(recorded),
-            pytest.raises(ShapeError, match=r"weight_hh has shape \(15, 1\)"),
+            pytest.raises(ShapeError, match=r"weight_hh_l0 has shape \(15, 1\)"),
         ):
             layer.step(X)
 

@@ -368,7 +368,7 @@ def test_a_context_that_does_not_fit_is_named() -> None:
         with_context(x, context=_leaf(4, 2))
     peephole = _layer("LSTM", {"peephole": True})
     peephole.weight_peephole_l0 = nn.Parameter(torch.zeros(10).double())
-    with pytest.raises(ShapeError, match=r"weight_peephole has shape \(10,\), expected \(15,\)"):
+    with pytest.raises(ShapeError, match=r"weight_peephole_l0 has shape \(10,\), expected \(15,\)"):
         peephole(x)
 
 

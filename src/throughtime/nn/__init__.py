@@ -3,6 +3,7 @@
 from throughtime.nn import description as description
 from throughtime.nn import functional as functional
 from throughtime.nn import init as init
+from throughtime.nn._layer_norm_lstm import LayerNormLSTM as LayerNormLSTM
 from throughtime.nn.conv.conv1d import Conv1d as Conv1d
 from throughtime.nn.conv.conv_block import ConvBlock as ConvBlock
 from throughtime.nn.conv.conv_block import ConvBlock2d as ConvBlock2d

@@ -40,7 +40,7 @@ def node_of_layer(
     spec: CellSpec,
     h0: Tensor | None,
     c0: Tensor | None,
-    weights: list[Tensor | None],
+    weights: tuple[Tensor | None, ...],
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     r"""Return y, h_n and c_n for tokens (\*, I), with the rows that the steps name: y is (\*, D·P).
 

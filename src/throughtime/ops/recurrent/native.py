@@ -154,7 +154,6 @@ def native_stack(
         state=projection or hidden,
         layers=len(names) // directions,
         directions=directions,
-        peepholes=spec.own_blocks.get("peephole", 0),
         biased=biased,
         projects=bool(projection),
         names=names,
@@ -195,10 +194,11 @@ def native_cell(spec: CellSpec) -> _native.RecurrentCell:
     native = spec.native
     if native is None:
         raise UnsupportedError(f"the cell {spec.name} has no native code; it runs by its step in PyTorch")
-    options = {"cell_clip": math.inf, "update_new": False, **native.options}
+    options = {"cell_clip": math.inf, "update_new": False, "epsilon": 0.0, **native.options}
     return _native.RecurrentCell(
         kernel=native.kernel,
         activations=list(spec.activations),
+        own_rows=[own.rows for own in spec.own_parameters.values()],
         clip=spec.clip,
         gradient_value=spec.gradient_value,
         gradient_norm=spec.gradient_norm,
