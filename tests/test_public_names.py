@@ -8,7 +8,7 @@ import throughtime as tt
 PUBLIC = {
     "throughtime": "Ragged bptt collate convert diagnose errors export models nn",
     "throughtime.errors": "DataError InputTypeError NotCausalError NotFiniteError RunError ShapeError ThroughtimeError UnsupportedError",
-    "throughtime.nn": "Activation AttentionPool AvgPool1d Bidirectional Conv1d ConvBlock ConvBlock2d ConvStack ConvTranspose1d DirectionGradients DirectionTrace GRU GRUCell GatedBlock GroupNorm InstanceNorm1d LSTM LSTMCell Linear LockedDropout MGU MaxPool1d Parallel Pool RNN RNNCell Readout ReceptiveField Recurrence RecurrenceTrace RecurrentOutput ResNetBlock Residual Stream TemporalBlock Trace WideConv description dilation_schedule fold_batch_norm functional init output_lengths receptive_field",
+    "throughtime.nn": "Activation AttentionPool AvgPool1d Bidirectional Conv1d ConvBlock ConvBlock2d ConvStack ConvTranspose1d DirectionGradients DirectionTrace GRU GRUCell GatedBlock GroupNorm InstanceNorm1d LSTM LSTMCell LayerNormLSTM Linear LockedDropout MGU MaxPool1d Parallel Pool RNN RNNCell Readout ReceptiveField Recurrence RecurrenceTrace RecurrentOutput ResNetBlock Residual Stream TemporalBlock Trace WideConv description dilation_schedule fold_batch_norm functional init output_lengths receptive_field",
     "throughtime.export": "onnx",
     "throughtime.convert": "OnnxOperator from_keras from_onnx from_torch to_keras to_onnx to_torch with_update",
     "throughtime.bptt": "Carried Window recomputed streams windows",

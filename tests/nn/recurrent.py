@@ -31,6 +31,12 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("RNN", {"nonlinearity": ("scaled_tanh", 1.2, 0.8), "clip": 0.9}),
     ("MGU", {}),
     ("MGU", {"bias": False, "clip": 0.6, "activations": ("hard_sigmoid", "softsign")}),
+    ("LayerNormLSTM", {}),
+    (
+        "LayerNormLSTM",
+        {"proj_size": 2, "clip": 0.6, "activations": ("hard_sigmoid", "softsign", ("elu", 0.7))},
+    ),
+    ("LayerNormLSTM", {"bias": False, "eps": 0.1}),
 ]
 
 

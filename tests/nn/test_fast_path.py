@@ -32,7 +32,7 @@ def _layer(name: str, options: dict[str, Any], dtype: torch.dtype = torch.float6
 def _state(layer: nn.Module, batch: int | None) -> Any:
     count = layer.num_layers * (2 if layer.bidirectional else 1)
     middle = () if batch is None else (batch,)
-    sizes = (layer.proj_size or 5, 5) if layer.spec.kind == "LSTM" else (5,)
+    sizes = (layer.proj_size or 5, 5) if layer.spec.has_c else (5,)
     dtype = next(layer.parameters()).dtype
     parts = tuple(torch.randn(count, *middle, size, dtype=dtype) for size in sizes)
     return parts if len(parts) == 2 else parts[0]

@@ -3,8 +3,8 @@
 A step at batch 1 is a few microseconds of arithmetic, and a call on a short sequence not many more; the
 general path would spend several times that on looking at its arguments. Here only what can go wrong is looked
 at, most of it natively, and anything unusual is left to the general path, which also has the words for what
-is wrong. Calls with gradients go this way, too: native code looks at everything and finds the weights, and the
-node of each layer runs it.
+is wrong. Calls with gradients go this way, too: native code looks at everything and finds the weights, and
+each layer becomes one node of the graph.
 """
 
 from typing import Any
@@ -128,7 +128,7 @@ def quick_cell(module: nn.RNNCellBase, spec: CellSpec, x: Any, state: Any) -> tu
     if not _wanted(parameters, x, h0, c0):
         return stack.cell(parameters, torch.get_num_threads(), x, state)
     steps = dense_steps(1 if x.dim() == 1 else x.shape[0], 1, batch_first=False)
-    h, _, c = node_of_layer(x, steps, spec, h0, c0, layers[0])
+    h, _, c = node_of_layer(x, steps, spec, h0, c0, layers[0])  # type: ignore[arg-type]
     return h, None if c is None else c.view(h.shape)
 
 

@@ -1,10 +1,10 @@
-"""A recurrent module's parameters: names and shapes, found once, and values, looked at before native code reads them."""
+"""A recurrent module's parameters: names and shapes, found once, and values, checked at every call."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,12 @@ from throughtime.ops.linear import linear
 from throughtime.ops.recurrent.native import RecurrentStack, native_stack
 from throughtime.ops.recurrent.spec import CellSpec
 from throughtime.ops.recurrent.weights import CONTEXT, NAMES, Weights, weight_shapes
+
+
+class HasParameters(Protocol):
+    """A module, of which only its parameters are asked for."""
+
+    _parameters: dict[str, nn.Parameter | None]
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ class WeightPlan:
         return self._stack
 
     def weights(
-        self, module: nn.Module, dtype: torch.dtype, context: Tensor | None = None
+        self, module: HasParameters, dtype: torch.dtype, context: Tensor | None = None
     ) -> list[tuple[Weights, ...]]:
         """Return what acts on the tokens, for each layer its directions, whatever has put it in its place.
 
@@ -133,15 +139,11 @@ class WeightPlan:
         """
         return [tuple(self._at(place, module, dtype, context) for place in row) for row in self.layers]
 
-    def parameters(self, module: nn.Module) -> list[tuple[Weights, ...]]:
+    def parameters(self, module: HasParameters) -> list[tuple[Weights, ...]]:
         """Return the parameters as they are, detached; the context is the parameter, (G·H, C)."""
         return [
             tuple(
-                Weights(
-                    *(None if name is None else _value(module, name).detach() for name in place.names),  # type: ignore[arg-type]
-                    own=joined([_value(module, name).detach() for name in place.own]),
-                    context=None if place.context is None else _value(module, place.context).detach(),
-                )
+                _weights([_detached(module, name) for name in (*place.names, *place.own, place.context)])
                 for place in row
             )
             for row in self.layers
@@ -156,20 +158,18 @@ class WeightPlan:
             for name, value in place.named(weights).items()
         }
 
-    def _at(self, place: Place, module: nn.Module, dtype: torch.dtype, context: Tensor | None) -> Weights:
-        # A parameter can be exchanged for any tensor (``layer.weight_hh_l0 = …``, `functional_call`), and native
-        # code would read beyond the end of a smaller one.
+    def _at(self, place: Place, module: HasParameters, dtype: torch.dtype, context: Tensor | None) -> Weights:
+        # A parameter can be exchanged for any tensor (``layer.weight_hh_l0 = …``, `functional_call`), and
+        # native code would read beyond the end of a smaller one.
         names = [*place.names, *place.own, None if context is None else place.context]
         values = [None if name is None else _value(module, name) for name in names]
         self._check(place, names, values)
         if values[0].dtype != dtype:  # type: ignore[union-attr]
             values = [None if value is None else value.to(dtype) for value in values]
-        first = len(place.names)
-        own = joined(values[first:-1])  # type: ignore[arg-type]
-        if context is None:
-            return Weights(*values[:first], own)  # type: ignore[arg-type]
-        with torch.autocast(context.device.type, enabled=False):
-            return Weights(*values[:first], own, linear(context, values[-1]))  # type: ignore[arg-type]
+        if context is not None:
+            with torch.autocast(context.device.type, enabled=False):
+                values[-1] = linear(context, values[-1])  # type: ignore[arg-type]
+        return _weights(values)
 
     def _check(self, place: Place, names: list[str | None], values: list[Tensor | None]) -> None:
         dtype, device = values[0].dtype, values[0].device  # type: ignore[union-attr]
@@ -183,13 +183,13 @@ class WeightPlan:
                 )
             if value.dtype != dtype or value.device != device:
                 raise InputTypeError(
-                    f"{self.module}: the parameter {names[0]} is {dtype} on {device}, {name} is {value.dtype} "
-                    f"on {value.device}; convert the whole layer with layer.to(...)"
+                    f"{self.module}: the parameter {names[0]} is {dtype} on {device}, {name} is "
+                    f"{value.dtype} on {value.device}; convert the whole layer with layer.to(...)"
                 )
         if not dtype.is_floating_point:
             raise InputTypeError(
-                f"{self.module} computes with real floating-point numbers, its parameters are {dtype}; convert "
-                "the layer with layer.to(torch.float32)"
+                f"{self.module} computes with real floating-point numbers, its parameters are {dtype}; "
+                "convert the layer with layer.to(torch.float32)"
             )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -207,17 +207,27 @@ def _plan_of_cell(spec: CellSpec, module: str, inputs: int, hidden: int, biased:
     return WeightPlan(spec, module, inputs, hidden, biased=biased)
 
 
-def joined(own: Sequence[Tensor]) -> Tensor | None:
+def joined(own: Sequence[Any]) -> Tensor | None:
     """Return the cell's own parameters, one below the other; None if there are none."""
     if len(own) > 1:
         return torch.cat(tuple(own))
     return own[0] if own else None
 
 
-def _value(module: nn.Module, name: str) -> Tensor:
+def _value(module: HasParameters, name: str) -> Tensor:
     own = module._parameters  # noqa: SLF001 - where they mostly are; torch's own look-up is slow
-    value: Any = own[name] if name in own else getattr(module, name)
+    value: Tensor = own[name] if name in own else getattr(module, name)  # type: ignore[assignment]
     return value
+
+
+def _detached(module: HasParameters, name: str | None) -> Tensor | None:
+    return None if name is None else _value(module, name).detach()
+
+
+def _weights(values: Sequence[Tensor | None]) -> Weights:
+    """Put together what is named in `NAMES`, the cell's own parameters, and the context."""
+    ih, hh, bias_ih, bias_hh, hr, *own, context = values
+    return Weights(ih, hh, bias_ih, bias_hh, hr, joined(own), context)  # type: ignore[arg-type]
 
 
 def _place(

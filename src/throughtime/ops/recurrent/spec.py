@@ -273,7 +273,7 @@ class CellSpec(ABC):
         """
 
     def from_token(self, x: Tensor, weights: Weights, context: Tensor | None) -> Tensor:
-        """Return what a token adds to the gates before their activation, (n, G·H): W_ih x + b_ih + context."""
+        """Return what a token adds to the gates before activation, (n, G·H): W_ih x + b_ih + context."""
         from_x = linear(x, weights.ih, weights.bias_ih)
         return from_x if context is None else from_x + context
 
