@@ -78,6 +78,8 @@ def _with_gradients(module: Stack, x: Any, state: Any) -> RecurrentOutput | None
     h0, c0 = state if isinstance(state, tuple) else (state, None)
     if not _wanted(parameters, tokens, h0, c0):
         return _without(module, x, state)
+    if module.weight_plan.joins:
+        layers = tuple(tuple(map(_one, parts)) for parts in layers)
     y, h_n, c_n = _all_layers(module.spec, tokens, steps, h0, c0, layers)
     if single:
         h_n, c_n = h_n.squeeze(1), None if c_n is None else c_n.squeeze(1)
@@ -94,8 +96,6 @@ def _all_layers(
     layers: tuple[_Parts, ...],
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return y of the last layer, and the final states of all."""
-    if len(spec.own_parameters) > 1:
-        layers = tuple(tuple(map(_one, parts)) for parts in layers)
     if len(layers) == 1:
         return node_of_layer(x, steps, spec, h0, c0, layers[0])  # type: ignore[arg-type]
     h_starts, c_starts = (

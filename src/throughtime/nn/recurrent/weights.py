@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import chain
 from typing import Any, Protocol
 
@@ -95,28 +95,26 @@ class WeightPlan:
             for number, row in enumerate(suffixes)
         )
         self.spec = spec
-        self._stack: RecurrentStack | None = None
+        self.joins = len(spec.own_parameters) > 1
 
     @property
     def places(self) -> Iterator[Place]:
         """All layers and directions, in the order of states."""
         return chain.from_iterable(self.layers)
 
-    @property
+    @cached_property
     def stack(self) -> RecurrentStack:
         """The native code of all layers, which looks at the parameters by their names itself."""
-        if self._stack is None:
-            inputs, hidden, projection = self.sizes
-            self._stack = native_stack(
-                self.spec,
-                tuple((*filter(None, place.names), *place.own) for place in self.places),
-                inputs,
-                hidden,
-                projection,
-                directions=len(self.layers[0]),
-                biased=self.biased,
-            )
-        return self._stack
+        inputs, hidden, projection = self.sizes
+        return native_stack(
+            self.spec,
+            tuple((*filter(None, place.names), *place.own) for place in self.places),
+            inputs,
+            hidden,
+            projection,
+            directions=len(self.layers[0]),
+            biased=self.biased,
+        )
 
     def weights(
         self, module: HasParameters, dtype: torch.dtype, context: Tensor | None = None
@@ -194,7 +192,7 @@ class WeightPlan:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the native code out: a copy makes its own."""
-        return {**self.__dict__, "_stack": None}
+        return {name: value for name, value in self.__dict__.items() if name != "stack"}
 
 
 def plan_of_cell(cell: nn.RNNCellBase, spec: CellSpec) -> WeightPlan:
