@@ -31,7 +31,7 @@ struct Input {
 // Parameters in use, which another thread may exchange meanwhile.
 class Held {
  public:
-  Held() = default;
+  Held() {}
   Held(const Held&) = delete;
   Held& operator=(const Held&) = delete;
   ~Held() {
@@ -48,9 +48,9 @@ class Held {
   int count_ = 0;
 };
 
-// What else a run reads.
+// What else a run reads. Kilobytes, of which a call writes those of the layers that there are.
 struct Found {
-  const void *h0, *c0;
+  const void *h0 = nullptr, *c0 = nullptr;
   Weights weights[most_layers][most_directions];
   Held held;
 };
@@ -87,7 +87,7 @@ class Stack {
   // The same of one layer, whose state is (B, H) or (H,): h and, of an LSTM, c.
   nb::object cell(nb::dict parameters, int threads, nb::handle x, nb::handle state) const {
     Input input{};
-    Found found{};
+    Found found;
     input.is_cell = true;
     if (layers_ != 1 || !find_token(x, input) || !find(input, parameters, state, found)) return nb::none();
     void *h_place = nullptr, *c_place = nullptr;
@@ -115,20 +115,20 @@ class Stack {
   // direction, where several own parameters are a tuple. None where anything is unusual.
   nb::object cell_weights(nb::dict parameters, nb::handle x, nb::handle state) const {
     Input input{};
-    Found found{};
+    Found found;
     input.is_cell = true;
     return weights_if(layers_ == 1 && find_token(x, input) && find(input, parameters, state, found), found);
   }
 
   nb::object dense_weights(nb::dict parameters, nb::handle x, bool batch_first, nb::handle state) const {
     Input input{};
-    Found found{};
+    Found found;
     return weights_if(find_dense(x, batch_first, input) && find(input, parameters, state, found), found);
   }
 
   nb::object ragged_weights(nb::dict parameters, nb::handle values, nb::handle offsets, nb::handle state) const {
     Input input{};
-    Found found{};
+    Found found;
     return weights_if(find_ragged(values, offsets, input) && find(input, parameters, state, found), found);
   }
 
@@ -161,7 +161,7 @@ class Stack {
 
   // What comes back is (y, state), the state of an LSTM a pair; None where anything is unusual.
   nb::object run(const Input& input, nb::dict parameters, int threads, nb::handle state) const {
-    Found found{};
+    Found found;
     if (!find(input, parameters, state, found)) return nb::none();
     void *y_place = nullptr, *h_place = nullptr, *c_place = nullptr;
     ForwardCall call = call_on(input, threads);
@@ -222,6 +222,7 @@ class Stack {
   bool find_weights(nb::dict parameters, int layer, int direction, bool is_double, Weights& weights, Held& held) const {
     const std::int64_t H = shape_.hidden, P = shape_.state, rows = gates_ * H;
     const std::int64_t features = layer == 0 ? shape_.inputs : directions_ * P;
+    weights = {};
     PyObject* const names = PyTuple_GetItem(names_.ptr(), layer * directions_ + direction);
     Py_ssize_t next = 0;
     const auto find = [&](const void*& place, std::initializer_list<std::int64_t> expected) {
