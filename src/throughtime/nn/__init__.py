@@ -3,7 +3,6 @@
 from throughtime.nn import description as description
 from throughtime.nn import functional as functional
 from throughtime.nn import init as init
-from throughtime.nn._layer_norm_lstm import LayerNormLSTM as LayerNormLSTM
 from throughtime.nn.conv.conv1d import Conv1d as Conv1d
 from throughtime.nn.conv.conv_block import ConvBlock as ConvBlock
 from throughtime.nn.conv.conv_block import ConvBlock2d as ConvBlock2d
@@ -37,6 +36,7 @@ from throughtime.nn.recurrent.cells import GRUCell as GRUCell
 from throughtime.nn.recurrent.cells import LSTMCell as LSTMCell
 from throughtime.nn.recurrent.cells import RNNCell as RNNCell
 from throughtime.nn.recurrent.gru import GRU as GRU
+from throughtime.nn.recurrent.layer_norm_lstm import LayerNormLSTM as LayerNormLSTM
 from throughtime.nn.recurrent.lstm import LSTM as LSTM
 from throughtime.nn.recurrent.mgu import MGU as MGU
 from throughtime.nn.recurrent.rnn import RNN as RNN

@@ -12,7 +12,6 @@ from throughtime.ops.recurrent.layer import recurrent_layer
 from throughtime.ops.recurrent.record import StepGradients
 from throughtime.ops.recurrent.spec import CellSpec
 from throughtime.ops.recurrent.steps import Steps
-from throughtime.ops.recurrent.weights import Weights
 
 
 class Stack(Protocol):

@@ -197,12 +197,12 @@ class WeightPlan:
 
 def plan_of_cell(cell: nn.RNNCellBase, spec: CellSpec) -> WeightPlan:
     """Return where the weights of one of torch's cells, or of ours, are."""
-    return _plan_of_cell(spec.name, type(cell), cell.input_size, cell.hidden_size, cell.bias)
+    return _plan_of_cell(spec.name, type(cell).__name__, cell.input_size, cell.hidden_size, cell.bias)
 
 
 @lru_cache(maxsize=256)
-def _plan_of_cell(name: str, module: type, inputs: int, hidden: int, bias: bool) -> WeightPlan:  # noqa: FBT001
-    return WeightPlan(CellSpec.parse(name), module.__name__, inputs, hidden, biased=bool(bias))
+def _plan_of_cell(name: str, module: str, inputs: int, hidden: int, bias: bool) -> WeightPlan:  # noqa: FBT001
+    return WeightPlan(CellSpec.parse(name), module, inputs, hidden, biased=bool(bias))
 
 
 def joined(own: Sequence[Any]) -> Tensor | None:
