@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.nn.inputs.output import RecurrentOutput
-from throughtime.nn.recurrent.stack import Stack
-from throughtime.nn.recurrent.weights import joined, plan_of_cell
+from throughtime.nn.recurrent.stack import Stack, over_layers
+from throughtime.nn.recurrent.weights import plan_of_cell
 from throughtime.ops.plain import unobserved
 from throughtime.ops.recurrent.autograd import node_of_layer
 from throughtime.ops.recurrent.spec import CellSpec
-from throughtime.ops.recurrent.steps import Steps, dense_steps, ragged_steps
+from throughtime.ops.recurrent.steps import dense_steps, ragged_steps
 from throughtime.ragged import Ragged
 
-_Parts = tuple[Tensor | tuple[Tensor, ...] | None, ...]
+_Result = tuple[Tensor, Tensor, Tensor | None]
 
 
 def quick_step(module: Stack, x: Any, state: Any) -> tuple[Tensor, Any] | None:
@@ -78,39 +78,17 @@ def _with_gradients(module: Stack, x: Any, state: Any) -> RecurrentOutput | None
     h0, c0 = state if isinstance(state, tuple) else (state, None)
     if not _wanted(parameters, tokens, h0, c0):
         return _without(module, x, state)
-    if module.weight_plan.joins:
-        layers = tuple(tuple(map(_one, parts)) for parts in layers)
-    y, h_n, c_n = _all_layers(module.spec, tokens, steps, h0, c0, layers)
+    plan, spec = module.weight_plan, module.spec
+    weights = plan.joined(layers) if plan.joins else layers
+
+    def run(weights: Any, x: Tensor, h: Tensor | None, c: Tensor | None) -> _Result:
+        return node_of_layer(x, steps, spec, h, c, weights)
+
+    y, h_n, c_n = over_layers(weights, tokens, h0, c0, run)
     if single:
         h_n, c_n = h_n.squeeze(1), None if c_n is None else c_n.squeeze(1)
     output = x.with_values(y) if type(x) is Ragged else y
     return RecurrentOutput(output, h_n if c_n is None else (h_n, c_n))
-
-
-def _all_layers(
-    spec: CellSpec,
-    x: Tensor,
-    steps: Steps,
-    h0: Tensor | None,
-    c0: Tensor | None,
-    layers: tuple[_Parts, ...],
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return y of the last layer, and the final states of all."""
-    if len(layers) == 1:
-        return node_of_layer(x, steps, spec, h0, c0, layers[0])  # type: ignore[arg-type]
-    h_starts, c_starts = (
-        [None] * len(layers) if part is None else part.chunk(len(layers)) for part in (h0, c0)
-    )
-    h_ends, c_ends = [], []
-    for parts, h, c in zip(layers, h_starts, c_starts, strict=True):
-        x, h_n, c_n = node_of_layer(x, steps, spec, h, c, parts)  # type: ignore[arg-type]
-        h_ends.append(h_n)
-        c_ends.append(c_n)
-    return x, torch.cat(h_ends), torch.cat(c_ends) if spec.has_c else None  # type: ignore[arg-type]
-
-
-def _one(part: Any) -> Tensor | None:
-    return joined(part) if type(part) is tuple else part
 
 
 def quick_cell(module: nn.RNNCellBase, spec: CellSpec, x: Any, state: Any) -> tuple[Tensor, Any] | None:

@@ -1,6 +1,7 @@
 """Run all layers and directions of a recurrent module on rows of tokens."""
 
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,8 @@ from throughtime.ops.recurrent.layer import recurrent_layer
 from throughtime.ops.recurrent.record import StepGradients
 from throughtime.ops.recurrent.spec import CellSpec
 from throughtime.ops.recurrent.steps import Steps
+
+_Layer = TypeVar("_Layer")
 
 
 class Stack(Protocol):
@@ -56,26 +59,59 @@ def run_stack(
     records: list[StepGradients] | None = None,
 ) -> StackResult:
     """Run the module's layers one on top of the other, in the dtype of ``x``."""
-    count = 2 if module.bidirectional else 1
-    layers, finals = [], []
-    y = x
-    for layer, directions in enumerate(module.weight_plan.weights(module, x.dtype, context)):
-        x = dropout(y, module.dropout, module.training) if layer and module.dropout else y
-        own = slice(layer * count, (layer + 1) * count)
-        h, c = (None if part is None else part[own] for part in (h0, c0))
+    layers: list[LayerResult] = []
+
+    def run(
+        directions: tuple[Weights, ...], x: Tensor, h: Tensor | None, c: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        record = None if records is None else records[len(layers)]
         y, h_n, c_n, c_all, gates = recurrent_layer(
-            x,
-            steps,
-            module.spec,
-            h,
-            c,
-            directions,
-            save=save,
-            record=None if records is None else records[layer],
+            x, steps, module.spec, h, c, directions, save=save, record=record
         )
         layers.append(LayerResult(x, h, c, directions, y, c_all, gates))
-        finals.append((h_n, c_n))
-    if len(finals) == 1:
-        return StackResult(y, *finals[0], layers)
-    h_n, c_n = (torch.cat(parts) for parts in zip(*finals, strict=True))
-    return StackResult(y, h_n, c_n, layers)
+        return y, h_n, c_n
+
+    def dropped(y: Tensor) -> Tensor:
+        return dropout(y, module.dropout, module.training) if module.dropout else y
+
+    weights = module.weight_plan.weights(module, x.dtype, context)
+    return StackResult(*over_layers(weights, x, h0, c0, run, dropped), layers)
+
+
+def over_layers(
+    layers: Sequence[_Layer],
+    x: Tensor,
+    h0: Tensor | None,
+    c0: Tensor | None,
+    run: Callable[[_Layer, Tensor, Tensor | None, Tensor | None], tuple[Tensor, Tensor, Any]],
+    between: Callable[[Tensor], Tensor] | None = None,
+) -> tuple[Tensor, Tensor, Any]:
+    """Run layers on what the one below made: the only loop over them, of calls with and without gradients.
+
+    Parameters
+    ----------
+    layers
+        The weights of each, as ``run`` takes them.
+    h0, c0
+        (layers · directions, …) or None.
+    run
+        Runs a layer, given its weights, x, h0 and c0, and returns y, h_n and c_n.
+    between
+        What the output of a layer goes through before the next reads it.
+
+    Returns
+    -------
+    tuple
+        y of the last layer, h_n and c_n of all; c_n is None where ``run`` returns None.
+    """
+    if len(layers) == 1:
+        return run(layers[0], x, h0, c0)
+    count = len(layers)
+    h_starts, c_starts = [[None] * count if part is None else part.chunk(count) for part in (h0, c0)]
+    h_ends: list[Tensor] = []
+    c_ends: list[Any] = []
+    for layer, h, c in zip(layers, h_starts, c_starts, strict=True):
+        x, h_n, c_n = run(layer, x if between is None or not h_ends else between(x), h, c)
+        h_ends.append(h_n)
+        c_ends.append(c_n)
+    return x, torch.cat(h_ends), None if c_n is None else torch.cat(c_ends)

@@ -1,6 +1,6 @@
 """A recurrent module's parameters: names and shapes, found once, and values, checked at every call."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import chain
@@ -156,6 +156,12 @@ class WeightPlan:
             for name, value in place.named(weights).items()
         }
 
+    def joined(self, layers: Iterable[tuple[Any, ...]]) -> tuple[tuple[Tensor | None, ...], ...]:
+        """Return the weights that `stack` has found, several parameters of the cell's own as one tensor."""
+        return tuple(
+            [tuple([_joined(part) if type(part) is tuple else part for part in parts]) for parts in layers]
+        )
+
     def _at(self, place: Place, module: HasParameters, dtype: torch.dtype, context: Tensor | None) -> Weights:
         # A parameter can be exchanged for any tensor (``layer.weight_hh_l0 = …``, `functional_call`), and
         # native code would read beyond the end of a smaller one.
@@ -197,15 +203,16 @@ class WeightPlan:
 
 def plan_of_cell(cell: nn.RNNCellBase, spec: CellSpec) -> WeightPlan:
     """Return where the weights of one of torch's cells, or of ours, are."""
-    return _plan_of_cell(spec.name, type(cell).__name__, cell.input_size, cell.hidden_size, cell.bias)
+    name = type(cell).__name__
+    return _plan_of_cell(spec.name, name, cell.input_size, cell.hidden_size, cell.bias)
 
 
 @lru_cache(maxsize=256)
-def _plan_of_cell(name: str, module: str, inputs: int, hidden: int, bias: bool) -> WeightPlan:  # noqa: FBT001
-    return WeightPlan(CellSpec.parse(name), module, inputs, hidden, biased=bool(bias))
+def _plan_of_cell(spec: str, module: str, inputs: int, hidden: int, bias: bool) -> WeightPlan:  # noqa: FBT001
+    return WeightPlan(CellSpec.parse(spec), module, inputs, hidden, biased=bool(bias))
 
 
-def joined(own: Sequence[Any]) -> Tensor | None:
+def _joined(own: Sequence[Any]) -> Tensor | None:
     """Return the cell's own parameters, one below the other; None if there are none."""
     if len(own) > 1:
         return torch.cat(tuple(own))
@@ -225,7 +232,7 @@ def _detached(module: HasParameters, name: str | None) -> Tensor | None:
 def _weights(values: Sequence[Tensor | None]) -> Weights:
     """Put together what is named in `NAMES`, the cell's own parameters, and the context."""
     ih, hh, bias_ih, bias_hh, hr, *own, context = values
-    return Weights(ih, hh, bias_ih, bias_hh, hr, joined(own), context)  # type: ignore[arg-type]
+    return Weights(ih, hh, bias_ih, bias_hh, hr, _joined(own), context)  # type: ignore[arg-type]
 
 
 def _place(
