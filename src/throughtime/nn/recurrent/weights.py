@@ -203,13 +203,16 @@ class WeightPlan:
 
 def plan_of_cell(cell: nn.RNNCellBase, spec: CellSpec) -> WeightPlan:
     """Return where the weights of one of torch's cells, or of ours, are."""
-    name = type(cell).__name__
-    return _plan_of_cell(spec.name, name, cell.input_size, cell.hidden_size, cell.bias)
+    # torch.compile does not look into a cache, and makes the plan once for each graph.
+    find = _plan_of_cell if torch.compiler.is_compiling() else known_plan_of_cell
+    return find(spec, type(cell).__name__, cell.input_size, cell.hidden_size, cell.bias)
 
 
-@lru_cache(maxsize=256)
-def _plan_of_cell(spec: str, module: str, inputs: int, hidden: int, bias: bool) -> WeightPlan:  # noqa: FBT001
-    return WeightPlan(CellSpec.parse(spec), module, inputs, hidden, biased=bool(bias))
+def _plan_of_cell(spec: CellSpec, module: str, inputs: int, hidden: int, bias: bool) -> WeightPlan:  # noqa: FBT001
+    return WeightPlan(spec, module, inputs, hidden, biased=bool(bias))
+
+
+known_plan_of_cell = lru_cache(maxsize=256)(_plan_of_cell)
 
 
 def _joined(own: Sequence[Any]) -> Tensor | None:
