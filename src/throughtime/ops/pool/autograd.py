@@ -1,12 +1,11 @@
 """The native pooling under eager autograd, and which values may take it."""
 
-import functools
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from throughtime.ops.plain import FULL, HALF, differentiable, on_plain_cpu
+from throughtime.ops.plain import FULL, HALF, differentiable, is_batched, on_plain_cpu, unobserved
 from throughtime.ops.pool import native
 from throughtime.ops.pool.reference import (
     at_largest_reference,
@@ -21,6 +20,11 @@ _DTYPES = (*FULL, *HALF)
 MOST_ROWS = 2**31 - 1
 
 
+def undisturbed(values: Tensor) -> bool:
+    """Tell whether native code alone has a part in a call; it looks at dtypes and shapes itself."""
+    return values.is_cpu and not differentiable(values) and unobserved() and not is_batched(values)
+
+
 def takes(values: Tensor) -> bool:
     """Tell whether the kernels may have these values."""
     return values.dtype in _DTYPES and on_plain_cpu(values) and values.shape[0] <= MOST_ROWS
@@ -28,13 +32,7 @@ def takes(values: Tensor) -> bool:
 
 def whole(layout: Layout) -> Geometry:
     """Return the geometry in which each sequence is one window."""
-    return Geometry(layout.offsets, _one_each(layout.num_sequences), Windows(layout.total))
-
-
-@functools.lru_cache(maxsize=64)
-def _one_each(sequences: int) -> Tensor:
-    """Return the offsets of one window for each sequence; nobody writes to them."""
-    return torch.arange(sequences + 1, device="cpu")
+    return Geometry(layout.offsets, native.one_each(layout.num_sequences), Windows(layout.total))
 
 
 def largest(values: Tensor, geometry: Geometry, total: int, nothing: float) -> Tensor:
