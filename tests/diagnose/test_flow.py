@@ -200,15 +200,15 @@ def test_several_layers_and_runs_have_names() -> None:
 
 def test_what_cannot_be_diagnosed_is_named() -> None:
     nothing = watch(nn.Linear(3, 4))
-    with pytest.raises(UnsupportedError, match=r"no recurrent layer in this model \(it has Linear\)"):
+    with pytest.raises(UnsupportedError, match=r"this model has no recurrent layer \(it has Linear\)"):
         nothing.__enter__()
     layer, x = _layer("GRU", {}), _batch()
     with watch(layer) as seen:
-        with pytest.raises(UnsupportedError, match=r"\(no run of 1 layers seen\)"):
+        with pytest.raises(UnsupportedError, match=r"\(0 forward passes of 1 recurrent layers\)"):
             gradient_flow(seen)
         with torch.no_grad():
             layer(x)
-        with pytest.raises(UnsupportedError, match=r"\(1 runs of 1 layers seen\)"):
+        with pytest.raises(UnsupportedError, match=r"\(1 forward passes of 1 recurrent layers\)"):
             gradient_flow(seen)
         layer(x).output.values.sum().backward()
     one = gradient_flow(seen)[0]
@@ -216,5 +216,5 @@ def test_what_cannot_be_diagnosed_is_named() -> None:
         one.profile("c")
     with pytest.raises(ShapeError, match="'end' or 'start'"):
         one.profile(origin="middle")
-    with pytest.raises(ShapeError, match="quantiles are between 0 and 1"):
+    with pytest.raises(ShapeError, match="quantiles must be between 0 and 1"):
         one.profile(quantiles=(0.5, 2))

@@ -356,6 +356,6 @@ def test_a_loss_that_is_not_finite_says_which_layer_and_time_step(
             layer.weight_hh_l0.fill_(float("inf"))
 
     monkeypatch.setattr(NextStepModule, "on_train_epoch_start", spoil)
-    where = r"layers\.0: a gate is not finite first at step 0 of sequence 0 of its batch"
+    where = r"layers\.0: a gate is not finite, first at step 0 of sequence 0 of its batch"
     with pytest.raises(NotFiniteError, match=rf"in epoch 1, step 1 \({where}\)"):
         fitted(run)

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from throughtime._fields import Fields
 from throughtime.data.batches import BatchLoader, derived_seed
 from throughtime.data.window_batches import WindowLoader
 from throughtime.diagnose import AdaptiveClip, locate_not_finite
 from throughtime.errors import NotFiniteError, UnsupportedError
 from throughtime.nn import GRU, LSTM, RNN
-from throughtime.training._fields import Fields
 from throughtime.training._metrics import EpochMetrics, history_of, loss_and_accuracy
 from throughtime.training._settings import Settings
 from throughtime.training._state import STATE

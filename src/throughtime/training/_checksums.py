@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from throughtime._fields import Fields
 from throughtime.errors import RunError
-from throughtime.training._fields import Fields
 from throughtime.training._files import read_bytes, write_bytes
 from throughtime.training._json import MOST_BYTES, json_object, to_json
 

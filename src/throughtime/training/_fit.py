@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from throughtime._fields import short
 from throughtime.data.examples import Examples, Source
 from throughtime.data.finite import require_finite
 from throughtime.data.next_step import NextStepSource
@@ -13,7 +14,6 @@ from throughtime.errors import DataError, RunError
 from throughtime.models.next_step import NextStep
 from throughtime.training._advice import ELSEWHERE, RESUME_OR_ELSEWHERE
 from throughtime.training._evaluation import evaluate
-from throughtime.training._fields import short
 from throughtime.training._lock import Hold, only_training
 from throughtime.training._metrics import Metrics, Score
 from throughtime.training._next_step_figures import evaluate_next_step

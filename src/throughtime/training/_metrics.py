@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from throughtime.training._fields import Fields, Positive, Share
+from throughtime._fields import Fields, Positive, Share
 
 
 @dataclass(frozen=True)

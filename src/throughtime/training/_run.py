@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import nn
 
+from throughtime._fields import Fields, short
 from throughtime.data.examples import Source
 from throughtime.data.next_step import NextStepSource
 from throughtime.errors import RunError
@@ -22,7 +23,6 @@ from throughtime.training._advice import ELSEWHERE, RESUME_OR_ELSEWHERE
 from throughtime.training._checksums import NAME as CHECKSUMS
 from throughtime.training._checksums import read_checked, read_object, write_checked, write_new
 from throughtime.training._environment import changes, environment, resumed, version
-from throughtime.training._fields import Fields, short
 from throughtime.training._files import read_bytes, sync_folder, writing
 from throughtime.training._fitting import MisfitError, fitting_model
 from throughtime.training._json import MOST_BYTES, json_object, to_json

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from torch import nn
 
+from throughtime._fields import short
 from throughtime.errors import InputTypeError, ShapeError
 from throughtime.models import BiGRU, BiLSTM, FrameModel, LanguageModel, TextCNN
-from throughtime.training._fields import short
 from throughtime.training._option_kinds import expected_instead
 
 _CLASSIFIERS: Mapping[str, type[nn.Module]] = {
