@@ -13,6 +13,7 @@ from throughtime.ops.recurrent.layer import recurrent_layer
 from throughtime.ops.recurrent.record import StepGradients
 from throughtime.ops.recurrent.spec import CellSpec
 from throughtime.ops.recurrent.steps import Steps
+from throughtime.ops.recurrent.weights import Weights
 
 _Layer = TypeVar("_Layer")
 
