@@ -16,18 +16,18 @@ from throughtime.ops.windows import Divisor, Geometry, Windows
 from throughtime.ragged import Layout
 
 _DTYPES = (*FULL, *HALF)
-# Rows are numbered with 32 bits.
-MOST_ROWS = 2**31 - 1
 
 
 def undisturbed(values: Tensor) -> bool:
     """Tell whether native code alone has a part in a call; it looks at dtypes and shapes itself."""
-    return values.is_cpu and not differentiable(values) and unobserved() and not is_batched(values)
+    if not values.is_cpu or differentiable(values) or not unobserved() or is_batched(values):
+        return False
+    return values.shape[0] <= native.MOST_ROWS
 
 
 def takes(values: Tensor) -> bool:
     """Tell whether the kernels may have these values."""
-    return values.dtype in _DTYPES and on_plain_cpu(values) and values.shape[0] <= MOST_ROWS
+    return values.dtype in _DTYPES and on_plain_cpu(values) and values.shape[0] <= native.MOST_ROWS
 
 
 def whole(layout: Layout) -> Geometry:

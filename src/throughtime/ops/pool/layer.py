@@ -15,7 +15,7 @@ from torch import Tensor
 from throughtime.ops._batch import native_windows
 from throughtime.ops._empty import known_empty
 from throughtime.ops.plain import as_operator
-from throughtime.ops.pool import autograd, native, registered
+from throughtime.ops.pool import autograd, native, registered, registered_windows
 from throughtime.ops.pool.reference import (
     last_over_time_reference,
     max_over_time_reference,
@@ -116,7 +116,7 @@ def max_over_windows(
     out = _laid_out(layout, windows, ceil_mode=ceil_mode)
     if as_operator(values):
         geometry = Geometry(layout.offsets, out.offsets, windows)
-        return registered.max_over_windows(values, geometry, out.total), out
+        return registered_windows.max_over_windows(values, geometry, out.total), out
     return max_over_windows_reference(values, layout, out, windows), out
 
 
@@ -147,7 +147,9 @@ def mean_over_windows(
     out = _laid_out(layout, windows, ceil_mode=ceil_mode)
     if as_operator(values):
         geometry = Geometry(layout.offsets, out.offsets, windows)
-        return registered.mean_over_windows(values, geometry, out.total, count_padding=count_padding), out
+        return registered_windows.mean_over_windows(
+            values, geometry, out.total, count_padding=count_padding
+        ), out
     return mean_over_windows_reference(values, layout, out, windows, count_padding=count_padding), out
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from throughtime import _native
 from throughtime.ops._batch import called, native_windows
+from throughtime.ops.plain import FULL
 from throughtime.ops.windows import Divisor, Geometry, Windows
 from throughtime.ragged import Layout
 
@@ -22,8 +23,15 @@ _DIVISORS: dict[Divisor, _native.PoolDivisor] = {
 }
 # Native code numbers taps with one byte, where windows have at most so many.
 MOST_OF_A_BYTE = 127
+# Native code numbers rows with 32 bits.
+MOST_ROWS = 2**31 - 1
 # Dimensions that native code reads.
 _MOST_DIMENSIONS = 4
+
+
+def reads(values: Tensor) -> bool:
+    """Tell whether native code reads values of this dtype and number."""
+    return values.dtype in FULL and values.shape[0] <= MOST_ROWS
 
 
 def largest(
