@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import throughtime as tt
 from throughtime import Ragged
@@ -14,8 +14,11 @@ from throughtime.data import tables
 from throughtime.data.files import read_bytes
 from throughtime.data.tables import decode, read_texts
 from throughtime.diagnose import Finding, _findings
-from throughtime.errors import DataError, InputTypeError
+from throughtime.errors import DataError, InputTypeError, ShapeError
 from throughtime.nn.description import Windowed, Windows
+from throughtime.nn.pool import whole_sequences
+from throughtime.ops.pool.layer import mean_over_time
+from throughtime.ragged import Layout
 
 from .nn import test_contract as contract
 from .nn.case import Case
@@ -60,6 +63,32 @@ def test_a_layer_joins_the_contract_and_runs_on_streams() -> None:
     late, _ = stream(second, state)
     torch.testing.assert_close(Ragged.cat_time([early, late]).values, whole.values)
     with pytest.raises(InputTypeError, match=r"0 is a Difference, which has no form in ONNX here"):
+        tt.export.onnx(model, "never.onnx")
+
+
+# ---------------------------------------------------------------------------------------- a pooling kind
+
+
+def std_over_time(values: Tensor, layout: Layout) -> Tensor:
+    """Return the standard deviation of each feature over each sequence; zeros if empty."""
+    mean = mean_over_time(values, layout).index_select(0, layout.sequence_ids)
+    return mean_over_time((values - mean).square(), layout).clamp(min=1e-12).sqrt()
+
+
+def test_a_pooling_kind_is_a_function_and_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ShapeError, match=r"kind is one of max, mean, last, sum, top-k; got 'std'"):
+        tt.nn.Pool("std")
+    monkeypatch.setitem(whole_sequences._KINDS, "std", whole_sequences._Kind(std_over_time))
+    with pytest.raises(ShapeError, match="k is for 'top-k'"):
+        tt.nn.Pool("std", k=2)
+    x = Ragged.from_lengths(torch.randn(9, 3, dtype=torch.float64), [5, 0, 4])
+    expected = torch.stack([x[0].std(0, correction=0), torch.full((3,), 1e-6), x[2].std(0, correction=0)])
+    torch.testing.assert_close(tt.nn.Pool("std")(x), expected.double())
+    model = nn.Sequential(tt.nn.Conv1d(3, 4, 3, padding="same"), tt.nn.Pool("std"))
+    assert tt.nn.receptive_field(model) == tt.nn.receptive_field(tt.nn.Pool("max"))
+    with pytest.raises(
+        InputTypeError, match=r"1: the operator throughtime::std_over_time has no form in ONNX"
+    ):
         tt.export.onnx(model, "never.onnx")
 
 
