@@ -149,7 +149,7 @@ def test_an_output_folder_in_use_is_left_alone(tmp_path: Path, run_cli: RunCli, 
     other = tmp_path / "other"
     other.mkdir()
     rows(other / "mine.txt", "keep")
-    refused(run_cli(*options, other), ["not empty and not a run"])
+    refused(run_cli(*options, other), ["is a folder with other files"])
     refused(run_cli(*options, other / "mine.txt"), ["is a file"])
     assert [path.name for path in other.iterdir()] == ["mine.txt"]
     refused(run_cli("demo", "--out", other), ["mine.txt, which is not of a demo"])
@@ -237,7 +237,7 @@ def test_resume_with_other_data_or_options(
     tmp_path: Path, run_cli: RunCli, text_run: Path, code_run: Path
 ) -> None:
     other = rows(tmp_path / "data.csv", good_rows(21))
-    refused(run_cli("train", other, "--out", text_run, "--resume"), ["was made with vocabulary_size = "])
+    refused(run_cli("train", other, "--out", text_run, "--resume"), ["was created with vocabulary_size = "])
     same = rows(tmp_path / "data.csv", GOOD)
     options = ("train", same, "--out", text_run, "--resume")
     refused(run_cli(*options, "--epochs", "9"), ["settings.epochs = 2, now it is 9"])

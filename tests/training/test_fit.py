@@ -103,7 +103,7 @@ def test_a_gradient_that_is_not_finite_ends_it_before_it_harms(tmp_path, monkeyp
         return loss + (loss * 0).sqrt() if steps == 3 else loss
 
     monkeypatch.setattr(F, "cross_entropy", with_bad_gradient)
-    with pytest.raises(NotFiniteError, match="gradients is nan in epoch 1, step 3; no model was kept"):
+    with pytest.raises(NotFiniteError, match="gradients is nan in epoch 1, step 3; no model was saved"):
         fitted(run)
 
 

@@ -1,6 +1,6 @@
-"""Training a classifier into a run: a folder of JSON and safetensors that can be stopped and resumed.
+"""Training of classifiers, language models and frame models, with runs that can be stopped and resumed.
 
-Importing this does not import Lightning; `fit` does when it is called.
+A run is a folder of JSON and safetensors files. Lightning is imported when `fit` is called, not before.
 """
 
 from throughtime.training import processes as processes

@@ -73,11 +73,11 @@ def read_checked(path: Path, *, most: int | None = None) -> bytes:
             return data
     if known is None:
         raise RunError(
-            f"{path} is not one of the files that {NAME} lists, so this run's training did not write it; "
+            f"{path} is not listed in {NAME}, so it was not written by the training of this run; "
             "remove it, or restore both files"
         )
     raise RunError(
-        f"{path} is damaged, or was changed or exchanged: its SHA-256 is not the one in {NAME}; "
+        f"{path} is damaged or was changed: its SHA-256 differs from the one in {NAME}; "
         "restore the file or train again"
     )
 
