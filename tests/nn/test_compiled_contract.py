@@ -224,3 +224,13 @@ def test_a_block_in_training_updates_its_statistics_in_a_graph(norm: str) -> Non
         gradients = [_gradients(y, list(one.parameters())) for y, one in ((found, block), (expected, twin))]
         torch.testing.assert_close(*gradients, **TIGHT)
         torch.testing.assert_close(block.state_dict(), twin.state_dict(), **TIGHT)
+
+
+def test_locked_dropout_is_exported_in_training_for_any_number_of_sequences() -> None:
+    sizes = ([{0: torch.export.Dim.DYNAMIC}] * 2,)
+    drop = tt.nn.LockedDropout(0.5)
+    program = torch.export.export(drop, (_series(LENGTHS).detach(),), dynamic_shapes=sizes).module()
+    x = _series(OTHER_LENGTHS[1]).detach()
+    for sequence in program(x.with_values(torch.ones_like(x.values))):
+        assert ((sequence == 0) | (sequence == 2)).all()
+        assert (sequence == sequence[:1]).all()

@@ -70,7 +70,8 @@ class LockedDropout(nn.Module):
             return x
         check_real(x, "LockedDropout")
         keep_probability = 1 - self.p
-        mask = x.values.new_empty(len(x), *x.shape[1:]).bernoulli_(keep_probability).div_(keep_probability)
+        mask = x.values.new_empty(x.layout.num_sequences, *x.shape[1:])
+        mask = mask.bernoulli_(keep_probability).div_(keep_probability)
         masked: Ragged = x * x.spread(mask)
         return masked
 
