@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/adding.html"))
     options = parser.parse_args()
     torch.manual_seed(0)
-    found = {}
+    diagnoses = {}
     for name, model in models(options.hidden).items():
         generator = torch.Generator().manual_seed(0)
         x, y = problem(32, options.length, torch.Generator().manual_seed(1))
@@ -87,12 +87,12 @@ def main() -> None:
         error = train(model, options.steps, options.length, generator)
         seconds = time.perf_counter() - begin
         print(f"{name}: error {error:.4f} after {options.steps} steps, {seconds:.0f} s")
-        for finding in before["findings"]:
-            print(f"  {finding['severity']}: {finding['verdict']}")
-        found[f"{name}: error {error:.3f}"] = before
+        for finding in before.findings:
+            print(f"  {finding.severity}: {finding.verdict}")
+        diagnoses[f"{name}: error {error:.3f}"] = before
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    question = "The adding problem before training; the errors are those after it. Always saying 1: 0.167."
-    write_diagnoses(options.out, "Three ways to go back through time", question, found)
+    subtitle = "The adding problem before training; the errors are those after it. Predicting 1 gives 0.167."
+    write_diagnoses(options.out, "The adding problem with three models", subtitle, diagnoses)
     print(f"saved in {options.out}")
 
 

@@ -15,6 +15,7 @@ struct NativeCell {
   int gates;
   std::int64_t saved;
   bool has_c;
+  int least_own, most_own;  // rows of its own parameters in all
 };
 
 void bind_cell(nanobind::module_& m);

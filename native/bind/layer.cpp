@@ -15,7 +15,7 @@ namespace throughtime {
 namespace {
 
 // The parts of `Weights` in ops/recurrent/weights.py.
-enum Part { ih, hh, bias_ih, bias_hh, hr, peephole, context, parts };
+enum Part { ih, hh, bias_ih, bias_hh, hr, own, context, parts };
 
 // The fields of `Steps` in ops/recurrent/steps.py.
 enum StepsField : std::size_t { order_field, batch_field, length_field, index_field };
@@ -82,8 +82,15 @@ struct Layer {
   }
 
   Weights weights_of(int d) const {
-    const Plain* const own = weights[d];
-    return {own[ih].data, own[hh].data, own[bias_ih].data, own[bias_hh].data, own[hr].data, own[peephole].data};
+    const Plain* const found = weights[d];
+    Weights of{found[ih].data, found[hh].data, found[bias_ih].data, found[bias_hh].data, found[hr].data, {}};
+    std::size_t rows = 0;
+    for (int i = 0; i < most_own && shape.options.own_rows[i] > 0; ++i) {
+      const std::size_t row = static_cast<std::size_t>(shape.hidden) * (shape.is_double ? 8 : 4);
+      of.own[i] = behind(static_cast<const void*>(found[own].data), rows * row);
+      rows += static_cast<std::size_t>(shape.options.own_rows[i]);
+    }
+    return of;
   }
 
   // One direction's part of an array of all.
@@ -193,14 +200,13 @@ nb::object backward(bool in_order, const NativeCell& cell, nb::tuple steps, int 
     direction.dgates = layer.part(given[4], d);
     direction.dh0 = layer.part(dh0, d);
     direction.dc0 = layer.part(dc0, d);
-    const Plain* const own = layer.weights[d];
-    const auto gradient = [&](Part part) { return gradient_of(own[part], needs(2)).data; };
+    const auto gradient = [&](Part part) { return gradient_of(layer.weights[d][part], needs(2)).data; };
     direction.dw_ih = gradient(ih);
     direction.dw_hh = gradient(hh);
     direction.db_ih = gradient(bias_ih);
     direction.db_hh = gradient(bias_hh);
     direction.dw_hr = gradient(hr);
-    direction.dpeephole = gradient(peephole);
+    direction.d_own = gradient(own);
     direction.dcontext = gradient(context);
     direction.dh_steps = layer.part(record_of[dh_steps], d);
     direction.dc_steps = layer.part(record_of[dc_steps], d);

@@ -17,7 +17,7 @@ namespace {
 
 constexpr int most_layers = 16;
 constexpr int most_directions = 2;
-constexpr int weights_of_one = 6;
+constexpr int weights_of_one = 5 + most_own;
 
 // What came in, looked at.
 struct Input {
@@ -31,7 +31,7 @@ struct Input {
 // Parameters in use, which another thread may exchange meanwhile.
 class Held {
  public:
-  Held() = default;
+  Held() {}
   Held(const Held&) = delete;
   Held& operator=(const Held&) = delete;
   ~Held() {
@@ -41,15 +41,16 @@ class Held {
     Py_INCREF(object);
     object_[count_++] = object;
   }
+  nb::handle at(int place) const { return object_[place]; }
 
  private:
   PyObject* object_[most_layers * most_directions * weights_of_one];
   int count_ = 0;
 };
 
-// What else a run reads.
+// What else a run reads. Kilobytes, of which a call writes those of the layers that there are.
 struct Found {
-  const void *h0, *c0;
+  const void *h0 = nullptr, *c0 = nullptr;
   Weights weights[most_layers][most_directions];
   Held held;
 };
@@ -57,14 +58,13 @@ struct Found {
 // The layers of a module, of which nothing changes but the parameters.
 class Stack {
  public:
-  // `names`: for each layer and direction those of its parameters: the products, the biases, a projection and
-  // peepholes, as far as there are any.
-  Stack(int inputs, int hidden, int state, int layers, int directions, int peepholes, bool biased, bool projects,
-        nb::tuple names, const NativeCell& cell)
+  // `names`: for each layer and direction those of its parameters: the products, the biases, a projection and the
+  // cell's own, as far as there are any.
+  Stack(int inputs, int hidden, int state, int layers, int directions, bool biased, bool projects, nb::tuple names,
+        const NativeCell& cell)
       : layers_(layers),
         directions_(directions),
         gates_(cell.gates),
-        peepholes_(peepholes),
         has_c_(cell.has_c),
         biased_(biased),
         projects_(projects),
@@ -87,7 +87,7 @@ class Stack {
   // The same of one layer, whose state is (B, H) or (H,): h and, of an LSTM, c.
   nb::object cell(nb::dict parameters, int threads, nb::handle x, nb::handle state) const {
     Input input{};
-    Found found{};
+    Found found;
     input.is_cell = true;
     if (layers_ != 1 || !find_token(x, input) || !find(input, parameters, state, found)) return nb::none();
     void *h_place = nullptr, *c_place = nullptr;
@@ -111,24 +111,25 @@ class Stack {
     return find_ragged(values, offsets, input) ? run(input, parameters, threads, state) : nb::none();
   }
 
-  // Whether those would run; nothing does.
-  bool fits_cell(nb::dict parameters, nb::handle x, nb::handle state) const {
+  // The weights that those would run with: for each layer the fields of `Weights` in ops/recurrent/weights.py, of each
+  // direction, where several own parameters are a tuple. None where anything is unusual.
+  nb::object cell_weights(nb::dict parameters, nb::handle x, nb::handle state) const {
     Input input{};
-    Found found{};
+    Found found;
     input.is_cell = true;
-    return layers_ == 1 && find_token(x, input) && find(input, parameters, state, found);
+    return weights_if(layers_ == 1 && find_token(x, input) && find(input, parameters, state, found), found);
   }
 
-  bool fits_dense(nb::dict parameters, nb::handle x, bool batch_first, nb::handle state) const {
+  nb::object dense_weights(nb::dict parameters, nb::handle x, bool batch_first, nb::handle state) const {
     Input input{};
-    Found found{};
-    return find_dense(x, batch_first, input) && find(input, parameters, state, found);
+    Found found;
+    return weights_if(find_dense(x, batch_first, input) && find(input, parameters, state, found), found);
   }
 
-  bool fits_ragged(nb::dict parameters, nb::handle values, nb::handle offsets, nb::handle state) const {
+  nb::object ragged_weights(nb::dict parameters, nb::handle values, nb::handle offsets, nb::handle state) const {
     Input input{};
-    Found found{};
-    return find_ragged(values, offsets, input) && find(input, parameters, state, found);
+    Found found;
+    return weights_if(find_ragged(values, offsets, input) && find(input, parameters, state, found), found);
   }
 
  private:
@@ -160,7 +161,7 @@ class Stack {
 
   // What comes back is (y, state), the state of an LSTM a pair; None where anything is unusual.
   nb::object run(const Input& input, nb::dict parameters, int threads, nb::handle state) const {
-    Found found{};
+    Found found;
     if (!find(input, parameters, state, found)) return nb::none();
     void *y_place = nullptr, *h_place = nullptr, *c_place = nullptr;
     ForwardCall call = call_on(input, threads);
@@ -221,6 +222,7 @@ class Stack {
   bool find_weights(nb::dict parameters, int layer, int direction, bool is_double, Weights& weights, Held& held) const {
     const std::int64_t H = shape_.hidden, P = shape_.state, rows = gates_ * H;
     const std::int64_t features = layer == 0 ? shape_.inputs : directions_ * P;
+    weights = {};
     PyObject* const names = PyTuple_GetItem(names_.ptr(), layer * directions_ + direction);
     Py_ssize_t next = 0;
     const auto find = [&](const void*& place, std::initializer_list<std::int64_t> expected) {
@@ -234,7 +236,34 @@ class Stack {
     if (!find(weights.ih, {rows, features}) || !find(weights.hh, {rows, P})) return false;
     if (biased_ && !(find(weights.bias_ih, {rows}) && find(weights.bias_hh, {rows}))) return false;
     if (projects_ && !find(weights.hr, {P, H})) return false;
-    return peepholes_ == 0 || find(weights.peephole, {peepholes_ * H});
+    const std::int32_t* const own_rows = shape_.options.own_rows;
+    for (int i = 0; i < most_own && own_rows[i] > 0; ++i) {
+      if (!find(weights.own[i], {own_rows[i] * H})) return false;
+    }
+    return true;
+  }
+
+  nb::object weights_if(bool fits, const Found& found) const {
+    if (!fits) return nb::none();
+    int next = 0;
+    const auto take = [&](bool present) {
+      return present ? nb::borrow(found.held.at(next++)) : nb::none();
+    };
+    int own_count = 0;
+    while (own_count < most_own && shape_.options.own_rows[own_count] > 0) ++own_count;
+    nb::list layers;
+    for (int layer = 0; layer < layers_; ++layer) {
+      nb::list parts;
+      for (int d = 0; d < directions_; ++d) {
+        for (const bool present : {true, true, biased_, biased_, projects_}) parts.append(take(present));
+        nb::list own;
+        for (int i = 0; i < own_count; ++i) own.append(take(true));
+        parts.append(own_count > 1 ? nb::object(nb::tuple(own)) : own_count == 1 ? nb::object(own[0]) : nb::none());
+        parts.append(nb::none());
+      }
+      layers.append(nb::tuple(parts));
+    }
+    return nb::tuple(layers);
   }
 
   nb::object make_state(const Input& input, std::int64_t width, void*& place) const {
@@ -270,7 +299,7 @@ class Stack {
   }
 
   Shape shape_{};
-  int layers_, directions_, gates_, peepholes_;
+  int layers_, directions_, gates_;
   bool has_c_, biased_, projects_, usable_;
   nb::tuple names_;
 };
@@ -279,19 +308,19 @@ class Stack {
 
 void bind_stack(nb::module_& m) {
   nb::class_<Stack>(m, "RecurrentStack", "A module's layers, run without gradients on the arguments of its caller.")
-      .def(nb::init<int, int, int, int, int, int, bool, bool, nb::tuple, const NativeCell&>(), nb::kw_only(),
+      .def(nb::init<int, int, int, int, int, bool, bool, nb::tuple, const NativeCell&>(), nb::kw_only(),
            nb::arg("inputs"), nb::arg("hidden"), nb::arg("state"), nb::arg("layers"), nb::arg("directions"),
-           nb::arg("peepholes"), nb::arg("biased"), nb::arg("projects"), nb::arg("names"), nb::arg("cell"))
+           nb::arg("biased"), nb::arg("projects"), nb::arg("names"), nb::arg("cell"))
       .def("step", &Stack::step, nb::arg("parameters"), nb::arg("threads"), nb::arg("x").none(), nb::arg("state").none())
       .def("cell", &Stack::cell, nb::arg("parameters"), nb::arg("threads"), nb::arg("x").none(), nb::arg("state").none())
-      .def("fits_cell", &Stack::fits_cell, nb::arg("parameters"), nb::arg("x").none(), nb::arg("state").none())
+      .def("cell_weights", &Stack::cell_weights, nb::arg("parameters"), nb::arg("x").none(), nb::arg("state").none())
       .def("dense", &Stack::dense, nb::arg("parameters"), nb::arg("threads"), nb::arg("x").none(), nb::arg("batch_first"),
            nb::arg("state").none())
       .def("ragged", &Stack::ragged, nb::arg("parameters"), nb::arg("threads"), nb::arg("values"), nb::arg("offsets"),
            nb::arg("state").none())
-      .def("fits_dense", &Stack::fits_dense, nb::arg("parameters"), nb::arg("x").none(), nb::arg("batch_first"),
+      .def("dense_weights", &Stack::dense_weights, nb::arg("parameters"), nb::arg("x").none(), nb::arg("batch_first"),
            nb::arg("state").none())
-      .def("fits_ragged", &Stack::fits_ragged, nb::arg("parameters"), nb::arg("values"), nb::arg("offsets"),
+      .def("ragged_weights", &Stack::ragged_weights, nb::arg("parameters"), nb::arg("values"), nb::arg("offsets"),
            nb::arg("state").none());
 }
 

@@ -16,11 +16,15 @@ using Values = std::vector<double>;
 struct Problem {
   Cell cell;
   int inputs, hidden, projection, directions;
-  bool biases, peephole, context;
+  bool biases, context;
   throughtime::Options options;
   std::vector<std::int64_t> offsets;
 
-  bool lstm() const { return cell == Cell::lstm || cell == Cell::lstm_general || cell == Cell::lstm_coupled; }
+  bool normalises() const { return cell == Cell::layer_norm_lstm; }
+  // Whether there is a c.
+  bool lstm() const {
+    return cell == Cell::lstm || cell == Cell::lstm_general || cell == Cell::lstm_coupled || normalises();
+  }
   bool gru() const { return cell == Cell::gru || cell == Cell::gru_general || cell == Cell::gru_before; }
   bool general() const { return cell >= Cell::lstm_general; }
   int gates() const {
@@ -41,7 +45,12 @@ struct Problem {
     }
     return 0;
   }
-  int peepholes() const { return !peephole ? 0 : cell == Cell::lstm_coupled ? 2 : 3; }
+  int own_rows() const {
+    int rows = 0;
+    for (const std::int32_t count : options.own_rows) rows += count;
+    return rows;
+  }
+  bool peephole() const { return own_rows() > 0 && !normalises(); }
   int state() const { return projection > 0 ? projection : hidden; }
   std::int64_t batch() const { return static_cast<std::int64_t>(offsets.size()) - 1; }
   std::int64_t tokens() const { return offsets.back(); }
@@ -51,14 +60,14 @@ struct Problem {
 struct Parameters {
   Values x;
   struct Direction {
-    Values ih, hh, b_ih, b_hh, hr, h0, c0, peephole, context;
+    Values ih, hh, b_ih, b_hh, hr, h0, c0, own, context;
   } direction[2];
 
   std::vector<Values*> all(const Problem& p) {
     std::vector<Values*> found{&x};
     for (int d = 0; d < p.directions; ++d) {
       Direction& w = direction[d];
-      for (Values* part : {&w.ih, &w.hh, &w.b_ih, &w.b_hh, &w.hr, &w.h0, &w.c0, &w.peephole, &w.context}) found.push_back(part);
+      for (Values* part : {&w.ih, &w.hh, &w.b_ih, &w.b_hh, &w.hr, &w.h0, &w.c0, &w.own, &w.context}) found.push_back(part);
     }
     return found;
   }
@@ -88,6 +97,14 @@ inline double value(const throughtime::Options& options, int place, double x) {
     case Activation::relu: return std::fmax(x, 0);
     default: return sigmoid(x);
   }
+}
+
+// Mean 0 and, but for epsilon, variance 1.
+inline void normalise(Values& values, double epsilon) {
+  double mean = 0, variance = 0;
+  for (const double x : values) mean += x / static_cast<double>(values.size());
+  for (const double x : values) variance += (x - mean) * (x - mean) / static_cast<double>(values.size());
+  for (double& x : values) x = (x - mean) / std::sqrt(variance + epsilon);
 }
 
 inline std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
@@ -135,13 +152,49 @@ inline Outputs by_equations(const Problem& p, const Parameters& w) {
         const auto total = [&](int gate, int u) { return input(gate, u) + recurrent(gate, u, h); };
         const auto gate_value = [&](double x) { return value(p.options, 0, x); };
         const auto sight = [&](int block, int u) {
-          return p.peephole ? weights.peephole[size(block * H + u)] * c[size(u)] : 0;
+          return p.peephole() ? weights.own[size(block * H + u)] * c[size(u)] : 0;
+        };
+        const auto keep_at = [&](int slot, int u, double x) {
+          out.gates[d][size((token * p.slots() + slot) * H + u)] = x;
         };
         Values next(size(H)), reset(size(H));
+        if (p.normalises()) {
+          Values from_x(size(4 * H)), from_h(size(4 * H));
+          for (int row = 0; row < 4 * H; ++row) {
+            from_x[size(row)] = product(weights.ih, &w.x[size(token * I)], row, I);
+            from_h[size(row)] = product(weights.hh, h.data(), row, P);
+          }
+          for (int u = 0; u < H; ++u) {
+            for (int gate = 0; gate < 4; ++gate) {
+              keep_at(4 + gate, u, from_h[size(gate * H + u)]);
+              keep_at(8 + gate, u, from_x[size(gate * H + u)]);
+            }
+          }
+          normalise(from_x, p.options.epsilon);
+          normalise(from_h, p.options.epsilon);
+          const auto before = [&](int gate, int u) {
+            const std::size_t row = size(gate * H + u);
+            return weights.own[row] * from_x[row] + weights.own[size(4 * H) + row] * from_h[row] +
+                   (p.biases ? weights.b_ih[row] + weights.b_hh[row] : 0) +
+                   (p.context ? weights.context[size(b * 4 * H) + row] : 0);
+          };
+          for (int u = 0; u < H; ++u) {
+            const double i = gate_value(before(0, u)), f = gate_value(before(1, u)), g = value(p.options, 1, before(2, u));
+            c[size(u)] = f * c[size(u)] + i * g;
+            out.c[d][size(token * H + u)] = c[size(u)];
+            keep_at(0, u, i), keep_at(1, u, f), keep_at(2, u, g), keep_at(3, u, gate_value(before(3, u)));
+          }
+          Values normal = c;
+          normalise(normal, p.options.epsilon);
+          for (int u = 0; u < H; ++u) {
+            const double shown = weights.own[size(8 * H + u)] * normal[size(u)] + weights.own[size(9 * H + u)];
+            next[size(u)] = gate_value(before(3, u)) * value(p.options, 2, shown);
+          }
+        }
         const bool resets = p.cell == Cell::gru_before || p.cell == Cell::mgu;
         for (int u = 0; u < H && resets; ++u) reset[size(u)] = gate_value(total(0, u)) * h[size(u)];
-        for (int u = 0; u < H; ++u) {
-          const auto keep = [&](int slot, double x) { out.gates[d][size((token * p.slots() + slot) * H + u)] = x; };
+        for (int u = 0; u < H && !p.normalises(); ++u) {
+          const auto keep = [&](int slot, double x) { keep_at(slot, u, x); };
           if (lstm) {
             const bool coupled = p.cell == Cell::lstm_coupled;
             const double i = gate_value(total(0, u) + sight(0, u));

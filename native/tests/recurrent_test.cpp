@@ -2,10 +2,12 @@
 // a difference quotient of those equations, on random batches, for every instruction set of this machine.
 //
 // Prints a line per instruction set and "N passed, N failed" at the end; exits with 1 if any failed.
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <random>
 #include <vector>
 
@@ -72,8 +74,12 @@ struct Run {
       Buffer<T>* out = &made[size(1 + 4 * d)];
       Buffer<T>* s = &seeds[size(1 + 4 * d)];
       Buffer<T>* g = &results[size(1 + 9 * d)];
-      const throughtime::Weights weights{in[0].data(), in[1].data(), in[2].data(),
-                                         in[3].data(), in[4].data(), in[7].data()};
+      throughtime::Weights weights{in[0].data(), in[1].data(), in[2].data(), in[3].data(), in[4].data(), {}};
+      T* own = in[7].data();
+      for (int i = 0; i < throughtime::most_own && p.options.own_rows[i] > 0; ++i) {
+        weights.own[i] = own;
+        own += p.options.own_rows[i] * p.hidden;
+      }
       forward.direction[d] = {weights,       in[5].data(),  in[6].data(),  out[0].data(),
                               out[1].data(), out[2].data(), out[3].data(), in[8].data()};
       throughtime::BackwardDirection& b = backward.direction[d];
@@ -83,7 +89,7 @@ struct Run {
       // The gradients of every step have their place in memory, too; the tests in Python look at their values.
       steps.emplace_back(Values(size(p.tokens() * p.state()), NAN));
       steps.emplace_back(Values(size(p.lstm() ? p.tokens() * p.hidden : 0), NAN));
-      steps.emplace_back(Values(size(p.tokens() * (p.gru() ? p.slots() : p.gates()) * p.hidden), NAN));
+      steps.emplace_back(Values(size(p.tokens() * (p.gru() || p.normalises() ? p.slots() : p.gates()) * p.hidden), NAN));
       steps.emplace_back(Values(size(p.tokens()), NAN));
       steps.emplace_back(Values(size(p.tokens() * (throughtime::summary_norms + 2 * p.slots())), NAN));
       b.summary = steps[size(5 * d + 4)].data();
@@ -162,7 +168,14 @@ void draw_options(Random& random, Problem& p) {
   // Bounds on gradients make them those of no loss: they run for the sanitizers, the tests in Python look at values.
   options.gradient_value = random.between(0, 5) == 0 ? 0.5 : 0;
   options.gradient_norm = random.between(0, 5) == 0 ? 0.5 : 0;
-  p.peephole = p.lstm() && p.general() && random.between(0, 1) == 0;
+  options.epsilon = 0.01;
+  std::fill(std::begin(options.own_rows), std::end(options.own_rows), 0);
+  if (p.cell == Cell::lstm_general && random.between(0, 1) == 0) options.own_rows[0] = 3;
+  if (p.cell == Cell::lstm_coupled && random.between(0, 1) == 0) options.own_rows[0] = 2;
+  if (p.normalises()) {
+    const std::int32_t rows[throughtime::most_own] = {4, 4, 1, 1};
+    std::copy(std::begin(rows), std::end(rows), std::begin(options.own_rows));
+  }
 }
 
 Problem random_problem(Random& random) {
@@ -216,7 +229,7 @@ Parameters random_parameters(Random& random, const Problem& p) {
     random.fill(w.direction[d].hr, p.projection * p.hidden, scale);
     random.fill(w.direction[d].h0, p.batch() * p.state(), 1);
     random.fill(w.direction[d].c0, p.lstm() ? p.batch() * p.hidden : 0, 1);
-    random.fill(w.direction[d].peephole, p.peepholes() * p.hidden, 0.5);
+    random.fill(w.direction[d].own, p.own_rows() * p.hidden, 0.5);
     random.fill(w.direction[d].context, p.context ? p.batch() * rows : 0, 0.5);
   }
   return w;

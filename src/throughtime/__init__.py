@@ -1,4 +1,4 @@
-"""Recurrent and convolutional sequence models for PyTorch: no padding, every state in reach."""
+"""Padding-free recurrent and convolutional sequence models for PyTorch."""
 
 from contextlib import nullcontext as _nothing
 

@@ -20,14 +20,20 @@ class RecurrentCell:
         clip: float,
         cell_clip: float,
         update_new: bool,
+        epsilon: float,
+        own_rows: list[int],
         gradient_value: float,
         gradient_norm: float,
     ) -> None: ...
 
+_LayerWeights = tuple[tuple[Tensor | tuple[Tensor, ...] | None, ...], ...]
+
 class RecurrentStack:
     """A module's layers, run without gradients on the arguments of its caller.
 
-    Each method returns y and the state as the layer would, or None where something is unusual.
+    Each method returns y and the state as the layer would, or None where something is unusual. Those called
+    ``…_weights`` return the weights that such a run reads: for each layer the fields of `Weights`, of each
+    direction; where a cell has several parameters of its own they are a tuple.
     """
 
     def __init__(
@@ -38,7 +44,6 @@ class RecurrentStack:
         state: int,
         layers: int,
         directions: int,
-        peepholes: int,
         biased: bool,
         projects: bool,
         names: tuple[tuple[str, ...], ...],
@@ -52,8 +57,8 @@ class RecurrentStack:
     ) -> tuple[Tensor, Tensor | None] | None:
         """Run one layer on one token of each stream; return h and, of an LSTM, c, (B, H) or (H,)."""
 
-    def fits_cell(self, parameters: dict[str, Any], x: Any, state: Any) -> bool:
-        """Tell whether `cell` would run."""
+    def cell_weights(self, parameters: dict[str, Any], x: Any, state: Any) -> _LayerWeights | None:
+        """Return those of `cell`."""
 
     def dense(
         self, parameters: dict[str, Any], threads: int, x: Any, batch_first: bool, state: Any
@@ -65,11 +70,15 @@ class RecurrentStack:
     ) -> tuple[Tensor, Any] | None:
         """Run sequences end to end, (T, I), that begin at offsets (B + 1,)."""
 
-    def fits_dense(self, parameters: dict[str, Any], x: Any, batch_first: bool, state: Any) -> bool:
-        """Tell whether `dense` would run."""
+    def dense_weights(
+        self, parameters: dict[str, Any], x: Any, batch_first: bool, state: Any
+    ) -> _LayerWeights | None:
+        """Return those of `dense`."""
 
-    def fits_ragged(self, parameters: dict[str, Any], values: Any, offsets: Any, state: Any) -> bool:
-        """Tell whether `ragged` would run."""
+    def ragged_weights(
+        self, parameters: dict[str, Any], values: Any, offsets: Any, state: Any
+    ) -> _LayerWeights | None:
+        """Return those of `ragged`."""
 
 def recurrent_layer_forward(
     in_order: bool,

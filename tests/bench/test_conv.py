@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from tests.cli.conftest import RunCli
-from throughtime.bench.conv import Plan, Record, Row, Shape, measure
+from throughtime.bench.conv import Comparison, Plan, Record, Row, Shape, measure
 from throughtime.bench.conv import tasks as listed
 from throughtime.bench.conv._pair import pair
-from throughtime.bench.conv._worker import measured
+from throughtime.bench.conv._worker import compare
 from throughtime.bench.conv.record import points_of, summarize
 from throughtime.bench.conv.tasks import Task, tasks
 from throughtime.errors import ThroughtimeError
@@ -47,17 +47,9 @@ def test_points_carry_the_spread_of_the_processes() -> None:
 
 def test_a_record_collects_one_time_from_each_process_and_each_note_once() -> None:
     record = Record(None)  # type: ignore[arg-type] - a machine is not needed here
-    found: dict[str, Any] = {
-        "part": "conv",
-        "what": "a",
-        "lengths": "equal",
-        "mode": "training",
-        "peer": "torch",
-        "operations": 1.0,
-    }
     for seconds in (1.0, 2.0):
-        record.add({**found, "ours_s": seconds, "peer_s": 3.0})
-        record.add({**found, "what": "b", "note": "left out"})
+        record.add(Comparison("conv", "a", "equal", "training", "torch", 1.0, seconds, 3.0))
+        record.add(Comparison("conv", "b", "equal", "training", "torch", 1.0, note="left out"))
     (row,) = record.rows.values()
     assert row.ours_s == [1.0, 2.0]
     assert record.notes == ["left out"]
@@ -134,13 +126,14 @@ def test_what_disagrees_is_left_out_by_name(no_pause: None) -> None:
         0.0,
         lambda: pair(lambda x: x, lambda x: 2 * x, values, lengths, "inference"),
     )
-    found = measured(task, Plan(rounds=1, seconds=0.0))
-    assert found["note"].startswith("this, equal, inference: torch's results differ from ours by 5.0e-01")  # type: ignore[attr-defined]
-    assert "ours_s" not in found
+    found = compare(task, Plan(rounds=1, seconds=0.0))
+    assert found.note is not None
+    assert found.note.startswith("this, equal, inference: torch's results differ from ours by 5.0e-01")
+    assert found.ours_s is None
 
 
 def test_a_process_that_fails_is_an_error() -> None:
-    with pytest.raises(ThroughtimeError, match="the process that measures ended with status 1"):
+    with pytest.raises(ThroughtimeError, match="the benchmark process ended with status 1"):
         list(measure(Plan(parts=["nothing"])))
 
 
@@ -169,16 +162,7 @@ def test_what_was_measured_is_kept_when_stopped(
     run_cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stopped(plan: Plan) -> Any:
-        yield {
-            "part": "conv",
-            "what": "a",
-            "lengths": "equal",
-            "mode": "training",
-            "peer": "torch",
-            "operations": 1.0,
-            "ours_s": 1.0,
-            "peer_s": 2.0,
-        }
+        yield Comparison("conv", "a", "equal", "training", "torch", 1.0, 1.0, 2.0)
         raise KeyboardInterrupt
 
     monkeypatch.setattr("throughtime.cli._bench_conv.measure", stopped)

@@ -20,9 +20,9 @@ def _problem(name: str, options: dict[str, Any], **more: Any) -> tuple[Any, Ragg
     torch.manual_seed(0)
     layer = getattr(tt.nn, name)(3, 4, **options, **more).double()
     x = Ragged.from_lengths(torch.randn(sum(LENGTHS), 3).double().requires_grad_(), LENGTHS)
-    sizes = (layer.proj_size or 4, 4)[: 2 if name == "LSTM" else 1]
+    sizes = (layer.proj_size or 4, 4)[: 2 if layer.spec.has_c else 1]
     parts = tuple(torch.randn(layer.num_layers, 4, n).double().requires_grad_() for n in sizes)
-    return layer, x, parts if name == "LSTM" else parts[0]
+    return layer, x, parts if layer.spec.has_c else parts[0]
 
 
 @each_layer

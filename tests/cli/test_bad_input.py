@@ -61,7 +61,7 @@ GOOD = good_rows()
 BAD_DATA: dict[str, tuple[Make, list[str]]] = {
     "no such file": (lambda folder: folder / "none.csv", ["none.csv does not exist"]),
     "unknown suffix": (_write("data.xlsx", "x"), ["data.xlsx", "'.xlsx'", ".csv"]),
-    "plain text": (_write("book.txt", "to be"), ["book.txt is no table of labelled texts", "--task next"]),
+    "plain text": (_write("book.txt", "to be"), ["book.txt is not a table of labelled texts", "--task next"]),
     "empty file": (_write("data.csv", ""), ["data.csv is empty"]),
     "header alone": (_write("data.csv", "words,kind\n"), ["data.csv has no rows"]),
     "missing text column": (_write("data.csv", "text,kind\na,b\n"), ["no column 'words'", "'text', 'kind'"]),
@@ -149,7 +149,7 @@ def test_an_output_folder_in_use_is_left_alone(tmp_path: Path, run_cli: RunCli, 
     other = tmp_path / "other"
     other.mkdir()
     rows(other / "mine.txt", "keep")
-    refused(run_cli(*options, other), ["not empty and not a run"])
+    refused(run_cli(*options, other), ["is a folder with other files"])
     refused(run_cli(*options, other / "mine.txt"), ["is a file"])
     assert [path.name for path in other.iterdir()] == ["mine.txt"]
     refused(run_cli("demo", "--out", other), ["mine.txt, which is not of a demo"])
@@ -237,12 +237,12 @@ def test_resume_with_other_data_or_options(
     tmp_path: Path, run_cli: RunCli, text_run: Path, code_run: Path
 ) -> None:
     other = rows(tmp_path / "data.csv", good_rows(21))
-    refused(run_cli("train", other, "--out", text_run, "--resume"), ["was made with vocabulary_size = "])
+    refused(run_cli("train", other, "--out", text_run, "--resume"), ["was created with vocabulary_size = "])
     same = rows(tmp_path / "data.csv", GOOD)
     options = ("train", same, "--out", text_run, "--resume")
     refused(run_cli(*options, "--epochs", "9"), ["settings.epochs = 2, now it is 9"])
     refused(run_cli(*options, "--model", "bigru"), ["model.name = 'textcnn', now it is 'bigru'"])
-    refused(run_cli("train", same, "--out", code_run, "--resume"), ["not made by throughtime train"])
+    refused(run_cli("train", same, "--out", code_run, "--resume"), ["not a run of throughtime train"])
     outcome = run_cli(*options)
     assert outcome.code == 0
     assert "is already finished" in outcome.out
@@ -250,7 +250,7 @@ def test_resume_with_other_data_or_options(
 
 def test_python_files_that_cannot_be_read(tmp_path: Path, run_cli: RunCli, code_run: Path) -> None:
     cases: list[tuple[str, bytes, list[str]]] = [
-        ("open.py", b"x = (1 +\n", ["open.py: Python cannot read it"]),
+        ("open.py", b"x = (1 +\n", ["open.py: Python cannot parse it"]),
         ("latin.py", b"x = 1 + 2\ny = '\xe9'\n", ["latin.py", "line 2", "not UTF-8"]),
     ]
     for name, content, parts in cases:

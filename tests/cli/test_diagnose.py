@@ -12,6 +12,7 @@ from throughtime.cli._training_rows import _may_be_data
 from throughtime.data.tables import read_texts
 from throughtime.data.text import split_texts
 from throughtime.demo import TASK
+from throughtime.report import RunDiagnosis
 from throughtime.training import ModelSpec, Run, Settings, fit
 
 from .conftest import RunCli, small_files, small_operators
@@ -43,7 +44,8 @@ def test_a_run_is_diagnosed(tmp_path: Path, run_cli: RunCli, texts: Path, model:
     assert "Lyapunov exponents" in outcome.out
     assert outcome.out.rstrip().endswith(f"saved in {run / 'diagnosis.html'}")
     found = json.loads((run / "diagnosis.json").read_text("utf-8"))
-    assert found["version"] == 2
+    assert found["version"] == 3
+    assert RunDiagnosis.from_json(found).to_json() == found
     for finding in found["findings"]:
         assert finding["verdict"] in outcome.out
     assert found["examples"][0]["tokens"][:4] == ["this", "is", "bad", "thing"]
@@ -63,8 +65,8 @@ def test_what_cannot_be_diagnosed_is_named(
     refused(run_cli("diagnose", code_run, empty), "has no operators that could be replaced")
     broken = tmp_path / "broken.py"
     broken.write_text("x = (1,\n", encoding="utf-8")
-    refused(run_cli("diagnose", code_run, broken), "Python cannot read it")
-    refused(run_cli("diagnose", code_run, code_run, texts), "2 runs make one page")
+    refused(run_cli("diagnose", code_run, broken), "Python cannot parse it")
+    refused(run_cli("diagnose", code_run, code_run, texts), "2 runs share one page")
     run = tmp_path / "cnn"
     made = run_cli(
         "train",
@@ -153,7 +155,7 @@ def test_a_model_without_recurrence_is_diagnosed_by_what_it_has(
     assert len(found["inputs"]["from_end"]["mean"]) == 6
     page = (runs[0] / "diagnosis.html").read_text("utf-8")
     assert "Gradients of the inputs" in page
-    assert "Gradients on their way back through time" not in page
+    assert "Gradient flow through time" not in page
     both = run_cli("diagnose", *runs, texts, "--examples", 20, "--out", tmp_path / "both.html")
     assert (both.code, both.err) == (0, "")
     content = (tmp_path / "both.html").read_text("utf-8")
@@ -240,7 +242,7 @@ def test_a_bag_of_words_is_fitted_to_the_rows_of_the_training_and_asked_about_ot
     found = quality(texts)
     assert found["bag_of_words"]["training_rows"] == found["bag_of_words"]["fitted_to"] == 48
     assert found["rows"] == 6, "those of the test"
-    assert "on 6 rows that are not training rows" in found["out"]
+    assert "on 6 rows outside of the training data" in found["out"]
 
     # Three new rows, of which words alone tell the class: fitted to these, it could not.
     new = tmp_path / "new.csv"
@@ -263,7 +265,7 @@ def test_a_bag_of_words_is_fitted_to_the_rows_of_the_training_and_asked_about_ot
         f"rows were not found: {texts} (from the current folder) is neither a file nor a folder"
         in gone["no_bag_of_words"]
     )
-    assert "name it with --training-data" in gone["no_bag_of_words"]
+    assert "give their path with --training-data" in gone["no_bag_of_words"]
     assert "the training rows were not found" in (run / "diagnosis.html").read_text("utf-8")
     assert quality(new, "--training-data", moved)["bag_of_words"] == found["bag_of_words"]
     assert quality(moved)["rows"] == 6, "the file that is diagnosed is that of the training"
@@ -313,7 +315,7 @@ def test_a_run_names_its_training_data_as_the_command_line_did(
     found = compared()
     assert found["bag_of_words"] is None
     assert found["no_bag_of_words"].startswith(f"the training rows were not found: {texts.name} (from")
-    assert found["no_bag_of_words"].endswith("name it with --training-data")
+    assert found["no_bag_of_words"].endswith("give their path with --training-data")
     assert str(away) not in (run / "diagnosis.json").read_text("utf-8")
 
 
@@ -372,7 +374,7 @@ def test_clipping_and_recording_from_the_command_line(tmp_path: Path, run_cli: R
     assert sum(len(line["norms"]) for line in lines) == lines[-1]["step"]
     assert run_cli("diagnose", run, texts).code == 0
     page = (run / "diagnosis.html").read_text("utf-8")
-    assert "Over the training" in page
+    assert "Gradient flow during the training" in page
     assert "clipped above" not in page, "an adaptive threshold is no line"
     again = run_cli(*base, "--model", "bigru", "--resume", "--out", run)
     assert "is already finished" in again.out

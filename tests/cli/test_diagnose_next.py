@@ -43,13 +43,13 @@ def test_the_step_after_each_window_of_a_text_is_asked_for(folder: Path, run_cli
     likely = model(tt.Ragged.from_list(list(windows[:, :-1]))).to_padded()[:, -1]
     loss = F.nll_loss(likely, windows[:, -1]).detach()
     assert found["quality"]["loss"] == pytest.approx(float(loss), rel=1e-5)
-    assert f"perplexity {float(loss.exp()):.2f} of what comes after the last step" in done.out
+    assert f"perplexity {float(loss.exp()):.2f} on the step after each sequence" in done.out
     assert found["loss"] == pytest.approx(float(F.nll_loss(likely[:3], windows[:3, -1]).detach()), rel=1e-5)
     assert [layer["name"] for layer in found["layers"]] == ["layers.0", "layers.1"]
     assert len(found["layers"][0]["from_end"]["h"]["mean"]) == 64
     assert found["examples"][0]["tokens"][:8] == ["the", "cat", "sat", "on", "the", "mat", ".", "⏎"]
     page = (run / "diagnosis.html").read_text("utf-8")
-    assert "How well it does" not in page  # there are no classes to confuse
+    assert "<h3>Quality</h3>" not in page  # there are no classes to confuse
     assert f"{len(begins)} windows of 64 words of text.txt" in page
 
 
@@ -83,5 +83,5 @@ def test_frames(folder: Path, run_cli: RunCli) -> None:
 def test_what_does_not_go_with_these_runs_is_named(folder: Path, run_cli: RunCli) -> None:
     run = folder / "text"
     short = rows(folder / "short.txt", "the cat sat\n")
-    refused(run_cli("diagnose", run, short), "has 4 words; gradients are followed over windows of 64")
+    refused(run_cli("diagnose", run, short), "has 4 words, but a diagnosis takes windows of 64")
     refused(run_cli("diagnose", run, short, "--text", "review"), "leave out --text and --label")

@@ -93,7 +93,7 @@ def test_characters_with_every_option(folder: Path, run_cli: RunCli) -> None:
     assert len(outcome.out) == 31
     assert set(outcome.out) <= set(TEXT)
     text = folder / "text.txt"
-    refused(run_cli("train", text, "--out", run, "--resume"), ["was made with --test-file test.txt"])
+    refused(run_cli("train", text, "--out", run, "--resume"), ["was trained with --test-file test.txt"])
     again = run_cli("train", text, "--out", run, "--resume", "--test-file", test)
     assert again.code == 0, again.err
     assert "is already finished" in again.out
@@ -105,7 +105,7 @@ def test_frames(folder: Path, run_cli: RunCli) -> None:
     outcome = run_cli("train", data, *SMALL, "--out", run)
     assert outcome.code == 0, outcome.err
     assert "test negative log-likelihood per frame" in outcome.out
-    assert "over 19 frames" in outcome.out
+    assert "on 19 frames" in outcome.out
     shown = run_cli("sample", run, "--length", 5)
     lines = [json.loads(line) for line in shown.out.splitlines()]
     assert len(lines) == 5
@@ -159,7 +159,7 @@ def test_prompts_that_cannot_be_are_refused(folder: Path, run_cli: RunCli, text_
     refused(run_cli("sample", run, "--temperature", -1), ["temperature is a number from 0 upwards"])
     refused(run_cli("sample", run, "--top-p", 0), ["top_p is a probability above 0"])
     refused(run_cli("sample", run, "--out", folder / "x.npz"), ["--out is for frames"])
-    refused(run_cli("sample", text_run), ["not made by throughtime train --task next"])
+    refused(run_cli("sample", text_run), ["not a run of throughtime train --task next"])
     refused(run_cli("predict", run, folder / "text.txt"), ["throughtime sample"])
 
 
@@ -221,7 +221,7 @@ def test_data_and_options_that_cannot_be_are_refused(folder: Path, run_cli: RunC
         ((text, "--min-count", 999), ["occurs 999 times"]),
         ((text, "--test-file", rows(tmp_path / "one.txt", "a")), ["one.txt has 1 words"]),
         ((text, "--test-file", _frames(tmp_path / "r.npz")), ["r.npz holds frames"]),
-        ((_frames(tmp_path / "rolls.npz"), "--unit", "word"), ["--unit is about texts", "holds frames"]),
+        ((_frames(tmp_path / "rolls.npz"), "--unit", "word"), ["--unit applies to text", "holds frames"]),
     ]
     for arguments, parts in cases:
         refused(run_cli("train", *arguments, "--task", "next", "--out", out), parts)

@@ -1,4 +1,4 @@
-"""`diagnose`: plain data that says what the single measures say, and a model that is left as it was."""
+"""`diagnose`: its result is that of the single measurements, survives JSON, and the model is not changed."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from torch import nn
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.diagnose import diagnose, gradient_flow, influence, spectrum, watch
+from throughtime.diagnose import Diagnosis, diagnose, gradient_flow, influence, spectrum, watch
 from throughtime.errors import NotFiniteError, ShapeError, UnsupportedError
 
 
@@ -24,35 +24,44 @@ def _loss(logits: torch.Tensor) -> torch.Tensor:
     return nn.functional.cross_entropy(logits, torch.tensor([0, 1, 2]))
 
 
+def _require_json(found: Diagnosis) -> None:
+    content = found.to_json()
+    text = json.dumps(content, allow_nan=False)
+    assert json.loads(text) == content
+    assert Diagnosis.from_json(json.loads(text)) == found
+
+
 def test_it_says_what_the_measures_say_and_survives_json() -> None:
     model, batch = _classifier()
     found = diagnose(model, batch, _loss, examples=2)
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    _require_json(found)
     model.eval()
     with watch(model) as seen:
         _loss(model(batch)).backward()
     flow = gradient_flow(seen)
-    assert len(found["layers"]) == 2
-    for one, layer in zip(found["layers"], flow.layers, strict=True):
+    assert len(found.layers) == 2
+    for one, layer in zip(found.layers, flow.layers, strict=True):
         for origin, key in (("end", "from_end"), ("start", "from_start")):
             for of in ("h", "c", "weight_terms"):
                 profile = layer.profile(of, origin=origin)
-                assert one[key][of]["mean"] == pytest.approx(profile.mean.tolist(), rel=1e-5)
-                assert one[key][of]["0.9"] == pytest.approx(profile.quantiles[0.9].tolist(), rel=1e-5)
-        assert one["saturation"].keys() == {"input", "forget", "output"}
+                summary = getattr(getattr(one, key), of)
+                assert summary.mean == pytest.approx(profile.mean.tolist(), rel=1e-5)
+                for q, values in ((0.1, summary.q10), (0.5, summary.q50), (0.9, summary.q90)):
+                    assert values == pytest.approx(profile.quantiles[q].tolist(), rel=1e-5)
+        assert one.saturation.keys() == {"input", "forget", "output"}
     grads = [parameter.grad.flatten() for parameter in model.parameters()]
-    assert found["gradient_norm"] == pytest.approx(float(torch.cat(grads).norm()), rel=1e-5)
-    assert found["loss"] == pytest.approx(_loss(model(batch)).item())
+    assert found.gradient_norm == pytest.approx(float(torch.cat(grads).norm()), rel=1e-5)
+    assert found.loss == pytest.approx(_loss(model(batch)).item())
     blocks = spectrum(model)
-    assert [one["block"] for one in found["spectrum"]] == [one.block for one in blocks]
-    assert found["spectrum"][0]["spectral_radius"] == blocks[0].spectral_radius
+    assert [one.block for one in found.spectrum] == [one.block for one in blocks]
+    assert found.spectrum[0].spectral_radius == blocks[0].spectral_radius
     scores = influence(model, batch)
-    assert [one["influence"] for one in found["examples"]] == [
+    assert [one.influence for one in found.examples] == [
         pytest.approx(scores.scores[b].tolist(), rel=1e-5) for b in (0, 1)
     ]
-    assert list(found["examples"][0]["gates"]) == ["recurrent", "recurrent, from the end"]
-    assert len(found["examples"][0]["gates"]["recurrent"]["forget"]) == 5
-    assert len(found["lyapunov"][0]["exponents"]) == 8
+    assert list(found.examples[0].gates) == ["recurrent", "recurrent, from the end"]
+    assert len(found.examples[0].gates["recurrent"]["forget"]) == 5
+    assert len(found.lyapunov[0].exponents) == 8
 
 
 def test_an_rnn_has_a_prediction_beside_the_measure() -> None:
@@ -60,8 +69,8 @@ def test_an_rnn_has_a_prediction_beside_the_measure() -> None:
     layer = tt.nn.RNN(3, 4, nonlinearity="affine", bias=False)
     x = Ragged.from_lengths(torch.randn(20, 3), [20])
     found = diagnose(layer, x, lambda y: y.state.sum(), outcome=lambda y: y.state[0].sum(1))
-    one = found["spectrum"][0]
-    assert one["prediction"] == pytest.approx(one["measured"], rel=1e-4)
+    one = found.spectrum[0]
+    assert one.prediction == pytest.approx(one.measured, rel=1e-4)
 
 
 @pytest.mark.parametrize(("scale", "drifts"), [(1.0, True), (0.5, False)])
@@ -72,7 +81,7 @@ def test_a_state_that_grows_along_its_stream_is_named(scale: float, drifts: bool
             parameter.copy_(torch.eye(2) * (scale if "weight_hh" in name else 1.0))
     x = Ragged.from_lengths(torch.ones(130, 2), [80, 50])
     found = diagnose(layer, x, lambda y: y.output.values.sum(), outcome=lambda y: y.output.values.sum(1)[:2])
-    where = [one["where"] for one in found["findings"] if one["code"] == "drifting"]
+    where = [one.where for one in found.findings if one.code == "drifting"]
     assert len(where) == (2 if drifts else 0)
 
 
@@ -81,15 +90,15 @@ def test_a_convolutional_model_is_diagnosed_by_what_it_has() -> None:
     model = tt.models.TextCNN(vocabulary_size=12, classes=3)
     _, batch = _classifier()
     found = diagnose(model, batch, _loss)
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert found["layers"] == found["spectrum"] == found["lyapunov"] == []
+    _require_json(found)
+    assert found.layers == found.spectrum == found.lyapunov == ()
     model.eval()
     model.zero_grad()
     inputs = []
     hook = model.embedding.register_forward_hook(lambda _m, _i, out: inputs.append(out.values) or None)
     _loss(model(batch)).backward(inputs=[*model.parameters(), inputs[0]])
     hook.remove()
-    norms = {one["name"]: one["gradient"] for one in found["gradient_norms"]}
+    norms = {one.name: one.gradient for one in found.gradient_norms}
     for name, module in model.named_modules():
         own = [parameter.grad.flatten() for parameter in module.parameters(recurse=False)]
         if own:
@@ -97,20 +106,20 @@ def test_a_convolutional_model_is_diagnosed_by_what_it_has() -> None:
     assert not norms
     size = inputs[0].grad.norm(dim=1)
     # Lengths are 5, 1 and 3.
-    assert found["inputs"]["from_end"]["mean"] == pytest.approx(
+    assert found.inputs.from_end.mean == pytest.approx(
         [float(part.mean()) for part in (size[[4, 5, 8]], size[[3, 7]], size[[2, 6]], size[1:2], size[:1])],
         rel=1e-5,
     )
-    assert found["inputs"]["from_start"]["mean"][4] == pytest.approx(float(size[4]), rel=1e-5)
-    assert len(found["examples"]) == 3
-    assert found["examples"][0]["gates"] == {}
+    assert found.inputs.from_start.mean[4] == pytest.approx(float(size[4]), rel=1e-5)
+    assert len(found.examples) == 3
+    assert found.examples[0].gates == {}
 
 
 def test_shares_of_influence_add_up_to_one() -> None:
     model, batch = _classifier()
-    shares = diagnose(model, batch, _loss)["recency"]
-    assert sum(shares["mean"]) == pytest.approx(1.0)
-    assert shares["count"] == [3, 2, 2, 1, 1]
+    shares = diagnose(model, batch, _loss).recency
+    assert sum(shares.mean) == pytest.approx(1.0)
+    assert shares.count == (3, 2, 2, 1, 1)
 
 
 def test_a_loss_that_vanished_steps_would_lower_is_a_finding() -> None:
@@ -128,7 +137,7 @@ def test_a_loss_that_vanished_steps_would_lower_is_a_finding() -> None:
 
     for target, told in ((tokens[:, 0] % 2, True), (torch.randint(2, (64,)), False)):
         found = diagnose(Last(), batch, lambda y, t=target: nn.functional.cross_entropy(y, t))
-        assert ("vanished_not_converged" in [one["code"] for one in found["findings"]]) == told
+        assert ("vanished_not_converged" in [one.code for one in found.findings]) == told
 
 
 def test_the_model_its_mode_and_its_gradients_are_left_alone() -> None:
@@ -148,7 +157,7 @@ def test_a_loss_that_is_not_finite_says_where() -> None:
         model.embedding.weight[8] = float("nan")
     with pytest.raises(
         NotFiniteError,
-        match=r"the loss is nan: recurrent: the input is not finite first at step 1 of sequence 2",
+        match=r"the loss is nan: recurrent: the input is not finite, first at step 1 of sequence 2",
     ):
         diagnose(model, batch, _loss)
     model, batch = _classifier()
@@ -160,9 +169,27 @@ def test_what_cannot_be_diagnosed_is_named() -> None:
     model, batch = _classifier()
     with pytest.raises(ShapeError, match="no tokens"):
         diagnose(model, batch[:0], _loss)
-    with pytest.raises(ShapeError, match="sequence 1 has 1 tokens, and there are 2 names"):
+    with pytest.raises(ShapeError, match="sequence 1 has 1 tokens, but 2 names"):
         diagnose(model, batch, _loss, tokens=[["a"] * 5, ["b"] * 2, ["c"] * 3])
     two = nn.Sequential(nn.Embedding(12, 4), tt.nn.Pool("mean"), nn.Linear(4, 3))
     two.append(nn.Embedding(3, 3))
     with pytest.raises(UnsupportedError, match="the model has 2 embeddings"):
         diagnose(two[:3].append(two[3]), batch, _loss)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 2}, "version must be 3, got 2"),
+        ({"loss": "low"}, "loss must be a number, got 'low'"),
+        ({"layers": [{"name": 3}]}, "layers.0.name must be a string, got 3"),
+        ({"inputs": {}}, "inputs.from_end is missing"),
+        ({"recency": {"distance": [0.5], "mean": [1], "count": [1]}}, "recency.distance.0 must be a whole"),
+        ({"examples": [{"tokens": [], "influence": ["a"], "gates": {}}]}, "examples.0.influence must be"),
+    ],
+)
+def test_json_of_another_form_is_refused_with_the_place(change: dict[str, Any], message: str) -> None:
+    model, batch = _classifier()
+    content = diagnose(model, batch, _loss).to_json()
+    with pytest.raises(ValueError, match=message):
+        Diagnosis.from_json({**content, **change})

@@ -43,7 +43,7 @@ def test_norms_are_those_of_the_gradients_that_autograd_retains(name: str, optio
     count = 4
     size = layer.proj_size or 5
     state: Any = torch.zeros(count, 4, size).double()
-    state = (state, torch.zeros(count, 4, 5).double()) if name == "LSTM" else state
+    state = (state, torch.zeros(count, 4, 5).double()) if layer.spec.has_c else state
     seed = torch.randn(sum(LENGTHS), 2 * size, dtype=torch.float64)
     flow = _watched(layer, x, seed)
     rows = by_equations(layer, options, x, state)
@@ -57,7 +57,7 @@ def test_norms_are_those_of_the_gradients_that_autograd_retains(name: str, optio
         steps = [step for sequence in rows[one.layer][one.direction] for step in sequence]
         torch.testing.assert_close(one.h.values, torch.stack([step["h"].grad.norm() for step in steps]))
         assert one.h.lengths.tolist() == LENGTHS
-        if name == "LSTM":
+        if layer.spec.has_c:
             torch.testing.assert_close(one.c.values, torch.stack([step["c"].grad.norm() for step in steps]))
         else:
             assert one.c is None
@@ -65,7 +65,7 @@ def test_norms_are_those_of_the_gradients_that_autograd_retains(name: str, optio
             values = torch.stack([step[gate] for step in steps])
             torch.testing.assert_close(found.closed.values, (values < 0.1).double().mean(1))
             torch.testing.assert_close(found.open.values, (values > 0.9).double().mean(1))
-        assert len(one.saturation) == {"LSTM": 3, "GRU": 2, "RNN": 0, "MGU": 1}[name]
+        assert len(one.saturation) == {"LSTM": 3, "GRU": 2, "RNN": 0, "MGU": 1, "LayerNormLSTM": 3}[name]
 
 
 @each_layer
@@ -76,7 +76,7 @@ def test_the_terms_of_all_steps_add_up_to_the_gradient(
     """And the norm of a sequence's term is the norm of the term of that sequence alone."""
     layer, x = _layer(name, options, bidirectional=bidirectional), _batch()
     state: Any = torch.randn(2 if bidirectional else 1, 4, layer.proj_size or 5).double()
-    state = (state, torch.randn(len(state), 4, 5).double()) if name == "LSTM" else state
+    state = (state, torch.randn(len(state), 4, 5).double()) if layer.spec.has_c else state
     seed = torch.randn(sum(LENGTHS), len(state[0]) and layer(x).output.values.shape[1]).double()
     flow = _watched(layer, x, seed, hx=state)
     for one, suffix in zip(flow.layers, ("", "_reverse"), strict=False):
@@ -88,7 +88,7 @@ def test_the_terms_of_all_steps_add_up_to_the_gradient(
         if not len(sequence):
             continue
         layer.zero_grad()
-        alone = tuple(part[:, b] for part in state) if name == "LSTM" else state[:, b]
+        alone = tuple(part[:, b] for part in state) if layer.spec.has_c else state[:, b]
         begin = sum(LENGTHS[:b])
         single = _watched(layer, sequence, seed[begin : begin + len(sequence)], hx=alone)
         for one, of_batch in zip(single.layers, flow.layers, strict=True):
@@ -200,15 +200,15 @@ def test_several_layers_and_runs_have_names() -> None:
 
 def test_what_cannot_be_diagnosed_is_named() -> None:
     nothing = watch(nn.Linear(3, 4))
-    with pytest.raises(UnsupportedError, match=r"no recurrent layer in this model \(it has Linear\)"):
+    with pytest.raises(UnsupportedError, match=r"this model has no recurrent layer \(it has Linear\)"):
         nothing.__enter__()
     layer, x = _layer("GRU", {}), _batch()
     with watch(layer) as seen:
-        with pytest.raises(UnsupportedError, match=r"\(no run of 1 layers seen\)"):
+        with pytest.raises(UnsupportedError, match=r"\(0 forward passes of 1 recurrent layers\)"):
             gradient_flow(seen)
         with torch.no_grad():
             layer(x)
-        with pytest.raises(UnsupportedError, match=r"\(1 runs of 1 layers seen\)"):
+        with pytest.raises(UnsupportedError, match=r"\(1 forward passes of 1 recurrent layers\)"):
             gradient_flow(seen)
         layer(x).output.values.sum().backward()
     one = gradient_flow(seen)[0]
@@ -216,5 +216,5 @@ def test_what_cannot_be_diagnosed_is_named() -> None:
         one.profile("c")
     with pytest.raises(ShapeError, match="'end' or 'start'"):
         one.profile(origin="middle")
-    with pytest.raises(ShapeError, match="quantiles are between 0 and 1"):
+    with pytest.raises(ShapeError, match="quantiles must be between 0 and 1"):
         one.profile(quantiles=(0.5, 2))

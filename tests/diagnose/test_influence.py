@@ -153,7 +153,7 @@ def test_recency_tells_which_end_a_model_listens_to() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda m, b: influence(m, b, method="magic"), ShapeError, "method is one of gradient_input"),
+        (lambda m, b: influence(m, b, method="magic"), ShapeError, "method must be one of gradient_input"),
         (lambda m, b: influence(m, b.values), InputTypeError, "takes a Ragged batch, got Tensor"),
         (lambda m, b: influence(m, b[:0]), ShapeError, "no tokens"),
         (lambda m, b: influence(m, b, torch.tensor([1])), ShapeError, "one class for each of 3 sequences"),
@@ -164,7 +164,11 @@ def test_recency_tells_which_end_a_model_listens_to() -> None:
             "not both",
         ),
         (lambda m, b: influence(m, b, outcome=lambda y: y), ShapeError, "one number for each of 3 sequences"),
-        (lambda m, b: influence(m, b, at=nn.Linear(1, 1)), UnsupportedError, "not a part of this model"),
+        (
+            lambda m, b: influence(m, b, features_of=nn.Linear(1, 1)),
+            UnsupportedError,
+            "not a submodule of this model",
+        ),
         (lambda m, b: influence(nn.Sequential(m.embedding, m.recurrent), b), ShapeError, "outcome=lambda"),
     ],
 )
@@ -178,6 +182,6 @@ def test_what_does_not_fit_is_named(call: Any, error: Any, message: str) -> None
 def test_a_model_with_two_embeddings_asks_which() -> None:
     model, batch = _classifier()
     model.other = nn.Embedding(3, 3)
-    with pytest.raises(UnsupportedError, match="has 2 embeddings; say which"):
+    with pytest.raises(UnsupportedError, match="has 2 embeddings; give the one"):
         influence(model, batch)
-    assert influence(model, batch, at=model.embedding).scores.lengths.tolist() == [5, 1, 3]
+    assert influence(model, batch, features_of=model.embedding).scores.lengths.tolist() == [5, 1, 3]

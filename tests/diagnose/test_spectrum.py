@@ -85,29 +85,30 @@ def test_a_large_condition_number_does_not_keep_gradients_from_vanishing() -> No
 def test_exponents_are_those_of_the_product_of_jacobians(name: str, options: dict) -> None:
     """Of a short sequence: Σ of all exponents · T = ln abs(det of the product), by autograd's own Jacobians."""
     torch.manual_seed(1)
-    layer = getattr(tt.nn, name)(3, 4, **{**options, **({"proj_size": 0} if name == "LSTM" else {})}).double()
+    layer = getattr(tt.nn, name)(3, 4, **{**options, **({"proj_size": 0} if "LSTM" in name else {})}).double()
     layer.bound_gradients()
     x = torch.randn(5, 3).double()
     with watch(layer) as seen:
         layer(x).output.sum().backward()
     found = lyapunov_exponents(seen, count=8)[0]
-    size = 8 if name == "LSTM" else 4
+    size = 8 if layer.spec.has_c else 4
     assert found.exponents.shape == (size,)
 
     def step(state: torch.Tensor, token: torch.Tensor) -> torch.Tensor:
-        given = (state[None, :4], state[None, 4:]) if name == "LSTM" else state[None]
+        given = (state[None, :4], state[None, 4:]) if layer.spec.has_c else state[None]
         result = layer(token[None], given).state
-        return torch.cat(result, 1)[0] if name == "LSTM" else result[0]
+        return torch.cat(result, 1)[0] if layer.spec.has_c else result[0]
 
     state, total = torch.zeros(size).double(), torch.zeros(()).double()
     for token in x:
         jacobian = torch.autograd.functional.jacobian(lambda s, token=token: step(s, token), state)
         total += torch.linalg.slogdet(jacobian)[1]
         state = step(state, token).detach()
-    if torch.isfinite(total):
+    if total > 10 * math.log(torch.finfo(torch.float64).eps):
         torch.testing.assert_close(found.exponents.sum() * 5, total, rtol=1e-6, atol=1e-6)
     else:
-        # A unit beyond its bound has no slope: rounding is all that is left of that direction.
+        # A unit beyond its bound has no slope, and a normalisation none along its mean and scale: rounding is all
+        # that is left of those directions.
         assert found.exponents[-1] < -5
 
 
@@ -137,7 +138,7 @@ def test_what_has_no_spectrum_is_named() -> None:
         with pytest.raises(UnsupportedError, match="square W_hh"):
             spectrum(model)
     layer = tt.nn.RNN(1, 2)
-    with pytest.raises(ShapeError, match=r"the 2 entries of h, got shape \(3,\)"):
+    with pytest.raises(ShapeError, match=r"\(n, H\) with H = 2, got \(3,\)"):
         spectrum(layer)[0].prediction(torch.ones(3), 4)
     with watch(layer) as seen:
         layer(Ragged.from_lengths(torch.randn(2, 1), [1, 1])).output.values.sum().backward()

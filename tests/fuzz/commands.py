@@ -13,9 +13,9 @@ from unittest.mock import patch
 import torch
 
 from tests.training.toy import relist
+from throughtime.cli._diagnosis_data import read_diagnosis_data
 from throughtime.cli._predict import predict
 from throughtime.cli._sample import SampleOptions, sample
-from throughtime.cli._subject import subject_of
 from throughtime.cli._train_next import NextOptions, _source
 from throughtime.data.frames import read_frames
 from throughtime.data.next_step import frame_source
@@ -108,9 +108,9 @@ def _used(kind: str, folder: Path, data: Path) -> object:
             sample(folder, replace(_SAMPLED, prompt="good bad" if kind == "language model" else None))
         else:
             predict(folder, data, text=None, label=None, jsonl=True, top=3, prior=0.01)
-        subject = subject_of(run, data, None, "c" if kind == "classifier" else None, None)
-        question = subject.question(run, 2)
-        question.losses(question.model(subject.tokens[:2]))
+        sequences = read_diagnosis_data(run, data, None, "c" if kind == "classifier" else None, None)
+        objective = sequences.objective(run, 2)
+        objective.losses(objective.model(sequences.tokens[:2]))
     return out.getvalue()
 
 

@@ -137,12 +137,12 @@ def _applied(run: Run) -> object:
 
 def _options_of(run: Run) -> object:
     kind = NextOptions if run.config.task.get("kind") == NEXT else TrainOptions
-    return _options(kind).or_of(run, frozenset())
+    return _options(kind).resumed_from(run, frozenset())
 
 
 def _gradients_of(run: Run) -> object:
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".* is not JSON .* and is left out")
+        warnings.filterwarnings("ignore", message=".* is not JSON .* and is ignored")
         return read_gradients(run.path / "gradients.jsonl")
 
 

@@ -32,6 +32,7 @@ GENERAL = (
     'GRU{"reset_after": false}',
     'RNN{"activations": [["softsign", 0.0, 0.0]]}',
     "MGU",
+    "LayerNormLSTM",
 )
 
 
@@ -46,8 +47,8 @@ def drawn_activation(choose: random.Random, names: Iterable[str] = ACTIVATIONS) 
 
 
 def drawn_cell(choose: random.Random) -> str:
-    kind = choose.choice(["LSTM", "GRU", "RNN", "MGU"])
-    count = {"LSTM": 3, "GRU": 2, "RNN": 1, "MGU": 2}[kind]
+    kind = choose.choice(["LSTM", "GRU", "RNN", "MGU", "LayerNormLSTM"])
+    count = {"LSTM": 3, "GRU": 2, "RNN": 1, "MGU": 2, "LayerNormLSTM": 3}[kind]
 
     def perhaps(value: float) -> float:
         return value if choose.random() < 0.4 else float("inf")
@@ -61,6 +62,7 @@ def drawn_cell(choose: random.Random) -> str:
         "GRU": {"reset_after": choose.random() < 0.3, "update": "new" if choose.random() < 0.5 else "old"},
         "RNN": {},
         "MGU": {},
+        "LayerNormLSTM": {"eps": choose.choice([1e-5, 0.01])},
     }[kind]
     bounds = {}
     if choose.random() < 0.2:
@@ -90,6 +92,7 @@ class Problem:
         projection = choose.randint(1, hidden) if spec.has_c and choose.random() < 0.3 else None
         biased, in_context = choose.random() < 0.8, choose.random() < 0.3
         rows, size = spec.gates * hidden, projection or hidden
+        own = sum(parameter.rows for parameter in spec.own_parameters.values())
 
         def normal(*shape: int) -> Tensor:
             return torch.randn(*shape, dtype=torch.float64) * (0.5 if len(shape) == 1 else shape[-1] ** -0.5)
@@ -101,7 +104,7 @@ class Problem:
                 normal(rows) if biased else None,
                 normal(rows) if biased else None,
                 normal(size, hidden) if projection else None,
-                normal(spec.own_blocks["peephole"] * hidden) if spec.own_blocks else None,
+                normal(own * hidden) if own else None,
                 normal(len(lengths), rows) if in_context else None,
             )
             for _ in range(self.count)
@@ -218,11 +221,15 @@ def check_record(problem: Problem) -> None:
     dx = torch.zeros_like(problem.x)
     for d, weights in enumerate(problem.directions):
         pre, first = record.pre_activations[d], 3 + PARTS * d
-        to_input = pre[:, : spec.gates].flatten(1)
+        names = spec.pre_activation_names
+        products = [f"token_{block}" for block in spec.row_blocks]  # of a cell that normalises them
+        normalises = set(products) <= set(names)
+        from_token = list(map(names.index, products if normalises else spec.row_blocks))
+        to_input = pre[:, from_token].flatten(1)
         torch.testing.assert_close(to_input.t() @ problem.x, found[first], rtol=1e-9, atol=1e-10)
         dx += to_input @ weights.ih
         if weights.bias_hh is not None:
-            rows = pre[:, list(spec.recurrent_pre_activations)]
+            rows = pre[:, list(range(spec.gates) if normalises else spec.recurrent_pre_activations)]
             torch.testing.assert_close(rows.sum(0).flatten(), found[first + 3], rtol=1e-9, atol=1e-10)
     torch.testing.assert_close(dx, found[0], rtol=1e-9, atol=1e-10)
 
@@ -261,7 +268,7 @@ def check_bits(
             assert torch.equal(alone[0], y[own])
             assert torch.equal(alone[1][:, 0], h_n[:, b])
             assert torch.equal(alone[4], gates[:, own])
-            assert not cell.startswith("LSTM") or torch.equal(alone[3], c[:, own])
+            assert not CellSpec.parse(cell).has_c or torch.equal(alone[3], c[:, own])
         order = random.Random(threads).sample(everyone, len(everyone))
         rows = torch.cat([x[bounds[b] : bounds[b + 1]] for b in order])
         offsets = torch.tensor([0, *itertools.accumulate(lengths[b] for b in order)])

@@ -36,7 +36,8 @@ def rows(output: Any) -> list[Tensor]:
 def _by_equations(layer: nn.Module, sequence: Tensor) -> Tensor:
     """Of a layer that torch does not have: its paper's equations, step by step."""
     count = layer.num_layers * (2 if layer.bidirectional else 1)
-    state = torch.zeros(count, 1, layer.hidden_size, dtype=sequence.dtype)
+    zeros = torch.zeros(count, 1, layer.hidden_size, dtype=sequence.dtype)
+    state = (zeros, zeros) if layer.spec.has_c else zeros
     rows = by_equations(layer, {}, Ragged.from_list([sequence]), state)
     outputs = [torch.stack([step["h"] for step in sequences[0]]) for sequences in rows[-1]]
     return torch.cat(outputs, 1)
@@ -121,6 +122,7 @@ def _recurrent_cases() -> list[Case]:
         ("LSTM projected", tt.nn.LSTM, {"proj_size": 2}),
         ("GRU", tt.nn.GRU, {}),
         ("MGU", tt.nn.MGU, {}),
+        ("LayerNormLSTM", tt.nn.LayerNormLSTM, {}),
     ]
     for name, cls, given in options:
         for more in (

@@ -15,6 +15,7 @@ BLOCKS = {
     "GRU": ("reset", "update", "candidate"),
     "RNN": ("h",),
     "MGU": ("forget", "candidate"),
+    "LayerNormLSTM": ("input", "forget", "candidate", "output"),
 }
 
 
@@ -53,6 +54,9 @@ class Equations:
         self.c = blocks("weight_context")
         self.p = blocks("weight_peephole", [n for n in ("input", "forget", "output") if n in names])
         self.projection = getattr(layer, f"weight_hr_{suffix}", None)
+        self.gain_w, self.gain_u = blocks("weight_norm_ih"), blocks("weight_norm_hh")
+        self.gain_c, self.bias_c = (getattr(layer, f"{p}_norm_c_{suffix}", None) for p in ("weight", "bias"))
+        self.eps = options.get("eps", 1e-5)
         clip = options.get("clip")
         given = options.get("activations", ("sigmoid", "tanh", "tanh"))
         self.gate, self.new = (activation(one, clip) for one in given[:2])
@@ -77,6 +81,8 @@ class Equations:
             return {"h": self.only(before), "before h": before}
         if self.kind == "MGU":
             return self.mgu(x, h, s)
+        if self.kind == "LayerNormLSTM":
+            return self.layer_norm_lstm(x, h, c, s)
         return self.lstm(x, h, c, s) if self.kind == "LSTM" else self.gru(x, h, s)
 
     def lstm(self, x: Tensor, h: Tensor, c: Tensor, s: Tensor | None) -> dict[str, Tensor]:
@@ -118,6 +124,37 @@ class Equations:
         n = self.new(before["candidate"])
         made = {"h": (1 - f) * h + f * n, "forget": f, "candidate": n}
         return made | {f"before {name}": part for name, part in before.items()}
+
+    def layer_norm_lstm(self, x: Tensor, h: Tensor, c: Tensor | None, s: Tensor | None) -> dict[str, Tensor]:
+        products = {
+            part: {name: matrices[name] @ vector for name in self.names}
+            for part, matrices, vector in (("token", self.w, x), ("recurrent", self.u, h))
+        }
+        normal = {part: self.normal(list(product.values())) for part, product in products.items()}
+        before = {}
+        for place, name in enumerate(self.names):
+            total = (
+                self.gain_w[name] * normal["token"][place] + self.gain_u[name] * normal["recurrent"][place]
+            )
+            for bias in (self.b_w[name], self.b_u[name], None if s is None else self.c[name] @ s):
+                total = total if bias is None else total + bias
+            before[name] = total
+        i, f, o = (self.gate(before[name]) for name in ("input", "forget", "output"))
+        g = self.new(before["candidate"])
+        c = f * c + i * g
+        (normal_c,) = self.normal([c])
+        h = o * self.show(self.gain_c * normal_c + self.bias_c)
+        h = h if self.projection is None else self.projection @ h
+        made = {"h": h, "c": c, "input": i, "forget": f, "candidate": g, "output": o}
+        made |= {f"{part}_{name}": a for part, product in products.items() for name, a in product.items()}
+        return made | {f"before {name}": part for name, part in before.items()}
+
+    def normal(self, vectors: list[Tensor]) -> list[Tensor]:
+        """The vectors as one, with mean 0 and variance 1."""
+        numbers = torch.cat(vectors)
+        mean = numbers.sum() / len(numbers)
+        variance = ((numbers - mean) ** 2).sum() / len(numbers)
+        return list(((numbers - mean) / (variance + self.eps) ** 0.5).chunk(len(vectors)))
 
 
 def by_equations(

@@ -31,6 +31,12 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("RNN", {"nonlinearity": ("scaled_tanh", 1.2, 0.8), "clip": 0.9}),
     ("MGU", {}),
     ("MGU", {"bias": False, "clip": 0.6, "activations": ("hard_sigmoid", "softsign")}),
+    ("LayerNormLSTM", {}),
+    (
+        "LayerNormLSTM",
+        {"proj_size": 2, "clip": 0.6, "activations": ("hard_sigmoid", "softsign", ("elu", 0.7))},
+    ),
+    ("LayerNormLSTM", {"bias": False, "eps": 0.1}),
 ]
 
 
@@ -103,6 +109,7 @@ def weights_for(
 
     spec = CellSpec.parse(cell)
     rows, size = spec.gates * hidden, projection or hidden
+    own = sum(parameter.rows for parameter in spec.own_parameters.values())
     return tuple(
         Weights(
             random(rows, features),
@@ -110,7 +117,7 @@ def weights_for(
             random(rows) if bias else None,
             random(rows) if bias else None,
             random(projection, hidden) if projection else None,
-            random(spec.own_blocks["peephole"] * hidden) if spec.own_blocks else None,
+            random(own * hidden) if own else None,
             random(context, rows) if context else None,
         )
         for _ in range(directions)

@@ -91,6 +91,7 @@ TABLE = {
     "Linear": Entry(lambda: tt.nn.Linear(FEATURES, 3)),
     "LSTM": Entry(lambda: tt.nn.LSTM(FEATURES, 3, num_layers=2, bidirectional=True)),
     "LSTMCell": Entry(lambda: tt.nn.LSTMCell(FEATURES, 3), (FEATURES,)),
+    "LayerNormLSTM": Entry(lambda: tt.nn.LayerNormLSTM(FEATURES, 8)),
     "LockedDropout": Entry(lambda: tt.nn.LockedDropout(0.5)),
     "MGU": Entry(lambda: tt.nn.MGU(FEATURES, 3)),
     "MaxPool1d": Entry(lambda: tt.nn.MaxPool1d(3, 2, 1)),

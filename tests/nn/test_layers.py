@@ -198,7 +198,7 @@ DENSE = torch.zeros(5, 2, 3, dtype=torch.float64)
         (
             lambda: _with_weight((16, 3))(DENSE),
             ShapeError,
-            r"weight_hh has shape \(16, 3\), expected \(16, 4\)",
+            r"weight_hh_l0 has shape \(16, 3\), expected \(16, 4\)",
         ),
         (
             lambda: _with_weight((16, 4), torch.float32)(DENSE),

@@ -18,7 +18,7 @@ from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.recurrent.layer import LAYERS, Recurrent
 from throughtime.ops.recurrent.activations import TANH, Activation, activated
 from throughtime.ops.recurrent.spec import CellSpec, State
-from throughtime.ops.recurrent.weights import Weights
+from throughtime.ops.recurrent.weights import OwnParameter, Weights
 
 from .recurrent import leaves
 
@@ -59,8 +59,30 @@ class Leaky(Recurrent):
         self, input_size: int, hidden_size: int, num_layers: int = 1, *, leak: float = 0.3, **options: Any
     ) -> None:
         flags = tuple(options.pop(name, default) for name, default in _FLAGS.items())
-        spec = LeakySpec(leak=leak)
+        spec = self.spec_class(leak=leak)
         super().__init__(spec, "RNN_TANH", (input_size, hidden_size, num_layers), flags, 0.0, **options)
+
+
+@dataclass(frozen=True, eq=False)
+class GainSpec(LeakySpec):
+    """The same with h_t = gain ⊙ … + shift, two parameters that no other cell has."""
+
+    kind: ClassVar[str] = "Gain"
+
+    @property
+    def own_parameters(self) -> Mapping[str, OwnParameter]:
+        return {"weight_gain": OwnParameter(1, initial=1.0), "bias_shift": OwnParameter(1)}
+
+    def step(self, x: Tensor, state: State, weights: Weights, context: Tensor | None) -> tuple[State, Tensor]:
+        after, kept = super().step(x, state, weights, context)
+        gain, shift = self.own_rows(weights)
+        return State(gain * after.h + shift, state.c), kept
+
+
+class Gain(Leaky):
+    """A layer of `GainSpec`."""
+
+    spec_class = GainSpec
 
 
 _FLAGS = {"bias": True, "batch_first": False, "bidirectional": False}
@@ -68,16 +90,21 @@ _FLAGS = {"bias": True, "batch_first": False, "bidirectional": False}
 
 @pytest.fixture(autouse=True)
 def known() -> Iterator[None]:
-    """The cell is known as long as a test of it runs: others go over all cells of the package."""
-    CellSpec.register(LeakySpec)
-    LAYERS["Leaky"] = Leaky
+    """The cells are known as long as a test of them runs: others go over all cells of the package."""
+    for layer in (Leaky, Gain):
+        CellSpec.register(layer.spec_class)
+        LAYERS[layer.spec_class.kind] = layer
     yield
-    CellSpec.forget(LeakySpec)
-    del LAYERS["Leaky"]
+    _forget()
 
 
-CellSpec.forget(LeakySpec)
-del LAYERS["Leaky"]
+def _forget() -> None:
+    for layer in (Leaky, Gain):
+        CellSpec.forget(layer.spec_class)
+        del LAYERS[layer.spec_class.kind]
+
+
+_forget()
 
 
 def _by_hand(layer: Leaky, x: Tensor, h: Tensor) -> Tensor:
@@ -161,6 +188,39 @@ def test_what_it_does_not_describe_is_refused_by_name() -> None:
         tt.nn.init.chrono_(layer, 10)
     orthogonal = tt.nn.init.orthogonal_(layer).weight_hh_l0.detach()
     torch.testing.assert_close(orthogonal @ orthogonal.T, torch.eye(4, dtype=torch.float64))
+
+
+def test_its_own_parameters_are_named_begin_and_learn_as_described() -> None:
+    torch.manual_seed(0)
+    layer = Gain(3, 4, num_layers=2, bidirectional=True).double()
+    names = [
+        f"{name}_l{k}{suffix}"
+        for k in (0, 1)
+        for suffix in ("", "_reverse")
+        for name in GainSpec().own_parameters
+    ]
+    assert {name: part.shape for name, part in layer.named_parameters() if name in names} == dict.fromkeys(
+        names, (4,)
+    )
+    assert (layer.weight_gain_l1_reverse == 1).all()
+    assert 0 < layer.bias_shift_l0.abs().max() <= 0.5
+    layer, x = Gain(3, 4, leak=0.2).double(), torch.randn(5, 3).double()
+    with torch.no_grad():
+        layer.weight_gain_l0.normal_()
+    h, outputs = torch.zeros(4).double(), []
+    for token in x:
+        h = layer.weight_gain_l0 * _by_hand(layer, token[None], h)[0] + layer.bias_shift_l0
+        outputs.append(h)
+    expected, weights = torch.stack(outputs), [*layer.parameters()]
+    torch.testing.assert_close(layer(x).output, expected)
+    seed = torch.randn_like(expected)
+    found = torch.autograd.grad(layer(x).output, weights, seed)
+    torch.testing.assert_close(found, torch.autograd.grad(expected, weights, seed))
+    layer.weight_gain_l0 = torch.nn.Parameter(torch.ones(3).double())
+    with pytest.raises(
+        ShapeError, match=r"Gain: the parameter weight_gain_l0 has shape \(3,\), expected \(4,\)"
+    ):
+        layer(x)
 
 
 def test_lyapunov_exponents_follow_its_step() -> None:

@@ -25,7 +25,12 @@ from throughtime.ops.recurrent.weights import PARTS, Weights
 from .recurrent import CELLS, LAYERS, VARIANTS, fresh, gradients, leaves, name_of, weighted, weights_for
 
 # Cells that torch does not have, with the context that any cell may have.
-GENERAL = ('LSTM{"peephole": true, "coupled": true}', 'GRU{"reset_after": false, "update": "new"}', "MGU")
+GENERAL = (
+    'LSTM{"peephole": true, "coupled": true}',
+    'GRU{"reset_after": false, "update": "new"}',
+    "MGU",
+    "LayerNormLSTM",
+)
 each_cell = pytest.mark.parametrize("cell", CELLS + GENERAL)
 each_layer = pytest.mark.parametrize(("name", "options"), LAYERS + VARIANTS, ids=name_of)
 
@@ -61,7 +66,7 @@ def _call(
         context=steps.batch if context else 0,
     )
     states = [torch.randn(directions, steps.batch, projection or hidden, dtype=torch.float64)]
-    if cell.startswith("LSTM"):
+    if CellSpec.parse(cell).has_c:
         states.append(torch.randn(directions, steps.batch, hidden, dtype=torch.float64))
     x = torch.randn(tokens, 2, dtype=torch.float64)
     flat = [part for direction in weights for part in direction if part is not None]
@@ -69,7 +74,7 @@ def _call(
 
     def over(function: Callable[..., tuple[Tensor, ...]]) -> Callable[..., tuple[Tensor, ...]]:
         def run(x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
-            h0, c0 = (rest[0], rest[1]) if cell.startswith("LSTM") else (rest[0], None)
+            h0, c0 = (rest[0], rest[1]) if CellSpec.parse(cell).has_c else (rest[0], None)
             given = iter(rest[len(states) :])
             directions_of = tuple(
                 Weights(*(next(given) if there else None for there in present)) for _ in range(directions)
@@ -120,7 +125,7 @@ def test_outputs_and_gradients_are_those_of_the_reference(cell: str, order: str,
 @each_order
 def test_gradcheck(cell: str, order: str) -> None:
     op, _, inputs = _call(
-        cell, order, projection=2 if cell.startswith("LSTM") else 0, context=cell in GENERAL
+        cell, order, projection=2 if CellSpec.parse(cell).has_c else 0, context=cell in GENERAL
     )
     assert torch.autograd.gradcheck(op, inputs)
 
@@ -151,13 +156,13 @@ def test_gradcheck_of_the_layer_through_outputs_and_states(name: str, options: d
     layer = getattr(tt.nn, name)(2, 3, num_layers=2, bidirectional=True, **options).double()
     names = [key for key, _ in layer.named_parameters()]
     offsets = torch.tensor([0, 2, 2, 5])
-    sizes = (options.get("proj_size", 3), 3) if name == "LSTM" else (3,)
+    sizes = (options.get("proj_size", 3), 3) if layer.spec.has_c else (3,)
     state = tuple(torch.randn(4, 3, size, dtype=torch.float64, requires_grad=True) for size in sizes)
 
     def run(values: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         given = rest[: len(sizes)]
         parameters = dict(zip(names, rest[len(sizes) :], strict=True))
-        initial = given if name == "LSTM" else given[0]
+        initial = given if layer.spec.has_c else given[0]
         result = torch.func.functional_call(layer, parameters, (Ragged(values, offsets), initial))
         return tuple(leaves(result))
 
@@ -238,18 +243,18 @@ def test_frozen_weights_and_inputs(name: str, options: dict) -> None:
     [*(("LSTM", order) for order in ORDERS), *((cell, "ragged") for cell in CELLS[1:] + GENERAL)],
 )
 def test_opcheck(cell: str, order: str) -> None:
-    for directions, projection in ((1, 0), (2, 2 if cell.startswith("LSTM") else 0)):
+    for directions, projection in ((1, 0), (2, 2 if CellSpec.parse(cell).has_c else 0)):
         _, _, inputs = _call(
             cell, order, directions=directions, projection=projection, context=cell in GENERAL
         )
         steps, _ = ORDERS[order]
         x, h0, *rest = inputs
-        c0 = rest.pop(0) if cell.startswith("LSTM") else None
+        c0 = rest.pop(0) if CellSpec.parse(cell).has_c else None
         weights: list[Tensor | None] = []
         for _ in range(directions):
             weights += [rest.pop(0) for _ in range(4)]
             weights.append(rest.pop(0) if projection else None)
-            weights.append(rest.pop(0) if "peephole" in cell else None)
+            weights.append(rest.pop(0) if CellSpec.parse(cell).own_parameters else None)
             weights.append(rest.pop(0) if cell in GENERAL else None)
         weights += [None] * (2 * PARTS - len(weights))
         arguments = (x, steps.index, steps.order, steps.batch, steps.length, cell, h0, c0, *weights)

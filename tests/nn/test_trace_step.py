@@ -31,11 +31,11 @@ def _batch(lengths: list[int] = LENGTHS) -> Ragged:
 def _state(layer: nn.Module, batch: int | None) -> Any:
     count = layer.num_layers * (2 if layer.bidirectional else 1)
     middle = () if batch is None else (batch,)
-    sizes = (layer.proj_size or 5, 5) if layer.spec.kind == "LSTM" else (5,)
+    sizes = (layer.proj_size or 5, 5) if layer.spec.has_c else (5,)
     parts = tuple(
         torch.randn(count, *middle, size, dtype=torch.float64, requires_grad=True) for size in sizes
     )
-    return parts if layer.mode == "LSTM" else parts[0]
+    return parts if layer.spec.has_c else parts[0]
 
 
 @each_layer
@@ -198,7 +198,7 @@ def test_step_looks_at_the_shape_of_exchanged_parameters() -> None:
     for recorded in (True, False):
         with (
             torch.set_grad_enabled(recorded),
-            pytest.raises(ShapeError, match=r"weight_hh has shape \(15, 1\)"),
+            pytest.raises(ShapeError, match=r"weight_hh_l0 has shape \(15, 1\)"),
         ):
             layer.step(X)
 

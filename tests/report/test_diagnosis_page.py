@@ -4,19 +4,20 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.diagnose import diagnose
-from throughtime.report import render_diagnoses
+from throughtime.diagnose import Diagnosis, diagnose
+from throughtime.report import NextStepQuality, RunDiagnosis, render_diagnoses
 from throughtime.report._diagnosis_figures import recency_figure
-from throughtime.training import quality
+from throughtime.training import GradientRecord, LayerGradients, quality
+
+from .results import epoch_metrics, with_texts
 
 _BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -45,31 +46,34 @@ window.addEventListener("load", () => setTimeout(() => {
 """
 
 
-def _diagnoses() -> dict[str, Any]:
+def _diagnoses() -> dict[str, Diagnosis | RunDiagnosis]:
     torch.manual_seed(0)
     model = tt.models.BiLSTM(vocabulary_size=30, classes=3, embedding_size=6, hidden_size=8)
     x = Ragged.from_list([torch.randint(30, (n,)) for n in (25, 9, 14)])
     words = [[f"<word&{t}>" for t in row.tolist()] for row in x]
     text = diagnose(model, x, lambda y: y.logsumexp(1).mean(), tokens=words, examples=2)
     logits, labels = 2 * torch.randn(90, 3), torch.randint(3, (90,))
-    text["quality"] = quality(logits, labels, ["first", "second <i>", "a name that is very long indeed"])
-    for row in (row for rows in text["quality"]["examples"].values() for row in rows):
-        row["text"] = "some <em>text</em>"
-    epochs = [
-        {"train_loss": 1 / e, "validation_loss": 1.2 / e, "train_accuracy": 0.5, "validation_accuracy": 0.4}
-        for e in (1, 2, 3)
-    ]
-    lines = [
-        {"step": 10 * s, "layers": [{**one, "c": one["from_end"]["c"]["mean"]} for one in text["layers"]]}
-        for s in range(4)
-    ]
-    text |= {"history": epochs, "training": lines, "norms": [1.0, 2.0, 0.5, 3.0], "clip": 1.0}
+    classes = ["first", "second <i>", "a name that is very long indeed"]
+    layers = tuple(
+        LayerGradients(
+            one.name, one.layer, one.direction, one.kind, one.from_end.h.mean, {}, one.from_end.c.mean
+        )
+        for one in text.layers
+    )
+    run = RunDiagnosis(
+        text,
+        quality=with_texts(quality(logits, labels, classes), "some <em>text</em>"),
+        history=tuple(map(epoch_metrics, (1, 2, 3))),
+        training=tuple(GradientRecord(10 * step, 0, layers) for step in range(4)),
+        norms=(1.0, 2.0, 0.5, 3.0),
+        clip=1.0,
+    )
     layer = tt.nn.init.orthogonal_(tt.nn.RNN(3, 6), 0.5)
     series = Ragged.from_lengths(torch.randn(70, 3), [40, 30])
     rnn = diagnose(layer, series, lambda y: y.state.sum(), outcome=lambda y: y.state[0].sum(1), examples=1)
     cnn = tt.models.TextCNN(vocabulary_size=30, classes=3)
     without = diagnose(cnn, x, lambda y: y.logsumexp(1).mean(), tokens=words, examples=1)
-    return {"a <b>text</b> model": text, "RNN": rnn, "TextCNN": without}
+    return {"a <b>text</b> model": run, "RNN": rnn, "TextCNN": without}
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +85,7 @@ def test_the_page_holds_findings_figures_and_words_and_loads_nothing(page: str) 
     assert len(page.encode()) < 8_000_000
     assert page.count('class="plotly-graph-div"') == 2 + 3 + 2 + 2 + 1 + 1 + 1 + 4 + 1 + 1 + 1 + 1 + 1 + 3 + 1
     assert "gradients vanish within" in page
-    assert page.index("Findings") < page.index("Gradients on their way back")
+    assert page.index("Findings") < page.index("Gradient flow through time")
     body = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
     assert not re.search(r'(src|href)="(https?:)?//', body)
     assert "&lt;word&amp;" in page
@@ -92,14 +96,15 @@ def test_the_page_holds_findings_figures_and_words_and_loads_nothing(page: str) 
 
 def test_eigenvalues_are_said_to_decide_only_where_nothing_passes_them_by(page: str) -> None:
     text, rnn = page.split("</h2>")[1:3]
-    assert "no eigenvalue tells whether gradients vanish or explode" in text
-    assert "decides\nin the long run" not in text
-    assert "decides\nin the long run" in rnn
+    assert "eigenvalues do not tell whether gradients vanish or explode" in text
+    assert "of a linear recurrence the spectral radius ρ decides" not in text
+    assert "of a linear recurrence the spectral radius ρ decides" in rnn
 
 
 def test_shares_of_influence_on_the_page_add_up_to_100_percent() -> None:
     for found in _diagnoses().values():
-        figure = recency_figure(found["recency"])
+        diagnosis = found.diagnosis if isinstance(found, RunDiagnosis) else found
+        figure = recency_figure(diagnosis.recency)
         assert sum(figure.data[0].y) == pytest.approx(100.0)
 
 
@@ -112,16 +117,29 @@ def test_a_model_without_faults_is_told_so() -> None:
         lambda y: (y.output.values * torch.arange(9.0)[:, None]).sum(),
         outcome=lambda y: y.state[0].sum(1),
     )
-    found["findings"] = []
+    found = replace(found, findings=())
     said = "No gradient problems found (accuracy is not judged here)"
     assert said in render_diagnoses("t", "q", {"m": found})
     finding = tt.diagnose.Finding("x", "warning", "the model", "loses", {}, "", "", "", about="accuracy")
-    found["findings"] = [asdict(finding)]
+    found = replace(found, findings=(finding,))
     page = render_diagnoses("t", "q", {"m": found})
     assert said in page
     assert "loses" in page
-    found["findings"] = [asdict(replace(finding, about="gradients"))]
+    found = replace(found, findings=(replace(finding, about="gradients"),))
     assert said not in render_diagnoses("t", "q", {"m": found})
+
+
+def test_a_run_survives_json() -> None:
+    run = _diagnoses()["a <b>text</b> model"]
+    assert isinstance(run, RunDiagnosis)
+    content = run.to_json()
+    assert content["quality"]["confusion"] == [list(row) for row in run.quality.confusion]
+    assert content["history"][1]["tokens_per_second"] == 100.0
+    assert RunDiagnosis.from_json(json.loads(json.dumps(content, allow_nan=False))) == run
+    step = replace(run, quality=NextStepQuality(0.5, 0.25, "perplexity 1.65"))
+    assert RunDiagnosis.from_json(step.to_json()) == step
+    with pytest.raises(ValueError, match="quality must be one of ClassifierQuality, NextStepQuality"):
+        RunDiagnosis.from_json({**content, "quality": {"loss": 1.0}})
 
 
 @pytest.mark.skipif(_BROWSER is None, reason="no chromium on the path to look at the page with")

@@ -11,9 +11,11 @@ import torch
 import throughtime as tt
 from throughtime import Ragged
 from throughtime.diagnose import diagnose
-from throughtime.report import Curve, Example, ModelRow, ReportContent, render, render_diagnoses
+from throughtime.report import Curve, Example, ModelRow, ReportContent, RunDiagnosis, render, render_diagnoses
 from throughtime.report._quality_figures import confusion_figure
 from throughtime.training import quality
+
+from .results import epoch_metrics, with_texts
 
 HOSTILE = [
     "</script><script>alert(1)</script>",
@@ -62,14 +64,10 @@ def _diagnoses(texts: list[str]) -> str:
     model = tt.models.BiLSTM(vocabulary_size=9, classes=2, embedding_size=3, hidden_size=3)
     x = Ragged.from_list([torch.randint(9, (count,))])
     found = diagnose(model, x, lambda y: y.logsumexp(1).mean(), tokens=[texts], examples=1)
-    found["quality"] = quality(torch.randn(99, count), torch.arange(99) % count, texts)
-    for row in (row for rows in found["quality"]["examples"].values() for row in rows):
-        row["text"] = " ".join(texts)
-    found["history"] = [
-        {"train_loss": 1.0, "validation_loss": 1.2, "train_accuracy": 0.5, "validation_accuracy": 0.4}
-    ]
+    measured = quality(torch.randn(99, count), torch.arange(99) % count, texts)
+    run = RunDiagnosis(found, quality=with_texts(measured, " ".join(texts)), history=(epoch_metrics(1),))
     name = " ".join(texts)
-    return render_diagnoses(name, name, {name: found, "other": found})
+    return render_diagnoses(name, name, {name: run, "other": run})
 
 
 @pytest.mark.parametrize("make", [_report, _diagnoses])
@@ -124,4 +122,4 @@ def test_classes_that_begin_alike_or_look_like_numbers_keep_their_rows() -> None
         "9",
         "2026-11-28",
     ]
-    assert figure.data[0].customdata[0][1] == "is a name that is …, called a name that is …: 0"
+    assert figure.data[0].customdata[0][1] == "true a name that is …, predicted a name that is …: 0"

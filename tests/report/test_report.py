@@ -18,7 +18,7 @@ def content(**changes: object) -> ReportContent:
     example = Example(NASTY, "<", NASTY, "original", "replaced", 0.987, NASTY)
     fields = {
         "title": "A title",
-        "question": "A question?",
+        "subtitle": "A question?",
         "models": ROWS,
         "curves": CURVES,
         "right": [example],
@@ -85,7 +85,7 @@ def test_figures_hold_the_figures() -> None:
 def test_a_report_without_networks_has_no_curves() -> None:
     page = render(content(curves=[], right=[], wrong=[], facts=[], notes=[]))
     assert "Learning curves" not in page
-    assert "most certain" not in page
+    assert "Most certain" not in page
 
 
 def test_numbers_are_grouped_and_absent_ones_left_out() -> None:

@@ -103,7 +103,7 @@ def test_a_gradient_that_is_not_finite_ends_it_before_it_harms(tmp_path, monkeyp
         return loss + (loss * 0).sqrt() if steps == 3 else loss
 
     monkeypatch.setattr(F, "cross_entropy", with_bad_gradient)
-    with pytest.raises(NotFiniteError, match="gradients is nan in epoch 1, step 3; no model was kept"):
+    with pytest.raises(NotFiniteError, match="gradients is nan in epoch 1, step 3; no model was saved"):
         fitted(run)
 
 
@@ -118,7 +118,7 @@ def test_of_a_recurrent_model_it_says_which_layer_and_time_step(tmp_path, monkey
             self.model.embedding.weight[3] = float("inf") if self.current_epoch else 0.0
 
     monkeypatch.setattr(TrainingModule, "on_train_epoch_start", spoil)
-    where = r"recurrent: the input is not finite first at step \d+ of sequence \d+ of its batch"
+    where = r"recurrent: the input is not finite, first at step \d+ of sequence \d+ of its batch"
     with pytest.raises(NotFiniteError, match=rf"in epoch 2, step \d+ \({where}\); the best model"):
         fitted(run)
 

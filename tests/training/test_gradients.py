@@ -15,8 +15,8 @@ import throughtime as tt
 from throughtime import Ragged
 from throughtime.diagnose import gradient_flow, watch
 from throughtime.errors import RunError, ShapeError
-from throughtime.training import read_gradients
-from throughtime.training.callbacks import GradientRecorder, flow_record
+from throughtime.training import GradientRecord, read_gradients
+from throughtime.training.callbacks import GradientRecorder, layer_gradients
 
 
 class _Module(pl.LightningModule):
@@ -55,12 +55,12 @@ def test_lines_are_the_flow_of_their_steps_and_weights_are_unchanged(tmp_path: P
     for a, b in zip(plain.parameters(), recorded.parameters(), strict=True):
         assert torch.equal(a, b)
     everything = read_gradients(tmp_path / "gradients.jsonl")
-    norms = [norm for line in everything for norm in line["norms"]]
+    norms = [norm for line in everything for norm in line.norms]
     assert len(norms) == 10
-    lines = [line for line in everything if line["layers"]]
-    assert [line["step"] for line in lines] == [0, 3, 6, 9]
-    assert [line["epoch"] for line in lines] == [0, 0, 1, 1]
-    assert 0 < sum(line["seconds"] for line in lines) <= recorder.seconds
+    lines = [line for line in everything if line.layers]
+    assert [line.step for line in lines] == [0, 3, 6, 9]
+    assert [line.epoch for line in lines] == [0, 0, 1, 1]
+    assert 0 < sum(line.seconds for line in lines) <= recorder.seconds
     module, batches = _Module(), _batches() * 2
     for step in range(10):
         with watch(module) as seen:
@@ -71,12 +71,12 @@ def test_lines_are_the_flow_of_their_steps_and_weights_are_unchanged(tmp_path: P
         assert norms[step] == pytest.approx(float(total), rel=1e-4)
         if step % 3 == 0:
             line = lines[step // 3]
-            assert line["loss"] == pytest.approx(loss.item(), rel=1e-5)
-            expected = flow_record(gradient_flow(seen))
-            for found, right in zip(line["layers"], expected, strict=True):
-                assert found["h"] == pytest.approx(right["h"], rel=1e-4)
-                assert found["c"] == pytest.approx(right["c"], rel=1e-4)
-                assert found["saturation"] == right["saturation"]
+            assert line.loss == pytest.approx(loss.item(), rel=1e-5)
+            expected = layer_gradients(gradient_flow(seen))
+            for found, right in zip(line.layers, expected, strict=True):
+                assert found.h == pytest.approx(right.h, rel=1e-4)
+                assert found.c == pytest.approx(right.c, rel=1e-4)
+                assert found.saturation == right.saturation
         with torch.no_grad():
             for parameter in module.parameters():
                 parameter.sub_(0.1 * parameter.grad)
@@ -95,7 +95,8 @@ def test_a_record_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
     assert read_gradients(path) == []
     lines = [_line(0), _line(5, loss=2.0), _line(5, loss=3.0)]
     path.write_text("\n".join(map(json.dumps, lines)) + '\n{"step": 10, "lo', encoding="utf-8")
-    assert read_gradients(path) == [lines[0], lines[2]]
+    assert read_gradients(path) == [GradientRecord.from_json(lines[0]), GradientRecord.from_json(lines[2])]
+    assert [record.to_json() for record in read_gradients(path)] == [lines[0], lines[2]]
     with pytest.raises(ShapeError, match="at least 1; got 0"):
         GradientRecorder(path, 0)
 
@@ -106,24 +107,25 @@ def test_a_line_that_was_cut_harms_none_after_it(tmp_path: Path) -> None:
     path.write_text('{"step": 10, "lo')
     _trained(tmp_path, [GradientRecorder(path, every=3)])
     with pytest.warns(UserWarning, match=r"gradients\.jsonl: line 1 is not JSON"):
-        assert [line["step"] for line in read_gradients(path) if line["layers"]] == [0, 3, 6, 9]
+        assert [line.step for line in read_gradients(path) if line.layers] == [0, 3, 6, 9]
 
 
 def test_numbers_that_are_not_finite_are_written_as_json_knows_them(tmp_path: Path) -> None:
     path = tmp_path / "gradients.jsonl"
     recorder = GradientRecorder(path)
-    recorder._norms = [1.0, math.inf, math.nan]
-    recorder._add({"step": 3, "epoch": 0, "layers": []})
+    recorder._add(GradientRecord(3, 0, (), (1.0, math.inf, math.nan)))
     assert json.loads(path.read_text())["norms"] == [1.0, None, None]
     (line,) = read_gradients(path)
-    assert line["norms"][0] == 1
-    assert all(map(math.isnan, line["norms"][1:]))
+    assert line.norms[0] == 1
+    assert all(map(math.isnan, line.norms[1:]))
 
 
 def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
     recorder = GradientRecorder(tmp_path / "gone" / "gradients.jsonl")
-    with pytest.raises(RunError, match=r"gradients\.jsonl cannot be written: the folder .* is gone"):
-        recorder._add({"step": 3, "epoch": 0, "layers": []})
+    with pytest.raises(
+        RunError, match=r"gradients\.jsonl cannot be written: the folder .* was deleted or renamed"
+    ):
+        recorder._add(GradientRecord(3, 0, ()))
 
 
 _LAYER = _line(0)["layers"][0]
@@ -145,9 +147,9 @@ _LAYER = _line(0)["layers"][0]
         (_line(5, layers=[{**_LAYER, "saturation": {"input": {"closed": 0}}}]), "input.open is missing"),
         (
             _line(5, layers=[{**_LAYER, "name": "GRU"}]),
-            "its layers are others than those of the lines before",
+            "its layers differ from those of the lines before",
         ),
-        (_line(5, layers=[_LAYER, _LAYER]), "its layers are others than those of the lines before"),
+        (_line(5, layers=[_LAYER, _LAYER]), "its layers differ from those of the lines before"),
     ],
 )
 def test_a_line_that_is_no_record_is_named(line: Any, message: str, tmp_path: Path) -> None:
@@ -164,7 +166,7 @@ def test_a_line_that_is_not_json_is_left_out_with_a_warning_unless_it_is_the_las
     path = tmp_path / "gradients.jsonl"
     record = json.dumps(_line(0)).encode() + b"\n"
     path.write_bytes(record + line + b"\n" + record)
-    with pytest.warns(UserWarning, match=r"gradients\.jsonl: line 2 is not JSON .* and is left out"):
-        assert read_gradients(path) == [_line(0)]
+    with pytest.warns(UserWarning, match=r"gradients\.jsonl: line 2 is not JSON .* and is ignored"):
+        assert read_gradients(path) == [GradientRecord.from_json(_line(0))]
     path.write_bytes(record + line)
-    assert read_gradients(path) == [_line(0)]
+    assert read_gradients(path) == [GradientRecord.from_json(_line(0))]

@@ -166,7 +166,7 @@ def test_a_folder_that_goes_away_during_a_training_is_told(happening, watched, t
         return step(self, *args)
 
     monkeypatch.setattr(TrainingModule, "training_step", away)
-    message = r"run (is gone|is another folder now): it was deleted or renamed|the folder .*run is gone"
+    message = r"run (is gone|is another folder now): it was deleted or renamed|the folder .*run was deleted or renamed"
     with pytest.raises(RunError, match=message):
         fitted(run, watch_every=2 if watched else 0)
     if happening is exchanged:

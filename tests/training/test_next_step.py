@@ -291,7 +291,7 @@ def test_windows_train_in_bfloat16_too(tmp_path: Path, uninterrupted: Run) -> No
     [
         ({"k1": 0}, "k1 must be a whole number from 1"),
         ({"k2": 0}, "k2 must be a whole number from 1"),
-        ({"k1": 5, "k2": 3}, "k1 = 5 and k2 = 3: errors of k1 steps must flow back"),
+        ({"k1": 5, "k2": 3}, "k2 must be at least k1, the steps per update; got k1 = 5 and k2 = 3"),
         ({"k1": None, "k2": 3}, "k1 = None and k2 = 3"),
         ({"streams": 0}, "streams must be a whole number from 1"),
         ({"precision": "float16"}, "precision must be 'float32' or 'bfloat16'"),
@@ -305,7 +305,7 @@ def test_settings_that_cannot_be_are_named(given: dict[str, Any], message: str) 
 
 def test_what_does_not_go_together_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = created(tmp_path / "a", settings=_settings(k1=None))
-    with pytest.raises(ShapeError, match="needs settings with k1 and streams, got k1 = None"):
+    with pytest.raises(ShapeError, match="need settings with k1 and streams, got k1 = None"):
         fitted(run)
     run = created(tmp_path / "b", settings=_settings(streams=40))
     with pytest.raises(DataError, match="has 169 words; 40 streams of a window of 5 steps need 201"):
@@ -321,7 +321,7 @@ def test_a_state_of_another_architecture_is_named(uninterrupted: Run, tmp_path: 
     state.write_bytes(uninterrupted.state_path.read_bytes())
     relisted(other)
     before = {path.name: path.read_bytes() for path in other.path.iterdir()}
-    with pytest.raises(RunError, match="does not fit the model .* it is of another architecture"):
+    with pytest.raises(RunError, match="does not fit the model .* the architecture differs"):
         fitted(other, resume=True)
     after = {path.name: path.read_bytes() for path in other.path.iterdir()}
     assert after == {**before, "training.lock": b""}
@@ -356,6 +356,6 @@ def test_a_loss_that_is_not_finite_says_which_layer_and_time_step(
             layer.weight_hh_l0.fill_(float("inf"))
 
     monkeypatch.setattr(NextStepModule, "on_train_epoch_start", spoil)
-    where = r"layers\.0: a gate is not finite first at step 0 of sequence 0 of its batch"
+    where = r"layers\.0: a gate is not finite, first at step 0 of sequence 0 of its batch"
     with pytest.raises(NotFiniteError, match=rf"in epoch 1, step 1 \({where}\)"):
         fitted(run)

@@ -228,7 +228,7 @@ def test_a_run_killed_just_before_its_end_only_ends(uninterrupted, tmp_path, mon
 def test_best_weights_that_are_gone_are_missed(interrupted, tmp_path):
     run = copied(interrupted, tmp_path / "run")
     (run.path / "model.safetensors").unlink()
-    with pytest.raises(RunError, match=r"model\.safetensors is missing, with the best weights .*of epoch 1"):
+    with pytest.raises(RunError, match=r"model\.safetensors with the best weights .*epoch 1.* is missing"):
         fitted(run, resume=True)
 
 
@@ -241,7 +241,7 @@ def test_damaged_best_weights_are_told_before_training_goes_on(listed, interrupt
         relisted(run)
     monkeypatch.setattr(TrainingModule, "training_step", lambda *_: pytest.fail("this is training"))
     with pytest.raises(
-        RunError, match=r"model\.safetensors is (damaged, or was changed|cut short or damaged)"
+        RunError, match=r"model\.safetensors is (damaged or was changed|cut short or damaged)"
     ):
         fitted(run, resume=True)
 
@@ -273,7 +273,7 @@ def test_the_state_that_was_read_is_not_kept(interrupted, tmp_path, monkeypatch)
 
 def test_going_on_needs_resume(uninterrupted):
     with pytest.raises(
-        RunError, match=r"has begun already; resume it \(resume=True, or --resume\) or choose"
+        RunError, match=r"has already started training; resume it \(resume=True, or --resume\) or choose"
     ):
         fitted(uninterrupted)
 
@@ -316,7 +316,7 @@ def test_a_damaged_state_is_told(tmp_path, monkeypatch):
         signalled(patch, signal.SIGINT, "training_step", 2)
         fitted(run)
     run.state_path.write_bytes(run.state_path.read_bytes()[:-10])
-    with pytest.raises(RunError, match=r"state\.safetensors is damaged, or was changed"):
+    with pytest.raises(RunError, match=r"state\.safetensors is damaged or was changed"):
         fitted(run, resume=True)
     relisted(run)
     with pytest.raises(RunError, match=r"state\.safetensors is cut short or damaged"):

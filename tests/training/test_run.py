@@ -132,7 +132,7 @@ def test_of_two_that_make_a_run_in_one_place_the_second_is_told(empty, tmp_path,
 
 def test_an_output_folder_with_anything_in_it_is_refused(tmp_path):
     (tmp_path / "thesis.txt").write_text("dear")
-    with pytest.raises(RunError, match="not empty and not a run"):
+    with pytest.raises(RunError, match="is a folder with other files"):
         created(tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "dear"
 
@@ -162,7 +162,7 @@ NEEDED = ["run.json", "config.json", "metrics.json", "environment.json", "checks
 @pytest.mark.parametrize("name", NEEDED)
 def test_a_missing_file_is_named(name, run):
     (run.path / name).unlink()
-    with pytest.raises(RunError, match=f"is not a (whole )?run: {name} is missing"):
+    with pytest.raises(RunError, match=f"is (not a|an incomplete) run: {name} is missing"):
         Run.open(run.path)
 
 
@@ -180,7 +180,7 @@ def test_a_changed_byte_of_any_file_is_told(name, run):
     for place in range(0, len(whole), max(1, len(whole) // 12)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         with pytest.raises(
-            RunError, match=rf"{name} (is damaged|is cut short|is not of a throughtime run)|version|format"
+            RunError, match=rf"{name} (is damaged|is cut short|is not from a throughtime run)|version|format"
         ):
             everything(run.path)
     path.write_bytes(whole)
@@ -208,14 +208,14 @@ def weights_of_another_run(run):
 @pytest.mark.parametrize("exchange", [swapped_classes, swapped_tokens, weights_of_another_run])
 def test_what_was_exchanged_for_something_that_fits_as_well_is_told(exchange, run):
     exchange(run)
-    with pytest.raises(RunError, match="was changed or exchanged: its SHA-256 is not the one in checksums"):
+    with pytest.raises(RunError, match="was changed: its SHA-256 differs from the one in checksums"):
         everything(run.path)
 
 
 def test_a_file_that_no_training_wrote_is_told(run):
     other = created(run.path.parent / "other")
     (other.path / "model.safetensors").write_bytes((run.path / "model.safetensors").read_bytes())
-    with pytest.raises(RunError, match="is not one of the files that checksums.json lists"):
+    with pytest.raises(RunError, match="is not listed in checksums.json"):
         other.load_model()
 
 
@@ -223,24 +223,26 @@ def test_a_run_of_an_older_format_is_not_called_damaged(run):
     path = run.path / "run.json"
     path.write_text(path.read_text().replace('"version": 2', '"version": 1'))
     (run.path / "checksums.json").unlink()
-    with pytest.raises(RunError, match="run format 1, older than .* reads format 2: it is not damaged"):
+    with pytest.raises(
+        RunError, match="run format 1, older than format 2, .* use the version of throughtime that wrote it"
+    ):
         Run.open(run.path)
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("run.json", '{"format": "zip", "version": 1}', "is not of a throughtime run"),
+        ("run.json", '{"format": "zip", "version": 1}', "is not from a throughtime run"),
         ("run.json", '{"format": "throughtime-run", "version": 3}', "format 3, newer than .* upgrade"),
-        ("run.json", '{"format": "throughtime-run", "version": true}', "is not of a throughtime run"),
+        ("run.json", '{"format": "throughtime-run", "version": true}', "is not from a throughtime run"),
         ("run.json", '{"format": "thro', "run.json is damaged: not JSON"),
         ("config.json", "[]", "config.json is damaged: not a JSON object"),
         ("config.json", "\udcff", "config.json is damaged: not JSON"),
         ("config.json", "{}", "config.json is damaged: .* is missing"),
         ("config.json", "[" * 100_000, "config.json is damaged: not JSON"),
         ("config.json", '{"a": ' + "[" * 70 + "]" * 70 + "}", "nested more than 64 deep"),
-        ("config.json", '{"a": Infinity}', "Infinity is no number of JSON"),
-        ("config.json", '{"a": 1e999}', "inf is no number of JSON"),
+        ("config.json", '{"a": Infinity}', "Infinity is not a JSON number"),
+        ("config.json", '{"a": 1e999}', "inf is not a JSON number"),
         ("config.json", f'{{"a": {10**30}}}', "an integer is beyond 64 bits"),
         ("config.json", f'{{"a": {"9" * 5000}}}', "config.json is damaged: not JSON"),
     ],
@@ -255,7 +257,7 @@ def test_damaged_json_is_told(name, content, message, run):
 @pytest.mark.parametrize("name", [*NEEDED, "tokenizer.json"])
 def test_a_file_of_json_without_end_is_not_read(name, run):
     os.truncate(run.path / name, 40 * 2**30)
-    with pytest.raises(RunError, match=f"{name} is damaged: it has 42,949,672,960 bytes, and no such file"):
+    with pytest.raises(RunError, match=f"{name} is damaged: it has 42,949,672,960 bytes, but at most"):
         Run.open(run.path).tokenizer_json() and run.metrics and run.note_environment(begun=True)
 
 
@@ -275,17 +277,17 @@ def test_a_pipe_or_device_in_place_of_a_file_is_not_read(name, run):
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        (("model", "name"), "transformer", "no model is called 'transformer'"),
+        (("model", "name"), "transformer", "unknown model 'transformer'"),
         (("model", "options"), {"width": 3}, "textcnn has no option 'width'"),
         (("settings", "epochs"), -1, "epochs must be a whole number from 1"),
-        (("settings", "speed"), 1, "there is no setting 'speed'; there are epochs, "),
+        (("settings", "speed"), 1, "unknown setting 'speed'; known are epochs, "),
         (("vocabulary_size",), None, "config.json is damaged"),
         (("vocabulary_size",), "many", "vocabulary_size must be a whole number from 1, got 'many'"),
         (("vocabulary_size",), True, "vocabulary_size must be a whole number"),
         (("vocabulary_size",), 1.5, "vocabulary_size must be a whole number"),
         (("classes",), None, "classes must be a list of strings, got None"),
         (("classes",), [["a"], "b"], "classes must be a list of strings"),
-        (("classes",), ["a", "a"], "two of its classes have one name"),
+        (("classes",), ["a", "a"], "two of its classes have the same name"),
         (("model",), "bilstm", "model must be an object, got 'bilstm'"),
         (("model", "name"), ["bilstm"], "model.name must be a string"),
         (("model", "options"), [["channels", 3]], "model.options must be an object"),
@@ -336,11 +338,11 @@ METRICS = {"history": [EPOCH], "best_epoch": 1, "stopped": None, "test": None}
         ({"history": [{**EPOCH, "validation_loss": None}]}, "history.0.validation_loss must be a number"),
         ({"history": [{**EPOCH, "train_accuracy": 1.5}]}, "train_accuracy must be a number from 0 to 1"),
         ({"history": [{"epoch": 1}]}, "history.0.steps is missing"),
-        ({"history": [EPOCH, EPOCH]}, "not counted from 1 on"),
-        ({"best_epoch": 2}, "best_epoch = 2 is none of the 1 epochs"),
+        ({"history": [EPOCH, EPOCH]}, "not numbered from 1"),
+        ({"best_epoch": 2}, "best_epoch = 2 is not one of the 1 epochs"),
         ({"best_epoch": [1]}, "best_epoch must be a whole number"),
-        ({"best_epoch": None}, "best_epoch is null, and yet there are epochs"),
-        ({"history": []}, "history is empty, and yet"),
+        ({"best_epoch": None}, "best_epoch is null, but history has epochs"),
+        ({"history": []}, "history is empty, but best_epoch"),
         ({"stopped": "early"}, "stopped must be one of 'epochs', 'patience', None, got 'early'"),
         ({"stopped": ["epochs"]}, "stopped must be one of"),
         ({"test": 0.5}, "test must be an object"),
@@ -386,7 +388,7 @@ def test_a_run_without_weights_says_so(tmp_path):
 def test_weights_cut_short_are_told(kept, run):
     path = run.path / "model.safetensors"
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(RunError, match=r"model\.safetensors is damaged, or was changed"):
+    with pytest.raises(RunError, match=r"model\.safetensors is damaged or was changed"):
         run.load_model()
     relisted(run)
     with pytest.raises(RunError, match=r"model\.safetensors is cut short or damaged") as caught:

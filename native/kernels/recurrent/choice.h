@@ -116,6 +116,7 @@ struct Choices {
   T cell_clip;
   bool clips_cell;
   bool update_new;
+  double epsilon;
 };
 
 template <class T>
@@ -135,6 +136,7 @@ inline Choices<T> choices_of(const Options& options) {
   found.cell_clip = static_cast<T>(options.cell_clip);
   found.clips_cell = options.cell_clip < HUGE_VAL;
   found.update_new = options.update_new;
+  found.epsilon = options.epsilon;
   return found;
 }
 

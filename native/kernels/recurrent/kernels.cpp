@@ -5,6 +5,7 @@
 #include "kernels/recurrent/backward/loop.h"
 #include "kernels/recurrent/cells/gru.h"
 #include "kernels/recurrent/cells/gru_before.h"
+#include "kernels/recurrent/cells/layer_norm_lstm.h"
 #include "kernels/recurrent/cells/lstm.h"
 #include "kernels/recurrent/cells/mgu.h"
 #include "kernels/recurrent/cells/rnn.h"
@@ -13,8 +14,8 @@
 namespace throughtime::TT_ISA {
 namespace {
 
-#define THROUGHTIME_CHECK(name, type, gates_, saved_, has_c) \
-  static_assert(type::gates == gates_ && type::saved == saved_);
+#define THROUGHTIME_CHECK(name, type, gates_, saved_, has_c, least_own, most_own) \
+  static_assert(type::gates == gates_ && type::saved == saved_ && type::own_rows == most_own && saved_ <= most_saved);
 THROUGHTIME_CELLS(THROUGHTIME_CHECK)
 #undef THROUGHTIME_CHECK
 

@@ -11,6 +11,8 @@
 //                           whose reset gate acts on h before the product: W_hn (r ⊙ h)
 //   rnn_…                   one       nothing                    one
 //   mgu                     f n       f n                        f n
+//   layer_norm_lstm         i f g o   i f g o, then W_hh h of    i f g o, then W_hh h of
+//                                     each, then W_ih x of each  each, then W_ih x of each
 //
 // All matrices are row-major. Every buffer is the caller's: the callee keeps no
 // address, and takes scratch memory from a pool of its own. No two buffers overlap, unless said.
@@ -30,6 +32,9 @@ enum class Cell : std::int32_t {
 enum class Activation : std::int32_t { THROUGHTIME_ACTIVATIONS(THROUGHTIME_NAME) };
 #undef THROUGHTIME_NAME
 
+// Parameters that one cell alone has, such as peepholes: vectors of H, one below the other.
+inline constexpr int most_own = 4;
+
 // What the general, coupled and reset-before cells read, but for the last two.
 struct Options {
   Activation activation[3];  // LSTM: of the gates, of g, of c; GRU: of r and z, of n; RNN: of h
@@ -38,6 +43,8 @@ struct Options {
   double clip;       // bound on what goes into the activations of gates and candidates; infinity for none
   double cell_clip;  // bound on c
   bool update_new;   // GRU: h = (1 − z) h + z n, where torch has (1 − z) n + z h
+  double epsilon;    // LayerNorm's, added to the variance
+  std::int32_t own_rows[most_own];  // rows of H of each of the cell's own parameters; 0 for none
   // Of every cell: bounds on the gradients of h and of c that pass from a step to the one before it, on each
   // entry and on each sequence's norm; 0 or infinity for none.
   double gradient_value;
@@ -66,7 +73,8 @@ struct Weights {
   const void* bias_ih;  // (G·H), or null
   const void* bias_hh;  // (G·H), or null; both or none
   const void* hr;       // (P, H), or null where there is no projection (then P = H)
-  const void* peephole; // (3·H) of i f o, lstm_coupled (2·H) of i o; or null. Not read by plain cells
+  const void* own[most_own];  // (own_rows · H) each, or null: lstm_general peepholes of i f o, lstm_coupled of i o;
+                              // layer_norm_lstm gains of W_ih x and of W_hh h, then gain and bias of c
 };
 
 struct Shape {
@@ -104,7 +112,8 @@ struct ForwardCall {
 // product adds to, and of r ⊙ h_{t−1}, else zeros. Then for each of the S kept values how many units are closed,
 // below 0.1, and open, above 0.9.
 inline constexpr int summary_norms = 6;
-inline constexpr int most_summary = summary_norms + 2 * 4;  // summary_norms + 2·S of them
+inline constexpr int most_saved = 12;
+inline constexpr int most_summary = summary_norms + 2 * most_saved;  // summary_norms + 2·S of them
 
 struct BackwardDirection {
   Weights weights;
@@ -128,7 +137,7 @@ struct BackwardDirection {
   void* dpre;          // (T, K, H): of the preactivations at every step, or null
   void* kept;          // (T): what the bounds left of the gradient that passes on from a step, 1 for all; or null
   void* summary;       // (T, summary_norms + 2·S), or null
-  void* dpeephole;     // as the weights' gradients
+  void* d_own;          // of all own parameters, one below the other; as the weights' gradients
   void* dcontext;      // (B, G·H), or null
 };
 

@@ -54,9 +54,9 @@ def bench_conv(options: ConvBenchOptions) -> None:
             if not console.is_terminal:  # where there is no status line
                 console.print(progress)
             with console.status(progress) as status:
-                for found in measure(plan):
-                    record.add(found)
-                    status.update(f"{progress}: {found['part']}, {found['what']}")
+                for comparison in measure(plan):
+                    record.add(comparison)
+                    status.update(f"{progress}: {comparison.part}, {comparison.what}")
             record.processes = number
         record.machine = with_limit_again(record.machine)
     except KeyboardInterrupt:

@@ -1,26 +1,19 @@
-"""``throughtime diagnose``: what gradients do in runs, what their models read, and a page that shows it."""
+"""``throughtime diagnose``: gradient flow, quality and findings of runs, on the terminal and on one page."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from throughtime.cli._diagnose_lines import show
-from throughtime.cli._question import Subject
-from throughtime.cli._subject import subject_of
+from throughtime.cli._diagnosis_data import DiagnosisData, read_diagnosis_data
 from throughtime.data.printable import json_line, printable
 from throughtime.diagnose import clipping
 from throughtime.diagnose import diagnose as measure
 from throughtime.errors import ThroughtimeError, UnsupportedError
-from throughtime.report import write_diagnoses
+from throughtime.report import RunDiagnosis, write_diagnoses
 from throughtime.training import Run, read_gradients
-
-_RANKS = ("problem", "warning", "note")
-
-Diagnosis = dict[str, Any]
 
 
 def diagnose(
@@ -35,44 +28,49 @@ def diagnose(
 ) -> None:
     """Measure the models of runs on labelled data, print the findings, write one page and all numbers.
 
-    Of several runs, one that cannot be diagnosed is left out of the page, and named at the end.
+    Of several runs, one that cannot be diagnosed is left out of the page and named at the end.
     """
     runs = [Run.open(path) for path in paths]
     if out is None and len(runs) > 1:
         raise UnsupportedError(
-            f"{len(runs)} runs make one page, which belongs to none of their folders; say --out PAGE.html"
+            f"{len(runs)} runs share one page, so its file must be named; give --out PAGE.html"
         )
     page = out or runs[0].path / "diagnosis.html"
     console = Console(highlight=False)
-    found: dict[str, Diagnosis] = {}
-    left_out: dict[str, ThroughtimeError] = {}
-    said: dict[str, None] = {}
+    diagnoses: dict[str, RunDiagnosis] = {}
+    errors: dict[str, ThroughtimeError] = {}
+    descriptions: dict[str, None] = {}
     for name, run in zip(_names(runs), runs, strict=True):
         try:
-            subject = subject_of(run, data, text, label, training_data)
-            one = _diagnosis(run, subject, examples)
+            sequences = read_diagnosis_data(run, data, text, label, training_data)
+            diagnosis = _diagnosis(run, sequences, examples)
         except ThroughtimeError as error:
-            left_out[name] = error
+            errors[name] = error
             continue
-        found[name] = one
-        (run.path / "diagnosis.json").write_text(json_line(one), encoding="utf-8")
-        said[f"{subject.said}; gradients of the first {min(examples, len(subject.tokens))}."] = None
+        diagnoses[name] = diagnosis
+        (run.path / "diagnosis.json").write_text(json_line(diagnosis.to_json()), encoding="utf-8")
+        count = min(examples, len(sequences.tokens))
+        descriptions[f"{sequences.description}; gradients of the first {count}."] = None
         if len(runs) > 1:
             console.print(Text(printable(name), "bold"), soft_wrap=True)
-        show(console, one)
-    if found:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        title = next(iter(found)) if len(found) == 1 else f"{len(found)} models"
-        write_diagnoses(page, f"Diagnosis: {title}", " ".join([*said, *_missing(left_out)]), found)
-        print(f"saved in {printable(str(page))}")  # noqa: T201 - what the command is for
-    if len(runs) == 1 and left_out:
-        raise next(iter(left_out.values()))
-    if left_out:
-        raise UnsupportedError(" ".join(_missing(left_out)))
+        show(console, diagnosis)
+    if diagnoses:
+        _write(page, diagnoses, [*descriptions, *_failures(errors)])
+    if len(runs) == 1 and errors:
+        raise next(iter(errors.values()))
+    if errors:
+        raise UnsupportedError(" ".join(_failures(errors)))
 
 
-def _missing(left_out: dict[str, ThroughtimeError]) -> list[str]:
-    return [f"{name} was not diagnosed: {error}." for name, error in left_out.items()]
+def _write(page: Path, diagnoses: dict[str, RunDiagnosis], subtitle: Iterable[str]) -> None:
+    page.parent.mkdir(parents=True, exist_ok=True)
+    title = next(iter(diagnoses)) if len(diagnoses) == 1 else f"{len(diagnoses)} models"
+    write_diagnoses(page, f"Diagnosis: {title}", " ".join(subtitle), diagnoses)
+    print(f"saved in {printable(str(page))}")  # noqa: T201 - command output
+
+
+def _failures(errors: dict[str, ThroughtimeError]) -> list[str]:
+    return [f"{name} was not diagnosed: {error}." for name, error in errors.items()]
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
@@ -83,36 +81,34 @@ def _names(runs: Sequence[Run]) -> list[str]:
 
 
 def _name(run: Run, folder: str) -> str:
-    """Return the model's name, and that of its folder where it says more."""
+    """Return the name of the model, with that of its folder if it differs."""
     model = run.config.model.name
     return model if model == folder else f"{model} of {folder}"
 
 
-def _diagnosis(run: Run, subject: Subject, examples: int) -> Diagnosis:
-    """Return what the page shows of a run: the diagnosis of its model, and what its training left."""
-    question = subject.question(run, examples)
-    model, losses = question.model, question.losses
-    found = measure(
+def _diagnosis(run: Run, sequences: DiagnosisData, examples: int) -> RunDiagnosis:
+    """Return the diagnosis of a run's model, with the records of its training."""
+    objective = sequences.objective(run, examples)
+    model, losses = objective.model, objective.losses
+    diagnosis = measure(
         model,
-        subject.tokens[:examples],
+        sequences.tokens[:examples],
         lambda output: losses(output).mean(),
-        target=question.target,
-        outcome=None if question.target is not None else lambda output: -losses(output),
-        tokens=subject.words[:examples],
-        at=question.at,
+        target=objective.target,
+        outcome=None if objective.target is not None else lambda output: -losses(output),
+        tokens=sequences.words[:examples],
+        features_of=objective.features_of,
     )
-    found["parameters"] = sum(parameter.numel() for parameter in model.parameters())
-    found["quality"], verdicts = subject.quality(model)
-    found["history"] = [epoch.to_json() for epoch in run.metrics.history]
-    record = read_gradients(run.path / "gradients.jsonl")
-    found["training"] = [line for line in record if line["layers"]]
-    found["norms"] = [norm for line in record for norm in line.get("norms", [])]
-    found["clip"] = run.config.settings.clip
-    if found["clip"] is not None:
-        of_clipping = clipping(found["norms"], found["clip"])
-        verdicts += [] if of_clipping is None else [of_clipping]
-    found["findings"] = sorted(
-        found["findings"] + [asdict(verdict) for verdict in verdicts],
-        key=lambda finding: _RANKS.index(finding["severity"]),
+    quality, findings = sequences.quality(model)
+    records = read_gradients(run.path / "gradients.jsonl")
+    norms, clip = tuple(norm for record in records for norm in record.norms), run.config.settings.clip
+    clipped = None if clip is None else clipping(norms, clip)
+    return RunDiagnosis(
+        diagnosis.with_findings(findings if clipped is None else [*findings, clipped]),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        quality=quality,
+        history=tuple(run.metrics.history),
+        training=tuple(record for record in records if record.layers),
+        norms=norms,
+        clip=clip,
     )
-    return found

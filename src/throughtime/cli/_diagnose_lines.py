@@ -1,59 +1,64 @@
-"""What ``throughtime diagnose`` prints of a run."""
+"""The terminal output of ``throughtime diagnose`` for one run."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from throughtime.data.printable import printable
+from throughtime.diagnose import LyapunovSummary
+from throughtime.report import BagOfWordsScore, ClassifierQuality, NextStepQuality, RunDiagnosis
 
 _STYLES = {"problem": "bold red", "warning": "yellow", "note": "cyan"}
 
 
-def show(console: Console, found: Mapping[str, Any]) -> None:
-    """Print how well a model does, the findings, and its Lyapunov exponents."""
-    for line in _quality(found["quality"]):
+def show(console: Console, run: RunDiagnosis) -> None:
+    """Print the quality of the model, the findings and the Lyapunov exponents."""
+    diagnosis = run.diagnosis
+    for line in _quality(run.quality):
         console.print(printable(line), soft_wrap=True, markup=False)
-    if not any(finding["about"] == "gradients" for finding in found["findings"]):
+    if not any(finding.about == "gradients" for finding in diagnosis.findings):
         console.print("no gradient problems found (accuracy is not judged here)", soft_wrap=True)
-    for finding in found["findings"]:
-        severity = str(finding["severity"])
-        console.print(f"[{_STYLES[severity]}]{severity}[/] ", end="")
-        console.print(f"{finding['where']}: {finding['verdict']}", soft_wrap=True, markup=False)
-        console.print(f"  {finding['why']} {finding['advice']}", style="dim", soft_wrap=True, markup=False)
-    if found["lyapunov"]:
-        console.print(_exponents(found))
+    for finding in diagnosis.findings:
+        console.print(f"[{_STYLES[finding.severity]}]{finding.severity}[/] ", end="")
+        console.print(f"{finding.where}: {finding.verdict}", soft_wrap=True, markup=False)
+        console.print(f"  {finding.why} {finding.advice}", style="dim", soft_wrap=True, markup=False)
+    if diagnosis.lyapunov:
+        console.print(_exponents(diagnosis.lyapunov))
 
 
-def _quality(found: Mapping[str, Any]) -> list[str]:
-    if "figure" in found:
-        return [f"{found['figure']} of what comes after the last step"]
-    lines = [f"{_figures(found)} on {found['rows']:,} rows"]
-    bag = found["bag_of_words"]
+def _quality(quality: ClassifierQuality | NextStepQuality | None) -> list[str]:
+    if quality is None:
+        return []
+    if isinstance(quality, NextStepQuality):
+        return [f"{quality.figure} on the step after each sequence"]
+    line = f"{_scores(quality)} on {quality.rows:,} rows"
+    bag = quality.bag_of_words
     if bag is None:
-        return [*lines, f"not compared with a bag of words: {found['no_bag_of_words']}"]
-    lines[0] += " that are not training rows"
-    of = f"the {bag['training_rows']:,} training rows"
-    if bag["fitted_to"] < bag["training_rows"]:
-        of = f"{bag['fitted_to']:,} of {of}"
-    return [*lines, f"{_figures(bag)} by a bag of words, fitted to {of}"]
+        return [line, f"not compared with a bag of words: {quality.no_bag_of_words}"]
+    fitted = f"the {bag.training_rows:,} training rows"
+    if bag.fitted_to < bag.training_rows:
+        fitted = f"{bag.fitted_to:,} of {fitted}"
+    return [
+        f"{line} outside of the training data",
+        f"{_scores(bag)} by a bag of words, fitted to {fitted}",
+    ]
 
 
-def _figures(found: Mapping[str, Any]) -> str:
-    return f"accuracy {100 * found['accuracy']:.1f} %, loss {found['loss']:.3f}"
+def _scores(quality: ClassifierQuality | BagOfWordsScore) -> str:
+    return f"accuracy {100 * quality.accuracy:.1f} %, loss {quality.loss:.3f}"
 
 
-def _exponents(found: Mapping[str, Any]) -> Table:
-    shown = Table(show_edge=False, pad_edge=False)
-    shown.add_column("Lyapunov exponents")
-    shown.add_column("largest", justify="right")
-    shown.add_column("its direction at 1 % after", justify="right")
-    for one in found["lyapunov"]:
-        exponents, horizon = one["exponents"], one["horizon"]
-        shown.add_row(
-            f"{one['name']}{', from the end' if one['direction'] else ''}",
-            f"{exponents[0]:+.3f} per step" if exponents else "",
-            f"{horizon:.0f} steps" if isinstance(horizon, float) else "",
+def _exponents(layers: Sequence[LyapunovSummary]) -> Table:
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("Lyapunov exponents")
+    table.add_column("largest", justify="right")
+    table.add_column("decays to 1 % in", justify="right")
+    for layer in layers:
+        largest = layer.exponents[0] if layer.exponents else None
+        table.add_row(
+            f"{layer.name}{', from the end' if layer.direction else ''}",
+            "" if largest is None else f"{largest:+.3f} per step",
+            "" if layer.horizon is None else f"{layer.horizon:.0f} steps",
         )
-    return shown
+    return table

@@ -1,17 +1,16 @@
-"""Sequences with a class each: labelled texts, and the operators of Python files."""
+"""Labelled sequences for ``throughtime diagnose``: texts with classes, and operators of Python files."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from throughtime.cli._objective import Objective
 from throughtime.cli._predict_text import read_table
 from throughtime.cli._python_files import python_files, unreadable
-from throughtime.cli._question import Question
 from throughtime.cli._tokenizer import tokenizer_of
 from throughtime.cli._training_rows import TrainingRows, training_rows, unseen
 from throughtime.data.text import encode, encode_labels
@@ -20,75 +19,92 @@ from throughtime.demo.review import sites_of
 from throughtime.diagnose import Finding, no_gain_over_bag_of_words
 from throughtime.errors import DataError
 from throughtime.ragged import Ragged
-from throughtime.training import Run, predict, quality
+from throughtime.report import BagOfWordsScore, ClassifierQuality
+from throughtime.training import Prediction, PredictionExamples, Quality, Run, predict, quality
 from throughtime.training.baselines import fit_bag_of_words
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Sequences with a class each."""
+    """Sequences with one class each."""
 
     tokens: Ragged
     labels: Tensor
     words: Sequence[Sequence[str]]
     texts: Sequence[str]
-    said: str
+    description: str
     classes: Sequence[str]
     trained_on: TrainingRows | None = None
     not_compared: str | None = None
-    """Why there is no comparison with a bag of words, if the training rows are not known."""
+    """Why there is no comparison with a bag of words, if the training rows are unknown."""
 
-    def question(self, run: Run, count: int) -> Question:
-        """Ask for the class."""
+    def objective(self, run: Run, count: int) -> Objective:
+        """Return the cross-entropy of the true class."""
         labels = self.labels[:count]
-        return Question(
+        return Objective(
             run.load_model(), lambda logits: F.cross_entropy(logits, labels, reduction="none"), labels
         )
 
-    def quality(self, model: nn.Module) -> tuple[dict[str, Any], list[Finding]]:
-        """Return accuracy, confusion, calibration, examples, and the same rows' bag of words."""
+    def quality(self, model: nn.Module) -> tuple[ClassifierQuality, list[Finding]]:
+        """Return the quality on rows outside of the training, beside a bag of words on the same rows."""
         new = [] if self.trained_on is None else unseen(self.trained_on, self.texts)
         rows = torch.tensor(new or range(len(self.texts)))
         tokens, labels = self.tokens[rows], self.labels[rows]
         logits = predict(model, tokens).double()
-        found = quality(logits, labels, self.classes)
-        for row in (row for rows in found["examples"].values() for row in rows):
-            row["row"] = int(rows[row["row"]])
-            row["text"] = self.texts[row["row"]]
         losses = F.cross_entropy(logits, labels, reduction="none")
-        found |= {"loss": float(losses.mean()), "rows": len(rows), "bag_of_words": None}
+        measured = self._quality(logits, rows, losses)
         if self.trained_on is None or len(new) < 2:
-            found["no_bag_of_words"] = self.not_compared or (
-                "these are training rows; diagnose the run on rows that it has not seen"
+            reason = self.not_compared or (
+                "these are training rows; diagnose the run on rows that it was not trained on"
             )
-            return found, []
-        source = self.trained_on.source
-        bag = fit_bag_of_words(source.training(0), source.validation)
+            return replace(measured, no_bag_of_words=reason), []
+        training = self.trained_on.source.training(0)
+        bag = fit_bag_of_words(training, self.trained_on.source.validation)
         if bag is None:
-            found["no_bag_of_words"] = "there is nothing in the training rows that a bag of words could learn"
-            return found, []
-        likely = torch.from_numpy(bag.log_probabilities(tokens, len(self.classes)))
-        bag_losses, bag_right = F.nll_loss(likely, labels, reduction="none"), likely.argmax(1) == labels
-        found["bag_of_words"] = {
-            "accuracy": float(bag_right.double().mean()),
-            "loss": float(bag_losses.mean()),
-            "training_rows": len(source.training(0)),
-            "fitted_to": bag.rows,
-        }
-        said = no_gain_over_bag_of_words(losses, bag_losses, logits.argmax(1) == labels, bag_right)
-        return found, [] if said is None else [said]
+            reason = "the training rows have no words or classes that a bag of words could learn"
+            return replace(measured, no_bag_of_words=reason), []
+        log_probabilities = torch.from_numpy(bag.log_probabilities(tokens, len(self.classes)))
+        bag_losses = F.nll_loss(log_probabilities, labels, reduction="none")
+        bag_right = log_probabilities.argmax(1) == labels
+        score = BagOfWordsScore(
+            float(bag_right.double().mean()), float(bag_losses.mean()), len(training), bag.rows
+        )
+        finding = no_gain_over_bag_of_words(losses, bag_losses, logits.argmax(1) == labels, bag_right)
+        return replace(measured, bag_of_words=score), [] if finding is None else [finding]
+
+    def _quality(self, logits: Tensor, rows: Tensor, losses: Tensor) -> ClassifierQuality:
+        """Return the quality without a bag of words, of these rows."""
+        measured = quality(logits, self.labels[rows], self.classes)
+
+        def with_text(predictions: Sequence[Prediction]) -> tuple[Prediction, ...]:
+            numbers = [int(rows[prediction.row]) for prediction in predictions]
+            return tuple(
+                replace(prediction, row=row, text=self.texts[row])
+                for row, prediction in zip(numbers, predictions, strict=True)
+            )
+
+        examples = PredictionExamples(
+            **{
+                field.name: with_text(getattr(measured.examples, field.name))
+                for field in fields(PredictionExamples)
+            }
+        )
+        content = {field.name: getattr(measured, field.name) for field in fields(Quality)}
+        return ClassifierQuality(
+            **content | {"examples": examples}, loss=float(losses.mean()), rows=len(rows)
+        )
 
 
 def labelled_texts(
     run: Run, data: Path, text: str | None, label: str | None, training_data: Path | None
 ) -> Labelled:
-    """Read a table or folder of texts with their classes, and look for the rows of the training."""
+    """Read a table or folder of texts with their classes, and find the rows of the training."""
     table = read_table(run, data, text, label or run.task_entry("label", str, None, default=None))
     if table.labels is None:
-        raise DataError(f"{data} has no labels, which the loss needs; name their column with --label")
+        raise DataError(f"{data} has no labels, which the loss needs; name the label column with --label")
     tokenizer = tokenizer_of(run)
     tokens = encode(tokenizer, table.texts)
-    words = [tokenizer.encode(one).tokens for one in table.texts]
+    words = [tokenizer.encode(content).tokens for content in table.texts]
     known = training_rows(run, training_data, data)
     return Labelled(
         tokens,
@@ -112,17 +128,17 @@ def operators(run: Run, data: Path) -> Labelled:
             parts.append(sites_of(source, vocabulary).draw(generator))
     tokens, labels = Ragged.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
     if not len(labels):
-        raise DataError(f"{data} has no operators that could be replaced; give a longer file, or a folder")
+        raise DataError(f"{data} has no operators that could be replaced; give a longer file or a folder")
     order = torch.randperm(len(labels), generator=generator)
     tokens, labels = tokens[order], labels[order]
     words = [[vocabulary.words[i] for i in row.tolist()] for row in tokens]
-    said = f"{len(labels):,} operators of {data.name}, half of them replaced"
+    description = f"{len(labels):,} operators of {data.name}, half of them replaced"
     return Labelled(
         tokens,
         labels,
         words,
         [" ".join(row) for row in words],
-        said,
+        description,
         run.config.classes,
-        not_compared="throughtime demo compares its models with bags of n-grams itself",
+        not_compared="throughtime demo already compares its models with bags of n-grams",
     )

@@ -1,14 +1,14 @@
-"""Sequences whose next step is predicted: windows of a text, or pieces of music."""
+"""Sequences for ``throughtime diagnose`` of language and frame models: windows of a text, or frames."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from throughtime.cli._question import Question
+from throughtime.cli._objective import Objective
 from throughtime.cli._tokenizer import tokenizer_of
 from throughtime.cli._train_task import unit_of
 from throughtime.data.frames import read_frames
@@ -21,10 +21,11 @@ from throughtime.errors import DataError, RunError
 from throughtime.models.next_step import NextStep
 from throughtime.ops.pool.layer import last_over_time
 from throughtime.ragged import Ragged
+from throughtime.report import NextStepQuality
 from throughtime.training import Run, figure
 
-# Windows of a text, spread over it, and steps of each: beyond the window of the training, which the gradients
-# of the training never left.
+# Maximum number of windows of a text, and limits of their steps. Windows are longer than those of the
+# training, so that gradients can flow back further than in the training.
 _MOST_WINDOWS = 256
 _STEPS = (64, 256)
 
@@ -33,38 +34,38 @@ _SHOWN = {LINE_END: "⏎", " ": "␣", "\t": "⇥"}
 
 @dataclass(frozen=True)
 class NextSteps:
-    """Sequences, and what came after the last step of each."""
+    """Sequences, and the step that follows each."""
 
     tokens: Ragged
     following: Tensor
     words: Sequence[Sequence[str]]
-    said: str
+    description: str
     unit: Unit
 
-    def question(self, run: Run, count: int) -> Question:
-        """Ask for the step after the last: −log p of what came."""
+    def objective(self, run: Run, count: int) -> Objective:
+        """Return the loss of the step after the last, −log p."""
         model = run.load_model()
         if not isinstance(model, NextStep):
-            raise RunError(f"{run.path} holds a {type(model).__name__}, which predicts no next step")
+            raise RunError(f"{run.path} holds a {type(model).__name__}, not a language or frame model")
         following, reader = self.following[:count], AfterLast(model)
-        return Question(reader, lambda h: model.score(h, following).losses, at=reader.features)
+        return Objective(reader, lambda h: model.score(h, following).losses, features_of=reader.features)
 
-    def quality(self, model: nn.Module) -> tuple[dict[str, Any], list[Finding]]:
-        """Return the mean loss over all sequences, and what the field calls it."""
+    def quality(self, model: nn.Module) -> tuple[NextStepQuality, list[Finding]]:
+        """Return the mean loss and accuracy over all sequences."""
         reader = cast("AfterLast", model)
         with torch.no_grad():
             scored = reader.model.score(reader(self.tokens), self.following)
         loss = float(scored.losses.double().mean())
         accuracy = float(scored.right.double().mean())
-        return {"loss": loss, "accuracy": accuracy, "figure": figure(loss, self.unit)}, []
+        return NextStepQuality(loss, accuracy, figure(loss, self.unit)), []
 
 
 class AfterLast(nn.Module):
-    """What the read-out of a model of the next step reads after the last step of each sequence, (B, D)."""
+    """The hidden state of a language or frame model after the last step of each sequence, (B, D)."""
 
     def __init__(self, model: NextStep) -> None:
         super().__init__()
-        self.layers = model.layers  # first, so that they are called by this name
+        self.layers = model.layers  # first, so that named_modules() uses this name
         self.model = model
         self.features = _Features(model)
 
@@ -74,14 +75,14 @@ class AfterLast(nn.Module):
 
 
 class _Features(nn.Module):
-    """The input of the first layer as a module of its own, which can be put in another's place."""
+    """The input of the first layer as a module, whose output `diagnose` takes as the features."""
 
     def __init__(self, model: NextStep) -> None:
         super().__init__()
-        self._of = model.features
+        self._features = model.features
 
     def forward(self, x: Ragged) -> Ragged:
-        return x.with_values(self._of(x.values))
+        return x.with_values(self._features(x.values))
 
 
 def next_steps(run: Run, data: Path) -> NextSteps:
@@ -99,8 +100,8 @@ def next_steps(run: Run, data: Path) -> NextSteps:
     steps = min(max(2 * (run.config.settings.k1 or 0), _STEPS[0]), _STEPS[1])
     if len(text) <= steps:
         raise DataError(
-            f"{data} has {len(text)} {unit}s; gradients are followed over windows of {steps}, and one step "
-            "after: give a longer text"
+            f"{data} has {len(text)} {unit}s, but a diagnosis takes windows of {steps} and the {unit} after "
+            "each; give a longer text"
         )
     vocabulary = Vocabulary.from_tokenizer(tokenizer_of(run))
     numbers = encode_symbols(text, vocabulary)
@@ -108,8 +109,8 @@ def next_steps(run: Run, data: Path) -> NextSteps:
     begins = torch.linspace(0, len(text) - 1 - steps, count, dtype=torch.float64).long()
     rows = numbers[begins[:, None] + torch.arange(steps + 1)]
     words = [[_SHOWN.get(word, word) for word in text[begin : begin + steps]] for begin in begins.tolist()]
-    said = f"{count:,} windows of {steps} {unit}s of {data.name}, and the {unit} after each"
-    return NextSteps(Ragged.from_list(list(rows[:, :-1])), rows[:, -1], words, said, unit)
+    description = f"{count:,} windows of {steps} {unit}s of {data.name}, and the {unit} after each"
+    return NextSteps(Ragged.from_list(list(rows[:, :-1])), rows[:, -1], words, description, unit)
 
 
 def _frames(data: Path) -> NextSteps:
@@ -118,9 +119,9 @@ def _frames(data: Path) -> NextSteps:
     part = part[(part.lengths > 1).nonzero().flatten()]
     pairs = Pairs.of_sequences(part)
     following = last_over_time(pairs.targets.values, pairs.targets.layout)
-    words = [[_notes(frame) for frame in piece] for piece in pairs.inputs]
-    said = f"{len(part):,} pieces of {data.name}, and the last frame of each"
-    return NextSteps(pairs.inputs, following, words, said, "frame")
+    words = [[_notes(frame) for frame in sequence] for sequence in pairs.inputs]
+    description = f"{len(part):,} sequences of {data.name}, and the last frame of each"
+    return NextSteps(pairs.inputs, following, words, description, "frame")
 
 
 def _notes(frame: Tensor) -> str:

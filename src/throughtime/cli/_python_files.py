@@ -1,4 +1,4 @@
-"""Python files that a command is given: one, a folder of them, or standard input."""
+"""Python files as input of a command: a file, a folder of them, or standard input."""
 
 import sys
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from throughtime.errors import DataError
 
 
 def python_files(data: Path) -> Iterator[tuple[str, str]]:
-    """Yield the name and text of every file."""
+    """Yield the name and content of each file."""
     if str(data) == "-":
         yield "-", decode(read_stream(sys.stdin.buffer, "standard input"), "standard input")
         return
@@ -34,7 +34,7 @@ def unreadable(name: str) -> Iterator[None]:
     try:
         yield
     except (SyntaxError, TokenError) as error:
-        raise DataError(f"{name}: Python cannot read it ({_reason(error)}); fix the file") from error
+        raise DataError(f"{name}: Python cannot parse it ({_reason(error)}); fix the file") from error
 
 
 def _reason(error: SyntaxError | TokenError) -> str:

@@ -1,4 +1,4 @@
-"""The tokenizer that a run keeps."""
+"""The tokenizer of a run."""
 
 from tokenizers import Tokenizer
 
@@ -22,5 +22,5 @@ def tokenizer_of(run: Run) -> Tokenizer:
     try:
         with panics_as_errors():
             return Tokenizer.from_str(content)
-    except Exception as error:  # the library raises nothing more special
+    except Exception as error:  # tokenizers raises plain Exception
         raise RunError(f"{path} is damaged ({error}); restore the file or train again") from error

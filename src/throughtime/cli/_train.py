@@ -15,7 +15,7 @@ from throughtime.errors import DataError, RunError, UnsupportedError
 from throughtime.training import Metrics, ModelSpec, Run, Settings, fit
 
 TASK = "text"
-"""The task that runs of this command name in their configuration."""
+"""The task in the configuration of runs of this command."""
 
 
 @dataclass(frozen=True)
@@ -43,19 +43,21 @@ class TrainOptions:
     precision: Literal["float32", "bfloat16"]
 
     def task(self) -> dict[str, Any]:
-        """Return what a later prediction, or a reader of the run, has to know."""
-        own = {name: value for name, value in asdict(self).items() if name in _OF_TASK}
-        return {"kind": TASK, "data": str(self.data), **own}
+        """Return the task of the run, which later commands read."""
+        entries = {name: value for name, value in asdict(self).items() if name in _OF_TASK}
+        return {"kind": TASK, "data": str(self.data), **entries}
 
     def settings(self) -> Settings:
-        """Return how the training goes."""
+        """Return the settings of the training."""
         return Settings(**{name: getattr(self, name) for name in _OF_SETTINGS})
 
-    def or_of(self, run: Run, given: frozenset[str]) -> "TrainOptions":
-        """Return these options, those not given on the command line taken from a run."""
+    def resumed_from(self, run: Run, given: frozenset[str]) -> "TrainOptions":
+        """Return these options, with those not given on the command line taken from a run."""
         config = run.config
         if config.task.get("kind") != TASK:
-            raise RunError(f"{run.path} was not made by throughtime train; choose another --out")
+            raise RunError(
+                f"{run.path} is not a run of throughtime train for text classes; choose another --out"
+            )
         saved = {
             "model": config.model.name,
             **{name: run.task_entry(name, *kinds) for name, kinds in _OF_TASK.items()},
@@ -87,16 +89,16 @@ _OF_SETTINGS = (
 
 
 def train(options: TrainOptions, *, resume: bool, given: frozenset[str], watch_every: int = 0) -> None:
-    """Train on a file or folder, and print what came out.
+    """Train on a file or folder and print the results.
 
     Parameters
     ----------
     options
-        All of them.
+        Options of the command.
     resume
-        Go on with the run in ``options.out``.
+        Continue the run in ``options.out``.
     given
-        Names of the options that the user gave; on resuming, all others are the run's own.
+        Names of the options given on the command line; on resuming, all others are taken from the run.
     watch_every
         See `throughtime.training.fit`.
     """
@@ -104,9 +106,9 @@ def train(options: TrainOptions, *, resume: bool, given: frozenset[str], watch_e
         run = None
         if resume:
             run = Run.open(options.out)
-            options = options.or_of(run, given)
+            options = options.resumed_from(run, given)
         else:
-            Run.require_free(options.out)  # before minutes are spent on reading
+            Run.require_free(options.out)  # fail before reading large files
         _check_kind(options)
         source = split_texts(
             read_texts(options.data, options.text, options.label),
@@ -134,16 +136,16 @@ def train(options: TrainOptions, *, resume: bool, given: frozenset[str], watch_e
 
 
 def _check_kind(options: TrainOptions) -> None:
-    """Refuse a file that this task cannot be trained on; whether it exists is told on reading."""
+    """Reject a file that this task cannot be trained on; a missing file is reported on reading."""
     data = options.data
     if not data.is_file():
         return
     if is_table(data) and options.label is None:
-        raise DataError(f"{data} is a table: name the column with the class (--label COLUMN)")
+        raise DataError(f"{data} is a table; name the column with the class: --label COLUMN")
     if data.suffix.lower() in {".txt", ".gz", *SUFFIXES}:
         raise DataError(
-            f"{data} is no table of labelled texts (CSV, TSV, JSONL, Parquet); to predict its next token or "
-            "frame, add --task next"
+            f"{data} is not a table of labelled texts (CSV, TSV, JSONL, Parquet); to train a language or "
+            "frame model on it, add --task next"
         )
 
 
@@ -151,8 +153,7 @@ def _require_recurrence(options: TrainOptions, watch_every: int) -> None:
     for option, wanted in (("--watch-every", watch_every), ("--clip-recurrent", options.clip_recurrent)):
         if wanted and options.model == "textcnn":
             raise UnsupportedError(
-                f"{option} is about gradients through time, and textcnn has no recurrence; leave it out, or "
-                "choose another --model"
+                f"{option} needs a recurrent layer, which textcnn lacks; leave it out or change --model"
             )
 
 
@@ -161,6 +162,6 @@ def _print_result(console: Console, metrics: Metrics, options: TrainOptions) -> 
     console.print(f"best epoch {best.epoch}: validation accuracy {100 * best.validation_accuracy:.1f} %")
     if metrics.test is not None:
         console.print(
-            f"test accuracy {100 * metrics.test.accuracy:.1f} % of {metrics.test.examples} examples"
+            f"test accuracy {100 * metrics.test.accuracy:.1f} % on {metrics.test.examples} examples"
         )
     console.print(f"saved in {options.out}; next: throughtime predict {options.out} FILE")

@@ -56,16 +56,16 @@ class NextOptions:
 
     @property
     def of_frames(self) -> bool:
-        """Whether the data is frames, which its suffix tells."""
+        """Whether the data is frames, by its suffix."""
         return self.data.suffix.lower() in frames.SUFFIXES
 
     @property
     def text_unit(self) -> Literal["word", "character"]:
-        """What a step of a text is."""
+        """Unit of a token."""
         return self.unit or "word"
 
     def task(self) -> dict[str, Any]:
-        """Return what a reader of the run has to know; of files, the name."""
+        """Return the task of the run, which later commands read; of files, only the name."""
         content = {name: value for name, value in asdict(self).items() if name in _OF_TASK}
         files = {name: value and value.name for name, value in content.items() if name.endswith("_file")}
         unit = "frame" if self.of_frames else self.text_unit
@@ -77,27 +77,27 @@ class NextOptions:
         if self.of_frames:
             return ModelSpec("frame", {**shared, "embedding_size": self.embedding_size or 0})
         size = self.hidden_size if self.embedding_size is None else self.embedding_size
-        own = {"embedding_size": size, "tied": self.tied, "cutoffs": list(self.cutoffs)}
-        return ModelSpec("language", {**shared, **own})
+        options = {"embedding_size": size, "tied": self.tied, "cutoffs": list(self.cutoffs)}
+        return ModelSpec("language", {**shared, **options})
 
     def settings(self) -> Settings:
-        """Return how the training goes."""
+        """Return the settings of the training."""
         return Settings(monitor="loss", **{name: getattr(self, name) for name in _OF_SETTINGS})
 
-    def or_of(self, run: Run, given: frozenset[str]) -> "NextOptions":
-        """Return these options, those not given on the command line taken from a run.
+    def resumed_from(self, run: Run, given: frozenset[str]) -> "NextOptions":
+        """Return these options, with those not given on the command line taken from a run.
 
         Raises
         ------
         DataError
-            If the run was made with files that are not given again.
+            If the run was trained with files that are not given again.
         """
         config = run.config
         for name in ("validation_file", "test_file"):
             file = run.task_entry(name, str, None)
             if file and name not in given:
                 raise DataError(
-                    f"{run.path} was made with {option_of(name)} {file}; give the file again to go on"
+                    f"{run.path} was trained with {option_of(name)} {file}; give the file again to resume"
                 )
         saved = {
             **{name: run.task_entry(name, *kinds) for name, kinds in _OF_TASK.items() if str not in kinds},
@@ -112,7 +112,7 @@ class NextOptions:
 def _cutoffs(run: Run) -> tuple[int, ...]:
     cutoffs = run.config.model.options.get("cutoffs", [])
     if not isinstance(cutoffs, list):
-        raise RunError(f"{run.path / 'config.json'} is damaged: cutoffs are a list, got {cutoffs!r}")
+        raise RunError(f"{run.path / 'config.json'} is damaged: cutoffs must be a list, got {cutoffs!r}")
     return tuple(cutoffs)
 
 
@@ -143,16 +143,16 @@ _OF_TEXT = ("unit", "validation_file", "test_file", "vocabulary", "min_count", "
 
 
 def train_next(options: NextOptions, *, resume: bool, given: frozenset[str], watch_every: int = 0) -> None:
-    """Train a next-step model on a text or on frames, and print the results.
+    """Train a language model on a text, or a model of frames, and print the results.
 
     Parameters
     ----------
     options
-        All of them.
+        Options of the command.
     resume
         Continue the run in ``options.out``.
     given
-        Names of the options that the user gave; on resuming, all others are the run's own.
+        Names of the options given on the command line; on resuming, all others are taken from the run.
     watch_every
         See `throughtime.training.fit`.
     """
@@ -160,9 +160,9 @@ def train_next(options: NextOptions, *, resume: bool, given: frozenset[str], wat
         resume = resume or (several.was_restarted() and options.out.exists())
         run = Run.open(options.out) if resume else None
         if run is not None:
-            options = options.or_of(run, given)
+            options = options.resumed_from(run, given)
         elif several.process() == 0:
-            Run.require_free(options.out)  # before minutes are spent on reading
+            Run.require_free(options.out)  # fail before reading large files
         model, settings = options.model(), options.settings()
         source = _source(options, given)
         load_lightning()
@@ -177,7 +177,7 @@ def train_next(options: NextOptions, *, resume: bool, given: frozenset[str], wat
 
 
 def _check(source: NextStepSource, model: ModelSpec, settings: Settings) -> None:
-    """Raise what the training would raise, before there is a run."""
+    """Raise the errors of the training before the run is created."""
     k1, streams = required(settings)
     source.pairs(source.training, streams, k1)
     with torch.device("meta"):
@@ -185,7 +185,7 @@ def _check(source: NextStepSource, model: ModelSpec, settings: Settings) -> None
 
 
 def _created(options: NextOptions, source: NextStepSource, model: ModelSpec, settings: Settings) -> Run:
-    """Make the run, in one process of all."""
+    """Create the run, in one process of several."""
     several.join()
     if several.process() == 0:
         tokenizer = source.vocabulary and symbol_tokenizer(source.vocabulary, options.text_unit)
@@ -206,13 +206,13 @@ def _source(options: NextOptions, given: frozenset[str]) -> NextStepSource:
         for name in _OF_TEXT:
             if name in given:
                 raise DataError(
-                    f"{option_of(name)} is about texts, and {options.data} holds frames; leave it out"
+                    f"{option_of(name)} applies to text, but {options.data} holds frames; leave it out"
                 )
-        shares = {"validation": options.validation, "test": options.test}
-        return frame_source(frames.read_frames(options.data, **shares, seed=options.seed))
+        fractions = {"validation": options.validation, "test": options.test}
+        return frame_source(frames.read_frames(options.data, **fractions, seed=options.seed))
     for file in (options.validation_file, options.test_file):
         if file is not None and file.suffix.lower() in frames.SUFFIXES:
-            raise DataError(f"{file} holds frames, and {options.data} is a text; give a text")
+            raise DataError(f"{file} holds frames, but {options.data} is a text; give a text file")
     texts, names = _texts(options)
     return text_source(
         texts, options.text_unit, vocabulary=options.vocabulary, min_count=options.min_count, names=names
@@ -220,21 +220,22 @@ def _source(options: NextOptions, given: frozenset[str]) -> NextStepSource:
 
 
 def _texts(options: NextOptions) -> tuple[list[str], list[str]]:
-    """Return the texts for training, validation and test: of files of their own, or cut off the end."""
+    """Return the texts for training, validation and test, from separate files or cut off the end."""
     name, files = str(options.data), (options.validation_file, options.test_file)
-    # A file of its own leaves nothing to cut off.
+    # With a separate file, nothing is cut off.
     validation, test = (
-        0.0 if file else share for file, share in zip(files, (options.validation, options.test), strict=True)
+        0.0 if file else fraction
+        for file, fraction in zip(files, (options.validation, options.test), strict=True)
     )
     first, second, *third = cut_text(read_text(options.data), options.text_unit, validation, test)
     texts, names = [first], [name]
-    for own, cut, called in zip(files, ([second], third), ("validation", "test"), strict=True):
-        if own is not None:
-            texts.append(read_text(own))
-            names.append(str(own))
+    for file, cut, purpose in zip(files, ([second], third), ("validation", "test"), strict=True):
+        if file is not None:
+            texts.append(read_text(file))
+            names.append(str(file))
         elif cut:
             texts += cut
-            names.append(f"{name}, its end for {called},")
+            names.append(f"{name}, its end for {purpose},")
     return texts, names
 
 
@@ -242,18 +243,18 @@ def _print_result(console: Console, metrics: Metrics, out: Path, source: NextSte
     best = metrics.history[(metrics.best_epoch or 1) - 1]
     console.print(f"best epoch {best.epoch}: validation {figure(best.validation_loss, source.unit)}")
     if metrics.test is not None:
-        said = figure(metrics.test.loss, source.unit)
-        console.print(f"test {said} over {metrics.test.examples} {source.unit}s")
+        loss = figure(metrics.test.loss, source.unit)
+        console.print(f"test {loss} on {metrics.test.examples} {source.unit}s")
     console.print(f"saved in {out}; next: throughtime sample {out}")
 
 
 def require_next(run: Run) -> None:
-    """Refuse a run of another kind.
+    """Reject runs of other tasks.
 
     Raises
     ------
     RunError
-        If it was not made by ``throughtime train --task next``.
+        If the run is not one of ``throughtime train --task next``.
     """
     if run.config.task.get("kind") != NEXT:
-        raise RunError(f"{run.path} was not made by throughtime train --task next; give a run that was")
+        raise RunError(f"{run.path} is not a run of throughtime train --task next; give one that is")

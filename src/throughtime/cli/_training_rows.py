@@ -1,4 +1,4 @@
-"""The rows that a run of ``throughtime train`` was trained on, found again and checked."""
+"""The training rows of a run of ``throughtime train``, read again and checked by their hash."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,55 +12,59 @@ from throughtime.training import Run
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """What a run was trained on."""
+    """The training data of a run."""
 
     source: TextSource
     training: frozenset[str]
-    """Texts that weights were fitted to."""
+    """Texts that the weights were fitted to."""
     validation: frozenset[str]
-    """Texts that the best epoch was chosen by."""
+    """Texts that the best epoch was chosen on."""
 
 
-def training_rows(run: Run, given: Path | None, diagnosed: Path) -> TrainingRows | str:
-    """Read and split the data of a run again, or say why that cannot be done.
+def training_rows(run: Run, training_data: Path | None, diagnosed: Path) -> TrainingRows | str:
+    """Read and split the training data of a run again, or return why that is not possible.
 
-    Tried are the file that was given, or else the one that the run names, by its path from the current folder
-    unless it is absolute, and the one that is diagnosed. It is that of the training if texts, labels, split
-    and tokenizer have the hash that the run holds.
+    Candidates are ``training_data`` if it is given, else the path in the run (relative to the current folder
+    unless it is absolute) and the diagnosed file. A candidate is accepted if texts, labels, split and
+    tokenizer have the hash in the run.
 
     Raises
     ------
     DataError
-        If a file was given for it, and it is not that of the training.
+        If ``training_data`` is given, but is not the data of the training.
     """
-    if given is not None:
-        found = _read(run, given)
-        if found is None:
-            raise DataError(f"{given} is not the data that {run.path} was trained on: another hash")
-        return found
+    if training_data is not None:
+        rows = _read(run, training_data)
+        if rows is None:
+            raise DataError(
+                f"{training_data} is not the data that {run.path} was trained on: the hash differs"
+            )
+        return rows
     named = run.task_entry("data", str, None, default=None)
     there = named is not None and _may_be_data(Path(named), run.config.classes)
     for path in [*([Path(named)] if there else []), diagnosed]:
         try:
-            found = _read(run, path)
+            rows = _read(run, path)
         except (DataError, OSError):
             continue
-        if found is not None:
-            return found
+        if rows is not None:
+            return rows
     if named is None:
-        return "the run does not say where its training data is; name it with --training-data"
+        return "the run does not hold the path of its training data; give it with --training-data"
     if there:
-        return f"the training data {named} has changed since the training; name it with --training-data"
+        return (
+            f"the training data {named} has changed since the training; give the original (--training-data)"
+        )
     return (
         f"the training rows were not found: {named} (from the current folder) is neither a file nor a folder "
-        "of the run's classes; name it with --training-data"
+        "with a subfolder for each class of the run; give their path with --training-data"
     )
 
 
 def _may_be_data(path: Path, classes: Sequence[str]) -> bool:
-    """Tell whether a path that a run names, whoever made it, is a regular file or a folder of these classes.
+    """Return whether the path in a run is a regular file, or a folder with a subfolder for each class.
 
-    Nothing below a folder of other subfolders is looked at.
+    Runs may come from anyone, so other folders are not searched.
     """
     try:
         if not path.is_dir():
@@ -93,7 +97,7 @@ def _read(run: Run, path: Path) -> TrainingRows | None:
 
 
 def unseen(rows: TrainingRows, texts: Sequence[str]) -> list[int]:
-    """Return which texts are in neither part; if that is fewer than two, which are not in training."""
+    """Return the indices of texts in neither part; if fewer than two, of those not in training."""
     new = [number for number, text in enumerate(texts) if text not in rows.training]
     neither = [number for number in new if texts[number] not in rows.validation]
     return neither if len(neither) > 1 else new

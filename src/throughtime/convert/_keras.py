@@ -15,7 +15,6 @@ from throughtime.convert._layer import (
     built,
     checked_layer,
     copy_parameters,
-    parameters_of,
     refuse,
 )
 from throughtime.convert._update import with_old_update
@@ -171,7 +170,7 @@ def from_keras(*layers: Sequence[Any], reset_after: bool | None = None, **option
         dtype=first[0].dtype,
         **options,
     )
-    copy_parameters(layer, parameters_of(rows))
+    copy_parameters(layer, layer.weight_plan.named(rows))
     return layer
 
 

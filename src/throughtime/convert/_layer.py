@@ -1,6 +1,6 @@
 """A recurrent layer taken apart and put together: its options, and the weights of one direction at a time."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.recurrent.layer import LAYERS, Recurrent
-from throughtime.ops.recurrent.weights import NAMES, Weights
+from throughtime.ops.recurrent.weights import Weights
 
 
 def checked_layer(layer: object, function: str) -> Recurrent:
@@ -49,19 +49,9 @@ def require_values(module: nn.Module, function: str) -> None:
 def directions_of(layer: Recurrent) -> list[tuple[Weights, ...]]:
     """Return detached weights: for each layer of the stack one entry per direction.
 
-    ``context`` is the parameter, (G·H, C). They are read as attributes, since a parametrization or pruning
-    may have put them there.
+    ``context`` is the parameter, (G·H, C).
     """
-
-    def value(name: str) -> Any:
-        parameter = getattr(layer, name, None)
-        return parameter.detach() if isinstance(parameter, Tensor) else None
-
-    suffixes = ("", "_reverse") if layer.bidirectional else ("",)
-    return [
-        tuple(Weights(*(value(f"{name}_l{k}{suffix}") for name in NAMES)) for suffix in suffixes)
-        for k in range(layer.num_layers)
-    ]
+    return layer.weight_plan.parameters(layer)
 
 
 def initial_states(layer: Recurrent) -> dict[str, Tensor]:
@@ -92,17 +82,6 @@ def built(kind: str, **options: Any) -> Recurrent:
     """Make a layer whose weights are going to be replaced, so without touching the random state."""
     with torch.random.fork_rng(devices=[]):
         return LAYERS[kind](**options)
-
-
-def parameters_of(stack: Sequence[Sequence[Weights]]) -> dict[str, Tensor]:
-    """Return the weights by the names that they have in a layer."""
-    return {
-        f"{name}_l{k}{suffix}": value
-        for k, directions in enumerate(stack)
-        for weights, suffix in zip(directions, ("", "_reverse"), strict=False)
-        for name, value in zip(NAMES, weights, strict=True)
-        if value is not None
-    }
 
 
 def copy_parameters(module: nn.Module, given: Mapping[str, Tensor]) -> None:

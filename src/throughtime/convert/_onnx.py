@@ -17,7 +17,6 @@ from throughtime.convert._layer import (
     checked_layer,
     copy_parameters,
     initial_states,
-    parameters_of,
     refuse,
 )
 from throughtime.convert._onnx_attributes import attributes_of, directions_in, options_in
@@ -125,8 +124,8 @@ def _inputs(weights: Weights, spec: CellSpec, layout: OnnxLayout) -> dict[str, T
     inputs = {"W": theirs(torch.cat(columns, 1)), "R": theirs(weights.hh)}
     if weights.bias_ih is not None and weights.bias_hh is not None:
         inputs["B"] = torch.cat([theirs(weights.bias_ih), theirs(weights.bias_hh)])
-    for field_name, count in spec.own_blocks.items():
-        inputs["P"] = blocks(getattr(weights, field_name), count, layout.own_to_onnx)
+    if weights.own is not None:
+        inputs["P"] = blocks(weights.own, len(spec.own_rows(weights)), layout.own_to_onnx)
     return inputs
 
 
@@ -211,7 +210,7 @@ def from_onnx(operators: OnnxOperator | Iterable[OnnxOperator]) -> Recurrent:
     copy_parameters(
         layer,
         {
-            **parameters_of([_directions(layer.spec, layout, one) for one in tensors]),
+            **layer.weight_plan.named([_directions(layer.spec, layout, one) for one in tensors]),
             **_initial(layer, tensors),
         },
     )
@@ -277,10 +276,6 @@ def _directions(spec: CellSpec, known: OnnxLayout, tensors: Mapping[str, Tensor]
     def optional(name: str, d: int, change: Callable[[Tensor], Tensor]) -> Tensor | None:
         return change(tensors[name][d]) if name in tensors else None
 
-    own = {
-        field_name: lambda p: blocks(p, len(known.own_to_onnx), layout.own_from_onnx)
-        for field_name in spec.own_blocks
-    }
     return [
         Weights(
             ours(tensors["W"][d]),
@@ -288,7 +283,9 @@ def _directions(spec: CellSpec, known: OnnxLayout, tensors: Mapping[str, Tensor]
             optional("B", d, lambda b: ours(b.chunk(2)[0])),
             optional("B", d, lambda b: ours(b.chunk(2)[1])),
             None,
-            **{field_name: optional("P", d, change) for field_name, change in own.items()},
+            optional("P", d, lambda p: blocks(p, len(known.own_to_onnx), layout.own_from_onnx))
+            if spec.own_parameters
+            else None,
         )
         for d in range(tensors["W"].shape[0])
     ]

@@ -9,7 +9,6 @@ from throughtime.convert._layer import (
     built,
     checked_layer,
     copy_parameters,
-    parameters_of,
     refuse,
     require_values,
 )
@@ -72,7 +71,7 @@ def to_torch(layer: Recurrent) -> nn.RNN | nn.LSTM | nn.GRU:
         options["proj_size"] = layer.proj_size
     with torch.random.fork_rng(devices=[]):
         module: Any = _TORCH[spec.kind](**_shared(layer), **options, device=weight.device, dtype=weight.dtype)
-    copy_parameters(module, parameters_of(with_old_update(layer, "to_torch")))
+    copy_parameters(module, layer.weight_plan.named(with_old_update(layer, "to_torch")))
     converted: nn.RNN | nn.LSTM | nn.GRU = module.train(layer.training)
     return converted
 

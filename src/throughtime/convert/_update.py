@@ -13,7 +13,6 @@ from throughtime.convert._layer import (
     directions_of,
     initial_states,
     options_of,
-    parameters_of,
 )
 from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn import GRU
@@ -68,7 +67,7 @@ def with_update(layer: GRU, update: Literal["old", "new"]) -> GRU:
     weight = layer.weight_ih_l0
     options = {**options_of(layer), "update": update}
     other = built("GRU", **options, device=weight.device, dtype=weight.dtype)
-    copy_parameters(other, {**parameters_of(stack), **initial_states(layer)})
+    copy_parameters(other, {**layer.weight_plan.named(stack), **initial_states(layer)})
     other = _gru(other.train(layer.training))
     other.bound_gradients(value=_given(layer.spec.gradient_value), norm=_given(layer.spec.gradient_norm))
     return other

@@ -118,7 +118,7 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
     name = plan.networks[best].name
     content = ReportContent(
         title="Has this operator been replaced?",
-        question=(
+        subtitle=(
             "Python source from this machine; half of the operators in question were replaced by another of "
             "their family. The models see two lines before, one after, and the operator marked."
         ),

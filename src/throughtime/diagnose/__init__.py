@@ -1,11 +1,21 @@
-"""What gradients do on their way back through time, what the weights say of it, and what a model reads."""
+"""Gradient flow through time, spectra of recurrent weights, influence of tokens, and findings."""
 
 from throughtime.diagnose._clip import AdaptiveClip as AdaptiveClip
 from throughtime.diagnose._clip import ClipEvent as ClipEvent
-from throughtime.diagnose._diagnosis import diagnose as diagnose
+from throughtime.diagnose._diagnosis import Diagnosis as Diagnosis
+from throughtime.diagnose._diagnosis import ExampleDiagnosis as ExampleDiagnosis
+from throughtime.diagnose._diagnosis import InputProfiles as InputProfiles
+from throughtime.diagnose._diagnosis import LayerDiagnosis as LayerDiagnosis
+from throughtime.diagnose._diagnosis import LayerProfiles as LayerProfiles
+from throughtime.diagnose._diagnosis import LyapunovSummary as LyapunovSummary
+from throughtime.diagnose._diagnosis import ModuleNorms as ModuleNorms
+from throughtime.diagnose._diagnosis import ProfileSummary as ProfileSummary
+from throughtime.diagnose._diagnosis import RecencySummary as RecencySummary
+from throughtime.diagnose._diagnosis import SpectrumSummary as SpectrumSummary
 from throughtime.diagnose._findings import Finding as Finding
 from throughtime.diagnose._findings import effective_horizon as effective_horizon
 from throughtime.diagnose._findings import findings_of_flow as findings_of_flow
+from throughtime.diagnose._flow import GateSaturation as GateSaturation
 from throughtime.diagnose._flow import GradientFlow as GradientFlow
 from throughtime.diagnose._flow import LayerFlow as LayerFlow
 from throughtime.diagnose._flow import Saturation as Saturation
@@ -14,6 +24,7 @@ from throughtime.diagnose._influence import Influence as Influence
 from throughtime.diagnose._influence import influence as influence
 from throughtime.diagnose._lyapunov import Lyapunov as Lyapunov
 from throughtime.diagnose._lyapunov import lyapunov_exponents as lyapunov_exponents
+from throughtime.diagnose._measure import diagnose as diagnose
 from throughtime.diagnose._not_finite import first_gradient_not_finite as first_gradient_not_finite
 from throughtime.diagnose._not_finite import first_not_finite as first_not_finite
 from throughtime.diagnose._not_finite import locate_not_finite as locate_not_finite

@@ -1,4 +1,4 @@
-"""The features that a model reads of its tokens, which can be exchanged for others."""
+"""The input features of a model: of its tokens, or of the embedding that reads them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,39 +11,39 @@ from throughtime.errors import UnsupportedError
 from throughtime.ragged import Ragged
 
 
-class FeaturesOf:
-    """A batch and its features: the batch itself, or where tokens are integers their embedding.
+class BatchFeatures:
+    """A batch and its features: the batch itself, or the embedding of integer tokens.
 
     Parameters
     ----------
     model : Module
-        Reads the batch.
+        The model.
     batch : Ragged
         (T,) of integers, or (T, D) of features.
-    at : Module, optional
-        The module whose output counts as the features, by default the model's only `torch.nn.Embedding`.
+    features_of : Module, optional
+        The module whose output is taken as the features; by default the model's only `torch.nn.Embedding`.
 
     Raises
     ------
     UnsupportedError
-        If there is no embedding to look at, or several.
+        If the model has no embedding, or several.
     """
 
-    def __init__(self, model: nn.Module, batch: Ragged, at: nn.Module | None) -> None:
-        self.model, self.batch, self.embedding = model, batch, _embedding_of(model, batch, at)
+    def __init__(self, model: nn.Module, batch: Ragged, features_of: nn.Module | None) -> None:
+        self.model, self.batch, self.embedding = model, batch, _embedding_of(model, batch, features_of)
 
     def output(self) -> Any:
-        """Run the model on the batch as it is."""
+        """Run the model on the batch."""
         return self.model(self.batch)
 
     def features(self) -> Tensor:
-        """(T, D): what counts as the input."""
+        """(T, D), detached."""
         with torch.no_grad():
-            found = self.batch if self.embedding is None else self.embedding(self.batch)
-        return found.values.detach()
+            embedded = self.batch if self.embedding is None else self.embedding(self.batch)
+        return embedded.values.detach()
 
     def output_with(self, batch: Ragged, features: Tensor) -> Any:
-        """Run the model on a batch whose features are these."""
+        """Run the model on a batch with these features."""
         if self.embedding is None:
             return self.model(batch.with_values(features))
         hook = self.embedding.register_forward_hook(lambda *_: batch.with_values(features))
@@ -55,14 +55,14 @@ class FeaturesOf:
 
 @dataclass(frozen=True, eq=False)
 class InputGradients:
-    """What one backward pass brought to the output and to the features, without a graph.
+    """The gradients of one backward pass with respect to the output and the features, detached.
 
     Parameters
     ----------
     output : object
-        Of the model.
+        Output of the model.
     of_output : Tensor or None
-        ∂L/∂output, where that is a tensor with a row for each sequence.
+        ∂L/∂output, if the output is a tensor with one row per sequence.
     features, of_features : Tensor
         (T, D) each.
     """
@@ -79,12 +79,12 @@ class InputGradients:
         return norms
 
 
-def input_gradients(question: FeaturesOf, loss: Callable[[Any], Tensor]) -> InputGradients:
-    """Run a model forward and backward, down to its features; gradients of parameters are left alone."""
-    features = question.features().requires_grad_()
+def input_gradients(batch_features: BatchFeatures, loss: Callable[[Any], Tensor]) -> InputGradients:
+    """Run a model forward and backward, down to its features; gradients of parameters stay as they are."""
+    features = batch_features.features().requires_grad_()
     with torch.enable_grad():
-        output = question.output_with(question.batch, features)
-        rows = isinstance(output, Tensor) and output.shape[:1] == (len(question.batch),)
+        output = batch_features.output_with(batch_features.batch, features)
+        rows = isinstance(output, Tensor) and output.shape[:1] == (len(batch_features.batch),)
         wanted = (features, output) if rows else (features,)
         of_features, *of_output = torch.autograd.grad(loss(output), wanted, allow_unused=True)
     if of_features is None:
@@ -97,18 +97,20 @@ def input_gradients(question: FeaturesOf, loss: Callable[[Any], Tensor]) -> Inpu
     )
 
 
-def _embedding_of(model: nn.Module, batch: Ragged, at: nn.Module | None) -> nn.Module | None:
-    """Return the module whose output counts as the features; None for the batch itself."""
-    if at is not None:
-        if at not in set(model.modules()):
-            raise UnsupportedError("`at` is not a part of this model")
-        return at
+def _embedding_of(model: nn.Module, batch: Ragged, features_of: nn.Module | None) -> nn.Module | None:
+    """Return the module whose output is taken as the features; None for the batch itself."""
+    if features_of is not None:
+        if features_of not in set(model.modules()):
+            raise UnsupportedError(
+                "features_of is not a submodule of this model; give one of model.modules()"
+            )
+        return features_of
     if batch.values.is_floating_point():
         return None
-    found = [module for module in model.modules() if isinstance(module, nn.Embedding)]
-    if len(found) != 1:
+    embeddings = [module for module in model.modules() if isinstance(module, nn.Embedding)]
+    if len(embeddings) != 1:
         raise UnsupportedError(
-            f"tokens are {batch.values.dtype}, and the model has {len(found)} embeddings; say which module's "
-            "output counts as the features, influence(..., at=module)"
+            f"tokens are {batch.values.dtype}, but the model has {len(embeddings)} embeddings; give the one "
+            "whose output is taken as the features: features_of=module"
         )
-    return found[0]
+    return embeddings[0]

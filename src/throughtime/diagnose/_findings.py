@@ -1,68 +1,69 @@
-"""`Finding`: a verdict in words with its measure; and the verdicts that one backward pass allows."""
+"""`Finding`: a verdict with its measurements; and the findings of one backward pass."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from throughtime._fields import Number
 from throughtime.diagnose._flow import GradientFlow, LayerFlow
 
 Severity = Literal["problem", "warning", "note"]
 
-# Where the mean gradient has fallen to this share of its largest value, it counts as vanished.
+# A mean gradient below this fraction of its largest value counts as vanished.
 VANISHED = 0.01
-# A gradient that far back is that many times the one at the end: it counts as exploding.
+# A mean gradient of this many times that at the end counts as exploding.
 EXPLODED = 100.0
-# Share of units, over all steps, from which on a gate counts as stuck.
+# A gate counts as stuck from this mean fraction of its units on.
 STUCK = 0.95
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One verdict.
+    """A verdict on a model, with its measurements and advice.
 
     Parameters
     ----------
     code : str
-        Its name, such as "vanishing".
+        Name of the rule, such as "vanishing".
     severity : "problem", "warning" or "note"
-        How much it matters.
+        How serious it is.
     where : str
         Layer and direction, or "the training".
     verdict : str
-        What is the case.
-    measured : dict of str to float
-        What was measured.
+        What was found, in one sentence.
+    measured : mapping of str to float
+        The measurements behind it.
     why, advice, source : str
-        Why it matters, what to do, and where to read on.
+        Why it matters, what to do about it, and a reference.
     cost : str
-        What it took beside the backward pass that was watched.
+        What the measurement costs beside the recorded backward pass.
     about : "gradients" or "accuracy"
-        Whether it is about how the model learns, or about what it has learned.
+        Whether it concerns how the model learns, or how well it performs.
     """
 
     code: str
     severity: Severity
     where: str
     verdict: str
-    measured: dict[str, float]
+    measured: Mapping[str, Number]
     why: str
     advice: str
     source: str
-    cost: str = field(default="nothing: from the backward pass that was watched")
+    cost: str = field(default="nothing: taken from the recorded backward pass")
     about: Literal["gradients", "accuracy"] = "gradients"
 
     def __str__(self) -> str:
         numbers = ", ".join(f"{name} {value:.4g}" for name, value in self.measured.items())
-        said = f"{self.severity}: {self.where}: {self.verdict} ({numbers})"
-        return f"{said}. {self.why} {self.advice} [{self.source}]"
+        verdict = f"{self.severity}: {self.where}: {self.verdict} ({numbers})"
+        return f"{verdict}. {self.why} {self.advice} [{self.source}]"
 
 
 def effective_horizon(flow: LayerFlow) -> int | None:
-    """Return after how many steps back the mean gradient of the state is below 1 % of its largest, or None.
+    """Return the number of steps back after which the mean gradient is below 1 % of its largest, or None.
 
     Examples
     --------
@@ -84,7 +85,7 @@ def effective_horizon(flow: LayerFlow) -> int | None:
 
 
 def findings_of_flow(flow: GradientFlow) -> tuple[Finding, ...]:
-    """Return every verdict that one watched backward pass allows, problems first.
+    """Return the findings of one recorded backward pass, problems first.
 
     Parameters
     ----------
@@ -100,25 +101,25 @@ def findings_of_flow(flow: GradientFlow) -> tuple[Finding, ...]:
     >>> with tt.diagnose.watch(layer) as seen:
     ...     layer(torch.randn(60, 3)).output[-1].sum().backward()
     >>> [finding.code for finding in tt.diagnose.findings_of_flow(tt.diagnose.gradient_flow(seen))]
-    ['vanishing', 'out_of_reach']
+    ['vanishing', 'longer_than_horizon']
     """
-    found = [finding for layer in flow.layers for rule in _RULES for finding in rule(layer)]
-    growing = {finding.where for finding in found if finding.code == "exploding"}
-    # What falls below 1 % of an exploded gradient has not vanished.
-    return in_order([one for one in found if one.where not in growing or one.code not in _OF_VANISHING])
+    findings = [finding for layer in flow.layers for rule in _RULES for finding in rule(layer)]
+    exploding = {finding.where for finding in findings if finding.code == "exploding"}
+    # A gradient below 1 % of an exploded one has not vanished.
+    return by_severity(f for f in findings if f.where not in exploding or f.code not in _OF_VANISHING)
 
 
-def in_order(found: list[Finding]) -> tuple[Finding, ...]:
-    """Sort by severity."""
+def by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Sort findings: problems, warnings, notes."""
     ranks = {"problem": 0, "warning": 1, "note": 2}
-    return tuple(sorted(found, key=lambda finding: ranks[finding.severity]))
+    return tuple(sorted(findings, key=lambda finding: ranks[finding.severity]))
 
 
 def _where(layer: LayerFlow) -> str:
     return f"{layer.name}, reading from the {'end' if layer.direction else 'start'}"
 
 
-_OF_VANISHING = ("vanishing", "out_of_reach")
+_OF_VANISHING = ("vanishing", "longer_than_horizon")
 _PASCANU = "R. Pascanu et al., ICML 2013, section 2"
 
 
@@ -132,16 +133,16 @@ def _not_finite(layer: LayerFlow) -> Iterator[Finding]:
         "problem",
         _where(layer),
         "gradients are not finite",
-        {"share of steps": share},
-        "One such number makes every weight NaN at the next update.",
-        "Look where the first one is (first_not_finite), bound gradients inside the recurrence "
+        {"fraction of steps": share},
+        "The next update turns every weight into NaN.",
+        "Locate the first one (tt.diagnose.first_not_finite), bound gradients inside the recurrence "
         "(layer.bound_gradients), or lower the learning rate.",
         _PASCANU,
     )
 
 
 def _growth(mean: Tensor) -> float:
-    """Return the factor per step back up to the largest mean gradient, by a line through its logarithm."""
+    """Return the growth factor per step back, by a linear fit to the logarithm up to the maximum."""
     y = mean[: int(mean.argmax()) + 1].clamp_min(torch.finfo(torch.float64).tiny).log()
     x = torch.arange(len(y), dtype=y.dtype)
     x = x - x.mean()
@@ -159,11 +160,11 @@ def _exploding(layer: LayerFlow) -> Iterator[Finding]:
         "exploding",
         "problem",
         _where(layer),
-        f"gradients grow on their way back, to {ratio:.3g} times those at the end of reading",
-        {"factor per step": _growth(mean), "largest over last": ratio},
-        "A few long sequences then decide on the update, and training jumps.",
-        "Clip (by norm, or inside the recurrence with layer.bound_gradients), begin with orthogonal "
-        "recurrent weights (tt.nn.init.orthogonal_), or use gates: LSTM or GRU.",
+        f"gradients explode: they grow to {ratio:.3g} times those at the last step read",
+        {"growth per step back": _growth(mean), "largest over last": ratio},
+        "A few long sequences dominate the update, so training is unstable.",
+        "Clip gradients (by norm, or inside the recurrence with layer.bound_gradients), initialize the "
+        "recurrent weights orthogonally (tt.nn.init.orthogonal_), or use LSTM or GRU.",
         _PASCANU,
     )
 
@@ -179,16 +180,16 @@ def _vanishing(layer: LayerFlow) -> Iterator[Finding]:
         "vanishing",
         "warning",
         _where(layer),
-        f"gradients vanish within {n} steps: there they are below 1 % of their largest mean",
-        {"steps": n, "longest sequence": longest, "share left at its start": last},
-        "What lies further back than that hardly moves the weights.",
-        "Where longer dependencies matter: an LSTM with a forget bias of 1 or more (tt.nn.init.forget_bias_, "
-        "chrono_), orthogonal recurrent weights, a loss at more steps, or pooling over all of them.",
+        f"gradients vanish within {n} steps: further back they are below 1 % of their largest mean",
+        {"steps": n, "longest sequence": longest, "fraction left at its start": last},
+        "Steps further back hardly contribute to the update of the weights.",
+        "If longer dependencies matter, use an LSTM with a forget bias from 1 (tt.nn.init.forget_bias_, "
+        "chrono_), orthogonal recurrent weights, a loss at more steps, or pooling over all steps.",
         "Y. Bengio et al., IEEE Transactions on Neural Networks 5, 1994",
     )
 
 
-def _out_of_reach(layer: LayerFlow) -> Iterator[Finding]:
+def _longer_than_horizon(layer: LayerFlow) -> Iterator[Finding]:
     n = effective_horizon(layer)
     lengths = layer.h.lengths.double()
     if n is None or not len(lengths):
@@ -197,15 +198,15 @@ def _out_of_reach(layer: LayerFlow) -> Iterator[Finding]:
     if share < 0.5:
         return
     yield Finding(
-        "out_of_reach",
+        "longer_than_horizon",
         "warning",
         _where(layer),
-        f"{share:.0%} of the sequences are longer than the {n} steps that gradients reach",
-        {"share": share, "steps": n, "median length": float(lengths.median())},
-        "What this direction makes of the steps before is not learned.",
-        "Shorten or window the sequences (tt.bptt.windows), "
-        + ("" if layer.run.directions > 1 else "read in both directions, ")
-        + "or let gradients reach further, see vanishing.",
+        f"{share:.0%} of the sequences are longer than the {n} steps that gradients flow back",
+        {"fraction of sequences": share, "steps": n, "median length": float(lengths.median())},
+        "This direction does not learn from the steps before these.",
+        "Shorten the sequences or cut them into windows (tt.bptt.windows)"
+        + (", " if layer.run.directions > 1 else ", use a bidirectional layer, ")
+        + "or let gradients flow further; see the advice on vanishing gradients.",
         "S. Hochreiter and J. Schmidhuber, Neural Computation 9, 1997",
     )
 
@@ -222,10 +223,10 @@ def _stuck_gates(layer: LayerFlow) -> Iterator[Finding]:
                 "warning",
                 _where(layer),
                 f"the {gate} gate is {side} in {share:.0%} of all units and steps: {meaning}",
-                {"share": share},
-                "A saturated gate has no slope, so it does not learn to do otherwise.",
-                "Look at its bias and at the size of the inputs; begin anew with smaller weights, or "
-                "normalise what goes in.",
+                {"fraction of units and steps": share},
+                "A saturated gate has a derivative near zero, so its weights hardly change.",
+                "Check its bias and the scale of the inputs; normalize the inputs, or train again from "
+                "smaller initial weights.",
                 "A. Karpathy et al., arXiv:1506.02078, section 4.2",
             )
 
@@ -241,14 +242,14 @@ def _bounded(layer: LayerFlow) -> Iterator[Finding]:
         "bound_always" if always else "bound_never",
         "warning" if always else "note",
         _where(layer),
-        f"the bound inside the recurrence acts at {always:.0%} of all steps",
-        {"share of steps": always, "mean fraction clipped": float(clipped.mean())},
-        "A bound that always acts replaces the gradient; one that never does is not needed."
+        f"bound_gradients clips the gradient at {always:.0%} of all steps",
+        {"fraction of steps": always, "mean fraction clipped": float(clipped.mean())},
+        "A bound that always clips sets the size of the gradient at every step."
         if always
-        else "It costs time, and changes nothing.",
+        else "The bound costs time and changes nothing.",
         "Choose a larger bound, or find out why gradients are so large."
         if always
-        else "Leave it out, or watch it on other batches.",
+        else "Remove the bound, or check other batches.",
         "A. Graves, arXiv:1308.0850, section 2.1",
     )
 
@@ -257,7 +258,7 @@ _RULES: tuple[Callable[[LayerFlow], Iterator[Finding]], ...] = (
     _not_finite,
     _exploding,
     _vanishing,
-    _out_of_reach,
+    _longer_than_horizon,
     _stuck_gates,
     _bounded,
 )

@@ -1,4 +1,4 @@
-"""`gradient_flow`: how large the gradient is at every step, layer by layer, from one backward pass."""
+"""`gradient_flow`: gradient norms at every step of every recurrent layer, from one backward pass."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from throughtime._fields import Share
 from throughtime.diagnose._profile import Profile, profile_of
 from throughtime.diagnose._watch import DirectionRun, Watch
 from throughtime.errors import ShapeError
@@ -16,7 +17,7 @@ from throughtime.ragged import Ragged
 
 @dataclass(frozen=True)
 class Saturation:
-    """Of one gate: the share of its units that are closed and open, (T,) each.
+    """Fraction of a gate's units that are closed and open, (T,) each.
 
     Below 0.1 a gate counts as closed, above 0.9 as open, as in Karpathy et al. 2015, section 4.2.
     """
@@ -25,23 +26,31 @@ class Saturation:
     open: Ragged
 
 
+@dataclass(frozen=True)
+class GateSaturation:
+    """Fraction of a gate's units that are closed and open, as a mean over all steps; see `Saturation`."""
+
+    closed: Share
+    open: Share
+
+
 @dataclass(frozen=True, eq=False)
 class LayerFlow:
-    r"""The gradients of one layer and direction in one run, as norms: one number per token.
+    r"""Gradient norms of one layer and direction in one run, one number per token.
 
-    They were written down in the backward pass; a table is made of them when it is asked for.
+    The backward pass records them; the attributes are computed on first access.
 
     Parameters
     ----------
     run : DirectionRun
-        What was watched.
+        The recorded run.
     """
 
     run: DirectionRun
 
     @property
     def name(self) -> str:
-        """Of the module, with the layer's number if it has several."""
+        """Name of the module, with the number of the layer if it has several."""
         return self.run.name
 
     @property
@@ -51,17 +60,17 @@ class LayerFlow:
 
     @property
     def direction(self) -> int:
-        """0, or 1 for the one that reads from the end."""
+        """0, or 1 for the direction that reads from the end."""
         return self.run.direction
 
     @property
     def kind(self) -> str:
-        """The kind of cell, such as LSTM."""
+        """Kind of cell, such as LSTM."""
         return self.run.spec.kind
 
     @cached_property
     def h(self) -> Ragged:
-        """(T,) the norm of ∂L/∂h_t, by way of all later steps, too."""
+        """(T,) the norm of ∂L/∂h_t, through this step's output and all later steps."""
         return self._ragged(self._norms[0])
 
     @cached_property
@@ -79,20 +88,27 @@ class LayerFlow:
     def clipped_fraction(self) -> Ragged | None:
         """(T,) the fraction that ``layer.bound_gradients`` clipped of the gradient; None without bounds.
 
-        1 − s·f with s the share of entries within ``value`` and f the factor that ``norm`` asks for.
+        1 − s·f, with s the fraction of entries within ``value`` and f the scale factor of ``norm``.
         """
         unclipped = self.run.record.unclipped_fraction
         return None if unclipped is None else self._ragged(1.0 - self.run.gradient(unclipped))
 
     @cached_property
     def saturation(self) -> dict[str, Saturation]:
-        """Of each gate."""
+        """Saturation of each gate, by name."""
         run = self.run
         shares = run.gradient(run.record.saturation) / (run.weights.hh.shape[0] // run.spec.gates)
         return {
             name: Saturation(*(self._ragged(share) for share in shares[:, place].unbind(1)))
             for place, name in enumerate(run.spec.gate_names)
             if name != "candidate"
+        }
+
+    def mean_saturation(self) -> dict[str, GateSaturation]:
+        """Return the mean saturation of each gate over all steps."""
+        return {
+            gate: GateSaturation(float(fractions.closed.values.mean()), float(fractions.open.values.mean()))
+            for gate, fractions in self.saturation.items()
         }
 
     @cached_property
@@ -110,43 +126,43 @@ class LayerFlow:
 
     def profile(
         self,
-        of: Literal["h", "c", "state", "weight_terms"] = "h",
+        quantity: Literal["h", "c", "state", "weight_terms"] = "h",
         *,
         origin: Literal["end", "start"] = "end",
         quantiles: Sequence[float] = (0.1, 0.5, 0.9),
     ) -> Profile:
-        """Return a norm by its distance, in steps, from where the layer stops or starts to read.
+        """Return a gradient norm by distance, in steps, from where the layer stops or starts reading.
 
         Parameters
         ----------
-        of
-            Which norm.
+        quantity
+            Which norm: an attribute of this class.
         origin
             Distance 0 is the last step that the layer reads ("end"), or the first ("start").
         quantiles
-            Over the sequences that are long enough, beside their mean.
+            Quantiles over the sequences that are long enough, beside their mean.
         """
-        values = getattr(self, of)
+        values = getattr(self, quantity)
         if values is None:
             raise ShapeError(
-                f"{self.name} is {self.kind}, which has no {of}; there are h, state and weight_terms"
+                f"{self.name} is {self.kind}, which has no {quantity}; choose h, state or weight_terms"
             )
         return profile_of(values, self.run.read, origin, quantiles)
 
     def weight_term(self, t: int) -> Tensor:
         """Return step t's term of ∂L/∂W_hh itself, (G·H, P), summed over the sequences that have such a step.
 
-        The sum over all t is the gradient. t counts the steps in the order in which the layer reads.
+        The sum over all t is the gradient. t counts steps in reading order.
 
         Raises
         ------
         ShapeError
-            If only norms were kept: watch with ``whole=True``.
+            If only norms were recorded; use ``watch(model, whole=True)``.
         """
         run = self.run
         if not run.record.whole:
             raise ShapeError(
-                "only the norms of the terms were kept; for the terms themselves use "
+                "only the norms of the terms were recorded; for the terms themselves use "
                 "`with watch(model, whole=True)`"
             )
         rows = run.read.rows_at(t)
@@ -159,28 +175,28 @@ class LayerFlow:
 
 @dataclass(frozen=True, eq=False)
 class GradientFlow:
-    """What one backward pass brought to every step of a model's recurrent layers; see `gradient_flow`."""
+    """Gradient norms of all recurrent layers of a model; see `gradient_flow`."""
 
     layers: tuple[LayerFlow, ...]
 
-    def __getitem__(self, place: int) -> LayerFlow:
-        return self.layers[place]
+    def __getitem__(self, index: int) -> LayerFlow:
+        return self.layers[index]
 
     def __len__(self) -> int:
         return len(self.layers)
 
 
-def gradient_flow(seen: Watch) -> GradientFlow:
-    r"""Return the size of the gradient at every step of every recurrent layer and direction.
+def gradient_flow(recording: Watch) -> GradientFlow:
+    r"""Return the norm of the gradient at every step of every recurrent layer and direction.
 
     L depends on h_t by way of this step's output and of all later steps; ∂L/∂W_hh is a sum of one term per
-    step, ∂L/∂W_hh = Σ_t (∂L/∂a_t) h_{t−1}ᵀ with a_t the gates before their activation. What comes out are the
+    step, ∂L/∂W_hh = Σ_t (∂L/∂a_t) h_{t−1}ᵀ with a_t the gates before their activation. The result holds the
     norms ‖∂L/∂h_t‖, ‖∂L/∂c_t‖ and ‖(∂L/∂a_t) h_{t−1}ᵀ‖, which is ‖∂L/∂a_t‖ ‖h_{t−1}‖.
 
     Parameters
     ----------
-    seen : Watch
-        From `watch`, after a backward pass inside of it.
+    recording : Watch
+        From `watch`, after a backward pass inside the block.
 
     Returns
     -------
@@ -190,7 +206,7 @@ def gradient_flow(seen: Watch) -> GradientFlow:
     Raises
     ------
     UnsupportedError
-        If no backward pass was seen.
+        If no backward pass was recorded.
 
     References
     ----------
@@ -203,17 +219,17 @@ def gradient_flow(seen: Watch) -> GradientFlow:
     --------
     >>> import torch, throughtime as tt
     >>> layer, x = tt.nn.RNN(3, 5), torch.randn(40, 3)
-    >>> with tt.diagnose.watch(layer, whole=True) as seen:
+    >>> with tt.diagnose.watch(layer, whole=True) as recording:
     ...     layer(x).output[-1].sum().backward()
-    >>> flow = tt.diagnose.gradient_flow(seen)[0]
+    >>> flow = tt.diagnose.gradient_flow(recording)[0]
     >>> profile = flow.profile("h")
-    >>> bool(profile.mean[30] < profile.mean[0])  # 30 steps before the end it has all but vanished
+    >>> bool(profile.mean[30] < profile.mean[0])  # 30 steps before the end it has almost vanished
     True
     >>> terms = sum(flow.weight_term(t) for t in range(40))
     >>> torch.allclose(terms, layer.weight_hh_l0.grad, atol=1e-6)
     True
     """
-    return GradientFlow(tuple(LayerFlow(run) for run in seen.directions()))
+    return GradientFlow(tuple(LayerFlow(run) for run in recording.directions()))
 
 
 def _recurrent_part(run: DirectionRun) -> Tensor:

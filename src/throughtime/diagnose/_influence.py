@@ -1,4 +1,4 @@
-"""`influence`: how much each time step moves what a model says."""
+"""`influence`: how much each token contributes to the output of a model."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from throughtime.diagnose._features import FeaturesOf
+from throughtime.diagnose._features import BatchFeatures
 from throughtime.diagnose._profile import Profile, distances, profile_of
 from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.trace.reading import Reading
@@ -21,18 +21,18 @@ METHODS = ("gradient_input", "integrated_gradients", "occlusion", "deletion")
 
 @dataclass(frozen=True, eq=False)
 class Influence:
-    """What each token did to the outcome of its sequence; see `influence`.
+    """Contribution of each token to the outcome of its sequence; see `influence`.
 
     Parameters
     ----------
     scores : Ragged
-        (T,) above zero where a token raised the outcome, below where it lowered it.
+        (T,) positive if a token raises the outcome, negative if it lowers it.
     outcome : Tensor
-        (B,) what was explained: by default the logit of each sequence's class.
+        (B,) what is explained: by default the logit of each sequence's class.
     target : Tensor, optional
-        (B,) the classes.
+        (B,) the explained classes.
     method : str
-        How.
+        Attribution method.
     """
 
     scores: Ragged
@@ -41,25 +41,25 @@ class Influence:
     method: str
 
     def recency(self, *, origin: Literal["end", "start"] = "end") -> Profile:
-        """Return each step's share of its sequence's influence, by distance from the end (or start).
+        """Return each step's fraction of its sequence's influence, by distance from the end (or start).
 
-        A share is abs(score) over the sequence's sum of them. Means and quantiles are over all sequences that
-        have influence; one that is too short for a distance has a share of 0 there, so that the means add up
-        to 1. A model that weighs its last steps most has a mean that falls with the distance from the end.
+        The fraction is abs(score) over the sum of abs(score) of the sequence. Means and quantiles are over
+        sequences with any influence; a sequence that is too short for a distance counts as 0 there, so the
+        means add up to 1. For a model that depends mostly on its last steps, the mean falls with distance.
         """
         layout, size = self.scores.layout, self.scores.values.abs().double()
         total = size.new_zeros(len(layout)).index_add(0, layout.sequence_ids, size)
         share = size / total.index_select(0, layout.sequence_ids).clamp_min(torch.finfo(size.dtype).tiny)
         reading = Reading(layout, reverse=False)
-        found = profile_of(self.scores.with_values(share), reading, origin, ())
+        profile = profile_of(self.scores.with_values(share), reading, origin, ())
         counted = int((total > 0).sum())
-        mean = found.mean * found.count / max(1, counted)
+        mean = profile.mean * profile.count / max(1, counted)
         levels = (0.1, 0.5, 0.9)
         table = size.new_zeros(len(layout), len(mean))
         table[layout.sequence_ids, distances(reading, origin)] = share
         with_influence = (table[total > 0] if counted else table).numpy()
         rows = torch.from_numpy(np.quantile(with_influence, levels, axis=0))
-        return Profile(found.distance, found.count, mean, dict(zip(levels, rows, strict=True)))
+        return Profile(profile.distance, profile.count, mean, dict(zip(levels, rows, strict=True)))
 
 
 def influence(
@@ -69,15 +69,15 @@ def influence(
     *,
     method: Method = "gradient_input",
     outcome: Callable[[Any], Tensor] | None = None,
-    at: nn.Module | None = None,
+    features_of: nn.Module | None = None,
     points: int = 32,
     tokens_at_once: int = 1 << 15,
 ) -> Influence:
-    r"""Return how much each token moves the outcome f of its sequence, in evaluation mode.
+    r"""Return how much each token contributes to the outcome f of its sequence, in evaluation mode.
 
-    With x_t the features of a token (where tokens are integers, their embedding) and 0 in place of nothing:
+    With x_t the features of a token (the embedding of integer tokens) and 0 as the baseline:
 
-    - "gradient_input": x_t · ∂f/∂x_t, the first-order change if the token were taken to 0; one backward pass;
+    - "gradient_input": x_t · ∂f/∂x_t, the first-order change if x_t were set to 0; one backward pass;
     - "integrated_gradients": x_t · ∫₀¹ ∂f/∂x_t(α x) dα by ``points`` midpoints; adds up to f(x) − f(0) over a
       sequence; as many backward passes;
     - "occlusion": f(x) less f with x_t = 0; one forward pass for each token of a sequence;
@@ -90,17 +90,17 @@ def influence(
     batch : Ragged
         (T,) of integers, or (T, D) of features.
     target : Tensor, optional
-        (B,) the class whose logit is explained; by default the one that the model chooses.
+        (B,) the class whose logit is explained; by default the predicted class.
     method
-        See above.
+        Attribution method, see above.
     outcome
-        Turns the model's output into one number for each sequence, (B,); then there is no target.
-    at : Module, optional
-        The embedding whose output counts as the features, by default the model's only `torch.nn.Embedding`.
+        Maps the model's output to one number per sequence, (B,); excludes ``target``.
+    features_of : Module, optional
+        The module whose output is taken as the features; by default the model's only `torch.nn.Embedding`.
     points
-        Of the integral.
+        Number of midpoints of the integral.
     tokens_at_once
-        How many tokens a batch of changed sequences has at most, for "occlusion" and "deletion".
+        Maximum number of tokens in a batch of changed sequences, for "occlusion" and "deletion".
 
     Returns
     -------
@@ -109,7 +109,7 @@ def influence(
     Raises
     ------
     UnsupportedError, ShapeError, InputTypeError
-        If there is no embedding to look at, or several; if the batch has no tokens; if sizes do not fit.
+        If the model has no embedding or several, the batch has no tokens, or sizes do not match.
 
     References
     ----------
@@ -125,35 +125,36 @@ def influence(
     >>> import torch, throughtime as tt
     >>> model = tt.models.BiLSTM(vocabulary_size=10, classes=2)
     >>> batch = tt.Ragged.from_list([torch.tensor([1, 2, 3]), torch.tensor([4])])
-    >>> found = tt.diagnose.influence(model, batch)
-    >>> found.scores
+    >>> tt.diagnose.influence(model, batch).scores
     Ragged(lengths=[3, 1], features=(), dtype=float32)
     """
     if method not in METHODS:
-        raise ShapeError(f"method is one of {', '.join(METHODS)}; got {method!r}")
+        raise ShapeError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
     if not isinstance(batch, Ragged):
         raise InputTypeError(f"influence takes a Ragged batch, got {type(batch).__name__}")
     if not len(batch.values):
-        raise ShapeError("this batch has no tokens, so there is nothing whose influence could be measured")
+        raise ShapeError(
+            "this batch has no tokens, so there is no influence to measure; give at least one token"
+        )
     if points < 1 or tokens_at_once < 1:
-        raise ShapeError(f"points and tokens_at_once are at least 1, got {points} and {tokens_at_once}")
-    question = _Question(model, batch, at)
+        raise ShapeError(f"points and tokens_at_once must be at least 1, got {points} and {tokens_at_once}")
+    attribution = _Attribution(model, batch, features_of)
     with evaluating(model):
-        outcome_of, target = _outcome(question.output(), target, outcome, len(batch))
+        outcome_of, target = _outcome(attribution.output(), target, outcome, len(batch))
         with torch.no_grad():
-            f = outcome_of(question.output())
+            f = outcome_of(attribution.output())
         if method == "gradient_input":
-            scores = question.gradient_times_input(outcome_of, [1.0])
+            scores = attribution.gradient_times_input(outcome_of, [1.0])
         elif method == "integrated_gradients":
-            scores = question.gradient_times_input(outcome_of, [(i + 0.5) / points for i in range(points)])
+            scores = attribution.gradient_times_input(outcome_of, [(i + 0.5) / points for i in range(points)])
         else:
-            changed = question.changed(target, outcome, method == "deletion", tokens_at_once)
+            changed = attribution.changed(target, outcome, method == "deletion", tokens_at_once)
             scores = f.index_select(0, batch.layout.sequence_ids) - changed
     return Influence(batch.with_values(scores.detach()), f, target, method)
 
 
-class _Question(FeaturesOf):
-    """One batch put to a model, its tokens weighed one way or another."""
+class _Attribution(BatchFeatures):
+    """Attribution methods for one model and batch."""
 
     def gradient_times_input(self, outcome: Callable[[Any], Tensor], shares: list[float]) -> Tensor:
         features = self.features()
@@ -175,7 +176,7 @@ class _Question(FeaturesOf):
         """Return (T,): the outcome of each token's sequence without it."""
         layout, features = self.batch.layout, self.features()
         lengths = layout.offsets.diff()
-        found = []
+        outcomes = []
         for chunk in _chunks(lengths.index_select(0, layout.sequence_ids).tolist(), tokens_at_once):
             token = torch.arange(*chunk)
             sequence = layout.sequence_ids[token]
@@ -192,13 +193,13 @@ class _Question(FeaturesOf):
             batch = Ragged(self.batch.values[rows], offsets, layout=Layout(offsets))
             with torch.no_grad():
                 output = self.output_with(batch, changed)
-            given = None if target is None else target[sequence]
-            found.append(_outcome(output, given, outcome, len(token))[0](output))
-        return torch.cat(found)
+            classes = None if target is None else target[sequence]
+            outcomes.append(_outcome(output, classes, outcome, len(token))[0](output))
+        return torch.cat(outcomes)
 
 
 def _chunks(sizes: list[int], most: int) -> Iterator[tuple[int, int]]:
-    """Cut items into runs whose sizes add up to at most so many, single items aside."""
+    """Cut items into runs of at most ``most`` in total size; an item may exceed that alone."""
     begin, total = 0, 0
     for i, size in enumerate(sizes):
         if i > begin and total + size > most:
@@ -209,30 +210,28 @@ def _chunks(sizes: list[int], most: int) -> Iterator[tuple[int, int]]:
 
 
 def _outcome(
-    output: Any, target: Tensor | None, given: Callable[[Any], Tensor] | None, sequences: int
+    output: Any, target: Tensor | None, outcome: Callable[[Any], Tensor] | None, sequences: int
 ) -> tuple[Callable[[Any], Tensor], Tensor | None]:
-    """Return how to read one number per sequence from an output, and the classes."""
-    if given is not None:
+    """Return a function from the output to one number per sequence, and the classes."""
+    if outcome is not None:
         if target is not None:
-            raise ShapeError(
-                "give a target or an outcome, not both: an outcome says itself what is explained"
-            )
-        value = given(output)
+            raise ShapeError("give target or outcome, not both: outcome already defines what is explained")
+        value = outcome(output)
         if not isinstance(value, Tensor) or value.shape != (sequences,):
             kind = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-            raise ShapeError(f"an outcome is one number for each of {sequences} sequences, got {kind}")
-        return given, None
+            raise ShapeError(f"outcome must return one number for each of {sequences} sequences, got {kind}")
+        return outcome, None
     if not isinstance(output, Tensor) or output.dim() != 2 or output.shape[0] != sequences:
         kind = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
         raise ShapeError(
-            f"the model's output is not (B, C) logits, got {kind}; say what is explained: "
-            "influence(..., outcome=lambda output: ...)"
+            f"the model's output must be logits (B, C), got {kind}; else give "
+            "outcome=lambda output: ..., which returns (B,)"
         )
     if target is None:
         target = output.detach().argmax(1)
     elif target.shape != (sequences,) or target.is_floating_point():
         raise ShapeError(
-            f"a target is one class for each of {sequences} sequences, got {tuple(target.shape)}"
+            f"target must hold one class for each of {sequences} sequences, got {tuple(target.shape)}"
         )
     classes = target
 

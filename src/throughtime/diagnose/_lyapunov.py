@@ -1,4 +1,4 @@
-"""`lyapunov_exponents`: how fast neighbouring states part or meet along real sequences."""
+"""`lyapunov_exponents`: growth rates of small changes of the state along given sequences."""
 
 from dataclasses import dataclass
 
@@ -12,20 +12,20 @@ from throughtime.ops.recurrent.spec import State
 
 @dataclass(frozen=True, eq=False)
 class Lyapunov:
-    """Of one layer and direction, from the sequences of one run; see `lyapunov_exponents`.
+    """Exponents of one layer and direction, from the sequences of one run; see `lyapunov_exponents`.
 
     Parameters
     ----------
     name : str
-        Of the module.
+        Name of the module.
     layer, direction : int
         Direction 1 reads from the end.
     exponents : Tensor
-        (k,) float64, descending, in 1/step: the mean over sequences, each counted by its steps.
+        (k,) float64, descending, in 1/step: the mean over sequences, weighted by their steps.
     by_sequence : Tensor
-        (n, k) of each sequence that was used.
+        (n, k) of each sequence used.
     steps : Tensor
-        (n,) how many steps each of them had.
+        (n,) number of steps of each of them.
     """
 
     name: str
@@ -42,24 +42,24 @@ class Lyapunov:
         return float("inf") if first >= 0 else -4.605170185988092 / first
 
 
-def lyapunov_exponents(seen: Watch, *, count: int = 8, sequences: int = 4) -> tuple[Lyapunov, ...]:
-    r"""Return the leading Lyapunov exponents of every recurrent layer along the sequences that were seen.
+def lyapunov_exponents(recording: Watch, *, count: int = 8, sequences: int = 4) -> tuple[Lyapunov, ...]:
+    r"""Return the leading Lyapunov exponents of every recurrent layer along the recorded sequences.
 
     With s_t the state of a layer (h, and c of an LSTM) and J_t = ∂s_t/∂s_{t−1} the Jacobian of a step at the
-    state and token that it really had, the product J_T … J_1 says what becomes of a small change, and
-    transposed what becomes of a gradient. Its growth rates are λ_i = lim 1/T Σ_t ln (R_t)_ii with
+    recorded state and token, the product J_T … J_1 propagates a small change of the state, and its transpose
+    propagates a gradient. Its growth rates are λ_i = lim 1/T Σ_t ln (R_t)_ii with
     Q_{t−1} R_t = J_tᵀ Q_t, from the last step to the first as gradients travel: a QR decomposition at every
     step keeps directions apart. λ₁ < 0: gradients vanish as exp(λ₁ t); λ₁ > 0: they explode; near 0 long
     dependencies can be learned.
 
     Parameters
     ----------
-    seen : Watch
-        From `watch`, after a backward pass inside of it.
+    recording : Watch
+        From `watch`, after a backward pass inside the block.
     count
-        k, how many exponents; at most as many as a state has entries.
+        k, number of exponents; at most the size of the state.
     sequences
-        How many, the longest first. Costs one step of the reference, on k rows, per token.
+        Number of sequences, the longest first. Takes one step of the reference, on k rows, per token.
 
     Returns
     -------
@@ -80,28 +80,28 @@ def lyapunov_exponents(seen: Watch, *, count: int = 8, sequences: int = 4) -> tu
 
     Examples
     --------
-    A rotation, shrunk by a tenth at every step:
+    A rotation that shrinks by a tenth at every step:
 
     >>> import math, torch, throughtime as tt
     >>> layer = tt.nn.RNN(1, 2, nonlinearity="affine", bias=False).double()
     >>> turn = torch.tensor([[math.cos(1), -math.sin(1)], [math.sin(1), math.cos(1)]])
     >>> with torch.no_grad():
     ...     _ = layer.weight_hh_l0.copy_(0.9 * turn)
-    >>> with tt.diagnose.watch(layer) as seen:
+    >>> with tt.diagnose.watch(layer) as recording:
     ...     layer(torch.randn(50, 1).double()).output.sum().backward()
-    >>> [round(float(e), 4) for e in tt.diagnose.lyapunov_exponents(seen)[0].exponents]
+    >>> [round(float(e), 4) for e in tt.diagnose.lyapunov_exponents(recording)[0].exponents]
     [-0.1054, -0.1054]
     """
     if count < 1 or sequences < 1:
-        raise ShapeError(f"count and sequences are at least 1, got {count} and {sequences}")
-    return tuple(_of_run(run, count, sequences) for run in seen.directions())
+        raise ShapeError(f"count and sequences must be at least 1, got {count} and {sequences}")
+    return tuple(_of_run(run, count, sequences) for run in recording.directions())
 
 
 def _of_run(run: DirectionRun, count: int, sequences: int) -> Lyapunov:
     lengths = run.read.layout.offsets.diff()
     chosen = [int(b) for b in lengths.argsort(descending=True)[:sequences] if lengths[b] >= 2]
     if not chosen:
-        raise ShapeError(f"{run.name}: no sequence has two steps, so there is nothing to follow")
+        raise ShapeError(f"{run.name}: no sequence has two steps, so there are no exponents")
     with torch.no_grad():
         rates = torch.stack([_of_sequence(run, b, count) for b in chosen])
     steps = lengths[chosen]
@@ -127,13 +127,13 @@ def _of_sequence(run: DirectionRun, b: int, count: int) -> Tensor:
     q = torch.linalg.qr(torch.randn(states.shape[1], k, dtype=torch.float64, generator=_seeded()))[0]
     total = torch.zeros(k, dtype=torch.float64)
     for t in reversed(range(len(x))):
-        # k copies of the same step, each with a gradient of its own.
+        # k copies of the same step, each with its own gradient.
         with torch.enable_grad():
             state = states[t].expand(k, -1).clone().requires_grad_()
-            made, _ = run.spec.step(
+            new_state, _ = run.spec.step(
                 x[t].expand(k, -1), State(state[:, :size], state[:, size:]), weights, context
             )
-            after = torch.cat([made.h, made.c], 1) if run.spec.has_c else made.h
+            after = torch.cat([new_state.h, new_state.c], 1) if run.spec.has_c else new_state.h
             moved = torch.autograd.grad(after, state, q.t())[0].t()
         q, r = torch.linalg.qr(moved)
         total += r.diagonal().abs().clamp_min(torch.finfo(torch.float64).tiny).log()
@@ -141,5 +141,5 @@ def _of_sequence(run: DirectionRun, b: int, count: int) -> Tensor:
 
 
 def _seeded() -> torch.Generator:
-    """Directions to begin with: any will do, the same every time."""
+    """Return a generator of the initial directions, the same on each call."""
     return torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""Where the first number that is not finite appeared, on the way forward or back."""
+"""Locate the first infinite or NaN number of a forward or backward pass."""
 
 from collections.abc import Callable, Iterator
 
@@ -9,43 +9,44 @@ from throughtime.diagnose._watch import DirectionRun, Watch, watch
 from throughtime.errors import UnsupportedError
 
 
-def first_not_finite(seen: Watch) -> str | None:
-    """Say where the first number that is not finite appeared: layer, what, step and sequence.
+def first_not_finite(recording: Watch) -> str | None:
+    """Return where the first infinite or NaN number appeared: layer, quantity, step and sequence.
 
     Parameters
     ----------
-    seen : Watch
-        From `watch`, after a backward pass inside of it.
+    recording : Watch
+        From `watch`, after a backward pass inside the block.
 
     Returns
     -------
     str or None
-        None if all inputs, states and gates of the watched runs are finite.
+        None if all inputs, states and gates of the recorded runs are finite.
     """
-    return next((said for run in seen.directions() if (said := _forward(run)) is not None), None)
+    return next((place for run in recording.directions() if (place := _forward(run)) is not None), None)
 
 
-def first_gradient_not_finite(seen: Watch) -> str | None:
-    """Say the same of the gradients of states, whose order is from the last layer and the last step back."""
-    return next((said for run in reversed(seen.directions()) if (said := _backward(run)) is not None), None)
+def first_gradient_not_finite(recording: Watch) -> str | None:
+    """Return the same for gradients of states, searched from the last layer and step backwards."""
+    runs = reversed(recording.directions())
+    return next((place for run in runs if (place := _backward(run)) is not None), None)
 
 
 def locate_not_finite(model: nn.Module, loss: Callable[[], Tensor]) -> str | None:
-    """Compute a loss once more, watched, and say where the first number that is not finite appears.
+    """Compute a loss again and return where the first infinite or NaN number appears.
 
-    That of the states; if these and the loss are finite, that of the gradients.
+    Gradients are searched if the states and the loss are finite.
 
     Parameters
     ----------
     model : Module
-        Is left in the mode in which it is, and the gradients of its parameters as they are.
+        Its mode and the gradients of its parameters are not changed.
     loss : callable
         Runs the model on a batch and returns a scalar.
 
     Returns
     -------
     str or None
-        None if there is no recurrent layer, or its numbers are finite.
+        None if there is no recurrent layer, or all numbers are finite.
 
     Examples
     --------
@@ -53,15 +54,15 @@ def locate_not_finite(model: nn.Module, loss: Callable[[], Tensor]) -> str | Non
     >>> layer = tt.nn.LSTM(2, 3)
     >>> x = tt.Ragged.from_list([torch.ones(4, 2), torch.tensor([[1.0, 1.0], [float("inf"), 1.0]])])
     >>> tt.diagnose.locate_not_finite(layer, lambda: layer(x).output.values.sum())
-    'LSTM: the input is not finite first at step 1 of sequence 1'
+    'LSTM: the input is not finite, first at step 1 of sequence 1'
     """
     grads = [(parameter, parameter.grad) for parameter in model.parameters()]
     try:
-        with watch(model) as seen, torch.enable_grad():
+        with watch(model) as recording, torch.enable_grad():
             value = loss()
             value.backward()
-        said = first_not_finite(seen)
-        return said or (first_gradient_not_finite(seen) if bool(value.detach().isfinite()) else None)
+        place = first_not_finite(recording)
+        return place or (first_gradient_not_finite(recording) if bool(value.detach().isfinite()) else None)
     except UnsupportedError:
         return None
     finally:
@@ -73,24 +74,24 @@ def _forward(run: DirectionRun) -> str | None:
     parts = {"the input": run.ordered(run.x), "h": run.h, "a gate": run.gates.flatten(1)}
     if run.c is not None:
         parts["c"] = run.c
-    found = [(t, what != "the input", what, b) for what, rows in parts.items() for t, b in _steps(run, rows)]
-    if not found:
+    steps = [(t, what != "the input", what, b) for what, rows in parts.items() for t, b in _steps(run, rows)]
+    if not steps:
         return None
-    t, _, what, b = min(found)
-    return f"{run.name}: {what} is not finite first at step {t} of sequence {b}"
+    t, _, what, b = min(steps)
+    return f"{run.name}: {what} is not finite, first at step {t} of sequence {b}"
 
 
 def _backward(run: DirectionRun) -> str | None:
     norms = run.gradient(run.record.norms)
-    found = list(_steps(run, norms[:, :2], last=True))
-    if not found:
+    steps = list(_steps(run, norms[:, :2], last=True))
+    if not steps:
         return None
-    t, b = max(found)
-    return f"{run.name}: on the way back the gradient is not finite first at step {t} of sequence {b}"
+    t, b = max(steps)
+    return f"{run.name}: the gradient is not finite, going back first at step {t} of sequence {b}"
 
 
 def _steps(run: DirectionRun, rows: Tensor, *, last: bool = False) -> Iterator[tuple[int, int]]:
-    """Yield step and sequence of each sequence's first (or last) row that is not finite, as it is read."""
+    """Yield step and number of each sequence's first (or last) row that is not finite, in reading order."""
     layout = run.read.layout
     wrong = (~rows.isfinite().flatten(1).all(1)).nonzero().flatten()
     sequence = layout.sequence_ids[wrong]
@@ -98,5 +99,5 @@ def _steps(run: DirectionRun, rows: Tensor, *, last: bool = False) -> Iterator[t
     if run.read.reverse:
         step = layout.offsets.diff()[sequence] - 1 - step
     for b in sequence.unique().tolist():
-        own = step[sequence == b]
-        yield int(own.max() if last else own.min()), b
+        steps = step[sequence == b]
+        yield int(steps.max() if last else steps.min()), b

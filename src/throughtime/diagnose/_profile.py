@@ -1,4 +1,4 @@
-"""`Profile`: numbers of steps, gathered by their distance from an end of their sequences."""
+"""`Profile`: per-step numbers as a function of the distance from an end of the sequence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ class Profile:
     Parameters
     ----------
     distance : Tensor
-        (N,) int64, 0 to the longest sequence's length less one.
+        (N,) int64, from 0 to one less than the longest length.
     count : Tensor
-        (N,) how many sequences have a step at that distance.
+        (N,) number of sequences with a step at that distance.
     mean : Tensor
-        (N,)
+        (N,) mean over these sequences.
     quantiles : dict of float to Tensor
-        (N,) each.
+        (N,) for each level.
     """
 
     distance: Tensor
@@ -37,22 +37,22 @@ class Profile:
 def profile_of(
     values: Ragged, read: Reading, origin: Literal["end", "start"], quantiles: Sequence[float]
 ) -> Profile:
-    """Gather one number per token by its distance from where reading starts or ends."""
+    """Return the profile of one number per token."""
     if not all(0 <= q <= 1 for q in quantiles):
-        raise ShapeError(f"quantiles are between 0 and 1, got {tuple(quantiles)}")
+        raise ShapeError(f"quantiles must be between 0 and 1, got {tuple(quantiles)}")
     distance = distances(read, origin)
     longest = int(distance.max()) + 1 if len(distance) else 0
     numbers = values.values.detach()
     count = torch.bincount(distance, minlength=longest)
     mean = torch.bincount(distance, numbers.double(), longest) / count
-    found = _quantiles(numbers, distance, count, quantiles) if quantiles else {}
-    return Profile(torch.arange(longest), count, mean, found)
+    levels = _quantiles(numbers, distance, count, quantiles) if quantiles else {}
+    return Profile(torch.arange(longest), count, mean, levels)
 
 
 def distances(read: Reading, origin: Literal["end", "start"]) -> Tensor:
-    """Return (T,) int64: how many steps each token is from where reading starts or ends."""
+    """Return (T,) int64: the number of steps from each token to where reading starts or ends."""
     if origin not in {"end", "start"}:
-        raise ShapeError(f"origin is 'end' or 'start' of what the layer reads, got {origin!r}")
+        raise ShapeError(f"origin must be 'end' or 'start', got {origin!r}")
     layout = read.layout
     if (origin == "end") == read.reverse:
         return layout.positions
@@ -62,16 +62,16 @@ def distances(read: Reading, origin: Literal["end", "start"]) -> Tensor:
 def _quantiles(
     numbers: Tensor, distance: Tensor, count: Tensor, quantiles: Sequence[float]
 ) -> dict[float, Tensor]:
-    # Sorted by distance, then by value: each distance is a run, whose quantiles lie at known places.
+    # Sort by distance, then by value: the quantiles of each distance are at known positions.
     order = torch.argsort(numbers)
     order = order[torch.argsort(distance[order], stable=True)]
     ranked = numbers[order].double()
     first = count.cumsum(0) - count
-    found = {}
+    levels = {}
     for q in quantiles:
         place = q * (count - 1).double()
         low = place.floor().long()
         high = torch.minimum(low + 1, count - 1)
         share = place - low
-        found[float(q)] = ranked[first + low] * (1 - share) + ranked[first + high] * share
-    return found
+        levels[float(q)] = ranked[first + low] * (1 - share) + ranked[first + high] * share
+    return levels

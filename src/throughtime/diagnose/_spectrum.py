@@ -1,4 +1,4 @@
-"""`spectrum`: what the recurrent weights say of gradients, before any is computed."""
+"""`spectrum`: eigenvalues and singular values of recurrent weights."""
 
 from dataclasses import dataclass
 
@@ -16,15 +16,15 @@ class Spectrum:
     Parameters
     ----------
     name : str
-        Of the module.
+        Name of the module.
     layer, direction : int
         Direction 1 reads from the end.
     block : str
-        Which gate's rows: "h" of an RNN.
+        Gate whose rows these are; "h" for an RNN.
     matrix : Tensor
         (H, H) the block.
     eigenvalues : Tensor
-        (H,) complex, the largest absolute value first.
+        (H,) complex, in descending order of absolute value.
     singular_values : Tensor
         (H,) descending.
     """
@@ -39,12 +39,12 @@ class Spectrum:
 
     @property
     def spectral_radius(self) -> float:
-        """The largest absolute eigenvalue, ρ: what ‖Wᴺ‖ grows or shrinks with in the long run."""
+        """The largest absolute eigenvalue, ρ: for large N, ‖Wᴺ‖ goes as ρᴺ."""
         return float(self.eigenvalues.abs().max())
 
     @property
     def norm(self) -> float:
-        """The largest singular value: what a single step can stretch a gradient by at most."""
+        """The largest singular value: the largest factor by which a single step can scale a gradient."""
         return float(self.singular_values[0])
 
     @property
@@ -59,14 +59,14 @@ class Spectrum:
         return float(sizes.max() / sizes.min())
 
     def prediction(self, gradient: Tensor, steps: int) -> Tensor:
-        r"""Return ‖(Wᵀ)ⁿ g‖ for n = 0 … steps: how a gradient would travel if every step were linear.
+        r"""Return ‖(Wᵀ)ⁿ g‖ for n = 0 … steps: the gradient norm of a linear recurrence.
 
         Parameters
         ----------
         gradient : Tensor
-            (H,) or (n, H), such as ∂L/∂h at the last step; of several, the mean of their norms.
+            (H,) or (n, H), such as ∂L/∂h at the last step; for several, norms are averaged.
         steps
-            How far back.
+            Number of steps back.
 
         Returns
         -------
@@ -75,14 +75,14 @@ class Spectrum:
         """
         if gradient.shape[-1] != len(self.matrix) or gradient.dim() > 2:
             raise ShapeError(
-                f"a gradient has the {len(self.matrix)} entries of h, got shape {tuple(gradient.shape)}"
+                f"gradient must be (H,) or (n, H) with H = {len(self.matrix)}, got {tuple(gradient.shape)}"
             )
         g = gradient.detach().to("cpu", torch.float64).reshape(-1, len(self.matrix))
-        found = []
+        norms = []
         for _ in range(steps + 1):
-            found.append(torch.linalg.vector_norm(g, dim=1).mean())
+            norms.append(torch.linalg.vector_norm(g, dim=1).mean())
             g = g @ self.matrix
-        return torch.stack(found)
+        return torch.stack(norms)
 
     def __repr__(self) -> str:
         return (
@@ -92,20 +92,20 @@ class Spectrum:
 
 
 def spectrum(model: nn.Module) -> tuple[Spectrum, ...]:
-    r"""Return eigenvalues and singular values of every recurrent block of a model.
+    r"""Return the eigenvalues and singular values of every recurrent block of a model.
 
     For a linear recurrence h_t = W h_{t−1} the gradient N steps back is ∂L/∂h_{t−N} = (Wᵀ)ᴺ ∂L/∂h_t. Three
-    numbers say different things about it:
+    numbers describe it:
 
-    - the spectral radius ρ = max abs(λ) decides what happens in the long run: ‖Wᴺ‖ ~ ρᴺ, so gradients vanish
-      for ρ < 1 and explode for ρ > 1;
-    - the largest singular value bounds each single step, ‖Wᴺ‖ <= σ₁ᴺ, and decides on growth in passing: with
-      σ₁ > 1 a gradient may grow before it vanishes;
-    - a condition number, max over min, only says how differently directions are treated. It does not predict
+    - the spectral radius ρ = max abs(λ) determines the long run: ‖Wᴺ‖ ~ ρᴺ, so gradients vanish for ρ < 1
+      and explode for ρ > 1;
+    - the largest singular value bounds each single step, ‖Wᴺ‖ <= σ₁ᴺ, so with
+      σ₁ > 1 a gradient may grow at first, before it vanishes;
+    - a condition number, max over min, only measures how unevenly directions are scaled. It does not predict
       vanishing or exploding: c·W has the condition number of W for every c.
 
     tanh and gates multiply each step by their slopes, which are at most 1 for tanh, so for an RNN the linear
-    prediction is an upper limit in the mean; for LSTM and GRU, whose gates carry h and c past W_hh, see
+    prediction is an upper bound on average. The gates of LSTM and GRU carry h and c past W_hh; for these see
     `lyapunov_exponents`.
 
     Parameters
@@ -136,13 +136,13 @@ def spectrum(model: nn.Module) -> tuple[Spectrum, ...]:
     >>> layer = tt.nn.RNN(1, 2)
     >>> with torch.no_grad():
     ...     _ = layer.weight_hh_l0.copy_(torch.diag(torch.tensor([0.9, 9e-7])))
-    >>> found = tt.diagnose.spectrum(layer)[0]
-    >>> round(found.condition_number / 1e6, 3), round(found.spectral_radius, 3)
+    >>> block = tt.diagnose.spectrum(layer)[0]
+    >>> round(block.condition_number / 1e6, 3), round(block.spectral_radius, 3)
     (1.0, 0.9)
-    >>> found.prediction(torch.ones(2), 100)[100] < 1e-4
+    >>> block.prediction(torch.ones(2), 100)[100] < 1e-4
     tensor(True)
     """
-    found = []
+    spectra = []
     for module_name, module in model.named_modules():
         if not isinstance(module, Recurrent) or module.proj_size:
             continue
@@ -154,7 +154,7 @@ def spectrum(model: nn.Module) -> tuple[Spectrum, ...]:
             for block, matrix in zip(blocks, whole.split(hidden), strict=True):
                 eigenvalues = torch.linalg.eigvals(matrix)
                 order = eigenvalues.abs().argsort(descending=True)
-                found.append(
+                spectra.append(
                     Spectrum(
                         module_name or type(module).__name__,
                         place // directions,
@@ -165,9 +165,9 @@ def spectrum(model: nn.Module) -> tuple[Spectrum, ...]:
                         torch.linalg.svdvals(matrix),
                     )
                 )
-    if not found:
+    if not spectra:
         raise UnsupportedError(
-            "there is no recurrent layer with a square W_hh in this model: spectrum looks at tt.nn.RNN, LSTM "
-            "and GRU without proj_size"
+            "this model has no recurrent layer with a square W_hh; spectrum takes tt.nn.RNN, LSTM and GRU "
+            "without proj_size"
         )
-    return tuple(found)
+    return tuple(spectra)

@@ -1,4 +1,4 @@
-"""Verdicts on a training: they compare losses, or look at many steps, and say what that cost."""
+"""Findings on a training run, which compare losses or look at many steps."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -13,35 +13,35 @@ from throughtime.errors import NotFiniteError, ShapeError
 from throughtime.ops.modes import evaluating
 from throughtime.ragged import Ragged
 
-# Losses count as equal if they differ by less than this share of the first.
+# Losses count as equal if they differ by less than this fraction of the first.
 EQUAL = 0.02
 
 
 def order_unused(
     model: nn.Module, batch: Ragged, loss: Callable[[Any], Tensor], *, seed: int = 0
 ) -> Finding | None:
-    """Compare the loss with that of the same tokens in another order.
+    """Check whether the loss depends on the order of the tokens.
 
     Parameters
     ----------
     model : Module
-        Takes the batch; used in evaluation mode, without gradients.
+        Used in evaluation mode, without gradients.
     batch : Ragged
         Sequences of several tokens.
     loss : callable
-        From the model's output to a scalar.
+        Maps the model's output to a scalar.
     seed
-        Of the order drawn.
+        Random seed of the permutation.
 
     Returns
     -------
     Finding or None
-        None if the order matters. Costs two forward passes.
+        None if the order matters. Takes two forward passes.
 
     Examples
     --------
     >>> import torch, throughtime as tt
-    >>> model = torch.nn.Sequential(torch.nn.Embedding(9, 4), tt.nn.Pool("mean"))  # no recurrence at all
+    >>> model = torch.nn.Sequential(torch.nn.Embedding(9, 4), tt.nn.Pool("mean"))  # ignores the order
     >>> batch = tt.Ragged.from_lengths(torch.arange(9), [4, 5])
     >>> tt.diagnose.order_unused(model, batch, lambda y: y.square().mean()).code
     'order_unused'
@@ -52,24 +52,25 @@ def order_unused(
     # Within each sequence by a random key.
     order = torch.argsort(keys)
     order = order[torch.argsort(layout.sequence_ids[order].cpu(), stable=True)]
-    mixed_up = batch.with_values(batch.values.index_select(0, order.to(batch.device)))
+    shuffled = batch.with_values(batch.values.index_select(0, order.to(batch.device)))
     with evaluating(model), torch.no_grad():
-        own, mixed = float(loss(model(batch))), float(loss(model(mixed_up)))
-    if not math.isfinite(own + mixed):
+        in_order, permuted = float(loss(model(batch))), float(loss(model(shuffled)))
+    if not math.isfinite(in_order + permuted):
         raise NotFiniteError(
-            f"the losses in order and out of order are {own} and {mixed}; nothing can be said"
+            f"the losses of original and permuted tokens are {in_order} and {permuted}, which cannot be "
+            "compared; check the inputs and weights"
         )
-    if mixed > own + EQUAL * abs(own):
+    if permuted > in_order + EQUAL * abs(in_order):
         return None
     return Finding(
         "order_unused",
         "warning",
         "the model",
-        "the loss is no worse when the tokens of each sequence are put in another order",
-        {"loss": own, "loss out of order": mixed},
+        "the loss is no worse when the tokens of each sequence are permuted",
+        {"loss": in_order, "loss of permuted tokens": permuted},
         "The model does not use the order of these tokens.",
-        "Train longer, or look whether the order matters for this task at all: if it does not, a model "
-        "without it is faster.",
+        "Train longer, or check whether the order matters for this task; if it does not, a bag of words is "
+        "faster.",
         "L. Breiman, Machine Learning 45, 2001, section 10, on permuted inputs",
         "two forward passes",
         "accuracy",
@@ -79,7 +80,7 @@ def order_unused(
 def no_gain_over_bag_of_words(
     losses: Tensor, bag_losses: Tensor, right: Tensor, bag_right: Tensor
 ) -> Finding | None:
-    r"""Say whether a bag of words does as well as a model, or better, on the same sequences.
+    r"""Check whether a bag of words does as well as a model, or better, on the same sequences.
 
     Differences are taken sequence by sequence: with d_b the loss of the bag of words less that of the model,
     the model is ahead if the mean of d is above 1.96 standard errors, std(d) / √B, and behind if the mean is
@@ -88,10 +89,10 @@ def no_gain_over_bag_of_words(
     Parameters
     ----------
     losses, bag_losses : Tensor
-        (B,) the loss of each sequence, of the model and of the bag of words. Neither was fitted to these
-        sequences, and both were to the same others.
+        (B,) losses of the model and of the bag of words. Both must be fitted to the same training sequences,
+        none of which is among these.
     right, bag_right : Tensor
-        (B,) bool, whether each was classified right.
+        (B,) bool, whether each was classified correctly.
 
     Returns
     -------
@@ -120,14 +121,14 @@ def no_gain_over_bag_of_words(
     count = len(losses)
     if sides == {1, -1}:
         verdict = (
-            f"more often right than a bag of words on {count} sequences, but with a larger loss"
+            f"more accurate than a bag of words on {count} sequences, but with a larger loss"
             if by_accuracy.side > 0
-            else f"a smaller loss than that of a bag of words on {count} sequences, but less often right"
+            else f"a smaller loss than a bag of words on {count} sequences, but less accurate"
         )
     elif -1 in sides:
         verdict = f"a bag of words does better on {count} sequences"
     else:
-        verdict = f"a bag of words does as well on {count} sequences, within the error of so many"
+        verdict = f"a bag of words does as well on {count} sequences, within the standard error"
     return Finding(
         "no_gain_over_bag_of_words",
         "note" if 1 in sides else "warning",
@@ -135,18 +136,18 @@ def no_gain_over_bag_of_words(
         verdict,
         {
             "accuracy": float(right.double().mean()),
-            "accuracy of the bag": float(bag_right.double().mean()),
+            "accuracy of the bag of words": float(bag_right.double().mean()),
             "loss": float(losses.double().mean()),
-            "loss of the bag": float(bag_losses.double().mean()),
+            "loss of the bag of words": float(bag_losses.double().mean()),
             "difference of losses": by_loss.mean,
-            "its 95 % interval, plus or minus": by_loss.margin,
+            "half-width of its 95 % interval": by_loss.margin,
         },
-        "Its probabilities are further from the truth than its decisions, or the other way round."
+        "Loss and accuracy disagree, so the predicted probabilities are poorly calibrated."
         if 1 in sides
-        else "So far, nothing is gained from the order of the words.",
-        "Look at the calibration; stop earlier, or use more dropout."
+        else "The model gains nothing from the order of the words.",
+        "Check the calibration; stop training earlier, or use more dropout."
         if 1 in sides
-        else "Train longer, with a larger learning rate or on more rows; if that does not help, use the "
+        else "Train longer, with a larger learning rate or on more data; if that does not help, use the "
         "bag of words.",
         "S. Wang and C. Manning, Baselines and bigrams, ACL 2012",
         "training of a bag of words",
@@ -161,7 +162,7 @@ class _Paired:
 
     @property
     def side(self) -> int:
-        """1 where the model is ahead, -1 where it is behind, 0 where that cannot be told."""
+        """1 if the model is ahead, -1 if it is behind, 0 if the difference is not significant."""
         return (self.mean > self.margin) - (self.mean < -self.margin)
 
 
@@ -173,20 +174,22 @@ def _paired(differences: Tensor) -> _Paired:
 def _require_alike(losses: Tensor, *others: Tensor) -> None:
     shapes = [tuple(part.shape) for part in (losses, *others)]
     if losses.dim() != 1 or len(losses) < 2 or len(set(shapes)) > 1:
-        raise ShapeError(f"two sequences or more are compared, with four numbers each; got shapes {shapes}")
+        raise ShapeError(f"losses and correctness are four tensors (B,) with B >= 2; got shapes {shapes}")
     if not bool(losses.isfinite().all() and others[0].isfinite().all()):
-        raise ShapeError("losses are finite numbers; tt.diagnose.first_not_finite says where one is not")
+        raise ShapeError(
+            "losses must be finite; tt.diagnose.first_not_finite locates the first number that is not"
+        )
 
 
 def clipping(norms: Sequence[float], threshold: float) -> Finding | None:
-    """Say whether clipping by norm always or never acts.
+    """Check whether clipping by norm always or never acts.
 
     Parameters
     ----------
     norms
-        Of the gradient before clipping, one for each step of the training; at least 20.
+        Gradient norms before clipping, one for each training step; at least 20.
     threshold
-        Above which a step is clipped.
+        Norm above which gradients are clipped.
     """
     if len(norms) < 20:
         return None
@@ -198,25 +201,25 @@ def clipping(norms: Sequence[float], threshold: float) -> Finding | None:
         "clip_always" if share else "clip_never",
         "warning" if share else "note",
         "the training",
-        f"{share:.0%} of {len(norms)} steps were clipped",
-        {"share": share, "threshold": threshold, "median norm": middle},
-        "Then the length of every step is the learning rate's alone." if share else "It has not acted.",
-        f"Choose a threshold near the larger norms, about {2 * middle:.2g}, or use AdaptiveClip."
+        f"gradients were clipped in {share:.0%} of {len(norms)} steps",
+        {"fraction of steps": share, "threshold": threshold, "median norm": middle},
+        "The learning rate alone then sets the size of every update." if share else "Clipping had no effect.",
+        f"Choose a threshold near the larger norms, about {2 * middle:.2g}, or use tt.diagnose.AdaptiveClip."
         if share
-        else "Leave it as a safeguard, or choose a threshold near the larger norms.",
+        else "Keep it as a safeguard, or choose a threshold near the larger norms.",
         "P. Seetharaman et al., AutoClip, MLSP 2020",
     )
 
 
 def drifting(states: Ragged, name: str = "the state") -> Finding | None:
-    """Say whether a state grows all along its stream.
+    """Check whether a state keeps growing along its sequences.
 
     Parameters
     ----------
     states : Ragged
         (T, H) such as ``layer.trace(x).c``, of long sequences.
     name
-        What to call it.
+        Name of the state in the finding.
     """
     norms = torch.linalg.vector_norm(states.values.detach().double(), dim=-1)
     quarters = [
@@ -234,11 +237,11 @@ def drifting(states: Ragged, name: str = "the state") -> Finding | None:
         "drifting",
         "warning",
         name,
-        "the state grows from quarter to quarter of its sequences",
+        "the state grows from each quarter of the sequences to the next",
         {f"norm in quarter {i + 1}": float(value) for i, value in enumerate(mean)},
-        "On longer streams than those of the training it leaves the range that was trained.",
-        "Train on longer sequences with carried states (tt.bptt.Carried), bound c (cell_clip), or reset "
-        "streams.",
+        "On sequences longer than those of the training it leaves the range seen in training.",
+        "Train on longer sequences with carried states (tt.bptt.Carried), bound c (cell_clip), or reset the "
+        "state from time to time.",
         "H. Sak et al., Interspeech 2014, on bounds of c",
         "one forward pass over long sequences",
     )

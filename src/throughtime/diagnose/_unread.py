@@ -1,4 +1,4 @@
-"""Which of the steps that a model does not read would help it: a permutation test. Runs no model."""
+"""A permutation test for steps that a model does not read but that its loss depends on. Runs no model."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,32 +8,32 @@ from torch import Tensor
 
 from throughtime.ragged import Layout
 
-# Fewer sequences than this with a step at one place are too few to tell chance from dependence.
+# Minimum number of sequences with a step at one place, below which chance and dependence look alike.
 FEWEST = 16
 # Permutations; the observed statistic has to exceed all of them, p <= 0.001.
 _PERMUTATIONS = 999
-# Places from either end that are looked at one by one.
+# Number of places from either end that are tested one by one.
 _MOST_PLACES = 256
-# Directions of the output's gradient, and features of a token. More are projected at random.
+# Maximum number of directions of the output's gradient and of features; more are projected.
 _MOST_DIRECTIONS = 4
 _MOST_FEATURES = 16
-# Of so many channels, products of two count as features, too: a mark and a number, as in the adding problem.
+# Up to this many channels, products of two count as features: mark times number in the adding problem.
 _MOST_CHANNELS = 8
 
 
 @dataclass(frozen=True, eq=False)
 class Dependence:
-    """Steps whose features the gradient of the output depends on.
+    """Steps whose features are correlated with the gradient of the output.
 
     Parameters
     ----------
     where : str
-        Which steps: at one place from the start or the end of their sequences, or all of them.
+        Which steps: at one distance from the start or end of their sequences, or several.
     rows : Tensor
         (n,) int64, their tokens.
     explained : float
-        How much of ‖δ‖² a linear map of these features explains for sequences it was not fitted to, with δ
-        the gradient of the output.
+        Part of ‖δ‖² that a linear map of these features explains out of fold, with δ the gradient of the
+        output.
     """
 
     where: str
@@ -52,14 +52,14 @@ def strongest_dependence(
     embedded: bool,
     seed: int,
 ) -> Dependence | None:
-    r"""Return where features depend most on the gradient of the output, or None where chance explains it.
+    r"""Return the place where features and the gradient of the output depend most, or None if by chance.
 
     With δ_b the gradient of sequence b's output and x_bt the features of its step t, Σ_b δ_b x_btᵀ is the
     gradient of a direct linear connection from step t to the output. Its squared norm is compared with those
     under random permutations of the δ_b, the largest over all places with the largest over all places
     (Westfall and Young's max T). What is linear in the output itself, or in the features of the steps that
-    are read, is taken out of δ first: neither a model that is merely too sure is counted, nor one that has
-    yet to learn what nearer steps tell as well.
+    are read, is removed from δ first, so that neither an overconfident model counts, nor one that has yet to
+    learn the same from nearer steps.
 
     Parameters
     ----------
@@ -68,15 +68,15 @@ def strongest_dependence(
     features : Tensor
         (T, D).
     flow : Tensor
-        (T,) how much each step is read.
+        (T,) relative gradient norm of each step.
     layout : Layout
-        Of the T tokens.
+        Layout of the T tokens.
     unread
-        Steps whose flow is below it are looked at.
+        Steps with a flow below this are tested.
     embedded
-        Whether features are embeddings, in which a linear map sees every token; else they are channels.
+        Whether features are embeddings, where a linear map can separate tokens, rather than channels.
     seed
-        Of permutations, projections and folds.
+        Random seed of permutations, projections and folds.
     """
     generator = torch.Generator().manual_seed(seed)
     rows = (flow < unread).nonzero().flatten()
@@ -92,7 +92,7 @@ def strongest_dependence(
         return None
     values = described[rows]
     orders = [torch.randperm(len(delta), generator=generator) for _ in range(_PERMUTATIONS)]
-    # At size 1, so that squares in float32 are in range whatever the scale of the loss.
+    # Scaled to 1, so that squares fit float32 at any scale of the loss.
     permuted = torch.stack([delta, *(delta[order] for order in orders)]) / scale
     largest = torch.zeros(len(permuted), dtype=torch.float64)
     best: tuple[float, str, Tensor, Tensor] | None = None
@@ -105,18 +105,18 @@ def strongest_dependence(
             best = float(statistics[0, top]), names[top], rows[place == top], x[top]
     if best is None or best[0] <= 0 or bool((largest[1:] >= best[0]).any()):
         return None
-    _, where, found, x = best
-    return Dependence(where, found, _explained(delta, x, generator))
+    _, where, tokens, x = best
+    return Dependence(where, tokens, _explained(delta, x, generator))
 
 
 def _projected(rows: Tensor, most: int) -> Tensor:
-    """Return (B, C'): rows along their leading directions."""
+    """Return (B, C'): rows projected on their leading singular directions."""
     directions: Tensor = torch.linalg.svd(rows, full_matrices=False)[2][:most]
     return rows @ directions.t()
 
 
 def _mean_of_read(described: Tensor, weight: Tensor, layout: Layout) -> Tensor:
-    """Return (B, D'): the mean features of the steps that are read, by how much they are."""
+    """Return (B, D'): the mean features of the steps that are read, weighted by their flow."""
     total = weight.new_zeros(len(layout)).index_add(0, layout.sequence_ids, weight)
     mean = described.new_zeros(len(layout), described.shape[1])
     mean.index_add_(0, layout.sequence_ids, weight[:, None] * described)
@@ -124,14 +124,14 @@ def _mean_of_read(described: Tensor, weight: Tensor, layout: Layout) -> Tensor:
 
 
 def _residual(delta: Tensor, *known: Tensor) -> Tensor:
-    """Take out of δ what is linear in what is known."""
+    """Return the residual of δ after linear regression on ``known``."""
     along = torch.cat([torch.ones_like(delta[:, :1]), *known], 1)
     weights: Tensor = torch.linalg.lstsq(along, delta, driver="gelsd").solution
     return delta - along @ weights
 
 
 def _described(features: Tensor, generator: torch.Generator, *, products: bool) -> Tensor:
-    """Return (T, D'): features, and the products of few, without correlation and of variance 1."""
+    """Return (T, D'): whitened features, with products of two if there are few."""
     x = _standardised(features)
     if products and x.shape[1] <= _MOST_CHANNELS:
         i, j = torch.triu_indices(x.shape[1], x.shape[1])
@@ -140,7 +140,7 @@ def _described(features: Tensor, generator: torch.Generator, *, products: bool) 
 
 
 def _at_most(x: Tensor, most: int, generator: torch.Generator) -> Tensor:
-    """Project more columns than that at random."""
+    """Return at most ``most`` columns, by random projection."""
     if x.shape[1] <= most:
         return x
     random = torch.randn(x.shape[1], most, dtype=x.dtype, generator=generator)
@@ -149,7 +149,7 @@ def _at_most(x: Tensor, most: int, generator: torch.Generator) -> Tensor:
 
 
 def _whitened(x: Tensor) -> Tensor:
-    """Return columns that do not depend on how the features of tokens are scaled or mixed."""
+    """Return uncorrelated columns of variance 1."""
     values, vectors = torch.linalg.eigh(x.t() @ x / max(1, len(x)))
     real = values > 1e-6 * values[-1]
     directions: Tensor = vectors[:, real] / values[real].sqrt()
@@ -162,24 +162,25 @@ def _standardised(x: Tensor) -> Tensor:
 
 
 def _places(rows: Tensor, layout: Layout) -> Iterator[tuple[list[str], Tensor]]:
-    """Yield the names of places, and which of them each row is at; -1 for none."""
+    """Yield names of places, and the index of each row's place; -1 for none."""
     position = layout.positions[rows]
     to_the_end = layout.offsets.diff()[layout.sequence_ids[rows]] - 1 - position
     yield ["several steps"], torch.zeros_like(position)
-    for distance, of in ((position, "after the first"), (to_the_end, "before the last")):
+    for distance, relation in ((position, "after the first"), (to_the_end, "before the last")):
         here = distance.unique()
         here = here[:_MOST_PLACES]
         place = torch.searchsorted(here, distance).clamp_max(len(here) - 1)
-        names = [f"the step {d} {of}" if d else f"the {of.rsplit(' ', 1)[1]} step" for d in here.tolist()]
+        last_word = relation.rsplit(" ", 1)[1]
+        names = [f"the step {d} {relation}" if d else f"the {last_word} step" for d in here.tolist()]
         yield names, torch.where(here[place] == distance, place, -1)
 
 
 def _by_place(values: Tensor, place: Tensor, sequence: Tensor, places: int, sequences: int) -> Tensor:
-    """Return (P, B, D): mean features at each place, less their mean over the sequences that have them."""
-    kept = place >= 0
-    index = place[kept] * sequences + sequence[kept]
+    """Return (P, B, D): mean features at each place, centred over the sequences that have the place."""
+    placed = place >= 0
+    index = place[placed] * sequences + sequence[placed]
     count = torch.bincount(index, minlength=places * sequences).double()
-    x = values.new_zeros(places * sequences, values.shape[1]).index_add(0, index, values[kept])
+    x = values.new_zeros(places * sequences, values.shape[1]).index_add(0, index, values[placed])
     x = (x / count.clamp_min(1)[:, None]).view(places, sequences, -1)
     has = (count > 0).view(places, sequences, 1)
     number = has.sum(1, keepdim=True)
@@ -188,26 +189,26 @@ def _by_place(values: Tensor, place: Tensor, sequence: Tensor, places: int, sequ
 
 
 def _statistics(permuted: Tensor, x: Tensor) -> Tensor:
-    """Return (N, P): ‖Σ_b δ_b x_bᵀ‖² over what it is on average for independent ones."""
+    """Return (N, P): ‖Σ_b δ_b x_bᵀ‖² over its expectation under independence."""
     places, sequences, size = x.shape
     flat = x.transpose(0, 1).reshape(sequences, places * size).float()
     expected = x.square().sum((1, 2)) * permuted[0].square().sum() / sequences
-    found = []
+    statistics = []
     for part in permuted.float().split(64):
         cross = part.transpose(1, 2).reshape(-1, sequences) @ flat
-        found.append(cross.view(len(part), -1, places, size).square().sum((1, 3)))
-    return torch.cat(found).double() / expected.clamp_min(torch.finfo(torch.float64).tiny)
+        statistics.append(cross.view(len(part), -1, places, size).square().sum((1, 3)))
+    return torch.cat(statistics).double() / expected.clamp_min(torch.finfo(torch.float64).tiny)
 
 
 def _explained(delta: Tensor, x: Tensor, generator: torch.Generator, folds: int = 5) -> float:
-    """Return how much of ‖δ‖² ridge regression on (B, D) features explains out of fold."""
+    """Return the part of ‖δ‖² that ridge regression on (B, D) features explains out of fold."""
     fold = torch.randperm(len(delta), generator=generator) % folds
     left = 0.0
     for k in range(folds):
-        own, other = fold == k, fold != k
-        a, b = x[other], delta[other]
+        held_out, fitted = fold == k, fold != k
+        a, b = x[fitted], delta[fitted]
         gram = a.t() @ a
         ridge = 0.1 * gram.diagonal().mean().clamp_min(1e-12)
         weights = torch.linalg.solve(gram + ridge * torch.eye(len(gram), dtype=gram.dtype), a.t() @ b)
-        left += float((delta[own] - x[own] @ weights).square().sum())
+        left += float((delta[held_out] - x[held_out] @ weights).square().sum())
     return float(delta.square().sum()) - left

@@ -1,4 +1,4 @@
-"""`watch`: records what a backward pass brings to the recurrent layers of a model."""
+"""`watch`: records the gradients of a backward pass in the recurrent layers of a model."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from throughtime.errors import UnsupportedError
 from throughtime.nn.recurrent.attached import attached
 from throughtime.nn.recurrent.layer import Recurrent
-from throughtime.nn.recurrent.stack import LayerResult
+from throughtime.nn.trace.layer_result import LayerResult
 from throughtime.nn.trace.reading import Reading
 from throughtime.ops.recurrent.record import StepGradients
 from throughtime.ops.recurrent.spec import CellSpec
@@ -21,9 +21,9 @@ from throughtime.ragged import Layout
 
 @dataclass(frozen=True)
 class DirectionRun:
-    """One layer and direction in one run, its tokens in the order of ``read``; tensors are without a graph.
+    """One layer and direction of one run, its tokens in the order of ``read``; tensors are detached.
 
-    ``place`` says where each of these tokens lies in what the run made, None for where it is.
+    ``place`` holds the row of each token in the tensors of the run; None if the order is the same.
     """
 
     name: str
@@ -39,7 +39,7 @@ class DirectionRun:
     place: Tensor | None
 
     def ordered(self, values: Tensor) -> Tensor:
-        """Bring rows into the order of ``read``."""
+        """Return rows in the order of ``read``."""
         return values if self.place is None else values.index_select(0, self.place)
 
     @property
@@ -50,7 +50,7 @@ class DirectionRun:
 
     @property
     def h_before(self) -> Tensor:
-        """(T, P): what each step began with."""
+        """(T, P): h before each step."""
         return self.read.before(self.h, self.h0)
 
     @property
@@ -69,13 +69,13 @@ class DirectionRun:
 
     @property
     def directions(self) -> int:
-        """How many directions the layer has."""
+        """Number of directions of the layer."""
         return len(self.record.made[2])
 
 
 @dataclass
 class Watch:
-    """What `watch` has seen: the runs of every recurrent layer, and after a backward pass their gradients."""
+    """The recording of `watch`: runs of recurrent layers, and after a backward pass their gradients."""
 
     names: Mapping[nn.Module, str]
     whole: bool = False
@@ -86,19 +86,19 @@ class Watch:
     def saw(
         self, module: Recurrent, steps: Steps, layers: list[LayerResult], records: list[StepGradients]
     ) -> None:
-        """Take note of a run; the layers call it."""
+        """Record a run; called by the layers."""
         layout, place = _ragged_order(steps)
         self._runs.append((self.names[module], module.spec, layout, place, layers, records))
 
     def directions(self) -> list[DirectionRun]:
-        """Return every layer and direction of every run that a backward pass has gone through.
+        """Return every layer and direction of every run with a backward pass.
 
         Raises
         ------
         UnsupportedError
             If there is none.
         """
-        found = [
+        runs = [
             DirectionRun(
                 f"{name}[{number}]" if len(layers) > 1 else name,
                 number,
@@ -117,52 +117,51 @@ class Watch:
             if record.filled
             for direction in range(len(layer.directions))
         ]
-        if not found:
-            seen = f"{len(self._runs)} runs" if self._runs else "no run"
+        if not runs:
             raise UnsupportedError(
-                f"no backward pass has gone through a recurrent layer ({seen} of {len(self.names)} layers "
-                "seen): run the model and call loss.backward() inside `with watch(model)`, in eager mode on "
-                "the CPU"
+                f"no backward pass was recorded ({len(self._runs)} forward passes of {len(self.names)} "
+                "recurrent layers): run the model and call loss.backward() inside `with watch(model)`, "
+                "in eager mode on the CPU"
             )
-        return found
+        return runs
 
     def clear(self) -> None:
-        """Forget what was seen, and the memory that it holds."""
+        """Discard all recorded runs and free their memory."""
         self._runs.clear()
 
 
 @contextmanager
 def watch(model: nn.Module, *, whole: bool = False) -> Iterator[Watch]:
-    """Record recurrent layers while this thread runs a model forward and backward inside the block.
+    """Record the gradients of recurrent layers while this thread runs a model inside the block.
 
-    The layers compute what they always do, by the same loop; the backward pass also writes down what it holds
-    anyway: norms of the gradient of every state and pre-activation at every step.
+    Results do not change. The backward pass additionally stores the norms of the gradients of every state and
+    pre-activation at every step, which it computes anyway.
 
     Parameters
     ----------
     model : Module
-        With `throughtime.nn.RNN`, `LSTM` or `GRU` somewhere in it.
+        Contains `throughtime.nn.RNN`, `LSTM` or `GRU`.
     whole
-        Whether the gradients themselves are kept beside their norms; that takes memory, about twice what the
-        layer itself keeps.
+        Whether to store the gradients themselves beside their norms, which takes about twice the memory that
+        the layer itself saves for its backward pass.
 
     Yields
     ------
     Watch
-        For `gradient_flow` and the others.
+        For `gradient_flow`, `lyapunov_exponents` and `first_not_finite`.
 
     Raises
     ------
     UnsupportedError
-        If there is no recurrent layer in the model.
+        If the model has no recurrent layer.
 
     Examples
     --------
     >>> import torch, throughtime as tt
     >>> model = tt.nn.LSTM(3, 5)
-    >>> with tt.diagnose.watch(model) as seen:
+    >>> with tt.diagnose.watch(model) as recording:
     ...     model(torch.randn(7, 3)).output[-1].sum().backward()
-    >>> tt.diagnose.gradient_flow(seen).layers[0].h
+    >>> tt.diagnose.gradient_flow(recording).layers[0].h
     Ragged(lengths=[7], features=(), dtype=float32)
     """
     names = {module: name or type(module).__name__ for name, module in model.named_modules()}
@@ -170,16 +169,16 @@ def watch(model: nn.Module, *, whole: bool = False) -> Iterator[Watch]:
     if not layers:
         kinds = sorted({type(module).__name__ for module in model.modules()})
         raise UnsupportedError(
-            f"there is no recurrent layer in this model (it has {', '.join(kinds[:8])}): the gradients of "
-            "every step come from tt.nn.RNN, LSTM and GRU"
+            f"this model has no recurrent layer (it has {', '.join(kinds[:8])}); watch records the layers "
+            "tt.nn.RNN, LSTM and GRU"
         )
-    seen = Watch({module: names[module] for module in layers}, whole)
-    with attached(layers, "_watchers", seen):
-        yield seen
+    recording = Watch({module: names[module] for module in layers}, whole)
+    with attached(layers, "_watchers", recording):
+        yield recording
 
 
 def _ragged_order(steps: Steps) -> tuple[Layout, Tensor | None]:
-    """Return the sequences as they lie end to end, and where each token of that order is."""
+    """Return the layout of the sequences end to end, and the row of each of their tokens."""
     if steps.order == RAGGED and steps.index is not None:
         return Layout(steps.index), None
     lengths = host_lengths(steps)

@@ -180,7 +180,7 @@ def _reordered(
             halves = [_rows(graph, graph.named(bias), rows) for bias, rows in both]
             parts["B"].append(graph.add("Concat", *halves, axis=0))
         if "P" in parts:
-            parts["P"].append(_rows(graph, graph.named(weights.peephole), numbers["P"]))
+            parts["P"].append(_rows(graph, graph.named(weights.own), numbers["P"]))
     return {name: _stacked(graph, values) for name, values in parts.items()}
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from throughtime.errors import ShapeError
+from throughtime.models._one_length import first_steps, of_one_length
 from throughtime.nn import ConvBlock, Linear, receptive_field
 from throughtime.nn.description import WholeSequence
 from throughtime.ragged import Ragged
@@ -91,13 +92,14 @@ class CharCNN(nn.Module):
     def forward(self, tokens: Ragged) -> Tensor:
         """Return the logits (B, C) of characters (T,)."""
         features = self.body(self._quantized(tokens))
-        logits: Tensor = self.head(features.values.reshape(len(tokens), self.head[0].in_features))
+        frames = (tokens.layout.num_sequences, self.head[0].in_features)
+        logits: Tensor = self.head(features.values.reshape(frames))
         return logits
 
     def _quantized(self, tokens: Ragged) -> Ragged:
         """Return texts of the one length, each character a one-hot vector or zeros."""
         size = self.alphabet_size
-        frame = tokens.split_time(self.length)[0].to_padded(size, length=self.length).flatten()
+        frame = first_steps(tokens, self.length, filler=size)
         known = torch.where((frame >= 0) & (frame < size), frame, size)
         table = F.pad(torch.eye(size).to(next(self.parameters())), (0, 0, 0, 1))
-        return Ragged.from_lengths(table[known], [self.length] * len(tokens))
+        return of_one_length(table[known])

@@ -40,10 +40,10 @@ def cross_entropy(logits: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
     True
     """
     if logits.is_cpu:
-        found: tuple[Tensor, Tensor] = _CrossEntropy.apply(logits, classes)  # type: ignore[no-untyped-call]
-        return found
-    seen = logits.detach()
-    right = seen.gather(-1, classes[:, None])[:, 0] == seen.amax(-1)
+        result: tuple[Tensor, Tensor] = _CrossEntropy.apply(logits, classes)  # type: ignore[no-untyped-call]
+        return result
+    scores = logits.detach()
+    right = scores.gather(-1, classes[:, None])[:, 0] == scores.amax(-1)
     return F.cross_entropy(_wide(logits), classes, reduction="none"), right
 
 
@@ -51,19 +51,19 @@ class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         sums, losses, right = [], [], []
-        for part, own in _pieces(logits, classes):
+        for part, targets in _pieces(logits, classes):
             wide = _wide(part)
             highest = wide.amax(-1, keepdim=True)
             # Not `torch.logsumexp`, which takes four times as long here.
             total = highest[:, 0] + (wide - highest).exp_().sum(-1).log_()
-            picked = wide.gather(-1, own[:, None])
+            picked = wide.gather(-1, targets[:, None])
             sums.append(total)
             losses.append(total - picked[:, 0])
             right.append((picked == highest)[:, 0])
         ctx.save_for_backward(logits, classes, torch.cat(sums))
-        found = torch.cat(right)
-        ctx.mark_non_differentiable(found)
-        return torch.cat(losses), found
+        correct = torch.cat(right)
+        ctx.mark_non_differentiable(correct)
+        return torch.cat(losses), correct
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor, None]:
@@ -72,14 +72,14 @@ class _CrossEntropy(torch.autograd.Function):
             wide = _wide(logits)
             taken = F.one_hot(classes, wide.shape[-1]).to(wide.dtype)
             return ((wide.softmax(-1) - taken) * grad[:, None]).to(logits.dtype), None
-        made = torch.empty_like(logits)
-        pieces = _pieces(logits, classes), _pieces(made, sums), _pieces(made, grad)
-        for (part, own), (out, total), (_, weight) in zip(*pieces, strict=True):
+        gradient = torch.empty_like(logits)
+        pieces = _pieces(logits, classes), _pieces(gradient, sums), _pieces(gradient, grad)
+        for (part, targets), (out, total), (_, weight) in zip(*pieces, strict=True):
             wide = torch.sub(part, total[:, None]).exp_()
-            wide.scatter_add_(-1, own[:, None], wide.new_full((len(own), 1), -1))
+            wide.scatter_add_(-1, targets[:, None], wide.new_full((len(targets), 1), -1))
             torch.mul(wide, weight[:, None], out=wide)
             out.copy_(wide)
-        return made, None
+        return gradient, None
 
 
 def _pieces(rows: Tensor, along: Tensor) -> list[tuple[Tensor, Tensor]]:

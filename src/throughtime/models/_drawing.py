@@ -33,7 +33,7 @@ def nucleus(log_probabilities: Tensor, temperature: float = 1.0, top_p: float = 
         return probabilities
     ordered, place = probabilities.sort(stable=True, dim=-1, descending=True)
     # A word is in if those before it do not reach top_p yet; so the first always is.
-    kept = ordered.cumsum(-1) - ordered < top_p
-    kept = torch.zeros_like(kept).scatter(-1, place, kept)
-    probabilities = torch.where(kept, probabilities, 0)
+    inside = ordered.cumsum(-1) - ordered < top_p
+    inside = torch.zeros_like(inside).scatter(-1, place, inside)
+    probabilities = torch.where(inside, probabilities, 0)
     return probabilities / probabilities.sum(-1, keepdim=True)

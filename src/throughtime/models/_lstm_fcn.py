@@ -5,9 +5,10 @@ from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
 from throughtime.models._fcn import FCN
+from throughtime.models._one_length import first_steps
 from throughtime.nn import LSTM, Linear, Pool
 from throughtime.nn.description import Series, SideBySide, WholeSequence, concatenated
-from throughtime.ragged import Ragged
+from throughtime.ragged import Ragged, assert_when_run
 
 
 class LSTMFCN(nn.Module):
@@ -90,6 +91,10 @@ class LSTMFCN(nn.Module):
 
     def _shuffled(self, x: Ragged | Tensor, length: int) -> Tensor:
         """Return (B, in_channels, L): channels take the place of steps."""
+        if torch.compiler.is_compiling() and isinstance(x, Ragged):
+            same = x.offsets.diff() == length
+            assert_when_run(same, f"LSTMFCN: a sequence has other steps than length={length}")
+            return first_steps(x, length).transpose(1, 2)
         lengths = x.lengths if isinstance(x, Ragged) else torch.full((len(x),), x.shape[2])
         others = (lengths != length).nonzero().flatten().tolist()
         if others:

@@ -107,14 +107,28 @@ class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Return the output vectors (T, D) of words (T,)."""
-        found = self.head.weight.new_zeros(len(tokens), self.in_features)
+        if torch.compiler.is_compiling():
+            return self._embed_in_graph(tokens)
+        embedded = self.head.weight.new_zeros(len(tokens), self.in_features)
         for low, high, table, projection in self._tables():
             rows = ((tokens >= low) & (tokens < high)).nonzero().flatten()
             vectors = F.embedding(tokens.index_select(0, rows) - low, table)
             if projection is not None:
                 vectors = linear(vectors, projection.t())
-            found = found.index_copy(0, rows, vectors.to(found.dtype))
-        return found
+            embedded = embedded.index_copy(0, rows, vectors.to(embedded.dtype))
+        return embedded
+
+    def _embed_in_graph(self, tokens: Tensor) -> Tensor:
+        """Return the same without indices of unknown number: each cluster's table is read for every word."""
+        embedded = self.head.weight.new_zeros(tokens.shape[0], self.in_features)
+        for low, high, table, projection in self._tables():
+            vectors = F.embedding(tokens.clamp(low, high - 1) - low, table)
+            if projection is not None:
+                vectors = linear(vectors, projection.t())
+            embedded = torch.where(
+                ((tokens >= low) & (tokens < high))[:, None], vectors.to(embedded.dtype), embedded
+            )
+        return embedded
 
     def _tables(self) -> Iterator[tuple[int, int, Tensor, Tensor | None]]:
         """Yield first and last word of each cluster, its vectors, and what projects them to D features."""

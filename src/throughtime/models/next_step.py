@@ -59,10 +59,10 @@ class NextStep(nn.Module):
 
     def states_of(self, features: Ragged) -> Ragged:
         """Return the same of steps whose features, as the first layer reads them, are given."""
-        made: Ragged = self.input_dropout(features)
+        hidden: Ragged = self.input_dropout(features)
         for layer in self.layers:
-            made = self.dropout(layer(made).output)
-        return made.with_values(self.projected(made.values))
+            hidden = self.dropout(layer(hidden).output)
+        return hidden.with_values(self.projected(hidden.values))
 
     def _in_order(self) -> Series:
         """Return what a call runs, in this order, for ``describe`` of the classes that read and predict."""
@@ -101,11 +101,11 @@ class NextStep(nn.Module):
                 f"{type(self).__name__}.step: a state is a tuple with a part for each of {len(self.layers)} "
                 f"layers, got {held}: it is the state of another architecture"
             )
-        made, after = self.features(x_t), []
+        hidden, states = self.features(x_t), []
         for layer, before in zip(self.layers, state or [None] * len(self.layers), strict=True):
-            made, own = layer.step(made, before)  # type: ignore[operator]
-            after.append(own)
-        return self.read_out(self.projected(made)), tuple(after)
+            hidden, state_after = layer.step(hidden, before)  # type: ignore[operator]
+            states.append(state_after)
+        return self.read_out(self.projected(hidden)), tuple(states)
 
     def features(self, x: Tensor) -> Tensor:
         """Return what the first layer reads of steps, (T, …) to (T, D)."""

@@ -36,6 +36,7 @@ from throughtime.nn.recurrent.cells import GRUCell as GRUCell
 from throughtime.nn.recurrent.cells import LSTMCell as LSTMCell
 from throughtime.nn.recurrent.cells import RNNCell as RNNCell
 from throughtime.nn.recurrent.gru import GRU as GRU
+from throughtime.nn.recurrent.layer_norm_lstm import LayerNormLSTM as LayerNormLSTM
 from throughtime.nn.recurrent.lstm import LSTM as LSTM
 from throughtime.nn.recurrent.mgu import MGU as MGU
 from throughtime.nn.recurrent.rnn import RNN as RNN

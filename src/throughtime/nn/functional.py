@@ -179,14 +179,14 @@ def _on_tensor(f: Tensor, kernel: Tensor, left: int, right: int) -> Tensor:
 
 
 def _check(f: Any, g: Any, name: str) -> None:
-    for what, given in (("f", f), ("g", g)):
-        if not isinstance(given, Tensor if what == "g" else Ragged | Tensor):
+    for what, argument in (("f", f), ("g", g)):
+        if not isinstance(argument, Tensor if what == "g" else Ragged | Tensor):
             raise InputTypeError(
-                f"{name}: {what} is a tensor{' or Ragged' * (what == 'f')}, got {type(given)}"
+                f"{name}: {what} is a tensor{' or Ragged' * (what == 'f')}, got {type(argument)}"
             )
-        if not given.is_floating_point():
+        if not argument.is_floating_point():
             raise InputTypeError(
-                f"{name}: {what} has floating-point numbers, got {given.dtype}; use .float()"
+                f"{name}: {what} has floating-point numbers, got {argument.dtype}; use .float()"
             )
     if f.dtype != g.dtype:
         raise InputTypeError(f"{name}: f and g have one dtype, got {f.dtype} and {g.dtype}")

@@ -65,13 +65,14 @@ class LockedDropout(nn.Module):
 
     def forward(self, input: Any) -> Ragged:  # noqa: A002 - torch's name
         """Return the batch with features left out, the same ones at every step of a sequence."""
-        found: Ragged = as_ragged(input, "LockedDropout")
+        x: Ragged = as_ragged(input, "LockedDropout")
         if not self.training or self.p == 0:
-            return found
-        check_real(found, "LockedDropout")
-        kept = 1 - self.p
-        mask = found.values.new_empty(len(found), *found.shape[1:]).bernoulli_(kept).div_(kept)
-        masked: Ragged = found * found.spread(mask)
+            return x
+        check_real(x, "LockedDropout")
+        keep_probability = 1 - self.p
+        mask = x.values.new_empty(x.layout.num_sequences, *x.shape[1:])
+        mask = mask.bernoulli_(keep_probability).div_(keep_probability)
+        masked: Ragged = x * x.spread(mask)
         return masked
 
     def extra_repr(self) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from throughtime.ops.plain import HALF
+
 _LIBRARY = torch.library.Library("throughtime", "FRAGMENT")
 
 
@@ -41,6 +43,14 @@ def register(
         torch.library.register_autograd(f"throughtime::{name}", gradient, setup_context=save, lib=_LIBRARY)
     operator: Callable[..., Any] = getattr(torch.ops.throughtime, name)
     return operator
+
+
+def in_full(operator: Callable[..., Any], values: Tensor, *rest: Any) -> Tensor:
+    """Call an operator, in float32 for half precision."""
+    if values.dtype in HALF:
+        return in_full(operator, values.float(), *rest).to(values.dtype)
+    result: Tensor = operator(values, *rest)
+    return result
 
 
 def register_vmap_over_features(operator: str, tensors: int = 1) -> None:

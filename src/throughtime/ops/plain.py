@@ -61,6 +61,7 @@ def on_plain_cpu(x: Tensor) -> bool:
     return x.is_cpu and not (compiling(x) or tracing() or transformed() or watched(x) or is_batched(x))
 
 
-def is_batched(x: Tensor | None) -> bool:
-    """Tell whether a tensor is one of many gradients that autograd passes back together."""
-    return x is not None and torch._C._functorch.is_legacy_batchedtensor(x)  # noqa: SLF001
+def is_batched(*tensors: Tensor | None) -> bool:
+    """Tell whether one of the tensors is one of many gradients that autograd passes back together."""
+    legacy = torch._C._functorch.is_legacy_batchedtensor  # noqa: SLF001
+    return True in [legacy(tensor) for tensor in tensors if tensor is not None]

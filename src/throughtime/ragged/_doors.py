@@ -102,9 +102,9 @@ def to_padded(
     longest = layout.longest if length is None else length
     if length is not None and length < layout.longest:
         raise ShapeError(f"length {length} is less than the longest sequence, {layout.longest}")
-    flat = values.new_full((len(layout) * longest, *values.shape[1:]), padding_value)
+    flat = values.new_full((layout.num_sequences * longest, *values.shape[1:]), padding_value)
     rows = flat.index_copy(0, _padded_index(layout, longest), values)
-    rows = rows.reshape(len(layout), longest, *values.shape[1:])
+    rows = rows.reshape(layout.num_sequences, longest, *values.shape[1:])
     return rows if batch_first else rows.transpose(0, 1)
 
 

@@ -162,5 +162,5 @@ def _tokens(values: Tensor, layout: Layout, first: Any, entry: Any) -> Tensor:
         sequence, step, length = (int(part[wrong][0]) for part in (sequences, steps, lengths))
         raise IndexError(f"step {step} of sequence {sequence}, which has {length} steps")
     places = layout.host_offsets[sequences] + torch.where(steps < 0, steps + lengths, steps)
-    found = values.index_select(0, places.flatten().to(values.device))
-    return found.view(*places.shape, *values.shape[1:])
+    rows = values.index_select(0, places.flatten().to(values.device))
+    return rows.view(*places.shape, *values.shape[1:])

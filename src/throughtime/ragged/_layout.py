@@ -49,8 +49,8 @@ class _derived(Generic[_Value]):  # noqa: N801 - a decorator
         known = layout.known
         if self.name not in known:
             known[self.name] = self._computed(layout)
-        found: _Value = known[self.name]
-        return found
+        value: _Value = known[self.name]
+        return value
 
     def _computed(self, layout: "Layout") -> _Value:
         if not observed():
@@ -124,7 +124,7 @@ class Layout:
     @_derived
     def longest(self) -> int:
         """Length of the longest sequence, 0 for an empty batch."""
-        return int(self.lengths.max()) if len(self) else 0
+        return _number(self.lengths.max()) if self.num_sequences else 0
 
     @_derived
     def sequence_ids(self) -> Tensor:
@@ -238,7 +238,7 @@ def checked_lengths(lengths: object, count: int | None = None) -> Tensor:
     host = host.detach().to("cpu", torch.int64)
     if count is not None and host.shape[0] != count:
         raise ShapeError(f"lengths must name {count} sequences, got {host.shape[0]}")
-    if (host < 0).any():
+    if not is_compiling() and (host < 0).any():
         row = int((host < 0).nonzero()[0])
         raise ShapeError(f"lengths must not be negative, but lengths[{row}] = {int(host[row])}")
     return host

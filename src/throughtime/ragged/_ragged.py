@@ -334,7 +334,7 @@ class Ragged:
 
     def spread(self, per_sequence: Tensor) -> "Ragged":
         r"""Repeat one row per sequence, (B, \*F), over the tokens of that sequence: (T, \*F)."""
-        if per_sequence.dim() == 0 or per_sequence.shape[0] != len(self):
+        if per_sequence.dim() == 0 or per_sequence.shape[0] != self.layout.num_sequences:
             raise ShapeError(
                 f"spread needs one row for each of {len(self)} sequences, got {tuple(per_sequence.shape)}"
             )
@@ -442,7 +442,7 @@ class Ragged:
         """Append batches of the same B in time: sequence b is the b-th of each, one after the other."""
         batches = _checked_batches(batches, "cat_time")
         for i, batch in enumerate(batches):
-            if len(batch) != len(batches[0]):
+            if batch.layout.num_sequences != batches[0].layout.num_sequences:
                 raise ShapeError(
                     f"cat_time needs batches of as many sequences, got {len(batches[0])} in batch 0 "
                     f"and {len(batch)} in batch {i}"

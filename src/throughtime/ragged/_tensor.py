@@ -140,23 +140,23 @@ IMPLEMENTED: dict[_Function, _Function] = {}
 def implements(function: _Function) -> Callable[[_Function], _Function]:
     """Make the decorated function what ``function`` does if its first argument is a ragged batch."""
 
-    def register(own: _Function) -> _Function:
-        IMPLEMENTED[function] = own
-        return own
+    def register(implementation: _Function) -> _Function:
+        IMPLEMENTED[function] = implementation
+        return implementation
 
     return register
 
 
 def _functions(names: Iterable[str], namespaces: Iterable[Any]) -> dict[_Function, str]:
-    found = {}
+    functions = {}
     for name in names:
         # A module has __eq__ and the like of its own.
         places = [torch.Tensor] if name.startswith("__") else namespaces
         for place in places:
             function = getattr(place, name, None)
             if callable(function):  # torch.float is a dtype, torch.Tensor.float a method
-                found[function] = name
-    return found
+                functions[function] = name
+    return functions
 
 
 _EVERYWHERE = (torch, torch.Tensor, F, torch.special)
@@ -310,10 +310,10 @@ def _check_dim(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], rank
         )
     dims = dim if isinstance(dim, tuple | list) else (dim,)
     effective = rank + (name in _ADDS_A_DIMENSION)
-    for one in dims:
-        if not -effective <= one < effective:
-            raise ShapeError(f"torch.{name}: dim {one} is out of range for values of {rank} dimensions")
-        if one % effective == 0:
+    for axis in dims:
+        if not -effective <= axis < effective:
+            raise ShapeError(f"torch.{name}: dim {axis} is out of range for values of {rank} dimensions")
+        if axis % effective == 0:
             raise UnsupportedError(_token_dim_refusal(name))
 
 
@@ -332,7 +332,7 @@ def _token_dim_refusal(name: str) -> str:
 
 
 def _wrap_all(result: Any, count: int, layout: Layout, wrap: Wrap, name: str) -> Any:
-    def one(leaf: Any) -> Any:
+    def wrapped(leaf: Any) -> Any:
         if not isinstance(leaf, Tensor):
             return leaf
         if leaf.dim() == 0 or leaf.shape[0] != count:
@@ -343,8 +343,8 @@ def _wrap_all(result: Any, count: int, layout: Layout, wrap: Wrap, name: str) ->
         return wrap(leaf, layout)
 
     if isinstance(result, Tensor):
-        return one(result)
-    return pytree.tree_map(one, result)
+        return wrapped(result)
+    return pytree.tree_map(wrapped, result)
 
 
 def _is_scalar(result: Any) -> TypeGuard[Tensor]:

@@ -62,8 +62,8 @@ def split_time(
 ) -> tuple[tuple[Tensor, Layout], tuple[Tensor, Layout]]:
     """Cut every sequence after its first ``steps`` tokens."""
     if isinstance(steps, int):
-        steps = torch.full((len(layout),), steps, dtype=torch.int64)
-    heads = checked_lengths(steps, len(layout)).minimum(layout.lengths)
+        steps = torch.full((layout.num_sequences,), steps, dtype=torch.int64)
+    heads = checked_lengths(steps, layout.num_sequences).minimum(layout.lengths)
     starts = layout.host_offsets[:-1]
     head = take(values, layout, starts, heads)
     tail = take(values, layout, starts + heads, layout.lengths - heads)

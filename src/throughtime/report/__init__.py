@@ -1,4 +1,4 @@
-"""Run records in, one self-contained HTML page out."""
+"""HTML reports: one self-contained page for a comparison of models, or for diagnoses."""
 
 from throughtime.report._content import Curve as Curve
 from throughtime.report._content import Example as Example
@@ -8,3 +8,7 @@ from throughtime.report._diagnosis_page import render_diagnoses as render_diagno
 from throughtime.report._diagnosis_page import write_diagnoses as write_diagnoses
 from throughtime.report._page import render as render
 from throughtime.report._page import write_report as write_report
+from throughtime.report._run_diagnosis import BagOfWordsScore as BagOfWordsScore
+from throughtime.report._run_diagnosis import ClassifierQuality as ClassifierQuality
+from throughtime.report._run_diagnosis import NextStepQuality as NextStepQuality
+from throughtime.report._run_diagnosis import RunDiagnosis as RunDiagnosis

@@ -1,4 +1,4 @@
-"""What a report shows, as plain data: no model, no figure, nothing that computes."""
+"""The content of a report, as plain data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class ModelRow:
-    """One line of the table of models."""
+    """One row of the table of models."""
 
     name: str
     accuracy: float
@@ -15,13 +15,13 @@ class ModelRow:
     high: float
     parameters: int | None = None
     seconds: float | None = None
-    """Time of training."""
+    """Training time."""
     tokens_per_second: float | None = None
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The history of one training, a value per epoch."""
+    """Learning curves of one training, one value per epoch."""
 
     name: str
     train_loss: Sequence[float]
@@ -32,7 +32,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Example:
-    """One classified sequence; ``marked`` is the part that the question is about, if there is one."""
+    """One classified sequence; ``marked`` is the part to classify, if there is one."""
 
     before: str
     marked: str
@@ -40,22 +40,22 @@ class Example:
     truth: str
     predicted: str
     probability: float
-    """Of the predicted class."""
+    """Probability of the predicted class."""
     where: str = ""
 
 
 @dataclass(frozen=True)
 class ReportContent:
-    """All that the page says."""
+    """The content of the page."""
 
     title: str
-    question: str
+    subtitle: str
     models: Sequence[ModelRow]
     curves: Sequence[Curve]
     right: Sequence[Example]
     wrong: Sequence[Example]
     examples_of: str
-    """Name of the model whose examples are shown."""
+    """Name of the model whose predictions are shown."""
     facts: Sequence[tuple[str, str]] = field(default=())
-    """What the data is made of, and further figures: name and value."""
+    """Facts about the data and further results, as name and value."""
     notes: Sequence[str] = field(default=())

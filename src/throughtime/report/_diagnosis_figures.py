@@ -1,54 +1,47 @@
-"""Pictures of a diagnosis, each a plotly figure of what `throughtime.diagnose.diagnose` returns."""
+"""Figures of a `Diagnosis`, drawn with plotly."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from throughtime.diagnose import (
+    ExampleDiagnosis,
+    InputProfiles,
+    LayerDiagnosis,
+    LayerProfiles,
+    LyapunovSummary,
+    ProfileSummary,
+    RecencySummary,
+    SpectrumSummary,
+)
 from throughtime.report._style import COLOURS, in_figure, layout, transparent
+from throughtime.training import GradientRecord
 
-Layer = Mapping[str, Any]
+_Profiles = Sequence[tuple[str, ProfileSummary | None]]
 
 
-def gradient_flow_figure(layer: Layer) -> go.Figure:
-    """Draw ‖∂L/∂h‖ (and ‖∂L/∂c‖, or ‖∂L/∂x‖ of inputs) by distance from where reading stops and starts.
+def gradient_flow_figure(layer: LayerDiagnosis) -> go.Figure:
+    """Draw ‖∂L/∂h‖ (and ‖∂L/∂c‖) by distance from where the layer stops and starts reading."""
+    return _profiles_figure(_states(layer.from_end), _states(layer.from_start))
 
-    Parameters
-    ----------
-    layer : mapping
-        One of the "layers" of a diagnosis.
-    """
+
+def input_gradient_figure(inputs: InputProfiles) -> go.Figure:
+    """Draw ‖∂L/∂x‖ of the inputs by distance from the end and from the start of their sequences."""
+    return _profiles_figure([("x", inputs.from_end)], [("x", inputs.from_start)])
+
+
+def _states(profiles: LayerProfiles) -> _Profiles:
+    return [("h", profiles.h), ("c", profiles.c)]
+
+
+def _profiles_figure(from_end: _Profiles, from_start: _Profiles) -> go.Figure:
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.05)
-    for column, key in ((1, "from_end"), (2, "from_start")):
-        for colour, of in zip(COLOURS, ("h", "c", "x"), strict=False):
-            profile = layer[key].get(of)
-            if profile is None:
-                continue
-            x = list(range(len(profile["mean"])))
-            band = {"mode": "lines", "line": {"width": 0}, "showlegend": False, "hoverinfo": "skip"}
-            figure.add_trace(go.Scatter(x=x, y=_positive(profile["0.9"]), **band), row=1, col=column)
-            figure.add_trace(
-                go.Scatter(
-                    x=x, y=_positive(profile["0.1"]), fill="tonexty", fillcolor=transparent(colour), **band
-                ),
-                row=1,
-                col=column,
-            )
-            figure.add_trace(
-                go.Scatter(
-                    x=x,
-                    y=_positive(profile["mean"]),
-                    name=f"∂L/∂{of}, mean and 10 – 90 %",
-                    mode="lines",
-                    line={"color": colour, "width": 2},
-                    showlegend=column == 1,
-                    hovertemplate="%{x} steps: %{y:.3g}<extra></extra>",
-                ),
-                row=1,
-                col=column,
-            )
+    for column, profiles in ((1, from_end), (2, from_start)):
+        for colour, (name, profile) in zip(COLOURS, profiles, strict=False):
+            if profile is not None:
+                _add_profile(figure, column, colour, name, profile)
     figure.update_layout(layout(360), legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
     figure.update_yaxes(type="log", exponentformat="power", nticks=7)
     figure.update_yaxes(title="norm of the gradient", row=1, col=1)
@@ -58,28 +51,42 @@ def gradient_flow_figure(layer: Layer) -> go.Figure:
     return figure
 
 
-def input_gradient_figure(inputs: Mapping[str, Mapping[str, Sequence[float | None]]]) -> go.Figure:
-    """Draw ‖∂L/∂x‖ of the inputs by distance from the end and from the start of their sequences."""
-    return gradient_flow_figure({key: {"x": profile} for key, profile in inputs.items()})
+def _add_profile(figure: go.Figure, column: int, colour: str, name: str, profile: ProfileSummary) -> None:
+    x = list(range(len(profile.mean)))
+    band = {"x": x, "mode": "lines", "line": {"width": 0}, "showlegend": False, "hoverinfo": "skip"}
+    upper = go.Scatter(y=_positive(profile.q90), **band)
+    lower = go.Scatter(y=_positive(profile.q10), fill="tonexty", fillcolor=transparent(colour), **band)
+    mean = go.Scatter(
+        x=x,
+        y=_positive(profile.mean),
+        name=f"∂L/∂{name}, mean and 10 – 90 %",
+        mode="lines",
+        line={"color": colour, "width": 2},
+        showlegend=column == 1,
+        hovertemplate="%{x} steps: %{y:.3g}<extra></extra>",
+    )
+    for trace in (upper, lower, mean):
+        figure.add_trace(trace, row=1, col=column)
 
 
 def _positive(values: Sequence[float | None]) -> list[float | None]:
-    """Leave gaps where a logarithmic axis has no place."""
+    """Return None for values that a logarithmic axis cannot show."""
     return [value if value is not None and value > 0 else None for value in values]
 
 
-def flow_over_training_figure(records: Sequence[Mapping[str, Any]], place: int) -> go.Figure:
-    """Draw the mean gradient by distance from the end, over the steps of a training, as a heat map.
+def flow_over_training_figure(records: Sequence[GradientRecord], layer: int) -> go.Figure:
+    """Draw the mean gradient by distance from the end over the training steps, as a heat map.
 
     Parameters
     ----------
-    records : sequence of mapping
-        The lines of a record, see `throughtime.training.read_gradients`.
-    place : int
-        Which of their layers.
+    records : sequence of GradientRecord
+        From `throughtime.training.read_gradients`.
+    layer : int
+        Index of the layer in each record.
     """
-    of = "c" if "c" in records[0]["layers"][place] else "h"
-    rows = [record["layers"][place][of] for record in records]
+    layers = [record.layers[layer] for record in records]
+    state = "h" if layers[0].c is None else "c"
+    rows = [part.h if part.c is None else part.c for part in layers]
     longest = max(map(len, rows))
     grid = [
         [math.log10(row[d]) if d < len(row) and row[d] and row[d] > 0 else None for row in rows]
@@ -88,21 +95,21 @@ def flow_over_training_figure(records: Sequence[Mapping[str, Any]], place: int) 
     figure = go.Figure(
         go.Heatmap(
             z=grid,
-            x=[record["step"] for record in records],
+            x=[record.step for record in records],
             y=list(range(longest)),
             colorscale="Viridis",
-            colorbar={"title": {"text": f"log₁₀ ‖∂L/∂{of}‖"}, "thickness": 12},
+            colorbar={"title": {"text": f"log₁₀ ‖∂L/∂{state}‖"}, "thickness": 12},
             hovertemplate="step %{x}, %{y} before the end: 10^%{z:.2f}<extra></extra>",
         )
     )
     figure.update_layout(layout(340))
-    figure.update_xaxes(title="step of the training")
+    figure.update_xaxes(title="training step")
     figure.update_yaxes(title="steps to the end", autorange="reversed")
     return figure
 
 
 def clipping_figure(norms: Sequence[float], threshold: float | None) -> go.Figure:
-    """Draw the norm of the gradient at every step of a training, and the threshold of clipping."""
+    """Draw the norm of the gradient at every training step, and the threshold of clipping."""
     figure = go.Figure(
         go.Scatter(
             x=list(range(len(norms))),
@@ -126,11 +133,11 @@ def clipping_figure(norms: Sequence[float], threshold: float | None) -> go.Figur
         )
     figure.update_layout(layout(300), legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
     figure.update_yaxes(type="log", title="norm", exponentformat="power", nticks=6)
-    figure.update_xaxes(title="step of the training")
+    figure.update_xaxes(title="training step")
     return figure
 
 
-def spectrum_figure(spectra: Sequence[Mapping[str, Any]]) -> go.Figure:
+def spectrum_figure(spectra: Sequence[SpectrumSummary]) -> go.Figure:
     """Draw the eigenvalues of recurrent blocks in the complex plane, with the unit circle."""
     figure = go.Figure()
     angles = [2 * math.pi * i / 180 for i in range(181)]
@@ -144,14 +151,14 @@ def spectrum_figure(spectra: Sequence[Mapping[str, Any]]) -> go.Figure:
             hoverinfo="skip",
         )
     )
-    for colour, one in zip(COLOURS * len(spectra), spectra, strict=False):
+    for colour, block in zip(COLOURS * len(spectra), spectra, strict=False):
         figure.add_trace(
             go.Scatter(
-                x=[z[0] for z in one["eigenvalues"]],
-                y=[z[1] for z in one["eigenvalues"]],
+                x=[z.real for z in block.eigenvalues],
+                y=[z.imag for z in block.eigenvalues],
                 mode="markers",
                 marker={"color": colour, "size": 7, "opacity": 0.75},
-                name=_block(one),
+                name=_block_name(block),
                 hovertemplate="%{x:.3f} %{y:+.3f} i<extra></extra>",
             )
         )
@@ -161,19 +168,19 @@ def spectrum_figure(spectra: Sequence[Mapping[str, Any]]) -> go.Figure:
     return figure
 
 
-def _block(one: Mapping[str, Any]) -> str:
-    place = f"{one['block']}, layer {one['layer']}" + (", from the end" if one["direction"] else "")
-    return f"{place}: ρ = {one['spectral_radius']:.3g}"
+def _block_name(block: SpectrumSummary) -> str:
+    name = f"{block.block}, layer {block.layer}" + (", from the end" if block.direction else "")
+    return f"{name}: ρ = {block.spectral_radius:.3g}"
 
 
-def prediction_figure(one: Mapping[str, Any]) -> go.Figure:
-    """Draw the linear prediction of the gradient's norm, ‖(W_hhᵀ)ⁿ ∂L/∂h‖, and what was measured."""
+def prediction_figure(block: SpectrumSummary) -> go.Figure:
+    """Draw the linear prediction of the gradient norm, ‖(W_hhᵀ)ⁿ ∂L/∂h‖, and the measured norm."""
     figure = go.Figure()
-    for colour, dash, key, name in (
-        (COLOURS[1], "dot", "prediction", "linear prediction from W_hh"),
-        (COLOURS[0], "solid", "measured", "measured"),
+    for colour, dash, norms, name in (
+        (COLOURS[1], "dot", block.prediction, "linear prediction from W_hh"),
+        (COLOURS[0], "solid", block.measured, "measured"),
     ):
-        values = _positive(one[key])
+        values = _positive(norms or ())
         figure.add_trace(
             go.Scatter(
                 x=list(range(len(values))),
@@ -190,15 +197,15 @@ def prediction_figure(one: Mapping[str, Any]) -> go.Figure:
     return figure
 
 
-def lyapunov_figure(found: Sequence[Mapping[str, Any]]) -> go.Figure:
+def lyapunov_figure(layers: Sequence[LyapunovSummary]) -> go.Figure:
     """Draw the leading Lyapunov exponents of every layer and direction."""
     figure = go.Figure()
-    for colour, one in zip(COLOURS * len(found), found, strict=False):
+    for colour, part in zip(COLOURS * len(layers), layers, strict=False):
         figure.add_trace(
             go.Scatter(
-                x=list(range(1, len(one["exponents"]) + 1)),
-                y=one["exponents"],
-                name=one["name"] + (", from the end" if one["direction"] else ""),
+                x=list(range(1, len(part.exponents) + 1)),
+                y=part.exponents,
+                name=part.name + (", from the end" if part.direction else ""),
                 mode="lines+markers",
                 line={"color": colour},
                 hovertemplate="λ %{x}: %{y:.3f} per step<extra></extra>",
@@ -208,32 +215,31 @@ def lyapunov_figure(found: Sequence[Mapping[str, Any]]) -> go.Figure:
     figure.update_layout(
         layout(320), showlegend=True, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"}
     )
-    figure.update_xaxes(title="number of the exponent", dtick=1)
+    figure.update_xaxes(title="index of the exponent", dtick=1)
     figure.update_yaxes(title="growth rate per step")
     return figure
 
 
-def recency_figure(recency: Mapping[str, Any]) -> go.Figure:
-    """Draw the mean share of influence by distance from the end of a sequence; shares add up to 100 %."""
+def recency_figure(recency: RecencySummary) -> go.Figure:
+    """Draw the mean fraction of influence by distance from the end of a sequence, in %."""
     figure = go.Figure(
         go.Bar(
-            x=recency["distance"],
-            y=[None if value is None else 100 * value for value in recency["mean"]],
+            x=recency.distance,
+            y=[None if value is None else 100 * value for value in recency.mean],
             marker={"color": COLOURS[0]},
-            customdata=recency["count"],
+            customdata=recency.count,
             hovertemplate="%{x} before the end: %{y:.1f} %, in %{customdata} sequences<extra></extra>",
         )
     )
     figure.update_layout(layout(300), bargap=0.15)
     figure.update_xaxes(title="steps before the end of the sequence")
-    figure.update_yaxes(title="share of influence in %", rangemode="tozero")
+    figure.update_yaxes(title="influence in %", rangemode="tozero")
     return figure
 
 
-def gates_figure(example: Mapping[str, Any], name: str) -> go.Figure:
-    """Draw the means of a layer's gates over one sequence, with its tokens below."""
-    gates = example["gates"][name]
-    tokens = example["tokens"]
+def gates_figure(example: ExampleDiagnosis, layer: str) -> go.Figure:
+    """Draw the mean of each gate of a layer at every step of a sequence, with the tokens below."""
+    gates, tokens = example.gates[layer], example.tokens
     figure = go.Figure(
         go.Heatmap(
             z=list(gates.values()),

@@ -1,8 +1,8 @@
-"""One self-contained page for the diagnoses of one or several models."""
+"""One self-contained HTML page for the diagnoses of one or several models."""
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 import plotly.offline
 from markupsafe import Markup
 
+from throughtime.diagnose import Diagnosis, ExampleDiagnosis, LayerDiagnosis, SpectrumSummary
 from throughtime.report._diagnosis_figures import (
     clipping_figure,
     flow_over_training_figure,
@@ -26,18 +27,22 @@ from throughtime.report._diagnosis_figures import (
 from throughtime.report._figures import learning_figure
 from throughtime.report._overview import compared_flow_figure, curve_of, overview_rows
 from throughtime.report._quality_figures import calibration_figure, confusion_figure
+from throughtime.report._run_diagnosis import ClassifierQuality, NextStepQuality, RunDiagnosis
 from throughtime.report._style import on_page, transparent
+from throughtime.training import LayerGradients
+
+_Embed = Callable[[go.Figure], Markup]
 
 
-def render_diagnoses(title: str, question: str, models: Mapping[str, Mapping[str, Any]]) -> str:
+def render_diagnoses(title: str, subtitle: str, models: Mapping[str, Diagnosis | RunDiagnosis]) -> str:
     """Return the page as HTML.
 
     Parameters
     ----------
-    title, question : str
-        Above everything.
-    models : mapping of str to mapping
-        Names, and what `throughtime.diagnose.diagnose` returned of each.
+    title, subtitle : str
+        Heads of the page.
+    models : mapping of str to Diagnosis or RunDiagnosis
+        Diagnoses by name of the model.
     """
     environment = jinja2.Environment(autoescape=True, finalize=on_page, undefined=jinja2.StrictUndefined)
     template = resources.files("throughtime.report").joinpath("diagnosis.html.jinja").read_text("utf-8")
@@ -52,29 +57,34 @@ def render_diagnoses(title: str, question: str, models: Mapping[str, Mapping[str
             div_id=f"figure-{count}",
             config={"responsive": True, "displayModeBar": False},
         )
-        return Markup(html)  # noqa: S704 - plotly's own, with our numbers in it
+        return Markup(html)  # noqa: S704 - HTML written by plotly
 
-    overview = _overview(models, embed)
-    sections = [_section(name, found, embed) for name, found in models.items()]
+    runs = {
+        name: RunDiagnosis(model) if isinstance(model, Diagnosis) else model for name, model in models.items()
+    }
+    overview = _overview(runs, embed)
+    sections = [_section(name, run, embed) for name, run in runs.items()]
     return environment.from_string(template).render(
         title=title,
-        question=question,
+        subtitle=subtitle,
         overview=overview,
         sections=sections,
         script=Markup(plotly.offline.get_plotlyjs()),  # noqa: S704
     )
 
 
-def write_diagnoses(path: Path, title: str, question: str, models: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write the page beside ``path``, then put it in place; see `render_diagnoses`."""
+def write_diagnoses(
+    path: Path, title: str, subtitle: str, models: Mapping[str, Diagnosis | RunDiagnosis]
+) -> None:
+    """Write the page to a temporary file beside ``path`` and rename it; see `render_diagnoses`."""
     beside = path.with_name(path.name + ".part")
-    beside.write_text(render_diagnoses(title, question, models), encoding="utf-8")
-    os.replace(beside, path)  # noqa: PTH105 - atomic, and the same as Path.replace
+    beside.write_text(render_diagnoses(title, subtitle, models), encoding="utf-8")
+    os.replace(beside, path)  # noqa: PTH105 - atomic, as Path.replace
 
 
-def _overview(models: Mapping[str, Mapping[str, Any]], embed: Any) -> dict[str, Any]:
+def _overview(models: Mapping[str, RunDiagnosis], embed: _Embed) -> dict[str, Any]:
     several = len(models) > 1
-    curves = [curve_of(name, found["history"]) for name, found in models.items() if found.get("history")]
+    curves = [curve_of(name, model.history) for name, model in models.items() if model.history]
     return {
         "rows": overview_rows(models),
         "flow": embed(compared_flow_figure(models)) if several else None,
@@ -82,80 +92,84 @@ def _overview(models: Mapping[str, Mapping[str, Any]], embed: Any) -> dict[str, 
     }
 
 
-def _section(name: str, found: Mapping[str, Any], embed: Any) -> dict[str, Any]:
+def _section(name: str, run: RunDiagnosis, embed: _Embed) -> dict[str, Any]:
+    diagnosis = run.diagnosis
     return {
         "name": name,
-        "findings": found["findings"],
-        "gradient_problems": any(finding["about"] == "gradients" for finding in found["findings"]),
-        "inputs": embed(input_gradient_figure(found["inputs"])),
-        "gradient_norms": found["gradient_norms"],
-        "no_bag_of_words": (found.get("quality") or {}).get("no_bag_of_words"),
-        "quality": _quality(found["quality"], embed) if "confusion" in (found.get("quality") or {}) else None,
-        "learning": embed(learning_figure([curve_of(name, found["history"])]))
-        if found.get("history")
-        else None,
+        "findings": diagnosis.findings,
+        "gradient_problems": any(finding.about == "gradients" for finding in diagnosis.findings),
+        "inputs": embed(input_gradient_figure(diagnosis.inputs)),
+        "gradient_norms": diagnosis.gradient_norms,
+        "no_bag_of_words": getattr(run.quality, "no_bag_of_words", None),
+        "quality": _quality(run.quality, embed),
+        "learning": embed(learning_figure([curve_of(name, run.history)])) if run.history else None,
         "layers": [
             {
                 "name": _where(layer),
                 "figure": embed(gradient_flow_figure(layer)),
-                "saturation": layer["saturation"],
+                "saturation": layer.saturation,
             }
-            for layer in found["layers"]
+            for layer in diagnosis.layers
         ],
-        "training": [
-            {"name": _where(layer), "figure": embed(flow_over_training_figure(found["training"], place))}
-            for place, layer in enumerate(found["training"][0]["layers"])
-        ]
-        if found.get("training")
-        else [],
-        "clipping": embed(clipping_figure(found["norms"], found["clip"])) if found.get("norms") else None,
-        "spectrum": embed(spectrum_figure(found["spectrum"])) if found["spectrum"] else None,
-        "blocks": found["spectrum"],
+        "training": _training(run, embed),
+        "clipping": embed(clipping_figure(run.norms, run.clip)) if run.norms else None,
+        "spectrum": embed(spectrum_figure(diagnosis.spectrum)) if diagnosis.spectrum else None,
+        "blocks": diagnosis.spectrum,
         "predictions": [
-            {"name": _where(one), "figure": embed(prediction_figure(one))}
-            for one in found["spectrum"]
-            if one.get("prediction")
+            {"name": _where(block), "figure": embed(prediction_figure(block))}
+            for block in diagnosis.spectrum
+            if block.prediction
         ],
-        "lyapunov": embed(lyapunov_figure(found["lyapunov"])) if found["lyapunov"] else None,
-        "recency": embed(recency_figure(found["recency"])),
-        "recency_cut": _cut(found["recency"]["mean"]),
+        "lyapunov": embed(lyapunov_figure(diagnosis.lyapunov)) if diagnosis.lyapunov else None,
+        "recency": embed(recency_figure(diagnosis.recency)),
+        "recency_cut": _cut(diagnosis.recency.mean),
         "examples": [
             {
                 "words": _coloured(example),
                 "gates": [
-                    {"name": layer, "figure": embed(gates_figure(example, layer))}
-                    for layer in example["gates"]
+                    {"name": layer, "figure": embed(gates_figure(example, layer))} for layer in example.gates
                 ],
             }
-            for example in found["examples"]
+            for example in diagnosis.examples
         ],
     }
 
 
-def _cut(shares: Sequence[float | None]) -> int | None:
-    """Return how many steps are shown, where there are more that count."""
-    return len(shares) if 0 < math.fsum(share or 0.0 for share in shares) < 0.999 else None
+def _training(run: RunDiagnosis, embed: _Embed) -> list[dict[str, Any]]:
+    if not run.training:
+        return []
+    return [
+        {"name": _where(layer), "figure": embed(flow_over_training_figure(run.training, number))}
+        for number, layer in enumerate(run.training[0].layers)
+    ]
 
 
-def _quality(found: Mapping[str, Any], embed: Any) -> dict[str, Any]:
+def _cut(fractions: Sequence[float | None]) -> int | None:
+    """Return the number of steps shown, if those left out have any influence."""
+    return len(fractions) if 0 < math.fsum(part or 0.0 for part in fractions) < 0.999 else None
+
+
+def _quality(quality: ClassifierQuality | NextStepQuality | None, embed: _Embed) -> dict[str, Any] | None:
+    if not isinstance(quality, ClassifierQuality):
+        return None
     return {
-        "accuracy": found["accuracy"],
-        "rows": found.get("rows"),
-        "bag_of_words": found.get("bag_of_words"),
-        "error": found["calibration_error"],
-        "confusion": embed(confusion_figure(found)),
-        "calibration": embed(calibration_figure(found)),
-        "examples": found["examples"],
+        "accuracy": quality.accuracy,
+        "rows": quality.rows,
+        "bag_of_words": quality.bag_of_words,
+        "error": quality.calibration_error,
+        "confusion": embed(confusion_figure(quality)),
+        "calibration": embed(calibration_figure(quality)),
+        "examples": quality.examples,
     }
 
 
-def _where(layer: Mapping[str, Any]) -> str:
-    return f"{layer['name']}, reading from the {'end' if layer['direction'] else 'start'}"
+def _where(part: LayerDiagnosis | SpectrumSummary | LayerGradients) -> str:
+    return f"{part.name}, reading from the {'end' if part.direction else 'start'}"
 
 
-def _coloured(example: Mapping[str, Any]) -> Sequence[tuple[str, str, str]]:
-    """Return each token, its colour, and its score: orange raises the outcome, blue lowers it."""
-    scores = [score or 0.0 for score in example["influence"]]
+def _coloured(example: ExampleDiagnosis) -> Sequence[tuple[str, str, str]]:
+    """Return each token, its colour and its score: orange raises the outcome, blue lowers it."""
+    scores = [score or 0.0 for score in example.influence]
     largest = max((abs(score) for score in scores), default=0.0) or 1.0
     return [
         (
@@ -163,5 +177,5 @@ def _coloured(example: Mapping[str, Any]) -> Sequence[tuple[str, str, str]]:
             transparent("#D55E00" if score > 0 else "#0072B2", round(0.75 * abs(score) / largest, 3)),
             f"{score:+.3g}",
         )
-        for token, score in zip(example["tokens"], scores, strict=False)
+        for token, score in zip(example.tokens, scores, strict=False)
     ]

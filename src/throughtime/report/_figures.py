@@ -1,4 +1,4 @@
-"""The pictures of a report, each a plotly figure made of plain data."""
+"""The figures of a report, drawn with plotly."""
 
 from collections.abc import Sequence
 
@@ -34,7 +34,7 @@ def accuracy_figure(models: Sequence[ModelRow]) -> go.Figure:
 
 
 def learning_figure(curves: Sequence[Curve]) -> go.Figure:
-    """Draw loss and accuracy over epochs, dotted for training and solid for validation."""
+    """Draw loss and accuracy by epoch: training dotted, validation solid."""
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
     for colour, curve in zip(COLOURS * len(curves), curves, strict=False):
         name = in_figure(curve.name)

@@ -1,49 +1,67 @@
-"""The top of a page of diagnoses: a table of the models, and a picture with all of them in one."""
+"""The overview of a page of diagnoses: a table of the models, and a figure that compares them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
 from throughtime.report._content import Curve
+from throughtime.report._run_diagnosis import ClassifierQuality, RunDiagnosis
 from throughtime.report._style import COLOURS, in_figure, layout
-
-Diagnosis = Mapping[str, Any]
+from throughtime.training import EpochMetrics
 
 _DASHES = ("solid", "dash", "dot", "dashdot")
 
 
-def overview_rows(models: Mapping[str, Diagnosis]) -> list[dict[str, Any]]:
-    """Return a row for each model: how well it does, its size, and how much there is to say of it."""
-    return [_row(name, found) for name, found in models.items()]
+@dataclass(frozen=True)
+class OverviewRow:
+    """One model in the table of models; None where a value is not known."""
+
+    name: str
+    accuracy: float | None
+    bag_accuracy: float | None
+    """Of the bag of words."""
+    loss: float
+    bag_loss: float | None
+    parameters: int | None
+    exponent: float | None
+    """Largest Lyapunov exponent."""
+    problems: int
+    """Number of findings that are problems."""
+    warnings: int
 
 
-def _row(name: str, found: Diagnosis) -> dict[str, Any]:
-    quality = found.get("quality") or {}
-    severities = [finding["severity"] for finding in found["findings"]]
-    exponents = [one["exponents"][0] for one in found["lyapunov"] if one["exponents"]]
-    bag = quality.get("bag_of_words") or {}
-    return {
-        "name": name,
-        "accuracy": quality.get("accuracy"),
-        "bag_accuracy": bag.get("accuracy"),
-        "loss": quality.get("loss", found.get("loss")),
-        "bag_loss": bag.get("loss"),
-        "parameters": found.get("parameters"),
-        "exponent": max((x for x in exponents if x is not None), default=None),
-        "problems": severities.count("problem"),
-        "warnings": severities.count("warning"),
-    }
+def overview_rows(models: Mapping[str, RunDiagnosis]) -> list[OverviewRow]:
+    """Return a row for each model: its quality, its size, and the number of its findings."""
+    return [_row(name, model) for name, model in models.items()]
 
 
-def compared_flow_figure(models: Mapping[str, Diagnosis]) -> go.Figure:
-    """Draw the mean gradient of the inputs as a share of the largest, a line for each model.
+def _row(name: str, run: RunDiagnosis) -> OverviewRow:
+    quality, diagnosis = run.quality, run.diagnosis
+    severities = [finding.severity for finding in diagnosis.findings]
+    exponents = [layer.exponents[0] for layer in diagnosis.lyapunov if layer.exponents]
+    bag = quality.bag_of_words if isinstance(quality, ClassifierQuality) else None
+    return OverviewRow(
+        name=name,
+        accuracy=None if quality is None else quality.accuracy,
+        bag_accuracy=None if bag is None else bag.accuracy,
+        loss=diagnosis.loss if quality is None else quality.loss,
+        bag_loss=None if bag is None else bag.loss,
+        parameters=run.parameters,
+        exponent=max((exponent for exponent in exponents if exponent is not None), default=None),
+        problems=severities.count("problem"),
+        warnings=severities.count("warning"),
+    )
 
-    It is there for models without recurrence, too, and takes all layers and directions together.
+
+def compared_flow_figure(models: Mapping[str, RunDiagnosis]) -> go.Figure:
+    """Draw the mean gradient of the inputs as a fraction of the largest, a line for each model.
+
+    Models without recurrence have it, too; all layers and directions are taken together.
     """
     figure = go.Figure()
-    for place, (name, found) in enumerate(models.items()):
-        values = _relative(found["inputs"]["from_end"]["mean"])
+    for number, (name, model) in enumerate(models.items()):
+        values = _relative(model.diagnosis.inputs.from_end.mean)
         figure.add_trace(
             go.Scatter(
                 x=list(range(len(values))),
@@ -51,8 +69,8 @@ def compared_flow_figure(models: Mapping[str, Diagnosis]) -> go.Figure:
                 name=in_figure(name),
                 mode="lines",
                 line={
-                    "color": COLOURS[place % len(COLOURS)],
-                    "dash": _DASHES[place // len(COLOURS) % len(_DASHES)],
+                    "color": COLOURS[number % len(COLOURS)],
+                    "dash": _DASHES[number // len(COLOURS) % len(_DASHES)],
                     "width": 2,
                 },
                 hovertemplate="%{x} steps: %{y:.3g}<extra></extra>",
@@ -61,7 +79,7 @@ def compared_flow_figure(models: Mapping[str, Diagnosis]) -> go.Figure:
     figure.update_layout(
         layout(360 + 22 * len(models)), legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"}
     )
-    figure.update_yaxes(type="log", exponentformat="power", nticks=7, title="share of the largest")
+    figure.update_yaxes(type="log", exponentformat="power", nticks=7, title="fraction of the largest")
     figure.update_xaxes(title="steps to the end")
     return figure
 
@@ -72,7 +90,7 @@ def _relative(values: Sequence[float | None]) -> list[float]:
     return [size / largest for size in sizes] if largest else sizes
 
 
-def curve_of(name: str, history: Sequence[Mapping[str, Any]]) -> Curve:
-    """Return the learning curve of a run's history."""
+def curve_of(name: str, history: Sequence[EpochMetrics]) -> Curve:
+    """Return the learning curves of a training."""
     columns = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
-    return Curve(name, *([epoch[column] for epoch in history] for column in columns))
+    return Curve(name, *([getattr(epoch, column) for epoch in history] for column in columns))

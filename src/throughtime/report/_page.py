@@ -1,4 +1,4 @@
-"""One self-contained HTML page from the content of a report: no network, no code but the plots' own."""
+"""One self-contained HTML page from the content of a report, which loads nothing from the network."""
 
 import os
 from importlib import resources
@@ -26,10 +26,10 @@ def render(content: ReportContent) -> str:
 
 
 def write_report(content: ReportContent, path: Path) -> None:
-    """Write the page beside ``path``, then put it in place: an older page is never half replaced."""
+    """Write the page to a temporary file beside ``path`` and rename it, so the replacement is atomic."""
     beside = path.with_name(path.name + ".part")
     beside.write_text(render(content), encoding="utf-8")
-    os.replace(beside, path)  # noqa: PTH105 - atomic, and the same as Path.replace
+    os.replace(beside, path)  # noqa: PTH105 - atomic, as Path.replace
 
 
 def _embed(figure: go.Figure, name: str) -> str:

@@ -1,34 +1,32 @@
-"""Pictures of how well a classifier does, of what `throughtime.training.quality` returns."""
-
-from collections.abc import Mapping
-from typing import Any
+"""Figures of the quality of a classifier, from what `throughtime.training.quality` returns."""
 
 import plotly.graph_objects as go
 
 from throughtime.report._style import COLOURS, in_figure, layout
+from throughtime.training import Quality
 
-# More classes than this make no readable matrix: the most confused ones stand for all.
+# With more classes the matrix is not readable, so only those with the most mistakes are shown.
 _MOST = 30
 
 
-def confusion_figure(found: Mapping[str, Any]) -> go.Figure:
-    """Draw the confusion matrix, each row as shares of its class."""
-    classes, confusion = list(found["classes"]), found["confusion"]
+def confusion_figure(quality: Quality) -> go.Figure:
+    """Draw the confusion matrix, each row as fractions of its class."""
+    classes, confusion = quality.classes, quality.confusion
     if len(classes) > _MOST:
         mistakes = [
             sum(row) - row[i] + sum(other[i] for other in confusion) - row[i]
             for i, row in enumerate(confusion)
         ]
-        kept = sorted(sorted(range(len(classes)), key=lambda i: -mistakes[i])[:_MOST])
-        classes = [classes[i] for i in kept]
-        confusion = [[confusion[i][j] for j in kept] for i in kept]
-    shares = [[value / max(1, sum(row)) for value in row] for row in confusion]
-    # Positions, as names may be alike in their beginnings, or look like numbers or dates.
+        chosen = sorted(sorted(range(len(classes)), key=lambda i: -mistakes[i])[:_MOST])
+        classes = tuple(classes[i] for i in chosen)
+        confusion = tuple(tuple(confusion[i][j] for j in chosen) for i in chosen)
+    fractions = [[value / max(1, sum(row)) for value in row] for row in confusion]
+    # Positions, because names may be equal when cut, or look like numbers or dates.
     places, names = list(range(len(classes))), [in_figure(name, most=16) for name in classes]
-    said = [[f"is {names[i]}, called {names[j]}: {confusion[i][j]}" for j in places] for i in places]
+    hover = [[f"true {names[i]}, predicted {names[j]}: {confusion[i][j]}" for j in places] for i in places]
     figure = go.Figure(
         go.Heatmap(
-            z=shares,
+            z=fractions,
             x=places,
             y=places,
             text=confusion if len(classes) <= 12 else None,
@@ -36,8 +34,8 @@ def confusion_figure(found: Mapping[str, Any]) -> go.Figure:
             colorscale="Blues",
             zmin=0,
             zmax=1,
-            colorbar={"title": {"text": "share"}, "thickness": 12},
-            customdata=said,
+            colorbar={"title": {"text": "fraction"}, "thickness": 12},
+            customdata=hover,
             hovertemplate="%{customdata}<extra></extra>",
         )
     )
@@ -48,9 +46,9 @@ def confusion_figure(found: Mapping[str, Any]) -> go.Figure:
     return figure
 
 
-def calibration_figure(found: Mapping[str, Any]) -> go.Figure:
-    """Draw how often predictions of a given probability are right."""
-    bins = found["calibration"]
+def calibration_figure(quality: Quality) -> go.Figure:
+    """Draw the accuracy of predictions by their confidence."""
+    bins = quality.calibration
     figure = go.Figure(
         go.Scatter(
             x=[0, 100],
@@ -61,17 +59,17 @@ def calibration_figure(found: Mapping[str, Any]) -> go.Figure:
             hoverinfo="skip",
         )
     )
-    most = max(one["count"] for one in bins)
+    most = max(part.count for part in bins)
     figure.add_trace(
         go.Scatter(
-            x=[100 * one["confidence"] for one in bins],
-            y=[100 * one["accuracy"] for one in bins],
+            x=[100 * part.confidence for part in bins],
+            y=[100 * part.accuracy for part in bins],
             mode="lines+markers",
-            marker={"size": [8 + 16 * (one["count"] / most) ** 0.5 for one in bins], "color": COLOURS[0]},
+            marker={"size": [8 + 16 * (part.count / most) ** 0.5 for part in bins], "color": COLOURS[0]},
             line={"color": COLOURS[0]},
-            name="predictions, larger where there are more",
-            customdata=[one["count"] for one in bins],
-            hovertemplate="%{customdata} predictions at %{x:.0f} %: %{y:.0f} % right<extra></extra>",
+            name="predictions (size: their number)",
+            customdata=[part.count for part in bins],
+            hovertemplate="%{customdata} predictions at %{x:.0f} %: %{y:.0f} % correct<extra></extra>",
         )
     )
     figure.update_layout(layout(340), legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})

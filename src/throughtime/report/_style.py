@@ -1,17 +1,17 @@
-"""What all pictures of a report look like, and how texts of the data are put into pages and pictures."""
+"""The style of figures, and the escaping of texts in pages and figures."""
 
 import html
 from typing import Any
 
 from throughtime.data.printable import printable
 
-# Okabe and Ito's palette: told apart by colour-blind readers, too.
+# Okabe and Ito's palette, which colour-blind readers can distinguish.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _FONT = {"family": "system-ui, sans-serif", "size": 14}
 
 
 def layout(height: int) -> dict[str, object]:
-    """Return the layout of a figure of so many pixels."""
+    """Return the layout of a figure with this height in pixels."""
     return {
         "height": height,
         "margin": {"l": 60, "r": 20, "t": 20, "b": 50},
@@ -23,9 +23,9 @@ def layout(height: int) -> dict[str, object]:
 
 
 def on_page(value: Any) -> Any:
-    r"""Return a text with control characters and unpaired surrogates escaped, and anything else as it is.
+    r"""Return a text with control characters and unpaired surrogates escaped; other values are unchanged.
 
-    Templates call it for every value that they write; what plotly made is of a type of its own.
+    Templates call it for every value. The HTML of plotly is Markup, which is unchanged.
 
     Examples
     --------
@@ -36,14 +36,14 @@ def on_page(value: Any) -> Any:
 
 
 def in_figure(text: str, most: int | None = None) -> str:
-    """Return a text of the data for a label of a figure, in which plotly would read tags and links.
+    """Return a text as the label of a figure, with tags escaped, which plotly would interpret.
 
     Parameters
     ----------
     text
         A class, a token or the name of a model.
     most
-        Characters that are shown; a longer text ends with an ellipsis.
+        Maximum number of characters; a longer text ends with an ellipsis.
 
     Examples
     --------
@@ -55,6 +55,6 @@ def in_figure(text: str, most: int | None = None) -> str:
 
 
 def transparent(colour: str, opacity: float = 0.18) -> str:
-    """Return a colour like "#0072B2" that lets others shine through."""
+    """Return a colour like "#0072B2" with an opacity."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{opacity})"

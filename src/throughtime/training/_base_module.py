@@ -1,6 +1,6 @@
-"""`BaseModule`: what trainings have in common as Lightning calls them, and their figures.
+"""`BaseModule`: the common part of the Lightning modules, with metrics and clipping. Writes no files.
 
-Writes no file. Every random number of a step comes from (seed, epoch, step), so nothing random needs saving.
+All random numbers of a step are derived from (seed, epoch, step), so no random state is saved.
 """
 
 import dataclasses
@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from throughtime._fields import Fields
 from throughtime.data.batches import BatchLoader, derived_seed
 from throughtime.data.window_batches import WindowLoader
 from throughtime.diagnose import AdaptiveClip, locate_not_finite
 from throughtime.errors import NotFiniteError, UnsupportedError
 from throughtime.nn import GRU, LSTM, RNN
-from throughtime.training._fields import Fields
 from throughtime.training._metrics import EpochMetrics, history_of, loss_and_accuracy
 from throughtime.training._settings import Settings
 from throughtime.training._state import STATE
@@ -54,14 +54,14 @@ class Totals:
 
 
 class BaseModule(pl.LightningModule):
-    """AdamW, clipping and figures, whatever a step is of; see `TrainingModule` and `NextStepModule`.
+    """Optimizer, clipping and metrics, shared by `TrainingModule` and `NextStepModule`.
 
     Parameters
     ----------
     model : Module
-        What is trained.
+        The model to train.
     settings : Settings
-        How.
+        Training settings.
     """
 
     loader: BatchLoader | WindowLoader
@@ -102,7 +102,7 @@ class BaseModule(pl.LightningModule):
     # -------------------------------------------------------------- training
 
     def configure_optimizers(self) -> Optimizer:
-        """Make AdamW; its learning rate is set anew before each step."""
+        """Return AdamW; its learning rate is set before each step."""
         settings = self.settings
         return AdamW(
             self.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
@@ -118,7 +118,7 @@ class BaseModule(pl.LightningModule):
         self.restart_clock()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Draw this step's random state from (seed, epoch, step), and set its learning rate."""
+        """Seed the step from (seed, epoch, step), and set its learning rate."""
         del batch
         self.seed_step(batch_idx)
         self.totals.learning_rate = self.settings.learning_rate_at(self.share_done(batch_idx + 0.5))
@@ -126,7 +126,7 @@ class BaseModule(pl.LightningModule):
             group["lr"] = self.totals.learning_rate
 
     def seed_step(self, batch_idx: int) -> None:
-        """Draw the random state of a step of the current epoch."""
+        """Set the random seed of a step of the current epoch."""
         torch.manual_seed(derived_seed("step", self.settings.seed, self.current_epoch, batch_idx))
 
     def count(
@@ -161,7 +161,7 @@ class BaseModule(pl.LightningModule):
             raise self._not_finite("the norm of the gradients", norm, f", step {step}{self._where(step - 1)}")
 
     def share_done(self, steps: float) -> float:
-        """Return which share of the whole training is done after so many steps of the current epoch."""
+        """Return the fraction of the training done after this many steps of the current epoch."""
         return (self.current_epoch + steps / len(self.loader)) / self.settings.epochs
 
     def stop_clock(self) -> None:
@@ -181,7 +181,7 @@ class BaseModule(pl.LightningModule):
         self._validated = Totals()
 
     def on_validation_epoch_end(self) -> None:
-        """Note the figures of the epoch."""
+        """Append the metrics of the epoch."""
         train, validation = self.totals, self.validated()
         loss = validation.loss / validation.examples
         if not math.isfinite(loss):
@@ -205,13 +205,13 @@ class BaseModule(pl.LightningModule):
         return self._validated
 
     def describe(self, loss: float, accuracy: float) -> str:
-        """Return figures in words."""
+        """Return loss and accuracy as text."""
         return loss_and_accuracy(loss, accuracy)
 
     # ----------------------------------------------------------------- state
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the figures so far."""
+        """Add the metrics so far."""
         checkpoint[STATE] = {
             "history": [dataclasses.asdict(epoch) for epoch in self.history],
             "totals": dataclasses.asdict(self.totals),
@@ -220,12 +220,12 @@ class BaseModule(pl.LightningModule):
             checkpoint[STATE]["clip"] = self.adaptive.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the figures of an earlier run of the command.
+        """Restore the metrics of the checkpoint.
 
         Raises
         ------
         ValueError, KeyError, TypeError
-            If something in it is missing or of another kind.
+            If an entry is missing or has the wrong type.
         """
         state = checkpoint[STATE]
         self.history = list(history_of(state["history"]))
@@ -234,19 +234,19 @@ class BaseModule(pl.LightningModule):
             self.adaptive.load_state_dict(state["clip"])
 
     def _where(self, batch_idx: int) -> str:
-        """Run a step once more, and say in which layer, and at which of its time steps, it went wrong."""
-        # In several processes a backward pass of one would wait for the others.
+        """Compute a step again and return the layer and time step of the first number that is not finite."""
+        # With several processes, the backward pass of one would wait for the others.
         if self._again is None or processes() > 1:
             return ""
         self.seed_step(batch_idx)
-        said = locate_not_finite(self.model, self._again)
-        return "" if said is None else f" ({said} of its batch)"
+        place = locate_not_finite(self.model, self._again)
+        return "" if place is None else f" ({place} of its batch)"
 
     def _not_finite(self, what: str, value: float, step: str) -> NotFiniteError:
-        kept = "the best model so far is kept" if self.history else "no model was kept"
+        saved = "the best model so far is kept" if self.history else "no model was saved"
         return NotFiniteError(
-            f"{what} is {value} in epoch {self.current_epoch + 1}{step}; {kept}; "
-            "train with a lower learning rate, or a smaller clip"
+            f"{what} is {value} in epoch {self.current_epoch + 1}{step}; {saved}; "
+            "use a lower learning rate or a smaller clip"
         )
 
 
@@ -254,8 +254,8 @@ def _bound_steps(model: nn.Module, norm: float) -> None:
     layers = [module for module in model.modules() if isinstance(module, RNN | LSTM | GRU)]
     if not layers:
         raise UnsupportedError(
-            f"clip_recurrent bounds gradients inside recurrent layers, and {type(model).__name__} has none; "
-            "leave it out, or choose another model"
+            f"clip_recurrent needs a recurrent layer, and {type(model).__name__} has none; leave it out or "
+            "choose another model"
         )
     for layer in layers:
         layer.bound_gradients(norm=norm)

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from throughtime._fields import Fields
 from throughtime.errors import RunError
-from throughtime.training._fields import Fields
 from throughtime.training._files import read_bytes, write_bytes
 from throughtime.training._json import MOST_BYTES, json_object, to_json
 
@@ -73,11 +73,11 @@ def read_checked(path: Path, *, most: int | None = None) -> bytes:
             return data
     if known is None:
         raise RunError(
-            f"{path} is not one of the files that {NAME} lists, so this run's training did not write it; "
+            f"{path} is not listed in {NAME}, so it was not written by the training of this run; "
             "remove it, or restore both files"
         )
     raise RunError(
-        f"{path} is damaged, or was changed or exchanged: its SHA-256 is not the one in {NAME}; "
+        f"{path} is damaged or was changed: its SHA-256 differs from the one in {NAME}; "
         "restore the file or train again"
     )
 

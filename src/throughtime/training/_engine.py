@@ -91,7 +91,7 @@ def _module(source: Source | NextStepSource, run: Run) -> BaseModule:
     if config.model.predicts_next_step != isinstance(source, NextStepSource):
         does = "predicts the next step" if config.model.predicts_next_step else "classifies sequences"
         wanted = "the class of each sequence" if config.model.predicts_next_step else "the next step of each"
-        raise RunError(f"{config.model.name} {does}, and this data asks for {wanted}; choose another model")
+        raise RunError(f"{config.model.name} {does}, but this data needs {wanted}; choose another model")
     torch.manual_seed(derived_seed("weights", config.settings.seed))
     model = config.model.build(config.vocabulary_size, len(config.classes))
     if isinstance(source, NextStepSource):
@@ -102,9 +102,9 @@ def _module(source: Source | NextStepSource, run: Run) -> BaseModule:
 def _note_environment(run: Run, *, begun: bool) -> None:
     changed = run.note_environment(begun=begun)
     if changed:
-        said = ", ".join(f"{name} {was} instead of {now}" for name, (now, was) in changed.items())
+        differences = ", ".join(f"{name} {was} instead of {now}" for name, (now, was) in changed.items())
         warnings.warn(
-            f"{run.path} is resumed in another environment than it was started in ({said}): its weights may "
+            f"{run.path} is resumed in another environment ({differences}): its weights may "
             "differ in the last bits from those of an uninterrupted training; recorded in environment.json",
             stacklevel=2,
         )

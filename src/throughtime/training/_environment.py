@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from throughtime._fields import Fields
 from throughtime._native import instruction_set
-from throughtime.training._fields import Fields
 from throughtime.training.processes import processes
 
 _PACKAGES = ("throughtime", "torch", "numpy", "pytorch-lightning", "safetensors", "tokenizers")

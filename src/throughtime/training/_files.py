@@ -17,7 +17,7 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, FileNotFoundError) and not path.parent.exists():
             raise RunError(
-                f"{path} cannot be written: the folder {path.parent} is gone; it was deleted or renamed"
+                f"{path} cannot be written: the folder {path.parent} was deleted or renamed"
             ) from error
         raise RunError(
             f"{path} cannot be written ({error.strerror or error}); check the disk and permissions"
@@ -50,14 +50,14 @@ def read_bytes(path: Path, *, most: int | None = None) -> bytes:
         with regular_file(path) as (file, size):
             if most is not None and size > most:
                 raise RunError(
-                    f"{path} is damaged: it has {size:,} bytes, and no such file has more than {most:,}; "
+                    f"{path} is damaged: it has {size:,} bytes, but at most {most:,} are allowed; "
                     "restore the file or train again"
                 )
             return file.read(size)
     except DataError as error:
         raise RunError(str(error)) from error
     except MemoryError as error:
-        raise RunError(f"{path} is larger than the memory that is left; restore the file") from error
+        raise RunError(f"{path} does not fit into memory; restore the file") from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""`fit`: a training from its beginning, or from where it stopped, to its end. Imports Lightning only then."""
+"""`fit`: train a model, or resume its training. Imports Lightning when it is called."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from throughtime._fields import short
 from throughtime.data.examples import Examples, Source
 from throughtime.data.finite import require_finite
 from throughtime.data.next_step import NextStepSource
@@ -13,7 +14,6 @@ from throughtime.errors import DataError, RunError
 from throughtime.models.next_step import NextStep
 from throughtime.training._advice import ELSEWHERE, RESUME_OR_ELSEWHERE
 from throughtime.training._evaluation import evaluate
-from throughtime.training._fields import short
 from throughtime.training._lock import Hold, only_training
 from throughtime.training._metrics import Metrics, Score
 from throughtime.training._next_step_figures import evaluate_next_step
@@ -24,15 +24,15 @@ from throughtime.training.processes import join, process, require_one, wait_for_
 
 @dataclass(frozen=True)
 class FitResult:
-    """How a call of `fit` ended."""
+    """Result of `fit`."""
 
     run: Run
     metrics: Metrics
-    """All figures, those of earlier runs of the command included."""
+    """All metrics of the run, including those before it was resumed."""
     interrupted: bool
-    """Whether Ctrl-C (or SIGTERM) ended it; then the state is saved and ``resume`` goes on from there."""
+    """Whether Ctrl-C (or SIGTERM) stopped it; the state is saved and ``resume`` continues from there."""
     already_finished: bool
-    """Whether there was nothing left to do."""
+    """Whether the training was already finished."""
 
 
 def fit(
@@ -45,71 +45,69 @@ def fit(
     progress: bool = True,
     watch_every: int = 0,
 ) -> FitResult:
-    """Train a model and write all that comes of it into a run.
+    """Train a model and write all results into a run.
 
-    Trainings of equal arguments give equal weights, bit for bit, on one machine with one number of
-    threads, however often they are stopped and resumed, and wherever that happens. Resuming with
-    another number of threads or processes, instruction set or package version warns, and is recorded in the
-    run's ``environment.json``.
+    On one machine and with the same number of threads, equal arguments give bit for bit equal weights, even
+    if the training is stopped and resumed at any step. Resuming with another number of threads or processes,
+    instruction set or package version warns, and is recorded in ``environment.json`` of the run.
 
-    Ctrl-C ends it after the current step (during validation: after that) with the state saved; pressed
-    again it ends at once, and resuming repeats what was done since the last save.
+    Ctrl-C stops the training after the current step (or validation) and saves the state. A second Ctrl-C
+    stops it immediately; resuming then repeats the steps since the last save.
 
     Parameters
     ----------
     source : Source or NextStepSource
-        What to train, validate and test on: labelled sequences, or a text or frames of which each step is to
-        be predicted. The latter may be trained in several processes that torchrun starts.
+        Data for training, validation and test: labelled sequences, or a text or frames whose next step is
+        predicted. The latter can be trained in several processes started by torchrun.
     model : ModelSpec
         The architecture.
     settings : Settings
-        How to train it.
+        Training settings.
     run : Run
-        Made with the same three.
+        Created with the same source, model and settings.
     resume : bool
-        Whether to go on with a run that has begun. One that has not begins; one that has finished is
-        left as it is.
+        Whether to continue a run that has started. A new run is started; a finished run is not changed.
     progress : bool
-        Whether to show how it goes, on standard output.
+        Whether to print the progress.
     watch_every : int
-        Steps from one record of the gradients to the next, in ``gradients.jsonl`` of the run; 0 for none. The
-        model must have a recurrent layer. Weights come out the same.
+        Record gradient flow every so many steps in ``gradients.jsonl`` of the run; 0 turns it off. The model
+        must have a recurrent layer. The weights are not affected.
 
     Returns
     -------
     FitResult
-        ``result.run.load_model()`` gives the model that was best on validation.
+        ``result.run.load_model()`` returns the model that was best on validation.
 
     Raises
     ------
     RunError
-        If the run has begun and ``resume`` is not set, was made with other arguments, is damaged, cannot be
-        written, is deleted or renamed meanwhile, or if another process is training there.
+        If the run has started and ``resume`` is False, was created with other arguments, is damaged, cannot
+        be written, is deleted or renamed during the training, or is being trained by another process.
     DataError
-        If there is nothing to train or validate on, or a value is infinite or not a number.
+        If there is no training or validation data, or a value is infinite or NaN.
     NotFiniteError
-        If the loss becomes infinite or not a number; the best model so far is kept.
+        If the loss becomes infinite or NaN; the best model so far is kept.
     """
     _require_same(run, _config(source, model, settings, run))
     before = run.metrics
     if before.stopped is not None and resume:
         return FitResult(run, before, interrupted=False, already_finished=True)
     if not isinstance(source, NextStepSource):
-        require_one("the training of a classifier")
+        require_one("training a classifier")
     if len(source.validation) == 0:
-        raise DataError("there are no validation examples; give more data, or another split")
+        raise DataError("there are no validation examples; give more data or a larger validation fraction")
     _require_finite(source)
-    # Of several processes that train together, the first one writes.
+    # With several processes, the first one writes.
     with nullcontext(Hold(run.path)) if process() else only_training(run.path) as hold:
         if not resume and (run.metrics.history or run.state_path.exists()):
-            raise RunError(f"{run.path} has begun already; {RESUME_OR_ELSEWHERE}")
+            raise RunError(f"{run.path} has already started training; {RESUME_OR_ELSEWHERE}")
         if run.metrics.best_epoch is not None and not run.has_model:
             raise RunError(
-                f"{run.path}: model.safetensors is missing, with the best weights so far (of epoch "
-                f"{run.metrics.best_epoch}); restore the file, or {ELSEWHERE}"
+                f"{run.path}: model.safetensors with the best weights so far (epoch "
+                f"{run.metrics.best_epoch}) is missing; restore the file, or {ELSEWHERE}"
             )
         if run.has_model:
-            run.load_model()  # now, not when the training is over: are the best weights so far damaged?
+            run.load_model()  # report damaged weights now, not at the end of the training
         join()
         return _trained(source, run, hold, progress=progress, watch_every=watch_every)
 
@@ -126,13 +124,13 @@ def _trained(
             hold.require_there()
             run.save_metrics(final)
         wait_for_all()
-    except KeyboardInterrupt:  # after the last epoch, whose state is saved
+    except KeyboardInterrupt:  # after the last epoch; its state is saved
         ended = False
     return FitResult(run, run.metrics, interrupted=not ended, already_finished=False)
 
 
 def _require_finite(source: Source | NextStepSource) -> None:
-    """Check what is held out, and a text or frames; of examples, each epoch's are when they are drawn."""
+    """Check held-out data, and texts or frames; training examples are checked when each epoch is drawn."""
     if isinstance(source, NextStepSource):
         parts = {"training": source.training, "validation": source.validation, "test": source.test}
         for name, part in parts.items():
@@ -145,7 +143,7 @@ def _require_finite(source: Source | NextStepSource) -> None:
 
 
 def _final(run: Run, source: Source | NextStepSource) -> Metrics:
-    """Return the figures of a training that has ended, with the best model's on the test part."""
+    """Return the metrics of a finished training, with the test score of the best model."""
     metrics = run.metrics
     score = None
     if isinstance(source, NextStepSource):
@@ -174,7 +172,7 @@ def _require_same(run: Run, now: RunConfig) -> None:
     begun = run.config.to_json()
     for place, was, has in _differences(begun, _as_json(now.to_json()), ""):
         raise RunError(
-            f"{run.path} was made with {place} = {was}, now it is {has}; "
+            f"{run.path} was created with {place} = {was}, now it is {has}; "
             f"give the same model, settings and data, or {ELSEWHERE}"
         )
 
@@ -184,7 +182,7 @@ def _as_json(content: Mapping[str, Any]) -> Any:
 
 
 def _differences(was: Any, has: Any, place: str) -> Iterator[tuple[str, Any, Any]]:
-    """Yield where two JSON values differ, and in what."""
+    """Yield the place and both values of each difference between two JSON values."""
     if isinstance(was, dict) and isinstance(has, dict):
         for key in {**was, **has}:
             yield from _differences(was.get(key), has.get(key), f"{place}.{key}" if place else key)

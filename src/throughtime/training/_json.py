@@ -1,4 +1,4 @@
-"""JSON of a run: written for people to read, and read with every value in bounds. No files."""
+"""JSON of a run: indented when written, with limits on size, depth and numbers when read."""
 
 import json
 import math
@@ -8,54 +8,54 @@ from typing import Any, NoReturn
 from throughtime.errors import InputTypeError, RunError
 
 MOST_BYTES = 64 * 2**20
-"""Size limit of a JSON file of a run and of the header of a tensor file. 80,000 epochs take half of it."""
+"""Maximum size of a JSON file of a run and of the header of a tensor file; 80,000 epochs take half of it."""
 
 MOST_VALUES = 1_000_000
-"""Values, about, in such a file: a list of 3 bytes takes 100 of memory. It is enough for 80,000 epochs."""
+"""Approximate maximum number of values in such a file, as a list of 3 bytes takes 100 bytes of memory."""
 
 _MOST_DEPTH = 64
 _MOST = 2**63
 
 
 def to_json(content: Any) -> bytes:
-    """Return JSON that people read: indented, UTF-8, with a final newline.
+    """Return indented JSON in UTF-8, with a final newline.
 
     Raises
     ------
     InputTypeError
-        If something is not a value of JSON, which knows no infinity, or if the bounds of `json_object` are
-        exceeded, so that nothing is written that cannot be read again.
+        If a value has no JSON form (such as infinity), or exceeds the limits of `json_object`, so that it
+        could not be read again.
     """
     data = _encoded(content)
     if len(data) > MOST_BYTES:
         raise InputTypeError(
-            f"a file of a run holds at most {MOST_BYTES:,} bytes of JSON, got {len(data):,}; shorten names "
+            f"a JSON file of a run may have at most {MOST_BYTES:,} bytes, got {len(data):,}; shorten names "
             "and descriptions"
         )
     try:
         json_value(data.decode())
     except ValueError as error:
-        raise InputTypeError(f"a run cannot hold these values: {error}") from error
+        raise InputTypeError(f"these values cannot be saved in a run: {error}") from error
     return data
 
 
 def _encoded(content: Any) -> bytes:
     try:
         return f"{json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)}\n".encode()
-    except UnicodeEncodeError:  # half of a surrogate pair has no UTF-8, but an escape
+    except UnicodeEncodeError:  # an unpaired surrogate has no UTF-8, but a JSON escape
         return f"{json.dumps(content, indent=2, allow_nan=False)}\n".encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise InputTypeError(f"a run holds values of JSON alone: {error}") from error
+        raise InputTypeError(f"a run can only save JSON values: {error}") from error
 
 
 def json_value(text: str) -> Any:
-    """Return what a JSON text says.
+    """Parse a JSON text.
 
     Raises
     ------
     ValueError
-        If it is not JSON, or holds what no run does: an infinity or NaN, an integer beyond 64 bits, lists and
-        objects nested more than 64 deep, more than `MOST_VALUES`.
+        If it is not JSON, or exceeds the limits of a run: infinity or NaN, integers beyond 64 bits, lists and
+        objects nested more than 64 deep, or more than `MOST_VALUES` values.
     """
     require_few_values(text)
     try:
@@ -67,7 +67,7 @@ def json_value(text: str) -> Any:
 
 
 def _require_in_bounds(content: Any) -> None:
-    # Only lists and objects are put aside for later: a tuple for every number would double the memory.
+    # Only containers are queued: a tuple for every number would double the memory.
     waiting: list[tuple[Any, int]] = [([content], 0)]
     while waiting:
         container, depth = waiting.pop()
@@ -83,29 +83,29 @@ def _require_in_bounds(content: Any) -> None:
 
 
 def require_few_values(text: str) -> None:
-    """Check the number of values of a JSON text, before they are made.
+    """Check the number of values of a JSON text before parsing it.
 
     Raises
     ------
     ValueError
-        If it has more than `MOST_VALUES`, counted by the brackets and commas, also those within strings.
+        If it has more than `MOST_VALUES` brackets and commas, including those in strings.
     """
     count = sum(map(text.count, "[{,"))
     if count > MOST_VALUES:
-        raise ValueError(f"about {count:,} values, and no such file has more than {MOST_VALUES:,}")
+        raise ValueError(f"about {count:,} values, but at most {MOST_VALUES:,} are allowed")
 
 
 def json_object(data: bytes, path: Path) -> dict[str, Any]:
-    """Return the JSON object that a file of a run holds, read with no more than `MOST_BYTES`.
+    """Parse the content of a JSON file of a run, which must be an object.
 
     Raises
     ------
     RunError
-        If it holds anything else; the message names the file.
+        If it is anything else; the message names the file.
     """
     try:
         content = json_value(data.decode())
-    except ValueError as error:  # JSON and UTF-8 errors are both
+    except ValueError as error:  # JSON and UTF-8 errors are ValueErrors
         raise RunError(f"{path} is damaged: not JSON ({error}); restore the file or train again") from error
     if not isinstance(content, dict):
         raise RunError(f"{path} is damaged: not a JSON object; restore the file or train again")
@@ -113,4 +113,4 @@ def json_object(data: bytes, path: Path) -> dict[str, Any]:
 
 
 def _refused(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a JSON number")

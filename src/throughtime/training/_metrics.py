@@ -1,11 +1,11 @@
-"""The figures of a training, as frozen data that is JSON when written down. Computes no figure itself."""
+"""Metrics of a training as frozen dataclasses, and their JSON form."""
 
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from throughtime.training._fields import Fields, Positive, Share
+from throughtime._fields import Fields, Positive, Share
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,17 @@ class EpochMetrics:
         return self.tokens / self.seconds if self.seconds else 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """Return the figures as JSON values."""
+        """Return the metrics as JSON values."""
         return dataclasses.asdict(self) | {"tokens_per_second": self.tokens_per_second}
 
     @classmethod
     def from_json(cls, content: Any, place: str = "") -> "EpochMetrics":
-        """Undo `to_json`.
+        """Return the metrics that `to_json` wrote.
 
         Raises
         ------
         ValueError
-            If something is missing or of another kind.
+            If an entry is missing or has the wrong type.
         """
         return Fields(content, place).dataclass(cls)
 
@@ -65,18 +65,18 @@ class Score:
 
 @dataclass(frozen=True)
 class Metrics:
-    """All figures of a run so far.
+    """All metrics of a run so far.
 
     Parameters
     ----------
     history : sequence of EpochMetrics
-        One for each epoch that is complete.
+        One for each finished epoch.
     best_epoch : int or None
-        Whose weights ``model.safetensors`` holds; None before the first validation.
+        The epoch whose weights are in ``model.safetensors``; None before the first validation.
     stopped : "epochs", "patience" or None
-        Why the training ended; None if it has not.
+        Why the training ended; None if it is unfinished.
     test : Score or None
-        Once the training has ended, if there are test examples.
+        Of the test examples, if there are any; None before the training has ended.
     """
 
     history: Sequence[EpochMetrics] = ()
@@ -85,7 +85,7 @@ class Metrics:
     test: Score | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the figures as JSON values."""
+        """Return the metrics as JSON values."""
         return {
             "history": [epoch.to_json() for epoch in self.history],
             "best_epoch": self.best_epoch,
@@ -95,55 +95,55 @@ class Metrics:
 
     @classmethod
     def from_json(cls, content: Any) -> "Metrics":
-        """Undo `to_json`.
+        """Return the metrics that `to_json` wrote.
 
         Raises
         ------
         ValueError
-            If something is missing, of another kind, or contradicts the rest.
+            If an entry is missing, has the wrong type, or contradicts another.
         """
         fields = Fields(content)
         history = history_of(fields.items("history"))
         best, stopped, test = (fields.value(key) for key in ("best_epoch", "stopped", "test"))
         if history and best is not None and fields.whole("best_epoch", low=1) > len(history):
-            raise ValueError(f"best_epoch = {best} is none of the {len(history)} epochs of history")
+            raise ValueError(f"best_epoch = {best} is not one of the {len(history)} epochs of history")
         if not history and (best, stopped) != (None, None):
-            raise ValueError("history is empty, and yet there is a best epoch, or the training has stopped")
+            raise ValueError("history is empty, but best_epoch or stopped is not null")
         if history and best is None:
-            raise ValueError("best_epoch is null, and yet there are epochs")
+            raise ValueError("best_epoch is null, but history has epochs")
         fields.one_of("stopped", ("epochs", "patience", None))
         return cls(history, best, stopped, None if test is None else Score.from_json(test))
 
 
 def history_of(content: Any) -> tuple[EpochMetrics, ...]:
-    """Make a history of JSON values.
+    """Return the history from JSON values.
 
     Raises
     ------
     ValueError
-        If something is missing or of another kind, or epochs are not counted from 1.
+        If an entry is missing or has the wrong type, or epochs are not numbered from 1.
     """
     epochs = Fields({"history": content}).items("history")
     history = tuple(EpochMetrics.from_json(epoch, f"history.{i}.") for i, epoch in enumerate(epochs))
     if [epoch.epoch for epoch in history] != list(range(1, len(history) + 1)):
-        raise ValueError("the epochs of history are not counted from 1 on")
+        raise ValueError("the epochs of history are not numbered from 1")
     return history
 
 
 def best_epoch(history: Sequence[EpochMetrics], monitor: str) -> int | None:
-    """Return the epoch (from 1) whose model is best on validation; the earliest of equals."""
+    """Return the epoch (from 1) that is best on validation; of equal ones the first."""
     if not history:
         return None
     return min(history, key=lambda epoch: _rank(epoch, monitor)).epoch
 
 
 def _rank(epoch: EpochMetrics, monitor: str) -> tuple[float, float]:
-    """Return a key that is smallest for the best epoch."""
+    """Return a sort key that is smallest for the best epoch."""
     if monitor == "loss":
         return epoch.validation_loss, -epoch.validation_accuracy
     return -epoch.validation_accuracy, epoch.validation_loss
 
 
 def loss_and_accuracy(loss: float, accuracy: float) -> str:
-    """Return the figures of a classifier in words."""
+    """Return loss and accuracy as text."""
     return f"loss {loss:.4f}  accuracy {accuracy:.1%}"

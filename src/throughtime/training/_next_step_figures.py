@@ -1,4 +1,4 @@
-"""What the loss of a model of the next step is called, and a model's on a text or on frames."""
+"""Evaluation of language and frame models: perplexity, bits per character, negative log-likelihood."""
 
 import math
 
@@ -17,7 +17,7 @@ from throughtime.training._metrics import Score
 
 
 def figure(loss: float, unit: Unit) -> str:
-    """Return a mean loss per step, in nats, as the field reports it.
+    """Format a mean loss per step, in nats, as perplexity, bits per character or negative log-likelihood.
 
     Examples
     --------
@@ -34,26 +34,26 @@ def figure(loss: float, unit: Unit) -> str:
 def evaluate_next_step(
     model: NextStep, source: NextStepSource, part: Ragged, *, streams: int = 1, window: int = 256
 ) -> Score:
-    """Return how well a model predicts each step of a text or of frames but the first.
+    """Evaluate a model on every step of a text or of frames except the first.
 
     Parameters
     ----------
     model : LanguageModel or FrameModel
-        Every module in it is left in the mode that it was in.
+        The model; the mode of its modules is not changed.
     source : NextStepSource
-        Whose part it is.
+        The data source.
     part : Ragged
-        Such as ``source.test``.
+        A part of it, such as ``source.test``.
     streams : int
-        In how many parts a text is read side by side, or how many sequences of frames. One reads the text
-        from its beginning to its end; more are faster, and each begins without knowing what came before.
+        Batch size: number of parts of a text, or of sequences of frames, processed in parallel. With 1 a text
+        is read from beginning to end; more are faster, but each part starts from the initial state.
     window : int
-        Steps that are computed at once, without an effect on the result.
+        Number of steps computed at once; does not affect the result.
 
     Returns
     -------
     Score
-        Mean loss per step in nats, share of steps predicted exactly, and number of steps.
+        Mean loss per step in nats, fraction of steps predicted exactly, and number of steps.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def evaluate_next_step(
     require_finite(part, "the sequences to evaluate on")
     pairs = source.held_out(part, streams, 1)
     if not pairs.steps:
-        raise ShapeError("there is no step to predict; give at least two in one sequence")
+        raise ShapeError("there is no step to predict; give a sequence of at least two steps")
     carried, loss, right = Carried(), 0.0, 0
     device = next(p.device for p in model.parameters())
     with evaluating(model), torch.no_grad():

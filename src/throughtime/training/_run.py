@@ -1,6 +1,6 @@
-"""`Run`: the folder of one training. Holds JSON and safetensors, so opening it cannot run code.
+"""`Run`: the folder of one training. Its files are JSON and safetensors, so opening one runs no code.
 
-What each file holds, byte by byte, is in ``docs/run-format.md``.
+The files are described byte by byte in ``docs/run-format.md``.
 """
 
 import datetime as dt
@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import nn
 
+from throughtime._fields import Fields, short
 from throughtime.data.examples import Source
 from throughtime.data.next_step import NextStepSource
 from throughtime.errors import RunError
@@ -22,7 +23,6 @@ from throughtime.training._advice import ELSEWHERE, RESUME_OR_ELSEWHERE
 from throughtime.training._checksums import NAME as CHECKSUMS
 from throughtime.training._checksums import read_checked, read_object, write_checked, write_new
 from throughtime.training._environment import changes, environment, resumed, version
-from throughtime.training._fields import Fields, short
 from throughtime.training._files import read_bytes, sync_folder, writing
 from throughtime.training._fitting import MisfitError, fitting_model
 from throughtime.training._json import MOST_BYTES, json_object, to_json
@@ -40,22 +40,22 @@ _NEEDED = ("config.json", "metrics.json", "environment.json", CHECKSUMS)
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What a training was told and on which data: enough to build its model and to repeat it.
+    """The configuration of a training: enough to build its model and to repeat it.
 
     Parameters
     ----------
     task : mapping
-        JSON values of the caller's own, such as the names of the columns.
+        JSON values that the caller adds, such as the names of columns.
     model : ModelSpec
         The architecture.
     classes : tuple of str
-        Names, in the order of the logits.
+        Names of the classes, in the order of the logits.
     vocabulary_size : int
-        Tokens are below it.
+        Number of tokens.
     data : mapping
-        The source's own description.
+        Description of the data source.
     settings : Settings
-        How the training goes.
+        Training settings.
     """
 
     task: Mapping[str, Any]
@@ -78,12 +78,12 @@ class RunConfig:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "RunConfig":
-        """Undo `to_json`; raises the TypeError or ValueError of a wrong key, kind or value."""
+        """Return the configuration that `to_json` wrote; raises TypeError or ValueError for wrong content."""
         fields = Fields(content)
         task, model = fields.mapping("task"), fields.fields("model")
         classes = fields.texts("classes")
         if len(set(classes)) < len(classes):
-            raise ValueError("two of its classes have one name")
+            raise ValueError("two of its classes have the same name")
         return cls(
             task=task,
             model=ModelSpec(model.text("name"), model.mapping("options")),
@@ -95,16 +95,16 @@ class RunConfig:
 
 
 class Run:
-    """The folder of one training: what it was told, what came out, and where it stands.
+    """The folder of one training: configuration, metrics, weights and state.
 
-    Made by `Run.create` or `Run.open`.
+    Use `Run.create` or `Run.open` to construct one.
 
     Attributes
     ----------
     path : Path
         The folder.
     config : RunConfig
-        What the training was told.
+        Configuration of the training.
     """
 
     def __init__(self, path: Path, config: RunConfig) -> None:
@@ -122,31 +122,31 @@ class Run:
         task: Mapping[str, Any] | None = None,
         tokenizer_json: str | None = None,
     ) -> "Run":
-        """Make the folder of a training that has not begun. It appears complete or not at all.
+        """Create the folder of a new training, atomically.
 
         Parameters
         ----------
         path : str or Path
-            Must not exist yet, or be an empty folder; folders above it are made.
+            Must not exist, or be an empty folder; parent folders are created.
         source : Source or NextStepSource
-            What will be trained on: its classes, vocabulary size and description are written down.
+            Training data; its classes, vocabulary size and description are saved.
         model : ModelSpec
             The architecture.
         settings : Settings
             How the training goes.
         task : mapping, optional
-            JSON values of the caller's own, given back by ``run.config.task``.
+            JSON values that the caller adds, available as ``run.config.task``.
         tokenizer_json : str, optional
-            A tokenizer of the `tokenizers` library, as its ``to_str`` gives it: without truncation, padding
-            and regular expressions of its own, its tokens numbered from 0 to below the vocabulary's size.
+            A tokenizer of the `tokenizers` library, as from its ``to_str``: without truncation, padding and
+            regular expressions, with tokens numbered from 0 to below the vocabulary size.
 
         Raises
         ------
         RunError
-            If something is in the way, the folder cannot be written, or the tokenizer is not of that kind.
+            If the path is not free, the folder cannot be written, or the tokenizer is not supported.
         InputTypeError
-            If a description or ``task`` is not of JSON values, or beyond what is read again
-            (``docs/run-format.md``).
+            If a description or ``task`` has values other than JSON, or exceeds the limits of
+            ``docs/run-format.md``.
         """
         path = Path(path)
         cls.require_free(path)
@@ -178,25 +178,25 @@ class Run:
 
     @classmethod
     def open(cls, path: str | Path) -> "Run":
-        """Open the folder of a training, whether it has ended or not.
+        """Open the folder of a finished or unfinished training.
 
         Raises
         ------
         RunError
-            If it is not a run, is damaged, or of an older or newer format.
+            If it is not a run, is damaged, or has an older or newer format.
         """
         path = Path(path)
         if not path.exists():
-            raise RunError(f"{path} does not exist; give the folder that a training wrote")
+            raise RunError(f"{path} does not exist; give the folder of a run")
         if not path.is_dir():
-            raise RunError(f"{path} is a file, not a run; give the folder that a training wrote")
+            raise RunError(f"{path} is a file, not a run; give the folder of a run")
         if not (path / "run.json").is_file():
-            raise RunError(f"{path} is not a run: run.json is missing; give the folder a training wrote")
+            raise RunError(f"{path} is not a run: run.json is missing; give the folder of a run")
         _check_format(path / "run.json")
         for name in _NEEDED:
             if not (path / name).is_file():
                 raise RunError(
-                    f"{path} is not a whole run: {name} is missing; restore the file or train again"
+                    f"{path} is an incomplete run: {name} is missing; restore the file or train again"
                 )
         read_object(path / "run.json")
         config = path / "config.json"
@@ -208,7 +208,7 @@ class Run:
 
     @staticmethod
     def require_free(path: str | Path) -> None:
-        """Check that a run can be made here, without touching anything.
+        """Check that a run can be created here, without changing anything.
 
         Raises
         ------
@@ -220,13 +220,13 @@ class Run:
             if (path / "run.json").exists():
                 raise RunError(f"{path} already holds a run; {RESUME_OR_ELSEWHERE}")
             if any(path.iterdir()):
-                raise RunError(f"{path} is not empty and not a run; {ELSEWHERE}")
+                raise RunError(f"{path} is a folder with other files; {ELSEWHERE}")
         elif path.exists():
             raise RunError(f"{path} is a file; {ELSEWHERE}")
 
     @property
     def metrics(self) -> Metrics:
-        """The figures so far, read anew each time.
+        """Metrics so far, read from the file on each access.
 
         Raises
         ------
@@ -241,21 +241,21 @@ class Run:
             raise RunError(f"{path} is damaged: {error}; restore the file or train again") from error
 
     def task_entry(self, name: str, *kinds: type | None, default: Any = _REQUIRED) -> Any:
-        """Return an entry of ``config.task``, a JSON value of the caller's own.
+        """Return an entry of ``config.task``, with a check of its type.
 
         Parameters
         ----------
         name : str
-            Its key.
+            Key of the entry.
         *kinds : type or None
-            Of which it is one; None stands for null.
+            Accepted types; None stands for null.
         default : Any, optional
-            What to return if there is no such entry.
+            Value to return if the entry is missing.
 
         Raises
         ------
         RunError
-            If it is missing and has no default, or is of another kind.
+            If it is missing without a default, or has another type.
         """
         task = self.config.task
         if name not in task and default is not _REQUIRED:
@@ -269,7 +269,7 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the training has ended by itself, rather than been interrupted."""
+        """Whether the training has finished, rather than been interrupted."""
         return self.metrics.stopped is not None
 
     @property
@@ -279,11 +279,11 @@ class Run:
 
     @property
     def state_path(self) -> Path:
-        """Where the state of an unfinished training is, once one was saved."""
+        """Path of the state of an unfinished training; it exists once a state was saved."""
         return self.path / "state.safetensors"
 
     def load_model(self) -> nn.Module:
-        """Build the model and give it the best weights so far.
+        """Build the model and load its best weights so far.
 
         Returns
         -------
@@ -293,7 +293,7 @@ class Run:
         Raises
         ------
         RunError
-            If there are no weights yet, or they are cut short, damaged, or of another model.
+            If there are no weights yet, or they are damaged or of another model.
         """
         if not self.has_model:
             raise RunError(
@@ -306,19 +306,19 @@ class Run:
         return model.eval()
 
     def model_for(self, weights: Any, path: Path) -> nn.Module:
-        """Build the model, without touching the random state, if these are weights of it.
+        """Build the model that these weights belong to, without changing the random state.
 
         Parameters
         ----------
         weights : mapping of str to Tensor
-            By their names in the model's ``state_dict``; they are not put into it.
+            By their names in the model's ``state_dict``; they are not loaded.
         path : Path
-            Where they are from.
+            File of the weights, for messages.
 
         Raises
         ------
         RunError
-            If they are of another model, or there is no such model.
+            If they belong to another model, or the model cannot be built.
         """
         config = self.config
         arguments = {"vocabulary_size": config.vocabulary_size, "classes": len(config.classes)}
@@ -327,27 +327,27 @@ class Run:
             return fitting_model(lambda: config.model.build(**arguments), sizes, weights)
         except MisfitError as error:
             raise RunError(
-                f"{path} does not fit the model of config.json: {error}; it is of another architecture, or "
-                "one of the two files is damaged: restore the files or train again"
+                f"{path} does not fit the model in config.json: {error}; the architecture differs, or one of "
+                "the files is damaged; restore the files or train again"
             ) from error
         except MemoryError:
             raise
-        except Exception as error:  # whatever a constructor does with options that it does not expect
+        except Exception as error:  # a constructor may raise anything for unexpected options
             raise RunError(
                 f"{self.path / 'config.json'} is damaged: its model cannot be built "
                 f"({' '.join(str(error).split())}); restore the file or train again"
             ) from error
 
     def save_model(self, model: nn.Module) -> None:
-        """Write the model's weights, atomically, over those that may be there."""
+        """Write the weights of the model atomically, replacing earlier ones."""
         write_tree(self._weights, model.state_dict())
 
     def save_metrics(self, metrics: Metrics) -> None:
-        """Write the figures, atomically, over those that are there."""
+        """Write the metrics atomically, replacing earlier ones."""
         write_checked(self.path / "metrics.json", to_json(metrics.to_json()))
 
     def note_environment(self, *, begun: bool) -> dict[str, list[Any]]:
-        """Record the environment that a training starts in, or what has changed when it is resumed.
+        """Save the environment when a training starts, or its changes when it is resumed.
 
         Returns
         -------
@@ -376,12 +376,12 @@ class Run:
         return changed
 
     def tokenizer_json(self) -> str | None:
-        """Return the tokenizer that the run was made with, for ``tokenizers.Tokenizer.from_str``.
+        """Return the tokenizer of the run, for ``tokenizers.Tokenizer.from_str``.
 
         Raises
         ------
         RunError
-            If the file is damaged, or holds what no run's tokenizer does; see ``docs/run-format.md``.
+            If the file is damaged or the tokenizer not supported; see ``docs/run-format.md``.
         """
         path = self.path / "tokenizer.json"
         if not path.exists():
@@ -402,18 +402,18 @@ def _settings_from(content: dict[str, Any]) -> Settings:
     known = [field.name for field in fields_of(Settings)]
     for name in content:
         if name not in known:
-            raise ValueError(f"there is no setting {name!r}; there are {', '.join(known)}")
+            raise ValueError(f"unknown setting {name!r}; known are {', '.join(known)}")
     return Settings(**content)
 
 
 def _put_in_place(beside: Path, path: Path) -> None:
-    """Rename a folder to one that does not exist or is empty."""
+    """Rename a folder to a path that does not exist or is an empty folder."""
     try:
         with suppress(FileNotFoundError):
             path.rmdir()
         beside.rename(path)
     except OSError:
-        Run.require_free(path)  # another process may have made a run there meanwhile
+        Run.require_free(path)  # another process may have created a run there
         raise
 
 
@@ -445,14 +445,14 @@ def _check_format(path: Path) -> None:
     content = json_object(read_bytes(path, most=MOST_BYTES), path)
     number = content.get("version")
     if content.get("format") != FORMAT or not isinstance(number, int) or isinstance(number, bool):
-        raise RunError(f"{path} is not of a throughtime run; give the folder that a training wrote")
+        raise RunError(f"{path} is not from a throughtime run; give the folder of a run")
     if number > FORMAT_VERSION:
         raise RunError(
-            f"{path.parent} is of run format {number}, newer than this throughtime, which reads format "
-            f"{FORMAT_VERSION}; upgrade throughtime"
+            f"{path.parent} has run format {number}, newer than format {FORMAT_VERSION}, which this version "
+            "reads; upgrade throughtime"
         )
     if number < FORMAT_VERSION:
         raise RunError(
-            f"{path.parent} is of run format {number}, older than this throughtime, which reads format "
-            f"{FORMAT_VERSION}: it is not damaged; use the throughtime that made it, or train again"
+            f"{path.parent} has run format {number}, older than format {FORMAT_VERSION}, which this version "
+            "reads; use the version of throughtime that wrote it, or train again"
         )

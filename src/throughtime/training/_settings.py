@@ -1,4 +1,4 @@
-"""What a training is told: the model and the settings, as frozen data that is JSON when written down."""
+"""`ModelSpec` and `Settings`: the architecture and the settings of a training, as frozen dataclasses."""
 
 import dataclasses
 import inspect
@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from torch import nn
 
+from throughtime._fields import short
 from throughtime.errors import InputTypeError, ShapeError
 from throughtime.models import BiGRU, BiLSTM, FrameModel, LanguageModel, TextCNN
-from throughtime.training._fields import short
 from throughtime.training._option_kinds import expected_instead
 
 _CLASSIFIERS: Mapping[str, type[nn.Module]] = {
@@ -24,26 +24,26 @@ _NEXT_STEP: Mapping[str, type[nn.Module]] = {"language": LanguageModel, "frame":
 _MODELS = {**_CLASSIFIERS, **_NEXT_STEP}
 
 MODEL_NAMES = tuple(_MODELS)
-"""Names that a `ModelSpec` knows; "language" and "frame" predict the next step, the others classify."""
+"""Names for `ModelSpec`; "language" and "frame" predict the next step, the others are classifiers."""
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Which architecture of `throughtime.models`, and its options.
+    """An architecture of `throughtime.models` with its options.
 
     Parameters
     ----------
     name : str
         One of `MODEL_NAMES`.
     options : mapping
-        Keyword arguments of that class, as JSON knows them (a tuple becomes a list).
+        Keyword arguments of that class, as JSON values (lists for tuples).
 
     Raises
     ------
     ShapeError
         If the name or an option is unknown.
     InputTypeError
-        If an option is of another kind than the model's.
+        If an option has the wrong type.
 
     Examples
     --------
@@ -57,12 +57,12 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         if self.name not in _MODELS:
-            raise ShapeError(f"no model is called {self.name!r}; choose one of {', '.join(MODEL_NAMES)}")
+            raise ShapeError(f"unknown model {self.name!r}; choose one of {', '.join(MODEL_NAMES)}")
         parameters = inspect.signature(_MODELS[self.name]).parameters.values()
         known = {p.name: p.annotation for p in parameters if p.kind is p.KEYWORD_ONLY}
         for option in self.options:
             if option not in known:
-                raise ShapeError(f"{self.name} has no option {option!r}; it has {', '.join(known)}")
+                raise ShapeError(f"{self.name} has no option {option!r}; its options are {', '.join(known)}")
         for option, value in self.options.items():
             expected = expected_instead(known[option], value)
             if expected is not None:
@@ -188,8 +188,7 @@ class Settings:
             raise ShapeError(f"precision must be 'float32' or 'bfloat16', got {self.precision!r}")
         if self.k2 is not None and (self.k1 is None or self.k1 > self.k2):
             raise ShapeError(
-                f"k1 = {self.k1} and k2 = {self.k2}: errors of k1 steps must flow back at least so far; "
-                "give k2 >= k1"
+                f"k2 must be at least k1, the steps per update; got k1 = {self.k1} and k2 = {self.k2}"
             )
 
     def to_json(self) -> dict[str, Any]:

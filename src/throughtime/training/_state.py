@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from throughtime._fields import Fields
 from throughtime.errors import RunError
-from throughtime.training._fields import Fields
 from throughtime.training._run import Run
 from throughtime.training._tensor_file import read_tree
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from throughtime.training._fields import Fields, short
+from throughtime._fields import Fields, short
 
 _MODELS = ("BPE", "Unigram", "WordLevel", "WordPiece")
 _NORMALIZERS = (

@@ -127,7 +127,7 @@ def required(settings: Settings) -> tuple[int, int]:
     """
     if settings.k1 is None or settings.streams is None:
         raise ShapeError(
-            f"a model of the next step needs settings with k1 and streams, got k1 = {settings.k1} and "
+            f"language and frame models need settings with k1 and streams, got k1 = {settings.k1} and "
             f"streams = {settings.streams}"
         )
     return settings.k1, settings.streams

@@ -1,4 +1,4 @@
-"""Which process of several this is, as torchrun says, and what processes tell each other."""
+"""The processes that torchrun started, and communication between them."""
 
 import os
 from typing import Any
@@ -12,47 +12,47 @@ from throughtime.errors import RunError
 
 
 def process() -> int:
-    """Return the number of this process, from 0."""
+    """Return the rank of this process."""
     return int(os.environ.get("RANK", "0")) if processes() > 1 else 0
 
 
 def processes() -> int:
-    """Return how many processes train together."""
+    """Return the number of processes."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return 1
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def on_this_machine() -> int:
-    """Return how many of them run on this machine."""
+    """Return the number of processes on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if processes() > 1 else 1
 
 
 def was_restarted() -> bool:
-    """Tell whether torchrun started this anew after a process had ended unexpectedly."""
+    """Return whether torchrun restarted the processes after one had failed."""
     return processes() > 1 and int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
 
 def join() -> None:
-    """Meet the other processes, if there are any."""
+    """Initialize the process group, if there are several processes."""
     if processes() == 1 or distributed.is_initialized():
         return
     store, rank, count = next(rendezvous("env://"))
     # After a restart torchrun's store still holds the addresses of the processes that are gone, and torch
     # 2.13 does not keep them apart: it waits for them more often than not.
-    own = PrefixStore(f"throughtime/{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+    restart_store = PrefixStore(f"throughtime/{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
     backend = "nccl" if torch.cuda.is_available() else "gloo"
-    distributed.init_process_group(backend, store=own, rank=rank, world_size=count)
+    distributed.init_process_group(backend, store=restart_store, rank=rank, world_size=count)
 
 
 def leave() -> None:
-    """Part from the others."""
+    """Destroy the process group."""
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
 
 def wait_for_all() -> None:
-    """Go on when all processes are here."""
+    """Wait for all processes."""
     if distributed.is_initialized():
         distributed.barrier()
 
@@ -68,16 +68,16 @@ def summed(*numbers: float) -> list[float]:
 
 
 def gathered(content: Any) -> list[Any]:
-    """Return what every process gave, in their order."""
+    """Return the values of all processes, by rank."""
     if not distributed.is_initialized():
         return [content]
-    found: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(found, content)
-    return found
+    contents: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(contents, content)
+    return contents
 
 
 def require_one(what: str) -> None:
-    """Refuse to run in several processes.
+    """Raise an error if there are several processes.
 
     Raises
     ------

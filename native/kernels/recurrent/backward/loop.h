@@ -40,10 +40,10 @@ struct Backward {
       m.barrier = plan.barrier + 1 + m.group;
     }
     plan.barrier[0].wait(number, team);  // the weights are packed
-    if (plan.dpeephole != nullptr && m.steps()) {
+    if (plan.d_own != nullptr && m.steps()) {
       const Range own = m.unit_columns();
-      for (int p = 0; p < Cell::peepholes; ++p) {
-        for (std::ptrdiff_t u = own.begin; u < round_up(own.end, L); ++u) peephole_sum(m)[p * plan.padded + u] = T(0);
+      for (int p = 0; p < Cell::own_rows; ++p) {
+        for (std::ptrdiff_t u = own.begin; u < round_up(own.end, L); ++u) own_sum(m)[p * plan.padded + u] = T(0);
       }
     }
     loop(m);
@@ -91,26 +91,26 @@ struct Backward {
     }
     if (first_block) Products::zero_weight_gradients(m);
     if (m.steps()) finish(m, joined);
-    if (plan.dpeephole != nullptr) {
+    if (plan.d_own != nullptr) {
       plan.barrier[0].wait(m.number, m.team);
-      if (m.number == 0) add_peepholes(m);
+      if (m.number == 0) add_own(m);
     }
   }
 
   // The sum of the group's own sequences.
-  static T* peephole_sum(const Member& m) {
-    return m.plan->dpeephole + m.group * Cell::peepholes * m.plan->padded;
+  static T* own_sum(const Member& m) {
+    return m.plan->d_own + m.group * Cell::own_rows * m.plan->padded;
   }
 
-  static void add_peepholes(const Member& m) {
+  static void add_own(const Member& m) {
     const Plan& plan = *m.plan;
-    T* const to = static_cast<T*>(plan.direction->dpeephole);
+    T* const to = static_cast<T*>(plan.direction->d_own);
     if (to == nullptr) return;
-    for (int p = 0; p < Cell::peepholes; ++p) {
+    for (int p = 0; p < Cell::own_rows; ++p) {
       for (std::ptrdiff_t u = 0; u < plan.hidden; ++u) {
         T sum = T(0);
         for (int group = 0; group < m.grid.groups; ++group) {
-          sum += plan.dpeephole[(group * Cell::peepholes + p) * plan.padded + u];
+          sum += plan.d_own[(group * Cell::own_rows + p) * plan.padded + u];
         }
         to[p * plan.hidden + u] = sum;
       }
@@ -209,8 +209,8 @@ struct Backward {
       s.ld_whole = plan.ld_c;
     }
     s.choices = &plan.choices;
-    s.peephole = plan.peephole;
-    s.dpeephole = plan.dpeephole == nullptr ? nullptr : peephole_sum(m);
+    s.own = plan.own;
+    s.d_own = plan.d_own == nullptr ? nullptr : own_sum(m);
     s.d_reset = plan.d_factor + m.first * plan.ld_c;
     s.ld_d_reset = plan.ld_c;
     if (plan.projects) {
@@ -220,10 +220,17 @@ struct Backward {
               plan.w_second, s.dh, s.ld_dh, rows, false);
     }
     const Range own = m.unit_columns();
-    for (std::int64_t row = 0; row < rows; ++row) {
-      if (row + rows_ahead < rows) prefetch_row<T, Cell>(s, row + rows_ahead, own.begin, own.end);
-      for (std::ptrdiff_t unit = own.begin; unit < own.end; unit += L) {
-        Cell::template backward<T>(s, row, unit, own.end - unit < L ? static_cast<int>(own.end - unit) : L);
+    if constexpr (Cell::whole_rows) {
+      for (int part = 0; part < Cell::backward_parts; ++part) {
+        if (part > 0) m.barrier->wait(m.unit, m.grid.units);
+        for (std::int64_t row = 0; row < rows; ++row) Cell::template backward<T>(s, part, row, own.begin, own.end);
+      }
+    } else {
+      for (std::int64_t row = 0; row < rows; ++row) {
+        if (row + rows_ahead < rows) prefetch_row<T, Cell>(s, row + rows_ahead, own.begin, own.end);
+        for (std::ptrdiff_t unit = own.begin; unit < own.end; unit += L) {
+          Cell::template backward<T>(s, row, unit, own.end - unit < L ? static_cast<int>(own.end - unit) : L);
+        }
       }
     }
     m.barrier->wait(m.unit, m.grid.units);
@@ -254,7 +261,7 @@ struct Backward {
     for (std::int64_t row = 0; row < rows; ++row) {
       for (int g = 0; g < Cell::gates; ++g) {
         T* const sum = plan.d_context + ((m.first + row) * Cell::gates + g) * plan.padded;
-        const T* const dg = s.dg + row * s.ld_dg + (Cell::input_slot + g) * plan.padded;
+        const T* const dg = s.dg + row * s.ld_dg + (bias_slot<Cell> + g) * plan.padded;
         for (std::ptrdiff_t u = own.begin; u < own.end; u += L) store<T>(sum + u, load(sum + u) + load(dg + u));
       }
     }

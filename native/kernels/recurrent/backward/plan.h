@@ -5,6 +5,7 @@
 #include "kernels/pieces.h"
 #include "kernels/recurrent/cells/step.h"
 #include "kernels/recurrent/grid.h"
+#include "kernels/recurrent/own.h"
 #include "kernels/scratch.h"
 
 namespace throughtime::TT_ISA {
@@ -31,11 +32,11 @@ struct BackwardPlan {
   std::int64_t block_rows;
   // Scratch. Matrices by block row: dg (·, ld_dg), x (·, ld_x), h_prev (·, ld_h), with a projection dh_total
   // (·, ld_h), and factor (·, ld_c), what the second product read. By sequence, group after group: dh (·, ld_h),
-  // dc (·, ld_c), d_factor (·, ld_c), d_context (·, gates · padded). By group: dpeephole (·, padded).
+  // dc (·, ld_c), d_factor (·, ld_c), d_context (·, gates · padded). By group: d_own (·, padded).
   T *w_ih, *w_hh, *w_second;
   T *dg, *x_rows, *h_prev, *dh_total, *factor;
   T *dh, *dc, *d_factor, *d_context;
-  T *peephole, *dpeephole;
+  T *own, *d_own;
   T *dh_whole, *dc_whole;  // by sequence, (·, ld_c): for a summary
   T* sums;     // (threads, batch, most_summary): each thread's part of a summary
   T* factors;  // (threads, 2, batch): by how much a gradient that passes on is scaled
@@ -118,8 +119,9 @@ void divide(BackwardPlan<T>& plan, Pieces& pieces, int threads) {
   plan.dc = pieces.take<T>(batch * plan.ld_c);
   plan.d_factor = pieces.take<T>(second ? batch * plan.ld_c : 0);
   plan.d_context = d.dcontext == nullptr ? nullptr : pieces.take<T>(batch * Cell::gates * plan.padded);
-  plan.peephole = d.weights.peephole == nullptr ? nullptr : pieces.take<T>(Cell::peepholes * plan.padded);
-  plan.dpeephole = d.weights.peephole == nullptr ? nullptr : pieces.take<T>(threads * Cell::peepholes * plan.padded);
+  const bool has_own = d.weights.own[0] != nullptr;
+  plan.own = has_own ? pieces.take<T>(Cell::own_rows * plan.padded) : nullptr;
+  plan.d_own = has_own ? pieces.take<T>(threads * Cell::own_rows * plan.padded) : nullptr;
   plan.ld_columns = rows * copied_columns;
   plan.columns = pieces.take<T>(threads * plan.ld_columns);
   plan.nothing = pieces.take<T>(longest);

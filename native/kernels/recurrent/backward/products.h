@@ -115,9 +115,9 @@ struct BlockProducts {
     }
     if (d.db_ih != nullptr) {
       // Both biases meet the same preactivations, but where the recurrent ones have slots of their own.
-      constexpr bool own = Cell::slots > Cell::gates;
-      constexpr int slot = own ? Cell::recurrent_slot : Cell::input_slot;
-      bias_gradient(m, Cell::input_slot, Cell::input_gate, rows, static_cast<T*>(d.db_ih), !first);
+      constexpr bool own = staggered<Cell>;
+      constexpr int slot = own ? Cell::recurrent_slot : bias_slot<Cell>;
+      bias_gradient(m, bias_slot<Cell>, Cell::input_gate, rows, static_cast<T*>(d.db_ih), !first);
       bias_gradient(m, slot, own ? Cell::recurrent_gate : Cell::input_gate, rows, static_cast<T*>(d.db_hh), !first);
     }
     if (d.dw_hr != nullptr) {

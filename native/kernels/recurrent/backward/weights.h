@@ -35,10 +35,7 @@ struct BackwardWeights {
         pack_gates(plan, weights.ih, Cell::gates, Cell::input_gate, plan.input_panels, panel, plan.w_ih);
       }
     }
-    if (plan.peephole != nullptr && member == 0) {
-      pack_rows(static_cast<const T*>(weights.peephole), plan.hidden, plan.hidden, Cell::peepholes, plan.peephole,
-                plan.padded);
-    }
+    if (plan.own != nullptr && member == 0) pack_own(weights, plan.call->shape.options, plan.hidden, plan.own, plan.padded);
     if (plan.second == nullptr) return;
     for (std::ptrdiff_t panel = member; panel < plan.hidden_panels.count(); panel += team) {
       const std::ptrdiff_t n = plan.hidden_panels.first(panel);

@@ -17,8 +17,9 @@ struct Gru {
   static constexpr int recurrent_slot = 1;
   static constexpr int recurrent_gate[3] = {0, 1, 2};
   static constexpr int order[4] = {2, 0, 1, 3};
-  static constexpr int peepholes = 0;
+  static constexpr int own_rows = 0;
   static constexpr bool before = false;
+  static constexpr bool whole_rows = false;
   static constexpr bool general = General;
 
   template <class T>

@@ -16,8 +16,9 @@ struct Lstm {
   static constexpr int recurrent_slot = 0;
   static constexpr int recurrent_gate[4] = {0, 1, 2, 3};
   static constexpr int order[4] = {0, 1, 2, 3};
-  static constexpr int peepholes = 0;
+  static constexpr int own_rows = 0;
   static constexpr bool before = false;
+  static constexpr bool whole_rows = false;
   static constexpr bool general = false;
 
   template <class T>
@@ -98,8 +99,9 @@ struct GeneralLstm {
   static constexpr int recurrent_slot = 0;
   static constexpr int recurrent_gate[4] = {0, 1, 2, 3};
   static constexpr int order[4] = {0, 1, 2, 3};
-  static constexpr int peepholes = Coupled ? 2 : 3;  // i f o, or i o
+  static constexpr int own_rows = Coupled ? 2 : 3;  // the peepholes of i f o, or of i o
   static constexpr bool before = false;
+  static constexpr bool whole_rows = false;
   static constexpr bool general = true;
   static constexpr int f_slot = 1, g_slot = gates - 2, o_slot = gates - 1;  // f is not there if coupled
 
@@ -112,16 +114,16 @@ struct GeneralLstm {
     const Vec<T> c_prev = load(c_place);
     Vec<T> i = load(pre), f{}, o = load(pre + o_slot * L);
     if constexpr (!Coupled) f = load(pre + f_slot * L);
-    if (s.peephole != nullptr) {
-      i = fma<T>(load(s.peephole + unit), c_prev, i);
-      if constexpr (!Coupled) f = fma<T>(load(s.peephole + s.padded + unit), c_prev, f);
+    if (s.own != nullptr) {
+      i = fma<T>(load(s.own + unit), c_prev, i);
+      if constexpr (!Coupled) f = fma<T>(load(s.own + s.padded + unit), c_prev, f);
     }
     i = value<T>(*gate, i);
     f = Coupled ? broadcast(T(1)) - i : value<T>(*gate, f);
     const Vec<T> g = value<T>(*candidate, load(pre + g_slot * L));
     Vec<T> c = fma<T>(f, c_prev, i * g);
     if (s.choices->clips_cell) c = at_most<T>(at_least<T>(c, -s.choices->cell_clip), s.choices->cell_clip);
-    if (s.peephole != nullptr) o = fma<T>(load(s.peephole + (peepholes - 1) * s.padded + unit), c, o);
+    if (s.own != nullptr) o = fma<T>(load(s.own + (own_rows - 1) * s.padded + unit), c, o);
     o = value<T>(*gate, o);
     const Vec<T> h = o * value<T>(*output, c);
     store<T>(c_place, c);
@@ -149,7 +151,7 @@ struct GeneralLstm {
     Vec<T> d_o = dh * shown;
     if (given != nullptr) d_o += take(given + 3 * s.hidden, count);
     d_o = d_o * slope<T>(*gate, o);
-    const T* const peep_o = s.peephole == nullptr ? nullptr : s.peephole + (peepholes - 1) * s.padded + unit;
+    const T* const peep_o = s.own == nullptr ? nullptr : s.own + (own_rows - 1) * s.padded + unit;
     if (peep_o != nullptr) dc = fma<T>(load(peep_o), d_o, dc);
     tell_gradient_of_c(s, row, unit, count, dc);
     if (s.choices->clips_cell) {
@@ -167,13 +169,13 @@ struct GeneralLstm {
     df = df * slope<T>(*gate, f);
     Vec<T> dc_prev = dc * f;
     T* const out = s.dg + row * s.ld_dg + unit;
-    if (s.peephole != nullptr) {
-      dc_prev = fma<T>(load(s.peephole + unit), di, dc_prev);
-      add(s.dpeephole + unit, di * c_prev);
-      add(s.dpeephole + (peepholes - 1) * s.padded + unit, d_o * c);
+    if (s.own != nullptr) {
+      dc_prev = fma<T>(load(s.own + unit), di, dc_prev);
+      add(s.d_own + unit, di * c_prev);
+      add(s.d_own + (own_rows - 1) * s.padded + unit, d_o * c);
       if constexpr (!Coupled) {
-        dc_prev = fma<T>(load(s.peephole + s.padded + unit), df, dc_prev);
-        add(s.dpeephole + s.padded + unit, df * c_prev);
+        dc_prev = fma<T>(load(s.own + s.padded + unit), df, dc_prev);
+        add(s.d_own + s.padded + unit, df * c_prev);
       }
     }
     store<T>(out, di);

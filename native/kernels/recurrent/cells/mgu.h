@@ -16,8 +16,9 @@ struct Mgu {
   static constexpr int recurrent_slot = 1;
   static constexpr int recurrent_gate[1] = {0};
   static constexpr int order[2] = {1, 0};
-  static constexpr int peepholes = 0;
+  static constexpr int own_rows = 0;
   static constexpr bool before = true;
+  static constexpr bool whole_rows = false;
   static constexpr bool general = true;
   static constexpr int candidate_gate = 1;  // of the weights, whose product is the second
 

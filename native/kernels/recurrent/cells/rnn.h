@@ -18,8 +18,9 @@ struct Rnn {
   static constexpr int recurrent_slot = 0;
   static constexpr int recurrent_gate[1] = {0};
   static constexpr int order[1] = {0};
-  static constexpr int peepholes = 0;
+  static constexpr int own_rows = 0;
   static constexpr bool before = false;
+  static constexpr bool whole_rows = false;
   static constexpr bool general = Kind == RnnKind::general;
 
   template <class T>

@@ -12,10 +12,15 @@
 //   recurrent, recurrent_slot, recurrent_gate
 //                             the same for the product of h_{t−1}, which adds to `recurrent` slots
 //   order                     where slot s stands among the K of `dpre`
-//   peepholes                 rows of the peephole weights
-//   general                   whether it reads `choices`, and perhaps peepholes
+//   own_rows                  rows of H that its own parameters have in all
+//   general                   whether it reads `choices`, and perhaps own parameters
 //   before                    whether a second product, of r ⊙ h_{t−1}, comes before the end of the step
-//   forward, backward         the pointwise part; with `before` also finish and backward_of_reset
+//   whole_rows                whether it looks at whole rows, as a normalisation does: then slots of the input's
+//                             product, of that of h_{t−1}, and of what biases and contexts add, in this order, follow
+//                             each other
+//   forward, backward         the pointwise part; with `before` also finish and backward_of_reset; with `whole_rows`
+//                             forward_parts and backward_parts of them. A part computes units begin … end of a row, and
+//                             may read what the parts before it wrote of the whole row
 #pragma once
 
 #include "kernels/recurrent/choice.h"
@@ -42,7 +47,7 @@ struct StepForward {
   T* gates;  // (T, S·H) or null
   // Of general cells.
   const Choices<T>* choices;
-  const T* peephole;  // scratch: (·, padded) or null
+  const T* own;  // scratch: (own_rows, padded) or null
   std::ptrdiff_t padded;
   T* reset;           // scratch: (rows, padded), out, r ⊙ h_prev
   std::ptrdiff_t ld_reset;
@@ -82,11 +87,21 @@ struct StepBackward {
   std::ptrdiff_t ld_whole;
   // Of general cells.
   const Choices<T>* choices;
-  const T* peephole;  // scratch: (·, padded) or null
-  T* dpeephole;       // scratch: the same, added to
+  const T* own;      // scratch: (own_rows, padded) or null
+  T* d_own;           // scratch: the same, added to
   const T* d_reset;   // scratch: in, gradient of r ⊙ h_prev
   std::ptrdiff_t ld_d_reset;
 };
+
+// Whether both products fill the same slots, or that of h those one further to the right.
+template <class Cell>
+inline constexpr bool same_slots = Cell::slots == Cell::gates && Cell::slots == Cell::recurrent;
+template <class Cell>
+inline constexpr bool staggered = Cell::gates == Cell::recurrent && Cell::input_slot == 0 && Cell::recurrent_slot == 1;
+
+// The first of the slots that biases and contexts add to; of staggered products the last has a bias of its own.
+template <class Cell>
+inline constexpr int bias_slot = Cell::whole_rows ? Cell::gates + Cell::recurrent : Cell::input_slot;
 
 template <class T>
 inline Vec<T> take(const T* p, int count) {

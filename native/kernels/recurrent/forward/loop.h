@@ -2,6 +2,7 @@
 // part, and a cell fills in the pointwise part (cells/).
 //
 //   gates   pre += h_{t−1} · W_hhᵀ, then the cell                      (every cell)
+//   parts   after the product, parts of the cell that look at whole rows  (LSTM with LayerNorm)
 //   second  h_t = (what the cell made) · W_hrᵀ, then a copy            (LSTM with a projection)
 //           candidate = (r ⊙ h_{t−1}) · W_hnᵀ, then the cell's finish  (reset-before GRU)
 //
@@ -161,19 +162,22 @@ struct Forward {
       Tile<T> tile = input_tile(m, first, vectors);
       multiply_all<T, Factors::rows>(rows, vectors, tile, far,
                                      [&](std::ptrdiff_t r) { return m.pre + r * plan.ld_pre; });
+      if constexpr (Cell::slots > Cell::gates) {
+        constexpr int late = Cell::whole_rows ? Cell::gates : Cell::slots - 1;
+        for (int slot = late; slot < Cell::slots; ++slot) {
+          const Vec<T> start = load(plan.bias + first * Cell::slots + slot * L);
+          T* place = m.pre + first * Cell::slots + slot * L;
+          for (std::int64_t row = 0; row < rows; ++row, place += plan.ld_pre) store(place, start);
+        }
+      }
       if (plan.context != nullptr) {
-        T* place = m.pre + tile.offset;
+        T* place = m.pre + first * Cell::slots + bias_slot<Cell> * L;
         for (int i = 0; i < steps; ++i) {
           for (std::int64_t row = 0; row < rows_at[i]; ++row, place += plan.ld_pre) {
             const T* own = plan.context + (m.share.id(row) * plan.padded + first) * Cell::gates;
             for (int v = 0; v < vectors; ++v) store<T>(place + v * L, load(place + v * L) + load(own + v * L));
           }
         }
-      }
-      if constexpr (Cell::slots > Cell::gates) {
-        const Vec<T> late = load(plan.bias + first * Cell::slots + (Cell::slots - 1) * L);
-        T* place = m.pre + first * Cell::slots + (Cell::slots - 1) * L;
-        for (std::int64_t row = 0; row < rows; ++row, place += plan.ld_pre) store(place, late);
       }
     }
   }
@@ -208,7 +212,7 @@ struct Forward {
     s.c_out = static_cast<T*>(plan.direction->c);
     s.gates = static_cast<T*>(plan.direction->gates);
     s.choices = &plan.choices;
-    s.peephole = plan.peephole;
+    s.own = plan.own;
     s.padded = plan.padded;
     s.reset = m.factor;
     s.ld_reset = plan.ld_c;
@@ -233,6 +237,7 @@ struct Forward {
     } else {
       gates_phase(m, s, rows);
     }
+    if constexpr (Cell::whole_rows) row_parts(m, s, rows);
     if (has_second(plan)) {
       m.barrier->wait(m.unit, m.units);
       second_phase(m, s, h_next, rows);
@@ -287,10 +292,21 @@ struct Forward {
   // The pointwise part of rows and units.
   static void cells(const StepForward<T>& s, std::ptrdiff_t row, std::ptrdiff_t end, std::ptrdiff_t first,
                     std::ptrdiff_t last) {
-    for (; row < end; ++row) {
-      for (std::ptrdiff_t unit = first; unit < last; unit += L) {
-        Cell::template forward<T>(s, row, unit, last - unit < L ? static_cast<int>(last - unit) : L);
+    if constexpr (!Cell::whole_rows) {
+      for (; row < end; ++row) {
+        for (std::ptrdiff_t unit = first; unit < last; unit += L) {
+          Cell::template forward<T>(s, row, unit, last - unit < L ? static_cast<int>(last - unit) : L);
+        }
       }
+    }
+  }
+
+  // The same where each part reads what all threads of the group have written of a row.
+  static void row_parts(const Member& m, const StepForward<T>& s, std::int64_t rows) {
+    const Range own = unit_columns(m);
+    for (int part = 0; part < Cell::forward_parts; ++part) {
+      m.barrier->wait(m.unit, m.units);
+      for (std::int64_t row = 0; row < rows; ++row) Cell::template forward<T>(s, part, row, own.begin, own.end);
     }
   }
 
@@ -329,9 +345,11 @@ struct Forward {
 template <class T, class Cell>
 void forward_of(const ForwardCall& call, const Sequences& sequences) {
   const int directions = call.shape.directions;
-  if (OneStep<T, Cell>::takes(call, sequences)) {
-    for (int d = 0; d < directions; ++d) OneStep<T, Cell>::run(call, d);
-    return;
+  if constexpr (!Cell::general) {
+    if (OneStep<T, Cell>::takes(call, sequences)) {
+      for (int d = 0; d < directions; ++d) OneStep<T, Cell>::run(call, d);
+      return;
+    }
   }
   ForwardPlan<T> plans[2]{};
   const int barriers_of_one = 1 + call.threads;

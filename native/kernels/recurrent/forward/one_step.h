@@ -9,10 +9,10 @@ namespace throughtime::TT_ISA {
 template <class T, class Cell>
 struct OneStep {
   static constexpr int L = lanes<T>;
-  static constexpr bool late = Cell::slots > Cell::gates;  // the last slot has a bias of its own
+  static constexpr bool late = staggered<Cell>;  // the last slot has a bias of its own
 
   static bool takes(const ForwardCall& call, const Sequences& sequences) {
-    if (Cell::general || Cell::before || sequences.count != 1 || sequences.total != 1) return false;
+    if (sequences.count != 1 || sequences.total != 1) return false;
     for (int d = 0; d < call.shape.directions; ++d) {
       if (call.direction[d].weights.hr != nullptr || call.direction[d].context != nullptr) return false;
     }

@@ -5,6 +5,7 @@
 #include "kernels/pieces.h"
 #include "kernels/recurrent/cells/step.h"
 #include "kernels/recurrent/grid.h"
+#include "kernels/recurrent/own.h"
 #include "kernels/scratch.h"
 
 namespace throughtime::TT_ISA {
@@ -26,6 +27,7 @@ struct ForwardPlan {
   bool projects;           // with an LSTM's projection
   const T* second;         // (P, H): the weights of the second product, or null
   Choices<T> choices;
+  const Options* options;
   // Scratch.
   T *w_ih, *w_hh, *w_second;  // packed
   T* bias;                 // (padded · slots) what preactivations start from
@@ -35,7 +37,7 @@ struct ForwardPlan {
   T* c;                    // (groups, group rows, ld_c)
   T* factor;               // (groups, group rows, ld_c): what the second product reads
   T* candidate;            // (groups, group rows, ld_c): what it makes of r ⊙ h
-  T* peephole;             // (·, padded)
+  T* own;                  // (own_rows, padded)
   T* context;              // (B, padded · gates), a vector of units gate by gate
   std::int64_t* token;     // (threads, group rows)
   std::ptrdiff_t ld_pre, ld_x, ld_h, ld_c;
@@ -58,12 +60,6 @@ std::int64_t forward_block_rows(std::ptrdiff_t ld_pre) {
 // of two whole tiles takes both at once: what the first product makes never leaves the registers.
 inline constexpr std::ptrdiff_t near_bytes = std::ptrdiff_t{1} << 20;
 inline constexpr std::int64_t rows_to_join = 2 * max_rows(max_vectors);
-
-// Whether both products fill the same slots, or that of h those one further to the right.
-template <class Cell>
-inline constexpr bool same_slots = Cell::slots == Cell::gates && Cell::slots == Cell::recurrent;
-template <class Cell>
-inline constexpr bool staggered = Cell::gates == Cell::recurrent && Cell::input_slot == 0 && Cell::recurrent_slot == 1;
 
 // A panel of a gated cell is one vector of units with all gates; of a plain one, up to four vectors.
 template <class Cell>
@@ -93,6 +89,7 @@ ForwardPlan<T> plan_forward(const ForwardCall& call, const Sequences& sequences,
     plan.second = weights + Cell::candidate_gate * plan.hidden * plan.state;
     plan.state_panels.vectors = fair_vectors<T>(plan.state, call.threads, sequences, plan.weight_bytes);
   }
+  plan.options = &call.shape.options;
   if constexpr (Cell::general) plan.choices = choices_of<T>(shape.options);
   plan.ld_pre = row_length<T>(plan.padded * Cell::slots);
   plan.ld_x = row_length<T>(plan.inputs);
@@ -125,7 +122,7 @@ void divide(ForwardPlan<T>& plan, Pieces& pieces, int threads) {
   plan.c = pieces.take<T>(rows * plan.ld_c);
   plan.factor = pieces.take<T>(second ? rows * plan.ld_c : 0);
   plan.candidate = pieces.take<T>(Cell::before ? rows * plan.ld_c : 0);
-  plan.peephole = d.weights.peephole == nullptr ? nullptr : pieces.take<T>(Cell::peepholes * plan.padded);
+  plan.own = d.weights.own[0] == nullptr ? nullptr : pieces.take<T>(Cell::own_rows * plan.padded);
   plan.context = d.context == nullptr ? nullptr : pieces.take<T>(batch * plan.padded * Cell::gates);
   plan.token = pieces.take<std::int64_t>(rows_by_thread);
 }

@@ -31,16 +31,19 @@ struct ForwardWeights {
   static void pack_bias(const Plan& plan, std::ptrdiff_t panel) {
     const T* b_ih = static_cast<const T*>(plan.direction->weights.bias_ih);
     const T* b_hh = static_cast<const T*>(plan.direction->weights.bias_hh);
-    constexpr bool late = Cell::slots > Cell::gates;
+    constexpr bool late = staggered<Cell>;
     const std::ptrdiff_t first = plan.gate_panels.first(panel);
     const std::ptrdiff_t end = first + plan.gate_panels.vectors_of(panel) * L;
     for (std::ptrdiff_t unit = first; unit < end; ++unit) {
       const bool real = unit < plan.hidden && b_ih != nullptr;
+      for (int s = 0; Cell::whole_rows && s < bias_slot<Cell>; ++s) {
+        plan.bias[unit / L * L * Cell::slots + unit % L + s * L] = T(0);
+      }
       for (int s = 0; s < Cell::gates; ++s) {
         const std::ptrdiff_t gate = Cell::input_gate[s] * plan.hidden + unit;
         const bool alone = late && s == 0;
         T* const place = plan.bias + unit / L * L * Cell::slots + unit % L;
-        place[(Cell::input_slot + s) * L] = !real ? T(0) : alone ? b_ih[gate] : b_ih[gate] + b_hh[gate];
+        place[(bias_slot<Cell> + s) * L] = !real ? T(0) : alone ? b_ih[gate] : b_ih[gate] + b_hh[gate];
         if (alone) place[(Cell::slots - 1) * L] = real ? b_hh[gate] : T(0);
       }
     }
@@ -57,10 +60,7 @@ struct ForwardWeights {
       const Range own = part_of(plan.sequences.count, member, team);
       for (std::ptrdiff_t b = own.begin; b < own.end; ++b) pack_context(plan, b);
     }
-    if (plan.peephole != nullptr && member == 0) {
-      pack_rows(static_cast<const T*>(d.weights.peephole), plan.hidden, plan.hidden, Cell::peepholes,
-                plan.peephole, plan.padded);
-    }
+    if (plan.own != nullptr && member == 0) pack_own(d.weights, *plan.options, plan.hidden, plan.own, plan.padded);
     if (plan.second == nullptr) return;
     for (std::ptrdiff_t panel = member; panel < plan.state_panels.count(); panel += team) {
       const std::ptrdiff_t first = plan.state_panels.first(panel);

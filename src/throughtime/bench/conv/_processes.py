@@ -1,7 +1,7 @@
-"""The same plan in several processes, one after the other.
+"""One plan in several processes, one after the other.
 
-How fast a layer of torch runs depends on where its process happens to find memory: the same shape takes up to
-half as long again in another one. So one process is no measurement.
+The speed of torch's layers depends on the memory that a process happens to get: the same shape takes up to
+1.5 times as long in another process. So several processes are measured.
 """
 
 import json
@@ -9,23 +9,23 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
 
 from throughtime.bench.conv._plan import Plan
+from throughtime.bench.conv.record import Comparison
 from throughtime.errors import ThroughtimeError
 
 
-def measure(plan: Plan) -> Iterator[dict[str, Any]]:
-    """Start a fresh process that measures everything, and yield each comparison when it comes."""
+def measure(plan: Plan) -> Iterator[Comparison]:
+    """Start a process that measures the plan, and yield each comparison as it arrives."""
     command = [sys.executable, "-m", "throughtime.bench.conv._worker", json.dumps(asdict(plan))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:  # noqa: S603 - our own
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:  # noqa: S603 - our own module
         try:
             for line in worker.stdout or ():
-                yield json.loads(line)
+                yield Comparison(**json.loads(line))
         except BaseException:
             worker.terminate()
             raise
     if worker.returncode:
         raise ThroughtimeError(
-            f"the process that measures ended with status {worker.returncode}; its message stands above"
+            f"the benchmark process ended with status {worker.returncode}; see its message above"
         )

@@ -1,11 +1,10 @@
-"""What was measured, as rows and as the JSON file."""
+"""Measurements as rows and as a JSON file."""
 
 import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from throughtime.bench.chart import Point
 from throughtime.bench.machine import Machine
@@ -14,9 +13,24 @@ from throughtime.bench.means import Line
 FORMAT_VERSION = 1
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """One comparison of one process: median seconds of both, or a note why it was left out."""
+
+    part: str
+    what: str
+    lengths: str
+    mode: str
+    peer: str
+    operations: float
+    ours_s: float | None = None
+    peer_s: float | None = None
+    note: str | None = None
+
+
 @dataclass
 class Row:
-    """One comparison: our and the peer's seconds, one median from each process."""
+    """One comparison over all processes: our and the peer's seconds, one median from each process."""
 
     part: str
     what: str
@@ -29,42 +43,43 @@ class Row:
 
     @property
     def ratios(self) -> list[float]:
-        """Return peer ÷ ours of each process, sorted; more than 1 is faster."""
+        """Return peer ÷ ours of each process, sorted; above 1 ours is faster."""
         return sorted(peer / ours for ours, peer in zip(self.ours_s, self.peer_s, strict=True))
 
     @property
     def ratio(self) -> float:
-        """Return the median of the processes."""
+        """Return the median ratio over processes."""
         return statistics.median(self.ratios)
 
     @property
     def gflops(self) -> float:
-        """Return our speed in the median process, of products alone; 0 where there are none."""
+        """Return our median speed, counting matrix products only; 0 if there are none."""
         return self.operations / statistics.median(self.ours_s) / 1e9
 
 
 @dataclass
 class Record:
-    """Everything of one run, as far as it came."""
+    """All measurements of one run of the command so far."""
 
     machine: Machine
     processes: int = 0
-    """How many have come to their end."""
+    """Number of finished processes."""
     notes: list[str] = field(default_factory=list)
     rows: dict[tuple[str, ...], Row] = field(default_factory=dict)
 
-    def add(self, found: dict[str, Any]) -> None:
-        """Take one comparison of one process."""
-        if "note" in found:
-            self.note(found["note"])
+    def add(self, new: Comparison) -> None:
+        """Add one comparison of one process, or its note."""
+        if new.note is not None:
+            self.note(new.note)
+        if new.ours_s is None or new.peer_s is None:
             return
-        about = {name: found[name] for name in ("part", "what", "lengths", "mode", "peer")}
-        row = self.rows.setdefault(tuple(about.values()), Row(**about, operations=found["operations"]))
-        row.ours_s.append(found["ours_s"])
-        row.peer_s.append(found["peer_s"])
+        key = (new.part, new.what, new.lengths, new.mode, new.peer)
+        row = self.rows.setdefault(key, Row(*key, operations=new.operations))
+        row.ours_s.append(new.ours_s)
+        row.peer_s.append(new.peer_s)
 
     def note(self, text: str) -> None:
-        """Keep a line, once."""
+        """Add a note unless it is there already."""
         if text not in self.notes:
             self.notes.append(text)
 
@@ -79,7 +94,7 @@ def summarize(rows: Sequence[Row]) -> list[Line]:
 
 
 def points_of(rows: Sequence[Row]) -> list[Point]:
-    """Return the points of the chart: a panel for each part, a series for each mode and lengths."""
+    """Return the points of the chart: one panel per part, one series per mode and lengths."""
     return [
         Point(
             f"{row.part}: {row.peer} ÷ ours",
@@ -94,7 +109,7 @@ def points_of(rows: Sequence[Row]) -> list[Point]:
 
 
 def write_json(path: Path, record: Record) -> None:
-    """Write all rows with the machine they were measured on."""
+    """Write all rows, with the machine they were measured on."""
     content = {
         "format": "throughtime bench conv",
         "format_version": FORMAT_VERSION,

@@ -117,7 +117,7 @@ def copies(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _for_each(value: int | Sequence[int], count: int, what: str) -> list[int]:
-    found = [value] * count if isinstance(value, int) else list(value)
-    if len(found) != count:
-        raise ShapeError(f"ConvStack: {len(found)} {what} for {count} blocks; give one, or one for each")
-    return found
+    values = [value] * count if isinstance(value, int) else list(value)
+    if len(values) != count:
+        raise ShapeError(f"ConvStack: {len(values)} {what} for {count} blocks; give one, or one for each")
+    return values

@@ -123,9 +123,9 @@ class ConvTranspose1d(nn.ConvTranspose1d):
 
 
 def _check_paddings(padding: Any, output_padding: Any, most: int) -> None:
-    for name, given in (("padding", padding), ("output_padding", output_padding)):
-        if isinstance(given, str) or as_number(given) < 0:
-            raise ShapeError(f"ConvTranspose1d: {name} is a number of at least 0, got {given!r}")
+    for name, size in (("padding", padding), ("output_padding", output_padding)):
+        if isinstance(size, str) or as_number(size) < 0:
+            raise ShapeError(f"ConvTranspose1d: {name} is a number of at least 0, got {size!r}")
     if as_number(output_padding) >= most:
         raise ShapeError(
             f"ConvTranspose1d: output_padding is below the larger of stride and dilation, {most}, "

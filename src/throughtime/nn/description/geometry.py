@@ -23,10 +23,9 @@ def conv_windows(conv: Any, *, causal: bool = False) -> Windows:
 
 def pool_windows(pool: Any) -> Windows:
     """Return the windows of a max or average pooling layer."""
-    size, stride, padding, dilation = (
-        as_number(v) for v in (pool.kernel_size, pool.stride, pool.padding, getattr(pool, "dilation", 1))
-    )
-    return Windows(size, stride, dilation, padding, padding)
+    padding = as_number(pool.padding)
+    dilation = as_number(getattr(pool, "dilation", 1))
+    return Windows(as_number(pool.kernel_size), as_number(pool.stride), dilation, padding, padding)
 
 
 def repeats_other_steps(windows: Windows, padding_mode: str) -> bool:

@@ -41,8 +41,8 @@ def output_lengths(model: Any, lengths: Tensor | Sequence[int]) -> Tensor:
     >>> tt.nn.output_lengths(tt.nn.ConvStack(4, [8, 8], 3, pool=2), [20, 7, 0])
     tensor([5, 1, 0])
     """
-    found = torch.as_tensor(lengths, dtype=torch.int64)
-    return _lengths_of(model, found, "")
+    steps = torch.as_tensor(lengths, dtype=torch.int64)
+    return _lengths_of(model, steps, "")
 
 
 def _lengths_of(part: Any, lengths: Tensor, path: str) -> Tensor:
@@ -64,10 +64,10 @@ def _lengths_of(part: Any, lengths: Tensor, path: str) -> Tensor:
     (first, expected), *others = (
         (join(path, name), _lengths_of(inner, lengths, join(path, name))) for name, inner in description.parts
     )
-    for name, found in others:
-        if not torch.equal(found, expected):
+    for name, part_lengths in others:
+        if not torch.equal(part_lengths, expected):
             raise ShapeError(
                 f"parts side by side make different lengths of {lengths.tolist()[:8]}: {first} makes "
-                f"{expected.tolist()[:8]}, {name} {found.tolist()[:8]}"
+                f"{expected.tolist()[:8]}, {name} {part_lengths.tolist()[:8]}"
             )
     return expected

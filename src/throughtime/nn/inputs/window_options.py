@@ -28,9 +28,9 @@ def check_options(
         "dilation": dilation,
         "groups": groups,
     }
-    for name, given in named.items():
-        if as_number(given) < 1:
-            raise ShapeError(f"{layer}: {name} is at least 1, got {given}")
+    for name, size in named.items():
+        if as_number(size) < 1:
+            raise ShapeError(f"{layer}: {name} is at least 1, got {size}")
     for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
         if channels % groups:
             raise ShapeError(
@@ -38,6 +38,6 @@ def check_options(
             )
 
 
-def as_number(given: Any) -> int:
+def as_number(size: Any) -> int:
     """Return what torch takes as a number, or as a sequence of one."""
-    return int(given[0] if isinstance(given, tuple | list) else given)
+    return int(size[0] if isinstance(size, tuple | list) else size)

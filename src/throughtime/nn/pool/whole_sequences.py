@@ -1,7 +1,7 @@
 """`Pool` and `AttentionPool`: one vector for each whole sequence."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,15 +20,28 @@ from throughtime.ops.pool.layer import (
     sum_over_time,
     top_k_over_time,
 )
-from throughtime.ragged import Layout, Ragged
+from throughtime.ragged import Ragged
 
-PoolKind = Literal["max", "mean", "last", "sum", "top-k"]
 
-_KINDS: dict[str, Callable[[Tensor, Layout], Tensor]] = {
-    "max": max_over_time,
-    "mean": mean_over_time,
-    "last": last_over_time,
-    "sum": sum_over_time,
+class _Kind(NamedTuple):
+    """A reduction of whole sequences: its function, and what `Pool` has to know of it."""
+
+    reduce: Callable[..., Tensor]
+    needs_order: bool = False
+    takes_k: bool = False
+
+    @property
+    def operator(self) -> str:
+        """The name under which the reduction is exported."""
+        return f"throughtime::{self.reduce.__name__}"
+
+
+_KINDS = {
+    "max": _Kind(max_over_time, needs_order=True),
+    "mean": _Kind(mean_over_time),
+    "last": _Kind(last_over_time),
+    "sum": _Kind(sum_over_time),
+    "top-k": _Kind(top_k_over_time, needs_order=True, takes_k=True),
 }
 
 
@@ -74,12 +87,13 @@ class Pool(nn.Module):
     tensor([3., 2.])
     """
 
-    def __init__(self, kind: PoolKind, *, k: int | None = None) -> None:
+    def __init__(self, kind: str, *, k: int | None = None) -> None:
         super().__init__()
-        if kind not in {*_KINDS, "top-k"}:
-            raise ShapeError(f"Pool: kind is one of {', '.join(_KINDS)}, top-k; got {kind!r}")
-        if (k is None) == (kind == "top-k") or (k is not None and k < 1):
-            raise ShapeError(f"Pool: k is for 'top-k' and at least 1, got kind {kind!r} with k={k}")
+        if kind not in _KINDS:
+            raise ShapeError(f"Pool: kind is one of {', '.join(_KINDS)}; got {kind!r}")
+        if (k is not None) != _KINDS[kind].takes_k or (k is not None and k < 1):
+            takes = ", ".join(repr(name) for name, entry in _KINDS.items() if entry.takes_k)
+            raise ShapeError(f"Pool: k is for {takes} and at least 1, got kind {kind!r} with k={k}")
         self.kind = kind
         self.k = k
 
@@ -89,17 +103,14 @@ class Pool(nn.Module):
 
     def operators(self) -> tuple[Operator, ...]:
         """Return the reduction."""
-        name = f"{self.kind.replace('-', '_')}_over_time"
-        return (Operator.of(f"throughtime::{name}", **({} if self.k is None else {"k": self.k})),)
+        return (Operator.of(_KINDS[self.kind].operator, **({} if self.k is None else {"k": self.k})),)
 
     def forward(self, input: Any) -> Tensor:  # noqa: A002 - torch's name
         r"""Return (B, \*D), or (B, k, \*D)."""
-        x = _sequences(input, "Pool")
-        if self.kind in {"max", "top-k"}:
+        x, kind = _sequences(input, "Pool"), _KINDS[self.kind]
+        if kind.needs_order:
             check_real(x, f"Pool({self.kind!r})")
-        if self.k is not None:
-            return top_k_over_time(x.values, x.layout, self.k)
-        return _KINDS[self.kind](x.values, x.layout)
+        return kind.reduce(x.values, x.layout, *([] if self.k is None else [self.k]))
 
     def extra_repr(self) -> str:
         """Name the reduction."""

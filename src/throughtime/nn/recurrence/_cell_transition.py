@@ -7,11 +7,10 @@ from torch import Tensor, nn
 
 from throughtime.nn.inputs.precision import under_autocast
 from throughtime.nn.recurrent.cells import CELLS, spec_of_cell
-from throughtime.nn.recurrent.weights import checked_weights
+from throughtime.nn.recurrent.weights import plan_of_cell
 from throughtime.ops.plain import HALF
 from throughtime.ops.recurrent.layer import recurrent_layer
 from throughtime.ops.recurrent.steps import Steps
-from throughtime.ops.recurrent.weights import Weights
 
 
 def call_cell(cell: nn.RNNCellBase, state: Any, x: Any) -> Any:
@@ -32,19 +31,11 @@ def native_states(cell: nn.RNNCellBase, tokens: Tensor, steps: Steps, state: Any
     if not plain or hooked or any(part.dtype != tokens.dtype or part.dim() != 2 for part in parts):
         return None
     dtype = torch.float32 if tokens.dtype in HALF else tokens.dtype
-    weights = checked_weights(
-        Weights(cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh, None),
-        spec,
-        cell.input_size,
-        cell.hidden_size,
-        0,
-        dtype,
-        type(cell).__name__,
-    )
+    (weights,) = plan_of_cell(cell, spec).weights(cell, dtype)
     if tokens.shape[1] != cell.input_size:
         return None  # the cell itself has the words for it
     h0, c0 = parts[0][None].to(dtype), (parts[1][None].to(dtype) if spec.has_c else None)
-    results = recurrent_layer(tokens.to(dtype), steps, spec, h0, c0, (weights,), save=spec.has_c)
+    results = recurrent_layer(tokens.to(dtype), steps, spec, h0, c0, weights, save=spec.has_c)
     y, h_n, c_n, c, _ = (part.to(tokens.dtype) for part in results)
     return ((y, c[0]), (h_n[0], c_n[0])) if spec.has_c else (y, h_n[0])
 

@@ -31,13 +31,13 @@ def begin(
     """Return the state before the first step, each leaf (B, …)."""
     if state is None:
         return pytree.tree_unflatten([leaf.expand(batch, *leaf.shape) for leaf in initial], structure)
-    leaves, given = pytree.tree_flatten(state)
-    if given != structure:
+    leaves, given_structure = pytree.tree_flatten(state)
+    if given_structure != structure:
         raise InputTypeError(
-            f"Recurrence: the state is {_described(given)}, expected {_described(structure)}, "
+            f"Recurrence: the state is {_described(given_structure)}, expected {_described(structure)}, "
             "as the initial state is"
         )
-    found = []
+    parts = []
     for number, (leaf, like) in enumerate(zip(leaves, initial, strict=True)):
         expected = tuple(like.shape) if unbatched else (batch, *like.shape)
         if not isinstance(leaf, Tensor) or leaf.shape != expected:
@@ -45,8 +45,8 @@ def begin(
             raise ShapeError(
                 f"Recurrence: {_leaf(number, initial)} has {kind}, expected a tensor of shape {expected}"
             )
-        found.append(leaf.unsqueeze(0) if unbatched else leaf)
-    return pytree.tree_unflatten(found, structure)
+        parts.append(leaf.unsqueeze(0) if unbatched else leaf)
+    return pytree.tree_unflatten(parts, structure)
 
 
 def check_next(before: Any, after: Any) -> Any:
@@ -54,9 +54,11 @@ def check_next(before: Any, after: Any) -> Any:
     if isinstance(before, Tensor) and isinstance(after, Tensor):
         return _checked(before, after, "the state")
     old, structure = pytree.tree_flatten(before)
-    new, given = pytree.tree_flatten(after)
-    if given != structure:
-        raise InputTypeError(f"Recurrence: f returned {_described(given)}, expected {_described(structure)}")
+    new, new_structure = pytree.tree_flatten(after)
+    if new_structure != structure:
+        raise InputTypeError(
+            f"Recurrence: f returned {_described(new_structure)}, expected {_described(structure)}"
+        )
     parts = [_checked(a, b, _leaf(i, old)) for i, (a, b) in enumerate(zip(old, new, strict=True))]
     return pytree.tree_unflatten(parts, structure)
 

@@ -18,7 +18,7 @@ from throughtime.nn.recurrence._cell_transition import call_cell, is_cell, nativ
 from throughtime.nn.recurrence._order import StepOrder, step_order
 from throughtime.nn.recurrence._transition import begin, check_input, check_next, check_rows
 from throughtime.ops.recurrent.steps import Steps
-from throughtime.ragged import Ragged, refuse_tracing
+from throughtime.ragged import Ragged, refuse_compiling, refuse_tracing
 
 
 @dataclass(frozen=True)
@@ -240,6 +240,12 @@ class Recurrence(nn.Module):
         known = native_states(self.f, tokens, steps, state) if self._cell else None  # type: ignore[arg-type]
         if known is not None:
             return known
+        if steps.index is not None:
+            refuse_compiling(
+                "a Recurrence over a Ragged, whose loop has as many steps as its longest sequence",
+                "give it one of torch's or throughtime's cells as f, which is one operator, or leave this "
+                "layer out of the graph",
+            )
         prepared = tokens if self.prepare is None else self.prepare(tokens)
         leaves, shape_of_token = pytree.tree_flatten(prepared)
         check_rows(leaves, tokens.shape[0], "prepare", "tokens")
@@ -249,14 +255,14 @@ class Recurrence(nn.Module):
         read = cut[0].__getitem__ if prepared is leaves[0] else None
         state = pytree.tree_map(order.sorted, state)
         ended: list[Any] = []
-        made: list[Any] = []
+        states: list[Any] = []
         f = self._transition[0]
         alive = steps.batch
         if not order.alive:
             # One step of no sequences, so that gradients are zero, not missing.
             nothing = pytree.tree_map(lambda part: part[:0], state)
             token = pytree.tree_unflatten([leaf[:0] for leaf in leaves], shape_of_token)
-            made.append(check_next(nothing, f(nothing, token)))
+            states.append(check_next(nothing, f(nothing, token)))
         for t, count in enumerate(order.alive):
             if count < alive:
                 state, over = _cut(state, count)
@@ -266,9 +272,9 @@ class Recurrence(nn.Module):
                 pytree.tree_unflatten([leaf[t] for leaf in cut], shape_of_token) if read is None else read(t)
             )
             state = check_next(state, f(state, token))
-            made.append(state)
+            states.append(state)
         ended.append(state)
-        return _across(order.returned, made), _finals(ended, order)
+        return _across(order.returned, states), _finals(ended, order)
 
     def _result(
         self, states: Any, final: Any, wrap: Callable[[Tensor], Any], *, unbatched: bool

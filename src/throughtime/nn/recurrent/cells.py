@@ -13,12 +13,11 @@ from throughtime.nn.recurrent._state import checked_parts
 from throughtime.nn.recurrent.gru import GRUSpec
 from throughtime.nn.recurrent.lstm import LSTMSpec
 from throughtime.nn.recurrent.rnn import RNNSpec
-from throughtime.nn.recurrent.weights import checked_weights
+from throughtime.nn.recurrent.weights import plan_of_cell
 from throughtime.ops.recurrent.activations import Activation
 from throughtime.ops.recurrent.layer import recurrent_layer
 from throughtime.ops.recurrent.spec import CellSpec
 from throughtime.ops.recurrent.steps import dense_steps
-from throughtime.ops.recurrent.weights import Weights
 
 _RNN = {name: RNNSpec((Activation(name),)) for name in ("tanh", "relu")}
 _LSTM, _GRU = LSTMSpec(), GRUSpec()
@@ -63,22 +62,14 @@ def _step(module: nn.RNNCellBase, spec: CellSpec, x: Tensor, state: Any) -> tupl
     def wide(tensor: Any) -> Any:
         return tensor if tensor is None or tensor.dtype == dtypes.compute else tensor.to(dtypes.compute)
 
-    weights = checked_weights(
-        Weights(module.weight_ih, module.weight_hh, module.bias_ih, module.bias_hh, None),
-        spec,
-        module.input_size,
-        module.hidden_size,
-        0,
-        dtypes.compute,
-        name,
-    )
+    (weights,) = plan_of_cell(module, spec).weights(module, dtypes.compute)
     _, h, c, _, _ = recurrent_layer(
         wide(tokens),
         dense_steps(tokens.shape[0], 1, batch_first=False),
         spec,
         wide(parts[0]),
         wide(parts[1]),
-        (weights,),
+        weights,
     )
     shape = (*x.shape[:-1], module.hidden_size)
     return h.view(shape).to(dtypes.h), c.view(shape).to(dtypes.c) if spec.has_c else c

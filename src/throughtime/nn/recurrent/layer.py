@@ -18,13 +18,14 @@ from throughtime.nn.recurrent._context import checked_context
 from throughtime.nn.recurrent._fast_path import quick_call, quick_step
 from throughtime.nn.recurrent._state import Sizes, batched_state, like_state
 from throughtime.nn.recurrent.attached import in_this_thread
-from throughtime.nn.recurrent.stack import LayerResult, StackResult, run_stack
+from throughtime.nn.recurrent.stack import StackResult, run_stack
+from throughtime.nn.recurrent.weights import WeightPlan
+from throughtime.nn.trace.layer_result import LayerResult
 from throughtime.nn.trace.trace import Trace, traced
 from throughtime.ops.recurrent.bounds import bound_of
 from throughtime.ops.recurrent.record import StepGradients
 from throughtime.ops.recurrent.spec import CellSpec
 from throughtime.ops.recurrent.steps import Steps
-from throughtime.ops.recurrent.weights import NAMES, Weights, weight_shapes
 
 LAYERS: dict[str, type["Recurrent"]] = {}
 """The layer of each kind of cell, by `CellSpec.kind`."""
@@ -77,43 +78,51 @@ class Recurrent(nn.RNNBase):
         super().__init__(
             mode, *sizes, bias, batch_first, dropout, bidirectional, proj_size, device=device, dtype=dtype
         )
+        names = [own[0].removeprefix("weight_ih") for own in self._all_weights]
+        count = 2 if bidirectional else 1
+        self.weight_plan = WeightPlan(
+            spec,
+            type(self).__name__,
+            self.input_size,
+            self.hidden_size,
+            proj_size,
+            context_size,
+            suffixes=[names[first : first + count] for first in range(0, len(names), count)],
+            biased=bool(bias),
+        )
         self._add_parameters(device, dtype)
 
     def _add_parameters(self, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
         """Make the parameters that torch's layers do not have, and those that have another shape."""
-        hidden, spec = self.hidden_size, self.spec
 
         def fresh(*shape: int) -> nn.Parameter:
             # As torch begins all of its own.
             return nn.Parameter(
-                torch.empty(shape, device=device, dtype=dtype).uniform_(-1, 1) / math.sqrt(max(hidden, 1))
+                torch.empty(shape, device=device, dtype=dtype).uniform_(-1, 1)
+                / math.sqrt(max(self.hidden_size, 1))
             )
 
-        for place, names in enumerate(self._all_weights):
-            suffix = names[0].removeprefix("weight_ih")
-            below = place // (2 if self.bidirectional else 1)
-            features = self.input_size if below == 0 else self._output_size
-            shapes = weight_shapes(
-                spec.gates,
-                spec.own_blocks,
-                features,
-                hidden,
-                projection=self.proj_size,
-                context=self.context_size,
-            )
-            for field, part in zip(Weights._fields, NAMES, strict=True):
-                name = f"{part}{suffix}"
-                if name in names:
-                    if getattr(self, name).shape != shapes[field]:  # torch has made that of its own cell
-                        setattr(self, name, fresh(*shapes[field]))
-                elif field in spec.own_blocks or (field == "context" and self.context_size):
-                    self.register_parameter(name, fresh(*shapes[field]))
+        for place in self.weight_plan.places:
+            for name, shape in place.shapes.items():
+                if name not in self._parameters or getattr(self, name).shape != shape:
+                    self.register_parameter(name, fresh(*shape))
         if self.learn_initial_state:
             for name, size in self._state_sizes().items():
                 shape = (len(self._all_weights), size)
                 self.register_parameter(
                     f"initial_{name}", nn.Parameter(torch.zeros(shape, device=device, dtype=dtype))
                 )
+        self._set_initial_values()
+
+    def _set_initial_values(self) -> None:
+        """Set the parameters that do not begin at random."""
+        for place in self.weight_plan.places:
+            for name, own in zip(place.own, self.spec.own_parameters.values(), strict=True):
+                if own.initial is not None:
+                    nn.init.constant_(getattr(self, name), own.initial)
+        if self.learn_initial_state:
+            for name in self._state_sizes():
+                nn.init.zeros_(getattr(self, f"initial_{name}"))
 
     @property
     def _output_size(self) -> int:
@@ -167,11 +176,8 @@ class Recurrent(nn.RNNBase):
     def reset_parameters(self) -> None:
         """Begin anew: everything uniform within 1/√H as in torch, a learned initial state with zeros."""
         super().reset_parameters()
-        if self.learn_initial_state:
-            for name in self._state_sizes():
-                initial = getattr(self, f"initial_{name}", None)
-                if initial is not None:
-                    nn.init.zeros_(initial)
+        if "weight_plan" in self.__dict__:  # torch's constructor calls this before the other parameters exist
+            self._set_initial_values()
 
     def flatten_parameters(self) -> None:
         """Put parameters into one block, as cuDNN likes it; only torch's own cells go there."""
@@ -276,7 +282,7 @@ class Recurrent(nn.RNNBase):
             records=records,
         )
         return traced(
-            self, result, stack.layers, ragged.layout, pre_activations=pre_activations, records=records
+            self.spec, result, stack.layers, ragged.layout, pre_activations=pre_activations, records=records
         )
 
     def step(self, x_t: Tensor, state: Any = None, *, context: Any = None) -> tuple[Tensor, Any]:

@@ -20,7 +20,7 @@ from throughtime.ops.recurrent.activations import (
 )
 from throughtime.ops.recurrent.bounds import bound_of
 from throughtime.ops.recurrent.spec import CellSpec, KerasLayout, NativeCell, OnnxLayout, State
-from throughtime.ops.recurrent.weights import Weights
+from throughtime.ops.recurrent.weights import OwnParameter, Weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +57,9 @@ class LSTMSpec(CellSpec):
         return ("input", "forget", "candidate", "output")
 
     @property
-    def own_blocks(self) -> Mapping[str, int]:
+    def own_parameters(self) -> Mapping[str, OwnParameter]:
         """Peepholes."""
-        return {"peephole": len(self._peephole_gates)} if self.peephole else {}
+        return {"weight_peephole": OwnParameter(len(self._peephole_gates))} if self.peephole else {}
 
     @property
     def _peephole_gates(self) -> tuple[str, ...]:
@@ -100,10 +100,7 @@ class LSTMSpec(CellSpec):
         return values
 
     def _peepholes(self, weights: Weights) -> dict[str, Tensor]:
-        if weights.peephole is None:
-            return {}
-        parts = weights.peephole.chunk(len(self._peephole_gates))
-        return dict(zip(self._peephole_gates, parts, strict=True))
+        return dict(zip(self._peephole_gates, self.own_rows(weights), strict=False))
 
     def along_c(self, gradient: Tensor, c_before: Tensor, gates: Mapping[str, Tensor]) -> Tensor:
         """Return f ⊙ ∂L/∂c_t, zero where the bound on c acted."""

@@ -15,8 +15,9 @@ State = tuple[Tensor, Tensor]
 
 def begin(x: Ragged, windows: Windows) -> State:
     """Return the state before the first step: zeros as far as the border goes."""
-    history = x.values.new_zeros(len(x), windows.reach, *x.shape[1:])
-    return history, torch.full((len(x),), windows.reach - windows.left)
+    streams = x.layout.num_sequences
+    history = x.values.new_zeros(streams, windows.reach, *x.shape[1:])
+    return history, torch.full((streams,), windows.reach - windows.left)
 
 
 def check(state: Any, x: Ragged, windows: Windows, name: str) -> None:
@@ -30,7 +31,7 @@ def check(state: Any, x: Ragged, windows: Windows, name: str) -> None:
             f"{name}: the state of a layer with windows is a pair of tensors, got {type(state)}"
         )
     history, wait = state
-    expected = (len(x), windows.reach, *x.shape[1:])
+    expected = (x.layout.num_sequences, windows.reach, *x.shape[1:])
     if history.shape != expected or wait.shape != expected[:1]:
         raise ShapeError(
             f"{name}: the state has shapes {tuple(history.shape)} and {tuple(wait.shape)}, expected "
@@ -49,7 +50,8 @@ def advance(state: State, x: Ragged, windows: Windows) -> tuple[Ragged, State]:
     # A window is full at the steps wait, wait + stride, … of this chunk: so many windows begin in it.
     full = (x.lengths - wait + windows.stride - 1).div(windows.stride, rounding_mode="floor").clamp(min=0)
     after = wait + full * windows.stride - x.lengths
-    if bool(wait.any()):
+    # A graph is for all states, and cannot branch on one.
+    if torch.compiler.is_compiling() or bool(wait.any()):
         joined = joined.split_time(wait)[1]
     return joined, (last, after)
 
@@ -71,7 +73,7 @@ def _joined_equal(history: Tensor, x: Ragged) -> tuple[Ragged, Tensor]:
 def _joined(history: Tensor, x: Ragged) -> tuple[Ragged, Tensor]:
     """Put chunks of any lengths behind what came before."""
     count, reach = history.shape[:2]
-    before = Ragged.from_lengths(history.flatten(0, 1), [reach] * count)
+    before = Ragged(history.flatten(0, 1), torch.arange(count + 1, device=x.device) * reach)
     joined = Ragged.cat_time([before, x])
     steps = torch.arange(reach, device=x.device) - reach
     rows = (joined.offsets[1:, None] + steps).flatten()

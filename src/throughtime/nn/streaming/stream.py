@@ -129,7 +129,7 @@ class Stream(nn.Module):
 
 def run_chunk(model: nn.Module, x: Any, state: Any) -> RecurrentOutput:
     """Run a model on the next steps of every stream."""
-    y, state = _run(model, as_ragged(x, "a stream"), state, "", one=False)
+    y, state = _run(model, as_ragged(x, "a stream"), state, "", single_step=False)
     return RecurrentOutput(y, state)
 
 
@@ -141,26 +141,26 @@ def run_step(model: nn.Module, x_t: Any, state: Any) -> tuple[Tensor, Any]:
     alone = x_t.dim() == (1 if x_t.is_floating_point() else 0)
     tokens = x_t.unsqueeze(0) if alone else x_t
     layout = Layout.from_lengths(torch.ones(len(tokens), dtype=torch.int64), tokens.device)
-    y, state = _run(model, Ragged(tokens, layout.offsets, layout=layout), state, "", one=True)
+    y, state = _run(model, Ragged(tokens, layout.offsets, layout=layout), state, "", single_step=True)
     return (y.values[0] if alone else y.values), state
 
 
-def _run(part: Any, x: Ragged, state: Any, path: str, *, one: bool) -> tuple[Ragged, Any]:
+def _run(part: Any, x: Ragged, state: Any, path: str, *, single_step: bool) -> tuple[Ragged, Any]:
     description = description_of(part, path)
     if isinstance(description, Layer):
-        return _layer(part, description, x, state, path, one=one)
+        return _layer(part, description, x, state, path, single_step=single_step)
     if isinstance(description, Reversed):
         raise NotCausalError(_no_end(described(description.part, path), "reads from the end, too"))
     states = _states(description, state, path)
     after = []
     if isinstance(description, Series):
         for (name, inner), before in zip(description.parts, states, strict=True):
-            x, end = _run(inner, x, before, join(path, name), one=one)
+            x, end = _run(inner, x, before, join(path, name), single_step=single_step)
             after.append(end)
         return x, tuple(after)
     outputs = []
     for (name, inner), before in zip(description.parts, states, strict=True):
-        y, end = _run(inner, x, before, join(path, name), one=one)
+        y, end = _run(inner, x, before, join(path, name), single_step=single_step)
         outputs.append(y)
         after.append(end)
     return description.merge(outputs), tuple(after)
@@ -179,12 +179,12 @@ def _states(structure: Series | SideBySide, state: Any, path: str) -> tuple[Any,
 
 
 def _layer(
-    layer: Any, description: Layer, x: Ragged, state: Any, path: str, *, one: bool
+    layer: Any, description: Layer, x: Ragged, state: Any, path: str, *, single_step: bool
 ) -> tuple[Ragged, Any]:
     if isinstance(description, Windowed):
-        return _windowed(description, x, state, described(layer, path), one=one)
+        return _windowed(description, x, state, described(layer, path), single_step=single_step)
     if isinstance(description, Stateful):
-        if not one:
+        if not single_step:
             output, state = description.run(x, state)
             return output, state
         y_t, state = description.step(x.values, state)
@@ -210,9 +210,9 @@ def _no_end(name: str, reason: str) -> str:
     return f"{name} {reason}, of which a stream has no end yet; leave it out"
 
 
-def _windowed(layer: Windowed, x: Ragged, state: Any, name: str, *, one: bool) -> tuple[Ragged, Any]:
+def _windowed(layer: Windowed, x: Ragged, state: Any, name: str, *, single_step: bool) -> tuple[Ragged, Any]:
     windows, run = layer.windows, _checked_run(layer, name)
-    if one and (windows.stride != 1 or windows.left != windows.reach):
+    if single_step and (windows.stride != 1 or windows.left != windows.reach):
         raise NotCausalError(
             f"{name} has no output at every step (stride {windows.stride}, {windows.left} of {windows.reach} "
             "steps of border in front); run it chunk by chunk"

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
 from throughtime.nn.trace.reading import Reading
 from throughtime.ops.recurrent.spec import CellSpec, State
@@ -30,7 +29,8 @@ def pre_activations_of(
     )
     after = State(states["h"], states.get("c", nothing))
     with torch.autocast(x.device.type, enabled=False):
-        from_x = linear(x, weights.ih, weights.bias_ih)
-        if weights.context is not None:
-            from_x = from_x + weights.context.index_select(0, read.layout.sequence_ids)
+        context = weights.context
+        if context is not None:
+            context = context.index_select(0, read.layout.sequence_ids)
+        from_x = spec.from_token(x, weights, context)
         return spec.pre_activations(from_x, before, after, {**states, **gates}, weights)

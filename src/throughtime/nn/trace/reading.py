@@ -26,12 +26,12 @@ class Reading:
     def _neighbour(self, values: Tensor, edge: Tensor | None, *, reverse: bool) -> Tensor:
         layout = self.layout
         if edge is None:
-            edge = values.new_zeros(len(layout), *values.shape[1:])
+            edge = values.new_zeros(layout.num_sequences, *values.shape[1:])
         offsets = layout.offsets[1:] if reverse else layout.offsets[:-1]
         first = offsets.index_select(0, layout.sequence_ids) - (1 if reverse else 0)
         here = torch.arange(values.shape[0], device=values.device)
         neighbour = here + 1 if reverse else here - 1
-        place = torch.where(here == first, layout.sequence_ids, neighbour + len(layout))
+        place = torch.where(here == first, layout.sequence_ids, neighbour + layout.num_sequences)
         return torch.cat([edge, values]).index_select(0, place)
 
     def rows_at(self, t: int) -> Tensor:

@@ -8,11 +8,12 @@ from torch import Tensor
 
 from throughtime.errors import ShapeError
 from throughtime.nn.inputs.output import RecurrentOutput
-from throughtime.nn.recurrent.stack import LayerResult, Stack
 from throughtime.nn.trace._pre_activations import pre_activations_of
 from throughtime.nn.trace.gradients import DirectionGradients, Recorded
+from throughtime.nn.trace.layer_result import LayerResult
 from throughtime.nn.trace.reading import Reading
 from throughtime.ops.recurrent.record import StepGradients
+from throughtime.ops.recurrent.spec import CellSpec
 from throughtime.ragged import Layout, Ragged
 
 
@@ -23,7 +24,7 @@ class DirectionTrace:
     Each name is an attribute, too: ``trace[0].h``, and for LSTM ``.c``, ``.input``, ``.forget``,
     ``.candidate``, ``.output``; for GRU ``.reset``, ``.update``, ``.candidate`` and
     ``.recurrent_candidate``, which is W_hn h_{t−1} + b_hn, what the reset gate multiplies (not there with
-    ``reset_after=False``, where it multiplies h_{t−1}).
+    ``reset_after=False``, where it multiplies h_{t−1}). `CellSpec.linear_names` has those of other cells.
 
     Parameters
     ----------
@@ -93,13 +94,13 @@ class Trace:
 
     def __getitem__(self, place: int | tuple[int, int]) -> DirectionTrace:
         layer, direction = place if isinstance(place, tuple) else (place, None)
-        found = self.directions[layer]
-        if direction is None and len(found) > 1:
+        directions = self.directions[layer]
+        if direction is None and len(directions) > 1:
             raise ShapeError(
-                f"the layers of this trace have {len(found)} directions: trace[{layer}, 0] reads forward, "
-                f"trace[{layer}, 1] from the end"
+                f"the layers of this trace have {len(directions)} directions: "
+                f"trace[{layer}, 0] reads forward, trace[{layer}, 1] from the end"
             )
-        return found[direction or 0]
+        return directions[direction or 0]
 
     def __len__(self) -> int:
         return len(self.directions)
@@ -120,7 +121,7 @@ class Trace:
 
 
 def traced(
-    module: Stack,
+    spec: CellSpec,
     result: RecurrentOutput,
     layers: list[LayerResult],
     layout: Layout,
@@ -129,7 +130,7 @@ def traced(
     records: list[StepGradients] | None,
 ) -> Trace:
     """Name what the layers made, for tokens in the order of the layout."""
-    spec, rows = module.spec, []
+    rows = []
     for number, layer in enumerate(layers):
         outputs = layer.y.chunk(len(layer.directions), 1)
         row = []

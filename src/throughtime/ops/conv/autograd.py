@@ -128,4 +128,4 @@ EAGER = Functions(correlate, input_gradient, _weight_gradient)
 
 def _functions(*gradients: Tensor | None) -> Functions:
     """Leave many gradients at once to the operators, which torch takes apart."""
-    return REGISTERED if any(map(is_batched, gradients)) else EAGER
+    return REGISTERED if is_batched(*gradients) else EAGER

@@ -51,8 +51,24 @@ def forward(x: Tensor, weight: Tensor | None, bias: Tensor | None, norm: Norm) -
 
 def forward_if_plain(x: Tensor, weight: Tensor | None, bias: Tensor | None, norm: Norm) -> Tensor | None:
     """Return the same, or None where a tensor is unusual or does not fit."""
-    (_, *rows), options = _forward_arguments(x, weight, bias, norm, save=False)
-    y = _native.norm_forward(x, *rows, threads=torch.get_num_threads(), in_order=False, **options)
+    running, fixed = norm.running, norm.fixed
+    mean, variance = fixed or ((None, None) if running is None else running[1:])
+    y = _native.norm_forward(
+        x,
+        weight,
+        bias,
+        norm.offsets,
+        mean,
+        variance,
+        groups=norm.groups,
+        eps=norm.eps,
+        relu=norm.relu,
+        fixed=fixed is not None,
+        momentum=0.0 if running is None else running.momentum,
+        save=False,
+        threads=torch.get_num_threads(),
+        in_order=False,
+    )
     return cast("Tensor | None", y)
 
 

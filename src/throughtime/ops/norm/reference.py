@@ -69,7 +69,7 @@ def batch_norm_traced(
     rest = [dim for dim in range(x.dim()) if dim != 1]
     if training:
         enough = x.shape[0] > 1
-        torch._check(enough, lambda: "batch normalisation in training needs two tokens")  # noqa: SLF001
+        torch._check(enough, lambda: "batch normalization in training needs two tokens")  # noqa: SLF001
         variance, mean = torch.var_mean(x, rest, correction=0)
         if running_mean is not None and running_var is not None:
             count = x.numel() // x.shape[1]

@@ -1,12 +1,11 @@
 """The native pooling under eager autograd, and which values may take it."""
 
-import functools
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from throughtime.ops.plain import FULL, HALF, differentiable, on_plain_cpu
+from throughtime.ops.plain import FULL, HALF, differentiable, is_batched, on_plain_cpu, unobserved
 from throughtime.ops.pool import native
 from throughtime.ops.pool.reference import (
     at_largest_reference,
@@ -17,24 +16,23 @@ from throughtime.ops.windows import Divisor, Geometry, Windows
 from throughtime.ragged import Layout
 
 _DTYPES = (*FULL, *HALF)
-# Rows are numbered with 32 bits.
-MOST_ROWS = 2**31 - 1
+
+
+def undisturbed(values: Tensor) -> bool:
+    """Tell whether native code alone has a part in a call; it looks at dtypes and shapes itself."""
+    if not values.is_cpu or differentiable(values) or not unobserved() or is_batched(values):
+        return False
+    return values.shape[0] <= native.MOST_ROWS
 
 
 def takes(values: Tensor) -> bool:
     """Tell whether the kernels may have these values."""
-    return values.dtype in _DTYPES and on_plain_cpu(values) and values.shape[0] <= MOST_ROWS
+    return values.dtype in _DTYPES and on_plain_cpu(values) and values.shape[0] <= native.MOST_ROWS
 
 
 def whole(layout: Layout) -> Geometry:
     """Return the geometry in which each sequence is one window."""
-    return Geometry(layout.offsets, _one_each(layout.num_sequences), Windows(layout.total))
-
-
-@functools.lru_cache(maxsize=64)
-def _one_each(sequences: int) -> Tensor:
-    """Return the offsets of one window for each sequence; nobody writes to them."""
-    return torch.arange(sequences + 1, device="cpu")
+    return Geometry(layout.offsets, native.one_each(layout.num_sequences), Windows(layout.total))
 
 
 def largest(values: Tensor, geometry: Geometry, total: int, nothing: float) -> Tensor:

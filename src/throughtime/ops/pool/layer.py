@@ -12,9 +12,10 @@ import math
 
 from torch import Tensor
 
+from throughtime.ops._batch import native_windows
 from throughtime.ops._empty import known_empty
 from throughtime.ops.plain import as_operator
-from throughtime.ops.pool import autograd, registered
+from throughtime.ops.pool import autograd, native, registered, registered_windows
 from throughtime.ops.pool.reference import (
     last_over_time_reference,
     max_over_time_reference,
@@ -25,7 +26,7 @@ from throughtime.ops.pool.reference import (
     top_k_over_time_reference,
 )
 from throughtime.ops.window_layouts import windows_laid_out
-from throughtime.ops.windows import Geometry, Windows
+from throughtime.ops.windows import Divisor, Geometry, Windows
 from throughtime.ragged import Layout
 
 
@@ -34,6 +35,10 @@ def max_over_time(values: Tensor, layout: Layout) -> Tensor:
 
     Of equal values the first has the gradient; NaN is larger than all numbers, as in `torch.max`.
     """
+    if autograd.undisturbed(values):
+        quick = native.largest_if_plain(values, layout.offsets, *native.whole_windows(layout), 0.0)
+        if quick is not None:
+            return quick
     if autograd.takes(values):
         return autograd.largest(values, autograd.whole(layout), layout.num_sequences, 0.0)
     call = registered.max_over_time if as_operator(values) else max_over_time_reference
@@ -42,6 +47,10 @@ def max_over_time(values: Tensor, layout: Layout) -> Tensor:
 
 def mean_over_time(values: Tensor, layout: Layout) -> Tensor:
     r"""Return the mean of each feature over each sequence, (B, \*D); zeros if empty."""
+    if autograd.undisturbed(values):
+        quick = native.summed_if_plain(values, layout.offsets, *native.whole_windows(layout), "real")
+        if quick is not None:
+            return quick
     if autograd.takes(values):
         return autograd.summed(values, autograd.whole(layout), layout.num_sequences, "real")
     call = registered.mean_over_time if as_operator(values) else mean_over_time_reference
@@ -50,6 +59,10 @@ def mean_over_time(values: Tensor, layout: Layout) -> Tensor:
 
 def sum_over_time(values: Tensor, layout: Layout) -> Tensor:
     r"""Return the sum of each feature over each sequence, (B, \*D); zeros if empty."""
+    if autograd.undisturbed(values):
+        quick = native.summed_if_plain(values, layout.offsets, *native.whole_windows(layout), "one")
+        if quick is not None:
+            return quick
     if autograd.takes(values):
         return autograd.summed(values, autograd.whole(layout), layout.num_sequences, "one")
     call = registered.sum_over_time if as_operator(values) else sum_over_time_reference
@@ -90,6 +103,12 @@ def max_over_windows(
 
     Of equal values the first has the gradient; NaN is larger than all numbers.
     """
+    if autograd.undisturbed(values):
+        out = windows_laid_out(layout, windows, ceil_mode=ceil_mode)
+        where = layout.offsets, out.offsets, native_windows(windows), out.total
+        quick = native.largest_if_plain(values, *where, -math.inf)
+        if quick is not None:
+            return quick, out
     if autograd.takes(values):
         out = windows_laid_out(layout, windows, ceil_mode=ceil_mode)
         geometry = Geometry(layout.offsets, out.offsets, windows)
@@ -97,7 +116,7 @@ def max_over_windows(
     out = _laid_out(layout, windows, ceil_mode=ceil_mode)
     if as_operator(values):
         geometry = Geometry(layout.offsets, out.offsets, windows)
-        return registered.max_over_windows(values, geometry, out.total), out
+        return registered_windows.max_over_windows(values, geometry, out.total), out
     return max_over_windows_reference(values, layout, out, windows), out
 
 
@@ -114,14 +133,23 @@ def mean_over_windows(
     Borders (``windows.left`` and ``right``) are zeros, which are counted unless ``count_padding`` is
     False; what ``ceil_mode`` lets hang over beyond them is not counted.
     """
+    divisor: Divisor = "border" if count_padding else "real"
+    if autograd.undisturbed(values):
+        out = windows_laid_out(layout, windows, ceil_mode=ceil_mode)
+        where = layout.offsets, out.offsets, native_windows(windows), out.total
+        quick = native.summed_if_plain(values, *where, divisor)
+        if quick is not None:
+            return quick, out
     if autograd.takes(values):
         out = windows_laid_out(layout, windows, ceil_mode=ceil_mode)
         geometry = Geometry(layout.offsets, out.offsets, windows)
-        return autograd.summed(values, geometry, out.total, "border" if count_padding else "real"), out
+        return autograd.summed(values, geometry, out.total, divisor), out
     out = _laid_out(layout, windows, ceil_mode=ceil_mode)
     if as_operator(values):
         geometry = Geometry(layout.offsets, out.offsets, windows)
-        return registered.mean_over_windows(values, geometry, out.total, count_padding=count_padding), out
+        return registered_windows.mean_over_windows(
+            values, geometry, out.total, count_padding=count_padding
+        ), out
     return mean_over_windows_reference(values, layout, out, windows, count_padding=count_padding), out
 
 

@@ -4,13 +4,17 @@ Everything that crosses is on the CPU, and float32 or float64. Native code looks
 Values are (T, \*D), results (T', \*D); a whole sequence is one window (see `native/kernels/pool/pool.h`).
 """
 
+import functools
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from throughtime import _native
 from throughtime.ops._batch import called, native_windows
-from throughtime.ops.windows import Divisor, Geometry
+from throughtime.ops.plain import FULL
+from throughtime.ops.windows import Divisor, Geometry, Windows
+from throughtime.ragged import Layout
 
 _DIVISORS: dict[Divisor, _native.PoolDivisor] = {
     "one": _native.PoolDivisor.ONE,
@@ -19,8 +23,15 @@ _DIVISORS: dict[Divisor, _native.PoolDivisor] = {
 }
 # Native code numbers taps with one byte, where windows have at most so many.
 MOST_OF_A_BYTE = 127
+# Native code numbers rows with 32 bits.
+MOST_ROWS = 2**31 - 1
 # Dimensions that native code reads.
 _MOST_DIMENSIONS = 4
+
+
+def reads(values: Tensor) -> bool:
+    """Tell whether native code reads values of this dtype and number."""
+    return values.dtype in FULL and values.shape[0] <= MOST_ROWS
 
 
 def largest(
@@ -39,6 +50,56 @@ def largest(
         return y, taps
     shape = (total, *x.shape[1:])
     return y.view(shape), None if taps is None else taps.view(shape)
+
+
+@functools.lru_cache(maxsize=64)
+def one_each(sequences: int) -> Tensor:
+    """Return the offsets of one window for each sequence; nobody writes to them."""
+    return torch.arange(sequences + 1, device="cpu")
+
+
+def whole_windows(layout: Layout) -> tuple[Tensor, _native.Windows, int]:
+    """Return the offsets of one window per sequence, the windows and their number, kept by the layout."""
+    known: tuple[Tensor, _native.Windows, int] | None = layout.known.get("whole_windows")
+    if known is None:
+        count = layout.num_sequences
+        known = one_each(count), native_windows(Windows(layout.total)), count
+        layout.known["whole_windows"] = known
+    return known
+
+
+def largest_if_plain(
+    x: Tensor, offsets: Tensor, out_offsets: Tensor, windows: _native.Windows, total: int, nothing: float
+) -> Tensor | None:
+    """Return the largest value of each window, or None where a tensor is unusual or does not fit."""
+    result = _native.pool_max(
+        x,
+        offsets,
+        out_offsets,
+        windows=windows,
+        total=total,
+        nothing=nothing,
+        index=False,
+        threads=torch.get_num_threads(),
+        in_order=False,
+    )
+    return None if result is None else result[0]
+
+
+def summed_if_plain(
+    x: Tensor, offsets: Tensor, out_offsets: Tensor, windows: _native.Windows, total: int, divisor: Divisor
+) -> Tensor | None:
+    """Return the sum of each window, see `summed`, or None where a tensor is unusual or does not fit."""
+    return _native.pool_sum(
+        x,
+        offsets,
+        out_offsets,
+        windows=windows,
+        total=total,
+        divisor=_DIVISORS[divisor],
+        threads=torch.get_num_threads(),
+        in_order=False,
+    )
 
 
 def largest_gradient(dy: Tensor, index: Tensor, geometry: Geometry, total: int) -> Tensor:

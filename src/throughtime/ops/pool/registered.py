@@ -1,8 +1,7 @@
-r"""Pooling as operators of torch, for torch.compile, export, subclasses and dispatch modes.
+r"""Pooling of whole sequences as operators of torch, for torch.compile, export, subclasses and modes.
 
-Values are (T, \*D), offsets (B + 1,) int64. Operators of whole sequences return (B, \*D), those of windows
-(T', \*D) for the ``out_offsets`` of their windows. Gradients of whole sequences gather and add rows with
-torch's own operators; those of windows are operators here, whose gradients are the operators before them.
+Values are (T, \*D), offsets (B + 1,) int64, results (B, \*D). Gradients gather and add rows with torch's own
+operators, so that they have gradients of any order.
 """
 
 from collections.abc import Callable
@@ -11,29 +10,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.ops._registering import register, register_vmap_over_features
-from throughtime.ops.plain import FULL, HALF
+from throughtime.ops._registering import in_full, register, register_vmap_over_features
 from throughtime.ops.pool import native
-from throughtime.ops.pool.autograd import MOST_ROWS, whole
+from throughtime.ops.pool.autograd import whole
 from throughtime.ops.pool.reference import (
     added_at,
-    at_largest_reference,
     last_over_time_reference,
-    max_gradient_reference,
     max_over_time_reference,
-    max_over_windows_reference,
     max_rows_reference,
-    max_taps_reference,
-    mean_gradient_reference,
     mean_over_time_reference,
-    mean_over_windows_reference,
     rows_of_largest,
     softmax_over_time_reference,
     sum_over_time_reference,
     top_k_over_time_reference,
     top_k_rows_reference,
 )
-from throughtime.ops.windows import Divisor, Geometry, Windows
+from throughtime.ops.windows import Geometry
 from throughtime.ragged import Layout
 
 Function = Callable[..., Any]
@@ -41,17 +33,17 @@ Function = Callable[..., Any]
 
 def max_over_time(values: Tensor, layout: Layout) -> Tensor:
     """Call the operator, see `throughtime.ops.pool.layer.max_over_time`."""
-    return _in_full(_MAX, values, layout.offsets)
+    return in_full(_MAX, values, layout.offsets)
 
 
 def mean_over_time(values: Tensor, layout: Layout) -> Tensor:
     """Call the operator, see `throughtime.ops.pool.layer.mean_over_time`."""
-    return _in_full(_MEAN, values, layout.offsets)
+    return in_full(_MEAN, values, layout.offsets)
 
 
 def sum_over_time(values: Tensor, layout: Layout) -> Tensor:
     """Call the operator, see `throughtime.ops.pool.layer.sum_over_time`."""
-    return _in_full(_SUM, values, layout.offsets)
+    return in_full(_SUM, values, layout.offsets)
 
 
 def last_over_time(values: Tensor, layout: Layout) -> Tensor:
@@ -68,37 +60,7 @@ def top_k_over_time(values: Tensor, layout: Layout, k: int) -> Tensor:
 
 def softmax_over_time(scores: Tensor, layout: Layout) -> Tensor:
     """Call the operator, see `throughtime.ops.pool.layer.softmax_over_time`."""
-    return _in_full(_SOFTMAX, scores, layout.offsets)
-
-
-def max_over_windows(values: Tensor, geometry: Geometry, total: int) -> Tensor:
-    """Call the operator, see `throughtime.ops.pool.layer.max_over_windows`."""
-    return _in_full(_WINDOW_MAX, values, *_flat(geometry), total)
-
-
-def mean_over_windows(values: Tensor, geometry: Geometry, total: int, *, count_padding: bool) -> Tensor:
-    """Call the operator, see `throughtime.ops.pool.layer.mean_over_windows`."""
-    return _in_full(_WINDOW_MEAN, values, *_flat(geometry), total, count_padding)
-
-
-def _in_full(operator: Function, values: Tensor, *rest: Any) -> Tensor:
-    """Compute half precision in float32."""
-    if values.dtype in HALF:
-        return _in_full(operator, values.float(), *rest).to(values.dtype)
-    pooled: Tensor = operator(values, *rest)
-    return pooled
-
-
-def _flat(geometry: Geometry) -> tuple[Tensor, Tensor, list[int]]:
-    return geometry.offsets, geometry.out_offsets, geometry.windows.numbers()
-
-
-def _geometry(offsets: Tensor, out_offsets: Tensor, windows: list[int]) -> Geometry:
-    return Geometry(offsets, out_offsets, Windows.of(windows))
-
-
-def _is_native(values: Tensor) -> bool:
-    return values.dtype in FULL and values.shape[0] <= MOST_ROWS
+    return in_full(_SOFTMAX, scores, layout.offsets)
 
 
 def _sequence_ids(offsets: Tensor, total: int) -> Tensor:
@@ -124,7 +86,7 @@ def _of_layout(reference: Function) -> Function:
 
 def _native_or(reference: Function, run: Callable[[Tensor, Geometry, int], Tensor]) -> Function:
     def computed(values: Tensor, offsets: Tensor) -> Tensor:
-        if not _is_native(values):
+        if not native.reads(values):
             result: Tensor = _of_layout(reference)(values, offsets)
             return result
         layout = Layout(offsets, total=values.shape[0])
@@ -275,200 +237,14 @@ _TOP_K_ROWS = register(
     fake=_top_k_rows_fake,
 )
 
-
-# ----------------------------------------------------------------------------------------------- windows
-
-_GEOMETRY = "Tensor offsets, Tensor out_offsets, int[] windows"
-
-
-def _layouts(values: Tensor, geometry: Geometry, total: int) -> tuple[Layout, Layout]:
-    return Layout(geometry.offsets, total=values.shape[0]), Layout(geometry.out_offsets, total=total)
-
-
-def _divisor(count_padding: bool) -> Divisor:  # noqa: FBT001
-    return "border" if count_padding else "real"
-
-
-def _index_dtype(windows: list[int]) -> torch.dtype:
-    return torch.int8 if windows[0] <= native.MOST_OF_A_BYTE else torch.int32
-
-
-def _window_max_elsewhere(values: Tensor, *rest: Any) -> Tensor:
-    *plain, total = rest
-    geometry = _geometry(*plain)
-    return max_over_windows_reference(values, *_layouts(values, geometry, total), geometry.windows)
-
-
-def _window_max_on_cpu(values: Tensor, *rest: Any) -> Tensor:
-    if not _is_native(values):
-        return _window_max_elsewhere(values, *rest)
-    *plain, total = rest
-    return native.largest(values, _geometry(*plain), total, -torch.inf, index=False)[0]
-
-
-def _taps_elsewhere(values: Tensor, *rest: Any) -> Tensor:
-    *plain, total = rest
-    geometry = _geometry(*plain)
-    taps = max_taps_reference(values, *_layouts(values, geometry, total), geometry.windows)
-    return taps.to(_index_dtype(plain[2]))
-
-
-def _taps_on_cpu(values: Tensor, *rest: Any) -> Tensor:
-    *plain, total = rest
-    taps = None
-    if _is_native(values):
-        _, taps = native.largest(values, _geometry(*plain), total, -torch.inf, index=True)
-    return _taps_elsewhere(values, *rest) if taps is None else taps
-
-
-def _taps_fake(values: Tensor, *rest: Any) -> Tensor:
-    _, _, windows, total = rest
-    return values.new_empty(total, *values.shape[1:], dtype=_index_dtype(windows))
-
-
-def _window_max_gradient_elsewhere(dy: Tensor, taps: Tensor, *rest: Any) -> Tensor:
-    *plain, total = rest
-    # A copy: the rows of a longer tensor are not laid out as the fake's.
-    return max_gradient_reference(dy, taps, _geometry(*plain), total).clone()
-
-
-def _window_max_gradient_on_cpu(dy: Tensor, taps: Tensor, *rest: Any) -> Tensor:
-    *plain, total = rest
-    if not _is_native(dy):
-        return _window_max_gradient_elsewhere(dy, taps, *rest)
-    return native.largest_gradient(dy, taps, _geometry(*plain), total)
-
-
-def _window_mean_elsewhere(values: Tensor, *rest: Any) -> Tensor:
-    *plain, total, count_padding = rest
-    geometry = _geometry(*plain)
-    layouts = _layouts(values, geometry, total)
-    return mean_over_windows_reference(values, *layouts, geometry.windows, count_padding=count_padding)
-
-
-def _window_mean_on_cpu(values: Tensor, *rest: Any) -> Tensor:
-    if not _is_native(values):
-        return _window_mean_elsewhere(values, *rest)
-    *plain, total, count_padding = rest
-    return native.summed(values, _geometry(*plain), total, _divisor(count_padding))
-
-
-def _window_mean_gradient_elsewhere(dy: Tensor, *rest: Any) -> Tensor:
-    *plain, total, count_padding = rest
-    return mean_gradient_reference(dy, _geometry(*plain), total, _divisor(count_padding))
-
-
-def _window_mean_gradient_on_cpu(dy: Tensor, *rest: Any) -> Tensor:
-    if not _is_native(dy):
-        return _window_mean_gradient_elsewhere(dy, *rest)
-    *plain, total, count_padding = rest
-    return native.summed_gradient(dy, _geometry(*plain), total, _divisor(count_padding))
-
-
-def _windows_fake(values: Tensor, offsets: Tensor, out_offsets: Tensor, windows: Any, total: int) -> Tensor:  # noqa: ARG001
-    return values.new_empty(total, *values.shape[1:])
-
-
-def _window_max_gradient_fake(dy: Tensor, taps: Tensor, *rest: Any) -> Tensor:  # noqa: ARG001
-    return dy.new_empty(rest[-1], *dy.shape[1:])
-
-
-def _mean_fake(values: Tensor, *rest: Any) -> Tensor:
-    return values.new_empty(rest[-2], *values.shape[1:])
-
-
-def _save_values(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001
-    values, offsets, out_offsets, windows, _ = inputs
-    ctx.windows = windows
-    ctx.save_for_backward(values, offsets, out_offsets)
-
-
-def _window_max_vjp(ctx: Any, dy: Tensor) -> tuple[Any, ...]:
-    values, offsets, out_offsets = ctx.saved_tensors
-    geometry = (offsets, out_offsets, ctx.windows)
-    taps = _WINDOW_TAPS(values.detach(), *geometry, dy.shape[0])
-    return _WINDOW_MAX_GRADIENT(dy, taps, *geometry, values.shape[0]), None, None, None, None
-
-
-def _save_taps(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001
-    _, taps, offsets, out_offsets, windows, _ = inputs
-    ctx.windows = windows
-    ctx.save_for_backward(taps, offsets, out_offsets)
-
-
-def _window_max_gradient_vjp(ctx: Any, ddx: Tensor) -> tuple[Any, ...]:
-    taps, offsets, out_offsets = ctx.saved_tensors
-    return at_largest_reference(ddx, taps, _geometry(offsets, out_offsets, ctx.windows)), *[None] * 5
-
-
-def _save_means(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001
-    x, offsets, out_offsets, windows, _, count_padding = inputs
-    ctx.windows, ctx.count_padding, ctx.total = windows, count_padding, x.shape[0]
-    ctx.save_for_backward(offsets, out_offsets)
-
-
-def _window_mean_vjp(ctx: Any, dy: Tensor) -> tuple[Any, ...]:
-    arguments = (dy, *ctx.saved_tensors, ctx.windows, ctx.total, ctx.count_padding)
-    return _WINDOW_MEAN_GRADIENT(*arguments), *[None] * 5
-
-
-def _window_mean_gradient_vjp(ctx: Any, ddx: Tensor) -> tuple[Any, ...]:
-    arguments = (ddx, *ctx.saved_tensors, ctx.windows, ctx.total, ctx.count_padding)
-    return _WINDOW_MEAN(*arguments), *[None] * 5
-
-
-_WINDOW_MAX = register(
-    f"max_over_windows(Tensor values, {_GEOMETRY}, SymInt total) -> Tensor",
-    cpu=_window_max_on_cpu,
-    elsewhere=_window_max_elsewhere,
-    fake=_windows_fake,
-    save=_save_values,
-    gradient=_window_max_vjp,
-)
-_WINDOW_TAPS = register(
-    f"max_over_windows_taps(Tensor values, {_GEOMETRY}, SymInt total) -> Tensor",
-    cpu=_taps_on_cpu,
-    elsewhere=_taps_elsewhere,
-    fake=_taps_fake,
-)
-_WINDOW_MAX_GRADIENT = register(
-    f"max_over_windows_gradient(Tensor dy, Tensor taps, {_GEOMETRY}, SymInt total) -> Tensor",
-    cpu=_window_max_gradient_on_cpu,
-    elsewhere=_window_max_gradient_elsewhere,
-    fake=_window_max_gradient_fake,
-    save=_save_taps,
-    gradient=_window_max_gradient_vjp,
-)
-_WINDOW_MEAN = register(
-    f"mean_over_windows(Tensor values, {_GEOMETRY}, SymInt total, bool count_padding) -> Tensor",
-    cpu=_window_mean_on_cpu,
-    elsewhere=_window_mean_elsewhere,
-    fake=_mean_fake,
-    save=_save_means,
-    gradient=_window_mean_vjp,
-)
-_WINDOW_MEAN_GRADIENT = register(
-    f"mean_over_windows_gradient(Tensor dy, {_GEOMETRY}, SymInt total, bool count_padding) -> Tensor",
-    cpu=_window_mean_gradient_on_cpu,
-    elsewhere=_window_mean_gradient_elsewhere,
-    fake=_mean_fake,
-    save=_save_means,
-    gradient=_window_mean_gradient_vjp,
-)
-
-for _name, _tensors in (
-    ("max_over_time", 1),
-    ("mean_over_time", 1),
-    ("sum_over_time", 1),
-    ("last_over_time", 1),
-    ("top_k_over_time", 1),
-    ("softmax_over_time", 1),
-    ("max_over_time_rows", 1),
-    ("top_k_over_time_rows", 1),
-    ("max_over_windows", 1),
-    ("max_over_windows_taps", 1),
-    ("max_over_windows_gradient", 2),
-    ("mean_over_windows", 1),
-    ("mean_over_windows_gradient", 1),
+for _name in (
+    "max_over_time",
+    "mean_over_time",
+    "sum_over_time",
+    "last_over_time",
+    "top_k_over_time",
+    "softmax_over_time",
+    "max_over_time_rows",
+    "top_k_over_time_rows",
 ):
-    register_vmap_over_features(_name, _tensors)
+    register_vmap_over_features(_name)

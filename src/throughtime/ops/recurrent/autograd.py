@@ -40,7 +40,7 @@ def node_of_layer(
     spec: CellSpec,
     h0: Tensor | None,
     c0: Tensor | None,
-    weights: list[Tensor | None],
+    weights: tuple[Tensor | None, ...],
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     r"""Return y, h_n and c_n for tokens (\*, I), with the rows that the steps name: y is (\*, D·P).
 
@@ -95,18 +95,19 @@ class _Layer(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *output_gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         needs = ctx.needs_input_grad[4:]
-        if all(gradient is None for gradient in output_gradients):
+        present = [gradient for gradient in output_gradients if gradient is not None]
+        if not present:
             return (None,) * (4 + len(needs))
         x, h0, c0, *rest = ctx.saved_tensors
         read = _Read(x, ctx.steps, ctx.spec, h0, c0, tuple(rest[:-3]))
         made = tuple(rest[-3:])
         needed = _Needed(needs[0], needs[1] or needs[2], True in needs[3:])
         gradients = (*output_gradients, None, None)[:5]
-        if torch.is_grad_enabled() or any(map(is_batched, output_gradients)):
+        if torch.is_grad_enabled() or is_batched(*present):
             found = _by_operator(gradients, read, made, needed)
         else:
             found = layer_backward(gradients, *read, made, needed, ctx.record)
-        wanted = (gradient if wish else None for gradient, wish in zip(found, needs, strict=False))
+        wanted = [gradient if wish else None for gradient, wish in zip(found, needs, strict=False)]
         return (None, None, None, None, *wanted)
 
 

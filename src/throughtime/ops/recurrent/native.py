@@ -5,7 +5,6 @@ Everything that crosses is on the CPU, and float32 or float64; the caller has ch
 
 import copyreg
 import math
-from functools import lru_cache
 from typing import cast
 
 import torch
@@ -120,11 +119,12 @@ def layer_backward(
         of_steps = _recorded(x, weights, spec, whole=record.whole)
         record.fill(of_steps, *cast("tuple[Tensor, ...]", made))
     run, cell, threads = _native.recurrent_layer_backward, native_cell(spec), torch.get_num_threads()
-    given = _all_contiguous(gradients)  # often a single number, expanded
+    # Often a single number, expanded.
+    given = tuple([part if part is None or part.is_contiguous() else part.contiguous() for part in gradients])
     found = run(_AS_THEY_ARE, cell, steps, threads, x, h0, c0, weights, made, given, needed, of_steps)
     if found is None:
         steps, x, h0, c0 = _checked(steps, x), in_order(x), contiguous(h0), contiguous(c0)
-        weights, made = _all_contiguous(weights), _all_contiguous(made)
+        weights, made, given = _all_contiguous(weights), _all_contiguous(made), _all_contiguous(given)
         found = run(_IN_ORDER, cell, steps, threads, x, h0, c0, weights, made, given, needed, of_steps)
     return cast("tuple[Tensor | None, ...]", found)
 
@@ -154,7 +154,6 @@ def native_stack(
         state=projection or hidden,
         layers=len(names) // directions,
         directions=directions,
-        peepholes=spec.own_blocks.get("peephole", 0),
         biased=biased,
         projects=bool(projection),
         names=names,
@@ -175,6 +174,11 @@ def _recorded(x: Tensor, weights: tuple[Tensor | None, ...], spec: CellSpec, *, 
     )
 
 
+# Where a description keeps its native code; neither part of it nor of its copies.
+_CELL = "_native_cell"
+copyreg.pickle(_native.RecurrentCell, lambda _: (type(None), ()))  # type: ignore[arg-type, return-value]
+
+
 def _checked(steps: Steps, x: Tensor) -> Steps:
     if steps.index is None:
         return steps
@@ -183,7 +187,6 @@ def _checked(steps: Steps, x: Tensor) -> Steps:
     return steps._replace(index=in_order(steps.index))
 
 
-@lru_cache(maxsize=256)
 def native_cell(spec: CellSpec) -> _native.RecurrentCell:
     """Return the native code of a cell, with its options.
 
@@ -192,13 +195,21 @@ def native_cell(spec: CellSpec) -> _native.RecurrentCell:
     UnsupportedError
         If it has none.
     """
+    cell: _native.RecurrentCell | None = spec.__dict__.get(_CELL)
+    if cell is None:
+        cell = spec.__dict__[_CELL] = _native_cell(spec)
+    return cell
+
+
+def _native_cell(spec: CellSpec) -> _native.RecurrentCell:
     native = spec.native
     if native is None:
         raise UnsupportedError(f"the cell {spec.name} has no native code; it runs by its step in PyTorch")
-    options = {"cell_clip": math.inf, "update_new": False, **native.options}
+    options = {"cell_clip": math.inf, "update_new": False, "epsilon": 0.0, **native.options}
     return _native.RecurrentCell(
         kernel=native.kernel,
         activations=list(spec.activations),
+        own_rows=[own.rows for own in spec.own_parameters.values()],
         clip=spec.clip,
         gradient_value=spec.gradient_value,
         gradient_norm=spec.gradient_norm,

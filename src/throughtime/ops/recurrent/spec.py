@@ -19,7 +19,7 @@ from torch.nn.functional import linear
 
 from throughtime.errors import InputTypeError
 from throughtime.ops.recurrent.activations import Activation, as_argument
-from throughtime.ops.recurrent.weights import Weights
+from throughtime.ops.recurrent.weights import OwnParameter, Weights
 
 
 class State(NamedTuple):
@@ -203,9 +203,14 @@ class CellSpec(ABC):
         return ()
 
     @property
-    def own_blocks(self) -> Mapping[str, int]:
-        """Parameters that only this cell has, by field of `Weights`: how many vectors of H each holds."""
+    def own_parameters(self) -> Mapping[str, OwnParameter]:
+        """Parameters that only this cell has, by name, without a suffix such as ``_l0_reverse``."""
         return {}
+
+    def own_rows(self, weights: Weights) -> tuple[Tensor, ...]:
+        """Return the vectors of H that the cell's own parameters hold, in their order."""
+        count = sum(own.rows for own in self.own_parameters.values())
+        return () if weights.own is None else weights.own.chunk(count)
 
     @property
     def gates(self) -> int:
@@ -243,7 +248,7 @@ class CellSpec(ABC):
     def step(self, x: Tensor, state: State, weights: Weights, context: Tensor | None) -> tuple[State, Tensor]:
         """Return the next state, and the values that are kept of the step (n, S, H): the cell's equations.
 
-        ``x`` is (n, I), and the context (n, G·H) or None, which adds to W_ih x + b_ih.
+        ``x`` is (n, I), and the context (n, G·H) or None, which adds to what a token adds to the gates.
         """
 
     @abstractmethod
@@ -260,12 +265,17 @@ class CellSpec(ABC):
         Parameters
         ----------
         from_x
-            (T, G·H): W_ih x + b_ih + context.
+            (T, G·H): what `from_token` returns for all of them.
         before, after
             The states that each step began with and made.
         kept
             `gate_names` and `linear_names`, (T, H) each.
         """
+
+    def from_token(self, x: Tensor, weights: Weights, context: Tensor | None) -> Tensor:
+        """Return what a token adds to the gates before activation, (n, G·H): W_ih x + b_ih + context."""
+        from_x = linear(x, weights.ih, weights.bias_ih)
+        return from_x if context is None else from_x + context
 
     def recurrent_inputs(self, h_before: Tensor, kept: Tensor) -> list[RecurrentInput]:  # noqa: ARG002
         """Return what the rows of W_hh are multiplied with, given h_{t−1} (n, P) and kept (n, S, H)."""
@@ -320,8 +330,7 @@ class CellSpec(ABC):
 
     def _sums(self, x: Tensor, h: Tensor, weights: Weights, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return W_ih x + b_ih + context, and W_hh h + b_hh."""
-        from_x = linear(x, weights.ih, weights.bias_ih)
-        return from_x if context is None else from_x + context, linear(h, weights.hh, weights.bias_hh)
+        return self.from_token(x, weights, context), linear(h, weights.hh, weights.bias_hh)
 
 
 def _default_of(option: "Field[Any]") -> Any:

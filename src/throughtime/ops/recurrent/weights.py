@@ -1,6 +1,7 @@
 """The weights of one recurrent layer in one direction: their names, order and shapes."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from torch import Tensor
@@ -13,8 +14,8 @@ class Weights(NamedTuple):
     """What acts on the tokens of one layer in one direction, named and laid out as in torch.nn.
 
     ih (G·H, I), hh (G·H, P), biases (G·H,) or None, hr (P, H) or None; P is H where there is no hr. The
-    peephole (3·H,) of i f o, or (2·H,) of i o, and the context (B, G·H), what every step of a sequence adds
-    to W_ih x + b_ih, or None.
+    cell's own parameters (R·H,), one below the other as `CellSpec.own_parameters` lists them, and the context
+    (B, G·H), what every step of a sequence adds to W_ih x + b_ih, or None.
     """
 
     ih: Tensor
@@ -22,7 +23,7 @@ class Weights(NamedTuple):
     bias_ih: Tensor | None
     bias_hh: Tensor | None
     hr: Tensor | None
-    peephole: Tensor | None = None
+    own: Tensor | None = None
     context: Tensor | None = None
 
 
@@ -40,37 +41,56 @@ def directions_of(weights: tuple[Tensor | None, ...]) -> tuple[Weights, ...]:
     return tuple(Weights(*parts) for parts in found if parts[0] is not None)  # type: ignore[arg-type]
 
 
-NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "weight_peephole", "weight_context")
-"""The parameter of a layer that each comes from, without its suffix such as ``_l0_reverse``."""
+@dataclass(frozen=True)
+class OwnParameter:
+    """A parameter that only one kind of cell has, such as its peepholes: vectors of H, one below the other.
+
+    Parameters
+    ----------
+    rows
+        How many vectors.
+    initial
+        The value of every entry of a new layer; None for torch's, uniform within 1/√H.
+    """
+
+    rows: int
+    initial: float | None = None
+
+
+NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+"""The parameters that torch's layers have, without a suffix such as ``_l0_reverse``, as `Weights` begins."""
+
+CONTEXT = "weight_context"
+"""That of the weights of a context, (G·H, C)."""
 
 
 def weight_shapes(
     gates: int,
-    own_blocks: Mapping[str, int],
+    own_parameters: Mapping[str, OwnParameter],
     features: int,
     hidden: int,
     *,
     projection: int = 0,
     context: int = 0,
 ) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each field of `Weights`; of the context that of its weights (G·H, C).
+    """Return the shape of every parameter that a layer may have, by its name without a suffix.
 
     Parameters
     ----------
     gates
         G, see `CellSpec.gates`.
-    own_blocks
-        See `CellSpec.own_blocks`.
+    own_parameters
+        See `CellSpec.own_parameters`.
     projection, context
         P and C, 0 for none.
     """
     rows = gates * hidden
     return {
-        "ih": (rows, features),
-        "hh": (rows, projection or hidden),
+        "weight_ih": (rows, features),
+        "weight_hh": (rows, projection or hidden),
         "bias_ih": (rows,),
         "bias_hh": (rows,),
-        "hr": (projection, hidden),
-        **{name: (blocks * hidden,) for name, blocks in own_blocks.items()},
-        "context": (rows, context),
+        "weight_hr": (projection, hidden),
+        **{name: (own.rows * hidden,) for name, own in own_parameters.items()},
+        CONTEXT: (rows, context),
     }

@@ -1,0 +1,236 @@
+"""Every layer of the contract and every model under torch.compile(fullgraph=True) and torch.export.
+
+A compiled layer gives the values and gradients of the eager one; an exported program those values for other
+numbers of sequences and tokens than it was exported with. What cannot be recorded is refused by name.
+"""
+
+import inspect
+import io
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import throughtime as tt
+from throughtime import Ragged
+from throughtime.errors import UnsupportedError
+
+from .contract import CASES, FEATURES
+
+# What cannot be one graph, with what the refusal says.
+REFUSED = {"Recurrence": "cannot record a Recurrence over a Ragged, whose loop has as many steps"}
+
+LENGTHS = [31, 33, 30, 35]
+OTHER_LENGTHS = ([40, 30, 36], [30, 38, 31, 30, 32, 47])
+TIGHT = {"rtol": 1e-9, "atol": 1e-9}
+
+
+def _series(lengths: list[int]) -> Ragged:
+    values = torch.randn(sum(lengths), FEATURES, dtype=torch.float64, requires_grad=True)
+    return Ragged.from_lengths(values, lengths)
+
+
+def _texts(lengths: list[int]) -> Ragged:
+    return Ragged.from_lengths(torch.randint(0, 11, (sum(lengths),)), lengths)
+
+
+def _of_one_length(lengths: list[int]) -> Ragged:
+    return _series([12] * len(lengths))
+
+
+Make, Batch = Callable[[], nn.Module], Callable[[list[int]], Ragged]
+
+MODELS: dict[str, tuple[Make, Batch]] = {
+    "TextCNN": (lambda: tt.models.TextCNN(11, 2, embedding_size=4, channels=3), _texts),
+    "CharCNN": (lambda: tt.models.CharCNN(11, 2, length=125, channels=3, hidden_size=4), _texts),
+    "TCN": (lambda: tt.models.TCN(FEATURES, 2, channels=(3, 3), kernel_size=2), _series),
+    "FCN": (lambda: tt.models.FCN(FEATURES, 2, channels=(4, 3, 4)), _series),
+    "ResNet": (lambda: tt.models.ResNet(FEATURES, 2, channels=(3,)), _series),
+    "InceptionTime": (
+        lambda: tt.models.InceptionTime(FEATURES, 2, members=1, depth=3, channels=2, kernel_sizes=(4, 3)),
+        _series,
+    ),
+    "LSTMFCN": (lambda: tt.models.LSTMFCN(FEATURES, 2), _series),
+    "LSTMFCN of one length": (lambda: tt.models.LSTMFCN(FEATURES, 2, length=12), _of_one_length),
+    "BiLSTM": (lambda: tt.models.BiLSTM(11, 2, embedding_size=4, hidden_size=3), _texts),
+    "BiGRU": (lambda: tt.models.BiGRU(11, 2, embedding_size=4, hidden_size=3, pool="last"), _texts),
+    "FrameModel": (lambda: tt.models.FrameModel(FEATURES, hidden_size=4, embedding_size=5), _series),
+    "LanguageModel": (lambda: tt.models.LanguageModel(11, embedding_size=4, hidden_size=6), _texts),
+    "LanguageModel of clusters": (
+        lambda: tt.models.LanguageModel(11, embedding_size=4, hidden_size=6, cutoffs=(3,)),
+        _texts,
+    ),
+}
+MORE: dict[str, tuple[Make, Batch]] = {
+    "BatchNorm1d": (lambda: nn.BatchNorm1d(FEATURES), _series),
+    "AttentionPool behind a stride": (
+        lambda: nn.Sequential(tt.nn.Conv1d(FEATURES, 4, 3, stride=2), tt.nn.AttentionPool(4)),
+        _series,
+    ),
+    "ConvBlock norm=batch": (lambda: tt.nn.ConvBlock(FEATURES, 4, 3, norm="batch"), _series),
+}
+ALL = {case.name: (case.make, _series) for case in CASES} | MODELS | MORE
+each = pytest.mark.parametrize("name", [name for name in ALL if name not in REFUSED])
+
+
+def _made(name: str) -> tuple[nn.Module, Batch]:
+    torch.manual_seed(0)
+    torch._dynamo.reset()
+    make, batch = ALL[name]
+    module = make().double().eval()
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm1d):
+            part.running_mean.uniform_(-0.5, 0.5)
+            part.running_var.uniform_(0.5, 2)
+    return module, batch
+
+
+def _tensors(output: object) -> list[Tensor]:
+    leaves = torch.utils._pytree.tree_leaves(output)
+    return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+
+
+def _gradients(outputs: list[Tensor], leaves: list[Tensor]) -> list[Tensor | None]:
+    """Of a loss in which every element counts differently."""
+    real = [output for output in outputs if output.requires_grad]
+    weights = [torch.arange(1, y.numel() + 1, dtype=y.dtype).cos().view(y.shape) for y in real]
+    loss = torch.stack([(y * weight).sum() for y, weight in zip(real, weights, strict=True)]).sum()
+    return list(torch.autograd.grad(loss, leaves, allow_unused=True)) if leaves else []
+
+
+# Of a number such as eps torch makes a symbol first, and begins again: the same graph in twice the time.
+@torch._dynamo.config.patch(specialize_float=True)
+@each
+def test_compiled_equals_eager(name: str) -> None:
+    module, batch = _made(name)
+    compiled = torch.compile(module, backend="aot_eager", fullgraph=True, dynamic=True)
+    for lengths in (LENGTHS, OTHER_LENGTHS[0]):
+        x = batch(lengths)
+        leaves = [*module.parameters(), *([x.values] if x.values.requires_grad else [])]
+        found, expected = _tensors(compiled(x)), _tensors(module(x))
+        torch.testing.assert_close(found, expected, **TIGHT)
+        torch.testing.assert_close(_gradients(found, leaves), _gradients(expected, leaves), **TIGHT)
+
+
+@each
+def test_exported_equals_eager_for_other_numbers_of_sequences_and_tokens(name: str) -> None:
+    module, batch = _made(name)
+    sizes = ([{0: torch.export.Dim.DYNAMIC}] * 2,)
+    program = torch.export.export(module, (batch(LENGTHS),), dynamic_shapes=sizes).module()
+    for lengths in OTHER_LENGTHS:
+        x = batch(lengths)
+        torch.testing.assert_close(_tensors(program(x)), _tensors(module(x)), **TIGHT)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_one_graph_is_refused_by_name(name: str) -> None:
+    module, batch = _made(name)
+    with pytest.raises(torch._dynamo.exc.Unsupported, match=REFUSED[name]):
+        torch.compile(module, backend="eager", fullgraph=True)(batch(LENGTHS))
+    with pytest.raises(UnsupportedError, match=REFUSED[name]):
+        torch.export.export(module, (batch(LENGTHS),))
+
+
+def test_every_model_is_here() -> None:
+    public = {
+        kind for kind in vars(tt.models).values() if inspect.isclass(kind) and issubclass(kind, nn.Module)
+    }
+    assert {type(make()) for make, _ in MODELS.values()} == public - {tt.models.LeNet}
+
+
+def test_a_model_of_images_compiles_and_exports() -> None:
+    torch._dynamo.reset()
+    model = tt.models.LeNet(2).double().eval()
+    images = torch.randn(3, 1, 28, 28, dtype=torch.float64)
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True, dynamic=True)
+    program = torch.export.export(model, (images,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)).module()
+    for x in (images, torch.randn(5, 1, 28, 28, dtype=torch.float64)):
+        torch.testing.assert_close(compiled(x), model(x), **TIGHT)
+        torch.testing.assert_close(program(x), model(x), **TIGHT)
+
+
+@pytest.mark.parametrize(
+    "name", ["Pool max", "LSTM", "ConvBlock", "GroupNorm", "AttentionPool", "TextCNN", "CharCNN"]
+)
+def test_a_program_for_any_size_takes_one_sequence_and_none(name: str) -> None:
+    """Torch leaves sizes of 0 and 1 out unless told otherwise."""
+    module, batch = _made(name)
+    sizes = ([{0: torch.export.Dim.DYNAMIC}] * 2,)
+    with torch.fx.experimental._config.patch(backed_size_oblivious=True):
+        program = torch.export.export(module, (batch(LENGTHS),), dynamic_shapes=sizes).module()
+    for lengths in ([30], [], [0, 40, 0]):
+        x = batch(lengths)
+        torch.testing.assert_close(_tensors(program(x)), _tensors(module(x)), **TIGHT)
+
+
+class _Reversed(nn.Module):
+    def forward(self, x: Ragged, scale: Tensor) -> tuple[Ragged, dict[str, Ragged]]:
+        return x.reverse(), {"scaled": x * scale}
+
+
+def test_a_saved_program_takes_and_returns_batches() -> None:
+    tokens, sequences = torch.export.Dim("tokens", min=2), torch.export.Dim("offsets", min=3)
+    sizes = {"x": [{0: tokens}, {0: sequences}], "scale": None}
+    x = _series(LENGTHS).detach()
+    program = torch.export.export(_Reversed(), (x, torch.tensor(2.0).double()), dynamic_shapes=sizes)
+    file = io.BytesIO()
+    torch.export.save(program, file)
+    file.seek(0)
+    loaded = torch.export.load(file).module()
+    for lengths in OTHER_LENGTHS:
+        x = _series(lengths).detach()
+        backwards, named = loaded(x, torch.tensor(3.0).double())
+        assert isinstance(backwards, Ragged)
+        assert torch.equal(backwards, x.reverse())
+        assert torch.equal(named["scaled"], 3 * x)
+
+
+def test_a_program_names_its_inputs_by_the_parts_of_a_batch() -> None:
+    program = torch.export.export(tt.nn.Pool("max"), (_series(LENGTHS).detach(),))
+    assert list(program.graph_signature.user_inputs) == ["input_values", "input_offsets"]
+
+
+def test_a_series_of_another_length_is_refused_when_the_graph_runs() -> None:
+    module, _ = _made("LSTMFCN of one length")
+    compiled = torch.compile(module, backend="aot_eager", fullgraph=True, dynamic=True)
+    with pytest.raises(RuntimeError, match="a sequence has other steps than length=12"):
+        compiled(_series([12, 11, 13]))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")  # Inductor's own
+@pytest.mark.parametrize("name", ["MaxPool1d {'kernel_size': 2}", "Pool max", "GroupNorm"])
+def test_inductor_gives_the_same(name: str) -> None:
+    module, batch = _made(name)
+    compiled = torch.compile(module, fullgraph=True, dynamic=True)
+    x = batch(LENGTHS)
+    found, expected = _tensors(compiled(x)), _tensors(module(x))
+    torch.testing.assert_close(found, expected, **TIGHT)
+    torch.testing.assert_close(_gradients(found, [x.values]), _gradients(expected, [x.values]), **TIGHT)
+
+
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_a_block_in_training_updates_its_statistics_in_a_graph(norm: str) -> None:
+    torch.manual_seed(0)
+    torch._dynamo.reset()
+    block = tt.nn.ConvBlock(FEATURES, 4, 3, norm=norm, norm_groups=2).double()
+    twin = tt.nn.ConvBlock(FEATURES, 4, 3, norm=norm, norm_groups=2).double()
+    twin.load_state_dict(block.state_dict())
+    compiled = torch.compile(block, backend="aot_eager", fullgraph=True, dynamic=True)
+    for lengths in (LENGTHS, OTHER_LENGTHS[0]):
+        x = _series(lengths)
+        found, expected = _tensors(compiled(x)), _tensors(twin(x))
+        torch.testing.assert_close(found, expected, **TIGHT)
+        gradients = [_gradients(y, list(one.parameters())) for y, one in ((found, block), (expected, twin))]
+        torch.testing.assert_close(*gradients, **TIGHT)
+        torch.testing.assert_close(block.state_dict(), twin.state_dict(), **TIGHT)
+
+
+def test_locked_dropout_is_exported_in_training_for_any_number_of_sequences() -> None:
+    sizes = ([{0: torch.export.Dim.DYNAMIC}] * 2,)
+    drop = tt.nn.LockedDropout(0.5)
+    program = torch.export.export(drop, (_series(LENGTHS).detach(),), dynamic_shapes=sizes).module()
+    x = _series(OTHER_LENGTHS[1]).detach()
+    for sequence in program(x.with_values(torch.ones_like(x.values))):
+        assert ((sequence == 0) | (sequence == 2)).all()
+        assert (sequence == sequence[:1]).all()

@@ -1,0 +1,17 @@
+"""Results of trainings as the pages show them."""
+
+from dataclasses import fields, replace
+
+from throughtime.report import ClassifierQuality
+from throughtime.training import EpochMetrics, PredictionExamples, Quality
+
+
+def with_texts(measured: Quality, text: str) -> ClassifierQuality:
+    content = {field.name: getattr(measured, field.name) for field in fields(Quality)}
+    groups = {field.name: getattr(measured.examples, field.name) for field in fields(PredictionExamples)}
+    examples = {name: tuple(replace(row, text=text) for row in rows) for name, rows in groups.items()}
+    return ClassifierQuality(**content | {"examples": PredictionExamples(**examples)}, loss=1.0, rows=90)
+
+
+def epoch_metrics(epoch: int) -> EpochMetrics:
+    return EpochMetrics(epoch, 10, 1 / epoch, 0.5, 1.2 / epoch, 0.4, 1e-3, 100, 1.0)
