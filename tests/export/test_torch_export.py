@@ -159,6 +159,8 @@ def _recurrent() -> dict[str, nn.Module]:
 def _models_of_features() -> dict[str, nn.Module]:
     return {
         "tcn": tt.models.TCN(FEATURES, 2, channels=(4, 5)),
+        "lstm-fcn": tt.models.LSTMFCN(FEATURES, 2),
+        "frames": tt.models.FrameModel(FEATURES, hidden_size=4),
         "fcn": tt.models.FCN(FEATURES, 2, channels=(4, 5, 4)),
         "inception": tt.models.InceptionTime(
             FEATURES, 2, members=1, depth=2, channels=2, kernel_sizes=(4, 3)
@@ -172,6 +174,7 @@ def _models_of_tokens() -> dict[str, nn.Module]:
         "textcnn": tt.models.TextCNN(TOKENS, 3, embedding_size=5, channels=4, kernel_sizes=(2, 3, 5)),
         "bilstm": tt.models.BiLSTM(TOKENS, 3, **sizes),
         "bigru": tt.models.BiGRU(TOKENS, 3, pool="mean", **sizes),
+        "charcnn": tt.models.CharCNN(TOKENS, 2, length=200, channels=2, hidden_size=4),
         "language model": tt.models.LanguageModel(TOKENS, hidden_size=4),
         "top-k": nn.Sequential(
             nn.Embedding(TOKENS, 4), tt.nn.GRU(4, 5), tt.nn.Pool("top-k", k=2), nn.Flatten(), nn.Linear(10, 2)
@@ -324,7 +327,15 @@ def test_a_part_of_a_gradient_is_named() -> None:
 def test_options_and_cells_that_onnx_does_not_have_are_named() -> None:
     projected = _Calls(tt.nn.LSTM(FEATURES, 4, proj_size=2)).eval()
     assert "recurrent_layer: to_onnx: this LSTM uses proj_size" in _failure(_Values(projected))
+    assert "ONNX has no operator of the cell LayerNormLSTM" in _failure(
+        _Values(tt.nn.LayerNormLSTM(FEATURES, 4))
+    )
     assert "ONNX has no operator of the cell MGU" in _failure(_Values(tt.nn.MGU(FEATURES, 4)))
+
+
+def test_tokens_of_integers_are_refused() -> None:
+    numbers = _Calls(lambda x: tt.nn.Pool("last")(x.with_values(x.values.long())))
+    assert "last_over_time: the tokens are int64, expected floating-point numbers" in _failure(numbers)
 
 
 def test_what_onnx_does_not_return_is_named() -> None:

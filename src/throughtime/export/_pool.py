@@ -56,6 +56,16 @@ def add_top_k(batch: Batch, operator: Operator, value: Value, place: Place) -> V
     return Vectors(graph.add("Transpose", kept, perm=[1, 0, 2]), features_of(steps, place.name), rows=k)
 
 
+POOLS = {
+    "last_over_time": add_last,
+    "max_over_time": add_max,
+    "mean_over_time": add_mean,
+    "sum_over_time": add_sum,
+    "top_k_over_time": add_top_k,
+}
+"""The functions above by the names of their operators."""
+
+
 def add_softmax_over_time(batch: Batch, _operator: Operator, value: Value, place: Place) -> Steps:
     """Add throughtime::softmax_over_time: over the steps of each sequence."""
     steps = steps_of(value, place.name)

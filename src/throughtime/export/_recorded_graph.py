@@ -6,27 +6,17 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from throughtime.errors import ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.export._graph import OPSET, Graph
 
 
 class RecordedGraph(Graph):
-    """Nodes go to onnxscript's present evaluator; its values have names here for one operator alone.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        If the package onnxscript is not installed.
-    """
+    """Nodes go to onnxscript's present evaluator; its values have names here for one operator alone."""
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
+        import onnxscript  # torch.onnx.export has imported it
+
         super().__init__(dtype)
-        try:
-            import onnxscript
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                "torch.onnx.export needs the package onnxscript: pip install onnxscript", name=error.name
-            ) from error
         self._ir = onnxscript.ir
         self._operators = onnxscript.values.Opset("", OPSET)
         self._values: dict[str, Any] = {}
@@ -88,3 +78,19 @@ def fixed_sizes(value: Any, name: str) -> list[int]:
             "be dynamic"
         )
     return [size if isinstance(size, int) else 0 for size in sizes]
+
+
+def floating_dtype(value: Any, name: str) -> np.dtype[Any]:
+    """Return the dtype of a value of the exporter's.
+
+    Raises
+    ------
+    InputTypeError
+        If it is not one of numpy's floating-point numbers.
+    """
+    dtype: np.dtype[Any] = value.dtype.numpy()
+    if not np.issubdtype(dtype, np.floating):
+        raise InputTypeError(
+            f"{name}: the tokens are {dtype}, expected floating-point numbers; convert them with .float()"
+        )
+    return dtype

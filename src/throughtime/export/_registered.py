@@ -11,17 +11,10 @@ from throughtime.export._batch import Batch, Steps
 from throughtime.export._conv import add_conv, add_conv_transpose
 from throughtime.export._norm import Normalized, add_normalize_sequences
 from throughtime.export._place import Place
-from throughtime.export._pool import (
-    add_last,
-    add_max,
-    add_mean,
-    add_softmax_over_time,
-    add_sum,
-    add_top_k,
-)
+from throughtime.export._pool import POOLS, add_softmax_over_time
 from throughtime.export._pool_windows import add_max_over_windows, add_mean_over_windows
 from throughtime.export._ragged_batch import RaggedBatch
-from throughtime.export._recorded_graph import RecordedGraph, fixed_sizes
+from throughtime.export._recorded_graph import RecordedGraph, fixed_sizes, floating_dtype
 from throughtime.export._registered_layer import translate_layer
 from throughtime.nn.description import Operator, Windows
 
@@ -90,15 +83,11 @@ _TRANSLATIONS = {
     "conv1d": _Translation(add_conv, tokens="x", written="out_offsets"),
     # `ConvTranspose1d` in the forward pass: the gradient of the convolution whose outputs are its inputs.
     "conv1d_input_gradient": _Translation(add_conv_transpose, tokens="dy", read="out_offsets"),
-    "last_over_time": _Translation(add_last, written=None),
-    "max_over_time": _Translation(add_max, written=None),
     "max_over_windows": _Translation(add_max_over_windows, written="out_offsets"),
-    "mean_over_time": _Translation(add_mean, written=None),
     "mean_over_windows": _Translation(add_mean_over_windows, written="out_offsets"),
     "normalize_sequences": _Translation(add_normalize_sequences),
     "softmax_over_time": _Translation(add_softmax_over_time, tokens="scores"),
-    "sum_over_time": _Translation(add_sum, written=None),
-    "top_k_over_time": _Translation(add_top_k, written=None),
+    **{name: _Translation(add, written=None) for name, add in POOLS.items()},
 }
 
 # Operators that only a backward pass calls.
@@ -149,7 +138,7 @@ def _translated(name: str, translation: _Translation, arguments: Arguments) -> A
     """Return the operator's results as values of the exporter's."""
     place = Place("", f"throughtime::{name}")
     tokens = arguments[translation.tokens]
-    graph = RecordedGraph(tokens.dtype.numpy())
+    graph = RecordedGraph(floating_dtype(tokens, place.name))
     features = fixed_sizes(tokens, place.name)[1:]
     operator, left, right = _without_copies(Operator(place.name, arguments))
     read = RaggedBatch(graph, graph.named(arguments[translation.read]), left, right)

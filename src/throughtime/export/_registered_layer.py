@@ -10,7 +10,7 @@ from throughtime.convert import OnnxOperator, to_onnx
 from throughtime.errors import InputTypeError, ShapeError
 from throughtime.export._batch import Batch, Steps
 from throughtime.export._ragged_batch import RaggedBatch
-from throughtime.export._recorded_graph import RecordedGraph, fixed_sizes
+from throughtime.export._recorded_graph import RecordedGraph, fixed_sizes, floating_dtype
 from throughtime.export._recurrent import add_operator
 from throughtime.nn.recurrent.layer import LAYERS, Recurrent
 from throughtime.ops.recurrent.spec import CellSpec
@@ -54,7 +54,7 @@ def translate_layer(arguments: Mapping[str, Any]) -> Results:
         If ONNX does not have one of its options.
     """
     x, spec = arguments["x"], CellSpec.parse(arguments["cell"])
-    graph = RecordedGraph(x.dtype.numpy())
+    graph = RecordedGraph(floating_dtype(x, _NAME))
     suffixes = ("",) if arguments["ih_reverse"] is None else ("", "_reverse")
     directions = [Weights(*(arguments[field + end] for field in Weights._fields)) for end in suffixes]
     layout = _layout_of(graph, arguments, fixed_sizes(x, _NAME)[1])
