@@ -105,6 +105,7 @@ def _convolutions() -> dict[str, nn.Module]:
         "replicate": conv(FEATURES, 3, 4, padding=3, stride=2, padding_mode="replicate"),
         "block": tt.nn.ConvBlock(FEATURES, 3, 3, padding="same"),
         "transposed": tt.nn.ConvTranspose1d(FEATURES, 3, 3, stride=2, output_padding=1, padding=1),
+        "transposed, longer": tt.nn.ConvTranspose1d(FEATURES, 3, 2, stride=3, output_padding=2),
         "transposed groups": tt.nn.ConvTranspose1d(
             FEATURES, 6, 4, stride=3, groups=2, dilation=2, bias=False
         ),
