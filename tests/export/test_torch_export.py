@@ -256,6 +256,16 @@ def test_the_graph_is_right_before_it_is_optimized() -> None:
     _check(model, program, tokens=False)
 
 
+def test_batches_that_are_joined_keep_a_dynamic_number_of_sequences() -> None:
+    parts = tt.nn.Parallel(
+        tt.nn.MaxPool1d(3, 1, padding=1), tt.nn.Conv1d(FEATURES, 2, 3, padding="same")
+    ).eval()
+    rows, x = {0: Dim.DYNAMIC}, _batch([2, 3], tokens=False)
+    example = (_batch([5, 3, 6, 4], tokens=False),)
+    program = torch.export.export(parts, example, dynamic_shapes=([rows, rows],), strict=False)
+    assert torch.equal(program.module()(x).values, parts(x).values)
+
+
 class _Dense(nn.Module):
     """Recurrent layers on tensors, as torch.nn's."""
 
