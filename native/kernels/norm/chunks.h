@@ -42,6 +42,37 @@ struct Chunks {
       }
     }
   }
+
+  // Calls body(number, rows) for the chunks of a segment.
+  template <class Body>
+  void each_of(std::int64_t segment, const Body& body) const {
+    std::int64_t begin = offsets[segment];
+    for (std::int64_t number = first[segment]; number < first[segment + 1]; ++number) {
+      const std::int64_t count = rows(segment, number);
+      body(number, Range{begin, begin + count});
+      begin += count;
+    }
+  }
+
+  // The segments that a thread has if none is divided: those whose first chunk is in its share of all chunks.
+  Range segments_of(int rank, int size) const {
+    const std::int64_t all = first[segments];
+    std::int64_t begin = 0;
+    while (begin < segments && first[begin] < all * rank / size) ++begin;
+    std::int64_t end = begin;
+    while (end < segments && (rank == size - 1 || first[end] < all * (rank + 1) / size)) ++end;
+    return {begin, end};
+  }
+
+  // Whether no thread has more than 9/8 of an equal share if no segment is divided.
+  bool divide_evenly(int size) const {
+    const std::int64_t all = first[segments];
+    for (int rank = 0; rank < size; ++rank) {
+      const Range own = segments_of(rank, size);
+      if ((first[own.end] - first[own.begin]) * size * 8 > all * 9) return false;
+    }
+    return true;
+  }
 };
 
 // The upper bound of chunks for so many segments and tokens.

@@ -132,26 +132,40 @@ void norm_forward_of(const NormForward& call) {
   Barrier barrier;
   const T* const x = static_cast<const T*>(call.x);
   T* const y = static_cast<T*>(call.y);
+  const auto moments = [&](std::int64_t number, Range rows) {
+    moments_of(x + rows.begin * C, rows.count(), C, plan.mean + number * C, plan.squares + number * C);
+  };
+  const auto statistics = [&](std::int64_t segment, Range block) {
+    if (fixed) {
+      take_given<T>(call, segment, block);
+    } else {
+      combine<T>(call, plan, blocks, segment, block);
+    }
+    lay_out_factors(call, blocks, segment, block, plan.factor, plan.addend);
+  };
+  const auto normalize = [&](std::int64_t segment, Range rows) {
+    normalize_rows(x + rows.begin * C, rows.count(), C, plan.factor + segment * C, plan.addend + segment * C,
+                   call.shape.relu, y + rows.begin * C);
+  };
   auto run = [&](int rank, int size) {
+    if (!fixed && plan.chunks.divide_evenly(size)) {
+      // Whole segments, which the second look at their rows finds in a cache.
+      const Range own = plan.chunks.segments_of(rank, size);
+      for (std::int64_t segment = own.begin; segment < own.end; ++segment) {
+        plan.chunks.each_of(segment, moments);
+        blocks.each(1, 0, 1, [&](std::int64_t, Range block) { statistics(segment, block); });
+        normalize(segment, {call.segments.offsets[segment], call.segments.offsets[segment + 1]});
+      }
+      return;
+    }
     if (!fixed) {
-      plan.chunks.each(rank, size, [&](std::int64_t, std::int64_t number, Range rows) {
-        moments_of(x + rows.begin * C, rows.count(), C, plan.mean + number * C, plan.squares + number * C);
-      });
+      plan.chunks.each(rank, size, [&](std::int64_t, std::int64_t number, Range rows) { moments(number, rows); });
       barrier.wait(rank, size);
     }
-    blocks.each(S, rank, size, [&](std::int64_t segment, Range block) {
-      if (fixed) {
-        take_given<T>(call, segment, block);
-      } else {
-        combine<T>(call, plan, blocks, segment, block);
-      }
-      lay_out_factors(call, blocks, segment, block, plan.factor, plan.addend);
-    });
+    blocks.each(S, rank, size, statistics);
     barrier.wait(rank, size);
-    plan.chunks.each(rank, size, [&](std::int64_t segment, std::int64_t, Range rows) {
-      normalize_rows(x + rows.begin * C, rows.count(), C, plan.factor + segment * C, plan.addend + segment * C,
-                     call.shape.relu, y + rows.begin * C);
-    });
+    plan.chunks.each(rank, size,
+                     [&](std::int64_t segment, std::int64_t, Range rows) { normalize(segment, rows); });
   };
   parallel(call.threads, run);
 }
