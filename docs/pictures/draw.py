@@ -1,4 +1,4 @@
-"""Draw the figures of docs/convolution from values that the layers compute: python docs/pictures/draw.py [FOLDER]."""
+"""Draw the figures of docs/convolution with the layers themselves: python docs/pictures/draw.py [FOLDER]."""
 
 import sys
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from throughtime.nn.functional import convolution_matrix, convolve, cross_correl
 
 
 def definition() -> Picture:
-    """Draw the responses to two impulses: the kernel by convolution, the reversed kernel by cross-correlation."""
+    """Draw two impulses: convolution gives the kernel, cross-correlation the reversed kernel."""
     f = torch.tensor([0.0, 0, 1, 0, 0, 0, 0, -1, 0, 0])
     g = torch.tensor([3.0, 2.0, 1.0])
     picture = Picture(860, 290)
