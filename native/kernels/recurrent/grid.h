@@ -1,7 +1,7 @@
 // The division of a direction's work among threads: groups of sequences, and within a group hidden units.
 //
 // Groups never wait for each other. The threads of one group synchronise at every step, so groups have several
-// threads only if there are fewer sequences than threads need, or so few that each thread would read all weights
+// threads only if there are too few sequences for all threads, or so few that each thread would read all weights
 // for few rows.
 #pragma once
 
