@@ -1,4 +1,4 @@
-"""`linear` and `sigmoid`: against torch in values and gradients of every order; a row has the same bits in any batch."""
+"""`linear` and `sigmoid` against torch, in values and gradients; a row has the same bits in any batch."""
 
 import math
 from typing import Any
