@@ -3,7 +3,7 @@
     python benchmarks/ptb.py DATA            # trains, then tests on the text read once, in order
     python benchmarks/ptb.py DATA --speed    # tokens per second against torch.nn, in turns
 
-The folder DATA holds ``ptb/ptb.train.txt.gz``, ``ptb.valid.txt.gz`` and ``ptb.test.txt.gz``. Official split, all
+DATA holds ``ptb/ptb.train.txt.gz``, ``ptb.valid.txt.gz`` and ``ptb.test.txt.gz``. Official split, all
 10,000 words. Published: RNN 114.5, GRU 92.5, TCN 88.7, LSTM 78.9 (Bai et al. 2018).
 """
 

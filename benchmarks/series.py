@@ -2,7 +2,7 @@
 
     python benchmarks/series.py DATA [--seeds 3] [--sets GunPoint,MNIST] [--models FCN,LeNet]
 
-The folder DATA holds ``mnist1d/mnist1d.npz``, ``ucr/NAME/NAME_TRAIN.tsv`` and ``_TEST.tsv``,
+DATA holds ``mnist1d/mnist1d.npz``, ``ucr/NAME/NAME_TRAIN.tsv`` and ``_TEST.tsv``,
 ``vowels/JapaneseVowels_TRAIN.ts`` and ``_TEST.ts``, and ``mnist/train.npz`` and ``test.npz``; missing data
 sets are skipped with a message. All models on a data set have the same settings, Adam with a one-cycle
 learning rate for a fixed number of epochs, which were fixed before any test accuracy was known; the model

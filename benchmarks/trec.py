@@ -2,7 +2,7 @@
 
     python benchmarks/trec.py DATA [--seeds 5]
 
-The folder DATA holds ``trec/TREC.train.all`` and ``trec/TREC.test.all``: lines of a label, a space, a question, in
+DATA holds ``trec/TREC.train.all`` and ``trec/TREC.test.all``: lines of a label, a space, a question, in
 latin-1. Published from scratch: CNN-rand 91.2 % (Kim 2014); a re-implementation of it reached 88.2 %.
 """
 
