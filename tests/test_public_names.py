@@ -9,7 +9,7 @@ PUBLIC = {
     "throughtime": "Ragged bptt collate convert diagnose errors export models nn",
     "throughtime.errors": "DataError InputTypeError NotCausalError NotFiniteError RunError ShapeError ThroughtimeError UnsupportedError",
     "throughtime.nn": "Activation AttentionPool AvgPool1d Bidirectional Conv1d ConvBlock ConvBlock2d ConvStack ConvTranspose1d DirectionGradients DirectionTrace GRU GRUCell GatedBlock GroupNorm InstanceNorm1d LSTM LSTMCell LayerNormLSTM Linear LockedDropout MGU MaxPool1d Parallel Pool RNN RNNCell Readout ReceptiveField Recurrence RecurrenceTrace RecurrentOutput ResNetBlock Residual Stream TemporalBlock Trace WideConv description dilation_schedule fold_batch_norm functional init output_lengths receptive_field",
-    "throughtime.export": "onnx",
+    "throughtime.export": "onnx onnx_translations",
     "throughtime.convert": "OnnxOperator from_keras from_onnx from_torch to_keras to_onnx to_torch with_update",
     "throughtime.bptt": "Carried Window recomputed streams windows",
     "throughtime.diagnose": "AdaptiveClip ClipEvent Diagnosis ExampleDiagnosis Finding GateSaturation GradientFlow Influence InputProfiles LayerDiagnosis LayerFlow LayerProfiles Lyapunov LyapunovSummary ModuleNorms Profile ProfileSummary RecencySummary Saturation Spectrum SpectrumSummary Watch clipping diagnose drifting effective_horizon findings_of_flow first_gradient_not_finite first_not_finite gradient_flow influence locate_not_finite lyapunov_exponents no_gain_over_bag_of_words order_unused spectrum vanished_not_converged watch",
@@ -45,7 +45,7 @@ def test_public_names_are_documented() -> None:
 
 def test_the_layers_need_torch_and_numpy_alone() -> None:
     heavy = (
-        "pytorch_lightning sklearn scipy pyarrow tokenizers safetensors jinja2 plotly typer rich joblib onnx"
+        "pytorch_lightning sklearn scipy pyarrow tokenizers safetensors jinja2 plotly typer rich joblib onnx onnxscript"
     )
     code = f"import torch, sys; before = set(sys.modules); import throughtime; new = set(sys.modules) - before; print(*[m for m in {heavy.split()} if m in new])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

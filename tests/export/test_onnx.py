@@ -14,7 +14,7 @@ from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 import throughtime as tt
 from throughtime import Ragged
 from throughtime.errors import InputTypeError, ShapeError
-from throughtime.nn.description import Series
+from throughtime.nn.description import Operator, Series
 
 from .runtime import close, padded, run, session
 
@@ -268,10 +268,16 @@ def _large() -> nn.Module:
     return model
 
 
-def _sum_kind() -> nn.Module:
-    pool = tt.nn.Pool("sum")
-    pool.kind = "median"
-    return nn.Sequential(nn.Linear(3, 4), pool)
+class _Median(nn.Module):
+    def describe(self):
+        return tt.nn.Pool("sum").describe()
+
+    def operators(self):
+        return (Operator.of("throughtime::median_over_time"),)
+
+
+def _median() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 4), _Median())
 
 
 @pytest.mark.parametrize(
@@ -363,7 +369,7 @@ def _sum_kind() -> nn.Module:
         (_pruned, InputTypeError, r"0 \(GRU\) has a forward hook.*prune.remove"),
         (_replaced, InputTypeError, r"0 \(Linear\): its forward was replaced"),
         (
-            _sum_kind,
+            _median,
             InputTypeError,
             "1: the operator throughtime::median_over_time has no form.*::max_over_time",
         ),

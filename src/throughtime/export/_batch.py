@@ -8,7 +8,7 @@ import numpy as np
 from throughtime.errors import ShapeError
 from throughtime.export._graph import Graph
 
-FLOAT, INT64, INT32 = 1, 7, 6  # onnx.TensorProto's numbers
+INT32 = 6  # onnx.TensorProto's number
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,16 @@ def steps_of(value: Value, name: str, expected: int | None = None) -> Steps:
 
 @dataclass(frozen=True)
 class Batch:
-    """The batch that a model reads: ``lengths`` (B,) int64, ``first`` any value of shape (L, B, …)."""
+    """A padded batch: ``lengths`` (B,) int64, and ``steps`` (1,) int64, which is L."""
 
     graph: Graph
     lengths: str
-    first: str
+    steps: str
+
+    @classmethod
+    def of(cls, graph: Graph, lengths: str, value: str) -> "Batch":
+        """Return the batch of a value of shape (L, B, …)."""
+        return cls(graph, lengths, graph.add("Shape", value, start=0, end=1))
 
     @cached_property
     def sequence_lens(self) -> str:
@@ -81,12 +86,7 @@ class Batch:
         return self.graph.add("Shape", self.lengths)
 
     @cached_property
-    def steps(self) -> str:
-        """(1,): L."""
-        return self.graph.add("Shape", self.first, start=0, end=1)
-
-    @cached_property
-    def _times(self) -> str:
+    def times(self) -> str:
         """(L, 1): 0, 1, …, L − 1."""
         graph, axis = self.graph, self.graph.constant([0])
         last = graph.add("Squeeze", self.steps, axis)
@@ -94,15 +94,19 @@ class Batch:
         return graph.add("Unsqueeze", graph.add("Range", zero, last, one), graph.constant([1]))
 
     @cached_property
+    def inside(self) -> str:
+        """(L, B) bool: whether a step belongs to its sequence."""
+        return self.graph.add("Less", self.times, self.lengths)
+
+    @cached_property
     def real(self) -> str:
-        """(L, B, 1) bool: whether a step belongs to its sequence."""
-        inside = self.graph.add("Less", self._times, self.lengths)
-        return self.graph.add("Unsqueeze", inside, self.graph.constant([2]))
+        """(L, B, 1) bool: the same."""
+        return self.graph.add("Unsqueeze", self.inside, self.graph.constant([2]))
 
     @cached_property
     def last(self) -> str:
         """(L, B, 1) bool: whether a step is the last of its sequence."""
-        following = self.graph.add("Add", self._times, self.graph.constant([1]))
+        following = self.graph.add("Add", self.times, self.graph.constant([1]))
         ends = self.graph.add("Equal", following, self.lengths)
         return self.graph.add("Unsqueeze", ends, self.graph.constant([2]))
 

@@ -1,37 +1,90 @@
-"""Convolution that keeps the lengths."""
+"""Convolution and transposed convolution."""
 
 from throughtime.errors import ShapeError
 from throughtime.export._batch import Batch, Steps, Value, steps_of
 from throughtime.export._place import Place
 from throughtime.nn.description import Operator
 
+_TO_THE_END = 2**31 - 1
+
 
 def add_conv(batch: Batch, operator: Operator, value: Value, place: Place) -> Steps:
     """Add throughtime::conv1d: zeros stand where a sequence has ended, as behind one that is alone.
+
+    The steps are the windows of the padded length, at least as many as each sequence has.
+
+    Raises
+    ------
+    ShapeError
+        If it reads other features.
+    """
+    graph, arguments = batch.graph, operator.arguments
+    weight, windows, groups = arguments["weight"], arguments["windows"], arguments["groups"]
+    steps = steps_of(value, place.name, weight.shape[1] * groups)
+    constants = [
+        graph.constant(arguments[name], place.weight(name))
+        for name in ("weight", "bias")
+        if arguments[name] is not None
+    ]
+    convolved = graph.add(
+        "Conv",
+        batch.channels_first(batch.masked(steps, batch.real)),
+        *constants,
+        kernel_shape=[windows.size],
+        strides=[windows.stride],
+        dilations=[windows.dilation],
+        group=groups,
+        pads=[windows.left, max(windows.right, windows.reach - windows.left)],  # one window at least
+    )
+    if arguments.get("relu", False):
+        convolved = graph.add("Relu", convolved)
+    return batch.steps_last(convolved, weight.shape[0])
+
+
+def add_conv_of_same_lengths(batch: Batch, operator: Operator, value: Value, place: Place) -> Steps:
+    """Add throughtime::conv1d in a model whose steps all have the same lengths.
 
     Raises
     ------
     ShapeError
         If it changes lengths, has another border than zeros, or reads other features.
     """
-    weight, bias = operator.arguments["weight"], operator.arguments["bias"]
-    windows, groups = operator.arguments["windows"], operator.arguments["groups"]
-    steps = steps_of(value, place.name, weight.shape[1] * groups)
-    if not windows.keeps_lengths or operator.arguments["padding_mode"] != "zeros":
+    windows, border = operator.arguments["windows"], operator.arguments["padding_mode"]
+    if not windows.keeps_lengths or border != "zeros":
         raise ShapeError(
             f"{place.name}: only convolutions that keep the lengths are exported: stride 1, and padding "
             "'same' or 'causal' with zeros"
         )
-    constants = [batch.graph.constant(weight, place.weight("weight"))]
-    if bias is not None:
-        constants.append(batch.graph.constant(bias, place.weight("bias")))
-    convolved = batch.graph.add(
-        "Conv",
+    return add_conv(batch, operator, value, place)
+
+
+def add_conv_transpose(batch: Batch, operator: Operator, value: Value, place: Place) -> Steps:
+    """Add throughtime::conv1d_input_gradient, which `ConvTranspose1d` calls.
+
+    Raises
+    ------
+    ShapeError
+        If it has another border than zeros, or reads other features.
+    """
+    graph, arguments = batch.graph, operator.arguments
+    weight, windows, groups = arguments["weight"], arguments["windows"], arguments["groups"]
+    steps = steps_of(value, place.name, weight.shape[0])
+    if windows.replicate:
+        raise ShapeError(f"{place.name}: only transposed convolutions with a border of zeros are exported")
+    spread = graph.add(
+        "ConvTranspose",
         batch.channels_first(batch.masked(steps, batch.real)),
-        *constants,
+        graph.constant(weight, place.weight("weight")),
         kernel_shape=[windows.size],
+        strides=[windows.stride],
         dilations=[windows.dilation],
         group=groups,
-        pads=[windows.left, windows.right],
     )
-    return batch.steps_last(convolved, weight.shape[0])
+    from_left = graph.sliced(spread, windows.left, _TO_THE_END, axis=2)
+    # Output padding, which is below the stride or the dilation, lets sequences end behind the last window.
+    ends = graph.constant([0, 0, 0, 0, 0, max(windows.stride, windows.dilation)])
+    name = graph.add("Pad", from_left, ends, graph.number(0.0))
+    if arguments["start"] is not None:
+        start = graph.constant(arguments["start"], place.weight("bias"))
+        name = graph.add("Add", name, graph.add("Unsqueeze", start, graph.constant([1])))
+    return batch.steps_last(name, weight.shape[1] * groups)

@@ -1,119 +1,59 @@
-"""An ONNX graph while it grows: nodes, constants and inputs, with names that read well."""
+"""What the functions of operators write into: nodes and constants, each value known by its name."""
 
-from collections.abc import Mapping, Sequence
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from onnx import ModelProto
 
-# Read by every runtime of the last years; newer ones change nothing in the operators used here.
-OPSET, IR_VERSION = 17, 8
+class Graph(ABC):
+    """Nodes are added one after the other, of `OPSET`; a value is the name it has in the graph.
 
-Dims = tuple[int | str, ...]
-
-
-class Graph:
-    """Nodes are added one after the other; a value is the name it has in the graph.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        If the package onnx is not installed.
+    Parameters
+    ----------
+    dtype
+        That of the floating-point numbers in it.
     """
 
-    def __init__(self) -> None:
-        try:
-            import onnx
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                "the export needs the package onnx: pip install onnx", name=error.name
-            ) from error
-        self._onnx = onnx
-        self._nodes: list[Any] = []
-        self._constants: dict[str, Any] = {}
-        self._inputs: list[Any] = []
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
 
-    def input(self, name: str, dtype: type[np.generic], dims: Dims, description: str) -> str:
-        """Take an input of the model; dimensions that are words are free."""
-        self._inputs.append(self._info(name, dtype, dims, description))
-        return name
-
+    @abstractmethod
     def constant(self, value: Tensor | np.ndarray | Sequence[int], name: str = "") -> str:
-        """Keep an array; equal ones of one name, such as shapes and axes, are kept once."""
-        if isinstance(value, Tensor):
-            value = value.detach().cpu().numpy()
-        array = np.ascontiguousarray(value)
-        name = name or "_".join(["constant", *(str(number).replace("-", "minus") for number in array.flat)])
-        proto, free = self._onnx.numpy_helper.from_array(array, name), name
-        while free in self._constants and self._constants[free].raw_data != proto.raw_data:
-            free += "_"  # two parts may have the same path
-        proto.name = free
-        self._constants[free] = proto
-        return free
+        """Keep an array."""
 
-    def number(self, value: float) -> str:
-        """Keep one float32 number."""
-        name = f"number_{value}".replace("-", "minus_").replace(".", "_")
-        return self.constant(np.array(value, np.float32), name)
-
+    @abstractmethod
     def add(self, operator: str, *inputs: str, outputs: Sequence[str] = (), **attributes: Any) -> str:
         """Add a node, and return the name of its first output; "" stands for an input left out."""
-        present = list(inputs)
-        while present and not present[-1]:
-            present.pop()
-        names = list(outputs) or [f"{operator}_{len(self._nodes)}"]
-        self._nodes.append(
-            self._onnx.helper.make_node(
-                operator, present, names, name=f"{operator}_{len(self._nodes)}", **attributes
-            )
-        )
-        return names[0]
 
+    @abstractmethod
     def add_all(self, operator: str, *inputs: str, outputs: int, **attributes: Any) -> list[str]:
         """Add a node of several outputs, and return all their names."""
-        names = [f"{operator}_{len(self._nodes)}_{place}" for place in range(outputs)]
-        self.add(operator, *inputs, outputs=names, **attributes)
-        return names
 
-    def rename(self, value: str, name: str) -> str:
-        """Give a value a name of one's own, as outputs of the model have."""
-        return self.add("Identity", value, outputs=[name])
+    def number(self, value: float) -> str:
+        """Keep one floating-point number."""
+        name = f"number_{value}".replace("-", "minus_").replace(".", "_")
+        return self.constant(np.array(value, self.dtype), name)
 
-    def model(self, outputs: Mapping[str, tuple[Dims, str]], metadata: Mapping[str, str]) -> "ModelProto":
-        """Return the checked model, whose outputs are float32: dimensions and description by name."""
-        helper = self._onnx.helper
-        graph = helper.make_graph(
-            self._read_for(set(outputs)),
-            "throughtime",
-            self._inputs,
-            [self._info(name, np.float32, dims, words) for name, (dims, words) in outputs.items()],
-            list(self._constants.values()),
-        )
-        model: ModelProto = helper.make_model(
-            graph,
-            opset_imports=[helper.make_opsetid("", OPSET)],
-            ir_version=IR_VERSION,
-            producer_name="throughtime",
-            producer_version=version("throughtime"),
-        )
-        helper.set_model_props(model, {"throughtime": model.producer_version, **metadata})
-        self._onnx.checker.check_model(model, full_check=True)
-        return model
+    def numbers(self, integers: str) -> str:
+        """Return integers as floating-point numbers."""
+        return self.add("CastLike", integers, self.number(0.0))
 
-    def _read_for(self, wanted: set[str]) -> list[Any]:
-        """Return the nodes on which these values depend."""
-        nodes: list[Any] = []
-        for node in reversed(self._nodes):
-            if not wanted.isdisjoint(node.output):
-                wanted |= set(node.input)
-                nodes.append(node)
-        return nodes[::-1]
+    def sum_over(self, value: str, axes: Sequence[int], *, keepdims: bool = False) -> str:
+        """Return the sum over some dimensions."""
+        return self.add("ReduceSum", value, self.constant(axes), keepdims=int(keepdims))
 
-    def _info(self, name: str, dtype: type[np.generic], dims: Dims, description: str) -> Any:
-        helper = self._onnx.helper
-        element = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-        return helper.make_tensor_value_info(name, element, dims, doc_string=description)
+    def reshaped(self, value: str, shape: Sequence[int]) -> str:
+        """Return a value in another shape, in which 0 stands for the size that a dimension has."""
+        return self.add("Reshape", value, self.constant(shape))
+
+    def sliced(self, value: str, first: int, end: int, axis: int = 0) -> str:
+        """Return the entries from ``first`` to before ``end`` along a dimension."""
+        bounds = (self.constant([number]) for number in (first, end, axis))
+        return self.add("Slice", value, *bounds)
+
+
+# Read by ONNX Runtime from 1.14 (2023), and the first that torch.onnx.export writes.
+OPSET = 18

@@ -1,11 +1,12 @@
-"""Batch normalization by running statistics."""
+"""Batch normalization by running statistics, and normalization of each sequence."""
 
 from dataclasses import replace
+from typing import NamedTuple
 
 from torch import Tensor
 
 from throughtime.errors import ShapeError
-from throughtime.export._batch import Batch, Steps, Value, features_of
+from throughtime.export._batch import Batch, Steps, Value, features_of, steps_of
 from throughtime.export._place import Place
 from throughtime.nn.description import Operator
 
@@ -36,3 +37,38 @@ def add_batch_norm(batch: Batch, operator: Operator, value: Value, place: Place)
     if isinstance(value, Steps):
         return batch.steps_last(result, value.features)
     return replace(value, name=result)
+
+
+class Normalized(NamedTuple):
+    """Steps of mean 0 and variance 1, and the statistics (B, groups): the mean, and 1 / √(variance + eps)."""
+
+    steps: Steps
+    mean: str
+    scale: str
+
+
+def add_normalize_sequences(batch: Batch, operator: Operator, value: Value, place: Place) -> Normalized:
+    """Add throughtime::normalize_sequences: by the statistics of each sequence and group of features."""
+    graph, arguments, steps = batch.graph, operator.arguments, steps_of(value, place.name)
+    groups, features = arguments["groups"], features_of(steps, place.name)
+    real = graph.add("Unsqueeze", batch.real, graph.constant([3]))  # (L, B, 1, 1)
+    grouped = graph.reshaped(steps.name, [0, 0, groups, features // groups])
+    length = graph.add("Max", batch.lengths, graph.constant([1]))
+    numbers = graph.numbers(graph.add("Mul", length, graph.constant([features // groups])))
+    count = graph.add("Unsqueeze", numbers, graph.constant([1, 2]))  # (B, 1, 1)
+
+    def mean_of(parts: str) -> str:
+        present = graph.add("Where", real, parts, graph.number(0.0))
+        total = graph.sum_over(graph.sum_over(present, [3], keepdims=True), [0])
+        return graph.add("Div", total, count)  # (B, groups, 1)
+
+    mean = mean_of(grouped)
+    centred = graph.add("Sub", grouped, mean)
+    variance = graph.add("Add", mean_of(graph.add("Mul", centred, centred)), graph.number(arguments["eps"]))
+    scale = graph.add("Reciprocal", graph.add("Sqrt", variance))
+    name = graph.reshaped(graph.add("Mul", centred, scale), [0, 0, features])
+    for node, parameter in (("Mul", "weight"), ("Add", "bias")):
+        if arguments[parameter] is not None:
+            name = graph.add(node, name, graph.constant(arguments[parameter], place.weight(parameter)))
+    flat = (graph.reshaped(part, [0, groups]) for part in (mean, scale))
+    return Normalized(Steps(name, features), *flat)

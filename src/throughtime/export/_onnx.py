@@ -11,7 +11,7 @@ from torch.nn.parameter import is_lazy
 
 from throughtime.errors import InputTypeError, ShapeError
 from throughtime.export._batch import Batch, Steps
-from throughtime.export._graph import Dims, Graph
+from throughtime.export._model_graph import Dims, ModelGraph
 from throughtime.export._recurrent import OptionalInputs, add_recurrent, number_of_states
 from throughtime.export._translations import features_read
 from throughtime.export._walk import add_part, operators_in
@@ -89,7 +89,7 @@ def onnx(
 
     References
     ----------
-    .. [1] ONNX, "Operator schemas", opset 17.
+    .. [1] ONNX, "Operator schemas", opset 18.
 
     Examples
     --------
@@ -145,7 +145,7 @@ def _check_size(model: nn.Module) -> None:
 
 def _layer(layer: RNN | LSTM | GRU, metadata: Mapping[str, str], *, initial_state: bool) -> "ModelProto":
     operators_of(layer)  # refuses what computes more than the layer
-    graph, first = Graph(), layer.batch_first
+    graph, first = ModelGraph(), layer.batch_first
     padded: Dims = ("batch", "length") if first else ("length", "batch")
     x = graph.input("x", np.float32, (*padded, layer.input_size), f"Padded sequences. {_PADDED}")
     lengths = graph.input("lengths", np.int64, ("batch",), _LENGTHS)
@@ -159,7 +159,7 @@ def _layer(layer: RNN | LSTM | GRU, metadata: Mapping[str, str], *, initial_stat
         dims = ("batch", layer.context_size)
         optional["context"] = graph.input("context", np.float32, dims, "Context of each sequence.")
     swapped = graph.add("Transpose", x, perm=[1, 0, 2]) if first else x
-    batch = Batch(graph, lengths, swapped)
+    batch = Batch.of(graph, lengths, swapped)
     result = add_recurrent(
         batch, layer, Steps(swapped, layer.input_size), optional=OptionalInputs(**optional)
     )
@@ -175,7 +175,7 @@ def _layer(layer: RNN | LSTM | GRU, metadata: Mapping[str, str], *, initial_stat
 
 
 def _model(model: nn.Module, metadata: Mapping[str, str]) -> "ModelProto":
-    graph = Graph()
+    graph = ModelGraph()
     features = _features(model)
     if features is None:
         words = "Padded sequences of token numbers, such as 0 behind a sequence's end."
@@ -184,7 +184,7 @@ def _model(model: nn.Module, metadata: Mapping[str, str]) -> "ModelProto":
         x = graph.input("x", np.float32, ("batch", "length", features), f"Padded sequences. {_PADDED}")
     lengths = graph.input("lengths", np.int64, ("batch",), _LENGTHS)
     swapped = graph.add("Transpose", x, perm=[1, 0] if features is None else [1, 0, 2])
-    batch = Batch(graph, lengths, swapped)
+    batch = Batch.of(graph, lengths, swapped)
     value = add_part(batch, model, Steps(swapped, features))
     dims: Dims = ("batch", value.features or 0)
     if isinstance(value, Steps):

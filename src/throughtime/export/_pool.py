@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from throughtime.export._batch import FLOAT, Batch, Steps, Value, Vectors, features_of, steps_of
+from throughtime.export._batch import Batch, Steps, Value, Vectors, features_of, steps_of
 from throughtime.export._place import Place
 from throughtime.nn.description import Operator
 
@@ -10,7 +10,8 @@ from throughtime.nn.description import Operator
 def add_max(batch: Batch, _operator: Operator, value: Value, place: Place) -> Vectors:
     """Add throughtime::max_over_time."""
     steps, graph = steps_of(value, place.name), batch.graph
-    highest = graph.add("ReduceMax", batch.masked(steps, batch.real, -np.inf).name, axes=[0], keepdims=0)
+    masked = batch.masked(steps, batch.real, -np.inf).name
+    highest = graph.add("ReduceMax", masked, graph.constant([0]), keepdims=0)
     name = graph.add("Where", batch.empty, graph.number(0.0), highest)
     return Vectors(name, features_of(steps, place.name))
 
@@ -23,7 +24,7 @@ def add_sum(batch: Batch, _operator: Operator, value: Value, place: Place) -> Ve
 def add_mean(batch: Batch, _operator: Operator, value: Value, place: Place) -> Vectors:
     """Add throughtime::mean_over_time."""
     graph, one = batch.graph, batch.graph.constant([1])
-    count = graph.add("Cast", graph.add("Max", batch.lengths, one), to=FLOAT)
+    count = graph.numbers(graph.add("Max", batch.lengths, one))
     total = _sum_where(batch, steps_of(value, place.name), batch.real, place)
     return Vectors(graph.add("Div", total.name, graph.add("Unsqueeze", count, one)), total.features)
 
@@ -34,8 +35,7 @@ def add_last(batch: Batch, _operator: Operator, value: Value, place: Place) -> V
 
 
 def _sum_where(batch: Batch, steps: Steps, mask: str, place: Place) -> Vectors:
-    graph = batch.graph
-    total = graph.add("ReduceSum", batch.masked(steps, mask).name, graph.constant([0]), keepdims=0)
+    total = batch.graph.sum_over(batch.masked(steps, mask).name, [0])
     return Vectors(total, features_of(steps, place.name))
 
 
@@ -54,3 +54,20 @@ def add_top_k(batch: Batch, operator: Operator, value: Value, place: Place) -> V
     values = graph.add("GatherElements", padded, times, axis=0)
     kept = graph.add("Where", inside, values, graph.number(0.0))
     return Vectors(graph.add("Transpose", kept, perm=[1, 0, 2]), features_of(steps, place.name), rows=k)
+
+
+POOLS = {
+    "last_over_time": add_last,
+    "max_over_time": add_max,
+    "mean_over_time": add_mean,
+    "sum_over_time": add_sum,
+    "top_k_over_time": add_top_k,
+}
+"""The functions above by the names of their operators."""
+
+
+def add_softmax_over_time(batch: Batch, _operator: Operator, value: Value, place: Place) -> Steps:
+    """Add throughtime::softmax_over_time: over the steps of each sequence."""
+    steps = steps_of(value, place.name)
+    masked = batch.masked(steps, batch.real, -np.inf).name
+    return Steps(batch.graph.add("Softmax", masked, axis=0), steps.features)

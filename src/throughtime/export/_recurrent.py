@@ -1,5 +1,6 @@
 """Recurrent layers as ONNX's own operators, one for each layer of the stack."""
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -27,7 +28,7 @@ class Result(NamedTuple):
 
     steps: Steps
     h_n: str
-    c_n: str
+    c_n: str = ""
 
 
 def add_recurrent(
@@ -53,7 +54,7 @@ def add_recurrent(
     graph, operators = batch.graph, _operators(layer, name)
     context = _context(batch, optional.context)
     h_0, c_0 = (_split(graph, state, len(operators)) for state in (optional.h_0, optional.c_0))
-    finals: list[tuple[str, str]] = []
+    finals: list[list[str]] = []
     for k, operator in enumerate(operators):
         prefix = f"{name}." if name else ""
         learned = {"initial_h", "initial_c"} if not optional.h_0 else set()
@@ -68,23 +69,49 @@ def add_recurrent(
         ]
         x = steps.name if not context else graph.add("Concat", steps.name, context, axis=2)
         outputs = [f"{prefix}{part}_l{k}" for part in ("Y", *(f"Y_{state}" for state in layer.spec.states))]
-        weights = [constants.get(part, "") for part in ("W", "R", "B")]
-        more = [initial[1], constants.get("P", "")] if layer.spec.has_c else []
-        y = graph.add(
-            operator.kind,
-            x,
-            *weights,
-            batch.sequence_lens,
-            initial[0],
-            *more,
-            outputs=outputs,
-            **operator.attributes,
-        )
-        steps = Steps(_side_by_side(graph, y, operator), _width(operator))
-        ends = [_final(batch, end, began) for end, began in zip(outputs[1:], initial, strict=False)]
-        finals.append((ends[0], ends[1] if len(ends) > 1 else ""))
-    h_n, c_n = (_joined(graph, list(parts)) for parts in zip(*finals, strict=True))
-    return Result(steps, h_n, c_n)
+        steps, ends = add_operator(batch, operator, x, constants, initial, outputs)
+        finals.append(ends)
+    h_n, *c_n = (_joined(graph, parts) for parts in zip(*finals, strict=True))
+    return Result(steps, h_n, *c_n)
+
+
+def add_operator(
+    batch: Batch,
+    operator: OnnxOperator,
+    x: str,
+    weights: Mapping[str, str],
+    initial: Sequence[str],
+    outputs: Sequence[str],
+) -> tuple[Steps, list[str]]:
+    """Add one operator; return its output (L, B, D·H), and its final states (D, B, H).
+
+    Parameters
+    ----------
+    operator
+        Its attributes are read, and the shape of "R".
+    x
+        (L, B, I).
+    weights
+        W, R, and B and P where the operator has them.
+    initial
+        h and c (D, B, H), "" for zeros.
+    outputs
+        Names of Y and of each final state.
+    """
+    graph = batch.graph
+    own = [initial[1], weights.get("P", "")] if operator.kind == "LSTM" else []
+    y = graph.add(
+        operator.kind,
+        x,
+        *(weights.get(part, "") for part in ("W", "R", "B")),
+        batch.sequence_lens,
+        initial[0],
+        *own,
+        outputs=outputs,
+        **operator.attributes,
+    )
+    steps = Steps(_side_by_side(graph, y, operator), _width(operator))
+    return steps, [_final(batch, end, began) for end, began in zip(outputs[1:], initial, strict=False)]
 
 
 def _operators(layer: RNN | LSTM | GRU, name: str) -> tuple[OnnxOperator, ...]:
@@ -125,12 +152,12 @@ def _split(graph: Graph, state: str, layers: int) -> list[str]:
     if not state or layers == 1:
         return [state] * layers
     names = [f"{state}_l{k}" for k in range(layers)]
-    graph.add("Split", state, outputs=names, axis=0)
+    graph.add("Split", state, outputs=names, axis=0, num_outputs=layers)
     return names
 
 
-def _joined(graph: Graph, parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 or not parts[0] else graph.add("Concat", *parts, axis=0)
+def _joined(graph: Graph, parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=0)
 
 
 def _expanded(batch: Batch, initial: str) -> str:

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from throughtime.errors import InputTypeError
 from throughtime.export._activations import add_softmax, elementwise
 from throughtime.export._batch import Batch, Steps, Value, steps_of
-from throughtime.export._conv import add_conv
+from throughtime.export._conv import add_conv_of_same_lengths
 from throughtime.export._linear import add_embedding, add_flatten, add_linear
 from throughtime.export._norm import add_batch_norm
 from throughtime.export._place import Place
-from throughtime.export._pool import add_last, add_max, add_mean, add_sum, add_top_k
+from throughtime.export._pool import POOLS
 from throughtime.export._recurrent import add_recurrent
 from throughtime.nn.description import Operator
 
@@ -63,11 +63,7 @@ _TRANSLATIONS: dict[str, Translation] = {
     "aten::sigmoid": elementwise("Sigmoid"),
     "aten::softmax": add_softmax,
     "aten::tanh": elementwise("Tanh"),
-    "throughtime::conv1d": add_conv,
-    "throughtime::last_over_time": add_last,
-    "throughtime::max_over_time": add_max,
-    "throughtime::mean_over_time": add_mean,
+    "throughtime::conv1d": add_conv_of_same_lengths,
     "throughtime::recurrent_layer": _recurrent,
-    "throughtime::sum_over_time": add_sum,
-    "throughtime::top_k_over_time": add_top_k,
+    **{f"throughtime::{name}": add for name, add in POOLS.items()},
 }
