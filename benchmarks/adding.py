@@ -3,8 +3,8 @@
     python benchmarks/adding.py [--steps 2000] [--length 100] [--out runs/adding.html]
 
 A sequence holds numbers between 0 and 1, two of which are marked; the answer is their sum (Hochreiter and
-Schmidhuber 1997). Predicting 1 always has an error of 0.167. Trains each model for a moment, prints errors
-and findings, and writes one page that tells the three apart.
+Schmidhuber 1997). Predicting 1 always has an error of 0.167. Trains each model briefly, prints errors
+and findings, and writes one page that compares the three.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""What `gradient_flow` costs: an ordinary training pass, and one that is watched, in turns.
+"""The cost of `gradient_flow`: an ordinary and a recorded training pass, in turns.
 
     python benchmarks/diagnose.py [--rounds 40]
     python benchmarks/diagnose.py --training [--rounds 5]
 
 Prints, for each cell and size, the medians of forward and backward pass together and of the backward pass
-alone, plain and watched with the norms computed, and their ratios. Batches of 32 sequences of 32 to 128
+alone, plain and recorded with the norms computed, and their ratios. Batches of 32 sequences of 32 to 128
 tokens. With --training: an epoch of the demo's BiLSTM on 6,000 windows, and with a record of every 50th,
 10th and every step; medians of their ratios to the epoch without.
 """

@@ -1,8 +1,8 @@
-"""JSB Chorales and Nottingham, the next frame after every frame: negative log-likelihood, several seeds.
+"""JSB Chorales and Nottingham, frame models: negative log-likelihood per frame, several seeds.
 
-    python benchmarks/polymusic.py ../shared/data [--seeds 3] [--only JSB_Chorales]
+    python benchmarks/polymusic.py DATA [--seeds 3] [--only JSB_Chorales]
 
-The folder holds ``polymusic/JSB_Chorales.mat`` and ``polymusic/Nottingham.mat``. Official split, in nats per
+DATA holds ``polymusic/JSB_Chorales.mat`` and ``polymusic/Nottingham.mat``. Official split, in nats per
 frame, first frames not predicted. Published: GRU 8.43 and 3.46, LSTM 8.45 and 3.29, TCN 8.10 and 3.07 (Bai
 et al. 2018); GRU 8.20 and 3.22, LSTM 8.33 and 3.25 (the authors of RRU). Settings were chosen by validation.
 """

@@ -1,9 +1,9 @@
-"""Penn Treebank, words: one training with its perplexity; and its speed beside the same model of torch.nn.
+"""Penn Treebank, words: one training with its perplexity, and its speed against the same model in torch.nn.
 
-    python benchmarks/ptb.py ../shared/data            # trains, then tests on the text read once, in order
-    python benchmarks/ptb.py ../shared/data --speed    # tokens per second beside torch.nn, in turns
+    python benchmarks/ptb.py DATA            # trains, then tests on the text read once, in order
+    python benchmarks/ptb.py DATA --speed    # tokens per second against torch.nn, in turns
 
-The folder holds ``ptb/ptb.train.txt.gz``, ``ptb.valid.txt.gz`` and ``ptb.test.txt.gz``. Official split, all
+DATA holds ``ptb/ptb.train.txt.gz``, ``ptb.valid.txt.gz`` and ``ptb.test.txt.gz``. Official split, all
 10,000 words. Published: RNN 114.5, GRU 92.5, TCN 88.7, LSTM 78.9 (Bai et al. 2018).
 """
 

@@ -1,12 +1,12 @@
-"""The general recurrence against the loop that one would write: a GRU by hand, forward and backward.
+"""The general recurrence against a plain Python loop: a GRU, forward and backward.
 
     python benchmarks/recurrence.py [--rounds 15]
 
-Contenders, in turns on the same ragged batch (lengths from T/4 to T), inputs prepared outside of the clock:
+Contenders, in turns on the same ragged batch (lengths from T/4 to T), the preparation of inputs is not timed:
 
 cell     `throughtime.nn.Recurrence` over the same `torch.nn.GRUCell` as the loop: it runs natively
 ours     `throughtime.nn.Recurrence` with a transition in plain PyTorch, its input part hoisted by ``prepare``
-loop     a Python loop over `torch.nn.GRUCell` on the padded batch, states of ended sequences held by a mask
+loop     a Python loop over `torch.nn.GRUCell` on the padded batch, with a mask for sequences that have ended
 native   `throughtime.nn.GRU`, for comparison
 jax      `jax.lax.scan` over the padded batch, compiled, if JAX is installed
 
@@ -112,7 +112,7 @@ def main() -> None:
         times: dict[str, list[float]] = {name: [] for name in runs}
         for _ in range(rounds + 2):
             for name, run in runs.items():
-                time.sleep(0.05)  # whoever ran before may still spin
+                time.sleep(0.05)  # threads of the previous library may still spin
                 begin = time.perf_counter()
                 run()
                 times[name].append(time.perf_counter() - begin)

@@ -1,14 +1,15 @@
-"""First results of the named models on series and images, official splits, beside published ones.
+"""First results of the named models on series and images, official splits, with published results.
 
-    python benchmarks/series.py ../shared/data [--seeds 3] [--sets GunPoint,MNIST] [--models FCN,LeNet]
+    python benchmarks/series.py DATA [--seeds 3] [--sets GunPoint,MNIST] [--models FCN,LeNet]
 
-The folder holds ``mnist1d/mnist1d.npz``, ``ucr/NAME/NAME_TRAIN.tsv`` and ``_TEST.tsv``,
-``vowels/JapaneseVowels_TRAIN.ts`` and ``_TEST.ts``, and ``mnist/train.npz`` and ``test.npz``; what is missing
-is left out with a message. Every set has one recipe for all its models, Adam with a one-cycle learning
-rate for a fixed number of epochs, set down before any test accuracy was seen; the model after the last epoch
-is tested, once. The published figures come from far longer trainings, 1,500 to 2,000 epochs on the UCR sets:
-FCN, ResNet and Inception are means of 5 runs by Fawaz et al., LSTM-FCN is the one figure of its reference
-repository for the lowest training loss. Those of JapaneseVowels are of series stretched to one length.
+DATA holds ``mnist1d/mnist1d.npz``, ``ucr/NAME/NAME_TRAIN.tsv`` and ``_TEST.tsv``,
+``vowels/JapaneseVowels_TRAIN.ts`` and ``_TEST.ts``, and ``mnist/train.npz`` and ``test.npz``; missing data
+sets are skipped with a message. All models on a data set have the same settings, Adam with a one-cycle
+learning rate for a fixed number of epochs, which were fixed before any test accuracy was known; the model
+after the last epoch is tested once. The published figures are of far longer trainings, 1,500 to 2,000 epochs
+on the UCR data sets: for FCN, ResNet and Inception means of 5 runs by Fawaz et al., for LSTM-FCN the single
+figure of its reference repository for the lowest training loss. Those of JapaneseVowels are of series
+stretched to one length.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """TextCNN and BiLSTM on TREC's six question types, official split, from scratch; several seeds.
 
-    python benchmarks/trec.py ../shared/data [--seeds 5]
+    python benchmarks/trec.py DATA [--seeds 5]
 
-The folder holds ``trec/TREC.train.all`` and ``trec/TREC.test.all``: lines of a label, a space, a question, in
+DATA holds ``trec/TREC.train.all`` and ``trec/TREC.test.all``: lines of a label, a space, a question, in
 latin-1. Published from scratch: CNN-rand 91.2 % (Kim 2014); a re-implementation of it reached 88.2 %.
 """
 

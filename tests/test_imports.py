@@ -1,4 +1,4 @@
-"""The rules of imports that import-linter has no words for."""
+"""Rules of imports that import-linter cannot express."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""What users may rely on: the public names, and that the layers bring nothing heavy with them."""
+"""The public names, and that the layers import torch and numpy alone."""
 
 import subprocess
 import sys

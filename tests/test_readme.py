@@ -1,4 +1,4 @@
-"""The Python examples of the README and the docs run, one after the other, and print what they say."""
+"""README, CONTRIBUTING and docs: their Python examples run and print what they say, and their links and paths exist."""
 
 import re
 import subprocess
@@ -18,6 +18,7 @@ PAGES = [
 
 
 ROOT = README.parent
+PROSE = (README, ROOT / "CONTRIBUTING.md")
 WRITTEN = [
     README,
     *sorted((ROOT / "docs").rglob("*.md")),
@@ -49,7 +50,7 @@ def test_the_examples_print_what_their_comments_say(page: Path, capsys: pytest.C
 
 
 @pytest.mark.parametrize("page", sorted((README.parent / "docs").rglob("*.md")), ids=lambda page: page.name)
-def test_links_between_pages_lead_somewhere(page: Path) -> None:
+def test_links_between_pages_exist(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
         assert (page.parent / target).exists(), target
 
@@ -66,9 +67,24 @@ def test_every_picture_is_drawn_by_the_library(tmp_path: Path) -> None:
         assert len(shapes) > 20, path.name
 
 
-def test_the_house_lists_every_package() -> None:
+def test_the_source_tree_lists_every_package() -> None:
     text = README.read_text("utf-8")
     packages = [path.name for path in (README.parent / "src" / "throughtime").iterdir() if path.is_dir()]
     for package in packages:
         if not package.startswith("_"):
             assert re.search(rf"^  {package}/ ", text, re.MULTILINE), package
+
+
+@pytest.mark.parametrize("page", [*PROSE, *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda page: page.name)
+def test_paths_in_backticks_exist(page: Path) -> None:
+    for path in re.findall(r"`((?:src|native|tests|docs|benchmarks)/[\w./]+)`", page.read_text("utf-8")):
+        assert (ROOT / path).exists(), path
+
+
+def test_every_file_of_the_source_tree_exists() -> None:
+    tree = README.read_text("utf-8").partition("## Source tree")[2].split("```")[1]
+    files = [path.as_posix() for path in ROOT.glob("[bdnst]*/**/*") if path.is_file()]
+    for name in re.findall(r"[\w/]+\.(?:py|h|md)\b", tree):
+        assert any(path.endswith("/" + name) for path in files), name
+    for folder in re.findall(r"^ *(\w[\w/]*)/ ", tree, re.MULTILINE):
+        assert any(f"/{folder}/" in path for path in files), folder

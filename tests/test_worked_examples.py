@@ -1,4 +1,4 @@
-"""The worked examples of CONTRIBUTING.md, each done as it says; `tests/nn/test_own_cell.py` does that of a cell."""
+"""The worked examples of CONTRIBUTING.md; that of a cell is in `tests/nn/test_own_cell.py`."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

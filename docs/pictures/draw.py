@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/convolution with the library itself: python docs/pictures/draw.py [FOLDER]."""
+"""Draw the figures of docs/convolution with the layers themselves: python docs/pictures/draw.py [FOLDER]."""
 
 import sys
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from throughtime.nn.functional import convolution_matrix, convolve, cross_correl
 
 
 def definition() -> Picture:
-    """Draw that an impulse gives the kernel back by convolution, and reversed by cross-correlation."""
+    """Draw two impulses: convolution gives the kernel, cross-correlation the reversed kernel."""
     f = torch.tensor([0.0, 0, 1, 0, 0, 0, 0, -1, 0, 0])
     g = torch.tensor([3.0, 2.0, 1.0])
     picture = Picture(860, 290)
@@ -25,7 +25,7 @@ def definition() -> Picture:
 
 
 def matrix() -> Picture:
-    """Draw the kernel as a banded matrix, and what a shift does."""
+    """Draw the kernel as a banded matrix, and the effect of a shift."""
     g = torch.tensor([1.0, 2.0, 3.0])
     f = torch.tensor([0.0, 2, 1, 0, 0, 0, 0, 0, 0, 0])
     picture = Picture(900, 345)
@@ -39,7 +39,7 @@ def matrix() -> Picture:
 
 
 def pooling() -> Picture:
-    """Draw that windows end with their sequence; whole sequences give one value each."""
+    """Draw pooling over windows within each sequence, and over whole sequences."""
     rows = [[1.0, 5, 2, 4, 9, 3, 8], [7.0, 3, 6, 2], [4.0, 6]]
     x = tt.Ragged.from_list([torch.tensor(row)[:, None] for row in rows])
     picture = Picture(900, 250)
@@ -56,7 +56,7 @@ def pooling() -> Picture:
         picture.text(705 + 45 * place, 40, kind, size=13, anchor="middle")
         for row, value in enumerate(tt.nn.Pool(kind)(x).flatten()):
             _cells(picture, (688 + 45 * place, 60 + 55 * row), value[None])
-    picture.text(20, 232, "A rest that fills no window is dropped.")
+    picture.text(20, 232, "Steps after the last complete window are dropped.")
     return picture
 
 
@@ -68,7 +68,7 @@ def _cells(picture: Picture, corner: tuple[float, float], values: Tensor) -> Non
 
 
 def block() -> Picture:
-    """Draw what each part of a block makes of two sequences of unequal length."""
+    """Draw the output of each part of a block for two sequences of unequal length."""
     torch.manual_seed(5)
     made = tt.nn.ConvBlock(3, 4, 3, padding="same", norm="batch", pool=2, dropout=0.3)
     x = tt.Ragged.from_list([torch.randn(10, 3), torch.randn(5, 3)])
@@ -87,13 +87,13 @@ def block() -> Picture:
 
 
 def stacked() -> Picture:
-    """Draw three blocks with kernels of 3: each sees one step more on both sides than that below it."""
+    """Draw the receptive field of three stacked blocks with kernels of size 3."""
     stack = tt.nn.ConvStack(1, [1, 1, 1], 3, activation=None)
     return _network(list(stack.blocks), 15, 7, ["input", "block 1", "block 2", "block 3"])
 
 
 def dilated() -> Picture:
-    """Draw four causal layers with kernels of 2, the dilation doubling."""
+    """Draw the receptive field of four causal layers with kernels of size 2 and doubling dilations."""
     dilations = tt.nn.dilation_schedule(4)
     stack = tt.nn.ConvStack(1, [1] * 4, 2, dilations=dilations, padding="causal", activation=None)
     names = ["input", *(f"dilation {d}" for d in dilations)]
@@ -102,8 +102,8 @@ def dilated() -> Picture:
 
 def _network(blocks: list[nn.Module], steps: int, top: int, names: list[str]) -> Picture:
     edges = []
-    for one in blocks:
-        windows = one.conv.windows
+    for block in blocks:
+        windows = block.conv.windows
         taps = [k * windows.dilation - windows.left for k in range(windows.size)]
         edges.append([(t + tap, t) for t in range(steps) for tap in taps if 0 <= t + tap < steps])
     model = nn.Sequential(*blocks)
@@ -112,8 +112,8 @@ def _network(blocks: list[nn.Module], steps: int, top: int, names: list[str]) ->
     layers(picture, (20, 30), names, steps, edges, reached, top)
     field = tt.nn.receptive_field(model)
     last = f"+{field.last}" if field.last else "0"
-    told = f"receptive_field: steps −{-field.first} to {last}, {field.size} in all"
-    picture.text(20, 62 * len(blocks) + 90, f"{told}; green: where the gradient of step {top} is not 0")
+    label = f"receptive_field: steps −{-field.first} to {last}, {field.size} in total"
+    picture.text(20, 62 * len(blocks) + 90, f"{label}; green: input steps with a gradient from step {top}")
     return picture
 
 
@@ -128,17 +128,17 @@ def _reached(model: nn.Module, steps: int, top: int) -> set[int]:
 
 
 def wide() -> Picture:
-    """Draw what step 7 of each block sees, and the features side by side."""
+    """Draw the receptive field of step 7 in each block, and the concatenated features."""
     torch.manual_seed(0)
     sizes, steps, step = (2, 3, 5), 15, 7
     module = tt.nn.WideConv(1, 2, sizes, activation=None)
     picture = Picture(680, 400)
-    for row, (size, one) in enumerate(zip(sizes, module.blocks, strict=True)):
-        y, reached = 35 + 50 * row, _reached(one, steps, step)
+    for row, (size, part) in enumerate(zip(sizes, module.blocks, strict=True)):
+        y, reached = 35 + 50 * row, _reached(part, steps, step)
         picture.text(20, y + 5, f"kernel size {size}", size=13)
         for t in range(steps):
             picture.dot(170 + 32 * t, y, 7, GREEN if t in reached else GREY)
-        picture.text(170 + 32 * step, y - 13, f"step {step} sees", size=11, anchor="middle")
+        picture.text(170 + 32 * step, y - 13, f"step {step} reads", size=11, anchor="middle")
     torch.manual_seed(1)
     x = tt.Ragged.from_list([torch.randn(steps, 1)])
     module = tt.nn.WideConv(1, 2, sizes, activation=torch.tanh)

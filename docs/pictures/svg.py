@@ -1,4 +1,4 @@
-"""Small pictures as SVG: stems over time, tables of numbers in colour, layers of dots with lines between."""
+"""Small figures as SVG: stem plots, coloured tables of numbers, and layers of dots connected by lines."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -8,7 +8,7 @@ BLUE, RED, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#c8c8c8"
 
 
 class Picture:
-    """Shapes on a white ground, written as one file."""
+    """Shapes on a white background, written as one file."""
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height, self.shapes = width, height, []
@@ -46,7 +46,7 @@ class Picture:
 def stems(
     picture: Picture, corner: tuple[float, float], values: Sequence[float], title: str, colour: str = BLUE
 ) -> None:
-    """Draw a value for each step, 22 pixels a step and 18 a unit, over a line of zeros with step numbers."""
+    """Draw a value for each step, 22 pixels a step and 18 a unit, above a zero line with step numbers."""
     x, y = corner
     picture.text(x, y, title)
     zero = y + 18 + 18 * max(0, *values)
@@ -67,7 +67,7 @@ def table(
     cell: tuple[float, float] = (34, 24),
     numbers: bool = True,
 ) -> None:
-    """Draw numbers in cells, blue above zero and red below, the stronger the larger."""
+    """Draw numbers in cells, blue above zero and red below, darker for larger absolute values."""
     largest = max((abs(value) for row in rows for value in row), default=1) or 1
     for i, row in enumerate(rows):
         for j, value in enumerate(row):

@@ -1,4 +1,4 @@
-// What convolution, pooling and normalisation read alike: windows in time, and the offsets of a batch.
+// Arguments that convolution, pooling and normalisation share: windows in time, and the offsets of a batch.
 #pragma once
 
 #include <nanobind/nanobind.h>

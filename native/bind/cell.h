@@ -1,4 +1,4 @@
-// A cell and its options, as Python names them once for each kind of cell in use.
+// A cell and its options, constructed by Python once for each kind of cell in use.
 #pragma once
 
 #include <nanobind/nanobind.h>

@@ -1,4 +1,4 @@
-// Convolution and the linear map, which is a convolution by windows of one token, on tensors.
+// Convolution on tensors, and the linear map, which is a convolution with windows of one token.
 #include "bind/conv.h"
 
 #include <string>

@@ -1,4 +1,4 @@
-// The convolution's functions of the Python module.
+// The convolution functions of the Python module.
 #pragma once
 
 #include <nanobind/nanobind.h>

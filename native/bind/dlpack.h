@@ -1,8 +1,8 @@
-// The part of DLPack's C interface that is used here: what a tensor is, in one call, and a tensor of given memory.
+// The part of DLPack's C interface that is used here: inspecting a tensor in one call, and creating one from memory.
 //
 // Layouts and names of fields are those of DLPack 1.3 (https://dmlc.github.io/dlpack), where a framework's tensor
-// class has the table of functions as `__dlpack_c_exchange_api__`. PyTorch 2.13 has it; where it is missing,
-// tensors.cpp asks for everything by name.
+// class has the table of functions as `__dlpack_c_exchange_api__`. PyTorch 2.13 has it; without it,
+// tensors.cpp reads attributes by name.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// The callers in Python have looked at shapes; what is looked at here is whether the kernels can read a tensor as it
-// is. Anything else is None, and they bring it into order first.
+// The callers in Python have checked shapes. This file checks whether the kernels can read a tensor as it is; if not,
+// it returns None, and the callers convert the tensor first.
 #include "bind/layer.h"
 
 #include <cstddef>

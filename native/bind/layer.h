@@ -1,4 +1,4 @@
-// One recurrent layer under autograd: what a node computes forward and backward, on tensors.
+// The forward and backward pass of one recurrent layer as an autograd node, on tensors.
 #pragma once
 
 #include <nanobind/nanobind.h>

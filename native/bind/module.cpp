@@ -1,5 +1,5 @@
-// The seam between Python and the kernels. Tensors cross it, which tensors.h looks at in some tens of nanoseconds (an
-// nb::ndarray argument takes 2.5 us); results are tensors made here.
+// The Python module throughtime._native. Arguments and results are tensors; tensors.h inspects one in some tens of
+// nanoseconds (an nb::ndarray argument takes 2.5 us).
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>

@@ -1,4 +1,4 @@
-// The normalisation's functions of the Python module.
+// The normalisation functions of the Python module.
 #pragma once
 
 #include <nanobind/nanobind.h>

@@ -1,4 +1,4 @@
-// What calls of a layer and of a stack of layers read alike.
+// Arguments that calls of a layer and of a stack of layers share.
 #pragma once
 
 #include <nanobind/nanobind.h>

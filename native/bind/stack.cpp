@@ -1,4 +1,4 @@
-// A step at batch 1 is a few microseconds of arithmetic, and a call on a short sequence not many more: looking at a dozen
+// A step at batch size 1, or a call on a short sequence, takes a few microseconds of arithmetic. Checking a dozen
 // tensors in Python would take longer.
 #include "bind/stack.h"
 

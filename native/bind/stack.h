@@ -1,4 +1,4 @@
-// A stack of recurrent layers without gradients, from Python objects to the kernels without a Python statement between.
+// A stack of recurrent layers without gradients, called natively from Python objects to kernels.
 #pragma once
 
 #include <nanobind/nanobind.h>

@@ -1,4 +1,4 @@
-// Plain tensors of torch, looked at and made in a few tens of nanoseconds each.
+// Inspects and creates plain tensors of torch, in a few tens of nanoseconds each.
 #pragma once
 
 #include <nanobind/nanobind.h>

@@ -1,4 +1,4 @@
-// The table of the instruction set in use, for kernels whose compilations each offer one.
+// The function table of the instruction set in use, for kernels that are compiled once for each instruction set.
 //
 //   THROUGHTIME_DECLARE_TABLES(Table, function)   in namespace throughtime: `const Table& function()` of each set
 //   THROUGHTIME_CHOSEN_TABLE(Table, function)     defines `const Table& chosen()`, that of the set in use

@@ -1,4 +1,4 @@
-// Adjacent features of a row that lie in registers together.
+// A tile of adjacent features of a row in registers.
 #pragma once
 
 #include "kernels/simd.h"

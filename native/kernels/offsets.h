@@ -1,4 +1,4 @@
-// The check behind every door of Ragged: are these offsets those of a batch?
+// Checks whether offsets are valid for a batch; every constructor of Ragged calls it.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Weights laid out as the panels that the product reads: row k of a panel holds one value for each of its
-// columns, so that a tile streams through memory. Columns beyond the matrix are zero.
+// Packs weights into the panels that the product reads: row k of a panel holds one value for each of its
+// columns, so that a tile reads memory sequentially. Columns beyond the matrix are zero.
 #pragma once
 
 #include "kernels/product.h"

@@ -1,7 +1,7 @@
 // Threads for the kernels: torch's own OpenMP pool where the process has one, else std::thread.
 //
-// A second pool beside torch's would spin against it. So OpenMP is neither compiled in nor linked: its entry
-// points are looked up in the process, where torch has put them. Elsewhere, and with THROUGHTIME_THREADS=std
+// A second pool of threads would compete with torch's. So OpenMP is neither compiled in nor linked: its entry
+// points are looked up in the process, where torch has loaded them. Without them, and with THROUGHTIME_THREADS=std
 // (sanitizers), plain threads start for each call, which costs some ten microseconds each.
 #pragma once
 

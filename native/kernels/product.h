@@ -3,7 +3,7 @@
 //   out[m][n] = start[m][n] + Σ_k a(m, k) · panel[k][n],   k = 0 … depth − 1 in this order
 //
 // Each element of the result is one chain of multiply-adds in the order of k, so its bits depend neither on
-// the tile it falls into, nor on the other rows, nor on how rows and columns are dealt to threads.
+// its tile, nor on the other rows, nor on the division of rows and columns among threads.
 #pragma once
 
 #include "kernels/simd.h"

@@ -1,5 +1,5 @@
-// Memory from a bounded pool: a fresh allocation of megabytes costs its page faults on every call, up to a
-// third of a training step's forward pass. Where the system has huge pages on request, they are requested.
+// Memory from a bounded pool. Without it, page faults of newly allocated memory take up to a third of the forward
+// pass of a training step. Huge pages are requested if the system supports it.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,7 @@
 namespace throughtime {
 
 // 64-byte aligned, uninitialised memory of at least so many bytes, filled with NaN bytes where
-// THROUGHTIME_POISON is set (tests): what nobody wrote must not be read. `bytes` becomes what it really has,
+// THROUGHTIME_POISON is set (tests): uninitialised memory must not be read. `bytes` becomes what it really has,
 // which release needs to know. The pool keeps at most THROUGHTIME_POOL_MB (512) of what was released.
 void* acquire(std::size_t& bytes);
 void release(void* data, std::size_t bytes);

@@ -1,6 +1,6 @@
 // One vector of float or double in the instruction set that this file is compiled for.
 //
-// Arithmetic is that of the compiler's vector extensions; what they lack stands here. Everything lives in a
+// Arithmetic uses the compiler's vector extensions; this file adds the other operations. Everything is in a
 // namespace of the instruction set (TT_ISA): two compilations of one inline function must never be merged
 // by the linker. For the same reason no kernel file uses the standard library's templates.
 #pragma once

@@ -1,4 +1,4 @@
-// Transposing a square of vectors in registers: how weights become panels.
+// Transposes a square of vectors in registers, which packs weights into panels.
 #pragma once
 
 #include <utility>

@@ -1,5 +1,5 @@
-// The convolution kernels by themselves, for the sanitizers: values and all gradients against sums written out,
-// on random batches, with the instruction set that the environment chooses.
+// Tests the convolution kernels without Python, for the sanitizers: values and all gradients against plain sums, on
+// random batches, with the instruction set of the environment variable.
 //
 // `conv_test sets` prints the instruction sets of this machine. `conv_test N` runs N problems, prints
 // "N passed, N failed" and exits with 1 if any failed.
@@ -62,7 +62,7 @@ Problem problem_of(unsigned number) {
   // Of a third of them nearly all values are zero.
   const Index kept = random.number(0, 2) == 0 ? random.number(8, 40) : 1;
   for (double& one : p.dy) one = random.number(1, kept) == 1 ? one : 0;
-  // With replicated borders the caller adds it (see the seam in Python).
+  // With replicated borders the caller adds it (see ops/conv/native.py).
   p.start = !s.replicate && random.number(0, 1) == 0 ? random.values(s.channels) : Values{};
   return p;
 }

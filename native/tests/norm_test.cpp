@@ -1,5 +1,5 @@
-// The normalisation's kernels by themselves, for the sanitizers: values, statistics and all gradients against sums
-// written out, on random batches, with the instruction set that the environment chooses.
+// Tests the normalisation kernels without Python, for the sanitizers: values, statistics and all gradients
+// against plain sums, on random batches, with the instruction set of the environment variable.
 //
 // `norm_test N` runs N problems, prints "N passed, N failed" and exits with 1 if any failed.
 #include "kernels/norm/norm.h"

@@ -1,5 +1,5 @@
-// The pooling kernels by themselves, for the sanitizers: values and all gradients against loops written out, on
-// random batches with equal values, NaN and infinities, with the instruction set that the environment chooses.
+// Tests the pooling kernels without Python, for the sanitizers: values and all gradients against plain loops, on
+// random batches with equal values, NaN and infinities, with the instruction set of the environment variable.
 //
 // `pool_test N` runs N problems, prints "N passed, N failed" and exits with 1 if any failed.
 #include "kernels/pool/pool.h"

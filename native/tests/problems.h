@@ -1,4 +1,4 @@
-// What the tests of kernels share: random numbers, buffers of exactly the size, and how far results differ.
+// Helpers of the kernel tests: random numbers, buffers of exact size, and differences between results.
 #pragma once
 
 #include <algorithm>

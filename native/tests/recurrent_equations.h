@@ -1,4 +1,4 @@
-// Recurrent layers by their equations, one unit after the other in double: what the kernels are tested against.
+// Plain reference of the recurrent layers, unit by unit in double precision.
 #pragma once
 
 #include <cmath>

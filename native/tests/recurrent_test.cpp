@@ -1,5 +1,5 @@
-// The kernels by themselves, for the sanitizers: values against the equations written out, gradients against
-// a difference quotient of those equations, on random batches, for every instruction set of this machine.
+// Tests the recurrent kernels without Python, for the sanitizers: values against plain equations, gradients against
+// difference quotients of these equations, on random batches, for every instruction set of this machine.
 //
 // Prints a line per instruction set and "N passed, N failed" at the end; exits with 1 if any failed.
 #include <algorithm>

@@ -1,4 +1,4 @@
-// The same calls from several threads at once.
+// Runs the same calls from several threads at once.
 #pragma once
 
 #include <algorithm>

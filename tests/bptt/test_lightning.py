@@ -1,4 +1,4 @@
-"""Windows are ordinary batches of somebody's own Lightning module: accumulation, clipping and autocast act as ever."""
+"""Windows as batches of a user's Lightning module: accumulation, clipping and autocast work as usual."""
 
 from collections.abc import Iterator
 from typing import Any

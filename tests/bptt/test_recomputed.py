@@ -1,4 +1,4 @@
-"""Recomputed backpropagation: the same values and gradients as the whole, whatever the segment."""
+"""Checkpointed backpropagation: the values and gradients of the plain layer, for segments of any size."""
 
 from typing import Any
 

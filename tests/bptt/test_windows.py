@@ -1,4 +1,4 @@
-"""Windows and carried states: against truncated backpropagation written out step by step, and the whole."""
+"""Windows and carried states against truncated backpropagation step by step, and against whole sequences."""
 
 import itertools
 from typing import Any

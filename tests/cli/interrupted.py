@@ -1,4 +1,4 @@
-"""Runs ``throughtime train`` and presses Ctrl-C at certain moments, then goes on with what is there.
+"""Runs ``throughtime train``, sends Ctrl-C at certain moments, and resumes the run.
 
 ``python -m tests.cli.interrupted FOLDER`` does so once for each moment of `MOMENTS`, every time in a process of
 its own, and prints as JSON how each ended. Libraries are imported once, before the processes part.

@@ -1,4 +1,4 @@
-"""``throughtime diagnose`` on models of the next step: windows of a text, and pieces of frames."""
+"""``throughtime diagnose`` on next-step models: windows of a text, and pieces of frames."""
 
 import json
 from pathlib import Path

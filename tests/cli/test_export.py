@@ -1,4 +1,4 @@
-"""``throughtime export``: the file computes what the run does, and what it prints runs as it stands."""
+"""``throughtime export``: the file computes the same as the run, and the printed example runs."""
 
 import contextlib
 import io

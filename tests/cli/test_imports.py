@@ -1,4 +1,4 @@
-"""A command imports what it needs, and no more: help comes before the libraries of training, training before the demo's."""
+"""Each command imports only what it needs: help no libraries of training, training none of the demo."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Ctrl-C, whenever it comes: exit code 130, one line that says what is left, no traceback, and a run that goes on."""
+"""Ctrl-C at any moment: exit code 130, one line that says what is saved, no traceback, and a run that resumes."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""``throughtime train --task next`` and ``sample``: texts and frames from the file to what is drawn; what is refused."""
+"""``throughtime train --task next`` and ``sample``: texts and frames from the file to the sample; errors."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""What ``throughtime predict`` prints when all is well."""
+"""The output of ``throughtime predict`` without errors."""
 
 import json
 from pathlib import Path

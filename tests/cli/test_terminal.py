@@ -1,4 +1,4 @@
-"""What the command prints fits a terminal of 80 columns, and no text in it can command the terminal."""
+"""Output fits a terminal of 80 columns, and control characters in texts are escaped."""
 
 import io
 import json

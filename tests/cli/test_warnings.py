@@ -1,4 +1,4 @@
-"""Warnings are one line each, as errors are."""
+"""Each warning is one line, like an error."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""Random operators with random inputs, each the same for its number whenever it is drawn."""
+"""Random operators with random inputs, determined by their number."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,6 +1,6 @@
-"""What docs/conformance.md says of ONNX Runtime, so that the page is right for the version installed.
+"""The statements of docs/conformance.md about ONNX Runtime hold for the installed version.
 
-Where it ends the process is not tried here.
+Inputs that end the process are not tested.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Random operators computed by our layers and by ONNX Runtime, which knows nothing of each other.
+"""Random operators computed by our layers and by ONNX Runtime, two independent implementations.
 
 Both are compared with our float64, which ONNX Runtime does not offer. Of draws 0 to 2999, its float32 is off by
 5.6e-7 at worst and ours by 8.4e-7, relative to the largest value or to 1; half of the outputs by less than 7e-8.

@@ -1,4 +1,4 @@
-"""Weights in other layouts compute the same; what a layout does not have is refused by name."""
+"""Weights in other layouts compute the same function; options that a layout does not have are refused by name."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The reader of .mat files against SciPy, whose reader and writer know the format as a whole."""
+"""The reader of .mat files against SciPy, which implements the whole format."""
 
 import io
 import struct

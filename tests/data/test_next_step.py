@@ -1,4 +1,4 @@
-"""Texts and frames to be predicted: what steps they are cut into, against the tokenizers library, and what is refused."""
+"""Texts and frames for next-step models: tokenization against the tokenizers library, and errors."""
 
 import gzip
 import string

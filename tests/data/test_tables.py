@@ -1,4 +1,4 @@
-"""Files that are right are read right; what is wrong with others is in tests/cli/test_bad_input.py."""
+"""Valid files are read correctly; invalid ones are tested in tests/cli/test_bad_input.py."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The interval of an accuracy: like the binomial one for examples that are alone, wider for those in clusters."""
+"""The interval of an accuracy: equal to the binomial one for independent examples, wider for clusters."""
 
 import numpy as np
 import pytest

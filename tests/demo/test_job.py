@@ -1,4 +1,4 @@
-"""The demo from data to report, small: what it writes, that it goes on, and that it does nothing twice."""
+"""The demo from data to report on a small data set: its files, resuming, and no repeated work."""
 
 import json
 import signal

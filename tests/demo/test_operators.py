@@ -1,4 +1,4 @@
-"""python-operators: the lexer against Python's own parser, and what the data set promises."""
+"""python-operators: the lexer against Python's parser, and the properties of the data set."""
 
 import ast
 import dataclasses

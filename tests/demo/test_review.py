@@ -1,4 +1,4 @@
-"""Reviewing a file: Bayes' rule of the scores, and places that point at the operators."""
+"""Reviewing a file: scores by Bayes' rule, and positions of operators."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""`diagnose`: its result is that of the single measurements, survives JSON, and the model is not changed."""
+"""`diagnose`: the result equals the single measurements and survives JSON, and the model is unchanged."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Findings: each by a model that was built to have the fault, and one that was built not to."""
+"""Findings: each on a model constructed to have the problem, and on one constructed not to have it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Gradient flow: every number against autograd on the written-out equations, or plain Python."""
+"""Gradient flow: every number against autograd on plain equations, or plain Python."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Influence: against models whose outcome is a known function of their tokens, and the axioms of each method."""
+"""Influence: on models whose outcome is a known function of their tokens, and by the axioms of each method."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Spectra and Lyapunov exponents: against matrices whose numbers are known, and Jacobians that autograd makes."""
+"""Spectra and Lyapunov exponents: on matrices with known values, and against Jacobians by autograd."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""A vanished gradient and a minimum, told apart on models that were trained until they were one or the other."""
+"""A vanished gradient is distinguished from a minimum, on models trained until they have one or the other."""
 
 from collections.abc import Callable
 

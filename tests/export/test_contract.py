@@ -1,4 +1,4 @@
-"""Every public layer and model is exported as it computes, or refused with an error that names it."""
+"""Every public layer and model is exported with equal results, or refused with an error that names it."""
 
 import inspect
 import re

@@ -1,4 +1,4 @@
-"""Exported models, run by ONNX Runtime on padded batches, give what we give on ragged ones."""
+"""Exported models in ONNX Runtime on padded batches compute the same as ours on ragged batches."""
 
 from importlib.metadata import version
 from pathlib import Path

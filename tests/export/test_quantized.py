@@ -1,4 +1,4 @@
-"""What docs/export.md says of quantization: torch's passes our layers over, ONNX Runtime's works on exported models."""
+"""The statements of docs/export.md about quantization: torch's skips our layers, ONNX Runtime's works."""
 
 import warnings
 from pathlib import Path

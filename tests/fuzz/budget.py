@@ -1,4 +1,4 @@
-"""What a reader may use of the machine, whatever it is given."""
+"""Limits on the time and memory of a reader for any input."""
 
 import signal
 import time

@@ -1,4 +1,4 @@
-"""What the commands read: damaged data beside a whole run, and damaged runs of every kind."""
+"""The inputs of the commands: damaged data with an intact run, and damaged runs of every kind."""
 
 import io
 import sys

@@ -1,4 +1,4 @@
-"""Damage to valid files: what disks, transfers and people with bad intentions do to them.
+"""Damages valid files, as disks, transfers and attackers do.
 
 Most random bytes are refused by the first check of a reader. A valid file with a few changes gets further, and a
 number in it that is as large as it can be gets furthest.

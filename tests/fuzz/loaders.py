@@ -1,4 +1,4 @@
-"""The readers of data, with valid files to damage.
+"""The readers of data files, each with valid files for the fuzz tests to damage.
 
 Some formats guard their content by a checksum, at which every change of a byte ends. Of these the content is
 damaged, too, and packed as it should be.

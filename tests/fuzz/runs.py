@@ -1,4 +1,4 @@
-"""Runs of which one file is damaged, and all that reads a run.
+"""Runs with one damaged file, and all functions that read a run.
 
 Each file is listed anew in ``checksums.json`` after it was damaged: otherwise every change would end there.
 """

@@ -1,4 +1,4 @@
-"""Every reader of files that throughtime has."""
+"""The table of all functions that read files."""
 
 from .commands import COMMANDS
 from .loaders import FILES

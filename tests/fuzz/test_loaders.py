@@ -1,4 +1,4 @@
-"""Damaged files, thousands of them: a value or an error of throughtime, in seconds and in little memory.
+"""Thousands of damaged files: a reader returns a value or raises an error of throughtime, within its budget.
 
 ``make test`` tries some of each kind, always the same; ``make fuzz`` many, others each time.
 """

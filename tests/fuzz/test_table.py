@@ -1,4 +1,4 @@
-"""Every function of the package that reads a file is in the table of loaders, and the budget is kept watch of."""
+"""Every function of the package that reads a file is in the table of loaders, and the budget is enforced."""
 
 import ast
 import sys

@@ -1,4 +1,4 @@
-"""Cross-entropy by pieces: against torch's in float64, in values, gradients and gradients of gradients; half precision."""
+"""Cross-entropy in chunks: against torch's in float64, in values, gradients and gradients of gradients; half precision."""
 
 import pytest
 import torch

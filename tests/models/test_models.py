@@ -1,4 +1,4 @@
-"""Named models: each sequence alone, parameter counts of paper or reference code, and what is refused."""
+"""Named models: each sequence alone, parameter counts of paper or reference code, and errors."""
 
 from collections.abc import Callable
 from typing import Any

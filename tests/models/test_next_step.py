@@ -1,4 +1,4 @@
-"""Models of the next step: against the same model written with torch.nn, in values and all gradients; drawing."""
+"""Next-step models against the same models in torch.nn, in values and all gradients; sampling."""
 
 import itertools
 from typing import Any

@@ -1,4 +1,4 @@
-"""A model's result for a sequence depends on that sequence alone, to the last bit, under every instruction set."""
+"""A model's result for a sequence has the same bits in any batch, with every instruction set."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Run in a process of its own for each instruction set: the kernels against the reference, and equal bits.
+"""The kernels against the reference, and equal bits; runs in one process for each instruction set.
 
 ``python -m tests.native.ladder`` prints the instruction set and how many cases it checked, or fails. The
 environment names the instruction set and poisons scratch memory, so that what nobody wrote shows as NaN.

@@ -1,4 +1,4 @@
-"""Every instruction set of this machine climbs the ladder: reference, gradients, equal bits."""
+"""Every instruction set of this machine passes the checks of `ladder`: reference, gradients, equal bits."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A torch that does not lend its tensors: they are asked for by name, with the same results."""
+"""A torch without DLPack's C interface: tensors are read by attribute name, with the same results."""
 
 import subprocess
 import sys

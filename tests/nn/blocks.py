@@ -1,4 +1,4 @@
-"""Pooling, blocks and stacks under the contract, and what torch makes of them."""
+"""Cases of the contract for pooling, blocks and stacks, with their references in torch."""
 
 from typing import Any
 

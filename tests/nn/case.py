@@ -1,4 +1,4 @@
-"""What a layer under the contract says of itself."""
+"""A case of the contract: a layer, its reference and its properties."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Recurrent layers as their papers write them: one step, one sequence, one gate at a time, with torch's autograd.
+"""Recurrent layers by the equations of their papers: one step, one sequence, one gate at a time, with autograd.
 
 Nothing here is shared with the package: each gate has its own matrices, cut out of a layer's parameters.
 """

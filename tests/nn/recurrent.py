@@ -1,4 +1,4 @@
-"""What the tests of recurrent layers share: twins with torch's weights, results and gradients of both."""
+"""Helpers for tests of recurrent layers: layers with torch's weights, and results and gradients of both."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`watch` and `carry` act on calls of the thread that entered them, however many threads call one layer at once."""
+"""`watch` and `carry` act on calls of the thread that entered them, also if several threads call one layer at once."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""`Bidirectional`: what bidirectional=True computes, for any layer, and every way to merge."""
+"""`Bidirectional`: equal to bidirectional=True, for any layer, with every way to merge."""
 
 import copy
 from typing import Any

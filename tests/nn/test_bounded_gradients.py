@@ -1,4 +1,4 @@
-"""A gradient that a layer bounds on its way has no derivative: whoever asks for one is refused by name."""
+"""Second derivatives through `bound_gradients` are refused by name."""
 
 from collections.abc import Callable
 from typing import Any

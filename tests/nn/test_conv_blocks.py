@@ -1,4 +1,4 @@
-"""Blocks and stacks: norms against torch's, images, folding, residual and gated blocks, what is refused."""
+"""Blocks and stacks: norms against torch's, images, folding, residual and gated blocks, and errors."""
 
 import copy
 import warnings

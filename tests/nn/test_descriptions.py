@@ -1,6 +1,6 @@
-"""What layers state about themselves, against what they do: fields, lengths and streams of every case and model.
+"""Descriptions of layers against their behaviour: fields, lengths and streams of every case and model.
 
-The export of the same cases is tests/export/test_contract.py's matter.
+tests/export/test_contract.py exports the same cases.
 """
 
 import contextlib

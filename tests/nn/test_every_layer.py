@@ -1,4 +1,4 @@
-"""Every public layer of throughtime.nn under the same demands; the table below is all of them.
+"""The same tests for every public layer of throughtime.nn, which the table below lists.
 
 What it makes of sequences is `test_contract.py`'s matter, and the export to ONNX tests/export/test_contract.py's. Here:
 the same bits in any batch, copies, precisions, compilers and transforms, and the smallest batches.

@@ -1,4 +1,4 @@
-"""Calls and steps on plain tensors: taken by the quick path, equal to the general one, left to it if unusual."""
+"""Calls and steps on plain tensors: the fast path equals the general one, and leaves unusual arguments to it."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Convolution by its definition, beside numpy, scipy and `Conv1d`; linearity and shifts."""
+"""Convolution by its definition against numpy, scipy and `Conv1d`; linearity and shifts."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Initialisations against their definitions; what they do not name stays as it was."""
+"""Initialisations against their definitions; other parameters are unchanged."""
 
 import copy
 import math

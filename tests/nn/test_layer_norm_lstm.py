@@ -1,4 +1,4 @@
-"""`LayerNormLSTM` beside torch's LayerNorm and LSTM; equations and gradients of every option are in test_variants."""
+"""`LayerNormLSTM` against torch's LayerNorm and LSTM; equations and gradients of every option are in test_variants."""
 
 import copy
 import pickle

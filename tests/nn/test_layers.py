@@ -1,4 +1,4 @@
-"""What the contract does not say: kinds of input, errors, statistics, and layers in torch's Sequential."""
+"""Tests of layers beyond the contract: kinds of input, errors, statistics, and torch's Sequential."""
 
 import copy
 import io

@@ -1,4 +1,4 @@
-"""One mask for all steps of a sequence: the same, another for each sequence, right in the mean, in the backward pass too."""
+"""Locked dropout: one mask for all steps of a sequence, different between sequences; mean and backward pass."""
 
 import itertools
 

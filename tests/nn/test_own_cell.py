@@ -1,4 +1,4 @@
-"""The worked example of CONTRIBUTING.md: a cell of one's own is a `CellSpec` and a layer, and nothing else.
+"""The worked example of CONTRIBUTING.md: a custom cell is a `CellSpec` and a layer.
 
 It has no native code here, so its step runs in PyTorch; everything that reads the description works.
 """

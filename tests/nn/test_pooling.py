@@ -1,4 +1,4 @@
-"""Pooling: which element has the gradient, extremes, plain tensors, what is refused."""
+"""Pooling: the element that has the gradient, extreme values, plain tensors, and errors."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Receptive fields against the gradient's real reach."""
+"""Receptive fields against the steps with a non-zero gradient."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""`Recurrence`: torch's own layers written as transitions, any structure of states, and what it refuses."""
+"""`Recurrence`: torch's own layers written as transitions, states of any structure, and errors."""
 
 from typing import Any, NamedTuple
 

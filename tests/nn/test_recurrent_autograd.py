@@ -1,4 +1,4 @@
-"""Derivatives of the recurrent layers of any order, and everything of torch that a layer must go along with."""
+"""Derivatives of recurrent layers of any order, and use with other features of torch."""
 
 import copy
 import multiprocessing

@@ -1,4 +1,4 @@
-"""What runs on devices without a kernel of ours, called on CPU tensors and compared with the reference."""
+"""The code for devices without native kernels, called on CPU tensors and compared with the reference."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The forward result of a sequence is its own: no other sequence, order, thread or kind changes a bit of it."""
+"""The result for a sequence has the same bits for any batch, order, number of threads and kind of input."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Streams: any chunks give the whole, steps too, and what cannot be streamed is named."""
+"""Streams: chunks and steps give the result of the whole, and layers that cannot be streamed are refused by name."""
 
 import contextlib
 

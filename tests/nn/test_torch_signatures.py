@@ -1,4 +1,4 @@
-"""Layers that are torch.nn's by name: its arguments in its order, its errors, its helpers, its named pairs."""
+"""Layers with torch.nn's names: arguments in torch's order, errors, helpers, named tuples."""
 
 import inspect
 import io

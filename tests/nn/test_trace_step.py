@@ -1,4 +1,4 @@
-"""`trace` and `step`: every state and gate by the written-out equations, and a stream equal to the whole."""
+"""`trace` and `step`: every state and gate against plain equations, and a stream against the whole."""
 
 from typing import Any
 

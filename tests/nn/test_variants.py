@@ -1,4 +1,4 @@
-"""Cells beyond torch's: by their papers' equations, in values and all gradients, and what their options refuse."""
+"""Cells and options against the equations of their papers, in values and all gradients, and errors."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""What the ladders of tests/ops share; each runs in a process of its own, with an instruction set of this machine."""
+"""Helpers of the ladders of tests/ops, each of which runs in one process for each instruction set."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Run in a process of its own for each instruction set: pooling against torch, and equal bits.
+"""Pooling against torch, and equal bits; runs in one process for each instruction set.
 
 ``python -m tests.ops.pool_ladder`` prints the instruction set and how many cases it checked, or fails.
 """

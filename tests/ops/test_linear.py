@@ -1,4 +1,4 @@
-"""`linear` and `sigmoid`: torch's in values and gradients of every order, with bits that are each row's own."""
+"""`linear` and `sigmoid` against torch, in values and gradients; a row has the same bits in any batch."""
 
 import math
 from typing import Any

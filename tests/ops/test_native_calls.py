@@ -1,4 +1,4 @@
-"""Native code looks at tensors before it reads them: what does not fit is refused, what is unusual is named."""
+"""Native code checks tensors before it reads them: invalid arguments are refused by name."""
 
 from collections.abc import Callable
 from typing import Any

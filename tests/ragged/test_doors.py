@@ -1,4 +1,4 @@
-"""Every door into a Ragged and back: values, lengths, gradients, and what each refuses."""
+"""Conversions to and from a Ragged: values, lengths, gradients, and errors."""
 
 import numpy as np
 import pyarrow as pa

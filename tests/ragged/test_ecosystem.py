@@ -1,4 +1,4 @@
-"""A Ragged in the hands of others: Lightning, Fabric, torch.load, distributed torch, copies and processes."""
+"""A Ragged in other libraries: Lightning, Fabric, torch.load, distributed torch, copies and processes."""
 
 import copy
 import dataclasses

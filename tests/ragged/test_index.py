@@ -1,4 +1,4 @@
-"""Indexing a Ragged: what a list of its sequences gives, what a dense tensor gives, or a refusal by name."""
+"""Indexing a Ragged: as a list of its sequences, as a dense tensor, or refused by name."""
 
 from typing import Any
 

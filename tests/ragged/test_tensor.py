@@ -1,4 +1,4 @@
-"""A Ragged as a tensor: allowed functions equal themselves on each sequence alone, others are refused."""
+"""A Ragged as a tensor: supported functions equal their results on each sequence alone, others are refused."""
 
 import operator
 from collections.abc import Callable

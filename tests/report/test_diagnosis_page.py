@@ -1,4 +1,4 @@
-"""The page of diagnoses: what it holds, and in a real browser that nothing overlaps, is empty or too wide."""
+"""The page of diagnoses: its content, and in a browser that nothing overlaps, is empty or too wide."""
 
 import json
 import re

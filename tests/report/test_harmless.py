@@ -1,4 +1,4 @@
-"""Labels, texts and names of any characters: every page keeps its structure, and shows them as they are."""
+"""Labels, texts and names of any characters: every page keeps its structure and shows them unchanged."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Trains runs and kills each with SIGKILL, from outside of everything that could tidy up.
+"""Trains runs and kills each with SIGKILL, so that no cleanup can run.
 
 ``python -m tests.training.killed FOLDER toy`` makes one run per moment of `MOMENTS` in FOLDER, of the training
 in ``tests/training/toy.py``, or with ``toy_next`` of that one.

@@ -1,4 +1,4 @@
-"""The n-gram baselines against counting by hand and against data made to be easy or hard for them."""
+"""The n-gram baselines against plain counts, and on data that is easy or hard for them by construction."""
 
 import math
 from typing import Any

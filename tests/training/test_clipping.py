@@ -1,4 +1,4 @@
-"""The four ways to clip in a training: what each does to a gradient, and that a resumed training goes on alike."""
+"""The four ways to clip in a training: their effect on a gradient, and a resumed training."""
 
 import signal
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What `fit` decides: which model is kept, when it ends, what it refuses, what it shows."""
+"""`fit`: the model that is kept, when it stops, errors, and progress."""
 
 import io
 import weakref

@@ -1,4 +1,4 @@
-"""The record of gradients: what a training really had, at no change of its result."""
+"""The record of gradients equals the gradients of the training, and does not change its result."""
 
 import json
 import math

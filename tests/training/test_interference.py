@@ -1,4 +1,4 @@
-"""What may happen to a run between and during the processes that train it."""
+"""Changes to a run between and during trainings."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""JSON of a run: what is written can be read again, and what could not be is refused before anything is written."""
+"""JSON of a run: written files can be read again; values that could not be are refused before anything is written."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Epoch means are weighted by what they are means over: sequences or tokens, never by a sequence's length."""
+"""Epoch means are weighted by numbers of sequences or tokens, never by the length of a sequence."""
 
 import math
 from dataclasses import dataclass

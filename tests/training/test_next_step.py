@@ -1,4 +1,4 @@
-"""Trainings of the next step: against a loop written out, killed and taken up, in bfloat16, evaluated."""
+"""Trainings of next-step models: against a plain loop, killed and resumed, in bfloat16, evaluated."""
 
 import math
 import signal

@@ -1,4 +1,4 @@
-"""The live line of a training is one line, however narrow the terminal."""
+"""The progress of a training is one line on terminals of any width."""
 
 import pytest
 from rich.console import Console

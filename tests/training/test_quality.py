@@ -1,4 +1,4 @@
-"""Confusion and calibration against scikit-learn and the definition."""
+"""Confusion matrix and calibration against scikit-learn and their definitions."""
 
 import pytest
 import torch

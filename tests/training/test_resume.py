@@ -1,4 +1,4 @@
-"""A training repeats bit for bit, and goes on exactly where it stopped: killed, interrupted, or failed."""
+"""A training repeats bit for bit, and resumes exactly after it was killed, interrupted, or failed."""
 
 import gc
 import json

@@ -1,4 +1,4 @@
-"""The folder of a run: what goes in comes out, and whatever is wrong with it is one clear line."""
+"""The folder of a run: reading returns what was written, and every error is one clear line."""
 
 import functools
 import json

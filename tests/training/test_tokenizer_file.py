@@ -1,4 +1,4 @@
-"""A run's tokenizer is refused for what would hang, end the process or give the model tokens that it lacks."""
+"""Tokenizers of a run that would hang, end the process, or give tokens that the model lacks are refused."""
 
 import json
 

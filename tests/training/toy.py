@@ -1,4 +1,4 @@
-"""A tiny source, a tiny model, and settings that save often: what the tests of training train."""
+"""A tiny source, a tiny model, and settings that save often, for the tests of training."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""A small text and small frames to be predicted, and settings that save often."""
+"""A small text and small frames for next-step models, and settings that save often."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""The list of PyTorch's tests that differ says why, and so does the page that users read."""
+"""Each known difference to PyTorch's tests has a reason, which the docs repeat."""
 
 from fnmatch import fnmatchcase
 from pathlib import Path

@@ -1,6 +1,6 @@
-// The rows of a batch in blocks that threads take one after the other.
+// Divides the rows of a batch into blocks, which threads take one after the other.
 //
-// A block is cut at rows of its own sequence, so that a sequence falls into the same tiles in any batch.
+// Blocks are aligned to their sequence, so that a sequence is divided into the same tiles in any batch.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Correlation in time over a batch of sequences that lie end to end, and its gradients.
+// Correlation in time over a batch of concatenated sequences, and its gradients.
 //
 //   y[t, o] = bias[o] + Σ_k Σ_c weight[o, c, k] · x[t·stride + k·dilation − left, c]
 //
@@ -59,7 +59,7 @@ struct ConvWeightGradient {
   const void* x;   // (T, C)
   const void* dy;  // (T', O)
   void* dw;        // (O, C / G, K)
-  void* db;        // (O), or null where nobody wants it
+  void* db;        // (O), or null if not needed
 };
 
 void conv_forward(const ConvForward& call);

@@ -1,9 +1,9 @@
-// A correlation with packed weights: what the convolution and the gradient of its input both are.
+// A correlation with packed weights, which computes both the convolution and the gradient of its input.
 //
 //   out[first + i·out_step] = start + Σ_j in[origin + i·row_step + j·tap_step] · weights_j      for each pass
 //
 // Tiles of rows times panels of channels; a tile's sum over taps and channels stays in registers. Rows of the
-// input are read where they lie. Only tiles that reach beyond a sequence read a copy, with what lies there.
+// input are read in place. Only tiles that extend beyond a sequence read a copy, which includes the border values.
 #pragma once
 
 #include "kernels/conv/kernels.h"

@@ -1,8 +1,8 @@
-// The convolution's gradients where most of dy is zero, as behind a maximum over time, which passes on one value for
-// each sequence and channel: only what is not zero is multiplied.
+// The gradients of the convolution for a dy that is mostly zero, as behind a maximum over time, whose gradient
+// has one value for each sequence and channel. Only non-zero values are multiplied.
 //
-// A sum has the order that it has in the dense kernels, less the zeros: a row of dx has the same bits, whichever of the
-// two the rest of the batch asks for. Zero times infinity is NaN, so what zeros would be multiplied with must be finite.
+// Sums have the order of the dense kernels, without the zeros, so a row of dx has the same bits whichever kernel
+// the batch uses. Zero times infinity is NaN, so all factors of zeros must be finite.
 #pragma once
 
 #include "kernels/conv/kernels.h"

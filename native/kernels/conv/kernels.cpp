@@ -1,4 +1,4 @@
-// The convolution's kernels for one instruction set; compiled once for each, as kernels/recurrent/kernels.cpp.
+// The convolution's kernels for one instruction set; compiled once for each, like kernels/recurrent/kernels.cpp.
 #include "kernels/conv/kernels.h"
 
 #include "kernels/conv/few.h"

@@ -1,4 +1,4 @@
-// What one compilation of the convolution's kernels offers; dispatch.cpp chooses among them.
+// The convolution kernels of one instruction set; dispatch.cpp chooses the instruction set.
 #pragma once
 
 #include "kernels/conv/blocks.h"

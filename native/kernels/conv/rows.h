@@ -1,12 +1,12 @@
-// A kernel of one tap on few rows and its gradients, which are products of matrices: linear layers on a token of each
-// stream, read-outs of small batches.
+// A kernel of one tap on few rows, and its gradients, as matrix products: linear layers on one token of each
+// stream, and read-outs of small batches.
 //
 //   y = bias + x · Wᵀ        dx = start + dy · W        dW = dyᵀ · x
 //
-// Elsewhere a whole matrix is laid out as panels before the first row is multiplied, which here would cost as much as
-// the product itself. So threads share the panels, and lay out a part of one in the first cache just before it is used.
-// Each element is one chain of multiply-adds in the order of the other kernels, so the bits of a row of y or dx are
-// those that it has among many rows.
+// The other kernels pack a whole matrix into panels before they multiply the first row, which for few rows would
+// cost as much as the product. Here threads share the panels, and pack each part into the L1 cache just before it
+// is used. Each element is one chain of multiply-adds in the order of the other kernels, so a row of y or dx has
+// the same bits as among many rows.
 #pragma once
 
 #include "kernels/conv/correlate.h"

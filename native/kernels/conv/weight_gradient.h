@@ -2,10 +2,11 @@
 //
 //   dw[o, c, k] = Σ_t dy[t, o] · x[t·stride + k·dilation − left, c]
 //
-// A block of tokens at a time, copied to where a tile reads it in order: dy as panels of outputs, x as columns of
-// as many channels as a tile has rows, with what lies beyond the sequences. A row is copied to all its panels or
-// columns at once, so that memory is read as it lies. At stride 1 all taps read the same copy of x. The sums stay in one matrix over all tokens. Threads own parts of that matrix, so that its bits do
-// not depend on them.
+// One block of tokens at a time is copied into the order in which a tile reads it: dy as panels of outputs, x as
+// columns of as many channels as a tile has rows, with the border values. A row is copied to all its panels or
+// columns at once, so that memory is read sequentially. At stride 1 all taps read the same copy of x. The sums
+// over all tokens are in one matrix, of which each thread computes a part, so that its bits do not depend on the
+// number of threads.
 #pragma once
 
 #include "kernels/conv/passes.h"

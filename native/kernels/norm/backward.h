@@ -2,7 +2,8 @@
 //
 //   dx = r (g − Σ g / n − (x − μ) r² Σ g (x − μ) / n),   dγ = Σ r dy (x − μ),   dβ = Σ dy
 //
-// (S. Ioffe and C. Szegedy, "Batch normalization", ICML (2015), section 3). With given μ and σ² the first term stays.
+// (S. Ioffe and C. Szegedy, "Batch normalization", ICML (2015), section 3). With given μ and σ² only the first
+// term remains.
 #pragma once
 
 #include "kernels/feature_tile.h"

@@ -1,5 +1,6 @@
-// Segments in chunks of rows. A sum over a segment is one over its chunks of theirs, in double precision: its bits
-// depend neither on the threads nor on other segments, and the rounding errors of a long one do not grow.
+// Divides segments into chunks of rows. A sum over a segment is the sum of the sums over its chunks, in double
+// precision. Its bits depend neither on the threads nor on other segments, and rounding errors do not grow with
+// the length.
 #pragma once
 
 #include "kernels/norm/norm.h"

@@ -1,4 +1,4 @@
-// Sums over the chunks of a segment and the features of a group, and what each feature is multiplied with.
+// Sums over the chunks of a segment and the features of a group, and the factor of each feature.
 #pragma once
 
 #include "kernels/norm/chunks.h"

@@ -1,4 +1,4 @@
-// The normalisation's kernels for one instruction set; compiled once for each, as kernels/recurrent/kernels.cpp.
+// The normalisation kernels for one instruction set; compiled once for each, like kernels/recurrent/kernels.cpp.
 #include "kernels/norm/kernels.h"
 
 #include "kernels/norm/backward.h"

@@ -1,4 +1,4 @@
-// What one compilation of the normalisation's kernels offers; dispatch.cpp chooses among them.
+// The normalisation kernels of one instruction set; dispatch.cpp chooses the instruction set.
 #pragma once
 
 #include "kernels/norm/norm.h"

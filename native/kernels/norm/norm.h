@@ -1,11 +1,11 @@
-// Normalisation by mean and variance over segments of tokens that lie end to end, and its gradient.
+// Normalisation by mean and variance over consecutive segments of tokens, and its gradient.
 //
 //   y[t, c] = a((x[t, c] − μ[s, g]) r[s, g] γ[c] + β[c]),   r = 1 / √(σ² + eps)
 //
 // s is the segment of t, g the group of c; μ and σ² (biased) are those of the segment's tokens and the group's
-// features, or are given; a is the identity or ReLU. Batch normalisation has one segment, and each feature is a group.
-// Letters: S segments, T tokens, C features, G groups. All matrices are row-major. Every buffer is the caller's: the
-// callee keeps no address. No two overlap.
+// features, or are given; a is the identity or ReLU. Batch normalisation has one segment, and each feature is a
+// group. Letters: S segments, T tokens, C features, G groups. All matrices are row-major. Every buffer is the
+// caller's: the callee keeps no address. No two overlap.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// Vectors of integers as wide as T, and the one or four bytes that each has in memory: signed, so that −1 stays −1.
+// Vectors of integers as wide as T, stored in memory as signed integers of one or four bytes, so that −1 is
+// preserved.
 #pragma once
 
 #include "kernels/feature_tile.h"

@@ -1,4 +1,4 @@
-// The pooling kernels for one instruction set; compiled once for each, as kernels/recurrent/kernels.cpp.
+// The pooling kernels for one instruction set; compiled once for each, like kernels/recurrent/kernels.cpp.
 #include "kernels/pool/kernels.h"
 
 #include "kernels/pool/max.h"

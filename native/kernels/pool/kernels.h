@@ -1,4 +1,4 @@
-// What one compilation of the pooling kernels offers; dispatch.cpp chooses among them.
+// The pooling kernels of one instruction set; dispatch.cpp chooses the instruction set.
 #pragma once
 
 #include "kernels/pool/pool.h"

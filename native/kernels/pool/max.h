@@ -1,4 +1,4 @@
-// The largest value of each window, which tap it is, and its gradient.
+// The largest value of each window, the index of its tap, and its gradient.
 #pragma once
 
 #include "kernels/pool/index.h"

@@ -1,4 +1,4 @@
-// Pooling in time over a batch of sequences that lie end to end, and its gradients.
+// Pooling in time over a batch of concatenated sequences, and its gradients.
 //
 //   max:  y[t, c] = max_k x[t·stride + k·dilation − left, c]
 //   sum:  y[t, c] = (1 / n_t) Σ_k x[t·stride + k·dilation − left, c]

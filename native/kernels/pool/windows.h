@@ -1,4 +1,4 @@
-// Which taps of a window lie in a sequence, which windows see a step, and the threads' parts of a result.
+// The taps of a window that are in its sequence, the windows that contain a step, and the division among threads.
 #pragma once
 
 #include "kernels/feature_tile.h"

@@ -1,4 +1,4 @@
-// The cells that the loop knows, and their activations: the one list of each. A cell's own header is in cells/.
+// The lists of all cells of the loop and of their activations. The header of each cell is in cells/.
 #pragma once
 
 // Name, type in cells/, G gates, S values kept of each step, whether there is a c, and the rows of H that the cell's own

@@ -1,5 +1,5 @@
 // An activation that is chosen at run time, for the general cells: its value, and its slope as a function of
-// that value, so that a backward pass needs nothing but what the forward pass keeps.
+// that value, so that the backward pass needs only what the forward pass stores.
 //
 //   affine            α x + β
 //   elu               x, below 0 α (exp(x) − 1); α > 0

@@ -1,7 +1,8 @@
-// How the threads of a direction share its work: groups of sequences, and within a group hidden units.
+// The division of a direction's work among threads: groups of sequences, and within a group hidden units.
 //
-// Groups never wait for each other. The threads of one group meet at every step, so they are used only where there
-// are too few sequences to go round, or so few that each thread would read all weights for a handful of rows.
+// Groups never wait for each other. The threads of one group synchronise at every step, so groups have several
+// threads only if there are too few sequences for all threads, or so few that each thread would read all weights
+// for few rows.
 #pragma once
 
 #include "kernels/pack.h"

@@ -1,4 +1,4 @@
-// What one compilation of the kernels offers; dispatch.cpp chooses among them when the process starts.
+// The recurrent kernels of one instruction set; dispatch.cpp chooses the instruction set when the process starts.
 #pragma once
 
 #include "kernels/recurrent/sequences.h"

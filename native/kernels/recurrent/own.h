@@ -1,4 +1,4 @@
-// The parameters that one cell alone has, as its steps read them.
+// The parameters that only one cell has, in the layout that its steps read.
 #pragma once
 
 #include "kernels/pack.h"

@@ -93,7 +93,7 @@ struct ForwardDirection {
   const void* c0;  // (B, H), or null for zeros; LSTM only
   void* h_n;       // (B, P): h after each sequence's own last step
   void* c_n;       // (B, H); LSTM only, else null
-  void* c;         // (T, H): c of every step, or null where nobody wants it
+  void* c;         // (T, H): c of every step, or null if not needed
   void* gates;     // (T, S, H), or null
   const void* context;  // (B, G·H): what every step of a sequence adds to x · W_ihᵀ, or null
 };
@@ -125,14 +125,14 @@ struct BackwardDirection {
   const void* dc_n;    // of c_n, (B, H), or null
   const void* dc;      // of c, (T, H), or null
   const void* dgates;  // of gates, (T, S, H), or null
-  void* dh0;           // (B, P), or null where nobody wants it
+  void* dh0;           // (B, P), or null if not needed
   void* dc0;           // (B, H), or null
   void* dw_ih;         // as the weights; all of them or none (then null)
   void* dw_hh;
   void* db_ih;         // null where there are no biases, too
   void* db_hh;
   void* dw_hr;
-  void* dh_steps;      // (T, P): the whole gradient of h at every step, or null where nobody wants it
+  void* dh_steps;      // (T, P): the whole gradient of h at every step, or null if not needed
   void* dc_steps;      // (T, H): of c, LSTM only
   void* dpre;          // (T, K, H): of the preactivations at every step, or null
   void* kept;          // (T): what the bounds left of the gradient that passes on from a step, 1 for all; or null
@@ -148,7 +148,7 @@ struct BackwardCall {
   const void* x;   // (T, I), as in the forward call
   const void* y;   // (T, D·P), as the forward call left it
   const void* dy;  // gradient of y, or null for zeros
-  void* dx;        // (T, I), or null where nobody wants it
+  void* dx;        // (T, I), or null if not needed
   BackwardDirection direction[2];
 };
 

@@ -1,4 +1,4 @@
-// The sequences of a batch, longest first, and where their tokens lie.
+// The sequences of a batch, longest first, and the positions of their tokens.
 #pragma once
 
 #include <cstdint>

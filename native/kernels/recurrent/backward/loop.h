@@ -6,7 +6,7 @@
 //   products   dx = dg · W_ih for the rows of the block, and dW += dgᵀ · (x, h_{t−1})
 //
 // So the gradients of the preactivations never exist for all tokens at once. In the first two parts each group
-// of threads has rows of its own, side by side; the products are dealt to all threads anew.
+// of threads has its own adjacent rows; the products are divided among all threads.
 #pragma once
 
 #include "kernels/recurrent/backward/bounds.h"

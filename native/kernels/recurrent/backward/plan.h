@@ -1,4 +1,4 @@
-// What a backward call knows of one direction before it begins, and its scratch memory.
+// The plan of a backward call for one direction, computed before the loop, and its scratch memory.
 #pragma once
 
 #include "kernels/parallel.h"

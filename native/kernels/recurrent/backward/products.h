@@ -1,4 +1,4 @@
-// The products of a block of steps: dx = dg · W_ih, and dW += dgᵀ · (x, h_{t−1}). They are dealt to all threads.
+// The products of a block of steps: dx = dg · W_ih, and dW += dgᵀ · (x, h_{t−1}). All threads share them.
 #pragma once
 
 #include "kernels/recurrent/backward/member.h"

@@ -1,4 +1,4 @@
-// What a caller may be told of every step: norms of gradients, and how many units of a gate are saturated.
+// Optional statistics of every step: norms of gradients, and the number of saturated units of each gate.
 #pragma once
 
 #include "kernels/recurrent/backward/member.h"

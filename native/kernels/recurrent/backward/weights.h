@@ -1,4 +1,4 @@
-// The weights as a backward pass reads them.
+// The weights in the layout that the backward pass reads.
 #pragma once
 
 #include "kernels/recurrent/backward/plan.h"

@@ -1,5 +1,5 @@
-// The gated recurrent unit with the reset gate after the product: torch's, and the general one with any
-// activations, a bound, and z that admits the new value.
+// The gated recurrent unit with the reset gate after the product: the plain one, as in torch, and the general one
+// with any activations, a bound, and optionally z as the weight of the new value.
 #pragma once
 
 #include "kernels/recurrent/cells/step.h"

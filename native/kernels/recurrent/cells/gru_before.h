@@ -1,5 +1,5 @@
 // The gated recurrent unit with the reset gate before the product, n = tanh(W x + U (r ⊙ h_{t−1})): a step of
-// two products. The second reads r ⊙ h_{t−1}; then the step is finished.
+// two products, the second of which reads r ⊙ h_{t−1}.
 #pragma once
 
 #include "kernels/recurrent/cells/step.h"

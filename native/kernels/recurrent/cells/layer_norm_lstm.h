@@ -1,5 +1,5 @@
-// Long short-term memory with LayerNorm inside: on W x, on U h_{t−1}, each over all four gates, and on c before h reads it.
-// A step looks at whole rows before each of its parts.
+// Long short-term memory with LayerNorm inside the cell: of W x and of U h_{t−1}, each over all four gates, and
+// of c in the equation of h. Each part of a step first reads whole rows.
 #pragma once
 
 #include <math.h>

@@ -1,5 +1,5 @@
 // The minimal gated unit: one gate f, which resets and updates, n = tanh(W x + U (f ⊙ h_{t−1})) and
-// h = (1 − f) h_{t−1} + f n. A step of two products, as of the GRU in gru_before.h.
+// h = (1 − f) h_{t−1} + f n. A step has two products, as that of the GRU in gru_before.h.
 #pragma once
 
 #include "kernels/recurrent/cells/step.h"

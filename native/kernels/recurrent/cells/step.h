@@ -1,9 +1,9 @@
-// What a step hands to a cell: the cell (lstm.h, gru.h, gru_before.h, rnn.h) computes one vector of hidden units
-// at a time, and its gradient beside it.
+// The arguments that a step passes to a cell. A cell (a header in this folder) computes one vector of hidden
+// units at a time, and its gradient.
 //
-// Preactivations lie slot by slot: those of the units u … u + lanes − 1 at pre + u · slots + s · lanes. The
+// Preactivations are stored slot by slot: those of the units u … u + lanes − 1 at pre + u · slots + s · lanes. The
 // gradient row of a step holds slot s of unit u at s · padded + u, where padded is H rounded up to whole
-// vectors; what is beyond H is zero.
+// vectors; values beyond H are zero.
 //
 // A cell is a struct of
 //   gates, slots, saved       G, K and S of recurrent.h
@@ -11,16 +11,16 @@
 //                             input_gate[s] of the weights
 //   recurrent, recurrent_slot, recurrent_gate
 //                             the same for the product of h_{t−1}, which adds to `recurrent` slots
-//   order                     where slot s stands among the K of `dpre`
-//   own_rows                  rows of H that its own parameters have in all
-//   general                   whether it reads `choices`, and perhaps own parameters
+//   order                     the position of slot s among the K of `dpre`
+//   own_rows                  total number of rows of H in the parameters that only this cell has
+//   general                   whether it reads `choices`, and possibly parameters of its own
 //   before                    whether a second product, of r ⊙ h_{t−1}, comes before the end of the step
-//   whole_rows                whether it looks at whole rows, as a normalisation does: then slots of the input's
-//                             product, of that of h_{t−1}, and of what biases and contexts add, in this order, follow
-//                             each other
+//   whole_rows                whether it reads whole rows, as a normalisation does: then the slots of the input's
+//                             product, of the product of h_{t−1}, and of biases and contexts follow each other in
+//                             this order
 //   forward, backward         the pointwise part; with `before` also finish and backward_of_reset; with `whole_rows`
 //                             forward_parts and backward_parts of them. A part computes units begin … end of a row, and
-//                             may read what the parts before it wrote of the whole row
+//                             may read the whole row that the earlier parts wrote
 #pragma once
 
 #include "kernels/recurrent/choice.h"

@@ -1,14 +1,14 @@
-// The forward loop over time. It exists once: a step is a list of phases, each a product and a pointwise
-// part, and a cell fills in the pointwise part (cells/).
+// The forward loop over time, for all cells. A step is a list of phases, each with a product and a pointwise
+// part; a cell provides the pointwise part (cells/).
 //
 //   gates   pre += h_{t−1} · W_hhᵀ, then the cell                      (every cell)
-//   parts   after the product, parts of the cell that look at whole rows  (LSTM with LayerNorm)
-//   second  h_t = (what the cell made) · W_hrᵀ, then a copy            (LSTM with a projection)
+//   parts   after the product, parts of the cell that read whole rows  (LSTM with LayerNorm)
+//   second  h_t = (output of the cell) · W_hrᵀ, then a copy            (LSTM with a projection)
 //           candidate = (r ⊙ h_{t−1}) · W_hnᵀ, then the cell's finish  (reset-before GRU)
 //
-// The input's product runs ahead for a block of steps that stays in cache, or is joined to that of h where a step
-// has rows enough. Sequences are sorted by length,
-// so those alive at a step come first; each group of threads has its own (grid.h).
+// The input's product is computed ahead for a block of steps that fits in cache, or together with that of h if a
+// step has enough rows. Sequences are sorted by length, so those that have not ended come first; each group of
+// threads has its own sequences (grid.h).
 #pragma once
 
 #include "kernels/recurrent/forward/one_step.h"

@@ -1,5 +1,6 @@
-// One token of one sequence, as a stream has them: weights that are read once are not worth packing. Squares of them
-// are transposed in registers and used at once. Sums have the order of the packed product, so the bits are the same.
+// A step of one sequence with one token, as in a stream. Weights are read only once, so they are not packed:
+// squares of them are transposed in registers and used immediately. Sums have the order of the packed product, so
+// the bits are the same.
 #pragma once
 
 #include "kernels/recurrent/forward/plan.h"

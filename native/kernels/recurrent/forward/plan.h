@@ -1,4 +1,4 @@
-// What a forward call knows of one direction before it begins, and its scratch memory.
+// The plan of a forward call for one direction, computed before the loop, and its scratch memory.
 #pragma once
 
 #include "kernels/parallel.h"

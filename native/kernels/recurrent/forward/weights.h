@@ -1,4 +1,4 @@
-// The weights as a forward pass reads them, what preactivations start from, and contexts.
+// The weights in the layout that the forward pass reads, initial values of preactivations, and contexts.
 #pragma once
 
 #include "kernels/recurrent/forward/plan.h"
