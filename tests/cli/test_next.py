@@ -206,7 +206,7 @@ def test_data_and_options_that_cannot_be_are_refused(folder: Path, run_cli: RunC
         ),
         ((text, "--bptt", 0), ["k1 must be a whole number from 1"]),
         ((text, "--bptt-k2", 0), ["k2 must be a whole number from 1"]),
-        ((text, "--bptt", 9, "--bptt-k2", 8), ["k1 = 9 and k2 = 8", "give k2 >= k1"]),
+        ((text, "--bptt", 9, "--bptt-k2", 8), ["k1 = 9 and k2 = 8", "k2 must be at least k1"]),
         (
             (text, "--model", "bilstm"),
             ["--model bilstm is not available for --task next; choose lstm, gru or rnn"],
