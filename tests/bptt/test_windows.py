@@ -137,7 +137,7 @@ def test_streams_are_the_whole_in_order() -> None:
     for total, count in itertools.product(range(1, 12), range(1, 12)):
         tokens = torch.arange(total)
         if count > total:
-            with pytest.raises(ShapeError, match=f"{total} tokens cannot be cut into {count} streams"):
+            with pytest.raises(ShapeError, match=f"cannot split {total} tokens into {count} streams"):
                 streams(tokens, count)
             continue
         found = streams(tokens, count)
@@ -252,9 +252,13 @@ def test_without_gradients_states_inside_a_run_are_those_with_them() -> None:
     [
         (lambda x: windows(x, 0), ShapeError, "k1 and k2 are numbers of steps, at least 1; got k1 = 0"),
         (lambda x: windows(x, 1, 0), ShapeError, "at least 1; got k1 = 1 and k2 = 0"),
-        (lambda x: windows(x, 5, 3), ShapeError, "k1 = 5 is more than k2 = 3"),
-        (lambda x: windows(x.values, 5), InputTypeError, "windows are cut from a Ragged batch, got Tensor"),
-        (lambda x: windows(x, 5, ids=torch.tensor([1, 2])), ShapeError, "name each of 4 sequences"),
+        (lambda x: windows(x, 5, 3), ShapeError, "k1 = 5 is greater than k2 = 3"),
+        (lambda x: windows(x.values, 5), InputTypeError, "windows takes a Ragged batch, got Tensor"),
+        (
+            lambda x: windows(x, 5, ids=torch.tensor([1, 2])),
+            ShapeError,
+            "must have shape (4,), one per sequence, got (2,)",
+        ),
         (lambda x: windows(x, 5, ids=torch.zeros(4).long()), ShapeError, "ids must differ"),
         (lambda x: windows(x, 5, ids=torch.zeros(4)), InputTypeError, "int64 tensor, got torch.float32"),
         (lambda x: next(windows(x, 2)).counted(x[:1]), ShapeError, "has 3 sequences, got a batch of 1"),
@@ -300,7 +304,7 @@ def _carry(model: nn.Module, ids: Any, x: Any, **more: Any) -> None:
         (
             lambda: _carry(nn.Sequential(*[tt.nn.GRU(3, 3)] * 2), [0], Ragged.from_list([torch.randn(2, 3)])),
             UnsupportedError,
-            "runs twice in one pass",
+            "runs twice in one forward pass",
         ),
         (
             lambda: Carried().load_state_dict({"version": 0}),
@@ -330,5 +334,8 @@ def test_the_state_of_another_architecture_is_named() -> None:
     with carried.carry(first, [0]):
         first(x)
     for other in (tt.nn.GRU(3, 5), tt.nn.GRU(3, 4, num_layers=2)):
-        with pytest.raises(ShapeError, match="state of another architecture"), carried.carry(other, [0]):
+        with (
+            pytest.raises(ShapeError, match="this layer has .*; carry states of one architecture"),
+            carried.carry(other, [0]),
+        ):
             other(x)

@@ -79,7 +79,7 @@ BAD_DATA: dict[str, tuple[Make, list[str]]] = {
     "no label": (_write("data.csv", GOOD + "hello,\n"), ["data.csv: row 41 has no label", "'kind'"]),
     "ragged row": (
         _write("data.csv", GOOD + "a,b,c\n"),
-        ["data.csv is malformed", "Expected 2 columns, got 3"],
+        ["data.csv is malformed", "expected 2 columns, got 3"],
     ),
     "no JSON": (
         _write("data.jsonl", '{"words": "a", "kind": "b"}\n{oops\n'),
@@ -102,7 +102,10 @@ BAD_DATA: dict[str, tuple[Make, list[str]]] = {
 BAD_FOLDERS: dict[str, tuple[Make, list[str]]] = {
     "one subfolder": (_folder({"a/1.txt": b"x", "a/2.txt": b"y"}), ["all 2 rows", "'a'"]),
     "blank file": (_folder({"a/1.txt": b"x", "b/2.txt": b" \n"}), ["2.txt has no text"]),
-    "file beside": (_folder({"a/1.txt": b"x", "note.txt": b"y"}), ["note.txt lies beside the class folders"]),
+    "file beside": (
+        _folder({"a/1.txt": b"x", "note.txt": b"y"}),
+        ["note.txt is a file, but", "must have only class folders"],
+    ),
     "not UTF-8 file": (_folder({"a/1.txt": b"x\n\xff", "b/2.txt": b"y"}), ["1.txt: line 2, byte 2"]),
     "no files": (_folder({".hidden": b"x"}), ["no files in subfolders"]),
 }

@@ -66,11 +66,11 @@ def test_cells_are_those_that_scipy_wrote(
     [
         (np.ones((2, 3)), "traindata is a variable of class 6, expected a cell array"),
         ({"a": 1}, "traindata is a variable of class 2"),
-        (cell(["text"]), "cell 1 of traindata is no real matrix"),
-        (cell([ROLLS[0], {"a": 1}]), "cell 2 of traindata is no real matrix"),
-        (cell([cell(ROLLS)]), "cell 1 of traindata is no real matrix"),
-        (cell([np.ones((2, 2)) * 1j]), "cell 1 of traindata is no real matrix"),
-        (cell([np.ones((2, 2, 2))]), "cell 1 of traindata is no real matrix"),
+        (cell(["text"]), "cell 1 of traindata is not a real matrix"),
+        (cell([ROLLS[0], {"a": 1}]), "cell 2 of traindata is not a real matrix"),
+        (cell([cell(ROLLS)]), "cell 1 of traindata is not a real matrix"),
+        (cell([np.ones((2, 2)) * 1j]), "cell 1 of traindata is not a real matrix"),
+        (cell([np.ones((2, 2, 2))]), "cell 1 of traindata is not a real matrix"),
     ],
 )
 def test_variables_of_other_kinds_are_named(variable: Any, message: str, tmp_path: Path) -> None:
@@ -92,11 +92,11 @@ def _with(place: int, content: bytes) -> bytes:
         # Each of the first two ends the process in SciPy's reader.
         (_with(377, b"\1"), "cell 3 of traindata has numbers of type 258"),
         (_with(913, b"\2"), "cell 3 of testdata has numbers of type 514"),
-        (_with(380, b"\17"), r"cell 3 of traindata has 15 bytes, which are not its \(4, 4\) numbers"),
+        (_with(380, b"\17"), r"cell 3 of traindata has 15 bytes, which does not match its shape \(4, 4\)"),
         (_with(0, b"")[:-9], "cut short"),
-        (_with(0, b"")[:100], "it has 100 bytes, fewer than a header"),
+        (_with(0, b"")[:100], "it has 100 bytes, fewer than the 128 of a header"),
         (_with(124, b"\0\2"), r"version 7\.3, which is HDF5, is not read; save it with -v7"),
-        (_with(126, b"MI"), "no little-endian MAT-file of version 5 to 7"),
+        (_with(126, b"MI"), "not a little-endian MAT-file of version 5 to 7"),
         (_with(128, struct.pack("<I", 9)), "a variable is an element of type 9, expected 14"),
         (saved(compressed=True, traindata=cell(ROLLS))[:-12], "cut short"),
     ],

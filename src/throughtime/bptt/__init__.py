@@ -1,4 +1,4 @@
-"""Backpropagation through time in the user's hands: windows, carried states, long sequences whole."""
+"""Backpropagation through time: truncated in windows with carried states, or whole with checkpointing."""
 
 from throughtime.bptt._carried import Carried as Carried
 from throughtime.bptt._recomputed import recomputed as recomputed

@@ -1,4 +1,4 @@
-"""`Carried`: where each stream stopped, so that its next window goes on from there."""
+"""`Carried`: the recurrent state of each stream, carried from one window to the next."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,12 +20,12 @@ _VERSION = 1
 
 
 class Carried:
-    """The states of a model's recurrent layers, one for each stream, without a graph.
+    """The detached states of all recurrent layers of a model, one for each stream.
 
-    Streams are known by numbers. Inside of ``with carried.carry(model, ids)`` every recurrent layer that is
-    given no state begins each sequence where the stream of that number stopped, a new one as it always does,
-    and leaves behind where it stopped now. So models need not know of states, streams may end and others
-    join, and the order in a batch does not matter.
+    Streams are identified by numbers. Within ``with carried.carry(model, ids)``, every recurrent layer that
+    is called without a state starts each sequence from the last state of its stream (a new stream from the
+    initial state), and stores the new last state. So the model needs no code for states, streams may end and
+    new ones start, and the order in a batch does not matter.
 
     Examples
     --------
@@ -42,19 +42,19 @@ class Carried:
 
     def __init__(self) -> None:
         self._rows: dict[int, int] = {}
-        # By layer: h, and c of an LSTM, each (layers, N, size).
+        # For each layer h, and c for LSTM, each (layers, N, size).
         self._states: dict[str, tuple[Tensor, ...]] = {}
 
     @property
     def ids(self) -> list[int]:
-        """The streams that are known."""
+        """The streams with a stored state."""
         return list(self._rows)
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __copy__(self) -> "Carried":
-        """Return one that begins where this one is, and goes on without it; no tensor is copied."""
+        """Return an independent copy that shares the tensors, which are never changed in place."""
         new = Carried()
         new._rows, new._states = dict(self._rows), dict(self._states)
         return new
@@ -63,43 +63,45 @@ class Carried:
     def carry(
         self, model: nn.Module, streams: Window | Tensor | Iterable[int], *, after: int | None = None
     ) -> Iterator[None]:
-        """Let the layers of a model go on where their streams stopped, in calls of this thread.
+        """Continue the streams in the layers of a model, for calls in this thread.
 
         Parameters
         ----------
         model : Module
-            With `throughtime.nn.RNN`, `LSTM` or `GRU` in it, in one direction each; each runs once.
+            Model with unidirectional layers `throughtime.nn.RNN`, `LSTM` or `GRU`; each runs once.
         streams : Window, Tensor or iterable of int
-            Which stream each sequence of the batch is, or the window that is run.
+            The stream of each sequence in the batch, or the window to run.
         after
-            After how many steps of the run the state is taken that is left behind; all of them by default.
-            A window knows.
+            Number of steps after which the state is stored; all by default, or ``after`` of the window.
 
         Raises
         ------
         UnsupportedError, ShapeError, InputTypeError
-            If there is no such layer, or one that cannot go on; if the batch has another size than
-            ``streams``; if a state was made by a model of other sizes.
+            If the model has no recurrent layer, or a bidirectional one; if the batch size differs from the
+            number of streams; if a stored state has the shape of another model.
         """
         if isinstance(streams, Window):
             after = streams.after if after is None else after
             streams = streams.ids
         ids = [int(i) for i in (streams.tolist() if isinstance(streams, Tensor) else streams)]
         if len(set(ids)) != len(ids):
-            raise ShapeError("two sequences of one batch cannot be the same stream; ids must differ")
+            raise ShapeError("two sequences of one batch cannot be the same stream; give different ids")
         if after is not None and after < 0:
-            raise ShapeError(f"a state is taken after so many steps, at least 0; got {after}")
+            raise ShapeError(f"after is a number of steps, at least 0; got {after}")
         layers = {
             module: name or type(module).__name__
             for name, module in model.named_modules()
             if isinstance(module, Recurrent)
         }
         if not layers:
-            raise UnsupportedError("there is no recurrent layer in this model, so nothing is carried")
+            raise UnsupportedError(
+                f"{type(model).__name__} has no recurrent layer of throughtime.nn whose state could be "
+                "carried; call it without carry"
+            )
         for module, name in layers.items():
             if module.bidirectional:
                 raise UnsupportedError(
-                    f"{name} reads from the end, too, and cannot go on where a window stopped; "
+                    f"{name} is bidirectional, so its state cannot be carried to the next window; "
                     "use bidirectional=False"
                 )
         run = _Run(self, ids, after, layers)
@@ -108,20 +110,20 @@ class Carried:
         run.commit()
 
     def reset(self, ids: Iterable[int] | None = None) -> None:
-        """Let these streams, or all, begin anew; those that are not known do so anyway."""
-        gone = set(self._rows) if ids is None else set(ids)
-        kept = {i: row for i, row in self._rows.items() if i not in gone}
-        place = torch.tensor(list(kept.values()), dtype=torch.int64)
+        """Remove the states of these streams, or of all; streams without a state are ignored."""
+        removed = set(self._rows) if ids is None else set(ids)
+        remaining = {i: row for i, row in self._rows.items() if i not in removed}
+        index = torch.tensor(list(remaining.values()), dtype=torch.int64)
         self._states = {
-            name: tuple(part.index_select(1, place.to(part.device)) for part in parts)
+            name: tuple(part.index_select(1, index.to(part.device)) for part in parts)
             for name, parts in self._states.items()
         }
-        self._rows = {i: row for row, i in enumerate(kept)}
-        if not kept:
+        self._rows = {i: row for row, i in enumerate(remaining)}
+        if not remaining:
             self._states = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything as plain tensors, to be saved."""
+        """Return streams and states as tensors, for saving."""
         return {
             "version": _VERSION,
             "ids": torch.tensor(self.ids, dtype=torch.int64),
@@ -129,15 +131,18 @@ class Carried:
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` returned; a model of other sizes is refused when it runs.
+        """Restore what `state_dict` returned; a model of other sizes raises an error when it runs.
 
         Raises
         ------
         InputTypeError, ShapeError
-            If this is not such a state.
+            If ``saved`` is not a result of `state_dict`.
         """
         if not isinstance(saved, Mapping) or saved.get("version") != _VERSION:
-            raise InputTypeError("this is not the state of a throughtime.bptt.Carried of this version")
+            raise InputTypeError(
+                f"saved is not the state of a throughtime.bptt.Carried of version {_VERSION}; give the "
+                "result of state_dict()"
+            )
         ids = [int(i) for i in saved["ids"].tolist()]
         states = {name: tuple(part.clone() for part in parts) for name, parts in saved["states"].items()}
         for name, parts in states.items():
@@ -145,53 +150,53 @@ class Carried:
                 if part.dim() != 3 or part.shape[1] != len(ids):
                     raise ShapeError(
                         f"the state of {name} has shape {tuple(part.shape)}, "
-                        f"expected (layers, {len(ids)}, size)"
+                        f"expected (layers, {len(ids)}, size); give the result of state_dict()"
                     )
         self._rows, self._states = {i: row for row, i in enumerate(ids)}, states
 
-    def _known(self, ids: list[int]) -> tuple[Tensor, Tensor]:
-        """Return which of these streams are known, and their rows (0 for the others)."""
-        known = torch.tensor([i in self._rows for i in ids], dtype=torch.bool)
-        place = torch.tensor([self._rows.get(i, 0) for i in ids], dtype=torch.int64)
-        return known, place
+    def _lookup(self, ids: list[int]) -> tuple[Tensor, Tensor]:
+        """Return a mask of the streams with a stored state, and their rows (0 for the others)."""
+        mask = torch.tensor([i in self._rows for i in ids], dtype=torch.bool)
+        index = torch.tensor([self._rows.get(i, 0) for i in ids], dtype=torch.int64)
+        return mask, index
 
     def _store(self, ids: list[int], states: Mapping[str, tuple[Tensor, ...]]) -> None:
-        """Put new states in the rows of their streams."""
-        known, place = self._known(ids)
-        fresh = [i for i in ids if i not in self._rows]
+        """Write new states to the rows of their streams."""
+        mask, index = self._lookup(ids)
+        new_ids = [i for i in ids if i not in self._rows]
         for name, parts in states.items():
             old = self._states.get(name)
             stored = []
             for number, part in enumerate(parts):
                 if old is None:
-                    # Streams that this layer has not seen are as if they had not begun.
+                    # Earlier streams that this layer did not process start from zeros.
                     table = part.new_zeros(part.shape[0], len(self._rows), part.shape[2])
                 else:
                     table = old[number].clone()
-                where = known.to(part.device)
-                table[:, place.to(part.device)[where]] = part[:, where]
-                stored.append(torch.cat([table, part[:, ~where]], 1))
+                existing = mask.to(part.device)
+                table[:, index.to(part.device)[existing]] = part[:, existing]
+                stored.append(torch.cat([table, part[:, ~existing]], 1))
             self._states[name] = tuple(stored)
         for name, parts in self._states.items():
             if name not in states:
-                # A layer that did not run has not begun with the new streams.
+                # A layer that did not run starts the new streams from zeros.
                 self._states[name] = tuple(
-                    torch.cat([part, part.new_zeros(part.shape[0], len(fresh), part.shape[2])], 1)
+                    torch.cat([part, part.new_zeros(part.shape[0], len(new_ids), part.shape[2])], 1)
                     for part in parts
                 )
-        for i in fresh:
+        for i in new_ids:
             self._rows[i] = len(self._rows)
 
 
 class _Run:
-    """One forward pass of a model whose layers go on; what they leave is stored when it has ended well."""
+    """One forward pass with carried states; the new states are stored if it raises no exception."""
 
     def __init__(
         self, carried: Carried, ids: list[int], after: int | None, names: Mapping[Recurrent, str]
     ) -> None:
         self.carried, self.ids, self.after, self.names = carried, ids, after, names
-        self.left: dict[str, tuple[Tensor, ...]] = {}
-        self.moved = torch.zeros(0, dtype=torch.bool)
+        self.final: dict[str, tuple[Tensor, ...]] = {}
+        self.advanced = torch.zeros(0, dtype=torch.bool)
 
     @property
     def looks_inside(self) -> bool:
@@ -205,64 +210,65 @@ class _Run:
             raise InputTypeError(
                 f"{name}: states are carried for Ragged batches and tensors, not PackedSequence"
             )
-        if name in self.left:
+        if name in self.final:
             raise UnsupportedError(
-                f"{name} runs twice in one pass, so it is not clear which state goes on; "
-                "give it a state yourself"
+                f"{name} runs twice in one forward pass, so its carried state is ambiguous; pass it a state"
             )
         if steps.batch != len(self.ids):
-            raise ShapeError(f"{name} got {steps.batch} sequences for {len(self.ids)} streams")
-        stored = self.carried._states.get(name)  # noqa: SLF001 - two halves of one thing
+            raise ShapeError(
+                f"{name} got {steps.batch} sequences for {len(self.ids)} streams; give one id per sequence"
+            )
+        stored = self.carried._states.get(name)  # noqa: SLF001 - a helper of Carried
         if stored is None:
             return h0, c0
-        known, place = self.carried._known(self.ids)  # noqa: SLF001
+        mask, index = self.carried._lookup(self.ids)  # noqa: SLF001
         sizes = module._state_sizes()  # noqa: SLF001
-        found: list[Tensor | None] = []
-        for given, part, (letter, size) in zip((h0, c0), stored, sizes.items(), strict=False):
+        states: list[Tensor | None] = []
+        for initial, part, (letter, size) in zip((h0, c0), stored, sizes.items(), strict=False):
             if part.shape[0] != module.num_layers or part.shape[2] != size or len(stored) != len(sizes):
                 raise ShapeError(
                     f"the carried {letter} of {name} has {part.shape[0]} layers of {part.shape[2]} units, "
-                    f"this layer has {module.num_layers} of {size}: it is the state of another architecture"
+                    f"but this layer has {module.num_layers} of {size}; carry states of one architecture"
                 )
             weight = module._weight  # noqa: SLF001
-            went_on = part.index_select(1, place.to(part.device)).to(weight.device, weight.dtype)
-            fresh = torch.zeros_like(went_on) if given is None else given
-            found.append(torch.where(known.to(weight.device)[None, :, None], went_on, fresh))
-        return found[0], found[1] if len(found) == 2 else None
+            carried = part.index_select(1, index.to(part.device)).to(weight.device, weight.dtype)
+            start = torch.zeros_like(carried) if initial is None else initial
+            states.append(torch.where(mask.to(weight.device)[None, :, None], carried, start))
+        return states[0], states[1] if len(states) == 2 else None
 
     def end(self, module: Recurrent, steps: Steps, stack: StackResult) -> None:
         name, has_c = self.names[module], module.spec.has_c
         lengths = host_lengths(steps)
-        taken = lengths if self.after is None else lengths.clamp(max=self.after)
-        # A stream without a step is where it was: one that has not begun begins as all do, next time.
-        self.moved = taken > 0
+        counts = lengths if self.after is None else lengths.clamp(max=self.after)
+        # The state of a stream without steps is not stored, so a new one starts from the initial state later.
+        self.advanced = counts > 0
         if self.after is None:
-            self.left[name] = tuple(
+            self.final[name] = tuple(
                 part.detach() for part in ((stack.h_n, stack.c_n) if has_c else (stack.h_n,))
             )
             return
-        place = rows(steps, torch.arange(steps.batch), (taken - 1).clamp(min=0)).to(stack.y.device)
-        begun = (taken > 0).to(stack.y.device)[None, :, None]
+        index = rows(steps, torch.arange(steps.batch), (counts - 1).clamp(min=0)).to(stack.y.device)
+        advanced = self.advanced.to(stack.y.device)[None, :, None]
         parts = []
         for number in range(len(module.spec.states)):
             layers = []
             for layer in stack.layers:
                 values = (layer.y, layer.c)[number]
-                own = values[0] if number else values
+                states = values[0] if number else values
                 initial = (layer.h0, layer.c0)[number]
-                start = own.new_zeros(steps.batch, own.shape[-1]) if initial is None else initial[0]
-                last = own.index_select(0, place) if len(own) else start
-                layers.append(torch.where(begun[0], last, start))
+                start = states.new_zeros(steps.batch, states.shape[-1]) if initial is None else initial[0]
+                last = states.index_select(0, index) if len(states) else start
+                layers.append(torch.where(advanced[0], last, start))
             parts.append(torch.stack(layers).detach())
-        self.left[name] = tuple(parts)
+        self.final[name] = tuple(parts)
 
     def commit(self) -> None:
-        if not self.moved.any():
+        if not self.advanced.any():
             return
-        moved = self.moved.nonzero().flatten()
-        ids = [self.ids[row] for row in moved.tolist()]
-        left = {
-            name: tuple(part.index_select(1, moved.to(part.device)) for part in parts)
-            for name, parts in self.left.items()
+        index = self.advanced.nonzero().flatten()
+        ids = [self.ids[row] for row in index.tolist()]
+        states = {
+            name: tuple(part.index_select(1, index.to(part.device)) for part in parts)
+            for name, parts in self.final.items()
         }
-        self.carried._store(ids, left)  # noqa: SLF001
+        self.carried._store(ids, states)  # noqa: SLF001

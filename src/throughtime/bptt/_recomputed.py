@@ -1,4 +1,4 @@
-"""`recomputed`: backpropagation through whole sequences, in memory for the square root of their steps."""
+"""`recomputed`: backpropagation through whole sequences with checkpointing, in O(√T) memory."""
 
 import math
 from typing import Any
@@ -12,7 +12,7 @@ from throughtime.nn.inputs.output import RecurrentOutput
 from throughtime.nn.recurrent.layer import Recurrent
 from throughtime.ragged import Layout, Ragged
 
-# Of √T: a segment costs some tenths of a millisecond beside its steps, and little memory.
+# Segments of 4·√T steps: each has a fixed cost of some tenths of a millisecond, and needs little memory.
 _FACTOR = 4
 
 
@@ -25,36 +25,36 @@ def recomputed(
     segment: int | None = None,
     outputs: bool = True,
 ) -> RecurrentOutput:
-    r"""Return ``layer(x, state)``, keeping for the backward pass only the states between segments of steps.
+    r"""Return ``layer(x, state)``, storing only the states between segments of S steps for the backward pass.
 
-    The backward pass runs each segment again, from its last to its first, and takes its gradient. So what is
-    kept are the input, T/S states, and what the layer keeps of S steps: with S ~ √T memory grows with √T, and
-    time by one forward pass. Gradients are those of the whole: values are the same bits, sums over steps are
-    added up segment by segment, so gradients of weights agree to round-off.
+    The backward pass computes each segment again, from the last to the first. Memory holds the input, T/S
+    states, and the activations of S steps, so it grows with √T for S ~ √T; the cost is one more forward pass.
+    Gradients flow through the whole sequence. Values are bit for bit those of the layer. Gradients of weights
+    are summed over segments, so they agree to round-off.
 
     Parameters
     ----------
     layer : RNN, LSTM or GRU
-        Of `throughtime.nn`, in one direction.
+        Unidirectional layer of `throughtime.nn`.
     x : Ragged
-        (T, I)
+        (T, I) input.
     state, context
         As in a call of the layer.
     segment
-        S, by default four times the square root of the longest sequence's steps.
+        Number of steps S of a segment; by default four times the square root of the longest length.
     outputs
-        Whether h of every step is wanted. Without them the output has no features, (T, 0): a loss on final
-        states then needs no memory for T states.
+        Whether to return h of every step. If False, the output is (T, 0), so that a loss on final states
+        needs no memory for T states.
 
     Returns
     -------
     RecurrentOutput
-        ``output, state`` as of the layer.
+        ``output, state`` as returned by the layer.
 
     Raises
     ------
     ShapeError, InputTypeError
-        If the layer reads in both directions, ``segment`` is below 1, or the input is no `Ragged`.
+        If the layer is bidirectional, ``segment`` is below 1, or the input is not a `Ragged`.
 
     References
     ----------
@@ -74,41 +74,46 @@ def recomputed(
         raise InputTypeError(f"recomputed takes a tt.nn.RNN, LSTM or GRU, got {type(layer).__name__}")
     if layer.bidirectional:
         raise ShapeError(
-            "recomputed goes through time in segments, which a bidirectional layer cannot: its second "
-            "direction begins at the end; use a layer for each direction, the second on x.reverse()"
+            "recomputed does not support bidirectional layers, because their second direction starts at the "
+            "end; use one layer for each direction, the second on x.reverse()"
         )
     if not isinstance(x, Ragged):
-        raise InputTypeError(f"recomputed takes a Ragged batch, got {type(x).__name__}")
+        raise InputTypeError(
+            f"recomputed takes a Ragged batch, got {type(x).__name__}; convert it, for example with "
+            "Ragged.from_padded"
+        )
     if segment is None:
         segment = _FACTOR * (math.isqrt(max(0, x.longest - 1)) + 1)
     if segment < 1:
-        raise ShapeError(f"a segment has at least one step, got {segment}")
+        raise ShapeError(f"segment must be at least 1, got {segment}")
     order, layouts = _segments(x.layout, segment)
     values = x.values if order is None else x.values.index_select(0, order)
-    # `split` cuts without a copy, and its backward pass joins the pieces once.
-    pieces = values.split([layout.total for layout in layouts])
-    pair = layer.spec.has_c
-    draws = bool(layer.dropout) and layer.training and layer.num_layers > 1
+    # `split` makes no copy, and its backward pass concatenates the segments once.
+    segments = values.split([layout.total for layout in layouts])
+    has_c = layer.spec.has_c
+    random = bool(layer.dropout) and layer.training and layer.num_layers > 1
 
-    def run(piece: Tensor, layout: Layout, *carried: Tensor) -> tuple[Tensor, ...]:
-        given: Any = None if not carried else carried if pair else carried[0]
-        made = layer(Ragged(piece, layout.offsets, layout=layout), given, context=context)
-        h = made.output.values if outputs else made.output.values[:, :0]
-        return (h, *made.state) if pair else (h, made.state)
+    def run(segment: Tensor, layout: Layout, *carried: Tensor) -> tuple[Tensor, ...]:
+        initial: Any = None if not carried else carried if has_c else carried[0]
+        result = layer(Ragged(segment, layout.offsets, layout=layout), initial, context=context)
+        h = result.output.values if outputs else result.output.values[:, :0]
+        return (h, *result.state) if has_c else (h, result.state)
 
-    carried = () if state is None else tuple(state) if pair else (state,)
-    found = []
-    for piece, layout in zip(pieces, layouts, strict=True):
-        h, *carried = checkpoint(run, piece, layout, *carried, use_reentrant=False, preserve_rng_state=draws)
-        found.append(h)
-    joined = torch.cat(found)
+    carried = () if state is None else tuple(state) if has_c else (state,)
+    outputs_of_segments = []
+    for values_of_segment, layout in zip(segments, layouts, strict=True):
+        h, *carried = checkpoint(
+            run, values_of_segment, layout, *carried, use_reentrant=False, preserve_rng_state=random
+        )
+        outputs_of_segments.append(h)
+    output = torch.cat(outputs_of_segments)
     if order is not None:
-        joined = joined.index_select(0, torch.argsort(order))
-    return RecurrentOutput(x.with_values(joined), tuple(carried) if pair else carried[0])
+        output = output.index_select(0, torch.argsort(order))
+    return RecurrentOutput(x.with_values(output), tuple(carried) if has_c else carried[0])
 
 
 def _segments(layout: Layout, segment: int) -> tuple[Tensor | None, list[Layout]]:
-    """Return the tokens in the order of segments, None where that is theirs, and the layout of each."""
+    """Return token indices in the order of segments (None if unchanged) and the layout of each segment."""
     lengths, offsets = layout.lengths, layout.host_offsets
     count = max(1, -(-int(lengths.max()) // segment)) if len(lengths) else 1
     cut = (lengths[None] - segment * torch.arange(count)[:, None]).clamp(0, segment)

@@ -1,4 +1,4 @@
-"""`windows`: truncated backpropagation through time as ordinary batches."""
+"""`windows`: batches for truncated backpropagation through time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ from throughtime.ragged import Layout, Ragged
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """Steps ``start`` … ``stop`` of the sequences that reach so far; see `windows`.
+    """Steps ``start`` to ``stop`` (exclusive) of the sequences that are long enough; see `windows`.
 
     Parameters
     ----------
     number : int
-        0 for the first.
+        Index of the window, from 0.
     start, scored, stop : int
-        The window's first step, the first of its last k1 steps, whose errors count, and the step after its
-        last; sequences that end earlier have fewer.
+        The first step of the window, the first of its last k1 steps, which enter the loss, and the step after
+        its last. Sequences that end earlier have fewer steps.
     after : int
-        How many of the window's steps the next window's state has behind it.
+        Number of steps of this window before the start of the next one, after which the state is carried.
     sequences : Tensor
-        (B',) int64: which of the batch's sequences these are.
+        (B',) int64: indices of the window's sequences in the batch.
     ids : Tensor
-        (B',) int64: the streams that they belong to.
+        (B',) int64: streams of these sequences.
     """
 
     number: int
@@ -38,24 +38,24 @@ class Window:
     sequences: Tensor
     ids: Tensor
 
-    def to(self, *args: Any, **kwargs: Any) -> "Window":  # noqa: ARG002 - as of a tensor
-        """Return the window itself: its numbers stay on the host, whatever device a batch is moved to."""
+    def to(self, *args: Any, **kwargs: Any) -> "Window":  # noqa: ARG002 - the signature of Tensor.to
+        """Return the window itself: its tensors stay on the CPU when a batch is moved."""
         return self
 
     def of(self, x: Ragged) -> Ragged:
-        """Return the window's tokens of a batch that is aligned, token by token, with the one cut."""
+        """Return the window of a batch with the same lengths as the batch that was split."""
         return _cut(x, self.sequences, self.start, self.stop)
 
     def targets(self, x: Ragged) -> Ragged:
-        """Return the tokens whose errors count, the last k1 steps, of an aligned batch."""
+        """Return the last k1 steps, which enter the loss, of a batch with the same lengths."""
         return _cut(x, self.sequences, self.scored, self.stop)
 
     def counted(self, y: Ragged) -> Ragged:
-        """Return those steps of what a model made of the window."""
+        """Return the last k1 steps of the model output for the window."""
         if len(y) != len(self.sequences):
             raise ShapeError(
-                f"this window has {len(self.sequences)} sequences, got a batch of {len(y)}; give what the "
-                "model made of window.of(x)"
+                f"this window has {len(self.sequences)} sequences, got a batch of {len(y)}; give the model "
+                "output for window.of(x)"
             )
         return y if self.scored == self.start else y.split_time(self.scored - self.start)[1]
 
@@ -63,28 +63,28 @@ class Window:
 def windows(
     x: Ragged, k1: int, k2: int | None = None, *, ids: Tensor | None = None, count: int | None = None
 ) -> Iterator[Window]:
-    r"""Cut sequences into the windows of BPTT(k2; k1).
+    r"""Split sequences into windows for truncated backpropagation through time, BPTT(k2; k1).
 
-    Every k1 steps comes an update, whose errors are those of the last k1 steps, and flow back over at most k2
-    steps. So window n is the steps max(0, (n + 1) k1 − k2) … (n + 1) k1, of which the last k1 count. With
-    k1 = k2, the common case, windows lie side by side; with k1 < k2 they overlap, and each step is computed
-    k2/k1 times. A window begins with the state that an earlier window left there (see `Carried`), which is
-    stale: it was computed with the weights before the last updates. All activations inside of a window are
-    computed with the weights of now.
+    There is one update per k1 steps. Its loss is that of the last k1 steps, and gradients flow back over at
+    most k2 steps. So window n has the steps from max(0, (n + 1) k1 − k2) to (n + 1) k1, and the last k1 enter
+    the loss. With k1 = k2, the common case, windows are adjacent; with k1 < k2 they overlap, and each step is
+    computed k2/k1 times. A window starts from a state of an earlier window (see `Carried`), which is stale:
+    it was computed with the weights before the last updates. All activations within a window are computed
+    with the current weights.
 
     Parameters
     ----------
     x : Ragged
-        The sequences, of any features: only their lengths are read, so values may be mapped from a file that
-        is larger than memory.
+        The sequences. Only their lengths are read, so values may be memory-mapped from a large file.
     k1
-        Steps from one update to the next.
+        Number of steps between updates.
     k2
-        Steps that errors flow back at most; by default k1.
+        Maximum number of steps that gradients flow back; by default k1.
     ids : Tensor, optional
-        (B,) int64 names of the streams, by which their states are found; by default 0 … B − 1.
+        (B,) int64 numbers of the streams, for their states; by default 0 to B − 1.
     count
-        At least so many windows, the last ones without sequences: for a process whose neighbours have more.
+        Minimum number of windows, the last ones without sequences, so that all processes of a distributed
+        training have the same number.
 
     Yields
     ------
@@ -93,7 +93,7 @@ def windows(
     Raises
     ------
     ShapeError, InputTypeError
-        If k1 or k2 is below 1, or k1 > k2; if ids do not name each sequence once.
+        If k1 or k2 is below 1, or k1 > k2; if ``ids`` are not B different numbers.
 
     References
     ----------
@@ -110,61 +110,61 @@ def windows(
     [(0, 0, 2), (1, 2, 4), (3, 4, 6)]
     """
     if not isinstance(x, Ragged):
-        raise InputTypeError(f"windows are cut from a Ragged batch, got {type(x).__name__}")
+        raise InputTypeError(f"windows takes a Ragged batch, got {type(x).__name__}; convert it first")
     k2 = k1 if k2 is None else k2
     if k1 < 1 or k2 < 1:
         raise ShapeError(f"k1 and k2 are numbers of steps, at least 1; got k1 = {k1} and k2 = {k2}")
     if k1 > k2:
         raise ShapeError(
-            f"k1 = {k1} is more than k2 = {k2}: errors of k1 steps must flow back at least so far; "
-            "give k2 >= k1"
+            f"k1 = {k1} is greater than k2 = {k2}, but gradients must flow back over the k1 steps of an "
+            "update; give k2 >= k1"
         )
-    names = torch.arange(len(x)) if ids is None else _checked_ids(ids, len(x))
+    stream_ids = torch.arange(len(x)) if ids is None else _checked_ids(ids, len(x))
     lengths = x.lengths
     total = max(-(-int(x.longest) // k1), count or 0)
-    return (_window(n, k1, k2, lengths, names) for n in range(total))
+    return (_window(n, k1, k2, lengths, stream_ids) for n in range(total))
 
 
-def _window(n: int, k1: int, k2: int, lengths: Tensor, names: Tensor) -> Window:
-    start, following = (max(0, (m + 1) * k1 - k2) for m in (n, n + 1))
+def _window(n: int, k1: int, k2: int, lengths: Tensor, ids: Tensor) -> Window:
+    start, next_start = (max(0, (m + 1) * k1 - k2) for m in (n, n + 1))
     sequences = (lengths > n * k1).nonzero().flatten()
-    return Window(n, start, n * k1, (n + 1) * k1, following - start, sequences, names[sequences])
+    return Window(n, start, n * k1, (n + 1) * k1, next_start - start, sequences, ids[sequences])
 
 
 def _checked_ids(ids: Tensor, batch: int) -> Tensor:
     if not isinstance(ids, Tensor) or ids.dtype != torch.int64:
-        raise InputTypeError(f"ids are an int64 tensor, got {getattr(ids, 'dtype', type(ids).__name__)}")
+        raise InputTypeError(f"ids must be an int64 tensor, got {getattr(ids, 'dtype', type(ids).__name__)}")
     if ids.shape != (batch,):
-        raise ShapeError(f"ids name each of {batch} sequences, got shape {tuple(ids.shape)}")
+        raise ShapeError(f"ids must have shape ({batch},), one per sequence, got {tuple(ids.shape)}")
     if len(ids.unique()) != batch:
-        raise ShapeError("ids must differ: two sequences of one batch cannot go on from the same state")
+        raise ShapeError("ids must differ, because two sequences of one batch cannot share a state")
     return ids.cpu()
 
 
 def _cut(x: Ragged, sequences: Tensor, start: int, stop: int) -> Ragged:
-    """Return steps start … stop of these sequences; only their tokens are read."""
+    """Return steps start to stop (exclusive) of these sequences, reading only their tokens."""
     layout = x.layout
     lengths = (layout.lengths[sequences].clamp(max=stop) - start).clamp(min=0)
-    taken = Layout.from_lengths(lengths, layout.offsets.device)
-    first = layout.host_offsets[:-1][sequences] + start - taken.host_offsets[:-1]
-    rows = torch.arange(taken.total) + torch.repeat_interleave(first, lengths)
-    return Ragged(x.values.index_select(0, rows.to(x.values.device)), taken.offsets, layout=taken)
+    window = Layout.from_lengths(lengths, layout.offsets.device)
+    shifts = layout.host_offsets[:-1][sequences] + start - window.host_offsets[:-1]
+    rows = torch.arange(window.total) + torch.repeat_interleave(shifts, lengths)
+    return Ragged(x.values.index_select(0, rows.to(x.values.device)), window.offsets, layout=window)
 
 
 def streams(tokens: Tensor, count: int) -> Ragged:
-    """Cut one long stream into so many that are read side by side, as language models are trained.
+    """Split one long stream into ``count`` streams for parallel processing, as in training language models.
 
     Parameters
     ----------
     tokens : Tensor
-        (T, …); not copied.
+        (T, …) tokens; not copied.
     count
-        B. The first T mod B streams have one token more.
+        Number of streams B. The first T mod B streams have one more token than the others.
 
     Returns
     -------
     Ragged
-        Together the whole stream, in order.
+        The B streams; concatenated in order they are ``tokens``.
 
     Raises
     ------
@@ -179,7 +179,7 @@ def streams(tokens: Tensor, count: int) -> Ragged:
     """
     total = tokens.shape[0]
     if not 1 <= count <= total:
-        raise ShapeError(f"{total} tokens cannot be cut into {count} streams; take between 1 and {total}")
+        raise ShapeError(f"cannot split {total} tokens into {count} streams; give 1 to {total} streams")
     lengths = torch.full((count,), total // count)
     lengths[: total % count] += 1
     return Ragged.from_lengths(tokens, lengths)

@@ -1,4 +1,4 @@
-"""Weights of recurrent layers in other libraries' layouts, both ways: torch, Keras, ONNX."""
+"""Conversion of recurrent layers to and from torch, Keras and ONNX."""
 
 from throughtime.convert._keras import from_keras as from_keras
 from throughtime.convert._keras import to_keras as to_keras

@@ -1,4 +1,4 @@
-"""To and from the weights of Keras's SimpleRNN, LSTM and GRU, as its ``get_weights`` lists them."""
+"""Conversion to and from the weights of Keras's SimpleRNN, LSTM and GRU (``get_weights``)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,36 +25,36 @@ from throughtime.ops.recurrent.weights import Weights
 
 
 def _layers() -> dict[int, tuple[CellSpec, KerasLayout]]:
-    """Return the cells of Keras's layers with default options, by their number of blocks."""
+    """Map the number of gates to the cell and layout of a Keras layer with default options."""
     cells = [layer.spec_class() for layer in LAYERS.values()]  # type: ignore[call-arg]
     return {len(cell.keras.to_keras): (cell, cell.keras) for cell in cells if cell.keras is not None}
 
 
 def to_keras(layer: Recurrent) -> tuple[list[np.ndarray], ...]:
-    r"""Return what ``set_weights`` of Keras's layers takes, one list for each layer of the stack.
+    r"""Convert the weights of a layer to lists for ``set_weights`` in Keras, one list per stacked layer.
 
-    A list is kernel (I, G·H), recurrent kernel (H, G·H) and, with biases, bias (G·H,); of a GRU with
-    ``reset_after`` the bias is (2, 3·H), its two rows for input and recurrence. Gates stand in Keras's order,
-    LSTM i f c o, GRU z r h. A bidirectional layer's list goes to Keras's ``Bidirectional``: forward weights,
-    then backward ones.
+    A list has a kernel (I, G·H), a recurrent kernel (H, G·H) and, with biases, a bias (G·H,). The bias of a
+    GRU with ``reset_after`` is (2, 3·H), one row for the input and one for the recurrence. Gates are in
+    Keras's order: i, f, c, o for LSTM, and z, r, h for GRU. The list of a bidirectional layer is for
+    ``Bidirectional`` in Keras: forward weights, then backward weights.
 
     Parameters
     ----------
     layer : RNN, LSTM or GRU
-        Of `throughtime.nn`; ``update="new"`` is rewritten, see `with_update`. Activations are not part of the
-        lists: name them to Keras.
+        Layer of `throughtime.nn`; ``update="new"`` is rewritten, see `with_update`. The lists do not include
+        activations: pass them to the Keras layer.
 
     Returns
     -------
     tuple of list of array
-        Copies, of the layer's dtype.
+        Copies of the weights, with the dtype of the layer.
 
     Raises
     ------
     InputTypeError
-        If it is not one of our layers, or its weights have no values.
+        If it is not a layer of `throughtime.nn`, or its weights have no values.
     ShapeError
-        If it has an option that Keras's layers do not know.
+        If it has an option that the Keras layers do not support.
 
     References
     ----------
@@ -68,10 +68,11 @@ def to_keras(layer: Recurrent) -> tuple[list[np.ndarray], ...]:
     """
     layer = checked_layer(layer, "to_keras")
     unable = ("proj_size", "peephole", "coupled", "clip", "cell_clip", "context_size", "learn_initial_state")
-    refuse(layer, "to_keras", dict.fromkeys(unable, "which Keras's layers have not"))
+    refuse(layer, "to_keras", dict.fromkeys(unable, "which Keras does not support; use a layer without it"))
     layout = layer.spec.keras
     if layout is None:
-        raise ShapeError(f"to_keras: Keras has no layer of the cell {layer.spec.kind}")
+        supported = ", ".join(layout.layer for _, layout in _layers().values())
+        raise ShapeError(f"to_keras: Keras has no layer for the cell {layer.spec.kind}; it has {supported}")
     return tuple(
         [array for weights in row for array in _arrays(weights, layout)]
         for row in with_old_update(layer, "to_keras")
@@ -81,44 +82,44 @@ def to_keras(layer: Recurrent) -> tuple[list[np.ndarray], ...]:
 def _arrays(weights: Weights, layout: KerasLayout) -> list[np.ndarray]:
     order = layout.to_keras
 
-    def theirs(tensor: Tensor) -> Tensor:
+    def reorder(tensor: Tensor) -> Tensor:
         return blocks(tensor, len(order), order)
 
-    tensors = [theirs(weights.ih).t(), theirs(weights.hh).t()]
+    tensors = [reorder(weights.ih).t(), reorder(weights.hh).t()]
     if weights.bias_ih is not None and weights.bias_hh is not None:
-        both = [theirs(weights.bias_ih), theirs(weights.bias_hh)]
-        tensors.append(torch.stack(both) if layout.two_biases else both[0] + both[1])
+        biases = [reorder(weights.bias_ih), reorder(weights.bias_hh)]
+        tensors.append(torch.stack(biases) if layout.two_biases else biases[0] + biases[1])
     return [as_array(tensor.contiguous()) for tensor in tensors]
 
 
 def from_keras(*layers: Sequence[Any], reset_after: bool | None = None, **options: Any) -> Recurrent:
-    """Return the layer that computes what Keras's SimpleRNN, LSTM or GRU does, or several stacked.
+    """Convert the weights of a SimpleRNN, LSTM or GRU of Keras, or of several stacked layers.
 
-    Which of the three it is, its sizes and directions are told by the shapes.
+    The kind of layer, the sizes and the directions are inferred from the shapes.
 
     Parameters
     ----------
     *layers : sequence of array
-        What ``get_weights`` of each Keras layer returns; of ``Bidirectional`` forward weights, then backward
-        ones, concatenated.
+        The result of ``get_weights`` for each Keras layer. ``Bidirectional`` returns forward weights, then
+        backward weights, in one list.
     reset_after : bool, optional
-        Of a GRU; needed only if it has no bias, whose shape tells it.
+        ``reset_after`` of a GRU; required only if it has no bias, as it is inferred from the bias shape.
     **options
-        Options of our layer that weights do not tell, such as ``batch_first`` (Keras always has the batch
-        first), ``activations`` if they are not sigmoid and tanh, ``dropout``. Keras 3's "hard_sigmoid" is
-        ``("hard_sigmoid", 1 / 6, 0.5)``.
+        Options of the layer that do not follow from the weights, such as ``batch_first`` (Keras always has
+        the batch first), ``activations`` other than sigmoid and tanh, and ``dropout``. "hard_sigmoid" of
+        Keras 3 is ``("hard_sigmoid", 1 / 6, 0.5)``.
 
     Returns
     -------
     RNN, LSTM or GRU
-        Of the arrays' dtype.
+        Layer with the dtype of the arrays.
 
     Raises
     ------
     InputTypeError
-        If something is no array of floating-point numbers with values, in this machine's byte order.
+        If an argument is not an array of floating-point numbers in native byte order, or has no values.
     ShapeError
-        If a size is 0, shapes do not fit each other, or ``reset_after`` is needed or contradicts them.
+        If a size is 0, shapes do not match, or ``reset_after`` is required or contradicts the bias.
 
     References
     ----------
@@ -132,7 +133,7 @@ def from_keras(*layers: Sequence[Any], reset_after: bool | None = None, **option
     LSTM(3, 5, batch_first=True)
     """
     if not layers:
-        raise ShapeError("from_keras: got no weights; give what get_weights() of each Keras layer returns")
+        raise ShapeError("from_keras: got no weights; give the result of get_weights() of each Keras layer")
     for weights in layers:
         if not isinstance(weights, Sequence):
             raise InputTypeError(
@@ -143,20 +144,23 @@ def from_keras(*layers: Sequence[Any], reset_after: bool | None = None, **option
     first = stack[0][0]
     spec, layout = _cell_of(first)
     hidden, count = first[1].shape[0], len(stack[0])
-    dtypes = sorted({str(array.dtype) for row in stack for one in row for array in one})
+    dtypes = sorted({str(array.dtype) for row in stack for arrays in row for array in arrays})
     if len(dtypes) > 1:
         raise InputTypeError(
-            f"from_keras: the arrays are of {' and '.join(dtypes)}; convert them to one dtype"
+            f"from_keras: the arrays have dtypes {' and '.join(dtypes)}; convert them to one dtype"
         )
     if layout.two_biases:
-        options["reset_after"] = _reset_after(first, given=reset_after)
+        options["reset_after"] = _reset_after(first, argument=reset_after)
         layout = replace(layout, two_biases=options["reset_after"])
     elif reset_after is not None:
-        raise ShapeError(f"from_keras: reset_after belongs to GRU, these are the weights of an {spec.kind}")
+        raise ShapeError(
+            f"from_keras: reset_after is an option of GRU, but these are the weights of an {spec.kind}; "
+            "leave it out"
+        )
     rows = [
         [
-            _direction(one, layout, hidden, first[0].shape[0] if k == 0 else count * hidden)
-            for one in directions
+            _direction(arrays, layout, hidden, first[0].shape[0] if k == 0 else count * hidden)
+            for arrays in directions
         ]
         for k, directions in enumerate(stack)
     ]
@@ -175,46 +179,47 @@ def from_keras(*layers: Sequence[Any], reset_after: bool | None = None, **option
 
 
 def _directions(weights: list[Any]) -> list[list[Tensor]]:
-    """Take the arrays of one or two directions apart: two or three each, whose last one is a bias."""
-    each = {2: 2, 3: 3, 4: 2, 6: 3}.get(len(weights))
-    if each is None:
+    """Split the arrays into directions of two or three arrays each: kernel, recurrent kernel, bias."""
+    per_direction = {2: 2, 3: 3, 4: 2, 6: 3}.get(len(weights))
+    if per_direction is None:
         raise ShapeError(
-            f"from_keras: one layer has 2 or 3 arrays (kernel, recurrent kernel, bias), a bidirectional one "
+            "from_keras: a layer has 2 or 3 arrays (kernel, recurrent kernel, bias), and a bidirectional one "
             f"twice as many; got {len(weights)}"
         )
     names = ("kernel", "recurrent kernel")
-    found = [
-        as_tensor(value, (None, None), f"from_keras: {names[i % each]}")
-        if i % each < 2
+    tensors = [
+        as_tensor(value, (None, None), f"from_keras: {names[i % per_direction]}")
+        if i % per_direction < 2
         else as_tensor(value, (None,) * np.ndim(value), "from_keras: bias")
         for i, value in enumerate(weights)
     ]
-    return [found[:each], found[each:]] if len(found) > each else [found]
+    return [tensors[i : i + per_direction] for i in range(0, len(tensors), per_direction)]
 
 
 def _cell_of(first: Sequence[Tensor]) -> tuple[CellSpec, KerasLayout]:
     units, columns = first[1].shape
     layers = _layers()
     if units == 0 or columns % units or columns // units not in layers:
-        expected = [f"(H, {count}·H) of {layout.layer}" for count, (_, layout) in sorted(layers.items())]
+        expected = [f"(H, {count}·H) for {layout.layer}" for count, (_, layout) in sorted(layers.items())]
         raise ShapeError(
             f"from_keras: the recurrent kernel has shape ({units}, {columns}), expected {', '.join(expected)}"
         )
     return layers[columns // units]
 
 
-def _reset_after(first: Sequence[Tensor], *, given: bool | None) -> bool:
-    told = None if len(first) == 2 else first[2].dim() == 2
-    if told is None and given is None:
+def _reset_after(first: Sequence[Tensor], *, argument: bool | None) -> bool:
+    inferred = None if len(first) == 2 else first[2].dim() == 2
+    if inferred is None and argument is None:
         raise ShapeError(
-            "from_keras: a GRU without bias does not tell its reset_after; Keras's default is True"
+            "from_keras: reset_after cannot be inferred for a GRU without bias; give it (the default of "
+            "Keras is True)"
         )
-    if None not in {told, given} and told != given:
+    if None not in {inferred, argument} and inferred != argument:
         raise ShapeError(
-            f"from_keras: reset_after={given}, but the bias has shape {tuple(first[2].shape)}; it is "
+            f"from_keras: reset_after={argument}, but the bias has shape {tuple(first[2].shape)}; expected "
             "(2, 3·H) with reset_after and (3·H,) without"
         )
-    return bool(given if told is None else told)
+    return bool(argument if inferred is None else inferred)
 
 
 def _direction(arrays: Sequence[Tensor], layout: KerasLayout, hidden: int, features: int) -> Weights:
@@ -223,11 +228,13 @@ def _direction(arrays: Sequence[Tensor], layout: KerasLayout, hidden: int, featu
     kernel = as_tensor(arrays[0], (features, width), "from_keras: kernel")
     recurrent = as_tensor(arrays[1], (hidden, width), "from_keras: recurrent kernel")
 
-    def ours(tensor: Tensor) -> Tensor:
+    def reorder(tensor: Tensor) -> Tensor:
         return blocks(tensor, len(order), order)
 
     biases: tuple[Tensor | None, Tensor | None] = (None, None)
     if len(arrays) == 3:
         bias = as_tensor(arrays[2], (2, width) if two_biases else (width,), "from_keras: bias")
-        biases = (ours(bias[0]), ours(bias[1])) if two_biases else (ours(bias), torch.zeros_like(bias))
-    return Weights(ours(kernel.t()), ours(recurrent.t()), *biases, None)
+        biases = (
+            (reorder(bias[0]), reorder(bias[1])) if two_biases else (reorder(bias), torch.zeros_like(bias))
+        )
+    return Weights(reorder(kernel.t()), reorder(recurrent.t()), *biases, None)

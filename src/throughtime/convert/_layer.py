@@ -1,4 +1,4 @@
-"""A recurrent layer taken apart and put together: its options, and the weights of one direction at a time."""
+"""Helpers of the conversions: options and weights of a recurrent layer, and checks of foreign arrays."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from throughtime.ops.recurrent.weights import Weights
 
 
 def checked_layer(layer: object, function: str) -> Recurrent:
-    """Return the layer if it is one of ours.
+    """Return the layer if it is a recurrent layer of `throughtime.nn`.
 
     Raises
     ------
@@ -23,20 +23,19 @@ def checked_layer(layer: object, function: str) -> Recurrent:
     if not isinstance(layer, Recurrent):
         raise InputTypeError(
             f"{function} takes a recurrent layer of throughtime.nn ({', '.join(LAYERS)}), got "
-            f"{type(layer).__name__}; "
-            "of a model, give the layer itself"
+            f"{type(layer).__name__}; give the layer itself, not the model that has it"
         )
     require_values(layer, function)
     return layer
 
 
 def require_values(module: nn.Module, function: str) -> None:
-    """Refuse a module with weights on the device "meta".
+    """Check that no parameter is on the device "meta".
 
     Raises
     ------
     InputTypeError
-        If there are any.
+        If one is.
     """
     for name, parameter in module.named_parameters():
         if parameter.is_meta:
@@ -47,7 +46,7 @@ def require_values(module: nn.Module, function: str) -> None:
 
 
 def directions_of(layer: Recurrent) -> list[tuple[Weights, ...]]:
-    """Return detached weights: for each layer of the stack one entry per direction.
+    """Return detached weights, for each layer of the stack one entry per direction.
 
     ``context`` is the parameter, (G·H, C).
     """
@@ -55,13 +54,13 @@ def directions_of(layer: Recurrent) -> list[tuple[Weights, ...]]:
 
 
 def initial_states(layer: Recurrent) -> dict[str, Tensor]:
-    """Return the learned initial states by the names that they have in the layer, detached."""
+    """Return the detached learned initial states by their parameter names."""
     names = [f"initial_{state}" for state in layer.spec.states] if layer.learn_initial_state else []
     return {name: getattr(layer, name).detach() for name in names}
 
 
 def options_of(layer: Recurrent) -> dict[str, Any]:
-    """Return the arguments that make another layer like this one."""
+    """Return the constructor arguments of a layer."""
     options: dict[str, Any] = {
         "input_size": layer.input_size,
         "hidden_size": layer.hidden_size,
@@ -79,49 +78,50 @@ def options_of(layer: Recurrent) -> dict[str, Any]:
 
 
 def built(kind: str, **options: Any) -> Recurrent:
-    """Make a layer whose weights are going to be replaced, so without touching the random state."""
+    """Construct a layer whose weights are replaced later, without changing the random state."""
     with torch.random.fork_rng(devices=[]):
         return LAYERS[kind](**options)
 
 
-def copy_parameters(module: nn.Module, given: Mapping[str, Tensor]) -> None:
-    """Give a module these parameters, all of them.
+def copy_parameters(module: nn.Module, values: Mapping[str, Tensor]) -> None:
+    """Copy values to all parameters of a module.
 
     Raises
     ------
     ShapeError
         If a name is missing or unknown, or a shape differs.
     """
-    own = dict(module.named_parameters())
+    parameters = dict(module.named_parameters())
     name = type(module).__name__
-    if own.keys() != given.keys():
-        missing, unknown = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
+    if parameters.keys() != values.keys():
+        missing = ", ".join(sorted(parameters.keys() - values.keys())) or "none"
+        unexpected = ", ".join(sorted(values.keys() - parameters.keys())) or "none"
         raise ShapeError(
-            f"{name}: the weights lack {', '.join(missing) or 'nothing'} and have "
-            f"{', '.join(unknown) or 'nothing'} too many; give those of a layer with the same options"
+            f"{name}: missing weights: {missing}; unexpected weights: {unexpected}; give those of a layer "
+            "with the same options"
         )
     with torch.no_grad():
-        for key, value in given.items():
-            if own[key].shape != value.shape:
+        for key, value in values.items():
+            if parameters[key].shape != value.shape:
                 raise ShapeError(
-                    f"{name}: {key} has shape {tuple(value.shape)}, expected {tuple(own[key].shape)}"
+                    f"{name}: {key} has shape {tuple(value.shape)}, expected {tuple(parameters[key].shape)}"
                 )
-            own[key].copy_(value)
+            parameters[key].copy_(value)
 
 
 def blocks(tensor: Tensor, count: int, order: Iterable[int]) -> Tensor:
-    """Return blocks of rows in another order; −1 stands for a block of zeros."""
+    """Return blocks of rows in another order; −1 is a block of zeros."""
     parts = tensor.chunk(count)
     return torch.cat([torch.zeros_like(parts[0]) if i < 0 else parts[i] for i in order])
 
 
 def as_array(tensor: Tensor) -> np.ndarray:
-    """Return a copy for numpy.
+    """Return a copy as a numpy array.
 
     Raises
     ------
     InputTypeError
-        If numpy has no such numbers.
+        If numpy does not support the dtype.
     """
     if tensor.dtype not in {torch.float16, torch.float32, torch.float64}:
         raise InputTypeError(f"numpy has no {tensor.dtype}; convert a copy of the layer first, with .float()")
@@ -129,12 +129,12 @@ def as_array(tensor: Tensor) -> np.ndarray:
 
 
 def as_tensor(value: Any, shape: tuple[int | None, ...], name: str) -> Tensor:
-    """Return a foreign array as a tensor of a checked shape, None standing for any size but 0.
+    """Convert an array to a tensor and check its shape; None is any size from 1.
 
     Raises
     ------
     InputTypeError
-        If it is not an array of floating-point numbers, in this machine's byte order.
+        If it is not an array of floating-point numbers in native byte order.
     ShapeError
         If it has another shape.
     """
@@ -155,34 +155,34 @@ def as_tensor(value: Any, shape: tuple[int | None, ...], name: str) -> Tensor:
 
 
 def _numbers(value: Any, name: str) -> np.ndarray:
-    """Return a copy of a numpy array, or of what numpy makes one of, that torch can take."""
+    """Return a copy of an array-like that torch supports."""
     if np.ma.isMaskedArray(value):
-        raise InputTypeError(f"{name} is a masked array, and weights have no gaps; give array.filled(value)")
+        raise InputTypeError(f"{name} is a masked array, expected all values; give array.filled(value)")
     try:
         array = np.array(value)
     except (TypeError, ValueError) as error:
         raise InputTypeError(
-            f"{name} is no array of numbers ({error}); give a numpy array or a tensor"
+            f"{name} is not an array of numbers ({error}); give a numpy array or a tensor"
         ) from error
     if array.dtype.kind not in "biufc":
         raise InputTypeError(
-            f"{name} is no array of numbers but of {array.dtype}; give array.astype('float32')"
+            f"{name} is an array of {array.dtype}, expected numbers; give array.astype('float32')"
         )
     if not array.dtype.isnative:
         native = array.dtype.newbyteorder("=")
         raise InputTypeError(
-            f"{name} is an array of {array.dtype.str!r}, in another byte order than this machine's; give "
+            f"{name} is an array of {array.dtype.str!r}, expected native byte order; give "
             f"array.astype({native.str!r})"
         )
     if array.dtype.itemsize > 8 and array.dtype.kind == "f":
         raise InputTypeError(
-            f"{name} is an array of {array.dtype}, which torch has not; give array.astype('float64')"
+            f"{name} is an array of {array.dtype}, which torch does not support; give array.astype('float64')"
         )
     return array
 
 
 def refuse(layer: Recurrent, function: str, unable: Mapping[str, str]) -> None:
-    """Refuse the options that a layout does not have: names of options, with what to do about each.
+    """Check that a layer uses no option of ``unable``, which maps unsupported options to advice.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""To and from the inputs and attributes of ONNX's RNN, LSTM and GRU operators."""
+"""Conversion to and from the inputs and attributes of the ONNX operators RNN, LSTM and GRU."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,18 +29,18 @@ from throughtime.ops.recurrent.weights import Weights
 
 @dataclass(frozen=True)
 class OnnxOperator:
-    """One RNN, LSTM or GRU operator of ONNX: what its node says, without a graph around it.
+    """An RNN, LSTM or GRU operator of ONNX: attributes and weights of its node, without a graph.
 
     Parameters
     ----------
     kind : "RNN", "LSTM" or "GRU"
-        The operator's name.
+        Name of the operator.
     attributes : mapping
-        By ONNX's names, lists and strings as in Python.
+        Attributes by their ONNX names, with Python values.
     inputs : mapping of str to array
-        With D directions and blocks in ONNX's order: "W" (D, G·H, I), "R" (D, G·H, H), and, where the
-        operator has them, "B" (D, 2·G·H), "P" (D, 3·H), and "initial_h" and "initial_c" (D, 1, H), one row
-        for every sequence.
+        "W" (D, G·H, I), "R" (D, G·H, H), and optionally "B" (D, 2·G·H), "P" (D, 3·H), "initial_h" and
+        "initial_c" (D, 1, H), for D directions, with gates in ONNX's order. All sequences have the same
+        initial states.
 
     References
     ----------
@@ -53,29 +53,29 @@ class OnnxOperator:
 
 
 def to_onnx(layer: Recurrent) -> tuple[OnnxOperator, ...]:
-    r"""Return the ONNX operators that compute what a layer does, one for each layer of the stack.
+    r"""Convert a layer to ONNX operators, one for each layer of the stack.
 
-    GRU with ``update="new"`` is rewritten exactly, see `with_update`. A layer with a context s reads
-    [x_t, s] in place of x_t: the columns of its context's weights stand behind those of W. With
-    ``input_forget`` the forget gate's blocks are zeros.
+    A GRU with ``update="new"`` is rewritten exactly, see `with_update`. The operators of a layer with a
+    context s read [x_t, s] instead of x_t: the columns of the context weights follow those of W. With
+    ``input_forget`` the blocks of the forget gate are zeros.
 
     Parameters
     ----------
     layer : RNN, LSTM or GRU
-        Of `throughtime.nn`.
+        Layer of `throughtime.nn`.
 
     Returns
     -------
     tuple of OnnxOperator
-        Arrays are copies, of the layer's dtype; states learned by the layer are ``initial_h`` and
-        ``initial_c``.
+        Operators with copies of the weights, in the dtype of the layer. Learned initial states become
+        ``initial_h`` and ``initial_c``.
 
     Raises
     ------
     InputTypeError
-        If it is not one of our layers, or its weights have no values.
+        If it is not a layer of `throughtime.nn`, or its weights have no values.
     ShapeError
-        If ONNX has no such option: ``proj_size``, ``cell_clip``.
+        If it has an option that ONNX does not support: ``proj_size``, ``cell_clip``.
 
     References
     ----------
@@ -92,14 +92,14 @@ def to_onnx(layer: Recurrent) -> tuple[OnnxOperator, ...]:
     """
     layer = checked_layer(layer, "to_onnx")
     unable = {
-        "proj_size": "which ONNX's LSTM has not; train one without, with a smaller hidden_size",
-        "cell_clip": "a bound on c, which ONNX has not (its clip bounds the gates' inputs: clip=...)",
+        "proj_size": "which the LSTM of ONNX does not support; use a smaller hidden_size without it",
+        "cell_clip": "a bound on c, which ONNX does not support (its clip bounds the gate inputs: clip=...)",
     }
     refuse(layer, "to_onnx", unable)
     spec, layout, count = layer.spec, layer.spec.onnx, 2 if layer.bidirectional else 1
     if layout is None:
         raise ShapeError(
-            f"to_onnx: ONNX has no operator of the cell {spec.kind}; it has {', '.join(sorted(_operators()))}"
+            f"to_onnx: ONNX has no operator for the cell {spec.kind}, only {', '.join(sorted(_operators()))}"
         )
     attributes = attributes_of(spec, layout, layer.hidden_size, bidirectional=layer.bidirectional)
     initial = {name: value.unflatten(0, (-1, count)) for name, value in initial_states(layer).items()}
@@ -117,53 +117,53 @@ def to_onnx(layer: Recurrent) -> tuple[OnnxOperator, ...]:
 
 
 def _inputs(weights: Weights, spec: CellSpec, layout: OnnxLayout) -> dict[str, Tensor]:
-    def theirs(tensor: Tensor) -> Tensor:
+    def reorder(tensor: Tensor) -> Tensor:
         return blocks(tensor, spec.gates, layout.to_onnx)
 
     columns = [weights.ih] if weights.context is None else [weights.ih, weights.context]
-    inputs = {"W": theirs(torch.cat(columns, 1)), "R": theirs(weights.hh)}
+    inputs = {"W": reorder(torch.cat(columns, 1)), "R": reorder(weights.hh)}
     if weights.bias_ih is not None and weights.bias_hh is not None:
-        inputs["B"] = torch.cat([theirs(weights.bias_ih), theirs(weights.bias_hh)])
+        inputs["B"] = torch.cat([reorder(weights.bias_ih), reorder(weights.bias_hh)])
     if weights.own is not None:
         inputs["P"] = blocks(weights.own, len(spec.own_rows(weights)), layout.own_to_onnx)
     return inputs
 
 
 def _operators() -> dict[str, CellSpec]:
-    """Return the cell of each of ONNX's operators, with default options."""
+    """Map the name of an ONNX operator to its cell with default options."""
     cells = [layer.spec_class() for layer in LAYERS.values()]  # type: ignore[call-arg]
     return {cell.onnx.operator: cell for cell in cells if cell.onnx is not None}
 
 
 def _stacked(directions: Sequence[Mapping[str, Tensor]]) -> dict[str, np.ndarray]:
-    return {name: as_array(torch.stack([one[name] for one in directions])) for name in directions[0]}
+    return {name: as_array(torch.stack([inputs[name] for inputs in directions])) for name in directions[0]}
 
 
 def from_onnx(operators: OnnxOperator | Iterable[OnnxOperator]) -> Recurrent:
-    """Return the layer that computes what one ONNX operator does, or several on top of each other.
+    """Convert an ONNX operator, or several stacked ones, to a layer.
 
     Parameters
     ----------
     operators : OnnxOperator or iterable of OnnxOperator
-        With the same attributes if there are several, each reading what the one before it returns, both
-        directions side by side. Numbers of activations that are not given are those of the ONNX operators
-        of that name.
+        Operators of a stack, with the same attributes; each reads the output of the previous one, with both
+        directions concatenated. ``activation_alpha`` and ``activation_beta`` default to those of the ONNX
+        operators of the same name.
 
     Returns
     -------
     RNN, LSTM or GRU
-        Of the dtype of W, with initial states to be learned if the operators have some. ``layout=1`` becomes
+        Layer with the dtype of W. Initial states become learned ones, and ``layout=1`` becomes
         ``batch_first``.
 
     Raises
     ------
     InputTypeError
-        If an argument is no `OnnxOperator`, or an input no array of floating-point numbers with values, in
-        this machine's byte order.
+        If an argument is not an `OnnxOperator`, or an input is not an array of floating-point numbers in
+        native byte order, or has no values.
     ShapeError
-        If a size is 0, an input's shape does not fit, an attribute or input is unknown, or our layers cannot
-        take it: direction "reverse" alone, different activations in the two directions, a state for each
-        sequence.
+        If a size is 0, a shape does not match, an attribute or input is unknown, or the layers do not support
+        it: direction "reverse" alone, different activations in the two directions, different initial states
+        of the sequences.
 
     References
     ----------
@@ -185,20 +185,20 @@ def from_onnx(operators: OnnxOperator | Iterable[OnnxOperator]) -> Recurrent:
     spec = _operators()[first.kind]
     layout = cast("OnnxLayout", spec.onnx)
     tensors = [_tensors(operator, spec, layout) for operator in stack]
-    dtypes = sorted({str(tensor.dtype) for one in tensors for tensor in one.values()})
+    dtypes = sorted({str(tensor.dtype) for inputs in tensors for tensor in inputs.values()})
     if len(dtypes) > 1:
         raise InputTypeError(
-            f"from_onnx: the inputs are of {' and '.join(dtypes)}; convert them to one dtype"
+            f"from_onnx: the inputs have dtypes {' and '.join(dtypes)}; convert them to one dtype"
         )
     directions, hidden = tensors[0]["R"].shape[0], tensors[0]["R"].shape[2]
     for below, above in pairwise(tensors):
         if above["W"].shape[::2] != (directions, directions * hidden) or above.keys() != below.keys():
             raise ShapeError(
                 f"from_onnx: an operator with W {tuple(above['W'].shape)} and inputs {', '.join(above)} "
-                f"cannot stand on one with {directions} directions of {hidden} units and {', '.join(below)}; "
-                "make a layer of each"
+                f"cannot follow one with {directions} directions of {hidden} units and inputs "
+                f"{', '.join(below)}; convert them separately"
             )
-    options = options_in(spec, layout, first.attributes, own="P" in tensors[0])
+    options = options_in(spec, layout, first.attributes, peephole="P" in tensors[0])
     options |= {
         "num_layers": len(stack),
         "bidirectional": directions == 2,
@@ -210,7 +210,7 @@ def from_onnx(operators: OnnxOperator | Iterable[OnnxOperator]) -> Recurrent:
     copy_parameters(
         layer,
         {
-            **layer.weight_plan.named([_directions(layer.spec, layout, one) for one in tensors]),
+            **layer.weight_plan.named([_directions(layer.spec, layout, inputs) for inputs in tensors]),
             **_initial(layer, tensors),
         },
     )
@@ -222,21 +222,24 @@ def _check_stack(stack: Sequence[object]) -> None:
         if not isinstance(operator, OnnxOperator):
             raise InputTypeError(f"from_onnx takes OnnxOperators, got {type(operator).__name__}")
         if operator.kind not in _operators():
-            known = ", ".join(sorted(_operators()))
-            raise ShapeError(f"from_onnx: kind is one of {known}, got {operator.kind!r}")
+            kinds = ", ".join(sorted(_operators()))
+            raise ShapeError(f"from_onnx: kind must be one of {kinds}, got {operator.kind!r}")
         first = stack[0]
         if (operator.kind, operator.attributes) != (first.kind, first.attributes):  # type: ignore[attr-defined]
-            raise ShapeError("from_onnx: operators of one stack need the same kind and attributes")
+            raise ShapeError(
+                f"from_onnx: stacked operators must have the same kind and attributes, got {first} and "
+                f"{operator}; convert them separately"
+            )
     if not stack:
-        raise ShapeError("from_onnx: got no operator")
+        raise ShapeError("from_onnx: got no operator; give at least one")
 
 
 def _tensors(operator: OnnxOperator, spec: CellSpec, layout: OnnxLayout) -> dict[str, Tensor]:
-    """Return the inputs as tensors of checked shapes."""
-    kind, given = operator.kind, operator.inputs
-    inputs = {"W", "R", "B", *(f"initial_{state}" for state in spec.states)}
-    unknown = sorted(given.keys() - inputs - ({"P"} if layout.own_to_onnx else set()))
-    missing = sorted({"W", "R"} - given.keys())
+    """Return the inputs as tensors with checked shapes."""
+    kind, inputs = operator.kind, operator.inputs
+    supported = {"W", "R", "B", *(f"initial_{state}" for state in spec.states)}
+    unknown = sorted(inputs.keys() - supported - ({"P"} if layout.own_to_onnx else set()))
+    missing = sorted({"W", "R"} - inputs.keys())
     if unknown:
         raise ShapeError(
             f"from_onnx: {kind} has no input {unknown[0]!r}; it takes W, R, B and initial states"
@@ -244,12 +247,12 @@ def _tensors(operator: OnnxOperator, spec: CellSpec, layout: OnnxLayout) -> dict
     if missing:
         raise ShapeError(f"from_onnx: the input {missing[0]} is missing; {kind} needs W and R")
     count = directions_in(kind, operator.attributes)
-    r = as_tensor(given["R"], (count, None, None), "from_onnx: R")
+    r = as_tensor(inputs["R"], (count, None, None), "from_onnx: R")
     hidden, rows = r.shape[2], len(layout.to_onnx) * r.shape[2]
     if operator.attributes.get("hidden_size", hidden) != hidden:
         raise ShapeError(
             f"from_onnx: R has shape {tuple(r.shape)}, but hidden_size is "
-            f"{operator.attributes['hidden_size']}; it is the last size of R"
+            f"{operator.attributes['hidden_size']}; they must agree in the last dimension of R"
         )
     shapes: dict[str, tuple[int | None, ...]] = {
         "W": (count, rows, None),
@@ -260,30 +263,30 @@ def _tensors(operator: OnnxOperator, spec: CellSpec, layout: OnnxLayout) -> dict
         "initial_c": (count, 1, hidden),
     }
     return {
-        name: as_tensor(given[name], shape, f"from_onnx: {name}")
+        name: as_tensor(inputs[name], shape, f"from_onnx: {name}")
         for name, shape in shapes.items()
-        if name in given
+        if name in inputs
     }
 
 
-def _directions(spec: CellSpec, known: OnnxLayout, tensors: Mapping[str, Tensor]) -> list[Weights]:
-    """Return the weights of each direction; ``known`` is the layout of the operator's default options."""
+def _directions(spec: CellSpec, default: OnnxLayout, tensors: Mapping[str, Tensor]) -> list[Weights]:
+    """Return the weights of each direction; ``default`` is the operator's layout with default options."""
     layout = cast("OnnxLayout", spec.onnx)
 
-    def ours(tensor: Tensor) -> Tensor:
-        return blocks(tensor, len(known.to_onnx), layout.from_onnx)
+    def reorder(tensor: Tensor) -> Tensor:
+        return blocks(tensor, len(default.to_onnx), layout.from_onnx)
 
-    def optional(name: str, d: int, change: Callable[[Tensor], Tensor]) -> Tensor | None:
-        return change(tensors[name][d]) if name in tensors else None
+    def optional(name: str, d: int, convert: Callable[[Tensor], Tensor]) -> Tensor | None:
+        return convert(tensors[name][d]) if name in tensors else None
 
     return [
         Weights(
-            ours(tensors["W"][d]),
-            ours(tensors["R"][d]),
-            optional("B", d, lambda b: ours(b.chunk(2)[0])),
-            optional("B", d, lambda b: ours(b.chunk(2)[1])),
+            reorder(tensors["W"][d]),
+            reorder(tensors["R"][d]),
+            optional("B", d, lambda b: reorder(b.chunk(2)[0])),
+            optional("B", d, lambda b: reorder(b.chunk(2)[1])),
             None,
-            optional("P", d, lambda p: blocks(p, len(known.own_to_onnx), layout.own_from_onnx))
+            optional("P", d, lambda p: blocks(p, len(default.own_to_onnx), layout.own_from_onnx))
             if spec.own_parameters
             else None,
         )
@@ -292,9 +295,9 @@ def _directions(spec: CellSpec, known: OnnxLayout, tensors: Mapping[str, Tensor]
 
 
 def _initial(layer: Recurrent, tensors: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Return learned initial states (layers · D, H), zeros where an operator has only the other one."""
+    """Return learned initial states (layers · D, H), with zeros for a state that is not among the inputs."""
     return {
-        name: torch.cat([one[name][:, 0] for one in tensors])
+        name: torch.cat([inputs[name][:, 0] for inputs in tensors])
         if name in tensors[0]
         else torch.zeros_like(value)
         for name, value in initial_states(layer).items()

@@ -1,4 +1,4 @@
-"""The attributes of ONNX's RNN, LSTM and GRU operators, to and from the options of our layers."""
+"""Conversion between attributes of the ONNX operators RNN, LSTM and GRU and options of layers."""
 
 import math
 from collections.abc import Mapping
@@ -25,18 +25,18 @@ _DIRECTIONS = {"forward": 1, "bidirectional": 2}
 def attributes_of(
     spec: CellSpec, layout: OnnxLayout, hidden_size: int, *, bidirectional: bool
 ) -> dict[str, Any]:
-    """Return the attributes of the operator that computes this cell, every number written out."""
+    """Return the attributes of the operator for this cell, with all parameters of activations explicit."""
     attributes: dict[str, Any] = {
         "hidden_size": hidden_size,
         "direction": "bidirectional" if bidirectional else "forward",
     }
     if "activations" in spec.options():
-        both = spec.activations * (2 if bidirectional else 1)
-        attributes["activations"] = [_onnx_name(activation.name) for activation in both]
-        # The lists have no gaps: only activations that have a number have an entry.
-        counts = [len(ACTIVATIONS[activation.name].defaults) for activation in both]
-        alpha = [activation.alpha for activation, count in zip(both, counts, strict=True) if count >= 1]
-        beta = [activation.beta for activation, count in zip(both, counts, strict=True) if count >= 2]
+        activations = spec.activations * (2 if bidirectional else 1)
+        attributes["activations"] = [_onnx_name(activation.name) for activation in activations]
+        # The lists have entries for activations with parameters only.
+        counts = [len(ACTIVATIONS[activation.name].defaults) for activation in activations]
+        alpha = [activation.alpha for activation, n in zip(activations, counts, strict=True) if n >= 1]
+        beta = [activation.beta for activation, n in zip(activations, counts, strict=True) if n >= 2]
         attributes |= {"activation_alpha": alpha} if alpha else {}
         attributes |= {"activation_beta": beta} if beta else {}
     if spec.clip < math.inf:
@@ -49,50 +49,51 @@ def _onnx_name(name: str) -> str:
 
 
 def directions_in(kind: str, attributes: Mapping[str, Any]) -> int:
-    """Return how many directions an operator has.
+    """Return the number of directions of an operator.
 
     Raises
     ------
     ShapeError
-        If it only reads in reverse, which our layers do not, or the word is unknown.
+        If the direction is "reverse" alone, which the layers do not support, or is unknown.
     """
     direction = attributes.get("direction", "forward")
     if direction == "reverse":
         raise ShapeError(
-            f"from_onnx: direction 'reverse' alone is no layer of ours; give the weights twice with "
-            f"'bidirectional', and take the second half of what the {kind} returns"
+            "from_onnx: direction 'reverse' alone is not supported; give the weights twice with "
+            f"'bidirectional', and use the second half of the output features of the {kind}"
         )
     if direction not in _DIRECTIONS:
-        raise ShapeError(
-            f"from_onnx: direction is 'forward', 'reverse' or 'bidirectional', got {direction!r}"
-        )
+        raise ShapeError(f"from_onnx: direction must be 'forward' or 'bidirectional', got {direction!r}")
     return _DIRECTIONS[direction]
 
 
 def options_in(
-    spec: CellSpec, layout: OnnxLayout, attributes: Mapping[str, Any], *, own: bool
+    spec: CellSpec, layout: OnnxLayout, attributes: Mapping[str, Any], *, peephole: bool
 ) -> dict[str, Any]:
-    """Return the options of the layer that computes an operator.
+    """Return the options of the layer for an operator.
 
     Parameters
     ----------
     spec, layout
         The cell of the operator with default options, and its layout.
-    own
+    peephole
         Whether the operator has the input P.
 
     Raises
     ------
     ShapeError
-        If an attribute is unknown, or has a value that our layers cannot take.
+        If an attribute is unknown, or its value is not supported by the layers.
     """
     unknown = sorted(attributes.keys() - _SHARED - set(layout.attribute_names))
     if unknown:
-        raise ShapeError(f"from_onnx: {layout.operator} has no attribute {unknown[0]!r}")
+        names = ", ".join(sorted(_SHARED | set(layout.attribute_names)))
+        raise ShapeError(
+            f"from_onnx: {layout.operator} has no attribute {unknown[0]!r}; its attributes are {names}"
+        )
     options: dict[str, Any] = {"batch_first": bool(attributes.get("layout", 0))}
-    if attributes.get("clip"):  # 0 stands for none
+    if attributes.get("clip"):  # 0 is no clip
         options["clip"] = float(attributes["clip"])
-    options |= spec.options_from_onnx(attributes, own=own)
+    options |= spec.options_from_onnx(attributes, own=peephole)
     if attributes.get("activations"):
         activations = _activations(layout.operator, len(spec.activations), attributes)
         options |= replace(
@@ -101,44 +102,46 @@ def options_in(
     return options
 
 
-def _activations(kind: str, each: int, attributes: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return those of one direction, with their numbers; they have to be the same in both."""
+def _activations(kind: str, per_direction: int, attributes: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the activations of a direction with their parameters; both directions must have the same."""
     names = [str(name) for name in attributes["activations"]]
     directions = directions_in(kind, attributes)
-    if len(names) != each * directions:
+    if len(names) != per_direction * directions:
         raise ShapeError(
-            f"from_onnx: {kind} in {directions} directions has {each * directions} activations, "
+            f"from_onnx: {kind} with {directions} directions has {per_direction * directions} activations, "
             f"got {len(names)}"
         )
     alpha, beta = (list(attributes.get(f"activation_{which}") or ()) for which in ("alpha", "beta"))
-    every = [_activation(kind, name, alpha, beta) for name in names]
+    activations = [_activation(kind, name, alpha, beta) for name in names]
     if alpha or beta:
         raise ShapeError(
-            f"from_onnx: activation_alpha and activation_beta have {len(alpha)} and {len(beta)} numbers more "
-            f"than {', '.join(names)} take; leave no gaps for activations without numbers"
+            f"from_onnx: activation_alpha and activation_beta have {len(alpha)} and {len(beta)} values more "
+            f"than {', '.join(names)} take; give values only for activations with parameters"
         )
-    first, second = every[:each], every[each:]
+    first, second = activations[:per_direction], activations[per_direction:]
     if second and first != second:
         raise ShapeError(
-            f"from_onnx: the two directions have different activations, {first} and {second}; a layer "
-            "of ours has one set, so give each direction a layer of its own"
+            f"from_onnx: the two directions have different activations, {first} and {second}, but a layer "
+            "has one set; convert each direction separately"
         )
     return tuple(first)
 
 
 def _activation(kind: str, name: str, alpha: list[float], beta: list[float]) -> Any:
-    known = _NAMES.get(name.lower())
-    if known is None:
-        raise ShapeError(f"from_onnx: {kind} has an unknown activation {name!r}; known: {', '.join(_NAMES)}")
-    takes = len(ACTIVATIONS[known].defaults)
-    if not takes:
-        return known
-    if known in {"affine", "scaled_tanh"} and not (alpha and beta):
+    activation = _NAMES.get(name.lower())
+    if activation is None:
         raise ShapeError(
-            f"from_onnx: {name} needs its numbers, activation_alpha and activation_beta; the standard names "
-            "no defaults, and runtimes differ"
+            f"from_onnx: {kind} has an unknown activation {name!r}; choose one of {', '.join(_NAMES)}"
         )
-    numbers = [float(alpha.pop(0)) if alpha else ACTIVATIONS[known].defaults[0]]
-    if takes == 2:
-        numbers.append(float(beta.pop(0)) if beta else ACTIVATIONS[known].defaults[1])
-    return (known, *numbers)
+    defaults = ACTIVATIONS[activation].defaults
+    if not defaults:
+        return activation
+    if activation in {"affine", "scaled_tanh"} and not (alpha and beta):
+        raise ShapeError(
+            f"from_onnx: {name} needs activation_alpha and activation_beta; the standard has no defaults, "
+            "and runtimes differ"
+        )
+    parameters = [float(alpha.pop(0)) if alpha else defaults[0]]
+    if len(defaults) == 2:
+        parameters.append(float(beta.pop(0)) if beta else defaults[1])
+    return (activation, *parameters)

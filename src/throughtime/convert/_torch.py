@@ -1,4 +1,4 @@
-"""To and from torch.nn's own layers."""
+"""Conversion to and from the recurrent layers of torch.nn."""
 
 from typing import Any
 
@@ -20,26 +20,27 @@ _TORCH: dict[str, type[nn.RNNBase]] = {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn
 
 
 def to_torch(layer: Recurrent) -> nn.RNN | nn.LSTM | nn.GRU:
-    """Return the `torch.nn` layer that computes the same.
+    """Convert a layer to the equivalent `torch.nn` layer.
 
-    Parameters carry torch's names here, so of a layer without our options ``state_dict`` is enough.
+    Parameters have the same names as in torch, so a layer without additional options can also be converted by
+    its ``state_dict``.
 
     Parameters
     ----------
     layer : RNN, LSTM or GRU
-        Of `throughtime.nn`; ``update="new"`` is rewritten, see `with_update`.
+        Layer of `throughtime.nn`; ``update="new"`` is rewritten, see `with_update`.
 
     Returns
     -------
     torch.nn.RNN, LSTM or GRU
-        With parameters of its own, the same dtype, device and mode.
+        Layer with copies of the parameters and the same dtype, device and mode.
 
     Raises
     ------
     InputTypeError
-        If it is not one of our layers, or its weights have no values.
+        If it is not a layer of `throughtime.nn`, or its weights have no values.
     ShapeError
-        If it has an option that torch does not know.
+        If it has an option that torch does not support.
 
     Examples
     --------
@@ -53,17 +54,17 @@ def to_torch(layer: Recurrent) -> nn.RNN | nn.LSTM | nn.GRU:
     spec, weight = layer.spec, layer.weight_ih_l0
     if spec.kind not in _TORCH:
         raise ShapeError(
-            f"to_torch: torch.nn has no layer of the cell {spec.kind}; it has {', '.join(_TORCH)}"
+            f"to_torch: torch.nn has no layer for the cell {spec.kind}; it has {', '.join(_TORCH)}"
         )
     options = spec.layer_options()
-    plain_activations = {"activations"} if spec.torch_function is not None else set()
-    own = spec.options().keys() - {"update"} - plain_activations | {"context_size", "learn_initial_state"}
+    supported = {"update"} | ({"activations"} if spec.torch_function is not None else set())
+    unsupported = spec.options().keys() - supported | {"context_size", "learn_initial_state"}
     unable = dict.fromkeys(
-        sorted(own), "which torch.nn has not; there is no torch layer that computes the same"
+        sorted(unsupported), "which torch.nn does not support; no torch layer computes the same"
     )
     if "activations" in unable:
         unable["activations"] = (
-            "which torch.nn has not: its LSTM and GRU have sigmoid and tanh, an RNN tanh or relu"
+            "which torch.nn does not support: its LSTM and GRU use sigmoid and tanh, its RNN tanh or relu"
         )
     refuse(layer, "to_torch", unable)
     options.pop("update", None)
@@ -77,17 +78,17 @@ def to_torch(layer: Recurrent) -> nn.RNN | nn.LSTM | nn.GRU:
 
 
 def from_torch(module: nn.RNN | nn.LSTM | nn.GRU) -> Recurrent:
-    """Return our layer that computes what one of `torch.nn` does.
+    """Convert a `torch.nn` layer to the equivalent layer of `throughtime.nn`.
 
     Parameters
     ----------
     module : torch.nn.RNN, LSTM or GRU
-        Stays as it is.
+        The layer; it is not changed.
 
     Returns
     -------
     RNN, LSTM or GRU
-        With parameters of its own, the same options, dtype, device and mode.
+        Layer with copies of the parameters and the same options, dtype, device and mode.
 
     Raises
     ------
@@ -97,11 +98,11 @@ def from_torch(module: nn.RNN | nn.LSTM | nn.GRU) -> Recurrent:
     Examples
     --------
     >>> import torch, throughtime as tt
-    >>> theirs, x = torch.nn.LSTM(3, 5, num_layers=2), torch.randn(7, 3)
-    >>> torch.allclose(tt.convert.from_torch(theirs)(x).output, theirs(x)[0], atol=1e-6)
+    >>> module, x = torch.nn.LSTM(3, 5, num_layers=2), torch.randn(7, 3)
+    >>> torch.allclose(tt.convert.from_torch(module)(x).output, module(x)[0], atol=1e-6)
     True
     """
-    kind = next((kind for kind, known in _TORCH.items() if isinstance(module, known)), None)
+    kind = next((kind for kind, torch_class in _TORCH.items() if isinstance(module, torch_class)), None)
     if kind is None:
         raise InputTypeError(f"from_torch takes a torch.nn.RNN, LSTM or GRU, got {type(module).__name__}")
     require_values(module, "from_torch")

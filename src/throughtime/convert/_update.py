@@ -1,4 +1,4 @@
-"""The two meanings of the GRU's update gate, and how weights go from one to the other."""
+"""Conversion between the two conventions for the update gate of a GRU."""
 
 import math
 from typing import Literal
@@ -21,7 +21,7 @@ from throughtime.ops.recurrent.weights import Weights
 
 
 def with_update(layer: GRU, update: Literal["old", "new"]) -> GRU:
-    r"""Return a GRU that computes the same with the other meaning of its update gate.
+    r"""Convert a GRU to the given convention for its update gate.
 
     With "old", h_t = (1 − z) ⊙ n + z ⊙ h_{t−1}; with "new", h_t = (1 − z) ⊙ h_{t−1} + z ⊙ n. As
     σ(−a) = 1 − σ(a), the rows of z in weights and biases are negated.
@@ -29,22 +29,21 @@ def with_update(layer: GRU, update: Literal["old", "new"]) -> GRU:
     Parameters
     ----------
     layer : GRU
-        Stays as it is.
+        The layer; it is not changed.
     update : "old" or "new"
-        What z multiplies in the result; if the layer has that already, the result is a copy.
+        The value that z multiplies in the result. If the layer has this convention, the result is a copy.
 
     Returns
     -------
     GRU
-        With parameters of its own, the layer's other options, dtype, device, mode and bounds on
-        gradients.
+        Equivalent layer with the same other options, dtype, device, mode and bounds on gradients.
 
     Raises
     ------
     InputTypeError
         If it is not a GRU, or its weights have no values.
     ShapeError
-        If ``update`` is another word, or f(−a) = 1 − f(a) does not hold for the gates' activation f.
+        If ``update`` is not "old" or "new", or f(−a) = 1 − f(a) does not hold for the gate activation f.
 
     References
     ----------
@@ -62,18 +61,19 @@ def with_update(layer: GRU, update: Literal["old", "new"]) -> GRU:
     """
     layer = _gru(layer)
     if update not in {"old", "new"}:
-        raise ShapeError(f"with_update: update is 'old' or 'new', got {update!r}")
+        raise ShapeError(f"with_update: update must be 'old' or 'new', got {update!r}")
     stack = directions_of(layer) if layer.spec.update == update else negated(layer, "with_update")
     weight = layer.weight_ih_l0
     options = {**options_of(layer), "update": update}
-    other = built("GRU", **options, device=weight.device, dtype=weight.dtype)
-    copy_parameters(other, {**layer.weight_plan.named(stack), **initial_states(layer)})
-    other = _gru(other.train(layer.training))
-    other.bound_gradients(value=_given(layer.spec.gradient_value), norm=_given(layer.spec.gradient_norm))
-    return other
+    converted = built("GRU", **options, device=weight.device, dtype=weight.dtype)
+    copy_parameters(converted, {**layer.weight_plan.named(stack), **initial_states(layer)})
+    converted = _gru(converted.train(layer.training))
+    value, norm = _finite(layer.spec.gradient_value), _finite(layer.spec.gradient_norm)
+    converted.bound_gradients(value=value, norm=norm)
+    return converted
 
 
-def _given(bound: float) -> float | None:
+def _finite(bound: float) -> float | None:
     return bound if bound < math.inf else None
 
 
@@ -84,7 +84,7 @@ def _gru(layer: object) -> GRU:
 
 
 def with_old_update(layer: Recurrent, function: str) -> list[tuple[Weights, ...]]:
-    """Return the layer's weights with z keeping the old value."""
+    """Return the weights of a layer, for a GRU with the convention "old"."""
     new = isinstance(layer, GRU) and layer.spec.update == "new"
     return negated(layer, function) if new else directions_of(layer)
 
@@ -95,28 +95,28 @@ def negated(layer: Recurrent, function: str) -> list[tuple[Weights, ...]]:
     Raises
     ------
     ShapeError
-        If that is not the same as 1 − z.
+        If f(−a) = 1 − f(a) does not hold for the gate activation f.
     """
     gate = layer.spec.activations[0]
     if gate.name != "sigmoid" and not (gate.name in {"hard_sigmoid", "affine"} and gate.beta == 0.5):
         raise ShapeError(
-            f"{function}: the gates' activation is {tuple(gate)}, of which 1 − f(a) is not f(−a), so the "
-            "two meanings of z do not convert; sigmoid does, and hard_sigmoid with β = 0.5"
+            f"{function}: the gate activation f is {tuple(gate)}, for which 1 − f(a) differs from f(−a), so "
+            "the conventions for z cannot be converted; use sigmoid, or hard_sigmoid with β = 0.5"
         )
     return [tuple(_negated(weights) for weights in row) for row in directions_of(layer)]
 
 
 def _negated(weights: Weights) -> Weights:
-    def turned(part: Tensor) -> Tensor:
-        r, z, n = part.chunk(3)
+    def negate_z(tensor: Tensor) -> Tensor:
+        r, z, n = tensor.chunk(3)
         return torch.cat([r, -z, n])
 
-    def optional(part: Tensor | None) -> Tensor | None:
-        return None if part is None else turned(part)
+    def optional(tensor: Tensor | None) -> Tensor | None:
+        return None if tensor is None else negate_z(tensor)
 
     return weights._replace(
-        ih=turned(weights.ih),
-        hh=turned(weights.hh),
+        ih=negate_z(weights.ih),
+        hh=negate_z(weights.hh),
         bias_ih=optional(weights.bias_ih),
         bias_hh=optional(weights.bias_hh),
         context=optional(weights.context),

@@ -1,1 +1,1 @@
-"""Files, texts and source code as ragged batches of token numbers. No models, no training."""
+"""Readers of tables, texts and frames, and ragged batches of them. No models, no training."""

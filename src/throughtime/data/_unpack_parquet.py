@@ -1,10 +1,10 @@
-"""Columns of a Parquet file written to standard output as an Arrow stream, in a process with little memory.
+"""Script that writes columns of a Parquet file to standard output as an Arrow stream, with limited memory.
 
-`throughtime.data.parquet` runs this file. A Parquet file's description may state less than its pages unpack
-to, and some encodings repeat what stands before them, so that only the system can bound the memory that
-reading takes. And where Arrow aborts, as it may on a damaged file, only this process ends.
+`throughtime.data.parquet` runs it in a subprocess. The metadata of a Parquet file may state fewer bytes than
+its pages unpack to, and some encodings repeat earlier values, so only the operating system can limit the
+memory used. If Arrow aborts, as it may on a damaged file, only the subprocess ends.
 
-Nothing of throughtime is imported, as its imports would take ten times as long as reading most files.
+The script imports nothing from throughtime, because that takes ten times as long as reading most files.
 """
 
 import json
@@ -19,22 +19,23 @@ if sys.platform == "linux":
     import resource
 
 ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
-"""What the process has to be given: Arrow's other pools take memory in advance."""
+"""Environment variables for the subprocess: Arrow's other memory pools reserve memory in advance."""
 
 TOO_LARGE = 3
-"""The exit status if the columns do not fit into memory."""
+"""Exit status if the columns do not fit into memory."""
 
 _UNREADABLE = 4
 
 
-def _limit_memory(more: int) -> None:
-    """Let the process take so many bytes more than it has, where the system can bound them all."""
+def _limit_memory(additional: int) -> None:
+    """Limit the memory of the process to its current use plus ``additional`` bytes (on Linux)."""
     if sys.platform != "linux":
         return
-    now = int(Path("/proc/self/statm").read_bytes().split()[5]) * resource.getpagesize()
+    used = int(Path("/proc/self/statm").read_bytes().split()[5]) * resource.getpagesize()
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    most = now + more if hard == resource.RLIM_INFINITY else min(now + more, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+    wanted = used + additional
+    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
 
 
 def _read(path: str, columns: Sequence[str], dictionaries: Sequence[str]) -> pa.Table:
@@ -43,17 +44,17 @@ def _read(path: str, columns: Sequence[str], dictionaries: Sequence[str]) -> pa.
 
 
 def main(path: str, columns: str, texts: str, memory: str) -> int:
-    """Write the columns, those of ``texts`` as dictionaries if possible; return the exit status.
+    """Write the columns, with ``texts`` as dictionary columns if possible; return the exit status.
 
-    ``columns`` and ``texts`` are JSON lists of names, ``memory`` is the number of bytes that this may take.
+    ``columns`` and ``texts`` are JSON lists of names, ``memory`` is the number of bytes that it may allocate.
     """
-    pa.set_io_thread_count(1)  # a thread takes memory, too
+    pa.set_io_thread_count(1)  # each thread takes memory
     _limit_memory(int(memory))
     try:
         try:
-            # As a dictionary a repeated string takes no more memory than in the file.
+            # In a dictionary column a repeated string is stored once, as in the file.
             table = _read(path, json.loads(columns), json.loads(texts))
-        except (NotImplementedError, OSError) as error:  # of encodings by what texts have in common
+        except (NotImplementedError, OSError) as error:  # for encodings by common prefixes
             if "Not yet implemented" not in str(error):
                 raise
             table = _read(path, json.loads(columns), ())
@@ -63,7 +64,7 @@ def main(path: str, columns: str, texts: str, memory: str) -> int:
     except MemoryError:
         return TOO_LARGE
     except BrokenPipeError:
-        sys.stderr.close()  # whoever asked wants no more
+        sys.stderr.close()  # the parent process stopped reading
     except (pa.ArrowException, OSError, ValueError, LookupError) as error:
         sys.stderr.write(str(error)[:1000])
         return _UNREADABLE

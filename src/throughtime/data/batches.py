@@ -1,4 +1,4 @@
-"""Batches of roughly equal token count, drawn from (seed, epoch) alone. No padding, no models, no files."""
+"""Batches of roughly equal token count, determined by (seed, epoch). No padding, no models, no files."""
 
 import hashlib
 from collections.abc import Iterator
@@ -16,17 +16,17 @@ _Integers = npt.NDArray[np.int64]
 
 
 def derived_seed(*parts: int | str) -> int:
-    """Return a seed that depends on all of ``parts`` and on nothing else.
+    """Return a seed that is a hash of ``parts``.
 
     Parameters
     ----------
     *parts : int or str
-        Such as a run's seed, the epoch, and the step.
+        For example the seed of a run, the epoch, and the step.
 
     Returns
     -------
     int
-        From 0 up to 2**63, the same on every machine.
+        At least 0 and below 2**63, the same on every machine.
 
     Examples
     --------
@@ -38,19 +38,19 @@ def derived_seed(*parts: int | str) -> int:
 
 
 def ordered_batches(lengths: Tensor, tokens_per_batch: int) -> list[Tensor]:
-    """Cut sequences into batches, shortest first: the same every time, as evaluation wants it.
+    """Group sequences into batches, shortest first: a deterministic order for evaluation.
 
     Parameters
     ----------
     lengths : Tensor
-        (B,) int64: tokens of each sequence. One of length 0 counts as one token.
+        (B,) int64: tokens of each sequence. A sequence of length 0 counts as one token.
     tokens_per_batch : int
-        No batch has more, except a single sequence that is longer itself.
+        Maximum number of tokens in a batch; a longer sequence is a batch by itself.
 
     Returns
     -------
     list of Tensor
-        int64 positions; every position from 0 up to B in exactly one batch.
+        int64 indices of sequences; each index from 0 to B − 1 is in exactly one batch.
 
     Raises
     ------
@@ -69,24 +69,23 @@ def ordered_batches(lengths: Tensor, tokens_per_batch: int) -> list[Tensor]:
 def shuffled_batches(
     lengths: Tensor, tokens_per_batch: int, *, seed: int, epoch: int, jitter: float = 0.02
 ) -> list[Tensor]:
-    """Cut sequences into batches of similar lengths, which differ from epoch to epoch, in random order.
+    """Group sequences of similar lengths into batches in random order, differently in each epoch.
 
     Parameters
     ----------
     lengths : Tensor
-        (B,) int64: tokens of each sequence. One of length 0 counts as one token.
+        (B,) int64: tokens of each sequence. A sequence of length 0 counts as one token.
     tokens_per_batch : int
-        No batch has more, except a single sequence that is longer itself.
+        Maximum number of tokens in a batch; a longer sequence is a batch by itself.
     seed, epoch : int
-        All that the order depends on, besides the lengths.
+        The batches are a function of these and the lengths.
     jitter : float
-        Lengths are changed by up to this share of themselves before they are sorted, so that a sequence
-        meets others in each epoch.
+        Maximum relative change of a length before sorting, so that the batches of two epochs differ.
 
     Returns
     -------
     list of Tensor
-        int64 positions; every position from 0 up to B in exactly one batch.
+        int64 indices of sequences; each index from 0 to B − 1 is in exactly one batch.
 
     Raises
     ------
@@ -112,25 +111,25 @@ def _costs(lengths: Tensor) -> _Integers:
 
 
 def _cut(costs: _Integers, order: _Integers, tokens_per_batch: int) -> list[Tensor]:
-    """Cut the order into as few batches as fit, and those as even as they can be."""
+    """Split the ordered sequences into the fewest batches, with the largest as small as possible."""
     if tokens_per_batch < 1:
         raise ShapeError(f"tokens_per_batch must be at least 1, got {tokens_per_batch}")
     ends = np.cumsum(costs[order])
-    starts = _evened(ends, tokens_per_batch)
+    starts = _balanced_starts(ends, tokens_per_batch)
     return [torch.from_numpy(part.astype(np.int64)) for part in np.split(order, starts[1:]) if len(part)]
 
 
-def _evened(ends: _Integers, limit: int) -> list[int]:
-    """Return the starts of the fewest batches under ``limit``, with the largest as small as possible.
+def _balanced_starts(ends: _Integers, limit: int) -> list[int]:
+    """Return the starts of the fewest batches of at most ``limit`` tokens, with the largest minimized.
 
-    Filling batches in order up to a limit gives the fewest; the smallest limit that still gives so few
-    is found by bisection.
+    Filling batches in order up to a limit gives the fewest; bisection finds the smallest limit that gives the
+    same number.
     """
-    best = _filled(ends, limit)
+    best = _greedy_starts(ends, limit)
     low, high = 1, limit
     while low < high:
         middle = (low + high) // 2
-        starts = _filled(ends, middle)
+        starts = _greedy_starts(ends, middle)
         if len(starts) > len(best):
             low = middle + 1
         else:
@@ -138,8 +137,8 @@ def _evened(ends: _Integers, limit: int) -> list[int]:
     return best
 
 
-def _filled(ends: _Integers, limit: int) -> list[int]:
-    """Return the starts of batches that are filled in order up to ``limit`` tokens."""
+def _greedy_starts(ends: _Integers, limit: int) -> list[int]:
+    """Return the starts of batches filled in order with up to ``limit`` tokens."""
     starts: list[int] = []
     start = 0
     while start < len(ends):
@@ -150,19 +149,19 @@ def _filled(ends: _Integers, limit: int) -> list[int]:
 
 
 class BatchLoader:
-    """The training batches of a source, one epoch at a time; can be stopped and taken up at any batch.
+    """Data loader for the training batches of a source, with a state that resumes at any batch.
 
-    Iterating yields the batches of the current epoch that have not been yielded yet. It is what a
-    `torch.utils.data.DataLoader` is to a training, without workers: examples are in memory.
+    Iterating yields the remaining batches of the current epoch. It takes the place of
+    `torch.utils.data.DataLoader`, without workers, as examples are in memory.
 
     Parameters
     ----------
     source : Source
-        Where examples come from.
+        Source of the examples.
     tokens_per_batch : int
         See `shuffled_batches`.
     seed : int
-        Together with the epoch, all that the batches depend on.
+        Random seed; the batches of an epoch are a function of the seed and the epoch.
 
     Examples
     --------
@@ -193,7 +192,7 @@ class BatchLoader:
         self.next_batch = 0
 
     def __len__(self) -> int:
-        """Return the number of batches of the whole epoch."""
+        """Return the number of batches in an epoch."""
         self._draw()
         return len(self._batches)
 
@@ -205,11 +204,11 @@ class BatchLoader:
             yield self._examples.select(batch)
 
     def state_dict(self) -> dict[str, int]:
-        """Return where the loader is: the epoch, and the number of the batch that comes next."""
+        """Return the epoch and the index of the next batch."""
         return {"epoch": self.epoch, "next_batch": self.next_batch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go to where another loader of the same source and seed was."""
+        """Continue from the state of a loader with the same source and seed."""
         self.epoch = state["epoch"]
         self.next_batch = state["next_batch"]
 
@@ -218,7 +217,7 @@ class BatchLoader:
             return
         self._examples = self.source.training(self.epoch)
         if len(self._examples) == 0:
-            raise DataError("there are no training examples; give more data, or another split")
+            raise DataError("there are no training examples; give more data or another split")
         require_finite(self._examples.tokens, f"the training examples of epoch {self.epoch + 1}")
         self._batches = shuffled_batches(
             self._examples.tokens.lengths, self.tokens_per_batch, seed=self.seed, epoch=self.epoch

@@ -1,4 +1,4 @@
-"""What the readers of tables share: columns looked up by name, and messages cut to one short line."""
+"""Helpers of the table readers: checks of column names, and shortened messages."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -8,33 +8,34 @@ import pyarrow as pa
 from throughtime.errors import DataError
 
 ARROW_ERRORS = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
-"""What Arrow's readers raise of damaged files."""
+"""Exceptions that Arrow's readers raise for damaged files."""
 
-_SHOWN = 20
-_LONGEST = 160
+_NAMES_SHOWN = 20
+_MAX_MESSAGE = 160
 
 
 def require_columns(path: Path, columns: Sequence[str], present: Collection[str], row: str = "") -> None:
-    """Raise unless each column is there once; ``row`` says where that is asked.
+    """Check that each column exists exactly once; ``row`` is the place of the check, for the message.
 
     Raises
     ------
     DataError
-        If one is missing or there twice; it names those that are there.
+        If a column is missing or duplicated; the message lists the columns of the file.
     """
     for column in columns:
         if column not in present:
-            names = [short(repr(name)) for _, name in zip(range(_SHOWN), present, strict=False)]
-            more = ", …" if len(present) > _SHOWN else ""
+            names = [short(repr(name)) for _, name in zip(range(_NAMES_SHOWN), present, strict=False)]
+            ellipsis = ", …" if len(present) > _NAMES_SHOWN else ""
             raise DataError(
-                f"{path}{row} has no column {column!r}; its columns are {', '.join(names) or 'none'}{more}"
+                f"{path}{row} has no column {column!r}; its columns are "
+                f"{', '.join(names) or 'none'}{ellipsis}"
             )
         if sum(name == column for name in present) > 1:
-            raise DataError(f"{path}{row} has two columns {column!r}; give one of them another name")
+            raise DataError(f"{path}{row} has two columns named {column!r}; rename one of them")
 
 
 def short(message: str) -> str:
-    r"""Return a message on one line, its end left out if it is long.
+    r"""Return a message as one line, truncated if it is long.
 
     Examples
     --------
@@ -42,4 +43,4 @@ def short(message: str) -> str:
     'two lines'
     """
     text = " ".join(message.split())
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return text if len(text) <= _MAX_MESSAGE else text[: _MAX_MESSAGE - 1] + "…"

@@ -1,4 +1,4 @@
-"""Labelled sequences of tokens, and where a training takes them from. No files, no models."""
+"""Labelled sequences of tokens, and the protocol of a data source for training. No files, no models."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,7 +11,7 @@ from throughtime.ragged import Ragged
 
 @dataclass(frozen=True)
 class Examples:
-    """B sequences of tokens, each with its class.
+    """B sequences of tokens with their classes.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class Examples:
     Raises
     ------
     ShapeError
-        If there are not as many labels as sequences.
+        If the number of labels differs from the number of sequences.
 
     Examples
     --------
@@ -47,7 +47,7 @@ class Examples:
         return len(self.tokens)
 
     def select(self, index: Tensor) -> "Examples":
-        """Return the examples at these positions, (n,) int64."""
+        """Return the examples at these indices, (n,) int64."""
         return Examples(self.tokens[index], self.labels[index])
 
     def to(self, *args: Any, **kwargs: Any) -> "Examples":
@@ -56,32 +56,32 @@ class Examples:
 
 
 class Source(Protocol):
-    """What a training needs to know of its data."""
+    """Protocol of a data source for the training of a classifier."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes; a label is an index into them."""
+        """Names of the classes, indexed by the labels."""
         ...
 
     @property
     def vocabulary_size(self) -> int:
-        """Every token is below it."""
+        """Number of tokens V; tokens are 0 to V − 1."""
         ...
 
     @property
     def validation(self) -> Examples:
-        """Examples that decide which model is kept; the same every time."""
+        """Examples for model selection; the same in every epoch."""
         ...
 
     @property
     def test(self) -> Examples | None:
-        """Examples that nothing is decided by, if there are any."""
+        """Examples for the final test score, if any."""
         ...
 
     def training(self, epoch: int) -> Examples:
-        """Return the training examples of an epoch: a function of the epoch alone."""
+        """Return the training examples of an epoch, deterministically."""
         ...
 
     def describe(self) -> dict[str, Any]:
-        """Return what the data is made of, as JSON; equal descriptions mean equal data."""
+        """Return a description of the data as JSON values; equal descriptions mean equal data."""
         ...

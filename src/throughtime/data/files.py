@@ -1,4 +1,4 @@
-"""Whole files as bytes. Devices, pipes and files too large for memory are refused before they are read."""
+"""Reading of whole files as bytes. Devices, pipes and files of 2 GiB or more are rejected before reading."""
 
 import contextlib
 import os
@@ -10,10 +10,10 @@ from typing import BinaryIO
 from throughtime.errors import DataError
 
 LARGEST = 2**31 - 2
-"""Bytes of a file at most: all data is kept in memory, and Arrow counts the bytes of a block in 32 bits."""
+"""Maximum size of a file in bytes: all data is in memory, and Arrow stores block sizes in 32 bits."""
 
-_UNPACKED_ANYWAY = 2**25
-_PART = 2**20
+_MIN_UNPACKED_LIMIT = 2**25
+_CHUNK_SIZE = 2**20
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -25,12 +25,12 @@ _KINDS = {
 
 
 def size_of(path: Path) -> int:
-    """Return the number of bytes of a regular file.
+    """Return the size of a regular file in bytes.
 
     Raises
     ------
     DataError
-        If there is none, or it is a folder, a device, a pipe or a socket.
+        If it does not exist, or is a folder, a device, a pipe or a socket.
 
     Examples
     --------
@@ -53,14 +53,14 @@ def size_of(path: Path) -> int:
 
 @contextlib.contextmanager
 def regular_file(path: Path) -> Iterator[tuple[BinaryIO, int]]:
-    """Open a regular file for reading, and give it out with its number of bytes.
+    """Open a regular file for reading, and yield it with its size in bytes.
 
-    The size is that of the file opened, which may have replaced another one a moment ago.
+    The size is taken from the open file, so replacing the file under its name does not change it.
 
     Raises
     ------
     DataError
-        As `size_of`; or if it cannot be read.
+        As `size_of`, or if the file cannot be read.
 
     Examples
     --------
@@ -83,24 +83,24 @@ def read_bytes(path: Path) -> bytes:
     Raises
     ------
     DataError
-        As `regular_file`; or if it is larger than `LARGEST`.
+        As `regular_file`, or if it is larger than `LARGEST`.
     """
     with regular_file(path) as (file, size):
         if size > LARGEST:
             raise DataError(
-                f"{path} has {size / 2**30:.1f} GiB; files of 2 GiB or more are not read, as all data is "
-                "kept in memory; split the file"
+                f"{path} has {size / 2**30:.1f} GiB; files of 2 GiB or more are not read, because all data "
+                "is kept in memory; split the file"
             )
         return file.read(size)
 
 
 def read_stream(stream: BinaryIO, name: str) -> bytes:
-    """Return all that comes out of a stream, such as standard input.
+    """Read a stream, such as standard input, to its end.
 
     Raises
     ------
     DataError
-        If it is more than `LARGEST`.
+        If it has more than `LARGEST` bytes.
 
     Examples
     --------
@@ -108,29 +108,29 @@ def read_stream(stream: BinaryIO, name: str) -> bytes:
     >>> read_stream(io.BytesIO(b"to be"), "standard input")
     b'to be'
     """
-    parts, total = [], 0
-    while part := stream.read(_PART):
-        parts.append(part)
-        total += len(part)
+    chunks, total = [], 0
+    while chunk := stream.read(_CHUNK_SIZE):
+        chunks.append(chunk)
+        total += len(chunk)
         if total > LARGEST:
-            raise DataError(f"{name} has more than 2 GiB, and all data is kept in memory; give less")
-    return b"".join(parts)
+            raise DataError(f"{name} has more than 2 GiB, but all data is kept in memory; give less data")
+    return b"".join(chunks)
 
 
 def most_unpacked(size: int, times: int = 100) -> int:
-    """Return how many bytes a compressed file of ``size`` bytes may unpack to: so many times that, or 32 MiB.
+    """Return the limit of the unpacked size of a file of ``size`` bytes: ``times`` as much, at least 32 MiB.
 
-    Texts shrink to a third or a tenth, logs to a fiftieth. Files that unpack to far more are made to fill the
-    memory of whoever reads them.
+    Compression shrinks texts to a third or a tenth, and logs to a fiftieth. The limit protects against
+    decompression bombs.
 
     Examples
     --------
     >>> most_unpacked(1000) == 2**25, most_unpacked(10**6) == 10**8
     (True, True)
     """
-    return min(max(times * size, _UNPACKED_ANYWAY), LARGEST)
+    return min(max(times * size, _MIN_UNPACKED_LIMIT), LARGEST)
 
 
 def _unreadable(path: Path, error: OSError | ValueError) -> DataError:
-    said = (error.strerror if isinstance(error, OSError) else None) or error
-    return DataError(f"{path} cannot be read: {said}; check its name and permissions")
+    reason = (error.strerror if isinstance(error, OSError) else None) or error
+    return DataError(f"{path} cannot be read: {reason}; check its name and permissions")

@@ -1,23 +1,24 @@
-"""Missing and infinite values in sequences, found before a model reads them."""
+"""Check for missing and infinite values in sequences."""
 
 from throughtime.errors import DataError
 from throughtime.ragged import Ragged
 
 
-def require_finite(x: Ragged, of: str) -> None:
-    """Check that sequences hold no NaN and no infinity, which a model would pass on to its results.
+def require_finite(x: Ragged, name: str) -> None:
+    """Check that all values of a batch are finite.
 
     Parameters
     ----------
     x : Ragged
-        Whole numbers are finite.
-    of : str
-        What it is, for the message.
+        The batch; integers are always finite.
+    name : str
+        Name of the batch in the message.
 
     Raises
     ------
     DataError
-        If a value is not finite; it names the first one's sequence, step and feature, counted from 0.
+        If a value is NaN or infinite; the message gives the sequence, step and feature of the first one,
+        counted from 0.
 
     Examples
     --------
@@ -26,20 +27,20 @@ def require_finite(x: Ragged, of: str) -> None:
     Traceback (most recent call last):
         ...
     throughtime.errors.DataError: the series: sequence 1 has nan at step 1 (counted from 0), the first of 1 \
-values that are not finite; fill in or leave out missing values first
+values that are not finite; fill in or remove missing values first
     """
     if not (x.values.is_floating_point() or x.values.is_complex()):
         return
-    wrong = ~x.values.isfinite()
-    count = int(wrong.sum())
+    not_finite = ~x.values.isfinite()
+    count = int(not_finite.sum())
     if not count:
         return
-    place = wrong.nonzero()[0].tolist()
-    sequence = int(x.layout.sequence_ids[place[0]])
-    step, features = place[0] - int(x.offsets[sequence]), place[1:]
+    index = not_finite.nonzero()[0].tolist()
+    sequence = int(x.layout.sequence_ids[index[0]])
+    step, features = index[0] - int(x.offsets[sequence]), index[1:]
     where = f"step {step}" + (f", feature {', '.join(map(str, features))}" if features else "")
-    value = x.values[tuple(place)].item()
+    value = x.values[tuple(index)].item()
     raise DataError(
-        f"{of}: sequence {sequence} has {value} at {where} (counted from 0), the first of {count} "
-        "values that are not finite; fill in or leave out missing values first"
+        f"{name}: sequence {sequence} has {value} at {where} (counted from 0), the first of {count} "
+        "values that are not finite; fill in or remove missing values first"
     )

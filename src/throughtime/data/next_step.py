@@ -1,4 +1,4 @@
-"""Texts and frames as sequences of which each step is predicted from those before it. Reads no files."""
+"""Texts and frames as data for next-step prediction, such as language modelling. Reads no files."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -20,12 +20,12 @@ Unit = Literal["word", "character", "frame"]
 
 @dataclass(frozen=True)
 class Pairs:
-    """Sequences of steps, and what comes after each step.
+    """Input sequences, and targets shifted by one step.
 
     Parameters
     ----------
     inputs, targets : Ragged
-        (T,) int64 or (T, K), aligned.
+        (T,) int64 or (T, K); the target of an input is the next step.
 
     Examples
     --------
@@ -43,51 +43,51 @@ class Pairs:
 
     @property
     def steps(self) -> int:
-        """How many steps are predicted."""
+        """Number of predicted steps."""
         return self.inputs.layout.total
 
     @classmethod
     def of_sequences(cls, x: Ragged) -> "Pairs":
-        """Pair each step of each sequence with the next; a sequence of one step gives none."""
+        """Pair each step of each sequence with the next; a sequence of one step gives no pair."""
         return cls(x.split_time((x.lengths - 1).clamp(min=0))[0], x.split_time(1)[1])
 
     @classmethod
     def of_streams(cls, tokens: Tensor, count: int) -> "Pairs":
-        """Pair each token of one long text with the next, and cut it into so many streams."""
+        """Pair each token of a text with the next, and split the pairs into ``count`` streams."""
         return cls(streams(tokens[:-1], count), streams(tokens[1:], count))
 
 
 @dataclass(frozen=True)
 class NextStepSource:
-    """What a training of a model of the next step needs to know of its data.
+    """Data source for the training of a next-step model.
 
-    Made by `text_source` or `frame_source`.
+    Use `text_source` or `frame_source` to construct one.
     """
 
     unit: Unit
     vocabulary: Vocabulary | None
-    """Of words or characters."""
+    """Vocabulary of words or characters; None for frames."""
     vocabulary_size: int
-    """V of words or characters, K of frames."""
+    """V for words and characters, K for frames."""
     training: Ragged
-    """One sequence for a text, each sequence of frames for itself."""
+    """A text as a single sequence, or all sequences of frames."""
     validation: Ragged
     test: Ragged | None
     description: Mapping[str, Any]
     classes: tuple[str, ...] = ()
-    """None: no sequence has a class."""
+    """Empty, as the sequences have no classes."""
 
     def describe(self) -> dict[str, Any]:
-        """Return sizes and a hash of all data."""
+        """Return the sizes and a hash of the data."""
         return dict(self.description)
 
     def pairs(self, part: Ragged, count: int, window: int) -> Pairs:
-        """Return a part as it is trained on: a text in streams of a window or more, frames as they are.
+        """Return the pairs of a part for training: a text as ``count`` streams, frames as sequences.
 
         Raises
         ------
         DataError
-            If the text is shorter.
+            If a stream would be shorter than a window.
         """
         if self.unit == "frame":
             return Pairs.of_sequences(part)
@@ -95,14 +95,14 @@ class NextStepSource:
         needed = count * window + 1
         if len(tokens) < needed:
             raise DataError(
-                f"the text for training has {len(tokens)} {self.unit}s; {count} streams of a window of "
+                f"the text for training has {len(tokens)} {self.unit}s, but {count} streams with a window of "
                 f"{window} steps need {needed}; give more text, fewer streams (--streams), or a shorter "
                 "window (--bptt)"
             )
         return Pairs.of_streams(tokens, count)
 
     def held_out(self, part: Ragged, count: int, window: int) -> Pairs:
-        """Return a part as it is evaluated: a text in as many streams, or fewer where it is short."""
+        """Return the pairs of a part for evaluation: a short text has fewer than ``count`` streams."""
         if self.unit == "frame":
             return Pairs.of_sequences(part)
         tokens = part.values
@@ -112,20 +112,20 @@ class NextStepSource:
 def text_source(
     texts: Sequence[str], unit: SymbolUnit, *, vocabulary: int, min_count: int, names: Sequence[str]
 ) -> NextStepSource:
-    r"""Encode a text for training, one for validation and, if there is one, one for the test.
+    r"""Encode texts for training, validation and, optionally, test.
 
     Parameters
     ----------
     texts
-        Two or three.
+        Texts for training, validation and, optionally, test.
     unit
-        What a step is.
+        Unit of a step: ``"word"`` or ``"character"``.
     vocabulary
-        Words or characters that are told apart at most, the commonest of the text for training.
+        Maximum size of the vocabulary, which has the most frequent symbols of the training text.
     min_count
-        Those that occur less often there are unknown.
+        Minimum number of occurrences in the training text; rarer symbols are unknown.
     names
-        What errors call the texts.
+        Names of the texts in error messages.
 
     Raises
     ------
@@ -140,32 +140,32 @@ def text_source(
     >>> source.training.to_list()
     [tensor([1, 2, 1, 3])]
     """
-    found = [symbols_of(text, unit) for text in texts]
-    for symbols, name in zip(found, names, strict=True):
+    symbols_of_texts = [symbols_of(text, unit) for text in texts]
+    for symbols, name in zip(symbols_of_texts, names, strict=True):
         if len(symbols) < 2:
-            raise DataError(f"{name} has {len(symbols)} {unit}s; it takes two at least to predict one")
-    known = learn_vocabulary(found[0], unit, vocabulary, min_count)
-    encoded = [encode_symbols(symbols, known) for symbols in found]
+            raise DataError(f"{name} has {len(symbols)} {unit}s; give at least two to predict one")
+    learned = learn_vocabulary(symbols_of_texts[0], unit, vocabulary, min_count)
+    encoded = [encode_symbols(symbols, learned) for symbols in symbols_of_texts]
     return NextStepSource(
         unit=unit,
-        vocabulary=known,
-        vocabulary_size=len(known),
+        vocabulary=learned,
+        vocabulary_size=len(learned),
         training=Ragged.from_list([encoded[0]]),
         validation=Ragged.from_list([encoded[1]]),
         test=Ragged.from_list([encoded[2]]) if len(encoded) > 2 else None,
         description={
             "unit": unit,
-            "vocabulary": len(known),
-            "steps": [len(one) for one in encoded],
-            "unknown": [int((one == 0).sum()) for one in encoded],
-            "sha256": _digest(*encoded, "\0".join(known.words)),
+            "vocabulary": len(learned),
+            "steps": [len(tokens) for tokens in encoded],
+            "unknown": [int((tokens == 0).sum()) for tokens in encoded],
+            "sha256": _digest(*encoded, "\0".join(learned.words)),
         },
     )
 
 
 def frame_source(parts: FrameParts) -> NextStepSource:
-    """Make a source of sequences of frames."""
-    given = [part for part in parts if part is not None]
+    """Return a data source of sequences of frames."""
+    present = [part for part in parts if part is not None]
     return NextStepSource(
         unit="frame",
         vocabulary=None,
@@ -176,22 +176,22 @@ def frame_source(parts: FrameParts) -> NextStepSource:
         description={
             "unit": "frame",
             "notes": parts.training.shape[1],
-            "sequences": [len(part) for part in given],
-            "steps": [part.layout.total for part in given],
-            "sha256": _digest(*(tensor for part in given for tensor in (part.values, part.lengths))),
+            "sequences": [len(part) for part in present],
+            "steps": [part.layout.total for part in present],
+            "sha256": _digest(*(tensor for part in present for tensor in (part.values, part.lengths))),
         },
     )
 
 
 def cut_text(text: str, unit: SymbolUnit, validation: float, test: float) -> list[str]:
-    """Cut the end of a text off for validation and, unless its share is 0, for the test, in that order.
+    """Split a text into training, validation and, if ``test`` is not 0, test text, in this order.
 
-    Shares are of characters; no word is cut in two.
+    ``validation`` and ``test`` are fractions of the characters; no word is split.
 
     Raises
     ------
     DataError
-        If nothing is left to train on.
+        If the fractions leave no training data.
 
     Examples
     --------
@@ -200,7 +200,7 @@ def cut_text(text: str, unit: SymbolUnit, validation: float, test: float) -> lis
     """
     if validation + test >= 1:
         raise DataError(
-            f"shares of {validation:g} and {test:g} leave nothing to train on; lower --validation or --test"
+            f"fractions of {validation:g} and {test:g} leave no training data; lower --validation or --test"
         )
     end = len(text) - round(test * len(text))
     start = end - round(validation * len(text))
@@ -209,11 +209,11 @@ def cut_text(text: str, unit: SymbolUnit, validation: float, test: float) -> lis
     return [text[:start], text[start:end]] + ([text[end:]] if test else [])
 
 
-def _after_word(text: str, place: int) -> int:
-    inside = 0 < place < len(text) and not text[place - 1].isspace()
-    while inside and place < len(text) and not text[place].isspace():
-        place += 1
-    return place
+def _after_word(text: str, position: int) -> int:
+    in_word = 0 < position < len(text) and not text[position - 1].isspace()
+    while in_word and position < len(text) and not text[position].isspace():
+        position += 1
+    return position
 
 
 def _digest(*parts: Tensor | str) -> str:

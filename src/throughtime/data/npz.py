@@ -1,7 +1,7 @@
-"""Arrays of numbers out of .npz files. No pickle; a shape is believed once as many bytes are there.
+"""Reader of numeric arrays from .npz files, without pickle; a shape is checked against the stored bytes.
 
-`numpy.load` reserves memory for whatever shape a file declares, and lets through what zipfile, zlib and
-Python's parser raise of a damaged one.
+`numpy.load` reserves memory for any shape that a file declares, and passes on the exceptions of zipfile, zlib
+and Python's parser for a damaged file.
 """
 
 import io
@@ -24,33 +24,33 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def read_arrays(path: Path, names: Collection[str], times: int) -> tuple[list[str], dict[str, NDArray[Any]]]:
-    """Return the names of all arrays of a file, and those that are asked for and there.
+    """Return the names of all arrays in a file, and the arrays among ``names`` that it has.
 
     Parameters
     ----------
     path
         A .npz file.
     names
-        Arrays to read.
+        Names of the arrays to read.
     times
-        How many times its size the file may unpack to, see `throughtime.data.files.most_unpacked`.
+        Maximum compression ratio, see `throughtime.data.files.most_unpacked`.
 
     Raises
     ------
     DataError
-        If the file is damaged or unpacks to more, or an array holds anything but real numbers.
+        If the file is damaged or exceeds the ratio, or if an array has a dtype other than real numbers.
     """
     raw = read_bytes(path)
     try:
         return _arrays(raw, names, times)
-    except Exception as error:  # zipfile, zlib and the parser of headers raise more kinds than they say
-        said = short(str(error)) or type(error).__name__
-        raise DataError(f"{path} cannot be read as .npz ({said}); write it with numpy.savez") from error
+    except Exception as error:  # zipfile, zlib and the header parser raise undocumented exceptions
+        reason = short(str(error)) or type(error).__name__
+        raise DataError(f"{path} cannot be read as .npz ({reason}); write it with numpy.savez") from error
 
 
 def _arrays(raw: bytes, names: Collection[str], times: int) -> tuple[list[str], dict[str, NDArray[Any]]]:
     most = most_unpacked(len(raw), times)
-    found = {}
+    arrays = {}
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
         present = [name.removesuffix(".npy") for name in archive.namelist()]
         for name in names:
@@ -61,23 +61,23 @@ def _arrays(raw: bytes, names: Collection[str], times: int) -> tuple[list[str], 
             if most < 0:
                 raise ValueError(f"it unpacks to more than {times} times its size")
             if entry.compress_type not in _METHODS:
-                raise ValueError(f"{name} is compressed by method {entry.compress_type}")
+                raise ValueError(f"{name} has compression method {entry.compress_type}, expected 0 or 8")
             with archive.open(entry) as file:
-                found[name] = _array(file.read(entry.file_size), name)
-    return present, found
+                arrays[name] = _array(file.read(entry.file_size), name)
+    return present, arrays
 
 
 def _array(raw: bytes, name: str) -> NDArray[Any]:
     file = io.BytesIO(raw)
     version = npy.read_magic(file)
     if version not in _HEADERS:
-        raise ValueError(f"{name} is written in version {version} of the format")
+        raise ValueError(f"{name} has version {version} of the format, expected (1, 0) or (2, 0)")
     shape, in_fortran_order, dtype = _HEADERS[version](file)
     if dtype.kind not in "biuf":
-        raise ValueError(f"{name} holds {dtype}, expected real numbers")
-    size, there = math.prod(shape) * dtype.itemsize, len(raw) - file.tell()
-    if min(shape, default=0) < 0 or size != there:
-        raise ValueError(f"{name} is {shape} of {dtype}, which takes {size} bytes; there are {there}")
+        raise ValueError(f"{name} has dtype {dtype}, expected real numbers")
+    size, stored = math.prod(shape) * dtype.itemsize, len(raw) - file.tell()
+    if min(shape, default=0) < 0 or size != stored:
+        raise ValueError(f"{name} is {shape} of {dtype}, which takes {size} bytes; it has {stored}")
     if not size:
         return np.zeros(shape, dtype)
     return np.frombuffer(raw, dtype, offset=file.tell()).reshape(

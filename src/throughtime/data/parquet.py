@@ -1,8 +1,8 @@
-"""Columns of texts and classes out of a Parquet file.
+"""Reader of text and class columns from Parquet files.
 
-A value that repeats is stored once, so a file can be far smaller than what it unpacks to. That is bounded
-twice: the pages are unpacked in a process of its own with limited memory, and the texts are counted before
-any string is made.
+A repeated value is stored once, so the unpacked size can exceed the file size by far. It is limited twice: a
+subprocess with limited memory unpacks the pages, and the total length of the texts is checked before Python
+strings are created.
 """
 
 import json
@@ -24,25 +24,25 @@ from throughtime.data.columns import ARROW_ERRORS, require_columns, short
 from throughtime.data.files import most_unpacked, size_of
 from throughtime.errors import DataError
 
-_ROW = 100
-"""Bytes that a row takes in memory at least: two strings, and its place as an error names it."""
+_ROW_BYTES = 100
+"""Minimum memory of a row in bytes: two strings, and its description for error messages."""
 
-_BESIDE = 2**25
-"""Bytes that unpacking may take beside what is unpacked."""
+_UNPACKING_OVERHEAD = 2**25
+"""Memory in bytes that unpacking may use in addition to the unpacked data."""
 
-_PART = 2**20
+_CHUNK_SIZE = 2**20
 
 _TEXT, _CLASS = "text", "classes as text, numbers or booleans"
 
 
 def read_parquet(path: Path, columns: Sequence[str]) -> list[list[Any]]:
-    """Return the values of columns: the first has texts, the second, if there is one, classes.
+    """Return the values of a text column and, optionally, of a class column.
 
     Raises
     ------
     DataError
-        If the file cannot be read, lacks a column, or unpacks to more than `most_unpacked`; if a column holds
-        anything but text or, of classes, numbers and booleans.
+        If the file cannot be read, a column is missing, the unpacked size exceeds `most_unpacked`, or a
+        column has an unsupported type. Texts must be strings; classes may also be numbers or booleans.
     """
     most = most_unpacked(size_of(path))
     try:
@@ -52,33 +52,35 @@ def read_parquet(path: Path, columns: Sequence[str]) -> list[list[Any]]:
         types = [_value_type(schema.field(column).type) for column in columns]
         for column, type_, expected in zip(columns, types, (_TEXT, _CLASS), strict=False):
             _require_type(path, column, type_, expected)
-        # Sizes of columns are not asked for: of a damaged one pyarrow ends the process.
+        # Column sizes are not read, because pyarrow ends the process if one is damaged.
         groups = [metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups)]
-        if max(metadata.num_rows * _ROW, sum(groups)) > most:
+        if max(metadata.num_rows * _ROW_BYTES, sum(groups)) > most:
             raise _too_large(path)
         texts = [column for column, type_ in zip(columns, types, strict=True) if _is_text(type_)]
         table = _unpacked(path, columns, texts, most)
         table.validate()
-        found = [table.column(column) for column in columns]
-        if table.num_rows * _ROW + sum(map(_text_bytes, found)) > most:
+        arrays = [table.column(column) for column in columns]
+        if table.num_rows * _ROW_BYTES + sum(map(_text_bytes, arrays)) > most:
             raise _too_large(path)
-        return [_plain(one, f"{path}: column {name!r}") for one, name in zip(found, columns, strict=True)]
+        return [
+            _to_list(array, f"{path}: column {name!r}") for array, name in zip(arrays, columns, strict=True)
+        ]
     except DataError:
         raise
     except (*ARROW_ERRORS, LookupError) as error:
-        said = short(str(error)) or type(error).__name__
-        raise DataError(f"{path} cannot be read as Parquet: {said}; write it again") from error
+        reason = short(str(error)) or type(error).__name__
+        raise DataError(f"{path} cannot be read as Parquet: {reason}; write it again") from error
 
 
 def _unpacked(path: Path, columns: Sequence[str], texts: Sequence[str], most: int) -> pa.Table:
-    """Return columns as `_unpack_parquet` reads them, those of ``texts`` as dictionaries."""
+    """Read columns in a subprocess with `_unpack_parquet`, ``texts`` as dictionary columns."""
     if not sys.executable:
         raise DataError(
-            f"{path} cannot be read: a Parquet file is read in a process of its own, and sys.executable, the "
-            "Python to start, is empty; write the file as CSV"
+            f"{path} cannot be read: Parquet files are read in a subprocess, but sys.executable, the path of "
+            "the Python interpreter, is empty; convert the file to CSV"
         )
-    # The pages as they are unpacked, and the columns made of them.
-    memory = 2 * most + _BESIDE
+    # For the unpacked pages and the columns created from them.
+    memory = 2 * most + _UNPACKING_OVERHEAD
     command = [
         *(sys.executable, "-P", _unpack_parquet.__file__),
         *(os.fspath(path.absolute()), json.dumps(columns), json.dumps(texts), str(memory)),
@@ -89,30 +91,30 @@ def _unpacked(path: Path, columns: Sequence[str], texts: Sequence[str], most: in
         "PYTHONPATH": os.pathsep.join(sys.path),
         "PYTHONIOENCODING": "utf-8:replace",
     }
-    with subprocess.Popen(  # noqa: S603 - our own
+    with subprocess.Popen(  # noqa: S603 - a script of this package
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
     ) as process:
         if process.stdout is None or process.stderr is None:
-            raise OSError("the process that reads it has no output")
+            raise OSError("the subprocess that reads it has no output")
         stream = bytearray()
-        while part := process.stdout.read(_PART):
-            stream += part
+        while chunk := process.stdout.read(_CHUNK_SIZE):
+            stream += chunk
             if len(stream) > memory:
                 process.kill()
                 raise _too_large(path)
-        said = process.stderr.read().decode(errors="replace")
+        message = process.stderr.read().decode(errors="replace")
     if process.returncode == _unpack_parquet.TOO_LARGE:
         raise _too_large(path)
     if process.returncode:
-        raise OSError(said.strip() or _ended(process.returncode))
+        raise OSError(message.strip() or _exit_reason(process.returncode))
     return pa.ipc.open_stream(pa.py_buffer(stream)).read_all()
 
 
-def _ended(status: int) -> str:
+def _exit_reason(status: int) -> str:
     try:
-        return f"reading it ended with {signal.Signals(-status).name}"
+        return f"the subprocess ended with {signal.Signals(-status).name}"
     except ValueError:
-        return f"reading it ended with status {status}"
+        return f"the subprocess ended with status {status}"
 
 
 def _value_type(type_: pa.DataType) -> pa.DataType:
@@ -120,30 +122,28 @@ def _value_type(type_: pa.DataType) -> pa.DataType:
 
 
 def _is_text(type_: pa.DataType) -> bool:
-    of = pa.types
-    return bool(of.is_string(type_) or of.is_large_string(type_) or of.is_string_view(type_))
+    types = pa.types
+    return bool(types.is_string(type_) or types.is_large_string(type_) or types.is_string_view(type_))
 
 
 def _require_type(path: Path, column: str, type_: pa.DataType, expected: str) -> None:
-    of = pa.types
-    accepted = _is_text(type_) or of.is_null(type_)
+    checks = [_is_text, pa.types.is_null]
     if expected == _CLASS:
-        accepted |= (
-            of.is_boolean(type_) or of.is_integer(type_) or of.is_floating(type_) or of.is_decimal(type_)
-        )
+        checks += [pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal]
+    accepted = any(check(type_) for check in checks)
     if not accepted:
         raise DataError(f"{path}: column {column!r} holds {short(str(type_))}, expected {expected}")
 
 
 def _text_bytes(column: pa.ChunkedArray) -> int:
-    """Return the bytes of all strings of a column, each as often as it occurs."""
+    """Return the total size of the strings of a column in bytes, with repeated ones counted repeatedly."""
     total = 0
     for chunk in column.chunks:
         if pa.types.is_dictionary(chunk.type):
             lengths = _lengths(chunk.dictionary)
             low, high = (bound.as_py() for bound in pc.min_max(chunk.indices).values())
             if low is not None and not 0 <= low <= high < len(lengths):
-                raise IndexError("a number of a dictionary is too large")
+                raise IndexError("an index into a dictionary is out of range")
             lengths = lengths.take(chunk.indices)
         else:
             lengths = _lengths(chunk)
@@ -159,11 +159,11 @@ def _lengths(values: pa.Array) -> pa.Array:
 
 def _too_large(path: Path) -> DataError:
     return DataError(
-        f"{path} unpacks to more than 100 times its size, which tables of texts do not; write it as CSV"
+        f"{path} unpacks to more than 100 times its size, the limit for tables of texts; convert it to CSV"
     )
 
 
-def _plain(column: pa.ChunkedArray, name: str) -> list[Any]:
+def _to_list(column: pa.ChunkedArray, name: str) -> list[Any]:
     values: list[Any] = []
     for row, value in enumerate(column, 1):
         try:

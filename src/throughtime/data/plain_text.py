@@ -1,4 +1,4 @@
-"""Running text out of files: plain, or compressed by gzip."""
+"""Reader of text files, plain or compressed with gzip."""
 
 import gzip
 import io
@@ -9,17 +9,17 @@ from throughtime.data.files import most_unpacked, read_bytes
 from throughtime.data.tables import decode
 from throughtime.errors import DataError
 
-_PART = 2**20
+_CHUNK_SIZE = 2**20
 
 
 def read_text(path: Path) -> str:
-    r"""Read a file as UTF-8, through gzip where its suffix is .gz.
+    r"""Read a UTF-8 text file; a file with the suffix .gz is decompressed.
 
     Raises
     ------
     DataError
-        If it is missing, empty, or not UTF-8 to its end; it says at which byte. If it is no file but a pipe
-        or a device, is too large to keep in memory, or unpacks to more than 100 times its size.
+        If the file is missing, empty, or not UTF-8 (the message gives the byte); if it is a pipe or a device,
+        has 2 GiB or more, or unpacks to more than 100 times its size.
 
     Examples
     --------
@@ -40,17 +40,17 @@ def read_text(path: Path) -> str:
 
 def _unpacked(packed: bytes, path: Path) -> bytes:
     most = most_unpacked(len(packed))
-    parts, total = [], 0
+    chunks, total = [], 0
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
-            while total <= most and (part := file.read(_PART)):
-                parts.append(part)
-                total += len(part)
+            while total <= most and (chunk := file.read(_CHUNK_SIZE)):
+                chunks.append(chunk)
+                total += len(chunk)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read as gzip ({error}); restore the file") from error
     if total > most:
         raise DataError(
-            f"{path} unpacks to more than {most / 2**20:,.0f} MiB, which is not read; unpack it and give the "
-            "text as it is"
+            f"{path} unpacks to more than {most / 2**20:,.0f} MiB, the limit for its size; unpack it and "
+            "give the unpacked file"
         )
-    return b"".join(parts)
+    return b"".join(chunks)

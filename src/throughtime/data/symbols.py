@@ -1,7 +1,7 @@
-r"""Words or characters of a running text, and their numbers. Reads no files.
+r"""Tokenization of text into words or characters for language models. Reads no files.
 
-A word is what stands between white space, as it stands there; the end of a line is the word "\n". A character
-is a Unicode code point. Nothing is changed: no case, no punctuation, no form of a character.
+Words are separated by white space, and the end of a line is the word "\n". A character is a Unicode code
+point. Case, punctuation and Unicode normalization form are not changed.
 """
 
 from collections import Counter
@@ -21,12 +21,12 @@ from throughtime.errors import DataError
 SymbolUnit = Literal["word", "character"]
 LINE_END = "\n"
 
-# What `str.split` calls white space, without the line end.
+# The white space of `str.split`, without the line end.
 _SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace() and chr(code) != LINE_END)
 
 
 def symbols_of(text: str, unit: SymbolUnit) -> Sequence[str]:
-    r"""Return the steps of a text.
+    r"""Split a text into words or characters.
 
     Examples
     --------
@@ -36,50 +36,50 @@ def symbols_of(text: str, unit: SymbolUnit) -> Sequence[str]:
     if unit == "character":
         return text
     lines = text.split(LINE_END)
-    found = [word for line in lines for word in (*line.split(), LINE_END)]
-    found.pop()  # the last line ends with the text
-    return found
+    words = [word for line in lines for word in (*line.split(), LINE_END)]
+    words.pop()  # the last line has no line end
+    return words
 
 
 def learn_vocabulary(symbols: Sequence[str], unit: SymbolUnit, size: int, min_count: int) -> Vocabulary:
-    """Return the commonest symbols, from frequent to rare, after ``<unk>`` for all others.
+    """Return a vocabulary of the most frequent symbols in descending order, after ``<unk>``.
 
     Parameters
     ----------
     symbols
-        Of the training, and no others.
+        Symbols of the training text.
     unit
-        What they are.
+        Name of a symbol in messages.
     size
-        At most, ``<unk>`` included.
+        Maximum size, including ``<unk>``.
     min_count
-        Symbols that occur less often are not in it.
+        Minimum number of occurrences.
 
     Examples
     --------
     >>> learn_vocabulary("hello", "character", 3, 1).words
     ('<unk>', 'l', 'h')
     """
-    counts = Counter(_counted(symbols) if isinstance(symbols, str) else symbols)
+    counts = Counter(_character_counts(symbols) if isinstance(symbols, str) else symbols)
     counts.pop(UNKNOWN, None)
-    # Of equally common ones the earlier comes first.
-    kept = [symbol for symbol, count in counts.most_common(max(size - 1, 0)) if count >= min_count]
-    if not kept:
+    # Symbols with equal counts are in the order of their first occurrence.
+    frequent = [symbol for symbol, count in counts.most_common(max(size - 1, 0)) if count >= min_count]
+    if not frequent:
         raise DataError(
-            f"no {unit} of the text for training occurs {min_count} times; lower --min-count, or give more "
+            f"no {unit} of the text for training occurs {min_count} times; lower --min-count or give more "
             "text"
         )
-    return Vocabulary(kept)
+    return Vocabulary(frequent)
 
 
-def _counted(text: str) -> dict[str, int]:
+def _character_counts(text: str) -> dict[str, int]:
     codes, first, counts = np.unique(_codes(text), return_index=True, return_counts=True)
     order = np.argsort(first)
     return {chr(codes[i]): int(counts[i]) for i in order}
 
 
 def encode_symbols(symbols: Sequence[str], vocabulary: Vocabulary) -> torch.Tensor:
-    """Return the numbers of symbols, (T,) int64; 0 for what the vocabulary lacks.
+    """Return the numbers of symbols, (T,) int64; 0 for symbols that are not in the vocabulary.
 
     Examples
     --------
@@ -88,8 +88,8 @@ def encode_symbols(symbols: Sequence[str], vocabulary: Vocabulary) -> torch.Tens
     """
     if not isinstance(symbols, str):
         return torch.from_numpy(vocabulary.numbers(symbols))
-    known, place = np.unique(_codes(symbols), return_inverse=True)
-    return torch.from_numpy(vocabulary.numbers(map(chr, known))[place])
+    codes, inverse = np.unique(_codes(symbols), return_inverse=True)
+    return torch.from_numpy(vocabulary.numbers(map(chr, codes))[inverse])
 
 
 def _codes(text: str) -> NDArray[np.uint32]:
@@ -97,7 +97,7 @@ def _codes(text: str) -> NDArray[np.uint32]:
 
 
 def symbol_tokenizer(vocabulary: Vocabulary, unit: SymbolUnit) -> Tokenizer:
-    r"""Return the same as a tokenizer of the tokenizers library.
+    r"""Return a tokenizer of the tokenizers library that splits and encodes in the same way.
 
     Examples
     --------
@@ -114,7 +114,7 @@ def symbol_tokenizer(vocabulary: Vocabulary, unit: SymbolUnit) -> Tokenizer:
 
 
 class Spelling:
-    r"""Symbols out of numbers, one after the other, as a text.
+    r"""Incremental decoder of symbol numbers to text.
 
     Examples
     --------
@@ -128,11 +128,11 @@ class Spelling:
         self._before = before
 
     def add(self, number: int) -> str:
-        """Return what the next symbol adds to the text."""
+        """Return the text that the next symbol adds, with a space before it if needed."""
         symbol = self._words[number]
-        between = " " if self._spaced and LINE_END not in {symbol, self._before} else ""
+        separator = " " if self._spaced and LINE_END not in {symbol, self._before} else ""
         self._before = symbol
-        return between + symbol
+        return separator + symbol
 
 
 def encode_prompt(prompt: str, vocabulary: Vocabulary, unit: SymbolUnit) -> torch.Tensor:
@@ -141,7 +141,7 @@ def encode_prompt(prompt: str, vocabulary: Vocabulary, unit: SymbolUnit) -> torc
     Raises
     ------
     DataError
-        If the training never saw one of them; it names all.
+        If symbols are not in the vocabulary; the message lists them.
 
     Examples
     --------
@@ -150,16 +150,16 @@ def encode_prompt(prompt: str, vocabulary: Vocabulary, unit: SymbolUnit) -> torc
     """
     symbols = symbols_of(prompt, unit)
     numbers = encode_symbols(symbols, vocabulary)
-    strange = [
-        f"{symbol!r} ({unit} {place})"
-        for place, (symbol, number) in enumerate(zip(symbols, numbers.tolist(), strict=True), start=1)
+    unknown = [
+        f"{symbol!r} ({unit} {position})"
+        for position, (symbol, number) in enumerate(zip(symbols, numbers.tolist(), strict=True), start=1)
         if number == 0 and symbol != UNKNOWN
     ]
-    if strange:
-        shown = ", ".join(strange[:5]) + (", …" if len(strange) > 5 else "")
-        instead = f", or write {UNKNOWN} in their place" if unit == "word" else ""
+    if unknown:
+        shown = ", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else "")
+        instead = f" or replace them by {UNKNOWN}" if unit == "word" else ""
         raise DataError(
-            f"the prompt has {unit}s that the vocabulary of the training lacks: {shown}; leave them "
-            f"out{instead}"
+            f"the prompt has {unit}s that are not in the vocabulary of the model: {shown}; remove "
+            f"them{instead}"
         )
     return numbers

@@ -1,6 +1,6 @@
-"""Labelled texts out of files: CSV, TSV, JSONL, Parquet, or a folder with one subfolder per class.
+"""Readers of labelled texts: CSV, TSV, JSONL, Parquet, or a folder with one subfolder per class.
 
-Every error names file, row or column. Rows count from 1, a header not among them.
+Every error names the file, row or column. Rows are numbered from 1, not counting a header.
 """
 
 import codecs
@@ -24,16 +24,16 @@ from throughtime.errors import DataError
 
 @dataclass(frozen=True)
 class TextTable:
-    """Texts, their classes if they have any, and where each came from.
+    """Texts with optional labels, and the file and row of each text.
 
     Parameters
     ----------
     texts : list of str
-        None of them blank.
+        Texts that are not blank.
     labels : list of str or None
-        The class of each, where a label column was named.
+        The class of each text, if a label column was given.
     places : sequence of str
-        Of each: file and row, as an error names it.
+        File and row of each text, for error messages.
     """
 
     texts: list[str]
@@ -50,15 +50,15 @@ def read_texts(path: Path, text: str | None, label: str | None) -> TextTable:
     Parameters
     ----------
     path
-        The suffix tells the format: .csv, .tsv, .jsonl (or .ndjson), .parquet.
+        A folder, or a file in the format of its suffix: .csv, .tsv, .jsonl (or .ndjson), .parquet.
     text, label
-        Names of columns; a folder has none. Without ``label`` no classes are read.
+        Names of the text and label columns; None for a folder. If ``label`` is None, no labels are read.
 
     Raises
     ------
     DataError
-        If the file is missing, empty, malformed or not UTF-8, a column is missing, or a row has no text
-        or no label; if it is no file but a pipe or a device, or too large to keep in memory.
+        If the file is missing, empty, malformed or not UTF-8; if a column is missing, or a row has no text
+        or no label; if the file is a pipe or a device, or has 2 GiB or more.
 
     Examples
     --------
@@ -72,13 +72,13 @@ def read_texts(path: Path, text: str | None, label: str | None) -> TextTable:
     """
     if path.is_dir():
         if text is not None or label is not None:
-            raise DataError(f"{path} is a folder of classes: it has no columns; leave out --text and --label")
+            raise DataError(f"{path} is a folder of classes and has no columns; leave out --text and --label")
         return _read_folder(path)
     size = size_of(path)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        known = ", ".join(_READERS)
-        raise DataError(f"{path}: the suffix {path.suffix!r} names no known format; use one of {known}")
+        suffixes = ", ".join(_READERS)
+        raise DataError(f"{path}: the suffix {path.suffix!r} is not supported; use one of {suffixes}")
     if size == 0:
         raise DataError(f"{path} is empty; give a file with rows")
     if text is None:
@@ -91,17 +91,17 @@ def read_texts(path: Path, text: str | None, label: str | None) -> TextTable:
 
 
 def is_table(path: Path) -> bool:
-    """Tell whether the suffix is that of a table."""
+    """Return whether the suffix is that of a table format."""
     return path.suffix.lower() in _READERS
 
 
 def decode(raw: bytes, name: str) -> str:
-    r"""Return bytes as text, without a byte order mark.
+    r"""Decode UTF-8 bytes, without a byte order mark.
 
     Raises
     ------
     DataError
-        If they are not UTF-8; it says where.
+        If they are not UTF-8; the message gives the line and byte.
 
     Examples
     --------
@@ -114,8 +114,8 @@ def decode(raw: bytes, name: str) -> str:
         line = raw[: error.start].count(b"\n") + 1
         if error.reason == "unexpected end of data":
             raise DataError(
-                f"{name}: line {line}, byte {error.start} (0x{raw[error.start]:02x}) begins a character "
-                "that the file ends inside of; the file is cut short: restore it, or cut that byte off, too"
+                f"{name}: line {line}, byte {error.start} (0x{raw[error.start]:02x}) starts a character "
+                "that is cut off at the end of the file; restore the file, or remove these last bytes"
             ) from error
         raise DataError(
             f"{name}: line {line}, byte {error.start} (0x{raw[error.start]:02x}) is not UTF-8; "
@@ -129,7 +129,7 @@ def read_lines(raw: bytes, name: str) -> TextTable:
     Raises
     ------
     DataError
-        If it is not UTF-8, empty, or a line is blank.
+        If it is empty or not UTF-8, or if a line is blank.
 
     Examples
     --------
@@ -151,16 +151,18 @@ def _checked(
     for row, value in enumerate(texts, 1):
         if not isinstance(value, str) and value is not None:
             kind = type(value).__name__
-            raise DataError(f"{name}: {unit} {row} has a {kind} in column {columns[0]!r}, expected text")
+            raise DataError(
+                f"{name}: {unit} {row} has a {kind} in column {columns[0]!r}, expected text; fix the {unit}"
+            )
         if value is None or not value.strip():
             raise DataError(f"{name}: {unit} {row} has no text; fill it in or drop the {unit}")
         _require_characters(value, f"{name}: {unit} {row}")
-    named = (
+    classes = (
         None
         if labels is None
         else [_label(value, name, row, columns[1]) for row, value in enumerate(labels, 1)]
     )
-    return TextTable(list(texts), named, [f"{name}: {unit} {row}" for row in range(1, len(texts) + 1)])
+    return TextTable(list(texts), classes, [f"{name}: {unit} {row}" for row in range(1, len(texts) + 1)])
 
 
 def _label(value: Any, name: str, row: int, column: str) -> str:
@@ -170,25 +172,25 @@ def _label(value: Any, name: str, row: int, column: str) -> str:
         raise DataError(f"{name}: row {row} has no label in column {column!r}; fill it in or drop the row")
     if isinstance(value, dict | list):
         raise DataError(
-            f"{name}: row {row} has a {type(value).__name__} in column {column!r}, expected a class"
+            f"{name}: row {row} has a {type(value).__name__} in column {column!r}, expected a class; fix it"
         )
     _require_characters(str(value), f"{name}: row {row}")
     return str(value)
 
 
 def _require_characters(value: str, place: str) -> None:
-    """Refuse unpaired surrogates: JSON and names of folders can hold them, UTF-8 and tokenizers cannot."""
+    """Reject unpaired surrogates, which JSON and folder names can contain, but not UTF-8 and tokenizers."""
     try:
         value.encode()
     except UnicodeEncodeError as error:
         raise DataError(
             f"{place} contains an unpaired surrogate (\\u{ord(value[error.start]):04x}); write the whole "
-            "character, or leave it out"
+            "character or remove it"
         ) from error
 
 
 def _is_utf8(name: str) -> bool:
-    """Tell whether the bytes of a file's name were; Python keeps others as unpaired surrogates."""
+    """Return whether a file name is UTF-8; Python represents other bytes as unpaired surrogates."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -197,17 +199,17 @@ def _is_utf8(name: str) -> bool:
 
 
 def _lines(text: str) -> list[str]:
-    """Split at line feeds and carriage returns, and not, as `str.splitlines`, at what may be in a text."""
+    """Split at line feeds and carriage returns only; `str.splitlines` splits at more characters."""
     return [line.removesuffix("\n") for line in io.StringIO(text, newline=None)]
 
 
 def _read_delimited(path: Path, columns: Sequence[str], delimiter: str) -> list[list[Any]]:
     raw = read_bytes(path).removeprefix(codecs.BOM_UTF8)
     decode(raw, str(path))
-    wrong: list[pyarrow.csv.InvalidRow] = []
+    invalid: list[pyarrow.csv.InvalidRow] = []
 
-    def keep(row: pyarrow.csv.InvalidRow) -> str:
-        wrong.append(row)
+    def record(row: pyarrow.csv.InvalidRow) -> str:
+        invalid.append(row)
         return "skip"
 
     try:
@@ -215,10 +217,10 @@ def _read_delimited(path: Path, columns: Sequence[str], delimiter: str) -> list[
         require_columns(path, columns, next(csv.reader(lines, delimiter=delimiter), []))
         table = pyarrow.csv.read_csv(
             pa.BufferReader(raw),
-            # Only one thread knows the numbers of rows, and only one block holds a row of any length.
+            # Row numbers need a single thread, and rows of any length need a single block.
             read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=len(raw) + 1),
             parse_options=pyarrow.csv.ParseOptions(
-                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=keep
+                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=record
             ),
             convert_options=pyarrow.csv.ConvertOptions(
                 include_columns=list(columns), column_types=dict.fromkeys(columns, pa.string())
@@ -228,10 +230,10 @@ def _read_delimited(path: Path, columns: Sequence[str], delimiter: str) -> list[
         raise
     except (csv.Error, *ARROW_ERRORS) as error:
         raise DataError(f"{path} is malformed: {short(str(error))}; fix that row") from error
-    if wrong:
-        first = wrong[0]
+    if invalid:
+        first = invalid[0]
         raise DataError(
-            f"{path} is malformed: row {first.number - 1}: Expected {first.expected_columns} columns, got "
+            f"{path} is malformed: row {first.number - 1}: expected {first.expected_columns} columns, got "
             f"{first.actual_columns}: {short(first.text)}; fix that row"
         )
     return [table.column(column).to_pylist() for column in columns]
@@ -248,11 +250,11 @@ def _read_jsonl(path: Path, columns: Sequence[str]) -> list[list[Any]]:
             raise DataError(f"{path}: line {number} is not JSON ({error}); fix that line") from error
         if not isinstance(row, dict):
             raise DataError(
-                f"{path}: line {number} is not a JSON object but {type(row).__name__}; fix that line"
+                f"{path}: line {number} is {type(row).__name__}, expected a JSON object; fix that line"
             )
         require_columns(path, columns, row, f": line {number}")
-        for column, found in zip(columns, values, strict=True):
-            found.append(row[column])
+        for column, column_values in zip(columns, values, strict=True):
+            column_values.append(row[column])
     return values
 
 
@@ -274,7 +276,7 @@ def _read_folder(path: Path) -> TextTable:
     for label, file in files:
         text = decode(read_bytes(file), str(file))
         if not text.strip():
-            raise DataError(f"{file} has no text; fill it in or delete the file")
+            raise DataError(f"{file} has no text; add a text or delete the file")
         texts.append(text)
         labels.append(label)
         places.append(str(file))
@@ -288,7 +290,10 @@ def _files_of_classes(path: Path) -> Iterator[tuple[str, Path]]:
         if entry.name.startswith("."):
             continue
         if not entry.is_dir():
-            raise DataError(f"{entry} lies beside the class folders of {path}; move it into one, or away")
+            raise DataError(
+                f"{entry} is a file, but {path} must have only class folders; move it into one of them or "
+                "elsewhere"
+            )
         if not _is_utf8(entry.name):
             raise DataError(f"the name of the class folder {entry} is not UTF-8; rename it")
         for file in sorted(entry.rglob("*")):

@@ -1,4 +1,4 @@
-"""Texts to tokens and to a source of examples, with the tokenizers library. Reads no files."""
+"""Tokenization and split of labelled texts, with the tokenizers library. Reads no files."""
 
 import contextlib
 import hashlib
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_CLASSES = 10_000
-"""Classes at most: weights of the last layer and predictions take memory for each."""
+"""Maximum number of classes: weights of the last layer and predictions take memory for each."""
 _FEW_CLASSES = 20
-"""Up to so many labels are taken for classes, however few rows there are."""
+"""Number of different labels that is accepted for any number of rows."""
 
 
 def word_tokenizer(texts: Sequence[str], size: int, *, lower_case: bool) -> Tokenizer:
-    """Train a tokenizer of words and runs of punctuation, which says ``<unk>`` to words met once.
+    """Train a tokenizer of words and runs of punctuation; words that occur once become ``<unk>``.
 
     Parameters
     ----------
     texts
-        Those of the training, and no others.
+        Training texts.
     size
-        Words at most, ``<unk>`` included; the commonest are kept.
+        Maximum size of the vocabulary, including ``<unk>``; it has the most frequent words.
     lower_case
-        Treat upper and lower case alike.
+        Whether to convert texts to lower case.
 
     Examples
     --------
@@ -61,17 +61,17 @@ def word_tokenizer(texts: Sequence[str], size: int, *, lower_case: bool) -> Toke
 
 @contextlib.contextmanager
 def panics_as_errors() -> Iterator[None]:
-    """Turn a panic of the tokenizers library, which no ``except Exception`` catches, into a RuntimeError."""
+    """Raise a panic of the tokenizers library, which ``except Exception`` does not catch, as RuntimeError."""
     try:
         yield
     except BaseException as error:
-        if type(error).__name__ != "PanicException":  # the library does not give out the class
+        if type(error).__name__ != "PanicException":  # the library does not export the class
             raise
         raise RuntimeError(f"the tokenizers library stopped: {error}") from error
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> Ragged:
-    """Return the token numbers of texts, (T,) int64; a text without any becomes an empty sequence.
+    """Return the token numbers of texts, (T,) int64; a text without tokens becomes an empty sequence.
 
     Raises
     ------
@@ -89,19 +89,19 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> Ragged:
             numbers = [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
     except TypeError:
         raise
-    except Exception as error:  # the library raises nothing more special
+    except Exception as error:  # the library raises no more specific exception
         raise DataError(f"the tokenizer cannot encode these texts ({error}); train it again") from error
     flat = np.fromiter((token for ids in numbers for token in ids), dtype=np.int64)
     return Ragged.from_lengths(torch.from_numpy(flat), [len(ids) for ids in numbers])
 
 
 def encode_labels(table: TextTable, classes: Sequence[str]) -> torch.Tensor:
-    """Return the number of each label, (B,) int64.
+    """Return the class index of each label, (B,) int64.
 
     Raises
     ------
     DataError
-        If a label is none of the classes.
+        If a label is not one of the classes.
 
     Examples
     --------
@@ -112,16 +112,19 @@ def encode_labels(table: TextTable, classes: Sequence[str]) -> torch.Tensor:
     labels = table.labels or []
     for label, place in zip(labels, table.places, strict=True):
         if label not in numbers:
-            known = ", ".join(classes[:10]) + (", …" if len(classes) > 10 else "")
-            raise DataError(f"{place} has the label {label!r}, which training never saw; it knows {known}")
+            shown = ", ".join(classes[:10]) + (", …" if len(classes) > 10 else "")
+            raise DataError(
+                f"{place} has the label {label!r}, which is not a class of the training data: {shown}; "
+                "correct the label or drop the row"
+            )
     return torch.tensor([numbers[label] for label in labels], dtype=torch.int64)
 
 
 @dataclass(frozen=True)
 class TextSource:
-    """Labelled texts, split and encoded; a source of examples that are the same in every epoch.
+    """Data source of labelled texts, split and encoded; the examples are the same in every epoch.
 
-    Made by `split_texts`.
+    Use `split_texts` to construct one.
     """
 
     classes: tuple[str, ...]
@@ -130,21 +133,21 @@ class TextSource:
     validation: Examples
     test: Examples | None
     rows: tuple[torch.Tensor, ...]
-    """Of the table, in training, validation and test."""
+    """Row indices of the table in training, validation and test."""
     description: Mapping[str, Any]
 
     @property
     def vocabulary_size(self) -> int:
-        """V; every token is below it."""
+        """Number of tokens V."""
         size: int = self.tokenizer.get_vocab_size()
         return size
 
-    def training(self, epoch: int) -> Examples:  # noqa: ARG002 - the same in all
+    def training(self, epoch: int) -> Examples:  # noqa: ARG002 - the same in all epochs
         """Return the training examples."""
         return self.training_examples
 
     def describe(self) -> dict[str, Any]:
-        """Return sizes, classes and a hash of all texts, labels and the split."""
+        """Return the sizes, the classes, and a hash of texts, labels and split."""
         return dict(self.description)
 
 
@@ -156,22 +159,22 @@ def split_texts(
     Parameters
     ----------
     table
-        With labels.
+        Texts with labels.
     validation, test
-        Shares of the rows of every class, drawn by ``seed``; one row of each class at least. A share of
-        0 leaves that part empty.
+        Fractions of the rows of each class, with at least one row of each class; a fraction of 0 leaves that
+        part empty.
     vocabulary
-        Words at most.
+        Maximum size of the vocabulary.
     lower_case
-        Treat upper and lower case alike.
+        Whether to convert texts to lower case.
     seed
-        Of the split.
+        Random seed for the split.
 
     Raises
     ------
     DataError
-        If there is one class only, or more than `MOST_CLASSES`; if most rows have a label of their own; if a
-        class has too few rows to be in every part, or the shares leave nothing to train on.
+        If there is only one class, or more than `MOST_CLASSES`; if most labels occur once; if a class has too
+        few rows for all parts, or if the fractions leave no training data.
 
     Examples
     --------
@@ -217,18 +220,18 @@ def split_texts(
 def _require_classes(classes: Sequence[str], rows: int) -> None:
     if len(classes) < 2:
         raise DataError(
-            f"all {rows} rows have the label {short(repr(classes[0]))}; a classifier needs two classes"
+            f"all {rows} rows have the label {short(repr(classes[0]))}, but a classifier needs two classes; "
+            "add rows of another class"
         )
     if len(classes) > _FEW_CLASSES and 2 * len(classes) > rows:
         raise DataError(
-            f"the {rows:,} rows have {len(classes):,} different labels: a column of identifiers, or of "
-            "numbers to predict (regression), is not one of classes; name a column whose labels repeat"
+            f"the {rows:,} rows have {len(classes):,} different labels, as a column of identifiers or of "
+            "regression targets has; choose a column of classes"
         )
     if len(classes) > MOST_CLASSES:
         raise DataError(
-            f"the {rows:,} rows have {len(classes):,} different labels, and a classifier gives each row a "
-            f"probability for every class, {MOST_CLASSES:,} at most; name a column with fewer labels, or "
-            "merge those that are rare"
+            f"the {rows:,} rows have {len(classes):,} different labels, but at most {MOST_CLASSES:,} classes "
+            "are supported; choose a column with fewer labels, or merge rare ones"
         )
 
 
@@ -242,21 +245,21 @@ def _split(
 ) -> list[torch.Tensor]:
     if validation + test >= 1:
         raise DataError(
-            f"shares of {validation:g} and {test:g} leave nothing to train on; lower --validation or --test"
+            f"fractions of {validation:g} and {test:g} leave no training data; lower --validation or --test"
         )
     needed = 1 + (validation > 0) + (test > 0)
     random = np.random.default_rng(seed)
     parts: list[list[NDArray[np.int64]]] = [[], [], []]
     ends_of_classes = np.cumsum(np.bincount(numbers, minlength=len(classes)))
-    of_class = np.split(np.argsort(numbers, kind="stable"), ends_of_classes[:-1])
-    for name, own in zip(classes, of_class, strict=True):
-        rows = random.permutation(own)
+    rows_of_classes = np.split(np.argsort(numbers, kind="stable"), ends_of_classes[:-1])
+    for name, ordered_rows in zip(classes, rows_of_classes, strict=True):
+        rows = random.permutation(ordered_rows)
         if len(rows) < needed:
             raise DataError(
                 f"class {short(repr(name))} has {len(rows)} rows ({table.places[rows.min()]}); it needs "
                 f"{needed} to be in training, validation"
                 + (" and test" if test else "")
-                + "; add rows or drop the class"
+                + "; add rows or remove the class"
             )
         ends = np.cumsum(_counts(len(rows), validation, test))
         for part, chosen in zip(parts, np.split(rows, ends[:2]), strict=True):
@@ -265,11 +268,11 @@ def _split(
 
 
 def _counts(rows: int, validation: float, test: float) -> tuple[int, int, int]:
-    """Share out the rows of a class: training, validation, test.
+    """Return the numbers of rows of a class for training, validation and test.
 
-    scikit-learn's stratified split may leave a rare class out of a part, or refuse it.
+    The stratified split of scikit-learn may leave out a rare class from a part, or reject it.
     """
-    chosen = [max(1, round(share * rows)) if share else 0 for share in (validation, test)]
-    while sum(chosen) >= rows:
-        chosen[chosen.index(max(chosen))] -= 1
-    return rows - sum(chosen), chosen[0], chosen[1]
+    held_out = [max(1, round(share * rows)) if share else 0 for share in (validation, test)]
+    while sum(held_out) >= rows:
+        held_out[held_out.index(max(held_out))] -= 1
+    return rows - sum(held_out), held_out[0], held_out[1]

@@ -1,4 +1,4 @@
-"""Words and their numbers, kept as a standard ``tokenizer.json`` of the tokenizers library."""
+"""Vocabulary of words, convertible to and from a word-level tokenizer of the tokenizers library."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,12 +13,12 @@ UNKNOWN = "<unk>"
 
 
 class Vocabulary:
-    """A bijection between words and the numbers 0 … V − 1; words it lacks are number 0, ``<unk>``.
+    """A mapping of words to the numbers 0 to V − 1; unknown words have number 0, ``<unk>``.
 
     Parameters
     ----------
     words : sequence of str
-        Without ``<unk>``, each once, most important first.
+        Unique words without ``<unk>``; they get the numbers from 1.
 
     Examples
     --------
@@ -35,7 +35,7 @@ class Vocabulary:
         return len(self.words)
 
     def number(self, word: str) -> int:
-        """Return the number of a word, 0 if it is not here."""
+        """Return the number of a word, 0 if it is unknown."""
         return self._numbers.get(word, 0)
 
     def numbers(self, words: Iterable[str]) -> NDArray[np.int64]:
@@ -48,18 +48,18 @@ class Vocabulary:
 
     @classmethod
     def from_tokenizer(cls, tokenizer: Tokenizer) -> "Vocabulary":
-        """Read the words of a word-level tokenizer.
+        """Return the vocabulary of a word-level tokenizer.
 
         Raises
         ------
         DataError
-            If its words are not numbered as those of a vocabulary are.
+            If its words are not numbered from 0 with ``<unk>`` first.
         """
         numbers = tokenizer.get_vocab(with_added_tokens=False)
         words = sorted(numbers, key=numbers.__getitem__)
         if words[:1] != [UNKNOWN] or list(map(numbers.__getitem__, words)) != list(range(len(words))):
             raise DataError(
-                f"the tokenizer's words are not numbered from 0 on, {UNKNOWN} first, as this model's are; "
-                "restore it or train again"
+                f"the words of the tokenizer are not numbered from 0 with {UNKNOWN} first; restore the file "
+                "or train again"
             )
         return cls(words[1:])

@@ -1,4 +1,4 @@
-"""Windows of texts and frames as the batches of an epoch, shared out among processes. No models, no files."""
+"""Data loader for truncated BPTT: windows of texts and frames, sharded over processes. Reads no files."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,24 +13,24 @@ from throughtime.data.batches import derived_seed
 from throughtime.data.next_step import Pairs
 from throughtime.ragged import Ragged
 
-# By how much of itself a length is changed before sequences are sorted by it.
+# Maximum relative change of a length before sequences are sorted by it.
 _JITTER = 0.2
 
 
 @dataclass(frozen=True)
 class WindowBatch:
-    """One window of the sequences that are read side by side.
+    """One window of the sequences in a batch.
 
     Parameters
     ----------
     window : Window
-        Which steps, and of which sequences.
+        Steps and sequences of the window.
     inputs, targets : Ragged
-        The window's steps, and what came after those whose errors count.
+        Input steps, and targets of the steps that enter the loss.
     counted : int
-        How many errors count, those of all processes together.
+        Number of steps that enter the loss, over all processes.
     first : bool
-        Whether these sequences begin here, so that no state is carried on.
+        Whether the window starts the sequences, with no state carried over.
     """
 
     window: Window
@@ -46,25 +46,25 @@ class WindowBatch:
 
 
 class WindowLoader:
-    """The windows of an epoch; can be stopped and taken up at any of them.
+    """Data loader for the windows of an epoch, with a state that resumes at any window.
 
-    Sequences are read in groups side by side, one group after the other, each in windows until its longest
-    ends. Groups are of similar lengths, others in each epoch. Of each group a process has every
-    ``processes``-th sequence; one whose sequences end before those of its neighbours gets windows without
-    sequences, so that all have as many.
+    Sequences are processed in batches of ``group`` sequences of similar lengths. A batch gives windows until
+    its longest sequence ends; the batches differ from epoch to epoch. Each process has every
+    ``processes``-th sequence of a batch. A process whose sequences end early gets windows without sequences,
+    so that all processes have the same number of windows.
 
     Parameters
     ----------
     pairs : Pairs
         All sequences.
     group : int
-        How many are read side by side.
+        Number of sequences processed in parallel.
     k1, k2 : int
         See `throughtime.bptt.windows`.
     seed : int or None
-        Groups are drawn by it and the epoch; None takes them from short to long.
+        Random seed for the batches of each epoch; None orders them from short to long.
     process, processes : int
-        Which process this is, from 0, of how many.
+        Index of this process, from 0, and the number of processes.
 
     Examples
     --------
@@ -96,7 +96,7 @@ class WindowLoader:
         self.next_batch = 0
 
     def __len__(self) -> int:
-        """Return the number of windows of the whole epoch."""
+        """Return the number of windows in an epoch."""
         return sum(self._counts(self._groups()))
 
     def __iter__(self) -> Iterator[WindowBatch]:
@@ -110,11 +110,11 @@ class WindowLoader:
             done += count
 
     def state_dict(self) -> dict[str, int]:
-        """Return where the loader is: the epoch, and the number of the window that comes next."""
+        """Return the epoch and the index of the next window."""
         return {"epoch": self.epoch, "next_batch": self.next_batch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go to where another loader of the same data and seed was."""
+        """Continue from the state of a loader with the same data and seed."""
         self.epoch = state["epoch"]
         self.next_batch = state["next_batch"]
 
@@ -125,12 +125,12 @@ class WindowLoader:
         if self.seed is None:
             order = np.argsort(lengths, kind="stable")
             return [rows for rows in torch.from_numpy(order).split(self.group) if self._longest(rows)]
-        # Sequences of similar lengths go together, so that the last windows of a group are not nearly empty.
+        # Similar lengths avoid nearly empty windows at the end of a group.
         random = np.random.Generator(np.random.PCG64(derived_seed("groups", self.seed, self.epoch)))
         noisy = lengths * (1 + _JITTER * random.uniform(-1, 1, len(lengths)))
         groups = torch.from_numpy(np.argsort(noisy, kind="stable")).split(self.group)
-        drawn = (groups[i] for i in random.permutation(len(groups)))
-        return [rows for rows in drawn if self._longest(rows)]
+        shuffled = (groups[i] for i in random.permutation(len(groups)))
+        return [rows for rows in shuffled if self._longest(rows)]
 
     def _longest(self, rows: Tensor) -> int:
         return int(self.pairs.inputs.lengths[rows].max()) if len(rows) else 0
@@ -141,10 +141,10 @@ class WindowLoader:
 
     def _batches(self, rows: Tensor, count: int, skipped: int) -> Iterator[WindowBatch]:
         lengths = self.pairs.inputs.lengths[rows]
-        own = rows[self.process :: self.processes]
-        whole = len(own) == len(self.pairs)  # then nothing is copied
-        inputs, targets = (x if whole else x[own] for x in (self.pairs.inputs, self.pairs.targets))
-        ids = torch.arange(len(self.pairs)) if whole else own
+        shard = rows[self.process :: self.processes]
+        all_rows = len(shard) == len(self.pairs)  # then no copy is needed
+        inputs, targets = (x if all_rows else x[shard] for x in (self.pairs.inputs, self.pairs.targets))
+        ids = torch.arange(len(self.pairs)) if all_rows else shard
         for window in windows(inputs, self.k1, self.k2, ids=ids, count=count):
             if window.number >= skipped:
                 counted = (lengths - window.scored).clamp(0, self.k1).sum()
