@@ -153,7 +153,7 @@ def test_an_interrupted_command_goes_on(
 
 def test_prompts_that_cannot_be_are_refused(folder: Path, run_cli: RunCli, text_run: Path) -> None:
     run = _trained(folder, run_cli, "words")
-    refused(run_cli("sample", run, "--prompt", "the bird"), ["'bird' (word 2)", "leave them out"])
+    refused(run_cli("sample", run, "--prompt", "the bird"), ["'bird' (word 2)", "remove them"])
     refused(run_cli("sample", run, "--prompt", ""), ["the prompt is empty"])
     refused(run_cli("sample", run, "--prompt", "  "), ["the prompt contains no words"])
     refused(run_cli("sample", run, "--temperature", -1), ["temperature is a number from 0 upwards"])
