@@ -1,4 +1,4 @@
-"""Native normalisation: against torch with each instruction set, derivatives of any order, extremes, other doors."""
+"""Native normalisation: against torch with each instruction set, derivatives of any order, extremes, other callers."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Native pooling: against torch with each instruction set, derivatives of any order, extremes, other doors."""
+"""Native pooling: against torch with each instruction set, derivatives of any order, extremes, other callers."""
 
 import itertools
 from typing import Any
