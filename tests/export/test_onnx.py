@@ -289,7 +289,7 @@ def _median() -> nn.Module:
         (
             lambda: nn.Sequential(nn.LSTM(3, 4)),
             InputTypeError,
-            r"0 \(LSTM\): what this module computes is not known.*describe\(\)",
+            r"0 \(LSTM\): this module has no description.*describe\(\)",
         ),
         (lambda: _Own(11, 3), InputTypeError, "^_Own overrides forward of _BiRecurrent"),
         (

@@ -263,8 +263,8 @@ def test_frames_are_drawn_note_by_note() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: LanguageModel(9, cell="elman"), ShapeError, "no cell is called 'elman'"),
-        (lambda: LanguageModel(0), ShapeError, "at least one word"),
+        (lambda: LanguageModel(9, cell="elman"), ShapeError, "unknown cell 'elman'"),
+        (lambda: LanguageModel(0), ShapeError, "vocabulary_size must be at least 1, got 0"),
         (lambda: LanguageModel(9, num_layers=0), ShapeError, "at least 1; got 0 layers"),
         (lambda: LanguageModel(9, hidden_size=0), ShapeError, "at least 1"),
         (lambda: LanguageModel(9, dropout=1.5), ShapeError, "p is a probability"),
@@ -280,14 +280,14 @@ def test_frames_are_drawn_note_by_note() -> None:
         (
             lambda: LanguageModel(9).step(torch.tensor([1]), (None,)),
             ShapeError,
-            "state of another architecture",
+            "use a state of the same architecture",
         ),
         (lambda: LanguageModel(9).step(torch.tensor([1]), torch.ones(3)), ShapeError, "got a Tensor"),
         (lambda: sample(LanguageModel(9), torch.tensor([]).long()), ShapeError, "at least one step"),
         (lambda: sample(LanguageModel(9), torch.tensor([1]), temperature=-1), ShapeError, "temperature"),
-        (lambda: sample(LanguageModel(9), torch.tensor([1]), top_p=0), ShapeError, "top_p is a probability"),
+        (lambda: sample(LanguageModel(9), torch.tensor([1]), top_p=0), ShapeError, "top_p must be above 0 and at most 1"),
         (lambda: sample(FrameModel(9), torch.ones(1, 9), without=(0,)), ShapeError, "notes may not"),
-        (lambda: next(sample(FrameModel(9), torch.ones(1, 9), top_p=0.5)), ShapeError, "each for itself"),
+        (lambda: next(sample(FrameModel(9), torch.ones(1, 9), top_p=0.5)), ShapeError, "sampled independently"),
     ],
 )
 def test_what_cannot_be_is_named(call: Any, error: Any, message: str) -> None:

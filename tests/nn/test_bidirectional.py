@@ -135,12 +135,12 @@ class _Stuck(nn.Module):
         (
             lambda x: tt.nn.Bidirectional(_Stuck(), _Stuck())(x),
             InputTypeError,
-            "_Stuck made a Tensor of a Ragged",
+            "_Stuck returned a Tensor for a Ragged",
         ),
         (
             lambda x: tt.nn.Bidirectional(tt.nn.Conv1d(3, 4, 2, padding=1))(x),
             ShapeError,
-            "made sequences of [5, 0, 2, 7] steps",
+            "returned sequences with [5, 0, 2, 7] steps",
         ),
         (
             lambda x: tt.nn.Bidirectional(nn.Linear(3, 4), nn.Linear(3, 5), merge="sum")(x),

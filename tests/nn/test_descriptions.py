@@ -352,7 +352,7 @@ def test_fields_of_softmax_depend_on_its_dimension() -> None:
 
 def test_parts_of_different_lengths_or_strides_are_named() -> None:
     uneven = tt.nn.Parallel(tt.nn.Conv1d(FEATURES, 2, 3), tt.nn.Conv1d(FEATURES, 2, 2))
-    with pytest.raises(ShapeError, match=r"branches\.0 makes \[3\], branches\.1 \[4\]"):
+    with pytest.raises(ShapeError, match=r"branches\.0 gives \[3\], branches\.1 gives \[4\]"):
         tt.nn.output_lengths(uneven, [5])
     strided = tt.nn.Bidirectional(tt.nn.Conv1d(FEATURES, 2, 3, stride=2))
     with pytest.raises(ShapeError, match=r"backward_layer \(Conv1d\) has a stride of 2 in reversed time"):

@@ -92,12 +92,12 @@ def test_chrono_is_uniform_in_time() -> None:
         (
             lambda: forget_bias_(tt.nn.GRU(3, 4)),
             InputTypeError,
-            "for LSTM and LSTMCell, whose forget gate has a bias of its own, got GRU()",
+            "for LSTM and LSTMCell, whose forget gate has a separate bias, got GRU()",
         ),
         (
             lambda: forget_bias_(tt.nn.LSTM(3, 4, coupled=True)),
             InputTypeError,
-            "whose forget gate has a bias of its own, got LSTM(coupled=True)",
+            "whose forget gate has a separate bias, got LSTM(coupled=True)",
         ),
         (lambda: forget_bias_(tt.nn.LSTM(3, 4, bias=False)), ShapeError, "has none: bias=False"),
         (lambda: orthogonal_(nn.LSTM(3, 4)), InputTypeError, "recurrent layers and cells of tt.nn, got LSTM"),

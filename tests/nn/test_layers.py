@@ -208,7 +208,7 @@ DENSE = torch.zeros(5, 2, 3, dtype=torch.float64)
         (
             lambda: tt.nn.RNN(3, 4, nonlinearity="sin"),
             ShapeError,
-            "no activation is called 'sin'; there are affine",
+            "unknown activation 'sin'; choose one of affine",
         ),
         (lambda: tt.nn.LSTMCell(3, 4).double()(DENSE), ShapeError, r"\(3,\) or \(B, 3\), got shape"),
         (lambda: tt.nn.LSTMCell(3, 4).double()(DENSE[0, :, :2]), ShapeError, r"shape \(2, 2\)"),
@@ -364,5 +364,5 @@ def test_offsets_that_a_map_over_the_batch_has_made_are_refused(spoil) -> None:
     x = _batch([3, 2])
     offsets = spoil(x.offsets)
     broken = Ragged(x.values, offsets, layout=type(x.layout)(offsets))
-    with pytest.raises(ShapeError, match="do not describe its 5 tokens"):
+    with pytest.raises(ShapeError, match="do not match its 5 tokens"):
         tt.nn.GRU(3, 4).double()(broken)

@@ -229,7 +229,7 @@ def test_a_cell_as_f_is_the_loop_over_it(kind: Any, options: dict[str, Any]) -> 
             torch.autograd.grad(leaves(found), wanted, seeds),
             torch.autograd.grad(leaves(slow), wanted, seeds),
         )
-    with pytest.raises(InputTypeError, match="say how a state begins"):
+    with pytest.raises(InputTypeError, match="state is missing; give the initial state"):
         tt.nn.Recurrence(lambda h, x: h)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         single = tt.nn.Recurrence(kind(3, 5, **options))

@@ -155,11 +155,11 @@ def test_gradients_cross_chunks_until_the_state_is_detached() -> None:
 
 
 NOT_CAUSAL = {
-    r"1\.conv \(Conv1d\) has 1 steps of border at the end.*padding='causal'": lambda: nn.Sequential(
+    r"1\.conv \(Conv1d\) has 1 steps of padding at the end.*padding='causal'": lambda: nn.Sequential(
         tt.nn.ConvBlock(C, 4, 3, padding="causal"), tt.nn.ConvBlock(4, 4, 3, padding="same")
     ),
     r"blocks\.1\.conv \(Conv1d\)": lambda: tt.nn.WideConv(C, 4, (1, 2)),
-    r"MaxPool1d has 1 steps of border.*padding=0": lambda: tt.nn.MaxPool1d(3, 1, 1),
+    r"MaxPool1d has 1 steps of padding at the end.*padding=0": lambda: tt.nn.MaxPool1d(3, 1, 1),
     r"MaxPool1d: with ceil_mode": lambda: tt.nn.MaxPool1d(3, 2, ceil_mode=True),
     r"1 \(GRU\) reads from the end": lambda: nn.Sequential(
         nn.Identity(), tt.nn.GRU(C, 4, bidirectional=True)
@@ -203,7 +203,7 @@ def test_what_does_not_fit_a_stream_is_named() -> None:
     _, state = stream(x)
     with pytest.raises(ShapeError, match=r"0\.blocks\.0\.conv \(Conv1d\).*expected \(3, 2, 3\)"):
         stream(Ragged.from_lengths(x.values, [1, 1, 1]), state)
-    with pytest.raises(InputTypeError, match="has 3 parts with a state each, got a tuple of 2"):
+    with pytest.raises(InputTypeError, match="has 3 parts with a state, got a tuple of 2"):
         stream(x, state[:2])
     with pytest.raises(InputTypeError, match="pair of tensors"):
         tt.nn.Stream(tt.nn.Conv1d(C, 4, 3, padding="causal"))(x.float(), (1, 2))

@@ -111,7 +111,7 @@ def test_one_layer_of_one_direction_answers_for_its_trace() -> None:
     assert trace.c is trace[0, 0].c
     assert trace[0].h is trace.h
     assert set(trace.gates) == {"input", "forget", "candidate", "output"}
-    with pytest.raises(AttributeError, match="no 'reset' in this trace; there are h, c, input, forget"):
+    with pytest.raises(AttributeError, match="this trace has no 'reset'; it has h, c, input, forget"):
         trace.reset  # noqa: B018
     with pytest.raises(ShapeError, match="pre_activations=True"):
         trace.pre_activations  # noqa: B018

@@ -263,7 +263,7 @@ def test_gradients_must_be_asked_for_and_need_a_backward_pass() -> None:
     with pytest.raises(ShapeError, match=r"layer.trace\(x, gradients=True\)"):
         layer.trace(_batch()).gradients  # noqa: B018
     trace = layer.trace(_batch(), gradients=True)
-    with pytest.raises(ShapeError, match=r"no backward pass has gone through this layer yet"):
+    with pytest.raises(ShapeError, match=r"no backward pass through this layer is recorded"):
         trace.gradients  # noqa: B018
     torch.autograd.grad(trace.result.output.values.sum(), layer.weight_hh_l0, create_graph=True)
     with pytest.raises(ShapeError, match="create_graph=True"):
@@ -323,13 +323,13 @@ def test_bounds_inside_the_recurrence_act_on_what_passes_from_step_to_step() -> 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: tt.nn.GRU(3, 4, update="newest"), "'old' (torch) or 'new', got 'newest'"),
+        (lambda: tt.nn.GRU(3, 4, update="newest"), "'old' (as in torch) or 'new', got 'newest'"),
         (
             lambda: tt.nn.GRU(3, 4, activations=("sigmoid",)),
             "activations are 2, of r and z, of the candidate n",
         ),
         (lambda: tt.nn.GRU(3, 4, activations="sigmoid"), "activations are 2"),
-        (lambda: tt.nn.LSTM(3, 4, activations=("sigmoid", "tanh", "sin")), "no activation is called 'sin'"),
+        (lambda: tt.nn.LSTM(3, 4, activations=("sigmoid", "tanh", "sin")), "unknown activation 'sin'"),
         (lambda: tt.nn.RNN(3, 4, nonlinearity=("tanh", 1.0)), "tanh takes 0 numbers"),
         (lambda: tt.nn.RNN(3, 4, nonlinearity=("elu", -1.0)), "elu needs finite numbers with α > 0"),
         (lambda: tt.nn.RNN(3, 4, nonlinearity=("affine", float("nan"))), "affine needs finite numbers"),

@@ -201,7 +201,7 @@ def test_compiled_it_gives_the_same(pooling: Pooling) -> None:
 
 
 def test_offsets_that_do_not_fit_are_named() -> None:
-    with pytest.raises(ShapeError, match="do not describe its 5 tokens"):
+    with pytest.raises(ShapeError, match="do not match its 5 tokens"):
         layer.max_over_time(torch.randn(5, 2), Layout(torch.tensor([0, 4, 99])))
 
 

@@ -47,14 +47,14 @@ def test_selecting_is_selecting_from_the_list(x: Ragged, data: st.DataObject) ->
 @pytest.mark.parametrize(
     ("index", "error", "words"),
     [
-        (2, IndexError, "sequence 2 of a batch of 2"),
+        (2, IndexError, "sequence 2 is out of range for a batch of 2 sequences"),
         (-3, IndexError, "sequence -3"),
         ([0, 2], IndexError, "sequence 2"),
         ([True], ShapeError, "1 entries for 2"),
         (torch.zeros(1, 1).long(), InputTypeError, "select sequences with"),
         (1.5, InputTypeError, "got float"),
         ("a", InputTypeError, "got str"),
-        (True, InputTypeError, "single truth value"),
+        (True, InputTypeError, "single bool"),
     ],
 )
 def test_wrong_selections(index: Any, error: type[Exception], words: str) -> None:
@@ -104,13 +104,13 @@ def test_wrong_combinations() -> None:
     x = Ragged.from_lengths(torch.zeros(3), [1, 2])
     for call, error, words in (
         (lambda: Ragged.cat([]), ShapeError, "at least one"),
-        (lambda: Ragged.cat([x, torch.zeros(1)]), InputTypeError, "number 1 is a Tensor"),
+        (lambda: Ragged.cat([x, torch.zeros(1)]), InputTypeError, "batch 1 is a Tensor"),
         (lambda: Ragged.cat([x, x.double()]), InputTypeError, "batch 1 is torch.float64"),
-        (lambda: Ragged.cat([x, Ragged.empty(2)]), ShapeError, r"batch 1 has features of shape \(2,\)"),
+        (lambda: Ragged.cat([x, Ragged.empty(2)]), ShapeError, r"batch 1 has feature shape \(2,\)"),
         (lambda: Ragged.cat_time([x, x[:1]]), ShapeError, "2 in batch 0 and 1 in batch 1"),
         (lambda: x.split([1]), ShapeError, "add up to 1, but there are 2"),
         (lambda: x.split(0), ShapeError, "at least 1"),
-        (lambda: x.split_time([1]), ShapeError, "name 2 sequences"),
+        (lambda: x.split_time([1]), ShapeError, "each of 2 sequences, got 1 lengths"),
         (lambda: x.split_time(-1), ShapeError, "not be negative"),
         (lambda: x.with_values(torch.zeros(2)), ShapeError, r"3 tokens along dim 0, got \(2,\)"),
         (lambda: x.spread(torch.zeros(3)), ShapeError, "each of 2 sequences"),
@@ -224,7 +224,7 @@ def test_collation_follows_its_table(lengths: list[int], shape: tuple[int, ...])
         ([1, "a"], ShapeError, r"sample 1 \(str\).*sample 0 \(int\)"),
         ([(1, 2), (1,)], ShapeError, "tuple of 1"),
         ([{"a": 1}, {"b": 1}], ShapeError, "keys"),
-        ([object()], InputTypeError, "does not know object"),
+        ([object()], InputTypeError, "does not support object"),
         ([torch.zeros(1), torch.zeros(())], ShapeError, "single number"),
     ],
 )

@@ -144,7 +144,7 @@ def test_a_pipe_in_place_of_the_run_is_not_read(tmp_path):
             os.close(pipe)
         checking.join(20)
     assert len(messages) == 1
-    assert "is another folder now" in messages[0]
+    assert "was replaced during the training" in messages[0]
 
 
 SHORT = Settings(**SETTINGS.to_json() | {"epochs": 1})
@@ -166,7 +166,9 @@ def test_a_folder_that_goes_away_during_a_training_is_told(happening, watched, t
         return step(self, *args)
 
     monkeypatch.setattr(TrainingModule, "training_step", away)
-    message = r"run (is gone|is another folder now): it was deleted or renamed|the folder .*run was deleted or renamed"
+    message = (
+        r"run was (replaced|deleted or renamed) during the training|the folder .*run was deleted or renamed"
+    )
     with pytest.raises(RunError, match=message):
         fitted(run, watch_every=2 if watched else 0)
     if happening is exchanged:

@@ -116,7 +116,7 @@ class FrameModel(NextStep):
         """Draw frames (B, K) of 0 and 1 from logits (B, K), see `throughtime.models.sample`."""
         if top_p != 1:
             raise ShapeError(
-                f"top_p = {top_p} leaves unlikely words out; notes are drawn each for itself: use temperature"
+                f"top_p = {top_p} is for words only, as notes are sampled independently; use temperature"
             )
         if temperature == 0:
             return (following > 0).to(following.dtype)

@@ -82,7 +82,7 @@ class LanguageModel(NextStep):
         cutoffs: Sequence[int] = (),
     ) -> None:
         if vocabulary_size < 1:
-            raise ShapeError(f"LanguageModel: a vocabulary has at least one word, got {vocabulary_size}")
+            raise ShapeError(f"LanguageModel: vocabulary_size must be at least 1, got {vocabulary_size}")
         super().__init__(
             [embedding_size] + [hidden_size] * num_layers,
             cell=cell,

@@ -63,11 +63,11 @@ def sample(
     5
     """
     if not len(prompt):
-        raise ShapeError("sample: a prompt has at least one step, from which the model goes on")
+        raise ShapeError("sample: the prompt is empty; give at least one step")
     if not 0 <= temperature < float("inf"):
-        raise ShapeError(f"sample: temperature is a number from 0 upwards, got {temperature}")
+        raise ShapeError(f"sample: temperature must be at least 0, got {temperature}")
     if not 0 < top_p <= 1:
-        raise ShapeError(f"sample: top_p is a probability above 0, at most 1; got {top_p}")
+        raise ShapeError(f"sample: top_p must be above 0 and at most 1, got {top_p}")
     if without and prompt.dim() > 1:
         raise ShapeError(f"sample: words may be left out, notes may not; got without = {list(without)}")
 
@@ -89,7 +89,7 @@ def _drawn(model: NextStep, prompt: Tensor, draw: Callable[[Tensor], Tensor]) ->
         for x in prompt:
             following, state = model.step(x.unsqueeze(0), state)
     while True:
-        # Not around `yield`: whoever takes the steps keeps their own setting.
+        # Not around `yield`, so that the setting of the caller is not changed.
         with torch.no_grad():
             drawn = draw(following)
             following, state = model.step(drawn, state)

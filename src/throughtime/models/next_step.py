@@ -35,7 +35,7 @@ class NextStep(nn.Module):
         super().__init__()
         name = type(self).__name__
         if cell not in _CELLS:
-            raise ShapeError(f"{name}: no cell is called {cell!r}; choose one of {', '.join(_CELLS)}")
+            raise ShapeError(f"{name}: unknown cell {cell!r}; choose one of {', '.join(_CELLS)}")
         if len(sizes) < 2 or min(sizes) < 1:
             raise ShapeError(
                 f"{name}: sizes and the number of layers are at least 1; got {len(sizes) - 1} layers, from "
@@ -99,7 +99,7 @@ class NextStep(nn.Module):
             held = f"one of {len(state)}" if isinstance(state, tuple) else f"a {type(state).__name__}"
             raise ShapeError(
                 f"{type(self).__name__}.step: a state is a tuple with a part for each of {len(self.layers)} "
-                f"layers, got {held}: it is the state of another architecture"
+                f"layers, got {held}; use a state of the same architecture"
             )
         hidden, states = self.features(x_t), []
         for layer, before in zip(self.layers, state or [None] * len(self.layers), strict=True):
@@ -134,5 +134,5 @@ class NextStep(nn.Module):
     def draw(
         self, following: Tensor, temperature: float, top_p: float, generator: torch.Generator | None
     ) -> Tensor:
-        """Draw a step from what `step` says comes next."""
+        """Sample a step from the distribution that `step` returns."""
         raise NotImplementedError

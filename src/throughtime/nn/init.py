@@ -57,7 +57,7 @@ def forget_bias_(layer: _Layer, value: float = 1.0) -> _Layer:
     if spec.keeping_biases.get("forget") != 1:
         options = ", ".join(f"{name}={value}" for name, value in spec.layer_options().items())
         raise InputTypeError(
-            "forget_bias_ is for LSTM and LSTMCell, whose forget gate has a bias of its own, got "
+            "forget_bias_ is for LSTM and LSTMCell, whose forget gate has a separate bias, got "
             f"{type(layer).__name__}({options}); see chrono_"
         )
     with torch.no_grad():

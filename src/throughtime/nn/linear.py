@@ -64,7 +64,7 @@ class Linear(nn.Linear):
         super().__init__(in_features, out_features, bias, device, dtype)
 
     def describe(self) -> Tokenwise:
-        """State that each step is treated by itself."""
+        """Return the description of a layer that processes each step independently."""
         return Tokenwise()
 
     def operators(self) -> tuple[Operator, ...]:

@@ -56,7 +56,7 @@ class LockedDropout(nn.Module):
         self.p = p
 
     def describe(self) -> Tokenwise:
-        """State that each step is treated by itself."""
+        """Return the description of a layer that processes each step independently."""
         return Tokenwise()
 
     def operators(self) -> tuple[Operator, ...]:

@@ -106,7 +106,7 @@ class ChannelNorm(nn.LayerNorm):
     """LayerNorm over the features of each step, on a Ragged (T, C), and on plain tensors (N, C, *)."""
 
     def describe(self) -> Tokenwise:
-        """State that each step is normalised by itself."""
+        """Return the description of a layer that normalizes each step independently."""
         return Tokenwise()
 
     def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name

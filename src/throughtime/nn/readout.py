@@ -71,7 +71,7 @@ class Readout(Linear):
         return functional.softmax(self.logits(input), -1)
 
     def describe(self) -> Tokenwise:
-        """State that each step is treated by itself."""
+        """Return the description of a layer that processes each step independently."""
         return Tokenwise()
 
     def operators(self) -> tuple[Operator, ...]:

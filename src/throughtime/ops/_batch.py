@@ -39,8 +39,8 @@ def checked_offsets(offsets: Tensor, total: int) -> Tensor:
     offsets = offsets.contiguous()
     if offsets.dtype != torch.int64 or _native.check_offsets(offsets.data_ptr(), offsets.shape[0], total)[0]:
         raise ShapeError(
-            f"the offsets of this Ragged do not describe its {total} tokens: these start at 0, never fall, "
-            "end at the number of tokens and are int64: make the batch with Ragged(values, offsets)"
+            f"the offsets of this Ragged do not match its {total} tokens: they must be int64, start at 0, "
+            "not decrease, and end at the number of tokens; create the batch with Ragged(values, offsets)"
         )
     return offsets
 

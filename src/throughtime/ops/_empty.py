@@ -15,12 +15,12 @@ def zeros_of(shape: Sequence[int], *arguments: Tensor | None) -> Tensor:
 
 
 def known_empty(values: Tensor) -> bool:
-    """Tell whether there are no rows. Under torch.compile their number may be data, so that nobody knows."""
+    """Return whether there are no rows; False under torch.compile if their number is symbolic."""
     return not torch.compiler.is_compiling() and values.shape[0] == 0
 
 
 def with_a_row(values: Tensor) -> Tensor:
-    """Return values that have a row to be read in any case, if nobody knows whether they have one."""
+    """Return values with at least one row if their number is symbolic, so that indexing is valid."""
     if not torch.compiler.is_compiling():
         return values
     return torch.cat((values, values.new_zeros(1, *values.shape[1:])))

@@ -16,7 +16,7 @@ _PLAIN = (Tensor, torch.nn.Parameter)
 
 
 def compiling(x: Tensor) -> bool:
-    """Tell whether only shapes are asked for: under torch.compile and export, and on the meta device."""
+    """Return whether only shapes are needed: under torch.compile and export, and on the meta device."""
     return torch.compiler.is_compiling() or x.is_meta
 
 
@@ -33,7 +33,7 @@ def watched(*tensors: Tensor | None) -> bool:
 
 
 def as_operator(x: Tensor, *others: Tensor | None) -> bool:
-    """Tell whether torch is to see a call as a registered operator: a compiler, a mode or a subclass asks."""
+    """Return whether to call a registered operator, for a compiler, a dispatch mode or a tensor subclass."""
     if compiling(x):
         return True
     return x.is_cpu and not (transformed() or tracing()) and watched(x, *others)
@@ -52,7 +52,7 @@ def unobserved() -> bool:
 
 
 def differentiable(*tensors: Tensor | None) -> bool:
-    """Tell whether a gradient is asked for."""
+    """Return whether a gradient is required."""
     return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
 
 

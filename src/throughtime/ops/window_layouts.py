@@ -25,7 +25,7 @@ def windows_laid_out(layout: Layout, windows: Windows, *, ceil_mode: bool = Fals
 
 
 def first_too_short(layout: Layout, out: Layout) -> int | None:
-    """Return the first sequence that has tokens but no window, −1 if there is none, None if nobody knows."""
+    """Return the first sequence with tokens but without a window, −1 for none, None if it is unknown."""
     if not (unobserved() and layout.offsets.is_cpu and out.offsets.is_cpu):
         return None
     return _native.first_without_windows(layout.offsets, out.offsets, in_order=False)

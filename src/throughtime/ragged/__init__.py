@@ -1,4 +1,4 @@
-"""Ragged batches: sequences of unequal length without padding. Knows tensors, not layers."""
+"""Ragged batches: sequences of unequal length without padding. Independent of the layers."""
 
 from throughtime.ragged._collate import collate as collate
 from throughtime.ragged._layout import Layout as Layout

@@ -1,7 +1,7 @@
-"""The door to Apache Arrow's list arrays; needs pyarrow, which is imported when the door is used.
+"""Conversions to and from list arrays of Apache Arrow; pyarrow is imported when they are called.
 
-Arrow's list offsets are int32 (or int64) and need not start at 0: they are widened and shifted. Values
-of a numeric list array come without a copy, through DLPack. Arrow carries no gradients.
+Arrow's list offsets are int32 or int64 and need not start at 0, so they are converted and shifted. Values of
+a numeric list array are not copied (DLPack). Gradients do not pass through Arrow.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def from_arrow(array: Any) -> tuple[Tensor, Layout]:
-    """Read a list array: ``list<number>`` or ``list<fixed_size_list<number>[D]>``, nested at will."""
+    """Convert a list array: ``list<number>`` or ``list<fixed_size_list<number>[D]>``, with any nesting."""
     import pyarrow as pa
 
     array = _as_array(array)
@@ -35,18 +35,20 @@ def from_arrow(array: Any) -> tuple[Tensor, Layout]:
 
 
 def to_arrow(values: Tensor, layout: Layout) -> "pa.LargeListArray":
-    """Write a ``large_list`` array whose elements are numbers or fixed-size lists of them."""
+    """Return a ``large_list`` array whose elements are numbers or fixed-size lists of numbers."""
     import pyarrow as pa
 
     if values.requires_grad:
-        raise InputTypeError("Arrow carries no gradients: call .detach() first")
+        raise InputTypeError("values require gradients, which Arrow does not support; call .detach() first")
     if values.dtype == torch.bfloat16:
-        raise InputTypeError("Arrow has no bfloat16: convert with .float() first")
+        raise InputTypeError("values are bfloat16, which Arrow does not support; convert with .float() first")
     host = values.cpu().contiguous()
     numbers = pa.array(host.reshape(-1).numpy())
     for size in reversed(values.shape[1:]):
         if size == 0:
-            raise ShapeError(f"Arrow cannot hold features of shape {tuple(values.shape[1:])}")
+            raise ShapeError(
+                f"Arrow does not support feature shape {tuple(values.shape[1:])}; sizes must be at least 1"
+            )
         numbers = pa.FixedSizeListArray.from_arrays(numbers, size)
     return pa.LargeListArray.from_arrays(pa.array(layout.host_offsets.numpy()), numbers)
 
@@ -62,11 +64,14 @@ def _as_array(source: Any) -> "pa.Array":
         return pa.chunked_array(source).combine_chunks()
     if hasattr(source, "__arrow_c_array__"):
         return pa.array(source)
-    raise InputTypeError(f"from_arrow takes an Arrow array, got {type(source).__name__}")
+    raise InputTypeError(
+        f"from_arrow takes an Arrow array, got {type(source).__name__}; convert it, for example with "
+        "pyarrow.array"
+    )
 
 
 def _numbers(array: "pa.Array") -> Tensor:
-    """Return the numbers of an array, with one dimension more for each fixed-size list around them."""
+    """Return an array as a tensor, with one dimension for each level of fixed-size lists."""
     import pyarrow as pa
 
     shape = [len(array)]
@@ -80,7 +85,7 @@ def _numbers(array: "pa.Array") -> Tensor:
     if not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type)):
         raise InputTypeError(
             f"from_arrow takes lists of numbers, got elements of {array.type}; "
-            "fixed-size lists may nest, other lists may not"
+            "only fixed-size lists may be nested in a list"
         )
     if not len(array):
         return torch.from_numpy(array.to_numpy(zero_copy_only=False).copy()).reshape(shape)

@@ -1,4 +1,4 @@
-"""Collation of samples into batches, for `torch.utils.data.DataLoader`."""
+"""Collate function for `torch.utils.data.DataLoader`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,10 +13,10 @@ from throughtime.ragged._ragged import Ragged
 
 
 def collate(samples: Sequence[Any]) -> Any:
-    """Make a batch of samples: sequences become `Ragged`, numbers become a tensor.
+    """Collate samples into a batch: sequences become `Ragged`, numbers become a tensor.
 
-    Use it as ``DataLoader(dataset, collate_fn=throughtime.collate)``. What a field becomes depends on
-    its rank alone, never on whether lengths happen to agree:
+    Use it as ``DataLoader(dataset, collate_fn=throughtime.collate)``. The type of a field in the batch
+    depends on its type and rank, not on whether lengths are equal:
 
     ==============================  =====================================
     field of a sample               field of the batch
@@ -31,9 +31,9 @@ def collate(samples: Sequence[Any]) -> Any:
     Raises
     ------
     ShapeError
-        If there are no samples, or samples of different structure.
+        If there are no samples, or samples differ in structure.
     InputTypeError
-        If a field is of another type.
+        If the type of a field is not supported.
 
     Examples
     --------
@@ -71,7 +71,7 @@ def _check_same_kind(samples: list[Any]) -> None:
         if not same:
             raise ShapeError(
                 f"sample {i} ({_describe(sample)}) has another structure than "
-                f"sample 0 ({_describe(first)}); a batch needs samples of one structure"
+                f"sample 0 ({_describe(first)}); all samples of a batch must have the same structure"
             )
 
 
@@ -97,7 +97,7 @@ def _collate_leaves(samples: list[Any]) -> Any:
     if first is None or isinstance(first, str | bytes):
         return samples
     raise InputTypeError(
-        f"collate does not know {type(first).__name__}; give tensors, arrays, numbers, strings, "
+        f"collate does not support {type(first).__name__}; give tensors, arrays, numbers, strings, "
         "Ragged, or tuples, lists and dicts of them"
     )
 
@@ -106,5 +106,5 @@ def _collate_raggeds(batch: list[Ragged], *, collate_fn_map: object = None) -> R
     return Ragged.cat(batch)
 
 
-# torch's own default_collate then concatenates samples that are batches already.
+# With this entry, torch's default_collate concatenates samples that are Ragged.
 default_collate_fn_map[Ragged] = _collate_raggeds

@@ -1,7 +1,7 @@
-r"""What ``x[...]`` means: an index of the tensor (B, L, \*D) that the padded batch is, without its padding.
+r"""Indexing of a ragged batch ``x[...]``, as of the padded batch (B, L, \*D) without its padding.
 
-The first entry selects sequences, the second steps of each of them, the others features. What is left has
-one row per sequence (a tensor), or sequences of unequal length (values and a layout).
+The first entry selects sequences, the second steps of each sequence, and the others features. The result is a
+tensor with one row per sequence, or values and a layout for sequences of unequal length.
 """
 
 import operator
@@ -28,30 +28,30 @@ _ALL = slice(None)
 
 
 def indexed(values: Tensor, layout: Layout, index: Any) -> Tensor | tuple[Tensor, Layout]:
-    """Return a tensor where one sequence or one step is named, else values and their layout.
+    """Return a tensor if the index selects one sequence or one step, else values and their layout.
 
     Raises
     ------
     IndexError
         If a sequence or step is out of range, or there are more entries than dimensions.
     InputTypeError
-        If an entry is no index.
+        If an entry is not an index.
     ShapeError
-        If a mask has another number of entries than there are sequences.
+        If the length of a mask differs from the number of sequences.
     UnsupportedError
-        If a tensor's result has no place in a ragged batch; the message names what to use.
+        If the result cannot be a ragged batch; the message gives an alternative.
     """
     if isinstance(index, slice | list):
         return _select(values, layout, index)
-    first, *rest = _expanded(index if isinstance(index, tuple) else (index,), values.dim() + 1)
+    first, *others = _expanded(index if isinstance(index, tuple) else (index,), values.dim() + 1)
     sequence = as_int(first)
     if sequence is not None:
         start, end = bounds(layout, sequence)
-        return values[start:end][tuple(rest)] if rest else values[start:end]
+        return values[start:end][tuple(others)] if others else values[start:end]
     _refuse_new_dimension(first)
-    if not rest:
+    if not others:
         return _select(values, layout, first)
-    steps, *features = rest
+    steps, *features = others
     _refuse_new_dimension(steps)
     if features:
         values = _of_features(values, first, steps, features)
@@ -61,28 +61,29 @@ def indexed(values: Tensor, layout: Layout, index: Any) -> Tensor | tuple[Tensor
 
 
 def bounds(layout: Layout, sequence: int) -> tuple[int, int]:
-    """Return where a sequence begins and ends among the tokens."""
+    """Return the first token of a sequence and the token after its last."""
     count = len(layout)
     if not -count <= sequence < count:
-        raise IndexError(f"sequence {sequence} of a batch of {count}")
+        raise IndexError(f"sequence {sequence} is out of range for a batch of {count} sequences")
     host = layout.host_offsets
     return int(host[sequence % count]), int(host[sequence % count + 1])
 
 
 def _expanded(entries: tuple[Any, ...], rank: int) -> tuple[Any, ...]:
-    """Return at least one entry, and none that is an ellipsis."""
-    places = [i for i, entry in enumerate(entries) if entry is Ellipsis]
-    taken = sum(map(dimensions, entries))
-    if len(places) > 1 or taken > rank:
+    """Replace an ellipsis by slices, and return at least one entry."""
+    ellipses = [i for i, entry in enumerate(entries) if entry is Ellipsis]
+    indexed_dims = sum(map(dimensions, entries))
+    if len(ellipses) > 1 or indexed_dims > rank:
         raise IndexError(
-            f"{taken} indices and {len(places)} ellipses for a batch of {rank} dimensions (sequences, steps, "
-            f"{rank - 2} of features); give at most one for each, and one ellipsis"
+            f"{indexed_dims} indices and {len(ellipses)} ellipses for a batch of {rank} dimensions "
+            f"(sequences, steps, {rank - 2} for features); give at most one index per dimension and one "
+            "ellipsis"
         )
-    for place in places:
-        entries = (*entries[:place], *(_ALL,) * (rank - taken), *entries[place + 1 :])
+    for i in ellipses:
+        entries = (*entries[:i], *(_ALL,) * (rank - indexed_dims), *entries[i + 1 :])
     if any(map(is_truth_value, entries)):
         raise InputTypeError(
-            "a single truth value selects nothing of a Ragged; a mask has one for each sequence"
+            "a Ragged cannot be indexed by a single bool; give a mask with one bool per sequence"
         )
     return entries or (_ALL,)
 
@@ -90,16 +91,16 @@ def _expanded(entries: tuple[Any, ...], rank: int) -> tuple[Any, ...]:
 def _refuse_new_dimension(entry: Any) -> None:
     if entry is None:
         raise UnsupportedError(
-            "None in front of sequences or steps would add a dimension that a Ragged does not have; put it "
-            "behind them, as in x[..., None], or index the padded batch, x.to_padded()[None]"
+            "None before sequences or steps would add a dimension that a Ragged cannot have; put it last, as "
+            "in x[..., None], or index the padded batch, x.to_padded()[None]"
         )
 
 
 def _of_features(values: Tensor, first: Any, steps: Any, features: list[Any]) -> Tensor:
     if any(map(is_list, features)) and sum(map(is_list, (first, steps, *features))) > 1:
         raise UnsupportedError(
-            "of several lists or tensors a tensor takes entries in pairs, which for features has no place "
-            "in a Ragged; index one after the other, as in x[rows][:, :, features]"
+            "several lists or tensors in one index select elements in pairs, and the result with features "
+            "cannot be a Ragged; index one after the other, as in x[rows][:, :, features]"
         )
     return values[(_ALL, *features)]
 
@@ -122,13 +123,14 @@ def _rows(entry: Any, count: int) -> Tensor:
 
 
 def _cut(values: Tensor, layout: Layout, steps: slice) -> tuple[Tensor, Layout]:
-    """Cut every sequence by one slice."""
+    """Apply one slice to the steps of every sequence."""
     if steps == _ALL:
         return values, layout
     stride = 1 if steps.step is None else operator.index(steps.step)
     if stride < 1:
         raise UnsupportedError(
-            f"steps are cut with a stride of at least 1, as in torch, got {stride}; x.reverse() reverses time"
+            f"the stride of a slice of steps must be at least 1, as in torch, got {stride}; use x.reverse() "
+            "to reverse time"
         )
     lengths = layout.lengths
     start = torch.zeros_like(lengths) if steps.start is None else _clamped(steps.start, lengths)
@@ -143,24 +145,24 @@ def _clamped(bound: Any, lengths: Tensor) -> Tensor:
 
 
 def _tokens(values: Tensor, layout: Layout, first: Any, entry: Any) -> Tensor:
-    """Return one step of each sequence, the same few of each, or pairs of sequence and step."""
+    """Return one step of each sequence, the same steps of each, or pairs of sequence and step."""
     rows, step = _rows(first, len(layout)), as_int(entry)
     steps = as_steps(entry) if step is None else torch.tensor(step)
     if isinstance(first, slice):
         rows = rows.view(-1, *(1,) * steps.dim())
     elif steps.dim() and len(rows) != len(steps) and 1 not in {len(rows), len(steps)}:
         raise IndexError(
-            f"{len(rows)} sequences and {len(steps)} steps are taken in pairs, as torch does, and do not "
-            "match; x[rows][:, steps] takes all of these steps of each sequence"
+            f"{len(rows)} sequences and {len(steps)} steps select pairs, as in torch, and must agree in "
+            "number; use x[rows][:, steps] for all of these steps of each sequence"
         )
     sequences, steps = torch.broadcast_tensors(rows, steps)
     lengths = layout.lengths[sequences]
-    wrong = (steps < -lengths) | (steps >= lengths)
+    invalid = (steps < -lengths) | (steps >= lengths)
     if is_compiling():
-        assert_when_run(~wrong, "a sequence has no such step")
-    elif wrong.any():
-        sequence, step, length = (int(part[wrong][0]) for part in (sequences, steps, lengths))
-        raise IndexError(f"step {step} of sequence {sequence}, which has {length} steps")
-    places = layout.host_offsets[sequences] + torch.where(steps < 0, steps + lengths, steps)
-    rows = values.index_select(0, places.flatten().to(values.device))
-    return rows.view(*places.shape, *values.shape[1:])
+        assert_when_run(~invalid, "a step is out of range for its sequence")
+    elif invalid.any():
+        sequence, step, length = (int(part[invalid][0]) for part in (sequences, steps, lengths))
+        raise IndexError(f"step {step} is out of range for sequence {sequence}, which has {length} steps")
+    tokens = layout.host_offsets[sequences] + torch.where(steps < 0, steps + lengths, steps)
+    selected = values.index_select(0, tokens.flatten().to(values.device))
+    return selected.view(*tokens.shape, *values.shape[1:])

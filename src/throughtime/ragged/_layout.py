@@ -1,7 +1,7 @@
-"""Where each sequence of a batch begins and ends: offsets, and what can be derived from them.
+"""`Layout`: the offsets of the sequences in a batch, and tensors derived from them, without values.
 
-A layout holds no values. Every `Ragged` that came from another by a token-wise operation shares its
-layout object, so "same offsets?" is usually one identity test, and host copies are made once.
+The result of a token-wise operation on a `Ragged` shares its layout object, so comparing offsets is usually
+an identity test, and CPU copies are made once.
 """
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
@@ -24,10 +24,10 @@ _Value = TypeVar("_Value")
 
 
 class _derived(Generic[_Value]):  # noqa: N801 - a decorator
-    """A property computed once per layout; anew under torch.compile, whose graphs depend on offsets alone.
+    """A property that is cached per layout, except under torch.compile, whose graphs depend on offsets only.
 
-    functools.cached_property would do, but takes a lock before Python 3.12, which torch.compile cannot
-    trace, and makes each graph depend on what had been computed before.
+    functools.cached_property takes a lock before Python 3.12, which torch.compile cannot trace, and would
+    make graphs depend on which values are in the cache.
     """
 
     def __init__(self, compute: "Callable[[Layout], _Value]") -> None:
@@ -46,10 +46,10 @@ class _derived(Generic[_Value]):  # noqa: N801 - a decorator
             return self
         if is_compiling():
             return self.compute(layout)
-        known = layout.known
-        if self.name not in known:
-            known[self.name] = self._computed(layout)
-        value: _Value = known[self.name]
+        cache = layout.cache
+        if self.name not in cache:
+            cache[self.name] = self._computed(layout)
+        value: _Value = cache[self.name]
         return value
 
     def _computed(self, layout: "Layout") -> _Value:
@@ -61,30 +61,30 @@ class _derived(Generic[_Value]):  # noqa: N801 - a decorator
 
 
 class Layout:
-    """Offsets of B sequences laid end to end, with host copies cached.
+    """Offsets of B concatenated sequences, with cached CPU copies.
 
     Parameters
     ----------
     offsets : Tensor
-        (B + 1,) int64, already checked; on the device of the values.
+        (B + 1,) int64 on the device of the values; not checked.
     host : Tensor, optional
-        The same offsets in host memory, where the caller has them: it saves a device sync.
+        The same offsets on the CPU, if available, to avoid a device synchronization.
     total : int, optional
-        Their last, where the caller knows it.
+        The last offset, if available.
     """
 
     def __init__(self, offsets: Tensor, host: Tensor | None = None, total: int | None = None) -> None:
         if not is_compiling():
             refuse_tracing("a Ragged")
-        # A tree that is mapped over may hold anything in the place of offsets.
+        # When a pytree is mapped, offsets can be any object.
         self.offsets = plain(offsets) if isinstance(offsets, Tensor) and observed() else offsets
-        self.known: dict[str, Any] = {}
+        self.cache: dict[str, Any] = {}
         self._host = host
         self._total = total
 
     @classmethod
     def from_lengths(cls, lengths: Tensor, device: torch.device) -> "Layout":
-        """Lay sequences of these checked host lengths end to end."""
+        """Return the layout of sequences with these lengths on the CPU, which are not checked."""
         if observed():
             refuse_mapped(lengths)
             with computed_apart():
@@ -101,24 +101,24 @@ class Layout:
 
     @property
     def num_sequences(self) -> int:
-        """B, the number of sequences; a symbol in graphs of torch.export, where len() would fix it."""
+        """Number of sequences B; symbolic in torch.export, where len() would specialize it."""
         return self.offsets.shape[0] - 1
 
     @_derived
     def host_offsets(self) -> Tensor:
-        """(B + 1,) int64 in host memory; the only place that may wait for a device."""
+        """(B + 1,) int64 offsets on the CPU; the only property that may synchronize with a device."""
         if self.offsets.is_cpu:
             return self.offsets
         return self.offsets.cpu() if self._host is None else self._host
 
     @_derived
     def lengths(self) -> Tensor:
-        """(B,) int64 in host memory: tokens of each sequence."""
+        """(B,) int64 on the CPU: number of tokens in each sequence."""
         return self.host_offsets.diff()
 
     @property
     def total(self) -> int:
-        """T, the number of tokens in all."""
+        """Total number of tokens T."""
         return self._last if self._total is None else self._total
 
     @_derived
@@ -128,7 +128,7 @@ class Layout:
 
     @_derived
     def sequence_ids(self) -> Tensor:
-        """(T,) int64 on the device: to which sequence each token belongs."""
+        """(T,) int64 on the device: index of the sequence of each token."""
         return torch.repeat_interleave(self._lengths_on_device, output_size=self.total)
 
     @_derived
@@ -139,7 +139,7 @@ class Layout:
 
     @_derived
     def reversal(self) -> Tensor:
-        """(T,) int64 on the device: the index that reverses every sequence in time (an involution)."""
+        """(T,) int64 on the device: index of tokens that reverses every sequence in time (an involution)."""
         ends = (self.offsets[:-1] + self.offsets[1:] - 1).index_select(0, self.sequence_ids)
         return ends - torch.arange(self.total, device=self.offsets.device)
 
@@ -152,7 +152,7 @@ class Layout:
         return self.offsets.diff()
 
     def same_as(self, other: "Layout") -> bool:
-        """Tell whether both lay out the same lengths."""
+        """Return whether both layouts have the same lengths."""
         if self is other:
             return True
         if self.num_sequences != other.num_sequences:
@@ -166,24 +166,24 @@ class Layout:
         return torch.equal(self.host_offsets, other.host_offsets)
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> "Layout":
-        """Return this layout with its offsets on a device; host copies are kept."""
+        """Return this layout with its offsets on a device, and with the CPU copy."""
         if device == self.offsets.device:
             return self
         moved = self.offsets.to(device, non_blocking=non_blocking)
         return Layout(moved, self.host_offsets, self._total)
 
-    # Only the offsets travel between processes: what is derived is cheap to make again.
+    # Only the offsets are pickled; the cache is cheap to recompute.
     def __reduce__(self) -> tuple[type, tuple[Tensor]]:
         return Layout, (self.offsets,)
 
 
 def _number(integer: Tensor) -> int:
-    """Return a number as torch.export takes it, which int() would not leave symbolic."""
+    """Return a number that stays symbolic in torch.export, unlike int()."""
     return integer.item()  # type: ignore[return-value]
 
 
 def checked_layout(offsets: Tensor, total: int, device: torch.device) -> Layout:
-    """Check offsets that came from outside and return their layout.
+    """Check offsets and return their layout.
 
     Raises
     ------
@@ -195,11 +195,11 @@ def checked_layout(offsets: Tensor, total: int, device: torch.device) -> Layout:
     if not isinstance(offsets, Tensor) or offsets.dtype != torch.int64 or offsets.dim() != 1:
         raise InputTypeError(
             f"offsets must be a one-dimensional int64 tensor, got {_kind(offsets)}; "
-            "build a batch with Ragged.from_list or Ragged.from_lengths"
+            "create a batch with Ragged.from_list or Ragged.from_lengths"
         )
     if offsets.device != device:
         raise InputTypeError(
-            f"values are on {device} but offsets on {offsets.device}; move one with .to(device)"
+            f"values are on {device}, but offsets are on {offsets.device}; move one with .to(device)"
         )
     if offsets.shape[0] == 0:
         raise ShapeError("offsets need B + 1 entries, got none; an empty batch has offsets [0]")
@@ -214,19 +214,19 @@ def _check_values(layout: Layout, total: int) -> None:
     fault, index, _ = check_offsets(host.data_ptr(), host.shape[0], total)
     if fault == _FIRST_NOT_ZERO:
         raise ShapeError(
-            f"offsets must start at 0, got {int(host[0])}; subtract it, and drop the values before it"
+            f"offsets must start at 0, got {int(host[0])}; subtract it, and remove the values before it"
         )
     if fault == _DECREASING:
         raise ShapeError(
             f"offsets must not decrease, but offsets[{index}] = {int(host[index])} "
-            f"comes after {int(host[index - 1])}"
+            f"follows {int(host[index - 1])}"
         )
     if fault == _LAST_NOT_TOTAL:
         raise ShapeError(f"offsets must end at the number of values, {total}, got {int(host[index])}")
 
 
 def checked_lengths(lengths: object, count: int | None = None) -> Tensor:
-    """Return lengths from outside as a host int64 tensor (B,), or say what is wrong with them."""
+    """Check lengths and return them as a CPU int64 tensor (B,)."""
     try:
         host = torch.as_tensor(lengths)
     except (TypeError, ValueError, RuntimeError):
@@ -237,7 +237,7 @@ def checked_lengths(lengths: object, count: int | None = None) -> Tensor:
         raise InputTypeError(f"lengths must be a one-dimensional sequence of integers, got {_kind(lengths)}")
     host = host.detach().to("cpu", torch.int64)
     if count is not None and host.shape[0] != count:
-        raise ShapeError(f"lengths must name {count} sequences, got {host.shape[0]}")
+        raise ShapeError(f"expected one length for each of {count} sequences, got {host.shape[0]} lengths")
     if not is_compiling() and (host < 0).any():
         row = int((host < 0).nonzero()[0])
         raise ShapeError(f"lengths must not be negative, but lengths[{row}] = {int(host[row])}")

@@ -1,4 +1,4 @@
-"""`Ragged`: sequences of unequal length, laid end to end; the one type that flows through throughtime."""
+"""`Ragged`: a batch of concatenated sequences of unequal length, the data type of all layers."""
 
 import copy
 import operator
@@ -12,21 +12,21 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
 from throughtime.errors import InputTypeError, ShapeError, UnsupportedError
-from throughtime.ragged import _arrow, _doors, _index, _tensor, _time
+from throughtime.ragged import _arrow, _conversions, _index, _tensor, _time
 from throughtime.ragged._layout import Layout, checked_layout, checked_lengths
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def _of(values: Tensor, layout: Layout) -> "Ragged":
-    """Make a batch behind the doors: nothing is checked again."""
+def _unchecked(values: Tensor, layout: Layout) -> "Ragged":
+    """Return a batch without checking values and layout."""
     return Ragged(values, layout.offsets, layout=layout)
 
 
 def _binary(function: Callable[[Any, Any], Any]) -> "Callable[[Ragged, Any], Ragged]":
     def method(self: "Ragged", other: Any) -> "Ragged":
-        result: Ragged = _tensor.tokenwise(function, Ragged, _of, self, other)
+        result: Ragged = _tensor.tokenwise(function, Ragged, _unchecked, self, other)
         return result
 
     return method
@@ -34,7 +34,7 @@ def _binary(function: Callable[[Any, Any], Any]) -> "Callable[[Ragged, Any], Rag
 
 def _reflected(function: Callable[[Any, Any], Any]) -> "Callable[[Ragged, Any], Ragged]":
     def method(self: "Ragged", other: Any) -> "Ragged":
-        result: Ragged = _tensor.tokenwise(function, Ragged, _of, other, self)
+        result: Ragged = _tensor.tokenwise(function, Ragged, _unchecked, other, self)
         return result
 
     return method
@@ -42,7 +42,7 @@ def _reflected(function: Callable[[Any, Any], Any]) -> "Callable[[Ragged, Any], 
 
 def _unary(function: Callable[[Any], Any]) -> "Callable[[Ragged], Ragged]":
     def method(self: "Ragged") -> "Ragged":
-        result: Ragged = _tensor.tokenwise(function, Ragged, _of, self)
+        result: Ragged = _tensor.tokenwise(function, Ragged, _unchecked, self)
         return result
 
     return method
@@ -50,29 +50,29 @@ def _unary(function: Callable[[Any], Any]) -> "Callable[[Ragged], Ragged]":
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
 class Ragged:
-    r"""A batch of B sequences laid end to end, T tokens in all. Nothing is padded.
+    r"""A batch of B concatenated sequences with T tokens in total, without padding.
 
     Sequence ``b`` is ``values[offsets[b]:offsets[b + 1]]``. Zero-length sequences and empty batches are
-    ordinary. It is the "varlen" layout of attention kernels and the list layout of Apache Arrow.
+    supported. The layout is that of "varlen" attention kernels and of lists in Apache Arrow.
 
-    A batch acts as a tensor in every operation that treats each token alike (pointwise operations,
-    ``Linear``, ``Embedding``, ``LayerNorm``, ``BatchNorm1d``, dropout, activations, losses per token);
-    all others are refused by name, with what to call instead. Batches that meet in an operation must
-    have the same offsets. It is frozen, and a pytree with the leaves ``values`` and ``offsets``.
+    A batch behaves as a tensor in operations that treat all tokens alike (pointwise operations, ``Linear``,
+    ``Embedding``, ``LayerNorm``, ``BatchNorm1d``, dropout, activations, losses per token); all others raise
+    an error that gives an alternative. Batches in one operation must have the same offsets. The class is
+    immutable, and a pytree with the leaves ``values`` and ``offsets``.
 
     Parameters
     ----------
     values : Tensor
         (T, \*D), any dtype and device. Not copied.
     offsets : Tensor
-        (B + 1,) int64 on the same device: 0 first, never decreasing, T last. Not copied.
+        (B + 1,) int64 on the same device, from 0 to T, not decreasing. Not copied.
 
     Raises
     ------
     InputTypeError
         If an argument is not a tensor, or offsets have another dtype or device.
     ShapeError
-        If offsets do not describe ``values``.
+        If offsets do not match ``values``.
 
     Examples
     --------
@@ -87,11 +87,11 @@ class Ragged:
     values: Tensor
     offsets: Tensor
     if TYPE_CHECKING:
-        # No field, so that the batches of `dataclasses.replace` come from outside and are checked.
+        # Not a field, so that `dataclasses.replace` checks its arguments.
         layout: Layout
 
     def __init__(self, values: Tensor, offsets: Tensor, *, layout: Layout | None = None) -> None:
-        if layout is None or layout.offsets is not offsets:  # not behind a door, where it is checked already
+        if layout is None or layout.offsets is not offsets:  # else the caller has checked them
             if not isinstance(values, Tensor) or values.dim() == 0:
                 kind = "a single number" if isinstance(values, Tensor) else type(values).__name__
                 raise InputTypeError(f"values must be a tensor (T, *features), got {kind}")
@@ -100,19 +100,19 @@ class Ragged:
         object.__setattr__(self, "offsets", offsets)
         object.__setattr__(self, "layout", layout)
 
-    # What comes from outside, as from torch.load, is checked again.
+    # Unpickling, as in torch.load, checks the arguments.
     def __reduce__(self) -> "tuple[type[Ragged], tuple[Tensor, Tensor]]":
         return Ragged, (self.values, self.offsets)
 
     def __copy__(self) -> "Ragged":
-        return _of(self.values, self.layout)
+        return _unchecked(self.values, self.layout)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Ragged":
         if memo.get(id(self.values)) is self.values:
             return _Unfilled.like(self)
         return _unflatten(copy.deepcopy([self.values, self.offsets], memo), None)
 
-    # ---------------------------------------------------------------- doors in
+    # ------------------------------------------------------------ constructors
 
     @classmethod
     def empty(
@@ -121,13 +121,13 @@ class Ragged:
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> "Ragged":
-        """Return a batch of no sequences, whose tokens would have this feature shape."""
+        """Return a batch of no sequences, with the given feature shape of tokens."""
         values = torch.empty(0, *feature_shape, dtype=dtype, device=device)
-        return _of(values, Layout(torch.zeros(1, dtype=torch.int64, device=values.device)))
+        return _unchecked(values, Layout(torch.zeros(1, dtype=torch.int64, device=values.device)))
 
     @classmethod
     def from_list(cls, sequences: Sequence[Tensor]) -> "Ragged":
-        r"""Make a batch of tensors (length, \*D) of one feature shape, dtype and device.
+        r"""Create a batch from tensors (length, \*D) of equal feature shape, dtype and device.
 
         Raises
         ------
@@ -136,17 +136,18 @@ class Ragged:
         InputTypeError
             If an element is not a tensor, or dtypes or devices differ.
         """
-        return _of(*_doors.from_list(sequences))
+        return _unchecked(*_conversions.from_list(sequences))
 
     @classmethod
     def from_lengths(cls, values: Tensor, lengths: Tensor | Sequence[int]) -> "Ragged":
-        r"""Make a batch of values (T, \*D) and the B lengths that add up to T."""
+        r"""Create a batch from concatenated values (T, \*D) and B lengths that add up to T."""
         host = checked_lengths(lengths)
         if not isinstance(values, Tensor) or values.dim() == 0:
-            raise InputTypeError("values must be a tensor (T, *features)")
+            kind = "a single number" if isinstance(values, Tensor) else type(values).__name__
+            raise InputTypeError(f"values must be a tensor (T, *features), got {kind}")
         if int(host.sum()) != values.shape[0]:
             raise ShapeError(f"lengths add up to {int(host.sum())}, but there are {values.shape[0]} values")
-        return _of(values, Layout.from_lengths(host, values.device))
+        return _unchecked(values, Layout.from_lengths(host, values.device))
 
     @classmethod
     def from_padded(
@@ -157,53 +158,53 @@ class Ragged:
         mask: Tensor | None = None,
         batch_first: bool = True,
     ) -> "Ragged":
-        r"""Take the real tokens out of a padded batch.
+        r"""Create a batch from a padded one.
 
         Parameters
         ----------
         padded : Tensor
             (B, L, \*D), or (L, B, \*D) if not ``batch_first``.
         lengths : Tensor or sequence of int
-            (B,): the first ``lengths[b]`` steps of row b are real.
+            (B,): number of real tokens at the start of each row.
         mask : Tensor
-            bool, of the first two dimensions of ``padded``: True where a token is real. Padding may stand
-            before or behind the tokens of a row, not between them.
+            bool, with the first two dimensions of ``padded``: True for real tokens. Padding may be before or
+            after the tokens of a row, not between them.
         batch_first : bool
-            Which of the first two dimensions is the batch.
+            Whether the first dimension is the batch; if False, the second is.
 
         Raises
         ------
         ShapeError
-            If lengths or mask do not fit, or a row of the mask has padding between its tokens.
+            If lengths or mask do not match, or a row of the mask has padding between its tokens.
         """
-        return _of(*_doors.from_padded(padded, lengths, mask, batch_first=batch_first))
+        return _unchecked(*_conversions.from_padded(padded, lengths, mask, batch_first=batch_first))
 
     @classmethod
     def from_packed(cls, packed: PackedSequence) -> "Ragged":
-        """Undo `torch.nn.utils.rnn.pack_padded_sequence`; sequences return in their first order."""
-        return _of(*_doors.from_packed(packed))
+        """Create a batch from a packed sequence, with the sequences in their order before packing."""
+        return _unchecked(*_conversions.from_packed(packed))
 
     @classmethod
     def from_nested(cls, nested: Tensor) -> "Ragged":
-        r"""Take a nested tensor of layout `torch.jagged`, (B, j, \*D); copied only if it has holes."""
-        return _of(*_doors.from_nested(nested))
+        r"""Create a batch from a jagged nested tensor, (B, j, \*D); copied only if it has gaps."""
+        return _unchecked(*_conversions.from_nested(nested))
 
     @classmethod
     def from_arrow(cls, array: object) -> "Ragged":
-        """Take an Arrow list array of numbers (or of fixed-size lists of them), without copying values.
+        """Create a batch from an Arrow list array of numbers or fixed-size lists, without copying values.
 
-        Any object with Arrow's C data interface is accepted. Needs pyarrow.
+        Any object with Arrow's C data interface is accepted. Requires pyarrow.
 
         Raises
         ------
         InputTypeError
             If it is not a list array of numbers.
         ShapeError
-            If there are nulls.
+            If it has nulls.
         """
-        return _of(*_arrow.from_arrow(array))
+        return _unchecked(*_arrow.from_arrow(array))
 
-    # --------------------------------------------------------------- doors out
+    # ------------------------------------------------------------- conversions
 
     def to_list(self) -> list[Tensor]:
         r"""Return the B sequences as views (length, \*D)."""
@@ -212,31 +213,33 @@ class Ragged:
     def to_padded(
         self, padding_value: float = 0.0, *, length: int | None = None, batch_first: bool = True
     ) -> Tensor:
-        r"""Return (B, L, \*D), each row filled up at its end; L is the longest, or ``length``."""
-        return _doors.to_padded(self.values, self.layout, padding_value, length, batch_first=batch_first)
+        r"""Return the padded batch (B, L, \*D); L is the longest length, or ``length``."""
+        return _conversions.to_padded(
+            self.values, self.layout, padding_value, length, batch_first=batch_first
+        )
 
     def mask(self) -> Tensor:
-        """Return (B, longest) bool: True where `to_padded` has a real token."""
+        """Return a mask (B, L) bool of the real tokens in the result of `to_padded`."""
         steps = torch.arange(self.longest, device=self.device)
         return steps < self.offsets.diff()[:, None]
 
     def to_packed(self) -> PackedSequence:
-        """Return torch's packed form, which can hold neither zero-length sequences nor an empty batch."""
-        return _doors.to_packed(self.values, self.layout)
+        """Return a packed sequence, which supports neither zero-length sequences nor an empty batch."""
+        return _conversions.to_packed(self.values, self.layout)
 
     def to_nested(self) -> Tensor:
-        """Return a nested tensor of layout `torch.jagged` on the same storage."""
-        return _doors.to_nested(self.values, self.layout)
+        """Return a nested tensor of layout `torch.jagged` that shares the storage."""
+        return _conversions.to_nested(self.values, self.layout)
 
     def to_arrow(self) -> "pa.LargeListArray":
-        """Return an Arrow ``large_list`` array; in host memory and without a copy if values are there."""
+        """Return an Arrow ``large_list`` array; values on the CPU are not copied."""
         return _arrow.to_arrow(self.values, self.layout)
 
-    # -------------------------------------------------------------- what it is
+    # -------------------------------------------------------------- properties
 
     @property
     def lengths(self) -> Tensor:
-        """(B,) int64 in host memory: the tokens of each sequence."""
+        """(B,) int64 on the CPU: the number of tokens in each sequence."""
         return self.layout.lengths
 
     @property
@@ -246,7 +249,7 @@ class Ragged:
 
     @property
     def device(self) -> torch.device:
-        """Where values and offsets are."""
+        """The device of values and offsets."""
         return self.values.device
 
     @property
@@ -286,11 +289,11 @@ class Ragged:
         return self.values.numel()
 
     def is_floating_point(self) -> bool:
-        """Tell whether the values are of a floating dtype."""
+        """Return whether the values have a floating-point dtype."""
         return self.values.is_floating_point()
 
     def sequence_ids(self) -> Tensor:
-        """Return (T,) int64: the sequence that each token belongs to."""
+        """Return (T,) int64: the index of the sequence of each token."""
         return self.layout.sequence_ids
 
     def positions(self) -> Tensor:
@@ -306,34 +309,36 @@ class Ragged:
         )
 
     def __float__(self) -> float:
-        raise UnsupportedError("a Ragged is not one number; use x.values.item() for that of one token")
+        raise UnsupportedError(
+            "a Ragged cannot be converted to a number; use x.values.item() for a single one"
+        )
 
     __int__ = __complex__ = __float__
 
     def __repr__(self) -> str:
         shown = self.lengths[:8].tolist()
-        more = f", … {len(self)} sequences" if len(self) > 8 else ""
+        ellipsis = f", … {len(self)} sequences" if len(self) > 8 else ""
         features = tuple(self.values.shape[1:])
         extra = "" if self.device.type == "cpu" else f", device={self.device}"
         extra += ", requires_grad=True" if self.requires_grad else ""
         lengths = ", ".join(map(str, shown))
         return (
-            f"Ragged(lengths=[{lengths}{more}], features={features}, "
+            f"Ragged(lengths=[{lengths}{ellipsis}], features={features}, "
             f"dtype={str(self.dtype).removeprefix('torch.')}{extra})"
         )
 
     # ------------------------------------------------- selecting and combining
 
     def with_values(self, values: Tensor) -> "Ragged":
-        r"""Return a batch of the same offsets with other values (T, \*any)."""
+        r"""Return a batch with the same offsets and other values (T, \*any)."""
         if not isinstance(values, Tensor) or values.dim() == 0 or values.shape[0] != self.values.shape[0]:
             got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
             raise ShapeError(f"with_values needs {self.values.shape[0]} tokens along dim 0, got {got}")
         layout = self.layout.to(values.device)
-        return _of(values, layout)
+        return _unchecked(values, layout)
 
     def spread(self, per_sequence: Tensor) -> "Ragged":
-        r"""Repeat one row per sequence, (B, \*F), over the tokens of that sequence: (T, \*F)."""
+        r"""Repeat the row of each sequence in a tensor (B, \*F) for all of its tokens: (T, \*F)."""
         if per_sequence.dim() == 0 or per_sequence.shape[0] != self.layout.num_sequences:
             raise ShapeError(
                 f"spread needs one row for each of {len(self)} sequences, got {tuple(per_sequence.shape)}"
@@ -349,18 +354,18 @@ class Ragged:
     @overload
     def __getitem__(self, index: slice | Tensor | Sequence[int] | Sequence[bool]) -> "Ragged": ...
     def __getitem__(self, index: Any) -> Any:
-        r"""Index as the tensor (B, L, \*D) that the padded batch would be, without its padding.
+        r"""Index as the padded batch (B, L, \*D), without its padding.
 
         ========================  ==========================================================================
-        index                     what it gives
+        index                     result
         ========================  ==========================================================================
-        ``x[i]``                  sequence i, Tensor (length, \*D); then any index of a tensor: ``x[i, t]``
+        ``x[i]``                  sequence i, Tensor (length, \*D); further entries index it: ``x[i, t]``
         ``x[rows]``               Ragged of the sequences of a slice, indices (repeats allowed) or a mask
-        ``x[rows, a:b]``          Ragged, every sequence cut by this slice
+        ``x[rows, a:b]``          Ragged with this slice of every sequence
         ``x[rows, t]``            Tensor (B', \*D), step t of each sequence, −1 its last
         ``x[:, steps]``           Tensor (B, n, \*D), the same steps of each sequence
         ``x[rows, steps]``        Tensor (n, \*D): pairs, if both are indices
-        ``x[..., d]``             Ragged of these features; ``x[..., None]`` gives them a dimension more
+        ``x[..., d]``             Ragged of these features; ``x[..., None]`` adds a feature dimension
         ``x[mask]``               Tensor (n, \*D) of the tokens where a Ragged of bool is True, (n,) of the
                                   elements if it has features
         ========================  ==========================================================================
@@ -368,11 +373,11 @@ class Ragged:
         Raises
         ------
         IndexError
-            If a sequence has no such step, or there is no such sequence.
+            If a sequence or step is out of range.
         InputTypeError
-            If an index is of another kind.
+            If an entry is not an index.
         UnsupportedError
-            If a tensor's result has no place in a ragged batch; the message names what to use.
+            If the result cannot be a ragged batch; the message gives an alternative.
 
         Examples
         --------
@@ -386,40 +391,42 @@ class Ragged:
             return self.values[start:end]
         if isinstance(index, Ragged):
             return self._masked(index)
-        found = _index.indexed(self.values, self.layout, index)
-        return found if isinstance(found, Tensor) else _of(*found)
+        result = _index.indexed(self.values, self.layout, index)
+        return result if isinstance(result, Tensor) else _unchecked(*result)
 
     def _masked(self, mask: "Ragged") -> Tensor:
         if mask.dtype != torch.bool:
             raise InputTypeError(
-                f"a Ragged that selects is a mask of bool, got {mask.dtype}; compare it first, as in x[y > 0]"
+                f"a Ragged as an index must be bool, got {mask.dtype}; compare it first, as in x[y > 0]"
             )
         if not self.layout.same_as(mask.layout):
-            raise ShapeError("the mask has other lengths than the batch; it needs the same offsets")
+            raise ShapeError(
+                "the mask has other lengths than the batch; give a mask with the same offsets, as from x > 0"
+            )
         return self.values[mask.values]
 
     def __setitem__(self, index: object, value: object) -> None:
         raise UnsupportedError(
-            "a Ragged is not assigned to; make another with torch.where(mask, x, y), x.with_values(values) "
-            "or Ragged.from_list of the changed sequences"
+            "a Ragged is immutable; create a new one with torch.where(mask, x, y), x.with_values(values) "
+            "or Ragged.from_list"
         )
 
     def __contains__(self, element: object) -> bool:
         several = isinstance(element, Ragged) or (isinstance(element, Tensor) and element.dim() != 0)
-        found: object = None if several else self == element
-        if not isinstance(found, Ragged):
+        equal: object = None if several else self == element
+        if not isinstance(equal, Ragged):
             raise UnsupportedError(
-                "`in` looks for one number among all values; use any(torch.equal(sequence, s) for s in x) "
-                "to look for a sequence"
+                "`in` supports a single number only; use any(torch.equal(sequence, s) for s in x) to search "
+                "for a sequence"
             )
-        return bool(found.values.any())
+        return bool(equal.values.any())
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter(self.to_list())
 
     @staticmethod
     def cat(batches: "Sequence[Ragged]") -> "Ragged":
-        """Put the sequences of several batches side by side: (B1 + B2 + …) sequences.
+        """Concatenate the sequences of several batches to a batch of B1 + B2 + … sequences.
 
         Raises
         ------
@@ -431,44 +438,44 @@ class Ragged:
         batches = _checked_batches(batches, "cat")
         lengths = torch.cat([batch.lengths for batch in batches])
         values = torch.cat([batch.values for batch in batches])
-        return _of(values, Layout.from_lengths(lengths, values.device))
+        return _unchecked(values, Layout.from_lengths(lengths, values.device))
 
     def split(self, sizes: int | Sequence[int]) -> "list[Ragged]":
-        """Cut the batch into batches of so many sequences each; the inverse of `cat`."""
-        return [_of(v, lay) for v, lay in _time.split(self.values, self.layout, sizes)]
+        """Split the batch into batches with ``sizes`` sequences; the inverse of `cat`."""
+        return [_unchecked(v, lay) for v, lay in _time.split(self.values, self.layout, sizes)]
 
     @staticmethod
     def cat_time(batches: "Sequence[Ragged]") -> "Ragged":
-        """Append batches of the same B in time: sequence b is the b-th of each, one after the other."""
+        """Concatenate batches of B sequences in time: the b-th sequences of all batches are concatenated."""
         batches = _checked_batches(batches, "cat_time")
         for i, batch in enumerate(batches):
             if batch.layout.num_sequences != batches[0].layout.num_sequences:
                 raise ShapeError(
-                    f"cat_time needs batches of as many sequences, got {len(batches[0])} in batch 0 "
-                    f"and {len(batch)} in batch {i}"
+                    f"cat_time needs batches with the same number of sequences, got {len(batches[0])} in "
+                    f"batch 0 and {len(batch)} in batch {i}"
                 )
         parts = [(batch.values, batch.layout) for batch in batches]
-        return _of(*_time.cat_time(parts))
+        return _unchecked(*_time.cat_time(parts))
 
     def split_time(self, steps: int | Tensor | Sequence[int]) -> "tuple[Ragged, Ragged]":
-        """Cut every sequence in time: its first ``steps`` tokens (all, if shorter), and the rest.
+        """Split every sequence in time: its first ``steps`` tokens (all, if shorter) and its remaining ones.
 
-        ``steps`` is one number, or one per sequence. The inverse of `cat_time`.
+        ``steps`` is a number, or one per sequence. The inverse of `cat_time`.
         """
         head, tail = _time.split_time(self.values, self.layout, steps)
-        return _of(*head), _of(*tail)
+        return _unchecked(*head), _unchecked(*tail)
 
     def reverse(self) -> "Ragged":
         """Reverse every sequence in time; twice is the identity."""
-        return _of(self.values.index_select(0, self.layout.reversal), self.layout)
+        return _unchecked(self.values.index_select(0, self.layout.reversal), self.layout)
 
     # ------------------------------------------------------------ dtype, device
 
     def to(self, *args: Any, **kwargs: Any) -> "Ragged":
-        """Convert as `torch.Tensor.to` does; offsets stay int64 and follow to the device."""
+        """Convert the values as `torch.Tensor.to`; offsets stay int64 and are moved to the same device."""
         values = self.values.to(*args, **kwargs)
         layout = self.layout.to(values.device, non_blocking=bool(kwargs.get("non_blocking", False)))
-        return _of(values, layout)
+        return _unchecked(values, layout)
 
     def float(self) -> "Ragged":
         """Convert the values to float32."""
@@ -479,7 +486,7 @@ class Ragged:
         return self.to(torch.float64)
 
     def cpu(self) -> "Ragged":
-        """Move to host memory."""
+        """Move to the CPU."""
         return self.to("cpu")
 
     def cuda(self, device: torch.device | int | str = "cuda") -> "Ragged":
@@ -487,31 +494,33 @@ class Ragged:
         return self.to(torch.device("cuda", device) if isinstance(device, int) else device)
 
     def detach(self) -> "Ragged":
-        """Return the same values without their history."""
-        return _of(self.values.detach(), self.layout)
+        """Return a batch whose values are detached from the graph."""
+        return _unchecked(self.values.detach(), self.layout)
 
     def clone(self) -> "Ragged":
-        """Copy the values; offsets are shared, as nothing changes them."""
-        return _of(self.values.clone(), self.layout)
+        """Return a copy of the values with the same offsets."""
+        return _unchecked(self.values.clone(), self.layout)
 
     def contiguous(self) -> "Ragged":
-        """Return values that are contiguous in memory."""
-        return _of(self.values.contiguous(), self.layout)
+        """Return a batch whose values are contiguous in memory."""
+        return _unchecked(self.values.contiguous(), self.layout)
 
     def requires_grad_(self, mode: bool = True) -> "Ragged":  # noqa: FBT001, FBT002 - torch's signature
-        """Ask for gradients of the values, in place, as torch's method of that name."""
+        """Set whether the values require gradients, in place, as `torch.Tensor.requires_grad_`."""
         self.values.requires_grad_(mode)
         return self
 
     def pin_memory(self) -> "Ragged":
-        """Copy to page-locked memory, from which transfers to a device need not wait."""
-        return _of(self.values.pin_memory(), Layout(self.offsets.pin_memory(), total=self.layout.total))
+        """Copy to page-locked memory, for asynchronous transfers to a device."""
+        return _unchecked(
+            self.values.pin_memory(), Layout(self.offsets.pin_memory(), total=self.layout.total)
+        )
 
     def is_pinned(self) -> bool:
-        """Tell whether the values are in page-locked memory."""
+        """Return whether the values are in page-locked memory."""
         return self.values.is_pinned()
 
-    # ---------------------------------------------------------- acts as a tensor
+    # --------------------------------------------------------- tensor interface
 
     @classmethod
     def __torch_function__(
@@ -521,21 +530,21 @@ class Ragged:
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        return _tensor.dispatch(func, cls, _of, args, kwargs or {})
+        return _tensor.dispatch(func, cls, _unchecked, args, kwargs or {})
 
     def __array__(self, *args: object, **kwargs: object) -> Any:
         raise UnsupportedError(
-            "a Ragged is no array, as its sequences differ in length; use x.values.numpy() for all tokens, "
-            "x.to_padded().numpy(), or x.to_list()"
+            "a Ragged cannot be converted to an array, as its sequences differ in length; use "
+            "x.values.numpy() for all tokens, x.to_padded().numpy(), or x.to_list()"
         )
 
-    # numpy then leaves `array + x` to the batch, and refuses its own functions of it.
+    # numpy then returns NotImplemented for `array + x`, and raises TypeError in its own functions.
     __array_ufunc__ = None
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_") and hasattr(Tensor, name):
             function = callable(getattr(torch, name, None))
-            call = f"call torch.{name}(x, ...), which acts on the tokens or says what to use instead, or "
+            call = f"call torch.{name}(x, ...), which supports a Ragged or gives an alternative, or "
             raise AttributeError(
                 f"Ragged has no {name!r}; {call if function else 'use '}x.values.{name} for the plain tensor"
             )
@@ -587,7 +596,7 @@ def _equal(x: Ragged, other: object) -> bool:
 
 @_tensor.implements(torch.allclose)
 def _allclose(x: Ragged, *args: Any, **kwargs: Any) -> bool:
-    isclose: Callable[..., Any] = torch.isclose  # torch's stubs know nothing of __torch_function__
+    isclose: Callable[..., Any] = torch.isclose  # the stubs of torch do not include __torch_function__
     return bool(isclose(x, *args, **kwargs).values.all())
 
 
@@ -598,25 +607,25 @@ def _checked_batches(batches: Sequence[Ragged], name: str) -> list[Ragged]:
     first = batches[0]
     for i, batch in enumerate(batches):
         if not isinstance(batch, Ragged):
-            raise InputTypeError(f"{name} takes Ragged batches, but number {i} is a {type(batch).__name__}")
+            raise InputTypeError(f"{name} takes Ragged batches, but batch {i} is a {type(batch).__name__}")
         if batch.shape[1:] != first.shape[1:]:
             raise ShapeError(
-                f"{name}: batch {i} has features of shape {tuple(batch.shape[1:])}, batch 0 of "
+                f"{name}: batch {i} has feature shape {tuple(batch.shape[1:])}, but batch 0 has "
                 f"{tuple(first.shape[1:])}; they must agree"
             )
         if batch.dtype != first.dtype or batch.device != first.device:
             raise InputTypeError(
-                f"{name}: batch {i} is {batch.dtype} on {batch.device}, batch 0 {first.dtype} on "
+                f"{name}: batch {i} is {batch.dtype} on {batch.device}, but batch 0 is {first.dtype} on "
                 f"{first.device}; convert them with .to() first"
             )
     return batches
 
 
 class _Unfilled(Ragged):
-    """A copy whose fields are about to be set, in their order; then it is an ordinary batch.
+    """A copy whose fields can be set once, in their order; setting ``offsets`` turns it into a `Ragged`.
 
-    `lightning_utilities.apply_to_collection`, by which Lightning's precisions and torchmetrics map over
-    dataclasses, asks `copy.deepcopy` to keep the very fields, and sets them afterwards.
+    `lightning_utilities.apply_to_collection`, which Lightning and torchmetrics use to map over dataclasses,
+    copies the instance with `copy.deepcopy`, keeping its fields, and sets them afterwards.
     """
 
     @classmethod
@@ -639,7 +648,7 @@ def _flatten(ragged: Ragged) -> tuple[list[Tensor], None]:
 
 def _unflatten(leaves: Any, context: None) -> Ragged:  # noqa: ARG001 - pytree's protocol
     values, offsets = leaves
-    # A tree may hold anything while it is mapped over (specs, shapes, other devices): nothing is checked.
+    # Leaves can be any objects while a pytree is mapped (specs, shapes), so nothing is checked.
     total = values.shape[0] if isinstance(values, Tensor) and values.dim() else None
     layout = Layout(offsets, total=total)
     return Ragged(values, layout.offsets, layout=layout)
@@ -658,5 +667,5 @@ pytree.register_pytree_node(
     serialized_type_name="throughtime.Ragged",
     flatten_with_keys_fn=_flatten_with_keys,
 )
-# torch.load then reads a batch by default: making one runs no code but its checks.
+# So torch.load with weights_only=True can load a batch: its constructor only checks the arguments.
 torch.serialization.add_safe_globals([Ragged])

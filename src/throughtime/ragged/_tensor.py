@@ -1,9 +1,8 @@
-"""Which torch functions act on a `Ragged`, and how: the explicit allow-list behind ``__torch_function__``.
+"""The allow-list of torch functions that support `Ragged`, for ``__torch_function__``.
 
-A function is listed only if it treats every token alike (the first dimension of ``values``), so that
-applying it to ``values`` is right by construction, or if a layer above `implements` it. Everything else is
-refused by name, with what to call instead. This file knows values and layouts; it does not know the class
-`Ragged`.
+A function is listed only if it treats all tokens alike (the first dimension of ``values``), so that applying
+it to ``values`` is correct, or if another package registers an implementation with `implements`. All others
+raise an error that gives an alternative. This module uses values and layouts, not the class `Ragged`.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from torch.utils import _pytree as pytree
 from throughtime.errors import InputTypeError, ShapeError, UnsupportedError
 from throughtime.ragged._layout import Layout
 
-# Each result element depends on the elements at the same place alone; operands broadcast.
+# Elementwise functions, with broadcasting.
 _POINTWISE = """
     abs acos acosh add addcdiv addcmul asin asinh atan atan2 atanh bernoulli bitwise_and
     bitwise_not bitwise_or bitwise_xor bool ceil celu clamp clamp_max clamp_min clone contiguous copysign
@@ -40,10 +39,10 @@ _POINTWISE = """
 
 _DROPOUTS = "alpha_dropout dropout rrelu".split()  # noqa: SIM905
 
-# Each token's features are transformed alike, with parameters that have no token dimension.
+# Functions of the features of a token, with parameters that have no token dimension.
 _PER_TOKEN = "bilinear embedding layer_norm linear one_hot prelu rms_norm".split()  # noqa: SIM905
 
-# Functions along a dimension of the features: where ``dim`` stands, and its default (None: must be given).
+# Functions along a feature dimension: the position of ``dim`` and its default (None: required).
 _ALONG_FEATURES: dict[str, tuple[int, int | None]] = {
     "all": (1, None),
     "amax": (1, None),
@@ -82,16 +81,16 @@ _ALONG_FEATURES: dict[str, tuple[int, int | None]] = {
 }
 _ADDS_A_DIMENSION = ("stack", "unsqueeze")
 
-# Losses per token: the mean or sum runs over real tokens alone.
+# Losses per token: the mean or sum is over all tokens.
 _LOSSES = """
     binary_cross_entropy binary_cross_entropy_with_logits cross_entropy huber_loss kl_div l1_loss mse_loss
     nll_loss poisson_nll_loss smooth_l1_loss soft_margin_loss
 """.split()  # noqa: SIM905
 
-# What to call instead of a function that would mix sequences, steps or padding.
+# Alternatives to functions that would mix sequences, steps or padding.
 _POOL = "throughtime.nn.Pool, or .values for all tokens of the batch as one tensor"
-_CONV = "throughtime.nn.Conv1d, which keeps to the borders of each sequence"
-_PADDED = "per-token features have no such dimension; convert with .to_padded() if you mean the padded batch"
+_CONV = "throughtime.nn.Conv1d, which does not cross the borders of sequences"
+_PADDED = ".to_padded() for the padded batch, as the features of a token have no batch dimension"
 _INSTEAD = {
     **dict.fromkeys(
         "max_pool1d avg_pool1d adaptive_max_pool1d adaptive_avg_pool1d lp_pool1d".split(),  # noqa: SIM905
@@ -119,7 +118,7 @@ _INSTEAD = {
 
 
 class RaggedLike(Protocol):
-    """What this file needs of a ragged batch."""
+    """Protocol of a ragged batch in this module."""
 
     @property
     def values(self) -> Tensor: ...
@@ -127,18 +126,18 @@ class RaggedLike(Protocol):
     def layout(self) -> Layout: ...
 
 
-# What an operator may meet beside a ragged batch.
+# Types of the other operands of an operator.
 _OPERANDS = (Tensor, int, float, complex, torch.SymInt, torch.SymFloat, torch.SymBool)
 
 Wrap = Callable[[Tensor, Layout], Any]
 _Function = Callable[..., Any]
 
-# Functions for which a layer above has something of its own, by `implements`.
+# Functions with an implementation registered by `implements`.
 IMPLEMENTED: dict[_Function, _Function] = {}
 
 
 def implements(function: _Function) -> Callable[[_Function], _Function]:
-    """Make the decorated function what ``function`` does if its first argument is a ragged batch."""
+    """Register the decorated function as ``function`` for a ragged batch as the first argument."""
 
     def register(implementation: _Function) -> _Function:
         IMPLEMENTED[function] = implementation
@@ -150,17 +149,17 @@ def implements(function: _Function) -> Callable[[_Function], _Function]:
 def _functions(names: Iterable[str], namespaces: Iterable[Any]) -> dict[_Function, str]:
     functions = {}
     for name in names:
-        # A module has __eq__ and the like of its own.
-        places = [torch.Tensor] if name.startswith("__") else namespaces
-        for place in places:
-            function = getattr(place, name, None)
+        # Modules have __eq__ and similar methods, too.
+        owners = [torch.Tensor] if name.startswith("__") else namespaces
+        for owner in owners:
+            function = getattr(owner, name, None)
             if callable(function):  # torch.float is a dtype, torch.Tensor.float a method
                 functions[function] = name
     return functions
 
 
 _EVERYWHERE = (torch, torch.Tensor, F, torch.special)
-# torch has functions of these names, too, with other arguments: only those of torch.nn.functional count.
+# torch has functions with some of these names but other arguments, so only torch.nn.functional is searched.
 _KINDS: list[tuple[dict[_Function, str], str]] = [
     (_functions(_POINTWISE, _EVERYWHERE), "pointwise"),
     (_functions(_DROPOUTS, [F]), "pointwise"),
@@ -185,24 +184,24 @@ def dispatch(
     Parameters
     ----------
     function
-        As ``__torch_function__`` receives it.
+        The function that ``__torch_function__`` receives.
     ragged_type
-        The class whose instances stand for their values.
+        The class of ragged batches.
     wrap
-        Makes a ragged batch of new values and a layout.
+        Function that creates a ragged batch from values and a layout.
     args, kwargs
-        The arguments of ``function``.
+        Arguments of ``function``.
 
     Raises
     ------
     UnsupportedError
         If the function is not on the allow-list, or acts along the token dimension.
     ShapeError
-        If batches of different offsets meet, or a tensor broadcasts over tokens.
+        If batches have different offsets, or a tensor would be broadcast over tokens.
     """
-    own = IMPLEMENTED.get(function)
-    if own is not None and args and isinstance(args[0], ragged_type):
-        return own(*args, **kwargs)
+    implementation = IMPLEMENTED.get(function)
+    if implementation is not None and args and isinstance(args[0], ragged_type):
+        return implementation(*args, **kwargs)
     kind, name = ALLOWED.get(function, ("", _name(function)))
     if not kind:
         raise UnsupportedError(refusal(name))
@@ -210,7 +209,7 @@ def dispatch(
     leaves, spec = pytree.tree_flatten((args, dict(kwargs)), is_leaf=lambda x: isinstance(x, ragged_type))
     raggeds = [leaf for leaf in leaves if isinstance(leaf, ragged_type)]
     layout = _shared_layout(raggeds, name)
-    # Asked of the values, not of the layout, whose host copies torch.compile cannot trace.
+    # From the values, not the layout, whose CPU copies torch.compile cannot trace.
     count = raggeds[0].values.shape[0]
     rank = max(ragged.values.dim() for ragged in raggeds)
     if kind in {"pointwise", "loss"}:
@@ -221,8 +220,8 @@ def dispatch(
         _refuse_parameters_over_tokens(name, args, kwargs, rank)
     if name == "where" and len(args) + len(kwargs) < 3:
         raise UnsupportedError(
-            "torch.where of a Ragged alone would give places among all tokens; use torch.where(x.values), or "
-            "x[mask] for the elements"
+            "torch.where with a condition only would return indices of all tokens of a Ragged; use "
+            "torch.where(x.values), or x[mask] for the elements"
         )
     plain = [leaf.values if isinstance(leaf, ragged_type) else leaf for leaf in leaves]
     new_args, new_kwargs = pytree.tree_unflatten(plain, spec)
@@ -233,7 +232,7 @@ def dispatch(
 
 
 def tokenwise(function: _Function, ragged_type: type[RaggedLike], wrap: Wrap, *operands: Any) -> Any:
-    """Apply a pointwise function that is not torch's (an operator such as ``operator.add``)."""
+    """Apply a pointwise function that is not from torch, such as ``operator.add``."""
     raggeds: list[RaggedLike] = []
     plain: list[Any] = []
     for operand in operands:
@@ -246,7 +245,9 @@ def tokenwise(function: _Function, ragged_type: type[RaggedLike], wrap: Wrap, *o
             plain.append(operand.item())
         elif isinstance(operand, np.ndarray):
             name = _name(function)
-            raise InputTypeError(f"{name}: a Ragged does not meet numpy arrays; use torch.as_tensor(array)")
+            raise InputTypeError(
+                f"{name}: got a Ragged and a numpy array; convert the array with torch.as_tensor(array)"
+            )
         else:
             return NotImplemented
     layout = _shared_layout(raggeds, _name(function))
@@ -273,12 +274,12 @@ def _refuse_broadcast_over_tokens(
         if isinstance(operand, ragged_type):
             if operand.values.dim() != rank and not loss:
                 raise ShapeError(
-                    f"{name}: the batches have values of {rank} and {operand.values.dim()} dimensions; "
-                    "give the smaller one its feature dimensions with torch.unsqueeze(x, -1)"
+                    f"{name}: the batches have values with {rank} and {operand.values.dim()} dimensions; "
+                    "add feature dimensions to the smaller one with torch.unsqueeze(x, -1)"
                 )
         elif isinstance(operand, Tensor) and operand.dim() >= rank and operand.shape[-rank] != 1:
             raise ShapeError(
-                f"{name}: a tensor of shape {tuple(operand.shape)} would be spread over the tokens of "
+                f"{name}: a tensor of shape {tuple(operand.shape)} would be broadcast over the tokens of "
                 f"values with {rank} dimensions; use x.with_values(...) for one entry per token, or "
                 "x.spread(tensor) for one per sequence"
             )
@@ -287,32 +288,35 @@ def _refuse_broadcast_over_tokens(
 def _refuse_parameters_over_tokens(
     name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], rank: int
 ) -> None:
-    """Refuse parameters whose dimensions reach beyond the features, though their sizes may happen to fit."""
+    """Check that parameters have no more dimensions than the features, even if their sizes match."""
     needed = 1 if name in {"linear", "bilinear"} else 0
     if name in {"layer_norm", "rms_norm"}:
         shape = kwargs.get("normalized_shape", args[1] if len(args) > 1 else ())
         needed = len(shape) if isinstance(shape, tuple | list) else 1
     if rank - 1 < needed:
         raise ShapeError(
-            f"{name} acts on {needed} feature dimensions, but tokens have {rank - 1}, so that it would mix "
-            "tokens; give them a feature with x[..., None], or embed them"
+            f"{name} needs {needed} feature dimensions, but tokens have {rank - 1}, so it would mix tokens; "
+            "add a feature dimension with x[..., None], or embed the tokens"
         )
 
 
 def _check_dim(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], rank: int) -> None:
-    place, default = _ALONG_FEATURES[name]
-    dim = kwargs.get("dim", args[place] if len(args) > place else default)
-    if dim is None or hasattr(dim, "layout"):  # of two batches or tensors: torch.maximum
-        larger = f"; use torch.{name}imum(x, y) for the {name}imum of two batches" if dim is not None else ""
+    position, default = _ALONG_FEATURES[name]
+    dim = kwargs.get("dim", args[position] if len(args) > position else default)
+    if dim is None or hasattr(dim, "layout"):  # torch.max(x, y) of two batches or tensors
+        hint = f"; use torch.{name}imum(x, y) for the {name}imum of two batches" if dim is not None else ""
         raise UnsupportedError(
-            f"torch.{name} without dim would mix sequences of a Ragged{larger}; "
-            f"name a feature dimension (dim=-1), or use {_POOL}"
+            f"torch.{name} without dim would mix sequences of a Ragged{hint}; "
+            f"give a feature dimension (dim=-1), or use {_POOL}"
         )
     dims = dim if isinstance(dim, tuple | list) else (dim,)
     effective = rank + (name in _ADDS_A_DIMENSION)
     for axis in dims:
         if not -effective <= axis < effective:
-            raise ShapeError(f"torch.{name}: dim {axis} is out of range for values of {rank} dimensions")
+            raise ShapeError(
+                f"torch.{name}: dim {axis} is out of range for values with {rank} dimensions; use dim=-1 for "
+                "the last feature dimension"
+            )
         if axis % effective == 0:
             raise UnsupportedError(_token_dim_refusal(name))
 
@@ -320,13 +324,13 @@ def _check_dim(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], rank
 def _token_dim_refusal(name: str) -> str:
     if name in {"cat", "concat", "concatenate"}:
         return (
-            "torch.cat along dim 0 of a Ragged has two meanings: use Ragged.cat(batches) to put "
-            "sequences side by side, Ragged.cat_time(batches) to append them in time, dim=-1 for features"
+            "torch.cat along dim 0 of a Ragged is ambiguous: use Ragged.cat(batches) for more sequences, "
+            "Ragged.cat_time(batches) to concatenate in time, or dim=-1 for features"
         )
     if name in {"split", "chunk", "unbind"}:
         return (
-            f"torch.{name} along dim 0 of a Ragged would cut through sequences: use x.split(sizes) "
-            "for sequences, x.split_time(steps) for time, dim=-1 for features"
+            f"torch.{name} along dim 0 of a Ragged would split inside of sequences: use x.split(sizes) "
+            "for sequences, x.split_time(steps) for time, or dim=-1 for features"
         )
     return f"torch.{name} along dim 0 of a Ragged would mix sequences; use {_POOL}"
 
@@ -337,7 +341,7 @@ def _wrap_all(result: Any, count: int, layout: Layout, wrap: Wrap, name: str) ->
             return leaf
         if leaf.dim() == 0 or leaf.shape[0] != count:
             raise UnsupportedError(
-                f"torch.{name} did not keep the token dimension ({count} tokens, result "
+                f"torch.{name} changed the token dimension ({count} tokens, result of shape "
                 f"{tuple(leaf.shape)}); use .values for the plain tensor"
             )
         return wrap(leaf, layout)
@@ -352,12 +356,12 @@ def _is_scalar(result: Any) -> TypeGuard[Tensor]:
 
 
 def refusal(name: str) -> str:
-    """Say that a torch function of this name does not act on a ragged batch, and what to call."""
+    """Return the error message for a torch function that does not support ragged batches."""
     instead = _INSTEAD.get(
         name,
-        "x.with_values(f(x.values)) if f treats every token alike, or .to_padded() / .to_list()",
+        "x.with_values(f(x.values)) if f treats all tokens alike, or .to_padded() / .to_list()",
     )
-    return f"torch function {name!r} does not act on a Ragged; use {instead}"
+    return f"torch function {name!r} does not support a Ragged; use {instead}"
 
 
 def _name(function: _Function) -> str:

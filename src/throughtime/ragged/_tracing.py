@@ -1,6 +1,6 @@
-"""What torch.jit.trace and the graphs of torch.compile and torch.export cannot record, refused by name.
+"""Errors for operations that torch.jit.trace, torch.compile and torch.export cannot record.
 
-torch.jit.trace follows tensors, and would keep as a constant whatever depends on their lengths.
+torch.jit.trace records tensor operations, and would store values that depend on lengths as constants.
 """
 
 import torch
@@ -9,7 +9,7 @@ from throughtime.errors import UnsupportedError
 
 
 def tracing() -> bool:
-    """Tell whether torch.jit.trace is recording, also for `torch.onnx.export(dynamo=False)`."""
+    """Return whether torch.jit.trace is recording, as it does in `torch.onnx.export(dynamo=False)`."""
     return torch._C._get_tracing_state() is not None  # noqa: SLF001 - torch.jit.is_tracing takes 0.5 us
 
 
@@ -19,7 +19,7 @@ def refuse_tracing(what: str) -> None:
     Raises
     ------
     UnsupportedError
-        With what to use instead.
+        If it is; the message gives an alternative.
     """
     if tracing():
         raise UnsupportedError(
@@ -30,15 +30,16 @@ def refuse_tracing(what: str) -> None:
 
 
 def refuse_compiling(what: str, instead: str) -> None:
-    """Raise under torch.export and torch.compile(fullgraph=True); torch.compile alone runs this part eagerly.
+    """Raise under torch.export and torch.compile(fullgraph=True); otherwise torch.compile breaks the graph.
 
     Raises
     ------
     UnsupportedError
-        Under torch.export; under torch.compile, or with ``strict=True``, torch's own error holds the text.
+        Under torch.export. Under torch.compile, and with ``strict=True``, torch raises its own error with
+        this message.
     """
     message = f"torch.compile and torch.export cannot record {what}; {instead}"
     if torch.compiler.is_dynamo_compiling():
-        torch._dynamo.graph_break(msg=message)  # noqa: SLF001 - dynamo raises where it may not break a graph
+        torch._dynamo.graph_break(msg=message)  # noqa: SLF001 - raises if graph breaks are not allowed
     elif torch.compiler.is_compiling():
         raise UnsupportedError(message)

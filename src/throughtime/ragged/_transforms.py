@@ -1,4 +1,4 @@
-"""Integers under the transforms of torch.func: they carry no gradient, so that no transform concerns them."""
+"""Handling of integer tensors such as offsets under transforms of torch.func, which do not apply to them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,33 +12,33 @@ from throughtime.errors import UnsupportedError
 
 
 def observed() -> bool:
-    """Tell whether what is computed here would belong to a transform or to inference mode."""
+    """Return whether a torch.func transform or inference mode is active."""
     return not is_compiling() and (_are_functorch_transforms_active() or is_inference_mode_enabled())
 
 
 @contextmanager
 def computed_apart() -> Iterator[None]:
-    """Compute with plain tensors: results outlive the transform and may be saved for a backward pass."""
+    """Disable transforms and inference mode, so that results can be cached and saved for a backward pass."""
     with torch.inference_mode(mode=False), torch._C._DisableFuncTorch():  # noqa: SLF001
         yield
 
 
 def assert_when_run(holds: Tensor, message: str) -> None:
-    """Leave to a compiled graph what would be an error at once: its branches cannot depend on numbers."""
+    """Assert a condition when a compiled graph runs, as its branches cannot depend on tensor values."""
     torch._assert_async(holds.all(), message)  # noqa: SLF001
 
 
 def plain(integers: Tensor) -> Tensor:
-    """Return integers without what `torch.func.grad` and its like have put around them."""
+    """Return integers without the wrappers of `torch.func.grad` and similar transforms."""
     while _functorch.is_gradtrackingtensor(integers) or _functorch.is_functionaltensor(integers):
         integers = _functorch.get_unwrapped(integers)
     return integers
 
 
 def refuse_mapped(integers: Tensor) -> None:
-    """Raise if `torch.func.vmap` maps over offsets: then every batch would have lengths of its own."""
+    """Raise if `torch.func.vmap` maps over offsets, as every batch would have different lengths."""
     if _functorch.is_batchedtensor(integers):
         raise UnsupportedError(
-            "vmap maps over the offsets of a Ragged, but needs the same lengths in all that it maps over; "
-            "map over values alone (in_dims=None for offsets), or join the batches with Ragged.cat"
+            "vmap maps over the offsets of a Ragged, but all mapped batches need the same lengths; "
+            "map over values only (in_dims=None for offsets), or concatenate the batches with Ragged.cat"
         )

@@ -1,4 +1,4 @@
-"""How many sequences a batch has, told to Lightning's ``self.log``. Imports Lightning."""
+"""Callback that passes the number of sequences in a batch to ``self.log`` of Lightning. Imports Lightning."""
 
 import dataclasses
 import inspect
@@ -12,22 +12,22 @@ from throughtime.ragged import Ragged
 
 
 class RaggedBatchSize(pl.Callback):
-    """Weight the epoch means of ``self.log`` by the number of sequences in a `Ragged` batch.
+    """Callback that weights epoch means of ``self.log`` by the number of sequences in a `Ragged` batch.
 
-    Lightning weights what is logged by the batch size B: the epoch's mean is Σ B·value / Σ B. It takes B from
-    the first tensor that it comes across in a batch. In a `Ragged` that is the first sequence, so B would be
-    the length of that sequence. With this callback B is ``len(batch)``, as it would be of a padded tensor.
+    Lightning weights logged values by the batch size B: the mean of an epoch is Σ B·value / Σ B. It infers B
+    from the first tensor in the batch. For a `Ragged` this is the first sequence, so B would be the length of
+    this sequence. With this callback, B is ``len(batch)``, as for a padded tensor.
 
-    That is right for means over sequences. For a mean over tokens give the weight, as with a padded tensor:
-    ``self.log("loss", loss, batch_size=len(x.values))``. A batch size that is given is always used.
+    This is correct for means over sequences. For a mean over tokens, pass the weight, as with a padded
+    tensor: ``self.log("loss", loss, batch_size=len(x.values))``. An explicit batch size is always used.
 
-    A `Ragged` may be the batch or lie in it, in tuples, lists, mappings and dataclasses. A batch without one
-    is left to Lightning.
+    The batch may be a `Ragged`, or have some in tuples, lists, mappings and dataclasses. For a batch without
+    a `Ragged`, Lightning infers the batch size.
 
     Raises
     ------
     ShapeError
-        When a value is logged without ``batch_size`` and parts of the batch differ in their number of
+        If a value is logged without ``batch_size``, and parts of the batch differ in their number of
         sequences.
 
     Examples
@@ -41,7 +41,7 @@ class RaggedBatchSize(pl.Callback):
         self._sizes: set[int] = set()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Stand before the module's ``log``."""
+        """Wrap the ``log`` method of the module."""
         del trainer, stage
         log = pl_module.log
         signature = inspect.signature(log)
@@ -55,7 +55,7 @@ class RaggedBatchSize(pl.Callback):
         pl_module.log = log_with_batch_size  # type: ignore[method-assign]
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Leave the module as it was."""
+        """Restore the ``log`` method of the module."""
         del trainer, stage
         vars(pl_module).pop("log", None)
         self._sizes = set()
@@ -82,7 +82,7 @@ class RaggedBatchSize(pl.Callback):
         if len(self._sizes) > 1:
             sizes = " and ".join(map(str, sorted(self._sizes)))
             raise ShapeError(
-                f"self.log({name!r}, …) has no batch_size, and parts of the batch have {sizes} sequences; "
+                f"self.log({name!r}, …) has no batch_size, but parts of the batch have {sizes} sequences; "
                 "give batch_size, the number of sequences or tokens that the value is the mean of"
             )
         return next(iter(self._sizes))

@@ -1,7 +1,7 @@
-"""``checksums.json``: the SHA-256 of every file of a run, checked whenever one is read.
+"""``checksums.json``: the SHA-256 of every file in a run, checked on every read.
 
-Before a file is replaced, its new checksum is written beside the old one, and the old one is left out after
-that. So whenever a training is killed, the file that is there is one of those listed.
+Before a file is replaced, its new checksum is added; afterwards, the old one is removed. So if a training is
+killed at any time, the checksum of every file is listed.
 """
 
 import hashlib
@@ -17,10 +17,10 @@ from throughtime.training._json import MOST_BYTES, json_object, to_json
 
 NAME = "checksums.json"
 
-# A training may replace a file between the reading of it and of its checksum.
+# A training may replace a file after it is read and before its checksum is read.
 _TRIES = 3
 
-_Known = dict[str, tuple[str, ...]]
+_Checksums = dict[str, tuple[str, ...]]
 
 
 def write_new(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -31,29 +31,29 @@ def write_new(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def write_checked(path: Path, data: bytes) -> None:
-    """Write a file of a run, atomically, over one that may be there.
+    """Write or replace a file of a run, atomically.
 
     Raises
     ------
     RunError
         If it cannot be written.
     """
-    known, new = _read(path.parent), _checksum(data)
-    before = known.get(path.name, ())
-    if before == (new,) and path.exists():
+    checksums, new = _read(path.parent), _checksum(data)
+    old = checksums.get(path.name, ())
+    if old == (new,) and path.exists():
         return
-    _write(path.parent, {**known, path.name: (*(one for one in before if one != new), new)})
+    _write(path.parent, {**checksums, path.name: (*(checksum for checksum in old if checksum != new), new)})
     write_bytes(path, data)
-    _write(path.parent, {**known, path.name: (new,)})
+    _write(path.parent, {**checksums, path.name: (new,)})
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Read the JSON object that a file of a run holds.
+    """Read a JSON object from a file of a run.
 
     Raises
     ------
     RunError
-        As `read_checked`; or if it holds anything else.
+        As `read_checked`, or if the file is not a JSON object.
     """
     return json_object(read_checked(path, most=MOST_BYTES), path)
 
@@ -64,14 +64,14 @@ def read_checked(path: Path, *, most: int | None = None) -> bytes:
     Raises
     ------
     RunError
-        If it cannot be read, or is not what was written.
+        If it cannot be read, or its checksum does not match.
     """
     for _ in range(_TRIES):
         data = read_bytes(path, most=most)
-        known = _read(path.parent).get(path.name)
-        if known is not None and _checksum(data) in known:
+        checksums = _read(path.parent).get(path.name)
+        if checksums is not None and _checksum(data) in checksums:
             return data
-    if known is None:
+    if checksums is None:
         raise RunError(
             f"{path} is not listed in {NAME}, so it was not written by the training of this run; "
             "remove it, or restore both files"
@@ -82,30 +82,31 @@ def read_checked(path: Path, *, most: int | None = None) -> bytes:
     )
 
 
-def _read(folder: Path) -> _Known:
+def _read(folder: Path) -> _Checksums:
     path = folder / NAME
     content = json_object(read_bytes(path, most=MOST_BYTES), path)
     try:
         fields = Fields(content)
         files = fields.fields("files")
-        known = {name: files.texts(name) for name in fields.mapping("files")}
-        own = fields.text("sha256")
+        checksums = {name: files.texts(name) for name in fields.mapping("files")}
+        checksum_of_list = fields.text("sha256")
     except ValueError as error:
         raise RunError(f"{path} is damaged: {error}; restore the file or train again") from error
-    if own != _own_checksum(known):
+    if checksum_of_list != _checksum_of_list(checksums):
         raise RunError(
             f"{path} is damaged (its own checksum does not match); restore the file or train again"
         )
-    return known
+    return checksums
 
 
-def _write(folder: Path, known: Mapping[str, tuple[str, ...]]) -> None:
-    files = {name: list(known[name]) for name in sorted(known)}
-    write_bytes(folder / NAME, to_json({"files": files, "sha256": _own_checksum(known)}))
+def _write(folder: Path, checksums: Mapping[str, tuple[str, ...]]) -> None:
+    files = {name: list(checksums[name]) for name in sorted(checksums)}
+    write_bytes(folder / NAME, to_json({"files": files, "sha256": _checksum_of_list(checksums)}))
 
 
-def _own_checksum(known: Mapping[str, tuple[str, ...]]) -> str:
-    return _checksum(json.dumps({name: list(known[name]) for name in known}, sort_keys=True).encode())
+def _checksum_of_list(checksums: Mapping[str, tuple[str, ...]]) -> str:
+    lists = {name: list(checksums[name]) for name in checksums}
+    return _checksum(json.dumps(lists, sort_keys=True).encode())
 
 
 def _checksum(data: bytes) -> str:

@@ -1,4 +1,4 @@
-"""A training in Lightning's loops, begun or resumed. The only file that makes a Lightning trainer."""
+"""Training with a Lightning trainer, from the beginning or resumed."""
 
 import warnings
 from contextlib import ExitStack
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 def train(
     source: Source | NextStepSource, run: Run, hold: Hold, *, progress: bool, watch_every: int = 0
 ) -> bool:
-    """Train until the end or an interruption; state, best weights and figures go into the run.
+    """Train until the end or an interruption; save state, best weights and metrics to the run.
 
     Returns
     -------
     bool
-        Whether the training came to its end.
+        Whether the training is finished.
     """
     try:
         return _train(source, run, hold, progress=progress, watch_every=watch_every)
@@ -55,7 +55,7 @@ def _train(
         stack.enter_context(stop.listening())
         state = saved_state(run)
         resumed, files = state is not None, SafetensorsIO(state)
-        del state  # as large as the model and its optimizer together; it goes once Lightning has loaded it
+        del state  # so that its memory, as for model and optimizer, is freed once Lightning has loaded it
         module = _module(source, run)
         if not process():
             _note_environment(run, begun=resumed)
@@ -69,29 +69,29 @@ def _train(
         try:
             trainer.fit(module, ckpt_path=str(run.state_path) if resumed else None)
         except Stopped:
-            ended = False
+            finished = False
         except ThroughtimeError:
             raise
         except Exception as error:
-            # Whatever Lightning does with a state in which something is missing.
+            # Lightning raises various exceptions for an incomplete state.
             if not resumed or writer.began:
                 raise
             raise unusable(run, f"{type(error).__name__}: {error}") from error
         else:
-            ended = True
+            finished = True
         if not run.has_model and not process():
             hold.require_there()
             run.save_model(module.model)
         wait_for_all()
-    return ended
+    return finished
 
 
 def _module(source: Source | NextStepSource, run: Run) -> BaseModule:
     config = run.config
     if config.model.predicts_next_step != isinstance(source, NextStepSource):
-        does = "predicts the next step" if config.model.predicts_next_step else "classifies sequences"
-        wanted = "the class of each sequence" if config.model.predicts_next_step else "the next step of each"
-        raise RunError(f"{config.model.name} {does}, but this data needs {wanted}; choose another model")
+        task = "predicts the next step" if config.model.predicts_next_step else "classifies sequences"
+        data = "classification" if config.model.predicts_next_step else "next-step prediction"
+        raise RunError(f"{config.model.name} {task}, but the data is for {data}; choose another model")
     torch.manual_seed(derived_seed("weights", config.settings.seed))
     model = config.model.build(config.vocabulary_size, len(config.classes))
     if isinstance(source, NextStepSource):
@@ -113,7 +113,7 @@ def _note_environment(run: Run, *, begun: bool) -> None:
 def _trainer(run: Run, callbacks: list[pl.Callback], files: SafetensorsIO) -> pl.Trainer:
     several = processes() > 1
     options = run.config.model.options
-    # Clusters of an adaptive softmax that a window lacks have no gradient, unless they are embeddings, too.
+    # Clusters of an adaptive softmax without a token in the window have no gradient, unless weights are tied.
     unused = bool(options.get("cutoffs")) and not options.get("tied", True)
     return pl.Trainer(
         accelerator="gpu" if torch.cuda.is_available() else "cpu",
@@ -130,6 +130,6 @@ def _trainer(run: Run, callbacks: list[pl.Callback], files: SafetensorsIO) -> pl
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        reload_dataloaders_every_n_epochs=1,  # an epoch may have another number of batches
+        reload_dataloaders_every_n_epochs=1,  # the number of batches may differ between epochs
         use_distributed_sampler=False,
     )

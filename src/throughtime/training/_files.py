@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and read with errors that name them."""
+"""Atomic writing and checked reading of files; errors name the file."""
 
 import contextlib
 import os
@@ -11,13 +11,13 @@ from throughtime.errors import DataError, RunError
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what the system says about a failed write into one line that names the file."""
+    """Raise a failed write as a `RunError` that names the file."""
     try:
         yield
     except OSError as error:
         if isinstance(error, FileNotFoundError) and not path.parent.exists():
             raise RunError(
-                f"{path} cannot be written: the folder {path.parent} was deleted or renamed"
+                f"{path} cannot be written: the folder {path.parent} was deleted or renamed; restore it"
             ) from error
         raise RunError(
             f"{path} cannot be written ({error.strerror or error}); check the disk and permissions"
@@ -25,9 +25,9 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write beside, make it durable, rename: whoever reads ``path`` sees the old bytes or the new.
+    """Write a file atomically: write a temporary file, flush it to disk, and rename it to ``path``.
 
-    What was written beside is removed when that fails, so that it does not fill a full disk.
+    If this fails, the temporary file is removed, which matters on a full disk.
     """
     part = path.with_name(f".{path.name}.part")
     with writing(path):
@@ -45,7 +45,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def read_bytes(path: Path, *, most: int | None = None) -> bytes:
-    """Read a regular file of at most ``most`` bytes; a `RunError` names it and what is wrong with it."""
+    """Read a regular file of at most ``most`` bytes, or raise a `RunError`."""
     try:
         with regular_file(path) as (file, size):
             if most is not None and size > most:
@@ -61,7 +61,7 @@ def read_bytes(path: Path, *, most: int | None = None) -> bytes:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames within a folder durable, where the system can (Windows cannot)."""
+    """Flush renames within a folder to disk (not supported on Windows)."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)

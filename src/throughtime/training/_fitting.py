@@ -1,4 +1,4 @@
-"""A model for weights that are there already: built only if it has as many, of the same names and shapes."""
+"""Construction of a model for given weights, with a check of their number, names and shapes beforehand."""
 
 import threading
 import warnings
@@ -10,39 +10,39 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-# Constructors make some parameters that they put others in the place of.
+# Constructors create some parameters that are replaced later.
 _SLACK, _FEW = 4, 1000
 
 
 class MisfitError(Exception):
-    """Weights are not those of a model; the message says in what they differ."""
+    """Weights do not match a model; the message gives the difference."""
 
 
 def fitting_model(build: Callable[[], nn.Module], sizes: Any, weights: Any) -> nn.Module:
-    """Build a model, whose weights are not set yet, without touching the random state.
+    """Build a model for given weights, without setting them and without changing the random state.
 
-    It is built without memory for its weights first (on torch's device "meta"), and no further than it could
-    have these weights. So what a damaged configuration asks for takes neither memory nor time.
+    The model is first built on the device "meta", which stops if it is too large for these weights. So a
+    damaged configuration takes little memory and time.
 
     Parameters
     ----------
     build : callable
-        Makes the model.
+        Function that builds the model.
     sizes : Any
-        JSON values that it is built by.
+        JSON values that determine the size of the model.
     weights : mapping of str to Tensor
-        By their names in the model's ``state_dict``.
+        Weights by their names in the ``state_dict`` of the model.
 
     Raises
     ------
     MisfitError
-        If these are not the model's weights.
+        If the weights do not match the model.
     """
     if not isinstance(weights, dict) or not all(isinstance(part, Tensor) for part in weights.values()):
-        raise MisfitError("it holds no weights")
+        raise MisfitError("it has no weights")
     _require_plausible(sizes, sum(map(torch.numel, weights.values())), "")
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        # Of an empty parameter; whether it should be empty the weights tell, which are put in place of it.
+        # Shapes of parameters, including empty ones, are compared with the weights below.
         warnings.filterwarnings("ignore", message="Initializing zero-element tensors is a no-op")
         with torch.device("meta"), _no_larger_than(weights):
             outline = build()
@@ -51,35 +51,35 @@ def fitting_model(build: Callable[[], nn.Module], sizes: Any, weights: Any) -> n
 
 
 def require_fit(expected: Mapping[str, Tensor], weights: Any) -> None:
-    """Compare weights with those of a model.
+    """Check that weights have the names, shapes and dtypes of the expected ones.
 
     Raises
     ------
     MisfitError
-        If something differs.
+        If they differ.
     """
     if not isinstance(weights, dict):
-        raise MisfitError("it holds no weights")
+        raise MisfitError("it has no weights")
     for name in sorted(expected.keys() | weights.keys()):
         if name not in weights:
             raise MisfitError(f"{name} is missing")
         if name not in expected:
             raise MisfitError(f"{name} is not in the model")
-        was, has = (_described(tensors[name]) for tensors in (expected, weights))
-        if was != has:
-            raise MisfitError(f"{name} has {has}, the model's is {was}")
+        wanted, actual = (_described(tensors[name]) for tensors in (expected, weights))
+        if wanted != actual:
+            raise MisfitError(f"{name} has {actual}, but the model has {wanted}")
 
 
 def _described(tensor: Any) -> str:
     if not isinstance(tensor, Tensor):
-        return f"no numbers but a {type(tensor).__name__}"
+        return f"type {type(tensor).__name__}"
     return f"shape {tuple(tensor.shape)} of {str(tensor.dtype).removeprefix('torch.')}"
 
 
 def _require_plausible(value: Any, numbers: int, place: str) -> None:
-    """Check that no size is beyond the number of all weights: each unit has one at least."""
+    """Check that no size exceeds the number of weights, as each unit has at least one."""
     if isinstance(value, int) and not isinstance(value, bool) and value > numbers:
-        raise MisfitError(f"{place} = {value} is beyond the {numbers} numbers that it holds")
+        raise MisfitError(f"{place} = {value} exceeds the number of weights, {numbers}")
     if isinstance(value, dict):
         for key, part in value.items():
             _require_plausible(part, numbers, f"{place}.{key}" if place else key)
@@ -90,14 +90,14 @@ def _require_plausible(value: Any, numbers: int, place: str) -> None:
 
 @contextmanager
 def _no_larger_than(weights: Mapping[str, Tensor]) -> Iterator[None]:
-    """End the building of a model, in this thread, that has far more parameters than there are weights."""
-    thread, count, most = threading.get_ident(), 0, _SLACK * len(weights) + _FEW
+    """Stop building a model in this thread if it has far more parameters than weights are given."""
+    thread, count, limit = threading.get_ident(), 0, _SLACK * len(weights) + _FEW
 
     def counting(*registered: Any) -> None:
         nonlocal count
         count += threading.get_ident() == thread and isinstance(registered[-1], Tensor)
-        if count > most:
-            raise MisfitError(f"it holds {len(weights)} tensors, and the model is far larger")
+        if count > limit:
+            raise MisfitError(f"it has {len(weights)} tensors, but the model has more than {limit}")
 
     hook = register_module_parameter_registration_hook(counting)
     try:

@@ -1,4 +1,4 @@
-"""One training at a time in the folder of a run, which stays where it is meanwhile."""
+"""Lock on the folder of a run, so that only one process trains in it."""
 
 import errno
 import inspect
@@ -17,16 +17,16 @@ from throughtime.training._json import MOST_BYTES
 
 NAME = "training.lock"
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP})
-"""What a file system without locks answers."""
+"""Error numbers of file systems without locks."""
 
 
 class Hold:
-    """A run that this process alone is training.
+    """The lock of this process on the folder of a run.
 
     Parameters
     ----------
     folder : Path
-        Of the run.
+        Folder of the run.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -34,28 +34,28 @@ class Hold:
         self._identity = _identity_of(folder)
 
     def require_there(self) -> None:
-        """Check that the folder is where it was when the training began.
+        """Check that the folder has not been moved since the training began.
 
         Raises
         ------
         RunError
-            If it was deleted, or renamed.
+            If it was deleted or renamed.
         """
         if _identity_of(self._folder) == self._identity:
             return
-        what = "is another folder now" if self._folder.exists() else "is gone"
+        change = "was replaced" if self._folder.exists() else "was deleted or renamed"
         raise RunError(
-            f"{self._folder} {what}: it was deleted or renamed during the training, which ends here; put the "
-            "folder back and resume from the last saved state (resume=True, or --resume)"
+            f"{self._folder} {change} during the training, which stops here; restore the folder and resume "
+            "from the last saved state (resume=True, or --resume)"
         )
 
 
 @contextmanager
 def only_training(folder: Path) -> Iterator[Hold]:
-    """Keep other processes from training in a folder; what unfinished writes left there is removed.
+    """Lock a folder against training by other processes, and remove temporary files of interrupted writes.
 
-    The lock is advisory and ends with the process, however that ends. Its file stays. On a file system
-    without locks there is a warning in place of one.
+    The lock is advisory and is released when the process ends; its file is not removed. A file system without
+    locks gives a warning.
 
     Raises
     ------
@@ -83,14 +83,14 @@ def only_training(folder: Path) -> Iterator[Hold]:
                 part.unlink()
         yield Hold(folder)
     finally:
-        with suppress(OSError):  # a folder that is gone
+        with suppress(OSError):  # if the folder was deleted
             lock.release()
 
 
 def _options() -> dict[str, Any]:
-    """Return what keeps filelock from taking the mere existence of the file, which stays, for a lock.
+    """Return options for filelock so that the existence of the lock file does not count as a lock.
 
-    It does so on file systems without locks since it has this option; before that it raised an error there.
+    Without the option, recent versions fall back to this on file systems without locks; older ones raise.
     """
     option = "fallback_to_soft"
     return {option: False} if option in inspect.signature(FileLock.__init__).parameters else {}
@@ -99,7 +99,7 @@ def _options() -> dict[str, Any]:
 def _identity_of(folder: Path) -> bytes | None:
     """Return the bytes of ``run.json``, which differ between runs; None if it cannot be read.
 
-    Inode numbers would not do: some file systems reuse them or make them up.
+    Inode numbers are not reliable: some file systems reuse or invent them.
     """
     try:
         return read_bytes(folder / "run.json", most=MOST_BYTES)

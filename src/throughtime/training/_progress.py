@@ -1,4 +1,4 @@
-"""How a training shows itself: a live line on a terminal, and one line per epoch everywhere."""
+"""Progress display: a live line on a terminal, and one line per epoch."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -19,12 +19,12 @@ _SECONDS_BETWEEN_FRAMES = 0.1
 
 
 class ProgressDisplay(pl.Callback):
-    """Epoch, step, loss, accuracy, tokens per second, and time left.
+    """Callback that shows epoch, step, loss, accuracy, tokens per second, and remaining time.
 
     Parameters
     ----------
     console : Console
-        Where to; the live line is left out unless it is a terminal.
+        Console for the output; the live line is shown only on a terminal.
     """
 
     def __init__(self, console: Console) -> None:
@@ -35,7 +35,7 @@ class ProgressDisplay(pl.Callback):
 
     @contextmanager
     def showing(self) -> Iterator[None]:
-        """Show the live line for as long as the training goes on."""
+        """Show the live line during the training."""
         if not self.console.is_terminal:
             yield
             return
@@ -44,7 +44,7 @@ class ProgressDisplay(pl.Callback):
         self._live = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Note what was done before, so that the time left is estimated from this process alone."""
+        """Record the time and the completed fraction, to estimate the remaining time."""
         del trainer
         if isinstance(pl_module, BaseModule):
             self._began = time.monotonic(), pl_module.share_done(pl_module.loader.next_batch)
@@ -62,13 +62,13 @@ class ProgressDisplay(pl.Callback):
             self._drawn_at = now
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Say what takes time now."""
+        """Show that validation is running."""
         del trainer, pl_module
         if self._live is not None:
             self._live.update(Text("validating …"), refresh=True)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the line of the epoch."""
+        """Print the line of the epoch."""
         del trainer
         if isinstance(pl_module, BaseModule):
             history, settings = pl_module.history, pl_module.settings
@@ -95,7 +95,7 @@ class ProgressDisplay(pl.Callback):
 
 
 def line_of(text: str, done: int, total: int, width: int) -> Table:
-    """Return one line of a bar and a text; the bar takes what the text leaves, up to 20 columns."""
+    """Return a line with a progress bar of up to 20 columns, as far as they fit, and a text."""
     bar = min(20, width - len(text) - 1)
     line = Table.grid(padding=(0, 1))
     shown = Text(text, no_wrap=True, overflow="ellipsis")
@@ -113,7 +113,7 @@ def epoch_line(
     *,
     best: bool,
 ) -> str:
-    """Return the figures of an epoch as one line of text; ``describe`` says loss and accuracy."""
+    """Return the metrics of an epoch as one line of text; ``describe`` formats loss and accuracy."""
     return (
         f"epoch {epoch.epoch:>{len(str(epochs))}}/{epochs}  "
         f"{describe(epoch.train_loss, epoch.train_accuracy)}  "
@@ -123,7 +123,7 @@ def epoch_line(
 
 
 def duration(seconds: float) -> str:
-    """Return a time as people read it.
+    """Format a duration.
 
     Examples
     --------
@@ -132,8 +132,8 @@ def duration(seconds: float) -> str:
     """
     if seconds < 10:
         return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, whole_seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
-        return f"{hours}:{minutes:02}:{rest:02}"
-    return f"{minutes}:{rest:02}"
+        return f"{hours}:{minutes:02}:{whole_seconds:02}"
+    return f"{minutes}:{whole_seconds:02}"

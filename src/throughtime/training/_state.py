@@ -1,4 +1,4 @@
-"""The state that a training resumes from, checked before Lightning loads it."""
+"""Reading and checking of the saved state before Lightning loads it."""
 
 from typing import Any
 
@@ -8,17 +8,17 @@ from throughtime.training._run import Run
 from throughtime.training._tensor_file import read_tree
 
 STATE = "throughtime"
-"""Where a checkpoint of Lightning's holds what is ours."""
+"""Key of the additional state in a Lightning checkpoint."""
 
 
 def saved_state(run: Run) -> dict[str, Any] | None:
-    """Return the state of a run, if there is one, as a checkpoint of Lightning's.
+    """Return the saved state of a run as a Lightning checkpoint, or None if there is none.
 
     Raises
     ------
     RunError
-        If it is damaged, something is missing in it, or its weights are not those of the run's model. The
-        model is not built for it.
+        If it is damaged or incomplete, or its weights do not match the model of the run, which is checked
+        without allocating the model.
     """
     if not run.state_path.exists():
         return None
@@ -26,13 +26,13 @@ def saved_state(run: Run) -> dict[str, Any] | None:
     try:
         fields = Fields(state)
         weights = fields.mapping("state_dict")
-        # Lightning goes without those that are missing.
+        # Lightning ignores missing entries.
         fields.mapping("loops"), fields.mapping(STATE)
         optimizers = fields.items("optimizer_states")
     except ValueError as error:
         raise unusable(run, str(error)) from error
     if len(optimizers) != 1:
-        raise unusable(run, f"it has the states of {len(optimizers)} optimizers, and there is one")
+        raise unusable(run, f"it has {len(optimizers)} optimizer states, expected one")
     run.model_for({str(name).removeprefix("model."): part for name, part in weights.items()}, run.state_path)
     return dict(state)
 

@@ -1,8 +1,8 @@
-"""What ``tokenizer.json`` of a run may hold: a tokenizer that ends, and whose tokens the model knows.
+"""Checks of ``tokenizer.json`` in a run: the tokenizer must terminate and match the vocabulary of the model.
 
-A file of the tokenizers library may hold regular expressions that take forever, replacements that make a
-text a million times as long, and tokens beyond the model's vocabulary. The library finds some of these only
-when it reads a text, and then ends the thread rather than raise an error.
+A file of the tokenizers library can have regular expressions that do not terminate, replacements that make a
+text a million times longer, and tokens outside of the vocabulary of the model. The library detects some of
+these only when it encodes a text, and then panics instead of raising an error.
 """
 
 import re
@@ -19,11 +19,10 @@ _PRE_TOKENIZERS = (
     "BertPreTokenizer", "ByteLevel", "CharDelimiterSplit", "Digits", "Metaspace", "Punctuation", "Sequence",
     "Split", "UnicodeScripts", "Whitespace", "WhitespaceSplit",
 )  # fmt: skip
-# Of a word, of which WordPiece compares all parts with its vocabulary: its time grows with the third power.
-# The library's own default.
+# Maximum length of a word for WordPiece, whose time grows with its third power; the default of the library.
 _MOST_CHARACTERS = 100
 
-# Some characters, or as many of them as there are: an expression that is matched without going back.
+# A character class, optionally repeated: matched without backtracking.
 _CHARACTERS = re.compile(r"\[(?:[^\[\]\\]|\\.)+\]\+?", re.DOTALL)
 
 
@@ -33,14 +32,14 @@ def check_tokenizer(content: Any, vocabulary_size: int) -> None:
     Parameters
     ----------
     content : Any
-        Of the file, as JSON values.
+        Content of the file as JSON values.
     vocabulary_size : int
-        Of the model: tokens are below it.
+        Number of tokens of the model.
 
     Raises
     ------
     ValueError
-        If something is missing, or may not be in a run.
+        If an entry is missing or not allowed in a run.
     """
     fields = Fields(content)
     _check_parts(content.get("normalizer"), "normalizer", "normalizers", _NORMALIZERS)
@@ -48,38 +47,35 @@ def check_tokenizer(content: Any, vocabulary_size: int) -> None:
     _check_parts(content.get("post_processor"), "post_processor", "processors", ("ByteLevel",))
     for name in ("truncation", "padding"):
         if content.get(name) is not None:
-            raise ValueError(f"{name} would change sequences; a run's tokenizer has none")
+            raise ValueError(f"{name} would change sequences; set it to null")
     numbers = _numbers(fields)
-    wrong = [number for number, expected in enumerate(sorted(numbers.values())) if number != expected]
-    if wrong:
-        raise ValueError(f"its {len(numbers)} tokens are not numbered from 0 on, each with its own number")
+    if sorted(numbers.values()) != list(range(len(numbers))):
+        raise ValueError(f"its {len(numbers)} tokens are not numbered from 0 without gaps and repetitions")
     if len(numbers) > vocabulary_size:
-        raise ValueError(
-            f"it has {len(numbers)} tokens, and the model's vocabulary (config.json) is of {vocabulary_size}"
-        )
+        raise ValueError(f"it has {len(numbers)} tokens, but the model (config.json) has {vocabulary_size}")
 
 
-def _check_parts(part: Any, place: str, several: str, known: tuple[str, ...]) -> None:
-    """Check a normalizer and its like."""
+def _check_parts(part: Any, place: str, several: str, types: tuple[str, ...]) -> None:
+    """Check a normalizer, pre-tokenizer or post-processor, and those of a sequence."""
     if part is None:
         return
     fields = Fields(part, f"{place}.")
-    fields.one_of("type", known)
+    fields.one_of("type", types)
     if fields.text("type") == "Split":
         _check_pattern(fields.fields("pattern"), place)
     if fields.text("type") == "Sequence":
         for i, inner in enumerate(fields.items(several)):
-            _check_parts(inner, f"{place}.{several}.{i}", several, known)
+            _check_parts(inner, f"{place}.{several}.{i}", several, types)
 
 
 def _check_pattern(pattern: Fields, place: str) -> None:
     if not pattern.has("Regex"):
         if not pattern.text("String"):
-            raise ValueError(f"{place} splits at an empty string")
+            raise ValueError(f"{place} splits at an empty string; give at least one character")
     elif not _CHARACTERS.fullmatch(pattern.text("Regex")):
         raise ValueError(
-            f"{place} has the regular expression {short(pattern.text('Regex'))}, which may take forever; "
-            "a run's tokenizer splits at strings, or at characters such as [\\s]+"
+            f"{place} has the regular expression {short(pattern.text('Regex'))}, which may be too slow; "
+            "use a string, or a character class such as [\\s]+"
         )
 
 
@@ -92,12 +88,14 @@ def _numbers(fields: Fields) -> dict[str, int]:
         _check_bpe(model)
     if kind == "WordPiece" and model.whole("max_input_chars_per_word") > _MOST_CHARACTERS:
         raise ValueError(
-            f"model.max_input_chars_per_word = {model.whole('max_input_chars_per_word')} takes far too long; "
-            f"at most {_MOST_CHARACTERS}"
+            f"model.max_input_chars_per_word = {model.whole('max_input_chars_per_word')} takes too long; "
+            f"use at most {_MOST_CHARACTERS}"
         )
     if kind == "Unigram":
         if model.whole("unk_id") >= len(numbers):
-            raise ValueError(f"model.unk_id = {model.whole('unk_id')} is none of its {len(numbers)} tokens")
+            raise ValueError(
+                f"model.unk_id = {model.whole('unk_id')} is not one of its {len(numbers)} tokens"
+            )
     elif model.value("unk_token") is not None or kind != "BPE":
         unknown = model.text("unk_token")
         if unknown not in numbers:
@@ -107,18 +105,18 @@ def _numbers(fields: Fields) -> dict[str, int]:
         if not token.text("content"):
             raise ValueError(f"added_tokens.{i}.content is empty")
         if numbers.setdefault(token.text("content"), token.whole("id")) != token.whole("id"):
-            raise ValueError(f"added_tokens.{i} has another number than model.vocab gives it")
+            raise ValueError(f"added_tokens.{i}.id differs from the number of the token in model.vocab")
     return numbers
 
 
 def _check_bpe(model: Fields) -> None:
-    """Refuse tokens drawn at random, and merges without the prefix, at which the library ends the process."""
+    """Check that a BPE model has no dropout, and no merges without the prefix, which abort the process."""
     if model.has("dropout") and model.value("dropout") not in (None, 0):
-        raise ValueError(f"model.dropout = {short(model.value('dropout'))} draws tokens at random; set null")
+        raise ValueError(f"model.dropout = {short(model.value('dropout'))} gives random tokens; set null")
     if not model.has("continuing_subword_prefix") or not model.value("continuing_subword_prefix"):
         return
     prefix = model.text("continuing_subword_prefix")
-    if not prefix.isascii():  # the library takes its number of characters for one of bytes
+    if not prefix.isascii():  # the library uses its number of characters as a number of bytes
         raise ValueError(f"model.continuing_subword_prefix = {short(prefix)} is not ASCII")
     for i, merge in enumerate(model.items("merges")):
         parts = merge.split(" ") if isinstance(merge, str) else merge
@@ -126,7 +124,7 @@ def _check_bpe(model: Fields) -> None:
             raise ValueError(f"model.merges.{i} is not a pair of tokens")
         if not parts[1].startswith(prefix):
             raise ValueError(
-                f"model.merges.{i} joins {short(parts[1])}, which does not begin with "
+                f"model.merges.{i} appends {short(parts[1])}, which does not start with "
                 f"model.continuing_subword_prefix = {short(prefix)}"
             )
 

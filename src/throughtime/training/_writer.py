@@ -1,4 +1,4 @@
-"""What a training writes into its run while it goes on: state, best weights, figures; and when it ends."""
+"""Callback that saves state, best weights and metrics to the run, and stops the training on request."""
 
 import os
 import time
@@ -20,17 +20,17 @@ from throughtime.training._tensor_file import read_tree, write_tree
 from throughtime.training.processes import summed
 
 
-class Stopped(Exception):  # noqa: N818 - an ending, not an error
-    """The training ended in order because the user asked for it; its state is saved."""
+class Stopped(Exception):  # noqa: N818 - not an error
+    """The training was stopped on request after saving its state."""
 
 
 class SafetensorsIO(CheckpointIO):
-    """Lightning's checkpoints as one safetensors file each, rather than pickles.
+    """Checkpoint plugin that stores a Lightning checkpoint as a safetensors file instead of a pickle.
 
     Parameters
     ----------
     state : dict, optional
-        A checkpoint that was read already: what is loaded first.
+        Checkpoint that the first load returns instead of reading a file.
     """
 
     def __init__(self, state: dict[str, Any] | None = None) -> None:
@@ -39,7 +39,7 @@ class SafetensorsIO(CheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
     ) -> None:
-        """Write all state, atomically."""
+        """Write a checkpoint atomically."""
         del storage_options
         write_tree(Path(path), checkpoint)
 
@@ -49,7 +49,7 @@ class SafetensorsIO(CheckpointIO):
         map_location: Any = None,
         weights_only: bool | None = None,  # noqa: FBT001 - Lightning's signature
     ) -> dict[str, Any]:
-        """Read all state; Lightning moves it to its devices."""
+        """Read a checkpoint on the CPU; Lightning moves it to its devices."""
         del map_location, weights_only
         state, self._state = self._state, None
         checkpoint: dict[str, Any] = read_tree(Path(path)) if state is None else state
@@ -61,28 +61,28 @@ class SafetensorsIO(CheckpointIO):
 
 
 class RunWriter(pl.Callback):
-    """Keeps a run up to date.
+    """Callback that saves the progress of a training to its run.
 
-    State is saved only where Lightning can take it up exactly: between two steps of an epoch, and when
-    an epoch is over with its validation. The last step of an epoch is neither; a request to stop that
-    comes then or during validation waits for the epoch's end.
+    The state is saved only where Lightning can resume exactly: between two steps of an epoch, and after the
+    validation of an epoch. A request to stop during the last step or validation is handled at the end of the
+    epoch.
 
-    At an epoch's end the best weights are written first, then the state, then the figures. Killed in
-    between, a resumed training repeats what the state does not know of, with the same result.
+    At the end of an epoch, the best weights are written first, then the state, then the metrics. If the
+    training is killed in between, resuming repeats the steps since the saved state, with the same result.
 
     Parameters
     ----------
     run : Run
-        What to write into.
+        The run to write to.
     stop : StopRequest
-        What to end on.
+        Request to stop the training.
     hold : Hold
-        Of the run's folder.
+        Lock on the folder of the run.
 
     Attributes
     ----------
     began : bool
-        Whether a state that was saved has been taken up, and steps have begun.
+        Whether the steps have begun, after a saved state was loaded.
     """
 
     def __init__(self, run: Run, stop: StopRequest, hold: Hold) -> None:
@@ -94,7 +94,7 @@ class RunWriter(pl.Callback):
         self.saved_at = time.monotonic()
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Bring the figures to what the state says, if there is one, and end what was about to end."""
+        """Write the metrics of a resumed state, and stop if its patience is over."""
         module = _checked(pl_module)
         if module.history and trainer.is_global_zero:
             self._save_metrics(module)
@@ -102,29 +102,29 @@ class RunWriter(pl.Callback):
             trainer.should_stop = self._patience_is_over(module)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Check what was taken up of the optimizer; what may go wrong from now on is no fault of a state."""
+        """Check the loaded state of the optimizer; later exceptions are not due to the state."""
         _check_optimizer(trainer.optimizers[0], _checked(pl_module))
         self.began = True
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save the state if it is time to, and stop if asked to."""
+        """Save the state if it is due, and stop if requested."""
         del outputs, batch
         module = _checked(pl_module)
         module.stop_clock()
         if trainer.is_last_batch:
             return
-        # In any process, so that all of them do the same.
-        asked, due = summed(self._asked_to_stop(trainer), self._is_due(batch_idx))
-        if asked or due:
+        # Summed over processes, so that all of them do the same.
+        stop_requested, due = summed(self._stop_requested(trainer), self._is_due(batch_idx))
+        if stop_requested or due:
             self._save(trainer)
             module.restart_clock()
-        if asked:
+        if stop_requested:
             raise Stopped
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep the weights if they are the best, save the state, write the figures; stop if asked to."""
+        """Save the weights if they are the best, the state and the metrics; stop if requested."""
         module = _checked(pl_module)
         best = best_epoch(module.history, self.settings.monitor)
         if best == len(module.history) and trainer.is_global_zero:
@@ -134,10 +134,10 @@ class RunWriter(pl.Callback):
         if trainer.is_global_zero:
             self._save_metrics(module)
         trainer.should_stop = self._patience_is_over(module)
-        if any(summed(self._asked_to_stop(trainer))):
+        if any(summed(self._stop_requested(trainer))):
             raise Stopped
 
-    def _asked_to_stop(self, trainer: pl.Trainer) -> bool:
+    def _stop_requested(self, trainer: pl.Trainer) -> bool:
         return self.stop.made or trainer.received_sigterm
 
     def _is_due(self, batch_idx: int) -> bool:
@@ -164,24 +164,24 @@ class RunWriter(pl.Callback):
 
 def _checked(module: pl.LightningModule) -> BaseModule:
     if not isinstance(module, BaseModule):
-        raise TypeError(f"RunWriter goes with a BaseModule, got a {type(module).__name__}")
+        raise TypeError(f"RunWriter needs a BaseModule, got a {type(module).__name__}")
     return module
 
 
 def _check_optimizer(optimizer: Optimizer, module: BaseModule) -> None:
-    """Check that an optimizer's state is one of these parameters and settings.
+    """Check that the state of an optimizer matches the parameters and settings of a module.
 
     Raises
     ------
     ValueError
-        If it is not.
+        If it does not.
     """
-    fresh = module.configure_optimizers().param_groups
-    for group, expected in zip(optimizer.param_groups, fresh, strict=True):
-        kept = group.keys() - {"params", "lr"}
-        if {key: group[key] for key in kept} != {key: expected.get(key) for key in kept}:
-            raise ValueError("the settings of its optimizer are others than those of the run")
+    expected_groups = module.configure_optimizers().param_groups
+    for group, expected in zip(optimizer.param_groups, expected_groups, strict=True):
+        settings = group.keys() - {"params", "lr"}
+        if {key: group[key] for key in settings} != {key: expected.get(key) for key in settings}:
+            raise ValueError("the settings of its optimizer differ from those of the run")
     for parameter, state in optimizer.state.items():
         for name, value in state.items():
             if not isinstance(value, Tensor) or value.shape not in {parameter.shape, torch.Size()}:
-                raise ValueError(f"its optimizer's {name} has another shape than the parameter it is of")
+                raise ValueError(f"{name} of its optimizer has another shape than the parameter")

@@ -1,4 +1,4 @@
-"""Models that know little of order, to hold every network against: scikit-learn's, on n-grams."""
+"""Baselines for comparison with networks: majority class, and logistic regression on n-grams."""
 
 import warnings
 from collections.abc import Sequence
@@ -21,26 +21,26 @@ from throughtime.errors import DataError
 from throughtime.ragged import Ragged
 
 _PENALTIES = (1.0, 4.0)
-"""Inverse strengths of the L2 penalty, of which validation picks one."""
+"""Inverse strengths of the L2 penalty, selected by validation."""
 
 _GROWING_PENALTIES = (0.25, 1.0, 4.0, 16.0, 64.0, 256.0)
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A trained baseline and what it reached."""
+    """Result of a baseline on the test examples."""
 
     name: str
     correct: NDArray[np.bool_]
-    """(test examples,): whether each was classified right."""
+    """(test examples,): whether each was classified correctly."""
     parameters: int
     seconds: float
     tokens: int
-    """Tokens read in training."""
+    """Number of tokens processed in training."""
 
 
 def majority(source: Source, test: Examples) -> Baseline:
-    """Name the commonest class of the training examples, whatever the sequence."""
+    """Predict the most frequent class of the training examples."""
     began = perf_counter()
     labels = source.training(0).labels.numpy()
     model = DummyClassifier(strategy="most_frequent").fit(np.zeros((len(labels), 1)), labels)
@@ -49,26 +49,26 @@ def majority(source: Source, test: Examples) -> Baseline:
 
 
 def ngram_regression(source: Source, test: Examples, longest: int, name: str) -> Baseline:
-    """Logistic regression on the presence of all n-grams up to a length.
+    """Train a logistic regression on the presence of all n-grams up to a length.
 
-    Rows are scaled to unit length; n-grams met once are left out; the strength of the L2 penalty is the
-    best of two on the validation examples.
+    Rows are scaled to unit length, and n-grams that occur once are ignored. The validation examples select
+    the better one of two strengths of the L2 penalty.
 
     Parameters
     ----------
     source
-        Trained on ``training(0)``.
+        Data source; ``training(0)`` is used for training.
     test
-        What accuracy is taken of.
+        Test examples.
     longest
-        n of the longest n-grams: 1 is a bag of words.
+        Maximum n of the n-grams; 1 is a bag of words.
     name
-        What to call it.
+        Name of the baseline.
 
     Raises
     ------
     DataError
-        If there is nothing to learn from: no n-gram occurs twice.
+        If no n-gram occurs twice.
     """
     began = perf_counter()
     examples = source.training(0)
@@ -76,15 +76,15 @@ def ngram_regression(source: Source, test: Examples, longest: int, name: str) ->
     design = grams.fit(examples.tokens)
     if design.shape[1] == 0:
         raise DataError(f"{name}: no n-gram occurs twice in the training examples; give more data")
-    seen = grams.transform(source.validation.tokens)
-    best, score = None, -1.0
+    validation_rows = grams.transform(source.validation.tokens)
+    best, best_score = None, -1.0
     for penalty in _PENALTIES:
         model = LogisticRegression(C=penalty, solver="liblinear", tol=1e-3).fit(
             design, examples.labels.numpy()
         )
-        reached = model.score(seen, source.validation.labels.numpy())
-        if reached > score:
-            best, score = model, reached
+        score = model.score(validation_rows, source.validation.labels.numpy())
+        if score > best_score:
+            best, best_score = model, score
     seconds = perf_counter() - began
     correct = best.predict(grams.transform(test.tokens)) == test.labels.numpy()  # type: ignore[union-attr]
     return Baseline(
@@ -94,18 +94,18 @@ def ngram_regression(source: Source, test: Examples, longest: int, name: str) ->
 
 @dataclass(frozen=True)
 class BagOfWords:
-    """A logistic regression on how often each token occurs in a sequence: it sees no order.
+    """A logistic regression on token counts, which ignores the order of tokens.
 
-    Made by `fit_bag_of_words`.
+    Use `fit_bag_of_words` to construct one.
 
     Parameters
     ----------
     regression : LogisticRegression
-        Of scikit-learn.
+        Fitted model of scikit-learn.
     grams : NGrams
-        The tokens that it knows.
+        Features of the model.
     rows : int
-        How many training examples it was fitted to.
+        Number of training examples.
     """
 
     regression: LogisticRegression
@@ -113,35 +113,36 @@ class BagOfWords:
     rows: int
 
     def log_probabilities(self, tokens: Ragged, classes: int) -> NDArray[np.float64]:
-        """Return (B, C), none below the logarithm of the smallest step from 1, as scikit-learn's log_loss."""
-        found = np.full((len(tokens), classes), -np.inf)
-        found[:, self.regression.classes_] = self.regression.predict_log_proba(self.grams.transform(tokens))
-        likely: NDArray[np.float64] = np.maximum(found, np.log(np.finfo(np.float64).eps))
-        return likely
+        """Return log probabilities (B, C), clipped at log(eps), as in ``log_loss`` of scikit-learn."""
+        log_p = np.full((len(tokens), classes), -np.inf)
+        log_p[:, self.regression.classes_] = self.regression.predict_log_proba(self.grams.transform(tokens))
+        clipped: NDArray[np.float64] = np.maximum(log_p, np.log(np.finfo(np.float64).eps))
+        return clipped
 
 
 def fit_bag_of_words(
     training: Examples, validation: Examples, *, most: int = 100_000_000
 ) -> BagOfWords | None:
-    """Fit a logistic regression on counts of tokens, as strong as validation finds it.
+    """Fit a logistic regression on token counts, with the regularization selected by validation.
 
-    Counts as they are and counts scaled to unit length are tried, each with inverse strengths of the L2
-    penalty that grow fourfold until the cross-entropy of the validation examples grows, too. The best is
+    Raw counts and counts scaled to unit length are compared, each with inverse strengths of the L2 penalty
+    that grow fourfold until the cross-entropy of the validation examples increases. The best model is
     returned.
 
     Parameters
     ----------
     training
-        What the model to compare with was trained on.
+        Training examples.
     validation
-        What its best epoch was chosen by. Without any, a fifth of the training examples is held out for this.
+        Validation examples. If empty, a fifth of the training examples is used instead.
     most
-        Products of stored counts and classes; of more, as many training examples as fit are drawn.
+        Maximum product of stored counts and classes; above it, a random subset of the training examples is
+        used.
 
     Returns
     -------
     BagOfWords or None
-        None if there is nothing to learn from: one class, or no token that occurs twice.
+        None if there is only one class, or no token occurs twice.
 
     Examples
     --------
@@ -164,31 +165,32 @@ def fit_bag_of_words(
     training = training.select(order.sort().values)
     best: tuple[float, BagOfWords] | None = None
     for unit in (False, True):
-        found = _best_penalty(training, validation, unit=unit)
-        if found is not None and (best is None or found[0] < best[0]):
-            best = found
+        candidate = _best_penalty(training, validation, unit=unit)
+        if candidate is not None and (best is None or candidate[0] < best[0]):
+            best = candidate
     return None if best is None else best[1]
 
 
 def _best_penalty(training: Examples, validation: Examples, *, unit: bool) -> tuple[float, BagOfWords] | None:
-    """Return the cross-entropy of the validation examples, and the regression that reached it."""
-    known = training.labels.unique().numpy()
-    chosen = validation.select(torch.isin(validation.labels, training.labels).nonzero().flatten())
+    """Return the best cross-entropy of the validation examples and its regression."""
+    classes = training.labels.unique().numpy()
+    usable = validation.select(torch.isin(validation.labels, training.labels).nonzero().flatten())
     grams = NGrams(
         int(training.tokens.values.max()) + 1 if len(training.tokens.values) else 1, 1, counts=True, unit=unit
     )
     design, truth = grams.fit(training.tokens), training.labels.numpy()
-    if len(known) < 2 or not design.shape[1] or not len(chosen):
+    if len(classes) < 2 or not design.shape[1] or not len(usable):
         return None
-    seen, best = grams.transform(chosen.tokens), None
+    validation_rows, best = grams.transform(usable.tokens), None
     for penalty in _GROWING_PENALTIES:
         regression = LogisticRegression(C=penalty, max_iter=200, tol=1e-3)
-        # One thread: products as small as these take many times as long with several, where cores are busy.
+        # One thread, because several are many times slower for small products on busy cores.
         with threadpool_limits(1), warnings.catch_warnings():
-            # Validation decides; it may well prefer a fit that stopped early.
+            # Validation selects the model, which may be one that did not converge.
             warnings.simplefilter("ignore", ConvergenceWarning)
             regression.fit(design, truth)
-        loss = float(log_loss(chosen.labels.numpy(), regression.predict_proba(seen), labels=known))
+        predicted = regression.predict_proba(validation_rows)
+        loss = float(log_loss(usable.labels.numpy(), predicted, labels=classes))
         if best is not None and loss >= best[0]:
             break
         best = loss, BagOfWords(regression, grams, len(training))
@@ -196,16 +198,16 @@ def _best_penalty(training: Examples, validation: Examples, *, unit: bool) -> tu
 
 
 class NGrams:
-    """Which n-grams of token numbers a sequence holds, as rows of a sparse matrix.
+    """N-gram features of token sequences, as rows of a sparse matrix.
 
     Parameters
     ----------
     vocabulary_size
-        Tokens are below it.
+        Number of tokens.
     longest
-        All lengths from 1 to this are counted.
+        Maximum n; all n-grams from 1 to this length are used.
     counts
-        Whether entries say how often an n-gram occurs, rather than whether.
+        Whether entries are counts of n-grams, instead of 0 and 1.
     unit
         Whether rows are scaled to unit length.
     """
@@ -215,47 +217,47 @@ class NGrams:
     ) -> None:
         self._size, self._counts, self._unit = vocabulary_size, counts, unit
         self._lengths = range(1, longest + 1)
-        self._known: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self._vocabulary: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 
     def fit(self, tokens: Ragged) -> scipy.sparse.csr_matrix:
-        """Learn the n-grams that occur in two places or more, and return the rows of these sequences."""
+        """Learn the n-grams that occur at least twice, and return the rows of these sequences."""
         keys, rows = self._keys(tokens)
-        known, counts = np.unique(keys, return_counts=True)
-        self._known = known[counts > 1]
+        distinct, counts = np.unique(keys, return_counts=True)
+        self._vocabulary = distinct[counts > 1]
         return self._rows(keys, rows, len(tokens))
 
     def transform(self, tokens: Ragged) -> scipy.sparse.csr_matrix:
-        """Return the rows of other sequences; n-grams that were not learnt are left out."""
+        """Return the rows of other sequences, ignoring n-grams that were not learned."""
         return self._rows(*self._keys(tokens), len(tokens))
 
     def _keys(self, tokens: Ragged) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        values, owner = tokens.values.numpy(), tokens.sequence_ids().numpy()
+        values, sequence_ids = tokens.values.numpy(), tokens.sequence_ids().numpy()
         keys: list[NDArray[np.int64]] = []
         rows: list[NDArray[np.int64]] = []
         for length in self._lengths:
             count = max(0, len(values) - length + 1)
-            whole = owner[:count] == owner[len(owner) - count :]
+            same_sequence = sequence_ids[:count] == sequence_ids[len(sequence_ids) - count :]
             key = np.zeros(count, dtype=np.int64)
             for i in range(length):
-                # Tokens count from 1, so that n-grams of different lengths differ.
+                # Tokens are numbered from 1, so that n-grams of different lengths differ.
                 key = key * (self._size + 1) + values[i : i + count] + 1
-            keys.append(key[whole])
-            rows.append(owner[:count][whole])
+            keys.append(key[same_sequence])
+            rows.append(sequence_ids[:count][same_sequence])
         return np.concatenate(keys), np.concatenate(rows)
 
     def _rows(self, keys: NDArray[np.int64], rows: NDArray[np.int64], count: int) -> scipy.sparse.csr_matrix:
-        columns = np.searchsorted(self._known, keys)
-        found = columns < len(self._known)
-        found[found] = self._known[columns[found]] == keys[found]
-        entries = (np.ones(int(found.sum())), (rows[found], columns[found]))
-        matrix = scipy.sparse.csr_matrix(entries, shape=(count, len(self._known)))
+        columns = np.searchsorted(self._vocabulary, keys)
+        learned = columns < len(self._vocabulary)
+        learned[learned] = self._vocabulary[columns[learned]] == keys[learned]
+        entries = (np.ones(int(learned.sum())), (rows[learned], columns[learned]))
+        matrix = scipy.sparse.csr_matrix(entries, shape=(count, len(self._vocabulary)))
         if not self._counts:
             matrix.data[:] = 1.0
         return normalize(matrix) if self._unit and matrix.shape[1] else matrix
 
 
 def all_baselines(source: Source, test: Examples) -> Sequence[Baseline]:
-    """Train majority, and logistic regression on unigrams and on one-to-three-grams."""
+    """Train the majority baseline and logistic regressions on unigrams and on n-grams up to 3."""
     return (
         majority(source, test),
         ngram_regression(source, test, 1, "unigram logistic"),

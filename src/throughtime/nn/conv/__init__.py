@@ -1,1 +1,1 @@
-"""Convolutions of ragged batches, and blocks made of them."""
+"""Convolutions of ragged batches, and convolution blocks."""

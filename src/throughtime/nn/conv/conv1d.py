@@ -133,7 +133,7 @@ class Conv1d(nn.Conv1d):
         check_features(x, self.in_channels, "Conv1d")
         if self.padding_mode not in {"zeros", "replicate"}:
             raise ShapeError(
-                f"Conv1d on a Ragged knows padding_mode 'zeros' and 'replicate', got {self.padding_mode!r}"
+                f"Conv1d on a Ragged supports padding_mode 'zeros' and 'replicate', got {self.padding_mode!r}"
             )
         windows = self.windows
         values, layout = conv1d(x.values, x.layout, self.weight, self.bias, windows, self.groups, relu=relu)

@@ -53,8 +53,8 @@ def description_of(part: Any, path: str = "") -> Description:
         base = _class_with("describe", part, path)
         if base is None:
             raise InputTypeError(
-                f"{described(part, path)}: what this module computes is not known; give it a method "
-                "describe(), see throughtime.nn.description, or build it of the layers of throughtime.nn in "
+                f"{described(part, path)}: this module has no description; give it a method describe(), see "
+                "throughtime.nn.description, or build it from layers of throughtime.nn in "
                 "Sequential, ConvStack, WideConv or Residual"
             )
         return DESCRIPTIONS[base](part) if base in DESCRIPTIONS else part.describe()  # type: ignore[operator]
@@ -84,7 +84,7 @@ def operators_of(part: Any, path: str = "") -> Sequence[Operator] | None:
 
 
 def check_untouched(module: nn.Module, path: str) -> None:
-    """Refuse a module that computes more than its class says.
+    """Raise an error for a module whose hooks or replaced methods invalidate its description.
 
     Raises
     ------
@@ -94,18 +94,18 @@ def check_untouched(module: nn.Module, path: str) -> None:
     state = vars(module)
     if "forward" in state:
         raise InputTypeError(
-            f"{described(module, path)}: its forward was replaced, so its class does not say what it "
-            "computes; write a class with this forward and a method describe()"
+            f"{described(module, path)}: its forward was replaced, so the description of its class does not "
+            "apply; write a class with this forward and a method describe()"
         )
     if state["_forward_hooks"] or state["_forward_pre_hooks"]:
         raise InputTypeError(
-            f"{described(module, path)} has a forward hook, of which its description says nothing; remove it "
-            "first (pruning with torch.nn.utils.prune.remove, weight normalisation with remove_weight_norm)"
+            f"{described(module, path)} has a forward hook, which its description does not include; remove "
+            "it first (pruning by torch.nn.utils.prune.remove, weight normalization by remove_weight_norm)"
         )
     if torch_module._global_forward_hooks or torch_module._global_forward_pre_hooks:  # noqa: SLF001
         raise InputTypeError(
             f"{described(module, path)}: there is a forward hook for all modules "
-            "(torch.nn.modules.module.register_module_forward_hook), of which descriptions say nothing; "
+            "(torch.nn.modules.module.register_module_forward_hook), which descriptions do not include; "
             "remove it first"
         )
 

@@ -67,7 +67,7 @@ def _lengths_of(part: Any, lengths: Tensor, path: str) -> Tensor:
     for name, part_lengths in others:
         if not torch.equal(part_lengths, expected):
             raise ShapeError(
-                f"parts side by side make different lengths of {lengths.tolist()[:8]}: {first} makes "
-                f"{expected.tolist()[:8]}, {name} {part_lengths.tolist()[:8]}"
+                f"parallel parts give different lengths for {lengths.tolist()[:8]}: {first} gives "
+                f"{expected.tolist()[:8]}, {name} gives {part_lengths.tolist()[:8]}"
             )
     return expected

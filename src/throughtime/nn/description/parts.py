@@ -1,4 +1,4 @@
-"""Descriptions of modules that are made of others: parts in series, side by side, or in reversed time."""
+"""Descriptions of composite modules: parts in series, in parallel, or in reversed time."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -66,7 +66,7 @@ class OfTokens(NamedTuple):
 
 
 Composition = Series | SideBySide | Reversed
-"""The description of a module that is made of others."""
+"""The description of a composite module."""
 
 
 def named(modules: Iterable[Any], name: str) -> tuple[tuple[str, Any], ...]:

@@ -102,7 +102,7 @@ def _joined(fields: list[tuple[str, ReceptiveField]], path: str) -> ReceptiveFie
     whole = all((field.first, field.last) == (ALL_STEPS.first, ALL_STEPS.last) for _, field in fields)
     if len(set(strides.values())) > 1 and not whole:
         listed = ", ".join(f"{name}: {stride}" for name, stride in strides.items())
-        raise ShapeError(f"parts side by side need one stride, got {listed}")
+        raise ShapeError(f"parallel parts must have the same stride, got {listed}")
     first = min(field.first for _, field in fields)
     last = max(field.last for _, field in fields)
     return ReceptiveField(first, last, fields[0][1].stride)

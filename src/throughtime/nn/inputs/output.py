@@ -40,7 +40,7 @@ class RecurrentOutput(NamedTuple):
         return func(*args, **kwargs)
 
     def dim(self) -> int:
-        """Return the number of dimensions of the output (torch's BatchNorm asks)."""
+        """Return the number of dimensions of the output (for torch's BatchNorm)."""
         dimensions: int = self.output.dim()
         return dimensions
 
@@ -59,7 +59,7 @@ def _new(cls: type[RecurrentOutput], output: Any, state: Any = _MISSING) -> Recu
         )
     parts = tuple(output)
     if len(parts) != 2:
-        raise ShapeError(f"RecurrentOutput is made of an output and a state, got {len(parts)} parts")
+        raise ShapeError(f"RecurrentOutput has two parts, output and state, got {len(parts)}")
     return tuple.__new__(cls, parts)
 
 

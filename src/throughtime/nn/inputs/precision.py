@@ -52,5 +52,5 @@ def precision(
 
 
 def under_autocast(device: torch.device) -> bool:
-    """Tell whether autocast is on for a device (torch refuses to say so for "meta")."""
+    """Return whether autocast is enabled for a device (torch raises an error for "meta")."""
     return device.type != "meta" and torch.is_autocast_enabled(device.type)

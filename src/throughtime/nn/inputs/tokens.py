@@ -112,7 +112,7 @@ def like_input(values: Tensor, x: Input) -> Input:
 
 
 def ragged_of(x: Input, *, batch_first: bool) -> Ragged:
-    """Return the same sequences end to end, in the order in which the caller knows them."""
+    """Return the concatenated sequences in the order of the caller."""
     if isinstance(x, Ragged):
         return x
     if isinstance(x, PackedSequence):

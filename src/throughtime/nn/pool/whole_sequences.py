@@ -24,7 +24,7 @@ from throughtime.ragged import Ragged
 
 
 class _Kind(NamedTuple):
-    """A reduction of whole sequences: its function, and what `Pool` has to know of it."""
+    """A reduction of whole sequences: its function and its options in `Pool`."""
 
     reduce: Callable[..., Tensor]
     needs_order: bool = False
@@ -118,7 +118,7 @@ class Pool(nn.Module):
 
 
 class AttentionPool(nn.Module):
-    r"""Reduce every sequence to the mean of its steps, each weighted by how much it says.
+    r"""Reduce every sequence to a weighted mean of its steps, with learned weights.
 
     u_t = tanh(W x_t + b),  α_t = exp(u_t · v) / Σ_s exp(u_s · v),  y = Σ_t α_t x_t
 
@@ -168,7 +168,7 @@ class AttentionPool(nn.Module):
         return sum_over_time(self.weights(x).values[:, None] * x.values, x.layout)
 
     def weights(self, x: Any) -> Ragged:
-        """Return α, Ragged of (T,), which says how much each step counts."""
+        """Return the weights α of the steps, Ragged (T,)."""
         x = _sequences(x, "AttentionPool")
         check_real(x, "AttentionPool")
         check_features(x, self.features, "AttentionPool")

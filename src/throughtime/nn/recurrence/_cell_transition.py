@@ -1,4 +1,4 @@
-"""A cell of torch.nn, or of ours, as the transition of a recurrence: then the native loop knows all of it."""
+"""A cell of torch.nn or throughtime.nn as the transition of a recurrence, which runs in the native loop."""
 
 from typing import Any, TypeGuard
 

@@ -69,22 +69,22 @@ def _checked(before: Tensor, after: Any, name: str) -> Tensor:
     if after.shape != before.shape:
         raise ShapeError(
             f"Recurrence: f returned shape {tuple(after.shape)} for {name}, got shape {tuple(before.shape)}; "
-            "the next state is like the one before"
+            "the next state must have the shape of the previous one"
         )
     if after.device != before.device:
         raise InputTypeError(f"Recurrence: f returned {name} on {after.device}, got it on {before.device}")
     if after.dtype != before.dtype:
         if not under_autocast(before.device):
             raise InputTypeError(
-                f"Recurrence: f returned {after.dtype} for {name}, got {before.dtype}; the next state is "
-                "like the one before"
+                f"Recurrence: f returned {after.dtype} for {name}, got {before.dtype}; the next state must "
+                "have the dtype of the previous one"
             )
         return after.to(before.dtype)
     return after
 
 
 def check_rows(leaves: list[Any], rows: int, function: str, what: str) -> None:
-    """Refuse results of a function that must act on each row by itself."""
+    """Check the result of a function that must act on each row independently."""
     for leaf in leaves:
         if not isinstance(leaf, Tensor) or leaf.dim() < 1 or leaf.shape[0] != rows:
             kind = f"shape {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else type(leaf).__name__

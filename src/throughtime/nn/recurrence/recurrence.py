@@ -53,7 +53,7 @@ class Recurrence(nn.Module):
         or of `throughtime.nn`, which then runs in the native loop. Parameters of a plain function are not
         this module's: make it a module, or keep its parts somewhere that the optimizer sees.
     g : Module or callable, optional
-        State to output, each row by itself; without it, the output is the state.
+        Function of the state that returns the output, independently for each row; by default the identity.
     state
         The state before the first step of a call that gives none, for one sequence: a number n for zeros
         (n,), a tensor, a `torch.nn.Parameter` if it is learned, or any tuple, list or dict of these. Cells
@@ -119,8 +119,8 @@ class Recurrence(nn.Module):
             f = partial(call_cell, f)
         if state is None:
             raise InputTypeError(
-                "Recurrence: say how a state begins, such as state=5 for five zeros; only cells of torch.nn "
-                "and tt.nn say so themselves"
+                "Recurrence: state is missing; give the initial state, such as state=5 for five zeros (it is "
+                "optional only for cells of torch.nn and tt.nn)"
             )
         # In a tuple, so that it does not become a second child of this module.
         self._transition = (torch.compile(f, dynamic=True) if compile else f,)

@@ -112,7 +112,7 @@ def quick_cell(module: nn.RNNCellBase, spec: CellSpec, x: Any, state: Any) -> tu
 
 
 def _wanted(parameters: dict[str, Any], *tensors: Tensor | None) -> bool:
-    """Tell whether anybody asks for a gradient of these."""
+    """Return whether a gradient of these tensors is required."""
     everything = (*parameters.values(), *tensors)
     return True in [tensor.requires_grad for tensor in everything if tensor is not None]
 
@@ -124,6 +124,6 @@ def _has_more_to_do(module: Stack, state: Any) -> bool:
         or (module.dropout and module.training)
         or module.context_size
         or module._watchers is not None  # noqa: SLF001
-        or module._carriers is not None  # noqa: SLF001 - whoever carries states says where a stream is
+        or module._carriers is not None  # noqa: SLF001 - carried states set the initial ones
         or (state is None and module.learn_initial_state)
     )

@@ -135,13 +135,13 @@ def _taken_apart(made: Any) -> tuple[Any, Any, bool]:
 def _checked(output: Any, read: Ragged, layer: str) -> Ragged:
     if not isinstance(output, Ragged):
         kind = type(output).__name__
-        raise InputTypeError(f"Bidirectional: {layer} made a {kind} of a Ragged, expected a Ragged")
+        raise InputTypeError(f"Bidirectional: {layer} returned a {kind} for a Ragged, expected a Ragged")
     # Graphs of torch.compile do not look at lengths.
     known = output.layout is read.layout or torch.compiler.is_compiling()
     if not known and not torch.equal(output.lengths, read.lengths):
         raise ShapeError(
-            f"Bidirectional: {layer} made sequences of {output.lengths.tolist()[:8]} steps of those of "
-            f"{read.lengths.tolist()[:8]}; only layers that keep the number of steps can be merged"
+            f"Bidirectional: {layer} returned sequences with {output.lengths.tolist()[:8]} steps for inputs "
+            f"with {read.lengths.tolist()[:8]}; only layers that keep the number of steps can be merged"
         )
     return output
 
@@ -156,7 +156,7 @@ def _anew(layer: nn.Module) -> nn.Module:
         if not callable(reset):
             raise UnsupportedError(
                 f"Bidirectional: {name or type(module).__name__} has parameters, but no reset_parameters, so "
-                "a second layer cannot be made of it; give both: Bidirectional(forward_layer, backward_layer)"
+                "a second layer cannot be created; give both: Bidirectional(forward_layer, backward_layer)"
             )
         reset()
     return other

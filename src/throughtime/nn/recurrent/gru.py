@@ -62,7 +62,7 @@ class GRUSpec(CellSpec):
         return (0, 1, 3) if self.reset_after else (0, 1, 2)
 
     def step(self, x: Tensor, state: State, weights: Weights, context: Tensor | None) -> tuple[State, Tensor]:
-        """Compute r, z, n and h as the equations of `GRU` say."""
+        """Compute r, z, n and h by the equations of `GRU`."""
         of_gates, of_candidate = self.activations
         from_x, from_h = self._sums(x, state.h, weights, context)
         (x_r, x_z, x_n), (h_r, h_z, h_n) = from_x.chunk(3, 1), from_h.chunk(3, 1)
@@ -147,7 +147,7 @@ class GRUSpec(CellSpec):
 
 
 class GRU(Recurrent):
-    r"""Gated recurrent unit, unless told otherwise in torch's form.
+    r"""Gated recurrent unit, by default with the equations of torch.
 
     There the reset gate acts after the product, and z keeps the old value:
 
@@ -239,7 +239,7 @@ class GRU(Recurrent):
     ) -> None:
         if update not in {"old", "new"}:
             raise ShapeError(
-                f"GRU: update says which value z multiplies, 'old' (torch) or 'new', got {update!r}"
+                f"GRU: update is the value that z multiplies, 'old' (as in torch) or 'new', got {update!r}"
             )
         spec = GRUSpec(
             activations_of(activations, GRUSpec.activation_roles, "GRU"),

@@ -69,7 +69,7 @@ class LayerNormLSTMSpec(CellSpec):
         }
 
     def step(self, x: Tensor, state: State, weights: Weights, context: Tensor | None) -> tuple[State, Tensor]:
-        """Compute i, f, g, o, c and h as the equations of `LayerNormLSTM` say."""
+        """Compute i, f, g, o, c and h by the equations of `LayerNormLSTM`."""
         of_gates, of_candidate, of_c = self.activations
         from_x, from_h = linear(x, weights.ih), linear(state.h, weights.hh)
         total = self._normal_x(from_x, weights, context) + self._normal_h(from_h, weights)
@@ -207,7 +207,7 @@ class LayerNormLSTM(Recurrent):
         learn_initial_state: bool = False,
     ) -> None:
         if not 0 < eps < float("inf"):
-            raise ShapeError(f"LayerNormLSTM: eps is a finite number above 0, got {eps}")
+            raise ShapeError(f"LayerNormLSTM: eps must be finite and above 0, got {eps}")
         spec = LayerNormLSTMSpec(
             activations_of(activations, LayerNormLSTMSpec.activation_roles, "LayerNormLSTM"),
             eps=float(eps),

@@ -66,7 +66,7 @@ class LSTMSpec(CellSpec):
         return ("input", "output") if self.coupled else ("input", "forget", "output")
 
     def step(self, x: Tensor, state: State, weights: Weights, context: Tensor | None) -> tuple[State, Tensor]:
-        """Compute i, f, g, c, o and h as the equations of `LSTM` say."""
+        """Compute i, f, g, c, o and h by the equations of `LSTM`."""
         of_gates, of_candidate, of_c = self.activations
         sums = torch.add(*self._sums(x, state.h, weights, context)).chunk(self.gates, 1)
         before = dict(zip(self.row_blocks, sums, strict=True))

@@ -41,7 +41,7 @@ class MGUSpec(CellSpec):
         return ("forget", "candidate")
 
     def step(self, x: Tensor, state: State, weights: Weights, context: Tensor | None) -> tuple[State, Tensor]:
-        """Compute f, n and h as the equations of `MGU` say."""
+        """Compute f, n and h by the equations of `MGU`."""
         of_gate, of_candidate = self.activations
         from_x = linear(x, weights.ih, weights.bias_ih)
         x_f, x_n = (from_x if context is None else from_x + context).chunk(2, 1)

@@ -42,7 +42,7 @@ class RNNSpec(CellSpec):
         return ()
 
     def step(self, x: Tensor, state: State, weights: Weights, context: Tensor | None) -> tuple[State, Tensor]:
-        """Compute h as the equation of `RNN` says."""
+        """Compute h by the equation of `RNN`."""
         h = activated(self.activations[0], torch.add(*self._sums(x, state.h, weights, context)), self.clip)
         return State(h, state.c), h.new_zeros(h.shape[0], 0, h.shape[1])
 

@@ -19,7 +19,7 @@ _Layer = TypeVar("_Layer")
 
 
 class Stack(Protocol):
-    """What is asked of a module here: torch's `RNNBase`, and the options beyond it."""
+    """Protocol of a recurrent module: `torch.nn.RNNBase` with additional options."""
 
     spec: CellSpec
     weight_plan: WeightPlan

@@ -17,7 +17,7 @@ from throughtime.ops.recurrent.weights import CONTEXT, NAMES, Weights, weight_sh
 
 
 class HasParameters(Protocol):
-    """A module, of which only its parameters are asked for."""
+    """Protocol of a module with parameters."""
 
     _parameters: dict[str, nn.Parameter | None]
 
@@ -183,7 +183,7 @@ class WeightPlan:
             if value.shape != place.shapes[name]:
                 raise ShapeError(
                     f"{self.module}: the parameter {name} has shape {tuple(value.shape)}, expected "
-                    f"{place.shapes[name]}; a layer of other sizes needs constructing anew"
+                    f"{place.shapes[name]}; to change sizes, construct a new layer"
                 )
             if value.dtype != dtype or value.device != device:
                 raise InputTypeError(

@@ -29,10 +29,10 @@ from throughtime.ragged import Layout, Ragged
 
 
 class Block(nn.Module):
-    """A module that computes what its description says; it runs on streams, too, if all parts are causal."""
+    """A module defined by its description, which also supports streams if all parts are causal."""
 
     def describe(self) -> Composition:
-        """Return what the block is made of."""
+        """Return the description of the block."""
         raise NotImplementedError
 
     def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
@@ -74,7 +74,7 @@ class Stream(nn.Module):
     Raises
     ------
     NotCausalError
-        If a part needs steps that have not come yet; the message names it and says why.
+        If a part needs future steps; the message names it with the reason.
     ShapeError
         If the features or the state do not fit.
     InputTypeError
@@ -172,9 +172,7 @@ def _states(structure: Series | SideBySide, state: Any, path: str) -> tuple[Any,
         return (None,) * count
     if not isinstance(state, tuple | list) or len(state) != count:
         got = f"a {type(state).__name__} of {len(state)}" if isinstance(state, tuple | list) else type(state)
-        raise InputTypeError(
-            f"{path or 'the model'} has {count} parts with a state each, got {got} as its state"
-        )
+        raise InputTypeError(f"{path or 'the model'} has {count} parts with a state, got {got} as its state")
     return tuple(state)
 
 
@@ -230,11 +228,14 @@ def _checked_run(layer: Windowed, name: str) -> Callable[[Ragged, Windows], Ragg
     """Return how the layer runs on full windows, if it is causal."""
     if layer.windows.right:
         raise NotCausalError(
-            f"{name} has {layer.windows.right} steps of border at the end of a sequence, so it sees ahead, "
-            f"and a stream has no end yet; use padding={layer.causal_padding}"
+            f"{name} has {layer.windows.right} steps of padding at the end of a sequence, so it needs future "
+            f"steps, which a stream does not have; use padding={layer.causal_padding}"
         )
     if layer.ceil_mode:
-        raise NotCausalError(f"{name}: with ceil_mode a window hangs over the end, which has not come yet")
+        raise NotCausalError(
+            f"{name}: with ceil_mode a window extends beyond the end, which a stream does not have yet; use "
+            "ceil_mode=False"
+        )
     if layer.not_on_streams:
         raise NotCausalError(f"{name}: {layer.not_on_streams}")
     if layer.run is None:

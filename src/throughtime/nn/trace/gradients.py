@@ -40,9 +40,7 @@ class DirectionGradients:
         smaller of h's and c's; see ``layer.bound_gradients``.
         """
         if self._clipped_fraction is None:
-            raise ShapeError(
-                "this layer bounds no gradients: ask for it with layer.bound_gradients(norm=...)"
-            )
+            raise ShapeError("this layer does not clip gradients; use layer.bound_gradients(norm=...)")
         return self._clipped_fraction
 
     @property
@@ -67,9 +65,7 @@ class DirectionGradients:
     @property
     def _cell(self) -> tuple[Ragged, Ragged]:
         if self._c is None:
-            raise ShapeError(
-                "only an LSTM has cell states c; there are the gradients of h and pre_activations"
-            )
+            raise ShapeError("this layer has no cell state c; use the gradients of h and pre_activations")
         return self._c
 
     def __repr__(self) -> str:

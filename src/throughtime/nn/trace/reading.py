@@ -17,21 +17,21 @@ class Reading:
 
     def before(self, values: Tensor, initial: Tensor | None) -> Tensor:
         """Return for every token what the one read before has; at the start ``initial`` (B, ·), or zeros."""
-        return self._neighbour(values, initial, reverse=self.reverse)
+        return self._adjacent(values, initial, reverse=self.reverse)
 
     def after(self, values: Tensor) -> Tensor:
         """Return for every token what the one read after it has; zeros at the end."""
-        return self._neighbour(values, None, reverse=not self.reverse)
+        return self._adjacent(values, None, reverse=not self.reverse)
 
-    def _neighbour(self, values: Tensor, edge: Tensor | None, *, reverse: bool) -> Tensor:
+    def _adjacent(self, values: Tensor, edge: Tensor | None, *, reverse: bool) -> Tensor:
         layout = self.layout
         if edge is None:
             edge = values.new_zeros(layout.num_sequences, *values.shape[1:])
         offsets = layout.offsets[1:] if reverse else layout.offsets[:-1]
         first = offsets.index_select(0, layout.sequence_ids) - (1 if reverse else 0)
         here = torch.arange(values.shape[0], device=values.device)
-        neighbour = here + 1 if reverse else here - 1
-        place = torch.where(here == first, layout.sequence_ids, neighbour + layout.num_sequences)
+        adjacent = here + 1 if reverse else here - 1
+        place = torch.where(here == first, layout.sequence_ids, adjacent + layout.num_sequences)
         return torch.cat([edge, values]).index_select(0, place)
 
     def rows_at(self, t: int) -> Tensor:

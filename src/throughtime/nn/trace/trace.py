@@ -1,4 +1,4 @@
-"""`Trace`: every h, c and gate that a recurrent layer has made, each differentiable."""
+"""`Trace`: h, c and gates of a recurrent layer at every step, all differentiable."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,9 +43,7 @@ class DirectionTrace:
     def pre_activations(self) -> Mapping[str, Ragged]:
         """The gates before their activation and its bound, (T, H) each; for RNN that of "h"."""
         if self._pre_activations is None:
-            raise ShapeError(
-                "this trace has no pre-activations: ask for them, layer.trace(x, pre_activations=True)"
-            )
+            raise ShapeError("this trace has no pre-activations; use layer.trace(x, pre_activations=True)")
         return self._pre_activations
 
     @property
@@ -53,8 +51,8 @@ class DirectionTrace:
         """What the last backward pass brought to every state and gate at every step."""
         if self._recorded is None:
             raise ShapeError(
-                "this trace keeps no gradients: ask for them, layer.trace(x, gradients=True), then call "
-                "backward() on a loss that was made of the trace"
+                "this trace has no gradients; use layer.trace(x, gradients=True), then call backward() on a "
+                "loss computed from the trace"
             )
         return self._recorded.gradients()
 
@@ -64,7 +62,7 @@ class DirectionTrace:
                 if name in parts:
                     return parts[name]
             raise AttributeError(
-                f"no {name!r} in this trace; there are {', '.join([*self.states, *self.gates])}"
+                f"this trace has no {name!r}; it has {', '.join([*self.states, *self.gates])}"
             )
         raise AttributeError(name)
 
@@ -112,7 +110,7 @@ class Trace:
         if layers * directions > 1:
             raise AttributeError(
                 f"this trace has {layers} layers of {directions} directions: "
-                f"say which one's {name!r} with trace[layer, direction].{name}"
+                f"select one with trace[layer, direction].{name}"
             )
         return getattr(self.directions[0][0], name)
 

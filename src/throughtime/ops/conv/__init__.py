@@ -1,1 +1,1 @@
-"""Convolutions: `layer` chooses the code that runs one, `reference` says what it computes."""
+"""Convolutions: `layer` selects an implementation, `reference` is the reference."""

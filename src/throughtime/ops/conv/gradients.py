@@ -1,7 +1,7 @@
-"""How the convolution and its two gradients differentiate: each one's derivative is made of the other two.
+"""Derivatives of the convolution and its two gradients, each of which is expressed by the other two.
 
-So any order of derivative runs on the same three kernels. The rules are written once; eager autograd and the
-registered operators give them their own `Functions` to those three.
+So derivatives of any order run on the same three kernels. Eager autograd and the registered operators share
+these rules, and pass different `Functions`.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ def of_correlate(
     geometry: Geometry,
     needs: Sequence[bool],
 ) -> Gradients:
-    """Return the gradients of x, weight and bias; ``rectified`` is y where relu made it."""
+    """Return the gradients of x, weight and bias; ``rectified`` is y if it is the output of a ReLU."""
     if rectified is not None:
         dy = torch.ops.aten.threshold_backward(dy, rectified, 0)
     dx = functions.input_gradient(dy, weight, None, geometry, x.shape[0]) if needs[0] else None

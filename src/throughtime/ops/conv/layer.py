@@ -136,7 +136,7 @@ def _implementation(
     x: Tensor, weight: Tensor, bias: Tensor | None, reference: Call, registered: Call, eager: Call
 ) -> Call:
     """Return the function that these tensors can go through."""
-    if x.is_complex():  # the kernels know real numbers alone
+    if x.is_complex():  # the kernels support real numbers only
         return reference
     if compiling(x):
         return registered

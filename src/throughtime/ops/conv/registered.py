@@ -1,4 +1,4 @@
-"""The convolution as torch knows it: operators for torch.compile, export, subclasses and dispatch modes."""
+"""The registered convolution operators, for torch.compile, export, subclasses and dispatch modes."""
 
 from typing import Any
 

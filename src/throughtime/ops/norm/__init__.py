@@ -1,1 +1,1 @@
-"""Normalization: `layer` chooses the code that runs it, `reference` says what it computes."""
+"""Normalization: `layer` selects an implementation, `reference` is the reference."""

@@ -1,1 +1,1 @@
-"""Pooling: `layer` chooses the code that runs it, `reference` says what it computes."""
+"""Pooling: `layer` selects an implementation, `reference` is the reference."""

@@ -60,11 +60,11 @@ def one_each(sequences: int) -> Tensor:
 
 def whole_windows(layout: Layout) -> tuple[Tensor, _native.Windows, int]:
     """Return the offsets of one window per sequence, the windows and their number, kept by the layout."""
-    known: tuple[Tensor, _native.Windows, int] | None = layout.known.get("whole_windows")
+    known: tuple[Tensor, _native.Windows, int] | None = layout.cache.get("whole_windows")
     if known is None:
         count = layout.num_sequences
         known = one_each(count), native_windows(Windows(layout.total)), count
-        layout.known["whole_windows"] = known
+        layout.cache["whole_windows"] = known
     return known
 
 

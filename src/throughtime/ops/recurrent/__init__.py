@@ -1,1 +1,1 @@
-"""Recurrent layers: `layer` chooses the code that runs one, `reference` says what it computes."""
+"""Recurrent layers: `layer` selects an implementation, `reference` is the reference."""

@@ -49,7 +49,7 @@ class ActivationKind:
     function
         Its value for a tensor, α and β.
     defaults
-        α and β unless told otherwise: as many as it takes.
+        Default parameters α and β, as many as the activation has.
     condition
         What α has to satisfy, in words, and whether a number does.
     """
@@ -122,7 +122,7 @@ def _activation(given: ActivationLike, layer: str) -> Activation:
     name, *numbers = (given,) if isinstance(given, str) else given
     kind = ACTIVATIONS.get(name)
     if kind is None:
-        raise ShapeError(f"{layer}: no activation is called {name!r}; there are {', '.join(ACTIVATIONS)}")
+        raise ShapeError(f"{layer}: unknown activation {name!r}; choose one of {', '.join(ACTIVATIONS)}")
     count = len(kind.defaults)
     if len(numbers) > count:
         raise ShapeError(f"{layer}: {name} takes {count} numbers (α, β), got {tuple(numbers)}")

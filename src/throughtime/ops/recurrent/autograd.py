@@ -117,7 +117,7 @@ def _by_operator(
     made: tuple[Tensor | None, ...],
     needed: _Needed,
 ) -> tuple[Tensor | None, ...]:
-    """Do it for somebody who will differentiate it, or brings many gradients: the operator knows how."""
+    """Compute gradients by the registered operator, which supports double backward and vmap."""
     x, steps, spec, h0, c0, weights = read
     directions = len(weights) // PARTS
     h_start, c_start = (

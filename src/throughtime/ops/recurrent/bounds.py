@@ -44,10 +44,10 @@ def bounded_gradient(x: Tensor, value: float, norm: float) -> Tensor:
 
 
 def no_second_derivative() -> UnsupportedError:
-    """Return the error for whoever differentiates a bounded gradient."""
+    """Return the error for differentiating a bounded gradient."""
     return UnsupportedError(
-        "a layer with bound_gradients has first derivatives alone, as loss.backward() takes them, "
-        "since a second backward pass would be clipped, too; remove the bounds with layer.bound_gradients() "
+        "a layer with bound_gradients supports first derivatives only, as by loss.backward(), because a "
+        "second backward pass would be clipped, too; remove the bounds with layer.bound_gradients() "
         "before a second derivative or a transform of torch.func"
     )
 

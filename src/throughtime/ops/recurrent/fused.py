@@ -1,8 +1,7 @@
-"""The recurrent layer on devices that have no kernel of ours: torch's fused layers, so cuDNN on CUDA.
+"""The recurrent layer on devices without a native kernel: torch's fused layers, such as cuDNN on CUDA.
 
-Tokens in unequal lengths are put in packed order, the only ragged one that torch knows; sequences without
-tokens, which it refuses, wait outside and keep their initial state. Every operation here is differentiable
-as far as torch's own is.
+Sequences of unequal lengths are packed as for torch's recurrent layers. Packing does not support sequences
+without tokens, so they are excluded and keep their initial state. Operations are differentiable as in torch.
 """
 
 import torch
@@ -98,7 +97,7 @@ def _fused(
 ) -> tuple[Tensor, Tensor, Tensor]:
     weights = [part for direction in directions for part in direction if part is not None]
     both = len(directions) == 2
-    # cuDNN keeps what the backward pass needs only when told that it trains; there is no dropout here.
+    # cuDNN saves tensors for the backward pass only with train=True; there is no dropout here.
     options = (directions[0].bias_ih is not None, 1, 0.0, torch.is_grad_enabled(), both)
     state = (h0.contiguous(), c0.contiguous()) if spec.has_c else h0.contiguous()
     if batch_sizes is None:

@@ -1,7 +1,7 @@
-"""Gradients of a recurrent layer, and gradients of those, of any order, by the reference.
+"""Gradients of any order of a recurrent layer, by the reference implementation.
 
-The kernels know one backward pass. Whoever differentiates that (gradient penalties, Hessians), or is on a
-device without a kernel, gets the layer computed again from its inputs in plain PyTorch: slower, and right.
+The kernels implement the first backward pass. For double backward (gradient penalties, Hessians), and on
+devices without a kernel, the layer is computed again from its inputs in plain PyTorch, which is slower.
 
 The ``inputs`` here are x, h0, c0, and the `Weights` of each of two directions, or None; the five
 ``output_gradients`` are those of y, h_n, c_n, c and gates, or None.

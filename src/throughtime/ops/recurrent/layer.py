@@ -1,4 +1,4 @@
-"""One recurrent layer, in one or both directions, over a batch: which code runs it, and how torch knows it.
+"""Dispatch of a recurrent layer in one or both directions: which code runs it, and how torch records it.
 
 An eager call on plain CPU tensors goes straight to the native loop, with gradients by way of
 `autograd`. torch.compile, export, tensor subclasses and dispatch modes meet the registered operator

@@ -1,4 +1,4 @@
-"""The seam to the native loop: tensors in, tensors out.
+"""Calls of the native loop, with tensors as arguments and results.
 
 Everything that crosses is on the CPU, and float32 or float64; the caller has checked shapes.
 """

@@ -80,8 +80,8 @@ class StepGradients:
         """All of them, in the order of the backward call."""
         if self._parts is None:
             raise ShapeError(
-                "no backward pass has gone through this layer yet: call loss.backward() first; passes with "
-                "create_graph=True, and those of torch.compile or of other devices, leave no record"
+                "no backward pass through this layer is recorded; call loss.backward() first (passes with "
+                "create_graph=True, under torch.compile, or on other devices are not recorded)"
             )
         return self._parts
 

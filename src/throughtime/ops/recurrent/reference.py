@@ -1,4 +1,4 @@
-"""A recurrent layer as its equations say it: a Python loop over time, on any device and dtype.
+"""Reference implementation of a recurrent layer: a Python loop over time, on any device and dtype.
 
 Not fast. Every tensor stays in the graph, so results can be differentiated any number of times, with
 respect to everything.

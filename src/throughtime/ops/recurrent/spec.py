@@ -151,7 +151,7 @@ class CellSpec(ABC):
 
     @staticmethod
     def register(kind: type["CellSpec"]) -> None:
-        """Let `parse` know a kind of cell; defining it does so."""
+        """Register a kind of cell for `parse` when its class is defined."""
         CellSpec._kinds[kind.kind] = kind
 
     @staticmethod
@@ -283,7 +283,7 @@ class CellSpec(ABC):
 
     def along_c(self, gradient: Tensor, c_before: Tensor, gates: Mapping[str, Tensor]) -> Tensor:
         """Return the part of ∂L/∂c_t that comes to c_{t−1} along c itself, not through gates."""
-        raise NotImplementedError(f"{self.kind} has no c")
+        raise NotImplementedError(f"{self.kind} has no cell state c")
 
     @property
     def keeping_biases(self) -> Mapping[str, int]:
@@ -344,7 +344,7 @@ def _parsed(name: str) -> CellSpec:
     kind, brace, rest = name.partition("{")
     found = CellSpec._kinds.get(kind)  # noqa: SLF001
     if found is None:
-        raise InputTypeError(f"no recurrent cell is called {kind!r}; there are {', '.join(CellSpec._kinds)}")  # noqa: SLF001
+        raise InputTypeError(f"unknown recurrent cell {kind!r}; choose one of {', '.join(CellSpec._kinds)}")  # noqa: SLF001
     options = json.loads(brace + rest) if brace else {}
     if "activations" in options:
         options["activations"] = tuple(Activation(*activation) for activation in options["activations"])

@@ -1,7 +1,7 @@
-"""Ways in and out of a ragged batch: lists, padded tensors, packed sequences, jagged nested tensors.
+"""Conversions of ragged batches: lists, padded tensors, packed sequences, jagged nested tensors.
 
-Tensors in, tensors out; the class `Ragged` offers these as methods. A door checks what came once, and
-says what is wrong; gradients flow through all of them.
+The functions take and return tensors and layouts; they are methods of the class `Ragged`. Each function
+checks its input, and gradients flow through all of them.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from throughtime.ragged._layout import Layout, checked_lengths
 
 
 def from_list(sequences: Sequence[Tensor]) -> tuple[Tensor, Layout]:
-    """Lay the sequences end to end."""
+    """Concatenate the sequences."""
     sequences = list(sequences)
     if not sequences:
         raise ShapeError(
-            "from_list got no sequences, so neither feature shape nor dtype is known; "
+            "from_list got no sequences, so the feature shape and dtype are unknown; "
             "use Ragged.empty(*feature_shape, dtype=...)"
         )
     for i, sequence in enumerate(sequences):
@@ -39,12 +39,12 @@ def _check_sequence(sequence: object, first: Tensor, index: int) -> None:
         raise ShapeError(f"sequence {index} is a single number; expected (length, *features)")
     if sequence.shape[1:] != first.shape[1:]:
         raise ShapeError(
-            f"sequence {index} has features of shape {tuple(sequence.shape[1:])}, "
-            f"sequence 0 of {tuple(first.shape[1:])}; they must agree"
+            f"sequence {index} has feature shape {tuple(sequence.shape[1:])}, but sequence 0 has "
+            f"{tuple(first.shape[1:])}; they must agree"
         )
     if sequence.dtype != first.dtype or sequence.device != first.device:
         raise InputTypeError(
-            f"sequence {index} is {sequence.dtype} on {sequence.device}, sequence 0 {first.dtype} on "
+            f"sequence {index} is {sequence.dtype} on {sequence.device}, but sequence 0 is {first.dtype} on "
             f"{first.device}; convert them to one dtype and device with .to()"
         )
 
@@ -52,12 +52,15 @@ def _check_sequence(sequence: object, first: Tensor, index: int) -> None:
 def from_padded(
     padded: Tensor, lengths: object, mask: Tensor | None, *, batch_first: bool
 ) -> tuple[Tensor, Layout]:
-    """Take the real tokens out of a padded batch, by lengths or by mask."""
+    """Extract the real tokens of a padded batch, given lengths or a mask."""
     if not isinstance(padded, Tensor) or padded.dim() < 2:
         shape = tuple(padded.shape) if isinstance(padded, Tensor) else type(padded).__name__
-        raise ShapeError(f"a padded batch has shape (B, length, *features), got {shape}")
+        raise ShapeError(f"padded must have shape (B, length, *features), got {shape}")
     if (lengths is None) == (mask is None):
-        raise ShapeError("from_padded needs lengths or mask, and not both: padding is never guessed")
+        raise ShapeError(
+            f"from_padded needs either lengths or mask, got {'neither' if mask is None else 'both'}; padding "
+            "is not inferred from values"
+        )
     rows = padded if batch_first else padded.transpose(0, 1)
     if mask is None:
         return _padded_by_lengths(rows, lengths)
@@ -70,7 +73,8 @@ def _padded_by_lengths(rows: Tensor, lengths: object) -> tuple[Tensor, Layout]:
     if len(host) and int(host.max()) > rows.shape[1]:
         row = int(host.argmax())
         raise ShapeError(
-            f"lengths[{row}] = {int(host[row])}, but the padded batch holds {rows.shape[1]} steps"
+            f"lengths[{row}] = {int(host[row])}, but the padded batch has {rows.shape[1]} steps; lengths "
+            "must not exceed them"
         )
     layout = Layout.from_lengths(host, rows.device)
     return _flat(rows).index_select(0, _padded_index(layout, rows.shape[1])), layout
@@ -83,14 +87,14 @@ def _padded_by_mask(rows: Tensor, mask: Tensor) -> tuple[Tensor, Layout]:
             f"got {mask.dtype} of shape {tuple(mask.shape)}"
         )
     mask = mask.to(rows.device)
-    begins = mask.clone()
-    begins[:, 1:] &= ~mask[:, :-1]
-    lengths, runs = torch.stack([mask.sum(1), begins.sum(1)]).cpu()
+    starts = mask.clone()
+    starts[:, 1:] &= ~mask[:, :-1]
+    lengths, runs = torch.stack([mask.sum(1), starts.sum(1)]).cpu()
     if (runs > 1).any():
         row = int((runs > 1).nonzero()[0])
         raise ShapeError(
-            f"row {row} of the mask has padding between its tokens, which would join steps that are apart; "
-            "where that is meant, use Ragged.from_lengths(padded[mask], mask.sum(1)), batch first"
+            f"row {row} of the mask has padding between its tokens, so removing it would join distant steps; "
+            "if this is intended, use Ragged.from_lengths(padded[mask], mask.sum(1)), batch first"
         )
     return rows[mask], Layout.from_lengths(lengths, rows.device)
 
@@ -98,13 +102,16 @@ def _padded_by_mask(rows: Tensor, mask: Tensor) -> tuple[Tensor, Layout]:
 def to_padded(
     values: Tensor, layout: Layout, padding_value: float, length: int | None, *, batch_first: bool
 ) -> Tensor:
-    """Put every sequence in a row of its own, filled up at the end."""
-    longest = layout.longest if length is None else length
+    """Return the padded batch, with padding at the end of each row."""
+    width = layout.longest if length is None else length
     if length is not None and length < layout.longest:
-        raise ShapeError(f"length {length} is less than the longest sequence, {layout.longest}")
-    flat = values.new_full((layout.num_sequences * longest, *values.shape[1:]), padding_value)
-    rows = flat.index_copy(0, _padded_index(layout, longest), values)
-    rows = rows.reshape(layout.num_sequences, longest, *values.shape[1:])
+        raise ShapeError(
+            f"length {length} is less than that of the longest sequence, {layout.longest}; give at least "
+            "this length"
+        )
+    flat = values.new_full((layout.num_sequences * width, *values.shape[1:]), padding_value)
+    rows = flat.index_copy(0, _padded_index(layout, width), values)
+    rows = rows.reshape(layout.num_sequences, width, *values.shape[1:])
     return rows if batch_first else rows.transpose(0, 1)
 
 
@@ -117,7 +124,7 @@ def _flat(rows: Tensor) -> Tensor:
 
 
 def from_packed(packed: PackedSequence) -> tuple[Tensor, Layout]:
-    """Undo torch's packing (time-major, longest first)."""
+    """Return the values and layout of a packed sequence, in the original order of sequences."""
     if not isinstance(packed, PackedSequence):
         raise InputTypeError(f"from_packed takes a PackedSequence, got {type(packed).__name__}")
     data, batch_sizes = packed.data, packed.batch_sizes
@@ -131,14 +138,14 @@ def from_packed(packed: PackedSequence) -> tuple[Tensor, Layout]:
 
 
 def to_packed(values: Tensor, layout: Layout) -> PackedSequence:
-    """Pack as torch does, longest first, remembering the order."""
+    """Return a packed sequence with the longest sequence first, as `torch.nn.utils.rnn.pack_sequence`."""
     lengths = layout.lengths
     if not len(layout):
-        raise ShapeError("a PackedSequence cannot hold an empty batch; check len(ragged) before to_packed()")
+        raise ShapeError("a PackedSequence cannot be an empty batch; check len(ragged) before to_packed()")
     if int(lengths.min()) == 0:
         row = int(lengths.argmin())
         raise ShapeError(
-            f"a PackedSequence cannot hold zero-length sequences, and sequence {row} is one; "
+            f"a PackedSequence cannot have zero-length sequences, but sequence {row} has length 0; "
             "drop them with ragged[ragged.lengths > 0]"
         )
     order = torch.argsort(lengths, descending=True, stable=True)
@@ -148,13 +155,13 @@ def to_packed(values: Tensor, layout: Layout) -> PackedSequence:
     batch_sizes = (lengths[None, :] > steps[:, None]).sum(1)
     device = values.device
     index = _packed_index(layout, batch_sizes, ranks.to(device))
-    place = torch.empty_like(index)
-    place[index] = torch.arange(layout.total, device=device)
-    return PackedSequence(values.index_select(0, place), batch_sizes, order.to(device), ranks.to(device))
+    inverse = torch.empty_like(index)
+    inverse[index] = torch.arange(layout.total, device=device)
+    return PackedSequence(values.index_select(0, inverse), batch_sizes, order.to(device), ranks.to(device))
 
 
 def _packed_index(layout: Layout, batch_sizes: Tensor, ranks: Tensor | None) -> Tensor:
-    """Where each token of the ragged batch lies in the packed data."""
+    """Return the index in the packed data of each token of the ragged batch."""
     device = layout.offsets.device
     starts = (batch_sizes.cumsum(0) - batch_sizes).to(device)
     if ranks is None:
@@ -163,17 +170,18 @@ def _packed_index(layout: Layout, batch_sizes: Tensor, ranks: Tensor | None) -> 
 
 
 def from_nested(nested: Tensor) -> tuple[Tensor, Layout]:
-    """Take a jagged nested tensor (B, j, *features) as it lies; one with holes is copied."""
+    """Return values and layout of a jagged nested tensor (B, j, *features); copied only if it has gaps."""
     if not isinstance(nested, Tensor) or not nested.is_nested:
         raise InputTypeError(f"from_nested takes a nested tensor, got {type(nested).__name__}")
     if nested.layout != torch.jagged:
         raise InputTypeError(
             "from_nested takes layout torch.jagged, got torch.strided; "
-            "make it with torch.nested.nested_tensor(..., layout=torch.jagged)"
+            "create it with torch.nested.nested_tensor(..., layout=torch.jagged)"
         )
     if nested.dim() < 2 or isinstance(nested.shape[1], int):
         raise ShapeError(
-            "from_nested takes (B, j, *features) with the ragged dimension second; transpose it back first"
+            "from_nested takes (B, j, *features) with the ragged dimension second, got "
+            f"{tuple(nested.shape)}; transpose it first"
         )
     jagged: Any = nested  # torch types neither lengths() nor offsets()
     if jagged.lengths() is not None:
@@ -183,6 +191,6 @@ def from_nested(nested: Tensor) -> tuple[Tensor, Layout]:
 
 
 def to_nested(values: Tensor, layout: Layout) -> Tensor:
-    """Give the same storage as a jagged nested tensor."""
+    """Return a jagged nested tensor that shares the storage of the values."""
     nested: Tensor = torch.nested.nested_tensor_from_jagged(values, layout.offsets)
     return nested
