@@ -44,9 +44,7 @@ def test_public_names_are_documented() -> None:
 
 
 def test_the_layers_need_torch_and_numpy_alone() -> None:
-    heavy = (
-        "pytorch_lightning sklearn scipy pyarrow tokenizers safetensors jinja2 plotly typer rich joblib onnx onnxscript"
-    )
+    heavy = "pytorch_lightning sklearn scipy pyarrow tokenizers safetensors jinja2 plotly typer rich joblib onnx onnxscript"
     code = f"import torch, sys; before = set(sys.modules); import throughtime; new = set(sys.modules) - before; print(*[m for m in {heavy.split()} if m in new])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
