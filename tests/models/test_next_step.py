@@ -285,9 +285,17 @@ def test_frames_are_drawn_note_by_note() -> None:
         (lambda: LanguageModel(9).step(torch.tensor([1]), torch.ones(3)), ShapeError, "got a Tensor"),
         (lambda: sample(LanguageModel(9), torch.tensor([]).long()), ShapeError, "at least one step"),
         (lambda: sample(LanguageModel(9), torch.tensor([1]), temperature=-1), ShapeError, "temperature"),
-        (lambda: sample(LanguageModel(9), torch.tensor([1]), top_p=0), ShapeError, "top_p must be above 0 and at most 1"),
+        (
+            lambda: sample(LanguageModel(9), torch.tensor([1]), top_p=0),
+            ShapeError,
+            "top_p must be above 0 and at most 1",
+        ),
         (lambda: sample(FrameModel(9), torch.ones(1, 9), without=(0,)), ShapeError, "notes may not"),
-        (lambda: next(sample(FrameModel(9), torch.ones(1, 9), top_p=0.5)), ShapeError, "sampled independently"),
+        (
+            lambda: next(sample(FrameModel(9), torch.ones(1, 9), top_p=0.5)),
+            ShapeError,
+            "sampled independently",
+        ),
     ],
 )
 def test_what_cannot_be_is_named(call: Any, error: Any, message: str) -> None:
