@@ -155,7 +155,7 @@ def test_an_output_folder_in_use_is_left_alone(tmp_path: Path, run_cli: RunCli, 
     refused(run_cli(*options, other), ["is a folder with other files"])
     refused(run_cli(*options, other / "mine.txt"), ["is a file"])
     assert [path.name for path in other.iterdir()] == ["mine.txt"]
-    refused(run_cli("demo", "--out", other), ["mine.txt, which is not of a demo"])
+    refused(run_cli("demo", "--out", other), ["mine.txt, which is not a file of a demo"])
     refused(run_cli("demo", "--out", other / "mine.txt"), ["is a file"])
 
 

@@ -1,1 +1,1 @@
-"""Measure our layers against others on the user's own machine: what ``throughtime bench`` runs."""
+"""Benchmarks of the layers against other libraries, for ``throughtime bench``."""

@@ -1,12 +1,12 @@
-"""How far results may be apart for their times to be compared."""
+"""Agreement of results, which is required to compare their times."""
 
 from torch import Tensor
 
-# Of the largest value; sums over thousands of tokens in float32 differ by about 1e-5 of it.
+# Relative to the largest value; sums over thousands of tokens in float32 differ by about 1e-5 of it.
 TOLERANCE = 1e-3
 
 
-def apart(found: Tensor, wanted: Tensor) -> float:
-    """Return the largest difference as a share of the largest value."""
-    scale = float(wanted.detach().abs().max()) + 1e-6
-    return float((found - wanted).detach().abs().max()) / scale
+def apart(actual: Tensor, expected: Tensor) -> float:
+    """Return the largest absolute difference relative to the largest expected value."""
+    scale = float(expected.detach().abs().max()) + 1e-6
+    return float((actual - expected).detach().abs().max()) / scale

@@ -1,4 +1,4 @@
-"""Lengths and modes that both benches measure."""
+"""Sequence lengths and modes of the benchmarks."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -11,7 +11,7 @@ Mode = Literal["inference", "training"]
 
 
 def lengths_of(kind: Lengths, batch: int, steps: int, generator: torch.Generator) -> Tensor:
-    """Return the lengths: all T, or spread evenly from T/4 to T in shuffled order."""
+    """Return lengths that all are T, or are evenly spaced from T/4 to T in random order."""
     if kind == "equal":
         return torch.full((batch,), steps)
     spread = torch.linspace(steps, max(steps // 4, 1), batch).long()
@@ -19,5 +19,5 @@ def lengths_of(kind: Lengths, batch: int, steps: int, generator: torch.Generator
 
 
 def kinds_of(batch: int, wanted: Sequence[Lengths]) -> list[Lengths]:
-    """Return the wanted kinds that differ for so many sequences: one alone has one length."""
+    """Return the kinds of lengths for a batch size; a single sequence has equal lengths only."""
     return [kind for kind in wanted if kind == "equal" or batch > 1]

@@ -1,11 +1,11 @@
-"""Times of several contenders, taken in turns: what drifts on the machine meets all of them."""
+"""Interleaved timing of several functions, so that drift of the machine affects all of them."""
 
 import statistics
 import time
 from collections.abc import Callable, Sequence
 
-# ONNX Runtime's and OpenMP's threads look for work for some milliseconds after a call; on a machine with as
-# many cores as threads, what runs beside them takes up to 2.5 times as long.
+# Threads of ONNX Runtime and OpenMP spin for some milliseconds after a call; with as many threads as cores,
+# other code takes up to 2.5 times as long meanwhile.
 _PAUSE = 0.1
 
 Call = Callable[[], object]
@@ -14,18 +14,18 @@ Call = Callable[[], object]
 def in_turns(calls: Sequence[Call], rounds: int, seconds: float) -> list[float]:
     """Return the median time of each call in seconds.
 
-    In every round each call has one turn: a pause in which the threads of the one before it stop spinning,
-    one untimed call in which its own wake, then again and again until ``seconds`` have passed.
+    In every round, each call is preceded by a pause, so that threads of the previous one stop spinning, and
+    by one untimed call, and is then repeated for ``seconds``.
     """
     times: list[list[float]] = [[] for _ in calls]
     for call in calls:
         call()
     for _ in range(rounds):
-        for call, found in zip(calls, times, strict=True):
+        for call, call_times in zip(calls, times, strict=True):
             time.sleep(_PAUSE)
             call()
-            found.append(_time(call, seconds))
-    return [statistics.median(found) for found in times]
+            call_times.append(_time(call, seconds))
+    return [statistics.median(call_times) for call_times in times]
 
 
 def _time(call: Call, seconds: float) -> float:
@@ -33,6 +33,6 @@ def _time(call: Call, seconds: float) -> float:
     while True:
         call()
         count += 1
-        passed = time.perf_counter() - start
-        if passed >= seconds:
-            return passed / count
+        elapsed = time.perf_counter() - start
+        if elapsed >= seconds:
+            return elapsed / count

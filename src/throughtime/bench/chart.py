@@ -1,4 +1,4 @@
-"""The ratios as a picture: one self-contained page."""
+"""Chart of the ratios as a self-contained HTML page."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ _COLOURS = {
 
 
 class Point(NamedTuple):
-    """A ratio peer ÷ ours, and from where to where it went in several processes."""
+    """Ratio of the peer's time to ours, and its range over several processes."""
 
     panel: str
     what: str
@@ -34,7 +34,7 @@ class Point(NamedTuple):
 
 
 def write_chart(path: Path, points: Sequence[Point], machine: Machine) -> None:
-    """Draw every point in its panel, and write the page."""
+    """Write a page with a plot for each panel."""
     panels = list(dict.fromkeys(point.panel for point in points))
     figure = make_subplots(
         rows=len(panels), cols=1, subplot_titles=panels, vertical_spacing=0.42 / max(len(panels), 1)

@@ -1,4 +1,4 @@
-"""The machine a figure belongs to."""
+"""Description of the machine of a measurement."""
 
 import datetime as dt
 import os
@@ -15,9 +15,9 @@ from throughtime._native import fma_limit, instruction_set
 
 @dataclass(frozen=True)
 class Machine:
-    """Processor, versions, and the limit that arithmetic on registers alone reaches, in GFLOP/s.
+    """Processor, versions, and peak FMA throughput in GFLOP/s.
 
-    ``load`` is how many threads were at work in the minute before, None where the system does not tell.
+    ``load`` is the load average of the last minute, None if the system does not provide it.
     """
 
     processor: str
@@ -31,7 +31,7 @@ class Machine:
 
 
 def this_machine(threads: int, peers: Mapping[str, str] | None = None) -> Machine:
-    """Describe this machine, and the peers by their versions; takes a third of a second for the limit."""
+    """Describe this machine and the versions of peers; measures the peak throughput, for 0.3 seconds."""
     load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
     versions = {
         "python": platform.python_version(),
@@ -52,9 +52,9 @@ def this_machine(threads: int, peers: Mapping[str, str] | None = None) -> Machin
 
 
 def with_limit_again(machine: Machine) -> Machine:
-    """Return the machine with its limit measured again; the better one is kept.
+    """Measure the peak throughput again, and return the machine with the higher value.
 
-    Anything else that runs while it is measured takes from it.
+    Other programs that run during a measurement reduce it.
     """
     return replace(machine, fma_gflops=max(machine.fma_gflops, _limit(machine.threads)))
 

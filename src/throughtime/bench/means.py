@@ -1,4 +1,4 @@
-"""Means of ratios, and the worst of them."""
+"""Geometric mean and minimum of ratios."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Line:
-    """Figures of some comparisons: their geometric mean, and the worst of them."""
+    """Summary of comparisons: geometric mean and worst value."""
 
     what: str
     mean: float
@@ -17,12 +17,12 @@ class Line:
 
     @classmethod
     def of(cls, what: str, figures: Sequence[tuple[float, str]]) -> "Line":
-        """Summarize figures, more of which is better, each with its place."""
+        """Summarize figures with their places; higher figures are better."""
         worst, place = min(figures)
         return cls(what, geometric_mean(figure for figure, _ in figures), worst, place, len(figures))
 
 
 def geometric_mean(values: Iterable[float]) -> float:
-    """Return exp of the mean logarithm."""
+    """Return the geometric mean, exp of the mean logarithm."""
     logarithms = [math.log(value) for value in values]
     return math.exp(sum(logarithms) / len(logarithms))

@@ -1,6 +1,6 @@
-"""The main job on the data that every installation has: train, compare and report, and review files.
+"""Demo: detection of replaced operators in Python source, with training, comparison, report and review.
 
-`throughtime.demo.job` does the first, `throughtime.demo.review` the second; each imports its own libraries.
+`throughtime.demo.job` trains models and writes the report; `throughtime.demo.review` applies one to files.
 """
 
 from throughtime.demo.task import TASK as TASK

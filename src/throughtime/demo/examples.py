@@ -1,4 +1,4 @@
-"""The test windows that a model is most certain of, as the report shows them."""
+"""Test examples with the most confident predictions of a model, for the report."""
 
 import torch
 from torch import Tensor
@@ -12,25 +12,25 @@ from throughtime.report import Example
 def most_certain(
     source: PythonOperators, probabilities: Tensor, count: int = 5
 ) -> tuple[list[Example], list[Example]]:
-    """Return the examples that the model is most certain of, those it gets right and those it gets wrong.
+    """Return the most confident correct and the most confident wrong predictions.
 
     Parameters
     ----------
     source
-        The data set; its test examples are meant.
+        The data set; its test examples are used.
     probabilities : Tensor
-        (B, 2), of the classes, for the test examples.
+        (B, 2) class probabilities of the test examples.
     count
-        Of each kind at most.
+        Maximum number of examples of each kind.
     """
-    certainty, predicted = probabilities.max(dim=1)
-    hit = predicted == source.test.labels
-    chosen = []
-    for kind in (hit, ~hit):
-        index = torch.nonzero(kind).flatten()
-        order = torch.argsort(certainty[index], descending=True, stable=True)[:count]
-        chosen.append([_example(source, int(i), probabilities[i]) for i in index[order]])
-    return chosen[0], chosen[1]
+    confidence, predicted = probabilities.max(dim=1)
+    correct = predicted == source.test.labels
+    examples = []
+    for subset in (correct, ~correct):
+        index = torch.nonzero(subset).flatten()
+        order = torch.argsort(confidence[index], descending=True, stable=True)[:count]
+        examples.append([_example(source, int(i), probabilities[i]) for i in index[order]])
+    return examples[0], examples[1]
 
 
 def _example(source: PythonOperators, index: int, probabilities: Tensor) -> Example:

@@ -1,4 +1,4 @@
-"""How sure an accuracy is when examples come in clusters."""
+"""Confidence interval of an accuracy for clustered examples."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,18 +11,18 @@ def accuracy_interval(
 ) -> tuple[float, float]:
     """Return the 95 % interval of an accuracy by the cluster bootstrap.
 
-    Operators of one file are alike, so an interval that takes them as independent is too narrow. Whole
-    files are drawn with replacement, as many as there are, and the accuracy of each draw taken; the
-    interval runs from the 2.5th to the 97.5th percentile.
+    Operators of one file are similar, so an interval that assumes independence is too narrow. Files are drawn
+    with replacement, as many as there are, and the accuracy of each draw is computed; the interval is from
+    the 2.5th to the 97.5th percentile.
 
     Parameters
     ----------
     correct : ndarray
-        (n,) bool: whether each example was classified right.
+        (n,) bool: whether each example was classified correctly.
     clusters : ndarray
-        (n,) int64: which file each is from.
+        (n,) int64: file of each example.
     seed
-        Of the draws.
+        Random seed for the bootstrap.
 
     References
     ----------

@@ -1,7 +1,7 @@
-"""The demo from data to report: baselines and networks on ``python-operators``, one after the other.
+"""The demo from data to report: trains baselines and networks on ``python-operators``.
 
-All files are in one folder: a run for each network, ``results.json``, ``report.html``. A demo that was
-stopped continues where it stopped; one that is finished shows its results again.
+All files are in one folder: a run for each network, ``results.json``, ``report.html``. An interrupted demo
+can be continued; a finished one shows its results again.
 """
 
 import json
@@ -31,7 +31,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Network:
-    """A network of the demo: its name in the table, its architecture, and how it is trained."""
+    """A network of the demo: its name in the table, its architecture, and its training settings."""
 
     name: str
     model: ModelSpec
@@ -55,37 +55,37 @@ def _networks() -> tuple[Network, ...]:
 
 @dataclass(frozen=True)
 class DemoPlan:
-    """How large the demo is; the defaults take about ten minutes on two cores."""
+    """Size of the demo; the defaults take about ten minutes on two cores."""
 
     sizes: Sizes = field(default_factory=Sizes)
     networks: tuple[Network, ...] = field(default_factory=_networks)
     seed: int = 0
     files: tuple[SourceFile, ...] | None = None
-    """Source files of the data set; None for all that are installed."""
+    """Source files of the data set; None for all installed ones."""
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error
-    """Ctrl-C ended a training, whose run can be resumed."""
+    """Ctrl-C stopped a training; its run can be resumed."""
 
 
 def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) -> DemoResult:
-    """Run the demo into a folder, or continue it.
+    """Run the demo in a folder, or continue it.
 
     Parameters
     ----------
     out
-        A new or empty folder, or that of an earlier demo.
+        A new or empty folder, or the folder of an interrupted or finished demo.
     plan
         Sizes and networks.
     tell
-        Called with a line of text as each part begins or ends.
+        Function that receives a line of text when a part begins or ends.
     progress
-        Show the progress of trainings.
+        Whether to show the progress of trainings.
 
     Raises
     ------
     RunError
-        If the folder holds anything else.
+        If the folder has other files.
     Interrupted
         After Ctrl-C.
     """
@@ -233,10 +233,10 @@ def _require_usable(out: Path, plan: DemoPlan) -> None:
         raise RunError(f"{out} is a file; choose another --out")
     if not out.is_dir():
         return
-    known = {"results.json", "report.html", *(network.model.name for network in plan.networks)}
+    expected = {"results.json", "report.html", *(network.model.name for network in plan.networks)}
     for entry in out.iterdir():
-        if entry.name not in known and not entry.name.endswith(".part"):
-            raise RunError(f"{out} holds {entry.name}, which is not of a demo; choose another --out")
+        if entry.name not in expected and not entry.name.endswith(".part"):
+            raise RunError(f"{out} has {entry.name}, which is not a file of a demo; choose another --out")
 
 
 def _plan_json(plan: DemoPlan) -> dict[str, Any]:

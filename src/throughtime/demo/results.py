@@ -1,4 +1,4 @@
-"""``results.json``: what a demo ended with, written once and shown again whenever it is asked for."""
+"""``results.json``: the results of a finished demo."""
 
 import json
 from collections.abc import Mapping
@@ -16,17 +16,17 @@ _LARGEST = 1e15
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo ends with."""
+    """Results of the demo."""
 
     models: tuple[ModelRow, ...]
     report: Path
     best_run: Path
     precision: float
-    """Share of replaced operators among the 20 most suspicious, one in a hundred being replaced."""
+    """Fraction of replaced operators among the 20 most suspicious, if 1 % of all are replaced."""
 
 
 def read_result(out: Path, plan: Mapping[str, Any]) -> DemoResult | None:
-    """Return the result of a finished demo of this plan, None if there is none.
+    """Return the result of a finished demo with this plan, or None.
 
     Raises
     ------
@@ -47,8 +47,8 @@ def read_result(out: Path, plan: Mapping[str, Any]) -> DemoResult | None:
             precision=_number(content["precision"], "precision"),
         )
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        raise RunError(f"{path} is damaged ({said}); delete it to have it made again") from error
+        reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        raise RunError(f"{path} is damaged ({reason}); delete it and run the demo again") from error
 
 
 def write_result(out: Path, plan: Mapping[str, Any], result: DemoResult) -> None:

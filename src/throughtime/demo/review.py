@@ -1,10 +1,10 @@
-"""Which operators of a file look replaced: the trained classifier put to use, its scores corrected.
+"""Detection of replaced operators in a file with the trained classifier and a corrected prior.
 
-The classifier learned on examples half of which were replaced, by any other operator of the family with
-the same chance. By Bayes' rule its odds for operator j of a family of k say how likely it is that an
-author writes j here: P(j) = 1 / (1 + (k − 1) · odds_j). All members of the family are asked about, and the
-P(j) made to sum to one. Where a share ``prior`` of operators is replaced, the one that stands there, o, is
-a replacement with odds prior / (1 − prior) · (1 − P(o)) / ((k − 1) · P(o)).
+The classifier was trained on examples of which half were replaced by another operator of the family, with
+uniform probability. By Bayes' rule, its odds for operator j of a family of k give the probability that an
+author writes j: P(j) = 1 / (1 + (k − 1) · odds_j). The P(j) of all members are computed and normalized. If a
+fraction ``prior`` of operators is replaced, the odds that the operator o in the file is a replacement are
+prior / (1 − prior) · (1 − P(o)) / ((k − 1) · P(o)).
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ REPLACED = 1
 
 @dataclass(frozen=True)
 class Finding:
-    """One operator of a file, and what the model thinks of it."""
+    """One operator of a file, with its score and the best alternative."""
 
     line: int
     column: int
@@ -35,16 +35,16 @@ class Finding:
     score: float
     """Probability that it has been replaced."""
     rather: str
-    """The operator of the family that fits best, other than the one that stands there."""
+    """The most probable other operator of the family."""
 
 
 def sites_of(source: str, vocabulary: Vocabulary) -> Sites:
-    """Return all operators of a Python text, whatever the length of their windows.
+    """Return all operators of a Python text, with windows of any length.
 
     Raises
     ------
     SyntaxError
-        If Python's tokenizer cannot read the text.
+        If Python's tokenizer rejects the text.
     """
     lexed = lex(source)
     words = sorted(set(lexed.tokens))
@@ -54,7 +54,7 @@ def sites_of(source: str, vocabulary: Vocabulary) -> Sites:
 
 
 def author_probabilities(model: nn.Module, sites: Sites, tokens_per_batch: int = 16_384) -> Tensor:
-    """Return (B, k_max) float64: how likely an author writes each member of the family; 0 beyond it."""
+    """Return (B, k_max) float64: probability that an author writes each member of the family; 0 beyond it."""
     if len(sites) == 0:
         return torch.zeros(0, 1, dtype=torch.float64)
     first, size = family_of(sites.operators)

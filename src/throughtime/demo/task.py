@@ -1,4 +1,4 @@
-"""What runs of the demo are called."""
+"""Name of the demo's task."""
 
 TASK = "python-operators"
-"""The task that they name in their configuration."""
+"""The task in the configuration of the runs."""

@@ -132,14 +132,14 @@ def rectified_batch_norm(norm: nn.BatchNorm1d, x: Ragged) -> Ragged:
     if norm.training and not norm.track_running_stats:
         mean = variance = None
     momentum = 0.0 if momentum is None else momentum
-    found = batch_norm(
+    normalized = batch_norm(
         x.values, mean, variance, norm.weight, norm.bias, training, momentum, norm.eps, relu=True
     )
-    return x.with_values(found)
+    return x.with_values(normalized)
 
 
 def _checked(x: object, features: int, layer: str) -> Ragged:
-    found = as_ragged(x, layer)
-    check_real(found, layer)
-    check_features(found, features, layer)
-    return found
+    ragged = as_ragged(x, layer)
+    check_real(ragged, layer)
+    check_features(ragged, features, layer)
+    return ragged

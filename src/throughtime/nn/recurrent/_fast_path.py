@@ -53,10 +53,10 @@ def _without(module: Stack, x: Any, state: Any) -> RecurrentOutput | None:
     parameters, threads = module._parameters, torch.get_num_threads()  # noqa: SLF001
     stack = module.weight_plan.stack
     if type(x) is Ragged:
-        found = stack.ragged(parameters, threads, x.values, x.layout.offsets, state)
-        return None if found is None else RecurrentOutput(x.with_values(found[0]), found[1])
-    found = stack.dense(parameters, threads, x, bool(module.batch_first), state)
-    return None if found is None else RecurrentOutput(*found)
+        results = stack.ragged(parameters, threads, x.values, x.layout.offsets, state)
+        return None if results is None else RecurrentOutput(x.with_values(results[0]), results[1])
+    results = stack.dense(parameters, threads, x, bool(module.batch_first), state)
+    return None if results is None else RecurrentOutput(*results)
 
 
 def _with_gradients(module: Stack, x: Any, state: Any) -> RecurrentOutput | None:

@@ -34,7 +34,7 @@ def batched_state(
     if state is None:
         return None, None
     parts = checked_parts(state, pair=bool(sizes.c), layer=layer)
-    found = []
+    states = []
     for part, size, name in zip(parts, (sizes.h, sizes.c), ("h_0", "c_0"), strict=False):
         expected = (sizes.layers, size) if is_unbatched(x) else (sizes.layers, batch, size)
         if part.shape != expected:
@@ -47,8 +47,8 @@ def batched_state(
             part = part.unsqueeze(1)  # noqa: PLW2901
         if isinstance(x, PackedSequence) and x.sorted_indices is not None and not as_given:
             part = part.index_select(1, x.sorted_indices)  # noqa: PLW2901
-        found.append(part)
-    return found[0], found[1] if sizes.c else None
+        states.append(part)
+    return states[0], states[1] if sizes.c else None
 
 
 _BATCHED = "(layers x directions, sequences, size)"

@@ -98,14 +98,14 @@ class Bidirectional(nn.Module):
         first = getattr(self.forward_layer, "batch_first", False)
         ragged = ragged_of(x, batch_first=first)
         outputs, states = [], []
-        for layer, read, given in zip(
+        for layer, read, initial in zip(
             (self.forward_layer, self.backward_layer),
             (ragged, ragged.reverse()),
             (None, None) if state is None else state,
             strict=True,
         ):
-            made = layer(read) if given is None else layer(read, given)
-            output, end, stateful = _taken_apart(made)
+            result_of_layer = layer(read) if initial is None else layer(read, initial)
+            output, end, stateful = _taken_apart(result_of_layer)
             outputs.append(_checked(output, read, type(layer).__name__))
             states.append((end, stateful))
         merged = self._merged(outputs[0], outputs[1].reverse())
@@ -126,10 +126,10 @@ class Bidirectional(nn.Module):
         return total if self.merge == "sum" else total / 2
 
 
-def _taken_apart(made: Any) -> tuple[Any, Any, bool]:
-    if isinstance(made, tuple) and len(made) == 2:
-        return made[0], made[1], True
-    return made, None, False
+def _taken_apart(result: Any) -> tuple[Any, Any, bool]:
+    if isinstance(result, tuple) and len(result) == 2:
+        return result[0], result[1], True
+    return result, None, False
 
 
 def _checked(output: Any, read: Ragged, layer: str) -> Ragged:
@@ -137,8 +137,8 @@ def _checked(output: Any, read: Ragged, layer: str) -> Ragged:
         kind = type(output).__name__
         raise InputTypeError(f"Bidirectional: {layer} returned a {kind} for a Ragged, expected a Ragged")
     # Graphs of torch.compile do not look at lengths.
-    known = output.layout is read.layout or torch.compiler.is_compiling()
-    if not known and not torch.equal(output.lengths, read.lengths):
+    same_lengths = output.layout is read.layout or torch.compiler.is_compiling()
+    if not same_lengths and not torch.equal(output.lengths, read.lengths):
         raise ShapeError(
             f"Bidirectional: {layer} returned sequences with {output.lengths.tolist()[:8]} steps for inputs "
             f"with {read.lengths.tolist()[:8]}; only layers that keep the number of steps can be merged"

@@ -42,8 +42,8 @@ class _Correlate(torch.autograd.Function):
         (dy,) = gradients
         x, weight, rectified = ctx.saved_tensors
         needs = ctx.needs_input_grad[:3]
-        found = of_correlate(_functions(dy), dy, x, weight, rectified, ctx.geometry, needs)
-        return (*found, None, None, None)
+        input_grads = of_correlate(_functions(dy), dy, x, weight, rectified, ctx.geometry, needs)
+        return (*input_grads, None, None, None)
 
 
 class _InputGradient(torch.autograd.Function):
@@ -60,8 +60,8 @@ class _InputGradient(torch.autograd.Function):
         (ddx,) = gradients
         dy, weight = ctx.saved_tensors
         needs = ctx.needs_input_grad[:3]
-        found = of_input_gradient(_functions(ddx), ddx, dy, weight, ctx.geometry, needs)
-        return (*found, None, None)
+        input_grads = of_input_gradient(_functions(ddx), ddx, dy, weight, ctx.geometry, needs)
+        return (*input_grads, None, None)
 
 
 class _WeightGradient(torch.autograd.Function):
@@ -83,10 +83,10 @@ class _WeightGradient(torch.autograd.Function):
         ddw, ddb = gradients
         x, dy = ctx.saved_tensors
         needs = ctx.needs_input_grad[:2]
-        found = of_weight_gradient(
+        input_grads = of_weight_gradient(
             _functions(ddw, ddb), ddw, ddb if ctx.bias else None, x, dy, ctx.geometry, needs
         )
-        return (*found, None, None)
+        return (*input_grads, None, None)
 
 
 def correlate(
@@ -112,8 +112,8 @@ def input_gradient(
 def _weight_gradient(x: Tensor, dy: Tensor, geometry: Geometry, bias: bool) -> tuple[Tensor, Tensor]:  # noqa: FBT001
     if not differentiable(x, dy):
         return native.weight_gradient(x, dy, geometry, bias=bias)
-    found: tuple[Tensor, Tensor] = _WeightGradient.apply(x, dy, geometry, bias)  # type: ignore[no-untyped-call]
-    return found
+    dw_db: tuple[Tensor, Tensor] = _WeightGradient.apply(x, dy, geometry, bias)  # type: ignore[no-untyped-call]
+    return dw_db
 
 
 def correlate_gradients(

@@ -49,8 +49,8 @@ def input_gradient(
 
 
 def _weight_gradient(x: Tensor, dy: Tensor, geometry: Geometry, bias: bool) -> tuple[Tensor, Tensor]:  # noqa: FBT001
-    found: tuple[Tensor, Tensor] = _WEIGHT_GRADIENT(x, dy, *_flat(geometry), bias)
-    return found
+    dw_db: tuple[Tensor, Tensor] = _WEIGHT_GRADIENT(x, dy, *_flat(geometry), bias)
+    return dw_db
 
 
 REGISTERED = Functions(correlate, input_gradient, _weight_gradient)
@@ -134,21 +134,21 @@ def _saved(ctx: Any) -> tuple[list[Any], Geometry]:
 
 def _correlate_gradient(ctx: Any, dy: Tensor) -> Gradients:
     (x, weight, rectified), geometry = _saved(ctx)
-    found = of_correlate(REGISTERED, dy, x, weight, rectified, geometry, ctx.needs_input_grad[:3])
-    return (*found, *[None] * 6)
+    input_grads = of_correlate(REGISTERED, dy, x, weight, rectified, geometry, ctx.needs_input_grad[:3])
+    return (*input_grads, *[None] * 6)
 
 
 def _gradient_of_input_gradient(ctx: Any, ddx: Tensor) -> Gradients:
     (dy, weight), geometry = _saved(ctx)
-    found = of_input_gradient(REGISTERED, ddx, dy, weight, geometry, ctx.needs_input_grad[:3])
-    return (*found, *[None] * 5)
+    input_grads = of_input_gradient(REGISTERED, ddx, dy, weight, geometry, ctx.needs_input_grad[:3])
+    return (*input_grads, *[None] * 5)
 
 
 def _gradient_of_weight_gradient(ctx: Any, ddw: Tensor | None, ddb: Tensor | None) -> Gradients:
     (x, dy), geometry = _saved(ctx)
     ddb = ddb if ctx.bias else None
-    found = of_weight_gradient(REGISTERED, ddw, ddb, x, dy, geometry, ctx.needs_input_grad[:2])
-    return (*found, *[None] * 5)
+    input_grads = of_weight_gradient(REGISTERED, ddw, ddb, x, dy, geometry, ctx.needs_input_grad[:2])
+    return (*input_grads, *[None] * 5)
 
 
 _CONV1D = register(

@@ -63,7 +63,7 @@ class _Normalize(torch.autograd.Function):
         needs = ctx.needs_input_grad[:3]
         # With gradients enabled somebody will differentiate the result, too.
         if torch.is_grad_enabled() or not on_plain_cpu(dy):
-            found = input_gradients(ctx.composition, dy, (x, weight, bias), needs)
+            input_grads = input_gradients(ctx.composition, dy, (x, weight, bias), needs)
         else:
-            found = native.backward(dy, x, weight, bias, (mean, scale), ctx.norm, needs)
-        return (*found, None, None)
+            input_grads = native.backward(dy, x, weight, bias, (mean, scale), ctx.norm, needs)
+        return (*input_grads, None, None)

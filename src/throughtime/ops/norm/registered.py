@@ -71,8 +71,8 @@ def _normalize_fake(
 
 def _gradient_elsewhere(dy: Tensor, *rest: Any) -> tuple[Tensor, ...]:
     x, offsets, weight, bias, _, _, groups, eps, needs = rest
-    found = input_gradients(_composition(offsets, groups, eps), dy, (x, weight, bias), needs)
-    return _filled(x, found)
+    computed = input_gradients(_composition(offsets, groups, eps), dy, (x, weight, bias), needs)
+    return _filled(x, computed)
 
 
 def _gradient_on_cpu(dy: Tensor, *rest: Any) -> tuple[Tensor, ...]:
@@ -105,8 +105,8 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Rows) -> None:
 def _first_gradient(ctx: Any, dy: Tensor, *_: Tensor) -> tuple[Any, ...]:
     needed = ctx.needs_input_grad
     needs = [needed[0], needed[2], needed[3]]
-    found = _GRADIENT(dy, *ctx.saved_tensors, ctx.groups, ctx.eps, needs)
-    dx, dweight, dbias = (part if need else None for part, need in zip(found, needs, strict=True))
+    computed = _GRADIENT(dy, *ctx.saved_tensors, ctx.groups, ctx.eps, needs)
+    dx, dweight, dbias = (part if need else None for part, need in zip(computed, needs, strict=True))
     return dx, None, dweight, dbias, None, None
 
 

@@ -60,12 +60,12 @@ def one_each(sequences: int) -> Tensor:
 
 def whole_windows(layout: Layout) -> tuple[Tensor, _native.Windows, int]:
     """Return the offsets of one window per sequence, the windows and their number, kept by the layout."""
-    known: tuple[Tensor, _native.Windows, int] | None = layout.cache.get("whole_windows")
-    if known is None:
+    cached: tuple[Tensor, _native.Windows, int] | None = layout.cache.get("whole_windows")
+    if cached is None:
         count = layout.num_sequences
-        known = one_each(count), native_windows(Windows(layout.total)), count
-        layout.cache["whole_windows"] = known
-    return known
+        cached = one_each(count), native_windows(Windows(layout.total)), count
+        layout.cache["whole_windows"] = cached
+    return cached
 
 
 def largest_if_plain(

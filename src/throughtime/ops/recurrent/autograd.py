@@ -25,11 +25,11 @@ def differentiable_layer(
     record: StepGradients | None = None,
 ) -> Results:
     """Run a layer natively, see `recurrent_layer_reference`; c and gates are empty unless ``save``."""
-    found = _Layer.apply(steps, spec, save, record, x, h0, c0, *flat(directions))  # type: ignore[no-untyped-call]
+    outputs = _Layer.apply(steps, spec, save, record, x, h0, c0, *flat(directions))  # type: ignore[no-untyped-call]
     if save:
-        results: Results = found
+        results: Results = outputs
         return results
-    y, h_n, c_n = found
+    y, h_n, c_n = outputs
     nothing = x.new_empty(0)
     return y, h_n, nothing if c_n is None else c_n, nothing, nothing
 
@@ -47,10 +47,10 @@ def node_of_layer(
     The states may lack dimensions of size 1.
     """
     save, record = False, None
-    found: tuple[Tensor, Tensor, Tensor | None] = _Layer.apply(  # type: ignore[no-untyped-call]
+    outputs: tuple[Tensor, Tensor, Tensor | None] = _Layer.apply(  # type: ignore[no-untyped-call]
         steps, spec, save, record, x, h0, c0, *weights
     )
-    return found
+    return outputs
 
 
 class _Read(NamedTuple):
@@ -87,8 +87,8 @@ class _Layer(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         ctx.set_materialize_grads(False)  # an output that nobody uses costs nothing in the backward pass
         ctx.steps, ctx.spec, ctx.record = steps, spec, record
-        found = layer_forward(x, steps, spec, h0, c0, weights, save=True)
-        y, h_n, c_n, c, gates = filled(found) if save or record is not None else found
+        results = layer_forward(x, steps, spec, h0, c0, weights, save=True)
+        y, h_n, c_n, c, gates = filled(results) if save or record is not None else results
         ctx.save_for_backward(x, h0, c0, *weights, y, c, gates)
         return (y, h_n, c_n, c, gates) if save else (y, h_n, c_n)
 
@@ -98,17 +98,19 @@ class _Layer(torch.autograd.Function):
         present = [gradient for gradient in output_gradients if gradient is not None]
         if not present:
             return (None,) * (4 + len(needs))
-        x, h0, c0, *rest = ctx.saved_tensors
-        read = _Read(x, ctx.steps, ctx.spec, h0, c0, tuple(rest[:-3]))
-        made = tuple(rest[-3:])
+        x, h0, c0, *saved = ctx.saved_tensors
+        read = _Read(x, ctx.steps, ctx.spec, h0, c0, tuple(saved[:-3]))
+        outputs = tuple(saved[-3:])
         needed = _Needed(needs[0], needs[1] or needs[2], True in needs[3:])
         gradients = (*output_gradients, None, None)[:5]
         if torch.is_grad_enabled() or is_batched(*present):
-            found = _by_operator(gradients, read, made, needed)
+            input_gradients = _by_operator(gradients, read, outputs, needed)
         else:
-            found = layer_backward(gradients, *read, made, needed, ctx.record)
-        wanted = [gradient if wish else None for gradient, wish in zip(found, needs, strict=False)]
-        return (None, None, None, None, *wanted)
+            input_gradients = layer_backward(gradients, *read, outputs, needed, ctx.record)
+        needed_gradients = [
+            gradient if need else None for gradient, need in zip(input_gradients, needs, strict=False)
+        ]
+        return (None, None, None, None, *needed_gradients)
 
 
 def _by_operator(

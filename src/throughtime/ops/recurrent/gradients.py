@@ -90,7 +90,7 @@ def _grad(
     present = [part for part in wanted if part is not None]
     if not pairs or not present:
         return (None,) * len(wanted)
-    found = iter(
+    gradients = iter(
         torch.autograd.grad(
             [output for output, _ in pairs],
             present,
@@ -99,7 +99,7 @@ def _grad(
             allow_unused=True,
         )
     )
-    return tuple(None if part is None else next(found) for part in wanted)
+    return tuple(None if part is None else next(gradients) for part in wanted)
 
 
 def _own_node(tensor: Tensor | None) -> Tensor | None:

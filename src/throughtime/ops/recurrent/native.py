@@ -71,16 +71,16 @@ def layer_forward(
         y, h_n, c_n, c and gates; None for what the cell does not have, or ``save`` does not ask for.
     """
     run, cell, threads = _native.recurrent_layer_forward, native_cell(spec), torch.get_num_threads()
-    found = run(_AS_THEY_ARE, save, cell, steps, threads, x, h0, c0, weights)
-    if found is None:
+    results = run(_AS_THEY_ARE, save, cell, steps, threads, x, h0, c0, weights)
+    if results is None:
         steps, x, h0, c0 = _checked(steps, x), in_order(x), contiguous(h0), contiguous(c0)
-        found = run(_IN_ORDER, save, cell, steps, threads, x, h0, c0, _all_contiguous(weights))
-    return cast("Made", found)
+        results = run(_IN_ORDER, save, cell, steps, threads, x, h0, c0, _all_contiguous(weights))
+    return cast("Made", results)
 
 
-def filled(found: Made) -> Results:
+def filled(results: Made) -> Results:
     """Put empty tensors in the place of what is not there, each its own: outputs of an operator are."""
-    y, h_n, c_n, c, gates = found
+    y, h_n, c_n, c, gates = results
     return (
         y,
         h_n,
@@ -120,13 +120,23 @@ def layer_backward(
         record.fill(of_steps, *cast("tuple[Tensor, ...]", made))
     run, cell, threads = _native.recurrent_layer_backward, native_cell(spec), torch.get_num_threads()
     # Often a single number, expanded.
-    given = tuple([part if part is None or part.is_contiguous() else part.contiguous() for part in gradients])
-    found = run(_AS_THEY_ARE, cell, steps, threads, x, h0, c0, weights, made, given, needed, of_steps)
-    if found is None:
+    dense_gradients = tuple(
+        [part if part is None or part.is_contiguous() else part.contiguous() for part in gradients]
+    )
+    input_gradients = run(
+        _AS_THEY_ARE, cell, steps, threads, x, h0, c0, weights, made, dense_gradients, needed, of_steps
+    )
+    if input_gradients is None:
         steps, x, h0, c0 = _checked(steps, x), in_order(x), contiguous(h0), contiguous(c0)
-        weights, made, given = _all_contiguous(weights), _all_contiguous(made), _all_contiguous(given)
-        found = run(_IN_ORDER, cell, steps, threads, x, h0, c0, weights, made, given, needed, of_steps)
-    return cast("tuple[Tensor | None, ...]", found)
+        weights, made, dense_gradients = (
+            _all_contiguous(weights),
+            _all_contiguous(made),
+            _all_contiguous(dense_gradients),
+        )
+        input_gradients = run(
+            _IN_ORDER, cell, steps, threads, x, h0, c0, weights, made, dense_gradients, needed, of_steps
+        )
+    return cast("tuple[Tensor | None, ...]", input_gradients)
 
 
 def native_stack(

@@ -116,18 +116,18 @@ def _backward_on_cpu(*arguments: Any) -> tuple[Tensor, ...]:
         return _backward_elsewhere(*arguments)
     gradients, made, needed = arguments[:5], arguments[5 + _GIVEN : -3], arguments[-3:]
     weights = flat(directions)
-    found = native.layer_backward(gradients, x, steps, spec, h0, c0, weights, made, needed)
-    missing = [None] * (_FLAT - len(found))
-    return tuple(x.new_empty(0) if part is None else part for part in (*found, *missing))
+    computed = native.layer_backward(gradients, x, steps, spec, h0, c0, weights, made, needed)
+    missing = [None] * (_FLAT - len(computed))
+    return tuple(x.new_empty(0) if part is None else part for part in (*computed, *missing))
 
 
 def _backward_elsewhere(*arguments: Any) -> tuple[Tensor, ...]:
     inputs = arguments[5 : 5 + _GIVEN]
     x, steps, spec, *_ = _unflattened(*inputs)
-    found = input_gradients(
+    computed = input_gradients(
         arguments[:5], _differentiable(inputs), steps, spec, _needed(*arguments[8 + _GIVEN :])
     )
-    return tuple(x.new_zeros(0) if gradient is None else gradient for gradient in found)
+    return tuple(x.new_zeros(0) if gradient is None else gradient for gradient in computed)
 
 
 def _backward_fake(*arguments: Any) -> tuple[Tensor, ...]:
@@ -152,10 +152,10 @@ def _first_gradient(ctx: Any, *output_gradients: Tensor | None) -> tuple[Tensor 
     if all(gradient is None for gradient in output_gradients):
         return (None,) * _GIVEN
     x, index, h0, c0, *rest = ctx.saved_tensors
-    found = torch.ops.throughtime.recurrent_layer_backward(
+    computed = torch.ops.throughtime.recurrent_layer_backward(
         *output_gradients, x, index, *ctx.plain, h0, c0, *rest, needs[0], any(needs[6:8]), any(needs[8:])
     )
-    dx, *others = (gradient if need else None for gradient, need in zip(found, inputs, strict=True))
+    dx, *others = (gradient if need else None for gradient, need in zip(computed, inputs, strict=True))
     return (dx, *[None] * 5, *others)
 
 
@@ -173,19 +173,19 @@ def _second_gradient(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | Non
         raise no_second_derivative()
     if torch.is_grad_enabled():
         steps = Steps(order, batch, length, index)
-        found = vjp_of_gradients(cotangents, output_gradients, inputs, steps, spec)
+        computed = vjp_of_gradients(cotangents, output_gradients, inputs, steps, spec)
     else:
         # The same as one operator: a tracer could not follow the loop, whose length is in a tensor.
         x, *others = inputs
-        found = torch.ops.throughtime.recurrent_layer_double_backward(
+        computed = torch.ops.throughtime.recurrent_layer_double_backward(
             *cotangents, *output_gradients, x, index, order, batch, length, cell, *others
         )
         sources = (*output_gradients, *inputs)
-        found = tuple(
-            None if part is None else gradient for part, gradient in zip(sources, found, strict=True)
+        computed = tuple(
+            None if part is None else gradient for part, gradient in zip(sources, computed, strict=True)
         )
     # y, c and gates are functions of the inputs, whose derivative holds their part.
-    return (*found[:6], *[None] * 5, *found[6:], *[None] * 6)
+    return (*computed[:6], *[None] * 5, *computed[6:], *[None] * 6)
 
 
 def _double_backward(*arguments: Any) -> tuple[Tensor, ...]:
@@ -197,10 +197,10 @@ def _double_backward(*arguments: Any) -> tuple[Tensor, ...]:
     x, steps, spec, *_ = _unflattened(*inputs)
     sources = (*output_gradients, *_differentiable(inputs))
     with torch.no_grad():
-        found = vjp_of_gradients(cotangents, output_gradients, sources[5:], steps, spec)
+        computed = vjp_of_gradients(cotangents, output_gradients, sources[5:], steps, spec)
     return tuple(
         gradient if gradient is not None else x.new_zeros(0 if part is None else part.shape)
-        for part, gradient in zip(sources, found, strict=True)
+        for part, gradient in zip(sources, computed, strict=True)
     )
 
 
