@@ -204,7 +204,7 @@ class WeightPlan:
 def plan_of_cell(cell: nn.RNNCellBase, spec: CellSpec) -> WeightPlan:
     """Return where the weights of one of torch's cells, or of ours, are."""
     # torch.compile does not look into a cache, and makes the plan once for each graph.
-    find = _plan_of_cell if torch.compiler.is_compiling() else known_plan_of_cell
+    find = _plan_of_cell if torch.compiler.is_compiling() else _known_plan_of_cell
     return find(spec, type(cell).__name__, cell.input_size, cell.hidden_size, cell.bias)
 
 
@@ -212,7 +212,13 @@ def _plan_of_cell(spec: CellSpec, module: str, inputs: int, hidden: int, bias: b
     return WeightPlan(spec, module, inputs, hidden, biased=bool(bias))
 
 
-known_plan_of_cell = lru_cache(maxsize=256)(_plan_of_cell)
+_known_plan_of_cell = lru_cache(maxsize=256)(_plan_of_cell)
+
+
+@lru_cache(maxsize=256)
+def stack_of_cell(spec: str, inputs: int, hidden: int, bias: bool) -> RecurrentStack:  # noqa: FBT001
+    """Return the native code of a cell, given the name of its spec: strings are hashed once, a spec each time."""
+    return _plan_of_cell(CellSpec.parse(spec), spec, inputs, hidden, bias).stack
 
 
 def _joined(own: Sequence[Any]) -> Tensor | None:
