@@ -217,7 +217,7 @@ _known_plan_of_cell = lru_cache(maxsize=256)(_plan_of_cell)
 
 @lru_cache(maxsize=256)
 def stack_of_cell(spec: str, inputs: int, hidden: int, bias: bool) -> RecurrentStack:  # noqa: FBT001
-    """Return the native code of a cell, given the name of its spec: strings are hashed once, a spec each time."""
+    """Return the native code of a cell, given the name of its spec, which hashes faster than the spec."""
     return _plan_of_cell(CellSpec.parse(spec), spec, inputs, hidden, bias).stack
 
 
