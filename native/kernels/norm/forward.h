@@ -13,6 +13,8 @@ struct NormForwardPlan {
   Chunks chunks;
   T *mean, *squares;     // (chunks, C): of each chunk the mean, and the sum of squares of what differs from it
   T *factor, *addend;    // (S, C)
+  std::int64_t repeats;  // of the one segment: so many rows are a whole number of vectors; 0 where one row is
+  T* repeated;           // (threads, 2, repeats · C): factor and addend of so many rows
 };
 
 // Mean and squares of one chunk. The second look at its rows finds them in the first cache.
@@ -60,6 +62,20 @@ void normalize_rows(const T* x, std::int64_t rows, std::int64_t features, const 
       }
     }
   });
+}
+
+// The same for rows that end within a vector: `repeats` of them at once, given their factors one after the other.
+template <class T>
+void normalize_repeated(const T* x, std::int64_t rows, std::int64_t features, std::int64_t repeats, const T* factor,
+                        const T* addend, bool relu, T* y) {
+  const std::int64_t wide = repeats * features, whole = rows / repeats * repeats;
+  for (std::int64_t r = 0; r < whole; r += repeats, x += wide, y += wide) {
+    for (std::int64_t c = 0; c < wide; c += lanes<T>) {
+      const Vec<T> z = fma<T>(load(x + c), load(factor + c), load(addend + c));
+      store(y + c, relu ? at_least<T>(z, T(0)) : z);
+    }
+  }
+  normalize_rows(x, rows - whole, features, factor, addend, relu, y);
 }
 
 template <class T>
@@ -125,6 +141,8 @@ void norm_forward_of(const NormForward& call) {
     plan.squares = pieces.take<T>(most * C);
     plan.factor = pieces.take<T>(S * C);
     plan.addend = pieces.take<T>(S * C);
+    plan.repeats = S == 1 && C % lanes<T> != 0 ? lanes<T> / (C & -C) : 0;  // C & −C: its largest power of two
+    plan.repeated = pieces.take<T>(call.threads * 2 * plan.repeats * C);
   };
   const DividedScratch scratch(divide);
   plan.chunks.count();
@@ -164,8 +182,23 @@ void norm_forward_of(const NormForward& call) {
     }
     blocks.each(S, rank, size, statistics);
     barrier.wait(rank, size);
-    plan.chunks.each(rank, size,
-                     [&](std::int64_t segment, std::int64_t, Range rows) { normalize(segment, rows); });
+    if (plan.repeats == 0) {
+      plan.chunks.each(rank, size,
+                       [&](std::int64_t segment, std::int64_t, Range rows) { normalize(segment, rows); });
+      return;
+    }
+    const std::int64_t wide = plan.repeats * C;
+    T *const factor = plan.repeated + rank * 2 * wide, *const addend = factor + wide;
+    for (std::int64_t r = 0; r < plan.repeats; ++r) {
+      for (std::int64_t c = 0; c < C; ++c) {
+        factor[r * C + c] = plan.factor[c];
+        addend[r * C + c] = plan.addend[c];
+      }
+    }
+    plan.chunks.each(rank, size, [&](std::int64_t, std::int64_t, Range rows) {
+      normalize_repeated(x + rows.begin * C, rows.count(), C, plan.repeats, factor, addend, call.shape.relu,
+                         y + rows.begin * C);
+    });
   };
   parallel(call.threads, run);
 }
