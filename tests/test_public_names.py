@@ -11,7 +11,7 @@ PUBLIC = {
     "throughtime.nn": "Activation AttentionPool AvgPool1d Bidirectional Conv1d ConvBlock ConvBlock2d ConvStack ConvTranspose1d DirectionGradients DirectionTrace GRU GRUCell GatedBlock GroupNorm InstanceNorm1d LSTM LSTMCell LayerNormLSTM Linear LockedDropout MGU MaxPool1d Parallel Pool RNN RNNCell Readout ReceptiveField Recurrence RecurrenceTrace RecurrentOutput ResNetBlock Residual Stream TemporalBlock Trace WideConv description dilation_schedule fold_batch_norm functional init output_lengths receptive_field",
     "throughtime.export": "onnx onnx_translations",
     "throughtime.convert": "OnnxOperator from_keras from_onnx from_torch to_keras to_onnx to_torch with_update",
-    "throughtime.bptt": "Carried Window recomputed streams windows",
+    "throughtime.bptt": "Carried Window checkpointed streams windows",
     "throughtime.diagnose": "AdaptiveClip ClipEvent Diagnosis ExampleDiagnosis Finding GateSaturation GradientFlow Influence InputProfiles LayerDiagnosis LayerFlow LayerProfiles Lyapunov LyapunovSummary ModuleNorms Profile ProfileSummary RecencySummary Saturation Spectrum SpectrumSummary Watch clipping diagnose drifting effective_horizon findings_of_flow first_gradient_not_finite first_not_finite gradient_flow influence locate_not_finite lyapunov_exponents no_gain_over_bag_of_words order_unused spectrum vanished_not_converged watch",
     "throughtime.models": "BiGRU BiLSTM CharCNN FCN FrameModel InceptionTime LSTMFCN LanguageModel LeNet ResNet TCN TextCNN sample",
 }

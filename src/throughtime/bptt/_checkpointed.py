@@ -1,4 +1,4 @@
-"""`recomputed`: backpropagation through whole sequences with checkpointing, in O(√T) memory."""
+"""`checkpointed`: backpropagation through whole sequences with checkpointing, in O(√T) memory."""
 
 import math
 from typing import Any
@@ -16,7 +16,7 @@ from throughtime.ragged import Layout, Ragged
 _FACTOR = 4
 
 
-def recomputed(
+def checkpointed(
     layer: Recurrent,
     x: Ragged,
     state: Any = None,
@@ -65,21 +65,21 @@ def recomputed(
     >>> import torch, throughtime as tt
     >>> layer = tt.nn.LSTM(3, 5)
     >>> x = tt.Ragged.from_list([torch.randn(1000, 3), torch.randn(300, 3)])
-    >>> output, (h, c) = tt.bptt.recomputed(layer, x)
+    >>> output, (h, c) = tt.bptt.checkpointed(layer, x)
     >>> torch.equal(h, layer(x).state[0])
     True
     >>> h.sum().backward()
     """
     if not isinstance(layer, Recurrent):
-        raise InputTypeError(f"recomputed takes a tt.nn.RNN, LSTM or GRU, got {type(layer).__name__}")
+        raise InputTypeError(f"checkpointed takes a tt.nn.RNN, LSTM or GRU, got {type(layer).__name__}")
     if layer.bidirectional:
         raise ShapeError(
-            "recomputed does not support bidirectional layers, because their second direction starts at the "
+            "checkpointed does not support bidirectional layers, because their second direction starts at the "
             "end; use one layer for each direction, the second on x.reverse()"
         )
     if not isinstance(x, Ragged):
         raise InputTypeError(
-            f"recomputed takes a Ragged batch, got {type(x).__name__}; convert it, for example with "
+            f"checkpointed takes a Ragged batch, got {type(x).__name__}; convert it, for example with "
             "Ragged.from_padded"
         )
     if segment is None:

@@ -7,7 +7,7 @@ import torch
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.bptt import recomputed
+from throughtime.bptt import checkpointed
 from throughtime.errors import InputTypeError, ShapeError
 
 from ..nn.recurrent import LAYERS, VARIANTS, leaves, name_of
@@ -31,7 +31,7 @@ def test_values_and_gradients_are_those_of_the_whole(
     name: str, options: dict[str, Any], segment: int
 ) -> None:
     layer, x, state = _problem(name, options, num_layers=2)
-    found, expected = recomputed(layer, x, state, segment=segment), layer(x, state)
+    found, expected = checkpointed(layer, x, state, segment=segment), layer(x, state)
     inputs = [x.values, *leaves(state), *layer.parameters()]
     seeds = [torch.randn_like(part) for part in leaves(expected)]
     for part, right in zip(leaves(found), leaves(expected), strict=True):
@@ -46,7 +46,7 @@ def test_of_one_sequence_and_without_state_or_outputs() -> None:
     layer, x, _ = _problem("LSTM", {"context_size": 2, "learn_initial_state": True})
     context = torch.randn(4, 2).double()
     for batch, given in ((x, context), (x[:1], context[:1])):
-        found = recomputed(layer, batch, context=given, segment=4, outputs=False)
+        found = checkpointed(layer, batch, context=given, segment=4, outputs=False)
         expected = layer(batch, context=given)
         assert found.output.values.shape == (len(batch.values), 0)
         for part, right in zip(found.state, expected.state, strict=True):
@@ -58,7 +58,7 @@ def test_of_one_sequence_and_without_state_or_outputs() -> None:
 def test_dropout_draws_the_same_again() -> None:
     layer, x, state = _problem("GRU", {"dropout": 0.5}, num_layers=2)
     torch.manual_seed(5)
-    found = recomputed(layer, x, state, segment=3)
+    found = checkpointed(layer, x, state, segment=3)
     grads = torch.autograd.grad(found.output.values.sum(), list(layer.parameters()))
     torch.manual_seed(5)
     outputs, carried = [], state
@@ -75,7 +75,7 @@ def test_dropout_draws_the_same_again() -> None:
 def test_an_empty_batch_and_empty_sequences() -> None:
     layer, x, _ = _problem("LSTM", {})
     for batch in (x[:0], x[1:2]):
-        found = recomputed(layer, batch)
+        found = checkpointed(layer, batch)
         assert found.output.values.shape == (0, 4)
         assert found.state[0].shape == (1, len(batch), 4)
 
@@ -83,10 +83,10 @@ def test_an_empty_batch_and_empty_sequences() -> None:
 def test_what_cannot_be_recomputed_is_named() -> None:
     layer, x, _ = _problem("GRU", {})
     with pytest.raises(ShapeError, match="does not support bidirectional layers"):
-        recomputed(tt.nn.GRU(3, 4, bidirectional=True), x)
+        checkpointed(tt.nn.GRU(3, 4, bidirectional=True), x)
     with pytest.raises(ShapeError, match="segment must be at least 1, got 0"):
-        recomputed(layer, x, segment=0)
+        checkpointed(layer, x, segment=0)
     with pytest.raises(InputTypeError, match="takes a Ragged batch, got Tensor"):
-        recomputed(layer, x.values)
+        checkpointed(layer, x.values)
     with pytest.raises(InputTypeError, match=r"takes a tt.nn.RNN, LSTM or GRU, got Linear"):
-        recomputed(torch.nn.Linear(3, 4), x)
+        checkpointed(torch.nn.Linear(3, 4), x)
