@@ -74,8 +74,8 @@ def checkpointed(
         raise InputTypeError(f"checkpointed takes a tt.nn.RNN, LSTM or GRU, got {type(layer).__name__}")
     if layer.bidirectional:
         raise ShapeError(
-            "checkpointed does not support bidirectional layers, because their second direction starts at the "
-            "end; use one layer for each direction, the second on x.reverse()"
+            "checkpointed does not support bidirectional layers, because their second direction starts at "
+            "the end; use one layer for each direction, the second on x.reverse()"
         )
     if not isinstance(x, Ragged):
         raise InputTypeError(
