@@ -73,9 +73,9 @@ bool read_offsets(bool in_order, nb::handle object, std::int64_t total, Plain& f
       check_offsets(static_cast<const std::int64_t*>(found.data), found.size[0], total).fault == OffsetsFault::none) {
     return true;
   }
-  shape_error("the offsets of this Ragged do not describe its " + (total < 0 ? "" : std::to_string(total) + " ") +
-              "tokens: these start at 0, never fall, end at the number of tokens and are int64: make the batch with "
-              "Ragged(values, offsets)");
+  shape_error("the offsets of this Ragged do not match its " + (total < 0 ? "" : std::to_string(total) + " ") +
+              "tokens: they must be int64, start at 0, not decrease, and end at the number of tokens; create the batch "
+              "with Ragged(values, offsets)");
 }
 
 bool read_batch(bool in_order, nb::handle offsets, std::int64_t total, nb::handle out_offsets, std::int64_t out_total,

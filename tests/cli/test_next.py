@@ -118,7 +118,7 @@ def test_frames(folder: Path, run_cli: RunCli) -> None:
     refused(run_cli("sample", run, "--out", out), ["drawn.npz exists already"])
     refused(run_cli("sample", run, "--out", folder / "a.txt"), ["frames are written as .npz"])
     refused(run_cli("sample", run, "--no-unknown"), ["--no-unknown applies to text only"])
-    refused(run_cli("sample", run, "--top-p", 0.5), ["notes are drawn each for itself"])
+    refused(run_cli("sample", run, "--top-p", 0.5), ["notes are sampled independently"])
     refused(run_cli("sample", run, "--prompt", folder / "no.npz"), ["no.npz does not exist"])
     again = run_cli("train", data, "--out", run, "--resume")
     assert "is already finished" in again.out

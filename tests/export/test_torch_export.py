@@ -338,10 +338,10 @@ def test_a_part_of_a_gradient_is_named() -> None:
 def test_options_and_cells_that_onnx_does_not_have_are_named() -> None:
     projected = _Calls(tt.nn.LSTM(FEATURES, 4, proj_size=2)).eval()
     assert "recurrent_layer: to_onnx: this LSTM uses proj_size" in _failure(_Values(projected))
-    assert "ONNX has no operator of the cell LayerNormLSTM" in _failure(
+    assert "ONNX has no operator for the cell LayerNormLSTM" in _failure(
         _Values(tt.nn.LayerNormLSTM(FEATURES, 4))
     )
-    assert "ONNX has no operator of the cell MGU" in _failure(_Values(tt.nn.MGU(FEATURES, 4)))
+    assert "ONNX has no operator for the cell MGU" in _failure(_Values(tt.nn.MGU(FEATURES, 4)))
 
 
 def test_tokens_of_integers_are_refused() -> None:

@@ -148,7 +148,7 @@ def test_output_lengths_are_those_of_the_output(make: Callable[[], nn.Module]) -
 
 # Causal, but not on streams, and why.
 NOT_STREAMED = {
-    "Conv1d {'kernel_size': 3, 'padding': 2, 'stride': 2}": "2 steps of border at the end",
+    "Conv1d {'kernel_size': 3, 'padding': 2, 'stride': 2}": "2 steps of padding at the end",
     "Conv1d {'kernel_size': 3, 'padding': 'causal', 'dilation': 2, 'padding_mode': 'replicate'}": "border is zeros",
     "ConvTranspose1d {'kernel_size': 1}": "spreads each step",
     "ConvTranspose1d {'kernel_size': 3}": "spreads each step",

@@ -106,13 +106,13 @@ def test_parameters_of_any_origin_are_joined() -> None:
 
 def test_it_is_refused_by_name_where_there_is_no_such_cell() -> None:
     layer = _layer()
-    with pytest.raises(ShapeError, match=r"ONNX has no operator of the cell LayerNormLSTM"):
+    with pytest.raises(ShapeError, match=r"ONNX has no operator for the cell LayerNormLSTM"):
         tt.convert.to_onnx(layer)
-    with pytest.raises(ShapeError, match=r"Keras has no layer of the cell LayerNormLSTM"):
+    with pytest.raises(ShapeError, match=r"Keras has no layer for the cell LayerNormLSTM"):
         tt.convert.to_keras(layer)
-    with pytest.raises(ShapeError, match=r"torch\.nn has no layer of the cell LayerNormLSTM"):
+    with pytest.raises(ShapeError, match=r"torch\.nn has no layer for the cell LayerNormLSTM"):
         tt.convert.to_torch(layer)
-    with pytest.raises(ShapeError, match="eps is a finite number above 0, got 0"):
+    with pytest.raises(ShapeError, match="eps must be finite and above 0, got 0"):
         tt.nn.LayerNormLSTM(3, 5, eps=0)
 
 

@@ -178,11 +178,11 @@ def test_gradients_are_bounded_inside_it() -> None:
 
 def test_what_it_does_not_describe_is_refused_by_name() -> None:
     layer = _layer()
-    with pytest.raises(ShapeError, match=r"ONNX has no operator of the cell Leaky; it has GRU, LSTM, RNN"):
+    with pytest.raises(ShapeError, match=r"ONNX has no operator for the cell Leaky, only GRU, LSTM, RNN"):
         tt.convert.to_onnx(layer)
-    with pytest.raises(ShapeError, match=r"Keras has no layer of the cell Leaky"):
+    with pytest.raises(ShapeError, match=r"Keras has no layer for the cell Leaky"):
         tt.convert.to_keras(layer)
-    with pytest.raises(ShapeError, match=r"torch\.nn has no layer of the cell Leaky"):
+    with pytest.raises(ShapeError, match=r"torch\.nn has no layer for the cell Leaky"):
         tt.convert.to_torch(layer)
     with pytest.raises(InputTypeError, match=r"chrono_ is for layers with gates"):
         tt.nn.init.chrono_(layer, 10)

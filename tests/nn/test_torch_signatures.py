@@ -69,7 +69,7 @@ def test_a_pair_is_made_of_an_iterable_as_torchs_are() -> None:
     assert torch.equal(again.state, pair.state)
     for wrong, error, words in (
         ((pair.output,), InputTypeError, "an output and a state, or an iterable of both, got Tensor"),
-        (([1, 2, 3],), ShapeError, "got 3 parts"),
+        (([1, 2, 3],), ShapeError, "has two parts, output and state, got 3"),
     ):
         with pytest.raises(error, match=words):
             tt.nn.RecurrentOutput(*wrong)

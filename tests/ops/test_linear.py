@@ -135,7 +135,7 @@ def test_the_layer_is_torchs_linear_on_every_kind_of_input() -> None:
 def test_tokens_without_features_are_refused_though_sizes_fit(make: Any) -> None:
     """As many tokens as features of the input and the output: no shape shows that sequences would mix."""
     x = tt.Ragged.from_lengths(torch.randn(6), [2, 4])
-    with pytest.raises(ShapeError, match="linear acts on 1 feature dimensions, but tokens have 0"):
+    with pytest.raises(ShapeError, match="linear needs 1 feature dimensions, but tokens have 0"):
         make(6, 6)(x)
 
 

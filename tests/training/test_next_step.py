@@ -308,7 +308,7 @@ def test_what_does_not_go_together_is_named(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(ShapeError, match="need settings with k1 and streams, got k1 = None"):
         fitted(run)
     run = created(tmp_path / "b", settings=_settings(streams=40))
-    with pytest.raises(DataError, match="has 169 words; 40 streams of a window of 5 steps need 201"):
+    with pytest.raises(DataError, match="has 169 words, but 40 streams with a window of 5 steps need 201"):
         fitted(run)
     run = created(tmp_path / "c", model=ModelSpec("bigru"))
     with pytest.raises(RunError, match="bigru classifies sequences"):

@@ -37,7 +37,7 @@ def test_predict_and_evaluate_name_the_place(value):
     with pytest.raises(DataError, match=place.replace("sequence 2", "sequence 1")) as caught:
         predict(model(), x)
     assert isinstance(caught.value, ValueError)
-    assert "fill in or leave out missing values" in str(caught.value)
+    assert "fill in or remove missing values" in str(caught.value)
     with pytest.raises(DataError, match=place.replace("sequence 2", "sequence 1")):
         evaluate(model(), Examples(x, torch.zeros(3, dtype=torch.int64)))
 
