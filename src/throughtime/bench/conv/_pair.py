@@ -18,7 +18,7 @@ Call = Callable[[], Any]
 
 @dataclass(frozen=True)
 class Pair:
-    """Two calls that do the same work.
+    """Two calls that compute the same.
 
     ``difference`` runs both and returns by how much they differ, as a share of the largest value; None where
     torch computes something else, padding among it.
@@ -49,7 +49,7 @@ def pair(
                 wanted[0] = Ragged.from_padded(wanted[0].transpose(1, 2), lengths=lengths).values
             pairs += zip(found, wanted, strict=True)
         differences = [apart(one, other) for one, other in pairs]
-        # Of a maximum NaN may drop out.
+        # A maximum may ignore NaN.
         return math.inf if any(map(math.isnan, differences)) else max(differences)
 
     return Pair(first.call(mode), second.call(mode), difference if same else None)

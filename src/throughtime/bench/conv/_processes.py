@@ -1,4 +1,4 @@
-"""One plan in several processes, one after the other.
+"""Measure one plan in several processes, one after the other.
 
 The speed of torch's layers depends on the memory that a process happens to get: the same shape takes up to
 1.5 times as long in another process. So several processes are measured.

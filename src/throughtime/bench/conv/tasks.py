@@ -109,7 +109,7 @@ def _norm(plan: Plan) -> Iterator[Task]:
                 ours, theirs = nn.BatchNorm1d(channels), nn.BatchNorm1d(channels)
                 for module in (ours, theirs):
                     module.train(mode == "training")
-                # Of unequal lengths torch's statistics count the padding, so only the time is compared.
+                # With unequal lengths torch's statistics include the padding, so only the time is compared.
                 same = kind == "equal" or mode == "inference"
                 return pair(ours, theirs, _values(lengths, channels), lengths, mode, same=same)
 
@@ -135,7 +135,7 @@ def _model(plan: Plan) -> Iterator[Task]:
                 same_parameters(ours, theirs)
                 generator = torch.Generator().manual_seed(2)
                 words = torch.randint(1, _WORDS, (int(lengths.sum()),), generator=generator)
-                # Windows that reach into the padding count for torch, so that only equal lengths agree.
+                # Torch counts windows that reach into the padding, so results agree for equal lengths only.
                 return pair(ours, theirs, words, lengths, mode, same=kind == "equal")
 
             what = f"TextCNN, B{shape.batch} T{shape.steps} E{shape.channels}, 3 x {shape.outputs}"

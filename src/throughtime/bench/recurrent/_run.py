@@ -61,7 +61,7 @@ def _measure(plan: Plan, case: Case, mode: Mode, peers: Sequence[Contender]) -> 
         ready.append((peer.name, prepared))
     if not ready:
         return measured
-    # The limit is one more contender: on a machine that others use, too, it changes from minute to minute.
+    # The limit is measured in turns with the libraries: on a shared machine it changes from minute to minute.
     limits: list[float] = []
     threads = torch.get_num_threads()
     calls = [

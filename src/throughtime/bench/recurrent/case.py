@@ -64,7 +64,7 @@ class Case:
 
 
 def make_case(cell: Cell, shape: Shape, kind: Lengths) -> Case:
-    """Return the case, the same numbers at every call.
+    """Return the case with the same numbers at every call.
 
     Ragged lengths are spread evenly from T/4 to T, in shuffled order.
     """

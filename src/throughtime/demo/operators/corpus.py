@@ -1,4 +1,4 @@
-"""Which files the data set is made of: the standard library, and the packages that throughtime needs.
+"""The source files of the data set: the standard library, and the packages that throughtime depends on.
 
 Everything is found through the running interpreter, named without this machine's paths, and ordered by
 name, so that equal versions give equal data.
@@ -103,7 +103,7 @@ def _dependencies(root: str) -> list[metadata.Distribution]:
         try:
             seen[name] = metadata.distribution(name)
         except metadata.PackageNotFoundError:
-            continue  # an option, or one for another platform
+            continue  # optional, or for another platform
         waiting += _requirements(name, extras=False)
     return [seen[name] for name in sorted(seen)]
 

@@ -1,10 +1,10 @@
-"""``python-operators``: the operators of much Python source, half of them replaced.
+"""``python-operators``: operators in Python source, half of which are replaced.
 
-The question is whether an operator has been replaced by another of its family.
+The task is to classify whether an operator has been replaced by another of its family.
 
 A window holds an operator's logical line, the two lines before and the one after, 20 to 100 tokens, the
-operator marked. Files are split 60/20/20; a window that occurs twice is kept once. In training the
-replacements are drawn anew each epoch, for validation and test once.
+operator marked. Files are split 60/20/20; a window that occurs twice is kept once. Replacements
+are sampled again in each epoch for training, and once for validation and test.
 """
 
 import hashlib

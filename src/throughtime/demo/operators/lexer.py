@@ -1,7 +1,7 @@
-"""Python source to tokens, with every binary, comparison and boolean operator found.
+"""A lexer for Python source that finds every binary, comparison and boolean operator.
 
 Python's own tokenizer splits the text; whether ``-`` or ``*`` stands between two operands follows from the
-token before it, and ``in`` belongs to a ``for`` or compares. So code need not be complete to be read.
+token before it, and ``in`` belongs to a ``for`` or compares. So incomplete code can be read.
 Nothing in the pattern of a ``case`` is an operator, not even the sign of a complex number.
 """
 
@@ -19,7 +19,7 @@ NEWLINE = "<nl>"
 LONG_STRING = "<str>"
 FORMATTED_STRING = "<fstr>"
 _SHORT = 16
-"""Characters up to which a string literal is a word of its own."""
+"""Maximum length of a string literal that is a word by itself."""
 
 _SKIPPED = {kinds.NL, kinds.COMMENT, kinds.INDENT, kinds.DEDENT, kinds.ENCODING, kinds.ENDMARKER}
 _OPERAND_WORDS = {"True", "False", "None"}
@@ -63,7 +63,7 @@ class Lexed:
     sites: list[Site]
 
 
-_Piece = tuple[str, int, int, bool]  # text, line, column, whether an operand may end with it
+_Piece = tuple[str, int, int, bool]  # text, line, column, whether an operand can end with it
 
 
 def lex(source: str) -> Lexed:
@@ -114,7 +114,7 @@ class _Context:
 
     def __init__(self) -> None:
         self.depth = 0
-        self.loops: list[int] = []  # bracket depths at which a `for` still waits for its `in`
+        self.loops: list[int] = []  # bracket depths at which a `for` has not been followed by its `in` yet
         self.after_operand = False
 
     def operator(self, text: str, following: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Many files at once into one stream of tokens, on all cores."""
+"""Read many files into one stream of tokens, in parallel on all cores."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from throughtime.demo.operators.corpus import SourceFile
 from throughtime.demo.operators.lexer import Lexed, lex
 
 _CHUNK = 100
-"""Files to a task: enough to be worth sending, few enough to share out evenly."""
+"""Files per task: enough to outweigh the transfer, few enough for an even distribution."""
 
 
 @dataclass(frozen=True)
 class Stream:
-    """Files one after the other as numbers of words, and the operators in them.
+    """The concatenated files as token numbers, and the operators in them.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def read_files(files: Sequence[SourceFile]) -> Stream:
     try:
         parts = joblib.Parallel(n_jobs=jobs)(joblib.delayed(_read_chunk)(chunk) for chunk in chunks)
     finally:
-        # Else they wait for more work in a few hundred megabytes each, and outlive a killed training.
+        # Otherwise the workers stay alive with a few hundred megabytes each, also after a killed training.
         get_reusable_executor().shutdown(wait=True)
     return _join(parts)
 

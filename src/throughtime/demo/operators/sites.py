@@ -1,4 +1,4 @@
-"""Windows around operators as batches of token numbers, and operators put in place of others."""
+"""Windows around operators as batches of token numbers, and the replacement of operators."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from throughtime.demo.operators.families import FAMILIES, OPERATORS
 from throughtime.ragged import Ragged
 
 LONGEST = 100
-"""Tokens of a window at most, the two markers included; a longer one is cut around its operator."""
+"""Maximum number of tokens of a window, with both markers; a longer one is cut around its operator."""
 OPEN, CLOSE = "<op>", "</op>"
-"""Markers around the operator in question."""
+"""Markers around the operator to classify."""
 
 STRANGERS = tuple(f"<v{number}>" for number in range(1, 17))
-"""What the first, second, … unknown name of a window becomes; any further one is ``<unk>``."""
+"""Tokens of the first, second, … unknown name of a window; any further one is ``<unk>``."""
 
 _NAMES = tuple(OPERATORS)
 NUMBER = {name: number for number, name in enumerate(_NAMES)}
@@ -151,7 +151,7 @@ def windows(
     stop = np.minimum(last, start + room)
     lengths = stop - start + 2
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-    # Token k of a window: those before the operator, a marker, the operator, a marker, those after.
+    # Order of a window: tokens before the operator, marker, operator, marker, tokens after.
     owner = np.repeat(np.arange(len(table)), lengths)
     step = np.arange(offsets[-1]) - offsets[owner]
     before = (place - start)[owner]

@@ -17,7 +17,7 @@ class SkipCaseError(ThroughtimeError, RuntimeError):
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything that is done once stands before it.
+    """A case that is ready to run; its setup is done once, before the measured call.
 
     Parameters
     ----------

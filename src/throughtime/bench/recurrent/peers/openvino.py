@@ -15,7 +15,7 @@ class _OpenVino:
 
     def __init__(self, threads: int) -> None:
         self.core = openvino.Core()
-        # OpenVINO may compute in bfloat16 where the processor can; everyone else computes in float32.
+        # OpenVINO may compute in bfloat16 where the processor can; all other libraries compute in float32.
         self.options = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,

@@ -26,7 +26,7 @@ def prepare(case: Case, mode: Mode, *, traced: bool = False) -> Prepared:
     layer = layer_of(case)
 
     def call(x: Any) -> Any:
-        # Of a trace, too, only the output is used: the rest is what is paid for.
+        # Only the output of a trace is used, so that the rest is its overhead.
         return layer.trace(x).result.output if traced else layer(x).output  # type: ignore[operator]
 
     dense = case.kind == "equal"
