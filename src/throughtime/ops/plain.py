@@ -61,6 +61,11 @@ def on_plain_cpu(x: Tensor) -> bool:
     return x.is_cpu and not (compiling(x) or tracing() or transformed() or watched(x) or is_batched(x))
 
 
+def undisturbed(values: Tensor, *others: Tensor | None) -> bool:
+    """Return whether native code alone has a part in a call, so that it may look at these tensors itself."""
+    return not differentiable(values, *others) and unobserved() and not is_batched(values)
+
+
 def is_batched(*tensors: Tensor | None) -> bool:
     """Tell whether one of the tensors is one of many gradients that autograd passes back together."""
     legacy = torch._C._functorch.is_legacy_batchedtensor  # noqa: SLF001

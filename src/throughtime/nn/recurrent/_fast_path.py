@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from throughtime.nn.inputs.output import RecurrentOutput
 from throughtime.nn.recurrent.stack import Stack, over_layers
-from throughtime.nn.recurrent.weights import stack_of_cell
+from throughtime.nn.recurrent.weights import known_plan_of_cell
 from throughtime.ops.plain import unobserved
 from throughtime.ops.recurrent.autograd import node_of_layer
 from throughtime.ops.recurrent.spec import CellSpec
@@ -95,7 +95,8 @@ def quick_cell(module: nn.RNNCellBase, spec: CellSpec, x: Any, state: Any) -> tu
     """Return h and c of one step of a cell, None for c if it has none; or None for the general path."""
     if not unobserved():
         return None
-    stack = stack_of_cell(spec.name, module.input_size, module.hidden_size, module.bias)
+    name = type(module).__name__
+    stack = known_plan_of_cell(spec.name, name, module.input_size, module.hidden_size, module.bias).stack
     parameters = module._parameters  # noqa: SLF001
     if not torch.is_grad_enabled():
         return stack.cell(parameters, torch.get_num_threads(), x, state)

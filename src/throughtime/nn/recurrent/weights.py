@@ -203,22 +203,16 @@ class WeightPlan:
 
 def plan_of_cell(cell: nn.RNNCellBase, spec: CellSpec) -> WeightPlan:
     """Return where the weights of one of torch's cells, or of ours, are."""
-    # torch.compile does not look into a cache, and makes the plan once for each graph.
-    find = _plan_of_cell if torch.compiler.is_compiling() else _known_plan_of_cell
-    return find(spec, type(cell).__name__, cell.input_size, cell.hidden_size, cell.bias)
-
-
-def _plan_of_cell(spec: CellSpec, module: str, inputs: int, hidden: int, bias: bool) -> WeightPlan:  # noqa: FBT001
-    return WeightPlan(spec, module, inputs, hidden, biased=bool(bias))
-
-
-_known_plan_of_cell = lru_cache(maxsize=256)(_plan_of_cell)
+    name, inputs, hidden = type(cell).__name__, cell.input_size, cell.hidden_size
+    if torch.compiler.is_compiling():  # it does not look into a cache, and makes the plan once for each graph
+        return WeightPlan(spec, name, inputs, hidden, biased=bool(cell.bias))
+    return known_plan_of_cell(spec.name, name, inputs, hidden, cell.bias)
 
 
 @lru_cache(maxsize=256)
-def stack_of_cell(spec: str, inputs: int, hidden: int, bias: bool) -> RecurrentStack:  # noqa: FBT001
-    """Return the native code of a cell, given the name of its spec, which hashes faster than the spec."""
-    return _plan_of_cell(CellSpec.parse(spec), spec, inputs, hidden, bias).stack
+def known_plan_of_cell(spec: str, module: str, inputs: int, hidden: int, bias: bool) -> WeightPlan:  # noqa: FBT001
+    """Return the plan, given the name of the spec, which hashes faster than the spec."""
+    return WeightPlan(CellSpec.parse(spec), module, inputs, hidden, biased=bool(bias))
 
 
 def _joined(own: Sequence[Any]) -> Tensor | None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from throughtime.ops.norm import native
 from throughtime.ops.norm.gradients import Composition, input_gradients
 from throughtime.ops.norm.native import Norm
-from throughtime.ops.plain import FULL, differentiable, is_batched, on_plain_cpu, unobserved, watched
+from throughtime.ops.plain import FULL, differentiable, on_plain_cpu, undisturbed, watched
 
 
 def takes(values: Tensor, *rows: Tensor | None) -> bool:
@@ -26,9 +26,7 @@ def takes(values: Tensor, *rows: Tensor | None) -> bool:
 
 def quickly(values: Tensor, weight: Tensor | None, bias: Tensor | None, norm: Norm) -> Tensor | None:
     """Return (T, C) if native code alone has a part in the call, else None; it looks at shapes itself."""
-    if differentiable(values, weight, bias) or not unobserved() or is_batched(values):
-        return None
-    return native.forward_if_plain(values, weight, bias, norm)
+    return native.forward_if_plain(values, weight, bias, norm) if undisturbed(values, weight, bias) else None
 
 
 def normalize(

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.ops.plain import FULL, HALF, differentiable, is_batched, on_plain_cpu, unobserved
+from throughtime.ops.plain import FULL, HALF, differentiable, on_plain_cpu, undisturbed
 from throughtime.ops.pool import native
 from throughtime.ops.pool.reference import (
     at_largest_reference,
@@ -18,11 +18,9 @@ from throughtime.ragged import Layout
 _DTYPES = (*FULL, *HALF)
 
 
-def undisturbed(values: Tensor) -> bool:
+def takes_at_once(values: Tensor) -> bool:
     """Tell whether native code alone has a part in a call; it looks at dtypes and shapes itself."""
-    if not values.is_cpu or differentiable(values) or not unobserved() or is_batched(values):
-        return False
-    return values.shape[0] <= native.MOST_ROWS
+    return values.is_cpu and undisturbed(values) and values.shape[0] <= native.MOST_ROWS
 
 
 def takes(values: Tensor) -> bool:

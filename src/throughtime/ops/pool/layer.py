@@ -35,7 +35,7 @@ def max_over_time(values: Tensor, layout: Layout) -> Tensor:
 
     Of equal values the first has the gradient; NaN is larger than all numbers, as in `torch.max`.
     """
-    if autograd.undisturbed(values):
+    if autograd.takes_at_once(values):
         quick = native.largest_if_plain(values, layout.offsets, *native.whole_windows(layout), 0.0)
         if quick is not None:
             return quick
@@ -47,24 +47,18 @@ def max_over_time(values: Tensor, layout: Layout) -> Tensor:
 
 def mean_over_time(values: Tensor, layout: Layout) -> Tensor:
     r"""Return the mean of each feature over each sequence, (B, \*D); zeros if empty."""
-    if autograd.undisturbed(values):
-        quick = native.summed_if_plain(values, layout.offsets, *native.whole_windows(layout), "real")
-        if quick is not None:
-            return quick
-    if autograd.takes(values):
-        return autograd.summed(values, autograd.whole(layout), layout.num_sequences, "real")
+    summed = _summed_natively(values, layout, "real")
+    if summed is not None:
+        return summed
     call = registered.mean_over_time if as_operator(values) else mean_over_time_reference
     return call(values, layout)
 
 
 def sum_over_time(values: Tensor, layout: Layout) -> Tensor:
     r"""Return the sum of each feature over each sequence, (B, \*D); zeros if empty."""
-    if autograd.undisturbed(values):
-        quick = native.summed_if_plain(values, layout.offsets, *native.whole_windows(layout), "one")
-        if quick is not None:
-            return quick
-    if autograd.takes(values):
-        return autograd.summed(values, autograd.whole(layout), layout.num_sequences, "one")
+    summed = _summed_natively(values, layout, "one")
+    if summed is not None:
+        return summed
     call = registered.sum_over_time if as_operator(values) else sum_over_time_reference
     return call(values, layout)
 
@@ -103,7 +97,7 @@ def max_over_windows(
 
     Of equal values the first has the gradient; NaN is larger than all numbers.
     """
-    if autograd.undisturbed(values):
+    if autograd.takes_at_once(values):
         out = windows_laid_out(layout, windows, ceil_mode=ceil_mode)
         where = layout.offsets, out.offsets, native_windows(windows), out.total
         quick = native.largest_if_plain(values, *where, -math.inf)
@@ -134,7 +128,7 @@ def mean_over_windows(
     False; what ``ceil_mode`` lets hang over beyond them is not counted.
     """
     divisor: Divisor = "border" if count_padding else "real"
-    if autograd.undisturbed(values):
+    if autograd.takes_at_once(values):
         out = windows_laid_out(layout, windows, ceil_mode=ceil_mode)
         where = layout.offsets, out.offsets, native_windows(windows), out.total
         quick = native.summed_if_plain(values, *where, divisor)
@@ -151,6 +145,17 @@ def mean_over_windows(
             values, geometry, out.total, count_padding=count_padding
         ), out
     return mean_over_windows_reference(values, layout, out, windows, count_padding=count_padding), out
+
+
+def _summed_natively(values: Tensor, layout: Layout, divisor: Divisor) -> Tensor | None:
+    """Return the sum of each sequence over 1, or over its number of steps; None where no kernel takes it."""
+    if autograd.takes_at_once(values):
+        quick = native.summed_if_plain(values, layout.offsets, *native.whole_windows(layout), divisor)
+        if quick is not None:
+            return quick
+    if autograd.takes(values):
+        return autograd.summed(values, autograd.whole(layout), layout.num_sequences, divisor)
+    return None
 
 
 def _laid_out(layout: Layout, windows: Windows, *, ceil_mode: bool) -> Layout:
