@@ -113,7 +113,7 @@ class Fields:
         """Return a dataclass built from the entries named after its fields, by their annotations.
 
         Supported are ``int`` (a whole number from 0), ``float`` (a finite number), `Share`, `Positive`,
-        `Number`, ``complex`` (a list of real and imaginary part), ``str``, ``Literal``, dataclasses,
+        `Number`, ``complex`` (a list of real and imaginary part), ``bool``, ``str``, ``Literal``, dataclasses,
         ``Mapping[str, X]``, ``tuple[X, ...]``, ``X | None`` (null, or a missing entry), and unions of
         dataclasses (the first whose required fields are all present).
         """
@@ -141,6 +141,7 @@ class Fields:
             int: self.whole,
             Positive: functools.partial(self.whole, low=1),
             str: self.text,
+            bool: self._boolean,
             complex: self._complex,
         }
         return readers[kind](key)
@@ -173,6 +174,12 @@ class Fields:
             if kind == Number
             else tuple(numbers)
         )
+
+    def _boolean(self, key: str) -> bool:
+        value = self.value(key)
+        if isinstance(value, bool):
+            return value
+        raise self._error(key, "true or false")
 
     def _number_or_nan(self, key: str) -> float:
         return math.nan if self.value(key) is None else self.number(key)
@@ -207,7 +214,10 @@ class Fields:
 
 @functools.cache
 def _annotations(cls: Callable[..., Any]) -> Sequence[tuple[str, Any]]:
-    return tuple(get_type_hints(cls, include_extras=True).items())
+    hints = get_type_hints(cls, include_extras=True)
+    if not dataclasses.is_dataclass(cls):
+        return tuple(hints.items())
+    return tuple((field.name, hints[field.name]) for field in dataclasses.fields(cls))
 
 
 def _required(cls: Callable[..., Any]) -> list[str]:

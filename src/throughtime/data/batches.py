@@ -162,6 +162,9 @@ class BatchLoader:
         See `shuffled_batches`.
     seed : int
         Random seed; the batches of an epoch are a function of the seed and the epoch.
+    process, processes : int
+        Index of this process, from 0, and the number of processes. Each has every ``processes``-th sequence
+        of a batch.
 
     Examples
     --------
@@ -171,13 +174,16 @@ class BatchLoader:
     >>> loader = BatchLoader(SimpleNamespace(training=lambda epoch: examples), 30, seed=0)
     >>> for epoch in range(2):
     ...     loader.set_epoch(epoch)
-    ...     print(len(loader), [len(batch.tokens.values) for batch in loader])
+    ...     print(len(loader), [len(batch.inputs.values) for batch in loader])
     2 [30, 30]
     2 [30, 30]
     """
 
-    def __init__(self, source: Source, tokens_per_batch: int, seed: int) -> None:
+    def __init__(
+        self, source: Source, tokens_per_batch: int, seed: int, *, process: int = 0, processes: int = 1
+    ) -> None:
         self.source = source
+        self.process, self.processes = process, processes
         self.tokens_per_batch = tokens_per_batch
         self.seed = seed
         self.epoch = 0
@@ -201,7 +207,7 @@ class BatchLoader:
         while self.next_batch < len(self._batches):
             batch = self._batches[self.next_batch]
             self.next_batch += 1
-            yield self._examples.select(batch)
+            yield self._examples.select(batch[self.process :: self.processes])
 
     def state_dict(self) -> dict[str, int]:
         """Return the epoch and the index of the next batch."""
@@ -218,8 +224,47 @@ class BatchLoader:
         self._examples = self.source.training(self.epoch)
         if len(self._examples) == 0:
             raise DataError("there are no training examples; give more data or another split")
-        require_finite(self._examples.tokens, f"the training examples of epoch {self.epoch + 1}")
+        require_finite(self._examples.inputs, f"the training examples of epoch {self.epoch + 1}")
         self._batches = shuffled_batches(
-            self._examples.tokens.lengths, self.tokens_per_batch, seed=self.seed, epoch=self.epoch
+            self._examples.inputs.lengths, self.tokens_per_batch, seed=self.seed, epoch=self.epoch
         )
         self._drawn_epoch = self.epoch
+
+
+class OrderedLoader:
+    """The batches of fixed examples from short to long sequences, the same every time.
+
+    Parameters
+    ----------
+    examples : Examples
+        In memory.
+    tokens_per_batch : int
+        See `ordered_batches`.
+    process, processes : int
+        As for `BatchLoader`.
+
+    Examples
+    --------
+    >>> from throughtime.ragged import Ragged
+    >>> examples = Examples(Ragged.from_lengths(torch.arange(6), [3, 1, 2]), torch.tensor([0, 1, 0]))
+    >>> [batch.targets.tolist() for batch in OrderedLoader(examples, 3)]
+    [[1, 0], [0]]
+    """
+
+    def __init__(
+        self, examples: Examples, tokens_per_batch: int, *, process: int = 0, processes: int = 1
+    ) -> None:
+        self.examples = examples
+        self.process, self.processes = process, processes
+        self.batches = ordered_batches(examples.inputs.lengths, tokens_per_batch)
+        self.next_batch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin with the first batch; all epochs are the same."""
+        del epoch
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Examples]:
+        return (self.examples.select(batch[self.process :: self.processes]) for batch in self.batches)

@@ -1,8 +1,10 @@
-"""Labelled sequences of tokens, and the protocol of a data source for training. No files, no models."""
+"""Sequences with their targets, and the protocol of a data source for training. No files, no models."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from throughtime.errors import ShapeError
@@ -11,77 +13,120 @@ from throughtime.ragged import Ragged
 
 @dataclass(frozen=True)
 class Examples:
-    """B sequences of tokens with their classes.
+    """B sequences with their targets.
 
     Parameters
     ----------
-    tokens : Ragged
-        (T,) int64, below the vocabulary size.
-    labels : Tensor
-        (B,) int64, below the number of classes.
+    inputs : Ragged
+        (T,) int64 tokens, or (T, C) steps of a series.
+    targets : Tensor or Ragged
+        One row for each sequence, such as (B,) class numbers or (B, K) values; or a `Ragged` with one
+        target for each step, such as the tags of tokens.
+    extra : Tensor, optional
+        (B, K): further features of each sequence.
+    weights : Tensor, optional
+        (B,): weight of each sequence in the loss.
 
     Raises
     ------
     ShapeError
-        If the number of labels differs from the number of sequences.
+        If a part has another number of sequences than ``inputs``, or tags have other lengths.
 
     Examples
     --------
     >>> import torch
     >>> examples = Examples(Ragged.from_lengths(torch.arange(5), [2, 0, 3]), torch.tensor([0, 1, 0]))
-    >>> len(examples), examples.select(torch.tensor([2])).tokens.values.tolist()
+    >>> len(examples), examples.select(torch.tensor([2])).inputs.values.tolist()
     (3, [2, 3, 4])
     """
 
-    tokens: Ragged
-    labels: Tensor
+    inputs: Ragged
+    targets: Tensor | Ragged
+    extra: Tensor | None = None
+    weights: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.labels.shape != (len(self.tokens),):
-            raise ShapeError(
-                f"Examples need one label for each of {len(self.tokens)} sequences, "
-                f"got labels of shape {tuple(self.labels.shape)}"
-            )
+        for field in fields(self)[1:]:
+            part = getattr(self, field.name)
+            if part is not None and len(part) != len(self.inputs):
+                raise ShapeError(
+                    f"Examples need {field.name} for each of {len(self.inputs)} sequences, got {len(part)}"
+                )
+        targets = self.targets
+        if isinstance(targets, Ragged) and not torch.equal(targets.lengths, self.inputs.lengths):
+            raise ShapeError("Examples: targets of steps must have the lengths of the inputs")
 
     def __len__(self) -> int:
-        return len(self.tokens)
+        return len(self.inputs)
 
     def select(self, index: Tensor) -> "Examples":
         """Return the examples at these indices, (n,) int64."""
-        return Examples(self.tokens[index], self.labels[index])
+        return Examples(*(None if part is None else part[index] for part in self._parts()))  # type: ignore[arg-type]
 
     def to(self, *args: Any, **kwargs: Any) -> "Examples":
-        """Move tokens and labels, as `torch.Tensor.to` does."""
-        return Examples(self.tokens.to(*args, **kwargs), self.labels.to(*args, **kwargs))
+        """Move all parts, as `torch.Tensor.to` does for targets."""
+        return Examples(*(None if part is None else part.to(*args, **kwargs) for part in self._parts()))  # type: ignore[arg-type]
+
+    def _parts(self) -> tuple[Ragged | Tensor | None, ...]:
+        return self.inputs, self.targets, self.extra, self.weights
 
 
 class Source(Protocol):
-    """Protocol of a data source for the training of a classifier."""
+    """Protocol of a data source for training; of language and frame models its parts are `Ragged`."""
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes, indexed by the labels."""
+    def shape(self) -> Mapping[str, int]:
+        """What the model reads: ``vocabulary_size`` of tokens or ``channels`` of series, and ``extra``.
+
+        See `throughtime.models.ModelInputs`.
+        """
         ...
 
     @property
-    def vocabulary_size(self) -> int:
-        """Number of tokens V; tokens are 0 to V − 1."""
-        ...
-
-    @property
-    def validation(self) -> Examples:
+    def validation(self) -> Any:
         """Examples for model selection; the same in every epoch."""
         ...
 
     @property
-    def test(self) -> Examples | None:
-        """Examples for the final test score, if any."""
+    def test(self) -> Any:
+        """Examples for the final test score; None if there are none."""
         ...
 
-    def training(self, epoch: int) -> Examples:
+    def training(self, epoch: int) -> Any:
         """Return the training examples of an epoch, deterministically."""
         ...
 
     def describe(self) -> dict[str, Any]:
         """Return a description of the data as JSON values; equal descriptions mean equal data."""
         ...
+
+
+@dataclass(frozen=True)
+class FixedSource:
+    """A data source in memory whose training examples are the same in every epoch.
+
+    Parameters
+    ----------
+    shape : mapping
+        See `Source.shape`.
+    training_examples, validation : Examples
+        Examples to train on, and to choose the best epoch on.
+    test : Examples or None
+        Examples for the final test score.
+    description : mapping
+        JSON values that identify the data, such as a hash.
+    """
+
+    shape: Mapping[str, int]
+    training_examples: Examples
+    validation: Examples
+    test: Examples | None
+    description: Mapping[str, Any]
+
+    def training(self, epoch: int) -> Examples:  # noqa: ARG002 - the same in all epochs
+        """Return the training examples."""
+        return self.training_examples
+
+    def describe(self) -> dict[str, Any]:
+        """Return the description."""
+        return dict(self.description)

@@ -69,13 +69,21 @@ class NextStepSource:
     """Vocabulary of words or characters; None for frames."""
     vocabulary_size: int
     """V for words and characters, K for frames."""
-    training: Ragged
+    training_part: Ragged
     """A text as a single sequence, or all sequences of frames."""
     validation: Ragged
     test: Ragged | None
     description: Mapping[str, Any]
-    classes: tuple[str, ...] = ()
-    """Empty, as the sequences have no classes."""
+
+    @property
+    def shape(self) -> dict[str, int]:
+        """What the model reads: V words or characters, or frames of K features."""
+        name = "channels" if self.unit == "frame" else "vocabulary_size"
+        return {name: self.vocabulary_size}
+
+    def training(self, epoch: int) -> Ragged:  # noqa: ARG002 - the same in all epochs
+        """Return the text or sequences to train on."""
+        return self.training_part
 
     def describe(self) -> dict[str, Any]:
         """Return the sizes and a hash of the data."""
@@ -137,7 +145,7 @@ def text_source(
     >>> source = text_source(["a b a\n", "b a"], "word", vocabulary=9, min_count=1, names=["x", "y"])
     >>> source.vocabulary.words
     ('<unk>', 'a', 'b', '\n')
-    >>> source.training.to_list()
+    >>> source.training(0).to_list()
     [tensor([1, 2, 1, 3])]
     """
     symbols_of_texts = [symbols_of(text, unit) for text in texts]
@@ -150,7 +158,7 @@ def text_source(
         unit=unit,
         vocabulary=learned,
         vocabulary_size=len(learned),
-        training=Ragged.from_list([encoded[0]]),
+        training_part=Ragged.from_list([encoded[0]]),
         validation=Ragged.from_list([encoded[1]]),
         test=Ragged.from_list([encoded[2]]) if len(encoded) > 2 else None,
         description={
@@ -170,7 +178,7 @@ def frame_source(parts: FrameParts) -> NextStepSource:
         unit="frame",
         vocabulary=None,
         vocabulary_size=parts.training.shape[1],
-        training=parts.training,
+        training_part=parts.training,
         validation=parts.validation,
         test=parts.test,
         description={

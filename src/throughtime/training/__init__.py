@@ -1,11 +1,9 @@
-"""Training of classifiers, language models and frame models, with runs that can be stopped and resumed.
+"""Training of models for any task, with runs that can be stopped and resumed.
 
 A run is a folder of JSON and safetensors files. Lightning is imported when `fit` is called, not before.
 """
 
 from throughtime.training import processes as processes
-from throughtime.training._evaluation import evaluate as evaluate
-from throughtime.training._evaluation import predict as predict
 from throughtime.training._fit import FitResult as FitResult
 from throughtime.training._fit import fit as fit
 from throughtime.training._gradient_file import GradientRecord as GradientRecord
@@ -14,8 +12,6 @@ from throughtime.training._gradient_file import read_gradients as read_gradients
 from throughtime.training._metrics import EpochMetrics as EpochMetrics
 from throughtime.training._metrics import Metrics as Metrics
 from throughtime.training._metrics import Score as Score
-from throughtime.training._next_step_figures import evaluate_next_step as evaluate_next_step
-from throughtime.training._next_step_figures import figure as figure
 from throughtime.training._quality import CalibrationBin as CalibrationBin
 from throughtime.training._quality import Prediction as Prediction
 from throughtime.training._quality import PredictionExamples as PredictionExamples
@@ -23,6 +19,5 @@ from throughtime.training._quality import Quality as Quality
 from throughtime.training._quality import quality as quality
 from throughtime.training._run import Run as Run
 from throughtime.training._run import RunConfig as RunConfig
-from throughtime.training._settings import MODEL_NAMES as MODEL_NAMES
 from throughtime.training._settings import ModelSpec as ModelSpec
 from throughtime.training._settings import Settings as Settings

@@ -2,7 +2,6 @@
 
 import warnings
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, cast
 
 import pytorch_lightning as pl
 import torch
@@ -10,9 +9,7 @@ from rich.console import Console
 
 from throughtime.data.batches import derived_seed
 from throughtime.data.examples import Source
-from throughtime.data.next_step import NextStepSource
-from throughtime.errors import RunError, ThroughtimeError
-from throughtime.training._base_module import BaseModule
+from throughtime.errors import ThroughtimeError
 from throughtime.training._gradient_file import NAME
 from throughtime.training._lock import Hold
 from throughtime.training._module import TrainingModule
@@ -22,15 +19,11 @@ from throughtime.training._state import saved_state, unusable
 from throughtime.training._surroundings import StopNow, StopRequest, quiet_lightning, reproducible
 from throughtime.training._writer import RunWriter, SafetensorsIO, Stopped
 from throughtime.training.callbacks import GradientRecorder
-from throughtime.training.next_step_module import NextStepModule
 from throughtime.training.processes import on_this_machine, process, processes, wait_for_all
-
-if TYPE_CHECKING:
-    from throughtime.models.next_step import NextStep
 
 
 def train(
-    source: Source | NextStepSource, run: Run, hold: Hold, *, progress: bool, watch_every: int = 0
+    source: Source, run: Run, hold: Hold, *, progress: bool, watch_every: int = 0
 ) -> bool:
     """Train until the end or an interruption; save state, best weights and metrics to the run.
 
@@ -46,7 +39,7 @@ def train(
 
 
 def _train(
-    source: Source | NextStepSource, run: Run, hold: Hold, *, progress: bool, watch_every: int
+    source: Source, run: Run, hold: Hold, *, progress: bool, watch_every: int
 ) -> bool:
     stop = StopRequest()
     with ExitStack() as stack:
@@ -86,17 +79,11 @@ def _train(
     return finished
 
 
-def _module(source: Source | NextStepSource, run: Run) -> BaseModule:
+def _module(source: Source, run: Run) -> TrainingModule:
     config = run.config
-    if config.model.predicts_next_step != isinstance(source, NextStepSource):
-        task = "predicts the next step" if config.model.predicts_next_step else "classifies sequences"
-        data = "classification" if config.model.predicts_next_step else "next-step prediction"
-        raise RunError(f"{config.model.name} {task}, but the data is for {data}; choose another model")
     torch.manual_seed(derived_seed("weights", config.settings.seed))
-    model = config.model.build(config.vocabulary_size, len(config.classes))
-    if isinstance(source, NextStepSource):
-        return NextStepModule(cast("NextStep", model), source, config.settings)
-    return TrainingModule(model, source, config.settings)
+    model = config.model.build(config.shape, config.task)
+    return TrainingModule(model, config.task, source, config.settings)
 
 
 def _note_environment(run: Run, *, begun: bool) -> None:

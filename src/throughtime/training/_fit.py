@@ -7,19 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from throughtime._fields import short
-from throughtime.data.examples import Examples, Source
-from throughtime.data.finite import require_finite
-from throughtime.data.next_step import NextStepSource
-from throughtime.errors import DataError, RunError
-from throughtime.models.next_step import NextStep
+from throughtime.data.examples import Source
+from throughtime.errors import RunError
+from throughtime.tasks import Task
 from throughtime.training._advice import ELSEWHERE, RESUME_OR_ELSEWHERE
-from throughtime.training._evaluation import evaluate
 from throughtime.training._lock import Hold, only_training
 from throughtime.training._metrics import Metrics, Score
-from throughtime.training._next_step_figures import evaluate_next_step
 from throughtime.training._run import Run, RunConfig
 from throughtime.training._settings import ModelSpec, Settings
-from throughtime.training.processes import join, process, require_one, wait_for_all
+from throughtime.training.processes import join, process, wait_for_all
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,8 @@ class FitResult:
 
 
 def fit(
-    source: Source | NextStepSource,
+    source: Source,
+    task: Task,
     model: ModelSpec,
     settings: Settings,
     run: Run,
@@ -56,15 +53,16 @@ def fit(
 
     Parameters
     ----------
-    source : Source or NextStepSource
-        Data for training, validation and test: labelled sequences, or a text or frames whose next step is
-        predicted. The latter can be trained in several processes started by torchrun.
+    source : Source
+        Data for training, validation and test. All can be trained in several processes started by torchrun.
+    task : Task
+        What the model is trained for.
     model : ModelSpec
         The architecture.
     settings : Settings
         Training settings.
     run : Run
-        Created with the same source, model and settings.
+        Created with the same source, task, model and settings.
     resume : bool
         Whether to continue a run that has started. A new run is started; a finished run is not changed.
     progress : bool
@@ -88,15 +86,14 @@ def fit(
     NotFiniteError
         If the loss becomes infinite or NaN; the best model so far is kept.
     """
-    _require_same(run, _config(source, model, settings, run))
+    _require_same(run, _config(source, task, model, settings, run))
+    settings.monitored(task)
     before = run.metrics
     if before.stopped is not None and resume:
         return FitResult(run, before, interrupted=False, already_finished=True)
-    if not isinstance(source, NextStepSource):
-        require_one("training a classifier")
-    if len(source.validation) == 0:
-        raise DataError("there are no validation examples; give more data or a larger validation fraction")
-    _require_finite(source)
+    task.require_usable(source.validation, "validation examples")
+    if source.test is not None:
+        task.require_usable(source.test, "test examples")
     # With several processes, the first one writes.
     with nullcontext(Hold(run.path)) if process() else only_training(run.path) as hold:
         if not resume and (run.metrics.history or run.state_path.exists()):
@@ -112,9 +109,7 @@ def fit(
         return _trained(source, run, hold, progress=progress, watch_every=watch_every)
 
 
-def _trained(
-    source: Source | NextStepSource, run: Run, hold: Hold, *, progress: bool, watch_every: int
-) -> FitResult:
+def _trained(source: Source, run: Run, hold: Hold, *, progress: bool, watch_every: int) -> FitResult:
     from throughtime.training._engine import train
 
     try:
@@ -129,43 +124,19 @@ def _trained(
     return FitResult(run, run.metrics, interrupted=not ended, already_finished=False)
 
 
-def _require_finite(source: Source | NextStepSource) -> None:
-    """Check held-out data, and texts or frames; training examples are checked when each epoch is drawn."""
-    if isinstance(source, NextStepSource):
-        parts = {"training": source.training, "validation": source.validation, "test": source.test}
-        for name, part in parts.items():
-            if part is not None:
-                require_finite(part, f"the {name} sequences")
-        return
-    require_finite(source.validation.tokens, "the validation examples")
-    if source.test is not None:
-        require_finite(source.test.tokens, "the test examples")
-
-
-def _final(run: Run, source: Source | NextStepSource) -> Metrics:
-    """Return the metrics of a finished training, with the test score of the best model."""
-    metrics = run.metrics
-    score = None
-    if isinstance(source, NextStepSource):
-        model = run.load_model()
-        if source.test is not None and isinstance(model, NextStep):
-            streams = run.config.settings.streams or 1
-            score = evaluate_next_step(model, source, source.test, streams=streams)
-    elif source.test is not None and len(source.test):
-        score = _tested(run, source.test)
-    full = len(metrics.history) == run.config.settings.epochs
+def _final(run: Run, source: Source) -> Metrics:
+    """Return the metrics of a finished training, with the scores of the best model."""
+    metrics, settings, model = run.metrics, run.config.settings, run.load_model()
+    task = run.config.task.tuned_on(model, source, source.validation, settings)
+    full = len(metrics.history) == settings.epochs
     stopped: Literal["epochs", "patience"] = "epochs" if full else "patience"
-    return Metrics(metrics.history, metrics.best_epoch, stopped, score)
+    validation = Score(*task.evaluate(model, source, source.validation, settings))
+    test = None if source.test is None else Score(*task.evaluate(model, source, source.test, settings))
+    return Metrics(metrics.history, metrics.best_epoch, stopped, validation, test, task.to_json())
 
 
-def _tested(run: Run, test: Examples) -> Score:
-    settings = run.config.settings
-    return evaluate(run.load_model(), test, tokens_per_batch=4 * settings.tokens_per_batch)
-
-
-def _config(source: Source | NextStepSource, model: ModelSpec, settings: Settings, run: Run) -> RunConfig:
-    classes = tuple(source.classes)
-    return RunConfig(run.config.task, model, classes, source.vocabulary_size, source.describe(), settings)
+def _config(source: Source, task: Task, model: ModelSpec, settings: Settings, run: Run) -> RunConfig:
+    return RunConfig(task, model, source.shape, run.config.recipe, source.describe(), settings)
 
 
 def _require_same(run: Run, now: RunConfig) -> None:

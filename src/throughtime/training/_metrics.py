@@ -1,26 +1,26 @@
 """Metrics of a training as frozen dataclasses, and their JSON form."""
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from throughtime._fields import Fields, Positive, Share
+from throughtime._fields import Fields, Number, Positive, to_json
+from throughtime.tasks import METRICS
 
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """Metrics of one epoch. Losses are mean cross-entropies per example in nats, accuracies from 0 to 1."""
+    """Metrics of one epoch, by their names in `throughtime.tasks.METRICS`."""
 
     epoch: Positive
     """Number of the epoch, from 1."""
     steps: int
     """Number of training steps."""
-    train_loss: float
-    """Mean over the training steps of the epoch, with dropout, while the weights change."""
-    train_accuracy: Share
-    validation_loss: float
-    validation_accuracy: Share
+    train: Mapping[str, float]
+    """Means over the training steps of the epoch, with dropout, while the weights change."""
+    validation: Mapping[str, float]
     learning_rate: float
     """Learning rate of the last step."""
     tokens: int
@@ -51,16 +51,18 @@ class EpochMetrics:
 
 @dataclass(frozen=True)
 class Score:
-    """Mean cross-entropy in nats and accuracy from 0 to 1 of a model on a number of examples."""
+    """Metrics of a model on a number of examples, by their names in `throughtime.tasks.METRICS`."""
 
-    loss: float
-    accuracy: Share
+    figures: Mapping[str, Number]
     examples: Positive
 
+    def __getitem__(self, name: str) -> float:
+        return self.figures[name]
+
     @classmethod
-    def from_json(cls, content: Any) -> "Score":
+    def from_json(cls, content: Any, place: str = "test.") -> "Score":
         """Build the score from JSON values; raises ValueError if one is missing or of the wrong type."""
-        return Fields(content, "test.").dataclass(cls)
+        return Fields(content, place).dataclass(cls)
 
 
 @dataclass(frozen=True)
@@ -75,14 +77,19 @@ class Metrics:
         The epoch whose weights are in ``model.safetensors``; None before the first validation.
     stopped : "epochs", "patience" or None
         Why the training ended; None if it is unfinished.
-    test : Score or None
-        Of the test examples, if there are any; None before the training has ended.
+    validation, test : Score or None
+        All metrics of the best model on the validation and test examples; None before the training has
+        ended, and if there are no test examples.
+    tuned : mapping or None
+        JSON values of the task with what was chosen on validation after training, such as a threshold.
     """
 
     history: Sequence[EpochMetrics] = ()
     best_epoch: int | None = None
     stopped: Literal["epochs", "patience"] | None = None
+    validation: Score | None = None
     test: Score | None = None
+    tuned: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the metrics as JSON values."""
@@ -90,7 +97,9 @@ class Metrics:
             "history": [epoch.to_json() for epoch in self.history],
             "best_epoch": self.best_epoch,
             "stopped": self.stopped,
-            "test": None if self.test is None else dataclasses.asdict(self.test),
+            "validation": to_json(self.validation),
+            "test": to_json(self.test),
+            "tuned": self.tuned,
         }
 
     @classmethod
@@ -104,7 +113,7 @@ class Metrics:
         """
         fields = Fields(content)
         history = history_of(fields.items("history"))
-        best, stopped, test = (fields.value(key) for key in ("best_epoch", "stopped", "test"))
+        best, stopped = fields.value("best_epoch"), fields.value("stopped")
         if history and best is not None and fields.whole("best_epoch", low=1) > len(history):
             raise ValueError(f"best_epoch = {best} is not one of the {len(history)} epochs of history")
         if not history and (best, stopped) != (None, None):
@@ -112,7 +121,12 @@ class Metrics:
         if history and best is None:
             raise ValueError("best_epoch is null, but history has epochs")
         fields.one_of("stopped", ("epochs", "patience", None))
-        return cls(history, best, stopped, None if test is None else Score.from_json(test))
+        scores = [
+            None if fields.value(key) is None else Score.from_json(fields.value(key), f"{key}.")
+            for key in ("validation", "test")
+        ]
+        tuned = None if fields.value("tuned") is None else fields.mapping("tuned")
+        return cls(history, best, stopped, *scores, tuned)
 
 
 def history_of(content: Any) -> tuple[EpochMetrics, ...]:
@@ -131,7 +145,7 @@ def history_of(content: Any) -> tuple[EpochMetrics, ...]:
 
 
 def best_epoch(history: Sequence[EpochMetrics], monitor: str) -> int | None:
-    """Return the epoch (from 1) that is best on validation; of equal ones the first."""
+    """Return the epoch (from 1) that is best on validation; of equal ones that of the lower loss, or the first."""
     if not history:
         return None
     return min(history, key=lambda epoch: _rank(epoch, monitor)).epoch
@@ -139,11 +153,7 @@ def best_epoch(history: Sequence[EpochMetrics], monitor: str) -> int | None:
 
 def _rank(epoch: EpochMetrics, monitor: str) -> tuple[float, float]:
     """Return a sort key that is smallest for the best epoch."""
-    if monitor == "loss":
-        return epoch.validation_loss, -epoch.validation_accuracy
-    return -epoch.validation_accuracy, epoch.validation_loss
-
-
-def loss_and_accuracy(loss: float, accuracy: float) -> str:
-    """Return loss and accuracy as text."""
-    return f"loss {loss:.4f}  accuracy {accuracy:.1%}"
+    value = epoch.validation[monitor]
+    if math.isnan(value):
+        return math.inf, epoch.validation["loss"]
+    return -value if METRICS[monitor].better == "higher" else value, epoch.validation["loss"]

@@ -1,7 +1,7 @@
 """Progress display: a live line on a terminal, and one line per epoch."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,8 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from throughtime.training._base_module import BaseModule
-from throughtime.training._metrics import EpochMetrics, best_epoch, loss_and_accuracy
+from throughtime.training._module import TrainingModule
+from throughtime.training._metrics import EpochMetrics, best_epoch
 
 _SECONDS_BETWEEN_FRAMES = 0.1
 
@@ -46,7 +46,7 @@ class ProgressDisplay(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Record the time and the completed fraction, to estimate the remaining time."""
         del trainer
-        if isinstance(pl_module, BaseModule):
+        if isinstance(pl_module, TrainingModule):
             self._began = time.monotonic(), pl_module.share_done(pl_module.loader.next_batch)
 
     def on_train_batch_end(
@@ -57,7 +57,7 @@ class ProgressDisplay(pl.Callback):
         now = time.monotonic()
         if self._live is None or now - self._drawn_at < _SECONDS_BETWEEN_FRAMES:
             return
-        if isinstance(pl_module, BaseModule) and pl_module.totals.examples:
+        if isinstance(pl_module, TrainingModule) and pl_module.totals.examples:
             self._live.update(self._line(pl_module, batch_idx + 1), refresh=True)
             self._drawn_at = now
 
@@ -70,18 +70,18 @@ class ProgressDisplay(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print the line of the epoch."""
         del trainer
-        if isinstance(pl_module, BaseModule):
+        if isinstance(pl_module, TrainingModule):
             history, settings = pl_module.history, pl_module.settings
-            best = best_epoch(history, settings.monitor) == len(history)
-            line = epoch_line(history[-1], settings.epochs, pl_module.describe, best=best)
+            best = best_epoch(history, settings.monitored(pl_module.task)) == len(history)
+            line = epoch_line(history[-1], settings.epochs, pl_module.task.describe, best=best)
             self.console.print(line, highlight=False, soft_wrap=True)
 
-    def _line(self, module: BaseModule, step: int) -> Table:
+    def _line(self, module: TrainingModule, step: int) -> Table:
         totals, epochs = module.totals, module.settings.epochs
         speed = totals.tokens / totals.seconds if totals.seconds else 0.0
         text = (
             f"epoch {module.current_epoch + 1}/{epochs}  step {step}/{len(module.loader)}  "
-            f"{module.describe(totals.loss / totals.examples, totals.correct / totals.examples)}  "
+            f"{module.task.describe(module.task.derived(totals.means))}  "
             f"{speed:,.0f} tokens/s  "
             f"{self._time_left(module.share_done(step))}"
         )
@@ -109,15 +109,15 @@ def line_of(text: str, done: int, total: int, width: int) -> Table:
 def epoch_line(
     epoch: EpochMetrics,
     epochs: int,
-    describe: Callable[[float, float], str] = loss_and_accuracy,
+    describe: Callable[[Mapping[str, float]], str],
     *,
     best: bool,
 ) -> str:
-    """Return the metrics of an epoch as one line of text; ``describe`` formats loss and accuracy."""
+    """Return the metrics of an epoch as one line of text; ``describe`` formats its metrics."""
     return (
         f"epoch {epoch.epoch:>{len(str(epochs))}}/{epochs}  "
-        f"{describe(epoch.train_loss, epoch.train_accuracy)}  "
-        f"validation {describe(epoch.validation_loss, epoch.validation_accuracy)}  "
+        f"{describe(epoch.train)}  "
+        f"validation {describe(epoch.validation)}  "
         f"{epoch.tokens_per_second:,.0f} tokens/s  {duration(epoch.seconds)}{'  best' if best else ''}"
     )
 

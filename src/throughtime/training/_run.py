@@ -17,8 +17,8 @@ from torch import nn
 
 from throughtime._fields import Fields, short
 from throughtime.data.examples import Source
-from throughtime.data.next_step import NextStepSource
 from throughtime.errors import RunError
+from throughtime.tasks import Task, task_from_json
 from throughtime.training._advice import ELSEWHERE, RESUME_OR_ELSEWHERE
 from throughtime.training._checksums import NAME as CHECKSUMS
 from throughtime.training._checksums import read_checked, read_object, write_checked, write_new
@@ -32,7 +32,7 @@ from throughtime.training._tensor_file import read_tree, write_tree
 from throughtime.training._tokenizer_file import check_tokenizer
 
 FORMAT = "throughtime-run"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 _REQUIRED: Any = object()
 _NEEDED = ("config.json", "metrics.json", "environment.json", CHECKSUMS)
@@ -44,34 +44,34 @@ class RunConfig:
 
     Parameters
     ----------
-    task : mapping
-        JSON values that the caller adds, such as the names of columns.
+    task : Task
+        What the model is trained for, with what was learned of the targets.
     model : ModelSpec
         The architecture.
-    classes : tuple of str
-        Names of the classes, in the order of the logits.
-    vocabulary_size : int
-        Number of tokens.
+    shape : mapping
+        What the model reads, see `throughtime.data.examples.Source`.
+    recipe : mapping
+        JSON values that the caller adds, such as the names of columns.
     data : mapping
         Description of the data source.
     settings : Settings
         Training settings.
     """
 
-    task: Mapping[str, Any]
+    task: Task
     model: ModelSpec
-    classes: tuple[str, ...]
-    vocabulary_size: int
+    shape: Mapping[str, int]
+    recipe: Mapping[str, Any]
     data: Mapping[str, Any]
     settings: Settings
 
     def to_json(self) -> dict[str, Any]:
         """Return the configuration as JSON values."""
         return {
-            "task": dict(self.task),
+            "task": self.task.to_json(),
             "model": {"name": self.model.name, "options": dict(self.model.options)},
-            "classes": list(self.classes),
-            "vocabulary_size": self.vocabulary_size,
+            "shape": dict(self.shape),
+            "recipe": dict(self.recipe),
             "data": dict(self.data),
             "settings": self.settings.to_json(),
         }
@@ -80,15 +80,12 @@ class RunConfig:
     def from_json(cls, content: dict[str, Any]) -> "RunConfig":
         """Return the configuration that `to_json` wrote; raises TypeError or ValueError for wrong content."""
         fields = Fields(content)
-        task, model = fields.mapping("task"), fields.fields("model")
-        classes = fields.texts("classes")
-        if len(set(classes)) < len(classes):
-            raise ValueError("two of its classes have the same name")
+        model, shape = fields.fields("model"), fields.fields("shape")
         return cls(
-            task=task,
+            task=task_from_json(fields.mapping("task")),
             model=ModelSpec(model.text("name"), model.mapping("options")),
-            classes=classes,
-            vocabulary_size=fields.whole("vocabulary_size", low=1),
+            shape={name: shape.whole(name, low=1) for name in fields.mapping("shape")},
+            recipe=fields.mapping("recipe"),
             data=fields.mapping("data"),
             settings=_settings_from(fields.mapping("settings")),
         )
@@ -116,10 +113,11 @@ class Run:
         cls,
         path: str | Path,
         *,
-        source: Source | NextStepSource,
+        source: Source,
+        task: Task,
         model: ModelSpec,
         settings: Settings,
-        task: Mapping[str, Any] | None = None,
+        recipe: Mapping[str, Any] | None = None,
         tokenizer_json: str | None = None,
     ) -> "Run":
         """Create the folder of a new training, atomically.
@@ -128,14 +126,16 @@ class Run:
         ----------
         path : str or Path
             Must not exist, or be an empty folder; parent folders are created.
-        source : Source or NextStepSource
-            Training data; its classes, vocabulary size and description are saved.
+        source : Source
+            Training data; its shape and description are saved.
+        task : Task
+            What the model is trained for.
         model : ModelSpec
             The architecture.
         settings : Settings
             How the training goes.
-        task : mapping, optional
-            JSON values that the caller adds, available as ``run.config.task``.
+        recipe : mapping, optional
+            JSON values that the caller adds, available as ``run.config.recipe``.
         tokenizer_json : str, optional
             A tokenizer of the `tokenizers` library, as from its ``to_str``: without truncation, padding and
             regular expressions, with tokens numbered from 0 to below the vocabulary size.
@@ -145,7 +145,7 @@ class Run:
         RunError
             If the path is not free, the folder cannot be written, or the tokenizer is not supported.
         InputTypeError
-            If a description or ``task`` has values other than JSON, or exceeds the limits of
+            If a description or ``recipe`` has values other than JSON, or exceeds the limits of
             ``docs/run-format.md``.
         """
         path = Path(path)
@@ -153,12 +153,12 @@ class Run:
         files = {}
         if tokenizer_json is not None:
             files["tokenizer.json"] = tokenizer_json.encode()
-            _checked_tokenizer(files["tokenizer.json"], path / "tokenizer.json", source.vocabulary_size)
+            _checked_tokenizer(files["tokenizer.json"], path / "tokenizer.json", source.shape)
         config = RunConfig(
-            task=dict(task or {}),
+            task=task,
             model=model,
-            classes=tuple(source.classes),
-            vocabulary_size=source.vocabulary_size,
+            shape=dict(source.shape),
+            recipe=dict(recipe or {}),
             data=source.describe(),
             settings=settings,
         )
@@ -240,8 +240,8 @@ class Run:
         except ValueError as error:
             raise RunError(f"{path} is damaged: {error}; restore the file or train again") from error
 
-    def task_entry(self, name: str, *kinds: type | None, default: Any = _REQUIRED) -> Any:
-        """Return an entry of ``config.task``, with a check of its type.
+    def recipe_entry(self, name: str, *kinds: type | None, default: Any = _REQUIRED) -> Any:
+        """Return an entry of ``config.recipe``, with a check of its type.
 
         Parameters
         ----------
@@ -257,15 +257,33 @@ class Run:
         RunError
             If it is missing without a default, or has another type.
         """
-        task = self.config.task
-        if name not in task and default is not _REQUIRED:
+        recipe = self.config.recipe
+        if name not in recipe and default is not _REQUIRED:
             return default
-        value = task.get(name)
-        if name in task and type(value) in [type(None) if kind is None else kind for kind in kinds]:
+        value = recipe.get(name)
+        if name in recipe and type(value) in [type(None) if kind is None else kind for kind in kinds]:
             return value
         wanted = " or ".join("null" if kind is None else kind.__name__ for kind in kinds)
-        has = f"is {short(value)}" if name in task else "is missing"
-        raise RunError(f"{self.path / 'config.json'}: task.{name} {has}, expected {wanted}; restore the file")
+        has = f"is {short(value)}" if name in recipe else "is missing"
+        raise RunError(f"{self.path / 'config.json'}: recipe.{name} {has}, expected {wanted}; restore the file")
+
+    @property
+    def task(self) -> Task:
+        """The task, with what was chosen on validation after training.
+
+        Raises
+        ------
+        RunError
+            If the file of metrics is damaged.
+        """
+        tuned = self.metrics.tuned
+        if tuned is None:
+            return self.config.task
+        try:
+            return task_from_json(tuned)
+        except ValueError as error:
+            path = self.path / "metrics.json"
+            raise RunError(f"{path} is damaged: {error}; restore the file or train again") from error
 
     @property
     def finished(self) -> bool:
@@ -288,7 +306,7 @@ class Run:
         Returns
         -------
         Module
-            In evaluation mode, on the CPU: tokens to logits (B, C).
+            In evaluation mode, on the CPU.
 
         Raises
         ------
@@ -321,10 +339,10 @@ class Run:
             If they belong to another model, or the model cannot be built.
         """
         config = self.config
-        arguments = {"vocabulary_size": config.vocabulary_size, "classes": len(config.classes)}
-        sizes = {**arguments, "model": {"options": dict(config.model.options)}}
+        shape = dict(config.task.shape(config.shape))
+        sizes = {**shape, "outputs": config.task.outputs, "model": {"options": dict(config.model.options)}}
         try:
-            return fitting_model(lambda: config.model.build(**arguments), sizes, weights)
+            return fitting_model(lambda: config.model.build(config.shape, config.task), sizes, weights)
         except MisfitError as error:
             raise RunError(
                 f"{path} does not fit the model in config.json: {error}; the architecture differs, or one of "
@@ -387,7 +405,7 @@ class Run:
         if not path.exists():
             return None
         data = read_checked(path, most=MOST_BYTES)
-        _checked_tokenizer(data, path, self.config.vocabulary_size)
+        _checked_tokenizer(data, path, self.config.shape)
         return data.decode()
 
     @property
@@ -433,8 +451,9 @@ def _new_files(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def _checked_tokenizer(data: bytes, path: Path, vocabulary_size: int) -> None:
+def _checked_tokenizer(data: bytes, path: Path, shape: Mapping[str, int]) -> None:
     content = json_object(data, path)
+    vocabulary_size = shape.get("vocabulary_size", 0)
     try:
         check_tokenizer(content, vocabulary_size)
     except ValueError as error:

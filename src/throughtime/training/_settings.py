@@ -1,7 +1,6 @@
 """`ModelSpec` and `Settings`: the architecture and the settings of a training, as frozen dataclasses."""
 
 import dataclasses
-import inspect
 import json
 import math
 from collections.abc import Mapping
@@ -10,31 +9,19 @@ from typing import Any, Literal
 
 from torch import nn
 
-from throughtime._fields import short
-from throughtime.errors import InputTypeError, ShapeError
-from throughtime.models import BiGRU, BiLSTM, FrameModel, LanguageModel, TextCNN
-from throughtime.training._option_kinds import expected_instead
-
-_CLASSIFIERS: Mapping[str, type[nn.Module]] = {
-    "textcnn": TextCNN,
-    "bilstm": BiLSTM,
-    "bigru": BiGRU,
-}
-_NEXT_STEP: Mapping[str, type[nn.Module]] = {"language": LanguageModel, "frame": FrameModel}
-_MODELS = {**_CLASSIFIERS, **_NEXT_STEP}
-
-MODEL_NAMES = tuple(_MODELS)
-"""Names for `ModelSpec`; "language" and "frame" predict the next step, the others are classifiers."""
+from throughtime.errors import ShapeError
+from throughtime.models import ModelInputs, build_model, check_options
+from throughtime.tasks import METRICS, Task
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """An architecture of `throughtime.models` with its options.
+    """An architecture by its name in `throughtime.models.MODELS`, with its options.
 
     Parameters
     ----------
     name : str
-        One of `MODEL_NAMES`.
+        One of `throughtime.models.MODELS`.
     options : mapping
         Keyword arguments of that class, as JSON values (lists for tuples).
 
@@ -47,8 +34,9 @@ class ModelSpec:
 
     Examples
     --------
-    >>> model = ModelSpec("bilstm", {"hidden_size": 8}).build(vocabulary_size=10, classes=2)
-    >>> model.recurrent.hidden_size
+    >>> from throughtime.tasks import Classification
+    >>> spec = ModelSpec("bilstm", {"hidden_size": 8})
+    >>> spec.build({"vocabulary_size": 10}, Classification(("no", "yes"))).recurrent.hidden_size
     8
     """
 
@@ -56,37 +44,22 @@ class ModelSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.name not in _MODELS:
-            raise ShapeError(f"unknown model {self.name!r}; choose one of {', '.join(MODEL_NAMES)}")
-        parameters = inspect.signature(_MODELS[self.name]).parameters.values()
-        known = {p.name: p.annotation for p in parameters if p.kind is p.KEYWORD_ONLY}
-        for option in self.options:
-            if option not in known:
-                raise ShapeError(f"{self.name} has no option {option!r}; its options are {', '.join(known)}")
-        for option, value in self.options.items():
-            expected = expected_instead(known[option], value)
-            if expected is not None:
-                raise InputTypeError(f"{self.name}: {option} must be {expected}, got {short(value)}")
+        check_options(self.name, self.options)
         object.__setattr__(self, "options", json.loads(json.dumps(dict(self.options))))
 
-    @property
-    def predicts_next_step(self) -> bool:
-        """Whether it is a model of the next step, not a classifier."""
-        return self.name in _NEXT_STEP
-
-    def build(self, vocabulary_size: int, classes: int) -> nn.Module:
-        """Make the model; its weights come from torch's current random state.
+    def build(self, shape: Mapping[str, int], task: Task) -> nn.Module:
+        """Make the model of a task; its weights come from torch's current random state.
 
         Parameters
         ----------
-        vocabulary_size : int
-            Tokens are below it; of a model of frames, their notes.
-        classes : int
-            C, the number of classes; a model of the next step has none.
+        shape : mapping
+            What the model reads, see `throughtime.data.examples.Source`.
+        task : Task
+            Decides the outputs.
         """
-        if self.predicts_next_step:
-            return _NEXT_STEP[self.name](vocabulary_size, **self.options)
-        return _CLASSIFIERS[self.name](vocabulary_size, classes, **self.options)
+        inputs = ModelInputs(**task.shape(shape))
+        model = build_model(self.name, inputs, task.outputs, level=task.level, options=self.options)
+        return task.complete_model(model)
 
 
 @dataclass(frozen=True)
@@ -123,8 +96,9 @@ class Settings:
         None otherwise: batches then have ``tokens_per_batch``.
     precision : "float32" or "bfloat16"
         In bfloat16, large products run under autocast; weights and states stay float32.
-    monitor : "accuracy" or "loss"
-        What makes a model the best one on validation; equal accuracies are decided by the loss.
+    monitor : str or None
+        The metric on validation that the best epoch is chosen by, one of `throughtime.tasks.METRICS`; equal
+        ones are decided by the loss. None is the default of the task.
     patience : int or None
         Training ends after so many epochs without a new best model; None never ends it.
     seed : int
@@ -146,7 +120,7 @@ class Settings:
     weight_decay: float = 0.01
     warmup: float = 0.05
     clip: float | None = 1.0
-    monitor: Literal["accuracy", "loss"] = "accuracy"
+    monitor: str | None = None
     patience: int | None = 3
     seed: int = 0
     checkpoint_every_steps: int | None = None
@@ -182,8 +156,8 @@ class Settings:
                 "norm; give one of them, and None for the other"
             )
         _check(self, "warmup", low=0, high=1)
-        if self.monitor not in ("accuracy", "loss"):  # a list has no hash for a set
-            raise ShapeError(f"monitor must be 'accuracy' or 'loss', got {self.monitor!r}")
+        if self.monitor is not None and (not isinstance(self.monitor, str) or self.monitor not in METRICS):
+            raise ShapeError(f"monitor must be one of {', '.join(METRICS)}, got {self.monitor!r}")
         if self.precision not in ("float32", "bfloat16"):
             raise ShapeError(f"precision must be 'float32' or 'bfloat16', got {self.precision!r}")
         if self.k2 is not None and (self.k1 is None or self.k1 > self.k2):
@@ -194,6 +168,16 @@ class Settings:
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
         return dataclasses.asdict(self)
+
+    def monitored(self, task: Task) -> str:
+        """Return the metric that the best epoch is chosen by.
+
+        Raises
+        ------
+        ShapeError
+            If the task has no such metric.
+        """
+        return task.monitor if self.monitor is None else task.require_metric(self.monitor)
 
     def learning_rate_at(self, progress: float) -> float:
         """Return the learning rate when this share of the training is done, from 0 to 1.

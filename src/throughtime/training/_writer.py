@@ -11,7 +11,7 @@ from pytorch_lightning.plugins.io import CheckpointIO
 from torch import Tensor
 from torch.optim import Optimizer
 
-from throughtime.training._base_module import BaseModule
+from throughtime.training._module import TrainingModule
 from throughtime.training._lock import Hold
 from throughtime.training._metrics import Metrics, best_epoch
 from throughtime.training._run import Run
@@ -126,7 +126,7 @@ class RunWriter(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the weights if they are the best, the state and the metrics; stop if requested."""
         module = _checked(pl_module)
-        best = best_epoch(module.history, self.settings.monitor)
+        best = best_epoch(module.history, self.settings.monitored(module.task))
         if best == len(module.history) and trainer.is_global_zero:
             self.hold.require_there()
             self.run.save_model(module.model)
@@ -151,24 +151,24 @@ class RunWriter(pl.Callback):
         trainer.save_checkpoint(self.run.state_path, weights_only=False)
         self.saved_at = time.monotonic()
 
-    def _save_metrics(self, module: BaseModule) -> None:
+    def _save_metrics(self, module: TrainingModule) -> None:
         self.hold.require_there()
-        best = best_epoch(module.history, self.settings.monitor)
+        best = best_epoch(module.history, self.settings.monitored(module.task))
         self.run.save_metrics(Metrics(tuple(module.history), best))
 
-    def _patience_is_over(self, module: BaseModule) -> bool:
-        best = best_epoch(module.history, self.settings.monitor)
+    def _patience_is_over(self, module: TrainingModule) -> bool:
+        best = best_epoch(module.history, self.settings.monitored(module.task))
         patience = self.settings.patience
         return patience is not None and best is not None and len(module.history) - best >= patience
 
 
-def _checked(module: pl.LightningModule) -> BaseModule:
-    if not isinstance(module, BaseModule):
-        raise TypeError(f"RunWriter needs a BaseModule, got a {type(module).__name__}")
+def _checked(module: pl.LightningModule) -> TrainingModule:
+    if not isinstance(module, TrainingModule):
+        raise TypeError(f"RunWriter needs a TrainingModule, got a {type(module).__name__}")
     return module
 
 
-def _check_optimizer(optimizer: Optimizer, module: BaseModule) -> None:
+def _check_optimizer(optimizer: Optimizer, module: TrainingModule) -> None:
     """Check that the state of an optimizer matches the parameters and settings of a module.
 
     Raises

@@ -1,0 +1,195 @@
+"""Anomaly detection: a score for each sequence and step from the surprise of a model of normal sequences."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from throughtime.data.table import Table
+from throughtime.errors import DataError, ShapeError
+from throughtime.models.next_step import NextStep
+from throughtime.ragged import Ragged
+from throughtime.tasks.labels import label_texts, one_column
+from throughtime.tasks.metrics import anomaly_metrics
+from throughtime.tasks.outputs import Outputs
+from throughtime.tasks.sequence_task import SequenceTask
+from throughtime.tasks.task import Level
+
+_NORMAL = {"0", "0.0", "false", "normal", "no", "negative"}
+
+
+class Surprise(nn.Module):
+    """−log p of each step of a sequence, given the steps before it, under a model of the next step.
+
+    The first step is predicted from a zero vector in place of the features of a step before it.
+
+    Parameters
+    ----------
+    model : NextStep
+        A language model, or a forecast of series.
+    end : int, optional
+        Token that is appended to each sequence, so that a sequence that ends too early is surprising.
+    """
+
+    def __init__(self, model: NextStep, end: int | None = None) -> None:
+        super().__init__()
+        self.model, self.end = model, end
+
+    def forward(self, x: Ragged) -> Ragged:
+        """Return (T, 1), or (T + 1, 1) with an end token."""
+        x = x if self.end is None else _with_end(x, self.end)
+        features = _shifted(x.with_values(self.model.features(x.values)))
+        states = self.model.states_of(features)
+        return x.with_values(self.model.score(states.values, x.values).losses[:, None])
+
+
+@dataclass(frozen=True)
+class Anomaly(SequenceTask):
+    """Mean of −log p of the steps of normal sequences.
+
+    The score of a sequence is the sum of the surprise of its steps (``reduce="sum"``), their mean, or the
+    largest. A sequence is an anomaly if its score is above the threshold: the quantile 1 − contamination of
+    the scores of validation sequences, which are taken to be normal.
+
+    Parameters
+    ----------
+    contamination : float
+        Fraction of normal sequences above the threshold, from 0 to 0.5.
+    reduce : "mean", "sum" or "max"
+        How the score of a sequence is made from those of its steps.
+    threshold : float or None
+        Chosen on validation after training.
+    tokens : bool
+        Whether sequences are tokens, so that an end token is appended.
+    """
+
+    name: ClassVar[str] = "anomaly"
+    level: ClassVar[Level] = "next"
+    default_model: ClassVar[str] = "lstm"
+    monitor: ClassVar[str] = "loss"
+    shown: ClassVar[tuple[str, ...]] = ("loss",)
+
+    contamination: float = 0.01
+    reduce: str = "max"
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.contamination <= 0.5:
+            raise ShapeError(f"contamination must be from 0 to 0.5, got {self.contamination}")
+        if self.reduce not in _REDUCTIONS:
+            raise ShapeError(f"reduce must be one of {', '.join(_REDUCTIONS)}, got {self.reduce!r}")
+
+    @property
+    def outputs(self) -> int:
+        """0: the input decides."""
+        return 0
+
+    def shape(self, shape: Mapping[str, int]) -> Mapping[str, int]:
+        """Return the shape with a token more for the end of a sequence."""
+        if "vocabulary_size" not in shape:
+            return shape
+        return {**shape, "vocabulary_size": shape["vocabulary_size"] + 1}
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The loss; with labels also those of `throughtime.tasks.metrics.anomaly_metrics`."""
+        return ("loss", "roc_auc", "average_precision", "precision", "recall", "f1")
+
+    @classmethod
+    def learn(cls, table: Table, columns: Sequence[str]) -> Self:
+        """Return the task; targets, if there are any, are only used to measure it."""
+        del table, columns
+        return cls()
+
+    def encode(self, table: Table, columns: Sequence[str]) -> Tensor:
+        """Return whether each sequence is an anomaly, (B,) bool; none is without a column."""
+        if not columns:
+            return torch.zeros(len(table), dtype=torch.bool)
+        labels = label_texts(table, one_column(self.name, columns))
+        return torch.tensor([is_anomaly(label) for label in labels], dtype=torch.bool)
+
+    def complete_model(self, model: nn.Module) -> nn.Module:
+        """Return the surprise of a model of the next step."""
+        end = getattr(model, "vocabulary_size", None)
+        return Surprise(cast("NextStep", model), None if end is None else end - 1)
+
+    def score(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> dict[str, Tensor]:
+        """Return the surprise of each step."""
+        del model, targets
+        return {"loss": _of_steps(outputs).values[:, 0]}
+
+    def figures(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> dict[str, float]:
+        """Return how well the scores tell anomalies, if there are both kinds of sequences."""
+        del model
+        truth = targets.numpy()
+        if truth.all() or not truth.any():
+            return {}
+        return anomaly_metrics(self.scores(outputs).numpy(), truth, self._threshold)
+
+    def scores(self, outputs: Outputs) -> Tensor:
+        """Return the score of each sequence, (B,) float64; of one without steps 0."""
+        steps = _of_steps(outputs)
+        return _REDUCTIONS[self.reduce](steps.values[:, 0].double(), steps)
+
+    def predictions(self, model: nn.Module, outputs: Outputs) -> dict[str, Any]:
+        """Return whether a sequence is an anomaly, its score, and the surprise of each step."""
+        del model
+        scores = self.scores(outputs)
+        steps = [row[:, 0].tolist() for row in _of_steps(outputs).to_list()]
+        return {"anomaly": (scores > self._threshold).tolist(), "score": scores.tolist(), "surprise": steps}
+
+    def tuned(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> Self:
+        """Return the task with the threshold for the scores of normal validation sequences."""
+        del model
+        normal = self.scores(outputs)[~targets]
+        if not len(normal):
+            raise DataError("all validation sequences are anomalies; give normal ones to choose the threshold")
+        return replace(self, threshold=float(np.quantile(normal.numpy(), 1 - self.contamination)))
+
+    @property
+    def _threshold(self) -> float:
+        return float("inf") if self.threshold is None else self.threshold
+
+
+def is_anomaly(label: str) -> bool:
+    """Return whether a label names an anomaly: any but 0, false, normal, no and negative."""
+    return label.strip().lower() not in _NORMAL
+
+
+def _of_steps(outputs: Outputs) -> Ragged:
+    if not isinstance(outputs, Ragged):
+        raise ShapeError("anomaly detection needs outputs of every step (T, 1), got one of each sequence")
+    return outputs
+
+
+def _sum(surprise: Tensor, steps: Ragged) -> Tensor:
+    total = torch.zeros(len(steps), dtype=torch.float64)
+    return total.index_add_(0, steps.layout.sequence_ids, surprise)
+
+
+def _mean(surprise: Tensor, steps: Ragged) -> Tensor:
+    return _sum(surprise, steps) / steps.lengths.clamp(min=1)
+
+
+def _max(surprise: Tensor, steps: Ragged) -> Tensor:
+    largest = torch.zeros(len(steps), dtype=torch.float64)
+    return largest.scatter_reduce_(0, steps.layout.sequence_ids, surprise, "amax", include_self=False)
+
+
+_REDUCTIONS = {"mean": _mean, "sum": _sum, "max": _max}
+
+
+def _with_end(x: Ragged, end: int) -> Ragged:
+    ends = Ragged.from_lengths(x.values.new_full((len(x),), end), torch.ones(len(x), dtype=torch.int64))
+    return Ragged.cat_time([x, ends])
+
+
+def _shifted(features: Ragged) -> Ragged:
+    """Return features one step later, with zeros at the first step of each sequence."""
+    values = features.values
+    shifted = torch.cat([values.new_zeros(1, *values.shape[1:]), values[:-1]]) if len(values) else values
+    first = features.offsets[:-1][features.lengths > 0].to(values.device)
+    return features.with_values(shifted.index_fill(0, first, 0.0))

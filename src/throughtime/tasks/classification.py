@@ -1,0 +1,128 @@
+"""Classification: one of two or more classes for each sequence."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from throughtime.data.table import Table
+from throughtime.errors import ShapeError
+from throughtime.tasks.calibration import fit_temperature, fit_threshold
+from throughtime.tasks.labels import class_names, encode_classes, one_column
+from throughtime.tasks.metrics import classification_metrics
+from throughtime.tasks.outputs import Outputs
+from throughtime.tasks.sequence_task import SequenceTask
+from throughtime.tasks.task import Level
+
+
+@dataclass(frozen=True)
+class Classification(SequenceTask):
+    """Cross-entropy of the softmax of C logits.
+
+    Parameters
+    ----------
+    classes : tuple of str
+        Names of the C classes, in the order of the logits.
+    calibrate : bool
+        Whether to choose the temperature on validation after training (Guo et al. 2017, section 4.2).
+    threshold_metric : str or None
+        Of two classes, the metric by which the threshold is chosen on validation after training.
+    temperature : float
+        Logits are divided by it for probabilities.
+    threshold : float or None
+        Of two classes, the second is predicted from this probability on; None is the more probable one.
+    """
+
+    name: ClassVar[str] = "classification"
+    level: ClassVar[Level] = "sequence"
+    default_model: ClassVar[str] = "textcnn"
+    monitor: ClassVar[str] = "accuracy"
+    shown: ClassVar[tuple[str, ...]] = ("loss", "accuracy")
+
+    classes: tuple[str, ...]
+    calibrate: bool = False
+    threshold_metric: str | None = None
+    temperature: float = 1.0
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if len(set(self.classes)) < len(self.classes):
+            raise ShapeError("two of the classes have the same name")
+        if not 0 < self.temperature < math.inf:
+            raise ShapeError(f"temperature must be positive, got {self.temperature}")
+        if len(self.classes) != 2 and (self.threshold, self.threshold_metric) != (None, None):
+            raise ShapeError(f"a threshold needs two classes, got {len(self.classes)}")
+
+    @property
+    def outputs(self) -> int:
+        """C."""
+        return len(self.classes)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Those of `throughtime.tasks.metrics.classification_metrics`."""
+        names = (*self.shown, "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro")
+        binary = ("precision", "recall", "f1") if len(self.classes) == 2 else ()
+        return (*names, *binary, "roc_auc", "average_precision", "calibration_error")
+
+    @classmethod
+    def learn(cls, table: Table, columns: Sequence[str]) -> Self:
+        """Return the task with the sorted labels of a column as classes."""
+        return cls(class_names(table, one_column(cls.name, columns)))
+
+    def encode(self, table: Table, columns: Sequence[str]) -> Tensor:
+        """Return the class numbers (B,) int64."""
+        return encode_classes(table, one_column(self.name, columns), self.classes)
+
+    def score(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> dict[str, Tensor]:
+        """Return the cross-entropy, and whether the most probable class is right."""
+        del model
+        logits = _logits(outputs)
+        losses = F.cross_entropy(logits, targets, reduction="none")
+        return {"loss": losses, "accuracy": logits.detach().argmax(1) == targets}
+
+    def figures(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> dict[str, float]:
+        """Return all metrics, with temperature and threshold."""
+        del model
+        probabilities = self.probabilities(outputs).numpy()
+        return classification_metrics(probabilities, targets.numpy(), self.classes)
+
+    def probabilities(self, outputs: Outputs) -> Tensor:
+        """Return the probabilities (B, C) of logits, float64."""
+        return (_logits(outputs).double() / self.temperature).softmax(1)
+
+    def decided(self, probabilities: Tensor) -> Tensor:
+        """Return the predicted classes (B,)."""
+        if self.threshold is None:
+            return probabilities.argmax(1)
+        return (probabilities[:, 1] >= self.threshold).long()
+
+    def predictions(self, model: nn.Module, outputs: Outputs) -> dict[str, Any]:
+        """Return the label, its probability, and the probabilities of all classes."""
+        del model
+        probabilities = self.probabilities(outputs)
+        labels = self.decided(probabilities)
+        columns = {f"probability_{name}": probabilities[:, i].tolist() for i, name in enumerate(self.classes)}
+        of_label = probabilities.gather(1, labels[:, None])[:, 0].tolist()
+        return {"label": [self.classes[i] for i in labels.tolist()], "probability": of_label} | columns
+
+    def tuned(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> Self:
+        """Return the task with the temperature and, of two classes, the threshold chosen on validation."""
+        del model
+        task = self
+        if self.calibrate:
+            task = replace(self, temperature=fit_temperature(_logits(outputs).numpy(), targets.numpy()))
+        if self.threshold_metric is None:
+            return task
+        positive = task.probabilities(outputs)[:, 1].numpy()
+        return replace(task, threshold=fit_threshold(positive, targets.numpy() == 1, self.threshold_metric))
+
+
+def _logits(outputs: Outputs) -> Tensor:
+    if not isinstance(outputs, torch.Tensor):
+        raise ShapeError("classification needs logits (B, C), got outputs of every step")
+    return outputs

@@ -1,0 +1,109 @@
+"""Outputs of a model on many sequences, in batches of equal token count. Changes no weight."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from throughtime.data.batches import ordered_batches
+from throughtime.data.examples import Examples
+from throughtime.data.finite import require_finite
+from throughtime.errors import NotFiniteError, ShapeError
+from throughtime.ops.modes import evaluating
+from throughtime.ragged import Ragged
+
+Outputs = Tensor | Ragged
+"""Outputs of a model: (B, N) for each sequence, or a `Ragged` (T, N) for each step."""
+
+
+def output_of(model: nn.Module, batch: Examples) -> Outputs:
+    """Return the output of a model on a batch of examples."""
+    output: Outputs = model(batch.inputs) if batch.extra is None else model(batch.inputs, batch.extra)
+    return output
+
+
+def model_outputs(model: nn.Module, examples: Examples, *, tokens_per_batch: int = 16384) -> Outputs:
+    """Return the outputs of a model on all examples, in their order.
+
+    Parameters
+    ----------
+    model : Module
+        Inputs to (B, N), or to a `Ragged` (T, N); every module in it is left in the mode that it was in.
+    examples : Examples
+        Their targets are not used.
+    tokens_per_batch : int
+        Batches have at most so many tokens, except a single sequence that is longer itself.
+
+    Returns
+    -------
+    Tensor or Ragged
+        (B, N) or (T, N), on the CPU.
+
+    Raises
+    ------
+    ShapeError
+        If there are no sequences.
+    DataError
+        If a value is infinite or not a number; the message names its place.
+    NotFiniteError
+        If an output is not a number though all values are finite.
+    """
+    if len(examples) == 0:
+        raise ShapeError("predict got no sequences; give at least one")
+    require_finite(examples.inputs, "the sequences to predict")
+    with evaluating(model), torch.no_grad():
+        batches = list(_by_batch(model, examples, tokens_per_batch))
+    place = torch.cat([rows for rows, _ in batches]).argsort()
+    outputs = [output for _, output in batches]
+    if isinstance(outputs[0], Ragged):
+        return Ragged.cat(outputs)[place]
+    return torch.cat(outputs)[place]  # type: ignore[arg-type]
+
+
+def predict(model: nn.Module, inputs: Ragged, *, tokens_per_batch: int = 16384) -> Outputs:
+    """Return the outputs of a model on sequences, such as logits, in their order.
+
+    Parameters
+    ----------
+    model : Module
+        Inputs to (B, N), or to a `Ragged` (T, N), as those of `throughtime.models`.
+    inputs : Ragged
+        (T,) int64 tokens, or (T, C) steps of a series.
+    tokens_per_batch : int
+        See `model_outputs`.
+
+    Returns
+    -------
+    Tensor or Ragged
+        (B, N) or (T, N), on the CPU.
+
+    Raises
+    ------
+    ShapeError, DataError, NotFiniteError
+        See `model_outputs`.
+    """
+    examples = Examples(inputs, torch.zeros(len(inputs)))
+    return model_outputs(model, examples, tokens_per_batch=tokens_per_batch)
+
+
+def _by_batch(model: nn.Module, examples: Examples, tokens_per_batch: int) -> Iterator[tuple[Tensor, Outputs]]:
+    """Yield the numbers of a batch's sequences and their outputs, on the CPU."""
+    device = next((p.device for p in model.parameters()), examples.inputs.device)
+    for rows in ordered_batches(examples.inputs.lengths, tokens_per_batch):
+        outputs = output_of(model, examples.select(rows).to(device)).to("cpu")
+        _require_numbers(outputs, rows, len(examples))
+        yield rows, outputs
+
+
+def _require_numbers(outputs: Outputs, rows: Tensor, sequences: int) -> None:
+    # An infinite logit may be intended: it rules a class out.
+    values = outputs.values if isinstance(outputs, Ragged) else outputs
+    bad = values.isnan().reshape(len(values), -1).any(1)
+    if not bad.any():
+        return
+    wrong = rows[outputs.layout.sequence_ids[bad]] if isinstance(outputs, Ragged) else rows[bad]
+    raise NotFiniteError(
+        f"the outputs of sequence {int(wrong.min())} (of {sequences}) are nan although all inputs are "
+        "finite: a weight is nan, or a computation in the model overflows; find it with "
+        "throughtime.diagnose.locate_not_finite"
+    )

@@ -1,0 +1,140 @@
+"""Regression: one or several numbers for each sequence."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+
+from throughtime.data.columns import short
+from throughtime.data.table import Table
+from throughtime.errors import DataError, ShapeError
+from throughtime.tasks.metrics import regression_metrics
+from throughtime.tasks.outputs import Outputs
+from throughtime.tasks.sequence_task import SequenceTask
+from throughtime.tasks.task import Level
+
+
+@dataclass(frozen=True)
+class Regression(SequenceTask):
+    """Mean squared error of K standardised targets.
+
+    The model puts out z, and its prediction is mean + scale · z. The loss is the mean over targets of
+    (z − (y − mean) / scale)², so that targets of different units weigh the same.
+
+    Parameters
+    ----------
+    targets : tuple of str
+        Names of the K targets.
+    mean, scale : tuple of float
+        Mean and standard deviation of each target in training; the scale of a constant target is 1.
+    """
+
+    name: ClassVar[str] = "regression"
+    level: ClassVar[Level] = "sequence"
+    default_model: ClassVar[str] = "textcnn"
+    monitor: ClassVar[str] = "loss"
+    shown: ClassVar[tuple[str, ...]] = ("loss",)
+
+    targets: tuple[str, ...]
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.targets) == len(self.mean) == len(self.scale) or min(self.scale, default=1) <= 0:
+            raise ShapeError("regression needs a mean and a positive scale for each target")
+
+    @property
+    def outputs(self) -> int:
+        """K."""
+        return len(self.targets)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Loss, mean absolute error, root mean squared error, R²."""
+        return ("loss", "mae", "rmse", "r2")
+
+    @classmethod
+    def learn(cls, table: Table, columns: Sequence[str]) -> Self:
+        """Return the task with mean and standard deviation of the targets of the training rows."""
+        values = _numbers(table, columns)
+        if not len(values):
+            raise DataError(f"{table.name} has no rows; give a file with rows")
+        scale = values.std(0, correction=0)
+        scale = torch.where(scale > 0, scale, 1.0)
+        return cls(tuple(columns), tuple(values.mean(0).tolist()), tuple(scale.tolist()))
+
+    def encode(self, table: Table, columns: Sequence[str]) -> Tensor:
+        """Return the standardised targets (B, K) float32."""
+        return self._standardised(_numbers(table, columns)).float()
+
+    def score(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> dict[str, Tensor]:
+        """Return the mean squared error of each sequence, over standardised targets."""
+        del model
+        return {"loss": (_of_sequences(outputs) - targets).square().mean(1)}
+
+    def figures(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> dict[str, float]:
+        """Return the metrics in the units of the targets."""
+        del model
+        return regression_metrics(self.values(outputs).numpy(), self.values(targets).numpy(), self.targets)
+
+    def values(self, outputs: Outputs) -> Tensor:
+        """Return values in the units of the targets, (B, K) float64."""
+        return _of_sequences(outputs).double() * self._row(self.scale) + self._row(self.mean)
+
+    def predictions(self, model: nn.Module, outputs: Outputs) -> dict[str, Any]:
+        """Return a column for each target."""
+        del model
+        values = self.values(outputs)
+        return {name: values[:, i].tolist() for i, name in enumerate(self.targets)}
+
+    def _standardised(self, values: Tensor) -> Tensor:
+        return (values - self._row(self.mean)) / self._row(self.scale)
+
+    @staticmethod
+    def _row(numbers: Sequence[float]) -> Tensor:
+        return torch.tensor(numbers, dtype=torch.float64)
+
+
+def _of_sequences(outputs: Outputs) -> Tensor:
+    if not isinstance(outputs, torch.Tensor):
+        raise ShapeError("regression needs outputs (B, K), got outputs of every step")
+    return outputs
+
+
+def _numbers(table: Table, columns: Sequence[str]) -> Tensor:
+    """Return the values of target columns, (B, K) float64."""
+    return torch.stack([_column(table, column) for column in columns], 1)
+
+
+def _column(table: Table, column: str) -> Tensor:
+    values = table.column(column)
+    if pa.types.is_boolean(values.type) or pa.types.is_nested(values.type):
+        raise DataError(
+            f"{table.name}: the target column {column!r} has {values.type} values, expected numbers; choose "
+            "another column, or --task classification"
+        )
+    return torch.tensor(
+        [_number(value, table, row, column) for row, value in enumerate(values.to_pylist())],
+        dtype=torch.float64,
+    )
+
+
+def _number(value: Any, table: Table, row: int, column: str) -> float:
+    try:
+        number = math.nan if value is None else float(value)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{table.place(row)} has {short(repr(value))} in the target column {column!r}, expected a number; fix "
+            "it, or use --task classification for labels"
+        ) from error
+    if not math.isfinite(number):
+        has = "no value" if value is None else repr(number)
+        raise DataError(
+            f"{table.place(row)} has {has} in the target column {column!r}, expected a finite number; fill it in "
+            "or drop the row"
+        )
+    return number

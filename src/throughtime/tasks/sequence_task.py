@@ -1,0 +1,137 @@
+"""`SequenceTask`: the part that tasks on whole sequences share: batches, steps and evaluation."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from throughtime.bptt import Carried
+from throughtime.data.batches import BatchLoader, OrderedLoader
+from throughtime.data.examples import Examples, Source
+from throughtime.data.finite import require_finite
+from throughtime.data.table import Table
+from throughtime.errors import DataError
+from throughtime.ragged import Ragged
+from throughtime.tasks.outputs import Outputs, model_outputs, output_of
+from throughtime.tasks.task import BatchSettings, StepValues, Task
+
+_HELD_OUT = 4
+"""Held-out batches have this many times the tokens of training batches, as they need no gradients."""
+
+
+@dataclass(frozen=True)
+class SequenceTask(Task):
+    """A task whose examples are whole sequences, in batches of equal token count."""
+
+    # ---------------------------------------------------------------- targets
+
+    @classmethod
+    @abstractmethod
+    def learn(cls, table: Table, columns: Sequence[str]) -> Self:
+        """Return the task for the targets in these columns of the training rows.
+
+        Raises
+        ------
+        DataError
+            If the targets cannot be used for this task.
+        """
+
+    @abstractmethod
+    def encode(self, table: Table, columns: Sequence[str]) -> Tensor | Ragged:
+        """Return the targets of rows.
+
+        Raises
+        ------
+        DataError
+            If a target is missing or not one of the training; the message names the row.
+        """
+
+    # ------------------------------------------------------------------ score
+
+    @abstractmethod
+    def score(self, model: nn.Module, outputs: Outputs, targets: Any) -> dict[str, Tensor]:
+        """Return "loss" and other metrics that are means over examples, (n,) each.
+
+        Parameters
+        ----------
+        model : Module
+            The model, for tasks whose loss has parameters.
+        outputs : Tensor or Ragged
+            What the model put out.
+        targets : Tensor or Ragged
+            The targets of the same sequences.
+        """
+
+    @abstractmethod
+    def figures(self, model: nn.Module, outputs: Outputs, targets: Any) -> dict[str, float]:
+        """Return all metrics of outputs but those of `score`."""
+
+    @abstractmethod
+    def predictions(self, model: nn.Module, outputs: Outputs) -> dict[str, Any]:
+        """Return the columns of a table of predictions by name, the main one first: a row per sequence."""
+
+    def tuned(self, model: nn.Module, outputs: Outputs, targets: Any) -> Self:
+        """Return the task with what is chosen on validation after training, such as a threshold."""
+        del model, outputs, targets
+        return self
+
+    # ------------------------------------------------------------------- task
+
+    def training_batches(
+        self, source: Source, settings: BatchSettings, *, process: int = 0, processes: int = 1
+    ) -> BatchLoader:
+        """Return shuffled batches of sequences of similar lengths."""
+        return BatchLoader(
+            source, settings.tokens_per_batch, settings.seed, process=process, processes=processes
+        )
+
+    def held_out_batches(
+        self, source: Source, part: Any, settings: BatchSettings, *, process: int = 0, processes: int = 1
+    ) -> OrderedLoader:
+        """Return batches from short to long sequences."""
+        del source
+        return OrderedLoader(
+            part, _HELD_OUT * settings.tokens_per_batch, process=process, processes=processes
+        )
+
+    def require_usable(self, part: Any, name: str) -> None:
+        """Check that there are examples, and that their values are finite."""
+        if not len(part):
+            raise DataError(f"there are no {name}; give more data or a larger fraction for them")
+        require_finite(part.inputs, f"the {name}")
+
+    def step(self, model: nn.Module, batch: Examples, carried: Carried) -> StepValues:
+        """Return the loss and metrics of a batch."""
+        del carried
+        values = self.score(model, output_of(model, batch), batch.targets)
+        return StepValues(values, self._weights(batch, len(values["loss"])), batch.inputs.layout.total)
+
+    def evaluate(
+        self, model: nn.Module, source: Source, part: Any, settings: BatchSettings
+    ) -> tuple[dict[str, float], int]:
+        """Return all metrics of a model on examples."""
+        del source
+        outputs = model_outputs(model, part, tokens_per_batch=_HELD_OUT * settings.tokens_per_batch)
+        return self.measure(model, outputs, part.targets)
+
+    def tuned_on(self, model: nn.Module, source: Source, part: Any, settings: BatchSettings) -> Self:
+        """Return the task with what is chosen on the validation examples after training."""
+        del source
+        outputs = model_outputs(model, part, tokens_per_batch=_HELD_OUT * settings.tokens_per_batch)
+        return self.tuned(model, outputs, part.targets)
+
+    def measure(self, model: nn.Module, outputs: Outputs, targets: Any) -> tuple[dict[str, float], int]:
+        """Return all metrics of outputs, and the number of examples that their means are taken over."""
+        with torch.no_grad():
+            values = StepValues(self.score(model, outputs, targets))
+        means = {name: total / len(values) for name, total in values.sums().items()}
+        return self.figures(model, outputs, targets) | means, len(values)
+
+    def _weights(self, batch: Examples, count: int) -> Tensor | None:
+        """Return the weight of each example of a batch."""
+        if batch.weights is None or len(batch.weights) == count:
+            return batch.weights
+        return batch.weights.repeat_interleave(batch.inputs.lengths.to(batch.weights.device))
