@@ -68,7 +68,7 @@ class Anomaly(SequenceTask):
 
     name: ClassVar[str] = "anomaly"
     level: ClassVar[Level] = "next"
-    default_model: ClassVar[str] = "lstm"
+    default_models: ClassVar[Mapping[str, str]] = {"tokens": "language", "series": "forecast"}
     monitor: ClassVar[str] = "loss"
     shown: ClassVar[tuple[str, ...]] = ("loss",)
 

@@ -1,7 +1,7 @@
 """Classification: one of two or more classes for each sequence."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -39,9 +39,10 @@ class Classification(SequenceTask):
 
     name: ClassVar[str] = "classification"
     level: ClassVar[Level] = "sequence"
-    default_model: ClassVar[str] = "textcnn"
+    default_models: ClassVar[Mapping[str, str]] = {"tokens": "textcnn", "series": "fcn"}
     monitor: ClassVar[str] = "accuracy"
     shown: ClassVar[tuple[str, ...]] = ("loss", "accuracy")
+    has_classes: ClassVar[bool] = True
 
     classes: tuple[str, ...]
     calibrate: bool = False

@@ -1,7 +1,7 @@
 """Multi-label classification: any number of labels for each sequence."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -42,7 +42,7 @@ class MultiLabel(SequenceTask):
 
     name: ClassVar[str] = "multilabel"
     level: ClassVar[Level] = "sequence"
-    default_model: ClassVar[str] = "textcnn"
+    default_models: ClassVar[Mapping[str, str]] = {"tokens": "textcnn", "series": "fcn"}
     monitor: ClassVar[str] = "loss"
     shown: ClassVar[tuple[str, ...]] = ("loss",)
 
@@ -112,13 +112,17 @@ class MultiLabel(SequenceTask):
     def figures(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> dict[str, float]:
         """Return all metrics at the thresholds."""
         del model
-        probabilities = _of_sequences(outputs).double().sigmoid().numpy()
+        probabilities = self.probabilities(outputs).numpy()
         return multilabel_metrics(probabilities, targets.numpy(), self.labels, self.thresholds or 0.5)
+
+    def probabilities(self, outputs: Outputs) -> Tensor:
+        """Return the probabilities (B, L) of logits, float64."""
+        return _of_sequences(outputs).double().sigmoid()
 
     def predictions(self, model: nn.Module, outputs: Outputs) -> dict[str, Any]:
         """Return the list of labels, and the probability of each label."""
         del model
-        probabilities = _of_sequences(outputs).double().sigmoid()
+        probabilities = self.probabilities(outputs)
         thresholds = torch.tensor(self.thresholds or [0.5] * len(self.labels), dtype=torch.float64)
         chosen = probabilities >= thresholds
         labels = [[self.labels[i] for i in row.nonzero().flatten().tolist()] for row in chosen]
@@ -130,7 +134,7 @@ class MultiLabel(SequenceTask):
         del model
         if self.threshold_metric is None:
             return self
-        probabilities = _of_sequences(outputs).double().sigmoid().numpy()
+        probabilities = self.probabilities(outputs).numpy()
         truth = targets.numpy() == 1
         columns = range(len(self.labels))
         chosen = (

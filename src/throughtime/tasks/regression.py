@@ -1,7 +1,7 @@
 """Regression: one or several numbers for each sequence."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -35,9 +35,10 @@ class Regression(SequenceTask):
 
     name: ClassVar[str] = "regression"
     level: ClassVar[Level] = "sequence"
-    default_model: ClassVar[str] = "textcnn"
+    default_models: ClassVar[Mapping[str, str]] = {"tokens": "textcnn", "series": "fcn"}
     monitor: ClassVar[str] = "loss"
     shown: ClassVar[tuple[str, ...]] = ("loss",)
+    learns_from_all_rows: ClassVar[bool] = False
 
     targets: tuple[str, ...]
     mean: tuple[float, ...]
@@ -49,6 +50,11 @@ class Regression(SequenceTask):
 
     @property
     def outputs(self) -> int:
+        """K."""
+        return len(self.targets)
+
+    @property
+    def main_columns(self) -> int:
         """K."""
         return len(self.targets)
 

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from throughtime.data.finite import require_finite
 from throughtime.data.table import Table
 from throughtime.errors import DataError
 from throughtime.ragged import Ragged
-from throughtime.tasks.outputs import Outputs, model_outputs, output_of
+from throughtime.tasks.outputs import Outputs, by_row, model_outputs, output_of
 from throughtime.tasks.task import BatchSettings, StepValues, Task
 
 _HELD_OUT = 4
@@ -25,6 +25,16 @@ _HELD_OUT = 4
 @dataclass(frozen=True)
 class SequenceTask(Task):
     """A task whose examples are whole sequences, in batches of equal token count."""
+
+    has_classes: ClassVar[bool] = False
+    """Whether the target is one class, so that rows are split by class."""
+    learns_from_all_rows: ClassVar[bool] = True
+    """Whether `learn` takes names only, so that it may see rows outside of training."""
+
+    @property
+    def main_columns(self) -> int:
+        """Number of the first columns of `predictions` that are the prediction itself."""
+        return 1
 
     # ---------------------------------------------------------------- targets
 
@@ -115,13 +125,13 @@ class SequenceTask(Task):
         """Return all metrics of a model on examples."""
         del source
         outputs = model_outputs(model, part, tokens_per_batch=_HELD_OUT * settings.tokens_per_batch)
-        return self.measure(model, outputs, part.targets)
+        return self.measure(model, *by_row(outputs, part))
 
     def tuned_on(self, model: nn.Module, source: Source, part: Any, settings: BatchSettings) -> Self:
         """Return the task with what is chosen on the validation examples after training."""
         del source
         outputs = model_outputs(model, part, tokens_per_batch=_HELD_OUT * settings.tokens_per_batch)
-        return self.tuned(model, outputs, part.targets)
+        return self.tuned(model, *by_row(outputs, part))
 
     def measure(self, model: nn.Module, outputs: Outputs, targets: Any) -> tuple[dict[str, float], int]:
         """Return all metrics of outputs, and the number of examples that their means are taken over."""

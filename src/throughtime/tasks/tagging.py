@@ -1,7 +1,7 @@
 """Tagging: a tag for each token or step, from softmax outputs or a linear-chain CRF."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -58,7 +58,7 @@ class Tagging(SequenceTask):
 
     name: ClassVar[str] = "tagging"
     level: ClassVar[Level] = "step"
-    default_model: ClassVar[str] = "bilstm"
+    default_models: ClassVar[Mapping[str, str]] = {"tokens": "bilstm", "series": "bilstm"}
     monitor: ClassVar[str] = "token_accuracy"
     shown: ClassVar[tuple[str, ...]] = ("loss", "token_accuracy")
 

@@ -105,7 +105,8 @@ class Task(ABC):
     name: ClassVar[str]
     """Name on the command line and in runs."""
     level: ClassVar[Level]
-    default_model: ClassVar[str]
+    default_models: ClassVar[Mapping[str, str]]
+    """The model that is used unless the user names one, for "tokens" and for "series"."""
     monitor: ClassVar[str] = "loss"
     """The metric on validation that the best epoch is chosen by, unless the user names another."""
     shown: ClassVar[tuple[str, ...]] = ("loss",)

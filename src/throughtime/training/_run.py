@@ -107,6 +107,8 @@ class Run:
     def __init__(self, path: Path, config: RunConfig) -> None:
         self.path = path
         self.config = config
+        self.keep_alive: object = None
+        """Kept as long as this object, such as a temporary folder."""
 
     @classmethod
     def create(
