@@ -82,7 +82,7 @@ def evaluate(model: nn.Module, examples: Examples, *, tokens_per_batch: int = 16
     >>> import torch, throughtime as tt
     >>> from throughtime.data.examples import Examples
     >>> tokens = tt.Ragged.from_list([torch.tensor([1, 2, 3]), torch.tensor([4, 5])])
-    >>> model = tt.models.BiGRU(vocabulary_size=10, classes=2)
+    >>> model = tt.models.BiGRU(vocabulary_size=10, outputs=2)
     >>> evaluate(model, Examples(tokens, torch.tensor([0, 1]))).examples
     2
     """

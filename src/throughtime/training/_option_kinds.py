@@ -1,7 +1,7 @@
 """Of what kind an option of a model is, by its annotation; checked before a constructor meets it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 
 def _is_whole(value: Any) -> bool:
@@ -33,6 +33,8 @@ def expected_instead(annotation: Any, value: Any) -> str | None:
     >>> expected_instead(float, "high"), expected_instead(float, 0.5)
     ('a number', None)
     """
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
     kind = Literal if get_origin(annotation) is Literal else annotation
     if kind not in _KINDS:
         return None
