@@ -18,6 +18,7 @@ from torch import nn
 from throughtime._fields import Fields, short
 from throughtime.data.examples import Source
 from throughtime.data.next_step import NextStepSource
+from throughtime.data.tokenizer_file import check_tokenizer
 from throughtime.errors import RunError
 from throughtime.training._advice import ELSEWHERE, RESUME_OR_ELSEWHERE
 from throughtime.training._checksums import NAME as CHECKSUMS
@@ -29,7 +30,6 @@ from throughtime.training._json import MOST_BYTES, json_object, to_json
 from throughtime.training._metrics import Metrics
 from throughtime.training._settings import ModelSpec, Settings
 from throughtime.training._tensor_file import read_tree, write_tree
-from throughtime.training._tokenizer_file import check_tokenizer
 
 FORMAT = "throughtime-run"
 FORMAT_VERSION = 2
