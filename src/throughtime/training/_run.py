@@ -17,6 +17,7 @@ from torch import nn
 
 from throughtime._fields import Fields, short
 from throughtime.data.examples import Source
+from throughtime.data.tokenizer_file import check_tokenizer
 from throughtime.errors import RunError
 from throughtime.tasks import Task, task_from_json
 from throughtime.training._advice import ELSEWHERE, RESUME_OR_ELSEWHERE
@@ -29,7 +30,6 @@ from throughtime.training._json import MOST_BYTES, json_object, to_json
 from throughtime.training._metrics import Metrics
 from throughtime.training._settings import ModelSpec, Settings
 from throughtime.training._tensor_file import read_tree, write_tree
-from throughtime.training._tokenizer_file import check_tokenizer
 
 FORMAT = "throughtime-run"
 FORMAT_VERSION = 3
