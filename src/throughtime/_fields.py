@@ -121,15 +121,17 @@ class Fields:
 
         Supported are ``int`` (a whole number from 0), ``float`` (a finite number), `Share`, `Positive`,
         `Number`, ``complex`` (a list of real and imaginary part), ``str``, ``bool``, ``Literal``,
-        dataclasses, ``Mapping[str, X]``, ``tuple[X, ...]``, ``X | None`` (null, or a missing entry), and unions of
-        dataclasses (the first whose required fields are all present).
+        dataclasses, ``Mapping[str, X]``, ``tuple[X, ...]`` and ``Sequence[X]``, ``X | None`` (null, or a missing entry),
+        ``Annotated[X, …]``, and unions of dataclasses (the first whose required fields are all present).
         """
         return cls(**{key: self._read(key, kind) for key, kind in _annotations(cls)})
 
     def _read(self, key: str, kind: Any) -> Any:
+        if get_origin(kind) is Annotated and kind not in (Share, Positive, Number):
+            kind = get_args(kind)[0]
         if get_origin(kind) in (types.UnionType, Union):
             return self._union(key, get_args(kind))
-        if get_origin(kind) is tuple:
+        if get_origin(kind) in (tuple, Sequence):
             return self._tuple(key, get_args(kind)[0])
         if get_origin(kind) is Literal:
             return self.one_of(key, get_args(kind))

@@ -24,7 +24,6 @@ from throughtime.data.inputs import (
     TokenOptions,
     WordOptions,
 )
-from throughtime.data.inputs.vectors import read_vectors
 from throughtime.data.table import Table
 from throughtime.errors import DataError, ShapeError
 from throughtime.learn.encoder import Encoder

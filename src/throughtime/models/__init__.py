@@ -12,7 +12,6 @@ from throughtime.models._inputs import ModelInputs as ModelInputs
 from throughtime.models._language_model import LanguageModel as LanguageModel
 from throughtime.models._lenet import LeNet as LeNet
 from throughtime.models._lstm_fcn import LSTMFCN as LSTMFCN
-from throughtime.models._model_option import ModelOption as ModelOption
 from throughtime.models._named import MODELS as MODELS
 from throughtime.models._named import NamedModel as NamedModel
 from throughtime.models._named import build_model as build_model

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from torch import nn
 
 from throughtime._fields import short
+from throughtime._options import DeclaredOption, options_of
 from throughtime.errors import InputTypeError, ShapeError, UnsupportedError
 from throughtime.models._char_cnn import CharCNN
 from throughtime.models._fcn import FCN
@@ -17,7 +18,6 @@ from throughtime.models._inception_time import InceptionTime
 from throughtime.models._inputs import InputKind, ModelInputs
 from throughtime.models._language_model import LanguageModel
 from throughtime.models._lstm_fcn import LSTMFCN
-from throughtime.models._model_option import ModelOption, options_of
 from throughtime.models._recurrent import BiGRU, BiLSTM, BiRNN, GRUModel, LSTMModel, RNNModel
 from throughtime.models._resnet import ResNet
 from throughtime.models._sequence_model import SequenceModel
@@ -57,7 +57,7 @@ class NamedModel:
         return self.cls.reads
 
     @property
-    def options(self) -> Mapping[str, ModelOption]:
+    def options(self) -> Mapping[str, DeclaredOption]:
         """Its options by name."""
         return options_of(self.cls, self.defaults)
 
@@ -105,7 +105,7 @@ def models_for(level: Level, inputs: InputKind | None = None) -> tuple[str, ...]
     )
 
 
-def model_options(name: str) -> Mapping[str, ModelOption]:
+def model_options(name: str) -> Mapping[str, DeclaredOption]:
     """Return the options of a model by name, each with its type, range, default and help text.
 
     Raises

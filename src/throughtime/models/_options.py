@@ -5,28 +5,10 @@ name; `throughtime.models.model_options` reads them from the signature.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Literal
 
-
-@dataclass(frozen=True)
-class Option:
-    """What an option of models means, wherever it occurs.
-
-    Parameters
-    ----------
-    help : str
-        One sentence for the command line.
-    low, high : float or None
-        Smallest and largest number.
-    flag : str or None
-        Its name on the command line, if that is not the name of the argument.
-    """
-
-    help: str
-    low: float | None = None
-    high: float | None = None
-    flag: str | None = None
+from throughtime._options import Option
 
 
 _EMBEDDING_SIZE = Option(

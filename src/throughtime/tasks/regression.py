@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from throughtime.data.columns import short
 from throughtime.data.table import Table
 from throughtime.errors import DataError, ShapeError
-from throughtime.tasks.metrics import regression_metrics
+from throughtime.tasks.intervals import WeightedMetrics
+from throughtime.tasks.metrics import regression
 from throughtime.tasks.outputs import Outputs
 from throughtime.tasks.sequence_task import SequenceTask
 from throughtime.tasks.task import Level
@@ -82,10 +83,10 @@ class Regression(SequenceTask):
         del model
         return {"loss": (_of_sequences(outputs) - targets).square().mean(1)}
 
-    def figures(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> dict[str, float]:
+    def measures(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> WeightedMetrics:
         """Return the metrics in the units of the targets."""
         del model
-        return regression_metrics(self.values(outputs).numpy(), self.values(targets).numpy(), self.targets)
+        return regression(self.values(outputs).numpy(), self.values(targets).numpy(), self.targets)
 
     def values(self, outputs: Outputs) -> Tensor:
         """Return values in the units of the targets, (B, K) float64."""

@@ -148,8 +148,8 @@ def _final(run: Run, source: Source) -> Metrics:
     task = run.config.task.tuned_on(model, source, source.validation, settings)
     full = len(metrics.history) == settings.epochs
     stopped: Literal["epochs", "patience"] = "epochs" if full else "patience"
-    validation = Score(*task.evaluate(model, source, source.validation, settings))
-    test = None if source.test is None else Score(*task.evaluate(model, source, source.test, settings))
+    validation = Score(*task.assess(model, source, source.validation, settings))
+    test = None if source.test is None else Score(*task.assess(model, source, source.test, settings))
     return Metrics(metrics.history, metrics.best_epoch, stopped, validation, test, task.to_json())
 
 

@@ -38,6 +38,11 @@ class Metric:
     description: str
     percent: bool = False
 
+    @property
+    def title(self) -> str:
+        """The name as words."""
+        return self.name.replace("_", " ")
+
     def text(self, value: float) -> str:
         """Return a value as text, as a percentage or with four significant digits; "–" for NaN."""
         if math.isnan(value):
@@ -85,6 +90,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             _fraction("span_recall", "fraction of true spans that are predicted"),
             _fraction("span_f1", "F1 of spans"),
             Metric("perplexity", "lower", "exponential of the mean cross-entropy per token"),
+            Metric("nll_per_frame", "lower", "negative log-likelihood per frame, in nats"),
             Metric("bits_per_character", "lower", "mean cross-entropy per character, in bits"),
         )
     }

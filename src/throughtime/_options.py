@@ -1,4 +1,7 @@
-"""`ModelOption`: an option of a model by name, read from the signature of its class."""
+"""Options that are declared once: as the annotation of an argument or field, with help text and range.
+
+`options_of` reads them from a signature; the command line, the checks of values and the documentation use that.
+"""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +10,29 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 from throughtime._fields import short
 from throughtime.errors import InputTypeError, ShapeError
-from throughtime.models._options import Option
+
+
+@dataclass(frozen=True)
+class Option:
+    """What an option means, wherever it occurs: the second part of an ``Annotated`` type.
+
+    Parameters
+    ----------
+    help : str
+        One sentence for the command line.
+    low, high : float or None
+        Smallest and largest number.
+    flag : str or None
+        Its name on the command line, if that is not the name of the argument.
+    metavar : str or None
+        What its value is called in the help of the command line.
+    """
+
+    help: str
+    low: float | None = None
+    high: float | None = None
+    flag: str | None = None
+    metavar: str | None = None
 
 
 class _Kind(NamedTuple):
@@ -26,6 +51,14 @@ def _is_number(value: Any) -> bool:
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, list | tuple) and all(map(_is_whole, value))
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(part, str) for part in value)
+
+
+def _parse_names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _parse_list(text: str) -> tuple[int, ...]:
@@ -52,21 +85,24 @@ _KINDS: Mapping[Any, _Kind] = {
         lambda v: _is_whole(v) or _is_list(v),
         lambda text: _parse_list(text) if "," in text else int(text),
     ),
+    str: _Kind("a string", lambda v: isinstance(v, str), str),
+    str | None: _Kind("a string or None", lambda v: v is None or isinstance(v, str), str),
+    Sequence[str]: _Kind("a list of strings", _is_names, _parse_names),
     Literal: _Kind("a string", lambda v: isinstance(v, str), str),
 }
 
 
 @dataclass(frozen=True)
-class ModelOption:
-    """An option of a model: its type, range, default and help text.
+class DeclaredOption:
+    """An option: its type, range, default and help text.
 
     Parameters
     ----------
     name : str
         Of the argument, such as ``num_layers``.
     kind : type
-        int, float, bool, a ``Literal``, ``Sequence[int]``, ``int | Sequence[int]``, ``int | None`` or
-        ``float | None``.
+        int, float, bool, str, a ``Literal``, ``Sequence[int]``, ``Sequence[str]``, ``int | Sequence[int]``,
+        ``int | None``, ``float | None`` or ``str | None``.
     default : Any
         Value that it has if it is not given.
     meaning : Option
@@ -149,12 +185,12 @@ class ModelOption:
         return f"at least {low}" if high is None else f"from {low} to {high}"
 
 
-def options_of(cls: type, defaults: Mapping[str, Any]) -> Mapping[str, ModelOption]:
+def options_of(cls: type, defaults: Mapping[str, Any]) -> Mapping[str, DeclaredOption]:
     """Return the options of a class by name: its keyword arguments that are annotated with an `Option`."""
     options = {}
     for parameter in inspect.signature(cls).parameters.values():
         if get_origin(parameter.annotation) is Annotated:
             kind, meaning = get_args(parameter.annotation)
             default = defaults.get(parameter.name, parameter.default)
-            options[parameter.name] = ModelOption(parameter.name, kind, default, meaning)
+            options[parameter.name] = DeclaredOption(parameter.name, kind, default, meaning)
     return options
