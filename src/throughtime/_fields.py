@@ -121,8 +121,9 @@ class Fields:
 
         Supported are ``int`` (a whole number from 0), ``float`` (a finite number), `Share`, `Positive`,
         `Number`, ``complex`` (a list of real and imaginary part), ``str``, ``bool``, ``Literal``,
-        dataclasses, ``Mapping[str, X]``, ``tuple[X, ...]`` and ``Sequence[X]``, ``X | None`` (null, or a missing entry),
-        ``Annotated[X, …]``, and unions of dataclasses (the first whose required fields are all present).
+        dataclasses, ``Mapping[str, X]``, ``tuple[X, ...]`` and ``Sequence[X]``, ``X | None`` (null, or a
+        missing entry), ``Annotated[X, …]``, and unions of dataclasses (the first whose required fields are
+        all present).
         """
         return cls(**{key: self._read(key, kind) for key, kind in _annotations(cls)})
 
