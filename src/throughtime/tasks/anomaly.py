@@ -87,9 +87,9 @@ class Anomaly(SequenceTask):
             raise ShapeError(f"reduce must be one of {', '.join(_REDUCTIONS)}, got {self.reduce!r}")
 
     @property
-    def outputs(self) -> int:
-        """0: the input decides."""
-        return 0
+    def outputs(self) -> None:
+        """None: the input decides."""
+        return None
 
     def shape(self, shape: Mapping[str, int]) -> Mapping[str, int]:
         """Return the shape with a token more for the end of a sequence."""

@@ -117,8 +117,8 @@ class Task(ABC):
 
     @property
     @abstractmethod
-    def outputs(self) -> int:
-        """Features of the output of the model; 0 at level "next", where the input decides."""
+    def outputs(self) -> int | None:
+        """Features of the output of the model; None at level "next", where the input decides."""
 
     def shape(self, shape: Mapping[str, int]) -> Mapping[str, int]:
         """Return the shape of what the model reads, given that of the data."""

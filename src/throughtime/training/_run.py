@@ -342,7 +342,7 @@ class Run:
         """
         config = self.config
         shape = dict(config.task.shape(config.shape))
-        sizes = {**shape, "outputs": config.task.outputs, "model": {"options": dict(config.model.options)}}
+        sizes = {**shape, "outputs": config.task.outputs or 0, "model": {"options": dict(config.model.options)}}
         try:
             return fitting_model(lambda: config.model.build(config.shape, config.task), sizes, weights)
         except MisfitError as error:
