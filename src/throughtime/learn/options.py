@@ -85,6 +85,9 @@ class InputOptions:
     vocabulary: Annotated[int, Option("Maximum size of the vocabulary.", low=1)] = 20_000
     min_count: Annotated[int, Option("Minimum count of a token; rarer ones become <unk>.", low=1)] = 2
     lower_case: Annotated[bool, Option("Convert texts to lower case.")] = True
+    split_tokens: Annotated[
+        bool, Option("Split the texts of a --tokens column at white space into tokens.")
+    ] = False
     max_length: Annotated[int | None, Option("Maximum number of tokens or steps of a sequence.", low=1)] = None
     longer: Annotated[
         Literal["truncate", "refuse", "windows"],

@@ -185,15 +185,17 @@ def input_options(recipe: Recipe) -> InputOptions:
         return SeriesOptions(columns=tuple(columns.series), missing=missing, scale=inputs.scale, blank=blank)
     sizes: dict[str, Any] = {"vocabulary": inputs.vocabulary, "min_count": inputs.min_count, "blank": blank}
     if columns.tokens:
-        return TokenOptions(columns=tuple(columns.tokens), **sizes)
+        if len(columns.tokens) > 1:
+            raise DataError(f"--tokens takes one column of lists, got {', '.join(columns.tokens)}; give one")
+        return TokenOptions(column=columns.tokens[0], split=inputs.split_tokens, **sizes)
     text: dict[str, Any] = {"columns": tuple(columns.text), "blank": blank}
     if inputs.tokenizer == "words":
         return WordOptions(**text | sizes, lower_case=inputs.lower_case)
     if inputs.tokenizer == "characters":
         return CharacterOptions(**text | sizes, lower_case=inputs.lower_case)
     if inputs.tokenizer == "bpe":
-        return BytePairOptions(**text, vocabulary=inputs.vocabulary, lower_case=inputs.lower_case)
-    return TokenizerOptions(**text, path=inputs.tokenizer)
+        return BytePairOptions(**text | sizes, lower_case=inputs.lower_case)
+    return TokenizerOptions(**text, file=inputs.tokenizer)
 
 
 def fitted_encoder(recipe: Recipe, options: InputOptions, training: Table) -> Encoder:
