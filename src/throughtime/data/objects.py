@@ -72,8 +72,7 @@ def as_table(data: object, name: str = "the data") -> Table:
     ('text', 'year')
     >>> as_table([["to", "be"], ["or", 7]], "X")
     Traceback (most recent call last):
-    throughtime.errors.DataError: X: item 1 has a list of numbers and texts in column 'tokens', but X: item \
-0 has a list of texts; give one kind
+    throughtime.errors.DataError: X: item 1 has a list of numbers and texts in column 'tokens'; give one kind
     """
     if isinstance(data, Table):
         return data

@@ -71,9 +71,10 @@ def _require_one_kind(values: Sequence[Any], column: str, place: Callable[[int],
         kind = _kind(value)
         if kind is None:
             continue
-        if first is None:
-            first = row, kind
-        elif kind != first[1] or " and " in kind:
+        if " and " in kind:
+            raise DataError(f"{place(row)} has {kind} in column {short(repr(column))}; give one kind")
+        first = first or (row, kind)
+        if kind != first[1]:
             raise DataError(
                 f"{place(row)} has {kind}{_shown(value)} in column {short(repr(column))}, but "
                 f"{place(first[0])} has {first[1]}; give one kind"
