@@ -7,10 +7,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from throughtime.data.columns import short
+from throughtime.data.columns import shown_names
 from throughtime.errors import DataError
-
-_NAMES_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -68,9 +66,7 @@ class Table:
             return self.content.column(name)
         if count:
             raise DataError(f"{self.name} has {count} columns named {name!r}; rename all but one")
-        shown = ", ".join(short(repr(column)) for column in self.names[:_NAMES_SHOWN])
-        ellipsis = ", …" if len(self.names) > _NAMES_SHOWN else ""
-        raise DataError(f"{self.name} has no column {name!r}; its columns are {shown or 'none'}{ellipsis}")
+        raise DataError(f"{self.name} has no column {name!r}; its columns are {shown_names(self.names)}")
 
     def place(self, row: int) -> str:
         """Return the place of a row, counted from 0, for messages."""
