@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from throughtime._fields import Fields, to_json
 from throughtime.data.inputs.column_kinds import content_of, is_text
 from throughtime.data.inputs.missing import ColumnMissing, fill_missing
-from throughtime.data.inputs.scaling import learned_scales, mean_and_scale
+from throughtime.data.inputs.scaling import learned_scales, mean_and_scale, standardize
 from throughtime.data.inputs.series_columns import is_numeric, numbers_of
 from throughtime.data.inputs.value_checks import Position, require_complete, require_float32
 from throughtime.data.table import Table
@@ -129,7 +129,7 @@ class NumericColumns:
         numbers = self.options.numbers(table)
         means, offsets = np.array(self.means), np.arange(len(numbers) + 1)
         filled = fill_missing(numbers, offsets, self.options.missing or "mean", means)
-        values = (filled - means) / np.array(self.scales)
+        values = standardize(filled, self.means, self.scales)
         require_float32(values, numbers, self.options.positions(table))
         if self.options.missing == "mask":
             values = np.concatenate((values, ~np.isfinite(numbers)), axis=1)

@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 from throughtime._fields import Fields, to_json
 from throughtime.data.inputs.interface import Blank, InputShape, require_no_blank_rows
 from throughtime.data.inputs.missing import Missing, fill_missing
-from throughtime.data.inputs.scaling import Scale, learned_scales, mean_and_scale, standardize_series
+from throughtime.data.inputs.scaling import (
+    Scale,
+    learned_scales,
+    mean_and_scale,
+    standardize,
+    standardize_series,
+)
 from throughtime.data.inputs.series_columns import Steps, read_steps, rows_without_steps
 from throughtime.data.inputs.value_checks import require_complete, require_float32
 from throughtime.data.table import Table
@@ -189,8 +195,7 @@ class SeriesInputs:
             return standardize_series(values, lengths)
         if self.options.scale == "none":
             return values
-        scaled: Floats = (values - np.array(self.means)) / np.array(self.scales)
-        return scaled
+        return standardize(values, self.means, self.scales)
 
 
 def series_inputs_from_json(
