@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
+from throughtime.errors import ShapeError
+
 
 @dataclass(frozen=True)
 class Option:
@@ -73,6 +75,15 @@ Cutoffs = Annotated[
 ]
 
 
-def for_each_block(channels: int | Sequence[int], blocks: int) -> tuple[int, ...]:
-    """Return one number for all blocks as a number for each, and a list as it is."""
-    return (channels,) * blocks if isinstance(channels, int) else tuple(channels)
+def for_each_block(channels: int | Sequence[int], blocks: int, owner: str) -> tuple[int, ...]:
+    """Return one number for all blocks as a number for each, and a list as it is.
+
+    Raises
+    ------
+    ShapeError
+        If the list is empty; the message begins with the owner's name.
+    """
+    widths = (channels,) * blocks if isinstance(channels, int) else tuple(channels)
+    if not widths:
+        raise ShapeError(f"{owner}: channels is empty; give a number for each block")
+    return widths
