@@ -9,7 +9,15 @@ from torch import Tensor, nn
 import throughtime as tt
 from throughtime import Ragged
 from throughtime.errors import InputTypeError, NotCausalError, ShapeError, UnsupportedError
-from throughtime.models import MODELS, ModelInputs, build_model, check_options, model_options, models_for
+from throughtime.models import (
+    MODELS,
+    ModelInputs,
+    all_options,
+    build_model,
+    check_options,
+    model_options,
+    models_for,
+)
 
 from .named import BUILT, CHANNELS, OUTPUTS, PER_STEP, WITH_OUTPUTS, WORDS, Built, rows
 
@@ -175,14 +183,16 @@ def test_an_ensemble_averages_outputs_by_name_and_probabilities_by_default() -> 
 
 
 def test_an_option_of_a_name_means_the_same_everywhere() -> None:
-    helps: dict[str, set[tuple[str, str]]] = {}
-    for name in MODELS:
-        for option in model_options(name).values():
-            helps.setdefault(option.name, set()).add((option.help, option.flag))
-    assert {name: len(texts) for name, texts in helps.items()} == dict.fromkeys(helps, 1)
-    flags = [flag for texts in helps.values() for _, flag in texts]
+    flags = []
+    for name, models in all_options().items():
+        assert models == {
+            model: model_options(model)[name] for model in MODELS if name in model_options(model)
+        }
+        assert len({(option.help, option.flag) for option in models.values()}) == 1, name
+        flags.append(next(iter(models.values())).flag)
     assert len(set(flags)) == len(flags)
     assert "--layers" in flags
+    assert set(all_options()) == {name for model in MODELS for name in model_options(model)}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -360,6 +370,16 @@ TOKENS, SERIES = ModelInputs(vocabulary_size=WORDS), ModelInputs(channels=CHANNE
             lambda: tt.models.CharCNN(SERIES, 2),
             UnsupportedError,
             "CharCNN reads tokens, not series",
+        ),
+        (
+            lambda: build_model("fcn", SERIES, 2, options={"kernel_sizes": [5, 3]}),
+            ShapeError,
+            "FCN: 3 channels and 2 kernel sizes; give one of each for every block",
+        ),
+        (
+            lambda: build_model("resnet", SERIES, 2, options={"channels": []}),
+            ShapeError,
+            "ResNet: channels is empty; give a number for each block",
         ),
         (lambda: ModelInputs(), ShapeError, "ModelInputs got neither of vocabulary_size and channels"),
         (lambda: ModelInputs(3, 3), ShapeError, "ModelInputs got both of vocabulary_size and channels"),

@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from throughtime.errors import ShapeError
 from throughtime.models._inputs import ModelInputs
 from throughtime.models._options import BlockChannels, Dropout, EmbeddingSize, KernelSizes, for_each_block
 from throughtime.models._sequence_model import SequenceModel
@@ -34,6 +35,11 @@ class FCN(SequenceModel):
     Tensor or Ragged
         (B, N), with ``per_step`` a Ragged (T, N).
 
+    Raises
+    ------
+    ShapeError
+        If there is not one kernel size for each number of channels.
+
     References
     ----------
     .. [1] Z. Wang, W. Yan and T. Oates, "Time series classification from scratch with deep neural networks: a
@@ -63,7 +69,12 @@ class FCN(SequenceModel):
     ) -> None:
         inputs = ModelInputs.of(in_channels, "series")
         super().__init__(inputs, embedding_size=embedding_size, per_step=per_step)
-        widths = for_each_block(channels, len(kernel_sizes))
+        widths = for_each_block(channels, len(kernel_sizes), "FCN")
+        if len(widths) != len(kernel_sizes):
+            raise ShapeError(
+                f"FCN: {len(widths)} channels and {len(kernel_sizes)} kernel sizes; give one of each for "
+                "every block"
+            )
         self.body = ConvStack(self.step_features, widths, kernel_sizes, padding="same", norm="batch")
         self.pool = None if per_step else Pool("mean")
         self.dropout = nn.Dropout(dropout)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Annotated, Literal
 
 from throughtime._options import Option
+from throughtime.errors import ShapeError
 
 
 _EMBEDDING_SIZE = Option(
@@ -55,6 +56,15 @@ Cutoffs = Annotated[
 ]
 
 
-def for_each_block(channels: int | Sequence[int], blocks: int) -> tuple[int, ...]:
-    """Return one number for all blocks as a number for each, and a list as it is."""
-    return (channels,) * blocks if isinstance(channels, int) else tuple(channels)
+def for_each_block(channels: int | Sequence[int], blocks: int, owner: str) -> tuple[int, ...]:
+    """Return one number for all blocks as a number for each, and a list as it is.
+
+    Raises
+    ------
+    ShapeError
+        If the list is empty; the message begins with the owner's name.
+    """
+    widths = (channels,) * blocks if isinstance(channels, int) else tuple(channels)
+    if not widths:
+        raise ShapeError(f"{owner}: channels is empty; give a number for each block")
+    return widths

@@ -65,7 +65,7 @@ class ResNet(SequenceModel):
     ) -> None:
         inputs = ModelInputs.of(in_channels, "series")
         super().__init__(inputs, embedding_size=embedding_size, per_step=per_step)
-        widths = for_each_block(channels, 3)
+        widths = for_each_block(channels, 3, "ResNet")
         pairs = pairwise((self.step_features, *widths))
         self.body = nn.Sequential(*(ResNetBlock(below, above, kernel_sizes) for below, above in pairs))
         self.pool = None if per_step else Pool("mean")

@@ -67,7 +67,7 @@ class TCN(SequenceModel):
     ) -> None:
         inputs = ModelInputs.of(in_channels, "series")
         super().__init__(inputs, embedding_size=embedding_size, per_step=per_step)
-        widths = for_each_block(channels, 8)
+        widths = for_each_block(channels, 8, "TCN")
         pairs, dilations = pairwise((self.step_features, *widths)), dilation_schedule(len(widths))
         self.body = nn.Sequential(
             *(
