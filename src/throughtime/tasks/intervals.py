@@ -290,5 +290,6 @@ def _draws(group: NDArray[np.int64], rounds: int, seed: int) -> Iterator[Weights
 
 
 def _counts(generator: np.random.Generator, count: int, rounds: int) -> Weights:
-    drawn = generator.integers(count, size=(count, rounds)) * rounds + np.arange(rounds)
+    # Round after round, so that intervals do not depend on how many rounds are in memory at once.
+    drawn = generator.integers(count, size=(rounds, count)) * rounds + np.arange(rounds)[:, None]
     return np.bincount(drawn.ravel(), minlength=count * rounds).reshape(count, rounds).astype(np.float64)
