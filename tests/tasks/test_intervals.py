@@ -147,6 +147,15 @@ def test_accuracy_has_the_wilson_interval_of_independent_rows_only() -> None:
     assert metrics.intervals(weights=np.arange(200))["accuracy"] != wilson_interval(correct, 200)
 
 
+def test_draws_without_weight_do_not_count() -> None:
+    shares, truth = rows_of_classes(40)
+    weights = np.zeros(40)
+    weights[:2] = 1.5
+    intervals = classification(shares, truth, ("a", "b", "c")).intervals(weights=weights)
+    losses = sorted(-np.log(shares[np.arange(2), truth[:2]]))
+    assert ends(intervals["loss"]) == pytest.approx(tuple(losses))
+
+
 def test_a_perfect_classifier_of_twenty_rows_is_not_certain() -> None:
     intervals = classification(np.eye(2)[np.arange(20) % 2], np.arange(20) % 2, ("a", "b")).intervals()
     assert intervals["accuracy"].low == pytest.approx(0.8389, abs=1e-4)

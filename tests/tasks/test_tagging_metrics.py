@@ -169,14 +169,14 @@ def test_token_metrics_are_those_of_scikit_learn() -> None:
 @given(st.integers(0, 10**6))
 def test_span_metrics_are_those_of_sets_of_spans(seed: int) -> None:
     predicted, truth = random_tags(seed, TAGS), random_tags(seed + 1, TAGS)
-    found, true = (
+    guessed, true = (
         {(row, *span) for row, tags in enumerate(part) for span in reference_spans(tags)}
         for part in (predicted, truth)
     )
     figures = tagging_metrics(predicted, truth)
-    assert figures["span_precision"] == pytest.approx(len(found & true) / len(found))
-    assert figures["span_recall"] == pytest.approx(len(found & true) / len(true))
-    assert figures["span_f1"] == pytest.approx(2 * len(found & true) / (len(found) + len(true)))
+    assert figures["span_precision"] == pytest.approx(len(guessed & true) / len(guessed))
+    assert figures["span_recall"] == pytest.approx(len(guessed & true) / len(true))
+    assert figures["span_f1"] == pytest.approx(2 * len(guessed & true) / (len(guessed) + len(true)))
 
 
 def test_weights_count_sequences() -> None:
@@ -199,6 +199,12 @@ def test_intervals_draw_whole_sequences() -> None:
 def test_tags_without_prefix_have_no_spans() -> None:
     assert set(tagging_metrics([["N"]], [["V"]])) == {"token_accuracy", "token_f1_macro"}
     assert per_span_metrics([["N"]], [["V"]]) == ()
+
+
+def test_the_tags_of_the_data_decide_whether_there_are_spans() -> None:
+    assert "span_f1" not in tagging_metrics([["O"]], [["O"]])
+    assert tagging_metrics([["O"]], [["O"]], tags=["O", "B-X"])["span_f1"] == 0.0
+    assert "span_f1" not in tagging_metrics([["B-X"]], [["B-X"]], tags=["B-X", "NOUN"])
 
 
 def test_no_span_predicted() -> None:
