@@ -23,6 +23,7 @@ NOT_EXPORTED = {
     tt.nn.AttentionPool,
     tt.nn.AvgPool1d,
     tt.nn.Bidirectional,
+    tt.nn.CRF,
     tt.nn.ConvBlock2d,
     tt.nn.ConvTranspose1d,
     tt.nn.GRUCell,

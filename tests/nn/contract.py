@@ -19,6 +19,7 @@ from throughtime import Ragged
 
 from .blocks import BLOCK_CASES
 from .case import FEATURES, Case
+from .crf_enumeration import crf_marginals
 from .equations import by_equations
 
 
@@ -211,6 +212,7 @@ CASES = [
     Case("Bidirectional", lambda: tt.nn.Bidirectional(tt.nn.LSTM(FEATURES, 4), merge="mean")),
     Case("Bidirectional Conv1d", lambda: tt.nn.Bidirectional(tt.nn.Conv1d(FEATURES, 4, 3, padding="causal"))),
     Case("Readout", lambda: tt.nn.Readout(FEATURES, 4), lambda layer, x: layer.logits(x).softmax(-1)),
+    Case("CRF", lambda: tt.nn.CRF(FEATURES), crf_marginals),
     Case(
         "Linear",
         lambda: tt.nn.Linear(FEATURES, 4),

@@ -19,7 +19,10 @@ from throughtime.errors import UnsupportedError
 from .contract import CASES, FEATURES
 
 # What cannot be one graph, with what the refusal says.
-REFUSED = {"Recurrence": "cannot record a Recurrence over a Ragged, whose loop has as many steps"}
+REFUSED = {
+    "CRF": "cannot record a CRF, whose loop has as many steps",
+    "Recurrence": "cannot record a Recurrence over a Ragged, whose loop has as many steps",
+}
 
 LENGTHS = [31, 33, 30, 35]
 OTHER_LENGTHS = ([40, 30, 36], [30, 38, 31, 30, 32, 47])

@@ -74,6 +74,7 @@ TABLE = {
     "AttentionPool": Entry(lambda: tt.nn.AttentionPool(FEATURES, 5)),
     "AvgPool1d": Entry(lambda: tt.nn.AvgPool1d(3, 2, 1, count_include_pad=False)),
     "Bidirectional": Entry(lambda: tt.nn.Bidirectional(tt.nn.LSTM(FEATURES, 3), merge="mean")),
+    "CRF": Entry(lambda: tt.nn.CRF(FEATURES), not_one_graph="so many steps as the longest sequence has"),
     "Conv1d": Entry(lambda: tt.nn.Conv1d(FEATURES, 6, 3, stride=2, padding=1, groups=2)),
     "ConvBlock": Entry(lambda: tt.nn.ConvBlock(FEATURES, 5, 3, norm="batch", pool=2, dropout=0.2)),
     "ConvBlock2d": Entry(
@@ -113,6 +114,10 @@ TABLE = {
 
 # Options that take another path.
 VARIANTS = {
+    "CRF constrained": Entry(
+        lambda: tt.nn.CRF(FEATURES, *tt.nn.bio_constraints(["B-A", "I-A", "B-B", "I-B"])),
+        not_one_graph="so many steps as the longest sequence has",
+    ),
     "Conv1d replicate": Entry(
         lambda: tt.nn.Conv1d(FEATURES, 3, 3, padding="causal", dilation=2, padding_mode="replicate")
     ),

@@ -16,6 +16,8 @@ from throughtime.nn.conv.residual import ResNetBlock as ResNetBlock
 from throughtime.nn.conv.residual import TemporalBlock as TemporalBlock
 from throughtime.nn.conv.wide_conv import Parallel as Parallel
 from throughtime.nn.conv.wide_conv import WideConv as WideConv
+from throughtime.nn.crf.bio import bio_constraints as bio_constraints
+from throughtime.nn.crf.layer import CRF as CRF
 from throughtime.nn.description.field import ReceptiveField as ReceptiveField
 from throughtime.nn.description.output_lengths import output_lengths as output_lengths
 from throughtime.nn.description.receptive_field import receptive_field as receptive_field

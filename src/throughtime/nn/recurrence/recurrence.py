@@ -13,9 +13,9 @@ from torch.utils import _pytree as pytree
 from throughtime.errors import InputTypeError
 from throughtime.nn.description.kinds import Stateful
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
+from throughtime.nn.inputs.step_order import StepOrder, step_order
 from throughtime.nn.inputs.tokens import Input, from_ragged, is_unbatched, like_input, ragged_of, tokens_of
 from throughtime.nn.recurrence._cell_transition import call_cell, is_cell, native_states, size_of
-from throughtime.nn.recurrence._order import StepOrder, step_order
 from throughtime.nn.recurrence._transition import begin, check_input, check_next, check_rows
 from throughtime.ops.recurrent.steps import Steps
 from throughtime.ragged import Ragged, refuse_compiling, refuse_tracing

@@ -1,0 +1,1 @@
+"""Conditional random fields over the tags of a sequence."""
