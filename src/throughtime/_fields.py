@@ -95,6 +95,13 @@ class Fields:
             return float(value)
         raise self._error(key, "a number")
 
+    def flag(self, key: str) -> bool:
+        """Return true or false."""
+        value = self.value(key)
+        if isinstance(value, bool):
+            return value
+        raise self._error(key, "true or false")
+
     def share(self, key: str) -> float:
         """Return a number from 0 to 1."""
         value = self.value(key)
@@ -113,16 +120,19 @@ class Fields:
         """Return a dataclass built from the entries named after its fields, by their annotations.
 
         Supported are ``int`` (a whole number from 0), ``float`` (a finite number), `Share`, `Positive`,
-        `Number`, ``complex`` (a list of real and imaginary part), ``bool``, ``str``, ``Literal``, dataclasses,
-        ``Mapping[str, X]``, ``tuple[X, ...]``, ``X | None`` (null, or a missing entry), and unions of
-        dataclasses (the first whose required fields are all present).
+        `Number`, ``complex`` (a list of real and imaginary part), ``str``, ``bool``, ``Literal``,
+        dataclasses, ``Mapping[str, X]``, ``tuple[X, ...]`` and ``Sequence[X]``, ``X | None`` (null, or a
+        missing entry), ``Annotated[X, …]``, and unions of dataclasses (the first whose required fields are
+        all present).
         """
         return cls(**{key: self._read(key, kind) for key, kind in _annotations(cls)})
 
     def _read(self, key: str, kind: Any) -> Any:
+        if get_origin(kind) is Annotated and kind not in (Share, Positive, Number):
+            kind = get_args(kind)[0]
         if get_origin(kind) in (types.UnionType, Union):
             return self._union(key, get_args(kind))
-        if get_origin(kind) is tuple:
+        if get_origin(kind) in (tuple, Sequence):
             return self._tuple(key, get_args(kind)[0])
         if get_origin(kind) is Literal:
             return self.one_of(key, get_args(kind))
@@ -141,7 +151,7 @@ class Fields:
             int: self.whole,
             Positive: functools.partial(self.whole, low=1),
             str: self.text,
-            bool: self._boolean,
+            bool: self.flag,
             complex: self._complex,
         }
         return readers[kind](key)
@@ -174,12 +184,6 @@ class Fields:
             if kind == Number
             else tuple(numbers)
         )
-
-    def _boolean(self, key: str) -> bool:
-        value = self.value(key)
-        if isinstance(value, bool):
-            return value
-        raise self._error(key, "true or false")
 
     def _number_or_nan(self, key: str) -> float:
         return math.nan if self.value(key) is None else self.number(key)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from throughtime.data.text import encode
+from throughtime.data.tokenizing import encode
 from throughtime.training import Run, predict
 
 from .conftest import RunCli

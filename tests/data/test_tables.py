@@ -20,7 +20,8 @@ from tokenizers.models import WordLevel
 from throughtime.data import _unpack_parquet
 from throughtime.data.plain_text import read_text
 from throughtime.data.tables import TextTable, read_lines, read_texts
-from throughtime.data.text import TextSource, encode, encode_labels, split_texts, word_tokenizer
+from throughtime.data.text import TextSource, encode_labels, split_texts
+from throughtime.data.tokenizing import encode, word_tokenizer
 from throughtime.data.vocabulary import Vocabulary
 from throughtime.errors import DataError
 

@@ -15,7 +15,7 @@ from throughtime.errors import NotFiniteError, ShapeError, UnsupportedError
 
 def _classifier(kind: Any = None) -> tuple[nn.Module, Ragged]:
     torch.manual_seed(0)
-    layer = (kind or tt.models.BiLSTM)(vocabulary_size=12, classes=3, embedding_size=5, hidden_size=6)
+    layer = (kind or tt.models.BiLSTM)(vocabulary_size=12, outputs=3, embedding_size=5, hidden_size=6)
     rows = [torch.tensor(row) for row in ([1, 2, 3, 4, 5], [6], [7, 8, 9])]
     return layer, Ragged.from_list(rows)
 
@@ -87,7 +87,7 @@ def test_a_state_that_grows_along_its_stream_is_named(scale: float, drifts: bool
 
 def test_a_convolutional_model_is_diagnosed_by_what_it_has() -> None:
     torch.manual_seed(0)
-    model = tt.models.TextCNN(vocabulary_size=12, classes=3)
+    model = tt.models.TextCNN(vocabulary_size=12, outputs=3)
     _, batch = _classifier()
     found = diagnose(model, batch, _loss)
     _require_json(found)

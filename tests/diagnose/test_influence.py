@@ -44,7 +44,7 @@ def test_of_a_sum_every_method_finds_the_summands(method: Any, tokens_at_once: i
 
 def _classifier() -> tuple[nn.Module, Ragged]:
     torch.manual_seed(3)
-    model = tt.models.BiLSTM(vocabulary_size=12, classes=3, embedding_size=5, hidden_size=6).double()
+    model = tt.models.BiLSTM(vocabulary_size=12, outputs=3, embedding_size=5, hidden_size=6).double()
     tokens = [torch.tensor(row) for row in ([1, 2, 3, 4, 5], [6], [7, 8, 9])]
     return model, Ragged.from_list(tokens)
 

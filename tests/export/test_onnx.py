@@ -291,7 +291,7 @@ def _median() -> nn.Module:
             InputTypeError,
             r"0 \(LSTM\): this module has no description.*describe\(\)",
         ),
-        (lambda: _Own(11, 3), InputTypeError, "^_Own overrides forward of _BiRecurrent"),
+        (lambda: _Own(11, 3), InputTypeError, "^_Own overrides forward of _Recurrent"),
         (
             lambda: nn.Sequential(nn.Linear(3, 3), tt.nn.AttentionPool(3)),
             InputTypeError,

@@ -20,7 +20,7 @@ from throughtime.cli._train import TASK, TrainOptions
 from throughtime.cli._train_next import NextOptions
 from throughtime.cli._train_task import NEXT, unit_of
 from throughtime.data.symbols import encode_prompt, learn_vocabulary, symbol_tokenizer
-from throughtime.data.text import encode, word_tokenizer
+from throughtime.data.tokenizing import encode, word_tokenizer
 from throughtime.data.vocabulary import Vocabulary
 from throughtime.models import sample
 from throughtime.training import (

@@ -51,6 +51,19 @@ SUBJECTS = {
     "LSTMFCN": Subject(lambda: tt.models.LSTMFCN(SIZE, CLASSES), _series),
     "BiLSTM": Subject(lambda: tt.models.BiLSTM(WORDS, CLASSES, embedding_size=21, hidden_size=37), _texts),
     "BiGRU": Subject(lambda: tt.models.BiGRU(WORDS, CLASSES, embedding_size=21, hidden_size=37), _texts),
+    "BiRNN": Subject(lambda: tt.models.BiRNN(WORDS, CLASSES, embedding_size=21, hidden_size=37), _texts),
+    "LSTMModel": Subject(
+        lambda: tt.models.LSTMModel(WORDS, CLASSES, embedding_size=21, hidden_size=37), _texts
+    ),
+    "GRUModel": Subject(
+        lambda: tt.models.GRUModel(WORDS, CLASSES, embedding_size=21, hidden_size=37), _texts
+    ),
+    "RNNModel": Subject(
+        lambda: tt.models.RNNModel(WORDS, CLASSES, embedding_size=21, hidden_size=37), _texts
+    ),
+    "ForecastModel": Subject(
+        lambda: tt.models.ForecastModel(SIZE, embedding_size=21, hidden_size=37, num_layers=2), _series
+    ),
     "LanguageModel": Subject(
         lambda: tt.models.LanguageModel(WORDS, embedding_size=21, hidden_size=37), _texts
     ),

@@ -4,6 +4,7 @@ tests/export/test_contract.py exports the same cases.
 """
 
 import contextlib
+import functools
 import inspect
 import math
 from collections.abc import Callable
@@ -40,6 +41,14 @@ class _UsersModel(nn.Module):
         return self.output(self.recurrent(self.stack(self.conv(x))))
 
 
+STEP_OPTIONS: dict[str, dict[str, object]] = {
+    **{name: {"hidden_size": 4} for name in ("rnn", "lstm", "gru", "bilstm")},
+    "textcnn": {"channels": 4},
+    "tcn": {"channels": (4, 4), "kernel_size": 3},
+    "fcn": {"channels": (4, 5, 4)},
+    "resnet": {"channels": (4, 5)},
+    "inceptiontime": {"members": 2, "depth": 3, "channels": 2, "kernel_sizes": (6, 3)},
+}
 SERIES_MODELS: dict[str, Callable[[], nn.Module]] = {
     "TCN": lambda: tt.models.TCN(FEATURES, 2, channels=(4, 4), kernel_size=3),
     "FCN": lambda: tt.models.FCN(FEATURES, 2, channels=(4, 5, 4)),
@@ -50,6 +59,18 @@ SERIES_MODELS: dict[str, Callable[[], nn.Module]] = {
     "LSTMFCN": lambda: tt.models.LSTMFCN(FEATURES, 2),
     "LSTMFCN of one length": lambda: tt.models.LSTMFCN(FEATURES, 2, length=STEPS),
     "FrameModel": lambda: tt.models.FrameModel(FEATURES, hidden_size=4, num_layers=2, embedding_size=5),
+    "ForecastModel": lambda: tt.models.ForecastModel(FEATURES, hidden_size=4, num_layers=2),
+    **{
+        f"{name} of steps": functools.partial(
+            tt.models.build_model,
+            name,
+            tt.models.ModelInputs(channels=FEATURES),
+            2,
+            level="step",
+            options=options,
+        )
+        for name, options in STEP_OPTIONS.items()
+    },
     "a user's model": _UsersModel,
     "down and up": _down_and_up,
     "body of a TCN": lambda: tt.models.TCN(FEATURES, 2, channels=(4, 4), kernel_size=3).body,

@@ -48,7 +48,7 @@ window.addEventListener("load", () => setTimeout(() => {
 
 def _diagnoses() -> dict[str, Diagnosis | RunDiagnosis]:
     torch.manual_seed(0)
-    model = tt.models.BiLSTM(vocabulary_size=30, classes=3, embedding_size=6, hidden_size=8)
+    model = tt.models.BiLSTM(vocabulary_size=30, outputs=3, embedding_size=6, hidden_size=8)
     x = Ragged.from_list([torch.randint(30, (n,)) for n in (25, 9, 14)])
     words = [[f"<word&{t}>" for t in row.tolist()] for row in x]
     text = diagnose(model, x, lambda y: y.logsumexp(1).mean(), tokens=words, examples=2)
@@ -71,7 +71,7 @@ def _diagnoses() -> dict[str, Diagnosis | RunDiagnosis]:
     layer = tt.nn.init.orthogonal_(tt.nn.RNN(3, 6), 0.5)
     series = Ragged.from_lengths(torch.randn(70, 3), [40, 30])
     rnn = diagnose(layer, series, lambda y: y.state.sum(), outcome=lambda y: y.state[0].sum(1), examples=1)
-    cnn = tt.models.TextCNN(vocabulary_size=30, classes=3)
+    cnn = tt.models.TextCNN(vocabulary_size=30, outputs=3)
     without = diagnose(cnn, x, lambda y: y.logsumexp(1).mean(), tokens=words, examples=1)
     return {"a <b>text</b> model": run, "RNN": rnn, "TextCNN": without}
 

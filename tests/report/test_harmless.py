@@ -61,7 +61,7 @@ def _report(texts: list[str]) -> str:
 def _diagnoses(texts: list[str]) -> str:
     torch.manual_seed(0)
     count = len(texts)
-    model = tt.models.BiLSTM(vocabulary_size=9, classes=2, embedding_size=3, hidden_size=3)
+    model = tt.models.BiLSTM(vocabulary_size=9, outputs=2, embedding_size=3, hidden_size=3)
     x = Ragged.from_list([torch.randint(9, (count,))])
     found = diagnose(model, x, lambda y: y.logsumexp(1).mean(), tokens=[texts], examples=1)
     measured = quality(torch.randn(99, count), torch.arange(99) % count, texts)

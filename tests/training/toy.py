@@ -7,8 +7,10 @@ import torch
 
 from throughtime import Ragged
 from throughtime.data.examples import Examples
+from throughtime.tasks import Classification
 from throughtime.training import ModelSpec, Run, Settings, fit
 
+TASK = Classification(("without", "with"))
 MODEL = ModelSpec("textcnn", {"embedding_size": 16, "channels": 16, "kernel_sizes": [1, 2], "dropout": 0.2})
 SETTINGS = Settings(
     epochs=3, tokens_per_batch=150, learning_rate=0.05, checkpoint_every_steps=3, patience=None
@@ -18,8 +20,7 @@ SETTINGS = Settings(
 class Toy:
     """Does token 3 occur? Drawn anew for each epoch, some more examples each time."""
 
-    classes = ("without", "with")
-    vocabulary_size = 12
+    shape = {"vocabulary_size": 12}
 
     def __init__(self, size=120):
         self.size = size
@@ -47,13 +48,13 @@ def _drawn(count, seed):
     return Examples(sequences, torch.tensor([int((s == 3).any()) for s in sequences]))
 
 
-def created(path, model=MODEL, settings=SETTINGS, source=None, **more):
-    return Run.create(path, source=source or Toy(), model=model, settings=settings, **more)
+def created(path, model=MODEL, settings=SETTINGS, source=None, task=TASK, **more):
+    return Run.create(path, source=source or Toy(), task=task, model=model, settings=settings, **more)
 
 
 def fitted(run, source=None, **more):
     """Train a run as it was made."""
-    return fit(source or Toy(), run.config.model, run.config.settings, run, progress=False, **more)
+    return fit(source or Toy(), run.config.task, run.config.model, run.config.settings, run, progress=False, **more)
 
 
 def weights(run):

@@ -6,6 +6,7 @@ import torch
 from throughtime import Ragged
 from throughtime.data.frames import FrameParts
 from throughtime.data.next_step import frame_source, text_source
+from throughtime.tasks import Frames, Language
 from throughtime.training import ModelSpec, Run, Settings, fit
 
 OPTIONS = {"embedding_size": 12, "hidden_size": 12, "dropout": 0.2}
@@ -41,8 +42,10 @@ def frames(seed=0, count=7):
 
 
 def created(path, model=MODEL, settings=SETTINGS, data=None):
-    return Run.create(path, source=data or source(), model=model, settings=settings)
+    data = data or source()
+    task = Frames() if data.unit == "frame" else Language(data.unit)
+    return Run.create(path, source=data, task=task, model=model, settings=settings)
 
 
 def fitted(run, data=None, **more):
-    return fit(data or source(), run.config.model, run.config.settings, run, progress=False, **more)
+    return fit(data or source(), run.config.task, run.config.model, run.config.settings, run, progress=False, **more)

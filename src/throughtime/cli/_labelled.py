@@ -13,7 +13,8 @@ from throughtime.cli._predict_text import read_table
 from throughtime.cli._python_files import python_files, unreadable
 from throughtime.cli._tokenizer import tokenizer_of
 from throughtime.cli._training_rows import TrainingRows, training_rows, unseen
-from throughtime.data.text import encode, encode_labels
+from throughtime.data.text import encode_labels
+from throughtime.data.tokenizing import encode
 from throughtime.data.vocabulary import Vocabulary
 from throughtime.demo.review import sites_of
 from throughtime.diagnose import Finding, no_gain_over_bag_of_words

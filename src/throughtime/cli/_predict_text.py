@@ -13,7 +13,8 @@ from throughtime.cli._tokenizer import tokenizer_of
 from throughtime.data.files import read_bytes, read_stream
 from throughtime.data.printable import json_line, printable
 from throughtime.data.tables import TextTable, is_table, read_lines, read_texts
-from throughtime.data.text import encode, encode_labels
+from throughtime.data.text import encode_labels
+from throughtime.data.tokenizing import encode
 from throughtime.errors import DataError
 from throughtime.training import Run
 from throughtime.training import predict as predict_logits

@@ -2,7 +2,7 @@
 
 from tokenizers import Tokenizer
 
-from throughtime.data.text import panics_as_errors
+from throughtime.data.tokenizing import panics_as_errors
 from throughtime.errors import RunError
 from throughtime.training import Run
 

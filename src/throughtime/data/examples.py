@@ -26,6 +26,9 @@ class Examples:
         (B, K): further features of each sequence.
     weights : Tensor, optional
         (B,): weight of each sequence in the loss.
+    rows : Tensor, optional
+        (B,) int64, ascending: the row of a table that each sequence is a window of. Outputs of the windows of
+        a row are averaged.
 
     Raises
     ------
@@ -44,6 +47,7 @@ class Examples:
     targets: Tensor | Ragged
     extra: Tensor | None = None
     weights: Tensor | None = None
+    rows: Tensor | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self)[1:]:
@@ -68,7 +72,7 @@ class Examples:
         return Examples(*(None if part is None else part.to(*args, **kwargs) for part in self._parts()))  # type: ignore[arg-type]
 
     def _parts(self) -> tuple[Ragged | Tensor | None, ...]:
-        return self.inputs, self.targets, self.extra, self.weights
+        return self.inputs, self.targets, self.extra, self.weights, self.rows
 
 
 class Source(Protocol):

@@ -1,25 +1,19 @@
 """Tokenization and split of labelled texts, with the tokenizers library. Reads no files."""
 
-import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.normalizers import Lowercase
-from tokenizers.pre_tokenizers import Whitespace
-from tokenizers.trainers import WordLevelTrainer
 
 from throughtime.data.columns import short
 from throughtime.data.examples import Examples
 from throughtime.data.tables import TextTable
-from throughtime.data.vocabulary import UNKNOWN
+from throughtime.data.tokenizing import encode, word_tokenizer
 from throughtime.errors import DataError
-from throughtime.ragged import Ragged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,71 +22,6 @@ MOST_CLASSES = 10_000
 """Maximum number of classes: weights of the last layer and predictions take memory for each."""
 _FEW_CLASSES = 20
 """Number of different labels that is accepted for any number of rows."""
-
-
-def word_tokenizer(texts: Sequence[str], size: int, *, lower_case: bool) -> Tokenizer:
-    """Train a tokenizer of words and runs of punctuation; words that occur once become ``<unk>``.
-
-    Parameters
-    ----------
-    texts
-        Training texts.
-    size
-        Maximum size of the vocabulary, including ``<unk>``; it has the most frequent words.
-    lower_case
-        Whether to convert texts to lower case.
-
-    Examples
-    --------
-    >>> tokenizer = word_tokenizer(["to be, or not to be"], size=10, lower_case=True)
-    >>> tokenizer.encode("To be?").tokens
-    ['to', 'be', '<unk>']
-    """
-    tokenizer = Tokenizer(WordLevel({UNKNOWN: 0}, unk_token=UNKNOWN))
-    if lower_case:
-        tokenizer.normalizer = Lowercase()
-    tokenizer.pre_tokenizer = Whitespace()
-    trainer = WordLevelTrainer(
-        vocab_size=size, min_frequency=2, special_tokens=[UNKNOWN], show_progress=False
-    )
-    tokenizer.train_from_iterator(texts, trainer, length=len(texts))
-    return tokenizer
-
-
-@contextlib.contextmanager
-def panics_as_errors() -> Iterator[None]:
-    """Raise a panic of the tokenizers library, which ``except Exception`` does not catch, as RuntimeError."""
-    try:
-        yield
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":  # the library does not export the class
-            raise
-        raise RuntimeError(f"the tokenizers library stopped: {error}") from error
-
-
-def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> Ragged:
-    """Return the token numbers of texts, (T,) int64; a text without tokens becomes an empty sequence.
-
-    Raises
-    ------
-    DataError
-        If the tokenizer fails.
-
-    Examples
-    --------
-    >>> tokenizer = word_tokenizer(["to be, or not to be"], size=10, lower_case=True)
-    >>> encode(tokenizer, ["be to", ""]).lengths.tolist()
-    [2, 0]
-    """
-    try:
-        with panics_as_errors():
-            numbers = [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
-    except TypeError:
-        raise
-    except Exception as error:  # the library raises no more specific exception
-        raise DataError(f"the tokenizer cannot encode these texts ({error}); train it again") from error
-    flat = np.fromiter((token for ids in numbers for token in ids), dtype=np.int64)
-    return Ragged.from_lengths(torch.from_numpy(flat), [len(ids) for ids in numbers])
 
 
 def encode_labels(table: TextTable, classes: Sequence[str]) -> torch.Tensor:

@@ -123,7 +123,7 @@ def influence(
     Examples
     --------
     >>> import torch, throughtime as tt
-    >>> model = tt.models.BiLSTM(vocabulary_size=10, classes=2)
+    >>> model = tt.models.BiLSTM(vocabulary_size=10, outputs=2)
     >>> batch = tt.Ragged.from_list([torch.tensor([1, 2, 3]), torch.tensor([4])])
     >>> tt.diagnose.influence(model, batch).scores
     Ragged(lengths=[3, 1], features=(), dtype=float32)

@@ -92,7 +92,7 @@ def diagnose(
     Examples
     --------
     >>> import torch, throughtime as tt
-    >>> model = tt.models.BiGRU(vocabulary_size=10, classes=2)
+    >>> model = tt.models.BiGRU(vocabulary_size=10, outputs=2)
     >>> batch = tt.Ragged.from_list([torch.tensor([1, 2, 3, 4]), torch.tensor([5, 6])])
     >>> diagnosis = tt.diagnose.diagnose(model, batch, lambda y: y.logsumexp(1).mean())
     >>> [(layer.name, layer.direction, layer.kind) for layer in diagnosis.layers]

@@ -7,7 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from throughtime.errors import ShapeError
+from throughtime.models._inputs import ModelInputs
 from throughtime.models._one_length import first_steps, of_one_length
+from throughtime.models._options import Channels, Dropout, HiddenSize, Length
+from throughtime.models._sequence_model import InOrder, SequenceModel
 from throughtime.nn import ConvBlock, Linear, receptive_field
 from throughtime.nn.description import WholeSequence
 from throughtime.ragged import Ragged
@@ -15,7 +18,7 @@ from throughtime.ragged import Ragged
 _KERNELS_AND_POOLS = ((7, 3), (7, 3), (3, None), (3, None), (3, None), (3, 3))
 
 
-class CharCNN(nn.Module):
+class CharCNN(SequenceModel):
     """Characters as one-hot vectors → six convolutions, three maxima over 3 steps → three linear layers.
 
     The linear layers need texts of one length, as in the paper: what is beyond it is cut off, and a shorter
@@ -23,10 +26,11 @@ class CharCNN(nn.Module):
 
     Parameters
     ----------
-    alphabet_size : int
-        Characters are integers from 0 to below it (70 in the paper); any other integer is a zero vector.
-    classes : int
-        C, the number of classes.
+    alphabet_size : int or ModelInputs
+        Characters are integers from 0 to below it (70 in the paper); any other integer is a zero vector. Or
+        what the model reads: tokens of any kind, at a cost that grows with their number.
+    outputs : int
+        N, the number of outputs: the classes of a classification, or the targets of a regression.
     length : int
         Characters of a text (1,014 in the paper); at least 123.
     channels : int
@@ -36,10 +40,17 @@ class CharCNN(nn.Module):
     dropout : float
         After the first two linear layers.
 
+    Returns
+    -------
+    Tensor
+        (B, N).
+
     Raises
     ------
     ShapeError
         If a text is too short for one output of the convolutions.
+    UnsupportedError
+        If it is to read a numeric series.
 
     References
     ----------
@@ -56,19 +67,22 @@ class CharCNN(nn.Module):
     (2, 4)
     """
 
+    reads = ("tokens",)
+
     def __init__(
         self,
-        alphabet_size: int,
-        classes: int,
+        alphabet_size: int | ModelInputs,
+        outputs: int,
         *,
-        length: int = 1014,
-        channels: int = 256,
-        hidden_size: int = 1024,
-        dropout: float = 0.5,
+        length: Length = 1014,
+        channels: Channels = 256,
+        hidden_size: HiddenSize = 1024,
+        dropout: Dropout = 0.5,
     ) -> None:
-        super().__init__()
-        self.alphabet_size, self.length = alphabet_size, length
-        widths = (alphabet_size, *(channels,) * 5)
+        inputs = ModelInputs.of(alphabet_size, "tokens")
+        super().__init__(inputs)
+        self.alphabet_size, self.length = inputs.vocabulary_size or 0, length
+        widths = (self.alphabet_size, *(channels,) * 5)
         self.body = nn.Sequential(
             *(
                 ConvBlock(width, channels, kernel, pool=pool)
@@ -81,20 +95,21 @@ class CharCNN(nn.Module):
         self.frames = (length - int(field.size)) // field.stride + 1
         sizes = (self.frames * channels, hidden_size, hidden_size)
         hidden = [(Linear(below, above), nn.ReLU(), nn.Dropout(dropout)) for below, above in pairwise(sizes)]
-        self.head = nn.Sequential(
-            *(layer for three in hidden for layer in three), Linear(hidden_size, classes)
-        )
+        layers = [layer for three in hidden for layer in three]
+        extra = () if self.extra is None else (self.extra,)
+        self.head = InOrder(*layers, *extra, self._output(hidden_size, outputs))
 
     def describe(self) -> WholeSequence:
         """State that a text is read as a whole, of one length."""
         return WholeSequence("reads the whole text, cut or filled up to one length", pools=True)
 
-    def forward(self, tokens: Ragged) -> Tensor:
-        """Return the logits (B, C) of characters (T,)."""
+    def forward(self, tokens: Ragged, extra: Tensor | None = None) -> Tensor:
+        """Return the outputs (B, N) of characters (T,)."""
+        tokens = self._checked(tokens, extra)
         features = self.body(self._quantized(tokens))
         frames = (tokens.layout.num_sequences, self.head[0].in_features)
-        logits: Tensor = self.head(features.values.reshape(frames))
-        return logits
+        outputs: Tensor = self.head(features.values.reshape(frames), extra)
+        return outputs
 
     def _quantized(self, tokens: Ragged) -> Ragged:
         """Return texts of the one length, each character a one-hot vector or zeros."""

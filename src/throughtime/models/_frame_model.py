@@ -5,8 +5,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from throughtime.errors import InputTypeError, ShapeError
+from throughtime.models._options import (
+    Cell,
+    Dropout,
+    HiddenSize,
+    InputDropout,
+    NumLayers,
+    OptionalEmbeddingSize,
+)
 from throughtime.models._softmax import Scored, at_least_float32
-from throughtime.models.next_step import Cell, NextStep
+from throughtime.models.next_step import NextStep
 from throughtime.nn import Linear
 from throughtime.nn.description import Series
 from throughtime.ops.sigmoid import sigmoid
@@ -63,16 +71,18 @@ class FrameModel(NextStep):
     Ragged(lengths=[3, 2], features=(88,), dtype=float32, requires_grad=True)
     """
 
+    reads = ("series",)
+
     def __init__(
         self,
         notes: int,
         *,
         cell: Cell = "lstm",
-        embedding_size: int = 0,
-        hidden_size: int = 256,
-        num_layers: int = 1,
-        dropout: float = 0.3,
-        input_dropout: float | None = None,
+        embedding_size: OptionalEmbeddingSize = 0,
+        hidden_size: HiddenSize = 256,
+        num_layers: NumLayers = 1,
+        dropout: Dropout = 0.3,
+        input_dropout: InputDropout = None,
     ) -> None:
         super().__init__(
             [embedding_size or notes] + [hidden_size] * num_layers,

@@ -1,14 +1,22 @@
 """`LanguageModel`: the next word after every word."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
 from throughtime.errors import InputTypeError, ShapeError
 from throughtime.models._drawing import nucleus
+from throughtime.models._options import (
+    Cell,
+    Cutoffs,
+    Dropout,
+    EmbeddingSize,
+    HiddenSize,
+    InputDropout,
+    NumLayers,
+    Tied,
+)
 from throughtime.models._softmax import AdaptiveSoftmax, FullSoftmax, Scored, small
-from throughtime.models.next_step import Cell, NextStep
+from throughtime.models.next_step import NextStep
 from throughtime.nn import Linear
 from throughtime.nn.description import Series
 
@@ -68,18 +76,20 @@ class LanguageModel(NextStep):
     True
     """
 
+    reads = ("tokens",)
+
     def __init__(
         self,
         vocabulary_size: int,
         *,
         cell: Cell = "lstm",
-        embedding_size: int = 256,
-        hidden_size: int = 256,
-        num_layers: int = 2,
-        dropout: float = 0.3,
-        input_dropout: float | None = None,
-        tied: bool = True,
-        cutoffs: Sequence[int] = (),
+        embedding_size: EmbeddingSize = 256,
+        hidden_size: HiddenSize = 256,
+        num_layers: NumLayers = 2,
+        dropout: Dropout = 0.3,
+        input_dropout: InputDropout = None,
+        tied: Tied = True,
+        cutoffs: Cutoffs = (),
     ) -> None:
         if vocabulary_size < 1:
             raise ShapeError(f"LanguageModel: vocabulary_size must be at least 1, got {vocabulary_size}")

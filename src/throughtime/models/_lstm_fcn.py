@@ -5,13 +5,16 @@ from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
 from throughtime.models._fcn import FCN
+from throughtime.models._inputs import ModelInputs
 from throughtime.models._one_length import first_steps
-from throughtime.nn import LSTM, Linear, Pool
+from throughtime.models._options import Dropout, EmbeddingSize, HiddenSize, OptionalLength
+from throughtime.models._sequence_model import SequenceModel, run
+from throughtime.nn import LSTM, Pool
 from throughtime.nn.description import Series, SideBySide, WholeSequence, concatenated
 from throughtime.ragged import Ragged, assert_when_run
 
 
-class LSTMFCN(nn.Module):
+class LSTMFCN(SequenceModel):
     """The convolutions of `FCN` and their mean over time, beside an LSTM's last state → linear.
 
     The paper's LSTM reads the series "shuffled": the whole series of one channel is one step, so it needs
@@ -19,16 +22,23 @@ class LSTMFCN(nn.Module):
 
     Parameters
     ----------
-    in_channels : int
-        Features per step.
-    classes : int
-        C, the number of classes.
+    in_channels : int or ModelInputs
+        Features per step; or what the model reads. Tokens are read through an embedding.
+    outputs : int
+        N, the number of outputs: the classes of a classification, or the targets of a regression.
     length : int, optional
         L, the steps of every series: the LSTM then reads in_channels steps of L features, as in the paper.
     hidden_size : int
         H, of the LSTM (8 in the reference code).
     dropout : float
         On the LSTM's state (0.8 in the paper).
+    embedding_size : int
+        Features per token; without effect on a series.
+
+    Returns
+    -------
+    Tensor
+        (B, N).
 
     Raises
     ------
@@ -43,27 +53,30 @@ class LSTMFCN(nn.Module):
     Examples
     --------
     >>> import torch, throughtime as tt
-    >>> model = tt.models.LSTMFCN(in_channels=2, classes=3)
+    >>> model = tt.models.LSTMFCN(in_channels=2, outputs=3)
     >>> tuple(model(tt.Ragged.from_list([torch.randn(9, 2), torch.randn(4, 2)])).shape)
     (2, 3)
     """
 
+    takes_tensors = True
+
     def __init__(
         self,
-        in_channels: int,
-        classes: int,
+        in_channels: int | ModelInputs,
+        outputs: int,
         *,
-        length: int | None = None,
-        hidden_size: int = 8,
-        dropout: float = 0.8,
+        length: OptionalLength = None,
+        hidden_size: HiddenSize = 8,
+        dropout: Dropout = 0.8,
+        embedding_size: EmbeddingSize = 128,
     ) -> None:
-        super().__init__()
-        fcn = FCN(in_channels, classes)
+        super().__init__(ModelInputs.of(in_channels, "series"), embedding_size=embedding_size)
+        fcn = FCN(self.step_features, outputs)
         self.length = length
-        self.body, self.pool = fcn.body, fcn.pool
-        self.recurrent = LSTM(in_channels if length is None else length, hidden_size, batch_first=True)
+        self.body, self.pool = fcn.body, Pool("mean")
+        self.recurrent = LSTM(self.step_features if length is None else length, hidden_size, batch_first=True)
         self.dropout = nn.Dropout(dropout)
-        self.output = Linear(hidden_size + fcn.output.in_features, classes)
+        self.output = self._output(hidden_size + fcn.output.in_features, outputs)
 
     def describe(self) -> Series | WholeSequence:
         """Return LSTM and convolutions side by side; shuffled, the LSTM does not read along time."""
@@ -72,13 +85,16 @@ class LSTMFCN(nn.Module):
         recurrent = Series.of(recurrent=self.recurrent, pool=Pool("last"), dropout=self.dropout)
         convolutions = Series.of(body=self.body, pool=self.pool)
         both = SideBySide((("", recurrent), ("", convolutions)), concatenated)
-        return Series((("", both), ("output", self.output)))
+        parts = [("embedding", self.embedding), ("", both), ("extra", self.extra), ("output", self.output)]
+        return Series(tuple((name, part) for name, part in parts if part is not None))
 
-    def forward(self, x: Ragged | Tensor) -> Tensor:
-        """Return the logits (B, C) of series (T, in_channels), or of a tensor (B, in_channels, L)."""
-        joined = [self.dropout(self._state(x)), self.pool(self.body(x))]
-        logits: Tensor = self.output(torch.cat(joined, 1))
-        return logits
+    def forward(self, x: Ragged | Tensor, extra: Tensor | None = None) -> Tensor:
+        """Return the outputs (B, N) of series (T, in_channels) or tokens, or a tensor (B, in_channels, L)."""
+        x = self._checked(x, extra)
+        x = x if self.embedding is None else self.embedding(x)
+        joined = torch.cat([self.dropout(self._state(x)), self.pool(self.body(x))], 1)
+        outputs: Tensor = run(Series.of(extra=self.extra, output=self.output), joined, extra)
+        return outputs
 
     def _state(self, x: Ragged | Tensor) -> Tensor:
         if self.length is not None:

@@ -1,28 +1,40 @@
 """`ResNet` for series (Wang 2017)."""
 
-from collections.abc import Sequence
 from itertools import pairwise
 
-from torch import Tensor, nn
+from torch import nn
 
-from throughtime.nn import Linear, Pool, ResNetBlock
+from throughtime.models._inputs import ModelInputs
+from throughtime.models._options import BlockChannels, Dropout, EmbeddingSize, KernelSizes, for_each_block
+from throughtime.models._sequence_model import SequenceModel
+from throughtime.nn import Pool, ResNetBlock
 from throughtime.nn.description import Series
-from throughtime.ragged import Ragged
 
 
-class ResNet(nn.Module):
+class ResNet(SequenceModel):
     """Three residual blocks of three convolutions each → mean over time → linear.
 
     Parameters
     ----------
-    in_channels : int
-        Features per step.
-    classes : int
-        C, the number of classes.
-    channels : sequence of int
-        Features of each residual block (64, 128, 128 in the paper).
+    in_channels : int or ModelInputs
+        Features per step; or what the model reads. Tokens are read through an embedding.
+    outputs : int
+        N, the number of outputs: the classes of a classification, or the targets of a regression.
+    channels : int or sequence of int
+        Features of each residual block (64, 128, 128 in the paper); one number is for three.
     kernel_sizes : sequence of int
         Of the convolutions in a block (8, 5, 3 in the paper).
+    embedding_size : int
+        Features per token; without effect on a series.
+    dropout : float
+        On embeddings of tokens and on the pooled features (none in the paper).
+    per_step : bool
+        Whether there is an output for each step: the features are not pooled.
+
+    Returns
+    -------
+    Tensor or Ragged
+        (B, N), with ``per_step`` a Ragged (T, N).
 
     References
     ----------
@@ -33,30 +45,33 @@ class ResNet(nn.Module):
     Examples
     --------
     >>> import torch, throughtime as tt
-    >>> model = tt.models.ResNet(in_channels=2, classes=3)
+    >>> model = tt.models.ResNet(in_channels=2, outputs=3)
     >>> tuple(model(tt.Ragged.from_list([torch.randn(9, 2), torch.randn(4, 2)])).shape)
     (2, 3)
     """
 
+    takes_tensors = True
+
     def __init__(
         self,
-        in_channels: int,
-        classes: int,
+        in_channels: int | ModelInputs,
+        outputs: int,
         *,
-        channels: Sequence[int] = (64, 128, 128),
-        kernel_sizes: Sequence[int] = (8, 5, 3),
+        channels: BlockChannels = (64, 128, 128),
+        kernel_sizes: KernelSizes = (8, 5, 3),
+        embedding_size: EmbeddingSize = 128,
+        dropout: Dropout = 0.0,
+        per_step: bool = False,
     ) -> None:
-        super().__init__()
-        pairs = pairwise((in_channels, *channels))
+        inputs = ModelInputs.of(in_channels, "series")
+        super().__init__(inputs, embedding_size=embedding_size, per_step=per_step)
+        widths = for_each_block(channels, 3)
+        pairs = pairwise((self.step_features, *widths))
         self.body = nn.Sequential(*(ResNetBlock(below, above, kernel_sizes) for below, above in pairs))
-        self.pool = Pool("mean")
-        self.output = Linear(channels[-1], classes)
+        self.pool = None if per_step else Pool("mean")
+        self.dropout = nn.Dropout(dropout)
+        self.output = self._output(widths[-1], outputs)
 
     def describe(self) -> Series:
-        """Return body, pooling and output, in the order in which they run."""
-        return Series.of(body=self.body, pool=self.pool, output=self.output)
-
-    def forward(self, x: Ragged | Tensor) -> Tensor:
-        """Return the logits (B, C) of series (T, in_channels), or of a tensor (B, in_channels, L)."""
-        logits: Tensor = self.describe()(x)
-        return logits
+        """Return the layers in the order in which they run."""
+        return self._series("body", "pool", "dropout")

@@ -1,30 +1,41 @@
 """`TCN` (Bai 2018): dilated causal convolutions in residual blocks."""
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
 
-from throughtime.nn import Linear, Pool, TemporalBlock, dilation_schedule
+from throughtime.models._inputs import ModelInputs
+from throughtime.models._options import BlockChannels, Dropout, EmbeddingSize, KernelSize, for_each_block
+from throughtime.models._sequence_model import SequenceModel, run
+from throughtime.nn import Pool, TemporalBlock, dilation_schedule
 from throughtime.nn.description import Series
 from throughtime.ragged import Ragged
 
 
-class TCN(nn.Module):
+class TCN(SequenceModel):
     """Residual blocks of causal convolutions, their dilation doubling from block to block → linear.
 
     Parameters
     ----------
-    in_channels : int
-        Features per step.
-    classes : int
-        C, the number of classes.
-    channels : sequence of int
-        Features of each block (8 blocks of 25 for the paper's sequential MNIST).
+    in_channels : int or ModelInputs
+        Features per step; or what the model reads. Tokens are read through an embedding.
+    outputs : int
+        N, the number of outputs: the classes of a classification, or the targets of a regression.
+    channels : int or sequence of int
+        Features of each block (8 blocks of 25 for the paper's sequential MNIST); one number is for 8 blocks.
     kernel_size : int
         Of all convolutions (7 there).
     dropout : float
-        After each convolution (0.0 there).
+        After each convolution (0.0 there), and on embeddings of tokens.
+    embedding_size : int
+        Features per token; without effect on a series.
+    per_step : bool
+        Whether there is an output for each step: the features are not pooled.
+
+    Returns
+    -------
+    Tensor or Ragged
+        (B, N), with ``per_step`` a Ragged (T, N).
 
     References
     ----------
@@ -41,41 +52,40 @@ class TCN(nn.Module):
     Ragged(lengths=[9, 4], features=(3,), dtype=float32, requires_grad=True)
     """
 
+    takes_tensors = True
+
     def __init__(
         self,
-        in_channels: int,
-        classes: int,
+        in_channels: int | ModelInputs,
+        outputs: int,
         *,
-        channels: Sequence[int] = (25,) * 8,
-        kernel_size: int = 7,
-        dropout: float = 0.05,
+        channels: BlockChannels = (25,) * 8,
+        kernel_size: KernelSize = 7,
+        dropout: Dropout = 0.05,
+        embedding_size: EmbeddingSize = 128,
+        per_step: bool = False,
     ) -> None:
-        super().__init__()
-        dilations = dilation_schedule(len(channels))
+        inputs = ModelInputs.of(in_channels, "series")
+        super().__init__(inputs, embedding_size=embedding_size, per_step=per_step)
+        widths = for_each_block(channels, 8)
+        pairs, dilations = pairwise((self.step_features, *widths)), dilation_schedule(len(widths))
         self.body = nn.Sequential(
             *(
                 TemporalBlock(below, above, kernel_size, dilation=dilation, dropout=dropout)
-                for (below, above), dilation in zip(
-                    pairwise((in_channels, *channels)), dilations, strict=True
-                )
+                for (below, above), dilation in zip(pairs, dilations, strict=True)
             )
         )
-        self.pool = Pool("last")
-        self.output = Linear(channels[-1], classes)
+        self.pool = None if per_step else Pool("last")
+        self.dropout = nn.Dropout(dropout)
+        self.output = self._output(widths[-1], outputs)
 
     def describe(self) -> Series:
-        """Return body, pooling and output, in the order in which they run."""
-        return Series.of(body=self.body, pool=self.pool, output=self.output)
+        """Return the layers in the order in which they run."""
+        return self._series("body", "pool")
 
-    def forward(self, x: Ragged | Tensor) -> Tensor:
-        """Return the logits (B, C) after the last step of series (T, in_channels).
-
-        Or of a tensor (B, in_channels, L), as torch.nn has it.
-        """
-        logits: Tensor = self.describe()(x)
-        return logits
-
-    def every_step(self, x: Ragged) -> Ragged:
-        """Return the logits (T, C) after every step, none of which sees a later one."""
-        logits: Ragged = self.output(self.body(x))
-        return logits
+    def every_step(self, x: Ragged, extra: Tensor | None = None) -> Ragged:
+        """Return the outputs (T, N) after every step, none of which sees a later one."""
+        x = self._checked(x, extra)
+        parts = (part for part in self.describe().parts if part[0] != "pool")
+        outputs: Ragged = run(Series(tuple(parts)), x, extra)
+        return outputs

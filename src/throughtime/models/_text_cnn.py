@@ -1,23 +1,23 @@
 """`TextCNN` (Kim 2014)."""
 
-from collections.abc import Sequence
+from torch import nn
 
-from torch import Tensor, nn
-
-from throughtime.nn import Linear, Pool, WideConv
+from throughtime.models._inputs import ModelInputs
+from throughtime.models._options import Channels, Dropout, EmbeddingSize, KernelSizes
+from throughtime.models._sequence_model import SequenceModel
+from throughtime.nn import Pool, WideConv
 from throughtime.nn.description import Series, SideBySide, concatenated
-from throughtime.ragged import Ragged
 
 
-class TextCNN(nn.Module):
+class TextCNN(SequenceModel):
     """Embedding → convolutions of several widths side by side → maximum over time → linear.
 
     Parameters
     ----------
-    vocabulary_size : int
-        Tokens are integers below it.
-    classes : int
-        C, the number of classes.
+    vocabulary_size : int or ModelInputs
+        Tokens are integers below it; or what the model reads. Of a series there is no embedding.
+    outputs : int
+        N, the number of outputs: the classes of a classification, or the targets of a regression.
     embedding_size : int
         Features per token.
     channels : int
@@ -26,6 +26,13 @@ class TextCNN(nn.Module):
         Widths in tokens (3, 4, 5 in the paper).
     dropout : float
         On the pooled features (0.5 in the paper).
+    per_step : bool
+        Whether there is an output for each step: the features are not pooled.
+
+    Returns
+    -------
+    Tensor or Ragged
+        (B, N), with ``per_step`` a Ragged (T, N).
 
     References
     ----------
@@ -34,7 +41,7 @@ class TextCNN(nn.Module):
     Examples
     --------
     >>> import torch, throughtime as tt
-    >>> model = tt.models.TextCNN(vocabulary_size=10, classes=2)
+    >>> model = tt.models.TextCNN(vocabulary_size=10, outputs=2)
     >>> logits = model(tt.Ragged.from_list([torch.tensor([1, 2, 3]), torch.tensor([4])]))
     >>> tuple(logits.shape)
     (2, 2)
@@ -42,36 +49,37 @@ class TextCNN(nn.Module):
 
     def __init__(
         self,
-        vocabulary_size: int,
-        classes: int,
+        vocabulary_size: int | ModelInputs,
+        outputs: int,
         *,
-        embedding_size: int = 128,
-        channels: int = 100,
-        kernel_sizes: Sequence[int] = (3, 4, 5),
-        dropout: float = 0.5,
+        embedding_size: EmbeddingSize = 128,
+        channels: Channels = 100,
+        kernel_sizes: KernelSizes = (3, 4, 5),
+        dropout: Dropout = 0.5,
+        per_step: bool = False,
     ) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(vocabulary_size, embedding_size)
-        self.convolutions = WideConv(embedding_size, channels, kernel_sizes)
-        self.pool = Pool("max")
+        inputs = ModelInputs.of(vocabulary_size, "tokens")
+        super().__init__(inputs, embedding_size=embedding_size, per_step=per_step)
+        self.convolutions = WideConv(self.step_features, channels, kernel_sizes)
+        self.pool = None if per_step else Pool("max")
         self.dropout = nn.Dropout(dropout)
-        self.output = Linear(channels * len(kernel_sizes), classes)
+        self.output = self._output(channels * len(kernel_sizes), outputs)
 
     def describe(self) -> Series:
         """Return the layers in the order in which they run."""
-        # Pooled one by one, so that what is concatenated is small; hooks belong on the blocks.
-        branches = tuple(
-            (f"blocks.{place}", Series((("", block), ("pool", self.pool))))
-            for place, block in enumerate(self.convolutions.blocks)
-        )
         return Series.of(
             embedding=self.embedding,
-            convolutions=SideBySide(branches, concatenated),
+            convolutions=self.convolutions if self.per_step else self._pooled(),
             dropout=self.dropout,
+            extra=self.extra,
             output=self.output,
         )
 
-    def forward(self, tokens: Ragged) -> Tensor:
-        """Return the logits (B, C) of integer tokens (T,)."""
-        logits: Tensor = self.describe()(tokens)
-        return logits
+    def _pooled(self) -> SideBySide:
+        """Return the convolutions, each pooled by itself, so that what is concatenated is small."""
+        # Of the blocks, not of `convolutions`, which is not called: hooks belong on the blocks.
+        branches = (
+            (f"blocks.{place}", Series((("", block), ("pool", self.pool))))
+            for place, block in enumerate(self.convolutions.blocks)
+        )
+        return SideBySide(tuple(branches), concatenated)

@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
+from throughtime.models._inputs import InputKind
+from throughtime.models._options import Cell
 from throughtime.models._softmax import Scored
 from throughtime.nn import GRU, LSTM, RNN, LockedDropout
 from throughtime.nn.description import OfTokens, Series
 from throughtime.ragged import Ragged
-
-Cell = Literal["lstm", "gru", "rnn"]
 
 _CELLS: dict[str, type[LSTM] | type[GRU] | type[RNN]] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
 
@@ -23,6 +23,8 @@ class NextStep(nn.Module):
 
     The layers stand apart, as one `LSTM` of several layers knows only ordinary dropout between them.
     """
+
+    reads: ClassVar[tuple[InputKind, ...]]
 
     def __init__(
         self,

@@ -2,21 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from throughtime._options import Option
 from throughtime.data.table import Table
 from throughtime.errors import DataError, ShapeError
 from throughtime.models.next_step import NextStep
 from throughtime.ragged import Ragged
+from throughtime.tasks.intervals import WeightedMetrics
 from throughtime.tasks.labels import label_texts, one_column
-from throughtime.tasks.metrics import anomaly_metrics
+from throughtime.tasks.metrics import anomaly
 from throughtime.tasks.outputs import Outputs
 from throughtime.tasks.sequence_task import SequenceTask
 from throughtime.tasks.task import Level
+from throughtime.tasks.thresholds import quantile_threshold
 
 _NORMAL = {"0", "0.0", "false", "normal", "no", "negative"}
 
@@ -51,7 +53,7 @@ class Anomaly(SequenceTask):
     """Mean of −log p of the steps of normal sequences.
 
     The score of a sequence is the sum of the surprise of its steps (``reduce="sum"``), their mean, or the
-    largest. A sequence is an anomaly if its score is above the threshold: the quantile 1 − contamination of
+    largest. A sequence is an anomaly if its score is at least the threshold: the quantile 1 − contamination of
     the scores of validation sequences, which are taken to be normal.
 
     Parameters
@@ -62,18 +64,20 @@ class Anomaly(SequenceTask):
         How the score of a sequence is made from those of its steps.
     threshold : float or None
         Chosen on validation after training.
-    tokens : bool
-        Whether sequences are tokens, so that an end token is appended.
     """
 
     name: ClassVar[str] = "anomaly"
     level: ClassVar[Level] = "next"
-    default_model: ClassVar[str] = "lstm"
+    default_models: ClassVar[Mapping[str, str]] = {"tokens": "language", "series": "forecast"}
     monitor: ClassVar[str] = "loss"
     shown: ClassVar[tuple[str, ...]] = ("loss",)
 
-    contamination: float = 0.01
-    reduce: str = "max"
+    contamination: Annotated[
+        float, Option("Fraction of normal sequences with a score above the threshold.", low=0, high=0.5)
+    ] = 0.01
+    reduce: Annotated[
+        Literal["max", "mean", "sum"], Option("How the score of a sequence is made from those of its steps.")
+    ] = "max"
     threshold: float | None = None
 
     def __post_init__(self) -> None:
@@ -83,9 +87,9 @@ class Anomaly(SequenceTask):
             raise ShapeError(f"reduce must be one of {', '.join(_REDUCTIONS)}, got {self.reduce!r}")
 
     @property
-    def outputs(self) -> int:
-        """0: the input decides."""
-        return 0
+    def outputs(self) -> None:
+        """None: the input decides."""
+        return None
 
     def shape(self, shape: Mapping[str, int]) -> Mapping[str, int]:
         """Return the shape with a token more for the end of a sequence."""
@@ -121,13 +125,13 @@ class Anomaly(SequenceTask):
         del model, targets
         return {"loss": _of_steps(outputs).values[:, 0]}
 
-    def figures(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> dict[str, float]:
+    def measures(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> WeightedMetrics | None:
         """Return how well the scores tell anomalies, if there are both kinds of sequences."""
         del model
         truth = targets.numpy()
         if truth.all() or not truth.any():
-            return {}
-        return anomaly_metrics(self.scores(outputs).numpy(), truth, self._threshold)
+            return None
+        return anomaly(self.scores(outputs).numpy(), truth, self.threshold)
 
     def scores(self, outputs: Outputs) -> Tensor:
         """Return the score of each sequence, (B,) float64; of one without steps 0."""
@@ -139,7 +143,7 @@ class Anomaly(SequenceTask):
         del model
         scores = self.scores(outputs)
         steps = [row[:, 0].tolist() for row in _of_steps(outputs).to_list()]
-        return {"anomaly": (scores > self._threshold).tolist(), "score": scores.tolist(), "surprise": steps}
+        return {"anomaly": (scores >= self._threshold).tolist(), "score": scores.tolist(), "surprise": steps}
 
     def tuned(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> Self:
         """Return the task with the threshold for the scores of normal validation sequences."""
@@ -147,7 +151,7 @@ class Anomaly(SequenceTask):
         normal = self.scores(outputs)[~targets]
         if not len(normal):
             raise DataError("all validation sequences are anomalies; give normal ones to choose the threshold")
-        return replace(self, threshold=float(np.quantile(normal.numpy(), 1 - self.contamination)))
+        return replace(self, threshold=quantile_threshold(normal.numpy(), self.contamination))
 
     @property
     def _threshold(self) -> float:

@@ -1,22 +1,25 @@
 """Classification: one of two or more classes for each sequence."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from throughtime._options import Option
 from throughtime.data.table import Table
 from throughtime.errors import ShapeError
-from throughtime.tasks.calibration import fit_temperature, fit_threshold
+from throughtime.tasks.calibration import fit_temperature
 from throughtime.tasks.labels import class_names, encode_classes, one_column
-from throughtime.tasks.metrics import classification_metrics
+from throughtime.tasks.intervals import WeightedMetrics
+from throughtime.tasks.metrics import classification
 from throughtime.tasks.outputs import Outputs
 from throughtime.tasks.sequence_task import SequenceTask
 from throughtime.tasks.task import Level
+from throughtime.tasks.thresholds import fit_threshold
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,19 @@ class Classification(SequenceTask):
 
     name: ClassVar[str] = "classification"
     level: ClassVar[Level] = "sequence"
-    default_model: ClassVar[str] = "textcnn"
+    default_models: ClassVar[Mapping[str, str]] = {"tokens": "textcnn", "series": "fcn"}
     monitor: ClassVar[str] = "accuracy"
     shown: ClassVar[tuple[str, ...]] = ("loss", "accuracy")
+    has_classes: ClassVar[bool] = True
 
     classes: tuple[str, ...]
-    calibrate: bool = False
-    threshold_metric: str | None = None
+    calibrate: Annotated[
+        bool, Option("Scale probabilities by a temperature that is chosen on validation.")
+    ] = False
+    threshold_metric: Annotated[
+        str | None,
+        Option("Metric by which the decision threshold is chosen on validation.", metavar="METRIC"),
+    ] = None
     temperature: float = 1.0
     threshold: float | None = None
 
@@ -85,11 +94,11 @@ class Classification(SequenceTask):
         losses = F.cross_entropy(logits, targets, reduction="none")
         return {"loss": losses, "accuracy": logits.detach().argmax(1) == targets}
 
-    def figures(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> dict[str, float]:
+    def measures(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> WeightedMetrics:
         """Return all metrics, with temperature and threshold."""
         del model
         probabilities = self.probabilities(outputs).numpy()
-        return classification_metrics(probabilities, targets.numpy(), self.classes)
+        return classification(probabilities, targets.numpy(), self.classes, threshold=self.threshold)
 
     def probabilities(self, outputs: Outputs) -> Tensor:
         """Return the probabilities (B, C) of logits, float64."""

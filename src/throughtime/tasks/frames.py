@@ -12,7 +12,7 @@ class Frames(NextStepTask):
     """−log p of the next frame, the sum over its binary features."""
 
     name: ClassVar[str] = "frames"
-    default_model: ClassVar[str] = "frame"
+    default_models: ClassVar[Mapping[str, str]] = {"series": "frame"}
     shown: ClassVar[tuple[str, ...]] = ("nll_per_frame",)
 
     @property

@@ -109,13 +109,14 @@ def numbered(
         If one is not among them; ``place`` maps its position to the place in the message.
     """
     numbers = {name: number for number, name in enumerate(classes)}
-    encoded = np.fromiter((numbers.get(label, -1) for label in (labels := list(labels))), dtype=np.int64)
+    texts = list(labels)
+    encoded = np.fromiter((numbers.get(label, -1) for label in texts), dtype=np.int64)
     unknown = np.flatnonzero(encoded < 0)
     if len(unknown):
         first = int(unknown[0])
         shown = ", ".join(classes[:10]) + (", …" if len(classes) > 10 else "")
         raise DataError(
-            f"{place(first)} has the {what} {labels[first]!r}, which is not a {kind} of the training data: "
+            f"{place(first)} has the {what} {texts[first]!r}, which is not a {kind} of the training data: "
             f"{shown}; correct the {what} or drop the row"
         )
     return encoded

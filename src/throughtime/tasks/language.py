@@ -19,7 +19,7 @@ class Language(NextStepTask):
     """
 
     name: ClassVar[str] = "language"
-    default_model: ClassVar[str] = "language"
+    default_models: ClassVar[Mapping[str, str]] = {"tokens": "language"}
 
     unit: Literal["word", "character"] = "word"
 

@@ -1,23 +1,25 @@
 """Multi-label classification: any number of labels for each sequence."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from throughtime._options import Option
 from throughtime.data.columns import short
 from throughtime.data.table import Table
 from throughtime.errors import DataError, ShapeError
-from throughtime.tasks.calibration import fit_threshold
+from throughtime.tasks.intervals import WeightedMetrics
 from throughtime.tasks.labels import MOST_CLASSES
-from throughtime.tasks.metrics import multilabel_metrics
+from throughtime.tasks.metrics import multilabel
 from throughtime.tasks.outputs import Outputs
 from throughtime.tasks.sequence_task import SequenceTask
 from throughtime.tasks.task import Level
+from throughtime.tasks.thresholds import fit_threshold
 
 SEPARATORS = ("|", ";", ",")
 """Separators of labels in a text, in the order in which they are looked for."""
@@ -42,12 +44,15 @@ class MultiLabel(SequenceTask):
 
     name: ClassVar[str] = "multilabel"
     level: ClassVar[Level] = "sequence"
-    default_model: ClassVar[str] = "textcnn"
+    default_models: ClassVar[Mapping[str, str]] = {"tokens": "textcnn", "series": "fcn"}
     monitor: ClassVar[str] = "loss"
     shown: ClassVar[tuple[str, ...]] = ("loss",)
 
     labels: tuple[str, ...]
-    threshold_metric: str | None = None
+    threshold_metric: Annotated[
+        str | None,
+        Option("Metric by which the threshold of each label is chosen on validation.", metavar="METRIC"),
+    ] = None
     thresholds: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
@@ -109,16 +114,20 @@ class MultiLabel(SequenceTask):
         losses = F.binary_cross_entropy_with_logits(logits, targets.to(logits), reduction="none")
         return {"loss": losses.mean(1)}
 
-    def figures(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> dict[str, float]:
+    def measures(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> WeightedMetrics:
         """Return all metrics at the thresholds."""
         del model
-        probabilities = _of_sequences(outputs).double().sigmoid().numpy()
-        return multilabel_metrics(probabilities, targets.numpy(), self.labels, self.thresholds or 0.5)
+        probabilities = self.probabilities(outputs).numpy()
+        return multilabel(probabilities, targets.numpy(), self.labels, self.thresholds or 0.5)
+
+    def probabilities(self, outputs: Outputs) -> Tensor:
+        """Return the probabilities (B, L) of logits, float64."""
+        return _of_sequences(outputs).double().sigmoid()
 
     def predictions(self, model: nn.Module, outputs: Outputs) -> dict[str, Any]:
         """Return the list of labels, and the probability of each label."""
         del model
-        probabilities = _of_sequences(outputs).double().sigmoid()
+        probabilities = self.probabilities(outputs)
         thresholds = torch.tensor(self.thresholds or [0.5] * len(self.labels), dtype=torch.float64)
         chosen = probabilities >= thresholds
         labels = [[self.labels[i] for i in row.nonzero().flatten().tolist()] for row in chosen]
@@ -130,7 +139,7 @@ class MultiLabel(SequenceTask):
         del model
         if self.threshold_metric is None:
             return self
-        probabilities = _of_sequences(outputs).double().sigmoid().numpy()
+        probabilities = self.probabilities(outputs).numpy()
         truth = targets.numpy() == 1
         columns = range(len(self.labels))
         chosen = (

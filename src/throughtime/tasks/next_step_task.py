@@ -27,9 +27,9 @@ class NextStepTask(Task):
     level: ClassVar[Level] = "next"
 
     @property
-    def outputs(self) -> int:
-        """0: the input decides."""
-        return 0
+    def outputs(self) -> None:
+        """None: the input decides."""
+        return None
 
     def training_batches(
         self, source: Any, settings: BatchSettings, *, process: int = 0, processes: int = 1

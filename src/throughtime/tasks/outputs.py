@@ -60,6 +60,17 @@ def model_outputs(model: nn.Module, examples: Examples, *, tokens_per_batch: int
     return torch.cat(outputs)[place]  # type: ignore[arg-type]
 
 
+def by_row(outputs: Outputs, examples: Examples) -> tuple[Outputs, Tensor | Ragged]:
+    """Return outputs and targets of rows: the mean output of the windows of a row, if examples are windows."""
+    if examples.rows is None or isinstance(outputs, Ragged):
+        return outputs, examples.targets
+    rows, counts = examples.rows.unique_consecutive(return_counts=True)
+    place = torch.repeat_interleave(torch.arange(len(rows)), counts)
+    total = outputs.new_zeros(len(rows), *outputs.shape[1:]).index_add_(0, place, outputs)
+    first = counts.cumsum(0) - counts
+    return total / counts[:, None], examples.targets[first]
+
+
 def predict(model: nn.Module, inputs: Ragged, *, tokens_per_batch: int = 16384) -> Outputs:
     """Return the outputs of a model on sequences, such as logits, in their order.
 

@@ -1,7 +1,7 @@
 """Regression: one or several numbers for each sequence."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from throughtime.data.columns import short
 from throughtime.data.table import Table
 from throughtime.errors import DataError, ShapeError
-from throughtime.tasks.metrics import regression_metrics
+from throughtime.tasks.intervals import WeightedMetrics
+from throughtime.tasks.metrics import regression
 from throughtime.tasks.outputs import Outputs
 from throughtime.tasks.sequence_task import SequenceTask
 from throughtime.tasks.task import Level
@@ -35,9 +36,10 @@ class Regression(SequenceTask):
 
     name: ClassVar[str] = "regression"
     level: ClassVar[Level] = "sequence"
-    default_model: ClassVar[str] = "textcnn"
+    default_models: ClassVar[Mapping[str, str]] = {"tokens": "textcnn", "series": "fcn"}
     monitor: ClassVar[str] = "loss"
     shown: ClassVar[tuple[str, ...]] = ("loss",)
+    learns_from_all_rows: ClassVar[bool] = False
 
     targets: tuple[str, ...]
     mean: tuple[float, ...]
@@ -49,6 +51,11 @@ class Regression(SequenceTask):
 
     @property
     def outputs(self) -> int:
+        """K."""
+        return len(self.targets)
+
+    @property
+    def main_columns(self) -> int:
         """K."""
         return len(self.targets)
 
@@ -76,10 +83,10 @@ class Regression(SequenceTask):
         del model
         return {"loss": (_of_sequences(outputs) - targets).square().mean(1)}
 
-    def figures(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> dict[str, float]:
+    def measures(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> WeightedMetrics:
         """Return the metrics in the units of the targets."""
         del model
-        return regression_metrics(self.values(outputs).numpy(), self.values(targets).numpy(), self.targets)
+        return regression(self.values(outputs).numpy(), self.values(targets).numpy(), self.targets)
 
     def values(self, outputs: Outputs) -> Tensor:
         """Return values in the units of the targets, (B, K) float64."""

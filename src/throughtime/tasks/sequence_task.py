@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,8 @@ from throughtime.data.finite import require_finite
 from throughtime.data.table import Table
 from throughtime.errors import DataError
 from throughtime.ragged import Ragged
-from throughtime.tasks.outputs import Outputs, model_outputs, output_of
+from throughtime.tasks.intervals import Interval, WeightedMetrics
+from throughtime.tasks.outputs import Outputs, by_row, model_outputs, output_of
 from throughtime.tasks.task import BatchSettings, StepValues, Task
 
 _HELD_OUT = 4
@@ -25,6 +26,16 @@ _HELD_OUT = 4
 @dataclass(frozen=True)
 class SequenceTask(Task):
     """A task whose examples are whole sequences, in batches of equal token count."""
+
+    has_classes: ClassVar[bool] = False
+    """Whether the target is one class, so that rows are split by class."""
+    learns_from_all_rows: ClassVar[bool] = True
+    """Whether `learn` takes names only, so that it may see rows outside of training."""
+
+    @property
+    def main_columns(self) -> int:
+        """Number of the first columns of `predictions` that are the prediction itself."""
+        return 1
 
     # ---------------------------------------------------------------- targets
 
@@ -66,8 +77,8 @@ class SequenceTask(Task):
         """
 
     @abstractmethod
-    def figures(self, model: nn.Module, outputs: Outputs, targets: Any) -> dict[str, float]:
-        """Return all metrics of outputs but those of `score`."""
+    def measures(self, model: nn.Module, outputs: Outputs, targets: Any) -> WeightedMetrics | None:
+        """Return the metrics of outputs beside those of `score`; None if the targets allow none."""
 
     @abstractmethod
     def predictions(self, model: nn.Module, outputs: Outputs) -> dict[str, Any]:
@@ -115,20 +126,32 @@ class SequenceTask(Task):
         """Return all metrics of a model on examples."""
         del source
         outputs = model_outputs(model, part, tokens_per_batch=_HELD_OUT * settings.tokens_per_batch)
-        return self.measure(model, outputs, part.targets)
+        return self.measure(model, *by_row(outputs, part))
+
+    def assess(
+        self, model: nn.Module, source: Source, part: Any, settings: BatchSettings
+    ) -> tuple[dict[str, float], int, dict[str, Interval]]:
+        """Return what `evaluate` does, with the 95 % interval of each metric that has one."""
+        del source
+        outputs = model_outputs(model, part, tokens_per_batch=_HELD_OUT * settings.tokens_per_batch)
+        outputs, targets = by_row(outputs, part)
+        figures, count = self.measure(model, outputs, targets)
+        measures = self.measures(model, outputs, targets)
+        return figures, count, {} if measures is None else measures.intervals()
 
     def tuned_on(self, model: nn.Module, source: Source, part: Any, settings: BatchSettings) -> Self:
         """Return the task with what is chosen on the validation examples after training."""
         del source
         outputs = model_outputs(model, part, tokens_per_batch=_HELD_OUT * settings.tokens_per_batch)
-        return self.tuned(model, outputs, part.targets)
+        return self.tuned(model, *by_row(outputs, part))
 
     def measure(self, model: nn.Module, outputs: Outputs, targets: Any) -> tuple[dict[str, float], int]:
         """Return all metrics of outputs, and the number of examples that their means are taken over."""
         with torch.no_grad():
             values = StepValues(self.score(model, outputs, targets))
         means = {name: total / len(values) for name, total in values.sums().items()}
-        return self.figures(model, outputs, targets) | means, len(values)
+        measures = self.measures(model, outputs, targets)
+        return means | (measures.values() if measures is not None else {}), len(values)
 
     def _weights(self, batch: Examples, count: int) -> Tensor | None:
         """Return the weight of each example of a batch."""

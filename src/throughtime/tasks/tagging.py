@@ -1,22 +1,24 @@
 """Tagging: a tag for each token or step, from softmax outputs or a linear-chain CRF."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from throughtime._options import Option
 from throughtime.data.columns import short
 from throughtime.data.table import Table
 from throughtime.errors import DataError, ShapeError
 from throughtime.nn import CRF
 from throughtime.ragged import Ragged
+from throughtime.tasks.intervals import WeightedMetrics
 from throughtime.tasks.labels import MOST_CLASSES, numbered, one_column
-from throughtime.tasks.metrics import tagging_metrics
+from throughtime.tasks.metrics import tagging
 from throughtime.tasks.outputs import Outputs
 from throughtime.tasks.sequence_task import SequenceTask
 from throughtime.tasks.task import Level
@@ -58,12 +60,14 @@ class Tagging(SequenceTask):
 
     name: ClassVar[str] = "tagging"
     level: ClassVar[Level] = "step"
-    default_model: ClassVar[str] = "bilstm"
+    default_models: ClassVar[Mapping[str, str]] = {"tokens": "bilstm", "series": "bilstm"}
     monitor: ClassVar[str] = "token_accuracy"
     shown: ClassVar[tuple[str, ...]] = ("loss", "token_accuracy")
 
     tags: tuple[str, ...]
-    crf: bool = False
+    crf: Annotated[
+        bool, Option("Score whole sequences of tags with a linear-chain conditional random field.")
+    ] = False
 
     def __post_init__(self) -> None:
         if len(set(self.tags)) < len(self.tags):
@@ -123,9 +127,9 @@ class Tagging(SequenceTask):
         per_step = (of_sequences / lengths.clamp(min=1)).repeat_interleave(targets.lengths.to(lengths.device))
         return {"loss": per_step, "token_accuracy": right}
 
-    def figures(self, model: nn.Module, outputs: Outputs, targets: Ragged) -> dict[str, float]:
+    def measures(self, model: nn.Module, outputs: Outputs, targets: Ragged) -> WeightedMetrics:
         """Return all metrics of the predicted tags."""
-        return tagging_metrics(self.tagged(model, outputs), self._names(targets))
+        return tagging(self.tagged(model, outputs), self._names(targets))
 
     def tagged(self, model: nn.Module, outputs: Outputs) -> list[list[str]]:
         """Return the predicted tags of each sequence."""

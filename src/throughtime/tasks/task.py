@@ -18,6 +18,7 @@ from throughtime._fields import Fields, to_json
 from throughtime.bptt import Carried
 from throughtime.data.examples import Source
 from throughtime.errors import ShapeError
+from throughtime.tasks.intervals import Interval
 from throughtime.tasks.metrics import METRICS, require_metric
 
 Level = Literal["sequence", "step", "next"]
@@ -105,7 +106,8 @@ class Task(ABC):
     name: ClassVar[str]
     """Name on the command line and in runs."""
     level: ClassVar[Level]
-    default_model: ClassVar[str]
+    default_models: ClassVar[Mapping[str, str]]
+    """The model that is used unless the user names one, for "tokens" and for "series"."""
     monitor: ClassVar[str] = "loss"
     """The metric on validation that the best epoch is chosen by, unless the user names another."""
     shown: ClassVar[tuple[str, ...]] = ("loss",)
@@ -115,8 +117,8 @@ class Task(ABC):
 
     @property
     @abstractmethod
-    def outputs(self) -> int:
-        """Features of the output of the model; 0 at level "next", where the input decides."""
+    def outputs(self) -> int | None:
+        """Features of the output of the model; None at level "next", where the input decides."""
 
     def shape(self, shape: Mapping[str, int]) -> Mapping[str, int]:
         """Return the shape of what the model reads, given that of the data."""
@@ -162,6 +164,12 @@ class Task(ABC):
     ) -> tuple[dict[str, float], int]:
         """Return all metrics of a model on validation or test examples, and the number of these."""
 
+    def assess(
+        self, model: nn.Module, source: Source, part: Any, settings: BatchSettings
+    ) -> tuple[dict[str, float], int, dict[str, Interval]]:
+        """Return what `evaluate` does, with the 95 % interval of each metric that has one."""
+        return *self.evaluate(model, source, part, settings), {}
+
     def tuned_on(self, model: nn.Module, source: Source, part: Any, settings: BatchSettings) -> "Task":
         """Return the task with what is chosen on the validation examples after training."""
         del model, source, part, settings
@@ -184,11 +192,11 @@ class Task(ABC):
         ShapeError
             If the task has no such metric; the message lists those it has.
         """
-        return require_metric(name, self.metrics, f"--task {self.name}")
+        return require_metric(name, self.metrics).name
 
     def describe(self, figures: Mapping[str, float]) -> str:
         """Return the metrics that progress lines show as text."""
-        return "  ".join(METRICS[name].format(figures[name]) for name in self.shown if name in figures)
+        return "  ".join(f"{METRICS[name].title} {METRICS[name].text(figures[name])}" for name in self.shown if name in figures)
 
     # ------------------------------------------------------------------- json
 

@@ -1,11 +1,13 @@
 """Training with a Lightning trainer, from the beginning or resumed."""
 
 import warnings
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytorch_lightning as pl
 import torch
 from rich.console import Console
+from torch import nn
 
 from throughtime.data.batches import derived_seed
 from throughtime.data.examples import Source
@@ -23,7 +25,13 @@ from throughtime.training.processes import on_this_machine, process, processes, 
 
 
 def train(
-    source: Source, run: Run, hold: Hold, *, progress: bool, watch_every: int = 0
+    source: Source,
+    run: Run,
+    hold: Hold,
+    *,
+    progress: bool,
+    watch_every: int = 0,
+    prepare_model: Callable[[nn.Module], None] | None = None,
 ) -> bool:
     """Train until the end or an interruption; save state, best weights and metrics to the run.
 
@@ -33,13 +41,18 @@ def train(
         Whether the training is finished.
     """
     try:
-        return _train(source, run, hold, progress=progress, watch_every=watch_every)
+        return _train(source, run, hold, progress, watch_every, prepare_model)
     except StopNow:
         return False
 
 
 def _train(
-    source: Source, run: Run, hold: Hold, *, progress: bool, watch_every: int
+    source: Source,
+    run: Run,
+    hold: Hold,
+    progress: bool,  # noqa: FBT001 - all are required
+    watch_every: int,
+    prepare_model: Callable[[nn.Module], None] | None,
 ) -> bool:
     stop = StopRequest()
     with ExitStack() as stack:
@@ -49,7 +62,7 @@ def _train(
         state = saved_state(run)
         resumed, files = state is not None, SafetensorsIO(state)
         del state  # so that its memory, as for model and optimizer, is freed once Lightning has loaded it
-        module = _module(source, run)
+        module = _module(source, run, prepare_model)
         if not process():
             _note_environment(run, begun=resumed)
         display = ProgressDisplay(Console(quiet=not progress or process() > 0))
@@ -79,10 +92,14 @@ def _train(
     return finished
 
 
-def _module(source: Source, run: Run) -> TrainingModule:
+def _module(
+    source: Source, run: Run, prepare_model: Callable[[nn.Module], None] | None
+) -> TrainingModule:
     config = run.config
     torch.manual_seed(derived_seed("weights", config.settings.seed))
     model = config.model.build(config.shape, config.task)
+    if prepare_model is not None:
+        prepare_model(model)
     return TrainingModule(model, config.task, source, config.settings)
 
 

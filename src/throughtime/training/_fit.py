@@ -1,10 +1,12 @@
 """`fit`: train a model, or resume its training. Imports Lightning when it is called."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from torch import nn
 
 from throughtime._fields import short
 from throughtime.data.examples import Source
@@ -41,6 +43,7 @@ def fit(
     resume: bool = False,
     progress: bool = True,
     watch_every: int = 0,
+    prepare_model: Callable[[nn.Module], None] | None = None,
 ) -> FitResult:
     """Train a model and write all results into a run.
 
@@ -70,6 +73,9 @@ def fit(
     watch_every : int
         Record gradient flow every so many steps in ``gradients.jsonl`` of the run; 0 turns it off. The model
         must have a recurrent layer. The weights are not affected.
+    prepare_model : callable, optional
+        Called with the new model before the training, also of a resumed run: sets pretrained weights, or
+        freezes some.
 
     Returns
     -------
@@ -106,14 +112,26 @@ def fit(
         if run.has_model:
             run.load_model()  # report damaged weights now, not at the end of the training
         join()
-        return _trained(source, run, hold, progress=progress, watch_every=watch_every)
+        return _trained(
+            source, run, hold, progress=progress, watch_every=watch_every, prepare_model=prepare_model
+        )
 
 
-def _trained(source: Source, run: Run, hold: Hold, *, progress: bool, watch_every: int) -> FitResult:
+def _trained(
+    source: Source,
+    run: Run,
+    hold: Hold,
+    *,
+    progress: bool,
+    watch_every: int,
+    prepare_model: Callable[[nn.Module], None] | None,
+) -> FitResult:
     from throughtime.training._engine import train
 
     try:
-        ended = train(source, run, hold, progress=progress, watch_every=watch_every)
+        ended = train(
+            source, run, hold, progress=progress, watch_every=watch_every, prepare_model=prepare_model
+        )
         if ended and not process():
             final = _final(run, source)
             hold.require_there()
@@ -130,8 +148,8 @@ def _final(run: Run, source: Source) -> Metrics:
     task = run.config.task.tuned_on(model, source, source.validation, settings)
     full = len(metrics.history) == settings.epochs
     stopped: Literal["epochs", "patience"] = "epochs" if full else "patience"
-    validation = Score(*task.evaluate(model, source, source.validation, settings))
-    test = None if source.test is None else Score(*task.evaluate(model, source, source.test, settings))
+    validation = Score(*task.assess(model, source, source.validation, settings))
+    test = None if source.test is None else Score(*task.assess(model, source, source.test, settings))
     return Metrics(metrics.history, metrics.best_epoch, stopped, validation, test, task.to_json())
 
 

@@ -3,11 +3,12 @@
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from throughtime._fields import Fields, Number, Positive, to_json
 from throughtime.tasks import METRICS
+from throughtime.tasks.intervals import Interval
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Score:
 
     figures: Mapping[str, Number]
     examples: Positive
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+    """95 % interval of each metric that has one."""
 
     def __getitem__(self, name: str) -> float:
         return self.figures[name]

@@ -17,6 +17,7 @@ from torch import nn
 
 from throughtime._fields import Fields, short
 from throughtime.data.examples import Source
+from throughtime.data.tokenizer_file import check_tokenizer
 from throughtime.errors import RunError
 from throughtime.tasks import Task, task_from_json
 from throughtime.training._advice import ELSEWHERE, RESUME_OR_ELSEWHERE
@@ -29,7 +30,6 @@ from throughtime.training._json import MOST_BYTES, json_object, to_json
 from throughtime.training._metrics import Metrics
 from throughtime.training._settings import ModelSpec, Settings
 from throughtime.training._tensor_file import read_tree, write_tree
-from throughtime.training._tokenizer_file import check_tokenizer
 
 FORMAT = "throughtime-run"
 FORMAT_VERSION = 3
@@ -107,6 +107,8 @@ class Run:
     def __init__(self, path: Path, config: RunConfig) -> None:
         self.path = path
         self.config = config
+        self.keep_alive: object = None
+        """Kept as long as this object, such as a temporary folder."""
 
     @classmethod
     def create(
@@ -340,7 +342,7 @@ class Run:
         """
         config = self.config
         shape = dict(config.task.shape(config.shape))
-        sizes = {**shape, "outputs": config.task.outputs, "model": {"options": dict(config.model.options)}}
+        sizes = {**shape, "outputs": config.task.outputs or 0, "model": {"options": dict(config.model.options)}}
         try:
             return fitting_model(lambda: config.model.build(config.shape, config.task), sizes, weights)
         except MisfitError as error:

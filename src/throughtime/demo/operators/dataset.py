@@ -79,9 +79,9 @@ class PythonOperators:
         self.sites, self.duplicates = _choose(stream, split, self.vocabulary, seed, sizes)
 
     @property
-    def vocabulary_size(self) -> int:
-        """V; every token is below it."""
-        return len(self.vocabulary)
+    def shape(self) -> dict[str, int]:
+        """What the model reads: tokens below the size of the vocabulary."""
+        return {"vocabulary_size": len(self.vocabulary)}
 
     def training(self, epoch: int) -> Examples:
         """Return the training windows with the replacements of this epoch (0 is the first)."""

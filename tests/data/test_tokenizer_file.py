@@ -8,7 +8,7 @@ from tokenizers.models import BPE, Unigram, WordLevel, WordPiece
 
 from tests.training.toy import created, relisted
 from throughtime.data.symbols import symbol_tokenizer
-from throughtime.data.text import encode, panics_as_errors, word_tokenizer
+from throughtime.data.tokenizing import encode, panics_as_errors, word_tokenizer
 from throughtime.data.vocabulary import Vocabulary
 from throughtime.errors import DataError, RunError
 
@@ -88,8 +88,8 @@ REFUSED = [
     (changed(truncation={"max_length": 1}), "truncation would change sequences"),
     (changed(padding={"pad_id": 9}), "padding would change sequences"),
     (
-        changed(post_processor={"type": "TemplateProcessing"}),
-        "post_processor.type must be one of 'ByteLevel'",
+        changed(post_processor={"type": "Truncate"}),
+        "post_processor.type must be one of 'BertProcessing', 'ByteLevel'",
     ),
     (changed(normalizer={"type": "Replace"}), "normalizer.type must be one of"),
     (changed(normalizer={"type": "Prepend"}), "normalizer.type must be one of"),

@@ -1,4 +1,4 @@
-"""Checks of ``tokenizer.json`` in a run: the tokenizer must terminate and match the vocabulary of the model.
+"""Checks of ``tokenizer.json``: the tokenizer must terminate and match the vocabulary of the model.
 
 A file of the tokenizers library can have regular expressions that do not terminate, replacements that make a
 text a million times longer, and tokens outside of the vocabulary of the model. The library detects some of
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from throughtime._fields import Fields, short
+from throughtime.data.special_tokens import check_special_tokens
 
 _MODELS = ("BPE", "Unigram", "WordLevel", "WordPiece")
 _NORMALIZERS = (
@@ -19,6 +20,7 @@ _PRE_TOKENIZERS = (
     "BertPreTokenizer", "ByteLevel", "CharDelimiterSplit", "Digits", "Metaspace", "Punctuation", "Sequence",
     "Split", "UnicodeScripts", "Whitespace", "WhitespaceSplit",
 )  # fmt: skip
+_POST_PROCESSORS = ("BertProcessing", "ByteLevel", "RobertaProcessing", "Sequence", "TemplateProcessing")
 # Maximum length of a word for WordPiece, whose time grows with its third power; the default of the library.
 _MOST_CHARACTERS = 100
 
@@ -26,32 +28,33 @@ _MOST_CHARACTERS = 100
 _CHARACTERS = re.compile(r"\[(?:[^\[\]\\]|\\.)+\]\+?", re.DOTALL)
 
 
-def check_tokenizer(content: Any, vocabulary_size: int) -> None:
+def check_tokenizer(content: Any, vocabulary_size: int | None) -> None:
     """Check a tokenizer before the tokenizers library reads it.
 
     Parameters
     ----------
     content : Any
         Content of the file as JSON values.
-    vocabulary_size : int
-        Number of tokens of the model.
+    vocabulary_size : int, optional
+        Number of tokens of the model; None before there is one.
 
     Raises
     ------
     ValueError
-        If an entry is missing or not allowed in a run.
+        If an entry is missing or not allowed.
     """
     fields = Fields(content)
     _check_parts(content.get("normalizer"), "normalizer", "normalizers", _NORMALIZERS)
     _check_parts(content.get("pre_tokenizer"), "pre_tokenizer", "pretokenizers", _PRE_TOKENIZERS)
-    _check_parts(content.get("post_processor"), "post_processor", "processors", ("ByteLevel",))
+    _check_parts(content.get("post_processor"), "post_processor", "processors", _POST_PROCESSORS)
     for name in ("truncation", "padding"):
         if content.get(name) is not None:
             raise ValueError(f"{name} would change sequences; set it to null")
     numbers = _numbers(fields)
     if sorted(numbers.values()) != list(range(len(numbers))):
         raise ValueError(f"its {len(numbers)} tokens are not numbered from 0 without gaps and repetitions")
-    if len(numbers) > vocabulary_size:
+    check_special_tokens(content.get("post_processor"), numbers)
+    if vocabulary_size is not None and len(numbers) > vocabulary_size:
         raise ValueError(f"it has {len(numbers)} tokens, but the model (config.json) has {vocabulary_size}")
 
 

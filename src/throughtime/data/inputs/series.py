@@ -1,0 +1,209 @@
+"""Inputs of numeric series: channels, missing values and scales."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from throughtime._fields import Fields, to_json
+from throughtime.data.inputs.interface import Blank, InputShape, require_no_blank_rows
+from throughtime.data.inputs.missing import Missing, fill_missing
+from throughtime.data.inputs.scaling import Scale, learned_scales, mean_and_scale, standardize_series
+from throughtime.data.inputs.series_columns import Steps, read_steps, rows_without_steps
+from throughtime.data.inputs.value_checks import require_complete, require_float32
+from throughtime.data.table import Table
+from throughtime.errors import DataError, ShapeError
+from throughtime.ragged import Ragged
+
+_POLICIES = "interpolate, forward, zero, mean or mask"
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesOptions:
+    """Options of numeric series.
+
+    Parameters
+    ----------
+    columns : tuple of str
+        One column of lists of numbers (T) or of lists (T) of lists (C) of numbers; several columns of lists
+        of numbers, one per channel; or several columns of numbers, one per step.
+    missing : {"interpolate", "forward", "zero", "mean", "mask"}, optional
+        How to fill in null, NaN and infinity: linearly between neighbours (the nearest value at the ends),
+        with the last value, with 0, with the mean of the channel in training, or with that mean and as many
+        channels more, which are 1 where a value was missing. Without any value to go by, also the mean. By
+        default, they are refused.
+    scale : {"standard", "series", "none"}
+        Subtract the mean and divide by the standard deviation of each channel over all training rows (over
+        observed values), do so within each series (after filling in), or do not scale.
+    blank : {"refuse", "skip", "empty"}
+        What to do with a row without steps: refuse it with an error, which is also the case for ``"skip"``
+        unless the caller has dropped `blank_rows`, or encode it as an empty sequence.
+
+    Raises
+    ------
+    ShapeError
+        If there are no columns.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> rows = Table(pa.table({"x": [[1.0, 2.0, 3.0], [2.0]]}), "a.json")
+    >>> SeriesOptions(columns=("x",), scale="series").fit(rows).encode(rows).values.ravel().round(decimals=2)
+    tensor([-1.2200,  0.0000,  1.2200,  0.0000])
+    """
+
+    kind = "series"
+    columns: tuple[str, ...]
+    missing: Missing | None = None
+    scale: Scale = "standard"
+    blank: Blank = "refuse"
+
+    def __post_init__(self) -> None:
+        if not self.columns:
+            raise ShapeError("columns is empty; name at least one column of series")
+
+    def blank_rows(self, table: Table) -> NDArray[np.int64]:
+        """Return the rows without steps, counted from 0."""
+        return rows_without_steps(read_steps(table, self.columns))
+
+    def steps(self, table: Table) -> Steps:
+        """Return the steps of all series.
+
+        Raises
+        ------
+        DataError
+            If a column is missing or does not hold series, or numbers of channels or steps differ; if a value
+            is missing and ``missing`` does not say what to do, or exceeds float32; if a row has no steps
+            (unless ``blank="empty"``).
+        """
+        steps = read_steps(table, self.columns)
+        names = ", ".join(map(repr, self.columns))
+        what = f"no steps in column{'s' if len(self.columns) > 1 else ''} {names}"
+        require_no_blank_rows(table, rows_without_steps(steps), self.blank, what)
+        if self.missing is None:
+            require_complete(steps.values, steps.positions(table), _POLICIES)
+        require_float32(steps.values, steps.values, steps.positions(table))
+        return steps
+
+    def fit(self, table: Table) -> "SeriesInputs":
+        """Learn mean and scale of each channel.
+
+        Raises
+        ------
+        DataError
+            As `steps`, or if there are no steps, or a channel has no value in any series.
+        """
+        steps = self.steps(table)
+        if not len(steps.values):
+            raise DataError(f"{table.name}: no row has steps to learn from; give rows with series")
+        means, scales = mean_and_scale(steps.values)
+        without = np.flatnonzero(np.isnan(means))
+        if len(without):
+            raise DataError(
+                f"{table.name}: {steps.names[without[0]]} has no value in any series for training; remove it"
+            )
+        return SeriesInputs(self, tuple(means.tolist()), tuple(scales.tolist()))
+
+
+@dataclass(frozen=True)
+class SeriesInputs:
+    """Encoder of series.
+
+    Parameters
+    ----------
+    options : SeriesOptions
+        Columns, missing values and kind of scale.
+    means, scales : tuple of float
+        Mean and standard deviation of each channel in training.
+    """
+
+    options: SeriesOptions
+    means: tuple[float, ...]
+    scales: tuple[float, ...]
+
+    @property
+    def shape(self) -> InputShape:
+        """Number of channels, with those that mark missing values."""
+        return InputShape(channels=len(self.means) * (2 if self.options.missing == "mask" else 1))
+
+    @property
+    def tokenizer_json(self) -> None:
+        """None: series have no tokenizer."""
+        return
+
+    def encode(self, table: Table) -> Ragged:
+        """Return the steps of each row, (T, C) float32.
+
+        Raises
+        ------
+        DataError
+            As `SeriesOptions.steps`, or if the number of channels differs from that in training.
+        """
+        steps = self._steps(table)
+        values = self._scaled(self._filled(steps), steps.lengths)
+        require_float32(values, steps.values, steps.positions(table))
+        if self.options.missing == "mask":
+            values = np.concatenate((values, ~np.isfinite(steps.values)), axis=1)
+        return Ragged.from_lengths(
+            torch.from_numpy(values.astype(np.float32)), torch.from_numpy(steps.lengths)
+        )
+
+    def words(self, table: Table) -> list[list[str]]:
+        """Return the number of each step from 1.
+
+        Raises
+        ------
+        DataError
+            As `encode`.
+        """
+        lengths = self._steps(table).lengths.tolist()
+        return [[str(step) for step in range(1, length + 1)] for length in lengths]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the kind, the options, means and scales as JSON values."""
+        return {"kind": self.options.kind, **to_json(self)}
+
+    def _steps(self, table: Table) -> Steps:
+        steps = self.options.steps(table)
+        channels = steps.values.shape[1]
+        if not len(steps.values):
+            return Steps(np.empty((0, len(self.means))), steps.lengths, steps.names)
+        if channels != len(self.means):
+            raise DataError(
+                f"{table.name}: series have {channels} channels, but those in training had "
+                f"{len(self.means)}; give the same channels"
+            )
+        return steps
+
+    def _filled(self, steps: Steps) -> Floats:
+        if self.options.missing is None:
+            return steps.values
+        return fill_missing(steps.values, steps.offsets, self.options.missing, np.array(self.means))
+
+    def _scaled(self, values: Floats, lengths: NDArray[np.int64]) -> Floats:
+        if self.options.scale == "series":
+            return standardize_series(values, lengths)
+        if self.options.scale == "none":
+            return values
+        scaled: Floats = (values - np.array(self.means)) / np.array(self.scales)
+        return scaled
+
+
+def series_inputs_from_json(
+    options: SeriesOptions,
+    content: Fields,
+    tokenizer_json: str | None,  # noqa: ARG001 - series have none
+) -> SeriesInputs:
+    """Return inputs from their options, means and scales.
+
+    Raises
+    ------
+    ValueError
+        If means or scales are missing, are not numbers, differ in number, or a scale is not positive.
+    """
+    means, scales = learned_scales(content)
+    return SeriesInputs(options, means, scales)

@@ -1,0 +1,207 @@
+"""Inputs of token lists, such as the event ids of a session of a log."""
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from numpy.typing import NDArray
+
+from throughtime._fields import Fields, Positive, to_json
+from throughtime.data.inputs.column_kinds import content_of, is_list, is_text
+from throughtime.data.inputs.interface import Blank, InputShape, require_no_blank_rows
+from throughtime.data.inputs.list_columns import Lists, lists_of
+from throughtime.data.inputs.tokenizer_json import tokenizer_from_json
+from throughtime.data.table import Table
+from throughtime.data.vocabulary import UNKNOWN, Vocabulary
+from throughtime.errors import DataError
+from throughtime.ragged import Ragged
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenOptions:
+    """Options of a column of lists of strings or integers; rare and unknown ones become ``<unk>``, token 0.
+
+    Parameters
+    ----------
+    column : str
+        Column of lists.
+    split : bool
+        Whether the column holds text, to be split at white space.
+    vocabulary : int
+        Maximum size of the vocabulary, including ``<unk>``; it has the most frequent tokens.
+    min_count : int
+        Minimum number of occurrences of a token in the training rows.
+    blank : {"refuse", "skip", "empty"}
+        What to do with a row without tokens: refuse it with an error, which is also the case for ``"skip"``
+        unless the caller has dropped `blank_rows`, or encode it as an empty sequence.
+
+    Examples
+    --------
+    >>> rows = Table(pa.table({"events": [[5, 5, 22], [22, 5, 9]]}), "log.jsonl")
+    >>> inputs = TokenOptions(column="events").fit(rows)
+    >>> inputs.encode(rows).values.tolist(), inputs.vocabulary.words
+    ([1, 1, 2, 2, 1, 0], ('<unk>', '5', '22'))
+    """
+
+    kind = "tokens"
+    column: str
+    split: bool = False
+    vocabulary: Positive = 20_000
+    min_count: Positive = 2
+    blank: Blank = "refuse"
+
+    def blank_rows(self, table: Table) -> NDArray[np.int64]:
+        """Return the rows without tokens, counted from 0."""
+        return np.flatnonzero(self._lists(table).lengths == 0)
+
+    def lists(self, table: Table) -> Lists:
+        """Return the tokens of all rows as strings.
+
+        Raises
+        ------
+        DataError
+            If the column is missing or does not hold tokens, if a token is null, or if a row has no tokens
+            (unless ``blank="empty"``).
+        """
+        lists = self._lists(table)
+        blank = np.flatnonzero(lists.lengths == 0)
+        require_no_blank_rows(table, blank, self.blank, f"no tokens in column {self.column!r}")
+        if lists.elements.null_count:
+            row, step = lists.position(lists.elements.is_null().index(True).as_py())
+            raise DataError(
+                f"{table.place(row)} has no token at position {step + 1} of column {self.column!r}; remove "
+                "it or name it"
+            )
+        return lists
+
+    def _lists(self, table: Table) -> Lists:
+        column = table.column(self.column)
+        if self.split and is_text(column.type):
+            trimmed = pc.utf8_trim_whitespace(column.cast(pa.large_string()))
+            column = pc.utf8_split_whitespace(pc.if_else(pc.equal(trimmed, ""), None, trimmed))
+        self._require_tokens(column.type, table.name)
+        if pa.types.is_null(column.type):
+            return Lists(pa.array([], pa.large_string()), np.zeros(len(table), dtype=np.int64))
+        lists = lists_of(column)
+        return Lists(lists.elements.cast(pa.large_string()), lists.lengths)
+
+    def _require_tokens(self, kind: pa.DataType, name: str) -> None:
+        if pa.types.is_null(kind) or (is_list(kind) and _is_token(kind.value_type)):
+            return
+        raise DataError(
+            f"{name}: column {self.column!r} holds {content_of(kind)}, not lists of texts or whole numbers; "
+            f"{self._instead(kind)}"
+        )
+
+    def _instead(self, kind: pa.DataType) -> str:
+        if is_text(kind):
+            return f"split it at white space with split=True (--split), or use it with --text {self.column}"
+        if is_list(kind):
+            return f"use a series of numbers with --series {self.column}, or convert it to lists of texts"
+        return "convert it to lists of texts"
+
+    def fit(self, table: Table) -> "TokenInputs":
+        """Learn the vocabulary: the most frequent tokens; those of equal count in their order.
+
+        Raises
+        ------
+        DataError
+            As `lists`, or if no token occurs ``min_count`` times.
+        """
+        counts = self.lists(table).elements.value_counts()
+        tokens = counts.field("values").to_pylist()
+        numbers = counts.field("counts").to_numpy()
+        order = np.argsort(-numbers, kind="stable")
+        frequent = [tokens[i] for i in order if numbers[i] >= self.min_count and tokens[i] != UNKNOWN]
+        if not frequent:
+            raise DataError(
+                f"{table.name}: no token of column {self.column!r} occurs {self.min_count} times; lower "
+                "min_count (--min-count) or give more rows"
+            )
+        return TokenInputs(self, Vocabulary(frequent[: self.vocabulary - 1]))
+
+
+def _is_token(kind: pa.DataType) -> bool:
+    return is_text(kind) or bool(pa.types.is_integer(kind) or pa.types.is_null(kind))
+
+
+@dataclass(frozen=True, eq=False)
+class TokenInputs:
+    """Encoder of token lists.
+
+    Parameters
+    ----------
+    options : TokenOptions
+        Column and what to do with blank rows.
+    vocabulary : Vocabulary
+        The tokens, ``<unk>`` first.
+    """
+
+    options: TokenOptions
+    vocabulary: Vocabulary
+    _words: pa.Array = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_words", pa.array(self.vocabulary.words, pa.large_string()))
+
+    @property
+    def shape(self) -> InputShape:
+        """Size of the vocabulary."""
+        return InputShape(vocabulary_size=len(self.vocabulary))
+
+    @property
+    def tokenizer_json(self) -> str:
+        """A word-level tokenizer of the vocabulary as JSON."""
+        text: str = self.vocabulary.to_tokenizer().to_str()
+        return text
+
+    def encode(self, table: Table) -> Ragged:
+        """Return the tokens of each row, (T,) int64.
+
+        Raises
+        ------
+        DataError
+            If the column is missing or does not hold tokens, if a token is null, or if a row has no tokens
+            (unless ``blank="empty"``).
+        """
+        lists = self.options.lists(table)
+        numbers = pc.fill_null(pc.index_in(lists.elements, self._words), 0).to_numpy(zero_copy_only=False)
+        return Ragged.from_lengths(
+            torch.from_numpy(numbers.astype(np.int64)), torch.from_numpy(lists.lengths)
+        )
+
+    def words(self, table: Table) -> list[list[str]]:
+        """Return the tokens of each row as strings, unknown ones included.
+
+        Raises
+        ------
+        DataError
+            As `encode`.
+        """
+        lists = self.options.lists(table)
+        tokens, ends = lists.elements.to_pylist(), lists.offsets.tolist()
+        return [tokens[start:end] for start, end in pairwise(ends)]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the kind and the options as JSON values."""
+        return {"kind": self.options.kind, "options": to_json(self.options)}
+
+
+def token_inputs_from_json(
+    options: TokenOptions,
+    content: Fields,  # noqa: ARG001 - the vocabulary is all that is learned
+    tokenizer_json: str | None,
+) -> TokenInputs:
+    """Return inputs from their options and tokenizer.
+
+    Raises
+    ------
+    ValueError
+        If the tokenizer is missing, cannot be read, is not allowed (see `check_tokenizer`), or has not
+        ``<unk>`` as token 0.
+    """
+    return TokenInputs(options, Vocabulary.from_tokenizer(tokenizer_from_json(tokenizer_json)))

@@ -1,0 +1,217 @@
+"""`fit`: from raw data to a trained run, in one call."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from throughtime.data.objects import as_table
+from throughtime.data.read_table import read_table
+from throughtime.data.table import Table
+from throughtime.errors import ShapeError
+from throughtime.learn.next_step import prepare_stream
+from throughtime.learn.predictor import Predictor
+from throughtime.learn.prepared import Prepared, prepare_table
+from throughtime.learn.recipe import Recipe, groups_of
+from throughtime.training import FitResult, ModelSpec, Run
+from throughtime.training import fit as train
+from throughtime.training import processes as several
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Result of `fit`.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        The data as the model read them.
+    result : FitResult
+        The run and its metrics.
+    """
+
+    prepared: Prepared
+    result: FitResult
+
+    @property
+    def predictor(self) -> Predictor:
+        """The trained model with all that raw data needs."""
+        return Predictor.of(self.result.run)
+
+
+def prepare(
+    recipe: Recipe,
+    data: Any,
+    *,
+    validation_data: Any = None,
+    test_data: Any = None,
+    weights: Tensor | None = None,
+) -> Prepared:
+    """Read, split and encode raw data; see `fit`."""
+    if "windows" in groups_of(recipe.task):
+        if not isinstance(data, str | Path):
+            raise ShapeError(f"task {recipe.task!r} reads a file; give its path")
+        return prepare_stream(recipe, Path(data))
+    split = recipe.split
+    parts = [
+        table_of(recipe, file if given is None else given)
+        for given, file in ((validation_data, split.validation_file), (test_data, split.test_file))
+    ]
+    table = table_of(recipe, data)
+    if table is None:
+        raise ShapeError("there is no data; give a path, a frame, or sequences")
+    return prepare_table(recipe, table, *parts, weights=weights)
+
+
+def table_of(recipe: Recipe, data: Any) -> Table | None:
+    """Return a file, a table or Python objects as rows; None for None."""
+    if data is None or isinstance(data, Table):
+        return data
+    if isinstance(data, str | Path):
+        return read_table(Path(data), encoding=recipe.files.encoding, delimiter=recipe.files.delimiter)
+    return as_table(data)
+
+
+def fit(
+    data: Any,
+    *,
+    task: str = "classification",
+    model: str | None = None,
+    out: str | Path | None = None,
+    validation_data: Any = None,
+    test_data: Any = None,
+    resume: bool = False,
+    progress: bool = True,
+    watch_every: int = 0,
+    **options: Any,
+) -> Predictor:
+    """Train a model on a file, a data frame or Python objects, and return what predicts with it.
+
+    Parameters
+    ----------
+    data : path, frame, mapping of columns, or sequence
+        A file of any format that ``throughtime train`` reads; a pandas, polars or Arrow table; a mapping of
+        names to columns; or a sequence of texts, lists of tokens, or series.
+    task : str
+        "classification", "multilabel", "regression", "tagging", "anomaly", "language" or "frames".
+    model : str, optional
+        Name of the model, see ``throughtime.models.MODELS``; by default that of the task.
+    out : path, optional
+        Folder for the run; by default a temporary one, which is deleted when the result is.
+    validation_data, test_data
+        Further data of the same kind, in place of a fraction of ``data``.
+    resume : bool
+        Whether to continue the run in ``out``.
+    progress : bool
+        Whether to print the progress.
+    watch_every : int
+        See `throughtime.training.fit`.
+    **options
+        The options of ``throughtime train`` by name, such as ``target="label"``, ``epochs=5``,
+        ``hidden_size=64``.
+
+    Returns
+    -------
+    Predictor
+        With ``predict``, ``score``, the metrics, and ``run``.
+
+    Raises
+    ------
+    DataError, ShapeError, InputTypeError, RunError
+        If the data, an option, or the folder cannot be used.
+
+    Examples
+    --------
+    >>> import throughtime as tt
+    >>> rows = {"text": ["good film", "bad film", "good play", "bad play"] * 10, "label": ["+", "-"] * 20}
+    >>> fitted = tt.fit(rows, epochs=5, progress=False)
+    >>> fitted.predict(["good film"])
+    ['+']
+    """
+    recipe = Recipe.of(task, model, **_sequences(options))
+    fitted = fit_recipe(
+        recipe,
+        data,
+        out=out,
+        validation_data=validation_data,
+        test_data=test_data,
+        resume=resume,
+        progress=progress,
+        watch_every=watch_every,
+    )
+    return fitted.predictor
+
+
+def fit_recipe(
+    recipe: Recipe,
+    data: Any,
+    *,
+    out: str | Path | None = None,
+    validation_data: Any = None,
+    test_data: Any = None,
+    weights: Tensor | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    watch_every: int = 0,
+) -> Fitted:
+    """Train by a recipe; see `fit`."""
+    folder = None if out is not None else tempfile.TemporaryDirectory(prefix="throughtime-")
+    path = Path(out) if out is not None else Path(folder.name) / "run"  # type: ignore[union-attr]
+    prepared = prepare(
+        recipe, data, validation_data=validation_data, test_data=test_data, weights=weights
+    )
+    kind = "tokens" if "vocabulary_size" in prepared.source.shape else "series"
+    spec, settings = prepared.recipe.spec(kind), prepared.recipe.settings()
+    resume = resume or (several.was_restarted() and path.exists())
+    run = Run.open(path) if resume else created_run(path, prepared, spec, data)
+    result = train(
+        prepared.source,
+        prepared.task,
+        spec,
+        settings,
+        run,
+        resume=resume,
+        progress=progress,
+        watch_every=watch_every,
+        prepare_model=prepared.prepare_model,
+    )
+    run.keep_alive = folder  # a temporary folder is deleted with the run that names it
+    return Fitted(prepared, result)
+
+
+def created_run(path: Path, prepared: Prepared, spec: ModelSpec, data: Any) -> Run:
+    """Create the run of prepared data, in one process of several."""
+    several.join()
+    if several.process() == 0:
+        Run.create(
+            path,
+            source=prepared.source,
+            task=prepared.task,
+            model=spec,
+            settings=prepared.recipe.settings(),
+            recipe=_recipe_json(prepared, data),
+            tokenizer_json=prepared.tokenizer_json,
+        )
+    several.wait_for_all()
+    return Run.open(path)
+
+
+def _recipe_json(prepared: Prepared, data: Any) -> dict[str, Any]:
+    return {
+        "kind": "table" if prepared.encoder is not None else "stream",
+        "data": str(data) if isinstance(data, str | Path) else None,
+        "options": prepared.recipe.to_json(),
+        "encoder": None if prepared.encoder is None else prepared.encoder.to_json(),
+    }
+
+
+def _sequences(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with names of columns as tuples."""
+    columns = ("target", "text", "tokens", "series", "numeric")
+    return {
+        name: (value,) if name in columns and isinstance(value, str) else value
+        for name, value in options.items()
+    }

@@ -1,0 +1,198 @@
+"""`Predictor`: a trained run that takes raw data, and `load`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from throughtime._fields import short
+from throughtime.data.examples import Examples
+from throughtime.data.objects import as_table
+from throughtime.data.read_table import read_table
+from throughtime.data.table import Table
+from throughtime.errors import RunError, UnsupportedError
+from throughtime.learn.encoder import Encoder
+from throughtime.learn.recipe import Recipe
+from throughtime.tasks import Anomaly, Classification, MultiLabel, Outputs, SequenceTask, model_outputs
+from throughtime.tasks.outputs import by_row
+from throughtime.training import Metrics, Run
+
+
+class Predictor:
+    """A trained model with all that raw data needs. Use `load` or `throughtime.fit` to construct one.
+
+    Attributes
+    ----------
+    run : Run
+        The run it is from.
+    task : SequenceTask
+        What it was trained for.
+    model : Module
+        The model, in evaluation mode.
+
+    Examples
+    --------
+    >>> import throughtime as tt
+    >>> rows = {"text": ["good film", "bad film", "good play", "bad play"] * 10, "label": ["+", "-"] * 20}
+    >>> fitted = tt.fit(rows, epochs=5, progress=False)
+    >>> fitted.predict(["bad film", "good film"])
+    ['-', '+']
+    """
+
+    def __init__(self, run: Run, task: SequenceTask, recipe: Recipe, encoder: Encoder, model: nn.Module) -> None:
+        self.run, self.task, self.recipe, self.encoder, self.model = run, task, recipe, encoder, model
+
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        """Return the predictor of a run.
+
+        Raises
+        ------
+        RunError
+            If the run is damaged, unfinished without weights, or of another kind.
+        """
+        task = run.task
+        if not isinstance(task, SequenceTask) or run.config.recipe.get("kind") != "table":
+            raise RunError(
+                f"{run.path} is a run of task {task.name!r} that does not read tables of sequences; for language "
+                "and frame models use throughtime sample, or throughtime.training.Run.open"
+            )
+        path = run.path / "config.json"
+        try:
+            recipe = Recipe.from_json(run.config.recipe.get("options"))
+            encoder = Encoder.from_json(run.config.recipe.get("encoder"), run.tokenizer_json())
+        except ValueError as error:
+            raise RunError(f"{path} is damaged: {error}; restore the file or train again") from error
+        return cls(run, task, recipe, encoder, run.load_model())
+
+    @property
+    def metrics(self) -> Metrics:
+        """The metrics of the training."""
+        return self.run.metrics
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of `predict_proba`."""
+        if isinstance(self.task, Classification):
+            return self.task.classes
+        if isinstance(self.task, MultiLabel):
+            return self.task.labels
+        raise UnsupportedError(f"a run of task {self.task.name!r} has no classes")
+
+    def predict(self, data: Any) -> list[Any]:
+        """Return the prediction for each row: a label, labels, a value, tags, or whether it is an anomaly.
+
+        Parameters
+        ----------
+        data
+            As for `throughtime.fit`, without targets.
+
+        Raises
+        ------
+        DataError
+            If a row cannot be encoded; the message names it.
+        """
+        columns = list(self.predictions(data).values())
+        if self.task.main_columns == 1:
+            answers: list[Any] = columns[0]
+            return answers
+        return [list(row) for row in zip(*columns[: self.task.main_columns], strict=True)]
+
+    def predict_proba(self, data: Any) -> NDArray[np.float64]:
+        """Return the probabilities of classes or labels, (rows, C).
+
+        Raises
+        ------
+        UnsupportedError
+            If the task has no probabilities.
+        """
+        if not isinstance(self.task, Classification | MultiLabel):
+            raise UnsupportedError(f"a run of task {self.task.name!r} has no probabilities; use predict")
+        return self.task.probabilities(self.outputs(data)).numpy()
+
+    def predictions(self, data: Any) -> dict[str, list[Any]]:
+        """Return all columns of predictions by name, such as "label" and the probability of each class."""
+        return self.task.predictions(self.model, self.outputs(data))
+
+    def outputs(self, data: Any) -> Outputs:
+        """Return the outputs of the model, such as logits, one row (or `Ragged` sequence) for each row."""
+        examples = self.examples(data)
+        return by_row(model_outputs(self.model, examples), examples)[0]
+
+    def examples(self, data: Any) -> Examples:
+        """Return raw data as the model reads it, without targets."""
+        return self.encoder.unlabelled(self.table(data), self.task)
+
+    def score(self, data: Any, target: Any = None) -> dict[str, float]:
+        """Return all metrics on data with targets.
+
+        Parameters
+        ----------
+        data
+            As for `throughtime.fit`, with the target columns of the training.
+        target : str or sequence of str, optional
+            Target columns, if they have other names than in the training.
+        """
+        columns = self.recipe.columns.target if target is None else target
+        columns = (columns,) if isinstance(columns, str) else tuple(columns)
+        examples = self.encoder.examples(self.table(data), self.task, columns)
+        outputs, targets = by_row(model_outputs(self.model, examples), examples)
+        return self.task.measure(self.model, outputs, targets)[0]
+
+    def table(self, data: Any) -> Table:
+        """Return raw data as rows with the columns that the model reads."""
+        if isinstance(data, Table):
+            return data
+        files = self.recipe.files
+        if isinstance(data, str | Path):
+            return read_table(Path(data), encoding=files.encoding, delimiter=files.delimiter)
+        return _renamed(as_table(data), self.recipe)
+
+    def __repr__(self) -> str:
+        return f"Predictor({short(str(self.run.path))}, {self.task.name}, {self.run.config.model.name})"
+
+
+def load(run: str | Path) -> Predictor:
+    """Return the predictor of a run in a folder.
+
+    Parameters
+    ----------
+    run : path
+        Folder that ``throughtime train`` or `throughtime.fit` wrote.
+
+    Raises
+    ------
+    RunError
+        If it is not a run, is damaged, or has no weights yet.
+
+    Examples
+    --------
+    >>> import throughtime as tt
+    >>> from tempfile import TemporaryDirectory
+    >>> rows = {"text": ["good film", "bad film", "good play", "bad play"] * 10, "label": ["+", "-"] * 20}
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = tt.fit(rows, out=f"{folder}/run", epochs=5, progress=False)
+    ...     tt.load(f"{folder}/run").predict(["good film"])
+    ['+']
+    """
+    return Predictor.of(Run.open(run))
+
+
+def _renamed(table: Table, recipe: Recipe) -> Table:
+    """Return unnamed Python sequences under the name of the only input column."""
+    columns = recipe.columns
+    wanted = [*columns.text, *columns.tokens, *columns.series]
+    if len(table.names) == 1 and len(wanted) == 1 and table.names[0] != wanted[0]:
+        return Table(table.content.rename_columns(wanted), table.name, table.unit, table.numbers, table.places)
+    return table
+
+
+def chunks(table: Table, rows: int) -> Iterator[Table]:
+    """Yield the rows of a table in parts."""
+    for start in range(0, len(table), rows):
+        yield table.select(np.arange(start, min(start + rows, len(table))))
+
+

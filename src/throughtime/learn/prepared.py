@@ -1,0 +1,348 @@
+"""From raw data and a recipe to a source, a task and what encodes further rows."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from throughtime.data.examples import Examples, FixedSource, Source
+from throughtime.data.inputs import (
+    BytePairOptions,
+    CharacterOptions,
+    InputOptions,
+    Inputs,
+    LengthLimit,
+    NumericColumns,
+    NumericOptions,
+    SeriesOptions,
+    TokenizerOptions,
+    TokenOptions,
+    WordOptions,
+)
+from throughtime.data.table import Table
+from throughtime.errors import DataError, ShapeError
+from throughtime.learn.encoder import Encoder
+from throughtime.learn.recipe import Recipe
+from throughtime.learn.split import Parts, Rows, rare_rows, split_rows
+from throughtime.ragged import Ragged
+from throughtime.tasks import TASKS, Anomaly, SequenceTask, Task
+from throughtime.tasks.labels import label_texts
+
+_INPUT_COLUMNS = ("text", "tokens", "series")
+_TARGET = "label"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data, task and encoder of a training.
+
+    Parameters
+    ----------
+    source : Source
+        The examples.
+    task : Task
+        With what was learned of the targets.
+    recipe : Recipe
+        With the columns that are used.
+    encoder : Encoder or None
+        Turns further rows into examples; None for texts and frames of next-step models.
+    tokenizer_json : str or None
+        For the run.
+    rows : Parts or None
+        Row numbers of the parts, of the table that was split.
+    notes : tuple of str
+        What the user should know, such as rows that stand in two parts.
+    prepare_model : callable or None
+        Sets pretrained weights of a new model.
+    """
+
+    source: Source
+    task: Task
+    recipe: Recipe
+    encoder: Encoder | None = None
+    tokenizer_json: str | None = None
+    rows: Parts | None = None
+    notes: tuple[str, ...] = ()
+    prepare_model: Any = field(default=None, repr=False)
+
+
+def prepare_table(
+    recipe: Recipe,
+    table: Table,
+    validation: Table | None = None,
+    test: Table | None = None,
+    *,
+    weights: Tensor | None = None,
+) -> Prepared:
+    """Split and encode the rows of a table.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What to do.
+    table : Table
+        The rows to split.
+    validation, test : Table, optional
+        Rows of these parts, in place of a fraction.
+    weights : Tensor, optional
+        (rows,) weight of each row of ``table`` in the loss.
+
+    Raises
+    ------
+    DataError
+        If columns are missing or unusable, or there are too few rows.
+    """
+    recipe = with_columns(recipe, table)
+    options = input_options(recipe)
+    tables = [part for part in (table, validation, test) if part is not None]
+    if recipe.files.skip_blank:
+        kept = [_without(part, options.blank_rows(part)) for part in tables]
+        if weights is not None:
+            weights = weights[torch.from_numpy(np.setdiff1d(np.arange(len(table)), options.blank_rows(table)))]
+        table, validation, test = _assigned(kept, validation, test)
+    kind = TASKS[recipe.task]
+    if not issubclass(kind, SequenceTask):
+        raise ShapeError(f"task {recipe.task!r} reads texts or frames, not tables")
+    shares = (0.0 if validation is not None else recipe.split.validation, 0.0 if test is not None else recipe.split.test)
+    table, weights, notes = _without_rare(recipe, kind, table, weights, shares)
+    parts = _split(recipe, kind, table, shares)
+    tables = [table.select(parts.training), validation or table.select(parts.validation), test or table.select(parts.test)]
+    task = learned_task(recipe, kind, tables[0], table)
+    encoder = fitted_encoder(recipe, options, tables[0])
+    if weights is not None:
+        weights = weights[torch.from_numpy(parts.training)]
+    examples = [encoder.examples(part, task, recipe.columns.target) for part in tables]
+    examples[0] = _weighted(recipe, task, examples[0], weights)
+    if isinstance(task, Anomaly):
+        examples[0], examples[1] = (_normal(part, name) for part, name in zip(examples, ("training", "validation"), strict=False))
+    source = FixedSource(
+        encoder.shape,
+        examples[0],
+        examples[1],
+        examples[2] if len(examples[2]) else None,
+        _described(tables, examples, encoder.inputs.tokenizer_json),
+    )
+    return Prepared(
+        source,
+        task,
+        recipe,
+        encoder,
+        encoder.inputs.tokenizer_json,
+        parts,
+        (*notes, *_overlaps(examples)),
+        _vectors(recipe, encoder.inputs, tables[0]),
+    )
+
+
+def with_columns(recipe: Recipe, table: Table) -> Recipe:
+    """Return the recipe with the columns of the table that it leaves open.
+
+    Raises
+    ------
+    DataError
+        If there is no column of the usual name.
+    """
+    columns = recipe.columns
+    given = [name for name in _INPUT_COLUMNS if getattr(columns, name)]
+    if len(given) > 1:
+        raise DataError(
+            f"--{given[0]} and --{given[1]} were both given; a model reads one of text, tokens and series, and "
+            "columns of numbers beside it (--numeric)"
+        )
+    if not given:
+        usual = [name for name in _INPUT_COLUMNS if name in table.names]
+        if len(usual) != 1:
+            raise DataError(
+                f"{table.name}: name the column to read with --text, --tokens or --series; its columns are "
+                f"{', '.join(table.names[:20])}"
+            )
+        columns = replace(columns, **{usual[0]: (usual[0],)})
+    if not columns.target and recipe.task != Anomaly.name:
+        if _TARGET not in table.names:
+            raise DataError(
+                f"{table.name}: name the column to predict with --target; its columns are "
+                f"{', '.join(table.names[:20])}"
+            )
+        columns = replace(columns, target=(_TARGET,))
+    elif not columns.target and _TARGET in table.names:
+        columns = replace(columns, target=(_TARGET,))
+    for name in (*columns.target, *columns.text, *columns.tokens, *columns.series, *columns.numeric):
+        table.column(name)  # raises if it does not exist
+    return replace(recipe, columns=columns)
+
+
+def input_options(recipe: Recipe) -> InputOptions:
+    """Return the options of the inputs that a recipe names."""
+    columns, inputs = recipe.columns, recipe.inputs
+    blank = "skip" if recipe.files.skip_blank else "refuse"
+    missing = None if inputs.missing == "refuse" else inputs.missing
+    if columns.series:
+        return SeriesOptions(columns=tuple(columns.series), missing=missing, scale=inputs.scale, blank=blank)
+    sizes: dict[str, Any] = {"vocabulary": inputs.vocabulary, "min_count": inputs.min_count, "blank": blank}
+    if columns.tokens:
+        return TokenOptions(columns=tuple(columns.tokens), **sizes)
+    text: dict[str, Any] = {"columns": tuple(columns.text), "blank": blank}
+    if inputs.tokenizer == "words":
+        return WordOptions(**text | sizes, lower_case=inputs.lower_case)
+    if inputs.tokenizer == "characters":
+        return CharacterOptions(**text | sizes, lower_case=inputs.lower_case)
+    if inputs.tokenizer == "bpe":
+        return BytePairOptions(**text, vocabulary=inputs.vocabulary, lower_case=inputs.lower_case)
+    return TokenizerOptions(**text, path=inputs.tokenizer)
+
+
+def fitted_encoder(recipe: Recipe, options: InputOptions, training: Table) -> Encoder:
+    """Return an encoder that has learned vocabulary and scales from training rows."""
+    numeric: NumericColumns | None = None
+    if recipe.columns.numeric:
+        missing = recipe.inputs.missing
+        numeric = NumericOptions(
+            columns=tuple(recipe.columns.numeric),
+            missing=missing if missing in {"zero", "mean", "mask"} else None,
+        ).fit(training)
+    limit = None
+    if recipe.inputs.max_length is not None:
+        limit = LengthLimit(length=recipe.inputs.max_length, longer=recipe.inputs.longer)
+    return Encoder(options.fit(training), numeric, limit)
+
+
+def learned_task(recipe: Recipe, kind: type[SequenceTask], training: Table, table: Table) -> SequenceTask:
+    """Return the task for the targets; names of classes come from all rows of the table."""
+    rows = table if kind.learns_from_all_rows else training
+    return replace(kind.learn(rows, tuple(recipe.columns.target)), **recipe.task_options)
+
+
+def _without(table: Table, rows: Rows) -> Table:
+    return table.select(np.setdiff1d(np.arange(len(table)), rows)) if len(rows) else table
+
+
+def _assigned(kept: Sequence[Table], validation: Table | None, test: Table | None) -> tuple[Table, Table | None, Table | None]:
+    remaining = list(kept[1:])
+    return (
+        kept[0],
+        None if validation is None else remaining.pop(0),
+        None if test is None else remaining.pop(0),
+    )
+
+
+def _without_rare(
+    recipe: Recipe, kind: type[SequenceTask], table: Table, weights: Tensor | None, shares: tuple[float, float]
+) -> tuple[Table, Tensor | None, tuple[str, ...]]:
+    if recipe.files.rare_classes == "refuse" or not kind.has_classes or recipe.split.group or recipe.split.time:
+        return table, weights, ()
+    labels = label_texts(table, recipe.columns.target[0])
+    rare = rare_rows(labels, *shares)
+    if not len(rare):
+        return table, weights, ()
+    names = sorted({labels[row] for row in rare})
+    kept = np.setdiff1d(np.arange(len(table)), rare)
+    note = f"{len(rare)} rows of {len(names)} rare classes were left out: {', '.join(names[:10])}"
+    return table.select(kept), None if weights is None else weights[torch.from_numpy(kept)], (note,)
+
+
+def _split(recipe: Recipe, kind: type[SequenceTask], table: Table, shares: tuple[float, float]) -> Parts:
+    split = recipe.split
+    classes = label_texts(table, recipe.columns.target[0]) if kind.has_classes else None
+    return split_rows(
+        table, *shares, recipe.optimizer.seed, classes=classes, group=split.group, time=split.time
+    )
+
+
+def _weighted(recipe: Recipe, task: SequenceTask, examples: Examples, weights: Tensor | None) -> Examples:
+    if weights is not None and examples.rows is not None:
+        weights = weights[examples.rows]
+    if recipe.batches.class_weight == "balanced":
+        if not task.has_classes or not isinstance(examples.targets, Tensor):
+            raise ShapeError(f"class_weight 'balanced' needs classes, but the task is {task.name}; leave it out")
+        counts = torch.bincount(examples.targets, minlength=task.outputs).clamp(min=1)
+        balanced = (len(examples) / (task.outputs * counts.double()))[examples.targets].float()
+        weights = balanced if weights is None else weights * balanced
+    return replace(examples, weights=weights)
+
+
+def _normal(examples: Examples, name: str) -> Examples:
+    """Return the sequences that are not anomalies."""
+    normal = (~examples.targets).nonzero().flatten()  # type: ignore[operator]
+    if not len(normal):
+        raise DataError(f"all {name} rows are anomalies; give normal ones to train on")
+    return examples.select(normal)
+
+
+def _described(tables: Sequence[Table], examples: Sequence[Examples], tokenizer: str | None) -> dict[str, Any]:
+    """Return the sizes of the parts, and a hash of all that training reads."""
+    digest = hashlib.sha256((tokenizer or "").encode())
+    for part in examples:
+        for tensor in _tensors(part):
+            digest.update(tensor.contiguous().numpy().tobytes())
+    names = ("training", "validation", "test")
+    return {
+        "rows": sum(map(len, tables)),
+        **{f"{name}_examples": len(part) for name, part in zip(names, examples, strict=True)},
+        "tokens": sum(part.inputs.layout.total for part in examples),
+        "sha256": digest.hexdigest(),
+    }
+
+
+def _tensors(part: Examples) -> Sequence[Tensor]:
+    pieces: list[Tensor] = []
+    for piece in (part.inputs, part.targets, part.extra, part.weights):
+        if isinstance(piece, Ragged):
+            pieces += [piece.values, piece.offsets]
+        elif piece is not None:
+            pieces.append(piece)
+    return pieces
+
+
+def _overlaps(examples: Sequence[Examples]) -> tuple[str, ...]:
+    """Return a warning for each held-out part with sequences that are also in training."""
+    keys = [_keys(part.inputs) for part in examples]
+    notes = []
+    for name, part in zip(("validation", "test"), keys[1:], strict=True):
+        count = sum(key in set(keys[0]) for key in part) if len(part) else 0
+        if count:
+            notes.append(
+                f"{count} of {len(part)} {name} rows have the same sequence as a training row; the {name} score "
+                "may be too high: remove duplicates, or keep them together with --group"
+            )
+    return tuple(notes)
+
+
+def _keys(sequences: Ragged) -> list[bytes]:
+    values = sequences.values.contiguous().numpy()
+    bounds = sequences.layout.host_offsets.tolist()
+    return [
+        hashlib.blake2b(values[start:stop].tobytes(), digest_size=12).digest()
+        for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
+    ]
+
+
+def _vectors(recipe: Recipe, inputs: Inputs, training: Table) -> Any:
+    """Return a function that sets the pretrained vectors of a model's embedding."""
+    if recipe.inputs.vectors is None:
+        return None
+    words = inputs.vocabulary()  # type: ignore[attr-defined]
+    del training
+    vectors = read_vectors(Path(recipe.inputs.vectors), words)
+    freeze = recipe.inputs.freeze_vectors
+
+    def set_vectors(model: nn.Module) -> None:
+        embedding = next((m for m in model.modules() if isinstance(m, nn.Embedding)), None)
+        if embedding is None:
+            raise ShapeError("pretrained vectors need a model with an embedding; choose another model")
+        if embedding.weight.shape != vectors.matrix.shape:
+            raise ShapeError(
+                f"the vectors have {vectors.matrix.shape[1]} features, but the embedding {embedding.weight.shape[1]}; "
+                f"give embedding_size={vectors.matrix.shape[1]} (--embedding-size)"
+            )
+        with torch.no_grad():
+            embedding.weight[vectors.known] = vectors.matrix[vectors.known]
+        embedding.weight.requires_grad_(not freeze)
+
+    return set_vectors
+
+

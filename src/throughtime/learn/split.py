@@ -1,0 +1,163 @@
+"""Split of rows into training, validation and test parts: random by class, by group, or by time."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from throughtime.data.columns import short
+from throughtime.data.table import Table
+from throughtime.errors import DataError
+
+Rows = NDArray[np.int64]
+
+
+class Parts(NamedTuple):
+    """Row numbers of the parts, each sorted."""
+
+    training: Rows
+    validation: Rows
+    test: Rows
+
+
+def split_rows(
+    table: Table,
+    validation: float,
+    test: float,
+    seed: int,
+    *,
+    classes: Sequence[str] | None = None,
+    group: str | None = None,
+    time: str | None = None,
+) -> Parts:
+    """Split the rows of a table.
+
+    Parameters
+    ----------
+    table : Table
+        The rows.
+    validation, test : float
+        Fractions; 0 leaves a part empty.
+    seed : int
+        Random seed.
+    classes : sequence of str, optional
+        Class of each row: each class then has its fraction, and at least one row, in every part.
+    group : str, optional
+        Column; rows with the same value are in the same part.
+    time : str, optional
+        Column; rows are in order of its values, training first and test last.
+
+    Raises
+    ------
+    DataError
+        If the fractions leave no training data, or there are too few rows, groups or rows of a class.
+    """
+    if validation + test >= 1:
+        raise DataError(
+            f"fractions of {validation:g} and {test:g} leave no training data; lower --validation or --test"
+        )
+    if group is not None and time is not None:
+        raise DataError("rows are split by --group or by --time, not by both; leave one out")
+    if time is not None:
+        return _by_time(table, time, validation, test)
+    if group is not None:
+        return _by_group(table, group, validation, test, seed)
+    if classes is None:
+        return _cut(np.random.default_rng(seed).permutation(len(table)), validation, test, f"{table.name} has")
+    return _by_class(table, classes, validation, test, seed)
+
+
+def rare_rows(classes: Sequence[str], validation: float, test: float) -> Rows:
+    """Return the rows of classes with fewer rows than parts."""
+    needed = 1 + (validation > 0) + (test > 0)
+    _, numbers, counts = np.unique(np.asarray(classes, dtype=object), return_inverse=True, return_counts=True)
+    return np.flatnonzero(counts[numbers] < needed)
+
+
+def _cut(order: Rows, validation: float, test: float, what: str) -> Parts:
+    """Cut ordered rows into parts, the last for the test."""
+    counts = _counts(len(order), validation, test)
+    if min(counts[0], *(count for count, share in zip(counts[1:], (validation, test), strict=True) if share), 1) < 1:
+        raise DataError(f"{what} {len(order)} rows, too few for all parts; give more, or lower --test")
+    return Parts(*(np.sort(part) for part in np.split(order, np.cumsum(counts)[:2])))
+
+
+def _by_class(table: Table, classes: Sequence[str], validation: float, test: float, seed: int) -> Parts:
+    names, numbers = np.unique(np.asarray(classes, dtype=object), return_inverse=True)
+    needed = 1 + (validation > 0) + (test > 0)
+    random = np.random.default_rng(seed)
+    parts: list[list[Rows]] = [[], [], []]
+    rows_of_classes = np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
+    for name, ordered_rows in zip(names, rows_of_classes, strict=True):
+        rows = random.permutation(ordered_rows)
+        if len(rows) < needed:
+            raise DataError(
+                f"class {short(repr(str(name)))} has {len(rows)} rows ({table.place(int(rows.min()))}); it needs "
+                f"{needed} to be in training, validation"
+                + (" and test" if test else "")
+                + "; add rows, or leave the class out with --rare-classes drop"
+            )
+        for part, chosen in zip(parts, np.split(rows, np.cumsum(_counts(len(rows), validation, test))[:2]), strict=True):
+            part.append(chosen)
+    return Parts(*(np.sort(np.concatenate(part)) for part in parts))
+
+
+def _by_group(table: Table, column: str, validation: float, test: float, seed: int) -> Parts:
+    """Assign whole groups in random order until each part has its fraction of the rows."""
+    values = table.column(column)
+    if values.null_count:
+        row = int(np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0])
+        raise DataError(f"{table.place(row)} has no group in column {column!r}; fill it in or drop the row")
+    encoded = pc.dictionary_encode(values).combine_chunks()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.chunk(0)
+    numbers = encoded.indices.to_numpy().astype(np.int64)
+    sizes = np.bincount(numbers)
+    needed = 1 + (validation > 0) + (test > 0)
+    if len(sizes) < needed:
+        raise DataError(
+            f"{table.name} has {len(sizes)} groups in column {column!r}, but each of {needed} parts needs one; "
+            "choose another column or leave out --group"
+        )
+    order = np.random.default_rng(seed).permutation(len(sizes))
+    part_of_group = _fill(sizes[order], [1 - validation - test, validation, test])
+    part = np.empty(len(sizes), dtype=np.int64)
+    part[order] = part_of_group
+    return Parts(*(np.flatnonzero(part[numbers] == i) for i in range(3)))
+
+
+def _fill(sizes: Rows, shares: Sequence[float]) -> Rows:
+    """Return the part of each group: the one that is furthest below its share of the rows, smallest first."""
+    total, have, assigned = int(sizes.sum()), [0, 0, 0], np.empty(len(sizes), dtype=np.int64)
+    wanted = [index for index, share in enumerate(shares) if share]
+    for place, size in enumerate(sizes):
+        empty = [index for index in wanted if not have[index]]
+        left = len(sizes) - place
+        choices = empty if len(empty) == left else wanted
+        chosen = max(choices, key=lambda index: shares[index] * total - have[index])
+        assigned[place] = chosen
+        have[chosen] += int(size)
+    return assigned
+
+
+def _by_time(table: Table, column: str, validation: float, test: float) -> Parts:
+    values = table.column(column)
+    if values.null_count:
+        row = int(np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0])
+        raise DataError(f"{table.place(row)} has no time in column {column!r}; fill it in or drop the row")
+    order = pc.sort_indices(values).to_numpy().astype(np.int64)
+    return _cut(order, validation, test, f"{table.name} has")
+
+
+def _counts(rows: int, validation: float, test: float) -> tuple[int, int, int]:
+    """Return the numbers of rows for training, validation and test, at least one for each nonzero fraction.
+
+    The stratified split of scikit-learn may leave out a rare class from a part, or reject it.
+    """
+    held_out = [max(1, round(share * rows)) if share else 0 for share in (validation, test)]
+    while sum(held_out) >= rows and max(held_out) > 0:
+        held_out[held_out.index(max(held_out))] -= 1
+    return rows - sum(held_out), held_out[0], held_out[1]
