@@ -92,6 +92,16 @@ _KINDS: Mapping[Any, _Kind] = {
 }
 
 
+_METAVARS: Mapping[Any, str] = {
+    int: "N",
+    int | None: "N",
+    float: "X",
+    float | None: "X",
+    Sequence[int]: "N,N,…",
+    int | Sequence[int]: "N,N,…",
+}
+
+
 @dataclass(frozen=True)
 class DeclaredOption:
     """An option: its type, range, default and help text.
@@ -132,6 +142,15 @@ class DeclaredOption:
     def flag(self) -> str:
         """Its name on the command line, such as ``--layers``."""
         return "--" + (self.meaning.flag or self.name).replace("_", "-")
+
+    @property
+    def metavar(self) -> str:
+        """What its value is called in the help of the command line."""
+        if self.meaning.metavar is not None:
+            return self.meaning.metavar
+        if self.choices:
+            return "|".join(self.choices)
+        return _METAVARS.get(self.kind, "TEXT")
 
     @property
     def choices(self) -> tuple[str, ...]:

@@ -156,6 +156,8 @@ def fit_recipe(
     resume: bool = False,
     progress: bool = True,
     watch_every: int = 0,
+    device: str | None = None,
+    logger: str | None = None,
 ) -> Fitted:
     """Train by a recipe; see `fit`."""
     folder = None if out is not None else tempfile.TemporaryDirectory(prefix="throughtime-")
@@ -177,6 +179,8 @@ def fit_recipe(
         progress=progress,
         watch_every=watch_every,
         prepare_model=prepared.prepare_model,
+        device=device,
+        logger=logger,
     )
     run.keep_alive = folder  # a temporary folder is deleted with the run that names it
     return Fitted(prepared, result)

@@ -88,6 +88,20 @@ class Recipe:
         """
         return cls(task, model)._with(options)
 
+    @classmethod
+    def parse(cls, task: str, model: str | None, options: Mapping[str, Any]) -> Self:
+        """Return a recipe from options as texts, as on the command line; see `of`."""
+        return cls(task, model).parsed(options)
+
+    def parsed(self, options: Mapping[str, Any]) -> Self:
+        """Return the recipe with options as texts, as on the command line."""
+        places = dict(_places(self.task, self.model))
+        values = {
+            name: places[name][1].parse(value) if name in places and isinstance(value, str) else value
+            for name, value in options.items()
+        }
+        return self._with(values)
+
     def changed(self, **options: Any) -> Self:
         """Return the recipe with other options; see `of`."""
         return self._with(options)

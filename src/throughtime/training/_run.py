@@ -366,6 +366,21 @@ class Run:
         """Write the metrics atomically, replacing earlier ones."""
         write_checked(self.path / "metrics.json", to_json(metrics.to_json()))
 
+    def write_json(self, name: str, content: Any) -> None:
+        """Write a further JSON file into the folder, atomically and with its checksum."""
+        write_checked(self.path / name, to_json(content))
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """Return the content of a further JSON file; None if there is none.
+
+        Raises
+        ------
+        RunError
+            If the file is damaged.
+        """
+        path = self.path / name
+        return read_object(path) if path.is_file() else None
+
     def note_environment(self, *, begun: bool) -> dict[str, list[Any]]:
         """Save the environment when a training starts, or its changes when it is resumed.
 
