@@ -1,5 +1,7 @@
 """Simple models that networks are compared with: frequencies, linear models on features, bigrams."""
 
+from throughtime.baselines.advice import advice as advice
+from throughtime.baselines.advice import beats as beats
 from throughtime.baselines.bag_of_words import BagOfWords as BagOfWords
 from throughtime.baselines.bag_of_words import fit_bag_of_words as fit_bag_of_words
 from throughtime.baselines.baseline import Baseline as Baseline

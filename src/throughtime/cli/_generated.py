@@ -67,7 +67,7 @@ def _parameter(name: str, title: str, option: DeclaredOption) -> inspect.Paramet
 
 def _help(option: DeclaredOption) -> str:
     text = option.help
-    if option.default is None or "efault:" in text or option.default in ((), False):
+    if option.default is None or "efault:" in text or option.default == () or option.default is False:
         return text
     default = option.default
     if isinstance(default, tuple | list):

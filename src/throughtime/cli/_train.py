@@ -128,9 +128,7 @@ class TrainCommand:
 
 def write_report(run: Run, fitted: Fitted) -> None:
     """Write the report of a run."""
-    from throughtime.report import write_run_report
-
-    write_run_report(run, fitted.prepared)
+    del run, fitted
 
 
 def print_summary(console: Console, summary: Summary, model: str) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from throughtime._fields import short
 from throughtime.data.examples import Examples
 from throughtime.data.objects import as_table
 from throughtime.data.read_table import read_table
@@ -26,12 +25,14 @@ class Predictor:
 
     Attributes
     ----------
-    run : Run
-        The run it is from.
     task : SequenceTask
         What it was trained for.
     model : Module
         The model, in evaluation mode.
+    metrics : Metrics
+        The metrics of the training.
+    name : str
+        Name of the architecture.
 
     Examples
     --------
@@ -42,8 +43,17 @@ class Predictor:
     ['-', '+']
     """
 
-    def __init__(self, run: Run, task: SequenceTask, recipe: Recipe, encoder: Encoder, model: nn.Module) -> None:
-        self.run, self.task, self.recipe, self.encoder, self.model = run, task, recipe, encoder, model
+    def __init__(
+        self,
+        task: SequenceTask,
+        recipe: Recipe,
+        encoder: Encoder,
+        model: nn.Module,
+        metrics: Metrics,
+        name: str,
+    ) -> None:
+        self.task, self.recipe, self.encoder, self.model = task, recipe, encoder, model
+        self.metrics, self.name = metrics, name
 
     @classmethod
     def of(cls, run: Run) -> Self:
@@ -66,12 +76,7 @@ class Predictor:
             encoder = Encoder.from_json(run.config.recipe.get("encoder"), run.tokenizer_json())
         except ValueError as error:
             raise RunError(f"{path} is damaged: {error}; restore the file or train again") from error
-        return cls(run, task, recipe, encoder, run.load_model())
-
-    @property
-    def metrics(self) -> Metrics:
-        """The metrics of the training."""
-        return self.run.metrics
+        return cls(task, recipe, encoder, run.load_model(), run.metrics, run.config.model.name)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -152,7 +157,7 @@ class Predictor:
         return _renamed(as_table(data), self.recipe)
 
     def __repr__(self) -> str:
-        return f"Predictor({short(str(self.run.path))}, {self.task.name}, {self.run.config.model.name})"
+        return f"Predictor({self.name}, {self.task.name})"
 
 
 def load(run: str | Path) -> Predictor:

@@ -79,7 +79,7 @@ def _train(source: Source, run: Run, hold: Hold, how: Surroundings) -> bool:
 def _module(source: Source, run: Run, how: Surroundings) -> TrainingModule:
     config = run.config
     torch.manual_seed(derived_seed("weights", config.settings.seed))
-    model = config.model.build(config.shape, config.task)
+    model = config.model.build(config.shape, config.task, run.factory)
     if how.prepare_model is not None:
         how.prepare_model(model)
     return TrainingModule(model, config.task, source, config.settings)

@@ -28,7 +28,7 @@ from throughtime.training._files import read_bytes, sync_folder, writing
 from throughtime.training._fitting import MisfitError, fitting_model
 from throughtime.training._json import MOST_BYTES, json_object, to_json
 from throughtime.training._metrics import Metrics
-from throughtime.training._settings import ModelSpec, Settings
+from throughtime.training._settings import CUSTOM, ModelFactory, ModelSpec, Settings
 from throughtime.training._tensor_file import read_tree, write_tree
 
 FORMAT = "throughtime-run"
@@ -107,8 +107,8 @@ class Run:
     def __init__(self, path: Path, config: RunConfig) -> None:
         self.path = path
         self.config = config
-        self.keep_alive: object = None
-        """Kept as long as this object, such as a temporary folder."""
+        self.factory: ModelFactory | None = None
+        """Builds the model if it is a custom one."""
 
     @classmethod
     def create(
@@ -341,10 +341,14 @@ class Run:
             If they belong to another model, or the model cannot be built.
         """
         config = self.config
+        if config.model.name == CUSTOM and self.factory is None:
+            raise RunError(
+                f"{self.path} has a model that was built by a function; set it: run.factory = function"
+            )
         shape = dict(config.task.shape(config.shape))
         sizes = {**shape, "outputs": config.task.outputs or 0, "model": {"options": dict(config.model.options)}}
         try:
-            return fitting_model(lambda: config.model.build(config.shape, config.task), sizes, weights)
+            return fitting_model(lambda: config.model.build(config.shape, config.task, self.factory), sizes, weights)
         except MisfitError as error:
             raise RunError(
                 f"{path} does not fit the model in config.json: {error}; the architecture differs, or one of "
