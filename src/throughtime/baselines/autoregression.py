@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from throughtime.baselines.baseline import Fit
-from throughtime.baselines.features import neighbours, steps_of
+from throughtime.baselines.features import neighbours, of_steps, steps_of
 from throughtime.baselines.linear import Floats
 from throughtime.baselines.rows import Rows, weights_of_sequences
 from throughtime.data.examples import Examples
@@ -70,7 +70,7 @@ def autoregression(rows: Rows, _outputs: int, _seconds: float) -> Fit | None:
 
 
 def _weights_of_steps(series: Ragged, examples: Examples) -> Floats:
-    return weights_of_sequences(examples)[series.sequence_ids().numpy()]
+    return of_steps(weights_of_sequences(examples), series)
 
 
 def _regressed(x: Floats, y: Floats, weights: Floats, variance: Floats) -> tuple[Floats, Floats]:

@@ -7,6 +7,11 @@ from torch import nn
 
 from throughtime.data.examples import Examples
 from throughtime.tasks import Outputs, SequenceTask
+from throughtime.tasks.intervals import Interval
+from throughtime.tasks.outputs import by_row
+
+NO_MODEL = nn.Identity()
+"""For functions of tasks that take a model beside its outputs."""
 
 Predictor = Callable[[Examples], Outputs]
 """Outputs of a fitted baseline, in the form of those of a model for the same task; targets are not used."""
@@ -63,6 +68,11 @@ class Baseline:
         return self.fit.parameters
 
     @property
+    def reads_inputs(self) -> bool:
+        """Whether outputs depend on the inputs; those of a majority class do not."""
+        return self.fit.parameters > 0
+
+    @property
     def rows(self) -> int:
         """Number of training examples used."""
         return self.fit.rows
@@ -78,4 +88,10 @@ class Baseline:
 
     def measure(self, examples: Examples) -> tuple[dict[str, float], int]:
         """Return all metrics of the task, and the number of examples that they are means over."""
-        return self.task.measure(nn.Identity(), self.outputs(examples), examples.targets)
+        return self.task.measure(NO_MODEL, *by_row(self.outputs(examples), examples))
+
+    def assess(self, examples: Examples) -> tuple[dict[str, float], int, dict[str, Interval]]:
+        """Return what `measure` does, with the 95 % interval of each metric that has one."""
+        outputs, targets = by_row(self.outputs(examples), examples)
+        measures = self.task.measures(NO_MODEL, outputs, targets)
+        return *self.measure(examples), {} if measures is None else measures.intervals()

@@ -59,14 +59,14 @@ class BigramModel:
         before, after, sequences = _pairs(examples.inputs, size)
         weights = weights_of_sequences(examples)
         pairs, place = np.unique(before * (size + 2) + after, return_inverse=True)
-        counts = np.bincount(place, weights[sequences])
+        counts = np.bincount(place, weights[sequences]).astype(np.float64)
         unigram = np.bincount(after, weights[sequences], size + 2) + 1.0
         return cls(
             size,
             pairs,
             counts,
             np.bincount(pairs // (size + 2), minlength=size + 2).astype(np.float64),
-            np.bincount(pairs // (size + 2), counts, size + 2),
+            np.bincount(pairs // (size + 2), counts, size + 2).astype(np.float64),
             unigram / unigram.sum(),
         )
 

@@ -198,7 +198,8 @@ def steps_of(examples: Examples) -> Ragged:
 
 def of_steps(rows: Floats, steps: Ragged) -> Floats:
     """Return rows of sequences (B, K) for each step, (T, K)."""
-    return rows[steps.sequence_ids().numpy()]
+    spread: Floats = rows[steps.sequence_ids().numpy()]
+    return spread
 
 
 def neighbours(x: Ragged, offset: int) -> tuple[Integers, Integers]:

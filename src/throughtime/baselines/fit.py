@@ -4,10 +4,9 @@ from collections.abc import Callable
 from time import perf_counter
 
 from threadpoolctl import threadpool_limits
-from torch import nn
 
 from throughtime.baselines.autoregression import autoregression
-from throughtime.baselines.baseline import Baseline, Fit
+from throughtime.baselines.baseline import NO_MODEL, Baseline, Fit
 from throughtime.baselines.bigram import bigram_model
 from throughtime.baselines.constant import class_frequencies, label_frequencies, mean_values, tags_of_tokens
 from throughtime.baselines.regressions import (
@@ -21,6 +20,7 @@ from throughtime.baselines.targets import Classes, Labels, Targets, Values
 from throughtime.data.examples import Examples
 from throughtime.errors import DataError
 from throughtime.tasks import Anomaly, Classification, MultiLabel, Regression, SequenceTask, Tagging
+from throughtime.tasks.outputs import by_row
 
 Fitter = Callable[[Rows, int, float], Fit | None]
 """Fits to rows with targets of N outputs, within a limit in seconds; None if there is nothing to learn."""
@@ -86,7 +86,7 @@ def fit_baselines(
         raise DataError("there are no training examples to fit baselines to; give more data")
     rows = with_validation(training, validation)
     named = _fitters(task, tokens=not training.inputs.is_floating_point())
-    baselines = (fit_baseline(name, fit, task, rows, seconds / len(named)) for name, fit in named)
+    baselines = (fit_baseline(name, fit, task, rows, seconds / max(1, len(named) - 1)) for name, fit in named)
     return tuple(baseline for baseline in baselines if baseline is not None)
 
 
@@ -95,19 +95,21 @@ def fit_baseline(name: str, fit: Fitter, task: SequenceTask, rows: Rows, seconds
     began = perf_counter()
     # One thread, because several are many times slower for small products on busy cores.
     with threadpool_limits(1, user_api="blas"):
-        fitted = fit(rows, task.outputs, seconds)
+        fitted = fit(rows, task.outputs or 0, seconds)
     if fitted is None:
         return None
     taken = perf_counter() - began
-    tuned = task.tuned(nn.Identity(), fitted.predictor(rows.validation), rows.validation.targets)
+    tuned = task.tuned(NO_MODEL, *by_row(fitted.predictor(rows.validation), rows.validation))
     return Baseline(name, fitted, tuned, taken)
 
 
-def _linear(fit: Callable[[Rows, Targets, float], Fit | None], targets: type[Targets]) -> Fitter:
+def _linear(fit: Callable[[Rows, Targets, float], Fit | None], targets: Callable[[int], Targets]) -> Fitter:
     return lambda rows, outputs, seconds: fit(rows, targets(outputs), seconds)
 
 
-def _of_sequences(first: _Named, targets: type[Targets], regression: str, *, tokens: bool) -> list[_Named]:
+def _of_sequences(
+    first: _Named, targets: Callable[[int], Targets], regression: str, *, tokens: bool
+) -> list[_Named]:
     """Return the baselines of a task with one target for each sequence."""
     if tokens:
         return [first, (f"{regression} on n-grams", _linear(ngram_regression, targets))]
@@ -120,20 +122,25 @@ def _of_sequences(first: _Named, targets: type[Targets], regression: str, *, tok
 
 def _fitters(task: SequenceTask, *, tokens: bool) -> list[_Named]:
     """Return the baselines of a task by name."""
+    logistic = "logistic regression"
     match task:
         case Classification():
-            first = ("majority class", class_frequencies)
-            return _of_sequences(first, Classes, "logistic regression", tokens=tokens)
+            return _of_sequences(("majority class", class_frequencies), Classes, logistic, tokens=tokens)
         case MultiLabel():
-            first = ("label frequencies", label_frequencies)
-            return _of_sequences(first, Labels, "logistic regression", tokens=tokens)
+            return _of_sequences(("label frequencies", label_frequencies), Labels, logistic, tokens=tokens)
         case Regression():
             return _of_sequences(("mean", mean_values), Values, "ridge regression", tokens=tokens)
         case Tagging():
-            windows = ("logistic regression on neighbouring steps", _linear(window_regression, Classes))
-            frequencies = ("most frequent tag of each token", tags_of_tokens)
-            return [frequencies if tokens else ("most frequent tag", class_frequencies), windows]
+            return _of_steps(tokens=tokens)
         case Anomaly():
             return [("bigram model", bigram_model) if tokens else ("autoregression", autoregression)]
         case _:
             return []
+
+
+def _of_steps(*, tokens: bool) -> list[_Named]:
+    """Return the baselines of taggers."""
+    regression = ("logistic regression on neighbouring steps", _linear(window_regression, Classes))
+    if tokens:
+        return [("most frequent tag of each token", tags_of_tokens), regression]
+    return [("most frequent tag", class_frequencies), regression]

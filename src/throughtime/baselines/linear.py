@@ -1,14 +1,14 @@
 """`LinearModel`: scores that are linear in features."""
 
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
-import scipy.sparse
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Features = Floats | scipy.sparse.csr_matrix
-"""(n, F): features of n sequences or steps."""
+Features: TypeAlias = Any
+"""(n, F): features of n sequences or steps, an array or a sparse matrix of scipy, which has no types."""
 
 
 @dataclass(frozen=True)

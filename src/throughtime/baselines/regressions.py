@@ -64,7 +64,7 @@ def ngram_regression(
     """
     tokens = rows.training.inputs
     entries = max(lengths) * tokens.layout.total / max(1, len(tokens))
-    rows = rows.limited(seconds * _ENTRIES_PER_SECOND / max(1.0, entries * targets.outputs))
+    rows = rows.limited(seconds * _ENTRIES_PER_SECOND / max(1.0, entries * targets.models))
     search = Search(rows, targets)
     if not search.learnable:
         return None
@@ -84,7 +84,7 @@ def window_regression(rows: Rows, targets: Targets, seconds: float) -> Fit | Non
     of_tokens = not inputs.is_floating_point()
     entries = len(OFFSETS) * (1 if of_tokens else _channels(rows) + 1)
     steps = inputs.layout.total / max(1, len(inputs))
-    limit = seconds * _ENTRIES_PER_SECOND / max(1.0, entries * steps * targets.outputs)
+    limit = seconds * _ENTRIES_PER_SECOND / max(1.0, entries * steps * targets.models)
     rows = rows.limited(limit)
     features = TokenWindows(vocabulary_size(rows.training.inputs)) if of_tokens else SeriesWindows()
     return _searched(rows, targets, features)

@@ -30,7 +30,8 @@ def with_validation(training: Examples, validation: Examples) -> Rows:
         return Rows(training, validation if len(validation) else training)
     order = _order(len(training))
     held_out = max(1, len(training) // 5)
-    return Rows(training.select(order[held_out:].sort().values), training.select(order[:held_out]))
+    kept, chosen = order[held_out:].sort().values, order[:held_out].sort().values
+    return Rows(training.select(kept), training.select(chosen))
 
 
 def values_of_targets(examples: Examples) -> NDArray[Any]:
@@ -43,21 +44,24 @@ def values_of_targets(examples: Examples) -> NDArray[Any]:
 def weights_of_targets(examples: Examples) -> NDArray[np.float64]:
     """Return the weight of each target; a step has that of its sequence, and 1 if there are none."""
     weights = weights_of_sequences(examples)
-    return (
-        weights[examples.inputs.sequence_ids().numpy()] if isinstance(examples.targets, Ragged) else weights
-    )
+    if isinstance(examples.targets, Ragged):
+        return np.repeat(weights, examples.inputs.lengths.numpy())
+    return weights
 
 
 def weights_of_sequences(examples: Examples) -> NDArray[np.float64]:
     """Return the weight of each sequence, 1 if there are none."""
-    return np.ones(len(examples)) if examples.weights is None else examples.weights.double().numpy()
+    if examples.weights is None:
+        return np.ones(len(examples))
+    weights: NDArray[np.float64] = examples.weights.double().numpy()
+    return weights
 
 
 def _at_most(examples: Examples, most: float) -> Examples:
     count = max(1, int(most))
-    return (
-        examples if len(examples) <= count else examples.select(_order(len(examples))[:count].sort().values)
-    )
+    if len(examples) <= count:
+        return examples
+    return examples.select(_order(len(examples))[:count].sort().values)
 
 
 def _order(count: int) -> Tensor:

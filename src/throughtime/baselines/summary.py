@@ -71,7 +71,8 @@ def _sums(values: Floats, ids: Integers, count: int) -> Floats:
     """Return the sums (B, C) over each sequence, added up in order."""
     channels = values.shape[1]
     bins = (ids[:, None] * channels + np.arange(channels)).ravel()
-    return np.bincount(bins, values.ravel(), count * channels).reshape(count, channels)
+    sums = np.bincount(bins, values.ravel(), count * channels).astype(np.float64)
+    return sums.reshape(count, channels)
 
 
 def _at(values: Floats, places: Integers, lengths: Integers) -> Floats:

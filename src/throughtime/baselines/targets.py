@@ -22,8 +22,13 @@ LEAST_LOG = float(np.log(np.finfo(np.float64).eps))
 class Targets(Protocol):
     """What a linear model is fitted to."""
 
-    outputs: int
-    """N."""
+    @property
+    def outputs(self) -> int:
+        """N."""
+
+    @property
+    def models(self) -> int:
+        """Number of columns of weights that are fitted: 1 for two classes, else N."""
 
     def learnable(self, targets: Any) -> bool:
         """Return whether there is anything to tell apart."""
@@ -47,6 +52,11 @@ class Classes:
 
     outputs: int
 
+    @property
+    def models(self) -> int:
+        """1 for two classes, else C."""
+        return 1 if self.outputs == 2 else self.outputs
+
     def learnable(self, targets: Any) -> bool:
         """Return whether two classes occur."""
         return len(np.unique(targets)) > 1
@@ -61,7 +71,7 @@ class Classes:
 
     def coded(self, targets: Any) -> Floats:
         """Return 1 for the class and −1 for the others."""
-        return 2.0 * (targets[:, None] == np.arange(self.outputs)) - 1.0
+        return np.where(targets[:, None] == np.arange(self.outputs), 1.0, -1.0)
 
     def calibrated(self, model: LinearModel, features: Features, targets: Any) -> tuple[LinearModel, float]:
         """Return the model with the temperature of least cross-entropy (Guo et al. 2017, section 4.2)."""
@@ -91,6 +101,11 @@ class Labels:
 
     outputs: int
 
+    @property
+    def models(self) -> int:
+        """N."""
+        return self.outputs
+
     def learnable(self, targets: Any) -> bool:
         """Return whether a label is on some rows and not on others."""
         return bool((targets != targets[:1]).any())
@@ -102,7 +117,7 @@ class Labels:
 
     def coded(self, targets: Any) -> Floats:
         """Return 1 for labels that are present and −1 for others."""
-        return 2.0 * targets - 1.0
+        return np.where(targets > 0, 1.0, -1.0)
 
     def calibrated(self, model: LinearModel, features: Features, targets: Any) -> tuple[LinearModel, float]:
         """Return the model with the temperature of least binary cross-entropy."""
@@ -121,6 +136,11 @@ class Values:
     """K values: ridge regression."""
 
     outputs: int
+
+    @property
+    def models(self) -> int:
+        """N."""
+        return self.outputs
 
     def learnable(self, targets: Any) -> bool:
         """Return whether values differ."""
