@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
+from numpy.typing import NDArray
 
 from throughtime.data.columns import ARROW_ERRORS, require_columns, short, with_columns
 from throughtime.data.gzipped import read_utf8
@@ -24,7 +25,7 @@ from throughtime.data.table import Table
 from throughtime.errors import DataError
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|nan)", re.IGNORECASE)
-_LEADING_ZERO = re.compile(rb"(?:^|[^\w.+-])[+-]?0\d")
+_BLOCK_SIZE = 2**22
 _NULLS = ("", "NA", "N/A", "NaN", "nan", "n/a", "#N/A", "NULL", "null", "None")
 _ESCAPED = {"\\t": "\t"}
 
@@ -168,13 +169,29 @@ def _inferred(
     require_columns(path, columns or (), header)
     table = parse(raw, path, delimiter, columns=columns)
     integers = [field.name for field in table.schema if pa.types.is_integer(field.type)]
-    if not integers or not _LEADING_ZERO.search(raw) or len(set(header)) < len(header):
+    if not integers or not _may_have_leading_zeros(raw) or len(set(header)) < len(header):
         return table
     written = parse(raw, path, delimiter, columns=integers, types=dict.fromkeys(integers, pa.string()))
     for name in integers:
         if pc.any(pc.match_substring_regex(written.column(name), r"^\s*[+-]?0\d")).as_py():
             table = table.set_column(table.column_names.index(name), name, written.column(name))
     return table
+
+
+def _may_have_leading_zeros(raw: bytes) -> bool:
+    """Return whether a zero before a digit follows a byte that is no letter, digit or point."""
+    codes = np.frombuffer(raw, np.uint8)
+    return any(
+        _has_leading_zero(codes[max(start - 2, 0) : start + _BLOCK_SIZE])
+        for start in range(0, len(codes), _BLOCK_SIZE)
+    )
+
+
+def _has_leading_zero(codes: NDArray[np.uint8]) -> bool:
+    zeros = np.flatnonzero(codes[1:-1] == ord("0")) + 1
+    before, after = codes[zeros - 1], codes[zeros + 1]
+    starts = (before < ord("0")) & (before != ord("."))
+    return bool((starts & (after >= ord("0")) & (after <= ord("9"))).any())
 
 
 def _series_of(raw: bytes, path: Path, delimiter: str, fields: int) -> pa.Table:
