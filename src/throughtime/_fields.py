@@ -126,7 +126,14 @@ class Fields:
         missing entry), ``Annotated[X, …]``, and unions of dataclasses (the first whose required fields are
         all present).
         """
-        return cls(**{key: self._read(key, kind) for key, kind in _annotations(cls)})
+        return cls(**self._values(cls))
+
+    def check(self, cls: Callable[..., Any]) -> None:
+        """Check that the entries are those of a dataclass, as `dataclass` does, without constructing it."""
+        self._values(cls)
+
+    def _values(self, cls: Callable[..., Any]) -> dict[str, Any]:
+        return {key: self._read(key, kind) for key, kind in _annotations(cls)}
 
     def _read(self, key: str, kind: Any) -> Any:
         if get_origin(kind) is Annotated and kind not in (Share, Positive, Number):

@@ -30,7 +30,7 @@ def options(**entries):
 
 def test_tokens_by_count_and_unknown_ones():
     inputs = options().fit(table(EVENTS))
-    assert inputs.vocabulary.words == ("<unk>", "5", "22")
+    assert inputs.token_names == ("<unk>", "5", "22")
     assert inputs.shape == InputShape(vocabulary_size=3)
     tokens = inputs.encode(table(EVENTS))
     assert [row.tolist() for row in tokens.to_list()] == [[1, 2, 1], [], [], [0, 2, 1, 0]]

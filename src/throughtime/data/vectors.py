@@ -31,6 +31,22 @@ _LARGEST = float(np.finfo(np.float32).max)
 Floats = NDArray[np.float32]
 
 
+@dataclass(frozen=True, kw_only=True)
+class VectorOptions:
+    """Options of pretrained word vectors.
+
+    Parameters
+    ----------
+    file : str
+        Path in one of the formats of `read_vectors`.
+    tune : bool
+        Whether the vectors are trained with the model; else they stay as they are.
+    """
+
+    file: str
+    tune: bool = True
+
+
 @dataclass(frozen=True, eq=False)
 class WordVectors:
     """Vectors of the words of a vocabulary.

@@ -1,13 +1,15 @@
 """Interface of inputs: options, which a user sets, and what is learned from training rows with them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime._fields import Fields, to_json
 from throughtime.data.table import Table
-from throughtime.errors import DataError
+from throughtime.errors import DataError, ShapeError
 from throughtime.ragged import Ragged
 
 Blank = Literal["refuse", "skip", "empty"]
@@ -41,6 +43,10 @@ class Inputs(Protocol):
     def tokenizer_json(self) -> str | None:
         """Content of the run's ``tokenizer.json``; None for series."""
 
+    @property
+    def token_names(self) -> tuple[str, ...]:
+        """Name of each token in the order of token numbers, as for `read_vectors`; none for series."""
+
     def encode(self, table: Table) -> Ragged:
         """Return the sequence of each row: (T,) int64 of tokens, or (T, C) float32 of steps."""
 
@@ -59,6 +65,34 @@ class InputOptions(Protocol):
 
     def fit(self, table: Table) -> Inputs:
         """Learn vocabulary or scales from training rows."""
+
+
+def check_options(options: Any, columns: Sequence[str] | None = None) -> None:
+    """Check the types and ranges of options, and that there are columns.
+
+    Raises
+    ------
+    ShapeError
+        If a field has another type or a value that is not allowed, or there are no columns.
+    """
+    try:
+        Fields(to_json(options)).check(type(options))
+    except ValueError as error:
+        raise ShapeError(str(error)) from error
+    if columns is not None and not columns:
+        raise ShapeError("columns is empty; name at least one column")
+
+
+def require_vocabulary(size: int, least: int) -> None:
+    """Check that a vocabulary has room for all tokens that are always in it.
+
+    Raises
+    ------
+    ShapeError
+        If it has not.
+    """
+    if size < least:
+        raise ShapeError(f"vocabulary = {size} is too small; use at least {least}")
 
 
 def require_no_blank_rows(table: Table, rows: NDArray[np.int64], blank: Blank, what: str) -> None:
