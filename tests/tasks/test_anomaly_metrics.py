@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from throughtime.errors import ShapeError
+from throughtime.tasks.intervals import wilson_interval
 from throughtime.tasks.metrics import METRICS, anomaly, anomaly_metrics
 from throughtime.tasks.thresholds import best_threshold, fit_threshold, quantile_threshold
 
@@ -47,8 +48,10 @@ def test_small_samples_agree_too(n: int, seed: int) -> None:
     assert figures["average_precision"] == pytest.approx(sk.average_precision_score(truth, scores), rel=1e-12)
 
 
-def test_fractional_weights_of_positives_alone_have_no_roc_curve() -> None:
-    assert math.isnan(anomaly_metrics([0.3, 0.2, 0.1], [True] * 3, weights=[0.1, 0.2, 0.7])["roc_auc"])
+@pytest.mark.parametrize("seed", range(5))
+def test_fractional_weights_of_positives_alone_have_no_roc_curve(seed: int) -> None:
+    scores, weights = np.random.default_rng(seed).random((2, 50))
+    assert math.isnan(anomaly_metrics(scores, np.ones(50), weights=weights)["roc_auc"])
 
 
 def test_normal_rows_alone() -> None:
@@ -56,6 +59,15 @@ def test_normal_rows_alone() -> None:
     assert math.isnan(figures["roc_auc"])
     assert math.isnan(figures["average_precision"])
     assert (figures["precision"], figures["recall"], figures["f1"]) == (0, 0, 0)
+
+
+def test_precision_and_recall_have_wilson_intervals() -> None:
+    scores, truth = examples(101)
+    predicted = scores >= 0.7
+    hits = int((predicted & truth).sum())
+    intervals = anomaly(scores, truth, 0.7).intervals()
+    assert intervals["precision"] == wilson_interval(hits, int(predicted.sum()))
+    assert intervals["recall"] == wilson_interval(hits, int(truth.sum()))
 
 
 def test_nothing_predicted_has_no_precision_interval() -> None:

@@ -162,6 +162,35 @@ def test_a_perfect_classifier_of_twenty_rows_is_not_certain() -> None:
     assert intervals["recall"].low == pytest.approx(wilson_interval(10, 10).low)
 
 
+def test_precision_and_recall_of_two_classes_have_wilson_intervals() -> None:
+    predicted, truth = np.arange(30) % 2, np.arange(30) % 3 % 2
+    hits = int((predicted & truth).sum())
+    intervals = classification(np.eye(2)[predicted], truth, ("a", "b")).intervals()
+    assert intervals["precision"] == wilson_interval(hits, int(predicted.sum()))
+    assert intervals["recall"] == wilson_interval(hits, int(truth.sum()))
+
+
+def test_an_interval_contains_a_value_that_no_draw_reaches() -> None:
+    def compute(rows: np.ndarray) -> dict[str, float]:
+        return {"distinct": float(len(set(rows))), "repeated": -float(len(set(rows)))}
+
+    intervals = bootstrap_interval(compute, 50)
+    assert intervals["distinct"].low < intervals["distinct"].high == 50
+    assert -50 == intervals["repeated"].low < intervals["repeated"].high
+
+
+@pytest.mark.parametrize(("rankings", "rounds"), [(1, 1000), (50_000, 599), (10**7, 200)])
+def test_expensive_metrics_have_fewer_rounds(rankings: int, rounds: int) -> None:
+    drawn = []
+
+    def compute(weights: np.ndarray) -> dict[str, np.ndarray]:
+        drawn.append(weights.shape[1])
+        return {"any": weights[0]}
+
+    WeightedMetrics(10, compute, rankings).intervals()
+    assert sum(drawn) == rounds + 1  # and once for the values
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -62,10 +62,17 @@ def test_a_constant_target_is_left_out_of_the_mean_r2() -> None:
 
 
 def test_a_target_far_from_zero_has_an_exact_r2() -> None:
-    truth = 1e6 + np.array([0.0, 1.0, 2.0, 3.0])
+    truth = 1e9 + np.array([0.0, 1.0, 2.0, 3.0])
     assert regression_metrics(truth + np.array([0.5, -0.5, 0.5, -0.5]), truth, NAMES[:1])[
         "r2"
     ] == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_weights_may_leave_a_constant_target(seed: int) -> None:
+    truth = np.array([0.0] + [0.3] * 20)
+    weights = np.append(0.0, np.random.default_rng(seed).random(20))
+    assert math.isnan(regression_metrics(truth + 0.1, truth, NAMES[:1], weights)["r2"])
 
 
 def test_draws_of_one_value_do_not_count_for_r2() -> None:
