@@ -294,6 +294,30 @@ def pool_sum_gradient(
 ) -> Tensor | None:
     """Return its gradient."""
 
+def crf_forward(
+    x: Tensor,
+    offsets: Tensor,
+    transitions: Tensor,
+    start: Tensor,
+    *,
+    reverse: bool,
+    threads: int,
+    in_order: bool,
+) -> Tensor | None:
+    """Return the scores of the forward algorithm of a CRF."""
+
+def crf_best(
+    x: Tensor,
+    offsets: Tensor,
+    transitions: Tensor,
+    start: Tensor,
+    end: Tensor,
+    *,
+    threads: int,
+    in_order: bool,
+) -> Tensor | None:
+    """Return the tags of the highest score."""
+
 def empty(is_double: bool, count: int) -> Tensor:
     """Return so many uninitialised numbers."""
 
