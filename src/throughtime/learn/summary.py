@@ -1,6 +1,6 @@
 """`Summary`: the metrics of a trained model beside those of baselines, with notes on what to do."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from throughtime._fields import Fields, Number, to_json
@@ -102,8 +102,17 @@ def summarize(prepared: Prepared, run: Run, *, baselines: bool = True) -> Summar
     summary = Summary(part, metric, score, tuple(scores), prepared.notes)
     if summary.beats_baselines:
         return summary
-    tips = advice(task, run.config.model.name)
-    return Summary(part, metric, score, tuple(scores), prepared.notes, tuple(tips))
+    best = next(b for b in fitted if summary.best_baseline is not None and b.name == summary.best_baseline.name)
+    tips = advice(
+        task,
+        run.config.model.name,
+        best,
+        inputs="tokens" if "vocabulary_size" in source.shape else "series",
+        examples=len(source.training(0)),
+        epochs=run.config.settings.epochs,
+        best_epoch=metrics.best_epoch or 1,
+    )
+    return replace(summary, advice=tuple(tips))
 
 
 def write_summary(run: Run, summary: Summary) -> None:
