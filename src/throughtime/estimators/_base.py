@@ -13,11 +13,11 @@ from torch import Tensor
 from throughtime.data.objects import as_table
 from throughtime.data.table import Table
 from throughtime.errors import DataError, InputTypeError
-from throughtime.estimators._automatic import automatic_settings
-from throughtime.estimators._parameters import AUTOMATIC, COLUMNS, EstimatorParameter, offered_options
+from throughtime.estimators._parameters import COLUMNS, EstimatorParameter, offered_options
 from throughtime.estimators._rows import small_parts
 from throughtime.estimators._sequences import is_matrix
 from throughtime.learn import Predictor, Recipe, fit_recipe
+from throughtime.learn.automatic import AUTOMATIC, automatic_settings
 from throughtime.tasks import SequenceTask
 from throughtime.training import ModelFactory
 
@@ -33,7 +33,9 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
     predictor_: Predictor
 
     def __init__(self, **parameters: Any) -> None:
-        raise InputTypeError(f"{type(self).__name__} has no parameters, got {', '.join(parameters) or 'none'}")
+        raise InputTypeError(
+            f"{type(self).__name__} has no parameters, got {', '.join(parameters) or 'none'}"
+        )
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags."""
@@ -70,7 +72,9 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
     ) -> None:
         """Train on rows, and set the attributes of a fitted estimator."""
         if len(table) < 2:
-            raise DataError(f"X has one sequence (n_samples = {len(table)}), but training needs two; give more")
+            raise DataError(
+                f"X has one sequence (n_samples = {len(table)}), but training needs two; give more"
+            )
         recipe = self._recipe(target=tuple(targets), **options)
         automatic = [name for name in AUTOMATIC if isinstance(getattr(self, name), str)]
         fitted = fit_recipe(

@@ -4,9 +4,12 @@ import math
 from collections.abc import Collection
 from typing import Any
 
-from throughtime.learn import Prepared, Recipe
 from throughtime.learn.options import BatchOptions, OptimizerOptions
+from throughtime.learn.prepared import Prepared
+from throughtime.learn.recipe import Recipe
 
+AUTOMATIC = ("epochs", "patience", "tokens_per_batch")
+"""Options that `automatic_settings` can choose."""
 _UPDATES = 400
 """Least number of updates of the weights in a training."""
 _BATCHES = 8
@@ -17,9 +20,9 @@ _SEQUENCES = 16
 def automatic_settings(prepared: Prepared, names: Collection[str]) -> Recipe:
     """Return the recipe with these of its settings chosen by the number of training sequences and steps.
 
-    Batches have at most 2,048 tokens or steps, and at most an eighth of the data as long as that are 16 sequences
-    or more. There are 20 epochs, or as many as 400 updates of the weights take. Patience is 3 epochs, or a
-    quarter of all epochs beyond 20.
+    Batches have at most 2,048 tokens or steps, and of small data an eighth, but no fewer than 16 sequences.
+    There are 20 epochs, or as many as 400 updates of the weights take. Patience is 3 epochs, or a quarter of all
+    epochs if there are more than 20.
     """
     recipe = prepared.recipe
     examples = prepared.source.training(0)
