@@ -22,7 +22,7 @@ def _module(name: str):
 
 
 def test_the_public_names_are_these() -> None:
-    inner = {"bench", "ops", "ragged", "data", "training", "report", "demo", "cli", "_native"}
+    inner = {"bench", "ops", "ragged", "data", "tasks", "training", "report", "demo", "cli", "_native"}
     inner |= {"conv", "inputs", "linear", "locked_dropout", "norm", "pool", "readout"}
     inner |= {"recurrence", "recurrent", "streaming", "trace", "next_step"}
     for name, expected in PUBLIC.items():
