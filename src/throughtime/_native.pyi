@@ -189,6 +189,14 @@ def linear_weight_gradient(
 ) -> tuple[Tensor, Tensor | None] | None:
     """Return the gradients of its weight and, on request, of its bias."""
 
+def dropout(
+    x: Tensor, *, seed: int, threshold: int, scale: float, first: int, threads: int, in_order: bool
+) -> Tensor | None:
+    """Return ``scale`` · x at positions ``first``, … whose word is at least the threshold, else 0.
+
+    See `native/kernels/dropout/dropout.h` for words and positions.
+    """
+
 def norm_forward(
     x: Tensor,
     weight: Tensor | None,

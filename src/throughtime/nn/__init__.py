@@ -19,6 +19,7 @@ from throughtime.nn.conv.wide_conv import WideConv as WideConv
 from throughtime.nn.description.field import ReceptiveField as ReceptiveField
 from throughtime.nn.description.output_lengths import output_lengths as output_lengths
 from throughtime.nn.description.receptive_field import receptive_field as receptive_field
+from throughtime.nn.dropout import Dropout as Dropout
 from throughtime.nn.inputs.output import RecurrentOutput as RecurrentOutput
 from throughtime.nn.linear import Linear as Linear
 from throughtime.nn.locked_dropout import LockedDropout as LockedDropout
