@@ -19,8 +19,8 @@ class Dropout(nn.Dropout):
 
     It is `torch.nn.Dropout` with another generator. Each call draws one seed from torch's generator, and m_i
     is a function of that seed and of i alone: Philox4x32-10 [2]_. The same `torch.manual_seed` gives the same
-    mask with any number of threads and on any processor. No mask is kept for the backward pass, which draws it
-    again. This holds on a CPU; other devices, ``inplace=True`` and p = 1 use torch's dropout.
+    mask with any number of threads and on any processor. No mask is kept for the backward pass, which draws
+    it again. This holds on a CPU; other devices, ``inplace=True`` and p = 1 use torch's dropout.
 
     Parameters
     ----------
