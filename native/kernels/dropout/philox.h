@@ -12,10 +12,8 @@
 namespace throughtime::TT_ISA {
 
 typedef std::uint64_t Wide __attribute__((vector_size(vector_bytes)));
-typedef std::uint32_t Words __attribute__((vector_size(vector_bytes)));
 
 inline constexpr int wide_lanes = vector_bytes / 8;
-inline constexpr int word_lanes = vector_bytes / 4;
 
 // The product of the lower 32 bits of each lane.
 inline Wide multiply_lower(Wide a, Wide b) {
@@ -80,14 +78,14 @@ struct Block {
     for (int l = 0; l < wide_lanes; ++l) steps[l] = static_cast<std::uint64_t>(2 * l);
     const Wide lower = Wide{} + 0xffffffffu;
 #pragma GCC unroll 4
-    for (int begin = 0; begin < block_counters; begin += word_lanes) {
+    for (int begin = 0; begin < block_counters; begin += 2 * wide_lanes) {
       const Wide counters = steps + static_cast<std::uint64_t>(number * block_counters + begin);
       Wide even[4], odd[4];
       philox(counters, even);
       philox(counters + 1, odd);
       for (int w = 0; w < 4; ++w) {
-        const Words words = (Words)((even[w] & lower) | (odd[w] << 32));
-        *reinterpret_cast<Words*>(word + w * block_counters + begin) = words;
+        const Wide words = (even[w] & lower) | (odd[w] << 32);
+        std::memcpy(word + w * block_counters + begin, &words, sizeof words);
       }
     }
   }
