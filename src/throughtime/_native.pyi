@@ -197,6 +197,14 @@ def dropout(
     See `native/kernels/dropout/dropout.h` for words and positions.
     """
 
+def embedding_forward(table: Tensor, tokens: Tensor, *, threads: int) -> Tensor | None:
+    """Return the rows (T, D) of tokens (T,); None, too, where a token is no row."""
+
+def embedding_gradient(
+    dy: Tensor, tokens: Tensor, *, rows: int, padding: int, threads: int, in_order: bool
+) -> Tensor | None:
+    """Return the gradient of the table (rows, D), without that of the token ``padding``."""
+
 def norm_forward(
     x: Tensor,
     weight: Tensor | None,

@@ -45,4 +45,5 @@ from throughtime.nn.streaming.stream import Stream as Stream
 from throughtime.nn.trace.gradients import DirectionGradients as DirectionGradients
 from throughtime.nn.trace.trace import DirectionTrace as DirectionTrace
 from throughtime.nn.trace.trace import Trace as Trace
+from throughtime.ops.embedding import layer as _embedding  # noqa: F401 - torch.nn.Embedding on a Ragged
 from throughtime.ops.recurrent.activations import Activation as Activation
