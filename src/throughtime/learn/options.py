@@ -82,9 +82,17 @@ class InputOptions:
     tokenizer: Annotated[
         str, Option("Tokens of a text: words, characters, bpe, or the path of a tokenizer.json.")
     ] = "words"
-    vocabulary: Annotated[int, Option("Maximum size of the vocabulary.", low=1)] = 20_000
+    vocabulary: Annotated[
+        int | None,
+        Option(
+            "Maximum size of the vocabulary. Default: 20000 words or tokens, 8000 byte pairs, 2000 characters.",
+            low=1,
+        ),
+    ] = None
     min_count: Annotated[int, Option("Minimum count of a token; rarer ones become <unk>.", low=1)] = 2
-    lower_case: Annotated[bool, Option("Convert texts to lower case.")] = True
+    lower_case: Annotated[
+        bool | None, Option("Convert texts to lower case. Default: only if tokens are words.")
+    ] = None
     split_tokens: Annotated[
         bool, Option("Split the texts of a --tokens column at white space into tokens.")
     ] = False
@@ -94,8 +102,11 @@ class InputOptions:
         Option("What to do with longer sequences: cut them, an error, or average predictions over windows."),
     ] = "truncate"
     missing: Annotated[
-        Literal["refuse", "interpolate", "forward", "zero", "mean", "mask"],
-        Option("How to fill missing numbers; mask also adds a channel that marks them."),
+        Literal["refuse", "interpolate", "forward", "zero", "mean", "mask", "padding"],
+        Option(
+            "How to fill missing numbers; mask also adds a channel that marks them, padding drops them at the "
+            "end of a series."
+        ),
     ] = "refuse"
     scale: Annotated[
         Literal["standard", "series", "none"],

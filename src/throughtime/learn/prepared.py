@@ -1,7 +1,7 @@
 """From raw data and a recipe to a source, a task and what encodes further rows."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from throughtime.data.inputs import (
     WordOptions,
 )
 from throughtime.data.table import Table
+from throughtime.data.vectors import read_vectors
 from throughtime.errors import DataError, ShapeError
 from throughtime.learn.encoder import Encoder
 from throughtime.learn.recipe import Recipe
@@ -33,6 +34,11 @@ from throughtime.ragged import Ragged
 from throughtime.tasks import TASKS, Anomaly, SequenceTask, Task
 from throughtime.tasks.labels import label_texts
 
+_TRAINED: Mapping[str, Callable[..., InputOptions]] = {
+    "words": WordOptions,
+    "characters": CharacterOptions,
+    "bpe": BytePairOptions,
+}
 _INPUT_COLUMNS = ("text", "tokens", "series")
 _TARGET = "label"
 
@@ -68,7 +74,7 @@ class Prepared:
     tokenizer_json: str | None = None
     rows: Parts | None = None
     notes: tuple[str, ...] = ()
-    prepare_model: Any = field(default=None, repr=False)
+    prepare_model: Callable[[nn.Module], None] | None = field(default=None, repr=False)
 
 
 def prepare_table(
@@ -135,7 +141,7 @@ def prepare_table(
         encoder.inputs.tokenizer_json,
         parts,
         (*notes, *_overlaps(examples)),
-        _vectors(recipe, encoder.inputs, tables[0]),
+        _vectors(recipe, encoder.inputs),
     )
 
 
@@ -183,19 +189,19 @@ def input_options(recipe: Recipe) -> InputOptions:
     missing = None if inputs.missing == "refuse" else inputs.missing
     if columns.series:
         return SeriesOptions(columns=tuple(columns.series), missing=missing, scale=inputs.scale, blank=blank)
-    sizes: dict[str, Any] = {"vocabulary": inputs.vocabulary, "min_count": inputs.min_count, "blank": blank}
+    sizes: dict[str, Any] = {"min_count": inputs.min_count, "blank": blank}
+    if inputs.vocabulary is not None:
+        sizes["vocabulary"] = inputs.vocabulary
     if columns.tokens:
         if len(columns.tokens) > 1:
             raise DataError(f"--tokens takes one column of lists, got {', '.join(columns.tokens)}; give one")
         return TokenOptions(column=columns.tokens[0], split=inputs.split_tokens, **sizes)
     text: dict[str, Any] = {"columns": tuple(columns.text), "blank": blank}
-    if inputs.tokenizer == "words":
-        return WordOptions(**text | sizes, lower_case=inputs.lower_case)
-    if inputs.tokenizer == "characters":
-        return CharacterOptions(**text | sizes, lower_case=inputs.lower_case)
-    if inputs.tokenizer == "bpe":
-        return BytePairOptions(**text | sizes, lower_case=inputs.lower_case)
-    return TokenizerOptions(**text, file=inputs.tokenizer)
+    if inputs.tokenizer not in _TRAINED:
+        return TokenizerOptions(**text, file=inputs.tokenizer)
+    if inputs.lower_case is not None:
+        sizes["lower_case"] = inputs.lower_case
+    return _TRAINED[inputs.tokenizer](**text | sizes)
 
 
 def fitted_encoder(recipe: Recipe, options: InputOptions, training: Table) -> Encoder:
@@ -323,26 +329,25 @@ def _keys(sequences: Ragged) -> list[bytes]:
     ]
 
 
-def _vectors(recipe: Recipe, inputs: Inputs, training: Table) -> Any:
+def _vectors(recipe: Recipe, inputs: Inputs) -> Callable[[nn.Module], None] | None:
     """Return a function that sets the pretrained vectors of a model's embedding."""
     if recipe.inputs.vectors is None:
         return None
-    words = inputs.vocabulary()  # type: ignore[attr-defined]
-    del training
-    vectors = read_vectors(Path(recipe.inputs.vectors), words)
+    vectors = read_vectors(Path(recipe.inputs.vectors), inputs.token_names)
+    matrix, known = torch.from_numpy(vectors.matrix), torch.from_numpy(vectors.known)
     freeze = recipe.inputs.freeze_vectors
 
     def set_vectors(model: nn.Module) -> None:
         embedding = next((m for m in model.modules() if isinstance(m, nn.Embedding)), None)
         if embedding is None:
             raise ShapeError("pretrained vectors need a model with an embedding; choose another model")
-        if embedding.weight.shape != vectors.matrix.shape:
+        if embedding.weight.shape != matrix.shape:
             raise ShapeError(
-                f"the vectors have {vectors.matrix.shape[1]} features, but the embedding {embedding.weight.shape[1]}; "
-                f"give embedding_size={vectors.matrix.shape[1]} (--embedding-size)"
+                f"the vectors have {matrix.shape[1]} features, but the embedding {embedding.weight.shape[1]}; "
+                f"give embedding_size={matrix.shape[1]} (--embedding-size)"
             )
         with torch.no_grad():
-            embedding.weight[vectors.known] = vectors.matrix[vectors.known]
+            embedding.weight[known] = matrix[known]
         embedding.weight.requires_grad_(not freeze)
 
     return set_vectors
