@@ -97,8 +97,10 @@ def summary_regression(rows: Rows, targets: Targets, seconds: float) -> Fit | No
 
 
 def convolution_regression(rows: Rows, targets: Targets, seconds: float) -> Fit | None:
-    """Fit a ridge regression to features of random convolutions."""
+    """Fit a ridge regression to features of random convolutions; None if no training series has steps."""
     inputs = rows.training.inputs
+    if not inputs.layout.total:
+        return None
     multiplications = 11 * KERNELS * _channels(rows) * inputs.layout.total / max(1, len(inputs))
     limit = min(
         _solvable(2 * KERNELS, seconds / 2),
