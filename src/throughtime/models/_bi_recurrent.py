@@ -5,7 +5,7 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
-from throughtime.nn import GRU, LSTM, Linear, Pool
+from throughtime.nn import GRU, LSTM, Dropout, Linear, Pool
 from throughtime.nn.description import Series
 from throughtime.ragged import Ragged
 
@@ -41,7 +41,7 @@ class _BiRecurrent(nn.Module):
             dropout=dropout if num_layers > 1 else 0.0,
         )
         self.pool = Pool(pool)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = Linear(2 * hidden_size, classes)
 
     def describe(self) -> Series:

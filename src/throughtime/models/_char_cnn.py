@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from throughtime.errors import ShapeError
 from throughtime.models._one_length import first_steps, of_one_length
-from throughtime.nn import ConvBlock, Linear, receptive_field
+from throughtime.nn import ConvBlock, Dropout, Linear, receptive_field
 from throughtime.nn.description import WholeSequence
 from throughtime.ragged import Ragged
 
@@ -80,7 +80,7 @@ class CharCNN(nn.Module):
             raise ShapeError(f"CharCNN: length is at least {field.size:.0f} characters, got {length}")
         self.frames = (length - int(field.size)) // field.stride + 1
         sizes = (self.frames * channels, hidden_size, hidden_size)
-        hidden = [(Linear(below, above), nn.ReLU(), nn.Dropout(dropout)) for below, above in pairwise(sizes)]
+        hidden = [(Linear(below, above), nn.ReLU(), Dropout(dropout)) for below, above in pairwise(sizes)]
         self.head = nn.Sequential(
             *(layer for three in hidden for layer in three), Linear(hidden_size, classes)
         )

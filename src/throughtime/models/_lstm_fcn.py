@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from throughtime.errors import ShapeError
 from throughtime.models._fcn import FCN
 from throughtime.models._one_length import first_steps
-from throughtime.nn import LSTM, Linear, Pool
+from throughtime.nn import LSTM, Dropout, Linear, Pool
 from throughtime.nn.description import Series, SideBySide, WholeSequence, concatenated
 from throughtime.ragged import Ragged, assert_when_run
 
@@ -62,7 +62,7 @@ class LSTMFCN(nn.Module):
         self.length = length
         self.body, self.pool = fcn.body, fcn.pool
         self.recurrent = LSTM(in_channels if length is None else length, hidden_size, batch_first=True)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = Linear(hidden_size + fcn.output.in_features, classes)
 
     def describe(self) -> Series | WholeSequence:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from throughtime.nn import Linear, Pool, WideConv
+from throughtime.nn import Dropout, Linear, Pool, WideConv
 from throughtime.nn.description import Series, SideBySide, concatenated
 from throughtime.ragged import Ragged
 
@@ -54,7 +54,7 @@ class TextCNN(nn.Module):
         self.embedding = nn.Embedding(vocabulary_size, embedding_size)
         self.convolutions = WideConv(embedding_size, channels, kernel_sizes)
         self.pool = Pool("max")
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = Linear(channels * len(kernel_sizes), classes)
 
     def describe(self) -> Series:
