@@ -12,7 +12,7 @@ from throughtime.errors import ShapeError
 from throughtime.models._inputs import ModelInputs
 from throughtime.models._options import Channels, Depth, Dropout, EmbeddingSize, KernelSizes, Members
 from throughtime.models._sequence_model import ExtraFeatures, InOrder, SequenceModel
-from throughtime.nn import Conv1d, ConvBlock, Linear, MaxPool1d, Parallel, Pool, Residual, WideConv
+from throughtime.nn import Conv1d, ConvBlock, Dropout, Linear, MaxPool1d, Parallel, Pool, Residual, WideConv
 from throughtime.nn.description import Series, SideBySide
 from throughtime.ragged import Ragged
 
@@ -162,7 +162,7 @@ class _Sizes(NamedTuple):
 
 def _network(inputs: ModelInputs, outputs: int, sizes: _Sizes, dropout: float, *, per_step: bool) -> InOrder:
     """Return one network; it has no layers without effect, which would change the names of weights."""
-    drop = (nn.Dropout(dropout),) if dropout else ()
+    drop = (Dropout(dropout),) if dropout else ()
     read: tuple[nn.Module, ...] = ()
     if inputs.vocabulary_size is not None:
         read = (nn.Embedding(inputs.vocabulary_size, sizes.embedding_size), *drop)

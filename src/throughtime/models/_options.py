@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 from throughtime._options import Option
 from throughtime.errors import ShapeError
 
-
 _EMBEDDING_SIZE = Option(
     "Number of features of the embedding of each token; of a frame model, of each frame, 0 for none.", low=1
 )

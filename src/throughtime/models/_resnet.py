@@ -7,7 +7,7 @@ from torch import nn
 from throughtime.models._inputs import ModelInputs
 from throughtime.models._options import BlockChannels, Dropout, EmbeddingSize, KernelSizes, for_each_block
 from throughtime.models._sequence_model import SequenceModel
-from throughtime.nn import Pool, ResNetBlock
+from throughtime.nn import Dropout, Pool, ResNetBlock
 from throughtime.nn.description import Series
 
 
@@ -69,7 +69,7 @@ class ResNet(SequenceModel):
         pairs = pairwise((self.step_features, *widths))
         self.body = nn.Sequential(*(ResNetBlock(below, above, kernel_sizes) for below, above in pairs))
         self.pool = None if per_step else Pool("mean")
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = self._output(widths[-1], outputs)
 
     def describe(self) -> Series:
