@@ -42,9 +42,9 @@ class Baseline:
 def majority(source: Source, test: Examples) -> Baseline:
     """Predict the most frequent class of the training examples."""
     began = perf_counter()
-    labels = source.training(0).labels.numpy()
+    labels = source.training(0).targets.numpy()
     model = DummyClassifier(strategy="most_frequent").fit(np.zeros((len(labels), 1)), labels)
-    correct = model.predict(np.zeros((len(test), 1))) == test.labels.numpy()
+    correct = model.predict(np.zeros((len(test), 1))) == test.targets.numpy()
     return Baseline("majority", correct, 0, perf_counter() - began, 0)
 
 
@@ -72,23 +72,23 @@ def ngram_regression(source: Source, test: Examples, longest: int, name: str) ->
     """
     began = perf_counter()
     examples = source.training(0)
-    grams = NGrams(source.vocabulary_size, longest)
-    design = grams.fit(examples.tokens)
+    grams = NGrams(source.shape["vocabulary_size"], longest)
+    design = grams.fit(examples.inputs)
     if design.shape[1] == 0:
         raise DataError(f"{name}: no n-gram occurs twice in the training examples; give more data")
-    validation_rows = grams.transform(source.validation.tokens)
+    validation_rows = grams.transform(source.validation.inputs)
     best, best_score = None, -1.0
     for penalty in _PENALTIES:
         model = LogisticRegression(C=penalty, solver="liblinear", tol=1e-3).fit(
-            design, examples.labels.numpy()
+            design, examples.targets.numpy()
         )
-        score = model.score(validation_rows, source.validation.labels.numpy())
+        score = model.score(validation_rows, source.validation.targets.numpy())
         if score > best_score:
             best, best_score = model, score
     seconds = perf_counter() - began
-    correct = best.predict(grams.transform(test.tokens)) == test.labels.numpy()  # type: ignore[union-attr]
+    correct = best.predict(grams.transform(test.inputs)) == test.targets.numpy()  # type: ignore[union-attr]
     return Baseline(
-        name, correct, design.shape[1] + 1, seconds, len(_PENALTIES) * examples.tokens.values.shape[0]
+        name, correct, design.shape[1] + 1, seconds, len(_PENALTIES) * examples.inputs.values.shape[0]
     )
 
 
@@ -158,8 +158,8 @@ def fit_bag_of_words(
     if not len(validation):
         held_out = max(1, len(training) // 5)
         validation, order = training.select(order[:held_out]), order[held_out:]
-    classes = len(training.labels.unique())
-    share = most / max(1, training.tokens.layout.total * classes)
+    classes = len(training.targets.unique())
+    share = most / max(1, training.inputs.layout.total * classes)
     if share < 1:
         order = order[: max(1, int(share * len(order)))]
     training = training.select(order.sort().values)
@@ -173,15 +173,15 @@ def fit_bag_of_words(
 
 def _best_penalty(training: Examples, validation: Examples, *, unit: bool) -> tuple[float, BagOfWords] | None:
     """Return the best cross-entropy of the validation examples and its regression."""
-    classes = training.labels.unique().numpy()
-    usable = validation.select(torch.isin(validation.labels, training.labels).nonzero().flatten())
+    classes = training.targets.unique().numpy()
+    usable = validation.select(torch.isin(validation.targets, training.targets).nonzero().flatten())
     grams = NGrams(
-        int(training.tokens.values.max()) + 1 if len(training.tokens.values) else 1, 1, counts=True, unit=unit
+        int(training.inputs.values.max()) + 1 if len(training.inputs.values) else 1, 1, counts=True, unit=unit
     )
-    design, truth = grams.fit(training.tokens), training.labels.numpy()
+    design, truth = grams.fit(training.inputs), training.targets.numpy()
     if len(classes) < 2 or not design.shape[1] or not len(usable):
         return None
-    validation_rows, best = grams.transform(usable.tokens), None
+    validation_rows, best = grams.transform(usable.inputs), None
     for penalty in _GROWING_PENALTIES:
         regression = LogisticRegression(C=penalty, max_iter=200, tol=1e-3)
         # One thread, because several are many times slower for small products on busy cores.
@@ -190,7 +190,7 @@ def _best_penalty(training: Examples, validation: Examples, *, unit: bool) -> tu
             warnings.simplefilter("ignore", ConvergenceWarning)
             regression.fit(design, truth)
         predicted = regression.predict_proba(validation_rows)
-        loss = float(log_loss(usable.labels.numpy(), predicted, labels=classes))
+        loss = float(log_loss(usable.targets.numpy(), predicted, labels=classes))
         if best is not None and loss >= best[0]:
             break
         best = loss, BagOfWords(regression, grams, len(training))
