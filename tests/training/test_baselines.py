@@ -1,7 +1,7 @@
 """The n-gram baselines against plain counts, and on data that is easy or hard for them by construction."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -48,7 +48,7 @@ class _Order:
     """Sequences of a and b once each among noise: class 1 if a comes right before b."""
 
     classes = ("after", "before")
-    vocabulary_size = 6
+    shape: ClassVar = {"vocabulary_size": 6}
 
     def _examples(self, seed: int, count: int) -> Examples:
         generator = torch.Generator().manual_seed(seed)
@@ -86,8 +86,8 @@ def test_a_bag_of_words_is_blind_to_order_and_bigrams_are_not() -> None:
 
 def test_majority_names_the_commonest_class() -> None:
     source = _Order()
-    common = int(source.training(0).labels.double().mean() > 0.5)
-    assert majority(source, source.test).correct.tolist() == (source.test.labels == common).tolist()
+    common = int(source.training(0).targets.double().mean() > 0.5)
+    assert majority(source, source.test).correct.tolist() == (source.test.targets == common).tolist()
 
 
 def test_nothing_to_learn_from_is_said() -> None:
@@ -112,8 +112,8 @@ def _counted(count: int, seed: int, noise: float = 0.1) -> Examples:
 
 
 def _log_loss(bag: BagOfWords, examples: Examples) -> float:
-    likely = torch.from_numpy(bag.log_probabilities(examples.tokens, 2))
-    return float(torch.nn.functional.nll_loss(likely, examples.labels))
+    likely = torch.from_numpy(bag.log_probabilities(examples.inputs, 2))
+    return float(torch.nn.functional.nll_loss(likely, examples.targets))
 
 
 def test_a_bag_of_words_counts() -> None:
@@ -140,11 +140,11 @@ def test_validation_chooses_the_penalty_and_the_scale_of_a_bag_of_words() -> Non
     training, validation, test = _weak(150, 0), _weak(1000, 1), _weak(1000, 2)
     bag = fit_bag_of_words(training, validation)
     assert bag is not None
-    truth = training.labels.numpy()
+    truth = training.targets.numpy()
     others = {}
     for unit in (False, True):
         grams = NGrams(300, 1, counts=True, unit=unit)
-        design = grams.fit(training.tokens)
+        design = grams.fit(training.inputs)
         for penalty in (0.25, 1.0, 4.0, 16.0, 64.0, 256.0):
             fitted = LogisticRegression(C=penalty, max_iter=2000).fit(design, truth)
             others[unit, penalty] = _log_loss(BagOfWords(fitted, grams, 150), validation)
@@ -164,18 +164,18 @@ def test_a_bag_of_words_without_validation_rows_holds_some_out() -> None:
 
 def test_a_bag_of_words_says_how_many_rows_it_was_fitted_to() -> None:
     training = _counted(500, 0)
-    limited = fit_bag_of_words(training, _counted(100, 1), most=training.tokens.layout.total * 2 // 5)
+    limited = fit_bag_of_words(training, _counted(100, 1), most=training.inputs.layout.total * 2 // 5)
     assert limited is not None
     assert limited.rows == 100
 
 
 def test_where_a_bag_of_words_has_nothing_to_learn_there_is_none() -> None:
     examples = _counted(40, 0)
-    of_one_class = examples.select((examples.labels == 1).nonzero().flatten())
+    of_one_class = examples.select((examples.targets == 1).nonzero().flatten())
     assert fit_bag_of_words(of_one_class, examples) is None
     apart = Examples(Ragged.from_lengths(torch.arange(4), [2, 2]), torch.tensor([0, 1]))
     assert fit_bag_of_words(apart, apart) is None
     unseen = fit_bag_of_words(examples, examples)
     assert unseen is not None
-    likely = unseen.log_probabilities(examples.tokens[:1], 3)
+    likely = unseen.log_probabilities(examples.inputs[:1], 3)
     assert likely[0, 2] == pytest.approx(math.log(2**-52)), "a class that it never saw"

@@ -92,9 +92,7 @@ def _train(
     return finished
 
 
-def _module(
-    source: Source, run: Run, prepare_model: Callable[[nn.Module], None] | None
-) -> TrainingModule:
+def _module(source: Source, run: Run, prepare_model: Callable[[nn.Module], None] | None) -> TrainingModule:
     config = run.config
     torch.manual_seed(derived_seed("weights", config.settings.seed))
     model = config.model.build(config.shape, config.task)
