@@ -81,5 +81,3 @@ def _help(option: DeclaredOption) -> str:
     else:
         shown = f"{default}"
     return f"{text}  [default: {shown}]"
-
-

@@ -66,7 +66,9 @@ class Encoder:
         if self.limit is None:
             return Examples(inputs, targets, extra)
         if self.limit.longer == "windows" and task.level != "sequence":
-            raise ShapeError(f"task {task.name!r} cannot average over windows; use --longer truncate or refuse")
+            raise ShapeError(
+                f"task {task.name!r} cannot average over windows; use --longer truncate or refuse"
+            )
         limited, rows = self.limit.apply(inputs, table.place)
         if isinstance(targets, Ragged):
             targets, _ = self.limit.apply(targets, table.place)

@@ -67,11 +67,16 @@ class SplitOptions:
     ] = None
     group: Annotated[
         str | None,
-        Option("Column of groups, such as users; all rows of a group are in the same part.", metavar="COLUMN"),
+        Option(
+            "Column of groups, such as users; all rows of a group are in the same part.", metavar="COLUMN"
+        ),
     ] = None
     time: Annotated[
         str | None,
-        Option("Column of times; the latest rows are the test part, those before them validation.", metavar="COLUMN"),
+        Option(
+            "Column of times; the latest rows are the test part, those before them validation.",
+            metavar="COLUMN",
+        ),
     ] = None
 
 
@@ -96,7 +101,9 @@ class InputOptions:
     split_tokens: Annotated[
         bool, Option("Split the texts of a --tokens column at white space into tokens.")
     ] = False
-    max_length: Annotated[int | None, Option("Maximum number of tokens or steps of a sequence.", low=1)] = None
+    max_length: Annotated[int | None, Option("Maximum number of tokens or steps of a sequence.", low=1)] = (
+        None
+    )
     longer: Annotated[
         Literal["truncate", "refuse", "windows"],
         Option("What to do with longer sequences: cut them, an error, or average predictions over windows."),
@@ -123,9 +130,7 @@ class InputOptions:
 class TextStreamOptions:
     """How a text is read by language models."""
 
-    unit: Annotated[
-        Literal["word", "character"], Option("Tokens of a text for language models.")
-    ] = "word"
+    unit: Annotated[Literal["word", "character"], Option("Tokens of a text for language models.")] = "word"
 
 
 @dataclass(frozen=True)
@@ -160,7 +165,8 @@ class OptimizerOptions:
 
     epochs: Annotated[int, Option("Maximum number of epochs.", low=1)] = 20
     patience: Annotated[
-        int | None, Option("Stop after N epochs without improvement; none turns this off.", low=1, metavar="N")
+        int | None,
+        Option("Stop after N epochs without improvement; none turns this off.", low=1, metavar="N"),
     ] = 3
     learning_rate: Annotated[float, Option("Peak learning rate of AdamW.", low=0)] = 2e-3
     weight_decay: Annotated[float, Option("Weight decay of AdamW.", low=0)] = 0.01

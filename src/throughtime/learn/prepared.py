@@ -109,15 +109,24 @@ def prepare_table(
     if recipe.files.skip_blank:
         kept = [_without(part, options.blank_rows(part)) for part in tables]
         if weights is not None:
-            weights = weights[torch.from_numpy(np.setdiff1d(np.arange(len(table)), options.blank_rows(table)))]
+            weights = weights[
+                torch.from_numpy(np.setdiff1d(np.arange(len(table)), options.blank_rows(table)))
+            ]
         table, validation, test = _assigned(kept, validation, test)
     kind = TASKS[recipe.task]
     if not issubclass(kind, SequenceTask):
         raise ShapeError(f"task {recipe.task!r} reads texts or frames, not tables")
-    shares = (0.0 if validation is not None else recipe.split.validation, 0.0 if test is not None else recipe.split.test)
+    shares = (
+        0.0 if validation is not None else recipe.split.validation,
+        0.0 if test is not None else recipe.split.test,
+    )
     table, weights, notes = _without_rare(recipe, kind, table, weights, shares)
     parts = _split(recipe, kind, table, shares)
-    tables = [table.select(parts.training), validation or table.select(parts.validation), test or table.select(parts.test)]
+    tables = [
+        table.select(parts.training),
+        validation or table.select(parts.validation),
+        test or table.select(parts.test),
+    ]
     task = learned_task(recipe, kind, tables[0], table)
     encoder = fitted_encoder(recipe, options, tables[0])
     if weights is not None:
@@ -125,7 +134,9 @@ def prepare_table(
     examples = [encoder.examples(part, task, recipe.columns.target) for part in tables]
     examples[0] = _weighted(recipe, task, examples[0], weights)
     if isinstance(task, Anomaly):
-        examples[0], examples[1] = (_normal(part, name) for part, name in zip(examples, ("training", "validation"), strict=False))
+        examples[0], examples[1] = (
+            _normal(part, name) for part, name in zip(examples, ("training", "validation"), strict=False)
+        )
     source = FixedSource(
         encoder.shape,
         examples[0],
@@ -229,7 +240,9 @@ def _without(table: Table, rows: Rows) -> Table:
     return table.select(np.setdiff1d(np.arange(len(table)), rows)) if len(rows) else table
 
 
-def _assigned(kept: Sequence[Table], validation: Table | None, test: Table | None) -> tuple[Table, Table | None, Table | None]:
+def _assigned(
+    kept: Sequence[Table], validation: Table | None, test: Table | None
+) -> tuple[Table, Table | None, Table | None]:
     remaining = list(kept[1:])
     return (
         kept[0],
@@ -239,9 +252,18 @@ def _assigned(kept: Sequence[Table], validation: Table | None, test: Table | Non
 
 
 def _without_rare(
-    recipe: Recipe, kind: type[SequenceTask], table: Table, weights: Tensor | None, shares: tuple[float, float]
+    recipe: Recipe,
+    kind: type[SequenceTask],
+    table: Table,
+    weights: Tensor | None,
+    shares: tuple[float, float],
 ) -> tuple[Table, Tensor | None, tuple[str, ...]]:
-    if recipe.files.rare_classes == "refuse" or not kind.has_classes or recipe.split.group or recipe.split.time:
+    if (
+        recipe.files.rare_classes == "refuse"
+        or not kind.has_classes
+        or recipe.split.group
+        or recipe.split.time
+    ):
         return table, weights, ()
     labels = label_texts(table, recipe.columns.target[0])
     rare = rare_rows(labels, *shares)
@@ -266,7 +288,9 @@ def _weighted(recipe: Recipe, task: SequenceTask, examples: Examples, weights: T
         weights = weights[examples.rows]
     if recipe.batches.class_weight == "balanced":
         if not task.has_classes or not isinstance(examples.targets, Tensor):
-            raise ShapeError(f"class_weight 'balanced' needs classes, but the task is {task.name}; leave it out")
+            raise ShapeError(
+                f"class_weight 'balanced' needs classes, but the task is {task.name}; leave it out"
+            )
         counts = torch.bincount(examples.targets, minlength=task.outputs).clamp(min=1)
         balanced = (len(examples) / (task.outputs * counts.double()))[examples.targets].float()
         weights = balanced if weights is None else weights * balanced
@@ -281,7 +305,9 @@ def _normal(examples: Examples, name: str) -> Examples:
     return examples.select(normal)
 
 
-def _described(tables: Sequence[Table], examples: Sequence[Examples], tokenizer: str | None) -> dict[str, Any]:
+def _described(
+    tables: Sequence[Table], examples: Sequence[Examples], tokenizer: str | None
+) -> dict[str, Any]:
     """Return the sizes of the parts, and a hash of all that training reads."""
     digest = hashlib.sha256((tokenizer or "").encode())
     for part in examples:
@@ -351,5 +377,3 @@ def _vectors(recipe: Recipe, inputs: Inputs) -> Callable[[nn.Module], None] | No
         embedding.weight.requires_grad_(not freeze)
 
     return set_vectors
-
-

@@ -127,7 +127,9 @@ class Recipe:
         content = {}
         for name, (group, option) in _places(self.task, self.model):
             part = getattr(self, group)
-            content[name] = part.get(name, option.default) if isinstance(part, Mapping) else getattr(part, name)
+            content[name] = (
+                part.get(name, option.default) if isinstance(part, Mapping) else getattr(part, name)
+            )
         return content
 
     def spec(self, inputs: Literal["tokens", "series"]) -> ModelSpec:

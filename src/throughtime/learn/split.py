@@ -66,7 +66,9 @@ def split_rows(
     if group is not None:
         return _by_group(table, group, validation, test, seed)
     if classes is None:
-        return _cut(np.random.default_rng(seed).permutation(len(table)), validation, test, f"{table.name} has")
+        return _cut(
+            np.random.default_rng(seed).permutation(len(table)), validation, test, f"{table.name} has"
+        )
     return _by_class(table, classes, validation, test, seed)
 
 
@@ -80,7 +82,14 @@ def rare_rows(classes: Sequence[str], validation: float, test: float) -> Rows:
 def _cut(order: Rows, validation: float, test: float, what: str) -> Parts:
     """Cut ordered rows into parts, the last for the test."""
     counts = _counts(len(order), validation, test)
-    if min(counts[0], *(count for count, share in zip(counts[1:], (validation, test), strict=True) if share), 1) < 1:
+    if (
+        min(
+            counts[0],
+            *(count for count, share in zip(counts[1:], (validation, test), strict=True) if share),
+            1,
+        )
+        < 1
+    ):
         raise DataError(f"{what} {len(order)} rows, too few for all parts; give more, or lower --test")
     return Parts(*(np.sort(part) for part in np.split(order, np.cumsum(counts)[:2])))
 
@@ -100,7 +109,9 @@ def _by_class(table: Table, classes: Sequence[str], validation: float, test: flo
                 + (" and test" if test else "")
                 + "; add rows, or leave the class out with --rare-classes drop"
             )
-        for part, chosen in zip(parts, np.split(rows, np.cumsum(_counts(len(rows), validation, test))[:2]), strict=True):
+        for part, chosen in zip(
+            parts, np.split(rows, np.cumsum(_counts(len(rows), validation, test))[:2]), strict=True
+        ):
             part.append(chosen)
     return Parts(*(np.sort(np.concatenate(part)) for part in parts))
 

@@ -2,7 +2,7 @@
 
 from throughtime.errors import ShapeError
 from throughtime.models._inputs import ModelInputs
-from throughtime.models._options import BlockChannels, Dropout, EmbeddingSize, KernelSizes, for_each_block
+from throughtime.models._options import BlockChannels, DropoutRate, EmbeddingSize, KernelSizes, for_each_block
 from throughtime.models._sequence_model import SequenceModel
 from throughtime.nn import ConvStack, Dropout, Pool
 from throughtime.nn.description import Series
@@ -62,7 +62,7 @@ class FCN(SequenceModel):
         channels: BlockChannels = (128, 256, 128),
         kernel_sizes: KernelSizes = (8, 5, 3),
         embedding_size: EmbeddingSize = 128,
-        dropout: Dropout = 0.0,
+        dropout: DropoutRate = 0.0,
         per_step: bool = False,
     ) -> None:
         inputs = ModelInputs.of(in_channels, "series")

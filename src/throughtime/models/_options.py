@@ -30,8 +30,8 @@ HiddenSize = Annotated[
     int, Option("Number of hidden units of each recurrent layer and direction, or linear layer.", low=1)
 ]
 NumLayers = Annotated[int, Option("Number of recurrent layers.", low=1, flag="layers")]
-Dropout = Annotated[float, Option("Probability of dropout in training.", low=0, high=1)]
-InputDropout = Annotated[
+DropoutRate = Annotated[float, Option("Probability of dropout in training.", low=0, high=1)]
+InputDropoutRate = Annotated[
     float | None,
     Option("Probability of dropout of what the first layer reads; default: dropout.", low=0, high=1),
 ]

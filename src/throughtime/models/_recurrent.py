@@ -4,7 +4,7 @@ from typing import get_args
 
 from throughtime.errors import ShapeError
 from throughtime.models._inputs import ModelInputs
-from throughtime.models._options import Dropout, EmbeddingSize, HiddenSize, NumLayers, Pooling
+from throughtime.models._options import DropoutRate, EmbeddingSize, HiddenSize, NumLayers, Pooling
 from throughtime.models._sequence_model import SequenceModel
 from throughtime.nn import GRU, LSTM, RNN, Dropout, Pool
 from throughtime.nn.description import Series
@@ -26,7 +26,7 @@ class _Recurrent(SequenceModel):
         embedding_size: EmbeddingSize = 128,
         hidden_size: HiddenSize = 128,
         num_layers: NumLayers = 1,
-        dropout: Dropout = 0.5,
+        dropout: DropoutRate = 0.5,
         pool: Pooling = "max",
         per_step: bool = False,
     ) -> None:

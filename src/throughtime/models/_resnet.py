@@ -5,7 +5,7 @@ from itertools import pairwise
 from torch import nn
 
 from throughtime.models._inputs import ModelInputs
-from throughtime.models._options import BlockChannels, Dropout, EmbeddingSize, KernelSizes, for_each_block
+from throughtime.models._options import BlockChannels, DropoutRate, EmbeddingSize, KernelSizes, for_each_block
 from throughtime.models._sequence_model import SequenceModel
 from throughtime.nn import Dropout, Pool, ResNetBlock
 from throughtime.nn.description import Series
@@ -60,7 +60,7 @@ class ResNet(SequenceModel):
         channels: BlockChannels = (64, 128, 128),
         kernel_sizes: KernelSizes = (8, 5, 3),
         embedding_size: EmbeddingSize = 128,
-        dropout: Dropout = 0.0,
+        dropout: DropoutRate = 0.0,
         per_step: bool = False,
     ) -> None:
         inputs = ModelInputs.of(in_channels, "series")

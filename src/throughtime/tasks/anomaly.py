@@ -150,7 +150,9 @@ class Anomaly(SequenceTask):
         del model
         normal = self.scores(outputs)[~targets]
         if not len(normal):
-            raise DataError("all validation sequences are anomalies; give normal ones to choose the threshold")
+            raise DataError(
+                "all validation sequences are anomalies; give normal ones to choose the threshold"
+            )
         return replace(self, threshold=quantile_threshold(normal.numpy(), self.contamination))
 
     @property

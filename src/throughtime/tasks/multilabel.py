@@ -82,7 +82,9 @@ class MultiLabel(SequenceTask):
             return cls(tuple(columns))
         labels = sorted({label for row in _label_lists(table, columns[0]) for label in row})
         if not labels:
-            raise DataError(f"{table.name}: no row has a label in column {columns[0]!r}; choose another column")
+            raise DataError(
+                f"{table.name}: no row has a label in column {columns[0]!r}; choose another column"
+            )
         if len(labels) > MOST_CLASSES:
             raise DataError(
                 f"{table.name}: column {columns[0]!r} has {len(labels):,} different labels, at most "
@@ -142,9 +144,7 @@ class MultiLabel(SequenceTask):
         probabilities = self.probabilities(outputs).numpy()
         truth = targets.numpy() == 1
         columns = range(len(self.labels))
-        chosen = (
-            fit_threshold(probabilities[:, i], truth[:, i], self.threshold_metric) for i in columns
-        )
+        chosen = (fit_threshold(probabilities[:, i], truth[:, i], self.threshold_metric) for i in columns)
         return replace(self, thresholds=tuple(chosen))
 
 
@@ -157,7 +157,7 @@ def _of_sequences(outputs: Outputs) -> Tensor:
 def _indicator(table: Table, column: str) -> Tensor:
     values = table.column(column).to_pylist()
     for row, value in enumerate(values):
-        if value not in {0, 1, True, False, "0", "1"}:
+        if value not in {0, 1, "0", "1"}:
             raise DataError(
                 f"{table.place(row)} has {short(repr(value))} in column {column!r}, expected 0 or 1; fix it, or "
                 "give one column with lists of labels"

@@ -196,7 +196,11 @@ class Task(ABC):
 
     def describe(self, figures: Mapping[str, float]) -> str:
         """Return the metrics that progress lines show as text."""
-        return "  ".join(f"{METRICS[name].title} {METRICS[name].text(figures[name])}" for name in self.shown if name in figures)
+        return "  ".join(
+            f"{METRICS[name].title} {METRICS[name].text(figures[name])}"
+            for name in self.shown
+            if name in figures
+        )
 
     # ------------------------------------------------------------------- json
 
