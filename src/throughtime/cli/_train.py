@@ -82,8 +82,8 @@ class TrainCommand:
             raise RunError(f"{run.path / 'config.json'} is damaged: {error}; restore the file") from error
         if self.task not in (None, saved.task) or self.model not in (None, saved.model):
             raise RunError(
-                f"{out} is a run of task {saved.task} with model {saved.model or 'of the task'}; leave out --task and "
-                "--model, or choose another --out"
+                f"{out} is a run of task {saved.task} with model {saved.model or 'of the task'}; leave out "
+                "--task and --model, or choose another --out"
             )
         return saved.parsed(self.options)
 

@@ -113,6 +113,6 @@ def _require_tags(table: Table, inputs: Ragged, tags: Ragged) -> None:
     if different:
         row = different[0]
         raise DataError(
-            f"{table.place(row)} has {int(tags.lengths[row])} tags for {int(inputs.lengths[row])} tokens; give one "
-            "tag for each token"
+            f"{table.place(row)} has {int(tags.lengths[row])} tags for {int(inputs.lengths[row])} tokens; "
+            "give one tag for each token"
         )

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -105,27 +106,26 @@ def prepare_table(
     """
     recipe = with_columns(recipe, table)
     options = input_options(recipe)
-    tables = [part for part in (table, validation, test) if part is not None]
-    if recipe.files.skip_blank:
-        kept = [_without(part, options.blank_rows(part)) for part in tables]
-        if weights is not None:
-            weights = weights[
-                torch.from_numpy(np.setdiff1d(np.arange(len(table)), options.blank_rows(table)))
-            ]
-        table, validation, test = _assigned(kept, validation, test)
     kind = TASKS[recipe.task]
     if not issubclass(kind, SequenceTask):
         raise ShapeError(f"task {recipe.task!r} reads texts or frames, not tables")
+    if recipe.files.skip_blank:
+        kept = np.setdiff1d(np.arange(len(table)), options.blank_rows(table))
+        weights = None if weights is None else weights[torch.from_numpy(kept)]
+        table = table.select(kept)
+        validation, test = (
+            None if part is None else _without(part, options.blank_rows(part)) for part in (validation, test)
+        )
     shares = (
-        0.0 if validation is not None else recipe.split.validation,
-        0.0 if test is not None else recipe.split.test,
+        recipe.split.validation if validation is None else 0.0,
+        recipe.split.test if test is None else 0.0,
     )
     table, weights, notes = _without_rare(recipe, kind, table, weights, shares)
     parts = _split(recipe, kind, table, shares)
     tables = [
         table.select(parts.training),
-        validation or table.select(parts.validation),
-        test or table.select(parts.test),
+        table.select(parts.validation) if validation is None else validation,
+        table.select(parts.test) if test is None else test,
     ]
     task = learned_task(recipe, kind, tables[0], table)
     encoder = fitted_encoder(recipe, options, tables[0])
@@ -168,8 +168,8 @@ def with_columns(recipe: Recipe, table: Table) -> Recipe:
     given = [name for name in _INPUT_COLUMNS if getattr(columns, name)]
     if len(given) > 1:
         raise DataError(
-            f"--{given[0]} and --{given[1]} were both given; a model reads one of text, tokens and series, and "
-            "columns of numbers beside it (--numeric)"
+            f"--{given[0]} and --{given[1]} were both given; a model reads one of text, tokens and series, "
+            "and columns of numbers beside it (--numeric)"
         )
     if not given:
         usual = [name for name in _INPUT_COLUMNS if name in table.names]
@@ -340,8 +340,8 @@ def _overlaps(examples: Sequence[Examples]) -> tuple[str, ...]:
         count = sum(key in set(keys[0]) for key in part) if len(part) else 0
         if count:
             notes.append(
-                f"{count} of {len(part)} {name} rows have the same sequence as a training row; the {name} score "
-                "may be too high: remove duplicates, or keep them together with --group"
+                f"{count} of {len(part)} {name} rows have the same sequence as a training row; the {name} "
+                "score may be too high: remove duplicates, or keep them together with --group"
             )
     return tuple(notes)
 
@@ -351,7 +351,7 @@ def _keys(sequences: Ragged) -> list[bytes]:
     bounds = sequences.layout.host_offsets.tolist()
     return [
         hashlib.blake2b(values[start:stop].tobytes(), digest_size=12).digest()
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
+        for start, stop in pairwise(bounds)
     ]
 
 
@@ -369,8 +369,8 @@ def _vectors(recipe: Recipe, inputs: Inputs) -> Callable[[nn.Module], None] | No
             raise ShapeError("pretrained vectors need a model with an embedding; choose another model")
         if embedding.weight.shape != matrix.shape:
             raise ShapeError(
-                f"the vectors have {matrix.shape[1]} features, but the embedding {embedding.weight.shape[1]}; "
-                f"give embedding_size={matrix.shape[1]} (--embedding-size)"
+                f"the vectors have {matrix.shape[1]} features, but the embedding "
+                f"{embedding.weight.shape[1]}; give embedding_size={matrix.shape[1]} (--embedding-size)"
             )
         with torch.no_grad():
             embedding.weight[known] = matrix[known]

@@ -53,8 +53,8 @@ class Anomaly(SequenceTask):
     """Mean of −log p of the steps of normal sequences.
 
     The score of a sequence is the sum of the surprise of its steps (``reduce="sum"``), their mean, or the
-    largest. A sequence is an anomaly if its score is at least the threshold: the quantile 1 − contamination of
-    the scores of validation sequences, which are taken to be normal.
+    largest. A sequence is an anomaly if its score is at least the threshold: the quantile 1 − contamination
+    of the scores of validation sequences, which are taken to be normal.
 
     Parameters
     ----------

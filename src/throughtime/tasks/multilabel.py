@@ -159,8 +159,8 @@ def _indicator(table: Table, column: str) -> Tensor:
     for row, value in enumerate(values):
         if value not in {0, 1, "0", "1"}:
             raise DataError(
-                f"{table.place(row)} has {short(repr(value))} in column {column!r}, expected 0 or 1; fix it, or "
-                "give one column with lists of labels"
+                f"{table.place(row)} has {short(repr(value))} in column {column!r}, expected 0 or 1; fix it, "
+                "or give one column with lists of labels"
             )
     return torch.tensor([float(value) for value in values])
 
@@ -182,8 +182,8 @@ def _labels(value: Any, separator: str | None, table: Table, row: int, column: s
         value = _parsed(value, separator, table, row, column)
     if not isinstance(value, list):
         raise DataError(
-            f"{table.place(row)} has {short(repr(value))} in column {column!r}, expected a list of labels, such "
-            'as ["a", "b"] or a|b'
+            f"{table.place(row)} has {short(repr(value))} in column {column!r}, expected a list of labels, "
+            'such as ["a", "b"] or a|b'
         )
     labels = [str(label).strip() for label in value]
     if any(isinstance(label, list | dict) or label is None for label in value) or "" in labels:
@@ -197,7 +197,7 @@ def _parsed(text: str, separator: str | None, table: Table, row: int, column: st
             return json.loads(text)
         except ValueError as error:
             raise DataError(
-                f"{table.place(row)}: {short(repr(text))} in column {column!r} is not a JSON list ({error}); fix "
-                "it, or separate labels by |"
+                f"{table.place(row)}: {short(repr(text))} in column {column!r} is not a JSON list ({error}); "
+                "fix it, or separate labels by |"
             ) from error
     return [part for part in text.split(separator) if part.strip()] if text.strip() else []

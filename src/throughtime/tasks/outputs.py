@@ -61,7 +61,7 @@ def model_outputs(model: nn.Module, examples: Examples, *, tokens_per_batch: int
 
 
 def by_row(outputs: Outputs, examples: Examples) -> tuple[Outputs, Tensor | Ragged]:
-    """Return outputs and targets of rows: the mean output of the windows of a row, if examples are windows."""
+    """Return outputs and targets of rows: of examples that are windows, the mean output of each row."""
     if examples.rows is None or isinstance(outputs, Ragged):
         return outputs, examples.targets
     rows, counts = examples.rows.unique_consecutive(return_counts=True)
