@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -165,7 +165,7 @@ def fit_recipe(
     ``weights`` (rows,) are those of rows in the loss, and ``factory`` builds the model in place of one by
     name.
     """
-    how = {
+    how: dict[str, Any] = {
         "resume": resume,
         "progress": progress,
         "watch_every": watch_every,
@@ -183,7 +183,7 @@ def fit_recipe(
 def _fitted(
     prepared: Prepared, path: Path, data: Any, *, resume: bool, factory: ModelFactory | None, **how: Any
 ) -> Fitted:
-    kind = "tokens" if "vocabulary_size" in prepared.source.shape else "series"
+    kind: Literal["tokens", "series"] = "tokens" if "vocabulary_size" in prepared.source.shape else "series"
     spec = prepared.recipe.spec(kind) if factory is None else ModelSpec(CUSTOM)
     settings = prepared.recipe.settings()
     resume = resume or (several.was_restarted() and path.exists())

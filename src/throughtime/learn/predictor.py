@@ -67,8 +67,8 @@ class Predictor:
         task = run.task
         if not isinstance(task, SequenceTask) or run.config.recipe.get("kind") != "table":
             raise RunError(
-                f"{run.path} is a run of task {task.name!r}, which reads no tables; for language and frame models "
-                "use throughtime sample, or throughtime.training.Run.open"
+                f"{run.path} is a run of task {task.name!r}, which reads no tables; for language and frame "
+                "models use throughtime sample, or throughtime.training.Run.open"
             )
         path = run.path / "config.json"
         try:

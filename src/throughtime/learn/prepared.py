@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -196,7 +196,7 @@ def with_columns(recipe: Recipe, table: Table) -> Recipe:
 def input_options(recipe: Recipe) -> InputOptions:
     """Return the options of the inputs that a recipe names."""
     columns, inputs = recipe.columns, recipe.inputs
-    blank = "skip" if recipe.files.skip_blank else "refuse"
+    blank: Literal["skip", "refuse"] = "skip" if recipe.files.skip_blank else "refuse"
     missing = None if inputs.missing == "refuse" else inputs.missing
     if columns.series:
         return SeriesOptions(columns=tuple(columns.series), missing=missing, scale=inputs.scale, blank=blank)
@@ -291,15 +291,16 @@ def _weighted(recipe: Recipe, task: SequenceTask, examples: Examples, weights: T
             raise ShapeError(
                 f"class_weight 'balanced' needs classes, but the task is {task.name}; leave it out"
             )
-        counts = torch.bincount(examples.targets, minlength=task.outputs).clamp(min=1)
-        balanced = (len(examples) / (task.outputs * counts.double()))[examples.targets].float()
+        classes = task.outputs or 0
+        counts = torch.bincount(examples.targets, minlength=classes).clamp(min=1)
+        balanced = (len(examples) / (classes * counts.double()))[examples.targets].float()
         weights = balanced if weights is None else weights * balanced
     return replace(examples, weights=weights)
 
 
 def _normal(examples: Examples, name: str) -> Examples:
     """Return the sequences that are not anomalies."""
-    normal = (~examples.targets).nonzero().flatten()  # type: ignore[operator]
+    normal = (~examples.labels).nonzero().flatten()
     if not len(normal):
         raise DataError(f"all {name} rows are anomalies; give normal ones to train on")
     return examples.select(normal)
