@@ -104,8 +104,8 @@ class Case(NamedTuple):
 
     task: Task
     source: Source
-    options: Mapping[str, Any] = {}  # noqa: RUF012 - not changed
-    settings: Mapping[str, Any] = {}  # noqa: RUF012 - not changed
+    options: Mapping[str, Any] = {}
+    settings: Mapping[str, Any] = {}
 
     @property
     def kind(self) -> str:

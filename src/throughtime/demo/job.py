@@ -108,7 +108,7 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
     runs = [_train(network, source, out, tell, progress=progress) for network in plan.networks]
     models = [run.load_model() for run in runs]
     logits = [predict(model, source.test.inputs) for model in models]
-    correct = [(scores.argmax(1) == source.test.targets).numpy() for scores in logits]
+    correct = [(scores.argmax(1) == source.test_labels).numpy() for scores in logits]
     for network, run, model, hits in zip(plan.networks, runs, models, correct, strict=True):
         rows.append(_network_row(network.name, run, model, hits, files))
     best = max(range(len(runs)), key=lambda i: correct[i].mean())
