@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from throughtime._importing import stopping_at_once
-from throughtime.cli._app_train import train
+from throughtime.cli._app_train import train_command
 from throughtime.cli._commands import Command, Group
 
 app = typer.Typer(
@@ -33,7 +33,7 @@ def demo(out: _Out = Path("runs/demo")) -> None:
     command(out)
 
 
-app.command(cls=Command)(train)
+app.command(name="train", cls=Command)(train_command())
 
 
 @app.command()

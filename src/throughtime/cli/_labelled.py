@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from throughtime.baselines import fit_bag_of_words
 from throughtime.cli._objective import Objective
 from throughtime.cli._predict_text import read_table
 from throughtime.cli._python_files import python_files, unreadable
@@ -22,7 +23,6 @@ from throughtime.errors import DataError
 from throughtime.ragged import Ragged
 from throughtime.report import BagOfWordsScore, ClassifierQuality
 from throughtime.training import Prediction, PredictionExamples, Quality, Run, predict, quality
-from throughtime.training.baselines import fit_bag_of_words
 
 
 @dataclass(frozen=True)

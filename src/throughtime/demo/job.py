@@ -5,15 +5,23 @@ can be continued; a finished one shows its results again.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
+from throughtime.baselines import Baseline, Fit, Fitter, fit_baseline
+from throughtime.baselines.constant import class_frequencies
+from throughtime.baselines.regressions import ngram_regression
+from throughtime.baselines.rows import Rows
+from throughtime.baselines.targets import Classes
+from throughtime.data.examples import Examples
 from throughtime.demo.examples import most_certain
 from throughtime.demo.interval import accuracy_interval
 from throughtime.demo.operators.corpus import SourceFile
@@ -25,9 +33,10 @@ from throughtime.errors import RunError
 from throughtime.report import ModelRow, ReportContent, curve_of, write_report
 from throughtime.tasks import Classification, predict
 from throughtime.training import ModelSpec, Run, Settings, fit
-from throughtime.training.baselines import Baseline, all_baselines
 
 Tell = Callable[[str], None]
+_SECONDS = 60
+"""Limit of work of each baseline, see `throughtime.baselines.fit_baselines`."""
 
 
 @dataclass(frozen=True)
@@ -104,11 +113,11 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
     )
     tell("baselines: logistic regression on n-grams …")
     files = source.sites["test"].where[:, 0]
-    rows = [_baseline_row(baseline, files) for baseline in all_baselines(source, source.test)]
+    rows = [_baseline_row(baseline, source.test, files) for baseline in _baselines(source)]
     runs = [_train(network, source, out, tell, progress=progress) for network in plan.networks]
     models = [run.load_model() for run in runs]
     logits = [predict(model, source.test.inputs) for model in models]
-    correct = [(scores.argmax(1) == source.test_labels).numpy() for scores in logits]
+    correct = [torch.eq(scores.argmax(1), source.test.labels).numpy() for scores in logits]
     for network, run, model, hits in zip(plan.networks, runs, models, correct, strict=True):
         rows.append(_network_row(network.name, run, model, hits, files))
     best = max(range(len(runs)), key=lambda i: correct[i].mean())
@@ -174,10 +183,28 @@ def _network_row(
     return _row(name, correct, files, parameters, seconds, tokens)
 
 
-def _baseline_row(baseline: Baseline, files: NDArray[np.int64]) -> ModelRow:
-    return _row(
-        baseline.name, baseline.correct, files, baseline.parameters, baseline.seconds, baseline.tokens
-    )
+def _baselines(source: PythonOperators) -> Iterator[Baseline]:
+    """Fit the majority class, and logistic regressions on single tokens and on n-grams up to 3."""
+    rows, task = Rows(source.training(0), source.validation), Classification(source.classes)
+    fitters: dict[str, Fitter] = {
+        "majority": class_frequencies,
+        "unigram logistic": partial(_logistic, longest=1),
+        "trigram logistic": partial(_logistic, longest=3),
+    }
+    for name, fit_to in fitters.items():
+        baseline = fit_baseline(name, fit_to, task, rows, _SECONDS)
+        if baseline is not None:
+            yield baseline
+
+
+def _logistic(rows: Rows, classes: int, seconds: float, *, longest: int) -> Fit | None:
+    return ngram_regression(rows, Classes(classes), seconds, lengths=(longest,))
+
+
+def _baseline_row(baseline: Baseline, test: Examples, files: NDArray[np.int64]) -> ModelRow:
+    predicted, truth = cast("Tensor", baseline.outputs(test)).argmax(1), cast("Tensor", test.targets)
+    correct = (predicted == truth).numpy()
+    return _row(baseline.name, correct, files, baseline.parameters, baseline.seconds, baseline.tokens)
 
 
 def _row(

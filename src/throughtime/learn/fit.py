@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -16,7 +16,7 @@ from throughtime.learn.next_step import prepare_stream
 from throughtime.learn.predictor import Predictor
 from throughtime.learn.prepared import Prepared, prepare_table
 from throughtime.learn.recipe import Recipe, groups_of
-from throughtime.training import FitResult, ModelSpec, Run
+from throughtime.training import CUSTOM, FitResult, ModelFactory, ModelSpec, Run
 from throughtime.training import fit as train
 from throughtime.training import processes as several
 
@@ -36,10 +36,8 @@ class Fitted:
     prepared: Prepared
     result: FitResult
 
-    @property
-    def predictor(self) -> Predictor:
-        """The trained model with all that raw data needs."""
-        return Predictor.of(self.result.run)
+    predictor: Predictor | None
+    """The trained model with all that raw data needs; None for language and frame models."""
 
 
 def prepare(
@@ -100,7 +98,7 @@ def fit(
     model : str, optional
         Name of the model, see ``throughtime.models.MODELS``; by default that of the task.
     out : path, optional
-        Folder for the run; by default a temporary one, which is deleted when the result is.
+        Folder for the run; by default a temporary one, which is deleted at the end.
     validation_data, test_data
         Further data of the same kind, in place of a fraction of ``data``.
     resume : bool
@@ -142,6 +140,8 @@ def fit(
         progress=progress,
         watch_every=watch_every,
     )
+    if fitted.predictor is None:
+        raise ShapeError(f"task {task!r} has no predictor; use throughtime.training.Run.open(out)")
     return fitted.predictor
 
 
@@ -156,17 +156,39 @@ def fit_recipe(
     resume: bool = False,
     progress: bool = True,
     watch_every: int = 0,
+    device: str | None = None,
+    logger: str | None = None,
+    factory: ModelFactory | None = None,
 ) -> Fitted:
-    """Train by a recipe; see `fit`."""
-    folder = None if out is not None else tempfile.TemporaryDirectory(prefix="throughtime-")
-    path = Path(out) if out is not None else Path(folder.name) / "run"  # type: ignore[union-attr]
-    prepared = prepare(
-        recipe, data, validation_data=validation_data, test_data=test_data, weights=weights
-    )
-    kind = "tokens" if "vocabulary_size" in prepared.source.shape else "series"
-    spec, settings = prepared.recipe.spec(kind), prepared.recipe.settings()
+    """Train by a recipe; see `fit` and `throughtime.training.fit`.
+
+    ``weights`` (rows,) are those of rows in the loss, and ``factory`` builds the model in place of one by
+    name.
+    """
+    how: dict[str, Any] = {
+        "resume": resume,
+        "progress": progress,
+        "watch_every": watch_every,
+        "device": device,
+        "logger": logger,
+        "factory": factory,
+    }
+    prepared = prepare(recipe, data, validation_data=validation_data, test_data=test_data, weights=weights)
+    if out is not None:
+        return _fitted(prepared, Path(out), data, **how)
+    with tempfile.TemporaryDirectory(prefix="throughtime-") as folder:
+        return _fitted(prepared, Path(folder) / "run", data, **how)
+
+
+def _fitted(
+    prepared: Prepared, path: Path, data: Any, *, resume: bool, factory: ModelFactory | None, **how: Any
+) -> Fitted:
+    kind: Literal["tokens", "series"] = "tokens" if "vocabulary_size" in prepared.source.shape else "series"
+    spec = prepared.recipe.spec(kind) if factory is None else ModelSpec(CUSTOM)
+    settings = prepared.recipe.settings()
     resume = resume or (several.was_restarted() and path.exists())
     run = Run.open(path) if resume else created_run(path, prepared, spec, data)
+    run.factory = factory
     result = train(
         prepared.source,
         prepared.task,
@@ -174,12 +196,13 @@ def fit_recipe(
         settings,
         run,
         resume=resume,
-        progress=progress,
-        watch_every=watch_every,
         prepare_model=prepared.prepare_model,
+        **how,
     )
-    run.keep_alive = folder  # a temporary folder is deleted with the run that names it
-    return Fitted(prepared, result)
+    predictor = None
+    if prepared.encoder is not None and run.has_model and several.process() == 0:
+        predictor = Predictor.of(run)
+    return Fitted(prepared, result, predictor)
 
 
 def created_run(path: Path, prepared: Prepared, spec: ModelSpec, data: Any) -> Run:

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from throughtime._fields import short
 from throughtime.data.examples import Examples
 from throughtime.data.objects import as_table
 from throughtime.data.read_table import read_table
@@ -16,7 +15,7 @@ from throughtime.data.table import Table
 from throughtime.errors import RunError, UnsupportedError
 from throughtime.learn.encoder import Encoder
 from throughtime.learn.recipe import Recipe
-from throughtime.tasks import Anomaly, Classification, MultiLabel, Outputs, SequenceTask, model_outputs
+from throughtime.tasks import Classification, MultiLabel, Outputs, SequenceTask, model_outputs
 from throughtime.tasks.outputs import by_row
 from throughtime.training import Metrics, Run
 
@@ -26,12 +25,14 @@ class Predictor:
 
     Attributes
     ----------
-    run : Run
-        The run it is from.
     task : SequenceTask
         What it was trained for.
     model : Module
         The model, in evaluation mode.
+    metrics : Metrics
+        The metrics of the training.
+    name : str
+        Name of the architecture.
 
     Examples
     --------
@@ -42,8 +43,17 @@ class Predictor:
     ['-', '+']
     """
 
-    def __init__(self, run: Run, task: SequenceTask, recipe: Recipe, encoder: Encoder, model: nn.Module) -> None:
-        self.run, self.task, self.recipe, self.encoder, self.model = run, task, recipe, encoder, model
+    def __init__(
+        self,
+        task: SequenceTask,
+        recipe: Recipe,
+        encoder: Encoder,
+        model: nn.Module,
+        metrics: Metrics,
+        name: str,
+    ) -> None:
+        self.task, self.recipe, self.encoder, self.model = task, recipe, encoder, model
+        self.metrics, self.name = metrics, name
 
     @classmethod
     def of(cls, run: Run) -> Self:
@@ -57,8 +67,8 @@ class Predictor:
         task = run.task
         if not isinstance(task, SequenceTask) or run.config.recipe.get("kind") != "table":
             raise RunError(
-                f"{run.path} is a run of task {task.name!r} that does not read tables of sequences; for language "
-                "and frame models use throughtime sample, or throughtime.training.Run.open"
+                f"{run.path} is a run of task {task.name!r}, which reads no tables; for language and frame "
+                "models use throughtime sample, or throughtime.training.Run.open"
             )
         path = run.path / "config.json"
         try:
@@ -66,12 +76,7 @@ class Predictor:
             encoder = Encoder.from_json(run.config.recipe.get("encoder"), run.tokenizer_json())
         except ValueError as error:
             raise RunError(f"{path} is damaged: {error}; restore the file or train again") from error
-        return cls(run, task, recipe, encoder, run.load_model())
-
-    @property
-    def metrics(self) -> Metrics:
-        """The metrics of the training."""
-        return self.run.metrics
+        return cls(task, recipe, encoder, run.load_model(), run.metrics, run.config.model.name)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -152,7 +157,7 @@ class Predictor:
         return _renamed(as_table(data), self.recipe)
 
     def __repr__(self) -> str:
-        return f"Predictor({short(str(self.run.path))}, {self.task.name}, {self.run.config.model.name})"
+        return f"Predictor({self.name}, {self.task.name})"
 
 
 def load(run: str | Path) -> Predictor:
@@ -186,7 +191,9 @@ def _renamed(table: Table, recipe: Recipe) -> Table:
     columns = recipe.columns
     wanted = [*columns.text, *columns.tokens, *columns.series]
     if len(table.names) == 1 and len(wanted) == 1 and table.names[0] != wanted[0]:
-        return Table(table.content.rename_columns(wanted), table.name, table.unit, table.numbers, table.places)
+        return Table(
+            table.content.rename_columns(wanted), table.name, table.unit, table.numbers, table.places
+        )
     return table
 
 
@@ -194,5 +201,3 @@ def chunks(table: Table, rows: int) -> Iterator[Table]:
     """Yield the rows of a table in parts."""
     for start in range(0, len(table), rows):
         yield table.select(np.arange(start, min(start + rows, len(table))))
-
-

@@ -20,5 +20,7 @@ from throughtime.training._quality import Quality as Quality
 from throughtime.training._quality import quality as quality
 from throughtime.training._run import Run as Run
 from throughtime.training._run import RunConfig as RunConfig
+from throughtime.training._settings import CUSTOM as CUSTOM
+from throughtime.training._settings import ModelFactory as ModelFactory
 from throughtime.training._settings import ModelSpec as ModelSpec
 from throughtime.training._settings import Settings as Settings

@@ -243,6 +243,10 @@ class TrainingModule(pl.LightningModule):
         if not math.isfinite(validation["loss"]):
             raise self._not_finite("the validation loss", validation["loss"], "")
         train = self.totals
+        self.log_dict(
+            {f"train_{name}": value for name, value in self.task.derived(train.means).items()}
+            | {f"validation_{name}": value for name, value in validation.items()}
+        )
         self.history.append(
             EpochMetrics(
                 epoch=self.current_epoch + 1,

@@ -29,7 +29,7 @@ from throughtime.training._files import read_bytes, sync_folder, writing
 from throughtime.training._fitting import MisfitError, fitting_model
 from throughtime.training._json import MOST_BYTES, json_object, to_json
 from throughtime.training._metrics import Metrics
-from throughtime.training._settings import ModelSpec, Settings
+from throughtime.training._settings import CUSTOM, ModelFactory, ModelSpec, Settings
 from throughtime.training._tensor_file import read_tree, write_tree
 
 FORMAT = "throughtime-run"
@@ -108,8 +108,8 @@ class Run:
     def __init__(self, path: Path, config: RunConfig) -> None:
         self.path = path
         self.config = config
-        self.keep_alive: object = None
-        """Kept as long as this object, such as a temporary folder."""
+        self.factory: ModelFactory | None = None
+        """Builds the model if it is a custom one."""
 
     @classmethod
     def create(
@@ -344,6 +344,10 @@ class Run:
             If they belong to another model, or the model cannot be built.
         """
         config = self.config
+        if config.model.name == CUSTOM and self.factory is None:
+            raise RunError(
+                f"{self.path} has a model that was built by a function; set it: run.factory = function"
+            )
         shape = dict(config.task.shape(config.shape))
         sizes = {
             **shape,
@@ -351,7 +355,9 @@ class Run:
             "model": {"options": dict(config.model.options)},
         }
         try:
-            return fitting_model(lambda: config.model.build(config.shape, config.task), sizes, weights)
+            return fitting_model(
+                lambda: config.model.build(config.shape, config.task, self.factory), sizes, weights
+            )
         except MisfitError as error:
             raise RunError(
                 f"{path} does not fit the model in config.json: {error}; the architecture differs, or one of "
@@ -372,6 +378,21 @@ class Run:
     def save_metrics(self, metrics: Metrics) -> None:
         """Write the metrics atomically, replacing earlier ones."""
         write_checked(self.path / "metrics.json", to_json(metrics.to_json()))
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Write a further JSON file into the folder, atomically and with its checksum."""
+        write_checked(self.path / name, to_json(content))
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """Return the content of a further JSON file; None if there is none.
+
+        Raises
+        ------
+        RunError
+            If the file is damaged.
+        """
+        path = self.path / name
+        return read_object(path) if path.is_file() else None
 
     def note_environment(self, *, begun: bool) -> dict[str, list[Any]]:
         """Save the environment when a training starts, or its changes when it is resumed.
