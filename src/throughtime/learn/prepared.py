@@ -85,6 +85,9 @@ def prepare_table(
     test: Table | None = None,
     *,
     weights: Tensor | None = None,
+    rows: Parts | None = None,
+    encoder: Encoder | None = None,
+    task: SequenceTask | None = None,
 ) -> Prepared:
     """Split and encode the rows of a table.
 
@@ -97,7 +100,13 @@ def prepare_table(
     validation, test : Table, optional
         Rows of these parts, in place of a fraction.
     weights : Tensor, optional
-        (rows,) weight of each row of ``table`` in the loss.
+        (rows,) weight of each row of ``table`` in the loss, and in the metrics that choose the best epoch.
+    rows : Parts, optional
+        Rows of the parts, in place of a random split; a row may be in several.
+    encoder : Encoder, optional
+        One that has learned from other rows, in place of a new one.
+    task : SequenceTask, optional
+        One that has learned from other rows, in place of a new one.
 
     Raises
     ------
@@ -121,18 +130,20 @@ def prepare_table(
         recipe.split.test if test is None else 0.0,
     )
     table, weights, notes = _without_rare(recipe, kind, table, weights, shares)
-    parts = _split(recipe, kind, table, shares)
+    parts = _split(recipe, kind, table, shares) if rows is None else rows
     tables = [
         table.select(parts.training),
         table.select(parts.validation) if validation is None else validation,
         table.select(parts.test) if test is None else test,
     ]
-    task = learned_task(recipe, kind, tables[0], table)
-    encoder = fitted_encoder(recipe, options, tables[0])
-    if weights is not None:
-        weights = weights[torch.from_numpy(parts.training)]
+    task = learned_task(recipe, kind, tables[0], table) if task is None else replace(task, **recipe.task_options)
+    encoder = fitted_encoder(recipe, options, tables[0]) if encoder is None else encoder
     examples = [encoder.examples(part, task, recipe.columns.target) for part in tables]
-    examples[0] = _weighted(recipe, task, examples[0], weights)
+    if weights is not None:
+        of_parts = [weights[torch.from_numpy(part)] for part in (parts.training, parts.validation)]
+        examples[0] = _with_weights(examples[0], of_parts[0])
+        examples[1] = _with_weights(examples[1], of_parts[1]) if validation is None else examples[1]
+    examples[0] = _balanced(recipe, task, examples[0])
     if isinstance(task, Anomaly):
         examples[0], examples[1] = (
             _normal(part, name) for part, name in zip(examples, ("training", "validation"), strict=False)
@@ -283,19 +294,20 @@ def _split(recipe: Recipe, kind: type[SequenceTask], table: Table, shares: tuple
     )
 
 
-def _weighted(recipe: Recipe, task: SequenceTask, examples: Examples, weights: Tensor | None) -> Examples:
-    if weights is not None and examples.rows is not None:
-        weights = weights[examples.rows]
-    if recipe.batches.class_weight == "balanced":
-        if not task.has_classes or not isinstance(examples.targets, Tensor):
-            raise ShapeError(
-                f"class_weight 'balanced' needs classes, but the task is {task.name}; leave it out"
-            )
-        classes = task.outputs or 0
-        counts = torch.bincount(examples.targets, minlength=classes).clamp(min=1)
-        balanced = (len(examples) / (classes * counts.double()))[examples.targets].float()
-        weights = balanced if weights is None else weights * balanced
-    return replace(examples, weights=weights)
+def _with_weights(examples: Examples, weights: Tensor) -> Examples:
+    """Return examples with the weights of their rows, of which they may be windows."""
+    return replace(examples, weights=weights if examples.rows is None else weights[examples.rows])
+
+
+def _balanced(recipe: Recipe, task: SequenceTask, examples: Examples) -> Examples:
+    if recipe.batches.class_weight != "balanced":
+        return examples
+    if not task.has_classes or not isinstance(examples.targets, Tensor):
+        raise ShapeError(f"class_weight 'balanced' needs classes, but the task is {task.name}; leave it out")
+    classes = task.outputs or 0
+    counts = torch.bincount(examples.targets, minlength=classes).clamp(min=1)
+    balanced = (len(examples) / (classes * counts.double()))[examples.targets].float()
+    return replace(examples, weights=balanced if examples.weights is None else examples.weights * balanced)
 
 
 def _normal(examples: Examples, name: str) -> Examples:
