@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 from hypothesis import strategies as st
+from throughtime.cli._train_next import NextOptions
+from throughtime.cli._train_task import NEXT, unit_of
 
 from tests.training.toy import relist
 from throughtime.cli._tokenizer import tokenizer_of
 from throughtime.cli._train import TASK, TrainOptions
-from throughtime.cli._train_next import NextOptions
-from throughtime.cli._train_task import NEXT, unit_of
 from throughtime.data.symbols import encode_prompt, learn_vocabulary, symbol_tokenizer
 from throughtime.data.tokenizing import encode, word_tokenizer
 from throughtime.data.vocabulary import Vocabulary

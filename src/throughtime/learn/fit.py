@@ -173,9 +173,7 @@ def fit_recipe(
         "logger": logger,
         "factory": factory,
     }
-    prepared = prepare(
-        recipe, data, validation_data=validation_data, test_data=test_data, weights=weights
-    )
+    prepared = prepare(recipe, data, validation_data=validation_data, test_data=test_data, weights=weights)
     if out is not None:
         return _fitted(prepared, Path(out), data, **how)
     with tempfile.TemporaryDirectory(prefix="throughtime-") as folder:

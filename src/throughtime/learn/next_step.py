@@ -28,9 +28,7 @@ def _frames(recipe: Recipe, data: Path) -> Prepared:
     split = recipe.split
     if split.validation_file or split.test_file:
         raise DataError("files of frames hold their own parts; leave out --validation-file and --test-file")
-    parts = frames.read_frames(
-        data, validation=split.validation, test=split.test, seed=recipe.optimizer.seed
-    )
+    parts = frames.read_frames(data, validation=split.validation, test=split.test, seed=recipe.optimizer.seed)
     return Prepared(frame_source(parts), Frames(), recipe)
 
 
@@ -40,16 +38,17 @@ def _text(recipe: Recipe, data: Path) -> Prepared:
         raise DataError(f"{data} holds frames, not a text; use --task {Frames.name}")
     texts, names = _texts(recipe, data)
     inputs = recipe.inputs
-    source = text_source(
-        texts, unit, vocabulary=inputs.vocabulary, min_count=inputs.min_count, names=names
-    )
+    source = text_source(texts, unit, vocabulary=inputs.vocabulary, min_count=inputs.min_count, names=names)
     tokenizer = None
     if source.vocabulary is not None:
         tokenizer = symbol_tokenizer(source.vocabulary, unit).to_str(pretty=True)
     # In the run, files are named without their folders.
     named = {
         name: file and Path(file).name
-        for name, file in (("validation_file", recipe.split.validation_file), ("test_file", recipe.split.test_file))
+        for name, file in (
+            ("validation_file", recipe.split.validation_file),
+            ("test_file", recipe.split.test_file),
+        )
     }
     recipe = replace(recipe, split=replace(recipe.split, **named))
     return Prepared(source, Language(unit), recipe, tokenizer_json=tokenizer)

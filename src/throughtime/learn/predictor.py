@@ -15,7 +15,7 @@ from throughtime.data.table import Table
 from throughtime.errors import RunError, UnsupportedError
 from throughtime.learn.encoder import Encoder
 from throughtime.learn.recipe import Recipe
-from throughtime.tasks import Anomaly, Classification, MultiLabel, Outputs, SequenceTask, model_outputs
+from throughtime.tasks import Classification, MultiLabel, Outputs, SequenceTask, model_outputs
 from throughtime.tasks.outputs import by_row
 from throughtime.training import Metrics, Run
 
@@ -67,8 +67,8 @@ class Predictor:
         task = run.task
         if not isinstance(task, SequenceTask) or run.config.recipe.get("kind") != "table":
             raise RunError(
-                f"{run.path} is a run of task {task.name!r} that does not read tables of sequences; for language "
-                "and frame models use throughtime sample, or throughtime.training.Run.open"
+                f"{run.path} is a run of task {task.name!r}, which reads no tables; for language and frame models "
+                "use throughtime sample, or throughtime.training.Run.open"
             )
         path = run.path / "config.json"
         try:
@@ -191,7 +191,9 @@ def _renamed(table: Table, recipe: Recipe) -> Table:
     columns = recipe.columns
     wanted = [*columns.text, *columns.tokens, *columns.series]
     if len(table.names) == 1 and len(wanted) == 1 and table.names[0] != wanted[0]:
-        return Table(table.content.rename_columns(wanted), table.name, table.unit, table.numbers, table.places)
+        return Table(
+            table.content.rename_columns(wanted), table.name, table.unit, table.numbers, table.places
+        )
     return table
 
 
@@ -199,5 +201,3 @@ def chunks(table: Table, rows: int) -> Iterator[Table]:
     """Yield the rows of a table in parts."""
     for start in range(0, len(table), rows):
         yield table.select(np.arange(start, min(start + rows, len(table))))
-
-

@@ -13,8 +13,8 @@ from throughtime._options import Option
 from throughtime.data.table import Table
 from throughtime.errors import ShapeError
 from throughtime.tasks.calibration import fit_temperature
-from throughtime.tasks.labels import class_names, encode_classes, one_column
 from throughtime.tasks.intervals import WeightedMetrics
+from throughtime.tasks.labels import class_names, encode_classes, one_column
 from throughtime.tasks.metrics import classification
 from throughtime.tasks.outputs import Outputs
 from throughtime.tasks.sequence_task import SequenceTask

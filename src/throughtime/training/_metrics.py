@@ -165,7 +165,7 @@ def history_of(content: Any) -> tuple[EpochMetrics, ...]:
 
 
 def best_epoch(history: Sequence[EpochMetrics], monitor: str) -> int | None:
-    """Return the number of the epoch that is best on validation; of equal ones, that of lower loss, or first."""
+    """Return the epoch that is best on validation; of equal ones that of the lower loss, or the first."""
     if not history:
         return None
     return min(history, key=lambda epoch: _rank(epoch, monitor)).epoch

@@ -29,7 +29,7 @@ from throughtime.tasks import Loader, StepValues, Task
 from throughtime.training._metrics import EpochMetrics, history_of
 from throughtime.training._settings import Settings
 from throughtime.training._state import STATE
-from throughtime.training.processes import copied_from_first, gathered, process, processes, summed
+from throughtime.training.processes import gathered, process, processes, summed
 
 
 @dataclass
@@ -230,7 +230,6 @@ class TrainingModule(pl.LightningModule):
         self._validated = Totals()
         self.validation.set_epoch(0)
         self._carried_in_validation.reset()
-        copied_from_first(self.model.buffers())
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Add up losses and other values."""
@@ -261,7 +260,7 @@ class TrainingModule(pl.LightningModule):
         )
 
     def _validation_metrics(self) -> dict[str, float]:
-        """Return the metrics over the steps of all processes, and all if the monitored one takes all outputs."""
+        """Return the metrics over all processes; those of all outputs too if one of them is monitored."""
         own = self._validated
         *sums, examples = summed(*own.values.values(), own.examples)
         means = {name: value / max(1.0, examples) for name, value in zip(own.values, sums, strict=True)}
