@@ -14,4 +14,5 @@ def with_texts(measured: Quality, text: str) -> ClassifierQuality:
 
 
 def epoch_metrics(epoch: int) -> EpochMetrics:
-    return EpochMetrics(epoch, 10, 1 / epoch, 0.5, 1.2 / epoch, 0.4, 1e-3, 100, 1.0)
+    train, validation = {"loss": 1 / epoch, "accuracy": 0.5}, {"loss": 1.2 / epoch, "accuracy": 0.4}
+    return EpochMetrics(epoch, 10, train, validation, 1e-3, 100, 1.0)

@@ -53,7 +53,8 @@ def _report(texts: list[str]) -> str:
     name = " ".join(texts)
     examples = [Example(text, text, text, text, text, 0.9, text) for text in texts]
     rows = [ModelRow(text, 0.9, 0.8, 0.95) for text in texts]
-    curves = [Curve(text, [0.6, 0.5], [0.5, 0.4], [0.6, 0.7], [0.7, 0.8]) for text in texts[:2]]
+    losses = {"loss": [0.6, 0.5]}
+    curves = [Curve(text, losses, losses) for text in texts[:2]]
     facts = [(text, text) for text in texts]
     return render(ReportContent(name, name, rows, curves, examples, examples, name, facts, texts))
 

@@ -53,12 +53,12 @@ def test_two_processes_are_as_one(tmp_path: Path) -> None:
 def _check_close(two: Run, one: Run) -> None:
     for found, expected in zip(two.metrics.history, one.metrics.history, strict=True):
         assert (found.steps, found.tokens) == (expected.steps, expected.tokens)
-        assert found.train_loss == pytest.approx(expected.train_loss, rel=1e-4)
-        assert found.validation_loss == pytest.approx(expected.validation_loss, rel=1e-4)
-        assert found.validation_accuracy == pytest.approx(expected.validation_accuracy, abs=0.05)
+        assert found.train["loss"] == pytest.approx(expected.train["loss"], rel=1e-4)
+        assert found.validation["loss"] == pytest.approx(expected.validation["loss"], rel=1e-4)
+        assert found.validation["accuracy"] == pytest.approx(expected.validation["accuracy"], abs=0.05)
     assert two.metrics.test is not None
     assert one.metrics.test is not None
-    assert two.metrics.test.loss == pytest.approx(one.metrics.test.loss, rel=1e-4)
+    assert two.metrics.test["loss"] == pytest.approx(one.metrics.test["loss"], rel=1e-4)
     weights, expected_weights = (read_tree(run.state_path)["state_dict"] for run in (two, one))
     for name, value in expected_weights.items():
         torch.testing.assert_close(weights[name], value, rtol=5e-3, atol=2e-4)

@@ -14,11 +14,11 @@ import torch
 from tests.training import toy_next
 from tests.training.test_processes import DATA, SETTINGS
 from throughtime.training import Run, processes
-from throughtime.training.next_step_module import NextStepModule
+from throughtime.training._module import TrainingModule
 
 
 def kill_once():
-    step, calls = NextStepModule.training_step, 0
+    step, calls = TrainingModule.training_step, 0
 
     def killing(self, *args):
         nonlocal calls
@@ -27,7 +27,7 @@ def kill_once():
             os.kill(os.getpid(), signal.SIGKILL)
         return step(self, *args)
 
-    NextStepModule.training_step = killing
+    TrainingModule.training_step = killing
 
 
 def main(folder):

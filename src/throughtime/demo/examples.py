@@ -24,7 +24,7 @@ def most_certain(
         Maximum number of examples of each kind.
     """
     confidence, predicted = probabilities.max(dim=1)
-    correct = predicted == source.test.labels
+    correct = predicted == source.test.targets
     examples = []
     for subset in (correct, ~correct):
         index = torch.nonzero(subset).flatten()
@@ -34,7 +34,7 @@ def most_certain(
 
 
 def _example(source: PythonOperators, index: int, probabilities: Tensor) -> Example:
-    words = [source.vocabulary.words[number] for number in source.test.tokens[index].tolist()]
+    words = [source.vocabulary.words[number] for number in source.test.inputs[index].tolist()]
     start, stop = words.index(OPEN), words.index(CLOSE)
     file, line, column = source.sites["test"].where[index].tolist()
     predicted = int(probabilities.argmax())
@@ -42,7 +42,7 @@ def _example(source: PythonOperators, index: int, probabilities: Tensor) -> Exam
         before=_text(words[:start]) + (" " if words[start - 1 : start] not in ([], [NEWLINE]) else ""),
         marked=" ".join(words[start + 1 : stop]),
         after=" " + _text(words[stop + 1 :]),
-        truth=source.classes[int(source.test.labels[index])],
+        truth=source.classes[int(source.test.targets[index])],
         predicted=source.classes[predicted],
         probability=float(probabilities[predicted]),
         where=f"{source.file_name(file)}:{line}:{column + 1}",

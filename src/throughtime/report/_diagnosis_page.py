@@ -13,6 +13,7 @@ import plotly.offline
 from markupsafe import Markup
 
 from throughtime.diagnose import Diagnosis, ExampleDiagnosis, LayerDiagnosis, SpectrumSummary
+from throughtime.report._curves import curve_of
 from throughtime.report._diagnosis_figures import (
     clipping_figure,
     flow_over_training_figure,
@@ -25,7 +26,7 @@ from throughtime.report._diagnosis_figures import (
     spectrum_figure,
 )
 from throughtime.report._figures import learning_figure
-from throughtime.report._overview import compared_flow_figure, curve_of, overview_rows
+from throughtime.report._overview import compared_flow_figure, overview_rows
 from throughtime.report._quality_figures import calibration_figure, confusion_figure
 from throughtime.report._run_diagnosis import ClassifierQuality, NextStepQuality, RunDiagnosis
 from throughtime.report._style import on_page, transparent

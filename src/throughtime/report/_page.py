@@ -19,7 +19,7 @@ def render(content: ReportContent) -> str:
     environment.filters["thousands"] = _thousands
     template = resources.files("throughtime.report").joinpath("page.html.jinja").read_text("utf-8")
     figures = {"accuracy": _embed(accuracy_figure(content.models), "accuracy")}
-    if any(len(curve.train_loss) for curve in content.curves):
+    if any(curve.train for curve in content.curves):
         figures["learning"] = _embed(learning_figure(content.curves), "learning")
     script = plotly.offline.get_plotlyjs()
     return environment.from_string(template).render(content=content, figures=figures, script=script)

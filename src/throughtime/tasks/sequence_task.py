@@ -64,7 +64,7 @@ class SequenceTask(Task):
 
     @abstractmethod
     def score(self, model: nn.Module, outputs: Outputs, targets: Any) -> dict[str, Tensor]:
-        """Return "loss" and other metrics that are means over examples, (n,) each.
+        """Return "loss" and other metrics that are means over examples, (n,) each: those of `shown`.
 
         Parameters
         ----------
@@ -115,10 +115,15 @@ class SequenceTask(Task):
         require_finite(part.inputs, f"the {name}")
 
     def step(self, model: nn.Module, batch: Examples, carried: Carried) -> StepValues:
-        """Return the loss and metrics of a batch."""
+        """Return the loss and metrics of a batch, which may be empty in one of several processes."""
         del carried
-        values = self.score(model, output_of(model, batch), batch.targets)
-        return StepValues(values, self._weights(batch, len(values["loss"])), batch.inputs.layout.total)
+        tokens = batch.inputs.layout.total
+        values = (
+            self.score(model, output_of(model, batch), batch.targets) if len(batch) else self._no_values()
+        )
+        if not tokens:
+            values["loss"] = values["loss"] + _zero_of_parameters(model)
+        return StepValues(values, self._weights(batch, len(values["loss"])), tokens)
 
     def evaluate(
         self, model: nn.Module, source: Source, part: Any, settings: BatchSettings
@@ -153,8 +158,16 @@ class SequenceTask(Task):
         measures = self.measures(model, outputs, targets)
         return means | (measures.values() if measures is not None else {}), len(values)
 
+    def _no_values(self) -> dict[str, Tensor]:
+        return {name: torch.zeros(0) for name in self.shown}
+
     def _weights(self, batch: Examples, count: int) -> Tensor | None:
         """Return the weight of each example of a batch."""
         if batch.weights is None or len(batch.weights) == count:
             return batch.weights
         return batch.weights.repeat_interleave(batch.inputs.lengths.to(batch.weights.device))
+
+
+def _zero_of_parameters(model: nn.Module) -> Tensor:
+    """Return 0 with a gradient of zeros for every parameter, as each process needs one to share gradients."""
+    return torch.stack([parameter.flatten()[:0].sum() for parameter in model.parameters()]).sum()

@@ -1,4 +1,4 @@
-"""`TrainingModule`: the Lightning module of every task, with optimizer, clipping and metrics. Writes no files.
+"""`TrainingModule`: the Lightning module of all tasks, with optimizer, clipping and metrics. Writes no files.
 
 All random numbers of a step are derived from (seed, epoch, step), so no random state is saved.
 """
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from throughtime._fields import Fields
+from throughtime._fields import Fields, to_json
 from throughtime.bptt import Carried
 from throughtime.data.batches import derived_seed
 from throughtime.data.examples import Source
@@ -29,7 +29,7 @@ from throughtime.tasks import Loader, StepValues, Task
 from throughtime.training._metrics import EpochMetrics, history_of
 from throughtime.training._settings import Settings
 from throughtime.training._state import STATE
-from throughtime.training.processes import gathered, process, processes, summed
+from throughtime.training.processes import copied_from_first, gathered, process, processes, summed
 
 
 @dataclass
@@ -75,7 +75,9 @@ class _TotalsFields:
     learning_rate: float
 
     def totals(self) -> Totals:
-        return Totals(self.steps, self.examples, dict(self.values), self.tokens, self.seconds, self.learning_rate)
+        return Totals(
+            self.steps, self.examples, dict(self.values), self.tokens, self.seconds, self.learning_rate
+        )
 
 
 class TrainingModule(pl.LightningModule):
@@ -228,6 +230,7 @@ class TrainingModule(pl.LightningModule):
         self._validated = Totals()
         self.validation.set_epoch(0)
         self._carried_in_validation.reset()
+        copied_from_first(self.model.buffers())
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Add up losses and other values."""
@@ -258,7 +261,7 @@ class TrainingModule(pl.LightningModule):
         )
 
     def _validation_metrics(self) -> dict[str, float]:
-        """Return the metrics over the steps of all processes, and the monitored one if it takes all outputs."""
+        """Return the metrics over the steps of all processes, and all if the monitored one takes all outputs."""
         own = self._validated
         *sums, examples = summed(*own.values.values(), own.examples)
         means = {name: value / max(1.0, examples) for name, value in zip(own.values, sums, strict=True)}
@@ -273,7 +276,7 @@ class TrainingModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the metrics so far, and the states of the streams of all processes."""
         checkpoint[STATE] = {
-            "history": [dataclasses.asdict(epoch) for epoch in self.history],
+            "history": [to_json(epoch) for epoch in self.history],
             "totals": dataclasses.asdict(self.totals),
         }
         # What ended, and what other processes had when a state was loaded, is not this one's to save.

@@ -12,8 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from throughtime.training._module import TrainingModule
 from throughtime.training._metrics import EpochMetrics, best_epoch
+from throughtime.training._module import TrainingModule
 
 _SECONDS_BETWEEN_FRAMES = 0.1
 
