@@ -13,7 +13,7 @@ from throughtime import Ragged
 from throughtime.diagnose import diagnose
 from throughtime.report import Curve, Example, ModelRow, ReportContent, RunDiagnosis, render, render_diagnoses
 from throughtime.report._quality_figures import confusion_figure
-from throughtime.training import quality
+from throughtime.tasks import quality
 
 from .results import epoch_metrics, with_texts
 

@@ -66,6 +66,8 @@ class Prepared:
         What the user should know, such as rows that stand in two parts.
     prepare_model : callable or None
         Sets pretrained weights of a new model.
+    tables : tuple of Table
+        The rows of the training, validation and test parts.
     """
 
     source: Source
@@ -76,6 +78,7 @@ class Prepared:
     rows: Parts | None = None
     notes: tuple[str, ...] = ()
     prepare_model: Callable[[nn.Module], None] | None = field(default=None, repr=False)
+    tables: tuple[Table, ...] = field(default=(), repr=False)
 
 
 def prepare_table(
@@ -164,6 +167,7 @@ def prepare_table(
         parts,
         (*notes, *_overlaps(examples)),
         _vectors(recipe, encoder.inputs),
+        tuple(tables),
     )
 
 

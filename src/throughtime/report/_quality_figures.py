@@ -1,9 +1,9 @@
-"""Figures of the quality of a classifier, from what `throughtime.training.quality` returns."""
+"""Figures of the quality of a classifier, from what `throughtime.tasks.quality` returns."""
 
 import plotly.graph_objects as go
 
 from throughtime.report._style import COLOURS, in_figure, layout
-from throughtime.training import Quality
+from throughtime.tasks import Quality
 
 # With more classes the matrix is not readable, so only those with the most mistakes are shown.
 _MOST = 30

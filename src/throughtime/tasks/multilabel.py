@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from throughtime._options import Option
@@ -15,11 +17,12 @@ from throughtime.data.table import Table
 from throughtime.errors import DataError, ShapeError
 from throughtime.tasks.intervals import WeightedMetrics
 from throughtime.tasks.labels import MOST_CLASSES
-from throughtime.tasks.metrics import multilabel
+from throughtime.tasks.metrics import METRICS, multilabel, per_label_metrics
 from throughtime.tasks.outputs import Outputs
 from throughtime.tasks.sequence_task import SequenceTask
 from throughtime.tasks.task import Level
 from throughtime.tasks.thresholds import fit_threshold
+from throughtime.tasks.views import ClassTable, ExampleView, TargetView, TaskViews, groups, highest
 
 SEPARATORS = ("|", ";", ",")
 """Separators of labels in a text, in the order in which they are looked for."""
@@ -135,6 +138,32 @@ class MultiLabel(SequenceTask):
         labels = [[self.labels[i] for i in row.nonzero().flatten().tolist()] for row in chosen]
         columns = {f"probability_{name}": probabilities[:, i].tolist() for i, name in enumerate(self.labels)}
         return {"labels": labels} | columns
+
+    def views(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> TaskViews:
+        """Return the metrics of each label, and the examples with the most certain wrong labels."""
+        del model
+        probabilities, truth = self.probabilities(outputs).numpy(), targets.numpy() == 1
+        predicted = probabilities >= np.array(self.thresholds or 0.5)
+        wrong = predicted != truth
+        certainty = np.where(wrong, np.abs(probabilities - ~predicted), -1.0)
+
+        def example(row: int) -> ExampleView:
+            label = int(certainty[row].argmax())
+            value = f"{METRICS['accuracy'].text(probabilities[row, label])} for {self.labels[label]}"
+            return ExampleView(row, self._joined(truth[row]), self._joined(predicted[row]), value)
+
+        rows = highest(certainty.max(1), wrong.any(1))
+        table = per_label_metrics(probabilities, truth, self.labels, self.thresholds or 0.5)
+        return TaskViews(
+            (ClassTable("label", table),), examples=groups(("Most certain mistakes", map(example, rows)))
+        )
+
+    def target_view(self, targets: Tensor) -> TargetView:
+        """Return the number of examples with each label."""
+        return TargetView(dict(zip(self.labels, targets.sum(0).long().tolist(), strict=True)))
+
+    def _joined(self, chosen: NDArray[np.bool_]) -> str:
+        return ", ".join(self.labels[i] for i in np.flatnonzero(chosen)) or "no label"
 
     def tuned(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> Self:
         """Return the task with a threshold of each label chosen on validation."""
