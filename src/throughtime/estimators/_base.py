@@ -33,7 +33,9 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
     predictor_: Predictor
 
     def __init__(self, **parameters: Any) -> None:
-        raise InputTypeError(f"{type(self).__name__} has no parameters, got {', '.join(parameters) or 'none'}")
+        raise InputTypeError(
+            f"{type(self).__name__} has no parameters, got {', '.join(parameters) or 'none'}"
+        )
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags."""
@@ -70,7 +72,9 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
     ) -> None:
         """Train on rows, and set the attributes of a fitted estimator."""
         if len(table) < 2:
-            raise DataError(f"X has one sequence (n_samples = {len(table)}), but training needs two; give more")
+            raise DataError(
+                f"X has one sequence (n_samples = {len(table)}), but training needs two; give more"
+            )
         recipe = self._recipe(target=tuple(targets), **options)
         automatic = [name for name in AUTOMATIC if isinstance(getattr(self, name), str)]
         fitted = fit_recipe(

@@ -122,5 +122,7 @@ def _of_option(option: DeclaredOption) -> EstimatorParameter:
     kind = "{" + ", ".join(map(repr, option.choices)) + "}" if option.choices else _KINDS[option.kind]
     text = re.sub(r"--([a-z0-9-]+)", lambda match: f"``{match[1].replace('-', '_')}``", option.help)
     if option.name in AUTOMATIC:
-        return EstimatorParameter(option.name, "auto", f"{kind} or 'auto'", f"{text} 'auto' follows from the data.")
+        return EstimatorParameter(
+            option.name, "auto", f"{kind} or 'auto'", f"{text} 'auto' follows from the data."
+        )
     return EstimatorParameter(option.name, option.default, kind, text)

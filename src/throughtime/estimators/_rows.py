@@ -39,7 +39,9 @@ def small_parts(recipe: Recipe, table: Table, classes: Sequence[str] | None) -> 
     if not len(others):
         return Parts(rows, rows, none)
     labels = [classes[row] for row in others]
-    parts = split_rows(table.select(others), recipe.split.validation, 0.0, recipe.optimizer.seed, classes=labels)
+    parts = split_rows(
+        table.select(others), recipe.split.validation, 0.0, recipe.optimizer.seed, classes=labels
+    )
     training = np.sort(np.concatenate([others[parts.training], rows[single]]))
     return Parts(training, others[parts.validation], none)
 
@@ -55,10 +57,14 @@ def checked_weights(weights: Any, rows: int) -> NDArray[np.float64]:
     values = np.asarray(weights, dtype=np.float64)
     values = np.full(rows, values) if values.ndim == 0 else values
     if values.shape != (rows,):
-        raise DataError(f"sample_weight has shape {values.shape}, expected ({rows},): give one weight for each row")
+        raise DataError(
+            f"sample_weight has shape {values.shape}, expected ({rows},): give one weight for each row"
+        )
     if not np.isfinite(values).all() or (values < 0).any():
         row = int(np.flatnonzero(~np.isfinite(values) | (values < 0))[0])
-        raise DataError(f"sample_weight has {values[row]} for item {row}, expected a finite weight of at least zero")
+        raise DataError(
+            f"sample_weight has {values[row]} for item {row}, expected a finite weight of at least zero"
+        )
     if not values.any():
         raise DataError("sample_weight has only zero weights; give at least one row a positive weight")
     return values

@@ -51,7 +51,9 @@ def _is_list_of_rows(data: Any) -> bool:
     if not all(isinstance(row, list | tuple) for row in data) or len({len(row) for row in data}) != 1:
         return False
     values = [value for row in data for value in row]
-    return all(isinstance(value, Number) for value in values) and any(isinstance(value, float) for value in values)
+    return all(isinstance(value, Number) for value in values) and any(
+        isinstance(value, float) for value in values
+    )
 
 
 def with_columns(table: Table, columns: Mapping[str, Any]) -> Table:

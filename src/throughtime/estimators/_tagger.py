@@ -90,7 +90,9 @@ class SequenceTagger(SequenceEstimator):
         predicted, tags = self.predict(X), _lists(y)
         _require_lengths(predicted, tags)
         weights = np.ones(len(tags)) if sample_weight is None else checked_weights(sample_weight, len(tags))
-        right = [sum(p == t for p, t in zip(*rows, strict=True)) for rows in zip(predicted, tags, strict=True)]
+        right = [
+            sum(p == t for p, t in zip(*rows, strict=True)) for rows in zip(predicted, tags, strict=True)
+        ]
         return float(weights @ right / (weights @ [len(row) for row in tags]))
 
 
@@ -99,13 +101,19 @@ def _lists(y: Any) -> list[list[Any]]:
     rows = [row.tolist() if hasattr(row, "tolist") else row for row in y]
     for item, row in enumerate(rows):
         if not isinstance(row, list | tuple):
-            raise DataError(f"y: item {item} is a {type(row).__name__}, expected a list of tags, one for each token")
+            raise DataError(
+                f"y: item {item} is a {type(row).__name__}, expected a list of tags, one for each token"
+            )
     return [list(row) for row in rows]
 
 
 def _require_lengths(predicted: Sequence[Any], tags: Sequence[Any]) -> None:
     if len(predicted) != len(tags):
-        raise DataError(f"X has {len(predicted)} sequences, but y has {len(tags)} lists of tags; give one for each")
+        raise DataError(
+            f"X has {len(predicted)} sequences, but y has {len(tags)} lists of tags; give one for each"
+        )
     for item, (tokens, row) in enumerate(zip(predicted, tags, strict=True)):
         if len(tokens) != len(row):
-            raise DataError(f"y: item {item} has {len(row)} tags for {len(tokens)} tokens; give one tag for each token")
+            raise DataError(
+                f"y: item {item} has {len(row)} tags for {len(tokens)} tokens; give one tag for each token"
+            )

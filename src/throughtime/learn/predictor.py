@@ -207,9 +207,7 @@ class Predictor:
         outputs, targets = (_joined(pieces) for pieces in zip(*parts, strict=True))
         return self.task.measure(self.model, outputs, targets)
 
-    def _outputs_and_targets(
-        self, table: Table, target: Sequence[str]
-    ) -> tuple[Outputs, Tensor | Ragged]:
+    def _outputs_and_targets(self, table: Table, target: Sequence[str]) -> tuple[Outputs, Tensor | Ragged]:
         examples = (
             self.encoder.examples(table, self.task, target)
             if target

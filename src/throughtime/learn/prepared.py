@@ -139,7 +139,9 @@ def prepare_table(
         table.select(parts.validation) if validation is None else validation,
         table.select(parts.test) if test is None else test,
     ]
-    task = learned_task(recipe, kind, tables[0], table) if task is None else replace(task, **recipe.task_options)
+    task = (
+        learned_task(recipe, kind, tables[0], table) if task is None else replace(task, **recipe.task_options)
+    )
     encoder = fitted_encoder(recipe, options, tables[0]) if encoder is None else encoder
     examples = [encoder.examples(part, task, recipe.columns.target) for part in tables]
     if weights is not None:
