@@ -167,7 +167,7 @@ def prepare_table(
         encoder,
         encoder.inputs.tokenizer_json,
         parts,
-        (*notes, *_overlaps(examples)),
+        (*notes, *_overlaps(recipe, tables, examples)),
         _vectors(recipe, encoder.inputs),
         tuple(tables),
     )
@@ -351,18 +351,28 @@ def _tensors(part: Examples) -> Sequence[Tensor]:
     return pieces
 
 
-def _overlaps(examples: Sequence[Examples]) -> tuple[str, ...]:
+def _overlaps(recipe: Recipe, tables: Sequence[Table], examples: Sequence[Examples]) -> tuple[str, ...]:
     """Return a warning for each held-out part with sequences that are also in training."""
-    keys = [_keys(part.inputs) for part in examples]
-    notes = []
+    texts = recipe.columns.text
+    keys = [
+        _text_keys(table, texts) if texts else _keys(part.inputs)
+        for table, part in zip(tables, examples, strict=True)
+    ]
+    training, notes = set(keys[0]), []
     for name, part in zip(("validation", "test"), keys[1:], strict=True):
-        count = sum(key in set(keys[0]) for key in part) if len(part) else 0
+        count = sum(key in training for key in part)
         if count:
             notes.append(
                 f"{count} of {len(part)} {name} rows have the same sequence as a training row; the {name} "
                 "score may be too high: remove duplicates, or keep them together with --group"
             )
     return tuple(notes)
+
+
+def _text_keys(table: Table, columns: Sequence[str]) -> list[bytes]:
+    """Return a hash of the texts of each row: encoded, texts that differ in rare words only are the same."""
+    rows = zip(*(table.column(name).to_pylist() for name in columns), strict=True)
+    return [hashlib.blake2b("\0".join(row).encode(), digest_size=12).digest() for row in rows]
 
 
 def _keys(sequences: Ragged) -> list[bytes]:
