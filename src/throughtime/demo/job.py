@@ -34,7 +34,7 @@ from throughtime.tasks import Classification
 from throughtime.training import ModelSpec, Run, Settings, fit, predict
 
 Tell = Callable[[str], None]
-_SECONDS = 60
+_SECONDS = 180
 """Limit of work of each baseline, see `throughtime.baselines.fit_baselines`."""
 
 
