@@ -35,7 +35,7 @@ from throughtime.tasks import Classification, predict
 from throughtime.training import ModelSpec, Run, Settings, fit
 
 Tell = Callable[[str], None]
-_SECONDS = 60
+_SECONDS = 180
 """Limit of work of each baseline, see `throughtime.baselines.fit_baselines`."""
 
 
