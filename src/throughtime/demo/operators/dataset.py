@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from throughtime.data.examples import Examples
 from throughtime.data.vocabulary import Vocabulary
@@ -97,11 +96,6 @@ class PythonOperators:
     def test(self) -> Examples:
         """The test windows, half of their operators replaced."""
         return self._drawn("test", 0)
-
-    @property
-    def test_labels(self) -> Tensor:
-        """(B,) int64: 1 for each test window whose operator was replaced, else 0."""
-        return cast("Tensor", self.test.targets)
 
     def _drawn(self, split: str, epoch: int) -> Examples:
         key = hashlib.sha256(f"python-operators/{self.seed}/{split}/{epoch}".encode()).digest()
