@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from throughtime.report import BagOfWordsScore, ClassifierQuality
-from throughtime.training import Prediction, PredictionExamples, Quality, quality
+from throughtime.tasks import Prediction, PredictionExamples, Quality, quality
 
 
 @dataclass(frozen=True)
