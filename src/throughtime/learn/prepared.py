@@ -59,6 +59,8 @@ class Prepared:
         What the user should know, such as rows that stand in two parts.
     prepare_model : callable or None
         Sets pretrained weights of a new model.
+    held_out : Table or None
+        Rows of the test examples, or without these of the validation examples, for reports.
     """
 
     source: Source
@@ -69,6 +71,7 @@ class Prepared:
     rows: Parts | None = None
     notes: tuple[str, ...] = ()
     prepare_model: Any = field(default=None, repr=False)
+    held_out: Table | None = field(default=None, repr=False)
 
 
 def prepare_table(
@@ -118,7 +121,10 @@ def prepare_table(
         weights = weights[torch.from_numpy(parts.training)]
     examples = [encoder.examples(part, task, recipe.columns.target) for part in tables]
     examples[0] = _weighted(recipe, task, examples[0], weights)
+    held_out = tables[2] if len(examples[2]) else tables[1]
     if isinstance(task, Anomaly):
+        if held_out is tables[1]:
+            held_out = held_out.select(_normal_rows(examples[1]).numpy())
         examples[0], examples[1] = (_normal(part, name) for part, name in zip(examples, ("training", "validation"), strict=False))
     source = FixedSource(
         encoder.shape,
@@ -136,6 +142,7 @@ def prepare_table(
         parts,
         (*notes, *_overlaps(examples)),
         _vectors(recipe, encoder.inputs, tables[0]),
+        held_out,
     )
 
 
@@ -269,10 +276,14 @@ def _weighted(recipe: Recipe, task: SequenceTask, examples: Examples, weights: T
 
 def _normal(examples: Examples, name: str) -> Examples:
     """Return the sequences that are not anomalies."""
-    normal = (~examples.targets).nonzero().flatten()  # type: ignore[operator]
+    normal = _normal_rows(examples)
     if not len(normal):
         raise DataError(f"all {name} rows are anomalies; give normal ones to train on")
     return examples.select(normal)
+
+
+def _normal_rows(examples: Examples) -> Tensor:
+    return (~examples.targets).nonzero().flatten()  # type: ignore[operator]
 
 
 def _described(tables: Sequence[Table], examples: Sequence[Examples], tokenizer: str | None) -> dict[str, Any]:
