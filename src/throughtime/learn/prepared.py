@@ -80,6 +80,13 @@ class Prepared:
     prepare_model: Callable[[nn.Module], None] | None = field(default=None, repr=False)
     tables: tuple[Table, ...] = field(default=(), repr=False)
 
+    @property
+    def held_out(self) -> Table | None:
+        """Rows of the test examples, or without these of the validation examples, for reports."""
+        if not self.tables:
+            return None
+        return self.tables[2] if len(self.tables[2]) else self.tables[1]
+
 
 def prepare_table(
     recipe: Recipe,
@@ -150,9 +157,10 @@ def prepare_table(
         examples[1] = _with_weights(examples[1], of_parts[1]) if validation is None else examples[1]
     examples[0] = _balanced(recipe, task, examples[0])
     if isinstance(task, Anomaly):
-        examples[0], examples[1] = (
-            _normal(part, name) for part, name in zip(examples, ("training", "validation"), strict=False)
-        )
+        for number, name in enumerate(("training", "validation")):
+            normal = _normal_rows(examples[number], name)
+            tables[number] = tables[number].select(normal.numpy())
+            examples[number] = examples[number].select(normal)
     source = FixedSource(
         encoder.shape,
         examples[0],
@@ -316,12 +324,12 @@ def _balanced(recipe: Recipe, task: SequenceTask, examples: Examples) -> Example
     return replace(examples, weights=balanced if examples.weights is None else examples.weights * balanced)
 
 
-def _normal(examples: Examples, name: str) -> Examples:
-    """Return the sequences that are not anomalies."""
+def _normal_rows(examples: Examples, name: str) -> Tensor:
+    """Return the numbers of the sequences that are not anomalies."""
     normal = (~examples.labels).nonzero().flatten()
     if not len(normal):
         raise DataError(f"all {name} rows are anomalies; give normal ones to train on")
-    return examples.select(normal)
+    return normal
 
 
 def _described(

@@ -162,13 +162,14 @@ class Anomaly(SequenceTask):
         del model
         scores, truth = self.scores(outputs).numpy(), targets.numpy()
         steps = _of_steps(outputs)
+        scale = (float(steps.values.median()), float(steps.values.max())) if len(steps.values) else (0.0, 0.0)
         labelled = bool(truth.any())
         predicted = scores >= self._threshold
 
         def example(row: int) -> ExampleView:
             named = _KINDS[int(truth[row])] if labelled else ""
             score = f"score {METRICS['loss'].text(scores[row])}"
-            return ExampleView(row, named, _KINDS[int(predicted[row])], score, _marks(steps[row]))
+            return ExampleView(row, named, _KINDS[int(predicted[row])], score, _marks(steps[row][:, 0], *scale))
 
         by_kind = {name: scores[truth == bool(i)] for i, name in enumerate(_KINDS)}
         shown = [("Highest scores", highest(scores))]
@@ -251,11 +252,10 @@ def _shifted(features: Ragged) -> Ragged:
     return features.with_values(shifted.index_fill(0, first, 0.0))
 
 
-def _marks(surprise: Tensor) -> tuple[StepMark, ...]:
-    """Return the surprise of each step of a sequence as a fraction of the largest."""
-    values = surprise[:, 0].double()
-    strengths = (values / values.max().clamp(min=1e-12)).clamp(0, 1) if len(values) else values
+def _marks(surprise: Tensor, low: float, high: float) -> tuple[StepMark, ...]:
+    """Return the surprise of each step of a sequence, from 0 at the lower to 1 at the upper value."""
+    strengths = ((surprise.double() - low) / max(high - low, 1e-12)).clamp(0, 1)
     return tuple(
         StepMark(strength, f"surprise {value:.2f}")
-        for strength, value in zip(strengths.tolist(), values.tolist(), strict=True)
+        for strength, value in zip(strengths.tolist(), surprise.tolist(), strict=True)
     )

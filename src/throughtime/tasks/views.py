@@ -166,18 +166,28 @@ def confusion(classes: Sequence[str], truth: ArrayLike, predicted: ArrayLike) ->
 def histogram(title: str, groups: Mapping[str, ArrayLike], threshold: float | None = None) -> Histogram:
     """Return the counts of each group in common bins of equal width, without groups that are empty.
 
+    Bins of whole numbers are centred on them.
+
     Examples
     --------
-    >>> histogram("score", {"a": [0.0, 0.1, 3.0], "b": []}).groups["a"][:4]
-    (1, 1, 0, 0)
+    >>> histogram("length", {"training": [3, 3, 5], "test": []})
+    Histogram(title='length', edges=(2.5, 3.5, 4.5, 5.5), groups={'training': (2, 0, 1)}, threshold=None)
     """
     values = {name: np.asarray(part, dtype=np.float64) for name, part in groups.items()}
     finite = {name: part[np.isfinite(part)] for name, part in values.items()}
     filled = {name: part for name, part in finite.items() if len(part)}
     every = np.concatenate(list(filled.values())) if filled else np.zeros(1)
-    edges = np.histogram_bin_edges(every, _BINS)
+    edges = _edges(every)
     counts = {name: tuple(np.histogram(part, edges)[0].tolist()) for name, part in filled.items()}
     return Histogram(title, tuple(edges.tolist()), counts, threshold)
+
+
+def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    if not (values == np.rint(values)).all():
+        return np.histogram_bin_edges(values, _BINS)
+    low, high = values.min(), values.max()
+    width = np.ceil((high - low + 1) / _BINS)
+    return np.asarray(np.arange(low, high + width + 1, width) - 0.5)
 
 
 def scatter(name: str, truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> Scatter:
