@@ -132,7 +132,9 @@ class TrainCommand:
 
 def write_report(run: Run, fitted: Fitted) -> None:
     """Write the report of a run."""
-    del run, fitted
+    from throughtime.report import write_run_report
+
+    write_run_report(run, fitted.prepared)
 
 
 def print_summary(console: Console, summary: Summary, model: str) -> None:
@@ -188,6 +190,7 @@ def print_seeds(figures: list[Mapping[str, float]]) -> None:
         metric = METRICS[name]
         console.print(
             printable(
-                f"{metric.title}: {metric.text(mean(values))} ± {metric.text(stdev(values))} over {len(values)} seeds"
+                f"{metric.title}: {metric.text(mean(values))} ± {metric.text(stdev(values))} "
+                f"over {len(values)} seeds"
             )
         )
