@@ -67,7 +67,7 @@ def prepare(
         raise ShapeError("there is no data; give a path, a frame, or sequences")
     if start is None:
         return prepare_table(recipe, table, *parts, weights=weights, rows=rows)
-    learned = {"encoder": start.encoder, "task": start.task}
+    learned: dict[str, Any] = {"encoder": start.encoder, "task": start.task}
     prepared = prepare_table(recipe, table, *parts, weights=weights, rows=rows, **learned)
     return replace(prepared, prepare_model=partial(_set_weights, start))
 

@@ -71,7 +71,8 @@ def first_windows(examples: Examples) -> Tensor:
     if examples.rows is None:
         return torch.arange(len(examples))
     _, counts = examples.rows.unique_consecutive(return_counts=True)
-    return counts.cumsum(0) - counts
+    first: Tensor = counts.cumsum(0) - counts
+    return first
 
 
 def _place(prepared: Prepared, row: int) -> str:
