@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -125,7 +126,14 @@ class Fields:
         missing entry), ``Annotated[X, …]``, and unions of dataclasses (the first whose required fields are
         all present).
         """
-        return cls(**{key: self._read(key, kind) for key, kind in _annotations(cls)})
+        return cls(**self._values(cls))
+
+    def check(self, cls: Callable[..., Any]) -> None:
+        """Check that the entries are those of a dataclass, as `dataclass` does, without constructing it."""
+        self._values(cls)
+
+    def _values(self, cls: Callable[..., Any]) -> dict[str, Any]:
+        return {key: self._read(key, kind) for key, kind in _annotations(cls)}
 
     def _read(self, key: str, kind: Any) -> Any:
         if get_origin(kind) is Annotated and kind not in (Share, Positive, Number):
@@ -254,7 +262,8 @@ def to_json(value: Any) -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max
 
 
 def short(value: Any) -> str:

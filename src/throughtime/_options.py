@@ -1,6 +1,7 @@
 """Options that are declared once: as the annotation of an argument or field, with help text and range.
 
-`options_of` reads them from a signature; the command line, the checks of values and the documentation use that.
+`options_of` reads them from a signature; the command line, the checks of
+values and the documentation use that.
 """
 
 import inspect
@@ -79,6 +80,7 @@ _KINDS: Mapping[Any, _Kind] = {
     float: _Kind("a number", _is_number, float),
     float | None: _Kind("a number or None", lambda v: v is None or _is_number(v), _or_none(float)),
     bool: _Kind("True or False", lambda v: isinstance(v, bool), _parse_truth),
+    bool | None: _Kind("True, False or None", lambda v: v is None or isinstance(v, bool), _parse_truth),
     Sequence[int]: _Kind("a list of whole numbers", _is_list, _parse_list),
     int | Sequence[int]: _Kind(
         "a whole number or a list of them",
@@ -89,6 +91,16 @@ _KINDS: Mapping[Any, _Kind] = {
     str | None: _Kind("a string or None", lambda v: v is None or isinstance(v, str), str),
     Sequence[str]: _Kind("a list of strings", _is_names, _parse_names),
     Literal: _Kind("a string", lambda v: isinstance(v, str), str),
+}
+
+
+_METAVARS: Mapping[Any, str] = {
+    int: "N",
+    int | None: "N",
+    float: "X",
+    float | None: "X",
+    Sequence[int]: "N,N,…",
+    int | Sequence[int]: "N,N,…",
 }
 
 
@@ -132,6 +144,15 @@ class DeclaredOption:
     def flag(self) -> str:
         """Its name on the command line, such as ``--layers``."""
         return "--" + (self.meaning.flag or self.name).replace("_", "-")
+
+    @property
+    def metavar(self) -> str:
+        """What its value is called in the help of the command line."""
+        if self.meaning.metavar is not None:
+            return self.meaning.metavar
+        if self.choices:
+            return "|".join(self.choices)
+        return _METAVARS.get(self.kind, "TEXT")
 
     @property
     def choices(self) -> tuple[str, ...]:

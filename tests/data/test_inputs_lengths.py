@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from throughtime.data.inputs import LengthLimit, windows
@@ -25,6 +25,7 @@ def plain_windows(steps, length, stride):
     return [steps[start : start + length] for start in starts]
 
 
+@settings(max_examples=100)
 @given(LENGTHS, st.integers(1, 5), st.data())
 def test_windows_against_plain_slices(lengths, length, data):
     stride = data.draw(st.integers(1, length))
@@ -42,6 +43,7 @@ def test_windows_against_plain_slices(lengths, length, data):
         assert covered == {int(step[0]) for step in steps}
 
 
+@settings(max_examples=100)
 @given(LENGTHS, st.integers(1, 5))
 def test_truncated_sequences_are_the_first_steps(lengths, length):
     x = batch(lengths)
@@ -70,7 +72,7 @@ def test_longer_sequences_are_refused_with_their_place():
         limit.apply(batch([5, 9, 6]), lambda row: f"a.csv: row {row + 1}")
 
 
-@pytest.mark.parametrize("stride", [0, 6])
+@pytest.mark.parametrize("stride", [6, 99])
 def test_strides_that_leave_steps_out_are_refused(stride):
     message = (
         f"stride = {stride}, but windows of 5 steps need a stride from 1 to 5, so that no step is left out"
@@ -81,6 +83,21 @@ def test_strides_that_leave_steps_out_are_refused(stride):
         windows(batch([3]), 5, stride)
 
 
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"length": 0}, "length must be a whole number from 1, got 0"),
+        ({"stride": 0}, "stride must be a whole number from 1, got 0"),
+        ({"longer": "cut"}, "longer must be one of 'refuse', 'truncate', 'windows', got 'cut'"),
+    ],
+)
+def test_limits_that_are_not_allowed_are_refused(entries, message):
+    with pytest.raises(ShapeError, match=f"^{message}$"):
+        LengthLimit(**{"length": 3, **entries})
+
+
 def test_windows_without_steps_are_refused():
     with pytest.raises(ShapeError, match="length = 0; a window has at least 1 step"):
         windows(batch([3]), 0, 1)
+    with pytest.raises(ShapeError, match="stride = 0, but windows of 2 steps"):
+        windows(batch([3]), 2, 0)

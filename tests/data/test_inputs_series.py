@@ -104,6 +104,7 @@ def test_missing_values_and_scales_against_a_plain_reference(series, policy, sca
     expected = reference(series, policy, scale)
     channels = series[0].shape[1] * (2 if policy == "mask" else 1)
     assert inputs.shape == InputShape(channels=channels)
+    assert inputs.token_names == ()
     for got, wanted in zip(restored.encode(rows).to_list(), expected, strict=True):
         assert got.dtype.is_floating_point
         assert got.shape == (len(wanted), channels)
@@ -125,6 +126,34 @@ def test_a_constant_channel_becomes_zero(scale):
     rows = table(x=[[0.1] * 7, [0.1] * 30])
     for values in encoded(rows, options(scale=scale)):
         assert (np.abs(values) < 1e-7).all()
+
+
+@settings(max_examples=100)
+@given(many_series())
+def test_padding_is_dropped_and_other_missing_values_are_refused(series):
+    rows = table(pa.list_(pa.list_(pa.float64())), x=[values.tolist() for values in series])
+    chosen = options(missing="padding", scale="none")
+    shortened = []
+    for values in series:
+        steps = list(values)
+        while steps and not np.isfinite(steps[-1]).any():
+            steps.pop()
+        shortened.append(steps)
+    assert chosen.blank_rows(rows).tolist() == [row for row, steps in enumerate(shortened) if not steps]
+    if all(np.isfinite(steps).all() for steps in shortened):
+        got = encoded(rows, chosen)
+        assert [row.tolist() for row in got] == [[step.tolist() for step in steps] for steps in shortened]
+    else:
+        with pytest.raises(DataError, match="has (no|an infinite) value"):
+            chosen.fit(rows)
+
+
+def test_padding_of_a_wide_table_is_dropped():
+    rows = table(a=[1.0, 2.0], b=[3.0, NAN], c=[NAN, NAN])
+    got = encoded(rows, options("a", "b", "c", missing="padding", scale="none"))
+    assert [row.ravel().tolist() for row in got] == [[1, 3], [2]]
+    with pytest.raises(DataError, match="a.json: row 2 has no value in column 'b'"):
+        options("a", "b", "c", missing="padding").fit(table(a=[1.0, 2.0], b=[3.0, NAN], c=[1.0, 1.0]))
 
 
 def test_missing_values_of_a_known_series():
@@ -208,7 +237,10 @@ def test_rows_without_steps():
 
 # ------------------------------------------------------------------ refusals
 
-FILL = "; fill in missing values with missing= (--missing): interpolate, forward, zero, mean or mask"
+FILL = (
+    "; fill in missing values with missing= (--missing): interpolate, forward, zero, mean, mask, or padding for "
+    "steps at the end"
+)
 
 REFUSED = {
     "null": (
@@ -329,9 +361,21 @@ def test_other_channels_than_in_training_are_refused():
         inputs.encode(table(x=[[1.0]]))
 
 
-def test_no_columns_are_refused():
-    with pytest.raises(ShapeError, match="columns is empty"):
-        SeriesOptions(columns=())
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"columns": ()}, "columns is empty; name at least one column"),
+        ({"columns": "x"}, "columns must be a list, got 'x'"),
+        ({"scale": "min-max"}, "scale must be one of 'standard', 'series', 'none', got 'min-max'"),
+        (
+            {"missing": "guess"},
+            "missing must be one of 'interpolate', 'forward', 'zero', 'mean', 'mask', 'padding', got 'guess'",
+        ),
+    ],
+)
+def test_options_that_are_not_allowed_are_refused(entries, message):
+    with pytest.raises(ShapeError, match=exactly(message)):
+        SeriesOptions(**{"columns": ("x",), **entries})
 
 
 LEARNED = options().fit(table(x=[[1.0, 2.0]])).to_json()

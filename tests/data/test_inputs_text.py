@@ -49,7 +49,7 @@ def test_words_are_those_of_the_split_of_labelled_texts():
     training = table(*(texts[row] for row in source.rows[0]))
     inputs = WordOptions(columns=("text",), vocabulary=8).fit(training)
     assert inputs.tokenizer_json == source.tokenizer.to_str()
-    assert inputs.encode(training).values.tolist() == source.training(0).tokens.values.tolist()
+    assert inputs.encode(training).values.tolist() == source.training(0).inputs.values.tolist()
 
 
 def test_words_by_count_then_by_name():
@@ -58,7 +58,7 @@ def test_words_by_count_then_by_name():
     expected = sorted((word for word in counts if counts[word] >= 2), key=lambda word: (-counts[word], word))
     inputs = WordOptions(columns=("text",)).fit(table(*TEXTS))
     vocabulary = inputs.tokenizer.get_vocab()
-    assert sorted(vocabulary, key=vocabulary.get) == ["<unk>", *expected]
+    assert inputs.token_names == ("<unk>", *expected)
     assert inputs.shape == InputShape(vocabulary_size=1 + len(expected))
     numbers = [vocabulary.get(word, 0) for word in words]
     assert inputs.encode(table(*TEXTS)).values.tolist() == numbers
@@ -104,9 +104,7 @@ def test_byte_pairs_merge_the_most_frequent_pair_first():
 
 
 def test_byte_pairs_need_all_bytes():
-    with pytest.raises(
-        ShapeError, match=exactly("a byte-level vocabulary has at least 256 tokens, got 255; raise it")
-    ):
+    with pytest.raises(ShapeError, match=exactly("vocabulary = 255 is too small; use at least 256")):
         BytePairOptions(columns=("text",), vocabulary=255)
     with pytest.raises(ShapeError, match="at least 257"):
         BytePairOptions(columns=("a", "b"), vocabulary=256)
@@ -256,9 +254,24 @@ def test_a_column_that_does_not_exist_is_reported_with_those_that_do():
 
 
 @EACH_KIND
-def test_no_columns_are_refused(options):
-    with pytest.raises(ShapeError, match="columns is empty"):
-        options(columns=())
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"columns": ()}, "columns is empty; name at least one column"),
+        ({"columns": "text"}, "columns must be a list, got 'text'"),
+        ({"blank": "keep"}, "blank must be one of 'refuse', 'skip', 'empty', got 'keep'"),
+        ({"vocabulary": 0}, "vocabulary must be a whole number from 1, got 0"),
+        ({"min_count": 0}, "min_count must be a whole number from 1, got 0"),
+    ],
+)
+def test_options_that_are_not_allowed_are_refused(options, entries, message):
+    with pytest.raises(ShapeError, match=exactly(message)):
+        options(**{"columns": ("text",), **entries})
+
+
+def test_a_vocabulary_without_room_for_the_separator_is_refused():
+    with pytest.raises(ShapeError, match=exactly("vocabulary = 1 is too small; use at least 2")):
+        WordOptions(columns=("title", "text"), vocabulary=1)
 
 
 # ------------------------------------------------------------------ blank rows

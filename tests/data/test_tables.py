@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
-from throughtime.data import _unpack_parquet
+from throughtime.data import _unpack
 from throughtime.data.plain_text import read_text
 from throughtime.data.tables import TextTable, read_lines, read_texts
 from throughtime.data.text import TextSource, encode_labels, split_texts
@@ -240,9 +240,9 @@ def test_parquet_that_states_less_than_it_unpacks_to_takes_little_memory(tmp_pat
         assert pq.read_metadata(path).row_group(0).total_byte_size < 2**21
         with pytest.raises(DataError, match=rf"{encoding}\.parquet unpacks to more than 100 times its size"):
             read_texts(path, "t", "c")
-        command = [sys.executable, _unpack_parquet.__file__, str(path), '["t"]', "[]"]
-        environment = os.environ | _unpack_parquet.ENVIRONMENT
-        for memory, status in ((2**26, _unpack_parquet.TOO_LARGE), (2**30, 0)):
+        command = [sys.executable, _unpack.__file__, str(path), '["t"]']
+        environment = os.environ | _unpack.ENVIRONMENT
+        for memory, status in ((2**26, _unpack.TOO_LARGE), (2**30, 0)):
             done = subprocess.run(
                 [*command, str(memory)], check=False, stdout=subprocess.PIPE, env=environment
             )
@@ -298,7 +298,7 @@ def test_parquet_is_read_by_a_process_of_its_own(tmp_path: Path, monkeypatch: py
     aborts = tmp_path / "aborts.py"
     aborts.write_text("import os\nos.abort()\n")
     with monkeypatch.context() as patch:
-        patch.setattr(_unpack_parquet, "__file__", str(aborts))
+        patch.setattr(_unpack, "__file__", str(aborts))
         with pytest.raises(
             DataError, match=r"cannot be read as Parquet: the subprocess ended with SIGABRT; write it"
         ):

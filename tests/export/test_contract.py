@@ -13,6 +13,7 @@ import throughtime as tt
 from throughtime import Ragged
 from throughtime.errors import ThroughtimeError
 
+from ..models.named import BUILT, Built
 from ..nn.contract import CASES, FEATURES, Case, output_of
 from .runtime import close, padded, run, session
 
@@ -38,6 +39,7 @@ NOT_EXPORTED = {
     tt.nn.Recurrence,
     tt.nn.Stream,
     tt.models.CharCNN,
+    tt.models.ForecastModel,
     tt.models.FrameModel,
     tt.models.InceptionTime,
     tt.models.LanguageModel,
@@ -56,9 +58,14 @@ _OTHERS: Sequence[Callable[[], nn.Module]] = (
     lambda: tt.nn.Residual(tt.nn.Conv1d(FEATURES, FEATURES, 3, padding="same")),
     lambda: tt.models.BiGRU(11, 2, embedding_size=4, hidden_size=4),
     lambda: tt.models.BiLSTM(11, 2, embedding_size=4, hidden_size=4),
+    lambda: tt.models.BiRNN(11, 2, embedding_size=4, hidden_size=4),
+    lambda: tt.models.RNNModel(11, 2, embedding_size=4, hidden_size=4),
+    lambda: tt.models.LSTMModel(11, 2, embedding_size=4, hidden_size=4),
+    lambda: tt.models.GRUModel(11, 2, embedding_size=4, hidden_size=4),
     lambda: tt.models.TextCNN(11, 2, embedding_size=4, channels=4),
     lambda: tt.models.CharCNN(11, 2),
     lambda: tt.models.FCN(FEATURES, 2),
+    lambda: tt.models.ForecastModel(FEATURES, hidden_size=4),
     lambda: tt.models.FrameModel(FEATURES, hidden_size=4),
     lambda: tt.models.InceptionTime(FEATURES, 2),
     lambda: tt.models.LSTMFCN(FEATURES, 2),
@@ -90,13 +97,33 @@ def test_a_layer_is_exported_as_it_computes_or_refused_by_name(case: Case) -> No
     runtime = session(proto)
     for lengths in BATCHES:
         x = Ragged.from_lengths(torch.randn(sum(lengths), FEATURES), lengths)
-        with torch.no_grad():
-            expected = output_of(model, x)
-        found = run(runtime, x=padded(x, batch_first=True), lengths=torch.tensor(lengths))
-        if isinstance(expected, Ragged):
-            close(found["output"], expected.to_padded(length=x.longest + 1, batch_first=True))
-        else:
-            close(found["logits"], expected)
+        _compare(model, runtime, x, "x")
+
+
+def _compare(model: nn.Module, runtime: Any, x: Ragged, name: str) -> None:
+    with torch.no_grad():
+        expected = output_of(model, x)
+    found = run(runtime, **{name: padded(x, batch_first=True)}, lengths=x.lengths)
+    if isinstance(expected, Ragged):
+        close(found["output"], expected.to_padded(length=x.longest + 1, batch_first=True))
+    else:
+        close(found["logits"], expected)
+
+
+@pytest.mark.parametrize("built", BUILT.values(), ids=str)
+def test_a_model_by_name_is_exported_for_tokens_and_series_with_outputs_of_sequences_and_steps(
+    built: Built,
+) -> None:
+    model = built.make().float()
+    if type(model) in NOT_EXPORTED:
+        with pytest.raises(ThroughtimeError, match="has no form in ONNX here"):
+            tt.export.onnx(model)
+        return
+    runtime = session(tt.export.onnx(model))
+    for lengths in BATCHES:
+        x = built.batch(lengths)
+        x = x if built.kind == "tokens" else x.float()
+        _compare(model, runtime, x, "tokens" if built.kind == "tokens" else "x")
 
 
 def test_every_public_module_is_exported_or_listed_as_refused() -> None:

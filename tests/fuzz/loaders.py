@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +26,7 @@ from throughtime.cli._python_files import python_files, unreadable
 from throughtime.data.frames import read_frames, read_prompt
 from throughtime.data.next_step import cut_text, frame_source, text_source
 from throughtime.data.plain_text import read_text
+from throughtime.data.read_table import read_table
 from throughtime.data.tables import read_lines, read_texts
 from throughtime.data.text import split_texts
 from throughtime.demo.job import DemoPlan, _plan_json
@@ -134,6 +136,135 @@ _PARQUET = (
     _parquet(compression="none", classes=pa.array([str(i % 2) for i in range(12)]).dictionary_encode()),
 )
 
+
+# ------------------------------------------------------------------ tables of any columns
+
+_CELLS = pa.table(
+    {
+        "text": [t for t, _ in _ROWS],
+        "label": pa.array([c for _, c in _ROWS]).dictionary_encode(),
+        "tokens": [["a", "é"][: i % 3] for i in range(12)],
+        "series": pa.array([[[i, 0.5]] * (i % 3) for i in range(12)], pa.list_(pa.list_(pa.float32(), 2))),
+        "wide": [[1.0, None], None, []] * 4,
+        "flag": [True, None, False] * 4,
+        "date": pa.array([0, 1, 2] * 4, pa.date32()),
+    }
+)
+
+
+def _rows(path: Path, **options: Any) -> object:
+    """Read every value of a table, as what comes next does."""
+    table = read_table(path, **options)
+    for row in table.content.to_pylist():
+        json.dumps(row, default=str).encode()
+    return [table.place(row) for row in (0, len(table) - 1)]
+
+
+def _arrow(compression: str | None = None, *, stream: bool = False) -> bytes:
+    file = io.BytesIO()
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    make = pa.ipc.new_stream if stream else pa.ipc.new_file
+    with make(file, _CELLS.schema, options=options) as writer:
+        writer.write_table(_CELLS, 5)
+    return file.getvalue()
+
+
+def _any_parquet() -> bytes:
+    file = io.BytesIO()
+    pq.write_table(_CELLS, file, compression="none")
+    return file.getvalue()
+
+
+_PLAIN_CSV = (
+    b"\xef\xbb\xbfid,price,text,flag,when,label\n1,0.5,\xc3\xa9 one,true,2020-01-01,007\n"
+    b'2,NaN,"two, lines\nof it",false,2020-01-02,010\n'
+)
+_UCR = b"1\t0.5\t-1.25e-01\t3\n2\t1\t2\tNaN\n-1\tNaN\t1\tNaN\n"
+_JSON = (
+    json.dumps([{"text": "a", "x": [1, 2.5], "y": None}, {"text": "é", "x": [], "y": {"z": 1}}]).encode(),
+    json.dumps({"text": ["a", "b"], "x": [[[1, 2]], [[3, 4], [5, 6]]], "y": [True, None]}).encode(),
+)
+_TS_OF_CLASSES = (
+    b"# comment\n@problemName toy\n@timeStamps false\n@missing true\n@univariate false\n@dimensions 2\n"
+    b"@equalLength false\n@classLabel true yes no\n@data\n1,2,3:4,?,6:yes\n1e-3,2: 4,NaN :no\n"
+)
+_TS_OF_TARGETS = (
+    b"@univariate true\n@equalLength true\n@seriesLength 2\n@targetlabel true\n@data\n1,2:0.5\n3,4:1e2\n"
+)
+_SERIES = np.arange(12, dtype=np.float32).reshape(3, 2, 2)
+
+
+def _npz_of(**arrays: Any) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+_NPZ = (
+    _npz_of(x=_SERIES, y=np.array(["a", "ü", "a"]), x_test=_SERIES[:1]),
+    _npz_of(values=_SERIES.reshape(6, 2), lengths=[1, 2, 3], y=[0, 1, 0]),
+)
+
+
+def _zip_of(x: bytes, y: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("x.npy", x)
+        archive.writestr("y.npy", y)
+    return file.getvalue()
+
+
+def _npy(array: Any) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+TABLES = {
+    "table of csv": Loader(_rows, "a.csv", (_PLAIN_CSV, _delimited(","))),
+    "table of csv in another encoding": Loader(
+        partial(_rows, encoding="utf-16", delimiter=";"),
+        "a.csv",
+        ("a;b\n1;é\n".encode("utf-16"),),
+    ),
+    "table of csv.gz": Loader(_rows, "a.csv.gz", (gzip.compress(_PLAIN_CSV),)),
+    "table of csv.gz, damaged within": Loader(
+        _rows, "a.csv.gz", (gzip.compress(_PLAIN_CSV),), damaged(_PLAIN_CSV).map(gzip.compress)
+    ),
+    "table of tsv": Loader(_rows, "a.tsv", (_delimited("\t"), _UCR)),
+    "table of ucr": Loader(_rows, "a.tsv", (_UCR,)),
+    "table of jsonl": Loader(
+        _rows, "a.jsonl", (_jsonl(),), damaged(_jsonl()) | changed_json(*_jsonl().splitlines())
+    ),
+    "table of json": Loader(_rows, "a.json", _JSON, damaged(*_JSON) | changed_json(*_JSON)),
+    "table of parquet": Loader(
+        _rows, "a.parquet", (_any_parquet(),), damaged(_any_parquet()) | _pages_damaged(_any_parquet())
+    ),
+    "table of arrow": Loader(
+        _rows, "a.arrow", (_arrow(), _arrow("zstd"), _arrow("lz4"), _arrow(stream=True))
+    ),
+    "table of mapped arrow": Loader(
+        partial(_rows, memory_map=True), "a.arrow", (_arrow(), _arrow(stream=True)), st.just(_arrow())
+    ),
+    "table of ts": Loader(_rows, "a.ts", (_TS_OF_CLASSES, _TS_OF_TARGETS)),
+    "table of npz": Loader(_rows, "a.npz", _NPZ),
+    "table of a damaged array in npz": Loader(
+        _rows,
+        "a.npz",
+        _NPZ,
+        damaged(_npy(_SERIES)).map(lambda x: _zip_of(x, _npy(np.array(["a", "b", "ü"]))))
+        | damaged(_npy(np.array(["a", "b", "ü"]))).map(lambda y: _zip_of(_npy(_SERIES), y)),
+    ),
+    "table of npy": Loader(_rows, "a.npy", (_npy(_SERIES), _npy(_SERIES[:, 0]))),
+    "table of lines": Loader(_rows, "a.txt", ("to be\r\n\nü\n".encode(),)),
+    "table of a class folder": Loader(
+        _rows,
+        "b/3.txt",
+        ("drei <b>\nü".encode(),),
+        beside={f"{c}/{i}.txt": b"one two" for c in "ab" for i in (1, 2)},
+    ),
+}
+
 _TEXT = "the cat sat on the mat .\nder Bär saß auf dem Stuhl .\n".encode() * 12
 
 
@@ -159,12 +290,6 @@ def _npz(compressed: bool = False, dtype: Any = np.uint8) -> bytes:
     file = io.BytesIO()
     arrays = {"frames": np.concatenate(_ROLLS).astype(dtype), "lengths": np.array([len(r) for r in _ROLLS])}
     (np.savez_compressed if compressed else np.savez)(file, **arrays)
-    return file.getvalue()
-
-
-def _npy(array: Any) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array)
     return file.getvalue()
 
 
@@ -250,6 +375,7 @@ def _demo(folder: Path) -> object:
 
 
 FILES = {
+    **TABLES,
     "csv": Loader(_table, "a.csv", (_delimited(","), _delimited(",", "\r"))),
     "tsv": Loader(_table, "a.tsv", (_delimited("\t"),)),
     "jsonl": Loader(_table, "a.jsonl", (_jsonl(),)),

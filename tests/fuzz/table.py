@@ -1,7 +1,8 @@
 """The table of all functions that read files."""
 
 from .commands import COMMANDS
+from .inputs import INPUTS
 from .loaders import FILES
 from .runs import RUNS
 
-LOADERS = {**FILES, **RUNS, **COMMANDS}
+LOADERS = {**FILES, **INPUTS, **RUNS, **COMMANDS}

@@ -19,6 +19,7 @@ SMALL: dict[str, Any] = {
     "depth": 3,
     "num_layers": 2,
 }
+OTHER: dict[str, dict[str, Any]] = {"charcnn": {"length": 130}, "tcn": {"channels": (6, 5, 6)}}
 
 
 class Built(NamedTuple):
@@ -33,7 +34,7 @@ class Built(NamedTuple):
 
     def options(self) -> dict[str, Any]:
         small = {option: SMALL[option] for option in model_options(self.name) if option in SMALL}
-        return small | ({"length": 130} if self.name == "charcnn" else {})
+        return small | OTHER.get(self.name, {})
 
     def inputs(self, extra: int = 0) -> ModelInputs:
         size = {"vocabulary_size": WORDS} if self.kind == "tokens" else {"channels": CHANNELS}

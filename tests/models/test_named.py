@@ -9,7 +9,15 @@ from torch import Tensor, nn
 import throughtime as tt
 from throughtime import Ragged
 from throughtime.errors import InputTypeError, NotCausalError, ShapeError, UnsupportedError
-from throughtime.models import MODELS, ModelInputs, build_model, check_options, model_options, models_for
+from throughtime.models import (
+    MODELS,
+    ModelInputs,
+    all_options,
+    build_model,
+    check_options,
+    model_options,
+    models_for,
+)
 
 from .named import BUILT, CHANNELS, OUTPUTS, PER_STEP, WITH_OUTPUTS, WORDS, Built, rows
 
@@ -175,14 +183,16 @@ def test_an_ensemble_averages_outputs_by_name_and_probabilities_by_default() -> 
 
 
 def test_an_option_of_a_name_means_the_same_everywhere() -> None:
-    helps: dict[str, set[tuple[str, str]]] = {}
-    for name in MODELS:
-        for option in model_options(name).values():
-            helps.setdefault(option.name, set()).add((option.help, option.flag))
-    assert {name: len(texts) for name, texts in helps.items()} == dict.fromkeys(helps, 1)
-    flags = [flag for texts in helps.values() for _, flag in texts]
+    flags = []
+    for name, models in all_options().items():
+        assert models == {
+            model: model_options(model)[name] for model in MODELS if name in model_options(model)
+        }
+        assert len({(option.help, option.flag) for option in models.values()}) == 1, name
+        flags.append(next(iter(models.values())).flag)
     assert len(set(flags)) == len(flags)
     assert "--layers" in flags
+    assert set(all_options()) == {name for model in MODELS for name in model_options(model)}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -361,6 +371,16 @@ TOKENS, SERIES = ModelInputs(vocabulary_size=WORDS), ModelInputs(channels=CHANNE
             UnsupportedError,
             "CharCNN reads tokens, not series",
         ),
+        (
+            lambda: build_model("fcn", SERIES, 2, options={"kernel_sizes": [5, 3]}),
+            ShapeError,
+            "FCN: 3 channels and 2 kernel sizes; give one of each for every block",
+        ),
+        (
+            lambda: build_model("resnet", SERIES, 2, options={"channels": []}),
+            ShapeError,
+            "ResNet: channels is empty; give a number for each block",
+        ),
         (lambda: ModelInputs(), ShapeError, "ModelInputs got neither of vocabulary_size and channels"),
         (lambda: ModelInputs(3, 3), ShapeError, "ModelInputs got both of vocabulary_size and channels"),
         (lambda: ModelInputs(0), ShapeError, "ModelInputs: vocabulary_size must be at least 1, got 0"),
@@ -375,6 +395,11 @@ TOKENS, SERIES = ModelInputs(vocabulary_size=WORDS), ModelInputs(channels=CHANNE
             lambda: tt.models.FCN(TOKENS, 3)(torch.zeros(4, 9, dtype=torch.int64)),
             InputTypeError,
             "FCN takes a Ragged, got a tensor of shape (4, 9)",
+        ),
+        (
+            lambda: tt.models.InceptionTime(TOKENS, 3, members=1)(torch.zeros(4, 9, dtype=torch.int64)),
+            InputTypeError,
+            "InceptionTime takes a Ragged, got a tensor of shape (4, 9)",
         ),
         (
             lambda: tt.models.InceptionTime(2, 3, average="median"),

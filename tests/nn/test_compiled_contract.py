@@ -16,6 +16,7 @@ import throughtime as tt
 from throughtime import Ragged
 from throughtime.errors import UnsupportedError
 
+from ..models.named import BUILT
 from .contract import CASES, FEATURES
 
 # What cannot be one graph, with what the refusal says.
@@ -65,6 +66,12 @@ MODELS: dict[str, tuple[Make, Batch]] = {
         _texts,
     ),
 }
+# By name, as the models above are not: with an output for each step, of tokens.
+NAMED: dict[str, tuple[Make, Batch]] = {
+    text: (built.make, built.batch)
+    for text, built in BUILT.items()
+    if (built.level == "step" and built.kind == "tokens") or built.name == "forecast"
+}
 MORE: dict[str, tuple[Make, Batch]] = {
     "BatchNorm1d": (lambda: nn.BatchNorm1d(FEATURES), _series),
     "AttentionPool behind a stride": (
@@ -73,7 +80,7 @@ MORE: dict[str, tuple[Make, Batch]] = {
     ),
     "ConvBlock norm=batch": (lambda: tt.nn.ConvBlock(FEATURES, 4, 3, norm="batch"), _series),
 }
-ALL = {case.name: (case.make, _series) for case in CASES} | MODELS | MORE
+ALL = {case.name: (case.make, _series) for case in CASES} | MODELS | NAMED | MORE
 each = pytest.mark.parametrize("name", [name for name in ALL if name not in REFUSED])
 
 
@@ -139,7 +146,7 @@ def test_every_model_is_here() -> None:
     public = {
         kind for kind in vars(tt.models).values() if inspect.isclass(kind) and issubclass(kind, nn.Module)
     }
-    assert {type(make()) for make, _ in MODELS.values()} == public - {tt.models.LeNet}
+    assert {type(make()) for make, _ in (MODELS | NAMED).values()} == public - {tt.models.LeNet}
 
 
 def test_a_model_of_images_compiles_and_exports() -> None:
@@ -165,6 +172,22 @@ def test_a_program_for_any_size_takes_one_sequence_and_none(name: str) -> None:
     for lengths in ([30], [], [0, 40, 0]):
         x = batch(lengths)
         torch.testing.assert_close(_tensors(program(x)), _tensors(module(x)), **TIGHT)
+
+
+@pytest.mark.parametrize(
+    "name", ["fcn sequence of tokens", "bilstm step of series", "charcnn sequence of tokens"]
+)
+def test_extra_features_are_a_second_input_of_a_program(name: str) -> None:
+    torch._dynamo.reset()
+    model, batch = BUILT[name].make(extra=2), BUILT[name].batch
+    inputs = batch(LENGTHS), torch.randn(len(LENGTHS), 2, dtype=torch.float64)
+    sizes = ([{0: torch.export.Dim.DYNAMIC}] * 2, {0: torch.export.Dim.DYNAMIC})
+    program = torch.export.export(model, inputs, dynamic_shapes=sizes).module()
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True, dynamic=True)
+    for lengths in OTHER_LENGTHS:
+        x, extra = batch(lengths), torch.randn(len(lengths), 2, dtype=torch.float64)
+        torch.testing.assert_close(_tensors(program(x, extra)), _tensors(model(x, extra)), **TIGHT)
+        torch.testing.assert_close(_tensors(compiled(x, extra)), _tensors(model(x, extra)), **TIGHT)
 
 
 class _Reversed(nn.Module):

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import throughtime as tt
-from throughtime import Ragged
+from throughtime import Ragged, _native
 from throughtime.errors import InputTypeError, ShapeError
+from throughtime.nn.crf._recursion import Scores, both_directions, plain_forward
+from throughtime.nn.crf._viterbi import best_tags, plain_best
 
 from . import crf_enumeration as enumeration
 
@@ -86,6 +88,29 @@ def test_gradients_equal_those_of_the_enumeration(constrained: bool) -> None:
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize("scale", [1, 100])
+def test_gradients_of_several_losses_at_once(scale: float) -> None:
+    lengths = [4, 0, 5]
+    crf, x = _crf(), _emissions(lengths)
+    with torch.no_grad():
+        crf.transitions.mul_(scale)  # where products underflow, too
+    wanted = list(crf.parameters())
+    losses = crf.log_likelihood(x * scale, _tags(crf, lengths))
+    found = torch.autograd.grad(
+        losses, wanted, torch.eye(3).double(), is_grads_batched=True, retain_graph=True
+    )
+    each = [torch.autograd.grad(loss, wanted, retain_graph=True) for loss in losses]
+    torch.testing.assert_close(list(found), [torch.stack(parts) for parts in zip(*each, strict=True)])
+
+
+def test_in_inference_mode() -> None:
+    crf, x = _crf(), _emissions([4, 0, 5])
+    expected = crf.log_partition(x), crf.marginals(x).values, crf.decode(x).values
+    with torch.inference_mode():
+        found = crf.log_partition(x), crf.marginals(x).values, crf.decode(x).values
+    torch.testing.assert_close(found, expected)
+
+
 def test_the_gradient_of_log_z_is_the_marginals() -> None:
     crf, x = _crf(), _emissions([40, 3, 0, 17])
     values = x.values.clone().requires_grad_()
@@ -96,15 +121,23 @@ def test_the_gradient_of_log_z_is_the_marginals() -> None:
             torch.testing.assert_close(found, enumeration.crf_marginals(crf, row))
 
 
-def test_the_gradient_of_transitions_in_several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    crf, x = _crf(), _emissions([9, 1, 6])
-
-    def gradient() -> Tensor:
-        return torch.autograd.grad(crf.log_partition(x).sum(), crf.transitions)[0]
-
-    expected = gradient()
-    monkeypatch.setattr("throughtime.nn.crf._partition._BLOCK", 4 * TAGS**2)
-    torch.testing.assert_close(gradient(), expected)
+@pytest.mark.parametrize("block", [2**18, 4])
+def test_pairs_of_tags_whose_products_underflow(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the best tag before and the best tag after hardly follow each other, and float32 has no number."""
+    monkeypatch.setattr("throughtime.nn.crf._pairs._BLOCK", block)
+    crf, x = _crf(), _emissions([4, 0, 5, 1, 2])
+    x = x.with_values(x.values * 100)
+    with torch.no_grad():
+        crf.transitions.mul_(100)
+    wanted = list(crf.parameters())
+    expected = torch.autograd.grad(
+        torch.stack([enumeration.log_partition(crf, row) for row in x]).sum(), wanted
+    )
+    found = torch.autograd.grad(crf.log_partition(x).sum(), wanted)
+    torch.testing.assert_close(found, expected)
+    crf.float()
+    found = torch.autograd.grad(crf.log_partition(x.float()).sum(), list(crf.parameters()))
+    torch.testing.assert_close([part.double() for part in found], list(expected), rtol=1e-3, atol=1e-4)
 
 
 @each_constraint
@@ -160,6 +193,59 @@ def test_long_sequences_equal_the_forward_algorithm(tags: int) -> None:
     torch.testing.assert_close(
         torch.autograd.grad(found.sum(), wanted), torch.autograd.grad(expected.sum(), wanted)
     )
+
+
+@each_constraint
+@pytest.mark.parametrize("scale", [1, 300])
+@pytest.mark.parametrize(("dtype", "rounding"), [(torch.float32, 1e-5), (torch.float64, 1e-13)])
+@pytest.mark.parametrize("types", [0, 1, 8, 22])
+def test_native_code_equals_plain_pytorch(
+    types: int, dtype: torch.dtype, rounding: float, scale: float, constrained: bool
+) -> None:
+    torch.manual_seed(0)
+    tags = ["O", *(f"{prefix}-{number}" for number in range(types) for prefix in "BI")]
+    crf = tt.nn.CRF(len(tags), *(tt.nn.bio_constraints(tags) if constrained else ()), dtype=dtype)
+    x = _emissions([60, 1, 0, 33, 60, 2], tags=len(tags)).to(dtype) * scale
+    with torch.no_grad():
+        scores = Scores(*(part * scale for part in crf._scores(x)))
+        native = both_directions(x.values, x.layout, scores)
+        stacked = torch.stack([x.values, x.reverse().values], 1)
+        transitions = torch.stack([scores.transitions, scores.transitions.t()])
+        ends = torch.stack([scores.start, scores.end])
+        ahead, behind = plain_forward(stacked, x.layout, transitions, ends).unbind(1)
+        tolerance = {"rtol": rounding, "atol": rounding * scale}
+        torch.testing.assert_close(native, (ahead, x.with_values(behind).reverse().values), **tolerance)
+        assert torch.equal(best_tags(x.values, x.layout, scores), plain_best(x.values, x.layout, scores))
+
+
+@pytest.mark.parametrize("tags", [3, 45])
+def test_the_same_bits_on_any_number_of_threads(tags: int) -> None:
+    torch.manual_seed(0)
+    crf, x = tt.nn.CRF(tags).double(), _emissions([200, 3, 150, 0, 170, 90] * 4, tags=tags)
+    before, results = torch.get_num_threads(), []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            with torch.no_grad():
+                results.append([crf.log_partition(x), crf.marginals(x).values, crf.decode(x).values])
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(*pair) for other in results[1:] for pair in zip(results[0], other, strict=True))
+
+
+def test_what_native_code_cannot_read_is_refused() -> None:
+    x, square, row, offsets = torch.ones(3, 2), torch.ones(2, 2), torch.ones(2), torch.tensor([0, 3])
+    options = {"reverse": False, "threads": 1, "in_order": True}
+    with pytest.raises(ShapeError, match="at least one tag"):
+        _native.crf_forward(x[:, :0].contiguous(), offsets, square, row, **options)
+    with pytest.raises(ShapeError, match="have the dtype and the tags of the emissions"):
+        _native.crf_forward(x, offsets, square.double(), row, **options)
+    with pytest.raises(ShapeError, match="have the dtype and the tags of the emissions"):
+        _native.crf_forward(x, offsets, square, torch.ones(3), **options)
+    with pytest.raises(ShapeError, match="offsets of this Ragged do not match"):
+        _native.crf_forward(x, torch.tensor([0, 4]), square, row, **options)
+    with pytest.raises(ShapeError, match="end .C,. has the dtype"):
+        _native.crf_best(x, offsets, square, row, torch.ones(3), threads=1, in_order=True)
 
 
 def test_float32_keeps_its_digits_over_many_steps() -> None:

@@ -25,29 +25,32 @@ def training_into(out: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if (out / "run.json").exists():
-            _say(f"stopped; {out} holds the last saved state; continue with --resume")
+            say(f"stopped; {out} holds the last saved state; continue with --resume")
         else:
-            _say("stopped before the training began; nothing was saved")
+            say("stopped before the training began; nothing was saved")
         raise typer.Exit(INTERRUPTED) from None
 
 
-def end_training(result: FitResult, out: Path, show: Callable[[Console, Metrics], None]) -> None:
+def end_training(
+    result: FitResult, out: Path, show: Callable[[Console, Metrics], None], *, quiet: bool = False
+) -> None:
     """Print the results, or that the training was stopped, in one process; set the exit code."""
     if result.interrupted:
         saved = "the best model so far" if result.metrics.best_epoch else "the model trained so far"
-        _say(f"stopped; {saved} is saved in {out}; continue with --resume")
+        say(f"stopped; {saved} is saved in {out}; continue with --resume")
         raise typer.Exit(INTERRUPTED)
     if several.process() == 0:
-        console = _console()
+        console = _console(quiet=quiet)
         if result.already_finished:
             console.print(f"the training in {out} is already finished")
         show(console, result.metrics)
 
 
-def _say(words: str) -> None:
+def say(words: str, *, quiet: bool = False) -> None:
+    """Print a line, in one process of several."""
     if several.process() == 0:
-        _console().print(words)
+        _console(quiet=quiet).print(words)
 
 
-def _console() -> Console:
-    return Console(highlight=False, soft_wrap=True, markup=False)
+def _console(*, quiet: bool = False) -> Console:
+    return Console(highlight=False, soft_wrap=True, markup=False, quiet=quiet)

@@ -1,167 +1,196 @@
-"""``throughtime train``."""
+"""``throughtime train``: a run from a file, its metrics beside those of baselines, and its report."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from statistics import mean, stdev
+from typing import Any
 
+import torch
 from rich.console import Console
+from rich.table import Table
 
-from throughtime.cli._ending import end_training, load_lightning, training_into
-from throughtime.data.frames import SUFFIXES
-from throughtime.data.tables import is_table, read_texts
-from throughtime.data.text import split_texts
-from throughtime.errors import DataError, RunError, UnsupportedError
-from throughtime.training import Metrics, ModelSpec, Run, Settings, fit
+from throughtime._fields import Fields
+from throughtime.cli._ending import end_training, load_lightning, say, training_into
+from throughtime.data.printable import printable
+from throughtime.errors import RunError, UnsupportedError
+from throughtime.learn import Recipe, fit_recipe
+from throughtime.learn.fit import Fitted
+from throughtime.learn.summary import Summary, summarize, write_summary
+from throughtime.tasks import METRICS
+from throughtime.training import Metrics, Run
+from throughtime.training import processes as several
 
-TASK = "text"
-"""The task in the configuration of runs of this command."""
+_MOST_COLUMNS = 4
 
 
 @dataclass(frozen=True)
-class TrainOptions:
-    """The options of the command, as its help describes them."""
+class TrainCommand:
+    """The arguments of the command, as its help describes them."""
 
     data: Path
     out: Path
-    text: str | None
-    label: str | None
-    model: str
-    validation: float
-    test: float
-    epochs: int
-    patience: int
-    tokens_per_batch: int
-    learning_rate: float
-    vocabulary: int
-    lower_case: bool
-    seed: int
-    clip: float | None
-    clip_value: float | None
-    clip_percentile: float | None
-    clip_recurrent: float | None
-    precision: Literal["float32", "bfloat16"]
+    task: str | None
+    model: str | None
+    options: Mapping[str, Any]
+    resume: bool
+    seeds: int
+    baselines: bool
+    watch_every: int
+    threads: int | None
+    device: str | None
+    logger: str | None
+    quiet: bool
 
-    def task(self) -> dict[str, Any]:
-        """Return the task of the run, which later commands read."""
-        entries = {name: value for name, value in asdict(self).items() if name in _OF_TASK}
-        return {"kind": TASK, "data": str(self.data), **entries}
+    def run(self) -> None:
+        """Train, compare with baselines, and print the results."""
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        if self.seeds > 1:
+            self._several_seeds()
+            return
+        with training_into(self.out):
+            self._once(self.out, self._recipe(self.out))
 
-    def settings(self) -> Settings:
-        """Return the settings of the training."""
-        return Settings(**{name: getattr(self, name) for name in _OF_SETTINGS})
+    def _several_seeds(self) -> None:
+        if self.resume:
+            raise UnsupportedError("--seeds cannot be resumed as a whole; resume one of its runs")
+        figures: list[Mapping[str, float]] = []
+        recipe = self._recipe(self.out)
+        first = recipe.optimizer.seed
+        for seed in range(first, first + self.seeds):
+            say(f"seed {seed}", quiet=self.quiet)
+            with training_into(self.out / f"seed-{seed}"):
+                fitted = self._once(
+                    self.out / f"seed-{seed}", replace(recipe, optimizer=replace(recipe.optimizer, seed=seed))
+                )
+            score = fitted.result.metrics.test or fitted.result.metrics.validation
+            figures.append({} if score is None else score.figures)
+        if not self.quiet:
+            print_seeds(figures)
 
-    def resumed_from(self, run: Run, given: frozenset[str]) -> "TrainOptions":
-        """Return these options, with those not given on the command line taken from a run."""
-        config = run.config
-        if config.task.get("kind") != TASK:
+    def _recipe(self, out: Path) -> Recipe:
+        """Return the recipe, of a resumed run with the options that are not given."""
+        if not self._resumes(out):
+            if several.process() == 0:
+                Run.require_free(out)  # fail before reading large files
+            return Recipe.parse(self.task or "classification", self.model, self.options)
+        run = Run.open(out)
+        try:
+            saved = Recipe.from_json(Fields(run.config.recipe, "recipe.").value("options"))
+        except ValueError as error:
+            raise RunError(f"{run.path / 'config.json'} is damaged: {error}; restore the file") from error
+        if self.task not in (None, saved.task) or self.model not in (None, saved.model):
             raise RunError(
-                f"{run.path} is not a run of throughtime train for text classes; choose another --out"
+                f"{out} is a run of task {saved.task} with model {saved.model or 'of the task'}; leave out "
+                "--task and --model, or choose another --out"
             )
-        saved = {
-            "model": config.model.name,
-            **{name: run.task_entry(name, *kinds) for name, kinds in _OF_TASK.items()},
-            **{name: getattr(config.settings, name) for name in _OF_SETTINGS},
-        }
-        return replace(self, **{name: value for name, value in saved.items() if name not in given})
+        return saved.parsed(self.options)
 
+    def _resumes(self, out: Path) -> bool:
+        return self.resume or (several.was_restarted() and out.exists())
 
-_OF_TASK: Mapping[str, tuple[type | None, ...]] = {
-    "text": (str, None),
-    "label": (str, None),
-    "validation": (float, int),
-    "test": (float, int),
-    "vocabulary": (int,),
-    "lower_case": (bool,),
-}
-_OF_SETTINGS = (
-    "epochs",
-    "patience",
-    "tokens_per_batch",
-    "learning_rate",
-    "seed",
-    "clip",
-    "clip_value",
-    "clip_percentile",
-    "clip_recurrent",
-    "precision",
-)
-
-
-def train(options: TrainOptions, *, resume: bool, given: frozenset[str], watch_every: int = 0) -> None:
-    """Train on a file or folder and print the results.
-
-    Parameters
-    ----------
-    options
-        Options of the command.
-    resume
-        Continue the run in ``options.out``.
-    given
-        Names of the options given on the command line; on resuming, all others are taken from the run.
-    watch_every
-        See `throughtime.training.fit`.
-    """
-    with training_into(options.out):
-        run = None
-        if resume:
-            run = Run.open(options.out)
-            options = options.resumed_from(run, given)
-        else:
-            Run.require_free(options.out)  # fail before reading large files
-        _check_kind(options)
-        source = split_texts(
-            read_texts(options.data, options.text, options.label),
-            validation=options.validation,
-            test=options.test,
-            vocabulary=options.vocabulary,
-            lower_case=options.lower_case,
-            seed=options.seed,
-        )
-        _require_recurrence(options, watch_every)
-        model = ModelSpec(options.model)
-        settings = options.settings()
+    def _once(self, out: Path, recipe: Recipe) -> Fitted:
         load_lightning()
-        if run is None:
-            run = Run.create(
-                options.out,
-                source=source,
-                model=model,
-                settings=settings,
-                task=options.task(),
-                tokenizer_json=source.tokenizer.to_str(pretty=True),
-            )
-        result = fit(source, model, settings, run, resume=resume, watch_every=watch_every)
-        end_training(result, options.out, lambda console, metrics: _print_result(console, metrics, options))
-
-
-def _check_kind(options: TrainOptions) -> None:
-    """Reject a file that this task cannot be trained on; a missing file is reported on reading."""
-    data = options.data
-    if not data.is_file():
-        return
-    if is_table(data) and options.label is None:
-        raise DataError(f"{data} is a table; name the column with the class: --label COLUMN")
-    if data.suffix.lower() in {".txt", ".gz", *SUFFIXES}:
-        raise DataError(
-            f"{data} is not a table of labelled texts (CSV, TSV, JSONL, Parquet); to train a language or "
-            "frame model on it, add --task next"
+        fitted = fit_recipe(
+            recipe,
+            self.data,
+            out=out,
+            resume=self._resumes(out),
+            progress=not self.quiet,
+            watch_every=self.watch_every,
+            device=self.device,
+            logger=self.logger,
         )
+        several.leave()
+        for note in fitted.prepared.notes:
+            say(f"note: {note}", quiet=self.quiet)
+        result = fitted.result
+        end_training(
+            result, out, lambda console, metrics: self._show(console, metrics, fitted), quiet=self.quiet
+        )
+        return fitted
+
+    def _show(self, console: Console, metrics: Metrics, fitted: Fitted) -> None:
+        run = fitted.result.run
+        best = metrics.history[(metrics.best_epoch or 1) - 1]
+        console.print(f"best epoch {best.epoch}: validation {run.task.describe(best.validation)}")
+        summary = summarize(fitted.prepared, run, baselines=self.baselines)
+        if summary is None:
+            if metrics.test is not None:
+                console.print(
+                    f"test {run.task.describe(metrics.test.figures)} on {metrics.test.examples} steps"
+                )
+            console.print(f"saved in {run.path}; next: throughtime sample {run.path}")
+            return
+        write_summary(run, summary)
+        print_summary(console, summary, run.config.model.name)
+        write_report(run, fitted)
+        console.print(f"saved in {run.path}, report in {run.path / 'report.html'}")
+        console.print(f"next: throughtime predict {run.path} FILE")
 
 
-def _require_recurrence(options: TrainOptions, watch_every: int) -> None:
-    for option, wanted in (("--watch-every", watch_every), ("--clip-recurrent", options.clip_recurrent)):
-        if wanted and options.model == "textcnn":
-            raise UnsupportedError(
-                f"{option} needs a recurrent layer, which textcnn lacks; leave it out or change --model"
-            )
+def write_report(run: Run, fitted: Fitted) -> None:
+    """Write the report of a run."""
+    from throughtime.report import write_run_report
+
+    write_run_report(run, fitted.prepared)
 
 
-def _print_result(console: Console, metrics: Metrics, options: TrainOptions) -> None:
-    best = metrics.history[(metrics.best_epoch or 1) - 1]
-    console.print(f"best epoch {best.epoch}: validation accuracy {100 * best.validation_accuracy:.1f} %")
-    if metrics.test is not None:
+def print_summary(console: Console, summary: Summary, model: str) -> None:
+    """Print the metrics of a model and of baselines as a table, and what to do if a baseline is better."""
+    names = shown_metrics(summary)
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column(f"{summary.part} ({summary.score.examples:,})", overflow="fold")
+    for name in names:
+        table.add_column(METRICS[name].title, justify="right")
+    table.add_row(model, *(_with_interval(summary, name) for name in names))
+    for baseline in summary.baselines:
+        figures = baseline.score.figures
+        table.add_row(baseline.name, *(_text(name, figures.get(name)) for name in names))
+    console.print(table)
+    best = summary.best_baseline
+    if best is not None and not summary.beats_baselines:
         console.print(
-            f"test accuracy {100 * metrics.test.accuracy:.1f} % on {metrics.test.examples} examples"
+            f"{model} does not beat {best.name} in {METRICS[summary.metric].title}; what to try:",
+            style="bold",
         )
-    console.print(f"saved in {options.out}; next: throughtime predict {options.out} FILE")
+        for line in summary.advice:
+            console.print(f"- {line}")
+
+
+def shown_metrics(summary: Summary) -> list[str]:
+    """Return the names of the metrics in the table: the one that is compared first, and the loss last."""
+    names = [
+        summary.metric,
+        *(name for name in summary.score.figures if name not in {summary.metric, "loss"}),
+    ]
+    return names[:_MOST_COLUMNS]
+
+
+def _with_interval(summary: Summary, name: str) -> str:
+    text = _text(name, summary.score.figures.get(name))
+    interval = summary.score.intervals.get(name)
+    if interval is None:
+        return text
+    metric = METRICS[name]
+    low, high = (metric.text(end).removesuffix(" %") for end in (interval.low, interval.high))
+    return f"{text} ({low}–{high})"
+
+
+def _text(name: str, value: float | None) -> str:
+    return "–" if value is None else METRICS[name].text(value)
+
+
+def print_seeds(figures: list[Mapping[str, float]]) -> None:
+    """Print mean and standard deviation of each metric over the seeds."""
+    console = Console(highlight=False)
+    for name in figures[0]:
+        values = [part[name] for part in figures]
+        metric = METRICS[name]
+        console.print(
+            printable(
+                f"{metric.title}: {metric.text(mean(values))} ± {metric.text(stdev(values))} "
+                f"over {len(values)} seeds"
+            )
+        )

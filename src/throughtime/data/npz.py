@@ -1,13 +1,14 @@
-"""Reader of numeric arrays from .npz files, without pickle; a shape is checked against the stored bytes.
+"""Readers of arrays from .npz and .npy files, without pickle; a shape is checked against the stored bytes.
 
 `numpy.load` reserves memory for any shape that a file declares, and passes on the exceptions of zipfile, zlib
 and Python's parser for a damaged file.
 """
 
+import contextlib
 import io
 import math
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from throughtime.data.files import most_unpacked, read_bytes
 from throughtime.errors import DataError
 
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+_NUMBERS = "biuf"
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -40,20 +42,54 @@ def read_arrays(path: Path, names: Collection[str], times: int) -> tuple[list[st
     DataError
         If the file is damaged or exceeds the ratio, or if an array has a dtype other than real numbers.
     """
-    raw = read_bytes(path)
+    with _readable(path, "numpy.savez"):
+        return _arrays(read_bytes(path), names, times, _NUMBERS)
+
+
+def read_all_arrays(path: Path, times: int) -> dict[str, NDArray[Any]]:
+    """Return all arrays in a .npz file; they may hold numbers or text (``U``).
+
+    Raises
+    ------
+    DataError
+        As `read_arrays`.
+    """
+    with _readable(path, "numpy.savez"):
+        return _arrays(read_bytes(path), None, times, _NUMBERS + "U")[1]
+
+
+def read_array(path: Path) -> NDArray[Any]:
+    """Return the array of real numbers in a .npy file.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, or the array has another dtype.
+    """
+    with _readable(path, "numpy.save"):
+        return _array(read_bytes(path), "it", _NUMBERS)
+
+
+@contextlib.contextmanager
+def _readable(path: Path, writer: str) -> Iterator[None]:
     try:
-        return _arrays(raw, names, times)
+        yield
+    except DataError:
+        raise
     except Exception as error:  # zipfile, zlib and the header parser raise undocumented exceptions
         reason = short(str(error)) or type(error).__name__
-        raise DataError(f"{path} cannot be read as .npz ({reason}); write it with numpy.savez") from error
+        kind = path.suffix.lower()
+        raise DataError(f"{path} cannot be read as {kind} ({reason}); write it with {writer}") from error
 
 
-def _arrays(raw: bytes, names: Collection[str], times: int) -> tuple[list[str], dict[str, NDArray[Any]]]:
+def _arrays(
+    raw: bytes, names: Collection[str] | None, times: int, kinds: str
+) -> tuple[list[str], dict[str, NDArray[Any]]]:
     most = most_unpacked(len(raw), times)
     arrays = {}
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
         present = [name.removesuffix(".npy") for name in archive.namelist()]
-        for name in names:
+        for name in present if names is None else names:
             if name not in present:
                 continue
             entry = archive.getinfo(f"{name}.npy")
@@ -63,18 +99,19 @@ def _arrays(raw: bytes, names: Collection[str], times: int) -> tuple[list[str], 
             if entry.compress_type not in _METHODS:
                 raise ValueError(f"{name} has compression method {entry.compress_type}, expected 0 or 8")
             with archive.open(entry) as file:
-                arrays[name] = _array(file.read(entry.file_size), name)
+                arrays[name] = _array(file.read(entry.file_size), name, kinds)
     return present, arrays
 
 
-def _array(raw: bytes, name: str) -> NDArray[Any]:
+def _array(raw: bytes, name: str, kinds: str) -> NDArray[Any]:
     file = io.BytesIO(raw)
     version = npy.read_magic(file)
     if version not in _HEADERS:
         raise ValueError(f"{name} has version {version} of the format, expected (1, 0) or (2, 0)")
     shape, in_fortran_order, dtype = _HEADERS[version](file)
-    if dtype.kind not in "biuf":
-        raise ValueError(f"{name} has dtype {dtype}, expected real numbers")
+    if dtype.kind not in kinds:
+        expected = "real numbers" if kinds == _NUMBERS else "real numbers or text"
+        raise ValueError(f"{name} has dtype {dtype}, expected {expected}")
     size, stored = math.prod(shape) * dtype.itemsize, len(raw) - file.tell()
     if min(shape, default=0) < 0 or size != stored:
         raise ValueError(f"{name} is {shape} of {dtype}, which takes {size} bytes; it has {stored}")

@@ -1,15 +1,11 @@
 """Reader of text files, plain or compressed with gzip."""
 
-import gzip
 import io
-import zlib
 from pathlib import Path
 
-from throughtime.data.files import most_unpacked, read_bytes
-from throughtime.data.tables import decode
+from throughtime.data.encoding import decode
+from throughtime.data.gzipped import read_content
 from throughtime.errors import DataError
-
-_CHUNK_SIZE = 2**20
 
 
 def read_text(path: Path) -> str:
@@ -30,27 +26,18 @@ def read_text(path: Path) -> str:
     ...     read_text(path)
     'To be'
     """
-    raw = read_bytes(path)
-    if path.suffix.lower() == ".gz" and raw:
-        raw = _unpacked(raw, path)
+    raw = read_content(path)
     if not raw:
         raise DataError(f"{path} is empty; give a text")
     return decode(raw, str(path))
 
 
-def _unpacked(packed: bytes, path: Path) -> bytes:
-    most = most_unpacked(len(packed))
-    chunks, total = [], 0
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
-            while total <= most and (chunk := file.read(_CHUNK_SIZE)):
-                chunks.append(chunk)
-                total += len(chunk)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read as gzip ({error}); restore the file") from error
-    if total > most:
-        raise DataError(
-            f"{path} unpacks to more than {most / 2**20:,.0f} MiB, the limit for its size; unpack it and "
-            "give the unpacked file"
-        )
-    return b"".join(chunks)
+def lines_of(text: str) -> list[str]:
+    r"""Split at line feeds and carriage returns only; `str.splitlines` splits at more characters.
+
+    Examples
+    --------
+    >>> lines_of("to be\r\nor\x0cnot\n")
+    ['to be', 'or\x0cnot']
+    """
+    return [line.removesuffix("\n") for line in io.StringIO(text, newline=None)]

@@ -3,23 +3,25 @@
 Every error names the file, row or column. Rows are numbered from 1, not counting a header.
 """
 
-import codecs
-import csv
-import io
-import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
 
-from throughtime.data.columns import ARROW_ERRORS, require_columns, short
+from throughtime.data.class_folder import files_of_classes
+from throughtime.data.columns import require_columns
+from throughtime.data.delimited import header_of, parse
+from throughtime.data.encoding import decode, require_characters, to_utf8
 from throughtime.data.files import read_bytes, size_of
+from throughtime.data.json_rows import objects
 from throughtime.data.parquet import read_parquet
+from throughtime.data.plain_text import lines_of
 from throughtime.errors import DataError
+
+__all__ = ["TextTable", "decode", "is_table", "read_lines", "read_texts"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def read_texts(path: Path, text: str | None, label: str | None) -> TextTable:
         raise DataError(f"{path} is a table: name the column with the text (--text COLUMN)")
     columns = [text] if label is None else [text, label]
     for column in columns:
-        _require_characters(column, f"the column name {column!r}")
+        require_characters(column, f"the column name {column!r}")
     values = reader(path, columns)
     return _checked(values[0], values[1] if label is not None else None, str(path), columns)
 
@@ -93,34 +95,6 @@ def read_texts(path: Path, text: str | None, label: str | None) -> TextTable:
 def is_table(path: Path) -> bool:
     """Return whether the suffix is that of a table format."""
     return path.suffix.lower() in _READERS
-
-
-def decode(raw: bytes, name: str) -> str:
-    r"""Decode UTF-8 bytes, without a byte order mark.
-
-    Raises
-    ------
-    DataError
-        If they are not UTF-8; the message gives the line and byte.
-
-    Examples
-    --------
-    >>> decode("\N{BYTE ORDER MARK}naïve".encode(), "a.txt")
-    'naïve'
-    """
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        if error.reason == "unexpected end of data":
-            raise DataError(
-                f"{name}: line {line}, byte {error.start} (0x{raw[error.start]:02x}) starts a character "
-                "that is cut off at the end of the file; restore the file, or remove these last bytes"
-            ) from error
-        raise DataError(
-            f"{name}: line {line}, byte {error.start} (0x{raw[error.start]:02x}) is not UTF-8; "
-            "convert the file, for example with iconv -t utf-8"
-        ) from error
 
 
 def read_lines(raw: bytes, name: str) -> TextTable:
@@ -137,7 +111,7 @@ def read_lines(raw: bytes, name: str) -> TextTable:
     >>> table.texts, table.places[1]
     (['to be', 'or not'], 'a.txt: line 2')
     """
-    lines = _lines(decode(raw, name))
+    lines = lines_of(decode(raw, name))
     if not lines:
         raise DataError(f"{name} is empty; give one text per line")
     return _checked(lines, None, name, ["text"], unit="line")
@@ -156,7 +130,7 @@ def _checked(
             )
         if value is None or not value.strip():
             raise DataError(f"{name}: {unit} {row} has no text; fill it in or drop the {unit}")
-        _require_characters(value, f"{name}: {unit} {row}")
+        require_characters(value, f"{name}: {unit} {row}")
     classes = (
         None
         if labels is None
@@ -174,84 +148,20 @@ def _label(value: Any, name: str, row: int, column: str) -> str:
         raise DataError(
             f"{name}: row {row} has a {type(value).__name__} in column {column!r}, expected a class; fix it"
         )
-    _require_characters(str(value), f"{name}: row {row}")
+    require_characters(str(value), f"{name}: row {row}")
     return str(value)
 
 
-def _require_characters(value: str, place: str) -> None:
-    """Reject unpaired surrogates, which JSON and folder names can contain, but not UTF-8 and tokenizers."""
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(
-            f"{place} contains an unpaired surrogate (\\u{ord(value[error.start]):04x}); write the whole "
-            "character or remove it"
-        ) from error
-
-
-def _is_utf8(name: str) -> bool:
-    """Return whether a file name is UTF-8; Python represents other bytes as unpaired surrogates."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _lines(text: str) -> list[str]:
-    """Split at line feeds and carriage returns only; `str.splitlines` splits at more characters."""
-    return [line.removesuffix("\n") for line in io.StringIO(text, newline=None)]
-
-
 def _read_delimited(path: Path, columns: Sequence[str], delimiter: str) -> list[list[Any]]:
-    raw = read_bytes(path).removeprefix(codecs.BOM_UTF8)
-    decode(raw, str(path))
-    invalid: list[pyarrow.csv.InvalidRow] = []
-
-    def record(row: pyarrow.csv.InvalidRow) -> str:
-        invalid.append(row)
-        return "skip"
-
-    try:
-        lines = io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8")
-        require_columns(path, columns, next(csv.reader(lines, delimiter=delimiter), []))
-        table = pyarrow.csv.read_csv(
-            pa.BufferReader(raw),
-            # Row numbers need a single thread, and rows of any length need a single block.
-            read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=len(raw) + 1),
-            parse_options=pyarrow.csv.ParseOptions(
-                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=record
-            ),
-            convert_options=pyarrow.csv.ConvertOptions(
-                include_columns=list(columns), column_types=dict.fromkeys(columns, pa.string())
-            ),
-        )
-    except DataError:
-        raise
-    except (csv.Error, *ARROW_ERRORS) as error:
-        raise DataError(f"{path} is malformed: {short(str(error))}; fix that row") from error
-    if invalid:
-        first = invalid[0]
-        raise DataError(
-            f"{path} is malformed: row {first.number - 1}: expected {first.expected_columns} columns, got "
-            f"{first.actual_columns}: {short(first.text)}; fix that row"
-        )
+    raw = to_utf8(read_bytes(path), str(path))
+    require_columns(path, columns, header_of(raw, path, delimiter))
+    table = parse(raw, path, delimiter, columns=columns, types=dict.fromkeys(columns, pa.string()))
     return [table.column(column).to_pylist() for column in columns]
 
 
 def _read_jsonl(path: Path, columns: Sequence[str]) -> list[list[Any]]:
     values: list[list[Any]] = [[] for _ in columns]
-    for number, line in enumerate(_lines(decode(read_bytes(path), str(path))), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}: line {number} is not JSON ({error}); fix that line") from error
-        if not isinstance(row, dict):
-            raise DataError(
-                f"{path}: line {number} is {type(row).__name__}, expected a JSON object; fix that line"
-            )
+    for number, row in objects(decode(read_bytes(path), str(path)), path):
         require_columns(path, columns, row, f": line {number}")
         for column, column_values in zip(columns, values, strict=True):
             column_values.append(row[column])
@@ -269,33 +179,11 @@ _READERS: dict[str, Callable[[Path, Sequence[str]], list[list[Any]]]] = {
 
 def _read_folder(path: Path) -> TextTable:
     texts, labels, places = [], [], []
-    try:
-        files = list(_files_of_classes(path))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}; check its permissions") from error
-    for label, file in files:
+    for label, file in files_of_classes(path):
         text = decode(read_bytes(file), str(file))
         if not text.strip():
             raise DataError(f"{file} has no text; add a text or delete the file")
         texts.append(text)
         labels.append(label)
         places.append(str(file))
-    if not texts:
-        raise DataError(f"{path} holds no files in subfolders; give a folder with one subfolder per class")
     return TextTable(texts, labels, places)
-
-
-def _files_of_classes(path: Path) -> Iterator[tuple[str, Path]]:
-    for entry in sorted(path.iterdir()):
-        if entry.name.startswith("."):
-            continue
-        if not entry.is_dir():
-            raise DataError(
-                f"{entry} is a file, but {path} must have only class folders; move it into one of them or "
-                "elsewhere"
-            )
-        if not _is_utf8(entry.name):
-            raise DataError(f"the name of the class folder {entry} is not UTF-8; rename it")
-        for file in sorted(entry.rglob("*")):
-            if file.is_file() and not file.name.startswith("."):
-                yield entry.name, file

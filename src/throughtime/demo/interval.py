@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-_DRAWS = 4000
+from throughtime.tasks.intervals import WeightedMetrics
 
 
 def accuracy_interval(
@@ -11,9 +11,8 @@ def accuracy_interval(
 ) -> tuple[float, float]:
     """Return the 95 % interval of an accuracy by the cluster bootstrap.
 
-    Operators of one file are similar, so an interval that assumes independence is too narrow. Files are drawn
-    with replacement, as many as there are, and the accuracy of each draw is computed; the interval is from
-    the 2.5th to the 97.5th percentile.
+    Operators of one file are similar, so an interval that assumes independence is too narrow; whole files are
+    drawn, see `throughtime.tasks.intervals.bootstrap_interval`.
 
     Parameters
     ----------
@@ -24,10 +23,6 @@ def accuracy_interval(
     seed
         Random seed for the bootstrap.
 
-    References
-    ----------
-    .. [1] C. A. Field and A. H. Welsh, "Bootstrapping clustered data", J. R. Stat. Soc. B 69 (2007).
-
     Examples
     --------
     >>> import numpy as np
@@ -36,9 +31,6 @@ def accuracy_interval(
     >>> low < 0.8 < high
     True
     """
-    _, members = np.unique(clusters, return_inverse=True)
-    sizes = np.bincount(members)
-    right = np.bincount(members, weights=correct)
-    times = np.random.default_rng(seed).multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), _DRAWS)
-    low, high = np.percentile((times @ right) / (times @ sizes), [2.5, 97.5])
-    return float(low), float(high)
+    accuracy = WeightedMetrics(len(correct), lambda weights: {"accuracy": correct @ weights / weights.sum(0)})
+    interval = accuracy.intervals(groups=clusters, seed=seed)["accuracy"]
+    return interval.low, interval.high

@@ -1,12 +1,13 @@
 """`fit`: from raw data to a trained run, in one call."""
 
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from throughtime.data.objects import as_table
 from throughtime.data.read_table import read_table
@@ -16,7 +17,8 @@ from throughtime.learn.next_step import prepare_stream
 from throughtime.learn.predictor import Predictor
 from throughtime.learn.prepared import Prepared, prepare_table
 from throughtime.learn.recipe import Recipe, groups_of
-from throughtime.training import FitResult, ModelSpec, Run
+from throughtime.learn.split import Parts
+from throughtime.training import CUSTOM, FitResult, ModelFactory, ModelSpec, Run, without_flush
 from throughtime.training import fit as train
 from throughtime.training import processes as several
 
@@ -36,10 +38,8 @@ class Fitted:
     prepared: Prepared
     result: FitResult
 
-    @property
-    def predictor(self) -> Predictor:
-        """The trained model with all that raw data needs."""
-        return Predictor.of(self.result.run)
+    predictor: Predictor | None
+    """The trained model with all that raw data needs; None for language and frame models."""
 
 
 def prepare(
@@ -49,8 +49,10 @@ def prepare(
     validation_data: Any = None,
     test_data: Any = None,
     weights: Tensor | None = None,
+    rows: Parts | None = None,
+    start: Predictor | None = None,
 ) -> Prepared:
-    """Read, split and encode raw data; see `fit`."""
+    """Read, split and encode raw data; see `fit_recipe`."""
     if "windows" in groups_of(recipe.task):
         if not isinstance(data, str | Path):
             raise ShapeError(f"task {recipe.task!r} reads a file; give its path")
@@ -63,7 +65,21 @@ def prepare(
     table = table_of(recipe, data)
     if table is None:
         raise ShapeError("there is no data; give a path, a frame, or sequences")
-    return prepare_table(recipe, table, *parts, weights=weights)
+    if start is None:
+        return prepare_table(recipe, table, *parts, weights=weights, rows=rows)
+    learned = {"encoder": start.encoder, "task": start.task}
+    prepared = prepare_table(recipe, table, *parts, weights=weights, rows=rows, **learned)
+    return replace(prepared, prepare_model=partial(_set_weights, start))
+
+
+def _set_weights(start: Predictor, model: nn.Module) -> None:
+    try:
+        model.load_state_dict(start.model.state_dict())
+    except RuntimeError as error:
+        raise ShapeError(
+            "the model has other parameters than the trained one that it is to begin with; train a new one, or "
+            "give the same model and options"
+        ) from error
 
 
 def table_of(recipe: Recipe, data: Any) -> Table | None:
@@ -100,7 +116,7 @@ def fit(
     model : str, optional
         Name of the model, see ``throughtime.models.MODELS``; by default that of the task.
     out : path, optional
-        Folder for the run; by default a temporary one, which is deleted when the result is.
+        Folder for the run; by default a temporary one, which is deleted at the end.
     validation_data, test_data
         Further data of the same kind, in place of a fraction of ``data``.
     resume : bool
@@ -142,6 +158,8 @@ def fit(
         progress=progress,
         watch_every=watch_every,
     )
+    if fitted.predictor is None:
+        raise ShapeError(f"task {task!r} has no predictor; use throughtime.training.Run.open(out)")
     return fitted.predictor
 
 
@@ -153,20 +171,58 @@ def fit_recipe(
     validation_data: Any = None,
     test_data: Any = None,
     weights: Tensor | None = None,
+    rows: Parts | None = None,
+    start: Predictor | None = None,
+    adapt: Callable[[Prepared], Recipe] | None = None,
     resume: bool = False,
     progress: bool = True,
     watch_every: int = 0,
+    device: str | None = None,
+    logger: str | None = None,
+    factory: ModelFactory | None = None,
 ) -> Fitted:
-    """Train by a recipe; see `fit`."""
-    folder = None if out is not None else tempfile.TemporaryDirectory(prefix="throughtime-")
-    path = Path(out) if out is not None else Path(folder.name) / "run"  # type: ignore[union-attr]
-    prepared = prepare(
-        recipe, data, validation_data=validation_data, test_data=test_data, weights=weights
-    )
-    kind = "tokens" if "vocabulary_size" in prepared.source.shape else "series"
-    spec, settings = prepared.recipe.spec(kind), prepared.recipe.settings()
+    """Train by a recipe; see `fit` and `throughtime.training.fit`.
+
+    Parameters
+    ----------
+    weights : Tensor, optional
+        (rows,): weight of each row in the loss, and in the metrics that choose the best epoch.
+    rows : Parts, optional
+        Rows of the parts, in place of a random split.
+    start : Predictor, optional
+        A trained model whose weights the training begins with; its encoder and task encode the data.
+    adapt : callable, optional
+        Returns the recipe with settings that depend on the size of the prepared data.
+    factory : callable, optional
+        Builds the model in place of one by name.
+    """
+    how: dict[str, Any] = {
+        "resume": resume,
+        "progress": progress,
+        "watch_every": watch_every,
+        "device": device,
+        "logger": logger,
+        "factory": factory,
+    }
+    more: dict[str, Any] = {"validation_data": validation_data, "test_data": test_data, "weights": weights}
+    prepared = prepare(recipe, data, **more, rows=rows, start=start)
+    if adapt is not None:
+        prepared = replace(prepared, recipe=adapt(prepared))
+    if out is not None:
+        return _fitted(prepared, Path(out), data, **how)
+    with tempfile.TemporaryDirectory(prefix="throughtime-") as folder, without_flush():
+        return _fitted(prepared, Path(folder) / "run", data, resumable=False, **how)
+
+
+def _fitted(
+    prepared: Prepared, path: Path, data: Any, *, resume: bool, factory: ModelFactory | None, **how: Any
+) -> Fitted:
+    kind: Literal["tokens", "series"] = "tokens" if "vocabulary_size" in prepared.source.shape else "series"
+    spec = prepared.recipe.spec(kind) if factory is None else ModelSpec(CUSTOM)
+    settings = prepared.recipe.settings()
     resume = resume or (several.was_restarted() and path.exists())
     run = Run.open(path) if resume else created_run(path, prepared, spec, data)
+    run.factory = factory
     result = train(
         prepared.source,
         prepared.task,
@@ -174,12 +230,13 @@ def fit_recipe(
         settings,
         run,
         resume=resume,
-        progress=progress,
-        watch_every=watch_every,
         prepare_model=prepared.prepare_model,
+        **how,
     )
-    run.keep_alive = folder  # a temporary folder is deleted with the run that names it
-    return Fitted(prepared, result)
+    predictor = None
+    if prepared.encoder is not None and run.has_model and several.process() == 0:
+        predictor = Predictor.of(run)
+    return Fitted(prepared, result, predictor)
 
 
 def created_run(path: Path, prepared: Prepared, spec: ModelSpec, data: Any) -> Run:

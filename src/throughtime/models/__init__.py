@@ -14,6 +14,7 @@ from throughtime.models._lenet import LeNet as LeNet
 from throughtime.models._lstm_fcn import LSTMFCN as LSTMFCN
 from throughtime.models._named import MODELS as MODELS
 from throughtime.models._named import NamedModel as NamedModel
+from throughtime.models._named import all_options as all_options
 from throughtime.models._named import build_model as build_model
 from throughtime.models._named import check_options as check_options
 from throughtime.models._named import model_options as model_options

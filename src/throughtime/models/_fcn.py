@@ -1,11 +1,10 @@
 """`FCN` (Wang 2017): convolutions alone, and the mean over time."""
 
-from torch import nn
-
+from throughtime.errors import ShapeError
 from throughtime.models._inputs import ModelInputs
-from throughtime.models._options import BlockChannels, Dropout, EmbeddingSize, KernelSizes, for_each_block
+from throughtime.models._options import BlockChannels, DropoutRate, EmbeddingSize, KernelSizes, for_each_block
 from throughtime.models._sequence_model import SequenceModel
-from throughtime.nn import ConvStack, Pool
+from throughtime.nn import ConvStack, Dropout, Pool
 from throughtime.nn.description import Series
 
 
@@ -34,6 +33,11 @@ class FCN(SequenceModel):
     Tensor or Ragged
         (B, N), with ``per_step`` a Ragged (T, N).
 
+    Raises
+    ------
+    ShapeError
+        If there is not one kernel size for each number of channels.
+
     References
     ----------
     .. [1] Z. Wang, W. Yan and T. Oates, "Time series classification from scratch with deep neural networks: a
@@ -58,15 +62,20 @@ class FCN(SequenceModel):
         channels: BlockChannels = (128, 256, 128),
         kernel_sizes: KernelSizes = (8, 5, 3),
         embedding_size: EmbeddingSize = 128,
-        dropout: Dropout = 0.0,
+        dropout: DropoutRate = 0.0,
         per_step: bool = False,
     ) -> None:
         inputs = ModelInputs.of(in_channels, "series")
         super().__init__(inputs, embedding_size=embedding_size, per_step=per_step)
-        widths = for_each_block(channels, len(kernel_sizes))
+        widths = for_each_block(channels, len(kernel_sizes), "FCN")
+        if len(widths) != len(kernel_sizes):
+            raise ShapeError(
+                f"FCN: {len(widths)} channels and {len(kernel_sizes)} kernel sizes; give one of each for "
+                "every block"
+            )
         self.body = ConvStack(self.step_features, widths, kernel_sizes, padding="same", norm="batch")
         self.pool = None if per_step else Pool("mean")
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = self._output(widths[-1], outputs)
 
     def describe(self) -> Series:

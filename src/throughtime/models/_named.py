@@ -122,6 +122,24 @@ def model_options(name: str) -> Mapping[str, DeclaredOption]:
     return _named(name, tuple(MODELS)).options
 
 
+def all_options() -> Mapping[str, Mapping[str, DeclaredOption]]:
+    """Return the options of all models: by the option's name, then by that of the model.
+
+    The help text and the flag of an option are the same for every model; type, range and default may differ.
+
+    Examples
+    --------
+    >>> import throughtime as tt
+    >>> {model: option.default for model, option in tt.models.all_options()["length"].items()}
+    {'charcnn': 1014, 'lstmfcn': None}
+    """
+    union: dict[str, dict[str, DeclaredOption]] = {}
+    for name, model in MODELS.items():
+        for option in model.options.values():
+            union.setdefault(option.name, {})[name] = option
+    return union
+
+
 def build_model(
     name: str,
     inputs: ModelInputs,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Annotated, Literal
 
 from throughtime._options import Option
-
+from throughtime.errors import ShapeError
 
 _EMBEDDING_SIZE = Option(
     "Number of features of the embedding of each token; of a frame model, of each frame, 0 for none.", low=1
@@ -30,8 +30,8 @@ HiddenSize = Annotated[
     int, Option("Number of hidden units of each recurrent layer and direction, or linear layer.", low=1)
 ]
 NumLayers = Annotated[int, Option("Number of recurrent layers.", low=1, flag="layers")]
-Dropout = Annotated[float, Option("Probability of dropout in training.", low=0, high=1)]
-InputDropout = Annotated[
+DropoutRate = Annotated[float, Option("Probability of dropout in training.", low=0, high=1)]
+InputDropoutRate = Annotated[
     float | None,
     Option("Probability of dropout of what the first layer reads; default: dropout.", low=0, high=1),
 ]
@@ -55,6 +55,15 @@ Cutoffs = Annotated[
 ]
 
 
-def for_each_block(channels: int | Sequence[int], blocks: int) -> tuple[int, ...]:
-    """Return one number for all blocks as a number for each, and a list as it is."""
-    return (channels,) * blocks if isinstance(channels, int) else tuple(channels)
+def for_each_block(channels: int | Sequence[int], blocks: int, owner: str) -> tuple[int, ...]:
+    """Return one number for all blocks as a number for each, and a list as it is.
+
+    Raises
+    ------
+    ShapeError
+        If the list is empty; the message begins with the owner's name.
+    """
+    widths = (channels,) * blocks if isinstance(channels, int) else tuple(channels)
+    if not widths:
+        raise ShapeError(f"{owner}: channels is empty; give a number for each block")
+    return widths

@@ -25,23 +25,23 @@ def sample(
 
     Parameters
     ----------
-    model : LanguageModel or FrameModel
+    model : LanguageModel, FrameModel or ForecastModel
         Is not changed.
     prompt : Tensor
-        (T,) int64 words or (T, K) frames, T >= 1.
+        (T,) int64 words, (T, K) frames or (T, C) steps of a series, T >= 1.
     temperature : float
-        τ: probabilities are those of logits / τ; 0 always takes the most probable.
+        τ: probabilities are p^(1/τ), scaled; 0 always takes the most probable.
     top_p : float
-        Words are drawn from the smallest set that has this probability, see [1]_; 1 for all. Not for frames.
+        Words are drawn from the smallest set that has this probability, see [1]_; 1 for all. For words only.
     without : sequence of int
-        Words that are not drawn; the probabilities of the others are scaled up. Not for frames.
+        Words that are not drawn; the probabilities of the others are scaled up. For words only.
     generator : torch.Generator, optional
         Where random numbers come from.
 
     Yields
     ------
     Tensor
-        () or (K,): one step.
+        () or (K,) or (C,): one step.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def sample(
     if not 0 < top_p <= 1:
         raise ShapeError(f"sample: top_p must be above 0 and at most 1, got {top_p}")
     if without and prompt.dim() > 1:
-        raise ShapeError(f"sample: words may be left out, notes may not; got without = {list(without)}")
+        raise ShapeError(f"sample: without is for words only, got {list(without)}; leave it out")
 
     def draw(following: Tensor) -> Tensor:
         if following.isnan().any():

@@ -4,6 +4,7 @@ from throughtime.report._content import Curve as Curve
 from throughtime.report._content import Example as Example
 from throughtime.report._content import ModelRow as ModelRow
 from throughtime.report._content import ReportContent as ReportContent
+from throughtime.report._curves import curve_of as curve_of
 from throughtime.report._diagnosis_page import render_diagnoses as render_diagnoses
 from throughtime.report._diagnosis_page import write_diagnoses as write_diagnoses
 from throughtime.report._page import render as render
@@ -12,3 +13,5 @@ from throughtime.report._run_diagnosis import BagOfWordsScore as BagOfWordsScore
 from throughtime.report._run_diagnosis import ClassifierQuality as ClassifierQuality
 from throughtime.report._run_diagnosis import NextStepQuality as NextStepQuality
 from throughtime.report._run_diagnosis import RunDiagnosis as RunDiagnosis
+from throughtime.report._run_page import render_run_report as render_run_report
+from throughtime.report._run_page import write_run_report as write_run_report

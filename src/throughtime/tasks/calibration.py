@@ -124,6 +124,8 @@ def fit_temperature(logits: ArrayLike, truth: ArrayLike) -> float:
     >>> round(fit_temperature([[3.0, 0.0]] * 4, [0, 0, 0, 1]), 4)
     2.7307
     """
+    from scipy.special import logsumexp
+
     scores, classes = np.asarray(logits, dtype=np.float64), np.asarray(truth)
     if scores.ndim != 2 or not len(scores) or classes.shape != scores.shape[:1]:
         raise ShapeError(
@@ -133,7 +135,7 @@ def fit_temperature(logits: ArrayLike, truth: ArrayLike) -> float:
     if classes.dtype.kind not in "iu" or classes.min() < 0 or classes.max() >= scores.shape[1]:
         raise ShapeError(f"classes must be integers from 0 to {scores.shape[1] - 1}")
     margins = scores - scores[np.arange(len(scores)), classes][:, None]
-    return _minimise(lambda t: float(np.logaddexp.reduce(margins / t, 1).mean()))
+    return _minimise(lambda t: float(logsumexp(margins / t, axis=1).mean()))
 
 
 def fit_binary_temperature(logits: ArrayLike, truth: ArrayLike) -> float:

@@ -97,7 +97,8 @@ class WeightedMetrics:
         value v and percentiles q, because draws overestimate them: for a calibrated classifier and 3,000 rows
         the basic interval contained the true error in 73 % of simulations, the percentile interval in none.
 
-        Where necessary, an interval is widened to contain the value itself.
+        Where necessary, an interval is widened to contain the value itself. A bootstrap interval has no width
+        if every draw has the same value, such as an F1 of 1.
 
         Parameters
         ----------
@@ -283,12 +284,13 @@ def _draws(group: NDArray[np.int64], rounds: int, seed: int) -> Iterator[Weights
         raise ShapeError(f"rounds must be at least 1, got {rounds}")
     generator, count = np.random.default_rng(seed), int(group.max()) + 1
     size = max(_CHUNK // len(group), 1)
-    own_groups = count == len(group) and bool((np.diff(group) == 1).all())
+    ungrouped = count == len(group) and bool((np.diff(group) == 1).all())
     for start in range(0, rounds, size):
         counts = _counts(generator, count, min(size, rounds - start))
-        yield counts if own_groups else counts[group]
+        yield counts if ungrouped else counts[group]
 
 
 def _counts(generator: np.random.Generator, count: int, rounds: int) -> Weights:
-    drawn = generator.integers(count, size=(count, rounds)) * rounds + np.arange(rounds)
+    # Round after round, so that intervals do not depend on how many rounds are in memory at once.
+    drawn = generator.integers(count, size=(rounds, count)) * rounds + np.arange(rounds)[:, None]
     return np.bincount(drawn.ravel(), minlength=count * rounds).reshape(count, rounds).astype(np.float64)

@@ -1,18 +1,17 @@
 """Training with a Lightning trainer, from the beginning or resumed."""
 
 import warnings
-from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytorch_lightning as pl
 import torch
 from rich.console import Console
-from torch import nn
 
 from throughtime.data.batches import derived_seed
 from throughtime.data.examples import Source
 from throughtime.errors import ThroughtimeError
 from throughtime.training._gradient_file import NAME
+from throughtime.training._how import Surroundings
 from throughtime.training._lock import Hold
 from throughtime.training._module import TrainingModule
 from throughtime.training._progress import ProgressDisplay
@@ -24,15 +23,7 @@ from throughtime.training.callbacks import GradientRecorder
 from throughtime.training.processes import on_this_machine, process, processes, wait_for_all
 
 
-def train(
-    source: Source,
-    run: Run,
-    hold: Hold,
-    *,
-    progress: bool,
-    watch_every: int = 0,
-    prepare_model: Callable[[nn.Module], None] | None = None,
-) -> bool:
+def train(source: Source, run: Run, hold: Hold, how: Surroundings) -> bool:
     """Train until the end or an interruption; save state, best weights and metrics to the run.
 
     Returns
@@ -41,19 +32,12 @@ def train(
         Whether the training is finished.
     """
     try:
-        return _train(source, run, hold, progress, watch_every, prepare_model)
+        return _train(source, run, hold, how)
     except StopNow:
         return False
 
 
-def _train(
-    source: Source,
-    run: Run,
-    hold: Hold,
-    progress: bool,  # noqa: FBT001 - all are required
-    watch_every: int,
-    prepare_model: Callable[[nn.Module], None] | None,
-) -> bool:
+def _train(source: Source, run: Run, hold: Hold, how: Surroundings) -> bool:
     stop = StopRequest()
     with ExitStack() as stack:
         stack.enter_context(reproducible())
@@ -62,16 +46,16 @@ def _train(
         state = saved_state(run)
         resumed, files = state is not None, SafetensorsIO(state)
         del state  # so that its memory, as for model and optimizer, is freed once Lightning has loaded it
-        module = _module(source, run, prepare_model)
+        module = _module(source, run, how)
         if not process():
             _note_environment(run, begun=resumed)
-        display = ProgressDisplay(Console(quiet=not progress or process() > 0))
+        display = ProgressDisplay(Console(quiet=not how.progress or process() > 0))
         stack.enter_context(display.showing())
-        writer = RunWriter(run, stop, hold)
+        writer = RunWriter(run, stop, hold, resumable=how.resumable)
         callbacks: list[pl.Callback] = [display, writer]
-        if watch_every:
-            callbacks.append(GradientRecorder(run.path / NAME, watch_every))
-        trainer = _trainer(run, callbacks, files)
+        if how.watch_every:
+            callbacks.append(GradientRecorder(run.path / NAME, how.watch_every))
+        trainer = _trainer(run, callbacks, files, how)
         try:
             trainer.fit(module, ckpt_path=str(run.state_path) if resumed else None)
         except Stopped:
@@ -92,14 +76,12 @@ def _train(
     return finished
 
 
-def _module(
-    source: Source, run: Run, prepare_model: Callable[[nn.Module], None] | None
-) -> TrainingModule:
+def _module(source: Source, run: Run, how: Surroundings) -> TrainingModule:
     config = run.config
     torch.manual_seed(derived_seed("weights", config.settings.seed))
-    model = config.model.build(config.shape, config.task)
-    if prepare_model is not None:
-        prepare_model(model)
+    model = config.model.build(config.shape, config.task, run.factory)
+    if how.prepare_model is not None:
+        how.prepare_model(model)
     return TrainingModule(model, config.task, source, config.settings)
 
 
@@ -114,13 +96,13 @@ def _note_environment(run: Run, *, begun: bool) -> None:
         )
 
 
-def _trainer(run: Run, callbacks: list[pl.Callback], files: SafetensorsIO) -> pl.Trainer:
+def _trainer(run: Run, callbacks: list[pl.Callback], files: SafetensorsIO, how: Surroundings) -> pl.Trainer:
     several = processes() > 1
     options = run.config.model.options
     # Clusters of an adaptive softmax without a token in the window have no gradient, unless weights are tied.
     unused = bool(options.get("cutoffs")) and not options.get("tied", True)
     return pl.Trainer(
-        accelerator="gpu" if torch.cuda.is_available() else "cpu",
+        accelerator=how.accelerator(),
         devices=on_this_machine(),
         num_nodes=processes() // on_this_machine(),
         strategy=("ddp_find_unused_parameters_true" if unused else "ddp") if several else "auto",
@@ -129,7 +111,7 @@ def _trainer(run: Run, callbacks: list[pl.Callback], files: SafetensorsIO) -> pl
         callbacks=callbacks,
         plugins=[files],
         default_root_dir=run.path,
-        logger=False,
+        logger=how.lightning_logger(run.path),
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,

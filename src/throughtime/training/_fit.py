@@ -13,6 +13,7 @@ from throughtime.data.examples import Source
 from throughtime.errors import RunError
 from throughtime.tasks import Task
 from throughtime.training._advice import ELSEWHERE, RESUME_OR_ELSEWHERE
+from throughtime.training._how import Surroundings
 from throughtime.training._lock import Hold, only_training
 from throughtime.training._metrics import Metrics, Score
 from throughtime.training._run import Run, RunConfig
@@ -44,6 +45,9 @@ def fit(
     progress: bool = True,
     watch_every: int = 0,
     prepare_model: Callable[[nn.Module], None] | None = None,
+    device: str | None = None,
+    logger: str | None = None,
+    resumable: bool = True,
 ) -> FitResult:
     """Train a model and write all results into a run.
 
@@ -76,6 +80,12 @@ def fit(
     prepare_model : callable, optional
         Called with the new model before the training, also of a resumed run: sets pretrained weights, or
         freezes some.
+    device : str, optional
+        "cpu" or "cuda"; by default "cuda" if there is one.
+    logger : str, optional
+        Lightning logger that also receives the metrics: "tensorboard", "csv" or "mlflow".
+    resumable : bool
+        Whether to save the state, so that a stopped training can be resumed; False saves the time.
 
     Returns
     -------
@@ -112,26 +122,22 @@ def fit(
         if run.has_model:
             run.load_model()  # report damaged weights now, not at the end of the training
         join()
-        return _trained(
-            source, run, hold, progress=progress, watch_every=watch_every, prepare_model=prepare_model
+        how = Surroundings(
+            progress=progress,
+            watch_every=watch_every,
+            prepare_model=prepare_model,
+            device=device,
+            logger=logger,
+            resumable=resumable,
         )
+        return _trained(source, run, hold, how)
 
 
-def _trained(
-    source: Source,
-    run: Run,
-    hold: Hold,
-    *,
-    progress: bool,
-    watch_every: int,
-    prepare_model: Callable[[nn.Module], None] | None,
-) -> FitResult:
+def _trained(source: Source, run: Run, hold: Hold, how: Surroundings) -> FitResult:
     from throughtime.training._engine import train
 
     try:
-        ended = train(
-            source, run, hold, progress=progress, watch_every=watch_every, prepare_model=prepare_model
-        )
+        ended = train(source, run, hold, how)
         if ended and not process():
             final = _final(run, source)
             hold.require_there()

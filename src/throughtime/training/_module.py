@@ -1,4 +1,4 @@
-"""`TrainingModule`: the Lightning module of every task, with optimizer, clipping and metrics. Writes no files.
+"""`TrainingModule`: the Lightning module of all tasks, with optimizer, clipping and metrics. Writes no files.
 
 All random numbers of a step are derived from (seed, epoch, step), so no random state is saved.
 """
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from throughtime._fields import Fields
+from throughtime._fields import Fields, to_json
 from throughtime.bptt import Carried
 from throughtime.data.batches import derived_seed
 from throughtime.data.examples import Source
@@ -37,7 +37,8 @@ class Totals:
     """Sums over the steps of an epoch so far."""
 
     steps: int = 0
-    examples: int = 0
+    examples: float = 0
+    """Number of examples; of weighted ones the sum of their weights."""
     values: dict[str, float] = field(default_factory=dict)
     """Sum of the loss and of each other value over the examples."""
     tokens: int = 0
@@ -49,7 +50,7 @@ class Totals:
         """Build the sums from JSON values; raises ValueError if one is missing or of the wrong type."""
         return Fields(content, "totals.").dataclass(_TotalsFields).totals()
 
-    def add(self, values: Mapping[str, float], examples: int, tokens: int) -> None:
+    def add(self, values: Mapping[str, float], examples: float, tokens: int) -> None:
         """Count a step, given the sums over its examples."""
         self.steps += 1
         self.examples += examples
@@ -60,7 +61,7 @@ class Totals:
     @property
     def means(self) -> dict[str, float]:
         """The mean of each value over the examples."""
-        return {name: value / max(1, self.examples) for name, value in self.values.items()}
+        return {name: value / (self.examples or 1) for name, value in self.values.items()}
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,9 @@ class _TotalsFields:
     learning_rate: float
 
     def totals(self) -> Totals:
-        return Totals(self.steps, self.examples, dict(self.values), self.tokens, self.seconds, self.learning_rate)
+        return Totals(
+            self.steps, self.examples, dict(self.values), self.tokens, self.seconds, self.learning_rate
+        )
 
 
 class TrainingModule(pl.LightningModule):
@@ -233,7 +236,7 @@ class TrainingModule(pl.LightningModule):
         """Add up losses and other values."""
         del batch_idx
         values = self.task.step(self.model, batch, self._carried_in_validation)
-        self._validated.add(values.sums(), len(values), values.tokens)
+        self._validated.add(values.weighted_sums(), values.weight, values.tokens)
 
     def on_validation_epoch_end(self) -> None:
         """Append the metrics of the epoch."""
@@ -241,6 +244,10 @@ class TrainingModule(pl.LightningModule):
         if not math.isfinite(validation["loss"]):
             raise self._not_finite("the validation loss", validation["loss"], "")
         train = self.totals
+        self.log_dict(
+            {f"train_{name}": value for name, value in self.task.derived(train.means).items()}
+            | {f"validation_{name}": value for name, value in validation.items()}
+        )
         self.history.append(
             EpochMetrics(
                 epoch=self.current_epoch + 1,
@@ -254,10 +261,10 @@ class TrainingModule(pl.LightningModule):
         )
 
     def _validation_metrics(self) -> dict[str, float]:
-        """Return the metrics over the steps of all processes, and the monitored one if it takes all outputs."""
+        """Return the metrics over all processes; those of all outputs too if one of them is monitored."""
         own = self._validated
         *sums, examples = summed(*own.values.values(), own.examples)
-        means = {name: value / max(1.0, examples) for name, value in zip(own.values, sums, strict=True)}
+        means = {name: value / (examples or 1.0) for name, value in zip(own.values, sums, strict=True)}
         metrics = self.task.derived(means)
         if self.settings.monitored(self.task) not in metrics:
             every, _ = self.task.evaluate(self.model, self.source, self.source.validation, self.settings)
@@ -269,7 +276,7 @@ class TrainingModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the metrics so far, and the states of the streams of all processes."""
         checkpoint[STATE] = {
-            "history": [dataclasses.asdict(epoch) for epoch in self.history],
+            "history": [to_json(epoch) for epoch in self.history],
             "totals": dataclasses.asdict(self.totals),
         }
         # What ended, and what other processes had when a state was loaded, is not this one's to save.

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,6 +13,11 @@ from throughtime.errors import ShapeError
 from throughtime.models import ModelInputs, build_model, check_options
 from throughtime.tasks import METRICS, Task
 
+ModelFactory = Callable[[ModelInputs, int | None], nn.Module]
+"""Builds a model from what it reads and its number of outputs, None for a model of the next step."""
+CUSTOM = "custom"
+"""Name of models that a `ModelFactory` builds."""
+
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -21,7 +26,7 @@ class ModelSpec:
     Parameters
     ----------
     name : str
-        One of `throughtime.models.MODELS`.
+        One of `throughtime.models.MODELS`, or `CUSTOM` for a model that a function of the caller builds.
     options : mapping
         Keyword arguments of that class, as JSON values (lists for tuples).
 
@@ -44,10 +49,11 @@ class ModelSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_options(self.name, self.options)
+        if self.name != CUSTOM:
+            check_options(self.name, self.options)
         object.__setattr__(self, "options", json.loads(json.dumps(dict(self.options))))
 
-    def build(self, shape: Mapping[str, int], task: Task) -> nn.Module:
+    def build(self, shape: Mapping[str, int], task: Task, factory: ModelFactory | None = None) -> nn.Module:
         """Make the model of a task; its weights come from torch's current random state.
 
         Parameters
@@ -56,8 +62,19 @@ class ModelSpec:
             What the model reads, see `throughtime.data.examples.Source`.
         task : Task
             Decides the outputs.
+        factory : callable, optional
+            Builds a custom model from `ModelInputs` and the number of outputs.
+
+        Raises
+        ------
+        ShapeError
+            If the model is custom and there is no factory.
         """
         inputs = ModelInputs(**task.shape(shape))
+        if self.name == CUSTOM:
+            if factory is None:
+                raise ShapeError("the model was built by a function of the user; pass that function")
+            return task.complete_model(factory(inputs, task.outputs))
         model = build_model(self.name, inputs, task.outputs, level=task.level, options=self.options)
         return task.complete_model(model)
 

@@ -10,9 +10,9 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 
 from throughtime._fields import Positive
+from throughtime.data.inputs.interface import require_vocabulary
 from throughtime.data.inputs.text import TextInputs, TextOptions, with_special_tokens
 from throughtime.data.table import Table
-from throughtime.errors import ShapeError
 
 _BYTES = 256
 
@@ -56,11 +56,7 @@ class BytePairOptions(TextOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        least = _BYTES + len(self.special_tokens)
-        if self.vocabulary < least:
-            raise ShapeError(
-                f"a byte-level vocabulary has at least {least} tokens, got {self.vocabulary}; raise it"
-            )
+        require_vocabulary(self.vocabulary, _BYTES + len(self.special_tokens))
 
     def fit(self, table: Table) -> TextInputs:
         """Learn the merges.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from tokenizers.normalizers import Lowercase
 
 from throughtime._fields import Positive
+from throughtime.data.inputs.interface import require_vocabulary
 from throughtime.data.inputs.text import TextInputs, TextOptions, with_special_tokens
 from throughtime.data.symbols import learn_vocabulary, symbol_tokenizer
 from throughtime.data.table import Table
@@ -37,6 +38,10 @@ class CharacterOptions(TextOptions):
     vocabulary: Positive = 2_000
     min_count: Positive = 2
     lower_case: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_vocabulary(self.vocabulary, 1 + len(self.special_tokens))
 
     def fit(self, table: Table) -> TextInputs:
         """Learn the vocabulary.

@@ -1,13 +1,15 @@
 """Interface of inputs: options, which a user sets, and what is learned from training rows with them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime._fields import Fields, to_json
 from throughtime.data.table import Table
-from throughtime.errors import DataError
+from throughtime.errors import DataError, ShapeError
 from throughtime.ragged import Ragged
 
 Blank = Literal["refuse", "skip", "empty"]
@@ -30,8 +32,26 @@ class InputShape:
     channels: int | None = None
 
 
+class InputOptions(Protocol):
+    """What a user asks for; a frozen dataclass of JSON values."""
+
+    @property
+    def blank(self) -> Blank:
+        """What to do with blank rows; the caller drops them for ``"skip"``."""
+
+    def blank_rows(self, table: Table) -> NDArray[np.int64]:
+        """Return the rows without text, tokens or steps, counted from 0."""
+
+    def fit(self, table: Table) -> "Inputs":
+        """Learn vocabulary or scales from training rows."""
+
+
 class Inputs(Protocol):
     """What turns rows into sequences. Slices of a table may be encoded one after another."""
+
+    @property
+    def options(self) -> InputOptions:
+        """What the user asked for."""
 
     @property
     def shape(self) -> InputShape:
@@ -40,6 +60,10 @@ class Inputs(Protocol):
     @property
     def tokenizer_json(self) -> str | None:
         """Content of the run's ``tokenizer.json``; None for series."""
+
+    @property
+    def token_names(self) -> tuple[str, ...]:
+        """Name of each token in the order of token numbers, as for `read_vectors`; none for series."""
 
     def encode(self, table: Table) -> Ragged:
         """Return the sequence of each row: (T,) int64 of tokens, or (T, C) float32 of steps."""
@@ -51,14 +75,32 @@ class Inputs(Protocol):
         """Return everything but the tokenizer as JSON values."""
 
 
-class InputOptions(Protocol):
-    """What a user asks for; a frozen dataclass of JSON values."""
+def check_options(options: Any, columns: Sequence[str] | None = None) -> None:
+    """Check the types and ranges of options, and that there are columns.
 
-    def blank_rows(self, table: Table) -> NDArray[np.int64]:
-        """Return the rows without text, tokens or steps, counted from 0."""
+    Raises
+    ------
+    ShapeError
+        If a field has another type or a value that is not allowed, or there are no columns.
+    """
+    try:
+        Fields(to_json(options)).check(type(options))
+    except ValueError as error:
+        raise ShapeError(str(error)) from error
+    if columns is not None and not columns:
+        raise ShapeError("columns is empty; name at least one column")
 
-    def fit(self, table: Table) -> Inputs:
-        """Learn vocabulary or scales from training rows."""
+
+def require_vocabulary(size: int, least: int) -> None:
+    """Check that a vocabulary has room for all tokens that are always in it.
+
+    Raises
+    ------
+    ShapeError
+        If it has not.
+    """
+    if size < least:
+        raise ShapeError(f"vocabulary = {size} is too small; use at least {least}")
 
 
 def require_no_blank_rows(table: Table, rows: NDArray[np.int64], blank: Blank, what: str) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from throughtime._fields import Positive
+from throughtime.data.inputs.interface import check_options
 from throughtime.errors import DataError, ShapeError
 from throughtime.ragged import Ragged
 
@@ -32,7 +33,8 @@ class LengthLimit:
     Raises
     ------
     ShapeError
-        If the stride is longer than a window, so that steps would be left out.
+        If the stride is longer than a window, so that steps would be left out, or an option has a value that
+        is not allowed.
 
     Examples
     --------
@@ -47,6 +49,7 @@ class LengthLimit:
     stride: Positive | None = None
 
     def __post_init__(self) -> None:
+        check_options(self)
         if self.stride is not None:
             _require_stride(self.length, self.stride)
 

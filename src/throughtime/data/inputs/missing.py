@@ -5,9 +5,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Missing = Literal["interpolate", "forward", "zero", "mean", "mask"]
+Missing = Literal["interpolate", "forward", "zero", "mean", "mask", "padding"]
 """How to fill in missing values of series: between their neighbours, with the last value, with 0, with the
-mean of the channel in training, or with that mean and a channel more that is 1 where a value was missing."""
+mean of the channel in training, or with that mean and a channel more that is 1 where a value was missing; or
+how to drop them at the end of a series."""
 
 ColumnMissing = Literal["zero", "mean", "mask"]
 """How to fill in missing values of numeric columns, which have no neighbours."""

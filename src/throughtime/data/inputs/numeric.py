@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from throughtime._fields import Fields, to_json
 from throughtime.data.inputs.column_kinds import content_of, is_text
+from throughtime.data.inputs.interface import check_options
 from throughtime.data.inputs.missing import ColumnMissing, fill_missing
-from throughtime.data.inputs.scaling import learned_scales, mean_and_scale
+from throughtime.data.inputs.scaling import learned_scales, mean_and_scale, standardize
 from throughtime.data.inputs.series_columns import is_numeric, numbers_of
 from throughtime.data.inputs.value_checks import Position, require_complete, require_float32
 from throughtime.data.table import Table
-from throughtime.errors import DataError, ShapeError
+from throughtime.errors import DataError
 
 _POLICIES = "zero, mean or mask"
 
@@ -37,7 +38,7 @@ class NumericOptions:
     Raises
     ------
     ShapeError
-        If there are no columns.
+        If there are no columns, or ``missing`` is not allowed.
 
     Examples
     --------
@@ -51,8 +52,7 @@ class NumericOptions:
     missing: ColumnMissing | None = None
 
     def __post_init__(self) -> None:
-        if not self.columns:
-            raise ShapeError("columns is empty; name at least one numeric column")
+        check_options(self, self.columns)
 
     def numbers(self, table: Table) -> Floats:
         """Return the numbers of all columns, (B, K); NaN for null.
@@ -129,7 +129,7 @@ class NumericColumns:
         numbers = self.options.numbers(table)
         means, offsets = np.array(self.means), np.arange(len(numbers) + 1)
         filled = fill_missing(numbers, offsets, self.options.missing or "mean", means)
-        values = (filled - means) / np.array(self.scales)
+        values = standardize(filled, self.means, self.scales)
         require_float32(values, numbers, self.options.positions(table))
         if self.options.missing == "mask":
             values = np.concatenate((values, ~np.isfinite(numbers)), axis=1)

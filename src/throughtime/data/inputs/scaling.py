@@ -1,5 +1,6 @@
 """Mean and scale of channels, over all training rows or within each series."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,6 +41,19 @@ def mean_and_scale(values: Floats) -> tuple[Floats, Floats]:
         variance = np.where(observed, values - mean, 0.0)
         variance = np.square(variance).sum(axis=0) / count
     return mean, _scale(mean, variance, count)
+
+
+def standardize(values: Floats, means: Sequence[float], scales: Sequence[float]) -> Floats:
+    """Return values (n, C) minus the mean, divided by the scale, of their channel; infinite beyond float64.
+
+    Examples
+    --------
+    >>> standardize(np.array([[1.0, 5.0]]), [3.0, 5.0], [2.0, 1.0]).tolist()
+    [[-1.0, 0.0]]
+    """
+    with np.errstate(over="ignore"):
+        scaled: Floats = (values - np.array(means)) / np.array(scales)
+    return scaled
 
 
 def standardize_series(values: Floats, lengths: NDArray[np.int64]) -> Floats:

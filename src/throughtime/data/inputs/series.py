@@ -8,16 +8,22 @@ import torch
 from numpy.typing import NDArray
 
 from throughtime._fields import Fields, to_json
-from throughtime.data.inputs.interface import Blank, InputShape, require_no_blank_rows
+from throughtime.data.inputs.interface import Blank, InputShape, check_options, require_no_blank_rows
 from throughtime.data.inputs.missing import Missing, fill_missing
-from throughtime.data.inputs.scaling import Scale, learned_scales, mean_and_scale, standardize_series
-from throughtime.data.inputs.series_columns import Steps, read_steps, rows_without_steps
+from throughtime.data.inputs.scaling import (
+    Scale,
+    learned_scales,
+    mean_and_scale,
+    standardize,
+    standardize_series,
+)
+from throughtime.data.inputs.series_columns import Steps, read_steps, rows_without_steps, without_padding
 from throughtime.data.inputs.value_checks import require_complete, require_float32
 from throughtime.data.table import Table
-from throughtime.errors import DataError, ShapeError
+from throughtime.errors import DataError
 from throughtime.ragged import Ragged
 
-_POLICIES = "interpolate, forward, zero, mean or mask"
+_POLICIES = "interpolate, forward, zero, mean, mask, or padding for steps at the end"
 
 Floats = NDArray[np.float64]
 
@@ -31,11 +37,12 @@ class SeriesOptions:
     columns : tuple of str
         One column of lists of numbers (T) or of lists (T) of lists (C) of numbers; several columns of lists
         of numbers, one per channel; or several columns of numbers, one per step.
-    missing : {"interpolate", "forward", "zero", "mean", "mask"}, optional
+    missing : {"interpolate", "forward", "zero", "mean", "mask", "padding"}, optional
         How to fill in null, NaN and infinity: linearly between neighbours (the nearest value at the ends),
         with the last value, with 0, with the mean of the channel in training, or with that mean and as many
-        channels more, which are 1 where a value was missing. Without any value to go by, also the mean. By
-        default, they are refused.
+        channels more, which are 1 where a value was missing. Without any value to go by, also the mean.
+        ``"padding"`` drops the steps at the end of a series that have no value, as in arrays of series of
+        unequal length, and refuses others. By default, all are refused.
     scale : {"standard", "series", "none"}
         Subtract the mean and divide by the standard deviation of each channel over all training rows (over
         observed values), do so within each series (after filling in), or do not scale.
@@ -46,7 +53,7 @@ class SeriesOptions:
     Raises
     ------
     ShapeError
-        If there are no columns.
+        If there are no columns, or an option has a value that is not allowed.
 
     Examples
     --------
@@ -63,12 +70,11 @@ class SeriesOptions:
     blank: Blank = "refuse"
 
     def __post_init__(self) -> None:
-        if not self.columns:
-            raise ShapeError("columns is empty; name at least one column of series")
+        check_options(self, self.columns)
 
     def blank_rows(self, table: Table) -> NDArray[np.int64]:
         """Return the rows without steps, counted from 0."""
-        return rows_without_steps(read_steps(table, self.columns))
+        return rows_without_steps(self._read(table))
 
     def steps(self, table: Table) -> Steps:
         """Return the steps of all series.
@@ -80,14 +86,18 @@ class SeriesOptions:
             is missing and ``missing`` does not say what to do, or exceeds float32; if a row has no steps
             (unless ``blank="empty"``).
         """
-        steps = read_steps(table, self.columns)
+        steps = self._read(table)
         names = ", ".join(map(repr, self.columns))
         what = f"no steps in column{'s' if len(self.columns) > 1 else ''} {names}"
         require_no_blank_rows(table, rows_without_steps(steps), self.blank, what)
-        if self.missing is None:
+        if self.missing in {None, "padding"}:
             require_complete(steps.values, steps.positions(table), _POLICIES)
         require_float32(steps.values, steps.values, steps.positions(table))
         return steps
+
+    def _read(self, table: Table) -> Steps:
+        steps = read_steps(table, self.columns)
+        return without_padding(steps) if self.missing == "padding" else steps
 
     def fit(self, table: Table) -> "SeriesInputs":
         """Learn mean and scale of each channel.
@@ -134,6 +144,11 @@ class SeriesInputs:
     def tokenizer_json(self) -> None:
         """None: series have no tokenizer."""
         return
+
+    @property
+    def token_names(self) -> tuple[str, ...]:
+        """Empty: series have no tokens."""
+        return ()
 
     def encode(self, table: Table) -> Ragged:
         """Return the steps of each row, (T, C) float32.
@@ -189,8 +204,7 @@ class SeriesInputs:
             return standardize_series(values, lengths)
         if self.options.scale == "none":
             return values
-        scaled: Floats = (values - np.array(self.means)) / np.array(self.scales)
-        return scaled
+        return standardize(values, self.means, self.scales)
 
 
 def series_inputs_from_json(

@@ -1,7 +1,7 @@
 """Columns of series: lists of numbers, several of them as channels, or one number per step and column."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -83,6 +83,23 @@ def read_steps(table: Table, columns: Sequence[str]) -> Steps:
 def rows_without_steps(steps: Steps) -> NDArray[np.int64]:
     """Return the rows without steps, counted from 0."""
     return np.flatnonzero(steps.lengths == 0)
+
+
+def without_padding(steps: Steps) -> Steps:
+    """Return series without the steps at their end that have no finite value in any channel.
+
+    Examples
+    --------
+    >>> steps = Steps(np.array([[1.0], [np.nan], [2.0], [np.nan]]), np.array([4]), ("channel 1",))
+    >>> without_padding(steps).values.ravel().tolist()
+    [1.0, nan, 2.0]
+    """
+    observed = np.atleast_1d(np.isfinite(steps.values).any(axis=1))
+    ordinals = np.arange(len(observed)) - np.repeat(steps.offsets[:-1], steps.lengths)
+    lengths = np.zeros_like(steps.lengths)
+    rows = np.repeat(np.arange(len(lengths)), steps.lengths)
+    np.maximum.at(lengths, rows[observed], ordinals[observed] + 1)
+    return replace(steps, values=steps.values[ordinals < lengths[rows]], lengths=lengths)
 
 
 def numbers_of(column: pa.ChunkedArray | pa.Array) -> NDArray[np.float64]:

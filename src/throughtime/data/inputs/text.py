@@ -1,5 +1,6 @@
 """Inputs of text: one or several columns, and the tokenizer that encodes them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -9,17 +10,16 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from throughtime._fields import Fields, to_json
-from throughtime.data.inputs.interface import Blank, InputShape, require_no_blank_rows
+from throughtime.data.inputs.interface import Blank, InputShape, check_options, require_no_blank_rows
 from throughtime.data.inputs.text_columns import SEPARATOR, joined_texts, rows_without_text, text_column
 from throughtime.data.inputs.tokenizer_json import tokenizer_from_json
 from throughtime.data.table import Table
 from throughtime.data.tokenizing import encode, token_texts
-from throughtime.errors import ShapeError
 from throughtime.ragged import Ragged
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextOptions:
+class TextOptions(ABC):
     """Options of every kind of text.
 
     Parameters
@@ -33,7 +33,7 @@ class TextOptions:
     Raises
     ------
     ShapeError
-        If there are no columns.
+        If there are no columns, or an option has a value that is not allowed.
     """
 
     kind = ""
@@ -41,8 +41,11 @@ class TextOptions:
     blank: Blank = "refuse"
 
     def __post_init__(self) -> None:
-        if not self.columns:
-            raise ShapeError("columns is empty; name at least one column of text")
+        check_options(self, self.columns)
+
+    @abstractmethod
+    def fit(self, table: Table) -> "TextInputs":
+        """Train the tokenizer."""
 
     def blank_rows(self, table: Table) -> NDArray[np.int64]:
         """Return the rows without text, counted from 0."""
@@ -115,6 +118,12 @@ class TextInputs:
         """The tokenizer as JSON."""
         text: str = self.tokenizer.to_str()
         return text
+
+    @property
+    def token_names(self) -> tuple[str, ...]:
+        """Name of each token in the order of token numbers."""
+        numbers: dict[str, int] = self.tokenizer.get_vocab()
+        return tuple(sorted(numbers, key=numbers.__getitem__))
 
     def encode(self, table: Table) -> Ragged:
         """Return the tokens of each row, (T,) int64.

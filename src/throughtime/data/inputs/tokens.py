@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from throughtime._fields import Fields, Positive, to_json
 from throughtime.data.inputs.column_kinds import content_of, is_list, is_text
-from throughtime.data.inputs.interface import Blank, InputShape, require_no_blank_rows
+from throughtime.data.inputs.interface import Blank, InputShape, check_options, require_no_blank_rows
 from throughtime.data.inputs.list_columns import Lists, lists_of
 from throughtime.data.inputs.tokenizer_json import tokenizer_from_json
 from throughtime.data.table import Table
@@ -53,6 +53,9 @@ class TokenOptions:
     vocabulary: Positive = 20_000
     min_count: Positive = 2
     blank: Blank = "refuse"
+
+    def __post_init__(self) -> None:
+        check_options(self, [self.column])
 
     def blank_rows(self, table: Table) -> NDArray[np.int64]:
         """Return the rows without tokens, counted from 0."""
@@ -158,6 +161,11 @@ class TokenInputs:
         """A word-level tokenizer of the vocabulary as JSON."""
         text: str = self.vocabulary.to_tokenizer().to_str()
         return text
+
+    @property
+    def token_names(self) -> tuple[str, ...]:
+        """Name of each token in the order of token numbers."""
+        return self.vocabulary.words
 
     def encode(self, table: Table) -> Ragged:
         """Return the tokens of each row, (T,) int64.

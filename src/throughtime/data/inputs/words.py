@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from throughtime._fields import Positive
+from throughtime.data.inputs.interface import require_vocabulary
 from throughtime.data.inputs.text import TextInputs, TextOptions, with_special_tokens
 from throughtime.data.table import Table
 from throughtime.data.tokenizing import word_tokenizer
@@ -36,6 +37,10 @@ class WordOptions(TextOptions):
     vocabulary: Positive = 20_000
     min_count: Positive = 2
     lower_case: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_vocabulary(self.vocabulary, 1 + len(self.special_tokens))
 
     def fit(self, table: Table) -> TextInputs:
         """Learn the vocabulary.

@@ -1,7 +1,7 @@
 """log Z with its gradient in closed form: marginal probabilities of tags and of pairs of tags.
 
-The gradient costs a pass of the forward algorithm in reversed time, which runs beside the one in time, and
-no loop of its own. It is differentiated in turn through the plain recursion.
+The gradient needs the forward algorithm in reversed time, too, but no loop of its own. It is differentiated
+in turn through the plain recursion.
 """
 
 from typing import Any, cast
@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from throughtime.nn.crf._pairs import sum_of_pairs
 from throughtime.nn.crf._recursion import (
     Scores,
     both_directions,
@@ -19,9 +20,6 @@ from throughtime.nn.crf._recursion import (
 )
 from throughtime.ops.plain import differentiable, transformed
 from throughtime.ragged import Layout
-
-# Numbers per block of (tokens, C, C), to stay within the cache.
-_BLOCK = 2**18
 
 
 def fast_log_partition(emissions: Tensor, layout: Layout, scores: Scores) -> Tensor:
@@ -54,8 +52,7 @@ class _LogPartition(torch.autograd.Function):
         unary = marginals(emissions, forwards, backwards) * weights.unsqueeze(-1)
         pairs = None
         if ctx.needs_input_grad[2]:
-            later = torch.where(first, 0, weights)
-            pairs = _sum_of_pairs(forwards, backwards, scores.transitions, later)
+            pairs = sum_of_pairs(forwards, backwards, scores.transitions, weights.where(~first, 0))
         return unary, None, pairs, _sum_where(first, unary), _sum_where(last, unary)
 
 
@@ -72,15 +69,4 @@ def _recorded(
 
 
 def _sum_where(chosen: Tensor, values: Tensor) -> Tensor:
-    return torch.where(chosen.unsqueeze(-1), values, 0).sum(0)
-
-
-def _sum_of_pairs(forwards: Tensor, backwards: Tensor, transitions: Tensor, weights: Tensor) -> Tensor:
-    """Return (C, C) Σ_t weight_t p(y_{t−1} = i, y_t = j | x); the weight of first tokens is 0."""
-    total = torch.zeros_like(transitions)
-    rows = max(1, _BLOCK // transitions.numel())
-    blocks = (part.split(rows) for part in (forwards[:-1], backwards[1:], weights[1:]))
-    for before, after, weight in zip(*blocks, strict=True):
-        joint = before.unsqueeze(-1) + transitions + after.unsqueeze(-2)
-        total += (weight @ joint.flatten(1).softmax(-1)).view_as(total)
-    return total
+    return values.where(chosen.unsqueeze(-1), 0).sum(0)

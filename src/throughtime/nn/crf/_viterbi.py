@@ -5,12 +5,20 @@ from torch import Tensor
 
 from throughtime.nn.crf._recursion import Scores
 from throughtime.nn.inputs.step_order import StepOrder, step_order
+from throughtime.ops.crf import is_native, native_best
 from throughtime.ops.recurrent.steps import ragged_steps
 from throughtime.ragged import Layout
 
 
 def best_tags(emissions: Tensor, layout: Layout, scores: Scores) -> Tensor:
     """Return (T,) int64, the tags with the highest score of each sequence; ``emissions`` is (T, C)."""
+    if is_native(emissions, *scores):
+        return native_best(emissions, layout, *scores)
+    return plain_best(emissions, layout, scores)
+
+
+def plain_best(emissions: Tensor, layout: Layout, scores: Scores) -> Tensor:
+    """Return the same in plain PyTorch."""
     order = step_order(ragged_steps(layout))
     if not order.alive:
         return layout.positions

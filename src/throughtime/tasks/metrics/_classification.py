@@ -1,17 +1,29 @@
 """Metrics of classification: one of C classes per example."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
 
 from throughtime.errors import ShapeError
 from throughtime.tasks.calibration import BINS, bin_numbers
 from throughtime.tasks.intervals import Figures, WeightedMetrics, Weights
 from throughtime.tasks.metrics._arrays import clipped_log, probability_array
 from throughtime.tasks.metrics._rows import ClassMetrics, class_rows
-from throughtime.tasks.metrics._weighted import Counts, Ranking, Values, average, cells, macro_areas, mean
+from throughtime.tasks.metrics._weighted import (
+    Counts,
+    Ranking,
+    Values,
+    average,
+    cells,
+    macro_areas,
+    mean,
+    ratio,
+)
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 
 def classification_metrics(
@@ -103,7 +115,7 @@ def classification(
             "balanced_accuracy": average(counts.recall, counts.support > 0),
             **counts.macro(),
             **macro_areas(rankings, weights),
-            "calibration_error": np.abs(gaps @ weights).sum(0) / weights.sum(0),
+            "calibration_error": ratio(np.abs(gaps @ weights).sum(0), weights.sum(0), np.nan),
             **(_positive_class(counts) if binary else {}),
         }
 
@@ -158,7 +170,7 @@ def _predicted(shares: Values, threshold: float | None) -> NDArray[np.int64]:
     return (shares[:, 1] >= threshold).astype(np.int64)
 
 
-def _cells(predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> list[csr_array]:
+def _cells(predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> "list[csr_array]":
     """Return the matrices (C, N) that count correct, predicted and true examples of each class."""
     correct = (predicted == labels).astype(np.float64)
     return [cells(labels, classes, correct), cells(predicted, classes), cells(labels, classes)]

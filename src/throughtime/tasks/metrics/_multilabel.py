@@ -74,6 +74,7 @@ def multilabel(
     predicted = _predicted(shares, thresholds)
     losses = -np.where(positive, clipped_log(shares), clipped_log(1 - shares)).mean(1)
     wrong = predicted != positive
+    exact, wrong_share = ~wrong.any(1), wrong.mean(1)
     matrices = _matrices(predicted, positive)
     rankings = [Ranking(shares[:, label], positive[:, label]) for label in range(len(labels))]
 
@@ -82,8 +83,8 @@ def multilabel(
         micro = counts.micro()
         return {
             "loss": mean(losses, weights),
-            "subset_accuracy": mean(~wrong.any(1), weights),
-            "hamming_loss": mean(wrong.mean(1), weights),
+            "subset_accuracy": mean(exact, weights),
+            "hamming_loss": mean(wrong_share, weights),
             "precision_micro": micro.precision,
             "recall_micro": micro.recall,
             "f1_micro": micro.f1,
@@ -91,7 +92,7 @@ def multilabel(
             **macro_areas(rankings, weights),
         }
 
-    return WeightedMetrics(len(shares), compute, len(rankings), {"subset_accuracy": ~wrong.any(1)})
+    return WeightedMetrics(len(shares), compute, len(rankings), {"subset_accuracy": exact})
 
 
 def per_label_metrics(

@@ -44,10 +44,12 @@ class Metric:
         return self.name.replace("_", " ")
 
     def text(self, value: float) -> str:
-        """Return a value as text, as a percentage or with four significant digits; "–" for NaN."""
+        """Return a value as text, as a percentage or with at least four significant digits; "–" for NaN."""
         if math.isnan(value):
             return "–"
-        return f"{100 * value:.1f} %" if self.percent else f"{value:.4g}"
+        if self.percent:
+            return f"{100 * value:.1f} %"
+        return f"{value:.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
 
     def improves(self, value: float, best: float) -> bool:
         """Return whether a value is better than the best so far: NaN never is, and every number beats NaN."""

@@ -2,21 +2,30 @@
 
 from collections.abc import Hashable, Iterable, Sequence
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
 
 from throughtime.errors import ShapeError
 from throughtime.tasks.intervals import Figures, WeightedMetrics, Weights
 from throughtime.tasks.metrics._rows import ClassMetrics, class_rows
 from throughtime.tasks.metrics._spans import Span, has_spans, spans_of
-from throughtime.tasks.metrics._weighted import Counts
+from throughtime.tasks.metrics._weighted import Counts, sparse
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Tags = Sequence[Sequence[str]]
 
 
-def tagging_metrics(predicted: Tags, truth: Tags, weights: ArrayLike | None = None) -> dict[str, float]:
+def tagging_metrics(
+    predicted: Tags,
+    truth: Tags,
+    weights: ArrayLike | None = None,
+    *,
+    tags: Iterable[str] | None = None,
+) -> dict[str, float]:
     """Return the metrics of a tagger.
 
     - ``token_accuracy``: fraction of tokens with the correct tag
@@ -30,6 +39,8 @@ def tagging_metrics(predicted: Tags, truth: Tags, weights: ArrayLike | None = No
         Tag names of each token of N sequences.
     weights : array_like, optional
         (N,) weights of the sequences.
+    tags : iterable of str, optional
+        All tags of the data, which decide whether there are spans; default: those that occur here.
 
     Raises
     ------
@@ -42,10 +53,10 @@ def tagging_metrics(predicted: Tags, truth: Tags, weights: ArrayLike | None = No
     >>> round(figures["token_accuracy"], 3), figures["span_f1"]
     (0.667, 0.0)
     """
-    return tagging(predicted, truth).values(weights)
+    return tagging(predicted, truth, tags=tags).values(weights)
 
 
-def tagging(predicted: Tags, truth: Tags) -> WeightedMetrics:
+def tagging(predicted: Tags, truth: Tags, *, tags: Iterable[str] | None = None) -> WeightedMetrics:
     """Return what `tagging_metrics` computes as a function of sequence weights, which also gives intervals.
 
     Examples
@@ -56,7 +67,7 @@ def tagging(predicted: Tags, truth: Tags) -> WeightedMetrics:
     _check(predicted, truth)
     names = _names(predicted, truth)
     tokens = _token_matrices(predicted, truth, names)
-    spans = _span_matrices(predicted, truth) if has_spans(names) else None
+    spans = _span_matrices(predicted, truth) if has_spans(names if tags is None else tags) else None
 
     def compute(weights: Weights) -> Figures:
         counts = _counts(tokens, weights)
@@ -113,7 +124,7 @@ def _names(predicted: Tags, truth: Tags) -> list[str]:
     return sorted(set(chain.from_iterable(chain(predicted, truth))))
 
 
-def _token_matrices(predicted: Tags, truth: Tags, names: Sequence[str]) -> list[csr_array]:
+def _token_matrices(predicted: Tags, truth: Tags, names: Sequence[str]) -> "list[csr_array]":
     """Return the matrices (tags, N) with the numbers of correct, predicted and true tokens of each tag."""
     correct = [
         [tag for tag, true_tag in zip(tags, true, strict=True) if tag == true_tag]
@@ -122,7 +133,7 @@ def _token_matrices(predicted: Tags, truth: Tags, names: Sequence[str]) -> list[
     return [_occurrences(part, names) for part in (correct, predicted, truth)]
 
 
-def _span_matrices(predicted: Tags, truth: Tags) -> list[csr_array]:
+def _span_matrices(predicted: Tags, truth: Tags) -> "list[csr_array]":
     """Return the matrices (types, N) with the numbers of correct, predicted and true spans of each type."""
     of_predicted, of_truth = _spans(predicted), _spans(truth)
     correct = [set(a) & set(b) for a, b in zip(of_predicted, of_truth, strict=True)]
@@ -141,13 +152,14 @@ def _kinds(predicted: Tags, truth: Tags) -> list[str]:
     return sorted({span.kind for tags in chain(predicted, truth) for span in spans_of(tags)})
 
 
-def _occurrences(sequences: Sequence[Iterable[Hashable]], names: Sequence[Hashable]) -> csr_array:
+def _occurrences(sequences: Sequence[Iterable[Hashable]], names: Sequence[Hashable]) -> "csr_array":
     """Return how often each name occurs in each sequence, (names, N)."""
     number = {name: i for i, name in enumerate(names)}
-    rows = [number[name] for names_of_one in sequences for name in names_of_one]
-    columns = np.repeat(np.arange(len(sequences)), [len(list(part)) for part in sequences])
-    return csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(names), len(sequences)))
+    per_sequence = [[number[name] for name in sequence] for sequence in sequences]
+    rows = list(chain.from_iterable(per_sequence))
+    columns = np.repeat(np.arange(len(sequences)), list(map(len, per_sequence)))
+    return sparse(np.ones(len(rows)), rows, columns, (len(names), len(sequences)))
 
 
-def _counts(matrices: Sequence[csr_array], weights: NDArray[np.float64]) -> Counts:
+def _counts(matrices: "Sequence[csr_array]", weights: NDArray[np.float64]) -> Counts:
     return Counts(*(matrix @ weights for matrix in matrices))

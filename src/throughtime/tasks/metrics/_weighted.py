@@ -5,24 +5,37 @@ scikit-learn with ``sample_weight`` set to each column; a bootstrap of a thousan
 instead of a minute.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from numpy.typing import ArrayLike, NDArray
 
 from throughtime.tasks.intervals import Weights
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Values = NDArray[np.float64]
 
 
 def mean(values: Values, weights: Weights) -> Values:
-    """Return the weighted mean (R,) of values (N,), or (K, R) of values (N, K)."""
-    return np.asarray(values.T @ weights / weights.sum(0))
+    """Return the weighted mean (R,) of values (N,), or (K, R) of values (N, K); NaN if all weights are 0."""
+    return ratio(values.T @ weights, weights.sum(0), np.nan)
 
 
-def cells(cell: NDArray[np.int64], count: int, values: Values | None = None) -> csr_array:
+def cells(cell: NDArray[np.int64], count: int, values: Values | None = None) -> "csr_array":
     """Return the matrix (count, N) whose product with weights is their sum in each cell, times the values."""
     numbers = np.ones(len(cell)) if values is None else values
-    return csr_array((numbers, (cell, np.arange(len(cell)))), shape=(count, len(cell)))
+    return sparse(numbers, cell, np.arange(len(cell)), (count, len(cell)))
+
+
+def sparse(
+    values: Values, rows: ArrayLike, columns: NDArray[np.int64], shape: tuple[int, int]
+) -> "csr_array":
+    """Return a matrix that has values in some rows and columns, summed where there are several."""
+    from scipy.sparse import csr_array
+
+    return csr_array((values, (np.asarray(rows, dtype=np.int64), columns)), shape=shape)
 
 
 def ratio(numerator: Values, denominator: Values, undefined: float = 0.0) -> Values:

@@ -1,0 +1,61 @@
+"""`Surroundings`: what a training uses and shows besides the data, none of which decides its result."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from throughtime.errors import UnsupportedError
+
+LOGGERS = {"tensorboard": "TensorBoardLogger", "csv": "CSVLogger", "mlflow": "MLFlowLogger"}
+"""Lightning's loggers by name."""
+_DEVICES = {"cpu": "cpu", "cuda": "gpu"}
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """See `throughtime.training.fit` for the fields."""
+
+    progress: bool = True
+    watch_every: int = 0
+    prepare_model: Callable[[nn.Module], None] | None = None
+    device: str | None = None
+    logger: str | None = None
+    resumable: bool = True
+
+    def __post_init__(self) -> None:
+        if self.device is not None and self.device not in _DEVICES:
+            raise UnsupportedError(f"device must be one of {', '.join(_DEVICES)}, got {self.device!r}")
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise UnsupportedError("there is no CUDA device here; use device cpu")
+        if self.logger is not None and self.logger not in LOGGERS:
+            raise UnsupportedError(f"logger must be one of {', '.join(LOGGERS)}, got {self.logger!r}")
+
+    def accelerator(self) -> str:
+        """Return Lightning's name of the device."""
+        return _DEVICES[self.device or ("cuda" if torch.cuda.is_available() else "cpu")]
+
+    def lightning_logger(self, folder: Path) -> Any:
+        """Return Lightning's logger, or False for none.
+
+        Raises
+        ------
+        UnsupportedError
+            If the package that it needs is not installed.
+        """
+        if self.logger is None:
+            return False
+        from pytorch_lightning import loggers
+
+        kind = getattr(loggers, LOGGERS[self.logger])
+        try:
+            if self.logger == "mlflow":
+                return kind(experiment_name=folder.name, tracking_uri=f"file:{folder / 'mlruns'}")
+            return kind(save_dir=folder, name="logs")
+        except ModuleNotFoundError as error:
+            raise UnsupportedError(
+                f"logger {self.logger!r} needs a package that is not installed: pip install {self.logger}"
+            ) from error
