@@ -23,13 +23,15 @@ from throughtime.report._scores import metric_rows, next_steps, verdict
 from throughtime.report._view_figures import counts_figure, histogram_figure, roc_figure, scatter_figure
 from throughtime.tasks import SequenceTask, TargetView, TaskViews, model_outputs
 from throughtime.tasks.calibration import calibration_error
+from throughtime.tasks.metrics import ClassMetrics
 from throughtime.tasks.outputs import by_row
-from throughtime.tasks.views import histogram
+from throughtime.tasks.views import ClassTable, histogram
 from throughtime.training import Run, Score
 
 NAME = "report.html"
 _Embed = Callable[[go.Figure], Markup]
 _MOST_TARGETS = 4
+_MOST_CLASSES = 100
 
 
 def write_run_report(run: Run, prepared: Prepared) -> Path:
@@ -189,7 +191,8 @@ def _targets(parts: Mapping[str, TargetView], embed: _Embed) -> list[Markup]:
 def _views(views: TaskViews, embed: _Embed) -> dict[str, Any]:
     matrix = views.confusion
     return {
-        "tables": views.tables,
+        "tables": [ClassTable(table.kind, _worst(table.rows)) for table in views.tables],
+        "classes": [len(table.rows) for table in views.tables],
         "confusion": None if matrix is None else embed(confusion_figure(matrix.classes, matrix.counts)),
         "calibration": embed(calibration_figure(views.calibration)) if views.calibration else None,
         "calibration_error": calibration_error(views.calibration) if views.calibration else None,
@@ -197,6 +200,12 @@ def _views(views: TaskViews, embed: _Embed) -> dict[str, Any]:
         "histograms": [embed(histogram_figure(part)) for part in views.histograms[:_MOST_TARGETS]],
         "roc": None if views.roc is None else embed(roc_figure(views.roc)),
     }
+
+
+def _worst(rows: Sequence[ClassMetrics]) -> tuple[ClassMetrics, ...]:
+    """Return the classes, of many those with the lowest F1."""
+    chosen = sorted(range(len(rows)), key=lambda i: rows[i].f1)[:_MOST_CLASSES]
+    return tuple(rows[i] for i in sorted(chosen))
 
 
 def _groups(held_out: _HeldOut, prepared: Prepared) -> list[dict[str, Any]]:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from throughtime.learn.summary import Summary
-from throughtime.tasks import METRICS
+from throughtime.tasks import METRICS, Task
+from throughtime.tasks.calibration import calibration_error
 from throughtime.tasks.views import TaskViews
 from throughtime.training import Metrics, Run, Score
 
@@ -22,9 +23,16 @@ class MetricRow:
 
     title: str
     description: str
-    values: tuple[str, ...]
-    best: tuple[bool, ...]
-    """Whether a model has the best value."""
+    cells: tuple["Cell", ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The value of a metric with its interval as texts, and whether it is the best one."""
+
+    value: str
+    interval: str = ""
+    best: bool = False
 
 
 def metric_rows(names: Iterable[str], scores: Sequence[Score]) -> list[MetricRow]:
@@ -38,20 +46,26 @@ def _row(name: str, scores: Sequence[Score]) -> MetricRow:
     known = [value for value in values if not math.isnan(value)]
     best = (max if metric.better == "higher" else min)(known, default=math.nan)
     several = len(known) > 1
-    texts = tuple(with_interval(score, name) for score in scores)
-    return MetricRow(metric.title, metric.description, texts, tuple(several and value == best for value in values))
+    cells = tuple(_cell(score, name, best=several and score.figures.get(name) == best) for score in scores)
+    return MetricRow(metric.title, metric.description, cells)
+
+
+def _cell(score: Score, name: str, *, best: bool) -> Cell:
+    """Return a cell such as "87.2 %" with the interval "(84.1 – 89.9)"."""
+    if name not in score.figures:
+        return Cell("")
+    metric, interval = METRICS[name], score.intervals.get(name)
+    text = metric.text(score[name])
+    if interval is None or math.isnan(interval.low):
+        return Cell(text, best=best)
+    low, high = (metric.text(end).removesuffix(" %") for end in (interval.low, interval.high))
+    return Cell(text, f"({low} – {high})", best)
 
 
 def with_interval(score: Score, name: str) -> str:
     """Return the value of a metric and its 95 % interval as text, such as "87.2 % (84.1 – 89.9)"."""
-    if name not in score.figures:
-        return ""
-    metric, interval = METRICS[name], score.intervals.get(name)
-    text = metric.text(score[name])
-    if interval is None or math.isnan(interval.low):
-        return text
-    low, high = (metric.text(end).removesuffix(" %") for end in (interval.low, interval.high))
-    return f"{text} ({low} – {high})"
+    cell = _cell(score, name, best=False)
+    return f"{cell.value} {cell.interval}".rstrip()
 
 
 def verdict(model: str, summary: Summary) -> str:
@@ -70,8 +84,8 @@ def next_steps(run: Run, summary: Summary | None, views: TaskViews) -> list[str]
     steps = [] if summary is None else [*map(_sentence, (*summary.advice, *summary.notes))]
     steps += _of_history(run, run.metrics, advised=bool(summary is not None and summary.advice))
     if summary is not None:
-        steps += _of_score(summary)
-    return steps + _never_predicted(views)
+        steps += _of_interval(summary)
+    return steps + _of_calibration(run.task, views) + _never_predicted(run.task, views)
 
 
 def _sentence(text: str) -> str:
@@ -105,33 +119,35 @@ def _gaps(train: Mapping[str, float], validation: Mapping[str, float]) -> list[s
     return []
 
 
-def _of_score(summary: Summary) -> list[str]:
-    steps, score, metric = [], summary.score, METRICS[summary.metric]
-    error = score.figures.get("calibration_error", 0.0)
-    if error > _CALIBRATION_ERROR:
-        steps.append(
-            f"The expected calibration error is {METRICS['calibration_error'].text(error)}: probabilities should not "
-            "be taken at face value. Try --calibrate, which scales them by a temperature chosen on validation."
-        )
-    interval = score.intervals.get(summary.metric)
-    if interval is not None and metric.percent and interval.high - interval.low > _WIDE:
-        steps.append(
-            f"The 95 % interval of the {metric.title} is wide ({metric.text(interval.low)} to "
-            f"{metric.text(interval.high)}), as it comes from {score.examples:,} {summary.part} examples. More of them "
-            "give a firmer figure."
-        )
-    return steps
+def _of_interval(summary: Summary) -> list[str]:
+    """Return a note if the interval of the compared metric is wide."""
+    metric, interval = METRICS[summary.metric], summary.score.intervals.get(summary.metric)
+    if interval is None or not metric.percent or not interval.high - interval.low > _WIDE:
+        return []
+    return [
+        f"The 95 % interval of the {metric.title} is wide ({metric.text(interval.low)} to "
+        f"{metric.text(interval.high)}), as it comes from {summary.score.examples:,} {summary.part} examples; "
+        "more of them narrow it."
+    ]
 
 
-def _never_predicted(views: TaskViews) -> list[str]:
+def _of_calibration(task: Task, views: TaskViews) -> list[str]:
+    error = calibration_error(views.calibration) if views.calibration else 0.0
+    if error <= _CALIBRATION_ERROR or getattr(task, "calibrate", False):
+        return []
+    return [
+        f"The expected calibration error is {METRICS['calibration_error'].text(error)}: do not take probabilities at "
+        "face value, or train with --calibrate, which scales them by a temperature chosen on validation."
+    ]
+
+
+def _never_predicted(task: Task, views: TaskViews) -> list[str]:
     """Return a note on classes that occur, but whose recall is 0."""
-    steps = []
-    for table in views.tables:
+    for table in views.tables[:1]:
         names = [row.name for row in table.rows if row.support and not row.recall]
         if names:
             shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
-            steps.append(
-                f"No example of {table.kind} {shown} is predicted correctly. If it is rare, add examples of it, or "
-                "weigh classes equally with --class-weight balanced."
-            )
-    return steps
+            balanced = getattr(task, "has_classes", False)
+            weights = ", or weigh classes equally with --class-weight balanced" if balanced else ""
+            return [f"No example of {table.kind} {shown} is predicted correctly; add examples of it{weights}."]
+    return []

@@ -32,7 +32,7 @@ def histogram_figure(histogram: Histogram, count: str = "sequences") -> go.Figur
         )
     if histogram.threshold is not None:
         figure.add_vline(x=histogram.threshold, line={"color": "#1b1f24", "dash": "dash", "width": 1.5})
-    figure.update_layout(layout(300), showlegend=True, legend=_LEGEND)
+    figure.update_layout(layout(300), showlegend=len(histogram.groups) > 1, legend=_LEGEND)
     figure.update_xaxes(title=in_figure(histogram.title, most=60), nticks=6)
     figure.update_yaxes(title=f"{count} in %", rangemode="tozero")
     return figure
