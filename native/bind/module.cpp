@@ -16,6 +16,8 @@
 #include "bind/cell.h"
 #include "bind/conv.h"
 #include "bind/crf.h"
+#include "bind/dropout.h"
+#include "bind/embedding.h"
 #include "bind/layer.h"
 #include "bind/norm.h"
 #include "bind/pool.h"
@@ -98,6 +100,8 @@ NB_MODULE(_native, m) {
   throughtime::bind_batch(m);
   throughtime::bind_conv(m);
   throughtime::bind_crf(m);
+  throughtime::bind_dropout(m);
+  throughtime::bind_embedding(m);
   throughtime::bind_norm(m);
   throughtime::bind_pool(m);
   m.def("empty", &empty, nb::arg("is_double"), nb::arg("count"), "So many numbers, uninitialised, as a tensor.");

@@ -31,6 +31,6 @@ def lazy_name(name: str) -> Any:
         if (error.name or "").partition(".")[0] == "throughtime":
             raise
         raise ImportError(
-            f"throughtime.{name} needs {error.name}, which is missing: pip install 'throughtime[learn]'",
+            f"throughtime.{name} needs {error.name}; in a clone of throughtime: pip install '.[learn]'",
             name=error.name,
         ) from error

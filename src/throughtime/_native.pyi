@@ -189,6 +189,22 @@ def linear_weight_gradient(
 ) -> tuple[Tensor, Tensor | None] | None:
     """Return the gradients of its weight and, on request, of its bias."""
 
+def dropout(
+    x: Tensor, *, seed: int, threshold: int, scale: float, first: int, threads: int, in_order: bool
+) -> Tensor | None:
+    """Return ``scale`` · x at positions ``first``, … whose word is at least the threshold, else 0.
+
+    See `native/kernels/dropout/dropout.h` for words and positions.
+    """
+
+def embedding_forward(table: Tensor, tokens: Tensor, *, threads: int) -> Tensor | None:
+    """Return the rows (T, D) of tokens (T,); None, too, where a token is no row."""
+
+def embedding_gradient(
+    dy: Tensor, tokens: Tensor, *, rows: int, padding: int, threads: int, in_order: bool
+) -> Tensor | None:
+    """Return the gradient of the table (rows, D), without that of the token ``padding``."""
+
 def norm_forward(
     x: Tensor,
     weight: Tensor | None,

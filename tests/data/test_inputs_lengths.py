@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from throughtime.data.inputs import LengthLimit, windows
@@ -25,6 +25,7 @@ def plain_windows(steps, length, stride):
     return [steps[start : start + length] for start in starts]
 
 
+@settings(max_examples=100)
 @given(LENGTHS, st.integers(1, 5), st.data())
 def test_windows_against_plain_slices(lengths, length, data):
     stride = data.draw(st.integers(1, length))
@@ -42,6 +43,7 @@ def test_windows_against_plain_slices(lengths, length, data):
         assert covered == {int(step[0]) for step in steps}
 
 
+@settings(max_examples=100)
 @given(LENGTHS, st.integers(1, 5))
 def test_truncated_sequences_are_the_first_steps(lengths, length):
     x = batch(lengths)

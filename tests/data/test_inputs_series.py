@@ -128,6 +128,7 @@ def test_a_constant_channel_becomes_zero(scale):
         assert (np.abs(values) < 1e-7).all()
 
 
+@settings(max_examples=100)
 @given(many_series())
 def test_padding_is_dropped_and_other_missing_values_are_refused(series):
     rows = table(pa.list_(pa.list_(pa.float64())), x=[values.tolist() for values in series])

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from throughtime.data.inputs import InputShape, TokenOptions, read_inputs
@@ -37,6 +37,7 @@ def test_tokens_by_count_and_unknown_ones():
     assert inputs.words(table(EVENTS)) == [["5", "22", "5"], [], [], ["9", "22", "5", "-1"]]
 
 
+@settings(max_examples=100)
 @given(
     st.lists(st.lists(st.sampled_from(["a", "b", "c c", "", "<unk>", "é"])), min_size=1), st.integers(1, 3)
 )

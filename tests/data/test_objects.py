@@ -66,7 +66,8 @@ class MixedFrame:
         raise pa.ArrowTypeError("Expected bytes, got a 'int' object", "Conversion failed for column mixed")
 
     def __getitem__(self, column: str) -> list[Any]:
-        return {"text": ["a", "b"], "mixed": ["x", 1]}[column]
+        columns: dict[str, list[Any]] = {"text": ["a", "b"], "mixed": ["x", 1]}
+        return columns[column]
 
 
 class HuggingFace:

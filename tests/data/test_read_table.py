@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from throughtime.data import delimited
 from throughtime.data.read_table import FORMATS, is_table, read_table
 from throughtime.errors import DataError
 from throughtime.ragged import Ragged
@@ -341,6 +342,16 @@ BAD: dict[str, tuple[str, str | bytes, str]] = {
         'a,b\n1,"two\nlines"\n1,2,3\n',
         "{path} is malformed: row 2: expected 2 columns, got 3: 1,2,3; fix that row",
     ),
+    "open quote": (
+        "a.csv",
+        'a,b\n1,"x, ""y"""\n2,"z\n3,4\n',
+        "{path} is malformed: the quote in line 3 is not closed; add the closing quote",
+    ),
+    "label alone": (
+        "a.ts",
+        "@classLabel true a\n@data\na\n",
+        "{path}: line 3 has 0 channels and a label, expected 1; fix that line",
+    ),
     "latin-1": (
         "a.csv",
         "a,b\n1,é\n".encode("latin-1"),
@@ -533,3 +544,39 @@ def test_texts_of_arrow_that_are_not_utf8_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read_table(tmp_path / "a.arrow")
     assert str(caught.value) == f"{tmp_path}/a.arrow: column 't': row 2 is not UTF-8; write the file again"
+
+
+def test_rows_are_taken_from_every_batch(tmp_path: Path) -> None:
+    table = read_table(_batches(tmp_path / "a.arrow", [3, 0, 2, 4]), memory_map=True)
+    assert len(table.content.to_batches()) > 2
+    for rows in ([8, 0, 3, 3, 2], [], [4], list(range(9))):
+        taken = table.select(np.array(rows, np.int64))
+        assert taken.content.to_pydict() == {"n": rows, "x": [[float(row)] * row for row in rows]}
+        assert [taken.place(i) for i in range(len(rows))] == [table.place(row) for row in rows]
+
+
+def _batches(path: Path, lengths: list[int]) -> Path:
+    schema = pa.schema({"n": pa.int64(), "x": pa.list_(pa.float64())})
+    with pa.ipc.new_file(path, schema) as writer:
+        for start, length in zip(np.cumsum([0, *lengths]).tolist(), lengths, strict=False):
+            rows = [{"n": row, "x": [float(row)] * row} for row in range(start, start + length)]
+            writer.write_batch(pa.RecordBatch.from_pylist(rows, schema))
+    return path
+
+
+@pytest.mark.parametrize("size", [4, 5, 7, 2**22])
+def test_leading_zeros_are_found_wherever_they_are(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delimited, "_BLOCK_SIZE", size)
+    for zeros, content in (
+        (True, b"a\n1\n%s07\n"),
+        (True, b"a\n1%s\n-00\n"),
+        (False, b"a\n0\n10%s\n0.05\n1.00\n"),
+    ):
+        for filler in range(9):
+            assert delimited._may_have_leading_zeros(content % (b"\n" * filler)) == zeros
+
+
+def test_a_quote_within_a_field_is_part_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('"a",b\n5" disk,"x"\n')
+    assert read_table(path).content.to_pydict() == {"a": ['5" disk'], "b": ["x"]}

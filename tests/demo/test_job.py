@@ -66,7 +66,7 @@ def test_it_compares_all_models_on_the_same_test(finished) -> None:
         assert run.finished
         assert run.metrics.test is not None
         row = next(row for row in result.models if row.name.lower() == name)
-        assert row.accuracy == pytest.approx(run.metrics.test.accuracy)
+        assert row.accuracy == pytest.approx(run.metrics.test["accuracy"])
     assert result.best_run.parent == out
     assert sorted(path.name for path in out.iterdir()) == ["bilstm", "report.html", "results.json", "textcnn"]
 

@@ -271,12 +271,12 @@ def test_files_and_windows_stand_in_one_split_alone(source: PythonOperators) -> 
 def test_a_draw_changes_operators_and_nothing_else(source: PythonOperators) -> None:
     sites = source.sites["training"]
     drawn = source.training(0)
-    replaced = drawn.labels == 1
+    replaced = drawn.targets == 1
     assert 0.4 < replaced.double().mean() < 0.6
-    elsewhere = torch.ones(drawn.tokens.layout.total, dtype=torch.bool)
+    elsewhere = torch.ones(drawn.inputs.layout.total, dtype=torch.bool)
     elsewhere[sites.places] = False
-    assert torch.equal(drawn.tokens.values[elsewhere], sites.tokens.values[elsewhere])
-    shown = [source.vocabulary.words[i] for i in drawn.tokens.values[sites.places].tolist()]
+    assert torch.equal(drawn.inputs.values[elsewhere], sites.tokens.values[elsewhere])
+    shown = [source.vocabulary.words[i] for i in drawn.inputs.values[sites.places].tolist()]
     for operator, number, changed in zip(shown, sites.operators.tolist(), replaced.tolist(), strict=True):
         own = operator_name(number)
         assert (operator != own) == changed
@@ -297,9 +297,9 @@ def test_replacements_are_drawn_evenly(source: PythonOperators) -> None:
 def test_epochs_differ_and_repeat(source: PythonOperators) -> None:
     again = PythonOperators(3, SMALL, FILES)
     assert source.describe() == again.describe()
-    assert torch.equal(source.training(1).tokens.values, again.training(1).tokens.values)
-    assert torch.equal(source.test.labels, again.test.labels)
-    assert not torch.equal(source.training(0).labels, source.training(1).labels)
+    assert torch.equal(source.training(1).inputs.values, again.training(1).inputs.values)
+    assert torch.equal(source.test.targets, again.test.targets)
+    assert not torch.equal(source.training(0).targets, source.training(1).targets)
     other = PythonOperators(4, SMALL, FILES)
     assert other.describe()["sha256"] != source.describe()["sha256"]
 

@@ -397,6 +397,11 @@ TOKENS, SERIES = ModelInputs(vocabulary_size=WORDS), ModelInputs(channels=CHANNE
             "FCN takes a Ragged, got a tensor of shape (4, 9)",
         ),
         (
+            lambda: tt.models.InceptionTime(TOKENS, 3, members=1)(torch.zeros(4, 9, dtype=torch.int64)),
+            InputTypeError,
+            "InceptionTime takes a Ragged, got a tensor of shape (4, 9)",
+        ),
+        (
             lambda: tt.models.InceptionTime(2, 3, average="median"),
             ShapeError,
             "InceptionTime: average is one of probabilities, outputs; got 'median'",

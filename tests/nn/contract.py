@@ -237,6 +237,7 @@ CASES = [
         lambda layer, x: torch.cat([_torch_block(block, x) for block in layer.blocks], 1),
     ),
     Case("WideConv causal", lambda: tt.nn.WideConv(FEATURES, 4, (2, 3), padding="causal", dilation=2)),
+    Case("Dropout", lambda: tt.nn.Dropout(0.5), lambda _, x: x),
     Case("LockedDropout", lambda: tt.nn.LockedDropout(0.5), lambda _, x: x),
     Case("Pool max", lambda: tt.nn.Pool("max"), lambda _, x: x.max(0).values),
     Case("Pool mean", lambda: tt.nn.Pool("mean"), lambda _, x: x.mean(0)),

@@ -88,6 +88,29 @@ def test_gradients_equal_those_of_the_enumeration(constrained: bool) -> None:
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize("scale", [1, 100])
+def test_gradients_of_several_losses_at_once(scale: float) -> None:
+    lengths = [4, 0, 5]
+    crf, x = _crf(), _emissions(lengths)
+    with torch.no_grad():
+        crf.transitions.mul_(scale)  # where products underflow, too
+    wanted = list(crf.parameters())
+    losses = crf.log_likelihood(x * scale, _tags(crf, lengths))
+    found = torch.autograd.grad(
+        losses, wanted, torch.eye(3).double(), is_grads_batched=True, retain_graph=True
+    )
+    each = [torch.autograd.grad(loss, wanted, retain_graph=True) for loss in losses]
+    torch.testing.assert_close(list(found), [torch.stack(parts) for parts in zip(*each, strict=True)])
+
+
+def test_in_inference_mode() -> None:
+    crf, x = _crf(), _emissions([4, 0, 5])
+    expected = crf.log_partition(x), crf.marginals(x).values, crf.decode(x).values
+    with torch.inference_mode():
+        found = crf.log_partition(x), crf.marginals(x).values, crf.decode(x).values
+    torch.testing.assert_close(found, expected)
+
+
 def test_the_gradient_of_log_z_is_the_marginals() -> None:
     crf, x = _crf(), _emissions([40, 3, 0, 17])
     values = x.values.clone().requires_grad_()

@@ -84,6 +84,7 @@ TABLE = {
     ),
     "ConvStack": Entry(lambda: tt.nn.ConvStack(FEATURES, [3, 5], 3, dilations=(1, 2), norm="layer")),
     "ConvTranspose1d": Entry(lambda: tt.nn.ConvTranspose1d(FEATURES, 3, 3, stride=2, padding=1)),
+    "Dropout": Entry(lambda: tt.nn.Dropout(0.5)),
     "GRU": Entry(lambda: tt.nn.GRU(FEATURES, 3, num_layers=2, bidirectional=True)),
     "GRUCell": Entry(lambda: tt.nn.GRUCell(FEATURES, 3), (FEATURES,)),
     "GatedBlock": Entry(lambda: tt.nn.GatedBlock(FEATURES, 3, 2, dilation=2)),

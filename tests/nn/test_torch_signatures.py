@@ -12,7 +12,7 @@ import throughtime as tt
 from throughtime import Ragged
 from throughtime.errors import InputTypeError, ShapeError
 
-PLAIN = ["Conv1d", "ConvTranspose1d", "MaxPool1d", "AvgPool1d", "GroupNorm", "InstanceNorm1d"]
+PLAIN = ["Conv1d", "ConvTranspose1d", "MaxPool1d", "AvgPool1d", "GroupNorm", "InstanceNorm1d", "Dropout"]
 CELLS = ["RNNCell", "LSTMCell", "GRUCell"]
 RECURRENT = {
     # Torch's RNN and GRU take device and dtype by name alone.
@@ -141,6 +141,7 @@ def _complex(make: Any) -> nn.Module:
         lambda: tt.nn.AttentionPool(4),
         lambda: tt.nn.GroupNorm(2, 4),
         lambda: tt.nn.InstanceNorm1d(4),
+        lambda: tt.nn.Dropout(),
         lambda: tt.nn.LockedDropout(),
     ],
 )

@@ -3,7 +3,8 @@
 from dataclasses import fields, replace
 
 from throughtime.report import ClassifierQuality
-from throughtime.training import EpochMetrics, PredictionExamples, Quality
+from throughtime.tasks import PredictionExamples, Quality
+from throughtime.training import EpochMetrics
 
 
 def with_texts(measured: Quality, text: str) -> ClassifierQuality:
@@ -14,4 +15,5 @@ def with_texts(measured: Quality, text: str) -> ClassifierQuality:
 
 
 def epoch_metrics(epoch: int) -> EpochMetrics:
-    return EpochMetrics(epoch, 10, 1 / epoch, 0.5, 1.2 / epoch, 0.4, 1e-3, 100, 1.0)
+    train, validation = {"loss": 1 / epoch, "accuracy": 0.5}, {"loss": 1.2 / epoch, "accuracy": 0.4}
+    return EpochMetrics(epoch, 10, train, validation, 1e-3, 100, 1.0)

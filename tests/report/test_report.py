@@ -10,7 +10,9 @@ ROWS = [
     ModelRow("majority", 0.5, 0.49, 0.51, 0, 0.0),
     ModelRow("BiLSTM <&>", 0.8125, 0.8, 0.82, 1234567, 432.1, 98765.4),
 ]
-CURVES = [Curve("BiLSTM", [0.6, 0.5], [0.55, 0.52], [0.65, 0.72], [0.7, 0.74])]
+TRAIN = {"loss": [0.6, 0.5], "accuracy": [0.65, 0.72]}
+VALIDATION = {"loss": [0.55, 0.52], "accuracy": [0.7, 0.74], "roc_auc": [0.8, 0.81]}
+CURVES = [Curve("BiLSTM", TRAIN, VALIDATION), Curve("GRU", {"rmse": [3.0, 2.0]}, {})]
 NASTY = "</pre><script>alert('x')</script>&amp;"
 
 
@@ -77,9 +79,13 @@ def test_figures_hold_the_figures() -> None:
         trace.name: [list(t.y) for t in learning.data if t.name == trace.name] for trace in learning.data
     }
     assert drawn == {
-        "BiLSTM, training": [[65.0, 72.0], [0.6, 0.5]],
-        "BiLSTM, validation": [[70.0, 74.0], [0.55, 0.52]],
+        "BiLSTM, training": [[0.6, 0.5], [65.0, 72.0]],
+        "BiLSTM, validation": [[0.55, 0.52], [70.0, 74.0]],
+        "GRU, training": [[3.0, 2.0]],
     }
+    assert sum(trace.showlegend for trace in learning.data) == 3
+    titles = [learning.layout[f"yaxis{number}"].title.text for number in ("", 2, 3)]
+    assert titles == ["loss", "accuracy in %", "rmse"]
 
 
 def test_a_report_without_networks_has_no_curves() -> None:

@@ -15,14 +15,14 @@ from throughtime.training._module import TrainingModule
 from throughtime.training._tensor_file import from_bytes, to_bytes
 
 from .test_resume import signalled
-from .toy import SETTINGS, Toy, created, fitted, same_weights, weights
+from .toy import SETTINGS, TASK, Toy, created, fitted, same_weights, weights
 
 
 def _module(model: str = "bigru", **settings: Any) -> TrainingModule:
     torch.manual_seed(0)
     source = Toy()
-    made = ModelSpec(model, {"embedding_size": 4}).build(source.vocabulary_size, len(source.classes))
-    return TrainingModule(made, source, Settings(**settings))
+    made = ModelSpec(model, {"embedding_size": 4}).build(source.shape, TASK)
+    return TrainingModule(made, TASK, source, Settings(**settings))
 
 
 def _clipped(module: TrainingModule, scale: float = 1.0) -> tuple[list[torch.Tensor], list[torch.Tensor]]:

@@ -1,7 +1,6 @@
 """`fit`: the model that is kept, when it stops, errors, and progress."""
 
 import io
-import weakref
 
 import pytest
 import torch
@@ -10,22 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from tests.training.toy import MODEL, SETTINGS, Toy, created, fitted, same_weights, weights
+from tests.training.toy import MODEL, SETTINGS, TASK, Toy, created, fitted, same_weights, weights
 from throughtime import Ragged
 from throughtime.data.examples import Examples
 from throughtime.errors import DataError, NotFiniteError, ShapeError
-from throughtime.training import (
-    EpochMetrics,
-    ModelSpec,
-    Settings,
-    _engine,
-    evaluate,
-    fit,
-    predict,
-)
+from throughtime.tasks import predict
+from throughtime.training import EpochMetrics, ModelSpec, Settings, _engine, evaluate, fit
 from throughtime.training._metrics import best_epoch
 from throughtime.training._module import TrainingModule
-from throughtime.training._progress import epoch_line
+from throughtime.training._progress import epoch_header, epoch_line
 
 
 def with_settings(**changed):
@@ -62,14 +54,14 @@ def test_the_best_model_is_kept_not_the_last(tmp_path, monkeypatch):
     metrics = fitted(run).metrics
     best = metrics.history[metrics.best_epoch - 1]
     assert metrics.best_epoch < 3
-    again = evaluate(run.load_model(), Toy().validation)
-    assert again.accuracy == best.validation_accuracy
-    assert again.loss == pytest.approx(best.validation_loss)
+    again = evaluate(run.load_model(), TASK, Toy().validation)
+    assert again["accuracy"] == best.validation["accuracy"]
+    assert again["loss"] == pytest.approx(best.validation["loss"])
 
 
 def epochs(*pairs):
     return [
-        EpochMetrics(i, 1, 0.5, 0.5, loss, accuracy, 0.1, 10, 1.0)
+        EpochMetrics(i, 1, {"loss": 0.5, "accuracy": 0.5}, {"loss": loss, "accuracy": accuracy}, 0.1, 10, 1.0)
         for i, (loss, accuracy) in enumerate(pairs, start=1)
     ]
 
@@ -79,6 +71,9 @@ def test_which_epoch_is_best():
     assert best_epoch(history, "accuracy") == 2
     assert best_epoch(history, "loss") == 3
     assert best_epoch([], "loss") is None
+    undefined = epochs((0.5, float("nan")), (0.6, 0.1), (0.4, float("nan")))
+    assert best_epoch(undefined, "accuracy") == 2
+    assert best_epoch(undefined[::2], "accuracy") == 3
 
 
 def test_a_loss_that_is_not_finite_ends_it_and_the_best_model_stays(tmp_path, monkeypatch):
@@ -96,11 +91,11 @@ def test_a_gradient_that_is_not_finite_ends_it_before_it_harms(tmp_path, monkeyp
     steps = 0
     cross_entropy = F.cross_entropy
 
-    def with_bad_gradient(logits, labels):
+    def with_bad_gradient(logits, labels, reduction):
         nonlocal steps
         steps += 1
-        loss = cross_entropy(logits, labels)
-        return loss + (loss * 0).sqrt() if steps == 3 else loss
+        losses = cross_entropy(logits, labels, reduction=reduction)
+        return losses + (losses * 0).sqrt() if steps == 3 else losses
 
     monkeypatch.setattr(F, "cross_entropy", with_bad_gradient)
     with pytest.raises(NotFiniteError, match="gradients is nan in epoch 1, step 3; no model was saved"):
@@ -149,11 +144,10 @@ def test_recurrent_models_train_too(name, tmp_path):
 
 def test_plain_lines_when_standard_output_is_no_terminal(tmp_path, capsys):
     run = created(tmp_path / "run", settings=with_settings(epochs=2))
-    fit(Toy(), MODEL, run.config.settings, run)
+    fit(Toy(), TASK, MODEL, run.config.settings, run)
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split("  ")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
-    assert "validation loss" in lines[0]
-    assert "tokens/s" in lines[0]
+    assert lines[0] == epoch_header(TASK, 2)
+    assert [line.split()[0] for line in lines[1:]] == ["1/2", "2/2"]
     assert "\x1b" not in "".join(lines)
 
 
@@ -170,7 +164,7 @@ def test_a_live_line_on_a_terminal(tmp_path, monkeypatch):
     )
     monkeypatch.setattr("throughtime.training._progress._SECONDS_BETWEEN_FRAMES", 0)
     run = created(tmp_path / "run", settings=with_settings(epochs=2))
-    fit(Toy(), MODEL, run.config.settings, run)
+    fit(Toy(), TASK, MODEL, run.config.settings, run)
     shown = screen.getvalue()
     for part in ("epoch 2/2", "step 3/", "loss 0.", "accuracy", "tokens/s", " left", "validating"):
         assert part in shown
@@ -178,53 +172,67 @@ def test_a_live_line_on_a_terminal(tmp_path, monkeypatch):
 
 def test_the_line_of_an_epoch():
     (epoch,) = epochs((0.5, 0.8125))
-    assert epoch_line(epoch, 10, best=True) == (
-        "epoch  1/10  loss 0.5000  accuracy 50.0%  validation loss 0.5000  accuracy 81.2%  "
-        "10 tokens/s  1.0 s  best"
-    )
+    assert epoch_header(TASK, 10).split() == [
+        "epoch",
+        "loss",
+        "train",
+        "/",
+        "val.",
+        "accuracy",
+        "train",
+        "/",
+        "val.",
+        "tokens/s",
+        "time",
+    ]
+    line = epoch_line(TASK, epoch, 10, best=True)
+    assert line.split() == [
+        "1/10",
+        "0.5",
+        "/",
+        "0.5",
+        "50.0",
+        "%",
+        "/",
+        "81.2",
+        "%",
+        "10",
+        "1.0",
+        "s",
+        "best",
+    ]
+    assert len(line) <= 80
+    assert len(line.removesuffix("  best")) == len(epoch_header(TASK, 10))
 
 
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=30), st.integers(1, 40))
 def test_predictions_are_in_the_order_that_was_given(lengths, tokens_per_batch):
     tokens = Ragged.from_lengths(torch.arange(sum(lengths)) % 12, lengths)
     torch.manual_seed(0)
-    model = MODEL.build(12, 2).eval()
+    model = MODEL.build(Toy.shape, TASK).eval()
     one_by_one = torch.cat([model(tokens[[i]]) for i in range(len(tokens))])
     torch.testing.assert_close(predict(model, tokens, tokens_per_batch=tokens_per_batch), one_by_one.detach())
 
 
 def test_evaluating_counts_and_leaves_the_model_as_it_was():
-    model = MODEL.build(12, 2)
+    model = MODEL.build(Toy.shape, TASK)
     before = {name: t.clone() for name, t in model.state_dict().items()}
     examples = Toy().validation
-    result = evaluate(model.train(), examples)
+    result = evaluate(model.train(), TASK, examples)
     assert model.training
     assert same_weights(model.state_dict(), before)
-    logits = predict(model, examples.tokens)
+    logits = predict(model, examples.inputs)
     assert not logits.requires_grad
-    right = logits.argmax(1) == examples.labels
-    assert result.accuracy == pytest.approx(right.double().mean().item())
-    chosen = logits.softmax(1).gather(1, examples.labels[:, None])
-    assert result.loss == pytest.approx(-chosen.log().mean().item(), rel=1e-5)
+    right = logits.argmax(1) == examples.targets
+    assert result["accuracy"] == pytest.approx(right.double().mean().item())
+    chosen = logits.softmax(1).gather(1, examples.targets[:, None])
+    assert result["loss"] == pytest.approx(-chosen.log().mean().item(), rel=1e-5)
     assert result.examples == len(examples)
-
-
-def test_evaluating_keeps_the_logits_of_one_batch():
-    model, examples, outputs, alive = MODEL.build(12, 2), Toy().validation, [], []
-
-    def note(module, inputs, output):
-        alive.append(sum(reference() is not None for reference in outputs))
-        outputs.append(weakref.ref(output))
-
-    model.register_forward_hook(note)
-    evaluate(model, examples, tokens_per_batch=16)
-    assert len(alive) > 3
-    assert max(alive) <= 1  # the batch before may not have been released yet
 
 
 def test_no_sequences_are_an_error():
     with pytest.raises(ShapeError, match="no sequences"):
-        predict(MODEL.build(12, 2), Ragged.empty(dtype=torch.int64))
+        predict(MODEL.build(Toy.shape, TASK), Ragged.empty(dtype=torch.int64))
 
 
 def test_dropout_is_drawn_anew_in_each_step(tmp_path, monkeypatch):

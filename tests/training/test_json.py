@@ -21,7 +21,7 @@ def nested(depth):
 
 
 @pytest.mark.parametrize(
-    ("task", "message"),
+    ("recipe", "message"),
     [
         ({"n": 2**70}, "an integer is beyond 64 bits"),
         ({"n": nested(70)}, "nested more than 64 deep"),
@@ -31,22 +31,24 @@ def nested(depth):
     ],
     ids=["2**70", "deep", "long", "many", "set"],
 )
-def test_what_would_not_be_read_again_is_not_written(task, message, tmp_path):
+def test_what_would_not_be_read_again_is_not_written(recipe, message, tmp_path):
     with pytest.raises(InputTypeError, match=message):
-        created(tmp_path / "run", task=task)
+        created(tmp_path / "run", recipe=recipe)
     assert not list(tmp_path.iterdir())
 
 
 def test_long_histories_and_many_long_names_are_read_again(tmp_path):
     run = created(tmp_path / "run")
-    third, shares = 1 / 3, {"train_accuracy": 1 / 3, "validation_accuracy": 2 / 3}
-    losses = {"train_loss": third, "validation_loss": third, "learning_rate": third, "seconds": third}
-    history = tuple(EpochMetrics(number, 9, tokens=99, **losses, **shares) for number in range(1, 30_001))
+    third, train, validation = 1 / 3, {"loss": 1 / 3, "accuracy": 2 / 3}, {"loss": 1 / 7, "accuracy": 1 / 9}
+    history = tuple(
+        EpochMetrics(number, 9, train, validation, third, tokens=99, seconds=third)
+        for number in range(1, 30_001)
+    )
     metrics = Metrics(history, 1)
     run.save_metrics(metrics)
     assert run.metrics == metrics
-    run = created(tmp_path / "named", task={"names": [f"{i:0900}" for i in range(10_000)]})
-    assert len(Run.open(run.path).config.task["names"]) == 10_000
+    run = created(tmp_path / "named", recipe={"names": [f"{i:0900}" for i in range(10_000)]})
+    assert len(Run.open(run.path).config.recipe["names"]) == 10_000
 
 
 MANY = "[" + "[]," * 600_000 + "0]"

@@ -12,9 +12,9 @@ from tests.training import toy, toy_next
 from throughtime import Ragged
 from throughtime.data.examples import Examples
 from throughtime.errors import ShapeError
-from throughtime.training import Settings, _module
+from throughtime.training import Settings
+from throughtime.training._module import TrainingModule
 from throughtime.training.callbacks import RaggedBatchSize
-from throughtime.training.next_step_module import NextStepModule
 
 # Batches of 2, 3 and 1 sequences, whose first lengths say something else.
 LENGTHS = [[5, 1], [1, 2, 4], [7]]
@@ -46,7 +46,7 @@ def ragged_in(batch):
     match batch:
         case Ragged() | (Ragged(), _):
             return batch if isinstance(batch, Ragged) else batch[0]
-        case {"input": x} | Labelled(x=x) | Examples(tokens=x):
+        case {"input": x} | Labelled(x=x) | Examples(inputs=x):
             return x
     raise AssertionError(batch)
 
@@ -132,18 +132,19 @@ def test_a_classifiers_figures_are_means_over_sequences(tmp_path, monkeypatch):
     seen = {True: [], False: []}
     cross_entropy = torch.nn.functional.cross_entropy
 
-    def noting(logits, labels):
-        seen[logits.requires_grad].append(cross_entropy(logits.detach(), labels, reduction="none"))
-        return cross_entropy(logits, labels)
+    def noting(logits, labels, reduction):
+        losses = cross_entropy(logits, labels, reduction=reduction)
+        seen[logits.requires_grad].append(losses.detach())
+        return losses
 
-    monkeypatch.setattr(_module.F, "cross_entropy", noting)
+    monkeypatch.setattr(torch.nn.functional, "cross_entropy", noting)
     settings = Settings(**toy.SETTINGS.to_json() | {"epochs": 1})
     source = without_test(toy.Toy())
     epoch = toy.fitted(toy.created(tmp_path / "run", settings=settings, source=source), source=source)
     (epoch,) = epoch.metrics.history
     assert len({len(part) for part in seen[True]}) > 1
-    assert epoch.train_loss == pytest.approx(float(torch.cat(seen[True]).double().mean()), rel=1e-6)
-    assert epoch.validation_loss == pytest.approx(float(torch.cat(seen[False]).double().mean()), rel=1e-6)
+    assert epoch.train["loss"] == pytest.approx(float(torch.cat(seen[True]).double().mean()), rel=1e-6)
+    assert epoch.validation["loss"] == pytest.approx(float(torch.cat(seen[False]).double().mean()), rel=1e-6)
 
 
 def without_test(source):
@@ -153,14 +154,14 @@ def without_test(source):
 
 def test_figures_of_the_next_step_are_means_over_steps(tmp_path, monkeypatch):
     losses = []
-    step = NextStepModule.training_step
+    step = TrainingModule.training_step
 
     def noting(self, batch, batch_idx):
         loss = step(self, batch, batch_idx)
         losses.append((float(loss.detach()), len(batch.targets.values)))
         return loss
 
-    monkeypatch.setattr(NextStepModule, "training_step", noting)
+    monkeypatch.setattr(TrainingModule, "training_step", noting)
     settings = Settings(**toy_next.SETTINGS.to_json() | {"epochs": 1, "streams": 3, "k1": 4})
     data = toy_next.frames()
     model = toy_next.ModelSpec("frame", {"hidden_size": 8, "dropout": 0.0})
@@ -168,6 +169,6 @@ def test_figures_of_the_next_step_are_means_over_steps(tmp_path, monkeypatch):
     (epoch,) = toy_next.fitted(run, data).metrics.history
     steps = sum(count for _, count in losses)
     assert len({count for _, count in losses}) > 1
-    assert steps == sum(max(0, len(sequence) - 1) for sequence in data.training)
+    assert steps == sum(max(0, len(sequence) - 1) for sequence in data.training(0))
     mean = math.fsum(loss * count for loss, count in losses) / steps
-    assert epoch.train_loss == pytest.approx(mean, rel=1e-6)
+    assert epoch.train["loss"] == pytest.approx(mean, rel=1e-6)

@@ -6,31 +6,34 @@ from torch import nn
 
 from tests.training import toy, toy_next
 from throughtime import Ragged
-from throughtime.training import evaluate, evaluate_next_step, predict
+from throughtime.tasks import Language, predict
+from throughtime.training import evaluate
 
 
 def classifier():
     torch.manual_seed(0)
-    return toy.MODEL.build(toy.Toy.vocabulary_size, 2)
+    return toy.MODEL.build(toy.Toy.shape, toy.TASK)
 
 
 def predicted(model):
-    predict(model, toy.Toy().validation.tokens)
+    predict(model, toy.Toy().validation.inputs)
 
 
 def evaluated(model):
-    evaluate(model, toy.Toy().validation)
+    evaluate(model, toy.TASK, toy.Toy().validation)
 
 
 def evaluated_next_step(model):
     data = toy_next.source()
-    evaluate_next_step(model, data, data.test)
+    Language().measure(model, data, data.test)
 
 
 CASES = [
     pytest.param(classifier, predicted, id="predict"),
     pytest.param(classifier, evaluated, id="evaluate"),
-    pytest.param(lambda: toy_next.MODEL.build(50, 0), evaluated_next_step, id="evaluate_next_step"),
+    pytest.param(
+        lambda: toy_next.MODEL.build({"vocabulary_size": 50}, Language()), evaluated_next_step, id="language"
+    ),
 ]
 
 

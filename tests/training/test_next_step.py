@@ -19,10 +19,11 @@ from tests.training.toy_next import MODEL, OPTIONS, SETTINGS, created, fitted, f
 from throughtime.data.batches import derived_seed
 from throughtime.data.next_step import Pairs
 from throughtime.data.window_batches import WindowLoader
-from throughtime.errors import DataError, NotFiniteError, RunError, ShapeError
-from throughtime.training import ModelSpec, Run, Settings, evaluate_next_step, fit
+from throughtime.errors import DataError, NotFiniteError, RunError, ShapeError, UnsupportedError
+from throughtime.tasks import Frames, Language
+from throughtime.training import ModelSpec, Run, Settings, fit
+from throughtime.training._module import TrainingModule, merged_states
 from throughtime.training._tensor_file import read_tree
-from throughtime.training.next_step_module import NextStepModule, merged_states
 
 FRAME_MODEL = ModelSpec("frame", {"hidden_size": 8, "dropout": 0.2, "cell": "gru"})
 
@@ -40,8 +41,8 @@ def test_a_training_is_the_loop_that_its_settings_describe(tmp_path: Path, k1: i
     fitted(run)
     found = read_tree(run.state_path)["state_dict"]
     torch.manual_seed(derived_seed("weights", 0))
-    twin = model.build(run.config.vocabulary_size, 0)
-    tokens = source().training.values
+    twin = model.build(run.config.shape, run.config.task)
+    tokens = source().training(0).values
     lines = [part.tolist() for part in torch.tensor_split(torch.arange(len(tokens) - 1), 4)]
     longest = max(map(len, lines))
     optimizer = torch.optim.AdamW(twin.parameters(), lr=1, weight_decay=0.01, fused=True)
@@ -80,10 +81,10 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_it_learns(uninterrupted: Run) -> None:
     metrics = uninterrupted.metrics
-    losses = [epoch.validation_loss for epoch in metrics.history]
+    losses = [epoch.validation["loss"] for epoch in metrics.history]
     assert losses == sorted(losses, reverse=True)
     assert metrics.test is not None
-    assert metrics.test.loss < math.log(8)
+    assert metrics.test["loss"] < math.log(8)
     assert metrics.test.examples == 49
     assert {epoch.tokens for epoch in metrics.history} == {168}
 
@@ -113,9 +114,9 @@ def test_the_state_of_the_streams_is_in_the_checkpoint_and_counts(
     """A training that forgets where its streams were does not come to the same weights."""
     run = created(tmp_path / "run")
     calls = 0
-    step = NextStepModule.training_step
+    step = TrainingModule.training_step
 
-    def stopping(self: NextStepModule, *args: Any) -> Any:
+    def stopping(self: TrainingModule, *args: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == 4:
@@ -123,18 +124,18 @@ def test_the_state_of_the_streams_is_in_the_checkpoint_and_counts(
         return step(self, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(NextStepModule, "training_step", stopping)
+        patch.setattr(TrainingModule, "training_step", stopping)
         assert fitted(run).interrupted
     carried = read_tree(run.state_path)["throughtime"]["carried"]
     assert sorted(carried["ids"].tolist()) == [0, 1, 2, 3]
     assert all(part.any() for parts in carried["states"].values() for part in parts)
-    load = NextStepModule.on_load_checkpoint
+    load = TrainingModule.on_load_checkpoint
 
-    def forgetting(self: NextStepModule, checkpoint: Any) -> None:
+    def forgetting(self: TrainingModule, checkpoint: Any) -> None:
         load(self, checkpoint)
         self.carried.reset()
 
-    monkeypatch.setattr(NextStepModule, "on_load_checkpoint", forgetting)
+    monkeypatch.setattr(TrainingModule, "on_load_checkpoint", forgetting)
     fitted(run, resume=True)
     assert not same_weights(weights(run), weights(uninterrupted))
 
@@ -148,9 +149,9 @@ def test_frames_go_on_in_the_middle_of_a_group(
     fitted(whole, frames())
     stopped = created(tmp_path / "stopped", FRAME_MODEL, settings, frames())
     calls = 0
-    step = NextStepModule.training_step
+    step = TrainingModule.training_step
 
-    def stopping(self: NextStepModule, *args: Any) -> Any:
+    def stopping(self: TrainingModule, *args: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == at:
@@ -158,7 +159,7 @@ def test_frames_go_on_in_the_middle_of_a_group(
         return step(self, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(NextStepModule, "training_step", stopping)
+        patch.setattr(TrainingModule, "training_step", stopping)
         assert fitted(stopped, frames()).interrupted
     fitted(stopped, frames(), resume=True)
     check_same(stopped, whole)
@@ -168,7 +169,7 @@ def test_frames_go_on_in_the_middle_of_a_group(
 
 
 def test_every_step_is_counted_once_whatever_the_number_of_processes() -> None:
-    pairs = Pairs.of_sequences(frames().training)
+    pairs = Pairs.of_sequences(frames().training(0))
     numbered = Pairs(
         pairs.inputs.with_values(torch.arange(pairs.steps)),
         pairs.targets.with_values(torch.arange(pairs.steps)),
@@ -193,7 +194,7 @@ def test_every_step_is_counted_once_whatever_the_number_of_processes() -> None:
 
 
 def test_a_loader_goes_on_at_any_window() -> None:
-    pairs = Pairs.of_sequences(frames().training)
+    pairs = Pairs.of_sequences(frames().training(0))
     for seed in (None, 3):
         whole = [batch.inputs.values for batch in WindowLoader(pairs, 2, 3, seed=seed)]
         for place in range(len(whole)):
@@ -233,19 +234,22 @@ def test_an_evaluation_is_the_mean_over_the_whole_text(uninterrupted: Run) -> No
     log_probabilities = model(tt.Ragged.from_list([tokens[:-1]])).values
     expected = F.nll_loss(log_probabilities, tokens[1:]).item()
     for window in (1, 7, 1000):
-        found = evaluate_next_step(model, data, data.test, window=window)
-        assert found.loss == pytest.approx(expected, rel=1e-5)
-        assert found.examples == len(tokens) - 1
+        found, steps = Language().measure(model, data, data.test, window=window)
+        assert found["loss"] == pytest.approx(expected, rel=1e-5)
+        assert found["perplexity"] == pytest.approx(math.exp(expected), rel=1e-5)
+        assert steps == len(tokens) - 1
         right = (log_probabilities.argmax(1) == tokens[1:]).float().mean()
-        assert found.accuracy == pytest.approx(float(right))
-    again = evaluate_next_step(model, data, data.validation, streams=4, window=5).loss
-    assert again == pytest.approx(min(e.validation_loss for e in uninterrupted.metrics.history), rel=1e-6)
+        assert found["accuracy"] == pytest.approx(float(right))
+    again, _ = Language().measure(model, data, data.validation, streams=4, window=5)
+    assert again["loss"] == pytest.approx(
+        min(e.validation["loss"] for e in uninterrupted.metrics.history), rel=1e-6
+    )
 
 
 def test_frames_are_evaluated_each_sequence_for_itself(tmp_path: Path) -> None:
     torch.manual_seed(0)
     data = frames()
-    model = FRAME_MODEL.build(5, 0)
+    model = FRAME_MODEL.build(data.shape, Frames())
     with torch.no_grad():
         model.output.weight.normal_()
     model.eval()
@@ -256,9 +260,9 @@ def test_frames_are_evaluated_each_sequence_for_itself(tmp_path: Path) -> None:
             total += F.binary_cross_entropy_with_logits(logits, row[1:].float(), reduction="sum").item()
             steps += len(row) - 1
     for streams in (1, 2, 50):
-        found = evaluate_next_step(model, data, data.test, streams=streams, window=3)
-        assert found.loss == pytest.approx(total / steps, rel=1e-5)
-        assert found.examples == steps
+        found, count = Frames().measure(model, data, data.test, streams=streams, window=3)
+        assert found["loss"] == found["nll_per_frame"] == pytest.approx(total / steps, rel=1e-5)
+        assert count == steps
 
 
 def test_windows_train_in_bfloat16_too(tmp_path: Path, uninterrupted: Run) -> None:
@@ -266,11 +270,11 @@ def test_windows_train_in_bfloat16_too(tmp_path: Path, uninterrupted: Run) -> No
     fitted(run)
     state = read_tree(run.state_path)
     assert {value.dtype for value in state["state_dict"].values()} == {torch.float32}
-    losses, expected = ([e.validation_loss for e in r.metrics.history] for r in (run, uninterrupted))
+    losses, expected = ([e.validation["loss"] for e in r.metrics.history] for r in (run, uninterrupted))
     assert losses == pytest.approx(expected, rel=0.03)
     assert losses != expected
     model = run.load_model()
-    x = tt.Ragged.from_list([source().training.values[:40]])
+    x = tt.Ragged.from_list([source().training(0).values[:40]])
     carried, found = tt.bptt.Carried(), []
     with torch.autocast("cpu", torch.bfloat16):
         whole = model(x).values
@@ -311,7 +315,7 @@ def test_what_does_not_go_together_is_named(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(DataError, match="has 169 words, but 40 streams with a window of 5 steps need 201"):
         fitted(run)
     run = created(tmp_path / "c", model=ModelSpec("bigru"))
-    with pytest.raises(RunError, match="bigru classifies sequences"):
+    with pytest.raises(UnsupportedError, match="a model that predicts the next step is one of language"):
         fitted(run)
 
 
@@ -327,35 +331,26 @@ def test_a_state_of_another_architecture_is_named(uninterrupted: Run, tmp_path: 
     assert after == {**before, "training.lock": b""}
 
 
-def test_a_classifier_is_trained_in_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.training import toy
-
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(RunError, match="runs in one process, torchrun started 2"):
-        toy.fitted(toy.created(tmp_path / "run"))
-
-
 def test_equal_arguments_are_asked_for_on_resuming(uninterrupted: Run) -> None:
     with pytest.raises(RunError, match=r"settings\.k1 = 5, now it is 6"):
-        fit(source(), MODEL, _settings(k1=6), uninterrupted, resume=True)
+        fit(source(), Language("word"), MODEL, _settings(k1=6), uninterrupted, resume=True)
     with pytest.raises(RunError, match=r"data\.steps = "):
-        fit(source(words=160), MODEL, SETTINGS, uninterrupted, resume=True)
+        fit(source(words=160), Language("word"), MODEL, SETTINGS, uninterrupted, resume=True)
 
 
 def test_a_loss_that_is_not_finite_says_which_layer_and_time_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = created(tmp_path / "run")
-    begin = NextStepModule.on_train_epoch_start
+    begin = TrainingModule.on_train_epoch_start
 
-    def spoil(self: NextStepModule) -> None:
+    def spoil(self: TrainingModule) -> None:
         begin(self)
         with torch.no_grad():
             layer: Any = self.model.layers[0]
             layer.weight_hh_l0.fill_(float("inf"))
 
-    monkeypatch.setattr(NextStepModule, "on_train_epoch_start", spoil)
+    monkeypatch.setattr(TrainingModule, "on_train_epoch_start", spoil)
     where = r"layers\.0: a gate is not finite, first at step 0 of sequence 0 of its batch"
     with pytest.raises(NotFiniteError, match=rf"in epoch 1, step 1 \({where}\)"):
         fitted(run)

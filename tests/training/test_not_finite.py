@@ -13,7 +13,8 @@ from throughtime.data.examples import Examples
 from throughtime.data.frames import FrameParts
 from throughtime.data.next_step import frame_source
 from throughtime.errors import DataError, NotFiniteError
-from throughtime.training import ModelSpec, Settings, evaluate, evaluate_next_step, predict
+from throughtime.tasks import Frames, predict
+from throughtime.training import ModelSpec, Settings, evaluate
 
 VALUES = [math.nan, math.inf, -math.inf]
 
@@ -39,7 +40,7 @@ def test_predict_and_evaluate_name_the_place(value):
     assert isinstance(caught.value, ValueError)
     assert "fill in or remove missing values" in str(caught.value)
     with pytest.raises(DataError, match=place.replace("sequence 2", "sequence 1")):
-        evaluate(model(), Examples(x, torch.zeros(3, dtype=torch.int64)))
+        evaluate(model(), toy.TASK, Examples(x, torch.zeros(3, dtype=torch.int64)))
 
 
 def test_the_place_is_right_beside_empty_sequences_and_without_features():
@@ -66,7 +67,7 @@ class Overflowing(nn.Module):
 def test_logits_that_are_nan_are_not_returned():
     x = Ragged.from_list([torch.ones(2), torch.tensor([1e30]), torch.zeros(1)])
     with pytest.raises(
-        NotFiniteError, match=r"logits of sequence 1 \(of 3\) are nan although all inputs are finite"
+        NotFiniteError, match=r"outputs of sequence 1 \(of 3\) are nan although all inputs are finite"
     ):
         predict(Overflowing(), x)
     assert predict(Overflowing(), x[[0, 2]]).shape == (2, 2)
@@ -87,7 +88,7 @@ def frames(part, value):
     """Sources of frames whose third sequence of one part has a value at step 0, note 2."""
     data, parts = toy_next.frames(), {}
     for name in FrameParts._fields:
-        found = getattr(data, name)
+        found = data.training(0) if name == "training" else getattr(data, name)
         values = found.values.float()
         if name == part:
             values[int(found.offsets[2]), 2] = value
@@ -102,16 +103,17 @@ def test_a_training_on_frames_names_part_and_place(part, value, tmp_path):
     settings = Settings(**toy_next.SETTINGS.to_json() | {"streams": 2, "k1": 4, "epochs": 1})
     run = toy_next.created(tmp_path / "run", ModelSpec("frame", {"hidden_size": 8}), settings, data)
     before = {path.name: path.read_bytes() for path in run.path.iterdir()}
-    message = rf"{part} sequences: sequence 2 has {value} at step 0, feature 2"
+    message = rf"{part} examples: sequence 2 has {value} at step 0, feature 2"
     with pytest.raises(DataError, match=message):
         toy_next.fitted(run, data)
-    assert {path.name: path.read_bytes() for path in run.path.iterdir()} == before
+    after = {path.name: path.read_bytes() for path in run.path.iterdir()}
+    assert {name: after[name] for name in after if name != "training.lock"} == before
 
 
 def test_evaluating_on_frames_names_the_place():
     data = frames("test", math.nan)
     with pytest.raises(DataError, match="sequence 2 has nan at step 0, feature 2"):
-        evaluate_next_step(ModelSpec("frame", {"hidden_size": 8}).build(5, 0), data, data.test)
+        Frames().measure(ModelSpec("frame", {"hidden_size": 8}).build(data.shape, Frames()), data, data.test)
 
 
 @pytest.mark.parametrize("part", ["training", "validation", "test"])
@@ -144,8 +146,8 @@ def _mean_of_embedding(self, x):
 
 
 def _with(examples, spoilt):
-    values = examples.tokens.values.float()
-    first = int(examples.tokens.offsets[5])
+    values = examples.inputs.values.float()
+    first = int(examples.inputs.offsets[5])
     if spoilt:
         values[first] = math.nan
-    return Examples(examples.tokens.with_values(values), examples.labels)
+    return Examples(examples.inputs.with_values(values), examples.targets)

@@ -11,30 +11,30 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
+from throughtime.tasks import Frames, Language, Task
 from throughtime.training import ModelSpec, Run
 from throughtime.training._module import TrainingModule
 from throughtime.training._surroundings import reproducible
-from throughtime.training.next_step_module import NextStepModule
 
 from . import toy, toy_next
 
 
-class Task(NamedTuple):
+class Training(NamedTuple):
     """A model and how it is trained: as a whole, and step by step without Lightning's loops."""
 
+    task: Task
     model: ModelSpec
     settings: Any
     source: Callable[[], Any]
     fit: Callable[[Run, Any], object]
-    module: Callable[..., Any]
 
     def trained_steps(self, steps: int) -> list[torch.Tensor]:
         """Return the weights after so many steps."""
         with reproducible():
             source = self.source()
             torch.manual_seed(0)
-            model = self.model.build(source.vocabulary_size, len(source.classes))
-            module = self.module(model, source, self.settings).train()
+            model = self.model.build(source.shape, self.task)
+            module = TrainingModule(model, self.task, source, self.settings).train()
             optimizer = module.configure_optimizers()
             module.loader.set_epoch(0)
             for number, batch in zip(range(steps), module.loader, strict=False):
@@ -46,17 +46,19 @@ class Task(NamedTuple):
         return [parameter.detach() for parameter in model.parameters()]
 
 
-def _classifier(kind: str, **options: Any) -> Task:
+def _classifier(kind: str, **options: Any) -> Training:
     settings = replace(toy.SETTINGS, epochs=1, tokens_per_batch=400)
-    return Task(ModelSpec(kind, options), settings, toy.Toy, toy.fitted, TrainingModule)
+    return Training(toy.TASK, ModelSpec(kind, options), settings, toy.Toy, toy.fitted)
 
 
-def _next_step(kind: str, source: Callable[[], Any], **options: Any) -> Task:
-    model = ModelSpec(kind, {**toy_next.OPTIONS, **options})
-    return Task(model, replace(toy_next.SETTINGS, epochs=1), source, toy_next.fitted, NextStepModule)
+def _next_step(kind: str, source: Callable[[], Any], **options: Any) -> Training:
+    model = ModelSpec(kind, {**OPTIONS[kind], **options})
+    task = Frames() if kind == "frame" else Language()
+    return Training(task, model, replace(toy_next.SETTINGS, epochs=1), source, toy_next.fitted)
 
 
-TASKS = {
+OPTIONS = {"language": toy_next.OPTIONS, "frame": {"dropout": 0.2}}
+TRAININGS = {
     "TextCNN": _classifier("textcnn", embedding_size=64, channels=96, kernel_sizes=[1, 2]),
     "BiLSTM": _classifier("bilstm", embedding_size=32, hidden_size=64),
     "BiGRU": _classifier("bigru", embedding_size=32, hidden_size=64),
@@ -64,7 +66,7 @@ TASKS = {
     "words, adaptive": _next_step("language", toy_next.source, embedding_size=64, cutoffs=[3, 6]),
     "frames": _next_step("frame", toy_next.frames, hidden_size=64),
 }
-each_task = pytest.mark.parametrize("name", TASKS)
+each_training = pytest.mark.parametrize("name", TRAININGS)
 
 
 @contextmanager
@@ -89,23 +91,29 @@ def _busy(processes: int) -> Iterator[None]:
         yield
 
 
-@each_task
+@each_training
 @pytest.mark.parametrize("threads", [2, 3])
 def test_twenty_trainings_on_a_busy_machine_give_one_model(name: str, threads: int) -> None:
     with _busy(1), _threads(threads):
-        expected = TASKS[name].trained_steps(2)
+        expected = TRAININGS[name].trained_steps(2)
         for _ in range(19):
-            assert all(map(torch.equal, TASKS[name].trained_steps(2), expected))
+            assert all(map(torch.equal, TRAININGS[name].trained_steps(2), expected))
 
 
-@each_task
+@each_training
 def test_no_product_of_a_training_is_torchs(name: str, tmp_path: Path) -> None:
     """Those of a BLAS may be summed in an order that depends on the threads, the processor and the memory."""
-    task = TASKS[name]
-    source = task.source()
-    run = Run.create(tmp_path / "run", source=source, model=task.model, settings=task.settings)
+    training = TRAININGS[name]
+    source = training.source()
+    run = Run.create(
+        tmp_path / "run",
+        source=source,
+        task=training.task,
+        model=training.model,
+        settings=training.settings,
+    )
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
-        task.fit(run, source)
+        training.fit(run, source)
     seen = {event.key for event in profile.key_averages()}
     products = [
         "mm",

@@ -16,6 +16,7 @@ from tests.training import killed
 from tests.training.toy import (
     MODEL,
     SETTINGS,
+    TASK,
     Toy,
     created,
     fitted,
@@ -25,6 +26,7 @@ from tests.training.toy import (
     without_times,
 )
 from throughtime.errors import RunError
+from throughtime.tasks import Classification
 from throughtime.training import ModelSpec, Run, Settings, _engine, _files, _surroundings, fit
 from throughtime.training._module import TrainingModule
 from throughtime.training._tensor_file import read_tree, to_bytes
@@ -49,10 +51,10 @@ def check_same(run, expected):
 def test_it_learns(uninterrupted):
     metrics = uninterrupted.metrics
     assert [epoch.epoch for epoch in metrics.history] == [1, 2, 3]
-    assert metrics.history[-1].train_loss < metrics.history[0].train_loss
-    assert metrics.history[-1].validation_accuracy > 0.8
+    assert metrics.history[-1].train["loss"] < metrics.history[0].train["loss"]
+    assert metrics.history[-1].validation["accuracy"] > 0.8
     assert metrics.test is not None
-    assert metrics.test.accuracy > 0.8
+    assert metrics.test["accuracy"] > 0.8
     assert metrics.test.examples == 50
     assert metrics.stopped == "epochs"
 
@@ -286,11 +288,12 @@ def test_going_on_needs_resume(uninterrupted):
             "settings.learning_rate = 0.05",
         ),
         ({"model": ModelSpec("bigru")}, r"model\.(name|options)"),
+        ({"task": Classification(("with", "without"))}, r"task\.classes = "),
         ({"source": Toy(size=90)}, "data.size = 120, now it is 90"),
     ],
 )
 def test_other_arguments_than_the_runs_are_refused(changed, message, uninterrupted):
-    arguments = {"source": Toy(), "model": MODEL, "settings": SETTINGS} | changed
+    arguments = {"source": Toy(), "task": TASK, "model": MODEL, "settings": SETTINGS} | changed
     with pytest.raises(RunError, match=message):
         fit(**arguments, run=uninterrupted, resume=True)
 
@@ -400,10 +403,8 @@ def test_metrics_are_plain_json(uninterrupted):
     assert set(content["history"][0]) == {
         "epoch",
         "steps",
-        "train_loss",
-        "train_accuracy",
-        "validation_loss",
-        "validation_accuracy",
+        "train",
+        "validation",
         "learning_rate",
         "tokens",
         "tokens_per_second",

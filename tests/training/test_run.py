@@ -12,9 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save, save_file
 
-from tests.training.toy import MODEL, SETTINGS, Toy, created, relisted
+from tests.training.toy import MODEL, SETTINGS, TASK, Toy, created, relisted
 from throughtime.data.vocabulary import Vocabulary
 from throughtime.errors import InputTypeError, RunError
+from throughtime.tasks import Classification, Language
 from throughtime.training import Metrics, ModelSpec, Run, Settings, _files, _run
 from throughtime.training._tensor_file import from_bytes, to_bytes
 
@@ -23,8 +24,8 @@ TOKENIZER = Vocabulary(["é", "b"]).to_tokenizer().to_str()
 
 @pytest.fixture
 def run(tmp_path):
-    run = created(tmp_path / "run", task={"text": "body"}, tokenizer_json=TOKENIZER)
-    run.save_model(MODEL.build(Toy.vocabulary_size, 2))
+    run = created(tmp_path / "run", recipe={"text": "body"}, tokenizer_json=TOKENIZER)
+    run.save_model(MODEL.build(Toy.shape, TASK))
     return run
 
 
@@ -33,9 +34,9 @@ def test_what_goes_in_comes_out(run):
     assert opened.config == run.config
     assert opened.config.model == MODEL
     assert opened.config.settings == SETTINGS
-    assert opened.config.classes == Toy.classes
-    assert opened.config.vocabulary_size == 12
-    assert opened.config.task == {"text": "body"}
+    assert opened.config.task == opened.task == TASK
+    assert opened.config.shape == {"vocabulary_size": 12}
+    assert opened.config.recipe == {"text": "body"}
     assert opened.config.data == Toy().describe()
     assert opened.tokenizer_json() == TOKENIZER
     assert opened.metrics == Metrics()
@@ -43,7 +44,7 @@ def test_what_goes_in_comes_out(run):
 
 
 def test_the_model_comes_back_in_evaluation_mode(run):
-    model = MODEL.build(Toy.vocabulary_size, 2)
+    model = MODEL.build(Toy.shape, TASK)
     run.save_model(model)
     before = torch.get_rng_state()
     loaded = run.load_model()
@@ -64,14 +65,12 @@ def test_a_run_is_json_and_safetensors(run):
     }
     content = json.loads((run.path / "run.json").read_bytes())
     assert content["format"] == "throughtime-run"
-    assert content["version"] == 2
+    assert content["version"] == 3
     assert content["created"].endswith("+00:00")
     other = json.loads((created(run.path.parent / "other").path / "run.json").read_bytes())
     assert len(content["id"]) == len(other["id"]) == 32
     assert content["id"] != other["id"]
-    assert set(load_file(run.path / "model.safetensors")) == set(
-        MODEL.build(Toy.vocabulary_size, 2).state_dict()
-    )
+    assert set(load_file(run.path / "model.safetensors")) == set(MODEL.build(Toy.shape, TASK).state_dict())
 
 
 def test_the_environment_tells_versions_and_nobody(run, monkeypatch):
@@ -189,8 +188,8 @@ def test_a_changed_byte_of_any_file_is_told(name, run):
 
 def swapped_classes(run):
     path = run.path / "config.json"
-    path.write_text(path.read_text().replace('"without",\n    "with"', '"with",\n    "without"'))
-    assert '"with",\n    "without"' in path.read_text()
+    path.write_text(path.read_text().replace('"without",\n      "with"', '"with",\n      "without"'))
+    assert '"with",\n      "without"' in path.read_text()
 
 
 def swapped_tokens(run):
@@ -201,7 +200,7 @@ def swapped_tokens(run):
 
 def weights_of_another_run(run):
     other = created(run.path.parent / "other")
-    other.save_model(MODEL.build(Toy.vocabulary_size, 2))
+    other.save_model(MODEL.build(Toy.shape, TASK))
     (run.path / "model.safetensors").write_bytes((other.path / "model.safetensors").read_bytes())
 
 
@@ -221,10 +220,10 @@ def test_a_file_that_no_training_wrote_is_told(run):
 
 def test_a_run_of_an_older_format_is_not_called_damaged(run):
     path = run.path / "run.json"
-    path.write_text(path.read_text().replace('"version": 2', '"version": 1'))
+    path.write_text(path.read_text().replace('"version": 3', '"version": 2'))
     (run.path / "checksums.json").unlink()
     with pytest.raises(
-        RunError, match="run format 1, older than format 2, .* use the version of throughtime that wrote it"
+        RunError, match="run format 2, older than format 3, .* use the version of throughtime that wrote it"
     ):
         Run.open(run.path)
 
@@ -233,7 +232,7 @@ def test_a_run_of_an_older_format_is_not_called_damaged(run):
     ("name", "content", "message"),
     [
         ("run.json", '{"format": "zip", "version": 1}', "is not from a throughtime run"),
-        ("run.json", '{"format": "throughtime-run", "version": 3}', "format 3, newer than .* upgrade"),
+        ("run.json", '{"format": "throughtime-run", "version": 4}', "format 4, newer than .* upgrade"),
         ("run.json", '{"format": "throughtime-run", "version": true}', "is not from a throughtime run"),
         ("run.json", '{"format": "thro', "run.json is damaged: not JSON"),
         ("config.json", "[]", "config.json is damaged: not a JSON object"),
@@ -281,34 +280,38 @@ def test_a_pipe_or_device_in_place_of_a_file_is_not_read(name, run):
         (("model", "options"), {"width": 3}, "textcnn has no option 'width'"),
         (("settings", "epochs"), -1, "epochs must be a whole number from 1"),
         (("settings", "speed"), 1, "unknown setting 'speed'; known are epochs, "),
-        (("vocabulary_size",), None, "config.json is damaged"),
-        (("vocabulary_size",), "many", "vocabulary_size must be a whole number from 1, got 'many'"),
-        (("vocabulary_size",), True, "vocabulary_size must be a whole number"),
-        (("vocabulary_size",), 1.5, "vocabulary_size must be a whole number"),
-        (("classes",), None, "classes must be a list of strings, got None"),
-        (("classes",), [["a"], "b"], "classes must be a list of strings"),
-        (("classes",), ["a", "a"], "two of its classes have the same name"),
+        (("shape",), None, "shape must be an object, got None"),
+        (("shape", "vocabulary_size"), None, "shape.vocabulary_size must be a whole number"),
+        (("shape", "vocabulary_size"), "many", "vocabulary_size must be a whole number from 1, got 'many'"),
+        (("shape", "vocabulary_size"), True, "vocabulary_size must be a whole number"),
+        (("shape", "vocabulary_size"), 1.5, "vocabulary_size must be a whole number"),
+        (("shape",), {}, "got neither of vocabulary_size and channels"),
+        (("shape", "channels"), 3, "got both of vocabulary_size and channels"),
+        (("shape", "words"), 3, "unexpected keyword argument 'words'"),
+        (("task",), "text", "task must be an object"),
+        (("task", "name"), "translation", "task.name must be one of classification, .*got 'translation'"),
+        (("task", "name"), None, "task.name must be one of"),
+        (("task", "name"), "regression", "task has an unknown entry '"),
+        (("task", "beam"), 3, "task has an unknown entry 'beam'"),
+        (("task", "classes"), None, "task.classes must be a list, got None"),
+        (("task", "classes"), [["a"], "b"], "task.classes.0 must be a string"),
+        (("task", "classes"), ["a", "a"], "two of the classes have the same name"),
+        (("task", "temperature"), 0, "temperature must be positive, got 0"),
+        (("task", "threshold"), "0.5", "task.threshold must be a number, got '0.5'"),
         (("model",), "bilstm", "model must be an object, got 'bilstm'"),
         (("model", "name"), ["bilstm"], "model.name must be a string"),
         (("model", "options"), [["channels", 3]], "model.options must be an object"),
         (("settings",), [], "settings must be an object"),
-        (("settings", "monitor"), ["loss"], r"monitor must be 'accuracy' or 'loss', got \['loss'\]"),
+        (("settings", "monitor"), ["loss"], r"monitor must be one of loss, .*, got \['loss'\]"),
         (("settings", "precision"), {}, "precision must be 'float32' or 'bfloat16', got {}"),
         (("model", "options"), {"dropout": {}}, "textcnn: dropout must be a number, got {}"),
         (("model", "options"), {"channels": True}, "textcnn: channels must be a whole number, got True"),
         (("model", "options"), {"kernel_sizes": 3}, "textcnn: kernel_sizes must be a list of whole numbers"),
-        (("task",), "text", "task must be an object"),
+        (("recipe",), "text", "recipe must be an object"),
     ],
 )
 def test_a_configuration_that_means_nothing_is_told(place, value, message, run):
-    path = run.path / "config.json"
-    content = json.loads(path.read_bytes())
-    inner = content
-    for key in place[:-1]:
-        inner = inner[key]
-    inner[place[-1]] = value
-    path.write_text(json.dumps(content))
-    relisted(run)
+    changed(run, *place[:-1], **{place[-1]: value})
     with pytest.raises(RunError, match=message):
         Run.open(run.path)
 
@@ -316,16 +319,26 @@ def test_a_configuration_that_means_nothing_is_told(place, value, message, run):
 EPOCH = {
     "epoch": 1,
     "steps": 3,
-    "train_loss": 0.5,
-    "train_accuracy": 0.75,
-    "validation_loss": 0.25,
-    "validation_accuracy": 1.0,
+    "train": {"loss": 0.5, "accuracy": 0.75},
+    "validation": {"loss": 0.25, "accuracy": 1.0, "roc_auc": None},
     "learning_rate": 0.1,
     "tokens": 30,
     "seconds": 1.5,
     "tokens_per_second": 20.0,
 }
-METRICS = {"history": [EPOCH], "best_epoch": 1, "stopped": None, "test": None}
+TEST = {
+    "figures": {"loss": 0.5, "roc_auc": None},
+    "examples": 3,
+    "intervals": {"loss": {"low": 0.4, "high": 0.6}},
+}
+METRICS = {
+    "history": [EPOCH],
+    "best_epoch": 1,
+    "stopped": "patience",
+    "validation": None,
+    "test": TEST,
+    "tuned": {"name": "classification", "classes": ["a", "b"], "threshold": 0.25},
+}
 
 
 @pytest.mark.parametrize(
@@ -335,8 +348,13 @@ METRICS = {"history": [EPOCH], "best_epoch": 1, "stopped": None, "test": None}
         ({"history": [3]}, "history.0 must be an object, got 3"),
         ({"history": [[EPOCH]]}, "history.0 must be an object"),
         ({"history": [{**EPOCH, "steps": "3"}]}, "history.0.steps must be a whole number from 0, got '3'"),
-        ({"history": [{**EPOCH, "validation_loss": None}]}, "history.0.validation_loss must be a number"),
-        ({"history": [{**EPOCH, "train_accuracy": 1.5}]}, "train_accuracy must be a number from 0 to 1"),
+        ({"history": [{**EPOCH, "validation": 0.5}]}, "history.0.validation must be an object, got 0.5"),
+        ({"history": [{**EPOCH, "train": {"loss": "0"}}]}, "history.0.train.loss must be a number, got '0'"),
+        ({"history": [{**EPOCH, "train": {}}]}, "train has no loss"),
+        (
+            {"history": [{**EPOCH, "train": {"loss": 0, "f": 1}}]},
+            "train has an unknown metric 'f'; known are loss, ",
+        ),
         ({"history": [{"epoch": 1}]}, "history.0.steps is missing"),
         ({"history": [EPOCH, EPOCH]}, "not numbered from 1"),
         ({"best_epoch": 2}, "best_epoch = 2 is not one of the 1 epochs"),
@@ -346,7 +364,12 @@ METRICS = {"history": [EPOCH], "best_epoch": 1, "stopped": None, "test": None}
         ({"stopped": "early"}, "stopped must be one of 'epochs', 'patience', None, got 'early'"),
         ({"stopped": ["epochs"]}, "stopped must be one of"),
         ({"test": 0.5}, "test must be an object"),
-        ({"test": {"loss": 1}}, "test.accuracy is missing"),
+        ({"test": {"loss": 1}}, "test.figures is missing"),
+        ({"test": {**TEST, "examples": 0}}, "test.examples must be a whole number from 1"),
+        ({"test": {**TEST, "figures": {"f": 1}}}, "figures has an unknown metric 'f'"),
+        ({"test": {**TEST, "intervals": {"loss": 1}}}, "test.intervals.loss must be an object"),
+        ({"validation": [0.5]}, "validation must be an object"),
+        ({"tuned": 0.5}, "tuned must be an object"),
     ],
 )
 def test_damaged_metrics_are_told(changed, message, run):
@@ -359,22 +382,22 @@ def test_damaged_metrics_are_told(changed, message, run):
         _ = Run.open(run.path).metrics
 
 
-def test_entries_of_the_task_are_asked_for_by_kind(tmp_path):
-    task = {"text": "body", "share": 0.5, "rows": 3, "lower": True, "label": None}
-    run = created(tmp_path / "run", task=task)
-    assert run.task_entry("text", str) == "body"
-    assert run.task_entry("share", float, int) == 0.5
-    assert run.task_entry("label", str, None) is None
-    assert run.task_entry("unit", str, default="word") == "word"
+def test_entries_of_the_recipe_are_asked_for_by_kind(tmp_path):
+    recipe = {"text": "body", "share": 0.5, "rows": 3, "lower": True, "label": None}
+    run = created(tmp_path / "run", recipe=recipe)
+    assert run.recipe_entry("text", str) == "body"
+    assert run.recipe_entry("share", float, int) == 0.5
+    assert run.recipe_entry("label", str, None) is None
+    assert run.recipe_entry("unit", str, default="word") == "word"
     for name, kinds, message in (
-        ("unit", (str,), "task.unit is missing, expected str"),
-        ("text", (int,), "task.text is 'body', expected int"),
-        ("lower", (int,), "task.lower is True, expected int"),
-        ("label", (str,), "task.label is None, expected str"),
-        ("share", (str, None), "task.share is 0.5, expected str or null"),
+        ("unit", (str,), "recipe.unit is missing, expected str"),
+        ("text", (int,), "recipe.text is 'body', expected int"),
+        ("lower", (int,), "recipe.lower is True, expected int"),
+        ("label", (str,), "recipe.label is None, expected str"),
+        ("share", (str, None), "recipe.share is 0.5, expected str or null"),
     ):
         with pytest.raises(RunError, match=rf"config\.json: {message}"):
-            run.task_entry(name, *kinds)
+            run.recipe_entry(name, *kinds)
 
 
 def test_a_run_without_weights_says_so(tmp_path):
@@ -403,11 +426,12 @@ def test_weights_of_someone_else_are_told(run):
         run.load_model()
 
 
-def configured(run, **model):
+def changed(run, *place, **entries):
+    """Change entries of the configuration."""
     path = run.path / "config.json"
     content = json.loads(path.read_bytes())
-    content |= {name: value for name, value in model.items() if name in content}
-    content["model"]["options"] |= {name: value for name, value in model.items() if name not in content}
+    inner = functools.reduce(dict.get, place, content)
+    inner |= entries
     path.write_text(json.dumps(content))
     return relisted(run)
 
@@ -417,23 +441,25 @@ def configured(run, **model):
     [("channels", -3), ("kernel_sizes", []), ("kernel_sizes", [0]), ("dropout", -1), ("dropout", 1.5)],
 )
 def test_a_model_that_cannot_be_built_is_told(name, value, run):
-    configured(run, **{name: value})
-    with pytest.raises(RunError, match=r"config\.json is damaged: its model cannot be built"):
+    changed(run, "model", "options", **{name: value})
+    with pytest.raises(
+        RunError, match=r"config\.json is damaged: (its model cannot be built|textcnn: \w+ must be)"
+    ):
         Run.open(run.path).load_model()
 
 
-def test_a_model_with_an_empty_parameter_is_an_error_without_torchs_warning(run):
-    configured(run, classes=[])
+def test_a_task_without_classes_is_an_error_without_torchs_warning(run):
+    changed(run, "task", classes=[])
     opened = Run.open(run.path)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        with pytest.raises(RunError, match=r"does not fit the model .*but the model has shape \(0,\)"):
+        with pytest.raises(RunError, match="textcnn: outputs must be at least 1, got 0"):
             opened.load_model()
     assert [str(warning.message) for warning in warned] == []
 
 
 def test_a_want_of_memory_is_no_damage(run, monkeypatch):
-    def build(self, **_):
+    def build(self, *_):
         raise MemoryError("too much")
 
     monkeypatch.setattr(ModelSpec, "build", build)
@@ -458,11 +484,8 @@ HUGE = [
 @pytest.mark.parametrize(("name", "options", "message"), HUGE)
 def test_a_model_beyond_the_weights_is_not_built(name, options, message, run, monkeypatch):
     """No tensor on a device with memory is made for it."""
-    path = run.path / "config.json"
-    content = json.loads(path.read_bytes())
-    content["model"] = {"name": name, "options": options}
-    path.write_text(json.dumps(content))
-    opened = Run.open(relisted(run).path)
+    task = Language().to_json() if name == "language" else TASK.to_json()
+    opened = Run.open(changed(run, model={"name": name, "options": options}, task=task).path)
     build, devices = ModelSpec.build, set()
 
     def noting(self, *args, **kwargs):
@@ -478,7 +501,7 @@ def test_a_model_beyond_the_weights_is_not_built(name, options, message, run, mo
 
 def test_a_vocabulary_beyond_the_weights_is_not_built(run):
     with pytest.raises(RunError, match="vocabulary_size = 4000000000000000000 exceeds"):
-        Run.open(configured(run, vocabulary_size=4 * 10**18).path).load_model()
+        Run.open(changed(run, "shape", vocabulary_size=4 * 10**18).path).load_model()
 
 
 @pytest.mark.parametrize(
@@ -489,7 +512,7 @@ def test_a_vocabulary_beyond_the_weights_is_not_built(run):
     ],
 )
 def test_weights_that_do_not_fit_are_told(model, classes, message, run):
-    run.save_model(model.build(Toy.vocabulary_size, classes))
+    run.save_model(model.build(Toy.shape, Classification("abc"[:classes])))
     with pytest.raises(RunError, match=message):
         run.load_model()
 
@@ -599,7 +622,7 @@ def print_nothing():
         ({"learning_rate": None}, "learning_rate must be a number from 0"),
         ({"warmup": 1.5}, "warmup must be a number from 0 to 1"),
         ({"clip": -1}, "clip must be a number from 0 upwards or None"),
-        ({"monitor": "f1"}, "monitor must be 'accuracy' or 'loss'"),
+        ({"monitor": "f2"}, "monitor must be one of loss, accuracy, .*, got 'f2'"),
     ],
 )
 def test_settings_out_of_range_are_told(options, message):

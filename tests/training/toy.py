@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from typing import ClassVar
 
 import torch
 
@@ -20,7 +21,7 @@ SETTINGS = Settings(
 class Toy:
     """Does token 3 occur? Drawn anew for each epoch, some more examples each time."""
 
-    shape = {"vocabulary_size": 12}
+    shape: ClassVar = {"vocabulary_size": 12}
 
     def __init__(self, size=120):
         self.size = size
@@ -54,7 +55,9 @@ def created(path, model=MODEL, settings=SETTINGS, source=None, task=TASK, **more
 
 def fitted(run, source=None, **more):
     """Train a run as it was made."""
-    return fit(source or Toy(), run.config.task, run.config.model, run.config.settings, run, progress=False, **more)
+    return fit(
+        source or Toy(), run.config.task, run.config.model, run.config.settings, run, progress=False, **more
+    )
 
 
 def weights(run):

@@ -48,4 +48,6 @@ def created(path, model=MODEL, settings=SETTINGS, data=None):
 
 
 def fitted(run, data=None, **more):
-    return fit(data or source(), run.config.task, run.config.model, run.config.settings, run, progress=False, **more)
+    return fit(
+        data or source(), run.config.task, run.config.model, run.config.settings, run, progress=False, **more
+    )

@@ -12,7 +12,7 @@ from throughtime.tasks.metrics import METRICS
 Inputs = Literal["tokens", "series"]
 
 _FEW = 2_000
-"""Below so many training examples, networks without pretrained weights often gain nothing over linear models."""
+"""Below so many training examples, networks without pretrained weights often do not beat linear models."""
 
 
 def beats(model: Mapping[str, float], baseline: Mapping[str, float], metric: str) -> bool:
@@ -80,25 +80,23 @@ def advice(
     check that the series have to do with the targets: the majority class
     """
     return [
-        *_about_epochs(epochs, best_epoch),
+        _about_epochs(epochs, best_epoch),
         *_about_models(task, model, inputs),
         *_about_data(examples, inputs),
         _about_baseline(baseline, inputs),
     ]
 
 
-def _about_epochs(epochs: int, best_epoch: int) -> list[str]:
+def _about_epochs(epochs: int, best_epoch: int) -> str:
     if best_epoch == epochs:
-        more = 3 * epochs
-        return [
-            f"train longer: the last of {epochs} epochs was the best one (epochs={more}, or --epochs {more})"
-        ]
+        more = f"(epochs={3 * epochs}, or --epochs {3 * epochs})"
+        return f"train longer: the last of {epochs} epochs was the best one {more}"
     if 3 * best_epoch <= epochs:
-        return [
+        return (
             f"train more slowly: epoch {best_epoch} of {epochs} was the best one; lower the learning rate "
             "(learning_rate=, or --learning-rate) or add dropout (dropout=, or --dropout)"
-        ]
-    return ["try other learning rates, three times smaller and larger (learning_rate=, or --learning-rate)"]
+        )
+    return "try other learning rates, three times smaller and larger (learning_rate=, or --learning-rate)"
 
 
 def _about_models(task: SequenceTask, model: str, inputs: Inputs) -> list[str]:

@@ -95,6 +95,7 @@ def _without_dictionaries(table: pa.Table) -> pa.Table:
     """Decode dictionary columns, such as classes; nested ones stay: they may be larger than memory."""
     for number, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
-            column = table.column(number).cast(plain_type(field.type))
-            table = table.set_column(number, field.name, column)
+            column = table.column(number)
+            column.validate(full=True)
+            table = table.set_column(number, field.name, column.cast(plain_type(field.type)))
     return table

@@ -78,4 +78,20 @@ class Table:
     def select(self, rows: NDArray[np.int64]) -> "Table":
         """Return these rows, counted from 0, in this order; they keep their numbers."""
         numbers = rows + 1 if self.numbers is None else self.numbers[rows]
-        return Table(self.content.take(rows), self.name, self.unit, numbers, self.places)
+        return Table(_taken(self.content, rows), self.name, self.unit, numbers, self.places)
+
+
+def _taken(content: pa.Table, rows: NDArray[np.int64]) -> pa.Table:
+    """Take rows batch by batch, because Arrow's own ``take`` first concatenates all rows in memory."""
+    batches = content.to_batches()
+    if len(batches) <= 1 or not len(rows):
+        return content.take(rows)
+    ends = np.cumsum([batch.num_rows for batch in batches])
+    batch_of = np.searchsorted(ends, rows, side="right")
+    order = np.argsort(batch_of, kind="stable")
+    used, starts = np.unique(batch_of[order], return_index=True)
+    parts = [
+        batches[batch].take(pa.array(part - (ends[batch] - batches[batch].num_rows)))
+        for batch, part in zip(used, np.split(rows[order], starts[1:]), strict=True)
+    ]
+    return pa.Table.from_batches(parts, content.schema).combine_chunks().take(np.argsort(order))

@@ -24,7 +24,7 @@ from throughtime.data.columns import short
 from throughtime.data.files import regular_file
 from throughtime.errors import DataError
 
-_BYTES_PER_BLOCK = 2**25
+_BYTES_PER_BLOCK = 2**23
 _LONGEST_LINE = 2**21
 _LARGEST = float(np.finfo(np.float32).max)
 

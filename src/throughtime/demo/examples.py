@@ -24,7 +24,7 @@ def most_certain(
         Maximum number of examples of each kind.
     """
     confidence, predicted = probabilities.max(dim=1)
-    correct = predicted == source.test.labels
+    correct = torch.eq(predicted, source.test.labels)
     examples = []
     for subset in (correct, ~correct):
         index = torch.nonzero(subset).flatten()
@@ -34,7 +34,7 @@ def most_certain(
 
 
 def _example(source: PythonOperators, index: int, probabilities: Tensor) -> Example:
-    words = [source.vocabulary.words[number] for number in source.test.tokens[index].tolist()]
+    words = [source.vocabulary.words[number] for number in source.test.inputs[index].tolist()]
     start, stop = words.index(OPEN), words.index(CLOSE)
     file, line, column = source.sites["test"].where[index].tolist()
     predicted = int(probabilities.argmax())

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -29,12 +30,12 @@ from throughtime.demo.results import DemoResult, read_result, write_result
 from throughtime.demo.review import precision_at
 from throughtime.demo.task import TASK
 from throughtime.errors import RunError
-from throughtime.report import Curve, ModelRow, ReportContent, write_report
-from throughtime.tasks import Classification
-from throughtime.training import ModelSpec, Run, Settings, fit, predict
+from throughtime.report import ModelRow, ReportContent, curve_of, write_report
+from throughtime.tasks import Classification, predict
+from throughtime.training import ModelSpec, Run, Settings, fit
 
 Tell = Callable[[str], None]
-_SECONDS = 60
+_SECONDS = 180
 """Limit of work of each baseline, see `throughtime.baselines.fit_baselines`."""
 
 
@@ -115,8 +116,8 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
     rows = [_baseline_row(baseline, source.test, files) for baseline in _baselines(source)]
     runs = [_train(network, source, out, tell, progress=progress) for network in plan.networks]
     models = [run.load_model() for run in runs]
-    logits = [predict(model, source.test.tokens) for model in models]
-    correct = [(scores.argmax(1) == source.test.labels).numpy() for scores in logits]
+    logits = [predict(model, source.test.inputs) for model in models]
+    correct = [torch.eq(scores.argmax(1), source.test.labels).numpy() for scores in logits]
     for network, run, model, hits in zip(plan.networks, runs, models, correct, strict=True):
         rows.append(_network_row(network.name, run, model, hits, files))
     best = max(range(len(runs)), key=lambda i: correct[i].mean())
@@ -132,7 +133,7 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
             "their family. The models see two lines before, one after, and the operator marked."
         ),
         models=rows,
-        curves=[_curve(n.name, run) for n, run in zip(plan.networks, runs, strict=True)],
+        curves=[curve_of(n.name, run.metrics.history) for n, run in zip(plan.networks, runs, strict=True)],
         right=right,
         wrong=wrong,
         examples_of=name,
@@ -153,16 +154,23 @@ def _train(network: Network, source: PythonOperators, out: Path, tell: Tell, *, 
         run = Run.create(
             path,
             source=source,
+            task=_task(source),
             model=network.model,
             settings=network.settings,
-            task={"kind": TASK},
+            recipe={"kind": TASK},
             tokenizer_json=source.vocabulary.to_tokenizer().to_str(pretty=True),
         )
     tell(f"{network.name}: {'resuming' if resume and not run.finished else 'training'} …")
-    result = fit(source, network.model, network.settings, run, resume=resume, progress=progress)
+    result = fit(
+        source, _task(source), network.model, network.settings, run, resume=resume, progress=progress
+    )
     if result.interrupted:
         raise Interrupted
     return run
+
+
+def _task(source: PythonOperators) -> Classification:
+    return Classification(source.classes)
 
 
 def _network_row(
@@ -216,17 +224,6 @@ def _row(
         parameters,
         seconds,
         tokens / seconds if tokens and seconds else None,
-    )
-
-
-def _curve(name: str, run: Run) -> Curve:
-    history = run.metrics.history
-    return Curve(
-        name,
-        [epoch.train_loss for epoch in history],
-        [epoch.validation_loss for epoch in history],
-        [epoch.train_accuracy for epoch in history],
-        [epoch.validation_accuracy for epoch in history],
     )
 
 

@@ -17,7 +17,7 @@ from throughtime.data.vocabulary import Vocabulary
 from throughtime.demo.operators.lexer import lex
 from throughtime.demo.operators.reading import site_rows
 from throughtime.demo.operators.sites import Sites, family_of, operator_name, windows
-from throughtime.training import predict
+from throughtime.tasks import predict
 
 PRIOR = 0.01
 """Default fraction of operators that are assumed to be replaced."""

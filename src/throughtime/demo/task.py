@@ -1,4 +1,4 @@
-"""Name of the demo's task."""
+"""Kind of the runs of the demo."""
 
-TASK = "python-operators"
-"""The task in the configuration of the runs."""
+TASK = "operators"
+"""The kind in the recipes of the runs."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -67,7 +67,7 @@ def prepare(
         raise ShapeError("there is no data; give a path, a frame, or sequences")
     if start is None:
         return prepare_table(recipe, table, *parts, weights=weights, rows=rows)
-    learned = {"encoder": start.encoder, "task": start.task}
+    learned: dict[str, Any] = {"encoder": start.encoder, "task": start.task}
     prepared = prepare_table(recipe, table, *parts, weights=weights, rows=rows, **learned)
     return replace(prepared, prepare_model=partial(_set_weights, start))
 
@@ -196,7 +196,7 @@ def fit_recipe(
     factory : callable, optional
         Builds the model in place of one by name.
     """
-    how = {
+    how: dict[str, Any] = {
         "resume": resume,
         "progress": progress,
         "watch_every": watch_every,
@@ -217,7 +217,7 @@ def fit_recipe(
 def _fitted(
     prepared: Prepared, path: Path, data: Any, *, resume: bool, factory: ModelFactory | None, **how: Any
 ) -> Fitted:
-    kind = "tokens" if "vocabulary_size" in prepared.source.shape else "series"
+    kind: Literal["tokens", "series"] = "tokens" if "vocabulary_size" in prepared.source.shape else "series"
     spec = prepared.recipe.spec(kind) if factory is None else ModelSpec(CUSTOM)
     settings = prepared.recipe.settings()
     resume = resume or (several.was_restarted() and path.exists())

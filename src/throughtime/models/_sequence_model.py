@@ -120,7 +120,7 @@ class SequenceModel(nn.Module):
                 f"{name} with an output for each step takes a Ragged, got a tensor {tuple(x.shape)}; make "
                 "one with Ragged.from_list"
             )
-        if not (self.takes_tensors and self.embedding is None and isinstance(x, Tensor)):
+        if not (self.takes_tensors and self.inputs.kind == "series" and isinstance(x, Tensor)):
             x = as_ragged(x, name)
         self._check_extra(x, extra)
         return x

@@ -21,6 +21,7 @@ from throughtime.nn.crf.layer import CRF as CRF
 from throughtime.nn.description.field import ReceptiveField as ReceptiveField
 from throughtime.nn.description.output_lengths import output_lengths as output_lengths
 from throughtime.nn.description.receptive_field import receptive_field as receptive_field
+from throughtime.nn.dropout import Dropout as Dropout
 from throughtime.nn.inputs.output import RecurrentOutput as RecurrentOutput
 from throughtime.nn.linear import Linear as Linear
 from throughtime.nn.locked_dropout import LockedDropout as LockedDropout
@@ -46,4 +47,5 @@ from throughtime.nn.streaming.stream import Stream as Stream
 from throughtime.nn.trace.gradients import DirectionGradients as DirectionGradients
 from throughtime.nn.trace.trace import DirectionTrace as DirectionTrace
 from throughtime.nn.trace.trace import Trace as Trace
+from throughtime.ops.embedding import layer as _embedding  # noqa: F401 - torch.nn.Embedding on a Ragged
 from throughtime.ops.recurrent.activations import Activation as Activation

@@ -8,6 +8,7 @@ from throughtime.errors import ShapeError
 from throughtime.nn.description.kinds import Tokenwise
 from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import as_ragged, check_real
+from throughtime.ops.dropout.layer import dropout
 from throughtime.ragged import Ragged
 
 
@@ -69,9 +70,7 @@ class LockedDropout(nn.Module):
         if not self.training or self.p == 0:
             return x
         check_real(x, "LockedDropout")
-        keep_probability = 1 - self.p
-        mask = x.values.new_empty(x.layout.num_sequences, *x.shape[1:])
-        mask = mask.bernoulli_(keep_probability).div_(keep_probability)
+        mask = dropout(x.values.new_ones(x.layout.num_sequences, *x.shape[1:]), self.p)
         masked: Ragged = x * x.spread(mask)
         return masked
 

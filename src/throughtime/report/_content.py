@@ -1,6 +1,6 @@
 """The content of a report, as plain data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -21,13 +21,19 @@ class ModelRow:
 
 @dataclass(frozen=True)
 class Curve:
-    """Learning curves of one training, one value per epoch."""
+    """Learning curves of one training: for each metric one value per epoch.
+
+    Parameters
+    ----------
+    name : str
+        Name of the model.
+    train, validation : mapping of str to sequence of float
+        By names in `throughtime.tasks.METRICS`. Metrics of ``train`` are drawn.
+    """
 
     name: str
-    train_loss: Sequence[float]
-    validation_loss: Sequence[float]
-    train_accuracy: Sequence[float]
-    validation_accuracy: Sequence[float]
+    train: Mapping[str, Sequence[float]]
+    validation: Mapping[str, Sequence[float]]
 
 
 @dataclass(frozen=True)

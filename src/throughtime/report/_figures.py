@@ -1,12 +1,17 @@
 """The figures of a report, drawn with plotly."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from throughtime.report._content import Curve, ModelRow
 from throughtime.report._style import COLOURS, in_figure, layout
+from throughtime.tasks import METRICS
+
+_LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
+_DASHES = ("solid", "dash", "dot")
 
 
 def accuracy_figure(models: Sequence[ModelRow]) -> go.Figure:
@@ -34,35 +39,71 @@ def accuracy_figure(models: Sequence[ModelRow]) -> go.Figure:
 
 
 def learning_figure(curves: Sequence[Curve]) -> go.Figure:
-    """Draw loss and accuracy by epoch: training dotted, validation solid."""
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
-    for colour, curve in zip(COLOURS * len(curves), curves, strict=False):
-        name = in_figure(curve.name)
-        for row, train, validation in (
-            (1, _percent(curve.train_accuracy), _percent(curve.validation_accuracy)),
-            (2, curve.train_loss, curve.validation_loss),
-        ):
-            for kind, values, dash in (("training", train, "dot"), ("validation", validation, "solid")):
-                figure.add_trace(
-                    go.Scatter(
-                        x=list(range(1, len(values) + 1)),
-                        y=list(values),
-                        name=f"{name}, {kind}",
-                        mode="lines+markers",
-                        line={"color": colour, "dash": dash},
-                        showlegend=row == 1,
-                        legendgroup=f"{name} {kind}",
-                    ),
-                    row=row,
-                    col=1,
-                )
-    figure.update_layout(layout(height=560), legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
-    figure.update_xaxes(title="epoch", dtick=1, row=2, col=1)
-    figure.update_xaxes(dtick=1, row=1, col=1)
-    figure.update_yaxes(title="accuracy in %", row=1, col=1)
-    figure.update_yaxes(title="cross-entropy in nats", row=2, col=1)
+    """Draw every metric of training by epoch, one below the other: training dotted, validation solid."""
+    metrics = list(dict.fromkeys(name for curve in curves for name in curve.train))
+    figure = make_subplots(rows=len(metrics), cols=1, shared_xaxes=True, vertical_spacing=0.16 / len(metrics))
+    shown: set[str] = set()
+    for row, metric in enumerate(metrics, start=1):
+        for colour, curve in zip(COLOURS * len(curves), curves, strict=False):
+            for trace in _traces(curve, metric, colour):
+                trace.showlegend = trace.name not in shown
+                shown.add(trace.name)
+                figure.add_trace(trace, row=row, col=1)
+        unit = " in %" if METRICS[metric].percent else ""
+        figure.update_yaxes(title=METRICS[metric].title + unit, row=row, col=1)
+    figure.update_layout(
+        layout(height=80 + 240 * len(metrics)), legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"}
+    )
+    _epoch_axis(figure, max((len(values) for curve in curves for values in curve.train.values()), default=1))
+    figure.update_xaxes(title="epoch", row=len(metrics), col=1)
     return figure
 
 
-def _percent(values: Sequence[float]) -> list[float]:
-    return [100 * value for value in values]
+def validation_figure(metrics: Mapping[str, Sequence[float]]) -> go.Figure:
+    """Draw further validation metrics of one training: percentages together, each other one by itself."""
+    percent = [name for name in metrics if METRICS[name].percent]
+    panels = [*([percent] if percent else []), *([name] for name in metrics if not METRICS[name].percent)]
+    figure = make_subplots(rows=len(panels), cols=1, shared_xaxes=True, vertical_spacing=0.16 / len(panels))
+    for row, names in enumerate(panels, start=1):
+        for number, name in enumerate(names):
+            scale = 100 if METRICS[name].percent else 1
+            figure.add_trace(
+                go.Scatter(
+                    x=list(range(1, len(metrics[name]) + 1)),
+                    y=[scale * value for value in metrics[name]],
+                    name=METRICS[name].title,
+                    mode="lines+markers",
+                    line={"color": COLOURS[number % len(COLOURS)], "dash": _DASHES[number // len(COLOURS) % 3]},
+                    showlegend=len(names) > 1,
+                ),
+                row=row,
+                col=1,
+            )
+        title = "validation in %" if METRICS[names[0]].percent else METRICS[names[0]].title
+        figure.update_yaxes(title=title, row=row, col=1)
+    figure.update_layout(layout(height=150 + 220 * len(panels)), legend=_LEGEND)
+    _epoch_axis(figure, max(map(len, metrics.values())))
+    figure.update_xaxes(title="epoch", row=len(panels), col=1)
+    return figure
+
+
+def _epoch_axis(figure: go.Figure, epochs: int) -> None:
+    """Put at most 12 ticks on the axis, on whole epochs."""
+    figure.update_xaxes(dtick=math.ceil(epochs / 12))
+
+
+def _traces(curve: Curve, metric: str, colour: str) -> Iterator[go.Scatter]:
+    """Yield the curves of a metric in training and validation, as far as they are known."""
+    scale = 100 if METRICS[metric].percent else 1
+    parts = (("training", curve.train, "dot"), ("validation", curve.validation, "solid"))
+    for part, values, dash in parts:
+        if metric in values:
+            name = f"{in_figure(curve.name)}, {part}"
+            yield go.Scatter(
+                x=list(range(1, len(values[metric]) + 1)),
+                y=[scale * value for value in values[metric]],
+                name=name,
+                mode="lines+markers",
+                line={"color": colour, "dash": dash},
+                legendgroup=name,
+            )

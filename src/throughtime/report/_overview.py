@@ -5,10 +5,8 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from throughtime.report._content import Curve
 from throughtime.report._run_diagnosis import ClassifierQuality, RunDiagnosis
 from throughtime.report._style import COLOURS, in_figure, layout
-from throughtime.training import EpochMetrics
 
 _DASHES = ("solid", "dash", "dot", "dashdot")
 
@@ -88,9 +86,3 @@ def _relative(values: Sequence[float | None]) -> list[float]:
     sizes = [value or 0.0 for value in values]
     largest = max(sizes, default=0.0)
     return [size / largest for size in sizes] if largest else sizes
-
-
-def curve_of(name: str, history: Sequence[EpochMetrics]) -> Curve:
-    """Return the learning curves of a training."""
-    columns = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
-    return Curve(name, *([getattr(epoch, column) for epoch in history] for column in columns))

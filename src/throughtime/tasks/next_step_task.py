@@ -36,7 +36,9 @@ class NextStepTask(Task):
     ) -> WindowLoader:
         """Return the windows of a text, or of sequences of frames."""
         k1, streams = _required(settings)
-        pairs = _source(source).pairs(source.training(0), streams, k1)
+        text_or_frames = _source(source).training(0)
+        self.require_usable(text_or_frames, "training examples")
+        pairs = source.pairs(text_or_frames, streams, k1)
         return WindowLoader(
             pairs,
             streams,

@@ -18,6 +18,7 @@ from throughtime.ragged import Ragged
 from throughtime.tasks.intervals import Interval, WeightedMetrics
 from throughtime.tasks.outputs import Outputs, by_row, model_outputs, output_of
 from throughtime.tasks.task import BatchSettings, StepValues, Task
+from throughtime.tasks.views import TargetView, TaskViews
 
 _HELD_OUT = 4
 """Held-out batches have this many times the tokens of training batches, as they need no gradients."""
@@ -64,7 +65,7 @@ class SequenceTask(Task):
 
     @abstractmethod
     def score(self, model: nn.Module, outputs: Outputs, targets: Any) -> dict[str, Tensor]:
-        """Return "loss" and other metrics that are means over examples, (n,) each.
+        """Return "loss" and other metrics that are means over examples, (n,) each: those of `shown`.
 
         Parameters
         ----------
@@ -88,6 +89,18 @@ class SequenceTask(Task):
         """Return the task with what is chosen on validation after training, such as a threshold."""
         del model, outputs, targets
         return self
+
+    # ----------------------------------------------------------------- report
+
+    def views(self, model: nn.Module, outputs: Outputs, targets: Any) -> TaskViews:
+        """Return what a report shows of outputs beside the metrics."""
+        del model, outputs, targets
+        return TaskViews()
+
+    def target_view(self, targets: Any) -> TargetView:
+        """Return the distribution of targets."""
+        del targets
+        return TargetView()
 
     # ------------------------------------------------------------------- task
 
@@ -115,10 +128,15 @@ class SequenceTask(Task):
         require_finite(part.inputs, f"the {name}")
 
     def step(self, model: nn.Module, batch: Examples, carried: Carried) -> StepValues:
-        """Return the loss and metrics of a batch."""
+        """Return the loss and metrics of a batch, which may be empty in one of several processes."""
         del carried
-        values = self.score(model, output_of(model, batch), batch.targets)
-        return StepValues(values, self._weights(batch, len(values["loss"])), batch.inputs.layout.total)
+        tokens = batch.inputs.layout.total
+        values = (
+            self.score(model, output_of(model, batch), batch.targets) if len(batch) else self._no_values()
+        )
+        if not tokens:
+            values["loss"] = values["loss"] + _zero_of_parameters(model)
+        return StepValues(values, self._weights(batch, len(values["loss"])), tokens)
 
     def evaluate(
         self, model: nn.Module, source: Source, part: Any, settings: BatchSettings
@@ -153,8 +171,16 @@ class SequenceTask(Task):
         measures = self.measures(model, outputs, targets)
         return means | (measures.values() if measures is not None else {}), len(values)
 
+    def _no_values(self) -> dict[str, Tensor]:
+        return {name: torch.zeros(0) for name in self.shown}
+
     def _weights(self, batch: Examples, count: int) -> Tensor | None:
         """Return the weight of each example of a batch."""
         if batch.weights is None or len(batch.weights) == count:
             return batch.weights
         return batch.weights.repeat_interleave(batch.inputs.lengths.to(batch.weights.device))
+
+
+def _zero_of_parameters(model: nn.Module) -> Tensor:
+    """Return 0 with a gradient of zeros for every parameter, as each process needs one to share gradients."""
+    return torch.stack([parameter.flatten()[:0].sum() for parameter in model.parameters()]).sum()

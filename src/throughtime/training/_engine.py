@@ -96,9 +96,7 @@ def _note_environment(run: Run, *, begun: bool) -> None:
         )
 
 
-def _trainer(
-    run: Run, callbacks: list[pl.Callback], files: SafetensorsIO, how: Surroundings
-) -> pl.Trainer:
+def _trainer(run: Run, callbacks: list[pl.Callback], files: SafetensorsIO, how: Surroundings) -> pl.Trainer:
     several = processes() > 1
     options = run.config.model.options
     # Clusters of an adaptive softmax without a token in the window have no gradient, unless weights are tied.

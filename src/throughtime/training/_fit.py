@@ -13,11 +13,11 @@ from throughtime.data.examples import Source
 from throughtime.errors import RunError
 from throughtime.tasks import Task
 from throughtime.training._advice import ELSEWHERE, RESUME_OR_ELSEWHERE
+from throughtime.training._how import Surroundings
 from throughtime.training._lock import Hold, only_training
 from throughtime.training._metrics import Metrics, Score
 from throughtime.training._run import Run, RunConfig
 from throughtime.training._settings import ModelSpec, Settings
-from throughtime.training._how import Surroundings
 from throughtime.training.processes import join, process, wait_for_all
 
 

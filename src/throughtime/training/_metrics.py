@@ -1,12 +1,12 @@
 """Metrics of a training as frozen dataclasses, and their JSON form."""
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from throughtime._fields import Fields, Number, Positive, to_json
+from throughtime.errors import ShapeError
 from throughtime.tasks import METRICS
 from throughtime.tasks.intervals import Interval
 
@@ -19,15 +19,20 @@ class EpochMetrics:
     """Number of the epoch, from 1."""
     steps: int
     """Number of training steps."""
-    train: Mapping[str, float]
+    train: Mapping[str, Number]
     """Means over the training steps of the epoch, with dropout, while the weights change."""
-    validation: Mapping[str, float]
+    validation: Mapping[str, Number]
+    """Metrics on the validation examples; NaN where one is undefined."""
     learning_rate: float
     """Learning rate of the last step."""
     tokens: int
     """Number of tokens trained on."""
     seconds: float
     """Training time without validation and saving, summed over all sessions of a resumed training."""
+
+    def __post_init__(self) -> None:
+        _check_names("train", self.train)
+        _check_names("validation", self.validation)
 
     @property
     def tokens_per_second(self) -> float:
@@ -36,7 +41,8 @@ class EpochMetrics:
 
     def to_json(self) -> dict[str, Any]:
         """Return the metrics as JSON values."""
-        return dataclasses.asdict(self) | {"tokens_per_second": self.tokens_per_second}
+        content: dict[str, Any] = to_json(self)
+        return content | {"tokens_per_second": self.tokens_per_second}
 
     @classmethod
     def from_json(cls, content: Any, place: str = "") -> "EpochMetrics":
@@ -58,6 +64,9 @@ class Score:
     examples: Positive
     intervals: Mapping[str, Interval] = field(default_factory=dict)
     """95 % interval of each metric that has one."""
+
+    def __post_init__(self) -> None:
+        _check_names("figures", self.figures)
 
     def __getitem__(self, name: str) -> float:
         return self.figures[name]
@@ -124,12 +133,20 @@ class Metrics:
         if history and best is None:
             raise ValueError("best_epoch is null, but history has epochs")
         fields.one_of("stopped", ("epochs", "patience", None))
-        scores = [
+        validation, test = (
             None if fields.value(key) is None else Score.from_json(fields.value(key), f"{key}.")
             for key in ("validation", "test")
-        ]
+        )
         tuned = None if fields.value("tuned") is None else fields.mapping("tuned")
-        return cls(history, best, stopped, *scores, tuned)
+        return cls(history, best, stopped, validation, test, tuned)
+
+
+def _check_names(part: str, metrics: Mapping[str, float]) -> None:
+    unknown = [name for name in metrics if name not in METRICS]
+    if unknown:
+        raise ShapeError(f"{part} has an unknown metric {unknown[0]!r}; known are {', '.join(METRICS)}")
+    if "loss" not in metrics:
+        raise ShapeError(f"{part} has no loss")
 
 
 def history_of(content: Any) -> tuple[EpochMetrics, ...]:
@@ -148,7 +165,7 @@ def history_of(content: Any) -> tuple[EpochMetrics, ...]:
 
 
 def best_epoch(history: Sequence[EpochMetrics], monitor: str) -> int | None:
-    """Return the epoch (from 1) that is best on validation; of equal ones that of the lower loss, or the first."""
+    """Return the epoch that is best on validation; of equal ones that of the lower loss, or the first."""
     if not history:
         return None
     return min(history, key=lambda epoch: _rank(epoch, monitor)).epoch

@@ -1,4 +1,4 @@
-"""`TrainingModule`: the Lightning module of every task, with optimizer, clipping and metrics. Writes no files.
+"""`TrainingModule`: the Lightning module of all tasks, with optimizer, clipping and metrics. Writes no files.
 
 All random numbers of a step are derived from (seed, epoch, step), so no random state is saved.
 """
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from throughtime._fields import Fields
+from throughtime._fields import Fields, to_json
 from throughtime.bptt import Carried
 from throughtime.data.batches import derived_seed
 from throughtime.data.examples import Source
@@ -76,7 +76,9 @@ class _TotalsFields:
     learning_rate: float
 
     def totals(self) -> Totals:
-        return Totals(self.steps, self.examples, dict(self.values), self.tokens, self.seconds, self.learning_rate)
+        return Totals(
+            self.steps, self.examples, dict(self.values), self.tokens, self.seconds, self.learning_rate
+        )
 
 
 class TrainingModule(pl.LightningModule):
@@ -259,7 +261,7 @@ class TrainingModule(pl.LightningModule):
         )
 
     def _validation_metrics(self) -> dict[str, float]:
-        """Return the metrics over the steps of all processes, and the monitored one if it takes all outputs."""
+        """Return the metrics over all processes; those of all outputs too if one of them is monitored."""
         own = self._validated
         *sums, examples = summed(*own.values.values(), own.examples)
         means = {name: value / (examples or 1.0) for name, value in zip(own.values, sums, strict=True)}
@@ -274,7 +276,7 @@ class TrainingModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the metrics so far, and the states of the streams of all processes."""
         checkpoint[STATE] = {
-            "history": [dataclasses.asdict(epoch) for epoch in self.history],
+            "history": [to_json(epoch) for epoch in self.history],
             "totals": dataclasses.asdict(self.totals),
         }
         # What ended, and what other processes had when a state was loaded, is not this one's to save.

@@ -1,7 +1,7 @@
 """Progress display: a live line on a terminal, and one line per epoch."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,8 +12,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from throughtime.training._module import TrainingModule
+from throughtime.tasks import METRICS, Task
 from throughtime.training._metrics import EpochMetrics, best_epoch
+from throughtime.training._module import TrainingModule
 
 _SECONDS_BETWEEN_FRAMES = 0.1
 
@@ -32,6 +33,7 @@ class ProgressDisplay(pl.Callback):
         self._live: Live | None = None
         self._drawn_at = 0.0
         self._began: tuple[float, float] | None = None
+        self._headed = False
 
     @contextmanager
     def showing(self) -> Iterator[None]:
@@ -73,7 +75,12 @@ class ProgressDisplay(pl.Callback):
         if isinstance(pl_module, TrainingModule):
             history, settings = pl_module.history, pl_module.settings
             best = best_epoch(history, settings.monitored(pl_module.task)) == len(history)
-            line = epoch_line(history[-1], settings.epochs, pl_module.task.describe, best=best)
+            if not self._headed:
+                self.console.print(
+                    epoch_header(pl_module.task, settings.epochs), highlight=False, soft_wrap=True
+                )
+                self._headed = True
+            line = epoch_line(pl_module.task, history[-1], settings.epochs, best=best)
             self.console.print(line, highlight=False, soft_wrap=True)
 
     def _line(self, module: TrainingModule, step: int) -> Table:
@@ -106,20 +113,35 @@ def line_of(text: str, done: int, total: int, width: int) -> Table:
     return line
 
 
-def epoch_line(
-    epoch: EpochMetrics,
-    epochs: int,
-    describe: Callable[[Mapping[str, float]], str],
-    *,
-    best: bool,
-) -> str:
-    """Return the metrics of an epoch as one line of text; ``describe`` formats its metrics."""
-    return (
-        f"epoch {epoch.epoch:>{len(str(epochs))}}/{epochs}  "
-        f"{describe(epoch.train)}  "
-        f"validation {describe(epoch.validation)}  "
-        f"{epoch.tokens_per_second:,.0f} tokens/s  {duration(epoch.seconds)}{'  best' if best else ''}"
+def epoch_header(task: Task, epochs: int) -> str:
+    """Return the names of the columns of `epoch_line`; each metric is shown for training and validation."""
+    names = "  ".join(f"{_heading(name):>{_width(name)}}" for name in task.shown)
+    return f"{'epoch':>{max(5, 2 * len(str(epochs)) + 1)}}  {names}  {'tokens/s':>9}  {'time':>7}"
+
+
+def epoch_line(task: Task, epoch: EpochMetrics, epochs: int, *, best: bool) -> str:
+    """Return the metrics of an epoch as one line of text."""
+    place = f"{epoch.epoch}/{epochs}"
+    values = "  ".join(
+        f"{f'{_number(name, epoch.train)} / {_number(name, epoch.validation)}':>{_width(name)}}"
+        for name in task.shown
     )
+    return (
+        f"{place:>{max(5, 2 * len(str(epochs)) + 1)}}  {values}  {epoch.tokens_per_second:>9,.0f}  "
+        f"{duration(epoch.seconds):>7}{'  best' if best else ''}"
+    )
+
+
+def _heading(name: str) -> str:
+    return f"{METRICS[name].title} train / val."
+
+
+def _width(name: str) -> int:
+    return max(len(_heading(name)), 17)
+
+
+def _number(name: str, figures: Mapping[str, float]) -> str:
+    return METRICS[name].text(figures[name]) if name in figures else "–"
 
 
 def duration(seconds: float) -> str:

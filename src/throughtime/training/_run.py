@@ -19,6 +19,7 @@ from throughtime._fields import Fields, short
 from throughtime.data.examples import Source
 from throughtime.data.tokenizer_file import check_tokenizer
 from throughtime.errors import RunError
+from throughtime.models import ModelInputs
 from throughtime.tasks import Task, task_from_json
 from throughtime.training._advice import ELSEWHERE, RESUME_OR_ELSEWHERE
 from throughtime.training._checksums import NAME as CHECKSUMS
@@ -80,11 +81,11 @@ class RunConfig:
     def from_json(cls, content: dict[str, Any]) -> "RunConfig":
         """Return the configuration that `to_json` wrote; raises TypeError or ValueError for wrong content."""
         fields = Fields(content)
-        model, shape = fields.fields("model"), fields.fields("shape")
+        model = fields.fields("model")
         return cls(
             task=task_from_json(fields.mapping("task")),
             model=ModelSpec(model.text("name"), model.mapping("options")),
-            shape={name: shape.whole(name, low=1) for name in fields.mapping("shape")},
+            shape=_shape_from(fields),
             recipe=fields.mapping("recipe"),
             data=fields.mapping("data"),
             settings=_settings_from(fields.mapping("settings")),
@@ -267,7 +268,9 @@ class Run:
             return value
         wanted = " or ".join("null" if kind is None else kind.__name__ for kind in kinds)
         has = f"is {short(value)}" if name in recipe else "is missing"
-        raise RunError(f"{self.path / 'config.json'}: recipe.{name} {has}, expected {wanted}; restore the file")
+        raise RunError(
+            f"{self.path / 'config.json'}: recipe.{name} {has}, expected {wanted}; restore the file"
+        )
 
     @property
     def task(self) -> Task:
@@ -346,9 +349,15 @@ class Run:
                 f"{self.path} has a model that was built by a function; set it: run.factory = function"
             )
         shape = dict(config.task.shape(config.shape))
-        sizes = {**shape, "outputs": config.task.outputs or 0, "model": {"options": dict(config.model.options)}}
+        sizes = {
+            **shape,
+            "outputs": config.task.outputs or 0,
+            "model": {"options": dict(config.model.options)},
+        }
         try:
-            return fitting_model(lambda: config.model.build(config.shape, config.task, self.factory), sizes, weights)
+            return fitting_model(
+                lambda: config.model.build(config.shape, config.task, self.factory), sizes, weights
+            )
         except MisfitError as error:
             raise RunError(
                 f"{path} does not fit the model in config.json: {error}; the architecture differs, or one of "
@@ -435,6 +444,13 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, {self.config.model.name})"
+
+
+def _shape_from(fields: Fields) -> dict[str, int]:
+    entries = fields.fields("shape")
+    shape = {name: entries.whole(name, low=int(name != "extra")) for name in fields.mapping("shape")}
+    ModelInputs(**shape)  # checks their names
+    return shape
 
 
 def _settings_from(content: dict[str, Any]) -> Settings:

@@ -11,9 +11,9 @@ from pytorch_lightning.plugins.io import CheckpointIO
 from torch import Tensor
 from torch.optim import Optimizer
 
-from throughtime.training._module import TrainingModule
 from throughtime.training._lock import Hold
 from throughtime.training._metrics import Metrics, best_epoch
+from throughtime.training._module import TrainingModule
 from throughtime.training._run import Run
 from throughtime.training._surroundings import StopRequest
 from throughtime.training._tensor_file import read_tree, write_tree

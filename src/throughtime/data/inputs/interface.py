@@ -32,8 +32,26 @@ class InputShape:
     channels: int | None = None
 
 
+class InputOptions(Protocol):
+    """What a user asks for; a frozen dataclass of JSON values."""
+
+    @property
+    def blank(self) -> Blank:
+        """What to do with blank rows; the caller drops them for ``"skip"``."""
+
+    def blank_rows(self, table: Table) -> NDArray[np.int64]:
+        """Return the rows without text, tokens or steps, counted from 0."""
+
+    def fit(self, table: Table) -> "Inputs":
+        """Learn vocabulary or scales from training rows."""
+
+
 class Inputs(Protocol):
     """What turns rows into sequences. Slices of a table may be encoded one after another."""
+
+    @property
+    def options(self) -> InputOptions:
+        """What the user asked for."""
 
     @property
     def shape(self) -> InputShape:
@@ -55,16 +73,6 @@ class Inputs(Protocol):
 
     def to_json(self) -> dict[str, Any]:
         """Return everything but the tokenizer as JSON values."""
-
-
-class InputOptions(Protocol):
-    """What a user asks for; a frozen dataclass of JSON values."""
-
-    def blank_rows(self, table: Table) -> NDArray[np.int64]:
-        """Return the rows without text, tokens or steps, counted from 0."""
-
-    def fit(self, table: Table) -> Inputs:
-        """Learn vocabulary or scales from training rows."""
 
 
 def check_options(options: Any, columns: Sequence[str] | None = None) -> None:

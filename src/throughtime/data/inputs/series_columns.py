@@ -94,7 +94,7 @@ def without_padding(steps: Steps) -> Steps:
     >>> without_padding(steps).values.ravel().tolist()
     [1.0, nan, 2.0]
     """
-    observed = np.isfinite(steps.values).any(axis=1)
+    observed = np.atleast_1d(np.isfinite(steps.values).any(axis=1))
     ordinals = np.arange(len(observed)) - np.repeat(steps.offsets[:-1], steps.lengths)
     lengths = np.zeros_like(steps.lengths)
     rows = np.repeat(np.arange(len(lengths)), steps.lengths)

@@ -1,5 +1,6 @@
 """Inputs of text: one or several columns, and the tokenizer that encodes them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from throughtime.ragged import Ragged
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextOptions:
+class TextOptions(ABC):
     """Options of every kind of text.
 
     Parameters
@@ -41,6 +42,10 @@ class TextOptions:
 
     def __post_init__(self) -> None:
         check_options(self, self.columns)
+
+    @abstractmethod
+    def fit(self, table: Table) -> "TextInputs":
+        """Train the tokenizer."""
 
     def blank_rows(self, table: Table) -> NDArray[np.int64]:
         """Return the rows without text, counted from 0."""

@@ -31,18 +31,20 @@ def sum_of_pairs(forwards: Tensor, backwards: Tensor, transitions: Tensor, weigh
     ratios = (transitions - highest).exp()
     u, v = relative(before), relative(after + highest)
     total = ((u @ ratios) * v).sum(-1)
-    rare = (total < _LEAST[total.dtype]) & (weight != 0)
-    share = (weight / total).where((weight != 0) & ~rare, 0)
+    rare = total < _LEAST[total.dtype]
+    share = (weight / total).where(~rare, 0)
     result = ratios * (u.t() @ (v * share.unsqueeze(-1)))
-    if bool(rare.any()):
-        result += _by_logarithms(before[rare], after[rare], transitions, weight[rare])
+    rows = rare.nonzero().flatten()
+    if len(rows):
+        parts = (part.index_select(0, rows) for part in (before, after, weight))
+        result = result + _by_logarithms(transitions, *parts)
     return result
 
 
-def _by_logarithms(before: Tensor, after: Tensor, transitions: Tensor, weights: Tensor) -> Tensor:
+def _by_logarithms(transitions: Tensor, before: Tensor, after: Tensor, weights: Tensor) -> Tensor:
     result = torch.zeros_like(transitions)
     rows = max(1, _BLOCK // transitions.numel())
     for u, v, weight in zip(before.split(rows), after.split(rows), weights.split(rows), strict=True):
         joint = u.unsqueeze(-1) + transitions + v.unsqueeze(-2)
-        result += (weight @ joint.flatten(1).softmax(-1)).view_as(result)
+        result = result + (weight @ joint.flatten(1).softmax(-1)).view(result.shape)
     return result

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout
 
 from throughtime.nn.recurrent.weights import WeightPlan
 from throughtime.nn.trace.layer_result import LayerResult
+from throughtime.ops.dropout.layer import dropout
 from throughtime.ops.recurrent.layer import recurrent_layer
 from throughtime.ops.recurrent.record import StepGradients
 from throughtime.ops.recurrent.spec import CellSpec

@@ -1,0 +1,1 @@
+"""Dropout by a counter-based generator: `layer` selects an implementation, `reference` is the reference."""
