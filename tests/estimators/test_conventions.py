@@ -2,6 +2,7 @@
 
 import inspect
 import pickle
+import re
 import tempfile
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def test_every_parameter_is_documented_and_cloned(cls: type) -> None:
     for name in inspect.signature(cls).parameters:
         assert f"    {name} : " in documentation, name
     assert "{parameters}" not in documentation
-    assert "--" not in documentation.replace("---", "")
+    assert not re.search("--[a-z]", documentation)
 
 
 @pytest.mark.parametrize("cls", CLASSES)

@@ -20,7 +20,8 @@ _CLASS_WEIGHT = EstimatorParameter(
     "class_weight",
     None,
     "dict, 'balanced' or None",
-    "Weight of each class in the loss; 'balanced' is the inverse of its frequency.",
+    "Weight of each class, by which those of its rows are multiplied. 'balanced' is the inverse of the\n"
+    "        frequency, in the loss alone; the metric that chooses the best epoch is then not weighted.",
 )
 
 

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter, Signature
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from throughtime._options import DeclaredOption
 from throughtime.learn.automatic import AUTOMATIC
@@ -18,16 +19,6 @@ COLUMNS = ("text", "tokens", "series", "numeric")
 _NOT_OFFERED = {
     *("target", "encoding", "delimiter", "skip_blank", "rare_classes", "validation_file", "test_file"),
     *("test", "seed", "class_weight"),
-}
-_KINDS = {
-    int: "int",
-    int | None: "int or None",
-    float: "float",
-    float | None: "float or None",
-    bool: "bool",
-    str: "str",
-    str | None: "str or None",
-    Sequence[str]: "str or sequence of str",
 }
 _Class = TypeVar("_Class", bound=type)
 
@@ -53,7 +44,7 @@ _MODEL = (
         None,
         "str, callable or None",
         "Name of a model, see `throughtime.models.MODELS`; or a function that builds one\n"
-        "        from `throughtime.models.ModelInputs` and the number of outputs. None: the default of the task.",
+        "        from `throughtime.models.ModelInputs` and the number of outputs. None: that of the task.",
     ),
     EstimatorParameter(
         "model_options",
@@ -118,10 +109,24 @@ def with_parameters(cls: _Class) -> _Class:
 
 
 def _of_option(option: DeclaredOption) -> EstimatorParameter:
-    kind = "{" + ", ".join(map(repr, option.choices)) + "}" if option.choices else _KINDS[option.kind]
+    kind = _kind_name(option.kind)
     text = re.sub(r"--([a-z0-9-]+)", lambda match: f"``{match[1].replace('-', '_')}``", option.help)
     if option.name in AUTOMATIC:
         return EstimatorParameter(
-            option.name, "auto", f"{kind} or 'auto'", f"{text} 'auto' follows from the data."
+            option.name, "auto", f"{kind} or 'auto'", f"{text}\n        'auto': {AUTOMATIC[option.name]}."
         )
     return EstimatorParameter(option.name, option.default, kind, text)
+
+
+def _kind_name(kind: Any) -> str:
+    """Return a type as docstrings write it."""
+    if kind is None or kind is NoneType:
+        return "None"
+    if get_origin(kind) is Literal:
+        return "{" + ", ".join(map(repr, get_args(kind))) + "}"
+    if get_origin(kind) is Sequence:
+        element = _kind_name(get_args(kind)[0])
+        return f"{element} or sequence of {element}" if element == "str" else f"sequence of {element}"
+    if isinstance(kind, type):
+        return kind.__name__
+    return " or ".join(map(_kind_name, get_args(kind)))
