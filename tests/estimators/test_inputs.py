@@ -39,6 +39,23 @@ def test_texts_tokens_and_frames_are_learned(data: Any, columns: dict[str, Any])
     assert not hasattr(classifier, "n_features_in_")
 
 
+def test_a_frame_of_numbers_is_an_array() -> None:
+    series, labels = gun_point(20, steps=12)
+    frame = pa.table({f"step {number}": values for number, values in enumerate(series.T)})
+    classifier = tt.SequenceClassifier(**SERIES).fit(frame, labels)
+    assert classifier.n_features_in_ == 12
+    assert classifier.feature_names_in_.tolist() == frame.column_names
+    array = tt.SequenceClassifier(**SERIES).fit(series, labels)
+    assert np.array_equal(classifier.predict_proba(frame), array.predict_proba(series))
+    with pytest.raises(ValueError, match="feature names should match"):
+        classifier.predict(frame.select(frame.column_names[::-1]))
+
+
+def test_a_frame_of_several_columns_needs_the_name_of_one() -> None:
+    with pytest.raises(tt.errors.DataError, match="name the column to read"):
+        tt.SequenceClassifier().fit(pa.table(FRAME), OPINIONS)
+
+
 @pytest.mark.parametrize("channels", [None, 2])
 @pytest.mark.parametrize(
     "container",
