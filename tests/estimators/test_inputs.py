@@ -123,6 +123,13 @@ def test_a_class_of_weight_zero_is_not_predicted() -> None:
     assert set(weighted.predict(texts)) == {"few"}
 
 
+def test_metrics_of_validation_have_the_weights_of_rows() -> None:
+    texts, labels = ["the same text"] * 60, np.array(["many"] * 40 + ["few"] * 20)
+    weighted = tt.SequenceClassifier(**FAST).fit(texts, labels, sample_weight=(labels == "few").astype(float))
+    assert {epoch.validation["accuracy"] for epoch in weighted.history_} <= {0.0, 1.0}
+    assert weighted.metrics_["accuracy"] == pytest.approx(1 / 3)
+
+
 @pytest.mark.parametrize("class_weight", [{"many": 0.01, "few": 1.0}, {"few": 200}])
 def test_weights_of_classes_are_those_of_their_rows(class_weight: dict[str, float]) -> None:
     texts, labels = ["the same text"] * 60, np.array(["many"] * 40 + ["few"] * 20)

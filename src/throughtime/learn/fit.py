@@ -77,8 +77,8 @@ def _set_weights(start: Predictor, model: nn.Module) -> None:
         model.load_state_dict(start.model.state_dict())
     except RuntimeError as error:
         raise ShapeError(
-            "the model has other parameters than the trained one that it is to begin with; train a new one, or "
-            "give the same model and options"
+            "the model has other parameters than the trained one that it is to begin with; give the same "
+            "model and options, or begin anew"
         ) from error
 
 
