@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -65,7 +66,7 @@ class Anomaly(SequenceTask):
     """Mean of −log p of the steps of normal sequences.
 
     The score of a sequence is the sum of the surprise of its steps (``reduce="sum"``), their mean, or the
-    largest. A sequence is an anomaly if its score is at least the threshold: the quantile 1 − contamination
+    largest. A sequence is an anomaly if its score is above the quantile 1 − contamination
     of the scores of validation sequences, which are taken to be normal.
 
     Parameters
@@ -204,7 +205,9 @@ class Anomaly(SequenceTask):
             raise DataError(
                 "all validation sequences are anomalies; give normal ones to choose the threshold"
             )
-        return replace(self, threshold=quantile_threshold(normal.numpy(), self.contamination))
+        threshold = quantile_threshold(normal.numpy(), self.contamination)
+        # Scores that are equal to the quantile are normal, which counts where many scores are equal.
+        return replace(self, threshold=float(np.nextafter(threshold, np.inf)))
 
     @property
     def _threshold(self) -> float:
