@@ -76,7 +76,9 @@ def _compared(name: str, run: Run) -> _Compared:
     metrics = run.metrics
     score = metrics.test or metrics.validation
     if score is None:
-        raise RunError(f"{run.path} is unfinished and has no metrics yet; resume the training, or leave it out")
+        raise RunError(
+            f"{run.path} is unfinished and has no metrics yet; resume the training, or leave it out"
+        )
     part = "test" if metrics.test is not None else "validation"
     return _Compared(name, run, metrics, score, part, read_summary(run))
 
@@ -131,8 +133,10 @@ def _notes(compared: Sequence[_Compared]) -> list[str]:
     """Return what makes the comparison unfair."""
     notes = []
     if len({run.run.config.data.get("sha256") for run in compared}) > 1:
-        notes.append("The runs read different data, or split or encoded them differently, so differences of "
-                     "metrics may come from the data.")
+        notes.append(
+            "The runs read different data, or split or encoded them differently, so differences of "
+            "metrics may come from the data."
+        )
     if len({run.part for run in compared}) > 1:
         parts = ", ".join(f"{run.name}: {run.part}" for run in compared)
         notes.append(f"The metrics are of different parts ({parts}).")

@@ -73,7 +73,10 @@ def validation_figure(metrics: Mapping[str, Sequence[float]]) -> go.Figure:
                     y=[scale * value for value in metrics[name]],
                     name=METRICS[name].title,
                     mode="lines+markers",
-                    line={"color": COLOURS[number % len(COLOURS)], "dash": _DASHES[number // len(COLOURS) % 3]},
+                    line={
+                        "color": COLOURS[number % len(COLOURS)],
+                        "dash": _DASHES[number // len(COLOURS) % 3],
+                    },
                     showlegend=len(names) > 1,
                 ),
                 row=row,

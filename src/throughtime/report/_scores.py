@@ -99,7 +99,12 @@ def _of_history(run: Run, metrics: Metrics, *, advised: bool) -> list[str]:
         return []
     best = history[metrics.best_epoch - 1]
     steps = _gaps(best.train, best.validation)
-    if not advised and metrics.stopped == "epochs" and metrics.best_epoch == len(history) and len(history) > 1:
+    if (
+        not advised
+        and metrics.stopped == "epochs"
+        and metrics.best_epoch == len(history)
+        and len(history) > 1
+    ):
         steps.append(
             f"The last epoch was the best: train longer with more --epochs (now {run.config.settings.epochs})."
         )
@@ -149,5 +154,7 @@ def _never_predicted(task: Task, views: TaskViews) -> list[str]:
             shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
             balanced = getattr(task, "has_classes", False)
             weights = ", or weigh classes equally with --class-weight balanced" if balanced else ""
-            return [f"No example of {table.kind} {shown} is predicted correctly; add examples of it{weights}."]
+            return [
+                f"No example of {table.kind} {shown} is predicted correctly; add examples of it{weights}."
+            ]
     return []

@@ -149,7 +149,11 @@ class Classification(SequenceTask):
         binary = len(self.classes) == 2
         positive = probabilities.numpy()[:, -1]
         return TaskViews(
-            (ClassTable("class", per_class_metrics(probabilities, truth, self.classes, threshold=self.threshold)),),
+            (
+                ClassTable(
+                    "class", per_class_metrics(probabilities, truth, self.classes, threshold=self.threshold)
+                ),
+            ),
             confusion(self.classes, truth, predicted, SHOWN_CLASSES),
             calibration_bins(confidence, right),
             histograms=(self._scores(positive, truth),) if binary else (),
