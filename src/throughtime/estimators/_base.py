@@ -13,11 +13,11 @@ from torch import Tensor
 from throughtime.data.objects import as_table
 from throughtime.data.table import Table
 from throughtime.errors import DataError, InputTypeError
-from throughtime.estimators._automatic import automatic_settings
-from throughtime.estimators._parameters import AUTOMATIC, COLUMNS, EstimatorParameter, offered_options
+from throughtime.estimators._parameters import COLUMNS, EstimatorParameter, offered_options
 from throughtime.estimators._rows import small_parts
 from throughtime.estimators._sequences import is_matrix
 from throughtime.learn import Predictor, Recipe, fit_recipe
+from throughtime.learn.automatic import AUTOMATIC, automatic_settings
 from throughtime.tasks import SequenceTask
 from throughtime.training import ModelFactory
 

@@ -4,9 +4,16 @@ import math
 from collections.abc import Collection
 from typing import Any
 
-from throughtime.learn import Prepared, Recipe
 from throughtime.learn.options import BatchOptions, OptimizerOptions
+from throughtime.learn.prepared import Prepared
+from throughtime.learn.recipe import Recipe
 
+AUTOMATIC = {
+    "epochs": "20, or as many as 400 updates of the weights take",
+    "patience": "3, or a quarter of ``epochs`` if these are more than 20",
+    "tokens_per_batch": "2048, or less for small data: an eighth of them, but at least 16 sequences",
+}
+"""Options that `automatic_settings` can choose, and what it chooses."""
 _UPDATES = 400
 """Least number of updates of the weights in a training."""
 _BATCHES = 8
@@ -17,9 +24,12 @@ _SEQUENCES = 16
 def automatic_settings(prepared: Prepared, names: Collection[str]) -> Recipe:
     """Return the recipe with these of its settings chosen by the number of training sequences and steps.
 
-    Batches have at most 2,048 tokens or steps, and at most an eighth of the data as long as that are 16 sequences
-    or more. There are 20 epochs, or as many as 400 updates of the weights take. Patience is 3 epochs, or a
-    quarter of all epochs beyond 20.
+    Parameters
+    ----------
+    prepared : Prepared
+        Data and recipe.
+    names : collection of str
+        Those to choose, see `AUTOMATIC`; others keep their values.
     """
     recipe = prepared.recipe
     examples = prepared.source.training(0)
