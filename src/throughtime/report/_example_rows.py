@@ -71,7 +71,8 @@ def first_windows(examples: Examples) -> Tensor:
     if examples.rows is None:
         return torch.arange(len(examples))
     _, counts = examples.rows.unique_consecutive(return_counts=True)
-    return counts.cumsum(0) - counts
+    first: Tensor = counts.cumsum(0) - counts
+    return first
 
 
 def _place(prepared: Prepared, row: int) -> str:
@@ -116,7 +117,9 @@ def _token_rows(views: Sequence[ExampleView], prepared: Prepared) -> list[Exampl
     return [
         ExampleRow(_place(prepared, view.row), view, words=_words(words[i], view.marks))
         if view.marks
-        else ExampleRow(_place(prepared, view.row), view, text=_short([part[i] for part in texts] or words[i]))
+        else ExampleRow(
+            _place(prepared, view.row), view, text=_short([part[i] for part in texts] or words[i])
+        )
         for i, view in enumerate(views)
     ]
 

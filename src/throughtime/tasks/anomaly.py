@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -163,7 +162,8 @@ class Anomaly(SequenceTask):
         del model
         scores, truth = self.scores(outputs).numpy(), targets.numpy()
         steps = _of_steps(outputs)
-        scale = (float(steps.values.median()), float(steps.values.max())) if len(steps.values) else (0.0, 0.0)
+        surprise = steps.values if len(steps.values) else torch.zeros(1)
+        scale = float(surprise.median()), float(surprise.max())
         labelled = bool(truth.any())
         predicted = scores >= self._threshold
 

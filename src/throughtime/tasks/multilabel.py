@@ -186,7 +186,7 @@ def _of_sequences(outputs: Outputs) -> Tensor:
 def _indicator(table: Table, column: str) -> Tensor:
     values = table.column(column).to_pylist()
     for row, value in enumerate(values):
-        if value not in {0, 1, True, False, "0", "1"}:
+        if value not in {0, 1, "0", "1"}:
             raise DataError(
                 f"{table.place(row)} has {short(repr(value))} in column {column!r}, expected 0 or 1; fix it, or "
                 "give one column with lists of labels"

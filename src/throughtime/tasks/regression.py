@@ -116,7 +116,8 @@ class Regression(SequenceTask):
         return TaskViews(
             scatters=tuple(scatter(name, truth[:, i], predicted[:, i]) for i, name in columns),
             histograms=tuple(
-                histogram(f"error of {name}, predicted − true", {name: errors[:, i]}, 0.0) for i, name in columns
+                histogram(f"error of {name}, predicted − true", {name: errors[:, i]}, 0.0)
+                for i, name in columns
             ),
             examples=groups(("Largest errors", map(example, highest(standardised)))),
         )

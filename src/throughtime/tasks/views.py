@@ -1,4 +1,4 @@
-"""`TaskViews`: what a report shows of the outputs of a model, as plain data. Each task fills in what it has."""
+"""`TaskViews`: what a report shows of the outputs of a model, as plain data that each task fills in."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -240,7 +240,9 @@ def roc_curve(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> RocCu
     return RocCurve(tuple(false_positive[chosen].tolist()), tuple(true_positive[chosen].tolist()))
 
 
-def highest(values: NDArray[np.float64], of: NDArray[np.bool_] | None = None, count: int = SHOWN) -> list[int]:
+def highest(
+    values: NDArray[np.float64], of: NDArray[np.bool_] | None = None, count: int = SHOWN
+) -> list[int]:
     """Return the rows with the highest values, among those of a mask; of equal values the first.
 
     Examples
