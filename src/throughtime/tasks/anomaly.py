@@ -170,7 +170,8 @@ class Anomaly(SequenceTask):
         def example(row: int) -> ExampleView:
             named = _KINDS[int(truth[row])] if labelled else ""
             score = f"score {METRICS['loss'].text(scores[row])}"
-            return ExampleView(row, named, _KINDS[int(predicted[row])], score, _marks(steps[row][:, 0], *scale))
+            marks = _marks(steps[row][:, 0], *scale)
+            return ExampleView(row, named, _KINDS[int(predicted[row])], score, marks)
 
         by_kind = {name: scores[truth == bool(i)] for i, name in enumerate(_KINDS)}
         shown = [("Highest scores", highest(scores))]

@@ -180,7 +180,7 @@ def confusion(
 def histogram(title: str, groups: Mapping[str, ArrayLike], threshold: float | None = None) -> Histogram:
     """Return the counts of each group in common bins of equal width, without groups that are empty.
 
-    Bins of whole numbers are centred on them.
+    Bins of whole numbers have a whole width, and their edges are halfway between numbers.
 
     Examples
     --------
