@@ -112,10 +112,8 @@ def main() -> None:
         for longest in (25, 100):
             for name, calls in contenders(tags, longest).items():
                 ours, padded = seconds(calls, options.rounds)
-                print(
-                    f"C={tags:<3} L={longest:<4} {name:7} ours {ours * 1e3:7.2f}   padded {padded * 1e3:7.2f}   "
-                    f"{padded / ours:5.1f}x"
-                )
+                label, milliseconds = f"C={tags:<3} L={longest:<4} {name:7}", (ours * 1e3, padded * 1e3)
+                print(label, "ours {:7.2f}   padded {:7.2f}".format(*milliseconds), f"{padded / ours:8.1f}x")
 
 
 if __name__ == "__main__":

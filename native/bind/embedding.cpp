@@ -15,7 +15,7 @@ nb::object forward(nb::handle table, nb::handle tokens, int threads) {
       token.sizes != 1) {
     return nb::none();
   }
-  const Tokens which{token.size[0], static_cast<const std::int64_t*>(token.data)};
+  const EmbeddingTokens which{token.size[0], static_cast<const std::int64_t*>(token.data)};
   if (!are_within(which, rows.size[0])) return nb::none();
   void* y = nullptr;
   const nb::object result = make_tensor(rows.is_double, {token.size[0], rows.size[1]}, y);
@@ -33,7 +33,7 @@ nb::object backward(nb::handle dy, nb::handle tokens, std::int64_t rows, std::in
   const LookAt look = look_at(in_order);
   Plain gradient{}, token{};
   if (!look(dy, gradient) || gradient.is_integer || !look(tokens, token) || !token.is_integer) return unusual(in_order);
-  const Tokens which{token.size[0], static_cast<const std::int64_t*>(token.data)};
+  const EmbeddingTokens which{token.size[0], static_cast<const std::int64_t*>(token.data)};
   if (token.sizes != 1 || gradient.sizes != 2 || gradient.size[0] != which.count || !are_within(which, rows)) {
     shape_error("an embedding of tokens (T,) below " + std::to_string(rows) + " has a gradient (T, D), got " +
                 shown(token) + " and " + shown(gradient));

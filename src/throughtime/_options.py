@@ -1,6 +1,7 @@
 """Options that are declared once: as the annotation of an argument or field, with help text and range.
 
-`options_of` reads them from a signature; the command line, the checks of values and the documentation use that.
+`options_of` reads them from a signature; the command line, the checks of
+values and the documentation use that.
 """
 
 import inspect
@@ -79,6 +80,7 @@ _KINDS: Mapping[Any, _Kind] = {
     float: _Kind("a number", _is_number, float),
     float | None: _Kind("a number or None", lambda v: v is None or _is_number(v), _or_none(float)),
     bool: _Kind("True or False", lambda v: isinstance(v, bool), _parse_truth),
+    bool | None: _Kind("True, False or None", lambda v: v is None or isinstance(v, bool), _parse_truth),
     Sequence[int]: _Kind("a list of whole numbers", _is_list, _parse_list),
     int | Sequence[int]: _Kind(
         "a whole number or a list of them",

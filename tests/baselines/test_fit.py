@@ -184,7 +184,7 @@ def test_logistic_regression_on_tokens_is_one_of_scikit_learn() -> None:
             scores -= scores.mean(1, keepdims=True)
             temperature = (scores * ours).sum() / (ours * ours).sum()
             differences.append(np.abs(scores / temperature - ours).max() / np.abs(ours).max())
-    assert sorted(differences)[0] < 1e-3, "equal up to the temperature, of one of the settings"
+    assert sorted(differences)[0] < 5e-3, "equal up to the temperature, of one of the settings"
     assert sorted(differences)[1] > 1e-2
 
 

@@ -11,12 +11,12 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
+from throughtime.cli._train_next import NextOptions, _source
 
 from tests.training.toy import relist
 from throughtime.cli._diagnosis_data import read_diagnosis_data
 from throughtime.cli._predict import predict
 from throughtime.cli._sample import SampleOptions, sample
-from throughtime.cli._train_next import NextOptions, _source
 from throughtime.data.frames import read_frames
 from throughtime.data.next_step import frame_source
 from throughtime.data.vocabulary import Vocabulary

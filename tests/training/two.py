@@ -1,7 +1,7 @@
-"""What each process of tests/training/test_processes.py runs: a training on a text, then one on frames.
+"""What each process of tests/training/test_processes.py runs: the trainings of `CASES`, one after the other.
 
-``torchrun … -m tests.training.two FOLDER``. In the second, process 1 is killed with SIGKILL before its eleventh
-step, unless torchrun has restarted the job.
+``torchrun … -m tests.training.two FOLDER``. In those with ``killed_at``, process 1 is killed with
+SIGKILL before its eleventh step, if torchrun has restarted the job so many times.
 """
 
 import os
@@ -11,8 +11,7 @@ from pathlib import Path
 
 import torch
 
-from tests.training import toy_next
-from tests.training.test_processes import DATA, SETTINGS
+from tests.training.test_processes import CASES
 from throughtime.training import Run, processes
 from throughtime.training._module import TrainingModule
 
@@ -33,14 +32,15 @@ def kill_once():
 def main(folder):
     torch.set_num_threads(1)
     processes.join()
-    for kind, (data, model) in DATA.items():
-        if kind == "frames" and processes.process() == 1 and not processes.was_restarted():
-            kill_once()
+    for kind, case in CASES.items():
         path = folder / kind
+        restarts = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
+        if restarts == case.killed_at and processes.process() == 1:
+            kill_once()
         if processes.process() == 0 and not path.exists():
-            toy_next.created(path, model, SETTINGS, data())
+            case.created(path)
         processes.wait_for_all()
-        toy_next.fitted(Run.open(path), data(), resume=processes.was_restarted())
+        case.fitted(Run.open(path), resume=processes.was_restarted())
     processes.leave()
 
 

@@ -33,7 +33,7 @@ void add_rows(const EmbeddingGradient& call, std::int64_t begin, std::int64_t en
 
 }  // namespace
 
-bool are_within(const Tokens& tokens, std::int64_t rows) {
+bool are_within(const EmbeddingTokens& tokens, std::int64_t rows) {
   bool within = true;
   for (std::int64_t t = 0; t < tokens.count; ++t) {
     within &= static_cast<std::uint64_t>(tokens.token[t]) < static_cast<std::uint64_t>(rows);
@@ -43,6 +43,7 @@ bool are_within(const Tokens& tokens, std::int64_t rows) {
 
 void embedding(const Embedding& call) {
   const std::int64_t bytes = call.features * bytes_of_a_value(call.is_double);
+  if (bytes == 0) return;
   auto run = [&](int rank, int size) {
     for (std::int64_t t = call.tokens.count * rank / size; t < call.tokens.count * (rank + 1) / size; ++t) {
       std::memcpy(static_cast<char*>(call.y) + t * bytes,
@@ -54,6 +55,7 @@ void embedding(const Embedding& call) {
 
 void embedding_gradient(const EmbeddingGradient& call) {
   const std::int64_t bytes = bytes_of_a_value(call.is_double), whole = call.rows * call.features * bytes;
+  if (whole == 0) return;
   // A thread adds some features of every token, whole cache lines of them.
   const std::int64_t step = line / bytes, steps = (call.features + step - 1) / step;
   Barrier barrier;
@@ -61,7 +63,8 @@ void embedding_gradient(const EmbeddingGradient& call) {
     const std::int64_t first = whole * rank / size, last = whole * (rank + 1) / size;
     std::memset(static_cast<char*>(call.dtable) + first, 0, static_cast<std::size_t>(last - first));
     barrier.wait(rank, size);
-    const std::int64_t begin = steps * rank / size * step, end = std::min(steps * (rank + 1) / size * step, call.features);
+    const std::int64_t begin = steps * rank / size * step;
+    const std::int64_t end = std::min(steps * (rank + 1) / size * step, call.features);
     call.is_double ? add_rows<double>(call, begin, end) : add_rows<float>(call, begin, end);
   };
   parallel(useful_threads(call.threads, call.rows + call.tokens.count, call.features), run);

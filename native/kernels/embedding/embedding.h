@@ -10,33 +10,33 @@
 
 namespace throughtime {
 
-struct Tokens {
-  std::int64_t count;        // T
-  const std::int64_t* token; // (T), from 0 to V − 1
+struct EmbeddingTokens {
+  std::int64_t count;         // T
+  const std::int64_t* token;  // (T), from 0 to V − 1
 };
 
 struct Embedding {
-  bool is_double;          // else float
-  Tokens tokens;
-  std::int64_t features;   // D
-  int threads;             // at most so many
-  const void* table;       // (V, D)
-  void* y;                 // (T, D)
+  bool is_double;  // else float
+  EmbeddingTokens tokens;
+  std::int64_t features;  // D
+  int threads;            // at most so many
+  const void* table;      // (V, D)
+  void* y;                // (T, D)
 };
 
 struct EmbeddingGradient {
   bool is_double;
-  Tokens tokens;
-  std::int64_t rows;       // V
+  EmbeddingTokens tokens;
+  std::int64_t rows;  // V
   std::int64_t features;
-  std::int64_t padding;    // a token without a gradient; negative for none
+  std::int64_t padding;  // a token without a gradient; negative for none
   int threads;
-  const void* dy;          // (T, D)
-  void* dtable;            // (V, D)
+  const void* dy;  // (T, D)
+  void* dtable;    // (V, D)
 };
 
 // Whether all tokens are from 0 to rows − 1.
-bool are_within(const Tokens& tokens, std::int64_t rows);
+bool are_within(const EmbeddingTokens& tokens, std::int64_t rows);
 void embedding(const Embedding& call);
 void embedding_gradient(const EmbeddingGradient& call);
 

@@ -51,18 +51,22 @@ def _variable(name: str) -> str:
 def _parameter(name: str, title: str, option: DeclaredOption) -> inspect.Parameter:
     """Return a parameter whose default, None, means that the option was not given."""
     flag = option.flag
-    names = (f"{flag}/--no-{flag.removeprefix('--')}",) if option.kind is bool else (flag,)
+    names = (f"{flag}/--no-{flag.removeprefix('--')}",) if _is_flag(option) else (flag,)
     info = typer.Option(
         *names,
         help=_help(option),
-        metavar=None if option.kind is bool else option.metavar,
+        metavar=None if _is_flag(option) else option.metavar,
         rich_help_panel=title,
         show_default=False,
     )
-    kind = bool | None if option.kind is bool else str | None
+    kind = bool | None if _is_flag(option) else str | None
     return inspect.Parameter(
         _variable(name), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, info]
     )
+
+
+def _is_flag(option: DeclaredOption) -> bool:
+    return option.kind in (bool, bool | None)
 
 
 def _help(option: DeclaredOption) -> str:
@@ -77,5 +81,3 @@ def _help(option: DeclaredOption) -> str:
     else:
         shown = f"{default}"
     return f"{text}  [default: {shown}]"
-
-

@@ -21,7 +21,7 @@ from throughtime.tasks import METRICS
 from throughtime.training import Metrics, Run
 from throughtime.training import processes as several
 
-_MOST_COLUMNS = 4
+_MOST_COLUMNS = 3
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ class TrainCommand:
             raise RunError(f"{run.path / 'config.json'} is damaged: {error}; restore the file") from error
         if self.task not in (None, saved.task) or self.model not in (None, saved.model):
             raise RunError(
-                f"{out} is a run of task {saved.task} with model {saved.model or 'of the task'}; leave out --task and "
-                "--model, or choose another --out"
+                f"{out} is a run of task {saved.task} with model {saved.model or 'of the task'}; leave out "
+                "--task and --model, or choose another --out"
             )
         return saved.parsed(self.options)
 
@@ -106,7 +106,9 @@ class TrainCommand:
         for note in fitted.prepared.notes:
             say(f"note: {note}", quiet=self.quiet)
         result = fitted.result
-        end_training(result, out, lambda console, metrics: self._show(console, metrics, fitted), quiet=self.quiet)
+        end_training(
+            result, out, lambda console, metrics: self._show(console, metrics, fitted), quiet=self.quiet
+        )
         return fitted
 
     def _show(self, console: Console, metrics: Metrics, fitted: Fitted) -> None:
@@ -116,7 +118,9 @@ class TrainCommand:
         summary = summarize(fitted.prepared, run, baselines=self.baselines)
         if summary is None:
             if metrics.test is not None:
-                console.print(f"test {run.task.describe(metrics.test.figures)} on {metrics.test.examples} steps")
+                console.print(
+                    f"test {run.task.describe(metrics.test.figures)} on {metrics.test.examples} steps"
+                )
             console.print(f"saved in {run.path}; next: throughtime sample {run.path}")
             return
         write_summary(run, summary)
@@ -128,7 +132,9 @@ class TrainCommand:
 
 def write_report(run: Run, fitted: Fitted) -> None:
     """Write the report of a run."""
-    del run, fitted
+    from throughtime.report import write_run_report
+
+    write_run_report(run, fitted.prepared)
 
 
 def print_summary(console: Console, summary: Summary, model: str) -> None:
@@ -137,7 +143,7 @@ def print_summary(console: Console, summary: Summary, model: str) -> None:
     table = Table(show_edge=False, pad_edge=False)
     table.add_column(f"{summary.part} ({summary.score.examples:,})", overflow="fold")
     for name in names:
-        table.add_column(METRICS[name].title, justify="right")
+        table.add_column(METRICS[name].title, justify="right", overflow="fold")
     table.add_row(model, *(_with_interval(summary, name) for name in names))
     for baseline in summary.baselines:
         figures = baseline.score.figures
@@ -146,7 +152,8 @@ def print_summary(console: Console, summary: Summary, model: str) -> None:
     best = summary.best_baseline
     if best is not None and not summary.beats_baselines:
         console.print(
-            f"{model} does not beat {best.name} in {METRICS[summary.metric].title}; what to try:", style="bold"
+            f"{model} is no better than {best.name} in {METRICS[summary.metric].title}; what to try:",
+            style="bold",
         )
         for line in summary.advice:
             console.print(f"- {line}")
@@ -154,7 +161,10 @@ def print_summary(console: Console, summary: Summary, model: str) -> None:
 
 def shown_metrics(summary: Summary) -> list[str]:
     """Return the names of the metrics in the table: the one that is compared first, and the loss last."""
-    names = [summary.metric, *(name for name in summary.score.figures if name not in {summary.metric, "loss"})]
+    names = [
+        summary.metric,
+        *(name for name in summary.score.figures if name not in {summary.metric, "loss"}),
+    ]
     return names[:_MOST_COLUMNS]
 
 
@@ -163,9 +173,7 @@ def _with_interval(summary: Summary, name: str) -> str:
     interval = summary.score.intervals.get(name)
     if interval is None:
         return text
-    metric = METRICS[name]
-    low, high = (metric.text(end).removesuffix(" %") for end in (interval.low, interval.high))
-    return f"{text} ({low}–{high})"
+    return f"{text} ({METRICS[name].between(interval.low, interval.high)})"
 
 
 def _text(name: str, value: float | None) -> str:
@@ -179,5 +187,8 @@ def print_seeds(figures: list[Mapping[str, float]]) -> None:
         values = [part[name] for part in figures]
         metric = METRICS[name]
         console.print(
-            printable(f"{metric.title}: {metric.text(mean(values))} ± {metric.text(stdev(values))} over {len(values)} seeds")
+            printable(
+                f"{metric.title}: {metric.text(mean(values))} ± {metric.text(stdev(values))} "
+                f"over {len(values)} seeds"
+            )
         )

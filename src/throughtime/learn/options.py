@@ -67,11 +67,16 @@ class SplitOptions:
     ] = None
     group: Annotated[
         str | None,
-        Option("Column of groups, such as users; all rows of a group are in the same part.", metavar="COLUMN"),
+        Option(
+            "Column of groups, such as users; all rows of a group are in the same part.", metavar="COLUMN"
+        ),
     ] = None
     time: Annotated[
         str | None,
-        Option("Column of times; the latest rows are the test part, those before them validation.", metavar="COLUMN"),
+        Option(
+            "Column of times; the latest rows are the test part, those before them validation.",
+            metavar="COLUMN",
+        ),
     ] = None
 
 
@@ -82,20 +87,34 @@ class InputOptions:
     tokenizer: Annotated[
         str, Option("Tokens of a text: words, characters, bpe, or the path of a tokenizer.json.")
     ] = "words"
-    vocabulary: Annotated[int, Option("Maximum size of the vocabulary.", low=1)] = 20_000
+    vocabulary: Annotated[
+        int | None,
+        Option(
+            "Maximum size of the vocabulary. Default: 20000 words or tokens, 8000 byte pairs, 2000 "
+            "characters.",
+            low=1,
+        ),
+    ] = None
     min_count: Annotated[int, Option("Minimum count of a token; rarer ones become <unk>.", low=1)] = 2
-    lower_case: Annotated[bool, Option("Convert texts to lower case.")] = True
+    lower_case: Annotated[
+        bool | None, Option("Convert texts to lower case. Default: only if tokens are words.")
+    ] = None
     split_tokens: Annotated[
         bool, Option("Split the texts of a --tokens column at white space into tokens.")
     ] = False
-    max_length: Annotated[int | None, Option("Maximum number of tokens or steps of a sequence.", low=1)] = None
+    max_length: Annotated[int | None, Option("Maximum number of tokens or steps of a sequence.", low=1)] = (
+        None
+    )
     longer: Annotated[
         Literal["truncate", "refuse", "windows"],
         Option("What to do with longer sequences: cut them, an error, or average predictions over windows."),
     ] = "truncate"
     missing: Annotated[
-        Literal["refuse", "interpolate", "forward", "zero", "mean", "mask"],
-        Option("How to fill missing numbers; mask also adds a channel that marks them."),
+        Literal["refuse", "interpolate", "forward", "zero", "mean", "mask", "padding"],
+        Option(
+            "How to fill missing numbers; mask also adds a channel that marks them, padding drops them at "
+            "the end of a series."
+        ),
     ] = "refuse"
     scale: Annotated[
         Literal["standard", "series", "none"],
@@ -112,9 +131,7 @@ class InputOptions:
 class TextStreamOptions:
     """How a text is read by language models."""
 
-    unit: Annotated[
-        Literal["word", "character"], Option("Tokens of a text for language models.")
-    ] = "word"
+    unit: Annotated[Literal["word", "character"], Option("Tokens of a text for language models.")] = "word"
 
 
 @dataclass(frozen=True)
@@ -149,7 +166,8 @@ class OptimizerOptions:
 
     epochs: Annotated[int, Option("Maximum number of epochs.", low=1)] = 20
     patience: Annotated[
-        int | None, Option("Stop after N epochs without improvement; none turns this off.", low=1, metavar="N")
+        int | None,
+        Option("Stop after N epochs without improvement; none turns this off.", low=1, metavar="N"),
     ] = 3
     learning_rate: Annotated[float, Option("Peak learning rate of AdamW.", low=0)] = 2e-3
     weight_decay: Annotated[float, Option("Weight decay of AdamW.", low=0)] = 0.01

@@ -1,10 +1,11 @@
 """From raw data and a recipe to a source, a task and what encodes further rows."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from throughtime.data.inputs import (
     WordOptions,
 )
 from throughtime.data.table import Table
+from throughtime.data.vectors import read_vectors
 from throughtime.errors import DataError, ShapeError
 from throughtime.learn.encoder import Encoder
 from throughtime.learn.recipe import Recipe
@@ -33,6 +35,11 @@ from throughtime.ragged import Ragged
 from throughtime.tasks import TASKS, Anomaly, SequenceTask, Task
 from throughtime.tasks.labels import label_texts
 
+_TRAINED: Mapping[str, Callable[..., InputOptions]] = {
+    "words": WordOptions,
+    "characters": CharacterOptions,
+    "bpe": BytePairOptions,
+}
 _INPUT_COLUMNS = ("text", "tokens", "series")
 _TARGET = "label"
 
@@ -59,8 +66,8 @@ class Prepared:
         What the user should know, such as rows that stand in two parts.
     prepare_model : callable or None
         Sets pretrained weights of a new model.
-    held_out : Table or None
-        Rows of the test examples, or without these of the validation examples, for reports.
+    tables : tuple of Table
+        The rows of the training, validation and test parts.
     """
 
     source: Source
@@ -70,8 +77,15 @@ class Prepared:
     tokenizer_json: str | None = None
     rows: Parts | None = None
     notes: tuple[str, ...] = ()
-    prepare_model: Any = field(default=None, repr=False)
-    held_out: Table | None = field(default=None, repr=False)
+    prepare_model: Callable[[nn.Module], None] | None = field(default=None, repr=False)
+    tables: tuple[Table, ...] = field(default=(), repr=False)
+
+    @property
+    def held_out(self) -> Table | None:
+        """Rows of the test examples, or without these of the validation examples, for reports."""
+        if not self.tables:
+            return None
+        return self.tables[2] if len(self.tables[2]) else self.tables[1]
 
 
 def prepare_table(
@@ -81,6 +95,9 @@ def prepare_table(
     test: Table | None = None,
     *,
     weights: Tensor | None = None,
+    rows: Parts | None = None,
+    encoder: Encoder | None = None,
+    task: SequenceTask | None = None,
 ) -> Prepared:
     """Split and encode the rows of a table.
 
@@ -93,7 +110,13 @@ def prepare_table(
     validation, test : Table, optional
         Rows of these parts, in place of a fraction.
     weights : Tensor, optional
-        (rows,) weight of each row of ``table`` in the loss.
+        (rows,) weight of each row of ``table`` in the loss, and in the metrics that choose the best epoch.
+    rows : Parts, optional
+        Rows of the parts, in place of a random split; a row may be in several.
+    encoder : Encoder, optional
+        One that has learned from other rows, in place of a new one.
+    task : SequenceTask, optional
+        One that has learned from other rows, in place of a new one.
 
     Raises
     ------
@@ -102,30 +125,42 @@ def prepare_table(
     """
     recipe = with_columns(recipe, table)
     options = input_options(recipe)
-    tables = [part for part in (table, validation, test) if part is not None]
-    if recipe.files.skip_blank:
-        kept = [_without(part, options.blank_rows(part)) for part in tables]
-        if weights is not None:
-            weights = weights[torch.from_numpy(np.setdiff1d(np.arange(len(table)), options.blank_rows(table)))]
-        table, validation, test = _assigned(kept, validation, test)
     kind = TASKS[recipe.task]
     if not issubclass(kind, SequenceTask):
         raise ShapeError(f"task {recipe.task!r} reads texts or frames, not tables")
-    shares = (0.0 if validation is not None else recipe.split.validation, 0.0 if test is not None else recipe.split.test)
+    if recipe.files.skip_blank:
+        kept = np.setdiff1d(np.arange(len(table)), options.blank_rows(table))
+        weights = None if weights is None else weights[torch.from_numpy(kept)]
+        table = table.select(kept)
+        validation, test = (
+            None if part is None else _without(part, options.blank_rows(part)) for part in (validation, test)
+        )
+    shares = (
+        recipe.split.validation if validation is None else 0.0,
+        recipe.split.test if test is None else 0.0,
+    )
     table, weights, notes = _without_rare(recipe, kind, table, weights, shares)
-    parts = _split(recipe, kind, table, shares)
-    tables = [table.select(parts.training), validation or table.select(parts.validation), test or table.select(parts.test)]
-    task = learned_task(recipe, kind, tables[0], table)
-    encoder = fitted_encoder(recipe, options, tables[0])
-    if weights is not None:
-        weights = weights[torch.from_numpy(parts.training)]
+    parts = _split(recipe, kind, table, shares) if rows is None else rows
+    tables = [
+        table.select(parts.training),
+        table.select(parts.validation) if validation is None else validation,
+        table.select(parts.test) if test is None else test,
+    ]
+    task = (
+        learned_task(recipe, kind, tables[0], table) if task is None else replace(task, **recipe.task_options)
+    )
+    encoder = fitted_encoder(recipe, options, tables[0]) if encoder is None else encoder
     examples = [encoder.examples(part, task, recipe.columns.target) for part in tables]
-    examples[0] = _weighted(recipe, task, examples[0], weights)
-    held_out = tables[2] if len(examples[2]) else tables[1]
+    if weights is not None:
+        of_parts = [weights[torch.from_numpy(part)] for part in (parts.training, parts.validation)]
+        examples[0] = _with_weights(examples[0], of_parts[0])
+        examples[1] = _with_weights(examples[1], of_parts[1]) if validation is None else examples[1]
+    examples[0] = _balanced(recipe, task, examples[0])
     if isinstance(task, Anomaly):
-        if held_out is tables[1]:
-            held_out = held_out.select(_normal_rows(examples[1]).numpy())
-        examples[0], examples[1] = (_normal(part, name) for part, name in zip(examples, ("training", "validation"), strict=False))
+        for number, name in enumerate(("training", "validation")):
+            normal = _normal_rows(examples[number], name)
+            tables[number] = tables[number].select(normal.numpy())
+            examples[number] = examples[number].select(normal)
     source = FixedSource(
         encoder.shape,
         examples[0],
@@ -140,9 +175,9 @@ def prepare_table(
         encoder,
         encoder.inputs.tokenizer_json,
         parts,
-        (*notes, *_overlaps(examples)),
-        _vectors(recipe, encoder.inputs, tables[0]),
-        held_out,
+        (*notes, *_overlaps(recipe, tables, examples)),
+        _vectors(recipe, encoder.inputs),
+        tuple(tables),
     )
 
 
@@ -158,8 +193,8 @@ def with_columns(recipe: Recipe, table: Table) -> Recipe:
     given = [name for name in _INPUT_COLUMNS if getattr(columns, name)]
     if len(given) > 1:
         raise DataError(
-            f"--{given[0]} and --{given[1]} were both given; a model reads one of text, tokens and series, and "
-            "columns of numbers beside it (--numeric)"
+            f"--{given[0]} and --{given[1]} were both given; a model reads one of text, tokens and series, "
+            "and columns of numbers beside it (--numeric)"
         )
     if not given:
         usual = [name for name in _INPUT_COLUMNS if name in table.names]
@@ -186,23 +221,23 @@ def with_columns(recipe: Recipe, table: Table) -> Recipe:
 def input_options(recipe: Recipe) -> InputOptions:
     """Return the options of the inputs that a recipe names."""
     columns, inputs = recipe.columns, recipe.inputs
-    blank = "skip" if recipe.files.skip_blank else "refuse"
+    blank: Literal["skip", "refuse"] = "skip" if recipe.files.skip_blank else "refuse"
     missing = None if inputs.missing == "refuse" else inputs.missing
     if columns.series:
         return SeriesOptions(columns=tuple(columns.series), missing=missing, scale=inputs.scale, blank=blank)
-    sizes: dict[str, Any] = {"vocabulary": inputs.vocabulary, "min_count": inputs.min_count, "blank": blank}
+    sizes: dict[str, Any] = {"min_count": inputs.min_count, "blank": blank}
+    if inputs.vocabulary is not None:
+        sizes["vocabulary"] = inputs.vocabulary
     if columns.tokens:
         if len(columns.tokens) > 1:
             raise DataError(f"--tokens takes one column of lists, got {', '.join(columns.tokens)}; give one")
         return TokenOptions(column=columns.tokens[0], split=inputs.split_tokens, **sizes)
     text: dict[str, Any] = {"columns": tuple(columns.text), "blank": blank}
-    if inputs.tokenizer == "words":
-        return WordOptions(**text | sizes, lower_case=inputs.lower_case)
-    if inputs.tokenizer == "characters":
-        return CharacterOptions(**text | sizes, lower_case=inputs.lower_case)
-    if inputs.tokenizer == "bpe":
-        return BytePairOptions(**text | sizes, lower_case=inputs.lower_case)
-    return TokenizerOptions(**text, file=inputs.tokenizer)
+    if inputs.tokenizer not in _TRAINED:
+        return TokenizerOptions(**text, file=inputs.tokenizer)
+    if inputs.lower_case is not None:
+        sizes["lower_case"] = inputs.lower_case
+    return _TRAINED[inputs.tokenizer](**text | sizes)
 
 
 def fitted_encoder(recipe: Recipe, options: InputOptions, training: Table) -> Encoder:
@@ -230,7 +265,9 @@ def _without(table: Table, rows: Rows) -> Table:
     return table.select(np.setdiff1d(np.arange(len(table)), rows)) if len(rows) else table
 
 
-def _assigned(kept: Sequence[Table], validation: Table | None, test: Table | None) -> tuple[Table, Table | None, Table | None]:
+def _assigned(
+    kept: Sequence[Table], validation: Table | None, test: Table | None
+) -> tuple[Table, Table | None, Table | None]:
     remaining = list(kept[1:])
     return (
         kept[0],
@@ -240,9 +277,18 @@ def _assigned(kept: Sequence[Table], validation: Table | None, test: Table | Non
 
 
 def _without_rare(
-    recipe: Recipe, kind: type[SequenceTask], table: Table, weights: Tensor | None, shares: tuple[float, float]
+    recipe: Recipe,
+    kind: type[SequenceTask],
+    table: Table,
+    weights: Tensor | None,
+    shares: tuple[float, float],
 ) -> tuple[Table, Tensor | None, tuple[str, ...]]:
-    if recipe.files.rare_classes == "refuse" or not kind.has_classes or recipe.split.group or recipe.split.time:
+    if (
+        recipe.files.rare_classes == "refuse"
+        or not kind.has_classes
+        or recipe.split.group
+        or recipe.split.time
+    ):
         return table, weights, ()
     labels = label_texts(table, recipe.columns.target[0])
     rare = rare_rows(labels, *shares)
@@ -262,31 +308,33 @@ def _split(recipe: Recipe, kind: type[SequenceTask], table: Table, shares: tuple
     )
 
 
-def _weighted(recipe: Recipe, task: SequenceTask, examples: Examples, weights: Tensor | None) -> Examples:
-    if weights is not None and examples.rows is not None:
-        weights = weights[examples.rows]
-    if recipe.batches.class_weight == "balanced":
-        if not task.has_classes or not isinstance(examples.targets, Tensor):
-            raise ShapeError(f"class_weight 'balanced' needs classes, but the task is {task.name}; leave it out")
-        counts = torch.bincount(examples.targets, minlength=task.outputs).clamp(min=1)
-        balanced = (len(examples) / (task.outputs * counts.double()))[examples.targets].float()
-        weights = balanced if weights is None else weights * balanced
-    return replace(examples, weights=weights)
+def _with_weights(examples: Examples, weights: Tensor) -> Examples:
+    """Return examples with the weights of their rows, of which they may be windows."""
+    return replace(examples, weights=weights if examples.rows is None else weights[examples.rows])
 
 
-def _normal(examples: Examples, name: str) -> Examples:
-    """Return the sequences that are not anomalies."""
-    normal = _normal_rows(examples)
+def _balanced(recipe: Recipe, task: SequenceTask, examples: Examples) -> Examples:
+    if recipe.batches.class_weight != "balanced":
+        return examples
+    if not task.has_classes or not isinstance(examples.targets, Tensor):
+        raise ShapeError(f"class_weight 'balanced' needs classes, but the task is {task.name}; leave it out")
+    classes = task.outputs or 0
+    counts = torch.bincount(examples.targets, minlength=classes).clamp(min=1)
+    balanced = (len(examples) / (classes * counts.double()))[examples.targets].float()
+    return replace(examples, weights=balanced if examples.weights is None else examples.weights * balanced)
+
+
+def _normal_rows(examples: Examples, name: str) -> Tensor:
+    """Return the numbers of the sequences that are not anomalies."""
+    normal = (~examples.labels).nonzero().flatten()
     if not len(normal):
         raise DataError(f"all {name} rows are anomalies; give normal ones to train on")
-    return examples.select(normal)
+    return normal
 
 
-def _normal_rows(examples: Examples) -> Tensor:
-    return (~examples.targets).nonzero().flatten()  # type: ignore[operator]
-
-
-def _described(tables: Sequence[Table], examples: Sequence[Examples], tokenizer: str | None) -> dict[str, Any]:
+def _described(
+    tables: Sequence[Table], examples: Sequence[Examples], tokenizer: str | None
+) -> dict[str, Any]:
     """Return the sizes of the parts, and a hash of all that training reads."""
     digest = hashlib.sha256((tokenizer or "").encode())
     for part in examples:
@@ -311,18 +359,28 @@ def _tensors(part: Examples) -> Sequence[Tensor]:
     return pieces
 
 
-def _overlaps(examples: Sequence[Examples]) -> tuple[str, ...]:
+def _overlaps(recipe: Recipe, tables: Sequence[Table], examples: Sequence[Examples]) -> tuple[str, ...]:
     """Return a warning for each held-out part with sequences that are also in training."""
-    keys = [_keys(part.inputs) for part in examples]
-    notes = []
+    texts = recipe.columns.text
+    keys = [
+        _text_keys(table, texts) if texts else _keys(part.inputs)
+        for table, part in zip(tables, examples, strict=True)
+    ]
+    training, notes = set(keys[0]), []
     for name, part in zip(("validation", "test"), keys[1:], strict=True):
-        count = sum(key in set(keys[0]) for key in part) if len(part) else 0
+        count = sum(key in training for key in part)
         if count:
             notes.append(
-                f"{count} of {len(part)} {name} rows have the same sequence as a training row; the {name} score "
-                "may be too high: remove duplicates, or keep them together with --group"
+                f"{count} of {len(part)} {name} rows have the same sequence as a training row; the {name} "
+                "score may be too high: remove duplicates, or keep them together with --group"
             )
     return tuple(notes)
+
+
+def _text_keys(table: Table, columns: Sequence[str]) -> list[bytes]:
+    """Return a hash of the texts of each row: encoded, texts that differ in rare words only are the same."""
+    rows = zip(*(table.column(name).to_pylist() for name in columns), strict=True)
+    return [hashlib.blake2b("\0".join(row).encode(), digest_size=12).digest() for row in rows]
 
 
 def _keys(sequences: Ragged) -> list[bytes]:
@@ -330,32 +388,29 @@ def _keys(sequences: Ragged) -> list[bytes]:
     bounds = sequences.layout.host_offsets.tolist()
     return [
         hashlib.blake2b(values[start:stop].tobytes(), digest_size=12).digest()
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
+        for start, stop in pairwise(bounds)
     ]
 
 
-def _vectors(recipe: Recipe, inputs: Inputs, training: Table) -> Any:
+def _vectors(recipe: Recipe, inputs: Inputs) -> Callable[[nn.Module], None] | None:
     """Return a function that sets the pretrained vectors of a model's embedding."""
     if recipe.inputs.vectors is None:
         return None
-    words = inputs.vocabulary()  # type: ignore[attr-defined]
-    del training
-    vectors = read_vectors(Path(recipe.inputs.vectors), words)
+    vectors = read_vectors(Path(recipe.inputs.vectors), inputs.token_names)
+    matrix, known = torch.from_numpy(vectors.matrix), torch.from_numpy(vectors.known)
     freeze = recipe.inputs.freeze_vectors
 
     def set_vectors(model: nn.Module) -> None:
         embedding = next((m for m in model.modules() if isinstance(m, nn.Embedding)), None)
         if embedding is None:
             raise ShapeError("pretrained vectors need a model with an embedding; choose another model")
-        if embedding.weight.shape != vectors.matrix.shape:
+        if embedding.weight.shape != matrix.shape:
             raise ShapeError(
-                f"the vectors have {vectors.matrix.shape[1]} features, but the embedding {embedding.weight.shape[1]}; "
-                f"give embedding_size={vectors.matrix.shape[1]} (--embedding-size)"
+                f"the vectors have {matrix.shape[1]} features, but the embedding "
+                f"{embedding.weight.shape[1]}; give embedding_size={matrix.shape[1]} (--embedding-size)"
             )
         with torch.no_grad():
-            embedding.weight[vectors.known] = vectors.matrix[vectors.known]
+            embedding.weight[known] = matrix[known]
         embedding.weight.requires_grad_(not freeze)
 
     return set_vectors
-
-

@@ -66,7 +66,9 @@ def split_rows(
     if group is not None:
         return _by_group(table, group, validation, test, seed)
     if classes is None:
-        return _cut(np.random.default_rng(seed).permutation(len(table)), validation, test, f"{table.name} has")
+        return _cut(
+            np.random.default_rng(seed).permutation(len(table)), validation, test, f"{table.name} has"
+        )
     return _by_class(table, classes, validation, test, seed)
 
 
@@ -80,7 +82,14 @@ def rare_rows(classes: Sequence[str], validation: float, test: float) -> Rows:
 def _cut(order: Rows, validation: float, test: float, what: str) -> Parts:
     """Cut ordered rows into parts, the last for the test."""
     counts = _counts(len(order), validation, test)
-    if min(counts[0], *(count for count, share in zip(counts[1:], (validation, test), strict=True) if share), 1) < 1:
+    if (
+        min(
+            counts[0],
+            *(count for count, share in zip(counts[1:], (validation, test), strict=True) if share),
+            1,
+        )
+        < 1
+    ):
         raise DataError(f"{what} {len(order)} rows, too few for all parts; give more, or lower --test")
     return Parts(*(np.sort(part) for part in np.split(order, np.cumsum(counts)[:2])))
 
@@ -95,12 +104,14 @@ def _by_class(table: Table, classes: Sequence[str], validation: float, test: flo
         rows = random.permutation(ordered_rows)
         if len(rows) < needed:
             raise DataError(
-                f"class {short(repr(str(name)))} has {len(rows)} rows ({table.place(int(rows.min()))}); it needs "
-                f"{needed} to be in training, validation"
+                f"class {short(repr(str(name)))} has {len(rows)} rows ({table.place(int(rows.min()))}); it "
+                f"needs {needed} to be in training, validation"
                 + (" and test" if test else "")
                 + "; add rows, or leave the class out with --rare-classes drop"
             )
-        for part, chosen in zip(parts, np.split(rows, np.cumsum(_counts(len(rows), validation, test))[:2]), strict=True):
+        for part, chosen in zip(
+            parts, np.split(rows, np.cumsum(_counts(len(rows), validation, test))[:2]), strict=True
+        ):
             part.append(chosen)
     return Parts(*(np.sort(np.concatenate(part)) for part in parts))
 
@@ -119,8 +130,8 @@ def _by_group(table: Table, column: str, validation: float, test: float, seed: i
     needed = 1 + (validation > 0) + (test > 0)
     if len(sizes) < needed:
         raise DataError(
-            f"{table.name} has {len(sizes)} groups in column {column!r}, but each of {needed} parts needs one; "
-            "choose another column or leave out --group"
+            f"{table.name} has {len(sizes)} groups in column {column!r}, but each of {needed} parts needs "
+            "one; choose another column or leave out --group"
         )
     order = np.random.default_rng(seed).permutation(len(sizes))
     part_of_group = _fill(sizes[order], [1 - validation - test, validation, test])

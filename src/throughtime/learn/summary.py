@@ -102,7 +102,9 @@ def summarize(prepared: Prepared, run: Run, *, baselines: bool = True) -> Summar
     summary = Summary(part, metric, score, tuple(scores), prepared.notes)
     if summary.beats_baselines:
         return summary
-    best = next(b for b in fitted if summary.best_baseline is not None and b.name == summary.best_baseline.name)
+    best = next(
+        b for b in fitted if summary.best_baseline is not None and b.name == summary.best_baseline.name
+    )
     tips = advice(
         task,
         run.config.model.name,

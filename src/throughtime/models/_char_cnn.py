@@ -9,9 +9,9 @@ from torch.nn import functional as F
 from throughtime.errors import ShapeError
 from throughtime.models._inputs import ModelInputs
 from throughtime.models._one_length import first_steps, of_one_length
-from throughtime.models._options import Channels, Dropout, HiddenSize, Length
+from throughtime.models._options import Channels, DropoutRate, HiddenSize, Length
 from throughtime.models._sequence_model import InOrder, SequenceModel
-from throughtime.nn import ConvBlock, Linear, receptive_field
+from throughtime.nn import ConvBlock, Dropout, Linear, receptive_field
 from throughtime.nn.description import WholeSequence
 from throughtime.ragged import Ragged
 
@@ -77,7 +77,7 @@ class CharCNN(SequenceModel):
         length: Length = 1014,
         channels: Channels = 256,
         hidden_size: HiddenSize = 1024,
-        dropout: Dropout = 0.5,
+        dropout: DropoutRate = 0.5,
     ) -> None:
         inputs = ModelInputs.of(alphabet_size, "tokens")
         super().__init__(inputs)
@@ -94,7 +94,7 @@ class CharCNN(SequenceModel):
             raise ShapeError(f"CharCNN: length is at least {field.size:.0f} characters, got {length}")
         self.frames = (length - int(field.size)) // field.stride + 1
         sizes = (self.frames * channels, hidden_size, hidden_size)
-        hidden = [(Linear(below, above), nn.ReLU(), nn.Dropout(dropout)) for below, above in pairwise(sizes)]
+        hidden = [(Linear(below, above), nn.ReLU(), Dropout(dropout)) for below, above in pairwise(sizes)]
         layers = [layer for three in hidden for layer in three]
         extra = () if self.extra is None else (self.extra,)
         self.head = InOrder(*layers, *extra, self._output(hidden_size, outputs))

@@ -1,12 +1,10 @@
 """`FCN` (Wang 2017): convolutions alone, and the mean over time."""
 
-from torch import nn
-
 from throughtime.errors import ShapeError
 from throughtime.models._inputs import ModelInputs
-from throughtime.models._options import BlockChannels, Dropout, EmbeddingSize, KernelSizes, for_each_block
+from throughtime.models._options import BlockChannels, DropoutRate, EmbeddingSize, KernelSizes, for_each_block
 from throughtime.models._sequence_model import SequenceModel
-from throughtime.nn import ConvStack, Pool
+from throughtime.nn import ConvStack, Dropout, Pool
 from throughtime.nn.description import Series
 
 
@@ -64,7 +62,7 @@ class FCN(SequenceModel):
         channels: BlockChannels = (128, 256, 128),
         kernel_sizes: KernelSizes = (8, 5, 3),
         embedding_size: EmbeddingSize = 128,
-        dropout: Dropout = 0.0,
+        dropout: DropoutRate = 0.0,
         per_step: bool = False,
     ) -> None:
         inputs = ModelInputs.of(in_channels, "series")
@@ -77,7 +75,7 @@ class FCN(SequenceModel):
             )
         self.body = ConvStack(self.step_features, widths, kernel_sizes, padding="same", norm="batch")
         self.pool = None if per_step else Pool("mean")
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = self._output(widths[-1], outputs)
 
     def describe(self) -> Series:

@@ -9,9 +9,9 @@ from torch.nn import functional as F
 from throughtime.errors import InputTypeError, ShapeError
 from throughtime.models._options import (
     Cell,
-    Dropout,
+    DropoutRate,
     HiddenSize,
-    InputDropout,
+    InputDropoutRate,
     NumLayers,
     OptionalEmbeddingSize,
 )
@@ -89,8 +89,8 @@ class ForecastModel(NextStep):
         embedding_size: OptionalEmbeddingSize = 0,
         hidden_size: HiddenSize = 128,
         num_layers: NumLayers = 1,
-        dropout: Dropout = 0.1,
-        input_dropout: InputDropout = 0.0,
+        dropout: DropoutRate = 0.1,
+        input_dropout: InputDropoutRate = 0.0,
     ) -> None:
         super().__init__(
             [embedding_size or channels] + [hidden_size] * num_layers,

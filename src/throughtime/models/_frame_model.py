@@ -7,9 +7,9 @@ from torch.nn import functional as F
 from throughtime.errors import InputTypeError, ShapeError
 from throughtime.models._options import (
     Cell,
-    Dropout,
+    DropoutRate,
     HiddenSize,
-    InputDropout,
+    InputDropoutRate,
     NumLayers,
     OptionalEmbeddingSize,
 )
@@ -81,8 +81,8 @@ class FrameModel(NextStep):
         embedding_size: OptionalEmbeddingSize = 0,
         hidden_size: HiddenSize = 256,
         num_layers: NumLayers = 1,
-        dropout: Dropout = 0.3,
-        input_dropout: InputDropout = None,
+        dropout: DropoutRate = 0.3,
+        input_dropout: InputDropoutRate = None,
     ) -> None:
         super().__init__(
             [embedding_size or notes] + [hidden_size] * num_layers,

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from throughtime.errors import ShapeError
 from throughtime.models._inputs import ModelInputs
-from throughtime.models._options import Channels, Depth, Dropout, EmbeddingSize, KernelSizes, Members
+from throughtime.models._options import Channels, Depth, DropoutRate, EmbeddingSize, KernelSizes, Members
 from throughtime.models._sequence_model import ExtraFeatures, InOrder, SequenceModel
-from throughtime.nn import Conv1d, ConvBlock, Linear, MaxPool1d, Parallel, Pool, Residual, WideConv
+from throughtime.nn import Conv1d, ConvBlock, Dropout, Linear, MaxPool1d, Parallel, Pool, Residual, WideConv
 from throughtime.nn.description import Series, SideBySide
 from throughtime.ragged import Ragged
 
@@ -91,7 +91,7 @@ class InceptionTime(SequenceModel):
         channels: Channels = 32,
         kernel_sizes: KernelSizes = (40, 20, 10),
         embedding_size: EmbeddingSize = 128,
-        dropout: Dropout = 0.0,
+        dropout: DropoutRate = 0.0,
         per_step: bool = False,
         average: Literal["probabilities", "outputs"] = "probabilities",
     ) -> None:
@@ -162,7 +162,7 @@ class _Sizes(NamedTuple):
 
 def _network(inputs: ModelInputs, outputs: int, sizes: _Sizes, dropout: float, *, per_step: bool) -> InOrder:
     """Return one network; it has no layers without effect, which would change the names of weights."""
-    drop = (nn.Dropout(dropout),) if dropout else ()
+    drop = (Dropout(dropout),) if dropout else ()
     read: tuple[nn.Module, ...] = ()
     if inputs.vocabulary_size is not None:
         read = (nn.Embedding(inputs.vocabulary_size, sizes.embedding_size), *drop)

@@ -8,10 +8,10 @@ from throughtime.models._drawing import nucleus
 from throughtime.models._options import (
     Cell,
     Cutoffs,
-    Dropout,
+    DropoutRate,
     EmbeddingSize,
     HiddenSize,
-    InputDropout,
+    InputDropoutRate,
     NumLayers,
     Tied,
 )
@@ -86,8 +86,8 @@ class LanguageModel(NextStep):
         embedding_size: EmbeddingSize = 256,
         hidden_size: HiddenSize = 256,
         num_layers: NumLayers = 2,
-        dropout: Dropout = 0.3,
-        input_dropout: InputDropout = None,
+        dropout: DropoutRate = 0.3,
+        input_dropout: InputDropoutRate = None,
         tied: Tied = True,
         cutoffs: Cutoffs = (),
     ) -> None:

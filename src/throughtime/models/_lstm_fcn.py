@@ -1,15 +1,15 @@
 """`LSTMFCN` (Karim 2018): an LSTM beside convolutions."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from throughtime.errors import ShapeError
 from throughtime.models._fcn import FCN
 from throughtime.models._inputs import ModelInputs
 from throughtime.models._one_length import first_steps
-from throughtime.models._options import Dropout, EmbeddingSize, HiddenSize, OptionalLength
+from throughtime.models._options import DropoutRate, EmbeddingSize, HiddenSize, OptionalLength
 from throughtime.models._sequence_model import SequenceModel, run
-from throughtime.nn import LSTM, Pool
+from throughtime.nn import LSTM, Dropout, Pool
 from throughtime.nn.description import Series, SideBySide, WholeSequence, concatenated
 from throughtime.ragged import Ragged, assert_when_run
 
@@ -67,7 +67,7 @@ class LSTMFCN(SequenceModel):
         *,
         length: OptionalLength = None,
         hidden_size: HiddenSize = 8,
-        dropout: Dropout = 0.8,
+        dropout: DropoutRate = 0.8,
         embedding_size: EmbeddingSize = 128,
     ) -> None:
         super().__init__(ModelInputs.of(in_channels, "series"), embedding_size=embedding_size)
@@ -75,7 +75,7 @@ class LSTMFCN(SequenceModel):
         self.length = length
         self.body, self.pool = fcn.body, Pool("mean")
         self.recurrent = LSTM(self.step_features if length is None else length, hidden_size, batch_first=True)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = self._output(hidden_size + fcn.output.in_features, outputs)
 
     def describe(self) -> Series | WholeSequence:

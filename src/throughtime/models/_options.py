@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 from throughtime._options import Option
 from throughtime.errors import ShapeError
 
-
 _EMBEDDING_SIZE = Option(
     "Number of features of the embedding of each token; of a frame model, of each frame, 0 for none.", low=1
 )
@@ -31,8 +30,8 @@ HiddenSize = Annotated[
     int, Option("Number of hidden units of each recurrent layer and direction, or linear layer.", low=1)
 ]
 NumLayers = Annotated[int, Option("Number of recurrent layers.", low=1, flag="layers")]
-Dropout = Annotated[float, Option("Probability of dropout in training.", low=0, high=1)]
-InputDropout = Annotated[
+DropoutRate = Annotated[float, Option("Probability of dropout in training.", low=0, high=1)]
+InputDropoutRate = Annotated[
     float | None,
     Option("Probability of dropout of what the first layer reads; default: dropout.", low=0, high=1),
 ]

@@ -2,13 +2,11 @@
 
 from typing import get_args
 
-from torch import nn
-
 from throughtime.errors import ShapeError
 from throughtime.models._inputs import ModelInputs
-from throughtime.models._options import Dropout, EmbeddingSize, HiddenSize, NumLayers, Pooling
+from throughtime.models._options import DropoutRate, EmbeddingSize, HiddenSize, NumLayers, Pooling
 from throughtime.models._sequence_model import SequenceModel
-from throughtime.nn import GRU, LSTM, RNN, Pool
+from throughtime.nn import GRU, LSTM, RNN, Dropout, Pool
 from throughtime.nn.description import Series
 
 _POOLS = get_args(get_args(Pooling)[0])
@@ -28,7 +26,7 @@ class _Recurrent(SequenceModel):
         embedding_size: EmbeddingSize = 128,
         hidden_size: HiddenSize = 128,
         num_layers: NumLayers = 1,
-        dropout: Dropout = 0.5,
+        dropout: DropoutRate = 0.5,
         pool: Pooling = "max",
         per_step: bool = False,
     ) -> None:
@@ -44,7 +42,7 @@ class _Recurrent(SequenceModel):
             dropout=dropout if num_layers > 1 else 0.0,
         )
         self.pool = None if per_step else Pool(pool)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = self._output((1 + self._bidirectional) * hidden_size, outputs)
 
     def describe(self) -> Series:

@@ -5,9 +5,9 @@ from itertools import pairwise
 from torch import nn
 
 from throughtime.models._inputs import ModelInputs
-from throughtime.models._options import BlockChannels, Dropout, EmbeddingSize, KernelSizes, for_each_block
+from throughtime.models._options import BlockChannels, DropoutRate, EmbeddingSize, KernelSizes, for_each_block
 from throughtime.models._sequence_model import SequenceModel
-from throughtime.nn import Pool, ResNetBlock
+from throughtime.nn import Dropout, Pool, ResNetBlock
 from throughtime.nn.description import Series
 
 
@@ -60,7 +60,7 @@ class ResNet(SequenceModel):
         channels: BlockChannels = (64, 128, 128),
         kernel_sizes: KernelSizes = (8, 5, 3),
         embedding_size: EmbeddingSize = 128,
-        dropout: Dropout = 0.0,
+        dropout: DropoutRate = 0.0,
         per_step: bool = False,
     ) -> None:
         inputs = ModelInputs.of(in_channels, "series")
@@ -69,7 +69,7 @@ class ResNet(SequenceModel):
         pairs = pairwise((self.step_features, *widths))
         self.body = nn.Sequential(*(ResNetBlock(below, above, kernel_sizes) for below, above in pairs))
         self.pool = None if per_step else Pool("mean")
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = self._output(widths[-1], outputs)
 
     def describe(self) -> Series:

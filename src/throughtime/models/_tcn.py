@@ -5,9 +5,9 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from throughtime.models._inputs import ModelInputs
-from throughtime.models._options import BlockChannels, Dropout, EmbeddingSize, KernelSize, for_each_block
+from throughtime.models._options import BlockChannels, DropoutRate, EmbeddingSize, KernelSize, for_each_block
 from throughtime.models._sequence_model import SequenceModel, run
-from throughtime.nn import Pool, TemporalBlock, dilation_schedule
+from throughtime.nn import Dropout, Pool, TemporalBlock, dilation_schedule
 from throughtime.nn.description import Series
 from throughtime.ragged import Ragged
 
@@ -61,7 +61,7 @@ class TCN(SequenceModel):
         *,
         channels: BlockChannels = (25,) * 8,
         kernel_size: KernelSize = 7,
-        dropout: Dropout = 0.05,
+        dropout: DropoutRate = 0.05,
         embedding_size: EmbeddingSize = 128,
         per_step: bool = False,
     ) -> None:
@@ -76,7 +76,7 @@ class TCN(SequenceModel):
             )
         )
         self.pool = None if per_step else Pool("last")
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = self._output(widths[-1], outputs)
 
     def describe(self) -> Series:

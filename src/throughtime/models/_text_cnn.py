@@ -1,11 +1,9 @@
 """`TextCNN` (Kim 2014)."""
 
-from torch import nn
-
 from throughtime.models._inputs import ModelInputs
-from throughtime.models._options import Channels, Dropout, EmbeddingSize, KernelSizes
+from throughtime.models._options import Channels, DropoutRate, EmbeddingSize, KernelSizes
 from throughtime.models._sequence_model import SequenceModel
-from throughtime.nn import Pool, WideConv
+from throughtime.nn import Dropout, Pool, WideConv
 from throughtime.nn.description import Series, SideBySide, concatenated
 
 
@@ -55,14 +53,14 @@ class TextCNN(SequenceModel):
         embedding_size: EmbeddingSize = 128,
         channels: Channels = 100,
         kernel_sizes: KernelSizes = (3, 4, 5),
-        dropout: Dropout = 0.5,
+        dropout: DropoutRate = 0.5,
         per_step: bool = False,
     ) -> None:
         inputs = ModelInputs.of(vocabulary_size, "tokens")
         super().__init__(inputs, embedding_size=embedding_size, per_step=per_step)
         self.convolutions = WideConv(self.step_features, channels, kernel_sizes)
         self.pool = None if per_step else Pool("max")
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = self._output(channels * len(kernel_sizes), outputs)
 
     def describe(self) -> Series:

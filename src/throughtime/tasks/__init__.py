@@ -1,4 +1,4 @@
-"""Tasks: what a model is trained for. Each module is one task with its targets, loss, metrics and predictions."""
+"""Tasks: what a model is trained for. Each is a module with its targets, loss, metrics and predictions."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -65,8 +65,8 @@ class Anomaly(SequenceTask):
     """Mean of −log p of the steps of normal sequences.
 
     The score of a sequence is the sum of the surprise of its steps (``reduce="sum"``), their mean, or the
-    largest. A sequence is an anomaly if its score is at least the threshold: the quantile 1 − contamination of
-    the scores of validation sequences, which are taken to be normal.
+    largest. A sequence is an anomaly if its score is above the quantile 1 − contamination
+    of the scores of validation sequences, which are taken to be normal.
 
     Parameters
     ----------
@@ -203,8 +203,12 @@ class Anomaly(SequenceTask):
         del model
         normal = self.scores(outputs)[~targets]
         if not len(normal):
-            raise DataError("all validation sequences are anomalies; give normal ones to choose the threshold")
-        return replace(self, threshold=quantile_threshold(normal.numpy(), self.contamination))
+            raise DataError(
+                "all validation sequences are anomalies; give normal ones to choose the threshold"
+            )
+        threshold = quantile_threshold(normal.numpy(), self.contamination)
+        # Scores that are equal to the quantile are normal, which counts where many scores are equal.
+        return replace(self, threshold=float(np.nextafter(threshold, np.inf)))
 
     @property
     def _threshold(self) -> float:

@@ -85,7 +85,9 @@ class MultiLabel(SequenceTask):
             return cls(tuple(columns))
         labels = sorted({label for row in _label_lists(table, columns[0]) for label in row})
         if not labels:
-            raise DataError(f"{table.name}: no row has a label in column {columns[0]!r}; choose another column")
+            raise DataError(
+                f"{table.name}: no row has a label in column {columns[0]!r}; choose another column"
+            )
         if len(labels) > MOST_CLASSES:
             raise DataError(
                 f"{table.name}: column {columns[0]!r} has {len(labels):,} different labels, at most "
@@ -171,9 +173,7 @@ class MultiLabel(SequenceTask):
         probabilities = self.probabilities(outputs).numpy()
         truth = targets.numpy() == 1
         columns = range(len(self.labels))
-        chosen = (
-            fit_threshold(probabilities[:, i], truth[:, i], self.threshold_metric) for i in columns
-        )
+        chosen = (fit_threshold(probabilities[:, i], truth[:, i], self.threshold_metric) for i in columns)
         return replace(self, thresholds=tuple(chosen))
 
 
@@ -188,8 +188,8 @@ def _indicator(table: Table, column: str) -> Tensor:
     for row, value in enumerate(values):
         if value not in {0, 1, "0", "1"}:
             raise DataError(
-                f"{table.place(row)} has {short(repr(value))} in column {column!r}, expected 0 or 1; fix it, or "
-                "give one column with lists of labels"
+                f"{table.place(row)} has {short(repr(value))} in column {column!r}, expected 0 or 1; fix it, "
+                "or give one column with lists of labels"
             )
     return torch.tensor([float(value) for value in values])
 
@@ -211,8 +211,8 @@ def _labels(value: Any, separator: str | None, table: Table, row: int, column: s
         value = _parsed(value, separator, table, row, column)
     if not isinstance(value, list):
         raise DataError(
-            f"{table.place(row)} has {short(repr(value))} in column {column!r}, expected a list of labels, such "
-            'as ["a", "b"] or a|b'
+            f"{table.place(row)} has {short(repr(value))} in column {column!r}, expected a list of labels, "
+            'such as ["a", "b"] or a|b'
         )
     labels = [str(label).strip() for label in value]
     if any(isinstance(label, list | dict) or label is None for label in value) or "" in labels:
@@ -226,7 +226,7 @@ def _parsed(text: str, separator: str | None, table: Table, row: int, column: st
             return json.loads(text)
         except ValueError as error:
             raise DataError(
-                f"{table.place(row)}: {short(repr(text))} in column {column!r} is not a JSON list ({error}); fix "
-                "it, or separate labels by |"
+                f"{table.place(row)}: {short(repr(text))} in column {column!r} is not a JSON list ({error}); "
+                "fix it, or separate labels by |"
             ) from error
     return [part for part in text.split(separator) if part.strip()] if text.strip() else []

@@ -1,6 +1,7 @@
 """Outputs of a model on many sequences, in batches of equal token count. Changes no weight."""
 
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -56,12 +57,12 @@ def model_outputs(model: nn.Module, examples: Examples, *, tokens_per_batch: int
     place = torch.cat([rows for rows, _ in batches]).argsort()
     outputs = [output for _, output in batches]
     if isinstance(outputs[0], Ragged):
-        return Ragged.cat(outputs)[place]
-    return torch.cat(outputs)[place]  # type: ignore[arg-type]
+        return Ragged.cat(cast("list[Ragged]", outputs))[place]
+    return torch.cat(cast("list[Tensor]", outputs))[place]
 
 
 def by_row(outputs: Outputs, examples: Examples) -> tuple[Outputs, Tensor | Ragged]:
-    """Return outputs and targets of rows: the mean output of the windows of a row, if examples are windows."""
+    """Return outputs and targets of rows: of examples that are windows, the mean output of each row."""
     if examples.rows is None or isinstance(outputs, Ragged):
         return outputs, examples.targets
     rows, counts = examples.rows.unique_consecutive(return_counts=True)
@@ -97,7 +98,9 @@ def predict(model: nn.Module, inputs: Ragged, *, tokens_per_batch: int = 16384) 
     return model_outputs(model, examples, tokens_per_batch=tokens_per_batch)
 
 
-def _by_batch(model: nn.Module, examples: Examples, tokens_per_batch: int) -> Iterator[tuple[Tensor, Outputs]]:
+def _by_batch(
+    model: nn.Module, examples: Examples, tokens_per_batch: int
+) -> Iterator[tuple[Tensor, Outputs]]:
     """Yield the numbers of a batch's sequences and their outputs, on the CPU."""
     device = next((p.device for p in model.parameters()), examples.inputs.device)
     for rows in ordered_batches(examples.inputs.lengths, tokens_per_batch):

@@ -171,13 +171,13 @@ def _number(value: Any, table: Table, row: int, column: str) -> float:
         number = math.nan if value is None else float(value)
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"{table.place(row)} has {short(repr(value))} in the target column {column!r}, expected a number; fix "
-            "it, or use --task classification for labels"
+            f"{table.place(row)} has {short(repr(value))} in the target column {column!r}, expected a "
+            "number; fix it, or use --task classification for labels"
         ) from error
     if not math.isfinite(number):
         has = "no value" if value is None else repr(number)
         raise DataError(
-            f"{table.place(row)} has {has} in the target column {column!r}, expected a finite number; fill it in "
-            "or drop the row"
+            f"{table.place(row)} has {has} in the target column {column!r}, expected a finite number; "
+            "fill it in or drop the row"
         )
     return number

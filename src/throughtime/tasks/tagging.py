@@ -100,8 +100,8 @@ class Tagging(SequenceTask):
         tags = sorted({tag for row in _tag_lists(table, one_column(cls.name, columns)) for tag in row})
         if len(tags) < 2:
             raise DataError(
-                f"{table.name}: column {columns[0]!r} has {len(tags)} different tags, but a tagger needs two; "
-                "choose another column"
+                f"{table.name}: column {columns[0]!r} has {len(tags)} different tags, but a tagger needs "
+                "two; choose another column"
             )
         if len(tags) > MOST_CLASSES:
             raise DataError(f"{table.name}: {len(tags):,} tags, at most {MOST_CLASSES:,} are supported")
@@ -200,8 +200,8 @@ def _tags(value: Any, table: Table, row: int, column: str) -> list[str]:
         value = _parsed(value, table, row, column)
     if not isinstance(value, list) or any(tag is None or isinstance(tag, list | dict) for tag in value):
         raise DataError(
-            f"{table.place(row)} has {short(repr(value))} in column {column!r}, expected a list of tags, one for "
-            "each token"
+            f"{table.place(row)} has {short(repr(value))} in column {column!r}, expected a list of tags, one "
+            "for each token"
         )
     return [str(tag) for tag in value]
 
@@ -213,8 +213,8 @@ def _parsed(text: str, table: Table, row: int, column: str) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise DataError(
-            f"{table.place(row)}: {short(repr(text))} in column {column!r} is not a JSON list ({error}); fix it, "
-            "or separate tags by spaces"
+            f"{table.place(row)}: {short(repr(text))} in column {column!r} is not a JSON list ({error}); fix "
+            "it, or separate tags by spaces"
         ) from error
 
 

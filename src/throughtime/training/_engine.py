@@ -51,7 +51,7 @@ def _train(source: Source, run: Run, hold: Hold, how: Surroundings) -> bool:
             _note_environment(run, begun=resumed)
         display = ProgressDisplay(Console(quiet=not how.progress or process() > 0))
         stack.enter_context(display.showing())
-        writer = RunWriter(run, stop, hold)
+        writer = RunWriter(run, stop, hold, resumable=how.resumable)
         callbacks: list[pl.Callback] = [display, writer]
         if how.watch_every:
             callbacks.append(GradientRecorder(run.path / NAME, how.watch_every))
@@ -96,9 +96,7 @@ def _note_environment(run: Run, *, begun: bool) -> None:
         )
 
 
-def _trainer(
-    run: Run, callbacks: list[pl.Callback], files: SafetensorsIO, how: Surroundings
-) -> pl.Trainer:
+def _trainer(run: Run, callbacks: list[pl.Callback], files: SafetensorsIO, how: Surroundings) -> pl.Trainer:
     several = processes() > 1
     options = run.config.model.options
     # Clusters of an adaptive softmax without a token in the window have no gradient, unless weights are tied.

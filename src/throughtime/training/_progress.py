@@ -12,9 +12,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from throughtime.training._module import TrainingModule
 from throughtime.tasks import METRICS, Task
 from throughtime.training._metrics import EpochMetrics, best_epoch
+from throughtime.training._module import TrainingModule
 
 _SECONDS_BETWEEN_FRAMES = 0.1
 
@@ -76,7 +76,9 @@ class ProgressDisplay(pl.Callback):
             history, settings = pl_module.history, pl_module.settings
             best = best_epoch(history, settings.monitored(pl_module.task)) == len(history)
             if not self._headed:
-                self.console.print(epoch_header(pl_module.task, settings.epochs), highlight=False, soft_wrap=True)
+                self.console.print(
+                    epoch_header(pl_module.task, settings.epochs), highlight=False, soft_wrap=True
+                )
                 self._headed = True
             line = epoch_line(pl_module.task, history[-1], settings.epochs, best=best)
             self.console.print(line, highlight=False, soft_wrap=True)

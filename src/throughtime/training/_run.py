@@ -355,7 +355,9 @@ class Run:
             "model": {"options": dict(config.model.options)},
         }
         try:
-            return fitting_model(lambda: config.model.build(config.shape, config.task, self.factory), sizes, weights)
+            return fitting_model(
+                lambda: config.model.build(config.shape, config.task, self.factory), sizes, weights
+            )
         except MisfitError as error:
             raise RunError(
                 f"{path} does not fit the model in config.json: {error}; the architecture differs, or one of "

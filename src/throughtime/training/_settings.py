@@ -53,9 +53,7 @@ class ModelSpec:
             check_options(self.name, self.options)
         object.__setattr__(self, "options", json.loads(json.dumps(dict(self.options))))
 
-    def build(
-        self, shape: Mapping[str, int], task: Task, factory: ModelFactory | None = None
-    ) -> nn.Module:
+    def build(self, shape: Mapping[str, int], task: Task, factory: ModelFactory | None = None) -> nn.Module:
         """Make the model of a task; its weights come from torch's current random state.
 
         Parameters

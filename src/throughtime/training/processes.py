@@ -1,11 +1,10 @@
 """The processes that torchrun started, and communication between them."""
 
 import os
-from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, distributed
+from torch import distributed
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
@@ -75,13 +74,6 @@ def gathered(content: Any) -> list[Any]:
     contents: list[Any] = [None] * distributed.get_world_size()
     distributed.all_gather_object(contents, content)
     return contents
-
-
-def copied_from_first(tensors: Iterable[Tensor]) -> None:
-    """Set tensors, in place, to the values that process 0 has."""
-    if distributed.is_initialized():
-        for tensor in tensors:
-            distributed.broadcast(tensor, 0)
 
 
 def require_one(what: str) -> None:
