@@ -1,4 +1,4 @@
-"""Figures of `throughtime.tasks.TaskViews` and of the data: scores, errors, lengths, distribution of targets."""
+"""Figures of `throughtime.tasks.TaskViews` and of the data: scores, errors, lengths, targets."""
 
 from collections.abc import Mapping, Sequence
 

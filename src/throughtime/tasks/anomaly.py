@@ -163,16 +163,16 @@ class Anomaly(SequenceTask):
         del model
         scores, truth = self.scores(outputs).numpy(), targets.numpy()
         steps = _of_steps(outputs)
-        scale = (float(steps.values.median()), float(steps.values.max())) if len(steps.values) else (0.0, 0.0)
+        surprise = steps.values if len(steps.values) else torch.zeros(1)
+        scale = float(surprise.median()), float(surprise.max())
         labelled = bool(truth.any())
         predicted = scores >= self._threshold
 
         def example(row: int) -> ExampleView:
             named = _KINDS[int(truth[row])] if labelled else ""
             score = f"score {METRICS['loss'].text(scores[row])}"
-            return ExampleView(
-                row, named, _KINDS[int(predicted[row])], score, _marks(steps[row][:, 0], *scale)
-            )
+            marks = _marks(steps[row][:, 0], *scale)
+            return ExampleView(row, named, _KINDS[int(predicted[row])], score, marks)
 
         by_kind = {name: scores[truth == bool(i)] for i, name in enumerate(_KINDS)}
         shown = [("Highest scores", highest(scores))]

@@ -15,8 +15,8 @@ from throughtime._options import Option
 from throughtime.data.table import Table
 from throughtime.errors import ShapeError
 from throughtime.tasks.calibration import calibration_bins, fit_temperature
-from throughtime.tasks.labels import class_names, encode_classes, one_column
 from throughtime.tasks.intervals import WeightedMetrics
+from throughtime.tasks.labels import class_names, encode_classes, one_column
 from throughtime.tasks.metrics import METRICS, classification, per_class_metrics
 from throughtime.tasks.outputs import Outputs
 from throughtime.tasks.sequence_task import SequenceTask
@@ -148,12 +148,9 @@ class Classification(SequenceTask):
 
         binary = len(self.classes) == 2
         positive = probabilities.numpy()[:, -1]
+        table = per_class_metrics(probabilities, truth, self.classes, threshold=self.threshold)
         return TaskViews(
-            (
-                ClassTable(
-                    "class", per_class_metrics(probabilities, truth, self.classes, threshold=self.threshold)
-                ),
-            ),
+            (ClassTable("class", table),),
             confusion(self.classes, truth, predicted, SHOWN_CLASSES),
             calibration_bins(confidence, right),
             histograms=(self._scores(positive, truth),) if binary else (),

@@ -1,4 +1,4 @@
-"""`TaskViews`: what a report shows of the outputs of a model, as plain data. Each task fills in what it has."""
+"""`TaskViews`: what a report shows of the outputs of a model, as plain data that each task fills in."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -180,7 +180,7 @@ def confusion(
 def histogram(title: str, groups: Mapping[str, ArrayLike], threshold: float | None = None) -> Histogram:
     """Return the counts of each group in common bins of equal width, without groups that are empty.
 
-    Bins of whole numbers are centred on them.
+    Bins of whole numbers have a whole width, and their edges are halfway between numbers.
 
     Examples
     --------
