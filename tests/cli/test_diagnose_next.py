@@ -84,4 +84,4 @@ def test_what_does_not_go_with_these_runs_is_named(folder: Path, run_cli: RunCli
     run = folder / "text"
     short = rows(folder / "short.txt", "the cat sat\n")
     refused(run_cli("diagnose", run, short), "has 4 words, but a diagnosis takes windows of 64")
-    refused(run_cli("diagnose", run, short, "--text", "review"), "leave out --text and --label")
+    refused(run_cli("diagnose", run, short, "--text", "review"), "leave out --input and --target")
