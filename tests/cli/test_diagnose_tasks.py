@@ -11,7 +11,7 @@ import torch
 from throughtime.learn import load
 from throughtime.tasks import METRICS
 
-from .conftest import TARGETS, RunCli, trained
+from .conftest import TARGETS, RunCli, rows_of_all_tasks, trained, write_csv
 
 
 def _diagnosis(run: Path) -> dict:
@@ -19,8 +19,13 @@ def _diagnosis(run: Path) -> dict:
 
 
 @pytest.mark.parametrize("task", ["multilabel", "regression", "tagging"])
-def test_the_loss_is_the_mean_loss_of_the_task(task: str, run_cli: RunCli, task_runs: Mapping[str, Path]) -> None:
-    run, data = task_runs[task], task_runs[task].parent / "data.csv"
+def test_the_loss_is_the_mean_loss_of_the_task(
+    task: str, tmp_path: Path, run_cli: RunCli, task_runs: Mapping[str, Path]
+) -> None:
+    rows = rows_of_all_tasks()
+    for row in rows:  # none is one of the training
+        row["words"] = row["words"].replace("this", "number")
+    run, data = task_runs[task], write_csv(tmp_path / "data.csv", rows)
     done = run_cli("diagnose", run, data, "--examples", 60)
     assert (done.code, done.err) == (0, "")
     found, predictor = _diagnosis(run), load(run)
@@ -32,8 +37,9 @@ def test_the_loss_is_the_mean_loss_of_the_task(task: str, run_cli: RunCli, task_
     assert found["quality"] is None
     figures = predictor.score(data)
     shown = "  ".join(f"{METRICS[name].title} {METRICS[name].text(value)}" for name, value in figures.items())
-    assert shown in " ".join(done.out.splitlines())
-    assert found["examples"][0]["tokens"][:3] == ["this", "bad", "thing"]
+    assert f"{shown} on " in done.out
+    assert " examples outside of the training data\n" in done.out
+    assert found["examples"][0]["tokens"][:3] == ["number", "bad", "thing"]
     assert len(found["layers"]) == (2 if task == "tagging" else 0)
     assert "60 labelled rows of data.csv" in (run / "diagnosis.html").read_text("utf-8")
 

@@ -71,7 +71,8 @@ class LabelledRows:
             return *self._beside_bag_of_words(classified, examples, seen=not new), []
         figures, count = self.task.measure(inner, outputs, targets)
         shown = "  ".join(f"{METRICS[name].title} {METRICS[name].text(value)}" for name, value in figures.items())
-        return None, [], [f"{shown} on {count:,} examples"]
+        where = " outside of the training data" if new else ""
+        return None, [], [f"{shown} on {count:,} examples{where}"]
 
     def _beside_bag_of_words(
         self, rows: ClassifiedRows, examples: Examples, *, seen: bool
