@@ -159,7 +159,9 @@ def predict(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="File to write (.csv, .jsonl or .parquet). Must not exist. Default: standard output."),
+        typer.Option(
+            help="File to write (.csv, .jsonl or .parquet). Must not exist. Default: standard output."
+        ),
     ] = None,
     input_format: Annotated[
         Literal["csv", "jsonl", "text"] | None,

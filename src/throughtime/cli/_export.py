@@ -49,7 +49,9 @@ def export(path: Path, out: Path | None, *, quiet: bool = False) -> None:
         raise RunError(f"the folder {out.parent} does not exist; create it or choose another --out")
     proto = formats.onnx(model, out, metadata=metadata(run))
     console = Console(highlight=False, soft_wrap=True, markup=False, quiet=quiet)
-    console.print(f"saved in {out}: inputs {_described(proto.graph.input)}, output {_described(proto.graph.output)}")
+    console.print(
+        f"saved in {out}: inputs {_described(proto.graph.input)}, output {_described(proto.graph.output)}"
+    )
     if run.config.recipe.get("kind") == TASK:
         console.print(
             "tokens are those of a window of Python code around an operator, as in throughtime predict"

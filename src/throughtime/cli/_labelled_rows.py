@@ -70,7 +70,9 @@ class LabelledRows:
             )
             return *self._beside_bag_of_words(classified, examples, seen=not new), []
         figures, count = self.task.measure(inner, outputs, targets)
-        shown = "  ".join(f"{METRICS[name].title} {METRICS[name].text(value)}" for name, value in figures.items())
+        shown = "  ".join(
+            f"{METRICS[name].title} {METRICS[name].text(value)}" for name, value in figures.items()
+        )
         where = " outside of the training data" if new else ""
         return None, [], [f"{shown} on {count:,} examples{where}"]
 
@@ -152,7 +154,9 @@ def _last_steps(run: Run, predictor: Predictor, table: Table, data: Path) -> Nex
     words = _cut(predictor.encoder.inputs.words(table), examples.inputs)
     long = (examples.inputs.lengths > 1).nonzero().flatten()
     if not len(long):
-        raise DataError(f"{data} has no sequence of two steps, of which the last could be predicted; give longer ones")
+        raise DataError(
+            f"{data} has no sequence of two steps, of which the last could be predicted; give longer ones"
+        )
     sequences = examples.inputs[long]
     before, last = sequences.split_time(sequences.lengths - 1)
     return NextSteps(

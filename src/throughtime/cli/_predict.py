@@ -32,6 +32,8 @@ def _predict_operators(run: Run, data: Path, options: PredictOptions) -> None:
     if refused:
         raise DataError(f"{run.path} is a run of the demo, which reads Python files; leave out {refused[0]}")
     if options.format not in (None, "table", "jsonl") or options.out is not None:
-        raise UnsupportedError("operators are printed as text or with --format jsonl; leave out other formats")
+        raise UnsupportedError(
+            "operators are printed as text or with --format jsonl; leave out other formats"
+        )
     top = 20 if options.top is None else options.top
     predict_code(run, data, jsonl=options.format == "jsonl", top=top, prior=options.prior)

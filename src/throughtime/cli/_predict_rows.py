@@ -1,6 +1,5 @@
 """``throughtime predict`` with a run of ``throughtime train``: predictions for each row of a table."""
 
-import itertools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,12 @@ from throughtime.learn.predictor import Predicted
 from throughtime.tasks import METRICS, Outputs
 from throughtime.training import Run
 
-_SUFFIXES: Mapping[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+_SUFFIXES: Mapping[str, Format] = {
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+}
 
 
 def predict_rows(run: Run, data: Path, options: PredictOptions) -> None:
@@ -65,7 +69,9 @@ def output_format(options: PredictOptions, data: Path, predictor: Predictor) -> 
     if options.format == "table" or (suffix is None and options.format is None):
         raise UnsupportedError(f"--out {out}: choose a name that ends in .csv, .jsonl or .parquet")
     if options.format is not None and suffix not in (None, options.format):
-        raise UnsupportedError(f"--out {out} is not {options.format}; leave out --format, or choose another name")
+        raise UnsupportedError(
+            f"--out {out} is not {options.format}; leave out --format, or choose another name"
+        )
     return options.format or suffix or "csv"
 
 

@@ -54,7 +54,9 @@ def format_of(data: Path, predictor: Predictor, chosen: InputFormat | None) -> I
         plain = len(columns.text) == 1 and not columns.numeric
         return chosen or ("text" if plain else "jsonl")
     if chosen is not None:
-        raise DataError(f"{data} is read in the format of its suffix; --input-format is for standard input (-)")
+        raise DataError(
+            f"{data} is read in the format of its suffix; --input-format is for standard input (-)"
+        )
     suffixes = [suffix.lower() for suffix in data.suffixes if suffix.lower() != ".gz"]
     return None if data.is_dir() else _STREAMED.get(suffixes[-1] if suffixes else "")
 
@@ -141,6 +143,8 @@ def shown_texts(predictor: Predictor) -> Callable[[Table], list[str]] | None:
 
     def texts(table: Table) -> list[str]:
         values = table.column(name).to_pylist()
-        return [" ".join(map(str, value)) if isinstance(value, list) else str(value or "") for value in values]
+        return [
+            " ".join(map(str, value)) if isinstance(value, list) else str(value or "") for value in values
+        ]
 
     return texts

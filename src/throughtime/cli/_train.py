@@ -21,7 +21,7 @@ from throughtime.tasks import METRICS
 from throughtime.training import Metrics, Run
 from throughtime.training import processes as several
 
-_MOST_COLUMNS = 4
+_MOST_COLUMNS = 3
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,9 @@ class TrainCommand:
 
 def write_report(run: Run, fitted: Fitted) -> None:
     """Write the report of a run."""
-    del run, fitted
+    from throughtime.report import write_run_report
+
+    write_run_report(run, fitted.prepared)
 
 
 def print_summary(console: Console, summary: Summary, model: str) -> None:
@@ -141,7 +143,7 @@ def print_summary(console: Console, summary: Summary, model: str) -> None:
     table = Table(show_edge=False, pad_edge=False)
     table.add_column(f"{summary.part} ({summary.score.examples:,})", overflow="fold")
     for name in names:
-        table.add_column(METRICS[name].title, justify="right")
+        table.add_column(METRICS[name].title, justify="right", overflow="fold")
     table.add_row(model, *(_with_interval(summary, name) for name in names))
     for baseline in summary.baselines:
         figures = baseline.score.figures
@@ -150,7 +152,7 @@ def print_summary(console: Console, summary: Summary, model: str) -> None:
     best = summary.best_baseline
     if best is not None and not summary.beats_baselines:
         console.print(
-            f"{model} does not beat {best.name} in {METRICS[summary.metric].title}; what to try:",
+            f"{model} is no better than {best.name} in {METRICS[summary.metric].title}; what to try:",
             style="bold",
         )
         for line in summary.advice:
@@ -171,9 +173,7 @@ def _with_interval(summary: Summary, name: str) -> str:
     interval = summary.score.intervals.get(name)
     if interval is None:
         return text
-    metric = METRICS[name]
-    low, high = (metric.text(end).removesuffix(" %") for end in (interval.low, interval.high))
-    return f"{text} ({low}–{high})"
+    return f"{text} ({METRICS[name].between(interval.low, interval.high)})"
 
 
 def _text(name: str, value: float | None) -> str:
@@ -188,6 +188,7 @@ def print_seeds(figures: list[Mapping[str, float]]) -> None:
         metric = METRICS[name]
         console.print(
             printable(
-                f"{metric.title}: {metric.text(mean(values))} ± {metric.text(stdev(values))} over {len(values)} seeds"
+                f"{metric.title}: {metric.text(mean(values))} ± {metric.text(stdev(values))} "
+                f"over {len(values)} seeds"
             )
         )

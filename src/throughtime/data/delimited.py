@@ -119,6 +119,7 @@ def parse(
     DataError
         If a row has another number of fields than the first one, or a field does not have its type.
     """
+    _require_closed_quotes(raw, path, delimiter)
     invalid: list[pyarrow.csv.InvalidRow] = []
 
     def record(row: pyarrow.csv.InvalidRow) -> str:
@@ -152,6 +153,19 @@ def parse(
             f"columns, got {first.actual_columns}: {short(first.text)}; fix that row"
         )
     return table
+
+
+def _require_closed_quotes(raw: bytes, path: Path, delimiter: str) -> None:
+    """Find a quoted field that ends with the file: it takes in all rows after it."""
+    if raw.count(b'"') % 2 == 0:
+        return
+    field = re.compile(rb"(?:^|[\r\n" + re.escape(delimiter).encode() + rb'])"[^"]*(?:""[^"]*)*("|\Z)')
+    for match in field.finditer(raw):
+        if not match[1]:
+            line = raw.count(b"\n", 0, match.start() + 1) + 1
+            raise DataError(
+                f"{path} is malformed: the quote in line {line} is not closed; add the closing quote"
+            )
 
 
 def _delimiter(chosen: str | None, default: str) -> str:

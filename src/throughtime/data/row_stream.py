@@ -111,7 +111,9 @@ class _Lines:
             # A carriage return at the end may be half of a line end.
             rest = lines.pop() if lines and not lines[-1].endswith("\n") else ""
             if len(rest) > _LONGEST_LINE:
-                raise DataError(f"{self.name}: line {self.number + 1} has more than 64 Mi characters; split it")
+                raise DataError(
+                    f"{self.name}: line {self.number + 1} has more than 64 Mi characters; split it"
+                )
             yield from self._counted(lines)
         rest += self._decoded(b"", final=True)
         yield from self._counted(io.StringIO(rest, newline=""))
@@ -229,8 +231,6 @@ def _records(lines: Iterable[str], delimiter: str) -> Iterator[tuple[str, int] |
         record = ""
     if record:
         yield record, quoted.sub(r"\1", record).count(delimiter) + 1
-
-
 
 
 _READERS: Mapping[StreamFormat, Callable[[_Lines, StreamOptions], Iterator[Table]]] = {

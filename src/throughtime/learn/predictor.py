@@ -92,8 +92,8 @@ class Predictor:
         task = run.task
         if not isinstance(task, SequenceTask) or run.config.recipe.get("kind") != "table":
             raise RunError(
-                f"{run.path} is a run of task {task.name!r}, which reads no tables; for language and frame models "
-                "use throughtime sample, or throughtime.training.Run.open"
+                f"{run.path} is a run of task {task.name!r}, which reads no tables; for language and frame "
+                "models use throughtime sample, or throughtime.training.Run.open"
             )
         path, tokenizer = run.path / "config.json", run.tokenizer_json()
         if tokenizer is None and "vocabulary_size" in run.config.shape:
@@ -209,9 +209,7 @@ class Predictor:
         outputs, targets = (_joined(pieces) for pieces in zip(*parts, strict=True))
         return self.task.measure(self.model, outputs, targets)
 
-    def _outputs_and_targets(
-        self, table: Table, target: Sequence[str]
-    ) -> tuple[Outputs, Tensor | Ragged]:
+    def _outputs_and_targets(self, table: Table, target: Sequence[str]) -> tuple[Outputs, Tensor | Ragged]:
         examples = (
             self.encoder.examples(table, self.task, target)
             if target

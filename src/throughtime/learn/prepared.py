@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -80,6 +80,13 @@ class Prepared:
     prepare_model: Callable[[nn.Module], None] | None = field(default=None, repr=False)
     tables: tuple[Table, ...] = field(default=(), repr=False)
 
+    @property
+    def held_out(self) -> Table | None:
+        """Rows of the test examples, or without these of the validation examples, for reports."""
+        if not self.tables:
+            return None
+        return self.tables[2] if len(self.tables[2]) else self.tables[1]
+
 
 def prepare_table(
     recipe: Recipe,
@@ -88,6 +95,9 @@ def prepare_table(
     test: Table | None = None,
     *,
     weights: Tensor | None = None,
+    rows: Parts | None = None,
+    encoder: Encoder | None = None,
+    task: SequenceTask | None = None,
 ) -> Prepared:
     """Split and encode the rows of a table.
 
@@ -100,7 +110,13 @@ def prepare_table(
     validation, test : Table, optional
         Rows of these parts, in place of a fraction.
     weights : Tensor, optional
-        (rows,) weight of each row of ``table`` in the loss.
+        (rows,) weight of each row of ``table`` in the loss, and in the metrics that choose the best epoch.
+    rows : Parts, optional
+        Rows of the parts, in place of a random split; a row may be in several.
+    encoder : Encoder, optional
+        One that has learned from other rows, in place of a new one.
+    task : SequenceTask, optional
+        One that has learned from other rows, in place of a new one.
 
     Raises
     ------
@@ -124,22 +140,27 @@ def prepare_table(
         recipe.split.test if test is None else 0.0,
     )
     table, weights, notes = _without_rare(recipe, kind, table, weights, shares)
-    parts = _split(recipe, kind, table, shares)
+    parts = _split(recipe, kind, table, shares) if rows is None else rows
     tables = [
         table.select(parts.training),
         table.select(parts.validation) if validation is None else validation,
         table.select(parts.test) if test is None else test,
     ]
-    task = learned_task(recipe, kind, tables[0], table)
-    encoder = fitted_encoder(recipe, options, tables[0])
-    if weights is not None:
-        weights = weights[torch.from_numpy(parts.training)]
+    task = (
+        learned_task(recipe, kind, tables[0], table) if task is None else replace(task, **recipe.task_options)
+    )
+    encoder = fitted_encoder(recipe, options, tables[0]) if encoder is None else encoder
     examples = [encoder.examples(part, task, recipe.columns.target) for part in tables]
-    examples[0] = _weighted(recipe, task, examples[0], weights)
+    if weights is not None:
+        of_parts = [weights[torch.from_numpy(part)] for part in (parts.training, parts.validation)]
+        examples[0] = _with_weights(examples[0], of_parts[0])
+        examples[1] = _with_weights(examples[1], of_parts[1]) if validation is None else examples[1]
+    examples[0] = _balanced(recipe, task, examples[0])
     if isinstance(task, Anomaly):
-        examples[0], examples[1] = (
-            _normal(part, name) for part, name in zip(examples, ("training", "validation"), strict=False)
-        )
+        for number, name in enumerate(("training", "validation")):
+            normal = _normal_rows(examples[number], name)
+            tables[number] = tables[number].select(normal.numpy())
+            examples[number] = examples[number].select(normal)
     source = FixedSource(
         encoder.shape,
         examples[0],
@@ -154,7 +175,7 @@ def prepare_table(
         encoder,
         encoder.inputs.tokenizer_json,
         parts,
-        (*notes, *_overlaps(examples)),
+        (*notes, *_overlaps(recipe, tables, examples)),
         _vectors(recipe, encoder.inputs),
         tuple(tables),
     )
@@ -200,7 +221,7 @@ def with_columns(recipe: Recipe, table: Table) -> Recipe:
 def input_options(recipe: Recipe) -> InputOptions:
     """Return the options of the inputs that a recipe names."""
     columns, inputs = recipe.columns, recipe.inputs
-    blank = "skip" if recipe.files.skip_blank else "refuse"
+    blank: Literal["skip", "refuse"] = "skip" if recipe.files.skip_blank else "refuse"
     missing = None if inputs.missing == "refuse" else inputs.missing
     if columns.series:
         return SeriesOptions(columns=tuple(columns.series), missing=missing, scale=inputs.scale, blank=blank)
@@ -287,26 +308,28 @@ def _split(recipe: Recipe, kind: type[SequenceTask], table: Table, shares: tuple
     )
 
 
-def _weighted(recipe: Recipe, task: SequenceTask, examples: Examples, weights: Tensor | None) -> Examples:
-    if weights is not None and examples.rows is not None:
-        weights = weights[examples.rows]
-    if recipe.batches.class_weight == "balanced":
-        if not task.has_classes or not isinstance(examples.targets, Tensor):
-            raise ShapeError(
-                f"class_weight 'balanced' needs classes, but the task is {task.name}; leave it out"
-            )
-        counts = torch.bincount(examples.targets, minlength=task.outputs).clamp(min=1)
-        balanced = (len(examples) / (task.outputs * counts.double()))[examples.targets].float()
-        weights = balanced if weights is None else weights * balanced
-    return replace(examples, weights=weights)
+def _with_weights(examples: Examples, weights: Tensor) -> Examples:
+    """Return examples with the weights of their rows, of which they may be windows."""
+    return replace(examples, weights=weights if examples.rows is None else weights[examples.rows])
 
 
-def _normal(examples: Examples, name: str) -> Examples:
-    """Return the sequences that are not anomalies."""
-    normal = (~examples.targets).nonzero().flatten()  # type: ignore[operator]
+def _balanced(recipe: Recipe, task: SequenceTask, examples: Examples) -> Examples:
+    if recipe.batches.class_weight != "balanced":
+        return examples
+    if not task.has_classes or not isinstance(examples.targets, Tensor):
+        raise ShapeError(f"class_weight 'balanced' needs classes, but the task is {task.name}; leave it out")
+    classes = task.outputs or 0
+    counts = torch.bincount(examples.targets, minlength=classes).clamp(min=1)
+    balanced = (len(examples) / (classes * counts.double()))[examples.targets].float()
+    return replace(examples, weights=balanced if examples.weights is None else examples.weights * balanced)
+
+
+def _normal_rows(examples: Examples, name: str) -> Tensor:
+    """Return the numbers of the sequences that are not anomalies."""
+    normal = (~examples.labels).nonzero().flatten()
     if not len(normal):
         raise DataError(f"all {name} rows are anomalies; give normal ones to train on")
-    return examples.select(normal)
+    return normal
 
 
 def _described(
@@ -336,18 +359,28 @@ def _tensors(part: Examples) -> Sequence[Tensor]:
     return pieces
 
 
-def _overlaps(examples: Sequence[Examples]) -> tuple[str, ...]:
+def _overlaps(recipe: Recipe, tables: Sequence[Table], examples: Sequence[Examples]) -> tuple[str, ...]:
     """Return a warning for each held-out part with sequences that are also in training."""
-    keys = [_keys(part.inputs) for part in examples]
-    notes = []
+    texts = recipe.columns.text
+    keys = [
+        _text_keys(table, texts) if texts else _keys(part.inputs)
+        for table, part in zip(tables, examples, strict=True)
+    ]
+    training, notes = set(keys[0]), []
     for name, part in zip(("validation", "test"), keys[1:], strict=True):
-        count = sum(key in set(keys[0]) for key in part) if len(part) else 0
+        count = sum(key in training for key in part)
         if count:
             notes.append(
                 f"{count} of {len(part)} {name} rows have the same sequence as a training row; the {name} "
                 "score may be too high: remove duplicates, or keep them together with --group"
             )
     return tuple(notes)
+
+
+def _text_keys(table: Table, columns: Sequence[str]) -> list[bytes]:
+    """Return a hash of the texts of each row: encoded, texts that differ in rare words only are the same."""
+    rows = zip(*(table.column(name).to_pylist() for name in columns), strict=True)
+    return [hashlib.blake2b("\0".join(row).encode(), digest_size=12).digest() for row in rows]
 
 
 def _keys(sequences: Ragged) -> list[bytes]:

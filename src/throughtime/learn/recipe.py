@@ -170,9 +170,9 @@ class Recipe:
             If an entry is missing or has the wrong type.
         """
         fields = Fields(content, "recipe.")
-        groups = {name: fields.fields(name).dataclass(kind) for name, kind in _GROUPS.items()}
+        groups: dict[str, Any] = {name: fields.fields(name).dataclass(kind) for name, kind in _GROUPS.items()}
         model = None if fields.value("model") is None else fields.text("model")
-        mappings = {name: fields.mapping(name) for name in ("model_options", "task_options")}
+        mappings: dict[str, Any] = {name: fields.mapping(name) for name in ("model_options", "task_options")}
         return cls(fields.text("task"), model, **mappings, **groups)
 
 

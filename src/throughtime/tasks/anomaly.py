@@ -66,7 +66,7 @@ class Anomaly(SequenceTask):
     """Mean of −log p of the steps of normal sequences.
 
     The score of a sequence is the sum of the surprise of its steps (``reduce="sum"``), their mean, or the
-    largest. A sequence is an anomaly if its score is at least the threshold: the quantile 1 − contamination
+    largest. A sequence is an anomaly if its score is above the quantile 1 − contamination
     of the scores of validation sequences, which are taken to be normal.
 
     Parameters
@@ -163,13 +163,14 @@ class Anomaly(SequenceTask):
         del model
         scores, truth = self.scores(outputs).numpy(), targets.numpy()
         steps = _of_steps(outputs)
+        scale = (float(steps.values.median()), float(steps.values.max())) if len(steps.values) else (0.0, 0.0)
         labelled = bool(truth.any())
         predicted = scores >= self._threshold
 
         def example(row: int) -> ExampleView:
             named = _KINDS[int(truth[row])] if labelled else ""
             score = f"score {METRICS['loss'].text(scores[row])}"
-            return ExampleView(row, named, _KINDS[int(predicted[row])], score, _marks(steps[row]))
+            return ExampleView(row, named, _KINDS[int(predicted[row])], score, _marks(steps[row][:, 0], *scale))
 
         by_kind = {name: scores[truth == bool(i)] for i, name in enumerate(_KINDS)}
         shown = [("Highest scores", highest(scores))]
@@ -204,7 +205,9 @@ class Anomaly(SequenceTask):
             raise DataError(
                 "all validation sequences are anomalies; give normal ones to choose the threshold"
             )
-        return replace(self, threshold=quantile_threshold(normal.numpy(), self.contamination))
+        threshold = quantile_threshold(normal.numpy(), self.contamination)
+        # Scores that are equal to the quantile are normal, which counts where many scores are equal.
+        return replace(self, threshold=float(np.nextafter(threshold, np.inf)))
 
     @property
     def _threshold(self) -> float:
@@ -252,11 +255,10 @@ def _shifted(features: Ragged) -> Ragged:
     return features.with_values(shifted.index_fill(0, first, 0.0))
 
 
-def _marks(surprise: Tensor) -> tuple[StepMark, ...]:
-    """Return the surprise of each step of a sequence as a fraction of the largest."""
-    values = surprise[:, 0].double()
-    strengths = (values / values.max().clamp(min=1e-12)).clamp(0, 1) if len(values) else values
+def _marks(surprise: Tensor, low: float, high: float) -> tuple[StepMark, ...]:
+    """Return the surprise of each step of a sequence, from 0 at the lower to 1 at the upper value."""
+    strengths = ((surprise.double() - low) / max(high - low, 1e-12)).clamp(0, 1)
     return tuple(
         StepMark(strength, f"surprise {value:.2f}")
-        for strength, value in zip(strengths.tolist(), values.tolist(), strict=True)
+        for strength, value in zip(strengths.tolist(), surprise.tolist(), strict=True)
     )

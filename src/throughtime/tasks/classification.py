@@ -15,14 +15,15 @@ from throughtime._options import Option
 from throughtime.data.table import Table
 from throughtime.errors import ShapeError
 from throughtime.tasks.calibration import calibration_bins, fit_temperature
-from throughtime.tasks.intervals import WeightedMetrics
 from throughtime.tasks.labels import class_names, encode_classes, one_column
+from throughtime.tasks.intervals import WeightedMetrics
 from throughtime.tasks.metrics import METRICS, classification, per_class_metrics
 from throughtime.tasks.outputs import Outputs
 from throughtime.tasks.sequence_task import SequenceTask
 from throughtime.tasks.task import Level
 from throughtime.tasks.thresholds import fit_threshold
 from throughtime.tasks.views import (
+    SHOWN_CLASSES,
     ClassTable,
     ExampleView,
     Histogram,
@@ -149,7 +150,7 @@ class Classification(SequenceTask):
         positive = probabilities.numpy()[:, -1]
         return TaskViews(
             (ClassTable("class", per_class_metrics(probabilities, truth, self.classes, threshold=self.threshold)),),
-            confusion(self.classes, truth, predicted),
+            confusion(self.classes, truth, predicted, SHOWN_CLASSES),
             calibration_bins(confidence, right),
             histograms=(self._scores(positive, truth),) if binary else (),
             roc=roc_curve(positive, truth == 1) if binary else None,

@@ -109,7 +109,8 @@ def quality(
 
     def predictions(rows: Sequence[int]) -> tuple[Prediction, ...]:
         return tuple(
-            Prediction(row, classes[truth[row]], classes[predicted[row]], float(confidence[row])) for row in rows
+            Prediction(row, classes[truth[row]], classes[predicted[row]], float(confidence[row]))
+            for row in rows
         )
 
     return Quality(

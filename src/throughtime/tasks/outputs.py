@@ -1,6 +1,7 @@
 """Outputs of a model on many sequences, in batches of equal token count. Changes no weight."""
 
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -56,8 +57,8 @@ def model_outputs(model: nn.Module, examples: Examples, *, tokens_per_batch: int
     place = torch.cat([rows for rows, _ in batches]).argsort()
     outputs = [output for _, output in batches]
     if isinstance(outputs[0], Ragged):
-        return Ragged.cat(outputs)[place]
-    return torch.cat(outputs)[place]  # type: ignore[arg-type]
+        return Ragged.cat(cast("list[Ragged]", outputs))[place]
+    return torch.cat(cast("list[Tensor]", outputs))[place]
 
 
 def by_row(outputs: Outputs, examples: Examples) -> tuple[Outputs, Tensor | Ragged]:

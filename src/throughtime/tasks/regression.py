@@ -109,14 +109,15 @@ class Regression(SequenceTask):
         standardised = (_of_sequences(outputs) - targets).abs().amax(1).numpy()
 
         def example(row: int) -> ExampleView:
-            texts = (self._joined(values[row]) for values in (truth, predicted, errors))
-            return ExampleView(row, *texts)
+            true, value, error = (self._joined(values[row]) for values in (truth, predicted, errors))
+            return ExampleView(row, true, value, f"error {error}")
 
         columns = list(enumerate(self.targets))
         return TaskViews(
             scatters=tuple(scatter(name, truth[:, i], predicted[:, i]) for i, name in columns),
             histograms=tuple(
-                histogram(f"error of {name}, predicted − true", {name: errors[:, i]}, 0.0) for i, name in columns
+                histogram(f"error of {name}, predicted − true", {name: errors[:, i]}, 0.0)
+                for i, name in columns
             ),
             examples=groups(("Largest errors", map(example, highest(standardised)))),
         )
@@ -170,13 +171,13 @@ def _number(value: Any, table: Table, row: int, column: str) -> float:
         number = math.nan if value is None else float(value)
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"{table.place(row)} has {short(repr(value))} in the target column {column!r}, expected a number; "
-            "fix it, or use --task classification for labels"
+            f"{table.place(row)} has {short(repr(value))} in the target column {column!r}, expected a "
+            "number; fix it, or use --task classification for labels"
         ) from error
     if not math.isfinite(number):
         has = "no value" if value is None else repr(number)
         raise DataError(
-            f"{table.place(row)} has {has} in the target column {column!r}, expected a finite number; fill it "
-            "in or drop the row"
+            f"{table.place(row)} has {has} in the target column {column!r}, expected a finite number; "
+            "fill it in or drop the row"
         )
     return number

@@ -23,6 +23,7 @@ from throughtime.tasks.outputs import Outputs
 from throughtime.tasks.sequence_task import SequenceTask
 from throughtime.tasks.task import Level
 from throughtime.tasks.views import (
+    SHOWN_CLASSES,
     ClassTable,
     ExampleView,
     StepMark,
@@ -170,7 +171,7 @@ class Tagging(SequenceTask):
                 ClassTable("tag", per_tag_metrics(predicted, truth)),
                 *((ClassTable("span type", spans),) if spans else ()),
             ),
-            confusion(self.tags, targets.values.numpy(), chosen),
+            confusion(self.tags, targets.values.numpy(), chosen, SHOWN_CLASSES),
             examples=groups(("Most errors", map(example, highest(wrong.astype(np.float64), wrong > 0)))),
         )
 

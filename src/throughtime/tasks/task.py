@@ -51,6 +51,13 @@ class StepValues:
         stacked = torch.stack([value.detach().double().sum() for value in self.values.values()])
         return dict(zip(self.values, stacked.tolist(), strict=True))
 
+    def weighted_sums(self) -> dict[str, float]:
+        """Return the weighted sum of each metric."""
+        if self.weights is None:
+            return self.sums()
+        weights = self.weights.double()
+        return {name: float(value.detach().double() @ weights) for name, value in self.values.items()}
+
     @property
     def loss(self) -> Tensor:
         """The sum of the losses, each with its weight."""

@@ -11,6 +11,8 @@ from throughtime.tasks.metrics import ClassMetrics
 
 MOST_POINTS = 3000
 """Maximum number of points of a scatter plot."""
+SHOWN_CLASSES = 30
+"""Maximum number of classes in a confusion matrix of a report."""
 SHOWN = 6
 """Number of examples in each group."""
 _BINS = 30
@@ -149,35 +151,57 @@ class TaskViews:
     examples: tuple[ExampleGroup, ...] = ()
 
 
-def confusion(classes: Sequence[str], truth: ArrayLike, predicted: ArrayLike) -> Confusion:
-    """Return the confusion matrix of class numbers.
+def confusion(
+    classes: Sequence[str], truth: ArrayLike, predicted: ArrayLike, most: int | None = None
+) -> Confusion:
+    """Return the confusion matrix of class numbers, of more than ``most`` classes those with most mistakes.
 
     Examples
     --------
     >>> confusion(["no", "yes"], [0, 1, 1], [0, 0, 1]).counts
     ((1, 0), (1, 1))
+    >>> confusion(["a", "b", "c"], [0, 1, 2, 2], [0, 2, 1, 2], most=2)
+    Confusion(classes=('b', 'c'), counts=((0, 1), (1, 1)))
     """
-    size = len(classes)
-    pairs = np.asarray(truth, dtype=np.int64) * size + np.asarray(predicted, dtype=np.int64)
-    counts = np.bincount(pairs, minlength=size * size).reshape(size, size)
-    return Confusion(tuple(classes), tuple(map(tuple, counts.tolist())))
+    true, chosen = (np.asarray(numbers, dtype=np.int64) for numbers in (truth, predicted))
+    kept = np.arange(len(classes))
+    if most is not None and len(classes) > most:
+        wrong = true != chosen
+        mistakes = np.bincount(np.concatenate([true[wrong], chosen[wrong]]), minlength=len(classes))
+        kept = np.sort(np.argsort(-mistakes, kind="stable")[:most])
+    place = np.full(len(classes), -1)
+    place[kept] = np.arange(len(kept))
+    both = (place[true] >= 0) & (place[chosen] >= 0)
+    pairs = place[true[both]] * len(kept) + place[chosen[both]]
+    counts = np.bincount(pairs, minlength=len(kept) ** 2).reshape(len(kept), len(kept))
+    return Confusion(tuple(classes[i] for i in kept), tuple(map(tuple, counts.tolist())))
 
 
 def histogram(title: str, groups: Mapping[str, ArrayLike], threshold: float | None = None) -> Histogram:
     """Return the counts of each group in common bins of equal width, without groups that are empty.
 
+    Bins of whole numbers are centred on them.
+
     Examples
     --------
-    >>> histogram("score", {"a": [0.0, 0.1, 3.0], "b": []}).groups["a"][:4]
-    (1, 1, 0, 0)
+    >>> histogram("length", {"training": [3, 3, 5], "test": []})
+    Histogram(title='length', edges=(2.5, 3.5, 4.5, 5.5), groups={'training': (2, 0, 1)}, threshold=None)
     """
     values = {name: np.asarray(part, dtype=np.float64) for name, part in groups.items()}
     finite = {name: part[np.isfinite(part)] for name, part in values.items()}
     filled = {name: part for name, part in finite.items() if len(part)}
     every = np.concatenate(list(filled.values())) if filled else np.zeros(1)
-    edges = np.histogram_bin_edges(every, _BINS)
+    edges = _edges(every)
     counts = {name: tuple(np.histogram(part, edges)[0].tolist()) for name, part in filled.items()}
     return Histogram(title, tuple(edges.tolist()), counts, threshold)
+
+
+def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    if not (values == np.rint(values)).all():
+        return np.histogram_bin_edges(values, _BINS)
+    low, high = values.min(), values.max()
+    width = np.ceil((high - low + 1) / _BINS)
+    return np.asarray(np.arange(low, high + width + 1, width) - 0.5)
 
 
 def scatter(name: str, truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> Scatter:
@@ -216,7 +240,9 @@ def roc_curve(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> RocCu
     return RocCurve(tuple(false_positive[chosen].tolist()), tuple(true_positive[chosen].tolist()))
 
 
-def highest(values: NDArray[np.float64], of: NDArray[np.bool_] | None = None, count: int = SHOWN) -> list[int]:
+def highest(
+    values: NDArray[np.float64], of: NDArray[np.bool_] | None = None, count: int = SHOWN
+) -> list[int]:
     """Return the rows with the highest values, among those of a mask; of equal values the first.
 
     Examples

@@ -5,6 +5,7 @@ A run is a folder of JSON and safetensors files. Lightning is imported when `fit
 
 from throughtime.training import processes as processes
 from throughtime.training._evaluation import evaluate as evaluate
+from throughtime.training._files import without_flush as without_flush
 from throughtime.training._fit import FitResult as FitResult
 from throughtime.training._fit import fit as fit
 from throughtime.training._gradient_file import GradientRecord as GradientRecord
