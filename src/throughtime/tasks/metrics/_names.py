@@ -51,6 +51,10 @@ class Metric:
             return f"{100 * value:.1f} %"
         return f"{value:.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
 
+    def between(self, low: float, high: float) -> str:
+        """Return an interval as text, without the sign of percentages."""
+        return f"{self.text(low)}–{self.text(high)}".replace(" %", "")
+
     def improves(self, value: float, best: float) -> bool:
         """Return whether a value is better than the best so far: NaN never is, and every number beats NaN."""
         if math.isnan(value) or math.isnan(best):
