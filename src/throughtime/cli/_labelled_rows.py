@@ -73,7 +73,8 @@ class LabelledRows:
         shown = "  ".join(
             f"{METRICS[name].title} {METRICS[name].text(value)}" for name, value in figures.items()
         )
-        return None, [], [f"{shown} on {count:,} examples"]
+        where = " outside of the training data" if new else ""
+        return None, [], [f"{shown} on {count:,} examples{where}"]
 
     def _beside_bag_of_words(
         self, rows: ClassifiedRows, examples: Examples, *, seen: bool

@@ -248,9 +248,10 @@ def _resumed(path: Path, prepared: Prepared, data: Any) -> Run:
 
 
 def created_run(path: Path, prepared: Prepared, spec: ModelSpec, data: Any) -> Run:
-    """Create the run of prepared data, in one process of several."""
+    """Create the run of prepared data, in one process of several, if it can be trained."""
     several.join()
     if several.process() == 0:
+        _require_trainable(prepared, spec)
         Run.create(
             path,
             source=prepared.source,
@@ -262,6 +263,14 @@ def created_run(path: Path, prepared: Prepared, spec: ModelSpec, data: Any) -> R
         )
     several.wait_for_all()
     return Run.open(path)
+
+
+def _require_trainable(prepared: Prepared, spec: ModelSpec) -> None:
+    """Build the batches and the model before a folder is created, so that their errors leave nothing behind."""
+    prepared.task.training_batches(prepared.source, prepared.recipe.settings())
+    if spec.name != CUSTOM:
+        with torch.random.fork_rng():
+            spec.build(prepared.source.shape, prepared.task)
 
 
 def _recipe_json(prepared: Prepared, data: Any) -> dict[str, Any]:
