@@ -117,7 +117,7 @@ class Counting:
 
 
 def contents(batch):
-    return batch.tokens.values.tolist(), batch.labels.tolist()
+    return batch.inputs.values.tolist(), batch.targets.tolist()
 
 
 @given(st.integers(0, 3), st.integers(0, 30))

@@ -14,7 +14,8 @@ import torch
 from tests.training import toy, toy_next
 from throughtime import Ragged
 from throughtime.data.batches import BatchLoader
-from throughtime.data.examples import Examples, FixedSource
+from throughtime.data.examples import Examples
+from throughtime.data.fixed_source import FixedSource
 from throughtime.tasks import Classification, Tagging
 from throughtime.training import ModelSpec, Run, Settings, _module
 from throughtime.training._module import TrainingModule

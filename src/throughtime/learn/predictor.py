@@ -1,6 +1,7 @@
 """`Predictor`: a trained run that takes raw data, and `load`."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,13 +11,14 @@ from torch import nn
 
 from throughtime.data.examples import Examples
 from throughtime.data.objects import as_table
-from throughtime.data.read_table import read_table
 from throughtime.data.table import Table
 from throughtime.errors import RunError, UnsupportedError
 from throughtime.learn.encoder import Encoder
+from throughtime.learn.parts import encoded_part
+from throughtime.learn.reading import read_rows
 from throughtime.learn.recipe import Recipe
 from throughtime.tasks import Classification, MultiLabel, Outputs, SequenceTask, model_outputs
-from throughtime.tasks.outputs import by_row
+from throughtime.tasks.outputs import by_row, joined
 from throughtime.training import Metrics, Run
 
 
@@ -124,12 +126,15 @@ class Predictor:
 
     def outputs(self, data: Any) -> Outputs:
         """Return the outputs of the model, such as logits, one row (or `Ragged` sequence) for each row."""
-        examples = self.examples(data)
+        return joined([self._outputs(part) for part in self.table(data).chunks()])
+
+    def _outputs(self, table: Table) -> Outputs:
+        examples = self.encoder.unlabelled(table, self.task)
         return by_row(model_outputs(self.model, examples), examples)[0]
 
     def examples(self, data: Any) -> Examples:
         """Return raw data as the model reads it, without targets."""
-        return self.encoder.unlabelled(self.table(data), self.task)
+        return self.encoder.unlabelled(self.table(data).loaded(), self.task)
 
     def score(self, data: Any, target: Any = None) -> dict[str, float]:
         """Return all metrics on data with targets.
@@ -143,7 +148,8 @@ class Predictor:
         """
         columns = self.recipe.columns.target if target is None else target
         columns = (columns,) if isinstance(columns, str) else tuple(columns)
-        examples = self.encoder.examples(self.table(data), self.task, columns)
+        encode = partial(self.encoder.examples, task=self.task, targets=columns)
+        examples = encoded_part(self.table(data), encode).examples
         outputs, targets = by_row(model_outputs(self.model, examples), examples)
         return self.task.measure(self.model, outputs, targets)[0]
 
@@ -151,9 +157,8 @@ class Predictor:
         """Return raw data as rows with the columns that the model reads."""
         if isinstance(data, Table):
             return data
-        files = self.recipe.files
         if isinstance(data, str | Path):
-            return read_table(Path(data), encoding=files.encoding, delimiter=files.delimiter)
+            return read_rows(Path(data), self.recipe.files)
         return _renamed(as_table(data), self.recipe)
 
     def __repr__(self) -> str:

@@ -1,8 +1,9 @@
 """From raw data and a recipe to a source, a task and what encodes further rows."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from throughtime.data.examples import Examples, FixedSource, Source
+from throughtime.data.examples import Examples, Source
+from throughtime.data.fixed_source import FixedSource
 from throughtime.data.inputs import (
     BytePairOptions,
     CharacterOptions,
@@ -24,13 +26,14 @@ from throughtime.data.inputs import (
     TokenOptions,
     WordOptions,
 )
+from throughtime.data.stored_examples import StoredExamples
 from throughtime.data.table import Table
 from throughtime.data.vectors import read_vectors
 from throughtime.errors import DataError, ShapeError
 from throughtime.learn.encoder import Encoder
+from throughtime.learn.parts import PARTS, Part, described, encoded_part, overlaps
 from throughtime.learn.recipe import Recipe
 from throughtime.learn.split import Parts, Rows, rare_rows, split_rows
-from throughtime.ragged import Ragged
 from throughtime.tasks import TASKS, Anomaly, SequenceTask, Task
 from throughtime.tasks.labels import label_texts
 
@@ -107,11 +110,10 @@ def prepare_table(
     options = input_options(recipe)
     tables = [part for part in (table, validation, test) if part is not None]
     if recipe.files.skip_blank:
-        kept = [_without(part, options.blank_rows(part)) for part in tables]
+        blank = [_blank_rows(options, part) for part in tables]
+        kept = [_without(part, rows) for part, rows in zip(tables, blank, strict=True)]
         if weights is not None:
-            weights = weights[
-                torch.from_numpy(np.setdiff1d(np.arange(len(table)), options.blank_rows(table)))
-            ]
+            weights = weights[torch.from_numpy(np.setdiff1d(np.arange(len(table)), blank[0]))]
         table, validation, test = _assigned(kept, validation, test)
     kind = TASKS[recipe.task]
     if not issubclass(kind, SequenceTask):
@@ -121,37 +123,39 @@ def prepare_table(
         0.0 if test is not None else recipe.split.test,
     )
     table, weights, notes = _without_rare(recipe, kind, table, weights, shares)
-    parts = _split(recipe, kind, table, shares)
+    rows = _split(recipe, kind, table, shares)
+    read = table.with_columns(_names_read(recipe))
     tables = [
-        table.select(parts.training),
-        validation or table.select(parts.validation),
-        test or table.select(parts.test),
+        read.select(rows.training),
+        read.select(rows.validation) if validation is None else validation,
+        read.select(rows.test) if test is None else test,
     ]
-    task = learned_task(recipe, kind, tables[0], table)
+    task = learned_task(recipe, kind, tables[0], read)
     encoder = fitted_encoder(recipe, options, tables[0])
+    encode = partial(encoder.examples, task=task, targets=recipe.columns.target)
+    parts = [encoded_part(part, encode) for part in tables]
     if weights is not None:
-        weights = weights[torch.from_numpy(parts.training)]
-    examples = [encoder.examples(part, task, recipe.columns.target) for part in tables]
-    examples[0] = _weighted(recipe, task, examples[0], weights)
+        weights = weights[torch.from_numpy(rows.training)]
+    parts[0] = replace(parts[0], examples=_weighted(recipe, task, parts[0].examples, weights))
     if isinstance(task, Anomaly):
-        examples[0], examples[1] = (
-            _normal(part, name) for part, name in zip(examples, ("training", "validation"), strict=False)
-        )
+        parts[:2] = (_normal(part, name) for part, name in zip(parts[:2], PARTS, strict=False))
+    training, validation_examples, test_examples = (part.examples for part in parts)
+    tokenizer_json = encoder.inputs.tokenizer_json
     source = FixedSource(
         encoder.shape,
-        examples[0],
-        examples[1],
-        examples[2] if len(examples[2]) else None,
-        _described(tables, examples, encoder.inputs.tokenizer_json),
+        training,
+        validation_examples,
+        test_examples if len(test_examples) else None,
+        described(sum(map(len, tables)), parts, tokenizer_json),
     )
     return Prepared(
         source,
         task,
         recipe,
         encoder,
-        encoder.inputs.tokenizer_json,
-        parts,
-        (*notes, *_overlaps(examples)),
+        tokenizer_json,
+        rows,
+        (*notes, *overlaps(parts)),
         _vectors(recipe, encoder.inputs),
     )
 
@@ -236,6 +240,14 @@ def learned_task(recipe: Recipe, kind: type[SequenceTask], training: Table, tabl
     return replace(kind.learn(rows, tuple(recipe.columns.target)), **recipe.task_options)
 
 
+def _blank_rows(options: InputOptions, table: Table) -> Rows:
+    rows, before = list[Rows](), 0
+    for part in table.chunks():
+        rows.append(options.blank_rows(part) + before)
+        before += len(part)
+    return np.concatenate(rows)
+
+
 def _without(table: Table, rows: Rows) -> Table:
     return table.select(np.setdiff1d(np.arange(len(table)), rows)) if len(rows) else table
 
@@ -283,7 +295,16 @@ def _split(recipe: Recipe, kind: type[SequenceTask], table: Table, shares: tuple
     )
 
 
-def _weighted(recipe: Recipe, task: SequenceTask, examples: Examples, weights: Tensor | None) -> Examples:
+def _names_read(recipe: Recipe) -> tuple[str, ...]:
+    """Return the columns that examples are encoded from."""
+    columns = recipe.columns
+    groups = (columns.target, columns.text, columns.tokens, columns.series, columns.numeric)
+    return tuple(dict.fromkeys(chain.from_iterable(groups)))
+
+
+def _weighted(
+    recipe: Recipe, task: SequenceTask, examples: Examples | StoredExamples, weights: Tensor | None
+) -> Examples | StoredExamples:
     if weights is not None and examples.rows is not None:
         weights = weights[examples.rows]
     if recipe.batches.class_weight == "balanced":
@@ -297,62 +318,12 @@ def _weighted(recipe: Recipe, task: SequenceTask, examples: Examples, weights: T
     return replace(examples, weights=weights)
 
 
-def _normal(examples: Examples, name: str) -> Examples:
+def _normal(part: Part, name: str) -> Part:
     """Return the sequences that are not anomalies."""
-    normal = (~examples.targets).nonzero().flatten()  # type: ignore[operator]
+    normal = (~part.examples.targets).nonzero().flatten()  # type: ignore[operator]
     if not len(normal):
         raise DataError(f"all {name} rows are anomalies; give normal ones to train on")
-    return examples.select(normal)
-
-
-def _described(
-    tables: Sequence[Table], examples: Sequence[Examples], tokenizer: str | None
-) -> dict[str, Any]:
-    """Return the sizes of the parts, and a hash of all that training reads."""
-    digest = hashlib.sha256((tokenizer or "").encode())
-    for part in examples:
-        for tensor in _tensors(part):
-            digest.update(tensor.contiguous().numpy().tobytes())
-    names = ("training", "validation", "test")
-    return {
-        "rows": sum(map(len, tables)),
-        **{f"{name}_examples": len(part) for name, part in zip(names, examples, strict=True)},
-        "tokens": sum(part.inputs.layout.total for part in examples),
-        "sha256": digest.hexdigest(),
-    }
-
-
-def _tensors(part: Examples) -> Sequence[Tensor]:
-    pieces: list[Tensor] = []
-    for piece in (part.inputs, part.targets, part.extra, part.weights):
-        if isinstance(piece, Ragged):
-            pieces += [piece.values, piece.offsets]
-        elif piece is not None:
-            pieces.append(piece)
-    return pieces
-
-
-def _overlaps(examples: Sequence[Examples]) -> tuple[str, ...]:
-    """Return a warning for each held-out part with sequences that are also in training."""
-    keys = [_keys(part.inputs) for part in examples]
-    notes = []
-    for name, part in zip(("validation", "test"), keys[1:], strict=True):
-        count = sum(key in set(keys[0]) for key in part) if len(part) else 0
-        if count:
-            notes.append(
-                f"{count} of {len(part)} {name} rows have the same sequence as a training row; the {name} score "
-                "may be too high: remove duplicates, or keep them together with --group"
-            )
-    return tuple(notes)
-
-
-def _keys(sequences: Ragged) -> list[bytes]:
-    values = sequences.values.contiguous().numpy()
-    bounds = sequences.layout.host_offsets.tolist()
-    return [
-        hashlib.blake2b(values[start:stop].tobytes(), digest_size=12).digest()
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
-    ]
+    return part.subset(normal)
 
 
 def _vectors(recipe: Recipe, inputs: Inputs) -> Callable[[nn.Module], None] | None:
