@@ -1,9 +1,12 @@
 """Padding-free recurrent and convolutional sequence models for PyTorch."""
 
 from contextlib import nullcontext as _nothing
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from throughtime._importing import is_command as _is_command
 from throughtime._importing import stopping_at_once as _stopping_at_once
+from throughtime._lazy import LAZY as _LAZY
+from throughtime._lazy import lazy_name as _lazy_name
 
 with _stopping_at_once() if _is_command() else _nothing():
     from throughtime import bptt as bptt
@@ -15,3 +18,20 @@ with _stopping_at_once() if _is_command() else _nothing():
     from throughtime import nn as nn
     from throughtime.ragged import Ragged as Ragged
     from throughtime.ragged import collate as collate
+
+if _TYPE_CHECKING:
+    from throughtime.estimators import SequenceAnomalyDetector as SequenceAnomalyDetector
+    from throughtime.estimators import SequenceClassifier as SequenceClassifier
+    from throughtime.estimators import SequenceRegressor as SequenceRegressor
+    from throughtime.estimators import SequenceTagger as SequenceTagger
+    from throughtime.learn import Predictor as Predictor
+    from throughtime.learn import fit as fit
+    from throughtime.learn import load as load
+
+
+def __getattr__(name: str) -> object:
+    return _lazy_name(name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -1,6 +1,7 @@
 """Options that are declared once: as the annotation of an argument or field, with help text and range.
 
-`options_of` reads them from a signature; the command line, the checks of values and the documentation use that.
+`options_of` reads them from a signature; the command line, the checks of
+values and the documentation use that.
 """
 
 import inspect

@@ -49,7 +49,7 @@ def test_words_are_those_of_the_split_of_labelled_texts():
     training = table(*(texts[row] for row in source.rows[0]))
     inputs = WordOptions(columns=("text",), vocabulary=8).fit(training)
     assert inputs.tokenizer_json == source.tokenizer.to_str()
-    assert inputs.encode(training).values.tolist() == source.training(0).tokens.values.tolist()
+    assert inputs.encode(training).values.tolist() == source.training(0).inputs.values.tolist()
 
 
 def test_words_by_count_then_by_name():

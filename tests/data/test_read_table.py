@@ -342,6 +342,16 @@ BAD: dict[str, tuple[str, str | bytes, str]] = {
         'a,b\n1,"two\nlines"\n1,2,3\n',
         "{path} is malformed: row 2: expected 2 columns, got 3: 1,2,3; fix that row",
     ),
+    "open quote": (
+        "a.csv",
+        'a,b\n1,"x, ""y"""\n2,"z\n3,4\n',
+        "{path} is malformed: the quote in line 3 is not closed; add the closing quote",
+    ),
+    "label alone": (
+        "a.ts",
+        "@classLabel true a\n@data\na\n",
+        "{path}: line 3 has 0 channels and a label, expected 1; fix that line",
+    ),
     "latin-1": (
         "a.csv",
         "a,b\n1,é\n".encode("latin-1"),
@@ -564,3 +574,9 @@ def test_leading_zeros_are_found_wherever_they_are(size: int, monkeypatch: pytes
     ):
         for filler in range(9):
             assert delimited._may_have_leading_zeros(content % (b"\n" * filler)) == zeros
+
+
+def test_a_quote_within_a_field_is_part_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('"a",b\n5" disk,"x"\n')
+    assert read_table(path).content.to_pydict() == {"a": ['5" disk'], "b": ["x"]}

@@ -13,26 +13,18 @@ from typing import Any
 
 import torch
 from hypothesis import strategies as st
-from throughtime.cli._train_next import NextOptions
-from throughtime.cli._train_task import NEXT, unit_of
 
 from tests.training.toy import relist
 from throughtime.cli._tokenizer import tokenizer_of
-from throughtime.cli._train import TASK, TrainOptions
 from throughtime.data.symbols import encode_prompt, learn_vocabulary, symbol_tokenizer
-from throughtime.data.tokenizing import encode, word_tokenizer
 from throughtime.data.vocabulary import Vocabulary
+from throughtime.learn import Recipe
+from throughtime.learn.fit import created_run, prepare
+from throughtime.learn.predictor import Predictor
 from throughtime.models import sample
-from throughtime.training import (
-    EpochMetrics,
-    Metrics,
-    ModelSpec,
-    Run,
-    Score,
-    Settings,
-    predict,
-    read_gradients,
-)
+from throughtime.tasks import Language
+from throughtime.tasks.intervals import Interval
+from throughtime.training import EpochMetrics, Metrics, ModelSpec, Run, Score, Settings, read_gradients
 from throughtime.training._state import saved_state
 from throughtime.training._tensor_file import to_bytes
 
@@ -40,8 +32,16 @@ from .damage import changed_json, damaged
 from .loaders import Loader
 
 _TEXTS = ["good fine nice", "bad poor good", "fine bad , nice"] * 2
-_EPOCH = EpochMetrics(1, 3, 0.5, 0.75, 0.25, 1.0, 0.1, 30, 1.5)
-_METRICS = Metrics((_EPOCH,), 1, "epochs", Score(0.5, 0.5, 4))
+_EPOCH = EpochMetrics(
+    1,
+    3,
+    {"loss": 0.5, "accuracy": 0.75},
+    {"loss": 0.25, "accuracy": 1.0, "roc_auc": float("nan")},
+    0.1,
+    30,
+    1.5,
+)
+_SCORE = Score({"loss": 0.5, "accuracy": 0.5}, 4, {"accuracy": Interval(0.25, 0.75)})
 _GATE = {"closed": 0.25, "open": 0.0}
 _RECORD = {
     "step": 0, "epoch": 0, "loss": 1.0, "seconds": 0.1, "norms": [0.5, None],
@@ -52,44 +52,22 @@ _RECORD = {
 }  # fmt: skip
 
 
-def _source(classes: tuple[str, ...], vocabulary_size: int) -> Any:
-    return SimpleNamespace(
-        classes=classes, vocabulary_size=vocabulary_size, describe=lambda: {"rows": 6, "sha256": "0" * 64}
-    )
-
-
-def _options(kind: type, **known: Any) -> Any:
-    """Return options of a command of which most are not given."""
-    return kind(**{**dict.fromkeys(kind.__dataclass_fields__), **known})
-
-
-_OF_TEXT = {"text": "t", "label": None, "validation": 0.1, "test": 0, "vocabulary": 50, "lower_case": True}
-_OF_NEXT = {
-    "unit": "word", "validation": 0.1, "test": 0.1, "validation_file": None, "test_file": None,
-    "vocabulary": 50, "min_count": 1,
-}  # fmt: skip
-
-
 def _text_run(folder: Path) -> Run:
-    tokenizer = word_tokenizer(_TEXTS, 20, lower_case=True)
-    return Run.create(
-        folder,
-        source=_source(("no", "yes"), tokenizer.get_vocab_size()),
-        model=ModelSpec("bigru", {"embedding_size": 3, "hidden_size": 2, "num_layers": 1, "dropout": 0.25}),
-        settings=Settings(clip_percentile=10.0, clip=None),
-        task={"kind": TASK, **_OF_TEXT},
-        tokenizer_json=tokenizer.to_str(),
-    )
+    sizes = {"embedding_size": 3, "hidden_size": 2, "num_layers": 1, "dropout": 0.25}
+    recipe = Recipe.of("classification", "bigru", text=["t"], target=["c"], clip_percentile=10.0, **sizes)
+    rows = {"t": _TEXTS * 4, "c": ["yes", "no"] * 12}
+    return created_run(folder, prepare(recipe, rows), recipe.spec("tokens"), None)
 
 
 def _next_run(folder: Path) -> Run:
     words = learn_vocabulary(" ".join(_TEXTS).split(), "word", 20, 1)
+    source = SimpleNamespace(shape={"vocabulary_size": len(words)}, describe=lambda: {"sha256": "0" * 64})
     return Run.create(
         folder,
-        source=_source((), len(words)),
+        source=source,  # type: ignore[arg-type]
+        task=Language("word"),
         model=ModelSpec("language", {"embedding_size": 4, "hidden_size": 4, "cutoffs": [2], "tied": False}),
         settings=Settings(k1=5, k2=7, streams=2),
-        task={"kind": NEXT, **_OF_NEXT},
         tokenizer_json=symbol_tokenizer(words, "word").to_str(pretty=True),
     )
 
@@ -99,9 +77,9 @@ def _files(make: Callable[[Path], Run]) -> dict[str, bytes]:
     with TemporaryDirectory() as folder:
         run = make(Path(folder) / "run")
         torch.manual_seed(0)
-        model = run.config.model.build(run.config.vocabulary_size, len(run.config.classes))
+        model = run.config.model.build(run.config.shape, run.config.task)
         run.save_model(model)
-        run.save_metrics(_METRICS)
+        run.save_metrics(Metrics((_EPOCH,), 1, "epochs", _SCORE, _SCORE, run.config.task.to_json()))
         (run.path / "gradients.jsonl").write_text(f"{json.dumps(_RECORD)}\n" * 3)
         run.state_path.write_bytes(to_bytes(_state(model)))
         relist(run.path)
@@ -123,21 +101,14 @@ def _state(model: torch.nn.Module) -> dict[str, Any]:
 
 def _applied(run: Run) -> object:
     """Use a model and what is told of it."""
-    model, tokenizer = run.load_model(), tokenizer_of(run)
-    if run.config.task.get("kind") != NEXT:
-        return predict(model, encode(tokenizer, ["Good bad", "", "nice"]))
-    vocabulary, unit = Vocabulary.from_tokenizer(tokenizer), unit_of(run)
-    if unit == "frame":
-        return None
+    if not isinstance(run.config.task, Language):
+        return Predictor.of(run).predictions(["Good bad", "fine", "nice"])
+    model, unit = run.load_model(), run.config.task.unit
+    vocabulary = Vocabulary.from_tokenizer(tokenizer_of(run))
     drawn = sample(
         model, encode_prompt("good bad", vocabulary, unit), generator=torch.Generator().manual_seed(0)
     )
     return [vocabulary.words[int(next(drawn))] for _ in range(3)]
-
-
-def _options_of(run: Run) -> object:
-    kind = NextOptions if run.config.task.get("kind") == NEXT else TrainOptions
-    return _options(kind).resumed_from(run, frozenset())
 
 
 def _gradients_of(run: Run) -> object:
@@ -149,8 +120,8 @@ def _gradients_of(run: Run) -> object:
 _READ: dict[str, Callable[[Run], object]] = {
     "run.json": lambda run: run.config,
     "checksums.json": lambda run: run.metrics,
-    "config.json": lambda run: (_options_of(run), _applied(run)),
-    "metrics.json": lambda run: (run.metrics, run.finished),
+    "config.json": _applied,
+    "metrics.json": lambda run: (run.metrics, run.task, run.finished),
     "environment.json": lambda run: run.note_environment(begun=True),
     "tokenizer.json": _applied,
     "model.safetensors": _applied,

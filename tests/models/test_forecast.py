@@ -68,7 +68,7 @@ def test_one_channel_is_right_within_one_standard_deviation() -> None:
 
 
 def test_variances_are_bounded_below_and_begin_near_one() -> None:
-    model = ForecastModel(2, hidden_size=4)
+    model = ForecastModel(2, hidden_size=4).eval()
     x = Ragged.from_lengths(torch.zeros(3, 2), [3])
     fresh = model(x).values[:, 1].exp()
     assert ((fresh > 0.5) & (fresh < 2)).all()

@@ -259,6 +259,20 @@ def test_a_compiled_graph_draws_another_mask_at_each_call() -> None:
     assert torch.equal(dx != 0, second != 0)
 
 
+@pytest.mark.parametrize("drop", [tt.nn.Dropout(0.5), torch.nn.Dropout(0.5), tt.nn.LockedDropout(0.5)])
+def test_layers_on_batches_are_compiled_as_one_graph(drop: torch.nn.Module) -> None:
+    torch._dynamo.reset()
+    compiled = torch.compile(drop, backend="aot_eager", fullgraph=True)
+    x = torch.randn(40, 6, requires_grad=True)
+    batch = tt.Ragged.from_lengths(x, [30, 10])
+    torch.manual_seed(7)
+    y = compiled(batch).values
+    torch.manual_seed(7)
+    assert torch.equal(y, drop(batch).values)
+    (dx,) = torch.autograd.grad(y.sum(), x)
+    assert torch.equal(dx != 0, y != 0)
+
+
 def test_an_exported_program_draws_another_mask_at_each_call() -> None:
     program = torch.export.export(tt.nn.Dropout(0.5), (torch.ones(200),)).module()
     masks = [program(torch.ones(200)) for _ in range(2)]

@@ -103,7 +103,9 @@ def test_derivatives_of_first_and_second_order() -> None:
     tokens = torch.tensor([1, 4, 1, 0])
 
     def rows(table: Tensor) -> Tensor:
-        return layer._embedding(tokens, table, None).square()
+        y = layer._rows(tokens, table, None)
+        assert y is not None
+        return y.square()
 
     assert torch.autograd.gradcheck(rows, (table,), check_batched_grad=True)
     assert torch.autograd.gradgradcheck(rows, (table,))
@@ -117,6 +119,15 @@ def test_a_table_that_is_also_the_output() -> None:
         scores = F.linear(F.embedding(batch, table), table)  # type: ignore[arg-type]
         values = scores.values if isinstance(scores, tt.Ragged) else scores
         gradients += torch.autograd.grad(values.logsumexp(-1).sum(), table)
+    torch.testing.assert_close(*gradients)
+
+
+def test_a_compiled_graph_has_torchs_embedding() -> None:
+    torch._dynamo.reset()
+    model = nn.Sequential(nn.Embedding(9, 4, padding_idx=3), tt.nn.Pool("max")).double()
+    x, gradients = ragged(torch.randint(9, (12,))), []
+    for call in (model, torch.compile(model, backend="aot_eager", fullgraph=True)):
+        gradients += torch.autograd.grad(call(x).square().sum(), model[0].weight)
     torch.testing.assert_close(*gradients)
 
 

@@ -3,7 +3,8 @@
 from dataclasses import fields, replace
 
 from throughtime.report import ClassifierQuality
-from throughtime.training import EpochMetrics, PredictionExamples, Quality
+from throughtime.tasks import PredictionExamples, Quality
+from throughtime.training import EpochMetrics
 
 
 def with_texts(measured: Quality, text: str) -> ClassifierQuality:

@@ -15,7 +15,8 @@ from throughtime import Ragged
 from throughtime.diagnose import Diagnosis, diagnose
 from throughtime.report import NextStepQuality, RunDiagnosis, render_diagnoses
 from throughtime.report._diagnosis_figures import recency_figure
-from throughtime.training import GradientRecord, LayerGradients, quality
+from throughtime.tasks import quality
+from throughtime.training import GradientRecord, LayerGradients
 
 from .results import epoch_metrics, with_texts
 

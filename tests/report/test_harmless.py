@@ -12,8 +12,8 @@ import throughtime as tt
 from throughtime import Ragged
 from throughtime.diagnose import diagnose
 from throughtime.report import Curve, Example, ModelRow, ReportContent, RunDiagnosis, render, render_diagnoses
-from throughtime.report._quality_figures import confusion_figure
-from throughtime.training import quality
+from throughtime.report._class_figures import confusion_figure
+from throughtime.tasks import quality
 
 from .results import epoch_metrics, with_texts
 
@@ -113,7 +113,8 @@ def _drawn(page: str) -> tuple[list[str], list[str]]:
 def test_classes_that_begin_alike_or_look_like_numbers_keep_their_rows() -> None:
     names = ["a name that is very long", "a name that is very long indeed", "10", "9", "2026-11-28"]
     labels = torch.arange(5)
-    figure = confusion_figure(quality(torch.eye(5), labels, names))
+    measured = quality(torch.eye(5), labels, names)
+    figure = confusion_figure(measured.classes, measured.confusion)
     assert [list(row) for row in figure.data[0].z] == torch.eye(5).tolist()
     assert list(figure.data[0].x) == list(figure.data[0].y) == [0, 1, 2, 3, 4]
     assert list(figure.layout.xaxis.ticktext) == [

@@ -17,6 +17,7 @@ def test_losses_and_errors_are_better_when_lower() -> None:
         "mae",
         "rmse",
         "perplexity",
+        "nll_per_frame",
         "bits_per_character",
     }
     assert all(metric.name == name for name, metric in METRICS.items())

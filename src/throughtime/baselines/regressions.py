@@ -30,7 +30,9 @@ LONGEST = 3
 KERNELS = 1000
 """Number of random convolutions."""
 _ENTRIES_PER_SECOND = 5e5
-"""Stored features times outputs that a logistic regression can have for each second of the limit."""
+"""Stored features times columns of weights for each second, for a search of penalties on sparse features."""
+_COUNTING = 3
+"""Counting the features takes as long as so many columns of weights."""
 _SOLVED_PER_SECOND = 3e8
 """Rows times features times the smaller of the two, for ridge regression."""
 _CONVOLVED_PER_SECOND = 1e9
@@ -64,7 +66,7 @@ def ngram_regression(
     """
     tokens = rows.training.inputs
     entries = max(lengths) * tokens.layout.total / max(1, len(tokens))
-    rows = rows.limited(seconds * _ENTRIES_PER_SECOND / max(1.0, entries * targets.models))
+    rows = rows.limited(_searchable(entries, targets, seconds))
     search = Search(rows, targets)
     if not search.learnable:
         return None
@@ -84,8 +86,7 @@ def window_regression(rows: Rows, targets: Targets, seconds: float) -> Fit | Non
     of_tokens = not inputs.is_floating_point()
     entries = len(OFFSETS) * (1 if of_tokens else _channels(rows) + 1)
     steps = inputs.layout.total / max(1, len(inputs))
-    limit = seconds * _ENTRIES_PER_SECOND / max(1.0, entries * steps * targets.models)
-    rows = rows.limited(limit)
+    rows = rows.limited(_searchable(entries * steps, targets, seconds))
     features = TokenWindows(vocabulary_size(rows.training.inputs)) if of_tokens else SeriesWindows()
     return _searched(rows, targets, features)
 
@@ -112,6 +113,11 @@ def convolution_regression(rows: Rows, targets: Targets, seconds: float) -> Fit 
 def vocabulary_size(tokens: Ragged) -> int:
     """Return one more than the largest token."""
     return int(tokens.values.max()) + 1 if len(tokens.values) else 0
+
+
+def _searchable(entries: float, targets: Targets, seconds: float) -> float:
+    """Return the number of rows, each with so many entries, whose search is at the limit."""
+    return seconds * _ENTRIES_PER_SECOND / max(1.0, entries * (targets.models + _COUNTING))
 
 
 def _solvable(features: int, seconds: float) -> float:

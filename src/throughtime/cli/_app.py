@@ -1,17 +1,28 @@
 """The commands and their options. Each imports its dependencies when it runs, so that --help is fast."""
 
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from throughtime._importing import stopping_at_once
-from throughtime.cli._app_train import train_command
 from throughtime.cli._commands import Command, Group
+from throughtime.cli._options import column_names
+
+
+class _Commands(Group):
+    """The commands; the options of ``train`` are only assembled when it is invoked."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """Return the name, the command, and its arguments."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, full_train_command() if name == train.__name__ else command, rest
+
 
 app = typer.Typer(
     name="throughtime",
-    cls=Group,
+    cls=_Commands,
     help="Train, diagnose and export padding-free sequence models.",
     rich_markup_mode=None,
     no_args_is_help=True,
@@ -19,6 +30,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"throughtime {version('throughtime')}")  # noqa: T201 - command output
+        raise typer.Exit
+
+
+@app.callback()
+def _callback(
+    version_: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Train, diagnose and export padding-free sequence models."""
+
 
 _Out = Annotated[
     Path, typer.Option(help="Folder to write to. Must not hold anything else.", show_default=True)
@@ -33,12 +61,23 @@ def demo(out: _Out = Path("runs/demo")) -> None:
     command(out)
 
 
-app.command(name="train", cls=Command)(train_command())
+@app.command()
+def train() -> None:
+    """Train a model on a file or folder."""
+
+
+def full_train_command() -> Any:
+    """Return ``train`` with all options, which are those of tasks and models."""
+    with stopping_at_once():
+        from throughtime.cli._app_train import train_command
+    parser = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+    parser.command(name=train.__name__, cls=Command)(train_command())
+    return typer.main.get_command(parser)
 
 
 @app.command()
 def sample(
-    run: Annotated[Path, typer.Argument(help="Folder of a run of train --task next.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run of train --task language or frames.")],
     prompt: Annotated[
         str | None,
         typer.Option(
@@ -68,7 +107,7 @@ def sample(
         Path | None, typer.Option(help="File (.npz) for generated frames. Must not exist.")
     ] = None,
 ) -> None:
-    """Generate text or frames with a run of train --task next."""
+    """Generate text or frames with a trained model."""
     with stopping_at_once():
         from throughtime.cli._sample import SampleOptions
         from throughtime.cli._sample import sample as command
@@ -81,19 +120,58 @@ def predict(
     data: Annotated[
         Path,
         typer.Argument(
-            help="Table (CSV, TSV, JSONL, Parquet), text file with one text per line, or - for standard "
+            help="File of any format that train reads, text file with one text per line, or - for standard "
             "input. With a run of the demo: a Python file, or a folder of them.",
             allow_dash=True,
         ),
     ],
-    text: Annotated[
-        str | None, typer.Option(help="Column with the text. Default: the column used for training.")
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            "--text",
+            "--tokens",
+            "--series",
+            metavar="COLUMNS",
+            help="Column with the sequences, if it has another name than in the training; several are "
+            "separated by commas.",
+        ),
     ] = None,
-    label: Annotated[
-        str | None, typer.Option(help="Column with the true class, to report the accuracy.")
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMNS",
+            help="Column with the true values; several are separated by commas. Metrics are printed to "
+            "standard error.",
+        ),
     ] = None,
-    jsonl: Annotated[
-        bool, typer.Option("--jsonl", help="Print one JSON object per line instead of a table.")
+    ids: Annotated[
+        list[str] | None,
+        typer.Option("--id", metavar="COLUMNS", help="Columns to copy to the output, such as an identifier."),
+    ] = None,
+    format_: Annotated[
+        Literal["table", "csv", "jsonl", "parquet"] | None,
+        typer.Option(
+            "--format",
+            help="Format of the output. Default: a table on a terminal; in a pipe jsonl if DATA is JSON "
+            "Lines, else csv. All but the table have the probability of each class.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="File to write (.csv, .jsonl or .parquet). Must not exist. Default: standard output."
+        ),
+    ] = None,
+    input_format: Annotated[
+        Literal["csv", "jsonl", "text"] | None,
+        typer.Option(
+            help="Format of standard input. Each row is answered as it arrives. Default: text (one text per "
+            "line), or jsonl if the run reads anything but one text."
+        ),
+    ] = None,
+    skip_blank: Annotated[
+        bool, typer.Option("--skip-blank", help="Leave out rows without text, tokens or steps.")
     ] = False,
     top: Annotated[
         int | None,
@@ -106,13 +184,39 @@ def predict(
         typer.Option(help="Demo: prior probability that an operator was replaced.", min=1e-6, max=0.999999),
     ] = 0.01,
 ) -> None:
-    """Predict the class of each text.
+    """Predict labels, values, tags or scores of rows.
 
     With a run of the demo: find operators in Python files that look replaced.
     """
     with stopping_at_once():
         from throughtime.cli._predict import predict as command
-    command(run, data, text=text, label=label, jsonl=jsonl, top=top, prior=prior)
+        from throughtime.cli._predict_options import PredictOptions
+    command(
+        run,
+        data,
+        PredictOptions(
+            columns=column_names(columns),
+            target=column_names(target),
+            ids=column_names(ids),
+            format=format_,
+            out=out,
+            input_format=input_format,
+            skip_blank=skip_blank,
+            top=top,
+            prior=prior,
+        ),
+    )
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, one or more.", metavar="RUN")],
+    out: Annotated[Path | None, typer.Option(help="HTML page to write as well.")] = None,
+) -> None:
+    """Print the metrics of several runs side by side."""
+    with stopping_at_once():
+        from throughtime.cli._compare import compare as command
+    command(runs, out)
 
 
 @app.command()
@@ -121,15 +225,25 @@ def diagnose(
     data: Annotated[
         Path,
         typer.Argument(
-            help="Labelled texts, as for train. With a run of the demo: Python files. With a run of "
-            "--task next: a text file or frames."
+            help="Labelled rows, as for train. With a run of the demo: Python files. With a run of "
+            "--task language or frames: a text file or frames."
         ),
     ],
-    text: Annotated[
-        str | None, typer.Option(help="Column with the text. Default: the column used for training.")
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            "--text",
+            "--tokens",
+            "--series",
+            metavar="COLUMNS",
+            help="Column with the sequences, if it has another name than in the training; several are "
+            "separated by commas.",
+        ),
     ] = None,
-    label: Annotated[
-        str | None, typer.Option(help="Column with the class. Default: the column used for training.")
+    target: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMNS", help="Column with the true values. Default: that of the training."),
     ] = None,
     training_data: Annotated[
         Path | None,
@@ -145,11 +259,20 @@ def diagnose(
         Path | None,
         typer.Option(help="HTML page to write. Default: diagnosis.html in the folder of the run."),
     ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
     """Report how gradients flow back through time."""
     with stopping_at_once():
         from throughtime.cli._diagnose import diagnose as command
-    command(runs, data, text=text, label=label, training_data=training_data, examples=examples, out=out)
+        from throughtime.cli._diagnosis_data import DiagnosisColumns
+    command(
+        runs,
+        data,
+        DiagnosisColumns(column_names(columns), column_names(target), training_data),
+        examples=examples,
+        out=out,
+        quiet=quiet,
+    )
 
 
 @app.command()
@@ -160,11 +283,12 @@ def export(
         Path | None,
         typer.Option(help="File to write. Must not exist. Default: RUN.onnx, next to the folder of the run."),
     ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
     """Write the model of a run as an ONNX file."""
     with stopping_at_once():
         from throughtime.cli._export import export as command
-    command(run, out)
+    command(run, out, quiet=quiet)
 
 
 bench = typer.Typer(

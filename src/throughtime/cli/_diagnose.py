@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from throughtime.cli._diagnose_lines import show
-from throughtime.cli._diagnosis_data import DiagnosisData, read_diagnosis_data
+from throughtime.cli._diagnosis_data import DiagnosisColumns, DiagnosisData, read_diagnosis_data
 from throughtime.data.printable import json_line, printable
 from throughtime.diagnose import clipping
 from throughtime.diagnose import diagnose as measure
@@ -19,12 +19,11 @@ from throughtime.training import Run, read_gradients
 def diagnose(
     paths: Sequence[Path],
     data: Path,
+    columns: DiagnosisColumns,
     *,
-    text: str | None,
-    label: str | None,
-    training_data: Path | None,
     examples: int,
     out: Path | None,
+    quiet: bool = False,
 ) -> None:
     """Measure the models of runs on labelled data, print the findings, write one page and all numbers.
 
@@ -36,14 +35,14 @@ def diagnose(
             f"{len(runs)} runs share one page, so its file must be named; give --out PAGE.html"
         )
     page = out or runs[0].path / "diagnosis.html"
-    console = Console(highlight=False)
+    console = Console(highlight=False, quiet=quiet)
     diagnoses: dict[str, RunDiagnosis] = {}
     errors: dict[str, ThroughtimeError] = {}
     descriptions: dict[str, None] = {}
     for name, run in zip(_names(runs), runs, strict=True):
         try:
-            sequences = read_diagnosis_data(run, data, text, label, training_data)
-            diagnosis = _diagnosis(run, sequences, examples)
+            sequences = read_diagnosis_data(run, data, columns)
+            diagnosis, lines = _diagnosis(run, sequences, examples)
         except ThroughtimeError as error:
             errors[name] = error
             continue
@@ -53,9 +52,12 @@ def diagnose(
         descriptions[f"{sequences.description}; gradients of the first {count}."] = None
         if len(runs) > 1:
             console.print(Text(printable(name), "bold"), soft_wrap=True)
+        for line in lines:
+            console.print(printable(line), soft_wrap=True, markup=False)
         show(console, diagnosis)
     if diagnoses:
         _write(page, diagnoses, [*descriptions, *_failures(errors)])
+        console.print(f"saved in {printable(str(page))}", soft_wrap=True, markup=False)
     if len(runs) == 1 and errors:
         raise next(iter(errors.values()))
     if errors:
@@ -66,7 +68,6 @@ def _write(page: Path, diagnoses: dict[str, RunDiagnosis], subtitle: Iterable[st
     page.parent.mkdir(parents=True, exist_ok=True)
     title = next(iter(diagnoses)) if len(diagnoses) == 1 else f"{len(diagnoses)} models"
     write_diagnoses(page, f"Diagnosis: {title}", " ".join(subtitle), diagnoses)
-    print(f"saved in {printable(str(page))}")  # noqa: T201 - command output
 
 
 def _failures(errors: dict[str, ThroughtimeError]) -> list[str]:
@@ -86,8 +87,8 @@ def _name(run: Run, folder: str) -> str:
     return model if model == folder else f"{model} of {folder}"
 
 
-def _diagnosis(run: Run, sequences: DiagnosisData, examples: int) -> RunDiagnosis:
-    """Return the diagnosis of a run's model, with the records of its training."""
+def _diagnosis(run: Run, sequences: DiagnosisData, examples: int) -> tuple[RunDiagnosis, list[str]]:
+    """Return the diagnosis of a run's model with the records of its training, and lines for the terminal."""
     objective = sequences.objective(run, examples)
     model, losses = objective.model, objective.losses
     diagnosis = measure(
@@ -96,14 +97,14 @@ def _diagnosis(run: Run, sequences: DiagnosisData, examples: int) -> RunDiagnosi
         lambda output: losses(output).mean(),
         target=objective.target,
         outcome=None if objective.target is not None else lambda output: -losses(output),
-        tokens=sequences.words[:examples],
+        tokens=None if sequences.words is None else sequences.words[:examples],
         features_of=objective.features_of,
     )
-    quality, findings = sequences.quality(model)
+    quality, findings, lines = sequences.quality(model)
     records = read_gradients(run.path / "gradients.jsonl")
     norms, clip = tuple(norm for record in records for norm in record.norms), run.config.settings.clip
     clipped = None if clip is None else clipping(norms, clip)
-    return RunDiagnosis(
+    run_diagnosis = RunDiagnosis(
         diagnosis.with_findings(findings if clipped is None else [*findings, clipped]),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         quality=quality,
@@ -112,3 +113,4 @@ def _diagnosis(run: Run, sequences: DiagnosisData, examples: int) -> RunDiagnosi
         norms=norms,
         clip=clip,
     )
+    return run_diagnosis, lines

@@ -1,21 +1,29 @@
 """The sequences that ``throughtime diagnose`` reads, by the kind of run."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from torch import nn
 
-from throughtime.cli._labelled import labelled_texts, operators
-from throughtime.cli._next_step import next_steps
 from throughtime.cli._objective import Objective
-from throughtime.cli._train_task import NEXT
 from throughtime.demo import TASK
 from throughtime.diagnose import Finding
 from throughtime.errors import DataError
 from throughtime.ragged import Ragged
 from throughtime.report import ClassifierQuality, NextStepQuality
+from throughtime.tasks import NextStepTask
 from throughtime.training import Run
+
+
+@dataclass(frozen=True)
+class DiagnosisColumns:
+    """The columns of the data, where they have other names than in the training, and the training data."""
+
+    inputs: Sequence[str] = ()
+    target: Sequence[str] = ()
+    training_data: Path | None = None
 
 
 class DiagnosisData(Protocol):
@@ -26,8 +34,8 @@ class DiagnosisData(Protocol):
         """The sequences."""
 
     @property
-    def words(self) -> Sequence[Sequence[str]]:
-        """The text of each token of each sequence."""
+    def words(self) -> Sequence[Sequence[str]] | None:
+        """The text of each token of each sequence, if it is known."""
 
     @property
     def description(self) -> str:
@@ -36,29 +44,38 @@ class DiagnosisData(Protocol):
     def objective(self, run: Run, count: int) -> Objective:
         """Return the model of a run and its losses on the first ``count`` sequences."""
 
-    def quality(self, model: nn.Module) -> tuple[ClassifierQuality | NextStepQuality, list[Finding]]:
-        """Return the quality of the model on all sequences, and findings on it."""
+    def quality(
+        self, model: nn.Module
+    ) -> tuple[ClassifierQuality | NextStepQuality | None, list[Finding], list[str]]:
+        """Return the quality of the model on all sequences, findings on it, and lines for the terminal."""
 
 
-def read_diagnosis_data(
-    run: Run, data: Path, text: str | None, label: str | None, training_data: Path | None
-) -> DiagnosisData:
+def read_diagnosis_data(run: Run, data: Path, columns: DiagnosisColumns) -> DiagnosisData:
     """Read the data that a run is diagnosed on.
 
-    Runs of ``throughtime train`` take labelled texts, those of ``--task next`` a text or frames. Runs of the
-    demo take Python files, half of whose operators are replaced as in the training; the replacements and
-    their order are the same every time.
+    Runs on tables take rows with targets, language and frame models a text or frames. Runs of the demo take
+    Python files, half of whose operators are replaced as in the training; the replacements and their order
+    are the same every time.
     """
-    kind = run.config.task.get("kind")
-    if kind in (TASK, NEXT) and (text is not None or label is not None):
-        reads = (
-            "the demo, which reads Python files"
-            if kind == TASK
-            else "--task next, which reads text or frames"
-        )
-        raise DataError(f"{run.path} is a run of {reads}; leave out --text and --label")
-    if kind in (TASK, NEXT) and training_data is not None:
-        raise DataError(f"{run.path} was not trained on labelled texts; leave out --training-data")
-    if kind == NEXT:
+    operators = run.config.recipe.get("kind") == TASK
+    stream = isinstance(run.config.task, NextStepTask)
+    if operators or stream:
+        _require_no_columns(run, columns, "Python files" if operators else "text or frames")
+    if operators:
+        from throughtime.cli._operators import operators_of
+
+        return operators_of(run, data)
+    if stream:
+        from throughtime.cli._next_step import next_steps
+
         return next_steps(run, data)
-    return operators(run, data) if kind == TASK else labelled_texts(run, data, text, label, training_data)
+    from throughtime.cli._labelled_rows import labelled_rows
+
+    return labelled_rows(run, data, columns)
+
+
+def _require_no_columns(run: Run, columns: DiagnosisColumns, reads: str) -> None:
+    if columns.inputs or columns.target:
+        raise DataError(f"{run.path} is a run that reads {reads}; leave out --input and --target")
+    if columns.training_data is not None:
+        raise DataError(f"{run.path} was not trained on rows of a table; leave out --training-data")

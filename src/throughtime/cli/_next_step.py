@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from throughtime.cli._objective import Objective
 from throughtime.cli._tokenizer import tokenizer_of
-from throughtime.cli._train_task import unit_of
 from throughtime.data.frames import read_frames
-from throughtime.data.next_step import Pairs, Unit
+from throughtime.data.next_step import Pairs
 from throughtime.data.plain_text import read_text
 from throughtime.data.symbols import LINE_END, encode_symbols, symbols_of
 from throughtime.data.vocabulary import Vocabulary
@@ -22,7 +21,9 @@ from throughtime.models.next_step import NextStep
 from throughtime.ops.pool.layer import last_over_time
 from throughtime.ragged import Ragged
 from throughtime.report import NextStepQuality
-from throughtime.training import Run, figure
+from throughtime.tasks import Language, Task
+from throughtime.tasks.anomaly import Surprise
+from throughtime.training import Run
 
 # Maximum number of windows of a text, and limits of their steps. Windows are longer than those of the
 # training, so that gradients can flow back further than in the training.
@@ -40,24 +41,26 @@ class NextSteps:
     following: Tensor
     words: Sequence[Sequence[str]]
     description: str
-    unit: Unit
+    task: Task
 
     def objective(self, run: Run, count: int) -> Objective:
         """Return the loss of the step after the last, −log p."""
         model = run.load_model()
+        model = model.model if isinstance(model, Surprise) else model
         if not isinstance(model, NextStep):
-            raise RunError(f"{run.path} holds a {type(model).__name__}, not a language or frame model")
+            raise RunError(f"{run.path} holds a {type(model).__name__}, not a model of the next step")
         following, reader = self.following[:count], AfterLast(model)
         return Objective(reader, lambda h: model.score(h, following).losses, features_of=reader.features)
 
-    def quality(self, model: nn.Module) -> tuple[NextStepQuality, list[Finding]]:
+    def quality(self, model: nn.Module) -> tuple[NextStepQuality, list[Finding], list[str]]:
         """Return the mean loss and accuracy over all sequences."""
         reader = cast("AfterLast", model)
         with torch.no_grad():
             scored = reader.model.score(reader(self.tokens), self.following)
         loss = float(scored.losses.double().mean())
         accuracy = float(scored.right.double().mean())
-        return NextStepQuality(loss, accuracy, figure(loss, self.unit)), []
+        figures = self.task.derived({"loss": loss, "accuracy": accuracy})
+        return NextStepQuality(loss, accuracy, self.task.describe(figures)), [], []
 
 
 class AfterLast(nn.Module):
@@ -93,9 +96,10 @@ def next_steps(run: Run, data: Path) -> NextSteps:
     DataError
         If it cannot be read, or is too short.
     """
-    unit = unit_of(run)
-    if unit == "frame":
-        return _frames(data)
+    task = run.config.task
+    if not isinstance(task, Language):
+        return _frames(data, task)
+    unit = task.unit
     text = symbols_of(read_text(data), unit)
     steps = min(max(2 * (run.config.settings.k1 or 0), _STEPS[0]), _STEPS[1])
     if len(text) <= steps:
@@ -110,10 +114,10 @@ def next_steps(run: Run, data: Path) -> NextSteps:
     rows = numbers[begins[:, None] + torch.arange(steps + 1)]
     words = [[_SHOWN.get(word, word) for word in text[begin : begin + steps]] for begin in begins.tolist()]
     description = f"{count:,} windows of {steps} {unit}s of {data.name}, and the {unit} after each"
-    return NextSteps(Ragged.from_list(list(rows[:, :-1])), rows[:, -1], words, description, unit)
+    return NextSteps(Ragged.from_list(list(rows[:, :-1])), rows[:, -1], words, description, task)
 
 
-def _frames(data: Path) -> NextSteps:
+def _frames(data: Path, task: Task) -> NextSteps:
     parts = read_frames(data, validation=0.5, test=0.0, seed=0)
     part = parts.validation if parts.test is None else parts.test
     part = part[(part.lengths > 1).nonzero().flatten()]
@@ -121,7 +125,7 @@ def _frames(data: Path) -> NextSteps:
     following = last_over_time(pairs.targets.values, pairs.targets.layout)
     words = [[_notes(frame) for frame in sequence] for sequence in pairs.inputs]
     description = f"{len(part):,} sequences of {data.name}, and the last frame of each"
-    return NextSteps(pairs.inputs, following, words, description, "frame")
+    return NextSteps(pairs.inputs, following, words, description, task)
 
 
 def _notes(frame: Tensor) -> str:

@@ -7,14 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor
 
 from throughtime.cli._tokenizer import tokenizer_of
-from throughtime.cli._train_next import require_next
-from throughtime.cli._train_task import unit_of
 from throughtime.data.frames import read_prompt, write_frames
 from throughtime.data.printable import printable
 from throughtime.data.symbols import LINE_END, Spelling, SymbolUnit, encode_prompt
@@ -23,6 +20,7 @@ from throughtime.errors import DataError, RunError
 from throughtime.models import FrameModel
 from throughtime.models import sample as draw
 from throughtime.models.next_step import NextStep
+from throughtime.tasks import Frames, Language
 from throughtime.training import Run
 
 
@@ -42,16 +40,22 @@ class SampleOptions:
 def sample(path: Path, options: SampleOptions) -> None:
     """Generate steps and print each as it is drawn, or write frames to a file."""
     run = Run.open(path)
-    require_next(run)
-    model = run.load_model()
-    if not isinstance(model, NextStep):
+    task = run.config.task
+    if not isinstance(task, Language | Frames):
         raise RunError(
-            f"{path} holds a {type(model).__name__}, not a language or frame model; train one (--task next)"
+            f"{path} is a run of task {task.name!r}, which generates nothing; give a run of --task language or "
+            "frames"
         )
+    model = run.load_model()
     if isinstance(model, FrameModel):
         _frames(model, options)
+    elif isinstance(model, NextStep) and isinstance(task, Language):
+        _text(run, model, task.unit, options)
     else:
-        _text(run, model, options)
+        raise RunError(
+            f"{path} holds a {type(model).__name__}, which does not predict the next step of task {task.name!r}; "
+            "train again"
+        )
 
 
 def _steps(model: NextStep, prompt: Tensor, options: SampleOptions) -> Iterator[Tensor]:
@@ -66,11 +70,10 @@ def _steps(model: NextStep, prompt: Tensor, options: SampleOptions) -> Iterator[
     return itertools.islice(drawn, options.length)
 
 
-def _text(run: Run, model: NextStep, options: SampleOptions) -> None:
+def _text(run: Run, model: NextStep, unit: SymbolUnit, options: SampleOptions) -> None:
     if options.out is not None:
         raise DataError("--out is for frames; text is written to standard output, redirect it with > FILE")
     vocabulary = Vocabulary.from_tokenizer(tokenizer_of(run))
-    unit = cast("SymbolUnit", unit_of(run))
     if options.prompt == "":
         raise DataError("the prompt is empty; give a text, or leave out --prompt to begin with a new line")
     prompt = encode_prompt(LINE_END if options.prompt is None else options.prompt, vocabulary, unit)

@@ -82,8 +82,8 @@ class TrainCommand:
             raise RunError(f"{run.path / 'config.json'} is damaged: {error}; restore the file") from error
         if self.task not in (None, saved.task) or self.model not in (None, saved.model):
             raise RunError(
-                f"{out} is a run of task {saved.task} with model {saved.model or 'of the task'}; leave out --task and "
-                "--model, or choose another --out"
+                f"{out} is a run of task {saved.task} with model {saved.model or 'of the task'}; leave out "
+                "--task and --model, or choose another --out"
             )
         return saved.parsed(self.options)
 
@@ -132,7 +132,9 @@ class TrainCommand:
 
 def write_report(run: Run, fitted: Fitted) -> None:
     """Write the report of a run."""
-    del run, fitted
+    from throughtime.report import write_run_report
+
+    write_run_report(run, fitted.prepared)
 
 
 def print_summary(console: Console, summary: Summary, model: str) -> None:
@@ -188,6 +190,7 @@ def print_seeds(figures: list[Mapping[str, float]]) -> None:
         metric = METRICS[name]
         console.print(
             printable(
-                f"{metric.title}: {metric.text(mean(values))} ± {metric.text(stdev(values))} over {len(values)} seeds"
+                f"{metric.title}: {metric.text(mean(values))} ± {metric.text(stdev(values))} "
+                f"over {len(values)} seeds"
             )
         )

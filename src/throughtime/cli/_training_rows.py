@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from throughtime.data.tables import read_texts
-from throughtime.data.text import TextSource, split_texts
-from throughtime.errors import DataError
+from throughtime.data.table import Table
+from throughtime.errors import DataError, RunError, ThroughtimeError
+from throughtime.learn import Prepared, Recipe, prepare
+from throughtime.tasks import Classification
 from throughtime.training import Run
 
 
@@ -14,18 +15,18 @@ from throughtime.training import Run
 class TrainingRows:
     """The training data of a run."""
 
-    source: TextSource
+    prepared: Prepared
     training: frozenset[str]
-    """Texts that the weights were fitted to."""
+    """Keys (see `keys_of`) of the rows that the weights were fitted to."""
     validation: frozenset[str]
-    """Texts that the best epoch was chosen on."""
+    """Keys of the rows that the best epoch was chosen on."""
 
 
 def training_rows(run: Run, training_data: Path | None, diagnosed: Path) -> TrainingRows | str:
     """Read and split the training data of a run again, or return why that is not possible.
 
     Candidates are ``training_data`` if it is given, else the path in the run (relative to the current folder
-    unless it is absolute) and the diagnosed file. A candidate is accepted if texts, labels, split and
+    unless it is absolute) and the diagnosed file. A candidate is accepted if sequences, targets, split and
     tokenizer have the hash in the run.
 
     Raises
@@ -40,18 +41,20 @@ def training_rows(run: Run, training_data: Path | None, diagnosed: Path) -> Trai
                 f"{training_data} is not the data that {run.path} was trained on: the hash differs"
             )
         return rows
-    named = run.task_entry("data", str, None, default=None)
-    there = named is not None and _may_be_data(Path(named), run.config.classes)
-    for path in [*([Path(named)] if there else []), diagnosed]:
+    named = run.recipe_entry("data", str, None, default=None)
+    task = run.config.task
+    classes = task.classes if isinstance(task, Classification) else ()
+    exists = named is not None and may_be_data(Path(named), classes)
+    for path in [*([Path(named)] if exists else []), diagnosed]:
         try:
             rows = _read(run, path)
-        except (DataError, OSError):
+        except (ThroughtimeError, OSError):
             continue
         if rows is not None:
             return rows
     if named is None:
         return "the run does not hold the path of its training data; give it with --training-data"
-    if there:
+    if exists:
         return (
             f"the training data {named} has changed since the training; give the original (--training-data)"
         )
@@ -61,7 +64,7 @@ def training_rows(run: Run, training_data: Path | None, diagnosed: Path) -> Trai
     )
 
 
-def _may_be_data(path: Path, classes: Sequence[str]) -> bool:
+def may_be_data(path: Path, classes: Sequence[str]) -> bool:
     """Return whether the path in a run is a regular file, or a folder with a subfolder for each class.
 
     Runs may come from anyone, so other folders are not searched.
@@ -70,34 +73,38 @@ def _may_be_data(path: Path, classes: Sequence[str]) -> bool:
         if not path.is_dir():
             return path.is_file()
         entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
-        return all(entry.is_dir() for entry in entries) and {entry.name for entry in entries} >= set(classes)
+        return (
+            bool(classes)
+            and all(entry.is_dir() for entry in entries)
+            and {entry.name for entry in entries} >= set(classes)
+        )
     except OSError:
         return False
 
 
+def keys_of(table: Table, columns: Sequence[str]) -> list[str]:
+    """Return the content of each row in these columns as text, by which equal rows are recognised."""
+    values = [table.column(name).to_pylist() for name in columns]
+    return [" ".join(map(str, row)) for row in zip(*values, strict=True)]
+
+
+def unseen(rows: TrainingRows, keys: Sequence[str]) -> list[int]:
+    """Return the indices of rows in neither part; if fewer than two, of those not in training."""
+    new = [number for number, key in enumerate(keys) if key not in rows.training]
+    neither = [number for number in new if keys[number] not in rows.validation]
+    return neither if len(neither) > 1 else new
+
+
 def _read(run: Run, path: Path) -> TrainingRows | None:
     """Return the rows of a file or folder, or None if they are not those of the training."""
-    task = run.task_entry
-    label = task("label", str, None)
-    if not path.is_dir() and label is None:
+    try:
+        recipe = Recipe.from_json(run.config.recipe.get("options"))
+    except ValueError as error:
+        raise RunError(f"{run.path / 'config.json'} is damaged: {error}; restore the file") from error
+    prepared = prepare(recipe, path)
+    if prepared.source.describe().get("sha256") != run.config.data.get("sha256"):
         return None
-    table = read_texts(path, task("text", str, None), label)
-    source = split_texts(
-        table,
-        validation=task("validation", float, int),
-        test=task("test", float, int),
-        vocabulary=task("vocabulary", int),
-        lower_case=task("lower_case", bool),
-        seed=run.config.settings.seed,
-    )
-    if source.describe().get("sha256") != run.config.data.get("sha256"):
-        return None
-    training, validation, _ = (frozenset(table.texts[row] for row in part.tolist()) for part in source.rows)
-    return TrainingRows(source, training, validation)
-
-
-def unseen(rows: TrainingRows, texts: Sequence[str]) -> list[int]:
-    """Return the indices of texts in neither part; if fewer than two, of those not in training."""
-    new = [number for number, text in enumerate(texts) if text not in rows.training]
-    neither = [number for number in new if texts[number] not in rows.validation]
-    return neither if len(neither) > 1 else new
+    columns = prepared.recipe.columns
+    names = [*columns.text, *columns.tokens, *columns.series]
+    training, validation = (frozenset(keys_of(part, names)) for part in prepared.tables[:2])
+    return TrainingRows(prepared, training, validation)

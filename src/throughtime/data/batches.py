@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from throughtime.data.examples import Examples, Source
-from throughtime.data.stored_examples import StoredExamples
+from throughtime.data.stored_examples import AnyExamples
 from throughtime.errors import DataError, ShapeError
 
 _Integers = npt.NDArray[np.int64]
@@ -189,7 +189,7 @@ class BatchLoader:
         self.epoch = 0
         self.next_batch = 0
         self._drawn_epoch: int | None = None
-        self._examples: Examples | StoredExamples
+        self._examples: AnyExamples
         self._batches: list[Tensor]
 
     def set_epoch(self, epoch: int) -> None:
@@ -253,7 +253,7 @@ class OrderedLoader:
 
     def __init__(
         self,
-        examples: Examples | StoredExamples,
+        examples: AnyExamples,
         tokens_per_batch: int,
         *,
         process: int = 0,

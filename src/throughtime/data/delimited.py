@@ -33,14 +33,7 @@ _ESCAPED = {"\\t": "\t"}
 def read_csv(path: Path, options: ReadOptions) -> Table:
     """Read a .csv file, whose first line names the columns."""
     raw = read_utf8(path, options.encoding)
-    delimiter = _delimiter(options.delimiter, ",")
-    header = header_of(raw, path, delimiter)
-    if options.delimiter is None:
-        _require_delimiter(header, path, ",")
-    if _are_numbers(header) and not all(field.isdecimal() for field in header):
-        raise DataError(
-            f"{path} has no header: its first line holds numbers only; add a line with the names of columns"
-        )
+    delimiter, header = delimiter_and_header(raw, path, options.delimiter)
     return Table(_inferred(raw, path, delimiter, header, options.columns), str(path))
 
 
@@ -59,6 +52,25 @@ def read_tsv(path: Path, options: ReadOptions) -> Table:
         table = _series_of(raw, path, delimiter, len(header))
         return Table(with_columns(table, path, options.columns), str(path))
     return Table(_inferred(raw, path, delimiter, header, options.columns), str(path))
+
+
+def delimiter_and_header(raw: bytes, path: Path, delimiter: str | None) -> tuple[str, list[str]]:
+    """Return the delimiter of CSV, a comma unless another one is given, and the names of the columns.
+
+    Raises
+    ------
+    DataError
+        If the delimiter is not accepted or does not fit, or there is no header.
+    """
+    character = _delimiter(delimiter, ",")
+    header = header_of(raw, path, character)
+    if delimiter is None:
+        _require_delimiter(header, path, ",")
+    if _are_numbers(header) and not all(field.isdecimal() for field in header):
+        raise DataError(
+            f"{path} has no header: its first line holds numbers only; add a line with the names of columns"
+        )
+    return character, header
 
 
 def header_of(raw: bytes, path: Path, delimiter: str) -> list[str]:
@@ -107,6 +119,7 @@ def parse(
     DataError
         If a row has another number of fields than the first one, or a field does not have its type.
     """
+    _require_closed_quotes(raw, path, delimiter)
     invalid: list[pyarrow.csv.InvalidRow] = []
 
     def record(row: pyarrow.csv.InvalidRow) -> str:
@@ -140,6 +153,19 @@ def parse(
             f"columns, got {first.actual_columns}: {short(first.text)}; fix that row"
         )
     return table
+
+
+def _require_closed_quotes(raw: bytes, path: Path, delimiter: str) -> None:
+    """Find a quoted field that ends with the file: it takes in all rows after it."""
+    if raw.count(b'"') % 2 == 0:
+        return
+    field = re.compile(rb"(?:^|[\r\n" + re.escape(delimiter).encode() + rb'])"[^"]*(?:""[^"]*)*("|\Z)')
+    for match in field.finditer(raw):
+        if not match[1]:
+            line = raw.count(b"\n", 0, match.start() + 1) + 1
+            raise DataError(
+                f"{path} is malformed: the quote in line {line} is not closed; add the closing quote"
+            )
 
 
 def _delimiter(chosen: str | None, default: str) -> str:

@@ -69,6 +69,19 @@ class Examples:
         """Number of tokens or steps of each sequence, (B,) int64."""
         return self.inputs.lengths
 
+    @property
+    def labels(self) -> Tensor:
+        """The targets as a tensor with one row for each sequence.
+
+        Raises
+        ------
+        ShapeError
+            If there is a target for each step.
+        """
+        if isinstance(self.targets, Ragged):
+            raise ShapeError("these examples have a target for each step; use targets")
+        return self.targets
+
     def select(self, index: Tensor) -> "Examples":
         """Return the examples at these indices, (n,) int64."""
         return Examples(*(None if part is None else part[index] for part in self._parts()))  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """Hashes of examples: one of all that training reads, and one of each sequence to find duplicates."""
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -80,7 +81,23 @@ def sequence_hashes(sequences: Ragged) -> NDArray[np.uint64]:
     places = steps[:, None].astype(np.uint64) * np.uint64(channels) + np.arange(channels, dtype=np.uint64)
     sums = np.zeros(len(numbers) + 1, dtype=np.uint64)
     np.cumsum(_mixed(numbers + _mixed(places)).sum(axis=1, dtype=np.uint64), out=sums[1:])
-    return sums[ends] - sums[ends - lengths] + _mixed(lengths.astype(np.uint64))
+    hashes: NDArray[np.uint64] = sums[ends] - sums[ends - lengths] + _mixed(lengths.astype(np.uint64))
+    return hashes
+
+
+def text_hashes(columns: Sequence[Sequence[str]]) -> NDArray[np.uint64]:
+    """Return a hash of the texts of each row, (B,).
+
+    Examples
+    --------
+    >>> hashes = text_hashes([["a", "ab", "a"], ["bc", "c", "bc"]])
+    >>> (hashes == hashes[0]).tolist()
+    [True, False, True]
+    """
+    texts = map("\0".join, zip(*columns, strict=True))
+    return np.frombuffer(
+        b"".join(hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts), np.uint64
+    )
 
 
 def _mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:

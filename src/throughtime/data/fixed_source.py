@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from throughtime.data.examples import Examples
-from throughtime.data.stored_examples import StoredExamples
+from throughtime.data.stored_examples import AnyExamples
 
 
 @dataclass(frozen=True)
@@ -25,12 +24,12 @@ class FixedSource:
     """
 
     shape: Mapping[str, int]
-    training_examples: Examples | StoredExamples
-    validation: Examples | StoredExamples
-    test: Examples | StoredExamples | None
+    training_examples: AnyExamples
+    validation: AnyExamples
+    test: AnyExamples | None
     description: Mapping[str, Any]
 
-    def training(self, epoch: int) -> Examples | StoredExamples:  # noqa: ARG002 - the same in all epochs
+    def training(self, epoch: int) -> AnyExamples:  # noqa: ARG002 - the same in all epochs
         """Return the training examples."""
         return self.training_examples
 

@@ -24,8 +24,21 @@ def read_jsonl(path: Path, options: ReadOptions) -> Table:
     for number, row in objects(read_utf8(path, options.encoding).decode(), path):
         numbers.append(number)
         rows.append(row)
-    content = _columns_of_rows(rows, path, options.columns, lambda row: f"{path}: line {numbers[row]}")
-    return Table(content, str(path), "line", np.array(numbers, np.int64))
+    return table_of_objects(rows, numbers, str(path), options.columns)
+
+
+def table_of_objects(
+    rows: Sequence[dict[str, Any]], numbers: Sequence[int], name: str, columns: Sequence[str] | None = None
+) -> Table:
+    """Return the objects of lines with these numbers, from 1, as a table.
+
+    Raises
+    ------
+    DataError
+        If a column is missing in all of them, or has values of several kinds; the message names the line.
+    """
+    content = _columns_of_rows(rows, Path(name), columns, lambda row: f"{name}: line {numbers[row]}")
+    return Table(content, name, "line", np.array(numbers, np.int64))
 
 
 def read_json(path: Path, options: ReadOptions) -> Table:
@@ -54,10 +67,20 @@ def objects(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """
     for number, line in enumerate(lines_of(text), 1):
         if line.strip():
-            place = f"{path}: line {number}"
-            row = _parsed(line, place)
-            _require_object(row, place, "line")
-            yield number, row
+            yield number, json_object(line, f"{path}: line {number}")
+
+
+def json_object(line: str, place: str) -> dict[str, Any]:
+    """Return the JSON object of a line.
+
+    Raises
+    ------
+    DataError
+        If it is none; ``place`` is the start of the message.
+    """
+    row: dict[str, Any] = _parsed(line, place)
+    _require_object(row, place, "line")
+    return row
 
 
 def _parsed(text: str, place: str) -> Any:

@@ -244,9 +244,9 @@ def _of_arrays(hosts: Sequence[Any], place: _Place) -> pa.Array:
 
 
 def _is_sequence(item: Any) -> bool:
-    return isinstance(item, list | tuple | np.ndarray | torch.Tensor) or (
-        hasattr(item, "__array__") and not isinstance(item, np.generic | str)
-    )
+    if isinstance(item, str | np.generic):
+        return False
+    return isinstance(item, list | tuple | np.ndarray) or hasattr(item, "__array__")
 
 
 def _is_list(type_: pa.DataType) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from throughtime.data.examples import Examples
 from throughtime.data.table import Table
+from throughtime.errors import ShapeError
 from throughtime.ragged import Ragged
 
 _TOKENS_PER_CHUNK = 4_000_000
@@ -56,6 +57,19 @@ class StoredExamples:
             return self.target_rows
         return Ragged.cat([cast("Ragged", chunk.targets) for chunk in self.chunks()])
 
+    @property
+    def labels(self) -> Tensor:
+        """The targets as a tensor with one row for each sequence.
+
+        Raises
+        ------
+        ShapeError
+            If there is a target for each step.
+        """
+        if self.target_rows is None:
+            raise ShapeError("these examples have a target for each step; use targets")
+        return self.target_rows
+
     def select(self, index: Tensor) -> Examples:
         """Return the examples at these indices, (n,) int64, in memory."""
         weights = None if self.weights is None else self.weights[index]
@@ -94,8 +108,12 @@ class StoredExamples:
         """Do nothing, because values are checked where rows are encoded."""
 
 
+AnyExamples = Examples | StoredExamples
+"""Examples in memory or in a file."""
+
+
 def stored_examples(
-    table: Table, encode: Callable[[Table], Examples], note: Callable[[Examples], None]
+    table: Table, encode: Callable[[Table], Examples], note: Callable[[Table, Examples], None]
 ) -> StoredExamples:
     """Return the examples of a table in a file, after encoding all rows once, in parts.
 
@@ -106,7 +124,7 @@ def stored_examples(
     encode : callable
         Returns a table in memory as `Examples`; must not depend on how rows are divided into tables.
     note : callable
-        Called with the examples of each part.
+        Called with the rows and the examples of each part.
 
     Raises
     ------
@@ -120,7 +138,7 @@ def stored_examples(
     ...     lists = table.column("x").to_pylist()
     ...     return Examples(Ragged.from_list([torch.tensor(x) for x in lists]), torch.zeros(len(lists)))
     >>> table = Table(pa.table({"x": [[1, 2], [3]]}), "a.arrow")
-    >>> examples = stored_examples(table, encode, lambda part: None)
+    >>> examples = stored_examples(table, encode, lambda rows, examples: None)
     >>> examples.lengths.tolist(), examples.select(torch.tensor([1])).inputs.values.tolist()
     ([2, 1], [3])
     """
@@ -133,7 +151,7 @@ def stored_examples(
         if examples.rows is not None:
             rows.append(examples.rows + before)
             examples = replace(examples, rows=rows[-1])
-        note(examples)
+        note(part, examples)
         lengths.append(examples.lengths)
         if isinstance(examples.targets, Tensor):
             targets.append(examples.targets)
@@ -153,4 +171,5 @@ def _ordinals(rows: Tensor) -> Tensor:
     """Return the number of each window in its row, from 0."""
     _, counts = rows.unique_consecutive(return_counts=True)
     first = counts.cumsum(0) - counts
-    return torch.arange(len(rows)) - first.repeat_interleave(counts)
+    ordinals: Tensor = torch.arange(len(rows)) - first.repeat_interleave(counts)
+    return ordinals

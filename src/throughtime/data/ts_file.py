@@ -102,7 +102,7 @@ def _count(fields: dict[str, tuple[str, list[str]]], name: str) -> int | None:
 def _columns(rows: Sequence[str], header: _Header, places: Sequence[str]) -> dict[str, pa.Array]:
     parts = [row.split(":") for row in rows]
     labels = [part.pop().strip() for part in parts] if header.labelled else []
-    expected = header.dimensions or len(parts[0] if parts else ())
+    expected = header.dimensions or max(1, len(parts[0] if parts else ()))
     for part, place in zip(parts, places, strict=True):
         if len(part) != expected or not part:
             label = " and a label" if header.labelled else ""

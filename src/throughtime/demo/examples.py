@@ -24,7 +24,7 @@ def most_certain(
         Maximum number of examples of each kind.
     """
     confidence, predicted = probabilities.max(dim=1)
-    correct = predicted == source.test.targets
+    correct = torch.eq(predicted, source.test.labels)
     examples = []
     for subset in (correct, ~correct):
         index = torch.nonzero(subset).flatten()
@@ -42,7 +42,7 @@ def _example(source: PythonOperators, index: int, probabilities: Tensor) -> Exam
         before=_text(words[:start]) + (" " if words[start - 1 : start] not in ([], [NEWLINE]) else ""),
         marked=" ".join(words[start + 1 : stop]),
         after=" " + _text(words[stop + 1 :]),
-        truth=source.classes[int(source.test.targets[index])],
+        truth=source.classes[int(source.test.labels[index])],
         predicted=source.classes[predicted],
         probability=float(probabilities[predicted]),
         where=f"{source.file_name(file)}:{line}:{column + 1}",

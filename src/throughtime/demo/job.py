@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -34,7 +35,7 @@ from throughtime.tasks import Classification, predict
 from throughtime.training import ModelSpec, Run, Settings, fit
 
 Tell = Callable[[str], None]
-_SECONDS = 60
+_SECONDS = 180
 """Limit of work of each baseline, see `throughtime.baselines.fit_baselines`."""
 
 
@@ -116,7 +117,7 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
     runs = [_train(network, source, out, tell, progress=progress) for network in plan.networks]
     models = [run.load_model() for run in runs]
     logits = [predict(model, source.test.inputs) for model in models]
-    correct = [(scores.argmax(1) == source.test.targets).numpy() for scores in logits]
+    correct = [torch.eq(scores.argmax(1), source.test.labels).numpy() for scores in logits]
     for network, run, model, hits in zip(plan.networks, runs, models, correct, strict=True):
         rows.append(_network_row(network.name, run, model, hits, files))
     best = max(range(len(runs)), key=lambda i: correct[i].mean())

@@ -39,7 +39,7 @@ class Encoder:
         steps = self.inputs.shape
         shape = {"vocabulary_size": steps.vocabulary_size, "channels": steps.channels}
         if self.numeric is not None:
-            shape["extra"] = self.numeric.features
+            shape["extra"] = len(self.numeric.names)
         return {name: size for name, size in shape.items() if size is not None}
 
     def examples(self, table: Table, task: SequenceTask, targets: Sequence[str]) -> Examples:
@@ -113,6 +113,6 @@ def _require_tags(table: Table, inputs: Ragged, tags: Ragged) -> None:
     if different:
         row = different[0]
         raise DataError(
-            f"{table.place(row)} has {int(tags.lengths[row])} tags for {int(inputs.lengths[row])} tokens; give one "
-            "tag for each token"
+            f"{table.place(row)} has {int(tags.lengths[row])} tags for {int(inputs.lengths[row])} tokens; "
+            "give one tag for each token"
         )

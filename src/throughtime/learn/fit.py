@@ -1,12 +1,13 @@
 """`fit`: from raw data to a trained run, in one call."""
 
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from throughtime.data.objects import as_table
 from throughtime.data.table import Table
@@ -16,7 +17,8 @@ from throughtime.learn.predictor import Predictor
 from throughtime.learn.prepared import Prepared, prepare_table
 from throughtime.learn.reading import read_rows
 from throughtime.learn.recipe import Recipe, groups_of
-from throughtime.training import CUSTOM, FitResult, ModelFactory, ModelSpec, Run
+from throughtime.learn.split import Parts
+from throughtime.training import CUSTOM, FitResult, ModelFactory, ModelSpec, Run, without_flush
 from throughtime.training import fit as train
 from throughtime.training import processes as several
 
@@ -47,8 +49,10 @@ def prepare(
     validation_data: Any = None,
     test_data: Any = None,
     weights: Tensor | None = None,
+    rows: Parts | None = None,
+    start: Predictor | None = None,
 ) -> Prepared:
-    """Read, split and encode raw data; see `fit`."""
+    """Read, split and encode raw data; see `fit_recipe`."""
     if "windows" in groups_of(recipe.task):
         if not isinstance(data, str | Path):
             raise ShapeError(f"task {recipe.task!r} reads a file; give its path")
@@ -61,7 +65,21 @@ def prepare(
     table = table_of(recipe, data)
     if table is None:
         raise ShapeError("there is no data; give a path, a frame, or sequences")
-    return prepare_table(recipe, table, *parts, weights=weights)
+    if start is None:
+        return prepare_table(recipe, table, *parts, weights=weights, rows=rows)
+    learned = {"encoder": start.encoder, "task": start.task}
+    prepared = prepare_table(recipe, table, *parts, weights=weights, rows=rows, **learned)
+    return replace(prepared, prepare_model=partial(_set_weights, start))
+
+
+def _set_weights(start: Predictor, model: nn.Module) -> None:
+    try:
+        model.load_state_dict(start.model.state_dict())
+    except RuntimeError as error:
+        raise ShapeError(
+            "the model has other parameters than the trained one that it is to begin with; train a new one, or "
+            "give the same model and options"
+        ) from error
 
 
 def table_of(recipe: Recipe, data: Any) -> Table | None:
@@ -153,6 +171,9 @@ def fit_recipe(
     validation_data: Any = None,
     test_data: Any = None,
     weights: Tensor | None = None,
+    rows: Parts | None = None,
+    start: Predictor | None = None,
+    adapt: Callable[[Prepared], Recipe] | None = None,
     resume: bool = False,
     progress: bool = True,
     watch_every: int = 0,
@@ -162,10 +183,20 @@ def fit_recipe(
 ) -> Fitted:
     """Train by a recipe; see `fit` and `throughtime.training.fit`.
 
-    ``weights`` (rows,) are those of rows in the loss, and ``factory`` builds the model in place of one by
-    name.
+    Parameters
+    ----------
+    weights : Tensor, optional
+        (rows,): weight of each row in the loss, and in the metrics that choose the best epoch.
+    rows : Parts, optional
+        Rows of the parts, in place of a random split.
+    start : Predictor, optional
+        A trained model whose weights the training begins with; its encoder and task encode the data.
+    adapt : callable, optional
+        Returns the recipe with settings that depend on the size of the prepared data.
+    factory : callable, optional
+        Builds the model in place of one by name.
     """
-    how = {
+    how: dict[str, Any] = {
         "resume": resume,
         "progress": progress,
         "watch_every": watch_every,
@@ -173,17 +204,20 @@ def fit_recipe(
         "logger": logger,
         "factory": factory,
     }
-    prepared = prepare(recipe, data, validation_data=validation_data, test_data=test_data, weights=weights)
+    more: dict[str, Any] = {"validation_data": validation_data, "test_data": test_data, "weights": weights}
+    prepared = prepare(recipe, data, **more, rows=rows, start=start)
+    if adapt is not None:
+        prepared = replace(prepared, recipe=adapt(prepared))
     if out is not None:
         return _fitted(prepared, Path(out), data, **how)
-    with tempfile.TemporaryDirectory(prefix="throughtime-") as folder:
-        return _fitted(prepared, Path(folder) / "run", data, **how)
+    with tempfile.TemporaryDirectory(prefix="throughtime-") as folder, without_flush():
+        return _fitted(prepared, Path(folder) / "run", data, resumable=False, **how)
 
 
 def _fitted(
     prepared: Prepared, path: Path, data: Any, *, resume: bool, factory: ModelFactory | None, **how: Any
 ) -> Fitted:
-    kind = "tokens" if "vocabulary_size" in prepared.source.shape else "series"
+    kind: Literal["tokens", "series"] = "tokens" if "vocabulary_size" in prepared.source.shape else "series"
     spec = prepared.recipe.spec(kind) if factory is None else ModelSpec(CUSTOM)
     settings = prepared.recipe.settings()
     resume = resume or (several.was_restarted() and path.exists())

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from throughtime.data import frames
 from throughtime.data.next_step import cut_text, frame_source, text_source
@@ -11,6 +12,8 @@ from throughtime.errors import DataError
 from throughtime.learn.prepared import Prepared
 from throughtime.learn.recipe import Recipe
 from throughtime.tasks import Frames, Language
+
+_VOCABULARY = 20_000
 
 
 def prepare_stream(recipe: Recipe, data: Path) -> Prepared:
@@ -38,12 +41,14 @@ def _text(recipe: Recipe, data: Path) -> Prepared:
         raise DataError(f"{data} holds frames, not a text; use --task {Frames.name}")
     texts, names = _texts(recipe, data)
     inputs = recipe.inputs
-    source = text_source(texts, unit, vocabulary=inputs.vocabulary, min_count=inputs.min_count, names=names)
+    source = text_source(
+        texts, unit, vocabulary=inputs.vocabulary or _VOCABULARY, min_count=inputs.min_count, names=names
+    )
     tokenizer = None
     if source.vocabulary is not None:
         tokenizer = symbol_tokenizer(source.vocabulary, unit).to_str(pretty=True)
     # In the run, files are named without their folders.
-    named = {
+    named: dict[str, Any] = {
         name: file and Path(file).name
         for name, file in (
             ("validation_file", recipe.split.validation_file),

@@ -94,7 +94,8 @@ class InputOptions:
     vocabulary: Annotated[
         int | None,
         Option(
-            "Maximum size of the vocabulary. Default: 20000 words or tokens, 8000 byte pairs, 2000 characters.",
+            "Maximum size of the vocabulary. Default: 20000 words or tokens, 8000 byte pairs, 2000 "
+            "characters.",
             low=1,
         ),
     ] = None
@@ -115,8 +116,8 @@ class InputOptions:
     missing: Annotated[
         Literal["refuse", "interpolate", "forward", "zero", "mean", "mask", "padding"],
         Option(
-            "How to fill missing numbers; mask also adds a channel that marks them, padding drops them at the "
-            "end of a series."
+            "How to fill missing numbers; mask also adds a channel that marks them, padding drops them at "
+            "the end of a series."
         ),
     ] = "refuse"
     scale: Annotated[

@@ -1,4 +1,4 @@
-"""`Part`: the examples of training, validation or test, in memory or in a file, with what identifies them."""
+"""The examples of training, validation and test, in memory or in a file, with what identifies them."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -10,72 +10,92 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from throughtime.data.examples import Examples
-from throughtime.data.fingerprint import Fingerprint, sequence_hashes
-from throughtime.data.stored_examples import StoredExamples, stored_examples
+from throughtime.data.fingerprint import Fingerprint, sequence_hashes, text_hashes
+from throughtime.data.inputs.text_columns import text_column
+from throughtime.data.stored_examples import AnyExamples, stored_examples
 from throughtime.data.stored_table import StoredTable
 from throughtime.data.table import Table
 
-PARTS = ("training", "validation", "test")
+_PARTS = ("training", "validation", "test")
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """The examples of a part.
+class EncodedPart:
+    """The examples of a part, and hashes.
 
     Parameters
     ----------
     examples : Examples or StoredExamples
-        The examples.
-    hashes : (B,) uint64
-        Hash of each sequence.
+        All rows of the part.
+    hashes : (n,) uint64
+        Hash of each text or sequence, to find those that are in several parts.
     sha256 : str
-        Hash of all encoded rows.
+        Hash of all that was encoded.
     """
 
-    examples: Examples | StoredExamples
+    examples: AnyExamples
     hashes: NDArray[np.uint64]
     sha256: str
 
-    def subset(self, index: Tensor) -> "Part":
-        """Return the part with the examples at these indices only."""
-        return replace(self, examples=self.examples.subset(index), hashes=self.hashes[index.numpy()])
+    def only(self, index: Tensor) -> "EncodedPart":
+        """Return the part with the hashes at these indices."""
+        return replace(self, hashes=self.hashes[index.numpy()])
 
 
-def encoded_part(table: Table, encode: Callable[[Table], Examples]) -> Part:
-    """Return the rows of a table as examples; those of a stored table stay in the file."""
+def encoded_part(table: Table, encode: Callable[[Table], Examples], texts: Sequence[str] = ()) -> EncodedPart:
+    """Return the rows of a table as examples; those of a stored table stay in the file.
+
+    Parameters
+    ----------
+    table : Table
+        The rows.
+    encode : callable
+        Returns a table in memory as examples.
+    texts : sequence of str
+        Columns of text, which are compared in place of tokens: encoded, texts that differ in rare words only
+        are the same.
+    """
     fingerprint, hashes = Fingerprint(), list[NDArray[np.uint64]]()
 
-    def note(examples: Examples) -> None:
+    def note(rows: Table, examples: Examples) -> None:
         fingerprint.add(examples)
-        hashes.append(sequence_hashes(examples.inputs))
+        columns = [text_column(rows, name).to_pylist() for name in texts]
+        hashes.append(text_hashes(columns) if texts else sequence_hashes(examples.inputs))
 
+    examples: AnyExamples
     if isinstance(table, StoredTable):
-        stored = stored_examples(table, encode, note)
-        return Part(stored, np.concatenate(hashes), fingerprint.hexdigest())
-    examples = encode(table)
-    note(examples)
-    return Part(examples, hashes[0], fingerprint.hexdigest())
+        examples = stored_examples(table, encode, note)
+    else:
+        examples = encode(table)
+        note(table, examples)
+    return EncodedPart(examples, np.concatenate(hashes), fingerprint.hexdigest())
 
 
-def described(rows: int, parts: Sequence[Part], tokenizer: str | None) -> dict[str, Any]:
+def described(
+    tables: Sequence[Table],
+    examples: Sequence[AnyExamples],
+    parts: Sequence[EncodedPart],
+    tokenizer: str | None,
+) -> dict[str, Any]:
     """Return the sizes of the parts, and a hash of all that training reads."""
     digest = hashlib.sha256((tokenizer or "").encode())
     for part in parts:
         digest.update(part.sha256.encode())
-        if part.examples.weights is not None:
-            digest.update(part.examples.weights.numpy().data)
+    for part_examples in examples:
+        if part_examples.weights is not None:
+            digest.update(part_examples.weights.numpy().data)
     return {
-        "rows": rows,
-        **{f"{name}_examples": len(part.examples) for name, part in zip(PARTS, parts, strict=True)},
-        "tokens": sum(int(part.examples.lengths.sum()) for part in parts),
+        "rows": sum(map(len, tables)),
+        **{f"{name}_examples": len(part) for name, part in zip(_PARTS, examples, strict=True)},
+        "tokens": sum(int(part.lengths.sum()) for part in examples),
         "sha256": digest.hexdigest(),
     }
 
 
-def overlaps(parts: Sequence[Part]) -> tuple[str, ...]:
+def overlaps(parts: Sequence[EncodedPart]) -> tuple[str, ...]:
     """Return a warning for each held-out part with sequences that are also in training."""
     notes = []
-    for name, part in zip(PARTS[1:], parts[1:], strict=True):
+    for name, part in zip(_PARTS[1:], parts[1:], strict=True):
         count = int(np.isin(part.hashes, parts[0].hashes).sum())
         if count:
             notes.append(

@@ -1,25 +1,47 @@
 """`Predictor`: a trained run that takes raw data, and `load`."""
 
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from throughtime.data.examples import Examples
 from throughtime.data.objects import as_table
 from throughtime.data.table import Table
 from throughtime.errors import RunError, UnsupportedError
 from throughtime.learn.encoder import Encoder
-from throughtime.learn.parts import encoded_part
 from throughtime.learn.reading import read_rows
 from throughtime.learn.recipe import Recipe
+from throughtime.ragged import Ragged
 from throughtime.tasks import Classification, MultiLabel, Outputs, SequenceTask, model_outputs
 from throughtime.tasks.outputs import by_row, joined
 from throughtime.training import Metrics, Run
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """The predictions of a model for the rows of a table.
+
+    Parameters
+    ----------
+    table : Table
+        The rows.
+    columns : mapping of str to list
+        Columns of predictions by name, with one entry for each row.
+    outputs : Tensor or Ragged
+        Outputs of the model.
+    targets : Tensor, Ragged or None
+        Encoded targets of the rows; None without target columns.
+    """
+
+    table: Table
+    columns: Mapping[str, list[Any]]
+    outputs: Outputs
+    targets: Tensor | Ragged | None = None
 
 
 class Predictor:
@@ -69,8 +91,8 @@ class Predictor:
         task = run.task
         if not isinstance(task, SequenceTask) or run.config.recipe.get("kind") != "table":
             raise RunError(
-                f"{run.path} is a run of task {task.name!r} that does not read tables of sequences; for language "
-                "and frame models use throughtime sample, or throughtime.training.Run.open"
+                f"{run.path} is a run of task {task.name!r}, which reads no tables; for language and frame "
+                "models use throughtime sample, or throughtime.training.Run.open"
             )
         path = run.path / "config.json"
         try:
@@ -124,13 +146,42 @@ class Predictor:
         """Return all columns of predictions by name, such as "label" and the probability of each class."""
         return self.task.predictions(self.model, self.outputs(data))
 
+    def iterate(self, tables: Iterable[Table], target: Sequence[str] = ()) -> Iterator[Predicted]:
+        """Yield the predictions for one table after another.
+
+        Memory is that of the largest table, so parts of a file that is larger than memory can be predicted.
+
+        Parameters
+        ----------
+        tables : iterable of Table
+            Each has the columns that the model reads.
+        target : sequence of str
+            Target columns to encode, for `measure`.
+
+        Raises
+        ------
+        DataError
+            If a row cannot be encoded; the message names it.
+
+        Examples
+        --------
+        >>> import pyarrow as pa
+        >>> import throughtime as tt
+        >>> from throughtime.data.table import Table
+        >>> rows = {"text": ["good film", "bad film", "good play", "bad play"] * 10, "label": ["+", "-"] * 20}
+        >>> fitted = tt.fit(rows, epochs=5, progress=False)
+        >>> tables = (Table(pa.table({"text": [text]}), "a stream") for text in ("bad film", "good film"))
+        >>> [part.columns["label"] for part in fitted.iterate(tables)]
+        [['-'], ['+']]
+        """
+        for table in tables:
+            outputs, targets = self._outputs_and_targets(table, target)
+            columns = self.task.predictions(self.model, outputs)
+            yield Predicted(table, columns, outputs, targets if target else None)
+
     def outputs(self, data: Any) -> Outputs:
         """Return the outputs of the model, such as logits, one row (or `Ragged` sequence) for each row."""
-        return joined([self._outputs(part) for part in self.table(data).chunks()])
-
-    def _outputs(self, table: Table) -> Outputs:
-        examples = self.encoder.unlabelled(table, self.task)
-        return by_row(model_outputs(self.model, examples), examples)[0]
+        return joined([self._outputs_and_targets(part, ())[0] for part in self.table(data).chunks()])
 
     def examples(self, data: Any) -> Examples:
         """Return raw data as the model reads it, without targets."""
@@ -148,10 +199,21 @@ class Predictor:
         """
         columns = self.recipe.columns.target if target is None else target
         columns = (columns,) if isinstance(columns, str) else tuple(columns)
-        encode = partial(self.encoder.examples, task=self.task, targets=columns)
-        examples = encoded_part(self.table(data), encode).examples
-        outputs, targets = by_row(model_outputs(self.model, examples), examples)
-        return self.task.measure(self.model, outputs, targets)[0]
+        parts = self.table(data).chunks()
+        return self.measure([self._outputs_and_targets(part, columns) for part in parts])[0]
+
+    def measure(self, parts: Sequence[tuple[Outputs, Tensor | Ragged]]) -> tuple[dict[str, float], int]:
+        """Return all metrics on outputs and targets of `iterate`, and the number of examples."""
+        outputs, targets = (joined(pieces) for pieces in zip(*parts, strict=True))
+        return self.task.measure(self.model, outputs, targets)
+
+    def _outputs_and_targets(self, table: Table, target: Sequence[str]) -> tuple[Outputs, Tensor | Ragged]:
+        examples = (
+            self.encoder.examples(table, self.task, target)
+            if target
+            else self.encoder.unlabelled(table, self.task)
+        )
+        return by_row(model_outputs(self.model, examples), examples)
 
     def table(self, data: Any) -> Table:
         """Return raw data as rows with the columns that the model reads."""
@@ -203,6 +265,6 @@ def _renamed(table: Table, recipe: Recipe) -> Table:
 
 
 def chunks(table: Table, rows: int) -> Iterator[Table]:
-    """Yield the rows of a table in parts."""
+    """Yield the rows of a table in parts of at most so many rows, in memory."""
     for start in range(0, len(table), rows):
-        yield table.select(np.arange(start, min(start + rows, len(table))))
+        yield table.select(np.arange(start, min(start + rows, len(table)))).loaded()

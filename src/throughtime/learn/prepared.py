@@ -1,17 +1,17 @@
 """From raw data and a recipe to a source, a task and what encodes further rows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from throughtime.data.examples import Examples, Source
+from throughtime.data.examples import Source
 from throughtime.data.fixed_source import FixedSource
 from throughtime.data.inputs import (
     BytePairOptions,
@@ -26,12 +26,12 @@ from throughtime.data.inputs import (
     TokenOptions,
     WordOptions,
 )
-from throughtime.data.stored_examples import StoredExamples
+from throughtime.data.stored_examples import AnyExamples
 from throughtime.data.table import Table
 from throughtime.data.vectors import read_vectors
 from throughtime.errors import DataError, ShapeError
 from throughtime.learn.encoder import Encoder
-from throughtime.learn.parts import PARTS, Part, described, encoded_part, overlaps
+from throughtime.learn.parts import described, encoded_part, overlaps
 from throughtime.learn.recipe import Recipe
 from throughtime.learn.split import Parts, Rows, rare_rows, split_rows
 from throughtime.tasks import TASKS, Anomaly, SequenceTask, Task
@@ -68,6 +68,8 @@ class Prepared:
         What the user should know, such as rows that stand in two parts.
     prepare_model : callable or None
         Sets pretrained weights of a new model.
+    tables : tuple of Table
+        The rows of the training, validation and test parts.
     """
 
     source: Source
@@ -78,6 +80,14 @@ class Prepared:
     rows: Parts | None = None
     notes: tuple[str, ...] = ()
     prepare_model: Callable[[nn.Module], None] | None = field(default=None, repr=False)
+    tables: tuple[Table, ...] = field(default=(), repr=False)
+
+    @property
+    def held_out(self) -> Table | None:
+        """Rows of the test examples, or without these of the validation examples, for reports."""
+        if not self.tables:
+            return None
+        return self.tables[2] if len(self.tables[2]) else self.tables[1]
 
 
 def prepare_table(
@@ -87,6 +97,9 @@ def prepare_table(
     test: Table | None = None,
     *,
     weights: Tensor | None = None,
+    rows: Parts | None = None,
+    encoder: Encoder | None = None,
+    task: SequenceTask | None = None,
 ) -> Prepared:
     """Split and encode the rows of a table.
 
@@ -99,7 +112,13 @@ def prepare_table(
     validation, test : Table, optional
         Rows of these parts, in place of a fraction.
     weights : Tensor, optional
-        (rows,) weight of each row of ``table`` in the loss.
+        (rows,) weight of each row of ``table`` in the loss, and in the metrics that choose the best epoch.
+    rows : Parts, optional
+        Rows of the parts, in place of a random split; a row may be in several.
+    encoder : Encoder, optional
+        One that has learned from other rows, in place of a new one.
+    task : SequenceTask, optional
+        One that has learned from other rows, in place of a new one.
 
     Raises
     ------
@@ -108,55 +127,63 @@ def prepare_table(
     """
     recipe = with_columns(recipe, table)
     options = input_options(recipe)
-    tables = [part for part in (table, validation, test) if part is not None]
-    if recipe.files.skip_blank:
-        blank = [_blank_rows(options, part) for part in tables]
-        kept = [_without(part, rows) for part, rows in zip(tables, blank, strict=True)]
-        if weights is not None:
-            weights = weights[torch.from_numpy(np.setdiff1d(np.arange(len(table)), blank[0]))]
-        table, validation, test = _assigned(kept, validation, test)
     kind = TASKS[recipe.task]
     if not issubclass(kind, SequenceTask):
         raise ShapeError(f"task {recipe.task!r} reads texts or frames, not tables")
+    if recipe.files.skip_blank:
+        kept = np.setdiff1d(np.arange(len(table)), _blank_rows(options, table))
+        weights = None if weights is None else weights[torch.from_numpy(kept)]
+        table = table.select(kept)
+        validation, test = (
+            None if part is None else _without(part, _blank_rows(options, part))
+            for part in (validation, test)
+        )
     shares = (
-        0.0 if validation is not None else recipe.split.validation,
-        0.0 if test is not None else recipe.split.test,
+        recipe.split.validation if validation is None else 0.0,
+        recipe.split.test if test is None else 0.0,
     )
     table, weights, notes = _without_rare(recipe, kind, table, weights, shares)
-    rows = _split(recipe, kind, table, shares)
-    read = table.with_columns(_names_read(recipe))
+    parts = _split(recipe, kind, table, shares) if rows is None else rows
     tables = [
-        read.select(rows.training),
-        read.select(rows.validation) if validation is None else validation,
-        read.select(rows.test) if test is None else test,
+        table.select(parts.training),
+        table.select(parts.validation) if validation is None else validation,
+        table.select(parts.test) if test is None else test,
     ]
-    task = learned_task(recipe, kind, tables[0], read)
-    encoder = fitted_encoder(recipe, options, tables[0])
-    encode = partial(encoder.examples, task=task, targets=recipe.columns.target)
-    parts = [encoded_part(part, encode) for part in tables]
+    task = (
+        learned_task(recipe, kind, tables[0], table) if task is None else replace(task, **recipe.task_options)
+    )
+    encoder = fitted_encoder(recipe, options, tables[0]) if encoder is None else encoder
+    names, encode = _names_read(recipe), partial(encoder.examples, task=task, targets=recipe.columns.target)
+    encoded = [encoded_part(part.with_columns(names), encode, recipe.columns.text) for part in tables]
+    examples = [part.examples for part in encoded]
     if weights is not None:
-        weights = weights[torch.from_numpy(rows.training)]
-    parts[0] = replace(parts[0], examples=_weighted(recipe, task, parts[0].examples, weights))
+        of_parts = [weights[torch.from_numpy(part)] for part in (parts.training, parts.validation)]
+        examples[0] = _with_weights(examples[0], of_parts[0])
+        examples[1] = _with_weights(examples[1], of_parts[1]) if validation is None else examples[1]
+    examples[0] = _balanced(recipe, task, examples[0])
     if isinstance(task, Anomaly):
-        parts[:2] = (_normal(part, name) for part, name in zip(parts[:2], PARTS, strict=False))
-    training, validation_examples, test_examples = (part.examples for part in parts)
-    tokenizer_json = encoder.inputs.tokenizer_json
+        for number, name in enumerate(("training", "validation")):
+            normal = _normal_rows(examples[number], name)
+            tables[number] = tables[number].select(normal.numpy())
+            examples[number] = examples[number].subset(normal)
+            encoded[number] = encoded[number].only(normal)
     source = FixedSource(
         encoder.shape,
-        training,
-        validation_examples,
-        test_examples if len(test_examples) else None,
-        described(sum(map(len, tables)), parts, tokenizer_json),
+        examples[0],
+        examples[1],
+        examples[2] if len(examples[2]) else None,
+        described(tables, examples, encoded, encoder.inputs.tokenizer_json),
     )
     return Prepared(
         source,
         task,
         recipe,
         encoder,
-        tokenizer_json,
-        rows,
-        (*notes, *overlaps(parts)),
+        encoder.inputs.tokenizer_json,
+        parts,
+        (*notes, *overlaps(encoded)),
         _vectors(recipe, encoder.inputs),
+        tuple(tables),
     )
 
 
@@ -172,8 +199,8 @@ def with_columns(recipe: Recipe, table: Table) -> Recipe:
     given = [name for name in _INPUT_COLUMNS if getattr(columns, name)]
     if len(given) > 1:
         raise DataError(
-            f"--{given[0]} and --{given[1]} were both given; a model reads one of text, tokens and series, and "
-            "columns of numbers beside it (--numeric)"
+            f"--{given[0]} and --{given[1]} were both given; a model reads one of text, tokens and series, "
+            "and columns of numbers beside it (--numeric)"
         )
     if not given:
         usual = [name for name in _INPUT_COLUMNS if name in table.names]
@@ -200,7 +227,7 @@ def with_columns(recipe: Recipe, table: Table) -> Recipe:
 def input_options(recipe: Recipe) -> InputOptions:
     """Return the options of the inputs that a recipe names."""
     columns, inputs = recipe.columns, recipe.inputs
-    blank = "skip" if recipe.files.skip_blank else "refuse"
+    blank: Literal["skip", "refuse"] = "skip" if recipe.files.skip_blank else "refuse"
     missing = None if inputs.missing == "refuse" else inputs.missing
     if columns.series:
         return SeriesOptions(columns=tuple(columns.series), missing=missing, scale=inputs.scale, blank=blank)
@@ -248,19 +275,15 @@ def _blank_rows(options: InputOptions, table: Table) -> Rows:
     return np.concatenate(rows)
 
 
+def _names_read(recipe: Recipe) -> tuple[str, ...]:
+    """Return the columns that examples are encoded from."""
+    columns = recipe.columns
+    groups = (columns.target, columns.text, columns.tokens, columns.series, columns.numeric)
+    return tuple(dict.fromkeys(chain.from_iterable(groups)))
+
+
 def _without(table: Table, rows: Rows) -> Table:
     return table.select(np.setdiff1d(np.arange(len(table)), rows)) if len(rows) else table
-
-
-def _assigned(
-    kept: Sequence[Table], validation: Table | None, test: Table | None
-) -> tuple[Table, Table | None, Table | None]:
-    remaining = list(kept[1:])
-    return (
-        kept[0],
-        None if validation is None else remaining.pop(0),
-        None if test is None else remaining.pop(0),
-    )
 
 
 def _without_rare(
@@ -295,35 +318,28 @@ def _split(recipe: Recipe, kind: type[SequenceTask], table: Table, shares: tuple
     )
 
 
-def _names_read(recipe: Recipe) -> tuple[str, ...]:
-    """Return the columns that examples are encoded from."""
-    columns = recipe.columns
-    groups = (columns.target, columns.text, columns.tokens, columns.series, columns.numeric)
-    return tuple(dict.fromkeys(chain.from_iterable(groups)))
+def _with_weights(examples: AnyExamples, weights: Tensor) -> AnyExamples:
+    """Return examples with the weights of their rows, of which they may be windows."""
+    return replace(examples, weights=weights if examples.rows is None else weights[examples.rows])
 
 
-def _weighted(
-    recipe: Recipe, task: SequenceTask, examples: Examples | StoredExamples, weights: Tensor | None
-) -> Examples | StoredExamples:
-    if weights is not None and examples.rows is not None:
-        weights = weights[examples.rows]
-    if recipe.batches.class_weight == "balanced":
-        if not task.has_classes or not isinstance(examples.targets, Tensor):
-            raise ShapeError(
-                f"class_weight 'balanced' needs classes, but the task is {task.name}; leave it out"
-            )
-        counts = torch.bincount(examples.targets, minlength=task.outputs).clamp(min=1)
-        balanced = (len(examples) / (task.outputs * counts.double()))[examples.targets].float()
-        weights = balanced if weights is None else weights * balanced
-    return replace(examples, weights=weights)
+def _balanced(recipe: Recipe, task: SequenceTask, examples: AnyExamples) -> AnyExamples:
+    if recipe.batches.class_weight != "balanced":
+        return examples
+    if not task.has_classes or not isinstance(examples.targets, Tensor):
+        raise ShapeError(f"class_weight 'balanced' needs classes, but the task is {task.name}; leave it out")
+    classes = task.outputs or 0
+    counts = torch.bincount(examples.targets, minlength=classes).clamp(min=1)
+    balanced = (len(examples) / (classes * counts.double()))[examples.targets].float()
+    return replace(examples, weights=balanced if examples.weights is None else examples.weights * balanced)
 
 
-def _normal(part: Part, name: str) -> Part:
-    """Return the sequences that are not anomalies."""
-    normal = (~part.examples.targets).nonzero().flatten()  # type: ignore[operator]
+def _normal_rows(examples: AnyExamples, name: str) -> Tensor:
+    """Return the numbers of the sequences that are not anomalies."""
+    normal = (~examples.labels).nonzero().flatten()
     if not len(normal):
         raise DataError(f"all {name} rows are anomalies; give normal ones to train on")
-    return part.subset(normal)
+    return normal
 
 
 def _vectors(recipe: Recipe, inputs: Inputs) -> Callable[[nn.Module], None] | None:
@@ -340,8 +356,8 @@ def _vectors(recipe: Recipe, inputs: Inputs) -> Callable[[nn.Module], None] | No
             raise ShapeError("pretrained vectors need a model with an embedding; choose another model")
         if embedding.weight.shape != matrix.shape:
             raise ShapeError(
-                f"the vectors have {matrix.shape[1]} features, but the embedding {embedding.weight.shape[1]}; "
-                f"give embedding_size={matrix.shape[1]} (--embedding-size)"
+                f"the vectors have {matrix.shape[1]} features, but the embedding "
+                f"{embedding.weight.shape[1]}; give embedding_size={matrix.shape[1]} (--embedding-size)"
             )
         with torch.no_grad():
             embedding.weight[known] = matrix[known]

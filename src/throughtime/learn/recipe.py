@@ -86,7 +86,7 @@ class Recipe:
         >>> recipe.columns.text, recipe.model_options, recipe.optimizer.epochs
         (('title',), {'hidden_size': 64}, 5)
         """
-        return cls(task, model)._with(options)
+        return cls(task, model).changed(**options)
 
     @classmethod
     def parse(cls, task: str, model: str | None, options: Mapping[str, Any]) -> Self:
@@ -100,13 +100,10 @@ class Recipe:
             name: places[name][1].parse(value) if name in places and isinstance(value, str) else value
             for name, value in options.items()
         }
-        return self._with(values)
+        return self.changed(**values)
 
     def changed(self, **options: Any) -> Self:
         """Return the recipe with other options; see `of`."""
-        return self._with(options)
-
-    def _with(self, options: Mapping[str, Any]) -> Self:
         groups = {name: dict[str, Any]() for name in (*_GROUPS, "model_options", "task_options")}
         places = dict(_places(self.task, self.model))
         for name, value in options.items():
@@ -173,9 +170,9 @@ class Recipe:
             If an entry is missing or has the wrong type.
         """
         fields = Fields(content, "recipe.")
-        groups = {name: fields.fields(name).dataclass(kind) for name, kind in _GROUPS.items()}
+        groups: dict[str, Any] = {name: fields.fields(name).dataclass(kind) for name, kind in _GROUPS.items()}
         model = None if fields.value("model") is None else fields.text("model")
-        mappings = {name: fields.mapping(name) for name in ("model_options", "task_options")}
+        mappings: dict[str, Any] = {name: fields.mapping(name) for name in ("model_options", "task_options")}
         return cls(fields.text("task"), model, **mappings, **groups)
 
 

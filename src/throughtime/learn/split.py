@@ -111,8 +111,8 @@ def _by_class(table: Table, classes: Sequence[str], validation: float, test: flo
         rows = random.permutation(ordered_rows)
         if len(rows) < needed:
             raise DataError(
-                f"class {short(repr(name))} has {len(rows)} rows ({table.place(int(rows.min()))}); it needs "
-                f"{needed} to be in training, validation"
+                f"class {short(repr(name))} has {len(rows)} rows ({table.place(int(rows.min()))}); it "
+                f"needs {needed} to be in training, validation"
                 + (" and test" if test else "")
                 + "; add rows, or leave the class out with --rare-classes drop"
             )
@@ -137,8 +137,8 @@ def _by_group(table: Table, column: str, validation: float, test: float, seed: i
     needed = 1 + (validation > 0) + (test > 0)
     if len(sizes) < needed:
         raise DataError(
-            f"{table.name} has {len(sizes)} groups in column {column!r}, but each of {needed} parts needs one; "
-            "choose another column or leave out --group"
+            f"{table.name} has {len(sizes)} groups in column {column!r}, but each of {needed} parts needs "
+            "one; choose another column or leave out --group"
         )
     order = np.random.default_rng(seed).permutation(len(sizes))
     part_of_group = _fill(sizes[order], [1 - validation - test, validation, test])

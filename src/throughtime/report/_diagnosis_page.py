@@ -1,15 +1,11 @@
 """One self-contained HTML page for the diagnoses of one or several models."""
 
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import plotly.graph_objects as go
-import plotly.offline
 from markupsafe import Markup
 
 from throughtime.diagnose import Diagnosis, ExampleDiagnosis, LayerDiagnosis, SpectrumSummary
@@ -26,10 +22,11 @@ from throughtime.report._diagnosis_figures import (
     spectrum_figure,
 )
 from throughtime.report._figures import learning_figure
+from throughtime.report._html import Page, write_page
 from throughtime.report._overview import compared_flow_figure, overview_rows
-from throughtime.report._quality_figures import calibration_figure, confusion_figure
+from throughtime.report._class_figures import calibration_figure, confusion_figure
 from throughtime.report._run_diagnosis import ClassifierQuality, NextStepQuality, RunDiagnosis
-from throughtime.report._style import on_page, transparent
+from throughtime.report._style import transparent
 from throughtime.training import LayerGradients
 
 _Embed = Callable[[go.Figure], Markup]
@@ -45,32 +42,14 @@ def render_diagnoses(title: str, subtitle: str, models: Mapping[str, Diagnosis |
     models : mapping of str to Diagnosis or RunDiagnosis
         Diagnoses by name of the model.
     """
-    environment = jinja2.Environment(autoescape=True, finalize=on_page, undefined=jinja2.StrictUndefined)
-    template = resources.files("throughtime.report").joinpath("diagnosis.html.jinja").read_text("utf-8")
-    count = 0
-
-    def embed(figure: go.Figure) -> Markup:
-        nonlocal count
-        count += 1
-        html = figure.to_html(
-            full_html=False,
-            include_plotlyjs=False,
-            div_id=f"figure-{count}",
-            config={"responsive": True, "displayModeBar": False},
-        )
-        return Markup(html)  # noqa: S704 - HTML written by plotly
-
+    page = Page()
     runs = {
         name: RunDiagnosis(model) if isinstance(model, Diagnosis) else model for name, model in models.items()
     }
-    overview = _overview(runs, embed)
-    sections = [_section(name, run, embed) for name, run in runs.items()]
-    return environment.from_string(template).render(
-        title=title,
-        subtitle=subtitle,
-        overview=overview,
-        sections=sections,
-        script=Markup(plotly.offline.get_plotlyjs()),  # noqa: S704
+    overview = _overview(runs, page.embed)
+    sections = [_section(name, run, page.embed) for name, run in runs.items()]
+    return page.render(
+        "diagnosis.html.jinja", title=title, subtitle=subtitle, overview=overview, sections=sections
     )
 
 
@@ -78,9 +57,7 @@ def write_diagnoses(
     path: Path, title: str, subtitle: str, models: Mapping[str, Diagnosis | RunDiagnosis]
 ) -> None:
     """Write the page to a temporary file beside ``path`` and rename it; see `render_diagnoses`."""
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(render_diagnoses(title, subtitle, models), encoding="utf-8")
-    os.replace(beside, path)  # noqa: PTH105 - atomic, as Path.replace
+    write_page(path, render_diagnoses(title, subtitle, models))
 
 
 def _overview(models: Mapping[str, RunDiagnosis], embed: _Embed) -> dict[str, Any]:
@@ -158,8 +135,8 @@ def _quality(quality: ClassifierQuality | NextStepQuality | None, embed: _Embed)
         "rows": quality.rows,
         "bag_of_words": quality.bag_of_words,
         "error": quality.calibration_error,
-        "confusion": embed(confusion_figure(quality)),
-        "calibration": embed(calibration_figure(quality)),
+        "confusion": embed(confusion_figure(quality.classes, quality.confusion)),
+        "calibration": embed(calibration_figure(quality.calibration)),
         "examples": quality.examples,
     }
 

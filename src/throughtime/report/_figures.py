@@ -1,6 +1,7 @@
 """The figures of a report, drawn with plotly."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -8,6 +9,9 @@ from plotly.subplots import make_subplots
 from throughtime.report._content import Curve, ModelRow
 from throughtime.report._style import COLOURS, in_figure, layout
 from throughtime.tasks import METRICS
+
+_LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
+_DASHES = ("solid", "dash", "dot")
 
 
 def accuracy_figure(models: Sequence[ModelRow]) -> go.Figure:
@@ -50,9 +54,42 @@ def learning_figure(curves: Sequence[Curve]) -> go.Figure:
     figure.update_layout(
         layout(height=80 + 240 * len(metrics)), legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"}
     )
-    figure.update_xaxes(dtick=1)
+    _epoch_axis(figure, max((len(values) for curve in curves for values in curve.train.values()), default=1))
     figure.update_xaxes(title="epoch", row=len(metrics), col=1)
     return figure
+
+
+def validation_figure(metrics: Mapping[str, Sequence[float]]) -> go.Figure:
+    """Draw further validation metrics of one training: percentages together, each other one by itself."""
+    percent = [name for name in metrics if METRICS[name].percent]
+    panels = [*([percent] if percent else []), *([name] for name in metrics if not METRICS[name].percent)]
+    figure = make_subplots(rows=len(panels), cols=1, shared_xaxes=True, vertical_spacing=0.16 / len(panels))
+    for row, names in enumerate(panels, start=1):
+        for number, name in enumerate(names):
+            scale = 100 if METRICS[name].percent else 1
+            figure.add_trace(
+                go.Scatter(
+                    x=list(range(1, len(metrics[name]) + 1)),
+                    y=[scale * value for value in metrics[name]],
+                    name=METRICS[name].title,
+                    mode="lines+markers",
+                    line={"color": COLOURS[number % len(COLOURS)], "dash": _DASHES[number // len(COLOURS) % 3]},
+                    showlegend=len(names) > 1,
+                ),
+                row=row,
+                col=1,
+            )
+        title = "validation in %" if METRICS[names[0]].percent else METRICS[names[0]].title
+        figure.update_yaxes(title=title, row=row, col=1)
+    figure.update_layout(layout(height=150 + 220 * len(panels)), legend=_LEGEND)
+    _epoch_axis(figure, max(map(len, metrics.values())))
+    figure.update_xaxes(title="epoch", row=len(panels), col=1)
+    return figure
+
+
+def _epoch_axis(figure: go.Figure, epochs: int) -> None:
+    """Put at most 12 ticks on the axis, on whole epochs."""
+    figure.update_xaxes(dtick=math.ceil(epochs / 12))
 
 
 def _traces(curve: Curve, metric: str, colour: str) -> Iterator[go.Scatter]:

@@ -6,7 +6,8 @@ from typing import Any
 
 from throughtime._fields import Fields, Number, Positive, Share, to_json
 from throughtime.diagnose import Diagnosis, Finding
-from throughtime.training import EpochMetrics, GradientRecord, Quality
+from throughtime.tasks import Quality
+from throughtime.training import EpochMetrics, GradientRecord
 
 
 @dataclass(frozen=True)

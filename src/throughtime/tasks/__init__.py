@@ -1,10 +1,14 @@
-"""Tasks: what a model is trained for. Each module is one task with its targets, loss, metrics and predictions."""
+"""Tasks: what a model is trained for. Each is a module with its targets, loss, metrics and predictions."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from throughtime.tasks.anomaly import Anomaly as Anomaly
 from throughtime.tasks.classification import Classification as Classification
+from throughtime.tasks.classifier_quality import Prediction as Prediction
+from throughtime.tasks.classifier_quality import PredictionExamples as PredictionExamples
+from throughtime.tasks.classifier_quality import Quality as Quality
+from throughtime.tasks.classifier_quality import quality as quality
 from throughtime.tasks.frames import Frames as Frames
 from throughtime.tasks.language import Language as Language
 from throughtime.tasks.metrics import METRICS as METRICS
@@ -21,6 +25,8 @@ from throughtime.tasks.task import Level as Level
 from throughtime.tasks.task import Loader as Loader
 from throughtime.tasks.task import StepValues as StepValues
 from throughtime.tasks.task import Task as Task
+from throughtime.tasks.views import TargetView as TargetView
+from throughtime.tasks.views import TaskViews as TaskViews
 
 TASKS: Mapping[str, type[Task]] = {
     task.name: task for task in (Classification, MultiLabel, Regression, Tagging, Anomaly, Language, Frames)

@@ -14,12 +14,24 @@ from throughtime.models.next_step import NextStep
 from throughtime.ragged import Ragged
 from throughtime.tasks.intervals import WeightedMetrics
 from throughtime.tasks.labels import label_texts, one_column
-from throughtime.tasks.metrics import anomaly
+from throughtime.tasks.metrics import METRICS, anomaly
 from throughtime.tasks.outputs import Outputs
 from throughtime.tasks.sequence_task import SequenceTask
 from throughtime.tasks.task import Level
 from throughtime.tasks.thresholds import quantile_threshold
+from throughtime.tasks.views import (
+    ExampleView,
+    StepMark,
+    TargetView,
+    TaskViews,
+    confusion,
+    groups,
+    highest,
+    histogram,
+    roc_curve,
+)
 
+_KINDS = ("normal", "anomaly")
 _NORMAL = {"0", "0.0", "false", "normal", "no", "negative"}
 
 
@@ -53,8 +65,8 @@ class Anomaly(SequenceTask):
     """Mean of −log p of the steps of normal sequences.
 
     The score of a sequence is the sum of the surprise of its steps (``reduce="sum"``), their mean, or the
-    largest. A sequence is an anomaly if its score is at least the threshold: the quantile 1 − contamination of
-    the scores of validation sequences, which are taken to be normal.
+    largest. A sequence is an anomaly if its score is at least the threshold: the quantile 1 − contamination
+    of the scores of validation sequences, which are taken to be normal.
 
     Parameters
     ----------
@@ -145,6 +157,45 @@ class Anomaly(SequenceTask):
         steps = [row[:, 0].tolist() for row in _of_steps(outputs).to_list()]
         return {"anomaly": (scores >= self._threshold).tolist(), "score": scores.tolist(), "surprise": steps}
 
+    def views(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> TaskViews:
+        """Return the distribution of scores, the ROC curve, and examples with the surprise of each step."""
+        del model
+        scores, truth = self.scores(outputs).numpy(), targets.numpy()
+        steps = _of_steps(outputs)
+        scale = (float(steps.values.median()), float(steps.values.max())) if len(steps.values) else (0.0, 0.0)
+        labelled = bool(truth.any())
+        predicted = scores >= self._threshold
+
+        def example(row: int) -> ExampleView:
+            named = _KINDS[int(truth[row])] if labelled else ""
+            score = f"score {METRICS['loss'].text(scores[row])}"
+            return ExampleView(row, named, _KINDS[int(predicted[row])], score, _marks(steps[row][:, 0], *scale))
+
+        by_kind = {name: scores[truth == bool(i)] for i, name in enumerate(_KINDS)}
+        shown = [("Highest scores", highest(scores))]
+        if labelled:
+            shown = [
+                ("Normal sequences with the highest scores", highest(scores, ~truth)),
+                ("Anomalies with the lowest scores", highest(-scores, truth)),
+            ]
+        return TaskViews(
+            confusion=confusion(_KINDS, truth, predicted) if labelled else None,
+            histograms=(
+                histogram(
+                    "anomaly score",
+                    by_kind if labelled else {"sequences": scores},
+                    self.threshold,
+                ),
+            ),
+            roc=roc_curve(scores, truth),
+            examples=groups(*((title, map(example, rows)) for title, rows in shown)),
+        )
+
+    def target_view(self, targets: Tensor) -> TargetView:
+        """Return the number of normal sequences and of anomalies."""
+        anomalies = int(targets.sum())
+        return TargetView(dict(zip(_KINDS, (len(targets) - anomalies, anomalies), strict=True)))
+
     def tuned(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> Self:
         """Return the task with the threshold for the scores of normal validation sequences."""
         del model
@@ -199,3 +250,12 @@ def _shifted(features: Ragged) -> Ragged:
     shifted = torch.cat([values.new_zeros(1, *values.shape[1:]), values[:-1]]) if len(values) else values
     first = features.offsets[:-1][features.lengths > 0].to(values.device)
     return features.with_values(shifted.index_fill(0, first, 0.0))
+
+
+def _marks(surprise: Tensor, low: float, high: float) -> tuple[StepMark, ...]:
+    """Return the surprise of each step of a sequence, from 0 at the lower to 1 at the upper value."""
+    strengths = ((surprise.double() - low) / max(high - low, 1e-12)).clamp(0, 1)
+    return tuple(
+        StepMark(strength, f"surprise {value:.2f}")
+        for strength, value in zip(strengths.tolist(), surprise.tolist(), strict=True)
+    )

@@ -5,21 +5,35 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from throughtime._options import Option
 from throughtime.data.table import Table
 from throughtime.errors import ShapeError
-from throughtime.tasks.calibration import fit_temperature
+from throughtime.tasks.calibration import calibration_bins, fit_temperature
 from throughtime.tasks.intervals import WeightedMetrics
 from throughtime.tasks.labels import class_names, encode_classes, one_column
-from throughtime.tasks.metrics import classification
+from throughtime.tasks.metrics import METRICS, classification, per_class_metrics
 from throughtime.tasks.outputs import Outputs
 from throughtime.tasks.sequence_task import SequenceTask
 from throughtime.tasks.task import Level
 from throughtime.tasks.thresholds import fit_threshold
+from throughtime.tasks.views import (
+    ClassTable,
+    ExampleView,
+    Histogram,
+    TargetView,
+    TaskViews,
+    confusion,
+    groups,
+    highest,
+    histogram,
+    roc_curve,
+)
 
 
 @dataclass(frozen=True)
@@ -118,6 +132,46 @@ class Classification(SequenceTask):
         columns = {f"probability_{name}": probabilities[:, i].tolist() for i, name in enumerate(self.classes)}
         of_label = probabilities.gather(1, labels[:, None])[:, 0].tolist()
         return {"label": [self.classes[i] for i in labels.tolist()], "probability": of_label} | columns
+
+    def views(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> TaskViews:
+        """Return the metrics of each class, the confusion matrix, calibration, and single examples."""
+        del model
+        probabilities = self.probabilities(outputs)
+        truth, predicted = targets.numpy(), self.decided(probabilities).numpy()
+        confidence = probabilities.numpy()[np.arange(len(truth)), predicted]
+        right = predicted == truth
+
+        def example(row: int) -> ExampleView:
+            names = self.classes[truth[row]], self.classes[predicted[row]]
+            return ExampleView(row, *names, METRICS["accuracy"].text(confidence[row]))
+
+        binary = len(self.classes) == 2
+        positive = probabilities.numpy()[:, -1]
+        return TaskViews(
+            (
+                ClassTable(
+                    "class", per_class_metrics(probabilities, truth, self.classes, threshold=self.threshold)
+                ),
+            ),
+            confusion(self.classes, truth, predicted),
+            calibration_bins(confidence, right),
+            histograms=(self._scores(positive, truth),) if binary else (),
+            roc=roc_curve(positive, truth == 1) if binary else None,
+            examples=groups(
+                ("Most certain mistakes", map(example, highest(confidence, ~right))),
+                ("Least certain predictions", map(example, highest(-confidence))),
+            ),
+        )
+
+    def _scores(self, positive: NDArray[np.float64], truth: NDArray[np.int64]) -> Histogram:
+        by_class = {f"true class {name}": positive[truth == i] for i, name in enumerate(self.classes)}
+        threshold = 0.5 if self.threshold is None else self.threshold
+        return histogram(f"probability of class {self.classes[1]}", by_class, threshold)
+
+    def target_view(self, targets: Tensor) -> TargetView:
+        """Return the number of examples of each class."""
+        counts = torch.bincount(targets, minlength=len(self.classes)).tolist()
+        return TargetView(dict(zip(self.classes, counts, strict=True)))
 
     def tuned(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> Self:
         """Return the task with the temperature and, of two classes, the threshold chosen on validation."""

@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from throughtime._options import Option
@@ -15,11 +17,12 @@ from throughtime.data.table import Table
 from throughtime.errors import DataError, ShapeError
 from throughtime.tasks.intervals import WeightedMetrics
 from throughtime.tasks.labels import MOST_CLASSES
-from throughtime.tasks.metrics import multilabel
+from throughtime.tasks.metrics import METRICS, multilabel, per_label_metrics
 from throughtime.tasks.outputs import Outputs
 from throughtime.tasks.sequence_task import SequenceTask
 from throughtime.tasks.task import Level
 from throughtime.tasks.thresholds import fit_threshold
+from throughtime.tasks.views import ClassTable, ExampleView, TargetView, TaskViews, groups, highest
 
 SEPARATORS = ("|", ";", ",")
 """Separators of labels in a text, in the order in which they are looked for."""
@@ -137,6 +140,32 @@ class MultiLabel(SequenceTask):
         columns = {f"probability_{name}": probabilities[:, i].tolist() for i, name in enumerate(self.labels)}
         return {"labels": labels} | columns
 
+    def views(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> TaskViews:
+        """Return the metrics of each label, and the examples with the most certain wrong labels."""
+        del model
+        probabilities, truth = self.probabilities(outputs).numpy(), targets.numpy() == 1
+        predicted = probabilities >= np.array(self.thresholds or 0.5)
+        wrong = predicted != truth
+        certainty = np.where(wrong, np.abs(probabilities - ~predicted), -1.0)
+
+        def example(row: int) -> ExampleView:
+            label = int(certainty[row].argmax())
+            value = f"{METRICS['accuracy'].text(probabilities[row, label])} for {self.labels[label]}"
+            return ExampleView(row, self._joined(truth[row]), self._joined(predicted[row]), value)
+
+        rows = highest(certainty.max(1), wrong.any(1))
+        table = per_label_metrics(probabilities, truth, self.labels, self.thresholds or 0.5)
+        return TaskViews(
+            (ClassTable("label", table),), examples=groups(("Most certain mistakes", map(example, rows)))
+        )
+
+    def target_view(self, targets: Tensor) -> TargetView:
+        """Return the number of examples with each label."""
+        return TargetView(dict(zip(self.labels, targets.sum(0).long().tolist(), strict=True)))
+
+    def _joined(self, chosen: NDArray[np.bool_]) -> str:
+        return ", ".join(self.labels[i] for i in np.flatnonzero(chosen)) or "no label"
+
     def tuned(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> Self:
         """Return the task with a threshold of each label chosen on validation."""
         del model
@@ -160,8 +189,8 @@ def _indicator(table: Table, column: str) -> Tensor:
     for row, value in enumerate(values):
         if value not in {0, 1, "0", "1"}:
             raise DataError(
-                f"{table.place(row)} has {short(repr(value))} in column {column!r}, expected 0 or 1; fix it, or "
-                "give one column with lists of labels"
+                f"{table.place(row)} has {short(repr(value))} in column {column!r}, expected 0 or 1; fix it, "
+                "or give one column with lists of labels"
             )
     return torch.tensor([float(value) for value in values])
 
@@ -183,8 +212,8 @@ def _labels(value: Any, separator: str | None, table: Table, row: int, column: s
         value = _parsed(value, separator, table, row, column)
     if not isinstance(value, list):
         raise DataError(
-            f"{table.place(row)} has {short(repr(value))} in column {column!r}, expected a list of labels, such "
-            'as ["a", "b"] or a|b'
+            f"{table.place(row)} has {short(repr(value))} in column {column!r}, expected a list of labels, "
+            'such as ["a", "b"] or a|b'
         )
     labels = [str(label).strip() for label in value]
     if any(isinstance(label, list | dict) or label is None for label in value) or "" in labels:
@@ -198,7 +227,7 @@ def _parsed(text: str, separator: str | None, table: Table, row: int, column: st
             return json.loads(text)
         except ValueError as error:
             raise DataError(
-                f"{table.place(row)}: {short(repr(text))} in column {column!r} is not a JSON list ({error}); fix "
-                "it, or separate labels by |"
+                f"{table.place(row)}: {short(repr(text))} in column {column!r} is not a JSON list ({error}); "
+                "fix it, or separate labels by |"
             ) from error
     return [part for part in text.split(separator) if part.strip()] if text.strip() else []

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from throughtime.data.batches import ordered_batches
 from throughtime.data.examples import Examples
-from throughtime.data.stored_examples import StoredExamples
+from throughtime.data.stored_examples import AnyExamples
 from throughtime.errors import NotFiniteError, ShapeError
 from throughtime.ops.modes import evaluating
 from throughtime.ragged import Ragged
@@ -23,9 +23,7 @@ def output_of(model: nn.Module, batch: Examples) -> Outputs:
     return output
 
 
-def model_outputs(
-    model: nn.Module, examples: Examples | StoredExamples, *, tokens_per_batch: int = 16384
-) -> Outputs:
+def model_outputs(model: nn.Module, examples: AnyExamples, *, tokens_per_batch: int = 16384) -> Outputs:
     """Return the outputs of a model on all examples, in their order.
 
     Parameters
@@ -64,11 +62,11 @@ def joined(outputs: Sequence[Outputs]) -> Outputs:
     """Return the outputs of several groups of sequences as one."""
     if isinstance(outputs[0], Ragged):
         return Ragged.cat(cast("Sequence[Ragged]", outputs))
-    return torch.cat(cast("Sequence[Tensor]", outputs))
+    return torch.cat(cast("list[Tensor]", outputs))
 
 
-def by_row(outputs: Outputs, examples: Examples | StoredExamples) -> tuple[Outputs, Tensor | Ragged]:
-    """Return outputs and targets of rows: the mean output of the windows of a row, if examples are windows."""
+def by_row(outputs: Outputs, examples: AnyExamples) -> tuple[Outputs, Tensor | Ragged]:
+    """Return outputs and targets of rows: of examples that are windows, the mean output of each row."""
     if examples.rows is None or isinstance(outputs, Ragged):
         return outputs, examples.targets
     rows, counts = examples.rows.unique_consecutive(return_counts=True)
@@ -105,7 +103,7 @@ def predict(model: nn.Module, inputs: Ragged, *, tokens_per_batch: int = 16384) 
 
 
 def _by_batch(
-    model: nn.Module, examples: Examples | StoredExamples, tokens_per_batch: int
+    model: nn.Module, examples: AnyExamples, tokens_per_batch: int
 ) -> Iterator[tuple[Tensor, Outputs]]:
     """Yield the numbers of a batch's sequences and their outputs, on the CPU."""
     device = next((p.device for p in model.parameters()), None)

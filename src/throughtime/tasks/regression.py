@@ -5,18 +5,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from throughtime.data.columns import short
 from throughtime.data.table import Table
 from throughtime.errors import DataError, ShapeError
 from throughtime.tasks.intervals import WeightedMetrics
-from throughtime.tasks.metrics import regression
+from throughtime.tasks.metrics import METRICS, regression
 from throughtime.tasks.outputs import Outputs
 from throughtime.tasks.sequence_task import SequenceTask
 from throughtime.tasks.task import Level
+from throughtime.tasks.views import ExampleView, TargetView, TaskViews, groups, highest, histogram, scatter
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,39 @@ class Regression(SequenceTask):
         values = self.values(outputs)
         return {name: values[:, i].tolist() for i, name in enumerate(self.targets)}
 
+    def views(self, model: nn.Module, outputs: Outputs, targets: Tensor) -> TaskViews:
+        """Return true and predicted values, the distribution of errors, and the largest errors."""
+        del model
+        predicted, truth = self.values(outputs).numpy(), self.values(targets).numpy()
+        errors = predicted - truth
+        standardised = (_of_sequences(outputs) - targets).abs().amax(1).numpy()
+
+        def example(row: int) -> ExampleView:
+            texts = (self._joined(values[row]) for values in (truth, predicted, errors))
+            return ExampleView(row, *texts)
+
+        columns = list(enumerate(self.targets))
+        return TaskViews(
+            scatters=tuple(scatter(name, truth[:, i], predicted[:, i]) for i, name in columns),
+            histograms=tuple(
+                histogram(f"error of {name}, predicted − true", {name: errors[:, i]}, 0.0)
+                for i, name in columns
+            ),
+            examples=groups(("Largest errors", map(example, highest(standardised)))),
+        )
+
+    def target_view(self, targets: Tensor) -> TargetView:
+        """Return the values of each target."""
+        values = self.values(targets).numpy()
+        return TargetView(values={name: values[:, i] for i, name in enumerate(self.targets)})
+
+    def _joined(self, values: NDArray[np.float64]) -> str:
+        """Return one value of each target as text."""
+        texts = [METRICS["mae"].text(value) for value in values.tolist()]
+        if len(texts) == 1:
+            return texts[0]
+        return ", ".join(f"{name} {text}" for name, text in zip(self.targets, texts, strict=True))
+
     def _standardised(self, values: Tensor) -> Tensor:
         return (values - self._row(self.mean)) / self._row(self.scale)
 
@@ -135,13 +171,13 @@ def _number(value: Any, table: Table, row: int, column: str) -> float:
         number = math.nan if value is None else float(value)
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"{table.place(row)} has {short(repr(value))} in the target column {column!r}, expected a number; fix "
-            "it, or use --task classification for labels"
+            f"{table.place(row)} has {short(repr(value))} in the target column {column!r}, expected a "
+            "number; fix it, or use --task classification for labels"
         ) from error
     if not math.isfinite(number):
         has = "no value" if value is None else repr(number)
         raise DataError(
-            f"{table.place(row)} has {has} in the target column {column!r}, expected a finite number; fill it in "
-            "or drop the row"
+            f"{table.place(row)} has {has} in the target column {column!r}, expected a finite number; "
+            "fill it in or drop the row"
         )
     return number

@@ -17,6 +17,7 @@ from throughtime.ragged import Ragged
 from throughtime.tasks.intervals import Interval, WeightedMetrics
 from throughtime.tasks.outputs import Outputs, by_row, model_outputs, output_of
 from throughtime.tasks.task import BatchSettings, StepValues, Task
+from throughtime.tasks.views import TargetView, TaskViews
 
 _HELD_OUT = 4
 """Held-out batches have this many times the tokens of training batches, as they need no gradients."""
@@ -87,6 +88,18 @@ class SequenceTask(Task):
         """Return the task with what is chosen on validation after training, such as a threshold."""
         del model, outputs, targets
         return self
+
+    # ----------------------------------------------------------------- report
+
+    def views(self, model: nn.Module, outputs: Outputs, targets: Any) -> TaskViews:
+        """Return what a report shows of outputs beside the metrics."""
+        del model, outputs, targets
+        return TaskViews()
+
+    def target_view(self, targets: Any) -> TargetView:
+        """Return the distribution of targets."""
+        del targets
+        return TargetView()
 
     # ------------------------------------------------------------------- task
 

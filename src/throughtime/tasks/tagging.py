@@ -18,10 +18,20 @@ from throughtime.nn import CRF
 from throughtime.ragged import Ragged
 from throughtime.tasks.intervals import WeightedMetrics
 from throughtime.tasks.labels import MOST_CLASSES, numbered, one_column
-from throughtime.tasks.metrics import tagging
+from throughtime.tasks.metrics import per_span_metrics, per_tag_metrics, tagging
 from throughtime.tasks.outputs import Outputs
 from throughtime.tasks.sequence_task import SequenceTask
 from throughtime.tasks.task import Level
+from throughtime.tasks.views import (
+    ClassTable,
+    ExampleView,
+    StepMark,
+    TargetView,
+    TaskViews,
+    confusion,
+    groups,
+    highest,
+)
 
 
 class Tagger(nn.Module):
@@ -90,8 +100,8 @@ class Tagging(SequenceTask):
         tags = sorted({tag for part in table.chunks() for row in _tag_lists(part, column) for tag in row})
         if len(tags) < 2:
             raise DataError(
-                f"{table.name}: column {columns[0]!r} has {len(tags)} different tags, but a tagger needs two; "
-                "choose another column"
+                f"{table.name}: column {columns[0]!r} has {len(tags)} different tags, but a tagger needs "
+                "two; choose another column"
             )
         if len(tags) > MOST_CLASSES:
             raise DataError(f"{table.name}: {len(tags):,} tags, at most {MOST_CLASSES:,} are supported")
@@ -144,6 +154,32 @@ class Tagging(SequenceTask):
         """Return the list of tags of each sequence."""
         return {"tags": self.tagged(model, outputs)}
 
+    def views(self, model: nn.Module, outputs: Outputs, targets: Ragged) -> TaskViews:
+        """Return the metrics of each tag and span type, the confusion matrix, and sequences with errors."""
+        predicted, truth = self.tagged(model, outputs), self._names(targets)
+        numbers = {tag: number for number, tag in enumerate(self.tags)}
+        chosen = np.array([numbers[tag] for row in predicted for tag in row], dtype=np.int64)
+        wrong = np.array([sum(map(str.__ne__, *rows)) for rows in zip(predicted, truth, strict=True)])
+
+        def example(row: int) -> ExampleView:
+            marks = tuple(_mark(*tags) for tags in zip(predicted[row], truth[row], strict=True))
+            return ExampleView(row, "", f"{wrong[row]} of {len(marks)} tags are wrong", "", marks)
+
+        spans = per_span_metrics(predicted, truth)
+        return TaskViews(
+            (
+                ClassTable("tag", per_tag_metrics(predicted, truth)),
+                *((ClassTable("span type", spans),) if spans else ()),
+            ),
+            confusion(self.tags, targets.values.numpy(), chosen),
+            examples=groups(("Most errors", map(example, highest(wrong.astype(np.float64), wrong > 0)))),
+        )
+
+    def target_view(self, targets: Ragged) -> TargetView:
+        """Return the number of tokens with each tag."""
+        counts = torch.bincount(targets.values, minlength=len(self.tags)).tolist()
+        return TargetView(dict(zip(self.tags, counts, strict=True)))
+
     def _names(self, numbers: Ragged) -> list[list[str]]:
         return [[self.tags[i] for i in row.tolist()] for row in numbers.to_list()]
 
@@ -164,8 +200,8 @@ def _tags(value: Any, table: Table, row: int, column: str) -> list[str]:
         value = _parsed(value, table, row, column)
     if not isinstance(value, list) or any(tag is None or isinstance(tag, list | dict) for tag in value):
         raise DataError(
-            f"{table.place(row)} has {short(repr(value))} in column {column!r}, expected a list of tags, one for "
-            "each token"
+            f"{table.place(row)} has {short(repr(value))} in column {column!r}, expected a list of tags, one "
+            "for each token"
         )
     return [str(tag) for tag in value]
 
@@ -177,6 +213,13 @@ def _parsed(text: str, table: Table, row: int, column: str) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise DataError(
-            f"{table.place(row)}: {short(repr(text))} in column {column!r} is not a JSON list ({error}); fix it, "
-            "or separate tags by spaces"
+            f"{table.place(row)}: {short(repr(text))} in column {column!r} is not a JSON list ({error}); fix "
+            "it, or separate tags by spaces"
         ) from error
+
+
+def _mark(predicted: str, truth: str) -> StepMark:
+    """Return a strong mark for a wrong tag, and none for the right one."""
+    if predicted == truth:
+        return StepMark(0.0, predicted)
+    return StepMark(1.0, f"predicted {predicted}, true tag {truth}")

@@ -51,6 +51,13 @@ class StepValues:
         stacked = torch.stack([value.detach().double().sum() for value in self.values.values()])
         return dict(zip(self.values, stacked.tolist(), strict=True))
 
+    def weighted_sums(self) -> dict[str, float]:
+        """Return the weighted sum of each metric."""
+        if self.weights is None:
+            return self.sums()
+        weights = self.weights.double()
+        return {name: float(value.detach().double() @ weights) for name, value in self.values.items()}
+
     @property
     def loss(self) -> Tensor:
         """The sum of the losses, each with its weight."""
@@ -67,19 +74,24 @@ class BatchSettings(Protocol):
     """The settings of a training that decide its batches, see `throughtime.training.Settings`."""
 
     @property
-    def tokens_per_batch(self) -> int: ...
+    def tokens_per_batch(self) -> int:
+        """Maximum number of tokens in a batch of sequences."""
 
     @property
-    def seed(self) -> int: ...
+    def seed(self) -> int:
+        """Random seed of the batches."""
 
     @property
-    def k1(self) -> int | None: ...
+    def k1(self) -> int | None:
+        """Steps of a window."""
 
     @property
-    def k2(self) -> int | None: ...
+    def k2(self) -> int | None:
+        """Steps that gradients flow back."""
 
     @property
-    def streams(self) -> int | None: ...
+    def streams(self) -> int | None:
+        """Parts of a text that are processed in parallel."""
 
 
 class Loader(Protocol):

@@ -5,6 +5,7 @@ A run is a folder of JSON and safetensors files. Lightning is imported when `fit
 
 from throughtime.training import processes as processes
 from throughtime.training._evaluation import evaluate as evaluate
+from throughtime.training._files import without_flush as without_flush
 from throughtime.training._fit import FitResult as FitResult
 from throughtime.training._fit import fit as fit
 from throughtime.training._gradient_file import GradientRecord as GradientRecord
@@ -13,11 +14,6 @@ from throughtime.training._gradient_file import read_gradients as read_gradients
 from throughtime.training._metrics import EpochMetrics as EpochMetrics
 from throughtime.training._metrics import Metrics as Metrics
 from throughtime.training._metrics import Score as Score
-from throughtime.training._quality import CalibrationBin as CalibrationBin
-from throughtime.training._quality import Prediction as Prediction
-from throughtime.training._quality import PredictionExamples as PredictionExamples
-from throughtime.training._quality import Quality as Quality
-from throughtime.training._quality import quality as quality
 from throughtime.training._run import Run as Run
 from throughtime.training._run import RunConfig as RunConfig
 from throughtime.training._settings import CUSTOM as CUSTOM

@@ -51,7 +51,7 @@ def _train(source: Source, run: Run, hold: Hold, how: Surroundings) -> bool:
             _note_environment(run, begun=resumed)
         display = ProgressDisplay(Console(quiet=not how.progress or process() > 0))
         stack.enter_context(display.showing())
-        writer = RunWriter(run, stop, hold)
+        writer = RunWriter(run, stop, hold, resumable=how.resumable)
         callbacks: list[pl.Callback] = [display, writer]
         if how.watch_every:
             callbacks.append(GradientRecorder(run.path / NAME, how.watch_every))

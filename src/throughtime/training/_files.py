@@ -3,10 +3,23 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 from throughtime.data.files import regular_file
 from throughtime.errors import DataError, RunError
+
+_flushes: ContextVar[bool] = ContextVar("_flushes", default=True)
+
+
+@contextlib.contextmanager
+def without_flush() -> Iterator[None]:
+    """Do not flush files to disk while they are written: for temporary runs, which no crash needs to outlive."""
+    token = _flushes.set(False)
+    try:
+        yield
+    finally:
+        _flushes.reset(token)
 
 
 @contextlib.contextmanager
@@ -34,8 +47,9 @@ def write_bytes(path: Path, data: bytes) -> None:
         try:
             with part.open("wb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+                if _flushes.get():
+                    file.flush()
+                    os.fsync(file.fileno())
             part.replace(path)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -62,7 +76,7 @@ def read_bytes(path: Path, *, most: int | None = None) -> bytes:
 
 def sync_folder(folder: Path) -> None:
     """Flush renames within a folder to disk (not supported on Windows)."""
-    if os.name != "posix":
+    if os.name != "posix" or not _flushes.get():
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:

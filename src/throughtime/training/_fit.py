@@ -47,6 +47,7 @@ def fit(
     prepare_model: Callable[[nn.Module], None] | None = None,
     device: str | None = None,
     logger: str | None = None,
+    resumable: bool = True,
 ) -> FitResult:
     """Train a model and write all results into a run.
 
@@ -79,11 +80,12 @@ def fit(
     prepare_model : callable, optional
         Called with the new model before the training, also of a resumed run: sets pretrained weights, or
         freezes some.
-
     device : str, optional
         "cpu" or "cuda"; by default "cuda" if there is one.
     logger : str, optional
         Lightning logger that also receives the metrics: "tensorboard", "csv" or "mlflow".
+    resumable : bool
+        Whether to save the state, so that a stopped training can be resumed; False saves the time.
 
     Returns
     -------
@@ -126,6 +128,7 @@ def fit(
             prepare_model=prepare_model,
             device=device,
             logger=logger,
+            resumable=resumable,
         )
         return _trained(source, run, hold, how)
 

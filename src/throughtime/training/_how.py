@@ -24,6 +24,7 @@ class Surroundings:
     prepare_model: Callable[[nn.Module], None] | None = None
     device: str | None = None
     logger: str | None = None
+    resumable: bool = True
 
     def __post_init__(self) -> None:
         if self.device is not None and self.device not in _DEVICES:

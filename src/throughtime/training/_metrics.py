@@ -133,12 +133,12 @@ class Metrics:
         if history and best is None:
             raise ValueError("best_epoch is null, but history has epochs")
         fields.one_of("stopped", ("epochs", "patience", None))
-        scores = [
+        validation, test = (
             None if fields.value(key) is None else Score.from_json(fields.value(key), f"{key}.")
             for key in ("validation", "test")
-        ]
+        )
         tuned = None if fields.value("tuned") is None else fields.mapping("tuned")
-        return cls(history, best, stopped, *scores, tuned)
+        return cls(history, best, stopped, validation, test, tuned)
 
 
 def _check_names(part: str, metrics: Mapping[str, float]) -> None:

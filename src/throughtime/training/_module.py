@@ -37,7 +37,8 @@ class Totals:
     """Sums over the steps of an epoch so far."""
 
     steps: int = 0
-    examples: int = 0
+    examples: float = 0
+    """Number of examples; of weighted ones the sum of their weights."""
     values: dict[str, float] = field(default_factory=dict)
     """Sum of the loss and of each other value over the examples."""
     tokens: int = 0
@@ -49,7 +50,7 @@ class Totals:
         """Build the sums from JSON values; raises ValueError if one is missing or of the wrong type."""
         return Fields(content, "totals.").dataclass(_TotalsFields).totals()
 
-    def add(self, values: Mapping[str, float], examples: int, tokens: int) -> None:
+    def add(self, values: Mapping[str, float], examples: float, tokens: int) -> None:
         """Count a step, given the sums over its examples."""
         self.steps += 1
         self.examples += examples
@@ -60,7 +61,7 @@ class Totals:
     @property
     def means(self) -> dict[str, float]:
         """The mean of each value over the examples."""
-        return {name: value / max(1, self.examples) for name, value in self.values.items()}
+        return {name: value / (self.examples or 1) for name, value in self.values.items()}
 
 
 @dataclass(frozen=True)
@@ -235,7 +236,7 @@ class TrainingModule(pl.LightningModule):
         """Add up losses and other values."""
         del batch_idx
         values = self.task.step(self.model, batch, self._carried_in_validation)
-        self._validated.add(values.sums(), len(values), values.tokens)
+        self._validated.add(values.weighted_sums(), values.weight, values.tokens)
 
     def on_validation_epoch_end(self) -> None:
         """Append the metrics of the epoch."""
@@ -263,7 +264,7 @@ class TrainingModule(pl.LightningModule):
         """Return the metrics over all processes; those of all outputs too if one of them is monitored."""
         own = self._validated
         *sums, examples = summed(*own.values.values(), own.examples)
-        means = {name: value / max(1.0, examples) for name, value in zip(own.values, sums, strict=True)}
+        means = {name: value / (examples or 1.0) for name, value in zip(own.values, sums, strict=True)}
         metrics = self.task.derived(means)
         if self.settings.monitored(self.task) not in metrics:
             every, _ = self.task.evaluate(self.model, self.source, self.source.validation, self.settings)

@@ -78,6 +78,8 @@ class RunWriter(pl.Callback):
         Request to stop the training.
     hold : Hold
         Lock on the folder of the run.
+    resumable : bool
+        Whether to save the state.
 
     Attributes
     ----------
@@ -85,8 +87,9 @@ class RunWriter(pl.Callback):
         Whether the steps have begun, after a saved state was loaded.
     """
 
-    def __init__(self, run: Run, stop: StopRequest, hold: Hold) -> None:
+    def __init__(self, run: Run, stop: StopRequest, hold: Hold, *, resumable: bool = True) -> None:
         self.run = run
+        self.resumable = resumable
         self.settings = run.config.settings
         self.stop = stop
         self.hold = hold
@@ -147,6 +150,8 @@ class RunWriter(pl.Callback):
         return seconds is not None and time.monotonic() - self.saved_at >= seconds
 
     def _save(self, trainer: pl.Trainer) -> None:
+        if not self.resumable:
+            return
         self.hold.require_there()
         trainer.save_checkpoint(self.run.state_path, weights_only=False)
         self.saved_at = time.monotonic()

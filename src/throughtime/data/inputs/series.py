@@ -126,9 +126,10 @@ class SeriesOptions:
             if not len(steps.values):
                 continue
             if steps.values.shape[1] != channels:
+                row = int(np.flatnonzero(steps.lengths)[0])
                 raise DataError(
-                    f"{part.place(int(np.flatnonzero(steps.lengths)[0]))} has {steps.values.shape[1]} channels, "
-                    f"but the first series has {channels}; each series must have as many"
+                    f"{part.place(row)} has {steps.values.shape[1]} channels, but the first series has "
+                    f"{channels}; each series must have as many"
                 )
             yield steps.values, steps.lengths
 

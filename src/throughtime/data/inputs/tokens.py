@@ -164,7 +164,8 @@ class _Known(NamedTuple):
     def numbers(self, elements: pa.Array) -> NDArray[np.int64]:
         """Return the number of each element."""
         index = pc.fill_null(pc.index_in(elements, self.tokens), len(self.tokens))
-        return self.numbers_of_tokens[index.to_numpy(zero_copy_only=False)]
+        numbers: NDArray[np.int64] = self.numbers_of_tokens[index.to_numpy(zero_copy_only=False)]
+        return numbers
 
 
 @dataclass(frozen=True, eq=False)

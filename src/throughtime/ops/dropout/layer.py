@@ -5,8 +5,6 @@ subclasses and dispatch modes meet an operator that torch knows. Function transf
 other devices torch's own dropout.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -73,6 +71,6 @@ def _dropout_of_ragged(
     training: bool = True,  # noqa: FBT001, FBT002 - torch's signature
     inplace: bool = False,  # noqa: FBT001, FBT002
 ) -> Ragged:
-    function: Any = F.dropout if inplace else dropout
-    options = {"inplace": True} if inplace else {}
-    return x.with_values(function(x.values, p, training, **options))
+    if inplace:
+        return x.with_values(F.dropout(x.values, p, training, inplace=True))
+    return x.with_values(dropout(x.values, p, training))

@@ -14,19 +14,28 @@ from throughtime.ragged import Ragged, implements
 
 
 @implements(F.embedding)
-def _embedding_of_ragged(x: Ragged, weight: Any, padding_idx: int | None = None, **options: Any) -> Ragged:
-    return x.with_values(_embedding(x.values, weight, padding_idx, **options))
+def _embedding_of_ragged(
+    x: Ragged,
+    weight: Any,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,  # noqa: FBT001, FBT002 - torch's signature
+    sparse: bool = False,  # noqa: FBT001, FBT002
+) -> Ragged:
+    has_options = max_norm is not None or scale_grad_by_freq or sparse
+    y = None if has_options else _rows(x.values, weight, padding_idx)
+    if y is None:
+        y = F.embedding(x.values, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
+    return x.with_values(y)
 
 
-def _embedding(
-    tokens: Tensor, weight: Any, padding_idx: int | None, *, max_norm: float | None = None, **options: Any
-) -> Tensor:
-    is_plain = max_norm is None and not (options.get("scale_grad_by_freq") or options.get("sparse"))
-    if is_plain and isinstance(weight, Tensor) and autograd.takes(tokens, weight):
-        padding = _padding(padding_idx, len(weight))
-        if padding is not None:
-            return autograd.rows_of(tokens, weight, padding)
-    return F.embedding(tokens, weight, padding_idx, max_norm, **options)
+def _rows(tokens: Tensor, weight: Any, padding_idx: int | None) -> Tensor | None:
+    """Return the row of each token, or None where torch's code is to run."""
+    if not isinstance(weight, Tensor) or not autograd.takes(tokens, weight):
+        return None
+    padding = _padding(padding_idx, len(weight))
+    return None if padding is None else autograd.rows_of(tokens, weight, padding)
 
 
 def _padding(index: int | None, rows: int) -> int | None:

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from throughtime._fields import Positive, Share
+from throughtime._fields import Share
 from throughtime.errors import ShapeError
+from throughtime.tasks.calibration import BINS, CalibrationBin, calibration_bins, calibration_error
+from throughtime.tasks.views import confusion, highest
 
 
 @dataclass(frozen=True)
@@ -31,18 +32,6 @@ class PredictionExamples:
     wrong: tuple[Prediction, ...]
     unsure: tuple[Prediction, ...]
     right: tuple[Prediction, ...]
-
-
-@dataclass(frozen=True)
-class CalibrationBin:
-    """Predictions whose confidence is between ``low`` and ``high``."""
-
-    low: Share
-    high: Share
-    count: Positive
-    confidence: Share
-    """Mean probability of the predicted class."""
-    accuracy: Share
 
 
 @dataclass(frozen=True)
@@ -74,7 +63,7 @@ class Quality:
 
 
 def quality(
-    logits: Tensor, labels: Tensor, classes: Sequence[str], *, bins: int = 10, shown: int = 4
+    logits: Tensor, labels: Tensor, classes: Sequence[str], *, bins: int = BINS, shown: int = 4
 ) -> Quality:
     r"""Measure predictions: accuracy, confusion matrix, calibration, most and least certain examples.
 
@@ -85,8 +74,7 @@ def quality(
     classes : sequence of str
         Names of the C classes.
     bins
-        M, the number of bins of equal width for the probability p of the predicted class. The expected
-        calibration error is Σ_m (n_m / N) · abs(accuracy_m − mean p_m) [1]_.
+        Number of calibration bins, see `throughtime.tasks.calibration.calibration_bins`.
     shown
         Maximum number of examples in each group.
 
@@ -99,14 +87,10 @@ def quality(
     ShapeError
         If sizes do not match, or there are no examples.
 
-    References
-    ----------
-    .. [1] C. Guo et al., "On calibration of modern neural networks", ICML (2017), equation 3.
-
     Examples
     --------
     >>> import torch
-    >>> from throughtime.training import quality
+    >>> from throughtime.tasks import quality
     >>> logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
     >>> measured = quality(logits, torch.tensor([0, 1, 1]), ["no", "yes"])
     >>> measured.confusion, round(measured.accuracy, 3)
@@ -118,45 +102,26 @@ def quality(
             f"quality takes logits (N, {count}) and N labels, got {tuple(logits.shape)} and "
             f"{tuple(labels.shape)}"
         )
-    probabilities = logits.detach().double().softmax(1)
-    confidence, predicted = probabilities.max(1)
-    right = predicted == labels
-    confusion = torch.bincount(labels * count + predicted, minlength=count * count).view(count, count)
-    calibration = _calibration(confidence, right, bins)
-    order = confidence.argsort(descending=True, stable=True).tolist()
+    confidence, predicted = (part.numpy() for part in logits.detach().double().softmax(1).max(1))
+    truth = labels.numpy()
+    right = predicted == truth
+    calibration = calibration_bins(confidence, right, bins)
 
     def predictions(rows: Sequence[int]) -> tuple[Prediction, ...]:
         return tuple(
-            Prediction(i, classes[int(labels[i])], classes[int(predicted[i])], float(confidence[i]))
-            for i in rows[:shown]
+            Prediction(row, classes[truth[row]], classes[predicted[row]], float(confidence[row]))
+            for row in rows
         )
 
     return Quality(
-        accuracy=float(right.double().mean()),
+        accuracy=float(right.mean()),
         classes=tuple(classes),
-        confusion=tuple(map(tuple, confusion.tolist())),
+        confusion=confusion(classes, truth, predicted).counts,
         calibration=calibration,
-        calibration_error=sum(
-            part.count / len(labels) * abs(part.accuracy - part.confidence) for part in calibration
-        ),
+        calibration_error=calibration_error(calibration),
         examples=PredictionExamples(
-            wrong=predictions([i for i in order if not right[i]]),
-            unsure=predictions(order[::-1]),
-            right=predictions([i for i in order if right[i]]),
+            wrong=predictions(highest(confidence, ~right, shown)),
+            unsure=predictions(highest(-confidence, count=shown)),
+            right=predictions(highest(confidence, right, shown)),
         ),
-    )
-
-
-def _calibration(confidence: Tensor, right: Tensor, bins: int) -> tuple[CalibrationBin, ...]:
-    """Return the bins that are not empty."""
-    number = (confidence * bins).long().clamp(max=bins - 1)
-    return tuple(
-        CalibrationBin(
-            m / bins,
-            (m + 1) / bins,
-            int((number == m).sum()),
-            float(confidence[number == m].mean()),
-            float(right[number == m].double().mean()),
-        )
-        for m in number.unique().tolist()
     )

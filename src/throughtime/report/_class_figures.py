@@ -1,17 +1,18 @@
-"""Figures of the quality of a classifier, from what `throughtime.training.quality` returns."""
+"""Figures of classifiers: confusion matrix and calibration."""
+
+from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
 from throughtime.report._style import COLOURS, in_figure, layout
-from throughtime.training import Quality
+from throughtime.tasks.calibration import CalibrationBin
 
 # With more classes the matrix is not readable, so only those with the most mistakes are shown.
 _MOST = 30
 
 
-def confusion_figure(quality: Quality) -> go.Figure:
+def confusion_figure(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> go.Figure:
     """Draw the confusion matrix, each row as fractions of its class."""
-    classes, confusion = quality.classes, quality.confusion
     if len(classes) > _MOST:
         mistakes = [
             sum(row) - row[i] + sum(other[i] for other in confusion) - row[i]
@@ -46,9 +47,8 @@ def confusion_figure(quality: Quality) -> go.Figure:
     return figure
 
 
-def calibration_figure(quality: Quality) -> go.Figure:
+def calibration_figure(bins: Sequence[CalibrationBin]) -> go.Figure:
     """Draw the accuracy of predictions by their confidence."""
-    bins = quality.calibration
     figure = go.Figure(
         go.Scatter(
             x=[0, 100],

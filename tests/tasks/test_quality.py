@@ -5,7 +5,7 @@ import torch
 from sklearn.metrics import accuracy_score, confusion_matrix
 
 from throughtime.errors import ShapeError
-from throughtime.training import quality
+from throughtime.tasks import quality
 
 
 def test_it_is_what_scikit_learn_and_the_definition_say() -> None:

@@ -1,0 +1,128 @@
+"""Parameters of the estimators: those of scikit-learn's conventions, and the options of a training.
+
+Options are declared in `throughtime.learn.options` and in the task; signatures and docstrings follow from that.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import Parameter, Signature
+from typing import Any, TypeVar
+
+from throughtime._options import DeclaredOption
+from throughtime.learn.recipe import group_options, groups_of, task_options
+
+AUTOMATIC = ("epochs", "patience", "tokens_per_batch")
+"""Options that follow from the size of the data unless they are given."""
+COLUMNS = ("text", "tokens", "series", "numeric")
+"""Options that name columns of a data frame."""
+_NOT_OFFERED = {
+    *("target", "encoding", "delimiter", "skip_blank", "rare_classes", "validation_file", "test_file"),
+    *("test", "seed", "class_weight"),
+}
+_KINDS = {
+    int: "int",
+    int | None: "int or None",
+    float: "float",
+    float | None: "float or None",
+    bool: "bool",
+    str: "str",
+    str | None: "str or None",
+    Sequence[str]: "str or sequence of str",
+}
+_Class = TypeVar("_Class", bound=type)
+
+
+@dataclass(frozen=True)
+class EstimatorParameter:
+    """A parameter of an estimator, with what its docstring says of it."""
+
+    name: str
+    default: Any
+    kind: str
+    help: str
+
+    @property
+    def documentation(self) -> str:
+        """Its entry in a docstring."""
+        return f"{self.name} : {self.kind}, default={self.default!r}\n        {self.help}"
+
+
+_MODEL = (
+    EstimatorParameter(
+        "model",
+        None,
+        "str, callable or None",
+        "Name of a model, see `throughtime.models.MODELS`; or a function of `throughtime.models.ModelInputs` and\n"
+        "        the number of outputs that returns a module. None is the default of the task.",
+    ),
+    EstimatorParameter(
+        "model_options",
+        None,
+        "dict or None",
+        "Options of the model such as ``{'dropout': 0.2}``, or keyword arguments of the function.",
+    ),
+)
+_CONVENTIONS = (
+    EstimatorParameter(
+        "random_state",
+        None,
+        "int, RandomState or None",
+        "Seed of the split, weights, batch order and dropout. None draws one from NumPy's global generator.",
+    ),
+    EstimatorParameter(
+        "warm_start",
+        False,
+        "bool",
+        "Whether another ``fit`` begins with the weights of the last one. Vocabulary, scales and classes are\n"
+        "        kept; optimizer and learning rate schedule begin anew.",
+    ),
+    EstimatorParameter("device", None, "str or None", '"cpu" or "cuda"; None is "cuda" if there is one.'),
+    EstimatorParameter("verbose", False, "bool", "Whether to print the progress."),
+)
+
+
+def offered_options(task: str) -> Mapping[str, DeclaredOption]:
+    """Return the options of a training that the estimator of a task has as parameters."""
+    groups = [group_options(group) for group in groups_of(task)]
+    options = {name: option for group in (*groups, task_options(task)) for name, option in group.items()}
+    return {name: option for name, option in options.items() if name not in _NOT_OFFERED}
+
+
+def parameters_of(task: str, further: Sequence[EstimatorParameter] = ()) -> Iterator[EstimatorParameter]:
+    """Yield the parameters of the estimator of a task."""
+    yield from _MODEL
+    for option in offered_options(task).values():
+        yield _of_option(option)
+    yield from further
+    yield from _CONVENTIONS
+
+
+def with_parameters(cls: _Class) -> _Class:
+    """Give an estimator its constructor, and the section on parameters of its docstring."""
+    parameters = list(parameters_of(cls.task.name, cls.further_parameters))  # type: ignore[attr-defined]
+    keywords = [Parameter(p.name, Parameter.KEYWORD_ONLY, default=p.default) for p in parameters]
+    signature = Signature([Parameter("self", Parameter.POSITIONAL_OR_KEYWORD), *keywords])
+
+    def __init__(self: Any, **values: Any) -> None:  # noqa: N807 - becomes that of the class
+        bound = signature.bind(self, **values)
+        bound.apply_defaults()
+        for parameter in keywords:
+            setattr(self, parameter.name, bound.arguments[parameter.name])
+
+    __init__.__signature__ = signature  # type: ignore[attr-defined]
+    __init__.__qualname__ = f"{cls.__qualname__}.__init__"
+    cls.__init__ = __init__  # type: ignore[misc]
+    section = "\n    ".join(parameter.documentation for parameter in parameters)
+    cls.__doc__ = (cls.__doc__ or "").replace("{parameters}", section)
+    return cls
+
+
+def _of_option(option: DeclaredOption) -> EstimatorParameter:
+    kind = "{" + ", ".join(map(repr, option.choices)) + "}" if option.choices else _KINDS[option.kind]
+    text = re.sub(r"--([a-z0-9-]+)", lambda match: f"``{match[1].replace('-', '_')}``", option.help)
+    if option.name in AUTOMATIC:
+        return EstimatorParameter(
+            option.name, "auto", f"{kind} or 'auto'", f"{text} 'auto' follows from the data."
+        )
+    return EstimatorParameter(option.name, option.default, kind, text)

@@ -1,0 +1,209 @@
+"""`write_run_report`: the page of one training: metrics beside baselines, curves, data, errors, what to do next."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from markupsafe import Markup
+from torch import nn
+
+from throughtime.data.stored_examples import AnyExamples
+from throughtime.errors import RunError
+from throughtime.learn import Prepared
+from throughtime.learn.bounded import targets_of
+from throughtime.learn.summary import Summary, read_summary, summarize
+from throughtime.report._class_figures import calibration_figure, confusion_figure
+from throughtime.report._curves import curve_of
+from throughtime.report._example_rows import example_rows
+from throughtime.report._figures import learning_figure, validation_figure
+from throughtime.report._html import Page, write_page
+from throughtime.report._scores import metric_rows, next_steps, verdict
+from throughtime.report._view_figures import counts_figure, histogram_figure, roc_figure, scatter_figure
+from throughtime.tasks import SequenceTask, TargetView, TaskViews, model_outputs
+from throughtime.tasks.calibration import calibration_error
+from throughtime.tasks.outputs import by_row
+from throughtime.tasks.views import histogram
+from throughtime.training import Run, Score
+
+NAME = "report.html"
+_Embed = Callable[[go.Figure], Markup]
+_MOST_TARGETS = 4
+
+
+def write_run_report(run: Run, prepared: Prepared) -> Path:
+    """Write the page of a finished training into its folder, atomically, and return its path.
+
+    The model is run once on the test examples, or on the validation examples if there are none.
+
+    Parameters
+    ----------
+    run : Run
+        A finished run; its `Summary`, if there is one, has the metrics of baselines.
+    prepared : Prepared
+        The data of the run.
+
+    Raises
+    ------
+    RunError
+        If the run is unfinished or damaged.
+    """
+    path = run.path / NAME
+    write_page(path, render_run_report(run, prepared))
+    return path
+
+
+def render_run_report(run: Run, prepared: Prepared) -> str:
+    """Return the page as HTML; see `write_run_report`."""
+    metrics = run.metrics
+    score = metrics.test or metrics.validation
+    if score is None:
+        raise RunError(f"{run.path} is unfinished and has no metrics yet; resume the training")
+    page, model = Page(), run.load_model()
+    summary = read_summary(run) or summarize(prepared, run, baselines=False)
+    held_out = _held_out(run, prepared, model)
+    views = TaskViews() if held_out is None else held_out.views
+    name = run.config.model.name
+    return page.render(
+        "run.html.jinja",
+        title=f"{name} · {run.task.name}",
+        verdict=_sentence(run, score) if summary is None else verdict(name, summary),
+        good=summary is None or summary.beats_baselines,
+        facts=_facts(run, prepared, model),
+        measured=_measured(run, prepared, score, held_out),
+        models=[name, *(baseline.name for baseline in summary.baselines)] if summary is not None else [name],
+        metrics=_metric_rows(score, summary),
+        steps=next_steps(run, summary, views),
+        history=_history(run, page.embed),
+        data=_data(prepared, page.embed),
+        views=_views(views, page.embed),
+        groups=[] if held_out is None else _groups(held_out, prepared),
+        options=sorted((option, str(value)) for option, value in prepared.recipe.values().items()),
+        path=str(run.path.name),
+    )
+
+
+@dataclass(frozen=True)
+class _HeldOut:
+    """The examples that the figures are taken of, and what the task shows of them."""
+
+    examples: AnyExamples
+    rows: int
+    views: TaskViews
+
+
+def _held_out(run: Run, prepared: Prepared, model: nn.Module) -> _HeldOut | None:
+    task = run.task
+    if not isinstance(task, SequenceTask):
+        return None
+    source = prepared.source
+    examples = source.test if source.test is not None else source.validation
+    outputs, targets = by_row(model_outputs(model, examples), examples)
+    return _HeldOut(examples, len(targets), task.views(model, outputs, targets))
+
+
+def _measured(run: Run, prepared: Prepared, score: Score, held_out: "_HeldOut | None") -> str:
+    """Return what the metrics were measured on, such as "90 test sequences (1,362 tokens)"."""
+    part = "test" if run.metrics.test is not None else "validation"
+    unit = "steps" if "channels" in prepared.source.shape else "tokens"
+    if held_out is None:
+        return f"{score.examples:,} {part} {unit}"
+    steps = "" if score.examples == held_out.rows else f" ({score.examples:,} {unit})"
+    return f"{held_out.rows:,} {part} sequences{steps}"
+
+
+def _sentence(run: Run, score: Score) -> str:
+    part = "test" if run.metrics.test is not None else "validation"
+    return f"{run.config.model.name}: {part} {run.task.describe(score.figures)}."
+
+
+def _metric_rows(score: Score, summary: Summary | None) -> Sequence[Any]:
+    if summary is None:
+        return metric_rows(score.figures, [score])
+    names = [summary.metric, *(name for name in score.figures if name != summary.metric)]
+    return metric_rows(names, [score, *(baseline.score for baseline in summary.baselines)])
+
+
+def _facts(run: Run, prepared: Prepared, model: nn.Module) -> list[tuple[str, str]]:
+    config, metrics = run.config, run.metrics
+    options = ", ".join(f"{name} {value}" for name, value in config.model.options.items())
+    parts = {name: len(part) for name, part in _parts(prepared).items()}
+    file = run.recipe_entry("data", str, None, default=None)
+    seconds = sum(epoch.seconds for epoch in metrics.history)
+    facts = [
+        ("model", config.model.name + (f" ({options})" if options else "")),
+        ("parameters", f"{sum(parameter.numel() for parameter in model.parameters()):,}"),
+        ("data", "Python objects" if file is None else Path(file).name),
+        ("rows", ", ".join(f"{size:,} {name}" for name, size in parts.items())),
+        ("epochs", f"{len(metrics.history)}, the best was {metrics.best_epoch}"),
+        ("training time", f"{seconds:.1f} s"),
+        ("seed", str(config.settings.seed)),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def _parts(prepared: Prepared) -> dict[str, AnyExamples]:
+    """Return the parts of the data that exist; none for next-step models."""
+    source = prepared.source
+    if not isinstance(prepared.task, SequenceTask):
+        return {}
+    parts = {"training": source.training(0), "validation": source.validation, "test": source.test}
+    return {name: part for name, part in parts.items() if part is not None}
+
+
+def _history(run: Run, embed: _Embed) -> list[Markup]:
+    curve = curve_of(run.config.model.name, run.metrics.history)
+    others = {name: values for name, values in curve.validation.items() if name not in curve.train}
+    return [embed(learning_figure([curve])), *([embed(validation_figure(others))] if others else [])]
+
+
+def _data(prepared: Prepared, embed: _Embed) -> dict[str, Any]:
+    parts, task = _parts(prepared), prepared.task
+    if not isinstance(task, SequenceTask):
+        return {"lengths": None, "length": None, "targets": []}
+    lengths = {name: part.lengths.numpy() for name, part in parts.items()}
+    every = np.unique(np.concatenate(list(lengths.values())))
+    one_length = len(every) == 1
+    unit = "steps" if "channels" in prepared.source.shape else "tokens"
+    figure = None if one_length else histogram_figure(histogram(unit, lengths))
+    return {
+        "unit": unit,
+        "length": int(every[0]) if one_length else None,
+        "lengths": None if figure is None else embed(figure),
+        "targets": _targets(
+            {name: task.target_view(targets_of(part)) for name, part in parts.items()}, embed
+        ),
+    }
+
+
+def _targets(parts: Mapping[str, TargetView], embed: _Embed) -> list[Markup]:
+    figures = []
+    if any(sum(view.counts.values()) for view in parts.values()):
+        figures.append(counts_figure({name: view.counts for name, view in parts.items()}))
+    first = next(iter(parts.values()))
+    for target in list(first.values)[:_MOST_TARGETS]:
+        values = {name: view.values[target] for name, view in parts.items()}
+        figures.append(histogram_figure(histogram(target, values)))
+    return [embed(figure) for figure in figures]
+
+
+def _views(views: TaskViews, embed: _Embed) -> dict[str, Any]:
+    matrix = views.confusion
+    return {
+        "tables": views.tables,
+        "confusion": None if matrix is None else embed(confusion_figure(matrix.classes, matrix.counts)),
+        "calibration": embed(calibration_figure(views.calibration)) if views.calibration else None,
+        "calibration_error": calibration_error(views.calibration) if views.calibration else None,
+        "scatters": [embed(scatter_figure(points)) for points in views.scatters[:_MOST_TARGETS]],
+        "histograms": [embed(histogram_figure(part)) for part in views.histograms[:_MOST_TARGETS]],
+        "roc": None if views.roc is None else embed(roc_figure(views.roc)),
+    }
+
+
+def _groups(held_out: _HeldOut, prepared: Prepared) -> list[dict[str, Any]]:
+    return [
+        {"title": group.title, "rows": example_rows(group, prepared, held_out.examples)}
+        for group in held_out.views.examples
+    ]
