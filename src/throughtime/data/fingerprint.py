@@ -1,7 +1,8 @@
 """Hashes of examples: one of all that training reads, and one of each sequence to find duplicates."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -50,20 +51,7 @@ class Fingerprint:
 
 
 def sequence_hashes(sequences: Ragged) -> NDArray[np.uint64]:
-    r"""Return a hash of each sequence, (B,).
-
-    .. math:: h = m(n) + \sum_{i<n} m(x_i + m(i)) \mod 2^{64}
-
-    for n numbers :math:`x_i`, whose bits are taken as integers, where m is the finalizer of SplitMix64.
-
-    Parameters
-    ----------
-    sequences : Ragged
-        (T,) int64 or (T, C) float32.
-
-    References
-    ----------
-    Steele, Lea and Flood, *Fast Splittable Pseudorandom Number Generators*, 2014, figure 16.
+    """Return a hash of the bytes of each sequence, (B,): BLAKE2b of 64 bits.
 
     Examples
     --------
@@ -71,18 +59,11 @@ def sequence_hashes(sequences: Ragged) -> NDArray[np.uint64]:
     >>> (hashes == hashes[0]).tolist()
     [True, False, True]
     """
-    values = sequences.values.contiguous()
-    bits = values.view(torch.int32) if values.dtype == torch.float32 else values
-    numbers = bits.numpy().reshape(len(values), -1).astype(np.uint64)
-    lengths = sequences.lengths.numpy()
-    ends = np.cumsum(lengths)
-    steps = np.arange(len(numbers)) - np.repeat(ends - lengths, lengths)
-    channels = numbers.shape[1]
-    places = steps[:, None].astype(np.uint64) * np.uint64(channels) + np.arange(channels, dtype=np.uint64)
-    sums = np.zeros(len(numbers) + 1, dtype=np.uint64)
-    np.cumsum(_mixed(numbers + _mixed(places)).sum(axis=1, dtype=np.uint64), out=sums[1:])
-    hashes: NDArray[np.uint64] = sums[ends] - sums[ends - lengths] + _mixed(lengths.astype(np.uint64))
-    return hashes
+    values = sequences.values.contiguous().numpy()
+    content = memoryview(values.reshape(-1).view(np.uint8))
+    size = values.nbytes // max(1, len(values))
+    bounds = (sequences.layout.host_offsets * size).tolist()
+    return _hashes(content[start:stop] for start, stop in pairwise(bounds))
 
 
 def text_hashes(columns: Sequence[Sequence[str]]) -> NDArray[np.uint64]:
@@ -94,15 +75,9 @@ def text_hashes(columns: Sequence[Sequence[str]]) -> NDArray[np.uint64]:
     >>> (hashes == hashes[0]).tolist()
     [True, False, True]
     """
-    texts = map("\0".join, zip(*columns, strict=True))
-    return np.frombuffer(
-        b"".join(hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts), np.uint64
-    )
+    return _hashes(text.encode() for text in map("\0".join, zip(*columns, strict=True)))
 
 
-def _mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return the outputs of SplitMix64 for these states."""
-    mixed = numbers + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+def _hashes(contents: Iterable[bytes | memoryview]) -> NDArray[np.uint64]:
+    digests = b"".join(hashlib.blake2b(content, digest_size=8).digest() for content in contents)
+    return np.frombuffer(digests, np.uint64)
