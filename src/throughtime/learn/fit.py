@@ -10,12 +10,12 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from throughtime.data.objects import as_table
-from throughtime.data.read_table import read_table
 from throughtime.data.table import Table
 from throughtime.errors import ShapeError
 from throughtime.learn.next_step import prepare_stream
 from throughtime.learn.predictor import Predictor
 from throughtime.learn.prepared import Prepared, prepare_table
+from throughtime.learn.reading import read_rows
 from throughtime.learn.recipe import Recipe, groups_of
 from throughtime.learn.split import Parts
 from throughtime.training import CUSTOM, FitResult, ModelFactory, ModelSpec, Run, only_training, without_flush
@@ -85,7 +85,7 @@ def table_of(recipe: Recipe, data: Any) -> Table:
     if isinstance(data, Table):
         return data
     if isinstance(data, str | Path):
-        return read_table(Path(data), encoding=recipe.files.encoding, delimiter=recipe.files.delimiter)
+        return read_rows(Path(data), recipe.files)
     return as_table(data)
 
 

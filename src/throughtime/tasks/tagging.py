@@ -97,7 +97,8 @@ class Tagging(SequenceTask):
     @classmethod
     def learn(cls, table: Table, columns: Sequence[str]) -> Self:
         """Return the task with the sorted tags of a column."""
-        tags = sorted({tag for row in _tag_lists(table, one_column(cls.name, columns)) for tag in row})
+        column = one_column(cls.name, columns)
+        tags = sorted({tag for part in table.chunks() for row in _tag_lists(part, column) for tag in row})
         if len(tags) < 2:
             raise DataError(
                 f"{table.name}: column {columns[0]!r} has {len(tags)} different tags, but a tagger needs "
