@@ -1,8 +1,8 @@
 """Train from a memory-mapped Arrow file of token sequences, and print steps per second and anonymous memory.
 
 ``python benchmarks/larger_than_memory.py --gib 4 --steps 1000`` writes a file of lists of int32 (20 to 400
-tokens of 2,000 kinds) with two classes into ``--folder``, trains for so many steps on rows drawn at random from
-all of it, and deletes the file. ``--memory`` reads the file into memory instead. Anonymous memory (RssAnon in
+tokens of 2,000 kinds) with two classes into ``--folder``, trains for so many steps on rows drawn at random
+from all of it, and deletes the file. ``--memory`` reads the file into memory instead. Anonymous memory (RssAnon in
 /proc/self/status) leaves out the pages of the mapped file, which the operating system drops when others need
 memory.
 """
@@ -24,8 +24,8 @@ import torch
 from throughtime.data.batches import shuffled_batches
 from throughtime.data.examples import Source
 from throughtime.data.stored_examples import AnyExamples
-from throughtime.learn import Recipe, fit_recipe, prepare
-from throughtime.learn.fit import created_run
+from throughtime.learn import Recipe, prepare
+from throughtime.learn.fitting import created_run
 from throughtime.learn.prepared import Prepared
 from throughtime.training import fit
 
@@ -33,7 +33,7 @@ KINDS, BATCH_ROWS = 2_000, 20_000
 
 
 def write_rows(path: Path, size: int, seed: int = 0) -> int:
-    """Write at least so many bytes of rows, and return their number; class 1 has more of the larger tokens."""
+    """Write at least so many bytes of rows, and return their number; class 1 has more large tokens."""
     schema = pa.schema({"tokens": pa.list_(pa.int32()), "label": pa.string()})
     random, rows = np.random.default_rng(seed), 0
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:

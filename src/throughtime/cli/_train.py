@@ -17,7 +17,7 @@ from throughtime.data.printable import printable
 from throughtime.data.table import Table as DataTable
 from throughtime.errors import RunError, UnsupportedError
 from throughtime.learn import Recipe, fit_recipe
-from throughtime.learn.fit import Fitted, table_of
+from throughtime.learn.fitting import Fitted, table_of
 from throughtime.learn.folds import fold_parts
 from throughtime.learn.prepared import usable_rows, with_columns
 from throughtime.learn.split import Parts

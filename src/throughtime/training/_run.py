@@ -401,8 +401,8 @@ class Run:
         metrics, config = self.metrics, self.config
         if epochs < len(metrics.history):
             raise RunError(
-                f"{self.path} has finished {len(metrics.history)} epochs, so it cannot end after {epochs}; give "
-                "more epochs"
+                f"{self.path} has finished {len(metrics.history)} epochs, so it cannot end after {epochs}; "
+                "give more epochs"
             )
         settings = replace(config.settings, epochs=epochs, patience=patience)
         changed = replace(config, settings=settings, recipe=config.recipe if recipe is None else recipe)
