@@ -7,13 +7,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter, Signature
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from throughtime._options import DeclaredOption
 from throughtime.learn.recipe import group_options, groups_of, task_options
 
-AUTOMATIC = ("epochs", "patience", "tokens_per_batch")
-"""Options that follow from the size of the data unless they are given."""
 COLUMNS = ("text", "tokens", "series", "numeric")
 """Options that name columns of a data frame."""
 _NOT_OFFERED = {
@@ -23,9 +21,12 @@ _NOT_OFFERED = {
 _KINDS = {
     int: "int",
     int | None: "int or None",
+    int | Literal["auto"]: "int or 'auto'",
+    int | Literal["auto"] | None: "int, 'auto' or None",
     float: "float",
     float | None: "float or None",
     bool: "bool",
+    bool | None: "bool or None",
     str: "str",
     str | None: "str or None",
     Sequence[str]: "str or sequence of str",
@@ -121,8 +122,4 @@ def with_parameters(cls: _Class) -> _Class:
 def _of_option(option: DeclaredOption) -> EstimatorParameter:
     kind = "{" + ", ".join(map(repr, option.choices)) + "}" if option.choices else _KINDS[option.kind]
     text = re.sub(r"--([a-z0-9-]+)", lambda match: f"``{match[1].replace('-', '_')}``", option.help)
-    if option.name in AUTOMATIC:
-        return EstimatorParameter(
-            option.name, "auto", f"{kind} or 'auto'", f"{text} 'auto' follows from the data."
-        )
     return EstimatorParameter(option.name, option.default, kind, text)

@@ -81,6 +81,10 @@ class Anomaly(SequenceTask):
     name: ClassVar[str] = "anomaly"
     level: ClassVar[Level] = "next"
     default_models: ClassVar[Mapping[str, str]] = {"tokens": "language", "series": "forecast"}
+    default_options: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "tokens": {"embedding_size": 64, "hidden_size": 64},
+    }
+    """Two layers of 64 units, as in DeepLog (Du et al. 2017, section 5)."""
     monitor: ClassVar[str] = "loss"
     shown: ClassVar[tuple[str, ...]] = ("loss",)
 
@@ -113,6 +117,11 @@ class Anomaly(SequenceTask):
     def metrics(self) -> tuple[str, ...]:
         """The loss; with labels also those of `throughtime.tasks.metrics.anomaly_metrics`."""
         return ("loss", "roc_auc", "average_precision", "precision", "recall", "f1")
+
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """F1 of anomalies first."""
+        return ("f1", "precision", "recall", "roc_auc")
 
     @classmethod
     def learn(cls, table: Table, columns: Sequence[str]) -> Self:
@@ -169,7 +178,9 @@ class Anomaly(SequenceTask):
         def example(row: int) -> ExampleView:
             named = _KINDS[int(truth[row])] if labelled else ""
             score = f"score {METRICS['loss'].text(scores[row])}"
-            return ExampleView(row, named, _KINDS[int(predicted[row])], score, _marks(steps[row][:, 0], *scale))
+            return ExampleView(
+                row, named, _KINDS[int(predicted[row])], score, _marks(steps[row][:, 0], *scale)
+            )
 
         by_kind = {name: scores[truth == bool(i)] for i, name in enumerate(_KINDS)}
         shown = [("Highest scores", highest(scores))]
