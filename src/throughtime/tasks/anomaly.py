@@ -120,8 +120,12 @@ class Anomaly(SequenceTask):
 
     @property
     def headline(self) -> tuple[str, ...]:
-        """F1 of anomalies first."""
-        return ("f1", "precision", "recall", "roc_auc")
+        """How well the scores rank anomalies first, then how well the threshold separates them."""
+        return ("average_precision", "f1", "precision", "recall")
+
+    def compared_by(self, figures: Mapping[str, float]) -> str:
+        """Return the average precision if there are labels, the loss otherwise."""
+        return "average_precision" if "average_precision" in figures else "loss"
 
     @classmethod
     def learn(cls, table: Table, columns: Sequence[str]) -> Self:

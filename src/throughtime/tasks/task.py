@@ -203,6 +203,11 @@ class Task(ABC):
         """Names of the metrics in the table that ends a training, the most important first."""
         return tuple(name for name in self.metrics if name != "loss") or self.metrics
 
+    def compared_by(self, figures: Mapping[str, float]) -> str:
+        """Return the metric by which a model is compared with baselines, unless the user names one."""
+        del figures
+        return self.monitor
+
     def require_metric(self, name: str) -> str:
         """Return the name of a metric of this task.
 
