@@ -3,9 +3,9 @@
 import math
 from typing import Any
 
-from throughtime.data.examples import Examples
 from throughtime.learn.prepared import Prepared
 from throughtime.learn.recipe import Recipe
+from throughtime.tasks import SequenceTask
 
 _TOKENS = 2048
 """Most tokens or steps of a batch."""
@@ -28,8 +28,8 @@ def automatic_settings(prepared: Prepared) -> Recipe:
     recipe, examples = prepared.recipe, prepared.source.training(0)
     chosen: dict[str, Any] = {}
     epochs = recipe.optimizer.epochs
-    if isinstance(examples, Examples):
-        steps = max(1, examples.inputs.layout.total)
+    if isinstance(prepared.task, SequenceTask):
+        steps = max(1, int(examples.lengths.sum()))
         tokens = recipe.batches.tokens_per_batch
         if tokens == "auto":
             chosen["tokens_per_batch"] = tokens = _batch(steps, len(examples))

@@ -42,6 +42,10 @@ class FileOptions:
 
     encoding: Annotated[str, Option("Character encoding of text files.")] = "utf-8"
     delimiter: Annotated[str | None, Option("Delimiter of .csv files. Default: a comma.")] = None
+    memory_map: Annotated[
+        bool | None,
+        Option("Read rows of an .arrow file when they are needed. Default: for files of 2 GiB or more."),
+    ] = None
     skip_blank: Annotated[bool, Option("Leave out rows without text, tokens or steps.")] = False
     rare_classes: Annotated[
         Literal["refuse", "drop"],

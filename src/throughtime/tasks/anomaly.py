@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -65,7 +66,7 @@ class Anomaly(SequenceTask):
     """Mean of −log p of the steps of normal sequences.
 
     The score of a sequence is the sum of the surprise of its steps (``reduce="sum"``), their mean, or the
-    largest. A sequence is an anomaly if its score is at least the threshold: the quantile 1 − contamination
+    largest. A sequence is an anomaly if its score is above the quantile 1 − contamination
     of the scores of validation sequences, which are taken to be normal.
 
     Parameters
@@ -175,16 +176,16 @@ class Anomaly(SequenceTask):
         del model
         scores, truth = self.scores(outputs).numpy(), targets.numpy()
         steps = _of_steps(outputs)
-        scale = (float(steps.values.median()), float(steps.values.max())) if len(steps.values) else (0.0, 0.0)
+        surprise = steps.values if len(steps.values) else torch.zeros(1)
+        scale = float(surprise.median()), float(surprise.max())
         labelled = bool(truth.any())
         predicted = scores >= self._threshold
 
         def example(row: int) -> ExampleView:
             named = _KINDS[int(truth[row])] if labelled else ""
             score = f"score {METRICS['loss'].text(scores[row])}"
-            return ExampleView(
-                row, named, _KINDS[int(predicted[row])], score, _marks(steps[row][:, 0], *scale)
-            )
+            marks = _marks(steps[row][:, 0], *scale)
+            return ExampleView(row, named, _KINDS[int(predicted[row])], score, marks)
 
         by_kind = {name: scores[truth == bool(i)] for i, name in enumerate(_KINDS)}
         shown = [("Highest scores", highest(scores))]
@@ -219,7 +220,9 @@ class Anomaly(SequenceTask):
             raise DataError(
                 "all validation sequences are anomalies; give normal ones to choose the threshold"
             )
-        return replace(self, threshold=quantile_threshold(normal.numpy(), self.contamination))
+        threshold = quantile_threshold(normal.numpy(), self.contamination)
+        # Scores that are equal to the quantile are normal, which counts where many scores are equal.
+        return replace(self, threshold=float(np.nextafter(threshold, np.inf)))
 
     @property
     def _threshold(self) -> float:

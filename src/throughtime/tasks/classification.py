@@ -23,6 +23,7 @@ from throughtime.tasks.sequence_task import SequenceTask
 from throughtime.tasks.task import Level
 from throughtime.tasks.thresholds import fit_threshold
 from throughtime.tasks.views import (
+    SHOWN_CLASSES,
     ClassTable,
     ExampleView,
     Histogram,
@@ -153,13 +154,10 @@ class Classification(SequenceTask):
 
         binary = len(self.classes) == 2
         positive = probabilities.numpy()[:, -1]
+        table = per_class_metrics(probabilities, truth, self.classes, threshold=self.threshold)
         return TaskViews(
-            (
-                ClassTable(
-                    "class", per_class_metrics(probabilities, truth, self.classes, threshold=self.threshold)
-                ),
-            ),
-            confusion(self.classes, truth, predicted),
+            (ClassTable("class", table),),
+            confusion(self.classes, truth, predicted, SHOWN_CLASSES),
             calibration_bins(confidence, right),
             histograms=(self._scores(positive, truth),) if binary else (),
             roc=roc_curve(positive, truth == 1) if binary else None,

@@ -88,7 +88,8 @@ class MultiLabel(SequenceTask):
         """Return the task with the labels of the training rows."""
         if len(columns) > 1:
             return cls(tuple(columns))
-        labels = sorted({label for row in _label_lists(table, columns[0]) for label in row})
+        parts = table.chunks()
+        labels = sorted({label for part in parts for row in _label_lists(part, columns[0]) for label in row})
         if not labels:
             raise DataError(
                 f"{table.name}: no row has a label in column {columns[0]!r}; choose another column"

@@ -23,6 +23,7 @@ from throughtime.tasks.outputs import Outputs
 from throughtime.tasks.sequence_task import SequenceTask
 from throughtime.tasks.task import Level
 from throughtime.tasks.views import (
+    SHOWN_CLASSES,
     ClassTable,
     ExampleView,
     StepMark,
@@ -101,7 +102,8 @@ class Tagging(SequenceTask):
     @classmethod
     def learn(cls, table: Table, columns: Sequence[str]) -> Self:
         """Return the task with the sorted tags of a column."""
-        tags = sorted({tag for row in _tag_lists(table, one_column(cls.name, columns)) for tag in row})
+        column = one_column(cls.name, columns)
+        tags = sorted({tag for part in table.chunks() for row in _tag_lists(part, column) for tag in row})
         if len(tags) < 2:
             raise DataError(
                 f"{table.name}: column {columns[0]!r} has {len(tags)} different tags, but a tagger needs "
@@ -175,7 +177,7 @@ class Tagging(SequenceTask):
                 ClassTable("tag", per_tag_metrics(predicted, truth)),
                 *((ClassTable("span type", spans),) if spans else ()),
             ),
-            confusion(self.tags, targets.values.numpy(), chosen),
+            confusion(self.tags, targets.values.numpy(), chosen, SHOWN_CLASSES),
             examples=groups(("Most errors", map(example, highest(wrong.astype(np.float64), wrong > 0)))),
         )
 
