@@ -22,7 +22,7 @@ from throughtime.learn.folds import fold_parts
 from throughtime.learn.prepared import usable_rows, with_columns
 from throughtime.learn.split import Parts
 from throughtime.learn.summary import Summary, summarize, write_summary
-from throughtime.tasks import METRICS
+from throughtime.tasks import METRICS, Task
 from throughtime.training import Metrics, Run
 from throughtime.training import processes as several
 
@@ -147,7 +147,7 @@ class TrainCommand:
             console.print(f"saved in {run.path}; next: throughtime sample {run.path}")
             return
         write_summary(run, summary)
-        print_summary(console, summary, run.config.model.name)
+        print_summary(console, summary, run)
         write_report(run, fitted)
         console.print(f"saved in {run.path}, report in {run.path / 'report.html'}")
         console.print(f"next: throughtime predict {run.path} FILE")
@@ -160,9 +160,9 @@ def write_report(run: Run, fitted: Fitted) -> None:
     write_run_report(run, fitted.prepared)
 
 
-def print_summary(console: Console, summary: Summary, model: str) -> None:
+def print_summary(console: Console, summary: Summary, run: Run) -> None:
     """Print the metrics of a model and of baselines as a table, and what to do if a baseline is better."""
-    names = shown_metrics(summary)
+    names, model = shown_metrics(summary, run.task), run.config.model.name
     table = Table(show_edge=False, pad_edge=False)
     table.add_column(f"{summary.part} ({summary.score.examples:,})", overflow="fold")
     for name in names:
@@ -182,13 +182,11 @@ def print_summary(console: Console, summary: Summary, model: str) -> None:
             console.print(f"- {line}")
 
 
-def shown_metrics(summary: Summary) -> list[str]:
-    """Return the names of the metrics in the table: the one that is compared first, and the loss last."""
-    names = [
-        summary.metric,
-        *(name for name in summary.score.figures if name not in {summary.metric, "loss"}),
-    ]
-    return names[:_MOST_COLUMNS]
+def shown_metrics(summary: Summary, task: Task) -> list[str]:
+    """Return the names of the metrics in the table, the one that is compared first."""
+    figures = summary.score.figures
+    names = [name for name in task.headline if name in figures and name != summary.metric]
+    return [summary.metric, *names][:_MOST_COLUMNS]
 
 
 def _with_interval(summary: Summary, name: str) -> str:

@@ -1,7 +1,7 @@
 """`fit`: from raw data to a trained run, in one call."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from throughtime.data.objects import as_table
 from throughtime.data.table import Table
 from throughtime.errors import ShapeError
+from throughtime.learn.automatic import automatic_settings
 from throughtime.learn.next_step import prepare_stream
 from throughtime.learn.predictor import Predictor
 from throughtime.learn.prepared import Prepared, prepare_table
@@ -172,7 +173,6 @@ def fit_recipe(
     weights: Tensor | None = None,
     rows: Parts | None = None,
     start: Predictor | None = None,
-    adapt: Callable[[Prepared], Recipe] | None = None,
     resume: bool = False,
     progress: bool = True,
     watch_every: int = 0,
@@ -190,8 +190,6 @@ def fit_recipe(
         Rows of the parts, in place of a random split.
     start : Predictor, optional
         A trained model whose weights the training begins with; its encoder and task encode the data.
-    adapt : callable, optional
-        Returns the recipe with settings that depend on the size of the prepared data.
     factory : callable, optional
         Builds the model in place of one by name.
     """
@@ -205,8 +203,7 @@ def fit_recipe(
     }
     more: dict[str, Any] = {"validation_data": validation_data, "test_data": test_data, "weights": weights}
     prepared = prepare(recipe, data, **more, rows=rows, start=start)
-    if adapt is not None:
-        prepared = replace(prepared, recipe=adapt(prepared))
+    prepared = replace(prepared, recipe=automatic_settings(prepared))
     if out is not None:
         return _fitted(prepared, Path(out), data, **how)
     with tempfile.TemporaryDirectory(prefix="throughtime-") as folder, without_flush():
