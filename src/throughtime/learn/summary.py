@@ -99,8 +99,9 @@ def summarize(prepared: Prepared, run: Run, *, baselines: bool = True) -> Summar
         measured = score_of(baseline, examples)
         scores.append(BaselineScore(baseline.name, measured, baseline.seconds, baseline.rows))
     monitor = run.config.settings.monitor
-    metric = monitor if monitor in score.figures else task.compared_by(score.figures)
-    summary = Summary(part, metric, score, tuple(scores), prepared.notes)
+    if monitor is None or monitor not in score.figures:
+        monitor = task.compared_by(score.figures)
+    summary = Summary(part, monitor, score, tuple(scores), prepared.notes)
     if summary.beats_baselines:
         return summary
     best = next(
