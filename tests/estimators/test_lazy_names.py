@@ -25,7 +25,7 @@ def run(code: str) -> str:
 
 def test_the_names_are_listed_and_resolved() -> None:
     assert set(dir(tt)) >= {*NAMES, "Ragged", "nn"}
-    assert tt.fit.__module__ == "throughtime.learn.fit"
+    assert tt.fit.__module__ == "throughtime.learn.fitting"
     assert tt.SequenceTagger.__name__ == "SequenceTagger"
     with pytest.raises(AttributeError, match="has no attribute 'Sequence'"):
         tt.Sequence  # noqa: B018

@@ -11,7 +11,6 @@ from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from throughtime._options import DeclaredOption
-from throughtime.learn.automatic import AUTOMATIC
 from throughtime.learn.recipe import group_options, groups_of, task_options
 
 COLUMNS = ("text", "tokens", "series", "numeric")
@@ -111,10 +110,6 @@ def with_parameters(cls: _Class) -> _Class:
 def _of_option(option: DeclaredOption) -> EstimatorParameter:
     kind = _kind_name(option.kind)
     text = re.sub(r"--([a-z0-9-]+)", lambda match: f"``{match[1].replace('-', '_')}``", option.help)
-    if option.name in AUTOMATIC:
-        return EstimatorParameter(
-            option.name, "auto", f"{kind} or 'auto'", f"{text}\n        'auto': {AUTOMATIC[option.name]}."
-        )
     return EstimatorParameter(option.name, option.default, kind, text)
 
 

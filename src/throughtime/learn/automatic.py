@@ -1,19 +1,16 @@
 """Settings that follow from the size of the data: small data need small batches and many epochs."""
 
 import math
-from collections.abc import Collection
 from typing import Any
 
-from throughtime.learn.options import BatchOptions, OptimizerOptions
 from throughtime.learn.prepared import Prepared
 from throughtime.learn.recipe import Recipe
+from throughtime.tasks import SequenceTask
 
-AUTOMATIC = {
-    "epochs": "20, or as many as 400 updates of the weights take",
-    "patience": "3, or a quarter of ``epochs`` if these are more than 20",
-    "tokens_per_batch": "2048, or less for small data: an eighth of them, but at least 16 sequences",
-}
-"""Options that `automatic_settings` can choose, and what it chooses."""
+_TOKENS = 2048
+"""Most tokens or steps of a batch."""
+_EPOCHS = 20
+"""Least number of epochs."""
 _UPDATES = 400
 """Least number of updates of the weights in a training."""
 _BATCHES = 8
@@ -21,26 +18,29 @@ _BATCHES = 8
 _SEQUENCES = 16
 
 
-def automatic_settings(prepared: Prepared, names: Collection[str]) -> Recipe:
-    """Return the recipe with these of its settings chosen by the number of training sequences and steps.
+def automatic_settings(prepared: Prepared) -> Recipe:
+    """Return the recipe with its "auto" settings chosen by the number of training sequences and steps.
 
-    Parameters
-    ----------
-    prepared : Prepared
-        Data and recipe.
-    names : collection of str
-        Those to choose, see `AUTOMATIC`; others keep their values.
+    Batches have at most 2,048 tokens or steps, and of small data an eighth, but no fewer than 16 sequences.
+    There are 20 epochs, or as many as 400 updates of the weights take. Patience is 3 epochs, or a quarter of
+    all epochs if there are more than 20. Language and frame models have 20 epochs.
     """
-    recipe = prepared.recipe
-    examples = prepared.source.training(0)
-    steps = max(1, examples.inputs.layout.total)
-    tokens = recipe.batches.tokens_per_batch
-    if "tokens_per_batch" in names:
-        small = max(math.ceil(steps / _BATCHES), math.ceil(_SEQUENCES * steps / len(examples)))
-        tokens = min(BatchOptions.tokens_per_batch, small)
+    recipe, examples = prepared.recipe, prepared.source.training(0)
+    chosen: dict[str, Any] = {}
     epochs = recipe.optimizer.epochs
-    if "epochs" in names:
-        epochs = max(OptimizerOptions.epochs, math.ceil(_UPDATES / math.ceil(steps / tokens)))
-    patience = 3 if epochs <= OptimizerOptions.epochs else epochs // 4
-    chosen: dict[str, Any] = {"tokens_per_batch": tokens, "epochs": epochs, "patience": patience}
-    return recipe.changed(**{name: chosen[name] for name in names})
+    if isinstance(prepared.task, SequenceTask):
+        steps = max(1, int(examples.lengths.sum()))
+        tokens = recipe.batches.tokens_per_batch
+        if tokens == "auto":
+            chosen["tokens_per_batch"] = tokens = _batch(steps, len(examples))
+        if epochs == "auto":
+            epochs = max(_EPOCHS, math.ceil(_UPDATES / math.ceil(steps / tokens)))
+    chosen["epochs"] = epochs = _EPOCHS if epochs == "auto" else epochs
+    if recipe.optimizer.patience == "auto":
+        chosen["patience"] = 3 if epochs <= _EPOCHS else epochs // 4
+    return recipe.changed(**chosen)
+
+
+def _batch(steps: int, sequences: int) -> int:
+    """Return the number of tokens in a batch."""
+    return min(_TOKENS, max(math.ceil(steps / _BATCHES), math.ceil(_SEQUENCES * steps / sequences)))

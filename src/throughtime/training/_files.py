@@ -14,7 +14,7 @@ _flushes: ContextVar[bool] = ContextVar("_flushes", default=True)
 
 @contextlib.contextmanager
 def without_flush() -> Iterator[None]:
-    """Do not flush files to disk when they are written: for runs in temporary folders, to save time."""
+    """Do not flush files to disk while they are written: for temporary runs, whose loss is no harm."""
     token = _flushes.set(False)
     try:
         yield

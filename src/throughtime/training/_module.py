@@ -318,7 +318,7 @@ class TrainingModule(pl.LightningModule):
 
 
 def _set_seed(seed: int) -> None:
-    """Seed the generators; `torch.manual_seed` takes 25 times as long on a machine without CUDA."""
+    """Seed the generators; `torch.manual_seed` formats a traceback each time if CUDA is not initialised."""
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_available():
         torch.cuda.manual_seed_all(seed)
