@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from throughtime.data.examples import Examples
+from throughtime.data.stored_examples import AnyExamples
 from throughtime.learn import Prepared
 from throughtime.report._style import transparent
 from throughtime.tasks.views import ExampleGroup, ExampleView, StepMark, evenly
@@ -59,15 +59,17 @@ class ExampleRow:
     bands: tuple[Band, ...] = ()
 
 
-def example_rows(group: ExampleGroup, prepared: Prepared, examples: Examples) -> list[ExampleRow]:
+def example_rows(group: ExampleGroup, prepared: Prepared, examples: AnyExamples) -> list[ExampleRow]:
     """Return the examples of a group with their sequences."""
     if "channels" in prepared.source.shape:
         first = first_windows(examples)
-        return [_series_row(view, prepared, examples.inputs[int(first[view.row])]) for view in group.rows]
+        return [
+            _series_row(view, prepared, examples.select(first[[view.row]]).inputs[0]) for view in group.rows
+        ]
     return _token_rows(group.rows, prepared)
 
 
-def first_windows(examples: Examples) -> Tensor:
+def first_windows(examples: AnyExamples) -> Tensor:
     """Return the number of the first sequence of each row of the table."""
     if examples.rows is None:
         return torch.arange(len(examples))

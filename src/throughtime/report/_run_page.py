@@ -10,9 +10,10 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 from torch import nn
 
-from throughtime.data.examples import Examples
+from throughtime.data.stored_examples import AnyExamples
 from throughtime.errors import RunError
 from throughtime.learn import Prepared
+from throughtime.learn.bounded import targets_of
 from throughtime.learn.summary import Summary, read_summary, summarize
 from throughtime.report._class_figures import calibration_figure, confusion_figure
 from throughtime.report._curves import curve_of
@@ -90,7 +91,7 @@ def render_run_report(run: Run, prepared: Prepared) -> str:
 class _HeldOut:
     """The examples that the figures are taken of, and what the task shows of them."""
 
-    examples: Examples
+    examples: AnyExamples
     rows: int
     views: TaskViews
 
@@ -145,7 +146,7 @@ def _facts(run: Run, prepared: Prepared, model: nn.Module) -> list[tuple[str, st
     return [(name, value) for name, value in facts if value]
 
 
-def _parts(prepared: Prepared) -> dict[str, Examples]:
+def _parts(prepared: Prepared) -> dict[str, AnyExamples]:
     """Return the parts of the data that exist; none for next-step models."""
     source = prepared.source
     if not isinstance(prepared.task, SequenceTask):
@@ -164,7 +165,7 @@ def _data(prepared: Prepared, embed: _Embed) -> dict[str, Any]:
     parts, task = _parts(prepared), prepared.task
     if not isinstance(task, SequenceTask):
         return {"lengths": None, "length": None, "targets": []}
-    lengths = {name: part.inputs.lengths.numpy() for name, part in parts.items()}
+    lengths = {name: part.lengths.numpy() for name, part in parts.items()}
     every = np.unique(np.concatenate(list(lengths.values())))
     one_length = len(every) == 1
     unit = "steps" if "channels" in prepared.source.shape else "tokens"
@@ -173,7 +174,9 @@ def _data(prepared: Prepared, embed: _Embed) -> dict[str, Any]:
         "unit": unit,
         "length": int(every[0]) if one_length else None,
         "lengths": None if figure is None else embed(figure),
-        "targets": _targets({name: task.target_view(part.targets) for name, part in parts.items()}, embed),
+        "targets": _targets(
+            {name: task.target_view(targets_of(part)) for name, part in parts.items()}, embed
+        ),
     }
 
 

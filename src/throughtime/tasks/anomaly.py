@@ -82,6 +82,10 @@ class Anomaly(SequenceTask):
     name: ClassVar[str] = "anomaly"
     level: ClassVar[Level] = "next"
     default_models: ClassVar[Mapping[str, str]] = {"tokens": "language", "series": "forecast"}
+    default_options: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "tokens": {"embedding_size": 64, "hidden_size": 64},
+    }
+    """Two layers of 64 units, as in DeepLog (Du et al. 2017, section 5)."""
     monitor: ClassVar[str] = "loss"
     shown: ClassVar[tuple[str, ...]] = ("loss",)
 
@@ -114,6 +118,15 @@ class Anomaly(SequenceTask):
     def metrics(self) -> tuple[str, ...]:
         """The loss; with labels also those of `throughtime.tasks.metrics.anomaly_metrics`."""
         return ("loss", "roc_auc", "average_precision", "precision", "recall", "f1")
+
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """How well the scores rank anomalies first, then how well the threshold separates them."""
+        return ("average_precision", "f1", "precision", "recall")
+
+    def compared_by(self, figures: Mapping[str, float]) -> str:
+        """Return the average precision if there are labels, the loss otherwise."""
+        return "average_precision" if "average_precision" in figures else "loss"
 
     @classmethod
     def learn(cls, table: Table, columns: Sequence[str]) -> Self:

@@ -93,6 +93,12 @@ class Classification(SequenceTask):
         binary = ("precision", "recall", "f1") if len(self.classes) == 2 else ()
         return (*names, *binary, "roc_auc", "average_precision", "calibration_error")
 
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """Accuracy, F1 of the second of two classes or the mean over more, area under the ROC curve."""
+        f1 = "f1" if len(self.classes) == 2 else "f1_macro"
+        return ("accuracy", "balanced_accuracy", f1, "roc_auc")
+
     @classmethod
     def learn(cls, table: Table, columns: Sequence[str]) -> Self:
         """Return the task with the sorted labels of a column as classes."""

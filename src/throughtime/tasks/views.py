@@ -174,7 +174,7 @@ def confusion(
     both = (place[true] >= 0) & (place[chosen] >= 0)
     pairs = place[true[both]] * len(kept) + place[chosen[both]]
     counts = np.bincount(pairs, minlength=len(kept) ** 2).reshape(len(kept), len(kept))
-    return Confusion(tuple(classes[i] for i in kept.tolist()), tuple(map(tuple, counts.tolist())))
+    return Confusion(tuple(classes[int(i)] for i in kept), tuple(map(tuple, counts.tolist())))
 
 
 def histogram(title: str, groups: Mapping[str, ArrayLike], threshold: float | None = None) -> Histogram:
