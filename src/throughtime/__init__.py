@@ -25,8 +25,8 @@ if _typing.TYPE_CHECKING:
     from throughtime.estimators import SequenceRegressor as SequenceRegressor
     from throughtime.estimators import SequenceTagger as SequenceTagger
     from throughtime.learn import Predictor as Predictor
+    from throughtime.learn import fit as fit
     from throughtime.learn import load as load
-    from throughtime.learn.fit import fit as fit
 
 
 def __getattr__(name: str) -> object:
