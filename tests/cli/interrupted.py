@@ -82,7 +82,17 @@ def in_child(folder, prepare, *more):
             os.dup2(os.open(folder / name, os.O_CREAT | os.O_TRUNC | os.O_WRONLY), number)
         prepare()
         arguments = ["train", folder.parent / "data.csv", "--text", "words", "--target", "kind"]
-        options = ["--model", "bilstm", "--tokens-per-batch", 20, "--epochs", 3, "--no-baselines", "--out", folder / "run"]
+        options = [
+            "--model",
+            "bilstm",
+            "--tokens-per-batch",
+            20,
+            "--epochs",
+            3,
+            "--no-baselines",
+            "--out",
+            folder / "run",
+        ]
         sys.argv = ["throughtime", *map(str, [*arguments, *options, *more])]
         try:
             main()

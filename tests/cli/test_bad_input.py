@@ -150,7 +150,10 @@ def test_bad_folders_are_refused(name: str, tmp_path: Path, run_cli: RunCli) -> 
 def test_columns_are_asked_for(tmp_path: Path, run_cli: RunCli) -> None:
     data = rows(tmp_path / "data.csv", GOOD)
     refused(run_cli("train", data, "--text", "words", "--out", tmp_path / "run"), ["--target"])
-    refused(run_cli("train", data, "--target", "kind", "--out", tmp_path / "run"), ["--text, --tokens or --series"])
+    refused(
+        run_cli("train", data, "--target", "kind", "--out", tmp_path / "run"),
+        ["--text, --tokens or --series"],
+    )
 
 
 def test_an_output_folder_in_use_is_left_alone(tmp_path: Path, run_cli: RunCli, text_run: Path) -> None:
@@ -223,7 +226,11 @@ def test_entries_of_a_run_that_the_command_needs(tmp_path: Path, run_cli: RunCli
     shutil.copytree(text_run, damaged)
     config = json.loads((damaged / "config.json").read_text())
     recipe = config["recipe"]
-    commands = (("train", data, "--resume", "--out", damaged), ("predict", damaged, data), ("diagnose", damaged, data))
+    commands = (
+        ("train", data, "--resume", "--out", damaged),
+        ("predict", damaged, data),
+        ("diagnose", damaged, data),
+    )
 
     def write(**changes: object) -> None:
         rows(damaged / "config.json", json.dumps(config | {"recipe": recipe | changes}))
@@ -261,11 +268,16 @@ def test_resume_with_other_data_or_options(
     tmp_path: Path, run_cli: RunCli, text_run: Path, code_run: Path
 ) -> None:
     other = rows(tmp_path / "data.csv", good_rows(21))
-    refused(run_cli("train", other, "--out", text_run, "--resume"), ["was created with shape.vocabulary_size = "])
+    refused(
+        run_cli("train", other, "--out", text_run, "--resume"), ["was created with shape.vocabulary_size = "]
+    )
     same = rows(tmp_path / "data.csv", GOOD)
     options = ("train", same, "--out", text_run, "--resume")
     refused(run_cli(*options, "--learning-rate", "9"), ["settings.learning_rate = 0.002, now it is 9"])
-    refused(run_cli(*options, "--model", "bigru"), ["is a run of task classification", "leave out --task and --model"])
+    refused(
+        run_cli(*options, "--model", "bigru"),
+        ["is a run of task classification", "leave out --task and --model"],
+    )
     refused(run_cli("train", same, "--out", code_run, "--resume"), ["config.json"])
     outcome = run_cli(*options)
     assert outcome.code == 0
@@ -286,7 +298,8 @@ def test_python_files_that_cannot_be_read(tmp_path: Path, run_cli: RunCli, code_
     empty.mkdir()
     refused(run_cli("predict", code_run, empty), ["no .py files"])
     refused(
-        run_cli("predict", code_run, tmp_path / "open.py", "--target", "x"), ["reads Python files; leave out --target"]
+        run_cli("predict", code_run, tmp_path / "open.py", "--target", "x"),
+        ["reads Python files; leave out --target"],
     )
 
 
@@ -295,7 +308,9 @@ def test_a_place_that_cannot_be_written(tmp_path: Path, run_cli: RunCli) -> None
     data = rows(tmp_path / "data.csv", GOOD)
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o500)
-    refused(run_cli("train", data, "--text", "words", "--target", "kind", "--out", closed / "run"), ["closed"])
+    refused(
+        run_cli("train", data, "--text", "words", "--target", "kind", "--out", closed / "run"), ["closed"]
+    )
 
 
 def test_json_lines_are_json(tmp_path: Path, run_cli: RunCli, text_run: Path) -> None:

@@ -34,7 +34,19 @@ def texts(tmp_path: Path) -> Path:
 def test_a_run_is_diagnosed(tmp_path: Path, run_cli: RunCli, texts: Path, model: str) -> None:
     run = tmp_path / "run"
     trained = run_cli(
-        "train", texts, "--text", "review", "--target", "stars", "--model", model, "--epochs", 1, "--no-baselines", "--out", run
+        "train",
+        texts,
+        "--text",
+        "review",
+        "--target",
+        "stars",
+        "--model",
+        model,
+        "--epochs",
+        1,
+        "--no-baselines",
+        "--out",
+        run,
     )
     assert trained.code == 0, trained.err
     outcome = run_cli("diagnose", run, texts, "--examples", 20)
@@ -285,7 +297,9 @@ def test_a_run_names_its_training_data_as_the_command_line_did(
     new.write_text("review,stars\nso good,yes\nso bad,no\nrather bad,no\n", encoding="utf-8")
     columns = ("--text", "review", "--target", "stars")
     monkeypatch.chdir(texts.parent)
-    made = run_cli("train", texts.name, *columns, "--model", "textcnn", "--epochs", 1, "--no-baselines", "--out", run)
+    made = run_cli(
+        "train", texts.name, *columns, "--model", "textcnn", "--epochs", 1, "--no-baselines", "--out", run
+    )
     assert made.code == 0, made.err
     config = json.loads((run / "config.json").read_bytes())
     assert config["recipe"]["data"] == texts.name

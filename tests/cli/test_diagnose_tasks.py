@@ -31,7 +31,9 @@ def test_the_loss_is_the_mean_loss_of_the_task(
     found, predictor = _diagnosis(run), load(run)
     examples = predictor.encoder.examples(predictor.table(data), predictor.task, [TARGETS[task]])
     with torch.no_grad():
-        losses = predictor.task.score(predictor.model, predictor.model(examples.inputs), examples.targets)["loss"]
+        losses = predictor.task.score(predictor.model, predictor.model(examples.inputs), examples.targets)[
+            "loss"
+        ]
     # All sequences have five tokens, so that means over steps and over sequences are the same.
     assert found["loss"] == pytest.approx(float(losses.mean()), rel=1e-5)
     assert found["quality"] is None
@@ -55,7 +57,9 @@ def test_an_anomaly_detector_is_diagnosed_on_the_last_steps(
     # Before the end token there is the last word.
     expected = np.mean([row[-2] for row in surprise])
     assert _diagnosis(run)["quality"]["loss"] == pytest.approx(expected, rel=1e-5)
-    assert [len(row["tokens"]) for row in _diagnosis(run)["examples"]] == [4] * len(_diagnosis(run)["examples"])
+    assert [len(row["tokens"]) for row in _diagnosis(run)["examples"]] == [4] * len(
+        _diagnosis(run)["examples"]
+    )
 
 
 def test_series_with_further_columns_are_diagnosed(tmp_path: Path, run_cli: RunCli) -> None:

@@ -46,7 +46,9 @@ def imported(tmp_path_factory: pytest.TempPathFactory, text_run: Path) -> dict[s
         [sys.executable, "-c", PROGRAM, arguments], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    return {name: set(json.loads(line)) for name, line in zip(commands, done.stdout.splitlines(), strict=True)}
+    return {
+        name: set(json.loads(line)) for name, line in zip(commands, done.stdout.splitlines(), strict=True)
+    }
 
 
 def test_help_imports_no_library_of_training(imported: dict[str, set[str]]) -> None:
@@ -56,7 +58,7 @@ def test_help_imports_no_library_of_training(imported: dict[str, set[str]]) -> N
 
 
 def test_predicting_and_exporting_import_nothing_of_training_and_reports(
-    imported: dict[str, set[str]]
+    imported: dict[str, set[str]],
 ) -> None:
     for command in ("predict", "export"):
         assert not imported[command] & {"pytorch_lightning", *DEMO} - {"joblib", "sklearn"}, command

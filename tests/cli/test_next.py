@@ -160,7 +160,10 @@ def test_prompts_that_cannot_be_are_refused(folder: Path, run_cli: RunCli, text_
     refused(run_cli("sample", run, "--temperature", -1), ["temperature must be at least 0"])
     refused(run_cli("sample", run, "--top-p", 0), ["top_p must be above 0"])
     refused(run_cli("sample", run, "--out", folder / "x.npz"), ["--out is for frames"])
-    refused(run_cli("sample", text_run), ["a run of task 'classification', which generates nothing", "--task language"])
+    refused(
+        run_cli("sample", text_run),
+        ["a run of task 'classification', which generates nothing", "--task language"],
+    )
     refused(run_cli("predict", run, folder / "text.txt"), ["throughtime sample"])
 
 
@@ -219,12 +222,17 @@ def test_data_and_options_that_cannot_be_are_refused(folder: Path, run_cli: RunC
         ((text, "--min-count", 999), ["occurs 999 times"]),
         ((text, "--test-file", rows(tmp_path / "one.txt", "a")), ["one.txt has 1 words"]),
         ((text, "--test-file", _frames(tmp_path / "r.npz")), ["r.npz holds frames"]),
-        ((_frames(tmp_path / "rolls.npz"), "--unit", "word"), ["holds frames, not a text; use --task frames"]),
+        (
+            (_frames(tmp_path / "rolls.npz"), "--unit", "word"),
+            ["holds frames, not a text; use --task frames"],
+        ),
     ]
     for arguments, parts in cases:
         refused(run_cli("train", *arguments, "--task", "language", "--out", out), parts)
         assert not out.exists(), arguments
-    refused(run_cli("train", table, "--bptt", 5, "--out", out), ["bptt is not an option of task 'classification'"])
+    refused(
+        run_cli("train", table, "--bptt", 5, "--out", out), ["bptt is not an option of task 'classification'"]
+    )
     refused(
         run_cli("train", text, "--task", "language", "--out", _trained(folder, run_cli, "words")),
         ["already holds a run"],

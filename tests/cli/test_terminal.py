@@ -166,7 +166,10 @@ def test_a_run_of_somebody_else_cannot_command_the_terminal(
     assert r"textcnn of [b]\x1b[2J" in outcome.out
     assert r"none\x1b[2J[/b].csv" in outcome.out
     assert "</script><b>" not in (tmp_path / "page.html").read_text("utf-8")
-    assert json.loads((run / "diagnosis.json").read_text("utf-8"))["quality"]["classes"] == config["task"]["classes"]
+    assert (
+        json.loads((run / "diagnosis.json").read_text("utf-8"))["quality"]["classes"]
+        == config["task"]["classes"]
+    )
 
 
 def test_results_of_somebody_else_cannot_command_the_terminal(tmp_path: Path, run_cli: RunCli) -> None:
@@ -200,7 +203,9 @@ def test_an_encoding_without_the_characters_of_a_text_shows_escapes(
     path.write_text("good 你好\n", encoding="utf-8")
     shown = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", shown)
-    monkeypatch.setattr(sys, "argv", ["throughtime", "predict", str(text_run), str(path), "--format", "table"])
+    monkeypatch.setattr(
+        sys, "argv", ["throughtime", "predict", str(text_run), str(path), "--format", "table"]
+    )
     with pytest.raises(SystemExit) as ended:
         main()
     assert not ended.value.code

@@ -172,7 +172,8 @@ def _require_targets(table: Table, target: Sequence[str], data: Path) -> None:
     missing = [name for name in target if name not in table.names]
     if missing:
         raise DataError(
-            f"{data} has no column {missing[0]!r} with the true values, which the loss needs; name it with --target"
+            f"{data} has no column {missing[0]!r} with the true values, which the loss needs; name it with "
+            "--target"
         )
 
 
