@@ -20,8 +20,9 @@ from throughtime.data.read_table import read_table
 from throughtime.data.stored_examples import StoredExamples
 from throughtime.data.stored_table import StoredTable
 from throughtime.errors import DataError
-from throughtime.learn import Fitted, Predictor, fit_recipe, prepare
+from throughtime.learn import Fitted, Predictor, fit_recipe, prepare, reading
 from throughtime.learn.bounded import in_memory
+from throughtime.learn.options import FileOptions
 from throughtime.learn.recipe import Recipe
 from throughtime.learn.summary import Summary, summarize
 from throughtime.training import Run
@@ -237,6 +238,22 @@ def test_lists_of_dictionaries_are_decoded(tmp_path: Path) -> None:
     stored = StoredTable.of(read_table(file, memory_map=True))
     assert stored.select(np.array([3, 0])).loaded().column("tokens").to_pylist() == [["a"], ["a", "b"]]
     assert stored.select(np.array([2])).column("tokens").to_pylist() == [["c", "a"]]
+
+
+def test_a_file_too_large_for_memory_is_mapped_unless_forbidden(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = path.stat().st_size
+    for largest, option, mapped in (
+        (size, None, False),
+        (size - 1, None, True),
+        (size - 1, False, False),
+        (size, True, True),
+    ):
+        monkeypatch.setattr(reading, "LARGEST", largest)
+        rows = reading.read_rows(path, FileOptions(memory_map=option))
+        assert isinstance(rows, StoredTable) == mapped
+        assert rows.loaded().content.equals(read_table(path).content)
 
 
 def test_predictions_of_a_file_are_those_of_its_rows(path: Path, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from throughtime.data.examples import Examples
@@ -17,6 +16,7 @@ class Fingerprint:
 
     Examples
     --------
+    >>> import torch
     >>> examples = Examples(Ragged.from_lengths(torch.arange(3), [2, 1]), torch.tensor([0, 1]))
     >>> whole, parts = Fingerprint(), Fingerprint()
     >>> whole.add(examples)
@@ -55,6 +55,7 @@ def sequence_hashes(sequences: Ragged) -> NDArray[np.uint64]:
 
     Examples
     --------
+    >>> import torch
     >>> hashes = sequence_hashes(Ragged.from_lengths(torch.tensor([1, 2, 2, 1, 1, 2]), [2, 2, 2]))
     >>> (hashes == hashes[0]).tolist()
     [True, False, True]
