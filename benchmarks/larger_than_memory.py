@@ -2,9 +2,9 @@
 
 ``python benchmarks/larger_than_memory.py --gib 4 --steps 1000`` writes a file of lists of int32 (20 to 400
 tokens of 2,000 kinds) with two classes into ``--folder``, trains for so many steps on rows drawn at random
-from all of it, and deletes the file. ``--memory`` reads the file into memory instead. Anonymous memory (RssAnon in
-/proc/self/status) leaves out the pages of the mapped file, which the operating system drops when others need
-memory.
+from all of it, and deletes the file. ``--memory`` reads the file into memory instead. Anonymous memory
+(RssAnon in /proc/self/status) leaves out the pages of the mapped file, which the operating system drops when
+others need memory.
 """
 
 import argparse
