@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from numpy.random import Generator
+from pyarrow import feather
 
 from tests.training.test_resume import check_same, signalled
 from throughtime.data import stored_examples, stored_table, table
@@ -262,4 +264,8 @@ def test_predictions_of_a_file_are_those_of_its_rows(path: Path, tmp_path: Path)
     rows = read_table(path)
     expected = predictor.predict(rows)
     assert predictor.predict(path) == expected
+    pq.write_table(rows.content, tmp_path / "rows.parquet")
+    feather.write_feather(rows.content, tmp_path / "compressed.feather")
+    for other in ("rows.parquet", "compressed.feather"):
+        assert predictor.predict(tmp_path / other) == expected
     assert predictor.predict(StoredTable.of(read_table(path, memory_map=True))) == expected
