@@ -25,7 +25,7 @@ from throughtime.data.batches import shuffled_batches
 from throughtime.data.examples import Source
 from throughtime.data.stored_examples import AnyExamples
 from throughtime.learn import Recipe, prepare
-from throughtime.learn.fit import created_run
+from throughtime.learn.fitting import created_run
 from throughtime.learn.prepared import Prepared
 from throughtime.training import fit
 

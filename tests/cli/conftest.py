@@ -52,7 +52,17 @@ def text_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("text")
     (folder / "data.csv").write_text(GOOD, encoding="utf-8")
-    options = ("--text", "words", "--target", "kind", "--epochs", 6, "--tokens-per-batch", 32, "--no-baselines")
+    options = (
+        "--text",
+        "words",
+        "--target",
+        "kind",
+        "--epochs",
+        6,
+        "--tokens-per-batch",
+        32,
+        "--no-baselines",
+    )
     return trained(folder / "run", folder / "data.csv", *options)
 
 
@@ -141,9 +151,7 @@ def task_runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     models = dict.fromkeys(TASKS, "textcnn") | {"tagging": "bilstm", "anomaly": "language"}
     options = ("--text", "words", "--epochs", 2, "--no-baselines", "--min-count", 1, "--embedding-size", 8)
     return {
-        task: trained(
-            folder / task, data, "--task", task, "--target", target, *options, *sizes[models[task]]
-        )
+        task: trained(folder / task, data, "--task", task, "--target", target, *options, *sizes[models[task]])
         for task, target in TARGETS.items()
     }
 

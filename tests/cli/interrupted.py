@@ -80,7 +80,7 @@ def in_child(folder, prepare, *more):
         for number, name in ((1, "out"), (2, "err")):
             os.dup2(os.open(folder / name, os.O_CREAT | os.O_TRUNC | os.O_WRONLY), number)
         prepare()
-        arguments = ["train", folder.parent / "data.csv", "--text", "words", "--label", "kind"]
+        arguments = ["train", folder.parent / "data.csv", "--text", "words", "--target", "kind"]
         options = ["--model", "bilstm", "--tokens-per-batch", 20, "--epochs", 3, "--out", folder / "run"]
         sys.argv = ["throughtime", *map(str, [*arguments, *options, *more])]
         try:

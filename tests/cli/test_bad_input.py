@@ -58,10 +58,11 @@ def _parquet(columns: dict[str, list[object]]) -> Make:
 
 
 GOOD = good_rows()
+JSON = "".join(f'{{"words": "thing {i}", "kind": "{kind}"}}\n' for i in range(10) for kind in "ab")
 BAD_DATA: dict[str, tuple[Make, list[str]]] = {
     "no such file": (lambda folder: folder / "none.csv", ["none.csv does not exist"]),
     "unknown suffix": (_write("data.xlsx", "x"), ["data.xlsx", "'.xlsx'", ".csv"]),
-    "plain text": (_write("book.txt", "to be"), ["book.txt is not a table of labelled texts", "--task next"]),
+    "plain text": (_write("book.txt", "to be"), ["book.txt has no column 'kind'", "'text'"]),
     "empty file": (_write("data.csv", ""), ["data.csv is empty"]),
     "header alone": (_write("data.csv", "words,kind\n"), ["data.csv has no rows"]),
     "missing text column": (_write("data.csv", "text,kind\na,b\n"), ["no column 'words'", "'text', 'kind'"]),
@@ -88,20 +89,29 @@ BAD_DATA: dict[str, tuple[Make, list[str]]] = {
     "no JSON object": (_write("data.jsonl", "[1, 2]\n"), ["data.jsonl: line 1", "list"]),
     "missing JSON key": (
         _write("data.jsonl", '{"words": "a"}\n'),
-        ["line 1 has no column 'kind'", "'words'"],
+        ["data.jsonl has no column 'kind'", "'words'"],
     ),
-    "JSON null": (_write("data.jsonl", '{"words": null, "kind": "b"}\n'), ["row 1 has no text"]),
-    "JSON number": (_write("data.jsonl", '{"words": 7, "kind": "b"}\n'), ["row 1 has a int", "'words'"]),
+    "JSON null": (
+        _write("data.jsonl", JSON + '{"words": null, "kind": "b"}\n'),
+        ["data.jsonl: line 21 has no text"],
+    ),
+    "JSON number": (
+        _write("data.jsonl", JSON + '{"words": 7, "kind": "b"}\n'),
+        ["data.jsonl: line 21 has a number (7) in column 'words'"],
+    ),
     "no Parquet": (_write("data.parquet", b"PAR1nonsense"), ["data.parquet cannot be read as Parquet"]),
     "missing Parquet column": (_parquet({"words": ["a"]}), ["no column 'kind'", "'words'"]),
     "Parquet null": (
-        _parquet({"words": ["a", None], "kind": ["x", "y"]}),
-        ["data.parquet: row 2 has no text"],
+        _parquet({"words": ["a b"] * 9 + [None], "kind": ["x", "y"] * 5}),
+        ["data.parquet: row 10 has no text"],
     ),
 }
 BAD_FOLDERS: dict[str, tuple[Make, list[str]]] = {
-    "one subfolder": (_folder({"a/1.txt": b"x", "a/2.txt": b"y"}), ["all 2 rows", "'a'"]),
-    "blank file": (_folder({"a/1.txt": b"x", "b/2.txt": b" \n"}), ["2.txt has no text"]),
+    "one subfolder": (_folder({f"a/{i}.txt": b"x" for i in range(9)}), ["all 9 rows", "'a'"]),
+    "blank file": (
+        _folder({f"{kind}/{i}.txt": b"x y" for kind in "ab" for i in range(9)} | {"b/9.txt": b" \n"}),
+        ["9.txt has no text"],
+    ),
     "file beside": (
         _folder({"a/1.txt": b"x", "note.txt": b"y"}),
         ["note.txt is a file, but", "must have only class folders"],
@@ -125,7 +135,7 @@ def test_bad_tables_are_refused(name: str, tmp_path: Path, run_cli: RunCli) -> N
     make, parts = BAD_DATA[name]
     data = make(tmp_path)
     out = tmp_path / "run"
-    refused(run_cli("train", data, "--text", "words", "--label", "kind", "--out", out), parts)
+    refused(run_cli("train", data, "--text", "words", "--target", "kind", "--out", out), parts)
     assert not out.exists()
     assert not [entry for entry in tmp_path.iterdir() if entry.name.startswith(".")]
 
@@ -139,14 +149,17 @@ def test_bad_folders_are_refused(name: str, tmp_path: Path, run_cli: RunCli) -> 
 
 def test_columns_are_asked_for(tmp_path: Path, run_cli: RunCli) -> None:
     data = rows(tmp_path / "data.csv", GOOD)
-    refused(run_cli("train", data, "--text", "words", "--out", tmp_path / "run"), ["--label COLUMN"])
-    refused(run_cli("train", data, "--label", "kind", "--out", tmp_path / "run"), ["--text COLUMN"])
+    refused(run_cli("train", data, "--text", "words", "--out", tmp_path / "run"), ["--target"])
+    refused(
+        run_cli("train", data, "--target", "kind", "--out", tmp_path / "run"),
+        ["--text, --tokens or --series"],
+    )
 
 
 def test_an_output_folder_in_use_is_left_alone(tmp_path: Path, run_cli: RunCli, text_run: Path) -> None:
     data = rows(tmp_path / "data.csv", GOOD)
     before = {path: path.read_bytes() for path in text_run.iterdir()}
-    options = ("train", data, "--text", "words", "--label", "kind", "--out")
+    options = ("train", data, "--text", "words", "--target", "kind", "--out")
     refused(run_cli(*options, text_run), ["already holds a run", "--resume"])
     assert {path: path.read_bytes() for path in text_run.iterdir()} == before
     other = tmp_path / "other"
@@ -165,7 +178,7 @@ def test_a_folder_that_is_no_run(command: str, tmp_path: Path, run_cli: RunCli) 
     folder = tmp_path / "folder"
     folder.mkdir()
     if command == "train":
-        args = ["train", data, "--text", "words", "--label", "kind", "--resume", "--out"]
+        args = ["train", data, "--text", "words", "--target", "kind", "--resume", "--out"]
         refused(run_cli(*args, folder), ["folder is not a run", "run.json"])
         refused(run_cli(*args, tmp_path / "none"), ["none does not exist"])
     else:
@@ -189,7 +202,7 @@ def test_other_damage_to_a_run(tmp_path: Path, run_cli: RunCli, text_run: Path) 
     data = rows(tmp_path / "data.csv", GOOD)
     for name, content, parts in (
         ("config.json", "{", ["config.json"]),
-        ("config.json", "{}", ["config.json", "task"]),
+        ("config.json", "{}", ["config.json", "is missing"]),
         ("run.json", '{"format": "other", "version": 1}', ["run.json"]),
         ("run.json", '{"format": "throughtime-run", "version": 99}', ["99", "upgrade"]),
         ("tokenizer.json", "{}", ["tokenizer.json"]),
@@ -212,26 +225,41 @@ def test_entries_of_a_run_that_the_command_needs(tmp_path: Path, run_cli: RunCli
     damaged, data = tmp_path / "damaged", rows(tmp_path / "data.csv", GOOD)
     shutil.copytree(text_run, damaged)
     config = json.loads((damaged / "config.json").read_text())
-    for name in ("text", "label", "validation", "test", "vocabulary", "lower_case"):
-        for task in (config["task"] | {name: ["x"]}, {k: v for k, v in config["task"].items() if k != name}):
-            rows(damaged / "config.json", json.dumps(config | {"task": task}))
-            relist(damaged)
-            refused(run_cli("train", data, "--resume", "--out", damaged), ["config.json", f"task.{name} is"])
-    rows(damaged / "config.json", json.dumps(config | {"task": {"kind": ["text"], "text": 3}}))
-    relist(damaged)
-    refused(run_cli("predict", damaged, data), ["config.json", "task.text is 3, expected str or null"])
-    refused(run_cli("diagnose", damaged, data), ["config.json", "task.text is 3, expected str or null"])
+    recipe = config["recipe"]
+    commands = (
+        ("train", data, "--resume", "--out", damaged),
+        ("predict", damaged, data),
+        ("diagnose", damaged, data),
+    )
+
+    def write(**changes: object) -> None:
+        rows(damaged / "config.json", json.dumps(config | {"recipe": recipe | changes}))
+        relist(damaged)
+
+    for name in ("columns", "split", "inputs", "files"):
+        group = recipe["options"][name]
+        entry = next(iter(group))
+        for wrong in (group | {entry: {}}, {key: value for key, value in group.items() if key != entry}, 3):
+            write(options=recipe["options"] | {name: wrong})
+            for command in commands:
+                refused(run_cli(*command), ["config.json is damaged", f"recipe.{name}"])
+    for wrong in (None, {"inputs": 3}, recipe["encoder"] | {"inputs": {"kind": "waves"}}):
+        write(encoder=wrong)
+        for command in commands[1:]:
+            refused(run_cli(*command), ["config.json is damaged"])
+    write(kind="other")
+    refused(run_cli("predict", damaged, data), ["which reads no tables"])
 
 
 def test_bad_data_at_prediction(tmp_path: Path, run_cli: RunCli, text_run: Path) -> None:
     unseen = rows(tmp_path / "unseen.csv", "words,kind\ngood,yes\nwhat,maybe\n")
     refused(
-        run_cli("predict", text_run, unseen, "--label", "kind"), ["unseen.csv: row 2", "'maybe'", "no, yes"]
+        run_cli("predict", text_run, unseen, "--target", "kind"), ["unseen.csv: row 2", "'maybe'", "no, yes"]
     )
     refused(run_cli("predict", text_run, unseen, "--text", "none"), ["no column 'none'"])
     blank = rows(tmp_path / "lines.txt", "good\n\nbad\n")
     refused(run_cli("predict", text_run, blank), ["lines.txt: line 2 has no text"])
-    refused(run_cli("predict", text_run, blank, "--label", "kind"), ["one text per line"])
+    refused(run_cli("predict", text_run, blank, "--target", "kind"), ["lines.txt has no column 'kind'"])
     refused(run_cli("predict", text_run, tmp_path / "none.txt"), ["none.txt does not exist"])
     refused(run_cli("predict", text_run, rows(tmp_path / "empty.txt", "")), ["empty.txt is empty"])
 
@@ -240,12 +268,17 @@ def test_resume_with_other_data_or_options(
     tmp_path: Path, run_cli: RunCli, text_run: Path, code_run: Path
 ) -> None:
     other = rows(tmp_path / "data.csv", good_rows(21))
-    refused(run_cli("train", other, "--out", text_run, "--resume"), ["was created with vocabulary_size = "])
+    refused(
+        run_cli("train", other, "--out", text_run, "--resume"), ["was created with shape.vocabulary_size = "]
+    )
     same = rows(tmp_path / "data.csv", GOOD)
     options = ("train", same, "--out", text_run, "--resume")
-    refused(run_cli(*options, "--epochs", "9"), ["settings.epochs = 2, now it is 9"])
-    refused(run_cli(*options, "--model", "bigru"), ["model.name = 'textcnn', now it is 'bigru'"])
-    refused(run_cli("train", same, "--out", code_run, "--resume"), ["not a run of throughtime train"])
+    refused(run_cli(*options, "--learning-rate", "9"), ["settings.learning_rate = 0.002, now it is 9"])
+    refused(
+        run_cli(*options, "--model", "bigru"),
+        ["is a run of task classification", "leave out --task and --model"],
+    )
+    refused(run_cli("train", same, "--out", code_run, "--resume"), ["config.json"])
     outcome = run_cli(*options)
     assert outcome.code == 0
     assert "is already finished" in outcome.out
@@ -265,7 +298,8 @@ def test_python_files_that_cannot_be_read(tmp_path: Path, run_cli: RunCli, code_
     empty.mkdir()
     refused(run_cli("predict", code_run, empty), ["no .py files"])
     refused(
-        run_cli("predict", code_run, tmp_path / "open.py", "--label", "x"), ["leave out --text and --label"]
+        run_cli("predict", code_run, tmp_path / "open.py", "--target", "x"),
+        ["reads Python files; leave out --target"],
     )
 
 
@@ -274,15 +308,19 @@ def test_a_place_that_cannot_be_written(tmp_path: Path, run_cli: RunCli) -> None
     data = rows(tmp_path / "data.csv", GOOD)
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o500)
-    refused(run_cli("train", data, "--text", "words", "--label", "kind", "--out", closed / "run"), ["closed"])
+    refused(
+        run_cli("train", data, "--text", "words", "--target", "kind", "--out", closed / "run"), ["closed"]
+    )
 
 
 def test_json_lines_are_json(tmp_path: Path, run_cli: RunCli, text_run: Path) -> None:
     lines = rows(tmp_path / "lines.txt", "a good thing\nan awful, awful thing\n")
-    outcome = run_cli("predict", text_run, lines, "--jsonl")
+    outcome = run_cli("predict", text_run, lines, "--format", "jsonl")
     assert outcome.code == 0
     found = [json.loads(line) for line in outcome.out.splitlines()]
     assert [row["row"] for row in found] == [1, 2]
     for row in found:
-        assert abs(sum(row["probabilities"].values()) - 1) < 1e-9
-        assert row["label"] == max(row["probabilities"], key=row["probabilities"].__getitem__)
+        probabilities = {kind: row[f"probability_{kind}"] for kind in ("no", "yes")}
+        assert abs(sum(probabilities.values()) - 1) < 1e-9
+        assert row["label"] == max(probabilities, key=probabilities.__getitem__)
+        assert row["probability"] == max(probabilities.values())

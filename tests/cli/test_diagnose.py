@@ -8,14 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from throughtime.cli._training_rows import _may_be_data
-from throughtime.data.tables import read_texts
-from throughtime.data.text import split_texts
-from throughtime.demo import TASK
+from throughtime.cli._training_rows import may_be_data
+from throughtime.learn import Recipe, prepare
 from throughtime.report import RunDiagnosis
-from throughtime.training import ModelSpec, Run, Settings, fit
+from throughtime.training import ModelSpec, Run, Settings
 
-from .conftest import RunCli, small_files, small_operators
+from .conftest import RunCli, operators_run, small_files, small_operators
 from .test_bad_input import refused
 
 
@@ -36,7 +34,19 @@ def texts(tmp_path: Path) -> Path:
 def test_a_run_is_diagnosed(tmp_path: Path, run_cli: RunCli, texts: Path, model: str) -> None:
     run = tmp_path / "run"
     trained = run_cli(
-        "train", texts, "--text", "review", "--label", "stars", "--model", model, "--epochs", 1, "--out", run
+        "train",
+        texts,
+        "--text",
+        "review",
+        "--target",
+        "stars",
+        "--model",
+        model,
+        "--epochs",
+        1,
+        "--no-baselines",
+        "--out",
+        run,
     )
     assert trained.code == 0, trained.err
     outcome = run_cli("diagnose", run, texts, "--examples", 20)
@@ -59,7 +69,7 @@ def test_a_run_is_diagnosed(tmp_path: Path, run_cli: RunCli, texts: Path, model:
 def test_what_cannot_be_diagnosed_is_named(
     tmp_path: Path, run_cli: RunCli, texts: Path, code_run: Path
 ) -> None:
-    refused(run_cli("diagnose", code_run, texts, "--label", "stars"), "leave out --text and --label")
+    refused(run_cli("diagnose", code_run, texts, "--target", "stars"), "leave out --input and --target")
     empty = tmp_path / "empty.py"
     empty.write_text("pass\n", encoding="utf-8")
     refused(run_cli("diagnose", code_run, empty), "has no operators that could be replaced")
@@ -73,7 +83,7 @@ def test_what_cannot_be_diagnosed_is_named(
         texts,
         "--text",
         "review",
-        "--label",
+        "--target",
         "stars",
         "--model",
         "textcnn",
@@ -89,7 +99,7 @@ def test_what_cannot_be_diagnosed_is_named(
     )
     plain = tmp_path / "plain.txt"
     plain.write_text("one text\nanother\n", encoding="utf-8")
-    refused(run_cli("diagnose", run, plain), "leave out --text and --label")
+    refused(run_cli("diagnose", run, plain), ["plain.txt has no column 'stars' with the true values"])
     assert not (run / "diagnosis.json").exists()
 
 
@@ -98,15 +108,7 @@ def test_a_run_of_the_demo_is_diagnosed_on_python_files(tmp_path: Path, run_cli:
     model = ModelSpec("bigru", {"embedding_size": 8, "hidden_size": 8})
     settings = Settings(epochs=1, tokens_per_batch=2048)
     tokenizer = source.vocabulary.to_tokenizer().to_str()
-    run = Run.create(
-        tmp_path / "run",
-        source=source,
-        model=model,
-        settings=settings,
-        task={"kind": TASK},
-        tokenizer_json=tokenizer,
-    )
-    fit(source, model, settings, run, progress=False)
+    run = operators_run(tmp_path / "run", source, model, settings, tokenizer)
     file = next(file.path for file in small_files() if file.name == "heapq.py")
     assert run_cli("diagnose", run.path, file, "--examples", 20).code == 0
     found = json.loads((run.path / "diagnosis.json").read_text("utf-8"))
@@ -121,7 +123,7 @@ def test_a_run_of_the_demo_is_diagnosed_on_python_files(tmp_path: Path, run_cli:
 def test_several_runs_share_a_page_and_keep_their_numbers(
     tmp_path: Path, run_cli: RunCli, texts: Path
 ) -> None:
-    base = ("train", texts, "--text", "review", "--label", "stars", "--epochs", 1)
+    base = ("train", texts, "--text", "review", "--target", "stars", "--epochs", 1)
     runs = {tmp_path / "bilstm": "bilstm", tmp_path / "second": "bigru of second"}
     for run, name in runs.items():
         assert run_cli(*base, "--model", name.split()[0], "--out", run).code == 0
@@ -142,7 +144,7 @@ def test_several_runs_share_a_page_and_keep_their_numbers(
 def test_a_model_without_recurrence_is_diagnosed_by_what_it_has(
     tmp_path: Path, run_cli: RunCli, texts: Path
 ) -> None:
-    base = ("train", texts, "--text", "review", "--label", "stars", "--epochs", 1)
+    base = ("train", texts, "--text", "review", "--target", "stars", "--epochs", 1)
     runs = [tmp_path / "textcnn", tmp_path / "bigru"]
     for run in runs:
         assert run_cli(*base, "--model", run.name, "--out", run).code == 0
@@ -166,7 +168,7 @@ def test_a_model_without_recurrence_is_diagnosed_by_what_it_has(
 def test_a_run_that_cannot_be_diagnosed_does_not_cost_the_others_their_page(
     tmp_path: Path, run_cli: RunCli, texts: Path
 ) -> None:
-    base = ("--text", "review", "--label", "stars", "--model", "textcnn", "--epochs", 1)
+    base = ("--text", "review", "--target", "stars", "--model", "textcnn", "--epochs", 1)
     other = tmp_path / "other.csv"
     other.write_text(
         texts.read_text("utf-8").replace(",yes", ",red").replace(",no", ",blue"), encoding="utf-8"
@@ -191,7 +193,7 @@ def test_a_run_that_cannot_be_diagnosed_does_not_cost_the_others_their_page(
 def test_a_vanished_gradient_is_told_from_a_minimum_at_no_better_than_chance(
     tmp_path: Path, run_cli: RunCli, texts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base = ("train", texts, "--text", "review", "--label", "stars", "--model", "bigru", "--epochs", 1)
+    base = ("train", texts, "--text", "review", "--target", "stars", "--model", "bigru", "--epochs", 1)
     run = tmp_path / "untrained"
     assert run_cli(*base, "--out", run).code == 0
     model = Run.open(run).load_model()
@@ -209,7 +211,7 @@ def test_a_vanished_gradient_is_told_from_a_minimum_at_no_better_than_chance(
 def test_a_model_that_a_bag_of_words_keeps_up_with_is_told_so(
     tmp_path: Path, run_cli: RunCli, texts: Path
 ) -> None:
-    base = ("train", texts, "--text", "review", "--label", "stars", "--model", "bigru")
+    base = ("train", texts, "--text", "review", "--target", "stars", "--model", "bigru")
     for name, epochs, told in (("early", 1, True), ("late", 30, False)):
         run = tmp_path / name
         made = run_cli(*base, "--epochs", epochs, "--patience", 30, "--tokens-per-batch", 64, "--out", run)
@@ -229,7 +231,7 @@ def test_a_model_that_a_bag_of_words_keeps_up_with_is_told_so(
 def test_a_bag_of_words_is_fitted_to_the_rows_of_the_training_and_asked_about_others(
     tmp_path: Path, run_cli: RunCli, texts: Path
 ) -> None:
-    base = ("train", texts, "--text", "review", "--label", "stars", "--model", "textcnn", "--epochs", 1)
+    base = ("train", texts, "--text", "review", "--target", "stars", "--model", "textcnn", "--epochs", 1)
     run = tmp_path / "run"
     assert run_cli(*base, "--out", run).code == 0
 
@@ -275,17 +277,15 @@ def test_a_bag_of_words_is_fitted_to_the_rows_of_the_training_and_asked_about_ot
     assert f"{texts} has changed since the training" in quality(new)["no_bag_of_words"]
 
     moved.rename(texts)
-    source = split_texts(
-        read_texts(texts, "review", "stars"),
-        validation=0.1, test=0.1, vocabulary=20000, lower_case=True, seed=0,
-    )  # fmt: skip
+    parts = prepare(Recipe.of("classification", text=["review"], target=["stars"]), texts).rows
+    assert parts is not None
     rows = texts.read_text("utf-8").splitlines()
-    new.write_text("\n".join([rows[0], *(rows[1 + i] for i in source.rows[0].tolist())]), encoding="utf-8")
+    new.write_text("\n".join([rows[0], *(rows[1 + i] for i in parts.training.tolist())]), encoding="utf-8")
     known = quality(new)
     assert (known["rows"], known["bag_of_words"]) == (48, None)
     assert "these are training rows" in known["no_bag_of_words"]
-    chosen = [rows[1 + i] for i in source.rows[1].tolist()]
-    new.write_text("\n".join([rows[0], *(rows[1 + i] for i in source.rows[0].tolist()), *chosen]), "utf-8")
+    chosen = [rows[1 + i] for i in parts.validation.tolist()]
+    new.write_text("\n".join([rows[0], *(rows[1 + i] for i in parts.training.tolist()), *chosen]), "utf-8")
     known = quality(new)
     assert (known["rows"], known["bag_of_words"]["training_rows"]) == (6, 48), "those of the validation"
 
@@ -295,12 +295,14 @@ def test_a_run_names_its_training_data_as_the_command_line_did(
 ) -> None:
     new, run = tmp_path / "new.csv", tmp_path / "run"
     new.write_text("review,stars\nso good,yes\nso bad,no\nrather bad,no\n", encoding="utf-8")
-    columns = ("--text", "review", "--label", "stars")
+    columns = ("--text", "review", "--target", "stars")
     monkeypatch.chdir(texts.parent)
-    made = run_cli("train", texts.name, *columns, "--model", "textcnn", "--epochs", 1, "--out", run)
+    made = run_cli(
+        "train", texts.name, *columns, "--model", "textcnn", "--epochs", 1, "--no-baselines", "--out", run
+    )
     assert made.code == 0, made.err
     config = json.loads((run / "config.json").read_bytes())
-    assert config["task"]["data"] == texts.name
+    assert config["recipe"]["data"] == texts.name
     assert str(tmp_path) not in json.dumps(config)
 
     def compared() -> dict:
@@ -333,16 +335,16 @@ def test_a_folder_that_a_run_names_is_read_only_if_it_is_one_of_its_classes(
 ) -> None:
     for name in inside:
         (tmp_path / name).mkdir() if name.endswith("/") else (tmp_path / name).touch()
-    assert _may_be_data(tmp_path, ["no", "yes"]) == may_be
-    assert not _may_be_data(Path("/dev/zero"), ["no", "yes"])
-    assert not _may_be_data(Path("a" * 5000), ["no", "yes"])
+    assert may_be_data(tmp_path, ["no", "yes"]) == may_be
+    assert not may_be_data(Path("/dev/zero"), ["no", "yes"])
+    assert not may_be_data(Path("a" * 5000), ["no", "yes"])
 
 
 def test_what_follows_from_gradients_is_kept_apart_from_accuracy(
     tmp_path: Path, run_cli: RunCli, texts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model that loses to a bag of words is not passed as free of problems."""
-    base = ("train", texts, "--text", "review", "--label", "stars", "--model", "textcnn", "--epochs", 1)
+    base = ("train", texts, "--text", "review", "--target", "stars", "--model", "textcnn", "--epochs", 1)
     run = tmp_path / "run"
     assert run_cli(*base, "--clip", 1000, "--out", run).code == 0
     model = Run.open(run).load_model()
@@ -358,7 +360,7 @@ def test_what_follows_from_gradients_is_kept_apart_from_accuracy(
 
 
 def test_clipping_and_recording_from_the_command_line(tmp_path: Path, run_cli: RunCli, texts: Path) -> None:
-    base = ("train", texts, "--text", "review", "--label", "stars", "--epochs", 2, "--tokens-per-batch", 100)
+    base = ("train", texts, "--text", "review", "--target", "stars", "--epochs", 2, "--tokens-per-batch", 100)
     run = tmp_path / "run"
     made = run_cli(
         *base, "--model", "bigru", "--clip-percentile", 20, "--clip-value", 0.5, "--clip-recurrent", 1.0,

@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnxruntime
@@ -13,9 +14,11 @@ import torch
 from tokenizers import Tokenizer
 
 from throughtime.data.tokenizing import encode
-from throughtime.training import Run, predict
+from throughtime.learn import load
+from throughtime.tasks import predict
+from throughtime.training import Run
 
-from .conftest import RunCli
+from .conftest import RunCli, trained
 from .test_bad_input import refused
 
 
@@ -40,8 +43,9 @@ def test_the_file_computes_what_the_run_does(tmp_path: Path, run_cli: RunCli, te
     session = onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
     notes = session.get_modelmeta().custom_metadata_map
     run = Run.open(text_run)
-    assert json.loads(notes["classes"]) == list(run.config.classes)
-    assert notes["vocabulary_size"] == str(run.config.vocabulary_size)
+    assert json.loads(notes["classes"]) == ["no", "yes"]
+    assert notes["vocabulary_size"] == str(run.config.shape["vocabulary_size"])
+    assert json.loads(notes["task"]) == run.task.to_json()
     tokens = encode(Tokenizer.from_str(notes["tokenizer"]), ["good thing", "", "bad, awful or fine"])
     padded = {"tokens": tokens.to_padded().numpy(), "lengths": tokens.lengths.numpy()}
     (logits,) = session.run(None, padded)
@@ -78,3 +82,27 @@ def test_bad_input_of_an_export(
         ["needs the package onnx: pip install onnx"],
     )
     assert [path.name for path in tmp_path.iterdir()] == ["there.onnx"]
+
+
+def test_what_other_tasks_export(tmp_path: Path, run_cli: RunCli, task_runs: Mapping[str, Path]) -> None:
+    data = task_runs["regression"].parent / "data.csv"
+    for task in ("regression", "tagging"):
+        predictor, out = load(task_runs[task]), tmp_path / f"{task}.onnx"
+        done = run_cli("export", task_runs[task], "--to", "onnx", "--out", out, "--quiet")
+        assert (done.code, done.out, done.err) == (0, "", "")
+        session = onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
+        tokens = predictor.examples(data).inputs
+        padded = {"tokens": tokens.to_padded().numpy(), "lengths": tokens.lengths.numpy()}
+        (values,) = map(torch.from_numpy, session.run(None, padded))
+        expected = predictor.outputs(data)
+        expected = expected.to_padded() if task == "tagging" else expected
+        torch.testing.assert_close(values, expected, rtol=1e-5, atol=1e-5)
+    refused(
+        run_cli("export", task_runs["anomaly"], "--to", "onnx", "--out", tmp_path / "x"),
+        ["a run of task 'anomaly', whose model of the next step is not exported"],
+    )
+    crf = trained(
+        tmp_path / "crf", data, "--task", "tagging", "--target", "tags", "--text", "words", "--crf", "--epochs", 1,
+        "--hidden-size", 4, "--no-baselines",
+    )  # fmt: skip
+    refused(run_cli("export", crf, "--to", "onnx"), ["conditional random field", "train without --crf"])

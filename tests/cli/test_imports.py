@@ -36,7 +36,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> list[set[str]]:
     commands = [
         ["--help"],
         ["train", "--help"],
-        ["train", data, "--text", "words", "--label", "kind", "--epochs", "1", "--out", run],
+        ["train", data, "--text", "words", "--target", "kind", "--epochs", "1", "--out", run],
         ["predict", run, data],
         ["export", run, "--to", "onnx"],
     ]

@@ -1,4 +1,4 @@
-"""``throughtime train --task next`` and ``sample``: texts and frames from the file to the sample; errors."""
+"""``throughtime train --task language`` and ``frames``, and ``sample``: texts and frames from the file to the sample; errors."""
 
 import json
 import shutil
@@ -12,13 +12,16 @@ import throughtime as tt
 from tests.training.toy import relist
 from throughtime.data.symbols import symbols_of
 from throughtime.data.vocabulary import Vocabulary
+from throughtime.tasks import Language
 from throughtime.training import Run
 
 from .conftest import RunCli
 from .test_bad_input import GOOD, refused, rows
 
 TEXT = "the cat sat on the mat .\nthe dog sat on the log .\n" * 30
-SMALL = ("--task", "next", "--hidden-size", 12, "--layers", 1, "--epochs", 2, "--streams", 4, "--bptt", 8)
+SMALL = ("--hidden-size", 12, "--layers", 1, "--epochs", 2, "--streams", 4, "--bptt", 8)
+LANGUAGE = ("--task", "language", *SMALL)
+FRAMES = ("--task", "frames", *SMALL)
 # `sample` without a prompt begins after a line end; both texts have it.
 
 
@@ -32,7 +35,7 @@ def _trained(folder: Path, run_cli: RunCli, name: str, *more: object) -> Path:
     out = folder / name
     if not out.exists():
         data = rows(folder / "text.txt", TEXT)
-        outcome = run_cli("train", data, *SMALL, "--out", out, *more)
+        outcome = run_cli("train", data, *LANGUAGE, "--out", out, *more)
         assert outcome.code == 0, outcome.err
         (folder / f"{name}.log").write_text(outcome.out)
     return out
@@ -48,10 +51,9 @@ def test_words(folder: Path, run_cli: RunCli) -> None:
     run = _trained(folder, run_cli, "words")
     said = (folder / "words.log").read_text()
     assert "validation perplexity" in said
-    assert "words\nsaved in" in said
+    assert "steps\nsaved in" in said
     opened = Run.open(run)
-    assert opened.config.task["unit"] == "word"
-    assert opened.config.classes == ()
+    assert opened.config.task == Language("word")
     vocabulary = Vocabulary(["the", "\n", ".", "sat", "on", "cat", "mat", "dog", "log"])
     assert set(opened.tokenizer_json() or "") >= set("catdog")
     outcome = run_cli("sample", run, "--prompt", "the cat", "--length", 12, "--seed", 3)
@@ -80,20 +82,19 @@ def test_characters_with_every_option(folder: Path, run_cli: RunCli) -> None:
     more = ("--unit", "character", "--model", "gru", "--bptt-k2", 12, "--test-file", test)
     more += ("--embedding-size", 16, "--cutoffs", "5,9", "--dropout", 0.1, "--min-count", 1, "--clip", 0.5)
     run = _trained(folder, run_cli, "characters", *more, "--precision", "bfloat16")
-    assert "98 characters" in (folder / "characters.log").read_text()
+    assert "on 98 steps" in (folder / "characters.log").read_text()
     config = Run.open(run).config
     assert config.model.options == {
-        "cell": "gru", "hidden_size": 12, "num_layers": 1, "dropout": 0.1, "embedding_size": 16, "tied": True,
+        "cell": "gru", "hidden_size": 12, "num_layers": 1, "dropout": 0.1, "embedding_size": 16,
         "cutoffs": [5, 9],
     }  # fmt: skip
     assert (config.settings.k1, config.settings.k2, config.settings.streams) == (8, 12, 4)
-    assert config.task["test_file"] == "test.txt"
+    assert config.recipe["options"]["split"]["test_file"] == "test.txt"
     outcome = run_cli("sample", run, "--length", 30, "--top-p", 0.5, "--no-unknown")
     assert outcome.code == 0
     assert len(outcome.out) == 31
     assert set(outcome.out) <= set(TEXT)
     text = folder / "text.txt"
-    refused(run_cli("train", text, "--out", run, "--resume"), ["was trained with --test-file test.txt"])
     again = run_cli("train", text, "--out", run, "--resume", "--test-file", test)
     assert again.code == 0, again.err
     assert "is already finished" in again.out
@@ -102,10 +103,10 @@ def test_characters_with_every_option(folder: Path, run_cli: RunCli) -> None:
 def test_frames(folder: Path, run_cli: RunCli) -> None:
     data = _frames(folder / "rolls.npz")
     run = folder / "frames"
-    outcome = run_cli("train", data, *SMALL, "--out", run)
+    outcome = run_cli("train", data, *FRAMES, "--out", run)
     assert outcome.code == 0, outcome.err
-    assert "test negative log-likelihood per frame" in outcome.out
-    assert "on 19 frames" in outcome.out
+    assert "test nll per frame" in outcome.out
+    assert "on 19 steps" in outcome.out
     shown = run_cli("sample", run, "--length", 5)
     lines = [json.loads(line) for line in shown.out.splitlines()]
     assert len(lines) == 5
@@ -129,12 +130,12 @@ def test_an_interrupted_command_goes_on(
 ) -> None:
     import signal
 
-    from throughtime.training.next_step_module import NextStepModule
+    from throughtime.training._module import TrainingModule
 
     whole = _trained(folder, run_cli, "words")
-    step, calls = NextStepModule.training_step, 0
+    step, calls = TrainingModule.training_step, 0
 
-    def stopping(self: NextStepModule, *args: object) -> object:
+    def stopping(self: TrainingModule, *args: object) -> object:
         nonlocal calls
         calls += 1
         if calls == 6:
@@ -142,8 +143,8 @@ def test_an_interrupted_command_goes_on(
         return step(self, *args)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(NextStepModule, "training_step", stopping)
-        outcome = run_cli("train", folder / "text.txt", *SMALL, "--out", tmp_path / "run")
+        patch.setattr(TrainingModule, "training_step", stopping)
+        outcome = run_cli("train", folder / "text.txt", *LANGUAGE, "--out", tmp_path / "run")
     assert outcome.code == 130
     assert "continue with --resume" in outcome.out
     assert run_cli("train", folder / "text.txt", "--out", tmp_path / "run", "--resume").code == 0
@@ -159,7 +160,10 @@ def test_prompts_that_cannot_be_are_refused(folder: Path, run_cli: RunCli, text_
     refused(run_cli("sample", run, "--temperature", -1), ["temperature must be at least 0"])
     refused(run_cli("sample", run, "--top-p", 0), ["top_p must be above 0"])
     refused(run_cli("sample", run, "--out", folder / "x.npz"), ["--out is for frames"])
-    refused(run_cli("sample", text_run), ["not a run of throughtime train --task next"])
+    refused(
+        run_cli("sample", text_run),
+        ["a run of task 'classification', which generates nothing", "--task language"],
+    )
     refused(run_cli("predict", run, folder / "text.txt"), ["throughtime sample"])
 
 
@@ -173,20 +177,18 @@ def test_a_run_of_another_architecture_is_refused(folder: Path, run_cli: RunCli,
     refused(run_cli("sample", tmp_path / "run"), ["model.safetensors does not fit the model", "shape"])
 
 
-@pytest.mark.parametrize("unit", [None, "frame", "sentence", 3])
+@pytest.mark.parametrize("unit", ["frame", "sentence", 3])
 def test_a_run_that_does_not_say_what_a_step_is(
     unit: object, folder: Path, run_cli: RunCli, tmp_path: Path
 ) -> None:
     run = _trained(folder, run_cli, "words")
     shutil.copytree(run, tmp_path / "run")
     config = json.loads((run / "config.json").read_text())
-    del config["task"]["unit"]
-    if unit is not None:
-        config["task"]["unit"] = unit
+    config["task"]["unit"] = unit
     rows(tmp_path / "run" / "config.json", json.dumps(config))
     relist(tmp_path / "run")
     for command in (["sample", tmp_path / "run"], ["diagnose", tmp_path / "run", folder / "text.txt"]):
-        refused(run_cli(*command), ["config.json", "unit" if unit in (None, 3) else f"{unit!r}"])
+        refused(run_cli(*command), ["config.json", "task.unit must be one of", repr(unit)])
 
 
 def test_data_and_options_that_cannot_be_are_refused(folder: Path, run_cli: RunCli, tmp_path: Path) -> None:
@@ -204,16 +206,15 @@ def test_data_and_options_that_cannot_be_are_refused(folder: Path, run_cli: RunC
             (rows(tmp_path / "short.txt", "a b c d e f g " * 9),),
             ["words", "20 streams with a window of 64 steps need 1281"],
         ),
-        ((text, "--bptt", 0), ["k1 must be a whole number from 1"]),
-        ((text, "--bptt-k2", 0), ["k2 must be a whole number from 1"]),
+        ((text, "--bptt", 0), ["bptt must be at least 1, got 0"]),
+        ((text, "--bptt-k2", 0), ["bptt_k2 must be at least 1, got 0"]),
         ((text, "--bptt", 9, "--bptt-k2", 8), ["k1 = 9 and k2 = 8", "k2 must be at least k1"]),
         (
             (text, "--model", "bilstm"),
             ["--model bilstm is not available for --task next; choose lstm, gru or rnn"],
         ),
-        ((text, "--label", "x"), ["--label is an option of --task classify"]),
-        ((text, "--tokens-per-batch", 9), ["--tokens-per-batch is an option of --task classify"]),
-        ((text, "--lower-case"), ["--lower-case is an option of --task classify"]),
+        ((text, "--target", "x"), ["target is not an option of task 'language'", "classification"]),
+        ((text, "--tokens-per-batch", 9), ["tokens_per_batch is not an option of task 'language'"]),
         ((text, "--cutoffs", "a"), ["--cutoffs takes comma-separated whole numbers", "'a'"]),
         ((text, "--streams", 4, "--bptt", 8, "--cutoffs", "90"), ["rise from 1 to below the"]),
         ((text, "--streams", 4, "--bptt", 8, "--dropout", 1), ["p is a probability"]),
@@ -224,14 +225,12 @@ def test_data_and_options_that_cannot_be_are_refused(folder: Path, run_cli: RunC
         ((_frames(tmp_path / "rolls.npz"), "--unit", "word"), ["--unit applies to text", "holds frames"]),
     ]
     for arguments, parts in cases:
-        refused(run_cli("train", *arguments, "--task", "next", "--out", out), parts)
+        refused(run_cli("train", *arguments, "--task", "language", "--out", out), parts)
         assert not out.exists(), arguments
-    refused(run_cli("train", table, "--bptt", 5, "--out", out), ["--bptt is an option of --task next"])
     refused(
-        run_cli("train", table, "--model", "gru", "--out", out),
-        ["--model gru is not available for --task classify"],
+        run_cli("train", table, "--bptt", 5, "--out", out), ["bptt is not an option of task 'classification'"]
     )
     refused(
-        run_cli("train", text, "--task", "next", "--out", _trained(folder, run_cli, "words")),
+        run_cli("train", text, "--task", "language", "--out", _trained(folder, run_cli, "words")),
         ["already holds a run"],
     )

@@ -65,7 +65,9 @@ def test_a_higher_prior_means_higher_scores(tmp_path: Path, run_cli: RunCli, cod
     path.write_text("r = p * q\n", encoding="utf-8")
 
     def odds(prior: float) -> float:
-        score = json.loads(run_cli("predict", code_run, path, "--format", "jsonl", "--prior", prior).out)["score"]
+        score = json.loads(run_cli("predict", code_run, path, "--format", "jsonl", "--prior", prior).out)[
+            "score"
+        ]
         return score / (1 - score)
 
     assert abs(odds(0.5) / odds(0.01) - 99) < 1e-6
@@ -106,7 +108,9 @@ def test_the_metrics_are_those_of_score(task: str, run_cli: RunCli, task_runs: M
     assert done.code == 0
     head, *lines = done.err.splitlines()
     expected = load(run).score(data)
-    assert lines == [f"{METRICS[name].title}: {METRICS[name].text(value)}" for name, value in expected.items()]
+    assert lines == [
+        f"{METRICS[name].title}: {METRICS[name].text(value)}" for name, value in expected.items()
+    ]
     assert head.startswith("metrics on ")
     truth = [row[TARGETS[task]] for row in rows_of_all_tasks()]
     assert [json.loads(line)["truth"] for line in done.out.splitlines()] == truth
@@ -126,7 +130,7 @@ def test_a_table_has_the_predictions_and_cuts_the_text(
     lines = done.out.splitlines()
     assert max(map(len, lines)) <= width
     expected = load(task_runs[task]).predictions(data)
-    main = list(expected)[0]
+    main = next(iter(expected))
     assert lines[0].replace("┃", " ").split()[:2] == ["row", main]
     cells = [[cell.strip() for cell in line.split("│")] for line in lines[2:]]
     firsts = {int(row[0]): row for row in cells if row[0]}
@@ -145,14 +149,14 @@ def test_a_table_has_the_predictions_and_cuts_the_text(
         assert firsts[4][-1].endswith("…")
 
 
-def test_columns_of_other_names_are_read_and_checked(
-    tmp_path: Path, run_cli: RunCli, text_run: Path
-) -> None:
+def test_columns_of_other_names_are_read_and_checked(tmp_path: Path, run_cli: RunCli, text_run: Path) -> None:
     data = tmp_path / "data.csv"
     data.write_text("review,words,label\nbad thing,x,no\ngood thing,y,yes\n", encoding="utf-8")
     done = run_cli("predict", text_run, data, "--input", "review", "--format", "jsonl")
     assert [json.loads(line)["label"] for line in done.out.splitlines()] == ["no", "yes"]
-    refused(run_cli("predict", text_run, data, "--text", "reviews"), ["no column 'reviews'", "'review', 'words'"])
+    refused(
+        run_cli("predict", text_run, data, "--text", "reviews"), ["no column 'reviews'", "'review', 'words'"]
+    )
     refused(run_cli("predict", text_run, data, "--text", "words,review"), ["reads 1 columns (words)"])
     refused(run_cli("predict", text_run, data, "--id", "label"), ["--id label: the output has a column"])
     refused(run_cli("predict", text_run, data, "--id", "no"), ["no column 'no'"])
@@ -202,9 +206,7 @@ def test_rows_are_answered_as_they_arrive(text_run: Path) -> None:
     assert process.returncode == 0
 
 
-def test_a_run_of_the_demo_takes_no_options_of_rows(
-    tmp_path: Path, run_cli: RunCli, code_run: Path
-) -> None:
+def test_a_run_of_the_demo_takes_no_options_of_rows(tmp_path: Path, run_cli: RunCli, code_run: Path) -> None:
     path = tmp_path / "code.py"
     path.write_text(CODE, encoding="utf-8")
     refused(run_cli("predict", code_run, path, "--target", "x"), ["reads Python files; leave out --target"])

@@ -64,7 +64,7 @@ def test_help_keeps_the_options_of_a_task_together(run_cli: RunCli) -> None:
     for option in ("--unit", "--streams", "--cutoffs"):
         assert option in rest.split()
         assert option not in first.split()
-    assert "--label" in first.split()
+    assert "--target" in first.split()
 
 
 LONG = "words,kind\ngood thing,yes\n" + "bad " * 200 + ",no\n" + "x" * 500 + ",no\n"
@@ -83,7 +83,7 @@ def test_a_long_text_leaves_room_for_label_and_probability(
     monkeypatch.setenv("COLUMNS", str(columns))
     path = tmp_path / "data.csv"
     path.write_text(LONG, encoding="utf-8")
-    outcome = run_cli("predict", text_run, path, *(("--label", "kind") if labelled else ()))
+    outcome = run_cli("predict", text_run, path, *(("--target", "kind") if labelled else ()))
     head, _, *rows = [line.split() for line in outcome.out.splitlines()]
     assert max(map(len, outcome.out.splitlines())) <= columns
     truth = ["truth"] if labelled else []
@@ -122,7 +122,7 @@ def test_json_lines_are_the_same_values_and_command_no_terminal(
 ) -> None:
     path = tmp_path / "a.py"
     path.write_text('x = a + b  # é \x9b2J\x7f \u202e"', encoding="utf-8")
-    outcome = run_cli("predict", code_run, path, "--jsonl")
+    outcome = run_cli("predict", code_run, path, "--format", "jsonl")
     assert json.loads(outcome.out)["text"] == path.read_text("utf-8")
     assert not set("\x9b\x7f\u202e") & set(outcome.out)
     assert "é" in outcome.out
@@ -151,7 +151,7 @@ def test_a_run_of_somebody_else_cannot_command_the_terminal(
     data.write_text("words,kind\nbad thing,yes\nawful thing,yes\n", encoding="utf-8")
     for command in (
         ("predict", run, data),
-        ("predict", run, data, "--jsonl"),
+        ("predict", run, data, "--format", "jsonl"),
         ("diagnose", run, data),
         ("diagnose", run, other, data, "--out", tmp_path / "page.html"),
     ):

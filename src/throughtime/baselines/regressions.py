@@ -33,7 +33,7 @@ _ENTRIES_PER_SECOND = 5e5
 """Stored features times columns of weights for each second, for a search of penalties on sparse features."""
 _COUNTING = 3
 """Counting the features takes as long as so many columns of weights."""
-_SOLVED_PER_SECOND = 3e8
+_SOLVED_PER_SECOND = 1e9
 """Rows times features times the smaller of the two, for ridge regression."""
 _CONVOLVED_PER_SECOND = 1e9
 """Multiplications of random convolutions."""

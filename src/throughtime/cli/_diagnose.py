@@ -39,7 +39,7 @@ def diagnose(
     diagnoses: dict[str, RunDiagnosis] = {}
     errors: dict[str, ThroughtimeError] = {}
     descriptions: dict[str, None] = {}
-    for name, run in zip(_names(runs), runs, strict=True):
+    for name, run in zip(names_of(runs), runs, strict=True):
         try:
             sequences = read_diagnosis_data(run, data, columns)
             diagnosis, lines = _diagnosis(run, sequences, examples)
@@ -74,7 +74,7 @@ def _failures(errors: dict[str, ThroughtimeError]) -> list[str]:
     return [f"{name} was not diagnosed: {error}." for name, error in errors.items()]
 
 
-def _names(runs: Sequence[Run]) -> list[str]:
+def names_of(runs: Sequence[Run]) -> list[str]:
     names = [_name(run, run.path.name) for run in runs]
     if len(set(names)) == len(names):
         return names

@@ -78,17 +78,18 @@ def _require_exportable(run: Run, model: nn.Module) -> None:
     """Check that outputs of the model alone are those of the task."""
     if isinstance(model, Tagger):
         raise UnsupportedError(
-            f"{run.path} has a conditional random field, which ONNX files here do not hold; train without --crf"
+            f"{run.path} has a conditional random field, which ONNX files here do not hold; train "
+            "without --crf"
         )
     if isinstance(model, Surprise | NextStep):
         raise UnsupportedError(
-            f"{run.path} is a run of task {run.config.task.name!r}, whose model of the next step is not exported; "
-            "export a run of another task"
+            f"{run.path} is a run of task {run.config.task.name!r}, whose model of the next step is not "
+            "exported; export a run of another task"
         )
     if "extra" in run.config.shape:
         raise UnsupportedError(
-            f"{run.path} reads columns of numbers beside the sequence, which ONNX files here do not hold; train "
-            "without --numeric"
+            f"{run.path} reads columns of numbers beside the sequence, which ONNX files here do not hold; "
+            "train without --numeric"
         )
 
 

@@ -74,7 +74,8 @@ class LabelledRows:
         shown = "  ".join(
             f"{METRICS[name].title} {METRICS[name].text(value)}" for name, value in figures.items()
         )
-        return None, [], [f"{shown} on {count:,} examples"]
+        where = " outside of the training data" if new else ""
+        return None, [], [f"{shown} on {count:,} examples{where}"]
 
     def _beside_bag_of_words(
         self, rows: ClassifiedRows, examples: Examples, *, seen: bool
@@ -172,7 +173,8 @@ def _require_targets(table: Table, target: Sequence[str], data: Path) -> None:
     missing = [name for name in target if name not in table.names]
     if missing:
         raise DataError(
-            f"{data} has no column {missing[0]!r} with the true values, which the loss needs; name it with --target"
+            f"{data} has no column {missing[0]!r} with the true values, which the loss needs; name "
+            "it with --target"
         )
 
 

@@ -45,11 +45,11 @@ class NextSteps:
 
     def objective(self, run: Run, count: int) -> Objective:
         """Return the loss of the step after the last, −log p."""
-        model = run.load_model()
-        model = model.model if isinstance(model, Surprise) else model
+        loaded = run.load_model()
+        model = loaded.model if isinstance(loaded, Surprise) else loaded
         if not isinstance(model, NextStep):
             raise RunError(f"{run.path} holds a {type(model).__name__}, not a model of the next step")
-        following, reader = self.following[:count], AfterLast(model)
+        following, reader = self.following[:count], AfterLast(model, after_start=isinstance(loaded, Surprise))
         return Objective(reader, lambda h: model.score(h, following).losses, features_of=reader.features)
 
     def quality(self, model: nn.Module) -> tuple[NextStepQuality, list[Finding], list[str]]:
@@ -64,16 +64,25 @@ class NextSteps:
 
 
 class AfterLast(nn.Module):
-    """The hidden state of a language or frame model after the last step of each sequence, (B, D)."""
+    """The hidden state of a model of the next step after the last step of each sequence, (B, D).
 
-    def __init__(self, model: NextStep) -> None:
+    With ``after_start`` the model reads a step of zeros first, as in `throughtime.tasks.anomaly.Surprise`.
+    """
+
+    def __init__(self, model: NextStep, *, after_start: bool = False) -> None:
         super().__init__()
+        self.after_start = after_start
         self.layers = model.layers  # first, so that named_modules() uses this name
         self.model = model
         self.features = _Features(model)
 
     def forward(self, x: Ragged) -> Tensor:
-        states = self.model.states_of(self.features(x))
+        features = self.features(x)
+        if self.after_start:
+            start = features.values.new_zeros(len(x), *features.values.shape[1:])
+            ones = torch.ones(len(x), dtype=torch.int64)
+            features = Ragged.cat_time([Ragged.from_lengths(start, ones), features])
+        states = self.model.states_of(features)
         return last_over_time(states.values, states.layout)
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +40,7 @@ class Operators:
 
     def quality(self, model: nn.Module) -> tuple[ClassifierQuality, list[Finding], list[str]]:
         """Return the quality on all operators."""
-        logits = predict(model, self.tokens)
+        logits = cast("Tensor", predict(model, self.tokens))
         texts = [" ".join(row) for row in self.words]
         rows = ClassifiedRows(logits, self.labels, self.task.classes, range(len(texts)), texts)
         return rows.quality(no_bag_of_words=_NOT_COMPARED), [], []

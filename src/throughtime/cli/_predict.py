@@ -14,8 +14,8 @@ def predict(path: Path, data: Path, options: PredictOptions) -> None:
     run = Run.open(path)
     if isinstance(run.config.task, NextStepTask):
         raise RunError(
-            f"{path} is a run of task {run.config.task.name!r}, which predicts no rows of data; use throughtime "
-            f"sample {path}"
+            f"{path} is a run of task {run.config.task.name!r}, which predicts no rows of data; use "
+            f"throughtime sample {path}"
         )
     if run.config.recipe.get("kind") == TASK:
         _predict_operators(run, data, options)

@@ -100,8 +100,8 @@ def _parquet(path: Path) -> Iterator[Write]:
             writer.write_table(table.cast(writer.schema))
         except (pa.ArrowException, ValueError) as error:
             raise DataError(
-                f"a copied column has values of several types ({' '.join(str(error).split())}); leave it out, or "
-                "write .jsonl"
+                f"a copied column has values of several types ({' '.join(str(error).split())}); leave it "
+                "out, or write .jsonl"
             ) from error
 
     try:

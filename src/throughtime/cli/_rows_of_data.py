@@ -77,8 +77,8 @@ def renamed(table: Table, predictor: Predictor, names: Sequence[str]) -> Table:
         return table
     if len(names) != len(wanted):
         raise DataError(
-            f"the run reads {len(wanted)} columns ({', '.join(wanted)}), but --input names {len(names)}; name one "
-            "for each"
+            f"the run reads {len(wanted)} columns ({', '.join(wanted)}), but --input names {len(names)}; "
+            "name one for each"
         )
     new = dict(zip(names, wanted, strict=True))
     for name in names:

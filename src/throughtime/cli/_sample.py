@@ -43,8 +43,8 @@ def sample(path: Path, options: SampleOptions) -> None:
     task = run.config.task
     if not isinstance(task, Language | Frames):
         raise RunError(
-            f"{path} is a run of task {task.name!r}, which generates nothing; give a run of --task language or "
-            "frames"
+            f"{path} is a run of task {task.name!r}, which generates nothing; give a run of --task language "
+            "or frames"
         )
     model = run.load_model()
     if isinstance(model, FrameModel):
@@ -53,8 +53,8 @@ def sample(path: Path, options: SampleOptions) -> None:
         _text(run, model, task.unit, options)
     else:
         raise RunError(
-            f"{path} holds a {type(model).__name__}, which does not predict the next step of task {task.name!r}; "
-            "train again"
+            f"{path} holds a {type(model).__name__}, which does not predict the next step of task "
+            f"{task.name!r}; train again"
         )
 
 

@@ -1,4 +1,4 @@
-"""Sequences as the estimators take them: arrays whose rows are univariate series, or anything of `as_table`."""
+"""Sequences as estimators take them: arrays whose rows are univariate series, or anything of `as_table`."""
 
 from collections.abc import Mapping
 from numbers import Number

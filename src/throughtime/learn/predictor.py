@@ -94,10 +94,12 @@ class Predictor:
                 f"{run.path} is a run of task {task.name!r}, which reads no tables; for language and frame "
                 "models use throughtime sample, or throughtime.training.Run.open"
             )
-        path = run.path / "config.json"
+        path, tokenizer = run.path / "config.json", run.tokenizer_json()
+        if tokenizer is None and "vocabulary_size" in run.config.shape:
+            raise RunError(f"{run.path / 'tokenizer.json'} is missing; restore the file or train again")
         try:
             recipe = Recipe.from_json(run.config.recipe.get("options"))
-            encoder = Encoder.from_json(run.config.recipe.get("encoder"), run.tokenizer_json())
+            encoder = Encoder.from_json(run.config.recipe.get("encoder"), tokenizer)
         except ValueError as error:
             raise RunError(f"{path} is damaged: {error}; restore the file or train again") from error
         return cls(task, recipe, encoder, run.load_model(), run.metrics, run.config.model.name)

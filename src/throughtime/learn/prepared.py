@@ -187,6 +187,13 @@ def prepare_table(
     )
 
 
+def usable_rows(recipe: Recipe, table: Table) -> Table:
+    """Return the rows of a table without those that a recipe leaves out."""
+    if not recipe.files.skip_blank:
+        return table
+    return _without(table, input_options(with_columns(recipe, table)).blank_rows(table))
+
+
 def with_columns(recipe: Recipe, table: Table) -> Recipe:
     """Return the recipe with the columns of the table that it leaves open.
 

@@ -1,5 +1,7 @@
-"""HTML reports: one self-contained page for a comparison of models, or for diagnoses."""
+"""HTML reports: one self-contained page for a training, a comparison of runs, the demo, or diagnoses."""
 
+from throughtime.report._comparison_page import render_comparison as render_comparison
+from throughtime.report._comparison_page import write_comparison as write_comparison
 from throughtime.report._content import Curve as Curve
 from throughtime.report._content import Example as Example
 from throughtime.report._content import ModelRow as ModelRow

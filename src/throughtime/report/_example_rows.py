@@ -119,7 +119,9 @@ def _token_rows(views: Sequence[ExampleView], prepared: Prepared) -> list[Exampl
     return [
         ExampleRow(_place(prepared, view.row), view, words=_words(words[i], view.marks))
         if view.marks
-        else ExampleRow(_place(prepared, view.row), view, text=_short([part[i] for part in texts] or words[i]))
+        else ExampleRow(
+            _place(prepared, view.row), view, text=_short([part[i] for part in texts] or words[i])
+        )
         for i, view in enumerate(views)
     ]
 

@@ -1,4 +1,4 @@
-"""`write_run_report`: the page of one training: metrics beside baselines, curves, data, errors, what to do next."""
+"""`write_run_report`: the page of one training, with metrics beside baselines, curves, data and errors."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,17 +20,19 @@ from throughtime.report._curves import curve_of
 from throughtime.report._example_rows import example_rows
 from throughtime.report._figures import learning_figure, validation_figure
 from throughtime.report._html import Page, write_page
-from throughtime.report._scores import metric_rows, next_steps, verdict
+from throughtime.report._scores import metric_rows, next_steps, option_text, verdict
 from throughtime.report._view_figures import counts_figure, histogram_figure, roc_figure, scatter_figure
 from throughtime.tasks import SequenceTask, TargetView, TaskViews, model_outputs
 from throughtime.tasks.calibration import calibration_error
+from throughtime.tasks.metrics import ClassMetrics
 from throughtime.tasks.outputs import by_row
-from throughtime.tasks.views import histogram
+from throughtime.tasks.views import ClassTable, histogram
 from throughtime.training import Run, Score
 
 NAME = "report.html"
 _Embed = Callable[[go.Figure], Markup]
 _MOST_TARGETS = 4
+_MOST_CLASSES = 100
 
 
 def write_run_report(run: Run, prepared: Prepared) -> Path:
@@ -65,23 +67,23 @@ def render_run_report(run: Run, prepared: Prepared) -> str:
     summary = read_summary(run) or summarize(prepared, run, baselines=False)
     held_out = _held_out(run, prepared, model)
     views = TaskViews() if held_out is None else held_out.views
-    name = run.config.model.name
+    model_name = run.config.model.name
     return page.render(
         "run.html.jinja",
-        title=f"{name} · {run.task.name}",
-        verdict=_sentence(run, score) if summary is None else verdict(name, summary),
+        title=f"{model_name} · {run.task.name}",
+        verdict=_sentence(run, score) if summary is None else verdict(model_name, summary),
         good=summary is None or summary.beats_baselines,
         facts=_facts(run, prepared, model),
         measured=_measured(run, prepared, score, held_out),
-        models=[name, *(baseline.name for baseline in summary.baselines)] if summary is not None else [name],
+        models=[model_name, *(() if summary is None else (baseline.name for baseline in summary.baselines))],
         metrics=_metric_rows(score, summary),
         steps=next_steps(run, summary, views),
         history=_history(run, page.embed),
         data=_data(prepared, page.embed),
         views=_views(views, page.embed),
         groups=[] if held_out is None else _groups(held_out, prepared),
-        options=sorted((option, str(value)) for option, value in prepared.recipe.values().items()),
-        path=str(run.path.name),
+        options=sorted((name, option_text(value)) for name, value in prepared.recipe.values().items()),
+        path=run.path.name,
     )
 
 
@@ -128,7 +130,7 @@ def _metric_rows(score: Score, summary: Summary | None) -> Sequence[Any]:
 
 def _facts(run: Run, prepared: Prepared, model: nn.Module) -> list[tuple[str, str]]:
     config, metrics = run.config, run.metrics
-    options = ", ".join(f"{name} {value}" for name, value in config.model.options.items())
+    options = ", ".join(f"{name} {option_text(value)}" for name, value in config.model.options.items())
     parts = {name: len(part) for name, part in _parts(prepared).items()}
     file = run.recipe_entry("data", str, None, default=None)
     seconds = sum(epoch.seconds for epoch in metrics.history)
@@ -192,7 +194,8 @@ def _targets(parts: Mapping[str, TargetView], embed: _Embed) -> list[Markup]:
 def _views(views: TaskViews, embed: _Embed) -> dict[str, Any]:
     matrix = views.confusion
     return {
-        "tables": views.tables,
+        "tables": [ClassTable(table.kind, _worst(table.rows)) for table in views.tables],
+        "classes": [len(table.rows) for table in views.tables],
         "confusion": None if matrix is None else embed(confusion_figure(matrix.classes, matrix.counts)),
         "calibration": embed(calibration_figure(views.calibration)) if views.calibration else None,
         "calibration_error": calibration_error(views.calibration) if views.calibration else None,
@@ -200,6 +203,12 @@ def _views(views: TaskViews, embed: _Embed) -> dict[str, Any]:
         "histograms": [embed(histogram_figure(part)) for part in views.histograms[:_MOST_TARGETS]],
         "roc": None if views.roc is None else embed(roc_figure(views.roc)),
     }
+
+
+def _worst(rows: Sequence[ClassMetrics]) -> tuple[ClassMetrics, ...]:
+    """Return the classes, of many those with the lowest F1."""
+    chosen = sorted(range(len(rows)), key=lambda i: rows[i].f1)[:_MOST_CLASSES]
+    return tuple(rows[i] for i in sorted(chosen))
 
 
 def _groups(held_out: _HeldOut, prepared: Prepared) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Figures of `throughtime.tasks.TaskViews` and of the data: scores, errors, lengths, distribution of targets."""
+"""Figures of `throughtime.tasks.TaskViews` and of the data: scores, errors, lengths, targets."""
 
 from collections.abc import Mapping, Sequence
 
@@ -32,7 +32,7 @@ def histogram_figure(histogram: Histogram, count: str = "sequences") -> go.Figur
         )
     if histogram.threshold is not None:
         figure.add_vline(x=histogram.threshold, line={"color": "#1b1f24", "dash": "dash", "width": 1.5})
-    figure.update_layout(layout(300), showlegend=True, legend=_LEGEND)
+    figure.update_layout(layout(300), showlegend=len(histogram.groups) > 1, legend=_LEGEND)
     figure.update_xaxes(title=in_figure(histogram.title, most=60), nticks=6)
     figure.update_yaxes(title=f"{count} in %", rangemode="tozero")
     return figure
@@ -84,7 +84,11 @@ def roc_figure(curve: RocCurve) -> go.Figure:
 
 def counts_figure(parts: Mapping[str, Mapping[str, int]]) -> go.Figure:
     """Draw the fraction of each class in each part; of many classes the most frequent ones."""
-    total = {name: sum(counts.get(name, 0) for counts in parts.values()) for part in parts.values() for name in part}
+    total = {
+        name: sum(counts.get(name, 0) for counts in parts.values())
+        for part in parts.values()
+        for name in part
+    }
     names = sorted(sorted(total, key=lambda name: -total[name])[:_MOST_NAMES], key=list(total).index)
     figure = go.Figure()
     for number, (part, counts) in enumerate(parts.items()):

@@ -23,6 +23,7 @@ from throughtime.tasks.sequence_task import SequenceTask
 from throughtime.tasks.task import Level
 from throughtime.tasks.thresholds import fit_threshold
 from throughtime.tasks.views import (
+    SHOWN_CLASSES,
     ClassTable,
     ExampleView,
     Histogram,
@@ -92,6 +93,12 @@ class Classification(SequenceTask):
         binary = ("precision", "recall", "f1") if len(self.classes) == 2 else ()
         return (*names, *binary, "roc_auc", "average_precision", "calibration_error")
 
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """Accuracy, F1 of the second of two classes or the mean over more, area under the ROC curve."""
+        f1 = "f1" if len(self.classes) == 2 else "f1_macro"
+        return ("accuracy", "balanced_accuracy", f1, "roc_auc")
+
     @classmethod
     def learn(cls, table: Table, columns: Sequence[str]) -> Self:
         """Return the task with the sorted labels of a column as classes."""
@@ -147,13 +154,10 @@ class Classification(SequenceTask):
 
         binary = len(self.classes) == 2
         positive = probabilities.numpy()[:, -1]
+        table = per_class_metrics(probabilities, truth, self.classes, threshold=self.threshold)
         return TaskViews(
-            (
-                ClassTable(
-                    "class", per_class_metrics(probabilities, truth, self.classes, threshold=self.threshold)
-                ),
-            ),
-            confusion(self.classes, truth, predicted),
+            (ClassTable("class", table),),
+            confusion(self.classes, truth, predicted, SHOWN_CLASSES),
             calibration_bins(confidence, right),
             histograms=(self._scores(positive, truth),) if binary else (),
             roc=roc_curve(positive, truth == 1) if binary else None,

@@ -78,6 +78,11 @@ class MultiLabel(SequenceTask):
             "average_precision",
         )  # fmt: skip
 
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """F1 over all labels first."""
+        return ("f1_micro", "f1_macro", "subset_accuracy", "average_precision")
+
     @classmethod
     def learn(cls, table: Table, columns: Sequence[str]) -> Self:
         """Return the task with the labels of the training rows."""

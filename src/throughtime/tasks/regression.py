@@ -109,8 +109,8 @@ class Regression(SequenceTask):
         standardised = (_of_sequences(outputs) - targets).abs().amax(1).numpy()
 
         def example(row: int) -> ExampleView:
-            texts = (self._joined(values[row]) for values in (truth, predicted, errors))
-            return ExampleView(row, *texts)
+            true, value, error = (self._joined(values[row]) for values in (truth, predicted, errors))
+            return ExampleView(row, true, value, f"error {error}")
 
         columns = list(enumerate(self.targets))
         return TaskViews(

@@ -23,6 +23,7 @@ from throughtime.tasks.outputs import Outputs
 from throughtime.tasks.sequence_task import SequenceTask
 from throughtime.tasks.task import Level
 from throughtime.tasks.views import (
+    SHOWN_CLASSES,
     ClassTable,
     ExampleView,
     StepMark,
@@ -92,6 +93,11 @@ class Tagging(SequenceTask):
     def metrics(self) -> tuple[str, ...]:
         """Accuracy and F1 of tokens, and of spans where tags have the prefixes of BIO or IOBES."""
         return ("loss", "token_accuracy", "token_f1_macro", "span_precision", "span_recall", "span_f1")
+
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """Accuracy of tokens, and F1 of spans if there are any."""
+        return ("token_accuracy", "span_f1", "token_f1_macro", "span_precision")
 
     @classmethod
     def learn(cls, table: Table, columns: Sequence[str]) -> Self:
@@ -171,7 +177,7 @@ class Tagging(SequenceTask):
                 ClassTable("tag", per_tag_metrics(predicted, truth)),
                 *((ClassTable("span type", spans),) if spans else ()),
             ),
-            confusion(self.tags, targets.values.numpy(), chosen),
+            confusion(self.tags, targets.values.numpy(), chosen, SHOWN_CLASSES),
             examples=groups(("Most errors", map(example, highest(wrong.astype(np.float64), wrong > 0)))),
         )
 

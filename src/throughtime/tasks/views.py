@@ -1,4 +1,4 @@
-"""`TaskViews`: what a report shows of the outputs of a model, as plain data. Each task fills in what it has."""
+"""`TaskViews`: what a report shows of the outputs of a model, as plain data that each task fills in."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +11,8 @@ from throughtime.tasks.metrics import ClassMetrics
 
 MOST_POINTS = 3000
 """Maximum number of points of a scatter plot."""
+SHOWN_CLASSES = 30
+"""Maximum number of classes in a confusion matrix of a report."""
 SHOWN = 6
 """Number of examples in each group."""
 _BINS = 30
@@ -149,24 +151,36 @@ class TaskViews:
     examples: tuple[ExampleGroup, ...] = ()
 
 
-def confusion(classes: Sequence[str], truth: ArrayLike, predicted: ArrayLike) -> Confusion:
-    """Return the confusion matrix of class numbers.
+def confusion(
+    classes: Sequence[str], truth: ArrayLike, predicted: ArrayLike, most: int | None = None
+) -> Confusion:
+    """Return the confusion matrix of class numbers, of more than ``most`` classes those with most mistakes.
 
     Examples
     --------
     >>> confusion(["no", "yes"], [0, 1, 1], [0, 0, 1]).counts
     ((1, 0), (1, 1))
+    >>> confusion(["a", "b", "c"], [0, 1, 2, 2], [0, 2, 1, 2], most=2)
+    Confusion(classes=('b', 'c'), counts=((0, 1), (1, 1)))
     """
-    size = len(classes)
-    pairs = np.asarray(truth, dtype=np.int64) * size + np.asarray(predicted, dtype=np.int64)
-    counts = np.bincount(pairs, minlength=size * size).reshape(size, size)
-    return Confusion(tuple(classes), tuple(map(tuple, counts.tolist())))
+    true, chosen = (np.asarray(numbers, dtype=np.int64) for numbers in (truth, predicted))
+    kept = np.arange(len(classes))
+    if most is not None and len(classes) > most:
+        wrong = true != chosen
+        mistakes = np.bincount(np.concatenate([true[wrong], chosen[wrong]]), minlength=len(classes))
+        kept = np.sort(np.argsort(-mistakes, kind="stable")[:most])
+    place = np.full(len(classes), -1)
+    place[kept] = np.arange(len(kept))
+    both = (place[true] >= 0) & (place[chosen] >= 0)
+    pairs = place[true[both]] * len(kept) + place[chosen[both]]
+    counts = np.bincount(pairs, minlength=len(kept) ** 2).reshape(len(kept), len(kept))
+    return Confusion(tuple(classes[int(i)] for i in kept), tuple(map(tuple, counts.tolist())))
 
 
 def histogram(title: str, groups: Mapping[str, ArrayLike], threshold: float | None = None) -> Histogram:
     """Return the counts of each group in common bins of equal width, without groups that are empty.
 
-    Bins of whole numbers are centred on them.
+    Bins of whole numbers have a whole width, and their edges are halfway between numbers.
 
     Examples
     --------

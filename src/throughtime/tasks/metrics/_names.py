@@ -51,6 +51,12 @@ class Metric:
             return f"{100 * value:.1f} %"
         return f"{value:.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
 
+    def between(self, low: float, high: float) -> str:
+        """Return an interval as text, with three significant digits where it is no percentage."""
+        if self.percent:
+            return f"{100 * low:.1f}–{100 * high:.1f}"
+        return f"{low:.3g}–{high:.3g}"
+
     def improves(self, value: float, best: float) -> bool:
         """Return whether a value is better than the best so far: NaN never is, and every number beats NaN."""
         if math.isnan(value) or math.isnan(best):
