@@ -206,8 +206,8 @@ def test_data_and_options_that_cannot_be_are_refused(folder: Path, run_cli: RunC
             (rows(tmp_path / "short.txt", "a b c d e f g " * 9),),
             ["words", "20 streams with a window of 64 steps need 1281"],
         ),
-        ((text, "--bptt", 0), ["k1 must be a whole number from 1"]),
-        ((text, "--bptt-k2", 0), ["k2 must be a whole number from 1"]),
+        ((text, "--bptt", 0), ["bptt must be at least 1, got 0"]),
+        ((text, "--bptt-k2", 0), ["bptt_k2 must be at least 1, got 0"]),
         ((text, "--bptt", 9, "--bptt-k2", 8), ["k1 = 9 and k2 = 8", "k2 must be at least k1"]),
         (
             (text, "--model", "bilstm"),

@@ -59,7 +59,7 @@ def sequence_hashes(sequences: Ragged) -> NDArray[np.uint64]:
     [True, False, True]
     """
     values = sequences.values.contiguous().numpy()
-    content = memoryview(values.reshape(-1).view(np.uint8))
+    content = values.reshape(-1).view(np.uint8).data
     size = values.nbytes // max(1, len(values))
     bounds = (sequences.layout.host_offsets * size).tolist()
     return _hashes(content[start:stop] for start, stop in pairwise(bounds))

@@ -98,10 +98,10 @@ def summarize(prepared: Prepared, run: Run, *, baselines: bool = True) -> Summar
     for baseline in fitted:
         measured = score_of(baseline, examples)
         scores.append(BaselineScore(baseline.name, measured, baseline.seconds, baseline.rows))
-    metric = run.config.settings.monitor
-    if metric not in score.figures:
-        metric = task.compared_by(score.figures)
-    summary = Summary(part, metric, score, tuple(scores), prepared.notes)
+    monitor = run.config.settings.monitor
+    if monitor is None or monitor not in score.figures:
+        monitor = task.compared_by(score.figures)
+    summary = Summary(part, monitor, score, tuple(scores), prepared.notes)
     if summary.beats_baselines:
         return summary
     best = next(
