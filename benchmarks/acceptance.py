@@ -9,8 +9,8 @@ sine        regression: the frequency of a sine in white noise; about 1.00 is po
 brackets    tagging: B at the first and I at all other tokens inside of outer brackets, O elsewhere; with a
             softmax for each token, and with a CRF; 100 % is possible
 topics      multilabel: which of six topics the words of a text belong to; 100 % is possible
-orders      classification: a text that says "buy" or "sell", and two columns with price and limit: True if the
-            price is at most the limit ("buy") or at least that ("sell"), so that neither text nor numbers
+orders      classification: a text that says "buy" or "sell", and two columns with price and limit: True if
+            the price is at most the limit ("buy") or at least that ("sell"), so that neither text nor numbers
             suffice; about 100 % is possible
 
 Prints one row for each part: the metric with its 95 % interval, the best baseline on the same rows, the
