@@ -42,9 +42,7 @@ class Operators:
         """Return the quality on all operators."""
         logits = cast("Tensor", predict(model, self.tokens))
         texts = [" ".join(row) for row in self.words]
-        rows = ClassifiedRows(
-            cast("Tensor", logits), self.labels, self.task.classes, range(len(texts)), texts
-        )
+        rows = ClassifiedRows(logits, self.labels, self.task.classes, range(len(texts)), texts)
         return rows.quality(no_bag_of_words=_NOT_COMPARED), [], []
 
 
