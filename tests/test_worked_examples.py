@@ -1,24 +1,35 @@
 """The worked examples of CONTRIBUTING.md; that of a cell is in `tests/nn/test_own_cell.py`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
+import pyarrow as pa
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.data import tables
+from throughtime.data.columns import with_columns
 from throughtime.data.files import read_bytes
-from throughtime.data.tables import decode, read_texts
+from throughtime.data.read_options import ReadOptions
+from throughtime.data.read_table import FORMATS, Format, read_table
+from throughtime.data.table import Table
 from throughtime.diagnose import Finding, _findings
-from throughtime.errors import DataError, InputTypeError, ShapeError
-from throughtime.nn.description import Windowed, Windows
+from throughtime.errors import DataError, InputTypeError, ShapeError, UnsupportedError
+from throughtime.models import MODELS, ModelInputs, NamedModel
+from throughtime.models._options import HiddenSize
+from throughtime.models._sequence_model import SequenceModel
+from throughtime.nn.description import Series, Windowed, Windows
 from throughtime.nn.pool import whole_sequences
 from throughtime.ops.pool.layer import mean_over_time
 from throughtime.ragged import Layout
+from throughtime.tasks import TASKS, Level, SequenceTask
+from throughtime.tasks.intervals import WeightedMetrics
+from throughtime.tasks.metrics import regression
 
 from .nn import test_contract as contract
 from .nn.case import Case
@@ -124,23 +135,127 @@ def test_a_finding_is_a_rule_and_its_line(monkeypatch: pytest.MonkeyPatch) -> No
 # ---------------------------------------------------------------------------------------- a file format
 
 
-def _read_lines_of_fields(path: Path, columns: Sequence[str]) -> list[list[Any]]:
+def _read_lines_of_fields(path: Path, options: ReadOptions) -> Table:
     """Read a table whose first line names the columns, with vertical bars between fields."""
-    header, *lines = (line.split("|") for line in decode(read_bytes(path), str(path)).splitlines())
-    if missing := [column for column in columns if column not in header]:
-        raise DataError(f"{path} has no column {missing[0]!r}; it has {', '.join(header)}")
-    return [[line[header.index(column)] for line in lines] for column in columns]
+    header, *lines = (line.split("|") for line in read_bytes(path).decode(options.encoding).splitlines())
+    columns = {name: pa.array([line[i] for line in lines]) for i, name in enumerate(header)}
+    return Table(with_columns(pa.table(columns), path, options.columns), str(path), "line")
 
 
 def test_a_file_format_is_a_reader_and_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "plays.psv"
     path.write_text("words|play\nto be|Hamlet\nor not|Hamlet\n")
-    with pytest.raises(DataError, match=r"'\.psv' is not supported; use one of"):
-        read_texts(path, "words", "play")
-    monkeypatch.setitem(tables._READERS, ".psv", _read_lines_of_fields)
-    assert tables.is_table(path)
-    table = read_texts(path, "words", "play")
-    assert (table.texts, table.labels) == (["to be", "or not"], ["Hamlet", "Hamlet"])
-    path.write_text("words|play\nto be|Hamlet\n  |Hamlet\n")
-    with pytest.raises(DataError, match=r"plays\.psv"):  # what is checked of every table
-        read_texts(path, "words", "play")
+    with pytest.raises(DataError, match=r"\.psv' is not supported"):
+        read_table(path)
+    monkeypatch.setitem(FORMATS, ".psv", Format(_read_lines_of_fields))
+    table = read_table(path)
+    assert table.column("words").to_pylist() == ["to be", "or not"]
+    assert table.column("play").to_pylist() == ["Hamlet", "Hamlet"]
+    with pytest.raises(DataError, match=r"no column 'year'"):
+        read_table(path, columns=["year"])
+
+
+# ---------------------------------------------------------------------------------------- a task
+
+
+@dataclass(frozen=True)
+class Counts(SequenceTask):
+    """λ − y log λ of a Poisson distribution of counts y, whose log λ the model puts out."""
+
+    name: ClassVar[str] = "counts"
+    level: ClassVar[Level] = "sequence"
+    default_models: ClassVar[Mapping[str, str]] = {"tokens": "textcnn", "series": "fcn"}
+
+    column: str
+
+    @property
+    def outputs(self) -> int:
+        """One, log λ."""
+        return 1
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Loss, and the errors of λ."""
+        return ("loss", "mae", "rmse", "r2")
+
+    @classmethod
+    def learn(cls, table: Table, columns: Sequence[str]) -> Self:
+        """Return the task for a column of counts."""
+        return cls(columns[0])
+
+    def encode(self, table: Table, columns: Sequence[str]) -> Tensor:
+        """Return the counts (B,) float32."""
+        counts = table.column(columns[0]).to_pylist()
+        for row, count in enumerate(counts):
+            if not isinstance(count, int) or count < 0:
+                raise DataError(f"{table.place(row)} has {count!r}, expected a count; fix it")
+        return torch.tensor(counts, dtype=torch.float32)
+
+    def score(self, model: nn.Module, outputs: Tensor | Ragged, targets: Tensor) -> dict[str, Tensor]:
+        """Return the loss of each sequence."""
+        return {"loss": F.poisson_nll_loss(_log_rates(outputs), targets, reduction="none")}
+
+    def measures(self, model: nn.Module, outputs: Tensor | Ragged, targets: Tensor) -> WeightedMetrics:
+        """Return the errors of λ."""
+        return regression(_log_rates(outputs).exp().numpy(), targets.numpy(), [self.column])
+
+    def predictions(self, model: nn.Module, outputs: Tensor | Ragged) -> dict[str, Any]:
+        """Return λ of each sequence."""
+        return {self.column: _log_rates(outputs).exp().tolist()}
+
+
+def _log_rates(outputs: Tensor | Ragged) -> Tensor:
+    assert isinstance(outputs, Tensor)
+    return outputs[:, 0]
+
+
+def test_a_task_is_a_class_and_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rate of the most likely Poisson distribution is the mean of the counts."""
+    rows = {"text": ["calm sea", "rough sea"] * 100, "accidents": [0, 6, 2, 10] * 50}
+    with pytest.raises(ShapeError, match="unknown task 'counts'"):
+        tt.fit(rows, task="counts", target="accidents", progress=False)
+    monkeypatch.setitem(TASKS, "counts", Counts)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"target": "accidents", "learning_rate": 0.01, "progress": False}
+    sizes = {"embedding_size": 8, "channels": 8, "kernel_sizes": (1,), "dropout": 0.0}
+    fitted = tt.fit(rows, task="counts", out=tmp_path / "run", **options, **sizes)
+    calm, rough = fitted.predict(["calm sea", "rough sea"])
+    assert calm == pytest.approx(1, rel=0.2)
+    assert rough == pytest.approx(8, rel=0.2)
+    assert tt.load(tmp_path / "run").predict(["calm sea"]) == [calm]
+    figures = fitted.score(rows)
+    assert figures["mae"] == pytest.approx(1.5, rel=0.2)  # |0 − 1|, |2 − 1|, |6 − 8| and |10 − 8|
+    with pytest.raises(DataError, match=r"item 1 has -1, expected a count"):
+        tt.fit({**rows, "accidents": [0, -1] * 100}, task="counts", **options)
+
+
+# ---------------------------------------------------------------------------------------- a model by name
+
+
+class MeanOfSteps(SequenceModel):
+    """The mean of all steps → linear."""
+
+    reads = ("series",)
+
+    def __init__(self, inputs: ModelInputs, outputs: int, *, hidden_size: HiddenSize = 16) -> None:
+        super().__init__(inputs)
+        self.pool = tt.nn.Pool("mean")
+        self.hidden = nn.Sequential(tt.nn.Linear(self.step_features, hidden_size), nn.ReLU())
+        self.output = self._output(hidden_size, outputs)
+
+    def describe(self) -> Series:
+        """Return the layers in the order in which they run."""
+        return self._series("pool", "hidden")
+
+
+def test_a_model_by_name_is_a_class_and_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    series = [float(i % 2) + torch.randn(3 + i % 4) / 10 for i in range(60)]
+    rows = {"series": [one.numpy() for one in series], "label": ["low", "high"] * 30}
+    with pytest.raises(ShapeError, match="unknown model 'mean'"):
+        tt.fit(rows, model="mean", progress=False)
+    monkeypatch.setitem(MODELS, "mean", NamedModel(MeanOfSteps))  # type: ignore[index]
+    with pytest.raises(ShapeError, match="hidden_size must be at least 1, got 0"):
+        tt.fit(rows, model="mean", hidden_size=0, progress=False)
+    fitted = tt.fit(rows, model="mean", hidden_size=8, learning_rate=0.02, progress=False)
+    assert fitted.predict(series[:4]) == ["low", "high", "low", "high"]
+    with pytest.raises(UnsupportedError, match="mean has one output per sequence"):
+        tt.fit({"tokens": [["a"]] * 30, "label": [["x"]] * 15 + [["y"]] * 15}, task="tagging", model="mean")

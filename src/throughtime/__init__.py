@@ -1,7 +1,7 @@
 """Padding-free recurrent and convolutional sequence models for PyTorch."""
 
+import typing as _typing
 from contextlib import nullcontext as _nothing
-from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from throughtime._importing import is_command as _is_command
 from throughtime._importing import stopping_at_once as _stopping_at_once
@@ -19,7 +19,7 @@ with _stopping_at_once() if _is_command() else _nothing():
     from throughtime.ragged import Ragged as Ragged
     from throughtime.ragged import collate as collate
 
-if _TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from throughtime.estimators import SequenceAnomalyDetector as SequenceAnomalyDetector
     from throughtime.estimators import SequenceClassifier as SequenceClassifier
     from throughtime.estimators import SequenceRegressor as SequenceRegressor

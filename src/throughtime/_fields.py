@@ -167,7 +167,12 @@ class Fields:
     def _union(self, key: str, kinds: Sequence[Any]) -> Any:
         if types.NoneType in kinds and self._content.get(key) is None:
             return None
-        choices = [kind for kind in kinds if kind is not types.NoneType]
+        literals = [value for kind in kinds if get_origin(kind) is Literal for value in get_args(kind)]
+        if self._content.get(key) in literals:
+            return self._content[key]
+        choices = [kind for kind in kinds if kind is not types.NoneType and get_origin(kind) is not Literal]
+        if not choices:
+            raise self._error(key, f"one of {', '.join(map(repr, literals))}")
         if len(choices) == 1:
             return self._read(key, choices[0])
         content = self.mapping(key)

@@ -1,6 +1,7 @@
 """Public names of the package that need the extra "learn", and are imported when they are used."""
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 LAZY = {
@@ -11,6 +12,8 @@ LAZY = {
     ),
 }
 """The module of each name."""
+_WHEN_TRAINING = ("pytorch_lightning", "rich", "safetensors")
+"""Libraries of the extra that are imported only when a training begins."""
 
 
 def lazy_name(name: str) -> Any:
@@ -26,11 +29,18 @@ def lazy_name(name: str) -> Any:
     if name not in LAZY:
         raise AttributeError(f"module 'throughtime' has no attribute {name!r}")
     try:
-        return getattr(import_module(LAZY[name]), name)
+        resolved = getattr(import_module(LAZY[name]), name)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "throughtime":
+        library = (error.name or "").partition(".")[0]
+        if library == "throughtime":
             raise
-        raise ImportError(
-            f"throughtime.{name} needs {error.name}; in a clone of throughtime: pip install '.[learn]'",
-            name=error.name,
-        ) from error
+        raise _missing(name, library) from error
+    for library in _WHEN_TRAINING:
+        if find_spec(library) is None:
+            raise _missing(name, library)
+    return resolved
+
+
+def _missing(name: str, library: str) -> ImportError:
+    message = f"throughtime.{name} needs {library}; in a clone of throughtime: pip install '.[learn]'"
+    return ImportError(message, name=library)

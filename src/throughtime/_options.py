@@ -74,9 +74,21 @@ def _or_none(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     return lambda text: None if text.lower() == "none" else parse(text)
 
 
+def _or_auto(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    return lambda text: text.lower() if text.lower() == "auto" else parse(text)
+
+
 _KINDS: Mapping[Any, _Kind] = {
     int: _Kind("a whole number", _is_whole, int),
     int | None: _Kind("a whole number or None", lambda v: v is None or _is_whole(v), _or_none(int)),
+    int | Literal["auto"]: _Kind(
+        "a whole number or 'auto'", lambda v: v == "auto" or _is_whole(v), _or_auto(int)
+    ),
+    int | Literal["auto"] | None: _Kind(
+        "a whole number, 'auto' or None",
+        lambda v: v is None or v == "auto" or _is_whole(v),
+        _or_auto(_or_none(int)),
+    ),
     float: _Kind("a number", _is_number, float),
     float | None: _Kind("a number or None", lambda v: v is None or _is_number(v), _or_none(float)),
     bool: _Kind("True or False", lambda v: isinstance(v, bool), _parse_truth),
@@ -97,6 +109,8 @@ _KINDS: Mapping[Any, _Kind] = {
 _METAVARS: Mapping[Any, str] = {
     int: "N",
     int | None: "N",
+    int | Literal["auto"]: "N",
+    int | Literal["auto"] | None: "N",
     float: "X",
     float | None: "X",
     Sequence[int]: "N,N,…",
@@ -114,7 +128,7 @@ class DeclaredOption:
         Of the argument, such as ``num_layers``.
     kind : type
         int, float, bool, str, a ``Literal``, ``Sequence[int]``, ``Sequence[str]``, ``int | Sequence[int]``,
-        ``int | None``, ``float | None`` or ``str | None``.
+        ``int | Literal["auto"]``, or one of int, float, bool and str with None.
     default : Any
         Value that it has if it is not given.
     meaning : Option

@@ -19,7 +19,7 @@ from throughtime.cli._tokenizer import tokenizer_of
 from throughtime.data.symbols import encode_prompt, learn_vocabulary, symbol_tokenizer
 from throughtime.data.vocabulary import Vocabulary
 from throughtime.learn import Recipe
-from throughtime.learn.fit import created_run, prepare
+from throughtime.learn.fitting import created_run, prepare
 from throughtime.learn.predictor import Predictor
 from throughtime.models import sample
 from throughtime.tasks import Language

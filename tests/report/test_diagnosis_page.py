@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,33 +16,8 @@ from throughtime.report._diagnosis_figures import recency_figure
 from throughtime.tasks import quality
 from throughtime.training import GradientRecord, LayerGradients
 
+from .browser import flaws, needs_browser
 from .results import epoch_metrics, with_texts
-
-_BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-# Texts of a figure that overlap, figures without a drawn mark, and whether the page is wider than the window.
-_LOOK = """
-<script>
-window.addEventListener("load", () => setTimeout(() => {
-  const found = {overlaps: [], empty: [], wide: document.documentElement.scrollWidth - window.innerWidth};
-  for (const plot of document.querySelectorAll(".plotly-graph-div")) {
-    const marks = plot.querySelectorAll(".scatterlayer path, .barlayer path, .heatmaplayer image, .heatmaplayer path");
-    if (![...marks].some(mark => mark.getBoundingClientRect().width > 0)) found.empty.push(plot.id);
-    const texts = [...plot.querySelectorAll("svg text")].filter(t => t.textContent && t.getBoundingClientRect().width);
-    for (let i = 0; i < texts.length; i++) for (let j = i + 1; j < texts.length; j++) {
-      if (texts[i].contains(texts[j]) || texts[i].closest(".xtick, .ytick") && texts[j].closest(".xtick, .ytick")) continue;
-      const a = texts[i].getBoundingClientRect(), b = texts[j].getBoundingClientRect();
-      const x = Math.min(a.right, b.right) - Math.max(a.left, b.left), y = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
-      if (x > 3 && y > 3) found.overlaps.push([plot.id, texts[i].textContent, texts[j].textContent]);
-    }
-  }
-  const told = document.createElement("pre");
-  told.id = "told";
-  told.textContent = JSON.stringify(found);
-  document.body.appendChild(told);
-}, 500));
-</script>
-"""
 
 
 def _diagnoses() -> dict[str, Diagnosis | RunDiagnosis]:
@@ -143,25 +116,7 @@ def test_a_run_survives_json() -> None:
         RunDiagnosis.from_json({**content, "quality": {"loss": 1.0}})
 
 
-@pytest.mark.skipif(_BROWSER is None, reason="no chromium on the path to look at the page with")
+@needs_browser
 @pytest.mark.parametrize("width", [1400, 500])
 def test_in_a_browser_nothing_overlaps_is_empty_or_too_wide(page: str, width: int, tmp_path: Path) -> None:
-    file = tmp_path / "page.html"
-    file.write_text(page.replace("</body>", _LOOK + "</body>"), encoding="utf-8")
-    done = subprocess.run(
-        [
-            str(_BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            f"--user-data-dir={tmp_path / 'browser'}", "--virtual-time-budget=10000",
-            f"--window-size={width},2000", "--dump-dom", file.as_uri(),
-        ],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        pytest.skip(f"the browser does not run here: {done.stderr.strip().splitlines()[-1:]}")
-    told = re.search(r'<pre id="told">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert told is not None, "the page did not get so far as to look at itself"
-    found = json.loads(told[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
-    assert found["overlaps"] == []
-    assert found["empty"] == []
-    assert found["wide"] <= 0
+    assert flaws(page, width, tmp_path) == {"overlaps": [], "empty": [], "too_wide": False}

@@ -15,7 +15,8 @@ from tests.training.test_resume import check_same, signalled
 from throughtime import Ragged
 from throughtime._options import options_of
 from throughtime.bptt import Carried
-from throughtime.data.examples import Examples, FixedSource, Source
+from throughtime.data.examples import Examples, Source
+from throughtime.data.fixed_source import FixedSource
 from throughtime.models import MODELS
 from throughtime.tasks import (
     METRICS,

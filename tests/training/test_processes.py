@@ -5,16 +5,20 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pytest
 import torch
 
 from tests.training import toy, toy_next
 from throughtime import Ragged
 from throughtime.data.batches import BatchLoader
-from throughtime.data.examples import Examples, FixedSource
+from throughtime.data.examples import Examples, Source
+from throughtime.data.fixed_source import FixedSource
+from throughtime.learn import Recipe, prepare
 from throughtime.tasks import Classification, Tagging
 from throughtime.training import ModelSpec, Run, Settings, _module
 from throughtime.training._module import TrainingModule
@@ -61,6 +65,22 @@ def not_empty() -> FixedSource:
     return FixedSource(toy.Toy.shape, *parts, {"kind": "not empty"})
 
 
+def stored() -> Source:
+    """Return the examples of a mapped Arrow file, which is deleted but stays open."""
+    random = torch.Generator().manual_seed(0)
+    rows = [{"tokens": torch.randint(9, (int(n),), generator=random).tolist()} for n in range(1, 81)]
+    table = pa.Table.from_pylist(
+        [{**row, "label": "with" if 3 in row["tokens"] else "without"} for row in rows]
+    )
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.arrow"
+        with pa.ipc.new_file(path, table.schema) as writer:
+            writer.write_table(table, max_chunksize=30)
+        recipe = Recipe.of("classification", tokens=("tokens",), validation=0.2, test=0.2, memory_map=True)
+        prepared = prepare(recipe, path)
+    return prepared.source
+
+
 SMALL = {"embedding_size": 16, "hidden_size": 16, "dropout": 0.0}
 # Three sequences for two processes: one runs out before the other.
 NEXT_STEP = Settings(**toy_next.SETTINGS.to_json() | {"streams": 3, "k1": 7, "k2": 9, "epochs": 2})
@@ -86,6 +106,13 @@ CASES = {
         NEXT_STEP,
         killed_at=0,
     ),
+    "file": Case(
+        toy,
+        stored,
+        ModelSpec("textcnn", {"embedding_size": 8, "channels": 8, "kernel_sizes": [1, 2], "dropout": 0.0}),
+        WHOLE,
+        killed_at=2,
+    ),
     "classes": Case(
         toy,
         toy.Toy,
@@ -99,7 +126,7 @@ CASES = {
 def _in_two_processes(folder: Path) -> None:
     """Run all trainings in two processes; torchrun restarts them after each one that is killed."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command += ["--max-restarts=2", "-m", "tests.training.two", str(folder)]
+    command += ["--max-restarts=3", "-m", "tests.training.two", str(folder)]
     done = subprocess.run(
         command,
         cwd=Path(__file__).parents[2],
@@ -110,7 +137,7 @@ def _in_two_processes(folder: Path) -> None:
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("exitcode: -9") == 2, done.stderr
+    assert done.stderr.count("exitcode: -9") == 3, done.stderr
 
 
 def test_two_processes_are_as_one(tmp_path: Path) -> None:

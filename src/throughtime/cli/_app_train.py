@@ -82,6 +82,15 @@ def _train(
             min=1,
         ),
     ] = 1,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Cross-validation: train N times, each with another N-th of the rows as test part, into "
+            "subfolders of --out; print mean and deviation. With --group, groups stay together.",
+            min=2,
+        ),
+    ] = None,
     baselines: Annotated[
         bool, typer.Option(help="Fit baselines to the same rows and compare with them.")
     ] = True,
@@ -122,6 +131,7 @@ def _train(
         options=options,
         resume=resume,
         seeds=seeds,
+        folds=folds,
         baselines=baselines,
         watch_every=watch_every,
         threads=threads,

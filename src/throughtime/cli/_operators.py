@@ -40,11 +40,9 @@ class Operators:
 
     def quality(self, model: nn.Module) -> tuple[ClassifierQuality, list[Finding], list[str]]:
         """Return the quality on all operators."""
-        logits = predict(model, self.tokens)
+        logits = cast("Tensor", predict(model, self.tokens))
         texts = [" ".join(row) for row in self.words]
-        rows = ClassifiedRows(
-            cast("Tensor", logits), self.labels, self.task.classes, range(len(texts)), texts
-        )
+        rows = ClassifiedRows(logits, self.labels, self.task.classes, range(len(texts)), texts)
         return rows.quality(no_bag_of_words=_NOT_COMPARED), [], []
 
 

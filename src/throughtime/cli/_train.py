@@ -1,7 +1,8 @@
 """``throughtime train``: a run from a file, its metrics beside those of baselines, and its report."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -13,11 +14,15 @@ from rich.table import Table
 from throughtime._fields import Fields
 from throughtime.cli._ending import end_training, load_lightning, say, training_into
 from throughtime.data.printable import printable
+from throughtime.data.table import Table as DataTable
 from throughtime.errors import RunError, UnsupportedError
 from throughtime.learn import Recipe, fit_recipe
-from throughtime.learn.fit import Fitted
+from throughtime.learn.fitting import Fitted, table_of
+from throughtime.learn.folds import fold_parts
+from throughtime.learn.prepared import usable_rows, with_columns
+from throughtime.learn.split import Parts
 from throughtime.learn.summary import Summary, summarize, write_summary
-from throughtime.tasks import METRICS
+from throughtime.tasks import METRICS, Task
 from throughtime.training import Metrics, Run
 from throughtime.training import processes as several
 
@@ -35,6 +40,7 @@ class TrainCommand:
     options: Mapping[str, Any]
     resume: bool
     seeds: int
+    folds: int | None
     baselines: bool
     watch_every: int
     threads: int | None
@@ -46,28 +52,42 @@ class TrainCommand:
         """Train, compare with baselines, and print the results."""
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        if self.seeds > 1:
-            self._several_seeds()
+        if self.seeds > 1 or self.folds is not None:
+            self._several()
             return
         with training_into(self.out):
             self._once(self.out, self._recipe(self.out))
 
-    def _several_seeds(self) -> None:
+    def _several(self) -> None:
+        """Train with several seeds or on several folds, and print means and deviations."""
         if self.resume:
-            raise UnsupportedError("--seeds cannot be resumed as a whole; resume one of its runs")
-        figures: list[Mapping[str, float]] = []
+            raise UnsupportedError(
+                "--seeds and --folds cannot be resumed as a whole; resume one of their runs"
+            )
+        if self.seeds > 1 and self.folds is not None:
+            raise UnsupportedError("--seeds and --folds were both given; leave one out")
         recipe = self._recipe(self.out)
-        first = recipe.optimizer.seed
-        for seed in range(first, first + self.seeds):
-            say(f"seed {seed}", quiet=self.quiet)
-            with training_into(self.out / f"seed-{seed}"):
-                fitted = self._once(
-                    self.out / f"seed-{seed}", replace(recipe, optimizer=replace(recipe.optimizer, seed=seed))
-                )
-            score = fitted.result.metrics.test or fitted.result.metrics.validation
+        trainings = self._seeds(recipe) if self.folds is None else self._folds(recipe, self.folds)
+        figures: list[Mapping[str, float]] = []
+        for name, once in trainings:
+            say(name.replace("-", " "), quiet=self.quiet)
+            with training_into(self.out / name):
+                metrics = once(self.out / name).result.metrics
+            score = metrics.test or metrics.validation
             figures.append({} if score is None else score.figures)
         if not self.quiet:
-            print_seeds(figures)
+            print_means(figures, "seeds" if self.folds is None else "folds")
+
+    def _seeds(self, recipe: Recipe) -> Iterator[tuple[str, Callable[[Path], Fitted]]]:
+        first = recipe.optimizer.seed
+        for seed in range(first, first + self.seeds):
+            other = replace(recipe, optimizer=replace(recipe.optimizer, seed=seed))
+            yield f"seed-{seed}", partial(self._once, recipe=other)
+
+    def _folds(self, recipe: Recipe, folds: int) -> Iterator[tuple[str, Callable[[Path], Fitted]]]:
+        table = usable_rows(recipe, table_of(recipe, self.data))
+        for number, parts in enumerate(fold_parts(with_columns(recipe, table), table, folds), 1):
+            yield f"fold-{number}", partial(self._once, recipe=recipe, table=table, rows=parts)
 
     def _recipe(self, out: Path) -> Recipe:
         """Return the recipe, of a resumed run with the options that are not given."""
@@ -90,11 +110,14 @@ class TrainCommand:
     def _resumes(self, out: Path) -> bool:
         return self.resume or (several.was_restarted() and out.exists())
 
-    def _once(self, out: Path, recipe: Recipe) -> Fitted:
+    def _once(
+        self, out: Path, recipe: Recipe, *, table: DataTable | None = None, rows: Parts | None = None
+    ) -> Fitted:
         load_lightning()
         fitted = fit_recipe(
             recipe,
-            self.data,
+            self.data if table is None else table,
+            rows=rows,
             out=out,
             resume=self._resumes(out),
             progress=not self.quiet,
@@ -121,10 +144,12 @@ class TrainCommand:
                 console.print(
                     f"test {run.task.describe(metrics.test.figures)} on {metrics.test.examples} steps"
                 )
-            console.print(f"saved in {run.path}; next: throughtime sample {run.path}")
+            write_report(run, fitted)
+            console.print(f"saved in {run.path}, report in {run.path / 'report.html'}")
+            console.print(f"next: throughtime sample {run.path}")
             return
         write_summary(run, summary)
-        print_summary(console, summary, run.config.model.name)
+        print_summary(console, summary, run)
         write_report(run, fitted)
         console.print(f"saved in {run.path}, report in {run.path / 'report.html'}")
         console.print(f"next: throughtime predict {run.path} FILE")
@@ -137,9 +162,9 @@ def write_report(run: Run, fitted: Fitted) -> None:
     write_run_report(run, fitted.prepared)
 
 
-def print_summary(console: Console, summary: Summary, model: str) -> None:
+def print_summary(console: Console, summary: Summary, run: Run) -> None:
     """Print the metrics of a model and of baselines as a table, and what to do if a baseline is better."""
-    names = shown_metrics(summary)
+    names, model = shown_metrics(summary, run.task), run.config.model.name
     table = Table(show_edge=False, pad_edge=False)
     table.add_column(f"{summary.part} ({summary.score.examples:,})", overflow="fold")
     for name in names:
@@ -159,13 +184,11 @@ def print_summary(console: Console, summary: Summary, model: str) -> None:
             console.print(f"- {line}")
 
 
-def shown_metrics(summary: Summary) -> list[str]:
-    """Return the names of the metrics in the table: the one that is compared first, and the loss last."""
-    names = [
-        summary.metric,
-        *(name for name in summary.score.figures if name not in {summary.metric, "loss"}),
-    ]
-    return names[:_MOST_COLUMNS]
+def shown_metrics(summary: Summary, task: Task) -> list[str]:
+    """Return the names of the metrics in the table, the one that is compared first."""
+    figures = summary.score.figures
+    names = [name for name in task.headline if name in figures and name != summary.metric]
+    return [summary.metric, *names][:_MOST_COLUMNS]
 
 
 def _with_interval(summary: Summary, name: str) -> str:
@@ -180,8 +203,8 @@ def _text(name: str, value: float | None) -> str:
     return "–" if value is None else METRICS[name].text(value)
 
 
-def print_seeds(figures: list[Mapping[str, float]]) -> None:
-    """Print mean and standard deviation of each metric over the seeds."""
+def print_means(figures: list[Mapping[str, float]], what: str) -> None:
+    """Print mean and standard deviation of each metric over seeds or folds."""
     console = Console(highlight=False)
     for name in figures[0]:
         values = [part[name] for part in figures]
@@ -189,6 +212,6 @@ def print_seeds(figures: list[Mapping[str, float]]) -> None:
         console.print(
             printable(
                 f"{metric.title}: {metric.text(mean(values))} ± {metric.text(stdev(values))} "
-                f"over {len(values)} seeds"
+                f"over {len(values)} {what}"
             )
         )

@@ -19,8 +19,8 @@ _FILE = b"ARROW1"
 def read_arrow(path: Path, options: ReadOptions) -> Table:
     """Read an Arrow file into memory, or map it if ``memory_map`` is set.
 
-    A mapped file may be larger than memory: its pages are read when they are used. Its content is not
-    checked, so map only files that you trust. Compressed files are not mapped.
+    A mapped file may be larger than memory: its pages are read when they are used, and once to check offsets
+    and texts. It must not be changed while it is in use. Compressed files are not mapped.
     """
     size = size_of(path)
     if not options.memory_map and size > LARGEST:
@@ -57,8 +57,7 @@ def _mapped(path: Path, size: int, options: ReadOptions) -> pa.Table:
     if options.columns is not None:
         require_columns(path, options.columns, table.column_names)
         table = table.select(list(options.columns))
-    table.validate()
-    return _without_dictionaries(table)
+    return _without_dictionaries(require_valid(table, path))
 
 
 def _reader(source: pa.NativeFile) -> "pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader":

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from throughtime.data.examples import Examples, Source
-from throughtime.data.finite import require_finite
+from throughtime.data.stored_examples import AnyExamples
 from throughtime.errors import DataError, ShapeError
 
 _Integers = npt.NDArray[np.int64]
@@ -116,7 +116,8 @@ def _cut(costs: _Integers, order: _Integers, tokens_per_batch: int) -> list[Tens
         raise ShapeError(f"tokens_per_batch must be at least 1, got {tokens_per_batch}")
     ends = np.cumsum(costs[order])
     starts = _balanced_starts(ends, tokens_per_batch)
-    return [torch.from_numpy(part.astype(np.int64)) for part in np.split(order, starts[1:]) if len(part)]
+    sizes = np.diff([*starts, len(order)]).tolist()
+    return list(torch.from_numpy(order).split(sizes)) if sizes else []
 
 
 def _balanced_starts(ends: _Integers, limit: int) -> list[int]:
@@ -139,12 +140,13 @@ def _balanced_starts(ends: _Integers, limit: int) -> list[int]:
 
 def _greedy_starts(ends: _Integers, limit: int) -> list[int]:
     """Return the starts of batches filled in order with up to ``limit`` tokens."""
+    before = np.concatenate(([0], ends[:-1]))
+    following = np.maximum(np.searchsorted(ends, before + limit, side="right"), np.arange(1, len(ends) + 1))
     starts: list[int] = []
     start = 0
     while start < len(ends):
         starts.append(start)
-        before = int(ends[start - 1]) if start else 0
-        start = max(start + 1, int(np.searchsorted(ends, before + limit, side="right")))
+        start = int(following[start])
     return starts
 
 
@@ -152,7 +154,7 @@ class BatchLoader:
     """Data loader for the training batches of a source, with a state that resumes at any batch.
 
     Iterating yields the remaining batches of the current epoch. It takes the place of
-    `torch.utils.data.DataLoader`, without workers, as examples are in memory.
+    `torch.utils.data.DataLoader`, without workers. Of examples in a file, only a batch is in memory.
 
     Parameters
     ----------
@@ -189,7 +191,7 @@ class BatchLoader:
         self.epoch = 0
         self.next_batch = 0
         self._drawn_epoch: int | None = None
-        self._examples: Examples
+        self._examples: AnyExamples
         self._batches: list[Tensor]
 
     def set_epoch(self, epoch: int) -> None:
@@ -224,9 +226,9 @@ class BatchLoader:
         self._examples = self.source.training(self.epoch)
         if len(self._examples) == 0:
             raise DataError("there are no training examples; give more data or another split")
-        require_finite(self._examples.inputs, f"the training examples of epoch {self.epoch + 1}")
+        self._examples.require_finite(f"the training examples of epoch {self.epoch + 1}")
         self._batches = shuffled_batches(
-            self._examples.inputs.lengths, self.tokens_per_batch, seed=self.seed, epoch=self.epoch
+            self._examples.lengths, self.tokens_per_batch, seed=self.seed, epoch=self.epoch
         )
         self._drawn_epoch = self.epoch
 
@@ -236,8 +238,8 @@ class OrderedLoader:
 
     Parameters
     ----------
-    examples : Examples
-        In memory.
+    examples : Examples or StoredExamples
+        In memory, or in a file.
     tokens_per_batch : int
         See `ordered_batches`.
     process, processes : int
@@ -252,11 +254,16 @@ class OrderedLoader:
     """
 
     def __init__(
-        self, examples: Examples, tokens_per_batch: int, *, process: int = 0, processes: int = 1
+        self,
+        examples: AnyExamples,
+        tokens_per_batch: int,
+        *,
+        process: int = 0,
+        processes: int = 1,
     ) -> None:
         self.examples = examples
         self.process, self.processes = process, processes
-        self.batches = ordered_batches(examples.inputs.lengths, tokens_per_batch)
+        self.batches = ordered_batches(examples.lengths, tokens_per_batch)
         self.next_batch = 0
 
     def set_epoch(self, epoch: int) -> None:

@@ -1,12 +1,13 @@
 """Sequences with their targets, and the protocol of a data source for training. No files, no models."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from throughtime.data.finite import require_finite
 from throughtime.errors import ShapeError
 from throughtime.ragged import Ragged
 
@@ -64,6 +65,11 @@ class Examples:
         return len(self.inputs)
 
     @property
+    def lengths(self) -> Tensor:
+        """Number of tokens or steps of each sequence, (B,) int64."""
+        return self.inputs.lengths
+
+    @property
     def labels(self) -> Tensor:
         """The targets as a tensor with one row for each sequence.
 
@@ -79,6 +85,24 @@ class Examples:
     def select(self, index: Tensor) -> "Examples":
         """Return the examples at these indices, (n,) int64."""
         return Examples(*(None if part is None else part[index] for part in self._parts()))  # type: ignore[arg-type]
+
+    def subset(self, index: Tensor) -> "Examples":
+        """Return the examples at these indices, as `select`; for examples in a file, without loading them."""
+        return self.select(index)
+
+    def chunks(self) -> Iterator["Examples"]:
+        """Yield all examples in parts that fit into memory."""
+        yield self
+
+    def require_finite(self, name: str) -> None:
+        """Check that all values of the inputs are finite.
+
+        Raises
+        ------
+        DataError
+            If one is not; see `throughtime.data.finite.require_finite`.
+        """
+        require_finite(self.inputs, name)
 
     def to(self, *args: Any, **kwargs: Any) -> "Examples":
         """Move all parts, as `torch.Tensor.to` does for targets."""
@@ -116,34 +140,3 @@ class Source(Protocol):
     def describe(self) -> dict[str, Any]:
         """Return a description of the data as JSON values; equal descriptions mean equal data."""
         ...
-
-
-@dataclass(frozen=True)
-class FixedSource:
-    """A data source in memory whose training examples are the same in every epoch.
-
-    Parameters
-    ----------
-    shape : mapping
-        See `Source.shape`.
-    training_examples, validation : Examples
-        Examples to train on, and to choose the best epoch on.
-    test : Examples or None
-        Examples for the final test score.
-    description : mapping
-        JSON values that identify the data, such as a hash.
-    """
-
-    shape: Mapping[str, int]
-    training_examples: Examples
-    validation: Examples
-    test: Examples | None
-    description: Mapping[str, Any]
-
-    def training(self, epoch: int) -> Examples:  # noqa: ARG002 - the same in all epochs
-        """Return the training examples."""
-        return self.training_examples
-
-    def describe(self) -> dict[str, Any]:
-        """Return the description."""
-        return dict(self.description)

@@ -5,7 +5,7 @@ point. Case, punctuation and Unicode normalization form are not changed.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -60,10 +60,17 @@ def learn_vocabulary(symbols: Sequence[str], unit: SymbolUnit, size: int, min_co
     >>> learn_vocabulary("hello", "character", 3, 1).words
     ('<unk>', 'l', 'h')
     """
-    counts = Counter(_character_counts(symbols) if isinstance(symbols, str) else symbols)
-    counts.pop(UNKNOWN, None)
+    counts = character_counts(symbols) if isinstance(symbols, str) else Counter(symbols)
+    return vocabulary_of_counts(counts, unit, size, min_count)
+
+
+def vocabulary_of_counts(
+    counts: Mapping[str, int], unit: SymbolUnit, size: int, min_count: int
+) -> Vocabulary:
+    """Return the vocabulary of counted symbols; see `learn_vocabulary`."""
     # Symbols with equal counts are in the order of their first occurrence.
-    frequent = [symbol for symbol, count in counts.most_common(max(size - 1, 0)) if count >= min_count]
+    common = Counter({symbol: n for symbol, n in counts.items() if n >= min_count and symbol != UNKNOWN})
+    frequent = [symbol for symbol, _ in common.most_common(max(size - 1, 0))]
     if not frequent:
         raise DataError(
             f"no {unit} of the text for training occurs {min_count} times; lower --min-count or give more "
@@ -72,10 +79,17 @@ def learn_vocabulary(symbols: Sequence[str], unit: SymbolUnit, size: int, min_co
     return Vocabulary(frequent)
 
 
-def _character_counts(text: str) -> dict[str, int]:
+def character_counts(text: str) -> Counter[str]:
+    """Return the count of each character, in the order of their first occurrence.
+
+    Examples
+    --------
+    >>> character_counts("hello")
+    Counter({'l': 2, 'h': 1, 'e': 1, 'o': 1})
+    """
     codes, first, counts = np.unique(_codes(text), return_index=True, return_counts=True)
     order = np.argsort(first)
-    return {chr(codes[i]): int(counts[i]) for i in order}
+    return Counter({chr(codes[i]): int(counts[i]) for i in order})
 
 
 def encode_symbols(symbols: Sequence[str], vocabulary: Vocabulary) -> torch.Tensor:

@@ -1,14 +1,20 @@
 """`Table`: rows of any source, as Arrow columns, with the place of each row for messages."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from throughtime.data._unpack import plain_table, plain_type
 from throughtime.data.columns import shown_names
 from throughtime.errors import DataError
+
+CHUNK_ROWS = 65536
+"""Maximum number of rows of a part of a table that is processed at once."""
 
 
 @dataclass(frozen=True)
@@ -75,23 +81,86 @@ class Table:
             return self.places[number]
         return f"{self.name}: {self.unit} {number + 1}"
 
-    def select(self, rows: NDArray[np.int64]) -> "Table":
+    def select(self, rows: NDArray[np.int64]) -> Self:
         """Return these rows, counted from 0, in this order; they keep their numbers."""
         numbers = rows + 1 if self.numbers is None else self.numbers[rows]
-        return Table(_taken(self.content, rows), self.name, self.unit, numbers, self.places)
+        content = Batches.of(self.content).take(rows) if len(rows) else self.content.slice(0, 0)
+        return replace(self, content=content, numbers=numbers)
+
+    def with_columns(self, names: Sequence[str]) -> Self:
+        """Return the table with these columns only.
+
+        Raises
+        ------
+        DataError
+            As `column`.
+        """
+        for name in names:
+            self.column(name)
+        return replace(self, content=self.content.select(list(names)))
+
+    def loaded(self) -> "Table":
+        """Return the table in memory."""
+        return self
+
+    def chunks(self) -> Iterator["Table"]:
+        """Yield all rows in parts of a limited number, in memory; without rows, one empty part."""
+        for start in range(0, max(1, len(self)), CHUNK_ROWS):
+            stop = min(start + CHUNK_ROWS, len(self))
+            numbers = np.arange(start, stop) + 1 if self.numbers is None else self.numbers[start:stop]
+            yield replace(self, content=self.content.slice(start, stop - start), numbers=numbers)
 
 
-def _taken(content: pa.Table, rows: NDArray[np.int64]) -> pa.Table:
-    """Take rows batch by batch, because Arrow's own ``take`` first concatenates all rows in memory."""
-    batches = content.to_batches()
-    if len(batches) <= 1 or not len(rows):
-        return content.take(rows)
-    ends = np.cumsum([batch.num_rows for batch in batches])
-    batch_of = np.searchsorted(ends, rows, side="right")
-    order = np.argsort(batch_of, kind="stable")
-    used, starts = np.unique(batch_of[order], return_index=True)
-    parts = [
-        batches[batch].take(pa.array(part - (ends[batch] - batches[batch].num_rows)))
-        for batch, part in zip(used, np.split(rows[order], starts[1:]), strict=True)
-    ]
-    return pa.Table.from_batches(parts, content.schema).combine_chunks().take(np.argsort(order))
+@dataclass(frozen=True, eq=False)
+class Batches:
+    """The record batches of an Arrow table, to take rows from them.
+
+    Arrow's own ``take`` of a table first concatenates all rows in memory.
+
+    Parameters
+    ----------
+    parts : sequence of pyarrow.RecordBatch
+        The batches.
+    ends : (n,) int64
+        Number of rows up to the end of each batch.
+    schema : pyarrow.Schema
+        Names and types of the columns.
+
+    Examples
+    --------
+    >>> content = pa.concat_tables([pa.table({"x": [1, 2]}), pa.table({"x": [3]})])
+    >>> Batches.of(content).take(np.array([2, 0])).to_pydict()
+    {'x': [3, 1]}
+    """
+
+    parts: Sequence[pa.RecordBatch]
+    ends: NDArray[np.int64]
+    schema: pa.Schema
+
+    @classmethod
+    def of(cls, content: pa.Table) -> Self:
+        """Return the batches of a table; nothing is copied."""
+        parts = content.to_batches()
+        return cls(parts, np.cumsum([len(part) for part in parts], dtype=np.int64), content.schema)
+
+    def take(self, rows: NDArray[np.int64]) -> pa.Table:
+        """Return copies of these rows, counted from 0, in this order."""
+        batch_of = np.searchsorted(self.ends, rows, side="right")
+        order = np.argsort(batch_of, kind="stable")
+        used, starts = np.unique(batch_of[order], return_index=True)
+        taken = [
+            self._batch(batch, part)
+            for batch, part in zip(used, np.split(rows[order], starts[1:]), strict=True)
+        ]
+        table = pa.Table.from_batches(taken, self.schema)
+        # Parts with different dictionaries inside of lists cannot be combined.
+        table = plain_table(table) if self._encoded else table
+        return table if (np.diff(batch_of) >= 0).all() else table.combine_chunks().take(np.argsort(order))
+
+    def _batch(self, batch: int, rows: NDArray[np.int64]) -> pa.RecordBatch:
+        part = self.parts[batch]
+        return part.take(pa.array(rows - (self.ends[batch] - len(part))))
+
+    @cached_property
+    def _encoded(self) -> bool:
+        return any(plain_type(kind) != kind for kind in self.schema.types)

@@ -1,7 +1,7 @@
 """Use of the tokenizers library: training of a word tokenizer, encoding, and its panics as errors."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 import numpy as np
@@ -19,7 +19,7 @@ from throughtime.ragged import Ragged
 _TEXTS_PER_CALL = 8192  # the library's encodings take about 100 bytes per token
 
 
-def word_tokenizer(texts: Sequence[str], size: int, *, lower_case: bool, min_count: int = 2) -> Tokenizer:
+def word_tokenizer(texts: Iterable[str], size: int, *, lower_case: bool, min_count: int = 2) -> Tokenizer:
     """Train a tokenizer of words and runs of punctuation; words that are rare become ``<unk>``.
 
     Parameters
@@ -46,7 +46,7 @@ def word_tokenizer(texts: Sequence[str], size: int, *, lower_case: bool, min_cou
     trainer = WordLevelTrainer(
         vocab_size=size, min_frequency=min_count, special_tokens=[UNKNOWN], show_progress=False
     )
-    tokenizer.train_from_iterator(texts, trainer, length=len(texts))
+    tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
 
 

@@ -1,4 +1,4 @@
-"""Estimators in scikit-learn's conventions; `throughtime` exports them, and they train as `throughtime.fit` does."""
+"""Estimators in scikit-learn's conventions, which train as `throughtime.fit` does."""
 
 from throughtime.estimators._anomaly_detector import SequenceAnomalyDetector as SequenceAnomalyDetector
 from throughtime.estimators._classifier import SequenceClassifier as SequenceClassifier

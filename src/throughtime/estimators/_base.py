@@ -13,8 +13,7 @@ from torch import Tensor
 from throughtime.data.objects import as_table
 from throughtime.data.table import Table
 from throughtime.errors import DataError, InputTypeError
-from throughtime.estimators._automatic import automatic_settings
-from throughtime.estimators._parameters import AUTOMATIC, COLUMNS, EstimatorParameter, offered_options
+from throughtime.estimators._parameters import COLUMNS, EstimatorParameter, offered_options
 from throughtime.estimators._rows import small_parts
 from throughtime.estimators._sequences import is_matrix
 from throughtime.learn import Predictor, Recipe, fit_recipe
@@ -76,14 +75,12 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
                 f"X has one sequence (n_samples = {len(table)}), but training needs two; give more"
             )
         recipe = self._recipe(target=tuple(targets), **options)
-        automatic = [name for name in AUTOMATIC if isinstance(getattr(self, name), str)]
         fitted = fit_recipe(
             recipe,
             table,
             weights=weights,
             rows=small_parts(recipe, table, classes),
             start=getattr(self, "predictor_", None) if self.warm_start else None,
-            adapt=partial(automatic_settings, names=automatic),
             progress=bool(self.verbose),
             device=self.device,
             factory=self._factory(),
@@ -100,9 +97,6 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _recipe(self, **options: Any) -> Recipe:
         values = {name: _plain(getattr(self, name)) for name in offered_options(self.task.name)}
-        for name in AUTOMATIC:
-            if values[name] == "auto":
-                del values[name]
         for name in COLUMNS:
             values[name] = (values[name],) if isinstance(values[name], str) else tuple(values[name])
         model = None if callable(self.model) else self.model

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
-from sklearn.utils import column_or_1d
+from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
@@ -20,7 +20,8 @@ _CLASS_WEIGHT = EstimatorParameter(
     "class_weight",
     None,
     "dict, 'balanced' or None",
-    "Weight of each class in the loss; 'balanced' is the inverse of its frequency.",
+    "Weight of each class, by which those of its rows are multiplied. 'balanced' is the inverse of the\n"
+    "        frequency, in the loss alone; the metric that chooses the best epoch is then not weighted.",
 )
 
 
@@ -71,8 +72,9 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[mi
         Parameters
         ----------
         X
-            Anything that `throughtime.fit` takes but files: texts, lists of tokens, arrays (n, T) or (n, C, T),
-            lists of arrays, or a data frame, with its columns named by ``text``, ``tokens`` or ``series``.
+            Texts, lists of tokens, arrays (n, T) or (n, C, T), lists of arrays, or a data frame with columns
+            that ``text``, ``tokens`` or ``series`` name. An array (n, T), or n lists of T floats, are
+            univariate series; all must have T steps then, also those to predict.
         y : array_like
             (n,): classes.
         sample_weight : array_like, optional
@@ -86,6 +88,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[mi
         require_targets(self, y)
         table = self._training_table(X)
         labels = column_or_1d(y, warn=True)
+        if labels.dtype.kind == "f":
+            assert_all_finite(labels, input_name="y")
         check_classification_targets(labels)
         classes, numbers = np.unique(labels, return_inverse=True)
         texts = class_texts(classes)

@@ -1,34 +1,23 @@
 """Parameters of the estimators: those of scikit-learn's conventions, and the options of a training.
 
-Options are declared in `throughtime.learn.options` and in the task; signatures and docstrings follow from that.
+Options are declared in `throughtime.learn.options` and in the task; signatures and docstrings follow.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter, Signature
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from throughtime._options import DeclaredOption
 from throughtime.learn.recipe import group_options, groups_of, task_options
 
-AUTOMATIC = ("epochs", "patience", "tokens_per_batch")
-"""Options that follow from the size of the data unless they are given."""
 COLUMNS = ("text", "tokens", "series", "numeric")
 """Options that name columns of a data frame."""
 _NOT_OFFERED = {
     *("target", "encoding", "delimiter", "skip_blank", "rare_classes", "validation_file", "test_file"),
     *("test", "seed", "class_weight"),
-}
-_KINDS = {
-    int: "int",
-    int | None: "int or None",
-    float: "float",
-    float | None: "float or None",
-    bool: "bool",
-    str: "str",
-    str | None: "str or None",
-    Sequence[str]: "str or sequence of str",
 }
 _Class = TypeVar("_Class", bound=type)
 
@@ -53,8 +42,8 @@ _MODEL = (
         "model",
         None,
         "str, callable or None",
-        "Name of a model, see `throughtime.models.MODELS`; or a function of `throughtime.models.ModelInputs` and\n"
-        "        the number of outputs that returns a module. None is the default of the task.",
+        "Name of a model, see `throughtime.models.MODELS`; or a function that builds one\n"
+        "        from `throughtime.models.ModelInputs` and the number of outputs. None: that of the task.",
     ),
     EstimatorParameter(
         "model_options",
@@ -72,13 +61,13 @@ _CONVENTIONS = (
     ),
     EstimatorParameter(
         "warm_start",
-        False,
-        "bool",
-        "Whether another ``fit`` begins with the weights of the last one. Vocabulary, scales and classes are\n"
-        "        kept; optimizer and learning rate schedule begin anew.",
+        default=False,
+        kind="bool",
+        help="Whether another ``fit`` begins with the weights of the last one. Vocabulary, scales and\n"
+        "        classes are kept; optimizer and learning rate schedule begin anew.",
     ),
     EstimatorParameter("device", None, "str or None", '"cpu" or "cuda"; None is "cuda" if there is one.'),
-    EstimatorParameter("verbose", False, "bool", "Whether to print the progress."),
+    EstimatorParameter("verbose", default=False, kind="bool", help="Whether to print the progress."),
 )
 
 
@@ -119,10 +108,20 @@ def with_parameters(cls: _Class) -> _Class:
 
 
 def _of_option(option: DeclaredOption) -> EstimatorParameter:
-    kind = "{" + ", ".join(map(repr, option.choices)) + "}" if option.choices else _KINDS[option.kind]
+    kind = _kind_name(option.kind)
     text = re.sub(r"--([a-z0-9-]+)", lambda match: f"``{match[1].replace('-', '_')}``", option.help)
-    if option.name in AUTOMATIC:
-        return EstimatorParameter(
-            option.name, "auto", f"{kind} or 'auto'", f"{text} 'auto' follows from the data."
-        )
     return EstimatorParameter(option.name, option.default, kind, text)
+
+
+def _kind_name(kind: Any) -> str:
+    """Return a type as docstrings write it."""
+    if kind is None or kind is NoneType:
+        return "None"
+    if get_origin(kind) is Literal:
+        return "{" + ", ".join(map(repr, get_args(kind))) + "}"
+    if get_origin(kind) is Sequence:
+        element = _kind_name(get_args(kind)[0])
+        return f"{element} or sequence of {element}" if element == "str" else f"sequence of {element}"
+    if isinstance(kind, type):
+        return kind.__name__
+    return " or ".join(map(_kind_name, get_args(kind)))

@@ -19,8 +19,8 @@ from throughtime.tasks import Regression
 class SequenceRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc]
     """Regression of one or several numbers on texts, lists of tokens and numeric series.
 
-    The loss is the mean squared error of standardised targets. See `SequenceClassifier` for the split, and for
-    the attributes of a fitted estimator.
+    The loss is the mean squared error of standardised targets. See `SequenceClassifier` for the split
+    and for the attributes of a fitted estimator.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ class SequenceTagger(SequenceEstimator):
     """A tag for each token of lists of tokens, or for each step of numeric series.
 
     With ``crf=True``, whole sequences of tags are scored by a linear-chain conditional random field. See
-    `SequenceClassifier` for the split, and for the attributes of a fitted estimator; ``classes_`` are the tags.
+    `SequenceClassifier` for the split and the attributes of a fitted estimator; ``classes_`` are the tags.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ def require_targets(estimator: object, y: Any) -> None:
     """
     if y is None:
         raise DataError(
-            f"{type(estimator).__name__} requires y to be passed, but the target y is None; give a target for "
+            f"{type(estimator).__name__} requires y to be passed, but the target y is None; give one for "
             "each sequence"
         )
 

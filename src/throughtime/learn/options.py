@@ -42,6 +42,10 @@ class FileOptions:
 
     encoding: Annotated[str, Option("Character encoding of text files.")] = "utf-8"
     delimiter: Annotated[str | None, Option("Delimiter of .csv files. Default: a comma.")] = None
+    memory_map: Annotated[
+        bool | None,
+        Option("Read rows of an .arrow file when they are needed. Default: for files of 2 GiB or more."),
+    ] = None
     skip_blank: Annotated[bool, Option("Leave out rows without text, tokens or steps.")] = False
     rare_classes: Annotated[
         Literal["refuse", "drop"],
@@ -153,7 +157,10 @@ class WindowOptions:
 class BatchOptions:
     """Batches of whole sequences, and weights of classes."""
 
-    tokens_per_batch: Annotated[int, Option("Maximum number of tokens or steps in a batch.", low=1)] = 2048
+    tokens_per_batch: Annotated[
+        int | Literal["auto"],
+        Option("Maximum number of tokens or steps in a batch. Default: 2048, fewer for small data.", low=1),
+    ] = "auto"
     class_weight: Annotated[
         Literal["none", "balanced"],
         Option("Weigh classes equally, or by the inverse of their frequency (balanced)."),
@@ -164,11 +171,18 @@ class BatchOptions:
 class OptimizerOptions:
     """Optimizer, schedule, clipping and randomness."""
 
-    epochs: Annotated[int, Option("Maximum number of epochs.", low=1)] = 20
+    epochs: Annotated[
+        int | Literal["auto"],
+        Option("Maximum number of epochs. Default: 20, more for small data.", low=1),
+    ] = "auto"
     patience: Annotated[
-        int | None,
-        Option("Stop after N epochs without improvement; none turns this off.", low=1, metavar="N"),
-    ] = 3
+        int | Literal["auto"] | None,
+        Option(
+            "Stop after N epochs without improvement; none turns this off. Default: 3, or a quarter of more "
+            "than 20 epochs.",
+            low=1,
+        ),
+    ] = "auto"
     learning_rate: Annotated[float, Option("Peak learning rate of AdamW.", low=0)] = 2e-3
     weight_decay: Annotated[float, Option("Weight decay of AdamW.", low=0)] = 0.01
     monitor: Annotated[

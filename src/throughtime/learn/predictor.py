@@ -1,25 +1,24 @@
 """`Predictor`: a trained run that takes raw data, and `load`."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from throughtime.data.examples import Examples
 from throughtime.data.objects import as_table
-from throughtime.data.read_table import read_table
 from throughtime.data.table import Table
 from throughtime.errors import RunError, UnsupportedError
 from throughtime.learn.encoder import Encoder
+from throughtime.learn.reading import read_rows
 from throughtime.learn.recipe import Recipe
 from throughtime.ragged import Ragged
 from throughtime.tasks import Classification, MultiLabel, Outputs, SequenceTask, model_outputs
-from throughtime.tasks.outputs import by_row
+from throughtime.tasks.outputs import by_row, joined
 from throughtime.training import Metrics, Run
 
 
@@ -184,11 +183,11 @@ class Predictor:
 
     def outputs(self, data: Any) -> Outputs:
         """Return the outputs of the model, such as logits, one row (or `Ragged` sequence) for each row."""
-        return self._outputs_and_targets(self.table(data), ())[0]
+        return joined([self._outputs_and_targets(part, ())[0] for part in self.table(data).chunks()])
 
     def examples(self, data: Any) -> Examples:
         """Return raw data as the model reads it, without targets."""
-        return self.encoder.unlabelled(self.table(data), self.task)
+        return self.encoder.unlabelled(self.table(data).loaded(), self.task)
 
     def score(self, data: Any, target: Any = None) -> dict[str, float]:
         """Return all metrics on data with targets.
@@ -202,11 +201,12 @@ class Predictor:
         """
         columns = self.recipe.columns.target if target is None else target
         columns = (columns,) if isinstance(columns, str) else tuple(columns)
-        return self.task.measure(self.model, *self._outputs_and_targets(self.table(data), columns))[0]
+        parts = self.table(data).chunks()
+        return self.measure([self._outputs_and_targets(part, columns) for part in parts])[0]
 
     def measure(self, parts: Sequence[tuple[Outputs, Tensor | Ragged]]) -> tuple[dict[str, float], int]:
         """Return all metrics on outputs and targets of `iterate`, and the number of examples."""
-        outputs, targets = (_joined(pieces) for pieces in zip(*parts, strict=True))
+        outputs, targets = (joined(pieces) for pieces in zip(*parts, strict=True))
         return self.task.measure(self.model, outputs, targets)
 
     def _outputs_and_targets(self, table: Table, target: Sequence[str]) -> tuple[Outputs, Tensor | Ragged]:
@@ -221,9 +221,8 @@ class Predictor:
         """Return raw data as rows with the columns that the model reads."""
         if isinstance(data, Table):
             return data
-        files = self.recipe.files
         if isinstance(data, str | Path):
-            return read_table(Path(data), encoding=files.encoding, delimiter=files.delimiter)
+            return read_rows(Path(data), replace(self.recipe.files, memory_map=None))
         return _renamed(as_table(data), self.recipe)
 
     def __repr__(self) -> str:
@@ -267,11 +266,7 @@ def _renamed(table: Table, recipe: Recipe) -> Table:
     return table
 
 
-def _joined(pieces: Sequence[Any]) -> Tensor | Ragged:
-    return Ragged.cat(pieces) if isinstance(pieces[0], Ragged) else torch.cat(list(pieces))
-
-
 def chunks(table: Table, rows: int) -> Iterator[Table]:
-    """Yield the rows of a table in parts of at most so many rows."""
+    """Yield the rows of a table in parts of at most so many rows, in memory."""
     for start in range(0, len(table), rows):
-        yield table.select(np.arange(start, min(start + rows, len(table))))
+        yield table.select(np.arange(start, min(start + rows, len(table)))).loaded()

@@ -1,9 +1,9 @@
 """From raw data and a recipe to a source, a task and what encodes further rows."""
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from throughtime.data.examples import Examples, FixedSource, Source
+from throughtime.data.examples import Source
+from throughtime.data.fixed_source import FixedSource
 from throughtime.data.inputs import (
     BytePairOptions,
     CharacterOptions,
@@ -25,13 +26,14 @@ from throughtime.data.inputs import (
     TokenOptions,
     WordOptions,
 )
+from throughtime.data.stored_examples import AnyExamples
 from throughtime.data.table import Table
 from throughtime.data.vectors import read_vectors
 from throughtime.errors import DataError, ShapeError
 from throughtime.learn.encoder import Encoder
+from throughtime.learn.parts import described, encoded_part, overlaps
 from throughtime.learn.recipe import Recipe
 from throughtime.learn.split import Parts, Rows, rare_rows, split_rows
-from throughtime.ragged import Ragged
 from throughtime.tasks import TASKS, Anomaly, SequenceTask, Task
 from throughtime.tasks.labels import label_texts
 
@@ -129,11 +131,12 @@ def prepare_table(
     if not issubclass(kind, SequenceTask):
         raise ShapeError(f"task {recipe.task!r} reads texts or frames, not tables")
     if recipe.files.skip_blank:
-        kept = np.setdiff1d(np.arange(len(table)), options.blank_rows(table))
+        kept = np.setdiff1d(np.arange(len(table)), _blank_rows(options, table))
         weights = None if weights is None else weights[torch.from_numpy(kept)]
         table = table.select(kept)
         validation, test = (
-            None if part is None else _without(part, options.blank_rows(part)) for part in (validation, test)
+            None if part is None else _without(part, _blank_rows(options, part))
+            for part in (validation, test)
         )
     shares = (
         recipe.split.validation if validation is None else 0.0,
@@ -150,7 +153,9 @@ def prepare_table(
         learned_task(recipe, kind, tables[0], table) if task is None else replace(task, **recipe.task_options)
     )
     encoder = fitted_encoder(recipe, options, tables[0]) if encoder is None else encoder
-    examples = [encoder.examples(part, task, recipe.columns.target) for part in tables]
+    names, encode = _names_read(recipe), partial(encoder.examples, task=task, targets=recipe.columns.target)
+    encoded = [encoded_part(part.with_columns(names), encode, recipe.columns.text) for part in tables]
+    examples = [part.examples for part in encoded]
     if weights is not None:
         of_parts = [weights[torch.from_numpy(part)] for part in (parts.training, parts.validation)]
         examples[0] = _with_weights(examples[0], of_parts[0])
@@ -160,13 +165,14 @@ def prepare_table(
         for number, name in enumerate(("training", "validation")):
             normal = _normal_rows(examples[number], name)
             tables[number] = tables[number].select(normal.numpy())
-            examples[number] = examples[number].select(normal)
+            examples[number] = examples[number].subset(normal)
+            encoded[number] = encoded[number].only(normal)
     source = FixedSource(
         encoder.shape,
         examples[0],
         examples[1],
         examples[2] if len(examples[2]) else None,
-        _described(tables, examples, encoder.inputs.tokenizer_json),
+        described(tables, examples, encoded, encoder.inputs.tokenizer_json),
     )
     return Prepared(
         source,
@@ -175,10 +181,17 @@ def prepare_table(
         encoder,
         encoder.inputs.tokenizer_json,
         parts,
-        (*notes, *_overlaps(recipe, tables, examples)),
+        (*notes, *overlaps(encoded)),
         _vectors(recipe, encoder.inputs),
         tuple(tables),
     )
+
+
+def usable_rows(recipe: Recipe, table: Table) -> Table:
+    """Return the rows of a table without those that a recipe leaves out."""
+    if not recipe.files.skip_blank:
+        return table
+    return _without(table, input_options(with_columns(recipe, table)).blank_rows(table))
 
 
 def with_columns(recipe: Recipe, table: Table) -> Recipe:
@@ -261,19 +274,23 @@ def learned_task(recipe: Recipe, kind: type[SequenceTask], training: Table, tabl
     return replace(kind.learn(rows, tuple(recipe.columns.target)), **recipe.task_options)
 
 
+def _blank_rows(options: InputOptions, table: Table) -> Rows:
+    rows, before = list[Rows](), 0
+    for part in table.chunks():
+        rows.append(options.blank_rows(part) + before)
+        before += len(part)
+    return np.concatenate(rows)
+
+
+def _names_read(recipe: Recipe) -> tuple[str, ...]:
+    """Return the columns that examples are encoded from."""
+    columns = recipe.columns
+    groups = (columns.target, columns.text, columns.tokens, columns.series, columns.numeric)
+    return tuple(dict.fromkeys(chain.from_iterable(groups)))
+
+
 def _without(table: Table, rows: Rows) -> Table:
     return table.select(np.setdiff1d(np.arange(len(table)), rows)) if len(rows) else table
-
-
-def _assigned(
-    kept: Sequence[Table], validation: Table | None, test: Table | None
-) -> tuple[Table, Table | None, Table | None]:
-    remaining = list(kept[1:])
-    return (
-        kept[0],
-        None if validation is None else remaining.pop(0),
-        None if test is None else remaining.pop(0),
-    )
 
 
 def _without_rare(
@@ -308,12 +325,12 @@ def _split(recipe: Recipe, kind: type[SequenceTask], table: Table, shares: tuple
     )
 
 
-def _with_weights(examples: Examples, weights: Tensor) -> Examples:
+def _with_weights(examples: AnyExamples, weights: Tensor) -> AnyExamples:
     """Return examples with the weights of their rows, of which they may be windows."""
     return replace(examples, weights=weights if examples.rows is None else weights[examples.rows])
 
 
-def _balanced(recipe: Recipe, task: SequenceTask, examples: Examples) -> Examples:
+def _balanced(recipe: Recipe, task: SequenceTask, examples: AnyExamples) -> AnyExamples:
     if recipe.batches.class_weight != "balanced":
         return examples
     if not task.has_classes or not isinstance(examples.targets, Tensor):
@@ -324,72 +341,12 @@ def _balanced(recipe: Recipe, task: SequenceTask, examples: Examples) -> Example
     return replace(examples, weights=balanced if examples.weights is None else examples.weights * balanced)
 
 
-def _normal_rows(examples: Examples, name: str) -> Tensor:
+def _normal_rows(examples: AnyExamples, name: str) -> Tensor:
     """Return the numbers of the sequences that are not anomalies."""
     normal = (~examples.labels).nonzero().flatten()
     if not len(normal):
         raise DataError(f"all {name} rows are anomalies; give normal ones to train on")
     return normal
-
-
-def _described(
-    tables: Sequence[Table], examples: Sequence[Examples], tokenizer: str | None
-) -> dict[str, Any]:
-    """Return the sizes of the parts, and a hash of all that training reads."""
-    digest = hashlib.sha256((tokenizer or "").encode())
-    for part in examples:
-        for tensor in _tensors(part):
-            digest.update(tensor.contiguous().numpy().tobytes())
-    names = ("training", "validation", "test")
-    return {
-        "rows": sum(map(len, tables)),
-        **{f"{name}_examples": len(part) for name, part in zip(names, examples, strict=True)},
-        "tokens": sum(part.inputs.layout.total for part in examples),
-        "sha256": digest.hexdigest(),
-    }
-
-
-def _tensors(part: Examples) -> Sequence[Tensor]:
-    pieces: list[Tensor] = []
-    for piece in (part.inputs, part.targets, part.extra, part.weights):
-        if isinstance(piece, Ragged):
-            pieces += [piece.values, piece.offsets]
-        elif piece is not None:
-            pieces.append(piece)
-    return pieces
-
-
-def _overlaps(recipe: Recipe, tables: Sequence[Table], examples: Sequence[Examples]) -> tuple[str, ...]:
-    """Return a warning for each held-out part with sequences that are also in training."""
-    texts = recipe.columns.text
-    keys = [
-        _text_keys(table, texts) if texts else _keys(part.inputs)
-        for table, part in zip(tables, examples, strict=True)
-    ]
-    training, notes = set(keys[0]), []
-    for name, part in zip(("validation", "test"), keys[1:], strict=True):
-        count = sum(key in training for key in part)
-        if count:
-            notes.append(
-                f"{count} of {len(part)} {name} rows have the same sequence as a training row; the {name} "
-                "score may be too high: remove duplicates, or keep them together with --group"
-            )
-    return tuple(notes)
-
-
-def _text_keys(table: Table, columns: Sequence[str]) -> list[bytes]:
-    """Return a hash of the texts of each row: encoded, texts that differ in rare words only are the same."""
-    rows = zip(*(table.column(name).to_pylist() for name in columns), strict=True)
-    return [hashlib.blake2b("\0".join(row).encode(), digest_size=12).digest() for row in rows]
-
-
-def _keys(sequences: Ragged) -> list[bytes]:
-    values = sequences.values.contiguous().numpy()
-    bounds = sequences.layout.host_offsets.tolist()
-    return [
-        hashlib.blake2b(values[start:stop].tobytes(), digest_size=12).digest()
-        for start, stop in pairwise(bounds)
-    ]
 
 
 def _vectors(recipe: Recipe, inputs: Inputs) -> Callable[[nn.Module], None] | None:

@@ -141,17 +141,21 @@ class Recipe:
         if inputs not in kind.default_models:
             raise ShapeError(f"task {self.task!r} does not read {inputs}; choose another task")
         default = kind.default_models[inputs]
+        options = {**kind.default_options.get(inputs, {}), **self.model_options}
         if kind.level == "next" and self.model in CELLS:
-            return ModelSpec(default, {**self.model_options, "cell": self.model})
-        return ModelSpec(self.model or default, self.model_options)
+            return ModelSpec(default, {**options, "cell": self.model})
+        if self.model in (None, default):
+            return ModelSpec(default, options)
+        return ModelSpec(self.model, self.model_options)
 
     def settings(self) -> Settings:
-        """Return the settings of the training."""
-        optimizer = dataclasses.asdict(self.optimizer)
+        """Return the settings of the training; "auto" ones must have been chosen."""
+        optimizer: dict[str, Any] = dataclasses.asdict(self.optimizer)
         if optimizer["clip"] is None and optimizer["clip_percentile"] is None:
             optimizer["clip"] = 1.0
         if "windows" not in groups_of(self.task):
-            return Settings(**optimizer, tokens_per_batch=self.batches.tokens_per_batch)
+            batches: dict[str, Any] = {"tokens_per_batch": self.batches.tokens_per_batch}
+            return Settings(**optimizer, **batches)
         windows = self.windows
         return Settings(**optimizer, k1=windows.bptt, k2=windows.bptt_k2, streams=windows.streams)
 

@@ -75,8 +75,15 @@ def split_rows(
 def rare_rows(classes: Sequence[str], validation: float, test: float) -> Rows:
     """Return the rows of classes with fewer rows than parts."""
     needed = 1 + (validation > 0) + (test > 0)
-    _, numbers, counts = np.unique(np.asarray(classes, dtype=object), return_inverse=True, return_counts=True)
-    return np.flatnonzero(counts[numbers] < needed)
+    _, numbers = _numbered(classes)
+    return np.flatnonzero(np.bincount(numbers)[numbers] < needed)
+
+
+def _numbered(classes: Sequence[str]) -> tuple[list[str], Rows]:
+    """Return the sorted names of the classes, and the number of the class of each row."""
+    names = sorted(set(classes))
+    numbers = {name: number for number, name in enumerate(names)}
+    return names, np.fromiter((numbers[name] for name in classes), dtype=np.int64, count=len(classes))
 
 
 def _cut(order: Rows, validation: float, test: float, what: str) -> Parts:
@@ -95,7 +102,7 @@ def _cut(order: Rows, validation: float, test: float, what: str) -> Parts:
 
 
 def _by_class(table: Table, classes: Sequence[str], validation: float, test: float, seed: int) -> Parts:
-    names, numbers = np.unique(np.asarray(classes, dtype=object), return_inverse=True)
+    names, numbers = _numbered(classes)
     needed = 1 + (validation > 0) + (test > 0)
     random = np.random.default_rng(seed)
     parts: list[list[Rows]] = [[], [], []]
@@ -104,7 +111,7 @@ def _by_class(table: Table, classes: Sequence[str], validation: float, test: flo
         rows = random.permutation(ordered_rows)
         if len(rows) < needed:
             raise DataError(
-                f"class {short(repr(str(name)))} has {len(rows)} rows ({table.place(int(rows.min()))}); it "
+                f"class {short(repr(name))} has {len(rows)} rows ({table.place(int(rows.min()))}); it "
                 f"needs {needed} to be in training, validation"
                 + (" and test" if test else "")
                 + "; add rows, or leave the class out with --rare-classes drop"

@@ -6,6 +6,7 @@ from typing import Any, Self
 from throughtime._fields import Fields, Number, to_json
 from throughtime.baselines import advice, beats, fit_baselines
 from throughtime.errors import RunError
+from throughtime.learn.bounded import in_memory, score_of
 from throughtime.learn.prepared import Prepared
 from throughtime.tasks import METRICS, SequenceTask
 from throughtime.training import Run, Score
@@ -91,15 +92,16 @@ def summarize(prepared: Prepared, run: Run, *, baselines: bool = True) -> Summar
         return None
     source = prepared.source
     examples = source.test if part == "test" else source.validation
-    fitted = fit_baselines(prepared.task, source.training(0), source.validation) if baselines else ()  # type: ignore[arg-type]
+    parts = in_memory(source.training(0)), in_memory(source.validation)
+    fitted = fit_baselines(prepared.task, *parts) if baselines else ()  # type: ignore[arg-type]
     scores = []
     for baseline in fitted:
-        measured = Score(*baseline.measure(examples))
+        measured = score_of(baseline, examples)
         scores.append(BaselineScore(baseline.name, measured, baseline.seconds, baseline.rows))
-    metric = run.config.settings.monitored(task)
-    if metric not in score.figures:
-        metric = task.monitor
-    summary = Summary(part, metric, score, tuple(scores), prepared.notes)
+    monitor = run.config.settings.monitor
+    if monitor is None or monitor not in score.figures:
+        monitor = task.compared_by(score.figures)
+    summary = Summary(part, monitor, score, tuple(scores), prepared.notes)
     if summary.beats_baselines:
         return summary
     best = next(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from throughtime.report._content import Curve
 from throughtime.report._curves import curve_of
 from throughtime.report._figures import learning_figure
 from throughtime.report._html import Page, write_page
-from throughtime.report._scores import metric_rows, verdict
+from throughtime.report._scores import metric_rows, option_text, verdict
 from throughtime.report._view_figures import intervals_figure
 from throughtime.tasks import METRICS
 from throughtime.training import CUSTOM, Metrics, Run, Score
@@ -45,7 +45,7 @@ def render_comparison(runs: Mapping[str, Run]) -> str:
     page = Page()
     compared = [_compared(name, run) for name, run in runs.items()]
     metrics = _common_metrics(compared)
-    curves = _common_curves(compared)
+    curves = _common_curves(compared, metrics)
     return page.render(
         "comparison.html.jinja",
         title=f"{len(compared)} runs compared",
@@ -76,7 +76,9 @@ def _compared(name: str, run: Run) -> _Compared:
     metrics = run.metrics
     score = metrics.test or metrics.validation
     if score is None:
-        raise RunError(f"{run.path} is unfinished and has no metrics yet; resume the training, or leave it out")
+        raise RunError(
+            f"{run.path} is unfinished and has no metrics yet; resume the training, or leave it out"
+        )
     part = "test" if metrics.test is not None else "validation"
     return _Compared(name, run, metrics, score, part, read_summary(run))
 
@@ -100,19 +102,13 @@ def _common_metrics(compared: Sequence[_Compared]) -> list[str]:
     return sorted(names, key=lambda name: name != monitored)
 
 
-def _common_curves(compared: Sequence[_Compared]) -> list[Curve]:
-    """Return the learning curves of the metrics that all runs have."""
+def _common_curves(compared: Sequence[_Compared], names: Sequence[str]) -> list[Curve]:
+    """Return the validation curves of the metrics that are compared and that all runs have by epoch."""
     curves = [curve_of(run.name, run.metrics.history) for run in compared]
-    common = set.intersection(*(set(curve.train) for curve in curves))
-    return [
-        replace(
-            curve,
-            train={name: values for name, values in curve.train.items() if name in common},
-            validation={name: values for name, values in curve.validation.items() if name in common},
-        )
-        for curve in curves
-        if common
-    ]
+    common = [name for name in names if all(name in curve.validation for curve in curves)]
+    if not common:
+        return []
+    return [Curve(curve.name, {}, {name: curve.validation[name] for name in common}) for curve in curves]
 
 
 def _figure(metric: str, compared: Sequence[_Compared]) -> go.Figure:
@@ -131,8 +127,10 @@ def _notes(compared: Sequence[_Compared]) -> list[str]:
     """Return what makes the comparison unfair."""
     notes = []
     if len({run.run.config.data.get("sha256") for run in compared}) > 1:
-        notes.append("The runs read different data, or split or encoded them differently, so differences of "
-                     "metrics may come from the data.")
+        notes.append(
+            "The runs read different data, or split or encoded them differently, so differences of metrics "
+            "may come from the data."
+        )
     if len({run.part for run in compared}) > 1:
         parts = ", ".join(f"{run.name}: {run.part}" for run in compared)
         notes.append(f"The metrics are of different parts ({parts}).")
@@ -183,7 +181,7 @@ def _options(run: Run) -> dict[str, str]:
         **config.settings.to_json(),
         **_flat(config.recipe.get("options")),
     }
-    return {name: str(value) for name, value in content.items()}
+    return {name: option_text(value) for name, value in content.items()}
 
 
 def _flat(recipe: Any) -> dict[str, Any]:

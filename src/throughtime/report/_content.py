@@ -28,7 +28,8 @@ class Curve:
     name : str
         Name of the model.
     train, validation : mapping of str to sequence of float
-        By names in `throughtime.tasks.METRICS`. Metrics of ``train`` are drawn.
+        By names in `throughtime.tasks.METRICS`. Metrics of ``train`` are drawn; without any, those of
+        ``validation``.
     """
 
     name: str

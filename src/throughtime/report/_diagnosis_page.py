@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 
 from throughtime.diagnose import Diagnosis, ExampleDiagnosis, LayerDiagnosis, SpectrumSummary
+from throughtime.report._class_figures import calibration_figure, confusion_figure
 from throughtime.report._curves import curve_of
 from throughtime.report._diagnosis_figures import (
     clipping_figure,
@@ -24,7 +25,6 @@ from throughtime.report._diagnosis_figures import (
 from throughtime.report._figures import learning_figure
 from throughtime.report._html import Page, write_page
 from throughtime.report._overview import compared_flow_figure, overview_rows
-from throughtime.report._class_figures import calibration_figure, confusion_figure
 from throughtime.report._run_diagnosis import ClassifierQuality, NextStepQuality, RunDiagnosis
 from throughtime.report._style import transparent
 from throughtime.training import LayerGradients

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from throughtime.data.examples import Examples
+from throughtime.data.stored_examples import AnyExamples
 from throughtime.learn import Prepared
 from throughtime.report._style import transparent
 from throughtime.tasks.views import ExampleGroup, ExampleView, StepMark, evenly
@@ -58,15 +59,17 @@ class ExampleRow:
     bands: tuple[Band, ...] = ()
 
 
-def example_rows(group: ExampleGroup, prepared: Prepared, examples: Examples) -> list[ExampleRow]:
+def example_rows(group: ExampleGroup, prepared: Prepared, examples: AnyExamples) -> list[ExampleRow]:
     """Return the examples of a group with their sequences."""
     if "channels" in prepared.source.shape:
         first = first_windows(examples)
-        return [_series_row(view, prepared, examples.inputs[int(first[view.row])]) for view in group.rows]
+        return [
+            _series_row(view, prepared, examples.select(first[[view.row]]).inputs[0]) for view in group.rows
+        ]
     return _token_rows(group.rows, prepared)
 
 
-def first_windows(examples: Examples) -> Tensor:
+def first_windows(examples: AnyExamples) -> Tensor:
     """Return the number of the first sequence of each row of the table."""
     if examples.rows is None:
         return torch.arange(len(examples))
@@ -76,7 +79,12 @@ def first_windows(examples: Examples) -> Tensor:
 
 
 def _place(prepared: Prepared, row: int) -> str:
-    return "" if prepared.held_out is None else prepared.held_out.place(row)
+    """Return the place of a row, with the name of its file but not the folder."""
+    table = prepared.held_out
+    if table is None:
+        return ""
+    place = table.place(row)
+    return Path(table.name).name + place.removeprefix(table.name) if place.startswith(table.name) else place
 
 
 def _series_row(view: ExampleView, prepared: Prepared, steps: Tensor) -> ExampleRow:
@@ -117,7 +125,9 @@ def _token_rows(views: Sequence[ExampleView], prepared: Prepared) -> list[Exampl
     return [
         ExampleRow(_place(prepared, view.row), view, words=_words(words[i], view.marks))
         if view.marks
-        else ExampleRow(_place(prepared, view.row), view, text=_short([part[i] for part in texts] or words[i]))
+        else ExampleRow(
+            _place(prepared, view.row), view, text=_short([part[i] for part in texts] or words[i])
+        )
         for i, view in enumerate(views)
     ]
 

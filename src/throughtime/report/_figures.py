@@ -39,8 +39,11 @@ def accuracy_figure(models: Sequence[ModelRow]) -> go.Figure:
 
 
 def learning_figure(curves: Sequence[Curve]) -> go.Figure:
-    """Draw every metric of training by epoch, one below the other: training dotted, validation solid."""
-    metrics = list(dict.fromkeys(name for curve in curves for name in curve.train))
+    """Draw every metric of training by epoch, one below the other: training dotted, validation solid.
+
+    Of curves without training metrics, all validation metrics are drawn.
+    """
+    metrics = list(dict.fromkeys(name for curve in curves for name in curve.train or curve.validation))
     figure = make_subplots(rows=len(metrics), cols=1, shared_xaxes=True, vertical_spacing=0.16 / len(metrics))
     shown: set[str] = set()
     for row, metric in enumerate(metrics, start=1):
@@ -52,9 +55,10 @@ def learning_figure(curves: Sequence[Curve]) -> go.Figure:
         unit = " in %" if METRICS[metric].percent else ""
         figure.update_yaxes(title=METRICS[metric].title + unit, row=row, col=1)
     figure.update_layout(
-        layout(height=80 + 240 * len(metrics)), legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"}
+        layout(height=80 + 240 * len(metrics) + 22 * max(0, len(shown) - 2)),
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
     )
-    _epoch_axis(figure, max((len(values) for curve in curves for values in curve.train.values()), default=1))
+    _epoch_axis(figure, max((len(trace.x) for trace in figure.data), default=1))
     figure.update_xaxes(title="epoch", row=len(metrics), col=1)
     return figure
 
@@ -73,7 +77,10 @@ def validation_figure(metrics: Mapping[str, Sequence[float]]) -> go.Figure:
                     y=[scale * value for value in metrics[name]],
                     name=METRICS[name].title,
                     mode="lines+markers",
-                    line={"color": COLOURS[number % len(COLOURS)], "dash": _DASHES[number // len(COLOURS) % 3]},
+                    line={
+                        "color": COLOURS[number % len(COLOURS)],
+                        "dash": _DASHES[number // len(COLOURS) % 3],
+                    },
                     showlegend=len(names) > 1,
                 ),
                 row=row,
@@ -89,7 +96,7 @@ def validation_figure(metrics: Mapping[str, Sequence[float]]) -> go.Figure:
 
 def _epoch_axis(figure: go.Figure, epochs: int) -> None:
     """Put at most 12 ticks on the axis, on whole epochs."""
-    figure.update_xaxes(dtick=math.ceil(epochs / 12))
+    figure.update_xaxes(dtick=math.ceil(epochs / 12), range=[0.7, epochs + 0.3])
 
 
 def _traces(curve: Curve, metric: str, colour: str) -> Iterator[go.Scatter]:

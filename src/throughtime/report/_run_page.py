@@ -1,4 +1,4 @@
-"""`write_run_report`: the page of one training: metrics beside baselines, curves, data, errors, what to do next."""
+"""`write_run_report`: the page of one training, with metrics beside baselines, curves, data and errors."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,16 +10,17 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 from torch import nn
 
-from throughtime.data.examples import Examples
+from throughtime.data.stored_examples import AnyExamples
 from throughtime.errors import RunError
 from throughtime.learn import Prepared
+from throughtime.learn.bounded import targets_of
 from throughtime.learn.summary import Summary, read_summary, summarize
 from throughtime.report._class_figures import calibration_figure, confusion_figure
 from throughtime.report._curves import curve_of
 from throughtime.report._example_rows import example_rows
 from throughtime.report._figures import learning_figure, validation_figure
 from throughtime.report._html import Page, write_page
-from throughtime.report._scores import metric_rows, next_steps, verdict
+from throughtime.report._scores import metric_rows, next_steps, option_text, verdict
 from throughtime.report._view_figures import counts_figure, histogram_figure, roc_figure, scatter_figure
 from throughtime.tasks import SequenceTask, TargetView, TaskViews, model_outputs
 from throughtime.tasks.calibration import calibration_error
@@ -66,23 +67,23 @@ def render_run_report(run: Run, prepared: Prepared) -> str:
     summary = read_summary(run) or summarize(prepared, run, baselines=False)
     held_out = _held_out(run, prepared, model)
     views = TaskViews() if held_out is None else held_out.views
-    name = run.config.model.name
+    model_name = run.config.model.name
     return page.render(
         "run.html.jinja",
-        title=f"{name} · {run.task.name}",
-        verdict=_sentence(run, score) if summary is None else verdict(name, summary),
+        title=f"{model_name} · {run.task.name}",
+        verdict=_sentence(run, score) if summary is None else verdict(model_name, summary),
         good=summary is None or summary.beats_baselines,
         facts=_facts(run, prepared, model),
         measured=_measured(run, prepared, score, held_out),
-        models=[name, *(baseline.name for baseline in summary.baselines)] if summary is not None else [name],
+        models=[model_name, *(() if summary is None else (baseline.name for baseline in summary.baselines))],
         metrics=_metric_rows(score, summary),
         steps=next_steps(run, summary, views),
         history=_history(run, page.embed),
         data=_data(prepared, page.embed),
         views=_views(views, page.embed),
         groups=[] if held_out is None else _groups(held_out, prepared),
-        options=sorted((option, str(value)) for option, value in prepared.recipe.values().items()),
-        path=str(run.path.name),
+        options=sorted((name, option_text(value)) for name, value in prepared.recipe.values().items()),
+        path=run.path.name,
     )
 
 
@@ -90,7 +91,7 @@ def render_run_report(run: Run, prepared: Prepared) -> str:
 class _HeldOut:
     """The examples that the figures are taken of, and what the task shows of them."""
 
-    examples: Examples
+    examples: AnyExamples
     rows: int
     views: TaskViews
 
@@ -129,7 +130,7 @@ def _metric_rows(score: Score, summary: Summary | None) -> Sequence[Any]:
 
 def _facts(run: Run, prepared: Prepared, model: nn.Module) -> list[tuple[str, str]]:
     config, metrics = run.config, run.metrics
-    options = ", ".join(f"{name} {value}" for name, value in config.model.options.items())
+    options = ", ".join(f"{name} {option_text(value)}" for name, value in config.model.options.items())
     parts = {name: len(part) for name, part in _parts(prepared).items()}
     file = run.recipe_entry("data", str, None, default=None)
     seconds = sum(epoch.seconds for epoch in metrics.history)
@@ -145,7 +146,7 @@ def _facts(run: Run, prepared: Prepared, model: nn.Module) -> list[tuple[str, st
     return [(name, value) for name, value in facts if value]
 
 
-def _parts(prepared: Prepared) -> dict[str, Examples]:
+def _parts(prepared: Prepared) -> dict[str, AnyExamples]:
     """Return the parts of the data that exist; none for next-step models."""
     source = prepared.source
     if not isinstance(prepared.task, SequenceTask):
@@ -164,7 +165,7 @@ def _data(prepared: Prepared, embed: _Embed) -> dict[str, Any]:
     parts, task = _parts(prepared), prepared.task
     if not isinstance(task, SequenceTask):
         return {"lengths": None, "length": None, "targets": []}
-    lengths = {name: part.inputs.lengths.numpy() for name, part in parts.items()}
+    lengths = {name: part.lengths.numpy() for name, part in parts.items()}
     every = np.unique(np.concatenate(list(lengths.values())))
     one_length = len(every) == 1
     unit = "steps" if "channels" in prepared.source.shape else "tokens"
@@ -173,7 +174,9 @@ def _data(prepared: Prepared, embed: _Embed) -> dict[str, Any]:
         "unit": unit,
         "length": int(every[0]) if one_length else None,
         "lengths": None if figure is None else embed(figure),
-        "targets": _targets({name: task.target_view(part.targets) for name, part in parts.items()}, embed),
+        "targets": _targets(
+            {name: task.target_view(targets_of(part)) for name, part in parts.items()}, embed
+        ),
     }
 
 
@@ -194,6 +197,7 @@ def _views(views: TaskViews, embed: _Embed) -> dict[str, Any]:
         "tables": [ClassTable(table.kind, _worst(table.rows)) for table in views.tables],
         "classes": [len(table.rows) for table in views.tables],
         "confusion": None if matrix is None else embed(confusion_figure(matrix.classes, matrix.counts)),
+        "confusion_classes": 0 if matrix is None else len(matrix.classes),
         "calibration": embed(calibration_figure(views.calibration)) if views.calibration else None,
         "calibration_error": calibration_error(views.calibration) if views.calibration else None,
         "scatters": [embed(scatter_figure(points)) for points in views.scatters[:_MOST_TARGETS]],

@@ -1,8 +1,9 @@
 """Metrics of a run beside those of baselines: table, verdict, and what to do next."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from throughtime.learn.summary import Summary
 from throughtime.tasks import METRICS, Task
@@ -69,7 +70,7 @@ def with_interval(score: Score, name: str) -> str:
 
 
 def verdict(model: str, summary: Summary) -> str:
-    """Return one sentence on a model: its metric with the interval, and whether it beats the best baseline."""
+    """Return one sentence: the metric with its interval, and whether the model beats the best baseline."""
     title = METRICS[summary.metric].title
     start = f"{model}: {summary.part} {title} {with_interval(summary.score, summary.metric)}"
     best = summary.best_baseline
@@ -81,11 +82,16 @@ def verdict(model: str, summary: Summary) -> str:
 
 def next_steps(run: Run, summary: Summary | None, views: TaskViews) -> list[str]:
     """Return what was noticed and what to try next."""
-    steps = [] if summary is None else [*map(_sentence, (*summary.advice, *summary.notes))]
-    steps += _of_history(run, run.metrics, advised=bool(summary is not None and summary.advice))
-    if summary is not None:
-        steps += _of_interval(summary)
-    return steps + _of_calibration(run.task, views) + _never_predicted(run.task, views)
+    advised = [] if summary is None else [*summary.advice, *summary.notes]
+    metrics = run.metrics
+    noticed = (
+        _gap(metrics),
+        None if summary is not None and summary.advice else _unfinished(metrics),
+        None if summary is None else _wide_interval(summary),
+        _calibration(run.task, views),
+        _never_predicted(run.task, views),
+    )
+    return [*map(_sentence, advised), *(step for step in noticed if step is not None)]
 
 
 def _sentence(text: str) -> str:
@@ -93,55 +99,51 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:].rstrip(".") + "."
 
 
-def _of_history(run: Run, metrics: Metrics, *, advised: bool) -> list[str]:
-    history = metrics.history
-    if not history or metrics.best_epoch is None:
-        return []
-    best = history[metrics.best_epoch - 1]
-    steps = _gaps(best.train, best.validation)
-    if not advised and metrics.stopped == "epochs" and metrics.best_epoch == len(history) and len(history) > 1:
-        steps.append(
-            f"The last epoch was the best: train longer with more --epochs (now {run.config.settings.epochs})."
-        )
-    return steps
-
-
-def _gaps(train: Mapping[str, float], validation: Mapping[str, float]) -> list[str]:
-    """Return a note for the first fraction that is far better in training than on validation."""
-    for name in train:
+def _gap(metrics: Metrics) -> str | None:
+    """Return a note if a fraction is far better in training than on validation in the best epoch."""
+    best = metrics.history[(metrics.best_epoch or 1) - 1]
+    for name, value in best.train.items():
         metric = METRICS[name]
-        if metric.percent and name in validation and train[name] - validation[name] > _GAP:
-            return [
-                f"In the best epoch the {metric.title} is {metric.text(train[name])} in training and "
-                f"{metric.text(validation[name])} on validation: the model overfits. Try more dropout, more weight "
-                "decay, a smaller model, or more training data."
-            ]
-    return []
+        if metric.percent and value - best.validation.get(name, value) > _GAP:
+            return (
+                f"In the best epoch, the {metric.title} is {metric.text(value)} in training and "
+                f"{metric.text(best.validation[name])} on validation: the model overfits. Try more dropout, "
+                "more weight decay, a smaller model, or more training data."
+            )
+    return None
 
 
-def _of_interval(summary: Summary) -> list[str]:
-    """Return a note if the interval of the compared metric is wide."""
+def _unfinished(metrics: Metrics) -> str | None:
+    """Return a note if the last epoch was the best."""
+    epochs = len(metrics.history)
+    if metrics.stopped != "epochs" or metrics.best_epoch != epochs or epochs == 1:
+        return None
+    return f"The last of {epochs} epochs was the best: train longer, with more --epochs."
+
+
+def _wide_interval(summary: Summary) -> str | None:
     metric, interval = METRICS[summary.metric], summary.score.intervals.get(summary.metric)
     if interval is None or not metric.percent or not interval.high - interval.low > _WIDE:
-        return []
-    return [
-        f"The 95 % interval of the {metric.title} is wide ({metric.text(interval.low)} to "
-        f"{metric.text(interval.high)}), as it comes from {summary.score.examples:,} {summary.part} examples; "
-        "more of them narrow it."
-    ]
+        return None
+    low, high = metric.text(interval.low), metric.text(interval.high)
+    return (
+        f"The 95 % interval of the {metric.title} is wide ({low} to {high}), as it comes from "
+        f"{summary.score.examples:,} {summary.part} examples; more of them narrow it."
+    )
 
 
-def _of_calibration(task: Task, views: TaskViews) -> list[str]:
+def _calibration(task: Task, views: TaskViews) -> str | None:
     error = calibration_error(views.calibration) if views.calibration else 0.0
     if error <= _CALIBRATION_ERROR or getattr(task, "calibrate", False):
-        return []
-    return [
-        f"The expected calibration error is {METRICS['calibration_error'].text(error)}: do not take probabilities at "
-        "face value, or train with --calibrate, which scales them by a temperature chosen on validation."
-    ]
+        return None
+    text = METRICS["calibration_error"].text(error)
+    return (
+        f"The expected calibration error is {text}: do not take probabilities at face value, or train with "
+        "--calibrate, which scales them by a temperature chosen on validation."
+    )
 
 
-def _never_predicted(task: Task, views: TaskViews) -> list[str]:
+def _never_predicted(task: Task, views: TaskViews) -> str | None:
     """Return a note on classes that occur, but whose recall is 0."""
     for table in views.tables[:1]:
         names = [row.name for row in table.rows if row.support and not row.recall]
@@ -149,5 +151,18 @@ def _never_predicted(task: Task, views: TaskViews) -> list[str]:
             shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
             balanced = getattr(task, "has_classes", False)
             weights = ", or weigh classes equally with --class-weight balanced" if balanced else ""
-            return [f"No example of {table.kind} {shown} is predicted correctly; add examples of it{weights}."]
-    return []
+            return f"No example of {table.kind} {shown} is predicted correctly; add examples of it{weights}."
+    return None
+
+
+def option_text(value: Any) -> str:
+    """Return the value of an option as text.
+
+    Examples
+    --------
+    >>> option_text(("title", "body")), option_text(()), option_text(0.5)
+    ('title, body', 'none', '0.5')
+    """
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)

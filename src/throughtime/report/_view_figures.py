@@ -1,4 +1,4 @@
-"""Figures of `throughtime.tasks.TaskViews` and of the data: scores, errors, lengths, distribution of targets."""
+"""Figures of `throughtime.tasks.TaskViews` and of the data: scores, errors, lengths, targets."""
 
 from collections.abc import Mapping, Sequence
 
@@ -84,7 +84,11 @@ def roc_figure(curve: RocCurve) -> go.Figure:
 
 def counts_figure(parts: Mapping[str, Mapping[str, int]]) -> go.Figure:
     """Draw the fraction of each class in each part; of many classes the most frequent ones."""
-    total = {name: sum(counts.get(name, 0) for counts in parts.values()) for part in parts.values() for name in part}
+    total = {
+        name: sum(counts.get(name, 0) for counts in parts.values())
+        for part in parts.values()
+        for name in part
+    }
     names = sorted(sorted(total, key=lambda name: -total[name])[:_MOST_NAMES], key=list(total).index)
     figure = go.Figure()
     for number, (part, counts) in enumerate(parts.items()):
@@ -101,7 +105,7 @@ def counts_figure(parts: Mapping[str, Mapping[str, int]]) -> go.Figure:
             )
         )
     figure.update_layout(
-        layout(110 + (12 + 14 * len(parts)) * max(2, len(names))), legend=_LEGEND, showlegend=True, bargap=0.3
+        layout(110 + (10 + 10 * len(parts)) * max(2, len(names))), legend=_LEGEND, showlegend=True, bargap=0.3
     )
     labels = [in_figure(name, most=18) for name in names]
     figure.update_yaxes(

@@ -82,6 +82,10 @@ class Anomaly(SequenceTask):
     name: ClassVar[str] = "anomaly"
     level: ClassVar[Level] = "next"
     default_models: ClassVar[Mapping[str, str]] = {"tokens": "language", "series": "forecast"}
+    default_options: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "tokens": {"embedding_size": 64, "hidden_size": 64},
+    }
+    """Two layers of 64 units, as in DeepLog (Du et al. 2017, section 5)."""
     monitor: ClassVar[str] = "loss"
     shown: ClassVar[tuple[str, ...]] = ("loss",)
 
@@ -114,6 +118,15 @@ class Anomaly(SequenceTask):
     def metrics(self) -> tuple[str, ...]:
         """The loss; with labels also those of `throughtime.tasks.metrics.anomaly_metrics`."""
         return ("loss", "roc_auc", "average_precision", "precision", "recall", "f1")
+
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """How well the scores rank anomalies first, then how well the threshold separates them."""
+        return ("average_precision", "f1", "precision", "recall")
+
+    def compared_by(self, figures: Mapping[str, float]) -> str:
+        """Return the average precision if there are labels, the loss otherwise."""
+        return "average_precision" if "average_precision" in figures else "loss"
 
     @classmethod
     def learn(cls, table: Table, columns: Sequence[str]) -> Self:
@@ -163,14 +176,16 @@ class Anomaly(SequenceTask):
         del model
         scores, truth = self.scores(outputs).numpy(), targets.numpy()
         steps = _of_steps(outputs)
-        scale = (float(steps.values.median()), float(steps.values.max())) if len(steps.values) else (0.0, 0.0)
+        surprise = steps.values if len(steps.values) else torch.zeros(1)
+        scale = float(surprise.median()), float(surprise.max())
         labelled = bool(truth.any())
         predicted = scores >= self._threshold
 
         def example(row: int) -> ExampleView:
             named = _KINDS[int(truth[row])] if labelled else ""
             score = f"score {METRICS['loss'].text(scores[row])}"
-            return ExampleView(row, named, _KINDS[int(predicted[row])], score, _marks(steps[row][:, 0], *scale))
+            marks = _marks(steps[row][:, 0], *scale)
+            return ExampleView(row, named, _KINDS[int(predicted[row])], score, marks)
 
         by_kind = {name: scores[truth == bool(i)] for i, name in enumerate(_KINDS)}
         shown = [("Highest scores", highest(scores))]

@@ -15,8 +15,8 @@ from throughtime._options import Option
 from throughtime.data.table import Table
 from throughtime.errors import ShapeError
 from throughtime.tasks.calibration import calibration_bins, fit_temperature
-from throughtime.tasks.labels import class_names, encode_classes, one_column
 from throughtime.tasks.intervals import WeightedMetrics
+from throughtime.tasks.labels import class_names, encode_classes, one_column
 from throughtime.tasks.metrics import METRICS, classification, per_class_metrics
 from throughtime.tasks.outputs import Outputs
 from throughtime.tasks.sequence_task import SequenceTask
@@ -95,6 +95,12 @@ class Classification(SequenceTask):
         binary = ("precision", "recall", "f1") if len(self.classes) == 2 else ()
         return (*names, *binary, "roc_auc", "average_precision", "calibration_error")
 
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """Accuracy, F1 of the second of two classes or the mean over more, area under the ROC curve."""
+        f1 = "f1" if len(self.classes) == 2 else "f1_macro"
+        return ("accuracy", "balanced_accuracy", f1, "roc_auc")
+
     @classmethod
     def learn(cls, table: Table, columns: Sequence[str]) -> Self:
         """Return the task with the sorted labels of a column as classes."""
@@ -150,8 +156,9 @@ class Classification(SequenceTask):
 
         binary = len(self.classes) == 2
         positive = probabilities.numpy()[:, -1]
+        table = per_class_metrics(probabilities, truth, self.classes, threshold=self.threshold)
         return TaskViews(
-            (ClassTable("class", per_class_metrics(probabilities, truth, self.classes, threshold=self.threshold)),),
+            (ClassTable("class", table),),
             confusion(self.classes, truth, predicted, SHOWN_CLASSES),
             calibration_bins(confidence, right),
             histograms=(self._scores(positive, truth),) if binary else (),

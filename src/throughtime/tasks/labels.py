@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
@@ -40,7 +42,22 @@ def label_texts(table: Table, column: str) -> list[str]:
     DataError
         If a row has no label, or something else than text, a number or a boolean.
     """
-    return [_text(value, table, row, column) for row, value in enumerate(table.column(column).to_pylist())]
+    values = table.column(column)
+    if pa.types.is_nested(values.type) or pa.types.is_null(values.type):
+        return [_text(value, table, row, column) for row, value in enumerate(values.to_pylist())]
+    numbers, different = _different(values)
+    rows = dict(zip(*np.unique(numbers, return_index=True), strict=True))
+    first = sorted(range(len(different)), key=rows.__getitem__)  # the first row that is wrong is named
+    texts = {number: _text(different[number], table, int(rows[number]), column) for number in first}
+    return [texts[number] for number in numbers.tolist()]
+
+
+def _different(values: pa.ChunkedArray) -> "tuple[np.ndarray[Any, np.dtype[np.int64]], list[Any]]":
+    """Return the number of each value, and the different values by number."""
+    encoded = pc.dictionary_encode(values, null_encoding="encode").combine_chunks()
+    if isinstance(encoded, pa.ChunkedArray):  # without chunks
+        encoded = encoded.chunk(0)
+    return encoded.indices.to_numpy().astype(np.int64), encoded.dictionary.to_pylist()
 
 
 def _text(value: Any, table: Table, row: int, column: str) -> str:

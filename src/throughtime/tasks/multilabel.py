@@ -80,12 +80,18 @@ class MultiLabel(SequenceTask):
             "average_precision",
         )  # fmt: skip
 
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """F1 over all labels first."""
+        return ("f1_micro", "f1_macro", "subset_accuracy", "average_precision")
+
     @classmethod
     def learn(cls, table: Table, columns: Sequence[str]) -> Self:
         """Return the task with the labels of the training rows."""
         if len(columns) > 1:
             return cls(tuple(columns))
-        labels = sorted({label for row in _label_lists(table, columns[0]) for label in row})
+        parts = table.chunks()
+        labels = sorted({label for part in parts for row in _label_lists(part, columns[0]) for label in row})
         if not labels:
             raise DataError(
                 f"{table.name}: no row has a label in column {columns[0]!r}; choose another column"

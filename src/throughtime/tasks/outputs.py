@@ -1,6 +1,6 @@
 """Outputs of a model on many sequences, in batches of equal token count. Changes no weight."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from throughtime.data.batches import ordered_batches
 from throughtime.data.examples import Examples
-from throughtime.data.finite import require_finite
+from throughtime.data.stored_examples import AnyExamples
 from throughtime.errors import NotFiniteError, ShapeError
 from throughtime.ops.modes import evaluating
 from throughtime.ragged import Ragged
@@ -23,14 +23,14 @@ def output_of(model: nn.Module, batch: Examples) -> Outputs:
     return output
 
 
-def model_outputs(model: nn.Module, examples: Examples, *, tokens_per_batch: int = 16384) -> Outputs:
+def model_outputs(model: nn.Module, examples: AnyExamples, *, tokens_per_batch: int = 16384) -> Outputs:
     """Return the outputs of a model on all examples, in their order.
 
     Parameters
     ----------
     model : Module
         Inputs to (B, N), or to a `Ragged` (T, N); every module in it is left in the mode that it was in.
-    examples : Examples
+    examples : Examples or StoredExamples
         Their targets are not used.
     tokens_per_batch : int
         Batches have at most so many tokens, except a single sequence that is longer itself.
@@ -51,17 +51,21 @@ def model_outputs(model: nn.Module, examples: Examples, *, tokens_per_batch: int
     """
     if len(examples) == 0:
         raise ShapeError("predict got no sequences; give at least one")
-    require_finite(examples.inputs, "the sequences to predict")
+    examples.require_finite("the sequences to predict")
     with evaluating(model), torch.no_grad():
         batches = list(_by_batch(model, examples, tokens_per_batch))
     place = torch.cat([rows for rows, _ in batches]).argsort()
-    outputs = [output for _, output in batches]
+    return joined([output for _, output in batches])[place]
+
+
+def joined(outputs: Sequence[Outputs]) -> Outputs:
+    """Return the outputs of several groups of sequences as one."""
     if isinstance(outputs[0], Ragged):
-        return Ragged.cat(cast("list[Ragged]", outputs))[place]
-    return torch.cat(cast("list[Tensor]", outputs))[place]
+        return Ragged.cat(cast("Sequence[Ragged]", outputs))
+    return torch.cat(cast("list[Tensor]", outputs))
 
 
-def by_row(outputs: Outputs, examples: Examples) -> tuple[Outputs, Tensor | Ragged]:
+def by_row(outputs: Outputs, examples: AnyExamples) -> tuple[Outputs, Tensor | Ragged]:
     """Return outputs and targets of rows: of examples that are windows, the mean output of each row."""
     if examples.rows is None or isinstance(outputs, Ragged):
         return outputs, examples.targets
@@ -99,12 +103,13 @@ def predict(model: nn.Module, inputs: Ragged, *, tokens_per_batch: int = 16384) 
 
 
 def _by_batch(
-    model: nn.Module, examples: Examples, tokens_per_batch: int
+    model: nn.Module, examples: AnyExamples, tokens_per_batch: int
 ) -> Iterator[tuple[Tensor, Outputs]]:
     """Yield the numbers of a batch's sequences and their outputs, on the CPU."""
-    device = next((p.device for p in model.parameters()), examples.inputs.device)
-    for rows in ordered_batches(examples.inputs.lengths, tokens_per_batch):
-        outputs = output_of(model, examples.select(rows).to(device)).to("cpu")
+    device = next((p.device for p in model.parameters()), None)
+    for rows in ordered_batches(examples.lengths, tokens_per_batch):
+        batch = examples.select(rows)
+        outputs = output_of(model, batch if device is None else batch.to(device)).to("cpu")
         _require_numbers(outputs, rows, len(examples))
         yield rows, outputs
 

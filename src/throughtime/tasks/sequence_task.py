@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from throughtime.bptt import Carried
 from throughtime.data.batches import BatchLoader, OrderedLoader
 from throughtime.data.examples import Examples, Source
-from throughtime.data.finite import require_finite
 from throughtime.data.table import Table
 from throughtime.errors import DataError
 from throughtime.ragged import Ragged
@@ -125,7 +124,7 @@ class SequenceTask(Task):
         """Check that there are examples, and that their values are finite."""
         if not len(part):
             raise DataError(f"there are no {name}; give more data or a larger fraction for them")
-        require_finite(part.inputs, f"the {name}")
+        part.require_finite(f"the {name}")
 
     def step(self, model: nn.Module, batch: Examples, carried: Carried) -> StepValues:
         """Return the loss and metrics of a batch, which may be empty in one of several processes."""

@@ -94,10 +94,16 @@ class Tagging(SequenceTask):
         """Accuracy and F1 of tokens, and of spans where tags have the prefixes of BIO or IOBES."""
         return ("loss", "token_accuracy", "token_f1_macro", "span_precision", "span_recall", "span_f1")
 
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """Accuracy of tokens, and F1 of spans if there are any."""
+        return ("token_accuracy", "span_f1", "token_f1_macro", "span_precision")
+
     @classmethod
     def learn(cls, table: Table, columns: Sequence[str]) -> Self:
         """Return the task with the sorted tags of a column."""
-        tags = sorted({tag for row in _tag_lists(table, one_column(cls.name, columns)) for tag in row})
+        column = one_column(cls.name, columns)
+        tags = sorted({tag for part in table.chunks() for row in _tag_lists(part, column) for tag in row})
         if len(tags) < 2:
             raise DataError(
                 f"{table.name}: column {columns[0]!r} has {len(tags)} different tags, but a tagger needs "

@@ -120,6 +120,8 @@ class Task(ABC):
     level: ClassVar[Level]
     default_models: ClassVar[Mapping[str, str]]
     """The model that is used unless the user names one, for "tokens" and for "series"."""
+    default_options: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Options of the default models that differ from the defaults of these, for "tokens" and for "series"."""
     monitor: ClassVar[str] = "loss"
     """The metric on validation that the best epoch is chosen by, unless the user names another."""
     shown: ClassVar[tuple[str, ...]] = ("loss",)
@@ -195,6 +197,16 @@ class Task(ABC):
     def metrics(self) -> tuple[str, ...]:
         """Names of the metrics that `evaluate` returns and that training can monitor."""
         return self.shown
+
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """Names of the metrics in the table that ends a training, the most important first."""
+        return tuple(name for name in self.metrics if name != "loss") or self.metrics
+
+    def compared_by(self, figures: Mapping[str, float]) -> str:
+        """Return the metric by which a model is compared with baselines, unless the user names one."""
+        del figures
+        return self.monitor
 
     def require_metric(self, name: str) -> str:
         """Return the name of a metric of this task.

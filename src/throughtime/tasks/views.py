@@ -1,4 +1,4 @@
-"""`TaskViews`: what a report shows of the outputs of a model, as plain data. Each task fills in what it has."""
+"""`TaskViews`: what a report shows of the outputs of a model, as plain data that each task fills in."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -174,13 +174,13 @@ def confusion(
     both = (place[true] >= 0) & (place[chosen] >= 0)
     pairs = place[true[both]] * len(kept) + place[chosen[both]]
     counts = np.bincount(pairs, minlength=len(kept) ** 2).reshape(len(kept), len(kept))
-    return Confusion(tuple(classes[i] for i in kept), tuple(map(tuple, counts.tolist())))
+    return Confusion(tuple(classes[int(i)] for i in kept), tuple(map(tuple, counts.tolist())))
 
 
 def histogram(title: str, groups: Mapping[str, ArrayLike], threshold: float | None = None) -> Histogram:
     """Return the counts of each group in common bins of equal width, without groups that are empty.
 
-    Bins of whole numbers are centred on them.
+    Bins of whole numbers have a whole width, and their edges are halfway between numbers.
 
     Examples
     --------

@@ -14,7 +14,7 @@ _flushes: ContextVar[bool] = ContextVar("_flushes", default=True)
 
 @contextlib.contextmanager
 def without_flush() -> Iterator[None]:
-    """Do not flush files to disk while they are written: for temporary runs, which no crash needs to outlive."""
+    """Do not flush files to disk while they are written: for temporary runs, whose loss is no harm."""
     token = _flushes.set(False)
     try:
         yield

@@ -195,7 +195,7 @@ class TrainingModule(pl.LightningModule):
     def seed_step(self, batch_idx: int) -> None:
         """Set the random seed of a step of the current epoch, another one in each process."""
         place: tuple[Any, ...] = ("step", self.settings.seed, self.current_epoch, batch_idx)
-        torch.manual_seed(derived_seed(*place, process()) if process() else derived_seed(*place))
+        _set_seed(derived_seed(*place, process()) if process() else derived_seed(*place))
 
     def configure_gradient_clipping(self, optimizer: Optimizer, *_: Any, **__: Any) -> None:
         """Bound the entries of gradients, and scale them down to a norm, as the settings say."""
@@ -315,6 +315,13 @@ class TrainingModule(pl.LightningModule):
             f"{what} is {value} in epoch {self.current_epoch + 1}{step}; {saved}; "
             "use a lower learning rate or a smaller clip"
         )
+
+
+def _set_seed(seed: int) -> None:
+    """Seed the generators; `torch.manual_seed` formats a traceback each time if CUDA is not initialised."""
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(seed)
 
 
 def _bound_steps(model: nn.Module, norm: float) -> None:

@@ -8,7 +8,7 @@ import shutil
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import fields as fields_of
 from pathlib import Path
 from typing import Any
@@ -378,6 +378,37 @@ class Run:
     def save_metrics(self, metrics: Metrics) -> None:
         """Write the metrics atomically, replacing earlier ones."""
         write_checked(self.path / "metrics.json", to_json(metrics.to_json()))
+
+    def extended(
+        self, *, epochs: int, patience: int | None, recipe: Mapping[str, Any] | None = None
+    ) -> "Run":
+        """Return the run with more epochs, so that its training can be resumed even if it had ended.
+
+        The learning rate goes on along the schedule of the new number of epochs.
+
+        Parameters
+        ----------
+        epochs, patience : int
+            New settings.
+        recipe : mapping, optional
+            New JSON values of the caller.
+
+        Raises
+        ------
+        RunError
+            If there would be fewer epochs than are finished, or the files cannot be written.
+        """
+        metrics, config = self.metrics, self.config
+        if epochs < len(metrics.history):
+            raise RunError(
+                f"{self.path} has finished {len(metrics.history)} epochs, so it cannot end after {epochs}; "
+                "give more epochs"
+            )
+        settings = replace(config.settings, epochs=epochs, patience=patience)
+        changed = replace(config, settings=settings, recipe=config.recipe if recipe is None else recipe)
+        write_checked(self.path / "config.json", to_json(changed.to_json()))
+        self.save_metrics(Metrics(metrics.history, metrics.best_epoch))
+        return Run(self.path, changed)
 
     def write_json(self, name: str, content: Any) -> None:
         """Write a further JSON file into the folder, atomically and with its checksum."""

@@ -77,6 +77,5 @@ class BytePairOptions(TextOptions):
             initial_alphabet=sorted(ByteLevel.alphabet()),
             show_progress=False,
         )
-        texts = self.training_texts(table)
-        tokenizer.train_from_iterator(texts, trainer, length=len(texts))
+        tokenizer.train_from_iterator(self.training_texts(table), trainer)
         return TextInputs(self, with_special_tokens(tokenizer, self.special_tokens))

@@ -1,14 +1,18 @@
 """Text as characters."""
 
+from collections import Counter
 from dataclasses import dataclass
+from itertools import islice
 
 from tokenizers.normalizers import Lowercase
 
 from throughtime._fields import Positive
 from throughtime.data.inputs.interface import require_vocabulary
 from throughtime.data.inputs.text import TextInputs, TextOptions, with_special_tokens
-from throughtime.data.symbols import learn_vocabulary, symbol_tokenizer
+from throughtime.data.symbols import character_counts, symbol_tokenizer, vocabulary_of_counts
 from throughtime.data.table import Table
+
+_TEXTS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +56,13 @@ class CharacterOptions(TextOptions):
             If a column is missing or does not hold text, a row is blank (unless ``blank="empty"``), or no
             character occurs ``min_count`` times.
         """
-        text = "".join(self.training_texts(table))
-        if self.lower_case:
-            text = Lowercase().normalize_str(text)
+        counts, texts = Counter[str](), self.training_texts(table)
+        for batch in iter(lambda: list(islice(texts, _TEXTS_AT_ONCE)), []):
+            text = "".join(batch)
+            counts.update(character_counts(Lowercase().normalize_str(text) if self.lower_case else text))
         size = self.vocabulary - len(self.special_tokens)
-        tokenizer = symbol_tokenizer(learn_vocabulary(text, "character", size, self.min_count), "character")
+        vocabulary = vocabulary_of_counts(counts, "character", size, self.min_count)
+        tokenizer = symbol_tokenizer(vocabulary, "character")
         if self.lower_case:
             tokenizer.normalizer = Lowercase()
         return TextInputs(self, with_special_tokens(tokenizer, self.special_tokens))

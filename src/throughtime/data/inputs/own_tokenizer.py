@@ -34,7 +34,8 @@ class TokenizerOptions(TextOptions):
             If the file cannot be read or has parts that are not allowed (see `check_tokenizer`), a column is
             missing or does not hold text, or a row is blank (unless ``blank="empty"``).
         """
-        self.texts(table)
+        for part in table.chunks():
+            self.texts(part)
         try:
             tokenizer = tokenizer_from_json(read_bytes(Path(self.file)))
         except DataError:

@@ -1,8 +1,8 @@
 """Mean and scale of channels, over all training rows or within each series."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,13 +34,47 @@ def mean_and_scale(values: Floats) -> tuple[Floats, Floats]:
     >>> mean.tolist(), scale.tolist()
     ([2.0, 5.0], [1.0, 1.0])
     """
-    observed = np.isfinite(values)
-    count = observed.sum(axis=0)
+    return mean_and_scale_of_parts(lambda: [(values, np.array([len(values)]))])
+
+
+def mean_and_scale_of_parts(
+    parts: Callable[[], Iterable[tuple[Floats, NDArray[np.int64]]]],
+) -> tuple[Floats, Floats]:
+    """Return what `mean_and_scale` does for series in several parts, independently of how they are divided.
+
+    Parameters
+    ----------
+    parts : callable
+        Returns the steps (T, C) and the lengths (B,) of the series of each part. It is called three times.
+
+    Examples
+    --------
+    >>> part = np.array([[1.0], [3.0]]), np.array([2])
+    >>> mean_and_scale_of_parts(lambda: [part, part])
+    (array([2.]), array([1.]))
+    """
+    count = _total(parts(), np.isfinite)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(observed, values, 0.0).sum(axis=0) / count
-        variance = np.where(observed, values - mean, 0.0)
-        variance = np.square(variance).sum(axis=0) / count
+        mean = _total(parts(), lambda values: np.where(np.isfinite(values), values, 0.0)) / count
+        variance = _total(parts(), lambda values: _squared_distance(values, mean)) / count
     return mean, _scale(mean, variance, count)
+
+
+def _squared_distance(values: Floats, mean: Floats) -> Floats:
+    return np.square(np.where(np.isfinite(values), values - mean, 0.0))
+
+
+def _total(
+    parts: Iterable[tuple[Floats, NDArray[np.int64]]], terms: Callable[[Floats], NDArray[Any]]
+) -> Floats:
+    """Return the sum (C,) of the terms of all steps: of each series, then of all series one by one."""
+    total: Floats | None = None
+    for values, lengths in parts:
+        starts = (np.cumsum(lengths) - lengths)[lengths > 0]
+        sums = np.add.reduceat(terms(values).astype(np.float64), starts, axis=0) if len(starts) else values
+        before = np.zeros((1, values.shape[1])) if total is None else total[None]
+        total = np.add.accumulate(np.concatenate((before, sums)), axis=0)[-1]
+    return np.empty(0) if total is None else total
 
 
 def standardize(values: Floats, means: Sequence[float], scales: Sequence[float]) -> Floats:
@@ -108,7 +142,7 @@ def learned_scales(content: Fields) -> tuple[tuple[float, ...], tuple[float, ...
     return learned.means, learned.scales
 
 
-def _scale(mean: Floats, variance: Floats, count: NDArray[np.int64]) -> Floats:
+def _scale(mean: Floats, variance: Floats, count: NDArray[Any]) -> Floats:
     """Return the standard deviation, 1 where the variance is at most its rounding error."""
     eps = np.finfo(np.float64).eps
     constant = ~(variance > count * eps * variance + np.square(count * mean * eps))

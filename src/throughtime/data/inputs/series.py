@@ -1,5 +1,6 @@
 """Inputs of numeric series: channels, missing values and scales."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from throughtime.data.inputs.missing import Missing, fill_missing
 from throughtime.data.inputs.scaling import (
     Scale,
     learned_scales,
-    mean_and_scale,
+    mean_and_scale_of_parts,
     standardize,
     standardize_series,
 )
@@ -107,16 +108,30 @@ class SeriesOptions:
         DataError
             As `steps`, or if there are no steps, or a channel has no value in any series.
         """
-        steps = self.steps(table)
-        if not len(steps.values):
+        first = next((steps for steps in map(self.steps, table.chunks()) if len(steps.values)), None)
+        if first is None:
             raise DataError(f"{table.name}: no row has steps to learn from; give rows with series")
-        means, scales = mean_and_scale(steps.values)
+        means, scales = mean_and_scale_of_parts(lambda: self._parts(table, first.values.shape[1]))
         without = np.flatnonzero(np.isnan(means))
         if len(without):
             raise DataError(
-                f"{table.name}: {steps.names[without[0]]} has no value in any series for training; remove it"
+                f"{table.name}: {first.names[without[0]]} has no value in any series for training; remove it"
             )
         return SeriesInputs(self, tuple(means.tolist()), tuple(scales.tolist()))
+
+    def _parts(self, table: Table, channels: int) -> Iterator[tuple[Floats, NDArray[np.int64]]]:
+        """Yield steps and lengths of all parts of a table that have steps."""
+        for part in table.chunks():
+            steps = self.steps(part)
+            if not len(steps.values):
+                continue
+            if steps.values.shape[1] != channels:
+                row = int(np.flatnonzero(steps.lengths)[0])
+                raise DataError(
+                    f"{part.place(row)} has {steps.values.shape[1]} channels, but the first series has "
+                    f"{channels}; each series must have as many"
+                )
+            yield steps.values, steps.lengths
 
 
 @dataclass(frozen=True)

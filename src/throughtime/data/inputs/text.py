@@ -1,8 +1,9 @@
 """Inputs of text: one or several columns, and the tokenizer that encodes them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -62,16 +63,18 @@ class TextOptions(ABC):
         self._require_text(table)
         return joined_texts(table, self.columns)
 
-    def training_texts(self, table: Table) -> list[str]:
-        """Return all texts of the columns, not joined, to train a tokenizer.
+    def training_texts(self, table: Table) -> Iterator[str]:
+        """Yield the texts of all columns row by row, not joined, to train a tokenizer.
 
         Raises
         ------
         DataError
             As `texts`.
         """
-        self._require_text(table)
-        return [text for name in self.columns for text in text_column(table, name).to_pylist()]
+        for part in table.chunks():
+            self._require_text(part)
+            columns = [text_column(part, name).to_pylist() for name in self.columns]
+            yield from chain.from_iterable(zip(*columns, strict=True))
 
     def _require_text(self, table: Table) -> None:
         names = ", ".join(map(repr, self.columns))

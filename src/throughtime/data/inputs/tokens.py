@@ -1,8 +1,11 @@
 """Inputs of token lists, such as the event ids of a session of a log."""
 
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +22,8 @@ from throughtime.data.table import Table
 from throughtime.data.vocabulary import UNKNOWN, Vocabulary
 from throughtime.errors import DataError
 from throughtime.ragged import Ragged
+
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +67,7 @@ class TokenOptions:
         return np.flatnonzero(self._lists(table).lengths == 0)
 
     def lists(self, table: Table) -> Lists:
-        """Return the tokens of all rows as strings.
+        """Return the tokens of all rows, as strings or integers.
 
         Raises
         ------
@@ -90,7 +95,8 @@ class TokenOptions:
         if pa.types.is_null(column.type):
             return Lists(pa.array([], pa.large_string()), np.zeros(len(table), dtype=np.int64))
         lists = lists_of(column)
-        return Lists(lists.elements.cast(pa.large_string()), lists.lengths)
+        kind = pa.int64() if _fits_int64(lists.elements.type) else pa.large_string()
+        return Lists(lists.elements.cast(kind), lists.lengths)
 
     def _require_tokens(self, kind: pa.DataType, name: str) -> None:
         if pa.types.is_null(kind) or (is_list(kind) and _is_token(kind.value_type)):
@@ -115,11 +121,13 @@ class TokenOptions:
         DataError
             As `lists`, or if no token occurs ``min_count`` times.
         """
-        counts = self.lists(table).elements.value_counts()
-        tokens = counts.field("values").to_pylist()
-        numbers = counts.field("counts").to_numpy()
-        order = np.argsort(-numbers, kind="stable")
-        frequent = [tokens[i] for i in order if numbers[i] >= self.min_count and tokens[i] != UNKNOWN]
+        counts = Counter[str]()
+        for part in table.chunks():
+            of_part = self.lists(part).elements.value_counts()
+            tokens = of_part.field("values").cast(pa.large_string()).to_pylist()
+            counts.update(dict(zip(tokens, of_part.field("counts").to_pylist(), strict=True)))
+        common = counts.most_common()  # those of equal count in the order of their first occurrence
+        frequent = [token for token, count in common if count >= self.min_count and token != UNKNOWN]
         if not frequent:
             raise DataError(
                 f"{table.name}: no token of column {self.column!r} occurs {self.min_count} times; lower "
@@ -128,8 +136,36 @@ class TokenOptions:
         return TokenInputs(self, Vocabulary(frequent[: self.vocabulary - 1]))
 
 
+def _is_int64(word: str) -> bool:
+    return bool(_INTEGER.fullmatch(word)) and -(2**63) <= int(word) < 2**63
+
+
+def _fits_int64(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind)) and kind != pa.uint64()
+
+
 def _is_token(kind: pa.DataType) -> bool:
     return is_text(kind) or bool(pa.types.is_integer(kind) or pa.types.is_null(kind))
+
+
+class _Known(NamedTuple):
+    """Tokens of one type, and their numbers followed by that of all others."""
+
+    tokens: pa.Array
+    numbers_of_tokens: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, words: Sequence[str], kind: pa.DataType) -> Self:
+        """Return the words that are of this type: strings, or integers as Python writes them."""
+        of_kind = [i for i, word in enumerate(words) if kind != pa.int64() or _is_int64(word)]
+        tokens = pa.array([words[i] for i in of_kind], pa.large_string()).cast(kind)
+        return cls(tokens, np.array([*of_kind, 0], dtype=np.int64))
+
+    def numbers(self, elements: pa.Array) -> NDArray[np.int64]:
+        """Return the number of each element."""
+        index = pc.fill_null(pc.index_in(elements, self.tokens), len(self.tokens))
+        numbers: NDArray[np.int64] = self.numbers_of_tokens[index.to_numpy(zero_copy_only=False)]
+        return numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,10 +182,11 @@ class TokenInputs:
 
     options: TokenOptions
     vocabulary: Vocabulary
-    _words: pa.Array = field(init=False, repr=False)
+    _known: Mapping[pa.DataType, "_Known"] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_words", pa.array(self.vocabulary.words, pa.large_string()))
+        known = {kind: _Known.of(self.vocabulary.words, kind) for kind in (pa.large_string(), pa.int64())}
+        object.__setattr__(self, "_known", known)
 
     @property
     def shape(self) -> InputShape:
@@ -177,10 +214,8 @@ class TokenInputs:
             (unless ``blank="empty"``).
         """
         lists = self.options.lists(table)
-        numbers = pc.fill_null(pc.index_in(lists.elements, self._words), 0).to_numpy(zero_copy_only=False)
-        return Ragged.from_lengths(
-            torch.from_numpy(numbers.astype(np.int64)), torch.from_numpy(lists.lengths)
-        )
+        numbers = self._known[lists.elements.type].numbers(lists.elements)
+        return Ragged.from_lengths(torch.from_numpy(numbers), torch.from_numpy(lists.lengths))
 
     def words(self, table: Table) -> list[list[str]]:
         """Return the tokens of each row as strings, unknown ones included.
@@ -191,7 +226,7 @@ class TokenInputs:
             As `encode`.
         """
         lists = self.options.lists(table)
-        tokens, ends = lists.elements.to_pylist(), lists.offsets.tolist()
+        tokens, ends = lists.elements.cast(pa.large_string()).to_pylist(), lists.offsets.tolist()
         return [tokens[start:end] for start, end in pairwise(ends)]
 
     def to_json(self) -> dict[str, Any]:

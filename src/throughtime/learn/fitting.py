@@ -1,7 +1,7 @@
 """`fit`: from raw data to a trained run, in one call."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,15 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.data.objects import as_table
-from throughtime.data.read_table import read_table
 from throughtime.data.table import Table
 from throughtime.errors import ShapeError
+from throughtime.learn.automatic import automatic_settings
 from throughtime.learn.next_step import prepare_stream
 from throughtime.learn.predictor import Predictor
 from throughtime.learn.prepared import Prepared, prepare_table
+from throughtime.learn.reading import read_rows
 from throughtime.learn.recipe import Recipe, groups_of
 from throughtime.learn.split import Parts
-from throughtime.training import CUSTOM, FitResult, ModelFactory, ModelSpec, Run, without_flush
+from throughtime.training import CUSTOM, FitResult, ModelFactory, ModelSpec, Run, only_training, without_flush
 from throughtime.training import fit as train
 from throughtime.training import processes as several
 
@@ -60,12 +61,10 @@ def prepare(
         return prepare_stream(recipe, Path(data))
     split = recipe.split
     parts = [
-        table_of(recipe, file if given is None else given)
+        None if (part := file if given is None else given) is None else table_of(recipe, part)
         for given, file in ((validation_data, split.validation_file), (test_data, split.test_file))
     ]
     table = table_of(recipe, data)
-    if table is None:
-        raise ShapeError("there is no data; give a path, a frame, or sequences")
     if start is None:
         return prepare_table(recipe, table, *parts, weights=weights, rows=rows)
     learned: dict[str, Any] = {"encoder": start.encoder, "task": start.task}
@@ -83,12 +82,12 @@ def _set_weights(start: Predictor, model: nn.Module) -> None:
         ) from error
 
 
-def table_of(recipe: Recipe, data: Any) -> Table | None:
-    """Return a file, a table or Python objects as rows; None for None."""
-    if data is None or isinstance(data, Table):
+def table_of(recipe: Recipe, data: Any) -> Table:
+    """Return a file, a table or Python objects as rows."""
+    if isinstance(data, Table):
         return data
     if isinstance(data, str | Path):
-        return read_table(Path(data), encoding=recipe.files.encoding, delimiter=recipe.files.delimiter)
+        return read_rows(Path(data), recipe.files)
     return as_table(data)
 
 
@@ -174,7 +173,6 @@ def fit_recipe(
     weights: Tensor | None = None,
     rows: Parts | None = None,
     start: Predictor | None = None,
-    adapt: Callable[[Prepared], Recipe] | None = None,
     resume: bool = False,
     progress: bool = True,
     watch_every: int = 0,
@@ -192,8 +190,6 @@ def fit_recipe(
         Rows of the parts, in place of a random split.
     start : Predictor, optional
         A trained model whose weights the training begins with; its encoder and task encode the data.
-    adapt : callable, optional
-        Returns the recipe with settings that depend on the size of the prepared data.
     factory : callable, optional
         Builds the model in place of one by name.
     """
@@ -207,8 +203,7 @@ def fit_recipe(
     }
     more: dict[str, Any] = {"validation_data": validation_data, "test_data": test_data, "weights": weights}
     prepared = prepare(recipe, data, **more, rows=rows, start=start)
-    if adapt is not None:
-        prepared = replace(prepared, recipe=adapt(prepared))
+    prepared = replace(prepared, recipe=automatic_settings(prepared))
     if out is not None:
         return _fitted(prepared, Path(out), data, **how)
     with tempfile.TemporaryDirectory(prefix="throughtime-") as folder, without_flush():
@@ -222,7 +217,7 @@ def _fitted(
     spec = prepared.recipe.spec(kind) if factory is None else ModelSpec(CUSTOM)
     settings = prepared.recipe.settings()
     resume = resume or (several.was_restarted() and path.exists())
-    run = Run.open(path) if resume else created_run(path, prepared, spec, data)
+    run = _resumed(path, prepared, data) if resume else created_run(path, prepared, spec, data)
     run.factory = factory
     result = train(
         prepared.source,
@@ -238,6 +233,16 @@ def _fitted(
     if prepared.encoder is not None and run.has_model and several.process() == 0:
         predictor = Predictor.of(run)
     return Fitted(prepared, result, predictor)
+
+
+def _resumed(path: Path, prepared: Prepared, data: Any) -> Run:
+    """Return the run of a folder, extended if the recipe has more epochs."""
+    run, settings = Run.open(path), prepared.recipe.settings()
+    if settings.epochs <= run.config.settings.epochs or several.process():
+        return run
+    recipe = {**run.config.recipe, "options": _recipe_json(prepared, data)["options"]}
+    with only_training(path):
+        return run.extended(epochs=settings.epochs, patience=settings.patience, recipe=recipe)
 
 
 def created_run(path: Path, prepared: Prepared, spec: ModelSpec, data: Any) -> Run:

@@ -1,0 +1,67 @@
+"""Folds of cross-validation: by class, and with all rows of a group in the same fold."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow.compute as pc
+from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
+
+from throughtime.data.table import Table
+from throughtime.errors import DataError, ShapeError
+from throughtime.learn.recipe import Recipe
+from throughtime.learn.split import Parts, Rows, split_rows
+from throughtime.tasks import TASKS, SequenceTask
+from throughtime.tasks.labels import label_texts
+
+
+def fold_parts(recipe: Recipe, table: Table, folds: int) -> Iterator[Parts]:
+    """Yield the parts of each fold: it is the test part, and a fraction of the other rows is for validation.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        With the columns of the targets and, optionally, of groups.
+    table : Table
+        The rows.
+    folds : int
+        Number of folds.
+
+    Raises
+    ------
+    DataError
+        If there are fewer rows, groups, or rows of a class than folds.
+    ShapeError
+        If rows are split by time, or the task reads no tables.
+    """
+    kind, split, seed = TASKS[recipe.task], recipe.split, recipe.optimizer.seed
+    if not issubclass(kind, SequenceTask):
+        raise ShapeError(f"task {recipe.task!r} reads texts or frames, so it has no folds; leave out --folds")
+    if split.time is not None or split.validation_file or split.test_file:
+        raise ShapeError("folds take the place of --time, --validation-file and --test-file; leave these out")
+    labels = label_texts(table, recipe.columns.target[0]) if kind.has_classes else None
+    groups = None if split.group is None else _numbers(table, split.group)
+    try:
+        for rest, test in _splitter(folds, seed, labels, groups).split(np.zeros(len(table)), labels, groups):
+            classes = None if labels is None else [labels[row] for row in rest]
+            parts = split_rows(
+                table.select(rest), split.validation, 0.0, seed, classes=classes, group=split.group
+            )
+            yield Parts(rest[parts.training], rest[parts.validation], np.sort(test))
+    except ValueError as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{table.name}: {folds} folds are too many ({error}); give fewer") from error
+
+
+def _splitter(
+    folds: int, seed: int, labels: list[str] | None, groups: object
+) -> KFold | GroupKFold | StratifiedKFold | StratifiedGroupKFold:
+    how = {"n_splits": folds, "shuffle": True, "random_state": seed}
+    if groups is None:
+        return KFold(**how) if labels is None else StratifiedKFold(**how)
+    return GroupKFold(**how) if labels is None else StratifiedGroupKFold(**how)
+
+
+def _numbers(table: Table, column: str) -> Rows:
+    values = pc.dictionary_encode(table.column(column)).unify_dictionaries()
+    return np.concatenate([chunk.indices.to_numpy(zero_copy_only=False) for chunk in values.chunks])

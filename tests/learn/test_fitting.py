@@ -1,0 +1,135 @@
+"""From raw data to predictions: the same for a file, a frame and a run that is loaded again."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from throughtime.errors import DataError, RunError, ShapeError
+from throughtime.learn import Recipe, fit, fit_recipe, load, prepare
+from throughtime.models import TextCNN
+from throughtime.training import Run
+
+ROWS = {
+    "text": [f"{'good' if i % 2 else 'bad'} film number {i}" for i in range(60)],
+    "label": ["+" if i % 2 else "-" for i in range(60)],
+}
+FAST = {"epochs": 2, "embedding_size": 8, "channels": 8, "progress": False}
+
+
+def weights(run):
+    return Run.open(run).load_model().state_dict()
+
+
+def equal(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_file_and_python_objects_give_the_same_weights(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    rows = zip(ROWS["text"], ROWS["label"], strict=True)
+    file.write_text("".join(json.dumps({"text": t, "label": c}) + "\n" for t, c in rows))
+    fit(ROWS, out=tmp_path / "a", **FAST)
+    fit(file, out=tmp_path / "b", **FAST)
+    assert equal(weights(tmp_path / "a"), weights(tmp_path / "b"))
+
+
+def test_a_loaded_run_predicts_as_the_fitted_one(tmp_path):
+    fitted = fit(ROWS, out=tmp_path / "run", **FAST)
+    loaded = load(tmp_path / "run")
+    texts = ["good film", "bad film", "film"]
+    assert loaded.predict(texts) == fitted.predict(texts)
+    assert np.array_equal(loaded.predict_proba(texts), fitted.predict_proba(texts))
+    assert loaded.classes == ("+", "-")
+    assert loaded.score(ROWS)["accuracy"] == np.mean(
+        [a == b for a, b in zip(loaded.predict(ROWS["text"]), ROWS["label"], strict=True)]
+    )
+
+
+def test_a_finished_run_is_extended(tmp_path):
+    recipe = Recipe.of("classification", epochs=2, patience=None, embedding_size=8, channels=8)
+    run = tmp_path / "run"
+    fit_recipe(recipe, ROWS, out=run, progress=False)
+    longer = recipe.changed(epochs=4)
+    fitted = fit_recipe(longer, ROWS, out=run, resume=True, progress=False)
+    metrics = fitted.result.metrics
+    assert [epoch.epoch for epoch in metrics.history] == [1, 2, 3, 4]
+    assert metrics.stopped == "epochs"
+    assert metrics.test is not None
+    assert Recipe.from_json(Run.open(run).config.recipe["options"]).optimizer.epochs == 4
+    again = fit_recipe(longer, ROWS, out=run, resume=True, progress=False)
+    assert again.result.already_finished
+    with pytest.raises(RunError, match="was created with settings.epochs = 4, now it is 3"):
+        fit_recipe(recipe.changed(epochs=3), ROWS, out=run, resume=True, progress=False)
+
+
+def test_windows_of_long_texts_are_averaged():
+    long = replace(
+        Recipe.of("classification"), inputs=replace(Recipe().inputs, max_length=3, longer="windows")
+    )
+    rows = {"text": ["a b c d e f g"] * 8 + ["x y"] * 8, "label": ["long"] * 8 + ["short"] * 8}
+    prepared = prepare(long, rows)
+    assert len(prepared.source.training(0)) > len(prepared.rows.training)
+    assert prepared.source.training(0).inputs.lengths.max() == 3
+    fitted = fit(rows, max_length=3, longer="windows", **FAST)
+    assert len(fitted.predict(rows["text"])) == 16
+    whole = fitted.outputs(rows["text"][:1])
+    windows = fitted.encoder.unlabelled(fitted.table(rows["text"][:1]), fitted.task)
+    assert len(windows) > 1
+    torch.testing.assert_close(whole[0], fitted.model(windows.inputs).mean(0))
+
+
+def test_blank_rows_and_rare_classes_are_left_out_on_request():
+    rows = {"text": [*ROWS["text"], " ", "odd film"], "label": [*ROWS["label"], "+", "?"]}
+    with pytest.raises(DataError, match="the data: item 60 has no text in column 'text'"):
+        prepare(Recipe.of("classification", rare_classes="drop"), rows)
+    with pytest.raises(DataError, match="class '\\?' has 1 rows"):
+        prepare(Recipe.of("classification", skip_blank=True), rows)
+    prepared = prepare(Recipe.of("classification", skip_blank=True, rare_classes="drop"), rows)
+    assert prepared.task.classes == ("+", "-")
+    assert sum(map(len, prepared.tables)) == 60
+    assert any("1 rows of 1 rare classes" in note for note in prepared.notes)
+
+
+def test_rows_in_two_parts_are_noted():
+    rows = {"text": ["the same", "another"] * 20, "label": ["+", "-"] * 20}
+    notes = prepare(Recipe.of("classification"), rows).notes
+    assert any(note.startswith("4 of 4 test rows have the same sequence as a training row") for note in notes)
+    assert prepare(Recipe.of("classification"), ROWS).notes == ()
+
+
+def test_balanced_classes_weigh_the_same():
+    rows = {"text": ROWS["text"], "label": ["rare" if i < 12 else "common" for i in range(60)]}
+    training = prepare(Recipe.of("classification", class_weight="balanced"), rows).source.training(0)
+    for number in (0, 1):
+        of_class = training.weights[training.targets == number]
+        assert float(of_class.sum()) == pytest.approx(len(training) / 2)
+    with pytest.raises(ShapeError, match="class_weight 'balanced' needs classes"):
+        prepare(
+            Recipe.of("regression", target=["n"], class_weight="balanced"),
+            {"text": ROWS["text"], "n": range(60)},
+        )
+
+
+def test_a_function_builds_the_model():
+    def small(inputs, outputs):
+        return TextCNN(inputs, outputs, embedding_size=4, channels=4, kernel_sizes=(1,))
+
+    recipe = Recipe.of("classification", epochs=1)
+    fitted = fit_recipe(recipe, ROWS, factory=small, progress=False)
+    assert fitted.predictor.model.embedding.embedding_dim == 4
+
+
+def test_pretrained_vectors_are_set_and_frozen(tmp_path):
+    file = tmp_path / "vectors.txt"
+    file.write_text("good 1 2 3\nfilm 4 5 6\nunused 7 8 9\n")
+    options = {"vectors": str(file), "freeze_vectors": True, "embedding_size": 3, "channels": 4}
+    fitted = fit(ROWS, epochs=1, progress=False, **options)
+    names = fitted.encoder.inputs.token_names
+    weight = fitted.model.embedding.weight
+    assert weight[names.index("good")].tolist() == [1, 2, 3]
+    assert weight[names.index("film")].tolist() == [4, 5, 6]
+    with pytest.raises(ShapeError, match=r"the vectors have 3 features, but the embedding 128"):
+        fit(ROWS, epochs=1, progress=False, vectors=str(file))
