@@ -2,9 +2,9 @@
 
 ``python benchmarks/larger_than_memory.py --gib 4 --steps 1000`` writes a file of lists of int32 (20 to 400
 tokens of 2,000 kinds) with two classes into ``--folder``, trains for so many steps on rows drawn at random
-from all of it, and deletes the file. ``--memory`` reads the file into memory instead. Anonymous memory (RssAnon in
-/proc/self/status) leaves out the pages of the mapped file, which the operating system drops when others need
-memory.
+from all of it, and deletes the file. ``--memory`` reads the file into memory instead. Anonymous memory
+(RssAnon in /proc/self/status) leaves out the pages of the mapped file, which the operating system drops when
+others need memory.
 """
 
 import argparse
@@ -33,7 +33,7 @@ KINDS, BATCH_ROWS = 2_000, 20_000
 
 
 def write_rows(path: Path, size: int, seed: int = 0) -> int:
-    """Write at least so many bytes of rows, and return their number; class 1 has more large tokens."""
+    """Write at least so many bytes of rows, and return their number; class "yes" has smaller tokens."""
     schema = pa.schema({"tokens": pa.list_(pa.int32()), "label": pa.string()})
     random, rows = np.random.default_rng(seed), 0
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
@@ -47,7 +47,7 @@ def _batch(random: np.random.Generator, schema: pa.Schema) -> pa.RecordBatch:
     lengths = random.integers(20, 401, BATCH_ROWS)
     labels = random.integers(0, 2, BATCH_ROWS)
     uniform = random.random(int(lengths.sum()))
-    tokens = (KINDS * uniform ** (1 - 0.05 * np.repeat(labels, lengths))).astype(np.int32)
+    tokens = (KINDS * uniform ** (1 + 0.05 * np.repeat(labels, lengths))).astype(np.int32)
     offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
     lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(tokens))
     return pa.record_batch([lists, pa.array(np.where(labels, "yes", "no"))], schema=schema)
@@ -62,12 +62,14 @@ class PeakMemory(threading.Thread):
         self.ended = threading.Event()
 
     def run(self) -> None:
+        """Look up until ``ended`` is set."""
         while not self.ended.wait(0.01):
             for name, value in anonymous_and_file().items():
                 self.peak[name] = max(self.peak[name], value)
 
 
 def anonymous_and_file() -> dict[str, float]:
+    """Return RssAnon and RssFile in MiB."""
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return {name: int(lines[name].split()[0]) / 1024 for name in ("RssAnon", "RssFile")}
 
@@ -83,23 +85,28 @@ class FirstSteps:
 
     @property
     def shape(self) -> Any:
+        """As of the whole source."""
         return self.whole.shape
 
     @property
     def validation(self) -> AnyExamples:
+        """The first 1,000 examples."""
         return self.whole.validation.subset(torch.arange(1000))
 
     @property
     def test(self) -> None:
-        return None
+        """None."""
+        return
 
     def training(self, epoch: int) -> AnyExamples:
+        """Return the rows of an epoch."""
         examples = self.whole.training(epoch)
         order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(epoch))
         tokens = examples.lengths[order].cumsum(0)
         return examples.subset(order[tokens <= self.steps * self.tokens_per_batch].sort().values)
 
     def describe(self) -> dict[str, Any]:
+        """Return the description of the whole source, and the number of steps."""
         return {**self.whole.describe(), "steps": self.steps}
 
 

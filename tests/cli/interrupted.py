@@ -15,7 +15,8 @@ import pytorch_lightning  # noqa: F401
 import torch
 import torch._dynamo  # the first step of an optimizer imports it
 
-import throughtime.cli._train
+import throughtime.learn
+import throughtime.tasks
 import throughtime.training._fit
 from throughtime.cli import main
 
@@ -60,13 +61,13 @@ def at_call(owner, name, count=1, times=1):
 # An epoch has 5 or 6 steps.
 MOMENTS = {
     "the commands are imported": lambda: at_import("throughtime.cli._app"),
-    "the file is read": lambda: at_call(throughtime.cli._train, "read_texts"),
-    "the run is there": lambda: at_call(throughtime.cli._train, "fit"),
+    "the file is read": lambda: at_call(sys.modules["throughtime.learn.fitting"], "read_table"),
+    "the run is there": lambda: at_call(sys.modules["throughtime.learn.fitting"], "train"),
     "the training is imported": lambda: at_import("throughtime.training._engine"),
     "the first step": lambda: at_call(torch.optim.AdamW, "step"),
     "the second epoch": lambda: at_call(torch.optim.AdamW, "step", 9),
     "the second epoch, twice": lambda: at_call(torch.optim.AdamW, "step", 9, 2),
-    "the test at the end": lambda: at_call(throughtime.training._fit, "evaluate"),
+    "the test at the end": lambda: at_call(throughtime.tasks.Classification, "assess"),
 }
 
 
@@ -81,7 +82,17 @@ def in_child(folder, prepare, *more):
             os.dup2(os.open(folder / name, os.O_CREAT | os.O_TRUNC | os.O_WRONLY), number)
         prepare()
         arguments = ["train", folder.parent / "data.csv", "--text", "words", "--target", "kind"]
-        options = ["--model", "bilstm", "--tokens-per-batch", 20, "--epochs", 3, "--out", folder / "run"]
+        options = [
+            "--model",
+            "bilstm",
+            "--tokens-per-batch",
+            20,
+            "--epochs",
+            3,
+            "--no-baselines",
+            "--out",
+            folder / "run",
+        ]
         sys.argv = ["throughtime", *map(str, [*arguments, *options, *more])]
         try:
             main()

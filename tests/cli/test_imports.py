@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -29,33 +30,38 @@ for command in commands:
 
 
 @pytest.fixture(scope="module")
-def imported(tmp_path_factory: pytest.TempPathFactory) -> list[set[str]]:
+def imported(tmp_path_factory: pytest.TempPathFactory, text_run: Path) -> dict[str, set[str]]:
+    """What each command has imported, and those before it."""
     folder = tmp_path_factory.mktemp("imports")
     (folder / "data.csv").write_text(GOOD, encoding="utf-8")
-    data, run = str(folder / "data.csv"), str(folder / "run")
-    commands = [
-        ["--help"],
-        ["train", "--help"],
-        ["train", data, "--text", "words", "--target", "kind", "--epochs", "1", "--out", run],
-        ["predict", run, data],
-        ["export", run, "--to", "onnx"],
-    ]
-    arguments = json.dumps([commands, sorted(TRAINING | DEMO)])
+    commands = {
+        "help": ["--help"],
+        "version": ["--version"],
+        "help of train": ["train", "--help"],
+        "predict": ["predict", str(text_run), str(folder / "data.csv")],
+        "export": ["export", str(text_run), "--to", "onnx", "--out", str(folder / "model.onnx")],
+    }
+    arguments = json.dumps([list(commands.values()), sorted(TRAINING | DEMO)])
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, arguments], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    return [set(json.loads(line)) for line in done.stdout.splitlines()]
+    return {
+        name: set(json.loads(line)) for name, line in zip(commands, done.stdout.splitlines(), strict=True)
+    }
 
 
-def test_help_imports_no_library_of_training(imported: list[set[str]]) -> None:
-    assert imported[0] == imported[1] == set()
+def test_help_imports_no_library_of_training(imported: dict[str, set[str]]) -> None:
+    assert imported["help"] == imported["version"] == set()
+    # Its options are those of tasks and models.
+    assert "pytorch_lightning" not in imported["help of train"]
 
 
-def test_training_predicting_and_exporting_import_nothing_of_the_demo(imported: list[set[str]]) -> None:
-    for found in imported[2:]:
-        assert found & DEMO == set()
-    assert imported[2] == TRAINING
+def test_predicting_and_exporting_import_nothing_of_training_and_reports(
+    imported: dict[str, set[str]],
+) -> None:
+    for command in ("predict", "export"):
+        assert not imported[command] & {"pytorch_lightning", *DEMO} - {"joblib", "sklearn"}, command
 
 
 @pytest.mark.parametrize("missing", ["typer", "pyarrow"])

@@ -210,19 +210,22 @@ def test_data_and_options_that_cannot_be_are_refused(folder: Path, run_cli: RunC
         ((text, "--bptt-k2", 0), ["bptt_k2 must be at least 1, got 0"]),
         ((text, "--bptt", 9, "--bptt-k2", 8), ["k1 = 9 and k2 = 8", "k2 must be at least k1"]),
         (
-            (text, "--model", "bilstm"),
-            ["--model bilstm is not available for --task next; choose lstm, gru or rnn"],
+            (text, "--streams", 4, "--bptt", 8, "--model", "bilstm"),
+            ["bilstm has one output per", "predicts the next step is one of language"],
         ),
         ((text, "--target", "x"), ["target is not an option of task 'language'", "classification"]),
         ((text, "--tokens-per-batch", 9), ["tokens_per_batch is not an option of task 'language'"]),
-        ((text, "--cutoffs", "a"), ["--cutoffs takes comma-separated whole numbers", "'a'"]),
+        ((text, "--cutoffs", "a"), ["--cutoffs must be a list of whole numbers", "'a'"]),
         ((text, "--streams", 4, "--bptt", 8, "--cutoffs", "90"), ["rise from 1 to below the"]),
         ((text, "--streams", 4, "--bptt", 8, "--dropout", 1), ["p is a probability"]),
         ((text, "--validation", 0.5, "--test", 0.5), ["leave no training data"]),
         ((text, "--min-count", 999), ["occurs 999 times"]),
         ((text, "--test-file", rows(tmp_path / "one.txt", "a")), ["one.txt has 1 words"]),
         ((text, "--test-file", _frames(tmp_path / "r.npz")), ["r.npz holds frames"]),
-        ((_frames(tmp_path / "rolls.npz"), "--unit", "word"), ["--unit applies to text", "holds frames"]),
+        (
+            (_frames(tmp_path / "rolls.npz"), "--unit", "word"),
+            ["holds frames, not a text; use --task frames"],
+        ),
     ]
     for arguments, parts in cases:
         refused(run_cli("train", *arguments, "--task", "language", "--out", out), parts)

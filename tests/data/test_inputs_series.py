@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
+from throughtime.data import table as tables
 from throughtime.data.inputs import InputShape, SeriesOptions, read_inputs
+from throughtime.data.inputs.scaling import mean_and_scale_of_parts
 from throughtime.data.table import Table
 from throughtime.errors import DataError, ShapeError
 
@@ -119,6 +122,27 @@ def test_standard_is_the_standard_scaler_of_scikit_learn():
     rows = [table(pa.list_(pa.list_(pa.float64())), x=[part.tolist()]) for part in (training, later)]
     (got,) = encoded(rows[1], options(), rows[0])
     np.testing.assert_allclose(got, scaler.transform(later), rtol=1e-5, atol=1e-6)
+
+
+def test_mean_and_scale_do_not_depend_on_parts() -> None:
+    random = np.random.default_rng(0)
+    lengths = np.array([3, 0, 5000, 1, 40, 0, 7])
+    values = random.normal(1e3, 1, (int(lengths.sum()), 2))
+    values[random.random(values.shape) < 0.1] = np.nan
+    ends = np.cumsum(lengths)
+    whole = mean_and_scale_of_parts(lambda: [(values, lengths)])
+    for bounds in ([0, 7], [0, 1, 2, 3, 4, 5, 6, 7], [0, 2, 5, 7]):
+        parts = [(values[(ends - lengths)[a] : ends[b - 1]], lengths[a:b]) for a, b in pairwise(bounds)]
+        for part, expected in zip(mean_and_scale_of_parts(lambda: parts), whole, strict=True):  # noqa: B023
+            assert (part == expected).all()
+    np.testing.assert_allclose(whole, (np.nanmean(values, 0), np.nanstd(values, 0)), rtol=1e-12)
+
+
+def test_channels_that_differ_between_chunks_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "CHUNK_ROWS", 2)
+    rows = Table(pa.table({"x": [[[1.0, 2.0]], [[1.0, 3.0]], [], [[5.0]]]}), "a.json")
+    with pytest.raises(DataError, match="^a.json: row 4 has 1 channels, but the first series has 2; "):
+        SeriesOptions(columns=("x",), blank="empty").fit(rows)
 
 
 @pytest.mark.parametrize("scale", ["standard", "series"])

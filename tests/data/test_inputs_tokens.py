@@ -73,6 +73,15 @@ def test_every_layout_of_lists_holds_tokens(kind):
     assert inputs.encode(table(rows, kind)).values.tolist() == [1, 1, 0]
 
 
+def test_integers_of_every_size_are_known_by_their_text():
+    large = [[2**64 - 1, 7, 2**64 - 1, 7]]
+    inputs = options().fit(table(large, pa.list_(pa.uint64())))
+    assert inputs.vocabulary.words == ("<unk>", str(2**64 - 1), "7")
+    assert inputs.encode(table([[7, -7, 2**62]])).values.tolist() == [2, 0, 0]
+    words = options().fit(table([["07", "07", "-0", "-0", "7", "7", "-5", "-5", "9" * 30, "9" * 30]]))
+    assert words.encode(table([[7, 0, -5, 8]], pa.list_(pa.int8()))).values.tolist() == [3, 0, 4, 0]
+
+
 def test_a_training_column_of_integers_is_read_from_strings():
     inputs = options().fit(table(EVENTS))
     assert inputs.encode(table([["22", "5"]])).values.tolist() == [2, 1]

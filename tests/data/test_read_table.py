@@ -541,9 +541,12 @@ def test_texts_of_arrow_that_are_not_utf8_are_named(tmp_path: Path) -> None:
     table = pa.table({"n": [1, 2], "t": pa.Array.from_buffers(pa.string(), 2, values)})
     with pa.ipc.new_file(tmp_path / "a.arrow", table.schema) as writer:
         writer.write_table(table)
-    with pytest.raises(DataError) as caught:
-        read_table(tmp_path / "a.arrow")
-    assert str(caught.value) == f"{tmp_path}/a.arrow: column 't': row 2 is not UTF-8; write the file again"
+    for mapped in (False, True):
+        with pytest.raises(DataError) as caught:
+            read_table(tmp_path / "a.arrow", memory_map=mapped)
+        assert (
+            str(caught.value) == f"{tmp_path}/a.arrow: column 't': row 2 is not UTF-8; write the file again"
+        )
 
 
 def test_rows_are_taken_from_every_batch(tmp_path: Path) -> None:

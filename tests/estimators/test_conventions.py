@@ -1,6 +1,7 @@
 """The estimators within scikit-learn: pipelines, searches, pickles, and what fit keeps to."""
 
 import inspect
+import os
 import pickle
 import re
 import tempfile
@@ -146,6 +147,7 @@ def test_fit_is_silent_and_leaves_no_files(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "fsync", None)  # temporary files are not flushed to disk
     tt.SequenceClassifier(epochs=1, random_state=0).fit(SENTENCES, OPINIONS)
     assert capfd.readouterr() == ("", "")
     assert not list(tmp_path.iterdir())

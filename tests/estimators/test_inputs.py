@@ -39,6 +39,23 @@ def test_texts_tokens_and_frames_are_learned(data: Any, columns: dict[str, Any])
     assert not hasattr(classifier, "n_features_in_")
 
 
+def test_a_frame_of_numbers_is_an_array() -> None:
+    series, labels = gun_point(20, steps=12)
+    frame = pa.table({f"step {number}": values for number, values in enumerate(series.T)})
+    classifier = tt.SequenceClassifier(**SERIES).fit(frame, labels)
+    assert classifier.n_features_in_ == 12
+    assert classifier.feature_names_in_.tolist() == frame.column_names
+    array = tt.SequenceClassifier(**SERIES).fit(series, labels)
+    assert np.array_equal(classifier.predict_proba(frame), array.predict_proba(series))
+    with pytest.raises(ValueError, match="feature names should match"):
+        classifier.predict(frame.select(frame.column_names[::-1]))
+
+
+def test_a_frame_of_several_columns_needs_the_name_of_one() -> None:
+    with pytest.raises(tt.errors.DataError, match="name the column to read"):
+        tt.SequenceClassifier().fit(pa.table(FRAME), OPINIONS)
+
+
 @pytest.mark.parametrize("channels", [None, 2])
 @pytest.mark.parametrize(
     "container",
@@ -104,6 +121,13 @@ def test_a_class_of_weight_zero_is_not_predicted() -> None:
     assert set(classifier.fit(texts, labels).predict(texts)) == {"many"}
     weighted = classifier.fit(texts, labels, sample_weight=(labels == "few").astype(float))
     assert set(weighted.predict(texts)) == {"few"}
+
+
+def test_metrics_of_validation_have_the_weights_of_rows() -> None:
+    texts, labels = ["the same text"] * 60, np.array(["many"] * 40 + ["few"] * 20)
+    weighted = tt.SequenceClassifier(**FAST).fit(texts, labels, sample_weight=(labels == "few").astype(float))
+    assert {epoch.validation["accuracy"] for epoch in weighted.history_} <= {0.0, 1.0}
+    assert weighted.metrics_["accuracy"] == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize("class_weight", [{"many": 0.01, "few": 1.0}, {"few": 200}])

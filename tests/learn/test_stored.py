@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from numpy.random import Generator
+from pyarrow import feather
 
 from tests.training.test_resume import check_same, signalled
 from throughtime.data import stored_examples, stored_table, table
@@ -20,8 +22,9 @@ from throughtime.data.read_table import read_table
 from throughtime.data.stored_examples import StoredExamples
 from throughtime.data.stored_table import StoredTable
 from throughtime.errors import DataError
-from throughtime.learn import Fitted, Predictor, fit_recipe, prepare
+from throughtime.learn import Fitted, Predictor, fit_recipe, prepare, reading
 from throughtime.learn.bounded import in_memory
+from throughtime.learn.options import FileOptions
 from throughtime.learn.recipe import Recipe
 from throughtime.learn.summary import Summary, summarize
 from throughtime.training import Run
@@ -239,10 +242,30 @@ def test_lists_of_dictionaries_are_decoded(tmp_path: Path) -> None:
     assert stored.select(np.array([2])).column("tokens").to_pylist() == [["c", "a"]]
 
 
+def test_a_file_too_large_for_memory_is_mapped_unless_forbidden(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = path.stat().st_size
+    for largest, option, mapped in (
+        (size, None, False),
+        (size - 1, None, True),
+        (size - 1, False, False),
+        (size, True, True),
+    ):
+        monkeypatch.setattr(reading, "LARGEST", largest)
+        rows = reading.read_rows(path, FileOptions(memory_map=option))
+        assert isinstance(rows, StoredTable) == mapped
+        assert rows.loaded().content.equals(read_table(path).content)
+
+
 def test_predictions_of_a_file_are_those_of_its_rows(path: Path, tmp_path: Path) -> None:
     fitted = CASES["series"].fitted(path, tmp_path / "run", stored=True)
     predictor = Predictor.of(fitted.result.run)
     rows = read_table(path)
     expected = predictor.predict(rows)
     assert predictor.predict(path) == expected
+    pq.write_table(rows.content, tmp_path / "rows.parquet")
+    feather.write_feather(rows.content, tmp_path / "compressed.feather")
+    for other in ("rows.parquet", "compressed.feather"):
+        assert predictor.predict(tmp_path / other) == expected
     assert predictor.predict(StoredTable.of(read_table(path, memory_map=True))) == expected

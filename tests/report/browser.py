@@ -19,9 +19,9 @@ window.addEventListener("load", () => setTimeout(() => {
   for (const plot of document.querySelectorAll(".plotly-graph-div")) {
     const marks = plot.querySelectorAll(".scatterlayer path, .barlayer path, .heatmaplayer image, .heatmaplayer path");
     if (![...marks].some(mark => mark.getBoundingClientRect().width > 0)) found.empty.push(plot.id);
-    const texts = [...plot.querySelectorAll("svg text")].filter(t => t.textContent && t.getBoundingClientRect().width);
+    const texts = [...plot.querySelectorAll("svg text")].filter(t => t.textContent && t.getBoundingClientRect().width && t.checkVisibility({opacityProperty: true, visibilityProperty: true}));
     for (let i = 0; i < texts.length; i++) for (let j = i + 1; j < texts.length; j++) {
-      if (texts[i].contains(texts[j]) || texts[i].closest(".xtick, .ytick") && texts[j].closest(".xtick, .ytick")) continue;
+      if (texts[i].contains(texts[j]) || texts[i].closest('[class$=tick]') && texts[j].closest('[class$=tick]')) continue;
       const a = texts[i].getBoundingClientRect(), b = texts[j].getBoundingClientRect();
       const x = Math.min(a.right, b.right) - Math.max(a.left, b.left), y = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
       if (x > 3 && y > 3) found.overlaps.push([plot.id, texts[i].textContent, texts[j].textContent]);

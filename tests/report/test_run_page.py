@@ -73,6 +73,13 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 @pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    labels = [f"a class with a long name {number % 40}" for number in range(400)]
+    data = {"text": [f"word{number % 7} other" for number in range(400)], "label": labels}
+    return _train(tmp_path_factory.mktemp("many"), "classification", data, epochs=1)
+
+
+@pytest.fixture(scope="module")
 def tagged(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     rows = _sentences(["red", "film", "by"])
     tags = [["B-COLOUR" if word == "red" else "O" for word in row] for row in rows]
@@ -168,6 +175,12 @@ def test_labels_and_texts_cannot_change_the_page(text: Trained, tmp_path: Path) 
     drawn = str([(data, layout["xaxis"]) for data, layout in figures(hostile.page)])
     assert "<script" not in drawn.replace("<extra></extra>", "")
     assert "<img" not in drawn
+
+
+def test_of_many_classes_those_with_most_mistakes_are_drawn(many: Trained) -> None:
+    assert "These are the 30 classes with the most mistakes, of 40." in many.view.words
+    assert len(figures(many.page)[0][0][0]["z"]) == 30
+    assert many.view.words.count("a class with a long name") >= 40
 
 
 def test_a_tagger_is_reported_by_tag_and_span_with_wrong_tags_marked(tagged: Trained) -> None:
@@ -269,7 +282,7 @@ def test_an_unfinished_run_is_refused(text: Trained, tmp_path: Path) -> None:
 
 @needs_browser
 @pytest.mark.parametrize("width", [1400, 500])
-@pytest.mark.parametrize("name", ["text", "tagged", "scored"])
+@pytest.mark.parametrize("name", ["text", "many", "tagged", "scored"])
 def test_in_a_browser_nothing_overlaps_is_empty_or_too_wide(
     name: str, width: int, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

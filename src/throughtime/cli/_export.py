@@ -78,8 +78,8 @@ def _require_exportable(run: Run, model: nn.Module) -> None:
     """Check that outputs of the model alone are those of the task."""
     if isinstance(model, Tagger):
         raise UnsupportedError(
-            f"{run.path} has a conditional random field, which ONNX files here do not hold; train "
-            "without --crf"
+            f"{run.path} has a conditional random field, which ONNX files here do not hold; train without "
+            "--crf"
         )
     if isinstance(model, Surprise | NextStep):
         raise UnsupportedError(

@@ -20,7 +20,6 @@ from throughtime.data.table import Table
 from throughtime.diagnose import Finding, no_gain_over_bag_of_words
 from throughtime.errors import DataError
 from throughtime.learn import Predictor
-from throughtime.learn.bounded import in_memory
 from throughtime.ragged import Ragged
 from throughtime.report import BagOfWordsScore, ClassifierQuality
 from throughtime.tasks import METRICS, Anomaly, Classification, Outputs, SequenceTask, model_outputs
@@ -86,10 +85,10 @@ class LabelledRows:
             reason = "these are training rows; diagnose the run on rows that it was not trained on"
             return rows.quality(no_bag_of_words=reason), []
         source = self.trained_on.prepared.source
-        training = in_memory(source.training(0))
+        training = source.training(0)
         if examples.inputs.is_floating_point():
             return rows.quality(no_bag_of_words="the sequences are numbers, not tokens"), []
-        bag = fit_bag_of_words(training, in_memory(source.validation))
+        bag = fit_bag_of_words(training, source.validation)
         if bag is None:
             reason = "the training rows have no words or classes that a bag of words could learn"
             return rows.quality(no_bag_of_words=reason), []
@@ -173,8 +172,8 @@ def _require_targets(table: Table, target: Sequence[str], data: Path) -> None:
     missing = [name for name in target if name not in table.names]
     if missing:
         raise DataError(
-            f"{data} has no column {missing[0]!r} with the true values, which the loss needs; name "
-            "it with --target"
+            f"{data} has no column {missing[0]!r} with the true values, which the loss needs; name it with "
+            "--target"
         )
 
 

@@ -80,8 +80,9 @@ class AfterLast(nn.Module):
         features = self.features(x)
         if self.after_start:
             start = features.values.new_zeros(len(x), *features.values.shape[1:])
-            ones = torch.ones(len(x), dtype=torch.int64)
-            features = Ragged.cat_time([Ragged.from_lengths(start, ones), features])
+            features = Ragged.cat_time(
+                [Ragged.from_lengths(start, torch.ones(len(x), dtype=torch.int64)), features]
+            )
         states = self.model.states_of(features)
         return last_over_time(states.values, states.layout)
 

@@ -36,7 +36,7 @@ def writing(kind: Format, path: Path | None) -> Iterator[Write]:
             with _parquet(part) as write:
                 yield write
         else:
-            with part.open("w", encoding="utf-8", newline="") as file:
+            with part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
                 yield _text_writer(kind, file)
         part.replace(path)
     finally:

@@ -61,7 +61,7 @@ class TableWriter:
 
 
 def widths_of(cells: Mapping[str, list[str]], width: int, *, has_text: bool) -> dict[str, int]:
-    """Return the widths of the columns that fit, in order; a text, the last one, gets what is left."""
+    """Return the widths of the columns that fit, in order; the text, if it is last, gets what is left."""
     widths: dict[str, int] = {}
     names = list(cells)[:-1] if has_text else list(cells)
     left = width

@@ -43,8 +43,8 @@ def sample(path: Path, options: SampleOptions) -> None:
     task = run.config.task
     if not isinstance(task, Language | Frames):
         raise RunError(
-            f"{path} is a run of task {task.name!r}, which generates nothing; give a run of --task language "
-            "or frames"
+            f"{path} is a run of task {task.name!r}, which generates nothing; give a run of --task "
+            "language or frames"
         )
     model = run.load_model()
     if isinstance(model, FrameModel):

@@ -144,7 +144,9 @@ class TrainCommand:
                 console.print(
                     f"test {run.task.describe(metrics.test.figures)} on {metrics.test.examples} steps"
                 )
-            console.print(f"saved in {run.path}; next: throughtime sample {run.path}")
+            write_report(run, fitted)
+            console.print(f"saved in {run.path}, report in {run.path / 'report.html'}")
+            console.print(f"next: throughtime sample {run.path}")
             return
         write_summary(run, summary)
         print_summary(console, summary, run)

@@ -116,7 +116,8 @@ def _cut(costs: _Integers, order: _Integers, tokens_per_batch: int) -> list[Tens
         raise ShapeError(f"tokens_per_batch must be at least 1, got {tokens_per_batch}")
     ends = np.cumsum(costs[order])
     starts = _balanced_starts(ends, tokens_per_batch)
-    return [torch.from_numpy(part.astype(np.int64)) for part in np.split(order, starts[1:]) if len(part)]
+    sizes = np.diff([*starts, len(order)]).tolist()
+    return list(torch.from_numpy(order).split(sizes)) if sizes else []
 
 
 def _balanced_starts(ends: _Integers, limit: int) -> list[int]:
@@ -139,12 +140,13 @@ def _balanced_starts(ends: _Integers, limit: int) -> list[int]:
 
 def _greedy_starts(ends: _Integers, limit: int) -> list[int]:
     """Return the starts of batches filled in order with up to ``limit`` tokens."""
+    before = np.concatenate(([0], ends[:-1]))
+    following = np.maximum(np.searchsorted(ends, before + limit, side="right"), np.arange(1, len(ends) + 1))
     starts: list[int] = []
     start = 0
     while start < len(ends):
         starts.append(start)
-        before = int(ends[start - 1]) if start else 0
-        start = max(start + 1, int(np.searchsorted(ends, before + limit, side="right")))
+        start = int(following[start])
     return starts
 
 

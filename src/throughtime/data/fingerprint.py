@@ -16,6 +16,7 @@ class Fingerprint:
 
     Examples
     --------
+    >>> import torch
     >>> examples = Examples(Ragged.from_lengths(torch.arange(3), [2, 1]), torch.tensor([0, 1]))
     >>> whole, parts = Fingerprint(), Fingerprint()
     >>> whole.add(examples)
@@ -54,6 +55,7 @@ def sequence_hashes(sequences: Ragged) -> NDArray[np.uint64]:
 
     Examples
     --------
+    >>> import torch
     >>> hashes = sequence_hashes(Ragged.from_lengths(torch.tensor([1, 2, 2, 1, 1, 2]), [2, 2, 2]))
     >>> (hashes == hashes[0]).tolist()
     [True, False, True]

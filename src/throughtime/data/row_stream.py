@@ -139,8 +139,8 @@ class _Lines:
             place = self._bytes - pending + error.start
             byte = error.object[error.start]
             raise DataError(
-                f"{self.name}: byte {place} (0x{byte:02x}) is not {self.encoding.upper()}; convert the data, "
-                "or give its encoding"
+                f"{self.name}: byte {place} (0x{byte:02x}) is not {self.encoding.upper()}; convert the "
+                "data, or give its encoding"
             ) from error
         self._bytes += len(block)
         return text

@@ -31,7 +31,12 @@ def is_matrix(data: Any, *, columns: bool) -> bool:
         return False
     if isinstance(data, list | tuple):
         return _is_list_of_rows(data)
-    return hasattr(data, "__array__") and _is_array_of_rows(_as_array(data))
+    if not hasattr(data, "__array__"):
+        return False
+    array = _as_array(data)
+    if hasattr(data, "columns"):
+        return array.dtype.kind in _NUMBERS and array.ndim == 2
+    return _is_array_of_rows(array)
 
 
 def _as_array(data: Any) -> Any:

@@ -77,8 +77,8 @@ def _set_weights(start: Predictor, model: nn.Module) -> None:
         model.load_state_dict(start.model.state_dict())
     except RuntimeError as error:
         raise ShapeError(
-            "the model has other parameters than the trained one that it is to begin with; train a new one, "
-            "or give the same model and options"
+            "the model has other parameters than the trained one that it is to begin with; train a new "
+            "one, or give the same model and options"
         ) from error
 
 
@@ -264,8 +264,10 @@ def created_run(path: Path, prepared: Prepared, spec: ModelSpec, data: Any) -> R
 
 
 def _require_trainable(prepared: Prepared, spec: ModelSpec) -> None:
-    """Build batches and model before a folder is created, so that their errors leave nothing behind."""
-    prepared.task.training_batches(prepared.source, prepared.recipe.settings())
+    """Build the batches and the model before a folder is created, whose errors then leave nothing."""
+    settings = prepared.recipe.settings()
+    settings.monitored(prepared.task)
+    prepared.task.training_batches(prepared.source, settings)
     if spec.name != CUSTOM:
         with torch.random.fork_rng():
             spec.build(prepared.source.shape, prepared.task)

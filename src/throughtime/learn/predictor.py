@@ -1,7 +1,7 @@
 """`Predictor`: a trained run that takes raw data, and `load`."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -222,7 +222,7 @@ class Predictor:
         if isinstance(data, Table):
             return data
         if isinstance(data, str | Path):
-            return read_rows(Path(data), self.recipe.files)
+            return read_rows(Path(data), replace(self.recipe.files, memory_map=None))
         return _renamed(as_table(data), self.recipe)
 
     def __repr__(self) -> str:

@@ -126,8 +126,10 @@ def _by_class(table: Table, classes: Sequence[str], validation: float, test: flo
 def _by_group(table: Table, column: str, validation: float, test: float, seed: int) -> Parts:
     """Assign whole groups in random order until each part has its fraction of the rows."""
     values = table.column(column)
-    if values.null_count:
-        row = int(np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0])
+    blank = pc.equal(pc.utf8_trim_whitespace(values.cast(pa.string())), "")
+    missing = np.flatnonzero(pc.fill_null(blank, True).to_numpy())  # noqa: FBT003 - value of a null
+    if len(missing):
+        row = int(missing[0])
         raise DataError(f"{table.place(row)} has no group in column {column!r}; fill it in or drop the row")
     encoded = pc.dictionary_encode(values).combine_chunks()
     if isinstance(encoded, pa.ChunkedArray):
@@ -163,8 +165,10 @@ def _fill(sizes: Rows, shares: Sequence[float]) -> Rows:
 
 def _by_time(table: Table, column: str, validation: float, test: float) -> Parts:
     values = table.column(column)
-    if values.null_count:
-        row = int(np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0])
+    blank = pc.equal(pc.utf8_trim_whitespace(values.cast(pa.string())), "")
+    missing = np.flatnonzero(pc.fill_null(blank, True).to_numpy())  # noqa: FBT003 - value of a null
+    if len(missing):
+        row = int(missing[0])
         raise DataError(f"{table.place(row)} has no time in column {column!r}; fill it in or drop the row")
     order = pc.sort_indices(values).to_numpy().astype(np.int64)
     return _cut(order, validation, test, f"{table.name} has")

@@ -42,7 +42,9 @@ def confusion_figure(classes: Sequence[str], confusion: Sequence[Sequence[int]])
     )
     figure.update_layout(layout(150 + 32 * max(4, len(classes))))
     ticks = {"tickvals": places, "ticktext": names, "automargin": True}
-    figure.update_xaxes(title="predicted", tickangle=-45 if len(classes) > 4 else 0, **ticks)
+    figure.update_xaxes(
+        title="predicted", tickangle=-45 if len(classes) * max(map(len, names)) > 24 else 0, **ticks
+    )
     figure.update_yaxes(title="true class", autorange="reversed", **ticks)
     return figure
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -78,7 +79,12 @@ def first_windows(examples: AnyExamples) -> Tensor:
 
 
 def _place(prepared: Prepared, row: int) -> str:
-    return "" if prepared.held_out is None else prepared.held_out.place(row)
+    """Return the place of a row, with the name of its file but not the folder."""
+    table = prepared.held_out
+    if table is None:
+        return ""
+    place = table.place(row)
+    return Path(table.name).name + place.removeprefix(table.name) if place.startswith(table.name) else place
 
 
 def _series_row(view: ExampleView, prepared: Prepared, steps: Tensor) -> ExampleRow:

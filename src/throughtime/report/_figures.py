@@ -96,7 +96,7 @@ def validation_figure(metrics: Mapping[str, Sequence[float]]) -> go.Figure:
 
 def _epoch_axis(figure: go.Figure, epochs: int) -> None:
     """Put at most 12 ticks on the axis, on whole epochs."""
-    figure.update_xaxes(dtick=math.ceil(epochs / 12))
+    figure.update_xaxes(dtick=math.ceil(epochs / 12), range=[0.7, epochs + 0.3])
 
 
 def _traces(curve: Curve, metric: str, colour: str) -> Iterator[go.Scatter]:

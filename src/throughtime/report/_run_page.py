@@ -197,6 +197,7 @@ def _views(views: TaskViews, embed: _Embed) -> dict[str, Any]:
         "tables": [ClassTable(table.kind, _worst(table.rows)) for table in views.tables],
         "classes": [len(table.rows) for table in views.tables],
         "confusion": None if matrix is None else embed(confusion_figure(matrix.classes, matrix.counts)),
+        "confusion_classes": 0 if matrix is None else len(matrix.classes),
         "calibration": embed(calibration_figure(views.calibration)) if views.calibration else None,
         "calibration_error": calibration_error(views.calibration) if views.calibration else None,
         "scatters": [embed(scatter_figure(points)) for points in views.scatters[:_MOST_TARGETS]],

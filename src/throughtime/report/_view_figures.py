@@ -105,7 +105,7 @@ def counts_figure(parts: Mapping[str, Mapping[str, int]]) -> go.Figure:
             )
         )
     figure.update_layout(
-        layout(110 + (12 + 14 * len(parts)) * max(2, len(names))), legend=_LEGEND, showlegend=True, bargap=0.3
+        layout(110 + (10 + 10 * len(parts)) * max(2, len(names))), legend=_LEGEND, showlegend=True, bargap=0.3
     )
     labels = [in_figure(name, most=18) for name in names]
     figure.update_yaxes(

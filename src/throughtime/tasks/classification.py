@@ -21,7 +21,7 @@ from throughtime.tasks.metrics import METRICS, classification, per_class_metrics
 from throughtime.tasks.outputs import Outputs
 from throughtime.tasks.sequence_task import SequenceTask
 from throughtime.tasks.task import Level
-from throughtime.tasks.thresholds import fit_threshold
+from throughtime.tasks.thresholds import fit_threshold, require_criterion
 from throughtime.tasks.views import (
     SHOWN_CLASSES,
     ClassTable,
@@ -78,6 +78,8 @@ class Classification(SequenceTask):
             raise ShapeError("two of the classes have the same name")
         if not 0 < self.temperature < math.inf:
             raise ShapeError(f"temperature must be positive, got {self.temperature}")
+        if self.threshold_metric is not None:
+            require_criterion(self.threshold_metric)
         if len(self.classes) != 2 and (self.threshold, self.threshold_metric) != (None, None):
             raise ShapeError(f"a threshold needs two classes, got {len(self.classes)}")
 

@@ -21,7 +21,7 @@ from throughtime.tasks.metrics import METRICS, multilabel, per_label_metrics
 from throughtime.tasks.outputs import Outputs
 from throughtime.tasks.sequence_task import SequenceTask
 from throughtime.tasks.task import Level
-from throughtime.tasks.thresholds import fit_threshold
+from throughtime.tasks.thresholds import fit_threshold, require_criterion
 from throughtime.tasks.views import ClassTable, ExampleView, TargetView, TaskViews, groups, highest
 
 SEPARATORS = ("|", ";", ",")
@@ -61,6 +61,8 @@ class MultiLabel(SequenceTask):
     def __post_init__(self) -> None:
         if len(set(self.labels)) < len(self.labels):
             raise ShapeError("two of the labels have the same name")
+        if self.threshold_metric is not None:
+            require_criterion(self.threshold_metric)
         if self.thresholds and len(self.thresholds) != len(self.labels):
             raise ShapeError(f"{len(self.labels)} labels have {len(self.thresholds)} thresholds")
 

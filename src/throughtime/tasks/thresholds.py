@@ -31,6 +31,18 @@ _CRITERIA: Mapping[str, Callable[[_Values, _Values, int, int], _Values]] = {
 }
 
 
+def require_criterion(by: str) -> None:
+    """Check that a threshold can be chosen by a metric.
+
+    Raises
+    ------
+    ShapeError
+        If it cannot; the message lists the metrics.
+    """
+    if by not in _CRITERIA:
+        raise ShapeError(f"a threshold cannot be chosen by {by!r}; choose one of {', '.join(_CRITERIA)}")
+
+
 def best_threshold(scores: ArrayLike, truth: ArrayLike, by: str = "f1") -> float:
     """Return the threshold with the best F1, accuracy or balanced accuracy.
 
@@ -58,8 +70,7 @@ def best_threshold(scores: ArrayLike, truth: ArrayLike, by: str = "f1") -> float
     >>> best_threshold([0.125, 0.25, 0.75, 0.875], [False, False, True, True])
     0.5
     """
-    if by not in _CRITERIA:
-        raise ShapeError(f"a threshold cannot be chosen by {by!r}; choose one of {', '.join(_CRITERIA)}")
+    require_criterion(by)
     values, positive = binary_scores(scores, truth)
     positives = int(positive.sum())
     if not 0 < positives < len(values):

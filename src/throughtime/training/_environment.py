@@ -4,6 +4,7 @@ import datetime as dt
 import os
 import platform
 from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -73,6 +74,7 @@ def resumed(recorded: Mapping[str, Any], changed: Mapping[str, Any], epochs: int
     return {**recorded, "resumed": [*before, entry]}
 
 
+@cache
 def version(package: str) -> str | None:
     """Return the version of an installed package, or None."""
     try:
