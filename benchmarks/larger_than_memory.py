@@ -25,6 +25,7 @@ from throughtime.data.batches import shuffled_batches
 from throughtime.data.examples import Source
 from throughtime.data.stored_examples import AnyExamples
 from throughtime.learn import Recipe, prepare
+from throughtime.learn.automatic import automatic_settings
 from throughtime.learn.fitting import created_run
 from throughtime.learn.prepared import Prepared
 from throughtime.training import fit
@@ -124,8 +125,11 @@ def train(path: Path, folder: Path, options: argparse.Namespace) -> dict[str, An
     began, before = time.perf_counter(), anonymous_and_file()["RssAnon"]
     prepared = prepare(recipe, path)
     after = time.perf_counter()
+    recipe = automatic_settings(prepared)
     source = FirstSteps(prepared.source, options.steps, options.tokens_per_batch, 0)
-    run = created_run(folder / "run", replace(prepared, source=source), recipe.spec("tokens"), path)
+    run = created_run(
+        folder / "run", replace(prepared, source=source, recipe=recipe), recipe.spec("tokens"), path
+    )
     fit(source, prepared.task, recipe.spec("tokens"), recipe.settings(), run, progress=options.progress)
     epoch = run.metrics.history[0]
     return {

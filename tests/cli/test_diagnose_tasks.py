@@ -85,3 +85,21 @@ def test_series_with_further_columns_are_diagnosed(tmp_path: Path, run_cli: RunC
     assert found["quality"]["no_bag_of_words"] == "the sequences are numbers, not tokens"
     names = [norms["name"] for norms in found["gradient_norms"]]
     assert all(name in dict(predictor.model.named_modules()) for name in names)
+
+
+def test_windows_of_long_rows_are_averaged(tmp_path: Path, run_cli: RunCli) -> None:
+    data = write_csv(tmp_path / "data.csv", rows_of_all_tasks())
+    run = trained(
+        tmp_path / "run", data, "--text", "words", "--target", "kind", "--max-length", 2, "--longer", "windows",
+        "--epochs", 1, "--min-count", 1, "--no-baselines",
+    )  # fmt: skip
+    rows = rows_of_all_tasks(20)
+    for row in rows:
+        row["words"] += " of them all"
+    new = write_csv(tmp_path / "new.csv", rows)
+    done = run_cli("diagnose", run, new)
+    assert (done.code, done.err) == (0, "")
+    quality = _diagnosis(run)["quality"]
+    assert quality["rows"] == 20
+    assert quality["accuracy"] == pytest.approx(load(run).score(new)["accuracy"])
+    assert quality["bag_of_words"]["accuracy"] == 1.0

@@ -3,7 +3,7 @@
 import re
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +240,9 @@ def test_lists_of_dictionaries_are_decoded(tmp_path: Path) -> None:
     stored = StoredTable.of(read_table(file, memory_map=True))
     assert stored.select(np.array([3, 0])).loaded().column("tokens").to_pylist() == [["a"], ["a", "b"]]
     assert stored.select(np.array([2])).column("tokens").to_pylist() == [["c", "a"]]
+    renamed = stored.select(np.array([2]))
+    renamed = replace(renamed, content=renamed.content.rename_columns(["words"]))
+    assert renamed.loaded().content.to_pydict() == {"words": [["c", "a"]]}
 
 
 def test_a_file_too_large_for_memory_is_mapped_unless_forbidden(

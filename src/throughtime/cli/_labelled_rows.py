@@ -92,8 +92,9 @@ class LabelledRows:
         if bag is None:
             reason = "the training rows have no words or classes that a bag of words could learn"
             return rows.quality(no_bag_of_words=reason), []
-        log_probabilities = torch.from_numpy(bag.log_probabilities(examples.inputs, len(rows.classes)))
-        losses = nn.functional.nll_loss(log_probabilities, rows.labels, reduction="none")
+        of_windows = torch.from_numpy(bag.log_probabilities(examples.inputs, len(rows.classes)))
+        log_probabilities = cast("Tensor", by_row(of_windows, examples)[0])
+        losses = nn.functional.cross_entropy(log_probabilities, rows.labels, reduction="none")
         right = log_probabilities.argmax(1) == rows.labels
         score = BagOfWordsScore(float(right.double().mean()), float(losses.mean()), len(training), bag.rows)
         finding = no_gain_over_bag_of_words(rows.losses, losses, rows.logits.argmax(1) == rows.labels, right)

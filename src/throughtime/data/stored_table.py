@@ -22,8 +22,6 @@ class StoredTable(Table):
     ----------
     content, name, unit, numbers, places
         As for `Table`; ``content`` has all rows of the file, and ``numbers`` are those of the selected rows.
-    batches : Batches
-        The content.
 
     Examples
     --------
@@ -33,12 +31,12 @@ class StoredTable(Table):
     (1, 'plays.arrow: row 2', [2], [{'text': 'or not', 'label': 2}])
     """
 
-    batches: Batches = field(kw_only=True, repr=False, compare=False)
+    _batches: Batches | None = field(default=None, kw_only=True, repr=False, compare=False)
 
     @classmethod
     def of(cls, table: Table) -> Self:
         """Return a table with all rows of a file."""
-        return cls(table.content, table.name, table.unit, batches=Batches.of(table.content))
+        return cls(table.content, table.name, table.unit, _batches=Batches.of(table.content))
 
     def __len__(self) -> int:
         return super().__len__() if self.numbers is None else len(self.numbers)
@@ -58,7 +56,8 @@ class StoredTable(Table):
 
     def select(self, rows: NDArray[np.int64]) -> Self:
         """Return these rows, which stay in the file."""
-        return replace(self, numbers=rows + 1 if self.numbers is None else self.numbers[rows])
+        numbers = rows + 1 if self.numbers is None else self.numbers[rows]
+        return replace(self, numbers=numbers, _batches=self._of_file)
 
     def with_columns(self, names: Sequence[str]) -> Self:
         """Return the table with these columns only.
@@ -71,18 +70,25 @@ class StoredTable(Table):
         for name in names:
             super().column(name)
         content = self.content.select(list(names))
-        return replace(self, content=content, batches=Batches.of(content))
+        return replace(self, content=content, _batches=Batches.of(content))
 
     def loaded(self) -> Table:
         """Return copies of all rows in memory."""
         numbers = np.arange(len(self)) + 1 if self.numbers is None else self.numbers
-        content = self.batches.take(numbers - 1) if len(numbers) else self.content.slice(0, 0)
+        content = self._of_file.take(numbers - 1) if len(numbers) else self.content.slice(0, 0)
         return Table(content, self.name, self.unit, numbers, self.places)
 
     def chunks(self) -> Iterator[Table]:
         """Yield all rows in parts of a limited size, in memory; without rows, one empty part."""
         for start in range(0, max(1, len(self)), self._rows_per_chunk):
             yield self.select(np.arange(start, min(start + self._rows_per_chunk, len(self)))).loaded()
+
+    @property
+    def _of_file(self) -> Batches:
+        """The batches of the content, which selections share."""
+        if self._batches is not None and self._batches.content is self.content:
+            return self._batches
+        return Batches.of(self.content)
 
     @cached_property
     def _rows_per_chunk(self) -> int:

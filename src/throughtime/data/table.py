@@ -119,12 +119,12 @@ class Batches:
 
     Parameters
     ----------
+    content : pyarrow.Table
+        The table.
     parts : sequence of pyarrow.RecordBatch
         The batches.
     ends : (n,) int64
         Number of rows up to the end of each batch.
-    schema : pyarrow.Schema
-        Names and types of the columns.
 
     Examples
     --------
@@ -133,15 +133,15 @@ class Batches:
     {'x': [3, 1]}
     """
 
+    content: pa.Table
     parts: Sequence[pa.RecordBatch]
     ends: NDArray[np.int64]
-    schema: pa.Schema
 
     @classmethod
     def of(cls, content: pa.Table) -> Self:
         """Return the batches of a table; nothing is copied."""
         parts = content.to_batches()
-        return cls(parts, np.cumsum([len(part) for part in parts], dtype=np.int64), content.schema)
+        return cls(content, parts, np.cumsum([len(part) for part in parts], dtype=np.int64))
 
     def take(self, rows: NDArray[np.int64]) -> pa.Table:
         """Return copies of these rows, counted from 0, in this order."""
@@ -152,7 +152,7 @@ class Batches:
             self._batch(batch, part)
             for batch, part in zip(used, np.split(rows[order], starts[1:]), strict=True)
         ]
-        table = pa.Table.from_batches(taken, self.schema)
+        table = pa.Table.from_batches(taken, self.content.schema)
         # Parts with different dictionaries inside of lists cannot be combined.
         table = plain_table(table) if self._encoded else table
         return table if (np.diff(batch_of) >= 0).all() else table.combine_chunks().take(np.argsort(order))
@@ -163,4 +163,4 @@ class Batches:
 
     @cached_property
     def _encoded(self) -> bool:
-        return any(plain_type(kind) != kind for kind in self.schema.types)
+        return any(plain_type(kind) != kind for kind in self.content.schema.types)
