@@ -9,7 +9,7 @@ sine        regression: the frequency of a sine in white noise; about 1.00 is po
 brackets    tagging: B at the first and I at all other tokens inside of outer brackets, O elsewhere; with a
             softmax for each token, and with a CRF; 100 % is possible
 topics      multilabel: which of six topics the words of a text belong to; 100 % is possible
-orders      classification: a text that says how urgent an order is, and columns with price and limit: accepted
+orders      classification: a text says how urgent an order is, two columns its price and limit. It is accepted
             if the price, with a surcharge for urgent orders, is at most the limit, so that neither text nor
             numbers suffice; 100 % is possible
 
