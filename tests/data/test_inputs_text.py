@@ -18,8 +18,6 @@ from throughtime.data.inputs import (
     read_inputs,
 )
 from throughtime.data.table import Table
-from throughtime.data.tables import TextTable
-from throughtime.data.text import split_texts
 from throughtime.errors import DataError, ShapeError
 
 TEXTS = ["To be, or not to be", "To sleep, to dream", "not to be", "naïve café ☃☃"]
@@ -38,18 +36,6 @@ def again(inputs):
 
 
 # ------------------------------------------------------------------ kinds
-
-
-def test_words_are_those_of_the_split_of_labelled_texts():
-    texts = [f"{word} and {word} of a row" for word in ("One", "two", "Three", "four") for _ in range(5)]
-    labels = ["a", "b"] * 10
-    source = split_texts(
-        TextTable(texts, labels, texts), validation=0.2, test=0.2, vocabulary=8, lower_case=True, seed=3
-    )
-    training = table(*(texts[row] for row in source.rows[0]))
-    inputs = WordOptions(columns=("text",), vocabulary=8).fit(training)
-    assert inputs.tokenizer_json == source.tokenizer.to_str()
-    assert inputs.encode(training).values.tolist() == source.training(0).inputs.values.tolist()
 
 
 def test_words_by_count_then_by_name():

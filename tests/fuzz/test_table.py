@@ -63,8 +63,6 @@ NOT_FILES_OF_USERS = {
     "data._unpack._read": "runs in the process that unpack starts",
     "data._unpack.main": "the command line that unpack gives it",
     "ops.recurrent.spec._parsed": "the name of a cell",
-    "report._diagnosis_page.render_diagnoses": "a template of the package",
-    "report._page.render": "a template of the package",
     "training._lock._identity_of": "bytes that are compared, whatever they are",
     "training.callbacks.GradientRecorder._ends_in_newline": "the last byte of a file, whatever it is",
 }

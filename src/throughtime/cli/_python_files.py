@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tokenize import TokenError
 
+from throughtime.data.encoding import decode
 from throughtime.data.files import read_bytes, read_stream
-from throughtime.data.tables import decode
 from throughtime.errors import DataError
 
 

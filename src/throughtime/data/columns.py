@@ -14,8 +14,8 @@ _NAMES_SHOWN = 20
 _MAX_MESSAGE = 160
 
 
-def require_columns(path: Path, columns: Sequence[str], present: Collection[str], row: str = "") -> None:
-    """Check that each column exists exactly once; ``row`` is the place of the check, for the message.
+def require_columns(path: Path, columns: Sequence[str], present: Collection[str]) -> None:
+    """Check that each column exists exactly once.
 
     Raises
     ------
@@ -24,9 +24,9 @@ def require_columns(path: Path, columns: Sequence[str], present: Collection[str]
     """
     for column in columns:
         if column not in present:
-            raise DataError(f"{path}{row} has no column {column!r}; its columns are {shown_names(present)}")
+            raise DataError(f"{path} has no column {column!r}; its columns are {shown_names(present)}")
         if sum(name == column for name in present) > 1:
-            raise DataError(f"{path}{row} has two columns named {column!r}; rename one of them")
+            raise DataError(f"{path} has two columns named {column!r}; rename one of them")
 
 
 def with_columns(table: pa.Table, path: Path, columns: Sequence[str] | None) -> pa.Table:

@@ -2,20 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet
 
-from throughtime.data.columns import ARROW_ERRORS, is_text, require_columns, require_valid, short
+from throughtime.data.columns import ARROW_ERRORS, require_columns, require_valid, short
 from throughtime.data.files import LARGEST, most_unpacked, size_of
 from throughtime.data.unpacking import too_large, unpack
 from throughtime.errors import DataError
-
-_ROW_BYTES = 100
-"""Minimum memory of a row in bytes: two strings, and its description for error messages."""
-
-_TEXT, _CLASS = "text", "classes as text, numbers or booleans"
 
 
 def read_parquet_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -49,29 +43,3 @@ def read_parquet_table(path: Path, columns: Sequence[str] | None = None) -> pa.T
     except (*ARROW_ERRORS, LookupError) as error:
         reason = short(str(error)) or type(error).__name__
         raise DataError(f"{path} cannot be read as Parquet: {reason}; write it again") from error
-
-
-def read_parquet(path: Path, columns: Sequence[str]) -> list[list[Any]]:
-    """Return the values of a text column and, optionally, of a class column.
-
-    Raises
-    ------
-    DataError
-        As `read_parquet_table`, or if a column has an unsupported type. Texts must be strings; classes may
-        also be numbers or booleans.
-    """
-    table = read_parquet_table(path, columns)
-    for column, expected in zip(columns, (_TEXT, _CLASS), strict=False):
-        _require_type(path, column, table.schema.field(column).type, expected)
-    most = most_unpacked(size_of(path))
-    if table.num_rows * _ROW_BYTES > most:
-        raise too_large(path, most)
-    return [table.column(column).to_pylist() for column in columns]
-
-
-def _require_type(path: Path, column: str, type_: pa.DataType, expected: str) -> None:
-    checks = [is_text, pa.types.is_null]
-    if expected == _CLASS:
-        checks += [pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal]
-    if not any(check(type_) for check in checks):
-        raise DataError(f"{path}: column {column!r} holds {short(str(type_))}, expected {expected}")

@@ -8,8 +8,6 @@ from torch import distributed
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from throughtime.errors import RunError
-
 
 def process() -> int:
     """Return the rank of this process."""
@@ -74,17 +72,3 @@ def gathered(content: Any) -> list[Any]:
     contents: list[Any] = [None] * distributed.get_world_size()
     distributed.all_gather_object(contents, content)
     return contents
-
-
-def require_one(what: str) -> None:
-    """Raise an error if there are several processes.
-
-    Raises
-    ------
-    RunError
-        If torchrun started more than one.
-    """
-    if processes() > 1:
-        raise RunError(
-            f"{what} runs in one process, torchrun started {processes()}; start it without torchrun"
-        )
