@@ -1,5 +1,6 @@
 """Every bad input of the command line: one line that names the place, exit code 2, nothing written."""
 
+import gzip
 import json
 import os
 import shutil
@@ -106,6 +107,7 @@ BAD_DATA: dict[str, tuple[Make, list[str]]] = {
         ["data.parquet: row 10 has no text"],
     ),
 }
+_HEADER_OF_GZIP = gzip.compress(b"")[:10]
 BAD_FOLDERS: dict[str, tuple[Make, list[str]]] = {
     "one subfolder": (_folder({f"a/{i}.txt": b"x" for i in range(9)}), ["all 9 rows", "'a'"]),
     "blank file": (
@@ -262,6 +264,10 @@ def test_bad_data_at_prediction(tmp_path: Path, run_cli: RunCli, text_run: Path)
     refused(run_cli("predict", text_run, blank, "--target", "kind"), ["lines.txt has no column 'kind'"])
     refused(run_cli("predict", text_run, tmp_path / "none.txt"), ["none.txt does not exist"])
     refused(run_cli("predict", text_run, rows(tmp_path / "empty.txt", "")), ["empty.txt is empty"])
+    packed = tmp_path / "data.csv.gz"
+    for content in (b"words\ngood\n", _HEADER_OF_GZIP, _HEADER_OF_GZIP + b"\xff" * 20):
+        packed.write_bytes(content)
+        refused(run_cli("predict", text_run, packed), ["data.csv.gz cannot be read as gzip"])
 
 
 def test_resume_with_other_data_or_options(

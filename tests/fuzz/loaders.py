@@ -27,13 +27,13 @@ from throughtime.data.frames import read_frames, read_prompt
 from throughtime.data.next_step import cut_text, frame_source, text_source
 from throughtime.data.plain_text import read_text
 from throughtime.data.read_table import read_table
-from throughtime.data.tables import read_lines, read_texts
-from throughtime.data.text import split_texts
+from throughtime.data.row_stream import StreamFormat, StreamOptions, stream_rows
 from throughtime.demo.job import DemoPlan, _plan_json
 from throughtime.demo.operators.corpus import SourceFile
 from throughtime.demo.operators.lexer import lex
 from throughtime.demo.operators.reading import read_files
 from throughtime.demo.results import NAME, DemoResult, read_result, write_result
+from throughtime.learn import Recipe, prepare
 from throughtime.report import ModelRow
 
 from .damage import changed_json, damaged
@@ -55,6 +55,8 @@ class Loader:
         Damaged ones; of ``valid`` unless given.
     beside
         Other files of the folder, which stay as they are. Without any, ``load`` is given the file alone.
+    slow
+        Whether each reading starts a process; ``make test`` then tries fewer files.
     """
 
     load: Callable[[Path], object]
@@ -62,6 +64,7 @@ class Loader:
     valid: tuple[bytes, ...]
     content: st.SearchStrategy[bytes] | None = None
     beside: Mapping[str, bytes] | None = None
+    slow: bool = False
 
     @property
     def damaged(self) -> st.SearchStrategy[bytes]:
@@ -84,17 +87,18 @@ class Loader:
 _ROWS = [(f'word{i % 3}, "two"\nlines <b>é</b>', ("yes", "no")[i % 2]) for i in range(12)]
 
 
-def _table(path: Path) -> object:
-    table = read_texts(path, "t", "c")
-    for part in (*table.texts, *(table.labels or [])):
-        part.encode()  # no unpaired surrogate
-    return split_texts(table, validation=0.2, test=0.2, vocabulary=50, lower_case=True, seed=0)
+_CLASSIFIED = Recipe.of("classification", text=["t"], target=["c"], vocabulary=50)
+_LABELLED = Recipe.of("multilabel", text=["t"], target=["c"])
+_TAGGED = Recipe.of("tagging", tokens=["t"], target=["c"], split_tokens=True)
+_FOLDER_OF_CLASSES = Recipe.of("classification", vocabulary=50, test=0.0)
 
 
-def _folder(path: Path) -> object:
-    return split_texts(
-        read_texts(path, None, None), validation=0.2, test=0.0, vocabulary=50, lower_case=False, seed=0
-    )
+def _prepared(recipe: Recipe, path: Path) -> object:
+    """Read, split and encode rows, as a training does."""
+    return prepare(recipe, path)
+
+
+_table, _folder = partial(_prepared, _CLASSIFIED), partial(_prepared, _FOLDER_OF_CLASSES)
 
 
 def _delimited(delimiter: str, end: str = "\n") -> bytes:
@@ -238,10 +242,14 @@ TABLES = {
     ),
     "table of json": Loader(_rows, "a.json", _JSON, damaged(*_JSON) | changed_json(*_JSON)),
     "table of parquet": Loader(
-        _rows, "a.parquet", (_any_parquet(),), damaged(_any_parquet()) | _pages_damaged(_any_parquet())
+        _rows,
+        "a.parquet",
+        (_any_parquet(),),
+        damaged(_any_parquet()) | _pages_damaged(_any_parquet()),
+        slow=True,
     ),
     "table of arrow": Loader(
-        _rows, "a.arrow", (_arrow(), _arrow("zstd"), _arrow("lz4"), _arrow(stream=True))
+        _rows, "a.arrow", (_arrow(), _arrow("zstd"), _arrow("lz4"), _arrow(stream=True)), slow=True
     ),
     "table of mapped arrow": Loader(
         partial(_rows, memory_map=True), "a.arrow", (_arrow(), _arrow(stream=True)), st.just(_arrow())
@@ -264,6 +272,37 @@ TABLES = {
         beside={f"{c}/{i}.txt": b"one two" for c in "ab" for i in (1, 2)},
     ),
 }
+
+
+def _streamed(kind: StreamFormat, path: Path) -> object:
+    """Read every value of a table that arrives in parts, as from a pipe."""
+    with path.open("rb") as file:
+        parts = list(stream_rows(file, "a pipe", kind, StreamOptions(rows=5)))
+    for row in (row for part in parts for row in part.content.to_pylist()):
+        json.dumps(row, default=str).encode()
+    return [part.place(0) for part in parts]
+
+
+STREAMS = {
+    "stream of csv": Loader(partial(_streamed, "csv"), "a.csv", (_PLAIN_CSV, _delimited(","))),
+    "stream of jsonl": Loader(
+        partial(_streamed, "jsonl"),
+        "a.jsonl",
+        (_jsonl(),),
+        damaged(_jsonl()) | changed_json(*_jsonl().splitlines()),
+    ),
+    "stream of text": Loader(partial(_streamed, "text"), "a.txt", ("to be\r\n\nü\n".encode(),)),
+}
+
+
+_LABEL_LISTS = "t,c\n" + 'one two,"[""a"", ""é""]"\nthree,a\ntwo one,\nthree one,é|a\n' * 3
+_TAG_LISTS = "t,c\n" + 'one two,"[""A"", ""B""]"\nthree,A\ntwo one,B  A\n' * 4
+
+TARGETS = {
+    "csv of labels": Loader(partial(_prepared, _LABELLED), "a.csv", (_LABEL_LISTS.encode(),)),
+    "csv of tags": Loader(partial(_prepared, _TAGGED), "a.csv", (_TAG_LISTS.encode(),)),
+}
+
 
 _TEXT = "the cat sat on the mat .\nder Bär saß auf dem Stuhl .\n".encode() * 12
 
@@ -376,12 +415,15 @@ def _demo(folder: Path) -> object:
 
 FILES = {
     **TABLES,
+    **STREAMS,
+    **TARGETS,
     "csv": Loader(_table, "a.csv", (_delimited(","), _delimited(",", "\r"))),
     "tsv": Loader(_table, "a.tsv", (_delimited("\t"),)),
     "jsonl": Loader(_table, "a.jsonl", (_jsonl(),)),
-    "parquet": Loader(_table, "a.parquet", _PARQUET),
+    "csv.gz": Loader(_table, "a.csv.gz", (gzip.compress(_delimited(",")),)),
+    "parquet": Loader(_table, "a.parquet", _PARQUET, slow=True),
     "parquet with damaged pages": Loader(
-        _table, "a.parquet", _PARQUET, st.one_of([_pages_damaged(whole) for whole in _PARQUET])
+        _table, "a.parquet", _PARQUET, st.one_of([_pages_damaged(whole) for whole in _PARQUET]), slow=True
     ),
     "class folder": Loader(
         _folder,
@@ -389,7 +431,6 @@ FILES = {
         ("drei <b>\nü".encode(),),
         beside={f"{c}/{i}.txt": b"one two" for c in "ab" for i in (1, 2)},
     ),
-    "lines": Loader(lambda path: read_lines(path.read_bytes(), "lines"), "a.txt", (_TEXT,)),
     "text": Loader(_running_text, "a.txt", (_TEXT,)),
     "gzip": Loader(_running_text, "a.txt.gz", (gzip.compress(_TEXT), gzip.compress(_TEXT, 0))),
     "gzip of damaged text": Loader(

@@ -6,10 +6,11 @@ Each file is listed anew in ``checksums.json`` after it was damaged: otherwise e
 import json
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from throughtime.cli._tokenizer import tokenizer_of
 from throughtime.data.symbols import encode_prompt, learn_vocabulary, symbol_tokenizer
 from throughtime.data.vocabulary import Vocabulary
 from throughtime.learn import Recipe
+from throughtime.learn.automatic import automatic_settings
 from throughtime.learn.fitting import created_run, prepare
 from throughtime.learn.predictor import Predictor
 from throughtime.models import sample
@@ -52,11 +54,19 @@ _RECORD = {
 }  # fmt: skip
 
 
+def run_of(recipe: Recipe, data: Any, folder: Path) -> Run:
+    """Create the run of a training that has not begun."""
+    prepared = prepare(recipe, data)
+    recipe = automatic_settings(prepared)
+    kind: Literal["tokens", "series"] = "tokens" if "vocabulary_size" in prepared.source.shape else "series"
+    return created_run(folder, replace(prepared, recipe=recipe), recipe.spec(kind), data)
+
+
 def _text_run(folder: Path) -> Run:
     sizes = {"embedding_size": 3, "hidden_size": 2, "num_layers": 1, "dropout": 0.25}
     recipe = Recipe.of("classification", "bigru", text=["t"], target=["c"], clip_percentile=10.0, **sizes)
     rows = {"t": _TEXTS * 4, "c": ["yes", "no"] * 12}
-    return created_run(folder, prepare(recipe, rows), recipe.spec("tokens"), None)
+    return run_of(recipe, rows, folder)
 
 
 def _next_run(folder: Path) -> Run:
