@@ -141,12 +141,9 @@ class Recipe:
         if inputs not in kind.default_models:
             raise ShapeError(f"task {self.task!r} does not read {inputs}; choose another task")
         default = kind.default_models[inputs]
-        options = {**kind.default_options.get(inputs, {}), **self.model_options}
         if kind.level == "next" and self.model in CELLS:
-            return ModelSpec(default, {**options, "cell": self.model})
-        if self.model in (None, default):
-            return ModelSpec(default, options)
-        return ModelSpec(self.model, self.model_options)
+            return ModelSpec(default, {**self.model_options, "cell": self.model})
+        return ModelSpec(self.model or default, self.model_options)
 
     def settings(self) -> Settings:
         """Return the settings of the training; "auto" ones must have been chosen."""

@@ -82,10 +82,6 @@ class Anomaly(SequenceTask):
     name: ClassVar[str] = "anomaly"
     level: ClassVar[Level] = "next"
     default_models: ClassVar[Mapping[str, str]] = {"tokens": "language", "series": "forecast"}
-    default_options: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "tokens": {"embedding_size": 64, "hidden_size": 64},
-    }
-    """Two layers of 64 units, as in DeepLog (Du et al. 2017, section 5)."""
     monitor: ClassVar[str] = "loss"
     shown: ClassVar[tuple[str, ...]] = ("loss",)
     needs_targets: ClassVar[bool] = False

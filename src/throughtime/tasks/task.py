@@ -120,8 +120,6 @@ class Task(ABC):
     level: ClassVar[Level]
     default_models: ClassVar[Mapping[str, str]]
     """The model that is used unless the user names one, for "tokens" and for "series"."""
-    default_options: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """Options of the default models that differ from the defaults of these, for "tokens" and for "series"."""
     monitor: ClassVar[str] = "loss"
     """The metric on validation that the best epoch is chosen by, unless the user names another."""
     shown: ClassVar[tuple[str, ...]] = ("loss",)
