@@ -18,6 +18,7 @@ import torch
 
 from throughtime.data.frames import read_frames
 from throughtime.data.next_step import frame_source
+from throughtime.tasks import Frames
 from throughtime.training import ModelSpec, Run, Settings, fit
 
 PLANS = {
@@ -44,12 +45,12 @@ def trained(path: Path, seed: int) -> tuple[float, float, float]:
     model, given = PLANS[path.stem]
     settings = Settings(monitor="loss", patience=None, seed=seed, **given)
     with tempfile.TemporaryDirectory() as place:
-        run = Run.create(Path(place) / "run", source=source, model=model, settings=settings)
+        run = Run.create(Path(place) / "run", source=source, task=Frames(), model=model, settings=settings)
         began = time.perf_counter()
-        metrics = fit(source, model, settings, run, progress=False).metrics
+        metrics = fit(source, Frames(), model, settings, run, progress=False).metrics
         seconds = time.perf_counter() - began
-    best = min(epoch.validation_loss for epoch in metrics.history)
-    return best, metrics.test.loss, seconds
+    best = min(epoch.validation["loss"] for epoch in metrics.history)
+    return best, metrics.test["loss"], seconds
 
 
 def main() -> None:

@@ -24,9 +24,11 @@ from throughtime.data.next_step import NextStepSource, text_source
 from throughtime.data.plain_text import read_text
 from throughtime.data.window_batches import WindowLoader
 from throughtime.models import LanguageModel
-from throughtime.training import ModelSpec, Run, Settings, evaluate_next_step, figure, fit
+from throughtime.tasks import Language
+from throughtime.training import ModelSpec, Run, Settings, fit
 
 OPTIONS = {"embedding_size": 300, "hidden_size": 300, "num_layers": 2, "dropout": 0.3}
+TASK = Language("word")
 SETTINGS = Settings(
     epochs=8,
     streams=20,
@@ -171,16 +173,16 @@ def main() -> None:
     run = (
         Run.open(arguments.out)
         if there
-        else Run.create(arguments.out, source=source, model=model, settings=SETTINGS)
+        else Run.create(arguments.out, source=source, task=TASK, model=model, settings=SETTINGS)
     )
     began = time.perf_counter()
-    metrics = fit(source, model, SETTINGS, run, resume=there).metrics
+    metrics = fit(source, TASK, model, SETTINGS, run, resume=there).metrics
     seconds = time.perf_counter() - began
     rate = statistics.median(epoch.tokens_per_second for epoch in metrics.history)
     parameters = sum(p.numel() for p in run.load_model().parameters())
     for name, part in (("validation", source.validation), ("test", source.test)):
-        score = evaluate_next_step(run.load_model(), source, part)
-        print(f"{name}: {figure(score.loss, 'word')} over {score.examples} words")
+        figures, words = TASK.measure(run.load_model(), source, part)
+        print(f"{name}: {TASK.describe(figures)} over {words} words")
     print(f"{parameters:,} parameters, {rate:,.0f} tokens/s in training, {seconds:.0f} s in this run")
 
 

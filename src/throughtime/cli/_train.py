@@ -181,7 +181,7 @@ def print_summary(console: Console, summary: Summary, run: Run) -> None:
             style="bold",
         )
         for line in summary.advice:
-            console.print(f"- {line}")
+            console.print(f"- {line}", soft_wrap=False)
 
 
 def shown_metrics(summary: Summary, task: Task) -> list[str]:
