@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= runs/demo
 
-.PHONY: demo test test-optional test-torch fuzz check sanitize sanitize-module format pictures clean
+.PHONY: demo test test-optional acceptance test-torch fuzz check sanitize sanitize-module format pictures clean
 
 # The pinned packages. The stamp file is written last, so that an interrupted installation is repeated.
 $(VENV)/.packages: requirements.txt
@@ -31,6 +31,12 @@ test-optional: $(VENV)/.installed
 CASES ?= 10000
 fuzz: $(VENV)/.installed
 	THROUGHTIME_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest --numprocesses 2 tests/fuzz
+
+# Every task with default settings: results beside baselines and published results. DATA is a folder with public data
+# sets; without it only the parts on generated data run.
+DATA ?=
+acceptance: $(VENV)/.installed
+	$(BIN)/python benchmarks/acceptance.py $(DATA)
 
 # PyTorch's own tests of its layers, run on the layers of this package. PYTORCH is a checkout of PyTorch's source of
 # about the installed version. Takes up to half an hour.

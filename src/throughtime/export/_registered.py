@@ -55,7 +55,8 @@ def onnx_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     """
     functions = {name: _of_translation(name, translation) for name, translation in _TRANSLATIONS.items()}
     functions |= {"recurrent_layer": _of_arguments("recurrent_layer", translate_layer)}
-    functions |= {name: _refusing(name) for name in _PARTS_OF_GRADIENTS}
+    functions |= {name: _refusing(name, _GRADIENT) for name in _PARTS_OF_GRADIENTS}
+    functions |= {"dropout": _refusing("dropout", "it is for training; export the model in evaluation mode")}
     return {_overload(name): function for name, function in functions.items()}
 
 
@@ -90,6 +91,7 @@ _TRANSLATIONS = {
     **{name: _Translation(add, written=None) for name, add in POOLS.items()},
 }
 
+_GRADIENT = "it is part of a gradient; export the forward pass alone"
 # Operators that only a backward pass calls.
 _PARTS_OF_GRADIENTS = (
     "conv1d_weight_gradient",
@@ -120,12 +122,9 @@ def _of_arguments(name: str, translate: Callable[[Arguments], Any]) -> Callable[
     return translated
 
 
-def _refusing(name: str) -> Callable[..., Any]:
+def _refusing(name: str, reason: str) -> Callable[..., Any]:
     def refuse(_arguments: Arguments) -> Any:
-        raise InputTypeError(
-            f"the operator throughtime::{name} has no form in ONNX: it is part of a gradient; export the "
-            "forward pass alone"
-        )
+        raise InputTypeError(f"the operator throughtime::{name} has no form in ONNX: {reason}")
 
     return _of_arguments(name, refuse)
 

@@ -17,7 +17,7 @@ from throughtime.learn.encoder import Encoder
 from throughtime.learn.reading import read_rows
 from throughtime.learn.recipe import Recipe
 from throughtime.ragged import Ragged
-from throughtime.tasks import Classification, MultiLabel, Outputs, SequenceTask, model_outputs
+from throughtime.tasks import Outputs, SequenceTask, model_outputs
 from throughtime.tasks.outputs import by_row, joined
 from throughtime.training import Metrics, Run
 
@@ -107,11 +107,9 @@ class Predictor:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, in the order of `predict_proba`."""
-        if isinstance(self.task, Classification):
-            return self.task.classes
-        if isinstance(self.task, MultiLabel):
-            return self.task.labels
-        raise UnsupportedError(f"a run of task {self.task.name!r} has no classes")
+        if not self.task.probability_names:
+            raise UnsupportedError(f"a run of task {self.task.name!r} has no classes")
+        return self.task.probability_names
 
     def predict(self, data: Any) -> list[Any]:
         """Return the prediction for each row: a label, labels, a value, tags, or whether it is an anomaly.
@@ -140,8 +138,6 @@ class Predictor:
         UnsupportedError
             If the task has no probabilities.
         """
-        if not isinstance(self.task, Classification | MultiLabel):
-            raise UnsupportedError(f"a run of task {self.task.name!r} has no probabilities; use predict")
         return self.task.probabilities(self.outputs(data)).numpy()
 
     def predictions(self, data: Any) -> dict[str, list[Any]]:

@@ -34,7 +34,7 @@ from throughtime.learn.encoder import Encoder
 from throughtime.learn.parts import described, encoded_part, overlaps
 from throughtime.learn.recipe import Recipe
 from throughtime.learn.split import Parts, Rows, rare_rows, split_rows
-from throughtime.tasks import TASKS, Anomaly, SequenceTask, Task
+from throughtime.tasks import TASKS, SequenceTask, Task
 from throughtime.tasks.labels import class_names, label_texts
 
 _TRAINED: Mapping[str, Callable[..., InputOptions]] = {
@@ -163,12 +163,12 @@ def prepare_table(
         examples[0] = _with_weights(examples[0], of_parts[0])
         examples[1] = _with_weights(examples[1], of_parts[1]) if validation is None else examples[1]
     examples[0] = _balanced(recipe, task, examples[0])
-    if isinstance(task, Anomaly):
-        for number, name in enumerate(("training", "validation")):
-            normal = _normal_rows(examples[number], name)
-            tables[number] = tables[number].select(normal.numpy())
-            examples[number] = examples[number].subset(normal)
-            encoded[number] = encoded[number].only(normal)
+    for number in (0, 1):
+        used = None if task.needs_targets else task.trained_on(examples[number].labels)
+        if used is not None:
+            tables[number] = tables[number].select(used.numpy())
+            examples[number] = examples[number].subset(used)
+            encoded[number] = encoded[number].only(used)
     source = FixedSource(
         encoder.shape,
         examples[0],
@@ -219,7 +219,8 @@ def with_columns(recipe: Recipe, table: Table) -> Recipe:
                 f"{', '.join(table.names[:20])}"
             )
         columns = replace(columns, **{usual[0]: (usual[0],)})
-    if not columns.target and recipe.task != Anomaly.name:
+    kind = TASKS[recipe.task]
+    if not columns.target and issubclass(kind, SequenceTask) and kind.needs_targets:
         if _TARGET not in table.names:
             raise DataError(
                 f"{table.name}: name the column to predict with --target; its columns are "
@@ -346,14 +347,6 @@ def _balanced(recipe: Recipe, task: SequenceTask, examples: AnyExamples) -> AnyE
     counts = torch.bincount(examples.targets, minlength=classes).clamp(min=1)
     balanced = (len(examples) / (classes * counts.double()))[examples.targets].float()
     return replace(examples, weights=balanced if examples.weights is None else examples.weights * balanced)
-
-
-def _normal_rows(examples: AnyExamples, name: str) -> Tensor:
-    """Return the numbers of the sequences that are not anomalies."""
-    normal = (~examples.labels).nonzero().flatten()
-    if not len(normal):
-        raise DataError(f"all {name} rows are anomalies; give normal ones to train on")
-    return normal
 
 
 def _vectors(recipe: Recipe, inputs: Inputs) -> Callable[[nn.Module], None] | None:

@@ -19,7 +19,7 @@ from throughtime.learn.options import (
     WindowOptions,
 )
 from throughtime.models import MODELS, model_options, models_for
-from throughtime.tasks import TASKS, Frames, NextStepTask
+from throughtime.tasks import TASKS, NextStepTask
 from throughtime.training import ModelSpec, Settings
 
 CELLS = ("lstm", "gru", "rnn")
@@ -201,7 +201,7 @@ def groups_of(task: str) -> Sequence[str]:
     """Return the groups of options that a task reads."""
     if not issubclass(TASKS[task], NextStepTask):
         return _OF_TABLES
-    return _OF_FRAMES if task == Frames.name else _OF_TEXTS
+    return _OF_TEXTS if "tokens" in TASKS[task].default_models else _OF_FRAMES
 
 
 def options_of_group(task: str, group: str) -> Mapping[str, DeclaredOption]:

@@ -88,6 +88,7 @@ class Anomaly(SequenceTask):
     """Two layers of 64 units, as in DeepLog (Du et al. 2017, section 5)."""
     monitor: ClassVar[str] = "loss"
     shown: ClassVar[tuple[str, ...]] = ("loss",)
+    needs_targets: ClassVar[bool] = False
 
     contamination: Annotated[
         float, Option("Fraction of normal sequences with a score above the threshold.", low=0, high=0.5)
@@ -140,6 +141,13 @@ class Anomaly(SequenceTask):
             return torch.zeros(len(table), dtype=torch.bool)
         labels = label_texts(table, one_column(self.name, columns))
         return torch.tensor([is_anomaly(label) for label in labels], dtype=torch.bool)
+
+    def trained_on(self, targets: Tensor) -> Tensor:
+        """Return the numbers of the normal sequences."""
+        normal = (~targets).nonzero().flatten()
+        if not len(normal):
+            raise DataError("all rows are anomalies; give normal ones to train on")
+        return normal
 
     def complete_model(self, model: nn.Module) -> nn.Module:
         """Return the surprise of a model of the next step."""

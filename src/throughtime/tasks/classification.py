@@ -123,6 +123,11 @@ class Classification(SequenceTask):
         probabilities = self.probabilities(outputs).numpy()
         return classification(probabilities, targets.numpy(), self.classes, threshold=self.threshold)
 
+    @property
+    def probability_names(self) -> tuple[str, ...]:
+        """The classes."""
+        return self.classes
+
     def probabilities(self, outputs: Outputs) -> Tensor:
         """Return the probabilities (B, C) of logits, float64."""
         return (_logits(outputs).double() / self.temperature).softmax(1)

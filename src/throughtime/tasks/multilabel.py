@@ -133,6 +133,11 @@ class MultiLabel(SequenceTask):
         probabilities = self.probabilities(outputs).numpy()
         return multilabel(probabilities, targets.numpy(), self.labels, self.thresholds or 0.5)
 
+    @property
+    def probability_names(self) -> tuple[str, ...]:
+        """The labels."""
+        return self.labels
+
     def probabilities(self, outputs: Outputs) -> Tensor:
         """Return the probabilities (B, L) of logits, float64."""
         return _of_sequences(outputs).double().sigmoid()

@@ -12,7 +12,7 @@ from throughtime.bptt import Carried
 from throughtime.data.batches import BatchLoader, OrderedLoader
 from throughtime.data.examples import Examples, Source
 from throughtime.data.table import Table
-from throughtime.errors import DataError
+from throughtime.errors import DataError, UnsupportedError
 from throughtime.ragged import Ragged
 from throughtime.tasks.intervals import Interval, WeightedMetrics
 from throughtime.tasks.outputs import Outputs, by_row, model_outputs, output_of
@@ -27,6 +27,8 @@ _HELD_OUT = 4
 class SequenceTask(Task):
     """A task whose examples are whole sequences, in batches of equal token count."""
 
+    needs_targets: ClassVar[bool] = True
+    """Whether training needs targets; else they only serve to measure."""
     has_classes: ClassVar[bool] = False
     """Whether the target is one class, so that rows are split by class."""
     learns_from_all_rows: ClassVar[bool] = True
@@ -83,6 +85,33 @@ class SequenceTask(Task):
     @abstractmethod
     def predictions(self, model: nn.Module, outputs: Outputs) -> dict[str, Any]:
         """Return the columns of a table of predictions by name, the main one first: a row per sequence."""
+
+    @property
+    def probability_names(self) -> tuple[str, ...]:
+        """Names of the columns of `probabilities`; none if the task has no probabilities."""
+        return ()
+
+    def probabilities(self, outputs: Outputs) -> Tensor:
+        """Return the probabilities (B, C) of classes or labels, float64.
+
+        Raises
+        ------
+        UnsupportedError
+            If the task has none.
+        """
+        del outputs
+        raise UnsupportedError(f"a model of task {self.name!r} has no probabilities; use predict")
+
+    def trained_on(self, targets: Tensor) -> Tensor | None:
+        """Return the numbers of the examples that training and validation use; None for all.
+
+        Raises
+        ------
+        DataError
+            If there are none.
+        """
+        del targets
+        return None
 
     def tuned(self, model: nn.Module, outputs: Outputs, targets: Any) -> Self:
         """Return the task with what is chosen on validation after training, such as a threshold."""
