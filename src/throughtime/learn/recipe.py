@@ -204,7 +204,7 @@ def groups_of(task: str) -> Sequence[str]:
     return _OF_TEXTS if "tokens" in TASKS[task].default_models else _OF_FRAMES
 
 
-def options_of_group(task: str, group: str) -> Mapping[str, DeclaredOption]:
+def _options_of_group(task: str, group: str) -> Mapping[str, DeclaredOption]:
     """Return the options of a group that a task reads: of a text, not those of rows and other tokenizers."""
     options = group_options(group)
     if not issubclass(TASKS[task], NextStepTask):
@@ -222,7 +222,7 @@ def group_options(group: str) -> Mapping[str, DeclaredOption]:
 def _places(task: str, model: str | None) -> Iterator[tuple[str, tuple[str, DeclaredOption]]]:
     """Yield each option of a task and model, with its group."""
     for group in groups_of(task):
-        for name, option in options_of_group(task, group).items():
+        for name, option in _options_of_group(task, group).items():
             yield name, (group, option)
     for name, option in task_options(task).items():
         yield name, ("task_options", option)
