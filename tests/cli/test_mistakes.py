@@ -68,8 +68,9 @@ MISTAKES = {
     "infinity in a series": Mistake(
         lambda f: (_jsonl(f, series=[1.0, float("inf"), 3.0]),),
         (
-            "FOLDER/data.jsonl: line 24 has an infinite value (inf) at step 2; fill in missing values with "
-            "missing= (--missing): interpolate, forward, zero, mean, mask, or padding for steps at the end"
+            "FOLDER/data.jsonl: line 24 has an infinite value (inf) at step 2; correct it, or treat infinite "
+            "values as missing with missing= (--missing): interpolate, forward, zero, mean, mask, or padding "
+            "for steps at the end"
         ),
     ),
     "another number of channels": Mistake(
@@ -139,11 +140,9 @@ MISTAKES = {
     "an unknown metric": Mistake(
         lambda f: (_csv(f), *KIND, "--monitor", "acuracy"),
         (
-            "monitor must be one of loss, accuracy, balanced_accuracy, precision, recall, f1, "
-            "precision_macro, recall_macro, f1_macro, precision_micro, recall_micro, f1_micro, roc_auc, "
-            "average_precision, calibration_error, subset_accuracy, hamming_loss, mae, rmse, r2, "
-            "token_accuracy, token_f1_macro, span_precision, span_recall, span_f1, perplexity, "
-            "nll_per_frame, bits_per_character, got 'acuracy'"
+            "no metric 'acuracy' for this task (did you mean 'accuracy'?); choose one of loss, accuracy, "
+            "balanced_accuracy, precision_macro, recall_macro, f1_macro, precision, recall, f1, roc_auc, "
+            "average_precision, calibration_error"
         ),
     ),
     "F1 of a regression": Mistake(
@@ -177,6 +176,38 @@ MISTAKES = {
         (
             "class 'rare' has 1 rows (FOLDER/data.csv: row 24); it needs 3 to be in training, validation and"
             " test; add rows, or leave the class out with --rare-classes drop"
+        ),
+    ),
+    "identifiers as classes": Mistake(
+        lambda f: (_csv(f), *WORDS, "--target", "key"),
+        (
+            "the 24 rows have 24 different labels, as a column of identifiers or of regression targets has; "
+            "choose a column of classes, or --task regression for numbers"
+        ),
+    ),
+    "identifiers as rare classes": Mistake(
+        lambda f: (_csv(f), *WORDS, "--target", "key", "--rare-classes", "drop"),
+        (
+            "the 24 rows have 24 different labels, as a column of identifiers or of regression targets has; "
+            "choose a column of classes, or --task regression for numbers"
+        ),
+    ),
+    "an option of texts for frames": Mistake(
+        lambda f: (_npz(f, frames=np.eye(4)), "--task", "frames", "--unit", "word"),
+        "unit is not an option of task 'frames', but of language; leave it out",
+    ),
+    "an option of tables for a language model": Mistake(
+        lambda f: (_written(f, "a.txt", "to be"), "--task", "language", "--max-length", 5),
+        (
+            "max_length is not an option of task 'language', but of classification, multilabel, regression, "
+            "tagging, anomaly; leave it out"
+        ),
+    ),
+    "a list that is no JSON": Mistake(
+        lambda f: (_written(f, "a.csv", 'series,label\n"[1, 2]",a\n[1 2],b\n' + "[1],a\n[2],b\n" * 3),),
+        (
+            "FOLDER/a.csv: row 2: '[1 2]' in column 'series' is not a JSON list (Expecting ',' delimiter: line "
+            '1 column 4 (char 3)); write it as [1, 2] or ["a", "b"]'
         ),
     ),
     "one class": Mistake(

@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
@@ -259,6 +260,17 @@ def test_rows_without_steps():
     assert options().fit(multivariate).encode(nothing).values.shape == (0, 2)
 
 
+def test_lists_in_texts_are_json():
+    lists = {"x": [[1.0, 2.5], [], [3.0]], "y": [[[1, 2], [3, 4]], None, [[5, 6]]]}
+    texts = {"x": ["[1, 2.5]", "[]", " [3]"], "y": ["[[1, 2], [3, 4]]", " ", "[[5, 6]]"]}
+    for name in ("x", "y"):
+        options = SeriesOptions(columns=(name,), blank="empty")
+        written, parsed = (table(**{name: rows[name]}) for rows in (lists, texts))
+        inputs = options.fit(written)
+        assert inputs.encode(parsed).lengths.tolist() == inputs.encode(written).lengths.tolist()
+        assert torch.equal(inputs.encode(parsed).values, inputs.encode(written).values)
+
+
 # ------------------------------------------------------------------ refusals
 
 FILL = (
@@ -266,12 +278,22 @@ FILL = (
     "steps at the end"
 )
 
+CORRECT = FILL.replace("fill in missing values", "correct it, or treat infinite values as missing")
+
 REFUSED = {
+    "number among JSON lists": (
+        table(x=["[1]", "2"]),
+        "a.json: row 2: '2' in column 'x' is not a JSON list; write it as [1, 2] or [\"a\", \"b\"]",
+    ),
+    "kinds in JSON lists": (
+        table(x=["[1]", '["a"]']),
+        "a.json: row 2 has a list of texts in column 'x', but a.json: row 1 has a list of numbers; give one kind",
+    ),
     "null": (
         table(x=[[1.0], [2.0, None, None]]),
         "a.json: row 2 has no value at step 2 (and at 1 more places)" + FILL,
     ),
-    "infinity": (table(x=[[1.0, -INF]]), "a.json: row 1 has an infinite value (-inf) at step 2" + FILL),
+    "infinity": (table(x=[[1.0, -INF]]), "a.json: row 1 has an infinite value (-inf) at step 2" + CORRECT),
     "channel": (
         table(x=[[[1.0, 2.0]], [[1.0, 2.0], [1.0, NAN]]]),
         "a.json: row 2 has no value at step 2 of channel 2" + FILL,

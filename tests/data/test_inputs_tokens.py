@@ -87,6 +87,18 @@ def test_a_training_column_of_integers_is_read_from_strings():
     assert inputs.encode(table([["22", "5"]])).values.tolist() == [2, 1]
 
 
+def test_lists_in_texts_are_json():
+    lists = [["a", "b c"], [], ["a"]]
+    texts = table(['["a", "b c"]', "[]", ' ["a"]'])
+    inputs = TokenOptions(column="events", min_count=1, blank="empty").fit(texts)
+    assert inputs.words(texts) == inputs.words(table(lists)) == lists
+    assert inputs.encode(texts).values.tolist() == inputs.encode(table(lists)).values.tolist()
+    numbers = table(["[5, 22]", "[5]"])
+    assert TokenOptions(column="events").fit(numbers).vocabulary.words == ("<unk>", "5")
+    split = TokenOptions(column="events", split=True, min_count=1).fit(table(["[a] b"]))
+    assert split.words(table(["[a] b"])) == [["[a]", "b"]]
+
+
 def test_text_is_split_at_white_space_if_asked_for():
     inputs = options(split=True).fit(table([" a  b\ta ", "", None, "b c\n"]))
     assert inputs.words(table([" a  b\ta ", "", None, "b c\n"])) == [["a", "b", "a"], [], [], ["b", "c"]]
@@ -100,7 +112,7 @@ def test_text_is_split_at_white_space_if_asked_for():
             ["a b"],
             (
                 "log.jsonl: column 'events' holds texts, not lists of texts or whole numbers; split it at white "
-                "space with split=True (--split), or use it with --text events"
+                "space (split_tokens=True, --split-tokens), write JSON lists, or use it with --text events"
             ),
         ),
         (

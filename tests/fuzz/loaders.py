@@ -90,6 +90,8 @@ _ROWS = [(f'word{i % 3}, "two"\nlines <b>é</b>', ("yes", "no")[i % 2]) for i in
 _CLASSIFIED = Recipe.of("classification", text=["t"], target=["c"], vocabulary=50)
 _LABELLED = Recipe.of("multilabel", text=["t"], target=["c"])
 _TAGGED = Recipe.of("tagging", tokens=["t"], target=["c"], split_tokens=True)
+_OF_LISTS = Recipe.of("classification", tokens=["t"], target=["c"])
+_OF_SERIES = Recipe.of("classification", series=["t"], target=["c"])
 _FOLDER_OF_CLASSES = Recipe.of("classification", vocabulary=50, test=0.0)
 
 
@@ -297,10 +299,14 @@ STREAMS = {
 
 _LABEL_LISTS = "t,c\n" + 'one two,"[""a"", ""é""]"\nthree,a\ntwo one,\nthree one,é|a\n' * 3
 _TAG_LISTS = "t,c\n" + 'one two,"[""A"", ""B""]"\nthree,A\ntwo one,B  A\n' * 4
+_TOKEN_LISTS = "t,c\n" + '"[1, 2]",a\n[2],b\n' * 4
+_SERIES_LISTS = "t,c\n" + '"[[1, 2.5], [0, 1e3]]",a\n"[[2, -1]]",b\n' * 4
 
 TARGETS = {
     "csv of labels": Loader(partial(_prepared, _LABELLED), "a.csv", (_LABEL_LISTS.encode(),)),
     "csv of tags": Loader(partial(_prepared, _TAGGED), "a.csv", (_TAG_LISTS.encode(),)),
+    "csv of token lists": Loader(partial(_prepared, _OF_LISTS), "a.csv", (_TOKEN_LISTS.encode(),)),
+    "csv of series": Loader(partial(_prepared, _OF_SERIES), "a.csv", (_SERIES_LISTS.encode(),)),
 }
 
 

@@ -93,6 +93,28 @@ def test_blank_rows_and_rare_classes_are_left_out_on_request():
     assert any("1 rows of 1 rare classes" in note for note in prepared.notes)
 
 
+def test_labels_all_of_which_are_rare():
+    rows = {"text": ["a b"] * 30, "label": [f"user {i}" for i in range(30)]}
+    for rare in ("refuse", "drop"):
+        with pytest.raises(
+            DataError, match="the 30 rows have 30 different labels, as a column of identifiers"
+        ):
+            prepare(Recipe.of("classification", rare_classes=rare), rows)
+    few = {name: column[:6] for name, column in rows.items()}
+    with pytest.raises(DataError, match="each of the 6 classes has too few rows for every part; give more"):
+        prepare(Recipe.of("classification", rare_classes="drop"), few)
+
+
+def test_a_metric_of_another_task_is_refused_with_those_of_the_task(tmp_path):
+    rows = {"text": ROWS["text"], "label": range(60)}
+    for name in ("rmes", "f1"):
+        with pytest.raises(
+            ShapeError, match=f"no metric '{name}' for this task.*; choose one of loss, mae, rmse, r2$"
+        ):
+            fit(rows, task="regression", monitor=name, out=tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
 def test_rows_in_two_parts_are_noted():
     rows = {"text": ["the same", "another"] * 20, "label": ["+", "-"] * 20}
     notes = prepare(Recipe.of("classification"), rows).notes

@@ -51,6 +51,11 @@ def test_texts_are_parsed_as_the_options_say():
             {"text": ["a"]},
             "text is not an option of task 'language', but of classification",
         ),
+        ("frames", None, {"unit": "word"}, "unit is not an option of task 'frames', but of language"),
+        ("frames", None, {"vocabulary": 9}, "vocabulary is not an option of task 'frames', but of"),
+        ("language", None, {"lower_case": True}, "lower_case is not an option of task 'language', but of"),
+        ("language", None, {"encoding": "latin-1"}, "encoding is not an option of task 'language', but of"),
+        ("language", None, {"group": "user"}, "group is not an option of task 'language', but of"),
         ("anomaly", None, {"contamination": 0.7}, "contamination must be from 0 to 0.5, got 0.7"),
     ],
 )

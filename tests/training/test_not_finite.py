@@ -38,7 +38,8 @@ def test_predict_and_evaluate_name_the_place(value):
     with pytest.raises(DataError, match=place.replace("sequence 2", "sequence 1")) as caught:
         predict(model(), x)
     assert isinstance(caught.value, ValueError)
-    assert "fill in or remove missing values" in str(caught.value)
+    advice = "fill in or remove missing" if math.isnan(value) else "correct or remove infinite"
+    assert str(caught.value).endswith(f"{advice} values first")
     with pytest.raises(DataError, match=place.replace("sequence 2", "sequence 1")):
         evaluate(model(), toy.TASK, Examples(x, torch.zeros(3, dtype=torch.int64)))
 

@@ -40,7 +40,9 @@ values that are not finite; fill in or remove missing values first
     step, features = index[0] - int(x.offsets[sequence]), index[1:]
     where = f"step {step}" + (f", feature {', '.join(map(str, features))}" if features else "")
     value = x.values[tuple(index)].item()
+    missing = bool(x.values[tuple(index)].isnan())
+    advice = "fill in or remove missing values" if missing else "correct or remove infinite values"
     raise DataError(
         f"{name}: sequence {sequence} has {value} at {where} (counted from 0), the first of {count} "
-        "values that are not finite; fill in or remove missing values first"
+        f"values that are not finite; {advice} first"
     )

@@ -203,6 +203,8 @@ def fit_recipe(
     }
     more: dict[str, Any] = {"validation_data": validation_data, "test_data": test_data, "weights": weights}
     prepared = prepare(recipe, data, **more, rows=rows, start=start)
+    if recipe.optimizer.monitor is not None:
+        prepared.task.require_metric(recipe.optimizer.monitor)
     prepared = replace(prepared, recipe=automatic_settings(prepared))
     if out is not None:
         return _fitted(prepared, Path(out), data, **how)

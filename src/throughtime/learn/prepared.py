@@ -35,7 +35,7 @@ from throughtime.learn.parts import described, encoded_part, overlaps
 from throughtime.learn.recipe import Recipe
 from throughtime.learn.split import Parts, Rows, rare_rows, split_rows
 from throughtime.tasks import TASKS, SequenceTask, Task
-from throughtime.tasks.labels import label_texts
+from throughtime.tasks.labels import class_names, label_texts
 
 _TRAINED: Mapping[str, Callable[..., InputOptions]] = {
     "words": WordOptions,
@@ -143,15 +143,17 @@ def prepare_table(
         recipe.split.test if test is None else 0.0,
     )
     table, weights, notes = _without_rare(recipe, kind, table, weights, shares)
+    if task is not None:
+        task = replace(task, **recipe.task_options)
+    elif kind.learns_from_all_rows:  # before the split, to which identifiers are classes that are too rare
+        task = learned_task(recipe, kind, table, table)
     parts = _split(recipe, kind, table, shares) if rows is None else rows
     tables = [
         table.select(parts.training),
         table.select(parts.validation) if validation is None else validation,
         table.select(parts.test) if test is None else test,
     ]
-    task = (
-        learned_task(recipe, kind, tables[0], table) if task is None else replace(task, **recipe.task_options)
-    )
+    task = learned_task(recipe, kind, tables[0], table) if task is None else task
     encoder = fitted_encoder(recipe, options, tables[0]) if encoder is None else encoder
     names, encode = _names_read(recipe), partial(encoder.examples, task=task, targets=recipe.columns.target)
     encoded = [encoded_part(part.with_columns(names), encode, recipe.columns.text) for part in tables]
@@ -314,6 +316,11 @@ def _without_rare(
         return table, weights, ()
     names = sorted({labels[row] for row in rare})
     kept = np.setdiff1d(np.arange(len(table)), rare)
+    if not len(kept):
+        class_names(table, recipe.columns.target[0])  # raises if the labels are identifiers
+        raise DataError(
+            f"{table.name}: each of the {len(names)} classes has too few rows for every part; give more rows"
+        )
     note = f"{len(rare)} rows of {len(names)} rare classes were left out: {', '.join(names[:10])}"
     return table.select(kept), None if weights is None else weights[torch.from_numpy(kept)], (note,)
 

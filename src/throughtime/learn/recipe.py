@@ -183,7 +183,10 @@ _GROUPS: Mapping[str, type] = {
     if f.name not in {"task", "model", "model_options", "task_options"}
 }
 _OF_TABLES = ("columns", "files", "split", "inputs", "batches", "optimizer")
-_OF_STREAMS = ("files", "split", "inputs", "text_stream", "windows", "optimizer")
+_OF_TEXTS = ("split", "inputs", "text_stream", "windows", "optimizer")
+_OF_FRAMES = ("split", "windows", "optimizer")
+_OF_ROWS = {"group", "time"}
+_OF_VOCABULARY = {"vocabulary", "min_count"}
 
 
 def task_options(task: str) -> Mapping[str, DeclaredOption]:
@@ -193,7 +196,19 @@ def task_options(task: str) -> Mapping[str, DeclaredOption]:
 
 def groups_of(task: str) -> Sequence[str]:
     """Return the groups of options that a task reads."""
-    return _OF_STREAMS if issubclass(TASKS[task], NextStepTask) else _OF_TABLES
+    if not issubclass(TASKS[task], NextStepTask):
+        return _OF_TABLES
+    return _OF_TEXTS if "tokens" in TASKS[task].default_models else _OF_FRAMES
+
+
+def _options_of_group(task: str, group: str) -> Mapping[str, DeclaredOption]:
+    """Return the options of a group that a task reads: of a text, not those of rows and other tokenizers."""
+    options = group_options(group)
+    if not issubclass(TASKS[task], NextStepTask):
+        return options
+    if group == "inputs":
+        return {name: option for name, option in options.items() if name in _OF_VOCABULARY}
+    return {name: option for name, option in options.items() if name not in _OF_ROWS}
 
 
 def group_options(group: str) -> Mapping[str, DeclaredOption]:
@@ -204,7 +219,7 @@ def group_options(group: str) -> Mapping[str, DeclaredOption]:
 def _places(task: str, model: str | None) -> Iterator[tuple[str, tuple[str, DeclaredOption]]]:
     """Yield each option of a task and model, with its group."""
     for group in groups_of(task):
-        for name, option in group_options(group).items():
+        for name, option in _options_of_group(task, group).items():
             yield name, (group, option)
     for name, option in task_options(task).items():
         yield name, ("task_options", option)

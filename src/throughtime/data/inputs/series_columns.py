@@ -8,6 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from throughtime.data.inputs.column_kinds import content_of, is_list, is_number, is_text
+from throughtime.data.inputs.json_lists import with_lists
 from throughtime.data.inputs.list_columns import Lists, lists_of
 from throughtime.data.inputs.value_checks import Position
 from throughtime.data.table import Table
@@ -71,7 +72,7 @@ def read_steps(table: Table, columns: Sequence[str]) -> Steps:
     >>> read_steps(rows, ["x", "y"]).values.tolist()
     [[1.0, 4.0], [2.0, 5.0], [3.0, 6.0]]
     """
-    contents = [table.column(name) for name in columns]
+    contents = [with_lists(table, name) for name in columns]
     lists = [is_list(column.type) for column in contents]
     if not any(lists) and len(columns) > 1:
         return _wide(table, columns, contents)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from throughtime._fields import Fields, Positive, to_json
 from throughtime.data.inputs.column_kinds import content_of, is_list, is_text
 from throughtime.data.inputs.interface import Blank, InputShape, check_options, require_no_blank_rows
+from throughtime.data.inputs.json_lists import with_lists
 from throughtime.data.inputs.list_columns import Lists, lists_of
 from throughtime.data.inputs.tokenizer_json import tokenizer_from_json
 from throughtime.data.table import Table
@@ -87,7 +88,7 @@ class TokenOptions:
         return lists
 
     def _lists(self, table: Table) -> Lists:
-        column = table.column(self.column)
+        column = table.column(self.column) if self.split else with_lists(table, self.column)
         if self.split and is_text(column.type):
             trimmed = pc.utf8_trim_whitespace(column.cast(pa.large_string()))
             column = pc.utf8_split_whitespace(pc.if_else(pc.equal(trimmed, ""), None, trimmed))
@@ -108,7 +109,10 @@ class TokenOptions:
 
     def _instead(self, kind: pa.DataType) -> str:
         if is_text(kind):
-            return f"split it at white space with split=True (--split), or use it with --text {self.column}"
+            return (
+                "split it at white space (split_tokens=True, --split-tokens), write JSON lists, or use it "
+                f"with --text {self.column}"
+            )
         if is_list(kind):
             return f"use a series of numbers with --series {self.column}, or convert it to lists of texts"
         return "convert it to lists of texts"

@@ -44,11 +44,12 @@ def require_complete(values: Floats, position: Position, policies: str) -> None:
         return
     row, where = position(int(missing[0]))
     value = values.reshape(-1)[missing[0]]
-    what = "no value" if np.isnan(value) else f"an infinite value ({value:g})"
+    what, advice = "no value", "fill in missing values with missing= (--missing)"
+    if not np.isnan(value):
+        what = f"an infinite value ({value:g})"
+        advice = "correct it, or treat infinite values as missing with missing= (--missing)"
     others = f" (and at {len(missing) - 1:,} more places)" if len(missing) > 1 else ""
-    raise DataError(
-        f"{row} has {what} {where}{others}; fill in missing values with missing= (--missing): {policies}"
-    )
+    raise DataError(f"{row} has {what} {where}{others}; {advice}: {policies}")
 
 
 def require_float32(scaled: Floats, values: Floats, position: Position) -> None:
