@@ -100,7 +100,7 @@ def test_text_is_split_at_white_space_if_asked_for():
             ["a b"],
             (
                 "log.jsonl: column 'events' holds texts, not lists of texts or whole numbers; split it at white "
-                "space with split=True (--split), or use it with --text events"
+                "space with --split-tokens, or use it with --text events"
             ),
         ),
         (

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from throughtime.data.table import Table
 from throughtime.errors import DataError, ShapeError
 from throughtime.learn import Recipe
-from throughtime.learn.folds import fold_parts
+from throughtime.learn.folds import fold_parts, without_rare_classes
 from throughtime.learn.split import rare_rows, split_rows
 
 
@@ -93,6 +93,17 @@ def test_folds_hold_every_row_once():
         assert whole(part, 30)
         users = [{int(row) // 3 for row in rows_of} for rows_of in part]
         assert not users[0] & users[2] | users[1] & users[2] | users[0] & users[1]
+
+
+@pytest.mark.parametrize(("folds", "rare"), [(2, 3), (3, 2), (5, 4)])
+def test_folds_leave_out_rare_classes(folds: int, rare: int) -> None:
+    rows = table(label=["a"] * 20 + ["b"] * (rare + 1) + ["c"] * rare)
+    recipe = Recipe.of("classification", target=["label"], rare_classes="drop")
+    common, notes = without_rare_classes(recipe, rows, folds)
+    assert notes == (f"{rare} rows of 1 rare classes were left out: c",)
+    assert common.column("label").to_pylist() == ["a"] * 20 + ["b"] * (rare + 1)
+    assert len(list(fold_parts(recipe, common, folds))) == folds
+    assert without_rare_classes(recipe.changed(rare_classes="refuse"), rows, folds) == (rows, ())
 
 
 def test_folds_take_the_place_of_a_split_by_time():

@@ -79,6 +79,12 @@ def rare_rows(classes: Sequence[str], validation: float, test: float) -> Rows:
     return np.flatnonzero(np.bincount(numbers)[numbers] < needed)
 
 
+def rare_note(labels: Sequence[str]) -> str:
+    """Return a note on the rows of rare classes, by their labels."""
+    names = sorted(set(labels))
+    return f"{len(labels)} rows of {len(names)} rare classes were left out: {', '.join(names[:10])}"
+
+
 def _numbered(classes: Sequence[str]) -> tuple[list[str], Rows]:
     """Return the sorted names of the classes, and the number of the class of each row."""
     names = sorted(set(classes))

@@ -108,7 +108,7 @@ class TokenOptions:
 
     def _instead(self, kind: pa.DataType) -> str:
         if is_text(kind):
-            return f"split it at white space with split=True (--split), or use it with --text {self.column}"
+            return f"split it at white space with --split-tokens, or use it with --text {self.column}"
         if is_list(kind):
             return f"use a series of numbers with --series {self.column}, or convert it to lists of texts"
         return "convert it to lists of texts"
