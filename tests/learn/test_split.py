@@ -79,6 +79,14 @@ def test_what_cannot_be_split(more, message):
         split_rows(rows, **{"validation": 0.25, "test": 0.25, "seed": 0, **more})
 
 
+def test_times_as_texts_have_the_order_of_time() -> None:
+    days = ["2024-02-01", "2023-12-31", "2024-01-10 08:30", "2024-01-11T09:30:00.5"]
+    parts = split_rows(table(day=days), 0.25, 0.25, 0, time="day")
+    assert [part.tolist() for part in parts] == [[1, 2], [3], [0]]
+    with pytest.raises(DataError, match=r"rows.csv: row 2 has the time '9.1.2024' in column 'day'; write"):
+        split_rows(table(day=["2024-01-10", "9.1.2024", "10.1.2024"]), 0.3, 0.3, 0, time="day")
+
+
 def test_rare_classes_are_those_with_fewer_rows_than_parts():
     assert rare_rows(["a", "b", "a", "a", "b", "c"], 0.1, 0.1).tolist() == [1, 4, 5]
     assert rare_rows(["a", "b", "a", "a", "b", "c"], 0.1, 0.0).tolist() == [5]
