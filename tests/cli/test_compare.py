@@ -47,5 +47,6 @@ def test_runs_of_other_tasks_have_gaps_and_fit_a_terminal(
     assert (done.code, done.err) == (0, "")
     assert max(map(len, done.out.splitlines())) <= 80
     assert "–" in done.out
+    assert "…" not in done.out
     refused(run_cli("compare", task_runs["tagging"], task_runs["tagging"]), ["a run was given twice"])
     refused(run_cli("compare", task_runs["tagging"].parent), ["is not a run"])

@@ -284,6 +284,18 @@ MISTAKES = {
         lambda f: (_csv(f), *KIND, "--threshold-metric", "acc"),
         ("a threshold cannot be chosen by 'acc'; choose one of f1, accuracy, balanced_accuracy"),
     ),
+    "an unknown device": Mistake(
+        lambda f: (_csv(f), *KIND, "--device", "tpu"),
+        ("device must be one of cpu, cuda, got 'tpu'"),
+    ),
+    "an unknown logger": Mistake(
+        lambda f: (_csv(f), *KIND, "--logger", "wandb"),
+        ("logger must be one of tensorboard, csv, mlflow, got 'wandb'"),
+    ),
+    "an option of other inputs": Mistake(
+        lambda f: (_csv(f), *KIND, "--missing", "zero"),
+        ("--missing is for series and numeric, but the model reads text; leave it out"),
+    ),
     "a language model of a table": Mistake(
         lambda f: (_csv(f), *KIND, "--task", "language"),
         (

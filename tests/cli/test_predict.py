@@ -111,8 +111,8 @@ def test_the_metrics_are_those_of_score(task: str, run_cli: RunCli, task_runs: M
     assert lines == [
         f"{METRICS[name].title}: {METRICS[name].text(value)}" for name, value in expected.items()
     ]
-    assert head.startswith("metrics on ")
     truth = [row[TARGETS[task]] for row in rows_of_all_tasks()]
+    assert head == f"metrics on {len(truth)} rows"
     assert [json.loads(line)["truth"] for line in done.out.splitlines()] == truth
 
 

@@ -86,13 +86,6 @@ def test_options_of_a_training_are_parameters(cls: type) -> None:
     assert not {"seed", "test", "target", "validation_file", "encoding"} & names
 
 
-def test_an_unknown_parameter_is_refused() -> None:
-    with pytest.raises(TypeError, match="unexpected keyword argument 'epoch'"):
-        tt.SequenceClassifier(epoch=3)
-    with pytest.raises(tt.errors.ShapeError, match="no option 'chanels'|unknown option 'chanels'"):
-        tt.SequenceClassifier(model_options={"chanels": 3}).fit(*gun_point(20))
-
-
 @pytest.mark.parametrize("save", ["pickle", "joblib"])
 def test_pickles_predict_the_same(save: str, tmp_path: Path) -> None:
     classifier = tt.SequenceClassifier(epochs=2, random_state=0).fit(SENTENCES, OPINIONS)
@@ -188,3 +181,10 @@ def test_small_data_are_trained_for_many_updates() -> None:
     assert recipe.batches.tokens_per_batch == 16 * 40
     assert recipe.optimizer.epochs == 400 / steps
     assert recipe.optimizer.patience == 1
+
+
+def test_an_unknown_parameter_names_what_to_give() -> None:
+    with pytest.raises(TypeError, match=r"no parameter 'hidden_size'; .*model_options=\{'hidden_size': …\}"):
+        tt.SequenceClassifier(model="gru", hidden_size=8)
+    with pytest.raises(TypeError, match="SequenceRegressor has no parameter 'epoch'; did you mean epochs"):
+        tt.SequenceRegressor(epoch=3)

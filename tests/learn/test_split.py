@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from throughtime.data.table import Table
 from throughtime.errors import DataError, ShapeError
 from throughtime.learn import Recipe
-from throughtime.learn.folds import fold_parts
+from throughtime.learn.folds import fold_parts, without_rare_classes
 from throughtime.learn.split import rare_rows, split_rows
 
 
@@ -79,6 +79,14 @@ def test_what_cannot_be_split(more, message):
         split_rows(rows, **{"validation": 0.25, "test": 0.25, "seed": 0, **more})
 
 
+def test_times_as_texts_have_the_order_of_time() -> None:
+    days = ["2024-02-01", "2023-12-31", "2024-01-10 08:30", "2024-01-11T09:30:00.5"]
+    parts = split_rows(table(day=days), 0.25, 0.25, 0, time="day")
+    assert [part.tolist() for part in parts] == [[1, 2], [3], [0]]
+    with pytest.raises(DataError, match=r"rows.csv: row 2 has the time '9.1.2024' in column 'day'; write"):
+        split_rows(table(day=["2024-01-10", "9.1.2024", "10.1.2024"]), 0.3, 0.3, 0, time="day")
+
+
 def test_rare_classes_are_those_with_fewer_rows_than_parts():
     assert rare_rows(["a", "b", "a", "a", "b", "c"], 0.1, 0.1).tolist() == [1, 4, 5]
     assert rare_rows(["a", "b", "a", "a", "b", "c"], 0.1, 0.0).tolist() == [5]
@@ -93,6 +101,17 @@ def test_folds_hold_every_row_once():
         assert whole(part, 30)
         users = [{int(row) // 3 for row in rows_of} for rows_of in part]
         assert not users[0] & users[2] | users[1] & users[2] | users[0] & users[1]
+
+
+@pytest.mark.parametrize(("folds", "rare"), [(2, 3), (3, 2), (5, 4)])
+def test_folds_leave_out_rare_classes(folds: int, rare: int) -> None:
+    rows = table(label=["a"] * 20 + ["b"] * (rare + 1) + ["c"] * rare)
+    recipe = Recipe.of("classification", target=["label"], rare_classes="drop")
+    common, notes = without_rare_classes(recipe, rows, folds)
+    assert notes == (f"{rare} rows of 1 rare classes were left out: c",)
+    assert common.column("label").to_pylist() == ["a"] * 20 + ["b"] * (rare + 1)
+    assert len(list(fold_parts(recipe, common, folds))) == folds
+    assert without_rare_classes(recipe.changed(rare_classes="refuse"), rows, folds) == (rows, ())
 
 
 def test_folds_take_the_place_of_a_split_by_time():

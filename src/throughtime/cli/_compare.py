@@ -73,11 +73,11 @@ def _shown(runs: dict[str, Run], rows: Sequence[_Row]) -> list[str]:
 def _table(rows: Sequence[_Row], metrics: Sequence[str]) -> Table:
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("run", overflow="fold")
-    table.add_column("on")
+    table.add_column("on", no_wrap=True)
     for name in metrics:
-        table.add_column(METRICS[name].title, justify="right")
-    table.add_column("parameters", justify="right")
-    table.add_column("time", justify="right")
+        table.add_column(METRICS[name].title, justify="right", overflow="fold")
+    table.add_column("parameters", justify="right", no_wrap=True)
+    table.add_column("time", justify="right", no_wrap=True)
     for row in rows:
         size = "" if row.parameters is None else f"{row.parameters:,}"
         cells = [_with_interval(row.score, name) for name in metrics]

@@ -40,7 +40,7 @@ def predict_rows(run: Run, data: Path, options: PredictOptions) -> None:
             for part in rows:
                 write(part)
     if measured:
-        _print_metrics(*predictor.measure(measured))
+        _print_metrics(predictor.measure(measured)[0], sum(len(outputs) for outputs, _ in measured))
 
 
 def output_format(options: PredictOptions, data: Path, predictor: Predictor) -> Format:
@@ -108,8 +108,8 @@ def _rows(
             return
 
 
-def _print_metrics(figures: Mapping[str, float], count: int) -> None:
+def _print_metrics(figures: Mapping[str, float], rows: int) -> None:
     """Print to standard error, so that a pipe receives the predictions only."""
-    print(f"metrics on {count:,} examples", file=sys.stderr)  # noqa: T201 - command output
+    print(f"metrics on {rows:,} rows", file=sys.stderr)  # noqa: T201 - command output
     for name, value in figures.items():
         print(printable(f"{METRICS[name].title}: {METRICS[name].text(value)}"), file=sys.stderr)  # noqa: T201

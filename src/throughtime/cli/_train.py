@@ -18,7 +18,7 @@ from throughtime.data.table import Table as DataTable
 from throughtime.errors import RunError, UnsupportedError
 from throughtime.learn import Recipe, fit_recipe
 from throughtime.learn.fitting import Fitted, table_of
-from throughtime.learn.folds import fold_parts
+from throughtime.learn.folds import fold_parts, without_rare_classes
 from throughtime.learn.prepared import usable_rows, with_columns
 from throughtime.learn.split import Parts
 from throughtime.learn.summary import Summary, summarize, write_summary
@@ -86,7 +86,11 @@ class TrainCommand:
 
     def _folds(self, recipe: Recipe, folds: int) -> Iterator[tuple[str, Callable[[Path], Fitted]]]:
         table = usable_rows(recipe, table_of(recipe, self.data))
-        for number, parts in enumerate(fold_parts(with_columns(recipe, table), table, folds), 1):
+        recipe = with_columns(recipe, table)
+        table, notes = without_rare_classes(recipe, table, folds)
+        for note in notes:
+            say(f"note: {note}", quiet=self.quiet)
+        for number, parts in enumerate(fold_parts(recipe, table, folds), 1):
             yield f"fold-{number}", partial(self._once, recipe=recipe, table=table, rows=parts)
 
     def _recipe(self, out: Path) -> Recipe:
@@ -206,8 +210,10 @@ def _text(name: str, value: float | None) -> str:
 def print_means(figures: list[Mapping[str, float]], what: str) -> None:
     """Print mean and standard deviation of each metric over seeds or folds."""
     console = Console(highlight=False)
-    for name in figures[0]:
-        values = [part[name] for part in figures]
+    for name in dict.fromkeys(name for part in figures for name in part):
+        values = [part[name] for part in figures if name in part]
+        if len(values) < 2:  # such as ROC AUC, where the test rows of other folds have one class
+            continue
         metric = METRICS[name]
         console.print(
             printable(

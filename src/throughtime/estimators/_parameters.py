@@ -6,12 +6,15 @@ Options are declared in `throughtime.learn.options` and in the task; signatures 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from inspect import Parameter, Signature
 from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from throughtime._options import DeclaredOption
+from throughtime.errors import InputTypeError
 from throughtime.learn.recipe import group_options, groups_of, task_options
+from throughtime.models import all_options
 
 COLUMNS = ("text", "tokens", "series", "numeric")
 """Options that name columns of a data frame."""
@@ -94,6 +97,7 @@ def with_parameters(cls: _Class) -> _Class:
     signature = Signature([Parameter("self", Parameter.POSITIONAL_OR_KEYWORD), *keywords])
 
     def __init__(self: Any, **values: Any) -> None:  # noqa: N807 - becomes that of the class
+        _require_known(cls, values, [parameter.name for parameter in parameters])
         bound = signature.bind(self, **values)
         bound.apply_defaults()
         for parameter in keywords:
@@ -105,6 +109,18 @@ def with_parameters(cls: _Class) -> _Class:
     section = "\n    ".join(parameter.documentation for parameter in parameters)
     cls.__doc__ = (cls.__doc__ or "").replace("{parameters}", section)
     return cls
+
+
+def _require_known(cls: type, values: Mapping[str, Any], known: Sequence[str]) -> None:
+    unknown = next((name for name in values if name not in known), None)
+    if unknown is None:
+        return
+    if unknown in all_options():
+        advice = f"options of the model are given as model_options={{{unknown!r}: …}}"
+    else:
+        close = get_close_matches(unknown, known, 1)
+        advice = f"did you mean {close[0]}?" if close else "see its docstring for those it has"
+    raise InputTypeError(f"{cls.__name__} has no parameter {unknown!r}; {advice}")
 
 
 def _of_option(option: DeclaredOption) -> EstimatorParameter:

@@ -20,7 +20,16 @@ from throughtime.learn.prepared import Prepared, prepare_table
 from throughtime.learn.reading import read_rows
 from throughtime.learn.recipe import Recipe, groups_of
 from throughtime.learn.split import Parts
-from throughtime.training import CUSTOM, FitResult, ModelFactory, ModelSpec, Run, only_training, without_flush
+from throughtime.training import (
+    CUSTOM,
+    FitResult,
+    ModelFactory,
+    ModelSpec,
+    Run,
+    only_training,
+    require_supported,
+    without_flush,
+)
 from throughtime.training import fit as train
 from throughtime.training import processes as several
 
@@ -193,6 +202,7 @@ def fit_recipe(
     factory : callable, optional
         Builds the model in place of one by name.
     """
+    require_supported(device, logger)
     how: dict[str, Any] = {
         "resume": resume,
         "progress": progress,

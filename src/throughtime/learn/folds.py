@@ -9,7 +9,7 @@ from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, Str
 from throughtime.data.table import Table
 from throughtime.errors import DataError, ShapeError
 from throughtime.learn.recipe import Recipe
-from throughtime.learn.split import Parts, Rows, split_rows
+from throughtime.learn.split import Parts, Rows, rare_note, split_rows
 from throughtime.tasks import TASKS, SequenceTask
 from throughtime.tasks.labels import label_texts
 
@@ -51,6 +51,22 @@ def fold_parts(recipe: Recipe, table: Table, folds: int) -> Iterator[Parts]:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{table.name}: {folds} folds are too many ({error}); give fewer") from error
+
+
+def without_rare_classes(recipe: Recipe, table: Table, folds: int) -> tuple[Table, tuple[str, ...]]:
+    """Return the rows of classes that can be in every part of every fold, and a note on the others.
+
+    All rows are returned unless the recipe has ``rare_classes="drop"``, or if groups are kept together.
+    """
+    if recipe.files.rare_classes == "refuse" or not TASKS[recipe.task].has_classes or recipe.split.group:
+        return table, ()
+    labels = np.array(label_texts(table, recipe.columns.target[0]))
+    _, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    # Of three rows in two folds, two may be in the test part, and one is too few for two other parts.
+    rare = counts[numbers] < (folds if folds > 2 else 4)
+    if not rare.any():
+        return table, ()
+    return table.select(np.flatnonzero(~rare)), (rare_note(labels[rare]),)
 
 
 def _splitter(

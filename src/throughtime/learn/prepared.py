@@ -33,7 +33,8 @@ from throughtime.errors import DataError, ShapeError
 from throughtime.learn.encoder import Encoder
 from throughtime.learn.parts import described, encoded_part, overlaps
 from throughtime.learn.recipe import Recipe
-from throughtime.learn.split import Parts, Rows, rare_rows, split_rows
+from throughtime.learn.split import Parts, Rows, rare_note, rare_rows, split_rows
+from throughtime.learn.unused_options import require_used_options
 from throughtime.tasks import TASKS, SequenceTask, Task
 from throughtime.tasks.labels import class_names, label_texts
 
@@ -126,6 +127,7 @@ def prepare_table(
         If columns are missing or unusable, or there are too few rows.
     """
     recipe = with_columns(recipe, table)
+    require_used_options(recipe)
     options = input_options(recipe)
     kind = TASKS[recipe.task]
     if not issubclass(kind, SequenceTask):
@@ -314,14 +316,13 @@ def _without_rare(
     rare = rare_rows(labels, *shares)
     if not len(rare):
         return table, weights, ()
-    names = sorted({labels[row] for row in rare})
     kept = np.setdiff1d(np.arange(len(table)), rare)
     if not len(kept):
         class_names(table, recipe.columns.target[0])  # raises if the labels are identifiers
         raise DataError(
-            f"{table.name}: each of the {len(names)} classes has too few rows for every part; give more rows"
+            f"{table.name}: each class has too few rows for every part; give more rows, or larger fractions"
         )
-    note = f"{len(rare)} rows of {len(names)} rare classes were left out: {', '.join(names[:10])}"
+    note = rare_note([labels[row] for row in rare])
     return table.select(kept), None if weights is None else weights[torch.from_numpy(kept)], (note,)
 
 

@@ -14,6 +14,9 @@ from throughtime.errors import DataError
 
 Rows = NDArray[np.int64]
 
+_ISO_TIME = r"^\d{4}(-\d{2}){0,2}([T ]\d{2}(:\d{2}){1,2}(\.\d+)?)?Z?$"
+"""Texts whose order is that of time."""
+
 
 class Parts(NamedTuple):
     """Row numbers of the parts, each sorted."""
@@ -77,6 +80,12 @@ def rare_rows(classes: Sequence[str], validation: float, test: float) -> Rows:
     needed = 1 + (validation > 0) + (test > 0)
     _, numbers = _numbered(classes)
     return np.flatnonzero(np.bincount(numbers)[numbers] < needed)
+
+
+def rare_note(labels: Sequence[str]) -> str:
+    """Return a note on the rows of rare classes, by their labels."""
+    names = sorted(set(labels))
+    return f"{len(labels)} rows of {len(names)} rare classes were left out: {', '.join(names[:10])}"
 
 
 def _numbered(classes: Sequence[str]) -> tuple[list[str], Rows]:
@@ -170,8 +179,22 @@ def _by_time(table: Table, column: str, validation: float, test: float) -> Parts
     if len(missing):
         row = int(missing[0])
         raise DataError(f"{table.place(row)} has no time in column {column!r}; fill it in or drop the row")
+    _require_sortable(table, column, values)
     order = pc.sort_indices(values).to_numpy().astype(np.int64)
     return _cut(order, validation, test, f"{table.name} has")
+
+
+def _require_sortable(table: Table, column: str, values: pa.ChunkedArray) -> None:
+    """Check that times that are texts have the order of texts."""
+    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+        return
+    others = np.flatnonzero(~pc.match_substring_regex(values, _ISO_TIME).to_numpy())
+    if len(others):
+        row = int(others[0])
+        raise DataError(
+            f"{table.place(row)} has the time {short(repr(values[row].as_py()))} in column {column!r}; write "
+            "times as numbers, or as 2024-01-31 or 2024-01-31 12:30:00, whose order is that of time"
+        )
 
 
 def _counts(rows: int, validation: float, test: float) -> tuple[int, int, int]:

@@ -98,7 +98,8 @@ def fit_temperature(logits: ArrayLike, truth: ArrayLike) -> float:
     """Return the temperature T that minimises the cross-entropy of softmax(logits / T) on validation data.
 
     Scaling does not change which class is most probable. T above 1 makes probabilities less extreme. T is
-    searched from exp(−3) to exp(3); if all predictions are correct, it is near the lower limit.
+    searched from exp(−3) to exp(3). If all predictions are correct, the cross-entropy has no minimum, and 1
+    is returned: with a small T, later errors would have a probability near 1.
 
     Parameters
     ----------
@@ -135,6 +136,8 @@ def fit_temperature(logits: ArrayLike, truth: ArrayLike) -> float:
     if classes.dtype.kind not in "iu" or classes.min() < 0 or classes.max() >= scores.shape[1]:
         raise ShapeError(f"classes must be integers from 0 to {scores.shape[1] - 1}")
     margins = scores - scores[np.arange(len(scores)), classes][:, None]
+    if margins.max() <= 0:
+        return 1.0
     return _minimise(lambda t: float(logsumexp(margins / t, axis=1).mean()))
 
 
@@ -170,6 +173,8 @@ def fit_binary_temperature(logits: ArrayLike, truth: ArrayLike) -> float:
     if not np.isin(positive, (0, 1)).all():
         raise ShapeError("truth must be 0 or 1 for each logit")
     margins = np.where(positive.astype(bool), -scores, scores)
+    if margins.max() <= 0:
+        return 1.0
     return _minimise(lambda t: float(np.logaddexp(0, margins / t).mean()))
 
 

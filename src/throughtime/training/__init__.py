@@ -11,6 +11,7 @@ from throughtime.training._fit import fit as fit
 from throughtime.training._gradient_file import GradientRecord as GradientRecord
 from throughtime.training._gradient_file import LayerGradients as LayerGradients
 from throughtime.training._gradient_file import read_gradients as read_gradients
+from throughtime.training._how import require_supported as require_supported
 from throughtime.training._lock import only_training as only_training
 from throughtime.training._metrics import EpochMetrics as EpochMetrics
 from throughtime.training._metrics import Metrics as Metrics

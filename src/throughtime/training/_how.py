@@ -15,6 +15,29 @@ LOGGERS = {"tensorboard": "TensorBoardLogger", "csv": "CSVLogger", "mlflow": "ML
 _DEVICES = {"cpu": "cpu", "cuda": "gpu"}
 
 
+def require_supported(device: str | None, logger: str | None) -> None:
+    """Check a device and a logger before a run is created; see `throughtime.training.fit`.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is no such device or logger.
+
+    Examples
+    --------
+    >>> require_supported("tpu", None)
+    Traceback (most recent call last):
+        ...
+    throughtime.errors.UnsupportedError: device must be one of cpu, cuda, got 'tpu'
+    """
+    if device is not None and device not in _DEVICES:
+        raise UnsupportedError(f"device must be one of {', '.join(_DEVICES)}, got {device!r}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UnsupportedError("there is no CUDA device here; use device cpu")
+    if logger is not None and logger not in LOGGERS:
+        raise UnsupportedError(f"logger must be one of {', '.join(LOGGERS)}, got {logger!r}")
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """See `throughtime.training.fit` for the fields."""
@@ -27,12 +50,7 @@ class Surroundings:
     resumable: bool = True
 
     def __post_init__(self) -> None:
-        if self.device is not None and self.device not in _DEVICES:
-            raise UnsupportedError(f"device must be one of {', '.join(_DEVICES)}, got {self.device!r}")
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise UnsupportedError("there is no CUDA device here; use device cpu")
-        if self.logger is not None and self.logger not in LOGGERS:
-            raise UnsupportedError(f"logger must be one of {', '.join(LOGGERS)}, got {self.logger!r}")
+        require_supported(self.device, self.logger)
 
     def accelerator(self) -> str:
         """Return Lightning's name of the device."""

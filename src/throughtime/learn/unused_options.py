@@ -1,0 +1,72 @@
+"""Options of inputs that would have no effect are refused."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+
+from throughtime.errors import ShapeError
+from throughtime.learn.options import InputOptions
+from throughtime.learn.recipe import Recipe
+
+_COLUMNS = {
+    **dict.fromkeys(("tokenizer", "lower_case"), ("text",)),
+    **dict.fromkeys(("vocabulary", "min_count", "vectors", "freeze_vectors"), ("text", "tokens")),
+    "split_tokens": ("tokens",),
+    "missing": ("series", "numeric"),
+    "scale": ("series",),
+}
+"""Kinds of columns that each option is for."""
+_OTHERS = {"longer": "max_length", "freeze_vectors": "vectors"}
+"""Options that need another option."""
+_TRAINED = ("words", "characters", "bpe")
+_OF_TRAINED = ("vocabulary", "min_count", "lower_case")
+"""Options of tokenizers that are trained on the data."""
+
+
+def require_used_options(recipe: Recipe) -> None:
+    """Check that every option of the inputs that differs from its default has an effect.
+
+    Raises
+    ------
+    ShapeError
+        If one has none.
+
+    Examples
+    --------
+    >>> require_used_options(Recipe.of("classification", text=["title"], scale="none"))
+    Traceback (most recent call last):
+        ...
+    throughtime.errors.ShapeError: --scale is for series, but the model reads text; leave it out
+    """
+    for name in _changed(recipe.inputs):
+        kinds = _COLUMNS.get(name, ())
+        if kinds and not any(getattr(recipe.columns, kind) for kind in kinds):
+            raise ShapeError(
+                f"{_flag(name)} is for {_listed(kinds)}, but the model reads {_listed(_read(recipe))}; "
+                "leave it out"
+            )
+        if name in _OF_TRAINED and recipe.columns.text and recipe.inputs.tokenizer not in _TRAINED:
+            raise ShapeError(
+                f"{_flag(name)} has no effect on the tokenizer in {recipe.inputs.tokenizer}, which is not "
+                "trained on the data; leave it out"
+            )
+        other = _OTHERS.get(name)
+        if other is not None and getattr(recipe.inputs, other) is None:
+            raise ShapeError(f"{_flag(name)} has no effect without {_flag(other)}; give both, or neither")
+
+
+def _changed(inputs: InputOptions) -> Iterator[str]:
+    for option in fields(inputs):
+        if getattr(inputs, option.name) != option.default:
+            yield option.name
+
+
+def _read(recipe: Recipe) -> Sequence[str]:
+    return [name for name in ("text", "tokens", "series", "numeric") if getattr(recipe.columns, name)]
+
+
+def _listed(kinds: Sequence[str]) -> str:
+    return " and ".join(kinds)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -1,0 +1,43 @@
+"""Options that would have no effect are errors."""
+
+from typing import Any
+
+import pytest
+
+from throughtime.errors import ShapeError
+from throughtime.learn import Recipe
+from throughtime.learn.unused_options import require_used_options
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"text": ["a"], "missing": "zero"}, "--missing is for series and numeric, but the model reads text"),
+        ({"tokens": ["a"], "lower_case": True}, "--lower-case is for text, but the model reads tokens"),
+        ({"series": ["a"], "tokenizer": "bpe"}, "--tokenizer is for text, but the model reads series"),
+        ({"series": ["a"], "min_count": 3}, "--min-count is for text and tokens, but the model reads series"),
+        ({"text": ["a"], "split_tokens": True}, "--split-tokens is for tokens, but the model reads text"),
+        ({"text": ["a"], "longer": "windows"}, "--longer has no effect without --max-length"),
+        ({"text": ["a"], "freeze_vectors": True}, "--freeze-vectors has no effect without --vectors"),
+        (
+            {"text": ["a"], "tokenizer": "my.json", "vocabulary": 9},
+            "--vocabulary has no effect on the tokenizer",
+        ),
+    ],
+)
+def test_options_without_effect(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        require_used_options(Recipe.of("classification", **options))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"text": ["a"], "numeric": ["b"], "missing": "mean", "vectors": "v.txt", "freeze_vectors": True},
+        {"tokens": ["a"], "split_tokens": True, "min_count": 1, "max_length": 9, "longer": "windows"},
+        {"series": ["a"], "scale": "none", "missing": "interpolate"},
+        {"text": ["a"], "tokenizer": "characters", "vocabulary": 9, "lower_case": True},
+    ],
+)
+def test_options_with_an_effect(options: dict[str, Any]) -> None:
+    require_used_options(Recipe.of("classification", **options))
