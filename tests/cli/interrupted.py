@@ -61,7 +61,7 @@ def at_call(owner, name, count=1, times=1):
 # An epoch has 5 or 6 steps.
 MOMENTS = {
     "the commands are imported": lambda: at_import("throughtime.cli._app"),
-    "the file is read": lambda: at_call(sys.modules["throughtime.learn.fitting"], "read_table"),
+    "the file is read": lambda: at_call(sys.modules["throughtime.learn.reading"], "read_table"),
     "the run is there": lambda: at_call(sys.modules["throughtime.learn.fitting"], "train"),
     "the training is imported": lambda: at_import("throughtime.training._engine"),
     "the first step": lambda: at_call(torch.optim.AdamW, "step"),
