@@ -58,7 +58,9 @@ def without_rare_classes(recipe: Recipe, table: Table, folds: int) -> tuple[Tabl
 
     All rows are returned unless the recipe has ``rare_classes="drop"``, or if groups are kept together.
     """
-    if recipe.files.rare_classes == "refuse" or not TASKS[recipe.task].has_classes or recipe.split.group:
+    kind = TASKS[recipe.task]
+    has_classes = issubclass(kind, SequenceTask) and kind.has_classes
+    if recipe.files.rare_classes == "refuse" or not has_classes or recipe.split.group:
         return table, ()
     labels = np.array(label_texts(table, recipe.columns.target[0]))
     _, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
@@ -66,7 +68,7 @@ def without_rare_classes(recipe: Recipe, table: Table, folds: int) -> tuple[Tabl
     rare = counts[numbers] < (folds if folds > 2 else 4)
     if not rare.any():
         return table, ()
-    return table.select(np.flatnonzero(~rare)), (rare_note(labels[rare]),)
+    return table.select(np.flatnonzero(~rare)), (rare_note(labels[rare].tolist()),)
 
 
 def _splitter(
