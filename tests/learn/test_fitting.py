@@ -6,10 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from throughtime.errors import DataError, RunError, ShapeError
+from throughtime.errors import DataError, InputTypeError, RunError, ShapeError
 from throughtime.learn import Recipe, fit, fit_recipe, load, prepare
 from throughtime.models import TextCNN
+from throughtime.nn import Pool
 from throughtime.training import Run
 
 ROWS = {
@@ -155,3 +157,20 @@ def test_pretrained_vectors_are_set_and_frozen(tmp_path):
     assert weight[names.index("film")].tolist() == [4, 5, 6]
     with pytest.raises(ShapeError, match=r"the vectors have 3 features, but the embedding 128"):
         fit(ROWS, epochs=1, progress=False, vectors=str(file))
+
+
+def test_fit_takes_a_function_but_no_module():
+    class Mean(nn.Module):
+        def __init__(self, channels, outputs):
+            super().__init__()
+            self.linear, self.pool = nn.Linear(channels, outputs), Pool("mean")
+
+        def forward(self, x):
+            return self.linear(self.pool(x))
+
+    rows = {"series": [[float(i % 2), 1.0 + i % 3] for i in range(40)], "label": ["a", "b"] * 20}
+    fitted = fit(rows, model=lambda inputs, outputs: Mean(inputs.channels, outputs), epochs=1, progress=False)
+    assert isinstance(fitted.model, Mean)
+    assert set(fitted.predict(rows["series"])) <= {"a", "b"}
+    with pytest.raises(InputTypeError, match=r"^model is a Mean, expected a name or a function [^\n]*$"):
+        fit(rows, model=Mean(1, 2), epochs=1, progress=False)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from throughtime.data.objects import as_table
 from throughtime.data.table import Table
-from throughtime.errors import ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.learn.automatic import automatic_settings
 from throughtime.learn.next_step import prepare_stream
 from throughtime.learn.predictor import Predictor
@@ -104,7 +104,7 @@ def fit(
     data: Any,
     *,
     task: str = "classification",
-    model: str | None = None,
+    model: str | ModelFactory | None = None,
     out: str | Path | None = None,
     validation_data: Any = None,
     test_data: Any = None,
@@ -122,8 +122,9 @@ def fit(
         names to columns; or a sequence of texts, lists of tokens, or series.
     task : str
         "classification", "multilabel", "regression", "tagging", "anomaly", "language" or "frames".
-    model : str, optional
-        Name of the model, see ``throughtime.models.MODELS``; by default that of the task.
+    model : str or callable, optional
+        Name of the model, see ``throughtime.models.MODELS``; by default that of the task. Or a function that
+        builds one from `throughtime.models.ModelInputs` and the number of outputs.
     out : path, optional
         Folder for the run; by default a temporary one, which is deleted at the end.
     validation_data, test_data
@@ -156,7 +157,13 @@ def fit(
     >>> fitted.predict(["good film"])
     ['+']
     """
-    recipe = Recipe.of(task, model, **_sequences(options))
+    if isinstance(model, nn.Module):
+        raise InputTypeError(
+            f"model is a {type(model).__name__}, expected a name or a function that builds a model from "
+            "ModelInputs and the number of outputs; give such a function"
+        )
+    factory = None if model is None or isinstance(model, str) else model
+    recipe = Recipe.of(task, model if isinstance(model, str) else None, **_sequences(options))
     fitted = fit_recipe(
         recipe,
         data,
@@ -166,6 +173,7 @@ def fit(
         resume=resume,
         progress=progress,
         watch_every=watch_every,
+        factory=factory,
     )
     if fitted.predictor is None:
         raise ShapeError(f"task {task!r} has no predictor; use throughtime.training.Run.open(out)")

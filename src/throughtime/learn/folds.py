@@ -59,9 +59,8 @@ def without_rare_classes(recipe: Recipe, table: Table, folds: int) -> tuple[Tabl
     All rows are returned unless the recipe has ``rare_classes="drop"``, or if groups are kept together.
     """
     kind = TASKS[recipe.task]
-    if not issubclass(kind, SequenceTask) or not kind.has_classes:
-        return table, ()
-    if recipe.files.rare_classes == "refuse" or recipe.split.group:
+    has_classes = issubclass(kind, SequenceTask) and kind.has_classes
+    if recipe.files.rare_classes == "refuse" or not has_classes or recipe.split.group:
         return table, ()
     labels = np.array(label_texts(table, recipe.columns.target[0]))
     _, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
