@@ -60,9 +60,9 @@ def test_what_is_no_option(task, model, options, message):
 
 
 def test_an_option_of_another_type():
-    with pytest.raises(InputTypeError, match="epochs must be a whole number, got 'many'"):
+    with pytest.raises(InputTypeError, match="epochs must be a whole number or 'auto', got 'many'"):
         Recipe.of("classification", epochs="many")
-    with pytest.raises(InputTypeError, match="--epochs must be a whole number, got 'many'"):
+    with pytest.raises(InputTypeError, match="--epochs must be a whole number or 'auto', got 'many'"):
         Recipe.parse("classification", None, {"epochs": "many"})
 
 
