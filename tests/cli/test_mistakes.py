@@ -284,6 +284,13 @@ MISTAKES = {
         lambda f: (_csv(f), *KIND, "--threshold-metric", "acc"),
         ("a threshold cannot be chosen by 'acc'; choose one of f1, accuracy, balanced_accuracy"),
     ),
+    "an unknown tokenizer": Mistake(
+        lambda f: (_csv(f), *KIND, "--tokenizer", "wrods"),
+        (
+            "tokenizer must be one of words, characters, bpe, or a file, got 'wrods', which does not exist; "
+            "correct it"
+        ),
+    ),
     "an unknown device": Mistake(
         lambda f: (_csv(f), *KIND, "--device", "tpu"),
         ("device must be one of cpu, cuda, got 'tpu'"),

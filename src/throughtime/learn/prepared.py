@@ -252,6 +252,11 @@ def input_options(recipe: Recipe) -> InputOptions:
         return TokenOptions(column=columns.tokens[0], split=inputs.split_tokens, **sizes)
     text: dict[str, Any] = {"columns": tuple(columns.text), "blank": blank}
     if inputs.tokenizer not in _TRAINED:
+        if not Path(inputs.tokenizer).exists():
+            raise DataError(
+                f"tokenizer must be one of {', '.join(_TRAINED)}, or a file, got {inputs.tokenizer!r}, which "
+                "does not exist; correct it"
+            )
         return TokenizerOptions(**text, file=inputs.tokenizer)
     if inputs.lower_case is not None:
         sizes["lower_case"] = inputs.lower_case
