@@ -163,7 +163,7 @@ MISTAKES = {
     "an option of another model": Mistake(
         lambda f: (_csv(f), *KIND, "--hidden-size", 8),
         (
-            "the default model has no option 'hidden_size'; models that have it are rnn, lstm, gru, birnn, "
+            "the default model (textcnn, fcn) has no option 'hidden_size'; models that have it are rnn, lstm, gru, birnn, "
             "bilstm, bigru, charcnn, lstmfcn"
         ),
     ),
@@ -218,7 +218,7 @@ MISTAKES = {
         lambda f: (_csv(f, words="  "), *KIND),
         (
             "FOLDER/data.csv: row 24 has no text in column 'words'; fill it in, or drop such rows with "
-            "blank='skip' (--skip-blank)"
+            "skip_blank=True (--skip-blank)"
         ),
     ),
     "a row without a label": Mistake(

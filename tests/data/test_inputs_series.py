@@ -301,7 +301,7 @@ REFUSED = {
     "blank": (
         table(x=[[1.0], []]),
         (
-            "a.json: row 2 has no steps in column 'x'; fill it in, or drop such rows with blank='skip' "
+            "a.json: row 2 has no steps in column 'x'; fill it in, or drop such rows with skip_blank=True "
             "(--skip-blank)"
         ),
     ),

@@ -268,7 +268,7 @@ BLANK = table("to to", None, " \n\u3000", "to")
 def test_blank_rows_are_refused_with_their_place():
     message = (
         "plays.csv: row 2 (and 1 more) has no text in column 'text'; fill it in, or drop such rows with "
-        "blank='skip' (--skip-blank)"
+        "skip_blank=True (--skip-blank)"
     )
     for blank in ("refuse", "skip"):
         options = WordOptions(columns=("text",), blank=blank)

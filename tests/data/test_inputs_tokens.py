@@ -145,7 +145,7 @@ def test_a_null_token_is_refused_with_its_place():
 def test_rows_without_tokens_are_refused_with_their_place():
     message = (
         "log.jsonl: row 2 (and 1 more) has no tokens in column 'events'; fill it in, or drop such rows with "
-        "blank='skip' (--skip-blank)"
+        "skip_blank=True (--skip-blank)"
     )
     with pytest.raises(DataError, match=exactly(message)):
         options(blank="refuse").fit(table(EVENTS))

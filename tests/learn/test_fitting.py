@@ -174,3 +174,13 @@ def test_fit_takes_a_function_but_no_module():
     assert set(fitted.predict(rows["series"])) <= {"a", "b"}
     with pytest.raises(InputTypeError, match=r"^model is a Mean, expected a name or a function [^\n]*$"):
         fit(rows, model=Mean(1, 2), epochs=1, progress=False)
+
+
+def test_labels_of_anomalies_may_be_in_the_test_rows_alone():
+    normal = {"tokens": [["a", "b", "c"]] * 40}
+    test = {"tokens": [["a", "b", "c"]] * 6 + [["c", "c", "a"]] * 4, "label": ["normal"] * 6 + ["odd"] * 4}
+    options = {"epochs": 20, "hidden_size": 16, "embedding_size": 8, "progress": False}
+    fitted = fit(normal, task="anomaly", test_data=test, min_count=1, **options)
+    assert fitted.metrics.test["roc_auc"] == 1.0
+    with pytest.raises(DataError, match="has no column 'attack'"):
+        fit(normal, task="anomaly", test_data=test, target="attack", **options)

@@ -126,7 +126,7 @@ def prepare_table(
     DataError
         If columns are missing or unusable, or there are too few rows.
     """
-    recipe = with_columns(recipe, table)
+    recipe = with_columns(recipe, table, *(part for part in (validation, test) if part is not None))
     require_used_options(recipe)
     options = input_options(recipe)
     kind = TASKS[recipe.task]
@@ -157,8 +157,18 @@ def prepare_table(
     ]
     task = learned_task(recipe, kind, tables[0], table) if task is None else task
     encoder = fitted_encoder(recipe, options, tables[0]) if encoder is None else encoder
-    names, encode = _names_read(recipe), partial(encoder.examples, task=task, targets=recipe.columns.target)
-    encoded = [encoded_part(part.with_columns(names), encode, recipe.columns.text) for part in tables]
+    names = _names_read(recipe)
+    encoded = []
+    for part in tables:
+        # Targets that only serve to measure may be in the test part alone.
+        there = kind.needs_targets or all(name in part.names for name in recipe.columns.target)
+        targets = recipe.columns.target if there else ()
+        encode = partial(encoder.examples, task=task, targets=targets)
+        encoded.append(
+            encoded_part(
+                part.with_columns(tuple(dict.fromkeys((*names, *targets)))), encode, recipe.columns.text
+            )
+        )
     examples = [part.examples for part in encoded]
     if weights is not None:
         of_parts = [weights[torch.from_numpy(part)] for part in (parts.training, parts.validation)]
@@ -198,8 +208,10 @@ def usable_rows(recipe: Recipe, table: Table) -> Table:
     return _without(table, input_options(with_columns(recipe, table)).blank_rows(table))
 
 
-def with_columns(recipe: Recipe, table: Table) -> Recipe:
+def with_columns(recipe: Recipe, table: Table, *others: Table) -> Recipe:
     """Return the recipe with the columns of the table that it leaves open.
+
+    Targets of a task that needs none for training may be in one of the other tables alone.
 
     Raises
     ------
@@ -229,9 +241,13 @@ def with_columns(recipe: Recipe, table: Table) -> Recipe:
                 f"{', '.join(table.names[:20])}"
             )
         columns = replace(columns, target=(_TARGET,))
-    elif not columns.target and _TARGET in table.names:
+    elif not columns.target and any(_TARGET in part.names for part in (table, *others)):
         columns = replace(columns, target=(_TARGET,))
-    for name in (*columns.target, *columns.text, *columns.tokens, *columns.series, *columns.numeric):
+    optional = issubclass(kind, SequenceTask) and not kind.needs_targets
+    for name in columns.target:
+        if not (optional and any(name in part.names for part in others)):
+            table.column(name)  # raises if it does not exist
+    for name in (*columns.text, *columns.tokens, *columns.series, *columns.numeric):
         table.column(name)  # raises if it does not exist
     return replace(recipe, columns=columns)
 
@@ -293,9 +309,9 @@ def _blank_rows(options: InputOptions, table: Table) -> Rows:
 
 
 def _names_read(recipe: Recipe) -> tuple[str, ...]:
-    """Return the columns that examples are encoded from."""
+    """Return the columns that sequences are encoded from."""
     columns = recipe.columns
-    groups = (columns.target, columns.text, columns.tokens, columns.series, columns.numeric)
+    groups = (columns.text, columns.tokens, columns.series, columns.numeric)
     return tuple(dict.fromkeys(chain.from_iterable(groups)))
 
 

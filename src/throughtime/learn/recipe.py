@@ -243,7 +243,7 @@ def _unknown(name: str, task: str, model: str | None, places: Mapping[str, Any])
     tasks = [other for other in TASKS if any(name == known for known, _ in _places(other, None))]
     models = [other for other in models_for(TASKS[task].level) if name in model_options(other)]
     if models:
-        what = "the default model" if model is None else model
+        what = model or f"the default model ({', '.join(TASKS[task].default_models.values())})"
         return f"{what} has no option {name!r}; models that have it are {', '.join(models)}"
     if tasks:
         return f"{name} is not an option of task {task!r}, but of {', '.join(tasks)}; leave it out"

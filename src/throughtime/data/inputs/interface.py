@@ -115,6 +115,6 @@ def require_no_blank_rows(table: Table, rows: NDArray[np.int64], blank: Blank, w
         return
     others = f" (and {len(rows) - 1:,} more)" if len(rows) > 1 else ""
     raise DataError(
-        f"{table.place(int(rows[0]))}{others} has {what}; fill it in, or drop such rows with blank='skip' "
+        f"{table.place(int(rows[0]))}{others} has {what}; fill it in, or drop such rows with skip_blank=True "
         "(--skip-blank)"
     )
