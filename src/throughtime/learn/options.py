@@ -128,7 +128,7 @@ class InputOptions:
         str | None,
         Option("File of pretrained word vectors: word2vec, GloVe or fastText text format.", metavar="FILE"),
     ] = None
-    freeze_vectors: Annotated[bool, Option("Do not change pretrained vectors in training.")] = False
+    freeze_vectors: Annotated[bool, Option("Do not change the embedding in training.")] = False
 
 
 @dataclass(frozen=True)

@@ -341,7 +341,8 @@ def _without_rare(
     if not len(kept):
         class_names(table, recipe.columns.target[0])  # raises if the labels are identifiers
         raise DataError(
-            f"{table.name}: each class has too few rows for every part; give more rows, or larger fractions"
+            f"{table.name}: each of the {len(set(labels))} classes has too few rows for every part; give "
+            "more rows"
         )
     note = rare_note([labels[row] for row in rare])
     return table.select(kept), None if weights is None else weights[torch.from_numpy(kept)], (note,)
