@@ -79,7 +79,9 @@ def tags_of_tokens(rows: Rows, tags: int, _seconds: float) -> Fit:
 
 
 def _fit(predictor: Predictor, rows: Rows, parameters: int) -> Fit:
-    return Fit(predictor, parameters, len(rows.training), rows.training.inputs.layout.total)
+    """Return a fit, which without parameters has read no tokens."""
+    tokens = rows.training.inputs.layout.total if parameters else 0
+    return Fit(predictor, parameters, len(rows.training), tokens)
 
 
 def _log(probabilities: Floats) -> Tensor:
