@@ -92,6 +92,4 @@ class Baseline:
 
     def assess(self, examples: Examples) -> tuple[dict[str, float], int, dict[str, Interval]]:
         """Return what `measure` does, with the 95 % interval of each metric that has one."""
-        outputs, targets = by_row(self.outputs(examples), examples)
-        measures = self.task.measures(NO_MODEL, outputs, targets)
-        return *self.measure(examples), {} if measures is None else measures.intervals()
+        return self.task.measure_with_intervals(NO_MODEL, *by_row(self.outputs(examples), examples))

@@ -1,5 +1,6 @@
 """`NextStepTask`: the part that language models and models of frames share: windows, steps, evaluation."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
@@ -115,9 +116,9 @@ class NextStepTask(Task):
             means, steps = mean_values(self.step(model, batch.to(device), carried) for batch in loader)
         return self.derived(means), steps
 
+    @abstractmethod
     def derived(self, means: Mapping[str, float]) -> dict[str, float]:
         """Return the metrics that follow from the mean loss."""
-        raise NotImplementedError
 
 
 def _source(source: Any) -> NextStepSource:

@@ -171,32 +171,38 @@ class SequenceTask(Task):
     ) -> tuple[dict[str, float], int]:
         """Return all metrics of a model on examples."""
         del source
-        outputs = model_outputs(model, part, tokens_per_batch=_HELD_OUT * settings.tokens_per_batch)
-        return self.measure(model, *by_row(outputs, part))
+        return self.measure(model, *_held_out_outputs(model, part, settings))
 
     def assess(
         self, model: nn.Module, source: Source, part: Any, settings: BatchSettings
     ) -> tuple[dict[str, float], int, dict[str, Interval]]:
         """Return what `evaluate` does, with the 95 % interval of each metric that has one."""
         del source
-        outputs = model_outputs(model, part, tokens_per_batch=_HELD_OUT * settings.tokens_per_batch)
-        outputs, targets = by_row(outputs, part)
-        figures, count = self.measure(model, outputs, targets)
-        measures = self.measures(model, outputs, targets)
-        return figures, count, {} if measures is None else measures.intervals()
+        return self.measure_with_intervals(model, *_held_out_outputs(model, part, settings))
 
     def tuned_on(self, model: nn.Module, source: Source, part: Any, settings: BatchSettings) -> Self:
         """Return the task with what is chosen on the validation examples after training."""
         del source
-        outputs = model_outputs(model, part, tokens_per_batch=_HELD_OUT * settings.tokens_per_batch)
-        return self.tuned(model, *by_row(outputs, part))
+        return self.tuned(model, *_held_out_outputs(model, part, settings))
 
     def measure(self, model: nn.Module, outputs: Outputs, targets: Any) -> tuple[dict[str, float], int]:
         """Return all metrics of outputs, and the number of examples that their means are taken over."""
+        return self._measured(model, outputs, targets, self.measures(model, outputs, targets))
+
+    def measure_with_intervals(
+        self, model: nn.Module, outputs: Outputs, targets: Any
+    ) -> tuple[dict[str, float], int, dict[str, Interval]]:
+        """Return what `measure` does, with the 95 % interval of each metric that has one."""
+        measures = self.measures(model, outputs, targets)
+        figures, count = self._measured(model, outputs, targets, measures)
+        return figures, count, {} if measures is None else measures.intervals()
+
+    def _measured(
+        self, model: nn.Module, outputs: Outputs, targets: Any, measures: WeightedMetrics | None
+    ) -> tuple[dict[str, float], int]:
         with torch.no_grad():
             values = StepValues(self.score(model, outputs, targets))
         means = {name: total / len(values) for name, total in values.sums().items()}
-        measures = self.measures(model, outputs, targets)
         return means | (measures.values() if measures is not None else {}), len(values)
 
     def _no_values(self) -> dict[str, Tensor]:
@@ -207,6 +213,12 @@ class SequenceTask(Task):
         if batch.weights is None or len(batch.weights) == count:
             return batch.weights
         return batch.weights.repeat_interleave(batch.inputs.lengths.to(batch.weights.device))
+
+
+def _held_out_outputs(model: nn.Module, part: Any, settings: BatchSettings) -> tuple[Outputs, Any]:
+    """Return the outputs of a model on held-out examples, and their targets, by row."""
+    outputs = model_outputs(model, part, tokens_per_batch=_HELD_OUT * settings.tokens_per_batch)
+    return by_row(outputs, part)
 
 
 def _zero_of_parameters(model: nn.Module) -> Tensor:
