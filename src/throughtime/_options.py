@@ -27,6 +27,8 @@ class Option:
         Its name on the command line, if that is not the name of the argument.
     metavar : str or None
         What its value is called in the help of the command line.
+    duration : bool
+        Whether it is a time in seconds, which the command line also takes as 90s, 5m or 1h.
     """
 
     help: str
@@ -34,6 +36,7 @@ class Option:
     high: float | None = None
     flag: str | None = None
     metavar: str | None = None
+    duration: bool = False
 
 
 class _Kind(NamedTuple):
@@ -68,6 +71,11 @@ def _parse_list(text: str) -> tuple[int, ...]:
 
 def _parse_truth(text: str) -> bool:
     return {"true": True, "false": False}[text.lower()]
+
+
+def _parse_duration(text: str) -> float:
+    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:].lower())
+    return float(text) if unit is None else unit * float(text[:-1])
 
 
 def _or_none(parse: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -200,9 +208,10 @@ class DeclaredOption:
             If the text is none of this option.
         """
         try:
-            return self._kind.parse(text)
+            return _parse_duration(text) if self.meaning.duration else self._kind.parse(text)
         except (ValueError, KeyError):
             words = "true or false" if self.kind is bool else self._kind.words
+            words = "a time such as 90s, 5m or 1h" if self.meaning.duration else words
             raise InputTypeError(f"{self.flag} must be {words}, got {short(text)}") from None
 
     @property

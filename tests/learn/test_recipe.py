@@ -30,9 +30,9 @@ def test_texts_are_parsed_as_the_options_say():
 @pytest.mark.parametrize(
     ("task", "model", "options", "message"),
     [
-        ("classify", None, {}, "unknown task 'classify'; choose one of classification"),
-        ("regression", "bert", {}, "unknown model 'bert'; choose one of rnn"),
-        ("regression", None, {"crf": True}, "crf is not an option of task 'regression', but of tagging"),
+        ("classify", "auto", {}, "unknown task 'classify'; choose one of classification"),
+        ("regression", "bert", {}, "unknown model 'bert'; choose one of auto, rnn"),
+        ("regression", "auto", {"crf": True}, "crf is not an option of task 'regression', but of tagging"),
         (
             "regression",
             "textcnn",
@@ -41,22 +41,22 @@ def test_texts_are_parsed_as_the_options_say():
         ),
         (
             "regression",
-            None,
+            "auto",
             {"hidden_sizes": 4},
             "unknown option 'hidden_sizes'; options of task 'regression'",
         ),
         (
             "language",
-            None,
+            "auto",
             {"text": ["a"]},
             "text is not an option of task 'language', but of classification",
         ),
-        ("frames", None, {"unit": "word"}, "unit is not an option of task 'frames', but of language"),
-        ("frames", None, {"vocabulary": 9}, "vocabulary is not an option of task 'frames', but of"),
-        ("language", None, {"lower_case": True}, "lower_case is not an option of task 'language', but of"),
-        ("language", None, {"encoding": "latin-1"}, "encoding is not an option of task 'language', but of"),
-        ("language", None, {"group": "user"}, "group is not an option of task 'language', but of"),
-        ("anomaly", None, {"contamination": 0.7}, "contamination must be from 0 to 0.5, got 0.7"),
+        ("frames", "auto", {"unit": "word"}, "unit is not an option of task 'frames', but of language"),
+        ("frames", "auto", {"vocabulary": 9}, "vocabulary is not an option of task 'frames', but of"),
+        ("language", "auto", {"lower_case": True}, "lower_case is not an option of task 'language', but of"),
+        ("language", "auto", {"encoding": "latin-1"}, "encoding is not an option of task 'language', but of"),
+        ("language", "auto", {"group": "user"}, "group is not an option of task 'language', but of"),
+        ("anomaly", "auto", {"contamination": 0.7}, "contamination must be from 0 to 0.5, got 0.7"),
     ],
 )
 def test_what_is_no_option(task, model, options, message):
@@ -68,7 +68,7 @@ def test_an_option_of_another_type():
     with pytest.raises(InputTypeError, match="epochs must be a whole number or 'auto', got 'many'"):
         Recipe.of("classification", epochs="many")
     with pytest.raises(InputTypeError, match="--epochs must be a whole number or 'auto', got 'many'"):
-        Recipe.parse("classification", None, {"epochs": "many"})
+        Recipe.parse("classification", "auto", {"epochs": "many"})
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -40,7 +40,7 @@ def advice(
     *,
     inputs: Inputs,
     examples: int,
-    epochs: int,
+    epochs: int | None,
     best_epoch: int,
 ) -> list[str]:
     """Return what to try if a model does not beat a baseline, the most likely to help first.
@@ -57,8 +57,8 @@ def advice(
         What the model reads.
     examples : int
         Number of training examples.
-    epochs : int
-        Number of epochs that were trained.
+    epochs : int or None
+        Number of epochs that were trained; None for a blend of several models.
     best_epoch : int
         The best one by the validation metric, counted from 1.
 
@@ -80,11 +80,14 @@ def advice(
     check that the series have to do with the targets: the majority class
     """
     return [
-        _about_epochs(epochs, best_epoch),
+        *([_MORE_TIME] if epochs is None else [_about_epochs(epochs, best_epoch)]),
         *_about_models(task, model, inputs),
         *_about_data(examples, inputs),
         _about_baseline(baseline, inputs),
     ]
+
+
+_MORE_TIME = "give the training more time, for more models and folds (budget=, or --budget)"
 
 
 def _about_epochs(epochs: int, best_epoch: int) -> str:

@@ -63,7 +63,12 @@ def _train(
         ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Name of the model. Default: that of the task.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Name of the model. Default: auto, a blend of several for classification, multilabel and "
+            "regression, and one model for other tasks.",
+        ),
     ] = None,
     resume: Annotated[
         bool,

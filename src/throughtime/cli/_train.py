@@ -16,7 +16,8 @@ from throughtime.cli._ending import end_training, load_lightning, say, training_
 from throughtime.data.printable import printable
 from throughtime.data.table import Table as DataTable
 from throughtime.errors import RunError, UnsupportedError
-from throughtime.learn import Recipe, fit_recipe
+from throughtime.learn import AUTO, Recipe, fit_recipe
+from throughtime.learn.auto import Outcome, read_outcome
 from throughtime.learn.fitting import Fitted, table_of
 from throughtime.learn.folds import fold_parts, without_rare_classes
 from throughtime.learn.prepared import usable_rows, with_columns
@@ -98,7 +99,7 @@ class TrainCommand:
         if not self._resumes(out):
             if several.process() == 0:
                 Run.require_free(out)  # fail before reading large files
-            return Recipe.parse(self.task or "classification", self.model, self.options)
+            return Recipe.parse(self.task or "classification", self.model or AUTO, self.options)
         run = Run.open(out)
         try:
             saved = Recipe.from_json(Fields(run.config.recipe, "recipe.").value("options"))
@@ -106,7 +107,7 @@ class TrainCommand:
             raise RunError(f"{run.path / 'config.json'} is damaged: {error}; restore the file") from error
         if self.task not in (None, saved.task) or self.model not in (None, saved.model):
             raise RunError(
-                f"{out} is a run of task {saved.task} with model {saved.model or 'of the task'}; leave out "
+                f"{out} is a run of task {saved.task} with model {saved.model}; leave out "
                 "--task and --model, or choose another --out"
             )
         return saved.parsed(self.options)
@@ -140,8 +141,12 @@ class TrainCommand:
 
     def _show(self, console: Console, metrics: Metrics, fitted: Fitted) -> None:
         run = fitted.result.run
-        best = metrics.history[(metrics.best_epoch or 1) - 1]
-        console.print(f"best epoch {best.epoch}: validation {run.task.describe(best.validation)}")
+        outcome = read_outcome(run)
+        if outcome is not None:
+            print_outcome(console, outcome, run.task)
+        else:
+            best = metrics.history[(metrics.best_epoch or 1) - 1]
+            console.print(f"best epoch {best.epoch}: validation {run.task.describe(best.validation)}")
         summary = summarize(fitted.prepared, run, baselines=self.baselines)
         if summary is None:
             if metrics.test is not None:
@@ -164,6 +169,21 @@ def write_report(run: Run, fitted: Fitted) -> None:
     from throughtime.report import write_run_report
 
     write_run_report(run, fitted.prepared)
+
+
+def print_outcome(console: Console, outcome: Outcome, task: Task) -> None:
+    """Print the models of a blend, with their metrics on held-out rows and their weights, as a table."""
+    names = [name for name in task.shown if name in outcome.figures]
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column(f"held-out rows ({outcome.rows:,})", overflow="fold")
+    for title in ("copies", *(METRICS[name].title for name in names), "weight", "time"):
+        table.add_column(title, justify="right", overflow="fold")
+    for member in outcome.members:
+        values = (_text(name, member.figures.get(name)) for name in names)
+        weight = f"{member.weight:.2f}" if member.weight else "left out"
+        table.add_row(member.model, str(member.copies), *values, weight, f"{member.seconds:.1f} s")
+    table.add_row("blend", "", *(_text(name, outcome.figures.get(name)) for name in names))
+    console.print(table)
 
 
 def print_summary(console: Console, summary: Summary, run: Run) -> None:

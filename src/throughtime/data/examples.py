@@ -1,6 +1,6 @@
 """Sequences with their targets, and the protocol of a data source for training. No files, no models."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
@@ -60,6 +60,28 @@ class Examples:
         targets = self.targets
         if isinstance(targets, Ragged) and not torch.equal(targets.lengths, self.inputs.lengths):
             raise ShapeError("Examples: targets of steps must have the lengths of the inputs")
+
+    @classmethod
+    def cat(cls, parts: "Sequence[Examples]") -> "Examples":
+        """Return the examples of several parts one after the other; an optional part needs to be in all.
+
+        Raises
+        ------
+        ShapeError
+            If one has features, weights or rows that another has not.
+        """
+        joined: list[Ragged | Tensor | None] = []
+        for field in fields(cls):
+            values = [getattr(part, field.name) for part in parts]
+            if any(value is None for value in values):
+                if not all(value is None for value in values):
+                    raise ShapeError(
+                        f"some of the examples have {field.name} and others not; give all or none"
+                    )
+                joined.append(None)
+            else:
+                joined.append(Ragged.cat(values) if isinstance(values[0], Ragged) else torch.cat(values))
+        return cls(*joined)  # type: ignore[arg-type]
 
     def __len__(self) -> int:
         return len(self.inputs)

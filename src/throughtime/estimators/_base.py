@@ -16,7 +16,7 @@ from throughtime.errors import DataError, InputTypeError
 from throughtime.estimators._parameters import COLUMNS, EstimatorParameter, offered_options
 from throughtime.estimators._rows import small_parts
 from throughtime.estimators._sequences import is_matrix
-from throughtime.learn import Predictor, Recipe, fit_recipe
+from throughtime.learn import AUTO, Predictor, Recipe, fit_recipe
 from throughtime.tasks import SequenceTask
 from throughtime.training import ModelFactory
 
@@ -99,7 +99,7 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
         values = {name: _plain(getattr(self, name)) for name in offered_options(self.task.name)}
         for name in COLUMNS:
             values[name] = (values[name],) if isinstance(values[name], str) else tuple(values[name])
-        model = None if callable(self.model) else self.model
+        model = AUTO if callable(self.model) else self.model
         sizes = {} if callable(self.model) else dict(self.model_options or {})
         return Recipe.of(self.task.name, model, test=0.0, seed=self._seed(), **values, **sizes, **options)
 

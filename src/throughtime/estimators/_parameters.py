@@ -43,10 +43,11 @@ class EstimatorParameter:
 _MODEL = (
     EstimatorParameter(
         "model",
-        None,
-        "str, callable or None",
-        "Name of a model, see `throughtime.models.MODELS`; or a function that builds one\n"
-        "        from `throughtime.models.ModelInputs` and the number of outputs. None: that of the task.",
+        "auto",
+        "str or callable",
+        'Name of a model, see `throughtime.models.MODELS`; or "auto", a blend of several models for\n'
+        "        classification and regression, and one for other tasks. Or a function that builds a model\n"
+        "        from `throughtime.models.ModelInputs` and the number of outputs.",
     ),
     EstimatorParameter(
         "model_options",

@@ -7,7 +7,7 @@ from typing import Any
 from throughtime.errors import InputTypeError, ShapeError
 from throughtime.export._batch import Batch, Steps, Value, Vectors, features_of
 from throughtime.export._place import Place, kind_of
-from throughtime.nn.description import Added, concatenated
+from throughtime.nn.description import Added, WeightedSum, concatenated
 
 
 def add_merge(batch: Batch, merge: Any, values: list[Value], place: Place) -> Value:
@@ -24,15 +24,16 @@ def add_merge(batch: Batch, merge: Any, values: list[Value], place: Place) -> Va
     if add is None:
         raise InputTypeError(
             f"{place.name} joins its outputs by {kind_of(merge)}, which has no form in ONNX here; "
-            "concatenated and Added of throughtime.nn.description have one"
+            "concatenated, Added and WeightedSum of throughtime.nn.description have one"
         )
     rows = [value.rows if isinstance(value, Vectors) else None for value in values]
     if len({type(value) for value in values}) > 1 or len(set(rows)) > 1:
         raise ShapeError(f"{place.name}: some outputs side by side have a value for every step, others not")
-    return add(batch, values, place)
+    return add(batch, values, place, merge)
 
 
-def _concatenated(batch: Batch, values: list[Value], place: Place) -> Value:
+def _concatenated(batch: Batch, values: list[Value], place: Place, merge: Any) -> Value:
+    del merge
     if isinstance(values[0], Vectors) and values[0].rows is not None:
         raise ShapeError(f"{place.name}: Pool('top-k') side by side is not exported; put a Flatten behind it")
     axis = 2 if isinstance(values[0], Steps) else 1
@@ -40,13 +41,24 @@ def _concatenated(batch: Batch, values: list[Value], place: Place) -> Value:
     return replace(values[0], name=joined, features=sum(features_of(value, place.name) for value in values))
 
 
-def _added(batch: Batch, values: list[Value], place: Place) -> Value:
+def _added(batch: Batch, values: list[Value], place: Place, merge: Any) -> Value:
+    del merge
     body, shortcut = values
     features_of(shortcut, place.name, features_of(body, place.name))
     return replace(body, name=batch.graph.add("Add", body.name, shortcut.name))
 
 
-_MERGES: dict[Any, Callable[[Batch, list[Value], Place], Value]] = {
+def _weighted_sum(batch: Batch, values: list[Value], place: Place, merge: WeightedSum) -> Value:
+    total = ""
+    for value, weight in zip(values, merge.weights, strict=True):
+        features_of(value, place.name, features_of(values[0], place.name))
+        part = batch.graph.add("Mul", value.name, batch.graph.constant(weight, "weight"))
+        total = batch.graph.add("Add", total, part) if total else part
+    return replace(values[0], name=total)
+
+
+_MERGES: dict[Any, Callable[[Batch, list[Value], Place, Any], Value]] = {
     concatenated: _concatenated,
     Added: _added,
+    WeightedSum: _weighted_sum,
 }

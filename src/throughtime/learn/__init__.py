@@ -8,4 +8,5 @@ from throughtime.learn.fitting import prepare as prepare
 from throughtime.learn.predictor import Predictor as Predictor
 from throughtime.learn.predictor import load as load
 from throughtime.learn.prepared import Prepared as Prepared
+from throughtime.learn.recipe import AUTO as AUTO
 from throughtime.learn.recipe import Recipe as Recipe

@@ -32,15 +32,25 @@ def automatic_settings(prepared: Prepared) -> Recipe:
         steps = max(1, int(examples.lengths.sum()))
         tokens = recipe.batches.tokens_per_batch
         if tokens == "auto":
-            chosen["tokens_per_batch"] = tokens = _batch(steps, len(examples))
+            chosen["tokens_per_batch"] = tokens = automatic_batch(steps, len(examples))
         if epochs == "auto":
-            epochs = max(_EPOCHS, math.ceil(_UPDATES / math.ceil(steps / tokens)))
+            epochs = automatic_epochs(steps, tokens)
     chosen["epochs"] = epochs = _EPOCHS if epochs == "auto" else epochs
     if recipe.optimizer.patience == "auto":
-        chosen["patience"] = 3 if epochs <= _EPOCHS else epochs // 4
+        chosen["patience"] = automatic_patience(epochs)
     return recipe.changed(**chosen)
 
 
-def _batch(steps: int, sequences: int) -> int:
+def automatic_batch(steps: int, sequences: int) -> int:
     """Return the number of tokens in a batch."""
     return min(_TOKENS, max(math.ceil(steps / _BATCHES), math.ceil(_SEQUENCES * steps / sequences)))
+
+
+def automatic_epochs(steps: int, tokens_per_batch: int) -> int:
+    """Return the number of epochs."""
+    return max(_EPOCHS, math.ceil(_UPDATES / math.ceil(steps / tokens_per_batch)))
+
+
+def automatic_patience(epochs: int) -> int:
+    """Return the number of epochs without improvement after which a training ends."""
+    return 3 if epochs <= _EPOCHS else epochs // 4

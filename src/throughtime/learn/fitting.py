@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from throughtime.data.objects import as_table
 from throughtime.data.table import Table
-from throughtime.errors import InputTypeError, ShapeError
-from throughtime.learn.automatic import automatic_settings
+from throughtime.errors import InputTypeError, RunError, ShapeError, UnsupportedError
+from throughtime.learn.auto import Member, Plan, fit_plan, is_in_memory, may_fold, plan_of, sizes_of
+from throughtime.learn.automatic import automatic_patience, automatic_settings
 from throughtime.learn.next_step import prepare_stream
 from throughtime.learn.predictor import Predictor
 from throughtime.learn.prepared import Prepared, prepare_table
 from throughtime.learn.reading import read_rows
-from throughtime.learn.recipe import Recipe, groups_of
+from throughtime.learn.recipe import AUTO, Recipe, groups_of
 from throughtime.learn.split import Parts
 from throughtime.training import (
     CUSTOM,
@@ -32,7 +33,6 @@ from throughtime.training import (
 )
 from throughtime.training import fit as train
 from throughtime.training import processes as several
-
 
 @dataclass(frozen=True)
 class Fitted:
@@ -104,7 +104,7 @@ def fit(
     data: Any,
     *,
     task: str = "classification",
-    model: str | ModelFactory | None = None,
+    model: str | ModelFactory = AUTO,
     out: str | Path | None = None,
     validation_data: Any = None,
     test_data: Any = None,
@@ -123,7 +123,8 @@ def fit(
     task : str
         "classification", "multilabel", "regression", "tagging", "anomaly", "language" or "frames".
     model : str or callable, optional
-        Name of the model, see ``throughtime.models.MODELS``; by default that of the task. Or a function that
+        Name of the model, see ``throughtime.models.MODELS``; or "auto", a blend of several for
+        classification, multilabel and regression, and the default model of other tasks. Or a function that
         builds one from `throughtime.models.ModelInputs` and the number of outputs.
     out : path, optional
         Folder for the run; by default a temporary one, which is deleted at the end.
@@ -162,8 +163,8 @@ def fit(
             f"model is a {type(model).__name__}, expected a name or a function that builds a model from "
             "ModelInputs and the number of outputs; give such a function"
         )
-    factory = None if model is None or isinstance(model, str) else model
-    recipe = Recipe.of(task, model if isinstance(model, str) else None, **_sequences(options))
+    factory = None if isinstance(model, str) else model
+    recipe = Recipe.of(task, model if isinstance(model, str) else AUTO, **_sequences(options))
     fitted = fit_recipe(
         recipe,
         data,
@@ -223,49 +224,140 @@ def fit_recipe(
     prepared = prepare(recipe, data, **more, rows=rows, start=start)
     if recipe.optimizer.monitor is not None:
         prepared.task.require_metric(recipe.optimizer.monitor)
+    plan = plan_for(prepared) if recipe.is_blend and factory is None else None
+    if plan is not None:
+        _require_plain(how, start)
     prepared = replace(prepared, recipe=automatic_settings(prepared))
     if out is not None:
-        return _fitted(prepared, Path(out), data, **how)
+        return _fitted(prepared, Path(out), data, plan, **how)
     with tempfile.TemporaryDirectory(prefix="throughtime-") as folder, without_flush():
-        return _fitted(prepared, Path(folder) / "run", data, resumable=False, **how)
+        return _fitted(prepared, Path(folder) / "run", data, plan, resumable=False, **how)
+
+
+def plan_for(prepared: Prepared) -> Plan:
+    """Return what ``model="auto"`` trains on prepared data.
+
+    Raises
+    ------
+    ShapeError
+        If the budget is too small.
+    """
+    recipe = prepared.recipe
+    epochs, tokens = recipe.optimizer.epochs, recipe.batches.tokens_per_batch
+    may_blend = is_in_memory(prepared) and several.processes() == 1
+    plan = plan_of(
+        sizes_of(prepared),
+        budget=recipe.optimizer.budget,
+        epochs=None if epochs == "auto" else epochs,
+        tokens_per_batch=None if tokens == "auto" else tokens,
+        may_fold=may_fold(prepared),
+        may_blend=may_blend,
+    )
+    return plan.with_embedding(prepared.vector_size)
+
+
+def _require_plain(how: Mapping[str, Any], start: Predictor | None) -> None:
+    """Check that nothing was asked for that needs a single model."""
+    given = {
+        "warm_start": start is not None,
+        "watch_every (--watch-every)": bool(how["watch_every"]),
+        "logger (--logger)": how["logger"] is not None,
+    }
+    for name, is_given in given.items():
+        if is_given:
+            raise UnsupportedError(
+                f"{name} needs a single model, and model 'auto' trains several; name one with model=, or "
+                "--model"
+            )
 
 
 def _fitted(
-    prepared: Prepared, path: Path, data: Any, *, resume: bool, factory: ModelFactory | None, **how: Any
+    prepared: Prepared,
+    path: Path,
+    data: Any,
+    plan: Plan | None,
+    *,
+    resume: bool,
+    factory: ModelFactory | None,
+    **how: Any,
 ) -> Fitted:
-    kind: Literal["tokens", "series"] = "tokens" if "vocabulary_size" in prepared.source.shape else "series"
-    spec = prepared.recipe.spec(kind) if factory is None else ModelSpec(CUSTOM)
-    settings = prepared.recipe.settings()
     resume = resume or (several.was_restarted() and path.exists())
-    run = _resumed(path, prepared, data) if resume else created_run(path, prepared, spec, data)
+    if plan is not None and resume:
+        plan = _planned(Run.open(path))
+    if plan is not None and plan.is_single:
+        prepared = replace(prepared, recipe=_of_member(prepared.recipe, plan.members[0]))
+    kind: Literal["tokens", "series"] = "tokens" if "vocabulary_size" in prepared.source.shape else "series"
+    spec = prepared.recipe.spec(kind) if plan is None else plan.spec
+    spec = spec if factory is None else ModelSpec(CUSTOM)
+    run = _resumed(path, prepared, data, plan) if resume else created_run(path, prepared, spec, data, plan)
     run.factory = factory
-    result = train(
-        prepared.source,
-        prepared.task,
-        spec,
-        settings,
-        run,
-        resume=resume,
-        prepare_model=prepared.prepare_model,
-        **how,
-    )
+    if plan is None or plan.is_single:
+        result = train(
+            prepared.source,
+            prepared.task,
+            spec,
+            prepared.recipe.settings(),
+            run,
+            resume=resume,
+            prepare_model=prepared.prepare_model,
+            **how,
+        )
+    else:
+        result = _blended(prepared, plan, run, resume=resume, **how)
     predictor = None
-    if prepared.encoder is not None and run.has_model and several.process() == 0:
-        predictor = Predictor.of(run)
+    if prepared.encoder is not None and result.run.has_model and several.process() == 0:
+        predictor = Predictor.of(result.run)
     return Fitted(prepared, result, predictor)
 
 
-def _resumed(path: Path, prepared: Prepared, data: Any) -> Run:
+def _blended(
+    prepared: Prepared, plan: Plan, run: Run, *, progress: bool, resume: bool, device: str | None, **how: Any
+) -> FitResult:
+    def say(line: str) -> None:
+        if progress:
+            print(line, flush=True)  # noqa: T201 - the progress
+
+    say(str(plan))
+    return fit_plan(
+        prepared, plan, run, resume=resume, resumable=how.get("resumable", True), device=device, say=say
+    )
+
+
+def _of_member(recipe: Recipe, member: Member) -> Recipe:
+    """Return the recipe with the settings of the only model of a plan."""
+    patience = automatic_patience(member.epochs)
+    return recipe.changed(
+        epochs=member.epochs,
+        tokens_per_batch=member.tokens_per_batch,
+        patience=patience,
+        **member.settings,
+    )
+
+
+def _planned(run: Run) -> Plan | None:
+    """Return the plan of a run; None if it has none."""
+    content = run.config.recipe.get("plan")
+    try:
+        return None if content is None else Plan.from_json(content)
+    except ValueError as error:
+        raise RunError(
+            f"{run.path / 'config.json'} is damaged: {error}; restore the file or train again"
+        ) from error
+
+
+def _resumed(path: Path, prepared: Prepared, data: Any, plan: Plan | None) -> Run:
     """Return the run of a folder, extended if the recipe has more epochs."""
     run, settings = Run.open(path), prepared.recipe.settings()
+    if plan is not None and not plan.is_single:
+        return run
     if settings.epochs <= run.config.settings.epochs or several.process():
         return run
-    recipe = {**run.config.recipe, "options": _recipe_json(prepared, data)["options"]}
+    recipe = {**run.config.recipe, "options": _recipe_json(prepared, data, plan)["options"]}
     with only_training(path):
         return run.extended(epochs=settings.epochs, patience=settings.patience, recipe=recipe)
 
 
-def created_run(path: Path, prepared: Prepared, spec: ModelSpec, data: Any) -> Run:
+def created_run(path: Path, prepared: Prepared, spec: ModelSpec, data: Any, plan: Plan | None = None) -> Run:
     """Create the run of prepared data, in one process of several, if it can be trained."""
     several.join()
     if several.process() == 0:
@@ -276,7 +368,7 @@ def created_run(path: Path, prepared: Prepared, spec: ModelSpec, data: Any) -> R
             task=prepared.task,
             model=spec,
             settings=prepared.recipe.settings(),
-            recipe=_recipe_json(prepared, data),
+            recipe=_recipe_json(prepared, data, plan),
             tokenizer_json=prepared.tokenizer_json,
         )
     several.wait_for_all()
@@ -293,12 +385,13 @@ def _require_trainable(prepared: Prepared, spec: ModelSpec) -> None:
             spec.build(prepared.source.shape, prepared.task)
 
 
-def _recipe_json(prepared: Prepared, data: Any) -> dict[str, Any]:
+def _recipe_json(prepared: Prepared, data: Any, plan: Plan | None) -> dict[str, Any]:
     return {
         "kind": "table" if prepared.encoder is not None else "stream",
         "data": str(data) if isinstance(data, str | Path) else None,
         "options": prepared.recipe.to_json(),
         "encoder": None if prepared.encoder is None else prepared.encoder.to_json(),
+        **({} if plan is None else {"plan": plan.to_json()}),
     }
 
 

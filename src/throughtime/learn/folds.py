@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 
 import numpy as np
-import pyarrow.compute as pc
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
 from throughtime.data.table import Table
 from throughtime.errors import DataError, ShapeError
+from throughtime.learn.groups import group_numbers
 from throughtime.learn.recipe import Recipe
-from throughtime.learn.split import Parts, Rows, rare_note, split_rows
+from throughtime.learn.split import Parts, rare_note, split_rows
 from throughtime.tasks import TASKS, SequenceTask
 from throughtime.tasks.labels import label_texts
 
@@ -39,7 +39,7 @@ def fold_parts(recipe: Recipe, table: Table, folds: int) -> Iterator[Parts]:
     if split.time is not None or split.validation_file or split.test_file:
         raise ShapeError("folds take the place of --time, --validation-file and --test-file; leave these out")
     labels = label_texts(table, recipe.columns.target[0]) if kind.has_classes else None
-    groups = None if split.group is None else _numbers(table, split.group)
+    groups = None if split.group is None else group_numbers([table], split.group)
     try:
         for rest, test in _splitter(folds, seed, labels, groups).split(np.zeros(len(table)), labels, groups):
             classes = None if labels is None else [labels[row] for row in rest]
@@ -78,8 +78,3 @@ def _splitter(
     if groups is None:
         return KFold(**how) if labels is None else StratifiedKFold(**how)
     return GroupKFold(**how) if labels is None else StratifiedGroupKFold(**how)
-
-
-def _numbers(table: Table, column: str) -> Rows:
-    values = pc.dictionary_encode(table.column(column)).unify_dictionaries()
-    return np.concatenate([chunk.indices.to_numpy(zero_copy_only=False) for chunk in values.chunks])

@@ -183,6 +183,16 @@ class OptimizerOptions:
             low=1,
         ),
     ] = "auto"
+    budget: Annotated[
+        float | None,
+        Option(
+            "Expected time of the training with --model auto, such as 90s, 5m or 1h. Default: two minutes "
+            "for up to 100,000 tokens or steps, proportionally more beyond.",
+            low=1e-9,
+            metavar="TIME",
+            duration=True,
+        ),
+    ] = None
     learning_rate: Annotated[float, Option("Peak learning rate of AdamW.", low=0)] = 2e-3
     weight_decay: Annotated[float, Option("Weight decay of AdamW.", low=0)] = 0.01
     monitor: Annotated[

@@ -82,6 +82,12 @@ class Prepared:
     notes: tuple[str, ...] = ()
     prepare_model: Callable[[nn.Module], None] | None = field(default=None, repr=False)
     tables: tuple[Table, ...] = field(default=(), repr=False)
+    drew_validation: bool = False
+    """Whether the validation rows were drawn from those to train on, without regard to time."""
+    vector_size: int | None = None
+    """Number of features of pretrained vectors, if there are any."""
+    class_weights: Tensor | None = None
+    """(C,) weight of each class in the loss, if classes are weighed."""
 
     @property
     def held_out(self) -> Table | None:
@@ -174,13 +180,15 @@ def prepare_table(
         of_parts = [weights[torch.from_numpy(part)] for part in (parts.training, parts.validation)]
         examples[0] = _with_weights(examples[0], of_parts[0])
         examples[1] = _with_weights(examples[1], of_parts[1]) if validation is None else examples[1]
-    examples[0] = _balanced(recipe, task, examples[0])
+    class_weights = _class_weights(recipe, task, examples[0])
+    examples[0] = _weighed(examples[0], class_weights)
     for number in (0, 1):
         used = None if task.needs_targets else task.trained_on(examples[number].labels)
         if used is not None:
             tables[number] = tables[number].select(used.numpy())
             examples[number] = examples[number].subset(used)
             encoded[number] = encoded[number].only(used)
+    vectors = _vectors(recipe, encoder.inputs)
     source = FixedSource(
         encoder.shape,
         examples[0],
@@ -196,8 +204,11 @@ def prepare_table(
         encoder.inputs.tokenizer_json,
         parts,
         (*notes, *overlaps(encoded)),
-        _vectors(recipe, encoder.inputs),
+        vectors,
         tuple(tables),
+        drew_validation=validation is None and recipe.split.time is None,
+        vector_size=None if vectors is None else vectors.matrix.shape[1],
+        class_weights=class_weights,
     )
 
 
@@ -361,36 +372,57 @@ def _with_weights(examples: AnyExamples, weights: Tensor) -> AnyExamples:
     return replace(examples, weights=weights if examples.rows is None else weights[examples.rows])
 
 
-def _balanced(recipe: Recipe, task: SequenceTask, examples: AnyExamples) -> AnyExamples:
+def _class_weights(recipe: Recipe, task: SequenceTask, examples: AnyExamples) -> Tensor | None:
+    """Return the weight of each class in the loss, (C,); None if they are equal."""
     if recipe.batches.class_weight != "balanced":
-        return examples
+        return None
     if not task.has_classes or not isinstance(examples.targets, Tensor):
         raise ShapeError(f"class_weight 'balanced' needs classes, but the task is {task.name}; leave it out")
     classes = task.outputs or 0
     counts = torch.bincount(examples.targets, minlength=classes).clamp(min=1)
-    balanced = (len(examples) / (classes * counts.double()))[examples.targets].float()
-    return replace(examples, weights=balanced if examples.weights is None else examples.weights * balanced)
+    return (len(examples) / (classes * counts.double())).float()
 
 
-def _vectors(recipe: Recipe, inputs: Inputs) -> Callable[[nn.Module], None] | None:
-    """Return a function that sets the pretrained vectors of a model's embedding."""
+def _weighed(examples: AnyExamples, class_weights: Tensor | None) -> AnyExamples:
+    if class_weights is None:
+        return examples
+    return replace(examples, weights=in_training(examples.targets, examples.weights, class_weights))
+
+
+def in_training(targets: Any, weights: Tensor | None, class_weights: Tensor | None) -> Tensor | None:
+    """Return the weights of examples in the loss: their own, times those of their classes."""
+    if class_weights is None:
+        return weights
+    return class_weights[targets] if weights is None else weights * class_weights[targets]
+
+
+@dataclass(frozen=True)
+class _Vectors:
+    """Pretrained vectors of tokens, (V, D), and which tokens have one; called with a model, it sets them."""
+
+    matrix: Tensor
+    known: Tensor
+    freeze: bool
+
+    def __call__(self, model: nn.Module) -> None:
+        embedding = next((m for m in model.modules() if isinstance(m, nn.Embedding)), None)
+        if embedding is None:
+            raise ShapeError("pretrained vectors need a model with an embedding; choose another model")
+        if embedding.weight.shape != self.matrix.shape:
+            size = self.matrix.shape[1]
+            raise ShapeError(
+                f"the vectors have {size} features, but the embedding {embedding.weight.shape[1]}; give "
+                f"embedding_size={size} (--embedding-size)"
+            )
+        with torch.no_grad():
+            embedding.weight[self.known] = self.matrix[self.known]
+        embedding.weight.requires_grad_(not self.freeze)
+
+
+def _vectors(recipe: Recipe, inputs: Inputs) -> _Vectors | None:
+    """Return the pretrained vectors of the tokens, if a file of them is given."""
     if recipe.inputs.vectors is None:
         return None
     vectors = read_vectors(Path(recipe.inputs.vectors), inputs.token_names)
     matrix, known = torch.from_numpy(vectors.matrix), torch.from_numpy(vectors.known)
-    freeze = recipe.inputs.freeze_vectors
-
-    def set_vectors(model: nn.Module) -> None:
-        embedding = next((m for m in model.modules() if isinstance(m, nn.Embedding)), None)
-        if embedding is None:
-            raise ShapeError("pretrained vectors need a model with an embedding; choose another model")
-        if embedding.weight.shape != matrix.shape:
-            raise ShapeError(
-                f"the vectors have {matrix.shape[1]} features, but the embedding "
-                f"{embedding.weight.shape[1]}; give embedding_size={matrix.shape[1]} (--embedding-size)"
-            )
-        with torch.no_grad():
-            embedding.weight[known] = matrix[known]
-        embedding.weight.requires_grad_(not freeze)
-
-    return set_vectors
+    return _Vectors(matrix, known, recipe.inputs.freeze_vectors)

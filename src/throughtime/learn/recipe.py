@@ -24,6 +24,8 @@ from throughtime.training import ModelSpec, Settings
 
 CELLS = ("lstm", "gru", "rnn")
 """Names of recurrent cells, which also name the model of a task that predicts the next step."""
+AUTO = "auto"
+"""Name for the best by default: a blend of several models where the task has one, or its default model."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ class Recipe:
     ----------
     task : str
         One of `throughtime.tasks.TASKS`.
-    model : str or None
-        One of `throughtime.models.MODELS`; None is the default of the task.
+    model : str
+        One of `throughtime.models.MODELS`, or `AUTO`.
     model_options, task_options : mapping
         Options of the model and of the task.
     columns, files, split, inputs, batches, text_stream, windows, optimizer
@@ -43,7 +45,7 @@ class Recipe:
     """
 
     task: str = "classification"
-    model: str | None = None
+    model: str = AUTO
     model_options: Mapping[str, Any] = field(default_factory=dict)
     task_options: Mapping[str, Any] = field(default_factory=dict)
     columns: ColumnOptions = field(default_factory=ColumnOptions)
@@ -58,19 +60,19 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.task not in TASKS:
             raise ShapeError(f"unknown task {self.task!r}; choose one of {', '.join(TASKS)}")
-        if self.model is not None and self.model not in MODELS:
-            raise ShapeError(f"unknown model {self.model!r}; choose one of {', '.join(MODELS)}")
+        if self.model != AUTO and self.model not in MODELS:
+            raise ShapeError(f"unknown model {self.model!r}; choose one of {AUTO}, {', '.join(MODELS)}")
         known_to_model = _model_options(self.task, self.model)
         for name, value in self.model_options.items():
             if name not in known_to_model:
                 raise ShapeError(_unknown(name, self.task, self.model, known_to_model))
-            known_to_model[name].check(value, self.model or self.task)
+            known_to_model[name].check(value, self.task if self.model == AUTO else self.model)
         known = task_options(self.task)
         for name, value in self.task_options.items():
             known[name].check(value, self.task)
 
     @classmethod
-    def of(cls, task: str, model: str | None = None, **options: Any) -> Self:
+    def of(cls, task: str, model: str = AUTO, **options: Any) -> Self:
         """Return a recipe from options by name.
 
         Raises
@@ -89,7 +91,7 @@ class Recipe:
         return cls(task, model).changed(**options)
 
     @classmethod
-    def parse(cls, task: str, model: str | None, options: Mapping[str, Any]) -> Self:
+    def parse(cls, task: str, model: str, options: Mapping[str, Any]) -> Self:
         """Return a recipe from options as texts, as on the command line; see `of`."""
         return cls(task, model).parsed(options)
 
@@ -129,8 +131,13 @@ class Recipe:
             )
         return content
 
+    @property
+    def is_blend(self) -> bool:
+        """Whether several models are trained and blended."""
+        return self.model == AUTO and TASKS[self.task].blends
+
     def spec(self, inputs: Literal["tokens", "series"]) -> ModelSpec:
-        """Return the architecture for tokens or series.
+        """Return the architecture of a single model for tokens or series.
 
         Raises
         ------
@@ -143,11 +150,12 @@ class Recipe:
         default = kind.default_models[inputs]
         if kind.level == "next" and self.model in CELLS:
             return ModelSpec(default, {**self.model_options, "cell": self.model})
-        return ModelSpec(self.model or default, self.model_options)
+        return ModelSpec(default if self.model == AUTO else self.model, self.model_options)
 
     def settings(self) -> Settings:
         """Return the settings of the training; "auto" ones must have been chosen."""
         optimizer: dict[str, Any] = dataclasses.asdict(self.optimizer)
+        del optimizer["budget"]
         if optimizer["clip"] is None and optimizer["clip_percentile"] is None:
             optimizer["clip"] = 1.0
         if "windows" not in groups_of(self.task):
@@ -172,9 +180,8 @@ class Recipe:
         """
         fields = Fields(content, "recipe.")
         groups: dict[str, Any] = {name: fields.fields(name).dataclass(kind) for name, kind in _GROUPS.items()}
-        model = None if fields.value("model") is None else fields.text("model")
         mappings: dict[str, Any] = {name: fields.mapping(name) for name in ("model_options", "task_options")}
-        return cls(fields.text("task"), model, **mappings, **groups)
+        return cls(fields.text("task"), fields.text("model"), **mappings, **groups)
 
 
 _GROUPS: Mapping[str, type] = {
@@ -216,7 +223,7 @@ def group_options(group: str) -> Mapping[str, DeclaredOption]:
     return options_of(_GROUPS[group], {})
 
 
-def _places(task: str, model: str | None) -> Iterator[tuple[str, tuple[str, DeclaredOption]]]:
+def _places(task: str, model: str) -> Iterator[tuple[str, tuple[str, DeclaredOption]]]:
     """Yield each option of a task and model, with its group."""
     for group in groups_of(task):
         for name, option in _options_of_group(task, group).items():
@@ -227,23 +234,28 @@ def _places(task: str, model: str | None) -> Iterator[tuple[str, tuple[str, Decl
         yield name, ("model_options", option)
 
 
-def _model_options(task: str, model: str | None) -> Mapping[str, DeclaredOption]:
-    """Return the options of a model, or of the default models of a task."""
+def _model_options(task: str, model: str) -> Mapping[str, DeclaredOption]:
+    """Return the options of a model, or of the default models of a task; none where models are blended."""
     kind = TASKS[task]
-    if model is not None and not (kind.level == "next" and model in CELLS):
+    if model != AUTO and not (kind.level == "next" and model in CELLS):
         return model_options(model)
+    if kind.blends:
+        return {}
     options: dict[str, DeclaredOption] = {}
     for name in kind.default_models.values():
         options |= model_options(name)
     return options
 
 
-def _unknown(name: str, task: str, model: str | None, places: Mapping[str, Any]) -> str:
+def _unknown(name: str, task: str, model: str, places: Mapping[str, Any]) -> str:
     """Return a message on an option that is not one of a task and model."""
-    tasks = [other for other in TASKS if any(name == known for known, _ in _places(other, None))]
+    tasks = [other for other in TASKS if any(name == known for known, _ in _places(other, AUTO))]
     models = [other for other in models_for(TASKS[task].level) if name in model_options(other)]
     if models:
-        what = model or f"the default model ({', '.join(TASKS[task].default_models.values())})"
+        if model == AUTO and TASKS[task].blends:
+            return f"model 'auto' chooses {name}; to set it, name a model that has it: {', '.join(models)}"
+        default = f"the default model ({', '.join(TASKS[task].default_models.values())})"
+        what = default if model == AUTO else model
         return f"{what} has no option {name!r}; models that have it are {', '.join(models)}"
     if tasks:
         return f"{name} is not an option of task {task!r}, but of {', '.join(tasks)}; leave it out"

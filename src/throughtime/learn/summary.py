@@ -113,7 +113,7 @@ def summarize(prepared: Prepared, run: Run, *, baselines: bool = True) -> Summar
         best,
         inputs="tokens" if "vocabulary_size" in source.shape else "series",
         examples=len(source.training(0)),
-        epochs=run.config.settings.epochs,
+        epochs=None if run.config.model.is_blend else run.config.settings.epochs,
         best_epoch=metrics.best_epoch or 1,
     )
     return replace(summary, advice=tuple(tips))

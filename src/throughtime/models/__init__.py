@@ -3,6 +3,7 @@
 `build_model` builds one by its name, for tokens or series, with an output per sequence or per step.
 """
 
+from throughtime.models._blend import Blend as Blend
 from throughtime.models._char_cnn import CharCNN as CharCNN
 from throughtime.models._fcn import FCN as FCN
 from throughtime.models._forecast import ForecastModel as ForecastModel
@@ -27,5 +28,6 @@ from throughtime.models._recurrent import LSTMModel as LSTMModel
 from throughtime.models._recurrent import RNNModel as RNNModel
 from throughtime.models._resnet import ResNet as ResNet
 from throughtime.models._sample import sample as sample
+from throughtime.models._solved import SolvedModel as SolvedModel
 from throughtime.models._tcn import TCN as TCN
 from throughtime.models._text_cnn import TextCNN as TextCNN

@@ -104,7 +104,9 @@ def _common_metrics(compared: Sequence[_Compared]) -> list[str]:
 
 def _common_curves(compared: Sequence[_Compared], names: Sequence[str]) -> list[Curve]:
     """Return the validation curves of the metrics that are compared and that all runs have by epoch."""
-    curves = [curve_of(run.name, run.metrics.history) for run in compared]
+    curves = [
+        curve_of(run.name, run.metrics.history) for run in compared if not run.run.config.model.is_blend
+    ]
     common = [name for name in names if all(name in curve.validation for curve in curves)]
     if not common:
         return []
@@ -149,7 +151,7 @@ def _row(run: _Compared) -> dict[str, Any]:
         "parameters": _parameters(run.run),
         "examples": run.score.examples,
         "part": run.part,
-        "epochs": len(history),
+        "epochs": None if run.run.config.model.is_blend else len(history),
         "best_epoch": run.metrics.best_epoch,
         "seconds": seconds,
         "tokens_per_second": sum(epoch.tokens for epoch in history) / seconds if seconds else None,
@@ -177,7 +179,7 @@ def _options(run: Run) -> dict[str, str]:
         "task": config.task.name,
         "data": Path(str(config.recipe.get("data") or "")).name,
         "model": config.model.name,
-        **config.model.options,
+        **({} if config.model.is_blend else config.model.options),
         **config.settings.to_json(),
         **_flat(config.recipe.get("options")),
     }

@@ -13,6 +13,7 @@ from torch import nn
 from throughtime.data.stored_examples import AnyExamples
 from throughtime.errors import RunError
 from throughtime.learn import Prepared
+from throughtime.learn.auto import read_outcome
 from throughtime.learn.bounded import targets_of
 from throughtime.learn.summary import Summary, read_summary, summarize
 from throughtime.report._class_figures import calibration_figure, confusion_figure
@@ -22,7 +23,7 @@ from throughtime.report._figures import learning_figure, validation_figure
 from throughtime.report._html import Page, write_page
 from throughtime.report._scores import metric_rows, next_steps, option_text, verdict
 from throughtime.report._view_figures import counts_figure, histogram_figure, roc_figure, scatter_figure
-from throughtime.tasks import SequenceTask, TargetView, TaskViews, model_outputs
+from throughtime.tasks import METRICS, SequenceTask, TargetView, TaskViews, model_outputs
 from throughtime.tasks.calibration import calibration_error
 from throughtime.tasks.metrics import ClassMetrics
 from throughtime.tasks.outputs import by_row
@@ -33,6 +34,7 @@ NAME = "report.html"
 _Embed = Callable[[go.Figure], Markup]
 _MOST_TARGETS = 4
 _MOST_CLASSES = 100
+_MOST_COLUMNS = 4
 
 
 def write_run_report(run: Run, prepared: Prepared) -> Path:
@@ -78,7 +80,8 @@ def render_run_report(run: Run, prepared: Prepared) -> str:
         models=[model_name, *(() if summary is None else (baseline.name for baseline in summary.baselines))],
         metrics=_metric_rows(score, summary),
         steps=next_steps(run, summary, views),
-        history=_history(run, page.embed),
+        history=[] if run.config.model.is_blend else _history(run, page.embed),
+        blend=_blend(run),
         data=_data(prepared, page.embed),
         views=_views(views, page.embed),
         groups=[] if held_out is None else _groups(held_out, prepared),
@@ -130,7 +133,10 @@ def _metric_rows(score: Score, summary: Summary | None) -> Sequence[Any]:
 
 def _facts(run: Run, prepared: Prepared, model: nn.Module) -> list[tuple[str, str]]:
     config, metrics = run.config, run.metrics
+    outcome = read_outcome(run)
     options = ", ".join(f"{name} {option_text(value)}" for name, value in config.model.options.items())
+    if outcome is not None:
+        options = ", ".join(f"{part.copies} × {part.model}" for part in outcome.members if part.weight)
     parts = {name: len(part) for name, part in _parts(prepared).items()}
     file = run.recipe_entry("data", str, None, default=None)
     seconds = sum(epoch.seconds for epoch in metrics.history)
@@ -139,11 +145,37 @@ def _facts(run: Run, prepared: Prepared, model: nn.Module) -> list[tuple[str, st
         ("parameters", f"{sum(parameter.numel() for parameter in model.parameters()):,}"),
         ("data", "Python objects" if file is None else Path(file).name),
         ("rows", ", ".join(f"{size:,} {name}" for name, size in parts.items())),
-        ("epochs", f"{len(metrics.history)}, the best was {metrics.best_epoch}"),
+        (
+            "epochs",
+            "" if outcome is not None else f"{len(metrics.history)}, the best was {metrics.best_epoch}",
+        ),
         ("training time", f"{seconds:.1f} s"),
         ("seed", str(config.settings.seed)),
     ]
     return [(name, value) for name, value in facts if value]
+
+
+def _blend(run: Run) -> dict[str, Any] | None:
+    """Return the table of the models of a blend; None for a single model."""
+    outcome = read_outcome(run)
+    if outcome is None:
+        return None
+    names = [name for name in run.task.headline if name in outcome.figures] + ["loss"]
+    names = list(dict.fromkeys(names))[:_MOST_COLUMNS]
+
+    def cells(figures: Mapping[str, float]) -> list[str]:
+        return [METRICS[name].text(figures[name]) if name in figures else "–" for name in names]
+
+    rows = [
+        (part.model, part.copies, cells(part.figures), part.weight, part.seconds) for part in outcome.members
+    ]
+    return {
+        "titles": [METRICS[name].title for name in names],
+        "rows": rows,
+        "blend": cells(outcome.figures),
+        "held_out": outcome.rows,
+        "folds": outcome.folds,
+    }
 
 
 def _parts(prepared: Prepared) -> dict[str, AnyExamples]:

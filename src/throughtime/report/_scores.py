@@ -85,8 +85,8 @@ def next_steps(run: Run, summary: Summary | None, views: TaskViews) -> list[str]
     advised = [] if summary is None else [*summary.advice, *summary.notes]
     metrics = run.metrics
     noticed = (
-        _gap(metrics),
-        None if summary is not None and summary.advice else _unfinished(metrics),
+        None if run.config.model.is_blend else _gap(metrics),
+        None if run.config.model.is_blend or (summary and summary.advice) else _unfinished(metrics),
         None if summary is None else _wide_interval(summary),
         _calibration(run.task, views),
         _never_predicted(run.task, views),

@@ -58,6 +58,7 @@ class Classification(SequenceTask):
     name: ClassVar[str] = "classification"
     level: ClassVar[Level] = "sequence"
     default_models: ClassVar[Mapping[str, str]] = {"tokens": "textcnn", "series": "fcn"}
+    blends: ClassVar[bool] = True
     monitor: ClassVar[str] = "accuracy"
     shown: ClassVar[tuple[str, ...]] = ("loss", "accuracy")
     has_classes: ClassVar[bool] = True

@@ -48,6 +48,7 @@ class MultiLabel(SequenceTask):
     name: ClassVar[str] = "multilabel"
     level: ClassVar[Level] = "sequence"
     default_models: ClassVar[Mapping[str, str]] = {"tokens": "textcnn", "series": "fcn"}
+    blends: ClassVar[bool] = True
     monitor: ClassVar[str] = "loss"
     shown: ClassVar[tuple[str, ...]] = ("loss",)
 

@@ -40,6 +40,7 @@ class Regression(SequenceTask):
     name: ClassVar[str] = "regression"
     level: ClassVar[Level] = "sequence"
     default_models: ClassVar[Mapping[str, str]] = {"tokens": "textcnn", "series": "fcn"}
+    blends: ClassVar[bool] = True
     monitor: ClassVar[str] = "loss"
     shown: ClassVar[tuple[str, ...]] = ("loss",)
     learns_from_all_rows: ClassVar[bool] = False

@@ -120,6 +120,8 @@ class Task(ABC):
     level: ClassVar[Level]
     default_models: ClassVar[Mapping[str, str]]
     """The model that is used unless the user names one, for "tokens" and for "series"."""
+    blends: ClassVar[bool] = False
+    """Whether ``model="auto"`` trains several models and blends their outputs, or the default model."""
     monitor: ClassVar[str] = "loss"
     """The metric on validation that the best epoch is chosen by, unless the user names another."""
     shown: ClassVar[tuple[str, ...]] = ("loss",)

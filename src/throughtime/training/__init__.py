@@ -8,6 +8,7 @@ from throughtime.training._evaluation import evaluate as evaluate
 from throughtime.training._files import without_flush as without_flush
 from throughtime.training._fit import FitResult as FitResult
 from throughtime.training._fit import fit as fit
+from throughtime.training._fit import require_same as require_same
 from throughtime.training._gradient_file import GradientRecord as GradientRecord
 from throughtime.training._gradient_file import LayerGradients as LayerGradients
 from throughtime.training._gradient_file import read_gradients as read_gradients
@@ -18,6 +19,7 @@ from throughtime.training._metrics import Metrics as Metrics
 from throughtime.training._metrics import Score as Score
 from throughtime.training._run import Run as Run
 from throughtime.training._run import RunConfig as RunConfig
+from throughtime.training._settings import BLEND as BLEND
 from throughtime.training._settings import CUSTOM as CUSTOM
 from throughtime.training._settings import ModelFactory as ModelFactory
 from throughtime.training._settings import ModelSpec as ModelSpec

@@ -102,7 +102,7 @@ def fit(
     NotFiniteError
         If the loss becomes infinite or NaN; the best model so far is kept.
     """
-    _require_same(run, _config(source, task, model, settings, run))
+    require_same(run, source, task, model, settings)
     settings.monitored(task)
     before = run.metrics
     if before.stopped is not None and resume:
@@ -159,11 +159,15 @@ def _final(run: Run, source: Source) -> Metrics:
     return Metrics(metrics.history, metrics.best_epoch, stopped, validation, test, task.to_json())
 
 
-def _config(source: Source, task: Task, model: ModelSpec, settings: Settings, run: Run) -> RunConfig:
-    return RunConfig(task, model, source.shape, run.config.recipe, source.describe(), settings)
+def require_same(run: Run, source: Source, task: Task, model: ModelSpec, settings: Settings) -> None:
+    """Check that a run was created with this source, task, model and settings.
 
-
-def _require_same(run: Run, now: RunConfig) -> None:
+    Raises
+    ------
+    RunError
+        If not; the message names the first difference.
+    """
+    now = RunConfig(task, model, source.shape, run.config.recipe, source.describe(), settings)
     begun = run.config.to_json()
     for place, was, has in _differences(begun, _as_json(now.to_json()), ""):
         raise RunError(

@@ -410,6 +410,12 @@ class Run:
         self.save_metrics(Metrics(metrics.history, metrics.best_epoch))
         return Run(self.path, changed)
 
+    def with_model(self, model: ModelSpec) -> "Run":
+        """Return the run with another architecture, such as that of a blend whose models are now chosen."""
+        changed = replace(self.config, model=model)
+        write_checked(self.path / "config.json", to_json(changed.to_json()))
+        return Run(self.path, changed)
+
     def write_json(self, name: str, content: Any) -> None:
         """Write a further JSON file into the folder, atomically and with its checksum."""
         write_checked(self.path / name, to_json(content))

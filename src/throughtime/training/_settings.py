@@ -3,20 +3,23 @@
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from torch import nn
 
+from throughtime._fields import Fields
 from throughtime.errors import ShapeError
-from throughtime.models import ModelInputs, build_model, check_options
+from throughtime.models import Blend, ModelInputs, build_model, check_options
 from throughtime.tasks import METRICS, Task
 
 ModelFactory = Callable[[ModelInputs, int | None], nn.Module]
 """Builds a model from what it reads and its number of outputs, None for a model of the next step."""
 CUSTOM = "custom"
 """Name of models that a `ModelFactory` builds."""
+BLEND = "blend"
+"""Name of a `throughtime.models.Blend` of several models, see `ModelSpec.blend`."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,10 @@ class ModelSpec:
     Parameters
     ----------
     name : str
-        One of `throughtime.models.MODELS`, or `CUSTOM` for a model that a function of the caller builds.
+        One of `throughtime.models.MODELS`, `BLEND` for a blend of several, or `CUSTOM` for a model that a
+        function of the caller builds.
     options : mapping
-        Keyword arguments of that class, as JSON values (lists for tuples).
+        Keyword arguments of that class, as JSON values (lists for tuples); of a blend see `blend`.
 
     Raises
     ------
@@ -49,9 +53,44 @@ class ModelSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.name != CUSTOM:
+        if self.name == BLEND:
+            self._members()
+        elif self.name != CUSTOM:
             check_options(self.name, self.options)
         object.__setattr__(self, "options", json.loads(json.dumps(dict(self.options))))
+
+    @classmethod
+    def blend(cls, members: Sequence[tuple["ModelSpec", int]]) -> "ModelSpec":
+        """Return the architecture of a blend, from those of its models and the number of copies of each.
+
+        Examples
+        --------
+        >>> from throughtime.tasks import Classification
+        >>> spec = ModelSpec.blend([(ModelSpec("textcnn"), 3), (ModelSpec("bilstm"), 1)])
+        >>> model = spec.build({"vocabulary_size": 10}, Classification(("no", "yes")))
+        >>> [len(copies) for copies in model.members]
+        [3, 1]
+        """
+        content = [
+            {"name": spec.name, "options": dict(spec.options), "copies": copies} for spec, copies in members
+        ]
+        return cls(BLEND, {"members": content})
+
+    @property
+    def is_blend(self) -> bool:
+        """Whether it is a blend of several models."""
+        return self.name == BLEND
+
+    def _members(self) -> list[tuple["ModelSpec", int]]:
+        """Return the models of a blend, and the number of copies of each."""
+        try:
+            members = [Fields(member, "member.") for member in Fields(self.options).items("members")]
+            return [
+                (ModelSpec(member.text("name"), member.mapping("options")), member.whole("copies", low=1))
+                for member in members
+            ]
+        except ValueError as error:
+            raise ShapeError(f"the options of a blend are damaged: {error}") from error
 
     def build(self, shape: Mapping[str, int], task: Task, factory: ModelFactory | None = None) -> nn.Module:
         """Make the model of a task; its weights come from torch's current random state.
@@ -75,6 +114,10 @@ class ModelSpec:
             if factory is None:
                 raise ShapeError("the model was built by a function of the user; pass that function")
             return task.complete_model(factory(inputs, task.outputs))
+        if self.name == BLEND:
+            return Blend(
+                [[spec.build(shape, task) for _ in range(copies)] for spec, copies in self._members()]
+            )
         model = build_model(self.name, inputs, task.outputs, level=task.level, options=self.options)
         return task.complete_model(model)
 

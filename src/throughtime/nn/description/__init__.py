@@ -58,6 +58,7 @@ from throughtime.nn.description.kinds import Windowed as Windowed
 from throughtime.nn.description.lookup import description_of as description_of
 from throughtime.nn.description.lookup import operators_of as operators_of
 from throughtime.nn.description.merges import Added as Added
+from throughtime.nn.description.merges import WeightedSum as WeightedSum
 from throughtime.nn.description.merges import concatenated as concatenated
 from throughtime.nn.description.operator import Operator as Operator
 from throughtime.nn.description.parts import OfTokens as OfTokens

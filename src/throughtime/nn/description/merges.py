@@ -31,3 +31,25 @@ class Added:
                 "shortcut=Conv1d(in_channels, out_channels, 1)"
             )
         return body + shortcut
+
+
+@dataclass(frozen=True)
+class WeightedSum:
+    """The sum of the outputs of parts, each multiplied by its weight, (n,) for n parts."""
+
+    weights: Tensor
+
+    def __call__(self, outputs: list[Any]) -> Any:
+        """Return Σ_i w_i · o_i, of tensors or of ragged batches."""
+        if isinstance(outputs[0], Tensor):
+            return self._sum(outputs)
+        return outputs[0].with_values(self._sum([output.values for output in outputs]))
+
+    def _sum(self, outputs: list[Tensor]) -> Tensor:
+        if len({output.shape for output in outputs}) > 1:
+            shapes = ", ".join(str(tuple(output.shape)) for output in outputs)
+            raise ShapeError(f"a weighted sum needs outputs of one shape, got {shapes}")
+        total = outputs[0] * self.weights[0]
+        for place, output in enumerate(outputs[1:], 1):
+            total = total + output * self.weights[place]
+        return total

@@ -1,0 +1,90 @@
+"""The models that ``model="auto"`` may train, best first, with what they cost."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from throughtime.models import MODELS, SolvedModel
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of the data, on which alone a plan depends.
+
+    Parameters
+    ----------
+    rows : int
+        Sequences of training and validation.
+    steps : int
+        Their tokens or steps.
+    outputs : int
+        Outputs of a model.
+    longest : int
+        Steps of the longest sequence.
+    channels : int or None
+        Of series.
+    """
+
+    rows: int
+    steps: int
+    outputs: int
+    longest: int
+    channels: int | None = None
+
+    @property
+    def inputs(self) -> Literal["tokens", "series"]:
+        """What a model reads."""
+        return "tokens" if self.channels is None else "series"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model with options, settings of its training, and what it costs.
+
+    Parameters
+    ----------
+    model : str
+        Name of the model.
+    options : mapping
+        Its options.
+    seconds_per_step : float
+        Time to train on one token or step, in seconds, on two cores of a server of 2024.
+    seconds_per_update : float
+        Further time of one update of the weights.
+    settings : mapping
+        Settings of the training that have another default by name.
+    """
+
+    model: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seconds_per_step: float = 0.0
+    seconds_per_update: float = 0.0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def solved(self) -> bool:
+        """Whether its weights are solved for, without epochs."""
+        return issubclass(MODELS[self.model].cls, SolvedModel)
+
+    def seconds(self, steps: float, epochs: int, tokens_per_batch: int) -> float:
+        """Return the time of a training on so many steps."""
+        if self.solved:
+            return steps * self.seconds_per_step
+        updates = math.ceil(steps / tokens_per_batch)
+        return epochs * (steps * self.seconds_per_step + updates * self.seconds_per_update)
+
+
+_OF_TOKENS = (
+    Candidate("textcnn", {}, 3e-6, 4e-3),
+    Candidate("bilstm", {}, 8e-6, 5e-3),
+)
+_OF_SERIES = (
+    Candidate("fcn", {}, 3e-6, 4e-3),
+    Candidate("inceptiontime", {}, 2e-5, 6e-3),
+)
+
+
+def candidates(sizes: Sizes) -> Sequence[Candidate]:
+    """Return the models for data of these sizes, the most useful network first."""
+    return _OF_TOKENS if sizes.inputs == "tokens" else _OF_SERIES

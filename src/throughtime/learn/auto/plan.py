@@ -1,0 +1,232 @@
+"""`Plan`: which models are trained, for how long, and on how many folds: by sizes, not by clocks."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from throughtime._fields import Fields, Positive, to_json
+from throughtime.errors import ShapeError
+from throughtime.learn.auto.candidates import Candidate, Sizes, candidates
+from throughtime.learn.automatic import automatic_batch, automatic_epochs
+from throughtime.models import model_options
+from throughtime.training import ModelSpec
+
+_FOLDS = (5, 3)
+"""Numbers of folds, the best first; with a single one, models are trained on the parts as given."""
+_FEWEST = 20
+"""Fewer rows are not divided into folds."""
+_SECONDS = 120.0
+_STEPS = 100_000
+"""The default budget is `_SECONDS` for so many steps (10,000 short texts), and proportional beyond."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A model of a plan.
+
+    Parameters
+    ----------
+    model : str
+        Its name.
+    options : mapping
+        Its options.
+    copies : int
+        Trained copies that are averaged, one for each fold; 1 of a model that is solved for on all rows.
+    epochs : int
+        Most epochs of each copy.
+    tokens_per_batch : int
+        Most tokens or steps of a batch.
+    settings : mapping
+        Further settings of the training.
+    seconds : float
+        Expected time.
+    """
+
+    model: str
+    options: Mapping[str, Any]
+    copies: Positive
+    epochs: Positive
+    tokens_per_batch: Positive
+    settings: Mapping[str, Any]
+    seconds: float
+    solved: bool = False
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The architecture."""
+        return ModelSpec(self.model, self.options)
+
+    def __str__(self) -> str:
+        """Name the model and its epochs."""
+        if self.solved:
+            return f"{self.model} (solved for)"
+        copies = f", {self.copies} copies" if self.copies > 1 else ""
+        return f"{self.model} (up to {self.epochs} epochs{copies})"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which models are trained and blended.
+
+    Parameters
+    ----------
+    budget : float
+        Time that the training was allowed, in seconds.
+    folds : int
+        Number of folds; 1 for a plain training and validation part.
+    members : tuple of Member
+        The models.
+    """
+
+    budget: float
+    folds: Positive
+    members: tuple[Member, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Expected time on two cores of a server of 2024."""
+        return sum(member.seconds for member in self.members)
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The architecture of the blend, or of the only model."""
+        if self.is_single:
+            return self.members[0].spec
+        return ModelSpec.blend([(member.spec, member.copies) for member in self.members])
+
+    def with_embedding(self, size: int | None) -> Self:
+        """Return the plan with embeddings of the size of pretrained vectors; None leaves it as it is."""
+        if size is None:
+            return self
+        members = tuple(
+            replace(member, options={**member.options, "embedding_size": size})
+            if "embedding_size" in model_options(member.model)
+            else member
+            for member in self.members
+        )
+        return replace(self, members=members)
+
+    @property
+    def is_single(self) -> bool:
+        """Whether a single model is trained, on the parts as they are."""
+        return self.folds == 1 and len(self.members) == 1
+
+    def __str__(self) -> str:
+        """Say what is trained."""
+        names = ", ".join(map(str, self.members))
+        on = f" on {self.folds} folds" if self.folds > 1 else ""
+        return f"auto trains {names}{on}; expected time {_duration(self.seconds)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as JSON values."""
+        content: dict[str, Any] = to_json(self)
+        return content
+
+    @classmethod
+    def from_json(cls, content: Any) -> Self:
+        """Return the plan that `to_json` wrote.
+
+        Raises
+        ------
+        ValueError
+            If an entry is missing or has the wrong type.
+        """
+        return Fields(content, "plan.").dataclass(cls)
+
+
+def default_budget(sizes: Sizes) -> float:
+    """Return two minutes for up to 100,000 tokens or steps, and proportionally more beyond."""
+    return _SECONDS * max(1.0, sizes.steps / _STEPS)
+
+
+def plan_of(
+    sizes: Sizes,
+    *,
+    budget: float | None = None,
+    epochs: int | None = None,
+    tokens_per_batch: int | None = None,
+    may_fold: bool = True,
+    may_blend: bool = True,
+) -> Plan:
+    """Return the plan for data of these sizes.
+
+    All models on 5 folds are preferred; if their expected time is above the budget, fewer folds, then fewer
+    models, and then fewer epochs of the first network alone.
+
+    Parameters
+    ----------
+    sizes : Sizes
+        Of the data.
+    budget : float, optional
+        Time in seconds; by default `default_budget`.
+    epochs, tokens_per_batch : int, optional
+        Of every network, in place of what follows from the sizes.
+    may_fold : bool
+        Whether validation rows may be trained on.
+    may_blend : bool
+        Whether several models may be trained.
+
+    Raises
+    ------
+    ShapeError
+        If the budget is too small for one epoch of the first network.
+    """
+    allowed = default_budget(sizes) if budget is None else budget
+    batch = automatic_batch(sizes.steps, sizes.rows) if tokens_per_batch is None else tokens_per_batch
+    most = automatic_epochs(sizes.steps, batch) if epochs is None else epochs
+    every = candidates(sizes)
+    network = next(candidate for candidate in every if not candidate.solved)
+    if may_blend:
+        for chosen, folds in _choices(every, network, may_fold=may_fold and sizes.rows >= _FEWEST):
+            plan = _plan(sizes, allowed, chosen, folds, most, batch)
+            if plan.seconds <= allowed:
+                return plan
+    plan = _plan(sizes, allowed, [network], 1, most, batch)
+    if plan.seconds <= allowed:
+        return plan
+    fewer = math.floor(most * allowed / plan.seconds)
+    if fewer < 1:
+        raise ShapeError(
+            f"a budget of {_duration(allowed)} is too small for one epoch of {network.model} on "
+            f"{sizes.steps:,} tokens or steps, which takes about {_duration(plan.seconds / most)}; give a "
+            "larger --budget, or name a smaller model with --model"
+        )
+    return _plan(sizes, allowed, [network], 1, fewer, batch)
+
+
+def _choices(
+    every: Sequence[Candidate], network: Candidate, *, may_fold: bool
+) -> Iterator[tuple[Sequence[Candidate], int]]:
+    """Yield models and folds, the best first."""
+    few = [candidate for candidate in every if candidate.solved or candidate is network]
+    for folds in (*(_FOLDS if may_fold else ()), 1):
+        for chosen in (every, few):
+            yield chosen, folds
+
+
+def _plan(
+    sizes: Sizes, budget: float, chosen: Sequence[Candidate], folds: int, epochs: int, batch: int
+) -> Plan:
+    return Plan(budget, folds, tuple(_member(sizes, candidate, folds, epochs, batch) for candidate in chosen))
+
+
+def _member(sizes: Sizes, candidate: Candidate, folds: int, epochs: int, batch: int) -> Member:
+    share = (folds - 1) / folds if folds > 1 else 1.0
+    once = candidate.seconds(share * sizes.steps, epochs, batch)
+    trainings = folds + (1 if candidate.solved else 0)
+    return Member(
+        candidate.model,
+        dict(candidate.options),
+        1 if candidate.solved else folds,
+        epochs,
+        batch,
+        dict(candidate.settings),
+        trainings * once,
+        candidate.solved,
+    )
+
+
+def _duration(seconds: float) -> str:
+    """Return a time as text, such as "40 s" or "3 min"."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,114 @@
+"""Training of a blend: held-out outputs, resumed trainings, files."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import throughtime as tt
+from throughtime.errors import RunError, UnsupportedError
+from throughtime.learn import Recipe, fit_recipe, prepare
+from throughtime.learn.auto import Outcome, read_outcome, training
+from throughtime.learn.auto.pool import pool_of
+from throughtime.models import Blend
+from throughtime.tasks import model_outputs
+from throughtime.training import Run
+
+WORDS = [f"w{i}" for i in range(12)]
+
+
+def _rows(count: int = 60) -> dict[str, list[Any]]:
+    random = np.random.default_rng(0)
+    texts = [" ".join(random.choice(WORDS, random.integers(3, 7))) for _ in range(count)]
+    return {
+        "text": texts,
+        "label": ["yes" if "w0" in text.split() or "w1" in text else "no" for text in texts],
+    }
+
+
+def _recipe(**options: Any) -> Recipe:
+    return Recipe.of("classification", epochs=2, text=["text"], **options)
+
+
+@pytest.fixture(scope="module")
+def blended(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    path = tmp_path_factory.mktemp("auto") / "run"
+    return fit_recipe(_recipe(), _rows(), out=path, progress=False).result.run
+
+
+def test_run_of_a_blend_is_an_ordinary_run(blended: Run) -> None:
+    predictor, model = tt.load(blended.path), Run.open(blended.path).load_model()
+    assert isinstance(model, Blend)
+    examples = predictor.examples(["w0 w3 w5", "w4 w4 w6"])
+    parts = [[copy(examples.inputs) for copy in copies] for copies in model.members]  # type: ignore[union-attr]
+    expected = sum(w * torch.stack(part).mean(0) for w, part in zip(model.weights, parts, strict=True))
+    assert torch.allclose(predictor.outputs(["w0 w3 w5", "w4 w4 w6"]), expected, atol=1e-6)  # type: ignore[arg-type]
+    assert not (blended.path / "members").exists()
+
+
+def test_held_out_outputs_are_of_copies_that_were_not_trained_on_the_rows(blended: Run) -> None:
+    prepared = prepare(Recipe.from_json(blended.config.recipe["options"]), _rows())
+    outcome, model = read_outcome(blended), blended.load_model()
+    assert isinstance(outcome, Outcome)
+    pool = pool_of(prepared, outcome.folds)
+    used = [member for member in outcome.members if member.weight]
+    for member, copies in zip(used, model.members, strict=True):  # type: ignore[arg-type]
+        if member.copies == 1:
+            continue
+        outputs = torch.zeros(len(pool.examples), 2)
+        for copy, fold in zip(copies, pool.folds, strict=True):  # type: ignore[arg-type]
+            outputs[fold.held_out] = model_outputs(copy, pool.examples.select(fold.held_out))  # type: ignore[assignment]
+        loss = torch.nn.functional.cross_entropy(outputs, pool.examples.labels)
+        assert member.figures["loss"] == pytest.approx(float(loss), abs=1e-5)
+
+
+@pytest.mark.parametrize("stop_after", [1, 3])
+def test_stopped_and_resumed_training_gives_the_same_bits(
+    stop_after: int, blended: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained, count = training.fit, 0
+
+    def stopping(*args: Any, **kwargs: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count > stop_after:
+            raise KeyboardInterrupt
+        return trained(*args, **kwargs)
+
+    monkeypatch.setattr(training, "fit", stopping)
+    stopped = fit_recipe(_recipe(), _rows(), out=tmp_path / "run", progress=False)
+    assert stopped.result.interrupted
+    assert stopped.predictor is None
+    monkeypatch.setattr(training, "fit", trained)
+    resumed = fit_recipe(_recipe(), _rows(), out=tmp_path / "run", progress=False, resume=True)
+    weights, expected = resumed.result.run.load_model().state_dict(), blended.load_model().state_dict()
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    again = fit_recipe(_recipe(), _rows(), out=tmp_path / "run", progress=False, resume=True)
+    assert again.result.already_finished
+
+
+def test_another_budget_or_data_does_not_resume(blended: Run) -> None:
+    with pytest.raises(RunError, match="was created with"):
+        fit_recipe(_recipe(), _rows(61), out=blended.path, progress=False, resume=True)
+
+
+@pytest.mark.parametrize("option", [{"watch_every": 1}, {"logger": "csv"}])
+def test_what_needs_a_single_model_is_refused(option: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match="needs a single model, and model 'auto' trains several"):
+        fit_recipe(_recipe(), _rows(), out=tmp_path / "run", progress=False, **option)
+    assert not (tmp_path / "run").exists()
+
+
+def test_blends_of_labels_and_values_are_trained(tmp_path: Path) -> None:
+    rows = _rows()
+    rows["value"] = [float(len(text.split())) for text in rows["text"]]
+    rows["labels"] = [[word for word in ("w0", "w1") if word in text.split()] for text in rows["text"]]
+    values = tt.fit(rows, task="regression", text="text", target="value", epochs=3, progress=False)
+    labels = tt.fit(rows, task="multilabel", text="text", target="labels", epochs=3, progress=False)
+    assert isinstance(values.model, Blend)
+    assert isinstance(labels.model, Blend)
+    assert values.metrics.validation is not None
+    assert np.isfinite(values.metrics.validation["r2"])
