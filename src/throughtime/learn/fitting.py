@@ -34,6 +34,7 @@ from throughtime.training import (
 from throughtime.training import fit as train
 from throughtime.training import processes as several
 
+
 @dataclass(frozen=True)
 class Fitted:
     """Result of `fit`.
