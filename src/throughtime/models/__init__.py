@@ -19,6 +19,7 @@ from throughtime.models._named import build_model as build_model
 from throughtime.models._named import check_options as check_options
 from throughtime.models._named import model_options as model_options
 from throughtime.models._named import models_for as models_for
+from throughtime.models._ngrams import NGrams as NGrams
 from throughtime.models._recurrent import BiGRU as BiGRU
 from throughtime.models._recurrent import BiLSTM as BiLSTM
 from throughtime.models._recurrent import BiRNN as BiRNN

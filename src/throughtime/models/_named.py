@@ -18,6 +18,7 @@ from throughtime.models._inception_time import InceptionTime
 from throughtime.models._inputs import InputKind, ModelInputs
 from throughtime.models._language_model import LanguageModel
 from throughtime.models._lstm_fcn import LSTMFCN
+from throughtime.models._ngrams import NGrams
 from throughtime.models._recurrent import BiGRU, BiLSTM, BiRNN, GRUModel, LSTMModel, RNNModel
 from throughtime.models._resnet import ResNet
 from throughtime.models._sequence_model import SequenceModel
@@ -76,6 +77,7 @@ MODELS: Mapping[str, NamedModel] = {
     "resnet": NamedModel(ResNet),
     "inceptiontime": NamedModel(InceptionTime, {"members": 1, "average": "outputs"}),
     "lstmfcn": NamedModel(LSTMFCN),
+    "ngrams": NamedModel(NGrams),
     "language": NamedModel(LanguageModel),
     "frame": NamedModel(FrameModel),
     "forecast": NamedModel(ForecastModel),
