@@ -9,3 +9,4 @@ from throughtime.baselines.baseline import Fit as Fit
 from throughtime.baselines.fit import Fitter as Fitter
 from throughtime.baselines.fit import fit_baseline as fit_baseline
 from throughtime.baselines.fit import fit_baselines as fit_baselines
+from throughtime.baselines.solve import solve as solve

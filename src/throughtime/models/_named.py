@@ -25,6 +25,7 @@ from throughtime.models._sequence_model import SequenceModel
 from throughtime.models._tcn import TCN
 from throughtime.models._text_cnn import TextCNN
 from throughtime.models.next_step import NextStep
+from throughtime.models.solved import SolvedModel
 
 Level = Literal["sequence", "step", "next"]
 
@@ -56,6 +57,11 @@ class NamedModel:
     def reads(self) -> tuple[InputKind, ...]:
         """What it reads: tokens, numeric series, or either."""
         return self.cls.reads
+
+    @property
+    def solved(self) -> bool:
+        """Whether a solver computes its weights, so that it is trained without steps and epochs."""
+        return issubclass(self.cls, SolvedModel)
 
     @property
     def options(self) -> Mapping[str, DeclaredOption]:

@@ -16,6 +16,9 @@ from throughtime.ops.linear import linear
 from throughtime.ops.ngrams import distinct_buckets, ngram_scores
 from throughtime.ragged import Ragged
 
+_LEAST = 2
+"""Least number of training sequences with an n-gram whose weight is fitted."""
+
 
 class HashedLinear(nn.Module):
     """Linear scores of the n-grams that occur in a sequence, and of further features of it.
@@ -72,9 +75,9 @@ class NGrams(SolvedModel):
 
     o = Σ_{b ∈ G(x)} W[:, b] / √\|G(x)\| + V e + c
 
-    G(x) is the set of buckets of the n-grams of the sequence x, n from 1 to ``longest``, as far as these
-    buckets occurred in training: an n-gram counts once however often it occurs, and the features have unit
-    length. e are the extra features. Of a sequence without known n-grams the sum is 0.
+    G(x) is the set of known buckets of the n-grams of the sequence x, n from 1 to ``longest``: those that
+    occurred in at least two training sequences. An n-gram counts once however often it occurs, and the
+    features have unit length. e are the extra features. Of a sequence without known n-grams the sum is 0.
 
     The bucket of an n-gram t_1, …, t_n is k_n mod ``buckets`` [1]_, with k_1 = t_1 + 1 and
     k_i = (742938285 · k_{i−1} + t_i + 1) mod (2³¹ − 1) in 64-bit integers [2]_.
@@ -150,11 +153,11 @@ class NGrams(SolvedModel):
         return scores
 
     def learn(self, x: Ragged) -> None:
-        """Make the buckets known that occur in these sequences."""
-        tokens, known = _token_batch(x), self.output.known
-        found = distinct_buckets(tokens.values, tokens.layout, self.output.longest, self.output.buckets)
-        known.zero_()
-        known[found.numbers[found.counted]] = True
+        """Make those buckets known that occur in at least two of these sequences."""
+        tokens, output = _token_batch(x), self.output
+        found = distinct_buckets(tokens.values, tokens.layout, output.longest, output.buckets)
+        occurrences = torch.bincount(found.numbers[found.counted], minlength=output.buckets)
+        output.known.copy_(occurrences >= _LEAST)
 
     def design(self, x: Ragged, extra: Tensor | None = None) -> Tensor:
         """Return the features (B, buckets + K) as a sparse CSR tensor, float32."""

@@ -56,7 +56,7 @@ def ngram_buckets(tokens: Tensor, layout: Layout, longest: int, buckets: int) ->
     >>> layout = Layout.from_lengths(torch.tensor([2, 1]), torch.device("cpu"))
     >>> ngram_buckets(torch.tensor([3, 0, 3]), layout, 2, 16)
     tensor([[ 4, 16],
-            [ 1, 13],
+            [ 1,  6],
             [ 4, 16]])
     """
     numbers, key = tokens + 1, tokens + 1

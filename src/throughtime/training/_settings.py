@@ -10,7 +10,7 @@ from typing import Any, Literal
 from torch import nn
 
 from throughtime.errors import ShapeError
-from throughtime.models import ModelInputs, build_model, check_options
+from throughtime.models import MODELS, ModelInputs, build_model, check_options
 from throughtime.tasks import METRICS, Task
 
 ModelFactory = Callable[[ModelInputs, int | None], nn.Module]
@@ -52,6 +52,11 @@ class ModelSpec:
         if self.name != CUSTOM:
             check_options(self.name, self.options)
         object.__setattr__(self, "options", json.loads(json.dumps(dict(self.options))))
+
+    @property
+    def solved(self) -> bool:
+        """Whether a solver computes the weights, see `throughtime.models.NamedModel.solved`."""
+        return self.name != CUSTOM and MODELS[self.name].solved
 
     def build(self, shape: Mapping[str, int], task: Task, factory: ModelFactory | None = None) -> nn.Module:
         """Make the model of a task; its weights come from torch's current random state.
