@@ -71,6 +71,7 @@ _OTHERS: Sequence[Callable[[], nn.Module]] = (
     lambda: tt.models.LSTMFCN(FEATURES, 2),
     lambda: tt.models.LanguageModel(11, hidden_size=4),
     lambda: tt.models.LeNet(2),
+    lambda: tt.models.NGrams(11, 2, buckets=64),
     lambda: tt.models.ResNet(FEATURES, 2),
     lambda: tt.models.TCN(FEATURES, 2),
 )

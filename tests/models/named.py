@@ -18,6 +18,7 @@ SMALL: dict[str, Any] = {
     "kernel_size": 2,
     "depth": 3,
     "num_layers": 2,
+    "buckets": 64,
 }
 OTHER: dict[str, dict[str, Any]] = {"charcnn": {"length": 130}, "tcn": {"channels": (6, 5, 6)}}
 

@@ -59,6 +59,7 @@ MODELS: dict[str, tuple[Make, Batch]] = {
     "LSTMFCN of one length": (lambda: tt.models.LSTMFCN(FEATURES, 2, length=12), _of_one_length),
     "BiLSTM": (lambda: tt.models.BiLSTM(11, 2, embedding_size=4, hidden_size=3), _texts),
     "BiGRU": (lambda: tt.models.BiGRU(11, 2, embedding_size=4, hidden_size=3, pool="last"), _texts),
+    "NGrams": (lambda: tt.models.NGrams(11, 2, longest=3, buckets=64), _texts),
     "FrameModel": (lambda: tt.models.FrameModel(FEATURES, hidden_size=4, embedding_size=5), _series),
     "LanguageModel": (lambda: tt.models.LanguageModel(11, embedding_size=4, hidden_size=6), _texts),
     "LanguageModel of clusters": (
@@ -161,7 +162,7 @@ def test_a_model_of_images_compiles_and_exports() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Pool max", "LSTM", "ConvBlock", "GroupNorm", "AttentionPool", "TextCNN", "CharCNN"]
+    "name", ["Pool max", "LSTM", "ConvBlock", "GroupNorm", "AttentionPool", "TextCNN", "CharCNN", "NGrams"]
 )
 def test_a_program_for_any_size_takes_one_sequence_and_none(name: str) -> None:
     """Torch leaves sizes of 0 and 1 out unless told otherwise."""
@@ -175,7 +176,7 @@ def test_a_program_for_any_size_takes_one_sequence_and_none(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["fcn sequence of tokens", "bilstm step of series", "charcnn sequence of tokens"]
+    "name", ["fcn sequence of tokens", "bilstm step of series", "charcnn sequence of tokens", "ngrams sequence of tokens"]
 )
 def test_extra_features_are_a_second_input_of_a_program(name: str) -> None:
     torch._dynamo.reset()

@@ -80,6 +80,7 @@ TOKEN_MODELS: dict[str, Callable[[], nn.Module]] = {
     "CharCNN": lambda: tt.models.CharCNN(11, 2, length=130, channels=4, hidden_size=4),
     "BiLSTM": lambda: tt.models.BiLSTM(11, 2, embedding_size=4, hidden_size=4),
     "BiGRU": lambda: tt.models.BiGRU(11, 2, embedding_size=4, hidden_size=4, num_layers=2, pool="last"),
+    "NGrams": lambda: tt.models.NGrams(11, 2, longest=3, buckets=64),
     "LanguageModel": lambda: tt.models.LanguageModel(11, embedding_size=4, hidden_size=6),
     "LanguageModel of clusters": lambda: tt.models.LanguageModel(
         11, embedding_size=4, hidden_size=6, cutoffs=(3,), tied=False

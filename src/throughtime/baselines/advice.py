@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from throughtime.baselines.baseline import Baseline
-from throughtime.models import models_for
+from throughtime.models import MODELS, models_for
 from throughtime.tasks import SequenceTask
 from throughtime.tasks.metrics import METRICS
 
@@ -79,12 +79,11 @@ def advice(
     collect more data: 90 training examples are few for a neural network
     check that the series have to do with the targets: the majority class
     """
-    return [
-        *([_MORE_TIME] if epochs is None else [_about_epochs(epochs, best_epoch)]),
-        *_about_models(task, model, inputs),
-        *_about_data(examples, inputs),
-        _about_baseline(baseline, inputs),
-    ]
+    other, simpler = _about_models(task, model, inputs), _about_baseline(baseline, inputs)
+    if model in MODELS and MODELS[model].solved:
+        return [*other, simpler]
+    time = _MORE_TIME if epochs is None else _about_epochs(epochs, best_epoch)
+    return [time, *other, *_about_data(examples, inputs), simpler]
 
 
 _MORE_TIME = "give the training more time, for more models and folds (budget=, or --budget)"

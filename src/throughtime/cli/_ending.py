@@ -36,6 +36,9 @@ def end_training(
 ) -> None:
     """Print the results, or that the training was stopped, in one process; set the exit code."""
     if result.interrupted:
+        if not result.run.has_model:
+            say(f"stopped before {out} had a model; begin again with --resume")
+            raise typer.Exit(INTERRUPTED)
         saved = "the best model so far" if result.metrics.best_epoch else "the model trained so far"
         say(f"stopped; {saved} is saved in {out}; continue with --resume")
         raise typer.Exit(INTERRUPTED)

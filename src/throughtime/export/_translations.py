@@ -7,6 +7,7 @@ from throughtime.export._activations import add_softmax, elementwise
 from throughtime.export._batch import Batch, Steps, Value, steps_of
 from throughtime.export._conv import add_conv_of_same_lengths
 from throughtime.export._linear import add_embedding, add_flatten, add_linear
+from throughtime.export._ngrams import add_ngram_scores
 from throughtime.export._norm import add_batch_norm
 from throughtime.export._place import Place
 from throughtime.export._pool import POOLS
@@ -38,7 +39,7 @@ def translate(batch: Batch, operator: Operator, value: Value, place: Place) -> V
 def features_read(operator: Operator) -> int | str | None:
     """Return how many features an operator reads, None for token numbers, "any" if it does not matter."""
     arguments = operator.arguments
-    if operator.name == "aten::embedding":
+    if operator.name in {"aten::embedding", "throughtime::ngram_scores"}:
         return None
     if operator.name == "aten::linear":
         return int(arguments["weight"].shape[1])
@@ -64,6 +65,7 @@ _TRANSLATIONS: dict[str, Translation] = {
     "aten::softmax": add_softmax,
     "aten::tanh": elementwise("Tanh"),
     "throughtime::conv1d": add_conv_of_same_lengths,
+    "throughtime::ngram_scores": add_ngram_scores,
     "throughtime::recurrent_layer": _recurrent,
     **{f"throughtime::{name}": add for name, add in POOLS.items()},
 }

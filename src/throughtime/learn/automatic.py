@@ -5,6 +5,7 @@ from typing import Any
 
 from throughtime.learn.prepared import Prepared
 from throughtime.learn.recipe import Recipe
+from throughtime.models import MODELS
 from throughtime.tasks import SequenceTask
 
 _TOKENS = 2048
@@ -23,11 +24,13 @@ def automatic_settings(prepared: Prepared) -> Recipe:
 
     Batches have at most 2,048 tokens or steps, and of small data an eighth, but no fewer than 16 sequences.
     There are 20 epochs, or as many as 400 updates of the weights take. Patience is 3 epochs, or a quarter of
-    all epochs if there are more than 20. Language and frame models have 20 epochs.
+    all epochs if there are more than 20. Language and frame models have 20 epochs. A model whose weights are
+    solved for has one.
     """
     recipe, examples = prepared.recipe, prepared.source.training(0)
     chosen: dict[str, Any] = {}
-    epochs = recipe.optimizer.epochs
+    solved = recipe.model in MODELS and MODELS[recipe.model].solved
+    epochs = 1 if solved else recipe.optimizer.epochs
     if isinstance(prepared.task, SequenceTask):
         steps = max(1, int(examples.lengths.sum()))
         tokens = recipe.batches.tokens_per_batch
@@ -36,7 +39,9 @@ def automatic_settings(prepared: Prepared) -> Recipe:
         if epochs == "auto":
             epochs = automatic_epochs(steps, tokens)
     chosen["epochs"] = epochs = _EPOCHS if epochs == "auto" else epochs
-    if recipe.optimizer.patience == "auto":
+    if solved:
+        chosen["patience"] = None
+    elif recipe.optimizer.patience == "auto":
         chosen["patience"] = automatic_patience(epochs)
     return recipe.changed(**chosen)
 

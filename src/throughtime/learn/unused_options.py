@@ -1,11 +1,12 @@
-"""Options of inputs that would have no effect are refused."""
+"""Options that would have no effect are refused."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from typing import Any
 
 from throughtime.errors import ShapeError
-from throughtime.learn.options import InputOptions
 from throughtime.learn.recipe import Recipe
+from throughtime.models import MODELS
 
 _COLUMNS = {
     **dict.fromkeys(("tokenizer", "lower_case"), ("text",)),
@@ -20,10 +21,12 @@ _OTHERS = {"longer": "max_length", "freeze_vectors": "vectors"}
 _TRAINED = ("words", "characters", "bpe")
 _OF_TRAINED = ("vocabulary", "min_count", "lower_case")
 """Options of tokenizers that are trained on the data."""
+_WITHOUT_STEPS = (("epochs", 1), ("patience", None))
+"""Options of the optimizer as `automatic_settings` sets them for a model without training steps."""
 
 
 def require_used_options(recipe: Recipe) -> None:
-    """Check that every option of the inputs that differs from its default has an effect.
+    """Check that every option of inputs and optimizer that differs from its default has an effect.
 
     Raises
     ------
@@ -52,11 +55,28 @@ def require_used_options(recipe: Recipe) -> None:
         other = _OTHERS.get(name)
         if other is not None and getattr(recipe.inputs, other) is None:
             raise ShapeError(f"{_flag(name)} has no effect without {_flag(other)}; give both, or neither")
+    if recipe.optimizer.budget is not None and not recipe.is_blend:
+        raise ShapeError(
+            f"--budget is for model auto of classification, multilabel and regression, not for "
+            f"{recipe.model} of {recipe.task}; leave it out"
+        )
+    if recipe.model in MODELS and MODELS[recipe.model].solved:
+        _require_no_steps(recipe)
 
 
-def _changed(inputs: InputOptions) -> Iterator[str]:
-    for option in fields(inputs):
-        if getattr(inputs, option.name) != option.default:
+def _require_no_steps(recipe: Recipe) -> None:
+    """Check that no option of the optimizer is set, as the weights of the model are solved for."""
+    for name in _changed(recipe.optimizer):
+        if name != "seed" and (name, getattr(recipe.optimizer, name)) not in _WITHOUT_STEPS:
+            raise ShapeError(
+                f"{_flag(name)} has no effect on {recipe.model}, whose weights are solved for without "
+                "training steps; leave it out"
+            )
+
+
+def _changed(options: Any) -> Iterator[str]:
+    for option in fields(options):
+        if getattr(options, option.name) != option.default:
             yield option.name
 
 

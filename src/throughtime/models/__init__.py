@@ -20,6 +20,7 @@ from throughtime.models._named import build_model as build_model
 from throughtime.models._named import check_options as check_options
 from throughtime.models._named import model_options as model_options
 from throughtime.models._named import models_for as models_for
+from throughtime.models._ngrams import NGrams as NGrams
 from throughtime.models._recurrent import BiGRU as BiGRU
 from throughtime.models._recurrent import BiLSTM as BiLSTM
 from throughtime.models._recurrent import BiRNN as BiRNN
@@ -28,6 +29,5 @@ from throughtime.models._recurrent import LSTMModel as LSTMModel
 from throughtime.models._recurrent import RNNModel as RNNModel
 from throughtime.models._resnet import ResNet as ResNet
 from throughtime.models._sample import sample as sample
-from throughtime.models._solved import SolvedModel as SolvedModel
 from throughtime.models._tcn import TCN as TCN
 from throughtime.models._text_cnn import TextCNN as TextCNN

@@ -18,12 +18,14 @@ from throughtime.models._inception_time import InceptionTime
 from throughtime.models._inputs import InputKind, ModelInputs
 from throughtime.models._language_model import LanguageModel
 from throughtime.models._lstm_fcn import LSTMFCN
+from throughtime.models._ngrams import NGrams
 from throughtime.models._recurrent import BiGRU, BiLSTM, BiRNN, GRUModel, LSTMModel, RNNModel
 from throughtime.models._resnet import ResNet
 from throughtime.models._sequence_model import SequenceModel
 from throughtime.models._tcn import TCN
 from throughtime.models._text_cnn import TextCNN
 from throughtime.models.next_step import NextStep
+from throughtime.models.solved import SolvedModel
 
 Level = Literal["sequence", "step", "next"]
 
@@ -57,6 +59,11 @@ class NamedModel:
         return self.cls.reads
 
     @property
+    def solved(self) -> bool:
+        """Whether a solver computes its weights, so that it is trained without steps and epochs."""
+        return issubclass(self.cls, SolvedModel)
+
+    @property
     def options(self) -> Mapping[str, DeclaredOption]:
         """Its options by name."""
         return options_of(self.cls, self.defaults)
@@ -76,6 +83,7 @@ MODELS: Mapping[str, NamedModel] = {
     "resnet": NamedModel(ResNet),
     "inceptiontime": NamedModel(InceptionTime, {"members": 1, "average": "outputs"}),
     "lstmfcn": NamedModel(LSTMFCN),
+    "ngrams": NamedModel(NGrams),
     "language": NamedModel(LanguageModel),
     "frame": NamedModel(FrameModel),
     "forecast": NamedModel(ForecastModel),

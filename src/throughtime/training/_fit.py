@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from torch import nn
@@ -134,18 +134,30 @@ def fit(
 
 
 def _trained(source: Source, run: Run, hold: Hold, how: Surroundings) -> FitResult:
-    from throughtime.training._engine import train
-
+    solved = run.config.model.solved
     try:
-        ended = train(source, run, hold, how)
+        ended = _solve(source, run, hold, how) if solved else _train(source, run, hold, how)
         if ended and not process():
             final = _final(run, source)
+            final = replace(final, stopped="epochs") if solved else final
             hold.require_there()
             run.save_metrics(final)
         wait_for_all()
     except KeyboardInterrupt:  # after the last epoch; its state is saved
         ended = False
     return FitResult(run, run.metrics, interrupted=not ended, already_finished=False)
+
+
+def _train(source: Source, run: Run, hold: Hold, how: Surroundings) -> bool:
+    from throughtime.training._engine import train
+
+    return train(source, run, hold, how)
+
+
+def _solve(source: Source, run: Run, hold: Hold, how: Surroundings) -> bool:
+    from throughtime.training._solved import solve_run
+
+    return solve_run(source, run, hold, how)
 
 
 def _final(run: Run, source: Source) -> Metrics:

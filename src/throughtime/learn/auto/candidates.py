@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from throughtime.models import MODELS, SolvedModel
+from throughtime.models import MODELS
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Candidate:
     @property
     def solved(self) -> bool:
         """Whether its weights are solved for, without epochs."""
-        return issubclass(MODELS[self.model].cls, SolvedModel)
+        return MODELS[self.model].solved
 
     def seconds(self, steps: float, epochs: int, tokens_per_batch: int) -> float:
         """Return the time of a training on so many steps."""
@@ -78,6 +78,7 @@ class Candidate:
 _OF_TOKENS = (
     Candidate("textcnn", {}, 3e-6, 4e-3),
     Candidate("bilstm", {}, 8e-6, 5e-3),
+    Candidate("ngrams", {}, 2e-4),
 )
 _OF_SERIES = (
     Candidate("fcn", {}, 3e-6, 4e-3),

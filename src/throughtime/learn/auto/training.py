@@ -18,7 +18,8 @@ from throughtime.learn.auto.pool import Fold, Pool, pool_of
 from throughtime.learn.auto.weights import fitted_weights
 from throughtime.learn.automatic import automatic_patience
 from throughtime.learn.prepared import Prepared
-from throughtime.models import Blend, SolvedModel
+from throughtime.models import Blend
+from throughtime.models.solved import SolvedModel
 from throughtime.tasks import SequenceTask, model_outputs
 from throughtime.training import (
     EpochMetrics,

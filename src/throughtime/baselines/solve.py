@@ -1,0 +1,219 @@
+"""`solve`: weights of models that are linear in their features, computed from all examples at once."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+import torch
+from scipy.special import logsumexp
+from threadpoolctl import threadpool_limits
+
+from throughtime.baselines.baseline import NO_MODEL
+from throughtime.baselines.linear import Features, Floats, LinearModel
+from throughtime.baselines.ridge import fit_ridge
+from throughtime.baselines.rows import Rows, values_of_targets, weights_of_targets, with_validation
+from throughtime.baselines.search import INVERSE_PENALTIES
+from throughtime.baselines.targets import Classes, Labels, Targets, Values
+from throughtime.data.examples import Examples
+from throughtime.errors import DataError, UnsupportedError
+from throughtime.models.solved import SolvedModel
+from throughtime.tasks import Classification, MultiLabel, Regression, SequenceTask
+
+_FIRST_GUESS = INVERSE_PENALTIES.index(16.0)
+MOST_NUMBERS = 2**28
+"""Most numbers of a dense design, 1 GiB in float32; of more rows a random subset is used."""
+_ROWS_AT_ONCE = 1024
+
+
+def solve(
+    model: SolvedModel,
+    task: SequenceTask,
+    training: Examples,
+    validation: Examples,
+    inverse_penalty: float | None = None,
+) -> float:
+    """Fit a model that is linear in its features, and return the inverse of the penalty on squared weights.
+
+    The model learns from the training sequences what its features need. A model of ``solver`` "logistic" is
+    then fitted by cross-entropy, or of a regression by squared error, with the penalty among
+    `throughtime.baselines.search.INVERSE_PENALTIES` whose loss on the validation examples is least: they are
+    tried from 16 on in the direction in which the loss falls, until it grows. One of "ridge" is fitted by
+    `throughtime.baselines.ridge.fit_ridge`, which needs no validation examples. Everything is deterministic.
+
+    Parameters
+    ----------
+    model : SolvedModel
+        The model, whose weights are set.
+    task : SequenceTask
+        A classification, a multi-label classification or a regression.
+    training : Examples
+        At least one. Their weights are used. A dense design of more than `MOST_NUMBERS` numbers is that of a
+        random subset.
+    validation : Examples
+        If there are none, a fifth of the training examples takes their place. Not used if the penalty is
+        given.
+    inverse_penalty : float, optional
+        The inverse penalty to fit with, as this function returned it for other examples.
+
+    Returns
+    -------
+    float
+        The inverse penalty that the weights were fitted with.
+
+    Raises
+    ------
+    DataError
+        If there are no training examples.
+    UnsupportedError
+        If the task is another one.
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> tokens = tt.Ragged.from_list([torch.tensor([i % 2, 5]) for i in range(40)])
+    >>> examples = Examples(tokens, torch.arange(40) % 2)
+    >>> model = tt.models.NGrams(vocabulary_size=6, outputs=2)
+    >>> solve(model, Classification(("a", "b")), examples, examples)
+    1024.0
+    >>> model(tokens[:4]).argmax(1)
+    tensor([0, 1, 0, 1])
+    """
+    if not len(training):
+        raise DataError("there are no training examples to fit to; give more data")
+    targets = _targets_of(task)
+    # One thread, because several are many times slower for small products on busy cores.
+    with threadpool_limits(1 if model.solver == "logistic" else None, user_api="blas"):
+        if model.solver == "ridge":
+            fitted, inverse = _ridge(model, targets, training, inverse_penalty)
+        else:
+            rows = Rows(training, training) if inverse_penalty else with_validation(training, validation)
+            fitted, inverse = _penalised(model, task, targets, rows, inverse_penalty)
+    scale = fitted.temperature
+    model.set_solution(
+        torch.from_numpy(fitted.weights / scale).float(), torch.from_numpy(fitted.intercept / scale).float()
+    )
+    return inverse
+
+
+def _targets_of(task: SequenceTask) -> Targets:
+    match task:
+        case Classification():
+            return Classes(task.outputs)
+        case MultiLabel():
+            return Labels(task.outputs)
+        case Regression():
+            return Values(task.outputs)
+        case _:
+            raise UnsupportedError(
+                f"a model whose weights are solved for is trained for classification, multilabel or "
+                f"regression, not for task {task.name!r}; choose another model"
+            )
+
+
+def _penalised(
+    model: SolvedModel, task: SequenceTask, targets: Targets, rows: Rows, inverse: float | None
+) -> tuple[LinearModel, float]:
+    """Return the model of the best penalty, or of a given one, and the inverse penalty."""
+    model.learn(rows.training.inputs)
+    design, columns = _without_empty(_design(model, rows.training))
+    truth, weights = values_of_targets(rows.training), weights_of_targets(rows.training)
+
+    def fitted(inverse: float) -> LinearModel:
+        return _fitted(targets, design, truth, weights, inverse)
+
+    if inverse is None:
+        held_out = _design(model, rows.validation)[:, columns]
+        models, losses = dict[int, LinearModel](), dict[int, float]()
+
+        def loss(step: int) -> float:
+            if step not in losses:
+                models[step] = fitted(INVERSE_PENALTIES[step])
+                losses[step] = _loss(task, models[step].scores(held_out), rows.validation)
+            return losses[step]
+
+        best = lowest(loss, _FIRST_GUESS, len(INVERSE_PENALTIES))
+        inverse, found = INVERSE_PENALTIES[best], models[best]
+    else:
+        found = fitted(inverse)
+    every = np.zeros((targets.outputs, _features(model, rows.training)))
+    every[:, columns] = found.weights
+    return LinearModel(every, found.intercept), inverse
+
+
+def lowest(value: Callable[[int], float], start: int, count: int) -> int:
+    """Return the place of a lowest value, from ``start`` on in the direction in which values fall.
+
+    Examples
+    --------
+    >>> lowest([5, 3, 2, 4, 6].__getitem__, 3, 5)
+    2
+    """
+    for step in (1, -1):
+        place = start
+        while 0 <= place + step < count and value(place + step) < value(place):
+            place += step
+        if place != start:
+            return place
+    value(start)
+    return start
+
+
+def _fitted(targets: Targets, design: Features, truth: Any, weights: Floats, inverse: float) -> LinearModel:
+    """Return the fitted model, in which a class without training examples has a low intercept."""
+    if isinstance(targets, Classes) and not targets.learnable(truth):
+        intercept = np.full(targets.outputs, -np.inf)
+        intercept[truth[0]] = 0.0
+        model = LinearModel(np.zeros((targets.outputs, design.shape[1])), intercept)
+    else:
+        model = targets.fit(design, truth, weights, inverse)
+    known = np.isfinite(model.intercept)
+    # As if half an example of n were of the class.
+    low = logsumexp(model.intercept[known]) - np.log(2 * len(truth))
+    return LinearModel(model.weights, np.where(known, model.intercept, low))
+
+
+def _loss(task: SequenceTask, scores: Floats, examples: Examples) -> float:
+    losses = task.score(NO_MODEL, torch.from_numpy(scores), examples.targets)["loss"].numpy()
+    return float(np.average(losses, weights=weights_of_targets(examples)))
+
+
+def _design(model: SolvedModel, examples: Examples) -> Features:
+    """Return the features (n, F), float32: an array, or a sparse matrix of scipy."""
+    return _array(model.design(examples.inputs, examples.extra))
+
+
+def _array(design: torch.Tensor) -> Features:
+    if design.layout == torch.strided:
+        return design.numpy()
+    entries = (design.values().numpy(), design.col_indices().numpy(), design.crow_indices().numpy())
+    return scipy.sparse.csr_matrix(entries, shape=tuple(design.shape))
+
+
+def _without_empty(design: Features) -> tuple[Features, Any]:
+    """Return the columns of a sparse matrix that have entries, or the first one, and their numbers."""
+    if not scipy.sparse.issparse(design):
+        return design, slice(None)
+    columns = np.unique(design.indices) if design.nnz else np.zeros(1, np.int64)
+    return design[:, columns], columns
+
+
+def _features(model: SolvedModel, examples: Examples) -> int:
+    one = examples.select(torch.zeros(1, dtype=torch.int64))
+    return model.design(one.inputs, one.extra).shape[1]
+
+
+def _ridge(
+    model: SolvedModel, targets: Targets, training: Examples, inverse: float | None
+) -> tuple[LinearModel, float]:
+    model.learn(training.inputs)
+    most = MOST_NUMBERS / max(1, _features(model, training))
+    training = Rows(training, training).limited(most).training
+    parts = torch.arange(len(training)).split(_ROWS_AT_ONCE)
+    design = np.concatenate([_dense(_design(model, training.select(part))) for part in parts])
+    truth, weights = values_of_targets(training), weights_of_targets(training)
+    return fit_ridge(design, targets, truth, weights, inverse)
+
+
+def _dense(design: Features) -> Floats:
+    return design.toarray() if scipy.sparse.issparse(design) else design
