@@ -61,6 +61,15 @@ SUBJECTS = {
     "RNNModel": Subject(
         lambda: tt.models.RNNModel(WORDS, CLASSES, embedding_size=21, hidden_size=37), _texts
     ),
+    "Blend": Subject(
+        lambda: tt.models.Blend(
+            [
+                [tt.models.TextCNN(WORDS, CLASSES, embedding_size=21, channels=17) for _ in range(2)],
+                [tt.models.NGrams(WORDS, CLASSES, buckets=256)],
+            ]
+        ),
+        _texts,
+    ),
     "NGrams": Subject(lambda: tt.models.NGrams(WORDS, CLASSES, longest=3, buckets=256), _texts),
     "ForecastModel": Subject(
         lambda: tt.models.ForecastModel(SIZE, embedding_size=21, hidden_size=37, num_layers=2), _series

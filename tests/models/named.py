@@ -49,6 +49,8 @@ class Built(NamedTuple):
             self.name, self.inputs(extra), outputs, level=self.level, options=self.options() | options
         )
         for module in model.modules():
+            if isinstance(module, nn.Embedding):  # so large that no unit behind it is dead
+                module.weight.data.normal_()
             if isinstance(module, nn.BatchNorm1d):
                 module.running_mean.uniform_(-0.5, 0.5)
                 module.running_var.uniform_(0.5, 2)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from throughtime.errors import ShapeError
+from throughtime.models._embedding import token_embedding
 from throughtime.models._inputs import ModelInputs
 from throughtime.models._options import Channels, Depth, DropoutRate, EmbeddingSize, KernelSizes, Members
 from throughtime.models._sequence_model import ExtraFeatures, InOrder, SequenceModel
@@ -165,7 +166,7 @@ def _network(inputs: ModelInputs, outputs: int, sizes: _Sizes, dropout: float, *
     drop = (Dropout(dropout),) if dropout else ()
     read: tuple[nn.Module, ...] = ()
     if inputs.vocabulary_size is not None:
-        read = (nn.Embedding(inputs.vocabulary_size, sizes.embedding_size), *drop)
+        read = (token_embedding(inputs.vocabulary_size, sizes.embedding_size), *drop)
     body = _body(inputs.channels or sizes.embedding_size, sizes)
     pool = () if per_step else (Pool("mean"),)
     extra = (ExtraFeatures(inputs.extra),) if inputs.extra else ()

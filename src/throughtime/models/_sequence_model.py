@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.errors import InputTypeError, ShapeError, UnsupportedError
+from throughtime.models._embedding import token_embedding
 from throughtime.models._inputs import InputKind, ModelInputs
 from throughtime.nn import Linear
 from throughtime.nn.description import NoSequence, Series, concatenated
@@ -75,7 +76,7 @@ class SequenceModel(nn.Module):
         self.embedding = (
             None
             if embedding_size is None or inputs.vocabulary_size is None
-            else nn.Embedding(inputs.vocabulary_size, embedding_size)
+            else token_embedding(inputs.vocabulary_size, embedding_size)
         )
         self.extra = ExtraFeatures(inputs.extra) if inputs.extra else None
 
