@@ -61,8 +61,8 @@ MISTAKES = {
     "not a number in a series": Mistake(
         lambda f: (_jsonl(f, series=[1.0, float("nan")]),),
         (
-            "FOLDER/data.jsonl: line 24 has no value at step 2; fill in missing values with missing= "
-            "(--missing): interpolate, forward, zero, mean, mask, or padding for steps at the end"
+            "FOLDER/data.jsonl: line 24 has no value (null or NaN) at step 2; fill in missing values with "
+            "missing= (--missing): interpolate, forward, zero, mean, mask, or padding for steps at the end"
         ),
     ),
     "infinity in a series": Mistake(

@@ -177,7 +177,7 @@ def test_padding_of_a_wide_table_is_dropped():
     rows = table(a=[1.0, 2.0], b=[3.0, NAN], c=[NAN, NAN])
     got = encoded(rows, options("a", "b", "c", missing="padding", scale="none"))
     assert [row.ravel().tolist() for row in got] == [[1, 3], [2]]
-    with pytest.raises(DataError, match="a.json: row 2 has no value in column 'b'"):
+    with pytest.raises(DataError, match=r"a.json: row 2 has no value \(null or NaN\) in column 'b'"):
         options("a", "b", "c", missing="padding").fit(table(a=[1.0, 2.0], b=[3.0, NAN], c=[1.0, 1.0]))
 
 
@@ -291,12 +291,12 @@ REFUSED = {
     ),
     "null": (
         table(x=[[1.0], [2.0, None, None]]),
-        "a.json: row 2 has no value at step 2 (and at 1 more places)" + FILL,
+        "a.json: row 2 has no value (null or NaN) at step 2 (and at 1 more places)" + FILL,
     ),
     "infinity": (table(x=[[1.0, -INF]]), "a.json: row 1 has an infinite value (-inf) at step 2" + CORRECT),
     "channel": (
         table(x=[[[1.0, 2.0]], [[1.0, 2.0], [1.0, NAN]]]),
-        "a.json: row 2 has no value at step 2 of channel 2" + FILL,
+        "a.json: row 2 has no value (null or NaN) at step 2 of channel 2" + FILL,
     ),
     "blank": (
         table(x=[[1.0], []]),
@@ -365,11 +365,11 @@ SEVERAL = {
     ),
     "missing in a channel": (
         table(x=[[1.0]], y=[[NAN]]),
-        "a.json: row 1 has no value at step 1 of column 'y'" + FILL,
+        "a.json: row 1 has no value (null or NaN) at step 1 of column 'y'" + FILL,
     ),
     "missing in a wide table": (
         table(x=[1.0, 2.0], y=[1.0, NAN]),
-        "a.json: row 2 has no value in column 'y'" + FILL,
+        "a.json: row 2 has no value (null or NaN) in column 'y'" + FILL,
     ),
     "text in a wide table": (
         table(x=[1.0], y=["a"]),

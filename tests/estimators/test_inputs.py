@@ -89,8 +89,12 @@ def test_lists_of_floats_of_equal_length_are_an_array() -> None:
 def test_missing_values_are_refused_unless_an_option_says_how() -> None:
     series, labels = gun_point(24)
     series[3, 4] = np.nan
-    with pytest.raises(ValueError, match="Input X contains NaN"):
+    with pytest.raises(tt.errors.DataError) as raised:
         tt.SequenceClassifier(**SERIES).fit(series, labels)
+    assert str(raised.value) == (
+        "X: item 3 has no value (null or NaN) at step 5; fill in missing values with missing= (--missing): "
+        "interpolate, forward, zero, mean, mask, or padding for steps at the end"
+    )
     classifier = tt.SequenceClassifier(**SERIES, missing="interpolate").fit(series, labels)
     assert np.isfinite(classifier.predict_proba(series)).all()
 

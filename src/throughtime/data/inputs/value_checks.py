@@ -36,15 +36,15 @@ def require_complete(values: Floats, position: Position, policies: str) -> None:
     >>> require_complete(np.array([1.0, np.nan]), lambda value: ("row 1", f"at step {value + 1}"), "mean")
     Traceback (most recent call last):
         ...
-    throughtime.errors.DataError: row 1 has no value at step 2; fill in missing values with missing= \
-(--missing): mean
+    throughtime.errors.DataError: row 1 has no value (null or NaN) at step 2; fill in missing values with \
+missing= (--missing): mean
     """
     missing = np.flatnonzero(~np.isfinite(values))
     if not len(missing):
         return
     row, where = position(int(missing[0]))
     value = values.reshape(-1)[missing[0]]
-    what, advice = "no value", "fill in missing values with missing= (--missing)"
+    what, advice = "no value (null or NaN)", "fill in missing values with missing= (--missing)"
     if not np.isnan(value):
         what = f"an infinite value ({value:g})"
         advice = "correct it, or treat infinite values as missing with missing= (--missing)"
