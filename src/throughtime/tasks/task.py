@@ -23,6 +23,8 @@ from throughtime.tasks.metrics import METRICS, require_metric
 
 Level = Literal["sequence", "step", "next"]
 """What a model puts out: a vector for each sequence, a vector for each step, or what the next step is."""
+Assessment = tuple[dict[str, float], int, dict[str, Interval]]
+"""Metrics, the number of examples that their means are taken over, and 95 % intervals of metrics."""
 
 
 @dataclass(frozen=True)
@@ -176,16 +178,18 @@ class Task(ABC):
     ) -> tuple[dict[str, float], int]:
         """Return all metrics of a model on validation or test examples, and the number of these."""
 
-    def assess(
-        self, model: nn.Module, source: Source, part: Any, settings: BatchSettings
-    ) -> tuple[dict[str, float], int, dict[str, Interval]]:
+    def assess(self, model: nn.Module, source: Source, part: Any, settings: BatchSettings) -> Assessment:
         """Return what `evaluate` does, with the 95 % interval of each metric that has one."""
         return *self.evaluate(model, source, part, settings), {}
 
-    def tuned_on(self, model: nn.Module, source: Source, part: Any, settings: BatchSettings) -> "Task":
-        """Return the task with what is chosen on the validation examples after training."""
-        del model, source, part, settings
-        return self
+    def tune(
+        self, model: nn.Module, source: Source, part: Any, settings: BatchSettings
+    ) -> "tuple[Task, Assessment]":
+        """Return the task with what is chosen on validation, and what its `assess` returns for it.
+
+        The model reads the examples once.
+        """
+        return self, self.assess(model, source, part, settings)
 
     def derived(self, means: Mapping[str, float]) -> dict[str, float]:
         """Return metrics that follow from means over all examples, such as the perplexity from the loss."""
