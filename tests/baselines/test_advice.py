@@ -43,8 +43,8 @@ def _baselines() -> tuple[Baseline, ...]:
 @pytest.mark.parametrize(
     ("best_epoch", "line"),
     [
-        (10, "train longer: the last of 10 epochs was the best one (epochs=30, or --epochs 30)"),
-        (3, "train more slowly: epoch 3 of 10 was the best one; lower the learning rate"),
+        (10, "train longer, with epochs=30 (--epochs 30): the last of 10 epochs was the best one"),
+        (3, "train more slowly: epoch 3 of 10 was the best one; lower learning_rate= (--learning-rate)"),
         (6, "try other learning rates"),
     ],
 )
@@ -52,7 +52,7 @@ def test_the_first_advice_depends_on_the_best_epoch(best_epoch: int, line: str) 
     _, logistic = _baselines()
     lines = advice(TASK, "gru", logistic, inputs="tokens", examples=5000, epochs=10, best_epoch=best_epoch)
     assert lines[0].startswith(line)
-    assert lines[1].startswith("try another model (model=, or --model): rnn, lstm, birnn")
+    assert lines[1].startswith("try another model with model= (--model): rnn, lstm, birnn")
     assert lines[-1].startswith("use the logistic regression on n-grams instead")
     assert len(lines) == 3
 

@@ -154,7 +154,7 @@ def test_columns_are_asked_for(tmp_path: Path, run_cli: RunCli) -> None:
     refused(run_cli("train", data, "--text", "words", "--out", tmp_path / "run"), ["--target"])
     refused(
         run_cli("train", data, "--target", "kind", "--out", tmp_path / "run"),
-        ["--text, --tokens or --series"],
+        ["text= (--text), tokens= (--tokens) or series= (--series)"],
     )
 
 

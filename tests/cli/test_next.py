@@ -224,7 +224,7 @@ def test_data_and_options_that_cannot_be_are_refused(folder: Path, run_cli: RunC
         ((text, "--test-file", _frames(tmp_path / "r.npz")), ["r.npz holds frames"]),
         (
             (_frames(tmp_path / "rolls.npz"), "--unit", "word"),
-            ["holds frames, not a text; use --task frames"],
+            ["holds frames, not a text; use task='frames' (--task frames)"],
         ),
     ]
     for arguments, parts in cases:

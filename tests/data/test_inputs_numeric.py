@@ -64,7 +64,7 @@ def test_missing_values_are_filled_in(missing, expected):
         (
             ROWS,
             "name",
-            "shop.csv: column 'name' holds texts, not numbers; use it with --text name, or convert it to numbers",
+            "shop.csv: column 'name' holds texts, not numbers; use it with text='name' (--text name), or convert it to numbers",
         ),
         (
             table(x=[[1]]),

@@ -319,14 +319,14 @@ REFUSED = {
     "text": (
         table(x=["1 2 3"]),
         (
-            "a.json: column 'x' holds texts, not lists of numbers; use it with --text x, or convert it to lists of "
-            "numbers"
+            "a.json: column 'x' holds texts, not lists of numbers; use it with text='x' (--text x), or "
+            "convert it to lists of numbers"
         ),
     ),
     "tokens": (
         table(x=[["a"]]),
         (
-            "a.json: column 'x' holds lists of texts, not lists of numbers; use it with --tokens x, or convert it "
+            "a.json: column 'x' holds lists of texts, not lists of numbers; use it with tokens='x' (--tokens x), or convert it "
             "to numbers"
         ),
     ),
@@ -334,7 +334,7 @@ REFUSED = {
         table(x=[1.5]),
         (
             "a.json: column 'x' holds numbers (float64), not lists of numbers; name several, one per step, or use "
-            "it beside a text or series with --numeric x"
+            "it beside a text or series with numeric='x' (--numeric x)"
         ),
     ),
     "large": (
@@ -374,7 +374,7 @@ SEVERAL = {
     "text in a wide table": (
         table(x=[1.0], y=["a"]),
         (
-            "a.json: column 'y' holds texts, not numbers or lists of numbers; use it with --text y, or convert it "
+            "a.json: column 'y' holds texts, not numbers or lists of numbers; use it with text='y' (--text y), or convert it "
             "to lists of numbers"
         ),
     ),
@@ -382,7 +382,7 @@ SEVERAL = {
         table(x=[[1.0]], y=[1.0]),
         (
             "a.json: column 'y' holds numbers (float64), not lists of numbers, as the other columns; name several, "
-            "one per step, or use it beside a text or series with --numeric y"
+            "one per step, or use it beside a text or series with numeric='y' (--numeric y)"
         ),
     ),
 }

@@ -378,7 +378,7 @@ BAD: dict[str, tuple[str, str | bytes, str]] = {
         "a.csv",
         "a,b\n1,é\n".encode("latin-1"),
         ("{path}: line 2, byte 6 (0xe9) is not UTF-8; convert the file, for example with iconv -t utf-8, or give its "
-        "encoding (encoding='latin-1', --encoding latin-1)"),
+        "encoding with encoding='latin-1' (--encoding latin-1)"),
     ),
     "cut character": (
         "a.csv",

@@ -69,7 +69,7 @@ def test_the_latest_rows_are_the_test_part():
         ({"group": "user"}, "rows.csv has 2 groups in column 'user', but each of 3 parts needs one"),
         ({"group": "gap"}, "rows.csv: row 2 has no group in column 'gap'"),
         ({"time": "gap"}, "rows.csv: row 2 has no time in column 'gap'"),
-        ({"group": "user", "time": "gap"}, "by --group or by --time, not by both"),
+        ({"group": "user", "time": "gap"}, r"by group= \(--group\) or by time= \(--time\), not by both"),
         ({"classes": ["a", "a", "a", "b"]}, "class 'b' has 1 rows .rows.csv: row 4.; it needs 3"),
     ],
 )

@@ -87,7 +87,7 @@ def test_overfitting_is_noted_for_the_best_epoch() -> None:
 def test_a_training_that_ended_at_its_best_should_be_longer() -> None:
     run = _run([0.7, 0.8], [0.7, 0.8], best=2, stopped="epochs")
     assert next_steps(run, None, TaskViews()) == [
-        "The last of 2 epochs was the best: train longer, with more --epochs."
+        "The last of 2 epochs was the best: train longer, with epochs=6 (--epochs 6)."
     ]
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
+from throughtime._options import named
 from throughtime.baselines.baseline import Baseline
 from throughtime.models import models_for
 from throughtime.tasks import SequenceTask
@@ -74,8 +75,8 @@ def advice(
     >>> majority = fit_baselines(task, examples, examples)[0]
     >>> for line in advice(task, "gru", majority, inputs="series", examples=90, epochs=5, best_epoch=5):
     ...     print(line[:69])
-    train longer: the last of 5 epochs was the best one (epochs=15, or --
-    try another model (model=, or --model): rnn, lstm, birnn, bilstm, big
+    train longer, with epochs=15 (--epochs 15): the last of 5 epochs was
+    try another model with model= (--model): rnn, lstm, birnn, bilstm, bi
     collect more data: 90 training examples are few for a neural network
     check that the series have to do with the targets: the majority class
     """
@@ -89,21 +90,21 @@ def advice(
 
 def _about_epochs(epochs: int, best_epoch: int) -> str:
     if best_epoch == epochs:
-        more = f"(epochs={3 * epochs}, or --epochs {3 * epochs})"
-        return f"train longer: the last of {epochs} epochs was the best one {more}"
+        more = named("epochs", 3 * epochs)
+        return f"train longer, with {more}: the last of {epochs} epochs was the best one"
     if 3 * best_epoch <= epochs:
         return (
-            f"train more slowly: epoch {best_epoch} of {epochs} was the best one; lower the learning rate "
-            "(learning_rate=, or --learning-rate) or add dropout (dropout=, or --dropout)"
+            f"train more slowly: epoch {best_epoch} of {epochs} was the best one; lower "
+            f"{named('learning_rate')} or raise {named('dropout')}"
         )
-    return "try other learning rates, three times smaller and larger (learning_rate=, or --learning-rate)"
+    return f"try other learning rates, three times smaller and larger, with {named('learning_rate')}"
 
 
 def _about_models(task: SequenceTask, model: str, inputs: Inputs) -> list[str]:
     others = [name for name in models_for(task.level, inputs) if name != model]
     if not others:
         return []
-    return [f"try another model (model=, or --model): {', '.join(others)}"]
+    return [f"try another model with {named('model')}: {', '.join(others)}"]
 
 
 def _about_data(examples: int, inputs: Inputs) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any, Self
 import torch
 
 from throughtime._fields import Fields, to_json
+from throughtime._options import named
 from throughtime.data.examples import Examples
 from throughtime.data.inputs import Inputs, LengthLimit, NumericColumns, read_inputs
 from throughtime.data.table import Table
@@ -67,7 +68,7 @@ class Encoder:
             return Examples(inputs, targets, extra)
         if self.limit.longer == "windows" and task.level != "sequence":
             raise ShapeError(
-                f"task {task.name!r} cannot average over windows; use --longer truncate or refuse"
+                f"task {task.name!r} cannot average over windows; use {named('longer', 'truncate')}"
             )
         limited, rows = self.limit.apply(inputs, table.place)
         if isinstance(targets, Ragged):

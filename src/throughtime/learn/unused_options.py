@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 
+from throughtime._options import named
 from throughtime.errors import ShapeError
 from throughtime.learn.options import InputOptions
 from throughtime.learn.recipe import Recipe
@@ -35,23 +36,23 @@ def require_used_options(recipe: Recipe) -> None:
     >>> require_used_options(Recipe.of("classification", text=["title"], scale="none"))
     Traceback (most recent call last):
         ...
-    throughtime.errors.ShapeError: --scale is for series, but the model reads text; leave it out
+    throughtime.errors.ShapeError: scale= (--scale) is for series, but the model reads text; leave it out
     """
     for name in _changed(recipe.inputs):
         kinds = _COLUMNS.get(name, ())
         if kinds and not any(getattr(recipe.columns, kind) for kind in kinds):
             raise ShapeError(
-                f"{_flag(name)} is for {_listed(kinds)}, but the model reads {_listed(_read(recipe))}; "
+                f"{named(name)} is for {_listed(kinds)}, but the model reads {_listed(_read(recipe))}; "
                 "leave it out"
             )
         if name in _OF_TRAINED and recipe.columns.text and recipe.inputs.tokenizer not in _TRAINED:
             raise ShapeError(
-                f"{_flag(name)} has no effect on the tokenizer in {recipe.inputs.tokenizer}, which is not "
+                f"{named(name)} has no effect on the tokenizer in {recipe.inputs.tokenizer}, which is not "
                 "trained on the data; leave it out"
             )
         other = _OTHERS.get(name)
         if other is not None and getattr(recipe.inputs, other) is None:
-            raise ShapeError(f"{_flag(name)} has no effect without {_flag(other)}; give both, or neither")
+            raise ShapeError(f"{named(name)} has no effect without {named(other)}; give both, or neither")
 
 
 def _changed(inputs: InputOptions) -> Iterator[str]:
@@ -66,7 +67,3 @@ def _read(recipe: Recipe) -> Sequence[str]:
 
 def _listed(kinds: Sequence[str]) -> str:
     return " and ".join(kinds)
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

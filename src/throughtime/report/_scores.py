@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from throughtime._options import named
 from throughtime.learn.summary import Summary
 from throughtime.tasks import METRICS, Task
 from throughtime.tasks.calibration import calibration_error
@@ -118,7 +119,7 @@ def _unfinished(metrics: Metrics) -> str | None:
     epochs = len(metrics.history)
     if metrics.stopped != "epochs" or metrics.best_epoch != epochs or epochs == 1:
         return None
-    return f"The last of {epochs} epochs was the best: train longer, with more --epochs."
+    return f"The last of {epochs} epochs was the best: train longer, with {named('epochs', 3 * epochs)}."
 
 
 def _wide_interval(summary: Summary) -> str | None:
@@ -139,7 +140,7 @@ def _calibration(task: Task, views: TaskViews) -> str | None:
     text = METRICS["calibration_error"].text(error)
     return (
         f"The expected calibration error is {text}: do not take probabilities at face value, or train with "
-        "--calibrate, which scales them by a temperature chosen on validation."
+        f"{named('calibrate', value=True)}, which scales them by a temperature chosen on validation."
     )
 
 
@@ -150,7 +151,8 @@ def _never_predicted(task: Task, views: TaskViews) -> str | None:
         if names:
             shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
             balanced = getattr(task, "has_classes", False)
-            weights = ", or weigh classes equally with --class-weight balanced" if balanced else ""
+            balance = named("class_weight", "balanced")
+            weights = f", or weigh classes equally with {balance}" if balanced else ""
             return f"No example of {table.kind} {shown} is predicted correctly; add examples of it{weights}."
     return None
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from throughtime._fields import Positive
+from throughtime._options import named
 from throughtime.data.inputs.interface import check_options
 from throughtime.errors import DataError, ShapeError
 from throughtime.ragged import Ragged
@@ -87,8 +88,8 @@ class LengthLimit:
             others = f" (and {len(longer) - 1:,} other rows more than {self.length:,})" if longer[1:] else ""
             raise DataError(
                 f"{place(longer[0])} has {int(sequences.lengths[longer[0]]):,} steps{others}, but at most "
-                f"{self.length:,} are allowed; raise the limit (--max-length), or choose to truncate longer "
-                "sequences or to cut them into windows (--longer truncate, --longer windows)"
+                f"{self.length:,} are allowed; raise {named('max_length')}, truncate longer sequences with "
+                f"{named('longer', 'truncate')}, or cut them with {named('longer', 'windows')}"
             )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from throughtime._options import named
 from throughtime.data.inputs.column_kinds import content_of, is_list, is_number, is_text
 from throughtime.data.inputs.json_lists import with_lists
 from throughtime.data.inputs.list_columns import Lists, lists_of
@@ -193,9 +194,9 @@ def _not_a_series(table: Table, name: str, kind: pa.DataType, expected: str) -> 
 
 def _instead(kind: pa.DataType, name: str) -> str:
     if is_numeric(kind):
-        return f"name several, one per step, or use it beside a text or series with --numeric {name}"
+        return f"name several, one per step, or use it beside a text or series with {named('numeric', name)}"
     if is_text(kind):
-        return f"use it with --text {name}, or convert it to lists of numbers"
+        return f"use it with {named('text', name)}, or convert it to lists of numbers"
     if is_list(kind):
-        return f"use it with --tokens {name}, or convert it to numbers"
+        return f"use it with {named('tokens', name)}, or convert it to numbers"
     return "convert it to numbers"

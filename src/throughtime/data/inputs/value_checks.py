@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime._options import named
 from throughtime.errors import DataError
 
 Floats = NDArray[np.float64]
@@ -44,10 +45,10 @@ missing= (--missing): mean
         return
     row, where = position(int(missing[0]))
     value = values.reshape(-1)[missing[0]]
-    what, advice = "no value (null or NaN)", "fill in missing values with missing= (--missing)"
+    what, advice = "no value (null or NaN)", f"fill in missing values with {named('missing')}"
     if not np.isnan(value):
         what = f"an infinite value ({value:g})"
-        advice = "correct it, or treat infinite values as missing with missing= (--missing)"
+        advice = f"correct it, or treat infinite values as missing with {named('missing')}"
     others = f" (and at {len(missing) - 1:,} more places)" if len(missing) > 1 else ""
     raise DataError(f"{row} has {what} {where}{others}; {advice}: {policies}")
 
