@@ -88,7 +88,7 @@ def next_steps(run: Run, summary: Summary | None, views: TaskViews) -> list[str]
     noticed = (
         _gap(metrics),
         None if summary is not None and summary.advice else _unfinished(metrics),
-        None if summary is None else _wide_interval(summary),
+        None if summary is None else _wide_interval(run, summary),
         _calibration(run.task, views),
         _never_predicted(run.task, views),
     )
@@ -122,14 +122,15 @@ def _unfinished(metrics: Metrics) -> str | None:
     return f"The last of {epochs} epochs was the best: train longer, with {named('epochs', 3 * epochs)}."
 
 
-def _wide_interval(summary: Summary) -> str | None:
+def _wide_interval(run: Run, summary: Summary) -> str | None:
     metric, interval = METRICS[summary.metric], summary.score.intervals.get(summary.metric)
     if interval is None or not metric.percent or not interval.high - interval.low > _WIDE:
         return None
     low, high = metric.text(interval.low), metric.text(interval.high)
+    examples = run.task.counted(summary.score.examples, run.config.shape, summary.part)
     return (
         f"The 95 % interval of the {metric.title} is wide ({low} to {high}), as it comes from "
-        f"{summary.score.examples:,} {summary.part} examples; more of them narrow it."
+        f"{examples}; more of them narrow it."
     )
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime._fields import Fields, to_json
+from throughtime._words import counted
 from throughtime.bptt import Carried
 from throughtime.data.examples import Source
 from throughtime.errors import ShapeError
@@ -219,6 +220,35 @@ class Task(ABC):
             If the task has no such metric; the message lists those it has.
         """
         return require_metric(name, self.metrics).name
+
+    def counted(self, count: int, shape: Mapping[str, int], part: str = "") -> str:
+        """Return a number of examples with what they are: sequences, or their tokens or steps.
+
+        Parameters
+        ----------
+        count : int
+            The number, such as that of `evaluate`.
+        shape : mapping
+            What the model reads, see `throughtime.data.examples.Source`.
+        part : str
+            "test" or "validation", to be named with them.
+
+        Examples
+        --------
+        >>> from throughtime.tasks import Classification, Language, Tagging
+        >>> shape = {"vocabulary_size": 900}
+        >>> Classification(("a", "b")).counted(1588, shape), Tagging(("a", "b")).counted(2510, shape)
+        ('1,588 sequences', '2,510 tokens')
+        >>> Language("character").counted(98, shape, "test")
+        '98 test characters'
+        """
+        return counted(count, f"{part} {self._example(shape)}".lstrip())
+
+    def _example(self, shape: Mapping[str, int]) -> str:
+        """Return what one of the examples is that means are taken over."""
+        if self.level == "sequence":
+            return "sequence"
+        return "token" if "vocabulary_size" in shape else "step"
 
     def describe(self, figures: Mapping[str, float]) -> str:
         """Return the metrics that progress lines show as text."""
