@@ -60,7 +60,14 @@ def test_the_first_advice_depends_on_the_best_epoch(best_epoch: int, line: str) 
 def test_the_last_advice_depends_on_whether_the_baseline_reads_inputs() -> None:
     majority, _ = _baselines()
     lines = advice(TASK, "gru", majority, inputs="tokens", examples=40, epochs=5, best_epoch=5)
-    assert "pretrained word vectors: 40 training examples are few" in lines[2]
     assert lines[3] == (
         "check that the tokens have to do with the targets: the majority class does not read them"
     )
+
+
+@pytest.mark.parametrize("words", [True, False])
+def test_pretrained_vectors_are_advised_for_words_only(*, words: bool) -> None:
+    majority, _ = _baselines()
+    lines = advice(TASK, "gru", majority, inputs="tokens", words=words, examples=40, epochs=5, best_epoch=5)
+    vectors = ", or use pretrained word vectors with vectors= (--vectors)" if words else ""
+    assert lines[2] == (f"collect more data{vectors}: 40 training examples are few for a neural network")

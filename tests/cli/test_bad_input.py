@@ -72,7 +72,7 @@ BAD_DATA: dict[str, tuple[Make, list[str]]] = {
         _write("data.csv", "words,kind\na b,x\nc d,x\ne f,x\n"),
         ["all 3 rows", "'x'", "two classes"],
     ),
-    "rare class": (_write("data.csv", GOOD + "lonely,rare\n"), ["class 'rare' has 1 rows", "row 41"]),
+    "rare class": (_write("data.csv", GOOD + "lonely,rare\n"), ["class 'rare' has 1 row", "row 41"]),
     "not UTF-8": (
         _write("data.csv", b"words,kind\nfine,yes\ncaf\xe9,no\n"),
         ["data.csv: line 3, byte 23 (0xe9) is not UTF-8"],

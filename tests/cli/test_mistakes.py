@@ -175,7 +175,7 @@ MISTAKES = {
     "a rare class": Mistake(
         lambda f: (_csv(f, kind="rare"), *KIND),
         (
-            "class 'rare' has 1 rows (FOLDER/data.csv: row 24); it needs 3 to be in training, validation and"
+            "class 'rare' has 1 row (FOLDER/data.csv: row 24); it needs 3 to be in training, validation and"
             " test; add rows, or leave the class out with rare_classes='drop' (--rare-classes "
             "drop)"
         ),

@@ -142,7 +142,7 @@ def test_mean_and_scale_do_not_depend_on_parts() -> None:
 def test_channels_that_differ_between_chunks_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "CHUNK_ROWS", 2)
     rows = Table(pa.table({"x": [[[1.0, 2.0]], [[1.0, 3.0]], [], [[5.0]]]}), "a.json")
-    with pytest.raises(DataError, match="^a.json: row 4 has 1 channels, but the first series has 2; "):
+    with pytest.raises(DataError, match="^a.json: row 4 has 1 channel, but the first series has 2; "):
         SeriesOptions(columns=("x",), blank="empty").fit(rows)
 
 
@@ -291,7 +291,7 @@ REFUSED = {
     ),
     "null": (
         table(x=[[1.0], [2.0, None, None]]),
-        "a.json: row 2 has no value (null or NaN) at step 2 (and at 1 more places)" + FILL,
+        "a.json: row 2 has no value (null or NaN) at step 2 (and at 1 more place)" + FILL,
     ),
     "infinity": (table(x=[[1.0, -INF]]), "a.json: row 1 has an infinite value (-inf) at step 2" + CORRECT),
     "channel": (
@@ -308,7 +308,7 @@ REFUSED = {
     "unequal channels": (
         table(x=[[[1.0, 2.0]], [[1.0, 2.0], [3.0]]]),
         (
-            "a.json: row 2 has 1 channels at step 2 of column 'x', but the first step of all has 2; each step must "
+            "a.json: row 2 has 1 channel at step 2 of column 'x', but the first step of all has 2; each step must "
             "have as many"
         ),
     ),
@@ -402,7 +402,7 @@ def test_a_channel_without_values_is_refused():
 
 def test_other_channels_than_in_training_are_refused():
     inputs = options().fit(table(x=[[[1.0, 2.0]]]))
-    message = "a.json: series have 1 channels, but those in training had 2; give the same channels"
+    message = "a.json: series have 1 channel, but those in training had 2; give the same channels"
     with pytest.raises(DataError, match=exactly(message)):
         inputs.encode(table(x=[[1.0]]))
 

@@ -257,7 +257,7 @@ def test_series_with_classes_in_ts(tmp_path: Path) -> None:
         str(table.column("series").to_pylist()) == "[[[1.0, 4.0], [2.5, nan], [3.0, 6.0]], [[-0.001, nan]]]"
     )
     assert table.column("label").to_pylist() == ["yes", "no"]
-    assert table.place(1) == f"{path}: line 11"
+    assert table.place(1) == f"{path}: row 2"
     batch = Ragged.from_arrow(table.column("series"))
     assert batch.lengths.tolist() == [3, 1]
     assert batch.values[:, 0].tolist() == [1.0, 2.5, 3.0, -0.001]
@@ -452,16 +452,16 @@ BAD: dict[str, tuple[str, str | bytes, str]] = {
         "{path}: line 1 states time stamps, which are not read; write the values alone and @timeStamps false",
     ),
     "ts boolean": ("a.ts", _ts("1:a\n", univariate="yes"), "{path}: line 3 gives 'yes' for @univariate, expected true or false"),
-    "ts channels": ("a.ts", _ts("1:2:a\n1:b\n"), "{path}: line 5 has 1 channels and a label, expected 2; fix that line"),
+    "ts channels": ("a.ts", _ts("1:2:a\n1:b\n"), "{path}: line 5 has 1 channel and a label, expected 2; fix that line"),
     "ts lengths": (
         "a.ts",
         _ts("1,2:3:a\n"),
-        "{path}: line 4: channel 2 has 1 values, but channel 1 has 2; give all channels of a series the same length",
+        "{path}: line 4: channel 2 has 1 value, but channel 1 has 2; give all channels of a series the same length",
     ),
     "ts equal length": (
         "a.ts",
         _ts("1,2:a\n1:b\n", equalLength="true"),
-        ("{path}: line 6 has 1 steps, expected 2 by the header; fix that line, or write @equalLength false without "
+        ("{path}: line 6 has 1 step, expected 2 by the header; fix that line, or write @equalLength false without "
         "@seriesLength"),
     ),
     "ts number": (

@@ -72,7 +72,7 @@ def test_an_array_of_channels_is_learned_and_has_no_fixed_length() -> None:
     array = np.stack([np.stack([row[:5], -row[:5]]) for row in series])
     classifier = tt.SequenceClassifier(**SERIES).fit(array, signs)
     assert classifier.score(array[:, :, :4], signs) > 0.9
-    with pytest.raises(tt.errors.DataError, match="1 channels, but those in training had 2"):
+    with pytest.raises(tt.errors.DataError, match="1 channel, but those in training had 2"):
         classifier.predict(array[:, :1])
 
 
@@ -283,7 +283,7 @@ SHORT = SESSIONS[:12]
         (lambda: tt.SequenceRegressor().fit(SENTENCES[:1], [1.0]), "training needs two"),
         (
             lambda: tt.SequenceTagger().fit(SHORT, [*TAGS[:11], ["verb"]]),
-            "X: item 11 has 1 tags for 3 tokens",
+            "X: item 11 has 1 tag for 3 tokens",
         ),
         (
             lambda: tt.SequenceTagger().fit(SHORT, [*TAGS[:11], "verb"]),

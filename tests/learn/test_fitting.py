@@ -87,12 +87,12 @@ def test_blank_rows_and_rare_classes_are_left_out_on_request():
     rows = {"text": [*ROWS["text"], " ", "odd film"], "label": [*ROWS["label"], "+", "?"]}
     with pytest.raises(DataError, match="the data: item 60 has no text in column 'text'"):
         prepare(Recipe.of("classification", rare_classes="drop"), rows)
-    with pytest.raises(DataError, match="class '\\?' has 1 rows"):
+    with pytest.raises(DataError, match="class '\\?' has 1 row "):
         prepare(Recipe.of("classification", skip_blank=True), rows)
     prepared = prepare(Recipe.of("classification", skip_blank=True, rare_classes="drop"), rows)
     assert prepared.task.classes == ("+", "-")
     assert sum(map(len, prepared.tables)) == 60
-    assert any("1 rows of 1 rare classes" in note for note in prepared.notes)
+    assert any("1 row of 1 rare class left out" in note for note in prepared.notes)
 
 
 def test_labels_all_of_which_are_rare():

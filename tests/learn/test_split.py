@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from throughtime._words import counted
 from throughtime.data.table import Table
 from throughtime.errors import DataError, ShapeError
 from throughtime.learn import Recipe
@@ -70,7 +71,7 @@ def test_the_latest_rows_are_the_test_part():
         ({"group": "gap"}, "rows.csv: row 2 has no group in column 'gap'"),
         ({"time": "gap"}, "rows.csv: row 2 has no time in column 'gap'"),
         ({"group": "user", "time": "gap"}, r"by group= \(--group\) or by time= \(--time\), not by both"),
-        ({"classes": ["a", "a", "a", "b"]}, "class 'b' has 1 rows .rows.csv: row 4.; it needs 3"),
+        ({"classes": ["a", "a", "a", "b"]}, "class 'b' has 1 row .rows.csv: row 4.; it needs 3"),
     ],
 )
 def test_what_cannot_be_split(more, message):
@@ -108,7 +109,7 @@ def test_folds_leave_out_rare_classes(folds: int, rare: int) -> None:
     rows = table(label=["a"] * 20 + ["b"] * (rare + 1) + ["c"] * rare)
     recipe = Recipe.of("classification", target=["label"], rare_classes="drop")
     common, notes = without_rare_classes(recipe, rows, folds)
-    assert notes == (f"{rare} rows of 1 rare classes were left out: c",)
+    assert notes == (f"{counted(rare, 'row')} of 1 rare class left out: c",)
     assert common.column("label").to_pylist() == ["a"] * 20 + ["b"] * (rare + 1)
     assert len(list(fold_parts(recipe, common, folds))) == folds
     assert without_rare_classes(recipe.changed(rare_classes="refuse"), rows, folds) == (rows, ())

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from throughtime._options import named
+from throughtime._words import counted
 from throughtime.baselines.baseline import Baseline
 from throughtime.models import models_for
 from throughtime.tasks import SequenceTask
@@ -40,6 +41,7 @@ def advice(
     baseline: Baseline,
     *,
     inputs: Inputs,
+    words: bool = False,
     examples: int,
     epochs: int,
     best_epoch: int,
@@ -56,6 +58,8 @@ def advice(
         The baseline that is at least as good.
     inputs : "tokens" or "series"
         What the model reads.
+    words : bool
+        Whether the tokens are words of a text, for which there are pretrained vectors.
     examples : int
         Number of training examples.
     epochs : int
@@ -83,7 +87,7 @@ def advice(
     return [
         _about_epochs(epochs, best_epoch),
         *_about_models(task, model, inputs),
-        *_about_data(examples, inputs),
+        *_about_data(examples, words=words),
         _about_baseline(baseline, inputs),
     ]
 
@@ -91,7 +95,7 @@ def advice(
 def _about_epochs(epochs: int, best_epoch: int) -> str:
     if best_epoch == epochs:
         more = named("epochs", 3 * epochs)
-        return f"train longer, with {more}: the last of {epochs} epochs was the best one"
+        return f"train longer, with {more}: the last of {counted(epochs, 'epoch')} was the best one"
     if 3 * best_epoch <= epochs:
         return (
             f"train more slowly: epoch {best_epoch} of {epochs} was the best one; lower "
@@ -107,10 +111,10 @@ def _about_models(task: SequenceTask, model: str, inputs: Inputs) -> list[str]:
     return [f"try another model with {named('model')}: {', '.join(others)}"]
 
 
-def _about_data(examples: int, inputs: Inputs) -> list[str]:
+def _about_data(examples: int, *, words: bool) -> list[str]:
     if examples >= _FEW:
         return []
-    pretrained = ", or use pretrained word vectors" if inputs == "tokens" else ""
+    pretrained = f", or use pretrained word vectors with {named('vectors')}" if words else ""
     return [f"collect more data{pretrained}: {examples:,} training examples are few for a neural network"]
 
 

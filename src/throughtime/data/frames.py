@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from throughtime._words import counted
 from throughtime.data.columns import short
 from throughtime.data.files import size_of
 from throughtime.data.fractions import LOWER_FRACTIONS, require_training_fraction
@@ -203,7 +204,7 @@ def _split(sequences: Ragged, validation: float, test: float, seed: int, name: s
     counts = [max(1, round(share * len(sequences))) if share else 0 for share in (validation, test)]
     if sum(counts) >= len(sequences) or not counts[0]:
         raise DataError(
-            f"{name} has {len(sequences)} sequences, too few for training, "
+            f"{name} has {counted(len(sequences), 'sequence')}, too few for training, "
             f"validation{' and test' if test else ''}; give more sequences or {LOWER_FRACTIONS}"
         )
     order = torch.from_numpy(np.random.default_rng(seed).permutation(len(sequences)))

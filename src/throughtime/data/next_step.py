@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from throughtime._options import named
+from throughtime._words import counted
 from throughtime.bptt import streams
 from throughtime.data.fractions import require_training_fraction
 from throughtime.data.frames import FrameParts
@@ -105,9 +106,9 @@ class NextStepSource:
         needed = count * window + 1
         if len(tokens) < needed:
             raise DataError(
-                f"the text for training has {len(tokens)} {self.unit}s, but {count} streams with a window of "
-                f"{window} steps need {needed}; give more text, or lower {named('streams')} or "
-                f"{named('bptt')}"
+                f"the text for training has {counted(len(tokens), self.unit)}, but "
+                f"{counted(count, 'stream')} with a window of {counted(window, 'step')} need {needed:,}; "
+                f"give more text, or lower {named('streams')} or {named('bptt')}"
             )
         return Pairs.of_streams(tokens, count)
 

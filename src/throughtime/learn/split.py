@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from throughtime._options import named
+from throughtime._words import counted
 from throughtime.data.columns import short
 from throughtime.data.fractions import LOWER_FRACTIONS, require_training_fraction
 from throughtime.data.table import Table
@@ -86,7 +87,8 @@ def rare_rows(classes: Sequence[str], validation: float, test: float) -> Rows:
 def rare_note(labels: Sequence[str]) -> str:
     """Return a note on the rows of rare classes, by their labels."""
     names = sorted(set(labels))
-    return f"{len(labels)} rows of {len(names)} rare classes were left out: {', '.join(names[:10])}"
+    rows, classes = counted(len(labels), "row"), counted(len(names), "rare class", "rare classes")
+    return f"{rows} of {classes} left out: {', '.join(names[:10])}"
 
 
 def _numbered(classes: Sequence[str]) -> tuple[list[str], Rows]:
@@ -107,7 +109,9 @@ def _cut(order: Rows, validation: float, test: float, what: str) -> Parts:
         )
         < 1
     ):
-        raise DataError(f"{what} {len(order)} rows, too few for all parts; give more, or {LOWER_FRACTIONS}")
+        raise DataError(
+            f"{what} {counted(len(order), 'row')}, too few for all parts; give more, or {LOWER_FRACTIONS}"
+        )
     return Parts(*(np.sort(part) for part in np.split(order, np.cumsum(counts)[:2])))
 
 
@@ -121,8 +125,8 @@ def _by_class(table: Table, classes: Sequence[str], validation: float, test: flo
         rows = random.permutation(ordered_rows)
         if len(rows) < needed:
             raise DataError(
-                f"class {short(repr(name))} has {len(rows)} rows ({table.place(int(rows.min()))}); it "
-                f"needs {needed} to be in training, validation"
+                f"class {short(repr(name))} has {counted(len(rows), 'row')} "
+                f"({table.place(int(rows.min()))}); it needs {needed} to be in training, validation"
                 + (" and test" if test else "")
                 + f"; add rows, or leave the class out with {named('rare_classes', 'drop')}"
             )
@@ -149,8 +153,8 @@ def _by_group(table: Table, column: str, validation: float, test: float, seed: i
     needed = 1 + (validation > 0) + (test > 0)
     if len(sizes) < needed:
         raise DataError(
-            f"{table.name} has {len(sizes)} groups in column {column!r}, but each of {needed} parts needs "
-            f"one; choose another column or leave out {named('group')}"
+            f"{table.name} has {counted(len(sizes), 'group')} in column {column!r}, but each of {needed} "
+            f"parts needs one; choose another column or leave out {named('group')}"
         )
     order = np.random.default_rng(seed).permutation(len(sizes))
     part_of_group = _fill(sizes[order], [1 - validation - test, validation, test])

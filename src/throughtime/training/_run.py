@@ -16,6 +16,7 @@ from typing import Any
 from torch import nn
 
 from throughtime._fields import Fields, short
+from throughtime._words import counted
 from throughtime.data.examples import Source
 from throughtime.data.tokenizer_file import check_tokenizer
 from throughtime.errors import RunError
@@ -398,8 +399,8 @@ class Run:
         metrics, config = self.metrics, self.config
         if epochs < len(metrics.history):
             raise RunError(
-                f"{self.path} has finished {len(metrics.history)} epochs, so it cannot end after {epochs}; "
-                "give more epochs"
+                f"{self.path} has finished {counted(len(metrics.history), 'epoch')}, so it cannot end after "
+                f"{epochs}; give more epochs"
             )
         settings = replace(config.settings, epochs=epochs, patience=patience)
         changed = replace(config, settings=settings, recipe=config.recipe if recipe is None else recipe)

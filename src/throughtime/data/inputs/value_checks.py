@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime._options import named
+from throughtime._words import counted
 from throughtime.errors import DataError
 
 Floats = NDArray[np.float64]
@@ -49,7 +50,7 @@ missing= (--missing): mean
     if not np.isnan(value):
         what = f"an infinite value ({value:g})"
         advice = f"correct it, or treat infinite values as missing with {named('missing')}"
-    others = f" (and at {len(missing) - 1:,} more places)" if len(missing) > 1 else ""
+    others = f" (and at {counted(len(missing) - 1, 'more place')})" if len(missing) > 1 else ""
     raise DataError(f"{row} has {what} {where}{others}; {advice}: {policies}")
 
 
