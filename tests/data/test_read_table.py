@@ -118,7 +118,9 @@ def test_a_map_of_a_file_does_not_read_it(tmp_path: Path) -> None:
     assert pa.total_allocated_bytes() - before < 2**12
     assert mapped.column("y").to_pylist() == list("abab")
     assert mapped.column("x").chunk(0).values.to_numpy()[-1] == steps[-1]
-    with pytest.raises(DataError, match="memory_map is for .arrow, .feather files; leave it out"):
+    with pytest.raises(
+        DataError, match=r"memory_map= \(--memory-map\) is for .arrow, .feather files; leave it out"
+    ):
         read_table(_written(tmp_path, "a.csv"), memory_map=True)
     with pytest.raises(
         DataError, match="is compressed, so it cannot be mapped into memory; write it without"
@@ -528,7 +530,7 @@ def test_arrays_that_are_no_table_are_named(arrays: dict[str, Any], message: str
 def test_options_that_do_not_apply_are_named(tmp_path: Path) -> None:
     path = _written(tmp_path, "a.jsonl")
     for options, message in (
-        ({"delimiter": ";"}, f"{path}: delimiter is for .csv, .tsv files; leave it out"),
+        ({"delimiter": ";"}, f"{path}: delimiter= (--delimiter) is for .csv, .tsv files; leave it out"),
         ({"part": "test"}, f"{path}: part is for .npz files; leave it out"),
         ({"encoding": "latin-0"}, "'latin-0' is not a text encoding; give a name that Python knows, such as latin-1 or cp1252"),
         ({"encoding": "hex"}, "'hex' is not a text encoding; give a name that Python knows, such as latin-1 or cp1252"),

@@ -115,9 +115,23 @@ def test_folds_leave_out_rare_classes(folds: int, rare: int) -> None:
     assert without_rare_classes(recipe.changed(rare_classes="refuse"), rows, folds) == (rows, ())
 
 
+@pytest.mark.parametrize("rare_classes", ["refuse", "drop"])
+def test_identifiers_are_named_before_they_are_split_into_folds(rare_classes: str) -> None:
+    rows = table(label=[f"id {i}" for i in range(30)])
+    recipe = Recipe.of("classification", target=["label"], rare_classes=rare_classes)
+    with pytest.raises(DataError, match="the 30 rows have 30 different labels, as a column of identifiers"):
+        list(fold_parts(recipe, without_rare_classes(recipe, rows, 5)[0], 5))
+
+
+def test_classes_that_are_all_too_rare_for_folds_are_counted() -> None:
+    recipe = Recipe.of("classification", target=["label"], rare_classes="drop")
+    with pytest.raises(DataError, match="rows.csv: each of the 3 classes has too few rows for 5 folds"):
+        without_rare_classes(recipe, table(label=["a", "b", "c"] * 4), 5)
+
+
 def test_folds_take_the_place_of_a_split_by_time():
     rows = table(text=["x"] * 4, label=["a", "b"] * 2, day=[1, 2, 3, 4])
-    with pytest.raises(ShapeError, match="folds take the place of --time"):
+    with pytest.raises(ShapeError, match="folds take the place of time="):
         list(fold_parts(Recipe.of("classification", target=["label"], time="day"), rows, 2))
     with pytest.raises(DataError, match="rows.csv: 3 folds are too many"):
         list(fold_parts(Recipe.of("classification", target=["label"]), rows, 3))
