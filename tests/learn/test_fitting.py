@@ -176,6 +176,71 @@ def test_fit_takes_a_function_but_no_module():
         fit(rows, model=Mean(1, 2), epochs=1, progress=False)
 
 
+class Linear(nn.Module):
+    """A linear map of the mean, or of each step, to some number of outputs."""
+
+    def __init__(self, channels, outputs, *, per_step=False):
+        super().__init__()
+        self.linear, self.pool = nn.Linear(channels, outputs), None if per_step else Pool("mean")
+
+    def forward(self, x):
+        return x.with_values(self.linear(x.values)) if self.pool is None else self.linear(self.pool(x))
+
+
+@pytest.mark.parametrize(
+    ("task", "outputs", "per_step", "message"),
+    [
+        (
+            "classification",
+            3,
+            False,
+            r"Tensor \(16, 3\) for 16 sequences, expected a Tensor \(16, 2\): 2 outputs",
+        ),
+        (
+            "classification",
+            1,
+            False,
+            r"Tensor \(16, 1\) for 16 sequences, expected a Tensor \(16, 2\): 2 outputs",
+        ),
+        (
+            "classification",
+            2,
+            True,
+            r"Ragged \(32, 2\) for 16 sequences, expected a Tensor \(16, 2\): 2 outputs",
+        ),
+        (
+            "regression",
+            3,
+            False,
+            r"Tensor \(16, 3\) for 16 sequences, expected a Tensor \(16, 1\): 1 output for",
+        ),
+        (
+            "tagging",
+            2,
+            False,
+            r"Tensor \(16, 2\) for 16 sequences, expected a Ragged \(32, 2\): 2 outputs for each",
+        ),
+    ],
+)
+def test_a_model_with_other_outputs_is_refused_at_its_first_batch(task, outputs, per_step, message):
+    targets = {
+        "classification": ["a", "b"] * 20,
+        "regression": [0.5, 1.5] * 20,
+        "tagging": [["a", "b"]] * 40,
+    }
+    rows = {"series": [[float(i % 2), 1.0 + i % 3] for i in range(40)], "label": targets[task]}
+    calls = []
+
+    def build(inputs, _):
+        model = Linear(inputs.channels, outputs, per_step=per_step)
+        model.register_forward_hook(lambda *_: calls.append(1))
+        return model
+
+    with pytest.raises(ShapeError, match=message):
+        fit(rows, model=build, task=task, tokens_per_batch=40, progress=False)
+    assert calls == [1]
+
+
 def test_labels_of_anomalies_may_be_in_the_test_rows_alone():
     normal = {"tokens": [["a", "b", "c"]] * 40}
     test = {"tokens": [["a", "b", "c"]] * 6 + [["c", "c", "a"]] * 4, "label": ["normal"] * 6 + ["odd"] * 4}

@@ -15,7 +15,7 @@ from throughtime.data.table import Table
 from throughtime.errors import DataError, UnsupportedError
 from throughtime.ragged import Ragged
 from throughtime.tasks.intervals import WeightedMetrics
-from throughtime.tasks.outputs import Outputs, by_row, model_outputs, output_of
+from throughtime.tasks.outputs import Outputs, by_row, model_outputs, output_of, require_outputs
 from throughtime.tasks.task import Assessment, BatchSettings, StepValues, Task
 from throughtime.tasks.views import TargetView, TaskViews
 
@@ -159,9 +159,7 @@ class SequenceTask(Task):
         """Return the loss and metrics of a batch, which may be empty in one of several processes."""
         del carried
         tokens = batch.inputs.layout.total
-        values = (
-            self.score(model, output_of(model, batch), batch.targets) if len(batch) else self._no_values()
-        )
+        values = self._values(model, batch) if len(batch) else self._no_values()
         if not tokens:
             values["loss"] = values["loss"] + _zero_of_parameters(model)
         return StepValues(values, self._weights(batch, len(values["loss"])), tokens)
@@ -204,6 +202,12 @@ class SequenceTask(Task):
             values = StepValues(self.score(model, outputs, targets))
         means = {name: total / len(values) for name, total in values.sums().items()}
         return means | (measures.values() if measures is not None else {}), len(values)
+
+    def _values(self, model: nn.Module, batch: Examples) -> dict[str, Tensor]:
+        outputs = output_of(model, batch)
+        if self.outputs is not None:
+            require_outputs(outputs, batch.inputs, self.outputs, per_step=self.level == "step")
+        return self.score(model, outputs, batch.targets)
 
     def _no_values(self) -> dict[str, Tensor]:
         return {name: torch.zeros(0) for name in self.shown}
