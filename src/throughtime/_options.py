@@ -5,6 +5,7 @@ values and the documentation use that.
 """
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
@@ -238,3 +239,19 @@ def options_of(cls: type, defaults: Mapping[str, Any]) -> Mapping[str, DeclaredO
             default = defaults.get(parameter.name, parameter.default)
             options[parameter.name] = DeclaredOption(parameter.name, kind, default, meaning)
     return options
+
+
+def named(name: str, value: Any = None) -> str:
+    """Return an option as messages name it: to callers from Python, and in brackets on the command line.
+
+    Examples
+    --------
+    >>> named("text"), named("text", "film title"), named("epochs", 30), named("skip_blank", value=True)
+    ('text= (--text)', "text='film title' (--text 'film title')", 'epochs=30 (--epochs 30)', \
+'skip_blank=True (--skip-blank)')
+    """
+    flag = f"--{name.replace('_', '-')}"
+    if value is None or value is True:
+        return f"{name}={'' if value is None else True} ({flag})"
+    is_word = re.fullmatch(r"[\w./-][\w.,/-]*", str(value))
+    return f"{name}={value!r} ({flag} {value if is_word else repr(value)})"

@@ -43,8 +43,8 @@ def _baselines() -> tuple[Baseline, ...]:
 @pytest.mark.parametrize(
     ("best_epoch", "line"),
     [
-        (10, "train longer: the last of 10 epochs was the best one (epochs=30, or --epochs 30)"),
-        (3, "train more slowly: epoch 3 of 10 was the best one; lower the learning rate"),
+        (10, "train longer, with epochs=30 (--epochs 30): the last of 10 epochs was the best one"),
+        (3, "train more slowly: epoch 3 of 10 was the best one; lower learning_rate= (--learning-rate)"),
         (6, "try other learning rates"),
     ],
 )
@@ -52,7 +52,7 @@ def test_the_first_advice_depends_on_the_best_epoch(best_epoch: int, line: str) 
     _, logistic = _baselines()
     lines = advice(TASK, "gru", logistic, inputs="tokens", examples=5000, epochs=10, best_epoch=best_epoch)
     assert lines[0].startswith(line)
-    assert lines[1].startswith("try another model (model=, or --model): rnn, lstm, birnn")
+    assert lines[1].startswith("try another model with model= (--model): rnn, lstm, birnn")
     assert lines[-1].startswith("use the logistic regression on n-grams instead")
     assert len(lines) == 3
 
@@ -60,7 +60,14 @@ def test_the_first_advice_depends_on_the_best_epoch(best_epoch: int, line: str) 
 def test_the_last_advice_depends_on_whether_the_baseline_reads_inputs() -> None:
     majority, _ = _baselines()
     lines = advice(TASK, "gru", majority, inputs="tokens", examples=40, epochs=5, best_epoch=5)
-    assert "pretrained word vectors: 40 training examples are few" in lines[2]
     assert lines[3] == (
         "check that the tokens have to do with the targets: the majority class does not read them"
     )
+
+
+@pytest.mark.parametrize("words", [True, False])
+def test_pretrained_vectors_are_advised_for_words_only(*, words: bool) -> None:
+    majority, _ = _baselines()
+    lines = advice(TASK, "gru", majority, inputs="tokens", words=words, examples=40, epochs=5, best_epoch=5)
+    vectors = ", or use pretrained word vectors with vectors= (--vectors)" if words else ""
+    assert lines[2] == (f"collect more data{vectors}: 40 training examples are few for a neural network")

@@ -72,7 +72,7 @@ BAD_DATA: dict[str, tuple[Make, list[str]]] = {
         _write("data.csv", "words,kind\na b,x\nc d,x\ne f,x\n"),
         ["all 3 rows", "'x'", "two classes"],
     ),
-    "rare class": (_write("data.csv", GOOD + "lonely,rare\n"), ["class 'rare' has 1 rows", "row 41"]),
+    "rare class": (_write("data.csv", GOOD + "lonely,rare\n"), ["class 'rare' has 1 row", "row 41"]),
     "not UTF-8": (
         _write("data.csv", b"words,kind\nfine,yes\ncaf\xe9,no\n"),
         ["data.csv: line 3, byte 23 (0xe9) is not UTF-8"],
@@ -154,7 +154,7 @@ def test_columns_are_asked_for(tmp_path: Path, run_cli: RunCli) -> None:
     refused(run_cli("train", data, "--text", "words", "--out", tmp_path / "run"), ["--target"])
     refused(
         run_cli("train", data, "--target", "kind", "--out", tmp_path / "run"),
-        ["--text, --tokens or --series"],
+        ["text= (--text), tokens= (--tokens) or series= (--series)"],
     )
 
 

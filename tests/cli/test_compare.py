@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from throughtime.cli._train import print_summary
 from throughtime.learn.summary import read_summary
 from throughtime.training import Run
 
@@ -30,13 +32,31 @@ def test_runs_and_their_best_baselines_stand_side_by_side(
     assert summary.best_baseline is not None
     parameters = sum(parameter.numel() for parameter in run.load_model().parameters())
     cells = named["bigru of gru"]
-    assert cells[1] == f"test ({summary.score.examples})"
+    assert cells[1] == f"test ({summary.score.examples} sequences)"
     assert cells[2].startswith(f"{100 * summary.score['accuracy']:.1f} % (")
     assert cells[-2] == f"{parameters:,}"
     best = named[summary.best_baseline.name]
     assert best[2].startswith(f"{100 * summary.best_baseline.score['accuracy']:.1f} %")
     assert done.out.rstrip().endswith(f"saved in {page}")
     assert "bigru of gru" in page.read_text("utf-8")
+
+
+@pytest.mark.parametrize(("task", "unit"), [("tagging", "tokens"), ("regression", "sequences")])
+def test_tables_say_what_was_counted(
+    task: str,
+    unit: str,
+    run_cli: RunCli,
+    task_runs: Mapping[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    run = Run.open(task_runs[task])
+    summary = read_summary(run)
+    assert summary is not None
+    print_summary(Console(), summary, run)
+    assert capsys.readouterr().out.startswith(f"test ({summary.score.examples:,} {unit})")
+    assert f" test ({summary.score.examples:,} {unit}) " in run_cli("compare", run.path).out
 
 
 def test_runs_of_other_tasks_have_gaps_and_fit_a_terminal(

@@ -61,8 +61,8 @@ MISTAKES = {
     "not a number in a series": Mistake(
         lambda f: (_jsonl(f, series=[1.0, float("nan")]),),
         (
-            "FOLDER/data.jsonl: line 24 has no value at step 2; fill in missing values with missing= "
-            "(--missing): interpolate, forward, zero, mean, mask, or padding for steps at the end"
+            "FOLDER/data.jsonl: line 24 has no value (null or NaN) at step 2; fill in missing values with "
+            "missing= (--missing): interpolate, forward, zero, mean, mask, or padding for steps at the end"
         ),
     ),
     "infinity in a series": Mistake(
@@ -80,7 +80,7 @@ MISTAKES = {
     "texts where numbers are expected": Mistake(
         lambda f: (_csv(f), "--series", "words", "--target", "kind"),
         (
-            "FOLDER/data.csv: column 'words' holds texts, not lists of numbers; use it with --text words, or"
+            "FOLDER/data.csv: column 'words' holds texts, not lists of numbers; use it with text='words' (--text words), or"
             " convert it to lists of numbers"
         ),
     ),
@@ -88,14 +88,15 @@ MISTAKES = {
         lambda f: (_csv(f), "--text", "stars", "--target", "kind"),
         (
             "FOLDER/data.csv: column 'stars' holds numbers (float64), not text; use it beside a text or "
-            "series with --numeric stars, as a series with --series stars, or convert it to text"
+            "series with numeric='stars' (--numeric stars), as a series with series='stars' (--series stars), or "
+            "convert it to text"
         ),
     ),
     "a list where a text is expected": Mistake(
         lambda f: (_jsonl(f), "--text", "series"),
         (
             "FOLDER/data.jsonl: column 'series' holds lists of numbers (float64), not text; use it with "
-            "--series series, or convert it to text"
+            "series='series' (--series series), or convert it to text"
         ),
     ),
     "tags fewer than tokens": Mistake(
@@ -106,7 +107,7 @@ MISTAKES = {
         lambda f: (_csv(f, stars="five"), "--task", "regression", *WORDS, "--target", "stars"),
         (
             "FOLDER/data.csv: row 24 has 'five' in the target column 'stars', expected a number; fix it, or "
-            "use --task classification for labels"
+            "use task='classification' (--task classification) for labels"
         ),
     ),
     "a missing target": Mistake(
@@ -174,22 +175,30 @@ MISTAKES = {
     "a rare class": Mistake(
         lambda f: (_csv(f, kind="rare"), *KIND),
         (
-            "class 'rare' has 1 rows (FOLDER/data.csv: row 24); it needs 3 to be in training, validation and"
-            " test; add rows, or leave the class out with --rare-classes drop"
+            "class 'rare' has 1 row (FOLDER/data.csv: row 24); it needs 3 to be in training, validation and"
+            " test; add rows, or leave the class out with rare_classes='drop' (--rare-classes "
+            "drop)"
         ),
     ),
     "identifiers as classes": Mistake(
         lambda f: (_csv(f), *WORDS, "--target", "key"),
         (
             "the 24 rows have 24 different labels, as a column of identifiers or of regression targets has; "
-            "choose a column of classes, or --task regression for numbers"
+            "choose a column of classes, or task='regression' (--task regression) for numbers"
+        ),
+    ),
+    "a target of numbers with decimals": Mistake(
+        lambda f: (write_csv(f / "data.csv", [{"text": "a b", "label": i % 30 / 4} for i in range(300)]),),
+        (
+            "column 'label' has 30 different numbers with decimals, as a regression target has; use "
+            "task='regression' (--task regression), or write them as whole numbers or texts if they are classes"
         ),
     ),
     "identifiers as rare classes": Mistake(
         lambda f: (_csv(f), *WORDS, "--target", "key", "--rare-classes", "drop"),
         (
             "the 24 rows have 24 different labels, as a column of identifiers or of regression targets has; "
-            "choose a column of classes, or --task regression for numbers"
+            "choose a column of classes, or task='regression' (--task regression) for numbers"
         ),
     ),
     "an option of texts for frames": Mistake(
@@ -247,7 +256,7 @@ MISTAKES = {
         lambda f: (_written(f, "data.csv", b"words,kind\ncaf\xe9,no\n"), *KIND),
         (
             "FOLDER/data.csv: line 2, byte 14 (0xe9) is not UTF-8; convert the file, for example with iconv "
-            "-t utf-8, or give its encoding (encoding='latin-1', --encoding latin-1)"
+            "-t utf-8, or give its encoding with encoding='latin-1' (--encoding latin-1)"
         ),
     ),
     "an empty file": Mistake(
@@ -257,14 +266,14 @@ MISTAKES = {
     "two kinds of inputs": Mistake(
         lambda f: (_csv(f), *KIND, "--series", "stars"),
         (
-            "--text and --series were both given; a model reads one of text, tokens and series, and columns "
-            "of numbers beside it (--numeric)"
+            "text= (--text) and series= (--series) were both given; a model reads one of text, tokens and series, "
+            "and columns of numbers beside it with numeric= (--numeric)"
         ),
     ),
     "no target": Mistake(
         lambda f: (_csv(f), *WORDS),
         (
-            "FOLDER/data.csv: name the column to predict with --target; its columns are key, words, kind, "
+            "FOLDER/data.csv: name the column to predict with target= (--target); its columns are key, words, kind, "
             "topics, stars, tags, broken"
         ),
     ),
@@ -274,7 +283,9 @@ MISTAKES = {
     ),
     "a test part that is too large": Mistake(
         lambda f: (_csv(f), *KIND, "--validation", 0.5, "--test", 0.6),
-        ("fractions of 0.5 and 0.6 leave no training data; lower --validation or --test"),
+        (
+            "fractions of 0.5 and 0.6 leave no training data; lower validation= (--validation) or test= (--test)"
+        ),
     ),
     "a fraction out of range": Mistake(
         lambda f: (_csv(f), *KIND, "--test", 60),
@@ -301,7 +312,7 @@ MISTAKES = {
     ),
     "an option of other inputs": Mistake(
         lambda f: (_csv(f), *KIND, "--missing", "zero"),
-        ("--missing is for series and numeric, but the model reads text; leave it out"),
+        ("missing= (--missing) is for series and numeric, but the model reads text; leave it out"),
     ),
     "a language model of a table": Mistake(
         lambda f: (_csv(f), *KIND, "--task", "language"),
@@ -348,7 +359,7 @@ def test_resuming_with_another_option(run_cli: RunCli, task_runs: Mapping[str, P
     run, data = task_runs["regression"], task_runs["regression"].parent / "data.csv"
     assert _refused(run_cli, "train", data, "--learning-rate", 0.5, "--resume", "--out", run) == (
         f"{run} was created with settings.learning_rate = 0.002, now it is 0.5; give the same model, settings "
-        "and data, or choose another folder (--out)"
+        "and data, or choose another folder with out= (--out)"
     )
 
 
@@ -371,7 +382,7 @@ def test_mistakes_of_predict(tmp_path: Path, run_cli: RunCli, task_runs: Mapping
     )
     assert refused("tagging") == f"{data}: row 2 has 2 tags for 5 tokens; give one tag for each token"
     assert refused("regression") == (
-        f"{data}: row 2 has 'five' in the target column 'stars', expected a number; fix it, or use --task "
-        "classification for labels"
+        f"{data}: row 2 has 'five' in the target column 'stars', expected a number; fix it, or use "
+        "task='classification' (--task classification) for labels"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["data.csv"]

@@ -51,7 +51,7 @@ def test_words(folder: Path, run_cli: RunCli) -> None:
     run = _trained(folder, run_cli, "words")
     said = (folder / "words.log").read_text()
     assert "validation perplexity" in said
-    assert "steps\nsaved in" in said
+    assert "words\nsaved in" in said
     opened = Run.open(run)
     assert opened.config.task == Language("word")
     vocabulary = Vocabulary(["the", "\n", ".", "sat", "on", "cat", "mat", "dog", "log"])
@@ -82,7 +82,7 @@ def test_characters_with_every_option(folder: Path, run_cli: RunCli) -> None:
     more = ("--unit", "character", "--model", "gru", "--bptt-k2", 12, "--test-file", test)
     more += ("--embedding-size", 16, "--cutoffs", "5,9", "--dropout", 0.1, "--min-count", 1, "--clip", 0.5)
     run = _trained(folder, run_cli, "characters", *more, "--precision", "bfloat16")
-    assert "on 98 steps" in (folder / "characters.log").read_text()
+    assert "on 98 characters" in (folder / "characters.log").read_text()
     config = Run.open(run).config
     assert config.model.options == {
         "cell": "gru", "hidden_size": 12, "num_layers": 1, "dropout": 0.1, "embedding_size": 16,
@@ -106,7 +106,7 @@ def test_frames(folder: Path, run_cli: RunCli) -> None:
     outcome = run_cli("train", data, *FRAMES, "--out", run)
     assert outcome.code == 0, outcome.err
     assert "test nll per frame" in outcome.out
-    assert "on 19 steps" in outcome.out
+    assert "on 19 frames" in outcome.out
     shown = run_cli("sample", run, "--length", 5)
     lines = [json.loads(line) for line in shown.out.splitlines()]
     assert len(lines) == 5
@@ -224,7 +224,7 @@ def test_data_and_options_that_cannot_be_are_refused(folder: Path, run_cli: RunC
         ((text, "--test-file", _frames(tmp_path / "r.npz")), ["r.npz holds frames"]),
         (
             (_frames(tmp_path / "rolls.npz"), "--unit", "word"),
-            ["holds frames, not a text; use --task frames"],
+            ["holds frames, not a text; use task='frames' (--task frames)"],
         ),
     ]
     for arguments, parts in cases:

@@ -157,7 +157,7 @@ def test_columns_of_other_names_are_read_and_checked(tmp_path: Path, run_cli: Ru
     refused(
         run_cli("predict", text_run, data, "--text", "reviews"), ["no column 'reviews'", "'review', 'words'"]
     )
-    refused(run_cli("predict", text_run, data, "--text", "words,review"), ["reads 1 columns (words)"])
+    refused(run_cli("predict", text_run, data, "--text", "words,review"), ["reads 1 column (words)"])
     refused(run_cli("predict", text_run, data, "--id", "label"), ["--id label: the output has a column"])
     refused(run_cli("predict", text_run, data, "--id", "no"), ["no column 'no'"])
     refused(run_cli("predict", text_run, data, "--format", "parquet"), ["give --out FILE.parquet"])

@@ -64,9 +64,9 @@ def test_longer_sequences_are_refused_with_their_place():
     x = batch([5, 0])
     assert limit.apply(x, str)[0].values.tolist() == x.values.tolist()
     message = (
-        "a.csv: row 2 has 9 steps (and 1 other rows more than 5), but at most 5 are allowed; raise the limit "
-        "(--max-length), or choose to truncate longer sequences or to cut them into windows (--longer truncate, "
-        "--longer windows)"
+        "a.csv: row 2 has 9 steps (and 1 other row more than 5), but at most 5 are allowed; raise "
+        "max_length= (--max-length), truncate longer sequences with longer='truncate' (--longer truncate), or cut "
+        "them with longer='windows' (--longer windows)"
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         limit.apply(batch([5, 9, 6]), lambda row: f"a.csv: row {row + 1}")

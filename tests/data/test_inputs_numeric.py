@@ -57,14 +57,14 @@ def test_missing_values_are_filled_in(missing, expected):
             ROWS,
             "price",
             (
-                "shop.csv: row 2 has no value in column 'price'; fill in missing values with missing= (--missing): "
-                "zero, mean or mask"
+                "shop.csv: row 2 has no value (null or NaN) in column 'price'; fill in missing values with missing= "
+                "(--missing): zero, mean or mask"
             ),
         ),
         (
             ROWS,
             "name",
-            "shop.csv: column 'name' holds texts, not numbers; use it with --text name, or convert it to numbers",
+            "shop.csv: column 'name' holds texts, not numbers; use it with text='name' (--text name), or convert it to numbers",
         ),
         (
             table(x=[[1]]),

@@ -142,7 +142,7 @@ def test_mean_and_scale_do_not_depend_on_parts() -> None:
 def test_channels_that_differ_between_chunks_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "CHUNK_ROWS", 2)
     rows = Table(pa.table({"x": [[[1.0, 2.0]], [[1.0, 3.0]], [], [[5.0]]]}), "a.json")
-    with pytest.raises(DataError, match="^a.json: row 4 has 1 channels, but the first series has 2; "):
+    with pytest.raises(DataError, match="^a.json: row 4 has 1 channel, but the first series has 2; "):
         SeriesOptions(columns=("x",), blank="empty").fit(rows)
 
 
@@ -177,7 +177,7 @@ def test_padding_of_a_wide_table_is_dropped():
     rows = table(a=[1.0, 2.0], b=[3.0, NAN], c=[NAN, NAN])
     got = encoded(rows, options("a", "b", "c", missing="padding", scale="none"))
     assert [row.ravel().tolist() for row in got] == [[1, 3], [2]]
-    with pytest.raises(DataError, match="a.json: row 2 has no value in column 'b'"):
+    with pytest.raises(DataError, match=r"a.json: row 2 has no value \(null or NaN\) in column 'b'"):
         options("a", "b", "c", missing="padding").fit(table(a=[1.0, 2.0], b=[3.0, NAN], c=[1.0, 1.0]))
 
 
@@ -291,12 +291,12 @@ REFUSED = {
     ),
     "null": (
         table(x=[[1.0], [2.0, None, None]]),
-        "a.json: row 2 has no value at step 2 (and at 1 more places)" + FILL,
+        "a.json: row 2 has no value (null or NaN) at step 2 (and at 1 more place)" + FILL,
     ),
     "infinity": (table(x=[[1.0, -INF]]), "a.json: row 1 has an infinite value (-inf) at step 2" + CORRECT),
     "channel": (
         table(x=[[[1.0, 2.0]], [[1.0, 2.0], [1.0, NAN]]]),
-        "a.json: row 2 has no value at step 2 of channel 2" + FILL,
+        "a.json: row 2 has no value (null or NaN) at step 2 of channel 2" + FILL,
     ),
     "blank": (
         table(x=[[1.0], []]),
@@ -308,7 +308,7 @@ REFUSED = {
     "unequal channels": (
         table(x=[[[1.0, 2.0]], [[1.0, 2.0], [3.0]]]),
         (
-            "a.json: row 2 has 1 channels at step 2 of column 'x', but the first step of all has 2; each step must "
+            "a.json: row 2 has 1 channel at step 2 of column 'x', but the first step of all has 2; each step must "
             "have as many"
         ),
     ),
@@ -319,14 +319,14 @@ REFUSED = {
     "text": (
         table(x=["1 2 3"]),
         (
-            "a.json: column 'x' holds texts, not lists of numbers; use it with --text x, or convert it to lists of "
-            "numbers"
+            "a.json: column 'x' holds texts, not lists of numbers; use it with text='x' (--text x), or "
+            "convert it to lists of numbers"
         ),
     ),
     "tokens": (
         table(x=[["a"]]),
         (
-            "a.json: column 'x' holds lists of texts, not lists of numbers; use it with --tokens x, or convert it "
+            "a.json: column 'x' holds lists of texts, not lists of numbers; use it with tokens='x' (--tokens x), or convert it "
             "to numbers"
         ),
     ),
@@ -334,7 +334,7 @@ REFUSED = {
         table(x=[1.5]),
         (
             "a.json: column 'x' holds numbers (float64), not lists of numbers; name several, one per step, or use "
-            "it beside a text or series with --numeric x"
+            "it beside a text or series with numeric='x' (--numeric x)"
         ),
     ),
     "large": (
@@ -365,16 +365,16 @@ SEVERAL = {
     ),
     "missing in a channel": (
         table(x=[[1.0]], y=[[NAN]]),
-        "a.json: row 1 has no value at step 1 of column 'y'" + FILL,
+        "a.json: row 1 has no value (null or NaN) at step 1 of column 'y'" + FILL,
     ),
     "missing in a wide table": (
         table(x=[1.0, 2.0], y=[1.0, NAN]),
-        "a.json: row 2 has no value in column 'y'" + FILL,
+        "a.json: row 2 has no value (null or NaN) in column 'y'" + FILL,
     ),
     "text in a wide table": (
         table(x=[1.0], y=["a"]),
         (
-            "a.json: column 'y' holds texts, not numbers or lists of numbers; use it with --text y, or convert it "
+            "a.json: column 'y' holds texts, not numbers or lists of numbers; use it with text='y' (--text y), or convert it "
             "to lists of numbers"
         ),
     ),
@@ -382,7 +382,7 @@ SEVERAL = {
         table(x=[[1.0]], y=[1.0]),
         (
             "a.json: column 'y' holds numbers (float64), not lists of numbers, as the other columns; name several, "
-            "one per step, or use it beside a text or series with --numeric y"
+            "one per step, or use it beside a text or series with numeric='y' (--numeric y)"
         ),
     ),
 }
@@ -402,7 +402,7 @@ def test_a_channel_without_values_is_refused():
 
 def test_other_channels_than_in_training_are_refused():
     inputs = options().fit(table(x=[[[1.0, 2.0]]]))
-    message = "a.json: series have 1 channels, but those in training had 2; give the same channels"
+    message = "a.json: series have 1 channel, but those in training had 2; give the same channels"
     with pytest.raises(DataError, match=exactly(message)):
         inputs.encode(table(x=[[1.0]]))
 

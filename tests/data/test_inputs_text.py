@@ -71,7 +71,7 @@ def test_characters_in_lower_case():
 
 
 def test_rare_characters_are_refused_where_nothing_remains():
-    with pytest.raises(DataError, match="occurs 9 times; lower --min-count"):
+    with pytest.raises(DataError, match="occurs 9 times; lower min_count="):
         CharacterOptions(columns=("text",), min_count=9).fit(table("abc"))
 
 
@@ -209,20 +209,20 @@ def test_every_layout_of_strings_is_text(texts):
             [1.5, 2.0],
             (
                 "shop.csv: column 'x' holds numbers (float64), not text; use it beside a text or series with "
-                "--numeric x, as a series with --series x, or convert it to text"
+                "numeric='x' (--numeric x), as a series with series='x' (--series x), or convert it to text"
             ),
         ),
         (
             [[1, 2], [3]],
             (
-                "shop.csv: column 'x' holds lists of numbers (int64), not text; use it with --series x, or "
+                "shop.csv: column 'x' holds lists of numbers (int64), not text; use it with series='x' (--series x), or "
                 "convert it to text"
             ),
         ),
         (
             [["a"], ["b"]],
             (
-                "shop.csv: column 'x' holds lists of texts, not text; use it with --tokens x, or convert it to "
+                "shop.csv: column 'x' holds lists of texts, not text; use it with tokens='x' (--tokens x), or convert it to "
                 "text"
             ),
         ),

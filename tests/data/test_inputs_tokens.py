@@ -112,14 +112,15 @@ def test_text_is_split_at_white_space_if_asked_for():
             ["a b"],
             (
                 "log.jsonl: column 'events' holds texts, not lists of texts or whole numbers; split it at white "
-                "space (split_tokens=True, --split-tokens), write JSON lists, or use it with --text events"
+                "space with split_tokens=True (--split-tokens), write JSON lists, or use it with text='events' (--text "
+                "events)"
             ),
         ),
         (
             [[1.5]],
             (
                 "log.jsonl: column 'events' holds lists of numbers (float64), not lists of texts or whole "
-                "numbers; use a series of numbers with --series events, or convert it to lists of texts"
+                "numbers; use it with series='events' (--series events), or convert it to lists of texts"
             ),
         ),
         (

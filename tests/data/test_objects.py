@@ -218,7 +218,7 @@ BAD: dict[str, tuple[Callable[[], Any], type[ThroughtimeError], str]] = {
     "lengths of columns": (
         lambda: {"a": [1, 2], "b": [1]},
         DataError,
-        "X: column 'b' has 1 rows, but 'a' has 2; give all columns the same number",
+        "X: column 'b' has 1 row, but 'a' has 2; give all columns the same number",
     ),
     "complex column": (
         lambda: {"a": np.zeros(1, complex)},

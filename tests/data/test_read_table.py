@@ -118,7 +118,9 @@ def test_a_map_of_a_file_does_not_read_it(tmp_path: Path) -> None:
     assert pa.total_allocated_bytes() - before < 2**12
     assert mapped.column("y").to_pylist() == list("abab")
     assert mapped.column("x").chunk(0).values.to_numpy()[-1] == steps[-1]
-    with pytest.raises(DataError, match="memory_map is for .arrow, .feather files; leave it out"):
+    with pytest.raises(
+        DataError, match=r"memory_map= \(--memory-map\) is for .arrow, .feather files; leave it out"
+    ):
         read_table(_written(tmp_path, "a.csv"), memory_map=True)
     with pytest.raises(
         DataError, match="is compressed, so it cannot be mapped into memory; write it without"
@@ -257,7 +259,7 @@ def test_series_with_classes_in_ts(tmp_path: Path) -> None:
         str(table.column("series").to_pylist()) == "[[[1.0, 4.0], [2.5, nan], [3.0, 6.0]], [[-0.001, nan]]]"
     )
     assert table.column("label").to_pylist() == ["yes", "no"]
-    assert table.place(1) == f"{path}: line 11"
+    assert table.place(1) == f"{path}: row 2"
     batch = Ragged.from_arrow(table.column("series"))
     assert batch.lengths.tolist() == [3, 1]
     assert batch.values[:, 0].tolist() == [1.0, 2.5, 3.0, -0.001]
@@ -378,7 +380,7 @@ BAD: dict[str, tuple[str, str | bytes, str]] = {
         "a.csv",
         "a,b\n1,é\n".encode("latin-1"),
         ("{path}: line 2, byte 6 (0xe9) is not UTF-8; convert the file, for example with iconv -t utf-8, or give its "
-        "encoding (encoding='latin-1', --encoding latin-1)"),
+        "encoding with encoding='latin-1' (--encoding latin-1)"),
     ),
     "cut character": (
         "a.csv",
@@ -452,16 +454,16 @@ BAD: dict[str, tuple[str, str | bytes, str]] = {
         "{path}: line 1 states time stamps, which are not read; write the values alone and @timeStamps false",
     ),
     "ts boolean": ("a.ts", _ts("1:a\n", univariate="yes"), "{path}: line 3 gives 'yes' for @univariate, expected true or false"),
-    "ts channels": ("a.ts", _ts("1:2:a\n1:b\n"), "{path}: line 5 has 1 channels and a label, expected 2; fix that line"),
+    "ts channels": ("a.ts", _ts("1:2:a\n1:b\n"), "{path}: line 5 has 1 channel and a label, expected 2; fix that line"),
     "ts lengths": (
         "a.ts",
         _ts("1,2:3:a\n"),
-        "{path}: line 4: channel 2 has 1 values, but channel 1 has 2; give all channels of a series the same length",
+        "{path}: line 4: channel 2 has 1 value, but channel 1 has 2; give all channels of a series the same length",
     ),
     "ts equal length": (
         "a.ts",
         _ts("1,2:a\n1:b\n", equalLength="true"),
-        ("{path}: line 6 has 1 steps, expected 2 by the header; fix that line, or write @equalLength false without "
+        ("{path}: line 6 has 1 step, expected 2 by the header; fix that line, or write @equalLength false without "
         "@seriesLength"),
     ),
     "ts number": (
@@ -528,7 +530,7 @@ def test_arrays_that_are_no_table_are_named(arrays: dict[str, Any], message: str
 def test_options_that_do_not_apply_are_named(tmp_path: Path) -> None:
     path = _written(tmp_path, "a.jsonl")
     for options, message in (
-        ({"delimiter": ";"}, f"{path}: delimiter is for .csv, .tsv files; leave it out"),
+        ({"delimiter": ";"}, f"{path}: delimiter= (--delimiter) is for .csv, .tsv files; leave it out"),
         ({"part": "test"}, f"{path}: part is for .npz files; leave it out"),
         ({"encoding": "latin-0"}, "'latin-0' is not a text encoding; give a name that Python knows, such as latin-1 or cp1252"),
         ({"encoding": "hex"}, "'hex' is not a text encoding; give a name that Python knows, such as latin-1 or cp1252"),

@@ -72,7 +72,7 @@ def test_an_array_of_channels_is_learned_and_has_no_fixed_length() -> None:
     array = np.stack([np.stack([row[:5], -row[:5]]) for row in series])
     classifier = tt.SequenceClassifier(**SERIES).fit(array, signs)
     assert classifier.score(array[:, :, :4], signs) > 0.9
-    with pytest.raises(tt.errors.DataError, match="1 channels, but those in training had 2"):
+    with pytest.raises(tt.errors.DataError, match="1 channel, but those in training had 2"):
         classifier.predict(array[:, :1])
 
 
@@ -89,8 +89,12 @@ def test_lists_of_floats_of_equal_length_are_an_array() -> None:
 def test_missing_values_are_refused_unless_an_option_says_how() -> None:
     series, labels = gun_point(24)
     series[3, 4] = np.nan
-    with pytest.raises(ValueError, match="Input X contains NaN"):
+    with pytest.raises(tt.errors.DataError) as raised:
         tt.SequenceClassifier(**SERIES).fit(series, labels)
+    assert str(raised.value) == (
+        "X: item 3 has no value (null or NaN) at step 5; fill in missing values with missing= (--missing): "
+        "interpolate, forward, zero, mean, mask, or padding for steps at the end"
+    )
     classifier = tt.SequenceClassifier(**SERIES, missing="interpolate").fit(series, labels)
     assert np.isfinite(classifier.predict_proba(series)).all()
 
@@ -279,7 +283,7 @@ SHORT = SESSIONS[:12]
         (lambda: tt.SequenceRegressor().fit(SENTENCES[:1], [1.0]), "training needs two"),
         (
             lambda: tt.SequenceTagger().fit(SHORT, [*TAGS[:11], ["verb"]]),
-            "X: item 11 has 1 tags for 3 tokens",
+            "X: item 11 has 1 tag for 3 tokens",
         ),
         (
             lambda: tt.SequenceTagger().fit(SHORT, [*TAGS[:11], "verb"]),

@@ -87,12 +87,12 @@ def test_blank_rows_and_rare_classes_are_left_out_on_request():
     rows = {"text": [*ROWS["text"], " ", "odd film"], "label": [*ROWS["label"], "+", "?"]}
     with pytest.raises(DataError, match="the data: item 60 has no text in column 'text'"):
         prepare(Recipe.of("classification", rare_classes="drop"), rows)
-    with pytest.raises(DataError, match="class '\\?' has 1 rows"):
+    with pytest.raises(DataError, match="class '\\?' has 1 row "):
         prepare(Recipe.of("classification", skip_blank=True), rows)
     prepared = prepare(Recipe.of("classification", skip_blank=True, rare_classes="drop"), rows)
     assert prepared.task.classes == ("+", "-")
     assert sum(map(len, prepared.tables)) == 60
-    assert any("1 rows of 1 rare classes" in note for note in prepared.notes)
+    assert any("1 row of 1 rare class left out" in note for note in prepared.notes)
 
 
 def test_labels_all_of_which_are_rare():
@@ -174,6 +174,71 @@ def test_fit_takes_a_function_but_no_module():
     assert set(fitted.predict(rows["series"])) <= {"a", "b"}
     with pytest.raises(InputTypeError, match=r"^model is a Mean, expected a name or a function [^\n]*$"):
         fit(rows, model=Mean(1, 2), epochs=1, progress=False)
+
+
+class Linear(nn.Module):
+    """A linear map of the mean, or of each step, to some number of outputs."""
+
+    def __init__(self, channels, outputs, *, per_step=False):
+        super().__init__()
+        self.linear, self.pool = nn.Linear(channels, outputs), None if per_step else Pool("mean")
+
+    def forward(self, x):
+        return x.with_values(self.linear(x.values)) if self.pool is None else self.linear(self.pool(x))
+
+
+@pytest.mark.parametrize(
+    ("task", "outputs", "per_step", "message"),
+    [
+        (
+            "classification",
+            3,
+            False,
+            r"Tensor \(16, 3\) for 16 sequences, expected a Tensor \(16, 2\): 2 outputs",
+        ),
+        (
+            "classification",
+            1,
+            False,
+            r"Tensor \(16, 1\) for 16 sequences, expected a Tensor \(16, 2\): 2 outputs",
+        ),
+        (
+            "classification",
+            2,
+            True,
+            r"Ragged \(32, 2\) for 16 sequences, expected a Tensor \(16, 2\): 2 outputs",
+        ),
+        (
+            "regression",
+            3,
+            False,
+            r"Tensor \(16, 3\) for 16 sequences, expected a Tensor \(16, 1\): 1 output for",
+        ),
+        (
+            "tagging",
+            2,
+            False,
+            r"Tensor \(16, 2\) for 16 sequences, expected a Ragged \(32, 2\): 2 outputs for each",
+        ),
+    ],
+)
+def test_a_model_with_other_outputs_is_refused_at_its_first_batch(task, outputs, per_step, message):
+    targets = {
+        "classification": ["a", "b"] * 20,
+        "regression": [0.5, 1.5] * 20,
+        "tagging": [["a", "b"]] * 40,
+    }
+    rows = {"series": [[float(i % 2), 1.0 + i % 3] for i in range(40)], "label": targets[task]}
+    calls = []
+
+    def build(inputs, _):
+        model = Linear(inputs.channels, outputs, per_step=per_step)
+        model.register_forward_hook(lambda *_: calls.append(1))
+        return model
+
+    with pytest.raises(ShapeError, match=message):
+        fit(rows, model=build, task=task, tokens_per_batch=40, progress=False)
+    assert calls == [1]
 
 
 def test_labels_of_anomalies_may_be_in_the_test_rows_alone():

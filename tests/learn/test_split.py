@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from throughtime._words import counted
 from throughtime.data.table import Table
 from throughtime.errors import DataError, ShapeError
 from throughtime.learn import Recipe
@@ -69,8 +70,8 @@ def test_the_latest_rows_are_the_test_part():
         ({"group": "user"}, "rows.csv has 2 groups in column 'user', but each of 3 parts needs one"),
         ({"group": "gap"}, "rows.csv: row 2 has no group in column 'gap'"),
         ({"time": "gap"}, "rows.csv: row 2 has no time in column 'gap'"),
-        ({"group": "user", "time": "gap"}, "by --group or by --time, not by both"),
-        ({"classes": ["a", "a", "a", "b"]}, "class 'b' has 1 rows .rows.csv: row 4.; it needs 3"),
+        ({"group": "user", "time": "gap"}, r"by group= \(--group\) or by time= \(--time\), not by both"),
+        ({"classes": ["a", "a", "a", "b"]}, "class 'b' has 1 row .rows.csv: row 4.; it needs 3"),
     ],
 )
 def test_what_cannot_be_split(more, message):
@@ -108,15 +109,29 @@ def test_folds_leave_out_rare_classes(folds: int, rare: int) -> None:
     rows = table(label=["a"] * 20 + ["b"] * (rare + 1) + ["c"] * rare)
     recipe = Recipe.of("classification", target=["label"], rare_classes="drop")
     common, notes = without_rare_classes(recipe, rows, folds)
-    assert notes == (f"{rare} rows of 1 rare classes were left out: c",)
+    assert notes == (f"{counted(rare, 'row')} of 1 rare class left out: c",)
     assert common.column("label").to_pylist() == ["a"] * 20 + ["b"] * (rare + 1)
     assert len(list(fold_parts(recipe, common, folds))) == folds
     assert without_rare_classes(recipe.changed(rare_classes="refuse"), rows, folds) == (rows, ())
 
 
+@pytest.mark.parametrize("rare_classes", ["refuse", "drop"])
+def test_identifiers_are_named_before_they_are_split_into_folds(rare_classes: str) -> None:
+    rows = table(label=[f"id {i}" for i in range(30)])
+    recipe = Recipe.of("classification", target=["label"], rare_classes=rare_classes)
+    with pytest.raises(DataError, match="the 30 rows have 30 different labels, as a column of identifiers"):
+        list(fold_parts(recipe, without_rare_classes(recipe, rows, 5)[0], 5))
+
+
+def test_classes_that_are_all_too_rare_for_folds_are_counted() -> None:
+    recipe = Recipe.of("classification", target=["label"], rare_classes="drop")
+    with pytest.raises(DataError, match="rows.csv: each of the 3 classes has too few rows for 5 folds"):
+        without_rare_classes(recipe, table(label=["a", "b", "c"] * 4), 5)
+
+
 def test_folds_take_the_place_of_a_split_by_time():
     rows = table(text=["x"] * 4, label=["a", "b"] * 2, day=[1, 2, 3, 4])
-    with pytest.raises(ShapeError, match="folds take the place of --time"):
+    with pytest.raises(ShapeError, match="folds take the place of time="):
         list(fold_parts(Recipe.of("classification", target=["label"], time="day"), rows, 2))
     with pytest.raises(DataError, match="rows.csv: 3 folds are too many"):
         list(fold_parts(Recipe.of("classification", target=["label"]), rows, 3))

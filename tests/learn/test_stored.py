@@ -261,6 +261,14 @@ def test_a_file_too_large_for_memory_is_mapped_unless_forbidden(
         assert rows.loaded().content.equals(read_table(path).content)
 
 
+def test_a_file_that_cannot_be_mapped_is_not_read_silently(tmp_path: Path) -> None:
+    data = tmp_path / "data.csv"
+    data.write_text("text,label\nto be,a\n", encoding="utf-8")
+    assert len(reading.read_rows(data, FileOptions())) == 1
+    with pytest.raises(DataError, match=r"data.csv: memory_map= \(--memory-map\) is for .arrow, .feather"):
+        reading.read_rows(data, FileOptions(memory_map=True))
+
+
 def test_predictions_of_a_file_are_those_of_its_rows(path: Path, tmp_path: Path) -> None:
     fitted = CASES["series"].fitted(path, tmp_path / "run", stored=True)
     predictor = Predictor.of(fitted.result.run)

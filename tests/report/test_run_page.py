@@ -262,7 +262,7 @@ def test_a_language_model_is_reported_with_its_metrics_and_curves(tmp_path: Path
     assert "book.txt" in words
     for name, value in score.figures.items():
         assert METRICS[name].text(value) in words
-    assert f"On {score.examples:,} test tokens" in words
+    assert f"On {score.examples:,} test words" in words
     assert axis_titles(trained.page) == ["epoch"] * len(figures(trained.page))
     assert "Lengths" not in words
 

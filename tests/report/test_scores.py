@@ -32,7 +32,8 @@ def _run(
         EpochMetrics(number, 1, {"loss": 1.0, "accuracy": a}, {"loss": 1.0, "accuracy": b}, 0.1, 1, 1.0)
         for number, (a, b) in enumerate(zip(train, validation, strict=True), start=1)
     ]
-    return SimpleNamespace(metrics=Metrics(history, best, stopped), task=task)
+    shape = SimpleNamespace(shape={"vocabulary_size": 9})
+    return SimpleNamespace(metrics=Metrics(history, best, stopped), task=task, config=shape)
 
 
 @pytest.mark.parametrize(
@@ -87,14 +88,14 @@ def test_overfitting_is_noted_for_the_best_epoch() -> None:
 def test_a_training_that_ended_at_its_best_should_be_longer() -> None:
     run = _run([0.7, 0.8], [0.7, 0.8], best=2, stopped="epochs")
     assert next_steps(run, None, TaskViews()) == [
-        "The last of 2 epochs was the best: train longer, with more --epochs."
+        "The last of 2 epochs was the best: train longer, with epochs=6 (--epochs 6)."
     ]
 
 
 def test_a_wide_interval_is_noted() -> None:
     score = Score({"loss": 1.0, "accuracy": 0.8}, 40, {"accuracy": Interval(0.65, 0.9)})
     (step,) = next_steps(_run([0.8], [0.8], best=1), _summary(0.8, 0.5, score=score), TaskViews())
-    assert "wide (65.0 % to 90.0 %), as it comes from 40 test examples" in step
+    assert "wide (65.0 % to 90.0 %), as it comes from 40 test sequences" in step
 
 
 def test_calibration_is_noted_unless_it_was_done() -> None:

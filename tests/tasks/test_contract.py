@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from torch import nn
 
 from tests.training import toy_next
 from tests.training.test_resume import check_same, signalled
@@ -33,7 +34,7 @@ from throughtime.tasks import (
     model_outputs,
     task_from_json,
 )
-from throughtime.training import ModelSpec, Run, Settings, fit
+from throughtime.training import ModelSpec, Run, Score, Settings, fit
 
 WORDS = 9
 TOKENS = {"vocabulary_size": WORDS}
@@ -194,6 +195,23 @@ def test_its_metrics_have_a_description_and_are_measured(name: str, runs: Mappin
         run.load_model(), case.source, case.source.validation, case.all_settings
     )
     assert (again, examples) == (dict(validation.figures), validation.examples)
+
+
+@each_task
+def test_tuning_and_its_score_take_one_pass_over_the_validation_examples(
+    name: str, runs: Mapping[str, Run]
+) -> None:
+    run, case, model = runs[name], CASES[name], runs[name].load_model()
+    validation, arguments = run.metrics.validation, (model, case.source, case.source.validation)
+    calls: list[nn.Module] = []
+    for module in model.modules():
+        module.register_forward_hook(lambda called, *_: calls.append(called))
+    run.task.evaluate(*arguments, case.all_settings)
+    of_one_pass = calls.copy()
+    calls.clear()
+    task, assessment = case.task.tune(*arguments, case.all_settings)
+    assert calls == of_one_pass != []
+    assert (task, Score(*assessment)) == (run.task, validation)
 
 
 @each_task

@@ -58,6 +58,14 @@ def test_labels_that_are_no_classes_are_refused(classes, rows, message):
         class_names(table((np.arange(rows) % classes).astype(str)), "c")
 
 
+def test_many_numbers_with_decimals_are_a_regression_target():
+    tenths = np.arange(210) % 21 / 10
+    with pytest.raises(DataError, match="21 different numbers with decimals.* use task='regression'"):
+        class_names(table(tenths), "c")
+    assert len(class_names(table(tenths[tenths < 2]), "c")) == 20
+    assert len(class_names(table(np.round(10 * tenths)), "c")) == 21
+
+
 def test_as_many_classes_as_there_may_be():
     assert len(class_names(table((np.arange(20_000) % 10_000).astype(str)), "c")) == 10_000
     assert class_names(table([str(i) for i in range(20)]), "c")[:3] == ("0", "1", "10")

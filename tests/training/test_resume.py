@@ -275,7 +275,7 @@ def test_the_state_that_was_read_is_not_kept(interrupted, tmp_path, monkeypatch)
 
 def test_going_on_needs_resume(uninterrupted):
     with pytest.raises(
-        RunError, match=r"has already started training; resume it \(resume=True, or --resume\) or choose"
+        RunError, match=r"has already started training; resume it with resume=True \(--resume\) or choose"
     ):
         fitted(uninterrupted)
 

@@ -105,7 +105,7 @@ def test_nothing_is_left_when_making_a_run_fails(tmp_path, monkeypatch):
 
 def test_an_output_folder_that_holds_a_run_is_refused_and_untouched(run):
     before = {path.name: path.read_bytes() for path in run.path.iterdir()}
-    with pytest.raises(RunError, match=r"already holds a run; resume it \(resume=True, or --resume\)"):
+    with pytest.raises(RunError, match=r"already holds a run; resume it with resume=True \(--resume\)"):
         created(run.path)
     assert {path.name: path.read_bytes() for path in run.path.iterdir()} == before
 

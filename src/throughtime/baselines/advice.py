@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
+from throughtime._options import named
+from throughtime._words import counted
 from throughtime.baselines.baseline import Baseline
 from throughtime.models import MODELS, models_for
 from throughtime.tasks import SequenceTask
@@ -39,6 +41,7 @@ def advice(
     baseline: Baseline,
     *,
     inputs: Inputs,
+    words: bool = False,
     examples: int,
     epochs: int | None,
     best_epoch: int,
@@ -55,6 +58,8 @@ def advice(
         The baseline that is at least as good.
     inputs : "tokens" or "series"
         What the model reads.
+    words : bool
+        Whether the tokens are words of a text, for which there are pretrained vectors.
     examples : int
         Number of training examples.
     epochs : int or None
@@ -74,8 +79,8 @@ def advice(
     >>> majority = fit_baselines(task, examples, examples)[0]
     >>> for line in advice(task, "gru", majority, inputs="series", examples=90, epochs=5, best_epoch=5):
     ...     print(line[:69])
-    train longer: the last of 5 epochs was the best one (epochs=15, or --
-    try another model (model=, or --model): rnn, lstm, birnn, bilstm, big
+    train longer, with epochs=15 (--epochs 15): the last of 5 epochs was
+    try another model with model= (--model): rnn, lstm, birnn, bilstm, bi
     collect more data: 90 training examples are few for a neural network
     check that the series have to do with the targets: the majority class
     """
@@ -83,35 +88,35 @@ def advice(
     if model in MODELS and MODELS[model].solved:
         return [*other, simpler]
     time = _MORE_TIME if epochs is None else _about_epochs(epochs, best_epoch)
-    return [time, *other, *_about_data(examples, inputs), simpler]
+    return [time, *other, *_about_data(examples, words=words), simpler]
 
 
-_MORE_TIME = "give the training more time, for more models and folds (budget=, or --budget)"
+_MORE_TIME = f"give the training more time, for more models and folds ({named('budget')})"
 
 
 def _about_epochs(epochs: int, best_epoch: int) -> str:
     if best_epoch == epochs:
-        more = f"(epochs={3 * epochs}, or --epochs {3 * epochs})"
-        return f"train longer: the last of {epochs} epochs was the best one {more}"
+        more = named("epochs", 3 * epochs)
+        return f"train longer, with {more}: the last of {counted(epochs, 'epoch')} was the best one"
     if 3 * best_epoch <= epochs:
         return (
-            f"train more slowly: epoch {best_epoch} of {epochs} was the best one; lower the learning rate "
-            "(learning_rate=, or --learning-rate) or add dropout (dropout=, or --dropout)"
+            f"train more slowly: epoch {best_epoch} of {epochs} was the best one; lower "
+            f"{named('learning_rate')} or raise {named('dropout')}"
         )
-    return "try other learning rates, three times smaller and larger (learning_rate=, or --learning-rate)"
+    return f"try other learning rates, three times smaller and larger, with {named('learning_rate')}"
 
 
 def _about_models(task: SequenceTask, model: str, inputs: Inputs) -> list[str]:
     others = [name for name in models_for(task.level, inputs) if name != model]
     if not others:
         return []
-    return [f"try another model (model=, or --model): {', '.join(others)}"]
+    return [f"try another model with {named('model')}: {', '.join(others)}"]
 
 
-def _about_data(examples: int, inputs: Inputs) -> list[str]:
+def _about_data(examples: int, *, words: bool) -> list[str]:
     if examples >= _FEW:
         return []
-    pretrained = ", or use pretrained word vectors" if inputs == "tokens" else ""
+    pretrained = f", or use pretrained word vectors with {named('vectors')}" if words else ""
     return [f"collect more data{pretrained}: {examples:,} training examples are few for a neural network"]
 
 

@@ -54,7 +54,8 @@ def _rows(name: str, run: Run) -> Iterator[_Row]:
         raise RunError(
             f"{run.path} is unfinished and has no metrics yet; resume the training, or leave it out"
         )
-    part = f"{'validation' if metrics.test is None else 'test'} ({score.examples:,})"
+    examples = run.task.counted(score.examples, run.config.shape)
+    part = f"{'validation' if metrics.test is None else 'test'} ({examples})"
     parameters = sum(parameter.numel() for parameter in run.load_model().parameters())
     yield _Row(name, score, part, parameters, sum(epoch.seconds for epoch in metrics.history))
     if summary is not None and summary.best_baseline is not None:
@@ -73,7 +74,7 @@ def _shown(runs: dict[str, Run], rows: Sequence[_Row]) -> list[str]:
 def _table(rows: Sequence[_Row], metrics: Sequence[str]) -> Table:
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("run", overflow="fold")
-    table.add_column("on", no_wrap=True)
+    table.add_column("on", overflow="fold")
     for name in metrics:
         table.add_column(METRICS[name].title, justify="right", overflow="fold")
     table.add_column("parameters", justify="right", no_wrap=True)

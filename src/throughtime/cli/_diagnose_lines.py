@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from throughtime._words import counted
 from throughtime.data.printable import printable
 from throughtime.diagnose import LyapunovSummary
 from throughtime.report import BagOfWordsScore, ClassifierQuality, NextStepQuality, RunDiagnosis
@@ -32,7 +33,7 @@ def _quality(quality: ClassifierQuality | NextStepQuality | None) -> list[str]:
         return []
     if isinstance(quality, NextStepQuality):
         return [f"{quality.figure} on the step after each sequence"]
-    line = f"{_scores(quality)} on {quality.rows:,} rows"
+    line = f"{_scores(quality)} on {counted(quality.rows, 'row')}"
     bag = quality.bag_of_words
     if bag is None:
         return [line, f"not compared with a bag of words: {quality.no_bag_of_words}"]

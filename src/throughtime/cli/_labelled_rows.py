@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from throughtime._words import counted
 from throughtime.baselines import fit_bag_of_words
 from throughtime.cli._classifier_quality import ClassifiedRows
 from throughtime.cli._diagnosis_data import DiagnosisColumns, DiagnosisData
@@ -74,7 +75,7 @@ class LabelledRows:
             f"{METRICS[name].title} {METRICS[name].text(value)}" for name, value in figures.items()
         )
         where = " outside of the training data" if new else ""
-        return None, [], [f"{shown} on {count:,} examples{where}"]
+        return None, [], [f"{shown} on {counted(count, 'example')}{where}"]
 
     def _beside_bag_of_words(
         self, rows: ClassifiedRows, examples: Examples, *, seen: bool

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from throughtime._words import counted
 from throughtime.cli._predict_options import Format, PredictOptions
 from throughtime.cli._prediction_files import writing
 from throughtime.cli._prediction_table import TableLayout, TableWriter
@@ -80,8 +81,8 @@ def _targets(predictor: Predictor, names: Sequence[str]) -> Sequence[str]:
     trained = predictor.recipe.columns.target
     if names and trained and len(names) != len(trained):
         raise DataError(
-            f"the run was trained on {len(trained)} targets ({', '.join(trained)}), but --target names "
-            f"{len(names)}; name one for each"
+            f"the run was trained on {counted(len(trained), 'target')} ({', '.join(trained)}), but --target "
+            f"names {len(names)}; name one for each"
         )
     return names
 
@@ -110,6 +111,6 @@ def _rows(
 
 def _print_metrics(figures: Mapping[str, float], rows: int) -> None:
     """Print to standard error, so that a pipe receives the predictions only."""
-    print(f"metrics on {rows:,} rows", file=sys.stderr)  # noqa: T201 - command output
+    print(f"metrics on {counted(rows, 'row')}", file=sys.stderr)  # noqa: T201 - command output
     for name, value in figures.items():
         print(printable(f"{METRICS[name].title}: {METRICS[name].text(value)}"), file=sys.stderr)  # noqa: T201

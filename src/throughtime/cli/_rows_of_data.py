@@ -12,6 +12,7 @@ from typing import BinaryIO, cast
 import numpy as np
 import pyarrow as pa
 
+from throughtime._words import counted
 from throughtime.cli._predict_options import InputFormat, PredictOptions
 from throughtime.data.files import regular_file
 from throughtime.data.read_table import read_table
@@ -78,8 +79,8 @@ def renamed(table: Table, predictor: Predictor, names: Sequence[str]) -> Table:
         return table
     if len(names) != len(wanted):
         raise DataError(
-            f"the run reads {len(wanted)} columns ({', '.join(wanted)}), but --input names {len(names)}; "
-            "name one for each"
+            f"the run reads {counted(len(wanted), 'column')} ({', '.join(wanted)}), but --input names "
+            f"{len(names)}; name one for each"
         )
     new = dict(zip(names, wanted, strict=True))
     for name in names:

@@ -150,9 +150,8 @@ class TrainCommand:
         summary = summarize(fitted.prepared, run, baselines=self.baselines)
         if summary is None:
             if metrics.test is not None:
-                console.print(
-                    f"test {run.task.describe(metrics.test.figures)} on {metrics.test.examples} steps"
-                )
+                examples = run.task.counted(metrics.test.examples, run.config.shape)
+                console.print(f"test {run.task.describe(metrics.test.figures)} on {examples}")
             write_report(run, fitted)
             console.print(f"saved in {run.path}, report in {run.path / 'report.html'}")
             console.print(f"next: throughtime sample {run.path}")
@@ -190,7 +189,8 @@ def print_summary(console: Console, summary: Summary, run: Run) -> None:
     """Print the metrics of a model and of baselines as a table, and what to do if a baseline is better."""
     names, model = shown_metrics(summary, run.task), run.config.model.name
     table = Table(show_edge=False, pad_edge=False)
-    table.add_column(f"{summary.part} ({summary.score.examples:,})", overflow="fold")
+    examples = run.task.counted(summary.score.examples, run.config.shape)
+    table.add_column(f"{summary.part} ({examples})", overflow="fold")
     for name in names:
         table.add_column(METRICS[name].title, justify="right", overflow="fold")
     table.add_row(model, *(_with_interval(summary, name) for name in names))

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from throughtime._words import counted
 from throughtime.data.columns import require_columns, short, shown_names, with_columns
 from throughtime.data.npz import read_all_arrays, read_array
 from throughtime.data.read_options import ReadOptions
@@ -79,7 +80,9 @@ def _split(values: NDArray[Any], lengths: NDArray[Any], place: str) -> pa.Array:
     in_range = ((lengths >= 0) & (lengths <= len(values))).all()
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]) if in_range else np.array([-1])
     if offsets[-1] != len(values):
-        raise DataError(f"{place} has {len(values)} rows, but lengths do not add up to it; fix lengths")
+        raise DataError(
+            f"{place} has {counted(len(values), 'row')}, but lengths do not add up to it; fix lengths"
+        )
     return series_column(values, offsets)
 
 
@@ -88,6 +91,6 @@ def _require_rows(columns: Mapping[str, pa.Array], path: Path) -> None:
     for name in columns:
         if len(columns[name]) != len(columns[first]):
             raise DataError(
-                f"{path}: {short(repr(first))} has {len(columns[first])} rows, but {short(repr(name))} has "
-                f"{len(columns[name])}; store arrays of the same number of rows"
+                f"{path}: {short(repr(first))} has {counted(len(columns[first]), 'row')}, but "
+                f"{short(repr(name))} has {len(columns[name])}; store arrays of the same number of rows"
             )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from throughtime._options import named
 from throughtime.data._unpack import plain_type
 from throughtime.data.columns import ARROW_ERRORS, require_columns, require_valid, short
 from throughtime.data.files import LARGEST, size_of
@@ -26,7 +27,7 @@ def read_arrow(path: Path, options: ReadOptions) -> Table:
     if not options.memory_map and size > LARGEST:
         raise DataError(
             f"{path} has {size / 2**30:.1f} GiB; files of 2 GiB or more are not read into memory; pass "
-            "memory_map=True (--memory-map)"
+            f"{named('memory_map', value=True)}"
         )
     try:
         return Table(
@@ -81,7 +82,7 @@ def _require_uncompressed(
                 if buffer is not None and buffer.size and not _is_within(buffer, whole):
                     raise DataError(
                         f"{path} is compressed, so it cannot be mapped into memory; write it without "
-                        "compression, or leave out memory_map (--memory-map)"
+                        f"compression, or leave out {named('memory_map')}"
                     )
 
 

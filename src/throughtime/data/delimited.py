@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 from numpy.typing import NDArray
 
+from throughtime._options import named
 from throughtime.data.columns import ARROW_ERRORS, require_columns, short, with_columns
 from throughtime.data.gzipped import read_utf8
 from throughtime.data.read_options import ReadOptions
@@ -181,7 +182,7 @@ def _require_delimiter(header: Sequence[str], path: Path, default: str) -> None:
     if others:
         raise DataError(
             f"{path} has one column, {short(repr(header[0]))}, if fields are separated by {default!r}; if by "
-            f"{others[0]!r}, pass delimiter={others[0]!r} (--delimiter {others[0]!r})"
+            f"{others[0]!r}, pass {named('delimiter', others[0])}"
         )
 
 

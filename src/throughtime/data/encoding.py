@@ -2,6 +2,7 @@
 
 import codecs
 
+from throughtime._options import named
 from throughtime.errors import DataError
 
 _CHUNK_SIZE = 2**20
@@ -93,7 +94,7 @@ def _require_utf8(raw: bytes, name: str) -> None:
         try:
             raw.decode()
         except UnicodeDecodeError as error:
-            instead = f"{_CONVERT}, or give its encoding (encoding='latin-1', --encoding latin-1)"
+            instead = f"{_CONVERT}, or give its encoding with {named('encoding', 'latin-1')}"
             raise _undecodable(raw, name, error, instead) from error
 
 

@@ -14,8 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from throughtime._words import counted
 from throughtime.data.columns import short
 from throughtime.data.files import size_of
+from throughtime.data.fractions import LOWER_FRACTIONS, require_training_fraction
 from throughtime.data.matlab import read_cells
 from throughtime.data.npz import read_arrays
 from throughtime.errors import DataError
@@ -198,15 +200,12 @@ def _as_binary(frames: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _split(sequences: Ragged, validation: float, test: float, seed: int, name: str) -> FrameParts:
-    if validation + test >= 1:
-        raise DataError(
-            f"fractions of {validation:g} and {test:g} leave no training data; lower --validation or --test"
-        )
+    require_training_fraction(validation, test)
     counts = [max(1, round(share * len(sequences))) if share else 0 for share in (validation, test)]
     if sum(counts) >= len(sequences) or not counts[0]:
         raise DataError(
-            f"{name} has {len(sequences)} sequences, too few for training, "
-            f"validation{' and test' if test else ''}; give more sequences or lower --validation or --test"
+            f"{name} has {counted(len(sequences), 'sequence')}, too few for training, "
+            f"validation{' and test' if test else ''}; give more sequences or {LOWER_FRACTIONS}"
         )
     order = torch.from_numpy(np.random.default_rng(seed).permutation(len(sequences)))
     split = order.split([len(sequences) - sum(counts), *counts])

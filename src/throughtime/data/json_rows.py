@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from throughtime._words import counted
 from throughtime.data.columns import require_columns, short
 from throughtime.data.encoding import require_characters
 from throughtime.data.gzipped import read_utf8
@@ -118,8 +119,8 @@ def _columns_of_object(
             )
         if len(values) != len(chosen[first]):
             raise DataError(
-                f"{path}: column {short(repr(name))} has {len(values)} values, but {short(repr(first))} has "
-                f"{len(chosen[first])}; give all columns the same number"
+                f"{path}: column {short(repr(name))} has {counted(len(values), 'value')}, but "
+                f"{short(repr(first))} has {len(chosen[first])}; give all columns the same number"
             )
     return _table(chosen, place)
 

@@ -8,7 +8,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from throughtime._options import named
+from throughtime._words import counted
 from throughtime.bptt import streams
+from throughtime.data.fractions import require_training_fraction
 from throughtime.data.frames import FrameParts
 from throughtime.data.symbols import SymbolUnit, encode_symbols, learn_vocabulary, symbols_of
 from throughtime.data.vocabulary import Vocabulary
@@ -103,9 +106,9 @@ class NextStepSource:
         needed = count * window + 1
         if len(tokens) < needed:
             raise DataError(
-                f"the text for training has {len(tokens)} {self.unit}s, but {count} streams with a window of "
-                f"{window} steps need {needed}; give more text, fewer streams (--streams), or a shorter "
-                "window (--bptt)"
+                f"the text for training has {counted(len(tokens), self.unit)}, but "
+                f"{counted(count, 'stream')} with a window of {counted(window, 'step')} need {needed:,}; "
+                f"give more text, or lower {named('streams')} or {named('bptt')}"
             )
         return Pairs.of_streams(tokens, count)
 
@@ -206,10 +209,7 @@ def cut_text(text: str, unit: SymbolUnit, validation: float, test: float) -> lis
     >>> cut_text("abcdefghij", "character", 0.2, 0.1), cut_text("a bcd e fg", "word", 0.5, 0.2)
     (['abcdefg', 'hi', 'j'], ['a bcd', ' e ', 'fg'])
     """
-    if validation + test >= 1:
-        raise DataError(
-            f"fractions of {validation:g} and {test:g} leave no training data; lower --validation or --test"
-        )
+    require_training_fraction(validation, test)
     end = len(text) - round(test * len(text))
     start = end - round(validation * len(text))
     if unit == "word":

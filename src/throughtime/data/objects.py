@@ -13,6 +13,7 @@ import pyarrow.interchange
 import torch
 from numpy.typing import NDArray
 
+from throughtime._words import counted
 from throughtime.data._unpack import plain_table
 from throughtime.data.columns import is_text, short
 from throughtime.data.series import column_of_array, series_of_array, series_of_parts
@@ -111,8 +112,8 @@ def _of_columns(data: Mapping[Any, Any], name: str, place: _Place) -> pa.Table:
     for key, column in columns.items():
         if len(column) != len(columns[first]):
             raise DataError(
-                f"{name}: column {short(repr(key))} has {len(column)} rows, but {short(repr(first))} has "
-                f"{len(columns[first])}; give all columns the same number"
+                f"{name}: column {short(repr(key))} has {counted(len(column), 'row')}, but "
+                f"{short(repr(first))} has {len(columns[first])}; give all columns the same number"
             )
     return pa.table(columns)
 

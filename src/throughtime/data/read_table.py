@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from throughtime._options import named
 from throughtime.data.array_files import read_npy, read_npz
 from throughtime.data.arrow_file import read_arrow
 from throughtime.data.class_folder import read_class_folder
@@ -156,4 +157,5 @@ def _require_options(path: Path, options: ReadOptions, available: Sequence[str])
         if getattr(options, name) and name not in available
     }
     for name, suffixes in formats.items():
-        raise DataError(f"{path}: {name} is for {', '.join(suffixes)} files; leave it out")
+        option = name if name == "part" else named(name)  # part is for callers from Python only
+        raise DataError(f"{path}: {option} is for {', '.join(suffixes)} files; leave it out")

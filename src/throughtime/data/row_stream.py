@@ -15,6 +15,7 @@ from typing import BinaryIO, Literal, TypeVar
 import numpy as np
 import pyarrow as pa
 
+from throughtime._words import counted
 from throughtime.data.columns import short
 from throughtime.data.delimited import delimiter_and_header, parse
 from throughtime.data.json_rows import json_object, table_of_objects
@@ -201,8 +202,8 @@ def _delimited(lines: _Lines, options: StreamOptions) -> Iterator[Table]:
         for row, (text, fields) in enumerate(group, before + 1):
             if fields != len(header):
                 raise DataError(
-                    f"{lines.name} is malformed: row {row}: expected {len(header)} columns, got {fields}: "
-                    f"{short(text)}; fix that row"
+                    f"{lines.name} is malformed: row {row}: expected {counted(len(header), 'column')}, got "
+                    f"{fields}: {short(text)}; fix that row"
                 )
         raw = "".join([first, *(text for text, _ in group)]).encode()
         content = parse(raw, path, delimiter, types=options.types)

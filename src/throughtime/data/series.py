@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from throughtime._words import counted
 from throughtime.data.columns import short
 from throughtime.errors import DataError
 
@@ -166,7 +167,7 @@ def _require_alike(part: NDArray[Any], first: NDArray[Any], number: int, names: 
 def _channels(part: NDArray[Any]) -> str:
     if part.ndim == 1:
         return f"the shape ({len(part)},), which is one channel"
-    return f"the shape {part.shape}, which is {len(part)} channel{'s'[: len(part) > 1]}"
+    return f"the shape {part.shape}, which is {counted(len(part), 'channel')}"
 
 
 def _channels_last(values: NDArray[Any]) -> NDArray[Any]:

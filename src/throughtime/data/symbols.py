@@ -15,6 +15,7 @@ from tokenizers import Regex, Tokenizer
 from tokenizers.pre_tokenizers import Sequence as InTurn
 from tokenizers.pre_tokenizers import Split
 
+from throughtime._options import named
 from throughtime.data.vocabulary import UNKNOWN, Vocabulary
 from throughtime.errors import DataError
 
@@ -73,8 +74,8 @@ def vocabulary_of_counts(
     frequent = [symbol for symbol, _ in common.most_common(max(size - 1, 0))]
     if not frequent:
         raise DataError(
-            f"no {unit} of the text for training occurs {min_count} times; lower --min-count or give more "
-            "text"
+            f"no {unit} of the text for training occurs {min_count} times; lower {named('min_count')} or "
+            "give more text"
         )
     return Vocabulary(frequent)
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from throughtime._words import counted
 from throughtime.data.columns import short, with_columns
 from throughtime.data.encoding import decode
 from throughtime.data.gzipped import read_utf8
@@ -54,10 +55,8 @@ def read_ts(path: Path, options: ReadOptions) -> Table:
         )
     header = _header(numbered[:start], path)
     rows = numbered[start + 1 :]
-    numbers = np.array([number for number, _ in rows], np.int64)
-    table = Table(pa.table({}), str(path), "line", numbers)
-    content = _columns([text for _, text in rows], header, [table.place(row) for row in range(len(rows))])
-    return Table(with_columns(pa.table(content), path, options.columns), str(path), "line", numbers)
+    content = _columns([text for _, text in rows], header, [f"{path}: line {number}" for number, _ in rows])
+    return Table(with_columns(pa.table(content), path, options.columns), str(path))
 
 
 def _header(lines: Sequence[tuple[int, str]], path: Path) -> _Header:
@@ -106,7 +105,9 @@ def _columns(rows: Sequence[str], header: _Header, places: Sequence[str]) -> dic
     for part, place in zip(parts, places, strict=True):
         if len(part) != expected or not part:
             label = " and a label" if header.labelled else ""
-            raise DataError(f"{place} has {len(part)} channels{label}, expected {expected}; fix that line")
+            raise DataError(
+                f"{place} has {counted(len(part), 'channel')}{label}, expected {expected}; fix that line"
+            )
     series = _series(parts, places)
     _require_lengths(series, header, places)
     columns = {"series": series_of_parts(series, places)}
@@ -129,8 +130,8 @@ def _series(parts: Sequence[Sequence[str]], places: Sequence[str]) -> list[NDArr
         row = unequal[0]
         channel = (of_rows[row] != of_rows[row, 0]).nonzero()[0][0]
         raise DataError(
-            f"{places[row]}: channel {channel + 1} has {of_rows[row, channel]} values, but channel 1 has "
-            f"{of_rows[row, 0]}; give all channels of a series the same length"
+            f"{places[row]}: channel {channel + 1} has {counted(of_rows[row, channel], 'value')}, but "
+            f"channel 1 has {of_rows[row, 0]}; give all channels of a series the same length"
         )
     rows_of_values = np.repeat(np.arange(len(parts)), of_rows.sum(axis=1))
     values = _numbers(cells.values, places, "a value", rows_of_values)
@@ -169,8 +170,8 @@ def _require_lengths(series: Sequence[NDArray[np.float64]], header: _Header, pla
     for part, place in zip(series, places, strict=True):
         if expected is not None and part.shape[1] != expected:
             raise DataError(
-                f"{place} has {part.shape[1]} steps, expected {expected} by the header; fix that line, "
-                "or write @equalLength false without @seriesLength"
+                f"{place} has {counted(part.shape[1], 'step')}, expected {expected} by the header; fix that "
+                "line, or write @equalLength false without @seriesLength"
             )
 
 

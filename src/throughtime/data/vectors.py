@@ -20,6 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import csv
 
+from throughtime._words import counted
 from throughtime.data.columns import short
 from throughtime.data.files import regular_file
 from throughtime.errors import DataError
@@ -178,7 +179,8 @@ def _first_vector(
         )
     if announced is not None and size != announced[1]:
         raise DataError(
-            f"{path}: line {number} has {size} numbers, but the first line says {announced[1]}; correct it"
+            f"{path}: line {number} has {counted(size, 'number')}, but the first line says {announced[1]}; "
+            "correct it"
         )
     return chain([first], lines), size
 
@@ -235,8 +237,9 @@ class _Collected:
         word_fields = fields[: -self._size]
         if len(fields) <= self._size or all(map(_is_number, word_fields[1:])):
             raise DataError(
-                f"{self._path}: line {number} ({_shown(fields[0])}) has {len(fields) - 1} numbers, but the "
-                f"first vector has {self._size}; correct or remove it"
+                f"{self._path}: line {number} ({_shown(fields[0])}) has "
+                f"{counted(len(fields) - 1, 'number')}, but the first vector has {self._size}; correct or "
+                "remove it"
             )
         return b" ".join(word_fields), b" ".join(fields[-self._size :])
 

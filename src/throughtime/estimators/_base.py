@@ -57,8 +57,8 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
         return self._matrix(data, reset=False) if hasattr(self, "n_features_in_") else data
 
     def _matrix(self, data: Any, *, reset: bool) -> Any:
-        finite = self.missing == "refuse"
-        return validate_data(self, data, reset=reset, dtype="numeric", ensure_all_finite=finite)
+        # NaN and infinity are refused by what reads the rows, in one line that names item and step.
+        return validate_data(self, data, reset=reset, dtype="numeric", ensure_all_finite=False)
 
     def _train(
         self,

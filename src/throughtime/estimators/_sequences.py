@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from throughtime._words import counted
 from throughtime.data.table import Table
 from throughtime.errors import DataError
 from throughtime.ragged import Ragged
@@ -73,7 +74,8 @@ def with_columns(table: Table, columns: Mapping[str, Any]) -> Table:
     for name, values in columns.items():
         if len(values) != len(table):
             raise DataError(
-                f"{table.name} has {len(table)} sequences, but y has {len(values)} targets; give one for each"
+                f"{table.name} has {counted(len(table), 'sequence')}, but y has "
+                f"{counted(len(values), 'target')}; give one for each"
             )
         content = content.append_column(name, pa.array(values))
     return Table(content, table.name, table.unit, table.numbers, table.places)

@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime._words import counted
 from throughtime.errors import DataError
 from throughtime.estimators._base import SequenceEstimator
 from throughtime.estimators._parameters import with_parameters
@@ -110,10 +111,12 @@ def _lists(y: Any) -> list[list[Any]]:
 def _require_lengths(predicted: Sequence[Any], tags: Sequence[Any]) -> None:
     if len(predicted) != len(tags):
         raise DataError(
-            f"X has {len(predicted)} sequences, but y has {len(tags)} lists of tags; give one for each"
+            f"X has {counted(len(predicted), 'sequence')}, but y has {counted(len(tags), 'list')} of tags; "
+            "give one for each"
         )
     for item, (tokens, row) in enumerate(zip(predicted, tags, strict=True)):
         if len(tokens) != len(row):
             raise DataError(
-                f"y: item {item} has {len(row)} tags for {len(tokens)} tokens; give one tag for each token"
+                f"y: item {item} has {counted(len(row), 'tag')} for {counted(len(tokens), 'token')}; give "
+                "one tag for each token"
             )

@@ -7,6 +7,8 @@ from typing import Any, Self
 import torch
 
 from throughtime._fields import Fields, to_json
+from throughtime._options import named
+from throughtime._words import counted
 from throughtime.data.examples import Examples
 from throughtime.data.inputs import Inputs, LengthLimit, NumericColumns, read_inputs
 from throughtime.data.table import Table
@@ -67,7 +69,7 @@ class Encoder:
             return Examples(inputs, targets, extra)
         if self.limit.longer == "windows" and task.level != "sequence":
             raise ShapeError(
-                f"task {task.name!r} cannot average over windows; use --longer truncate or refuse"
+                f"task {task.name!r} cannot average over windows; use {named('longer', 'truncate')}"
             )
         limited, rows = self.limit.apply(inputs, table.place)
         if isinstance(targets, Ragged):
@@ -113,6 +115,7 @@ def _require_tags(table: Table, inputs: Ragged, tags: Ragged) -> None:
     if different:
         row = different[0]
         raise DataError(
-            f"{table.place(row)} has {int(tags.lengths[row])} tags for {int(inputs.lengths[row])} tokens; "
+            f"{table.place(row)} has {counted(int(tags.lengths[row]), 'tag')} for "
+            f"{counted(int(inputs.lengths[row]), 'token')}; "
             "give one tag for each token"
         )

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from throughtime._options import named
 from throughtime.data.objects import as_table
 from throughtime.data.table import Table
 from throughtime.errors import InputTypeError, RunError, ShapeError, UnsupportedError
@@ -261,14 +262,13 @@ def _require_plain(how: Mapping[str, Any], start: Predictor | None) -> None:
     """Check that nothing was asked for that needs a single model."""
     given = {
         "warm_start": start is not None,
-        "watch_every (--watch-every)": bool(how["watch_every"]),
-        "logger (--logger)": how["logger"] is not None,
+        named("watch_every"): bool(how["watch_every"]),
+        named("logger"): how["logger"] is not None,
     }
     for name, is_given in given.items():
         if is_given:
             raise UnsupportedError(
-                f"{name} needs a single model, and model 'auto' trains several; name one with model=, or "
-                "--model"
+                f"{name} needs a single model, and model 'auto' trains several; name one ({named('model')})"
             )
 
 

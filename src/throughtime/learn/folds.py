@@ -5,13 +5,14 @@ from collections.abc import Iterator
 import numpy as np
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
+from throughtime._options import named
 from throughtime.data.table import Table
 from throughtime.errors import DataError, ShapeError
 from throughtime.learn.groups import group_numbers
 from throughtime.learn.recipe import Recipe
 from throughtime.learn.split import Parts, rare_note, split_rows
 from throughtime.tasks import TASKS, SequenceTask
-from throughtime.tasks.labels import label_texts
+from throughtime.tasks.labels import class_names, label_texts
 
 
 def fold_parts(recipe: Recipe, table: Table, folds: int) -> Iterator[Parts]:
@@ -37,8 +38,12 @@ def fold_parts(recipe: Recipe, table: Table, folds: int) -> Iterator[Parts]:
     if not issubclass(kind, SequenceTask):
         raise ShapeError(f"task {recipe.task!r} reads texts or frames, so it has no folds; leave out --folds")
     if split.time is not None or split.validation_file or split.test_file:
-        raise ShapeError("folds take the place of --time, --validation-file and --test-file; leave these out")
-    labels = label_texts(table, recipe.columns.target[0]) if kind.has_classes else None
+        instead = ", ".join(map(named, ("time", "validation_file", "test_file")))
+        raise ShapeError(f"folds take the place of {instead}; leave these out")
+    labels = None
+    if kind.has_classes:
+        class_names(table, recipe.columns.target[0])  # raises if the labels are identifiers
+        labels = label_texts(table, recipe.columns.target[0])
     groups = None if split.group is None else group_numbers([table], split.group)
     try:
         for rest, test in _splitter(folds, seed, labels, groups).split(np.zeros(len(table)), labels, groups):
@@ -68,6 +73,12 @@ def without_rare_classes(recipe: Recipe, table: Table, folds: int) -> tuple[Tabl
     rare = counts[numbers] < (folds if folds > 2 else 4)
     if not rare.any():
         return table, ()
+    if rare.all():
+        class_names(table, recipe.columns.target[0])  # raises if the labels are identifiers
+        raise DataError(
+            f"{table.name}: each of the {len(counts)} classes has too few rows for {folds} folds; give more "
+            "rows or fewer folds"
+        )
     return table.select(np.flatnonzero(~rare)), (rare_note(labels[rare].tolist()),)
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from throughtime._options import named
 from throughtime.data import frames
 from throughtime.data.next_step import cut_text, frame_source, text_source
 from throughtime.data.plain_text import read_text
@@ -30,7 +31,10 @@ def prepare_stream(recipe: Recipe, data: Path) -> Prepared:
 def _frames(recipe: Recipe, data: Path) -> Prepared:
     split = recipe.split
     if split.validation_file or split.test_file:
-        raise DataError("files of frames hold their own parts; leave out --validation-file and --test-file")
+        raise DataError(
+            f"files of frames hold their own parts; leave out {named('validation_file')} and "
+            f"{named('test_file')}"
+        )
     parts = frames.read_frames(data, validation=split.validation, test=split.test, seed=recipe.optimizer.seed)
     return Prepared(frame_source(parts), Frames(), recipe)
 
@@ -38,7 +42,7 @@ def _frames(recipe: Recipe, data: Path) -> Prepared:
 def _text(recipe: Recipe, data: Path) -> Prepared:
     unit = recipe.text_stream.unit
     if data.suffix.lower() in frames.SUFFIXES:
-        raise DataError(f"{data} holds frames, not a text; use --task {Frames.name}")
+        raise DataError(f"{data} holds frames, not a text; use {named('task', Frames.name)}")
     texts, names = _texts(recipe, data)
     inputs = recipe.inputs
     source = text_source(
@@ -48,14 +52,14 @@ def _text(recipe: Recipe, data: Path) -> Prepared:
     if source.vocabulary is not None:
         tokenizer = symbol_tokenizer(source.vocabulary, unit).to_str(pretty=True)
     # In the run, files are named without their folders.
-    named: dict[str, Any] = {
+    without_folders: dict[str, Any] = {
         name: file and Path(file).name
         for name, file in (
             ("validation_file", recipe.split.validation_file),
             ("test_file", recipe.split.test_file),
         )
     }
-    recipe = replace(recipe, split=replace(recipe.split, **named))
+    recipe = replace(recipe, split=replace(recipe.split, **without_folders))
     return Prepared(source, Language(unit), recipe, tokenizer_json=tokenizer)
 
 

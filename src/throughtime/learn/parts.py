@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from throughtime._options import named
 from throughtime.data.examples import Examples
 from throughtime.data.fingerprint import Fingerprint, sequence_hashes, text_hashes
 from throughtime.data.inputs.text_columns import text_column
@@ -100,6 +101,7 @@ def overlaps(parts: Sequence[EncodedPart]) -> tuple[str, ...]:
         if count:
             notes.append(
                 f"{count} of {len(part.hashes)} {name} rows have the same sequence as a training row; the "
-                f"{name} score may be too high: remove duplicates, or keep them together with --group"
+                f"{name} score may be too high: remove duplicates, or keep them together with "
+                f"{named('group')}"
             )
     return tuple(notes)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from throughtime._options import named
 from throughtime.data.examples import Source
 from throughtime.data.fixed_source import FixedSource
 from throughtime.data.inputs import (
@@ -233,22 +234,22 @@ def with_columns(recipe: Recipe, table: Table, *others: Table) -> Recipe:
     given = [name for name in _INPUT_COLUMNS if getattr(columns, name)]
     if len(given) > 1:
         raise DataError(
-            f"--{given[0]} and --{given[1]} were both given; a model reads one of text, tokens and series, "
-            "and columns of numbers beside it (--numeric)"
+            f"{named(given[0])} and {named(given[1])} were both given; a model reads one of text, tokens and "
+            f"series, and columns of numbers beside it with {named('numeric')}"
         )
     if not given:
         usual = [name for name in _INPUT_COLUMNS if name in table.names]
         if len(usual) != 1:
             raise DataError(
-                f"{table.name}: name the column to read with --text, --tokens or --series; its columns are "
-                f"{', '.join(table.names[:20])}"
+                f"{table.name}: name the column to read with {named('text')}, {named('tokens')} or "
+                f"{named('series')}; its columns are {', '.join(table.names[:20])}"
             )
         columns = replace(columns, **{usual[0]: (usual[0],)})
     kind = TASKS[recipe.task]
     if not columns.target and issubclass(kind, SequenceTask) and kind.needs_targets:
         if _TARGET not in table.names:
             raise DataError(
-                f"{table.name}: name the column to predict with --target; its columns are "
+                f"{table.name}: name the column to predict with {named('target')}; its columns are "
                 f"{', '.join(table.names[:20])}"
             )
         columns = replace(columns, target=(_TARGET,))
@@ -275,7 +276,9 @@ def input_options(recipe: Recipe) -> InputOptions:
         sizes["vocabulary"] = inputs.vocabulary
     if columns.tokens:
         if len(columns.tokens) > 1:
-            raise DataError(f"--tokens takes one column of lists, got {', '.join(columns.tokens)}; give one")
+            raise DataError(
+                f"{named('tokens')} takes one column of lists, got {', '.join(columns.tokens)}; give one"
+            )
         return TokenOptions(column=columns.tokens[0], split=inputs.split_tokens, **sizes)
     text: dict[str, Any] = {"columns": tuple(columns.text), "blank": blank}
     if inputs.tokenizer not in _TRAINED:
@@ -412,7 +415,7 @@ class _Vectors:
             size = self.matrix.shape[1]
             raise ShapeError(
                 f"the vectors have {size} features, but the embedding {embedding.weight.shape[1]}; give "
-                f"embedding_size={size} (--embedding-size)"
+                f"{named('embedding_size', size)}"
             )
         with torch.no_grad():
             embedding.weight[self.known] = self.matrix[self.known]

@@ -14,14 +14,15 @@ _MAPPED = (".arrow", ".feather")
 def read_rows(path: Path, files: FileOptions) -> Table:
     """Return the rows of a file; those of a mapped file are read when they are needed.
 
-    ``files.memory_map`` is for Arrow files only: others are read into memory.
+    By default, an Arrow file that is too large for memory is mapped.
 
     Raises
     ------
     DataError
-        See `throughtime.data.read_table.read_table`.
+        See `throughtime.data.read_table.read_table`, as of a file that cannot be mapped.
     """
-    can_be_mapped = path.suffix.lower() in _MAPPED and path.is_file()
-    mapped = can_be_mapped and (size_of(path) > LARGEST if files.memory_map is None else files.memory_map)
+    mapped = files.memory_map
+    if mapped is None:
+        mapped = path.suffix.lower() in _MAPPED and path.is_file() and size_of(path) > LARGEST
     table = read_table(path, encoding=files.encoding, delimiter=files.delimiter, memory_map=mapped)
     return StoredTable.of(table) if mapped else table

@@ -8,7 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from throughtime._options import named
+from throughtime._words import counted
 from throughtime.data.columns import short
+from throughtime.data.fractions import LOWER_FRACTIONS, require_training_fraction
 from throughtime.data.table import Table
 from throughtime.errors import DataError
 
@@ -58,12 +61,11 @@ def split_rows(
     DataError
         If the fractions leave no training data, or there are too few rows, groups or rows of a class.
     """
-    if validation + test >= 1:
-        raise DataError(
-            f"fractions of {validation:g} and {test:g} leave no training data; lower --validation or --test"
-        )
+    require_training_fraction(validation, test)
     if group is not None and time is not None:
-        raise DataError("rows are split by --group or by --time, not by both; leave one out")
+        raise DataError(
+            f"rows are split by {named('group')} or by {named('time')}, not by both; leave one out"
+        )
     if time is not None:
         return _by_time(table, time, validation, test)
     if group is not None:
@@ -85,7 +87,8 @@ def rare_rows(classes: Sequence[str], validation: float, test: float) -> Rows:
 def rare_note(labels: Sequence[str]) -> str:
     """Return a note on the rows of rare classes, by their labels."""
     names = sorted(set(labels))
-    return f"{len(labels)} rows of {len(names)} rare classes were left out: {', '.join(names[:10])}"
+    rows, classes = counted(len(labels), "row"), counted(len(names), "rare class", "rare classes")
+    return f"{rows} of {classes} left out: {', '.join(names[:10])}"
 
 
 def _numbered(classes: Sequence[str]) -> tuple[list[str], Rows]:
@@ -106,7 +109,9 @@ def _cut(order: Rows, validation: float, test: float, what: str) -> Parts:
         )
         < 1
     ):
-        raise DataError(f"{what} {len(order)} rows, too few for all parts; give more, or lower --test")
+        raise DataError(
+            f"{what} {counted(len(order), 'row')}, too few for all parts; give more, or {LOWER_FRACTIONS}"
+        )
     return Parts(*(np.sort(part) for part in np.split(order, np.cumsum(counts)[:2])))
 
 
@@ -120,10 +125,10 @@ def _by_class(table: Table, classes: Sequence[str], validation: float, test: flo
         rows = random.permutation(ordered_rows)
         if len(rows) < needed:
             raise DataError(
-                f"class {short(repr(name))} has {len(rows)} rows ({table.place(int(rows.min()))}); it "
-                f"needs {needed} to be in training, validation"
+                f"class {short(repr(name))} has {counted(len(rows), 'row')} "
+                f"({table.place(int(rows.min()))}); it needs {needed} to be in training, validation"
                 + (" and test" if test else "")
-                + "; add rows, or leave the class out with --rare-classes drop"
+                + f"; add rows, or leave the class out with {named('rare_classes', 'drop')}"
             )
         for part, chosen in zip(
             parts, np.split(rows, np.cumsum(_counts(len(rows), validation, test))[:2]), strict=True
@@ -148,8 +153,8 @@ def _by_group(table: Table, column: str, validation: float, test: float, seed: i
     needed = 1 + (validation > 0) + (test > 0)
     if len(sizes) < needed:
         raise DataError(
-            f"{table.name} has {len(sizes)} groups in column {column!r}, but each of {needed} parts needs "
-            "one; choose another column or leave out --group"
+            f"{table.name} has {counted(len(sizes), 'group')} in column {column!r}, but each of {needed} "
+            f"parts needs one; choose another column or leave out {named('group')}"
         )
     order = np.random.default_rng(seed).permutation(len(sizes))
     part_of_group = _fill(sizes[order], [1 - validation - test, validation, test])

@@ -8,6 +8,7 @@ from throughtime.baselines import advice, beats, fit_baselines
 from throughtime.errors import RunError
 from throughtime.learn.bounded import in_memory, score_of
 from throughtime.learn.prepared import Prepared
+from throughtime.learn.recipe import Recipe
 from throughtime.tasks import METRICS, SequenceTask
 from throughtime.training import Run, Score
 
@@ -112,11 +113,18 @@ def summarize(prepared: Prepared, run: Run, *, baselines: bool = True) -> Summar
         run.config.model.name,
         best,
         inputs="tokens" if "vocabulary_size" in source.shape else "series",
+        words=_words_without_vectors(prepared.recipe),
         examples=len(source.training(0)),
         epochs=None if run.config.model.is_blend else run.config.settings.epochs,
         best_epoch=metrics.best_epoch or 1,
     )
     return replace(summary, advice=tuple(tips))
+
+
+def _words_without_vectors(recipe: Recipe) -> bool:
+    """Return whether the model reads words of a text, and no pretrained vectors of them."""
+    inputs = recipe.inputs
+    return bool(recipe.columns.text) and inputs.tokenizer == "words" and inputs.vectors is None
 
 
 def write_summary(run: Run, summary: Summary) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
+from throughtime._options import named
 from throughtime.errors import ShapeError
 from throughtime.learn.recipe import Recipe
 from throughtime.models import MODELS
@@ -38,26 +39,26 @@ def require_used_options(recipe: Recipe) -> None:
     >>> require_used_options(Recipe.of("classification", text=["title"], scale="none"))
     Traceback (most recent call last):
         ...
-    throughtime.errors.ShapeError: --scale is for series, but the model reads text; leave it out
+    throughtime.errors.ShapeError: scale= (--scale) is for series, but the model reads text; leave it out
     """
     for name in _changed(recipe.inputs):
         kinds = _COLUMNS.get(name, ())
         if kinds and not any(getattr(recipe.columns, kind) for kind in kinds):
             raise ShapeError(
-                f"{_flag(name)} is for {_listed(kinds)}, but the model reads {_listed(_read(recipe))}; "
+                f"{named(name)} is for {_listed(kinds)}, but the model reads {_listed(_read(recipe))}; "
                 "leave it out"
             )
         if name in _OF_TRAINED and recipe.columns.text and recipe.inputs.tokenizer not in _TRAINED:
             raise ShapeError(
-                f"{_flag(name)} has no effect on the tokenizer in {recipe.inputs.tokenizer}, which is not "
+                f"{named(name)} has no effect on the tokenizer in {recipe.inputs.tokenizer}, which is not "
                 "trained on the data; leave it out"
             )
         other = _OTHERS.get(name)
         if other is not None and getattr(recipe.inputs, other) is None:
-            raise ShapeError(f"{_flag(name)} has no effect without {_flag(other)}; give both, or neither")
+            raise ShapeError(f"{named(name)} has no effect without {named(other)}; give both, or neither")
     if recipe.optimizer.budget is not None and not recipe.is_blend:
         raise ShapeError(
-            f"--budget is for model auto of classification, multilabel and regression, not for "
+            f"{named('budget')} is for model auto of classification, multilabel and regression, not for "
             f"{recipe.model} of {recipe.task}; leave it out"
         )
     if recipe.model in MODELS and MODELS[recipe.model].solved:
@@ -69,7 +70,7 @@ def _require_no_steps(recipe: Recipe) -> None:
     for name in _changed(recipe.optimizer):
         if name != "seed" and (name, getattr(recipe.optimizer, name)) not in _WITHOUT_STEPS:
             raise ShapeError(
-                f"{_flag(name)} has no effect on {recipe.model}, whose weights are solved for without "
+                f"{named(name)} has no effect on {recipe.model}, whose weights are solved for without "
                 "training steps; leave it out"
             )
 
@@ -86,7 +87,3 @@ def _read(recipe: Recipe) -> Sequence[str]:
 
 def _listed(kinds: Sequence[str]) -> str:
     return " and ".join(kinds)
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 from torch import nn
 
+from throughtime._words import counted
 from throughtime.data.stored_examples import AnyExamples
 from throughtime.errors import RunError
 from throughtime.learn import Prepared
@@ -112,11 +113,10 @@ def _held_out(run: Run, prepared: Prepared, model: nn.Module) -> _HeldOut | None
 def _measured(run: Run, prepared: Prepared, score: Score, held_out: "_HeldOut | None") -> str:
     """Return what the metrics were measured on, such as "90 test sequences (1,362 tokens)"."""
     part = "test" if run.metrics.test is not None else "validation"
-    unit = "steps" if "channels" in prepared.source.shape else "tokens"
-    if held_out is None:
-        return f"{score.examples:,} {part} {unit}"
-    steps = "" if score.examples == held_out.rows else f" ({score.examples:,} {unit})"
-    return f"{held_out.rows:,} {part} sequences{steps}"
+    shape = prepared.source.shape
+    if held_out is None or run.task.level == "sequence":
+        return run.task.counted(score.examples, shape, part)
+    return f"{counted(held_out.rows, f'{part} sequence')} ({run.task.counted(score.examples, shape)})"
 
 
 def _sentence(run: Run, score: Score) -> str:

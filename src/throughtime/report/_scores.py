@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from throughtime._options import named
 from throughtime.learn.summary import Summary
 from throughtime.tasks import METRICS, Task
 from throughtime.tasks.calibration import calibration_error
@@ -87,7 +88,7 @@ def next_steps(run: Run, summary: Summary | None, views: TaskViews) -> list[str]
     noticed = (
         None if run.config.model.is_blend else _gap(metrics),
         None if run.config.model.is_blend or (summary and summary.advice) else _unfinished(metrics),
-        None if summary is None else _wide_interval(summary),
+        None if summary is None else _wide_interval(run, summary),
         _calibration(run.task, views),
         _never_predicted(run.task, views),
     )
@@ -118,17 +119,18 @@ def _unfinished(metrics: Metrics) -> str | None:
     epochs = len(metrics.history)
     if metrics.stopped != "epochs" or metrics.best_epoch != epochs or epochs == 1:
         return None
-    return f"The last of {epochs} epochs was the best: train longer, with more --epochs."
+    return f"The last of {epochs} epochs was the best: train longer, with {named('epochs', 3 * epochs)}."
 
 
-def _wide_interval(summary: Summary) -> str | None:
+def _wide_interval(run: Run, summary: Summary) -> str | None:
     metric, interval = METRICS[summary.metric], summary.score.intervals.get(summary.metric)
     if interval is None or not metric.percent or not interval.high - interval.low > _WIDE:
         return None
     low, high = metric.text(interval.low), metric.text(interval.high)
+    examples = run.task.counted(summary.score.examples, run.config.shape, summary.part)
     return (
         f"The 95 % interval of the {metric.title} is wide ({low} to {high}), as it comes from "
-        f"{summary.score.examples:,} {summary.part} examples; more of them narrow it."
+        f"{examples}; more of them narrow it."
     )
 
 
@@ -139,7 +141,7 @@ def _calibration(task: Task, views: TaskViews) -> str | None:
     text = METRICS["calibration_error"].text(error)
     return (
         f"The expected calibration error is {text}: do not take probabilities at face value, or train with "
-        "--calibrate, which scales them by a temperature chosen on validation."
+        f"{named('calibrate', value=True)}, which scales them by a temperature chosen on validation."
     )
 
 
@@ -150,7 +152,8 @@ def _never_predicted(task: Task, views: TaskViews) -> str | None:
         if names:
             shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
             balanced = getattr(task, "has_classes", False)
-            weights = ", or weigh classes equally with --class-weight balanced" if balanced else ""
+            balance = named("class_weight", "balanced")
+            weights = f", or weigh classes equally with {balance}" if balanced else ""
             return f"No example of {table.kind} {shown} is predicted correctly; add examples of it{weights}."
     return None
 

@@ -20,6 +20,10 @@ class Frames(NextStepTask):
         """Loss, its name in the literature, and the fraction of frames predicted exactly."""
         return ("loss", "accuracy", "nll_per_frame")
 
+    def _example(self, shape: Mapping[str, int]) -> str:
+        del shape
+        return "frame"
+
     def derived(self, means: Mapping[str, float]) -> dict[str, float]:
         """Return the metrics with the negative log-likelihood per frame, which is the loss."""
         return {**means, "nll_per_frame": means["loss"]}

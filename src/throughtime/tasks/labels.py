@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
+from throughtime._options import named
 from throughtime.data.columns import short
 from throughtime.data.table import Table
 from throughtime.errors import DataError
@@ -18,6 +19,8 @@ MOST_CLASSES = 10_000
 """Maximum number of classes: weights of the last layer and predictions take memory for each."""
 _FEW_CLASSES = 20
 """Number of different labels that is accepted for any number of rows."""
+
+_REGRESSION = named("task", "regression")
 
 
 def one_column(task: str, columns: Sequence[str]) -> str:
@@ -29,8 +32,8 @@ def one_column(task: str, columns: Sequence[str]) -> str:
         If there are several.
     """
     if len(columns) != 1:
-        named = ", ".join(columns) or "none"
-        raise DataError(f"--task {task} has one target column, got {named}; give one with --target")
+        given = ", ".join(columns) or "none"
+        raise DataError(f"task {task!r} has one target column, got {given}; give one with {named('target')}")
     return columns[0]
 
 
@@ -78,7 +81,8 @@ def class_names(table: Table, column: str) -> tuple[str, ...]:
     Raises
     ------
     DataError
-        If there is only one class, more than `MOST_CLASSES`, or most labels occur once.
+        If there is only one class, more than `MOST_CLASSES`, most labels occur once, or there are more than
+        20 different numbers that are not whole.
     """
     labels = label_texts(table, column)
     classes = tuple(sorted(set(labels)))
@@ -90,10 +94,15 @@ def class_names(table: Table, column: str) -> tuple[str, ...]:
             f"all {rows} rows have the label {short(repr(classes[0]))}, but a classifier needs two classes; "
             "add rows of another class"
         )
+    if len(classes) > _FEW_CLASSES and _has_fractions(table, column):
+        raise DataError(
+            f"column {column!r} has {len(classes):,} different numbers with decimals, as a regression target "
+            f"has; use {_REGRESSION}, or write them as whole numbers or texts if they are classes"
+        )
     if len(classes) > _FEW_CLASSES and 2 * len(classes) > rows:
         raise DataError(
             f"the {rows:,} rows have {len(classes):,} different labels, as a column of identifiers or of "
-            "regression targets has; choose a column of classes, or --task regression for numbers"
+            f"regression targets has; choose a column of classes, or {_REGRESSION} for numbers"
         )
     if len(classes) > MOST_CLASSES:
         raise DataError(
@@ -101,6 +110,14 @@ def class_names(table: Table, column: str) -> tuple[str, ...]:
             "are supported; choose a column with fewer labels, or merge rare ones"
         )
     return classes
+
+
+def _has_fractions(table: Table, column: str) -> bool:
+    """Return whether a column holds numbers that are not whole."""
+    values = table.column(column)
+    if not pa.types.is_floating(values.type):
+        return False
+    return bool(pc.any(pc.not_equal(values, pc.floor(values))).as_py())
 
 
 def encode_classes(table: Table, column: str, classes: Sequence[str]) -> Tensor:

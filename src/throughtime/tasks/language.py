@@ -33,6 +33,10 @@ class Language(NextStepTask):
         """Loss, accuracy, and perplexity or bits per character."""
         return ("loss", "accuracy", *self.shown)
 
+    def _example(self, shape: Mapping[str, int]) -> str:
+        del shape
+        return self.unit
+
     def derived(self, means: Mapping[str, float]) -> dict[str, float]:
         """Return the metrics with perplexity exp(loss), or bits per character loss / log 2."""
         loss = means["loss"]

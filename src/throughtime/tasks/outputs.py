@@ -6,6 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from throughtime._words import counted
 from throughtime.data.batches import ordered_batches
 from throughtime.data.examples import Examples
 from throughtime.data.stored_examples import AnyExamples
@@ -21,6 +22,47 @@ def output_of(model: nn.Module, batch: Examples) -> Outputs:
     """Return the output of a model on a batch of examples."""
     output: Outputs = model(batch.inputs) if batch.extra is None else model(batch.inputs, batch.extra)
     return output
+
+
+def require_outputs(outputs: object, inputs: Ragged, count: int, *, per_step: bool) -> None:
+    """Check that a model, which may be one of the caller's code, puts out what its task needs.
+
+    Parameters
+    ----------
+    outputs : Tensor or Ragged
+        What it put out.
+    inputs : Ragged
+        What it read.
+    count : int
+        N, the number of outputs of the task.
+    per_step : bool
+        Whether there is an output for each step, a `Ragged` (T, N), or for each sequence, (B, N).
+
+    Raises
+    ------
+    ShapeError
+        If the outputs have another type or shape.
+
+    Examples
+    --------
+    >>> x = Ragged.from_list([torch.tensor([1, 2]), torch.tensor([3])])
+    >>> require_outputs(torch.zeros(2, 5), x, 3, per_step=False)
+    Traceback (most recent call last):
+        ...
+    throughtime.errors.ShapeError: the model puts out a Tensor (2, 5) for 2 sequences, expected a Tensor \
+(2, 3): 3 outputs for each sequence; build it with the number of outputs that its function is given
+    """
+    values = outputs.values if isinstance(outputs, Ragged) else outputs
+    shape = tuple(getattr(values, "shape", ()))
+    expected = (inputs.layout.total if per_step else len(inputs), count)
+    if isinstance(outputs, Ragged if per_step else torch.Tensor) and shape == expected:
+        return
+    kind, example = ("Ragged", "step") if per_step else ("Tensor", "sequence")
+    raise ShapeError(
+        f"the model puts out a {type(outputs).__name__} {shape} for {counted(len(inputs), 'sequence')}, "
+        f"expected a {kind} {expected}: {counted(count, 'output')} for each {example}; build it with the "
+        "number of outputs that its function is given"
+    )
 
 
 def model_outputs(model: nn.Module, examples: AnyExamples, *, tokens_per_batch: int = 16384) -> Outputs:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from throughtime._options import named
 from throughtime.data.columns import short
 from throughtime.data.table import Table
 from throughtime.errors import DataError, ShapeError
@@ -20,6 +21,8 @@ from throughtime.tasks.outputs import Outputs
 from throughtime.tasks.sequence_task import SequenceTask
 from throughtime.tasks.task import Level
 from throughtime.tasks.views import ExampleView, TargetView, TaskViews, groups, highest, histogram, scatter
+
+_CLASSIFICATION = named("task", "classification")
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,7 @@ def _column(table: Table, column: str) -> Tensor:
     if pa.types.is_boolean(values.type) or pa.types.is_nested(values.type):
         raise DataError(
             f"{table.name}: the target column {column!r} has {values.type} values, expected numbers; choose "
-            "another column, or --task classification"
+            f"another column, or {_CLASSIFICATION}"
         )
     return torch.tensor(
         [_number(value, table, row, column) for row, value in enumerate(values.to_pylist())],
@@ -173,7 +176,7 @@ def _number(value: Any, table: Table, row: int, column: str) -> float:
     except (TypeError, ValueError) as error:
         raise DataError(
             f"{table.place(row)} has {short(repr(value))} in the target column {column!r}, expected a "
-            "number; fix it, or use --task classification for labels"
+            f"number; fix it, or use {_CLASSIFICATION} for labels"
         ) from error
     if not math.isfinite(number):
         has = "no value" if value is None else repr(number)

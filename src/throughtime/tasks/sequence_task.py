@@ -14,9 +14,9 @@ from throughtime.data.examples import Examples, Source
 from throughtime.data.table import Table
 from throughtime.errors import DataError, UnsupportedError
 from throughtime.ragged import Ragged
-from throughtime.tasks.intervals import Interval, WeightedMetrics
-from throughtime.tasks.outputs import Outputs, by_row, model_outputs, output_of
-from throughtime.tasks.task import BatchSettings, StepValues, Task
+from throughtime.tasks.intervals import WeightedMetrics
+from throughtime.tasks.outputs import Outputs, by_row, model_outputs, output_of, require_outputs
+from throughtime.tasks.task import Assessment, BatchSettings, StepValues, Task
 from throughtime.tasks.views import TargetView, TaskViews
 
 _HELD_OUT = 4
@@ -159,9 +159,7 @@ class SequenceTask(Task):
         """Return the loss and metrics of a batch, which may be empty in one of several processes."""
         del carried
         tokens = batch.inputs.layout.total
-        values = (
-            self.score(model, output_of(model, batch), batch.targets) if len(batch) else self._no_values()
-        )
+        values = self._values(model, batch) if len(batch) else self._no_values()
         if not tokens:
             values["loss"] = values["loss"] + _zero_of_parameters(model)
         return StepValues(values, self._weights(batch, len(values["loss"])), tokens)
@@ -173,25 +171,25 @@ class SequenceTask(Task):
         del source
         return self.measure(model, *_held_out_outputs(model, part, settings))
 
-    def assess(
-        self, model: nn.Module, source: Source, part: Any, settings: BatchSettings
-    ) -> tuple[dict[str, float], int, dict[str, Interval]]:
+    def assess(self, model: nn.Module, source: Source, part: Any, settings: BatchSettings) -> Assessment:
         """Return what `evaluate` does, with the 95 % interval of each metric that has one."""
         del source
         return self.measure_with_intervals(model, *_held_out_outputs(model, part, settings))
 
-    def tuned_on(self, model: nn.Module, source: Source, part: Any, settings: BatchSettings) -> Self:
-        """Return the task with what is chosen on the validation examples after training."""
+    def tune(
+        self, model: nn.Module, source: Source, part: Any, settings: BatchSettings
+    ) -> tuple[Self, Assessment]:
+        """Return the task with what is chosen on validation, and its metrics on these examples."""
         del source
-        return self.tuned(model, *_held_out_outputs(model, part, settings))
+        outputs, targets = _held_out_outputs(model, part, settings)
+        task = self.tuned(model, outputs, targets)
+        return task, task.measure_with_intervals(model, outputs, targets)
 
     def measure(self, model: nn.Module, outputs: Outputs, targets: Any) -> tuple[dict[str, float], int]:
         """Return all metrics of outputs, and the number of examples that their means are taken over."""
         return self._measured(model, outputs, targets, self.measures(model, outputs, targets))
 
-    def measure_with_intervals(
-        self, model: nn.Module, outputs: Outputs, targets: Any
-    ) -> tuple[dict[str, float], int, dict[str, Interval]]:
+    def measure_with_intervals(self, model: nn.Module, outputs: Outputs, targets: Any) -> Assessment:
         """Return what `measure` does, with the 95 % interval of each metric that has one."""
         measures = self.measures(model, outputs, targets)
         figures, count = self._measured(model, outputs, targets, measures)
@@ -204,6 +202,12 @@ class SequenceTask(Task):
             values = StepValues(self.score(model, outputs, targets))
         means = {name: total / len(values) for name, total in values.sums().items()}
         return means | (measures.values() if measures is not None else {}), len(values)
+
+    def _values(self, model: nn.Module, batch: Examples) -> dict[str, Tensor]:
+        outputs = output_of(model, batch)
+        if self.outputs is not None:
+            require_outputs(outputs, batch.inputs, self.outputs, per_step=self.level == "step")
+        return self.score(model, outputs, batch.targets)
 
     def _no_values(self) -> dict[str, Tensor]:
         return {name: torch.zeros(0) for name in self.shown}

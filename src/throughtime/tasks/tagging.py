@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from throughtime._options import Option
+from throughtime._words import counted
 from throughtime.data.columns import short
 from throughtime.data.table import Table
 from throughtime.errors import DataError, ShapeError
@@ -106,8 +107,8 @@ class Tagging(SequenceTask):
         tags = sorted({tag for part in table.chunks() for row in _tag_lists(part, column) for tag in row})
         if len(tags) < 2:
             raise DataError(
-                f"{table.name}: column {columns[0]!r} has {len(tags)} different tags, but a tagger needs "
-                "two; choose another column"
+                f"{table.name}: column {columns[0]!r} has {counted(len(tags), 'different tag')}, but a "
+                "tagger needs two; choose another column"
             )
         if len(tags) > MOST_CLASSES:
             raise DataError(f"{table.name}: {len(tags):,} tags, at most {MOST_CLASSES:,} are supported")

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime._fields import Fields, to_json
+from throughtime._words import counted
 from throughtime.bptt import Carried
 from throughtime.data.examples import Source
 from throughtime.errors import ShapeError
@@ -23,6 +24,8 @@ from throughtime.tasks.metrics import METRICS, require_metric
 
 Level = Literal["sequence", "step", "next"]
 """What a model puts out: a vector for each sequence, a vector for each step, or what the next step is."""
+Assessment = tuple[dict[str, float], int, dict[str, Interval]]
+"""Metrics, the number of examples that their means are taken over, and 95 % intervals of metrics."""
 
 
 @dataclass(frozen=True)
@@ -178,16 +181,18 @@ class Task(ABC):
     ) -> tuple[dict[str, float], int]:
         """Return all metrics of a model on validation or test examples, and the number of these."""
 
-    def assess(
-        self, model: nn.Module, source: Source, part: Any, settings: BatchSettings
-    ) -> tuple[dict[str, float], int, dict[str, Interval]]:
+    def assess(self, model: nn.Module, source: Source, part: Any, settings: BatchSettings) -> Assessment:
         """Return what `evaluate` does, with the 95 % interval of each metric that has one."""
         return *self.evaluate(model, source, part, settings), {}
 
-    def tuned_on(self, model: nn.Module, source: Source, part: Any, settings: BatchSettings) -> "Task":
-        """Return the task with what is chosen on the validation examples after training."""
-        del model, source, part, settings
-        return self
+    def tune(
+        self, model: nn.Module, source: Source, part: Any, settings: BatchSettings
+    ) -> "tuple[Task, Assessment]":
+        """Return the task with what is chosen on validation, and what its `assess` returns for it.
+
+        The model reads the examples once.
+        """
+        return self, self.assess(model, source, part, settings)
 
     def derived(self, means: Mapping[str, float]) -> dict[str, float]:
         """Return metrics that follow from means over all examples, such as the perplexity from the loss."""
@@ -217,6 +222,35 @@ class Task(ABC):
             If the task has no such metric; the message lists those it has.
         """
         return require_metric(name, self.metrics).name
+
+    def counted(self, count: int, shape: Mapping[str, int], part: str = "") -> str:
+        """Return a number of examples with what they are: sequences, or their tokens or steps.
+
+        Parameters
+        ----------
+        count : int
+            The number, such as that of `evaluate`.
+        shape : mapping
+            What the model reads, see `throughtime.data.examples.Source`.
+        part : str
+            "test" or "validation", to be named with them.
+
+        Examples
+        --------
+        >>> from throughtime.tasks import Classification, Language, Tagging
+        >>> shape = {"vocabulary_size": 900}
+        >>> Classification(("a", "b")).counted(1588, shape), Tagging(("a", "b")).counted(2510, shape)
+        ('1,588 sequences', '2,510 tokens')
+        >>> Language("character").counted(98, shape, "test")
+        '98 test characters'
+        """
+        return counted(count, f"{part} {self._example(shape)}".lstrip())
+
+    def _example(self, shape: Mapping[str, int]) -> str:
+        """Return what one of the examples is that means are taken over."""
+        if self.level == "sequence":
+            return "sequence"
+        return "token" if "vocabulary_size" in shape else "step"
 
     def describe(self, figures: Mapping[str, float]) -> str:
         """Return the metrics that progress lines show as text."""

@@ -1,4 +1,7 @@
 """What errors about a run's folder advise, to callers of `fit` and of the command line alike."""
 
-ELSEWHERE = "choose another folder (--out)"
-RESUME_OR_ELSEWHERE = f"resume it (resume=True, or --resume) or {ELSEWHERE}"
+from throughtime._options import named
+
+ELSEWHERE = f"choose another folder with {named('out')}"
+RESUME = f"resume it with {named('resume', value=True)}"
+RESUME_OR_ELSEWHERE = f"{RESUME} or {ELSEWHERE}"

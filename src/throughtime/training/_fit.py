@@ -163,12 +163,11 @@ def _solve(source: Source, run: Run, hold: Hold, how: Surroundings) -> bool:
 def _final(run: Run, source: Source) -> Metrics:
     """Return the metrics of a finished training, with the scores of the best model."""
     metrics, settings, model = run.metrics, run.config.settings, run.load_model()
-    task = run.config.task.tuned_on(model, source, source.validation, settings)
+    task, validation = run.config.task.tune(model, source, source.validation, settings)
     full = len(metrics.history) == settings.epochs
     stopped: Literal["epochs", "patience"] = "epochs" if full else "patience"
-    validation = Score(*task.assess(model, source, source.validation, settings))
     test = None if source.test is None else Score(*task.assess(model, source, source.test, settings))
-    return Metrics(metrics.history, metrics.best_epoch, stopped, validation, test, task.to_json())
+    return Metrics(metrics.history, metrics.best_epoch, stopped, Score(*validation), test, task.to_json())
 
 
 def require_same(run: Run, source: Source, task: Task, model: ModelSpec, settings: Settings) -> None:

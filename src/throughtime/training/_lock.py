@@ -11,7 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from throughtime.errors import RunError
-from throughtime.training._advice import ELSEWHERE
+from throughtime.training._advice import ELSEWHERE, RESUME
 from throughtime.training._files import read_bytes, writing
 from throughtime.training._json import MOST_BYTES
 
@@ -45,8 +45,8 @@ class Hold:
             return
         change = "was replaced" if self._folder.exists() else "was deleted or renamed"
         raise RunError(
-            f"{self._folder} {change} during the training, which stops here; restore the folder and resume "
-            "from the last saved state (resume=True, or --resume)"
+            f"{self._folder} {change} during the training, which stops here; restore the folder and "
+            f"{RESUME} from the last saved state"
         )
 
 

@@ -16,12 +16,13 @@ from typing import Any
 from torch import nn
 
 from throughtime._fields import Fields, short
+from throughtime._words import counted
 from throughtime.data.examples import Source
 from throughtime.data.tokenizer_file import check_tokenizer
 from throughtime.errors import RunError
 from throughtime.models import ModelInputs
 from throughtime.tasks import Task, task_from_json
-from throughtime.training._advice import ELSEWHERE, RESUME_OR_ELSEWHERE
+from throughtime.training._advice import ELSEWHERE, RESUME, RESUME_OR_ELSEWHERE
 from throughtime.training._checksums import NAME as CHECKSUMS
 from throughtime.training._checksums import read_checked, read_object, write_checked, write_new
 from throughtime.training._environment import changes, environment, resumed, version
@@ -319,10 +320,7 @@ class Run:
             If there are no weights yet, or they are damaged or of another model.
         """
         if not self.has_model:
-            raise RunError(
-                f"{self.path} has no weights yet: model.safetensors is missing; resume its training "
-                "(resume=True, or --resume)"
-            )
+            raise RunError(f"{self.path} has no weights yet: model.safetensors is missing; {RESUME}")
         weights = read_tree(self._weights)
         model = self.model_for(weights, self._weights)
         model.load_state_dict(weights)
@@ -401,8 +399,8 @@ class Run:
         metrics, config = self.metrics, self.config
         if epochs < len(metrics.history):
             raise RunError(
-                f"{self.path} has finished {len(metrics.history)} epochs, so it cannot end after {epochs}; "
-                "give more epochs"
+                f"{self.path} has finished {counted(len(metrics.history), 'epoch')}, so it cannot end after "
+                f"{epochs}; give more epochs"
             )
         settings = replace(config.settings, epochs=epochs, patience=patience)
         changed = replace(config, settings=settings, recipe=config.recipe if recipe is None else recipe)

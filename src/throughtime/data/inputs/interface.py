@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime._fields import Fields, to_json
+from throughtime._options import named
 from throughtime.data.table import Table
 from throughtime.errors import DataError, ShapeError
 from throughtime.ragged import Ragged
@@ -115,6 +116,6 @@ def require_no_blank_rows(table: Table, rows: NDArray[np.int64], blank: Blank, w
         return
     others = f" (and {len(rows) - 1:,} more)" if len(rows) > 1 else ""
     raise DataError(
-        f"{table.place(int(rows[0]))}{others} has {what}; fill it in, or drop such rows with skip_blank=True "
-        "(--skip-blank)"
+        f"{table.place(int(rows[0]))}{others} has {what}; fill it in, or drop such rows with "
+        f"{named('skip_blank', value=True)}"
     )

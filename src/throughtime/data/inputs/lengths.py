@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from throughtime._fields import Positive
+from throughtime._options import named
+from throughtime._words import counted
 from throughtime.data.inputs.interface import check_options
 from throughtime.errors import DataError, ShapeError
 from throughtime.ragged import Ragged
@@ -84,11 +86,15 @@ class LengthLimit:
     def _require_short(self, sequences: Ragged, place: Callable[[int], str]) -> None:
         longer = (sequences.lengths > self.length).nonzero().flatten().tolist()
         if longer:
-            others = f" (and {len(longer) - 1:,} other rows more than {self.length:,})" if longer[1:] else ""
+            others = (
+                f" (and {counted(len(longer) - 1, 'other row')} more than {self.length:,})"
+                if longer[1:]
+                else ""
+            )
             raise DataError(
-                f"{place(longer[0])} has {int(sequences.lengths[longer[0]]):,} steps{others}, but at most "
-                f"{self.length:,} are allowed; raise the limit (--max-length), or choose to truncate longer "
-                "sequences or to cut them into windows (--longer truncate, --longer windows)"
+                f"{place(longer[0])} has {counted(int(sequences.lengths[longer[0]]), 'step')}{others}, but "
+                f"at most {self.length:,} are allowed; raise {named('max_length')}, truncate longer "
+                f"sequences with {named('longer', 'truncate')}, or cut them with {named('longer', 'windows')}"
             )
 
 

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from throughtime._fields import Fields, to_json
+from throughtime._options import named
 from throughtime.data.inputs.column_kinds import content_of, is_text
 from throughtime.data.inputs.interface import check_options
 from throughtime.data.inputs.missing import ColumnMissing, fill_missing
@@ -161,7 +162,7 @@ def _numbers(table: Table, name: str) -> Floats:
     column = table.column(name)
     if is_numeric(column.type):
         return numbers_of(column)
-    instead = f"use it with --text {name}, or convert it" if is_text(column.type) else "convert it"
+    instead = f"use it with {named('text', name)}, or convert it" if is_text(column.type) else "convert it"
     raise DataError(
         f"{table.name}: column {name!r} holds {content_of(column.type)}, not numbers; {instead} to numbers"
     )

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from throughtime._fields import Fields, to_json
+from throughtime._words import counted
 from throughtime.data.inputs.interface import Blank, InputShape, check_options, require_no_blank_rows
 from throughtime.data.inputs.missing import Missing, fill_missing
 from throughtime.data.inputs.scaling import (
@@ -128,8 +129,8 @@ class SeriesOptions:
             if steps.values.shape[1] != channels:
                 row = int(np.flatnonzero(steps.lengths)[0])
                 raise DataError(
-                    f"{part.place(row)} has {steps.values.shape[1]} channels, but the first series has "
-                    f"{channels}; each series must have as many"
+                    f"{part.place(row)} has {counted(steps.values.shape[1], 'channel')}, but the first "
+                    f"series has {channels}; each series must have as many"
                 )
             yield steps.values, steps.lengths
 
@@ -204,7 +205,7 @@ class SeriesInputs:
             return Steps(np.empty((0, len(self.means))), steps.lengths, steps.names)
         if channels != len(self.means):
             raise DataError(
-                f"{table.name}: series have {channels} channels, but those in training had "
+                f"{table.name}: series have {counted(channels, 'channel')}, but those in training had "
                 f"{len(self.means)}; give the same channels"
             )
         return steps

@@ -7,6 +7,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from throughtime._options import named
+from throughtime._words import counted
 from throughtime.data.inputs.column_kinds import content_of, is_list, is_number, is_text
 from throughtime.data.inputs.json_lists import with_lists
 from throughtime.data.inputs.list_columns import Lists, lists_of
@@ -136,8 +138,9 @@ def _channels(table: Table, columns: Sequence[str], contents: Sequence[pa.Chunke
         if len(unequal):
             row = int(unequal[0])
             raise DataError(
-                f"{table.place(row)} has {channels[0].lengths[row]} steps in column {columns[0]!r}, but "
-                f"{channel.lengths[row]} in {name!r}; the series of a row must have equally many"
+                f"{table.place(row)} has {counted(channels[0].lengths[row], 'step')} in column "
+                f"{columns[0]!r}, but {channel.lengths[row]} in {name!r}; the series of a row must have "
+                "equally many"
             )
     values = np.stack([numbers_of(channel.elements) for channel in channels], axis=1)
     return Steps(values, channels[0].lengths, tuple(f"column {name!r}" for name in columns))
@@ -173,8 +176,8 @@ def _multivariate(table: Table, name: str, series: Lists) -> Steps:
     if len(unequal):
         row, step = series.position(int(unequal[0]))
         raise DataError(
-            f"{table.place(row)} has {inner.lengths[unequal[0]]} channels at step {step + 1} of column "
-            f"{name!r}, but the first step of all has {channels}; each step must have as many"
+            f"{table.place(row)} has {counted(inner.lengths[unequal[0]], 'channel')} at step {step + 1} of "
+            f"column {name!r}, but the first step of all has {channels}; each step must have as many"
         )
     if channels == 0:
         raise DataError(f"{table.name}: the steps of column {name!r} are empty lists; give numbers")
@@ -193,9 +196,9 @@ def _not_a_series(table: Table, name: str, kind: pa.DataType, expected: str) -> 
 
 def _instead(kind: pa.DataType, name: str) -> str:
     if is_numeric(kind):
-        return f"name several, one per step, or use it beside a text or series with --numeric {name}"
+        return f"name several, one per step, or use it beside a text or series with {named('numeric', name)}"
     if is_text(kind):
-        return f"use it with --text {name}, or convert it to lists of numbers"
+        return f"use it with {named('text', name)}, or convert it to lists of numbers"
     if is_list(kind):
-        return f"use it with --tokens {name}, or convert it to numbers"
+        return f"use it with {named('tokens', name)}, or convert it to numbers"
     return "convert it to numbers"

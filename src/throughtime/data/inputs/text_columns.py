@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from throughtime._options import named
 from throughtime.data.inputs.column_kinds import content_of, is_list, is_number, is_text
 from throughtime.data.table import Table
 from throughtime.errors import DataError
@@ -29,7 +30,8 @@ def text_column(table: Table, name: str) -> pa.ChunkedArray:
     Traceback (most recent call last):
         ...
     throughtime.errors.DataError: shop.csv: column 'price' holds numbers (float64), not text; use it beside \
-a text or series with --numeric price, as a series with --series price, or convert it to text
+a text or series with numeric='price' (--numeric price), as a series with series='price' (--series price), \
+or convert it to text
     """
     column = table.column(name)
     if pa.types.is_null(column.type) or is_text(column.type):
@@ -42,10 +44,11 @@ a text or series with --numeric price, as a series with --series price, or conve
 
 def _instead(kind: pa.DataType, name: str) -> str:
     if is_number(kind):
-        return f"use it beside a text or series with --numeric {name}, as a series with --series {name}, or "
+        beside, alone = named("numeric", name), named("series", name)
+        return f"use it beside a text or series with {beside}, as a series with {alone}, or "
     if is_list(kind):
         option = "series" if is_number(kind.value_type) or is_list(kind.value_type) else "tokens"
-        return f"use it with --{option} {name}, or "
+        return f"use it with {named(option, name)}, or "
     return ""
 
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from throughtime._fields import Fields, Positive, to_json
+from throughtime._options import named
 from throughtime.data.inputs.column_kinds import content_of, is_list, is_text
 from throughtime.data.inputs.interface import Blank, InputShape, check_options, require_no_blank_rows
 from throughtime.data.inputs.json_lists import with_lists
@@ -110,11 +111,11 @@ class TokenOptions:
     def _instead(self, kind: pa.DataType) -> str:
         if is_text(kind):
             return (
-                "split it at white space (split_tokens=True, --split-tokens), write JSON lists, or use it "
-                f"with --text {self.column}"
+                f"split it at white space with {named('split_tokens', value=True)}, write JSON lists, or use "
+                f"it with {named('text', self.column)}"
             )
         if is_list(kind):
-            return f"use a series of numbers with --series {self.column}, or convert it to lists of texts"
+            return f"use it with {named('series', self.column)}, or convert it to lists of texts"
         return "convert it to lists of texts"
 
     def fit(self, table: Table) -> "TokenInputs":
@@ -135,7 +136,7 @@ class TokenOptions:
         if not frequent:
             raise DataError(
                 f"{table.name}: no token of column {self.column!r} occurs {self.min_count} times; lower "
-                "min_count (--min-count) or give more rows"
+                f"{named('min_count')} or give more rows"
             )
         return TokenInputs(self, Vocabulary(frequent[: self.vocabulary - 1]))
 

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from throughtime._options import named
+from throughtime._words import counted
 from throughtime.errors import DataError
 
 Floats = NDArray[np.float64]
@@ -36,19 +38,19 @@ def require_complete(values: Floats, position: Position, policies: str) -> None:
     >>> require_complete(np.array([1.0, np.nan]), lambda value: ("row 1", f"at step {value + 1}"), "mean")
     Traceback (most recent call last):
         ...
-    throughtime.errors.DataError: row 1 has no value at step 2; fill in missing values with missing= \
-(--missing): mean
+    throughtime.errors.DataError: row 1 has no value (null or NaN) at step 2; fill in missing values with \
+missing= (--missing): mean
     """
     missing = np.flatnonzero(~np.isfinite(values))
     if not len(missing):
         return
     row, where = position(int(missing[0]))
     value = values.reshape(-1)[missing[0]]
-    what, advice = "no value", "fill in missing values with missing= (--missing)"
+    what, advice = "no value (null or NaN)", f"fill in missing values with {named('missing')}"
     if not np.isnan(value):
         what = f"an infinite value ({value:g})"
-        advice = "correct it, or treat infinite values as missing with missing= (--missing)"
-    others = f" (and at {len(missing) - 1:,} more places)" if len(missing) > 1 else ""
+        advice = f"correct it, or treat infinite values as missing with {named('missing')}"
+    others = f" (and at {counted(len(missing) - 1, 'more place')})" if len(missing) > 1 else ""
     raise DataError(f"{row} has {what} {where}{others}; {advice}: {policies}")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from throughtime._fields import Fields, Positive, to_json
+from throughtime._options import named
 from throughtime.errors import ShapeError
 from throughtime.learn.auto.candidates import Candidate, Sizes, candidates
 from throughtime.learn.automatic import automatic_batch, automatic_epochs
@@ -189,8 +190,8 @@ def plan_of(
     if fewer < 1:
         raise ShapeError(
             f"a budget of {_duration(allowed)} is too small for one epoch of {network.model} on "
-            f"{sizes.steps:,} tokens or steps, which takes about {_duration(plan.seconds / most)}; give a "
-            "larger --budget, or name a smaller model with --model"
+            f"{sizes.steps:,} tokens or steps, which takes about {_duration(plan.seconds / most)}; give more "
+            f"({named('budget')}), or name a smaller model ({named('model')})"
         )
     return _plan(sizes, allowed, [network], 1, fewer, batch)
 
