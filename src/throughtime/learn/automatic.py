@@ -8,21 +8,20 @@ from throughtime.learn.recipe import Recipe
 from throughtime.models import MODELS
 from throughtime.tasks import SequenceTask
 
-_TOKENS = 2048
-"""Most tokens or steps of a batch."""
+_SEQUENCES = (16, 64)
+"""Fewest and most sequences of a batch, on average."""
+_BATCHES = 64
+"""Number of batches in an epoch, unless they would have fewer or more sequences."""
 _EPOCHS = 20
 """Least number of epochs."""
 _UPDATES = 400
 """Least number of updates of the weights in a training."""
-_BATCHES = 8
-"""Number of batches in an epoch of small data, unless they would have less than `_SEQUENCES`."""
-_SEQUENCES = 16
 
 
 def automatic_settings(prepared: Prepared) -> Recipe:
     """Return the recipe with its "auto" settings chosen by the number of training sequences and steps.
 
-    Batches have at most 2,048 tokens or steps, and of small data an eighth, but no fewer than 16 sequences.
+    An epoch has 64 batches, or fewer so that a batch has 16 sequences on average, or more so that it has 64.
     There are 20 epochs, or as many as 400 updates of the weights take. Patience is 3 epochs, or a quarter of
     all epochs if there are more than 20. Language and frame models have 20 epochs. A model whose weights are
     solved for has one.
@@ -47,13 +46,16 @@ def automatic_settings(prepared: Prepared) -> Recipe:
 
 
 def automatic_batch(steps: int, sequences: int) -> int:
-    """Return the number of tokens in a batch."""
-    return min(_TOKENS, max(math.ceil(steps / _BATCHES), math.ceil(_SEQUENCES * steps / sequences)))
+    """Return the number of tokens or steps in a batch, from those of all sequences and their number."""
+    fewest, most = _SEQUENCES
+    return math.ceil(min(most, max(fewest, sequences / _BATCHES)) * steps / sequences)
 
 
-def automatic_epochs(steps: int, tokens_per_batch: int) -> int:
-    """Return the number of epochs."""
-    return max(_EPOCHS, math.ceil(_UPDATES / math.ceil(steps / tokens_per_batch)))
+def automatic_epochs(
+    steps: int, tokens_per_batch: int, *, least: int = _EPOCHS, updates: int = _UPDATES
+) -> int:
+    """Return the number of epochs: at least so many, with at least so many updates of the weights."""
+    return max(least, math.ceil(updates / math.ceil(steps / tokens_per_batch)))
 
 
 def automatic_patience(epochs: int) -> int:

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import Field, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -15,8 +15,9 @@ from throughtime.data.objects import as_table
 from throughtime.data.table import Table
 from throughtime.errors import InputTypeError, RunError, ShapeError, UnsupportedError
 from throughtime.learn.auto import Member, Plan, fit_plan, is_in_memory, may_fold, plan_of, sizes_of
-from throughtime.learn.automatic import automatic_patience, automatic_settings
+from throughtime.learn.automatic import automatic_settings
 from throughtime.learn.next_step import prepare_stream
+from throughtime.learn.options import OptimizerOptions
 from throughtime.learn.predictor import Predictor
 from throughtime.learn.prepared import Prepared, prepare_table
 from throughtime.learn.reading import read_rows
@@ -255,7 +256,12 @@ def plan_for(prepared: Prepared) -> Plan:
         may_fold=may_fold(prepared),
         may_blend=may_blend,
     )
-    return plan.with_embedding(prepared.vector_size)
+    given = {option.name for option in fields(OptimizerOptions) if _is_given(recipe, option)}
+    return plan.with_embedding(prepared.vector_size).without_settings(given)
+
+
+def _is_given(recipe: Recipe, option: Field[Any]) -> bool:
+    return bool(getattr(recipe.optimizer, option.name) != option.default)
 
 
 def _require_plain(how: Mapping[str, Any], start: Predictor | None) -> None:
@@ -326,12 +332,11 @@ def _blended(
 
 def _of_member(recipe: Recipe, member: Member) -> Recipe:
     """Return the recipe with the settings of the only model of a plan."""
-    patience = automatic_patience(member.epochs)
+    known = {field.name for field in fields(OptimizerOptions)} - {"patience"}
     return recipe.changed(
         epochs=member.epochs,
         tokens_per_batch=member.tokens_per_batch,
-        patience=patience,
-        **member.settings,
+        **{name: value for name, value in member.settings.items() if name in known},
     )
 
 

@@ -159,7 +159,7 @@ class BatchOptions:
 
     tokens_per_batch: Annotated[
         int | Literal["auto"],
-        Option("Maximum number of tokens or steps in a batch. Default: 2048, fewer for small data.", low=1),
+        Option("Maximum number of tokens or steps in a batch. Default: those of 16 to 64 sequences.", low=1),
     ] = "auto"
     class_weight: Annotated[
         Literal["none", "balanced"],

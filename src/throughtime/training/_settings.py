@@ -164,6 +164,10 @@ class Settings:
     monitor : str or None
         The metric on validation that the best epoch is chosen by, one of `throughtime.tasks.METRICS`; equal
         ones are decided by the loss. None is the default of the task.
+    keep : "best" or "last"
+        The weights of which epoch are kept: the best on validation, or the last, for trainings of a fixed
+        length. Those of the last one are saved, with the state, whenever ``checkpoint_every_steps`` or
+        ``checkpoint_every_seconds`` have passed, and at the end.
     patience : int or None
         Training ends after so many epochs without a new best model; None never ends it.
     seed : int
@@ -197,6 +201,7 @@ class Settings:
     k2: int | None = None
     streams: int | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
+    keep: Literal["best", "last"] = "best"
 
     def __post_init__(self) -> None:
         for name in (
@@ -223,6 +228,8 @@ class Settings:
         _check(self, "warmup", low=0, high=1)
         if self.monitor is not None and (not isinstance(self.monitor, str) or self.monitor not in METRICS):
             raise ShapeError(f"monitor must be one of {', '.join(METRICS)}, got {self.monitor!r}")
+        if self.keep not in ("best", "last"):
+            raise ShapeError(f"keep must be 'best' or 'last', got {self.keep!r}")
         if self.precision not in ("float32", "bfloat16"):
             raise ShapeError(f"precision must be 'float32' or 'bfloat16', got {self.precision!r}")
         if self.k2 is not None and (self.k1 is None or self.k1 > self.k2):

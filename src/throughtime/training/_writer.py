@@ -127,21 +127,34 @@ class RunWriter(pl.Callback):
             raise Stopped
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save the weights if they are the best, the state and the metrics; stop if requested."""
+        """Save the weights if they are to be kept, the state and the metrics; stop if requested."""
         module = _checked(pl_module)
-        best = best_epoch(module.history, self.settings.monitored(module.task))
-        if best == len(module.history) and trainer.is_global_zero:
-            self.hold.require_there()
-            self.run.save_model(module.model)
-        self._save(trainer)
-        if trainer.is_global_zero:
-            self._save_metrics(module)
+        stop_requested, due = summed(self._stop_requested(trainer), self._is_due_after(module))
+        if due or stop_requested:
+            if self._kept_epoch(module) == len(module.history) and trainer.is_global_zero:
+                self.hold.require_there()
+                self.run.save_model(module.model)
+            self._save(trainer)
+            if trainer.is_global_zero:
+                self._save_metrics(module)
         trainer.should_stop = self._patience_is_over(module)
-        if any(summed(self._stop_requested(trainer))):
+        if stop_requested:
             raise Stopped
 
     def _stop_requested(self, trainer: pl.Trainer) -> bool:
         return self.stop.made or trainer.received_sigterm
+
+    def _kept_epoch(self, module: TrainingModule) -> int | None:
+        """Return the epoch whose weights are kept."""
+        if self.settings.keep == "last":
+            return len(module.history) or None
+        return best_epoch(module.history, self.settings.monitored(module.task))
+
+    def _is_due_after(self, module: TrainingModule) -> bool:
+        """Return whether to save after an epoch."""
+        if self.settings.keep == "best" or len(module.history) == self.settings.epochs:
+            return True
+        return self.resumable and self._is_due(module.totals.steps - 1)
 
     def _is_due(self, batch_idx: int) -> bool:
         steps, seconds = self.settings.checkpoint_every_steps, self.settings.checkpoint_every_seconds
@@ -158,12 +171,10 @@ class RunWriter(pl.Callback):
 
     def _save_metrics(self, module: TrainingModule) -> None:
         self.hold.require_there()
-        best = best_epoch(module.history, self.settings.monitored(module.task))
-        self.run.save_metrics(Metrics(tuple(module.history), best))
+        self.run.save_metrics(Metrics(tuple(module.history), self._kept_epoch(module)))
 
     def _patience_is_over(self, module: TrainingModule) -> bool:
-        best = best_epoch(module.history, self.settings.monitored(module.task))
-        patience = self.settings.patience
+        best, patience = self._kept_epoch(module), self.settings.patience
         return patience is not None and best is not None and len(module.history) - best >= patience
 
 

@@ -1,7 +1,7 @@
 """`Plan`: which models are trained, for how long, and on how many folds: by sizes, not by clocks."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -63,7 +63,7 @@ class Member:
         if self.solved:
             return f"{self.model} (solved for)"
         copies = f", {self.copies} copies" if self.copies > 1 else ""
-        return f"{self.model} (up to {self.epochs} epochs{copies})"
+        return f"{self.model} ({self.epochs} epochs{copies})"
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,18 @@ class Plan:
             replace(member, options={**member.options, "embedding_size": size})
             if "embedding_size" in model_options(member.model)
             else member
+            for member in self.members
+        )
+        return replace(self, members=members)
+
+    def without_settings(self, given: Set[str]) -> Self:
+        """Return the plan without the settings that the user gives, which then hold for all models.
+
+        With patience, the best epoch of each copy is kept.
+        """
+        dropped = given | {"keep"} if "patience" in given else given
+        members = tuple(
+            replace(member, settings={k: v for k, v in member.settings.items() if k not in dropped})
             for member in self.members
         )
         return replace(self, members=members)
@@ -175,17 +187,17 @@ def plan_of(
     """
     allowed = default_budget(sizes) if budget is None else budget
     batch = automatic_batch(sizes.steps, sizes.rows) if tokens_per_batch is None else tokens_per_batch
-    most = automatic_epochs(sizes.steps, batch) if epochs is None else epochs
     every = candidates(sizes)
     network = next(candidate for candidate in every if not candidate.solved)
     if may_blend:
         for chosen, folds in _choices(every, network, may_fold=may_fold and sizes.rows >= _FEWEST):
-            plan = _plan(sizes, allowed, chosen, folds, most, batch)
+            plan = _plan(sizes, allowed, chosen, folds, epochs, batch)
             if plan.seconds <= allowed:
                 return plan
-    plan = _plan(sizes, allowed, [network], 1, most, batch)
+    plan = _plan(sizes, allowed, [network], 1, epochs, batch)
     if plan.seconds <= allowed:
         return plan
+    most = plan.members[0].epochs
     fewer = math.floor(most * allowed / plan.seconds)
     if fewer < 1:
         raise ShapeError(
@@ -207,13 +219,17 @@ def _choices(
 
 
 def _plan(
-    sizes: Sizes, budget: float, chosen: Sequence[Candidate], folds: int, epochs: int, batch: int
+    sizes: Sizes, budget: float, chosen: Sequence[Candidate], folds: int, epochs: int | None, batch: int
 ) -> Plan:
     return Plan(budget, folds, tuple(_member(sizes, candidate, folds, epochs, batch) for candidate in chosen))
 
 
-def _member(sizes: Sizes, candidate: Candidate, folds: int, epochs: int, batch: int) -> Member:
+def _member(sizes: Sizes, candidate: Candidate, folds: int, epochs: int | None, batch: int) -> Member:
     share = (folds - 1) / folds if folds > 1 else 1.0
+    if epochs is None:
+        epochs = automatic_epochs(
+            round(share * sizes.steps), batch, least=candidate.epochs, updates=candidate.updates
+        )
     once = candidate.seconds(share * sizes.steps, epochs, batch)
     trainings = folds + (1 if candidate.solved else 0)
     return Member(

@@ -16,7 +16,6 @@ from throughtime.learn.auto.outcome import NAME, MemberOutcome, Outcome
 from throughtime.learn.auto.plan import Member, Plan
 from throughtime.learn.auto.pool import Fold, Pool, pool_of
 from throughtime.learn.auto.weights import fitted_weights
-from throughtime.learn.automatic import automatic_patience
 from throughtime.learn.prepared import Prepared
 from throughtime.models import Blend
 from throughtime.models.solved import SolvedModel
@@ -34,6 +33,7 @@ from throughtime.training import (
 )
 
 _FOLDER = "members"
+_SECONDS_BETWEEN_SAVES = 20.0
 
 
 class Interrupted(Exception):  # noqa: N818 - it is no error
@@ -156,7 +156,7 @@ class _Training:
             settings,
             epochs=member.epochs,
             tokens_per_batch=member.tokens_per_batch,
-            patience=automatic_patience(member.epochs),
+            checkpoint_every_seconds=_SECONDS_BETWEEN_SAVES,
             seed=derived_seed(settings.seed, member.model, number),
             **member.settings,
         )
@@ -183,10 +183,7 @@ class _Training:
         best = metrics.history[(metrics.best_epoch or 1) - 1]
         seconds = sum(epoch.seconds for epoch in metrics.history)
         copy = f", fold {number + 1} of {self.plan.folds}" if self.plan.folds > 1 else ""
-        self.say(
-            f"{member.model}{copy}: epoch {best.epoch} of {len(metrics.history)} is the best, validation "
-            f"{self.task.describe(best.validation)}  ({seconds:.1f} s)"
-        )
+        self.say(f"{member.model}{copy}: held-out {self.task.describe(best.validation)}  ({seconds:.1f} s)")
         return replace(
             best,
             steps=sum(epoch.steps for epoch in metrics.history),
