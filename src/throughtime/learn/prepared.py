@@ -134,11 +134,11 @@ def prepare_table(
     kind = TASKS[recipe.task]
     if not issubclass(kind, SequenceTask):
         raise ShapeError(f"task {recipe.task!r} reads texts or frames, not tables")
-    used = usable_rows(recipe, options, table)
-    table, weights = used.table, None if weights is None else weights[torch.from_numpy(used.kept)]
+    usable = usable_rows(recipe, options, table)
+    table, weights = usable.table, None if weights is None else weights[torch.from_numpy(usable.kept)]
     others = [None if part is None else usable_rows(recipe, options, part) for part in (validation, test)]
     validation, test = (None if part is None else part.table for part in others)
-    left_out = [note for part in (used, *others) if part is not None for note in part.notes]
+    left_out = [note for part in (usable, *others) if part is not None for note in part.notes]
     shares = (
         recipe.split.validation if validation is None else 0.0,
         recipe.split.test if test is None else 0.0,
