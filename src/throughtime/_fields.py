@@ -124,8 +124,7 @@ class Fields:
         `Number`, ``complex`` (a list of real and imaginary part), ``str``, ``bool``, ``Literal``,
         dataclasses, ``Mapping[str, X]``, ``tuple[X, ...]`` and ``Sequence[X]``, ``X | None`` (null, or a
         missing entry), ``Any``, ``Annotated[X, …]``, and unions of dataclasses (the first whose required fields
-        are
-        all present).
+        are all present).
         """
         return cls(**self._values(cls))
 

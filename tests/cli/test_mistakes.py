@@ -114,7 +114,7 @@ MISTAKES = {
         lambda f: (_csv(f, stars=""), "--task", "regression", *WORDS, "--target", "stars"),
         (
             "FOLDER/data.csv: row 24 has no value in the target column 'stars', expected a finite number; "
-            "fill it in or drop the row"
+            "fill it in, drop the row, or train with missing_target='drop' (--missing-target drop)"
         ),
     ),
     "labels that are no JSON": Mistake(
@@ -232,7 +232,10 @@ MISTAKES = {
     ),
     "a row without a label": Mistake(
         lambda f: (_csv(f, kind=""), *KIND),
-        ("FOLDER/data.csv: row 24 has no label in column 'kind'; fill it in or drop the row"),
+        (
+            "FOLDER/data.csv: row 24 has no label in column 'kind'; fill it in, drop the row, or train with "
+            "missing_target='drop' (--missing-target drop)"
+        ),
     ),
     "two columns of a name": Mistake(
         lambda f: (_written(f, "data.csv", "words,kind,words\na,b,c\n"), *KIND),

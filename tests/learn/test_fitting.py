@@ -95,6 +95,48 @@ def test_blank_rows_and_rare_classes_are_left_out_on_request():
     assert any("1 row of 1 rare class left out" in note for note in prepared.notes)
 
 
+LABELS_OF_TASKS = {
+    "classification": ["a", "b"],
+    "multilabel": [["a"], ["a", "b"]],
+    "regression": [0.5, 1.5],
+    "tagging": [["a", "b", "b"], ["b", "a", "b"]],
+    "anomaly": ["normal", "normal"],
+}
+
+
+@pytest.mark.parametrize("task", LABELS_OF_TASKS)
+def test_rows_without_a_target_are_left_out_on_request(task):
+    rows = {"tokens": [["x", f"y{i % 3}", "z"] for i in range(60)], "label": LABELS_OF_TASKS[task] * 30}
+    missing = {name: [*column[:30], column[0], *column[30:]] for name, column in rows.items()}
+    missing["label"][30] = None
+    with pytest.raises(DataError, match=r"the data: item 30 has no [a-z]+ in .*missing_target='drop'"):
+        prepare(Recipe.of(task), missing)
+    recipe = Recipe.of(task, missing_target="drop")
+    weights = torch.arange(61.0)
+    dropped = prepare(recipe, missing, test_data=missing, weights=weights)
+    assert dropped.notes[:2] == ("the data: 1 row without a target left out",) * 2
+    kept = prepare(recipe, rows, test_data=rows, weights=torch.cat([weights[:30], weights[31:]]))
+    assert not any("without a target" in note for note in kept.notes)
+    assert dropped.source.describe() == kept.source.describe()
+    parts = [(prepared.source.training(0), prepared.source.validation) for prepared in (dropped, kept)]
+    for ours, expected in zip(*parts, strict=True):
+        assert torch.equal(ours.weights, expected.weights)
+        assert ours.inputs.to_list()[0].tolist() == expected.inputs.to_list()[0].tolist()
+    with pytest.raises(DataError, match="the data: no row has a target in 'label'; name another column"):
+        prepare(recipe, {**missing, "label": [None] * 61})
+
+
+@pytest.mark.parametrize(("value", "rows"), [(" ", 59), (float("nan"), 59), ("a", 60)])
+def test_blank_texts_and_nan_are_missing_targets(value, rows):
+    labels = [0.5, 1.5] * 30 if isinstance(value, float) else ["a", "b"] * 30
+    labels[7] = value
+    task = "regression" if isinstance(value, float) else "classification"
+    prepared = prepare(
+        Recipe.of(task, missing_target="drop"), {"text": [f"to be {i}" for i in range(60)], "label": labels}
+    )
+    assert sum(map(len, prepared.tables)) == rows
+
+
 def test_labels_all_of_which_are_rare():
     rows = {"text": ["a b"] * 30, "label": [f"user {i}" for i in range(30)]}
     for rare in ("refuse", "drop"):

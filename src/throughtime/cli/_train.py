@@ -20,9 +20,10 @@ from throughtime.learn import AUTO, Recipe, fit_recipe
 from throughtime.learn.auto import Outcome, read_outcome
 from throughtime.learn.fitting import Fitted, table_of
 from throughtime.learn.folds import fold_parts, without_rare_classes
-from throughtime.learn.prepared import usable_rows, with_columns
+from throughtime.learn.prepared import input_options, with_columns
 from throughtime.learn.split import Parts
 from throughtime.learn.summary import Summary, summarize, write_summary
+from throughtime.learn.usable import usable_rows
 from throughtime.tasks import METRICS, Task
 from throughtime.training import Metrics, Run
 from throughtime.training import processes as several
@@ -86,10 +87,11 @@ class TrainCommand:
             yield f"seed-{seed}", partial(self._once, recipe=other)
 
     def _folds(self, recipe: Recipe, folds: int) -> Iterator[tuple[str, Callable[[Path], Fitted]]]:
-        table = usable_rows(recipe, table_of(recipe, self.data))
+        table = table_of(recipe, self.data)
         recipe = with_columns(recipe, table)
-        table, notes = without_rare_classes(recipe, table, folds)
-        for note in notes:
+        used = usable_rows(recipe, input_options(recipe), table)
+        table, notes = without_rare_classes(recipe, used.table, folds)
+        for note in (*used.notes, *notes):
             say(f"note: {note}", quiet=self.quiet)
         for number, parts in enumerate(fold_parts(recipe, table, folds), 1):
             yield f"fold-{number}", partial(self._once, recipe=recipe, table=table, rows=parts)

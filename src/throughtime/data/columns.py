@@ -3,7 +3,10 @@
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from throughtime.errors import DataError
 
@@ -59,6 +62,21 @@ def is_text(type_: pa.DataType) -> bool:
     """Return whether a type is one of Arrow's types of text."""
     types = pa.types
     return bool(types.is_string(type_) or types.is_large_string(type_) or types.is_string_view(type_))
+
+
+def missing_values(column: pa.ChunkedArray) -> NDArray[np.bool_]:
+    """Return which values of a column are null, NaN or a blank text, (n,).
+
+    Examples
+    --------
+    >>> missing_values(pa.chunked_array([["a", None, " "]]))
+    array([False,  True,  True])
+    """
+    missing = pc.is_null(column, nan_is_null=True).to_numpy()
+    if is_text(column.type):
+        missing |= pc.equal(pc.utf8_trim_whitespace(column.fill_null("")), "").to_numpy()
+    flags: NDArray[np.bool_] = missing
+    return flags
 
 
 def require_valid(table: pa.Table, path: Path) -> pa.Table:

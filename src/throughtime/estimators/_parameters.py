@@ -19,8 +19,8 @@ from throughtime.models import all_options
 COLUMNS = ("text", "tokens", "series", "numeric")
 """Options that name columns of a data frame."""
 _NOT_OFFERED = {
-    *("target", "encoding", "delimiter", "skip_blank", "rare_classes", "validation_file", "test_file"),
-    *("test", "seed", "class_weight"),
+    *("target", "encoding", "delimiter", "skip_blank", "missing_target", "rare_classes"),
+    *("validation_file", "test_file", "test", "seed", "class_weight"),
 }
 _Class = TypeVar("_Class", bound=type)
 

@@ -47,6 +47,10 @@ class FileOptions:
         Option("Read rows of an .arrow file when they are needed. Default: for files of 2 GiB or more."),
     ] = None
     skip_blank: Annotated[bool, Option("Leave out rows without text, tokens or steps.")] = False
+    missing_target: Annotated[
+        Literal["refuse", "drop"],
+        Option("What to do with rows without a target: an error, or leave them out."),
+    ] = "refuse"
     rare_classes: Annotated[
         Literal["refuse", "drop"],
         Option("What to do with classes of too few rows for every part: an error, or leave their rows out."),

@@ -34,8 +34,9 @@ from throughtime.errors import DataError, ShapeError
 from throughtime.learn.encoder import Encoder
 from throughtime.learn.parts import described, encoded_part, overlaps
 from throughtime.learn.recipe import Recipe
-from throughtime.learn.split import Parts, Rows, rare_note, rare_rows, split_rows
+from throughtime.learn.split import Parts, rare_note, rare_rows, split_rows
 from throughtime.learn.unused_options import require_used_options
+from throughtime.learn.usable import usable_rows
 from throughtime.tasks import TASKS, SequenceTask, Task
 from throughtime.tasks.labels import class_names, label_texts
 
@@ -139,14 +140,11 @@ def prepare_table(
     kind = TASKS[recipe.task]
     if not issubclass(kind, SequenceTask):
         raise ShapeError(f"task {recipe.task!r} reads texts or frames, not tables")
-    if recipe.files.skip_blank:
-        kept = np.setdiff1d(np.arange(len(table)), _blank_rows(options, table))
-        weights = None if weights is None else weights[torch.from_numpy(kept)]
-        table = table.select(kept)
-        validation, test = (
-            None if part is None else _without(part, _blank_rows(options, part))
-            for part in (validation, test)
-        )
+    usable = usable_rows(recipe, options, table)
+    table, weights = usable.table, None if weights is None else weights[torch.from_numpy(usable.kept)]
+    others = [None if part is None else usable_rows(recipe, options, part) for part in (validation, test)]
+    validation, test = (None if part is None else part.table for part in others)
+    left_out = [note for part in (usable, *others) if part is not None for note in part.notes]
     shares = (
         recipe.split.validation if validation is None else 0.0,
         recipe.split.test if test is None else 0.0,
@@ -204,20 +202,13 @@ def prepare_table(
         encoder,
         encoder.inputs.tokenizer_json,
         parts,
-        (*notes, *overlaps(encoded)),
+        (*left_out, *notes, *overlaps(encoded)),
         vectors,
         tuple(tables),
         drew_validation=validation is None and recipe.split.time is None,
         vector_size=None if vectors is None else vectors.matrix.shape[1],
         class_weights=class_weights,
     )
-
-
-def usable_rows(recipe: Recipe, table: Table) -> Table:
-    """Return the rows of a table without those that a recipe leaves out."""
-    if not recipe.files.skip_blank:
-        return table
-    return _without(table, input_options(with_columns(recipe, table)).blank_rows(table))
 
 
 def with_columns(recipe: Recipe, table: Table, *others: Table) -> Recipe:
@@ -314,23 +305,11 @@ def learned_task(recipe: Recipe, kind: type[SequenceTask], training: Table, tabl
     return replace(kind.learn(rows, tuple(recipe.columns.target)), **recipe.task_options)
 
 
-def _blank_rows(options: InputOptions, table: Table) -> Rows:
-    rows, before = list[Rows](), 0
-    for part in table.chunks():
-        rows.append(options.blank_rows(part) + before)
-        before += len(part)
-    return np.concatenate(rows)
-
-
 def _names_read(recipe: Recipe) -> tuple[str, ...]:
     """Return the columns that sequences are encoded from."""
     columns = recipe.columns
     groups = (columns.text, columns.tokens, columns.series, columns.numeric)
     return tuple(dict.fromkeys(chain.from_iterable(groups)))
-
-
-def _without(table: Table, rows: Rows) -> Table:
-    return table.select(np.setdiff1d(np.arange(len(table)), rows)) if len(rows) else table
 
 
 def _without_rare(

@@ -22,6 +22,9 @@ _FEW_CLASSES = 20
 
 _REGRESSION = named("task", "regression")
 
+FILL_IN = f"fill it in, drop the row, or train with {named('missing_target', 'drop')}"
+"""What to do about a row without a target."""
+
 
 def one_column(task: str, columns: Sequence[str]) -> str:
     """Return the only target column.
@@ -67,7 +70,7 @@ def _text(value: Any, table: Table, row: int, column: str) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if value is None or (isinstance(value, float) and math.isnan(value)) or not str(value).strip():
-        raise DataError(f"{table.place(row)} has no label in column {column!r}; fill it in or drop the row")
+        raise DataError(f"{table.place(row)} has no label in column {column!r}; {FILL_IN}")
     if isinstance(value, dict | list):
         raise DataError(
             f"{table.place(row)} has a {type(value).__name__} in column {column!r}, expected a class; fix it"

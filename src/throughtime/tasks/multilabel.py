@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from throughtime._options import Option
+from throughtime._options import Option, named
 from throughtime.data.columns import short
 from throughtime.data.table import Table
 from throughtime.errors import DataError, ShapeError
@@ -103,6 +103,13 @@ class MultiLabel(SequenceTask):
                 f"{MOST_CLASSES:,} are supported; merge rare ones"
             )
         return cls(tuple(labels))
+
+    @classmethod
+    def without_target(cls, table: Table, columns: Sequence[str]) -> NDArray[np.int64]:
+        """Return the rows that lack a target, counted from 0: a blank text is an empty list of labels."""
+        if len(columns) > 1:
+            return super().without_target(table, columns)
+        return np.flatnonzero(table.column(columns[0]).is_null().to_numpy())
 
     def encode(self, table: Table, columns: Sequence[str]) -> Tensor:
         """Return (B, L) float32, 1 where a row has the label."""
@@ -219,7 +226,8 @@ def _label_lists(table: Table, column: str) -> list[list[str]]:
 def _labels(value: Any, separator: str | None, table: Table, row: int, column: str) -> list[str]:
     if value is None:
         raise DataError(
-            f"{table.place(row)} has no value in column {column!r}; give an empty list for no labels"
+            f"{table.place(row)} has no value in column {column!r}; give an empty list for no labels, or "
+            f"train with {named('missing_target', 'drop')}"
         )
     if isinstance(value, str):
         value = _parsed(value, separator, table, row, column)

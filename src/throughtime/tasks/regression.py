@@ -16,6 +16,7 @@ from throughtime.data.columns import short
 from throughtime.data.table import Table
 from throughtime.errors import DataError, ShapeError
 from throughtime.tasks.intervals import WeightedMetrics
+from throughtime.tasks.labels import FILL_IN
 from throughtime.tasks.metrics import METRICS, regression
 from throughtime.tasks.outputs import Outputs
 from throughtime.tasks.sequence_task import SequenceTask
@@ -179,9 +180,9 @@ def _number(value: Any, table: Table, row: int, column: str) -> float:
             f"number; fix it, or use {_CLASSIFICATION} for labels"
         ) from error
     if not math.isfinite(number):
-        has = "no value" if value is None else repr(number)
+        has, advice = ("no value", FILL_IN) if math.isnan(number) else (repr(number), "correct it")
         raise DataError(
             f"{table.place(row)} has {has} in the target column {column!r}, expected a finite number; "
-            "fill it in or drop the row"
+            f"{advice}"
         )
     return number

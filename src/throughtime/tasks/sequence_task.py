@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from throughtime.bptt import Carried
 from throughtime.data.batches import BatchLoader, OrderedLoader
+from throughtime.data.columns import missing_values
 from throughtime.data.examples import Examples, Source
 from throughtime.data.table import Table
 from throughtime.errors import DataError, UnsupportedError
@@ -51,6 +54,14 @@ class SequenceTask(Task):
         DataError
             If the targets cannot be used for this task.
         """
+
+    @classmethod
+    def without_target(cls, table: Table, columns: Sequence[str]) -> NDArray[np.int64]:
+        """Return the rows that lack a target in one of these columns, counted from 0."""
+        missing = np.zeros(len(table), dtype=bool)
+        for name in columns:
+            missing |= missing_values(table.column(name))
+        return np.flatnonzero(missing)
 
     @abstractmethod
     def encode(self, table: Table, columns: Sequence[str]) -> Tensor | Ragged:

@@ -18,7 +18,7 @@ from throughtime.errors import DataError, ShapeError
 from throughtime.nn import CRF
 from throughtime.ragged import Ragged
 from throughtime.tasks.intervals import WeightedMetrics
-from throughtime.tasks.labels import MOST_CLASSES, numbered, one_column
+from throughtime.tasks.labels import FILL_IN, MOST_CLASSES, numbered, one_column
 from throughtime.tasks.metrics import per_span_metrics, per_tag_metrics, tagging
 from throughtime.tasks.outputs import Outputs
 from throughtime.tasks.sequence_task import SequenceTask
@@ -203,6 +203,8 @@ def _tag_lists(table: Table, column: str) -> list[list[str]]:
 
 
 def _tags(value: Any, table: Table, row: int, column: str) -> list[str]:
+    if value is None:
+        raise DataError(f"{table.place(row)} has no tags in column {column!r}; {FILL_IN}")
     if isinstance(value, str):
         value = _parsed(value, table, row, column)
     if not isinstance(value, list) or any(tag is None or isinstance(tag, list | dict) for tag in value):
