@@ -19,6 +19,11 @@ from throughtime.learn.unused_options import require_used_options
         ({"text": ["a"], "split_tokens": True}, "--split-tokens is for tokens, but the model reads text"),
         ({"text": ["a"], "longer": "windows"}, "--longer has no effect without --max-length"),
         ({"text": ["a"], "freeze_vectors": True}, "--freeze-vectors has no effect without --vectors"),
+        ({"model": "ngrams", "text": ["a"], "epochs": 3}, "--epochs has no effect on ngrams, whose weights"),
+        ({"model": "ngrams", "text": ["a"], "patience": 3}, "--patience has no effect on ngrams"),
+        ({"model": "ngrams", "text": ["a"], "learning_rate": 0.1}, "--learning-rate has no effect on ngrams"),
+        ({"model": "ngrams", "text": ["a"], "clip_value": 0.1}, "--clip-value has no effect on ngrams"),
+        ({"model": "ngrams", "text": ["a"], "monitor": "loss"}, "--monitor has no effect on ngrams"),
         (
             {"text": ["a"], "tokenizer": "my.json", "vocabulary": 9},
             "--vocabulary has no effect on the tokenizer",
@@ -37,6 +42,7 @@ def test_options_without_effect(options: dict[str, Any], message: str) -> None:
         {"tokens": ["a"], "split_tokens": True, "min_count": 1, "max_length": 9, "longer": "windows"},
         {"series": ["a"], "scale": "none", "missing": "interpolate"},
         {"text": ["a"], "tokenizer": "characters", "vocabulary": 9, "lower_case": True},
+        {"model": "ngrams", "text": ["a"], "seed": 5, "class_weight": "balanced", "epochs": 1},
     ],
 )
 def test_options_with_an_effect(options: dict[str, Any]) -> None:

@@ -176,7 +176,13 @@ def test_a_program_for_any_size_takes_one_sequence_and_none(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["fcn sequence of tokens", "bilstm step of series", "charcnn sequence of tokens", "ngrams sequence of tokens"]
+    "name",
+    [
+        "fcn sequence of tokens",
+        "bilstm step of series",
+        "charcnn sequence of tokens",
+        "ngrams sequence of tokens",
+    ],
 )
 def test_extra_features_are_a_second_input_of_a_program(name: str) -> None:
     torch._dynamo.reset()

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from throughtime.baselines.baseline import Baseline
-from throughtime.models import MODELS, models_for
+from throughtime.models import is_solved, models_for
 from throughtime.tasks import SequenceTask
 from throughtime.tasks.metrics import METRICS
 
@@ -80,7 +80,7 @@ def advice(
     check that the series have to do with the targets: the majority class
     """
     other, simpler = _about_models(task, model, inputs), _about_baseline(baseline, inputs)
-    if model in MODELS and MODELS[model].solved:
+    if is_solved(model):
         return [*other, simpler]
     return [_about_epochs(epochs, best_epoch), *other, *_about_data(examples, inputs), simpler]
 

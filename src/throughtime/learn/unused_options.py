@@ -6,7 +6,7 @@ from typing import Any
 
 from throughtime.errors import ShapeError
 from throughtime.learn.recipe import Recipe
-from throughtime.models import MODELS
+from throughtime.models import is_solved
 
 _COLUMNS = {
     **dict.fromkeys(("tokenizer", "lower_case"), ("text",)),
@@ -55,7 +55,7 @@ def require_used_options(recipe: Recipe) -> None:
         other = _OTHERS.get(name)
         if other is not None and getattr(recipe.inputs, other) is None:
             raise ShapeError(f"{_flag(name)} has no effect without {_flag(other)}; give both, or neither")
-    if recipe.model in MODELS and MODELS[recipe.model].solved:
+    if is_solved(recipe.model):
         _require_no_steps(recipe)
 
 

@@ -49,9 +49,7 @@ OptionalLength = Annotated[int | None, _LENGTH]
 Pooling = Annotated[Literal["max", "mean", "last"], Option("How the states of all steps become one vector.")]
 Cell = Annotated[Literal["lstm", "gru", "rnn"], Option("Kind of the recurrent layers.")]
 LongestGram = Annotated[int, Option("Largest n of the n-grams, which begin with single tokens.", low=1)]
-HashBuckets = Annotated[
-    int, Option("Number of buckets that n-grams are hashed into, a power of two.", low=1)
-]
+HashBuckets = Annotated[int, Option("Number of buckets that n-grams are hashed into, a power of two.", low=1)]
 Tied = Annotated[bool, Option("Use the input vectors of tokens as their output vectors, too.")]
 Cutoffs = Annotated[
     Sequence[int],

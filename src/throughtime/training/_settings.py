@@ -10,7 +10,7 @@ from typing import Any, Literal
 from torch import nn
 
 from throughtime.errors import ShapeError
-from throughtime.models import MODELS, ModelInputs, build_model, check_options
+from throughtime.models import ModelInputs, build_model, check_options, is_solved
 from throughtime.tasks import METRICS, Task
 
 ModelFactory = Callable[[ModelInputs, int | None], nn.Module]
@@ -56,7 +56,7 @@ class ModelSpec:
     @property
     def solved(self) -> bool:
         """Whether a solver computes the weights, see `throughtime.models.NamedModel.solved`."""
-        return self.name != CUSTOM and MODELS[self.name].solved
+        return is_solved(self.name)
 
     def build(self, shape: Mapping[str, int], task: Task, factory: ModelFactory | None = None) -> nn.Module:
         """Make the model of a task; its weights come from torch's current random state.

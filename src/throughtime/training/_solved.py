@@ -81,9 +81,7 @@ def _loaded(examples: AnyExamples) -> Examples:
     return examples if isinstance(examples, Examples) else examples.select(torch.arange(len(examples)))
 
 
-def _measured(
-    model: nn.Module, run: Run, source: Source, training: Examples, seconds: float
-) -> EpochMetrics:
+def _measured(model: nn.Module, run: Run, source: Source, training: Examples, seconds: float) -> EpochMetrics:
     """Return the metrics of the fitted model as those of one epoch."""
     task, settings = run.config.task, run.config.settings
     shown = {*task.shown, settings.monitored(task)}
