@@ -42,6 +42,23 @@ from throughtime.learn.unused_options import require_used_options
             "freeze_vectors= (--freeze-vectors) has no effect without vectors= (--vectors)",
         ),
         (
+            {"model": "ngrams", "text": ["a"], "epochs": 3},
+            "epochs= (--epochs) has no effect on ngrams, whose weights",
+        ),
+        ({"model": "ngrams", "text": ["a"], "patience": 3}, "patience= (--patience) has no effect on ngrams"),
+        (
+            {"model": "ngrams", "text": ["a"], "learning_rate": 0.1},
+            "learning_rate= (--learning-rate) has no effect on ngrams",
+        ),
+        (
+            {"model": "ngrams", "text": ["a"], "clip_value": 0.1},
+            "clip_value= (--clip-value) has no effect on ngrams",
+        ),
+        (
+            {"model": "ngrams", "text": ["a"], "monitor": "loss"},
+            "monitor= (--monitor) has no effect on ngrams",
+        ),
+        (
             {"text": ["a"], "tokenizer": "my.json", "vocabulary": 9},
             "vocabulary= (--vocabulary) has no effect on the tokenizer",
         ),
@@ -59,6 +76,7 @@ def test_options_without_effect(options: dict[str, Any], message: str) -> None:
         {"tokens": ["a"], "split_tokens": True, "min_count": 1, "max_length": 9, "longer": "windows"},
         {"series": ["a"], "scale": "none", "missing": "interpolate"},
         {"text": ["a"], "tokenizer": "characters", "vocabulary": 9, "lower_case": True},
+        {"model": "ngrams", "text": ["a"], "seed": 5, "class_weight": "balanced", "epochs": 1},
     ],
 )
 def test_options_with_an_effect(options: dict[str, Any]) -> None:

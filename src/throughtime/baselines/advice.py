@@ -7,7 +7,7 @@ from typing import Literal
 from throughtime._options import named
 from throughtime._words import counted
 from throughtime.baselines.baseline import Baseline
-from throughtime.models import MODELS, models_for
+from throughtime.models import is_solved, models_for
 from throughtime.tasks import SequenceTask
 from throughtime.tasks.metrics import METRICS
 
@@ -85,7 +85,7 @@ def advice(
     check that the series have to do with the targets: the majority class
     """
     other, simpler = _about_models(task, model, inputs), _about_baseline(baseline, inputs)
-    if model in MODELS and MODELS[model].solved:
+    if is_solved(model):
         return [*other, simpler]
     time = _MORE_TIME if epochs is None else _about_epochs(epochs, best_epoch)
     return [time, *other, *_about_data(examples, words=words), simpler]

@@ -28,8 +28,8 @@ def fit_ridge(
     e_i = (y_i − ŷ_i) / (1 − h_i),  h the diagonal of the matrix that maps y to ŷ.
 
     Scores y − e of classes and labels are then divided by the temperature of least cross-entropy. Targets of
-    this cross-entropy are smoothed as in [2]_, as if there were one more example of each class, so that it
-    has a minimum even if all rows are predicted correctly.
+    this cross-entropy are smoothed as in [2]_, as if a share 1 / (n + 1) of each row were of an unknown
+    class, so that it has a minimum even if all rows are predicted correctly.
 
     Parameters
     ----------
@@ -125,11 +125,14 @@ class _Problem(NamedTuple):
 
 
 def _moments(design: Any, weights: Floats) -> tuple[Floats, Floats]:
-    """Return the weighted mean and standard deviation of each column, 1 where that is 0."""
+    """Return the weighted mean and standard deviation of each column, 1 where that is rounding error."""
     shares = weights / weights.sum()
     mean = shares @ design
-    variance = np.array([shares @ np.square(part.astype(np.float64)) for part in (design - mean).T])
-    return mean, np.sqrt(np.where(variance > 0, variance, 1.0))
+    variance = np.array(
+        [shares @ np.square(column - centre) for column, centre in zip(design.T, mean, strict=True)]
+    )
+    least = np.square(10 * np.finfo(design.dtype).eps * mean)
+    return mean, np.sqrt(np.where(variance > least, variance, 1.0))
 
 
 def _temperature(targets: Targets, scores: Floats, truth: Any, weights: Floats) -> float:
@@ -146,7 +149,7 @@ def _temperature(targets: Targets, scores: Floats, truth: Any, weights: Floats) 
     else:
         return 1.0
     count, choices = logits.shape
-    wanted = (count * wanted + 1) / (count + choices)
+    wanted = (count * wanted + 1 / choices) / (count + 1)
 
     def loss(log_temperature: float) -> float:
         log_p = log_softmax(logits / np.exp(log_temperature), axis=1)

@@ -215,5 +215,5 @@ def _ridge(
     return fit_ridge(design, targets, truth, weights, inverse)
 
 
-def _dense(design: Features) -> Floats:
+def _dense(design: Features) -> Any:
     return design.toarray() if scipy.sparse.issparse(design) else design

@@ -91,8 +91,8 @@ def _diagnosis(run: Run, sequences: DiagnosisData, examples: int) -> tuple[RunDi
     """Return the diagnosis of a run's model with the records of its training, and lines for the terminal."""
     if run.config.model.solved:
         raise UnsupportedError(
-            f"{run.path} has a linear model ({run.config.model.name}), which has no steps that gradients "
-            "flow through; give the run of a network"
+            f"{run.path} has a linear model, {run.config.model.name}, without steps that gradients flow "
+            "through; give the run of a network"
         )
     objective = sequences.objective(run, examples)
     model, losses = objective.model, objective.losses

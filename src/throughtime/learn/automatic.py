@@ -5,7 +5,7 @@ from typing import Any
 
 from throughtime.learn.prepared import Prepared
 from throughtime.learn.recipe import Recipe
-from throughtime.models import MODELS
+from throughtime.models import is_solved
 from throughtime.tasks import SequenceTask
 
 _SEQUENCES = (16, 64)
@@ -28,7 +28,7 @@ def automatic_settings(prepared: Prepared) -> Recipe:
     """
     recipe, examples = prepared.recipe, prepared.source.training(0)
     chosen: dict[str, Any] = {}
-    solved = recipe.model in MODELS and MODELS[recipe.model].solved
+    solved = is_solved(recipe.model)
     epochs = 1 if solved else recipe.optimizer.epochs
     if isinstance(prepared.task, SequenceTask):
         steps = max(1, int(examples.lengths.sum()))

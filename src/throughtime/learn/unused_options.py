@@ -7,7 +7,7 @@ from typing import Any
 from throughtime._options import named
 from throughtime.errors import ShapeError
 from throughtime.learn.recipe import Recipe
-from throughtime.models import MODELS
+from throughtime.models import is_solved
 
 _COLUMNS = {
     **dict.fromkeys(("tokenizer", "lower_case"), ("text",)),
@@ -61,7 +61,7 @@ def require_used_options(recipe: Recipe) -> None:
             f"{named('budget')} is for model auto of classification, multilabel and regression, not for "
             f"{recipe.model} of {recipe.task}; leave it out"
         )
-    if recipe.model in MODELS and MODELS[recipe.model].solved:
+    if is_solved(recipe.model):
         _require_no_steps(recipe)
 
 

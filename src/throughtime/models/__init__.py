@@ -18,6 +18,7 @@ from throughtime.models._named import NamedModel as NamedModel
 from throughtime.models._named import all_options as all_options
 from throughtime.models._named import build_model as build_model
 from throughtime.models._named import check_options as check_options
+from throughtime.models._named import is_solved as is_solved
 from throughtime.models._named import model_options as model_options
 from throughtime.models._named import models_for as models_for
 from throughtime.models._ngrams import NGrams as NGrams

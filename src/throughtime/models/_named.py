@@ -90,6 +90,19 @@ MODELS: Mapping[str, NamedModel] = {
 }
 """The models by name."""
 
+
+def is_solved(name: str | None) -> bool:
+    """Return whether this is the name of a model whose weights are solved for; see `NamedModel.solved`.
+
+    Examples
+    --------
+    >>> import throughtime as tt
+    >>> tt.models.is_solved("ngrams"), tt.models.is_solved("textcnn"), tt.models.is_solved(None)
+    (True, False, False)
+    """
+    return name is not None and name in MODELS and MODELS[name].solved
+
+
 _PER = {
     "sequence": "has one output per sequence",
     "step": "has one output per step",

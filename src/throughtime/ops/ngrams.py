@@ -1,4 +1,4 @@
-"""Hashed n-grams of token sequences, and linear scores of those that occur; plain PyTorch, any device."""
+"""Hashed n-grams of token sequences, and linear scores of which of them occur, in plain PyTorch."""
 
 from typing import NamedTuple
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from throughtime._fields import Fields
 from throughtime.errors import ShapeError
-from throughtime.models import MODELS, Blend, ModelInputs, build_model, check_options
+from throughtime.models import Blend, ModelInputs, build_model, check_options, is_solved
 from throughtime.tasks import METRICS, Task
 
 ModelFactory = Callable[[ModelInputs, int | None], nn.Module]
@@ -95,7 +95,7 @@ class ModelSpec:
     @property
     def solved(self) -> bool:
         """Whether a solver computes the weights, see `throughtime.models.NamedModel.solved`."""
-        return self.name not in (BLEND, CUSTOM) and MODELS[self.name].solved
+        return is_solved(self.name)
 
     def build(self, shape: Mapping[str, int], task: Task, factory: ModelFactory | None = None) -> nn.Module:
         """Make the model of a task; its weights come from torch's current random state.
