@@ -14,6 +14,36 @@ from throughtime.errors import InputTypeError, ShapeError
 
 
 @dataclass(frozen=True)
+class Range:
+    """Numbers that a hyper-parameter search draws from: whole ones of an option that is a whole number.
+
+    Parameters
+    ----------
+    low, high : float
+        Smallest and largest number, of at most three significant digits.
+    log : bool
+        Whether the logarithm is drawn evenly, in place of the number.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Values that a hyper-parameter search draws from.
+
+    Parameters
+    ----------
+    texts : tuple of str
+        The values as they are written on the command line.
+    """
+
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Option:
     """What an option means, wherever it occurs: the second part of an ``Annotated`` type.
 
@@ -27,6 +57,8 @@ class Option:
         Its name on the command line, if that is not the name of the argument.
     metavar : str or None
         What its value is called in the help of the command line.
+    search : Range, Choices or None
+        Values that ``throughtime tune`` tries; None is for an option that it leaves alone.
     """
 
     help: str
@@ -34,6 +66,7 @@ class Option:
     high: float | None = None
     flag: str | None = None
     metavar: str | None = None
+    search: Range | Choices | None = None
 
 
 class _Kind(NamedTuple):
@@ -169,6 +202,11 @@ class DeclaredOption:
         return _METAVARS.get(self.kind, "TEXT")
 
     @property
+    def search(self) -> Range | Choices | None:
+        """The values that a hyper-parameter search tries."""
+        return self.meaning.search
+
+    @property
     def choices(self) -> tuple[str, ...]:
         """The strings that it may be; none of an option that is a number."""
         return get_args(self.kind) if get_origin(self.kind) is Literal else ()
@@ -204,6 +242,19 @@ class DeclaredOption:
         except (ValueError, KeyError):
             words = "true or false" if self.kind is bool else self._kind.words
             raise InputTypeError(f"{self.flag} must be {words}, got {short(text)}") from None
+
+    def text(self, value: Any) -> str:
+        """Return the text that `parse` reads as a value.
+
+        Examples
+        --------
+        >>> import throughtime as tt
+        >>> tt.models.model_options("textcnn")["kernel_sizes"].text((3, 4, 5))
+        '3,4,5'
+        """
+        if isinstance(value, list | tuple):
+            return ",".join(map(str, value))
+        return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
     @property
     def _kind(self) -> _Kind:
