@@ -1,11 +1,11 @@
 """`fit`: from raw data to a trained run, in one call."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,9 @@ from throughtime.training import (
 )
 from throughtime.training import fit as train
 from throughtime.training import processes as several
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,7 @@ def fit(
             "ModelInputs and the number of outputs; give such a function"
         )
     factory = None if model is None or isinstance(model, str) else model
-    recipe = Recipe.of(task, model if isinstance(model, str) else None, **_sequences(options))
+    recipe = Recipe.of(task, model if isinstance(model, str) else None, **named_columns(options))
     fitted = fit_recipe(
         recipe,
         data,
@@ -225,16 +228,37 @@ def fit_recipe(
         prepared.task.require_metric(recipe.optimizer.monitor)
     prepared = replace(prepared, recipe=automatic_settings(prepared))
     if out is not None:
-        return _fitted(prepared, Path(out), data, **how)
+        return fit_prepared(prepared, Path(out), data, **how)
     with tempfile.TemporaryDirectory(prefix="throughtime-") as folder, without_flush():
-        return _fitted(prepared, Path(folder) / "run", data, resumable=False, **how)
+        return fit_prepared(prepared, Path(folder) / "run", data, resumable=False, **how)
 
 
-def _fitted(
-    prepared: Prepared, path: Path, data: Any, *, resume: bool, factory: ModelFactory | None, **how: Any
+def fit_prepared(
+    prepared: Prepared,
+    path: Path,
+    data: Any,
+    *,
+    resume: bool = False,
+    factory: ModelFactory | None = None,
+    callbacks: "Sequence[pl.Callback]" = (),
+    **how: Any,
 ) -> Fitted:
-    kind: Literal["tokens", "series"] = "tokens" if "vocabulary_size" in prepared.source.shape else "series"
-    spec = prepared.recipe.spec(kind) if factory is None else ModelSpec(CUSTOM)
+    """Train on prepared data, whose recipe has no "auto" settings, into the folder of a run.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        The data and the recipe.
+    path : Path
+        Folder of the run.
+    data : Any
+        What was prepared; a path is stored in the run.
+    resume, factory
+        See `fit_recipe`.
+    callbacks, **how
+        See `throughtime.training.fit`.
+    """
+    spec = prepared.recipe.spec(prepared.inputs) if factory is None else ModelSpec(CUSTOM)
     settings = prepared.recipe.settings()
     resume = resume or (several.was_restarted() and path.exists())
     run = _resumed(path, prepared, data) if resume else created_run(path, prepared, spec, data)
@@ -247,6 +271,7 @@ def _fitted(
         run,
         resume=resume,
         prepare_model=prepared.prepare_model,
+        callbacks=callbacks,
         **how,
     )
     predictor = None
@@ -302,7 +327,7 @@ def _recipe_json(prepared: Prepared, data: Any) -> dict[str, Any]:
     }
 
 
-def _sequences(options: Mapping[str, Any]) -> dict[str, Any]:
+def named_columns(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return options with names of columns as tuples."""
     columns = ("target", "text", "tokens", "series", "numeric")
     return {

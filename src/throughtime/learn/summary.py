@@ -111,7 +111,7 @@ def summarize(prepared: Prepared, run: Run, *, baselines: bool = True) -> Summar
         task,
         run.config.model.name,
         best,
-        inputs="tokens" if "vocabulary_size" in source.shape else "series",
+        inputs=prepared.inputs,
         examples=len(source.training(0)),
         epochs=run.config.settings.epochs,
         best_epoch=metrics.best_epoch or 1,
