@@ -25,11 +25,15 @@ def seconds_of(budget: str | float) -> float:
     >>> seconds_of("1.5m"), seconds_of(30)
     (90.0, 30.0)
     """
-    parts = re.fullmatch(r"([0-9]*\.?[0-9]+)([smh]?)", str(budget).strip())
-    seconds = float(parts[1]) * _UNITS[parts[2]] if parts else 0.0
+    seconds = _parsed(budget.strip()) if isinstance(budget, str) else float(budget)
     if not 0 < seconds < float("inf"):
         raise ShapeError(f"--budget must be a time such as 90s, 30m or 2h, got {budget!r}")
     return seconds
+
+
+def _parsed(text: str) -> float:
+    parts = re.fullmatch(r"([0-9]*\.?[0-9]+)([smh]?)", text)
+    return float(parts[1]) * _UNITS[parts[2]] if parts else 0.0
 
 
 def duration_text(seconds: float) -> str:

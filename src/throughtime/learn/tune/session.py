@@ -174,7 +174,7 @@ def _sampler(seed: int) -> optuna.samplers.BaseSampler:
 def _pruner(step: Step) -> optuna.pruners.BasePruner:
     """Prune a trial whose best epoch is worse than the median of the others at its epoch."""
     kept = _NEVER_PRUNED if step.again is None else _NEVER_PRUNED_AGAIN
-    return optuna.pruners.MedianPruner(n_startup_trials=kept, n_warmup_steps=1 + step.epochs // 4)
+    return optuna.pruners.MedianPruner(n_startup_trials=kept, n_warmup_steps=max(2, 1 + step.epochs // 4))
 
 
 @contextmanager
