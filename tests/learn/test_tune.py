@@ -271,6 +271,17 @@ def test_a_trial_behind_the_median_of_the_others_is_pruned() -> None:
     assert [part.epoch for part in watch.history] == [1]
 
 
+def test_a_pruned_trial_is_stored_and_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        optuna.pruners.MedianPruner, "prune", lambda self, study, trial: trial.params["learning_rate"] == 2e-3
+    )
+    tuned = tune(ROWS, out=tmp_path, model="textcnn", trials=3, epochs=8, embedding_size=8, progress=False)
+    first = tuned.trials[0].outcome
+    assert (first.end, first.trained, tuned.trials[0].epochs) == ("pruned", 1, 2)
+    assert tuned.trials[2].again == 1
+    assert tuned.best.number in (1, 2)
+
+
 def test_options_that_are_given_or_have_no_effect_are_not_searched() -> None:
     space = space_of("classification", "tokens", "bilstm", {"learning_rate", "hidden_size"})
     assert list(space.options["bilstm"]) == [

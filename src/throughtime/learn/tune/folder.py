@@ -40,7 +40,7 @@ def stored_folder(out: Path) -> Iterator[Request]:
     if not (out / NAME).is_file():
         raise RunError(f"{out} holds no study: {NAME} is missing; give the folder of a search to resume")
     with only_training(out):
-        study = StudyFile.open(out)
+        study = StudyFile.opened(out)
         try:
             request = Request.from_json(study.request)
         except ValueError as error:
@@ -57,6 +57,6 @@ def new_folder(out: Path) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            if not ((out / NAME).exists() and StudyFile.open(out).trials()):
+            if not ((out / NAME).exists() and StudyFile.opened(out).trials()):
                 shutil.rmtree(out, ignore_errors=True)
             raise

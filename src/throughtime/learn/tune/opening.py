@@ -34,7 +34,7 @@ def open_session(out: Path, request: Request, prepared: Prepared, data: Any, dev
     space = space_of(recipe.task, prepared.inputs, request.model, request.options)
     identity = {"data": prepared.source.describe().get("sha256"), "search": space.to_json(), "metric": metric}
     if (out / NAME).exists():
-        study = StudyFile.open(out)
+        study = StudyFile.opened(out)
         _require_same(study, identity, out)
     else:
         direction: Direction = "maximize" if METRICS[metric].better == "higher" else "minimize"

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from throughtime.data.batches import derived_seed
-from throughtime.errors import NotFiniteError, RunError
+from throughtime.errors import NotFiniteError
 from throughtime.learn.automatic import automatic_settings
 from throughtime.learn.fitting import fit_prepared
 from throughtime.learn.prepared import Prepared
@@ -73,19 +73,8 @@ class Session:
         return str(self.data) if isinstance(self.data, str | Path) else "DATA"
 
     def trials(self) -> list[Trial]:
-        """Return the finished trials.
-
-        Raises
-        ------
-        RunError
-            If the journal is damaged.
-        """
-        try:
-            return [self._trial(number, trial) for number, trial in enumerate(self.study.trials())]
-        except (ValueError, TypeError) as error:
-            raise RunError(
-                f"{self.study.path} is damaged: {error}; restore the file, or choose another --out"
-            ) from error
+        """Return the finished trials."""
+        return self.study.trials_in(self.space)
 
     def recipe(self, model: str, options: Mapping[str, Any], epochs: int) -> Recipe:
         """Return the recipe of a trial."""
@@ -158,11 +147,6 @@ class Session:
         undefined = end == "complete" and math.isnan(value)
         shown: End = "not finite" if undefined else end
         return Outcome(shown, value, validation["loss"], best, len(history), seconds)
-
-    def _trial(self, number: int, trial: FrozenTrial) -> Trial:
-        note = Note.of(trial)
-        model, options = self.space.chosen(trial.params)
-        return Trial(number, model, options, note.epochs, note.again, note.outcome)
 
 
 def _sampler(seed: int) -> optuna.samplers.BaseSampler:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from throughtime._fields import Fields
 from throughtime.data.files import read_bytes
 from throughtime.errors import DataError, RunError
+from throughtime.learn.tune.space import Space
+from throughtime.learn.tune.trials import Note, Trial
 
 if TYPE_CHECKING:
     import optuna
@@ -59,11 +61,11 @@ class StudyFile:
             study = optuna.create_study(study_name=STUDY, storage=_storage(part), direction=direction)
             study.set_user_attr(_REQUEST, json.dumps(request))
         part.replace(path)
-        return cls.open(folder)
+        return cls.opened(folder)
 
     @classmethod
-    def open(cls, folder: Path) -> "StudyFile":
-        """Open the journal in a folder; the last line is removed if a kill has cut it.
+    def opened(cls, folder: Path) -> "StudyFile":
+        """Return the study in a folder; the last line is removed if a kill has cut it.
 
         Raises
         ------
@@ -93,7 +95,11 @@ class StudyFile:
             return Fields(json.loads(self._study.user_attrs[_REQUEST]), "request.")
 
     def trials(self) -> "list[optuna.trial.FrozenTrial]":
-        """Return the finished trials.
+        """Return the finished trials as Optuna has them."""
+        return self._study.get_trials(deepcopy=False)
+
+    def trials_in(self, space: Space) -> list[Trial]:
+        """Return the finished trials of a search in a space.
 
         Raises
         ------
@@ -101,7 +107,7 @@ class StudyFile:
             If they are damaged.
         """
         with _reading(self.path):
-            return self._study.get_trials(deepcopy=False)
+            return [_trial(number, trial, space) for number, trial in enumerate(self.trials())]
 
     def add(self, trial: "optuna.trial.FrozenTrial") -> None:
         """Add a finished trial."""
@@ -112,6 +118,12 @@ class StudyFile:
     def direction(self) -> Direction:
         """Which values are better."""
         return "maximize" if self._study.direction.name == "MAXIMIZE" else "minimize"
+
+
+def _trial(number: int, trial: "optuna.trial.FrozenTrial", space: Space) -> Trial:
+    note = Note.of(trial)
+    model, options = space.chosen(trial.params)
+    return Trial(number, model, options, note.epochs, note.again, note.outcome)
 
 
 def _storage(path: Path) -> "optuna.storages.JournalStorage":
