@@ -282,6 +282,20 @@ def test_a_pruned_trial_is_stored_and_not_repeated(tmp_path: Path, monkeypatch: 
     assert tuned.best.number in (1, 2)
 
 
+def test_a_language_model_is_searched(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("the cat is red\na dog was big\n" * 60, encoding="utf-8")
+    sizes = {"hidden_size": 8, "embedding_size": 8, "num_layers": 1, "bptt": 8, "streams": 4}
+    study = tmp_path / "study"
+    tuned = tune(text, out=study, task="language", trials=2, epochs=4, progress=False, **sizes)
+    assert [(trial.model, trial.epochs) for trial in tuned.trials] == [("language", 1), ("language", 4)]
+    assert tuned.best.outcome.value == min(trial.outcome.value for trial in tuned.trials)
+    assert tuned.run.metrics.test is not None
+    with pytest.raises(ShapeError, match="a language or frame model has no predictor; use the run"):
+        tuned.predictor  # noqa: B018
+    assert tuned.command.startswith(f"throughtime train {text} --task language --model language ")
+
+
 def test_options_that_are_given_or_have_no_effect_are_not_searched() -> None:
     space = space_of("classification", "tokens", "bilstm", {"learning_rate", "hidden_size"})
     assert list(space.options["bilstm"]) == [

@@ -1,5 +1,6 @@
 """The command ``tune``; its options are those of ``train``."""
 
+import inspect
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,7 +8,7 @@ import typer
 
 from throughtime._importing import stopping_at_once
 from throughtime.cli._app_train import panels
-from throughtime.cli._generated import with_options
+from throughtime.cli._generated import Panel, with_options
 
 
 def _tune(
@@ -84,6 +85,11 @@ def _tune(
 
 def tune_command() -> Any:
     """Return the command with all options."""
-    command = with_options(_tune, panels())
+    own = inspect.signature(_tune).parameters
+    others = (
+        Panel(title, {name: option for name, option in options.items() if name not in own})
+        for title, options in panels()
+    )
+    command = with_options(_tune, others)
     command.__name__ = "tune"
     return command

@@ -30,10 +30,11 @@ _LENGTH = Option(
 
 EmbeddingSize = Annotated[int, replace(_EMBEDDING_SIZE, search=Range(32, 300, log=True))]
 OptionalEmbeddingSize = Annotated[int, replace(_EMBEDDING_SIZE, low=0)]
-HiddenSize = Annotated[int, replace(_HIDDEN_SIZE, search=Range(32, 512, log=True))]
+HiddenSize = Annotated[int, replace(_HIDDEN_SIZE, search=Range(32, 256, log=True))]
+NextStepHiddenSize = Annotated[int, replace(_HIDDEN_SIZE, search=Range(64, 512, log=True))]
 SmallHiddenSize = Annotated[int, replace(_HIDDEN_SIZE, search=Range(4, 128, log=True))]
 LinearSize = Annotated[int, replace(_HIDDEN_SIZE, search=Range(128, 1024, log=True))]
-NumLayers = Annotated[int, Option("Number of recurrent layers.", low=1, flag="layers", search=Range(1, 3))]
+NumLayers = Annotated[int, Option("Number of recurrent layers.", low=1, flag="layers", search=Range(1, 2))]
 DropoutRate = Annotated[
     float, Option("Probability of dropout in training.", low=0, high=1, search=Range(0, 0.8))
 ]
