@@ -27,6 +27,7 @@ if _typing.TYPE_CHECKING:
     from throughtime.learn import Predictor as Predictor
     from throughtime.learn import fit as fit
     from throughtime.learn import load as load
+    from throughtime.learn.tune import tune as tune
 
 
 def __getattr__(name: str) -> object:

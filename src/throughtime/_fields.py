@@ -123,8 +123,8 @@ class Fields:
         Supported are ``int`` (a whole number from 0), ``float`` (a finite number), `Share`, `Positive`,
         `Number`, ``complex`` (a list of real and imaginary part), ``str``, ``bool``, ``Literal``,
         dataclasses, ``Mapping[str, X]``, ``tuple[X, ...]`` and ``Sequence[X]``, ``X | None`` (null, or a
-        missing entry), ``Any``, ``Annotated[X, …]``, and unions of dataclasses (the first whose required fields
-        are all present).
+        missing entry), ``Any``, ``Annotated[X, …]``, and unions of dataclasses (the first whose required
+        fields are all present).
         """
         return cls(**self._values(cls))
 

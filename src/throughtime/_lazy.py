@@ -6,6 +6,7 @@ from typing import Any
 
 LAZY = {
     **dict.fromkeys(("fit", "load", "Predictor"), "throughtime.learn"),
+    "tune": "throughtime.learn.tune",
     **dict.fromkeys(
         ("SequenceAnomalyDetector", "SequenceClassifier", "SequenceRegressor", "SequenceTagger"),
         "throughtime.estimators",

@@ -10,8 +10,39 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
+from throughtime._duration import seconds_of
 from throughtime._fields import short
 from throughtime.errors import InputTypeError, ShapeError
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers that a hyper-parameter search draws from: whole ones of an option that is a whole number.
+
+    Parameters
+    ----------
+    low, high : float
+        Smallest and largest number, of at most three significant digits.
+    log : bool
+        Whether the logarithm is drawn evenly, in place of the number.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Values that a hyper-parameter search draws from.
+
+    Parameters
+    ----------
+    texts : tuple of str
+        The values as they are written on the command line.
+    """
+
+    texts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -30,6 +61,8 @@ class Option:
         What its value is called in the help of the command line.
     duration : bool
         Whether it is a time in seconds, which the command line also takes as 90s, 5m or 1h.
+    search : Range, Choices or None
+        Values that ``throughtime tune`` tries; None is for an option that it leaves alone.
     """
 
     help: str
@@ -38,6 +71,7 @@ class Option:
     flag: str | None = None
     metavar: str | None = None
     duration: bool = False
+    search: Range | Choices | None = None
 
 
 class _Kind(NamedTuple):
@@ -72,11 +106,6 @@ def _parse_list(text: str) -> tuple[int, ...]:
 
 def _parse_truth(text: str) -> bool:
     return {"true": True, "false": False}[text.lower()]
-
-
-def _parse_duration(text: str) -> float:
-    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:].lower())
-    return float(text) if unit is None else unit * float(text[:-1])
 
 
 def _or_none(parse: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -178,6 +207,11 @@ class DeclaredOption:
         return _METAVARS.get(self.kind, "TEXT")
 
     @property
+    def search(self) -> Range | Choices | None:
+        """The values that a hyper-parameter search tries."""
+        return self.meaning.search
+
+    @property
     def choices(self) -> tuple[str, ...]:
         """The strings that it may be; none of an option that is a number."""
         return get_args(self.kind) if get_origin(self.kind) is Literal else ()
@@ -209,11 +243,24 @@ class DeclaredOption:
             If the text is none of this option.
         """
         try:
-            return _parse_duration(text) if self.meaning.duration else self._kind.parse(text)
+            return seconds_of(text) if self.meaning.duration else self._kind.parse(text)
         except (ValueError, KeyError):
             words = "true or false" if self.kind is bool else self._kind.words
             words = "a time such as 90s, 5m or 1h" if self.meaning.duration else words
             raise InputTypeError(f"{self.flag} must be {words}, got {short(text)}") from None
+
+    def text(self, value: Any) -> str:
+        """Return the text that `parse` reads as a value.
+
+        Examples
+        --------
+        >>> import throughtime as tt
+        >>> tt.models.model_options("textcnn")["kernel_sizes"].text((3, 4, 5))
+        '3,4,5'
+        """
+        if isinstance(value, list | tuple):
+            return ",".join(map(str, value))
+        return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
     @property
     def _kind(self) -> _Kind:

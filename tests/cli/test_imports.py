@@ -38,10 +38,11 @@ def imported(tmp_path_factory: pytest.TempPathFactory, text_run: Path) -> dict[s
         "help": ["--help"],
         "version": ["--version"],
         "help of train": ["train", "--help"],
+        "help of tune": ["tune", "--help"],
         "predict": ["predict", str(text_run), str(folder / "data.csv")],
         "export": ["export", str(text_run), "--to", "onnx", "--out", str(folder / "model.onnx")],
     }
-    arguments = json.dumps([list(commands.values()), sorted(TRAINING | DEMO)])
+    arguments = json.dumps([list(commands.values()), sorted({"optuna"} | TRAINING | DEMO)])
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, arguments], capture_output=True, text=True, check=False
     )
@@ -54,7 +55,11 @@ def imported(tmp_path_factory: pytest.TempPathFactory, text_run: Path) -> dict[s
 def test_help_imports_no_library_of_training(imported: dict[str, set[str]]) -> None:
     assert imported["help"] == imported["version"] == set()
     # Its options are those of tasks and models.
-    assert "pytorch_lightning" not in imported["help of train"]
+    assert "pytorch_lightning" not in imported["help of train"] | imported["help of tune"]
+
+
+def test_no_command_but_tune_imports_optuna(imported: dict[str, set[str]]) -> None:
+    assert not any("optuna" in names for names in imported.values())
 
 
 def test_predicting_and_exporting_import_nothing_of_training_and_reports(

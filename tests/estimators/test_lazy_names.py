@@ -15,6 +15,7 @@ NAMES = {
     "SequenceTagger",
     "fit",
     "load",
+    "tune",
 }
 
 
@@ -32,7 +33,7 @@ def test_the_names_are_listed_and_resolved() -> None:
 
 
 def test_listing_imports_no_extra() -> None:
-    code = "import sys, throughtime; dir(throughtime); print([m for m in ('sklearn', 'pyarrow', 'pytorch_lightning') if m in sys.modules])"
+    code = "import sys, throughtime; dir(throughtime); print([m for m in ('sklearn', 'pyarrow', 'pytorch_lightning', 'optuna') if m in sys.modules])"
     assert run(code) == "[]"
 
 

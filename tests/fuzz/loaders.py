@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import optuna
 import pyarrow as pa
 import pyarrow.parquet as pq
 import scipy.io
@@ -34,6 +35,11 @@ from throughtime.demo.operators.lexer import lex
 from throughtime.demo.operators.reading import read_files
 from throughtime.demo.results import NAME, DemoResult, read_result, write_result
 from throughtime.learn import Recipe, prepare
+from throughtime.learn.tune.folder import stored_folder
+from throughtime.learn.tune.request import Request
+from throughtime.learn.tune.space import space_of
+from throughtime.learn.tune.study import StudyFile, quiet_optuna
+from throughtime.learn.tune.trials import Note, Outcome
 from throughtime.report import ModelRow
 
 from .damage import changed_json, damaged
@@ -419,6 +425,31 @@ def _demo(folder: Path) -> object:
     return None if result is None else [f"{row.name} {100 * row.accuracy:.1f}" for row in result.models]
 
 
+# ------------------------------------------------------------------ a search
+
+_SPACE = space_of("classification", "tokens", None, {"dropout"})
+
+
+def _journal() -> bytes:
+    """Return the journal of a study with one trial."""
+    with TemporaryDirectory() as folder, quiet_optuna():
+        request = Request("classification", None, {"dropout": 0.5}).to_json()
+        study = StudyFile.create(Path(folder), "maximize", {**request, "data": "0", "metric": "accuracy"})
+        memory = optuna.create_study(direction="maximize")
+        trial = memory.ask()
+        _SPACE.suggest(trial)
+        trial.report(0.5, 1)
+        trial.set_user_attr("throughtime", Note(1, None, Outcome("complete", 0.5, 1.0, 1, 1, 2.0)).to_json())
+        memory.tell(trial, 0.5)
+        study.add(memory.trials[0])
+        return study.path.read_bytes()
+
+
+def _study(folder: Path) -> object:
+    with stored_folder(folder) as request:
+        return request.recipe(), StudyFile.opened(folder).trials_in(_SPACE)
+
+
 FILES = {
     **TABLES,
     **STREAMS,
@@ -457,6 +488,7 @@ FILES = {
     ),
     "Python": Loader(_python, "a.py", (_SOURCE,)),
     "Python of the data set": Loader(lambda path: read_files([SourceFile("a.py", path)]), "a.py", (_SOURCE,)),
+    "study of a search": Loader(_study, "study.journal", (_journal(),), beside={}),
     "results of a demo": Loader(
         _demo,
         NAME,

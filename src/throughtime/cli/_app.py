@@ -12,12 +12,13 @@ from throughtime.cli._options import column_names
 
 
 class _Commands(Group):
-    """The commands; the options of ``train`` are only assembled when it is invoked."""
+    """The commands; the options of ``train`` and ``tune`` are only assembled when they are invoked."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         """Return the name, the command, and its arguments."""
         name, command, rest = super().resolve_command(ctx, args)
-        return name, full_train_command() if name == train.__name__ else command, rest
+        full = {train.__name__: full_train_command, tune.__name__: full_tune_command}
+        return name, full[name]() if name in full else command, rest
 
 
 app = typer.Typer(
@@ -70,8 +71,24 @@ def full_train_command() -> Any:
     """Return ``train`` with all options, which are those of tasks and models."""
     with stopping_at_once():
         from throughtime.cli._app_train import train_command
+    return _parsed_by_typer(train_command())
+
+
+@app.command()
+def tune() -> None:
+    """Search for the best model and options."""
+
+
+def full_tune_command() -> Any:
+    """Return ``tune`` with all options, which are those of tasks and models."""
+    with stopping_at_once():
+        from throughtime.cli._app_tune import tune_command
+    return _parsed_by_typer(tune_command())
+
+
+def _parsed_by_typer(command: Any) -> Any:
     parser = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
-    parser.command(name=train.__name__, cls=Command)(train_command())
+    parser.command(name=command.__name__, cls=Command)(command)
     return typer.main.get_command(parser)
 
 

@@ -137,32 +137,37 @@ class TrainCommand:
             say(f"note: {note}", quiet=self.quiet)
         result = fitted.result
         end_training(
-            result, out, lambda console, metrics: self._show(console, metrics, fitted), quiet=self.quiet
+            result,
+            out,
+            lambda console, metrics: show_results(console, metrics, fitted, baselines=self.baselines),
+            quiet=self.quiet,
         )
         return fitted
 
-    def _show(self, console: Console, metrics: Metrics, fitted: Fitted) -> None:
-        run = fitted.result.run
-        outcome = read_outcome(run)
-        if outcome is not None:
-            print_outcome(console, outcome, run.task)
-        else:
-            best = metrics.history[(metrics.best_epoch or 1) - 1]
-            console.print(f"best epoch {best.epoch}: validation {run.task.describe(best.validation)}")
-        summary = summarize(fitted.prepared, run, baselines=self.baselines)
-        if summary is None:
-            if metrics.test is not None:
-                examples = run.task.counted(metrics.test.examples, run.config.shape)
-                console.print(f"test {run.task.describe(metrics.test.figures)} on {examples}")
-            write_report(run, fitted)
-            console.print(f"saved in {run.path}, report in {run.path / 'report.html'}")
-            console.print(f"next: throughtime sample {run.path}")
-            return
-        write_summary(run, summary)
-        print_summary(console, summary, run)
+
+def show_results(console: Console, metrics: Metrics, fitted: Fitted, *, baselines: bool) -> None:
+    """Print the metrics of a finished run, beside those of baselines, and write them and the report."""
+    run = fitted.result.run
+    outcome = read_outcome(run)
+    if outcome is not None:
+        print_outcome(console, outcome, run.task)
+    else:
+        best = metrics.history[(metrics.best_epoch or 1) - 1]
+        console.print(f"best epoch {best.epoch}: validation {run.task.describe(best.validation)}")
+    summary = summarize(fitted.prepared, run, baselines=baselines)
+    if summary is None:
+        if metrics.test is not None:
+            examples = run.task.counted(metrics.test.examples, run.config.shape)
+            console.print(f"test {run.task.describe(metrics.test.figures)} on {examples}")
         write_report(run, fitted)
         console.print(f"saved in {run.path}, report in {run.path / 'report.html'}")
-        console.print(f"next: throughtime predict {run.path} FILE")
+        console.print(f"next: throughtime sample {run.path}")
+        return
+    write_summary(run, summary)
+    print_summary(console, summary, run)
+    write_report(run, fitted)
+    console.print(f"saved in {run.path}, report in {run.path / 'report.html'}")
+    console.print(f"next: throughtime predict {run.path} FILE")
 
 
 def write_report(run: Run, fitted: Fitted) -> None:

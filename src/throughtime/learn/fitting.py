@@ -1,11 +1,11 @@
 """`fit`: from raw data to a trained run, in one call."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,9 @@ from throughtime.training import (
 )
 from throughtime.training import fit as train
 from throughtime.training import processes as several
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,7 @@ def fit(
             "ModelInputs and the number of outputs; give such a function"
         )
     factory = None if isinstance(model, str) else model
-    recipe = Recipe.of(task, model if isinstance(model, str) else AUTO, **_sequences(options))
+    recipe = Recipe.of(task, model if isinstance(model, str) else AUTO, **named_columns(options))
     fitted = fit_recipe(
         recipe,
         data,
@@ -279,38 +282,70 @@ def _require_plain(how: Mapping[str, Any], start: Predictor | None) -> None:
 
 
 def _fitted(
-    prepared: Prepared,
-    path: Path,
-    data: Any,
-    plan: Plan | None,
-    *,
-    resume: bool,
-    factory: ModelFactory | None,
-    **how: Any,
+    prepared: Prepared, path: Path, data: Any, plan: Plan | None, *, resume: bool, **how: Any
 ) -> Fitted:
+    """Train by a plan; without one, the model of the recipe."""
     resume = resume or (several.was_restarted() and path.exists())
     if plan is not None and resume:
         plan = _planned(Run.open(path))
-    if plan is not None and plan.is_single:
+    if plan is None:
+        return fit_prepared(prepared, path, data, resume=resume, **how)
+    if plan.is_single:
         prepared = replace(prepared, recipe=_of_member(prepared.recipe, plan.members[0]))
-    kind: Literal["tokens", "series"] = "tokens" if "vocabulary_size" in prepared.source.shape else "series"
-    spec = prepared.recipe.spec(kind) if plan is None else plan.spec
+        return fit_prepared(prepared, path, data, resume=resume, plan=plan, **how)
+    run = Run.open(path) if resume else created_run(path, prepared, plan.spec, data, plan)
+    return _with_predictor(prepared, _blended(prepared, plan, run, resume=resume, **how))
+
+
+def fit_prepared(
+    prepared: Prepared,
+    path: Path,
+    data: Any,
+    *,
+    resume: bool = False,
+    factory: ModelFactory | None = None,
+    callbacks: "Sequence[pl.Callback]" = (),
+    plan: Plan | None = None,
+    **how: Any,
+) -> Fitted:
+    """Train on prepared data, whose recipe has no "auto" settings, into the folder of a run.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        The data and the recipe.
+    path : Path
+        Folder of the run.
+    data : Any
+        What was prepared; a path is stored in the run.
+    resume, factory
+        See `fit_recipe`.
+    plan : Plan, optional
+        With a single model, in place of that of the recipe.
+    callbacks, **how
+        See `throughtime.training.fit`.
+    """
+    spec = prepared.recipe.spec(prepared.inputs) if plan is None else plan.spec
     spec = spec if factory is None else ModelSpec(CUSTOM)
-    run = _resumed(path, prepared, data, plan) if resume else created_run(path, prepared, spec, data, plan)
+    settings = prepared.recipe.settings()
+    resume = resume or (several.was_restarted() and path.exists())
+    run = _resumed(path, prepared, data) if resume else created_run(path, prepared, spec, data, plan)
     run.factory = factory
-    if plan is None or plan.is_single:
-        result = train(
-            prepared.source,
-            prepared.task,
-            spec,
-            prepared.recipe.settings(),
-            run,
-            resume=resume,
-            prepare_model=prepared.prepare_model,
-            **how,
-        )
-    else:
-        result = _blended(prepared, plan, run, resume=resume, **how)
+    result = train(
+        prepared.source,
+        prepared.task,
+        spec,
+        settings,
+        run,
+        resume=resume,
+        prepare_model=prepared.prepare_model,
+        callbacks=callbacks,
+        **how,
+    )
+    return _with_predictor(prepared, result)
+
+
+def _with_predictor(prepared: Prepared, result: FitResult) -> Fitted:
     predictor = None
     if prepared.encoder is not None and result.run.has_model and several.process() == 0:
         predictor = Predictor.of(result.run)
@@ -351,14 +386,12 @@ def _planned(run: Run) -> Plan | None:
         ) from error
 
 
-def _resumed(path: Path, prepared: Prepared, data: Any, plan: Plan | None) -> Run:
+def _resumed(path: Path, prepared: Prepared, data: Any) -> Run:
     """Return the run of a folder, extended if the recipe has more epochs."""
     run, settings = Run.open(path), prepared.recipe.settings()
-    if plan is not None and not plan.is_single:
-        return run
     if settings.epochs <= run.config.settings.epochs or several.process():
         return run
-    recipe = {**run.config.recipe, "options": _recipe_json(prepared, data, plan)["options"]}
+    recipe = {**run.config.recipe, "options": _recipe_json(prepared, data, None)["options"]}
     with only_training(path):
         return run.extended(epochs=settings.epochs, patience=settings.patience, recipe=recipe)
 
@@ -401,7 +434,7 @@ def _recipe_json(prepared: Prepared, data: Any, plan: Plan | None) -> dict[str, 
     }
 
 
-def _sequences(options: Mapping[str, Any]) -> dict[str, Any]:
+def named_columns(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return options with names of columns as tuples."""
     columns = ("target", "text", "tokens", "series", "numeric")
     return {

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from throughtime._options import Option
+from throughtime._options import Option, Range
 
 
 @dataclass(frozen=True)
@@ -197,8 +197,12 @@ class OptimizerOptions:
             duration=True,
         ),
     ] = None
-    learning_rate: Annotated[float, Option("Peak learning rate of AdamW.", low=0)] = 2e-3
-    weight_decay: Annotated[float, Option("Weight decay of AdamW.", low=0)] = 0.01
+    learning_rate: Annotated[
+        float, Option("Peak learning rate of AdamW.", low=0, search=Range(3e-4, 1e-2, log=True))
+    ] = 2e-3
+    weight_decay: Annotated[
+        float, Option("Weight decay of AdamW.", low=0, search=Range(1e-4, 0.3, log=True))
+    ] = 0.01
     monitor: Annotated[
         str | None, Option("Metric on validation that chooses the best epoch. Default: that of the task.")
     ] = None

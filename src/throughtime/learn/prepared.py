@@ -92,6 +92,11 @@ class Prepared:
     """(C,) weight of each class in the loss, if classes are weighed."""
 
     @property
+    def inputs(self) -> Literal["tokens", "series"]:
+        """What the model reads."""
+        return "tokens" if "vocabulary_size" in self.source.shape else "series"
+
+    @property
     def held_out(self) -> Table | None:
         """Rows of the test examples, or without these of the validation examples, for reports."""
         if not self.tables:

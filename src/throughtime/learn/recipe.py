@@ -121,6 +121,10 @@ class Recipe:
             changes[name] = {**getattr(self, name), **groups[name]}
         return dataclasses.replace(self, **changes)
 
+    def declared(self) -> dict[str, DeclaredOption]:
+        """Return the options of this task and model by name."""
+        return {name: option for name, (_, option) in _places(self.task, self.model)}
+
     def values(self) -> dict[str, Any]:
         """Return the value of each option of this task and model by name."""
         content = {}

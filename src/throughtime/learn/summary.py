@@ -112,7 +112,7 @@ def summarize(prepared: Prepared, run: Run, *, baselines: bool = True) -> Summar
         task,
         run.config.model.name,
         best,
-        inputs="tokens" if "vocabulary_size" in source.shape else "series",
+        inputs=prepared.inputs,
         words=_words_without_vectors(prepared.recipe),
         examples=len(source.training(0)),
         epochs=None if run.config.model.is_blend else run.config.settings.epochs,

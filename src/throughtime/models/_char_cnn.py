@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from throughtime.errors import ShapeError
 from throughtime.models._inputs import ModelInputs
 from throughtime.models._one_length import first_steps, of_one_length
-from throughtime.models._options import Channels, DropoutRate, HiddenSize, Length
+from throughtime.models._options import Channels, DropoutRate, Length, LinearSize
 from throughtime.models._sequence_model import InOrder, SequenceModel
 from throughtime.nn import ConvBlock, Dropout, Linear, receptive_field
 from throughtime.nn.description import WholeSequence
@@ -76,7 +76,7 @@ class CharCNN(SequenceModel):
         *,
         length: Length = 1014,
         channels: Channels = 256,
-        hidden_size: HiddenSize = 1024,
+        hidden_size: LinearSize = 1024,
         dropout: DropoutRate = 0.5,
     ) -> None:
         inputs = ModelInputs.of(alphabet_size, "tokens")

@@ -2,7 +2,13 @@
 
 from throughtime.errors import ShapeError
 from throughtime.models._inputs import ModelInputs
-from throughtime.models._options import BlockChannels, DropoutRate, EmbeddingSize, KernelSizes, for_each_block
+from throughtime.models._options import (
+    BlockKernelSizes,
+    DropoutRate,
+    EmbeddingSize,
+    FCNChannels,
+    for_each_block,
+)
 from throughtime.models._sequence_model import SequenceModel
 from throughtime.nn import ConvStack, Dropout, Pool
 from throughtime.nn.description import Series
@@ -59,8 +65,8 @@ class FCN(SequenceModel):
         in_channels: int | ModelInputs,
         outputs: int,
         *,
-        channels: BlockChannels = (128, 256, 128),
-        kernel_sizes: KernelSizes = (8, 5, 3),
+        channels: FCNChannels = (128, 256, 128),
+        kernel_sizes: BlockKernelSizes = (8, 5, 3),
         embedding_size: EmbeddingSize = 128,
         dropout: DropoutRate = 0.0,
         per_step: bool = False,

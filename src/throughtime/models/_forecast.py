@@ -10,8 +10,8 @@ from throughtime.errors import InputTypeError, ShapeError
 from throughtime.models._options import (
     Cell,
     DropoutRate,
-    HiddenSize,
     InputDropoutRate,
+    NextStepHiddenSize,
     NumLayers,
     OptionalEmbeddingSize,
 )
@@ -87,7 +87,7 @@ class ForecastModel(NextStep):
         *,
         cell: Cell = "lstm",
         embedding_size: OptionalEmbeddingSize = 0,
-        hidden_size: HiddenSize = 128,
+        hidden_size: NextStepHiddenSize = 128,
         num_layers: NumLayers = 1,
         dropout: DropoutRate = 0.1,
         input_dropout: InputDropoutRate = 0.0,

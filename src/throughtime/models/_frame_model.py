@@ -8,8 +8,8 @@ from throughtime.errors import InputTypeError, ShapeError
 from throughtime.models._options import (
     Cell,
     DropoutRate,
-    HiddenSize,
     InputDropoutRate,
+    NextStepHiddenSize,
     NumLayers,
     OptionalEmbeddingSize,
 )
@@ -79,7 +79,7 @@ class FrameModel(NextStep):
         *,
         cell: Cell = "lstm",
         embedding_size: OptionalEmbeddingSize = 0,
-        hidden_size: HiddenSize = 256,
+        hidden_size: NextStepHiddenSize = 256,
         num_layers: NumLayers = 1,
         dropout: DropoutRate = 0.3,
         input_dropout: InputDropoutRate = None,

@@ -11,7 +11,14 @@ from torch.nn import functional as F
 from throughtime.errors import ShapeError
 from throughtime.models._embedding import token_embedding
 from throughtime.models._inputs import ModelInputs
-from throughtime.models._options import Channels, Depth, DropoutRate, EmbeddingSize, KernelSizes, Members
+from throughtime.models._options import (
+    Depth,
+    DropoutRate,
+    EmbeddingSize,
+    InceptionChannels,
+    InceptionKernelSizes,
+    Members,
+)
 from throughtime.models._sequence_model import ExtraFeatures, InOrder, SequenceModel
 from throughtime.nn import Conv1d, ConvBlock, Dropout, Linear, MaxPool1d, Parallel, Pool, Residual, WideConv
 from throughtime.nn.description import Series, SideBySide
@@ -89,8 +96,8 @@ class InceptionTime(SequenceModel):
         *,
         members: Members = 5,
         depth: Depth = 6,
-        channels: Channels = 32,
-        kernel_sizes: KernelSizes = (40, 20, 10),
+        channels: InceptionChannels = 32,
+        kernel_sizes: InceptionKernelSizes = (40, 20, 10),
         embedding_size: EmbeddingSize = 128,
         dropout: DropoutRate = 0.0,
         per_step: bool = False,

@@ -10,8 +10,8 @@ from throughtime.models._options import (
     Cutoffs,
     DropoutRate,
     EmbeddingSize,
-    HiddenSize,
     InputDropoutRate,
+    NextStepHiddenSize,
     NumLayers,
     Tied,
 )
@@ -84,7 +84,7 @@ class LanguageModel(NextStep):
         *,
         cell: Cell = "lstm",
         embedding_size: EmbeddingSize = 256,
-        hidden_size: HiddenSize = 256,
+        hidden_size: NextStepHiddenSize = 256,
         num_layers: NumLayers = 2,
         dropout: DropoutRate = 0.3,
         input_dropout: InputDropoutRate = None,

@@ -7,7 +7,7 @@ from throughtime.errors import ShapeError
 from throughtime.models._fcn import FCN
 from throughtime.models._inputs import ModelInputs
 from throughtime.models._one_length import first_steps
-from throughtime.models._options import DropoutRate, EmbeddingSize, HiddenSize, OptionalLength
+from throughtime.models._options import DropoutRate, EmbeddingSize, OptionalLength, SmallHiddenSize
 from throughtime.models._sequence_model import SequenceModel, run
 from throughtime.nn import LSTM, Dropout, Pool
 from throughtime.nn.description import Series, SideBySide, WholeSequence, concatenated
@@ -66,7 +66,7 @@ class LSTMFCN(SequenceModel):
         outputs: int,
         *,
         length: OptionalLength = None,
-        hidden_size: HiddenSize = 8,
+        hidden_size: SmallHiddenSize = 8,
         dropout: DropoutRate = 0.8,
         embedding_size: EmbeddingSize = 128,
     ) -> None:

@@ -40,10 +40,13 @@ class NamedModel:
         A class of `throughtime.models`.
     defaults : mapping
         Arguments of its constructor that have another default by name.
+    searched : tuple of "tokens" and "series"
+        Inputs for which ``throughtime tune`` tries this model, unless the user names one.
     """
 
     cls: type[SequenceModel] | type[NextStep]
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    searched: tuple[InputKind, ...] = ()
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -74,15 +77,15 @@ MODELS: Mapping[str, NamedModel] = {
     "lstm": NamedModel(LSTMModel),
     "gru": NamedModel(GRUModel),
     "birnn": NamedModel(BiRNN),
-    "bilstm": NamedModel(BiLSTM),
-    "bigru": NamedModel(BiGRU),
-    "textcnn": NamedModel(TextCNN),
+    "bilstm": NamedModel(BiLSTM, searched=("tokens", "series")),
+    "bigru": NamedModel(BiGRU, searched=("tokens", "series")),
+    "textcnn": NamedModel(TextCNN, searched=("tokens",)),
     "charcnn": NamedModel(CharCNN),
-    "tcn": NamedModel(TCN),
-    "fcn": NamedModel(FCN),
-    "resnet": NamedModel(ResNet),
-    "inceptiontime": NamedModel(InceptionTime, {"members": 1, "average": "outputs"}),
-    "lstmfcn": NamedModel(LSTMFCN),
+    "tcn": NamedModel(TCN, searched=("series",)),
+    "fcn": NamedModel(FCN, searched=("series",)),
+    "resnet": NamedModel(ResNet, searched=("series",)),
+    "inceptiontime": NamedModel(InceptionTime, {"members": 1, "average": "outputs"}, ("series",)),
+    "lstmfcn": NamedModel(LSTMFCN, searched=("series",)),
     "ngrams": NamedModel(NGrams),
     "language": NamedModel(LanguageModel),
     "frame": NamedModel(FrameModel),

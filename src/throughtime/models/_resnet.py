@@ -5,7 +5,13 @@ from itertools import pairwise
 from torch import nn
 
 from throughtime.models._inputs import ModelInputs
-from throughtime.models._options import BlockChannels, DropoutRate, EmbeddingSize, KernelSizes, for_each_block
+from throughtime.models._options import (
+    BlockKernelSizes,
+    DropoutRate,
+    EmbeddingSize,
+    ResNetChannels,
+    for_each_block,
+)
 from throughtime.models._sequence_model import SequenceModel
 from throughtime.nn import Dropout, Pool, ResNetBlock
 from throughtime.nn.description import Series
@@ -57,8 +63,8 @@ class ResNet(SequenceModel):
         in_channels: int | ModelInputs,
         outputs: int,
         *,
-        channels: BlockChannels = (64, 128, 128),
-        kernel_sizes: KernelSizes = (8, 5, 3),
+        channels: ResNetChannels = (64, 128, 128),
+        kernel_sizes: BlockKernelSizes = (8, 5, 3),
         embedding_size: EmbeddingSize = 128,
         dropout: DropoutRate = 0.0,
         per_step: bool = False,

@@ -5,7 +5,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from throughtime.models._inputs import ModelInputs
-from throughtime.models._options import BlockChannels, DropoutRate, EmbeddingSize, KernelSize, for_each_block
+from throughtime.models._options import DropoutRate, EmbeddingSize, KernelSize, TCNChannels, for_each_block
 from throughtime.models._sequence_model import SequenceModel, run
 from throughtime.nn import Dropout, Pool, TemporalBlock, dilation_schedule
 from throughtime.nn.description import Series
@@ -59,7 +59,7 @@ class TCN(SequenceModel):
         in_channels: int | ModelInputs,
         outputs: int,
         *,
-        channels: BlockChannels = (25,) * 8,
+        channels: TCNChannels = (25,) * 8,
         kernel_size: KernelSize = 7,
         dropout: DropoutRate = 0.05,
         embedding_size: EmbeddingSize = 128,

@@ -1,7 +1,7 @@
 """`TextCNN` (Kim 2014)."""
 
 from throughtime.models._inputs import ModelInputs
-from throughtime.models._options import Channels, DropoutRate, EmbeddingSize, KernelSizes
+from throughtime.models._options import Channels, DropoutRate, EmbeddingSize, ParallelKernelSizes
 from throughtime.models._sequence_model import SequenceModel
 from throughtime.nn import Dropout, Pool, WideConv
 from throughtime.nn.description import Series, SideBySide, concatenated
@@ -52,7 +52,7 @@ class TextCNN(SequenceModel):
         *,
         embedding_size: EmbeddingSize = 128,
         channels: Channels = 100,
-        kernel_sizes: KernelSizes = (3, 4, 5),
+        kernel_sizes: ParallelKernelSizes = (3, 4, 5),
         dropout: DropoutRate = 0.5,
         per_step: bool = False,
     ) -> None:

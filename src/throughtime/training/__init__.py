@@ -17,6 +17,7 @@ from throughtime.training._lock import only_training as only_training
 from throughtime.training._metrics import EpochMetrics as EpochMetrics
 from throughtime.training._metrics import Metrics as Metrics
 from throughtime.training._metrics import Score as Score
+from throughtime.training._metrics import best_epoch as best_epoch
 from throughtime.training._run import Run as Run
 from throughtime.training._run import RunConfig as RunConfig
 from throughtime.training._settings import BLEND as BLEND

@@ -55,7 +55,7 @@ def _train(source: Source, run: Run, hold: Hold, how: Surroundings) -> bool:
         callbacks: list[pl.Callback] = [display, writer]
         if how.watch_every:
             callbacks.append(GradientRecorder(run.path / NAME, how.watch_every))
-        trainer = _trainer(run, callbacks, files, how)
+        trainer = _trainer(run, [*callbacks, *how.callbacks], files, how)
         try:
             trainer.fit(module, ckpt_path=str(run.state_path) if resumed else None)
         except Stopped:

@@ -1,10 +1,10 @@
 """`fit`: train a model, or resume its training. Imports Lightning when it is called."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import nn
 
@@ -19,6 +19,9 @@ from throughtime.training._metrics import Metrics, Score
 from throughtime.training._run import Run, RunConfig
 from throughtime.training._settings import ModelSpec, Settings
 from throughtime.training.processes import join, process, wait_for_all
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ def fit(
     device: str | None = None,
     logger: str | None = None,
     resumable: bool = True,
+    callbacks: "Sequence[pl.Callback]" = (),
 ) -> FitResult:
     """Train a model and write all results into a run.
 
@@ -86,6 +90,9 @@ def fit(
         Lightning logger that also receives the metrics: "tensorboard", "csv" or "mlflow".
     resumable : bool
         Whether to save the state, so that a stopped training can be resumed; False saves the time.
+    callbacks : sequence of Lightning callbacks
+        Called after those that write the run, such as `throughtime.training.callbacks.AfterEpoch`; what one
+        raises ends the training.
 
     Returns
     -------
@@ -129,6 +136,7 @@ def fit(
             device=device,
             logger=logger,
             resumable=resumable,
+            callbacks=callbacks,
         )
         return _trained(source, run, hold, how)
 

@@ -1,14 +1,17 @@
 """`Surroundings`: what a training uses and shows besides the data, none of which decides its result."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from throughtime.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
 
 LOGGERS = {"tensorboard": "TensorBoardLogger", "csv": "CSVLogger", "mlflow": "MLFlowLogger"}
 """Lightning's loggers by name."""
@@ -48,6 +51,7 @@ class Surroundings:
     device: str | None = None
     logger: str | None = None
     resumable: bool = True
+    callbacks: "Sequence[pl.Callback]" = ()
 
     def __post_init__(self) -> None:
         require_supported(self.device, self.logger)

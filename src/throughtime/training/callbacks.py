@@ -15,11 +15,37 @@ from throughtime.errors import ShapeError
 from throughtime.training._batch_size import RaggedBatchSize
 from throughtime.training._files import writing
 from throughtime.training._gradient_file import GradientRecord, layer_gradients
+from throughtime.training._metrics import EpochMetrics
+from throughtime.training._module import TrainingModule
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-__all__ = ["GradientRecorder", "RaggedBatchSize", "layer_gradients"]
+__all__ = ["AfterEpoch", "GradientRecorder", "RaggedBatchSize", "layer_gradients"]
+
+
+class AfterEpoch(pl.Callback):
+    """Call a function with the metrics of each epoch of `throughtime.training.fit`.
+
+    Parameters
+    ----------
+    call : callable
+        Takes `throughtime.training.EpochMetrics`. An exception that it raises ends the training.
+
+    Examples
+    --------
+    >>> losses = []
+    >>> callback = AfterEpoch(lambda epoch: losses.append(epoch.validation["loss"]))
+    """
+
+    def __init__(self, call: Callable[[EpochMetrics], None]) -> None:
+        self.call = call
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Call the function."""
+        del trainer
+        if isinstance(pl_module, TrainingModule):
+            self.call(pl_module.history[-1])
 
 
 class GradientRecorder(pl.Callback):

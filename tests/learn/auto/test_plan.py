@@ -43,7 +43,7 @@ def test_smaller_budgets_give_fewer_folds_then_fewer_models_then_fewer_epochs() 
 
 
 def test_too_small_a_budget_is_an_error() -> None:
-    with pytest.raises(ShapeError, match=r"a budget of 1 s is too small for one epoch of \w+ on 9,000,000"):
+    with pytest.raises(ShapeError, match=r"a budget of 1s is too small for one epoch of \w+ on 9,000,000"):
         plan_of(LARGE, budget=1.0)
 
 

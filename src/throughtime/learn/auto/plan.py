@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from throughtime._duration import duration_text
 from throughtime._fields import Fields, Positive, to_json
 from throughtime._options import named
 from throughtime.errors import ShapeError
@@ -129,7 +130,7 @@ class Plan:
         """Say what is trained."""
         names = ", ".join(map(str, self.members))
         on = f" on {self.folds} folds" if self.folds > 1 else ""
-        return f"auto trains {names}{on}; expected time {_duration(self.seconds)}"
+        return f"auto trains {names}{on}; expected time {duration_text(self.seconds)}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
@@ -201,8 +202,8 @@ def plan_of(
     fewer = math.floor(most * allowed / plan.seconds)
     if fewer < 1:
         raise ShapeError(
-            f"a budget of {_duration(allowed)} is too small for one epoch of {network.model} on "
-            f"{sizes.steps:,} tokens or steps, which takes about {_duration(plan.seconds / most)}; give more "
+            f"a budget of {duration_text(allowed)} is too small for one epoch of {network.model} on "
+            f"{sizes.steps:,} tokens or steps, which takes about {duration_text(plan.seconds / most)}; give more "
             f"({named('budget')}), or name a smaller model ({named('model')})"
         )
     return _plan(sizes, allowed, [network], 1, fewer, batch)
@@ -242,8 +243,3 @@ def _member(sizes: Sizes, candidate: Candidate, folds: int, epochs: int | None, 
         trainings * once,
         candidate.solved,
     )
-
-
-def _duration(seconds: float) -> str:
-    """Return a time as text, such as "40 s" or "3 min"."""
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
