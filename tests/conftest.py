@@ -1,5 +1,11 @@
 """Settings of the test run."""
 
+import os
+
+# Before torch is imported: its threads, and those of the processes that tests start, sleep when they wait. By default
+# they spin, which costs the other workers more than half of the processor.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import torch
 from hypothesis import settings
 
