@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= runs/demo
 
-.PHONY: demo test test-optional acceptance test-torch fuzz check sanitize sanitize-module format pictures clean
+.PHONY: demo test test-long test-optional acceptance test-torch fuzz check sanitize sanitize-module format pictures clean
 
 # The pinned packages. The stamp file is written last, so that an interrupted installation is repeated.
 $(VENV)/.packages: requirements.txt
@@ -22,6 +22,10 @@ demo: $(VENV)/.installed
 
 test: check
 	$(BIN)/python -m pytest --numprocesses 2
+
+# The tests of properties with ten times as many examples, different ones at each run.
+test-long: $(VENV)/.installed
+	$(BIN)/python -m pytest --numprocesses 2 --hypothesis-profile long tests
 
 # Tests against libraries that `make test` does not install, such as Keras; those of a missing library are skipped.
 test-optional: $(VENV)/.installed

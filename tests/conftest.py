@@ -1,9 +1,16 @@
 """Settings of the test run."""
 
+import os
+
+# Before torch is imported: its threads, and those of the processes that tests start, sleep when they wait. By default
+# they spin, which costs the other workers more than half of the processor.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import torch
 from hypothesis import settings
 
-settings.register_profile("repo", derandomize=True, deadline=None, max_examples=15)
+settings.register_profile("repo", derandomize=True, deadline=None, max_examples=10)
+settings.register_profile("long", deadline=None, max_examples=100)  # of `make test-long`
 settings.load_profile("repo")
 torch.set_num_threads(1)
 

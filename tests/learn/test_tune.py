@@ -14,6 +14,7 @@ import torch
 import throughtime as tt
 from throughtime.errors import RunError, ShapeError, UnsupportedError
 from throughtime.learn.tune import Trial, Tuned, tune
+from throughtime.learn.tune.budget import checked_budget
 from throughtime.learn.tune.plan import Plan
 from throughtime.learn.tune.space import space_of
 from throughtime.learn.tune.trials import Outcome

@@ -1,7 +1,4 @@
-"""The convolution against torch, and equal bits; runs in one process for each instruction set.
-
-``python -m tests.ops.conv_ladder`` prints the instruction set and how many cases it checked, or fails.
-"""
+"""The convolution against torch, and equal bits; see `ladders`."""
 
 import itertools
 import random
@@ -12,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tests.ops.ladder import layout_of
-from throughtime import _native
 from throughtime.ops.conv import native
 from throughtime.ops.conv.layer import conv1d, conv_transpose1d
 from throughtime.ops.conv.reference import (
@@ -252,7 +248,3 @@ def climb(count: int, seed: int) -> int:
             check_parts(drawn(choose))
             check_transposed(choose)
     return count
-
-
-if __name__ == "__main__":
-    print(_native.instruction_set(), climb(40, 6))  # noqa: T201 - what the test reads

@@ -1,7 +1,4 @@
-"""Native dropout against the generator in numpy; runs in one process for each instruction set.
-
-``python -m tests.ops.dropout_ladder`` prints the instruction set and how many cases it checked, or fails.
-"""
+"""Native dropout against the generator in numpy; see `ladders`."""
 
 import random
 
@@ -63,7 +60,3 @@ def climb(count: int, seed: int) -> int:
     for index in range(count):
         check(choose, choose.randint(2, 300) if index % 10 else 60_001)
     return count
-
-
-if __name__ == "__main__":
-    print(_native.instruction_set(), climb(80, 5))  # noqa: T201 - what the test reads

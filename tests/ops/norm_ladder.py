@@ -1,7 +1,4 @@
-"""Normalisation against torch, and equal bits; runs in one process for each instruction set.
-
-``python -m tests.ops.norm_ladder`` prints the instruction set and how many cases it checked, or fails.
-"""
+"""Normalisation against torch, and equal bits; see `ladders`."""
 
 import random
 from dataclasses import dataclass
@@ -12,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tests.ops.ladder import layout_of
-from throughtime import _native
 from throughtime.ops.norm.layer import batch_norm, normalize_sequences
 from throughtime.ragged import Layout
 
@@ -164,7 +160,3 @@ def climb(count: int, seed: int) -> int:
         check_same_bits(Problem(x, [0, 6000, 3, 2997], groups, None, None), choose)
         check_batch(Problem(x, [9000], groups, torch.randn(features), None), choose)
     return count
-
-
-if __name__ == "__main__":
-    print(_native.instruction_set(), climb(150, 6))  # noqa: T201 - what the test reads

@@ -1,7 +1,4 @@
-"""Pooling against torch, and equal bits; runs in one process for each instruction set.
-
-``python -m tests.ops.pool_ladder`` prints the instruction set and how many cases it checked, or fails.
-"""
+"""Pooling against torch, and equal bits; see `ladders`."""
 
 import random
 from collections.abc import Callable
@@ -12,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tests.ops.ladder import layout_of
-from throughtime import _native
 from throughtime.ops.pool.layer import (
     max_over_time,
     max_over_windows,
@@ -193,7 +189,3 @@ def climb(count: int, seed: int) -> int:
         for pooling in (*WHOLE, max_pooling(Windows(3, 2, 1, 1, 1), ceil=False)):
             check_same_bits(pooling, x, lengths, choose)
     return count
-
-
-if __name__ == "__main__":
-    print(_native.instruction_set(), climb(150, 6))  # noqa: T201 - what the test reads

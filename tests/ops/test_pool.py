@@ -8,9 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tests.ops.ladder import climbed
 from tests.ops.pool_ladder import WHOLE, Pooling, layout_of, max_pooling, mean_pooling
-from throughtime import _native
 from throughtime.errors import ShapeError
 from throughtime.ops.pool import autograd, layer
 from throughtime.ops.window_layouts import windows_laid_out
@@ -45,11 +43,6 @@ def native_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         for name in names:
             monkeypatch.setattr(module, name, refuse)
-
-
-@pytest.mark.parametrize("name", _native.instruction_sets())
-def test_every_instruction_set_agrees_with_torch(name: str) -> None:
-    assert climbed("pool_ladder", name) == [name, "150"]
 
 
 @pytest.mark.usefixtures("native_alone")

@@ -17,7 +17,7 @@ def _logits(rows: int, classes: int, right: torch.Tensor, strength: float, seed:
 
 def _objective(a: list[float], outputs: list[torch.Tensor], losses: object, rows: int) -> float:
     blended = sum(weight * output.double() for weight, output in zip(a, outputs, strict=True))
-    return float(losses(blended)) + sum((w - 1 / len(a)) ** 2 for w in a) / rows  # type: ignore[operator]
+    return float(losses(blended)) + 2 * sum((len(a) * w - 1) ** 2 for w in a) / rows  # type: ignore[operator]
 
 
 def test_weights_minimise_the_cross_entropy_of_weighted_logits() -> None:

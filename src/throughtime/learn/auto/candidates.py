@@ -56,6 +56,8 @@ class Candidate:
         Settings of the training that differ from those of a single model.
     epochs, updates : int
         Least numbers of epochs and of updates of the weights in a training.
+    prior : float
+        Weight in a blend that the outputs of the model have without rows to tell; networks share theirs.
     """
 
     model: str
@@ -65,6 +67,7 @@ class Candidate:
     settings: Mapping[str, Any] = field(default_factory=dict)
     epochs: int = 12
     updates: int = 300
+    prior: float = 0.5
 
     @property
     def solved(self) -> bool:
@@ -83,7 +86,6 @@ _WHOLE = {"keep": "last", "patience": None}
 """A training of fixed length, which leaves held-out rows untouched by the choice of an epoch."""
 _OF_TOKENS = (
     Candidate("textcnn", {"embedding_size": 256}, 1e-5, 5e-3, {**_WHOLE, "learning_rate": 1e-3}),
-    Candidate("bilstm", {}, 1.5e-5, 6e-3, _WHOLE),
     Candidate("ngrams", {}, 2e-4),
 )
 _OF_SERIES = (

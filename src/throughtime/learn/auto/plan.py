@@ -14,8 +14,10 @@ from throughtime.learn.automatic import automatic_batch, automatic_epochs
 from throughtime.models import model_options
 from throughtime.training import ModelSpec
 
-_FOLDS = (5, 3)
-"""Numbers of folds, the best first; with a single one, models are trained on the parts as given."""
+_FOLDS_AND_COPIES = ((5, 3), (3, 2), (3, 1))
+"""Numbers of folds, and of copies of each network that are trained on all rows afterwards, the best first."""
+_COPIES = (2, 1)
+"""Numbers of copies without folds, where models are trained on the training part."""
 _FEWEST = 20
 """Fewer rows are not divided into folds."""
 _SECONDS = 120.0
@@ -34,7 +36,7 @@ class Member:
     options : mapping
         Its options.
     copies : int
-        Trained copies that are averaged, one for each fold; 1 of a model that is solved for on all rows.
+        Copies, trained with different seeds, whose outputs are averaged; 1 of a model that is solved for.
     epochs : int
         Most epochs of each copy.
     tokens_per_batch : int
@@ -43,6 +45,10 @@ class Member:
         Further settings of the training.
     seconds : float
         Expected time.
+    solved : bool
+        Whether its weights are solved for, without epochs.
+    prior : float
+        See `Candidate`, for all copies.
     """
 
     model: str
@@ -52,7 +58,8 @@ class Member:
     tokens_per_batch: Positive
     settings: Mapping[str, Any]
     seconds: float
-    solved: bool = False
+    solved: bool
+    prior: float
 
     @property
     def spec(self) -> ModelSpec:
@@ -124,12 +131,12 @@ class Plan:
     @property
     def is_single(self) -> bool:
         """Whether a single model is trained, on the parts as they are."""
-        return self.folds == 1 and len(self.members) == 1
+        return self.folds == 1 and len(self.members) == 1 and self.members[0].copies == 1
 
     def __str__(self) -> str:
         """Say what is trained."""
         names = ", ".join(map(str, self.members))
-        on = f" on {self.folds} folds" if self.folds > 1 else ""
+        on = f", each on {self.folds} folds and then on all rows" if self.folds > 1 else ""
         return f"auto trains {names}{on}; expected time {duration_text(self.seconds)}"
 
     def to_json(self) -> dict[str, Any]:
@@ -191,11 +198,11 @@ def plan_of(
     every = candidates(sizes)
     network = next(candidate for candidate in every if not candidate.solved)
     if may_blend:
-        for chosen, folds in _choices(every, network, may_fold=may_fold and sizes.rows >= _FEWEST):
-            plan = _plan(sizes, allowed, chosen, folds, epochs, batch)
+        for chosen, folds, copies in _choices(every, network, may_fold=may_fold and sizes.rows >= _FEWEST):
+            plan = _plan(sizes, allowed, chosen, folds, copies, epochs, batch)
             if plan.seconds <= allowed:
                 return plan
-    plan = _plan(sizes, allowed, [network], 1, epochs, batch)
+    plan = _plan(sizes, allowed, [network], 1, 1, epochs, batch)
     if plan.seconds <= allowed:
         return plan
     most = plan.members[0].epochs
@@ -203,43 +210,61 @@ def plan_of(
     if fewer < 1:
         raise ShapeError(
             f"a budget of {duration_text(allowed)} is too small for one epoch of {network.model} on "
-            f"{sizes.steps:,} tokens or steps, which takes about {duration_text(plan.seconds / most)}; give more "
-            f"({named('budget')}), or name a smaller model ({named('model')})"
+            f"{sizes.steps:,} tokens or steps, which takes about {duration_text(plan.seconds / most)}; give "
+            f"more ({named('budget')}), or name a smaller model ({named('model')})"
         )
-    return _plan(sizes, allowed, [network], 1, fewer, batch)
+    return _plan(sizes, allowed, [network], 1, 1, fewer, batch)
 
 
 def _choices(
     every: Sequence[Candidate], network: Candidate, *, may_fold: bool
-) -> Iterator[tuple[Sequence[Candidate], int]]:
-    """Yield models and folds, the best first."""
+) -> Iterator[tuple[Sequence[Candidate], int, int]]:
+    """Yield models, folds and copies, the best first."""
     few = [candidate for candidate in every if candidate.solved or candidate is network]
-    for folds in (*(_FOLDS if may_fold else ()), 1):
+    for folds, copies in (*(_FOLDS_AND_COPIES if may_fold else ()), *((1, copies) for copies in _COPIES)):
         for chosen in (every, few):
-            yield chosen, folds
+            yield chosen, folds, copies
 
 
 def _plan(
-    sizes: Sizes, budget: float, chosen: Sequence[Candidate], folds: int, epochs: int | None, batch: int
+    sizes: Sizes,
+    budget: float,
+    chosen: Sequence[Candidate],
+    folds: int,
+    copies: int,
+    epochs: int | None,
+    batch: int,
 ) -> Plan:
-    return Plan(budget, folds, tuple(_member(sizes, candidate, folds, epochs, batch) for candidate in chosen))
+    networks = sum(not candidate.solved for candidate in chosen)
+    members = (
+        _member(sizes, candidate, folds, copies, epochs, batch, 1 if candidate.solved else networks)
+        for candidate in chosen
+    )
+    return Plan(budget, folds, tuple(members))
 
 
-def _member(sizes: Sizes, candidate: Candidate, folds: int, epochs: int | None, batch: int) -> Member:
-    share = (folds - 1) / folds if folds > 1 else 1.0
+def _member(
+    sizes: Sizes,
+    candidate: Candidate,
+    folds: int,
+    copies: int,
+    epochs: int | None,
+    batch: int,
+    alike: int,
+) -> Member:
     if epochs is None:
-        epochs = automatic_epochs(
-            round(share * sizes.steps), batch, least=candidate.epochs, updates=candidate.updates
-        )
-    once = candidate.seconds(share * sizes.steps, epochs, batch)
-    trainings = folds + (1 if candidate.solved else 0)
+        epochs = automatic_epochs(sizes.steps, batch, least=candidate.epochs, updates=candidate.updates)
+    copies = 1 if candidate.solved else copies
+    once = candidate.seconds(sizes.steps, epochs, batch)
+    on_folds = folds - 1 if folds > 1 else 0
     return Member(
-        candidate.model,
-        dict(candidate.options),
-        1 if candidate.solved else folds,
-        epochs,
-        batch,
-        dict(candidate.settings),
-        trainings * once,
-        candidate.solved,
+        model=candidate.model,
+        options=dict(candidate.options),
+        copies=copies,
+        epochs=epochs,
+        tokens_per_batch=batch,
+        settings=dict(candidate.settings),
+        seconds=(on_folds + copies) * once,
+        solved=candidate.solved,
+        prior=candidate.prior / alike,
     )

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from throughtime.baselines import solve
 from throughtime.data.batches import derived_seed
+from throughtime.data.examples import Examples
 from throughtime.data.fixed_source import FixedSource
 from throughtime.learn.auto.outcome import NAME, MemberOutcome, Outcome
 from throughtime.learn.auto.plan import Member, Plan
@@ -19,7 +21,7 @@ from throughtime.learn.auto.weights import fitted_weights
 from throughtime.learn.prepared import Prepared
 from throughtime.models import Blend
 from throughtime.models.solved import SolvedModel
-from throughtime.tasks import SequenceTask, model_outputs
+from throughtime.tasks import METRICS, SequenceTask, model_outputs
 from throughtime.training import (
     EpochMetrics,
     FitResult,
@@ -52,19 +54,16 @@ class Trained:
         Its copies.
     outputs : Tensor
         (B, N) outputs for the held-out examples of the pool, in their order.
-    epochs : sequence of EpochMetrics
-        The metrics of each copy.
+    steps, tokens, seconds
+        Updates of the weights, tokens trained on, and time of all its trainings.
     """
 
     member: Member
     models: Sequence[nn.Module]
     outputs: Tensor
-    epochs: Sequence[EpochMetrics]
-
-    @property
-    def seconds(self) -> float:
-        """Training time of all copies."""
-        return sum(epoch.seconds for epoch in self.epochs)
+    steps: int
+    tokens: int
+    seconds: float
 
 
 def fit_plan(
@@ -79,8 +78,11 @@ def fit_plan(
 ) -> FitResult:
     """Train the models of a plan on the folds of the rows, fit the weights of their blend, and write the run.
 
-    Copies are trained one after the other, each in a run of its own in the folder ``members`` of the run,
-    which is removed at the end. A stopped training goes on where it stopped, with the same result.
+    Copies of each network are first trained on the folds, without the rows that each holds out, and then on
+    all rows; the weights are fitted to the outputs for held-out rows, and the blend consists of the copies
+    that have seen all rows. With a single fold, the copies are trained on its training rows alone. Each
+    training has a run of its own in the folder ``members`` of the run, which is removed at the end. A stopped
+    training goes on where it stopped, with the same result.
 
     Parameters
     ----------
@@ -128,36 +130,54 @@ class _Training:
 
     def trained(self, place: int, member: Member) -> Trained:
         """Return a trained model of the plan."""
-        return self._solved(member) if member.solved else self._copies(place, member)
+        return self._solved(member) if member.solved else self._network(place, member)
 
     # ---------------------------------------------------------------- networks
 
-    def _copies(self, place: int, member: Member) -> Trained:
-        models, parts, epochs = [], [], []
-        for number, fold in enumerate(self.pool.folds):
-            model, metrics = self._copy(place, member, number, fold)
-            epochs.append(self._noted(member, number, metrics))
-            models.append(model)
-            parts.append(model_outputs(model, self.pool.examples.select(fold.held_out)))
-        return Trained(member, models, self._in_order(parts), epochs)
+    def _network(self, place: int, member: Member) -> Trained:
+        """Train copies on the folds, for held-out outputs, and then on all rows; or all on the only fold."""
+        folds, path = self.pool.folds, self.run.path / _FOLDER / f"{place + 1}-{member.model}"
+        several = len(folds) > 1
+        of_folds = [
+            self._copy(member, Path(f"{path}-fold-{number}"), fold, f"fold {number} of {len(folds)}")
+            for number, fold in enumerate(folds if several else (), 1)
+        ]
+        rows = Fold(torch.arange(len(self.pool.examples)), self.pool.validation) if several else folds[0]
+        on = "on all rows, " if several else ""
+        copies = [
+            self._copy(member, Path(f"{path}-copy-{number}"), rows, f"{on}copy {number} of {member.copies}")
+            for number in range(1, member.copies + 1)
+        ]
+        models = [run.load_model() for run in copies]
+        outputs = self._held_out([run.load_model() for run in of_folds] if several else models)
+        self._say(member, "held out", outputs)
+        history = [epoch for run in (*of_folds, *copies) for epoch in run.metrics.history]
+        steps, tokens = (sum(getattr(epoch, name) for epoch in history) for name in ("steps", "tokens"))
+        return Trained(member, models, outputs, steps, tokens, sum(epoch.seconds for epoch in history))
 
-    def _copy(self, place: int, member: Member, number: int, fold: Fold) -> tuple[nn.Module, Metrics]:
-        """Train a copy on a fold, or go on with its training."""
-        path = self.run.path / _FOLDER / f"{place + 1}-{member.model}-{number + 1}"
+    def _held_out(self, models: Sequence[nn.Module]) -> Tensor:
+        """Return held-out outputs: of each fold those of its model, of one fold the mean of all models."""
+        parts = [self.pool.examples.select(fold.held_out) for fold in self.pool.folds]
+        if len(parts) == 1:
+            return torch.stack([_outputs(model, parts[0]) for model in models]).mean(0)
+        return self._in_order([_outputs(model, part) for model, part in zip(models, parts, strict=True)])
+
+    def _copy(self, member: Member, path: Path, rows: Fold, name: str) -> Run:
+        """Train a copy, or go on with its training, and return its run."""
         settings = self.prepared.recipe.settings()
         source = FixedSource(
             self.run.config.shape,
-            self.pool.training(fold.training),
-            self.pool.examples.select(fold.held_out),
+            self.pool.training(rows.training),
+            self.pool.examples.select(rows.held_out),
             None,
-            {**self.run.config.data, "fold": number, "folds": len(self.pool.folds)},
+            {**self.run.config.data, "rows": name},
         )
         settings = replace(
             settings,
             epochs=member.epochs,
             tokens_per_batch=member.tokens_per_batch,
             checkpoint_every_seconds=_SECONDS_BETWEEN_SAVES,
-            seed=derived_seed(settings.seed, member.model, number),
+            seed=derived_seed(settings.seed, member.model, name),
             **member.settings,
         )
         what: dict[str, Any] = {"task": self.task, "model": member.spec, "settings": settings}
@@ -176,43 +196,30 @@ class _Training:
         )
         if result.interrupted:
             raise Interrupted
-        return run.load_model(), result.metrics
+        history = result.metrics.history
+        loss = METRICS["loss"].text(history[-1].train["loss"])
+        seconds = sum(epoch.seconds for epoch in history)
+        self.say(f"{member.model}, {name}: {len(history)} epochs, training loss {loss}  ({seconds:.1f} s)")
+        return run
 
-    def _noted(self, member: Member, number: int, metrics: Metrics) -> EpochMetrics:
-        """Return the metrics of a copy as those of one epoch, and print them."""
-        best = metrics.history[(metrics.best_epoch or 1) - 1]
-        seconds = sum(epoch.seconds for epoch in metrics.history)
-        copy = f", fold {number + 1} of {self.plan.folds}" if self.plan.folds > 1 else ""
-        self.say(f"{member.model}{copy}: held-out {self.task.describe(best.validation)}  ({seconds:.1f} s)")
-        return replace(
-            best,
-            steps=sum(epoch.steps for epoch in metrics.history),
-            tokens=sum(epoch.tokens for epoch in metrics.history),
-            seconds=seconds,
-        )
+    def _say(self, member: Member, what: str, outputs: Tensor) -> None:
+        figures, _ = self.task.measure(nn.Identity(), outputs, self._targets())
+        self.say(f"{member.model}, {what}: {self.task.describe(figures)}")
 
     # ------------------------------------------------------------ solved models
 
     def _solved(self, member: Member) -> Trained:
         """Solve for the weights on each fold, for held-out outputs, and on all rows."""
-        began, parts, penalties = perf_counter(), [], []
+        began, several = perf_counter(), len(self.pool.folds) > 1
+        solutions = [self._solution(member, fold.training, fold.held_out) for fold in self.pool.folds]
+        outputs = self._held_out([model for model, _ in solutions])
+        penalty = float(torch.tensor([penalty for _, penalty in solutions]).double().log().mean().exp())
         every = torch.arange(len(self.pool.examples))
-        for fold in self.pool.folds:
-            model, penalty = self._solution(member, fold.training, fold.held_out)
-            parts.append(model_outputs(model, self.pool.examples.select(fold.held_out)))
-            penalties.append(penalty)
-        mean = float(torch.tensor(penalties).double().log().mean().exp())
-        model, _ = self._solution(member, every, self.pool.validation, mean)
-        outputs = self._in_order(parts)
-        validation, _ = self.task.measure(model, outputs, self._targets())
-        training, _ = self.task.measure(
-            model, model_outputs(model, self.pool.examples), self.pool.examples.targets
-        )
-        seconds = perf_counter() - began
-        self.say(f"{member.model}: held-out {self.task.describe(validation)}  ({seconds:.1f} s)")
-        tokens = self.pool.examples.inputs.layout.total * (len(parts) + 1)
-        epoch = EpochMetrics(1, len(parts) + 1, training, validation, 0.0, tokens, seconds)
-        return Trained(member, [model], outputs, [epoch])
+        model, _ = self._solution(member, every, self.pool.validation, penalty)
+        self._say(member, "held out", outputs)
+        trainings = len(solutions) + 1
+        tokens = self.pool.examples.inputs.layout.total * (trainings - several)
+        return Trained(member, [model], outputs, trainings, tokens, perf_counter() - began)
 
     def _solution(
         self, member: Member, rows: Tensor, held_out: Tensor, inverse_penalty: float | None = None
@@ -230,7 +237,8 @@ class _Training:
         """Fit the weights, and write the model and its metrics."""
         held_out = self.pool.examples.select(self.pool.held_out)
         outputs = [part.outputs for part in trained]
-        weights = fitted_weights(self.task, outputs, held_out.targets, held_out.weights)
+        priors = [member.prior for member in self.plan.members]
+        weights = fitted_weights(self.task, outputs, held_out.targets, held_out.weights, priors)
         used = [part for part, weight in zip(trained, weights.tolist(), strict=True) if weight > 0]
         blend = Blend([part.models for part in used]).eval()
         blend.weights.copy_(weights[weights > 0])
@@ -245,8 +253,7 @@ class _Training:
 
     def _metrics(self, trained: Sequence[Trained], blend: Blend, blended: Any, task: SequenceTask) -> Metrics:
         source, settings = self.prepared.source, self.run.config.settings
-        copies = [epoch for part in trained for epoch in part.epochs]
-        history = tuple(replace(epoch, epoch=number) for number, epoch in enumerate(copies, 1))
+        history = tuple(self._as_epoch(number, part) for number, part in enumerate(trained, 1))
         of_validation = torch.isin(self.pool.held_out, self.pool.validation)
         targets = self._targets()
         validation = Score(
@@ -254,6 +261,16 @@ class _Training:
         )
         test = None if source.test is None else Score(*task.assess(blend, source, source.test, settings))
         return Metrics(history, len(history), "epochs", validation, test, task.to_json())
+
+    def _as_epoch(self, number: int, part: Trained) -> EpochMetrics:
+        """Return the metrics of a model as those of an epoch: in a blend, models take the place of epochs."""
+        blend, examples = Blend([part.models]).eval(), self.pool.examples
+        training, _ = self.task.measure(blend, _outputs(blend, examples), examples.targets)
+        validation, _ = self.task.measure(blend, part.outputs, self._targets())
+        learning_rate = float(part.member.settings.get("learning_rate", 0.0))
+        return EpochMetrics(
+            number, part.steps, training, validation, learning_rate, part.tokens, part.seconds
+        )
 
     def _outcome(
         self, trained: Sequence[Trained], weights: Tensor, blend: Blend, blended: Any, task: SequenceTask
@@ -279,3 +296,7 @@ class _Training:
         """Return outputs of the folds in the order of the held-out examples."""
         place = torch.cat([fold.held_out for fold in self.pool.folds]).argsort()
         return torch.cat(list(parts))[place]
+
+
+def _outputs(model: nn.Module, examples: Examples) -> Tensor:
+    return cast("Tensor", model_outputs(model, examples))
