@@ -9,9 +9,8 @@ import torch
 
 import throughtime as tt
 from throughtime.errors import RunError, UnsupportedError
-from throughtime.learn import Recipe, fit_recipe, prepare
-from throughtime.learn.auto import Outcome, read_outcome, training
-from throughtime.learn.auto.pool import pool_of
+from throughtime.learn import Recipe, fit_recipe
+from throughtime.learn.auto import read_outcome, training
 from throughtime.models import Blend
 from throughtime.tasks import model_outputs
 from throughtime.training import Run
@@ -48,23 +47,36 @@ def test_run_of_a_blend_is_an_ordinary_run(blended: Run) -> None:
     assert not (blended.path / "members").exists()
 
 
-def test_held_out_outputs_are_of_copies_that_were_not_trained_on_the_rows(blended: Run) -> None:
-    prepared = prepare(Recipe.from_json(blended.config.recipe["options"]), _rows())
-    outcome, model = read_outcome(blended), blended.load_model()
-    assert isinstance(outcome, Outcome)
-    pool = pool_of(prepared, outcome.folds)
-    used = [member for member in outcome.members if member.weight]
-    for member, copies in zip(used, model.members, strict=True):  # type: ignore[arg-type]
-        if member.copies == 1:
-            continue
-        outputs = torch.zeros(len(pool.examples), 2)
-        for copy, fold in zip(copies, pool.folds, strict=True):  # type: ignore[arg-type]
-            outputs[fold.held_out] = model_outputs(copy, pool.examples.select(fold.held_out))  # type: ignore[assignment]
-        loss = torch.nn.functional.cross_entropy(outputs, pool.examples.labels)
-        assert member.figures["loss"] == pytest.approx(float(loss), abs=1e-5)
+def test_held_out_outputs_are_of_models_that_were_not_trained_on_the_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained, losses, seen = training.fit, list[torch.Tensor](), list[tuple[set[Any], set[Any]]]()
+
+    def watched(source: Any, task: Any, model: Any, settings: Any, run: Any, **how: Any) -> Any:
+        result = trained(source, task, model, settings, run, **how)
+        if "fold" in run.path.name:
+            held_out = source.validation
+            outputs = model_outputs(run.load_model(), held_out)
+            losses.append(torch.nn.functional.cross_entropy(outputs, held_out.labels, reduction="none"))  # type: ignore[arg-type]
+            parts = (source.training(0), held_out)
+            seen.append(tuple({tuple(x.tolist()) for x in part.inputs} for part in parts))  # type: ignore[arg-type]
+        return result
+
+    monkeypatch.setattr(training, "fit", watched)
+    rows = _rows()
+    rows["text"] = [
+        f"{text} {text.split()[0]} x{i} x{i}" for i, text in enumerate(rows["text"])
+    ]  # all differ
+    run = fit_recipe(_recipe(min_count=1), rows, out=tmp_path / "run", progress=False).result.run
+    outcome = read_outcome(run)
+    assert outcome is not None
+    assert len(seen) == outcome.folds
+    assert not any(own & held_out for own, held_out in seen)
+    assert len(torch.cat(losses)) == outcome.rows
+    assert outcome.members[0].figures["loss"] == pytest.approx(float(torch.cat(losses).mean()), abs=1e-5)
 
 
-@pytest.mark.parametrize("stop_after", [1, 3])
+@pytest.mark.parametrize("stop_after", [1, 6])
 def test_stopped_and_resumed_training_gives_the_same_bits(
     stop_after: int, blended: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
