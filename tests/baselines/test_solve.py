@@ -59,7 +59,7 @@ def test_with_a_given_penalty_it_is_scikit_learns_logistic_regression(extra: int
     reference = LogisticRegression(C=4.0, tol=1e-8, max_iter=10_000)
     reference.fit(x, examples.labels, sample_weight=weights.double().numpy())
     expected = reference.predict_log_proba(x)
-    np.testing.assert_allclose(_scores(model, examples).log_softmax(1), expected, atol=1e-2)
+    np.testing.assert_allclose(_scores(model, examples).log_softmax(1), expected, atol=3e-2)
 
 
 def test_the_penalty_has_the_least_loss_on_validation_examples() -> None:
