@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor
 
 from throughtime import Ragged
@@ -32,7 +33,27 @@ def test_outputs_are_the_features_times_the_solution(extra: int) -> None:
 
 
 def _known(model: NGrams) -> set[int]:
-    return set(model.output.known.nonzero().flatten().tolist())
+    return set(model.output.idf.nonzero().flatten().tolist())
+
+
+def _grams(sequence: Tensor) -> list[tuple[int, ...]]:
+    """N-grams up to 3, of which those of two and three may begin with the start."""
+    marked = [-1, *sequence.tolist()]
+    grams = [tuple(marked[i : i + n]) for n in (1, 2, 3) for i in range(len(marked) - n + 1)]
+    return [gram for gram in grams if gram != (-1,)]
+
+
+def test_the_features_are_those_of_scikit_learn() -> None:
+    """Buckets are so many that no two n-grams share one."""
+    training, x = _texts([9, 5, 0, 20, 14, 3, 30]), _texts([7, 0, 30, 1, 12], seed=1)
+    model = NGrams(11, 3, longest=3)
+    model.learn(training)
+    reference = TfidfVectorizer(analyzer=_grams, binary=True, min_df=2).fit(training)
+    found, expected = model.design(x).to_dense(), torch.tensor(reference.transform(x).toarray()).float()
+    used = model.output.idf.nonzero().flatten()
+    assert len(used) == expected.shape[1] > 20
+    torch.testing.assert_close(found[:, used].sort().values, expected.sort().values)
+    torch.testing.assert_close(found @ found.t(), expected @ expected.t())
 
 
 def test_buckets_of_at_least_two_training_sequences_are_known() -> None:

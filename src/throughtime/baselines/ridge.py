@@ -13,6 +13,7 @@ from throughtime.baselines.targets import Classes, Labels, Targets
 
 PENALTIES = np.logspace(-3, 6, 19)
 """Penalties on the squared weights of standardised features that are tried."""
+_ROWS_AT_ONCE = 1024
 _LOG_TEMPERATURES = (-6.0, 3.0)
 
 
@@ -128,9 +129,9 @@ def _moments(design: Any, weights: Floats) -> tuple[Floats, Floats]:
     """Return the weighted mean and standard deviation of each column, 1 where that is rounding error."""
     shares = weights / weights.sum()
     mean = shares @ design
-    variance = np.array(
-        [shares @ np.square(column - centre) for column, centre in zip(design.T, mean, strict=True)]
-    )
+    parts = range(0, len(design), _ROWS_AT_ONCE)
+    rows = (slice(first, first + _ROWS_AT_ONCE) for first in parts)
+    variance = sum(shares[part] @ np.square(design[part] - mean) for part in rows)
     least = np.square(10 * np.finfo(design.dtype).eps * mean)
     return mean, np.sqrt(np.where(variance > least, variance, 1.0))
 

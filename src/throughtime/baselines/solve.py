@@ -1,6 +1,8 @@
 """`solve`: weights of models that are linear in their features, computed from all examples at once."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,8 @@ from throughtime.tasks import Classification, MultiLabel, Regression, SequenceTa
 _FIRST_GUESS = INVERSE_PENALTIES.index(16.0)
 MOST_NUMBERS = 2**28
 """Most numbers of a dense design, 1 GiB in float32; of more rows a random subset is used."""
+MOST_PRODUCTS = 3e7
+"""Most entries of a design times columns of weights in a search of penalties: about 20 s on one core each."""
 _ROWS_AT_ONCE = 1024
 
 
@@ -38,8 +42,10 @@ def solve(
     The model learns from the training sequences what its features need. A model of ``solver`` "logistic" is
     then fitted by cross-entropy, or of a regression by squared error, with the penalty among
     `throughtime.baselines.search.INVERSE_PENALTIES` whose loss on the validation examples is least: they are
-    tried from 16 on in the direction in which the loss falls, until it grows. One of "ridge" is fitted by
-    `throughtime.baselines.ridge.fit_ridge`, which needs no validation examples. Everything is deterministic.
+    tried from 16 on in the direction in which the loss falls, until it grows. Of large data, a random subset
+    of the training and validation examples is used to choose it, see `MOST_PRODUCTS`. A model of "ridge" is
+    fitted by `throughtime.baselines.ridge.fit_ridge`, which needs no validation examples. Everything is
+    deterministic.
 
     Parameters
     ----------
@@ -116,29 +122,71 @@ def _penalised(
 ) -> tuple[LinearModel, float]:
     """Return the model of the best penalty, or of a given one, and the inverse penalty."""
     model.learn(rows.training.inputs)
-    design, columns = _without_empty(_design(model, rows.training))
-    truth, weights = values_of_targets(rows.training), weights_of_targets(rows.training)
+    design = _Design.of(model, rows.training)
+    if inverse is not None:
+        return _fitted(targets, design, rows.training, inverse), inverse
+    products = design.entries / len(rows.training) * targets.models
+    searched = rows.limited(MOST_PRODUCTS / max(1.0, products))
+    if searched.training is rows.training:
+        return _searched(model, task, targets, searched, design)
+    _, inverse = _searched(model, task, targets, searched, _Design.of(model, searched.training))
+    return _fitted(targets, design, rows.training, inverse), inverse
 
-    def fitted(inverse: float) -> LinearModel:
-        return _fitted(targets, design, truth, weights, inverse)
 
-    if inverse is None:
-        held_out = _design(model, rows.validation)[:, columns]
-        models, losses = dict[int, LinearModel](), dict[int, float]()
+def _searched(
+    model: SolvedModel, task: SequenceTask, targets: Targets, rows: Rows, design: "_Design"
+) -> tuple[LinearModel, float]:
+    """Return the model of the penalty with the least loss on validation examples, and the inverse penalty."""
+    held_out = _features(model, rows.validation)
+    models: dict[int, LinearModel] = {}
 
-        def loss(step: int) -> float:
-            if step not in losses:
-                models[step] = fitted(INVERSE_PENALTIES[step])
-                losses[step] = _loss(task, models[step].scores(held_out), rows.validation)
-            return losses[step]
+    def loss(step: int) -> float:
+        models[step] = _fitted(targets, design, rows.training, INVERSE_PENALTIES[step])
+        return _loss(task, models[step].scores(held_out), rows.validation)
 
-        best = lowest(loss, _FIRST_GUESS, len(INVERSE_PENALTIES))
-        inverse, found = INVERSE_PENALTIES[best], models[best]
-    else:
-        found = fitted(inverse)
-    every = np.zeros((targets.outputs, _features(model, rows.training)))
-    every[:, columns] = found.weights
-    return LinearModel(every, found.intercept), inverse
+    best = lowest(cache(loss), _FIRST_GUESS, len(INVERSE_PENALTIES))
+    return models[best], INVERSE_PENALTIES[best]
+
+
+@dataclass(frozen=True)
+class _Design:
+    """The features of training examples, without the columns of a sparse matrix that have no entries.
+
+    Parameters
+    ----------
+    features : ndarray or sparse matrix
+        (n, F').
+    columns : ndarray or slice
+        Which of all columns these are.
+    size : int
+        F, the number of all columns.
+    """
+
+    features: Features
+    columns: Any
+    size: int
+
+    @classmethod
+    def of(cls, model: SolvedModel, examples: Examples) -> "_Design":
+        """Compute the features of examples."""
+        features = _features(model, examples)
+        size = features.shape[1]
+        if not scipy.sparse.issparse(features):
+            return cls(features, slice(None), size)
+        # A regression needs at least one column.
+        columns = np.unique(features.indices) if features.nnz else np.zeros(1, np.int64)
+        return cls(features[:, columns], columns, size)
+
+    @property
+    def entries(self) -> int:
+        """Number of stored numbers."""
+        return int(self.features.nnz if scipy.sparse.issparse(self.features) else self.features.size)
+
+    def spread(self, weights: Floats) -> Floats:
+        """Return weights (N, F') as those of all columns, (N, F)."""
+        every = np.zeros((len(weights), self.size))
+        every[:, self.columns] = weights
+        return every
 
 
 def lowest(value: Callable[[int], float], start: int, count: int) -> int:
@@ -159,18 +207,19 @@ def lowest(value: Callable[[int], float], start: int, count: int) -> int:
     return start
 
 
-def _fitted(targets: Targets, design: Features, truth: Any, weights: Floats, inverse: float) -> LinearModel:
+def _fitted(targets: Targets, design: _Design, examples: Examples, inverse: float) -> LinearModel:
     """Return the fitted model, in which a class without training examples has a low intercept."""
+    truth, weights = values_of_targets(examples), weights_of_targets(examples)
     if isinstance(targets, Classes) and not targets.learnable(truth):
         intercept = np.full(targets.outputs, -np.inf)
         intercept[truth[0]] = 0.0
-        model = LinearModel(np.zeros((targets.outputs, design.shape[1])), intercept)
+        model = LinearModel(np.zeros((targets.outputs, design.features.shape[1])), intercept)
     else:
-        model = targets.fit(design, truth, weights, inverse)
+        model = targets.fit(design.features, truth, weights, inverse)
     known = np.isfinite(model.intercept)
     # As if half an example of n were of the class.
     low = logsumexp(model.intercept[known]) - np.log(2 * len(truth))
-    return LinearModel(model.weights, np.where(known, model.intercept, low))
+    return LinearModel(design.spread(model.weights), np.where(known, model.intercept, low))
 
 
 def _loss(task: SequenceTask, scores: Floats, examples: Examples) -> float:
@@ -178,42 +227,28 @@ def _loss(task: SequenceTask, scores: Floats, examples: Examples) -> float:
     return float(np.average(losses, weights=weights_of_targets(examples)))
 
 
-def _design(model: SolvedModel, examples: Examples) -> Features:
+def _features(model: SolvedModel, examples: Examples) -> Features:
     """Return the features (n, F), float32: an array, or a sparse matrix of scipy."""
-    return _array(model.design(examples.inputs, examples.extra))
-
-
-def _array(design: torch.Tensor) -> Features:
+    with torch.no_grad():
+        design = model.design(examples.inputs, examples.extra)
     if design.layout == torch.strided:
         return design.numpy()
     entries = (design.values().numpy(), design.col_indices().numpy(), design.crow_indices().numpy())
     return scipy.sparse.csr_matrix(entries, shape=tuple(design.shape))
 
 
-def _without_empty(design: Features) -> tuple[Features, Any]:
-    """Return the columns of a sparse matrix that have entries, or the first one, and their numbers."""
-    if not scipy.sparse.issparse(design):
-        return design, slice(None)
-    columns = np.unique(design.indices) if design.nnz else np.zeros(1, np.int64)
-    return design[:, columns], columns
-
-
-def _features(model: SolvedModel, examples: Examples) -> int:
-    one = examples.select(torch.zeros(1, dtype=torch.int64))
-    return model.design(one.inputs, one.extra).shape[1]
-
-
 def _ridge(
     model: SolvedModel, targets: Targets, training: Examples, inverse: float | None
 ) -> tuple[LinearModel, float]:
     model.learn(training.inputs)
-    most = MOST_NUMBERS / max(1, _features(model, training))
-    training = Rows(training, training).limited(most).training
+    size = _dense_features(model, training.select(torch.arange(1))).shape[1]
+    training = Rows(training, training).limited(MOST_NUMBERS / max(1, size)).training
     parts = torch.arange(len(training)).split(_ROWS_AT_ONCE)
-    design = np.concatenate([_dense(_design(model, training.select(part))) for part in parts])
+    design = np.concatenate([_dense_features(model, training.select(part)) for part in parts])
     truth, weights = values_of_targets(training), weights_of_targets(training)
     return fit_ridge(design, targets, truth, weights, inverse)
 
 
-def _dense(design: Features) -> Any:
-    return design.toarray() if scipy.sparse.issparse(design) else design
+def _dense_features(model: SolvedModel, examples: Examples) -> Any:
+    features = _features(model, examples)
+    return features.toarray() if scipy.sparse.issparse(features) else features

@@ -33,7 +33,7 @@ class HashedLinear(nn.Module):
         N.
     """
 
-    known: Tensor
+    idf: Tensor
 
     def __init__(self, buckets: int, longest: int, extra: int, outputs: int) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class HashedLinear(nn.Module):
         # Strides of the transpose: the weights of a bucket lie side by side, as they are read.
         self.weight = nn.Parameter(torch.empty(buckets + extra, outputs).t())
         self.bias = nn.Parameter(torch.empty(outputs))
-        self.register_buffer("known", torch.ones(buckets, dtype=torch.bool))
+        self.register_buffer("idf", torch.ones(buckets))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -56,13 +56,13 @@ class HashedLinear(nn.Module):
     def operators(self) -> tuple[Operator, ...]:
         """Return the scores of the n-grams."""
         weight = self.weight[:, : self.buckets]
-        arguments = {"weight": weight, "bias": self.bias, "known": self.known, "longest": self.longest}
+        arguments = {"weight": weight, "bias": self.bias, "idf": self.idf, "longest": self.longest}
         return (Operator("throughtime::ngram_scores", arguments),)
 
     def forward(self, x: Ragged, extra: Tensor | None = None) -> Tensor:
         """Return (B, N)."""
         weight = self.weight[:, : self.buckets]
-        scores = ngram_scores(x.values, x.layout, weight, self.known, self.longest) + self.bias
+        scores = ngram_scores(x.values, x.layout, weight, self.idf, self.longest) + self.bias
         return scores if extra is None else scores + linear(extra, self.weight[:, self.buckets :])
 
     def extra_repr(self) -> str:
@@ -71,20 +71,22 @@ class HashedLinear(nn.Module):
 
 
 class NGrams(SolvedModel):
-    r"""Distinct n-grams, hashed into buckets → linear; trained by logistic or ridge regression.
+    """Distinct n-grams, hashed into buckets and weighted → linear; trained by logistic or ridge regression.
 
-    o = Σ_{b ∈ G(x)} W[:, b] / √\|G(x)\| + V e + c
+    o = W φ(x) + V e + c,  φ_b(x) = s_b / √(Σ_{g ∈ G(x)} s_g²) for b ∈ G(x), else 0
 
-    G(x) is the set of known buckets of the n-grams of the sequence x, n from 1 to ``longest``: those that
-    occurred in at least two training sequences. An n-gram counts once however often it occurs, and the
-    features have unit length. e are the extra features. Of a sequence without known n-grams the sum is 0.
+    G(x) is the set of buckets of the n-grams of the sequence x, n from 1 to ``longest``, of which those of
+    two and more tokens may begin with the start of the sequence, a token t = 2³¹ − 3; an n-gram counts once
+    however often it occurs. e are the extra features. The weight of a bucket that is in m of the n
+    training sequences is its inverse document frequency s = 1 + log((1 + n) / (1 + m)) [3]_, or 0 if m is 0
+    or 1. So φ has unit length, or is 0 if no bucket is known from training.
 
     The bucket of an n-gram t_1, …, t_n is k_n mod ``buckets`` [1]_, with k_1 = t_1 + 1 and
     k_i = (742938285 · k_{i−1} + t_i + 1) mod (2³¹ − 1) in 64-bit integers [2]_.
 
     Training by name fits W, V and c with an L2 penalty that is chosen on the validation examples: by
     cross-entropy for classes and labels, by squared error for values. A model by itself begins with random
-    weights, and all buckets known.
+    weights and s = 1.
 
     Parameters
     ----------
@@ -115,6 +117,8 @@ class NGrams(SolvedModel):
        scale multitask learning", ICML (2009).
     .. [2] G. S. Fishman and L. R. Moore, "An exhaustive analysis of multiplicative congruential random
        number generators with modulus 2³¹ − 1", SIAM Journal on Scientific and Statistical Computing 7 (1986).
+    .. [3] K. Spärck Jones, "A statistical interpretation of term specificity and its application in
+       retrieval", Journal of Documentation 28 (1972).
 
     Examples
     --------
@@ -153,19 +157,22 @@ class NGrams(SolvedModel):
         return scores
 
     def learn(self, x: Ragged) -> None:
-        """Make those buckets known that occur in at least two of these sequences."""
+        """Set the inverse document frequencies of the buckets in these sequences."""
         tokens, output = _token_batch(x), self.output
         found = distinct_buckets(tokens.values, tokens.layout, output.longest, output.buckets)
-        occurrences = torch.bincount(found.numbers[found.counted], minlength=output.buckets)
-        output.known.copy_(occurrences >= _LEAST)
+        sequences = torch.bincount(found.numbers[found.counted], minlength=output.buckets)
+        idf = 1 + ((1 + len(tokens)) / (1 + sequences.double())).log()
+        output.idf.copy_(torch.where(sequences >= _LEAST, idf, 0.0))
 
     def design(self, x: Ragged, extra: Tensor | None = None) -> Tensor:
         """Return the features (B, buckets + K) as a sparse CSR tensor, float32."""
         tokens, output = _token_batch(self._checked(x, extra)), self.output
         found = distinct_buckets(tokens.values, tokens.layout, output.longest, output.buckets)
-        counted = found.counted & output.known[found.numbers]
+        counted = found.counted & (output.idf[found.numbers] > 0)
         rows, columns = found.layout.sequence_ids[counted], found.numbers[counted]
-        values = torch.bincount(rows, minlength=len(x)).float().rsqrt()[rows]
+        idf = output.idf[columns].double()
+        norms = torch.bincount(rows, idf.square(), minlength=len(x)).sqrt()
+        values = (idf / norms[rows]).float()
         if extra is not None:
             rows, columns, values = _with_dense(rows, columns, values, extra, output.buckets)
         return _csr(rows, columns, values, (len(x), output.buckets + self.inputs.extra))

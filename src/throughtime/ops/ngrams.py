@@ -35,12 +35,13 @@ def ngram_buckets(tokens: Tensor, layout: Layout, longest: int, buckets: int) ->
     """Return the buckets of the n-grams that end at each step, for n from 1 to ``longest``.
 
     The key of an n-gram t_1, …, t_n is k_n of k_1 = t_1 + 1, k_i = (a · k_{i−1} + t_i + 1) mod p, with
-    p = 2³¹ − 1 and a = 742938285. Its bucket is k_n mod ``buckets``. No product exceeds 63 bits.
+    p = 2³¹ − 1 and a = 742938285. Its bucket is k_n mod ``buckets``. No product exceeds 63 bits. N-grams of
+    two and more tokens may begin with the start of the sequence, a token t = p − 2.
 
     Parameters
     ----------
     tokens : Tensor
-        (T,) int64, from 0 to below p.
+        (T,) int64, from 0 to below p − 2.
     layout : Layout
         Their sequences.
     longest, buckets : int
@@ -49,21 +50,22 @@ def ngram_buckets(tokens: Tensor, layout: Layout, longest: int, buckets: int) ->
     Returns
     -------
     Tensor
-        (T, n) int64; ``buckets`` where an n-gram would begin before its sequence.
+        (T, n) int64; ``buckets`` where an n-gram would begin before the start of its sequence.
 
     Examples
     --------
     >>> layout = Layout.from_lengths(torch.tensor([2, 1]), torch.device("cpu"))
-    >>> ngram_buckets(torch.tensor([3, 0, 3]), layout, 2, 16)
-    tensor([[ 4, 16],
-            [ 1,  6],
-            [ 4, 16]])
+    >>> ngram_buckets(torch.tensor([3, 0, 3]), layout, 2, 64)
+    tensor([[ 4, 22],
+            [ 1, 54],
+            [ 4, 22]])
     """
     numbers, key = tokens + 1, tokens + 1
     columns = [key % buckets]
     for before in range(1, longest):
-        key = (MULTIPLIER * key.roll(1) + numbers) % MODULUS
-        columns.append(torch.where(layout.positions >= before, key % buckets, buckets))
+        previous = torch.where(layout.positions == 0, MODULUS - 1, key.roll(1))
+        key = (MULTIPLIER * previous + numbers) % MODULUS
+        columns.append(torch.where(layout.positions >= before - 1, key % buckets, buckets))
     return torch.stack(columns, 1)
 
 
@@ -79,8 +81,8 @@ def distinct_buckets(tokens: Tensor, layout: Layout, longest: int, buckets: int)
     return Buckets(numbers.clamp(max=buckets - 1), first & (numbers < buckets), entries)
 
 
-def ngram_scores(tokens: Tensor, layout: Layout, weight: Tensor, known: Tensor, longest: int) -> Tensor:
-    """Return Σ_b weight[:, b] / √m over the m distinct known buckets of the n-grams of each sequence.
+def ngram_scores(tokens: Tensor, layout: Layout, weight: Tensor, idf: Tensor, longest: int) -> Tensor:
+    """Return Σ_b weight[:, b] · idf[b] / √(Σ_b idf[b]²) over the set of buckets of each sequence's n-grams.
 
     Parameters
     ----------
@@ -90,25 +92,25 @@ def ngram_scores(tokens: Tensor, layout: Layout, weight: Tensor, known: Tensor, 
         Their sequences.
     weight : Tensor
         (N, buckets).
-    known : Tensor
-        (buckets,) bool: the buckets that count.
+    idf : Tensor
+        (buckets,): weight of each bucket in the features, 0 for those that do not count.
     longest : int
         Largest n.
 
     Returns
     -------
     Tensor
-        (B, N); zeros where no bucket is known.
+        (B, N); zeros where no bucket counts.
 
     Examples
     --------
     >>> layout = Layout.from_lengths(torch.tensor([3, 0]), torch.device("cpu"))
-    >>> ngram_scores(torch.tensor([3, 0, 3]), layout, torch.ones(1, 16), torch.ones(16).bool(), 1)
+    >>> ngram_scores(torch.tensor([3, 0, 3]), layout, torch.ones(1, 16), torch.ones(16), 1)
     tensor([[1.4142],
             [0.0000]])
     """
-    found = distinct_buckets(tokens, layout, longest, known.shape[0])
-    counted = (found.counted & known[found.numbers]).to(weight.dtype)
-    rows = weight.t().index_select(0, found.numbers) * counted[:, None]
-    counts = sum_over_time(counted, found.layout).clamp(min=1)
-    return sum_over_time(rows, found.layout) / counts.sqrt()[:, None]
+    found = distinct_buckets(tokens, layout, longest, idf.shape[0])
+    features = idf.to(weight.dtype)[found.numbers] * found.counted
+    rows = weight.t().index_select(0, found.numbers) * features[:, None]
+    norms = sum_over_time(features.square(), found.layout).sqrt()
+    return sum_over_time(rows, found.layout) / torch.where(norms > 0, norms, 1.0)[:, None]
