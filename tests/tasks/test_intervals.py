@@ -7,8 +7,9 @@ import pytest
 from scipy import stats
 
 from throughtime.errors import ShapeError
+from throughtime.tasks.class_proportions import ClassProportions, f1_of_shares
 from throughtime.tasks.intervals import Interval, WeightedMetrics, bootstrap_interval, wilson_interval
-from throughtime.tasks.metrics import classification
+from throughtime.tasks.metrics import classification, multilabel
 
 
 def mean_of(values: np.ndarray) -> WeightedMetrics:
@@ -129,7 +130,8 @@ def test_fast_intervals_are_those_of_drawn_rows() -> None:
 
     slow = bootstrap_interval(compute, 120, rounds=60)
     fast = metrics.intervals(rounds=60)
-    for name in set(fast) - {"accuracy", "calibration_error"}:
+    assert {"balanced_accuracy", "f1_macro"} <= set(metrics.class_means)
+    for name in set(fast) - {"accuracy", "calibration_error"} - set(metrics.class_means):
         assert ends(fast[name]) == pytest.approx(ends(slow[name])), name
     value = metrics.values()["calibration_error"]
     low, high = ends(slow["calibration_error"])
@@ -145,6 +147,54 @@ def test_accuracy_has_the_wilson_interval_of_independent_rows_only() -> None:
     assert metrics.intervals()["accuracy"] == wilson_interval(correct, 200)
     assert metrics.intervals(groups=np.arange(200) // 10)["accuracy"] != wilson_interval(correct, 200)
     assert metrics.intervals(weights=np.arange(200))["accuracy"] != wilson_interval(correct, 200)
+
+
+def test_a_mean_of_proportions_has_the_distances_of_its_wilson_intervals() -> None:
+    successes, trials = np.array([3.0, 0.0, 45.0]), np.array([3.0, 0.0, 50.0])
+    low, high = ClassProportions(successes, trials).interval()
+    first, last = wilson_interval(3, 3), wilson_interval(45, 50)
+    mean = (1 + 0 + 0.9) / 3
+    assert low == pytest.approx(mean - math.hypot(1 - first.low, 0.9 - last.low) / 3)
+    assert high == pytest.approx(mean + math.hypot(first.high - 1, last.high - 0.9) / 3)
+    single = ClassProportions(np.array([4.0]), np.array([7.0]), f1_of_shares).interval()
+    shares = wilson_interval(4, 7)
+    assert single == pytest.approx([2 * end / (1 + end) for end in ends(shares)])
+
+
+def test_a_perfect_classifier_of_six_rows_of_a_class_is_not_certain() -> None:
+    truth = np.repeat([0, 1], [44, 6])
+    metrics = classification(np.eye(2)[truth], truth, ("a", "b"))
+    intervals = metrics.intervals()
+    recalls = math.hypot(1 - wilson_interval(44, 44).low, 1 - wilson_interval(6, 6).low) / 2
+    for name in ("balanced_accuracy", "recall_macro", "precision_macro"):
+        assert ends(intervals[name]) == pytest.approx((1 - recalls, 1.0)), name
+    share = wilson_interval(6, 6).low
+    assert ends(intervals["f1"]) == pytest.approx((2 * share / (1 + share), 1.0))
+    assert metrics.intervals(groups=np.arange(50))["f1"] == Interval(1.0, 1.0)
+
+
+def test_intervals_of_tiny_classes_contain_the_true_balanced_accuracy() -> None:
+    generator = np.random.default_rng(0)
+    prior, recall, covered, by_bootstrap = np.array([0.5, 0.41, 0.03, 0.03, 0.03]), 0.97, 0, 0
+    for _ in range(100):
+        truth = generator.choice(5, 100, p=prior)
+        wrong = (generator.random(100) > recall) * generator.integers(1, 5, 100)
+        metrics = classification(np.eye(5)[(truth + wrong) % 5], truth, tuple("abcde"))
+        widened = metrics.intervals(rounds=200)["balanced_accuracy"]
+        alone = metrics.intervals(rounds=200, groups=np.arange(100))["balanced_accuracy"]
+        covered += widened.low <= recall <= widened.high
+        by_bootstrap += alone.low <= recall <= alone.high
+    assert covered >= 95
+    assert by_bootstrap < 80
+
+
+def test_macro_averages_of_labels_are_widened() -> None:
+    truth = np.zeros((40, 2))
+    truth[:20, 0] = truth[:8, 1] = 1
+    intervals = multilabel(0.8 * truth + 0.1, truth, ("common", "rare")).intervals()
+    low = 1 - math.hypot(1 - wilson_interval(20, 20).low, 1 - wilson_interval(8, 8).low) / 2
+    assert ends(intervals["recall_macro"]) == pytest.approx((low, 1.0))
+    assert intervals["recall_micro"] == Interval(1.0, 1.0)
 
 
 def test_draws_without_weight_do_not_count() -> None:

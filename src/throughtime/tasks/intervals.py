@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from throughtime._fields import Number
 from throughtime.errors import ShapeError
+from throughtime.tasks.class_proportions import ClassProportions
 
 Weights = NDArray[np.float64]
 """Weights (N, R): column r has the weights of N rows in round r of a bootstrap."""
@@ -44,6 +45,8 @@ class WeightedMetrics:
         Metrics that are the mean of a bool array, such as accuracy, with that array.
     pivotal : frozenset of str
         Metrics with the basic instead of the percentile interval of the bootstrap, see `intervals`.
+    class_means : mapping of str to ClassProportions
+        Metrics that are means of proportions over classes, whose intervals are widened, see `intervals`.
 
     Examples
     --------
@@ -63,6 +66,7 @@ class WeightedMetrics:
     rankings: int = 1
     proportions: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     pivotal: frozenset[str] = frozenset()
+    class_means: Mapping[str, ClassProportions] = field(default_factory=dict)
 
     def values(self, weights: ArrayLike | None = None) -> dict[str, float]:
         """Return the metrics; NaN for those that are undefined.
@@ -97,8 +101,15 @@ class WeightedMetrics:
         value v and percentiles q, because draws overestimate them: for a calibrated classifier and 3,000 rows
         the basic interval contained the true error in 73 % of simulations, the percentile interval in none.
 
+        Balanced accuracy, macro averages, and F1 of two classes have the percentile interval, widened to that
+        of `ClassProportions`, unless there are weights or groups. The bootstrap alone is too narrow for
+        classes of few rows, as every draw of a class without errors has none: with 100 rows in 5 classes of
+        recall 0.97, three of them with about 3 rows, its intervals of the balanced accuracy contained the
+        true value in 64 % of simulations, the widened ones in all; with classes of 10 rows and more, in 86 to
+        94 % and in 97 to 99 %.
+
         Where necessary, an interval is widened to contain the value itself. A bootstrap interval has no width
-        if every draw has the same value, such as an F1 of 1.
+        if every draw has the same value, such as a ROC AUC of 1.
 
         Parameters
         ----------
@@ -127,6 +138,8 @@ class WeightedMetrics:
         intervals = self._bootstrap(each, groups, count, seed)
         if weights is None and groups is None:
             intervals |= {name: _wilson(flags) for name, flags in self.proportions.items()}
+            for name, classes in self.class_means.items():
+                intervals[name] = _widened(intervals[name], *classes.interval())
         return intervals
 
     def _bootstrap(
@@ -262,6 +275,13 @@ def row_weights(weights: ArrayLike | None, rows: int) -> NDArray[np.float64]:
 def _default_rounds(operations: int) -> int:
     low, high = _ROUNDS
     return min(max(_OPERATIONS // operations, low), high)
+
+
+def _widened(interval: Interval, low: float, high: float) -> Interval:
+    """Return an interval that contains another one, unless it is undefined."""
+    if np.isnan(interval.low):
+        return interval
+    return Interval(min(interval.low, low), max(interval.high, high))
 
 
 def _wilson(flags: NDArray[np.bool_]) -> Interval:

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from throughtime.errors import ShapeError
 from throughtime.tasks.calibration import BINS, bin_numbers
+from throughtime.tasks.class_proportions import ClassProportions, f1_of_shares
 from throughtime.tasks.intervals import Figures, WeightedMetrics, Weights
 from throughtime.tasks.metrics._arrays import clipped_log, probability_array
 from throughtime.tasks.metrics._rows import ClassMetrics, class_rows
@@ -18,6 +19,7 @@ from throughtime.tasks.metrics._weighted import (
     average,
     cells,
     macro_areas,
+    macro_proportions,
     mean,
     ratio,
 )
@@ -122,8 +124,14 @@ def classification(
     proportions = {"accuracy": correct}
     if binary:
         proportions |= {"precision": correct[predicted == 1], "recall": correct[labels == 1]}
+    ones = np.ones((len(labels), 1))
     return WeightedMetrics(
-        len(labels), compute, len(rankings), proportions, pivotal=frozenset({"calibration_error"})
+        len(labels),
+        compute,
+        len(rankings),
+        proportions,
+        pivotal=frozenset({"calibration_error"}),
+        class_means=_class_means(Counts(hits @ ones, chosen @ ones, support @ ones)),
     )
 
 
@@ -174,6 +182,16 @@ def _cells(predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int
     """Return the matrices (C, N) that count correct, predicted and true examples of each class."""
     correct = (predicted == labels).astype(np.float64)
     return [cells(labels, classes, correct), cells(predicted, classes), cells(labels, classes)]
+
+
+def _class_means(counts: Counts) -> dict[str, ClassProportions]:
+    true = counts.support[:, 0] > 0
+    recalls = ClassProportions(counts.hits[true, 0], counts.support[true, 0])
+    means = {"balanced_accuracy": recalls, **macro_proportions(counts)}
+    if len(true) > 2:
+        return means
+    hits, errors = counts.hits[1:, 0], (counts.predicted + counts.support - 2 * counts.hits)[1:, 0]
+    return means | {"f1": ClassProportions(hits, hits + errors, f1_of_shares)}
 
 
 def _positive_class(counts: Counts) -> Figures:

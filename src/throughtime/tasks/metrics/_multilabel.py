@@ -9,7 +9,7 @@ from throughtime.errors import ShapeError
 from throughtime.tasks.intervals import Figures, WeightedMetrics, Weights
 from throughtime.tasks.metrics._arrays import clipped_log, probability_array
 from throughtime.tasks.metrics._rows import ClassMetrics, class_rows
-from throughtime.tasks.metrics._weighted import Counts, Ranking, Values, macro_areas, mean
+from throughtime.tasks.metrics._weighted import Counts, Ranking, Values, macro_areas, macro_proportions, mean
 
 
 def multilabel_metrics(
@@ -92,7 +92,14 @@ def multilabel(
             **macro_areas(rankings, weights),
         }
 
-    return WeightedMetrics(len(shares), compute, len(rankings), {"subset_accuracy": exact})
+    counts = Counts(*(matrix.sum(1, keepdims=True) for matrix in matrices))
+    return WeightedMetrics(
+        len(shares),
+        compute,
+        len(rankings),
+        {"subset_accuracy": exact},
+        class_means=macro_proportions(counts, all_classes=True),
+    )
 
 
 def per_label_metrics(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from throughtime.tasks.class_proportions import ClassProportions, f1_of_shares
 from throughtime.tasks.intervals import Weights
 
 if TYPE_CHECKING:
@@ -72,6 +73,18 @@ class Counts:
     def micro(self) -> "Counts":
         """Return the counts of all classes together, (R,)."""
         return Counts(self.hits.sum(0), self.predicted.sum(0), self.support.sum(0))
+
+
+def macro_proportions(counts: Counts, *, all_classes: bool = False) -> dict[str, ClassProportions]:
+    """Return the proportions whose means the macro averages of unweighted counts (C, 1) are."""
+    hits, predicted, support = (part[:, 0] for part in (counts.hits, counts.predicted, counts.support))
+    included = (predicted + support > 0) | all_classes
+    hits, predicted, support = hits[included], predicted[included], support[included]
+    return {
+        "precision_macro": ClassProportions(hits, predicted),
+        "recall_macro": ClassProportions(hits, support),
+        "f1_macro": ClassProportions(hits, predicted + support - hits, f1_of_shares),
+    }
 
 
 class Ranking:
