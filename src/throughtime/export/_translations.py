@@ -7,10 +7,11 @@ from throughtime.export._activations import add_softmax, elementwise
 from throughtime.export._batch import Batch, Steps, Value, steps_of
 from throughtime.export._conv import add_conv_of_same_lengths
 from throughtime.export._linear import add_embedding, add_flatten, add_linear
-from throughtime.export._norm import add_batch_norm
+from throughtime.export._norm import add_batch_norm, add_normalize_sequences
 from throughtime.export._place import Place
 from throughtime.export._pool import POOLS
 from throughtime.export._recurrent import add_recurrent
+from throughtime.export._rocket import add_rocket
 from throughtime.nn.description import Operator
 
 Translation = Callable[[Batch, Operator, Value, Place], Value]
@@ -44,6 +45,10 @@ def features_read(operator: Operator) -> int | str | None:
         return int(arguments["weight"].shape[1])
     if operator.name == "throughtime::conv1d":
         return int(arguments["weight"].shape[1] * arguments["groups"])
+    if operator.name == "throughtime::normalize_sequences":
+        return int(arguments["groups"])
+    if operator.name == "throughtime::rocket":
+        return int(arguments["in_channels"])
     if operator.name == "throughtime::recurrent_layer":
         return int(arguments["layer"].input_size)
     return "any"
@@ -52,6 +57,10 @@ def features_read(operator: Operator) -> int | str | None:
 def _recurrent(batch: Batch, operator: Operator, value: Value, place: Place) -> Steps:
     layer = operator.arguments["layer"]
     return add_recurrent(batch, layer, steps_of(value, place.name, layer.input_size), place.path).steps
+
+
+def _normalized(batch: Batch, operator: Operator, value: Value, place: Place) -> Steps:
+    return add_normalize_sequences(batch, operator, value, place).steps
 
 
 _TRANSLATIONS: dict[str, Translation] = {
@@ -64,6 +73,8 @@ _TRANSLATIONS: dict[str, Translation] = {
     "aten::softmax": add_softmax,
     "aten::tanh": elementwise("Tanh"),
     "throughtime::conv1d": add_conv_of_same_lengths,
+    "throughtime::normalize_sequences": _normalized,
     "throughtime::recurrent_layer": _recurrent,
+    "throughtime::rocket": add_rocket,
     **{f"throughtime::{name}": add for name, add in POOLS.items()},
 }

@@ -49,6 +49,20 @@ OptionalLength = Annotated[int | None, _LENGTH]
 Pooling = Annotated[Literal["max", "mean", "last"], Option("How the states of all steps become one vector.")]
 Cell = Annotated[Literal["lstm", "gru", "rnn"], Option("Kind of the recurrent layers.")]
 Tied = Annotated[bool, Option("Use the input vectors of tokens as their output vectors, too.")]
+Features = Annotated[
+    int,
+    Option(
+        "Number of features, rounded down to a multiple of the 84 kernels times statistics and series.", low=84
+    ),
+]
+Statistics = Annotated[
+    Literal["ppv", "all"],
+    Option("What is computed of each convolution: the proportion of positive values, or all of MultiRocket's."),
+]
+Differences = Annotated[bool, Option("Take half of the features from the differences of adjacent steps.")]
+Normalize = Annotated[
+    bool, Option("Scale each channel of each series to mean 0 and variance 1 before anything else.")
+]
 Cutoffs = Annotated[
     Sequence[int],
     Option("Ends of the clusters of an adaptive softmax, such as 2000,10000; default: a full one.", low=1),
