@@ -72,6 +72,7 @@ _OTHERS: Sequence[Callable[[], nn.Module]] = (
     lambda: tt.models.LanguageModel(11, hidden_size=4),
     lambda: tt.models.LeNet(2),
     lambda: tt.models.ResNet(FEATURES, 2),
+    lambda: tt.models.Rocket(FEATURES, 2, features=84),
     lambda: tt.models.TCN(FEATURES, 2),
 )
 

@@ -19,7 +19,11 @@ SMALL: dict[str, Any] = {
     "depth": 3,
     "num_layers": 2,
 }
-OTHER: dict[str, dict[str, Any]] = {"charcnn": {"length": 130}, "tcn": {"channels": (6, 5, 6)}}
+OTHER: dict[str, dict[str, Any]] = {
+    "charcnn": {"length": 130},
+    "tcn": {"channels": (6, 5, 6)},
+    "rocket": {"features": 168},
+}
 
 
 class Built(NamedTuple):

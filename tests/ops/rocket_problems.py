@@ -48,7 +48,9 @@ def statistics_by_loops(outputs: Floats, bias: Floats) -> list[float]:
     count = sum(positive)
     if not count:
         return [0.0, 0.0, -1.0, 0.0]
-    above = [float(output - bias) for output, is_positive in zip(outputs, positive, strict=True) if is_positive]
+    above = [
+        float(output - bias) for output, is_positive in zip(outputs, positive, strict=True) if is_positive
+    ]
     numbers = [t for t, is_positive in enumerate(positive) if is_positive]
     proportion = float(np.float32(count) / np.float32(len(outputs)))
     return [proportion, math.fsum(above) / count, sum(numbers) / count, float(longest)]
@@ -63,8 +65,10 @@ def features_by_loops(x: Floats, kernels: Kernels) -> Floats:
         for number, dilation in enumerate(sorted(set(dilations))):
             for k, taps in enumerate(combinations(range(9), 3)):
                 read = [c for c in kernels.channels[row, 84 * number + k].tolist() if c >= 0]
-                outputs = sum((outputs_by_loops(series[:, c], taps, dilation) for c in read[1:]),
-                              start=outputs_by_loops(series[:, read[0]], taps, dilation))
+                outputs = sum(
+                    (outputs_by_loops(series[:, c], taps, dilation) for c in read[1:]),
+                    start=outputs_by_loops(series[:, read[0]], taps, dilation),
+                )
                 if (number + k) % 2:
                     outputs = outputs[4 * dilation : max(len(outputs) - 4 * dilation, 4 * dilation)]
                 for _ in range(dilations.count(dilation)):

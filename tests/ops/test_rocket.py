@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from throughtime import Ragged, _native
-from throughtime.errors import ShapeError
+from throughtime.errors import ShapeError, UnsupportedError
 from throughtime.ops.rocket import layer
 from throughtime.ops.rocket.kernels import KERNELS, Kernels
 from throughtime.ops.rocket.layer import rocket
@@ -72,7 +72,9 @@ def test_the_reference_and_the_kernel_agree(all_statistics: bool) -> None:
 def test_without_values_every_statistic_has_the_number_that_is_documented() -> None:
     """Of one step, kernels without zeros have no outputs: PPV, MPV and LSPV are 0, and MIPV is −1."""
     x = Ragged.from_lengths(torch.ones(1, 1), [1])
-    of = Kernels(torch.ones(1, 1, dtype=torch.int64), torch.full((1, 84), -100.0), torch.zeros(1, 84, 1).long())
+    of = Kernels(
+        torch.ones(1, 1, dtype=torch.int64), torch.full((1, 84), -100.0), torch.zeros(1, 84, 1).long()
+    )
     ppv, mpv, mipv, lspv = rocket(x.values, x.layout, of, all_statistics=True).view(4, 84)
     even = torch.arange(84) % 2 == 0
     assert torch.equal(ppv, even.float())
@@ -130,9 +132,19 @@ def test_half_precision_is_computed_in_float32() -> None:
     assert torch.equal(found, rocket(x.values.float(), x.layout, of).bfloat16())
 
 
-def test_a_constant_to_autograd() -> None:
+def test_the_gradient_of_proportions_is_zero() -> None:
     x, of = batch(), kernels()
-    assert not rocket(x.values.requires_grad_(), x.layout, of).requires_grad
+    values = x.values.clone().requires_grad_()
+    found = rocket(values, x.layout, of)
+    assert torch.equal(found, rocket(x.values, x.layout, of))
+    (gradient,) = torch.autograd.grad(found.sum(), values)
+    assert not gradient.any()
+
+
+def test_the_gradient_of_means_is_refused() -> None:
+    x, of = batch(), kernels()
+    with pytest.raises(UnsupportedError, match="mean of positive values has no gradient here; detach"):
+        rocket(x.values.requires_grad_(), x.layout, of, all_statistics=True)
 
 
 def test_the_native_kernel_runs_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:

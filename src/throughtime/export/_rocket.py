@@ -88,17 +88,19 @@ def _features(graph: Graph, series: _Series, kernels: DilatedKernels) -> str:
 
 def _counted(graph: Graph, series: _Series, inner: np.ndarray, border: int) -> tuple[str, str]:
     """Return whether an output counts, (L, B, 84), and how many of a series do, (B, 84), at least 1."""
-    end = graph.add("Sub", series.lengths, graph.constant([border]))
-    from_first = graph.add("GreaterOrEqual", series.times, graph.constant([border]))
+    last, width = graph.constant([2]), graph.constant([border])
+    end = graph.add("Sub", series.lengths, width)
+    from_first = graph.add("GreaterOrEqual", series.times, width)
     inside = graph.add("And", from_first, graph.add("Less", series.times, end))
-    every = graph.add("Less", series.times, series.lengths)
-    masks = (graph.add("Unsqueeze", mask, graph.constant([2])) for mask in (inside, every))
-    sizes = (graph.add("Unsqueeze", size, graph.constant([1])) for size in (
-        graph.add("Sub", end, graph.constant([border])), series.lengths
-    ))
-    which = graph.constant(inner)
-    size = graph.add("Max", graph.add("Where", which, *sizes), graph.constant([1]))
-    return graph.add("Where", which, *masks), graph.numbers(size)
+    every = graph.add("Unsqueeze", graph.add("Less", series.times, series.lengths), last)
+    of_outer = graph.add("And", every, graph.constant(~inner))
+    counted = graph.add("Or", graph.add("Unsqueeze", inside, last), of_outer)
+    sizes = (
+        graph.add("Unsqueeze", size, graph.constant([1]))
+        for size in (graph.add("Sub", end, width), series.lengths)
+    )
+    size = graph.add("Where", graph.constant(inner), *sizes)
+    return counted, graph.numbers(graph.add("Max", size, graph.constant([1])))
 
 
 def _outputs(graph: Graph, series: _Series, kernels: DilatedKernels) -> str:

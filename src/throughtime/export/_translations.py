@@ -39,19 +39,22 @@ def translate(batch: Batch, operator: Operator, value: Value, place: Place) -> V
 def features_read(operator: Operator) -> int | str | None:
     """Return how many features an operator reads, None for token numbers, "any" if it does not matter."""
     arguments = operator.arguments
-    if operator.name == "aten::embedding":
-        return None
-    if operator.name == "aten::linear":
-        return int(arguments["weight"].shape[1])
-    if operator.name == "throughtime::conv1d":
-        return int(arguments["weight"].shape[1] * arguments["groups"])
-    if operator.name == "throughtime::normalize_sequences":
-        return int(arguments["groups"])
-    if operator.name == "throughtime::rocket":
-        return int(arguments["in_channels"])
-    if operator.name == "throughtime::recurrent_layer":
-        return int(arguments["layer"].input_size)
-    return "any"
+    match operator.name:
+        case "aten::embedding":
+            return None
+        case "aten::linear":
+            size = arguments["weight"].shape[1]
+        case "throughtime::conv1d":
+            size = arguments["weight"].shape[1] * arguments["groups"]
+        case "throughtime::normalize_sequences":
+            size = arguments["groups"]
+        case "throughtime::recurrent_layer":
+            size = arguments["layer"].input_size
+        case "throughtime::rocket":
+            size = arguments["in_channels"]
+        case _:
+            return "any"
+    return int(size)
 
 
 def _recurrent(batch: Batch, operator: Operator, value: Value, place: Place) -> Steps:

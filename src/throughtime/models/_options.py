@@ -52,12 +52,15 @@ Tied = Annotated[bool, Option("Use the input vectors of tokens as their output v
 Features = Annotated[
     int,
     Option(
-        "Number of features, rounded down to a multiple of the 84 kernels times statistics and series.", low=84
+        "Number of features, rounded down to a multiple of the 84 kernels times statistics and series.",
+        low=84,
     ),
 ]
 Statistics = Annotated[
     Literal["ppv", "all"],
-    Option("What is computed of each convolution: the proportion of positive values, or all of MultiRocket's."),
+    Option(
+        "What is computed of each convolution: the proportion of positive values, or all of MultiRocket's."
+    ),
 ]
 Differences = Annotated[bool, Option("Take half of the features from the differences of adjacent steps.")]
 Normalize = Annotated[

@@ -1,7 +1,7 @@
-"""`Rocket` (Dempster 2021): a linear model of features of fixed convolutions, whose weights a solver computes."""
+"""`Rocket` (Dempster 2021): a linear model of features of fixed convolutions, solved for its weights."""
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +14,28 @@ from throughtime.nn.description import Series
 from throughtime.ragged import Ragged
 
 _SERIES_AT_ONCE = 256
+
+
+class _Moments(NamedTuple):
+    """The means of columns, and 1 over their standard deviations; 0 for a column of one number."""
+
+    mean: Tensor
+    scale: Tensor
+
+    @classmethod
+    def of(cls, parts: Iterator[Tensor]) -> "_Moments":
+        """Return those of rows that come in parts."""
+        rows, total, squares = 0, torch.tensor(0.0), torch.tensor(0.0)
+        low, high = torch.tensor(torch.inf), torch.tensor(-torch.inf)
+        for part in parts:
+            rows += len(part)
+            total, squares = total + part.sum(0), squares + part.square().sum(0)
+            low, high = torch.minimum(low, part.amin(0)), torch.maximum(high, part.amax(0))
+        mean = total / rows
+        # Two numbers that differ have at least this deviation, which rounding may hide.
+        least = (high - low) / (2 * rows) ** 0.5
+        deviation = (squares / rows - mean.square()).clamp(min=0).sqrt().maximum(least)
+        return cls(mean, torch.where(high > low, 1 / deviation, 0.0))
 
 
 class Rocket(SolvedModel):
@@ -68,8 +90,6 @@ class Rocket(SolvedModel):
     reads: ClassVar[tuple[InputKind, ...]] = ("series",)
     solver: ClassVar[Literal["logistic", "ridge"]] = "ridge"
     takes_tensors = True
-    mean: Tensor
-    scale: Tensor
 
     def __init__(
         self,
@@ -86,10 +106,9 @@ class Rocket(SolvedModel):
         self.features = MiniRocket(
             self.step_features, features, statistics=statistics, differences=differences, normalize=normalize
         )
-        # μ and 1 / σ, between `learn` and `set_solution`; a trained model has them in its weights.
         count = self.features.features
-        self.register_buffer("mean", torch.zeros(count, dtype=torch.float64), persistent=False)
-        self.register_buffer("scale", torch.ones(count, dtype=torch.float64), persistent=False)
+        # Between `learn` and `set_solution`; a trained model has them in its weights.
+        self._moments = _Moments(*(torch.full((count,), value, dtype=torch.float64) for value in (0.0, 1.0)))
         self.output = self._output(count, outputs)
 
     def describe(self) -> Series:
@@ -99,38 +118,24 @@ class Rocket(SolvedModel):
     def learn(self, x: Ragged) -> None:
         """Set the biases of the features, and their means and standard deviations, by training series."""
         self.features.learn(x)
-        self.mean, self.scale = _moments(self._parts(x))
+        self._moments = _Moments.of(self._parts(x))
 
     def design(self, x: Ragged, extra: Tensor | None = None) -> Tensor:
         """Return the standardized features and the extra ones, (B, F + K), dense float32."""
         x = self._checked(x, extra)
-        standard = torch.cat([((part - self.mean) * self.scale).float() for part in self._parts(x)])
+        mean, scale = self._moments
+        standard = torch.cat([((part - mean) * scale).float() for part in self._parts(x)])
         return standard if extra is None else torch.cat([standard, extra.to(standard)], 1)
 
     def set_solution(self, weight: Tensor, bias: Tensor) -> None:
         """Set W and V, (N, F + K), and c, (N,)."""
-        weight = weight.double().clone()
-        of_features = weight[:, : len(self.scale)]
-        of_features *= self.scale
+        mean, scale = self._moments
+        of_features = weight[:, : len(scale)].double() * scale
         with torch.no_grad():
-            self.output.bias.copy_(bias - of_features @ self.mean)
-            self.output.weight.copy_(weight)
+            self.output.weight.copy_(torch.cat([of_features, weight[:, len(scale) :]], 1))
+            self.output.bias.copy_(bias - of_features @ mean)
 
     def _parts(self, x: Ragged) -> Iterator[Tensor]:
         """Yield the features of some series at a time, float64."""
         for first in range(0, max(len(x), 1), _SERIES_AT_ONCE):
             yield self.features(x[first : first + _SERIES_AT_ONCE]).double()
-
-
-def _moments(parts: Iterator[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return the mean of columns, and 1 over their standard deviations; 0 for a column of one number."""
-    rows, total, squares = 0, 0.0, 0.0
-    low, high = torch.tensor(torch.inf), torch.tensor(-torch.inf)
-    for part in parts:
-        rows += len(part)
-        total, squares = total + part.sum(0), squares + part.square().sum(0)
-        low, high = torch.minimum(low, part.amin(0)), torch.maximum(high, part.amax(0))
-    mean = total / rows
-    # Two numbers that differ have at least this deviation, which rounding may hide.
-    deviation = (squares / rows - mean.square()).clamp(min=0).sqrt().maximum((high - low) / (2 * rows) ** 0.5)
-    return mean, torch.where(high > low, 1 / deviation, 0.0)

@@ -12,8 +12,9 @@ from throughtime.ragged import Ragged
 class SolvedModel(SequenceModel):
     """A model o = W φ(x) + b whose weights a solver computes from all training examples at once.
 
-    Training by name (`throughtime.fit`, ``throughtime train``) calls `learn` with the training sequences, then
-    fits W and b to `design`, with the penalty on W chosen as ``solver`` says, and gives them to `set_solution`.
+    Training by name (`throughtime.fit`, ``throughtime train``) calls `learn` with the training sequences,
+    then fits W and b to `design`, with the penalty on W chosen as ``solver`` says, and gives them to
+    `set_solution`.
     """
 
     solver: ClassVar[Literal["logistic", "ridge"]]

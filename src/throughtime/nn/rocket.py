@@ -1,4 +1,4 @@
-"""`MiniRocket`: features of series from convolutions with fixed kernels and biases learned of training series."""
+"""`MiniRocket`: features of series from fixed convolutions, with biases learned of training series."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from throughtime.errors import DataError, ShapeError
+from throughtime.errors import DataError, InputTypeError, ShapeError
 from throughtime.nn.description.kinds import WholeSequence
 from throughtime.nn.description.operator import Operator
 from throughtime.nn.description.torch_layers import POOLS
 from throughtime.nn.inputs.output import check_features, check_real, sequences_of
 from throughtime.ops.norm.layer import normalize_sequences
+from throughtime.ops.plain import HALF
 from throughtime.ops.rocket.kernels import KERNELS, TAPS, DilatedKernels, Kernels, by_dilation
 from throughtime.ops.rocket.layer import rocket
 from throughtime.ops.rocket.reference import differences, outputs_reference
@@ -26,7 +27,7 @@ _STATISTICS = {"ppv": 1, "all": 4}
 
 
 class MiniRocket(nn.Module):
-    r"""Features of series: how often 84 dilated convolutions exceed biases that `learn` takes from their outputs.
+    r"""Features of series: how often dilated convolutions exceed biases that `learn` takes from outputs.
 
     PPV = #{t : c[t] > b} / n,  c[t] = Σ_g w[g] x[t + (g − 4) d]
 
@@ -38,8 +39,8 @@ class MiniRocket(nn.Module):
     for any, PPV is 0. `throughtime.ops.rocket.layer.rocket` has the equations.
 
     With ``statistics="all"`` and ``differences=True`` these are the features of MultiRocket [2]_; its LSPV is
-    here a number of steps. Nothing is trained by gradients: the result is a constant to autograd. Before
-    `learn`, all dilations are 1, all biases are 0, and kernels read the first channel.
+    here a number of steps. There are no parameters to train, and the gradient of PPV is 0. Before `learn`,
+    all dilations are 1, all biases are 0, and kernels read the first channel.
 
     Parameters
     ----------
@@ -65,6 +66,10 @@ class MiniRocket(nn.Module):
     ShapeError
         If ``features`` is too small for one of each kernel, another argument is out of range, or steps have
         other channels.
+    InputTypeError
+        If the series are not floating-point.
+    UnsupportedError
+        If ``statistics="all"`` and the series require a gradient.
 
     References
     ----------
@@ -150,7 +155,7 @@ class MiniRocket(nn.Module):
         DataError
             If no series has a step, or with ``differences`` two.
         """
-        x = self._series(x).detach()
+        x = self._prepared(self._checked(x).detach())
         for row in range(len(self.dilations)):
             series = _differences(x) if row else x
             if not series.layout.total:
@@ -164,8 +169,10 @@ class MiniRocket(nn.Module):
 
     def forward(self, input: Any) -> Tensor:  # noqa: A002 - torch's name
         """Return (B, F)."""
-        x = self._series(input)
-        return rocket(x.values, x.layout, self._kernels(), all_statistics=self.statistics == "all")
+        x = self._checked(input)
+        series, every = self._prepared(x), self.statistics == "all"
+        features = rocket(series.values, series.layout, self._kernels(), all_statistics=every)
+        return features.to(x.dtype)
 
     def extra_repr(self) -> str:
         """Name the options."""
@@ -176,13 +183,19 @@ class MiniRocket(nn.Module):
     def _kernels(self) -> Kernels:
         return Kernels(self.dilations, self.biases, self.read)
 
-    def _series(self, x: Any) -> Ragged:
+    def _checked(self, x: Any) -> Ragged:
         series = sequences_of(x, "MiniRocket")
         check_real(series, "MiniRocket")
         check_features(series, self.channels, "MiniRocket")
-        if not self.normalize:
-            return series
-        values = normalize_sequences(series.values, series.layout, self.channels, _EPS)
+        if not series.is_floating_point():
+            raise InputTypeError(f"MiniRocket takes floating-point series, got {series.dtype}; call .float()")
+        return series
+
+    def _prepared(self, series: Ragged) -> Ragged:
+        """Return the series as kernels read them, at least in float32: comparisons show what is rounded."""
+        values = series.values.float() if series.dtype in HALF else series.values
+        if self.normalize:
+            values = normalize_sequences(values, series.layout, self.channels, _EPS)
         return series.with_values(values)
 
 
@@ -237,7 +250,9 @@ def _learned(
     """Yield the biases (84 · n,) of each dilation: quantiles of the outputs of one series for each kernel."""
     lengths, longest = series.lengths, series.longest
     quantiles = quantiles_of(sum(group.biases.numel() for group in groups))
-    for group, levels in zip(groups, quantiles.split([group.biases.numel() for group in groups]), strict=True):
+    for group, levels in zip(
+        groups, quantiles.split([group.biases.numel() for group in groups]), strict=True
+    ):
         long_enough = (lengths > min(8 * group.dilation, longest - 1)).nonzero()[:, 0]
         chosen = long_enough[torch.randint(len(long_enough), (len(KERNELS),), generator=generator)]
         yield _quantiles(series, group, chosen, levels.view(len(KERNELS), -1)).flatten()

@@ -1,12 +1,15 @@
 """Features of MiniRocket and MultiRocket, and which code computes them.
 
-Eager calls on plain float32 tensors on the CPU are native. torch.compile, export, tensor subclasses and dispatch
-modes meet an operator that torch knows. float64, other devices and function transforms run the reference.
+Eager calls on plain float32 tensors on the CPU are native. torch.compile, export, tensor subclasses and
+dispatch modes meet an operator that torch knows. float64, other devices and function transforms run the
+reference.
 """
 
 from torch import Tensor
 
-from throughtime.ops.plain import HALF, as_operator, on_plain_cpu
+from throughtime.errors import UnsupportedError
+from throughtime.ops._empty import zeros_of
+from throughtime.ops.plain import HALF, as_operator, differentiable, on_plain_cpu
 from throughtime.ops.rocket import native, registered
 from throughtime.ops.rocket.kernels import Kernels
 from throughtime.ops.rocket.reference import rocket_reference
@@ -30,8 +33,8 @@ def rocket(values: Tensor, layout: Layout, kernels: Kernels, *, all_statistics: 
     LSPV  the longest run of adjacent t, c[t] > b    0 if m = 0
     ====  =========================================  ===========================
 
-    A sequence has the same bits alone and in any batch, with any number of threads. Nothing is
-    differentiable: the result is a constant to autograd.
+    A sequence has the same bits alone and in any batch, with any number of threads. PPV, MIPV and LSPV are
+    piecewise constant: their gradient is 0. That of MPV is not, and is refused.
 
     Parameters
     ----------
@@ -49,6 +52,11 @@ def rocket(values: Tensor, layout: Layout, kernels: Kernels, *, all_statistics: 
     Tensor
         (B, F): by series and difference, statistic, dilation, kernel, bias.
 
+    Raises
+    ------
+    UnsupportedError
+        If MPV is wanted of series that require a gradient.
+
     References
     ----------
     .. [1] A. Dempster, D. F. Schmidt and G. I. Webb, "MiniRocket: a very fast (almost) deterministic
@@ -57,7 +65,14 @@ def rocket(values: Tensor, layout: Layout, kernels: Kernels, *, all_statistics: 
        transformations for fast and effective time series classification", Data Mining and Knowledge
        Discovery 36 (2022), section 3.
     """
-    values, kernels = values.detach(), Kernels(*(part.detach() for part in kernels))
+    if differentiable(values):
+        if all_statistics:
+            raise UnsupportedError(
+                "MiniRocket: the mean of positive values has no gradient here; detach the series, or use "
+                "statistics='ppv', whose gradient is 0"
+            )
+        constant = rocket(values.detach(), layout, kernels)
+        return constant + zeros_of((1,), values)
     if values.dtype in HALF:
         kernels = kernels._replace(biases=kernels.biases.float())
         return rocket(values.float(), layout, kernels, all_statistics=all_statistics).to(values.dtype)
