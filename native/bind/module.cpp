@@ -21,6 +21,7 @@
 #include "bind/layer.h"
 #include "bind/norm.h"
 #include "bind/pool.h"
+#include "bind/rocket.h"
 #include "bind/stack.h"
 #include "bind/tensors.h"
 #include "kernels/offsets.h"
@@ -104,6 +105,7 @@ NB_MODULE(_native, m) {
   throughtime::bind_embedding(m);
   throughtime::bind_norm(m);
   throughtime::bind_pool(m);
+  throughtime::bind_rocket(m);
   m.def("empty", &empty, nb::arg("is_double"), nb::arg("count"), "So many numbers, uninitialised, as a tensor.");
   m.def("instruction_set", [] { return std::string(throughtime::kernels()->name); },
         "The instruction set whose kernels are in use.");

@@ -310,6 +310,19 @@ def pool_sum_gradient(
 ) -> Tensor | None:
     """Return its gradient."""
 
+def rocket(
+    x: Tensor,
+    offsets: Tensor,
+    dilations: Tensor,
+    biases: Tensor,
+    channels: Tensor,
+    *,
+    all_statistics: bool,
+    threads: int,
+    in_order: bool,
+) -> Tensor | None:
+    """Return the features of MiniRocket; see `throughtime.ops.rocket.layer.rocket`."""
+
 def crf_forward(
     x: Tensor,
     offsets: Tensor,

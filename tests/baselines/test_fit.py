@@ -10,15 +10,15 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from throughtime.baselines import Baseline, fit_baselines
-from throughtime.baselines.features import OFFSETS
-from throughtime.baselines.random_convolutions import RandomConvolutions
-from throughtime.baselines.regressions import KERNELS, ngram_regression
+from throughtime.baselines.features import OFFSETS, Scaling
+from throughtime.baselines.regressions import ROCKET_FEATURES, ngram_regression
 from throughtime.baselines.rows import Rows, with_validation
 from throughtime.baselines.search import INVERSE_PENALTIES
 from throughtime.baselines.summary import summary_features
 from throughtime.baselines.targets import Classes
 from throughtime.data.examples import Examples
 from throughtime.errors import DataError
+from throughtime.nn import MiniRocket
 from throughtime.ragged import Ragged
 from throughtime.tasks import Anomaly, Classification, MultiLabel, Regression, SequenceTask, Tagging
 from throughtime.tasks.tagging import Tagger
@@ -147,17 +147,37 @@ def test_ridge_on_summaries_is_that_of_scikit_learn() -> None:
     np.testing.assert_allclose(outputs.numpy(), _log_softmax(scores / temperature), rtol=1e-6, atol=1e-8)
 
 
-def test_ridge_on_random_convolutions_is_that_of_scikit_learn() -> None:
+def _rocket_features(training: Ragged, series: Ragged) -> np.ndarray:
+    channels = StandardScaler().fit(training.values)
+    layer = MiniRocket(2, ROCKET_FEATURES)
+    parts = (
+        x.with_values(torch.from_numpy(channels.transform(x.values)).float()) for x in (training, series)
+    )
+    first, second = parts
+    layer.learn(first, torch.Generator().manual_seed(0))
+    return layer(second).double().numpy()
+
+
+def test_ridge_on_rocket_features_is_that_of_scikit_learn() -> None:
     training, validation, test = (_with_targets(VALUES, _series(40, seed)) for seed in range(3))
     weighted = replace(training, weights=torch.rand(40, generator=_random(3)))
-    fitted = _named(VALUES, weighted, validation)["ridge regression on random convolutions"]
-    convolutions = RandomConvolutions.draw(training.inputs, KERNELS)
-    scaler = StandardScaler().fit(convolutions.features(training.inputs))
+    fitted = _named(VALUES, weighted, validation)["ridge regression on MiniRocket features"]
+    features = _rocket_features(training.inputs, training.inputs)
+    constant = features.min(0) == features.max(0)
+    scaler = StandardScaler().fit(features[:, ~constant])
     ridge = RidgeCV(PENALTIES).fit(
-        scaler.transform(convolutions.features(training.inputs)), training.targets, weighted.weights
+        scaler.transform(features[:, ~constant]), training.targets, weighted.weights
     )
-    expected = ridge.predict(scaler.transform(convolutions.features(test.inputs)))
-    np.testing.assert_allclose(fitted.outputs(test), expected, rtol=1e-5, atol=1e-7)
+    held_out = scaler.transform(_rocket_features(training.inputs, test.inputs)[:, ~constant])
+    np.testing.assert_allclose(fitted.outputs(test), ridge.predict(held_out), rtol=1e-5, atol=1e-7)
+
+
+def test_columns_of_one_number_have_the_scale_one() -> None:
+    """Of 0.1 in ten rows, rounding makes a standard deviation above 0."""
+    columns = np.stack([np.full(10, 0.1), np.arange(10.0)], 1)
+    scaling = Scaling.fitted(columns)
+    assert columns.std(0)[0] > 0
+    assert scaling.scale.tolist() == [1.0, pytest.approx(np.arange(10.0).std())]
 
 
 def _token_rows(x: Ragged, *, counts: bool) -> np.ndarray:

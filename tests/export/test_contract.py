@@ -73,6 +73,7 @@ _OTHERS: Sequence[Callable[[], nn.Module]] = (
     lambda: tt.models.LeNet(2),
     lambda: tt.models.NGrams(11, 2, buckets=64),
     lambda: tt.models.ResNet(FEATURES, 2),
+    lambda: tt.models.Rocket(FEATURES, 2, features=84),
     lambda: tt.models.TCN(FEATURES, 2),
 )
 

@@ -367,12 +367,16 @@ class _Values(nn.Module):
         return self.layer(x).output.values
 
 
-def test_every_registered_operator_is_translated_or_belongs_to_training() -> None:
+def test_every_registered_operator_is_translated_or_refused() -> None:
     key = "CompositeExplicitAutograd"
     names = {name.partition("::") for name in torch._C._dispatch_get_registrations_for_dispatch_key(key)}
     registered = {name for library, _, name in names if library == "throughtime"}
     assert len(registered) > 20
     table = {operator.name().partition("::")[2] for operator in tt.export.onnx_translations()}
     assert table == registered
-    refused = {name for name in registered if re.search(r"gradient$|backward$|_rows$|_taps$|^dropout$", name)}
+    refused = {
+        name
+        for name in registered
+        if re.search(r"gradient$|backward$|_rows$|_taps$|^(dropout|rocket)$", name)
+    }
     assert refused - {"conv1d_input_gradient"} == registered - set.union(*OPERATORS.values())

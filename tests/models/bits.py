@@ -36,6 +36,11 @@ def _frames(dtype: torch.dtype) -> Ragged:
     return Ragged.from_lengths((torch.rand(sum(LENGTHS), SIZE) < 0.3).to(dtype), LENGTHS)
 
 
+def _learned(model: tt.models.Rocket) -> tt.models.Rocket:
+    model.learn(_series(torch.float32))
+    return model
+
+
 SUBJECTS = {
     "TextCNN": Subject(lambda: tt.models.TextCNN(WORDS, CLASSES, embedding_size=21, channels=17), _texts),
     "CharCNN": Subject(
@@ -49,6 +54,9 @@ SUBJECTS = {
         _series,
     ),
     "LSTMFCN": Subject(lambda: tt.models.LSTMFCN(SIZE, CLASSES), _series),
+    "Rocket": Subject(
+        lambda: _learned(tt.models.Rocket(SIZE, CLASSES, features=1000, normalize=True)), _series
+    ),
     "BiLSTM": Subject(lambda: tt.models.BiLSTM(WORDS, CLASSES, embedding_size=21, hidden_size=37), _texts),
     "BiGRU": Subject(lambda: tt.models.BiGRU(WORDS, CLASSES, embedding_size=21, hidden_size=37), _texts),
     "BiRNN": Subject(lambda: tt.models.BiRNN(WORDS, CLASSES, embedding_size=21, hidden_size=37), _texts),

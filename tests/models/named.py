@@ -20,7 +20,11 @@ SMALL: dict[str, Any] = {
     "num_layers": 2,
     "buckets": 64,
 }
-OTHER: dict[str, dict[str, Any]] = {"charcnn": {"length": 130}, "tcn": {"channels": (6, 5, 6)}}
+OTHER: dict[str, dict[str, Any]] = {
+    "charcnn": {"length": 130},
+    "tcn": {"channels": (6, 5, 6)},
+    "rocket": {"features": 168},
+}
 
 
 class Built(NamedTuple):

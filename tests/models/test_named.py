@@ -255,8 +255,8 @@ def test_models_for_a_level_and_an_input() -> None:
     assert set(models_for("step")) == {
         "rnn", "lstm", "gru", "birnn", "bilstm", "bigru", "textcnn", "tcn", "fcn", "resnet", "inceptiontime",
     }  # fmt: skip
-    assert set(models_for("sequence")) == {*models_for("step"), "charcnn", "lstmfcn", "ngrams"}
-    assert set(models_for("sequence", "series")) == {*models_for("step"), "lstmfcn"}
+    assert set(models_for("sequence")) == {*models_for("step"), "charcnn", "lstmfcn", "ngrams", "rocket"}
+    assert set(models_for("sequence", "series")) == {*models_for("step"), "lstmfcn", "rocket"}
     assert models_for("next", "tokens") == ("language",)
 
 

@@ -242,5 +242,6 @@ CASES = [
     Case("Pool max", lambda: tt.nn.Pool("max"), lambda _, x: x.max(0).values),
     Case("Pool mean", lambda: tt.nn.Pool("mean"), lambda _, x: x.mean(0)),
     Case("Pool last", lambda: tt.nn.Pool("last"), lambda _, x: x[-1]),
+    Case("MiniRocket", lambda: tt.nn.MiniRocket(FEATURES, 84)),
     *BLOCK_CASES,
 ]

@@ -61,6 +61,11 @@ def _residual() -> nn.Module:
     return tt.nn.Residual(body, activation=torch.tanh)
 
 
+def _learned(layer: tt.nn.MiniRocket) -> tt.nn.MiniRocket:
+    layer.learn(Ragged.from_lengths(torch.randn(60, FEATURES), [40, 20]))
+    return layer
+
+
 class _Transition(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -97,6 +102,7 @@ TABLE = {
     "LockedDropout": Entry(lambda: tt.nn.LockedDropout(0.5)),
     "MGU": Entry(lambda: tt.nn.MGU(FEATURES, 3)),
     "MaxPool1d": Entry(lambda: tt.nn.MaxPool1d(3, 2, 1)),
+    "MiniRocket": Entry(lambda: _learned(tt.nn.MiniRocket(FEATURES, 336))),
     "Parallel": Entry(lambda: tt.nn.Parallel(tt.nn.Conv1d(FEATURES, 2, 1), tt.nn.MaxPool1d(3, 1, 1))),
     "Pool": Entry(lambda: tt.nn.Pool("top-k", k=3)),
     "RNN": Entry(lambda: tt.nn.RNN(FEATURES, 3)),
@@ -126,6 +132,9 @@ VARIANTS = {
     "GRU before": Entry(lambda: tt.nn.GRU(FEATURES, 3, reset_after=False, update="new", bias=False)),
     "LSTM peephole": Entry(lambda: tt.nn.LSTM(FEATURES, 3, peephole=True, coupled=True, clip=2.0)),
     "LSTM projected": Entry(lambda: tt.nn.LSTM(FEATURES, 3, proj_size=2)),
+    "MiniRocket differences": Entry(
+        lambda: _learned(tt.nn.MiniRocket(FEATURES, 1000, differences=True, normalize=True))
+    ),
     "Pool mean": Entry(lambda: tt.nn.Pool("mean")),
     "Recurrence own": Entry(
         lambda: tt.nn.Recurrence(_Transition(), state=3),

@@ -1,4 +1,4 @@
-"""Features of examples for linear models: n-grams, summaries, random convolutions, neighbouring steps.
+"""Features of examples for linear models: n-grams, summaries, MiniRocket, neighbouring steps.
 
 Further features of whole sequences (``Examples.extra``) are always appended.
 """
@@ -8,17 +8,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.sparse
+import torch
 
 from throughtime.baselines.columns import Integers, KeyColumns, with_unknown
 from throughtime.baselines.linear import Features, Floats
 from throughtime.baselines.ngrams import NGrams
-from throughtime.baselines.random_convolutions import RandomConvolutions
 from throughtime.baselines.summary import summary_features
+from throughtime.data.batches import ordered_batches
 from throughtime.data.examples import Examples
+from throughtime.nn import MiniRocket
 from throughtime.ragged import Ragged
 
 OFFSETS = (-2, -1, 0, 1, 2)
 """Steps before and after a step, as features for its tag."""
+_TOKENS_PER_BATCH = 32768
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,10 @@ class Scaling:
 
     @classmethod
     def fitted(cls, columns: Floats) -> "Scaling":
-        """Return the scaling by mean and standard deviation of these columns (n, F)."""
-        scale = columns.std(0)
-        return cls(columns.mean(0), np.where(scale > 0, scale, 1.0))
+        """Return the scaling by mean and standard deviation of these columns (n, F), n at least 1."""
+        # Rounding gives a column of one number a deviation, by which others must not be divided.
+        differs = columns.max(0) > columns.min(0)
+        return cls(columns.mean(0), np.where(differs, columns.std(0), 1.0))
 
     def __call__(self, columns: Floats) -> Floats:
         """Return the columns scaled."""
@@ -158,18 +162,29 @@ class SummaryFeatures(DenseFeatures):
 
 
 @dataclass
-class ConvolutionFeatures(DenseFeatures):
-    """`RandomConvolutions` of each series."""
+class RocketFeatures(DenseFeatures):
+    """`MiniRocket` of each series, whose channels are scaled by mean and deviation of all steps."""
 
-    kernels: int = 1000
-    _convolutions: RandomConvolutions = field(init=False)
+    count: int
+    _channels: Scaling = field(init=False)
+    _layer: MiniRocket = field(init=False)
 
     def _prepare(self, examples: Examples) -> None:
-        self._convolutions = RandomConvolutions.draw(steps_of(examples), self.kernels)
+        steps = steps_of(examples)
+        self._channels = Scaling.fitted(steps.values.double().numpy())
+        self._layer = MiniRocket(steps.shape[1], self.count)
+        self._layer.learn(self._scaled(steps), torch.Generator().manual_seed(0))
 
     def _columns(self, examples: Examples) -> Floats:
-        features = self._convolutions.features(steps_of(examples))
+        series = self._scaled(steps_of(examples))
+        features = np.zeros((len(series), self._layer.features))
+        for rows in ordered_batches(series.lengths, _TOKENS_PER_BATCH):
+            features[rows] = self._layer(series[rows]).numpy()
         return np.column_stack([features, further_features(examples)])
+
+    def _scaled(self, steps: Ragged) -> Ragged:
+        values = self._channels(steps.values.double().numpy())
+        return steps.with_values(torch.from_numpy(values).float())
 
 
 class SeriesWindows(DenseFeatures):

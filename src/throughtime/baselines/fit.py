@@ -10,8 +10,8 @@ from throughtime.baselines.baseline import NO_MODEL, Baseline, Fit
 from throughtime.baselines.bigram import bigram_model
 from throughtime.baselines.constant import class_frequencies, label_frequencies, mean_values, tags_of_tokens
 from throughtime.baselines.regressions import (
-    convolution_regression,
     ngram_regression,
+    rocket_regression,
     summary_regression,
     window_regression,
 )
@@ -36,7 +36,7 @@ def fit_baselines(
     task            of tokens                                           of series
     ==============  ==================================================  =====================================
     classification  class frequencies; logistic regression on n-grams   class frequencies; ridge regression
-                                                                        on summaries, on random convolutions
+                                                                        on summaries, on MiniRocket features
     multilabel      label frequencies; a logistic regression per label  label frequencies; as above
     regression      mean; ridge regression on n-grams                   mean; as above
     tagging         tag frequencies of each token; logistic regression  tag frequencies; logistic regression
@@ -116,7 +116,7 @@ def _of_sequences(
     return [
         first,
         ("ridge regression on summaries", _linear(summary_regression, targets)),
-        ("ridge regression on random convolutions", _linear(convolution_regression, targets)),
+        ("ridge regression on MiniRocket features", _linear(rocket_regression, targets)),
     ]
 
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from throughtime.baselines.baseline import Fit
 from throughtime.baselines.features import (
     OFFSETS,
-    ConvolutionFeatures,
     DenseFeatures,
     FeatureMap,
     NGramFeatures,
+    RocketFeatures,
     SeriesWindows,
     SummaryFeatures,
     TokenWindows,
@@ -27,16 +27,16 @@ from throughtime.ragged import Ragged
 
 LONGEST = 3
 """Maximum n of n-grams."""
-KERNELS = 1000
-"""Number of random convolutions."""
+ROCKET_FEATURES = 2016
+"""Number of features of MiniRocket: 24 of each kernel."""
 _ENTRIES_PER_SECOND = 5e5
 """Stored features times columns of weights for each second, for a search of penalties on sparse features."""
 _COUNTING = 3
 """Counting the features takes as long as so many columns of weights."""
 _SOLVED_PER_SECOND = 1e9
 """Rows times features times the smaller of the two, for ridge regression."""
-_CONVOLVED_PER_SECOND = 1e9
-"""Multiplications of random convolutions."""
+_COMPARED_PER_SECOND = 1e9
+"""Steps of all channels times features of MiniRocket."""
 
 
 def ngram_regression(
@@ -97,17 +97,17 @@ def summary_regression(rows: Rows, targets: Targets, seconds: float) -> Fit | No
     return _by_leave_one_out(rows.limited(_solvable(size, seconds)), targets, SummaryFeatures())
 
 
-def convolution_regression(rows: Rows, targets: Targets, seconds: float) -> Fit | None:
-    """Fit a ridge regression to features of random convolutions; None if no training series has steps."""
+def rocket_regression(rows: Rows, targets: Targets, seconds: float) -> Fit | None:
+    """Fit a ridge regression to features of MiniRocket; None if no training series has steps."""
     inputs = rows.training.inputs
     if not inputs.layout.total:
         return None
-    multiplications = 11 * KERNELS * _channels(rows) * inputs.layout.total / max(1, len(inputs))
+    comparisons = ROCKET_FEATURES * _channels(rows) * inputs.layout.total / max(1, len(inputs))
     limit = min(
-        _solvable(2 * KERNELS, seconds / 2),
-        seconds / 2 * _CONVOLVED_PER_SECOND / max(1.0, multiplications),
+        _solvable(ROCKET_FEATURES, seconds / 2),
+        seconds / 2 * _COMPARED_PER_SECOND / max(1.0, comparisons),
     )
-    return _by_leave_one_out(rows.limited(limit), targets, ConvolutionFeatures(kernels=KERNELS))
+    return _by_leave_one_out(rows.limited(limit), targets, RocketFeatures(ROCKET_FEATURES))
 
 
 def vocabulary_size(tokens: Ragged) -> int:

@@ -56,7 +56,7 @@ def onnx_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     functions = {name: _of_translation(name, translation) for name, translation in _TRANSLATIONS.items()}
     functions |= {"recurrent_layer": _of_arguments("recurrent_layer", translate_layer)}
     functions |= {name: _refusing(name, _GRADIENT) for name in _PARTS_OF_GRADIENTS}
-    functions |= {"dropout": _refusing("dropout", "it is for training; export the model in evaluation mode")}
+    functions |= {name: _refusing(name, reason) for name, reason in _REFUSED.items()}
     return {_overload(name): function for name, function in functions.items()}
 
 
@@ -91,6 +91,10 @@ _TRANSLATIONS = {
     **{name: _Translation(add, written=None) for name, add in POOLS.items()},
 }
 
+_REFUSED = {
+    "dropout": "it is for training; export the model in evaluation mode",
+    "rocket": "its dilations are not known while the graph is recorded; use throughtime.export.onnx",
+}
 _GRADIENT = "it is part of a gradient; export the forward pass alone"
 # Operators that only a backward pass calls.
 _PARTS_OF_GRADIENTS = (

@@ -8,10 +8,11 @@ from throughtime.export._batch import Batch, Steps, Value, steps_of
 from throughtime.export._conv import add_conv_of_same_lengths
 from throughtime.export._linear import add_embedding, add_flatten, add_linear
 from throughtime.export._ngrams import add_ngram_scores
-from throughtime.export._norm import add_batch_norm
+from throughtime.export._norm import add_batch_norm, add_normalize_sequences
 from throughtime.export._place import Place
 from throughtime.export._pool import POOLS
 from throughtime.export._recurrent import add_recurrent
+from throughtime.export._rocket import add_rocket
 from throughtime.nn.description import Operator
 
 Translation = Callable[[Batch, Operator, Value, Place], Value]
@@ -39,20 +40,31 @@ def translate(batch: Batch, operator: Operator, value: Value, place: Place) -> V
 def features_read(operator: Operator) -> int | str | None:
     """Return how many features an operator reads, None for token numbers, "any" if it does not matter."""
     arguments = operator.arguments
-    if operator.name in {"aten::embedding", "throughtime::ngram_scores"}:
-        return None
-    if operator.name == "aten::linear":
-        return int(arguments["weight"].shape[1])
-    if operator.name == "throughtime::conv1d":
-        return int(arguments["weight"].shape[1] * arguments["groups"])
-    if operator.name == "throughtime::recurrent_layer":
-        return int(arguments["layer"].input_size)
-    return "any"
+    match operator.name:
+        case "aten::embedding" | "throughtime::ngram_scores":
+            return None
+        case "aten::linear":
+            size = arguments["weight"].shape[1]
+        case "throughtime::conv1d":
+            size = arguments["weight"].shape[1] * arguments["groups"]
+        case "throughtime::normalize_sequences":
+            size = arguments["groups"]
+        case "throughtime::recurrent_layer":
+            size = arguments["layer"].input_size
+        case "throughtime::rocket":
+            size = arguments["in_channels"]
+        case _:
+            return "any"
+    return int(size)
 
 
 def _recurrent(batch: Batch, operator: Operator, value: Value, place: Place) -> Steps:
     layer = operator.arguments["layer"]
     return add_recurrent(batch, layer, steps_of(value, place.name, layer.input_size), place.path).steps
+
+
+def _normalized(batch: Batch, operator: Operator, value: Value, place: Place) -> Steps:
+    return add_normalize_sequences(batch, operator, value, place).steps
 
 
 _TRANSLATIONS: dict[str, Translation] = {
@@ -66,6 +78,8 @@ _TRANSLATIONS: dict[str, Translation] = {
     "aten::tanh": elementwise("Tanh"),
     "throughtime::conv1d": add_conv_of_same_lengths,
     "throughtime::ngram_scores": add_ngram_scores,
+    "throughtime::normalize_sequences": _normalized,
     "throughtime::recurrent_layer": _recurrent,
+    "throughtime::rocket": add_rocket,
     **{f"throughtime::{name}": add for name, add in POOLS.items()},
 }

@@ -29,6 +29,7 @@ from throughtime.models._recurrent import GRUModel as GRUModel
 from throughtime.models._recurrent import LSTMModel as LSTMModel
 from throughtime.models._recurrent import RNNModel as RNNModel
 from throughtime.models._resnet import ResNet as ResNet
+from throughtime.models._rocket import Rocket as Rocket
 from throughtime.models._sample import sample as sample
 from throughtime.models._tcn import TCN as TCN
 from throughtime.models._text_cnn import TextCNN as TextCNN

@@ -21,6 +21,7 @@ from throughtime.models._lstm_fcn import LSTMFCN
 from throughtime.models._ngrams import NGrams
 from throughtime.models._recurrent import BiGRU, BiLSTM, BiRNN, GRUModel, LSTMModel, RNNModel
 from throughtime.models._resnet import ResNet
+from throughtime.models._rocket import Rocket
 from throughtime.models._sequence_model import SequenceModel
 from throughtime.models._tcn import TCN
 from throughtime.models._text_cnn import TextCNN
@@ -87,6 +88,7 @@ MODELS: Mapping[str, NamedModel] = {
     "inceptiontime": NamedModel(InceptionTime, {"members": 1, "average": "outputs"}, ("series",)),
     "lstmfcn": NamedModel(LSTMFCN, searched=("series",)),
     "ngrams": NamedModel(NGrams),
+    "rocket": NamedModel(Rocket),
     "language": NamedModel(LanguageModel),
     "frame": NamedModel(FrameModel),
     "forecast": NamedModel(ForecastModel),

@@ -80,6 +80,23 @@ Cell = Annotated[
 LongestGram = Annotated[int, Option("Largest n of the n-grams, which begin with single tokens.", low=1)]
 HashBuckets = Annotated[int, Option("Number of buckets that n-grams are hashed into, a power of two.", low=1)]
 Tied = Annotated[bool, Option("Use the input vectors of tokens as their output vectors, too.")]
+Features = Annotated[
+    int,
+    Option(
+        "Number of features, rounded down to a multiple of the 84 kernels times statistics and series.",
+        low=84,
+    ),
+]
+Statistics = Annotated[
+    Literal["ppv", "all"],
+    Option(
+        "What is computed of each convolution: the proportion of positive values, or all of MultiRocket's."
+    ),
+]
+Differences = Annotated[bool, Option("Take half of the features from the differences of adjacent steps.")]
+Normalize = Annotated[
+    bool, Option("Scale each channel of each series to mean 0 and variance 1 before anything else.")
+]
 Cutoffs = Annotated[
     Sequence[int],
     Option("Ends of the clusters of an adaptive softmax, such as 2000,10000; default: a full one.", low=1),

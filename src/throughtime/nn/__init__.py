@@ -43,6 +43,7 @@ from throughtime.nn.recurrent.layer_norm_lstm import LayerNormLSTM as LayerNormL
 from throughtime.nn.recurrent.lstm import LSTM as LSTM
 from throughtime.nn.recurrent.mgu import MGU as MGU
 from throughtime.nn.recurrent.rnn import RNN as RNN
+from throughtime.nn.rocket import MiniRocket as MiniRocket
 from throughtime.nn.streaming.stream import Stream as Stream
 from throughtime.nn.trace.gradients import DirectionGradients as DirectionGradients
 from throughtime.nn.trace.trace import DirectionTrace as DirectionTrace

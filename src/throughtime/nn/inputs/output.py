@@ -91,6 +91,15 @@ def as_ragged(x: object, layer: str) -> Ragged:
     )
 
 
+def sequences_of(x: object, layer: str) -> Ragged:
+    """Return the ragged batch that came in; a tensor (N, C, L) is N sequences of L steps."""
+    x = unwrapped(x)
+    if not isinstance(x, Tensor) or x.dim() != 3:
+        return as_ragged(x, layer)
+    tokens = x.transpose(1, 2)
+    return Ragged.from_lengths(tokens.reshape(-1, x.shape[1]), [x.shape[2]] * len(x))
+
+
 def check_real(x: Ragged | Tensor, layer: str) -> None:
     """Refuse complex tokens, which have no order and no variance that a layer could mean."""
     values = x.values if isinstance(x, Ragged) else x

@@ -10,7 +10,7 @@ from throughtime.errors import ShapeError
 from throughtime.nn.description.kinds import WholeSequence
 from throughtime.nn.description.operator import Operator
 from throughtime.nn.description.torch_layers import POOLS
-from throughtime.nn.inputs.output import as_ragged, check_features, check_real, unwrapped
+from throughtime.nn.inputs.output import check_features, check_real, sequences_of
 from throughtime.nn.linear import Linear
 from throughtime.ops.pool.layer import (
     last_over_time,
@@ -107,7 +107,7 @@ class Pool(nn.Module):
 
     def forward(self, input: Any) -> Tensor:  # noqa: A002 - torch's name
         r"""Return (B, \*D), or (B, k, \*D)."""
-        x, kind = _sequences(input, "Pool"), _KINDS[self.kind]
+        x, kind = sequences_of(input, "Pool"), _KINDS[self.kind]
         if kind.needs_order:
             check_real(x, f"Pool({self.kind!r})")
         return kind.reduce(x.values, x.layout, *([] if self.k is None else [self.k]))
@@ -164,23 +164,14 @@ class AttentionPool(nn.Module):
 
     def forward(self, input: Any) -> Tensor:  # noqa: A002 - torch's name
         """Return (B, D)."""
-        x = _sequences(input, "AttentionPool")
+        x = sequences_of(input, "AttentionPool")
         return sum_over_time(self.weights(x).values[:, None] * x.values, x.layout)
 
     def weights(self, x: Any) -> Ragged:
         """Return the weights α of the steps, Ragged (T,)."""
-        x = _sequences(x, "AttentionPool")
+        x = sequences_of(x, "AttentionPool")
         check_real(x, "AttentionPool")
         check_features(x, self.features, "AttentionPool")
         scores = self.context(torch.tanh(self.attention(x.values)))[:, 0]
         weights: Ragged = x.with_values(softmax_over_time(scores, x.layout))
         return weights
-
-
-def _sequences(x: object, layer: str) -> Ragged:
-    """Return the ragged batch that came in; a tensor (N, C, L) is N sequences of L steps."""
-    x = unwrapped(x)
-    if not isinstance(x, Tensor) or x.dim() != 3:
-        return as_ragged(x, layer)
-    tokens = x.transpose(1, 2)
-    return Ragged.from_lengths(tokens.reshape(-1, x.shape[1]), [x.shape[2]] * len(x))

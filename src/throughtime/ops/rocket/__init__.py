@@ -1,0 +1,1 @@
+"""Features of MiniRocket and MultiRocket: `layer` selects an implementation, `reference` is the reference."""

@@ -1,0 +1,113 @@
+"""`Rocket`: what it learns, its standardized features, and its solution folded into one linear layer."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+import throughtime as tt
+from throughtime import Ragged
+from throughtime.errors import UnsupportedError
+
+
+def labelled(count: int, seed: int) -> tuple[Ragged, Tensor]:
+    """Noise of unequal lengths, with a slow or a fast wave at some place."""
+    generator = torch.Generator().manual_seed(seed)
+    series, classes = [], torch.arange(count) % 2
+    for number in classes.tolist():
+        x = torch.randn(int(torch.randint(40, 90, (), generator=generator)), 1, generator=generator)
+        start = int(torch.randint(len(x) - 30, (), generator=generator))
+        x[start : start + 30, 0] += 2 * torch.sin(torch.arange(30) * (0.5 if number else 1.5))
+        series.append(x)
+    return Ragged.from_list(series), classes
+
+
+def trained(x: Ragged, classes: Tensor, penalty: float = 10.0) -> tt.models.Rocket:
+    """The model with the ridge regression of scikit-learn."""
+    torch.manual_seed(0)
+    model = tt.models.Rocket(1, 2, features=2000)
+    model.learn(x)
+    ridge = Ridge(penalty).fit(model.design(x).numpy(), 2 * np.eye(2)[classes] - 1)
+    model.set_solution(*(torch.from_numpy(part) for part in (ridge.coef_, ridge.intercept_)))
+    return model
+
+
+def test_classes_of_held_out_series_are_found() -> None:
+    """Where the most frequent class has 50 %."""
+    model, (x, classes) = trained(*labelled(60, seed=1)), labelled(200, seed=2)
+    with torch.no_grad():
+        assert float((model(x).argmax(1) == classes).double().mean()) > 0.95
+
+
+def test_the_design_is_standardized_as_by_scikit_learn() -> None:
+    x, classes = labelled(30, seed=1)
+    model = trained(x, classes)
+    features = model.features(x).double().numpy()
+    scaler = StandardScaler().fit(features)
+    constant = features.min(0) == features.max(0)
+    other, _ = labelled(10, seed=3)
+    for series in (x, other):
+        expected = scaler.transform(model.features(series).double().numpy())
+        found = model.design(series)
+        assert found.dtype == torch.float32
+        np.testing.assert_allclose(found[:, ~constant], expected[:, ~constant], rtol=1e-5, atol=1e-5)
+        assert not found[:, constant].any()
+
+
+def test_the_solution_is_one_linear_layer_of_the_features() -> None:
+    x, _ = labelled(20, seed=1)
+    model = tt.models.Rocket(tt.models.ModelInputs(channels=1, extra=2), 3, features=500)
+    model.learn(x)
+    extra = torch.randn(20, 2)
+    design = model.design(x, extra)
+    assert torch.equal(design[:, -2:], extra)
+    weight, bias = torch.randn(3, design.shape[1]) / 20, torch.randn(3)
+    model.set_solution(weight, bias)
+    with torch.no_grad():
+        torch.testing.assert_close(model(x, extra), design @ weight.t() + bias, rtol=1e-4, atol=1e-4)
+        direct = model.output(torch.cat([model.features(x), extra], 1))
+        assert torch.equal(model(x, extra), direct)
+
+
+def test_series_are_standardized_in_parts_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, _ = labelled(30, seed=1)
+    designs = []
+    for size in (256, 7):
+        monkeypatch.setattr("throughtime.models._rocket._SERIES_AT_ONCE", size)
+        torch.manual_seed(0)
+        model = tt.models.Rocket(1, 2, features=500)
+        model.learn(x)
+        designs.append(model.design(x))
+    torch.testing.assert_close(*designs)
+
+
+def test_a_trained_model_is_restored_by_its_state() -> None:
+    x, classes = labelled(40, seed=1)
+    model = trained(x, classes)
+    other = tt.models.build_model("rocket", tt.models.ModelInputs(channels=1), 2, options={"features": 2000})
+    other.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        assert torch.equal(other(x), model(x))
+        assert torch.equal(copy.deepcopy(model)(x), model(x))
+
+
+def test_a_tensor_is_series_of_one_length() -> None:
+    x, classes = labelled(20, seed=1)
+    model = trained(x, classes)
+    tensor = torch.randn(4, 1, 50)
+    with torch.no_grad():
+        assert torch.equal(model(tensor), model(Ragged.from_list(list(tensor.transpose(1, 2)))))
+
+
+def test_an_empty_batch_has_an_empty_design() -> None:
+    x, classes = labelled(20, seed=1)
+    assert trained(x, classes).design(x[:0]).shape == (0, 1932)
+
+
+def test_tokens_are_refused() -> None:
+    with pytest.raises(UnsupportedError, match="Rocket reads series, not tokens"):
+        tt.models.Rocket(tt.models.ModelInputs(vocabulary_size=5), 2)
