@@ -8,7 +8,7 @@ from torch import Tensor
 
 from throughtime.models._inputs import InputKind, ModelInputs
 from throughtime.models._options import Differences, Features, Normalize, Statistics
-from throughtime.models._solved import SolvedModel
+from throughtime.models.solved import SolvedModel
 from throughtime.nn import MiniRocket
 from throughtime.nn.description import Series
 from throughtime.ragged import Ragged

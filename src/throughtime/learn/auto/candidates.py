@@ -91,6 +91,7 @@ _OF_TOKENS = (
 _OF_SERIES = (
     Candidate("fcn", {"channels": [64, 64, 64]}, 6e-6, 5e-3, {**_WHOLE, "learning_rate": 3e-3}),
     Candidate("resnet", {"channels": [64, 64, 64]}, 2e-5, 8e-3, {**_WHOLE, "learning_rate": 3e-3}),
+    Candidate("rocket", {}, 4e-5, prior=1.0),
 )
 
 
