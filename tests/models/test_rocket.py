@@ -1,4 +1,4 @@
-"""`Rocket`: what it learns, its standardized features, and its solution folded into one linear layer."""
+"""`Rocket` with a solution of scikit-learn: its features, outputs and state."""
 
 import copy
 
@@ -26,13 +26,16 @@ def labelled(count: int, seed: int) -> tuple[Ragged, Tensor]:
     return Ragged.from_list(series), classes
 
 
-def trained(x: Ragged, classes: Tensor, penalty: float = 10.0) -> tt.models.Rocket:
-    """The model with the ridge regression of scikit-learn."""
+def trained(x: Ragged, classes: Tensor) -> tt.models.Rocket:
+    """The model with the ridge regression of scikit-learn on standardized features."""
     torch.manual_seed(0)
     model = tt.models.Rocket(1, 2, features=2000)
     model.learn(x)
-    ridge = Ridge(penalty).fit(model.design(x).numpy(), 2 * np.eye(2)[classes] - 1)
-    model.set_solution(*(torch.from_numpy(part) for part in (ridge.coef_, ridge.intercept_)))
+    design = model.design(x).double().numpy()
+    scaler = StandardScaler().fit(design)
+    ridge = Ridge(10.0).fit(scaler.transform(design), 2 * np.eye(2)[classes] - 1)
+    weight = torch.from_numpy(ridge.coef_ / scaler.scale_)
+    model.set_solution(weight, torch.from_numpy(ridge.intercept_) - weight @ torch.from_numpy(scaler.mean_))
     return model
 
 
@@ -43,46 +46,17 @@ def test_classes_of_held_out_series_are_found() -> None:
         assert float((model(x).argmax(1) == classes).double().mean()) > 0.95
 
 
-def test_the_design_is_standardized_as_by_scikit_learn() -> None:
-    x, classes = labelled(30, seed=1)
-    model = trained(x, classes)
-    features = model.features(x).double().numpy()
-    scaler = StandardScaler().fit(features)
-    constant = features.min(0) == features.max(0)
-    other, _ = labelled(10, seed=3)
-    for series in (x, other):
-        expected = scaler.transform(model.features(series).double().numpy())
-        found = model.design(series)
-        assert found.dtype == torch.float32
-        np.testing.assert_allclose(found[:, ~constant], expected[:, ~constant], rtol=1e-5, atol=1e-5)
-        assert not found[:, constant].any()
-
-
 def test_the_solution_is_one_linear_layer_of_the_features() -> None:
     x, _ = labelled(20, seed=1)
     model = tt.models.Rocket(tt.models.ModelInputs(channels=1, extra=2), 3, features=500)
     model.learn(x)
     extra = torch.randn(20, 2)
     design = model.design(x, extra)
-    assert torch.equal(design[:, -2:], extra)
+    assert torch.equal(design, torch.cat([model.features(x), extra], 1))
     weight, bias = torch.randn(3, design.shape[1]) / 20, torch.randn(3)
     model.set_solution(weight, bias)
     with torch.no_grad():
-        torch.testing.assert_close(model(x, extra), design @ weight.t() + bias, rtol=1e-4, atol=1e-4)
-        direct = model.output(torch.cat([model.features(x), extra], 1))
-        assert torch.equal(model(x, extra), direct)
-
-
-def test_series_are_standardized_in_parts_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, _ = labelled(30, seed=1)
-    designs = []
-    for size in (256, 7):
-        monkeypatch.setattr("throughtime.models._rocket._SERIES_AT_ONCE", size)
-        torch.manual_seed(0)
-        model = tt.models.Rocket(1, 2, features=500)
-        model.learn(x)
-        designs.append(model.design(x))
-    torch.testing.assert_close(*designs)
+        torch.testing.assert_close(model(x, extra), design @ weight.t() + bias, rtol=1e-5, atol=1e-5)
 
 
 def test_a_trained_model_is_restored_by_its_state() -> None:

@@ -69,18 +69,24 @@ def test_the_reference_and_the_kernel_agree(all_statistics: bool) -> None:
         assert torch.equal(found, reference)
 
 
-def test_without_values_every_statistic_has_the_number_that_is_documented() -> None:
-    """Of one step, kernels without zeros have no outputs: PPV, MPV and LSPV are 0, and MIPV is −1."""
-    x = Ragged.from_lengths(torch.ones(1, 1), [1])
+def test_an_empty_series_has_the_numbers_that_are_documented() -> None:
     of = Kernels(
         torch.ones(1, 1, dtype=torch.int64), torch.full((1, 84), -100.0), torch.zeros(1, 84, 1).long()
     )
-    ppv, mpv, mipv, lspv = rocket(x.values, x.layout, of, all_statistics=True).view(4, 84)
-    even = torch.arange(84) % 2 == 0
-    assert torch.equal(ppv, even.float())
-    assert torch.equal(mpv != 0, even)
-    assert torch.equal(mipv, even.float() - 1)
-    assert torch.equal(lspv, even.float())
+    x = Ragged.from_lengths(torch.ones(1, 1), [0, 1])
+    empty, one_step = rocket(x.values, x.layout, of, all_statistics=True).view(2, 4, 84)
+    assert torch.equal(empty, torch.tensor([0.0, 0.0, -1.0, 0.0])[:, None].expand(4, 84))
+    assert torch.equal(one_step[[0, 2, 3]], torch.tensor([1.0, 0.0, 1.0])[:, None].expand(3, 84))
+
+
+def test_all_outputs_count_where_none_is_without_zeros() -> None:
+    """With dilation 2 and 17 steps, one output of every second kernel reads no zero; of 16 steps, all 16 count."""
+    of = Kernels(torch.full((1, 1), 2), torch.full((1, 84), 0.0), torch.zeros(1, 84, 1).long())
+    for steps, outputs in ((17, 1), (16, 16)):
+        x = Ragged.from_lengths(torch.randn(steps, 1), [steps])
+        counts = rocket(x.values, x.layout, of)[0, 1::2] * outputs
+        assert torch.equal(counts, counts.round())
+        assert (counts.max() > 1) == (outputs > 1)
 
 
 @pytest.mark.parametrize("all_statistics", [True, False])

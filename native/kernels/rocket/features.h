@@ -22,19 +22,18 @@ class OneDilation {
         read_(call.read + number * rocket_kernels * call.most_read) {}
 
   void run() {
-    const std::int64_t border = 4 * series_.dilation();
-    each_tile({0, series_.steps()}, number_ % 2);
-    each_tile({border, series_.steps() - border}, 1 - number_ % 2);
+    const std::int64_t steps = series_.steps(), border = steps > 8 * series_.dilation() ? 4 * series_.dilation() : 0;
+    each_tile({0, steps}, number_ % 2);
+    each_tile({border, steps - border}, 1 - number_ % 2);
     for (int k = 0; k < rocket_kernels; ++k) statistics_.of(outputs_[k % 2], k * biases_, biases_);
   }
 
  private:
   // The outputs of these steps, of every second kernel from `kernel` on.
   void each_tile(Range steps, std::int64_t kernel) {
-    const std::int64_t outputs = steps.count() > 0 ? steps.count() : 0;
-    outputs_[kernel] = outputs;
-    for (std::int64_t t = 0; t < outputs; t += most_vectors * lanes<float>) {
-      tile_of<most_vectors>(steps.begin, t, outputs - t, kernel);
+    outputs_[kernel] = steps.count();
+    for (std::int64_t t = 0; t < steps.count(); t += most_vectors * lanes<float>) {
+      tile_of<most_vectors>(steps.begin, t, steps.count() - t, kernel);
     }
   }
 

@@ -88,19 +88,15 @@ def _features(graph: Graph, series: _Series, kernels: DilatedKernels) -> str:
 
 def _counted(graph: Graph, series: _Series, inner: np.ndarray, border: int) -> tuple[str, str]:
     """Return whether an output counts, (L, B, 84), and how many of a series do, (B, 84), at least 1."""
-    last, width = graph.constant([2]), graph.constant([border])
-    end = graph.add("Sub", series.lengths, width)
-    from_first = graph.add("GreaterOrEqual", series.times, width)
-    inside = graph.add("And", from_first, graph.add("Less", series.times, end))
-    every = graph.add("Unsqueeze", graph.add("Less", series.times, series.lengths), last)
-    of_outer = graph.add("And", every, graph.constant(~inner))
-    counted = graph.add("Or", graph.add("Unsqueeze", inside, last), of_outer)
-    sizes = (
-        graph.add("Unsqueeze", size, graph.constant([1]))
-        for size in (graph.add("Sub", end, width), series.lengths)
-    )
-    size = graph.add("Where", graph.constant(inner), *sizes)
-    return counted, graph.numbers(graph.add("Max", size, graph.constant([1])))
+    one, last = graph.constant([1]), graph.constant([2])
+    lengths = graph.add("Unsqueeze", series.lengths, one)
+    is_longer = graph.add("Greater", lengths, graph.constant([2 * border]))
+    cut = graph.add("And", is_longer, graph.constant(inner))
+    borders = graph.add("Where", cut, graph.constant([border]), graph.constant([0]))
+    ends = graph.add("Sub", lengths, borders)
+    times = graph.add("Unsqueeze", series.times, last)
+    counted = graph.add("And", graph.add("GreaterOrEqual", times, borders), graph.add("Less", times, ends))
+    return counted, graph.numbers(graph.add("Max", graph.add("Sub", ends, borders), one))
 
 
 def _outputs(graph: Graph, series: _Series, kernels: DilatedKernels) -> str:

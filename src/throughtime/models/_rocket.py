@@ -1,7 +1,6 @@
 """`Rocket` (Dempster 2021): a linear model of features of fixed convolutions, solved for its weights."""
 
-from collections.abc import Iterator
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -13,43 +12,16 @@ from throughtime.nn import MiniRocket
 from throughtime.nn.description import Series
 from throughtime.ragged import Ragged
 
-_SERIES_AT_ONCE = 256
-
-
-class _Moments(NamedTuple):
-    """The means of columns, and 1 over their standard deviations; 0 for a column of one number."""
-
-    mean: Tensor
-    scale: Tensor
-
-    @classmethod
-    def of(cls, parts: Iterator[Tensor]) -> "_Moments":
-        """Return those of rows that come in parts."""
-        rows, total, squares = 0, torch.tensor(0.0), torch.tensor(0.0)
-        low, high = torch.tensor(torch.inf), torch.tensor(-torch.inf)
-        for part in parts:
-            rows += len(part)
-            total, squares = total + part.sum(0), squares + part.square().sum(0)
-            low, high = torch.minimum(low, part.amin(0)), torch.maximum(high, part.amax(0))
-        mean = total / rows
-        # Two numbers that differ have at least this deviation, which rounding may hide.
-        least = (high - low) / (2 * rows) ** 0.5
-        deviation = (squares / rows - mean.square()).clamp(min=0).sqrt().maximum(least)
-        return cls(mean, torch.where(high > low, 1 / deviation, 0.0))
-
 
 class Rocket(SolvedModel):
-    r"""Features of `throughtime.nn.MiniRocket`, standardized → linear; trained by ridge regression.
+    r"""Features of `throughtime.nn.MiniRocket` → linear; trained by ridge regression.
 
-    o = W (φ(x) − μ) / σ + V e + c
+    o = W φ(x) + V e + c
 
-    φ are proportions of positive values of convolutions with fixed kernels, μ and σ their means and standard
-    deviations over the training series, and e the extra features. A feature that is the same for all of them
-    is left out. Once trained, the model keeps W / σ and c − W (μ / σ): it is one linear layer of φ and e.
-
+    φ are proportions of positive values of convolutions with fixed kernels, and e the extra features.
     Training by name sets the features' biases by the training series, then W, V and c by ridge regression on
-    classes or labels coded −1 and 1, or on values, with a penalty by leave-one-out error. A model by itself
-    begins with random weights, see `throughtime.nn.MiniRocket`.
+    classes or labels coded −1 and 1, or on values: of standardized features, whose means and deviations W and
+    c contain, and with a penalty by leave-one-out error. A model by itself begins with random weights.
 
     Parameters
     ----------
@@ -106,36 +78,23 @@ class Rocket(SolvedModel):
         self.features = MiniRocket(
             self.step_features, features, statistics=statistics, differences=differences, normalize=normalize
         )
-        count = self.features.features
-        # Between `learn` and `set_solution`; a trained model has them in its weights.
-        self._moments = _Moments(*(torch.full((count,), value, dtype=torch.float64) for value in (0.0, 1.0)))
-        self.output = self._output(count, outputs)
+        self.output = self._output(self.features.features, outputs)
 
     def describe(self) -> Series:
         """Return the layers in the order in which they run."""
         return self._series("features")
 
     def learn(self, x: Ragged) -> None:
-        """Set the biases of the features, and their means and standard deviations, by training series."""
+        """Set dilations, channels and biases of the features by training series."""
         self.features.learn(x)
-        self._moments = _Moments.of(self._parts(x))
 
     def design(self, x: Ragged, extra: Tensor | None = None) -> Tensor:
-        """Return the standardized features and the extra ones, (B, F + K), dense float32."""
-        x = self._checked(x, extra)
-        mean, scale = self._moments
-        standard = torch.cat([((part - mean) * scale).float() for part in self._parts(x)])
-        return standard if extra is None else torch.cat([standard, extra.to(standard)], 1)
+        """Return the features and the extra ones, (B, F + K), dense float32."""
+        features: Tensor = self.features(self._checked(x, extra)).float()
+        return features if extra is None else torch.cat([features, extra.to(features)], 1)
 
     def set_solution(self, weight: Tensor, bias: Tensor) -> None:
         """Set W and V, (N, F + K), and c, (N,)."""
-        mean, scale = self._moments
-        of_features = weight[:, : len(scale)].double() * scale
         with torch.no_grad():
-            self.output.weight.copy_(torch.cat([of_features, weight[:, len(scale) :]], 1))
-            self.output.bias.copy_(bias - of_features @ mean)
-
-    def _parts(self, x: Ragged) -> Iterator[Tensor]:
-        """Yield the features of some series at a time, float64."""
-        for first in range(0, max(len(x), 1), _SERIES_AT_ONCE):
-            yield self.features(x[first : first + _SERIES_AT_ONCE]).double()
+            self.output.weight.copy_(weight)
+            self.output.bias.copy_(bias)

@@ -35,8 +35,8 @@ class MiniRocket(nn.Module):
     up to (L − 1) / 8 for training series of at most L steps, and biases b are quantiles of the outputs c of
     training series drawn at random. Of C channels a kernel sums a random subset of at most nine for each
     dilation. The outputs are those of all steps, with zeros beyond the ends of a series, or for every second
-    combination of kernel and dilation those whose taps are all inside the series; where a series is too short
-    for any, PPV is 0. `throughtime.ops.rocket.layer.rocket` has the equations.
+    combination of kernel and dilation those whose taps are all inside the series, if it is longer than 8 d
+    steps. The PPV of an empty series is 0. `throughtime.ops.rocket.layer.rocket` has the equations.
 
     With ``statistics="all"`` and ``differences=True`` these are the features of MultiRocket [2]_; its LSPV is
     here a number of steps. There are no parameters to train, and the gradient of PPV is 0. Before `learn`,

@@ -23,8 +23,9 @@ def rocket(values: Tensor, layout: Layout, kernels: Kernels, *, all_statistics: 
 
     c_k[t] = Σ_{channels} Σ_g w_k[g] x[t + (g − 4) d],  x = 0 beyond the ends of a sequence,
 
-    for all steps t if k plus the number of the dilation is even; else for the n = max(L − 8 d, 0) steps whose
-    nine taps are all inside. With a bias b and m = #{t : c[t] > b} the statistics are
+    for all n = L steps t if k plus the number of the dilation is even; else for the n = L − 8 d steps whose
+    nine taps are all inside, or again all where there is none such, which is no matter of series of one
+    length. With a bias b and m = #{t : c[t] > b} the statistics are
 
     ====  =========================================  ===========================
     PPV   m / n                                      0 if n = 0

@@ -75,13 +75,15 @@ class _Positive(NamedTuple):
 
 def _features(values: Tensor, layout: Layout, kernels: DilatedKernels, all_statistics: bool) -> Tensor:  # noqa: FBT001
     """Return the features (B, statistics, 84 · n) of one dilation."""
-    numbers = torch.arange(len(KERNELS), device=values.device)
-    outputs = outputs_reference(values, layout, kernels, numbers[None])
-    border, inner = TAPS // 2 * kernels.dilation, (numbers + kernels.number) % 2 == 1
-    counted = _counted(layout, border, inner)
+    every = torch.arange(len(KERNELS), device=values.device)
+    outputs = outputs_reference(values, layout, kernels, every[None])
+    border, inner = TAPS // 2 * kernels.dilation, (every + kernels.number) % 2 == 1
     lengths = layout.offsets.diff()[:, None]
-    sizes = torch.where(inner, (lengths - 2 * border).clamp(min=0), lengths)
-    first = torch.where(inner, border, 0)
+    borders = torch.where(inner & (lengths > 2 * border), border, 0)
+    sizes = lengths - 2 * borders
+    first = borders.index_select(0, layout.sequence_ids)
+    numbers = layout.positions[:, None] - first
+    counted = (numbers >= 0) & (numbers < sizes.index_select(0, layout.sequence_ids))
     columns = []
     for bias in kernels.biases.T:
         mask = (outputs > bias) & counted
@@ -89,17 +91,11 @@ def _features(values: Tensor, layout: Layout, kernels: DilatedKernels, all_stati
         statistics = [positive.count.float() / sizes.clamp(min=1).float()]
         if all_statistics:
             above = torch.where(mask, outputs - bias, 0)
-            numbers = torch.where(mask, layout.positions[:, None] - first, 0)
-            statistics += [_mean(above, positive, layout, 0), _mean(numbers, positive, layout, -1)]
+            places = torch.where(mask, numbers, 0)
+            statistics += [_mean(above, positive, layout, 0), _mean(places, positive, layout, -1)]
             statistics += [_longest(mask, layout)]
         columns.append(torch.stack([statistic.double() for statistic in statistics], 1))
     return torch.stack(columns, 3).flatten(2)
-
-
-def _counted(layout: Layout, border: int, inner: Tensor) -> Tensor:
-    """Return (T, 84): whether an output counts, which in every second kernel reads no zero."""
-    inside = (layout.positions >= border) & (layout.positions < _lengths(layout) - border)
-    return inside[:, None] | ~inner
 
 
 def _mean(parts: Tensor, positive: _Positive, layout: Layout, otherwise: float) -> Tensor:
