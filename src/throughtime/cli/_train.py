@@ -18,9 +18,10 @@ from throughtime.data.table import Table as DataTable
 from throughtime.errors import RunError, UnsupportedError
 from throughtime.learn import AUTO, Recipe, fit_recipe
 from throughtime.learn.auto import Outcome, read_outcome
+from throughtime.learn.encoder_options import input_options
 from throughtime.learn.fitting import Fitted, table_of
 from throughtime.learn.folds import fold_parts, without_rare_classes
-from throughtime.learn.prepared import input_options, with_columns
+from throughtime.learn.prepared import with_columns
 from throughtime.learn.split import Parts
 from throughtime.learn.summary import Summary, summarize, write_summary
 from throughtime.learn.usable import usable_rows

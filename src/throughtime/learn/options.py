@@ -93,8 +93,12 @@ class InputOptions:
     """How rows become sequences of tokens or numbers."""
 
     tokenizer: Annotated[
-        str, Option("Tokens of a text: words, characters, bpe, or the path of a tokenizer.json.")
-    ] = "words"
+        str,
+        Option(
+            "Tokens of a text: words, characters, bpe (byte pairs), the path of a tokenizer.json, or auto: "
+            "words, or for model auto byte pairs if a linear model predicts better from these."
+        ),
+    ] = "auto"
     vocabulary: Annotated[
         int | None,
         Option(

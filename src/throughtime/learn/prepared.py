@@ -1,6 +1,6 @@
 """From raw data and a recipe to a source, a task and what encodes further rows."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -15,36 +15,23 @@ from throughtime._options import named
 from throughtime.data.examples import Source
 from throughtime.data.fixed_source import FixedSource
 from throughtime.data.inputs import (
-    BytePairOptions,
-    CharacterOptions,
-    InputOptions,
     Inputs,
-    LengthLimit,
-    NumericColumns,
-    NumericOptions,
-    SeriesOptions,
-    TokenizerOptions,
-    TokenOptions,
-    WordOptions,
 )
 from throughtime.data.stored_examples import AnyExamples
 from throughtime.data.table import Table
 from throughtime.data.vectors import read_vectors
 from throughtime.errors import DataError, ShapeError
 from throughtime.learn.encoder import Encoder
+from throughtime.learn.encoder_options import fitted_encoder, input_options
 from throughtime.learn.parts import described, encoded_part, overlaps
 from throughtime.learn.recipe import Recipe
 from throughtime.learn.split import Parts, rare_note, rare_rows, split_rows
+from throughtime.learn.tokenizer_choice import with_tokenizer
 from throughtime.learn.unused_options import require_used_options
 from throughtime.learn.usable import usable_rows
 from throughtime.tasks import TASKS, SequenceTask, Task
 from throughtime.tasks.labels import class_names, label_texts
 
-_TRAINED: Mapping[str, Callable[..., InputOptions]] = {
-    "words": WordOptions,
-    "characters": CharacterOptions,
-    "bpe": BytePairOptions,
-}
 _INPUT_COLUMNS = ("text", "tokens", "series")
 _TARGET = "label"
 
@@ -166,7 +153,10 @@ def prepare_table(
         table.select(parts.test) if test is None else test,
     ]
     task = learned_task(recipe, kind, tables[0], table) if task is None else task
-    encoder = fitted_encoder(recipe, options, tables[0]) if encoder is None else encoder
+    if encoder is None:
+        recipe, chosen = with_tokenizer(recipe, task, tables[0])
+        left_out += chosen
+        encoder = fitted_encoder(recipe, tables[0])
     names = _names_read(recipe)
     encoded = []
     for part in tables:
@@ -258,50 +248,6 @@ def with_columns(recipe: Recipe, table: Table, *others: Table) -> Recipe:
     for name in (*columns.text, *columns.tokens, *columns.series, *columns.numeric):
         table.column(name)  # raises if it does not exist
     return replace(recipe, columns=columns)
-
-
-def input_options(recipe: Recipe) -> InputOptions:
-    """Return the options of the inputs that a recipe names."""
-    columns, inputs = recipe.columns, recipe.inputs
-    blank: Literal["skip", "refuse"] = "skip" if recipe.files.skip_blank else "refuse"
-    missing = None if inputs.missing == "refuse" else inputs.missing
-    if columns.series:
-        return SeriesOptions(columns=tuple(columns.series), missing=missing, scale=inputs.scale, blank=blank)
-    sizes: dict[str, Any] = {"min_count": inputs.min_count, "blank": blank}
-    if inputs.vocabulary is not None:
-        sizes["vocabulary"] = inputs.vocabulary
-    if columns.tokens:
-        if len(columns.tokens) > 1:
-            raise DataError(
-                f"{named('tokens')} takes one column of lists, got {', '.join(columns.tokens)}; give one"
-            )
-        return TokenOptions(column=columns.tokens[0], split=inputs.split_tokens, **sizes)
-    text: dict[str, Any] = {"columns": tuple(columns.text), "blank": blank}
-    if inputs.tokenizer not in _TRAINED:
-        if not Path(inputs.tokenizer).exists():
-            raise DataError(
-                f"tokenizer must be one of {', '.join(_TRAINED)}, or a file, got {inputs.tokenizer!r}, which "
-                "does not exist; correct it"
-            )
-        return TokenizerOptions(**text, file=inputs.tokenizer)
-    if inputs.lower_case is not None:
-        sizes["lower_case"] = inputs.lower_case
-    return _TRAINED[inputs.tokenizer](**text | sizes)
-
-
-def fitted_encoder(recipe: Recipe, options: InputOptions, training: Table) -> Encoder:
-    """Return an encoder that has learned vocabulary and scales from training rows."""
-    numeric: NumericColumns | None = None
-    if recipe.columns.numeric:
-        missing = recipe.inputs.missing
-        numeric = NumericOptions(
-            columns=tuple(recipe.columns.numeric),
-            missing=missing if missing in {"zero", "mean", "mask"} else None,
-        ).fit(training)
-    limit = None
-    if recipe.inputs.max_length is not None:
-        limit = LengthLimit(length=recipe.inputs.max_length, longer=recipe.inputs.longer)
-    return Encoder(options.fit(training), numeric, limit)
 
 
 def learned_task(recipe: Recipe, kind: type[SequenceTask], training: Table, table: Table) -> SequenceTask:

@@ -19,7 +19,7 @@ _COLUMNS = {
 """Kinds of columns that each option is for."""
 _OTHERS = {"longer": "max_length", "freeze_vectors": "vectors"}
 """Options that need another option."""
-_TRAINED = ("words", "characters", "bpe")
+_TRAINED = ("auto", "words", "characters", "bpe")
 _OF_TRAINED = ("vocabulary", "min_count", "lower_case")
 """Options of tokenizers that are trained on the data."""
 _WITHOUT_STEPS = (("epochs", 1), ("patience", None))
