@@ -7,7 +7,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from sklearn.linear_model import Ridge, RidgeCV
 
-from throughtime.baselines.ridge import PENALTIES, fit_ridge
+from throughtime.baselines.ridge import PENALTIES, _Problem, fit_ridge
 from throughtime.baselines.targets import Classes, Labels, Values
 
 SHAPES = [(30, 80), (50, 30), (20, 20)]
@@ -74,6 +74,20 @@ def test_features_in_float32_give_nearly_the_same() -> None:
     single, same = fit_ridge(x.astype(np.float32), Classes(3), truth, np.ones(30))
     assert same == inverse
     np.testing.assert_allclose(single.scores(x), model.scores(x), atol=1e-3)
+
+
+def test_small_penalties_of_many_features_in_float32_are_exact() -> None:
+    """Where rows are nearly interpolated, a rounding error in the products would be most of 1 − h."""
+    x, truth = _drawn(24, 4000)
+    left_out = []
+    for dtype in (np.float32, np.float64):
+        design = _standardised(x, np.ones(24)).astype(dtype)
+        coded = Classes(3).coded(truth) - Classes(3).coded(truth).mean(0)
+        problem = _Problem.of(design, coded, np.ones(24))
+        left_out.append([problem.left_out(penalty) for penalty in (1e-3, 1e-2, 0.1)])
+    np.testing.assert_allclose(left_out[0], left_out[1], rtol=1e-3, atol=1e-3)
+    expected = coded - _left_out(design, coded, np.ones(24), 1e-3)
+    np.testing.assert_allclose(left_out[1][0], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_rows_that_are_all_right_have_a_temperature_above_the_least() -> None:

@@ -13,6 +13,7 @@ from throughtime.training import ModelSpec, Run, Settings, _solved, fit
 from throughtime.training._metrics import Metrics
 
 from . import toy
+from .test_processes import stored
 
 NGRAMS = ModelSpec("ngrams", {"longest": 1, "buckets": 32})
 ONCE = Settings(epochs=1, patience=None)
@@ -117,6 +118,14 @@ def test_there_must_be_training_examples(tmp_path: Path) -> None:
     run = _created(tmp_path / "run", source=Empty())
     with pytest.raises(DataError, match="there are no training examples"):
         toy.fitted(run, Empty())
+
+
+def test_examples_in_a_file_are_read(tmp_path: Path) -> None:
+    source = stored()
+    run = _created(tmp_path / "run", source=source)
+    result = toy.fitted(run, source)
+    assert result.metrics.history[0].tokens == int(source.training(0).lengths.sum())
+    assert result.metrics.validation["accuracy"] > 0.8
 
 
 def test_a_model_that_the_caller_prepares_is_prepared(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`fit_ridge`: ridge regression of dense features, its penalty and temperature by leave-one-out."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -103,9 +104,11 @@ class _Problem(NamedTuple):
     def of(cls, design: Any, coded: Floats, roots: Floats) -> "_Problem":
         """Decompose the smaller product."""
         wide = design.shape[0] <= design.shape[1]
-        product = (design @ design.T if wide else design.T @ design).astype(np.float64)
+        product = _centred(_gram(design.T), roots) if wide else _gram(design)
         squares, vectors = eigh(product, overwrite_a=True, check_finite=False, driver="evd")
         squares = np.maximum(squares, 0.0)
+        if wide:
+            squares[0] = 0.0  # that of the mean, which centred rows do not have
         projected = vectors * np.sqrt(squares) if wide else design @ vectors
         return cls(projected, vectors, squares, coded, np.square(roots) / np.square(roots).sum())
 
@@ -120,18 +123,37 @@ class _Problem(NamedTuple):
     def weights(self, design: Any, penalty: float) -> Floats:
         """Return the weights (F, N)."""
         inverse = 1 / (self.squares + penalty)
-        if len(self.vectors) == len(design) and design.shape[0] <= design.shape[1]:
+        if design.shape[0] <= design.shape[1]:
             return np.asarray(design.T @ (self.vectors @ (inverse[:, None] * (self.vectors.T @ self.coded))))
         return self.vectors @ (inverse[:, None] * (self.projected.T @ self.coded))
+
+
+def _gram(x: Any) -> Floats:
+    """Return Xᵀ X in float64: rounding errors of float32 would be as large as small eigenvalues."""
+    product = np.zeros((x.shape[1], x.shape[1]))
+    for part in _parts(len(x)):
+        rows = x[part].astype(np.float64)
+        product += rows.T @ rows
+    return product
+
+
+def _centred(product: Floats, roots: Floats) -> Floats:
+    """Return X Xᵀ without what rounding left of the weighted mean of X."""
+    direction = roots / np.linalg.norm(roots)
+    product -= np.outer(direction, direction @ product)
+    product -= np.outer(product @ direction, direction)
+    return product
+
+
+def _parts(count: int) -> Iterator[slice]:
+    return (slice(first, first + _ROWS_AT_ONCE) for first in range(0, count, _ROWS_AT_ONCE))
 
 
 def _moments(design: Any, weights: Floats) -> tuple[Floats, Floats]:
     """Return the weighted mean and standard deviation of each column, 1 where that is rounding error."""
     shares = weights / weights.sum()
     mean = shares @ design
-    parts = range(0, len(design), _ROWS_AT_ONCE)
-    rows = (slice(first, first + _ROWS_AT_ONCE) for first in parts)
-    variance = sum(shares[part] @ np.square(design[part] - mean) for part in rows)
+    variance = sum(shares[part] @ np.square(design[part] - mean) for part in _parts(len(design)))
     least = np.square(10 * np.finfo(design.dtype).eps * mean)
     return mean, np.sqrt(np.where(variance > least, variance, 1.0))
 

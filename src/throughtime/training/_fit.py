@@ -59,6 +59,10 @@ def fit(
     if the training is stopped and resumed at any step. Resuming with another number of threads or processes,
     instruction set or package version warns, and is recorded in ``environment.json`` of the run.
 
+    A model whose weights are solved for (`throughtime.models.NamedModel.solved`) has one epoch without steps:
+    settings other than the seed and the tokens per batch have no effect, and if it is stopped, it is solved
+    for again.
+
     Ctrl-C stops the training after the current step (or validation) and saves the state. A second Ctrl-C
     stops it immediately; resuming then repeats the steps since the last save.
 
@@ -108,6 +112,9 @@ def fit(
         If there is no training or validation data, or a value is infinite or NaN.
     NotFiniteError
         If the loss becomes infinite or NaN; the best model so far is kept.
+    UnsupportedError
+        If a device or a logger is not there, or the model is solved for and gradients, a logger or "cuda" are
+        asked for.
     """
     require_same(run, source, task, model, settings)
     settings.monitored(task)
