@@ -204,7 +204,7 @@ def test_data_and_options_that_cannot_be_are_refused(folder: Path, run_cli: RunC
         ((cut,), [f"byte {len(TEXT)} (0xe2) starts a character that is cut off at the end of the file"]),
         (
             (rows(tmp_path / "short.txt", "a b c d e f g " * 9),),
-            ["words", "20 streams with a window of 64 steps need 1281"],
+            ["words", "20 streams with a window of 64 steps need 1,281"],
         ),
         ((text, "--bptt", 0), ["bptt must be at least 1, got 0"]),
         ((text, "--bptt-k2", 0), ["bptt_k2 must be at least 1, got 0"]),
