@@ -39,7 +39,7 @@ from throughtime.learn.tune.folder import stored_folder
 from throughtime.learn.tune.request import Request
 from throughtime.learn.tune.space import space_of
 from throughtime.learn.tune.study import StudyFile, quiet_optuna
-from throughtime.learn.tune.trials import Note, Outcome
+from throughtime.learn.tune.trials import Outcome, UserAttributes
 from throughtime.report import ModelRow
 
 from .damage import changed_json, damaged
@@ -439,7 +439,7 @@ def _journal() -> bytes:
         trial = memory.ask()
         _SPACE.suggest(trial)
         trial.report(0.5, 1)
-        trial.set_user_attr("throughtime", Note(1, None, Outcome("complete", 0.5, 1.0, 1, 1, 2.0)).to_json())
+        UserAttributes(1, None, Outcome("complete", 0.5, 1.0, 1, 1, 2.0)).store(trial)
         memory.tell(trial, 0.5)
         study.add(memory.trials[0])
         return study.path.read_bytes()

@@ -14,10 +14,10 @@ import torch
 import throughtime as tt
 from throughtime.errors import RunError, ShapeError, UnsupportedError
 from throughtime.learn.tune import Trial, Tuned, seconds_of, tune
+from throughtime.learn.tune.callback import TrialCallback
 from throughtime.learn.tune.plan import Plan
 from throughtime.learn.tune.space import space_of
 from throughtime.learn.tune.trials import Outcome
-from throughtime.learn.tune.watch import TrialWatch
 from throughtime.models import model_options
 from throughtime.tasks import Classification
 from throughtime.training import EpochMetrics, Run
@@ -61,13 +61,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory, measured: list[int]) -> Tune
 def test_new_trials_have_few_epochs_and_the_best_of_them_are_repeated_with_all(whole: Tuned) -> None:
     new, repeated = whole.trials[:7], whole.trials[7:]
     assert [trial.number for trial in whole.trials] == list(range(9))
-    assert [(trial.epochs, trial.again) for trial in new] == [(1, None)] * 7
+    assert [(trial.epochs, trial.repeats) for trial in new] == [(1, None)] * 7
     assert {trial.epochs for trial in repeated} == {4}
     ranked = sorted(
-        (trial for trial in new if trial.outcome.end == "complete"),
+        (trial for trial in new if trial.outcome.state == "complete"),
         key=lambda trial: (-trial.outcome.value, trial.outcome.loss),
     )
-    assert [trial.again for trial in repeated] == [trial.number for trial in ranked[:2]]
+    assert [trial.repeats for trial in repeated] == [trial.number for trial in ranked[:2]]
     assert [trial.options for trial in repeated] == [trial.options for trial in ranked[:2]]
 
 
@@ -113,9 +113,9 @@ def test_optuna_reads_the_study(whole: Tuned) -> None:
     assert study.best_value == whole.best.outcome.value
     assert len(study.trials) == 9
     ends = {"complete": "COMPLETE", "pruned": "PRUNED"}
-    assert [trial.state.name for trial in study.trials] == [ends[t.outcome.end] for t in whole.trials]
+    assert [trial.state.name for trial in study.trials] == [ends[t.outcome.state] for t in whole.trials]
     for stored, trial in zip(study.trials, whole.trials, strict=True):
-        assert len(stored.intermediate_values) == trial.outcome.trained
+        assert len(stored.intermediate_values) == trial.outcome.epochs_trained
 
 
 @pytest.fixture(scope="module")
@@ -222,17 +222,17 @@ def test_without_a_finite_trial_there_is_no_best_run(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ parts
 
 
-def trial(number: int, value: float, epochs: int = 5, again: int | None = None) -> Trial:
-    return Trial(number, "gru", {}, epochs, again, Outcome("complete", value, 1.0, 1, epochs, 1.0))
+def trial(number: int, value: float, epochs: int = 5, repeats: int | None = None) -> Trial:
+    return Trial(number, "gru", {}, epochs, repeats, Outcome("complete", value, 1.0, 1, epochs, 1.0))
 
 
 def steps_of(plan: Plan, values: list[float], spent: float = 0.0) -> list[tuple[int, int | None]]:
     trials: list[Trial] = []
     steps = []
-    while (step := plan.next_step(trials, spent * len(trials))) is not None and len(trials) < len(values):
-        again = None if step.again is None else step.again.number
-        steps.append((step.epochs, again))
-        trials.append(trial(len(trials), values[len(trials)], step.epochs, again))
+    while (step := plan.next_trial(trials, spent * len(trials))) is not None and len(trials) < len(values):
+        repeats = None if step.repeats is None else step.repeats.number
+        steps.append((step.epochs, repeats))
+        trials.append(trial(len(trials), values[len(trials)], step.epochs, repeats))
     return steps
 
 
@@ -262,10 +262,10 @@ def test_a_trial_behind_the_median_of_the_others_is_pruned() -> None:
     study = optuna.create_study(direction="maximize", pruner=optuna.pruners.MedianPruner(3))
     for accuracy in (0.5, 0.7, 0.9):
         ended = study.ask()
-        TrialWatch(ended, "accuracy").call(epoch(1, accuracy))
+        TrialCallback(ended, "accuracy").call(epoch(1, accuracy))
         study.tell(ended, accuracy)
-    TrialWatch(study.ask(), "accuracy").call(epoch(1, 0.71))
-    watch = TrialWatch(study.ask(), "accuracy")
+    TrialCallback(study.ask(), "accuracy").call(epoch(1, 0.71))
+    watch = TrialCallback(study.ask(), "accuracy")
     with pytest.raises(optuna.TrialPruned):
         watch.call(epoch(1, 0.69))
     assert [part.epoch for part in watch.history] == [1]
@@ -277,8 +277,8 @@ def test_a_pruned_trial_is_stored_and_not_repeated(tmp_path: Path, monkeypatch: 
     )
     tuned = tune(ROWS, out=tmp_path, model="textcnn", trials=3, epochs=8, embedding_size=8, progress=False)
     first = tuned.trials[0].outcome
-    assert (first.end, first.trained, tuned.trials[0].epochs) == ("pruned", 1, 2)
-    assert tuned.trials[2].again == 1
+    assert (first.state, first.epochs_trained, tuned.trials[0].epochs) == ("pruned", 1, 2)
+    assert tuned.trials[2].repeats == 1
     assert tuned.best.number in (1, 2)
 
 

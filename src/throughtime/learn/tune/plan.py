@@ -10,11 +10,11 @@ _SHARE = 4
 
 
 @dataclass(frozen=True)
-class Step:
+class NextTrial:
     """The next trial: a new one, or one that repeats another with more epochs."""
 
     epochs: int
-    again: Trial | None = None
+    repeats: Trial | None = None
 
 
 @dataclass(frozen=True)
@@ -42,25 +42,25 @@ class Plan:
     seconds: float | None = None
 
     @property
-    def few(self) -> int:
+    def short_epochs(self) -> int:
         """Number of epochs of a new trial."""
         return self.epochs if self.trials == 1 else max(1, self.epochs // _SHARE)
 
-    def next_step(self, trials: Sequence[Trial], spent: float) -> Step | None:
+    def next_trial(self, trials: Sequence[Trial], spent: float) -> NextTrial | None:
         """Return what to do after these trials, which took so many seconds; None if the search has ended."""
         if self.trials is not None and len(trials) >= self.trials:
             return None
         left = self._to_repeat(trials)
         if self._is_for_new(trials, spent) or (self.trials is None and not left):
-            return Step(self.few)
-        return Step(self.epochs, left[0]) if left else None
+            return NextTrial(self.short_epochs)
+        return NextTrial(self.epochs, left[0]) if left else None
 
     def _is_for_new(self, trials: Sequence[Trial], spent: float) -> bool:
-        if self.few == self.epochs or not trials:
+        if self.short_epochs == self.epochs or not trials:
             return True
         if self.seconds is not None and spent >= self.seconds / 2:
             return False
-        return self.trials is None or sum(trial.again is None for trial in trials) < self._new_trials
+        return self.trials is None or sum(trial.repeats is None for trial in trials) < self._new_trials
 
     @property
     def _new_trials(self) -> int:
@@ -69,7 +69,7 @@ class Plan:
 
     def _to_repeat(self, trials: Sequence[Trial]) -> list[Trial]:
         """Return the complete trials with few epochs that have not been repeated, the best first."""
-        repeated = {trial.again for trial in trials}
+        repeated = {trial.repeats for trial in trials}
         return [
             trial
             for trial in best_first(trials, self.metric)

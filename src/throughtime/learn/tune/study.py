@@ -11,7 +11,7 @@ from throughtime._fields import Fields
 from throughtime.data.files import read_bytes
 from throughtime.errors import DataError, RunError
 from throughtime.learn.tune.space import Space
-from throughtime.learn.tune.trials import Note, Trial
+from throughtime.learn.tune.trials import Trial, UserAttributes
 
 if TYPE_CHECKING:
     import optuna
@@ -121,9 +121,9 @@ class StudyFile:
 
 
 def _trial(number: int, trial: "optuna.trial.FrozenTrial", space: Space) -> Trial:
-    note = Note.of(trial)
+    attributes = UserAttributes.of(trial)
     model, options = space.chosen(trial.params)
-    return Trial(number, model, options, note.epochs, note.again, note.outcome)
+    return Trial(number, model, options, attributes.epochs, attributes.repeats, attributes.outcome)
 
 
 def _storage(path: Path) -> "optuna.storages.JournalStorage":

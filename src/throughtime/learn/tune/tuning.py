@@ -12,10 +12,10 @@ from throughtime.learn.prepared import Prepared
 from throughtime.learn.tune.best import Tuned, best_run
 from throughtime.learn.tune.budget import seconds_of
 from throughtime.learn.tune.folder import new_folder, require_free, stored_folder
-from throughtime.learn.tune.lines import Narrator
 from throughtime.learn.tune.loop import run_trials
 from throughtime.learn.tune.opening import open_session
 from throughtime.learn.tune.plan import Plan
+from throughtime.learn.tune.printing import TrialPrinter
 from throughtime.learn.tune.request import Request
 from throughtime.training import processes as several
 from throughtime.training import require_supported
@@ -91,7 +91,7 @@ def tune(
     >>> rows = {"text": ["good film", "bad film", "good play", "bad play"] * 10, "label": ["+", "-"] * 20}
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     tuned = tt.tune(rows, out=f"{folder}/study", model="textcnn", trials=2, epochs=4, progress=False)
-    >>> [(trial.epochs, trial.outcome.end) for trial in tuned.trials]
+    >>> [(trial.epochs, trial.outcome.state) for trial in tuned.trials]
     [(1, 'complete'), (4, 'complete')]
     >>> tuned.predictor.predict(["good film"])
     ['+']
@@ -105,7 +105,7 @@ def tune(
         held_out={"validation_data": validation_data, "test_data": test_data},
         resume=resume,
         device=device,
-        narrator=Narrator.printing(quiet=not progress),
+        printer=TrialPrinter.printing(quiet=not progress),
     )
 
 
@@ -119,7 +119,7 @@ def search(
     held_out: Mapping[str, Any] | None = None,
     resume: bool = False,
     device: str | None = None,
-    narrator: Narrator,
+    printer: TrialPrinter,
 ) -> Tuned:
     """Search and train the best run; see `tune`.
 
@@ -127,7 +127,7 @@ def search(
     ----------
     held_out : mapping, optional
         Further data, see `throughtime.learn.fitting.prepare`.
-    narrator : Narrator
+    printer : TrialPrinter
         Prints the trials.
     """
     require_optuna()
@@ -142,12 +142,12 @@ def search(
             request = request.parsed()
         prepared = prepare(request.recipe(), data, **(held_out or {}))
         for note in prepared.notes:
-            narrator.say(f"note: {note}")
+            printer.say(f"note: {note}")
         if not resume:
             stack.enter_context(new_folder(out))
         session = open_session(out, request, prepared, data, device)
-        run_trials(session, Plan(_epochs(prepared), session.metric, trials, seconds), narrator)
-        return best_run(out, request, prepared, session, narrator)
+        run_trials(session, Plan(_epochs(prepared), session.metric, trials, seconds), printer)
+        return best_run(out, request, prepared, session, printer)
 
 
 def require_optuna() -> None:
