@@ -36,6 +36,7 @@ from throughtime.demo.operators.reading import read_files
 from throughtime.demo.results import NAME, DemoResult, read_result, write_result
 from throughtime.learn import Recipe, prepare
 from throughtime.learn.tune.folder import stored_folder
+from throughtime.learn.tune.limits import Limits
 from throughtime.learn.tune.request import Request
 from throughtime.learn.tune.space import space_of
 from throughtime.learn.tune.study import StudyFile, quiet_optuna
@@ -435,6 +436,7 @@ def _journal() -> bytes:
     with TemporaryDirectory() as folder, quiet_optuna():
         request = Request("classification", None, {"dropout": 0.5}).to_json()
         study = StudyFile.create(Path(folder), "maximize", {**request, "data": "0", "metric": "accuracy"})
+        study.limited_by(Limits(3, 60.0))
         memory = optuna.create_study(direction="maximize")
         trial = memory.ask()
         _SPACE.suggest(trial)
@@ -447,7 +449,8 @@ def _journal() -> bytes:
 
 def _study(folder: Path) -> object:
     with stored_folder(folder) as request:
-        return request.recipe(), StudyFile.opened(folder).trials_in(_SPACE)
+        study = StudyFile.opened(folder)
+        return request.recipe(), study.limited_by(None), study.trials_in(_SPACE)
 
 
 FILES = {

@@ -15,7 +15,8 @@ import throughtime as tt
 from throughtime.errors import RunError, ShapeError, UnsupportedError
 from throughtime.learn.tune import Trial, Tuned, seconds_of, tune
 from throughtime.learn.tune.callback import TrialCallback
-from throughtime.learn.tune.plan import Plan
+from throughtime.learn.tune.limits import Limits
+from throughtime.learn.tune.plan import NextTrial, Plan
 from throughtime.learn.tune.space import space_of
 from throughtime.learn.tune.trials import Outcome
 from throughtime.models import model_options
@@ -133,7 +134,7 @@ def test_a_killed_search_has_the_same_trials_and_the_same_best(
 ) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    resumed = tune(ROWS, out=killed / moment, trials=9, resume=True, progress=False)
+    resumed = tune(ROWS, out=killed / moment, resume=True, progress=False)
     torch.set_num_threads(threads)
     assert without_seconds(resumed) == without_seconds(whole)
     assert resumed.command == whole.command
@@ -239,18 +240,34 @@ def steps_of(plan: Plan, values: list[float], spent: float = 0.0) -> list[tuple[
 @pytest.mark.parametrize(
     ("plan", "spent", "expected"),
     [
-        (Plan(20, "accuracy", 8), 0.0, [(5, None)] * 6 + [(20, 2), (20, 4)]),
-        (Plan(20, "loss", 8), 0.0, [(5, None)] * 6 + [(20, 0), (20, 1)]),
-        (Plan(20, "accuracy", 1), 0.0, [(20, None)]),
-        (Plan(20, "accuracy", 2), 0.0, [(5, None), (20, 0)]),
-        (Plan(1, "accuracy", 3), 0.0, [(1, None)] * 3),
-        (Plan(20, "accuracy", None, 60.0), 10.0, [(5, None)] * 3 + [(20, 2), (20, 1), (20, 0), (5, None)]),
-        (Plan(20, "accuracy", 4, 60.0), 20.0, [(5, None)] * 2 + [(20, 1), (20, 0)]),
+        (Plan(20, "accuracy", Limits(8)), 0.0, [(5, None)] * 6 + [(20, 2), (20, 4)]),
+        (Plan(20, "loss", Limits(8)), 0.0, [(5, None)] * 6 + [(20, 0), (20, 1)]),
+        (Plan(20, "accuracy", Limits(1)), 0.0, [(20, None)]),
+        (Plan(20, "accuracy", Limits(2)), 0.0, [(5, None), (20, 0)]),
+        (Plan(1, "accuracy", Limits(3)), 0.0, [(1, None)] * 3),
+        (
+            Plan(20, "accuracy", Limits(None, 60.0)),
+            10.0,
+            [(5, None)] * 3 + [(20, 2), (20, 1), (20, 0), (5, None)],
+        ),
+        (Plan(20, "accuracy", Limits(4, 60.0)), 20.0, [(5, None)] * 2 + [(20, 1), (20, 0)]),
     ],
 )
 def test_the_plan(plan: Plan, spent: float, expected: list[tuple[int, int | None]]) -> None:
     values = [0.1, 0.2, 0.9, 0.3, 0.8, 0.4, 0.5, 0.6]
     assert steps_of(plan, values[: len(expected)], spent) == expected
+
+
+def test_new_trials_take_the_place_of_repeated_ones_if_all_others_were_pruned() -> None:
+    pruned = replace(trial(1, 0.9), outcome=replace(trial(1, 0.9).outcome, state="pruned"))
+    plan = Plan(20, "accuracy", Limits(5))
+    trials = [trial(0, 0.5), *(replace(pruned, number=number) for number in (1, 2, 3))]
+    upcoming = plan.next_trial(trials, 0.0)
+    assert upcoming is not None
+    assert upcoming.repeats == trials[0]
+    trials[0] = replace(pruned, number=0)
+    assert plan.next_trial(trials, 0.0) == NextTrial(5)
+    assert plan.next_trial([*trials, replace(pruned, number=4)], 0.0) is None
 
 
 def epoch(number: int, accuracy: float) -> EpochMetrics:

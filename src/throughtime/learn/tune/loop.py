@@ -29,7 +29,7 @@ def run_trials(session: "Session", plan: Plan, printer: TrialPrinter) -> None:
     printer.begin(session.space.models, session.metric)
     for trial in trials:
         _tell(printer, trial, trials[: trial.number + 1], session.metric)
-    clock = Clock.after(trials, plan.seconds)
+    clock = Clock.after(trials, plan.limits.seconds)
     while (upcoming := plan.next_trial(trials, clock.spent())) is not None:
         reserve = _best_seconds(trials, session.metric)
         try:
@@ -55,9 +55,9 @@ def _best_seconds(trials: Sequence[Trial], metric: str) -> float:
 
 
 def _too_small(plan: Plan, model: str, epoch_seconds: float) -> ShapeError:
-    needed = 2 * plan.short_epochs * epoch_seconds
+    budget, epoch = (duration_text(seconds) for seconds in (plan.limits.seconds or 0.0, epoch_seconds))
+    needed = duration_text(2 * plan.short_epochs * epoch_seconds)
     return ShapeError(
-        f"--budget of {duration_text(plan.seconds or 0)} is too small: an epoch of {model} takes about "
-        f"{duration_text(epoch_seconds)}, and the first trial and the best run have {plan.short_epochs}; "
-        f"give at least {duration_text(needed)}, or fewer --epochs"
+        f"--budget of {budget} is too small: an epoch of {model} takes about {epoch}, and the first trial and "
+        f"the best run have {plan.short_epochs} each; give at least {needed}, or fewer --epochs"
     )

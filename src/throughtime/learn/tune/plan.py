@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from throughtime.learn.tune.limits import Limits
 from throughtime.learn.tune.trials import Trial, best_first
 
 _SHARE = 4
@@ -30,41 +31,36 @@ class Plan:
         Number of epochs of a whole training.
     metric : str
         By which trials are compared.
-    trials : int or None
-        Number of all trials.
-    seconds : float or None
-        Time that all trials may take.
+    limits : Limits
+        When the search ends.
     """
 
     epochs: int
     metric: str
-    trials: int | None = None
-    seconds: float | None = None
+    limits: Limits
 
     @property
     def short_epochs(self) -> int:
         """Number of epochs of a new trial."""
-        return self.epochs if self.trials == 1 else max(1, self.epochs // _SHARE)
+        return self.epochs if self.limits.trials == 1 else max(1, self.epochs // _SHARE)
 
     def next_trial(self, trials: Sequence[Trial], spent: float) -> NextTrial | None:
         """Return what to do after these trials, which took so many seconds; None if the search has ended."""
-        if self.trials is not None and len(trials) >= self.trials:
+        if self.limits.trials is not None and len(trials) >= self.limits.trials:
             return None
         left = self._to_repeat(trials)
-        if self._is_for_new(trials, spent) or (self.trials is None and not left):
+        if not left or self._is_for_new(trials, spent):
             return NextTrial(self.short_epochs)
-        return NextTrial(self.epochs, left[0]) if left else None
+        return NextTrial(self.epochs, left[0])
 
     def _is_for_new(self, trials: Sequence[Trial], spent: float) -> bool:
-        if self.short_epochs == self.epochs or not trials:
-            return True
-        if self.seconds is not None and spent >= self.seconds / 2:
+        if self.limits.seconds is not None and spent >= self.limits.seconds / 2:
             return False
-        return self.trials is None or sum(trial.repeats is None for trial in trials) < self._new_trials
+        return self.limits.trials is None or sum(trial.repeats is None for trial in trials) < self._new_trials
 
     @property
     def _new_trials(self) -> int:
-        total = self.trials or 0
+        total = self.limits.trials or 0
         return total - max(1, total // _SHARE)
 
     def _to_repeat(self, trials: Sequence[Trial]) -> list[Trial]:

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from throughtime._fields import Fields
+from throughtime._fields import Fields, to_json
 from throughtime.data.files import read_bytes
 from throughtime.errors import DataError, RunError
+from throughtime.learn.tune.limits import Limits
 from throughtime.learn.tune.space import Space
 from throughtime.learn.tune.trials import Trial, UserAttributes
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 Direction = Literal["maximize", "minimize"]
 NAME = "study.journal"
 STUDY = "throughtime"
-_REQUEST = "request"
+_REQUEST, _LIMITS = "request", "limits"
 
 
 class StudyFile:
@@ -93,6 +94,20 @@ class StudyFile:
         """
         with _reading(self.path):
             return Fields(json.loads(self._study.user_attrs[_REQUEST]), "request.")
+
+    def limited_by(self, limits: Limits | None) -> Limits:
+        """Store limits, if they are given, and return those of the search.
+
+        Raises
+        ------
+        RunError
+            If they are damaged.
+        """
+        if limits is not None:
+            self._study.set_user_attr(_LIMITS, to_json(limits))
+        with _reading(self.path):
+            stored = self._study.user_attrs.get(_LIMITS)
+            return Limits() if stored is None else Fields(stored, "limits.").dataclass(Limits)
 
     def trials(self) -> "list[optuna.trial.FrozenTrial]":
         """Return the finished trials as Optuna has them."""

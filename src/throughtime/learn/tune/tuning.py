@@ -5,13 +5,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from throughtime.errors import ShapeError, UnsupportedError
+from throughtime.errors import UnsupportedError
 from throughtime.learn.automatic import automatic_settings
 from throughtime.learn.fitting import named_columns, prepare
 from throughtime.learn.prepared import Prepared
 from throughtime.learn.tune.best import Tuned, best_run
-from throughtime.learn.tune.budget import seconds_of
 from throughtime.learn.tune.folder import new_folder, require_free, stored_folder
+from throughtime.learn.tune.limits import Limits
 from throughtime.learn.tune.loop import run_trials
 from throughtime.learn.tune.opening import open_session
 from throughtime.learn.tune.plan import Plan
@@ -19,9 +19,6 @@ from throughtime.learn.tune.printing import TrialPrinter
 from throughtime.learn.tune.request import Request
 from throughtime.training import processes as several
 from throughtime.training import require_supported
-
-_TRIALS = 20
-"""Number of trials if neither that nor a time is given."""
 
 
 def tune(
@@ -64,6 +61,7 @@ def tune(
         As of `throughtime.fit`.
     resume : bool
         Whether to continue the study in ``out``. Its trials are then those of a search without interruption.
+        What is not given, such as ``trials``, is as it was.
     progress : bool
         Whether to print the trials.
     device : str, optional
@@ -131,9 +129,8 @@ def search(
         Prints the trials.
     """
     require_optuna()
-    _require_usable(trials, device)
-    seconds = None if budget is None else seconds_of(budget)
-    trials = _TRIALS if trials is None and seconds is None else trials
+    _require_supported(device)
+    limits = Limits.of(trials, budget)
     with ExitStack() as stack:
         if resume:
             request = request.resumed(stack.enter_context(stored_folder(out)), out)
@@ -146,7 +143,8 @@ def search(
         if not resume:
             stack.enter_context(new_folder(out))
         session = open_session(out, request, prepared, data, device)
-        run_trials(session, Plan(_epochs(prepared), session.metric, trials, seconds), printer)
+        limits = session.study.limited_by(limits)
+        run_trials(session, Plan(_epochs(prepared), session.metric, limits), printer)
         return best_run(out, request, prepared, session, printer)
 
 
@@ -165,9 +163,7 @@ def require_optuna() -> None:
         raise ModuleNotFoundError(message, name=error.name) from error
 
 
-def _require_usable(trials: int | None, device: str | None) -> None:
-    if trials is not None and trials < 1:
-        raise ShapeError(f"--trials must be at least 1, got {trials}")
+def _require_supported(device: str | None) -> None:
     if several.processes() > 1:
         raise UnsupportedError(
             f"a search runs in one process, got {several.processes()}; start it without torchrun"
