@@ -58,6 +58,6 @@ def _too_small(plan: Plan, model: str, epoch_seconds: float) -> ShapeError:
     budget, epoch = (duration_text(seconds) for seconds in (plan.limits.seconds or 0.0, epoch_seconds))
     needed = duration_text(2 * plan.short_epochs * epoch_seconds)
     return ShapeError(
-        f"--budget of {budget} is too small: an epoch of {model} takes about {epoch}, and the first trial and "
-        f"the best run have {plan.short_epochs} each; give at least {needed}, or fewer --epochs"
+        f"--budget of {budget} is too small: an epoch of {model} takes about {epoch}, and the first trial "
+        f"and the best run have {plan.short_epochs} each; give at least {needed}, or fewer --epochs"
     )
