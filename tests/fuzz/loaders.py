@@ -36,10 +36,11 @@ from throughtime.demo.operators.reading import read_files
 from throughtime.demo.results import NAME, DemoResult, read_result, write_result
 from throughtime.learn import Recipe, prepare
 from throughtime.learn.tune.folder import stored_folder
+from throughtime.learn.tune.limits import Limits
 from throughtime.learn.tune.request import Request
 from throughtime.learn.tune.space import space_of
 from throughtime.learn.tune.study import StudyFile, quiet_optuna
-from throughtime.learn.tune.trials import Note, Outcome
+from throughtime.learn.tune.trials import Outcome, UserAttributes
 from throughtime.report import ModelRow
 
 from .damage import changed_json, damaged
@@ -435,11 +436,12 @@ def _journal() -> bytes:
     with TemporaryDirectory() as folder, quiet_optuna():
         request = Request("classification", None, {"dropout": 0.5}).to_json()
         study = StudyFile.create(Path(folder), "maximize", {**request, "data": "0", "metric": "accuracy"})
+        study.limited_by(Limits(3, 60.0))
         memory = optuna.create_study(direction="maximize")
         trial = memory.ask()
         _SPACE.suggest(trial)
         trial.report(0.5, 1)
-        trial.set_user_attr("throughtime", Note(1, None, Outcome("complete", 0.5, 1.0, 1, 1, 2.0)).to_json())
+        UserAttributes(1, None, Outcome("complete", 0.5, 1.0, 1, 1, 2.0)).store(trial)
         memory.tell(trial, 0.5)
         study.add(memory.trials[0])
         return study.path.read_bytes()
@@ -447,7 +449,8 @@ def _journal() -> bytes:
 
 def _study(folder: Path) -> object:
     with stored_folder(folder) as request:
-        return request.recipe(), StudyFile.opened(folder).trials_in(_SPACE)
+        study = StudyFile.opened(folder)
+        return request.recipe(), study.limited_by(None), study.trials_in(_SPACE)
 
 
 FILES = {

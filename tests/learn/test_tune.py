@@ -13,12 +13,12 @@ import torch
 
 import throughtime as tt
 from throughtime.errors import RunError, ShapeError, UnsupportedError
-from throughtime.learn.tune import Trial, Tuned, tune
-from throughtime.learn.tune.budget import checked_budget
-from throughtime.learn.tune.plan import Plan
+from throughtime.learn.tune import Trial, Tuned, checked_budget, tune
+from throughtime.learn.tune.callback import TrialCallback
+from throughtime.learn.tune.limits import Limits
+from throughtime.learn.tune.plan import NextTrial, Plan
 from throughtime.learn.tune.space import space_of
 from throughtime.learn.tune.trials import Outcome
-from throughtime.learn.tune.watch import TrialWatch
 from throughtime.models import model_options
 from throughtime.tasks import Classification
 from throughtime.training import EpochMetrics, Run
@@ -62,13 +62,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory, measured: list[int]) -> Tune
 def test_new_trials_have_few_epochs_and_the_best_of_them_are_repeated_with_all(whole: Tuned) -> None:
     new, repeated = whole.trials[:7], whole.trials[7:]
     assert [trial.number for trial in whole.trials] == list(range(9))
-    assert [(trial.epochs, trial.again) for trial in new] == [(1, None)] * 7
+    assert [(trial.epochs, trial.repeats) for trial in new] == [(1, None)] * 7
     assert {trial.epochs for trial in repeated} == {4}
     ranked = sorted(
-        (trial for trial in new if trial.outcome.end == "complete"),
+        (trial for trial in new if trial.outcome.state == "complete"),
         key=lambda trial: (-trial.outcome.value, trial.outcome.loss),
     )
-    assert [trial.again for trial in repeated] == [trial.number for trial in ranked[:2]]
+    assert [trial.repeats for trial in repeated] == [trial.number for trial in ranked[:2]]
     assert [trial.options for trial in repeated] == [trial.options for trial in ranked[:2]]
 
 
@@ -114,9 +114,9 @@ def test_optuna_reads_the_study(whole: Tuned) -> None:
     assert study.best_value == whole.best.outcome.value
     assert len(study.trials) == 9
     ends = {"complete": "COMPLETE", "pruned": "PRUNED"}
-    assert [trial.state.name for trial in study.trials] == [ends[t.outcome.end] for t in whole.trials]
+    assert [trial.state.name for trial in study.trials] == [ends[t.outcome.state] for t in whole.trials]
     for stored, trial in zip(study.trials, whole.trials, strict=True):
-        assert len(stored.intermediate_values) == trial.outcome.trained
+        assert len(stored.intermediate_values) == trial.outcome.epochs_trained
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_a_killed_search_has_the_same_trials_and_the_same_best(
 ) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    resumed = tune(ROWS, out=killed / moment, trials=9, resume=True, progress=False)
+    resumed = tune(ROWS, out=killed / moment, resume=True, progress=False)
     torch.set_num_threads(threads)
     assert without_seconds(resumed) == without_seconds(whole)
     assert resumed.command == whole.command
@@ -223,35 +223,51 @@ def test_without_a_finite_trial_there_is_no_best_run(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ parts
 
 
-def trial(number: int, value: float, epochs: int = 5, again: int | None = None) -> Trial:
-    return Trial(number, "gru", {}, epochs, again, Outcome("complete", value, 1.0, 1, epochs, 1.0))
+def trial(number: int, value: float, epochs: int = 5, repeats: int | None = None) -> Trial:
+    return Trial(number, "gru", {}, epochs, repeats, Outcome("complete", value, 1.0, 1, epochs, 1.0))
 
 
 def steps_of(plan: Plan, values: list[float], spent: float = 0.0) -> list[tuple[int, int | None]]:
     trials: list[Trial] = []
     steps = []
-    while (step := plan.next_step(trials, spent * len(trials))) is not None and len(trials) < len(values):
-        again = None if step.again is None else step.again.number
-        steps.append((step.epochs, again))
-        trials.append(trial(len(trials), values[len(trials)], step.epochs, again))
+    while (step := plan.next_trial(trials, spent * len(trials))) is not None and len(trials) < len(values):
+        repeats = None if step.repeats is None else step.repeats.number
+        steps.append((step.epochs, repeats))
+        trials.append(trial(len(trials), values[len(trials)], step.epochs, repeats))
     return steps
 
 
 @pytest.mark.parametrize(
     ("plan", "spent", "expected"),
     [
-        (Plan(20, "accuracy", 8), 0.0, [(5, None)] * 6 + [(20, 2), (20, 4)]),
-        (Plan(20, "loss", 8), 0.0, [(5, None)] * 6 + [(20, 0), (20, 1)]),
-        (Plan(20, "accuracy", 1), 0.0, [(20, None)]),
-        (Plan(20, "accuracy", 2), 0.0, [(5, None), (20, 0)]),
-        (Plan(1, "accuracy", 3), 0.0, [(1, None)] * 3),
-        (Plan(20, "accuracy", None, 60.0), 10.0, [(5, None)] * 3 + [(20, 2), (20, 1), (20, 0), (5, None)]),
-        (Plan(20, "accuracy", 4, 60.0), 20.0, [(5, None)] * 2 + [(20, 1), (20, 0)]),
+        (Plan(20, "accuracy", Limits(8)), 0.0, [(5, None)] * 6 + [(20, 2), (20, 4)]),
+        (Plan(20, "loss", Limits(8)), 0.0, [(5, None)] * 6 + [(20, 0), (20, 1)]),
+        (Plan(20, "accuracy", Limits(1)), 0.0, [(20, None)]),
+        (Plan(20, "accuracy", Limits(2)), 0.0, [(5, None), (20, 0)]),
+        (Plan(1, "accuracy", Limits(3)), 0.0, [(1, None)] * 3),
+        (
+            Plan(20, "accuracy", Limits(None, 60.0)),
+            10.0,
+            [(5, None)] * 3 + [(20, 2), (20, 1), (20, 0), (5, None)],
+        ),
+        (Plan(20, "accuracy", Limits(4, 60.0)), 20.0, [(5, None)] * 2 + [(20, 1), (20, 0)]),
     ],
 )
 def test_the_plan(plan: Plan, spent: float, expected: list[tuple[int, int | None]]) -> None:
     values = [0.1, 0.2, 0.9, 0.3, 0.8, 0.4, 0.5, 0.6]
     assert steps_of(plan, values[: len(expected)], spent) == expected
+
+
+def test_new_trials_take_the_place_of_repeated_ones_if_all_others_were_pruned() -> None:
+    pruned = replace(trial(1, 0.9), outcome=replace(trial(1, 0.9).outcome, state="pruned"))
+    plan = Plan(20, "accuracy", Limits(5))
+    trials = [trial(0, 0.5), *(replace(pruned, number=number) for number in (1, 2, 3))]
+    upcoming = plan.next_trial(trials, 0.0)
+    assert upcoming is not None
+    assert upcoming.repeats == trials[0]
+    trials[0] = replace(pruned, number=0)
+    assert plan.next_trial(trials, 0.0) == NextTrial(5)
+    assert plan.next_trial([*trials, replace(pruned, number=4)], 0.0) is None
 
 
 def epoch(number: int, accuracy: float) -> EpochMetrics:
@@ -263,10 +279,10 @@ def test_a_trial_behind_the_median_of_the_others_is_pruned() -> None:
     study = optuna.create_study(direction="maximize", pruner=optuna.pruners.MedianPruner(3))
     for accuracy in (0.5, 0.7, 0.9):
         ended = study.ask()
-        TrialWatch(ended, "accuracy").call(epoch(1, accuracy))
+        TrialCallback(ended, "accuracy").call(epoch(1, accuracy))
         study.tell(ended, accuracy)
-    TrialWatch(study.ask(), "accuracy").call(epoch(1, 0.71))
-    watch = TrialWatch(study.ask(), "accuracy")
+    TrialCallback(study.ask(), "accuracy").call(epoch(1, 0.71))
+    watch = TrialCallback(study.ask(), "accuracy")
     with pytest.raises(optuna.TrialPruned):
         watch.call(epoch(1, 0.69))
     assert [part.epoch for part in watch.history] == [1]
@@ -278,8 +294,8 @@ def test_a_pruned_trial_is_stored_and_not_repeated(tmp_path: Path, monkeypatch: 
     )
     tuned = tune(ROWS, out=tmp_path, model="textcnn", trials=3, epochs=8, embedding_size=8, progress=False)
     first = tuned.trials[0].outcome
-    assert (first.end, first.trained, tuned.trials[0].epochs) == ("pruned", 1, 2)
-    assert tuned.trials[2].again == 1
+    assert (first.state, first.epochs_trained, tuned.trials[0].epochs) == ("pruned", 1, 2)
+    assert tuned.trials[2].repeats == 1
     assert tuned.best.number in (1, 2)
 
 

@@ -12,7 +12,7 @@ import typer
 from throughtime._importing import INTERRUPTED
 from throughtime.cli._ending import end_training, load_lightning, say
 from throughtime.cli._train import show_results
-from throughtime.learn.tune import Narrator, Request, Tuned, require_optuna, search
+from throughtime.learn.tune import Request, TrialPrinter, Tuned, require_optuna, search
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class TuneCommand:
                 budget=self.budget,
                 resume=self.resume,
                 device=self.device,
-                narrator=Narrator.printing(quiet=self.quiet),
+                printer=TrialPrinter.printing(quiet=self.quiet),
             )
             self._show(tuned)
 

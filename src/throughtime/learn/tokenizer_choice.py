@@ -29,8 +29,8 @@ def with_tokenizer(recipe: Recipe, task: SequenceTask, training: Table) -> tuple
 
     Where several models are blended, a linear model of n-grams is fitted to two thirds of at most 16,000
     training rows, once with words and once with byte pairs of lower case as tokens; the tokenizer with the
-    smaller loss on the other rows is taken. Byte pairs suit texts whose rare words are made of known parts, such as names in
-    code, and words those whose rare words are names. Otherwise the tokens are words.
+    smaller loss on the other rows is taken. Byte pairs suit texts whose rare words are made of known parts,
+    such as identifiers of code, and words those whose rare words are names. Otherwise the tokens are words.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 from throughtime.learn.tune.best import Tuned as Tuned
 from throughtime.learn.tune.budget import checked_budget as checked_budget
-from throughtime.learn.tune.lines import Narrator as Narrator
+from throughtime.learn.tune.printing import TrialPrinter as TrialPrinter
 from throughtime.learn.tune.request import Request as Request
 from throughtime.learn.tune.trials import Trial as Trial
 from throughtime.learn.tune.tuning import require_optuna as require_optuna

@@ -14,7 +14,7 @@ from throughtime.learn.predictor import Predictor
 from throughtime.learn.prepared import Prepared
 from throughtime.learn.recipe import Recipe
 from throughtime.learn.tune.command import train_command
-from throughtime.learn.tune.lines import Narrator
+from throughtime.learn.tune.printing import TrialPrinter
 from throughtime.learn.tune.request import Request
 from throughtime.learn.tune.trials import Trial, best_first
 from throughtime.training import Run
@@ -70,7 +70,7 @@ class Tuned:
 
 
 def best_run(
-    out: Path, request: Request, prepared: Prepared, session: "Session", narrator: Narrator
+    out: Path, request: Request, prepared: Prepared, session: "Session", printer: TrialPrinter
 ) -> Tuned:
     """Train the best trial once more, as ``throughtime train`` does.
 
@@ -92,12 +92,12 @@ def best_run(
     recipe = session.recipe(best.model, best.options, best.epochs)
     whole = replace(prepared, recipe=recipe)
     whole = replace(whole, recipe=automatic_settings(whole))
-    narrator.say(
+    printer.say(
         f"training trial {best.number} ({best.model}, {best.epochs} epochs) once more in {out / BEST}"
     )
     resume = _holds(out / BEST, whole.recipe)
     fitted = fit_prepared(
-        whole, out / BEST, session.data, resume=resume, progress=not narrator.quiet, device=session.device
+        whole, out / BEST, session.data, resume=resume, progress=not printer.quiet, device=session.device
     )
     if fitted.result.interrupted:
         raise KeyboardInterrupt

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from throughtime.learn.tune.limits import Limits
 from throughtime.learn.tune.trials import Trial, best_first
 
 _SHARE = 4
@@ -10,11 +11,11 @@ _SHARE = 4
 
 
 @dataclass(frozen=True)
-class Step:
+class NextTrial:
     """The next trial: a new one, or one that repeats another with more epochs."""
 
     epochs: int
-    again: Trial | None = None
+    repeats: Trial | None = None
 
 
 @dataclass(frozen=True)
@@ -30,46 +31,41 @@ class Plan:
         Number of epochs of a whole training.
     metric : str
         By which trials are compared.
-    trials : int or None
-        Number of all trials.
-    seconds : float or None
-        Time that all trials may take.
+    limits : Limits
+        When the search ends.
     """
 
     epochs: int
     metric: str
-    trials: int | None = None
-    seconds: float | None = None
+    limits: Limits
 
     @property
-    def few(self) -> int:
+    def short_epochs(self) -> int:
         """Number of epochs of a new trial."""
-        return self.epochs if self.trials == 1 else max(1, self.epochs // _SHARE)
+        return self.epochs if self.limits.trials == 1 else max(1, self.epochs // _SHARE)
 
-    def next_step(self, trials: Sequence[Trial], spent: float) -> Step | None:
+    def next_trial(self, trials: Sequence[Trial], spent: float) -> NextTrial | None:
         """Return what to do after these trials, which took so many seconds; None if the search has ended."""
-        if self.trials is not None and len(trials) >= self.trials:
+        if self.limits.trials is not None and len(trials) >= self.limits.trials:
             return None
         left = self._to_repeat(trials)
-        if self._is_for_new(trials, spent) or (self.trials is None and not left):
-            return Step(self.few)
-        return Step(self.epochs, left[0]) if left else None
+        if not left or self._is_for_new(trials, spent):
+            return NextTrial(self.short_epochs)
+        return NextTrial(self.epochs, left[0])
 
     def _is_for_new(self, trials: Sequence[Trial], spent: float) -> bool:
-        if self.few == self.epochs or not trials:
-            return True
-        if self.seconds is not None and spent >= self.seconds / 2:
+        if self.limits.seconds is not None and spent >= self.limits.seconds / 2:
             return False
-        return self.trials is None or sum(trial.again is None for trial in trials) < self._new_trials
+        return self.limits.trials is None or sum(trial.repeats is None for trial in trials) < self._new_trials
 
     @property
     def _new_trials(self) -> int:
-        total = self.trials or 0
+        total = self.limits.trials or 0
         return total - max(1, total // _SHARE)
 
     def _to_repeat(self, trials: Sequence[Trial]) -> list[Trial]:
         """Return the complete trials with few epochs that have not been repeated, the best first."""
-        repeated = {trial.again for trial in trials}
+        repeated = {trial.repeats for trial in trials}
         return [
             trial
             for trial in best_first(trials, self.metric)

@@ -18,16 +18,16 @@ from throughtime.learn.automatic import automatic_settings
 from throughtime.learn.fitting import fit_prepared
 from throughtime.learn.prepared import Prepared
 from throughtime.learn.recipe import Recipe
-from throughtime.learn.tune.plan import Step
+from throughtime.learn.tune.callback import TrialCallback
+from throughtime.learn.tune.plan import NextTrial
 from throughtime.learn.tune.space import Space
 from throughtime.learn.tune.study import StudyFile, quiet_optuna
-from throughtime.learn.tune.trials import End, Note, Outcome, Trial
-from throughtime.learn.tune.watch import TrialWatch
+from throughtime.learn.tune.trials import Outcome, State, Trial, UserAttributes
 from throughtime.training import EpochMetrics, best_epoch, without_flush
 
 _RANDOM_TRIALS = 6
 """Number of trials before TPE begins."""
-_NEVER_PRUNED, _NEVER_PRUNED_AGAIN = 4, 2
+_NEW_BEFORE_PRUNING, _REPEATED_BEFORE_PRUNING = 4, 2
 """Number of complete trials, new ones or repeated ones, before others are pruned."""
 
 
@@ -81,7 +81,7 @@ class Session:
         base = replace(self.prepared.recipe, model=model, model_options=dict(self.options))
         return base.changed(**options, epochs=epochs)
 
-    def run(self, step: Step, deadline: float | None) -> Trial:
+    def run(self, upcoming: NextTrial, deadline: float | None) -> Trial:
         """Train a trial and add it to the study.
 
         Raises
@@ -91,45 +91,46 @@ class Session:
         KeyboardInterrupt
             After Ctrl-C; the trial is not added.
         """
-        asked, memory = self._asked(step)
+        asked, memory = self._asked(upcoming)
         self.space.suggest(asked)
         model, options = self.space.chosen(asked.params)
-        watch = TrialWatch(asked, self.metric, deadline)
+        callback = TrialCallback(asked, self.metric, deadline)
         begin = time.monotonic()
-        end = self._trained(self.recipe(model, options, step.epochs), watch)
-        outcome = self._outcome(end, watch.history, time.monotonic() - begin)
-        note = Note(step.epochs, None if step.again is None else step.again.number, outcome)
-        asked.set_user_attr("throughtime", note.to_json())
-        complete = outcome.end == "complete"
-        state = TrialState.COMPLETE if complete else TrialState.PRUNED
-        memory.tell(asked, outcome.value if complete else None, state)
+        state = self._trained(self.recipe(model, options, upcoming.epochs), callback)
+        outcome = self._outcome(state, callback.history, time.monotonic() - begin)
+        repeats = None if upcoming.repeats is None else upcoming.repeats.number
+        UserAttributes(upcoming.epochs, repeats, outcome).store(asked)
+        if outcome.state == "complete":
+            memory.tell(asked, outcome.value)
+        else:
+            memory.tell(asked, state=TrialState.PRUNED)
         self.study.add(memory.get_trials(deepcopy=False)[-1])
         return self.trials()[-1]
 
-    def _asked(self, step: Step) -> tuple[optuna.Trial, optuna.Study]:
+    def _asked(self, upcoming: NextTrial) -> tuple[optuna.Trial, optuna.Study]:
         """Return the next trial of Optuna, in a study of the trials with as many epochs."""
         stored = self.study.trials()
-        alike = [trial for trial in stored if Note.of(trial).epochs == step.epochs]
-        new = sum(Note.of(trial).again is None for trial in stored)
+        alike = [trial for trial in stored if UserAttributes.of(trial).epochs == upcoming.epochs]
+        new = sum(UserAttributes.of(trial).repeats is None for trial in stored)
         seed = derived_seed("tune", self.prepared.recipe.optimizer.seed, new)
         with quiet_optuna():
             memory = optuna.create_study(
-                direction=self.study.direction, sampler=_sampler(seed), pruner=_pruner(step)
+                direction=self.study.direction, sampler=_sampler(seed), pruner=_pruner(upcoming)
             )
         memory.add_trials(alike)
-        if step.again is not None:
-            memory.enqueue_trial(dict(stored[step.again.number].params))
+        if upcoming.repeats is not None:
+            memory.enqueue_trial(dict(stored[upcoming.repeats.number].params))
         elif not alike:
             memory.enqueue_trial(self.space.defaults())
         return memory.ask(), memory
 
-    def _trained(self, recipe: Recipe, watch: TrialWatch) -> End:
+    def _trained(self, recipe: Recipe, callback: TrialCallback) -> State:
         prepared = replace(self.prepared, recipe=recipe)
         prepared = replace(prepared, recipe=automatic_settings(prepared))
         how: dict[str, Any] = {"progress": False, "resumable": False, "device": self.device}
         try:
             with _temporary(self.folder), without_flush():
-                fitted = fit_prepared(prepared, self.folder, self.data, callbacks=[watch], **how)
+                fitted = fit_prepared(prepared, self.folder, self.data, callbacks=[callback], **how)
         except optuna.TrialPruned:
             return "pruned"
         except NotFiniteError:
@@ -138,15 +139,15 @@ class Session:
             raise KeyboardInterrupt
         return "complete"
 
-    def _outcome(self, end: End, history: list[EpochMetrics], seconds: float) -> Outcome:
+    def _outcome(self, state: State, history: list[EpochMetrics], seconds: float) -> Outcome:
         best = best_epoch(history, self.metric)
         if best is None:
-            return Outcome(end, math.nan, math.nan, None, 0, seconds)
+            return Outcome(state, math.nan, math.nan, None, 0, seconds)
         validation = history[best - 1].validation
         value = validation[self.metric]
-        undefined = end == "complete" and math.isnan(value)
-        shown: End = "not finite" if undefined else end
-        return Outcome(shown, value, validation["loss"], best, len(history), seconds)
+        undefined = state == "complete" and math.isnan(value)
+        known: State = "not finite" if undefined else state
+        return Outcome(known, value, validation["loss"], best, len(history), seconds)
 
 
 def _sampler(seed: int) -> optuna.samplers.BaseSampler:
@@ -155,10 +156,12 @@ def _sampler(seed: int) -> optuna.samplers.BaseSampler:
     )
 
 
-def _pruner(step: Step) -> optuna.pruners.BasePruner:
+def _pruner(upcoming: NextTrial) -> optuna.pruners.BasePruner:
     """Prune a trial whose best epoch is worse than the median of the others at its epoch."""
-    kept = _NEVER_PRUNED if step.again is None else _NEVER_PRUNED_AGAIN
-    return optuna.pruners.MedianPruner(n_startup_trials=kept, n_warmup_steps=max(2, 1 + step.epochs // 4))
+    unpruned = _NEW_BEFORE_PRUNING if upcoming.repeats is None else _REPEATED_BEFORE_PRUNING
+    return optuna.pruners.MedianPruner(
+        n_startup_trials=unpruned, n_warmup_steps=max(2, 1 + upcoming.epochs // 4)
+    )
 
 
 @contextmanager

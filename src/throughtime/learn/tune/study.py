@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from throughtime._fields import Fields
+from throughtime._fields import Fields, to_json
 from throughtime.data.files import read_bytes
 from throughtime.errors import DataError, RunError
+from throughtime.learn.tune.limits import Limits
 from throughtime.learn.tune.space import Space
-from throughtime.learn.tune.trials import Note, Trial
+from throughtime.learn.tune.trials import Trial, UserAttributes
 
 if TYPE_CHECKING:
     import optuna
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 Direction = Literal["maximize", "minimize"]
 NAME = "study.journal"
 STUDY = "throughtime"
-_REQUEST = "request"
+_REQUEST, _LIMITS = "request", "limits"
 
 
 class StudyFile:
@@ -94,6 +95,20 @@ class StudyFile:
         with _reading(self.path):
             return Fields(json.loads(self._study.user_attrs[_REQUEST]), "request.")
 
+    def limited_by(self, limits: Limits | None) -> Limits:
+        """Store limits, if they are given, and return those of the search.
+
+        Raises
+        ------
+        RunError
+            If they are damaged.
+        """
+        if limits is not None:
+            self._study.set_user_attr(_LIMITS, to_json(limits))
+        with _reading(self.path):
+            stored = self._study.user_attrs.get(_LIMITS)
+            return Limits() if stored is None else Fields(stored, "limits.").dataclass(Limits)
+
     def trials(self) -> "list[optuna.trial.FrozenTrial]":
         """Return the finished trials as Optuna has them."""
         return self._study.get_trials(deepcopy=False)
@@ -121,9 +136,9 @@ class StudyFile:
 
 
 def _trial(number: int, trial: "optuna.trial.FrozenTrial", space: Space) -> Trial:
-    note = Note.of(trial)
+    attributes = UserAttributes.of(trial)
     model, options = space.chosen(trial.params)
-    return Trial(number, model, options, note.epochs, note.again, note.outcome)
+    return Trial(number, model, options, attributes.epochs, attributes.repeats, attributes.outcome)
 
 
 def _storage(path: Path) -> "optuna.storages.JournalStorage":

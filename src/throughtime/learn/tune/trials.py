@@ -10,8 +10,11 @@ from throughtime.tasks import METRICS
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
+    from optuna.trial import Trial as OptunaTrial
 
-End = Literal["complete", "pruned", "not finite"]
+_ATTRIBUTE = "throughtime"
+
+State = Literal["complete", "pruned", "not finite"]
 """How a trial ended; one that is not finite had a loss that is infinite or NaN."""
 
 
@@ -21,7 +24,7 @@ class Outcome:
 
     Parameters
     ----------
-    end : "complete", "pruned" or "not finite"
+    state : "complete", "pruned" or "not finite"
         How it ended.
     value : float
         The monitored metric on validation of its best epoch; NaN if there was none.
@@ -29,17 +32,17 @@ class Outcome:
         The loss on validation of that epoch, which decides between equal values.
     best_epoch : int or None
         That epoch.
-    trained : int
+    epochs_trained : int
         Number of epochs that were trained.
     seconds : float
         Time that it took.
     """
 
-    end: End
+    state: State
     value: Number
     loss: Number
     best_epoch: int | None
-    trained: int
+    epochs_trained: int
     seconds: float
 
 
@@ -57,7 +60,7 @@ class Trial:
         Values of the options that were searched.
     epochs : int
         Number of epochs that it was meant to have.
-    again : int or None
+    repeats : int or None
         Number of the trial with fewer epochs whose model and options it repeats.
     outcome : Outcome
         Its result.
@@ -67,32 +70,31 @@ class Trial:
     model: str
     options: Mapping[str, Any]
     epochs: int
-    again: int | None
+    repeats: int | None
     outcome: Outcome
 
     @property
     def complete(self) -> bool:
         """Whether it was trained to its end."""
-        return self.outcome.end == "complete"
+        return self.outcome.state == "complete"
 
 
 @dataclass(frozen=True)
-class Note:
+class UserAttributes:
     """What the study stores of a trial beside Optuna's own entries."""
 
     epochs: Positive
-    again: int | None
+    repeats: int | None
     outcome: Outcome
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the note as JSON values."""
-        content: dict[str, Any] = to_json(self)
-        return content
+    def store(self, trial: "OptunaTrial") -> None:
+        """Set the attributes of a trial of Optuna."""
+        trial.set_user_attr(_ATTRIBUTE, to_json(self))
 
     @classmethod
-    def of(cls, trial: "FrozenTrial") -> "Note":
-        """Return the note of a trial of Optuna; raises ValueError if it is missing or wrong."""
-        return Fields(trial.user_attrs.get("throughtime"), "throughtime.").dataclass(cls)
+    def of(cls, trial: "FrozenTrial") -> "UserAttributes":
+        """Return the attributes of a trial of Optuna; raises ValueError if one is missing or wrong."""
+        return Fields(trial.user_attrs.get(_ATTRIBUTE), f"{_ATTRIBUTE}.").dataclass(cls)
 
 
 def best_first(trials: Iterable[Trial], metric: str) -> list[Trial]:

@@ -5,23 +5,20 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from throughtime.errors import ShapeError, UnsupportedError
+from throughtime.errors import UnsupportedError
 from throughtime.learn.automatic import automatic_settings
 from throughtime.learn.fitting import named_columns, prepare
 from throughtime.learn.prepared import Prepared
 from throughtime.learn.tune.best import Tuned, best_run
-from throughtime.learn.tune.budget import checked_budget
 from throughtime.learn.tune.folder import new_folder, require_free, stored_folder
-from throughtime.learn.tune.lines import Narrator
+from throughtime.learn.tune.limits import Limits
 from throughtime.learn.tune.loop import run_trials
 from throughtime.learn.tune.opening import open_session
 from throughtime.learn.tune.plan import Plan
+from throughtime.learn.tune.printing import TrialPrinter
 from throughtime.learn.tune.request import Request
 from throughtime.training import processes as several
 from throughtime.training import require_supported
-
-_TRIALS = 20
-"""Number of trials if neither that nor a time is given."""
 
 
 def tune(
@@ -64,6 +61,7 @@ def tune(
         As of `throughtime.fit`.
     resume : bool
         Whether to continue the study in ``out``. Its trials are then those of a search without interruption.
+        What is not given, such as ``trials``, is as it was.
     progress : bool
         Whether to print the trials.
     device : str, optional
@@ -91,7 +89,7 @@ def tune(
     >>> rows = {"text": ["good film", "bad film", "good play", "bad play"] * 10, "label": ["+", "-"] * 20}
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     tuned = tt.tune(rows, out=f"{folder}/study", model="textcnn", trials=2, epochs=4, progress=False)
-    >>> [(trial.epochs, trial.outcome.end) for trial in tuned.trials]
+    >>> [(trial.epochs, trial.outcome.state) for trial in tuned.trials]
     [(1, 'complete'), (4, 'complete')]
     >>> tuned.predictor.predict(["good film"])
     ['+']
@@ -105,7 +103,7 @@ def tune(
         held_out={"validation_data": validation_data, "test_data": test_data},
         resume=resume,
         device=device,
-        narrator=Narrator.printing(quiet=not progress),
+        printer=TrialPrinter.printing(quiet=not progress),
     )
 
 
@@ -119,7 +117,7 @@ def search(
     held_out: Mapping[str, Any] | None = None,
     resume: bool = False,
     device: str | None = None,
-    narrator: Narrator,
+    printer: TrialPrinter,
 ) -> Tuned:
     """Search and train the best run; see `tune`.
 
@@ -127,13 +125,12 @@ def search(
     ----------
     held_out : mapping, optional
         Further data, see `throughtime.learn.fitting.prepare`.
-    narrator : Narrator
+    printer : TrialPrinter
         Prints the trials.
     """
     require_optuna()
-    _require_usable(trials, device)
-    seconds = None if budget is None else checked_budget(budget)
-    trials = _TRIALS if trials is None and seconds is None else trials
+    _require_supported(device)
+    limits = Limits.of(trials, budget)
     with ExitStack() as stack:
         if resume:
             request = request.resumed(stack.enter_context(stored_folder(out)), out)
@@ -142,12 +139,13 @@ def search(
             request = request.parsed()
         prepared = prepare(request.recipe(), data, **(held_out or {}))
         for note in prepared.notes:
-            narrator.say(f"note: {note}")
+            printer.say(f"note: {note}")
         if not resume:
             stack.enter_context(new_folder(out))
         session = open_session(out, request, prepared, data, device)
-        run_trials(session, Plan(_epochs(prepared), session.metric, trials, seconds), narrator)
-        return best_run(out, request, prepared, session, narrator)
+        limits = session.study.limited_by(limits)
+        run_trials(session, Plan(_epochs(prepared), session.metric, limits), printer)
+        return best_run(out, request, prepared, session, printer)
 
 
 def require_optuna() -> None:
@@ -165,9 +163,7 @@ def require_optuna() -> None:
         raise ModuleNotFoundError(message, name=error.name) from error
 
 
-def _require_usable(trials: int | None, device: str | None) -> None:
-    if trials is not None and trials < 1:
-        raise ShapeError(f"--trials must be at least 1, got {trials}")
+def _require_supported(device: str | None) -> None:
     if several.processes() > 1:
         raise UnsupportedError(
             f"a search runs in one process, got {several.processes()}; start it without torchrun"

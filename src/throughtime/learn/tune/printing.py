@@ -1,4 +1,4 @@
-"""`Narrator`: prints a line for each trial."""
+"""`TrialPrinter`: prints a line for each trial."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ _MODEL_WIDTH = 13
 
 
 @dataclass(frozen=True)
-class Narrator:
+class TrialPrinter:
     """Prints the trials of a search.
 
     Parameters
@@ -23,7 +23,7 @@ class Narrator:
     console: Console
 
     @classmethod
-    def printing(cls, *, quiet: bool = False) -> "Narrator":
+    def printing(cls, *, quiet: bool = False) -> "TrialPrinter":
         """Return one that prints to standard output, or nothing."""
         return cls(Console(highlight=False, soft_wrap=True, markup=False, quiet=quiet))
 
@@ -64,10 +64,10 @@ def trial_line(trial: Trial, metric: str, *, best: bool = False) -> str:
         f"{trial.number:>5}",
         f"{trial.model:<{_MODEL_WIDTH}}",
         f"{METRICS[metric].text(outcome.value):>{_width(metric)}}",
-        f"{f'{outcome.trained}/{trial.epochs}':>7}",
+        f"{f'{outcome.epochs_trained}/{trial.epochs}':>7}",
         f"{outcome.seconds:>6.1f} s",
-        outcome.end,
-        *([] if trial.again is None else [f"trial {trial.again} with all epochs"]),
+        outcome.state,
+        *([] if trial.repeats is None else [f"trial {trial.repeats} with all epochs"]),
         *(["best"] if best else []),
     ]
     return "  ".join(parts)

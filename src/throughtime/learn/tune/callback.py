@@ -1,4 +1,4 @@
-"""`TrialWatch`: the callback that reports each epoch to Optuna, prunes the trial, and keeps the time limit.
+"""`TrialCallback`: the callback that reports each epoch to Optuna, prunes the trial, and limits the time.
 
 Importing this module imports Lightning and Optuna.
 """
@@ -27,7 +27,7 @@ class OutOfTime(Exception):  # noqa: N818 - not an error
         self.epoch_seconds = epoch_seconds
 
 
-class TrialWatch(AfterEpoch):
+class TrialCallback(AfterEpoch):
     """Report the validation metric of each epoch to a trial of Optuna.
 
     Parameters
