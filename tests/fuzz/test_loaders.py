@@ -17,7 +17,7 @@ from .budget import outcome
 from .loaders import Loader
 from .table import LOADERS
 
-CASES = int(os.environ.get("THROUGHTIME_FUZZ_CASES", "100"))
+CASES = int(os.environ.get("THROUGHTIME_FUZZ_CASES", "50"))
 SLOW_CASES = int(os.environ.get("THROUGHTIME_FUZZ_CASES", "10"))
 """Of each reader that starts a process."""
 
