@@ -134,7 +134,7 @@ MISTAKES = {
         lambda f: (_csv(f), *KIND, "--model", "transformer"),
         (
             "unknown model 'transformer'; choose one of rnn, lstm, gru, birnn, bilstm, bigru, textcnn, "
-            "charcnn, tcn, fcn, resnet, inceptiontime, lstmfcn, language, frame, forecast"
+            "charcnn, tcn, fcn, resnet, inceptiontime, lstmfcn, rocket, language, frame, forecast"
         ),
     ),
     "an unknown metric": Mistake(
