@@ -8,12 +8,12 @@ import throughtime as tt
 PUBLIC = {
     "throughtime": "Ragged bptt collate convert diagnose errors export models nn",
     "throughtime.errors": "DataError InputTypeError NotCausalError NotFiniteError RunError ShapeError ThroughtimeError UnsupportedError",
-    "throughtime.nn": "Activation AttentionPool AvgPool1d Bidirectional CRF Conv1d ConvBlock ConvBlock2d ConvStack ConvTranspose1d DirectionGradients DirectionTrace Dropout GRU GRUCell GatedBlock GroupNorm InstanceNorm1d LSTM LSTMCell LayerNormLSTM Linear LockedDropout MGU MaxPool1d Parallel Pool RNN RNNCell Readout ReceptiveField Recurrence RecurrenceTrace RecurrentOutput ResNetBlock Residual Stream TemporalBlock Trace WideConv bio_constraints description dilation_schedule fold_batch_norm functional init output_lengths receptive_field",
+    "throughtime.nn": "Activation AttentionPool AvgPool1d Bidirectional CRF Conv1d ConvBlock ConvBlock2d ConvStack ConvTranspose1d DirectionGradients DirectionTrace Dropout GRU GRUCell GatedBlock GroupNorm InstanceNorm1d LSTM LSTMCell LayerNormLSTM Linear LockedDropout MGU MaxPool1d MiniRocket Parallel Pool RNN RNNCell Readout ReceptiveField Recurrence RecurrenceTrace RecurrentOutput ResNetBlock Residual Stream TemporalBlock Trace WideConv bio_constraints description dilation_schedule fold_batch_norm functional init output_lengths receptive_field",
     "throughtime.export": "onnx onnx_translations",
     "throughtime.convert": "OnnxOperator from_keras from_onnx from_torch to_keras to_onnx to_torch with_update",
     "throughtime.bptt": "Carried Window checkpointed streams windows",
     "throughtime.diagnose": "AdaptiveClip ClipEvent Diagnosis ExampleDiagnosis Finding GateSaturation GradientFlow Influence InputProfiles LayerDiagnosis LayerFlow LayerProfiles Lyapunov LyapunovSummary ModuleNorms Profile ProfileSummary RecencySummary Saturation Spectrum SpectrumSummary Watch clipping diagnose drifting effective_horizon findings_of_flow first_gradient_not_finite first_not_finite gradient_flow influence locate_not_finite lyapunov_exponents no_gain_over_bag_of_words order_unused spectrum vanished_not_converged watch",
-    "throughtime.models": "BiGRU BiLSTM BiRNN Blend CharCNN FCN ForecastModel FrameModel GRUModel InceptionTime LSTMFCN LSTMModel LanguageModel LeNet MODELS ModelInputs NGrams NamedModel RNNModel ResNet TCN TextCNN all_options build_model check_options is_solved model_options models_for sample",
+    "throughtime.models": "BiGRU BiLSTM BiRNN Blend CharCNN FCN ForecastModel FrameModel GRUModel InceptionTime LSTMFCN LSTMModel LanguageModel LeNet MODELS ModelInputs NGrams NamedModel RNNModel ResNet Rocket TCN TextCNN all_options build_model check_options is_solved model_options models_for sample",
 }
 
 
@@ -24,7 +24,18 @@ def _module(name: str):
 def test_the_public_names_are_these() -> None:
     inner = {"baselines", "bench", "ops", "ragged", "data", "learn", "tasks", "training", "report", "demo"}
     inner |= {"cli", "estimators", "_native"}
-    inner |= {"conv", "crf", "dropout", "inputs", "linear", "locked_dropout", "norm", "pool", "readout"}
+    inner |= {
+        "conv",
+        "crf",
+        "dropout",
+        "inputs",
+        "linear",
+        "locked_dropout",
+        "norm",
+        "pool",
+        "readout",
+        "rocket",
+    }
     inner |= {"recurrence", "recurrent", "streaming", "trace", "next_step", "solved"}
     for name, expected in PUBLIC.items():
         found = {public for public in vars(_module(name)) if not public.startswith("_")}

@@ -134,8 +134,8 @@ MISTAKES = {
     "an unknown model": Mistake(
         lambda f: (_csv(f), *KIND, "--model", "transformer"),
         (
-            "unknown model 'transformer'; choose one of rnn, lstm, gru, birnn, bilstm, bigru, textcnn, "
-            "charcnn, tcn, fcn, resnet, inceptiontime, lstmfcn, ngrams, language, frame, forecast"
+            "unknown model 'transformer'; choose one of auto, rnn, lstm, gru, birnn, bilstm, bigru, textcnn, "
+            "charcnn, tcn, fcn, resnet, inceptiontime, lstmfcn, ngrams, rocket, language, frame, forecast"
         ),
     ),
     "an unknown metric": Mistake(

@@ -83,7 +83,7 @@ Tied = Annotated[bool, Option("Use the input vectors of tokens as their output v
 Features = Annotated[
     int,
     Option(
-        "Number of features, rounded down to a multiple of the 84 kernels times statistics and series.",
+        "Number of features of convolutions, rounded down to a multiple of 84 times statistics and series.",
         low=84,
     ),
 ]

@@ -208,7 +208,7 @@ def dilations_for(longest: int, slots: int) -> Tensor:
     Examples
     --------
     >>> dilations_for(500, 12).tolist()
-    [1, 1, 2, 3, 4, 6, 9, 14, 20, 29, 42, 62]
+    [1, 1, 2, 3, 4, 6, 9, 13, 20, 29, 42, 62]
     """
     count = min(slots, _MOST_DILATIONS)
     exponent = max(0.0, math.log2(max(longest - 1, 1) / (TAPS - 1)))

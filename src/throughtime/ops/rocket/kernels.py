@@ -8,7 +8,7 @@ from torch import Tensor
 
 TAPS = 9
 """Weights of a kernel."""
-KERNELS: tuple[tuple[int, int, int], ...] = tuple(combinations(range(TAPS), 3))  # type: ignore[assignment]
+KERNELS: tuple[tuple[int, int, int], ...] = tuple(combinations(range(TAPS), 3))
 """The taps at which each kernel's weight is 2; at the other six it is −1."""
 
 

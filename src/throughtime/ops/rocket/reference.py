@@ -70,7 +70,7 @@ class _Positive(NamedTuple):
     """Which outputs (T, 84) are greater than a bias, and how many (B, 84) those are."""
 
     mask: Tensor
-    count: Tensor
+    number: Tensor
 
 
 def _features(values: Tensor, layout: Layout, kernels: DilatedKernels, all_statistics: bool) -> Tensor:  # noqa: FBT001
@@ -88,7 +88,7 @@ def _features(values: Tensor, layout: Layout, kernels: DilatedKernels, all_stati
     for bias in kernels.biases.T:
         mask = (outputs > bias) & counted
         positive = _Positive(mask, sum_over_time_reference(mask.double(), layout))
-        statistics = [positive.count.float() / sizes.clamp(min=1).float()]
+        statistics = [positive.number.float() / sizes.clamp(min=1).float()]
         if all_statistics:
             above = torch.where(mask, outputs - bias, 0)
             places = torch.where(mask, numbers, 0)
@@ -99,8 +99,8 @@ def _features(values: Tensor, layout: Layout, kernels: DilatedKernels, all_stati
 
 
 def _mean(parts: Tensor, positive: _Positive, layout: Layout, otherwise: float) -> Tensor:
-    mean = sum_over_time_reference(parts.double(), layout) / positive.count.clamp(min=1)
-    return torch.where(positive.count > 0, mean, otherwise)
+    mean = sum_over_time_reference(parts.double(), layout) / positive.number.clamp(min=1)
+    return torch.where(positive.number > 0, mean, otherwise)
 
 
 def _longest(mask: Tensor, layout: Layout) -> Tensor:
