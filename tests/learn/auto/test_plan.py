@@ -48,7 +48,7 @@ def test_too_small_a_budget_is_an_error() -> None:
 
 
 def test_few_rows_and_fixed_parts_have_no_folds() -> None:
-    assert plan_of(Sizes(rows=12, steps=100, outputs=2, longest=9)).folds == 1
+    assert plan_of(Sizes(rows=9, steps=100, outputs=2, longest=9)).folds == 1
     assert plan_of(SMALL, may_fold=False).folds == 1
     assert plan_of(SMALL, may_blend=False).is_single
 

@@ -18,7 +18,7 @@ _FOLDS_AND_COPIES = ((5, 3), (3, 2), (3, 1))
 """Numbers of folds, and of copies of each network that are trained on all rows afterwards, the best first."""
 _COPIES = (2, 1)
 """Numbers of copies without folds, where models are trained on the training part."""
-_FEWEST = 20
+_FEWEST = 10
 """Fewer rows are not divided into folds."""
 _SECONDS = 120.0
 _STEPS = 100_000
@@ -196,7 +196,7 @@ def plan_of(
     allowed = default_budget(sizes) if budget is None else budget
     batch = automatic_batch(sizes.steps, sizes.rows) if tokens_per_batch is None else tokens_per_batch
     every = candidates(sizes)
-    network = next(candidate for candidate in every if not candidate.solved)
+    network = next((candidate for candidate in every if not candidate.solved), every[0])
     if may_blend:
         for chosen, folds, copies in _choices(every, network, may_fold=may_fold and sizes.rows >= _FEWEST):
             plan = _plan(sizes, allowed, chosen, folds, copies, epochs, batch)
