@@ -61,6 +61,7 @@ from throughtime.tasks import METRICS
 from throughtime.training import Run
 
 _BASELINE_SECONDS = 1200.0
+"""About the time on one core that baselines may take, which limits the rows of POJ-104 alone."""
 _INCEPTION = "InceptionTime (Fawaz et al. 2020)"
 
 
@@ -94,7 +95,7 @@ UCR = {
 SETS = {
     "trec": DataSet("TREC", "trec", readers.trec, "91.2 CNN-rand (Kim 2014)"),
     "stackoverflow": DataSet(
-        "StackOverflow titles", "stackoverflow", readers.stackoverflow, "81.6 TF-IDF and SVM, another split"
+        "StackOverflow titles", "stackoverflow", readers.stackoverflow, "81.6 TF-IDF and SVM (source unknown)"
     ),
     "hdfs": DataSet("HDFS_100k", "hdfs100k", readers.hdfs, "–", metric="f1"),
     "poj104": DataSet(
