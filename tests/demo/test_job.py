@@ -56,19 +56,26 @@ def test_it_compares_all_models_on_the_same_test(finished) -> None:
         "trigram logistic",
         "TextCNN",
         "BiLSTM",
+        "Blend",
     ]
     for row in result.models:
         assert 0 <= row.low <= row.accuracy <= row.high <= 1
         right = row.accuracy * size_of_test(out)
         assert right == pytest.approx(round(right))
-    for name in ("textcnn", "bilstm"):
+    for name in ("textcnn", "bilstm", "blend"):
         run = Run.open(out / name)
         assert run.finished
         assert run.metrics.test is not None
         row = next(row for row in result.models if row.name.lower() == name)
         assert row.accuracy == pytest.approx(run.metrics.test["accuracy"])
     assert result.best_run.parent == out
-    assert sorted(path.name for path in out.iterdir()) == ["bilstm", "report.html", "results.json", "textcnn"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "bilstm",
+        "blend",
+        "report.html",
+        "results.json",
+        "textcnn",
+    ]
 
 
 def test_the_page_holds_the_table(finished) -> None:
@@ -129,7 +136,7 @@ def test_the_best_run_is_one_of_the_demo(name, finished, tmp_path: Path) -> None
     (tmp_path / "demo").mkdir()
     (tmp_path / "demo" / "report.html").write_text("")
     (tmp_path / "demo" / "results.json").write_text(json.dumps({**content, "best_run": name}))
-    with pytest.raises(RunError, match=r"best_run is .*, expected one of 'textcnn', 'bilstm'"):
+    with pytest.raises(RunError, match=r"best_run is .*, expected one of 'textcnn', 'bilstm', 'blend'"):
         demo(tmp_path / "demo")
 
 

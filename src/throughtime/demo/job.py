@@ -5,7 +5,8 @@ can be continued; a finished one shows its results again.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -30,9 +31,10 @@ from throughtime.demo.results import DemoResult, read_result, write_result
 from throughtime.demo.review import precision_at
 from throughtime.demo.task import TASK
 from throughtime.errors import RunError
+from throughtime.learn.auto import blend_runs
 from throughtime.report import ModelRow, ReportContent, curve_of, write_report
 from throughtime.tasks import Classification, predict
-from throughtime.training import ModelSpec, Run, Settings, fit
+from throughtime.training import BLEND, ModelSpec, Run, Settings, fit
 
 Tell = Callable[[str], None]
 _SECONDS = 180
@@ -114,18 +116,20 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
     tell("baselines: logistic regression on n-grams …")
     files = source.sites["test"].where[:, 0]
     rows = [_baseline_row(baseline, source.test, files) for baseline in _baselines(source)]
-    runs = [_train(network, source, out, tell, progress=progress) for network in plan.networks]
+    trained = [_train(network, source, out, tell, progress=progress) for network in plan.networks]
+    runs = [*trained, _blend(trained, source, out, tell)]
+    names = [*(network.name for network in plan.networks), "Blend"]
     models = [run.load_model() for run in runs]
     logits = [predict(model, source.test.inputs) for model in models]
     correct = [torch.eq(scores.argmax(1), source.test.labels).numpy() for scores in logits]
-    for network, run, model, hits in zip(plan.networks, runs, models, correct, strict=True):
-        rows.append(_network_row(network.name, run, model, hits, files))
+    for name, run, model, hits in zip(names, runs, models, correct, strict=True):
+        rows.append(_network_row(name, run, model, hits, files))
     best = max(range(len(runs)), key=lambda i: correct[i].mean())
     tell("looking for replaced operators, one in a hundred …")
     precision = precision_at(models[best], source.sites["test"], seed=plan.seed)
     result = DemoResult(tuple(rows), out / "report.html", runs[best].path, precision)
     right, wrong = most_certain(source, logits[best].softmax(1))
-    name = plan.networks[best].name
+    name = names[best]
     content = ReportContent(
         title="Has this operator been replaced?",
         subtitle=(
@@ -133,7 +137,7 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
             "their family. The models see two lines before, one after, and the operator marked."
         ),
         models=rows,
-        curves=[curve_of(n.name, run.metrics.history) for n, run in zip(plan.networks, runs, strict=True)],
+        curves=[curve_of(n.name, run.metrics.history) for n, run in zip(plan.networks, trained, strict=True)],
         right=right,
         wrong=wrong,
         examples_of=name,
@@ -167,6 +171,18 @@ def _train(network: Network, source: PythonOperators, out: Path, tell: Tell, *, 
     if result.interrupted:
         raise Interrupted
     return run
+
+
+def _blend(trained: Sequence[Run], source: PythonOperators, out: Path, tell: Tell) -> Run:
+    """Return the run that blends the networks."""
+    path = out / BLEND
+    if path.exists():
+        run = Run.open(path)
+        if run.finished:
+            return run
+        shutil.rmtree(path)
+    tell("Blend: weights of the networks that are best on validation …")
+    return blend_runs(path, trained, source)
 
 
 def _task(source: PythonOperators) -> Classification:
@@ -257,7 +273,7 @@ def _require_usable(out: Path, plan: DemoPlan) -> None:
         raise RunError(f"{out} is a file; choose another --out")
     if not out.is_dir():
         return
-    expected = {"results.json", "report.html", *(network.model.name for network in plan.networks)}
+    expected = {"results.json", "report.html", BLEND, *(network.model.name for network in plan.networks)}
     for entry in out.iterdir():
         if entry.name not in expected and not entry.name.endswith(".part"):
             raise RunError(f"{out} has {entry.name}, which is not a file of a demo; choose another --out")

@@ -9,6 +9,7 @@ from typing import Any
 from throughtime.data.files import read_bytes
 from throughtime.errors import RunError
 from throughtime.report import ModelRow
+from throughtime.training import BLEND
 
 NAME = "results.json"
 _LARGEST = 1e15
@@ -84,7 +85,7 @@ def _number(value: Any, key: str) -> float:
 
 
 def _folder(name: Any, plan: Mapping[str, Any]) -> str:
-    names = [network["model"] for network in plan["networks"]]
+    names = [*(network["model"] for network in plan["networks"]), BLEND]
     if name not in names:
         raise ValueError(f"best_run is {name!r}, expected one of {', '.join(map(repr, names))}")
     folder: str = name

@@ -62,11 +62,21 @@ class Blend(nn.Module):
         self.members = nn.ModuleList(nn.ModuleList(copies) for copies in members)
         self.register_buffer("weights", torch.full((len(members),), 1 / len(members)))
 
+    @property
+    def copies(self) -> list[list[nn.Module]]:
+        """The copies of each model."""
+        return [list(copies) for copies in self.members]  # type: ignore[call-overload]
+
+    def of_outputs(self, outputs: Sequence[Tensor]) -> Tensor:
+        """Return Σ_j a_j · o_j of one output of each model, such as the mean of its copies, (B, N)."""
+        total: Tensor = WeightedSum(self.weights)(list(outputs))
+        return total
+
     def describe(self) -> SideBySide:
         """Return the models, and the weighted sum of their outputs."""
         parts = tuple(
             (f"members.{j}.{k}", model)
-            for j, copies in enumerate(self._copies())
+            for j, copies in enumerate(self.copies)
             for k, model in enumerate(copies)
         )
         return SideBySide(parts, self._merge())
@@ -74,13 +84,10 @@ class Blend(nn.Module):
     def forward(self, x: Any, extra: Tensor | None = None) -> Any:
         """Return the weighted sum of the outputs, (B, N)."""
         further = () if extra is None else (extra,)
-        return self._merge()([model(x, *further) for copies in self._copies() for model in copies])
-
-    def _copies(self) -> list[Any]:
-        return [list(copies) for copies in self.members]  # type: ignore[call-overload]
+        return self._merge()([model(x, *further) for copies in self.copies for model in copies])
 
     def _merge(self) -> WeightedSum:
-        counts = [len(copies) for copies in self._copies()]
+        counts = [len(copies) for copies in self.copies]
         of_copies = torch.tensor([1 / count for count in counts for _ in range(count)])
         repeats = torch.tensor(counts)
         weights = self.weights.repeat_interleave(repeats.to(self.weights.device))

@@ -1,5 +1,6 @@
 """``model="auto"``: several models, trained on folds of the rows and blended by their held-out outputs."""
 
+from throughtime.learn.auto.blending import blend_runs as blend_runs
 from throughtime.learn.auto.candidates import Sizes as Sizes
 from throughtime.learn.auto.outcome import MemberOutcome as MemberOutcome
 from throughtime.learn.auto.outcome import Outcome as Outcome
