@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= runs/demo
 
-.PHONY: demo test test-long test-optional acceptance test-torch fuzz check sanitize sanitize-module format pictures clean
+.PHONY: demo test test-long test-optional acceptance published test-torch fuzz check sanitize sanitize-module format pictures clean
 
 # The pinned packages. The stamp file is written last, so that an interrupted installation is repeated.
 $(VENV)/.packages: requirements.txt
@@ -41,6 +41,12 @@ fuzz: $(VENV)/.installed
 DATA ?=
 acceptance: $(VENV)/.installed
 	$(BIN)/python benchmarks/acceptance.py $(DATA)
+
+# The default classifier on public data sets, beside the linear baseline and published figures. Takes a few hours;
+# what is finished stands in build/published.jsonl, and is not repeated.
+published: $(VENV)/.installed
+	mkdir -p build
+	$(BIN)/python benchmarks/published.py $(DATA) --out build/published.md
 
 # PyTorch's own tests of its layers, run on the layers of this package. PYTORCH is a checkout of PyTorch's source of
 # about the installed version. Takes up to half an hour.

@@ -36,9 +36,8 @@ import numpy as np
 import torch
 
 import throughtime as tt
+from data import HDFS, VOWELS, trec_rows, ucr_files
 from throughtime.tasks import METRICS
-
-EVENTS = ("session_train.jsonl.gz", "session_test.jsonl.gz")
 
 
 @dataclass(frozen=True)
@@ -66,27 +65,27 @@ class Part:
 
 def trec(data: Path, work: Path, published: str) -> Iterator[Row]:
     """Yield TREC's question types by the official test file."""
-    files = [_as_tsv(data / f"TREC.{part}.all", work / f"{part}.tsv") for part in ("train", "test")]
+    files = [_as_tsv(data / "trec" / f"TREC.{part}.all", work / f"{part}.tsv") for part in ("train", "test")]
     yield _train("TREC, 6 question types", "accuracy", published, work, files[0], "--test-file", files[1])
 
 
 def hdfs(data: Path, work: Path, published: str) -> Iterator[Row]:
     """Yield anomalous sessions by supervised classification of event ids."""
-    train, test = (data / name for name in EVENTS)
+    train, test = (data / name for name in HDFS)
     options = ("--tokens", "templates", "--test-file", test)
     yield _train("HDFS_100k sessions, classified", "f1", published, work, train, *options)
 
 
 def hdfs_normal(data: Path, work: Path, published: str) -> Iterator[Row]:
     """Yield anomalous sessions by a model that has only read normal ones."""
-    train, test = (data / name for name in EVENTS)
+    train, test = (data / name for name in HDFS)
     options = ("--task", "anomaly", "--tokens", "templates", "--test-file", test)
     yield _train("HDFS_100k, trained on normal sessions", "f1", published, work, train, *options)
 
 
 def vowels(data: Path, work: Path, published: str) -> Iterator[Row]:
     """Yield speakers by 12 channels of unequal length."""
-    train, test = (data / f"JapaneseVowels_{part}.ts" for part in ("TRAIN", "TEST"))
+    train, test = (data / name for name in VOWELS)
     yield _train("JapaneseVowels, 9 speakers", "accuracy", published, work, train, "--test-file", test)
 
 
@@ -103,14 +102,14 @@ def italy(data: Path, work: Path, published: str) -> Iterator[Row]:
 def grid(data: Path, work: Path, published: str) -> Iterator[Row]:
     """Yield GunPoint in a grid search."""
     del work
-    yield _row("GunPoint in GridSearchCV", "accuracy", grid_search(data / "GunPoint"), published)
+    yield _row("GunPoint in GridSearchCV", "accuracy", grid_search(data), published)
 
 
-def grid_search(folder: Path) -> float:
+def grid_search(data: Path) -> float:
     """Return the accuracy on the test rows of the model that a grid search chooses."""
     from sklearn.model_selection import GridSearchCV
 
-    train, test = (np.loadtxt(folder / f"GunPoint_{part}.tsv") for part in ("TRAIN", "TEST"))
+    train, test = (np.loadtxt(path) for path in ucr_files(data, "GunPoint"))
     classifier = tt.SequenceClassifier(random_state=0)
     search = GridSearchCV(classifier, {"learning_rate": [0.001, 0.004]}, cv=3)
     search.fit(train[:, 1:], train[:, 0].astype(int))
@@ -244,16 +243,15 @@ def _row(
 
 
 def _ucr(name: str, data: Path, work: Path, published: str) -> Row:
-    train, test = (data / name / f"{name}_{part}.tsv" for part in ("TRAIN", "TEST"))
+    train, test = ucr_files(data, name)
     return _train(name, "accuracy", published, work, train, "--test-file", test)
 
 
 def _as_tsv(source: Path, path: Path) -> Path:
-    """Write lines of a label, a space and a text as tab-separated columns."""
-    lines = [line.split(" ", 1) for line in source.read_text(encoding="latin-1").splitlines() if line.strip()]
-    path.write_text(
-        "label\ttext\n" + "".join(f"{label}\t{text}\n" for label, text in lines), encoding="utf-8"
-    )
+    """Write questions of TREC as tab-separated columns."""
+    rows = trec_rows(source)
+    lines = [f"{label}\t{text}\n" for label, text in zip(rows["label"], rows["text"], strict=True)]
+    path.write_text("label\ttext\n" + "".join(lines), encoding="utf-8")
     return path
 
 
@@ -265,12 +263,11 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> Path:
 def _rows_of(name: str, data: Path | None) -> Iterator[tuple[Row, float]]:
     """Yield the rows of a part, each with its seconds."""
     part = PARTS[name]
-    folder = Path() if part.needs is None or data is None else data / part.needs
-    if part.needs is not None and (data is None or not folder.is_dir()):
+    if part.needs is not None and (data is None or not (data / part.needs).is_dir()):
         print(f"{name} is skipped: there is no folder {part.needs} in DATA", file=sys.stderr)
         return
     with tempfile.TemporaryDirectory() as work:
-        rows, began = part.run(folder, Path(work), part.published), time.perf_counter()
+        rows, began = part.run(data or Path(), Path(work), part.published), time.perf_counter()
         for row in rows:
             yield row, time.perf_counter() - began
             began = time.perf_counter()

@@ -15,21 +15,15 @@ from pathlib import Path
 import torch
 
 import throughtime as tt
+from data import trec_rows
 
 MODELS = {"TextCNN": "textcnn", "BiLSTM": "bilstm"}
 OPTIONS = {"validation": 0.1, "epochs": 12, "tokens_per_batch": 512, "patience": None, "learning_rate": 1e-3}
 
 
-def rows(path: Path) -> dict[str, list[str]]:
-    """Return questions and their labels."""
-    lines = [line for line in path.read_text(encoding="latin-1").splitlines() if line.strip()]
-    labels, texts = zip(*(line.split(" ", 1) for line in lines), strict=True)
-    return {"text": list(texts), "label": list(labels)}
-
-
 def accuracy(folder: Path, name: str, seed: int) -> tuple[float, float]:
     """Return the accuracy on the official test file and the seconds of a training."""
-    train, test = rows(folder / "TREC.train.all"), rows(folder / "TREC.test.all")
+    train, test = trec_rows(folder / "TREC.train.all"), trec_rows(folder / "TREC.test.all")
     began = time.perf_counter()
     fitted = tt.fit(train, model=MODELS[name], test_data=test, seed=seed, progress=False, **OPTIONS)
     seconds = time.perf_counter() - began

@@ -124,3 +124,15 @@ def test_blends_of_labels_and_values_are_trained(tmp_path: Path) -> None:
     assert isinstance(labels.model, Blend)
     assert values.metrics.validation is not None
     assert np.isfinite(values.metrics.validation["r2"])
+
+
+def test_series_are_fitted_to_the_same_bits_whatever_was_drawn_before() -> None:
+    random = np.random.default_rng(0)
+    labels = ["up", "down"] * 15
+    series = [random.normal(size=20) + (np.linspace(0, 2, 20) if label == "up" else 0) for label in labels]
+    weights = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        predictor = tt.fit({"series": series, "label": labels}, progress=False)
+        weights.append(predictor.model.state_dict())
+    assert [name for name in weights[0] if not torch.equal(weights[0][name], weights[1][name])] == []

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from throughtime.learn.automatic import automatic_epochs
 from throughtime.models import MODELS
 
 
@@ -52,10 +53,16 @@ class Candidate:
         Time to train on one token or step, in seconds, on two cores of a server of 2024.
     seconds_per_update : float
         Further time of one update of the weights.
+    seconds_per_output : float
+        Further time for each token or step and each output.
     settings : mapping
         Settings of the training that differ from those of a single model.
-    epochs, updates : int
-        Least numbers of epochs and of updates of the weights in a training.
+    epochs : tuple of int
+        Least and largest number of epochs.
+    presentations : int
+        Number of sequences in a training, each counted in every epoch, between these numbers of epochs.
+    updates : int
+        Least number of updates of the weights, which may take more epochs.
     prior : float
         Weight in a blend that the outputs of the model have without rows to tell; networks share theirs.
     """
@@ -65,43 +72,59 @@ class Candidate:
     seconds_per_step: float = 0.0
     seconds_per_update: float = 0.0
     settings: Mapping[str, Any] = field(default_factory=dict)
-    epochs: int = 12
+    epochs: tuple[int, int] = (5, 12)
+    presentations: int = 96_000
     updates: int = 300
     prior: float = 0.5
+    seconds_per_output: float = 0.0
 
     @property
     def solved(self) -> bool:
         """Whether its weights are solved for, without epochs."""
         return MODELS[self.model].solved
 
-    def seconds(self, steps: float, epochs: int, tokens_per_batch: int) -> float:
-        """Return the time of a training on so many steps."""
+    def epochs_for(self, sizes: Sizes, tokens_per_batch: int) -> int:
+        """Return the number of epochs for data of these sizes."""
+        least, most = self.epochs
+        epochs = min(most, max(least, round(self.presentations / max(1, sizes.rows))))
+        return automatic_epochs(sizes.steps, tokens_per_batch, least=epochs, updates=self.updates)
+
+    def seconds(self, sizes: Sizes, epochs: int, tokens_per_batch: int) -> float:
+        """Return the time of a training on data of these sizes."""
+        once = sizes.steps * (self.seconds_per_step + self.seconds_per_output * sizes.outputs)
         if self.solved:
-            return steps * self.seconds_per_step
-        updates = math.ceil(steps / tokens_per_batch)
-        return epochs * (steps * self.seconds_per_step + updates * self.seconds_per_update)
+            return once
+        return epochs * (once + math.ceil(sizes.steps / tokens_per_batch) * self.seconds_per_update)
 
 
 _WHOLE = {"keep": "last", "patience": None}
 """A training of fixed length, which leaves held-out rows untouched by the choice of an epoch."""
 _OF_TOKENS = (
     Candidate("textcnn", {"embedding_size": 256}, 1e-5, 5e-3, {**_WHOLE, "learning_rate": 1e-3}),
-    Candidate("ngrams", {}, 2e-4),
+    Candidate("ngrams", {}, 5e-6, seconds_per_output=3e-7),
 )
 _ROCKET = Candidate("rocket", {}, 4e-5, prior=1.0)
 _OF_SERIES = (
     Candidate(
         "fcn",
         {"channels": [64, 64, 64]},
-        6e-6,
-        5e-3,
+        3e-6,
+        3e-3,
         {**_WHOLE, "learning_rate": 3e-3},
-        epochs=20,
+        epochs=(8, 20),
+        presentations=80_000,
         updates=200,
         prior=0.25,
     ),
     Candidate(
-        "resnet", {"channels": [64, 64, 64]}, 2e-5, 8e-3, {**_WHOLE, "learning_rate": 3e-3}, prior=0.25
+        "resnet",
+        {"channels": [64, 64, 64]},
+        1.2e-5,
+        5e-3,
+        {**_WHOLE, "learning_rate": 3e-3},
+        presentations=48_000,
+        updates=200,
+        prior=0.25,
     ),
     _ROCKET,
 )

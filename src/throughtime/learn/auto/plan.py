@@ -10,7 +10,7 @@ from throughtime._fields import Fields, Positive, to_json
 from throughtime._options import named
 from throughtime.errors import ShapeError
 from throughtime.learn.auto.candidates import Candidate, Sizes, candidates
-from throughtime.learn.automatic import automatic_batch, automatic_epochs
+from throughtime.learn.automatic import automatic_batch
 from throughtime.models import model_options
 from throughtime.training import ModelSpec
 
@@ -22,7 +22,8 @@ _FEWEST = 10
 """Fewer rows are not divided into folds."""
 _SECONDS = 120.0
 _STEPS = 100_000
-"""The default budget is `_SECONDS` for so many steps (10,000 short texts), and proportional beyond."""
+_MOST_SECONDS = 1200.0
+"""The default budget is `_SECONDS` for so many steps (10,000 short texts), then proportional, up to this."""
 
 
 @dataclass(frozen=True)
@@ -157,8 +158,8 @@ class Plan:
 
 
 def default_budget(sizes: Sizes) -> float:
-    """Return two minutes for up to 100,000 tokens or steps, and proportionally more beyond."""
-    return _SECONDS * max(1.0, sizes.steps / _STEPS)
+    """Return two minutes for up to 100,000 tokens or steps, then in proportion, at most 20 minutes."""
+    return min(_MOST_SECONDS, _SECONDS * max(1.0, sizes.steps / _STEPS))
 
 
 def plan_of(
@@ -173,7 +174,7 @@ def plan_of(
     """Return the plan for data of these sizes.
 
     All models on 5 folds are preferred; if their expected time is above the budget, fewer folds, then fewer
-    models, and then fewer epochs of the first network alone.
+    models, and then fewer epochs of the first network.
 
     Parameters
     ----------
@@ -195,25 +196,27 @@ def plan_of(
     """
     allowed = default_budget(sizes) if budget is None else budget
     batch = automatic_batch(sizes.steps, sizes.rows) if tokens_per_batch is None else tokens_per_batch
+    planner = _Planner(sizes, allowed, batch, epochs)
     every = candidates(sizes)
     network = next((candidate for candidate in every if not candidate.solved), every[0])
+    solved = [candidate for candidate in every if candidate.solved]
     if may_blend:
         for chosen, folds, copies in _choices(every, network, may_fold=may_fold and sizes.rows >= _FEWEST):
-            plan = _plan(sizes, allowed, chosen, folds, copies, epochs, batch)
+            plan = planner.plan(chosen, folds, copies)
             if plan.seconds <= allowed:
                 return plan
-    plan = _plan(sizes, allowed, [network], 1, 1, epochs, batch)
-    if plan.seconds <= allowed:
-        return plan
-    most = plan.members[0].epochs
-    fewer = math.floor(most * allowed / plan.seconds)
-    if fewer < 1:
-        raise ShapeError(
-            f"a budget of {duration_text(allowed)} is too small for one epoch of {network.model} on "
-            f"{sizes.steps:,} tokens or steps, which takes about {duration_text(plan.seconds / most)}; give "
-            f"more ({named('budget')}), or name a smaller model ({named('model')})"
-        )
-    return _plan(sizes, allowed, [network], 1, 1, fewer, batch)
+        shorter = planner.shorter(network, solved)
+        if shorter is not None:
+            return shorter
+    shorter = planner.shorter(network, [])
+    if shorter is not None:
+        return shorter
+    once = network.seconds(sizes, 1, batch)
+    raise ShapeError(
+        f"a budget of {duration_text(allowed)} is too small for one epoch of {network.model} on "
+        f"{sizes.steps:,} tokens or steps, which takes about {duration_text(once)}; give more "
+        f"({named('budget')}), or name a smaller model ({named('model')})"
+    )
 
 
 def _choices(
@@ -226,45 +229,44 @@ def _choices(
             yield chosen, folds, copies
 
 
-def _plan(
-    sizes: Sizes,
-    budget: float,
-    chosen: Sequence[Candidate],
-    folds: int,
-    copies: int,
-    epochs: int | None,
-    batch: int,
-) -> Plan:
-    networks = sum(not candidate.solved for candidate in chosen)
-    members = (
-        _member(sizes, candidate, folds, copies, epochs, batch, 1 if candidate.solved else networks)
-        for candidate in chosen
-    )
-    return Plan(budget, folds, tuple(members))
+@dataclass(frozen=True)
+class _Planner:
+    """Makes plans for data of some sizes."""
 
+    sizes: Sizes
+    budget: float
+    tokens_per_batch: int
+    epochs: int | None
 
-def _member(
-    sizes: Sizes,
-    candidate: Candidate,
-    folds: int,
-    copies: int,
-    epochs: int | None,
-    batch: int,
-    alike: int,
-) -> Member:
-    if epochs is None:
-        epochs = automatic_epochs(sizes.steps, batch, least=candidate.epochs, updates=candidate.updates)
-    copies = 1 if candidate.solved else copies
-    once = candidate.seconds(sizes.steps, epochs, batch)
-    on_folds = folds - 1 if folds > 1 else 0
-    return Member(
-        model=candidate.model,
-        options=dict(candidate.options),
-        copies=copies,
-        epochs=epochs,
-        tokens_per_batch=batch,
-        settings=dict(candidate.settings),
-        seconds=(on_folds + copies) * once,
-        solved=candidate.solved,
-        prior=candidate.prior / alike,
-    )
+    def plan(self, chosen: Sequence[Candidate], folds: int, copies: int, epochs: int | None = None) -> Plan:
+        """Return the plan with these models."""
+        networks = sum(not candidate.solved for candidate in chosen)
+        members = (self._member(candidate, folds, copies, networks, epochs) for candidate in chosen)
+        return Plan(self.budget, folds, tuple(members))
+
+    def shorter(self, network: Candidate, solved: Sequence[Candidate]) -> Plan | None:
+        """Return a plan without folds, with as many epochs of a network as fit; None if none does."""
+        left = self.budget - self.plan(solved, 1, 1).seconds
+        whole = self.plan([network], 1, 1).members[0]
+        epochs = min(whole.epochs, math.floor(whole.epochs * left / whole.seconds))
+        return self.plan([network, *solved], 1, 1, epochs) if epochs > 0 else None
+
+    def _member(
+        self, candidate: Candidate, folds: int, copies: int, networks: int, epochs: int | None
+    ) -> Member:
+        epochs = self.epochs if epochs is None else epochs
+        if epochs is None:
+            epochs = candidate.epochs_for(self.sizes, self.tokens_per_batch)
+        copies = 1 if candidate.solved else copies
+        once = candidate.seconds(self.sizes, epochs, self.tokens_per_batch)
+        return Member(
+            model=candidate.model,
+            options=dict(candidate.options),
+            copies=copies,
+            epochs=epochs,
+            tokens_per_batch=self.tokens_per_batch,
+            settings=dict(candidate.settings),
+            seconds=((folds - 1 if folds > 1 else 0) + copies) * once,
+            solved=candidate.solved,
+            prior=candidate.prior / (1 if candidate.solved else networks),
+        )

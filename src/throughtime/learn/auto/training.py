@@ -209,16 +209,18 @@ class _Training:
     # ------------------------------------------------------------ solved models
 
     def _solved(self, member: Member) -> Trained:
-        """Solve for the weights on each fold, for held-out outputs, and on all rows."""
+        """Solve for the weights on each fold, for held-out outputs, and with several folds on all rows."""
         began, several = perf_counter(), len(self.pool.folds) > 1
         solutions = [self._solution(member, fold.training, fold.held_out) for fold in self.pool.folds]
         outputs = self._held_out([model for model, _ in solutions])
-        penalty = float(torch.tensor([penalty for _, penalty in solutions]).double().log().mean().exp())
-        every = torch.arange(len(self.pool.examples))
-        model, _ = self._solution(member, every, self.pool.validation, penalty)
+        model = solutions[0][0]
+        if several:
+            logs = torch.tensor([penalty for _, penalty in solutions], dtype=torch.float64).log()
+            every = torch.arange(len(self.pool.examples))
+            model, _ = self._solution(member, every, self.pool.validation, float(logs.mean().exp()))
         self._say(member, "held out", outputs)
-        trainings = len(solutions) + 1
-        tokens = self.pool.examples.inputs.layout.total * (trainings - several)
+        trainings = len(solutions) + several
+        tokens = self.pool.examples.inputs.layout.total * len(solutions)
         return Trained(member, [model], outputs, trainings, tokens, perf_counter() - began)
 
     def _solution(
@@ -227,8 +229,8 @@ class _Training:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed(self.prepared.recipe.optimizer.seed, member.model))
             model = cast("SolvedModel", member.spec.build(self.run.config.shape, self.task))
-        training, validation = self.pool.training(rows), self.pool.examples.select(held_out)
-        penalty = solve(model, self.task, training, validation, inverse_penalty)
+            training, validation = self.pool.training(rows), self.pool.examples.select(held_out)
+            penalty = solve(model, self.task, training, validation, inverse_penalty)
         return model.eval(), penalty
 
     # ------------------------------------------------------------------- blend
