@@ -107,7 +107,7 @@ Values by_loops(const Problem& p, Index b) {
         for (std::size_t t = 0; m > 0 && t < c.size(); ++t) c[t] += more[t];
       }
       const Index border = 4 * p.dilation[g], steps = static_cast<Index>(c.size());
-      if ((static_cast<Index>(g) + k) % 2 == 1 && steps > 2 * border) {
+      if ((static_cast<Index>(g) + k) % 2 == 1 && steps >= 4 * border) {
         c = std::vector<float>(c.begin() + border, c.end() - border);
       }
       const Index biases = p.first[g + 1] - p.first[g];

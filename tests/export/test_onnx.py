@@ -129,6 +129,7 @@ def _models() -> dict[str, nn.Module]:
         ),
         "top-k": nn.Sequential(tt.nn.GRU(3, 4), tt.nn.Pool("top-k", k=3), nn.Flatten(), nn.Linear(12, 2)),
         "top-k-rows": nn.Sequential(nn.Linear(3, 4), tt.nn.Pool("top-k", k=9), nn.Linear(4, 2)),
+        "std": nn.Sequential(nn.Linear(3, 4), tt.nn.Pool("std"), nn.Flatten()),
         "sum": nn.Sequential(nn.Linear(3, 4), tt.nn.Pool("sum"), nn.Flatten()),
         "probabilities": nn.Sequential(tt.nn.GRU(3, 4), tt.nn.LockedDropout(), tt.nn.Readout(4, 3)),
         "the same module twice": nn.Sequential(shared, nn.Tanh(), shared),

@@ -88,7 +88,7 @@ def _random(module: nn.Module) -> nn.Module:
 
 
 def _pools() -> dict[str, nn.Module]:
-    kinds: dict[str, nn.Module] = {kind: tt.nn.Pool(kind) for kind in ("max", "mean", "last", "sum")}
+    kinds: dict[str, nn.Module] = {kind: tt.nn.Pool(kind) for kind in ("max", "mean", "std", "last", "sum")}
     kinds |= {"top-k": tt.nn.Pool("top-k", k=3), "attention": tt.nn.AttentionPool(FEATURES)}
     kinds |= {f"wide {name}": _Wide(pool) for name, pool in kinds.items() if name != "attention"}
     return kinds | {"softmax": _Softmax(), "wide softmax": _Wide(_Softmax())}

@@ -79,7 +79,7 @@ def test_a_tensor_is_series_of_one_length() -> None:
 
 def test_an_empty_batch_has_an_empty_design() -> None:
     x, classes = labelled(20, seed=1)
-    assert trained(x, classes).design(x[:0]).shape == (0, 1932)
+    assert trained(x, classes).design(x[:0]).shape == (0, 1932 + 2)
 
 
 def test_tokens_are_refused() -> None:

@@ -206,6 +206,11 @@ class _Swapped(nn.Module):
         return self.cell(x, h)
 
 
+def _deviation(x: Tensor) -> Tensor:
+    """The biased standard deviation over the steps; of one step, the gradient of torch is NaN."""
+    return x.std(0, correction=0) if len(x) > 1 else x[0] * 0
+
+
 CASES = [
     *_recurrent_cases(),
     Case("Recurrence", _gru_by_hand, stateful=True),
@@ -241,6 +246,7 @@ CASES = [
     Case("LockedDropout", lambda: tt.nn.LockedDropout(0.5), lambda _, x: x),
     Case("Pool max", lambda: tt.nn.Pool("max"), lambda _, x: x.max(0).values),
     Case("Pool mean", lambda: tt.nn.Pool("mean"), lambda _, x: x.mean(0)),
+    Case("Pool std", lambda: tt.nn.Pool("std"), lambda _, x: _deviation(x)),
     Case("Pool last", lambda: tt.nn.Pool("last"), lambda _, x: x[-1]),
     Case("MiniRocket", lambda: tt.nn.MiniRocket(FEATURES, 84)),
     *BLOCK_CASES,

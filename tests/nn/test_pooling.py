@@ -80,12 +80,13 @@ def test_windows_on_plain_tensors_are_torchs(make) -> None:
     assert torch.equal(make(tt.nn)(x), make(nn)(x))
 
 
-@pytest.mark.parametrize("kind", ["max", "mean", "sum", "last", "top-k"])
+@pytest.mark.parametrize("kind", ["max", "mean", "std", "sum", "last", "top-k"])
 def test_whole_sequences_of_plain_tensors(kind: str) -> None:
     x = torch.randn(2, 3, 7)
     expected = {
         "max": x.amax(2),
         "mean": x.mean(2),
+        "std": x.std(2, correction=0),
         "sum": x.sum(2),
         "last": x[:, :, -1],
         "top-k": x.gather(2, x.topk(2).indices.sort().values).transpose(1, 2),
@@ -101,7 +102,7 @@ def test_attention_over_plain_tensors_is_that_over_each_alone() -> None:
     torch.testing.assert_close(pool(x), pool(Ragged.from_list([one.t() for one in x])))
 
 
-@pytest.mark.parametrize("pool", ["max", "mean", "sum", "last", "top-k"])
+@pytest.mark.parametrize("pool", ["max", "mean", "std", "sum", "last", "top-k"])
 def test_tokens_may_have_any_shape_and_gradients_of_gradients(pool: str) -> None:
     layer = tt.nn.Pool(pool, k=2 if pool == "top-k" else None)
     x = torch.randn(5, 2, 3, dtype=torch.float64, requires_grad=True)

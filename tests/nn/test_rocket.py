@@ -135,7 +135,7 @@ def _proportions(series: Tensor, layer: tt.nn.MiniRocket, row: int) -> Tensor:
         for k in range(84):
             read = [c for c in layer.read[row, 84 * number + k].tolist() if c >= 0]
             outputs = outputs_by_torch(series, k, dilation, read) if len(series) else torch.zeros(0)
-            if (number + k) % 2 and len(outputs) > 8 * dilation:
+            if (number + k) % 2 and len(outputs) >= 16 * dilation:
                 outputs = outputs[4 * dilation : -4 * dilation]
             for _ in range(dilations.count(dilation)):
                 positive = (outputs > layer.biases[row, len(columns)]).double()

@@ -5,7 +5,7 @@
 
 from throughtime import _native
 
-from . import conv_ladder, dropout_ladder, norm_ladder, pool_ladder
+from . import conv_ladder, dropout_ladder, norm_ladder, pool_ladder, rocket_ladder
 
 if __name__ == "__main__":
     counts = (
@@ -13,5 +13,6 @@ if __name__ == "__main__":
         dropout_ladder.climb(80, 5),
         norm_ladder.climb(150, 6),
         pool_ladder.climb(150, 6),
+        rocket_ladder.climb(5),
     )
     print(_native.instruction_set(), *counts)  # noqa: T201 - what the test reads

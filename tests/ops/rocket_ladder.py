@@ -1,7 +1,4 @@
-"""Native features of MiniRocket against plain loops; runs in one process for each instruction set.
-
-``python -m tests.ops.rocket_ladder`` prints the instruction set and how many cases it checked, or fails.
-"""
+"""Native features of MiniRocket against plain loops; see `ladders`."""
 
 import random
 
@@ -46,7 +43,3 @@ def climb(seed: int) -> int:
     for longest in lengths:
         check(choose, longest)
     return len(lengths)
-
-
-if __name__ == "__main__":
-    print(_native.instruction_set(), climb(5))  # noqa: T201 - what the test reads

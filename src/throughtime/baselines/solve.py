@@ -243,10 +243,13 @@ def _ridge(
     model.learn(training.inputs)
     size = _dense_features(model, training.select(torch.arange(1))).shape[1]
     training = Rows(training, training).limited(MOST_NUMBERS / max(1, size)).training
-    parts = torch.arange(len(training)).split(_ROWS_AT_ONCE)
-    design = np.concatenate([_dense_features(model, training.select(part)) for part in parts])
+    design = np.empty((len(training), size), np.float32)
+    for part in torch.arange(len(training)).split(_ROWS_AT_ONCE):
+        design[part[0] : part[-1] + 1] = _dense_features(model, training.select(part))
     truth, weights = values_of_targets(training), weights_of_targets(training)
-    return fit_ridge(design, targets, truth, weights, inverse)
+    importance = model.importance(training.inputs)
+    factors = None if importance is None else importance.double().numpy()
+    return fit_ridge(design, targets, truth, weights, inverse, factors)
 
 
 def _dense_features(model: SolvedModel, examples: Examples) -> Any:

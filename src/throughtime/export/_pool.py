@@ -29,6 +29,16 @@ def add_mean(batch: Batch, _operator: Operator, value: Value, place: Place) -> V
     return Vectors(graph.add("Div", total.name, graph.add("Unsqueeze", count, one)), total.features)
 
 
+def add_std(batch: Batch, operator: Operator, value: Value, place: Place) -> Vectors:
+    """Add the square root of the mean squared distance to the mean."""
+    graph, steps = batch.graph, steps_of(value, place.name)
+    mean = add_mean(batch, operator, steps, place)
+    centred = graph.add("Sub", steps.name, mean.name)
+    squares = Steps(graph.add("Mul", centred, centred), steps.features)
+    variance = add_mean(batch, operator, squares, place)
+    return Vectors(graph.add("Sqrt", variance.name), variance.features)
+
+
 def add_last(batch: Batch, _operator: Operator, value: Value, place: Place) -> Vectors:
     """Add throughtime::last_over_time."""
     return _sum_where(batch, steps_of(value, place.name), batch.last, place)
@@ -60,6 +70,7 @@ POOLS = {
     "last_over_time": add_last,
     "max_over_time": add_max,
     "mean_over_time": add_mean,
+    "std_over_time": add_std,
     "sum_over_time": add_sum,
     "top_k_over_time": add_top_k,
 }

@@ -90,8 +90,8 @@ def _counted(graph: Graph, series: _Series, inner: np.ndarray, border: int) -> t
     """Return whether an output counts, (L, B, 84), and how many of a series do, (B, 84), at least 1."""
     one, last = graph.constant([1]), graph.constant([2])
     lengths = graph.add("Unsqueeze", series.lengths, one)
-    is_longer = graph.add("Greater", lengths, graph.constant([2 * border]))
-    cut = graph.add("And", is_longer, graph.constant(inner))
+    is_long = graph.add("GreaterOrEqual", lengths, graph.constant([4 * border]))
+    cut = graph.add("And", is_long, graph.constant(inner))
     borders = graph.add("Where", cut, graph.constant([border]), graph.constant([0]))
     ends = graph.add("Sub", lengths, borders)
     times = graph.add("Unsqueeze", series.times, last)

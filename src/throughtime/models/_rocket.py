@@ -1,6 +1,7 @@
 """`Rocket` (Dempster 2021): a linear model of features of fixed convolutions, solved for its weights."""
 
-from typing import ClassVar, Literal
+import math
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
@@ -8,20 +9,25 @@ from torch import Tensor
 from throughtime.models._inputs import InputKind, ModelInputs
 from throughtime.models._options import Differences, Features, Normalize, Statistics
 from throughtime.models.solved import SolvedModel
-from throughtime.nn import MiniRocket
+from throughtime.nn import MiniRocket, Parallel, Pool
 from throughtime.nn.description import Series
 from throughtime.ragged import Ragged
 
+_SHARE = 0.02
+_ROUNDING = 1e-4
+
 
 class Rocket(SolvedModel):
-    r"""Features of `throughtime.nn.MiniRocket` → linear; trained by ridge regression.
+    r"""Features of `throughtime.nn.MiniRocket`, means, deviations → linear; trained by ridge regression.
 
-    o = W φ(x) + V e + c
+    o = W φ(x) + U [μ(x), σ(x)] + V e + c
 
-    φ are proportions of positive values of convolutions with fixed kernels, and e the extra features.
-    Training by name sets the features' biases by the training series, then W, V and c by ridge regression on
-    classes or labels coded −1 and 1, or on values: of standardized features, whose means and deviations W and
-    c contain, and with a penalty by leave-one-out error. A model by itself begins with random weights.
+    φ are proportions of positive values of convolutions with fixed kernels, μ and σ the mean and the standard
+    deviation of each channel over the steps of a series, and e the extra features. Training by name sets the
+    biases of φ by the training series, then W, U, V and c by ridge regression on classes or labels coded −1
+    and 1, or on values: of standardized features, whose means and deviations W, U, V and c contain, and with
+    a penalty by leave-one-out. Each of μ, σ and e weighs as much as 2 % of the features φ do. A model by
+    itself begins with random weights.
 
     Parameters
     ----------
@@ -30,13 +36,14 @@ class Rocket(SolvedModel):
     outputs : int
         N, the number of outputs: the classes of a classification, or the targets of a regression.
     features : int
-        Number of features at most; 9,996 by default, as in the paper.
+        Number of features φ at most; 9,996 by default, as in the paper.
     statistics : "ppv" or "all"
         The proportion of positive values (MiniRocket), or all four statistics of MultiRocket [2]_.
     differences : bool
         Whether half of the features are those of x[t + 1] − x[t], as in MultiRocket.
     normalize : bool
-        Whether each channel of each series is first scaled to mean 0 and variance 1.
+        Whether each channel of each series is first scaled to mean 0 and variance 1. There are no
+        μ and σ then.
 
     Returns
     -------
@@ -75,10 +82,17 @@ class Rocket(SolvedModel):
     ) -> None:
         inputs = ModelInputs.of(in_channels, "series")
         super().__init__(inputs)
-        self.features = MiniRocket(
+        rocket = MiniRocket(
             self.step_features, features, statistics=statistics, differences=differences, normalize=normalize
         )
-        self.output = self._output(self.features.features, outputs)
+        moments = [] if normalize else [Pool("mean"), Pool("std")]
+        self.features = Parallel(rocket, *moments)
+        self.output = self._output(rocket.features + len(moments) * self.step_features, outputs)
+
+    @property
+    def rocket(self) -> MiniRocket:
+        """The features φ."""
+        return cast("MiniRocket", self.features.branches[0])
 
     def describe(self) -> Series:
         """Return the layers in the order in which they run."""
@@ -86,15 +100,34 @@ class Rocket(SolvedModel):
 
     def learn(self, x: Ragged) -> None:
         """Set dilations, channels and biases of the features by training series."""
-        self.features.learn(x)
+        self.rocket.learn(x)
 
     def design(self, x: Ragged, extra: Tensor | None = None) -> Tensor:
         """Return the features and the extra ones, (B, F + K), dense float32."""
         features: Tensor = self.features(self._checked(x, extra)).float()
         return features if extra is None else torch.cat([features, extra.to(features)], 1)
 
+    def importance(self, x: Ragged) -> Tensor:
+        """Return the factors of the features: 1, and for each of μ, σ and e the root of 0.02 times F.
+
+        0 for means and deviations that are the same for all series but for rounding, as those of normalized
+        series are.
+        """
+        factors = torch.full((self.output.in_features,), math.sqrt(_SHARE * self.rocket.features))
+        factors[: self.rocket.features] = 1
+        for number, pool in enumerate(list(self.features.branches)[1:]):
+            first = self.rocket.features + number * x.shape[1]
+            factors[first : first + x.shape[1]][~_differ(pool(x), x)] = 0
+        return factors
+
     def set_solution(self, weight: Tensor, bias: Tensor) -> None:
         """Set W and V, (N, F + K), and c, (N,)."""
         with torch.no_grad():
             self.output.weight.copy_(weight)
             self.output.bias.copy_(bias)
+
+
+def _differ(pooled: Tensor, x: Ragged) -> Tensor:
+    """Return which statistics (B, C) of channels differ between series, (C,)."""
+    between, steps = pooled.double().std(0, correction=0), x.values.double().std(0, correction=0)
+    return between > _ROUNDING * steps

@@ -29,6 +29,14 @@ class SolvedModel(SequenceModel):
     def design(self, x: Ragged, extra: Tensor | None = None) -> Tensor:
         """Return the features φ of sequences, and extra ones beside them, (B, F), dense or sparse CSR."""
 
+    def importance(self, x: Ragged) -> Tensor | None:
+        """Return factors (F,) of the standardized features of ``solver`` "ridge", by the training sequences.
+
+        None if all are 1. The penalty on a weight is divided by the square of its factor.
+        """
+        del x
+        return None
+
     @abstractmethod
     def set_solution(self, weight: Tensor, bias: Tensor) -> None:
         """Set W (N, F) and b (N,)."""

@@ -35,8 +35,9 @@ class MiniRocket(nn.Module):
     up to (L − 1) / 8 for training series of at most L steps, and biases b are quantiles of the outputs c of
     training series drawn at random. Of C channels a kernel sums a random subset of at most nine for each
     dilation. The outputs are those of all steps, with zeros beyond the ends of a series, or for every second
-    combination of kernel and dilation those whose taps are all inside the series, if it is longer than 8 d
-    steps. The PPV of an empty series is 0. `throughtime.ops.rocket.layer.rocket` has the equations.
+    combination of kernel and dilation those whose taps are all inside the series, if it has at least 16 d
+    steps, so that at least half of the outputs are left. The PPV of an empty series is 0.
+    `throughtime.ops.rocket.layer.rocket` has the equations.
 
     With ``statistics="all"`` and ``differences=True`` these are the features of MultiRocket [2]_; its LSPV is
     here a number of steps. There are no parameters to train, and the gradient of PPV is 0. Before `learn`,
@@ -74,8 +75,8 @@ class MiniRocket(nn.Module):
     References
     ----------
     .. [1] A. Dempster, D. F. Schmidt and G. I. Webb, "MiniRocket: a very fast (almost) deterministic
-       transform for time series classification", KDD (2021), section 3. Channels are chosen as in the
-       authors' code.
+       transform for time series classification", KDD (2021), section 3, where series have one length
+       and the outputs without zeros may be few. Channels are chosen as in the authors' code.
     .. [2] C. W. Tan, A. Dempster, C. Bergmeir and G. I. Webb, "MultiRocket: multiple pooling operators and
        transformations for fast and effective time series classification", Data Mining and Knowledge
        Discovery 36 (2022), section 3.

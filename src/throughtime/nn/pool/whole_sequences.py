@@ -17,6 +17,7 @@ from throughtime.ops.pool.layer import (
     max_over_time,
     mean_over_time,
     softmax_over_time,
+    std_over_time,
     sum_over_time,
     top_k_over_time,
 )
@@ -41,21 +42,23 @@ _KINDS = {
     "mean": _Kind(mean_over_time),
     "last": _Kind(last_over_time),
     "sum": _Kind(sum_over_time),
+    "std": _Kind(std_over_time),
     "top-k": _Kind(top_k_over_time, needs_order=True, takes_k=True),
 }
 
 
 class Pool(nn.Module):
-    r"""Reduce every sequence to one vector: its maximum, its mean, its sum, its last step, or its k largest.
+    r"""Reduce every sequence to one vector: its maximum, mean, deviation, sum, last step, or k largest.
 
-    max: y_d = max_t x[t, d]; mean: y_d = (1/L) Σ_t x[t, d]; sum: y_d = Σ_t x[t, d]; last: y = x[L − 1];
+    max: y_d = max_t x[t, d]; mean: y_d = (1/L) Σ_t x[t, d]; std: y_d = √((1/L) Σ_t (x[t, d] − μ_d)²),
+    μ being the mean [2]_; sum: y_d = Σ_t x[t, d]; last: y = x[L − 1];
     top-k: y[0, d], …, y[k − 1, d] are the k largest of x[0, d], …, x[L − 1, d], in the order in which they
     came [1]_. An empty sequence gives zeros, and one shorter than k zeros after its values. A plain tensor
     (N, C, L), as torch.nn's pooling takes it, is N sequences of L steps.
 
     Parameters
     ----------
-    kind : "max", "mean", "last", "sum" or "top-k"
+    kind : "max", "mean", "std", "last", "sum" or "top-k"
         Which reduction.
     k : int, optional
         How many values "top-k" keeps.
@@ -74,6 +77,8 @@ class Pool(nn.Module):
     ----------
     .. [1] N. Kalchbrenner, E. Grefenstette and P. Blunsom, "A convolutional neural network for modelling
        sentences", ACL (2014), section 3.3.
+    .. [2] D. Snyder, D. Garcia-Romero, G. Sell, D. Povey and S. Khudanpur, "X-vectors: robust DNN embeddings
+       for speaker recognition", ICASSP (2018), section 2.1, "statistics pooling".
 
     Examples
     --------

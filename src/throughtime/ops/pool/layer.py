@@ -10,11 +10,12 @@ run the reference.
 
 import math
 
+import torch
 from torch import Tensor
 
 from throughtime.ops._batch import native_windows
 from throughtime.ops._empty import known_empty
-from throughtime.ops.plain import as_operator
+from throughtime.ops.plain import HALF, as_operator
 from throughtime.ops.pool import autograd, native, registered, registered_windows
 from throughtime.ops.pool.reference import (
     last_over_time_reference,
@@ -52,6 +53,20 @@ def mean_over_time(values: Tensor, layout: Layout) -> Tensor:
         return summed
     call = registered.mean_over_time if as_operator(values) else mean_over_time_reference
     return call(values, layout)
+
+
+def std_over_time(values: Tensor, layout: Layout) -> Tensor:
+    r"""Return the standard deviation √(Σ (x − μ)² / L) of each feature over each sequence, (B, \*D).
+
+    Zeros if empty. Half precision is computed in float32. The gradient is 0 where all values are the same.
+    """
+    if values.dtype in HALF:
+        return std_over_time(values.float(), layout).to(values.dtype)
+    mean = mean_over_time(values, layout)
+    centred = values - mean.index_select(0, layout.sequence_ids)
+    variance = mean_over_time(centred.square(), layout)
+    differs = variance != 0  # also where it is NaN
+    return torch.where(differs, torch.where(differs, variance, 1).sqrt(), 0)
 
 
 def sum_over_time(values: Tensor, layout: Layout) -> Tensor:

@@ -24,8 +24,8 @@ def rocket(values: Tensor, layout: Layout, kernels: Kernels, *, all_statistics: 
     c_k[t] = Σ_{channels} Σ_g w_k[g] x[t + (g − 4) d],  x = 0 beyond the ends of a sequence,
 
     for all n = L steps t if k plus the number of the dilation is even; else for the n = L − 8 d steps whose
-    nine taps are all inside, or again all where there is none such, which is no matter of series of one
-    length. With a bias b and m = #{t : c[t] > b} the statistics are
+    nine taps are all inside, or again all where those are less than half of the steps, L < 16 d. With a bias
+    b and m = #{t : c[t] > b} the statistics are
 
     ====  =========================================  ===========================
     PPV   m / n                                      0 if n = 0
@@ -61,7 +61,8 @@ def rocket(values: Tensor, layout: Layout, kernels: Kernels, *, all_statistics: 
     References
     ----------
     .. [1] A. Dempster, D. F. Schmidt and G. I. Webb, "MiniRocket: a very fast (almost) deterministic
-       transform for time series classification", KDD (2021), section 3.
+       transform for time series classification", KDD (2021), section 3, where the n = L − 8 d steps count
+       for any length.
     .. [2] C. W. Tan, A. Dempster, C. Bergmeir and G. I. Webb, "MultiRocket: multiple pooling operators and
        transformations for fast and effective time series classification", Data Mining and Knowledge
        Discovery 36 (2022), section 3.

@@ -79,7 +79,7 @@ def _features(values: Tensor, layout: Layout, kernels: DilatedKernels, all_stati
     outputs = outputs_reference(values, layout, kernels, every[None])
     border, inner = TAPS // 2 * kernels.dilation, (every + kernels.number) % 2 == 1
     lengths = layout.offsets.diff()[:, None]
-    borders = torch.where(inner & (lengths > 2 * border), border, 0)
+    borders = torch.where(inner & (lengths >= 4 * border), border, 0)
     sizes = lengths - 2 * borders
     first = borders.index_select(0, layout.sequence_ids)
     numbers = layout.positions[:, None] - first
