@@ -57,6 +57,8 @@ def text_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "words",
         "--target",
         "kind",
+        "--model",
+        "textcnn",
         "--epochs",
         6,
         "--tokens-per-batch",
@@ -151,7 +153,18 @@ def task_runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     models = dict.fromkeys(TASKS, "textcnn") | {"tagging": "bilstm", "anomaly": "language"}
     options = ("--text", "words", "--epochs", 2, "--no-baselines", "--min-count", 1, "--embedding-size", 8)
     return {
-        task: trained(folder / task, data, "--task", task, "--target", target, *options, *sizes[models[task]])
+        task: trained(
+            folder / task,
+            data,
+            "--task",
+            task,
+            "--model",
+            models[task],
+            "--target",
+            target,
+            *options,
+            *sizes[models[task]],
+        )
         for task, target in TARGETS.items()
     }
 

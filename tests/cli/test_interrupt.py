@@ -17,7 +17,7 @@ EXPECTED = {
     "the commands are imported": ("stopped", False, False),
     "the file is read": ("stopped before the training began; nothing was saved", False, False),
     "the run is there": ("holds the last saved state; continue with --resume", True, False),
-    "the training is imported": ("holds the last saved state; continue with --resume", True, False),
+    "the training is imported": ("had a model; begin again with --resume", True, False),
     "the first step": ("stopped; the model trained so far is saved in ", True, True),
     "the second epoch": ("stopped; the best model so far is saved in ", True, True),
     "the second epoch, twice": ("stopped; the best model so far is saved in ", True, True),

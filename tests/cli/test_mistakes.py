@@ -164,8 +164,8 @@ MISTAKES = {
     "an option of another model": Mistake(
         lambda f: (_csv(f), *KIND, "--hidden-size", 8),
         (
-            "the default model (textcnn, fcn) has no option 'hidden_size'; models that have it are rnn, lstm, gru, birnn, "
-            "bilstm, bigru, charcnn, lstmfcn"
+            "model 'auto' chooses hidden_size; to set it, name a model that has it: rnn, lstm, gru, birnn, bilstm, "
+            "bigru, charcnn, lstmfcn"
         ),
     ),
     "an option of another task": Mistake(
@@ -301,7 +301,7 @@ MISTAKES = {
     "an unknown tokenizer": Mistake(
         lambda f: (_csv(f), *KIND, "--tokenizer", "wrods"),
         (
-            "tokenizer must be one of words, characters, bpe, or a file, got 'wrods', which does not exist; "
+            "tokenizer must be one of auto, words, characters, bpe, or a file, got 'wrods', which does not exist; "
             "correct it"
         ),
     ),
@@ -353,7 +353,7 @@ def test_a_run_of_another_task(tmp_path: Path, run_cli: RunCli, task_runs: Mappi
         f"{run} is a run of task 'tagging', which generates nothing; give a run of --task language or frames"
     )
     assert _refused(run_cli, "train", data, "--task", "regression", "--resume", "--out", run) == (
-        f"{run} is a run of task tagging with model of the task; leave out --task and --model, or choose another "
+        f"{run} is a run of task tagging with model bilstm; leave out --task and --model, or choose another "
         "--out"
     )
 

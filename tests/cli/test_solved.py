@@ -50,7 +50,7 @@ def test_each_fold_is_solved(tmp_path: Path, data: Path, run_cli: RunCli) -> Non
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--epochs", 3), "--epochs has no effect on ngrams, whose weights are solved for"),
+        (("--epochs", 3), "epochs= (--epochs) has no effect on ngrams, whose weights are solved for"),
         (("--task", "tagging", "--target", "tags"), "ngrams has one output per sequence"),
         (("--hidden-size", 3), "ngrams has no option 'hidden_size'"),
         (("--buckets", 100), "buckets must be a power of two, got 100"),

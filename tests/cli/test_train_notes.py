@@ -15,7 +15,7 @@ def test_rows_without_a_target_are_counted(
     rows[3]["kind"] = rows[8]["kind"] = ""
     data = write_csv(tmp_path / "data.csv", rows)
     options = ("--text", "words", "--target", "kind", "--missing-target", "drop", *folds)
-    small = ("--epochs", 1, "--no-baselines", "--channels", 4, "--embedding-size", 4)
+    small = ("--model", "textcnn", "--epochs", 1, "--no-baselines", "--channels", 4, "--embedding-size", 4)
     outcome = run_cli("train", data, *options, *small, "--out", tmp_path / "run")
     assert outcome.code == 0, outcome.err
     note = f"note: {data}: 2 rows without a target left out"

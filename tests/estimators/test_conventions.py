@@ -20,7 +20,14 @@ from sklearn.preprocessing import FunctionTransformer
 import throughtime as tt
 from tests.estimators.data import OPINIONS, SENTENCES, SESSIONS, gun_point
 
-SMALL = {"model_options": {"channels": (16, 16, 16)}, "learning_rate": 0.02, "epochs": 8, "random_state": 0}
+SMALL = {
+    "model": "fcn",
+    "model_options": {"channels": (16, 16, 16)},
+    "learning_rate": 0.02,
+    "epochs": 8,
+    "random_state": 0,
+}
+TEXTS = {"model": "textcnn", "random_state": 0}
 CLASSES = [tt.SequenceClassifier, tt.SequenceRegressor, tt.SequenceTagger, tt.SequenceAnomalyDetector]
 
 
@@ -52,7 +59,7 @@ def test_options_of_the_model_are_a_grid() -> None:
 
 def test_cross_val_score_of_texts() -> None:
     scores = cross_val_score(
-        tt.SequenceClassifier(epochs=8, learning_rate=0.01, random_state=0), SENTENCES, OPINIONS, cv=2
+        tt.SequenceClassifier(**TEXTS, epochs=8, learning_rate=0.01), SENTENCES, OPINIONS, cv=2
     )
     assert scores.tolist() == [1.0, 1.0]
 
@@ -125,7 +132,7 @@ def test_the_same_seed_gives_the_weights_of_fit() -> None:
 
 def test_without_random_state_the_seed_is_drawn_from_numpy() -> None:
     def weights() -> torch.Tensor:
-        classifier = tt.SequenceClassifier(epochs=1).fit(SENTENCES[:12], OPINIONS[:12])
+        classifier = tt.SequenceClassifier(model="textcnn", epochs=1).fit(SENTENCES[:12], OPINIONS[:12])
         return torch.cat([part.flatten() for part in classifier.model_.parameters()])
 
     np.random.seed(0)  # noqa: NPY002 - scikit-learn's convention
@@ -152,7 +159,7 @@ def test_verbose_prints_progress(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_warm_start_begins_with_the_last_weights() -> None:
-    classifier = tt.SequenceClassifier(epochs=6, learning_rate=0.01, random_state=0, warm_start=True)
+    classifier = tt.SequenceClassifier(**TEXTS, epochs=6, learning_rate=0.01, warm_start=True)
     classifier.fit(SENTENCES, OPINIONS)
     before = {name: part.clone() for name, part in classifier.model_.state_dict().items()}
     classifier.set_params(learning_rate=0.0, epochs=1).fit(SENTENCES[:20], OPINIONS[:20])
@@ -164,7 +171,7 @@ def test_a_warm_start_begins_with_the_last_weights() -> None:
 
 
 def test_a_warm_start_refuses_another_model_and_new_classes() -> None:
-    classifier = tt.SequenceClassifier(epochs=1, random_state=0, warm_start=True).fit(SENTENCES, OPINIONS)
+    classifier = tt.SequenceClassifier(**TEXTS, epochs=1, warm_start=True).fit(SENTENCES, OPINIONS)
     with pytest.raises(tt.errors.DataError, match="'7', which is not a class"):
         classifier.fit(SENTENCES, np.where(OPINIONS == 5, 7, OPINIONS))
     with pytest.raises(tt.errors.ShapeError, match="other parameters"):
@@ -173,9 +180,8 @@ def test_a_warm_start_refuses_another_model_and_new_classes() -> None:
 
 def test_small_data_are_trained_for_many_updates() -> None:
     series, labels = gun_point(20)
-    classifier = tt.SequenceClassifier(model_options={"channels": (4, 4, 4)}, random_state=0, patience=1).fit(
-        series, labels
-    )
+    small = {"model": "fcn", "model_options": {"channels": (4, 4, 4)}}
+    classifier = tt.SequenceClassifier(**small, random_state=0, patience=1).fit(series, labels)
     recipe = classifier.predictor_.recipe
     steps = classifier.history_[0].steps
     assert recipe.batches.tokens_per_batch == 16 * 40

@@ -16,7 +16,8 @@ from throughtime.estimators._rows import small_parts
 from throughtime.learn import Recipe
 
 FAST = {"random_state": 0, "epochs": 10, "learning_rate": 0.02}
-SERIES = {**FAST, "model_options": {"channels": (8, 8, 8)}}
+TEXTS = {**FAST, "model": "textcnn"}
+SERIES = {**FAST, "model": "fcn", "model_options": {"channels": (8, 8, 8)}}
 FRAME = {"title": SENTENCES, "year": [1900 + i for i in range(48)], "words": [s.split() for s in SENTENCES]}
 
 
@@ -33,7 +34,7 @@ FRAME = {"title": SENTENCES, "year": [1900 + i for i in range(48)], "words": [s.
     ],
 )
 def test_texts_tokens_and_frames_are_learned(data: Any, columns: dict[str, Any]) -> None:
-    classifier = tt.SequenceClassifier(**FAST, **columns).fit(data, OPINIONS)
+    classifier = tt.SequenceClassifier(**TEXTS, **columns).fit(data, OPINIONS)
     assert classifier.score(data, OPINIONS) == 1.0
     assert classifier.predict(data).dtype == OPINIONS.dtype
     assert not hasattr(classifier, "n_features_in_")
@@ -82,7 +83,7 @@ def test_lists_of_floats_of_equal_length_are_an_array() -> None:
     assert classifier.n_features_in_ == 40
     with pytest.raises(ValueError, match="X has 39 features"):
         classifier.predict(series[:, 1:])
-    texts = classifier.set_params(model_options=None).fit(SENTENCES, OPINIONS)
+    texts = classifier.set_params(model="textcnn", model_options=None).fit(SENTENCES, OPINIONS)
     assert not hasattr(texts, "n_features_in_")
 
 
@@ -109,7 +110,7 @@ def test_missing_values_are_refused_unless_an_option_says_how() -> None:
     ],
 )
 def test_classes_keep_their_type_and_order(labels: Any) -> None:
-    classifier = tt.SequenceClassifier(**FAST).fit(SENTENCES, labels)
+    classifier = tt.SequenceClassifier(**TEXTS).fit(SENTENCES, labels)
     expected = np.unique(labels)
     assert classifier.classes_.dtype == expected.dtype
     assert classifier.classes_.tolist() == expected.tolist()
@@ -121,7 +122,7 @@ def test_classes_keep_their_type_and_order(labels: Any) -> None:
 
 def test_a_class_of_weight_zero_is_not_predicted() -> None:
     texts, labels = ["the same text"] * 60, np.array(["many"] * 40 + ["few"] * 20)
-    classifier = tt.SequenceClassifier(**FAST)
+    classifier = tt.SequenceClassifier(**TEXTS)
     assert set(classifier.fit(texts, labels).predict(texts)) == {"many"}
     weighted = classifier.fit(texts, labels, sample_weight=(labels == "few").astype(float))
     assert set(weighted.predict(texts)) == {"few"}
@@ -129,7 +130,7 @@ def test_a_class_of_weight_zero_is_not_predicted() -> None:
 
 def test_metrics_of_validation_have_the_weights_of_rows() -> None:
     texts, labels = ["the same text"] * 60, np.array(["many"] * 40 + ["few"] * 20)
-    weighted = tt.SequenceClassifier(**FAST).fit(texts, labels, sample_weight=(labels == "few").astype(float))
+    weighted = tt.SequenceClassifier(**TEXTS).fit(texts, labels, sample_weight=(labels == "few").astype(float))
     assert {epoch.validation["accuracy"] for epoch in weighted.history_} <= {0.0, 1.0}
     assert weighted.metrics_["accuracy"] == pytest.approx(1 / 3)
 
@@ -137,16 +138,16 @@ def test_metrics_of_validation_have_the_weights_of_rows() -> None:
 @pytest.mark.parametrize("class_weight", [{"many": 0.01, "few": 1.0}, {"few": 200}])
 def test_weights_of_classes_are_those_of_their_rows(class_weight: dict[str, float]) -> None:
     texts, labels = ["the same text"] * 60, np.array(["many"] * 40 + ["few"] * 20)
-    by_class = tt.SequenceClassifier(**FAST, class_weight=class_weight).fit(texts, labels)
+    by_class = tt.SequenceClassifier(**TEXTS, class_weight=class_weight).fit(texts, labels)
     rows = np.array([class_weight.get(label, 1.0) for label in labels])
-    by_row = tt.SequenceClassifier(**FAST).fit(texts, labels, sample_weight=rows)
+    by_row = tt.SequenceClassifier(**TEXTS).fit(texts, labels, sample_weight=rows)
     assert set(by_class.predict(texts)) == {"few"}
     assert np.array_equal(by_class.predict_proba(texts), by_row.predict_proba(texts))
 
 
 def test_balanced_classes_are_those_of_fit() -> None:
     labels = np.array(["many"] * 40 + ["few"] * 8)
-    options = {"epochs": 2, "tokens_per_batch": 40, "patience": None, "learning_rate": 0.01}
+    options = {"model": "textcnn", "epochs": 2, "tokens_per_batch": 40, "patience": None, "learning_rate": 0.01}
     balanced = tt.SequenceClassifier(**options, random_state=0, class_weight="balanced").fit(
         SENTENCES, labels
     )
@@ -165,13 +166,13 @@ def test_the_only_row_of_a_class_is_trained_on() -> None:
     assert 2 in parts.training
     assert sorted([*parts.training, *parts.validation]) == list(range(23))
     assert sorted(classes[row] for row in parts.validation) == ["a", "a", "b", "b"]
-    classifier = tt.SequenceClassifier(**FAST).fit([*SENTENCES, "some play"], np.append(OPINIONS, 3))
+    classifier = tt.SequenceClassifier(**TEXTS).fit([*SENTENCES, "some play"], np.append(OPINIONS, 3))
     assert classifier.classes_.tolist() == [1, 3, 5]
     assert classifier.predict_proba(SENTENCES).shape == (48, 3)
 
 
 def test_few_rows_are_validated_on_themselves() -> None:
-    classifier = tt.SequenceClassifier(**FAST).fit(SENTENCES[:6], OPINIONS[:6])
+    classifier = tt.SequenceClassifier(**TEXTS).fit(SENTENCES[:6], OPINIONS[:6])
     assert classifier.predictor_.metrics.validation.examples == 6
 
 

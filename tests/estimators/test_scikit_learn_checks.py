@@ -6,7 +6,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import throughtime as tt
 
-SMALL = {"model_options": {"channels": (16, 16, 16)}, "learning_rate": 0.03, "epochs": 6}
+SMALL = {"model": "fcn", "model_options": {"channels": (16, 16, 16)}, "learning_rate": 0.03, "epochs": 6}
 ESTIMATORS = [
     tt.SequenceClassifier(**SMALL),
     tt.SequenceRegressor(**SMALL),

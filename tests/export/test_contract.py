@@ -46,6 +46,20 @@ NOT_EXPORTED = {
     tt.models.LeNet,
 }
 
+
+def _blend(inputs: str) -> tt.models.Blend:
+    """Return two models, the first in two copies, with different weights."""
+    if inputs == "tokens":
+        networks = [tt.models.TextCNN(11, 2, embedding_size=4, channels=4) for _ in range(2)]
+        solved: nn.Module = tt.models.NGrams(11, 2, buckets=64)
+    else:
+        networks = [tt.models.FCN(FEATURES, 2, channels=(4, 4, 4)) for _ in range(2)]
+        solved = tt.models.Rocket(FEATURES, 2, features=84)
+    blend = tt.models.Blend([networks, [solved]])
+    blend.weights.copy_(torch.tensor([0.3, 1.1]))
+    return blend
+
+
 # Public modules that the contract of sequence layers does not have.
 _OTHERS: Sequence[Callable[[], nn.Module]] = (
     lambda: tt.nn.ConvBlock(FEATURES, 4, 3, padding="same"),
@@ -56,6 +70,7 @@ _OTHERS: Sequence[Callable[[], nn.Module]] = (
     lambda: tt.nn.RNNCell(FEATURES, 4),
     lambda: tt.nn.Parallel(tt.nn.Conv1d(FEATURES, 4, 3, padding="same")),
     lambda: tt.nn.Residual(tt.nn.Conv1d(FEATURES, FEATURES, 3, padding="same")),
+    lambda: _blend("tokens"),
     lambda: tt.models.BiGRU(11, 2, embedding_size=4, hidden_size=4),
     lambda: tt.models.BiLSTM(11, 2, embedding_size=4, hidden_size=4),
     lambda: tt.models.BiRNN(11, 2, embedding_size=4, hidden_size=4),
@@ -126,6 +141,21 @@ def test_a_model_by_name_is_exported_for_tokens_and_series_with_outputs_of_seque
         x = built.batch(lengths)
         x = x if built.kind == "tokens" else x.float()
         _compare(model, runtime, x, "tokens" if built.kind == "tokens" else "x")
+
+
+@pytest.mark.parametrize("inputs", ["tokens", "series"])
+def test_a_blend_is_exported_as_it_computes(inputs: str) -> None:
+    torch.manual_seed(0)
+    blend = _blend(inputs)
+    for parameter in blend.parameters():  # those of models that are solved for are 0 at first
+        parameter.data.normal_(std=0.5)
+    runtime = session(tt.export.onnx(blend.eval()))
+    for lengths in ([14, 11, 17], [12]):
+        count = sum(lengths)
+        values = torch.randint(11, (count,)) if inputs == "tokens" else torch.randn(count, FEATURES)
+        _compare(
+            blend, runtime, Ragged.from_lengths(values, lengths), "tokens" if inputs == "tokens" else "x"
+        )
 
 
 def test_every_public_module_is_exported_or_listed_as_refused() -> None:

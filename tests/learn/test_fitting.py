@@ -18,7 +18,7 @@ ROWS = {
     "text": [f"{'good' if i % 2 else 'bad'} film number {i}" for i in range(60)],
     "label": ["+" if i % 2 else "-" for i in range(60)],
 }
-FAST = {"epochs": 2, "embedding_size": 8, "channels": 8, "progress": False}
+FAST = {"model": "textcnn", "epochs": 2, "embedding_size": 8, "channels": 8, "progress": False}
 
 
 def weights(run):
@@ -51,7 +51,7 @@ def test_a_loaded_run_predicts_as_the_fitted_one(tmp_path):
 
 
 def test_a_finished_run_is_extended(tmp_path):
-    recipe = Recipe.of("classification", epochs=2, patience=None, embedding_size=8, channels=8)
+    recipe = Recipe.of("classification", "textcnn", epochs=2, patience=None, embedding_size=8, channels=8)
     run = tmp_path / "run"
     fit_recipe(recipe, ROWS, out=run, progress=False)
     longer = recipe.changed(epochs=4)
@@ -191,14 +191,14 @@ def test_a_function_builds_the_model():
 def test_pretrained_vectors_are_set_and_frozen(tmp_path):
     file = tmp_path / "vectors.txt"
     file.write_text("good 1 2 3\nfilm 4 5 6\nunused 7 8 9\n")
-    options = {"vectors": str(file), "freeze_vectors": True, "embedding_size": 3, "channels": 4}
-    fitted = fit(ROWS, epochs=1, progress=False, **options)
+    options = {"model": "textcnn", "vectors": str(file), "epochs": 1, "progress": False}
+    fitted = fit(ROWS, freeze_vectors=True, embedding_size=3, channels=4, **options)
     names = fitted.encoder.inputs.token_names
     weight = fitted.model.embedding.weight
     assert weight[names.index("good")].tolist() == [1, 2, 3]
     assert weight[names.index("film")].tolist() == [4, 5, 6]
     with pytest.raises(ShapeError, match=r"the vectors have 3 features, but the embedding 128"):
-        fit(ROWS, epochs=1, progress=False, vectors=str(file))
+        fit(ROWS, **options)
 
 
 def test_fit_takes_a_function_but_no_module():

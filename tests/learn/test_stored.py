@@ -81,7 +81,7 @@ def chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 @dataclass(frozen=True)
 class Case:
     task: str
-    model: str | None
+    model: str
     columns: Mapping[str, tuple[str, ...]]
     options: Mapping[str, Any] = field(default_factory=lambda: CNN)
 
@@ -126,7 +126,7 @@ CASES = {
         "tagging", "bilstm", {"tokens": ("tokens",), "target": ("tags",)}, {**SMALL, "hidden_size": 8}
     ),
     "labels": Case("multilabel", "textcnn", {"tokens": ("tokens",), "target": ("labels",)}),
-    "anomalies": Case("anomaly", None, {"tokens": ("tokens",), **LABEL}, {**SMALL, "hidden_size": 8}),
+    "anomalies": Case("anomaly", "auto", {"tokens": ("tokens",), **LABEL}, {**SMALL, "hidden_size": 8}),
 }
 
 

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,23 +38,26 @@ def same_weights(a: Run, b: Run) -> bool:
 
 @pytest.fixture(scope="module")
 def measured() -> list[int]:
-    """Number of examples of each measurement of a finished training."""
+    """0 for each choice on the validation part at the end of a training, 1 for each measurement of the test part."""
     return []
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, measured: list[int]) -> Tuned:
     """A search without interruption."""
-    assess = Classification.assess
 
-    def noting(self: Any, model: Any, source: Any, part: Any, settings: Any) -> Any:
-        measured.append((part is source.test) + 0)
-        return assess(self, model, source, part, settings)
+    def noted(method: Callable[..., Any]) -> Callable[..., Any]:
+        def noting(self: Any, model: Any, source: Any, part: Any, settings: Any) -> Any:
+            measured.append((part is source.test) + 0)
+            return method(self, model, source, part, settings)
+
+        return noting
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Classification, "assess", noting)
+        for name in ("tune", "assess"):
+            patch.setattr(Classification, name, noted(getattr(Classification, name)))
         tuned = tune(ROWS, out=tmp_path_factory.mktemp("whole") / "study", **SEARCH)
     torch.set_num_threads(threads)
     return tuned

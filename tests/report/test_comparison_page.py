@@ -19,7 +19,7 @@ from .pages import PageText, figures
 
 
 def _train(
-    folder: Path, data: Any, task: str = "classification", model: str | None = None, **options: Any
+    folder: Path, data: Any, task: str = "classification", model: str = "textcnn", **options: Any
 ) -> Run:
     recipe = Recipe.of(task, model, **{"epochs": 2, "test": 0.4, "validation": 0.2} | options)
     fitted = fit_recipe(recipe, data, out=folder, progress=False)
@@ -48,8 +48,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     return {
         "convolutional": _train(folder / "textcnn", _texts(), model="textcnn", channels=8),
         "recurrent": _train(folder / "bilstm", _texts(), model="bilstm", hidden_size=8, epochs=3),
-        "series": _train(folder / "fcn", _series(["a", "b", "c"])),
-        "values": _train(folder / "values", _series([0.0, 1.0, 2.5]), "regression"),
+        "series": _train(folder / "fcn", _series(["a", "b", "c"]), model="fcn"),
+        "values": _train(folder / "values", _series([0.0, 1.0, 2.5]), "regression", "fcn"),
     }
 
 

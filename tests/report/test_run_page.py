@@ -33,7 +33,7 @@ class Trained:
         return PageText(self.page)
 
 
-def _train(folder: Path, task: str, data: Any, model: str | None = None, **options: Any) -> Trained:
+def _train(folder: Path, task: str, data: Any, model: str = "auto", **options: Any) -> Trained:
     defaults = {"epochs": 2, "test": 0.4, "validation": 0.2}
     if task == "language":
         defaults["test"] = 0.2
@@ -76,7 +76,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 def many(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     labels = [f"a class with a long name {number % 40}" for number in range(400)]
     data = {"text": [f"word{number % 7} other" for number in range(400)], "label": labels}
-    return _train(tmp_path_factory.mktemp("many"), "classification", data, epochs=1)
+    return _train(tmp_path_factory.mktemp("many"), "classification", data, "textcnn", epochs=1)
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +207,7 @@ def test_anomalies_are_reported_with_scores_and_the_surprise_of_tokens(scored: T
 def test_a_regression_of_series_shows_values_errors_and_lines(tmp_path: Path) -> None:
     steps, kinds = _series()
     data = {"series": steps, "label": [10.0 * kind for kind in kinds]}
-    trained = _train(tmp_path, "regression", data)
+    trained = _train(tmp_path, "regression", data, "fcn")
     _require_metrics(trained)
     assert axis_titles(trained.page)[:2] == ["true label", "error of label, predicted − true"]
     points = figures(trained.page)[0][0][1]
@@ -224,7 +224,7 @@ def test_labels_are_reported_one_by_one(tmp_path: Path) -> None:
     rows = _sentences(["red", "blue", "film"])
     labels = [sorted(set(row) & {"red", "blue"}) for row in rows]
     data = {"text": [" ".join(row) for row in rows], "label": labels}
-    trained = _train(tmp_path, "multilabel", data)
+    trained = _train(tmp_path, "multilabel", data, "textcnn")
     _require_metrics(trained)
     assert "By label" in trained.view.words
     counts = {trace["name"]: trace["customdata"] for trace in figures(trained.page)[1][0]}
@@ -234,7 +234,7 @@ def test_labels_are_reported_one_by_one(tmp_path: Path) -> None:
 def test_long_texts_in_windows_are_shown_once_for_each_row(tmp_path: Path) -> None:
     rows = _sentences(["good", "dull", "film"])
     data = {"text": [" ".join(row) for row in rows], "label": ["a" if "good" in row else "b" for row in rows]}
-    trained = _train(tmp_path, "classification", data, max_length=3, longer="windows")
+    trained = _train(tmp_path, "classification", data, "textcnn", max_length=3, longer="windows")
     table = trained.prepared.held_out
     assert table is not None
     assert f"On {len(table)} test sequences" in trained.view.words
@@ -245,7 +245,7 @@ def test_long_texts_in_windows_are_shown_once_for_each_row(tmp_path: Path) -> No
 def test_without_test_rows_the_validation_rows_are_reported(tmp_path: Path) -> None:
     rows = _sentences(["good", "dull", "film"])
     data = {"text": [" ".join(row) for row in rows], "label": ["a" if "good" in row else "b" for row in rows]}
-    trained = _train(tmp_path, "classification", data, test=0.0)
+    trained = _train(tmp_path, "classification", data, "textcnn", test=0.0)
     _require_metrics(trained)
     assert "validation accuracy" in trained.view.words
     assert "fraction of the part in %" in axis_titles(trained.page)

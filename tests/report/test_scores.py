@@ -12,7 +12,7 @@ from throughtime.tasks.calibration import calibration_bins
 from throughtime.tasks.intervals import Interval
 from throughtime.tasks.metrics import ClassMetrics
 from throughtime.tasks.views import ClassTable
-from throughtime.training import EpochMetrics, Metrics, Score
+from throughtime.training import EpochMetrics, Metrics, ModelSpec, Score
 
 CLASSES = Classification(("a", "b"))
 VALUES = Regression(("y",), (0.0,), (1.0,))
@@ -32,7 +32,7 @@ def _run(
         EpochMetrics(number, 1, {"loss": 1.0, "accuracy": a}, {"loss": 1.0, "accuracy": b}, 0.1, 1, 1.0)
         for number, (a, b) in enumerate(zip(train, validation, strict=True), start=1)
     ]
-    shape = SimpleNamespace(shape={"vocabulary_size": 9})
+    shape = SimpleNamespace(shape={"vocabulary_size": 9}, model=ModelSpec("textcnn"))
     return SimpleNamespace(metrics=Metrics(history, best, stopped), task=task, config=shape)
 
 

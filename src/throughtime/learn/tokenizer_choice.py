@@ -41,9 +41,9 @@ def with_tokenizer(recipe: Recipe, task: SequenceTask, training: Table) -> tuple
     training : Table
         The training rows.
     """
-    if recipe.inputs.tokenizer != "auto":
+    if recipe.inputs.tokenizer != "auto" or not recipe.columns.text:
         return recipe, []
-    if not (recipe.columns.text and recipe.is_blend) or recipe.inputs.vectors or len(training) < _FEWEST:
+    if not recipe.is_blend or recipe.inputs.vectors or len(training) < _FEWEST:
         return _with(recipe, "words"), []
     rows = _looked_at(training, recipe)
     held_out = np.arange(len(rows)) % _HELD_OUT == 0

@@ -102,6 +102,21 @@ def test_stopped_and_resumed_training_gives_the_same_bits(
     assert again.result.already_finished
 
 
+@pytest.mark.parametrize("count", [40, 210])
+def test_the_same_seed_gives_the_same_bits_for_series(count: int) -> None:
+    random = np.random.default_rng(0)
+    series = random.normal(size=(count, 12)).astype(np.float32)
+    rows = {"series": list(series), "label": np.where(series[:, :4].mean(1) > 0, "a", "b").tolist()}
+
+    def state(seed: int) -> dict[str, torch.Tensor]:
+        torch.manual_seed(random.integers(1 << 30))  # the global generator has no effect
+        return tt.fit(rows, seed=seed, epochs=1, progress=False).model.state_dict()
+
+    first, again, other = state(0), state(0), state(1)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
 def test_another_budget_or_data_does_not_resume(blended: Run) -> None:
     with pytest.raises(RunError, match="was created with"):
         fit_recipe(_recipe(), _rows(61), out=blended.path, progress=False, resume=True)

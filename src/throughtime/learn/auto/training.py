@@ -226,10 +226,10 @@ class _Training:
     def _solution(
         self, member: Member, rows: Tensor, held_out: Tensor, inverse_penalty: float | None = None
     ) -> tuple[SolvedModel, float]:
+        training, validation = self.pool.training(rows), self.pool.examples.select(held_out)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed(self.prepared.recipe.optimizer.seed, member.model))
             model = cast("SolvedModel", member.spec.build(self.run.config.shape, self.task))
-            training, validation = self.pool.training(rows), self.pool.examples.select(held_out)
             penalty = solve(model, self.task, training, validation, inverse_penalty)
         return model.eval(), penalty
 
