@@ -203,6 +203,18 @@ def test_a_ridge_model_is_calibrated_without_validation_examples() -> None:
     assert torch.equal(_scores(twin, other), scores)
 
 
+class _FirstMean(_Means):
+    def importance(self, x: Ragged) -> Tensor:
+        return torch.tensor([1.0] + [0.0] * (2 * x.shape[1] - 1))
+
+
+def test_a_ridge_model_does_not_use_features_without_importance() -> None:
+    training, model = _series(300, 1), _FirstMean(2, 3)
+    solve(model, CLASSES, training, training)
+    assert model.output.weight[:, 0].all()
+    assert not model.output.weight[:, 1:].any()
+
+
 def test_what_cannot_be_solved_is_named() -> None:
     examples = _drawn(10, 0)
     with pytest.raises(DataError, match="no training examples to fit to"):

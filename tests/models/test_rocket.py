@@ -85,3 +85,41 @@ def test_an_empty_batch_has_an_empty_design() -> None:
 def test_tokens_are_refused() -> None:
     with pytest.raises(UnsupportedError, match="Rocket reads series, not tokens"):
         tt.models.Rocket(tt.models.ModelInputs(vocabulary_size=5), 2)
+
+
+def _offset_series(normalized: bool) -> Ragged:
+    """Series of two channels, of which the second differs between series only in its order."""
+    generator, second = torch.Generator().manual_seed(3), torch.linspace(-1, 1, 50)
+    series = []
+    for _ in range(12):
+        first = torch.randn(50, generator=generator) * 3 + torch.randn(1, generator=generator)
+        if normalized:
+            first = (first - first.mean()) / first.std(correction=0)
+        series.append(torch.stack([first, second[torch.randperm(50, generator=generator)]], 1))
+    return Ragged.from_list(series)
+
+
+def test_means_and_deviations_of_channels_are_features() -> None:
+    x = Ragged.from_list(
+        [torch.randn(9, 2) + 5, torch.empty(0, 2), torch.full((4, 2), 0.1), torch.randn(1, 2)]
+    )
+    model = tt.models.Rocket(2, 3, features=500)
+    moments = model.design(x)[:, model.rocket.features :].numpy()
+    for series, found in zip(x.to_list(), moments, strict=True):
+        values = series.double().numpy()
+        expected = [*values.mean(0), *values.std(0)] if len(values) else [0] * 4
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+    assert model.output.in_features == model.rocket.features + 4
+    assert tt.models.Rocket(2, 3, features=500, normalize=True).output.in_features == 420
+
+
+@pytest.mark.parametrize("normalized", [False, True])
+def test_what_differs_between_series_by_rounding_alone_is_not_used(normalized: bool) -> None:
+    x = _offset_series(normalized)
+    model = tt.models.Rocket(tt.models.ModelInputs(channels=2, extra=1), 2, features=500)
+    model.learn(x)
+    factors = model.importance(x)
+    weight = (0.02 * 420) ** 0.5
+    mean = std = 0.0 if normalized else weight
+    assert factors[:420].tolist() == [1.0] * 420
+    assert factors[420:].tolist() == pytest.approx([mean, 0, std, 0, weight])

@@ -52,6 +52,7 @@ def _windows(lay: Layout) -> Layout:
 POOLINGS: dict[str, tuple[tuple[Any, ...], Callable[[Tensor], Tensor]]] = {
     "max_over_time": ((OFFSETS,), lambda x: reference.max_over_time_reference(x, layout())),
     "mean_over_time": ((OFFSETS,), lambda x: reference.mean_over_time_reference(x, layout())),
+    "std_over_time": ((OFFSETS,), lambda x: reference.std_over_time_reference(x, layout())),
     "sum_over_time": ((OFFSETS,), lambda x: reference.sum_over_time_reference(x, layout())),
     "last_over_time": ((OFFSETS,), lambda x: reference.last_over_time_reference(x, layout())),
     "top_k_over_time": ((OFFSETS, 3), lambda x: reference.top_k_over_time_reference(x, layout(), 3)),
@@ -203,6 +204,7 @@ class _Names(torch.utils._python_dispatch.TorchDispatchMode):
     [
         ("max_over_time", lambda x: layer.max_over_time(x, layout())),
         ("mean_over_time", lambda x: layer.mean_over_time(x, layout())),
+        ("std_over_time", lambda x: layer.std_over_time(x, layout())),
         ("sum_over_time", lambda x: layer.sum_over_time(x, layout())),
         ("last_over_time", lambda x: layer.last_over_time(x, layout())),
         ("top_k_over_time", lambda x: layer.top_k_over_time(x, layout(), 2)),

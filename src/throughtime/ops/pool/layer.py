@@ -10,7 +10,6 @@ run the reference.
 
 import math
 
-import torch
 from torch import Tensor
 
 from throughtime.ops._batch import native_windows
@@ -18,11 +17,13 @@ from throughtime.ops._empty import known_empty
 from throughtime.ops.plain import HALF, as_operator
 from throughtime.ops.pool import autograd, native, registered, registered_windows
 from throughtime.ops.pool.reference import (
+    centred,
     last_over_time_reference,
     max_over_time_reference,
     max_over_windows_reference,
     mean_over_time_reference,
     mean_over_windows_reference,
+    root,
     sum_over_time_reference,
     top_k_over_time_reference,
 )
@@ -62,11 +63,9 @@ def std_over_time(values: Tensor, layout: Layout) -> Tensor:
     """
     if values.dtype in HALF:
         return std_over_time(values.float(), layout).to(values.dtype)
-    mean = mean_over_time(values, layout)
-    centred = values - mean.index_select(0, layout.sequence_ids)
-    variance = mean_over_time(centred.square(), layout)
-    differs = variance != 0  # also where it is NaN
-    return torch.where(differs, torch.where(differs, variance, 1).sqrt(), 0)
+    if as_operator(values):
+        return registered.std_over_time(values, layout)
+    return root(centred(values, layout, mean_over_time)[1])
 
 
 def sum_over_time(values: Tensor, layout: Layout) -> Tensor:

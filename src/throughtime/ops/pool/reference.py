@@ -5,7 +5,7 @@ The kernels are tested against it; other devices, compilers and torch's function
 what equal values, NaN and empty sequences give.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -41,6 +41,25 @@ def mean_over_time_reference(values: Tensor, layout: Layout) -> Tensor:
     r"""Return (B, \*D), see `throughtime.ops.pool.layer.mean_over_time`."""
     lengths = layout.offsets.diff().clamp(min=1).to(values.dtype)
     return sum_over_time_reference(values, layout) / _wide(lengths, values)
+
+
+def std_over_time_reference(values: Tensor, layout: Layout) -> Tensor:
+    r"""Return (B, \*D), see `throughtime.ops.pool.layer.std_over_time`."""
+    return root(centred(values, layout, mean_over_time_reference)[1])
+
+
+def centred(
+    values: Tensor, layout: Layout, mean: Callable[[Tensor, Layout], Tensor]
+) -> tuple[Tensor, Tensor]:
+    r"""Return distances (T, \*D) to the mean of the sequence, and their mean squares (B, \*D)."""
+    distances = values - mean(values, layout).index_select(0, layout.sequence_ids)
+    return distances, mean(distances.square(), layout)
+
+
+def root(variance: Tensor) -> Tensor:
+    """Return square roots whose gradient is 0 where they are."""
+    differs = variance != 0  # also where it is NaN
+    return torch.where(differs, torch.where(differs, variance, 1).sqrt(), 0)
 
 
 def sum_over_time_reference(values: Tensor, layout: Layout) -> Tensor:

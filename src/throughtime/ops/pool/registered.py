@@ -19,8 +19,10 @@ from throughtime.ops.pool.reference import (
     max_over_time_reference,
     max_rows_reference,
     mean_over_time_reference,
+    root,
     rows_of_largest,
     softmax_over_time_reference,
+    std_over_time_reference,
     sum_over_time_reference,
     top_k_over_time_reference,
     top_k_rows_reference,
@@ -39,6 +41,11 @@ def max_over_time(values: Tensor, layout: Layout) -> Tensor:
 def mean_over_time(values: Tensor, layout: Layout) -> Tensor:
     """Call the operator, see `throughtime.ops.pool.layer.mean_over_time`."""
     return in_full(_MEAN, values, layout.offsets)
+
+
+def std_over_time(values: Tensor, layout: Layout) -> Tensor:
+    """Call the operator, see `throughtime.ops.pool.layer.std_over_time`."""
+    return in_full(_STD, values, layout.offsets)
 
 
 def sum_over_time(values: Tensor, layout: Layout) -> Tensor:
@@ -170,6 +177,16 @@ def _mean_gradient(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:
     return shares.index_select(0, _sequence_ids(offsets, ctx.total)), None
 
 
+def _std_gradient(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:
+    values, offsets = ctx.saved_tensors
+    ids = _sequence_ids(offsets, ctx.total)
+    distances = values - _MEAN(values, offsets).index_select(0, ids)
+    deviation = root(_MEAN(distances.square(), offsets))
+    scale = deviation * _per_sequence(offsets.diff().clamp(min=1), dy)
+    shares = torch.where(deviation != 0, dy / torch.where(deviation != 0, scale, 1), 0)
+    return distances * shares.index_select(0, ids), None
+
+
 def _last_gradient(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:
     (offsets,) = ctx.saved_tensors
     last = torch.where(offsets.diff() == 0, -1, offsets[1:] - 1)
@@ -203,6 +220,13 @@ def _pooling(
 
 _MAX = _pooling("max_over_time", max_over_time_reference, _native_max, _save_tokens, _max_gradient)
 _MEAN = _pooling("mean_over_time", mean_over_time_reference, _native_mean, _save_offsets, _mean_gradient)
+_STD = register(
+    "std_over_time(Tensor values, Tensor offsets) -> Tensor",
+    elsewhere=_of_layout(std_over_time_reference),
+    fake=_pooled_fake,
+    save=_save_tokens,
+    gradient=_std_gradient,
+)
 _SUM = _pooling("sum_over_time", sum_over_time_reference, _native_sum, _save_offsets, _sum_gradient)
 _LAST = register(
     "last_over_time(Tensor values, Tensor offsets) -> Tensor",
@@ -240,6 +264,7 @@ _TOP_K_ROWS = register(
 for _name in (
     "max_over_time",
     "mean_over_time",
+    "std_over_time",
     "sum_over_time",
     "last_over_time",
     "top_k_over_time",
