@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import throughtime as tt
@@ -26,3 +28,19 @@ def expected_failures(estimator: Any) -> dict[str, str]:
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failures)
 def test_check(estimator: Any, check: Any) -> None:
     check(estimator)
+
+
+BY_DEFAULT = (
+    "check_dict_unchanged",
+    "check_dont_overwrite_parameters",
+    "check_estimators_pickle",
+    "check_fit_idempotent",
+    "check_methods_subset_invariance",
+    "check_sample_weights_not_overwritten",
+)
+
+
+@pytest.mark.parametrize("kind", [tt.SequenceClassifier, tt.SequenceRegressor])
+@pytest.mark.parametrize("check", BY_DEFAULT)
+def test_check_of_a_blend(kind: Any, check: str) -> None:
+    getattr(estimator_checks, check)(kind.__name__, kind(epochs=1))
