@@ -355,14 +355,8 @@ def _with_predictor(prepared: Prepared, result: FitResult) -> Fitted:
 def _blended(
     prepared: Prepared, plan: Plan, run: Run, *, progress: bool, resume: bool, device: str | None, **how: Any
 ) -> FitResult:
-    def say(line: str) -> None:
-        if progress:
-            print(line, flush=True)  # noqa: T201 - the progress
-
-    say(str(plan))
-    return fit_plan(
-        prepared, plan, run, resume=resume, resumable=how.get("resumable", True), device=device, say=say
-    )
+    resumable = how.get("resumable", True)
+    return fit_plan(prepared, plan, run, resume=resume, resumable=resumable, device=device, progress=progress)
 
 
 def _of_member(recipe: Recipe, member: Member) -> Recipe:

@@ -49,7 +49,8 @@ def _train(source: Source, run: Run, hold: Hold, how: Surroundings) -> bool:
         module = _module(source, run, how)
         if not process():
             _note_environment(run, begun=resumed)
-        display = ProgressDisplay(Console(quiet=not how.progress or process() > 0))
+        console = Console(quiet=not how.progress or process() > 0)
+        display = ProgressDisplay(console, lines=how.progress != "line")
         stack.enter_context(display.showing())
         writer = RunWriter(run, stop, hold, resumable=how.resumable)
         callbacks: list[pl.Callback] = [display, writer]

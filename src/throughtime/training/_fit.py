@@ -45,7 +45,7 @@ def fit(
     run: Run,
     *,
     resume: bool = False,
-    progress: bool = True,
+    progress: bool | Literal["line"] = True,
     watch_every: int = 0,
     prepare_model: Callable[[nn.Module], None] | None = None,
     device: str | None = None,
@@ -80,8 +80,8 @@ def fit(
         Created with the same source, task, model and settings.
     resume : bool
         Whether to continue a run that has started. A new run is started; a finished run is not changed.
-    progress : bool
-        Whether to print the progress.
+    progress : bool or "line"
+        Whether to print the progress; "line" shows the live line of a terminal, but no line for each epoch.
     watch_every : int
         Record gradient flow every so many steps in ``gradients.jsonl`` of the run; 0 turns it off. The model
         must have a recurrent layer. The weights are not affected.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -45,7 +45,7 @@ def require_supported(device: str | None, logger: str | None) -> None:
 class Surroundings:
     """See `throughtime.training.fit` for the fields."""
 
-    progress: bool = True
+    progress: bool | Literal["line"] = True
     watch_every: int = 0
     prepare_model: Callable[[nn.Module], None] | None = None
     device: str | None = None

@@ -26,10 +26,13 @@ class ProgressDisplay(pl.Callback):
     ----------
     console : Console
         Console for the output; the live line is shown only on a terminal.
+    lines : bool
+        Whether to print a line for each epoch.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, lines: bool = True) -> None:
         self.console = console
+        self.lines = lines
         self._live: Live | None = None
         self._drawn_at = 0.0
         self._began: tuple[float, float] | None = None
@@ -72,7 +75,7 @@ class ProgressDisplay(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print the line of the epoch."""
         del trainer
-        if isinstance(pl_module, TrainingModule):
+        if self.lines and isinstance(pl_module, TrainingModule):
             history, settings = pl_module.history, pl_module.settings
             best = best_epoch(history, settings.monitored(pl_module.task)) == len(history)
             if not self._headed:

@@ -1,7 +1,7 @@
 """`fit_plan`: train the models of a plan on their folds, and blend them."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -74,7 +74,7 @@ def fit_plan(
     resume: bool = False,
     resumable: bool = True,
     device: str | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    progress: bool = True,
 ) -> FitResult:
     """Train the models of a plan on the folds of the rows, fit the weights of their blend, and write the run.
 
@@ -94,14 +94,15 @@ def fit_plan(
         Created with the architecture of the plan.
     resume, resumable, device
         See `throughtime.training.fit`.
-    say : callable
-        Receives a line on each trained copy.
+    progress : bool
+        Whether to print the plan and a line for each training.
     """
     settings = prepared.recipe.settings()
     require_same(run, prepared.source, prepared.task, run.config.model, settings)
     if resume and run.metrics.stopped is not None:
         return FitResult(run, run.metrics, interrupted=False, already_finished=True)
-    training = _Training(prepared, plan, run, pool_of(prepared, plan.folds), resumable, device, say)
+    training = _Training(prepared, plan, run, pool_of(prepared, plan.folds), resumable, device, progress)
+    training.say(str(plan))
     with only_training(run.path):
         try:
             trained = [training.trained(place, member) for place, member in enumerate(plan.members)]
@@ -121,12 +122,17 @@ class _Training:
     pool: Pool
     resumable: bool
     device: str | None
-    say: Callable[[str], None]
+    progress: bool
 
     @property
     def task(self) -> SequenceTask:
         """The task of the run."""
         return cast("SequenceTask", self.run.config.task)
+
+    def say(self, line: str) -> None:
+        """Print a line on the progress."""
+        if self.progress:
+            print(line, flush=True)  # noqa: T201 - what the user asked for
 
     def trained(self, place: int, member: Member) -> Trained:
         """Return a trained model of the plan."""
@@ -150,7 +156,7 @@ class _Training:
         ]
         models = [run.load_model() for run in copies]
         outputs = self._held_out([run.load_model() for run in of_folds] if several else models)
-        self._say(member, "held out", outputs)
+        self._say_held_out(member, outputs)
         history = [epoch for run in (*of_folds, *copies) for epoch in run.metrics.history]
         steps, tokens = (sum(getattr(epoch, name) for epoch in history) for name in ("steps", "tokens"))
         return Trained(member, models, outputs, steps, tokens, sum(epoch.seconds for epoch in history))
@@ -189,7 +195,7 @@ class _Training:
             settings,
             run,
             resume=True,
-            progress=False,
+            progress="line" if self.progress else False,
             prepare_model=self.prepared.prepare_model,
             device=self.device,
             resumable=self.resumable,
@@ -202,9 +208,9 @@ class _Training:
         self.say(f"{member.model}, {name}: {len(history)} epochs, training loss {loss}  ({seconds:.1f} s)")
         return run
 
-    def _say(self, member: Member, what: str, outputs: Tensor) -> None:
+    def _say_held_out(self, member: Member, outputs: Tensor) -> None:
         figures, _ = self.task.measure(nn.Identity(), outputs, self._targets())
-        self.say(f"{member.model}, {what}: {self.task.describe(figures)}")
+        self.say(f"{member.model}, held-out rows: {self.task.describe(figures)}")
 
     # ------------------------------------------------------------ solved models
 
@@ -218,7 +224,7 @@ class _Training:
             logs = torch.tensor([penalty for _, penalty in solutions], dtype=torch.float64).log()
             every = torch.arange(len(self.pool.examples))
             model, _ = self._solution(member, every, self.pool.validation, float(logs.mean().exp()))
-        self._say(member, "held out", outputs)
+        self._say_held_out(member, outputs)
         trainings = len(solutions) + several
         tokens = self.pool.examples.inputs.layout.total * len(solutions)
         return Trained(member, [model], outputs, trainings, tokens, perf_counter() - began)
