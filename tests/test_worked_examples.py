@@ -80,25 +80,26 @@ def test_a_layer_joins_the_contract_and_runs_on_streams() -> None:
 # ---------------------------------------------------------------------------------------- a pooling kind
 
 
-def std_over_time(values: Tensor, layout: Layout) -> Tensor:
-    """Return the standard deviation of each feature over each sequence; zeros if empty."""
-    mean = mean_over_time(values, layout).index_select(0, layout.sequence_ids)
-    return mean_over_time((values - mean).square(), layout).clamp(min=1e-12).sqrt()
+def rms_over_time(values: Tensor, layout: Layout) -> Tensor:
+    """Return the root of the mean square of each feature over each sequence."""
+    return mean_over_time(values.square(), layout).clamp(min=1e-12).sqrt()
 
 
 def test_a_pooling_kind_is_a_function_and_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ShapeError, match=r"kind is one of max, mean, last, sum, top-k; got 'std'"):
-        tt.nn.Pool("std")
-    monkeypatch.setitem(whole_sequences._KINDS, "std", whole_sequences._Kind(std_over_time))
+    with pytest.raises(ShapeError, match=r"kind is one of max, mean, last, sum, std, top-k; got 'rms'"):
+        tt.nn.Pool("rms")
+    monkeypatch.setitem(whole_sequences._KINDS, "rms", whole_sequences._Kind(rms_over_time))
     with pytest.raises(ShapeError, match="k is for 'top-k'"):
-        tt.nn.Pool("std", k=2)
+        tt.nn.Pool("rms", k=2)
     x = Ragged.from_lengths(torch.randn(9, 3, dtype=torch.float64), [5, 0, 4])
-    expected = torch.stack([x[0].std(0, correction=0), torch.full((3,), 1e-6), x[2].std(0, correction=0)])
-    torch.testing.assert_close(tt.nn.Pool("std")(x), expected.double())
-    model = nn.Sequential(tt.nn.Conv1d(3, 4, 3, padding="same"), tt.nn.Pool("std"))
+    expected = torch.stack(
+        [x[0].square().mean(0).sqrt(), torch.full((3,), 1e-6), x[2].square().mean(0).sqrt()]
+    )
+    torch.testing.assert_close(tt.nn.Pool("rms")(x), expected.double())
+    model = nn.Sequential(tt.nn.Conv1d(3, 4, 3, padding="same"), tt.nn.Pool("rms"))
     assert tt.nn.receptive_field(model) == tt.nn.receptive_field(tt.nn.Pool("max"))
     with pytest.raises(
-        InputTypeError, match=r"1: the operator throughtime::std_over_time has no form in ONNX"
+        InputTypeError, match=r"1: the operator throughtime::rms_over_time has no form in ONNX"
     ):
         tt.export.onnx(model, "never.onnx")
 

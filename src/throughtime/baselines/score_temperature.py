@@ -39,7 +39,7 @@ def score_temperature(targets: Targets, scores: Floats, truth: Any, weights: Flo
     --------
     >>> scores = np.array([[1.0, -1.0], [-1.0, 1.0]])
     >>> round(1 / score_temperature(Classes(2), scores, np.array([0, 1]), np.ones(2)), 2)
-    3.0
+    3.02
     """
     weights = weights / weights.mean()
     if isinstance(targets, Classes):
