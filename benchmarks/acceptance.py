@@ -110,7 +110,7 @@ def grid_search(data: Path) -> float:
     from sklearn.model_selection import GridSearchCV
 
     train, test = (np.loadtxt(path) for path in ucr_files(data, "GunPoint"))
-    classifier = tt.SequenceClassifier(random_state=0)
+    classifier = tt.SequenceClassifier(model="fcn", random_state=0)
     search = GridSearchCV(classifier, {"learning_rate": [0.001, 0.004]}, cv=3)
     search.fit(train[:, 1:], train[:, 0].astype(int))
     return float(search.score(test[:, 1:], test[:, 0].astype(int)))
