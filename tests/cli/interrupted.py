@@ -4,6 +4,7 @@
 its own, and prints as JSON how each ended. Libraries are imported once, before the processes part.
 """
 
+import hashlib
 import json
 import os
 import signal
@@ -71,6 +72,13 @@ MOMENTS = {
 }
 
 
+# The copy of the first fold of a blend has 3 epochs.
+MOMENTS_OF_BLENDS = {
+    "a whole blend": lambda: None,
+    "a copy on a fold": lambda: at_call(torch.optim.AdamW, "step", 9),
+    "a copy on all rows": lambda: at_call(torch.optim.AdamW, "step", 45),
+}
+
 RESUMED = ("the run is there", "the first step", "the second epoch, twice")
 
 
@@ -122,6 +130,14 @@ def ends(folder):
         found[moment] |= {"run": run.exists(), "model": (run / "model.safetensors").exists()}
         if moment in RESUMED:
             found[moment]["resumed"] = in_child(own, lambda: None, "--resume")
+    for moment, prepare in MOMENTS_OF_BLENDS.items():
+        own = folder / moment.replace(" ", "-")
+        own.mkdir()
+        found[moment] = in_child(own, prepare, "--model", "auto")
+        if found[moment]["code"]:
+            found[moment]["resumed"] = in_child(own, lambda: None, "--resume", "--model", "auto")
+        weights = (own / "run" / "model.safetensors").read_bytes()
+        found[moment]["sha256"] = hashlib.sha256(weights).hexdigest()
     return found
 
 

@@ -51,6 +51,17 @@ def test_ctrl_c_ends_a_training_in_one_line(moment: str, ends: dict[str, Any]) -
         assert "best epoch" in end["resumed"]["out"]
 
 
+@pytest.mark.parametrize("moment", ["a copy on a fold", "a copy on all rows"])
+def test_a_stopped_blend_goes_on_with_the_same_result(moment: str, ends: dict[str, Any]) -> None:
+    end, whole = ends[moment], ends["a whole blend"]
+    assert (whole["code"], end["code"], end["resumed"]["code"]) == (0, 130, 0), end
+    written = (end["out"] + end["err"]).splitlines()
+    assert written[-1].startswith("stopped; ")
+    assert written[-1].endswith(" holds the models trained so far; continue with --resume")
+    assert "Traceback" not in end["err"]
+    assert end["sha256"] == whole["sha256"]
+
+
 @pytest.mark.parametrize("start", [["-m", "throughtime"], ["throughtime"]])
 def test_ctrl_c_while_torch_is_imported_shows_no_traceback(tmp_path: Path, start: list[str]) -> None:
     hook = """

@@ -130,7 +130,9 @@ def test_a_class_of_weight_zero_is_not_predicted() -> None:
 
 def test_metrics_of_validation_have_the_weights_of_rows() -> None:
     texts, labels = ["the same text"] * 60, np.array(["many"] * 40 + ["few"] * 20)
-    weighted = tt.SequenceClassifier(**TEXTS).fit(texts, labels, sample_weight=(labels == "few").astype(float))
+    weighted = tt.SequenceClassifier(**TEXTS).fit(
+        texts, labels, sample_weight=(labels == "few").astype(float)
+    )
     assert {epoch.validation["accuracy"] for epoch in weighted.history_} <= {0.0, 1.0}
     assert weighted.metrics_["accuracy"] == pytest.approx(1 / 3)
 
@@ -147,7 +149,13 @@ def test_weights_of_classes_are_those_of_their_rows(class_weight: dict[str, floa
 
 def test_balanced_classes_are_those_of_fit() -> None:
     labels = np.array(["many"] * 40 + ["few"] * 8)
-    options = {"model": "textcnn", "epochs": 2, "tokens_per_batch": 40, "patience": None, "learning_rate": 0.01}
+    options = {
+        "model": "textcnn",
+        "epochs": 2,
+        "tokens_per_batch": 40,
+        "patience": None,
+        "learning_rate": 0.01,
+    }
     balanced = tt.SequenceClassifier(**options, random_state=0, class_weight="balanced").fit(
         SENTENCES, labels
     )

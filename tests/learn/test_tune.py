@@ -123,6 +123,13 @@ def test_optuna_reads_the_study(whole: Tuned) -> None:
         assert len(stored.intermediate_values) == trial.outcome.epochs_trained
 
 
+def test_a_blend_is_not_searched() -> None:
+    with pytest.raises(
+        ShapeError, match=r"'auto' blends several without a search; .* leave out model= \(--model\)"
+    ):
+        space_of("classification", "tokens", "auto", ())
+
+
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("killed")

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from throughtime._options import named
 from throughtime.cli._diagnose_lines import show
 from throughtime.cli._diagnosis_data import DiagnosisColumns, DiagnosisData, read_diagnosis_data
 from throughtime.data.printable import json_line, printable
@@ -89,6 +90,11 @@ def _name(run: Run, folder: str) -> str:
 
 def _diagnosis(run: Run, sequences: DiagnosisData, examples: int) -> tuple[RunDiagnosis, list[str]]:
     """Return the diagnosis of a run's model with the records of its training, and lines for the terminal."""
+    if run.config.model.is_blend:
+        raise UnsupportedError(
+            f"{run.path} has a blend of several models, and a diagnosis is of one network; train one of them "
+            f"by itself ({named('model')}), and give its run"
+        )
     if run.config.model.solved:
         raise UnsupportedError(
             f"{run.path} has a linear model, {run.config.model.name}, without steps that gradients flow "

@@ -36,6 +36,9 @@ def end_training(
 ) -> None:
     """Print the results, or that the training was stopped, in one process; set the exit code."""
     if result.interrupted:
+        if result.run.config.model.is_blend:
+            say(f"stopped; {out} holds the models trained so far; continue with --resume")
+            raise typer.Exit(INTERRUPTED)
         if not result.run.has_model:
             say(f"stopped before {out} had a model; begin again with --resume")
             raise typer.Exit(INTERRUPTED)

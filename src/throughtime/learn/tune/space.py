@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from throughtime._options import Choices, DeclaredOption, Range
+from throughtime._options import Choices, DeclaredOption, Range, named
 from throughtime.errors import ShapeError
-from throughtime.learn.recipe import CELLS, group_options, groups_of
+from throughtime.learn.recipe import AUTO, CELLS, group_options, groups_of
 from throughtime.models import MODELS, all_options, model_options, models_for
 from throughtime.tasks import TASKS
 
@@ -91,7 +91,7 @@ def space_of(
     Raises
     ------
     ShapeError
-        If no model has all options that are given.
+        If no model has all options that are given, or the model is "auto".
 
     Examples
     --------
@@ -101,6 +101,11 @@ def space_of(
     >>> list(space.options["textcnn"])
     ['weight_decay', 'textcnn.embedding_size', 'textcnn.channels', 'textcnn.kernel_sizes']
     """
+    if model == AUTO:
+        raise ShapeError(
+            "a search tries models one by one, and model 'auto' blends several without a search; name one, "
+            f"or leave out {named('model')} to try several"
+        )
     models = (model,) if model is not None else _candidates(task, inputs, given)
     return Space(models, {name: dict(_options(task, inputs, name, given)) for name in models})
 
