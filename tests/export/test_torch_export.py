@@ -192,7 +192,7 @@ OF_FEATURES = {
     "models": _models_of_features,
 }
 OPERATORS = {
-    "pools": {f"{kind}_over_time" for kind in ("max", "mean", "last", "sum", "top_k", "softmax")},
+    "pools": {f"{kind}_over_time" for kind in ("max", "mean", "std", "last", "sum", "top_k", "softmax")},
     "convolutions": {"conv1d", "conv1d_input_gradient"},
     "windows": {"max_over_windows", "mean_over_windows"},
     "norms": {"normalize_sequences", "conv1d"},

@@ -60,6 +60,16 @@ MODELS: dict[str, tuple[Make, Batch]] = {
     "BiLSTM": (lambda: tt.models.BiLSTM(11, 2, embedding_size=4, hidden_size=3), _texts),
     "BiGRU": (lambda: tt.models.BiGRU(11, 2, embedding_size=4, hidden_size=3, pool="last"), _texts),
     "NGrams": (lambda: tt.models.NGrams(11, 2, longest=3, buckets=64), _texts),
+    "Rocket": (lambda: tt.models.Rocket(FEATURES, 2, features=84), _series),
+    "Blend": (
+        lambda: tt.models.Blend(
+            [
+                [tt.models.TextCNN(11, 2, embedding_size=4, channels=3) for _ in range(2)],
+                [tt.models.NGrams(11, 2)],
+            ]
+        ),
+        _texts,
+    ),
     "FrameModel": (lambda: tt.models.FrameModel(FEATURES, hidden_size=4, embedding_size=5), _series),
     "LanguageModel": (lambda: tt.models.LanguageModel(11, embedding_size=4, hidden_size=6), _texts),
     "LanguageModel of clusters": (

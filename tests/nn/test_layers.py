@@ -127,7 +127,7 @@ def test_a_subclass_of_a_layer_keeps_working() -> None:
         (lambda _: tt.nn.Conv1d(4, 8, 3, 2, padding="same"), ShapeError, "needs stride 1, got stride 2"),
         (lambda _: tt.nn.Conv1d(4, 8, 3, groups=3), ShapeError, "groups=3 and in_channels=4"),
         (lambda _: tt.nn.ConvBlock(4, 6, 3, groups=4), ShapeError, "groups=4 and out_channels=6"),
-        (lambda _: tt.nn.Pool("median"), ShapeError, "max, mean, last, sum, top-k; got 'median'"),
+        (lambda _: tt.nn.Pool("median"), ShapeError, "max, mean, last, sum, std, top-k; got 'median'"),
         (lambda _: tt.nn.ConvBlock(3, 2, 3, pool=0), ShapeError, "at least 1 step"),
         (lambda _: tt.nn.WideConv(3, 2, ()), ShapeError, "at least one kernel size"),
         (lambda _: tt.nn.WideConv(3, 2, (1,), stride=2), ShapeError, "no stride=2"),

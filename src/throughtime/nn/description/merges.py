@@ -46,7 +46,7 @@ class WeightedSum:
         return outputs[0].with_values(self._sum([output.values for output in outputs]))
 
     def _sum(self, outputs: list[Tensor]) -> Tensor:
-        if len({output.shape for output in outputs}) > 1:
+        if any(output.shape != outputs[0].shape for output in outputs):
             shapes = ", ".join(str(tuple(output.shape)) for output in outputs)
             raise ShapeError(f"a weighted sum needs outputs of one shape, got {shapes}")
         total = outputs[0] * self.weights[0]
