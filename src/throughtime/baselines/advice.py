@@ -87,11 +87,8 @@ def advice(
     other, simpler = _about_models(task, model, inputs), _about_baseline(baseline, inputs)
     if is_solved(model):
         return [*other, simpler]
-    time = _MORE_TIME if epochs is None else _about_epochs(epochs, best_epoch)
-    return [time, *other, *_about_data(examples, words=words), simpler]
-
-
-_MORE_TIME = f"give the training more time, for more models and folds ({named('budget')})"
+    length = [] if epochs is None else [_about_epochs(epochs, best_epoch)]
+    return [*length, *other, *_about_data(examples, words=words), simpler]
 
 
 def _about_epochs(epochs: int, best_epoch: int) -> str:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from throughtime._options import named
 from throughtime.data.objects import as_table
 from throughtime.data.table import Table
-from throughtime.errors import InputTypeError, RunError, ShapeError, UnsupportedError
-from throughtime.learn.auto import Member, Plan, fit_plan, is_in_memory, may_fold, plan_of, sizes_of
+from throughtime.errors import InputTypeError, ShapeError, UnsupportedError
+from throughtime.learn.auto import Member, Plan, fit_plan, is_in_memory, may_fold, plan_of, planned, sizes_of
 from throughtime.learn.automatic import automatic_settings
 from throughtime.learn.next_step import prepare_stream
 from throughtime.learn.options import OptimizerOptions
@@ -287,7 +287,7 @@ def _fitted(
     """Train by a plan; without one, the model of the recipe."""
     resume = resume or (several.was_restarted() and path.exists())
     if plan is not None and resume:
-        plan = _planned(Run.open(path))
+        plan = planned(Run.open(path))
     if plan is None:
         return fit_prepared(prepared, path, data, resume=resume, **how)
     if plan.is_single:
@@ -367,17 +367,6 @@ def _of_member(recipe: Recipe, member: Member) -> Recipe:
         tokens_per_batch=member.tokens_per_batch,
         **{name: value for name, value in member.settings.items() if name in known},
     )
-
-
-def _planned(run: Run) -> Plan | None:
-    """Return the plan of a run; None if it has none."""
-    content = run.config.recipe.get("plan")
-    try:
-        return None if content is None else Plan.from_json(content)
-    except ValueError as error:
-        raise RunError(
-            f"{run.path / 'config.json'} is damaged: {error}; restore the file or train again"
-        ) from error
 
 
 def _resumed(path: Path, prepared: Prepared, data: Any) -> Run:

@@ -4,8 +4,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from throughtime._fields import Fields, Number, to_json
+from throughtime._options import named
 from throughtime.baselines import advice, beats, fit_baselines
 from throughtime.errors import RunError
+from throughtime.learn.auto import planned
 from throughtime.learn.bounded import in_memory, score_of
 from throughtime.learn.prepared import Prepared
 from throughtime.learn.recipe import Recipe
@@ -118,7 +120,9 @@ def summarize(prepared: Prepared, run: Run, *, baselines: bool = True) -> Summar
         epochs=None if run.config.model.is_blend else run.config.settings.epochs,
         best_epoch=metrics.best_epoch or 1,
     )
-    return replace(summary, advice=tuple(tips))
+    plan = planned(run)
+    more = () if plan is None or plan.is_whole else (f"give the training more time ({named('budget')})",)
+    return replace(summary, advice=(*more, *tips))
 
 
 def _words_without_vectors(recipe: Recipe) -> bool:

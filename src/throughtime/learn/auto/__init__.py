@@ -8,6 +8,7 @@ from throughtime.learn.auto.outcome import read_outcome as read_outcome
 from throughtime.learn.auto.plan import Member as Member
 from throughtime.learn.auto.plan import Plan as Plan
 from throughtime.learn.auto.plan import plan_of as plan_of
+from throughtime.learn.auto.plan import planned as planned
 from throughtime.learn.auto.pool import is_in_memory as is_in_memory
 from throughtime.learn.auto.pool import may_fold as may_fold
 from throughtime.learn.auto.pool import sizes_of as sizes_of

@@ -8,11 +8,11 @@ from typing import Any, Self
 from throughtime._duration import duration_text
 from throughtime._fields import Fields, Positive, to_json
 from throughtime._options import named
-from throughtime.errors import ShapeError
+from throughtime.errors import RunError, ShapeError
 from throughtime.learn.auto.candidates import Candidate, Sizes, candidates
 from throughtime.learn.automatic import automatic_batch
 from throughtime.models import model_options
-from throughtime.training import ModelSpec
+from throughtime.training import ModelSpec, Run
 
 _FOLDS_AND_COPIES = ((5, 3), (3, 2), (3, 1))
 """Numbers of folds, and of copies of each network that are trained on all rows afterwards, the best first."""
@@ -130,6 +130,11 @@ class Plan:
         return replace(self, members=members)
 
     @property
+    def is_whole(self) -> bool:
+        """Whether a larger budget would change nothing."""
+        return self.folds == _FOLDS_AND_COPIES[0][0]
+
+    @property
     def is_single(self) -> bool:
         """Whether a single model is trained, on the parts as they are."""
         return self.folds == 1 and len(self.members) == 1 and self.members[0].copies == 1
@@ -155,6 +160,23 @@ class Plan:
             If an entry is missing or has the wrong type.
         """
         return Fields(content, "plan.").dataclass(cls)
+
+
+def planned(run: Run) -> Plan | None:
+    """Return the plan of a run; None if it has none.
+
+    Raises
+    ------
+    RunError
+        If it is damaged.
+    """
+    content = run.config.recipe.get("plan")
+    try:
+        return None if content is None else Plan.from_json(content)
+    except ValueError as error:
+        raise RunError(
+            f"{run.path / 'config.json'} is damaged: {error}; restore the file or train again"
+        ) from error
 
 
 def default_budget(sizes: Sizes) -> float:
