@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import Field, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from throughtime.errors import InputTypeError, ShapeError, UnsupportedError
 from throughtime.learn.auto import Member, Plan, fit_plan, is_in_memory, may_fold, plan_of, planned, sizes_of
 from throughtime.learn.automatic import automatic_settings
 from throughtime.learn.next_step import prepare_stream
-from throughtime.learn.options import OptimizerOptions
+from throughtime.learn.options import OptimizerOptions, changed_options
 from throughtime.learn.predictor import Predictor
 from throughtime.learn.prepared import Prepared, prepare_table
 from throughtime.learn.reading import read_rows
@@ -227,12 +227,13 @@ def fit_recipe(
         "factory": factory,
     }
     more: dict[str, Any] = {"validation_data": validation_data, "test_data": test_data, "weights": weights}
+    blends = recipe.is_blend and factory is None
+    if blends:
+        _require_plain(how, start)  # before the data are read
     prepared = prepare(recipe, data, **more, rows=rows, start=start)
     if recipe.optimizer.monitor is not None:
         prepared.task.require_metric(recipe.optimizer.monitor)
-    plan = plan_for(prepared) if recipe.is_blend and factory is None else None
-    if plan is not None:
-        _require_plain(how, start)
+    plan = plan_for(prepared) if blends else None
     prepared = replace(prepared, recipe=automatic_settings(prepared))
     if out is not None:
         return _fitted(prepared, Path(out), data, plan, **how)
@@ -259,12 +260,8 @@ def plan_for(prepared: Prepared) -> Plan:
         may_fold=may_fold(prepared),
         may_blend=may_blend,
     )
-    given = {option.name for option in fields(OptimizerOptions) if _is_given(recipe, option)}
+    given = set(changed_options(recipe.optimizer))
     return plan.with_embedding(prepared.vector_size).without_settings(given)
-
-
-def _is_given(recipe: Recipe, option: Field[Any]) -> bool:
-    return bool(getattr(recipe.optimizer, option.name) != option.default)
 
 
 def _require_plain(how: Mapping[str, Any], start: Predictor | None) -> None:

@@ -46,7 +46,7 @@ def fold_parts(recipe: Recipe, table: Table, folds: int) -> Iterator[Parts]:
         labels = label_texts(table, recipe.columns.target[0])
     groups = None if split.group is None else group_numbers([table], split.group)
     try:
-        for rest, test in _splitter(folds, seed, labels, groups).split(np.zeros(len(table)), labels, groups):
+        for rest, test in splitter(folds, seed, labels, groups).split(np.zeros(len(table)), labels, groups):
             classes = None if labels is None else [labels[row] for row in rest]
             parts = split_rows(
                 table.select(rest), split.validation, 0.0, seed, classes=classes, group=split.group
@@ -82,9 +82,10 @@ def without_rare_classes(recipe: Recipe, table: Table, folds: int) -> tuple[Tabl
     return table.select(np.flatnonzero(~rare)), (rare_note(labels[rare].tolist()),)
 
 
-def _splitter(
-    folds: int, seed: int, labels: list[str] | None, groups: object
+def splitter(
+    folds: int, seed: int, labels: object, groups: object
 ) -> KFold | GroupKFold | StratifiedKFold | StratifiedGroupKFold:
+    """Return what divides rows into folds: by class if there are labels, with groups kept together."""
     how = {"n_splits": folds, "shuffle": True, "random_state": seed}
     if groups is None:
         return KFold(**how) if labels is None else StratifiedKFold(**how)

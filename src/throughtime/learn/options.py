@@ -4,9 +4,9 @@ The command line is generated from these dataclasses, and `throughtime.fit` and 
 names as keyword arguments.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal
 
 from throughtime._options import Option, Range
 
@@ -231,3 +231,10 @@ class OptimizerOptions:
         Literal["float32", "bfloat16"],
         Option("Precision of large matrix products; bfloat16 uses autocast."),
     ] = "float32"
+
+
+def changed_options(options: Any) -> Iterator[str]:
+    """Yield the names of the options of a group that differ from their default."""
+    for option in fields(options):
+        if getattr(options, option.name) != option.default:
+            yield option.name

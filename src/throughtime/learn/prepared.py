@@ -75,6 +75,8 @@ class Prepared:
     """Whether the validation rows were drawn from those to train on, without regard to time."""
     vector_size: int | None = None
     """Number of features of pretrained vectors, if there are any."""
+    row_weights: Tensor | None = None
+    """Weights of the training examples without those of their classes."""
     class_weights: Tensor | None = None
     """(C,) weight of each class in the loss, if classes are weighed."""
 
@@ -174,7 +176,7 @@ def prepare_table(
         of_parts = [weights[torch.from_numpy(part)] for part in (parts.training, parts.validation)]
         examples[0] = _with_weights(examples[0], of_parts[0])
         examples[1] = _with_weights(examples[1], of_parts[1]) if validation is None else examples[1]
-    class_weights = _class_weights(recipe, task, examples[0])
+    row_weights, class_weights = examples[0].weights, _class_weights(recipe, task, examples[0])
     examples[0] = _weighed(examples[0], class_weights)
     for number in (0, 1):
         used = None if task.needs_targets else task.trained_on(examples[number].labels)
@@ -202,6 +204,7 @@ def prepare_table(
         tuple(tables),
         drew_validation=validation is None and recipe.split.time is None,
         vector_size=None if vectors is None else vectors.matrix.shape[1],
+        row_weights=row_weights,
         class_weights=class_weights,
     )
 

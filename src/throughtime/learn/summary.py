@@ -6,7 +6,6 @@ from typing import Any, Self
 from throughtime._fields import Fields, Number, to_json
 from throughtime._options import named
 from throughtime.baselines import advice, beats, fit_baselines
-from throughtime.errors import RunError
 from throughtime.learn.auto import planned
 from throughtime.learn.bounded import in_memory, score_of
 from throughtime.learn.prepared import Prepared
@@ -144,11 +143,4 @@ def read_summary(run: Run) -> Summary | None:
     RunError
         If the file is damaged.
     """
-    content = run.read_json(NAME)
-    if content is None:
-        return None
-    try:
-        return Summary.from_json(content)
-    except ValueError as error:
-        path = run.path / NAME
-        raise RunError(f"{path} is damaged: {error}; restore the file or train again") from error
+    return run.read_as(NAME, Summary.from_json)

@@ -1,11 +1,10 @@
 """Options that would have no effect are refused."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import fields
-from typing import Any
+from collections.abc import Sequence
 
 from throughtime._options import named
 from throughtime.errors import ShapeError
+from throughtime.learn.options import changed_options
 from throughtime.learn.recipe import Recipe
 from throughtime.models import is_solved
 
@@ -41,7 +40,7 @@ def require_used_options(recipe: Recipe) -> None:
         ...
     throughtime.errors.ShapeError: scale= (--scale) is for series, but the model reads text; leave it out
     """
-    for name in _changed(recipe.inputs):
+    for name in changed_options(recipe.inputs):
         kinds = _COLUMNS.get(name, ())
         if kinds and not any(getattr(recipe.columns, kind) for kind in kinds):
             raise ShapeError(
@@ -67,18 +66,12 @@ def require_used_options(recipe: Recipe) -> None:
 
 def _require_no_steps(recipe: Recipe) -> None:
     """Check that no option of the optimizer is set, as the weights of the model are solved for."""
-    for name in _changed(recipe.optimizer):
+    for name in changed_options(recipe.optimizer):
         if name != "seed" and (name, getattr(recipe.optimizer, name)) not in _WITHOUT_STEPS:
             raise ShapeError(
                 f"{named(name)} has no effect on {recipe.model}, whose weights are solved for without "
                 "training steps; leave it out"
             )
-
-
-def _changed(options: Any) -> Iterator[str]:
-    for option in fields(options):
-        if getattr(options, option.name) != option.default:
-            yield option.name
 
 
 def _read(recipe: Recipe) -> Sequence[str]:

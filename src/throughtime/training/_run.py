@@ -6,12 +6,12 @@ The files are described byte by byte in ``docs/run-format.md``.
 import datetime as dt
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from dataclasses import fields as fields_of
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -36,6 +36,7 @@ from throughtime.training._tensor_file import read_tree, write_tree
 FORMAT = "throughtime-run"
 FORMAT_VERSION = 3
 
+T = TypeVar("T")
 _REQUIRED: Any = object()
 _NEEDED = ("config.json", "metrics.json", "environment.json", CHECKSUMS)
 
@@ -428,6 +429,23 @@ class Run:
         """
         path = self.path / name
         return read_object(path) if path.is_file() else None
+
+    def read_as(self, name: str, read: Callable[[Any], T]) -> T | None:
+        """Return what a function reads from the content of a further JSON file; None if there is none.
+
+        Raises
+        ------
+        RunError
+            If the file is damaged, or the function raises ValueError.
+        """
+        content = self.read_json(name)
+        if content is None:
+            return None
+        try:
+            return read(content)
+        except ValueError as error:
+            path = self.path / name
+            raise RunError(f"{path} is damaged: {error}; restore the file or train again") from error
 
     def note_environment(self, *, begun: bool) -> dict[str, list[Any]]:
         """Save the environment when a training starts, or its changes when it is resumed.

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from throughtime._fields import Fields, Number, Positive, to_json
-from throughtime.errors import RunError
 from throughtime.training import Run
 
 NAME = "blend.json"
@@ -82,10 +81,4 @@ def read_outcome(run: Run) -> Outcome | None:
     RunError
         If the file is damaged.
     """
-    content = run.read_json(NAME)
-    if content is None:
-        return None
-    try:
-        return Outcome.from_json(content)
-    except ValueError as error:
-        raise RunError(f"{run.path / NAME} is damaged: {error}; restore the file or train again") from error
+    return run.read_as(NAME, Outcome.from_json)

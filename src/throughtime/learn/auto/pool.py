@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from torch import Tensor
 
 from throughtime.data.examples import Examples
 from throughtime.learn.auto.candidates import Sizes
+from throughtime.learn.folds import splitter
 from throughtime.learn.groups import group_numbers
 from throughtime.learn.prepared import Prepared, in_training
 
@@ -91,9 +91,8 @@ def pool_of(prepared: Prepared, folds: int) -> Pool:
     count, every = len(training), len(training) + len(validation)
     numbers = torch.arange(every)
     # Weights of classes are those of training alone.
-    own = training.weights if prepared.class_weights is None else _without_classes(training, prepared)
-    training = replace(training, weights=own)
-    if (own is None) != (validation.weights is None):
+    training = replace(training, weights=prepared.row_weights)
+    if (training.weights is None) != (validation.weights is None):
         training, validation = (_with_weights(part) for part in (training, validation))
     examples = Examples.cat([training, validation])
     parts = [Fold(numbers[:count], numbers[count:])]
@@ -110,14 +109,6 @@ def _with_weights(examples: Examples) -> Examples:
     return replace(examples, weights=torch.ones(len(examples))) if examples.weights is None else examples
 
 
-def _without_classes(training: Examples, prepared: Prepared) -> Tensor | None:
-    """Return the weights of training examples without those of their classes."""
-    if prepared.class_weights is None or training.weights is None:
-        return training.weights
-    own = training.weights / prepared.class_weights[training.labels]
-    return None if torch.allclose(own, torch.ones_like(own)) else own
-
-
 def _fold_numbers(prepared: Prepared, examples: Examples, folds: int) -> Any:
     """Return the number of the fold that holds out each example."""
     seed, group = prepared.recipe.optimizer.seed, prepared.recipe.split.group
@@ -126,10 +117,9 @@ def _fold_numbers(prepared: Prepared, examples: Examples, folds: int) -> Any:
     if group is None:
         return _dealt(labels, folds, seed)
     groups = group_numbers(prepared.tables[:2], group)
-    how = {"n_splits": folds, "shuffle": True, "random_state": seed}
-    splitter = StratifiedGroupKFold(**how) if has_classes else GroupKFold(**how)
+    divided = splitter(folds, seed, labels if has_classes else None, groups)
     numbers = np.zeros(len(examples), dtype=np.int64)
-    for k, (_, held_out) in enumerate(splitter.split(np.zeros(len(labels)), labels, groups)):
+    for k, (_, held_out) in enumerate(divided.split(np.zeros(len(labels)), labels, groups)):
         numbers[held_out] = k
     return numbers
 
