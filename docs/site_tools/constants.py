@@ -7,7 +7,7 @@ from typing import Any
 def documentation_of(package: str, constant: Any) -> str:
     """Return the string below the assignment of a constant that a package exports."""
     root = package.partition(".")[0]
-    for module in [name for name in sys.modules if name.partition(".")[0] == root and sys.modules[name]]:
+    for module in [name for name in sys.modules if name.partition(".")[0] == root]:
         for name, found in vars(sys.modules[module]).items():
             if found is constant and (text := _comment(module, name)):
                 return text

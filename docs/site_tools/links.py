@@ -100,7 +100,7 @@ def object_at(path: str) -> Any:
     parts = [part for part in path.split(".") if part]
     for length in range(len(parts), 0, -1):
         try:
-            found = import_module(".".join(parts[:length]))
+            found: Any = import_module(".".join(parts[:length]))
         except (ImportError, ValueError):
             continue
         for part in parts[length:]:

@@ -1,7 +1,7 @@
 """The API reference: a page for each package and public name, as sources of Sphinx in `docs/api`."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from inspect import getdoc, getmembers, isclass, isfunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,7 +83,11 @@ def _index(packages: dict[str, tuple[str, ...]]) -> str:
 
 
 def _package_page(package: str, names: tuple[str, ...]) -> str:
-    kinds = {"Classes": isclass, "Functions": isfunction, "Constants": lambda found: not callable(found)}
+    kinds: dict[str, Callable[[Any], bool]] = {
+        "Classes": isclass,
+        "Functions": isfunction,
+        "Constants": lambda found: not callable(found),
+    }
     tables = []
     for heading, is_kind in kinds.items():
         chosen = tuple(name for name in names if is_kind(value(package, name)))
