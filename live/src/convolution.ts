@@ -1,0 +1,12 @@
+// The page "Convolution": rows C1 to C8.
+
+import { mount } from "./page";
+import { kernel } from "./convolution/kernel";
+
+mount({
+  title: "Convolution",
+  introduction:
+    "Draw signals, slide kernels, stack and dilate them, and look into a trained text CNN. Each section is a statement of a lecture on convolutional and recurrent networks, with something to do.",
+  other: ["recurrence.html", "Recurrence"],
+  sections: [kernel],
+});
