@@ -24,6 +24,7 @@ export function plot(caption: string, options: () => Titled): Figure {
       Plot.plot({
         width,
         height: 240,
+        marginRight: 24,
         marginTop: 28,
         marginLeft: 52,
         marginBottom: 40,
