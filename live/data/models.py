@@ -1,15 +1,16 @@
 """Trains the classifiers of the live pages and exports them: ``python live/data/models.py FOLDER``.
 
 Both learn which exception an error message belongs to (`messages`), from the same rows. The folder then has
-``textcnn.onnx``, which takes whole texts, ``lstm.onnx``, which takes one token after the other, ``tokenizer.json``,
-and ``classifiers.json``: classes, test results, example texts, the n-grams that fire each filter. The runs are in
-``runs``. The id after the last word of the vocabulary stands for a token that is left out: its embedding is zero.
+``textcnn.onnx``, which takes whole texts, ``lstm.onnx``, which takes one token after the other,
+``tokenizer.json``, and ``classifiers.json``: classes, test results, example texts, the n-grams that fire each
+filter. The runs are in ``runs``. The id after the last word of the vocabulary stands for a token that is left
+out: its embedding is zero.
 """
 
 import json
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from messages import messages
@@ -17,7 +18,9 @@ from torch import nn
 
 import throughtime as tt
 from throughtime.learn import Predictor
-from throughtime.ragged import Ragged
+
+if TYPE_CHECKING:
+    from throughtime.ragged import Ragged
 
 MODELS: dict[str, dict[str, Any]] = {
     "textcnn": {"embedding_size": 64, "channels": 24, "kernel_sizes": (2, 3, 4)},
