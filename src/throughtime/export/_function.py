@@ -50,7 +50,7 @@ class _Recorder(TorchDispatchMode):
     """Adds a node for every operator that reads a recorded tensor; others give constants."""
 
     def __init__(self, graph: Graph, constants: Mapping[str, Tensor | None], name: str) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.graph, self._name = graph, name
         # Tensors are kept, so that an id stays that of one tensor.
         self._values: dict[int, tuple[Tensor, str]] = {}

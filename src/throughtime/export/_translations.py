@@ -56,7 +56,7 @@ def features_read(operator: Operator) -> int | str | None:
     arguments = operator.arguments
     match operator.name:
         case name if name == OF_TOKENS:
-            return arguments["features"]
+            size = arguments["features"]
         case "aten::embedding" | "throughtime::ngram_scores":
             return None
         case "aten::linear":
@@ -71,7 +71,7 @@ def features_read(operator: Operator) -> int | str | None:
             size = arguments["in_channels"]
         case _:
             return "any"
-    return int(size)
+    return size if size is None or size == "any" else int(size)
 
 
 def _recurrent(batch: Batch, operator: Operator, value: Value, place: Place) -> Steps:
