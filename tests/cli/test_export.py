@@ -13,6 +13,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
+from throughtime import Ragged
 from throughtime.data.tokenizing import encode
 from throughtime.learn import load
 from throughtime.tasks import predict
@@ -52,6 +53,63 @@ def test_the_file_computes_what_the_run_does(tmp_path: Path, run_cli: RunCli, te
     torch.testing.assert_close(
         torch.from_numpy(logits), predict(run.load_model(), tokens), rtol=1e-5, atol=1e-6
     )
+
+
+@pytest.fixture(scope="module")
+def stream_run(tmp_path_factory: pytest.TempPathFactory, text_run: Path) -> Path:
+    """A run of a model in one direction, on the rows of `text_run`."""
+    options = ("--text", "words", "--target", "kind", "--model", "gru", "--hidden-size", 8, "--epochs", 4)
+    return trained(
+        tmp_path_factory.mktemp("stream") / "run", text_run.parent / "data.csv", *options, "--no-baselines"
+    )
+
+
+def test_a_streaming_file_is_that_of_the_run_token_by_token(
+    tmp_path: Path, run_cli: RunCli, stream_run: Path
+) -> None:
+    out = tmp_path / "model.onnx"
+    outcome = run_cli("export", stream_run, "--to", "onnx", "--out", out, "--streaming", "--intermediates")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.startswith(
+        f"saved in {out}: inputs tokens (batch, length), recurrent.h_0 (1, batch, 8)"
+    )
+    assert "recurrent.update (batch, length, 8)" in outcome.out
+    code = outcome.out.partition("\n\n")[2].replace("a text", "a good or bad thing")
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code, {})
+    model, notes = Run.open(stream_run).load_model(), onnxruntime.InferenceSession(out).get_modelmeta()
+    tokenizer = Tokenizer.from_str(notes.custom_metadata_map["tokenizer"])
+    (tokens,) = encode(tokenizer, ["a good or bad thing"])
+    so_far = Ragged.from_list([tokens[: count + 1] for count in range(len(tokens))])
+    best = predict(model, so_far).argmax(1)
+    lines = [
+        f"{tokenizer.id_to_token(int(t))} {['no', 'yes'][b]}\n" for t, b in zip(tokens, best, strict=True)
+    ]
+    assert printed.getvalue() == "".join(lines)
+
+
+def test_what_cannot_stream_writes_no_file(tmp_path: Path, run_cli: RunCli, text_run: Path) -> None:
+    out = tmp_path / "model.onnx"
+    refused(
+        run_cli("export", text_run, "--to", "onnx", "--out", out, "--streaming"),
+        ["convolutions.blocks.0.conv (Conv1d) has", "use padding='causal'"],
+    )
+    assert not out.exists()
+
+
+def test_the_intermediates_of_a_convolution_stand_in_the_file(
+    tmp_path: Path, run_cli: RunCli, text_run: Path
+) -> None:
+    out = tmp_path / "model.onnx"
+    outcome = run_cli("export", text_run, "--to", "onnx", "--out", out, "--intermediates")
+    code = outcome.out.partition("\n\n")[2].replace('"a text", "another one"', '"a good thing"')
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code, {})
+    assert printed.getvalue() == "['yes']\n"
+    names = {output.name for output in onnxruntime.InferenceSession(out).get_outputs()}
+    assert names >= {"logits", "convolutions.blocks.0.activation", "convolutions.blocks.0.pool.index"}
 
 
 def test_the_file_stands_beside_the_run(tmp_path: Path, run_cli: RunCli, code_run: Path) -> None:

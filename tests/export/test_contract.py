@@ -39,10 +39,7 @@ NOT_EXPORTED = {
     tt.nn.Recurrence,
     tt.nn.Stream,
     tt.models.CharCNN,
-    tt.models.ForecastModel,
-    tt.models.FrameModel,
     tt.models.InceptionTime,
-    tt.models.LanguageModel,
     tt.models.LeNet,
 }
 

@@ -300,12 +300,27 @@ def export(
         Path | None,
         typer.Option(help="File to write. Must not exist. Default: RUN.onnx, next to the folder of the run."),
     ] = None,
+    streaming: Annotated[
+        bool,
+        typer.Option(
+            "--streaming",
+            help="Export a model that reads sequences in chunks, with its state as inputs and outputs. "
+            "For recurrent layers in one direction and causal convolutions.",
+        ),
+    ] = False,
+    intermediates: Annotated[
+        bool,
+        typer.Option(
+            "--intermediates",
+            help="Also return what every layer computes, such as gates, convolutions and pooled steps.",
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
     """Write the model of a run as an ONNX file."""
     with stopping_at_once():
         from throughtime.cli._export import export as command
-    command(run, out, quiet=quiet)
+    command(run, out, streaming=streaming, intermediates=intermediates, quiet=quiet)
 
 
 bench = typer.Typer(

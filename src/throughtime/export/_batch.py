@@ -1,6 +1,6 @@
 """A padded batch within a graph: how long its sequences are, and which of its steps are real."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,10 +17,14 @@ INT32 = 6  # onnx.TensorProto's number
 
 @dataclass(frozen=True)
 class Steps:
-    """Token numbers (L, B) or features (L, B, D), with anything behind a sequence's end."""
+    """Token numbers (L, B) or features (L, B, D), with anything behind a sequence's end.
+
+    Of features that are more than a vector, D is their number and ``sizes`` their dimensions.
+    """
 
     name: str
     features: int | None
+    sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,9 +129,10 @@ class Batch:
 
     @cached_property
     def first(self) -> str:
-        """(L, 1, 1) bool: whether a step is the first."""
+        """(L, B, 1) bool: whether a step is the first of its sequence."""
         begins = self.graph.add("Equal", self.times, self.graph.constant([0]))
-        return self.graph.add("Unsqueeze", begins, self.graph.constant([2]))
+        first = self.graph.add("And", self.inside, begins)
+        return self.graph.add("Unsqueeze", first, self.graph.constant([2]))
 
     @cached_property
     def empty(self) -> str:
@@ -153,4 +158,4 @@ class Batch:
     def masked(self, steps: Steps, mask: str, otherwise: float = 0.0) -> Steps:
         """Return the steps of a mask, and a number in place of all others."""
         name = self.graph.add("Where", mask, steps.name, self.graph.number(otherwise))
-        return Steps(name, steps.features)
+        return replace(steps, name=name)

@@ -1,6 +1,6 @@
 """A function of tensors as nodes of ONNX: its operators are recorded while it runs once."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from throughtime.errors import InputTypeError
 from throughtime.export._graph import Graph
 
-# In place of a result that has no form in ONNX here, which is an error only where another operator reads it.
+# In place of a value that has no form in ONNX here: an error only where a result depends on it.
 _MISSING = "missing: "
 
 
@@ -43,17 +43,18 @@ def add_function(
         recorder.name(tensor, value)
     with torch.no_grad(), recorder:
         results = function(*(tensor for tensor, _ in arguments))
-    return [recorder.value(tensor) for tensor in results]
+    return [recorder.result(tensor) for tensor in results]
 
 
 class _Recorder(TorchDispatchMode):
     """Adds a node for every operator that reads a recorded tensor; others give constants."""
 
     def __init__(self, graph: Graph, constants: Mapping[str, Tensor | None], name: str) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.graph, self._name = graph, name
         # Tensors are kept, so that an id stays that of one tensor.
         self._values: dict[int, tuple[Tensor, str]] = {}
+        self._transposed: dict[int, tuple[Tensor, Tensor]] = {}
         self._titles = {id(value): (value, title) for title, value in constants.items() if value is not None}
 
     def name(self, tensor: Tensor, value: str) -> None:
@@ -65,12 +66,17 @@ class _Recorder(TorchDispatchMode):
         if not isinstance(operand, Tensor):
             return self.graph.number(operand)
         if id(operand) not in self._values:
-            return self.graph.constant(operand, self._titles.get(id(operand), (operand, "weight"))[1])
-        value = self._values[id(operand)][1]
+            return self.graph.constant(operand, self._titles.get(id(operand), (operand, "constant"))[1])
+        return self._values[id(operand)][1]
+
+    def result(self, tensor: Tensor) -> str:
+        """Return the value of a result, which has to depend on what was recorded."""
+        if id(tensor) not in self._values:
+            raise InputTypeError(f"{self._name} returns what no operator of torch computes from its input")
+        value = self.value(tensor)
         if value.startswith(_MISSING):
-            raise InputTypeError(
-                f"{self._name}: the operator {value.removeprefix(_MISSING)} has no form in ONNX here"
-            )
+            operator = value.removeprefix(_MISSING)
+            raise InputTypeError(f"{self._name}: the operator {operator} has no form in ONNX here")
         return value
 
     def __torch_dispatch__(
@@ -78,20 +84,35 @@ class _Recorder(TorchDispatchMode):
     ) -> Any:
         del types
         results = operator(*args, **(kwargs or {}))
-        tensors = [part for arg in args for part in (arg if isinstance(arg, list | tuple) else [arg])]
-        if any(id(tensor) in self._values for tensor in tensors):
+        if any(id(part) in self._values for part in _flat(args)):
             self._record(operator, args, kwargs or {}, results)
-        elif isinstance(results, Tensor) and args and id(args[0]) in self._titles:
-            self._titles[id(results)] = results, self._titles[id(args[0])][1]
+        elif operator.name() == "aten::t":
+            self._transposed[id(results)] = results, args[0]
         return results
 
+    def product(self, x: Tensor, weight: Tensor, *bias: Tensor) -> str:
+        """Add a matrix product; a weight is read as it is, so that a tied one is kept once."""
+        result, transposed = self._transposed.get(id(weight), (weight, weight))
+        operands = [self.value(part) for part in (x, transposed, *bias)]
+        return self.graph.add("Gemm", *operands, transB=int(result is not transposed))
+
+    def _missing_of(self, args: Sequence[Any]) -> str:
+        """Return the first operand that has no form here, "" if all have one."""
+        values = (self._values[id(part)][1] for part in _flat(args) if id(part) in self._values)
+        return next((value for value in values if value.startswith(_MISSING)), "")
+
     def _record(self, operator: Any, args: Sequence[Any], options: Mapping[str, Any], results: Any) -> None:
-        title = operator.name()
-        add = _NODES.get(title)
+        add = _NODES.get(operator.name())
         tensors = [results] if isinstance(results, Tensor) else list(results)
-        values = [_MISSING + title] * len(tensors) if add is None else add(self, *args, **options)
+        missing = _MISSING + operator.name() if add is None else self._missing_of(args)
+        values = [missing] * len(tensors) if missing or add is None else add(self, *args, **options)
         for tensor, value in zip(tensors, [values] if isinstance(values, str) else values, strict=True):
             self.name(tensor, value)
+
+
+def _flat(args: Sequence[Any]) -> Iterator[Any]:
+    for arg in args:
+        yield from arg if isinstance(arg, list | tuple) else [arg]
 
 
 def _node(kind: str) -> Callable[..., str]:
@@ -113,7 +134,17 @@ def _difference_from(recorder: _Recorder, x: Tensor, other: Any, alpha: float = 
 
 
 def _affine(recorder: _Recorder, bias: Tensor, x: Tensor, weight: Tensor) -> str:
-    return recorder.graph.add("Gemm", *(recorder.value(part) for part in (x, weight, bias)))
+    return recorder.product(x, weight, bias)
+
+
+def _embedding(recorder: _Recorder, weight: Tensor, indices: Tensor, *options: Any) -> str:
+    del options  # they are for training
+    return recorder.graph.add("Gather", recorder.value(weight), recorder.value(indices), axis=0)
+
+
+def _log_softmax(recorder: _Recorder, x: Tensor, dim: int, half_to_float: bool = False) -> str:  # noqa: FBT001, FBT002 - torch's
+    del half_to_float
+    return recorder.graph.add("LogSoftmax", recorder.value(x), axis=dim)
 
 
 def _split(recorder: _Recorder, x: Tensor, size: int, dim: int = 0) -> list[str]:
@@ -171,11 +202,13 @@ _NODES: Mapping[str, Callable[..., str | list[str]]] = {
     **{f"aten::add.{other}": _sum("Add") for other in _WITH},
     **{f"aten::sub.{other}": _sum("Sub") for other in _WITH},
     **{f"aten::rsub.{other}": _difference_from for other in _WITH},
+    "aten::_log_softmax": _log_softmax,
     "aten::addmm": _affine,
     "aten::clamp": _clamp,
     "aten::elu": _elu,
+    "aten::embedding": _embedding,
     "aten::leaky_relu": _leaky_relu,
-    "aten::mm": _node("MatMul"),
+    "aten::mm": _Recorder.product,
     "aten::softplus": _softplus,
     "aten::split.Tensor": _split,
     "aten::stack": _stack,

@@ -46,4 +46,7 @@ def batch_first(batch: Batch, value: Value) -> tuple[Dims, str]:
         rows = () if value.rows is None else (value.rows,)
         return ("batch", *rows, size), value.name
     real = value if batch.full else batch.masked(value, batch.real)
-    return ("batch", "length", size), batch.graph.add("Transpose", real.name, perm=[1, 0, 2])
+    array = batch.graph.add("Transpose", real.name, perm=[1, 0, 2])
+    if not value.sizes:
+        return ("batch", "length", size), array
+    return ("batch", "length", *value.sizes), batch.graph.reshaped(array, [0, 0, *value.sizes])

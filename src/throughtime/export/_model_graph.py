@@ -136,13 +136,10 @@ class ModelGraph(Graph):
     def model(self, metadata: Mapping[str, str]) -> "ModelProto":
         """Return the checked model."""
         helper = self._onnx.helper
-        graph = helper.make_graph(
-            self._read_for({output.name for output in self._outputs}),
-            "throughtime",
-            self._inputs,
-            self._outputs,
-            list(self._constants.values()),
-        )
+        nodes = self._read_for({output.name for output in self._outputs})
+        read = {value for node in nodes for value in _read_by(node)}
+        constants = [constant for name, constant in self._constants.items() if name in read]
+        graph = helper.make_graph(nodes, "throughtime", self._inputs, self._outputs, constants)
         model: ModelProto = helper.make_model(
             graph,
             opset_imports=[helper.make_opsetid("", OPSET)],

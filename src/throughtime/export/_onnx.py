@@ -126,9 +126,9 @@ def onnx(
     ['output', 'h_n', 'c_n']
     >>> stream = tt.export.onnx(tt.models.GRUModel(10, 2), streaming=True)
     >>> [value.name for value in stream.graph.input]
-    ['tokens', 'recurrent.h_0', 'pool.max_0', 'steps_0']
+    ['tokens', 'recurrent.h_0', 'steps_0', 'pool.max_0']
     >>> [value.name for value in stream.graph.output]
-    ['logits', 'recurrent.h_n', 'pool.max_n', 'steps_n']
+    ['logits', 'recurrent.h_n', 'steps_n', 'pool.max_n']
     """
     _check_float32(model)
     _check_size(model)
@@ -199,7 +199,9 @@ def _layer(
     result = add_recurrent(
         batch, layer, Steps(swapped, layer.input_size), optional=OptionalInputs(**optional)
     )
-    y = graph.add("Transpose", result.steps.name, perm=[1, 0, 2]) if first else result.steps.name
+    # ONNX's operators put zeros behind the end; loops do not.
+    real = result.steps if intermediates is None else batch.masked(result.steps, batch.real)
+    y = graph.add("Transpose", real.name, perm=[1, 0, 2]) if first else real.name
     width = result.steps.features or 0
     graph.output(y, "output", np.float32, (*padded, width), "h of every step of the last layer.")
     for state, value in zip(states, (result.h_n, result.c_n), strict=False):

@@ -75,8 +75,7 @@ def add_recurrent(
             for part, state in (("initial_h", h_0), ("initial_c", c_0))
         ]
         x = steps.name if not context else graph.add("Concat", steps.name, context, axis=2)
-        outputs = [f"{prefix}{part}_l{k}" for part in ("Y", *(f"Y_{state}" for state in layer.spec.states))]
-        steps, ends = add_operator(batch, operator, x, constants, initial, outputs)
+        steps, ends = add_operator(batch, operator, x, constants, initial)
         finals.append(ends)
     h_n, *c_n = (_joined(graph, parts) for parts in zip(*finals, strict=True))
     return Result(steps, h_n, *c_n)
@@ -168,7 +167,6 @@ def add_operator(
     x: str,
     weights: Mapping[str, str],
     initial: Sequence[str],
-    outputs: Sequence[str],
 ) -> tuple[Steps, list[str]]:
     """Add one operator; return its output (L, B, D·H), and its final states (D, B, H).
 
@@ -182,23 +180,21 @@ def add_operator(
         W, R, and B and P where the operator has them.
     initial
         h and c (D, B, H), "" for zeros.
-    outputs
-        Names of Y and of each final state.
     """
     graph = batch.graph
     own = [initial[1], weights.get("P", "")] if operator.kind == "LSTM" else []
-    y = graph.add(
+    y, *ends = graph.add_all(
         operator.kind,
         x,
         *(weights.get(part, "") for part in ("W", "R", "B")),
         batch.sequence_lens,
         initial[0],
         *own,
-        outputs=outputs,
+        outputs=3 if operator.kind == "LSTM" else 2,
         **operator.attributes,
     )
     steps = Steps(_side_by_side(graph, y, operator), _width(operator))
-    return steps, [_final(batch, end, began) for end, began in zip(outputs[1:], initial, strict=False)]
+    return steps, [_final(batch, end, began) for end, began in zip(ends, initial, strict=False)]
 
 
 def _operators(layer: RNN | LSTM | GRU, name: str) -> tuple[OnnxOperator, ...]:

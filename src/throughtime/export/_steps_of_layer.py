@@ -92,8 +92,10 @@ def add_direction(
 
 
 def _observe(batch: Batch, direction: Direction, title: str, value: Steps, words: str) -> None:
+    # A layer by itself has no path, and an LSTM's output gate is not the output of the model.
+    prefix = direction.prefix or f"{direction.spec.kind.lower()}."
     if batch.intermediates is not None:
-        batch.intermediates.add(f"{direction.prefix}{title}{direction.suffix}", value, words)
+        batch.intermediates.add(f"{prefix}{title}{direction.suffix}", value, words)
 
 
 def _state_sizes(direction: Direction) -> dict[str, int]:

@@ -16,8 +16,10 @@ from throughtime.export._recurrent import add_recurrent, add_recurrent_chunk
 from throughtime.export._rocket import add_rocket
 from throughtime.export._stream import Stream
 from throughtime.nn.description import Operator
-from throughtime.nn.description.torch_layers import POOLS as POOLS_ALL
 from throughtime.nn.description.torch_layers import SEQUENCE_STATISTICS
+
+OF_TOKENS = "a function of tokens"
+"""In place of the operators of a function that states none: they are recorded."""
 
 Translation = Callable[[Batch, Operator, Value, Place], Value]
 
@@ -53,6 +55,8 @@ def features_read(operator: Operator) -> int | str | None:
     """Return how many features an operator reads, None for token numbers, "any" if it does not matter."""
     arguments = operator.arguments
     match operator.name:
+        case name if name == OF_TOKENS:
+            size = arguments["features"]
         case "aten::embedding" | "throughtime::ngram_scores":
             return None
         case "aten::linear":
@@ -67,7 +71,7 @@ def features_read(operator: Operator) -> int | str | None:
             size = arguments["in_channels"]
         case _:
             return "any"
-    return int(size)
+    return size if size is None or size == "any" else int(size)
 
 
 def _recurrent(batch: Batch, operator: Operator, value: Value, place: Place) -> Steps:
@@ -80,7 +84,11 @@ def _normalized(batch: Batch, operator: Operator, value: Value, place: Place) ->
 
 
 class _Forms(NamedTuple):
-    """How an operator is added for whole sequences, and for the chunks of streams, or why it is not."""
+    """How an operator is added for whole sequences, and for the chunks of streams.
+
+    In place of the latter stands the reason why there is none, and what to do, as the end of a sentence that
+    begins with the part's name.
+    """
 
     whole: Translation
     chunk: Callable[[Stream, Operator, Value, Place], Value] | str
@@ -90,6 +98,9 @@ def _of_each(translation: Translation) -> _Forms:
     """Return the forms of an operator that treats each step, or each vector, by itself."""
     return _Forms(translation, translation)
 
+
+_NO_END = "of which a stream has no end yet"
+_NOT_POOLED = f"keeps several steps of the whole sequence, {_NO_END}; use Pool('max')"
 
 _FORMS: dict[str, _Forms] = {
     "aten::batch_norm": _of_each(add_batch_norm),
@@ -101,9 +112,17 @@ _FORMS: dict[str, _Forms] = {
     "aten::softmax": _of_each(add_softmax),
     "aten::tanh": _of_each(elementwise("Tanh")),
     "throughtime::conv1d": _Forms(add_conv_of_same_lengths, add_conv_chunk),
-    "throughtime::ngram_scores": _Forms(add_ngram_scores, "counts the n-grams of the whole sequence"),
-    "throughtime::normalize_sequences": _Forms(_normalized, SEQUENCE_STATISTICS),
+    "throughtime::ngram_scores": _Forms(
+        add_ngram_scores, f"counts the n-grams of the whole sequence, {_NO_END}; use a recurrent model"
+    ),
+    "throughtime::normalize_sequences": _Forms(
+        _normalized, f"{SEQUENCE_STATISTICS}, {_NO_END}; use norm='batch' or none"
+    ),
     "throughtime::recurrent_layer": _Forms(_recurrent, add_recurrent_chunk),
-    "throughtime::rocket": _Forms(add_rocket, POOLS_ALL),
-    **{f"throughtime::{name}": _Forms(add, CHUNK_POOLS.get(name, POOLS_ALL)) for name, add in POOLS.items()},
+    "throughtime::rocket": _Forms(
+        add_rocket, f"pools the whole sequence, {_NO_END}; use a recurrent model or a TCN"
+    ),
+    **{
+        f"throughtime::{name}": _Forms(add, CHUNK_POOLS.get(name, _NOT_POOLED)) for name, add in POOLS.items()
+    },
 }

@@ -5,11 +5,13 @@ from typing import Any
 
 from throughtime.errors import InputTypeError
 from throughtime.export._batch import Batch, Value
+from throughtime.export._function_of_tokens import add_function_of_tokens
 from throughtime.export._merges import add_merge
 from throughtime.export._place import Place, kind_of
-from throughtime.export._translations import translate
+from throughtime.export._translations import OF_TOKENS, translate
 from throughtime.nn.description import (
     NoSequence,
+    OfTokens,
     Operator,
     Reversed,
     Series,
@@ -30,6 +32,8 @@ def add_part(batch: Batch, part: Any, value: Value, path: str = "") -> Value:
         If it has an option that cannot be exported, or does not fit to what comes before it.
     """
     place, operators = Place.of(part, path), operators_of(part, path)
+    if operators is None and isinstance(part, OfTokens):
+        return _observed(batch, path, add_function_of_tokens(batch, part, value, place), part)
     if operators is not None:
         for operator in operators:
             value = translate(batch, operator, value, place)
@@ -57,6 +61,9 @@ def operators_in(part: Any, path: str = "") -> Iterator[Operator]:
     operators = operators_of(part, path)
     if operators is not None:
         yield from operators
+        return
+    if isinstance(part, OfTokens):
+        yield Operator.of(OF_TOKENS, features=part.features)
         return
     for name, inner in _parts_of(part, path).parts:
         yield from operators_in(inner, _join(path, name))
