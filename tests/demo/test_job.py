@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import SMALL, small_files
-from throughtime.demo.job import DemoPlan, Interrupted, Network, run_demo
+from throughtime.demo.job import Interrupted, run_demo
+from throughtime.demo.plan import DemoPlan, Network
 from throughtime.errors import RunError
 from throughtime.training import ModelSpec, Run, Settings
 from throughtime.training._module import TrainingModule
@@ -89,7 +90,7 @@ def test_the_page_holds_the_table(finished) -> None:
 
 def test_a_finished_demo_is_shown_again_and_not_run_again(finished, monkeypatch: pytest.MonkeyPatch) -> None:
     out, result = finished
-    monkeypatch.setattr("throughtime.demo.job.PythonOperators", None)
+    monkeypatch.setattr("throughtime.demo.plan.PythonOperators", None)
     said: list[str] = []
     assert demo(out, said) == result
     assert len(said) == 1
