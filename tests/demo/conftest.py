@@ -2,8 +2,10 @@
 
 import pytest
 
-from tests.cli.conftest import run_cli  # noqa: F401 - a fixture
-from tests.cli.conftest import small_operators
+from tests.cli.conftest import (
+    run_cli,  # noqa: F401 - a fixture
+    small_operators,
+)
 from throughtime.demo.operators.dataset import PythonOperators
 
 

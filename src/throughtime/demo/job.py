@@ -28,6 +28,7 @@ from throughtime.demo.plan import DemoPlan, Network
 from throughtime.demo.results import DemoResult, read_result, write_result
 from throughtime.demo.review import precision_at
 from throughtime.demo.task import TASK
+from throughtime.demo.views.networks import network_views
 from throughtime.errors import RunError
 from throughtime.learn.auto import blend_runs
 from throughtime.report import ModelRow, ReportContent, curve_of, write_report
@@ -83,7 +84,7 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
     runs = [*trained, _blend(trained, source, out, tell)]
     names = [*(network.name for network in plan.networks), "Blend"]
     models = [run.load_model() for run in runs]
-    logits = [predict(model, source.test.inputs) for model in models]
+    logits = [cast("Tensor", predict(model, source.test.inputs)) for model in models]
     correct = [torch.eq(scores.argmax(1), source.test.labels).numpy() for scores in logits]
     for name, run, model, hits in zip(names, runs, models, correct, strict=True):
         rows.append(_network_row(name, run, model, hits, files))
@@ -91,6 +92,7 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
     tell("looking for replaced operators, one in a hundred …")
     precision = precision_at(models[best], source.sites["test"], seed=plan.seed)
     result = DemoResult(tuple(rows), out / "report.html", runs[best].path, precision)
+    tell("filters, gates, gradients, and the influence of tokens …")
     right, wrong = most_certain(source, logits[best].softmax(1))
     name = names[best]
     content = ReportContent(
@@ -105,6 +107,12 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
         wrong=wrong,
         examples_of=name,
         facts=_facts(facts, name, precision),
+        networks=network_views(
+            source,
+            dict(zip([network.name for network in plan.networks], models, strict=False)),
+            logits[: len(trained)],
+            out,
+        ),
         notes=["The 95 % intervals are those of drawing whole test files anew (cluster bootstrap)."],
     )
     write_report(content, result.report)

@@ -61,7 +61,7 @@ class DemoPlan:
                 ),
                 Network(
                     "BiLSTM",
-                    ModelSpec("bilstm", {"embedding_size": 64, "hidden_size": 64, "dropout": 0.1}),
+                    ModelSpec("bilstm", {"embedding_size": 64, "hidden_size": 64, "dropout": 0.3}),
                     Settings(epochs=5, tokens_per_batch=1536, learning_rate=4e-3),
                 ),
             ),
