@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= runs/demo
 
-.PHONY: demo test live test-pages test-long test-optional acceptance published test-torch fuzz check sanitize sanitize-module format pictures clean
+.PHONY: demo test live test-pages test-long test-optional acceptance published test-torch fuzz check sanitize sanitize-module format pictures clean demo-quick
 
 # The pinned packages. The stamp file is written last, so that an interrupted installation is repeated.
 $(VENV)/.packages: requirements.txt
@@ -19,6 +19,10 @@ $(VENV)/.installed: $(VENV)/.packages pyproject.toml $(shell find native -type f
 
 demo: $(VENV)/.installed
 	$(BIN)/throughtime demo --out $(RUN)
+
+# The same on a small part of the data: about a minute after the installation.
+demo-quick: $(VENV)/.installed
+	$(BIN)/throughtime demo --quick --out $(RUN)-quick
 
 # Tests of pages run in a real browser where Chromium is installed; those of the live pages also need npm.
 HAS_BROWSER := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)

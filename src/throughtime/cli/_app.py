@@ -49,17 +49,24 @@ def _callback(
     """Train, diagnose and export padding-free sequence models."""
 
 
-_Out = Annotated[
-    Path, typer.Option(help="Folder to write to. Must not hold anything else.", show_default=True)
-]
-
-
 @app.command()
-def demo(out: _Out = Path("runs/demo")) -> None:
+def demo(
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to write to. Must not hold anything else.",
+            show_default="runs/demo, with --quick runs/demo-quick",
+        ),
+    ] = None,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="Use the standard library alone and smaller networks: about a minute."),
+    ] = False,
+) -> None:
     """Train and compare classifiers on installed Python source."""
     with stopping_at_once():
         from throughtime.cli._demo import demo as command
-    command(out)
+    command(out, quick=quick)
 
 
 @app.command()
