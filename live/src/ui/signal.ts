@@ -45,7 +45,7 @@ export function signalEditor(options: SignalOptions, changed: (values: number[])
   };
   const build = () => {
     drawing.setAttribute("viewBox", `0 0 ${space * values.length} ${height}`);
-    drawing.style.maxWidth = `${space * 1.5 * values.length}px`;
+    drawing.style.maxWidth = `${space * values.length}px`;
     handles = values.map((value, i) => {
       const x = space * (i + 0.5);
       return svg(
