@@ -7,7 +7,7 @@ import { h } from "../ui/dom";
 import { matrix } from "../ui/matrix";
 import { number } from "../ui/numbers";
 import { Plot, plot } from "../ui/plot";
-import { numbersTable, stepAxis, stems } from "../ui/stems";
+import { numbersTable, stepAxis, stems, valueAxis } from "../ui/stems";
 import { kernelWithPresets, signalWithPresets } from "./presets";
 
 export const MODES: Record<Mode, string> = {
@@ -27,7 +27,7 @@ export const kernel: Section = {
   render(root) {
     const f = signalWithPresets("f", "signal f", "pulse", () => draw());
     const g = kernelWithPresets("g", "asymmetric", () => draw());
-    const mode = choice("outputs", MODES, "same" as Mode, () => draw());
+    const mode = choice("outputs", MODES, "same", () => draw());
     const flip = toggle("reverse the kernel (convolution)", true, () => draw());
     const t = stepper("output step t", f.editor.values.length - 1, 4, () => draw());
     const work = h("div", { "aria-live": "polite" });
@@ -56,7 +56,7 @@ export const kernel: Section = {
       const outputs = operation()(f.editor.values, g.editor.values, mode.value);
       return {
         x: stepAxis("output step t", 0, outputs.length - 1),
-        y: { label: name(), grid: true },
+        y: valueAxis(name()),
         marks: [Plot.ruleY([0]), ...stems(outputs, { filled: (step) => step === t.value })],
       };
     });

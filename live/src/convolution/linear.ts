@@ -1,7 +1,7 @@
 // C2: a convolution is a product with a banded Toeplitz matrix: linear, and a shift of its input shifts its output.
 
 import type { Section } from "../page";
-import { add, convolutionMatrix, convolve, largest, product, scale, subtract, type Mode } from "../math/convolution";
+import { add, convolutionMatrix, convolve, largest, product, scale, subtract } from "../math/convolution";
 import { maxOfThree } from "../math/convolution-pooling";
 import { choice, row, slider } from "../ui/controls";
 import { h } from "../ui/dom";
@@ -42,7 +42,7 @@ export const linear: Section = {
       op = value;
       draw();
     });
-    const mode = choice("outputs of the convolution", MODES, "same" as Mode, () => draw());
+    const mode = choice("outputs of the convolution", MODES, "same", () => draw());
     const a = slider({ label: "factor a of f₁", min: -2, max: 2, step: 0.1, value: 1.5 }, () => draw());
     const b = slider({ label: "factor b of f₂", min: -2, max: 2, step: 0.1, value: -1 }, () => draw());
     const shift = slider({ label: "shift of f₁, in steps", min: 1, max: 4, step: 1, value: 1 }, () => draw());

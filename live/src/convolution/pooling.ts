@@ -1,7 +1,7 @@
 // C3: pooling over windows and over the whole signal: which steps count, and what a shift changes.
 
 import type { Section } from "../page";
-import { pool, poolAll, rotate, type Kind } from "../math/convolution-pooling";
+import { pool, poolAll, rotate } from "../math/convolution-pooling";
 import { choice, row, slider } from "../ui/controls";
 import { h } from "../ui/dom";
 import { number } from "../ui/numbers";
@@ -18,7 +18,7 @@ export const pooling: Section = {
   task: "look which steps win, then shift the signal by one step. Which outputs change with windows of 3, and which over the whole sequence?",
   render(root) {
     const f = signalWithPresets("f", "signal f", "noisy", () => draw());
-    const kind = choice("keep", { max: "the largest value", mean: "the mean" }, "max" as Kind, () => draw());
+    const kind = choice("keep", { max: "the largest value", mean: "the mean" }, "max", () => draw());
     const size = slider({ label: "window, in steps", min: 1, max: 6, step: 1, value: 3 }, () => draw());
     const stride = slider({ label: "stride, in steps", min: 1, max: 6, step: 1, value: 3 }, () => draw());
     const shift = slider({ label: "shift, in steps", min: 0, max: 11, step: 1, value: 1 }, () => draw());

@@ -58,7 +58,7 @@ export function signalWithPresets(
   value: keyof typeof SIGNALS,
   changed: () => void,
 ): Drawn {
-  const presets = choice<keyof typeof SIGNAL_NAMES>(`${label}: preset`, SIGNAL_NAMES, value, (chosen) => {
+  const presets = choice(`${label}: preset`, SIGNAL_NAMES, value, (chosen) => {
     if (chosen !== "own") editor.values = SIGNALS[chosen];
     changed();
   });
@@ -76,7 +76,7 @@ export function kernelWithPresets(
   changed: () => void,
   longest = 7,
 ): Drawn & { size: Control<number> } {
-  const presets = choice<keyof typeof KERNEL_NAMES>("kernel: preset", KERNEL_NAMES, value, (chosen) => {
+  const presets = choice("kernel: preset", KERNEL_NAMES, value, (chosen) => {
     if (chosen !== "own") editor.values = KERNELS[chosen];
     size.value = editor.values.length;
     changed();

@@ -42,6 +42,9 @@ export const stepAxis = (label: string, from: number, to: number) => ({
   tickFormat: "d",
 });
 
+/** Axis of values, with room for the dots at its ends. */
+export const valueAxis = (label: string) => ({ label, grid: true, inset: 6 });
+
 /** Numbers that a plot shows, as a table that opens: `name(i)` is what tests find them by. */
 export function numbersTable(
   summary: string,
