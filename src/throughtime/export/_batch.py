@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from throughtime.errors import ShapeError
 from throughtime.export._graph import Graph
+
+if TYPE_CHECKING:
+    from throughtime.export._intermediates import Intermediates
 
 INT32 = 6  # onnx.TensorProto's number
 
@@ -64,16 +68,25 @@ def steps_of(value: Value, name: str, expected: int | None = None) -> Steps:
 
 @dataclass(frozen=True)
 class Batch:
-    """A padded batch: ``lengths`` (B,) int64, and ``steps`` (1,) int64, which is L."""
+    """A padded batch: ``lengths`` (B,) int64, and ``steps`` (1,) int64, which is L.
+
+    With ``intermediates`` its parts also collect the values that they compute on the way.
+    """
 
     graph: Graph
     lengths: str
     steps: str
+    intermediates: "Intermediates | None" = None
+
+    full: ClassVar[bool] = False
+    """Whether every sequence has all the steps, so that none is behind an end."""
 
     @classmethod
-    def of(cls, graph: Graph, lengths: str, value: str) -> "Batch":
+    def of(
+        cls, graph: Graph, lengths: str, value: str, intermediates: "Intermediates | None" = None
+    ) -> "Batch":
         """Return the batch of a value of shape (L, B, …)."""
-        return cls(graph, lengths, graph.add("Shape", value, start=0, end=1))
+        return cls(graph, lengths, graph.add("Shape", value, start=0, end=1), intermediates)
 
     @cached_property
     def sequence_lens(self) -> str:
@@ -109,6 +122,12 @@ class Batch:
         following = self.graph.add("Add", self.times, self.graph.constant([1]))
         ends = self.graph.add("Equal", following, self.lengths)
         return self.graph.add("Unsqueeze", ends, self.graph.constant([2]))
+
+    @cached_property
+    def first(self) -> str:
+        """(L, 1, 1) bool: whether a step is the first."""
+        begins = self.graph.add("Equal", self.times, self.graph.constant([0]))
+        return self.graph.add("Unsqueeze", begins, self.graph.constant([2]))
 
     @cached_property
     def empty(self) -> str:

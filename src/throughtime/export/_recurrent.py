@@ -1,15 +1,20 @@
-"""Recurrent layers as ONNX's own operators, one for each layer of the stack."""
+"""Recurrent layers as ONNX's own operators, one for each layer of the stack, or as loops over their steps."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from throughtime.convert import OnnxOperator, to_onnx
-from throughtime.errors import ShapeError
-from throughtime.export._batch import Batch, Steps
+from throughtime.errors import NotCausalError, ShapeError
+from throughtime.export._batch import Batch, Steps, Value, steps_of
 from throughtime.export._graph import Graph
+from throughtime.export._place import Place
+from throughtime.export._steps_of_layer import add_direction, directions_of
+from throughtime.export._stream import Stream
 from throughtime.nn import GRU, LSTM, RNN
+from throughtime.nn.description import Operator
 
 
 class OptionalInputs(NamedTuple):
@@ -51,6 +56,8 @@ def add_recurrent(
             f"{name or type(layer).__name__} needs a context, which inside a model nothing gives; "
             "export the layer by itself"
         )
+    if batch.intermediates is not None:
+        return _add_loops(batch, layer, steps, f"{name}." if name else "", optional)
     graph, operators = batch.graph, _operators(layer, name)
     context = _context(batch, optional.context)
     h_0, c_0 = (_split(graph, state, len(operators)) for state in (optional.h_0, optional.c_0))
@@ -73,6 +80,86 @@ def add_recurrent(
         finals.append(ends)
     h_n, *c_n = (_joined(graph, parts) for parts in zip(*finals, strict=True))
     return Result(steps, h_n, *c_n)
+
+
+def add_recurrent_chunk(stream: Stream, operator: Operator, value: Value, place: Place) -> Steps:
+    """Add throughtime::recurrent_layer on streams: its states come from the chunk before.
+
+    Raises
+    ------
+    NotCausalError
+        If it also reads from the end.
+    ShapeError
+        As of `add_recurrent`.
+    """
+    layer: RNN | LSTM | GRU = operator.arguments["layer"]
+    if layer.bidirectional:
+        raise NotCausalError(
+            f"{place.described} is bidirectional: it also reads from the end, which a stream does not have "
+            "yet; use bidirectional=False"
+        )
+    steps, sizes = steps_of(value, place.name, layer.input_size), _state_sizes(layer)
+    states = [
+        stream.state(place, name, (layer.num_layers, "batch", size), f"State {name} of each layer.")
+        for name, size in sizes.items()
+    ]
+    before = [
+        _begun(stream, state.before, getattr(layer, f"initial_{name}", None), place.weight(f"initial_{name}"))
+        for name, state in zip(sizes, states, strict=True)
+    ]
+    result = add_recurrent(stream, layer, steps, place.path, OptionalInputs(*before))
+    for state, after in zip(states, (result.h_n, result.c_n), strict=False):
+        stream.keep(state, after)
+    return result.steps
+
+
+def _begun(stream: Stream, state: str, learned: Tensor | None, name: str) -> str:
+    """Return a state (layers, B, H), where a sequence begins the learned one (layers, H)."""
+    if learned is None:
+        return state
+    initial = stream.graph.constant(learned.unsqueeze(1), name)
+    return stream.graph.add("Where", stream.is_first, initial, state)
+
+
+def _add_loops(
+    batch: Batch, layer: RNN | LSTM | GRU, steps: Steps, prefix: str, optional: OptionalInputs
+) -> Result:
+    """Add a loop for each layer and direction."""
+    graph, names = batch.graph, layer.spec.states
+    given = [_split(graph, state, number_of_states(layer)) for state in (optional.h_0, optional.c_0)]
+    finals: list[list[str]] = []
+    for row in directions_of(layer, prefix):
+        outputs = []
+        for direction in row:
+            place = len(finals)
+            initial = [
+                graph.add("Squeeze", states[place], graph.constant([0]))
+                if states[place]
+                else _learned(batch, layer, name, place, prefix)
+                for states, name in zip(given, names, strict=False)
+            ]
+            output, final = add_direction(batch, direction, steps, initial, optional.context)
+            outputs.append(output)
+            finals.append([_final(batch, end, began) for end, began in zip(final, initial, strict=True)])
+        joined = [output.name for output in outputs]
+        width = sum(output.features or 0 for output in outputs)
+        steps = Steps(joined[0] if len(joined) == 1 else graph.add("Concat", *joined, axis=2), width)
+    axis = graph.constant([0])
+    h_n, *c_n = (
+        _joined(graph, [graph.add("Unsqueeze", part, axis) for part in parts])
+        for parts in zip(*finals, strict=True)
+    )
+    return Result(steps, h_n, *c_n)
+
+
+def _learned(batch: Batch, layer: RNN | LSTM | GRU, name: str, place: int, prefix: str) -> str:
+    """Return the learned initial state (B, H) of one layer and direction, "" if there is none."""
+    if not layer.learn_initial_state:
+        return ""
+    graph = batch.graph
+    value = getattr(layer, f"initial_{name}")[place]
+    shape = graph.add("Concat", batch.size, graph.constant([len(value)]), axis=0)
+    return graph.add("Expand", graph.constant(value, f"{prefix}initial_{name}_{place}"), shape)
 
 
 def add_operator(
@@ -171,7 +258,11 @@ def _expanded(batch: Batch, initial: str) -> str:
 
 def _final(batch: Batch, end: str, began: str) -> str:
     """Return the final state: of a sequence without steps where it began, which the operator leaves open."""
-    return end if not began else batch.graph.add("Where", batch.empty, began, end)
+    return end if batch.full or not began else batch.graph.add("Where", batch.empty, began, end)
+
+
+def _state_sizes(layer: RNN | LSTM | GRU) -> dict[str, int]:
+    return {name: (layer.proj_size if name == "h" else 0) or layer.hidden_size for name in layer.spec.states}
 
 
 def number_of_states(layer: torch.nn.RNNBase) -> int:

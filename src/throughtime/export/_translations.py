@@ -1,19 +1,23 @@
 """One function for each operator that a layer may state in ``operators()``."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
-from throughtime.errors import InputTypeError
+from throughtime.errors import InputTypeError, NotCausalError
 from throughtime.export._activations import add_softmax, elementwise
 from throughtime.export._batch import Batch, Steps, Value, steps_of
-from throughtime.export._conv import add_conv_of_same_lengths
+from throughtime.export._conv import add_conv_chunk, add_conv_of_same_lengths
 from throughtime.export._linear import add_embedding, add_flatten, add_linear
 from throughtime.export._ngrams import add_ngram_scores
 from throughtime.export._norm import add_batch_norm, add_normalize_sequences
 from throughtime.export._place import Place
-from throughtime.export._pool import POOLS
-from throughtime.export._recurrent import add_recurrent
+from throughtime.export._pool import CHUNK_POOLS, POOLS
+from throughtime.export._recurrent import add_recurrent, add_recurrent_chunk
 from throughtime.export._rocket import add_rocket
+from throughtime.export._stream import Stream
 from throughtime.nn.description import Operator
+from throughtime.nn.description.torch_layers import POOLS as POOLS_ALL
+from throughtime.nn.description.torch_layers import SEQUENCE_STATISTICS
 
 Translation = Callable[[Batch, Operator, Value, Place], Value]
 
@@ -27,14 +31,22 @@ def translate(batch: Batch, operator: Operator, value: Value, place: Place) -> V
         If it has no form here; the message names it.
     ShapeError
         If it has an option that cannot be exported, or does not fit to what comes before it.
+    NotCausalError
+        If it needs future steps, and the batch is one of streams.
     """
-    add = _TRANSLATIONS.get(operator.name)
-    if add is None:
+    form = _FORMS.get(operator.name)
+    if form is None:
         raise InputTypeError(
             f"{place.name}: the operator {operator.name} has no form in ONNX here; these have one: "
-            f"{', '.join(sorted(_TRANSLATIONS))}"
+            f"{', '.join(sorted(_FORMS))}"
         )
-    return add(batch, operator, value, place)
+    if not isinstance(batch, Stream):
+        return form.whole(batch, operator, value, place)
+    if isinstance(form.chunk, str):
+        raise NotCausalError(
+            f"{place.described} {form.chunk}, of which a stream has no end yet; leave it out"
+        )
+    return form.chunk(batch, operator, value, place)
 
 
 def features_read(operator: Operator) -> int | str | None:
@@ -67,19 +79,31 @@ def _normalized(batch: Batch, operator: Operator, value: Value, place: Place) ->
     return add_normalize_sequences(batch, operator, value, place).steps
 
 
-_TRANSLATIONS: dict[str, Translation] = {
-    "aten::batch_norm": add_batch_norm,
-    "aten::embedding": add_embedding,
-    "aten::flatten": add_flatten,
-    "aten::linear": add_linear,
-    "aten::relu": elementwise("Relu"),
-    "aten::sigmoid": elementwise("Sigmoid"),
-    "aten::softmax": add_softmax,
-    "aten::tanh": elementwise("Tanh"),
-    "throughtime::conv1d": add_conv_of_same_lengths,
-    "throughtime::ngram_scores": add_ngram_scores,
-    "throughtime::normalize_sequences": _normalized,
-    "throughtime::recurrent_layer": _recurrent,
-    "throughtime::rocket": add_rocket,
-    **{f"throughtime::{name}": add for name, add in POOLS.items()},
+class _Forms(NamedTuple):
+    """How an operator is added for whole sequences, and for the chunks of streams, or why it is not."""
+
+    whole: Translation
+    chunk: Callable[[Stream, Operator, Value, Place], Value] | str
+
+
+def _of_each(translation: Translation) -> _Forms:
+    """Return the forms of an operator that treats each step, or each vector, by itself."""
+    return _Forms(translation, translation)
+
+
+_FORMS: dict[str, _Forms] = {
+    "aten::batch_norm": _of_each(add_batch_norm),
+    "aten::embedding": _of_each(add_embedding),
+    "aten::flatten": _of_each(add_flatten),
+    "aten::linear": _of_each(add_linear),
+    "aten::relu": _of_each(elementwise("Relu")),
+    "aten::sigmoid": _of_each(elementwise("Sigmoid")),
+    "aten::softmax": _of_each(add_softmax),
+    "aten::tanh": _of_each(elementwise("Tanh")),
+    "throughtime::conv1d": _Forms(add_conv_of_same_lengths, add_conv_chunk),
+    "throughtime::ngram_scores": _Forms(add_ngram_scores, "counts the n-grams of the whole sequence"),
+    "throughtime::normalize_sequences": _Forms(_normalized, SEQUENCE_STATISTICS),
+    "throughtime::recurrent_layer": _Forms(_recurrent, add_recurrent_chunk),
+    "throughtime::rocket": _Forms(add_rocket, POOLS_ALL),
+    **{f"throughtime::{name}": _Forms(add, CHUNK_POOLS.get(name, POOLS_ALL)) for name, add in POOLS.items()},
 }

@@ -33,14 +33,23 @@ def add_part(batch: Batch, part: Any, value: Value, path: str = "") -> Value:
     if operators is not None:
         for operator in operators:
             value = translate(batch, operator, value, place)
-        return value
+        return _observed(batch, path, value, part)
     parts = _parts_of(part, path)
     if isinstance(parts, Series):
         for name, inner in parts.parts:
             value = add_part(batch, inner, value, _join(path, name))
+            if name:
+                _observed(batch, _join(path, name), value, inner)
         return value
     outputs = [add_part(batch, inner, value, _join(path, name)) for name, inner in parts.parts]
     return add_merge(batch, parts.merge, outputs, place)
+
+
+def _observed(batch: Batch, path: str, value: Value, part: Any) -> Value:
+    """Return a value, which also becomes an intermediate."""
+    if batch.intermediates is not None:
+        batch.intermediates.add(path, value, f"Output of {kind_of(part)}.")
+    return value
 
 
 def operators_in(part: Any, path: str = "") -> Iterator[Operator]:
