@@ -117,7 +117,7 @@ export const block: Section = {
       const i = Number(shown.value);
       const figures = [...parts].map(([name, values], place): Figure =>
         plot(place ? `${place}. after ${name}` : "input", () => ({
-          height: 150,
+          height: 165,
           x: stepAxis("step", 0, lengths[i].value - 1),
           y: { ...valueAxis("value"), ticks: 4 },
           marks: [Plot.ruleY([0]), ...stems(values[i])],

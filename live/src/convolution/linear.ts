@@ -125,11 +125,11 @@ export const linear: Section = {
       return [
         steps(
           [
-            ["F(f₁), from step 0", before, "before"],
-            [`F(f₁ shifted), from step ${by}`, before.map((_, t) => after[t + by] ?? 0), "after"],
+            ["F(f₁)", before, "before"],
+            ["F(f₁ shifted)", before.map((_, t) => after[t + by] ?? 0), "after"],
             ["difference", compared, "moved"],
           ],
-          `The output of f₁, and that of f₁ ${shift.value} step${shift.value > 1 ? "s" : ""} later (zeros in front)`,
+          `The output of f₁, and that of f₁ ${shift.value} step${shift.value > 1 ? "s" : ""} later, from its step ${by}`,
         ),
         verdict(
           gap < 1e-12,

@@ -24,9 +24,16 @@ const ROW = 50;
 
 /** Return a drawing; `choose(step)` is called when a step of the chosen step's row is pointed at. */
 export function network(state: () => NetworkState, choose: (step: number) => void): Network {
-  const holder = h("div", { class: "network" });
+  const drawing = svg("svg", { role: "img" });
+  const holder = h("div", { class: "network" }, drawing);
+  let centres: number[] = [];
 
+  let frame = 0;
   function update() {
+    frame ||= requestAnimationFrame(draw);
+  }
+  function draw() {
+    frame = 0;
     const { input, layers, paths, chosen, causal = false, description } = state();
     const width = Math.max(280, holder.clientWidth || 640);
     const space = width / input;
@@ -49,12 +56,10 @@ export function network(state: () => NetworkState, choose: (step: number) => voi
       });
       return svg("path", { class: lit ? "lit" : "", d: parts.join("") });
     };
-    const drawing = svg(
-      "svg",
-      { viewBox: `0 0 ${width} ${height}`, width: `${width}`, height: `${height}`, role: "img", "aria-label": description },
-      lines(false),
-      lines(true),
-    );
+    drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    drawing.setAttribute("height", `${height}`);
+    drawing.setAttribute("aria-label", description);
+    drawing.replaceChildren(lines(false), lines(true));
     places.forEach((row, i) => {
       drawing.append(svg("text", { x: "0", y: `${y(i) - 13}` }, i ? layers[i - 1].name : "input"));
       row.forEach((x, t) => {
@@ -70,14 +75,13 @@ export function network(state: () => NetworkState, choose: (step: number) => voi
         );
       });
     });
-    drawing.addEventListener("pointerdown", (event) => {
-      const row = places[chosen[0]];
-      const x = ((event.clientX - drawing.getBoundingClientRect().left) / drawing.getBoundingClientRect().width) * width;
-      const distances = row.map((place) => Math.abs(place - x));
-      if (row.length) choose(distances.indexOf(Math.min(...distances)));
-    });
-    holder.replaceChildren(drawing);
+    centres = places[chosen[0]];
   }
+  drawing.addEventListener("pointerdown", (event) => {
+    const x = event.clientX - drawing.getBoundingClientRect().left;
+    const distances = centres.map((centre) => Math.abs(centre - x));
+    if (centres.length) choose(distances.indexOf(Math.min(...distances)));
+  });
   new ResizeObserver(update).observe(holder);
   return { element: holder, update };
 }

@@ -99,7 +99,7 @@ export const wide: Section = {
           "p",
           { class: "verdict" },
           "Receptive fields: ",
-          ...all.flatMap((field, i) => [number(sizeOf(field), `size[${i}]`, 0), i < 2 ? ", " : " steps; "]),
+          ...all.flatMap((field, i) => [number(sizeOf(field), `kernelSize[${i}]`, 0), i < 2 ? ", " : " steps; "]),
           "of all together ",
           h("strong", {}, number(last - first + 1, "size", 0), " steps"),
           ". Weights: ",
