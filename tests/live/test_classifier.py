@@ -1,14 +1,13 @@
 """The trained classifiers in the pages: probabilities, gates and occlusion equal those of the library."""
 
 import json
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
 import throughtime as tt
-from tests.live.conftest import FOLDER, numbers
+from tests.live.conftest import FOLDER, LivePage, Section
 from throughtime.learn import Predictor
 from throughtime.nn import LSTM
 
@@ -26,13 +25,13 @@ TOLERANCE = 1e-5
 
 
 @pytest.fixture(scope="module")
-def recurrence(live_page: Callable[..., "Page"]) -> "Page":
-    return live_page("recurrence")
+def recurrence(live_page: LivePage) -> "Page":
+    return live_page("recurrence").page
 
 
 @pytest.fixture(scope="module")
-def convolution(live_page: Callable[..., "Page"]) -> "Page":
-    return live_page("convolution")
+def convolution(live_page: LivePage) -> "Page":
+    return live_page("convolution").page
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +55,7 @@ def _read(page: "Page", section: str, text: str) -> None:
 
 
 def _probabilities(page: "Page", section: str, model: str, classes: list[str]) -> torch.Tensor:
-    shown = numbers(page, section, f"{model}.")
+    shown = Section(page, section).named(f"{model}.")
     return torch.tensor([shown[f"{model}.{name}"] for name in classes])
 
 
@@ -79,7 +78,7 @@ def test_the_effect_of_each_token_is_that_of_influence(
     for name, predictor in predictors.items():
         batch = predictor.examples({"message": [text]}).inputs
         expected = tt.diagnose.influence(predictor.model, batch, method="occlusion").scores.values
-        shown = numbers(recurrence, "classifier", f"{name}.occlusion[")
+        shown = Section(recurrence, "classifier").named(f"{name}.occlusion[")
         torch.testing.assert_close(torch.tensor(list(shown.values())), expected, rtol=0, atol=TOLERANCE)
 
 
@@ -99,7 +98,7 @@ def test_states_and_gates_are_those_of_the_trace(
     for t in (0, 4, 8):
         slider.fill(str(t))
         for gate in ("input", "forget", "candidate", "output", "c", "h"):
-            shown = list(numbers(recurrence, "classifier", f"{gate}[").values())
+            shown = list(Section(recurrence, "classifier").named(f"{gate}[").values())
             expected = getattr(trace, gate)[0][t]
             torch.testing.assert_close(torch.tensor(shown), expected, rtol=0, atol=TOLERANCE)
 
@@ -123,7 +122,7 @@ def test_parts_of_a_score_are_activation_times_weight(
     channels = len(pooled) // len(facts["filters"])
     parts = {
         name.removeprefix("part."): value
-        for name, value in numbers(convolution, "text-cnn", "part.").items()
+        for name, value in Section(convolution, "text-cnn").named("part.").items()
         if "activation" not in name
     }
     largest = products.abs().sort(descending=True).values[: len(parts)]

@@ -7,7 +7,7 @@ export { Plot };
 
 export interface Figure {
   element: HTMLElement;
-  /** Draw anew. */
+  /** Draw anew, at most once a frame. */
   update(): void;
 }
 
@@ -18,7 +18,9 @@ export type Titled = Plot.PlotOptions & { x: { label: string }; y: { label: stri
 export function plot(caption: string, options: () => Titled): Figure {
   const holder = h("div", { class: "plot" });
   const element = h("figure", {}, holder, h("figcaption", {}, caption));
-  const update = () => {
+  let frame = 0;
+  const draw = () => {
+    frame = 0;
     const width = Math.max(280, Math.floor(holder.clientWidth || 640));
     holder.replaceChildren(
       Plot.plot({
@@ -33,6 +35,9 @@ export function plot(caption: string, options: () => Titled): Figure {
         ...options(),
       }),
     );
+  };
+  const update = () => {
+    frame ||= requestAnimationFrame(draw);
   };
   new ResizeObserver(update).observe(holder);
   return { element, update };
