@@ -1,11 +1,15 @@
 // The page "Recurrence": rows R1 to R15.
 
 import { mount } from "./page";
+import { general } from "./recurrence/general";
+import { throughTime } from "./recurrence/through_time";
+import { truncated } from "./recurrence/truncated";
+import { vanilla } from "./recurrence/vanilla";
 
 mount({
   title: "Recurrence",
   introduction:
     "Unroll a recurrent network, watch its gradients vanish and explode, open the gates of an LSTM, and let a trained network read your text. Each section is a statement of a lecture on convolutional and recurrent networks, with something to do.",
   other: ["convolution.html", "Convolution"],
-  sections: [],
+  sections: [general, vanilla, throughTime, truncated],
 });
