@@ -2,6 +2,7 @@
 
 import { mount } from "./page";
 import { general } from "./recurrence/general";
+import { spectrum } from "./recurrence/spectrum";
 import { throughTime } from "./recurrence/through_time";
 import { truncated } from "./recurrence/truncated";
 import { vanilla } from "./recurrence/vanilla";
@@ -11,5 +12,5 @@ mount({
   introduction:
     "Unroll a recurrent network, watch its gradients vanish and explode, open the gates of an LSTM, and let a trained network read your text. Each section is a statement of a lecture on convolutional and recurrent networks, with something to do.",
   other: ["convolution.html", "Convolution"],
-  sections: [general, vanilla, throughTime, truncated],
+  sections: [general, vanilla, throughTime, truncated, spectrum],
 });

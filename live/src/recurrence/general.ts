@@ -5,7 +5,7 @@ import { READOUTS, states, TRANSITIONS } from "../math/recurrence/general";
 import { choice, row, slider, stepper } from "../ui/controls";
 import { h } from "../ui/dom";
 import { mathematics } from "../ui/equation";
-import { curves, legend } from "../ui/lines";
+import { curves, legend, stepAxis } from "../ui/lines";
 import { matrix } from "../ui/matrix";
 import { number } from "../ui/numbers";
 import { Plot, plot } from "../ui/plot";
@@ -40,7 +40,7 @@ export const general: Section = {
     const figure = plot("Input, state and output at every step", () => {
       const { all, output } = computed();
       return {
-        x: { label: "step t", interval: 1 },
+        x: stepAxis("step t", 1, SIGNAL.length),
         y: { label: "value", grid: true },
         marks: [
           Plot.ruleY([0]),

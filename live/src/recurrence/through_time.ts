@@ -6,7 +6,7 @@ import { atLastStep, rnn, rnnBackward, type RnnWeights } from "../math/recurrenc
 import { choice, row, slider, stepper, toggle } from "../ui/controls";
 import { h } from "../ui/dom";
 import { equation } from "../ui/equation";
-import { curves, legend } from "../ui/lines";
+import { curves, legend, logarithmicAxis, stepAxis } from "../ui/lines";
 import { matrix } from "../ui/matrix";
 import { number } from "../ui/numbers";
 import { Plot, plot } from "../ui/plot";
@@ -56,7 +56,7 @@ export const throughTime: Section = {
   rows: ["R3"],
   title: "Backpropagation through time",
   statement:
-    "The gradient of the loss flows back from the last step to the first. Every step uses the same W_hh, so every step adds one term to its gradient: ∂L/∂W_hh is the sum of one matrix per step.",
+    "The gradient of the loss flows back from the last step to the first. Every step uses the same W_{hh}, so every step adds one term to its gradient: ∂L/∂W_{hh} is the sum of one matrix per step.",
   task: "with T = 3, compare the three terms with their sum. Then lengthen the sequence: how large are the terms of the first steps beside those of the last ones?",
   render(root) {
     const length = slider({ label: "number of steps T", min: 3, max: 10, step: 1, value: 3 }, (steps) => {
@@ -82,8 +82,8 @@ export const throughTime: Section = {
       const { gradients } = gradientsOf(problem());
       const time = gradients.h.map((_, t) => t + 1);
       return {
-        x: { label: "step t", interval: 1 },
-        y: { label: "norm", type: "log", grid: true },
+        x: stepAxis("step t", 1, time.length),
+        y: logarithmicAxis("norm"),
         marks: [
           Plot.ruleX([position.value], { stroke: "var(--line)", strokeWidth: 12 }),
           ...curves(
@@ -119,14 +119,14 @@ export const throughTime: Section = {
             shown(term, `term of t = ${k + 1}`, `term[${k + 1}]`, k + 1 === t),
           ]),
           h("span", { class: "operator" }, "="),
-          shown(sum, "∂L/∂W_hh, their sum", "gradient"),
+          shown(sum, "∂L/∂W_{hh}, their sum", "gradient"),
         ),
         h(
           "details",
           {},
           h("summary", {}, "Check by finite differences: largest difference ", number(gap, "difference", 3)),
           h("p", {}, "Each weight is moved up and down by 10⁻⁵ and the loss is computed again: (L(w + ε) − L(w − ε)) / 2ε."),
-          shown(checked, "∂L/∂W_hh by finite differences", "finite"),
+          shown(checked, "∂L/∂W_{hh} by finite differences", "finite"),
         ),
       );
       const before = t > 1 ? states[t - 2] : now.h0;

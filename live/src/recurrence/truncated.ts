@@ -33,17 +33,17 @@ export const truncated: Section = {
   title: "Truncated windows",
   statement:
     "On long sequences the gradient is computed in a sliding window: every k1 steps the weights are updated, and the gradient of that update flows back at most k2 steps. The state is carried from window to window, the gradient is not: terms that reach further back than the window are left out of the sum.",
-  task: "make the window k2 longer until the truncated gradient points in the direction of the full one. Then give the network a longer memory (spectral radius) and a longer delay: how long must the window be now?",
+  task: "make the window k2 longer until the truncated gradient points in the direction of the full one. Then give the network a longer memory (spectral radius ρ) and a longer delay: how long must the window be now?",
   render(root) {
     const k1 = slider({ label: "k1, steps between updates", min: 1, max: LENGTH, step: 1, value: 4 }, (steps) => {
       k2.value = Math.max(k2.value, steps);
       draw();
     });
-    const k2 = slider({ label: "k2, steps that gradients flow back", min: 1, max: LENGTH, step: 1, value: 6 }, (steps) => {
+    const k2 = slider({ label: "k2, steps that gradients flow back", min: 1, max: LENGTH, step: 1, value: 4 }, (steps) => {
       k1.value = Math.min(k1.value, steps);
       draw();
     });
-    const radius = slider({ label: "spectral radius of W_hh", min: 0.3, max: 1.2, step: 0.05, value: 0.9 }, () => draw());
+    const radius = slider({ label: "spectral radius ρ", min: 0.3, max: 1.2, step: 0.05, value: 0.9 }, () => draw());
     const delay = slider({ label: "delay: the target is x(t − delay)", min: 0, max: 12, step: 1, value: 5 }, () => draw());
     const picture = h("div", {});
     const work = h("div", { "aria-live": "polite" });
@@ -65,7 +65,7 @@ export const truncated: Section = {
           Plot.line(points, { x: "steps", y: "error", stroke: "var(--accent)" }),
           Plot.dot(points, { x: "steps", y: "error", r: 3, fill: "var(--accent)" }),
           Plot.dot(points.filter(({ steps }) => steps === k2.value), { x: "steps", y: "error", r: 7, symbol: "diamond", fill: "var(--negative)" }),
-          Plot.text(points.filter(({ steps }) => steps === k2.value), { x: "steps", y: "error", text: () => "this window", dy: -14, fill: "var(--text)" }),
+          Plot.text(points.filter(({ steps }) => steps === k2.value), { x: "steps", y: "error", text: () => "this window", dx: 10, dy: -10, textAnchor: "start", fill: "var(--text)" }),
         ],
       };
     });
@@ -83,7 +83,7 @@ export const truncated: Section = {
       const shown = (values: Matrix, caption: string, name: string) =>
         matrix(values, { caption, scale: Math.max(...full.flat().map(Math.abs)), digits: 4, name: (i, j) => `${name}[${i + 1}][${j + 1}]` });
       work.replaceChildren(
-        h("div", { class: "matrices" }, shown(full, "full ∂L/∂W_hh", "full"), shown(part, "truncated, summed over all windows", "truncated")),
+        h("div", { class: "matrices" }, shown(full, "full ∂L/∂W_{hh}", "full"), shown(part, "truncated, summed over all windows", "truncated")),
         h(
           "p",
           {},

@@ -19,7 +19,7 @@ export const vanilla: Section = {
   title: "The vanilla RNN, unrolled",
   statement:
     "The vanilla RNN adds a bias, a product with the previous state and a product with the token, and applies tanh. A softmax turns the state of every step into probabilities. The weights are the same at every step. The state before the first step, h(0), is zeros unless it is given.",
-  task: "move one weight of W_hh and watch which states change. Then set W_hh to zero: what does h(t) still know about the past?",
+  task: "move one weight of W_{hh} and watch which states change. Then set W_{hh} to zero: what does h(t) still know about the past?",
   render(root) {
     const x = signalEditor({ label: "input x(t)", values: SIGNAL, min: -2, max: 2, name: (i) => `x(${i + 1})` }, () => draw());
     const sliders = networkSliders(() => draw());

@@ -1,6 +1,6 @@
 // Truncated backpropagation through time, BPTT(k2; k1), as `throughtime.bptt.windows` cuts a sequence.
 
-import { type Matrix, scaled, sumMatrices, transposed, type Vector, zeros } from "./linear";
+import { type Matrix, sumMatrices, type Vector, zeros } from "./linear";
 import { type Activation, rnnBackward, type RnnWeights } from "./rnn";
 
 export interface Window {
@@ -48,13 +48,3 @@ export const sumOfTerms = (terms: readonly Matrix[][], size: number, keep: (s: n
     size,
     size,
   );
-
-/** ‖(Wᵀ)ⁿ g‖ for n = 0 … steps: the gradient norm of a linear recurrence. */
-export function powerNorms(w: Matrix, gradient: Vector, steps: number): number[] {
-  let current = scaled(gradient, 1);
-  return Array.from({ length: steps + 1 }, () => {
-    const size = Math.hypot(...current);
-    current = transposed(w, current);
-    return size;
-  });
-}
