@@ -1,9 +1,9 @@
 // A recurrent network of one unit and two parameters whose loss has a cliff (Pascanu, Mikolov and Bengio 2013, figure 6):
-// h(t) = σ(w h(t−1) + b), L = (h(50) − 0.7)².
+// h(t) = σ(w h(t−1) + b), L = (h(T) − 0.7)².
 
 import { norm, scaled, sigmoid, type Vector } from "./linear";
 
-export const CLIFF = { steps: 50, initial: 0.5, target: 0.7 };
+export const CLIFF = { steps: 10, initial: 0.5, target: 0.7 };
 
 /** Return L and (∂L/∂w, ∂L/∂b). */
 export function cliff([w, b]: readonly number[]): { loss: number; gradient: [number, number] } {
