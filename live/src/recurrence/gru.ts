@@ -49,10 +49,11 @@ export const gruSection: Section = {
     );
     const context = slider({ label: "context s", min: -2, max: 2, step: 0.1, value: 1 }, () => draw());
     const position = stepper("step t", SIGNAL.length, 4, () => draw(), 1);
-    const left = form("lecture", { reset: "before", update: "new" }, true, () => draw());
-    const right = form("PyTorch", { reset: "after", update: "old" }, false, () => draw());
+    const left = form("left", { reset: "before", update: "new" }, true, () => draw());
+    const right = form("right", { reset: "after", update: "old" }, false, () => draw());
     const negate = toggle("negate the weights of z", false, () => draw());
     const difference = h("div", { "aria-live": "polite" });
+    const equations = [h("div", {}), h("div", {})];
     const tables = [h("div", {}), h("div", {})];
     const time = SIGNAL.map((_, t) => t + 1);
     const run = ({ form: chosen, usesContext }: FormControls, negated: boolean): GruStep[] => {
@@ -86,6 +87,7 @@ export const gruSection: Section = {
       const sides = both();
       const largest = Math.max(...sides[0].flatMap(({ h: state }, t) => state.map((value, k) => Math.abs(value - sides[1][t].h[k]))));
       sides.forEach((steps, side) => {
+        equations[side].replaceChildren(equationsOf([left, right][side]));
         tables[side].replaceChildren(
           matrix(
             (["r", "z", "n", "h"] as const).flatMap((name) => [0, 1].map((unit) => steps.map((step) => step[name][unit]))),
@@ -122,32 +124,22 @@ export const gruSection: Section = {
         h(
           "div",
           {},
-          h("h3", {}, "The lecture's form"),
-          equation(
-            "r = σ(W_{r} x + U_{r} h(t−1) + C_{r} s)",
-            "z = σ(W_{z} x + U_{z} h(t−1) + C_{z} s)",
-            "n = tanh(W x + U (r ⊙ h(t−1)) + C s)",
-            "h(t) = (1 − z) ⊙ h(t−1) + z ⊙ n",
-          ),
+          h("h3", {}, "Left: the lecture's form at first"),
           left.element,
+          equations[0],
           tables[0],
         ),
         h(
           "div",
           {},
-          h("h3", {}, "PyTorch's form (biases zero)"),
-          equation(
-            "r = σ(W_{r} x + U_{r} h(t−1))",
-            "z = σ(W_{z} x + U_{z} h(t−1))",
-            "n = tanh(W x + r ⊙ (U h(t−1)))",
-            "h(t) = (1 − z) ⊙ n + z ⊙ h(t−1)",
-          ),
+          h("h3", {}, "Right: PyTorch's form at first (biases zero)"),
           right.element,
           row(negate),
+          equations[1],
           tables[1],
         ),
       ),
-      legend(["left", "right"]),
+      legend(["left side", "right side"]),
       figure.element,
       h("h3", {}, "Three times the parameters"),
       parameterTable("GRU"),
@@ -165,7 +157,7 @@ interface FormControls {
 
 /** Controls for the form of one side. */
 function form(side: string, initial: GruForm, usesContext: boolean, changed: () => void): FormControls {
-  const reset = choice<GruForm["reset"]>(`reset gate (${side})`, { before: "before the product", after: "after the product" }, initial.reset, changed);
+  const reset = choice<GruForm["reset"]>(`reset gate acts (${side})`, { before: "before the product", after: "after the product" }, initial.reset, changed);
   const update = choice<GruForm["update"]>(`z is the weight of (${side})`, { new: "the new value", old: "the old value" }, initial.update, changed);
   const context = toggle(`context (${side})`, usesContext, changed);
   return {
@@ -177,4 +169,14 @@ function form(side: string, initial: GruForm, usesContext: boolean, changed: () 
       return context.value;
     },
   };
+}
+
+function equationsOf({ form: { reset, update }, usesContext }: FormControls): HTMLElement {
+  const context = (name: string) => (usesContext ? ` + C${name} s` : "");
+  return equation(
+    `r = σ(W_{r} x + U_{r} h(t−1)${context("_{r}")})`,
+    `z = σ(W_{z} x + U_{z} h(t−1)${context("_{z}")})`,
+    `n = tanh(W x + ${reset === "before" ? "U (r ⊙ h(t−1))" : "r ⊙ (U h(t−1))"}${context("")})`,
+    update === "new" ? "h(t) = (1 − z) ⊙ h(t−1) + z ⊙ n" : "h(t) = (1 − z) ⊙ n + z ⊙ h(t−1)",
+  );
 }

@@ -4,7 +4,7 @@ import type { Section } from "../page";
 import { dot, type Matrix } from "../math/recurrence/linear";
 import { lstm, lstmBackward, type LstmStep, type LstmWeights } from "../math/recurrence/lstm";
 import { atLastStep } from "../math/recurrence/rnn";
-import { choice, stepper } from "../ui/controls";
+import { choice, row, stepper } from "../ui/controls";
 import { h } from "../ui/dom";
 import { equation } from "../ui/equation";
 import { curves, legend, logarithmicAxis, stepAxis } from "../ui/lines";
@@ -21,6 +21,7 @@ const INITIAL = { h: [0], c: [0] };
 
 /** Rows i, f, g, o; columns W (for x), U (for h) and the bias. */
 const PRESETS = {
+  typical: { text: "typical weights, forget bias 1", values: [[0.5, 0.5, 0], [0.25, 0.5, 1], [1, 1, 0], [0.5, 0.5, 0]] },
   latch: { text: "latch: 1 sets, −1 clears", values: [[8, 0, -4], [12, 0, 6], [3, 0, 0], [0, 0, 4]] },
   remember: { text: "remember: keep what came in", values: [[8, 0, -4], [0, 0, 6], [2, 0, 0], [0, 0, 4]] },
   forget: { text: "forget: halve at every step", values: [[8, 0, -4], [0, 0, 0], [2, 0, 0], [0, 0, 4]] },
@@ -59,7 +60,7 @@ export const lstmSection: Section = {
     const preset = choice<Preset>(
       "what it does",
       Object.fromEntries(Object.entries(PRESETS).map(([name, { text }]) => [name, text])) as Record<Preset, string>,
-      "latch",
+      "typical",
       (name) => {
         sliders.value = PRESETS[name].values;
         draw();
@@ -69,7 +70,7 @@ export const lstmSection: Section = {
       {
         label: "weights of the gates: of x(t), of h(t−1), and the bias",
         name: (i, j) => `${["W", "U", "b"][j]} of ${GATES[i]}`,
-        values: PRESETS.latch.values,
+        values: PRESETS.typical.values,
         min: -12, max: 12, step: 0.25,
         rowNames: GATES,
         columnNames: ["W, of x", "U, of h", "b"],
@@ -103,7 +104,7 @@ export const lstmSection: Section = {
         ],
       };
     });
-    const paths = plot("How much of the gradient of the last step is left at step t, by path", () => {
+    const paths = plot("How much of the gradient of the last step is left at step t, by path; what is below 10⁻⁶ is drawn at the bottom", () => {
       const { cells, states } = run();
       return {
         x: stepAxis("step t", 1, SIGNAL.length),
@@ -146,8 +147,8 @@ export const lstmSection: Section = {
         matrix(
           [gradients.c.map(([each]) => each), gradients.along.map(([each]) => each), gradients.through.map(([each]) => each), gradients.h.map(([each]) => each)],
           {
-            caption: "∂L/∂c(t) is the sum of what came along the cells and what came through h(t)",
-            rowNames: ["∂L/∂c(t)", "along c: f(t+1) ∂L/∂c(t+1)", "through h(t)", "∂L/∂h(t)"],
+            caption: "∂L/∂c(t) is the sum of two parts: along c, f(t+1) ∂L/∂c(t+1), and through h(t)",
+            rowNames: ["∂L/∂c(t)", "along c", "through h(t)", "∂L/∂h(t)"],
             columnNames: time.map((each) => `t = ${each}`),
             digits: 3,
             marked: (_, j) => j === t - 1,
@@ -159,6 +160,7 @@ export const lstmSection: Section = {
           { class: "verdict" },
           `From step ${SIGNAL.length} back to step 1 the path through the cells alone leaves a factor of `, number(cells[0], "path.c"),
           ", the product of the forget gates; the path through h alone leaves ", number(Math.abs(states[0]), "path.h"), ".",
+          sliders.value.every(([, u]) => u === 0) ? " (With U = 0 no gate reads h(t−1), so nothing flows through h.)" : "",
         ),
       );
       stateFigure.update();
@@ -169,7 +171,7 @@ export const lstmSection: Section = {
         "i, f, o = σ(W x(t) + U h(t−1) + b),   g = tanh(W x(t) + U h(t−1) + b)",
         "c(t) = f ⊙ c(t−1) + i ⊙ g,   h(t) = o ⊙ tanh(c(t))",
       ),
-      preset.element,
+      row(preset),
       x.element,
       sliders.element,
       position.element,
