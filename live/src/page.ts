@@ -1,6 +1,7 @@
 // The frame of a page: title, contents, sections, and which rows of the lecture each section covers.
 
 import { h } from "./ui/dom";
+import { mathematics } from "./ui/equation";
 
 /** A row of the lecture, such as "C1" or "R13" (docs/lecture.md). */
 export type Row = `${"C" | "R"}${number}`;
@@ -12,7 +13,7 @@ export interface Section {
   /** Rows of the lecture that the section covers. */
   rows: readonly Row[];
   title: string;
-  /** The statement, in one or two sentences. */
+  /** The statement, in one or two sentences; subscripts as in `mathematics`. */
   statement: string;
   /** What to try, in one or two sentences. */
   task: string;
@@ -43,8 +44,8 @@ export function mount(page: Page): void {
         section.title,
         h("span", { class: "rows", title: "rows of the lecture" }, section.rows.join(" · ")),
       ),
-      h("p", { class: "statement" }, section.statement),
-      h("p", { class: "task" }, h("strong", {}, "Try: "), section.task),
+      h("p", { class: "statement" }, ...mathematics(section.statement)),
+      h("p", { class: "task" }, h("strong", {}, "Try: "), ...mathematics(section.task)),
       root,
     );
   });

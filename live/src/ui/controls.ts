@@ -90,15 +90,19 @@ export function button(label: string, pressed: () => void): HTMLButtonElement {
   return h("button", { type: "button", onclick: pressed }, label);
 }
 
-/** A position in 0 … last: a slider with buttons for one step back and on, and for running through. */
-export function stepper(label: string, last: number, value: number, changed: (value: number) => void): Control<number> & {
-  last: number;
-} {
+/** A position in first … last: a slider with buttons for one step back and on, and for running through. */
+export function stepper(
+  label: string,
+  last: number,
+  value: number,
+  changed: (value: number) => void,
+  first = 0,
+): Control<number> & { last: number } {
   let timer = 0;
-  const position = slider({ label, min: 0, max: last, step: 1, value }, changed);
+  const position = slider({ label, min: first, max: last, step: 1, value }, changed);
   const input = position.element.querySelector("input") as HTMLInputElement;
   const go = (to: number) => {
-    position.value = Math.min(Math.max(to, 0), Number(input.max));
+    position.value = Math.min(Math.max(to, first), Number(input.max));
     changed(position.value);
   };
   const stop = () => {
@@ -108,7 +112,7 @@ export function stepper(label: string, last: number, value: number, changed: (va
   };
   const play = button("Play", () => {
     if (timer) return stop();
-    if (position.value >= Number(input.max)) go(0);
+    if (position.value >= Number(input.max)) go(first);
     play.textContent = "Stop";
     timer = window.setInterval(() => {
       go(position.value + 1);

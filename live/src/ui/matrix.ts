@@ -1,9 +1,11 @@
 // A matrix as a table whose cells are coloured by sign and size.
 
 import { h } from "./dom";
+import { mathematics, plainText } from "./equation";
 import { format } from "./numbers";
 
 export interface MatrixOptions {
+  /** Names may have subscripts, see `mathematics`. */
   caption: string;
   rowNames?: readonly string[];
   columnNames?: readonly string[];
@@ -26,14 +28,14 @@ export function colour(value: number, scale: number): string {
 export function matrix(values: readonly (readonly number[])[], options: MatrixOptions): HTMLElement {
   const { caption, rowNames, columnNames, digits = 2, marked, name } = options;
   const scale = options.scale ?? Math.max(1e-12, ...values.flat().map(Math.abs));
-  const table = h("table", { class: "matrix" }, h("caption", {}, caption));
+  const table = h("table", { class: "matrix" }, h("caption", {}, ...mathematics(caption)));
   if (columnNames) {
     const corner = rowNames ? [h("td", {})] : [];
-    table.append(h("thead", {}, h("tr", {}, ...corner, ...columnNames.map((text) => h("th", { scope: "col" }, text)))));
+    table.append(h("thead", {}, h("tr", {}, ...corner, ...columnNames.map((text) => h("th", { scope: "col" }, ...mathematics(text))))));
   }
   const body = h("tbody");
   values.forEach((numbers, i) => {
-    const line = h("tr", {}, ...(rowNames ? [h("th", { scope: "row" }, rowNames[i])] : []));
+    const line = h("tr", {}, ...(rowNames ? [h("th", { scope: "row" }, ...mathematics(rowNames[i]))] : []));
     numbers.forEach((value, j) => {
       const shown = h("data", { value: `${value}`, ...(name && { "data-name": name(i, j) }) }, format(value, digits));
       const cell = h("td", { style: `background:${colour(value, scale)}` }, shown);
@@ -44,5 +46,5 @@ export function matrix(values: readonly (readonly number[])[], options: MatrixOp
     body.append(line);
   });
   table.append(body);
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, table);
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": plainText(caption) }, table);
 }
