@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= runs/demo
 
-.PHONY: demo test live test-pages test-long test-optional acceptance published test-torch fuzz check sanitize sanitize-module format pictures clean demo-quick
+.PHONY: demo test live test-pages test-long test-optional acceptance published test-torch fuzz check sanitize sanitize-module format pictures clean demo-quick docs docs-test
 
 # The pinned packages. The stamp file is written last, so that an interrupted installation is repeated.
 $(VENV)/.packages: requirements.txt
@@ -120,6 +120,15 @@ format: $(VENV)/.installed
 # The figures of docs/convolution, computed by the layers themselves.
 pictures: $(VENV)/.installed
 	$(BIN)/python docs/pictures/draw.py
+
+# Sphinx and its extensions, beside the packages of requirements.txt.
+$(VENV)/.docs: $(VENV)/.installed docs/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement docs/requirements.txt
+	touch $@
+
+# The documentation site, build/docs/index.html. A warning fails the build: a link, reference or equation that is broken.
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx --fail-on-warning --nitpicky --keep-going --quiet docs build/docs
 
 clean:
 	rm -rf $(VENV) build

@@ -131,7 +131,7 @@ class ForecastModel(NextStep):
         """Return −log p of each step that came, and whether it was within one standard deviation.
 
         It is if its squared deviations (x_c − μ_c)² / σ²_c have a mean over the channels of at most 1: for
-        one channel this is |x − μ| ≤ σ, for which a calibrated model is right at 68 % of the steps.
+        one channel this is ``|x − μ| ≤ σ``, for which a calibrated model is right at 68 % of the steps.
         """
         mean, log_variance = self.read_out(h).unbind(-2)
         squared = (targets.to(mean.dtype) - mean).square() * (-log_variance).exp()
