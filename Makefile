@@ -120,6 +120,7 @@ format: $(VENV)/.installed
 # The figures of docs/convolution, computed by the layers themselves.
 pictures: $(VENV)/.installed
 	$(BIN)/python docs/pictures/draw.py
+	$(BIN)/python docs/pictures/overview.py
 
 # Sphinx and its extensions, beside the packages of requirements.txt.
 $(VENV)/.docs: $(VENV)/.installed docs/requirements.txt

@@ -44,11 +44,11 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     write_examples(tmp_path)
     monkeypatch.chdir(tmp_path)
     lines = [line for line in _lines_of(README, "throughtime train ") if "book.txt" not in line]
-    assert len(lines) >= 3
+    assert lines
     short = "--epochs 1 --no-baselines --quiet"
     others = [
         "throughtime predict runs/a new_reviews.csv",
-        "throughtime compare runs/a runs/b --out compare.html",
+        "throughtime compare runs/a --out compare.html",
     ]
     for line in [*(f"{line} {short}".replace("--folds 5", "--folds 2") for line in lines), *others]:
         monkeypatch.setattr(sys, "argv", shlex.split(line))
@@ -76,7 +76,7 @@ def test_every_picture_is_drawn_by_the_library(tmp_path: Path) -> None:
 
 
 def test_the_source_tree_lists_every_package() -> None:
-    text = README.read_text("utf-8")
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     packages = [path.name for path in (README.parent / "src" / "throughtime").iterdir() if path.is_dir()]
     for package in packages:
         if not package.startswith("_"):
@@ -90,7 +90,7 @@ def test_paths_in_backticks_exist(page: Path) -> None:
 
 
 def test_every_file_of_the_source_tree_exists() -> None:
-    tree = README.read_text("utf-8").partition("## Source tree")[2].split("```")[1]
+    tree = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("## Source tree")[2].split("```")[1]
     files = [path.as_posix() for path in ROOT.glob("[bdnst]*/**/*") if path.is_file()]
     for name in re.findall(r"[\w/]+\.(?:py|h|md)\b", tree):
         assert any(path.endswith("/" + name) for path in files), name
