@@ -48,7 +48,8 @@ def test_every_state_and_gate_of_a_layer_is_that_of_its_trace(
         state, more = None, {}
         if initial_state:
             count = layer.num_layers * (2 if layer.bidirectional else 1)
-            states = [torch.randn(count, len(lengths), 4) for _ in range(2 if name == "LSTM" else 1)]
+            sizes = (layer.proj_size or 4, 4)[: 2 if name == "LSTM" else 1]
+            states = [torch.randn(count, len(lengths), size) for size in sizes]
             inputs |= dict(zip(("h_0", "c_0"), states, strict=False))
             state = tuple(states) if name == "LSTM" else states[0]
         if layer.context_size:

@@ -157,6 +157,14 @@ def _split(recorder: _Recorder, x: Tensor, size: int, dim: int = 0) -> list[str]
     return recorder.graph.add_all("Split", recorder.value(x), outputs=parts, axis=dim, num_outputs=parts)
 
 
+def _layer_norm(
+    recorder: _Recorder, x: Tensor, shape: Sequence[int], weight: Tensor, bias: Tensor | None, eps: float
+) -> list[str]:
+    operands = [recorder.value(part) for part in (x, weight, bias) if part is not None]
+    y = recorder.graph.add("LayerNormalization", *operands, axis=-len(shape), epsilon=eps)
+    return [y, *[f"{_MISSING}the statistics of aten::native_layer_norm"] * 2]
+
+
 def _stack(recorder: _Recorder, tensors: Sequence[Tensor], dim: int = 0) -> str:
     graph = recorder.graph
     axis = graph.constant([dim])
@@ -209,6 +217,7 @@ _NODES: Mapping[str, Callable[..., str | list[str]]] = {
     "aten::embedding": _embedding,
     "aten::leaky_relu": _leaky_relu,
     "aten::mm": _Recorder.product,
+    "aten::native_layer_norm": _layer_norm,
     "aten::softplus": _softplus,
     "aten::split.Tensor": _split,
     "aten::stack": _stack,
