@@ -160,3 +160,28 @@ def test_projected_layers_and_bounded_cells_are_exported_as_loops() -> None:
     joined = np.concatenate([outputs["output"] for outputs in results], 1)
     np.testing.assert_allclose(joined[0], trace.result.output.values, rtol=1e-5, atol=2e-6)
     assert abs(trace[1].c.values).max() == pytest.approx(0.1)
+
+
+def test_the_steps_of_the_largest_values_are_kept_in_their_order() -> None:
+    model = nn.Sequential(tt.nn.Linear(1, 1), tt.nn.Pool("top-k", k=3))
+    nn.init.ones_(model[0].weight)
+    nn.init.zeros_(model[0].bias)
+    x = Ragged.from_list([torch.tensor([[1.0], [4.0], [2.0], [4.0], [3.0]]), torch.tensor([[2.0], [1.0]])])
+    runtime = session(tt.export.onnx(model, intermediates=True))
+    outputs = run(runtime, x=padded(x, batch_first=True), lengths=x.lengths)
+    assert outputs["1.index"].tolist() == [[[1], [3], [4]], [[0], [1], [-1]]]
+    assert outputs["logits"].tolist() == [[[4.0], [4.0], [3.0]], [[2.0], [1.0], [0.0]]]
+    assert outputs["0"].tolist()[1][:2] == [[2.0], [1.0]]
+
+
+def test_parts_side_by_side_have_outputs_of_their_own() -> None:
+    wide = tt.nn.WideConv(3, 2, (1, 2), activation=None)
+    model = tt.nn.Parallel(wide, tt.nn.Conv1d(3, 2, 1))
+    names = [value.name for value in tt.export.onnx(model, intermediates=True).graph.output]
+    assert names == [
+        "output",
+        "branches.0.blocks.0.conv",
+        "branches.0.blocks.1.conv",
+        "branches.0",
+        "branches.1",
+    ]

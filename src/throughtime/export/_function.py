@@ -213,6 +213,7 @@ _NODES: Mapping[str, Callable[..., str | list[str]]] = {
     "aten::_log_softmax": _log_softmax,
     "aten::addmm": _affine,
     "aten::clamp": _clamp,
+    "aten::detach": _Recorder.value,
     "aten::elu": _elu,
     "aten::embedding": _embedding,
     "aten::leaky_relu": _leaky_relu,
