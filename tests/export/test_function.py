@@ -75,6 +75,8 @@ def test_a_function_of_tokens(name: str) -> None:
         (torch.erfinv, 4, InputTypeError, "function: the operator aten::erfinv has no form in ONNX here"),
         (lambda x: torch.erfinv(x).chunk(2, 1)[0] + 1, 4, InputTypeError, "aten::erfinv has no form"),
         (lambda x: torch.ones(len(x), 4), 4, InputTypeError, "function returns what no operator of torch"),
+        (lambda x: x * float(x[0, 0]), 4, InputTypeError, "aten::_local_scalar_dense has no form"),
+        (lambda x: x.mul_(2), 4, InputTypeError, "aten::mul_.Tensor has no form"),
         (lambda x: x, 5, ShapeError, "function reads 5 features, but gets 4"),
     ],
 )

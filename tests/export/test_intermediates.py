@@ -185,3 +185,16 @@ def test_parts_side_by_side_have_outputs_of_their_own() -> None:
         "branches.0",
         "branches.1",
     ]
+
+
+def test_a_part_may_be_called_as_an_input_is() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.x, self.logits = tt.nn.Linear(3, 2), tt.nn.Pool("sum")
+
+        def describe(self) -> tt.nn.description.Series:
+            return tt.nn.description.Series.of(x=self.x, logits=self.logits, output=nn.ReLU())
+
+    names = [value.name for value in tt.export.onnx(Named(), intermediates=True).graph.output]
+    assert names == ["logits", "x_", "logits_"]

@@ -52,6 +52,8 @@ class _Recorder(TorchDispatchMode):
     def __init__(self, graph: Graph, constants: Mapping[str, Tensor | None], name: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph, self._name = graph, name
+        # An operator that has returned a number of Python, such as `Tensor.item`.
+        self._reads_values = ""
         # Tensors are kept, so that an id stays that of one tensor.
         self._values: dict[int, tuple[Tensor, str]] = {}
         self._transposed: dict[int, tuple[Tensor, Tensor]] = {}
@@ -74,8 +76,8 @@ class _Recorder(TorchDispatchMode):
         if id(tensor) not in self._values:
             raise InputTypeError(f"{self._name} returns what no operator of torch computes from its input")
         value = self.value(tensor)
-        if value.startswith(_MISSING):
-            operator = value.removeprefix(_MISSING)
+        operator = value.removeprefix(_MISSING) if value.startswith(_MISSING) else self._reads_values
+        if operator:
             raise InputTypeError(f"{self._name}: the operator {operator} has no form in ONNX here")
         return value
 
@@ -102,6 +104,9 @@ class _Recorder(TorchDispatchMode):
         return next((value for value in values if value.startswith(_MISSING)), "")
 
     def _record(self, operator: Any, args: Sequence[Any], options: Mapping[str, Any], results: Any) -> None:
+        if not isinstance(results, Tensor | list | tuple):
+            self._reads_values = operator.name()
+            return
         add = _NODES.get(operator.name())
         tensors = [results] if isinstance(results, Tensor) else list(results)
         missing = _MISSING + operator.name() if add is None else self._missing_of(args)
