@@ -17,3 +17,5 @@ from throughtime.report._run_diagnosis import NextStepQuality as NextStepQuality
 from throughtime.report._run_diagnosis import RunDiagnosis as RunDiagnosis
 from throughtime.report._run_page import render_run_report as render_run_report
 from throughtime.report._run_page import write_run_report as write_run_report
+from throughtime.report._titles import model_title as model_title
+from throughtime.report._titles import run_names as run_names
