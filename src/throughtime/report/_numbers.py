@@ -52,10 +52,10 @@ def duration(seconds: float) -> str:
     Examples
     --------
     >>> duration(2.68), duration(75), duration(3725.2), duration(0.0042)
-    ('2.7 s', '1 min 15 s', '1 h 2 min', '4.2 ms')
+    ('2.7 s', '1 min 15 s', '1 h 2 min', '4.20 ms')
     """
-    if seconds < 0.05:
-        return f"{1000 * seconds:.1f} ms"
+    if seconds < 1:
+        return f"{number(1000 * seconds)} ms"
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
