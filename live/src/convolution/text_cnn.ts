@@ -38,7 +38,7 @@ export const textCnn: Section = {
     const contributions = h("div", { class: "scroll" });
     const total = h("p", { class: "verdict", "aria-live": "polite" });
     const tokenEffects = h("div");
-    const strongest = h("div", { class: "scroll" });
+    const strongest = h("div");
     const activation = plot("Activation of the chosen filter around each token of your text; the largest goes on", () => ({
       x: { label: "token", type: "band", tickFormat: (t: number) => tokens.words[t].slice(0, 14), tickSize: 0, tickRotate: tokens.words.length > 8 ? -60 : 0 },
       y: { label: "activation", grid: true, domain: [0, Math.max(1, ...activations())] },
@@ -150,18 +150,17 @@ export const textCnn: Section = {
     function showStrongest() {
       const sorted = filters().sort((a, b) => b.effects[classIndex()] - a.effects[classIndex()]);
       strongest.replaceChildren(
+        h("p", { class: "label" }, `Filters that speak most for ${chosen.value}, and the n-grams in all messages that fire them, the strongest first`),
         h(
-          "table",
-          {},
-          h("caption", {}, `Filters that speak most for ${chosen.value}, and the n-grams in all messages that fire them`),
-          head("weight", "filter", "n-grams that fire it, the strongest first"),
+          "ul",
+          { class: "filters" },
           ...sorted.slice(0, SHOWN).map(({ effects, size, b, f, ngrams }) =>
             h(
-              "tr",
+              "li",
               {},
-              h("td", {}, format(effects[classIndex()], 2)),
-              h("td", {}, filterButton(size, b, f)),
-              h("td", { class: "ngram" }, ...ngrams.map((each) => h("span", { class: "token" }, words(each.words)))),
+              filterButton(size, b, f),
+              ` weight ${format(effects[classIndex()], 2)}: `,
+              ...ngrams.map((each) => h("span", { class: "token" }, words(each.words))),
             ),
           ),
         ),
