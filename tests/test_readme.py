@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.docs.files import write_examples
+from tests.docs.pages import blocks_of
 from throughtime.cli import main
 
 README = Path(__file__).parents[1] / "README.md"
@@ -35,7 +36,7 @@ def test_nothing_is_installed_by_a_name_that_no_package_index_has() -> None:
 
 def _lines_of(page: Path, command: str) -> list[str]:
     """Return the commands of a page in blocks without a language, except those that only show an option."""
-    blocks = re.findall(r"^```\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    blocks = [block.text for block in blocks_of(page.read_text("utf-8")) if not block.language]
     return [line for block in blocks for line in block.splitlines() if line.startswith(command)]
 
 
@@ -43,7 +44,7 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     """Those that train from tables, each with one epoch and at most two folds, and those that read the first run."""
     write_examples(tmp_path)
     monkeypatch.chdir(tmp_path)
-    lines = [line for line in _lines_of(README, "throughtime train ") if "book.txt" not in line]
+    lines = [line for line in _lines_of(README, "throughtime train ")]
     assert lines
     short = "--epochs 1 --no-baselines --quiet"
     others = [
