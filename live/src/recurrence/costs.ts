@@ -20,8 +20,8 @@ export const costs: Section = {
   render(root) {
     const steps = slider({ label: "number of steps T", min: 2, max: 16, step: 1, value: 8 }, () => draw());
     const hidden = slider({ label: "outputs per step H", min: 1, max: 8, step: 1, value: 4 }, () => draw());
-    const processors = slider({ label: "processors P", min: 1, max: 32, step: 1, value: 8 }, () => draw());
-    const layers = slider({ label: "convolution layers", min: 1, max: 6, step: 1, value: 2 }, () => draw());
+    const processors = slider({ label: "processors P", min: 1, max: 32, step: 1, value: 16 }, () => draw());
+    const layers = slider({ label: "convolution layers", min: 1, max: 8, step: 1, value: 1 }, () => draw());
     const work = h("div", { "aria-live": "polite" });
     const figure = plot("Time by length of the sequence, for these H, P and layers", () => ({
       x: { label: "number of steps T" },
@@ -46,7 +46,8 @@ export const costs: Section = {
         );
       const ratio = duration(rnn) / duration(cnn);
       work.replaceChildren(
-        h("h3", {}, "Who computes what, and when"),
+        h("h3", {}, "Which processor computes what, and when"),
+        h("p", { class: "label" }, "Rows are processors, columns are units of time. Each square is one output, with the number of its step t; layers alternate in colour."),
         line("RNN", rnn, "rnn"),
         schedule(rnn, processors.value, longest, "RNN"),
         line(`${layers.value} ${layers.value === 1 ? "convolution" : "convolutions"}`, cnn, "cnn"),
@@ -67,7 +68,7 @@ export const costs: Section = {
       work,
       legend(["RNN: T · ⌈H / P⌉", "convolutions: layers · ⌈T · H / P⌉"]),
       figure.element,
-      h("p", { class: "quiet" }, "A model of scheduling alone: every output takes one processor one unit of time. One output of the RNN has D + H multiplications, one of a convolution K · D: with D = H and a kernel of K = 2 they are the same. Real processors also wait for memory; `throughtime bench conv --parts length` measures both on your own machine. A batch of many sequences gives the RNN other work to do in parallel, and then the difference nearly disappears."),
+      h("p", { class: "quiet" }, "A model of scheduling alone: every output takes one processor one unit of time. One output of the RNN has D + H multiplications, one of a convolution K · D: with D = H and a kernel of K = 2 they are the same, so that one convolution has as many multiplications as the RNN. Real processors also wait for memory; throughtime bench conv --parts length measures both on your own machine. A batch of many sequences gives the RNN other work to do in parallel, and then the difference nearly disappears."),
     );
     draw();
   },
@@ -75,7 +76,7 @@ export const costs: Section = {
 
 /** Rows are processors, columns units of time; each square has the number of its step. */
 function schedule(jobs: readonly Job[], processors: number, longest: number, name: string): HTMLElement {
-  const [cell, left, top] = [24, 34, 16];
+  const [cell, left, top] = [24, 34, 2];
   const height = Math.min(cell, Math.max(9, 240 / processors));
   const [width, total] = [left + cell * longest + 4, top + height * processors + 20];
   const squares = jobs.map(({ step, layer, processor, time }) =>
@@ -92,7 +93,6 @@ function schedule(jobs: readonly Job[], processors: number, longest: number, nam
   const picture = svg(
     "svg",
     { class: "unrolled", viewBox: `0 0 ${width} ${total}`, width: `${width}`, role: "img", "aria-label": `schedule of the ${name}` },
-    svg("text", { x: "0", y: "10", style: "text-anchor:start" }, "processor ↓   time →; the numbers are steps t"),
     ...Array.from({ length: processors }, (_, p) =>
       svg("line", { x1: `${left}`, x2: `${width}`, y1: `${top + (p + 1) * height}`, y2: `${top + (p + 1) * height}`, stroke: "var(--line)", "stroke-width": "0.5" }),
     ),

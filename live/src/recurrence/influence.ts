@@ -5,7 +5,7 @@ import { type Cell, type Direction, HIDDEN, influence, INPUTS, LONGEST, tokens }
 import { choice, row, slider } from "../ui/controls";
 import { h } from "../ui/dom";
 import { curves, legend, logarithmicAxis, stepAxis } from "../ui/lines";
-import { number } from "../ui/numbers";
+import { number, percentage } from "../ui/numbers";
 import { plot } from "../ui/plot";
 
 const CELLS: readonly Cell[] = ["RNN", "LSTM", "GRU"];
@@ -68,8 +68,8 @@ export const influenceSection: Section = {
                   "tr",
                   {},
                   h("th", { scope: "row" }, CELLS[i]),
-                  cell(sum(share.slice(0, LAST)), "first ten"),
-                  cell(sum(share.slice(-LAST)), "last ten"),
+                  h("td", {}, percentage(sum(share.slice(0, LAST)), `${CELLS[i]}.first ten`)),
+                  h("td", {}, percentage(sum(share.slice(-LAST)), `${CELLS[i]}.last ten`)),
                   cell(values[0], "first"),
                   cell(values.at(-1)!, "last"),
                 );

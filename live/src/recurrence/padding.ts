@@ -7,7 +7,7 @@ import { row, slider } from "../ui/controls";
 import { h } from "../ui/dom";
 import { equation } from "../ui/equation";
 import { colour } from "../ui/matrix";
-import { format, number, percent } from "../ui/numbers";
+import { format, number, percentage } from "../ui/numbers";
 
 const LONGEST = 12;
 const source = random(12);
@@ -88,7 +88,7 @@ export const padding: Section = {
           "p",
           { class: `verdict ${wasted > 0 ? "bad" : "good"}` },
           `Padded: ${sizes.length} × ${width} = ${sizes.length * width} steps. Ragged: `, number(total, "total", 0),
-          ` steps. ${percent(wasted)} of the padded computation is wasted (`, number(wasted, "wasted"), ").",
+          " steps. ", percentage(wasted, "wasted"), " of the padded computation is wasted.",
         ),
       );
     }

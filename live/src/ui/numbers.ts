@@ -17,3 +17,8 @@ export function number(value: number, name = "", digits = 3): HTMLElement {
 
 /** Format a share from 0 to 1 as a percentage. */
 export const percent = (share: number, digits = 1): string => `${format(100 * share, digits)} %`;
+
+/** Return a share as an element that shows a percentage; its `value` is the share. */
+export function percentage(share: number, name = "", digits = 1): HTMLElement {
+  return h("data", { value: String(share), ...(name && { "data-name": name }) }, percent(share, digits));
+}
