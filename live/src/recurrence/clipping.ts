@@ -34,28 +34,48 @@ export const clipping: Section = {
     const steps = slider({ label: "steps of gradient descent", min: 1, max: 40, step: 1, value: 30 }, () => draw());
     const work = h("div", { "aria-live": "polite" });
     const paths = () => WAYS.map(([how]) => descend([w.value, b.value], rate.value, how, limit.value, steps.value));
-    const map = plot("The loss over both weights (darker is higher), and the paths of gradient descent from the start, the ring. A path that leaves the map is cut off.", () => {
-      const inside = ([x, y]: Vector) => x >= MAP.x1 && x <= MAP.x2 && y >= MAP.y1 && y <= MAP.y2;
-      return {
-        height: 340,
-        x: { label: "weight w", domain: [MAP.x1, MAP.x2] },
-        y: { label: "bias b", domain: [MAP.y1, MAP.y2] },
-        color: { scheme: "blues", domain: [0, 0.8], legend: true, label: "loss L", marginLeft: 12 } as Plot.ScaleOptions,
-        marks: [
-          Plot.raster({ ...MAP, fill: (x: number, y: number) => cliff([x, y]).loss, pixelSize: 3 } as Plot.RasterOptions),
-          ...paths().flatMap((path, i) => {
-            const style = curveStyle(i);
-            const line = { x: "0", y: "1", clip: true as const };
-            return [
-              Plot.line(path, { ...line, stroke: "white", strokeWidth: 5 }),
-              Plot.line(path, { ...line, stroke: style.colour, strokeWidth: 2.5, strokeDasharray: style.dash }),
-              Plot.dot(path.filter(inside), { x: "0", y: "1", fill: style.colour, stroke: "white", symbol: style.symbol, r: 4.5 }),
-            ];
-          }),
-          Plot.dot([[w.value, b.value]], { x: "0", y: "1", r: 11, stroke: "black", strokeWidth: 2 }),
-        ],
-      };
-    });
+    const map = plot(
+      "The loss over both weights (darker is higher), and the paths of gradient descent from the start, the ring. A path that leaves the map is cut off.",
+      () => {
+        const inside = ([x, y]: Vector) => x >= MAP.x1 && x <= MAP.x2 && y >= MAP.y1 && y <= MAP.y2;
+        return {
+          height: 340,
+          x: { label: "weight w", domain: [MAP.x1, MAP.x2] },
+          y: { label: "bias b", domain: [MAP.y1, MAP.y2] },
+          color: {
+            scheme: "blues",
+            domain: [0, 0.8],
+            legend: true,
+            label: "loss L",
+            marginLeft: 12,
+          } as Plot.ScaleOptions,
+          marks: [
+            Plot.raster({
+              ...MAP,
+              fill: (x: number, y: number) => cliff([x, y]).loss,
+              pixelSize: 3,
+            } as Plot.RasterOptions),
+            ...paths().flatMap((path, i) => {
+              const style = curveStyle(i);
+              const line = { x: "0", y: "1", clip: true as const };
+              return [
+                Plot.line(path, { ...line, stroke: "white", strokeWidth: 5 }),
+                Plot.line(path, { ...line, stroke: style.colour, strokeWidth: 2.5, strokeDasharray: style.dash }),
+                Plot.dot(path.filter(inside), {
+                  x: "0",
+                  y: "1",
+                  fill: style.colour,
+                  stroke: "white",
+                  symbol: style.symbol,
+                  r: 4.5,
+                }),
+              ];
+            }),
+            Plot.dot([[w.value, b.value]], { x: "0", y: "1", r: 11, stroke: "black", strokeWidth: 2 }),
+          ],
+        };
+      },
+    );
     const losses = plot("The loss along the three paths", () => ({
       x: stepAxis("step of gradient descent", 0, steps.value),
       y: { label: "loss L", grid: true, zero: true },
@@ -70,15 +90,22 @@ export const clipping: Section = {
       const all = paths();
       const line = ([how, text]: readonly [Clip, string], i: number) => {
         const step = clipped(gradient, how, limit.value);
-        const turned = norm(gradient) ? (Math.acos(Math.min(1, dot(step, gradient) / (norm(step) * norm(gradient)))) * 180) / Math.PI : 0;
+        const turned = norm(gradient)
+          ? (Math.acos(Math.min(1, dot(step, gradient) / (norm(step) * norm(gradient)))) * 180) / Math.PI
+          : 0;
         const after = all[i][1];
         const cell = (value: number, name: string, digits = 3) => h("td", {}, number(value, `${how}.${name}`, digits));
         return h(
           "tr",
           {},
           h("th", { scope: "row" }, text),
-          cell(step[0], "w"), cell(step[1], "b"), cell(norm(step), "norm"), cell(turned, "turned", 1),
-          cell(after[0], "w after", 2), cell(after[1], "b after", 2), cell(cliff(after).loss, "loss after"),
+          cell(step[0], "w"),
+          cell(step[1], "b"),
+          cell(norm(step), "norm"),
+          cell(turned, "turned", 1),
+          cell(after[0], "w after", 2),
+          cell(after[1], "b after", 2),
+          cell(cliff(after).loss, "loss after"),
           cell(cliff(all[i].at(-1)!).loss, "last loss"),
         );
       };
@@ -86,7 +113,10 @@ export const clipping: Section = {
         h(
           "p",
           {},
-          "At the start the loss is ", number(loss, "loss"), " and the gradient has length ", number(norm(gradient), "norm", 2),
+          "At the start the loss is ",
+          number(loss, "loss"),
+          " and the gradient has length ",
+          number(norm(gradient), "norm", 2),
           ` and points to ${format(degrees(gradient), 0)}°.`,
         ),
         h(
@@ -102,14 +132,28 @@ export const clipping: Section = {
               h(
                 "tr",
                 {},
-                ...["", "∂L/∂w", "∂L/∂b", "length", "turned by °", "w after", "b after", "loss after", `loss after ${steps.value}`].map((text) => h("th", { scope: "col" }, text)),
+                ...[
+                  "",
+                  "∂L/∂w",
+                  "∂L/∂b",
+                  "length",
+                  "turned by °",
+                  "w after",
+                  "b after",
+                  "loss after",
+                  `loss after ${steps.value}`,
+                ].map((text) => h("th", { scope: "col" }, text)),
               ),
             ),
             h("tbody", {}, ...WAYS.map(line)),
           ),
         ),
         norm(gradient) > limit.value
-          ? h("p", { class: "verdict" }, `The gradient is ${(norm(gradient) / limit.value).toPrecision(3)} times as long as the limit: clipping acts on this step.`)
+          ? h(
+              "p",
+              { class: "verdict" },
+              `The gradient is ${(norm(gradient) / limit.value).toPrecision(3)} times as long as the limit: clipping acts on this step.`,
+            )
           : h("p", { class: "verdict" }, "The gradient is shorter than the limit: clipping leaves this step as it is."),
       );
       map.update();
@@ -122,7 +166,11 @@ export const clipping: Section = {
       map.element,
       work,
       losses.element,
-      h("p", { class: "quiet" }, "The network has one unit and two parameters, after figure 6 of Pascanu, Mikolov and Bengio (2013). On the cliff the state runs away from an unstable point, and every step back multiplies the gradient."),
+      h(
+        "p",
+        { class: "quiet" },
+        "The network has one unit and two parameters, after figure 6 of Pascanu, Mikolov and Bengio (2013). On the cliff the state runs away from an unstable point, and every step back multiplies the gradient.",
+      ),
     );
     draw();
   },

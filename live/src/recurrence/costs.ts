@@ -1,7 +1,14 @@
 // R13: the sequential steps of an RNN beside the parallel outputs of convolutions.
 
 import type { Section } from "../page";
-import { convolutionSchedule, convolutionTime, duration, type Job, recurrentSchedule, recurrentTime } from "../math/recurrence/schedule";
+import {
+  convolutionSchedule,
+  convolutionTime,
+  duration,
+  type Job,
+  recurrentSchedule,
+  recurrentTime,
+} from "../math/recurrence/schedule";
 import { row, slider } from "../ui/controls";
 import { h, svg } from "../ui/dom";
 import { curves, legend } from "../ui/lines";
@@ -27,8 +34,16 @@ export const costs: Section = {
       x: { label: "number of steps T" },
       y: { label: "time, units", grid: true, zero: true },
       marks: curves([
-        { name: "RNN", values: LENGTHS.map((length) => recurrentTime(length, hidden.value, processors.value)), x: LENGTHS },
-        { name: "convolutions", values: LENGTHS.map((length) => convolutionTime(length, hidden.value, processors.value, layers.value)), x: LENGTHS },
+        {
+          name: "RNN",
+          values: LENGTHS.map((length) => recurrentTime(length, hidden.value, processors.value)),
+          x: LENGTHS,
+        },
+        {
+          name: "convolutions",
+          values: LENGTHS.map((length) => convolutionTime(length, hidden.value, processors.value, layers.value)),
+          x: LENGTHS,
+        },
       ]),
     }));
     function draw() {
@@ -41,13 +56,18 @@ export const costs: Section = {
         h(
           "p",
           {},
-          `${text}: ${jobs.length} outputs in `, number(duration(jobs), `${name}.time`, 0),
+          `${text}: ${jobs.length} outputs in `,
+          number(duration(jobs), `${name}.time`, 0),
           ` units of time; ${percent(jobs.length / (processors.value * duration(jobs)), 0)} of the processors' time is used.`,
         );
       const ratio = duration(rnn) / duration(cnn);
       work.replaceChildren(
         h("h3", {}, "Which processor computes what, and when"),
-        h("p", { class: "label" }, "Rows are processors, columns are units of time. Each square is one output, with the number of its step t; layers alternate in colour."),
+        h(
+          "p",
+          { class: "label" },
+          "Rows are processors, columns are units of time. Each square is one output, with the number of its step t; layers alternate in colour.",
+        ),
         line("RNN", rnn, "rnn"),
         schedule(rnn, processors.value, longest, "RNN"),
         line(`${layers.value} ${layers.value === 1 ? "convolution" : "convolutions"}`, cnn, "cnn"),
@@ -55,7 +75,9 @@ export const costs: Section = {
         h(
           "p",
           { class: `verdict ${ratio > 1 ? "bad" : "good"}` },
-          "The RNN takes ", number(ratio, "ratio", 2), " times the time of the convolutions. ",
+          "The RNN takes ",
+          number(ratio, "ratio", 2),
+          " times the time of the convolutions. ",
           processors.value >= hidden.value
             ? `With P ≥ H = ${hidden.value} more processors do not make it faster: it is bound by its ${steps.value} steps.`
             : `With P < H = ${hidden.value} the steps themselves still gain from more processors.`,
@@ -68,7 +90,11 @@ export const costs: Section = {
       work,
       legend(["RNN: T · ⌈H / P⌉", "convolutions: layers · ⌈T · H / P⌉"]),
       figure.element,
-      h("p", { class: "quiet" }, "A model of scheduling alone: every output takes one processor one unit of time. One output of the RNN has D + H multiplications, one of a convolution K · D: with D = H and a kernel of K = 2 they are the same, so that one convolution has as many multiplications as the RNN. Real processors also wait for memory; throughtime bench conv --parts length measures both on your own machine. A batch of many sequences gives the RNN other work to do in parallel, and then the difference nearly disappears."),
+      h(
+        "p",
+        { class: "quiet" },
+        "A model of scheduling alone: every output takes one processor one unit of time. One output of the RNN has D + H multiplications, one of a convolution K · D: with D = H and a kernel of K = 2 they are the same, so that one convolution has as many multiplications as the RNN. Real processors also wait for memory; throughtime bench conv --parts length measures both on your own machine. A batch of many sequences gives the RNN other work to do in parallel, and then the difference nearly disappears.",
+      ),
     );
     draw();
   },
@@ -84,23 +110,52 @@ function schedule(jobs: readonly Job[], processors: number, longest: number, nam
       "g",
       {},
       svg("rect", {
-        x: `${left + time * cell + 1}`, y: `${top + processor * height + 1}`, width: `${cell - 2}`, height: `${height - 2}`, rx: "3",
+        x: `${left + time * cell + 1}`,
+        y: `${top + processor * height + 1}`,
+        width: `${cell - 2}`,
+        height: `${height - 2}`,
+        rx: "3",
         style: `fill:color-mix(in oklab, var(${layer % 2 ? "--good" : "--positive"}) ${step % 2 ? 30 : 55}%, transparent)`,
       }),
-      svg("text", { x: `${left + (time + 0.5) * cell}`, y: `${top + (processor + 0.5) * height + 3.5}`, style: `font-size:${Math.min(11, height)}px` }, `${step + 1}`),
+      svg(
+        "text",
+        {
+          x: `${left + (time + 0.5) * cell}`,
+          y: `${top + (processor + 0.5) * height + 3.5}`,
+          style: `font-size:${Math.min(11, height)}px`,
+        },
+        `${step + 1}`,
+      ),
     ),
   );
   const picture = svg(
     "svg",
-    { class: "unrolled", viewBox: `0 0 ${width} ${total}`, width: `${width}`, role: "img", "aria-label": `schedule of the ${name}` },
+    {
+      class: "unrolled",
+      viewBox: `0 0 ${width} ${total}`,
+      width: `${width}`,
+      role: "img",
+      "aria-label": `schedule of the ${name}`,
+    },
     ...Array.from({ length: processors }, (_, p) =>
-      svg("line", { x1: `${left}`, x2: `${width}`, y1: `${top + (p + 1) * height}`, y2: `${top + (p + 1) * height}`, stroke: "var(--line)", "stroke-width": "0.5" }),
+      svg("line", {
+        x1: `${left}`,
+        x2: `${width}`,
+        y1: `${top + (p + 1) * height}`,
+        y2: `${top + (p + 1) * height}`,
+        stroke: "var(--line)",
+        "stroke-width": "0.5",
+      }),
     ),
-    ...[0, processors - 1].map((p) => svg("text", { x: `${left - 6}`, y: `${top + (p + 0.5) * height + 4}`, style: "text-anchor:end" }, `${p + 1}`)),
+    ...[0, processors - 1].map((p) =>
+      svg("text", { x: `${left - 6}`, y: `${top + (p + 0.5) * height + 4}`, style: "text-anchor:end" }, `${p + 1}`),
+    ),
     ...squares,
-    ...Array.from({ length: longest }, (_, time) => time).filter((time) => time % Math.ceil(longest / 20) === 0).map((time) =>
-      svg("text", { x: `${left + (time + 0.5) * cell}`, y: `${total - 5}`, class: "name" }, `${time + 1}`),
-    ),
+    ...Array.from({ length: longest }, (_, time) => time)
+      .filter((time) => time % Math.ceil(longest / 20) === 0)
+      .map((time) =>
+        svg("text", { x: `${left + (time + 0.5) * cell}`, y: `${total - 5}`, class: "name" }, `${time + 1}`),
+      ),
   );
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `schedule of the ${name}` }, picture);
 }

@@ -35,13 +35,17 @@ export const gruSection: Section = {
     "A GRU has a reset gate r and an update gate z, and no separate cell. In the lecture's form, that of Kiros et al. (2015), r acts before the product with U, z is the weight of the new value, and a context s is added to every gate. In PyTorch's form r acts after the product, and z is the weight of the old value. The same weights give other states.",
   task: "make both sides equal: give the right one the reset gate of the left one and the context, and negate its weights of z. Why does that turn one meaning of z into the other?",
   render(root) {
-    const x = signalEditor({ label: "input x(t)", values: SIGNAL, min: -2, max: 2, name: (i) => `x(${i + 1})` }, () => draw());
+    const x = signalEditor({ label: "input x(t)", values: SIGNAL, min: -2, max: 2, name: (i) => `x(${i + 1})` }, () =>
+      draw(),
+    );
     const sliders = weights(
       {
         label: "weights of both sides: W of x(t), U of h(t−1), C of s",
         name: (i, j) => `${["W", "U1", "U2", "C"][j]} of ${ROWS[i]}`,
         values: VALUES,
-        min: -3, max: 3, step: 0.1,
+        min: -3,
+        max: 3,
+        step: 0.1,
         rowNames: ROWS,
         columnNames: ["W", "U, h_{1}", "U, h_{2}", "C"],
       },
@@ -65,7 +69,13 @@ export const gruSection: Section = {
         bh: zeros(6),
       };
       const added = values.map(([, , , c]) => (usesContext ? c * context.value : 0));
-      return gru(w, chosen, x.values.map((value) => [value]), [0, 0], added);
+      return gru(
+        w,
+        chosen,
+        x.values.map((value) => [value]),
+        [0, 0],
+        added,
+      );
     };
     const both = () => [run(left, false), run(right, negate.value)];
     const figure = plot("The state of unit 1, on both sides", () => {
@@ -85,12 +95,16 @@ export const gruSection: Section = {
     });
     function draw() {
       const sides = both();
-      const largest = Math.max(...sides[0].flatMap(({ h: state }, t) => state.map((value, k) => Math.abs(value - sides[1][t].h[k]))));
+      const largest = Math.max(
+        ...sides[0].flatMap(({ h: state }, t) => state.map((value, k) => Math.abs(value - sides[1][t].h[k]))),
+      );
       sides.forEach((steps, side) => {
         equations[side].replaceChildren(equationsOf([left, right][side]));
         tables[side].replaceChildren(
           matrix(
-            (["r", "z", "n", "h"] as const).flatMap((name) => [0, 1].map((unit) => steps.map((step) => step[name][unit]))),
+            (["r", "z", "n", "h"] as const).flatMap((name) =>
+              [0, 1].map((unit) => steps.map((step) => step[name][unit])),
+            ),
             {
               caption: "Every gate and state",
               rowNames: ["r", "z", "n", "h"].flatMap((name) => UNITS.map((unit) => `${name}_{${unit}}`)),
@@ -107,7 +121,9 @@ export const gruSection: Section = {
           "p",
           { class: `verdict ${largest < 1e-9 ? "good" : "bad"}` },
           largest < 1e-9 ? "Both sides compute the same states" : "The two forms compute different states",
-          ": the largest difference of h is ", number(largest, "difference"), ".",
+          ": the largest difference of h is ",
+          number(largest, "difference"),
+          ".",
         ),
       );
       figure.update();
@@ -121,14 +137,7 @@ export const gruSection: Section = {
       h(
         "div",
         { class: "columns" },
-        h(
-          "div",
-          {},
-          h("h3", {}, "Left: the lecture's form at first"),
-          left.element,
-          equations[0],
-          tables[0],
-        ),
+        h("div", {}, h("h3", {}, "Left: the lecture's form at first"), left.element, equations[0], tables[0]),
         h(
           "div",
           {},
@@ -143,7 +152,11 @@ export const gruSection: Section = {
       figure.element,
       h("h3", {}, "Three times the parameters"),
       parameterTable("GRU"),
-      h("p", { class: "quiet" }, "In throughtime, GRU(I, H) is PyTorch's form, and GRU(I, H, bias=False, reset_after=False, update=\"new\", context_size=C) the lecture's. Here too, layer.trace(x) returns every gate and state."),
+      h(
+        "p",
+        { class: "quiet" },
+        "In throughtime, GRU(I, H) is PyTorch's form, and GRU(I, H, bias=False, reset_after=False, update=\"new\", context_size=C) the lecture's. Here too, layer.trace(x) returns every gate and state.",
+      ),
     );
     draw();
   },
@@ -157,8 +170,18 @@ interface FormControls {
 
 /** Controls for the form of one side. */
 function form(side: string, initial: GruForm, usesContext: boolean, changed: () => void): FormControls {
-  const reset = choice<GruForm["reset"]>(`reset gate acts (${side})`, { before: "before the product", after: "after the product" }, initial.reset, changed);
-  const update = choice<GruForm["update"]>(`z is the weight of (${side})`, { new: "the new value", old: "the old value" }, initial.update, changed);
+  const reset = choice<GruForm["reset"]>(
+    `reset gate acts (${side})`,
+    { before: "before the product", after: "after the product" },
+    initial.reset,
+    changed,
+  );
+  const update = choice<GruForm["update"]>(
+    `z is the weight of (${side})`,
+    { new: "the new value", old: "the old value" },
+    initial.update,
+    changed,
+  );
   const context = toggle(`context (${side})`, usesContext, changed);
   return {
     element: row(reset, update, context),

@@ -23,9 +23,16 @@ export const influenceSection: Section = {
   render(root) {
     const length = slider({ label: "number of steps T", min: 20, max: LONGEST, step: 5, value: 60 }, () => draw());
     const gain = slider({ label: "factor of W_hh", min: 0.5, max: 4, step: 0.1, value: 1 }, () => draw());
-    const keep = slider({ label: "bias of the gate that keeps the state", min: -1, max: 6, step: 0.25, value: 1 }, () => draw());
+    const keep = slider({ label: "bias of the gate that keeps the state", min: -1, max: 6, step: 0.25, value: 1 }, () =>
+      draw(),
+    );
     const seed = slider({ label: "seed of the weights", min: 1, max: 20, step: 1, value: 1 }, () => draw());
-    const direction = choice<Direction>("direction", { forward: "forward", backward: "backward", both: "both" }, "forward", () => draw());
+    const direction = choice<Direction>(
+      "direction",
+      { forward: "forward", backward: "backward", both: "both" },
+      "forward",
+      () => draw(),
+    );
     const work = h("div", { "aria-live": "polite" });
     const all = () => {
       const x = X.slice(0, length.value);
@@ -36,17 +43,24 @@ export const influenceSection: Section = {
       const sum = values.reduce((a, b) => a + b, 0);
       return values.map((value) => value / sum);
     };
-    const figure = plot("Share of every step in the influence on the final state, on a logarithmic axis; what is below 10⁻¹⁰ is drawn at the bottom", () => {
-      const time = Array.from({ length: length.value }, (_, t) => t + 1);
-      return {
-        x: stepAxis("step t", 1, length.value),
-        y: { ...logarithmicAxis("share of the influence"), domain: [SMALLEST, 1] },
-        marks: curves(
-          all().map((values, i) => ({ name: CELLS[i], values: shares(values).map((share) => Math.max(share, SMALLEST)), x: time })),
-          { logarithmic: true },
-        ),
-      };
-    });
+    const figure = plot(
+      "Share of every step in the influence on the final state, on a logarithmic axis; what is below 10⁻¹⁰ is drawn at the bottom",
+      () => {
+        const time = Array.from({ length: length.value }, (_, t) => t + 1);
+        return {
+          x: stepAxis("step t", 1, length.value),
+          y: { ...logarithmicAxis("share of the influence"), domain: [SMALLEST, 1] },
+          marks: curves(
+            all().map((values, i) => ({
+              name: CELLS[i],
+              values: shares(values).map((share) => Math.max(share, SMALLEST)),
+              x: time,
+            })),
+            { logarithmic: true },
+          ),
+        };
+      },
+    );
     function draw() {
       const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
       work.replaceChildren(
@@ -57,7 +71,17 @@ export const influenceSection: Section = {
             "table",
             {},
             h("caption", {}, "Shares of the influence, and the gradient itself"),
-            h("thead", {}, h("tr", {}, ...["cell", `first ${LAST} steps`, `last ${LAST} steps`, "‖∂L/∂x(1)‖", "‖∂L/∂x(T)‖"].map((text) => h("th", { scope: "col" }, text)))),
+            h(
+              "thead",
+              {},
+              h(
+                "tr",
+                {},
+                ...["cell", `first ${LAST} steps`, `last ${LAST} steps`, "‖∂L/∂x(1)‖", "‖∂L/∂x(T)‖"].map((text) =>
+                  h("th", { scope: "col" }, text),
+                ),
+              ),
+            ),
             h(
               "tbody",
               {},
@@ -85,7 +109,11 @@ export const influenceSection: Section = {
       legend(CELLS),
       figure.element,
       work,
-      h("p", { class: "quiet" }, `Untrained cells of ${HIDDEN} units on ${INPUTS} normal inputs, with PyTorch's initialisation; L is the sum of the final state. The keeping gate is f of the LSTM, and z of the GRU in PyTorch's form; the RNN has none.`),
+      h(
+        "p",
+        { class: "quiet" },
+        `Untrained cells of ${HIDDEN} units on ${INPUTS} normal inputs, with PyTorch's initialisation; L is the sum of the final state. The keeping gate is f of the LSTM, and z of the GRU in PyTorch's form; the RNN has none.`,
+      ),
     );
     draw();
   },

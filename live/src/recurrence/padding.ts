@@ -43,7 +43,11 @@ export const padding: Section = {
       const cells = (k: number) =>
         states[k].map((value, t) =>
           t < sizes[k]
-            ? h("td", { style: `background:${colour(value, 1.2)}`, class: t === sizes[k] - 1 ? "marked" : "" }, format(value, 2))
+            ? h(
+                "td",
+                { style: `background:${colour(value, 1.2)}`, class: t === sizes[k] - 1 ? "marked" : "" },
+                format(value, 2),
+              )
             : h("td", { class: "pad", title: "padding" }, h("s", {}, format(value, 2))),
         );
       const result = (k: number, name: string, value: number) => h("td", {}, number(value, `${NAMES[k]}.${name}`));
@@ -54,8 +58,16 @@ export const padding: Section = {
           h(
             "table",
             { class: "matrix" },
-            h("caption", {}, "States h(t) in the padded batch: the framed one is the true end; states of padding are struck through"),
-            h("thead", {}, h("tr", {}, h("td", {}), ...states[0].map((_, t) => h("th", { scope: "col" }, `t = ${t + 1}`)))),
+            h(
+              "caption",
+              {},
+              "States h(t) in the padded batch: the framed one is the true end; states of padding are struck through",
+            ),
+            h(
+              "thead",
+              {},
+              h("tr", {}, h("td", {}), ...states[0].map((_, t) => h("th", { scope: "col" }, `t = ${t + 1}`))),
+            ),
             h("tbody", {}, ...NAMES.map((name, k) => h("tr", {}, h("th", { scope: "row" }, name), ...cells(k)))),
           ),
         ),
@@ -66,7 +78,23 @@ export const padding: Section = {
             "table",
             {},
             h("caption", {}, "What is read from the states"),
-            h("thead", {}, h("tr", {}, ...["", "final, ragged", "final, padded", "difference", "mean, ragged", "mean, padded", "difference"].map((text) => h("th", { scope: "col" }, text)))),
+            h(
+              "thead",
+              {},
+              h(
+                "tr",
+                {},
+                ...[
+                  "",
+                  "final, ragged",
+                  "final, padded",
+                  "difference",
+                  "mean, ragged",
+                  "mean, padded",
+                  "difference",
+                ].map((text) => h("th", { scope: "col" }, text)),
+              ),
+            ),
             h(
               "tbody",
               {},
@@ -77,8 +105,12 @@ export const padding: Section = {
                   "tr",
                   {},
                   h("th", { scope: "row" }, name),
-                  result(k, "final", end), result(k, "final padded", late), result(k, "final difference", late - end),
-                  result(k, "mean", average), result(k, "mean padded", diluted), result(k, "mean difference", diluted - average),
+                  result(k, "final", end),
+                  result(k, "final padded", late),
+                  result(k, "final difference", late - end),
+                  result(k, "mean", average),
+                  result(k, "mean padded", diluted),
+                  result(k, "mean difference", diluted - average),
                 );
               }),
             ),
@@ -87,8 +119,11 @@ export const padding: Section = {
         h(
           "p",
           { class: `verdict ${wasted > 0 ? "bad" : "good"}` },
-          `Padded: ${sizes.length} × ${width} = ${sizes.length * width} steps. Ragged: `, number(total, "total", 0),
-          " steps. ", percentage(wasted, "wasted"), " of the padded computation is wasted.",
+          `Padded: ${sizes.length} × ${width} = ${sizes.length * width} steps. Ragged: `,
+          number(total, "total", 0),
+          " steps. ",
+          percentage(wasted, "wasted"),
+          " of the padded computation is wasted.",
         ),
       );
     }
@@ -97,7 +132,11 @@ export const padding: Section = {
       row(...lengths),
       row(pad, w, b),
       work,
-      h("p", { class: "quiet" }, "PyTorch has packing routines, pack_padded_sequence and pad_packed_sequence, which give the true final state; pooling, batch statistics and convolutions after them remain the user's to mask. throughtime's layers take a Ragged of the tokens alone, and a sequence in a batch gives what it gives on its own."),
+      h(
+        "p",
+        { class: "quiet" },
+        "PyTorch has packing routines, pack_padded_sequence and pad_packed_sequence, which give the true final state; pooling, batch statistics and convolutions after them remain the user's to mask. throughtime's layers take a Ragged of the tokens alone, and a sequence in a batch gives what it gives on its own.",
+      ),
     );
     draw();
   },

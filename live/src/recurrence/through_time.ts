@@ -1,7 +1,17 @@
 // R3: backpropagation through time, one term of the gradient per step.
 
 import type { Section } from "../page";
-import { add, frobenius, type Matrix, norm, product, softmax, sumMatrices, transposed, type Vector } from "../math/recurrence/linear";
+import {
+  add,
+  frobenius,
+  type Matrix,
+  norm,
+  product,
+  softmax,
+  sumMatrices,
+  transposed,
+  type Vector,
+} from "../math/recurrence/linear";
 import { atLastStep, rnn, rnnBackward, type RnnWeights } from "../math/recurrence/rnn";
 import { choice, row, slider, stepper, toggle } from "../ui/controls";
 import { h } from "../ui/dom";
@@ -64,7 +74,10 @@ export const throughTime: Section = {
       position.last = steps;
       draw();
     });
-    const x = signalEditor({ label: "input x(t)", values: SIGNAL.slice(0, 3), min: -2, max: 2, name: (i) => `x(${i + 1})` }, () => draw());
+    const x = signalEditor(
+      { label: "input x(t)", values: SIGNAL.slice(0, 3), min: -2, max: 2, name: (i) => `x(${i + 1})` },
+      () => draw(),
+    );
     const sliders = networkSliders(() => draw());
     const label = choice<"0" | "1">("correct class at step T", { 0: "class A", 1: "class B" }, "1", () => draw());
     const given = toggle("h(0) = (0.5, −0.5) in place of zeros", false, () => draw());
@@ -103,7 +116,11 @@ export const throughTime: Section = {
       const scale = Math.max(...sum.flat().map(Math.abs), ...gradients.terms.flat(2).map(Math.abs), 1e-12);
       const shown = (values: Matrix, caption: string, name: string, isMarked = false) =>
         matrix(values, {
-          caption, rowNames: UNITS, columnNames: COLUMNS, scale, digits: 4,
+          caption,
+          rowNames: UNITS,
+          columnNames: COLUMNS,
+          scale,
+          digits: 4,
           marked: () => isMarked,
           name: (i, j) => `${name}[${i + 1}][${j + 1}]`,
         });
@@ -125,7 +142,11 @@ export const throughTime: Section = {
           "details",
           {},
           h("summary", {}, "Check by finite differences: largest difference ", number(gap, "difference", 3)),
-          h("p", {}, "Each weight is moved up and down by 10⁻⁵ and the loss is computed again: (L(w + ε) − L(w − ε)) / 2ε."),
+          h(
+            "p",
+            {},
+            "Each weight is moved up and down by 10⁻⁵ and the loss is computed again: (L(w + ε) − L(w − ε)) / 2ε.",
+          ),
           shown(checked, "∂L/∂W_{hh} by finite differences", "finite"),
         ),
       );
@@ -134,7 +155,11 @@ export const throughTime: Section = {
         h("h3", {}, `Step ${t} in numbers`),
         matrix(
           [0, 1].map((i) => [
-            states[t - 1][i], gradients.h[t - 1][i], 1 - states[t - 1][i] ** 2, gradients.a[t - 1][i], before[i],
+            states[t - 1][i],
+            gradients.h[t - 1][i],
+            1 - states[t - 1][i] ** 2,
+            gradients.a[t - 1][i],
+            before[i],
           ]),
           {
             caption: `∂L/∂h(${t}) comes ${t === now.x.length ? "from the loss" : `from step ${t + 1}`}; times the slope of tanh it is ∂L/∂a(${t}), with a(${t}) the argument of tanh; the term is ∂L/∂a(${t}) h(${t - 1})ᵀ`,
@@ -148,8 +173,13 @@ export const throughTime: Section = {
         h(
           "p",
           {},
-          "Loss ", number(lossOf(now), "loss", 4), ". The term of this step has norm ", number(frobenius(gradients.terms[t - 1]), "termNorm", 4),
-          "; the whole gradient has norm ", number(frobenius(sum), "norm", 4), ".",
+          "Loss ",
+          number(lossOf(now), "loss", 4),
+          ". The term of this step has norm ",
+          number(frobenius(gradients.terms[t - 1]), "termNorm", 4),
+          "; the whole gradient has norm ",
+          number(frobenius(sum), "norm", 4),
+          ".",
           t === 1 && !given.value ? " The term of step 1 is zero because h(0) is zeros." : "",
         ),
       );

@@ -85,8 +85,16 @@ export function measure(w: number, { x, y }: Data): Measured {
   const output = outputs(w, x);
   const middle = mean(output);
   const atConstant = meanSquare(y.map((value) => middle - value));
-  const explained = reach.map((_, t) => explainedBy(x.map((tokens) => tokens[t]), errors) / atConstant);
-  const exchanged = x.map((tokens, b) => tokens.map((token, t) => (reach[t] < UNREACHED ? x[(b + 1) % x.length][t] : token)));
+  const explained = reach.map(
+    (_, t) =>
+      explainedBy(
+        x.map((tokens) => tokens[t]),
+        errors,
+      ) / atConstant,
+  );
+  const exchanged = x.map((tokens, b) =>
+    tokens.map((token, t) => (reach[t] < UNREACHED ? x[(b + 1) % x.length][t] : token)),
+  );
   const change = outputs(w, exchanged).map((value, b) => value - output[b]);
   const spread = Math.sqrt(meanSquare(output.map((value) => value - middle)));
   return { loss: meanSquare(errors), slope, reach, explained, moved: Math.sqrt(meanSquare(change)) / spread };
