@@ -7,17 +7,15 @@ import { row, slider } from "../ui/controls";
 import { h } from "../ui/dom";
 import { equation } from "../ui/equation";
 import { curves, curveStyle, legend, stepAxis } from "../ui/lines";
-import { format, number } from "../ui/numbers";
+import { number } from "../ui/numbers";
 import { Plot, plot } from "../ui/plot";
 
-const MAP = { x1: 5, x2: 6.5, y1: -3.4, y2: -1.6 };
+const MAP = { x1: 5.3, x2: 6.4, y1: -3.2, y2: -2.2 };
 const WAYS: readonly [Clip, string][] = [
   ["none", "no clipping"],
   ["norm", "clipped by norm"],
   ["value", "clipped by value"],
 ];
-
-const degrees = ([x, y]: Vector) => (Math.atan2(y, x) * 180) / Math.PI;
 
 export const clipping: Section = {
   id: "clipping",
@@ -28,9 +26,9 @@ export const clipping: Section = {
   task: "move the start off the cliff and back onto it. Then raise the limit until clipping does nothing, and follow the loss of the three paths.",
   render(root) {
     const w = slider({ label: "start, weight w", min: MAP.x1, max: MAP.x2, step: 0.05, value: 5.75 }, () => draw());
-    const b = slider({ label: "start, bias b", min: MAP.y1, max: MAP.y2, step: 0.01, value: -2.88 }, () => draw());
+    const b = slider({ label: "start, bias b", min: MAP.y1, max: MAP.y2, step: 0.01, value: -2.9 }, () => draw());
     const rate = slider({ label: "learning rate", min: 0.02, max: 0.5, step: 0.02, value: 0.1 }, () => draw());
-    const limit = slider({ label: "limit of the clipping", min: 0.05, max: 20, step: 0.05, value: 0.1 }, () => draw());
+    const limit = slider({ label: "limit of the clipping", min: 0.05, max: 20, step: 0.05, value: 0.3 }, () => draw());
     const steps = slider({ label: "steps of gradient descent", min: 1, max: 40, step: 1, value: 30 }, () => draw());
     const work = h("div", { "aria-live": "polite" });
     const paths = () => WAYS.map(([how]) => descend([w.value, b.value], rate.value, how, limit.value, steps.value));
@@ -76,6 +74,50 @@ export const clipping: Section = {
         };
       },
     );
+    const cut = plot("The loss along the gradient, a cut through the map: where the first step lands", () => {
+      const start = [w.value, b.value];
+      const { gradient } = cliff(start);
+      const size = norm(gradient);
+      const loss = (distance: number) => cliff(start.map((value, i) => value - (distance / size) * gradient[i])).loss;
+      const landing = (how: Clip) => rate.value * norm(clipped(gradient, how, limit.value));
+      const last = Math.max(0.1, 1.2 * landing("none"));
+      const along = Array.from({ length: 241 }, (_, i) => -0.3 * last + (1.3 * last * i) / 240);
+      const landed = (["none", "norm"] as const).map((how, i) => ({
+        x: landing(how),
+        y: loss(landing(how)),
+        style: curveStyle(i),
+      }));
+      return {
+        x: { label: "distance from the start against the gradient" },
+        y: { label: "loss L", grid: true, zero: true },
+        marks: [
+          Plot.ruleY([0]),
+          Plot.line(along, { x: (d) => d, y: loss, stroke: "var(--quiet)", strokeWidth: 1.5 }),
+          Plot.dot([0], { x: (d) => d, y: loss, r: 9, stroke: "var(--text)", strokeWidth: 2 }),
+          Plot.text([0], {
+            x: (d) => d,
+            y: loss,
+            text: () => "start",
+            dx: -14,
+            textAnchor: "end",
+            fill: "var(--text)",
+          }),
+          ...landed.map(({ x, y, style }) =>
+            Plot.dot([[x, y]], { x: "0", y: "1", r: 6, fill: style.colour, symbol: style.symbol }),
+          ),
+          Plot.text(landed.slice(0, 1), { x: "x", y: "y", text: () => "no clipping", dy: -14, fill: "var(--text)" }),
+          Plot.text(landed.slice(1), {
+            x: "x",
+            y: "y",
+            text: () => "by norm",
+            dx: 12,
+            dy: -2,
+            textAnchor: "start",
+            fill: "var(--text)",
+          }),
+        ],
+      };
+    });
     const losses = plot("The loss along the three paths", () => ({
       x: stepAxis("step of gradient descent", 0, steps.value),
       y: { label: "loss L", grid: true, zero: true },
@@ -117,7 +159,7 @@ export const clipping: Section = {
           number(loss, "loss"),
           " and the gradient has length ",
           number(norm(gradient), "norm", 2),
-          ` and points to ${format(degrees(gradient), 0)}°.`,
+          ".",
         ),
         h(
           "div",
@@ -157,6 +199,7 @@ export const clipping: Section = {
           : h("p", { class: "verdict" }, "The gradient is shorter than the limit: clipping leaves this step as it is."),
       );
       map.update();
+      cut.update();
       losses.update();
     }
     root.append(
@@ -165,6 +208,7 @@ export const clipping: Section = {
       legend(WAYS.map(([, text]) => text)),
       map.element,
       work,
+      cut.element,
       losses.element,
       h(
         "p",

@@ -88,31 +88,47 @@ export const spectrum: Section = {
         ],
       };
     });
-    const circle = plot("Eigenvalues in the complex plane, and the unit circle", () => {
-      const points = eigenvalues(weight());
-      const round = Array.from({ length: 121 }, (_, i) => [Math.cos((i * Math.PI) / 60), Math.sin((i * Math.PI) / 60)]);
-      return {
-        height: 300,
-        width: 300,
-        aspectRatio: 1,
-        x: { label: "real part", domain: [-1.6, 1.6], ticks: 5 },
-        y: { label: "imaginary part", domain: [-1.6, 1.6], ticks: 5 },
-        marks: [
-          Plot.ruleX([0], { stroke: "var(--line)" }),
-          Plot.ruleY([0], { stroke: "var(--line)" }),
-          Plot.line(round, { x: "0", y: "1", stroke: "var(--quiet)", strokeWidth: 1.5 }),
-          Plot.dot(points, {
-            x: "re",
-            y: "im",
-            r: 7,
-            symbol: "diamond",
-            fill: "var(--negative)",
-            stroke: "var(--text)",
-          }),
-          Plot.text([[0, -1]], { x: "0", y: "1", text: () => "|λ| = 1", dy: 14, fill: "var(--quiet)" }),
-        ],
-      };
-    });
+    const circle = plot(
+      "Eigenvalues (diamonds) in the complex plane, the unit circle, and the powers λ, λ², λ³, … of each (small dots)",
+      () => {
+        const points = eigenvalues(weight());
+        const path = points.flatMap(({ re, im }, i) => {
+          const [size, angle] = [Math.hypot(re, im), Math.atan2(im, re)];
+          return Array.from({ length: 30 }, (_, k) => ({
+            i,
+            re: size ** (k + 1) * Math.cos(angle * (k + 1)),
+            im: size ** (k + 1) * Math.sin(angle * (k + 1)),
+          }));
+        });
+        const round = Array.from({ length: 121 }, (_, i) => [
+          Math.cos((i * Math.PI) / 60),
+          Math.sin((i * Math.PI) / 60),
+        ]);
+        return {
+          height: 300,
+          width: 300,
+          aspectRatio: 1,
+          x: { label: "real part", domain: [-1.6, 1.6], ticks: 5 },
+          y: { label: "imaginary part", domain: [-1.6, 1.6], ticks: 5 },
+          marks: [
+            Plot.ruleX([0], { stroke: "var(--line)" }),
+            Plot.ruleY([0], { stroke: "var(--line)" }),
+            Plot.line(round, { x: "0", y: "1", stroke: "var(--quiet)", strokeWidth: 1.5 }),
+            Plot.line(path, { x: "re", y: "im", z: "i", stroke: "var(--negative)", strokeOpacity: 0.5, clip: true }),
+            Plot.dot(path, { x: "re", y: "im", r: 2.5, fill: "var(--negative)", clip: true }),
+            Plot.dot(points, {
+              x: "re",
+              y: "im",
+              r: 7,
+              symbol: "diamond",
+              fill: "var(--negative)",
+              stroke: "var(--text)",
+            }),
+            Plot.text([[0, -1]], { x: "0", y: "1", text: () => "|λ| = 1", dy: 14, fill: "var(--quiet)" }),
+          ],
+        };
+      },
+    );
     function draw() {
       const w = weight();
       const [largest, smallest] = singularValues(w);

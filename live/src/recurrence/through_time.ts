@@ -14,11 +14,11 @@ import {
 } from "../math/recurrence/linear";
 import { atLastStep, rnn, rnnBackward, type RnnWeights } from "../math/recurrence/rnn";
 import { choice, row, slider, stepper, toggle } from "../ui/controls";
-import { h } from "../ui/dom";
+import { h, svg } from "../ui/dom";
 import { equation } from "../ui/equation";
 import { curves, legend, logarithmicAxis, stepAxis } from "../ui/lines";
 import { matrix } from "../ui/matrix";
-import { number } from "../ui/numbers";
+import { format, number } from "../ui/numbers";
 import { Plot, plot } from "../ui/plot";
 import { signalEditor } from "../ui/signal";
 import { networkSliders } from "./network";
@@ -59,6 +59,68 @@ function differences(problem: Problem): Matrix {
     return lossOf({ ...problem, w: { ...problem.w, hh } });
   };
   return UNITS.map((_, i) => UNITS.map((__, j) => (at(i, j, CHANGE) - at(i, j, -CHANGE)) / (2 * CHANGE)));
+}
+
+/** The sum written out, for a few steps. */
+function expanded(steps: number): string {
+  const term = (t: number) => `∂L/∂a(${t}) h(${t - 1})ᵀ`;
+  const all = Array.from({ length: steps }, (_, k) => term(k + 1));
+  const shown = steps > 4 ? [...all.slice(0, 2), "…", all[steps - 1]] : all;
+  return `∂L/∂W_{hh} = ${shown.join(" + ")}`;
+}
+
+/** The states from left to right, and the gradient as arrows from right to left, thicker where it is larger. */
+function wayBack(ofH: readonly number[], terms: readonly number[], current: number): HTMLElement {
+  const step = 96;
+  const width = step * (ofH.length + 1) + 20;
+  const largest = Math.max(...ofH, 1e-300);
+  const thickness = (value: number) => `${Math.max(0.7, (9 * value) / largest).toFixed(2)}`;
+  const steps = ofH.flatMap((size, k) => {
+    const left = step * k + 40;
+    const right = left + step;
+    return [
+      svg("rect", {
+        x: `${left - 26}`,
+        y: "42",
+        width: "52",
+        height: "28",
+        rx: "6",
+        fill: "var(--card)",
+        stroke: k + 1 === current ? "var(--accent)" : "var(--line)",
+        "stroke-width": k + 1 === current ? "2.5" : "1",
+      }),
+      svg("text", { x: `${left}`, y: "61" }, `h(${k + 1})`),
+      svg("line", {
+        x1: `${right - 28}`,
+        x2: `${left + 36}`,
+        y1: "56",
+        y2: "56",
+        stroke: "var(--negative)",
+        "stroke-width": thickness(size),
+      }),
+      svg("path", { d: `M${left + 28} 56l10 -7v14z`, fill: "var(--negative)" }),
+      svg("text", { x: `${left + 48}`, y: "36" }, format(size, 3)),
+      svg("line", { x1: `${left}`, x2: `${left}`, y1: "70", y2: "92", stroke: "var(--quiet)", "stroke-width": "1.5" }),
+      svg("path", { d: `M${left} 98l-5 -8h10z`, fill: "var(--quiet)" }),
+      svg("text", { x: `${left}`, y: "112" }, format(terms[k], 3)),
+    ];
+  });
+  const last = step * ofH.length + 40;
+  const picture = svg(
+    "svg",
+    {
+      class: "unrolled",
+      viewBox: `0 0 ${width} 132`,
+      width: `${width}`,
+      role: "img",
+      "aria-label": "The norm of the gradient at every state, and of every term",
+    },
+    ...steps,
+    svg("text", { x: `${last}`, y: "61" }, "loss L"),
+    svg("text", { x: "4", y: "14", class: "name", style: "text-anchor:start" }, "← ‖∂L/∂h(t)‖ arrives at each state"),
+    svg("text", { x: "4", y: "128", class: "name", style: "text-anchor:start" }, "↓ norm of the term of each step"),
+  );
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "the way back" }, picture);
 }
 
 export const throughTime: Section = {
@@ -114,10 +176,10 @@ export const throughTime: Section = {
       const { states, gradients, sum } = gradientsOf(now);
       const t = position.value;
       const scale = Math.max(...sum.flat().map(Math.abs), ...gradients.terms.flat(2).map(Math.abs), 1e-12);
-      const shown = (values: Matrix, caption: string, name: string, isMarked = false) =>
+      const shown = (values: Matrix, caption: string, name: string, isMarked = false, isFirst = true) =>
         matrix(values, {
           caption,
-          rowNames: UNITS,
+          ...(isFirst && { rowNames: UNITS }),
           columnNames: COLUMNS,
           scale,
           digits: 4,
@@ -127,16 +189,19 @@ export const throughTime: Section = {
       const checked = differences(now);
       const gap = Math.max(...checked.flat().map((value, k) => Math.abs(value - sum.flat()[k])));
       terms.replaceChildren(
+        h("h3", {}, "The way back"),
+        wayBack(gradients.h.map(norm), gradients.terms.map(frobenius), t),
         h("h3", {}, "The terms, and their sum"),
+        equation(expanded(now.x.length)),
         h(
           "div",
           { class: "matrices" },
           ...gradients.terms.flatMap((term, k) => [
             h("span", { class: "operator", "aria-hidden": "true" }, k ? "+" : ""),
-            shown(term, `term of t = ${k + 1}`, `term[${k + 1}]`, k + 1 === t),
+            shown(term, `term of t = ${k + 1}`, `term[${k + 1}]`, k + 1 === t, k === 0),
           ]),
           h("span", { class: "operator" }, "="),
-          shown(sum, "∂L/∂W_{hh}, their sum", "gradient"),
+          shown(sum, "∂L/∂W_{hh}, their sum", "gradient", false, false),
         ),
         h(
           "details",

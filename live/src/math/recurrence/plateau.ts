@@ -31,7 +31,7 @@ export function data(target: Target): Data {
     const tokens = Array.from({ length: LENGTH }, () => source.normal());
     const noise = source.normal();
     if (target === "first") {
-      x.push(tokens.map((token, t) => (t ? 0.1 * token : sign)));
+      x.push(tokens.map((token, t) => (t ? 0.05 * token : sign)));
       y.push(0.85 * sign);
     } else {
       x.push(tokens.map((token) => 0.7 * token));
