@@ -553,20 +553,24 @@ def test_gru(section: Callable[[str], Section]) -> None:
     assert view.numbers["difference"] > 0.1
 
 
-def test_bidirectional(section: Callable[[str], Section]) -> None:
+@pytest.mark.parametrize("cell", ["LSTM", "GRU", "RNN"])
+def test_bidirectional(section: Callable[[str], Section], cell: str) -> None:
     view = section("bidirectional")
-    view.slide("w of the forward RNN", -0.4)
-    view.slide("w of the backward RNN", 1.1)
+    view.choose("cell", cell)
+    view.slide("w of the forward layer", -0.4)
+    view.slide("w of the backward layer", 1.1)
     view.slide("changed token j", 3)
     view.slide("change of x(j)", -0.35)
-    layer = tt.nn.RNN(1, 1, bidirectional=True, bias=False).double()
+    layer = getattr(tt.nn, cell)(1, 1, bidirectional=True).double()
     with torch.no_grad():
-        layer.weight_hh_l0.fill_(-0.4)
-        layer.weight_hh_l0_reverse.fill_(1.1)
-        layer.weight_ih_l0.fill_(1.0)
-        layer.weight_ih_l0_reverse.fill_(1.0)
+        for name, parameter in layer.named_parameters():
+            w = 1.1 if name.endswith("reverse") else -0.4
+            parameter.fill_({"weight_ih": 1.0, "weight_hh": w}.get(name.split("_l0")[0], 0.0))
+            if cell == "LSTM" and name.startswith("bias_ih"):
+                parameter[1] = 1.0
     x = view.signal()
     output, state = layer(x[:, None])
+    state = state[0] if cell == "LSTM" else state
     moved = x.clone()
     moved[2] -= 0.35
     change = layer(moved[:, None]).output - output

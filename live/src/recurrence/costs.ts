@@ -77,7 +77,7 @@ export const costs: Section = {
           { class: `verdict ${ratio > 1 ? "bad" : "good"}` },
           "The RNN takes ",
           number(ratio, "ratio", 2),
-          " times the time of the convolutions. ",
+          " times as long as the convolutions. ",
           processors.value >= hidden.value
             ? `With P ≥ H = ${hidden.value} more processors do not make it faster: it is bound by its ${steps.value} steps.`
             : `With P < H = ${hidden.value} the steps themselves still gain from more processors.`,

@@ -63,8 +63,8 @@ export const gruSection: Section = {
     const run = ({ form: chosen, usesContext }: FormControls, negated: boolean): GruStep[] => {
       const values = sliders.value.map((line, i) => (negated && (i === 2 || i === 3) ? scaled(line, -1) : line));
       const w: GruWeights = {
-        ih: values.map(([first]) => [first]),
-        hh: values.map(([, one, two]) => [one, two]),
+        ih: values.map(([ofX]) => [ofX]),
+        hh: values.map(([, ofFirst, ofSecond]) => [ofFirst, ofSecond]),
         bi: zeros(6),
         bh: zeros(6),
       };
@@ -79,7 +79,7 @@ export const gruSection: Section = {
     };
     const both = () => [run(left, false), run(right, negate.value)];
     const figure = plot("The state of unit 1, on both sides", () => {
-      const [one, two] = both();
+      const [leftSteps, rightSteps] = both();
       return {
         x: stepAxis("step t", 1, SIGNAL.length),
         y: { label: "h(t), unit 1", grid: true },
@@ -87,8 +87,8 @@ export const gruSection: Section = {
           Plot.ruleY([0]),
           Plot.ruleX([position.value], { stroke: "var(--line)", strokeWidth: 12 }),
           ...curves([
-            { name: "left", values: one.map(({ h: state }) => state[0]), x: time },
-            { name: "right", values: two.map(({ h: state }) => state[0]), x: time },
+            { name: "left", values: leftSteps.map(({ h: state }) => state[0]), x: time },
+            { name: "right", values: rightSteps.map(({ h: state }) => state[0]), x: time },
           ]),
         ],
       };

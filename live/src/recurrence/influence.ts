@@ -16,10 +16,10 @@ const SMALLEST = 1e-10;
 export const influenceSection: Section = {
   id: "influence",
   rows: ["R11"],
-  title: "The last steps weigh most",
+  title: "The last steps have the most influence",
   statement:
-    "In theory LSTM and GRU handle very long sequences. In practice the influence of a step falls with its distance from the end, for all three cells before they are trained. So direction matters: a backward network weighs the first steps most.",
-  task: "lengthen the sequence, then turn the direction round. Raise the bias that keeps the state until the first step of the LSTM counts.",
+    "In theory LSTM and GRU handle very long sequences. In practice the influence of a step falls with its distance from the end, for all three cells before they are trained. So direction matters: for a backward network the first steps have the most influence.",
+  task: "lengthen the sequence, then reverse the direction. Raise the bias of the gate that keeps the state until the first steps matter to the LSTM.",
   render(root) {
     const length = slider({ label: "number of steps T", min: 20, max: LONGEST, step: 5, value: 60 }, () => draw());
     const gain = slider({ label: "factor of W_hh", min: 0.5, max: 4, step: 0.1, value: 1 }, () => draw());

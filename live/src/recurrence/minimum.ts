@@ -29,12 +29,12 @@ const RATE = 0.3;
 const STEPS = 200;
 
 const VERDICTS: Record<Verdict, [string, string]> = {
-  descending: ["", "Not at rest: the gradient is not small. Gradient descent goes on from here."],
+  descending: ["", "Still descending: the gradient is not small."],
   vanished: [
     "bad",
-    "Vanished, not converged: the loss depends on a step that the gradient does not reach and the network does not use. A small gradient means nothing here.",
+    "Vanished, not converged: the loss depends on a step that the gradient does not reach and the network does not use. The small gradient does not show a minimum.",
   ],
-  minimum: ["good", "A minimum: the gradient is small, and no step that it misses would lower the loss."],
+  minimum: ["good", "A minimum: the gradient is small, and no step that it does not reach would lower the loss."],
 };
 
 export const minimum: Section = {

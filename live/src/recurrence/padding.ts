@@ -20,7 +20,7 @@ export const padding: Section = {
   rows: ["R12"],
   title: "Padding against ragged batches",
   statement:
-    "Sequences of a batch differ in length, and a rectangular tensor needs them padded. An RNN does not know which tokens are padding: it reads on, its final state drifts, means count states that are none, and the steps are computed for nothing. A ragged batch holds the tokens alone.",
+    "Sequences of a batch differ in length, and a rectangular tensor needs them padded. An RNN does not know which tokens are padding: it reads them, so that its final state changes, means include states of padding, and steps are computed that nobody needs. A ragged batch contains only the tokens.",
   task: "make one sequence much longer than the others and watch the wasted share. Then choose another value for the padding: which of the results of a short sequence depend on it?",
   render(root) {
     const lengths = [12, 7, 4, 2].map((value, b) =>
@@ -99,8 +99,13 @@ export const padding: Section = {
               "tbody",
               {},
               ...NAMES.map((name, k) => {
-                const own = states[k].slice(0, sizes[k]);
-                const [end, late, average, diluted] = [own.at(-1)!, states[k].at(-1)!, mean(own), mean(states[k])];
+                const unpadded = states[k].slice(0, sizes[k]);
+                const [end, late, average, diluted] = [
+                  unpadded.at(-1)!,
+                  states[k].at(-1)!,
+                  mean(unpadded),
+                  mean(states[k]),
+                ];
                 return h(
                   "tr",
                   {},
@@ -135,7 +140,7 @@ export const padding: Section = {
       h(
         "p",
         { class: "quiet" },
-        "PyTorch has packing routines, pack_padded_sequence and pad_packed_sequence, which give the true final state; pooling, batch statistics and convolutions after them remain the user's to mask. throughtime's layers take a Ragged of the tokens alone, and a sequence in a batch gives what it gives on its own.",
+        "PyTorch has packing routines, pack_padded_sequence and pad_packed_sequence, which give the true final state; pooling, batch statistics and convolutions after them still have to be masked by the user. The layers of throughtime take a Ragged, which has no padding, and give a sequence in a batch the same result as alone.",
       ),
     );
     draw();

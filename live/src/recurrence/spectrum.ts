@@ -213,7 +213,7 @@ export const spectrum: Section = {
         matrix(
           [0.999, 1.001, radius.value].map((base) => ends.map((n) => base ** n)),
           {
-            caption: "A number a little off 1, to the power of N",
+            caption: "Powers of numbers close to 1",
             rowNames: ["0.999^{N}", "1.001^{N}", `ρ^{N}, ρ = ${radius.value.toFixed(2)}`],
             columnNames: ends.map((n) => `N = ${n.toLocaleString("en")}`),
             digits: 3,
@@ -244,7 +244,7 @@ export const spectrum: Section = {
         {},
         "Multiply W by any number c: all eigenvalues and singular values are multiplied by c, and every ratio of them stays. So 0.5·W and 1.5·W have the same condition number, and the gradient of one vanishes while that of the other explodes. The slider of ρ does exactly this. A ratio only says how unevenly directions are scaled.",
       ),
-      h("h3", {}, "Why a little off 1 is enough"),
+      h("h3", {}, "Close to 1 is not 1"),
       h(
         "p",
         {},

@@ -120,7 +120,11 @@ function wayBack(ofH: readonly number[], terms: readonly number[], current: numb
     svg("text", { x: "4", y: "14", class: "name", style: "text-anchor:start" }, "← ‖∂L/∂h(t)‖ arrives at each state"),
     svg("text", { x: "4", y: "128", class: "name", style: "text-anchor:start" }, "↓ norm of the term of each step"),
   );
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "the way back" }, picture);
+  return h(
+    "div",
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": "the gradient at every state" },
+    picture,
+  );
 }
 
 export const throughTime: Section = {
@@ -189,7 +193,7 @@ export const throughTime: Section = {
       const checked = differences(now);
       const gap = Math.max(...checked.flat().map((value, k) => Math.abs(value - sum.flat()[k])));
       terms.replaceChildren(
-        h("h3", {}, "The way back"),
+        h("h3", {}, "The gradient flows backward"),
         wayBack(gradients.h.map(norm), gradients.terms.map(frobenius), t),
         h("h3", {}, "The terms, and their sum"),
         equation(expanded(now.x.length)),
