@@ -679,6 +679,13 @@ def test_costs(
     assert numbers["ratio"] == pytest.approx(greedy(rnn, processors) / greedy(cnn, processors))
 
 
+def test_measured_costs(section: Callable[[str], Section]) -> None:
+    view = section("costs")
+    view.click("Measure both in this browser")
+    assert view.numbers["measured.rnn"] > 0
+    assert view.numbers["measured.cnn"] > 0
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_phone(live_page: Callable[..., Any], scheme: str) -> None:
     page = live_page("recurrence", width=390, scheme=scheme)

@@ -9,7 +9,8 @@ import {
   recurrentSchedule,
   recurrentTime,
 } from "../math/recurrence/schedule";
-import { row, slider } from "../ui/controls";
+import { TIMED, timed } from "../math/recurrence/timing";
+import { button, row, slider } from "../ui/controls";
 import { h, svg } from "../ui/dom";
 import { curves, legend } from "../ui/lines";
 import { number, percent } from "../ui/numbers";
@@ -30,6 +31,21 @@ export const costs: Section = {
     const processors = slider({ label: "processors P", min: 1, max: 32, step: 1, value: 16 }, () => draw());
     const layers = slider({ label: "convolution layers", min: 1, max: 8, step: 1, value: 1 }, () => draw());
     const work = h("div", { "aria-live": "polite" });
+    const measured = h("div", { "aria-live": "polite" }, h("p", { class: "quiet" }, "Not measured yet."));
+    const measure = button("Measure both in this browser", () => {
+      const { rnn, convolution } = timed();
+      measured.replaceChildren(
+        h(
+          "p",
+          {},
+          `${TIMED.steps} steps of ${TIMED.hidden} units: RNN `,
+          number(rnn, "measured.rnn", 1),
+          " ms, convolution with a kernel of 2 ",
+          number(convolution, "measured.cnn", 1),
+          ` ms. Both have ${((2 * TIMED.steps * TIMED.hidden ** 2) / 1e6).toFixed(1)} million multiplications, and JavaScript computes them one by one. On a machine without other work both take about as long: with P = 1 the order of the steps does not matter.`,
+        ),
+      );
+    });
     const figure = plot("Time by length of the sequence, for these H, P and layers", () => ({
       x: { label: "number of steps T" },
       y: { label: "time, units", grid: true, zero: true },
@@ -90,6 +106,9 @@ export const costs: Section = {
       work,
       legend(["RNN: T · ⌈H / P⌉", "convolutions: layers · ⌈T · H / P⌉"]),
       figure.element,
+      h("h3", {}, "Measured on one thread"),
+      row(measure),
+      measured,
       h(
         "p",
         { class: "quiet" },
