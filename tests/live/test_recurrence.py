@@ -163,6 +163,17 @@ def test_general_form(section: Callable[[str], Section]) -> None:
     equal(general.numbers["state"], trace.states[0][3, 0])
 
 
+def test_input_is_drawn_with_the_pointer(section: Callable[[str], Section]) -> None:
+    general = section("general")
+    before, drawing = general.signal(), general.root.locator("svg.signal")
+    drawing.scroll_into_view_if_needed()
+    box = drawing.bounding_box()
+    general.page.mouse.click(box["x"] + box["width"] * 4.5 / 10, box["y"] + 3)
+    after = general.signal()
+    assert after[4] == 2
+    assert (after != before).tolist() == [i == 4 for i in range(10)]
+
+
 @pytest.mark.parametrize(
     ("name", "f"),
     [
@@ -684,6 +695,17 @@ def test_measured_costs(section: Callable[[str], Section]) -> None:
     view.click("Measure both in this browser")
     assert view.numbers["measured.rnn"] > 0
     assert view.numbers["measured.cnn"] > 0
+
+
+def test_reset(section: Callable[[str], Section]) -> None:
+    view = section("bidirectional")
+    view.click("Reset")
+    before = view.numbers
+    view.slide("w of the forward layer", 1.35)
+    assert view.numbers != before
+    view.click("Reset")
+    assert view.numbers == before
+    assert view.setting("w of the forward layer") == 0.8
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

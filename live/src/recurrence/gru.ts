@@ -14,7 +14,7 @@ import { signalEditor } from "../ui/signal";
 import { weights } from "../ui/weights";
 import { parameterTable } from "./parameter_count";
 
-const SIGNAL = [1, 0, 0, -1, 0, 0, 1, 0];
+const SIGNAL = [1, 0, -1, 0, 1, 0];
 const UNITS = [1, 2];
 const ROWS = ["r", "z", "n"].flatMap((gate) => UNITS.map((unit) => `${gate}, unit ${unit}`));
 /** Rows r, z, n of two units each; columns W (of x), U (of h, two), C (of s). */
@@ -137,11 +137,11 @@ export const gruSection: Section = {
       h(
         "div",
         { class: "columns" },
-        h("div", {}, h("h3", {}, "Left: the lecture's form at first"), left.element, equations[0], tables[0]),
+        h("div", {}, h("h3", {}, "Left: starts as the lecture's form"), left.element, equations[0], tables[0]),
         h(
           "div",
           {},
-          h("h3", {}, "Right: PyTorch's form at first (biases zero)"),
+          h("h3", {}, "Right: starts as PyTorch's form, with zero biases"),
           right.element,
           row(negate),
           equations[1],

@@ -34,7 +34,7 @@ export const spectrum: Section = {
   rows: ["R5"],
   title: "Exploding and vanishing gradients",
   statement:
-    "Without the activation, the gradient N steps back is (W_{hh}ᵀ)^{N} ∂L/∂h(N). With W_{hh} = U Λ U^{−1} its powers are U Λ^{N} U^{−1}: directions with |λ| < 1 vanish, directions with |λ| > 1 explode. So the largest |λ|, the spectral radius ρ, decides the long run.",
+    "Without the activation, the gradient N steps back is (W_{hh}ᵀ)^{N} ∂L/∂h(N). With W_{hh} = U Λ U^{−1} its powers are U Λ^{N} U^{−1}: directions with |λ| < 1 vanish, directions with |λ| > 1 explode. So the largest |λ|, the spectral radius ρ, determines the long run.",
   task: "slide ρ through 1. Then make the matrix non-normal with ρ below 1: the gradient grows before it vanishes. Watch the condition number while you do both: does it tell you which will happen?",
   render(root) {
     const kind = choice<Kind>(
@@ -195,7 +195,7 @@ export const spectrum: Section = {
         h(
           "p",
           { class: `verdict ${outcome(radius.value) === "persists" ? "good" : "bad"}` },
-          `ρ = ${radius.value.toFixed(2)}: in the long run the gradient ${outcome(radius.value)}. `,
+          `ρ = ${radius.value.toFixed(2)}: without the activation the gradient ${outcome(radius.value)} in the long run. `,
           when > 0 && radius.value < 1
             ? `Before that it grows to ${highest.toPrecision(3)} times its size, ${when} ${when === 1 ? "step" : "steps"} back: eigenvalues do not say so, the singular value does. `
             : "",
@@ -205,7 +205,7 @@ export const spectrum: Section = {
           number(all.tanh.at(-1)!, "tanh"),
           ", ρᴺ ",
           number(all.radius.at(-1)!, "predicted"),
-          ".",
+          ". The slope of tanh is at most 1, so the measured norm is usually below the linear one.",
         ),
       );
       const ends = [1, 10, 100, 1000, 10000];
