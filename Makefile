@@ -133,7 +133,6 @@ format: $(VENV)/.installed
 # The figures of docs/convolution, computed by the layers themselves.
 pictures: $(VENV)/.installed
 	$(BIN)/python docs/pictures/draw.py
-	$(BIN)/python docs/pictures/overview.py
 
 # Sphinx and its extensions, beside the packages of requirements.txt.
 $(VENV)/.docs: $(VENV)/.installed docs/requirements.txt
