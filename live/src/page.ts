@@ -1,6 +1,7 @@
 // The frame of a page: title, contents, sections, and which rows of the lecture each section covers.
 
 import { h } from "./ui/dom";
+import { button } from "./ui/controls";
 import { mathematics } from "./ui/equation";
 
 /** A row of the lecture, such as "C1" or "R13" (docs/lecture.md). */
@@ -47,6 +48,11 @@ export function mount(page: Page): void {
       h("p", { class: "statement" }, ...mathematics(section.statement)),
       h("p", { class: "task" }, h("strong", {}, "Try: "), ...mathematics(section.task)),
       root,
+      h(
+        "p",
+        { class: "reset" },
+        button("Reset", () => void draw(section, root)),
+      ),
     );
   });
   const contents = h(
@@ -81,6 +87,7 @@ export function mount(page: Page): void {
 }
 
 async function draw(section: Section, root: HTMLElement): Promise<void> {
+  root.replaceChildren();
   try {
     await section.render(root);
   } catch (error) {

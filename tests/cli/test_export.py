@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 import pytest
 import torch
@@ -15,6 +16,7 @@ from tokenizers import Tokenizer
 
 from throughtime import Ragged
 from throughtime.data.tokenizing import encode
+from throughtime.export import stream_state
 from throughtime.learn import load
 from throughtime.tasks import predict
 from throughtime.training import Run
@@ -87,6 +89,34 @@ def test_a_streaming_file_is_that_of_the_run_token_by_token(
         f"{tokenizer.id_to_token(int(t))} {['no', 'yes'][b]}\n" for t, b in zip(tokens, best, strict=True)
     ]
     assert printed.getvalue() == "".join(lines)
+
+
+def test_a_language_model_streams_the_log_probabilities_of_what_comes_next(
+    tmp_path: Path, run_cli: RunCli
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("the cat sat on the mat .\nthe dog sat on the log .\n" * 40)
+    run = trained(
+        tmp_path / "run", text, "--task", "language", "--unit", "word", "--hidden-size", 6, "--layers", 1,
+        "--epochs", 1, "--streams", 4, "--bptt", 8,
+    )  # fmt: skip
+    out = tmp_path / "model.onnx"
+    done = run_cli("export", run, "--to", "onnx", "--out", out, "--streaming", "--quiet")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    session = onnxruntime.InferenceSession(out)
+    model, state = Run.open(run).load_model(), stream_state(session)
+    ids = (
+        Tokenizer.from_str(session.get_modelmeta().custom_metadata_map["tokenizer"]).encode("the cat sat").ids
+    )
+    rows = []
+    for token in ids:
+        log_p, *after = session.run(None, {"tokens": np.array([[token]]), **state})
+        state = dict(zip(state, after, strict=True))
+        rows.append(torch.from_numpy(log_p[0, 0]))
+    with torch.no_grad():
+        (expected,) = model(Ragged.from_list([torch.tensor(ids)]))
+    assert len(ids) == 3
+    torch.testing.assert_close(torch.stack(rows), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_what_cannot_stream_writes_no_file(tmp_path: Path, run_cli: RunCli, text_run: Path) -> None:

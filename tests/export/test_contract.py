@@ -32,8 +32,6 @@ NOT_EXPORTED = {
     tt.nn.GroupNorm,
     tt.nn.InstanceNorm1d,
     tt.nn.LSTMCell,
-    tt.nn.LayerNormLSTM,
-    tt.nn.MGU,
     tt.nn.MaxPool1d,
     tt.nn.RNNCell,
     tt.nn.Recurrence,

@@ -48,7 +48,8 @@ def test_every_state_and_gate_of_a_layer_is_that_of_its_trace(
         state, more = None, {}
         if initial_state:
             count = layer.num_layers * (2 if layer.bidirectional else 1)
-            states = [torch.randn(count, len(lengths), 4) for _ in range(2 if name == "LSTM" else 1)]
+            sizes = (layer.proj_size or 4, 4)[: 2 if name == "LSTM" else 1]
+            states = [torch.randn(count, len(lengths), size) for size in sizes]
             inputs |= dict(zip(("h_0", "c_0"), states, strict=False))
             state = tuple(states) if name == "LSTM" else states[0]
         if layer.context_size:
@@ -159,3 +160,41 @@ def test_projected_layers_and_bounded_cells_are_exported_as_loops() -> None:
     joined = np.concatenate([outputs["output"] for outputs in results], 1)
     np.testing.assert_allclose(joined[0], trace.result.output.values, rtol=1e-5, atol=2e-6)
     assert abs(trace[1].c.values).max() == pytest.approx(0.1)
+
+
+def test_the_steps_of_the_largest_values_are_kept_in_their_order() -> None:
+    model = nn.Sequential(tt.nn.Linear(1, 1), tt.nn.Pool("top-k", k=3))
+    nn.init.ones_(model[0].weight)
+    nn.init.zeros_(model[0].bias)
+    x = Ragged.from_list([torch.tensor([[1.0], [4.0], [2.0], [4.0], [3.0]]), torch.tensor([[2.0], [1.0]])])
+    runtime = session(tt.export.onnx(model, intermediates=True))
+    outputs = run(runtime, x=padded(x, batch_first=True), lengths=x.lengths)
+    assert outputs["1.index"].tolist() == [[[1], [3], [4]], [[0], [1], [-1]]]
+    assert outputs["logits"].tolist() == [[[4.0], [4.0], [3.0]], [[2.0], [1.0], [0.0]]]
+    assert outputs["0"].tolist()[1][:2] == [[2.0], [1.0]]
+
+
+def test_parts_side_by_side_have_outputs_of_their_own() -> None:
+    wide = tt.nn.WideConv(3, 2, (1, 2), activation=None)
+    model = tt.nn.Parallel(wide, tt.nn.Conv1d(3, 2, 1))
+    names = [value.name for value in tt.export.onnx(model, intermediates=True).graph.output]
+    assert names == [
+        "output",
+        "branches.0.blocks.0.conv",
+        "branches.0.blocks.1.conv",
+        "branches.0",
+        "branches.1",
+    ]
+
+
+def test_a_part_may_be_called_as_an_input_is() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.x, self.logits = tt.nn.Linear(3, 2), tt.nn.Pool("sum")
+
+        def describe(self) -> tt.nn.description.Series:
+            return tt.nn.description.Series.of(x=self.x, logits=self.logits, output=nn.ReLU())
+
+    names = [value.name for value in tt.export.onnx(Named(), intermediates=True).graph.output]
+    assert names == ["logits", "x_", "logits_"]

@@ -14,7 +14,9 @@ import { signalEditor } from "../ui/signal";
 const SIGNAL = [0, 1, 1, 0, -1, 0, 1, 0, 0, 1];
 
 const texts = <T extends string>(functions: Record<T, { equation: string }>): Record<T, string> =>
-  Object.fromEntries(Object.entries<{ equation: string }>(functions).map(([name, each]) => [name, each.equation])) as Record<T, string>;
+  Object.fromEntries(
+    Object.entries<{ equation: string }>(functions).map(([name, each]) => [name, each.equation]),
+  ) as Record<T, string>;
 
 export const general: Section = {
   id: "general",
@@ -24,10 +26,14 @@ export const general: Section = {
     "A recurrent network reads a sequence token by token and keeps a state. The same two functions are used at every step: h(t) = f(h(t−1), x(t)) makes the new state, and o(t) = g(h(t)) reads the output from it.",
   task: "choose f and g, draw the input, and step through it. Which f forgets an input after a few steps, and which one never forgets it?",
   render(root) {
-    const x = signalEditor({ label: "input x(t)", values: SIGNAL, min: -2, max: 2, name: (i) => `x(${i + 1})` }, () => draw());
+    const x = signalEditor({ label: "input x(t)", values: SIGNAL, min: -2, max: 2, name: (i) => `x(${i + 1})` }, () =>
+      draw(),
+    );
     const f = choice("f(h, x), the next state", texts(TRANSITIONS), "average", () => draw());
     const g = choice("g(h), the output", texts(READOUTS), "square", () => draw());
-    const read = choice<"new" | "old">("g reads", { new: "h(t)", old: "h(t−1), as the lecture prints it" }, "new", () => draw());
+    const read = choice<"new" | "old">("g reads", { new: "h(t)", old: "h(t−1), as the lecture prints it" }, "new", () =>
+      draw(),
+    );
     const initial = slider({ label: "initial state h(0)", min: -2, max: 2, step: 0.1, value: 0 }, () => draw());
     const position = stepper("step t", SIGNAL.length, 3, () => draw(), 1);
     const work = h("div", { "aria-live": "polite" });
@@ -82,7 +88,14 @@ export const general: Section = {
       );
       figure.update();
     }
-    root.append(x.element, row(f, g, read, initial), position.element, work, legend(["x(t), input", "h(t), state", "o(t), output"]), figure.element);
+    root.append(
+      x.element,
+      row(f, g, read, initial),
+      position.element,
+      work,
+      legend(["x(t), input", "h(t), state", "o(t), output"]),
+      figure.element,
+    );
     draw();
   },
 };

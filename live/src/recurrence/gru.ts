@@ -14,7 +14,7 @@ import { signalEditor } from "../ui/signal";
 import { weights } from "../ui/weights";
 import { parameterTable } from "./parameter_count";
 
-const SIGNAL = [1, 0, 0, -1, 0, 0, 1, 0];
+const SIGNAL = [1, 0, -1, 0, 1, 0];
 const UNITS = [1, 2];
 const ROWS = ["r", "z", "n"].flatMap((gate) => UNITS.map((unit) => `${gate}, unit ${unit}`));
 /** Rows r, z, n of two units each; columns W (of x), U (of h, two), C (of s). */
@@ -35,13 +35,17 @@ export const gruSection: Section = {
     "A GRU has a reset gate r and an update gate z, and no separate cell. In the lecture's form, that of Kiros et al. (2015), r acts before the product with U, z is the weight of the new value, and a context s is added to every gate. In PyTorch's form r acts after the product, and z is the weight of the old value. The same weights give other states.",
   task: "make both sides equal: give the right one the reset gate of the left one and the context, and negate its weights of z. Why does that turn one meaning of z into the other?",
   render(root) {
-    const x = signalEditor({ label: "input x(t)", values: SIGNAL, min: -2, max: 2, name: (i) => `x(${i + 1})` }, () => draw());
+    const x = signalEditor({ label: "input x(t)", values: SIGNAL, min: -2, max: 2, name: (i) => `x(${i + 1})` }, () =>
+      draw(),
+    );
     const sliders = weights(
       {
         label: "weights of both sides: W of x(t), U of h(t−1), C of s",
         name: (i, j) => `${["W", "U1", "U2", "C"][j]} of ${ROWS[i]}`,
         values: VALUES,
-        min: -3, max: 3, step: 0.1,
+        min: -3,
+        max: 3,
+        step: 0.1,
         rowNames: ROWS,
         columnNames: ["W", "U, h_{1}", "U, h_{2}", "C"],
       },
@@ -59,17 +63,23 @@ export const gruSection: Section = {
     const run = ({ form: chosen, usesContext }: FormControls, negated: boolean): GruStep[] => {
       const values = sliders.value.map((line, i) => (negated && (i === 2 || i === 3) ? scaled(line, -1) : line));
       const w: GruWeights = {
-        ih: values.map(([first]) => [first]),
-        hh: values.map(([, one, two]) => [one, two]),
+        ih: values.map(([ofX]) => [ofX]),
+        hh: values.map(([, ofFirst, ofSecond]) => [ofFirst, ofSecond]),
         bi: zeros(6),
         bh: zeros(6),
       };
       const added = values.map(([, , , c]) => (usesContext ? c * context.value : 0));
-      return gru(w, chosen, x.values.map((value) => [value]), [0, 0], added);
+      return gru(
+        w,
+        chosen,
+        x.values.map((value) => [value]),
+        [0, 0],
+        added,
+      );
     };
     const both = () => [run(left, false), run(right, negate.value)];
     const figure = plot("The state of unit 1, on both sides", () => {
-      const [one, two] = both();
+      const [leftSteps, rightSteps] = both();
       return {
         x: stepAxis("step t", 1, SIGNAL.length),
         y: { label: "h(t), unit 1", grid: true },
@@ -77,20 +87,24 @@ export const gruSection: Section = {
           Plot.ruleY([0]),
           Plot.ruleX([position.value], { stroke: "var(--line)", strokeWidth: 12 }),
           ...curves([
-            { name: "left", values: one.map(({ h: state }) => state[0]), x: time },
-            { name: "right", values: two.map(({ h: state }) => state[0]), x: time },
+            { name: "left", values: leftSteps.map(({ h: state }) => state[0]), x: time },
+            { name: "right", values: rightSteps.map(({ h: state }) => state[0]), x: time },
           ]),
         ],
       };
     });
     function draw() {
       const sides = both();
-      const largest = Math.max(...sides[0].flatMap(({ h: state }, t) => state.map((value, k) => Math.abs(value - sides[1][t].h[k]))));
+      const largest = Math.max(
+        ...sides[0].flatMap(({ h: state }, t) => state.map((value, k) => Math.abs(value - sides[1][t].h[k]))),
+      );
       sides.forEach((steps, side) => {
         equations[side].replaceChildren(equationsOf([left, right][side]));
         tables[side].replaceChildren(
           matrix(
-            (["r", "z", "n", "h"] as const).flatMap((name) => [0, 1].map((unit) => steps.map((step) => step[name][unit]))),
+            (["r", "z", "n", "h"] as const).flatMap((name) =>
+              [0, 1].map((unit) => steps.map((step) => step[name][unit])),
+            ),
             {
               caption: "Every gate and state",
               rowNames: ["r", "z", "n", "h"].flatMap((name) => UNITS.map((unit) => `${name}_{${unit}}`)),
@@ -107,7 +121,9 @@ export const gruSection: Section = {
           "p",
           { class: `verdict ${largest < 1e-9 ? "good" : "bad"}` },
           largest < 1e-9 ? "Both sides compute the same states" : "The two forms compute different states",
-          ": the largest difference of h is ", number(largest, "difference"), ".",
+          ": the largest difference of h is ",
+          number(largest, "difference"),
+          ".",
         ),
       );
       figure.update();
@@ -121,18 +137,11 @@ export const gruSection: Section = {
       h(
         "div",
         { class: "columns" },
+        h("div", {}, h("h3", {}, "Left: starts as the lecture's form"), left.element, equations[0], tables[0]),
         h(
           "div",
           {},
-          h("h3", {}, "Left: the lecture's form at first"),
-          left.element,
-          equations[0],
-          tables[0],
-        ),
-        h(
-          "div",
-          {},
-          h("h3", {}, "Right: PyTorch's form at first (biases zero)"),
+          h("h3", {}, "Right: starts as PyTorch's form, with zero biases"),
           right.element,
           row(negate),
           equations[1],
@@ -143,7 +152,11 @@ export const gruSection: Section = {
       figure.element,
       h("h3", {}, "Three times the parameters"),
       parameterTable("GRU"),
-      h("p", { class: "quiet" }, "In throughtime, GRU(I, H) is PyTorch's form, and GRU(I, H, bias=False, reset_after=False, update=\"new\", context_size=C) the lecture's. Here too, layer.trace(x) returns every gate and state."),
+      h(
+        "p",
+        { class: "quiet" },
+        "In throughtime, GRU(I, H) is PyTorch's form, and GRU(I, H, bias=False, reset_after=False, update=\"new\", context_size=C) the lecture's. Here too, layer.trace(x) returns every gate and state.",
+      ),
     );
     draw();
   },
@@ -157,8 +170,18 @@ interface FormControls {
 
 /** Controls for the form of one side. */
 function form(side: string, initial: GruForm, usesContext: boolean, changed: () => void): FormControls {
-  const reset = choice<GruForm["reset"]>(`reset gate acts (${side})`, { before: "before the product", after: "after the product" }, initial.reset, changed);
-  const update = choice<GruForm["update"]>(`z is the weight of (${side})`, { new: "the new value", old: "the old value" }, initial.update, changed);
+  const reset = choice<GruForm["reset"]>(
+    `reset gate acts (${side})`,
+    { before: "before the product", after: "after the product" },
+    initial.reset,
+    changed,
+  );
+  const update = choice<GruForm["update"]>(
+    `z is the weight of (${side})`,
+    { new: "the new value", old: "the old value" },
+    initial.update,
+    changed,
+  );
   const context = toggle(`context (${side})`, usesContext, changed);
   return {
     element: row(reset, update, context),

@@ -21,12 +21,60 @@ const INITIAL = { h: [0], c: [0] };
 
 /** Rows i, f, g, o; columns W (for x), U (for h) and the bias. */
 const PRESETS = {
-  typical: { text: "typical weights, forget bias 1", values: [[0.5, 0.5, 0], [0.25, 0.5, 1], [1, 1, 0], [0.5, 0.5, 0]] },
-  latch: { text: "latch: 1 sets, −1 clears", values: [[8, 0, -4], [12, 0, 6], [3, 0, 0], [0, 0, 4]] },
-  remember: { text: "remember: keep what came in", values: [[8, 0, -4], [0, 0, 6], [2, 0, 0], [0, 0, 4]] },
-  forget: { text: "forget: halve at every step", values: [[8, 0, -4], [0, 0, 0], [2, 0, 0], [0, 0, 4]] },
-  count: { text: "count: add 1 for every 1", values: [[12, 0, -8], [0, 0, 8], [0, 0, 6], [0, 0, 4]] },
-  plain: { text: "like a vanilla RNN: no memory in c", values: [[0, 0, 8], [0, 0, -8], [1, 0.8, 0], [0, 0, 8]] },
+  typical: {
+    text: "typical weights, forget bias 1",
+    values: [
+      [0.5, 0.5, 0],
+      [0.25, 0.5, 1],
+      [1, 1, 0],
+      [0.5, 0.5, 0],
+    ],
+  },
+  latch: {
+    text: "latch: 1 sets, −1 clears",
+    values: [
+      [8, 0, -4],
+      [12, 0, 6],
+      [3, 0, 0],
+      [0, 0, 4],
+    ],
+  },
+  remember: {
+    text: "remember: keep what came in",
+    values: [
+      [8, 0, -4],
+      [0, 0, 6],
+      [2, 0, 0],
+      [0, 0, 4],
+    ],
+  },
+  forget: {
+    text: "forget: halve at every step",
+    values: [
+      [8, 0, -4],
+      [0, 0, 0],
+      [2, 0, 0],
+      [0, 0, 4],
+    ],
+  },
+  count: {
+    text: "count: add 1 for every 1",
+    values: [
+      [12, 0, -8],
+      [0, 0, 8],
+      [0, 0, 6],
+      [0, 0, 4],
+    ],
+  },
+  plain: {
+    text: "like a vanilla RNN: no memory in c",
+    values: [
+      [0, 0, 8],
+      [0, 0, -8],
+      [1, 0.8, 0],
+      [0, 0, 8],
+    ],
+  },
 };
 type Preset = keyof typeof PRESETS;
 
@@ -71,22 +119,39 @@ export const lstmSection: Section = {
         label: "weights of the gates: of x(t), of h(t−1), and the bias",
         name: (i, j) => `${["W", "U", "b"][j]} of ${GATES[i]}`,
         values: PRESETS.typical.values,
-        min: -12, max: 12, step: 0.25,
+        min: -12,
+        max: 12,
+        step: 0.25,
         rowNames: GATES,
         columnNames: ["W, of x", "U, of h", "b"],
       },
       () => draw(),
     );
-    const x = signalEditor({ label: "input x(t)", values: SIGNAL, min: -1, max: 1, step: 0.1, name: (i) => `x(${i + 1})` }, () => draw());
+    const x = signalEditor(
+      { label: "input x(t)", values: SIGNAL, min: -1, max: 1, step: 0.1, name: (i) => `x(${i + 1})` },
+      () => draw(),
+    );
     const position = stepper("step t", SIGNAL.length, 2, () => draw(), 1);
     const trace = h("div", { "aria-live": "polite" });
     const time = SIGNAL.map((_, t) => t + 1);
     const run = () => {
       const w = weightsOf(sliders.value);
-      const steps = lstm(w, x.values.map((value) => [value]), INITIAL);
+      const steps = lstm(
+        w,
+        x.values.map((value) => [value]),
+        INITIAL,
+      );
       const gradients = lstmBackward(w, steps, INITIAL, atLastStep(steps.length, [1]));
       const cells = backwards(steps.map(({ f }) => f[0]));
-      const states = backwards(steps.map((step, t) => hop(step, t ? steps[t - 1].c[0] : 0, w.hh.map(([u]) => u))));
+      const states = backwards(
+        steps.map((step, t) =>
+          hop(
+            step,
+            t ? steps[t - 1].c[0] : 0,
+            w.hh.map(([u]) => u),
+          ),
+        ),
+      );
       return { steps, gradients, cells, states };
     };
     const stateFigure = plot("Cell state and hidden state at every step", () => {
@@ -104,23 +169,26 @@ export const lstmSection: Section = {
         ],
       };
     });
-    const paths = plot("How much of the gradient of the last step is left at step t, by path; what is below 10⁻⁶ is drawn at the bottom", () => {
-      const { cells, states } = run();
-      return {
-        x: stepAxis("step t", 1, SIGNAL.length),
-        y: { ...logarithmicAxis("factor from step T back to t"), domain: [1e-6, 10], clamp: true },
-        marks: [
-          Plot.ruleY([1], { stroke: "var(--line)" }),
-          ...curves(
-            [
-              { name: "c", values: cells, x: time },
-              { name: "h", values: states.map((value) => Math.max(Math.abs(value), 1e-6)), x: time },
-            ],
-            { logarithmic: true },
-          ),
-        ],
-      };
-    });
+    const paths = plot(
+      "How much of the gradient of the last step is left at step t, by path; what is below 10⁻⁶ is drawn at the bottom",
+      () => {
+        const { cells, states } = run();
+        return {
+          x: stepAxis("step t", 1, SIGNAL.length),
+          y: { ...logarithmicAxis("factor from step T back to t"), domain: [1e-6, 10], clamp: true },
+          marks: [
+            Plot.ruleY([1], { stroke: "var(--line)" }),
+            ...curves(
+              [
+                { name: "c", values: cells, x: time },
+                { name: "h", values: states.map((value) => Math.max(Math.abs(value), 1e-6)), x: time },
+              ],
+              { logarithmic: true },
+            ),
+          ],
+        };
+      },
+    );
     function draw() {
       const { steps, gradients, cells, states } = run();
       const t = position.value;
@@ -132,8 +200,18 @@ export const lstmSection: Section = {
         h(
           "div",
           { class: "equation" },
-          h("div", {}, `c(${t}) = f ⊙ c(${t - 1}) + i ⊙ g = ${value(now.f)} · ${value(before.c)} + ${value(now.i)} · ${value(now.g)} = `, number(now.c[0], "c")),
-          h("div", {}, `h(${t}) = o ⊙ tanh(c(${t})) = ${value(now.o)} · ${format(Math.tanh(now.c[0]), 3)} = `, number(now.h[0], "h")),
+          h(
+            "div",
+            {},
+            `c(${t}) = f ⊙ c(${t - 1}) + i ⊙ g = ${value(now.f)} · ${value(before.c)} + ${value(now.i)} · ${value(now.g)} = `,
+            number(now.c[0], "c"),
+          ),
+          h(
+            "div",
+            {},
+            `h(${t}) = o ⊙ tanh(c(${t})) = ${value(now.o)} · ${format(Math.tanh(now.c[0]), 3)} = `,
+            number(now.h[0], "h"),
+          ),
         ),
         matrix([x.values, ofGates("i"), ofGates("f"), ofGates("g"), ofGates("o"), ofGates("c"), ofGates("h")], {
           caption: "Every gate and state of every step; a gate near 1 is open, near 0 closed",
@@ -145,7 +223,12 @@ export const lstmSection: Section = {
         }),
         h("h3", {}, "The gradient of L = h(T)"),
         matrix(
-          [gradients.c.map(([each]) => each), gradients.along.map(([each]) => each), gradients.through.map(([each]) => each), gradients.h.map(([each]) => each)],
+          [
+            gradients.c.map(([each]) => each),
+            gradients.along.map(([each]) => each),
+            gradients.through.map(([each]) => each),
+            gradients.h.map(([each]) => each),
+          ],
           {
             caption: "∂L/∂c(t) is the sum of two parts: along c, f(t+1) ∂L/∂c(t+1), and through h(t)",
             rowNames: ["∂L/∂c(t)", "along c", "through h(t)", "∂L/∂h(t)"],
@@ -158,9 +241,14 @@ export const lstmSection: Section = {
         h(
           "p",
           { class: "verdict" },
-          `From step ${SIGNAL.length} back to step 1 the path through the cells alone leaves a factor of `, number(cells[0], "path.c"),
-          ", the product of the forget gates; the path through h alone leaves ", number(Math.abs(states[0]), "path.h"), ".",
-          sliders.value.every(([, u]) => u === 0) ? " (With U = 0 no gate reads h(t−1), so nothing flows through h.)" : "",
+          `From step ${SIGNAL.length} back to step 1 the path through the cells alone leaves a factor of `,
+          number(cells[0], "path.c"),
+          ", the product of the forget gates; the path through h alone leaves ",
+          number(Math.abs(states[0]), "path.h"),
+          ".",
+          sliders.value.every(([, u]) => u === 0)
+            ? " (With U = 0 no gate reads h(t−1), so nothing flows through h.)"
+            : "",
         ),
       );
       stateFigure.update();
@@ -182,7 +270,11 @@ export const lstmSection: Section = {
       stateFigure.element,
       h("h3", {}, "Four times the parameters"),
       parameterTable("LSTM"),
-      h("p", { class: "quiet" }, "PyTorch's fused layer returns h at every step, and c of the last step alone. In throughtime, layer.trace(x) returns all rows of the first table at the speed of the fused layer, and trace.gradients those of the second."),
+      h(
+        "p",
+        { class: "quiet" },
+        "PyTorch's fused layer returns h at every step, and c of the last step alone. In throughtime, layer.trace(x) returns all rows of the first table at the speed of the fused layer, and trace.gradients those of the second.",
+      ),
     );
     draw();
   },

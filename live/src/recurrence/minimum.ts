@@ -1,7 +1,20 @@
 // R6: a vanished gradient looks like a minimum; what tells them apart.
 
 import type { Section } from "../page";
-import { data, descendFrom, LENGTH, lossAt, type Measured, measure, MATTERS, type Target, UNREACHED, UNUSED, type Verdict, verdictOf } from "../math/recurrence/plateau";
+import {
+  data,
+  descendFrom,
+  LENGTH,
+  lossAt,
+  type Measured,
+  measure,
+  MATTERS,
+  type Target,
+  UNREACHED,
+  UNUSED,
+  type Verdict,
+  verdictOf,
+} from "../math/recurrence/plateau";
 import { button, slider } from "../ui/controls";
 import { h } from "../ui/dom";
 import { equation } from "../ui/equation";
@@ -16,9 +29,12 @@ const RATE = 0.3;
 const STEPS = 200;
 
 const VERDICTS: Record<Verdict, [string, string]> = {
-  descending: ["", "Not at rest: the gradient is not small. Gradient descent goes on from here."],
-  vanished: ["bad", "Vanished, not converged: the loss depends on a step that the gradient does not reach and the network does not use. A small gradient means nothing here."],
-  minimum: ["good", "A minimum: the gradient is small, and no step that it misses would lower the loss."],
+  descending: ["", "Still descending: the gradient is not small."],
+  vanished: [
+    "bad",
+    "Vanished, not converged: the loss depends on a step that the gradient does not reach and the network does not use. The small gradient does not show a minimum.",
+  ],
+  minimum: ["good", "A minimum: the gradient is small, and no step that it does not reach would lower the loss."],
 };
 
 export const minimum: Section = {
@@ -52,10 +68,13 @@ function panel(target: Target, title: string): HTMLElement {
   const landscape = WEIGHTS.map((w) => lossAt(w, set));
   let w = descendFrom(START[target], set, RATE, STEPS);
   let now: Measured = measure(w, set);
-  const control = slider({ label: `weight w (${target} token)`, min: -0.5, max: 2.5, step: 0.01, value: w }, (value) => {
-    w = value;
-    draw();
-  });
+  const control = slider(
+    { label: `weight w (${target} token)`, min: -0.5, max: 2.5, step: 0.01, value: w },
+    (value) => {
+      w = value;
+      draw();
+    },
+  );
   const descend = button(`${STEPS} steps of gradient descent`, () => {
     w = descendFrom(w, set, RATE, STEPS);
     control.value = w;
@@ -68,7 +87,13 @@ function panel(target: Target, title: string): HTMLElement {
     marks: [
       Plot.ruleY([0]),
       Plot.line(landscape, { x: (_, i) => WEIGHTS[i], y: (d) => d, stroke: "var(--accent)", strokeWidth: 2 }),
-      Plot.line([-0.4, 0.4], { x: (d) => w + d, y: (d) => now.loss + now.slope * d, stroke: "var(--negative)", strokeWidth: 2, clip: true }),
+      Plot.line([-0.4, 0.4], {
+        x: (d) => w + d,
+        y: (d) => now.loss + now.slope * d,
+        stroke: "var(--negative)",
+        strokeWidth: 2,
+        clip: true,
+      }),
       Plot.dot([w], { x: (d) => d, y: () => now.loss, r: 6, fill: "var(--negative)", symbol: "diamond" }),
     ],
   }));
@@ -86,20 +111,40 @@ function panel(target: Target, title: string): HTMLElement {
     const verdict = verdictOf(now);
     const [kind, text] = VERDICTS[verdict];
     facts.replaceChildren(
-      h("p", {}, "w = ", number(w, `${target}.w`, 3), ", loss ", number(now.loss, `${target}.loss`), ", ∂L/∂w = ", number(now.slope, `${target}.slope`, 4), "."),
+      h(
+        "p",
+        {},
+        "w = ",
+        number(w, `${target}.w`, 3),
+        ", loss ",
+        number(now.loss, `${target}.loss`),
+        ", ∂L/∂w = ",
+        number(now.slope, `${target}.slope`, 4),
+        ".",
+      ),
       h(
         "p",
         {},
         `Unreached steps: ${now.reach.filter((value) => value < UNREACHED).length} of ${LENGTH}. They explain at most `,
-        number(Math.max(0, ...unreached), `${target}.explained`), " of the error; exchanging them moves the output by ",
-        number(now.moved, `${target}.moved`), " of its spread.",
+        number(Math.max(0, ...unreached), `${target}.explained`),
+        " of the error; exchanging them moves the output by ",
+        number(now.moved, `${target}.moved`),
+        " of its spread.",
       ),
       h("p", { class: `verdict ${kind}`, "data-verdict": `${target}.${verdict}` }, text),
     );
     loss.update();
     bySteps.update();
   }
-  const element = h("div", {}, h("h3", {}, title), loss.element, h("div", { class: "controls" }, control.element, descend), facts, bySteps.element);
+  const element = h(
+    "div",
+    {},
+    h("h3", {}, title),
+    loss.element,
+    h("div", { class: "controls" }, control.element, descend),
+    facts,
+    bySteps.element,
+  );
   draw();
   return element;
 }

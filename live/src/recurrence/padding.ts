@@ -7,7 +7,7 @@ import { row, slider } from "../ui/controls";
 import { h } from "../ui/dom";
 import { equation } from "../ui/equation";
 import { colour } from "../ui/matrix";
-import { format, number, percent } from "../ui/numbers";
+import { format, number, percentage } from "../ui/numbers";
 
 const LONGEST = 12;
 const source = random(12);
@@ -20,7 +20,7 @@ export const padding: Section = {
   rows: ["R12"],
   title: "Padding against ragged batches",
   statement:
-    "Sequences of a batch differ in length, and a rectangular tensor needs them padded. An RNN does not know which tokens are padding: it reads on, its final state drifts, means count states that are none, and the steps are computed for nothing. A ragged batch holds the tokens alone.",
+    "Sequences of a batch differ in length, and a rectangular tensor needs them padded. An RNN does not know which tokens are padding: it reads them, so that its final state changes, means include states of padding, and steps are computed that nobody needs. A ragged batch contains only the tokens.",
   task: "make one sequence much longer than the others and watch the wasted share. Then choose another value for the padding: which of the results of a short sequence depend on it?",
   render(root) {
     const lengths = [12, 7, 4, 2].map((value, b) =>
@@ -43,7 +43,11 @@ export const padding: Section = {
       const cells = (k: number) =>
         states[k].map((value, t) =>
           t < sizes[k]
-            ? h("td", { style: `background:${colour(value, 1.2)}`, class: t === sizes[k] - 1 ? "marked" : "" }, format(value, 2))
+            ? h(
+                "td",
+                { style: `background:${colour(value, 1.2)}`, class: t === sizes[k] - 1 ? "marked" : "" },
+                format(value, 2),
+              )
             : h("td", { class: "pad", title: "padding" }, h("s", {}, format(value, 2))),
         );
       const result = (k: number, name: string, value: number) => h("td", {}, number(value, `${NAMES[k]}.${name}`));
@@ -54,8 +58,16 @@ export const padding: Section = {
           h(
             "table",
             { class: "matrix" },
-            h("caption", {}, "States h(t) in the padded batch: the framed one is the true end; states of padding are struck through"),
-            h("thead", {}, h("tr", {}, h("td", {}), ...states[0].map((_, t) => h("th", { scope: "col" }, `t = ${t + 1}`)))),
+            h(
+              "caption",
+              {},
+              "States h(t) in the padded batch: the framed one is the true end; states of padding are struck through",
+            ),
+            h(
+              "thead",
+              {},
+              h("tr", {}, h("td", {}), ...states[0].map((_, t) => h("th", { scope: "col" }, `t = ${t + 1}`))),
+            ),
             h("tbody", {}, ...NAMES.map((name, k) => h("tr", {}, h("th", { scope: "row" }, name), ...cells(k)))),
           ),
         ),
@@ -66,19 +78,44 @@ export const padding: Section = {
             "table",
             {},
             h("caption", {}, "What is read from the states"),
-            h("thead", {}, h("tr", {}, ...["", "final, ragged", "final, padded", "difference", "mean, ragged", "mean, padded", "difference"].map((text) => h("th", { scope: "col" }, text)))),
+            h(
+              "thead",
+              {},
+              h(
+                "tr",
+                {},
+                ...[
+                  "",
+                  "final, ragged",
+                  "final, padded",
+                  "difference",
+                  "mean, ragged",
+                  "mean, padded",
+                  "difference",
+                ].map((text) => h("th", { scope: "col" }, text)),
+              ),
+            ),
             h(
               "tbody",
               {},
               ...NAMES.map((name, k) => {
-                const own = states[k].slice(0, sizes[k]);
-                const [end, late, average, diluted] = [own.at(-1)!, states[k].at(-1)!, mean(own), mean(states[k])];
+                const unpadded = states[k].slice(0, sizes[k]);
+                const [end, late, average, diluted] = [
+                  unpadded.at(-1)!,
+                  states[k].at(-1)!,
+                  mean(unpadded),
+                  mean(states[k]),
+                ];
                 return h(
                   "tr",
                   {},
                   h("th", { scope: "row" }, name),
-                  result(k, "final", end), result(k, "final padded", late), result(k, "final difference", late - end),
-                  result(k, "mean", average), result(k, "mean padded", diluted), result(k, "mean difference", diluted - average),
+                  result(k, "final", end),
+                  result(k, "final padded", late),
+                  result(k, "final difference", late - end),
+                  result(k, "mean", average),
+                  result(k, "mean padded", diluted),
+                  result(k, "mean difference", diluted - average),
                 );
               }),
             ),
@@ -87,8 +124,11 @@ export const padding: Section = {
         h(
           "p",
           { class: `verdict ${wasted > 0 ? "bad" : "good"}` },
-          `Padded: ${sizes.length} × ${width} = ${sizes.length * width} steps. Ragged: `, number(total, "total", 0),
-          ` steps. ${percent(wasted)} of the padded computation is wasted (`, number(wasted, "wasted"), ").",
+          `Padded: ${sizes.length} × ${width} = ${sizes.length * width} steps. Ragged: `,
+          number(total, "total", 0),
+          " steps. ",
+          percentage(wasted, "wasted"),
+          " of the padded computation is wasted.",
         ),
       );
     }
@@ -97,7 +137,11 @@ export const padding: Section = {
       row(...lengths),
       row(pad, w, b),
       work,
-      h("p", { class: "quiet" }, "PyTorch has packing routines, pack_padded_sequence and pad_packed_sequence, which give the true final state; pooling, batch statistics and convolutions after them remain the user's to mask. throughtime's layers take a Ragged of the tokens alone, and a sequence in a batch gives what it gives on its own."),
+      h(
+        "p",
+        { class: "quiet" },
+        "PyTorch has packing routines, pack_padded_sequence and pad_packed_sequence, which give the true final state; pooling, batch statistics and convolutions after them still have to be masked by the user. The layers of throughtime take a Ragged, which has no padding, and give a sequence in a batch the same result as alone.",
+      ),
     );
     draw();
   },

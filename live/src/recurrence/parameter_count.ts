@@ -21,7 +21,17 @@ export function parameterTable(framed: (typeof CELLS)[number]): HTMLElement {
         "table",
         {},
         h("caption", {}, "Parameters: gates × H × (D + H + bias vectors)"),
-        h("thead", {}, h("tr", {}, ...["cell", "blocks of weights", "parameters", "times the RNN"].map((text) => h("th", { scope: "col" }, text)))),
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            ...["cell", "blocks of weights", "parameters", "times the RNN"].map((text) =>
+              h("th", { scope: "col" }, text),
+            ),
+          ),
+        ),
         h(
           "tbody",
           {},

@@ -20,9 +20,16 @@ const INPUT = Array.from({ length: LENGTH }, () => (source.uniform() < 0.5 ? -1 
 
 /** ∂L(s)/∂h(s) of the losses ½ (v · h(s) − x(s − delay))², and the terms of every pair of steps. */
 function problem(radius: number, delay: number) {
-  const turn = [[Math.cos(ANGLE), -Math.sin(ANGLE)], [Math.sin(ANGLE), Math.cos(ANGLE)]];
+  const turn = [
+    [Math.cos(ANGLE), -Math.sin(ANGLE)],
+    [Math.sin(ANGLE), Math.cos(ANGLE)],
+  ];
   const w: RnnWeights = { hh: scaledMatrix(turn, radius), hx: [[0.5], [0.25]], b: [0, 0] };
-  const states = rnn(w, INPUT.map((value) => [value]), [0, 0]);
+  const states = rnn(
+    w,
+    INPUT.map((value) => [value]),
+    [0, 0],
+  );
   const direct = states.map((state, s) => READ.map((v) => v * (dot(READ, state) - (INPUT[s - delay] ?? 0))));
   return pairTerms(w, states, [0, 0], direct, "tanh");
 }
@@ -39,12 +46,17 @@ export const truncated: Section = {
       k2.value = Math.max(k2.value, steps);
       draw();
     });
-    const k2 = slider({ label: "k2, steps that gradients flow back", min: 1, max: LENGTH, step: 1, value: 4 }, (steps) => {
-      k1.value = Math.min(k1.value, steps);
-      draw();
-    });
+    const k2 = slider(
+      { label: "k2, steps that gradients flow back", min: 1, max: LENGTH, step: 1, value: 4 },
+      (steps) => {
+        k1.value = Math.min(k1.value, steps);
+        draw();
+      },
+    );
     const radius = slider({ label: "spectral radius ρ", min: 0.3, max: 1.2, step: 0.05, value: 0.9 }, () => draw());
-    const delay = slider({ label: "delay: the target is x(t − delay)", min: 0, max: 12, step: 1, value: 5 }, () => draw());
+    const delay = slider({ label: "delay: the target is x(t − delay)", min: 0, max: 12, step: 1, value: 5 }, () =>
+      draw(),
+    );
     const picture = h("div", {});
     const work = h("div", { "aria-live": "polite" });
     const gradient = (terms: Matrix[][], cut: readonly Window[]) => sumOfTerms(terms, 2, (s, t) => isKept(cut, s, t));
@@ -64,8 +76,22 @@ export const truncated: Section = {
           Plot.ruleY([0]),
           Plot.line(points, { x: "steps", y: "error", stroke: "var(--accent)" }),
           Plot.dot(points, { x: "steps", y: "error", r: 3, fill: "var(--accent)" }),
-          Plot.dot(points.filter(({ steps }) => steps === k2.value), { x: "steps", y: "error", r: 7, symbol: "diamond", fill: "var(--negative)" }),
-          Plot.text(points.filter(({ steps }) => steps === k2.value), { x: "steps", y: "error", text: () => "this window", dx: 10, dy: -10, textAnchor: "start", fill: "var(--text)" }),
+          Plot.dot(
+            points.filter(({ steps }) => steps === k2.value),
+            { x: "steps", y: "error", r: 7, symbol: "diamond", fill: "var(--negative)" },
+          ),
+          Plot.text(
+            points.filter(({ steps }) => steps === k2.value),
+            {
+              x: "steps",
+              y: "error",
+              text: () => "this window",
+              dx: 10,
+              dy: -10,
+              textAnchor: "start",
+              fill: "var(--text)",
+            },
+          ),
         ],
       };
     });
@@ -81,26 +107,64 @@ export const truncated: Section = {
       const computed = cut.reduce((sum, { start, stop }) => sum + stop - start, 0);
       picture.replaceChildren(triangle(terms, cut));
       const shown = (values: Matrix, caption: string, name: string) =>
-        matrix(values, { caption, scale: Math.max(...full.flat().map(Math.abs)), digits: 4, name: (i, j) => `${name}[${i + 1}][${j + 1}]` });
+        matrix(values, {
+          caption,
+          scale: Math.max(...full.flat().map(Math.abs)),
+          digits: 4,
+          name: (i, j) => `${name}[${i + 1}][${j + 1}]`,
+        });
       work.replaceChildren(
-        h("div", { class: "matrices" }, shown(full, "full ∂L/∂W_{hh}", "full"), shown(part, "truncated, summed over all windows", "truncated")),
+        h(
+          "div",
+          { class: "matrices" },
+          shown(full, "full ∂L/∂W_{hh}", "full"),
+          shown(part, "truncated, summed over all windows", "truncated"),
+        ),
         h(
           "p",
           {},
-          "The windows keep ", number(kept, "kept", 0), ` of ${pairs} pairs (${percent(kept / pairs)}). Relative error `, number(errorOf(full, part), "error", 4),
-          ", angle between the two gradients ", number(angle, "angle", 2), "°. ",
-          `There are ${cut.length} updates; `, number(computed, "computed", 0), ` steps are computed for ${LENGTH} tokens, and at most ${Math.min(k2.value, LENGTH)} states are held at once.`,
+          "The windows keep ",
+          number(kept, "kept", 0),
+          ` of ${pairs} pairs (${percent(kept / pairs)}). Relative error `,
+          number(errorOf(full, part), "error", 4),
+          ", angle between the two gradients ",
+          number(angle, "angle", 2),
+          "°. ",
+          `There are ${cut.length} updates; `,
+          number(computed, "computed", 0),
+          ` steps are computed for ${LENGTH} tokens, and at most ${Math.min(k2.value, LENGTH)} states are held at once.`,
         ),
         verdict(angle, errorOf(full, part)),
       );
       figure.update();
     }
     root.append(
-      equation("L = Σ_{s} L(s),   L(s) = ½ (v · h(s) − x(s − delay))²", "∂L/∂W_{hh} = Σ_{s} Σ_{t ≤ s} (term of loss s and step t)"),
+      equation(
+        "L = Σ_{s} L(s),   L(s) = ½ (v · h(s) − x(s − delay))²",
+        "∂L/∂W_{hh} = Σ_{s} Σ_{t ≤ s} (term of loss s and step t)",
+      ),
       row(k1, k2, radius, delay),
-      h("div", { class: "columns" }, h("figure", {}, picture, h("figcaption", {}, "One square for each loss s and step t ≤ s, darker for a larger term. Framed squares are in a window; crossed ones are left out.")), work),
+      h(
+        "div",
+        { class: "columns" },
+        h(
+          "figure",
+          {},
+          picture,
+          h(
+            "figcaption",
+            {},
+            "One square for each loss s and step t ≤ s, darker for a larger term. Framed squares are in a window; crossed ones are left out.",
+          ),
+        ),
+        work,
+      ),
       figure.element,
-      h("p", { class: "quiet" }, "The weights stay as they are here, so that both gradients belong to the same weights. In a training they change after every window, and carried states are older than the weights."),
+      h(
+        "p",
+        { class: "quiet" },
+        "The weights stay as they are here, so that both gradients belong to the same weights. In a training they change after every window, and carried states are older than the weights.",
+      ),
     );
     draw();
   },
@@ -111,7 +175,11 @@ const verdict = (angle: number, error: number) =>
     ? h("p", { class: "verdict good" }, "Every term is kept: this is full backpropagation through time.")
     : angle < 10
       ? h("p", { class: "verdict good" }, "Nearly the direction of the full gradient: the terms left out are small.")
-      : h("p", { class: "verdict bad" }, "The truncated gradient points in another direction: dependencies longer than the window are not learned.");
+      : h(
+          "p",
+          { class: "verdict bad" },
+          "The truncated gradient points in another direction: dependencies longer than the window are not learned.",
+        );
 
 /** The terms as a triangle of squares: losses down, steps across. */
 function triangle(terms: readonly Matrix[][], cut: readonly Window[]): SVGElement {
@@ -123,9 +191,13 @@ function triangle(terms: readonly Matrix[][], cut: readonly Window[]): SVGElemen
       const share = (frobenius(term) / largest) ** 0.5;
       const kept = isKept(cut, s, t);
       const rect = svg("rect", {
-        x: `${x + 1}`, y: `${y + 1}`, width: `${size - 2}`, height: `${size - 2}`,
+        x: `${x + 1}`,
+        y: `${y + 1}`,
+        width: `${size - 2}`,
+        height: `${size - 2}`,
         style: `fill:color-mix(in oklab, var(--positive) ${(85 * share).toFixed(1)}%, transparent)`,
-        stroke: kept ? "var(--accent)" : "var(--line)", "stroke-width": kept ? "1.6" : "0.7",
+        stroke: kept ? "var(--accent)" : "var(--line)",
+        "stroke-width": kept ? "1.6" : "0.7",
       });
       const cross = svg("path", { d: `M${x + 4} ${y + 4}l7 7m0 -7l-7 7`, stroke: "var(--quiet)", "stroke-width": "1" });
       return kept ? [rect] : [rect, cross];
@@ -137,9 +209,19 @@ function triangle(terms: readonly Matrix[][], cut: readonly Window[]): SVGElemen
   ]);
   return svg(
     "svg",
-    { class: "unrolled", viewBox: `0 0 ${left + size * LENGTH + 4} ${top + size * LENGTH + 4}`, style: "max-width:420px;width:100%", role: "img", "aria-label": "Which pairs of a loss and a step the windows keep" },
+    {
+      class: "unrolled",
+      viewBox: `0 0 ${left + size * LENGTH + 4} ${top + size * LENGTH + 4}`,
+      style: "max-width:420px;width:100%",
+      role: "img",
+      "aria-label": "Which pairs of a loss and a step the windows keep",
+    },
     svg("text", { x: `${left}`, y: "11", style: "text-anchor:start" }, "step t →"),
-    svg("text", { x: `${left + size * 16}`, y: `${top + size * 3}`, style: "text-anchor:middle" }, "rows: loss at step s ↓"),
+    svg(
+      "text",
+      { x: `${left + size * 16}`, y: `${top + size * 3}`, style: "text-anchor:middle" },
+      "rows: loss at step s ↓",
+    ),
     ...ticks,
     ...squares,
   );

@@ -21,17 +21,28 @@ export const vanilla: Section = {
     "The vanilla RNN adds a bias, a product with the previous state and a product with the token, and applies tanh. A softmax turns the state of every step into probabilities. The weights are the same at every step. The state before the first step, h(0), is zeros unless it is given.",
   task: "move one weight of W_{hh} and watch which states change. Then set W_{hh} to zero: what does h(t) still know about the past?",
   render(root) {
-    const x = signalEditor({ label: "input x(t)", values: SIGNAL, min: -2, max: 2, name: (i) => `x(${i + 1})` }, () => draw());
+    const x = signalEditor({ label: "input x(t)", values: SIGNAL, min: -2, max: 2, name: (i) => `x(${i + 1})` }, () =>
+      draw(),
+    );
     const sliders = networkSliders(() => draw());
     const initial = [0, 1].map((unit) =>
       slider({ label: `h(0), unit ${unit + 1}`, min: -1, max: 1, step: 0.05, value: 0 }, () => draw()),
     );
     const position = stepper("step t", SIGNAL.length, 2, () => draw(), 1);
-    const picture = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "the network, unrolled over its steps" });
+    const picture = h("div", {
+      class: "scroll",
+      tabindex: "0",
+      role: "region",
+      "aria-label": "the network, unrolled over its steps",
+    });
     const work = h("div", { "aria-live": "polite" });
     function draw() {
       const [{ rnn: w, readout }, h0, t] = [sliders, initial.map(({ value }) => value), position.value - 1];
-      const states = rnn(w, x.values.map((value) => [value]), h0);
+      const states = rnn(
+        w,
+        x.values.map((value) => [value]),
+        h0,
+      );
       const outputs = states.map((state) => softmax(add(readout.b, product(readout.oh, state))));
       const before = t ? states[t - 1] : h0;
       picture.replaceChildren(unrolled(x.values, h0, states, outputs, t));
@@ -40,31 +51,40 @@ export const vanilla: Section = {
         h(
           "div",
           { class: "matrices" },
-          matrix([0, 1].map((i) => [w.b[i], product(w.hh, before)[i], product(w.hx, [x.values[t]])[i], states[t][i]]), {
-            caption: `h(${t + 1}) is the tanh of the sum of the first three columns`,
-            rowNames: ["unit 1", "unit 2"],
-            columnNames: ["b", `W·h(${t})`, `W·x(${t + 1})`, `h(${t + 1})`],
-            scale: 2,
-            marked: (_, j) => j === 3,
-          }),
-          matrix(outputs[t].map((value, i) => [add(readout.b, product(readout.oh, states[t]))[i], value]), {
-            caption: "The output is the softmax of the first column",
-            rowNames: ["class A", "class B"],
-            columnNames: ["logit", `o(${t + 1})`],
-            scale: 2,
-            marked: (_, j) => j === 1,
-          }),
+          matrix(
+            [0, 1].map((i) => [w.b[i], product(w.hh, before)[i], product(w.hx, [x.values[t]])[i], states[t][i]]),
+            {
+              caption: `h(${t + 1}) is the tanh of the sum of the first three columns`,
+              rowNames: ["unit 1", "unit 2"],
+              columnNames: ["b", `W·h(${t})`, `W·x(${t + 1})`, `h(${t + 1})`],
+              scale: 2,
+              marked: (_, j) => j === 3,
+            },
+          ),
+          matrix(
+            outputs[t].map((value, i) => [add(readout.b, product(readout.oh, states[t]))[i], value]),
+            {
+              caption: "The output is the softmax of the first column",
+              rowNames: ["class A", "class B"],
+              columnNames: ["logit", `o(${t + 1})`],
+              scale: 2,
+              marked: (_, j) => j === 1,
+            },
+          ),
         ),
         h("h3", {}, "All steps"),
-        matrix([0, 1].flatMap((i) => [states.map((state) => state[i])]).concat([0, 1].map((i) => outputs.map((o) => o[i]))), {
-          caption: "States and probabilities",
-          rowNames: ["h, unit 1", "h, unit 2", "o, class A", "o, class B"],
-          columnNames: states.map((_, step) => `t = ${step + 1}`),
-          digits: 3,
-          scale: 1.5,
-          marked: (_, j) => j === t,
-          name: (i, j) => `${i < 2 ? "h" : "o"}[${j + 1}][${(i % 2) + 1}]`,
-        }),
+        matrix(
+          [0, 1].flatMap((i) => [states.map((state) => state[i])]).concat([0, 1].map((i) => outputs.map((o) => o[i]))),
+          {
+            caption: "States and probabilities",
+            rowNames: ["h, unit 1", "h, unit 2", "o, class A", "o, class B"],
+            columnNames: states.map((_, step) => `t = ${step + 1}`),
+            digits: 3,
+            scale: 1.5,
+            marked: (_, j) => j === t,
+            name: (i, j) => `${i < 2 ? "h" : "o"}[${j + 1}][${(i % 2) + 1}]`,
+          },
+        ),
         h("p", {}, "Final state: h(T) = (", number(states.at(-1)![0]), ", ", number(states.at(-1)![1]), ")."),
       );
     }
@@ -82,7 +102,13 @@ export const vanilla: Section = {
 };
 
 /** The network as a row of steps: tokens below, states in the middle, probabilities above. */
-function unrolled(x: readonly number[], h0: Vector, states: readonly Vector[], outputs: readonly Vector[], current: number): SVGElement {
+function unrolled(
+  x: readonly number[],
+  h0: Vector,
+  states: readonly Vector[],
+  outputs: readonly Vector[],
+  current: number,
+): SVGElement {
   const step = 92;
   const width = step * (states.length + 1);
   const state = (values: Vector, left: number, name: string, isCurrent: boolean) =>
@@ -91,9 +117,14 @@ function unrolled(x: readonly number[], h0: Vector, states: readonly Vector[], o
       {},
       ...values.map((value, unit) =>
         svg("rect", {
-          x: `${left}`, y: `${78 + 26 * unit}`, width: "52", height: "24", rx: "5",
+          x: `${left}`,
+          y: `${78 + 26 * unit}`,
+          width: "52",
+          height: "24",
+          rx: "5",
           style: `fill:${colour(value, 1)}`,
-          stroke: isCurrent ? "var(--accent)" : "var(--line)", "stroke-width": isCurrent ? "2.5" : "1",
+          stroke: isCurrent ? "var(--accent)" : "var(--line)",
+          "stroke-width": isCurrent ? "2.5" : "1",
         }),
       ),
       ...values.map((value, unit) => svg("text", { x: `${left + 26}`, y: `${94 + 26 * unit}` }, format(value, 2))),
@@ -106,7 +137,12 @@ function unrolled(x: readonly number[], h0: Vector, states: readonly Vector[], o
     return [
       state(values, left, `h(${t + 1})`, t === current),
       arrow(left - 28, 103, left - 3, 103),
-      svg("text", { x: `${left - 15}`, y: "96", class: "name" }, "W", svg("tspan", { dy: "3", "font-size": "8" }, "hh")),
+      svg(
+        "text",
+        { x: `${left - 15}`, y: "96", class: "name" },
+        "W",
+        svg("tspan", { dy: "3", "font-size": "8" }, "hh"),
+      ),
       arrow(left + 26, 178, left + 26, 152),
       svg("text", { x: `${left + 26}`, y: "193" }, `x(${t + 1}) = ${format(x[t], 1)}`),
       arrow(left + 26, 74, left + 26, 50),
@@ -114,10 +150,20 @@ function unrolled(x: readonly number[], h0: Vector, states: readonly Vector[], o
       svg("text", { x: `${left + 26}`, y: "41" }, `B ${format(100 * outputs[t][1], 0)} %`),
     ];
   });
-  const head = svg("marker", { id: "arrow", viewBox: "0 0 8 8", refX: "7", refY: "4", markerWidth: "7", markerHeight: "7", orient: "auto" }, svg("path", { d: "M0 0 8 4 0 8z", fill: "var(--quiet)" }));
+  const head = svg(
+    "marker",
+    { id: "arrow", viewBox: "0 0 8 8", refX: "7", refY: "4", markerWidth: "7", markerHeight: "7", orient: "auto" },
+    svg("path", { d: "M0 0 8 4 0 8z", fill: "var(--quiet)" }),
+  );
   return svg(
     "svg",
-    { class: "unrolled", viewBox: `0 0 ${width} 205`, width: `${width}`, role: "img", "aria-label": "Tokens, states and probabilities; the table below has the numbers" },
+    {
+      class: "unrolled",
+      viewBox: `0 0 ${width} 205`,
+      width: `${width}`,
+      role: "img",
+      "aria-label": "Tokens, states and probabilities; the table below has the numbers",
+    },
     svg("defs", {}, head),
     state(h0, 10, "h(0)", false),
     ...parts,

@@ -12,7 +12,11 @@ export function mathematics(text: string): (HTMLElement | string)[] {
 
 /** Return equations, one a line. */
 export const equation = (...lines: string[]): HTMLElement =>
-  h("div", { class: "equation", tabindex: "0", role: "region", "aria-label": "equation" }, ...lines.map((line) => h("div", {}, ...mathematics(line))));
+  h(
+    "div",
+    { class: "equation", tabindex: "0", role: "region", "aria-label": "equation" },
+    ...lines.map((line) => h("div", {}, ...mathematics(line))),
+  );
 
 /** Return an equation without the marks of subscripts and superscripts. */
 export const plainText = (text: string): string => text.replace(/([_^])\{([^}]*)\}/g, "$1$2");

@@ -48,18 +48,43 @@ export function legend(names: readonly string[]): HTMLElement {
     { class: "legend" },
     ...names.map((name, i) => {
       const { colour, dash } = curveStyle(i);
-      const sample = svg("line", { x1: "0", x2: "34", y1: "6", y2: "6", stroke: colour, "stroke-width": "2.5", "stroke-dasharray": dash });
+      const sample = svg("line", {
+        x1: "0",
+        x2: "34",
+        y1: "6",
+        y2: "6",
+        stroke: colour,
+        "stroke-width": "2.5",
+        "stroke-dasharray": dash,
+      });
       const marks = { circle: "●", square: "■", triangle: "▲", diamond: "◆" };
-      const mark = svg("text", { x: "17", y: "10", "text-anchor": "middle", fill: colour, "font-size": "11" }, marks[curveStyle(i).symbol]);
-      return h("li", {}, svg("svg", { width: "34", height: "12", "aria-hidden": "true" }, sample, mark), " ", h("span", {}, ...mathematics(name)));
+      const mark = svg(
+        "text",
+        { x: "17", y: "10", "text-anchor": "middle", fill: colour, "font-size": "11" },
+        marks[curveStyle(i).symbol],
+      );
+      return h(
+        "li",
+        {},
+        svg("svg", { width: "34", height: "12", "aria-hidden": "true" }, sample, mark),
+        " ",
+        h("span", {}, ...mathematics(name)),
+      );
     }),
   );
 }
 
-const power = (value: number) => (value >= 1e-3 && value < 1e5 ? `${+value.toPrecision(3)}` : value.toExponential(0).replace("+", "").replace("-", "−"));
+const power = (value: number) =>
+  value >= 1e-3 && value < 1e5 ? `${+value.toPrecision(3)}` : value.toExponential(0).replace("+", "").replace("-", "−");
 
 /** A logarithmic axis. */
-export const logarithmicAxis = (label: string) => ({ label, type: "log" as const, grid: true, ticks: 6, tickFormat: power });
+export const logarithmicAxis = (label: string) => ({
+  label,
+  type: "log" as const,
+  grid: true,
+  ticks: 6,
+  tickFormat: power,
+});
 
 /** An axis of steps, with a tick at whole numbers alone. */
 export function stepAxis(label: string, first: number, last: number) {

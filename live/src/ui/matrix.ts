@@ -31,7 +31,13 @@ export function matrix(values: readonly (readonly number[])[], options: MatrixOp
   const table = h("table", { class: "matrix" }, h("caption", {}, ...mathematics(caption)));
   if (columnNames) {
     const corner = rowNames ? [h("td", {})] : [];
-    table.append(h("thead", {}, h("tr", {}, ...corner, ...columnNames.map((text) => h("th", { scope: "col" }, ...mathematics(text))))));
+    table.append(
+      h(
+        "thead",
+        {},
+        h("tr", {}, ...corner, ...columnNames.map((text) => h("th", { scope: "col" }, ...mathematics(text)))),
+      ),
+    );
   }
   const body = h("tbody");
   values.forEach((numbers, i) => {

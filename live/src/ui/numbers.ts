@@ -6,7 +6,8 @@ import { h } from "./dom";
 export function format(value: number, digits = 3): string {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "undefined" : value > 0 ? "∞" : "−∞";
   const size = Math.abs(value);
-  const text = size !== 0 && (size < 0.5 * 10 ** -digits || size >= 1e6) ? value.toExponential(2) : value.toFixed(digits);
+  const text =
+    size !== 0 && (size < 0.5 * 10 ** -digits || size >= 1e6) ? value.toExponential(2) : value.toFixed(digits);
   return text.replaceAll("-", "−");
 }
 
@@ -17,3 +18,8 @@ export function number(value: number, name = "", digits = 3): HTMLElement {
 
 /** Format a share from 0 to 1 as a percentage. */
 export const percent = (share: number, digits = 1): string => `${format(100 * share, digits)} %`;
+
+/** Return a share as an element that shows a percentage; its `value` is the share. */
+export function percentage(share: number, name = "", digits = 1): HTMLElement {
+  return h("data", { value: String(share), ...(name && { "data-name": name }) }, percent(share, digits));
+}

@@ -24,7 +24,13 @@ export function weights(options: WeightOptions, changed: () => void): Control<nu
   const { label, name, min = -2, max = 2, step = 0.05, rowNames, columnNames } = options;
   const cells = options.values.map((line, i) =>
     line.map((value, j) => {
-      const input = h("input", { type: "range", min: `${min}`, max: `${max}`, step: `${step}`, "aria-label": name(i, j) });
+      const input = h("input", {
+        type: "range",
+        min: `${min}`,
+        max: `${max}`,
+        step: `${step}`,
+        "aria-label": name(i, j),
+      });
       const shown = h("output");
       const cell = h("td", {}, shown, input);
       const show = () => {
@@ -43,7 +49,13 @@ export function weights(options: WeightOptions, changed: () => void): Control<nu
   const table = h("table", { class: "matrix weights" }, h("caption", {}, ...mathematics(label)));
   if (columnNames) {
     const corner = rowNames ? [h("td", {})] : [];
-    table.append(h("thead", {}, h("tr", {}, ...corner, ...columnNames.map((text) => h("th", { scope: "col" }, ...mathematics(text))))));
+    table.append(
+      h(
+        "thead",
+        {},
+        h("tr", {}, ...corner, ...columnNames.map((text) => h("th", { scope: "col" }, ...mathematics(text)))),
+      ),
+    );
   }
   table.append(
     h(
@@ -76,9 +88,15 @@ export function weights(options: WeightOptions, changed: () => void): Control<nu
 }
 
 /** Sliders for a vector, as a column. */
-export function biases(options: Omit<WeightOptions, "values" | "name"> & { values: readonly number[]; symbol: string }, changed: () => void): Control<number[]> {
+export function biases(
+  options: Omit<WeightOptions, "values" | "name"> & { values: readonly number[]; symbol: string },
+  changed: () => void,
+): Control<number[]> {
   const { values, symbol, ...rest } = options;
-  const inner = weights({ ...rest, values: values.map((value) => [value]), name: (i) => `${symbol}[${i + 1}]` }, changed);
+  const inner = weights(
+    { ...rest, values: values.map((value) => [value]), name: (i) => `${symbol}[${i + 1}]` },
+    changed,
+  );
   return {
     element: inner.element,
     get value() {

@@ -52,6 +52,8 @@ class _Recorder(TorchDispatchMode):
     def __init__(self, graph: Graph, constants: Mapping[str, Tensor | None], name: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph, self._name = graph, name
+        # An operator that has returned a number of Python, such as `Tensor.item`.
+        self._reads_values = ""
         # Tensors are kept, so that an id stays that of one tensor.
         self._values: dict[int, tuple[Tensor, str]] = {}
         self._transposed: dict[int, tuple[Tensor, Tensor]] = {}
@@ -74,8 +76,8 @@ class _Recorder(TorchDispatchMode):
         if id(tensor) not in self._values:
             raise InputTypeError(f"{self._name} returns what no operator of torch computes from its input")
         value = self.value(tensor)
-        if value.startswith(_MISSING):
-            operator = value.removeprefix(_MISSING)
+        operator = value.removeprefix(_MISSING) if value.startswith(_MISSING) else self._reads_values
+        if operator:
             raise InputTypeError(f"{self._name}: the operator {operator} has no form in ONNX here")
         return value
 
@@ -102,6 +104,9 @@ class _Recorder(TorchDispatchMode):
         return next((value for value in values if value.startswith(_MISSING)), "")
 
     def _record(self, operator: Any, args: Sequence[Any], options: Mapping[str, Any], results: Any) -> None:
+        if not isinstance(results, Tensor | list | tuple):
+            self._reads_values = operator.name()
+            return
         add = _NODES.get(operator.name())
         tensors = [results] if isinstance(results, Tensor) else list(results)
         missing = _MISSING + operator.name() if add is None else self._missing_of(args)
@@ -157,6 +162,14 @@ def _split(recorder: _Recorder, x: Tensor, size: int, dim: int = 0) -> list[str]
     return recorder.graph.add_all("Split", recorder.value(x), outputs=parts, axis=dim, num_outputs=parts)
 
 
+def _layer_norm(
+    recorder: _Recorder, x: Tensor, shape: Sequence[int], weight: Tensor, bias: Tensor | None, eps: float
+) -> list[str]:
+    operands = [recorder.value(part) for part in (x, weight, bias) if part is not None]
+    y = recorder.graph.add("LayerNormalization", *operands, axis=-len(shape), epsilon=eps)
+    return [y, *[f"{_MISSING}the statistics of aten::native_layer_norm"] * 2]
+
+
 def _stack(recorder: _Recorder, tensors: Sequence[Tensor], dim: int = 0) -> str:
     graph = recorder.graph
     axis = graph.constant([dim])
@@ -205,10 +218,12 @@ _NODES: Mapping[str, Callable[..., str | list[str]]] = {
     "aten::_log_softmax": _log_softmax,
     "aten::addmm": _affine,
     "aten::clamp": _clamp,
+    "aten::detach": _Recorder.value,
     "aten::elu": _elu,
     "aten::embedding": _embedding,
     "aten::leaky_relu": _leaky_relu,
     "aten::mm": _Recorder.product,
+    "aten::native_layer_norm": _layer_norm,
     "aten::softplus": _softplus,
     "aten::split.Tensor": _split,
     "aten::stack": _stack,

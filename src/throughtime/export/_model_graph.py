@@ -48,8 +48,8 @@ class ModelGraph(Graph):
         return name
 
     def output(self, value: str, name: str, dtype: type[np.generic], dims: Dims, description: str) -> str:
-        """Return a value as an output of the model, under a name that no other output has."""
-        present = {output.name for output in self._outputs}
+        """Return a value as an output of the model, under a name that no input and no other output has."""
+        present = {declared.name for declared in (*self._inputs, *self._outputs)}
         while name in present:
             name += "_"  # two parts may have the same path
         self._outputs.append(self._info(self.rename(value, name), dtype, dims, description))

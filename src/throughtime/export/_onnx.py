@@ -14,7 +14,7 @@ from throughtime.errors import InputTypeError, ShapeError
 from throughtime.export._batch import Batch, Steps, Value
 from throughtime.export._intermediates import Intermediates, batch_first
 from throughtime.export._model_graph import Dims, ModelGraph
-from throughtime.export._recurrent import OptionalInputs, add_recurrent, number_of_states
+from throughtime.export._recurrent import OptionalInputs, add_recurrent, number_of_states, state_sizes
 from throughtime.export._stream import Stream
 from throughtime.export._translations import features_read
 from throughtime.export._walk import add_part, operators_in
@@ -58,8 +58,10 @@ def onnx(
     A model is exported part by part, as it describes itself (`throughtime.nn.description`), down to layers
     that state their operators: Embedding, RNN, LSTM, GRU, convolutions that keep the lengths, BatchNorm1d,
     Pool, Flatten, Linear, Readout, ReLU, Tanh, Sigmoid, Dropout, LockedDropout, Identity. So are blocks,
-    stacks and models made of these, and modules of your own with a method ``describe()``. A parametrized
-    weight (`torch.nn.utils.parametrize`) is exported with its present value.
+    stacks and models made of these, and modules of your own with a method ``describe()``. Recurrent layers
+    are ONNX's own operators or, where these do not have the cell or an option, such as MGU and ``proj_size``,
+    loops over its equations. A parametrized weight (`torch.nn.utils.parametrize`) is exported with its
+    present value.
 
     With ``streaming`` the inputs are the next n ≥ 1 steps of each of B sequences, tokens (B, n) or x
     (B, n, D), and the state, and the outputs also have the state after these steps. The output is of these
@@ -103,8 +105,8 @@ def onnx(
         here; if a module has a forward hook or overrides methods of the class that describes it; or the
         parameters are not float32.
     ShapeError
-        If an option has no form in ONNX: ``proj_size``, ``cell_clip``, a convolution that changes lengths. If
-        modules do not fit together, or the parameters have 2 GiB or more.
+        If an option has no form in ONNX, such as a convolution that changes lengths; if modules do not fit
+        together, or the parameters have 2 GiB or more.
     NotCausalError
         If it is to stream, and a part needs future steps; the message names it.
     ModuleNotFoundError
@@ -186,11 +188,15 @@ def _layer(
     padded: Dims = ("batch", "length") if first else ("length", "batch")
     x = graph.input("x", np.float32, (*padded, layer.input_size), f"Padded sequences. {_PADDED}")
     lengths = graph.input("lengths", np.int64, ("batch",), _LENGTHS)
-    states = layer.spec.states
-    size: Dims = (number_of_states(layer), "batch", layer.hidden_size)
+    sizes: dict[str, Dims] = {
+        name: (number_of_states(layer), "batch", size) for name, size in state_sizes(layer).items()
+    }
     optional = {}
     if initial_state:
-        optional = {f"{s}_0": graph.input(f"{s}_0", np.float32, size, f"Initial {s}.") for s in states}
+        optional = {
+            f"{name}_0": graph.input(f"{name}_0", np.float32, size, f"Initial {name}.")
+            for name, size in sizes.items()
+        }
     if layer.context_size:
         dims = ("batch", layer.context_size)
         optional["context"] = graph.input("context", np.float32, dims, "Context of each sequence.")
@@ -199,14 +205,13 @@ def _layer(
     result = add_recurrent(
         batch, layer, Steps(swapped, layer.input_size), optional=OptionalInputs(**optional)
     )
-    # ONNX's operators put zeros behind the end; loops do not.
-    real = result.steps if intermediates is None else batch.masked(result.steps, batch.real)
+    real = result.steps if result.zeros_behind else batch.masked(result.steps, batch.real)
     y = graph.add("Transpose", real.name, perm=[1, 0, 2]) if first else real.name
     width = result.steps.features or 0
     graph.output(y, "output", np.float32, (*padded, width), "h of every step of the last layer.")
-    for state, value in zip(states, (result.h_n, result.c_n), strict=False):
-        words = f"{state} after each sequence's own last step."
-        graph.output(value, f"{state}_n", np.float32, size, words)
+    for (name, size), value in zip(sizes.items(), (result.h_n, result.c_n), strict=False):
+        words = f"{name} after each sequence's own last step."
+        graph.output(value, f"{name}_n", np.float32, size, words)
     if intermediates is not None:
         intermediates.return_all(graph, batch, result.steps)
     return graph

@@ -9,6 +9,7 @@ from throughtime.nn.description import Operator
 
 _TO_THE_END = 2**31 - 1
 _INDEX = "Step with the maximum."
+_INDICES = "Steps of the values that were kept, -1 behind them."
 
 
 def add_max(batch: Batch, _operator: Operator, value: Value, place: Place) -> Vectors:
@@ -141,7 +142,12 @@ def add_top_k(batch: Batch, operator: Operator, value: Value, place: Place) -> V
     inside = graph.add("Less", times, graph.add("Unsqueeze", batch.lengths, graph.constant([1])))
     values = graph.add("GatherElements", padded, times, axis=0)
     kept = graph.add("Where", inside, values, graph.number(0.0))
-    return Vectors(graph.add("Transpose", kept, perm=[1, 0, 2]), features_of(steps, place.name), rows=k)
+    features = features_of(steps, place.name)
+    if batch.intermediates is not None:
+        index = graph.add("Where", inside, times, graph.constant([-1]))
+        by_sequence = Vectors(graph.add("Transpose", index, perm=[1, 0, 2]), features, rows=k)
+        batch.intermediates.add(place.weight("index"), by_sequence, _INDICES, np.int64)
+    return Vectors(graph.add("Transpose", kept, perm=[1, 0, 2]), features, rows=k)
 
 
 POOLS = {

@@ -1,8 +1,9 @@
-"""Recurrent layers as ONNX's own operators, one for each layer of the stack, or as loops over their steps."""
+"""Recurrent layers as ONNX's own operators, one for each layer of the stack, or else as loops over steps."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,11 +30,15 @@ class OptionalInputs(NamedTuple):
 
 
 class Result(NamedTuple):
-    """The output of the last layer, and final states (layers · directions, B, H), c_n "" but for LSTM."""
+    """The output of the last layer, and final states (layers · directions, B, H), c_n "" but for LSTM.
+
+    ``zeros_behind`` tells whether the output is 0 behind the end of a sequence, as of ONNX's operators.
+    """
 
     steps: Steps
     h_n: str
     c_n: str = ""
+    zeros_behind: bool = True
 
 
 def add_recurrent(
@@ -45,10 +50,14 @@ def add_recurrent(
 ) -> Result:
     """Add a layer; its weights are called after ``name``, the layer's own in the model.
 
+    Intermediates, and cells and options that ONNX's operators do not have, need a loop.
+
     Raises
     ------
     ShapeError
-        If ONNX does not have one of its options, or it needs a context and gets none.
+        If it needs a context and gets none.
+    InputTypeError
+        If its cell calls an operator that has no form here.
     """
     optional = optional or OptionalInputs()
     if layer.context_size and not optional.context:
@@ -56,9 +65,10 @@ def add_recurrent(
             f"{name or type(layer).__name__} needs a context, which inside a model nothing gives; "
             "export the layer by itself"
         )
-    if batch.intermediates is not None:
+    operators = _operators(layer) if batch.intermediates is None else None
+    if operators is None:
         return _add_loops(batch, layer, steps, f"{name}." if name else "", optional)
-    graph, operators = batch.graph, _operators(layer, name)
+    graph = batch.graph
     context = _context(batch, optional.context)
     h_0, c_0 = (_split(graph, state, len(operators)) for state in (optional.h_0, optional.c_0))
     finals: list[list[str]] = []
@@ -77,8 +87,7 @@ def add_recurrent(
         x = steps.name if not context else graph.add("Concat", steps.name, context, axis=2)
         steps, ends = add_operator(batch, operator, x, constants, initial)
         finals.append(ends)
-    h_n, *c_n = (_joined(graph, parts) for parts in zip(*finals, strict=True))
-    return Result(steps, h_n, *c_n)
+    return Result(steps, *_final_states(graph, finals))
 
 
 def add_recurrent_chunk(stream: Stream, operator: Operator, value: Value, place: Place) -> Steps:
@@ -97,7 +106,7 @@ def add_recurrent_chunk(stream: Stream, operator: Operator, value: Value, place:
             f"{place.described} is bidirectional: it also reads from the end, which a stream does not have "
             "yet; use bidirectional=False"
         )
-    steps, sizes = steps_of(value, place.name, layer.input_size), _state_sizes(layer)
+    steps, sizes = steps_of(value, place.name, layer.input_size), state_sizes(layer)
     states = [
         stream.state(place, name, (layer.num_layers, "batch", size), f"State {name} of each layer.")
         for name, size in sizes.items()
@@ -106,7 +115,12 @@ def add_recurrent_chunk(stream: Stream, operator: Operator, value: Value, place:
         _begun(stream, state.before, getattr(layer, f"initial_{name}", None), place.weight(f"initial_{name}"))
         for name, state in zip(sizes, states, strict=True)
     ]
-    result = add_recurrent(stream, layer, steps, place.path, OptionalInputs(*before))
+    optional = OptionalInputs(**{f"{name}_0": value for name, value in zip(sizes, before, strict=True)})
+    if layer.context_size and not place.path:  # inside a model nothing gives it
+        words = "Context of each sequence, the same for all its chunks."
+        dims = ("batch", layer.context_size)
+        optional = optional._replace(context=stream.graph.input("context", np.float32, dims, words))
+    result = add_recurrent(stream, layer, steps, place.path, optional)
     for state, after in zip(states, (result.h_n, result.c_n), strict=False):
         stream.keep(state, after)
     return result.steps
@@ -124,41 +138,58 @@ def _add_loops(
     batch: Batch, layer: RNN | LSTM | GRU, steps: Steps, prefix: str, optional: OptionalInputs
 ) -> Result:
     """Add a loop for each layer and direction."""
-    graph, names = batch.graph, layer.spec.states
-    given = [_split(graph, state, number_of_states(layer)) for state in (optional.h_0, optional.c_0)]
+    initial = _initial_states(batch, layer, prefix, optional)
     finals: list[list[str]] = []
     for row in directions_of(layer, prefix):
         outputs = []
         for direction in row:
-            place = len(finals)
-            initial = [
-                graph.add("Squeeze", states[place], graph.constant([0]))
-                if states[place]
-                else _learned(batch, layer, name, place, prefix)
-                for states, name in zip(given, names, strict=False)
-            ]
-            output, final = add_direction(batch, direction, steps, initial, optional.context)
+            began = initial[len(finals)]
+            output, ends = add_direction(batch, direction, steps, began, optional.context)
             outputs.append(output)
-            finals.append([_final(batch, end, began) for end, began in zip(final, initial, strict=True)])
-        joined = [output.name for output in outputs]
-        width = sum(output.features or 0 for output in outputs)
-        steps = Steps(joined[0] if len(joined) == 1 else graph.add("Concat", *joined, axis=2), width)
-    axis = graph.constant([0])
-    h_n, *c_n = (
-        _joined(graph, [graph.add("Unsqueeze", part, axis) for part in parts])
-        for parts in zip(*finals, strict=True)
-    )
-    return Result(steps, h_n, *c_n)
+            finals.append([_final(batch, end, start) for end, start in zip(ends, began, strict=True)])
+        steps = _concatenated(batch.graph, outputs)
+    axis = batch.graph.constant([0])
+    stacked = [[batch.graph.add("Unsqueeze", part, axis) for part in parts] for parts in finals]
+    return Result(steps, *_final_states(batch.graph, stacked), zeros_behind=batch.full)
+
+
+def _concatenated(graph: Graph, outputs: Sequence[Steps]) -> Steps:
+    """Put the features of both directions side by side."""
+    if len(outputs) == 1:
+        return outputs[0]
+    joined = graph.add("Concat", *(output.name for output in outputs), axis=2)
+    return Steps(joined, sum(output.features or 0 for output in outputs))
+
+
+def _initial_states(
+    batch: Batch, layer: RNN | LSTM | GRU, prefix: str, optional: OptionalInputs
+) -> list[list[str]]:
+    """Return the states (B, ·) that each layer and direction begins with, "" for zeros."""
+    graph, count, axis = batch.graph, number_of_states(layer), batch.graph.constant([0])
+    states = []
+    for name, value in zip(layer.spec.states, (optional.h_0, optional.c_0), strict=False):
+        if value:
+            parts = [graph.add("Squeeze", part, axis) for part in _split(graph, value, count)]
+        elif layer.learn_initial_state:
+            parts = [_learned(batch, layer, name, place, prefix) for place in range(count)]
+        else:
+            parts = [""] * count
+        states.append(parts)
+    return [list(parts) for parts in zip(*states, strict=True)]
 
 
 def _learned(batch: Batch, layer: RNN | LSTM | GRU, name: str, place: int, prefix: str) -> str:
-    """Return the learned initial state (B, H) of one layer and direction, "" if there is none."""
-    if not layer.learn_initial_state:
-        return ""
+    """Return the learned initial state (B, ·) of one layer and direction."""
     graph = batch.graph
     value = getattr(layer, f"initial_{name}")[place]
     shape = graph.add("Concat", batch.size, graph.constant([len(value)]), axis=0)
     return graph.add("Expand", graph.constant(value, f"{prefix}initial_{name}_{place}"), shape)
+
+
+def _final_states(graph: Graph, finals: Sequence[Sequence[str]]) -> tuple[str, str]:
+    """Return h_n and c_n of the states of each layer, c_n "" of cells without c."""
+    h_n, *others = (_joined(graph, parts) for parts in zip(*finals, strict=True))
+    return h_n, others[0] if others else ""
 
 
 def add_operator(
@@ -197,11 +228,12 @@ def add_operator(
     return steps, [_final(batch, end, began) for end, began in zip(ends, initial, strict=False)]
 
 
-def _operators(layer: RNN | LSTM | GRU, name: str) -> tuple[OnnxOperator, ...]:
+def _operators(layer: RNN | LSTM | GRU) -> tuple[OnnxOperator, ...] | None:
+    """Return ONNX's operators, None for a cell or an option that they do not have."""
     try:
         return to_onnx(layer)
-    except ShapeError as error:
-        raise ShapeError(f"{name}: {error}" if name else str(error)) from error
+    except ShapeError:
+        return None
 
 
 def _directions(operator: OnnxOperator) -> int:
@@ -257,7 +289,8 @@ def _final(batch: Batch, end: str, began: str) -> str:
     return end if batch.full or not began else batch.graph.add("Where", batch.empty, began, end)
 
 
-def _state_sizes(layer: RNN | LSTM | GRU) -> dict[str, int]:
+def state_sizes(layer: RNN | LSTM | GRU) -> dict[str, int]:
+    """Return the features of each state, by its name."""
     return {name: (layer.proj_size if name == "h" else 0) or layer.hidden_size for name in layer.spec.states}
 
 

@@ -1,12 +1,13 @@
 """A recurrent layer as a loop over its steps, with every state and gate, which ONNX's operators hide."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
 
 from torch import Tensor
 
 from throughtime.export._batch import Batch, Steps
 from throughtime.export._function import add_function
+from throughtime.export._graph import Graph
 from throughtime.export._model_graph import ModelGraph
 from throughtime.nn import GRU, LSTM, RNN
 from throughtime.nn.recurrent.weights import Place as Parameters
@@ -63,39 +64,47 @@ def add_direction(
     context
         (B, C), or "".
     """
-    # Only a model of its own has intermediates.
-    spec, graph = direction.spec, cast("ModelGraph", batch.graph)
-    sizes = _state_sizes(direction)
-    states = [state or _zeros(batch, size) for state, size in zip(initial, sizes.values(), strict=True)]
+    # Values that `torch.onnx.export` records are never here: it has ONNX's operators or an error.
+    graph, sizes = cast("ModelGraph", batch.graph), _state_sizes(direction)
+    before = [state or _zeros(batch, size) for state, size in zip(initial, sizes.values(), strict=True)]
     added = _added_by_context(batch, direction, context)
 
-    def step(before: Sequence[str], x_t: str) -> tuple[Sequence[str], Sequence[str]]:
-        after = _add_step(graph, direction, x, [x_t, *before], added)
-        return after[: len(sizes)], after
+    def step(states: Sequence[str], x_t: str) -> tuple[Sequence[str], Sequence[str]]:
+        results = _add_step(graph, direction, x, [x_t, *states], added)
+        return results[: len(sizes)], results if batch.intermediates is not None else results[: len(sizes)]
 
-    final, values = graph.scan(step, states, _in_order(batch, x.name, direction))
+    after, values = graph.scan(step, before, _in_order(batch, x.name, direction))
     values = [_in_order(batch, value, direction) for value in values]
-    named = dict(zip(sizes, values, strict=False))
-    if spec.saved:
-        kept = graph.add_all("Split", values[-1], outputs=spec.saved, axis=2, num_outputs=spec.saved)
-        axis = graph.constant([2])
-        titles = (*spec.gate_names, *spec.linear_names)
-        named |= {title: graph.add("Squeeze", part, axis) for title, part in zip(titles, kept, strict=True)}
-    hidden = direction.weights.hh.shape[0] // spec.gates
-    steps = {title: Steps(value, sizes.get(title, hidden)) for title, value in named.items()}
-    for title, value in steps.items():
-        words = "State" if title in sizes else "Gate" if title in spec.gate_names else "Value"
-        _observe(batch, direction, title, value, f"{words} {title} of every step.")
+    states = {name: Steps(value, size) for (name, size), value in zip(sizes.items(), values, strict=False)}
+    _observe(batch, direction, states, values[len(sizes) :])
     if not batch.full:
-        final = [_at_end(batch, steps[state], direction) for state in sizes]
-    return steps["h"], final
+        after = [_at_end(batch, steps, direction) for steps in states.values()]
+    return states["h"], after
 
 
-def _observe(batch: Batch, direction: Direction, title: str, value: Steps, words: str) -> None:
+def _observe(batch: Batch, direction: Direction, states: Mapping[str, Steps], kept: Sequence[str]) -> None:
+    """Collect the states of all steps, and the values (L, B, S, H) that are kept of them."""
+    if batch.intermediates is None:
+        return
     # A layer by itself has no path, and an LSTM's output gate is not the output of the model.
     prefix = direction.prefix or f"{direction.spec.kind.lower()}."
-    if batch.intermediates is not None:
-        batch.intermediates.add(f"{prefix}{title}{direction.suffix}", value, words)
+    for name, steps in states.items():
+        words = f"State {name} after every step."
+        batch.intermediates.add(f"{prefix}{name}{direction.suffix}", steps, words)
+    for values in kept:
+        for name, steps in _kept(batch.graph, direction, values).items():
+            words = f"Value of {name} at every step."
+            batch.intermediates.add(f"{prefix}{name}{direction.suffix}", steps, words)
+
+
+def _kept(graph: Graph, direction: Direction, values: str) -> dict[str, Steps]:
+    """Return the gates and the parts of pre-activations that are kept of all steps, by their names."""
+    spec, axis = direction.spec, graph.constant([2])
+    parts = graph.add_all("Split", values, outputs=spec.saved, axis=2, num_outputs=spec.saved)
+    names, hidden = (*spec.gate_names, *spec.linear_names), direction.weights.hh.shape[0] // spec.gates
+    return {
+        name: Steps(graph.add("Squeeze", part, axis), hidden) for name, part in zip(names, parts, strict=True)
+    }
 
 
 def _state_sizes(direction: Direction) -> dict[str, int]:

@@ -41,12 +41,15 @@ def add_part(batch: Batch, part: Any, value: Value, path: str = "") -> Value:
     parts = _parts_of(part, path)
     if isinstance(parts, Series):
         for name, inner in parts.parts:
-            value = add_part(batch, inner, value, _join(path, name))
-            if name:
-                _observed(batch, _join(path, name), value, inner)
+            value = _add_named(batch, inner, value, path, name)
         return value
-    outputs = [add_part(batch, inner, value, _join(path, name)) for name, inner in parts.parts]
+    outputs = [_add_named(batch, inner, value, path, name) for name, inner in parts.parts]
     return add_merge(batch, parts.merge, outputs, place)
+
+
+def _add_named(batch: Batch, part: Any, value: Value, path: str, name: str) -> Value:
+    output = add_part(batch, part, value, _join(path, name))
+    return _observed(batch, _join(path, name), output, part) if name else output
 
 
 def _observed(batch: Batch, path: str, value: Value, part: Any) -> Value:

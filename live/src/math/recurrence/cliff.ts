@@ -3,7 +3,7 @@
 
 import { norm, scaled, sigmoid, type Vector } from "./linear";
 
-export const CLIFF = { steps: 10, initial: 0.5, target: 0.7 };
+export const CLIFF = { steps: 8, initial: 0.5, target: 0.7 };
 
 /** Return L and (∂L/∂w, ∂L/∂b). */
 export function cliff([w, b]: readonly number[]): { loss: number; gradient: [number, number] } {

@@ -43,7 +43,9 @@ export function gru(
   let h = h0;
   return x.map((token) => {
     const fromX = add(offset, product(w.ih, token));
-    const gates = add(fromX.slice(0, 2 * size), add(w.bh.slice(0, 2 * size), product(rows(w.hh, 0, 2), h))).map(sigmoid);
+    const gates = add(fromX.slice(0, 2 * size), add(w.bh.slice(0, 2 * size), product(rows(w.hh, 0, 2), h))).map(
+      sigmoid,
+    );
     const [r, z] = [gates.slice(0, size), gates.slice(size)];
     const bias = w.bh.slice(2 * size);
     const recurrent = add(bias, product(rows(w.hh, 2, 3), form.reset === "before" ? times(r, h) : h));

@@ -53,7 +53,14 @@ export function eigenvalues([[a, b], [c, d]]: Matrix): [Complex, Complex] {
   const mean = (a + d) / 2;
   const square = ((a - d) / 2) ** 2 + b * c;
   const root = Math.sqrt(Math.abs(square));
-  if (square < 0) return [{ re: mean, im: root }, { re: mean, im: -root }];
-  const pair: [Complex, Complex] = [{ re: mean + root, im: 0 }, { re: mean - root, im: 0 }];
+  if (square < 0)
+    return [
+      { re: mean, im: root },
+      { re: mean, im: -root },
+    ];
+  const pair: [Complex, Complex] = [
+    { re: mean + root, im: 0 },
+    { re: mean - root, im: 0 },
+  ];
   return mean < 0 ? [pair[1], pair[0]] : pair;
 }

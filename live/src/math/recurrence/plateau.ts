@@ -31,7 +31,7 @@ export function data(target: Target): Data {
     const tokens = Array.from({ length: LENGTH }, () => source.normal());
     const noise = source.normal();
     if (target === "first") {
-      x.push(tokens.map((token, t) => (t ? 0.1 * token : sign)));
+      x.push(tokens.map((token, t) => (t ? 0.05 * token : sign)));
       y.push(0.85 * sign);
     } else {
       x.push(tokens.map((token) => 0.7 * token));
@@ -85,8 +85,16 @@ export function measure(w: number, { x, y }: Data): Measured {
   const output = outputs(w, x);
   const middle = mean(output);
   const atConstant = meanSquare(y.map((value) => middle - value));
-  const explained = reach.map((_, t) => explainedBy(x.map((tokens) => tokens[t]), errors) / atConstant);
-  const exchanged = x.map((tokens, b) => tokens.map((token, t) => (reach[t] < UNREACHED ? x[(b + 1) % x.length][t] : token)));
+  const explained = reach.map(
+    (_, t) =>
+      explainedBy(
+        x.map((tokens) => tokens[t]),
+        errors,
+      ) / atConstant,
+  );
+  const exchanged = x.map((tokens, b) =>
+    tokens.map((token, t) => (reach[t] < UNREACHED ? x[(b + 1) % x.length][t] : token)),
+  );
   const change = outputs(w, exchanged).map((value, b) => value - output[b]);
   const spread = Math.sqrt(meanSquare(output.map((value) => value - middle)));
   return { loss: meanSquare(errors), slope, reach, explained, moved: Math.sqrt(meanSquare(change)) / spread };

@@ -14,7 +14,11 @@ export function recurrentSchedule(steps: number, hidden: number, processors: num
   const each = Math.ceil(hidden / processors);
   return Array.from({ length: steps }, (_, step) =>
     Array.from({ length: hidden }, (__, unit) => ({
-      step, unit, layer: 0, processor: unit % processors, time: step * each + Math.floor(unit / processors),
+      step,
+      unit,
+      layer: 0,
+      processor: unit % processors,
+      time: step * each + Math.floor(unit / processors),
     })),
   ).flat();
 }
@@ -24,7 +28,11 @@ export function convolutionSchedule(steps: number, hidden: number, processors: n
   const each = Math.ceil((steps * hidden) / processors);
   return Array.from({ length: layers }, (_, layer) =>
     Array.from({ length: steps * hidden }, (__, k) => ({
-      step: Math.floor(k / hidden), unit: k % hidden, layer, processor: k % processors, time: layer * each + Math.floor(k / processors),
+      step: Math.floor(k / hidden),
+      unit: k % hidden,
+      layer,
+      processor: k % processors,
+      time: layer * each + Math.floor(k / processors),
     })),
   ).flat();
 }

@@ -11,12 +11,25 @@ export type Kind = "pair" | "real";
  * `shear` makes M non-normal: its largest singular value grows with it, its eigenvalues do not change.
  */
 export function recurrentMatrix(kind: Kind, radius: number, angle: number, ratio: number, shear: number): Matrix {
-  if (kind === "real") return scaledMatrix([[1, -shear], [0, ratio]], radius);
+  if (kind === "real")
+    return scaledMatrix(
+      [
+        [1, -shear],
+        [0, ratio],
+      ],
+      radius,
+    );
   const sine = Math.sin(angle);
   const upper = shear + sine;
   // The product of both off-diagonal entries is −sin²θ, whatever the shear.
   const lower = upper > 0 ? sine ** 2 / upper : 0;
-  return scaledMatrix([[Math.cos(angle), -upper], [lower, Math.cos(angle)]], radius);
+  return scaledMatrix(
+    [
+      [Math.cos(angle), -upper],
+      [lower, Math.cos(angle)],
+    ],
+    radius,
+  );
 }
 
 export type Outcome = "vanishes" | "explodes" | "persists";
