@@ -40,7 +40,7 @@ def _files() -> Iterator[Path]:
 
 
 def _raised(file: Path) -> Iterator[tuple[str, str]]:
-    """Yield the messages of a file. Its statements are parsed one by one, as most of a file raises nothing."""
+    """Yield the messages of a file, whose statements are parsed one by one: most of it raises nothing."""
     source = file.read_text("utf-8", errors="ignore")
     for statement in _RAISE.finditer(source):
         call = _parsed(source[statement.start(1) :])

@@ -2,6 +2,7 @@
 
 import { mount } from "./page";
 import { bidirectional } from "./recurrence/bidirectional";
+import { classifier } from "./recurrence/classifier";
 import { clipping } from "./recurrence/clipping";
 import { costs } from "./recurrence/costs";
 import { general } from "./recurrence/general";
@@ -34,5 +35,6 @@ mount({
     influenceSection,
     padding,
     costs,
+    classifier,
   ],
 });

@@ -1,66 +1,114 @@
 // C1: convolution by its definition, step by step, beside the cross-correlation of deep-learning layers.
 
 import type { Section } from "../page";
-import { convolve, correlate } from "../math/convolution";
-import { row, stepper, toggle } from "../ui/controls";
+import { borders, convolve, correlate, largest, subtract, type Mode } from "../math/convolution";
+import { choice, row, stepper, toggle } from "../ui/controls";
 import { h } from "../ui/dom";
-import { number } from "../ui/numbers";
 import { matrix } from "../ui/matrix";
+import { number } from "../ui/numbers";
 import { Plot, plot } from "../ui/plot";
-import { signalEditor } from "../ui/signal";
+import { numbersTable, stepAxis, stems, valueAxis } from "../ui/stems";
+import { kernelWithPresets, signalWithPresets } from "./presets";
 
-const SIGNAL = [0, 0, 1, 1, 1, 0, 0, -1, 0, 0, 0.5, 0];
-const KERNEL = [1, 0.5, -1];
+export const MODES: Record<Mode, string> = {
+  same: "same: as many as the signal has",
+  valid: "valid: windows inside the signal",
+  full: "full: all windows that touch it",
+  causal: "causal: no later step is read",
+};
 
 export const kernel: Section = {
   id: "kernel",
   rows: ["C1"],
   title: "A kernel slides over a signal",
   statement:
-    "A convolution reverses the kernel g and takes, at every step t, a weighted sum of the signal f around t: (f ∗ g)(t) = Σ g(j) · f(t − j). Layers of neural networks leave out the reversal: they compute the cross-correlation, Σ g(j) · f(t + j).",
-  task: "draw another signal and another kernel, move t, and switch the reversal off. With which kernels does it change nothing?",
+    "A convolution reverses the kernel g of m weights and takes, at every step t, a weighted sum of the signal f around t. Layers of neural networks leave out the reversal: they compute the cross-correlation. Their kernels are learned, so that it makes no difference to what they can express.",
+  task: "draw another signal and another kernel, move t, and switch the reversal off. With which kernels does it change nothing? Then choose the single spike: what do you read in the output?",
   render(root) {
-    let reversed = true;
-    const f = signalEditor({ label: "signal f", values: SIGNAL, min: -2, max: 2, name: (i) => `f[${i}]` }, () => draw());
-    const g = signalEditor({ label: "kernel g", values: KERNEL, min: -2, max: 2, name: (i) => `g[${i}]` }, () => draw());
-    const flip = toggle("reverse the kernel (convolution)", reversed, (value) => {
-      reversed = value;
-      draw();
-    });
-    const outputs = () => (reversed ? convolve : correlate)(f.values, g.values);
-    const t = stepper("output step t", SIGNAL.length + KERNEL.length - 2, 4, () => draw());
+    const f = signalWithPresets("f", "signal f", "pulse", () => draw());
+    const g = kernelWithPresets("g", "asymmetric", () => draw());
+    const mode = choice("outputs", MODES, "same", () => draw());
+    const flip = toggle("reverse the kernel (convolution)", true, () => draw());
+    const t = stepper("output step t", f.editor.values.length - 1, 4, () => draw());
     const work = h("div", { "aria-live": "polite" });
-    const result = plot("Output at every step: full length, the signal is zero beyond its ends", () => ({
-      x: { label: "output step t", interval: 1 },
-      y: { label: reversed ? "(f ∗ g)(t)" : "cross-correlation", grid: true },
-      marks: [
-        Plot.ruleY([0]),
-        Plot.ruleX(outputs(), { x: (_, i) => i, y: (d) => d, stroke: "var(--accent)", strokeWidth: 2 }),
-        Plot.dot(outputs(), {
-          x: (_, i) => i,
-          y: (d) => d,
-          r: 4,
-          fill: (_, i) => (i === t.value ? "var(--negative)" : "var(--accent)"),
-        }),
-      ],
-    }));
+    const numbers = h("div");
+
+    const operation = () => (flip.value ? convolve : correlate);
+    const laid = () => (flip.value ? [...g.editor.values].reverse() : g.editor.values);
+    const first = () => t.value - borders(g.editor.values.length, mode.value, flip.value)[0];
+    const name = () => (flip.value ? "(f ∗ g)(t)" : "cross-correlation");
+
+    const input = plot("The signal (circles) and the kernel as it is laid upon it at step t (squares, in the grey window)", () => {
+      const weights = laid();
+      const [low, high] = [Math.min(0, first()), Math.max(f.editor.values.length - 1, first() + weights.length - 1)];
+      return {
+        x: stepAxis("step of the signal", low, high),
+        y: { label: "value", grid: true, domain: [-2.2, 2.2] },
+        marks: [
+          Plot.rectX([first()], { x1: (d) => d - 0.5, x2: (d) => d - 0.5 + weights.length, fill: "currentColor", fillOpacity: 0.1 }),
+          Plot.ruleY([0]),
+          ...stems(f.editor.values, { dx: -3 }),
+          ...stems(weights, { first: first(), colour: "var(--negative)", symbol: "square", dx: 3 }),
+        ],
+      };
+    });
+    const result = plot("The output at every step; the step t is filled", () => {
+      const outputs = operation()(f.editor.values, g.editor.values, mode.value);
+      return {
+        x: stepAxis("output step t", 0, outputs.length - 1),
+        y: valueAxis(name()),
+        marks: [Plot.ruleY([0]), ...stems(outputs, { filled: (step) => step === t.value })],
+      };
+    });
+
     function draw() {
-      const used = reversed ? [...g.values].reverse() : g.values;
-      const first = t.value - (used.length - 1);
-      const window = used.map((_, k) => f.values[first + k] ?? 0);
-      const sum = outputs()[t.value];
+      const outputs = operation()(f.editor.values, g.editor.values, mode.value);
+      t.last = outputs.length - 1;
+      const weights = laid();
+      const window = weights.map((_, k) => f.editor.values[first() + k] ?? 0);
       work.replaceChildren(
-        matrix([window, used, window.map((value, k) => value * used[k])], {
-          caption: `Window of f at t = ${t.value}, the kernel as it is laid upon it, and their products`,
-          rowNames: ["f", reversed ? "g reversed" : "g", "product"],
-          columnNames: used.map((_, k) => `f[${first + k}]`),
+        matrix([window, weights, window.map((value, k) => value * weights[k])], {
+          caption: `At t = ${t.value}: the window of f, the kernel as it is laid upon it, and their products`,
+          rowNames: ["f", flip.value ? "g reversed" : "g", "product"],
+          columnNames: weights.map((_, k) => `f[${first() + k}]`),
           scale: 4,
         }),
-        h("p", {}, reversed ? "(f ∗ g)" : "cross-correlation ", `(${t.value}) = `, number(sum, "output")),
+        h("p", {}, `Sum of the products: ${flip.value ? "(f ∗ g)" : "cross-correlation "}(${t.value}) = `, number(outputs[t.value], "output")),
+        comparison(f.editor.values, g.editor.values, mode.value),
       );
+      numbers.replaceChildren(
+        numbersTable("Outputs as numbers", [{ label: name(), values: outputs, name: (i) => `y[${i}]` }]),
+      );
+      input.update();
       result.update();
     }
-    root.append(h("div", { class: "columns" }, f.element, g.element), row(flip, t), work, result.element);
+    root.append(
+      h("p", { class: "equation" }, "convolution: (f ∗ g)(t) = Σⱼ g(j) · f(t − j + ⌈m/2⌉),  j = 1, …, m"),
+      h("p", { class: "equation" }, "cross-correlation: Σⱼ g(j) · f(t + j − ⌈m/2⌉),  j = 1, …, m"),
+      row(f.choice, g.choice, g.size),
+      h("div", { class: "columns" }, f.editor.element, g.editor.element),
+      row(mode, flip, t),
+      input.element,
+      work,
+      result.element,
+      numbers,
+    );
     draw();
   },
 };
+
+function comparison(f: readonly number[], g: readonly number[], mode: Mode): HTMLElement {
+  const difference = largest(subtract(convolve(f, g, mode), correlate(f, g, mode)));
+  const same = difference < 1e-12;
+  const text = same
+    ? "Reversing this kernel changes no output: "
+    : "Reversing this kernel changes the output: ";
+  return h(
+    "p",
+    { class: `verdict ${same ? "good" : ""}` },
+    text,
+    "the largest difference between convolution and cross-correlation is ",
+    number(difference, "difference"),
+    same ? ". It reads the same in both directions, or the signal cannot tell." : ".",
+  );
+}

@@ -51,7 +51,7 @@ export function slider(options: Slider, changed: (value: number) => void): Contr
 export function choice<T extends string>(
   label: string,
   options: Readonly<Record<T, string>>,
-  value: T,
+  value: NoInfer<T>,
   changed: (value: T) => void,
 ): Control<T> {
   const id = unique("choice");

@@ -45,6 +45,7 @@ export function matrix(values: readonly (readonly number[])[], options: MatrixOp
     numbers.forEach((value, j) => {
       const shown = h("data", { value: `${value}`, ...(name && { "data-name": name(i, j) }) }, format(value, digits));
       const cell = h("td", { style: `background:${colour(value, scale)}` }, shown);
+      if (value === 0) cell.classList.add("zero");
       if (marked?.(i, j)) cell.classList.add("marked");
       line.append(cell);
     });

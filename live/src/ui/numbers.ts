@@ -8,7 +8,7 @@ export function format(value: number, digits = 3): string {
   const size = Math.abs(value);
   const text =
     size !== 0 && (size < 0.5 * 10 ** -digits || size >= 1e6) ? value.toExponential(2) : value.toFixed(digits);
-  return text.replace("-", "−");
+  return text.replaceAll("-", "−");
 }
 
 /** Return a number as an element; `name` is what tests find it by. */

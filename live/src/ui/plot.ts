@@ -7,7 +7,7 @@ export { Plot };
 
 export interface Figure {
   element: HTMLElement;
-  /** Draw anew. */
+  /** Draw anew, at most once a frame. */
   update(): void;
 }
 
@@ -18,12 +18,15 @@ export type Titled = Plot.PlotOptions & { x: { label: string }; y: { label: stri
 export function plot(caption: string, options: () => Titled): Figure {
   const holder = h("div", { class: "plot" });
   const element = h("figure", {}, holder, h("figcaption", {}, caption));
-  const update = () => {
+  let frame = 0;
+  const draw = () => {
+    frame = 0;
     const width = Math.max(280, Math.floor(holder.clientWidth || 640));
     holder.replaceChildren(
       Plot.plot({
         width,
         height: 240,
+        marginRight: 24,
         marginTop: 28,
         marginLeft: 52,
         marginBottom: 40,
@@ -32,6 +35,9 @@ export function plot(caption: string, options: () => Titled): Figure {
         ...options(),
       }),
     );
+  };
+  const update = () => {
+    frame ||= requestAnimationFrame(draw);
   };
   new ResizeObserver(update).observe(holder);
   return { element, update };

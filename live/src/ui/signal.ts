@@ -36,7 +36,8 @@ export function signalEditor(options: SignalOptions, changed: (values: number[])
     dot.setAttribute("cy", `${y(values[i])}`);
     text.setAttribute("y", `${y(values[i]) + (values[i] < 0 ? 20 : -11)}`);
     text.textContent = format(values[i], 1);
-    handles[i].setAttribute("aria-valuenow", values[i].toFixed(4));
+    handles[i].setAttribute("aria-valuenow", `${values[i]}`);
+    handles[i].setAttribute("aria-valuetext", format(values[i], 2));
   };
   const set = (i: number, value: number) => {
     values[i] = Math.round(Math.min(max, Math.max(min, value)) / step) * step;
@@ -44,9 +45,8 @@ export function signalEditor(options: SignalOptions, changed: (values: number[])
     changed([...values]);
   };
   const build = () => {
-    drawing.classList.toggle("many", values.length > 8);
     drawing.setAttribute("viewBox", `0 0 ${space * values.length} ${height}`);
-    drawing.style.maxWidth = `${space * 1.5 * values.length}px`;
+    drawing.style.maxWidth = `${space * values.length}px`;
     handles = values.map((value, i) => {
       const x = space * (i + 0.5);
       return svg(

@@ -108,6 +108,11 @@ class ForecastModel(NextStep):
         """Return the layers in the order in which they run."""
         return self._in_order()
 
+    @property
+    def input_features(self) -> int:
+        """The channels of a step."""
+        return self.channels
+
     def features(self, x: Tensor) -> Tensor:
         """Return steps as the first layer reads them."""
         if x.dim() != 2 or x.shape[1] != self.channels:
@@ -126,7 +131,7 @@ class ForecastModel(NextStep):
         """Return −log p of each step that came, and whether it was within one standard deviation.
 
         It is if its squared deviations (x_c − μ_c)² / σ²_c have a mean over the channels of at most 1: for
-        one channel this is |x − μ| ≤ σ, for which a calibrated model is right at 68 % of the steps.
+        one channel this is ``|x − μ| ≤ σ``, for which a calibrated model is right at 68 % of the steps.
         """
         mean, log_variance = self.read_out(h).unbind(-2)
         squared = (targets.to(mean.dtype) - mean).square() * (-log_variance).exp()

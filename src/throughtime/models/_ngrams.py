@@ -152,7 +152,7 @@ class NGrams(SolvedModel):
         return Series.of(output=self.output, extra=self.extra)
 
     def forward(self, x: Any, extra: Tensor | None = None) -> Tensor:
-        """Return the outputs (B, N); see `SequenceModel.forward`."""
+        """Return the outputs (B, N) of token ids and, if the model has them, ``extra`` (B, E)."""
         scores: Tensor = self.output(_token_batch(self._checked(x, extra)), extra)
         return scores
 

@@ -42,8 +42,7 @@ def forget_bias_(layer: _Layer, value: float = 1.0) -> _Layer:
     References
     ----------
     .. [1] F. Gers et al., "Learning to forget", Neural Computation 12 (2000); R. Jozefowicz et al., "An
-           empirical
-       exploration of recurrent network architectures", ICML (2015).
+       empirical exploration of recurrent network architectures", ICML (2015).
 
     Examples
     --------
@@ -91,8 +90,7 @@ def orthogonal_(layer: _Layer, gain: float = 1.0, *, generator: torch.Generator 
     References
     ----------
     .. [1] A. Saxe, J. McClelland and S. Ganguli, "Exact solutions to the nonlinear dynamics of learning in
-           deep
-       linear neural networks", ICLR (2014).
+       deep linear neural networks", ICLR (2014).
 
     Examples
     --------

@@ -18,15 +18,15 @@ def collate(samples: Sequence[Any]) -> Any:
     Use it as ``DataLoader(dataset, collate_fn=throughtime.collate)``. The type of a field in the batch
     depends on its type and rank, not on whether lengths are equal:
 
-    ==============================  =====================================
-    field of a sample               field of the batch
-    ==============================  =====================================
-    tensor or array, rank 1 or more Ragged, one sequence per sample
-    Ragged                          Ragged, all sequences of all samples
-    number, bool, rank-0 tensor     Tensor (B,)
-    str, bytes, None                list
-    tuple, list, dict, namedtuple   the same, field by field
-    ==============================  =====================================
+    ===============================  ====================================
+    field of a sample                field of the batch
+    ===============================  ====================================
+    tensor or array, rank 1 or more  Ragged, one sequence per sample
+    Ragged                           Ragged, all sequences of all samples
+    number, bool, rank-0 tensor      Tensor (B,)
+    str, bytes, None                 list
+    tuple, list, dict, namedtuple    the same, field by field
+    ===============================  ====================================
 
     Raises
     ------

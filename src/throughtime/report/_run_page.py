@@ -46,7 +46,7 @@ def write_run_report(run: Run, prepared: Prepared) -> Path:
     Parameters
     ----------
     run : Run
-        A finished run; its `Summary`, if there is one, has the metrics of baselines.
+        A finished run; its ``summary.json``, if there is one, has the metrics of baselines.
     prepared : Prepared
         The data of the run.
 

@@ -28,7 +28,7 @@ from throughtime.errors import DataError
 
 SHORTEST = 20
 """Tokens of a window at least, the markers included. Sites whose windows are shorter, or longer than
-`throughtime.demo.operators.sites.LONGEST`, are left out of the data set; a review takes them all."""
+`Sizes.longest`, are left out of the data set; a review takes them all."""
 _SPLITS = ("training", "validation", "test")
 
 
@@ -40,6 +40,8 @@ class Sizes:
     validation: int = 12_000
     test: int = 12_000
     vocabulary: int = 10_000
+    longest: int = LONGEST
+    """Tokens of a window at most; sites with longer windows are left out."""
 
 
 class PythonOperators:
@@ -53,6 +55,8 @@ class PythonOperators:
         Sites of each split at most, and words of the vocabulary at most.
     files
         The files it is made of; by default all that `installed_files` finds.
+    packages
+        Names of what the files belong to.
 
     Raises
     ------
@@ -63,10 +67,13 @@ class PythonOperators:
     classes = ("original", "replaced")
 
     def __init__(
-        self, seed: int = 0, sizes: Sizes | None = None, files: Sequence[SourceFile] | None = None
+        self,
+        seed: int = 0,
+        sizes: Sizes | None = None,
+        files: Sequence[SourceFile] | None = None,
+        packages: Sequence[str] = ("given files",),
     ) -> None:
         sizes = sizes or Sizes()
-        packages = ["given files"]
         if files is None:
             files, packages = installed_files()
         self.seed = seed
@@ -159,7 +166,7 @@ def _choose(
     """
     table = stream.sites
     lengths = table[:, 2] - table[:, 1] + 2
-    fitting = np.flatnonzero((lengths >= SHORTEST) & (lengths <= LONGEST))
+    fitting = np.flatnonzero((lengths >= SHORTEST) & (lengths <= sizes.longest))
     order = np.random.default_rng([seed, 2]).permutation(fitting)
     order = order[np.argsort(split[table[order, 3]], kind="stable")]
     splits = split[table[order, 3]].tolist()

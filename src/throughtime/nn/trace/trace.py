@@ -24,7 +24,7 @@ class DirectionTrace:
     Each name is an attribute, too: ``trace[0].h``, and for LSTM ``.c``, ``.input``, ``.forget``,
     ``.candidate``, ``.output``; for GRU ``.reset``, ``.update``, ``.candidate`` and
     ``.recurrent_candidate``, which is W_hn h_{t−1} + b_hn, what the reset gate multiplies (not there with
-    ``reset_after=False``, where it multiplies h_{t−1}). `CellSpec.linear_names` has those of other cells.
+    ``reset_after=False``, where it multiplies h_{t−1}). ``layer.spec.linear_names`` has those of other cells.
 
     Parameters
     ----------

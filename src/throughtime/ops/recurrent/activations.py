@@ -18,21 +18,21 @@ ActivationLike = str | tuple[str, float] | tuple[str, float, float]
 class Activation(NamedTuple):
     r"""A function of the ONNX operators, by name, with its two numbers where it has them.
 
-    ================  =========================  ==============
-    name              value                      α, β (default)
-    ================  =========================  ==============
-    affine            α x + β                    1, 0
-    elu               x; below 0: α (exp(x) − 1) 1
-    hard_sigmoid      α x + β, within 0 and 1    0.2, 0.5
-    leaky_relu        x; below 0: α x            0.01
+    ================  ==========================  ==============
+    name              value                       α, β (default)
+    ================  ==========================  ==============
+    affine            α x + β                     1, 0
+    elu               x; below 0: α (exp(x) − 1)  1
+    hard_sigmoid      α x + β, within 0 and 1     0.2, 0.5
+    leaky_relu        x; below 0: α x             0.01
     relu              max(x, 0)
-    scaled_tanh       α tanh(β x)                1.7159, 2/3
+    scaled_tanh       α tanh(β x)                 1.7159, 2/3
     sigmoid           1 / (1 + exp(−x))
     softplus          log(1 + exp(x))
     softsign          x / (1 + abs(x))
     tanh              tanh(x)
-    thresholded_relu  x; up to α: 0              1
-    ================  =========================  ==============
+    thresholded_relu  x; up to α: 0               1
+    ================  ==========================  ==============
     """
 
     name: str

@@ -1,0 +1,44 @@
+"""Settings of Sphinx: `make docs` builds the site into build/docs, without a network."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]  # tests.test_public_names, and site_tools
+
+project = "throughtime"
+author = "the throughtime developers"
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "numpydoc",
+    "sphinx_design",
+    "sphinx_copybutton",
+    "site_tools.reference",
+    "site_tools.hints",
+    "site_tools.links",
+    "site_tools.mathml",
+    "site_tools.repository_links",
+]
+exclude_patterns = ["requirements.txt"]
+nitpicky = True
+default_role = "py:obj"  # `name` in a docstring is a link
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+maximum_signature_line_length = 80
+numpydoc_show_class_members = False
+
+myst_enable_extensions = ["dollarmath", "colon_fence", "attrs_inline"]
+myst_heading_anchors = 4
+html_math_renderer = "mathml"
+
+html_theme = "furo"
+html_title = "throughtime"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+copybutton_prompt_text = "$ "
+copybutton_only_copy_prompt_lines = True

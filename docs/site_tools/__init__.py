@@ -1,0 +1,1 @@
+"""Sphinx extensions of this site: the API reference, its links, and equations as MathML."""
