@@ -12,7 +12,7 @@ PUBLIC = {
     "throughtime.export": "onnx onnx_translations stream_state",
     "throughtime.convert": "OnnxOperator from_keras from_onnx from_torch to_keras to_onnx to_torch with_update",
     "throughtime.bptt": "Carried Window checkpointed streams windows",
-    "throughtime.diagnose": "AdaptiveClip ClipEvent Diagnosis ExampleDiagnosis FilterNgrams Finding GateSaturation GradientFlow Influence InputProfiles LayerDiagnosis LayerFlow LayerProfiles Lyapunov LyapunovSummary ModuleNorms Profile ProfileSummary RecencySummary Saturation Spectrum SpectrumSummary Watch clipping diagnose drifting effective_horizon filter_ngrams findings_of_flow first_gradient_not_finite first_not_finite gradient_flow influence locate_not_finite lyapunov_exponents no_gain_over_bag_of_words order_unused spectrum vanished_not_converged watch",
+    "throughtime.diagnose": "AdaptiveClip ClipEvent Diagnosis ExampleDiagnosis FilterNgrams Finding GateSaturation GradientFlow Influence InputProfiles LayerDiagnosis LayerFlow LayerHorizon LayerProfiles Lyapunov LyapunovSummary ModuleNorms Profile ProfileSummary RecencySummary Saturation Spectrum SpectrumSummary Watch clipping diagnose drifting effective_horizon filter_ngrams findings_of_flow first_gradient_not_finite first_not_finite gradient_flow influence locate_not_finite lyapunov_exponents no_gain_over_bag_of_words order_unused spectrum vanished_not_converged watch",
     "throughtime.models": "BiGRU BiLSTM BiRNN Blend CharCNN FCN ForecastModel FrameModel GRUModel InceptionTime LSTMFCN LSTMModel LanguageModel LeNet MODELS ModelInputs NGrams NamedModel RNNModel ResNet Rocket TCN TextCNN all_options build_model check_options is_solved model_options models_for sample",
 }
 

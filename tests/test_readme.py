@@ -69,7 +69,7 @@ def test_every_picture_is_drawn_by_the_library(tmp_path: Path) -> None:
     script = [sys.executable, docs / "pictures" / "draw.py", tmp_path]
     subprocess.run(script, check=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        path.name for path in (docs / "convolution").glob("*.svg")
+        path.name for folder in ("convolution", "pictures") for path in (docs / folder).glob("*.svg")
     )
     for path in tmp_path.iterdir():
         shapes = [element.tag.partition("}")[2] for element in ET.parse(path).iter()]

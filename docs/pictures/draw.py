@@ -1,7 +1,9 @@
-"""Draw the figures of docs/convolution with the layers themselves: python docs/pictures/draw.py [FOLDER]."""
+"""Draw the figures of docs with the layers themselves: python docs/pictures/draw.py [FOLDER]."""
 
+import math
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -152,15 +154,68 @@ def wide() -> Picture:
     return picture
 
 
+def ragged() -> Picture:
+    """Draw three sequences as a padded matrix with its padding, and as the values of a ragged batch."""
+    rows = [[4.0, 8, 15], [16.0], [23.0, 42]]
+    x = tt.Ragged.from_list([torch.tensor(row) for row in rows])
+    padded = x.to_padded(torch.nan)
+    picture = Picture(760, 150)
+    picture.text(20, 30, "padded: 9 numbers, of which 3 are not data")
+    for row, sequence in enumerate(padded):
+        for step, value in enumerate(sequence):
+            left, top = 20 + 40 * step, 42 + 30 * row
+            picture.box(left, top, (40, 30), "#e6e6e6" if value.isnan() else COLOURS[row])
+            picture.text(left + 20, top + 20, "0" if value.isnan() else f"{value:.0f}", anchor="middle")
+    picture.text(380, 30, "Ragged: values and offsets")
+    for place, (value, row) in enumerate(zip(x.values, x.sequence_ids(), strict=True)):
+        picture.box(380 + 40 * place, 42, (40, 30), COLOURS[row])
+        picture.text(400 + 40 * place, 62, f"{value:.0f}", anchor="middle")
+    for offset in x.offsets.tolist():
+        picture.line((380 + 40 * offset, 76), (380 + 40 * offset, 88), "#222", 2)
+        picture.text(380 + 40 * offset, 106, str(offset), size=12, anchor="middle")
+    return picture
+
+
+def gradients() -> Picture:
+    """Draw the norm of the gradient of the last output with respect to h at every step, for three layers."""
+    torch.manual_seed(0)
+    steps, hidden = 40, 64
+    picture = Picture(760, 280)
+    picture.text(20, 28, "norm of ∂L/∂h_t relative to the last step, L = sum of the last output; new layers of 64 units")
+    for power in range(0, -13, -3):
+        picture.line((80, 60 - 14 * power), (480, 60 - 14 * power), GREY, 1)
+        picture.text(70, 65 - 14 * power, f"10^{power}".replace("-", "−"), size=12, anchor="end")
+    cells = {"RNN": tt.nn.RNN(8, hidden), "LSTM": tt.nn.LSTM(8, hidden)}
+    cells["LSTM, forget bias 3"] = tt.nn.init.forget_bias_(tt.nn.LSTM(8, hidden), 3.0)
+    x = tt.Ragged.from_list([torch.randn(steps, 8) for _ in range(32)])
+    for place, ((name, layer), colour) in enumerate(zip(cells.items(), (RED, BLUE, GREEN), strict=True)):
+        with tt.diagnose.watch(layer) as recording:
+            layer(x).output[:, -1].sum().backward()
+        mean = tt.diagnose.gradient_flow(recording)[0].profile("h").mean
+        heights = [60 - 14 * max(-12, math.log10(value / mean[0])) for value in mean.tolist()]
+        for step, (high, low) in enumerate(pairwise(heights)):
+            picture.line((480 - 10 * step, high), (470 - 10 * step, low), colour, 2)
+        picture.line((510, 70 + 24 * place), (540, 70 + 24 * place), colour, 3)
+        picture.text(550, 75 + 24 * place, name)
+    picture.text(480, 256, "last step", size=12, anchor="end")
+    picture.text(80, 256, f"{steps} steps before", size=12)
+    return picture
+
+
+COLOURS = ("#9ecae1", "#a1d99b", "#fdbe85")
 PICTURES: tuple[Callable[[], Picture], ...] = (definition, matrix, pooling, block, stacked, wide, dilated)
 
 
+OTHERS: tuple[Callable[[], Picture], ...] = (ragged, gradients)
+
+
 def main() -> None:
-    default = Path(__file__).parents[1] / "convolution"
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else default
-    for picture in PICTURES:
-        with torch.no_grad() if picture in {pooling, block} else torch.enable_grad():
-            picture().write(folder / f"{picture.__name__}.svg")
+    docs = Path(__file__).parents[1]
+    for pictures, default in ((PICTURES, docs / "convolution"), (OTHERS, docs / "pictures")):
+        folder = Path(sys.argv[1]) if len(sys.argv) > 1 else default
+        for picture in pictures:
+            with torch.no_grad() if picture in {pooling, block} else torch.enable_grad():
+                picture().write(folder / f"{picture.__name__}.svg")
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ def test_figures_hold_the_figures() -> None:
     }
     assert sum(trace.showlegend for trace in learning.data) == 3
     titles = [learning.layout[f"yaxis{number}"].title.text for number in ("", 2, 3)]
-    assert titles == ["loss", "accuracy in %", "rmse"]
+    assert titles == ["loss", "accuracy in %", "RMSE"]
 
 
 def test_a_report_without_networks_has_no_curves() -> None:

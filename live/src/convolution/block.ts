@@ -12,7 +12,7 @@ import {
 } from "../math/convolution-block";
 import { largest, subtract } from "../math/convolution";
 import { button, choice, row, slider, toggle } from "../ui/controls";
-import { h } from "../ui/dom";
+import { h, scrolling } from "../ui/dom";
 import { number, percent } from "../ui/numbers";
 import { Plot, plot, type Figure } from "../ui/plot";
 import { numbersTable, stepAxis, stems, valueAxis } from "../ui/stems";
@@ -141,13 +141,13 @@ export const block: Section = {
           h("td", {}, number(variance, `${name}.variance`)),
         );
       table.replaceChildren(
-        h(
+        scrolling("What batch norm measures", h(
           "table",
           {},
           h("caption", {}, "What batch norm measures after the convolution"),
           h("thead", {}, h("tr", {}, ...["", "tokens", "mean", "variance"].map((title) => h("th", { scope: "col" }, title)))),
           h("tbody", {}, line("real tokens (ragged)", "ragged", ofReal), line("padded with zeros", "padded", ofPadded)),
-        ),
+        )),
         h(
           "p",
           { class: `verdict ${padding ? "bad" : "good"}` },

@@ -4,6 +4,7 @@ import type { Section } from "../page";
 import { borders, convolve, correlate, largest, subtract, type Mode } from "../math/convolution";
 import { choice, row, stepper, toggle } from "../ui/controls";
 import { h } from "../ui/dom";
+import { equation } from "../ui/equation";
 import { matrix } from "../ui/matrix";
 import { number } from "../ui/numbers";
 import { Plot, plot } from "../ui/plot";
@@ -83,8 +84,10 @@ export const kernel: Section = {
       result.update();
     }
     root.append(
-      h("p", { class: "equation" }, "convolution: (f ∗ g)(t) = Σⱼ g(j) · f(t − j + ⌈m/2⌉),  j = 1, …, m"),
-      h("p", { class: "equation" }, "cross-correlation: Σⱼ g(j) · f(t + j − ⌈m/2⌉),  j = 1, …, m"),
+      equation(
+        "convolution: (f ∗ g)(t) = Σ_{j} g(j) · f(t − j + ⌈m/2⌉)",
+        "cross-correlation: Σ_{j} g(j) · f(t + j − ⌈m/2⌉),   j = 1, …, m",
+      ),
       row(f.choice, g.choice, g.size),
       h("div", { class: "columns" }, f.editor.element, g.editor.element),
       row(mode, flip, t),

@@ -3,7 +3,7 @@
 import type { Section } from "../page";
 import { convolution, fields, lengths, pathsToOutput, poolingLayer, sizeOf } from "../math/convolution-field";
 import { row, slider, stepper, toggle } from "../ui/controls";
-import { h } from "../ui/dom";
+import { h, scrolling } from "../ui/dom";
 import { number } from "../ui/numbers";
 import { Plot, plot } from "../ui/plot";
 import { numbersTable } from "../ui/stems";
@@ -89,7 +89,7 @@ export const stacked: Section = {
               " steps of the signal.",
             )
           : h("p", { class: "verdict bad" }, `Nothing is left of ${INPUT} steps: choose fewer blocks or smaller strides.`),
-        h(
+        scrolling("After each layer", h(
           "table",
           {},
           h("caption", {}, "After each layer"),
@@ -112,7 +112,7 @@ export const stacked: Section = {
               ),
             ),
           ),
-        ),
+        )),
       );
       numbers.replaceChildren(
         numbersTable("Paths as numbers", [{ label: "paths", values: paths, name: (i) => `paths[${i}]` }]),

@@ -1,14 +1,16 @@
 // C8: a trained TextCNN: what each filter looks for, and which n-grams of a text fire it.
 
 import { reader } from "../classifier/reader";
-import { facts, softmax, textcnn, type Convolved } from "../model/classifier";
+import { facts, occlusion, softmax, textcnn, type Convolved } from "../model/classifier";
 import type { Tokens } from "../model/tokenizer";
 import type { Section } from "../page";
-import { choice, row, slider } from "../ui/controls";
+import { button, choice, row, slider } from "../ui/controls";
 import { h } from "../ui/dom";
 import { format, number, percent } from "../ui/numbers";
 import { Plot, plot } from "../ui/plot";
-import { colour } from "../ui/matrix";
+import { colour, matrix } from "../ui/matrix";
+import { numbersTable } from "../ui/stems";
+import { tokenRow } from "../ui/tokens";
 
 const SHOWN = 6;
 const OUTSIDE = "▫";
@@ -34,8 +36,10 @@ export const textCnn: Section = {
     );
     const probabilities = h("div", { class: "scroll" });
     const contributions = h("div", { class: "scroll" });
-    const strongest = h("div", { class: "scroll" });
-    const activation = plot("Activation of the chosen filter at each token of your text; the largest goes on", () => ({
+    const total = h("p", { class: "verdict", "aria-live": "polite" });
+    const tokenEffects = h("div");
+    const strongest = h("div");
+    const activation = plot("Activation of the chosen filter around each token of your text; the largest goes on", () => ({
       x: { label: "token", type: "band", tickFormat: (t: number) => tokens.words[t].slice(0, 14), tickSize: 0, tickRotate: tokens.words.length > 8 ? -60 : 0 },
       y: { label: "activation", grid: true, domain: [0, Math.max(1, ...activations())] },
       marginBottom: tokens.words.length > 8 ? 90 : 40,
@@ -53,11 +57,17 @@ export const textCnn: Section = {
       known.filters.flatMap(({ filters, width: size }, b) => filters.map((each, f) => ({ ...each, size, b, f })));
 
     function show() {
-      const [best] = filters().sort((a, b) => b.effects[classIndex()] - a.effects[classIndex()]);
-      width.value = `${best.b}`;
-      unit.value = best.f;
-      showContributions();
+      if (!read) return;
+      const parts = contributionsTo(read, classIndex());
+      choose(parts[0]);
+      showContributions(parts);
+      showTotal(parts, read);
       showStrongest();
+    }
+
+    function choose({ b, f }: { b: number; f: number }) {
+      width.value = `${b}`;
+      unit.value = f;
       showFilter();
     }
 
@@ -83,28 +93,53 @@ export const textCnn: Section = {
       return Array.from({ length: size }, (_, j) => tokens.words[start - before + j] ?? OUTSIDE).join(" ");
     }
 
-    function showContributions() {
-      if (!read) return;
+    /** Activation · weight of every filter, the largest first. */
+    function contributionsTo({ blocks }: Convolved, label: number) {
       const parts = filters().map(({ effects, size, b, f }) => {
-        const value = read!.blocks[b].largest[f];
-        return { size, b, f, value, part: value * effects[classIndex()], t: read!.blocks[b].index[f] };
+        const value = blocks[b].largest[f];
+        return { size, b, f, value, weight: effects[label], part: value * effects[label], t: blocks[b].index[f] };
       });
-      parts.sort((a, b) => Math.abs(b.part) - Math.abs(a.part));
+      return parts.sort((a, b) => Math.abs(b.part) - Math.abs(a.part));
+    }
+
+    function showTotal(parts: readonly { part: number }[], { logits }: Convolved) {
+      const logit = logits[classIndex()];
+      const sum = parts.reduce((all, { part }) => all + part, 0);
+      total.replaceChildren(
+        `All ${parts.length} filters together add `,
+        number(sum, "score.filters", 2),
+        ` to the score of ${chosen.value}, and its bias `,
+        number(logit - sum, "score.bias", 2),
+        ": the score is ",
+        number(logit, "score", 2),
+        ". Softmax turns the scores of all classes into probabilities.",
+      );
+    }
+
+    async function showEffects(label: number, { ids, words: shown }: Tokens) {
+      const effects = await occlusion("textcnn", ids, known.blank, label);
+      tokenEffects.replaceChildren(
+        h("p", { class: "label" }, `How much the score of ${known.classes[label]} falls without each token (occlusion)`),
+        tokenRow(shown, effects, "textcnn.occlusion"),
+      );
+    }
+
+    function showContributions(parts: ReturnType<typeof contributionsTo>) {
       const scale = Math.abs(parts[0].part);
       contributions.replaceChildren(
         h(
           "table",
           {},
-          h("caption", {}, `Filters that add most to the score of ${chosen.value}, or take most from it, in your text`),
+          h("caption", {}, `Filters that add most to the score of ${chosen.value}, or take most from it, in your text (${OUTSIDE}: beyond its ends)`),
           head("n-gram in your text", "filter", "activation", "× weight", "= part of the score"),
-          ...parts.slice(0, SHOWN).map(({ size, b, f, value, part, t }) =>
+          ...parts.slice(0, SHOWN).map(({ size, b, f, value, weight, part, t }) =>
             h(
               "tr",
               {},
               h("td", { class: "ngram" }, ngram(t, size, Math.floor((size - 1) / 2))),
-              h("td", {}, `${size} tokens, ${f}`),
+              h("td", {}, filterButton(size, b, f)),
               h("td", {}, number(value, `part.activation.${b}.${f}`, 2)),
-              h("td", {}, format(known.filters[b].filters[f].effects[classIndex()], 2)),
+              h("td", {}, format(weight, 2)),
               h("td", { style: `background:${colour(part, scale)}` }, number(part, `part.${b}.${f}`, 2)),
             ),
           ),
@@ -115,49 +150,80 @@ export const textCnn: Section = {
     function showStrongest() {
       const sorted = filters().sort((a, b) => b.effects[classIndex()] - a.effects[classIndex()]);
       strongest.replaceChildren(
+        h("p", { class: "label" }, `Filters that speak most for ${chosen.value}, and the n-grams in all messages that fire them, the strongest first`),
         h(
-          "table",
-          {},
-          h("caption", {}, `Filters that speak most for ${chosen.value}, and the n-grams in all messages that fire them`),
-          head("weight", "filter", "n-grams that fire it, the strongest first"),
-          ...sorted.slice(0, SHOWN).map(({ effects, size, f, ngrams }) =>
+          "ul",
+          { class: "filters" },
+          ...sorted.slice(0, SHOWN).map(({ effects, size, b, f, ngrams }) =>
             h(
-              "tr",
+              "li",
               {},
-              h("td", {}, format(effects[classIndex()], 2)),
-              h("td", {}, `${size} tokens, ${f}`),
-              h("td", { class: "ngram" }, ...ngrams.map((each) => h("span", { class: "token" }, words(each.words)))),
+              filterButton(size, b, f),
+              ` weight ${format(effects[classIndex()], 2)}: `,
+              ...ngrams.map((each) => h("span", { class: "token" }, words(each.words))),
             ),
           ),
         ),
       );
     }
 
+    const filterButton = (size: number, b: number, f: number) =>
+      button(`${size} tokens, ${f}`, () => {
+        choose({ b, f });
+        width.element.scrollIntoView({ block: "nearest" });
+      });
+
     const filterNgrams = h("p", {});
+    const filterWeights = h("div");
+    const numbers = h("div");
     function showFilter() {
-      const { ngrams } = known.filters[block()].filters[unit.value];
+      const { ngrams, effects } = known.filters[block()].filters[unit.value];
+      filterWeights.replaceChildren(
+        matrix([effects], {
+          caption: "Weight of the filter for each class",
+          columnNames: known.classes,
+          scale: 0.6,
+          name: (_, k) => `effect[${k}]`,
+        }),
+      );
       filterNgrams.replaceChildren(
         "Fired most by ",
         ...ngrams.map((each) => h("span", { class: "token" }, words(each.words), number(each.activation, "", 2))),
+      );
+      numbers.replaceChildren(
+        numbersTable(
+          "Activations as numbers",
+          [{ label: "activation", values: activations(), name: (t) => `activation[${t}]` }],
+          tokens.words,
+        ),
       );
       activation.update();
     }
 
     root.append(
       await reader(known.examples, async (next) => {
-        read = await textcnn(next.ids, known.filters);
+        const result = await textcnn(next.ids, known.filters);
+        const label = result.logits.indexOf(Math.max(...result.logits));
+        await showEffects(label, next);
+        read = result;
         tokens = next;
+        chosen.value = known.classes[label];
         showProbabilities();
         show();
       }),
       probabilities,
+      tokenEffects,
+      h("h3", {}, "The filters of a class"),
       row(chosen),
       contributions,
+      total,
       strongest,
       h("h3", {}, "One filter"),
       row(width, unit),
       filterNgrams,
+      filterWeights,
       activation.element,
+      numbers,
     );
   },
 };

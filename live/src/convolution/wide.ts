@@ -57,7 +57,7 @@ export const wide: Section = {
         const last = f.editor.values.length - 1;
         return {
           height: 290,
-          x: { ...stepAxis("step of the signal", -4, last + 4), ticks: f.editor.values.map((_, i) => i) },
+          x: { ...stepAxis("step of the signal", -4, last + 4), ticks: f.editor.values.flatMap((_, i) => (i % 2 ? [] : [i])) },
           y: { label: "value", domain: [-2.4 - 0.9 * all.length, 2.2], ticks: [-2, -1, 0, 1, 2] },
           marks: [
             Plot.gridY([-2, -1, 0, 1, 2]),

@@ -4,7 +4,9 @@
 export async function bytes(name: string): Promise<ArrayBuffer> {
   const element = document.querySelector(`script[data-asset="${name}"]`);
   if (!element) throw new Error(`The page has no file ${name}; build it again with \`make live\`.`);
-  const compressed = Uint8Array.from(atob(element.textContent ?? ""), (letter) => letter.charCodeAt(0));
+  const letters = atob(element.textContent ?? "");
+  const compressed = new Uint8Array(letters.length);
+  for (let i = 0; i < letters.length; i++) compressed[i] = letters.charCodeAt(i);
   const stream = new Blob([compressed]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).arrayBuffer();
 }

@@ -30,6 +30,10 @@ function filled<E extends Element>(element: E, attributes: Attributes, children:
   return element;
 }
 
+/** Return a part that scrolls sideways by itself where the window is too narrow for it. */
+export const scrolling = (label: string, child: Child): HTMLElement =>
+  h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, child);
+
 let last = 0;
 /** Return an identifier that no other element has. */
 export const unique = (prefix: string): string => `${prefix}-${++last}`;

@@ -1,6 +1,6 @@
 // A matrix as a table whose cells are coloured by sign and size.
 
-import { h } from "./dom";
+import { h, scrolling } from "./dom";
 import { mathematics, plainText } from "./equation";
 import { format } from "./numbers";
 
@@ -52,5 +52,5 @@ export function matrix(values: readonly (readonly number[])[], options: MatrixOp
     body.append(line);
   });
   table.append(body);
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": plainText(caption) }, table);
+  return scrolling(plainText(caption), table);
 }

@@ -1,4 +1,4 @@
-// A signal to draw: a handle for each value, moved by pointer or arrow keys.
+// A signal to draw: a handle for each value, moved by pointer or arrow keys (up and down; left and right for another).
 
 import { h, svg, unique } from "./dom";
 import { format } from "./numbers";
@@ -54,17 +54,24 @@ export function signalEditor(options: SignalOptions, changed: (values: number[])
         {
           class: "handle",
           role: "slider",
-          tabindex: "0",
+          tabindex: i ? "-1" : "0",
           "aria-label": name(i),
           "aria-orientation": "vertical",
           "aria-valuemin": `${min}`,
           "aria-valuemax": `${max}`,
           "aria-valuenow": `${value}`,
+          onfocus: () => {
+            // One stop of the tab key for the whole signal.
+            handles.forEach((handle, other) => handle.setAttribute("tabindex", other === i ? "0" : "-1"));
+          },
           onkeydown: (event) => {
-            const up = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1 }[(event as KeyboardEvent).key];
-            if (up === undefined) return;
+            const { key } = event as KeyboardEvent;
+            const to = { ArrowUp: values[i] + step, ArrowDown: values[i] - step, Home: min, End: max }[key];
+            const neighbour = { ArrowLeft: handles[i - 1], ArrowRight: handles[i + 1] }[key];
+            if (to === undefined && !neighbour) return;
             event.preventDefault();
-            set(i, values[i] + up * step);
+            neighbour?.focus();
+            if (to !== undefined) set(i, to);
           },
         },
         svg("line", { x1: `${x}`, x2: `${x}`, y1: `${y(0)}` }),

@@ -1,6 +1,6 @@
 // A signal as stems: a line from zero and a dot for every step.
 
-import { h } from "./dom";
+import { h, scrolling } from "./dom";
 import { number } from "./numbers";
 import { Plot } from "./plot";
 
@@ -57,9 +57,8 @@ export function numbersTable(
     "details",
     { class: "numbers" },
     h("summary", {}, summary),
-    h(
-      "div",
-      { class: "scroll", tabindex: "0", role: "region", "aria-label": summary },
+    scrolling(
+      summary,
       h(
         "table",
         {},

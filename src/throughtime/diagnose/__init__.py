@@ -6,6 +6,7 @@ from throughtime.diagnose._diagnosis import Diagnosis as Diagnosis
 from throughtime.diagnose._diagnosis import ExampleDiagnosis as ExampleDiagnosis
 from throughtime.diagnose._diagnosis import InputProfiles as InputProfiles
 from throughtime.diagnose._diagnosis import LayerDiagnosis as LayerDiagnosis
+from throughtime.diagnose._diagnosis import LayerHorizon as LayerHorizon
 from throughtime.diagnose._diagnosis import LayerProfiles as LayerProfiles
 from throughtime.diagnose._diagnosis import LyapunovSummary as LyapunovSummary
 from throughtime.diagnose._diagnosis import ModuleNorms as ModuleNorms

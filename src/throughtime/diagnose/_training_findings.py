@@ -201,7 +201,7 @@ def clipping(norms: Sequence[float], threshold: float) -> Finding | None:
         "clip_always" if share else "clip_never",
         "warning" if share else "note",
         "the training",
-        f"gradients were clipped in {share:.0%} of {len(norms)} steps",
+        f"gradients were clipped in {100 * share:.0f} % of {len(norms)} steps",
         {"fraction of steps": share, "threshold": threshold, "median norm": middle},
         "The learning rate alone then sets the size of every update." if share else "Clipping had no effect.",
         f"Choose a threshold near the larger norms, about {2 * middle:.2g}, or use tt.diagnose.AdaptiveClip."
