@@ -1,7 +1,6 @@
 """The live page Recurrence: every section is operated, and its numbers are compared with Python's."""
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,47 +10,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import throughtime as tt
+from tests.live.conftest import LivePage, Section
 
 CLOSE = {"atol": 1e-9, "rtol": 1e-7}
 
 
-class Section:
-    """One section of the page: controls are found by their labels, numbers by their names."""
+class Network(Section):
+    """A section on a network: its weights, its drawn input, and its numbers as tensors."""
 
-    def __init__(self, page: Any, name: str) -> None:
-        self.page, self.root = page, page.locator(f"section#{name}")
-        self.name = name
-
-    def slide(self, label: str, value: float) -> None:
-        self.root.get_by_label(label, exact=True).fill(str(value))
-
-    def press(self, label: str, key: str, times: int = 1) -> None:
+    def repeat(self, label: str, key: str, times: int) -> None:
         for _ in range(times):
-            self.root.get_by_label(label, exact=True).press(key)
-
-    def choose(self, label: str, value: str) -> None:
-        self.root.get_by_label(label, exact=True).select_option(value)
-
-    def check(self, label: str, *, checked: bool = True) -> None:
-        self.root.get_by_label(label, exact=True).set_checked(checked)
-
-    def click(self, name: str) -> None:
-        self.root.get_by_role("button", name=name, exact=True).click()
+            self.step(label, key)
 
     def open(self, summary: str) -> None:
         details = self.root.locator("details", has_text=summary)
         if details.get_attribute("open") is None:
             details.locator("summary").click()
-
-    @property
-    def numbers(self) -> dict[str, float]:
-        """Every number of the section by its name, as it is computed."""
-        return {
-            name: float(value)
-            for name, value in self.root.locator("data[data-name]").evaluate_all(
-                "all => all.map(each => [each.dataset.name, each.value])"
-            )
-        }
 
     def setting(self, label: str) -> float:
         return float(self.root.get_by_label(label, exact=True).input_value())
@@ -65,14 +39,14 @@ class Section:
             [self.settings([f"{symbol}[{i}][{j}]" for j in one_to(columns)]) for i in one_to(rows)]
         )
 
-    def signal(self) -> Tensor:
+    def drawn(self) -> Tensor:
         """The drawn input."""
-        handles = self.root.get_by_role("slider").and_(self.root.locator("g"))
-        return tensor([float(v) for v in handles.evaluate_all("all => all.map(each => each.ariaValueNow)")])
+        handles = self.root.locator("g[role=slider]")
+        return tensor(handles.evaluate_all("all => all.map(each => Number(each.ariaValueNow))"))
 
     def shown(self, pattern: str, *shape: int) -> Tensor:
         """The numbers whose name is the pattern with indices from 1, such as ``term[{}][{}]``."""
-        numbers = self.numbers
+        numbers = self.named("")
         indices = torch.cartesian_prod(*(torch.arange(1, size + 1) for size in shape)).reshape(-1, len(shape))
         return tensor([numbers[pattern.format(*row.tolist())] for row in indices]).reshape(shape)
 
@@ -127,29 +101,18 @@ class Mulberry:
 
 
 @pytest.fixture(scope="module")
-def page(live_page: Callable[..., Any]) -> Any:
-    return live_page("recurrence").page
+def section(live_page: LivePage) -> Callable[[str], Network]:
+    page = live_page("recurrence").page
+    return lambda name: Network(page, name)
 
 
-@pytest.fixture(scope="module")
-def section(page: Any) -> Callable[[str], Section]:
-    return lambda name: Section(page, name)
-
-
-def test_rows_are_covered(page: Any) -> None:
-    rows = " ".join(
-        page.locator("section[data-rows]").evaluate_all("all => all.map(each => each.dataset.rows)")
-    )
-    assert {f"R{i}" for i in one_to(13)} <= set(rows.split())
-
-
-def test_general_form(section: Callable[[str], Section]) -> None:
+def test_general_form(section: Callable[[str], Network]) -> None:
     general = section("general")
     general.choose("f(h, x), the next state", "tanh")
     general.choose("g(h), the output", "sigmoid")
     general.slide("initial state h(0)", 0.5)
-    general.press("x(2)", "ArrowUp", 3)
-    x = general.signal()
+    general.repeat("x(2)", "ArrowUp", 3)
+    x = general.drawn()
     assert x[1] == pytest.approx(1.6)
     layer = tt.nn.Recurrence(lambda h, x: torch.tanh(0.9 * h + x), torch.sigmoid, state=tensor([0.5]))
     trace = layer.trace(x[:, None])
@@ -158,18 +121,18 @@ def test_general_form(section: Callable[[str], Section]) -> None:
     general.choose("g reads", "old")  # o(t) = g(h(t−1)), as the lecture prints it
     before = torch.cat([tensor([0.5]), trace.states[0][:-1, 0]])
     equal(general.shown("o[{}]", len(x)), torch.sigmoid(before))
-    general.click("Next")
+    general.press("Next")
     assert general.setting("step t") == 4
-    equal(general.numbers["state"], trace.states[0][3, 0])
+    equal(general.named("")["state"], trace.states[0][3, 0])
 
 
-def test_input_is_drawn_with_the_pointer(section: Callable[[str], Section]) -> None:
+def test_input_is_drawn_with_the_pointer(section: Callable[[str], Network]) -> None:
     general = section("general")
-    before, drawing = general.signal(), general.root.locator("svg.signal")
+    before, drawing = general.drawn(), general.root.locator("svg.signal")
     drawing.scroll_into_view_if_needed()
     box = drawing.bounding_box()
     general.page.mouse.click(box["x"] + box["width"] * 4.5 / 10, box["y"] + 3)
-    after = general.signal()
+    after = general.drawn()
     assert after[4] == 2
     assert (after != before).tolist() == [i == 4 for i in range(10)]
 
@@ -184,17 +147,17 @@ def test_input_is_drawn_with_the_pointer(section: Callable[[str], Section]) -> N
     ],
 )
 def test_other_transitions(
-    section: Callable[[str], Section], name: str, f: Callable[[Tensor, Tensor], Tensor]
+    section: Callable[[str], Network], name: str, f: Callable[[Tensor, Tensor], Tensor]
 ) -> None:
     general = section("general")
     general.choose("f(h, x), the next state", name)
     general.slide("initial state h(0)", 0)
-    x = general.signal()
+    x = general.drawn()
     layer = tt.nn.Recurrence(f, state=tensor([0.0]))
     equal(general.shown("h[{}]", len(x)), layer(x[:, None]).output[:, 0])
 
 
-def rnn_of(view: Section, **options: Any) -> Any:
+def rnn_of(view: Network, **options: Any) -> Any:
     return set_weights(
         tt.nn.RNN(1, 2, **options),
         weight_hh=view.matrix("W_hh", 2, 2),
@@ -203,7 +166,7 @@ def rnn_of(view: Section, **options: Any) -> Any:
     )
 
 
-def readout_of(view: Section) -> Any:
+def readout_of(view: Network) -> Any:
     readout = tt.nn.Readout(2, 2).double()
     with torch.no_grad():
         readout.weight.copy_(view.matrix("W_oh", 2, 2))
@@ -211,13 +174,13 @@ def readout_of(view: Section) -> Any:
     return readout
 
 
-def test_vanilla_rnn(section: Callable[[str], Section]) -> None:
+def test_vanilla_rnn(section: Callable[[str], Network]) -> None:
     vanilla = section("vanilla")
     vanilla.slide("W_hh[1][2]", 0.85)
-    vanilla.press("W_oh[2][1]", "ArrowRight", 2)
+    vanilla.repeat("W_oh[2][1]", "ArrowRight", 2)
     vanilla.slide("b_h[2]", -0.3)
     vanilla.slide("h(0), unit 1", 0.4)
-    x, initial = vanilla.signal(), vanilla.settings(["h(0), unit 1", "h(0), unit 2"])
+    x, initial = vanilla.drawn(), vanilla.settings(["h(0), unit 1", "h(0), unit 2"])
     assert initial.tolist() == [0.4, 0.0]
     output, _ = rnn_of(vanilla)(x[:, None], initial[None])
     equal(vanilla.shown("h[{}][{}]", len(x), 2), output)
@@ -225,13 +188,13 @@ def test_vanilla_rnn(section: Callable[[str], Section]) -> None:
 
 
 @pytest.mark.parametrize("given", [False, True])
-def test_terms_of_the_gradient(section: Callable[[str], Section], given: bool) -> None:
+def test_terms_of_the_gradient(section: Callable[[str], Network], given: bool) -> None:
     view = section("bptt")
     view.slide("number of steps T", 5 if given else 3)
-    view.check("h(0) = (0.5, −0.5) in place of zeros", checked=given)
+    view.switch("h(0) = (0.5, −0.5) in place of zeros", on=given)
     view.open("The weights")
     view.slide("W_hh[2][1]", 0.75)
-    x, layer, readout = view.signal(), rnn_of(view), readout_of(view)
+    x, layer, readout = view.drawn(), rnn_of(view), readout_of(view)
     assert len(x) == (5 if given else 3)
     with tt.diagnose.watch(layer, whole=True) as recording:
         output, _ = layer(x[:, None], tensor([[0.5, -0.5]]) if given else None)
@@ -241,17 +204,17 @@ def test_terms_of_the_gradient(section: Callable[[str], Section], given: bool) -
     terms = torch.stack([flow.weight_term(t) for t in range(len(x))])
     equal(view.shown("term[{}][{}][{}]", len(x), 2, 2), terms)
     equal(view.shown("gradient[{}][{}]", 2, 2), layer.weight_hh_l0.grad)
-    equal(view.numbers["loss"], loss)
+    equal(view.named("")["loss"], loss)
     torch.testing.assert_close(
         view.shown("finite[{}][{}]", 2, 2), layer.weight_hh_l0.grad, atol=1e-8, rtol=1e-7
     )
-    assert view.numbers["difference"] < 1e-8
+    assert view.named("")["difference"] < 1e-8
     view.slide("step t, from T back to 1", 2)
-    equal(view.numbers["termNorm"], flow.weight_terms[0][1])
+    equal(view.named("")["termNorm"], flow.weight_terms[0][1])
     equal(view.shown("ofH[{}]", 2).norm(), flow.h[0][1])
 
 
-def test_truncated_windows(section: Callable[[str], Section]) -> None:
+def test_truncated_windows(section: Callable[[str], Network]) -> None:
     view = section("truncated")
     view.slide("k1, steps between updates", 3)
     view.slide("k2, steps that gradients flow back", 7)
@@ -280,7 +243,7 @@ def test_truncated_windows(section: Callable[[str], Section]) -> None:
     part, computed = gradient(tt.bptt.windows(tokens, 3, 7))
     equal(view.shown("full[{}][{}]", 2, 2), full)
     equal(view.shown("truncated[{}][{}]", 2, 2), part)
-    numbers = view.numbers
+    numbers = view.named("")
     assert numbers["computed"] == computed
     equal(numbers["error"], (part - full).norm() / full.norm())
     cosine = functional.cosine_similarity(part.flatten(), full.flatten(), 0)
@@ -289,14 +252,14 @@ def test_truncated_windows(section: Callable[[str], Section]) -> None:
     assert view.setting("k2, steps that gradients flow back") == 9
     view.slide("k2, steps that gradients flow back", 24)
     view.slide("k1, steps between updates", 24)
-    assert view.numbers["error"] == 0
-    assert view.numbers["kept"] == 300
+    assert view.named("")["error"] == 0
+    assert view.named("")["kept"] == 300
 
 
 @pytest.mark.parametrize(
     ("kind", "radius", "shear"), [("pair", 0.9, 1.0), ("pair", 1.1, 0.0), ("real", 0.95, 3.0)]
 )
-def test_spectrum(section: Callable[[str], Section], kind: str, radius: float, shear: float) -> None:
+def test_spectrum(section: Callable[[str], Network], kind: str, radius: float, shear: float) -> None:
     view = section("spectrum")
     view.choose("eigenvalues", kind)
     view.slide("spectral radius ρ", radius)
@@ -316,7 +279,7 @@ def test_spectrum(section: Callable[[str], Section], kind: str, radius: float, s
 
     layer, linear = measured("affine")
     block = tt.diagnose.spectrum(layer)[0]
-    numbers = view.numbers
+    numbers = view.named("")
     equal(numbers["radius"], block.spectral_radius)
     assert block.spectral_radius == pytest.approx(radius)
     equal(numbers["sigma"], block.norm)
@@ -332,10 +295,10 @@ def test_spectrum(section: Callable[[str], Section], kind: str, radius: float, s
     assert ("vanishes" if radius < 1 else "explodes") in said
     assert ("Before that it grows" in said) == (radius < 1 and bool(linear[1:41].max() > linear[0]))
     # No other radius changes a ratio.
-    view.press("spectral radius ρ", "ArrowRight", 5)
-    assert view.numbers["radius"] == pytest.approx(radius + 0.05)
-    equal(view.numbers["condition"], block.condition_number)
-    equal(view.numbers["ratio"], block.eigenvalue_ratio)
+    view.repeat("spectral radius ρ", "ArrowRight", 5)
+    assert view.named("")["radius"] == pytest.approx(radius + 0.05)
+    equal(view.named("")["condition"], block.condition_number)
+    equal(view.named("")["ratio"], block.eigenvalue_ratio)
 
 
 def cliff(w: Tensor, b: Tensor) -> Tensor:
@@ -374,12 +337,12 @@ def test_norm_as_torch_clips() -> None:
 
 @pytest.mark.parametrize("limit", [0.1, 15])
 @pytest.mark.parametrize("how", CLIPS)
-def test_clipping(section: Callable[[str], Section], how: str, limit: float) -> None:
+def test_clipping(section: Callable[[str], Network], how: str, limit: float) -> None:
     view = section("clipping")
     view.slide("limit of the clipping", limit)
     view.slide("start, bias b", -2.87)
     view.slide("steps of gradient descent", 12)
-    numbers, steps = view.numbers, []
+    numbers, steps = view.named(""), []
     points = [tensor(view.setting(label)).requires_grad_() for label in ("start, weight w", "start, bias b")]
     optimizer = torch.optim.SGD(points, view.setting("learning rate"))
     for _ in range(12):
@@ -440,13 +403,13 @@ class Last(nn.Module):
         ("last", 1.2, "descending"),
     ],
 )
-def test_minimum(section: Callable[[str], Section], target: str, w: float | None, verdict: str) -> None:
+def test_minimum(section: Callable[[str], Network], target: str, w: float | None, verdict: str) -> None:
     view = section("minimum")
     if w is None:
         view.root.get_by_role("button").nth(int(target == "last")).click()
     else:
         view.slide(f"weight w ({target} token)", w)
-    numbers = view.numbers
+    numbers = view.named("")
     assert w is None or numbers[f"{target}.w"] == w
     (x, y), model = toy(target), Last(numbers[f"{target}.w"])
     value = (model(x) - y).square().mean()
@@ -470,14 +433,14 @@ LSTM_ROWS = ["i, input gate", "f, forget gate", "g, candidate", "o, output gate"
 
 
 @pytest.mark.parametrize("preset", ["typical", "count", "latch"])
-def test_lstm(section: Callable[[str], Section], preset: str) -> None:
+def test_lstm(section: Callable[[str], Network], preset: str) -> None:
     view = section("lstm")
     view.choose("what it does", preset)
     view.slide("U of f, forget gate", 0.75)
-    view.press("W of g, candidate", "ArrowLeft", 2)
+    view.repeat("W of g, candidate", "ArrowLeft", 2)
     w, u, b = (view.settings([f"{symbol} of {gate}" for gate in LSTM_ROWS]) for symbol in "WUb")
     layer = set_weights(tt.nn.LSTM(1, 1), weight_ih=w[:, None], weight_hh=u[:, None], bias_ih=b)
-    x = view.signal()
+    x = view.drawn()
     trace = layer.trace(x[:, None], gradients=True)
     trace.result.output[-1].sum().backward()
     gates = {
@@ -500,7 +463,7 @@ def test_lstm(section: Callable[[str], Section], preset: str) -> None:
     for name, values in parts.items():
         equal(view.shown(name + "[{}]", len(x)), values[0][:, 0])
     forget = trace.forget[0][:, 0]
-    equal(view.numbers["path.c"], forget[1:].prod())
+    equal(view.named("")["path.c"], forget[1:].prod())
     # Through h alone: the product of ∂h(t)/∂h(t−1) with c(t−1) held.
     path = tensor(1.0)
     cell = tt.nn.LSTMCell(1, 1).double()
@@ -511,24 +474,24 @@ def test_lstm(section: Callable[[str], Section], preset: str) -> None:
         h = trace.h[0][t - 1 : t].detach().requires_grad_()
         after, _ = cell(x[t : t + 1, None], (h, trace.c[0][t - 1 : t].detach()))
         path = path * torch.autograd.grad(after, h)[0].squeeze()
-    equal(view.numbers["path.h"], path.abs())
+    equal(view.named("")["path.h"], path.abs())
     view.slide("step t", 6)
-    equal(view.numbers["c"], trace.c[0][5, 0])
+    equal(view.named("")["c"], trace.c[0][5, 0])
 
 
 @pytest.mark.parametrize(("name", "layer"), [("lstm", tt.nn.LSTM), ("gru", tt.nn.GRU)])
-def test_parameter_counts(section: Callable[[str], Section], name: str, layer: type[nn.Module]) -> None:
+def test_parameter_counts(section: Callable[[str], Network], name: str, layer: type[nn.Module]) -> None:
     view = section(name)
     view.slide("inputs D", 33)
     view.slide("hidden units H", 21)
     plain, gated = (sum(p.numel() for p in kind(33, 21).parameters()) for kind in (tt.nn.RNN, layer))
-    numbers = view.numbers
+    numbers = view.named("")
     assert numbers["parameters.RNN"] == plain
     assert numbers[f"parameters.{name.upper()}"] == gated
     assert numbers[f"factor.{name.upper()}"] == gated / plain == {"lstm": 4, "gru": 3}[name]
 
 
-def gru_weights(view: Section) -> dict[str, Tensor]:
+def gru_weights(view: Network) -> dict[str, Tensor]:
     rows = [f"{gate}, unit {unit}" for gate in "rzn" for unit in (1, 2)]
     w, first, second, c = (
         view.settings([f"{symbol} of {row}" for row in rows]) for symbol in ("W", "U1", "U2", "C")
@@ -540,32 +503,32 @@ def gru_weights(view: Section) -> dict[str, Tensor]:
     }
 
 
-def compare_gru(view: Section, side: str, layer: Any, x: Tensor, context: Tensor | None) -> None:
+def compare_gru(view: Network, side: str, layer: Any, x: Tensor, context: Tensor | None) -> None:
     trace = layer.trace(x[:, None], context=context)
     for name, values in {"r": trace.reset, "z": trace.update, "n": trace.candidate, "h": trace.h}.items():
         equal(view.shown(f"{side}.{name}" + "[{}][{}]", len(x), 2), values[0])
 
 
-def test_gru(section: Callable[[str], Section]) -> None:
+def test_gru(section: Callable[[str], Network]) -> None:
     view = section("gru")
     view.slide("context s", -0.7)
     view.slide("U1 of n, unit 2", 0.9)
-    view.press("x(3)", "ArrowDown", 2)
-    x, values = view.signal(), gru_weights(view)
+    view.repeat("x(3)", "ArrowDown", 2)
+    x, values = view.drawn(), gru_weights(view)
     lecture = tt.nn.GRU(1, 2, bias=False, reset_after=False, update="new", context_size=1)
     compare_gru(view, "left", set_weights(lecture, **values), x, tensor([-0.7]))
     compare_gru(view, "right", set_weights(tt.nn.GRU(1, 2), **values), x, None)
-    assert view.numbers["difference"] > 0.1
+    assert view.named("")["difference"] > 0.1
     view.choose("reset gate acts (right)", "before")
-    view.check("context (right)")
-    view.check("negate the weights of z")
-    assert view.numbers["difference"] < 1e-14
+    view.switch("context (right)", on=True)
+    view.switch("negate the weights of z", on=True)
+    assert view.named("")["difference"] < 1e-14
     view.choose("z is the weight of (right)", "new")
-    assert view.numbers["difference"] > 0.1
+    assert view.named("")["difference"] > 0.1
 
 
 @pytest.mark.parametrize("cell", ["LSTM", "GRU", "RNN"])
-def test_bidirectional(section: Callable[[str], Section], cell: str) -> None:
+def test_bidirectional(section: Callable[[str], Network], cell: str) -> None:
     view = section("bidirectional")
     view.choose("cell", cell)
     view.slide("w of the forward layer", -0.4)
@@ -579,7 +542,7 @@ def test_bidirectional(section: Callable[[str], Section], cell: str) -> None:
             parameter.fill_({"weight_ih": 1.0, "weight_hh": w}.get(name.split("_l0")[0], 0.0))
             if cell == "LSTM" and name.startswith("bias_ih"):
                 parameter[1] = 1.0
-    x = view.signal()
+    x = view.drawn()
     output, state = layer(x[:, None])
     state = state[0] if cell == "LSTM" else state
     moved = x.clone()
@@ -588,7 +551,7 @@ def test_bidirectional(section: Callable[[str], Section], cell: str) -> None:
     for place, side in enumerate(("forward", "backward")):
         equal(view.shown(side + "[{}]", 7), output[:, place])
         equal(view.shown(side + ".change[{}]", 7), change[:, place])
-        equal(view.numbers[f"{side}.final"], state[place, 0])
+        equal(view.named("")[f"{side}.final"], state[place, 0])
     assert view.shown("forward.change[{}]", 7).ne(0).tolist() == [False] * 2 + [True] * 5
     assert view.shown("backward.change[{}]", 7).ne(0).tolist() == [True] * 3 + [False] * 4
     view.slide("step t", 5)
@@ -597,14 +560,14 @@ def test_bidirectional(section: Callable[[str], Section], cell: str) -> None:
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward", "both"])
-def test_influence(section: Callable[[str], Section], direction: str) -> None:
+def test_influence(section: Callable[[str], Network], direction: str) -> None:
     view = section("influence")
     view.slide("number of steps T", 30)
     view.slide("factor of W_hh", 1.5)
     view.slide("bias of the gate that keeps the state", 2)
     view.slide("seed of the weights", 3)
     view.choose("direction", direction)
-    numbers, tokens = view.numbers, Mulberry(99).normals(100, 4)[:30]
+    numbers, tokens = view.named(""), Mulberry(99).normals(100, 4)[:30]
 
     def gradient(kind: type[nn.Module], gates: int, seed: int, x: Tensor) -> Tensor:
         source, rows = Mulberry(seed), gates * 16
@@ -629,7 +592,7 @@ def test_influence(section: Callable[[str], Section], direction: str) -> None:
         equal(numbers[f"{name}.first ten"], norms[:10].sum() / norms.sum())
 
 
-def test_padding(section: Callable[[str], Section]) -> None:
+def test_padding(section: Callable[[str], Network]) -> None:
     view = section("padding")
     sizes = {"A": 9, "B": 5, "C": 11, "D": 1}
     for name, size in sizes.items():
@@ -647,7 +610,7 @@ def test_padding(section: Callable[[str], Section]) -> None:
         padded[:size, k, 0] = values[k, :size]
     output, state = layer(ragged)
     padded_output, padded_state = layer(padded)
-    numbers = view.numbers
+    numbers = view.named("")
     for k, name in enumerate(sizes):
         equal(numbers[f"{name}.final"], state[0, k, 0])
         equal(numbers[f"{name}.final padded"], padded_state[0, k, 0])
@@ -674,7 +637,7 @@ def greedy(jobs: list[tuple[int, set[int]]], processors: int) -> int:
     ("steps", "hidden", "processors", "layers"), [(8, 4, 16, 1), (6, 5, 3, 2), (5, 3, 32, 4)]
 )
 def test_costs(
-    section: Callable[[str], Section], steps: int, hidden: int, processors: int, layers: int
+    section: Callable[[str], Network], steps: int, hidden: int, processors: int, layers: int
 ) -> None:
     view = section("costs")
     view.slide("number of steps T", steps)
@@ -684,33 +647,25 @@ def test_costs(
     size = steps * hidden
     rnn = [(k, {k // hidden * hidden - 1 - i for i in range(hidden) if k >= hidden}) for k in range(size)]
     cnn = [(k, {k // size * size - 1 - i for i in range(size) if k >= size}) for k in range(layers * size)]
-    numbers = view.numbers
+    numbers = view.named("")
     assert numbers["rnn.time"] == greedy(rnn, processors)
     assert numbers["cnn.time"] == greedy(cnn, processors)
     assert numbers["ratio"] == pytest.approx(greedy(rnn, processors) / greedy(cnn, processors))
 
 
-def test_measured_costs(section: Callable[[str], Section]) -> None:
+def test_measured_costs(section: Callable[[str], Network]) -> None:
     view = section("costs")
-    view.click("Measure both in this browser")
-    assert view.numbers["measured.rnn"] > 0
-    assert view.numbers["measured.cnn"] > 0
+    view.press("Measure both in this browser")
+    assert view.named("")["measured.rnn"] > 0
+    assert view.named("")["measured.cnn"] > 0
 
 
-def test_reset(section: Callable[[str], Section]) -> None:
+def test_reset(section: Callable[[str], Network]) -> None:
     view = section("bidirectional")
-    view.click("Reset")
-    before = view.numbers
+    view.press("Reset")
+    before = view.named("")
     view.slide("w of the forward layer", 1.35)
-    assert view.numbers != before
-    view.click("Reset")
-    assert view.numbers == before
+    assert view.named("") != before
+    view.press("Reset")
+    assert view.named("") == before
     assert view.setting("w of the forward layer") == 0.8
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_phone(live_page: Callable[..., Any], scheme: str) -> None:
-    page = live_page("recurrence", width=390, scheme=scheme).page
-    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-    texts = page.locator("main").inner_text()
-    assert not re.search(r"\b(NaN|undefined)\b|This section failed", texts)

@@ -45,7 +45,6 @@ export function signalEditor(options: SignalOptions, changed: (values: number[])
     changed([...values]);
   };
   const build = () => {
-    drawing.classList.toggle("many", values.length > 8);
     drawing.setAttribute("viewBox", `0 0 ${space * values.length} ${height}`);
     drawing.style.maxWidth = `${space * values.length}px`;
     handles = values.map((value, i) => {
