@@ -143,5 +143,9 @@ $(VENV)/.docs: $(VENV)/.installed docs/requirements.txt
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx --fail-on-warning --nitpicky --keep-going --quiet docs build/docs
 
+# The examples of the pages that `make test` leaves out, because they take minutes: `examples: slow` in a page's head.
+docs-test: $(VENV)/.installed
+	$(BIN)/python -m pytest --numprocesses 2 tests/docs/slow_pages.py
+
 clean:
 	rm -rf $(VENV) build
