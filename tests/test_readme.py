@@ -44,7 +44,7 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     """Those that train from tables, each with one epoch and at most two folds, and those that read the first run."""
     write_examples(tmp_path)
     monkeypatch.chdir(tmp_path)
-    lines = [line for line in _lines_of(README, "throughtime train ")]
+    lines = list(_lines_of(README, "throughtime train "))
     assert lines
     short = "--epochs 1 --no-baselines --quiet"
     others = [
