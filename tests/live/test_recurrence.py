@@ -228,21 +228,26 @@ def test_truncated_windows(section: Callable[[str], Network]) -> None:
     tokens, targets = (tt.Ragged.from_list([each[:, None]]) for each in (x, target))
     read = tensor([1.0, -0.5])
 
-    def gradient(windows: Any) -> tuple[Tensor, int]:
-        carried, computed = tt.bptt.Carried(), 0
-        layer.zero_grad()
+    def gradients(windows: Any) -> tuple[list[Tensor], int]:
+        """The gradient of each window, and the number of steps that all compute."""
+        carried, updates, computed = tt.bptt.Carried(), [], 0
         for window in windows:
+            layer.zero_grad()
             with carried.carry(layer, window):
                 output = layer(window.of(tokens)).output
             computed += len(output.values)
             error = window.counted(output).values @ read - window.targets(targets).values[:, 0]
             (error.square().sum() / 2).backward()
-        return layer.weight_hh_l0.grad.clone(), computed
+            updates.append(layer.weight_hh_l0.grad.clone())
+        return updates, computed
 
-    full, _ = gradient(tt.bptt.windows(tokens, 24))
-    part, computed = gradient(tt.bptt.windows(tokens, 3, 7))
+    (full,), _ = gradients(tt.bptt.windows(tokens, 24))
+    updates, computed = gradients(tt.bptt.windows(tokens, 3, 7))
+    part = torch.stack(updates).sum(0)
     equal(view.shown("full[{}][{}]", 2, 2), full)
     equal(view.shown("truncated[{}][{}]", 2, 2), part)
+    view.slide("window", 4)
+    equal(view.shown("update[{}][{}]", 2, 2), updates[3])
     numbers = view.named("")
     assert numbers["computed"] == computed
     equal(numbers["error"], (part - full).norm() / full.norm())
