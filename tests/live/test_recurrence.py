@@ -509,8 +509,10 @@ def gru_weights(view: Network) -> dict[str, Tensor]:
 
 
 def compare_gru(view: Network, side: str, layer: Any, x: Tensor, context: Tensor | None) -> None:
-    trace = layer.trace(x[:, None], context=context)
-    for name, values in {"r": trace.reset, "z": trace.update, "n": trace.candidate, "h": trace.h}.items():
+    trace = layer.trace(x[:, None], context=context, gradients=True)
+    trace.result.output[-1].sum().backward()
+    gates = {"r": trace.reset, "z": trace.update, "n": trace.candidate, "h": trace.h}
+    for name, values in (gates | {"ofH": trace.gradients.h}).items():
         equal(view.shown(f"{side}.{name}" + "[{}][{}]", len(x), 2), values[0])
 
 
@@ -524,7 +526,13 @@ def test_gru(section: Callable[[str], Network]) -> None:
     compare_gru(view, "left", set_weights(lecture, **values), x, tensor([-0.7]))
     compare_gru(view, "right", set_weights(tt.nn.GRU(1, 2), **values), x, None)
     assert view.named("")["difference"] > 0.1
+    # The other two combinations.
+    view.choose("reset gate acts (left)", "after")
     view.choose("reset gate acts (right)", "before")
+    mixed = tt.nn.GRU(1, 2, update="new", context_size=1)
+    compare_gru(view, "left", set_weights(mixed, **values), x, tensor([-0.7]))
+    compare_gru(view, "right", set_weights(tt.nn.GRU(1, 2, reset_after=False), **values), x, None)
+    view.choose("reset gate acts (left)", "before")
     view.switch("context (right)", on=True)
     view.switch("negate the weights of z", on=True)
     assert view.named("")["difference"] < 1e-14
