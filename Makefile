@@ -133,7 +133,6 @@ format: $(VENV)/.installed
 # The figures of docs/convolution, computed by the layers themselves.
 pictures: $(VENV)/.installed
 	$(BIN)/python docs/pictures/draw.py
-	$(BIN)/python docs/pictures/overview.py
 
 # Sphinx and its extensions, beside the packages of requirements.txt.
 $(VENV)/.docs: $(VENV)/.installed docs/requirements.txt
@@ -143,6 +142,10 @@ $(VENV)/.docs: $(VENV)/.installed docs/requirements.txt
 # The documentation site, build/docs/index.html. A warning fails the build: a link, reference or equation that is broken.
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx --fail-on-warning --nitpicky --keep-going --quiet docs build/docs
+
+# The examples of the pages that `make test` leaves out, because they take minutes: `examples: slow` in a page's head.
+docs-test: $(VENV)/.installed
+	$(BIN)/python -m pytest --numprocesses 2 tests/docs/slow_pages.py
 
 clean:
 	rm -rf $(VENV) build

@@ -17,6 +17,7 @@ extensions = [
     "site_tools.reference",
     "site_tools.hints",
     "site_tools.links",
+    "site_tools.live",
     "site_tools.mathml",
     "site_tools.repository_links",
 ]

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
+from overview import overview
 from svg import BLUE, GREEN, GREY, RED, Picture, layers, stems, table
 from torch import Tensor, nn
 
@@ -181,7 +182,11 @@ def gradients() -> Picture:
     torch.manual_seed(0)
     steps, hidden = 40, 64
     picture = Picture(760, 280)
-    picture.text(20, 28, "norm of ∂L/∂h_t relative to the last step, L = sum of the last output; new layers of 64 units")
+    picture.text(
+        20,
+        28,
+        "norm of ∂L/∂h_t relative to the last step, L = sum of the last output; new layers of 64 units",
+    )
     for power in range(0, -13, -3):
         picture.line((80, 60 - 14 * power), (480, 60 - 14 * power), GREY, 1)
         picture.text(70, 65 - 14 * power, f"10^{power}".replace("-", "−"), size=12, anchor="end")
@@ -206,7 +211,7 @@ COLOURS = ("#9ecae1", "#a1d99b", "#fdbe85")
 PICTURES: tuple[Callable[[], Picture], ...] = (definition, matrix, pooling, block, stacked, wide, dilated)
 
 
-OTHERS: tuple[Callable[[], Picture], ...] = (ragged, gradients)
+OTHERS: tuple[Callable[[], Picture], ...] = (ragged, gradients, overview)
 
 
 def main() -> None:

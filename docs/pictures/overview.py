@@ -1,10 +1,8 @@
-"""Draw the figure of the README with the layers themselves: python docs/pictures/overview.py [FILE]."""
+"""The figure of the README: a batch without padding, the gates of an LSTM, gradient norms."""
 
 import math
-import sys
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 
 import torch
 from svg import BLUE, GREEN, GREY, RED, Picture, shade
@@ -134,8 +132,3 @@ def overview() -> Picture:
     gates(picture, 280, 30)
     gradients(picture, 610, 30)
     return picture
-
-
-if __name__ == "__main__":
-    file = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("overview.svg")
-    overview().write(file)

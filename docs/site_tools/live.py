@@ -5,7 +5,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import ReferenceRole
 
 PAGES = ("convolution", "recurrence")
-"""Names of the pages: `{live}`text <recurrence>`` leads to `live/recurrence.html`, with a section `recurrence#lstm`."""
+"""Names of the pages. A target may have a section, such as `recurrence#lstm`."""
 
 
 class Live(ReferenceRole):
@@ -15,7 +15,9 @@ class Live(ReferenceRole):
         """Return the link, relative to the page that has it."""
         page, _, section = self.target.partition("#")
         if page not in PAGES:
-            message = self.inliner.reporter.error(f"no live page {page!r}; there are {', '.join(PAGES)}", line=self.lineno)
+            message = self.inliner.reporter.error(
+                f"no live page {page!r}; there are {', '.join(PAGES)}", line=self.lineno
+            )
             return [], [message]
         up = "../" * (self.env.current_document.docname.count("/") + 1)
         address = f"{up}live/{page}.html" + f"#{section}" * bool(section)

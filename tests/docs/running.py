@@ -47,7 +47,9 @@ def _expected(block: Block, following: Block) -> str:
 
 
 def _printed(code: str, names: dict[str, object]) -> str:
-    with redirect_stdout(io.StringIO()) as output:
+    with redirect_stdout(io.StringIO()) as output, warnings.catch_warnings():
+        for category in (FutureWarning, DeprecationWarning):  # of other libraries
+            warnings.simplefilter("default", category)
         exec(code, names)
     return output.getvalue()
 

@@ -20,12 +20,15 @@ def chunks_of(length: int, seed: int = 0) -> list[int]:
     return cuts
 
 
-def run_chunks(session: Any, x: torch.Tensor, chunks: Sequence[int]) -> Iterator[Outputs]:
+def run_chunks(
+    session: Any, x: torch.Tensor, chunks: Sequence[int], **more: torch.Tensor
+) -> Iterator[Outputs]:
     """The outputs of each chunk of x (B, L, …)."""
+    others = {name: value.numpy() for name, value in more.items()}
     name = session.get_inputs()[0].name
     outputs = [output.name for output in session.get_outputs()]
     state = tt.export.stream_state(session, len(x))
     for part in x.split(list(chunks), 1):
-        results = dict(zip(outputs, session.run(None, {name: part.numpy(), **state}), strict=True))
+        results = dict(zip(outputs, session.run(None, {name: part.numpy(), **others, **state}), strict=True))
         state = {before: results[before.removesuffix("_0") + "_n"] for before in state}
         yield results

@@ -60,6 +60,19 @@ def test_outputs_are_convolution_and_cross_correlation(section: SectionOf, prese
     assert kernel.number("difference") == pytest.approx((expected[True] - expected[False]).abs().max().item())
 
 
+@pytest.mark.parametrize(
+    ("preset", "reason"),
+    [("average", "because this kernel is symmetric"), ("edge", "this kernel is antisymmetric")],
+)
+def test_why_the_reversal_matters_or_not(section: SectionOf, preset: str, reason: str) -> None:
+    kernel = section("kernel")
+    kernel.choose("kernel: preset", preset)
+    kernel.choose("outputs", "same")
+    g = doubles(kernel.signal("kernel g"))
+    assert (kernel.number("difference") == 0) is torch.equal(g, g.flip(0))
+    assert reason in (kernel.root.locator(".verdict").text_content() or "")
+
+
 def test_the_sum_of_the_products_is_the_output_at_the_chosen_step(section: SectionOf) -> None:
     kernel = section("kernel")
     kernel.choose("outputs", "same")

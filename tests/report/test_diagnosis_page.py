@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import throughtime as tt
+from tests.browser import PageAt, Scheme
 from throughtime import Ragged
 from throughtime.diagnose import Diagnosis, diagnose
 from throughtime.report import NextStepQuality, RunDiagnosis, render_diagnoses
@@ -16,7 +17,7 @@ from throughtime.report._diagnosis_figures import recency_figure
 from throughtime.tasks import quality
 from throughtime.training import GradientRecord, LayerGradients
 
-from .browser import flaws, needs_browser
+from .browser import flaws, needs_looking
 from .results import epoch_metrics, with_texts
 
 
@@ -122,7 +123,10 @@ def test_a_run_survives_json() -> None:
         RunDiagnosis.from_json({**content, "quality": {"loss": 1.0}})
 
 
-@needs_browser
-@pytest.mark.parametrize("width", [1400, 500])
-def test_in_a_browser_nothing_overlaps_is_empty_or_too_wide(page: str, width: int, tmp_path: Path) -> None:
-    assert flaws(page, width, tmp_path) == {"overlaps": [], "empty": [], "too_wide": False}
+@needs_looking
+def test_in_a_browser_the_page_is_readable(
+    page: str, width: int, scheme: Scheme, page_at: PageAt, tmp_path: Path
+) -> None:
+    opened = page_at(width, scheme)
+    opened.show(page, tmp_path)
+    assert flaws(opened) == {}

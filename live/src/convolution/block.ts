@@ -30,8 +30,8 @@ export const block: Section = {
   rows: ["C4"],
   title: "One block: convolution, batch norm, activation, pooling, dropout",
   statement:
-    "The usual building block has five parts in this order, and each may be omitted. Batch normalization takes its mean and variance over all tokens of the batch, so sequences padded to one length change what every other sequence gets.",
-  task: "switch parts off and on and follow the signal. Then make two of the three sequences short: what happens to the mean and variance over padded tokens, and to those over real tokens?",
+    "The usual building block has five parts in this order, and each may be omitted. Batch normalization takes its mean and variance over all tokens of the batch, so padding changes the output of every sequence in the batch.",
+  task: "switch parts off and on and follow the signal. Then set all three lengths to 10 and shorten one sequence after the other: what happens to the statistics over padded tokens, and to those over real tokens?",
   render(root) {
     let seed = 1;
     const lengths = [10, 4, 2].map((value, i) =>
@@ -51,7 +51,8 @@ export const block: Section = {
     const shown = choice("sequence to show", { 0: "sequence 1", 1: "sequence 2", 2: "sequence 3" }, "0", () => draw());
     const drawings = h("div", { class: "columns" });
     const results = h("div");
-    const table = h("div", { "aria-live": "polite" });
+    const table = h("div");
+    const effect = h("div", { "aria-live": "polite" });
     const comparison = plot(
       "After batch norm: with statistics of real tokens (circles), and with those of padded ones (hollow squares)",
       () => {
@@ -141,18 +142,23 @@ export const block: Section = {
           h("td", {}, number(variance, `${name}.variance`)),
         );
       table.replaceChildren(
-        scrolling("What batch norm measures", h(
-          "table",
-          {},
-          h("caption", {}, "What batch norm measures after the convolution"),
-          h("thead", {}, h("tr", {}, ...["", "tokens", "mean", "variance"].map((title) => h("th", { scope: "col" }, title)))),
-          h("tbody", {}, line("real tokens (ragged)", "ragged", ofReal), line("padded with zeros", "padded", ofPadded)),
-        )),
+        scrolling(
+          "What batch norm measures",
+          h(
+            "table",
+            {},
+            h("caption", {}, "What batch norm measures after the convolution"),
+            h("thead", {}, h("tr", {}, ...["", "tokens", "mean", "variance"].map((title) => h("th", { scope: "col" }, title)))),
+            h("tbody", {}, line("real tokens (ragged)", "ragged", ofReal), line("padded with zeros", "padded", ofPadded)),
+          ),
+        ),
+      );
+      effect.replaceChildren(
         h(
           "p",
           { class: `verdict ${padding ? "bad" : "good"}` },
           padding
-            ? `${padding} of ${ofPadded.tokens} tokens (${percent(padding / ofPadded.tokens)}) are padding. They shift every output of real tokens, by up to `
+            ? `${padding} of ${ofPadded.tokens} tokens (${percent(padding / ofPadded.tokens)}) are padding. They change the outputs of real tokens, by up to `
             : "The sequences have one length, so there is no padding; the largest difference is ",
           number(gap, "gap"),
           ". A ragged batch has no other tokens than the real ones.",
@@ -171,6 +177,7 @@ export const block: Section = {
       results,
       h("h3", {}, "Batch statistics with and without padding"),
       table,
+      effect,
       comparison.element,
     );
     draw();

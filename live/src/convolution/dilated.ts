@@ -17,7 +17,7 @@ export const dilated: Section = {
   title: "Dilated and causal convolution",
   statement:
     "A dilated kernel leaves out steps between its weights. With dilations 1, 2, 4, … the receptive field grows exponentially with the depth, while the weights grow linearly. A causal convolution reads no later step, so it can forecast and run on a stream.",
-  task: "set the base of the dilations to 1 and back to 2. Then switch causal off, and look which inputs come from the future. With base 3 and kernels of 2, which steps are never read?",
+  task: "set the base of the dilations to 1 and back to 2. Then switch causal off, and look which inputs come from the future. With base 3 and kernels of 2, which steps of its receptive field does an output not read?",
   render(root) {
     let forward = false;
     const depth = slider({ label: "layers", min: 1, max: 5, step: 1, value: 4 }, () => draw());

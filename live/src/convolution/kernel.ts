@@ -31,7 +31,8 @@ export const kernel: Section = {
     const mode = choice("outputs", MODES, "same", () => draw());
     const flip = toggle("reverse the kernel (convolution)", true, () => draw());
     const t = stepper("output step t", f.editor.values.length - 1, 4, () => draw());
-    const work = h("div", { "aria-live": "polite" });
+    const products = h("div");
+    const sum = h("div", { "aria-live": "polite" });
     const numbers = h("div");
 
     const operation = () => (flip.value ? convolve : correlate);
@@ -67,13 +68,15 @@ export const kernel: Section = {
       t.last = outputs.length - 1;
       const weights = laid();
       const window = weights.map((_, k) => f.editor.values[first() + k] ?? 0);
-      work.replaceChildren(
+      products.replaceChildren(
         matrix([window, weights, window.map((value, k) => value * weights[k])], {
           caption: `At t = ${t.value}: the window of f, the kernel as it is laid upon it, and their products`,
           rowNames: ["f", flip.value ? "g reversed" : "g", "product"],
           columnNames: weights.map((_, k) => `f[${first() + k}]`),
           scale: 4,
         }),
+      );
+      sum.replaceChildren(
         h("p", {}, `Sum of the products: ${flip.value ? "(f ∗ g)" : "cross-correlation "}(${t.value}) = `, number(outputs[t.value], "output")),
         comparison(f.editor.values, g.editor.values, mode.value),
       );
@@ -92,7 +95,8 @@ export const kernel: Section = {
       h("div", { class: "columns" }, f.editor.element, g.editor.element),
       row(mode, flip, t),
       input.element,
-      work,
+      products,
+      sum,
       result.element,
       numbers,
     );
@@ -103,15 +107,22 @@ export const kernel: Section = {
 function comparison(f: readonly number[], g: readonly number[], mode: Mode): HTMLElement {
   const difference = largest(subtract(convolve(f, g, mode), correlate(f, g, mode)));
   const same = difference < 1e-12;
-  const text = same
-    ? "Reversing this kernel changes no output: "
-    : "Reversing this kernel changes the output: ";
   return h(
     "p",
     { class: `verdict ${same ? "good" : ""}` },
-    text,
-    "the largest difference between convolution and cross-correlation is ",
+    same ? "The reversal changes no output" : "The reversal changes the output",
+    reason(g, mode, same),
+    ": the largest difference between convolution and cross-correlation is ",
     number(difference, "difference"),
-    same ? ". It reads the same in both directions, or the signal cannot tell." : ".",
+    ".",
   );
+}
+
+function reason(g: readonly number[], mode: Mode, same: boolean): string {
+  const mirrored = (sign: number) => g.every((weight, j) => Math.abs(weight - sign * g[g.length - 1 - j]) < 1e-12);
+  if (mirrored(1)) {
+    return same ? ", because this kernel is symmetric" : `: with an even size and mode ${mode}, it moves it by one step`;
+  }
+  if (same) return " for this signal";
+  return mirrored(-1) && (g.length % 2 || mode !== "same") ? ": this kernel is antisymmetric, so the sign turns" : "";
 }

@@ -47,8 +47,8 @@ export const linear: Section = {
     const b = slider({ label: "factor b of f₂", min: -2, max: 2, step: 0.1, value: -1 }, () => draw());
     const shift = slider({ label: "shift of f₁, in steps", min: 1, max: 4, step: 1, value: 1 }, () => draw());
     const matrixView = h("div");
-    const sums = h("div", { "aria-live": "polite" });
-    const shifts = h("div", { "aria-live": "polite" });
+    const [sums, shifts] = [h("div"), h("div")];
+    const [isLinear, isShifted] = [1, 2].map(() => h("div", { "aria-live": "polite" }));
 
     const stride = () => (op === "stride" ? 2 : 1);
     const every = <T>(values: readonly T[]) => values.filter((_, t) => t % stride() === 0);
@@ -61,8 +61,8 @@ export const linear: Section = {
 
     function draw() {
       matrixView.replaceChildren(...asMatrix());
-      sums.replaceChildren(...linearity());
-      shifts.replaceChildren(...equivariance());
+      linearity();
+      equivariance();
     }
 
     function asMatrix(): Node[] {
@@ -92,11 +92,11 @@ export const linear: Section = {
       ];
     }
 
-    function linearity(): Node[] {
+    function linearity() {
       const left = apply(add(scale(a.value, f1.values), scale(b.value, f2.values)));
       const right = add(scale(a.value, apply(f1.values)), scale(b.value, apply(f2.values)));
       const gap = largest(subtract(left, right));
-      return [
+      sums.replaceChildren(
         steps(
           [
             ["F(a f₁ + b f₂)", left, "left"],
@@ -105,6 +105,8 @@ export const linear: Section = {
           ],
           "The operation on the sum, and the sum of the operations, step by step",
         ),
+      );
+      isLinear.replaceChildren(
         verdict(
           gap < 1e-12,
           "Linear for these signals and factors: ",
@@ -112,17 +114,17 @@ export const linear: Section = {
           ["the largest difference is ", number(gap, "linearity")],
           endOf(gap, op === "bias" ? "The bias is added once above and a + b times below: such a layer is affine." : ""),
         ),
-      ];
+      );
     }
 
-    function equivariance(): Node[] {
+    function equivariance() {
       const before = apply(f1.values);
       const after = apply([...Array<number>(shift.value).fill(0), ...f1.values]);
       const moved = shift.value / stride();
       const by = Math.floor(moved);
       const compared = before.map((value, t) => (after[t + by] ?? 0) - value);
       const gap = largest(compared);
-      return [
+      shifts.replaceChildren(
         steps(
           [
             ["F(f₁)", before, "before"],
@@ -131,6 +133,8 @@ export const linear: Section = {
           ],
           `The output of f₁, and that of f₁ ${shift.value} step${shift.value > 1 ? "s" : ""} later, from its step ${by}`,
         ),
+      );
+      isShifted.replaceChildren(
         verdict(
           gap < 1e-12,
           `The output is the same, ${by} step${by === 1 ? "" : "s"} later: `,
@@ -138,7 +142,7 @@ export const linear: Section = {
           ["the largest difference is ", number(gap, "equivariance")],
           endOf(gap, stride() === 1 ? "" : `With stride 2, a shift of ${shift.value} moves the output by ${moved} steps.`),
         ),
-      ];
+      );
     }
 
     root.append(
@@ -149,9 +153,11 @@ export const linear: Section = {
       h("h3", {}, "Linear?"),
       row(a, b),
       sums,
+      isLinear,
       h("h3", {}, "Does a shift of the input shift the output?"),
       row(shift),
       shifts,
+      isShifted,
     );
     draw();
   },

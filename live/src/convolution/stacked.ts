@@ -17,7 +17,7 @@ export const stacked: Section = {
   title: "Blocks on top of each other",
   statement:
     "Each block reads the output of the one below, so a deeper output reads more steps of the input: its receptive field grows with every layer, and faster behind a stride or pooling.",
-  task: "choose an output and add layers. How many do you need to read 15 steps with kernels of 3, and how many with pooling?",
+  task: "choose an output, and add and remove blocks. How many blocks with kernels of 5 read at least 15 steps? How many with kernels of 3 and pooling?",
   render(root) {
     const depth = slider({ label: "blocks", min: 1, max: 4, step: 1, value: 3 }, () => draw());
     const size = slider({ label: "kernel size (odd)", min: 1, max: 7, step: 2, value: 3 }, () => draw());
@@ -60,6 +60,7 @@ export const stacked: Section = {
       ],
     }));
     const text = h("div", { "aria-live": "polite" });
+    const table = h("div");
     const numbers = h("div");
 
     function draw() {
@@ -89,30 +90,35 @@ export const stacked: Section = {
               " steps of the signal.",
             )
           : h("p", { class: "verdict bad" }, `Nothing is left of ${INPUT} steps: choose fewer blocks or smaller strides.`),
-        scrolling("After each layer", h(
-          "table",
-          {},
-          h("caption", {}, "After each layer"),
+      );
+      table.replaceChildren(
+        scrolling(
+          "After each layer",
           h(
-            "thead",
+            "table",
             {},
-            h("tr", {}, ...["layer", "receptive field", "step between outputs", "outputs"].map((title) => h("th", { scope: "col" }, title))),
-          ),
-          h(
-            "tbody",
-            {},
-            ...parts.map(({ name }, i) =>
-              h(
-                "tr",
-                {},
-                h("th", { scope: "row" }, name),
-                h("td", {}, number(sizeOf(all[i + 1]), `layerSize[${i}]`, 0)),
-                h("td", {}, number(all[i + 1].stride, `layerStride[${i}]`, 0)),
-                h("td", {}, number(counts[i + 1], `layerLength[${i}]`, 0)),
+            h("caption", {}, "After each layer"),
+            h(
+              "thead",
+              {},
+              h("tr", {}, ...["layer", "receptive field", "step between outputs", "outputs"].map((title) => h("th", { scope: "col" }, title))),
+            ),
+            h(
+              "tbody",
+              {},
+              ...parts.map(({ name }, i) =>
+                h(
+                  "tr",
+                  {},
+                  h("th", { scope: "row" }, name),
+                  h("td", {}, number(sizeOf(all[i + 1]), `layerSize[${i}]`, 0)),
+                  h("td", {}, number(all[i + 1].stride, `layerStride[${i}]`, 0)),
+                  h("td", {}, number(counts[i + 1], `layerLength[${i}]`, 0)),
+                ),
               ),
             ),
           ),
-        )),
+        ),
       );
       numbers.replaceChildren(
         numbersTable("Paths as numbers", [{ label: "paths", values: paths, name: (i) => `paths[${i}]` }]),
@@ -120,7 +126,7 @@ export const stacked: Section = {
       drawing.update();
       bars.update();
     }
-    root.append(row(depth, size, stride, pool), row(output), drawing.element, text, bars.element, numbers);
+    root.append(row(depth, size, stride, pool), row(output), drawing.element, text, table, bars.element, numbers);
     draw();
   },
 };

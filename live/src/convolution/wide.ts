@@ -31,7 +31,7 @@ export const wide: Section = {
   title: "Kernels of different sizes side by side",
   statement:
     "A wide convolution applies kernels of several sizes to the same input and concatenates their outputs: one channel for each kernel. At every step the next layer sees short and long patterns together.",
-  task: "change the sizes and move t. Which channel follows a single step, which one a whole block of them?",
+  task: "change the sizes and move t. Which channel reacts to a single step, and which one to the whole block?",
   render(root) {
     const f = signalWithPresets("f", "signal f", "noisy", () => draw());
     const sizes = [2, 3, 6].map((value, i) =>

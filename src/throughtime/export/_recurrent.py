@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -114,7 +115,12 @@ def add_recurrent_chunk(stream: Stream, operator: Operator, value: Value, place:
         _begun(stream, state.before, getattr(layer, f"initial_{name}", None), place.weight(f"initial_{name}"))
         for name, state in zip(sizes, states, strict=True)
     ]
-    result = add_recurrent(stream, layer, steps, place.path, OptionalInputs(*before))
+    optional = OptionalInputs(**{f"{name}_0": value for name, value in zip(sizes, before, strict=True)})
+    if layer.context_size and not place.path:  # inside a model nothing gives it
+        words = "Context of each sequence, the same for all its chunks."
+        dims = ("batch", layer.context_size)
+        optional = optional._replace(context=stream.graph.input("context", np.float32, dims, words))
+    result = add_recurrent(stream, layer, steps, place.path, optional)
     for state, after in zip(states, (result.h_n, result.c_n), strict=False):
         stream.keep(state, after)
     return result.steps
