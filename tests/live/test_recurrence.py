@@ -228,21 +228,26 @@ def test_truncated_windows(section: Callable[[str], Network]) -> None:
     tokens, targets = (tt.Ragged.from_list([each[:, None]]) for each in (x, target))
     read = tensor([1.0, -0.5])
 
-    def gradient(windows: Any) -> tuple[Tensor, int]:
-        carried, computed = tt.bptt.Carried(), 0
-        layer.zero_grad()
+    def gradients(windows: Any) -> tuple[list[Tensor], int]:
+        """The gradient of each window, and the number of steps that all compute."""
+        carried, updates, computed = tt.bptt.Carried(), [], 0
         for window in windows:
+            layer.zero_grad()
             with carried.carry(layer, window):
                 output = layer(window.of(tokens)).output
             computed += len(output.values)
             error = window.counted(output).values @ read - window.targets(targets).values[:, 0]
             (error.square().sum() / 2).backward()
-        return layer.weight_hh_l0.grad.clone(), computed
+            updates.append(layer.weight_hh_l0.grad.clone())
+        return updates, computed
 
-    full, _ = gradient(tt.bptt.windows(tokens, 24))
-    part, computed = gradient(tt.bptt.windows(tokens, 3, 7))
+    (full,), _ = gradients(tt.bptt.windows(tokens, 24))
+    updates, computed = gradients(tt.bptt.windows(tokens, 3, 7))
+    part = torch.stack(updates).sum(0)
     equal(view.shown("full[{}][{}]", 2, 2), full)
     equal(view.shown("truncated[{}][{}]", 2, 2), part)
+    view.slide("window", 4)
+    equal(view.shown("update[{}][{}]", 2, 2), updates[3])
     numbers = view.named("")
     assert numbers["computed"] == computed
     equal(numbers["error"], (part - full).norm() / full.norm())
@@ -504,8 +509,10 @@ def gru_weights(view: Network) -> dict[str, Tensor]:
 
 
 def compare_gru(view: Network, side: str, layer: Any, x: Tensor, context: Tensor | None) -> None:
-    trace = layer.trace(x[:, None], context=context)
-    for name, values in {"r": trace.reset, "z": trace.update, "n": trace.candidate, "h": trace.h}.items():
+    trace = layer.trace(x[:, None], context=context, gradients=True)
+    trace.result.output[-1].sum().backward()
+    gates = {"r": trace.reset, "z": trace.update, "n": trace.candidate, "h": trace.h}
+    for name, values in (gates | {"ofH": trace.gradients.h}).items():
         equal(view.shown(f"{side}.{name}" + "[{}][{}]", len(x), 2), values[0])
 
 
@@ -519,7 +526,13 @@ def test_gru(section: Callable[[str], Network]) -> None:
     compare_gru(view, "left", set_weights(lecture, **values), x, tensor([-0.7]))
     compare_gru(view, "right", set_weights(tt.nn.GRU(1, 2), **values), x, None)
     assert view.named("")["difference"] > 0.1
+    # The other two combinations.
+    view.choose("reset gate acts (left)", "after")
     view.choose("reset gate acts (right)", "before")
+    mixed = tt.nn.GRU(1, 2, update="new", context_size=1)
+    compare_gru(view, "left", set_weights(mixed, **values), x, tensor([-0.7]))
+    compare_gru(view, "right", set_weights(tt.nn.GRU(1, 2, reset_after=False), **values), x, None)
+    view.choose("reset gate acts (left)", "before")
     view.switch("context (right)", on=True)
     view.switch("negate the weights of z", on=True)
     assert view.named("")["difference"] < 1e-14

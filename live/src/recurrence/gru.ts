@@ -1,12 +1,13 @@
 // R8 and R10: the GRU of the lecture beside that of PyTorch.
 
 import type { Section } from "../page";
-import { gru, type GruForm, type GruStep, type GruWeights } from "../math/recurrence/gru";
-import { type Matrix, scaled, zeros } from "../math/recurrence/linear";
+import { gru, gruBackward, type GruForm, type GruStep, type GruWeights } from "../math/recurrence/gru";
+import { type Matrix, norm, scaled, type Vector, zeros } from "../math/recurrence/linear";
+import { atLastStep } from "../math/recurrence/rnn";
 import { choice, row, slider, stepper, toggle } from "../ui/controls";
 import { h } from "../ui/dom";
 import { equation } from "../ui/equation";
-import { curves, legend, stepAxis } from "../ui/lines";
+import { curves, legend, logarithmicAxis, stepAxis } from "../ui/lines";
 import { matrix } from "../ui/matrix";
 import { number } from "../ui/numbers";
 import { Plot, plot } from "../ui/plot";
@@ -60,7 +61,7 @@ export const gruSection: Section = {
     const equations = [h("div", {}), h("div", {})];
     const tables = [h("div", {}), h("div", {})];
     const time = SIGNAL.map((_, t) => t + 1);
-    const run = ({ form: chosen, usesContext }: FormControls, negated: boolean): GruStep[] => {
+    const run = ({ form: chosen, usesContext }: FormControls, negated: boolean): Side => {
       const values = sliders.value.map((line, i) => (negated && (i === 2 || i === 3) ? scaled(line, -1) : line));
       const w: GruWeights = {
         ih: values.map(([ofX]) => [ofX]),
@@ -69,17 +70,13 @@ export const gruSection: Section = {
         bh: zeros(6),
       };
       const added = values.map(([, , , c]) => (usesContext ? c * context.value : 0));
-      return gru(
-        w,
-        chosen,
-        x.values.map((value) => [value]),
-        [0, 0],
-        added,
-      );
+      const tokens = x.values.map((value) => [value]);
+      const steps = gru(w, chosen, tokens, [0, 0], added);
+      return { steps, ofH: gruBackward(w, chosen, steps, [0, 0], atLastStep(steps.length, [1, 1])).h };
     };
     const both = () => [run(left, false), run(right, negate.value)];
     const figure = plot("The state of unit 1, on both sides", () => {
-      const [leftSteps, rightSteps] = both();
+      const [leftSide, rightSide] = both();
       return {
         x: stepAxis("step t", 1, SIGNAL.length),
         y: { label: "h(t), unit 1", grid: true },
@@ -87,18 +84,31 @@ export const gruSection: Section = {
           Plot.ruleY([0]),
           Plot.ruleX([position.value], { stroke: "var(--line)", strokeWidth: 12 }),
           ...curves([
-            { name: "left", values: leftSteps.map(({ h: state }) => state[0]), x: time },
-            { name: "right", values: rightSteps.map(({ h: state }) => state[0]), x: time },
+            { name: "left", values: leftSide.steps.map(({ h: state }) => state[0]), x: time },
+            { name: "right", values: rightSide.steps.map(({ h: state }) => state[0]), x: time },
           ]),
         ],
       };
     });
+    const gradients = plot("The gradient of L, the sum of h(T), at every state, on a logarithmic axis", () => ({
+      x: stepAxis("step t", 1, SIGNAL.length),
+      y: logarithmicAxis("‖∂L/∂h(t)‖"),
+      marks: [
+        Plot.ruleX([position.value], { stroke: "var(--line)", strokeWidth: 12 }),
+        ...curves(
+          both().map(({ ofH }, side) => ({ name: ["left", "right"][side], values: ofH.map(norm), x: time })),
+          { logarithmic: true },
+        ),
+      ],
+    }));
     function draw() {
       const sides = both();
       const largest = Math.max(
-        ...sides[0].flatMap(({ h: state }, t) => state.map((value, k) => Math.abs(value - sides[1][t].h[k]))),
+        ...sides[0].steps.flatMap(({ h: state }, t) =>
+          state.map((value, k) => Math.abs(value - sides[1].steps[t].h[k])),
+        ),
       );
-      sides.forEach((steps, side) => {
+      sides.forEach(({ steps, ofH }, side) => {
         equations[side].replaceChildren(equationsOf([left, right][side]));
         tables[side].replaceChildren(
           matrix(
@@ -114,6 +124,17 @@ export const gruSection: Section = {
               name: (i, j) => `${["left", "right"][side]}.${"rznh"[i >> 1]}[${j + 1}][${(i % 2) + 1}]`,
             },
           ),
+          matrix(
+            [0, 1].map((unit) => ofH.map((gradient) => gradient[unit])),
+            {
+              caption: "The gradient of L, the sum of h(T)",
+              rowNames: UNITS.map((unit) => `∂L/∂h_{${unit}}`),
+              columnNames: time.map((t) => `${t}`),
+              scale: 1.5,
+              marked: (_, j) => j === position.value - 1,
+              name: (i, j) => `${["left", "right"][side]}.ofH[${j + 1}][${i + 1}]`,
+            },
+          ),
         );
       });
       difference.replaceChildren(
@@ -127,6 +148,7 @@ export const gruSection: Section = {
         ),
       );
       figure.update();
+      gradients.update();
     }
     root.append(
       x.element,
@@ -150,6 +172,7 @@ export const gruSection: Section = {
       ),
       legend(["left side", "right side"]),
       figure.element,
+      gradients.element,
       h("h3", {}, "Three times the parameters"),
       parameterTable("GRU"),
       h(
@@ -161,6 +184,12 @@ export const gruSection: Section = {
     draw();
   },
 };
+
+interface Side {
+  steps: GruStep[];
+  /** ∂L/∂h(t), with L the sum of the last state. */
+  ofH: Vector[];
+}
 
 interface FormControls {
   element: HTMLElement;

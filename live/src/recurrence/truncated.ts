@@ -5,7 +5,7 @@ import { dot, frobenius, type Matrix, norm, scaledMatrix, type Vector } from "..
 import { random } from "../math/recurrence/random";
 import { rnn, type RnnWeights } from "../math/recurrence/rnn";
 import { isKept, pairTerms, sumOfTerms, type Window, windows } from "../math/recurrence/windows";
-import { row, slider } from "../ui/controls";
+import { row, slider, stepper } from "../ui/controls";
 import { h, svg } from "../ui/dom";
 import { equation } from "../ui/equation";
 import { matrix } from "../ui/matrix";
@@ -40,7 +40,7 @@ export const truncated: Section = {
   title: "Truncated windows",
   statement:
     "On long sequences the gradient is computed in a sliding window: every k1 steps the weights are updated, and the gradient of that update flows back at most k2 steps. The state is carried from window to window, the gradient is not: terms that reach further back than the window are left out of the sum.",
-  task: "make the window k2 longer until the truncated gradient points in the direction of the full one. Then give the network a longer memory (spectral radius ρ) and a longer delay: how long must the window be now?",
+  task: "step through the windows. Make them longer (k2) until the truncated gradient points in the direction of the full one. Then give the network a longer memory (spectral radius ρ) and a longer delay: how long must the window be now?",
   render(root) {
     const k1 = slider({ label: "k1, steps between updates", min: 1, max: LENGTH, step: 1, value: 4 }, (steps) => {
       k2.value = Math.max(k2.value, steps);
@@ -57,6 +57,7 @@ export const truncated: Section = {
     const delay = slider({ label: "delay: the target is x(t − delay)", min: 0, max: 12, step: 1, value: 5 }, () =>
       draw(),
     );
+    const position = stepper("window", LENGTH / 4, 2, () => draw(), 1);
     const picture = h("div", {});
     const work = h("div", { "aria-live": "polite" });
     const gradient = (terms: Matrix[][], cut: readonly Window[]) => sumOfTerms(terms, 2, (s, t) => isKept(cut, s, t));
@@ -85,7 +86,7 @@ export const truncated: Section = {
             {
               x: "steps",
               y: "error",
-              text: () => "this window",
+              text: () => "this k2",
               dx: 10,
               dy: -10,
               textAnchor: "start",
@@ -105,7 +106,9 @@ export const truncated: Section = {
       const cosine = dot(full.flat(), part.flat()) / (frobenius(full) * frobenius(part));
       const angle = (Math.acos(Math.min(1, Math.max(-1, cosine))) * 180) / Math.PI;
       const computed = cut.reduce((sum, { start, stop }) => sum + stop - start, 0);
-      picture.replaceChildren(triangle(terms, cut));
+      position.last = cut.length;
+      const current = cut[position.value - 1];
+      picture.replaceChildren(triangle(terms, cut, current));
       const shown = (values: Matrix, caption: string, name: string) =>
         matrix(values, {
           caption,
@@ -119,6 +122,15 @@ export const truncated: Section = {
           { class: "matrices" },
           shown(full, "full ∂L/∂W_{hh}", "full"),
           shown(part, "truncated, summed over all windows", "truncated"),
+          shown(gradient(terms, [current]), `of window ${position.value} alone: one update`, "update"),
+        ),
+        h(
+          "p",
+          {},
+          `Window ${position.value} of ${cut.length} computes steps ${current.start + 1} to ${current.stop}, from the carried state h(${current.start}). `,
+          current.scored > current.start
+            ? `The loss of its last steps, ${current.scored + 1} to ${current.stop}, counts.`
+            : "The loss of all its steps counts.",
         ),
         h(
           "p",
@@ -144,6 +156,7 @@ export const truncated: Section = {
         "∂L/∂W_{hh} = Σ_{s} Σ_{t ≤ s} (term of loss s and step t)",
       ),
       row(k1, k2, radius, delay),
+      position.element,
       h(
         "div",
         { class: "columns" },
@@ -154,7 +167,7 @@ export const truncated: Section = {
           h(
             "figcaption",
             {},
-            "One square for each loss s and step t ≤ s, darker for a larger term. Framed squares are in a window; crossed ones are left out.",
+            "One square for each loss s and step t ≤ s, darker for a larger term. Framed squares are in a window, those with a thick frame in the chosen one; crossed squares are left out.",
           ),
         ),
         work,
@@ -163,7 +176,7 @@ export const truncated: Section = {
       h(
         "p",
         { class: "quiet" },
-        "The weights stay as they are here, so that both gradients belong to the same weights. In a training they change after every window, and carried states are older than the weights.",
+        "The weights stay as they are here, so that both gradients belong to the same weights. In training they change after every window, so that a carried state was computed with older weights.",
       ),
     );
     draw();
@@ -182,7 +195,7 @@ const verdict = (angle: number, error: number) =>
         );
 
 /** The terms as a triangle of squares: losses down, steps across. */
-function triangle(terms: readonly Matrix[][], cut: readonly Window[]): SVGElement {
+function triangle(terms: readonly Matrix[][], cut: readonly Window[], current: Window): SVGElement {
   const [size, left, top] = [15, 30, 30];
   const largest = Math.max(...terms.flat().map(frobenius), 1e-12);
   const squares = terms.flatMap((line, s) =>
@@ -190,14 +203,15 @@ function triangle(terms: readonly Matrix[][], cut: readonly Window[]): SVGElemen
       const [x, y] = [left + t * size, top + s * size];
       const share = (frobenius(term) / largest) ** 0.5;
       const kept = isKept(cut, s, t);
+      const isCurrent = isKept([current], s, t);
       const rect = svg("rect", {
         x: `${x + 1}`,
         y: `${y + 1}`,
         width: `${size - 2}`,
         height: `${size - 2}`,
         style: `fill:color-mix(in oklab, var(--positive) ${(85 * share).toFixed(1)}%, transparent)`,
-        stroke: kept ? "var(--accent)" : "var(--line)",
-        "stroke-width": kept ? "1.6" : "0.7",
+        stroke: isCurrent ? "var(--negative)" : kept ? "var(--accent)" : "var(--line)",
+        "stroke-width": isCurrent ? "2.8" : kept ? "1.4" : "0.7",
       });
       const cross = svg("path", { d: `M${x + 4} ${y + 4}l7 7m0 -7l-7 7`, stroke: "var(--quiet)", "stroke-width": "1" });
       return kept ? [rect] : [rect, cross];

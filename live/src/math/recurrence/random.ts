@@ -21,7 +21,3 @@ export function random(seed: number): Random {
   };
   return { uniform, normal };
 }
-
-/** A matrix of normal numbers, drawn row by row. */
-export const normalMatrix = (source: Random, rows: number, columns: number, deviation = 1): number[][] =>
-  Array.from({ length: rows }, () => Array.from({ length: columns }, () => deviation * source.normal()));
