@@ -18,8 +18,8 @@ def show(console: Console, run: RunDiagnosis) -> None:
     diagnosis = run.diagnosis
     for line in _quality(run.quality):
         console.print(printable(line), soft_wrap=True, markup=False)
-    if not any(finding.about == "gradients" for finding in diagnosis.findings):
-        console.print("no gradient problems found", soft_wrap=True)
+    if run.no_problems is not None:
+        console.print(run.no_problems, soft_wrap=True, markup=False)
     for finding in diagnosis.findings:
         console.print(f"[{_STYLES[finding.severity]}]{finding.severity}[/] ", end="")
         console.print(f"{finding.where}: {finding.verdict}", soft_wrap=True, markup=False)
@@ -52,14 +52,14 @@ def _scores(quality: ClassifierQuality | BagOfWordsScore) -> str:
 
 def _horizons(layers: Sequence[LayerHorizon]) -> Table:
     table = Table(show_edge=False, pad_edge=False)
-    table.add_column("steps until 1 % is left")
-    for title in ("gradient of the loss", "slowest direction", "largest Lyapunov exponent"):
+    table.add_column("1 % left after")
+    for title in ("gradient of the loss", "slowest direction", "Lyapunov exponent"):
         table.add_column(title, justify="right")
     for layer in layers:
         table.add_row(
             f"{layer.name}{', from the end' if layer.direction else ''}",
-            f"more than {layer.steps}" if layer.loss is None else str(layer.loss),
-            "does not shrink" if layer.slowest is None else f"{layer.slowest:.0f}",
+            f"over {layer.steps} steps" if layer.loss is None else counted(layer.loss, "step"),
+            "does not shrink" if layer.slowest is None else f"{layer.slowest:.0f} steps",
             "" if layer.exponent is None else f"{layer.exponent:+.3f} per step",
         )
     return table

@@ -16,7 +16,7 @@ from throughtime.report._curves import curve_of
 from throughtime.report._figures import learning_figure, metric_axis
 from throughtime.report._html import Page, write_page
 from throughtime.report._scores import metric_rows, option_text, verdict
-from throughtime.report._titles import model_title
+from throughtime.report._titles import in_nats, model_title
 from throughtime.report._view_figures import intervals_figure
 from throughtime.tasks import METRICS
 from throughtime.training import CUSTOM, Metrics, Run, Score
@@ -57,7 +57,9 @@ def render_comparison(runs: Mapping[str, Run]) -> str:
         figure=page.embed(_figure(metrics[0], compared)),
         verdicts=[verdict(run.name, run.summary) for run in compared if run.summary is not None],
         rows=[_row(run) for run in compared],
-        learning=page.embed(learning_figure(curves)) if curves else None,
+        learning=page.embed(learning_figure(curves, nats=all(in_nats(run.run.task) for run in compared)))
+        if curves
+        else None,
         differences=_differences(compared),
     )
 

@@ -81,8 +81,7 @@ def _section(name: str, run: RunDiagnosis, embed: _Embed) -> dict[str, Any]:
     return {
         "name": name,
         "findings": diagnosis.findings,
-        "gradient_problems": any(finding.about == "gradients" for finding in diagnosis.findings),
-        "judged": any(finding.about == "accuracy" for finding in diagnosis.findings),
+        "no_problems": run.no_problems,
         "inputs": list(map(embed, input_gradient_figures(diagnosis.inputs))),
         "gradient_norms": diagnosis.gradient_norms,
         "no_bag_of_words": getattr(run.quality, "no_bag_of_words", None),

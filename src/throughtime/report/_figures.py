@@ -40,10 +40,11 @@ def accuracy_figure(models: Sequence[ModelRow]) -> go.Figure:
     return figure
 
 
-def learning_figure(curves: Sequence[Curve]) -> go.Figure:
+def learning_figure(curves: Sequence[Curve], *, nats: bool = False) -> go.Figure:
     """Draw every metric of training by epoch, one below the other: training dotted, validation solid.
 
-    Of curves without training metrics, all validation metrics are drawn.
+    Of curves without training metrics, all validation metrics are drawn. ``nats`` is whether losses are
+    negative logarithms of probabilities.
     """
     metrics = list(dict.fromkeys(name for curve in curves for name in curve.train or curve.validation))
     figure = make_subplots(rows=len(metrics), cols=1, shared_xaxes=True, vertical_spacing=0.16 / len(metrics))
@@ -54,7 +55,7 @@ def learning_figure(curves: Sequence[Curve]) -> go.Figure:
                 trace.showlegend = trace.name not in shown
                 shown.add(trace.name)
                 figure.add_trace(trace, row=row, col=1)
-        figure.update_yaxes(metric_axis(metric), row=row, col=1)
+        figure.update_yaxes(metric_axis(metric, nats=nats), row=row, col=1)
     figure.update_layout(layout(height=80 + 240 * len(metrics) + 22 * max(0, len(shown) - 2)))
     _epoch_axis(figure, max((len(trace.x) for trace in figure.data), default=1))
     figure.update_xaxes(title="epoch", row=len(metrics), col=1)
@@ -93,10 +94,11 @@ def validation_figure(metrics: Mapping[str, Sequence[float]]) -> go.Figure:
     return figure
 
 
-def metric_axis(name: str) -> dict[str, Any]:
+def metric_axis(name: str, *, nats: bool = False) -> dict[str, Any]:
     """Return the axis of a metric, with its unit."""
     metric = METRICS[name]
-    return percent_axis(f"{metric.title} in %") if metric.percent else {"title": metric.title}
+    unit = " in nats" if nats and name == "loss" else ""
+    return percent_axis(f"{metric.title} in %") if metric.percent else {"title": metric.title + unit}
 
 
 def _epoch_axis(figure: go.Figure, epochs: int) -> None:

@@ -23,7 +23,7 @@ from throughtime.report._figures import learning_figure, validation_figure
 from throughtime.report._html import Page, write_page
 from throughtime.report._numbers import duration
 from throughtime.report._scores import metric_rows, next_steps, option_text, verdict
-from throughtime.report._titles import model_title, run_title
+from throughtime.report._titles import in_nats, model_title, run_title
 from throughtime.report._view_figures import counts_figure, histogram_figure, roc_figure, scatter_figure
 from throughtime.tasks import METRICS, SequenceTask, TargetView, TaskViews, model_outputs
 from throughtime.tasks.calibration import calibration_error
@@ -199,7 +199,10 @@ def _parts(prepared: Prepared) -> dict[str, AnyExamples]:
 def _history(run: Run, embed: _Embed) -> list[Markup]:
     curve = curve_of(model_title(run.config.model), run.metrics.history)
     others = {name: values for name, values in curve.validation.items() if name not in curve.train}
-    return [embed(learning_figure([curve])), *([embed(validation_figure(others))] if others else [])]
+    return [
+        embed(learning_figure([curve], nats=in_nats(run.task))),
+        *([embed(validation_figure(others))] if others else []),
+    ]
 
 
 def _data(prepared: Prepared, kind: str, embed: _Embed) -> dict[str, Any]:

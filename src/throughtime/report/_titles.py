@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from throughtime.tasks import NextStepTask
+from throughtime.tasks import NextStepTask, Regression, Task
 from throughtime.training import ModelSpec, Run
 
 _NEXT_STEP = {"language": "language model", "frame": "frame model", "forecast": "forecast model"}
@@ -36,6 +36,11 @@ def run_title(run: Run) -> str:
     if isinstance(task, NextStepTask):
         return f"{model}{data}"
     return f"{model}: {_TASKS.get(task.name, task.name)}{data}"
+
+
+def in_nats(task: Task) -> bool:
+    """Return whether the loss is a mean negative logarithm of probabilities."""
+    return not isinstance(task, Regression)
 
 
 def run_names(runs: "list[Run]") -> list[str]:
