@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= runs/demo
 
-.PHONY: demo demo-quick test test-long test-optional acceptance published test-torch fuzz check sanitize sanitize-module format pictures clean
+.PHONY: demo demo-quick lecture test test-lecture test-long test-optional acceptance published test-torch fuzz check sanitize sanitize-module format pictures clean
 
 # The pinned packages. The stamp file is written last, so that an interrupted installation is repeated.
 $(VENV)/.packages: requirements.txt
@@ -23,6 +23,19 @@ demo: $(VENV)/.installed
 # The same on a small part of the data: about a minute after the installation.
 demo-quick: $(VENV)/.installed
 	$(BIN)/throughtime demo --quick --out $(RUN)-quick
+
+# The lecture as two notebooks in the browser; marimo is installed for them alone.
+lecture: $(VENV)/.lecture
+	$(BIN)/marimo edit notebooks
+
+$(VENV)/.lecture: $(VENV)/.installed notebooks/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement notebooks/requirements.txt
+	touch $@
+
+# The notebooks in marimo itself, which `make test` does not install; there a stand-in runs their cells.
+test-lecture: $(VENV)/.lecture
+	$(BIN)/marimo check --strict notebooks/convolution.py notebooks/recurrence.py
+	$(BIN)/python -m pytest tests/notebooks
 
 test: check
 	$(BIN)/python -m pytest --numprocesses 2

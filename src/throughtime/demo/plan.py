@@ -56,8 +56,8 @@ class DemoPlan:
             (
                 Network(
                     "TextCNN",
-                    ModelSpec("textcnn", {"embedding_size": 64, "dropout": 0.2}),
-                    Settings(epochs=4, tokens_per_batch=4096, learning_rate=2e-3),
+                    ModelSpec("textcnn", {"embedding_size": 64, "kernel_sizes": [3, 5, 7], "dropout": 0.3}),
+                    Settings(epochs=4, tokens_per_batch=3072, learning_rate=2e-3),
                 ),
                 Network(
                     "BiLSTM",
