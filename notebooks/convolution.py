@@ -275,8 +275,8 @@ def _(between, depth, mo, plots, size, torch, tt):
         [
             plots.lines({"gradient": reached}, "step t of the input", f"abs(∂y[{_place}] / ∂x[t])"),
             mo.md(
-                f"`tt.nn.receptive_field`: steps t · {field.stride} + {field.first} to t · {field.stride} + "
-                f"{field.last}, {field.size} in all; {int((reached > 0).sum())} have a gradient.\n\n"
+                f"`tt.nn.receptive_field`: steps t · {field.stride} {field.first:+d} to t · {field.stride} "
+                f"{field.last:+d}, {field.size} in all; {int((reached > 0).sum())} have a gradient.\n\n"
                 "**Think about it:** how many blocks of kernel size 3 does it take to see 1,000 steps?"
             ),
         ]
@@ -396,10 +396,10 @@ def _(mo):
                 """
                 ## C8 · Demo: a TextCNN
 
-                Sentences such as "the film was good but the music was not bad". The last clause decides,
-                "not" turns it round, and both classes have the same words equally often: single words do not
-                help, n-grams do. `make demo-quick` trains the same model on real Python source in about a
-                minute.
+                Sentences such as "the film was good but the music was not bad". The last clause decides, and
+                "not" turns it round. A bag of words is right on 62.5 % at best; n-grams see which word
+                follows "not", and where the text ends. `make demo-quick` trains the same model on real
+                Python source in about a minute.
                 """
             ),
             mo.hstack([epochs, widths], justify="start"),
@@ -466,7 +466,12 @@ def _(cnn, mo, sentences, test_texts, tt):
     mo.vstack(
         [
             mo.md("The filters with the largest effect; · is beyond the text."),
-            mo.ui.table(filter_table, selection=None, pagination=False),
+            mo.ui.table(
+                filter_table,
+                selection=None,
+                pagination=False,
+                wrapped_columns=["n-grams with the highest activation"],
+            ),
         ]
     )
     return

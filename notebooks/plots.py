@@ -19,8 +19,9 @@ def lines(
     log_x: bool = False,
     log_y: bool = False,
     markers: bool = True,
+    dotted: str = "",
 ) -> go.Figure:
-    """Draw one line for each series, over its index or over ``x``."""
+    """Draw one line for each series, over its index or over ``x``; the one named ``dotted`` has dots."""
     figure = go.Figure()
     for number, (name, values) in enumerate(series.items()):
         y = _numbers(values)
@@ -30,7 +31,11 @@ def lines(
                 y=[value if value > 0 else None for value in y] if log_y else y,
                 name=name,
                 mode="lines+markers" if markers else "lines",
-                line={"color": COLOURS[number % len(COLOURS)]},
+                line={
+                    "color": COLOURS[number % len(COLOURS)],
+                    "width": 4 if name == dotted else 2,
+                    "dash": "dot" if name == dotted else "solid",
+                },
             )
         )
     figure.update_xaxes(title=x_title, type="log" if log_x else "linear")
@@ -65,7 +70,7 @@ def heat(
             z=rows,
             colorscale="RdBu_r" if diverging else "Viridis",
             zmid=0 if diverging else None,
-            colorbar={"title": {"text": colour_title}, "thickness": 12},
+            colorbar={"title": {"text": colour_title, "side": "right"}, "thickness": 12},
         )
     )
     figure.update_xaxes(title=x_title, **_ticks(x, len(rows[0])))
@@ -87,8 +92,8 @@ def plane(points: Mapping[str, Any]) -> go.Figure:
                 marker={"color": COLOURS[number], "size": 8},
             )
         )
-    figure.update_xaxes(title="real part", constrain="domain")
-    figure.update_yaxes(title="imaginary part", scaleanchor="x")
+    figure.update_xaxes(title="real part", constrain="domain", range=[-1.6, 1.6])
+    figure.update_yaxes(title="imaginary part", scaleanchor="x", range=[-1.6, 1.6])
     return _laid_out(figure, 420, legend=True)
 
 

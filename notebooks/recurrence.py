@@ -9,16 +9,16 @@ app = marimo.App(width="medium", app_title="Recurrence")
 @app.cell
 def _():
     import io
-    import time
 
     import marimo as mo
     import plots
     import sentences
     import torch
+    from torch.utils.benchmark import Timer
 
     import throughtime as tt
 
-    return io, mo, plots, sentences, time, torch, tt
+    return Timer, io, mo, plots, sentences, torch, tt
 
 
 @app.cell
@@ -196,11 +196,11 @@ def _(mo):
 @app.cell
 def _(delay, k1, k2, mo, plots, torch, tt):
     torch.manual_seed(0)
-    _bits = torch.randint(2, (16, 400))
+    _bits = torch.randint(2, (32, 800))
     _inputs = tt.Ragged.from_list([row[:, None].float() for row in _bits])
     _labels = tt.Ragged.from_list([row.roll(delay.value) for row in _bits])
-    _model = torch.nn.Sequential(tt.nn.GRU(1, 24), torch.nn.Linear(24, 2))
-    _optimizer, _carried = torch.optim.Adam(_model.parameters(), 0.01), tt.bptt.Carried()
+    _model = torch.nn.Sequential(tt.nn.GRU(1, 32), torch.nn.Linear(32, 2))
+    _optimizer, _carried = torch.optim.Adam(_model.parameters(), 0.02), tt.bptt.Carried()
     truncated_losses = []
     for _window in tt.bptt.windows(_inputs, k1=k1.value, k2=max(k1.value, k2.value)):
         with _carried.carry(_model, _window):
@@ -266,6 +266,7 @@ def _(mo, nonlinearity, plots, radius, torch, tt):
                 "norm of ∂L/∂h",
                 log_y=True,
                 markers=False,
+                dotted="predicted from W_hh",
             ),
             plots.plane({"eigenvalues of W_hh": block.eigenvalues}),
             mo.md(
@@ -533,7 +534,7 @@ def _(mo):
 
 
 @app.cell
-def _(hidden, mo, plots, time, torch, tt):
+def _(Timer, hidden, mo, plots, torch, tt):
     torch.manual_seed(0)
     open_lstm = tt.nn.LSTM(16, hidden.value)
     hidden_lstm = torch.nn.LSTM(16, hidden.value)
@@ -547,11 +548,7 @@ def _(hidden, mo, plots, time, torch, tt):
             state = torch_cell(row, state)
 
     def _milliseconds(call):
-        call()
-        begin = time.perf_counter()
-        for _ in range(5):
-            call()
-        return 1000 * (time.perf_counter() - begin) / 5
+        return 1000 * Timer("call()", globals={"call": call}).blocked_autorange(min_run_time=0.05).median
 
     with torch.no_grad():
         call_times = {
@@ -689,7 +686,7 @@ def _(mo):
 
 
 @app.cell
-def _(batch_size, mo, plots, time, torch, tt, width):
+def _(Timer, batch_size, mo, plots, torch, tt, width):
     torch.manual_seed(0)
     _gru = tt.nn.GRU(width.value, width.value)
     _convolutions = torch.nn.Sequential(
@@ -697,17 +694,14 @@ def _(batch_size, mo, plots, time, torch, tt, width):
     )
     _lengths = [64, 128, 256, 512] if batch_size.value == 1 else [16, 32, 64, 128]
 
-    def _seconds(layer, length):
+    def _cost(layer, length):
         x = tt.Ragged.from_list([torch.randn(length, width.value) for _ in range(batch_size.value)])
-        layer(x)
-        begin = time.perf_counter()
-        for _ in range(3):
-            layer(x)
-        return 1000 * (time.perf_counter() - begin) / 3
+        timer = Timer("layer(x)", globals={"layer": layer, "x": x})
+        return 1000 * timer.blocked_autorange(min_run_time=0.05).median
 
     with torch.no_grad():
         costs = {
-            name: [_seconds(layer, length) for length in _lengths]
+            name: [_cost(layer, length) for length in _lengths]
             for name, layer in (("GRU", _gru), ("two convolutions", _convolutions))
         }
     mo.vstack(

@@ -59,7 +59,9 @@ def test_cells_run_with_the_ends_of_all_controls(notebook: Path, choice: Choice)
 def test_convolution_is_numpys_and_linear(convolution: dict[str, Any]) -> None:
     f, g = convolution["f"], convolution["g"]
     np.testing.assert_allclose(convolution["convolved"], np.convolve(f.numpy(), g.numpy(), "same"), rtol=1e-6)
-    np.testing.assert_allclose(convolution["correlated"], np.correlate(f.numpy(), g.numpy(), "same"), rtol=1e-6)
+    np.testing.assert_allclose(
+        convolution["correlated"], np.correlate(f.numpy(), g.numpy(), "same"), rtol=1e-6
+    )
     assert convolution["linearity_error"] < 1e-5
     matrix = convolution["matrix"].numpy()
     assert all(len(set(np.diagonal(matrix, offset))) == 1 for offset in range(-9, 10))
@@ -96,7 +98,8 @@ def test_recurrences_and_the_terms_of_the_gradient(recurrence: dict[str, Any]) -
     # h = 1, 2.5, 4.25 with w = 1/2, so the terms of step 2 and 3 are 1/2 · 1 and 1 · 2.5.
     assert recurrence["weight_terms"] == pytest.approx([0, 0.5, 2.5])
     assert recurrence["weight_gradient"] == pytest.approx(3.0)
-    assert len(recurrence["truncated_losses"]) == 80
+    assert len(recurrence["truncated_losses"]) == 160
+    assert recurrence["truncated_losses"][-1] < 0.1
 
 
 def test_gradients_vanish_as_the_spectral_radius_says(recurrence: dict[str, Any]) -> None:
@@ -138,17 +141,15 @@ def test_the_rnn_learns_the_order(recurrence: dict[str, Any]) -> None:
     assert recurrence["probability"] > 0.5
 
 
-def test_a_bag_of_words_cannot_tell_the_classes(convolution: dict[str, Any]) -> None:
-    """Every bag of the words that decide is as frequent in both classes."""
+def test_a_bag_of_words_is_right_on_five_of_eight_at_best(convolution: dict[str, Any]) -> None:
     sentences = convolution["sentences"]
     texts, labels = sentences.sentences(4000)
     bags: dict[int, Counter[Any]] = {0: Counter(), 1: Counter()}
     for row, label in zip(texts, labels.tolist(), strict=True):
         words = sentences.words(row.tolist()).split()
         bags[label][tuple(sorted(word for word in words if word in {"not", "good", "bad"}))] += 1
-    assert len(bags[0]) == 4
-    for bag, count in bags[0].items():
-        assert bags[1][bag] == pytest.approx(count, rel=0.25)
+    best = sum(max(bags[0][bag], bags[1][bag]) for bag in {*bags[0], *bags[1]})
+    assert best / len(labels) == pytest.approx(0.625, abs=0.02)
 
 
 @pytest.mark.skipif(
