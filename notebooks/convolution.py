@@ -48,7 +48,7 @@ def _(mo):
                 difference is only a matter of names.
                 """
             ),
-            mo.hstack([*kernel, mode], wrap=True),
+            mo.hstack([*kernel, mode], justify="start", wrap=True),
         ]
     )
     return kernel, mode
@@ -87,7 +87,7 @@ def _(mo):
                 the result.
                 """
             ),
-            mo.hstack([length, scale], justify="start"),
+            mo.hstack([length, scale], justify="start", wrap=True),
         ]
     )
     return length, scale
@@ -136,7 +136,7 @@ def _(mo):
                 sequence was.
                 """
             ),
-            mo.hstack([window, stride, whole], justify="start"),
+            mo.hstack([window, stride, whole], justify="start", wrap=True),
         ]
     )
     return stride, whole, window
@@ -192,7 +192,7 @@ def _(mo):
                 batch normalisation should be those of real tokens; a padded batch mixes its padding in.
                 """
             ),
-            mo.hstack([norm, activation, pool, dropout], wrap=True),
+            mo.hstack([norm, activation, pool, dropout], justify="start", wrap=True),
         ]
     )
     return activation, dropout, norm, pool
@@ -250,7 +250,7 @@ def _(mo):
                 steps to the receptive field; pooling multiplies what the blocks above it add.
                 """
             ),
-            mo.hstack([depth, size, between], justify="start"),
+            mo.hstack([depth, size, between], justify="start", wrap=True),
         ]
     )
     return between, depth, size
@@ -298,7 +298,7 @@ def _(mo):
                 concatenated: each step then has features of several widths.
                 """
             ),
-            mo.hstack([kernel_sizes, channels], justify="start"),
+            mo.hstack([kernel_sizes, channels], justify="start", wrap=True),
         ]
     )
     return channels, kernel_sizes
@@ -346,7 +346,7 @@ def _(mo):
                 sees a later step.
                 """
             ),
-            mo.hstack([layers, doubling, padding], justify="start"),
+            mo.hstack([layers, doubling, padding], justify="start", wrap=True),
         ]
     )
     return doubling, layers, padding
@@ -402,7 +402,7 @@ def _(mo):
                 Python source in about a minute.
                 """
             ),
-            mo.hstack([epochs, widths], justify="start"),
+            mo.hstack([epochs, widths], justify="start", wrap=True),
         ]
     )
     return epochs, widths

@@ -48,7 +48,7 @@ def _(mo):
                 that can be learned.
                 """
             ),
-            mo.hstack([memory, squash], justify="start"),
+            mo.hstack([memory, squash], justify="start", wrap=True),
         ]
     )
     return memory, squash
@@ -92,7 +92,7 @@ def _(mo):
                 h_t)$. The state before the first step is zero, unless it is given or learned.
                 """
             ),
-            mo.hstack([start, units], justify="start"),
+            mo.hstack([start, units], justify="start", wrap=True),
         ]
     )
     return start, units
@@ -136,7 +136,7 @@ def _(mo):
                 h_T$.
                 """
             ),
-            mo.hstack([steps, weight], justify="start"),
+            mo.hstack([steps, weight], justify="start", wrap=True),
         ]
     )
     return steps, weight
@@ -187,7 +187,7 @@ def _(mo):
                 repeat the bit that came some steps (the delay) before.
                 """
             ),
-            mo.hstack([k1, k2, delay], wrap=True),
+            mo.hstack([k1, k2, delay], justify="start", wrap=True),
         ]
     )
     return delay, k1, k2
@@ -239,7 +239,7 @@ def _(mo):
                 number predicts neither.
                 """
             ),
-            mo.hstack([radius, nonlinearity], justify="start"),
+            mo.hstack([radius, nonlinearity], justify="start", wrap=True),
         ]
     )
     return nonlinearity, radius
@@ -298,7 +298,7 @@ def _(mo):
                 reaches could be read?
                 """
             ),
-            mo.hstack([clip, how, forgets], wrap=True),
+            mo.hstack([clip, how, forgets], justify="start", wrap=True),
         ]
     )
     return clip, forgets, how
@@ -487,7 +487,7 @@ def _(mo):
                 every step then knows both sides.
                 """
             ),
-            mo.hstack([impulse, cell], justify="start"),
+            mo.hstack([impulse, cell], justify="start", wrap=True),
         ]
     )
     return cell, impulse
@@ -585,7 +585,7 @@ def _(mo):
                 weigh most. The influence of each step on the output can be measured.
                 """
             ),
-            mo.hstack([reader, pooling], justify="start"),
+            mo.hstack([reader, pooling], justify="start", wrap=True),
         ]
     )
     return pooling, reader
@@ -679,7 +679,7 @@ def _(mo):
                 time. Both are measured here, on your machine, with about as many multiplications.
                 """
             ),
-            mo.hstack([width, batch_size], justify="start"),
+            mo.hstack([width, batch_size], justify="start", wrap=True),
         ]
     )
     return batch_size, width
@@ -728,7 +728,7 @@ def _(mo):
                 the order matters. The trained weights are saved and loaded again.
                 """
             ),
-            mo.hstack([epochs, architecture], justify="start"),
+            mo.hstack([epochs, architecture], justify="start", wrap=True),
         ]
     )
     return architecture, epochs

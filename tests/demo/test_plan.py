@@ -6,24 +6,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import RunCli
-from throughtime.demo.operators.corpus import standard_library
-from throughtime.demo.operators.dataset import SHORTEST, PythonOperators, Sizes
-from throughtime.demo.operators.sites import Sites
 from throughtime.demo.plan import DemoPlan
-
-
-def _lengths(sites: Sites) -> list[int]:
-    lengths: list[int] = sites.tokens.lengths.tolist()
-    return lengths
-
-
-def test_windows_have_the_chosen_length_at_most() -> None:
-    files = [file for file in standard_library()[0] if file.name.startswith("python/json/")]
-    short = PythonOperators(0, Sizes(900, 900, 900, 300, longest=40), files)
-    long = PythonOperators(0, Sizes(900, 900, 900, 300), files)
-    for name in ("training", "validation", "test"):
-        assert SHORTEST <= min(_lengths(short.sites[name])) <= max(_lengths(short.sites[name])) <= 40
-        assert len(short.sites[name]) == sum(length <= 40 for length in _lengths(long.sites[name]))
 
 
 def test_the_quick_plan_has_the_same_networks_on_less_data(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,8 +148,17 @@ export const block: Section = {
             "table",
             {},
             h("caption", {}, "What batch norm measures after the convolution"),
-            h("thead", {}, h("tr", {}, ...["", "tokens", "mean", "variance"].map((title) => h("th", { scope: "col" }, title)))),
-            h("tbody", {}, line("real tokens (ragged)", "ragged", ofReal), line("padded with zeros", "padded", ofPadded)),
+            h(
+              "thead",
+              {},
+              h("tr", {}, ...["", "tokens", "mean", "variance"].map((title) => h("th", { scope: "col" }, title))),
+            ),
+            h(
+              "tbody",
+              {},
+              line("real tokens (ragged)", "ragged", ofReal),
+              line("padded with zeros", "padded", ofPadded),
+            ),
           ),
         ),
       );

@@ -1,7 +1,15 @@
 // C7: dilated and causal convolution.
 
 import type { Section } from "../page";
-import { convolution, fields, layersToRead, lengths, pathsFromInput, pathsToOutput, sizeOf } from "../math/convolution-field";
+import {
+  convolution,
+  fields,
+  layersToRead,
+  lengths,
+  pathsFromInput,
+  pathsToOutput,
+  sizeOf,
+} from "../math/convolution-field";
 import { choice, row, slider, stepper, toggle } from "../ui/controls";
 import { h } from "../ui/dom";
 import { number } from "../ui/numbers";
@@ -24,10 +32,15 @@ export const dilated: Section = {
     const size = slider({ label: "kernel size", min: 2, max: 4, step: 1, value: 2 }, () => draw());
     const base = slider({ label: "base of the dilations", min: 1, max: 3, step: 1, value: 2 }, () => draw());
     const causal = toggle("causal", true, () => draw());
-    const view = choice("light up", { output: "what an output reads", input: "what an input reaches" }, "output", (value) => {
-      forward = value === "input";
-      draw();
-    });
+    const view = choice(
+      "light up",
+      { output: "what an output reads", input: "what an input reaches" },
+      "output",
+      (value) => {
+        forward = value === "input";
+        draw();
+      },
+    );
     const step = stepper("chosen step", INPUT - 1, 27, () => draw());
     const target = slider({ label: "steps to read", min: 10, max: 2000, step: 10, value: 1000 }, () => draw());
     const layers = () =>
@@ -64,9 +77,18 @@ export const dilated: Section = {
         y: { label: "receptive field in steps", type: "log", grid: true, tickFormat: "d", ticks: 4 },
         marks: [
           Plot.lineY(points, { x: "layers", y: "steps", z: "dilations", stroke: "currentColor", strokeOpacity: 0.5 }),
-          Plot.dot(points, { x: "layers", y: "steps", symbol: "dilations", stroke: "var(--positive)", fill: "var(--card)", r: 4 }),
           Plot.dot(points, {
-            filter: (point) => point.layers === depth.value && point.dilations === (base.value === 1 ? "without dilation" : `base ${base.value}`),
+            x: "layers",
+            y: "steps",
+            symbol: "dilations",
+            stroke: "var(--positive)",
+            fill: "var(--card)",
+            r: 4,
+          }),
+          Plot.dot(points, {
+            filter: (point) =>
+              point.layers === depth.value &&
+              point.dilations === (base.value === 1 ? "without dilation" : `base ${base.value}`),
             x: "layers",
             y: "steps",
             fill: "var(--negative)",
@@ -99,7 +121,7 @@ export const dilated: Section = {
           { class: "verdict" },
           "Receptive field: ",
           h("strong", {}, number(sizeOf(field), "size", 0), " steps"),
-": from ",
+          ": from ",
           number(-field.first, "before", 0),
           " before the output to ",
           number(field.last, "lookahead", 0),

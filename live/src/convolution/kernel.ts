@@ -40,20 +40,28 @@ export const kernel: Section = {
     const first = () => t.value - borders(g.editor.values.length, mode.value, flip.value)[0];
     const name = () => (flip.value ? "(f ∗ g)(t)" : "cross-correlation");
 
-    const input = plot("The signal (circles) and the kernel as it is laid upon it at step t (squares, in the grey window)", () => {
-      const weights = laid();
-      const [low, high] = [Math.min(0, first()), Math.max(f.editor.values.length - 1, first() + weights.length - 1)];
-      return {
-        x: stepAxis("step of the signal", low, high),
-        y: { label: "value", grid: true, domain: [-2.2, 2.2] },
-        marks: [
-          Plot.rectX([first()], { x1: (d) => d - 0.5, x2: (d) => d - 0.5 + weights.length, fill: "currentColor", fillOpacity: 0.1 }),
-          Plot.ruleY([0]),
-          ...stems(f.editor.values, { dx: -3 }),
-          ...stems(weights, { first: first(), colour: "var(--negative)", symbol: "square", dx: 3 }),
-        ],
-      };
-    });
+    const input = plot(
+      "The signal (circles) and the kernel as it is laid upon it at step t (squares, in the grey window)",
+      () => {
+        const weights = laid();
+        const [low, high] = [Math.min(0, first()), Math.max(f.editor.values.length - 1, first() + weights.length - 1)];
+        return {
+          x: stepAxis("step of the signal", low, high),
+          y: { label: "value", grid: true, domain: [-2.2, 2.2] },
+          marks: [
+            Plot.rectX([first()], {
+              x1: (d) => d - 0.5,
+              x2: (d) => d - 0.5 + weights.length,
+              fill: "currentColor",
+              fillOpacity: 0.1,
+            }),
+            Plot.ruleY([0]),
+            ...stems(f.editor.values, { dx: -3 }),
+            ...stems(weights, { first: first(), colour: "var(--negative)", symbol: "square", dx: 3 }),
+          ],
+        };
+      },
+    );
     const result = plot("The output at every step; the step t is filled", () => {
       const outputs = operation()(f.editor.values, g.editor.values, mode.value);
       return {
@@ -77,7 +85,12 @@ export const kernel: Section = {
         }),
       );
       sum.replaceChildren(
-        h("p", {}, `Sum of the products: ${flip.value ? "(f ∗ g)" : "cross-correlation "}(${t.value}) = `, number(outputs[t.value], "output")),
+        h(
+          "p",
+          {},
+          `Sum of the products: ${flip.value ? "(f ∗ g)" : "cross-correlation "}(${t.value}) = `,
+          number(outputs[t.value], "output"),
+        ),
         comparison(f.editor.values, g.editor.values, mode.value),
       );
       numbers.replaceChildren(
@@ -121,7 +134,9 @@ function comparison(f: readonly number[], g: readonly number[], mode: Mode): HTM
 function reason(g: readonly number[], mode: Mode, same: boolean): string {
   const mirrored = (sign: number) => g.every((weight, j) => Math.abs(weight - sign * g[g.length - 1 - j]) < 1e-12);
   if (mirrored(1)) {
-    return same ? ", because this kernel is symmetric" : `: with an even size and mode ${mode}, it moves it by one step`;
+    return same
+      ? ", because this kernel is symmetric"
+      : `: with an even size and mode ${mode}, it moves it by one step`;
   }
   if (same) return " for this signal";
   return mirrored(-1) && (g.length % 2 || mode !== "same") ? ": this kernel is antisymmetric, so the sign turns" : "";

@@ -71,7 +71,10 @@ export const linear: Section = {
       }
       const band = every(convolutionMatrix(g.editor.values, f1.values.length, mode.value));
       const column = (values: readonly number[], name: string, title: string) =>
-        matrix(values.map((value) => [value]), { caption: title, name: (i) => `${name}[${i}]`, scale: 2 });
+        matrix(
+          values.map((value) => [value]),
+          { caption: title, name: (i) => `${name}[${i}]`, scale: 2 },
+        );
       const outputs = product(band, f1.values);
       return [
         h(
@@ -112,7 +115,10 @@ export const linear: Section = {
           "Linear for these signals and factors: ",
           "Not linear: ",
           ["the largest difference is ", number(gap, "linearity")],
-          endOf(gap, op === "bias" ? "The bias is added once above and a + b times below: such a layer is affine." : ""),
+          endOf(
+            gap,
+            op === "bias" ? "The bias is added once above and a + b times below: such a layer is affine." : "",
+          ),
         ),
       );
     }
@@ -140,7 +146,10 @@ export const linear: Section = {
           `The output is the same, ${by} step${by === 1 ? "" : "s"} later: `,
           "The output is another one: ",
           ["the largest difference is ", number(gap, "equivariance")],
-          endOf(gap, stride() === 1 ? "" : `With stride 2, a shift of ${shift.value} moves the output by ${moved} steps.`),
+          endOf(
+            gap,
+            stride() === 1 ? "" : `With stride 2, a shift of ${shift.value} moves the output by ${moved} steps.`,
+          ),
         ),
       );
     }

@@ -79,7 +79,11 @@ export const pooling: Section = {
           number(before.length, "count", 0),
           " out. ",
           ...(kind.value === "max"
-            ? ["Steps that win: ", number(stepsUsed.size, "winners", 0), ` (${[...stepsUsed].join(", ")}); the others get no gradient.`]
+            ? [
+                "Steps that win: ",
+                number(stepsUsed.size, "winners", 0),
+                ` (${[...stepsUsed].join(", ")}); the others get no gradient.`,
+              ]
             : [`Every step counts 1/${size.value} in each of its windows.`]),
         ),
         numbersTable("Outputs as numbers", [

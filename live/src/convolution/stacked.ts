@@ -45,20 +45,23 @@ export const stacked: Section = {
         draw();
       },
     );
-    const bars = plot("Number of paths from each input step to the chosen output: the middle of the field counts most", () => ({
-      height: 180,
-      x: { label: "input step", domain: [-0.5, INPUT - 0.5] },
-      y: { label: "paths", grid: true },
-      marks: [
-        Plot.rectY(pathsToOutput(INPUT, layers(), output.value)[0], {
-          x1: (_, i) => i - 0.4,
-          x2: (_, i) => i + 0.4,
-          y: (paths) => paths,
-          fill: "var(--positive)",
-        }),
-        Plot.ruleY([0]),
-      ],
-    }));
+    const bars = plot(
+      "Number of paths from each input step to the chosen output: the middle of the field counts most",
+      () => ({
+        height: 180,
+        x: { label: "input step", domain: [-0.5, INPUT - 0.5] },
+        y: { label: "paths", grid: true },
+        marks: [
+          Plot.rectY(pathsToOutput(INPUT, layers(), output.value)[0], {
+            x1: (_, i) => i - 0.4,
+            x2: (_, i) => i + 0.4,
+            y: (paths) => paths,
+            fill: "var(--positive)",
+          }),
+          Plot.ruleY([0]),
+        ],
+      }),
+    );
     const text = h("div", { "aria-live": "polite" });
     const table = h("div");
     const numbers = h("div");
@@ -89,7 +92,11 @@ export const stacked: Section = {
               number(paths.filter((count) => count > 0).length, "read", 0),
               " steps of the signal.",
             )
-          : h("p", { class: "verdict bad" }, `Nothing is left of ${INPUT} steps: choose fewer blocks or smaller strides.`),
+          : h(
+              "p",
+              { class: "verdict bad" },
+              `Nothing is left of ${INPUT} steps: choose fewer blocks or smaller strides.`,
+            ),
       );
       table.replaceChildren(
         scrolling(
@@ -101,7 +108,13 @@ export const stacked: Section = {
             h(
               "thead",
               {},
-              h("tr", {}, ...["layer", "receptive field", "step between outputs", "outputs"].map((title) => h("th", { scope: "col" }, title))),
+              h(
+                "tr",
+                {},
+                ...["layer", "receptive field", "step between outputs", "outputs"].map((title) =>
+                  h("th", { scope: "col" }, title),
+                ),
+              ),
             ),
             h(
               "tbody",

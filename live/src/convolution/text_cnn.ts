@@ -39,16 +39,34 @@ export const textCnn: Section = {
     const total = h("p", { class: "verdict", "aria-live": "polite" });
     const tokenEffects = h("div");
     const strongest = h("div");
-    const activation = plot("Activation of the chosen filter around each token of your text; the largest goes on", () => ({
-      x: { label: "token", type: "band", tickFormat: (t: number) => tokens.words[t].slice(0, 14), tickSize: 0, tickRotate: tokens.words.length > 8 ? -60 : 0 },
-      y: { label: "activation", grid: true, domain: [0, Math.max(1, ...activations())] },
-      marginBottom: tokens.words.length > 8 ? 90 : 40,
-      marks: [
-        Plot.ruleY([0]),
-        Plot.barY(activations(), { x: (_, t) => t, y: (d) => d, fill: (_, t) => (t === largest() ? "var(--negative)" : "var(--accent)") }),
-        Plot.text(activations(), { x: (_, t) => t, y: (d) => d, text: (d, t) => (t === largest() ? format(d, 2) : ""), dy: -8 }),
-      ],
-    }));
+    const activation = plot(
+      "Activation of the chosen filter around each token of your text; the largest goes on",
+      () => ({
+        x: {
+          label: "token",
+          type: "band",
+          tickFormat: (t: number) => tokens.words[t].slice(0, 14),
+          tickSize: 0,
+          tickRotate: tokens.words.length > 8 ? -60 : 0,
+        },
+        y: { label: "activation", grid: true, domain: [0, Math.max(1, ...activations())] },
+        marginBottom: tokens.words.length > 8 ? 90 : 40,
+        marks: [
+          Plot.ruleY([0]),
+          Plot.barY(activations(), {
+            x: (_, t) => t,
+            y: (d) => d,
+            fill: (_, t) => (t === largest() ? "var(--negative)" : "var(--accent)"),
+          }),
+          Plot.text(activations(), {
+            x: (_, t) => t,
+            y: (d) => d,
+            text: (d, t) => (t === largest() ? format(d, 2) : ""),
+            dy: -8,
+          }),
+        ],
+      }),
+    );
     const block = () => Number(width.value);
     const activations = () => read?.blocks[block()].activation.map((each) => each[unit.value]) ?? [];
     const largest = () => read?.blocks[block()].index[unit.value] ?? -1;
@@ -119,7 +137,11 @@ export const textCnn: Section = {
     async function showEffects(label: number, { ids, words: shown }: Tokens) {
       const effects = await occlusion("textcnn", ids, known.blank, label);
       tokenEffects.replaceChildren(
-        h("p", { class: "label" }, `How much the score of ${known.classes[label]} falls without each token (occlusion)`),
+        h(
+          "p",
+          { class: "label" },
+          `How much the score of ${known.classes[label]} falls without each token (occlusion)`,
+        ),
         tokenRow(shown, effects, "textcnn.occlusion"),
       );
     }
@@ -130,19 +152,25 @@ export const textCnn: Section = {
         h(
           "table",
           {},
-          h("caption", {}, `Filters that add most to the score of ${chosen.value}, or take most from it, in your text (${OUTSIDE}: beyond its ends)`),
-          head("n-gram in your text", "filter", "activation", "× weight", "= part of the score"),
-          ...parts.slice(0, SHOWN).map(({ size, b, f, value, weight, part, t }) =>
-            h(
-              "tr",
-              {},
-              h("td", { class: "ngram" }, ngram(t, size, Math.floor((size - 1) / 2))),
-              h("td", {}, filterButton(size, b, f)),
-              h("td", {}, number(value, `part.activation.${b}.${f}`, 2)),
-              h("td", {}, format(weight, 2)),
-              h("td", { style: `background:${colour(part, scale)}` }, number(part, `part.${b}.${f}`, 2)),
-            ),
+          h(
+            "caption",
+            {},
+            `Filters that add most to the score of ${chosen.value}, or take most from it, in your text (${OUTSIDE}: beyond its ends)`,
           ),
+          head("n-gram in your text", "filter", "activation", "× weight", "= part of the score"),
+          ...parts
+            .slice(0, SHOWN)
+            .map(({ size, b, f, value, weight, part, t }) =>
+              h(
+                "tr",
+                {},
+                h("td", { class: "ngram" }, ngram(t, size, Math.floor((size - 1) / 2))),
+                h("td", {}, filterButton(size, b, f)),
+                h("td", {}, number(value, `part.activation.${b}.${f}`, 2)),
+                h("td", {}, format(weight, 2)),
+                h("td", { style: `background:${colour(part, scale)}` }, number(part, `part.${b}.${f}`, 2)),
+              ),
+            ),
         ),
       );
     }
@@ -150,19 +178,25 @@ export const textCnn: Section = {
     function showStrongest() {
       const sorted = filters().sort((a, b) => b.effects[classIndex()] - a.effects[classIndex()]);
       strongest.replaceChildren(
-        h("p", { class: "label" }, `Filters that speak most for ${chosen.value}, and the n-grams in all messages that fire them, the strongest first`),
+        h(
+          "p",
+          { class: "label" },
+          `Filters that speak most for ${chosen.value}, and the n-grams in all messages that fire them, the strongest first`,
+        ),
         h(
           "ul",
           { class: "filters" },
-          ...sorted.slice(0, SHOWN).map(({ effects, size, b, f, ngrams }) =>
-            h(
-              "li",
-              {},
-              filterButton(size, b, f),
-              ` weight ${format(effects[classIndex()], 2)}: `,
-              ...ngrams.map((each) => h("span", { class: "token" }, words(each.words))),
+          ...sorted
+            .slice(0, SHOWN)
+            .map(({ effects, size, b, f, ngrams }) =>
+              h(
+                "li",
+                {},
+                filterButton(size, b, f),
+                ` weight ${format(effects[classIndex()], 2)}: `,
+                ...ngrams.map((each) => h("span", { class: "token" }, words(each.words))),
+              ),
             ),
-          ),
         ),
       );
     }
@@ -228,5 +262,14 @@ export const textCnn: Section = {
   },
 };
 
-const head = (...names: string[]) => h("thead", {}, h("tr", {}, ...names.map((name) => h("th", { scope: "col", ...(name.startsWith("n-gram") && { class: "ngram" }) }, name))));
+const head = (...names: string[]) =>
+  h(
+    "thead",
+    {},
+    h(
+      "tr",
+      {},
+      ...names.map((name) => h("th", { scope: "col", ...(name.startsWith("n-gram") && { class: "ngram" }) }, name)),
+    ),
+  );
 const words = (ngram: readonly string[]) => ngram.map((word) => word || OUTSIDE).join(" ");

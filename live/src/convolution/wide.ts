@@ -21,7 +21,8 @@ const SHAPES: Record<Shape, string> = {
 
 const WEIGHTS: Record<Shape, (size: number) => number[]> = {
   average: (size) => Array(size).fill(1 / size),
-  slope: (size) => Array.from({ length: size }, (_, k) => Math.sign(2 * k - (size - 1)) / Math.max(1, Math.floor(size / 2))),
+  slope: (size) =>
+    Array.from({ length: size }, (_, k) => Math.sign(2 * k - (size - 1)) / Math.max(1, Math.floor(size / 2))),
   peak: (size) => Array.from({ length: size }, (_, k) => Number(k === Math.floor((size - 1) / 2)) - 1 / size),
 };
 
@@ -57,13 +58,18 @@ export const wide: Section = {
         const last = f.editor.values.length - 1;
         return {
           height: 290,
-          x: { ...stepAxis("step of the signal", -4, last + 4), ticks: f.editor.values.flatMap((_, i) => (i % 2 ? [] : [i])) },
+          x: {
+            ...stepAxis("step of the signal", -4, last + 4),
+            ticks: f.editor.values.flatMap((_, i) => (i % 2 ? [] : [i])),
+          },
           y: { label: "value", domain: [-2.4 - 0.9 * all.length, 2.2], ticks: [-2, -1, 0, 1, 2] },
           marks: [
             Plot.gridY([-2, -1, 0, 1, 2]),
             Plot.ruleX([t.value], { stroke: "currentColor", strokeDasharray: "2 3" }),
             Plot.ruleY([0]),
-            ...stems(f.editor.values, { filled: (step) => all.some((window) => window.first <= step && step <= window.last) }),
+            ...stems(f.editor.values, {
+              filled: (step) => all.some((window) => window.first <= step && step <= window.last),
+            }),
             Plot.rect(all, {
               x1: (d) => d.first - 0.4,
               x2: (d) => d.last + 0.4,
@@ -103,22 +109,18 @@ export const wide: Section = {
           "of all together ",
           h("strong", {}, number(last - first + 1, "size", 0), " steps"),
           ". Weights: ",
-          number(sizes.reduce((sum, size) => sum + size.value, 0), "weights", 0),
+          number(
+            sizes.reduce((sum, size) => sum + size.value, 0),
+            "weights",
+            0,
+          ),
           `; features for the next layer at step ${t.value}: `,
           ...channels().flatMap((values, i) => [number(values[t.value], `feature[${i}]`), i < 2 ? ", " : "."]),
         ),
       );
       input.update();
     }
-    root.append(
-      row(f.choice, ...sizes),
-      row(shape, relu),
-      f.editor.element,
-      row(t),
-      input.element,
-      outputs,
-      text,
-    );
+    root.append(row(f.choice, ...sizes), row(shape, relu), f.editor.element, row(t), input.element, outputs, text);
     draw();
   },
 };

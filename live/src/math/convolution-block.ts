@@ -63,12 +63,22 @@ export function block(batch: Batch, parts: Block): Map<string, number[][]> {
   if (parts.norm) add("batch norm", normalize(x, statistics(x)));
   if (parts.activation !== "none") {
     const [name, apply] = ACTIVATIONS[parts.activation];
-    add(name, x.map((sequence) => sequence.map(apply)));
+    add(
+      name,
+      x.map((sequence) => sequence.map(apply)),
+    );
   }
-  if (parts.pool > 1) add("max pooling", x.map((sequence) => pool(sequence, "max", parts.pool, parts.pool).map(({ value }) => value)));
+  if (parts.pool > 1)
+    add(
+      "max pooling",
+      x.map((sequence) => pool(sequence, "max", parts.pool, parts.pool).map(({ value }) => value)),
+    );
   const { dropout } = parts;
   if (dropout) {
-    add("dropout", x.map((sequence, i) => sequence.map((value, t) => (dropout.kept[i][t] ? value / (1 - dropout.p) : 0))));
+    add(
+      "dropout",
+      x.map((sequence, i) => sequence.map((value, t) => (dropout.kept[i][t] ? value / (1 - dropout.p) : 0))),
+    );
   }
   return after;
 }

@@ -19,14 +19,25 @@ export interface Field {
 
 const reachOf = ({ size, dilation }: Layer) => dilation * (size - 1);
 
-export function convolution(name: string, size: number, options: { stride?: number; dilation?: number; causal?: boolean } = {}): Layer {
+export function convolution(
+  name: string,
+  size: number,
+  options: { stride?: number; dilation?: number; causal?: boolean } = {},
+): Layer {
   const { stride = 1, dilation = 1, causal = false } = options;
   const reach = dilation * (size - 1);
   const left = causal ? reach : Math.floor(reach / 2);
   return { name, size, stride, dilation, left, right: reach - left };
 }
 
-export const poolingLayer = (name: string, size: number): Layer => ({ name, size, stride: size, dilation: 1, left: 0, right: 0 });
+export const poolingLayer = (name: string, size: number): Layer => ({
+  name,
+  size,
+  stride: size,
+  dilation: 1,
+  left: 0,
+  right: 0,
+});
 
 /** Return the fields behind no layer, the first, the first two, and so on. */
 export function fields(layers: readonly Layer[]): Field[] {

@@ -24,9 +24,7 @@ export const correlate = (f: readonly number[], g: readonly number[], mode: Mode
 export function convolutionMatrix(g: readonly number[], length: number, mode: Mode = "same"): number[][] {
   const [left] = borders(g.length, mode, true);
   const steps = convolve(Array(length).fill(0), g, mode).length;
-  return Array.from({ length: steps }, (_, t) =>
-    Array.from({ length }, (_, u) => g[t - u + g.length - 1 - left] ?? 0),
-  );
+  return Array.from({ length: steps }, (_, t) => Array.from({ length }, (_, u) => g[t - u + g.length - 1 - left] ?? 0));
 }
 
 export const add = (a: readonly number[], b: readonly number[]): number[] => a.map((value, i) => value + b[i]);

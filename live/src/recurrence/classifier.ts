@@ -60,7 +60,13 @@ export const classifier: Section = {
       color: { legend: true, label: shown.value, ...scaleOf(shown.value) },
       height: 360,
       marks: [
-        Plot.cell(cells(), { x: "token", y: "unit", fill: "value", inset: 0.5, title: (d) => `${d.word}: ${d.value.toFixed(3)}` }),
+        Plot.cell(cells(), {
+          x: "token",
+          y: "unit",
+          fill: "value",
+          inset: 0.5,
+          title: (d) => `${d.word}: ${d.value.toFixed(3)}`,
+        }),
       ],
     }));
     const wordAxis = () => {
@@ -81,7 +87,9 @@ export const classifier: Section = {
         softmax(step.logits).map((probability, k) => ({ token: t, probability, class: known.classes[k] })),
       );
     const cells = () =>
-      steps.flatMap((step, t) => step.gates[shown.value].map((value, unit) => ({ token: t, unit, value, word: tokens.words[t] })));
+      steps.flatMap((step, t) =>
+        step.gates[shown.value].map((value, unit) => ({ token: t, unit, value, word: tokens.words[t] })),
+      );
 
     async function read(next: Tokens): Promise<void> {
       const [convolved, read] = await Promise.all([textcnn(next.ids, known.filters), lstmSteps(next.ids)]);

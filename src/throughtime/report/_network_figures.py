@@ -137,9 +137,15 @@ def gradients_figure(lines: Sequence[Line]) -> go.Figure:
     figure.update_layout(layout(400), legend=_LEGEND)
     figure.update_xaxes(title="steps before the last one read")
     figure.update_yaxes(
-        type="log", title="mean norm of the gradient", exponentformat="power", nticks=6, rangemode="tozero"
+        type="log", title="mean norm of the gradient", exponentformat="power", dtick=_log_ticks(lines)
     )
     return figure
+
+
+def _log_ticks(lines: Sequence[Line]) -> str | int:
+    """Return the ticks of a logarithmic axis: powers of ten, in a small range also 2 and 5 times them."""
+    values = [value for line in lines for value in line.y if value and value > 0]
+    return 1 if values and max(values) > 1e3 * min(values) else "D2"
 
 
 def influence_figure(lines: Sequence[Line]) -> go.Figure:

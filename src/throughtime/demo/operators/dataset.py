@@ -28,7 +28,7 @@ from throughtime.errors import DataError
 
 SHORTEST = 20
 """Tokens of a window at least, the markers included. Sites whose windows are shorter, or longer than
-`Sizes.longest`, are left out of the data set; a review takes them all."""
+`throughtime.demo.operators.sites.LONGEST`, are left out of the data set; a review takes them all."""
 _SPLITS = ("training", "validation", "test")
 
 
@@ -40,8 +40,6 @@ class Sizes:
     validation: int = 12_000
     test: int = 12_000
     vocabulary: int = 10_000
-    longest: int = LONGEST
-    """Tokens of a window at most; sites with longer windows are left out."""
 
 
 class PythonOperators:
@@ -166,7 +164,7 @@ def _choose(
     """
     table = stream.sites
     lengths = table[:, 2] - table[:, 1] + 2
-    fitting = np.flatnonzero((lengths >= SHORTEST) & (lengths <= sizes.longest))
+    fitting = np.flatnonzero((lengths >= SHORTEST) & (lengths <= LONGEST))
     order = np.random.default_rng([seed, 2]).permutation(fitting)
     order = order[np.argsort(split[table[order, 3]], kind="stable")]
     splits = split[table[order, 3]].tolist()
