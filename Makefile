@@ -143,9 +143,10 @@ $(VENV)/.docs: $(VENV)/.installed docs/requirements.txt
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx --fail-on-warning --nitpicky --keep-going --quiet docs build/docs
 
-# The examples of the pages that `make test` leaves out, because they take minutes: `examples: slow` in a page's head.
-docs-test: $(VENV)/.installed
-	$(BIN)/python -m pytest --numprocesses 2 tests/docs/slow_pages.py
+# What `make test` leaves out: examples that take minutes (pages with `examples: slow` in their front matter), and faulty
+# pages that the strict build must find.
+docs-test: docs
+	$(BIN)/python -m pytest --numprocesses 2 tests/docs/slow_pages.py tests/docs/slow_site.py
 
 clean:
 	rm -rf $(VENV) build

@@ -15,6 +15,7 @@ extensions = [
     "sphinx_design",
     "sphinx_copybutton",
     "site_tools.reference",
+    "site_tools.code_links",
     "site_tools.hints",
     "site_tools.links",
     "site_tools.live",

@@ -3,8 +3,6 @@
 import sys
 from typing import Any
 
-from sphinx.pycode import ModuleAnalyzer
-
 
 def documentation_of(package: str, constant: Any) -> str:
     """Return the string below the assignment of a constant that a package exports."""
@@ -19,4 +17,6 @@ def documentation_of(package: str, constant: Any) -> str:
 def _comment(module: str, name: str) -> str:
     if not str(getattr(sys.modules[module], "__file__", "")).endswith(".py"):
         return ""
+    from sphinx.pycode import ModuleAnalyzer
+
     return "\n".join(ModuleAnalyzer.for_module(module).find_attr_docs().get(("", name), []))

@@ -55,7 +55,7 @@ def _resolve(
     found = _found(target, scope, node.get("py:class") or "")
     if found is None:
         return None
-    if place := _public_place(found):
+    if place := public_place(found):
         page, anchor = place
         return make_refnode(app.builder, node["refdoc"], f"api/{page}", anchor, content, anchor)
     return _external(target, content)
@@ -78,7 +78,7 @@ def _found(target: str, scope: str, owner: str) -> Any:
     """Return the object that a reference names: a public name, or a path in this or another package."""
     short = target.removeprefix("tt.")
     for path in (target, f"throughtime.{short}", f"{scope}.{short}", f"{scope}.{owner}.{short}"):
-        if (found := _at(path)) is not None:
+        if (found := object_at(path)) is not None:
             return found
     candidates = [value(package, name) for package, name in _by_short_name().get(short, ())]
     return candidates[0] if candidates else getattr(builtins, target, None)
@@ -94,7 +94,7 @@ def _by_short_name() -> dict[str, list[tuple[str, str]]]:
 
 
 @cache
-def _at(path: str) -> Any:
+def object_at(path: str) -> Any:
     """Return the object at a dotted path, None if there is none."""
     parts = path.split(".")
     for length in range(len(parts), 0, -1):
@@ -117,6 +117,6 @@ def _places() -> dict[int, tuple[str, str]]:
     }
 
 
-def _public_place(found: Any) -> tuple[str, str] | None:
+def public_place(found: Any) -> tuple[str, str] | None:
     """Return page and anchor of an object, or of the class that it is a method of."""
     return _places().get(id(found))

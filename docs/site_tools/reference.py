@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterator
 from inspect import getdoc, getmembers, isclass, isfunction
 from pathlib import Path
-from typing import Any
-
-from sphinx.application import Sphinx
+from typing import TYPE_CHECKING, Any
 
 from site_tools.constants import documentation_of
 from site_tools.public import by_package, value
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 SUMMARIES = {
     "throughtime": "Batches, training from raw data, and estimators in scikit-learn's conventions",
@@ -29,23 +30,24 @@ SUMMARIES = {
     "throughtime.report": "Pages of results",
 }
 """What each package holds, in a few words."""
-SENTENCE = re.compile(r"(?<=[.:])\s")
+SENTENCE = re.compile(r"(?<=\.)\s")
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
+def setup(app: "Sphinx") -> dict[str, bool]:
     """Write the pages before Sphinx looks for sources."""
-    app.connect("config-inited", lambda app, _: write(Path(app.srcdir) / "api"))
+    if app.srcdir == app.confdir:  # not for the small sites of the tests
+        app.connect("config-inited", lambda app, _: write(Path(app.srcdir) / "api"))
     return {"parallel_read_safe": True}
 
 
 def write(folder: Path) -> None:
     """Write the pages of all names, change no file that is right already, and delete the others."""
     folder.mkdir(exist_ok=True)
-    pages = dict(_pages())
+    written = dict(pages())
     for path in folder.iterdir():
-        if path.name not in pages:
+        if path.name not in written:
             path.unlink()
-    for name, text in pages.items():
+    for name, text in written.items():
         path = folder / name
         if not path.exists() or path.read_text("utf-8") != text:
             path.write_text(text, "utf-8")
@@ -58,7 +60,8 @@ def page_of(package: str, name: str) -> str:
     return f"{package}.{name}" + "-function" * is_second
 
 
-def _pages() -> Iterator[tuple[str, str]]:
+def pages() -> Iterator[tuple[str, str]]:
+    """Yield the name and the source of every page."""
     packages = by_package()
     yield "index.rst", _index(packages)
     for package, names in packages.items():
@@ -96,10 +99,10 @@ def _table(package: str, names: tuple[str, ...]) -> str:
 
 
 def summary(package: str, name: str) -> str:
-    """Return the first sentence of the documentation of a name."""
+    """Return the first sentence of the documentation of a name; a colon before an equation ends it, too."""
     found = value(package, name)
     text = (getdoc(found) or "") if callable(found) else documentation_of(package, found)
-    return SENTENCE.split(text.partition("\n\n")[0].replace("\n", " "))[0]
+    return SENTENCE.split(text.partition("\n\n")[0].replace("\n", " "))[0].rstrip(":.") + "."
 
 
 def _name_page(package: str, name: str) -> str:

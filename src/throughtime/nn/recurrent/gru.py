@@ -149,10 +149,11 @@ class GRUSpec(CellSpec):
 class GRU(Recurrent):
     r"""Gated recurrent unit, by default with the equations of torch.
 
-    There the reset gate acts after the product, and z keeps the old value:
+    There the reset gate acts after the product, and z keeps the old value::
 
-    r, z = σ(W_i* x_t + b_i* + W_h* h_{t−1} + b_h*), n = tanh(W_in x_t + b_in + r ⊙ (W_hn h_{t−1} + b_hn)),
-    h_t = (1 − z) ⊙ n + z ⊙ h_{t−1}.
+        r, z = σ(W_i* x_t + b_i* + W_h* h_{t−1} + b_h*)
+        n    = tanh(W_in x_t + b_in + r ⊙ (W_hn h_{t−1} + b_hn))
+        h_t  = (1 − z) ⊙ n + z ⊙ h_{t−1}
 
     With ``reset_after=False``, n = tanh(W_in x_t + b_in + W_hn (r ⊙ h_{t−1}) + b_hn). With ``update="new"``,
     z admits the new value: h_t = (1 − z) ⊙ h_{t−1} + z ⊙ n. With a context s, every gate gets W_s s. So the

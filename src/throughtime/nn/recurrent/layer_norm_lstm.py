@@ -125,9 +125,15 @@ class LayerNormLSTMSpec(CellSpec):
 class LayerNormLSTM(Recurrent):
     r"""Long short-term memory with layer normalisation of both products and of c.
 
-    (i, f, g, o) before activation = LN(W_ih x_t; γ_ih, b_ih) + LN(W_hh h_{t−1}; γ_hh, b_hh),
-    i, f, o = σ(·), g = tanh(·), c_t = f ⊙ c_{t−1} + i ⊙ g, h_t = o ⊙ tanh(LN(c_t; γ_c, b_c)),
-    LN(a; γ, b) = γ ⊙ (a − mean(a)) / √(var(a) + eps) + b; with ``proj_size``, h_t = W_hr (o ⊙ …).
+    The equations of a step are::
+
+        (i, f, g, o) before activation = LN(W_ih x_t; γ_ih, b_ih) + LN(W_hh h_{t−1}; γ_hh, b_hh)
+        i, f, o = σ(·), g = tanh(·)
+        c_t = f ⊙ c_{t−1} + i ⊙ g
+        h_t = o ⊙ tanh(LN(c_t; γ_c, b_c))
+        LN(a; γ, b) = γ ⊙ (a − mean(a)) / √(var(a) + eps) + b
+
+    With ``proj_size``, h_t = W_hr (o ⊙ …).
 
     As in the paper, mean and variance are those of all 4·H rows of a product at once; some libraries
     normalise each gate by itself, which is another function of the same weights. The paper's bias of the sum

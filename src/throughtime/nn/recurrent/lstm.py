@@ -153,8 +153,14 @@ class LSTMSpec(CellSpec):
 class LSTM(Recurrent):
     r"""Long short-term memory, gates in torch's order i, f, g, o.
 
-    i, f, o = σ(W_i* x_t + b_i* + W_h* h_{t−1} + b_h*), g = tanh(W_ig x_t + b_ig + W_hg h_{t−1} + b_hg),
-    c_t = f ⊙ c_{t−1} + i ⊙ g, h_t = o ⊙ tanh(c_t); with ``proj_size``, h_t = W_hr (o ⊙ tanh(c_t)).
+    The equations of a step are::
+
+        i, f, o = σ(W_i* x_t + b_i* + W_h* h_{t−1} + b_h*)
+        g       = tanh(W_ig x_t + b_ig + W_hg h_{t−1} + b_hg)
+        c_t     = f ⊙ c_{t−1} + i ⊙ g
+        h_t     = o ⊙ tanh(c_t)
+
+    With ``proj_size``, h_t = W_hr (o ⊙ tanh(c_t)).
 
     With ``peephole``, i and f also get p_i ⊙ c_{t−1} and p_f ⊙ c_{t−1} before their activation, and o gets
     p_o ⊙ c_t. With ``coupled``, f = 1 − i. With ``cell_clip``, c_t is bounded before o and h_t see it.

@@ -88,9 +88,11 @@ def _product(block: int, h: Tensor, weights: Weights) -> Tensor:
 class MGU(Recurrent):
     r"""Minimal gated unit: a gated recurrent unit with one gate, which resets and updates.
 
-    f = σ(W_if x_t + b_if + W_hf h_{t−1} + b_hf),
-    n = tanh(W_in x_t + b_in + W_hn (f ⊙ h_{t−1}) + b_hn),
-    h_t = (1 − f) ⊙ h_{t−1} + f ⊙ n.
+    The equations of a step are::
+
+        f   = σ(W_if x_t + b_if + W_hf h_{t−1} + b_hf)
+        n   = tanh(W_in x_t + b_in + W_hn (f ⊙ h_{t−1}) + b_hn)
+        h_t = (1 − f) ⊙ h_{t−1} + f ⊙ n
 
     It has two thirds of a GRU's parameters. Takes plain tensors and packed sequences as `torch.nn.GRU` does,
     and a `Ragged` of (T, input_size). ``layer.trace(x)`` gives every h and gate, ``layer.step(x_t, state)``
