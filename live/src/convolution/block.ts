@@ -15,7 +15,8 @@ import { button, choice, row, slider, toggle } from "../ui/controls";
 import { h, scrolling } from "../ui/dom";
 import { number, percent } from "../ui/numbers";
 import { Plot, plot, type Figure } from "../ui/plot";
-import { numbersTable, stepAxis, stems, valueAxis } from "../ui/stems";
+import { stepAxis, valueAxis } from "../ui/axes";
+import { numbersTable, stems } from "../ui/stems";
 import { kernelWithPresets } from "./presets";
 
 const LONGEST = 10;
@@ -59,7 +60,7 @@ export const block: Section = {
         const { real, withPadding } = normalized();
         const i = Number(shown.value);
         return {
-          x: stepAxis(`step of sequence ${i + 1}`, 0, Math.max(real[i].length, 3) - 1),
+          x: stepAxis(`step of sequence ${i + 1}`, 0, Math.max(real[i].length, 3) - 1, 0.5),
           y: valueAxis("value"),
           marks: [
             Plot.ruleY([0]),
@@ -119,7 +120,7 @@ export const block: Section = {
       const figures = [...parts].map(([name, values], place): Figure =>
         plot(place ? `${place}. after ${name}` : "input", () => ({
           height: 165,
-          x: stepAxis("step", 0, lengths[i].value - 1),
+          x: stepAxis("step", 0, lengths[i].value - 1, 0.5),
           y: { ...valueAxis("value"), ticks: 4 },
           marks: [Plot.ruleY([0]), ...stems(values[i])],
         })),

@@ -8,7 +8,8 @@ import { equation } from "../ui/equation";
 import { matrix } from "../ui/matrix";
 import { number } from "../ui/numbers";
 import { Plot, plot } from "../ui/plot";
-import { numbersTable, stepAxis, stems, valueAxis } from "../ui/stems";
+import { stepAxis, valueAxis } from "../ui/axes";
+import { numbersTable, stems } from "../ui/stems";
 import { kernelWithPresets, signalWithPresets } from "./presets";
 
 export const MODES: Record<Mode, string> = {
@@ -46,7 +47,7 @@ export const kernel: Section = {
         const weights = laid();
         const [low, high] = [Math.min(0, first()), Math.max(f.editor.values.length - 1, first() + weights.length - 1)];
         return {
-          x: stepAxis("step of the signal", low, high),
+          x: stepAxis("step of the signal", low, high, 0.5),
           y: { label: "value", grid: true, domain: [-2.2, 2.2] },
           marks: [
             Plot.rectX([first()], {
@@ -65,7 +66,7 @@ export const kernel: Section = {
     const result = plot("The output at every step; the step t is filled", () => {
       const outputs = operation()(f.editor.values, g.editor.values, mode.value);
       return {
-        x: stepAxis("output step t", 0, outputs.length - 1),
+        x: stepAxis("output step t", 0, outputs.length - 1, 0.5),
         y: valueAxis(name()),
         marks: [Plot.ruleY([0]), ...stems(outputs, { filled: (step) => step === t.value })],
       };

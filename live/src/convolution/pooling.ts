@@ -6,7 +6,8 @@ import { choice, row, slider } from "../ui/controls";
 import { h } from "../ui/dom";
 import { number } from "../ui/numbers";
 import { Plot, plot } from "../ui/plot";
-import { numbersTable, stepAxis, stems } from "../ui/stems";
+import { stepAxis } from "../ui/axes";
+import { numbersTable, stems } from "../ui/stems";
 import { signalWithPresets } from "./presets";
 
 export const pooling: Section = {
@@ -34,7 +35,7 @@ export const pooling: Section = {
           parts.some(({ first, last, winner }) => (kind.value === "max" ? winner === t : first <= t && t <= last));
         return {
           height: 190,
-          x: stepAxis("step", 0, values().length - 1),
+          x: stepAxis("step", 0, values().length - 1, 0.5),
           y: { label: "value", grid: true, domain: [-2.2, 2.2] },
           marks: [
             Plot.rect(parts, {

@@ -1,7 +1,8 @@
 // C8: a trained TextCNN: what each filter looks for, and which n-grams of a text fire it.
 
+import { softmax } from "../math/softmax";
 import { reader } from "../classifier/reader";
-import { facts, occlusion, softmax, textcnn, type Convolved } from "../model/classifier";
+import { facts, occlusion, textcnn, type Convolved } from "../model/classifier";
 import type { Tokens } from "../model/tokenizer";
 import type { Section } from "../page";
 import { button, choice, row, slider } from "../ui/controls";

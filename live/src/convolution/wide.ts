@@ -8,7 +8,8 @@ import { h } from "../ui/dom";
 import { matrix } from "../ui/matrix";
 import { number } from "../ui/numbers";
 import { Plot, plot } from "../ui/plot";
-import { stepAxis, stems } from "../ui/stems";
+import { stepAxis } from "../ui/axes";
+import { stems } from "../ui/stems";
 import { signalWithPresets } from "./presets";
 
 type Shape = "average" | "slope" | "peak";
@@ -59,7 +60,7 @@ export const wide: Section = {
         return {
           height: 290,
           x: {
-            ...stepAxis("step of the signal", -4, last + 4),
+            ...stepAxis("step of the signal", -4, last + 4, 0.5),
             ticks: f.editor.values.flatMap((_, i) => (i % 2 ? [] : [i])),
           },
           y: { label: "value", domain: [-2.4 - 0.9 * all.length, 2.2], ticks: [-2, -1, 0, 1, 2] },

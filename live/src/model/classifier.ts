@@ -1,7 +1,7 @@
 // The trained classifiers: probabilities, values inside, and the effect of each token.
 
 import { json } from "./assets";
-import { int64, ort, rows, session, softmax } from "./runtime";
+import { int64, ort, rows, session } from "./runtime";
 
 export interface Ngram {
   /** Words; "" is a place before the start or after the end of a text. */
@@ -117,5 +117,3 @@ export async function occlusion(
   const [whole, ...others] = rows(output.logits).map((logits) => logits[chosen]);
   return others.map((each) => whole - each);
 }
-
-export { softmax };

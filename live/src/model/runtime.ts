@@ -34,10 +34,3 @@ export function rows(tensor: ort.Tensor): number[][] {
   const flat = Array.from(tensor.data as Float32Array | BigInt64Array, Number);
   return Array.from({ length: width ? flat.length / width : 0 }, (_, i) => flat.slice(i * width, (i + 1) * width));
 }
-
-export function softmax(logits: readonly number[]): number[] {
-  const largest = Math.max(...logits);
-  const powers = logits.map((each) => Math.exp(each - largest));
-  const sum = powers.reduce((a, b) => a + b, 0);
-  return powers.map((each) => each / sum);
-}

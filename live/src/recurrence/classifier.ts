@@ -1,12 +1,12 @@
 // R14, R15: a trained LSTM and a trained TextCNN read the same text.
 
+import { softmax } from "../math/softmax";
 import {
   GATES,
   TITLES,
   facts,
   lstmSteps,
   occlusion,
-  softmax,
   textcnn,
   type Gate,
   type ModelName,

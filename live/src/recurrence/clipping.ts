@@ -6,7 +6,8 @@ import { dot, norm, type Vector } from "../math/recurrence/linear";
 import { row, slider } from "../ui/controls";
 import { h } from "../ui/dom";
 import { equation } from "../ui/equation";
-import { curves, curveStyle, legend, stepAxis } from "../ui/lines";
+import { stepAxis } from "../ui/axes";
+import { curves, curveStyle, legend } from "../ui/lines";
 import { number } from "../ui/numbers";
 import { Plot, plot } from "../ui/plot";
 

@@ -4,7 +4,8 @@ import type { Section } from "../page";
 import { type Cell, type Direction, HIDDEN, influence, INPUTS, LONGEST, tokens } from "../math/recurrence/influence";
 import { choice, row, slider } from "../ui/controls";
 import { h } from "../ui/dom";
-import { curves, legend, logarithmicAxis, stepAxis } from "../ui/lines";
+import { logarithmicAxis, stepAxis } from "../ui/axes";
+import { curves, legend } from "../ui/lines";
 import { number, percentage } from "../ui/numbers";
 import { plot } from "../ui/plot";
 

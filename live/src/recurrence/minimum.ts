@@ -18,7 +18,8 @@ import {
 import { button, slider } from "../ui/controls";
 import { h } from "../ui/dom";
 import { equation } from "../ui/equation";
-import { curves, legend, stepAxis } from "../ui/lines";
+import { stepAxis } from "../ui/axes";
+import { curves, legend } from "../ui/lines";
 import { number, percent } from "../ui/numbers";
 import { Plot, plot } from "../ui/plot";
 

@@ -8,7 +8,8 @@ import { type Kind, outcome, recurrentMatrix } from "../math/recurrence/spectrum
 import { choice, row, slider } from "../ui/controls";
 import { h } from "../ui/dom";
 import { equation } from "../ui/equation";
-import { curves, legend, logarithmicAxis, stepAxis } from "../ui/lines";
+import { logarithmicAxis, stepAxis } from "../ui/axes";
+import { curves, legend } from "../ui/lines";
 import { matrix } from "../ui/matrix";
 import { number } from "../ui/numbers";
 import { Plot, plot } from "../ui/plot";

@@ -1,5 +1,6 @@
 // R3: backpropagation through time, one term of the gradient per step.
 
+import { softmax } from "../math/softmax";
 import type { Section } from "../page";
 import {
   add,
@@ -7,7 +8,6 @@ import {
   type Matrix,
   norm,
   product,
-  softmax,
   sumMatrices,
   transposed,
   type Vector,
@@ -16,7 +16,8 @@ import { atLastStep, rnn, rnnBackward, type RnnWeights } from "../math/recurrenc
 import { choice, row, slider, stepper, toggle } from "../ui/controls";
 import { h, svg } from "../ui/dom";
 import { equation } from "../ui/equation";
-import { curves, legend, logarithmicAxis, stepAxis } from "../ui/lines";
+import { logarithmicAxis, stepAxis } from "../ui/axes";
+import { curves, legend } from "../ui/lines";
 import { matrix } from "../ui/matrix";
 import { format, number } from "../ui/numbers";
 import { Plot, plot } from "../ui/plot";

@@ -1,7 +1,8 @@
 // R2: the vanilla RNN of two units, unrolled.
 
+import { softmax } from "../math/softmax";
 import type { Section } from "../page";
-import { add, product, softmax, type Vector } from "../math/recurrence/linear";
+import { add, product, type Vector } from "../math/recurrence/linear";
 import { rnn } from "../math/recurrence/rnn";
 import { row, slider, stepper } from "../ui/controls";
 import { h, svg } from "../ui/dom";

@@ -73,23 +73,3 @@ export function legend(names: readonly string[]): HTMLElement {
     }),
   );
 }
-
-const power = (value: number) =>
-  value >= 1e-3 && value < 1e5 ? `${+value.toPrecision(3)}` : value.toExponential(0).replace("+", "").replace("-", "−");
-
-/** A logarithmic axis. */
-export const logarithmicAxis = (label: string) => ({
-  label,
-  type: "log" as const,
-  grid: true,
-  ticks: 6,
-  tickFormat: power,
-});
-
-/** An axis of steps, with a tick at whole numbers alone. */
-export function stepAxis(label: string, first: number, last: number) {
-  const stride = [1, 2, 5, 10, 20, 50, 100, 200, 500].find((each) => (last - first) / each <= 12) ?? 1000;
-  const start = Math.ceil(first / stride) * stride;
-  const ticks = Array.from({ length: Math.floor((last - start) / stride) + 1 }, (_, i) => start + i * stride);
-  return { label, domain: [first, Math.max(last, first + 1)], ticks, tickFormat: "d" };
-}

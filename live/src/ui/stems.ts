@@ -34,17 +34,6 @@ export function stems(values: readonly number[], options: StemOptions = {}): Plo
   ];
 }
 
-/** Axis of steps `from` … `to`, with half a step of room at the ends. */
-export const stepAxis = (label: string, from: number, to: number) => ({
-  label,
-  domain: [from - 0.5, to + 0.5] as [number, number],
-  ticks: Array.from({ length: to - from + 1 }, (_, i) => from + i).filter((t) => to - from < 16 || t % 4 === 0),
-  tickFormat: "d",
-});
-
-/** Axis of values, with room for the dots at its ends. */
-export const valueAxis = (label: string) => ({ label, grid: true, inset: 6 });
-
 /** Numbers that a plot shows, as a table that opens: `name(i)` is what tests find them by. */
 export function numbersTable(
   summary: string,

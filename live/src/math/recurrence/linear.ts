@@ -28,13 +28,6 @@ export const frobenius = (a: readonly Vector[]): number => norm(a.flat());
 
 export const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 
-export function softmax(logits: readonly number[]): Vector {
-  const largest = Math.max(...logits);
-  const powers = logits.map((each) => Math.exp(each - largest));
-  const sum = powers.reduce((a, b) => a + b, 0);
-  return powers.map((each) => each / sum);
-}
-
 /** Singular values of a 2×2 matrix, the largest first. */
 export function singularValues([[a, b], [c, d]]: Matrix): [number, number] {
   // Of the rotation part and the reflection part of the matrix: σ = (their sum, their difference).
