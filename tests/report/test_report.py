@@ -116,7 +116,7 @@ def test_the_networks_are_shown_and_their_texts_cannot_break_out() -> None:
         "CNN: filters and the n-grams that fire them",
         "original -0.25 1.50",
         "replaced +0.50 1.00",
-        "< 25 % 20",
+        "< missed 25 % 20",
         "forget gate 25 / 50 %",
         "“replaced” with 75 %",
     ):
