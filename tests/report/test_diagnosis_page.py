@@ -18,6 +18,7 @@ from throughtime.tasks import quality
 from throughtime.training import GradientRecord, LayerGradients
 
 from .browser import flaws, needs_looking
+from .pages import PageText
 from .results import epoch_metrics, with_texts
 
 
@@ -108,6 +109,18 @@ def test_a_model_without_faults_is_told_so() -> None:
     assert "loses" in page
     found = replace(found, findings=(replace(finding, about="gradients"),))
     assert said not in render_diagnoses("t", "q", {"m": found})
+
+
+def test_how_far_gradients_get_is_told_once_with_both_measures() -> None:
+    layer = tt.nn.RNN(1, 1, nonlinearity="affine", bias=False)
+    with torch.no_grad():
+        layer.weight_hh_l0.fill_(0.5)
+    x = Ragged.from_lengths(torch.ones(20, 1), [20])
+    measured = diagnose(layer, x, lambda y: y.state.sum(), outcome=lambda y: y.state[0].sum(1))
+    words = PageText(render_diagnoses("t", "q", {"m": measured})).words
+    assert "gradients vanish within 7 steps" in words
+    heads = "steps until 1 % is left gradient of the loss slowest direction, λ₁ λ₁ per step longest sequence"
+    assert f"{heads} {measured.layers[0].name} 7 7 −0.693 20" in words
 
 
 def test_a_run_survives_json() -> None:
