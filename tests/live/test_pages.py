@@ -10,18 +10,20 @@ from tests.live.conftest import FOLDER, PAGES, ROOT, LivePage
 CONTROLS = "input, select, button, textarea, [role=slider]"
 
 
-def test_every_row_of_the_lecture_has_a_section_with_something_to_do(
-    live_page: LivePage,
-) -> None:
-    rows = re.findall(r"^\| ([CR]\d+) \|", (ROOT / "docs" / "lecture.md").read_text("utf-8"), re.MULTILINE)
-    covered = set()
+def test_every_row_of_the_lecture_has_a_section_with_something_to_do(live_page: LivePage) -> None:
+    """docs/lecture.md links exactly the sections that say so."""
+    sections: dict[str, set[str]] = {}
     for name in PAGES:
-        page = live_page(name).page
-        for section in page.locator("section").all():
-            assert section.locator(CONTROLS).count() > 0, section.get_attribute("id")
-            covered.update((section.get_attribute("data-rows") or "").split())
-    assert covered == set(rows)
-    assert len(rows) == 23
+        for section in live_page(name).page.locator("section").all():
+            address = f"{name}#{section.get_attribute('id')}"
+            assert section.locator(CONTROLS).count() > 0, address
+            for row in (section.get_attribute("data-rows") or "").split():
+                sections.setdefault(row, set()).add(address)
+    lines = re.findall(
+        r"^\| ([CR]\d+) \|(.*)", (ROOT / "docs" / "lecture.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert sections == {row: set(re.findall(r"\{live\}`[^`<]+<([^>]+)>`", line)) for row, line in lines}
+    assert len(lines) == 23
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

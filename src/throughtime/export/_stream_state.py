@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 
-def stream_state(model: "ModelProto | str | Path | Any", batch_size: int = 1) -> dict[str, np.ndarray]:
+def stream_state(model: Any, batch_size: int = 1) -> dict[str, np.ndarray]:
     """Return the state of sequences that begin, as inputs of a streaming model: zeros.
 
     Parameters
