@@ -2,14 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from throughtime.errors import InputTypeError, ShapeError
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
 
 
 def stream_state(model: Any, batch_size: int = 1) -> dict[str, np.ndarray]:
