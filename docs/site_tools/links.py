@@ -55,7 +55,8 @@ def _resolve(
     found = _found(target, scope, node.get("py:class") or "")
     if found is None:
         return None
-    if place := public_place(found):
+    owner, _, member = target.rpartition(".")
+    if place := public_place(found) or _place_of_member(_found(owner, scope, ""), member):
         page, anchor = place
         return make_refnode(app.builder, node["refdoc"], f"api/{page}", anchor, content, anchor)
     return _external(target, content)
@@ -96,7 +97,7 @@ def _by_short_name() -> dict[str, list[tuple[str, str]]]:
 @cache
 def object_at(path: str) -> Any:
     """Return the object at a dotted path, None if there is none."""
-    parts = path.split(".")
+    parts = [part for part in path.split(".") if part]
     for length in range(len(parts), 0, -1):
         try:
             found = import_module(".".join(parts[:length]))
@@ -117,6 +118,12 @@ def _places() -> dict[int, tuple[str, str]]:
     }
 
 
+def _place_of_member(owner: Any, member: str) -> tuple[str, str] | None:
+    """Return page and anchor of a method or property of a public class."""
+    place = public_place(owner)
+    return place and (place[0], f"{place[1]}.{member}")
+
+
 def public_place(found: Any) -> tuple[str, str] | None:
-    """Return page and anchor of an object, or of the class that it is a method of."""
+    """Return page and anchor of a public name."""
     return _places().get(id(found))

@@ -61,7 +61,7 @@ def test_a_page_without_faults_has_no_warning(warnings_of_broken_pages: str) -> 
 def test_the_built_site_has_every_public_name() -> None:
     with (SITE / "objects.inv").open("rb") as file:
         inventory = InventoryFile.load(file, "", lambda _base, path: path)
-    entries = {name for kind, names in inventory.data.items() if kind.startswith("py:") for name in names}
+    entries = {name for kind, names in inventory.items() if kind.startswith("py:") for name in names}
     names = {f"{package}.{name}" for package, names in by_package().items() for name in names}
     assert names <= entries
     for package, public in by_package().items():
