@@ -3,8 +3,12 @@
 import sys
 from pathlib import Path
 
+from numpydoc.xref import DEFAULT_LINKS
+
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]  # tests.test_public_names, and site_tools
+
+from site_tools.public import class_paths  # noqa: E402 - from the path above
 
 project = "throughtime"
 author = "the throughtime developers"
@@ -31,6 +35,14 @@ autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 80
 numpydoc_show_class_members = False
+numpydoc_xref_param_type = True
+numpydoc_xref_ignore = "all"
+numpydoc_xref_aliases = {
+    **{name: name for name in DEFAULT_LINKS},  # int, str and others are not links
+    **class_paths(),
+    "Tensor": "torch.Tensor",
+    "Module": "torch.nn.Module",
+}
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "attrs_inline"]
 myst_heading_anchors = 4
@@ -41,6 +53,7 @@ html_title = "throughtime"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_copy_source = False
+html_show_copyright = False
 html_show_sphinx = False
 html_show_copyright = False
 copybutton_prompt_text = "$ "

@@ -27,6 +27,12 @@ def by_package() -> dict[str, tuple[str, ...]]:
     }
 
 
+def class_paths() -> dict[str, str]:
+    """Return the full name of each public class; of two with one name, that of the first package."""
+    places = [(package, name) for package, names in reversed(by_package().items()) for name in names]
+    return {name: f"{package}.{name}" for package, name in places if isclass(value(package, name))}
+
+
 def value(package: str, name: str) -> Any:
     """Return what a public name stands for."""
     return getattr(import_module(package), name)

@@ -1,7 +1,7 @@
 """The API reference: a page for each package and public name, as sources of Sphinx in `docs/api`."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from inspect import getdoc, getmembers, isclass, isfunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,7 +113,10 @@ def _name_page(package: str, name: str) -> str:
         return "\n".join([*head, f".. autoclass:: {name}", members, ""])
     if isfunction(found):
         return "\n".join([*head, f".. autofunction:: {name}", ""])
-    return "\n".join([*head, f".. py:data:: {name}\n", _indent(documentation_of(package, found)), ""])
+    keys = ", ".join(f"``{key}``" for key in found) if isinstance(found, Mapping) else f"``{found!r}``"
+    return "\n".join(
+        [*head, f".. py:data:: {name}\n", _indent(f"{documentation_of(package, found)}\n\n{keys}"), ""]
+    )
 
 
 def _members(found: type) -> list[str]:
