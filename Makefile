@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= runs/demo
 
-.PHONY: demo test test-long test-optional acceptance published test-torch fuzz check sanitize sanitize-module format pictures docs docs-test clean
+.PHONY: demo test live test-pages test-long test-optional acceptance published test-torch fuzz check sanitize sanitize-module format pictures clean demo-quick docs docs-test lecture test-lecture
 
 # The pinned packages. The stamp file is written last, so that an interrupted installation is repeated.
 $(VENV)/.packages: requirements.txt
@@ -20,8 +20,49 @@ $(VENV)/.installed: $(VENV)/.packages pyproject.toml $(shell find native -type f
 demo: $(VENV)/.installed
 	$(BIN)/throughtime demo --out $(RUN)
 
-test: check
-	$(BIN)/python -m pytest --numprocesses 2
+# The same on a small part of the data: about a minute after the installation.
+demo-quick: $(VENV)/.installed
+	$(BIN)/throughtime demo --quick --out $(RUN)-quick
+
+# The lecture as two notebooks in the browser; marimo is installed for them alone.
+lecture: $(VENV)/.lecture
+	$(BIN)/marimo edit notebooks
+
+$(VENV)/.lecture: $(VENV)/.installed notebooks/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement notebooks/requirements.txt
+	touch $@
+
+# The notebooks in marimo itself, which `make test` does not install; there a stand-in runs their cells.
+test-lecture: $(VENV)/.lecture
+	$(BIN)/marimo check --strict notebooks/convolution.py notebooks/recurrence.py
+	$(BIN)/python -m pytest tests/notebooks
+
+# Tests of pages run in a real browser where Chromium is installed; those of the live pages also need npm.
+HAS_BROWSER := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+HAS_NPM := $(shell command -v npm)
+test: check $(if $(and $(HAS_BROWSER),$(HAS_NPM)),live)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
+
+# Pages to play with, which open from the file system: build/live/convolution.html and recurrence.html. Needs npm
+# (Node.js 20.11 or newer), which downloads ONNX Runtime Web. Trains two small classifiers: about a minute.
+LIVE := build/live
+live: $(LIVE)/recurrence.html
+
+$(LIVE)/recurrence.html: live/node_modules/.package-lock.json $(LIVE)/data/classifiers.json live/build.mjs \
+		$(shell find live/src -type f)
+	cd live && npm run --silent check && npm run --silent build -- ../$(LIVE)/data ../$(LIVE)
+
+live/node_modules/.package-lock.json: live/package-lock.json
+	cd live && npm ci --no-progress --silent
+	touch $@
+
+$(LIVE)/data/classifiers.json: $(VENV)/.installed live/data/models.py live/data/messages.py
+	$(BIN)/python live/data/models.py $(LIVE)/data
+	touch $@
+
+# The tests of pages by themselves, built first.
+test-pages: live
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope tests/live tests/report
 
 # The tests of properties with ten times as many examples, different ones at each run.
 test-long: $(VENV)/.installed

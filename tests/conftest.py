@@ -9,6 +9,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import torch
 from hypothesis import settings
 
+from tests.browser import browser, page_at, shared_page_at
+
+__all__ = ["browser", "page_at", "shared_page_at"]  # fixtures of all tests
+
 settings.register_profile("repo", derandomize=True, deadline=None, max_examples=10)
 settings.register_profile("long", deadline=None, max_examples=100)  # of `make test-long`
 settings.load_profile("repo")

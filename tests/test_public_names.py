@@ -9,10 +9,10 @@ PUBLIC = {
     "throughtime": "Ragged bptt collate convert diagnose errors export models nn",
     "throughtime.errors": "DataError InputTypeError NotCausalError NotFiniteError RunError ShapeError ThroughtimeError UnsupportedError",
     "throughtime.nn": "Activation AttentionPool AvgPool1d Bidirectional CRF Conv1d ConvBlock ConvBlock2d ConvStack ConvTranspose1d DirectionGradients DirectionTrace Dropout GRU GRUCell GatedBlock GroupNorm InstanceNorm1d LSTM LSTMCell LayerNormLSTM Linear LockedDropout MGU MaxPool1d MiniRocket Parallel Pool RNN RNNCell Readout ReceptiveField Recurrence RecurrenceTrace RecurrentOutput ResNetBlock Residual Stream TemporalBlock Trace WideConv bio_constraints description dilation_schedule fold_batch_norm functional init output_lengths receptive_field",
-    "throughtime.export": "onnx onnx_translations",
+    "throughtime.export": "onnx onnx_translations stream_state",
     "throughtime.convert": "OnnxOperator from_keras from_onnx from_torch to_keras to_onnx to_torch with_update",
     "throughtime.bptt": "Carried Window checkpointed streams windows",
-    "throughtime.diagnose": "AdaptiveClip ClipEvent Diagnosis ExampleDiagnosis Finding GateSaturation GradientFlow Influence InputProfiles LayerDiagnosis LayerFlow LayerProfiles Lyapunov LyapunovSummary ModuleNorms Profile ProfileSummary RecencySummary Saturation Spectrum SpectrumSummary Watch clipping diagnose drifting effective_horizon findings_of_flow first_gradient_not_finite first_not_finite gradient_flow influence locate_not_finite lyapunov_exponents no_gain_over_bag_of_words order_unused spectrum vanished_not_converged watch",
+    "throughtime.diagnose": "AdaptiveClip ClipEvent Diagnosis ExampleDiagnosis FilterNgrams Finding GateSaturation GradientFlow Influence InputProfiles LayerDiagnosis LayerFlow LayerHorizon LayerProfiles Lyapunov LyapunovSummary ModuleNorms Profile ProfileSummary RecencySummary Saturation Spectrum SpectrumSummary Watch clipping diagnose drifting effective_horizon filter_ngrams findings_of_flow first_gradient_not_finite first_not_finite gradient_flow influence locate_not_finite lyapunov_exponents no_gain_over_bag_of_words order_unused spectrum vanished_not_converged watch",
     "throughtime.models": "BiGRU BiLSTM BiRNN Blend CharCNN FCN ForecastModel FrameModel GRUModel InceptionTime LSTMFCN LSTMModel LanguageModel LeNet MODELS ModelInputs NGrams NamedModel RNNModel ResNet Rocket TCN TextCNN all_options build_model check_options is_solved model_options models_for sample",
 }
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
+from overview import overview
 from svg import BLUE, GREEN, GREY, RED, Picture, layers, stems, table
 from torch import Tensor, nn
 
@@ -210,7 +211,7 @@ COLOURS = ("#9ecae1", "#a1d99b", "#fdbe85")
 PICTURES: tuple[Callable[[], Picture], ...] = (definition, matrix, pooling, block, stacked, wide, dilated)
 
 
-OTHERS: tuple[Callable[[], Picture], ...] = (ragged, gradients)
+OTHERS: tuple[Callable[[], Picture], ...] = (ragged, gradients, overview)
 
 
 def main() -> None:

@@ -26,19 +26,19 @@ def test_runs_and_their_best_baselines_stand_side_by_side(
     assert (done.code, done.err) == (0, "")
     lines = [[cell.strip() for cell in line.split("│")] for line in done.out.splitlines()]
     named = {cells[0]: cells for cells in lines if len(cells) > 1}
-    assert list(named)[:2] == ["textcnn of classification", "bigru of gru"]
+    assert list(named)[:2] == ["textcnn (classification)", "bigru (gru)"]
     run, summary = Run.open(gru), read_summary(Run.open(gru))
     assert summary is not None
     assert summary.best_baseline is not None
     parameters = sum(parameter.numel() for parameter in run.load_model().parameters())
-    cells = named["bigru of gru"]
+    cells = named["bigru (gru)"]
     assert cells[1] == f"test ({summary.score.examples} sequences)"
     assert cells[2].startswith(f"{100 * summary.score['accuracy']:.1f} % (")
     assert cells[-2] == f"{parameters:,}"
     best = named[summary.best_baseline.name]
     assert best[2].startswith(f"{100 * summary.best_baseline.score['accuracy']:.1f} %")
     assert done.out.rstrip().endswith(f"saved in {page}")
-    assert "bigru of gru" in page.read_text("utf-8")
+    assert "bigru (gru)" in page.read_text("utf-8")
 
 
 @pytest.mark.parametrize(("task", "unit"), [("tagging", "tokens"), ("regression", "sequences")])

@@ -75,7 +75,7 @@ def test_frames(folder: Path, run_cli: RunCli) -> None:
     done = run_cli("diagnose", run, data)
     assert (done.code, done.err) == (0, "")
     found = _found(run)
-    assert "nll per frame" in found["quality"]["figure"]
+    assert "NLL per frame" in found["quality"]["figure"]
     assert len(found["examples"][0]["tokens"]) == 19
     assert set(found["examples"][0]["tokens"]) == set("012345")
 

@@ -8,12 +8,15 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 import pytest
 import torch
 from tokenizers import Tokenizer
 
+from throughtime import Ragged
 from throughtime.data.tokenizing import encode
+from throughtime.export import stream_state
 from throughtime.learn import load
 from throughtime.tasks import predict
 from throughtime.training import Run
@@ -52,6 +55,91 @@ def test_the_file_computes_what_the_run_does(tmp_path: Path, run_cli: RunCli, te
     torch.testing.assert_close(
         torch.from_numpy(logits), predict(run.load_model(), tokens), rtol=1e-5, atol=1e-6
     )
+
+
+@pytest.fixture(scope="module")
+def stream_run(tmp_path_factory: pytest.TempPathFactory, text_run: Path) -> Path:
+    """A run of a model in one direction, on the rows of `text_run`."""
+    options = ("--text", "words", "--target", "kind", "--model", "gru", "--hidden-size", 8, "--epochs", 4)
+    return trained(
+        tmp_path_factory.mktemp("stream") / "run", text_run.parent / "data.csv", *options, "--no-baselines"
+    )
+
+
+def test_a_streaming_file_is_that_of_the_run_token_by_token(
+    tmp_path: Path, run_cli: RunCli, stream_run: Path
+) -> None:
+    out = tmp_path / "model.onnx"
+    outcome = run_cli("export", stream_run, "--to", "onnx", "--out", out, "--streaming", "--intermediates")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.startswith(
+        f"saved in {out}: inputs tokens (batch, length), recurrent.h_0 (1, batch, 8)"
+    )
+    assert "recurrent.update (batch, length, 8)" in outcome.out
+    code = outcome.out.partition("\n\n")[2].replace("a text", "a good or bad thing")
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code, {})
+    model, notes = Run.open(stream_run).load_model(), onnxruntime.InferenceSession(out).get_modelmeta()
+    tokenizer = Tokenizer.from_str(notes.custom_metadata_map["tokenizer"])
+    (tokens,) = encode(tokenizer, ["a good or bad thing"])
+    so_far = Ragged.from_list([tokens[: count + 1] for count in range(len(tokens))])
+    best = predict(model, so_far).argmax(1)
+    lines = [
+        f"{tokenizer.id_to_token(int(t))} {['no', 'yes'][b]}\n" for t, b in zip(tokens, best, strict=True)
+    ]
+    assert printed.getvalue() == "".join(lines)
+
+
+def test_a_language_model_streams_the_log_probabilities_of_what_comes_next(
+    tmp_path: Path, run_cli: RunCli
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("the cat sat on the mat .\nthe dog sat on the log .\n" * 40)
+    run = trained(
+        tmp_path / "run", text, "--task", "language", "--unit", "word", "--hidden-size", 6, "--layers", 1,
+        "--epochs", 1, "--streams", 4, "--bptt", 8,
+    )  # fmt: skip
+    out = tmp_path / "model.onnx"
+    done = run_cli("export", run, "--to", "onnx", "--out", out, "--streaming", "--quiet")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    session = onnxruntime.InferenceSession(out)
+    model, state = Run.open(run).load_model(), stream_state(session)
+    ids = (
+        Tokenizer.from_str(session.get_modelmeta().custom_metadata_map["tokenizer"]).encode("the cat sat").ids
+    )
+    rows = []
+    for token in ids:
+        log_p, *after = session.run(None, {"tokens": np.array([[token]]), **state})
+        state = dict(zip(state, after, strict=True))
+        rows.append(torch.from_numpy(log_p[0, 0]))
+    with torch.no_grad():
+        (expected,) = model(Ragged.from_list([torch.tensor(ids)]))
+    assert len(ids) == 3
+    torch.testing.assert_close(torch.stack(rows), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_what_cannot_stream_writes_no_file(tmp_path: Path, run_cli: RunCli, text_run: Path) -> None:
+    out = tmp_path / "model.onnx"
+    refused(
+        run_cli("export", text_run, "--to", "onnx", "--out", out, "--streaming"),
+        ["convolutions.blocks.0.conv (Conv1d) has", "use padding='causal'"],
+    )
+    assert not out.exists()
+
+
+def test_the_intermediates_of_a_convolution_stand_in_the_file(
+    tmp_path: Path, run_cli: RunCli, text_run: Path
+) -> None:
+    out = tmp_path / "model.onnx"
+    outcome = run_cli("export", text_run, "--to", "onnx", "--out", out, "--intermediates")
+    code = outcome.out.partition("\n\n")[2].replace('"a text", "another one"', '"a good thing"')
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code, {})
+    assert printed.getvalue() == "['yes']\n"
+    names = {output.name for output in onnxruntime.InferenceSession(out).get_outputs()}
+    assert names >= {"logits", "convolutions.blocks.0.activation", "convolutions.blocks.0.pool.index"}
 
 
 def test_the_file_stands_beside_the_run(tmp_path: Path, run_cli: RunCli, code_run: Path) -> None:

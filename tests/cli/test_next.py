@@ -105,7 +105,7 @@ def test_frames(folder: Path, run_cli: RunCli) -> None:
     run = folder / "frames"
     outcome = run_cli("train", data, *FRAMES, "--out", run)
     assert outcome.code == 0, outcome.err
-    assert "test nll per frame" in outcome.out
+    assert "test NLL per frame" in outcome.out
     assert "on 19 frames" in outcome.out
     shown = run_cli("sample", run, "--length", 5)
     lines = [json.loads(line) for line in shown.out.splitlines()]

@@ -17,7 +17,7 @@ from throughtime.cli import main
 from throughtime.cli._app import app, full_train_command
 from throughtime.cli._bench_conv import _table
 from throughtime.data.printable import printable
-from throughtime.demo.job import DemoPlan, _plan_json
+from throughtime.demo.plan import DemoPlan
 from throughtime.demo.results import DemoResult, write_result
 from throughtime.report import ModelRow
 
@@ -177,13 +177,13 @@ def test_results_of_somebody_else_cannot_command_the_terminal(tmp_path: Path, ru
     out.mkdir()
     (out / "report.html").touch()
     model = ModelRow("[/b]\x1b[2J", 0.5, 0.4, 0.6)
-    write_result(out, _plan_json(DemoPlan()), DemoResult((model,), out, out / "bilstm", 0.5))
+    write_result(out, DemoPlan().to_json(), DemoResult((model,), out, out / "bilstm", 0.5))
     outcome = run_cli("demo", "--out", out)
     assert (outcome.code, outcome.err) == (0, "")
     assert "\x1b" not in outcome.out
     for text in (r"[/b]\x1b[2J  ", f"{out}/bilstm SOME_FILE.py"):
         assert text in "".join(outcome.out.splitlines())
-    write_result(out, _plan_json(DemoPlan()), DemoResult((model,), out, out / "[b]\x1b[2J", 0.5))
+    write_result(out, DemoPlan().to_json(), DemoResult((model,), out, out / "[b]\x1b[2J", 0.5))
     outcome = run_cli("demo", "--out", out)
     assert outcome.code == 2
     assert "\x1b" not in outcome.err

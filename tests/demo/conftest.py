@@ -1,8 +1,11 @@
-"""A small python-operators for the tests of the demo."""
+"""A small python-operators for the tests of the demo, and the command line."""
 
 import pytest
 
-from tests.cli.conftest import small_operators
+from tests.cli.conftest import (
+    run_cli,  # noqa: F401 - a fixture
+    small_operators,
+)
 from throughtime.demo.operators.dataset import PythonOperators
 
 

@@ -1,13 +1,17 @@
 """The demo from data to report on a small data set: its files, resuming, and no repeated work."""
 
 import json
+import re
 import signal
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import SMALL, small_files
-from throughtime.demo.job import DemoPlan, Interrupted, Network, run_demo
+from tests.report.browser import flaws, needs_browser
+from tests.report.pages import PageText
+from throughtime.demo.job import Interrupted, run_demo
+from throughtime.demo.plan import DemoPlan, Network
 from throughtime.errors import RunError
 from throughtime.training import ModelSpec, Run, Settings
 from throughtime.training._module import TrainingModule
@@ -85,11 +89,30 @@ def test_the_page_holds_the_table(finished) -> None:
         assert f"<td>{row.name}</td>" in page
         assert f"<td>{100 * row.accuracy:.1f} %</td>" in page
     assert page.count("<figure>") == 10
+    words = PageText(page).words
+    for heading in (
+        "What each network is bad at",
+        "TextCNN: filters and the n-grams that fire them",
+        "BiLSTM: gates and gradient flow",
+        "Which tokens matter",
+    ):
+        assert heading in words
+    percents = [float(number) for number in re.findall(r"([0-9.]+) %", words)]
+    assert percents
+    assert max(percents) <= 100
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_in_a_browser(width: int, finished, tmp_path: Path) -> None:
+    out, _ = finished
+    page = (out / "report.html").read_text("utf-8")
+    assert flaws(page, width, tmp_path) == {"overlaps": [], "empty": [], "too_wide": False}
 
 
 def test_a_finished_demo_is_shown_again_and_not_run_again(finished, monkeypatch: pytest.MonkeyPatch) -> None:
     out, result = finished
-    monkeypatch.setattr("throughtime.demo.job.PythonOperators", None)
+    monkeypatch.setattr("throughtime.demo.plan.PythonOperators", None)
     said: list[str] = []
     assert demo(out, said) == result
     assert len(said) == 1

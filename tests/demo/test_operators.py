@@ -343,6 +343,7 @@ def test_files_that_cannot_be_read_are_counted(tmp_path: Path) -> None:
 def test_reading_in_other_processes_equals_reading_in_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
     alone = read_files(FILES)
     monkeypatch.setattr(reading, "_CHUNK", 4)
+    monkeypatch.setattr(reading, "_FEW", 4)
     monkeypatch.setattr("joblib.cpu_count", lambda: 2)
     together = read_files(FILES)
     assert together.names == alone.names

@@ -1,6 +1,7 @@
 """`diagnose`: the result equals the single measurements and survives JSON, and the model is unchanged."""
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -193,3 +194,30 @@ def test_json_of_another_form_is_refused_with_the_place(change: dict[str, Any], 
     content = diagnose(model, batch, _loss).to_json()
     with pytest.raises(ValueError, match=message):
         Diagnosis.from_json({**content, **change})
+
+
+def test_horizons_of_the_loss_and_of_the_slowest_direction_stand_side_by_side() -> None:
+    """A linear unit with weight 1/2: both shrink by half at every step, 0.5⁷ < 1 % < 0.5⁶."""
+    layer = tt.nn.RNN(1, 1, nonlinearity="affine", bias=False)
+    with torch.no_grad():
+        layer.weight_hh_l0.fill_(0.5)
+    x = Ragged.from_lengths(torch.ones(30, 1), [20, 10])
+    diagnosis = diagnose(layer, x, lambda y: y.state.sum(), outcome=lambda y: y.state[0].sum(1))
+    (horizon,) = diagnosis.horizons
+    assert (horizon.steps, horizon.loss) == (20, 7)
+    assert horizon.exponent == pytest.approx(math.log(0.5))
+    assert horizon.slowest == pytest.approx(math.log(0.01) / math.log(0.5))
+    (vanishing,) = (finding for finding in diagnosis.findings if finding.code == "vanishing")
+    assert vanishing.measured["steps"] == horizon.loss
+
+
+def test_a_loss_at_every_step_reaches_further_than_the_slowest_direction() -> None:
+    layer = tt.nn.RNN(1, 1, nonlinearity="affine", bias=False)
+    with torch.no_grad():
+        layer.weight_hh_l0.fill_(0.5)
+    x = Ragged.from_lengths(torch.ones(20, 1), [20])
+    (horizon,) = diagnose(
+        layer, x, lambda y: y.output.values.sum(), outcome=lambda y: y.state[0].sum(1)
+    ).horizons
+    assert horizon.loss is None
+    assert horizon.slowest == pytest.approx(math.log(0.01) / math.log(0.5))

@@ -159,6 +159,12 @@ def test_a_model_that_does_not_use_the_order() -> None:
     assert found is not None
     assert found.measured == {"loss": 1.0, "loss of permuted tokens": 1.0}
     assert found.cost == "two forward passes"
+    assert found.verdict == "the loss is no worse when the tokens of each sequence are permuted"
+    slightly = order_unused(_Last(ordered=True), batch, lambda y: loss(y) / 1e4 + 1.0)
+    assert slightly is not None
+    first, second = slightly.measured.values()
+    assert second > first
+    assert f"the loss is only {100 * (second - first) / first:.1f} % worse when" in slightly.verdict
     below_zero = order_unused(_Last(ordered=False), batch, lambda y: (y - sums).square().mean() - 1.0)
     assert below_zero is not None, "log densities may be below zero"
     with pytest.raises(NotFiniteError, match="cannot be compared"):

@@ -32,17 +32,12 @@ NOT_EXPORTED = {
     tt.nn.GroupNorm,
     tt.nn.InstanceNorm1d,
     tt.nn.LSTMCell,
-    tt.nn.LayerNormLSTM,
-    tt.nn.MGU,
     tt.nn.MaxPool1d,
     tt.nn.RNNCell,
     tt.nn.Recurrence,
     tt.nn.Stream,
     tt.models.CharCNN,
-    tt.models.ForecastModel,
-    tt.models.FrameModel,
     tt.models.InceptionTime,
-    tt.models.LanguageModel,
     tt.models.LeNet,
 }
 

@@ -1,61 +1,67 @@
-"""A page in a browser: texts that overlap, figures that are empty, and whether the page is too wide."""
+"""What a reader would find fault with in a page of a report, measured in a browser."""
 
-import json
-import re
-import shutil
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-_BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+from tests.browser import PHONE, WIDE, OpenPage
 
-# Texts of a figure that overlap, figures without a drawn mark, and whether the page is wider than the window.
-_LOOK = """
-<script>
-window.addEventListener("load", () => setTimeout(() => {
-  const found = {overlaps: [], empty: [], wide: document.documentElement.scrollWidth - window.innerWidth};
-  for (const plot of document.querySelectorAll(".plotly-graph-div")) {
+# For each figure: texts that overlap or are cut off, a legend over the plot, axes without a title, percentages beyond
+# 100, heat maps without a legend of colours, and no drawn mark; and shares beyond 100 % in the text.
+_LOOK = """() => {
+  const found = {overlaps: [], cut: [], legends: [], untitled: [], beyond: [], uncoloured: [], empty: [], small: []};
+  const number = text => parseFloat(text.replace("−", "-").replaceAll(",", ""));
+  const visible = text => text.textContent && text.getBoundingClientRect().width &&
+    text.checkVisibility({opacityProperty: true, visibilityProperty: true});
+  for (const plot of document.querySelectorAll(".js-plotly-plot")) {
+    const layout = plot._fullLayout, frame = plot.getBoundingClientRect();
     const marks = plot.querySelectorAll(".scatterlayer path, .barlayer path, .heatmaplayer image, .heatmaplayer path");
     if (![...marks].some(mark => mark.getBoundingClientRect().width > 0)) found.empty.push(plot.id);
-    const texts = [...plot.querySelectorAll("svg text")].filter(t => t.textContent && t.getBoundingClientRect().width && t.checkVisibility({opacityProperty: true, visibilityProperty: true}));
-    for (let i = 0; i < texts.length; i++) for (let j = i + 1; j < texts.length; j++) {
-      if (texts[i].contains(texts[j]) || texts[i].closest('[class$=tick]') && texts[j].closest('[class$=tick]')) continue;
-      const a = texts[i].getBoundingClientRect(), b = texts[j].getBoundingClientRect();
-      const x = Math.min(a.right, b.right) - Math.max(a.left, b.left), y = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
-      if (x > 3 && y > 3) found.overlaps.push([plot.id, texts[i].textContent, texts[j].textContent]);
+    const texts = [...plot.querySelectorAll("svg text")].filter(visible);
+    texts.forEach((text, i) => {
+      const a = text.getBoundingClientRect();
+      if (a.left < frame.left - 2 || a.right > frame.right + 2 || a.bottom > frame.bottom + 2)
+        found.cut.push([plot.id, text.textContent]);
+      if (parseFloat(getComputedStyle(text).fontSize) < 11) found.small.push([plot.id, text.textContent]);
+      for (const other of texts.slice(i + 1)) {
+        if (text.contains(other)) continue;
+        if (text.closest("[class$=tick]") && other.closest("[class$=tick]")) continue;
+        const b = other.getBoundingClientRect();
+        const x = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+        const y = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+        if (x > 3 && y > 3) found.overlaps.push([plot.id, text.textContent, other.textContent]);
+      }
+    });
+    const legend = plot.querySelector(".legend")?.getBoundingClientRect();
+    if (legend && legend.bottom - frame.top > layout._size.t + 2) found.legends.push(plot.id);
+    for (const name of Object.keys(layout).filter(name => /^[xy]axis/.test(name))) {
+      const axis = layout[name];
+      if (!axis.showticklabels) continue;
+      const title = plot.layout[name]?.title?.text ?? "";
+      if (!title) found.untitled.push([plot.id, name]);
+      if (!/in %$/.test(title)) continue;
+      for (const tick of plot.querySelectorAll(`.${axis._id}tick text`))
+        if (number(tick.textContent) > 100) found.beyond.push([plot.id, title, tick.textContent]);
     }
+    if (plot.querySelector(".heatmaplayer image") && !plot.parentElement.previousElementSibling?.matches(".colours") &&
+        !plot.closest(".figure").previousElementSibling?.matches(".colours")) found.uncoloured.push(plot.id);
   }
-  const told = document.createElement("pre");
-  told.id = "told";
-  told.textContent = JSON.stringify(found);
-  document.body.appendChild(told);
-}, 500));
-</script>
-"""
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode())
+    if (!texts.currentNode.parentElement.closest("script, .figure"))
+      for (const share of texts.currentNode.data.matchAll(/([\\d,.]+)\\s*%/g))
+        if (number(share[1]) > 100) found.beyond.push(share[0]);
+  return found;
+}"""
 
-needs_browser = pytest.mark.skipif(
-    _BROWSER is None, reason="no chromium on the path to look at the page with"
+needs_looking = pytest.mark.parametrize(
+    ("width", "scheme"), [(WIDE, "light"), (PHONE, "dark")], ids=["wide", "phone"]
 )
 
 
-def flaws(page: str, width: int, folder: Path) -> dict[str, Any]:
-    """Return what is wrong with a page in a window of this width; skip the test if no browser runs here."""
-    file = folder / "page.html"
-    file.write_text(page.replace("</body>", _LOOK + "</body>"), encoding="utf-8")
-    done = subprocess.run(
-        [
-            str(_BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            f"--user-data-dir={folder / 'browser'}", "--virtual-time-budget=10000",
-            f"--window-size={width},2000", "--dump-dom", file.as_uri(),
-        ],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        pytest.skip(f"the browser does not run here: {done.stderr.strip().splitlines()[-1:]}")
-    told = re.search(r'<pre id="told">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert told is not None, "the page did not get so far as to look at itself"
-    found = json.loads(told[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
-    return {"overlaps": found["overlaps"], "empty": found["empty"], "too_wide": found["wide"] > 0}
+def flaws(opened: OpenPage) -> dict[str, Any]:
+    """Return what is wrong with the page that is open, without what is not."""
+    found: dict[str, Any] = opened.page.evaluate(_LOOK)
+    return {kind: cases for kind, cases in found.items() if cases} | (
+        {"too_wide": opened.overflow} if opened.overflow else {}
+    )

@@ -115,7 +115,7 @@ def test_classes_that_begin_alike_or_look_like_numbers_keep_their_rows() -> None
     labels = torch.arange(5)
     measured = quality(torch.eye(5), labels, names)
     figure = confusion_figure(measured.classes, measured.confusion)
-    assert [list(row) for row in figure.data[0].z] == torch.eye(5).tolist()
+    assert [list(row) for row in figure.data[0].z] == (100 * torch.eye(5)).tolist()
     assert list(figure.data[0].x) == list(figure.data[0].y) == [0, 1, 2, 3, 4]
     assert list(figure.layout.xaxis.ticktext) == [
         "a name that is …",

@@ -1,9 +1,28 @@
 """The page: complete, self-contained, and safe with any text in it."""
 
+import dataclasses
 import re
 from html.parser import HTMLParser
 
-from throughtime.report import Curve, Example, ModelRow, ReportContent, render
+from throughtime.report import (
+    ConfusedPair,
+    Convolution,
+    Curve,
+    Example,
+    Filter,
+    GateCurves,
+    GroupAccuracy,
+    Line,
+    LivePage,
+    Mistakes,
+    ModelRow,
+    NetworkViews,
+    Recurrence,
+    ReportContent,
+    TokenExample,
+    TokenScores,
+    render,
+)
 from throughtime.report._figures import accuracy_figure, learning_figure
 
 ROWS = [
@@ -30,6 +49,26 @@ def content(**changes: object) -> ReportContent:
         "notes": [NASTY],
     }
     return ReportContent(**{**fields, **changes})
+
+
+def networks() -> NetworkViews:
+    line = Line(NASTY, [-1, 0, 1], [0.2, 0.5, None])
+    group = GroupAccuracy(NASTY, 12, 0.75, 0.5, 0.9)
+    filters = [Filter([NASTY, "a b"], 1.5, -0.25, "original"), Filter(["c d"], 1.0, 0.5, "replaced")]
+    return NetworkViews(
+        classes=("original", "replaced"),
+        mistakes=[Mistakes("CNN", NASTY, [group], [group], [ConfusedPair(NASTY, "<", 20, 5)])],
+        convolution_of="CNN",
+        recurrence_of="RNN",
+        convolutions=[Convolution(2, filters, filters)],
+        recurrence=Recurrence([GateCurves("reads forwards", [line], {"forget": (0.25, 0.5)})], [line]),
+        influence=[line],
+        tokens=[TokenExample([NASTY, "b"], "replaced", NASTY, [TokenScores("CNN", 0.75, [0.5, -1.0])])],
+        live=[
+            LivePage("Convolution", "kernels", "build/live/convolution.html", None),
+            LivePage("Recurrence", "gates", "build/live/recurrence.html", "../live/recurrence.html"),
+        ],
+    )
 
 
 class _Page(HTMLParser):
@@ -63,6 +102,33 @@ def test_text_cannot_break_out_of_the_page() -> None:
     assert page.links == []
 
 
+def test_the_networks_are_shown_and_their_texts_cannot_break_out() -> None:
+    page = _Page(render(content(networks=networks())))
+    text = " ".join(" ".join(page.text).split())
+    assert page.open == []
+    assert page.tags.count("script") == 1 + 2 + 6
+    assert page.links == ["../live/recurrence.html"]
+    assert "Convolution ( build/live/convolution.html ): kernels" in text
+    assert "Build them with make live" in text
+    # The pair, the summary, an n-gram, a token, and where it is; besides those of every page.
+    assert "".join(page.text).count(NASTY) == 5 + 5
+    for words in (
+        "CNN: filters and the n-grams that fire them",
+        "original -0.25 1.50",
+        "replaced +0.50 1.00",
+        "< missed 25 % 20",
+        "forget gate 25 / 50 %",
+        "“replaced” with 75 %",
+    ):
+        assert words in text
+
+
+def test_built_live_pages_need_no_instructions() -> None:
+    views = networks()
+    built = dataclasses.replace(views, live=[page for page in views.live if page.link])
+    assert "make live" not in render(content(networks=built))
+
+
 def test_the_page_is_small_enough_and_loads_nothing() -> None:
     page = render(content())
     assert len(page.encode()) < 8_000_000
@@ -85,7 +151,7 @@ def test_figures_hold_the_figures() -> None:
     }
     assert sum(trace.showlegend for trace in learning.data) == 3
     titles = [learning.layout[f"yaxis{number}"].title.text for number in ("", 2, 3)]
-    assert titles == ["loss", "accuracy in %", "rmse"]
+    assert titles == ["loss", "accuracy in %", "RMSE"]
 
 
 def test_a_report_without_networks_has_no_curves() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.browser import PageAt, Scheme
 from throughtime.errors import RunError
 from throughtime.learn import Prepared, Recipe, fit_recipe
 from throughtime.learn.summary import summarize, write_summary
@@ -15,7 +16,7 @@ from throughtime.report import render_run_report, write_run_report
 from throughtime.tasks import METRICS
 from throughtime.training import Metrics, Run
 
-from .browser import flaws, needs_browser
+from .browser import flaws, needs_looking
 from .pages import PageText, axis_titles, figures
 
 # Labels and words that would change a page if they were not escaped; none has a space, which separates words.
@@ -95,6 +96,29 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return _train(tmp_path_factory.mktemp("scores"), "anomaly", {"tokens": rows, "label": labels})
 
 
+@pytest.fixture(scope="module")
+def regressed(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    steps, kinds = _series()
+    data = {"series": steps, "label": [10.0 * kind for kind in kinds]}
+    return _train(tmp_path_factory.mktemp("values"), "regression", data, "fcn")
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    rows = _sentences(["red", "blue", "film"])
+    labels = [sorted(set(row) & {"red", "blue"}) for row in rows]
+    data = {"text": [" ".join(row) for row in rows], "label": labels}
+    return _train(tmp_path_factory.mktemp("labels"), "multilabel", data, "textcnn")
+
+
+@pytest.fixture(scope="module")
+def language(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder = tmp_path_factory.mktemp("language")
+    book = folder / "book.txt"
+    book.write_text("\n".join(" ".join(row) for row in _sentences(["to", "be", "or", "not"], 200)), "utf-8")
+    return _train(folder, "language", book, epochs=2, bptt=8, streams=4)
+
+
 def _require_metrics(trained: Trained) -> None:
     """Check that every metric of model and baselines is on the page with its interval."""
     words, summary = trained.view.words, summarize(trained.prepared, trained.run)
@@ -116,7 +140,7 @@ def _require_metrics(trained: Trained) -> None:
 def test_a_text_classifier_is_reported_with_the_metrics_of_its_summary(text: Trained) -> None:
     _require_metrics(text)
     words = text.view.words
-    assert "textcnn · classification" in words
+    assert "textcnn: classification" in words
     parts = text.prepared.rows
     assert parts is not None
     assert (
@@ -125,8 +149,8 @@ def test_a_text_classifier_is_reported_with_the_metrics_of_its_summary(text: Tra
     assert f"{sum(p.numel() for p in text.run.load_model().parameters()):,}" in words
     assert f"On {len(parts.test)} test sequences" in words
     assert axis_titles(text.page) == [
-        "predicted", "confidence in %", "probability of class positive", "false positive rate in %", "epoch",
-        "fraction of the part in %", "tokens",
+        "predicted class", "confidence in %", "probability of class positive", "false positive rate in %", "epoch",
+        "sequences of the part in %", "tokens per sequence",
     ]  # fmt: skip
 
 
@@ -204,10 +228,8 @@ def test_anomalies_are_reported_with_scores_and_the_surprise_of_tokens(scored: T
     assert "Anomalies with the lowest scores" in scored.view.words
 
 
-def test_a_regression_of_series_shows_values_errors_and_lines(tmp_path: Path) -> None:
-    steps, kinds = _series()
-    data = {"series": steps, "label": [10.0 * kind for kind in kinds]}
-    trained = _train(tmp_path, "regression", data, "fcn")
+def test_a_regression_of_series_shows_values_errors_and_lines(regressed: Trained) -> None:
+    trained = regressed
     _require_metrics(trained)
     assert axis_titles(trained.page)[:2] == ["true label", "error of label, predicted − true"]
     points = figures(trained.page)[0][0][1]
@@ -220,11 +242,8 @@ def test_a_regression_of_series_shows_values_errors_and_lines(tmp_path: Path) ->
     assert "Lengths" in trained.view.words
 
 
-def test_labels_are_reported_one_by_one(tmp_path: Path) -> None:
-    rows = _sentences(["red", "blue", "film"])
-    labels = [sorted(set(row) & {"red", "blue"}) for row in rows]
-    data = {"text": [" ".join(row) for row in rows], "label": labels}
-    trained = _train(tmp_path, "multilabel", data, "textcnn")
+def test_labels_are_reported_one_by_one(labelled: Trained) -> None:
+    trained = labelled
     _require_metrics(trained)
     assert "By label" in trained.view.words
     counts = {trace["name"]: trace["customdata"] for trace in figures(trained.page)[1][0]}
@@ -248,18 +267,16 @@ def test_without_test_rows_the_validation_rows_are_reported(tmp_path: Path) -> N
     trained = _train(tmp_path, "classification", data, "textcnn", test=0.0)
     _require_metrics(trained)
     assert "validation accuracy" in trained.view.words
-    assert "fraction of the part in %" in axis_titles(trained.page)
+    assert "sequences of the part in %" in axis_titles(trained.page)
     parts = [trace["name"] for trace in figures(trained.page)[5][0]]
     assert parts == ["training", "validation"]
 
 
-def test_a_language_model_is_reported_with_its_metrics_and_curves(tmp_path: Path) -> None:
-    book = tmp_path / "book.txt"
-    book.write_text("\n".join(" ".join(row) for row in _sentences(["to", "be", "or", "not"], 200)), "utf-8")
-    trained = _train(tmp_path, "language", book, epochs=2, bptt=8, streams=4)
+def test_a_language_model_is_reported_with_its_metrics_and_curves(language: Trained) -> None:
+    trained = language
     words, score = trained.view.words, trained.run.metrics.test
     assert score is not None
-    assert "book.txt" in words
+    assert "<h1>lstm language model of book.txt</h1>" in trained.page
     for name, value in score.figures.items():
         assert METRICS[name].text(value) in words
     assert f"On {score.examples:,} test words" in words
@@ -280,11 +297,12 @@ def test_an_unfinished_run_is_refused(text: Trained, tmp_path: Path) -> None:
         render_run_report(run, text.prepared)
 
 
-@needs_browser
-@pytest.mark.parametrize("width", [1400, 500])
-@pytest.mark.parametrize("name", ["text", "many", "tagged", "scored"])
-def test_in_a_browser_nothing_overlaps_is_empty_or_too_wide(
-    name: str, width: int, request: pytest.FixtureRequest, tmp_path: Path
+@needs_looking
+@pytest.mark.parametrize("name", ["text", "many", "tagged", "scored", "regressed", "labelled", "language"])
+def test_in_a_browser_the_page_is_readable(
+    name: str, width: int, scheme: Scheme, request: pytest.FixtureRequest, page_at: PageAt, tmp_path: Path
 ) -> None:
     trained: Trained = request.getfixturevalue(name)
-    assert flaws(trained.page, width, tmp_path) == {"overlaps": [], "empty": [], "too_wide": False}
+    opened = page_at(width, scheme)
+    opened.show(trained.page, tmp_path)
+    assert flaws(opened) == {}

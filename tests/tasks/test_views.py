@@ -46,7 +46,7 @@ def test_the_most_certain_mistakes_and_the_least_certain_predictions_are_shown()
     assert [view.row for view in unsure.rows] == by_confidence[::-1][:SHOWN]
     first = mistakes.rows[0]
     assert (first.truth, first.predicted) == ("abc"[truth[wrong[0]]], "abc"[predicted[wrong[0]]])
-    assert first.value == f"{100 * confidence[wrong[0]]:.1f} %"
+    assert first.value == f"probability {100 * confidence[wrong[0]]:.1f} %"
 
 
 def test_two_classes_show_scores_by_class_with_the_threshold_and_the_roc_curve() -> None:
@@ -96,8 +96,8 @@ def test_regression_shows_values_in_the_units_of_the_targets() -> None:
     assert errors.edges[0] == -40.5  # whole numbers
     (group,) = views.examples
     assert [(view.row, view.truth, view.value) for view in group.rows] == [
-        (2, "120", "error -40"),
-        (0, "105", "error -5"),
+        (2, "120", "error −40"),
+        (0, "105", "error −5"),
         (1, "110", "error 0"),
     ]
     assert task.target_view(targets).values["price"].tolist() == [105.0, 110.0, 120.0]

@@ -49,17 +49,24 @@ def _callback(
     """Train, diagnose and export padding-free sequence models."""
 
 
-_Out = Annotated[
-    Path, typer.Option(help="Folder to write to. Must not hold anything else.", show_default=True)
-]
-
-
 @app.command()
-def demo(out: _Out = Path("runs/demo")) -> None:
+def demo(
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to write to. Must not hold anything else.",
+            show_default="runs/demo, with --quick runs/demo-quick",
+        ),
+    ] = None,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="Use the standard library alone and smaller networks: about a minute."),
+    ] = False,
+) -> None:
     """Train and compare classifiers on installed Python source."""
     with stopping_at_once():
         from throughtime.cli._demo import demo as command
-    command(out)
+    command(out, quick=quick)
 
 
 @app.command()
@@ -300,12 +307,27 @@ def export(
         Path | None,
         typer.Option(help="File to write. Must not exist. Default: RUN.onnx, next to the folder of the run."),
     ] = None,
+    streaming: Annotated[
+        bool,
+        typer.Option(
+            "--streaming",
+            help="Export a model that reads sequences in chunks, with its state as inputs and outputs. "
+            "For recurrent layers in one direction and causal convolutions.",
+        ),
+    ] = False,
+    intermediates: Annotated[
+        bool,
+        typer.Option(
+            "--intermediates",
+            help="Also return what every layer computes, such as gates, convolutions and pooled steps.",
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
     """Write the model of a run as an ONNX file."""
     with stopping_at_once():
         from throughtime.cli._export import export as command
-    command(run, out, quiet=quiet)
+    command(run, out, streaming=streaming, intermediates=intermediates, quiet=quiet)
 
 
 bench = typer.Typer(

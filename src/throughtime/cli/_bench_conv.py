@@ -13,6 +13,7 @@ from rich.table import Table
 from throughtime._importing import INTERRUPTED
 from throughtime.bench.chart import write_chart
 from throughtime.bench.conv import PARTS, SHAPES, Plan, Record, Row, Shape, measure
+from throughtime.bench.conv.growth import ABOUT, TITLE, growth_panels
 from throughtime.bench.conv.record import points_of, summarize, write_json
 from throughtime.bench.conv.tasks import tasks
 from throughtime.bench.machine import this_machine, with_limit_again
@@ -104,7 +105,17 @@ def _table(part: str, rows: Sequence[Row], limit: float) -> Table:
 def _write(out: Path, record: Record, console: Console) -> None:
     files = [out / "conv.json", out / "conv.html"]
     write_json(files[0], record)
-    write_chart(files[1], points_of(list(record.rows.values())), record.machine)
+    growing = [row for row in record.rows.values() if row.part == "length"]
+    others = [row for row in record.rows.values() if row.part != "length"]
+    write_chart(
+        files[1],
+        "Benchmark of convolutional layers" if others else TITLE,
+        points_of(others),
+        record.machine,
+        times=growth_panels(growing),
+        about_times=ABOUT,
+        notes=record.notes,
+    )
     console.print(f"saved {', '.join(map(str, files))}", soft_wrap=True, markup=False)
 
 

@@ -88,7 +88,13 @@ def _write(out: Path, record: Record, printer: Printer) -> None:
     write_json(files[0], record)
     if record.rows:
         files.append(out / "recurrent.html")
-        write_chart(files[1], points_of(record.rows), record.machine)
+        write_chart(
+            files[1],
+            "Benchmark of recurrent layers",
+            points_of(record.rows),
+            record.machine,
+            notes=record.notes,
+        )
     printer.line(f"saved {', '.join(map(str, files))}")
 
 

@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from throughtime.cli._diagnose import names_of
 from throughtime.data.printable import printable
 from throughtime.errors import RunError
 from throughtime.learn.summary import read_summary
+from throughtime.report import run_names, write_comparison
 from throughtime.tasks import METRICS
 from throughtime.training import Run, Score
 
@@ -32,13 +32,11 @@ class _Row:
 def compare(paths: Sequence[Path], out: Path | None) -> None:
     """Print the metrics of runs and of their best baselines; with a path, also write a page."""
     runs = [Run.open(path) for path in paths]
-    named = dict(zip(names_of(runs), runs, strict=True))
+    named = dict(zip(run_names(runs), runs, strict=True))
     if len(named) < len(runs):
         raise RunError("a run was given twice; name each run once")
     rows = [row for name, run in named.items() for row in _rows(name, run)]
     if out is not None:
-        from throughtime.report import write_comparison
-
         out.parent.mkdir(parents=True, exist_ok=True)
         write_comparison(out, named)
     console = Console(highlight=False)

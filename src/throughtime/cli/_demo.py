@@ -11,22 +11,24 @@ from rich.table import Table
 from throughtime._importing import INTERRUPTED
 from throughtime.cli._ending import load_lightning
 from throughtime.data.printable import printable
-from throughtime.demo.job import DemoPlan, Interrupted, run_demo
+from throughtime.demo.job import Interrupted, run_demo
+from throughtime.demo.plan import DemoPlan
 from throughtime.demo.results import DemoResult
 from throughtime.report import ModelRow
 
 
-def demo(out: Path, plan: DemoPlan | None = None) -> None:
-    """Run the demo and print its table."""
+def demo(out: Path | None, *, quick: bool = False) -> None:
+    """Run the demo and print its table; without a folder in runs/demo, a quick one in runs/demo-quick."""
+    plan = DemoPlan.quick() if quick else DemoPlan()
+    out = out or Path("runs/demo-quick" if quick else "runs/demo")
     console = Console(markup=False)
     load_lightning()
     try:
-        result = run_demo(
-            out, plan or DemoPlan(), lambda line: console.print(line, highlight=False, soft_wrap=True)
-        )
+        result = run_demo(out, plan, lambda line: console.print(line, highlight=False, soft_wrap=True))
     except (Interrupted, KeyboardInterrupt):
         console.print(
-            f"stopped; the training so far is saved. Continue with: throughtime demo --out {out}",
+            "stopped; the training so far is saved. Continue with: throughtime demo "
+            f"{'--quick ' if quick else ''}--out {out}",
             soft_wrap=True,
         )
         raise typer.Exit(INTERRUPTED) from None

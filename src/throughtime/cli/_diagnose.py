@@ -13,7 +13,7 @@ from throughtime.data.printable import json_line, printable
 from throughtime.diagnose import clipping
 from throughtime.diagnose import diagnose as measure
 from throughtime.errors import ThroughtimeError, UnsupportedError
-from throughtime.report import RunDiagnosis, write_diagnoses
+from throughtime.report import RunDiagnosis, run_names, write_diagnoses
 from throughtime.training import Run, read_gradients
 
 
@@ -40,7 +40,7 @@ def diagnose(
     diagnoses: dict[str, RunDiagnosis] = {}
     errors: dict[str, ThroughtimeError] = {}
     descriptions: dict[str, None] = {}
-    for name, run in zip(names_of(runs), runs, strict=True):
+    for name, run in zip(run_names(runs), runs, strict=True):
         try:
             sequences = read_diagnosis_data(run, data, columns)
             diagnosis, lines = _diagnosis(run, sequences, examples)
@@ -73,19 +73,6 @@ def _write(page: Path, diagnoses: dict[str, RunDiagnosis], subtitle: Iterable[st
 
 def _failures(errors: dict[str, ThroughtimeError]) -> list[str]:
     return [f"{name} was not diagnosed: {error}." for name, error in errors.items()]
-
-
-def names_of(runs: Sequence[Run]) -> list[str]:
-    names = [_name(run, run.path.name) for run in runs]
-    if len(set(names)) == len(names):
-        return names
-    return [_name(run, str(run.path)) for run in runs]
-
-
-def _name(run: Run, folder: str) -> str:
-    """Return the name of the model, with that of its folder if it differs."""
-    model = run.config.model.name
-    return model if model == folder else f"{model} of {folder}"
 
 
 def _diagnosis(run: Run, sequences: DiagnosisData, examples: int) -> tuple[RunDiagnosis, list[str]]:

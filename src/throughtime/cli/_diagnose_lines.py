@@ -7,7 +7,7 @@ from rich.table import Table
 
 from throughtime._words import counted
 from throughtime.data.printable import printable
-from throughtime.diagnose import LyapunovSummary
+from throughtime.diagnose import LayerHorizon
 from throughtime.report import BagOfWordsScore, ClassifierQuality, NextStepQuality, RunDiagnosis
 
 _STYLES = {"problem": "bold red", "warning": "yellow", "note": "cyan"}
@@ -18,14 +18,14 @@ def show(console: Console, run: RunDiagnosis) -> None:
     diagnosis = run.diagnosis
     for line in _quality(run.quality):
         console.print(printable(line), soft_wrap=True, markup=False)
-    if not any(finding.about == "gradients" for finding in diagnosis.findings):
-        console.print("no gradient problems found (accuracy is not judged here)", soft_wrap=True)
+    if run.no_problems is not None:
+        console.print(run.no_problems, soft_wrap=True, markup=False)
     for finding in diagnosis.findings:
         console.print(f"[{_STYLES[finding.severity]}]{finding.severity}[/] ", end="")
         console.print(f"{finding.where}: {finding.verdict}", soft_wrap=True, markup=False)
         console.print(f"  {finding.why} {finding.advice}", style="dim", soft_wrap=True, markup=False)
     if diagnosis.lyapunov:
-        console.print(_exponents(diagnosis.lyapunov))
+        console.print(_horizons(diagnosis.horizons))
 
 
 def _quality(quality: ClassifierQuality | NextStepQuality | None) -> list[str]:
@@ -50,16 +50,16 @@ def _scores(quality: ClassifierQuality | BagOfWordsScore) -> str:
     return f"accuracy {100 * quality.accuracy:.1f} %, loss {quality.loss:.3f}"
 
 
-def _exponents(layers: Sequence[LyapunovSummary]) -> Table:
+def _horizons(layers: Sequence[LayerHorizon]) -> Table:
     table = Table(show_edge=False, pad_edge=False)
-    table.add_column("Lyapunov exponents")
-    table.add_column("largest", justify="right")
-    table.add_column("decays to 1 % in", justify="right")
+    table.add_column("1 % left after")
+    for title in ("gradient of the loss", "slowest direction", "Lyapunov exponent"):
+        table.add_column(title, justify="right")
     for layer in layers:
-        largest = layer.exponents[0] if layer.exponents else None
         table.add_row(
             f"{layer.name}{', from the end' if layer.direction else ''}",
-            "" if largest is None else f"{largest:+.3f} per step",
-            "" if layer.horizon is None else f"{layer.horizon:.0f} steps",
+            f"over {layer.steps} steps" if layer.loss is None else counted(layer.loss, "step"),
+            "does not shrink" if layer.slowest is None else f"{layer.slowest:.0f} steps",
+            "" if layer.exponent is None else f"{layer.exponent:+.3f} per step",
         )
     return table

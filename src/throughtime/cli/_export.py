@@ -13,7 +13,6 @@ from throughtime.cli._tokenizer import tokenizer_of
 from throughtime.demo import TASK
 from throughtime.errors import RunError, UnsupportedError
 from throughtime.learn import Recipe
-from throughtime.models.next_step import NextStep
 from throughtime.tasks import Classification
 from throughtime.tasks.anomaly import Surprise
 from throughtime.tasks.tagging import Tagger
@@ -32,12 +31,34 @@ lengths = numpy.array([len(row) for row in ids], "int64")
 tokens = numpy.zeros((len(ids), lengths.max(initial=1)), "int64")
 for row, numbers in zip(tokens, ids):
     row[: len(numbers)] = numbers
-(logits,) = session.run(None, {{"tokens": tokens, "lengths": lengths}})
+(logits,) = session.run(["logits"], {{"tokens": tokens, "lengths": lengths}})
 print([json.loads(notes["classes"])[best] for best in logits.argmax(1)])
 """
 
+_STREAMING_HINT = """\
+import json, numpy, onnxruntime, tokenizers
+session = onnxruntime.InferenceSession({path})
+notes = session.get_modelmeta().custom_metadata_map
+tokenizer, classes = tokenizers.Tokenizer.from_str(notes["tokenizer"]), json.loads(notes["classes"])
+states = json.loads(notes["states"])
+shapes = [[1 if size == "batch" else size for size in state["shape"]] for state in states]
+values = [numpy.zeros(shape, state["dtype"]) for shape, state in zip(shapes, states)]
+for token in tokenizer.encode("a text").ids:
+    inputs = dict(zip([state["input"] for state in states], values))
+    outputs = ["logits", *(state["output"] for state in states)]
+    logits, *values = session.run(outputs, {{"tokens": numpy.array([[token]]), **inputs}})
+    print(tokenizer.id_to_token(token), classes[logits[0].argmax()])
+"""
 
-def export(path: Path, out: Path | None, *, quiet: bool = False) -> None:
+
+def export(
+    path: Path,
+    out: Path | None,
+    *,
+    streaming: bool = False,
+    intermediates: bool = False,
+    quiet: bool = False,
+) -> None:
     """Write the best model of a run as an ONNX file, and print how to run it."""
     run = Run.open(path)
     model = run.load_model()
@@ -47,10 +68,11 @@ def export(path: Path, out: Path | None, *, quiet: bool = False) -> None:
         raise RunError(f"{out} exists already; choose another --out")
     if not out.parent.is_dir():
         raise RunError(f"the folder {out.parent} does not exist; create it or choose another --out")
-    proto = formats.onnx(model, out, metadata=metadata(run))
+    proto = formats.onnx(model, out, streaming=streaming, intermediates=intermediates, metadata=metadata(run))
     console = Console(highlight=False, soft_wrap=True, markup=False, quiet=quiet)
+    outputs = "output" if len(proto.graph.output) == 1 else "outputs"
     console.print(
-        f"saved in {out}: inputs {_described(proto.graph.input)}, output {_described(proto.graph.output)}"
+        f"saved in {out}: inputs {_described(proto.graph.input)}, {outputs} {_described(proto.graph.output)}"
     )
     if run.config.recipe.get("kind") == TASK:
         console.print(
@@ -58,7 +80,8 @@ def export(path: Path, out: Path | None, *, quiet: bool = False) -> None:
         )
     elif _reads_one_text(run) and isinstance(run.config.task, Classification):
         console.print("to run the model: pip install onnxruntime tokenizers, then in Python:\n")
-        console.print(_HINT.format(path=json.dumps(str(out), ensure_ascii=False)), end="")
+        hint = _STREAMING_HINT if streaming else _HINT
+        console.print(hint.format(path=json.dumps(str(out), ensure_ascii=False)), end="")
 
 
 def metadata(run: Run) -> dict[str, str]:
@@ -81,7 +104,7 @@ def _require_exportable(run: Run, model: nn.Module) -> None:
             f"{run.path} has a conditional random field, which ONNX files here do not hold; train without "
             "--crf"
         )
-    if isinstance(model, Surprise | NextStep):
+    if isinstance(model, Surprise):
         raise UnsupportedError(
             f"{run.path} is a run of task {run.config.task.name!r}, whose model of the next step is not "
             "exported; export a run of another task"

@@ -4,10 +4,8 @@ All files are in one folder: a run for each network, ``results.json``, ``report.
 can be continued; a finished one shows its results again.
 """
 
-import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -25,55 +23,21 @@ from throughtime.baselines.targets import Classes
 from throughtime.data.examples import Examples
 from throughtime.demo.examples import most_certain
 from throughtime.demo.interval import accuracy_interval
-from throughtime.demo.operators.corpus import SourceFile
-from throughtime.demo.operators.dataset import PythonOperators, Sizes
+from throughtime.demo.operators.dataset import PythonOperators
+from throughtime.demo.plan import DemoPlan, Network
 from throughtime.demo.results import DemoResult, read_result, write_result
 from throughtime.demo.review import precision_at
 from throughtime.demo.task import TASK
+from throughtime.demo.views.networks import network_views
 from throughtime.errors import RunError
 from throughtime.learn.auto import blend_runs
 from throughtime.report import ModelRow, ReportContent, curve_of, write_report
 from throughtime.tasks import Classification, predict
-from throughtime.training import BLEND, ModelSpec, Run, Settings, fit
+from throughtime.training import BLEND, Run, fit
 
 Tell = Callable[[str], None]
 _SECONDS = 180
 """Limit of work of each baseline, see `throughtime.baselines.fit_baselines`."""
-
-
-@dataclass(frozen=True)
-class Network:
-    """A network of the demo: its name in the table, its architecture, and its training settings."""
-
-    name: str
-    model: ModelSpec
-    settings: Settings
-
-
-def _networks() -> tuple[Network, ...]:
-    return (
-        Network(
-            "TextCNN",
-            ModelSpec("textcnn", {"embedding_size": 96, "dropout": 0.2}),
-            Settings(epochs=3, tokens_per_batch=4096, learning_rate=2e-3),
-        ),
-        Network(
-            "BiLSTM",
-            ModelSpec("bilstm", {"embedding_size": 128, "hidden_size": 128, "dropout": 0.1}),
-            Settings(epochs=4, tokens_per_batch=3072, learning_rate=3e-3),
-        ),
-    )
-
-
-@dataclass(frozen=True)
-class DemoPlan:
-    """Size of the demo; the defaults take about ten minutes on two cores."""
-
-    sizes: Sizes = field(default_factory=Sizes)
-    networks: tuple[Network, ...] = field(default_factory=_networks)
-    seed: int = 0
-    files: tuple[SourceFile, ...] | None = None
-    """Source files of the data set; None for all installed ones."""
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error
@@ -102,12 +66,12 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
         After Ctrl-C.
     """
     _require_usable(out, plan)
-    finished = read_result(out, _plan_json(plan))
+    finished = read_result(out, plan.to_json())
     if finished is not None:
         tell(f"{out} holds a finished demo, whose results follow; choose another --out to run it again")
         return finished
     tell("python-operators: reading the Python source that is installed here …")
-    source = PythonOperators(plan.seed, plan.sizes, plan.files)
+    source = plan.source()
     facts = source.describe()
     tell(
         f"{facts['files']:,} files, {facts['tokens']:,} tokens, {facts['operators']:,} operators; "
@@ -120,7 +84,7 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
     runs = [*trained, _blend(trained, source, out, tell)]
     names = [*(network.name for network in plan.networks), "Blend"]
     models = [run.load_model() for run in runs]
-    logits = [predict(model, source.test.inputs) for model in models]
+    logits = [cast("Tensor", predict(model, source.test.inputs)) for model in models]
     correct = [torch.eq(scores.argmax(1), source.test.labels).numpy() for scores in logits]
     for name, run, model, hits in zip(names, runs, models, correct, strict=True):
         rows.append(_network_row(name, run, model, hits, files))
@@ -128,6 +92,7 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
     tell("looking for replaced operators, one in a hundred …")
     precision = precision_at(models[best], source.sites["test"], seed=plan.seed)
     result = DemoResult(tuple(rows), out / "report.html", runs[best].path, precision)
+    tell("filters, gates, gradients, and the influence of tokens …")
     right, wrong = most_certain(source, logits[best].softmax(1))
     name = names[best]
     content = ReportContent(
@@ -142,10 +107,16 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
         wrong=wrong,
         examples_of=name,
         facts=_facts(facts, name, precision),
+        networks=network_views(
+            source,
+            dict(zip([network.name for network in plan.networks], models, strict=False)),
+            logits[: len(trained)],
+            out,
+        ),
         notes=["The 95 % intervals are those of drawing whole test files anew (cluster bootstrap)."],
     )
     write_report(content, result.report)
-    write_result(out, _plan_json(plan), result)
+    write_result(out, plan.to_json(), result)
     return result
 
 
@@ -277,18 +248,3 @@ def _require_usable(out: Path, plan: DemoPlan) -> None:
     for entry in out.iterdir():
         if entry.name not in expected and not entry.name.endswith(".part"):
             raise RunError(f"{out} has {entry.name}, which is not a file of a demo; choose another --out")
-
-
-def _plan_json(plan: DemoPlan) -> dict[str, Any]:
-    networks = [
-        {
-            "model": network.model.name,
-            "options": dict(network.model.options),
-            "settings": asdict(network.settings),
-        }
-        for network in plan.networks
-    ]
-    files = None if plan.files is None else [file.name for file in plan.files]
-    content = {"seed": plan.seed, "sizes": asdict(plan.sizes), "networks": networks, "files": files}
-    plain: dict[str, Any] = json.loads(json.dumps(content))
-    return plain

@@ -6,12 +6,15 @@ from throughtime.diagnose._diagnosis import Diagnosis as Diagnosis
 from throughtime.diagnose._diagnosis import ExampleDiagnosis as ExampleDiagnosis
 from throughtime.diagnose._diagnosis import InputProfiles as InputProfiles
 from throughtime.diagnose._diagnosis import LayerDiagnosis as LayerDiagnosis
+from throughtime.diagnose._diagnosis import LayerHorizon as LayerHorizon
 from throughtime.diagnose._diagnosis import LayerProfiles as LayerProfiles
 from throughtime.diagnose._diagnosis import LyapunovSummary as LyapunovSummary
 from throughtime.diagnose._diagnosis import ModuleNorms as ModuleNorms
 from throughtime.diagnose._diagnosis import ProfileSummary as ProfileSummary
 from throughtime.diagnose._diagnosis import RecencySummary as RecencySummary
 from throughtime.diagnose._diagnosis import SpectrumSummary as SpectrumSummary
+from throughtime.diagnose._filters import FilterNgrams as FilterNgrams
+from throughtime.diagnose._filters import filter_ngrams as filter_ngrams
 from throughtime.diagnose._findings import Finding as Finding
 from throughtime.diagnose._findings import effective_horizon as effective_horizon
 from throughtime.diagnose._findings import findings_of_flow as findings_of_flow

@@ -65,6 +65,31 @@ class LayerDiagnosis:
     """By name of the gate."""
     from_end: LayerProfiles
     from_start: LayerProfiles
+    steps: int | None = None
+    """Length of the longest sequence."""
+    effective_horizon: int | None = None
+    """Steps back after which the mean gradient is below 1 % of its largest; None if it never is."""
+
+
+@dataclass(frozen=True)
+class LayerHorizon:
+    """How far back gradients get in one layer and direction: that of the loss, and the slowest direction.
+
+    The two are different quantities. The gradient of the loss vanishes sooner than the slowest direction if
+    little of it lies along that direction, and later where the loss depends on early steps directly.
+    """
+
+    name: str
+    layer: int
+    direction: int
+    steps: int | None
+    """Length of the longest sequence."""
+    loss: int | None
+    """Steps after which the mean gradient of the loss is below 1 % of its largest; None if it never is."""
+    exponent: float | None
+    """Largest Lyapunov exponent, per step; None if it was not measured."""
+    slowest: float | None
+    """Steps after which the slowest direction has shrunk to 1 %; None if it does not shrink."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +187,15 @@ class Diagnosis:
     recency: RecencySummary
     examples: tuple[ExampleDiagnosis, ...]
 
+    @property
+    def horizons(self) -> tuple[LayerHorizon, ...]:
+        """How far back gradients get, for each recurrent layer and direction."""
+        exponents = {(part.name, part.layer, part.direction): part for part in self.lyapunov}
+        return tuple(
+            _horizon(layer, exponents.get((layer.name, layer.layer, layer.direction)))
+            for layer in self.layers
+        )
+
     def with_findings(self, more: Iterable[Finding]) -> "Diagnosis":
         """Return this diagnosis with more findings, sorted by severity."""
         return dataclasses.replace(self, findings=by_severity([*self.findings, *more]))
@@ -195,3 +229,15 @@ class Diagnosis:
         if fields.whole("version") != VERSION:
             raise ValueError(f"version must be {VERSION}, got {content['version']}; run the diagnosis again")
         return fields.dataclass(cls)
+
+
+def _horizon(layer: LayerDiagnosis, lyapunov: LyapunovSummary | None) -> LayerHorizon:
+    return LayerHorizon(
+        name=layer.name,
+        layer=layer.layer,
+        direction=layer.direction,
+        steps=layer.steps,
+        loss=layer.effective_horizon,
+        exponent=lyapunov.exponents[0] if lyapunov is not None and lyapunov.exponents else None,
+        slowest=None if lyapunov is None else lyapunov.horizon,
+    )

@@ -201,7 +201,7 @@ def _longer_than_horizon(layer: LayerFlow) -> Iterator[Finding]:
         "longer_than_horizon",
         "warning",
         _where(layer),
-        f"{share:.0%} of the sequences are longer than the {n} steps that gradients flow back",
+        f"{100 * share:.0f} % of the sequences are longer than the {n} steps that gradients flow back",
         {"fraction of sequences": share, "steps": n, "median length": float(lengths.median())},
         "This direction does not learn from the steps before these.",
         "Shorten the sequences or cut them into windows (tt.bptt.windows)"
@@ -222,7 +222,7 @@ def _stuck_gates(layer: LayerFlow) -> Iterator[Finding]:
                 "stuck_gate",
                 "warning",
                 _where(layer),
-                f"the {gate} gate is {side} in {share:.0%} of all units and steps: {meaning}",
+                f"the {gate} gate is {side} in {100 * share:.0f} % of all units and steps: {meaning}",
                 {"fraction of units and steps": share},
                 "A saturated gate has a derivative near zero, so its weights hardly change.",
                 "Check its bias and the scale of the inputs; normalize the inputs, or train again from "
@@ -242,7 +242,7 @@ def _bounded(layer: LayerFlow) -> Iterator[Finding]:
         "bound_always" if always else "bound_never",
         "warning" if always else "note",
         _where(layer),
-        f"bound_gradients clips the gradient at {always:.0%} of all steps",
+        f"bound_gradients clips the gradient at {100 * always:.0f} % of all steps",
         {"fraction of steps": always, "mean fraction clipped": float(clipped.mean())},
         "A bound that always clips sets the size of the gradient at every step."
         if always

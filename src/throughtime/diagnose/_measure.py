@@ -22,7 +22,7 @@ from throughtime.diagnose._diagnosis import (
     SpectrumSummary,
 )
 from throughtime.diagnose._features import BatchFeatures, InputGradients, input_gradients
-from throughtime.diagnose._findings import Finding, by_severity, findings_of_flow
+from throughtime.diagnose._findings import Finding, by_severity, effective_horizon, findings_of_flow
 from throughtime.diagnose._flow import GradientFlow, LayerFlow, gradient_flow
 from throughtime.diagnose._influence import Influence, influence
 from throughtime.diagnose._lyapunov import lyapunov_exponents
@@ -217,6 +217,8 @@ def _layer(layer: LayerFlow) -> LayerDiagnosis:
         saturation=layer.mean_saturation(),
         from_end=_layer_profiles(layer, "end"),
         from_start=_layer_profiles(layer, "start"),
+        steps=int(layer.h.lengths.max()) if len(layer.h.lengths) else 0,
+        effective_horizon=effective_horizon(layer),
     )
 
 

@@ -62,13 +62,16 @@ def order_unused(
         )
     if permuted > in_order + EQUAL * abs(in_order):
         return None
+    change = "no worse"
+    if permuted > in_order:
+        change = f"only {100 * (permuted - in_order) / abs(in_order):.1f} % worse"
     return Finding(
         "order_unused",
         "warning",
         "the model",
-        "the loss is no worse when the tokens of each sequence are permuted",
+        f"the loss is {change} when the tokens of each sequence are permuted",
         {"loss": in_order, "loss of permuted tokens": permuted},
-        "The model does not use the order of these tokens.",
+        "The model makes little or no use of the order of these tokens.",
         "Train longer, or check whether the order matters for this task; if it does not, a bag of words is "
         "faster.",
         "L. Breiman, Machine Learning 45, 2001, section 10, on permuted inputs",
@@ -201,7 +204,7 @@ def clipping(norms: Sequence[float], threshold: float) -> Finding | None:
         "clip_always" if share else "clip_never",
         "warning" if share else "note",
         "the training",
-        f"gradients were clipped in {share:.0%} of {len(norms)} steps",
+        f"gradients were clipped in {100 * share:.0f} % of {len(norms)} steps",
         {"fraction of steps": share, "threshold": threshold, "median norm": middle},
         "The learning rate alone then sets the size of every update." if share else "Clipping had no effect.",
         f"Choose a threshold near the larger norms, about {2 * middle:.2g}, or use tt.diagnose.AdaptiveClip."

@@ -2,3 +2,4 @@
 
 from throughtime.export._onnx import onnx as onnx
 from throughtime.export._registered import onnx_translations as onnx_translations
+from throughtime.export._stream_state import stream_state as stream_state

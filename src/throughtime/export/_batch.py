@@ -1,22 +1,30 @@
 """A padded batch within a graph: how long its sequences are, and which of its steps are real."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from throughtime.errors import ShapeError
 from throughtime.export._graph import Graph
 
+if TYPE_CHECKING:
+    from throughtime.export._intermediates import Intermediates
+
 INT32 = 6  # onnx.TensorProto's number
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Token numbers (L, B) or features (L, B, D), with anything behind a sequence's end."""
+    """Token numbers (L, B) or features (L, B, D), with anything behind a sequence's end.
+
+    Of features that are more than a vector, D is their number and ``sizes`` their dimensions.
+    """
 
     name: str
     features: int | None
+    sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,16 +72,25 @@ def steps_of(value: Value, name: str, expected: int | None = None) -> Steps:
 
 @dataclass(frozen=True)
 class Batch:
-    """A padded batch: ``lengths`` (B,) int64, and ``steps`` (1,) int64, which is L."""
+    """A padded batch: ``lengths`` (B,) int64, and ``steps`` (1,) int64, which is L.
+
+    With ``intermediates`` its parts also collect the values that they compute on the way.
+    """
 
     graph: Graph
     lengths: str
     steps: str
+    intermediates: "Intermediates | None" = None
+
+    full: ClassVar[bool] = False
+    """Whether every sequence has all the steps, so that none is behind an end."""
 
     @classmethod
-    def of(cls, graph: Graph, lengths: str, value: str) -> "Batch":
+    def of(
+        cls, graph: Graph, lengths: str, value: str, intermediates: "Intermediates | None" = None
+    ) -> "Batch":
         """Return the batch of a value of shape (L, B, …)."""
-        return cls(graph, lengths, graph.add("Shape", value, start=0, end=1))
+        return cls(graph, lengths, graph.add("Shape", value, start=0, end=1), intermediates)
 
     @cached_property
     def sequence_lens(self) -> str:
@@ -111,6 +128,13 @@ class Batch:
         return self.graph.add("Unsqueeze", ends, self.graph.constant([2]))
 
     @cached_property
+    def first(self) -> str:
+        """(L, B, 1) bool: whether a step is the first of its sequence."""
+        begins = self.graph.add("Equal", self.times, self.graph.constant([0]))
+        first = self.graph.add("And", self.inside, begins)
+        return self.graph.add("Unsqueeze", first, self.graph.constant([2]))
+
+    @cached_property
     def empty(self) -> str:
         """(B, 1) bool: whether a sequence has no step."""
         none = self.graph.add("Equal", self.lengths, self.graph.constant([0]))
@@ -134,4 +158,4 @@ class Batch:
     def masked(self, steps: Steps, mask: str, otherwise: float = 0.0) -> Steps:
         """Return the steps of a mask, and a number in place of all others."""
         name = self.graph.add("Where", mask, steps.name, self.graph.number(otherwise))
-        return Steps(name, steps.features)
+        return replace(steps, name=name)

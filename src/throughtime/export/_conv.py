@@ -1,8 +1,9 @@
 """Convolution and transposed convolution."""
 
-from throughtime.errors import ShapeError
+from throughtime.errors import NotCausalError, ShapeError
 from throughtime.export._batch import Batch, Steps, Value, steps_of
 from throughtime.export._place import Place
+from throughtime.export._stream import Stream
 from throughtime.nn.description import Operator
 
 _TO_THE_END = 2**31 - 1
@@ -56,6 +57,47 @@ def add_conv_of_same_lengths(batch: Batch, operator: Operator, value: Value, pla
             "'same' or 'causal' with zeros"
         )
     return add_conv(batch, operator, value, place)
+
+
+def add_conv_chunk(stream: Stream, operator: Operator, value: Value, place: Place) -> Steps:
+    """Add throughtime::conv1d on streams: before a chunk stand the last inputs that its windows reach.
+
+    Raises
+    ------
+    NotCausalError
+        If its windows reach beyond the step of their output.
+    ShapeError
+        If there is no output at every step, it has another border than zeros, or reads other features.
+    """
+    windows = operator.arguments["windows"]
+    if windows.right:
+        raise NotCausalError(
+            f"{place.described} has {windows.right} steps of padding at the end of a sequence, so it needs "
+            "future steps, which a stream does not have; use padding='causal'"
+        )
+    if not windows.keeps_lengths or operator.arguments["padding_mode"] != "zeros":
+        raise ShapeError(
+            f"{place.described}: on streams only convolutions with an output at every step are exported: "
+            "stride 1, and padding 'causal' with zeros"
+        )
+    graph, arguments = stream.graph, operator.arguments
+    weight, groups = arguments["weight"], arguments["groups"]
+    features = weight.shape[1] * groups
+    x = stream.channels_first(steps_of(value, place.name, features))
+    if windows.reach:
+        words = f"The last {windows.reach} inputs of the convolution."
+        state = stream.state(place, "x", ("batch", features, windows.reach), words)
+        x = graph.add("Concat", state.before, x, axis=2)
+        stream.keep(state, graph.sliced(x, -windows.reach, _TO_THE_END, axis=2))
+    constants = [
+        graph.constant(arguments[name], place.weight(name))
+        for name in ("weight", "bias")
+        if arguments[name] is not None
+    ]
+    convolved = graph.add(
+        "Conv", x, *constants, kernel_shape=[windows.size], dilations=[windows.dilation], group=groups
+    )
+    return stream.steps_last(convolved, weight.shape[0])
 
 
 def add_conv_transpose(batch: Batch, operator: Operator, value: Value, place: Place) -> Steps:

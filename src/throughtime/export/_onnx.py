@@ -1,5 +1,6 @@
 """`onnx`: a layer or model as an ONNX model."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +11,11 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from throughtime.errors import InputTypeError, ShapeError
-from throughtime.export._batch import Batch, Steps
+from throughtime.export._batch import Batch, Steps, Value
+from throughtime.export._intermediates import Intermediates, batch_first
 from throughtime.export._model_graph import Dims, ModelGraph
-from throughtime.export._recurrent import OptionalInputs, add_recurrent, number_of_states
+from throughtime.export._recurrent import OptionalInputs, add_recurrent, number_of_states, state_sizes
+from throughtime.export._stream import Stream
 from throughtime.export._translations import features_read
 from throughtime.export._walk import add_part, operators_in
 from throughtime.nn import GRU, LSTM, RNN
@@ -32,6 +35,8 @@ def onnx(
     path: str | Path | None = None,
     *,
     initial_state: bool = False,
+    streaming: bool = False,
+    intermediates: bool = False,
     metadata: Mapping[str, str] | None = None,
 ) -> "ModelProto":
     r"""Return a layer or model as an ONNX model of standard operators, and write it if there is a path.
@@ -53,8 +58,24 @@ def onnx(
     A model is exported part by part, as it describes itself (`throughtime.nn.description`), down to layers
     that state their operators: Embedding, RNN, LSTM, GRU, convolutions that keep the lengths, BatchNorm1d,
     Pool, Flatten, Linear, Readout, ReLU, Tanh, Sigmoid, Dropout, LockedDropout, Identity. So are blocks,
-    stacks and models made of these, and modules of your own with a method ``describe()``. A parametrized
-    weight (`torch.nn.utils.parametrize`) is exported with its present value.
+    stacks and models made of these, and modules of your own with a method ``describe()``. Recurrent layers
+    are ONNX's own operators or, where these do not have the cell or an option, such as MGU and ``proj_size``,
+    loops over its equations. A parametrized weight (`torch.nn.utils.parametrize`) is exported with its
+    present value.
+
+    With ``streaming`` the inputs are the next n ≥ 1 steps of each of B sequences, tokens (B, n) or x
+    (B, n, D), and the state, and the outputs also have the state after these steps. The output is of these
+    steps or, of a model that pools, of all steps so far, and equal to that of the whole sequences. The state
+    is h and c of recurrent layers, the last inputs of causal convolutions, and what Pool needs of the steps
+    so far. Its inputs are named by the path of the part and end in ``_0``, "recurrent.h_0" (layers, B, H),
+    its outputs in ``_n``. It begins with zeros, see `stream_state`; the metadata entry "states" is its
+    description in JSON.
+
+    With ``intermediates`` further outputs are what every part of the model returns, by its path, for every
+    step (B, L, D): "embedding", "convolutions.blocks.0.conv"; states and gates of recurrent layers as
+    `throughtime.nn.Trace` names them, "recurrent.forget", with ``_l0`` and ``_reverse`` as parameters have
+    where there are several layers or directions; and "pool.index" (B, D) int64, the step from which the
+    maximum comes, −1 of an empty sequence. Recurrent layers are then loops (Scan).
 
     Parameters
     ----------
@@ -65,6 +86,10 @@ def onnx(
     initial_state : bool
         Of a layer: whether h_0, and c_0 of LSTM, are inputs, (layers · directions, B, H). Otherwise they are
         zeros, or what the layer has learned.
+    streaming : bool
+        Whether the model reads sequences in chunks.
+    intermediates : bool
+        Whether values inside of the model are outputs, too.
     metadata : mapping of str to str, optional
         Kept in the model, beside the version of throughtime; runtimes give it back.
 
@@ -80,8 +105,10 @@ def onnx(
         here; if a module has a forward hook or overrides methods of the class that describes it; or the
         parameters are not float32.
     ShapeError
-        If an option has no form in ONNX: ``proj_size``, ``cell_clip``, a convolution that changes lengths. If
-        modules do not fit together, or the parameters have 2 GiB or more.
+        If an option has no form in ONNX, such as a convolution that changes lengths; if modules do not fit
+        together, or the parameters have 2 GiB or more.
+    NotCausalError
+        If it is to stream, and a part needs future steps; the message names it.
     ModuleNotFoundError
         If the package onnx is not installed.
     OSError
@@ -99,17 +126,27 @@ def onnx(
     ['Cast', 'LSTM', 'Squeeze', 'LSTM', 'Squeeze', 'Concat', 'Concat', 'Identity', 'Identity', 'Identity']
     >>> [value.name for value in model.graph.output]
     ['output', 'h_n', 'c_n']
+    >>> stream = tt.export.onnx(tt.models.GRUModel(10, 2), streaming=True)
+    >>> [value.name for value in stream.graph.input]
+    ['tokens', 'recurrent.h_0', 'steps_0', 'pool.max_0']
+    >>> [value.name for value in stream.graph.output]
+    ['logits', 'recurrent.h_n', 'steps_n', 'pool.max_n']
     """
     _check_float32(model)
     _check_size(model)
     layer = model if isinstance(model, RNN | LSTM | GRU) else None
+    if initial_state and streaming:
+        raise ShapeError("initial_state is for whole sequences; with streaming all states are inputs")
     if initial_state and layer is None:
         raise ShapeError(f"initial_state is for a layer by itself, not for a {type(model).__name__}")
+    between = Intermediates() if intermediates else None
     with evaluating(model), torch.no_grad():
-        if layer is None:
-            proto = _model(model, metadata or {})
+        if streaming:
+            proto = _streaming(model, between, metadata or {})
+        elif layer is None:
+            proto = _model(model, between).model(metadata or {})
         else:
-            proto = _layer(layer, metadata or {}, initial_state=initial_state)
+            proto = _layer(layer, between, initial_state=initial_state).model(metadata or {})
     if path is not None:
         _write(Path(path), proto.SerializeToString())
     return proto
@@ -143,60 +180,90 @@ def _check_size(model: nn.Module) -> None:
         )
 
 
-def _layer(layer: RNN | LSTM | GRU, metadata: Mapping[str, str], *, initial_state: bool) -> "ModelProto":
+def _layer(
+    layer: RNN | LSTM | GRU, intermediates: Intermediates | None, *, initial_state: bool
+) -> ModelGraph:
     operators_of(layer)  # refuses what computes more than the layer
     graph, first = ModelGraph(), layer.batch_first
     padded: Dims = ("batch", "length") if first else ("length", "batch")
     x = graph.input("x", np.float32, (*padded, layer.input_size), f"Padded sequences. {_PADDED}")
     lengths = graph.input("lengths", np.int64, ("batch",), _LENGTHS)
-    lstm = isinstance(layer, LSTM)
-    states = ["h", "c"] if lstm else ["h"]
-    size: Dims = (number_of_states(layer), "batch", layer.hidden_size)
+    sizes: dict[str, Dims] = {
+        name: (number_of_states(layer), "batch", size) for name, size in state_sizes(layer).items()
+    }
     optional = {}
     if initial_state:
-        optional = {f"{s}_0": graph.input(f"{s}_0", np.float32, size, f"Initial {s}.") for s in states}
+        optional = {
+            f"{name}_0": graph.input(f"{name}_0", np.float32, size, f"Initial {name}.")
+            for name, size in sizes.items()
+        }
     if layer.context_size:
         dims = ("batch", layer.context_size)
         optional["context"] = graph.input("context", np.float32, dims, "Context of each sequence.")
     swapped = graph.add("Transpose", x, perm=[1, 0, 2]) if first else x
-    batch = Batch.of(graph, lengths, swapped)
+    batch = Batch.of(graph, lengths, swapped, intermediates)
     result = add_recurrent(
         batch, layer, Steps(swapped, layer.input_size), optional=OptionalInputs(**optional)
     )
-    y = graph.add("Transpose", result.steps.name, perm=[1, 0, 2]) if first else result.steps.name
-    outputs = {"output": y, "h_n": result.h_n} | ({"c_n": result.c_n} if lstm else {})
-    for name, value in outputs.items():
-        graph.rename(value, name)
-    described: dict[str, tuple[Dims, str]] = {
-        "output": ((*padded, result.steps.features or 0), "h of every step of the last layer.")
-    }
-    described |= {f"{s}_n": (size, f"{s} after each sequence's own last step.") for s in states}
-    return graph.model(described, metadata)
+    real = result.steps if result.zeros_behind else batch.masked(result.steps, batch.real)
+    y = graph.add("Transpose", real.name, perm=[1, 0, 2]) if first else real.name
+    width = result.steps.features or 0
+    graph.output(y, "output", np.float32, (*padded, width), "h of every step of the last layer.")
+    for (name, size), value in zip(sizes.items(), (result.h_n, result.c_n), strict=False):
+        words = f"{name} after each sequence's own last step."
+        graph.output(value, f"{name}_n", np.float32, size, words)
+    if intermediates is not None:
+        intermediates.return_all(graph, batch, result.steps)
+    return graph
 
 
-def _model(model: nn.Module, metadata: Mapping[str, str]) -> "ModelProto":
-    graph = ModelGraph()
-    features = _features(model)
-    if features is None:
-        words = "Padded sequences of token numbers, such as 0 behind a sequence's end."
-        x = graph.input("tokens", np.int64, ("batch", "length"), words)
-    else:
-        x = graph.input("x", np.float32, ("batch", "length", features), f"Padded sequences. {_PADDED}")
+def _model(model: nn.Module, intermediates: Intermediates | None) -> ModelGraph:
+    graph, features = ModelGraph(), _features(model)
+    swapped = _input(graph, features, "Padded sequences", "such as 0 behind a sequence's end", _PADDED)
     lengths = graph.input("lengths", np.int64, ("batch",), _LENGTHS)
-    swapped = graph.add("Transpose", x, perm=[1, 0] if features is None else [1, 0, 2])
-    batch = Batch.of(graph, lengths, swapped)
-    value = add_part(batch, model, Steps(swapped, features))
-    dims: Dims = ("batch", value.features or 0)
+    batch = Batch.of(graph, lengths, swapped, intermediates)
+    _add_model(batch, model, Steps(swapped, features), graph)
+    return graph
+
+
+def _streaming(
+    model: nn.Module, intermediates: Intermediates | None, metadata: Mapping[str, str]
+) -> "ModelProto":
+    graph, features = ModelGraph(), _features(model)
+    swapped = _input(graph, features, "The next steps of each sequence", "one for each step", "")
+    stream = Stream.of_steps(graph, swapped, intermediates)
+    _add_model(stream, model, Steps(swapped, features), graph)
+    states = json.dumps([state.described() for state in stream.states])
+    return graph.model({**metadata, "states": states})
+
+
+def _input(graph: ModelGraph, features: int | None, words: str, of_tokens: str, of_features: str) -> str:
+    """Take tokens (B, L) or features (B, L, D), and return them with the steps first."""
+    if features is None:
+        x = graph.input("tokens", np.int64, ("batch", "length"), f"{words}: token numbers, {of_tokens}.")
+        return graph.add("Transpose", x, perm=[1, 0])
+    x = graph.input("x", np.float32, ("batch", "length", features), f"{words}. {of_features}".strip())
+    return graph.add("Transpose", x, perm=[1, 0, 2])
+
+
+def _add_model(batch: Batch, model: nn.Module, steps: Steps, graph: ModelGraph) -> None:
+    """Add all parts of a model, and its outputs."""
+    value = add_part(batch, model, steps)
+    dims, result = batch_first(batch, value)
+    name = "output" if isinstance(value, Steps) else "logits"
+    graph.output(result, name, np.float32, dims, _words(batch, value))
+    if isinstance(batch, Stream):
+        batch.return_states()
+    if batch.intermediates is not None:
+        batch.intermediates.return_all(graph, batch, value)
+
+
+def _words(batch: Batch, value: Value) -> str:
     if isinstance(value, Steps):
-        real = batch.masked(value, batch.real).name
-        graph.rename(graph.add("Transpose", real, perm=[1, 0, 2]), "output")
-        words = "Values of every step, 0 behind a sequence's end."
-        return graph.model({"output": (("batch", "length", dims[1]), words)}, metadata)
-    graph.rename(value.name, "logits")
+        return "Values of every step" + ("." if batch.full else ", 0 behind a sequence's end.")
     if value.rows is not None:
-        words = f"For each sequence the {value.rows} values of each feature that were kept, 0 behind them."
-        return graph.model({"logits": (("batch", value.rows, dims[1]), words)}, metadata)
-    return graph.model({"logits": (dims, "One row for each sequence.")}, metadata)
+        return f"For each sequence the {value.rows} values of each feature that were kept, 0 behind them."
+    return "One row for each sequence" + (", of its steps so far." if batch.full else ".")
 
 
 def _features(model: nn.Module) -> int | None:

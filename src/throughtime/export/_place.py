@@ -5,18 +5,21 @@ from typing import Any
 
 from torch import nn
 
+from throughtime.nn.description.lookup import described
+
 
 @dataclass(frozen=True)
 class Place:
-    """A part of the model: its path, and its name in messages."""
+    """A part of the model: its path, its name in messages, and the name with its class."""
 
     path: str
     name: str
+    described: str = ""
 
     @classmethod
     def of(cls, part: Any, path: str) -> "Place":
         """Return the place of a part; the model itself has no path, and the name of its class."""
-        return cls(path, path or type(part).__name__)
+        return cls(path, path or type(part).__name__, described(part, path))
 
     def weight(self, name: str) -> str:
         """Return the name of a weight in the graph."""

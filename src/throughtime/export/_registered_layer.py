@@ -62,8 +62,7 @@ def translate_layer(arguments: Mapping[str, Any]) -> Results:
     steps, context = _with_context(layout.batch, layout.steps, directions)
     weights = _reordered(graph, operator, directions, context)
     initial = [graph.named(arguments[name]) if arguments[name] is not None else "" for name in ("h0", "c0")]
-    names = ["Y", *(f"Y_{state}" for state in spec.states)]
-    output, ends = add_operator(layout.batch, operator, steps.name, weights, initial, names)
+    output, ends = add_operator(layout.batch, operator, steps.name, weights, initial)
     empty = graph.constant(np.zeros(0, graph.dtype))
     results = [layout.tokens(output), *ends, *([] if spec.has_c else [empty, empty])]
     values = [graph.value_of(name) for name in results]

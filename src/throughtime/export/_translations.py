@@ -1,19 +1,25 @@
 """One function for each operator that a layer may state in ``operators()``."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
-from throughtime.errors import InputTypeError
+from throughtime.errors import InputTypeError, NotCausalError
 from throughtime.export._activations import add_softmax, elementwise
 from throughtime.export._batch import Batch, Steps, Value, steps_of
-from throughtime.export._conv import add_conv_of_same_lengths
+from throughtime.export._conv import add_conv_chunk, add_conv_of_same_lengths
 from throughtime.export._linear import add_embedding, add_flatten, add_linear
 from throughtime.export._ngrams import add_ngram_scores
 from throughtime.export._norm import add_batch_norm, add_normalize_sequences
 from throughtime.export._place import Place
-from throughtime.export._pool import POOLS
-from throughtime.export._recurrent import add_recurrent
+from throughtime.export._pool import CHUNK_POOLS, POOLS
+from throughtime.export._recurrent import add_recurrent, add_recurrent_chunk
 from throughtime.export._rocket import add_rocket
+from throughtime.export._stream import Stream
 from throughtime.nn.description import Operator
+from throughtime.nn.description.torch_layers import SEQUENCE_STATISTICS
+
+OF_TOKENS = "a function of tokens"
+"""In place of the operators of a function that states none: they are recorded."""
 
 Translation = Callable[[Batch, Operator, Value, Place], Value]
 
@@ -27,20 +33,30 @@ def translate(batch: Batch, operator: Operator, value: Value, place: Place) -> V
         If it has no form here; the message names it.
     ShapeError
         If it has an option that cannot be exported, or does not fit to what comes before it.
+    NotCausalError
+        If it needs future steps, and the batch is one of streams.
     """
-    add = _TRANSLATIONS.get(operator.name)
-    if add is None:
+    form = _FORMS.get(operator.name)
+    if form is None:
         raise InputTypeError(
             f"{place.name}: the operator {operator.name} has no form in ONNX here; these have one: "
-            f"{', '.join(sorted(_TRANSLATIONS))}"
+            f"{', '.join(sorted(_FORMS))}"
         )
-    return add(batch, operator, value, place)
+    if not isinstance(batch, Stream):
+        return form.whole(batch, operator, value, place)
+    if isinstance(form.chunk, str):
+        raise NotCausalError(
+            f"{place.described} {form.chunk}, of which a stream has no end yet; leave it out"
+        )
+    return form.chunk(batch, operator, value, place)
 
 
 def features_read(operator: Operator) -> int | str | None:
     """Return how many features an operator reads, None for token numbers, "any" if it does not matter."""
     arguments = operator.arguments
     match operator.name:
+        case name if name == OF_TOKENS:
+            size = arguments["features"]
         case "aten::embedding" | "throughtime::ngram_scores":
             return None
         case "aten::linear":
@@ -55,7 +71,7 @@ def features_read(operator: Operator) -> int | str | None:
             size = arguments["in_channels"]
         case _:
             return "any"
-    return int(size)
+    return size if size is None or size == "any" else int(size)
 
 
 def _recurrent(batch: Batch, operator: Operator, value: Value, place: Place) -> Steps:
@@ -67,19 +83,46 @@ def _normalized(batch: Batch, operator: Operator, value: Value, place: Place) ->
     return add_normalize_sequences(batch, operator, value, place).steps
 
 
-_TRANSLATIONS: dict[str, Translation] = {
-    "aten::batch_norm": add_batch_norm,
-    "aten::embedding": add_embedding,
-    "aten::flatten": add_flatten,
-    "aten::linear": add_linear,
-    "aten::relu": elementwise("Relu"),
-    "aten::sigmoid": elementwise("Sigmoid"),
-    "aten::softmax": add_softmax,
-    "aten::tanh": elementwise("Tanh"),
-    "throughtime::conv1d": add_conv_of_same_lengths,
-    "throughtime::ngram_scores": add_ngram_scores,
-    "throughtime::normalize_sequences": _normalized,
-    "throughtime::recurrent_layer": _recurrent,
-    "throughtime::rocket": add_rocket,
-    **{f"throughtime::{name}": add for name, add in POOLS.items()},
+class _Forms(NamedTuple):
+    """How an operator is added for whole sequences, and for the chunks of streams.
+
+    In place of the latter stands the reason why there is none, and what to do, as the end of a sentence that
+    begins with the part's name.
+    """
+
+    whole: Translation
+    chunk: Callable[[Stream, Operator, Value, Place], Value] | str
+
+
+def _of_each(translation: Translation) -> _Forms:
+    """Return the forms of an operator that treats each step, or each vector, by itself."""
+    return _Forms(translation, translation)
+
+
+_NO_END = "of which a stream has no end yet"
+_NOT_POOLED = f"keeps several steps of the whole sequence, {_NO_END}; use Pool('max')"
+
+_FORMS: dict[str, _Forms] = {
+    "aten::batch_norm": _of_each(add_batch_norm),
+    "aten::embedding": _of_each(add_embedding),
+    "aten::flatten": _of_each(add_flatten),
+    "aten::linear": _of_each(add_linear),
+    "aten::relu": _of_each(elementwise("Relu")),
+    "aten::sigmoid": _of_each(elementwise("Sigmoid")),
+    "aten::softmax": _of_each(add_softmax),
+    "aten::tanh": _of_each(elementwise("Tanh")),
+    "throughtime::conv1d": _Forms(add_conv_of_same_lengths, add_conv_chunk),
+    "throughtime::ngram_scores": _Forms(
+        add_ngram_scores, f"counts the n-grams of the whole sequence, {_NO_END}; use a recurrent model"
+    ),
+    "throughtime::normalize_sequences": _Forms(
+        _normalized, f"{SEQUENCE_STATISTICS}, {_NO_END}; use norm='batch' or none"
+    ),
+    "throughtime::recurrent_layer": _Forms(_recurrent, add_recurrent_chunk),
+    "throughtime::rocket": _Forms(
+        add_rocket, f"pools the whole sequence, {_NO_END}; use a recurrent model or a TCN"
+    ),
+    **{
+        f"throughtime::{name}": _Forms(add, CHUNK_POOLS.get(name, _NOT_POOLED)) for name, add in POOLS.items()
+    },
 }

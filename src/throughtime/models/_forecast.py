@@ -108,6 +108,11 @@ class ForecastModel(NextStep):
         """Return the layers in the order in which they run."""
         return self._in_order()
 
+    @property
+    def input_features(self) -> int:
+        """The channels of a step."""
+        return self.channels
+
     def features(self, x: Tensor) -> Tensor:
         """Return steps as the first layer reads them."""
         if x.dim() != 2 or x.shape[1] != self.channels:

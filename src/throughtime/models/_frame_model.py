@@ -99,6 +99,11 @@ class FrameModel(NextStep):
         """Return the layers in the order in which they run."""
         return self._in_order()
 
+    @property
+    def input_features(self) -> int:
+        """The notes of a frame."""
+        return self.notes
+
     def features(self, x: Tensor) -> Tensor:
         """Return frames as the first layer reads them."""
         if x.dim() != 2 or x.shape[1] != self.notes:

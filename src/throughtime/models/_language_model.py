@@ -111,6 +111,11 @@ class LanguageModel(NextStep):
         """Return the layers in the order in which they run."""
         return self._in_order()
 
+    @property
+    def input_features(self) -> None:
+        """Words are numbers below the size of the vocabulary."""
+        return None
+
     def features(self, x: Tensor) -> Tensor:
         """Return the input vectors of words."""
         if x.dtype != torch.int64 or x.dim() != 1:

@@ -68,7 +68,7 @@ class NextStep(nn.Module):
 
     def _in_order(self) -> Series:
         """Return what a call runs, in this order, for ``describe`` of the classes that read and predict."""
-        parts: list[tuple[str, Any]] = [("features", OfTokens(self.features))]
+        parts: list[tuple[str, Any]] = [("features", OfTokens(self.features, self.input_features))]
         parts.append(("input_dropout", self.input_dropout))
         for place, layer in enumerate(self.layers):
             parts += [(f"layers.{place}", layer), ("dropout", self.dropout)]
@@ -108,6 +108,11 @@ class NextStep(nn.Module):
             hidden, state_after = layer.step(hidden, before)  # type: ignore[operator]
             states.append(state_after)
         return self.read_out(self.projected(hidden)), tuple(states)
+
+    @property
+    def input_features(self) -> int | None:
+        """Numbers of a step as `features` reads it, None for words."""
+        raise NotImplementedError
 
     def features(self, x: Tensor) -> Tensor:
         """Return what the first layer reads of steps, (T, …) to (T, D)."""

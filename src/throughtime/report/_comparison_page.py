@@ -8,13 +8,15 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from throughtime._words import counted
 from throughtime.errors import RunError, UnsupportedError
 from throughtime.learn.summary import Summary, read_summary
 from throughtime.report._content import Curve
 from throughtime.report._curves import curve_of
-from throughtime.report._figures import learning_figure
+from throughtime.report._figures import learning_figure, metric_axis
 from throughtime.report._html import Page, write_page
 from throughtime.report._scores import metric_rows, option_text, verdict
+from throughtime.report._titles import in_nats, model_title
 from throughtime.report._view_figures import intervals_figure
 from throughtime.tasks import METRICS
 from throughtime.training import CUSTOM, Metrics, Run, Score
@@ -48,14 +50,16 @@ def render_comparison(runs: Mapping[str, Run]) -> str:
     curves = _common_curves(compared, metrics)
     return page.render(
         "comparison.html.jinja",
-        title=f"{len(compared)} runs compared",
+        title="Comparison of " + counted(len(compared), "run"),
         names=[run.name for run in compared],
         notes=_notes(compared),
         metrics=metric_rows(metrics, [run.score for run in compared]),
         figure=page.embed(_figure(metrics[0], compared)),
         verdicts=[verdict(run.name, run.summary) for run in compared if run.summary is not None],
         rows=[_row(run) for run in compared],
-        learning=page.embed(learning_figure(curves)) if curves else None,
+        learning=page.embed(learning_figure(curves, nats=all(in_nats(run.run.task) for run in compared)))
+        if curves
+        else None,
         differences=_differences(compared),
     )
 
@@ -120,9 +124,7 @@ def _figure(metric: str, compared: Sequence[_Compared]) -> go.Figure:
         known = interval is not None and not math.isnan(interval.low)
         low, high = (interval.low, interval.high) if known and interval is not None else (value, value)
         rows.append((run.name, value, low, high))
-    percent = METRICS[metric].percent
-    title = METRICS[metric].title + (" in %" if percent else "")
-    return intervals_figure(title, rows, 100.0 if percent else 1.0)
+    return intervals_figure(metric_axis(metric), rows, 100.0 if METRICS[metric].percent else 1.0)
 
 
 def _notes(compared: Sequence[_Compared]) -> list[str]:
@@ -147,7 +149,7 @@ def _row(run: _Compared) -> dict[str, Any]:
     seconds = sum(epoch.seconds for epoch in history)
     return {
         "name": run.name,
-        "model": run.run.config.model.name,
+        "model": model_title(run.run.config.model),
         "parameters": _parameters(run.run),
         "examples": run.run.task.counted(run.score.examples, run.run.config.shape, run.part),
         "epochs": None if run.run.config.model.is_blend else len(history),

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from throughtime.report._network_content import NetworkViews
+
 
 @dataclass(frozen=True)
 class ModelRow:
@@ -66,3 +68,5 @@ class ReportContent:
     facts: Sequence[tuple[str, str]] = field(default=())
     """Facts about the data and further results, as name and value."""
     notes: Sequence[str] = field(default=())
+    networks: NetworkViews | None = None
+    """What is shown of the inside of two networks."""

@@ -1,10 +1,10 @@
 """Figures of a `Diagnosis`, drawn with plotly."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from throughtime.diagnose import (
     ExampleDiagnosis,
@@ -16,42 +16,60 @@ from throughtime.diagnose import (
     RecencySummary,
     SpectrumSummary,
 )
-from throughtime.report._style import COLOURS, in_figure, layout, transparent
+from throughtime.report._axes import log_axis, percent_axis
+from throughtime.report._numbers import number
+from throughtime.report._style import COLOURS, GREY, ColourLegend, in_figure, layout, transparent
 from throughtime.training import GradientRecord
 
 _Profiles = Sequence[tuple[str, ProfileSummary | None]]
+GATE_COLOURS = ColourLegend("mean over the units", "0 (closed)", "1 (open)", "Viridis")
+_SYMBOLS = ("circle", "diamond", "cross", "triangle-up", "square", "star")
 
 
-def gradient_flow_figure(layer: LayerDiagnosis) -> go.Figure:
-    """Draw ‖∂L/∂h‖ (and ‖∂L/∂c‖) by distance from where the layer stops and starts reading."""
-    return _profiles_figure(_states(layer.from_end), _states(layer.from_start))
+def gradient_flow_figures(layer: LayerDiagnosis) -> tuple[go.Figure, go.Figure]:
+    """Draw ‖∂L/∂h‖ (and ‖∂L/∂c‖) by distance from where the layer stops, and from where it starts reading."""
+    return _profile_figures(
+        (_states(layer.from_end), "steps before the last one that is read"),
+        (_states(layer.from_start), "steps after the first one that is read"),
+    )
 
 
-def input_gradient_figure(inputs: InputProfiles) -> go.Figure:
-    """Draw ‖∂L/∂x‖ of the inputs by distance from the end and from the start of their sequences."""
-    return _profiles_figure([("x", inputs.from_end)], [("x", inputs.from_start)])
+def input_gradient_figures(inputs: InputProfiles) -> tuple[go.Figure, go.Figure]:
+    """Draw ‖∂L/∂x‖ of the inputs by distance from the end, and from the start of their sequences."""
+    return _profile_figures(
+        ([("x", inputs.from_end)], "steps before the end of the sequence"),
+        ([("x", inputs.from_start)], "steps after the start of the sequence"),
+    )
 
 
 def _states(profiles: LayerProfiles) -> _Profiles:
     return [("h", profiles.h), ("c", profiles.c)]
 
 
-def _profiles_figure(from_end: _Profiles, from_start: _Profiles) -> go.Figure:
-    figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.05)
-    for column, profiles in ((1, from_end), (2, from_start)):
-        for colour, (name, profile) in zip(COLOURS, profiles, strict=False):
-            if profile is not None:
-                _add_profile(figure, column, colour, name, profile)
-    figure.update_layout(layout(360), legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
-    figure.update_yaxes(type="log", exponentformat="power", nticks=7)
-    figure.update_yaxes(title="norm of the gradient", row=1, col=1)
-    figure.update_xaxes(title="steps to the end", row=1, col=1)
-    figure.update_xaxes(title="steps from the start", row=1, col=2)
-    figure.update_xaxes(title_font_size=12, nticks=5)
+def _profile_figures(
+    from_end: tuple[_Profiles, str], from_start: tuple[_Profiles, str]
+) -> tuple[go.Figure, go.Figure]:
+    """Draw the two figures with the same vertical axis."""
+    profiles = [profile for part, _ in (from_end, from_start) for _, profile in part if profile is not None]
+    axis = log_axis(
+        "norm of the gradient",
+        [value for profile in profiles for value in (*profile.mean, *profile.q10, *profile.q90)],
+    )
+    return _profile_figure(*from_end, axis), _profile_figure(*from_start, axis)
+
+
+def _profile_figure(profiles: _Profiles, title: str, axis: Mapping[str, Any]) -> go.Figure:
+    figure = go.Figure()
+    for colour, (name, profile) in zip(COLOURS, profiles, strict=False):
+        if profile is not None:
+            _add_profile(figure, colour, name, profile)
+    figure.update_layout(layout(340), showlegend=True)
+    figure.update_yaxes(axis)
+    figure.update_xaxes(title=title, nticks=6)
     return figure
 
 
-def _add_profile(figure: go.Figure, column: int, colour: str, name: str, profile: ProfileSummary) -> None:
+def _add_profile(figure: go.Figure, colour: str, name: str, profile: ProfileSummary) -> None:
     x = list(range(len(profile.mean)))
     band = {"x": x, "mode": "lines", "line": {"width": 0}, "showlegend": False, "hoverinfo": "skip"}
     upper = go.Scatter(y=_positive(profile.q90), **band)
@@ -59,14 +77,12 @@ def _add_profile(figure: go.Figure, column: int, colour: str, name: str, profile
     mean = go.Scatter(
         x=x,
         y=_positive(profile.mean),
-        name=f"∂L/∂{name}, mean and 10 – 90 %",
+        name=f"‖∂L/∂{name}‖",
         mode="lines",
         line={"color": colour, "width": 2},
-        showlegend=column == 1,
         hovertemplate="%{x} steps: %{y:.3g}<extra></extra>",
     )
-    for trace in (upper, lower, mean):
-        figure.add_trace(trace, row=1, col=column)
+    figure.add_traces([upper, lower, mean])
 
 
 def _positive(values: Sequence[float | None]) -> list[float | None]:
@@ -74,7 +90,9 @@ def _positive(values: Sequence[float | None]) -> list[float | None]:
     return [value if value is not None and value > 0 else None for value in values]
 
 
-def flow_over_training_figure(records: Sequence[GradientRecord], layer: int) -> go.Figure:
+def flow_over_training_figure(
+    records: Sequence[GradientRecord], layer: int
+) -> tuple[go.Figure, ColourLegend]:
     """Draw the mean gradient by distance from the end over the training steps, as a heat map.
 
     Parameters
@@ -98,14 +116,18 @@ def flow_over_training_figure(records: Sequence[GradientRecord], layer: int) -> 
             x=[record.step for record in records],
             y=list(range(longest)),
             colorscale="Viridis",
-            colorbar={"title": {"text": f"log₁₀ ‖∂L/∂{state}‖"}, "thickness": 12},
-            hovertemplate="step %{x}, %{y} before the end: 10^%{z:.2f}<extra></extra>",
+            showscale=False,
+            hovertemplate="step %{x}, %{y} before the last one: 10^%{z:.2f}<extra></extra>",
         )
     )
     figure.update_layout(layout(340))
-    figure.update_xaxes(title="training step")
-    figure.update_yaxes(title="steps to the end", autorange="reversed")
-    return figure
+    figure.update_xaxes(title="training step", showgrid=False, zeroline=False)
+    figure.update_yaxes(
+        title="steps before the last one read", autorange="reversed", showgrid=False, zeroline=False
+    )
+    values = [value for row in grid for value in row if value is not None]
+    ends = (number(10 ** min(values)), number(10 ** max(values))) if values else ("", "")
+    return figure, ColourLegend(f"mean ‖∂L/∂{state}‖, logarithmic", *ends, "Viridis")
 
 
 def clipping_figure(norms: Sequence[float], threshold: float | None) -> go.Figure:
@@ -131,8 +153,8 @@ def clipping_figure(norms: Sequence[float], threshold: float | None) -> go.Figur
                 hoverinfo="skip",
             )
         )
-    figure.update_layout(layout(300), legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
-    figure.update_yaxes(type="log", title="norm", exponentformat="power", nticks=6)
+    figure.update_layout(layout(320), showlegend=True)
+    figure.update_yaxes(log_axis("norm of the gradient", [*norms, threshold]))
     figure.update_xaxes(title="training step")
     return figure
 
@@ -146,31 +168,36 @@ def spectrum_figure(spectra: Sequence[SpectrumSummary]) -> go.Figure:
             x=[math.cos(a) for a in angles],
             y=[math.sin(a) for a in angles],
             mode="lines",
-            line={"color": "#8b949e", "width": 1.5, "dash": "dot"},
+            line={"color": GREY, "width": 1.5, "dash": "dot"},
             name="unit circle",
             hoverinfo="skip",
         )
     )
-    for colour, block in zip(COLOURS * len(spectra), spectra, strict=False):
+    blocks = list(dict.fromkeys(block.block for block in spectra))
+    layers = list(dict.fromkeys((block.name, block.layer, block.direction) for block in spectra))
+    for block in spectra:
+        colour = COLOURS[blocks.index(block.block) % len(COLOURS)]
+        symbol = _SYMBOLS[layers.index((block.name, block.layer, block.direction)) % len(_SYMBOLS)]
         figure.add_trace(
             go.Scatter(
                 x=[z.real for z in block.eigenvalues],
                 y=[z.imag for z in block.eigenvalues],
                 mode="markers",
-                marker={"color": colour, "size": 7, "opacity": 0.75},
-                name=_block_name(block),
+                marker={"color": colour, "size": 7, "opacity": 0.75, "symbol": symbol},
+                name=block_name(block),
                 hovertemplate="%{x:.3f} %{y:+.3f} i<extra></extra>",
             )
         )
-    figure.update_layout(layout(460), legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
+    figure.update_layout(layout(420 + 22 * (1 + len(spectra))), showlegend=True)
     figure.update_xaxes(title="real part", zeroline=True, constrain="domain")
     figure.update_yaxes(title="imaginary part", zeroline=True, scaleanchor="x", scaleratio=1)
     return figure
 
 
-def _block_name(block: SpectrumSummary) -> str:
-    name = f"{block.block}, layer {block.layer}" + (", from the end" if block.direction else "")
-    return f"{name}: ρ = {block.spectral_radius:.3g}"
+def block_name(block: SpectrumSummary) -> str:
+    """Return the name of a block of recurrent weights, such as "recurrent, from the end: forget"."""
+    layer = f", layer {block.layer}" if block.layer else ""
+    return f"{block.name}{layer}{', from the end' if block.direction else ''}: {block.block}"
 
 
 def prediction_figure(block: SpectrumSummary) -> go.Figure:
@@ -191,9 +218,9 @@ def prediction_figure(block: SpectrumSummary) -> go.Figure:
                 hovertemplate="%{x} steps: %{y:.3g}<extra></extra>",
             )
         )
-    figure.update_layout(layout(340), legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
-    figure.update_yaxes(type="log", title="norm of ∂L/∂h", exponentformat="power", nticks=7)
-    figure.update_xaxes(title="steps before the last one read")
+    figure.update_layout(layout(340), showlegend=True)
+    figure.update_yaxes(log_axis("norm of ∂L/∂h", [*(block.prediction or ()), *(block.measured or ())]))
+    figure.update_xaxes(title="steps before the last one that is read")
     return figure
 
 
@@ -211,12 +238,10 @@ def lyapunov_figure(layers: Sequence[LyapunovSummary]) -> go.Figure:
                 hovertemplate="λ %{x}: %{y:.3f} per step<extra></extra>",
             )
         )
-    figure.add_hline(y=0, line={"color": "#8b949e", "dash": "dot", "width": 1.5})
-    figure.update_layout(
-        layout(320), showlegend=True, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"}
-    )
-    figure.update_xaxes(title="index of the exponent", dtick=1)
-    figure.update_yaxes(title="growth rate per step")
+    figure.add_hline(y=0, line={"color": GREY, "dash": "dot", "width": 1.5})
+    figure.update_layout(layout(320), showlegend=True)
+    figure.update_xaxes(title="number i of the exponent", dtick=1)
+    figure.update_yaxes(title="λᵢ per step")
     return figure
 
 
@@ -233,7 +258,7 @@ def recency_figure(recency: RecencySummary) -> go.Figure:
     )
     figure.update_layout(layout(300), bargap=0.15)
     figure.update_xaxes(title="steps before the end of the sequence")
-    figure.update_yaxes(title="influence in %", rangemode="tozero")
+    figure.update_yaxes(percent_axis("influence in %"), rangemode="tozero")
     return figure
 
 
@@ -248,7 +273,7 @@ def gates_figure(example: ExampleDiagnosis, layer: str) -> go.Figure:
             zmin=0,
             zmax=1,
             colorscale="Viridis",
-            colorbar={"title": {"text": "mean"}, "thickness": 12},
+            showscale=False,
             customdata=[[in_figure(token) for token in tokens]] * len(gates),
             hovertemplate="%{y} at %{customdata}: %{z:.2f}<extra></extra>",
         )
@@ -257,6 +282,8 @@ def gates_figure(example: ExampleDiagnosis, layer: str) -> go.Figure:
     every = max(1, math.ceil(len(tokens) / 24))
     shown = list(range(0, len(tokens), every))
     labels = [in_figure(tokens[i], most=12) for i in shown]
-    figure.update_xaxes(tickvals=shown, ticktext=labels, tickangle=-60, automargin=True)
-    figure.update_yaxes(automargin=True, autorange="reversed")
+    figure.update_xaxes(
+        title="step", tickvals=shown, ticktext=labels, tickangle=-60, showgrid=False, zeroline=False
+    )
+    figure.update_yaxes(title="gate", autorange="reversed", showgrid=False, zeroline=False)
     return figure

@@ -5,18 +5,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import plotly.graph_objects as go
 from markupsafe import Markup
 
 from throughtime.diagnose import Diagnosis, ExampleDiagnosis, LayerDiagnosis, SpectrumSummary
-from throughtime.report._class_figures import calibration_figure, confusion_figure
+from throughtime.report._class_figures import CONFUSION_COLOURS, calibration_figure, confusion_figure
 from throughtime.report._curves import curve_of
 from throughtime.report._diagnosis_figures import (
+    GATE_COLOURS,
+    block_name,
     clipping_figure,
     flow_over_training_figure,
     gates_figure,
-    gradient_flow_figure,
-    input_gradient_figure,
+    gradient_flow_figures,
+    input_gradient_figures,
     lyapunov_figure,
     prediction_figure,
     recency_figure,
@@ -29,7 +30,7 @@ from throughtime.report._run_diagnosis import ClassifierQuality, NextStepQuality
 from throughtime.report._style import transparent
 from throughtime.training import LayerGradients
 
-_Embed = Callable[[go.Figure], Markup]
+_Embed = Callable[..., Markup]
 
 
 def render_diagnoses(title: str, subtitle: str, models: Mapping[str, Diagnosis | RunDiagnosis]) -> str:
@@ -49,7 +50,12 @@ def render_diagnoses(title: str, subtitle: str, models: Mapping[str, Diagnosis |
     overview = _overview(runs, page.embed)
     sections = [_section(name, run, page.embed) for name, run in runs.items()]
     return page.render(
-        "diagnosis.html.jinja", title=title, subtitle=subtitle, overview=overview, sections=sections
+        "diagnosis.html.jinja",
+        title=title,
+        subtitle=subtitle,
+        overview=overview,
+        sections=sections,
+        block_name=block_name,
     )
 
 
@@ -75,8 +81,8 @@ def _section(name: str, run: RunDiagnosis, embed: _Embed) -> dict[str, Any]:
     return {
         "name": name,
         "findings": diagnosis.findings,
-        "gradient_problems": any(finding.about == "gradients" for finding in diagnosis.findings),
-        "inputs": embed(input_gradient_figure(diagnosis.inputs)),
+        "no_problems": run.no_problems,
+        "inputs": list(map(embed, input_gradient_figures(diagnosis.inputs))),
         "gradient_norms": diagnosis.gradient_norms,
         "no_bag_of_words": getattr(run.quality, "no_bag_of_words", None),
         "quality": _quality(run.quality, embed),
@@ -84,7 +90,7 @@ def _section(name: str, run: RunDiagnosis, embed: _Embed) -> dict[str, Any]:
         "layers": [
             {
                 "name": _where(layer),
-                "figure": embed(gradient_flow_figure(layer)),
+                "figures": list(map(embed, gradient_flow_figures(layer))),
                 "saturation": layer.saturation,
             }
             for layer in diagnosis.layers
@@ -98,6 +104,7 @@ def _section(name: str, run: RunDiagnosis, embed: _Embed) -> dict[str, Any]:
             for block in diagnosis.spectrum
             if block.prediction
         ],
+        "horizons": diagnosis.horizons,
         "lyapunov": embed(lyapunov_figure(diagnosis.lyapunov)) if diagnosis.lyapunov else None,
         "recency": embed(recency_figure(diagnosis.recency)),
         "recency_cut": _cut(diagnosis.recency.mean),
@@ -105,7 +112,8 @@ def _section(name: str, run: RunDiagnosis, embed: _Embed) -> dict[str, Any]:
             {
                 "words": _coloured(example),
                 "gates": [
-                    {"name": layer, "figure": embed(gates_figure(example, layer))} for layer in example.gates
+                    {"name": layer, "figure": embed(gates_figure(example, layer), GATE_COLOURS)}
+                    for layer in example.gates
                 ],
             }
             for example in diagnosis.examples
@@ -117,7 +125,7 @@ def _training(run: RunDiagnosis, embed: _Embed) -> list[dict[str, Any]]:
     if not run.training:
         return []
     return [
-        {"name": _where(layer), "figure": embed(flow_over_training_figure(run.training, number))}
+        {"name": _where(layer), "figure": embed(*flow_over_training_figure(run.training, number))}
         for number, layer in enumerate(run.training[0].layers)
     ]
 
@@ -135,14 +143,16 @@ def _quality(quality: ClassifierQuality | NextStepQuality | None, embed: _Embed)
         "rows": quality.rows,
         "bag_of_words": quality.bag_of_words,
         "error": quality.calibration_error,
-        "confusion": embed(confusion_figure(quality.classes, quality.confusion)),
+        "confusion": embed(confusion_figure(quality.classes, quality.confusion), CONFUSION_COLOURS),
         "calibration": embed(calibration_figure(quality.calibration)),
         "examples": quality.examples,
     }
 
 
 def _where(part: LayerDiagnosis | SpectrumSummary | LayerGradients) -> str:
-    return f"{part.name}, reading from the {'end' if part.direction else 'start'}"
+    # In a training the model is a part of the Lightning module, whose names begin with its own.
+    name = part.name.removeprefix("model.") if isinstance(part, LayerGradients) else part.name
+    return f"{name}, reading from the {'end' if part.direction else 'start'}"
 
 
 def _coloured(example: ExampleDiagnosis) -> Sequence[tuple[str, str, str]]:

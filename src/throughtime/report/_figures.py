@@ -2,15 +2,16 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from throughtime.report._axes import percent_axis
 from throughtime.report._content import Curve, ModelRow
 from throughtime.report._style import COLOURS, in_figure, layout
 from throughtime.tasks import METRICS
 
-_LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
 _DASHES = ("solid", "dash", "dot")
 
 
@@ -33,15 +34,17 @@ def accuracy_figure(models: Sequence[ModelRow]) -> go.Figure:
         )
     )
     figure.update_layout(layout(height=70 + 46 * len(models)))
-    figure.update_xaxes(title="test accuracy in %", ticksuffix=" ")
-    figure.update_yaxes(autorange="reversed", automargin=True, type="category")
+    figure.update_traces(cliponaxis=False)
+    figure.update_xaxes(percent_axis("test accuracy in %"), zeroline=False)
+    figure.update_yaxes(title="model", autorange="reversed", type="category")
     return figure
 
 
-def learning_figure(curves: Sequence[Curve]) -> go.Figure:
+def learning_figure(curves: Sequence[Curve], *, nats: bool = False) -> go.Figure:
     """Draw every metric of training by epoch, one below the other: training dotted, validation solid.
 
-    Of curves without training metrics, all validation metrics are drawn.
+    Of curves without training metrics, all validation metrics are drawn. ``nats`` is whether losses are
+    negative logarithms of probabilities.
     """
     metrics = list(dict.fromkeys(name for curve in curves for name in curve.train or curve.validation))
     figure = make_subplots(rows=len(metrics), cols=1, shared_xaxes=True, vertical_spacing=0.16 / len(metrics))
@@ -52,12 +55,8 @@ def learning_figure(curves: Sequence[Curve]) -> go.Figure:
                 trace.showlegend = trace.name not in shown
                 shown.add(trace.name)
                 figure.add_trace(trace, row=row, col=1)
-        unit = " in %" if METRICS[metric].percent else ""
-        figure.update_yaxes(title=METRICS[metric].title + unit, row=row, col=1)
-    figure.update_layout(
-        layout(height=80 + 240 * len(metrics) + 22 * max(0, len(shown) - 2)),
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
-    )
+        figure.update_yaxes(metric_axis(metric, nats=nats), row=row, col=1)
+    figure.update_layout(layout(height=80 + 240 * len(metrics) + 22 * max(0, len(shown) - 2)))
     _epoch_axis(figure, max((len(trace.x) for trace in figure.data), default=1))
     figure.update_xaxes(title="epoch", row=len(metrics), col=1)
     return figure
@@ -86,16 +85,25 @@ def validation_figure(metrics: Mapping[str, Sequence[float]]) -> go.Figure:
                 row=row,
                 col=1,
             )
-        title = "validation in %" if METRICS[names[0]].percent else METRICS[names[0]].title
-        figure.update_yaxes(title=title, row=row, col=1)
-    figure.update_layout(layout(height=150 + 220 * len(panels)), legend=_LEGEND)
+        fractions = METRICS[names[0]].percent
+        axis = percent_axis("validation metrics in %") if fractions else metric_axis(names[0])
+        figure.update_yaxes(axis, row=row, col=1)
+    figure.update_layout(layout(height=150 + 220 * len(panels)))
     _epoch_axis(figure, max(map(len, metrics.values())))
     figure.update_xaxes(title="epoch", row=len(panels), col=1)
     return figure
 
 
+def metric_axis(name: str, *, nats: bool = False) -> dict[str, Any]:
+    """Return the axis of a metric, with its unit."""
+    metric = METRICS[name]
+    unit = " in nats" if nats and name == "loss" else ""
+    return percent_axis(f"{metric.title} in %") if metric.percent else {"title": metric.title + unit}
+
+
 def _epoch_axis(figure: go.Figure, epochs: int) -> None:
     """Put at most 12 ticks on the axis, on whole epochs."""
+    figure.update_traces(cliponaxis=False)
     figure.update_xaxes(dtick=math.ceil(epochs / 12), range=[0.7, epochs + 0.3])
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from throughtime.report._axes import log_axis
 from throughtime.report._run_diagnosis import ClassifierQuality, RunDiagnosis
 from throughtime.report._style import COLOURS, in_figure, layout
 
@@ -74,11 +75,10 @@ def compared_flow_figure(models: Mapping[str, RunDiagnosis]) -> go.Figure:
                 hovertemplate="%{x} steps: %{y:.3g}<extra></extra>",
             )
         )
-    figure.update_layout(
-        layout(360 + 22 * len(models)), legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"}
-    )
-    figure.update_yaxes(type="log", exponentformat="power", nticks=7, title="fraction of the largest")
-    figure.update_xaxes(title="steps to the end")
+    figure.update_layout(layout(360 + 22 * len(models)))
+    drawn = [value for trace in figure.data for value in trace.y]
+    figure.update_yaxes(log_axis("‖∂L/∂x‖ ÷ its largest mean", drawn))
+    figure.update_xaxes(title="steps before the end of the sequence")
     return figure
 
 

@@ -85,6 +85,15 @@ class RunDiagnosis:
     norms: tuple[Number, ...] = ()
     clip: float | None = None
 
+    @property
+    def no_problems(self) -> str | None:
+        """The sentence that no gradient problems were found; None if there are some."""
+        about = {finding.about for finding in self.diagnosis.findings}
+        if "gradients" in about:
+            return None
+        judged = "" if "accuracy" in about else " (accuracy is not judged here)"
+        return f"No gradient problems found{judged}."
+
     def with_findings(self, more: Iterable[Finding]) -> "RunDiagnosis":
         """Return this diagnosis with more findings, sorted by severity."""
         return replace(self, diagnosis=self.diagnosis.with_findings(more))

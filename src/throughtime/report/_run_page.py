@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 from markupsafe import Markup
 from torch import nn
 
@@ -17,12 +16,14 @@ from throughtime.learn import Prepared
 from throughtime.learn.auto import read_outcome
 from throughtime.learn.bounded import targets_of
 from throughtime.learn.summary import Summary, read_summary, summarize
-from throughtime.report._class_figures import calibration_figure, confusion_figure
+from throughtime.report._class_figures import CONFUSION_COLOURS, calibration_figure, confusion_figure
 from throughtime.report._curves import curve_of
-from throughtime.report._example_rows import example_rows
+from throughtime.report._example_rows import ExampleRow, example_rows
 from throughtime.report._figures import learning_figure, validation_figure
 from throughtime.report._html import Page, write_page
+from throughtime.report._numbers import duration
 from throughtime.report._scores import metric_rows, next_steps, option_text, verdict
+from throughtime.report._titles import in_nats, model_title, run_title
 from throughtime.report._view_figures import counts_figure, histogram_figure, roc_figure, scatter_figure
 from throughtime.tasks import METRICS, SequenceTask, TargetView, TaskViews, model_outputs
 from throughtime.tasks.calibration import calibration_error
@@ -32,10 +33,17 @@ from throughtime.tasks.views import ClassTable, histogram
 from throughtime.training import Run, Score
 
 NAME = "report.html"
-_Embed = Callable[[go.Figure], Markup]
+_Embed = Callable[..., Markup]
 _MOST_TARGETS = 4
 _MOST_CLASSES = 100
 _MOST_COLUMNS = 4
+_KINDS = {"multilabel": "label", "tagging": "tag"}
+"""What the targets of a task are counted as, if not as classes."""
+_MARKS = {
+    "tagging": "Orange tokens have the wrong tag.",
+    "anomaly": "The stronger the orange, the more surprising the token or step.",
+}
+_LINES = "Lines show the values of each series by step, from left to right, over their own range."
 
 
 def write_run_report(run: Run, prepared: Prepared) -> Path:
@@ -70,10 +78,10 @@ def render_run_report(run: Run, prepared: Prepared) -> str:
     summary = read_summary(run) or summarize(prepared, run, baselines=False)
     held_out = _held_out(run, prepared, model)
     views = TaskViews() if held_out is None else held_out.views
-    model_name = run.config.model.name
+    model_name, kind = model_title(run.config.model), _KINDS.get(run.task.name, "class")
     return page.render(
         "run.html.jinja",
-        title=f"{model_name} · {run.task.name}",
+        title=run_title(run),
         verdict=_sentence(run, score) if summary is None else verdict(model_name, summary),
         good=summary is None or summary.beats_baselines,
         facts=_facts(run, prepared, model),
@@ -83,8 +91,9 @@ def render_run_report(run: Run, prepared: Prepared) -> str:
         steps=next_steps(run, summary, views),
         history=[] if run.config.model.is_blend else _history(run, page.embed),
         blend=_blend(run),
-        data=_data(prepared, page.embed),
-        views=_views(views, page.embed),
+        kind=kind,
+        data=_data(prepared, kind, page.embed),
+        views=_views(views, kind, page.embed),
         groups=[] if held_out is None else _groups(held_out, prepared),
         options=sorted((name, option_text(value)) for name, value in prepared.recipe.values().items()),
         path=run.path.name,
@@ -121,7 +130,7 @@ def _measured(run: Run, prepared: Prepared, score: Score, held_out: "_HeldOut | 
 
 def _sentence(run: Run, score: Score) -> str:
     part = "test" if run.metrics.test is not None else "validation"
-    return f"{run.config.model.name}: {part} {run.task.describe(score.figures)}."
+    return f"{model_title(run.config.model)}: {part} {run.task.describe(score.figures)}."
 
 
 def _metric_rows(score: Score, summary: Summary | None) -> Sequence[Any]:
@@ -141,7 +150,7 @@ def _facts(run: Run, prepared: Prepared, model: nn.Module) -> list[tuple[str, st
     file = run.recipe_entry("data", str, None, default=None)
     seconds = sum(epoch.seconds for epoch in metrics.history)
     facts = [
-        ("model", config.model.name + (f" ({options})" if options else "")),
+        ("model", model_title(config.model) + (f" ({options})" if options else "")),
         ("parameters", f"{sum(parameter.numel() for parameter in model.parameters()):,}"),
         ("data", "Python objects" if file is None else Path(file).name),
         ("rows", ", ".join(f"{size:,} {name}" for name, size in parts.items())),
@@ -149,7 +158,7 @@ def _facts(run: Run, prepared: Prepared, model: nn.Module) -> list[tuple[str, st
             "epochs",
             "" if outcome is not None else f"{len(metrics.history)}, the best was {metrics.best_epoch}",
         ),
-        ("training time", f"{seconds:.1f} s"),
+        ("training time", duration(seconds)),
         ("seed", str(config.settings.seed)),
     ]
     return [(name, value) for name, value in facts if value]
@@ -188,12 +197,15 @@ def _parts(prepared: Prepared) -> dict[str, AnyExamples]:
 
 
 def _history(run: Run, embed: _Embed) -> list[Markup]:
-    curve = curve_of(run.config.model.name, run.metrics.history)
+    curve = curve_of(model_title(run.config.model), run.metrics.history)
     others = {name: values for name, values in curve.validation.items() if name not in curve.train}
-    return [embed(learning_figure([curve])), *([embed(validation_figure(others))] if others else [])]
+    return [
+        embed(learning_figure([curve], nats=in_nats(run.task))),
+        *([embed(validation_figure(others))] if others else []),
+    ]
 
 
-def _data(prepared: Prepared, embed: _Embed) -> dict[str, Any]:
+def _data(prepared: Prepared, kind: str, embed: _Embed) -> dict[str, Any]:
     parts, task = _parts(prepared), prepared.task
     if not isinstance(task, SequenceTask):
         return {"lengths": None, "length": None, "targets": []}
@@ -201,21 +213,23 @@ def _data(prepared: Prepared, embed: _Embed) -> dict[str, Any]:
     every = np.unique(np.concatenate(list(lengths.values())))
     one_length = len(every) == 1
     unit = "steps" if "channels" in prepared.source.shape else "tokens"
-    figure = None if one_length else histogram_figure(histogram(unit, lengths))
+    figure = None if one_length else histogram_figure(histogram(f"{unit} per sequence", lengths))
     return {
         "unit": unit,
         "length": int(every[0]) if one_length else None,
         "lengths": None if figure is None else embed(figure),
         "targets": _targets(
-            {name: task.target_view(targets_of(part)) for name, part in parts.items()}, embed
+            {name: task.target_view(targets_of(part)) for name, part in parts.items()},
+            kind,
+            embed,
         ),
     }
 
 
-def _targets(parts: Mapping[str, TargetView], embed: _Embed) -> list[Markup]:
+def _targets(parts: Mapping[str, TargetView], kind: str, embed: _Embed) -> list[Markup]:
     figures = []
     if any(sum(view.counts.values()) for view in parts.values()):
-        figures.append(counts_figure({name: view.counts for name, view in parts.items()}))
+        figures.append(counts_figure({name: view.counts for name, view in parts.items()}, kind))
     first = next(iter(parts.values()))
     for target in list(first.values)[:_MOST_TARGETS]:
         values = {name: view.values[target] for name, view in parts.items()}
@@ -223,17 +237,20 @@ def _targets(parts: Mapping[str, TargetView], embed: _Embed) -> list[Markup]:
     return [embed(figure) for figure in figures]
 
 
-def _views(views: TaskViews, embed: _Embed) -> dict[str, Any]:
+def _views(views: TaskViews, kind: str, embed: _Embed) -> dict[str, Any]:
     matrix = views.confusion
     return {
         "tables": [ClassTable(table.kind, _worst(table.rows)) for table in views.tables],
         "classes": [len(table.rows) for table in views.tables],
-        "confusion": None if matrix is None else embed(confusion_figure(matrix.classes, matrix.counts)),
+        "confusion": None
+        if matrix is None
+        else embed(confusion_figure(matrix.classes, matrix.counts, kind), CONFUSION_COLOURS),
         "confusion_classes": 0 if matrix is None else len(matrix.classes),
         "calibration": embed(calibration_figure(views.calibration)) if views.calibration else None,
         "calibration_error": calibration_error(views.calibration) if views.calibration else None,
         "scatters": [embed(scatter_figure(points)) for points in views.scatters[:_MOST_TARGETS]],
         "histograms": [embed(histogram_figure(part)) for part in views.histograms[:_MOST_TARGETS]],
+        "threshold": any(part.threshold is not None for part in views.histograms),
         "roc": None if views.roc is None else embed(roc_figure(views.roc)),
     }
 
@@ -246,6 +263,14 @@ def _worst(rows: Sequence[ClassMetrics]) -> tuple[ClassMetrics, ...]:
 
 def _groups(held_out: _HeldOut, prepared: Prepared) -> list[dict[str, Any]]:
     return [
-        {"title": group.title, "rows": example_rows(group, prepared, held_out.examples)}
+        {"title": group.title, "rows": rows, "legend": _legend(rows, prepared.task.name)}
         for group in held_out.views.examples
+        for rows in [example_rows(group, prepared, held_out.examples)]
     ]
+
+
+def _legend(rows: Sequence[ExampleRow], task: str) -> str:
+    """Return what the colours and lines of examples are."""
+    marks = _MARKS.get(task, "") if any(row.words or row.bands for row in rows) else ""
+    lines = _LINES if any(row.lines for row in rows) else ""
+    return f"{lines} {marks}".strip()

@@ -108,7 +108,7 @@ def _gap(metrics: Metrics) -> str | None:
         if metric.percent and value - best.validation.get(name, value) > _GAP:
             return (
                 f"In the best epoch, the {metric.title} is {metric.text(value)} in training and "
-                f"{metric.text(best.validation[name])} on validation: the model overfits. Try more dropout, "
+                f"{metric.text(best.validation[name])} on validation. To narrow this gap, try more dropout, "
                 "more weight decay, a smaller model, or more training data."
             )
     return None

@@ -1,25 +1,77 @@
 """The style of figures, and the escaping of texts in pages and figures."""
 
 import html
+from dataclasses import dataclass
 from typing import Any
+
+import plotly.colors
 
 from throughtime.data.printable import printable
 
 # Okabe and Ito's palette, which colour-blind readers can distinguish.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_FONT = {"family": "system-ui, sans-serif", "size": 14}
+GREY = "#6e7781"
+"""Of reference lines; readable on white and on black."""
+_CLEAR = "rgba(0,0,0,0)"
+_AXIS = {
+    "automargin": True,
+    "gridcolor": "#e1e5ea",
+    "zerolinecolor": "#c3cad1",
+    "tickfont": {"size": 12},
+    "ticklabelstandoff": 4,
+    "title": {"font": {"size": 14}},
+}
+# The page replaces the colours of texts and grid lines where the reader prefers a dark one.
+_TEMPLATE = {
+    "layout": {
+        "colorway": COLOURS,
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#1b1f24"},
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "traceorder": "normal",
+            "bgcolor": _CLEAR,
+        },
+        "margin": {"l": 50, "r": 16, "t": 16, "b": 48},
+        "paper_bgcolor": _CLEAR,
+        "plot_bgcolor": _CLEAR,
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+    }
+}
 
 
 def layout(height: int) -> dict[str, object]:
-    """Return the layout of a figure with this height in pixels."""
-    return {
-        "height": height,
-        "margin": {"l": 60, "r": 20, "t": 20, "b": 50},
-        "template": "plotly_white",
-        "font": _FONT,
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-    }
+    """Return the layout of a figure with this height in pixels; its legend is above it."""
+    return {"height": height, "template": _TEMPLATE}
+
+
+@dataclass(frozen=True)
+class ColourLegend:
+    """What the colours of a heat map are: the page shows it above the figure, at any width.
+
+    Parameters
+    ----------
+    title : str
+        Quantity and unit.
+    low, high : str
+        Values of the first and the last colour.
+    scale : str
+        Name of plotly's colour scale.
+    """
+
+    title: str
+    low: str
+    high: str
+    scale: str
+
+    @property
+    def colours(self) -> str:
+        """The colours as in CSS."""
+        return ", ".join(colour for _, colour in plotly.colors.get_colorscale(self.scale))
 
 
 def on_page(value: Any) -> Any:

@@ -1,15 +1,16 @@
 """Figures of `throughtime.tasks.TaskViews` and of the data: scores, errors, lengths, targets."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
-from throughtime.report._style import COLOURS, in_figure, layout, transparent
+from throughtime.report._axes import percent_axis
+from throughtime.report._style import COLOURS, GREY, in_figure, layout, transparent
 from throughtime.tasks.views import Histogram, RocCurve, Scatter
 
-_LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
-_GREY = "#8b949e"
 _MOST_NAMES = 30
+_PLURALS = {"class": "sequences", "label": "labels", "tag": "tags"}
 
 
 def histogram_figure(histogram: Histogram, count: str = "sequences") -> go.Figure:
@@ -31,10 +32,10 @@ def histogram_figure(histogram: Histogram, count: str = "sequences") -> go.Figur
             )
         )
     if histogram.threshold is not None:
-        figure.add_vline(x=histogram.threshold, line={"color": "#1b1f24", "dash": "dash", "width": 1.5})
-    figure.update_layout(layout(300), showlegend=len(histogram.groups) > 1, legend=_LEGEND)
+        figure.add_vline(x=histogram.threshold, line={"color": GREY, "dash": "dash", "width": 2})
+    figure.update_layout(layout(300), showlegend=len(histogram.groups) > 1)
     figure.update_xaxes(title=in_figure(histogram.title, most=60), nticks=6)
-    figure.update_yaxes(title=f"{count} in %", rangemode="tozero")
+    figure.update_yaxes(percent_axis(f"{count} in %"), rangemode="tozero")
     return figure
 
 
@@ -43,17 +44,18 @@ def scatter_figure(points: Scatter) -> go.Figure:
     ends = [min(points.truth + points.predicted), max(points.truth + points.predicted)]
     figure = go.Figure(
         [
-            go.Scatter(x=ends, y=ends, mode="lines", line={"color": _GREY, "dash": "dot"}, hoverinfo="skip"),
+            _reference(ends, "no error"),
             go.Scatter(
                 x=points.truth,
                 y=points.predicted,
                 mode="markers",
+                name="predictions",
                 marker={"color": COLOURS[0], "size": 6, "opacity": 0.5},
                 hovertemplate="true %{x:.4g}, predicted %{y:.4g}<extra></extra>",
             ),
         ]
     )
-    figure.update_layout(layout(380), showlegend=False)
+    figure.update_layout(layout(400))
     name = in_figure(points.name, most=30)
     figure.update_xaxes(title=f"true {name}", nticks=6)
     figure.update_yaxes(title=f"predicted {name}", nticks=6)
@@ -64,26 +66,32 @@ def roc_figure(curve: RocCurve) -> go.Figure:
     """Draw the ROC curve, and the diagonal of scores that are random."""
     figure = go.Figure(
         [
-            go.Scatter(
-                x=[0, 100], y=[0, 100], mode="lines", line={"color": _GREY, "dash": "dot"}, hoverinfo="skip"
-            ),
+            _reference([0, 100], "random scores"),
             go.Scatter(
                 x=[100 * value for value in curve.false_positive_rate],
                 y=[100 * value for value in curve.true_positive_rate],
                 mode="lines",
+                name="the model",
                 line={"color": COLOURS[0], "width": 2},
                 hovertemplate="false positives %{x:.1f} %, true positives %{y:.1f} %<extra></extra>",
             ),
         ]
     )
-    figure.update_layout(layout(340), showlegend=False)
-    figure.update_xaxes(title="false positive rate in %", range=[-2, 102])
-    figure.update_yaxes(title="true positive rate in %", range=[-2, 104])
+    figure.update_layout(layout(360))
+    figure.update_traces(cliponaxis=False)
+    figure.update_xaxes(title="false positive rate in %", range=[0, 100])
+    figure.update_yaxes(title="true positive rate in %", range=[0, 100])
     return figure
 
 
-def counts_figure(parts: Mapping[str, Mapping[str, int]]) -> go.Figure:
-    """Draw the fraction of each class in each part; of many classes the most frequent ones."""
+def _reference(ends: Sequence[float], name: str) -> go.Scatter:
+    """Return the dotted diagonal between two values."""
+    line = {"color": GREY, "dash": "dot"}
+    return go.Scatter(x=ends, y=ends, mode="lines", line=line, name=name, hoverinfo="skip")
+
+
+def counts_figure(parts: Mapping[str, Mapping[str, int]], kind: str = "class") -> go.Figure:
+    """Draw the fraction of each class (or label, or tag) in each part; of many the most frequent ones."""
     total = {
         name: sum(counts.get(name, 0) for counts in parts.values())
         for part in parts.values()
@@ -105,17 +113,19 @@ def counts_figure(parts: Mapping[str, Mapping[str, int]]) -> go.Figure:
             )
         )
     figure.update_layout(
-        layout(110 + (10 + 10 * len(parts)) * max(2, len(names))), legend=_LEGEND, showlegend=True, bargap=0.3
+        layout(110 + (10 + 10 * len(parts)) * max(2, len(names))), showlegend=True, bargap=0.3
     )
     labels = [in_figure(name, most=18) for name in names]
     figure.update_yaxes(
-        tickvals=list(range(len(names))), ticktext=labels, autorange="reversed", automargin=True
+        title=kind, tickvals=list(range(len(names))), ticktext=labels, autorange="reversed", showgrid=False
     )
-    figure.update_xaxes(title="fraction of the part in %", rangemode="tozero", nticks=6)
+    figure.update_xaxes(percent_axis(f"{_PLURALS[kind]} of the part in %"), rangemode="tozero", nticks=6)
     return figure
 
 
-def intervals_figure(title: str, rows: Sequence[tuple[str, float, float, float]], scale: float) -> go.Figure:
+def intervals_figure(
+    axis: Mapping[str, Any], rows: Sequence[tuple[str, float, float, float]], scale: float
+) -> go.Figure:
     """Draw a value with its interval for each name: ``(name, value, low, high)``, the first on top."""
     figure = go.Figure(
         go.Scatter(
@@ -135,12 +145,13 @@ def intervals_figure(title: str, rows: Sequence[tuple[str, float, float, float]]
     )
     figure.update_layout(layout(90 + 42 * len(rows)))
     names = [in_figure(name, most=24) for name, *_ in rows]
+    figure.update_traces(cliponaxis=False)
     figure.update_yaxes(
+        title="run",
         tickvals=list(range(len(rows))),
         ticktext=names,
         range=[len(rows) - 0.5, -0.5],
-        automargin=True,
         zeroline=False,
     )
-    figure.update_xaxes(title=title, nticks=6, zeroline=False)
+    figure.update_xaxes(axis, nticks=6, zeroline=False)
     return figure

@@ -158,7 +158,7 @@ class Classification(SequenceTask):
 
         def example(row: int) -> ExampleView:
             names = self.classes[truth[row]], self.classes[predicted[row]]
-            return ExampleView(row, *names, METRICS["accuracy"].text(confidence[row]))
+            return ExampleView(row, *names, f"probability {METRICS['accuracy'].text(confidence[row])}")
 
         binary = len(self.classes) == 2
         positive = probabilities.numpy()[:, -1]

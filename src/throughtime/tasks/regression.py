@@ -115,7 +115,7 @@ class Regression(SequenceTask):
 
         def example(row: int) -> ExampleView:
             true, value, error = (self._joined(values[row]) for values in (truth, predicted, errors))
-            return ExampleView(row, true, value, f"error {error}")
+            return ExampleView(row, true, value, f"error {error.replace('-', '−')}")
 
         columns = list(enumerate(self.targets))
         return TaskViews(

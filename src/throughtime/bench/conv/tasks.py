@@ -13,6 +13,7 @@ from throughtime.bench._lengths import Lengths, Mode, kinds_of, lengths_of
 from throughtime.bench.conv._pair import Pair, pair, ragged_call, same_parameters
 from throughtime.bench.conv._plan import Plan, Shape
 from throughtime.bench.conv._text_cnn import PaddedTextCNN
+from throughtime.bench.conv.growth import Growing
 from throughtime.models import TextCNN
 from throughtime.ragged import Ragged
 
@@ -177,4 +178,4 @@ def _length(plan: Plan) -> Iterator[Task]:
                 )
 
             operations = 3 * products if mode == "training" else products
-            yield Task("length", f"B{batch} T{steps} C{size}", "equal", mode, "GRU", operations, prepare)
+            yield Task("length", str(Growing(batch, steps, size)), "equal", mode, "GRU", operations, prepare)

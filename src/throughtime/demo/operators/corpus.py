@@ -56,14 +56,19 @@ def installed_files() -> tuple[list[SourceFile], list[str]]:
     packages : list of str
         What was found, as ``name version``, the interpreter first.
     """
-    files = list(_standard_library())
-    packages = [f"{platform.python_implementation()} {platform.python_version()}"]
+    files, packages = standard_library()
     for distribution in _dependencies("throughtime"):
         found = list(_files_of(distribution))
         if found:
             files += found
             packages.append(f"{distribution.metadata['Name']} {distribution.version}")
     return sorted(files, key=lambda file: file.name), packages
+
+
+def standard_library() -> tuple[list[SourceFile], list[str]]:
+    """Return the files of the standard library alone, and the interpreter with its version."""
+    files = sorted(_standard_library(), key=lambda file: file.name)
+    return files, [f"{platform.python_implementation()} {platform.python_version()}"]
 
 
 def _standard_library() -> Iterator[SourceFile]:

@@ -53,6 +53,8 @@ class PythonOperators:
         Sites of each split at most, and words of the vocabulary at most.
     files
         The files it is made of; by default all that `installed_files` finds.
+    packages
+        Names of what the files belong to.
 
     Raises
     ------
@@ -63,10 +65,13 @@ class PythonOperators:
     classes = ("original", "replaced")
 
     def __init__(
-        self, seed: int = 0, sizes: Sizes | None = None, files: Sequence[SourceFile] | None = None
+        self,
+        seed: int = 0,
+        sizes: Sizes | None = None,
+        files: Sequence[SourceFile] | None = None,
+        packages: Sequence[str] = ("given files",),
     ) -> None:
         sizes = sizes or Sizes()
-        packages = ["given files"]
         if files is None:
             files, packages = installed_files()
         self.seed = seed

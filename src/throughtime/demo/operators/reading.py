@@ -14,6 +14,8 @@ from throughtime.demo.operators.lexer import Lexed, lex
 
 _CHUNK = 100
 """Files per task: enough to outweigh the transfer, few enough for an even distribution."""
+_FEW = 1_000
+"""Up to so many files are read in this process: to start others, which import torch, takes longer."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def read_files(files: Sequence[SourceFile]) -> Stream:
     """
     chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
     jobs = min(joblib.cpu_count(), len(chunks))
-    if jobs <= 1:
+    if jobs <= 1 or len(files) <= _FEW:
         return _join([_read_chunk(chunk) for chunk in chunks])
     try:
         parts = joblib.Parallel(n_jobs=jobs)(joblib.delayed(_read_chunk)(chunk) for chunk in chunks)

@@ -1,7 +1,7 @@
 """Descriptions of composite modules: parts in series, in parallel, or in reversed time."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from throughtime.nn.inputs.output import unwrapped
 
@@ -56,9 +56,13 @@ class Reversed(NamedTuple):
 
 
 class OfTokens(NamedTuple):
-    """A function of the values (T, …) of a batch, each row by itself, as a function of the batch."""
+    """A function of the values (T, …) of a batch, each row by itself, as a function of the batch.
+
+    ``features`` is the number of features that it reads, None for token numbers, "any" if it takes any.
+    """
 
     function: Callable[[Any], Any]
+    features: int | Literal["any"] | None = "any"
 
     def __call__(self, x: Any) -> Any:
         """Call the function on the values."""

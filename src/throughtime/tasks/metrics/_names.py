@@ -9,6 +9,10 @@ from typing import Literal
 
 from throughtime.errors import ShapeError
 
+_ACRONYMS = {
+    "f1": "F1", "roc": "ROC", "auc": "AUC", "mae": "MAE", "rmse": "RMSE", "r2": "R²", "nll": "NLL",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -29,8 +33,8 @@ class Metric:
     --------
     >>> METRICS["accuracy"].text(0.8125), METRICS["mae"].text(0.8125)
     ('81.2 %', '0.8125')
-    >>> METRICS["loss"].improves(0.3, 0.4)
-    True
+    >>> METRICS["loss"].improves(0.3, 0.4), METRICS["token_f1_macro"].title
+    (True, 'token F1 macro')
     """
 
     name: str
@@ -41,7 +45,7 @@ class Metric:
     @property
     def title(self) -> str:
         """The name as words."""
-        return self.name.replace("_", " ")
+        return " ".join(_ACRONYMS.get(word, word) for word in self.name.split("_"))
 
     def text(self, value: float) -> str:
         """Return a value as text, as a percentage or with at least four significant digits; "–" for NaN."""

@@ -1,0 +1,1 @@
+"""What the report of the demo shows of its networks: filters, gates, mistakes, influence of tokens."""

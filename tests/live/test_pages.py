@@ -1,0 +1,70 @@
+"""What both live pages promise: all rows of the lecture, something to do for each, wide and narrow, light and dark."""
+
+import re
+
+import pytest
+
+from tests.browser import PHONE, WIDE
+from tests.live.conftest import FOLDER, PAGES, ROOT, LivePage
+
+CONTROLS = "input, select, button, textarea, [role=slider]"
+
+
+def test_every_row_of_the_lecture_has_a_section_with_something_to_do(live_page: LivePage) -> None:
+    """docs/lecture.md links exactly the sections that say so."""
+    sections: dict[str, set[str]] = {}
+    for name in PAGES:
+        for section in live_page(name).page.locator("section").all():
+            address = f"{name}#{section.get_attribute('id')}"
+            assert section.locator(CONTROLS).count() > 0, address
+            for row in (section.get_attribute("data-rows") or "").split():
+                sections.setdefault(row, set()).add(address)
+    lines = re.findall(
+        r"^\| ([CR]\d+) \|(.*)", (ROOT / "docs" / "lecture.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert sections == {row: set(re.findall(r"\{live\}`[^`<]+<([^>]+)>`", line)) for row, line in lines}
+    assert len(lines) == 23
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [WIDE, PHONE])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_fits_its_window(name: str, width: int, scheme: str, live_page: LivePage) -> None:
+    page = live_page(name, width=width, scheme=scheme).page
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator(".error").count() == 0
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_plot_has_titles_on_both_axes_and_a_caption(name: str, live_page: LivePage) -> None:
+    page = live_page(name).page
+    plots = page.locator("figure:has(> .plot)")
+    assert plots.count() > 0
+    for plot in plots.all():
+        caption = plot.locator("> figcaption").inner_text()
+        assert caption
+        assert plot.locator('svg [aria-label="x-axis label"]').count() > 0, caption
+        assert plot.locator('svg [aria-label="y-axis label"]').count() > 0, caption
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_control_has_a_name(name: str, live_page: LivePage) -> None:
+    page = live_page(name).page
+    unnamed = page.evaluate(
+        """(controls) => [...document.querySelectorAll(controls)].filter((each) =>
+            !(each.labels?.length || each.getAttribute("aria-label") || each.textContent.trim()))
+            .map((each) => each.outerHTML)""",
+        CONTROLS,
+    )
+    assert unnamed == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_stands_alone(name: str, live_page: LivePage) -> None:
+    """At most 25 MB, and no address but that of the other page."""
+    live_page(name)
+    file = FOLDER / f"{name}.html"
+    assert file.stat().st_size < 25e6
+    head = file.read_text("utf-8").partition("</head>")[0]
+    assert "<script" not in head
+    assert 'rel="stylesheet"' not in head
