@@ -47,13 +47,13 @@ def gates(picture: Picture, x: float, y: float) -> None:
         picture.text(
             x + 15 * step + 7, y + 38 + 18 * len(values) + 14, LETTERS[step], size=12, anchor="middle"
         )
-    picture.text(x, y + 235, "nine units, each letter read; white: forgets", size=12)
+    picture.text(x, y + 235, "forget gate of nine units at each letter; white: 0", size=12)
 
 
 def gradients(picture: Picture, x: float, y: float) -> None:
     """Draw the norm of the gradient at each step, for layers with their initial weights."""
     picture.text(x, y, "The gradient at every step", size=16)
-    picture.text(x, y + 26, "tt.diagnose.gradient_flow(recording)", size=12)
+    picture.text(x, y + 26, "tt.diagnose.gradient_flow(recording), new layers", size=12)
     left, top, width, height = x + 44, y + 38, 236, 158
     norms = {
         name: _norms(kind) for name, kind in (("RNN", tt.nn.RNN), ("GRU", tt.nn.GRU), ("LSTM", tt.nn.LSTM))

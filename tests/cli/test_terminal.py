@@ -163,7 +163,7 @@ def test_a_run_of_somebody_else_cannot_command_the_terminal(
         outcome = run_cli(*command)
         assert (outcome.code, outcome.err) == (0, "")
         assert "\x1b" not in outcome.out
-    assert r"textcnn of [b]\x1b[2J" in outcome.out
+    assert r"textcnn ([b]\x1b[2J)" in outcome.out
     assert r"none\x1b[2J[/b].csv" in outcome.out
     assert "</script><b>" not in (tmp_path / "page.html").read_text("utf-8")
     assert (

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser import PageAt, Scheme
 from tests.cli.conftest import SMALL, small_files
-from tests.report.browser import flaws, needs_browser
+from tests.report.browser import flaws, needs_looking
 from tests.report.pages import PageText
 from throughtime.demo.job import Interrupted, run_demo
 from throughtime.demo.plan import DemoPlan, Network
@@ -102,12 +103,11 @@ def test_the_page_holds_the_table(finished) -> None:
     assert max(percents) <= 100
 
 
-@needs_browser
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_in_a_browser(width: int, finished, tmp_path: Path) -> None:
-    out, _ = finished
-    page = (out / "report.html").read_text("utf-8")
-    assert flaws(page, width, tmp_path) == {"overlaps": [], "empty": [], "too_wide": False}
+@needs_looking
+def test_the_page_in_a_browser(width: int, scheme: Scheme, finished, page_at: PageAt) -> None:
+    opened = page_at(width, scheme)
+    opened.open(finished[0] / "report.html")
+    assert flaws(opened) == {}
 
 
 def test_a_finished_demo_is_shown_again_and_not_run_again(finished, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from throughtime.report._axes import log_axis
 from throughtime.report._network_content import Convolution, GateCurves, GroupAccuracy, Line, Mistakes
 from throughtime.report._style import COLOURS, in_figure, layout
 
@@ -136,16 +137,8 @@ def gradients_figure(lines: Sequence[Line]) -> go.Figure:
         )
     figure.update_layout(layout(400), legend=_LEGEND)
     figure.update_xaxes(title="steps before the last one read")
-    figure.update_yaxes(
-        type="log", title="mean norm of the gradient", exponentformat="power", dtick=_log_ticks(lines)
-    )
+    figure.update_yaxes(log_axis("mean norm of the gradient", [value for line in lines for value in line.y]))
     return figure
-
-
-def _log_ticks(lines: Sequence[Line]) -> str | int:
-    """Return the ticks of a logarithmic axis: powers of ten, in a small range also 2 and 5 times them."""
-    values = [value for line in lines for value in line.y if value and value > 0]
-    return 1 if values and max(values) > 1e3 * min(values) else "D2"
 
 
 def influence_figure(lines: Sequence[Line]) -> go.Figure:
