@@ -86,6 +86,7 @@ class Scan {
       chunks_.first = pieces.take<std::int64_t>(B + 1);
       product_ = pieces.take<T>(most * features_);
       sum_ = pieces.take<T>(most * features_);
+      rows_ = pieces.take<T>(threads_ * width_);
     };
     const DividedScratch scratch(divide);
     chunks_.count();
@@ -93,7 +94,8 @@ class Scan {
     auto body = [&](int rank, int size) {
       if (chunks_.divide_evenly(size)) {
         const Range sequences = chunks_.segments_of(rank, size);
-        for (std::int64_t s = sequences.begin; s < sequences.end; ++s) whole(s);
+        for (std::int64_t s = sequences.begin; s < sequences.end; ++s) whole(s, rows_ + rank * width_);
+        finish_streams();
         return;
       }
       chunks_.each(rank, size, [&](std::int64_t s, std::int64_t n, Range rows) { summarize_chunk(s, n, rows); });
@@ -101,6 +103,7 @@ class Scan {
       carry(rank, size);
       barrier.wait(rank, size);
       chunks_.each(rank, size, [&](std::int64_t s, std::int64_t n, Range rows) { finish_chunk(s, n, rows); });
+      finish_streams();
     };
     parallel(threads_, body);
   }
@@ -148,34 +151,41 @@ class Scan {
     });
   }
 
-  // A sequence by one thread, chunk by chunk.
-  void whole(std::int64_t s) const {
+  // A sequence by one thread, chunk by chunk; `row` has place for the carry of all features.
+  void whole(std::int64_t s, T* row) const {
+    const std::int64_t last = last_chunk(s), count = chunks_.first[s + 1] - chunks_.first[s];
     each_tile_of(0, features_, [&](std::ptrdiff_t c, auto tile) {
-      constexpr int N = decltype(tile)::vectors;
-      Vec<T> carry[N];
+      Vec<T> carry[decltype(tile)::vectors];
       begin(s, c, tile, carry);
-      const std::int64_t last = last_chunk(s), count = chunks_.first[s + 1] - chunks_.first[s];
-      for (std::int64_t k = 0; k < count; ++k) {
-        const std::int64_t number = from_end_ ? first_chunk(s) - k : first_chunk(s) + k;
-        const Range rows = rows_of(s, number);
-        if (number == last) {
-          steps(s, rows, c, tile, carry);
-          break;
-        }
-        alignas(64) T product[N * lanes<T>], sum[N * lanes<T>];
-        {
-          const WithoutSubnormals scope;
-          summarize<T>(pass_, rows, from_end_, c, tile, product, sum);
-        }
-        Vec<T> next[N];
-        for (int i = 0; i < N; ++i) next[i] = carry[i];
-        steps(s, rows, c, tile, next);
-        for (int i = 0; i < N; ++i) {
-          carry[i] = after(tile.load(product, i), tile.load(sum, i), carry[i], next[i]);
-        }
-      }
-      end(s, c, tile, carry);
+      if (count == 0) end(s, c, tile, carry);
+      for (int i = 0; i < tile.vectors; ++i) tile.store(row + c, i, carry[i]);
     });
+    for (std::int64_t k = 0; k < count; ++k) {
+      const std::int64_t number = from_end_ ? first_chunk(s) - k : first_chunk(s) + k;
+      const Range rows = rows_of(s, number);
+      each_tile_of(0, features_, [&](std::ptrdiff_t c, auto tile) { chunk_of(s, rows, number == last, c, tile, row + c); });
+    }
+  }
+
+  template <class Tile>
+  void chunk_of(std::int64_t s, Range rows, bool last, std::ptrdiff_t c, const Tile& tile, T* place) const {
+    constexpr int N = Tile::vectors;
+    Vec<T> carry[N];
+    for (int i = 0; i < N; ++i) carry[i] = tile.load(place, i);
+    if (last) {
+      steps(s, rows, c, tile, carry);
+      end(s, c, tile, carry);
+      return;
+    }
+    alignas(64) T product[N * lanes<T>], sum[N * lanes<T>];
+    {
+      const WithoutSubnormals scope;
+      summarize<T>(pass_, rows, from_end_, c, tile, product, sum);
+    }
+    steps(s, rows, c, tile, carry);
+    for (int i = 0; i < N; ++i) {
+      tile.store(place, i, after(tile.load(product, i), tile.load(sum, i), tile.load(place, i), carry[i]));
+    }
   }
 
   void summarize_chunk(std::int64_t s, std::int64_t number, Range rows) const {
@@ -239,11 +249,13 @@ class Scan {
   Pass pass_;
   Chunks chunks_{};
   std::int64_t features_;
+  std::int64_t width_ = (features_ + line<T> - 1) / line<T> * line<T>;  // whole lines of a cache
   bool from_end_;
   int threads_;
   const T* start_;
   T* end_;
   T *product_ = nullptr, *sum_ = nullptr;  // by chunk and feature
+  T* rows_ = nullptr;                      // by thread
 };
 
 }  // namespace throughtime::TT_ISA

@@ -1,8 +1,8 @@
 // The coefficients a and b of a step, given or of gates, and their gradient.
 //
 // Each kind has `of(t, c, tile, i)`, the coefficients of vector i of a tile at feature c of token t, and
-// `gradient(t, c, tile, i, g, before)`, which stores the gradients of what they are computed from: g is that of b,
-// and g ⊙ before that of a.
+// `gradient(t, c, tile, i, g, before)`, which stores the gradients of what they are computed from and returns a: g is
+// the gradient of b, and g ⊙ before that of a.
 #pragma once
 
 #include "kernels/activations.h"
@@ -16,11 +16,27 @@ struct Coefficients {
   Vec<T> a, b;
 };
 
+// Stores vector i of a tile, past the caches if it is `far` from being read again.
+template <class T, class Tile>
+inline void put(const Tile& tile, T* p, int i, Vec<T> x, bool far) {
+  if constexpr (Tile::whole) {
+    if (far) {
+      stream(p + i * lanes<T>, x);
+      return;
+    }
+  }
+  tile.store(p, i, x);
+}
+
+// Results of so many bytes leave no room in a cache for what is read meanwhile.
+inline constexpr std::int64_t far_bytes = std::int64_t{4} << 20;
+
 template <class T>
 struct Given {
   const T *a, *b;
   T *da, *db;
   std::ptrdiff_t features;
+  bool far;
 
   template <class Tile>
   Vec<T> factor(std::int64_t t, std::ptrdiff_t c, const Tile& tile, int i) const {
@@ -31,9 +47,10 @@ struct Given {
     return {factor(t, c, tile, i), tile.load(b + t * features + c, i)};
   }
   template <class Tile>
-  void gradient(std::int64_t t, std::ptrdiff_t c, const Tile& tile, int i, Vec<T> g, Vec<T> before) const {
-    if (da != nullptr) tile.store(da + t * features + c, i, g * before);
-    if (db != nullptr) tile.store(db + t * features + c, i, g);
+  Vec<T> gradient(std::int64_t t, std::ptrdiff_t c, const Tile& tile, int i, Vec<T> g, Vec<T> before) const {
+    if (da != nullptr) put(tile, da + t * features + c, i, g * before, far);
+    if (db != nullptr) put(tile, db + t * features + c, i, g, far);
+    return factor(t, c, tile, i);
   }
 };
 
@@ -67,6 +84,7 @@ struct Gated {
   const T* u;
   T* du;
   std::ptrdiff_t features;
+  bool far;
   ScanCandidate candidate;
   static constexpr int blocks = scan_blocks(gates);
 
@@ -115,20 +133,23 @@ struct Gated {
     return {gate.keep, gate.take * value};
   }
   template <class Tile>
-  void gradient(std::int64_t t, std::ptrdiff_t c, const Tile& tile, int i, Vec<T> g, Vec<T> before) const {
-    if (du == nullptr) return;
+  Vec<T> gradient(std::int64_t t, std::ptrdiff_t c, const Tile& tile, int i, Vec<T> g, Vec<T> before) const {
+    if (du == nullptr) return factor(t, c, tile, i);
     const std::ptrdiff_t at = t * blocks * features + c;
     const Gate gate = gate_of<true>(u + at, tile, i);
     const Candidate<T> phi = candidate_of<T>(candidate, tile.load(u + at + (blocks - 1) * features, i));
     if constexpr (gates == ScanGates::separate) {
-      tile.store(du + at, i, g * before * gate.keep_slope);
-      tile.store(du + at + features, i, g * phi.value * gate.take_slope);
+      put(tile, du + at, i, g * before * gate.keep_slope, far);
+      put(tile, du + at + features, i, g * phi.value * gate.take_slope, far);
     } else {
       const Vec<T> of_keep = g * (before - phi.value);
-      tile.store(du + at, i, of_keep * gate.keep_slope);
-      if constexpr (gates == ScanGates::normalized) tile.store(du + at + features, i, of_keep * gate.take_slope);
+      put(tile, du + at, i, of_keep * gate.keep_slope, far);
+      if constexpr (gates == ScanGates::normalized) {
+        put(tile, du + at + features, i, of_keep * gate.take_slope, far);
+      }
     }
-    tile.store(du + at + (blocks - 1) * features, i, g * gate.take * phi.slope);
+    put(tile, du + at + (blocks - 1) * features, i, g * gate.take * phi.slope, far);
+    return gate.keep;
   }
 };
 

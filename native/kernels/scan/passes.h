@@ -23,7 +23,7 @@ struct ForwardPass {
   template <class Tile>
   Vec<T> step(std::int64_t t, std::ptrdiff_t c, const Tile& tile, int i, Vec<T> carry, const T*) const {
     const Vec<T> after = next(t, c, tile, i, carry);
-    tile.store(h + t * source.features + c, i, after);
+    put(tile, h + t * source.features + c, i, after, source.far);
     return after;
   }
   const T* before(std::int64_t, std::int64_t) const { return nullptr; }
@@ -53,8 +53,7 @@ struct BackwardPass {
   template <class Tile>
   Vec<T> step(std::int64_t t, std::ptrdiff_t c, const Tile& tile, int i, Vec<T> carry, const T* before) const {
     const Vec<T> g = own(t, c, tile, i) + carry;
-    source.gradient(t, c, tile, i, g, before == nullptr ? Vec<T>{} : tile.load(before, i));
-    return source.factor(t, c, tile, i) * g;
+    return source.gradient(t, c, tile, i, g, before == nullptr ? Vec<T>{} : tile.load(before, i)) * g;
   }
   const T* before(std::int64_t t, std::int64_t sequence) const {
     const bool first = t == (from_end ? offsets[sequence + 1] - 1 : offsets[sequence]);
@@ -86,28 +85,29 @@ void backward_through(const ScanBackward& call, const Source& source) {
 
 // Calls body(source) with the kind of coefficients of a call.
 template <class T, class Body>
-void with_source(const ScanShape& shape, const void* a, const void* b, void* da, void* db, const Body& body) {
+void with_source(const ScanShape& shape, const ScanBatch& batch, const void* a, const void* b, void* da, void* db, const Body& body) {
   const T* const u = static_cast<const T*>(a);
   T* const du = static_cast<T*>(da);
   const std::ptrdiff_t D = shape.features;
+  const bool far = batch.offsets[batch.sequences] * D * static_cast<std::int64_t>(sizeof(T)) > far_bytes;
   switch (shape.gates) {
-    case ScanGates::given: return body(Given<T>{u, static_cast<const T*>(b), du, static_cast<T*>(db), D});
-    case ScanGates::forget: return body(Gated<T, ScanGates::forget>{u, du, D, shape.candidate});
-    case ScanGates::update: return body(Gated<T, ScanGates::update>{u, du, D, shape.candidate});
-    case ScanGates::separate: return body(Gated<T, ScanGates::separate>{u, du, D, shape.candidate});
-    case ScanGates::normalized: return body(Gated<T, ScanGates::normalized>{u, du, D, shape.candidate});
+    case ScanGates::given: return body(Given<T>{u, static_cast<const T*>(b), du, static_cast<T*>(db), D, far});
+    case ScanGates::forget: return body(Gated<T, ScanGates::forget>{u, du, D, far, shape.candidate});
+    case ScanGates::update: return body(Gated<T, ScanGates::update>{u, du, D, far, shape.candidate});
+    case ScanGates::separate: return body(Gated<T, ScanGates::separate>{u, du, D, far, shape.candidate});
+    case ScanGates::normalized: return body(Gated<T, ScanGates::normalized>{u, du, D, far, shape.candidate});
   }
 }
 
 template <class T>
 void scan_forward_of(const ScanForward& call) {
-  with_source<T>(call.shape, call.a, call.b, nullptr, nullptr,
+  with_source<T>(call.shape, call.batch, call.a, call.b, nullptr, nullptr,
                  [&](const auto& source) { forward_through<T>(call, source); });
 }
 
 template <class T>
 void scan_backward_of(const ScanBackward& call) {
-  with_source<T>(call.shape, call.a, nullptr, call.da, call.db,
+  with_source<T>(call.shape, call.batch, call.a, nullptr, call.da, call.db,
                  [&](const auto& source) { backward_through<T>(call, source); });
 }
 
