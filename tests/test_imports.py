@@ -58,9 +58,9 @@ def test_nothing_of_the_root_is_imported_but_its_packages(path: Path) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "from throughtime.nn.recurrent._state import Sizes",
-        "from throughtime.nn.recurrent import _state",
-        "import throughtime.nn.recurrent._state",
+        "from throughtime.nn.recurrent._context import checked_context",
+        "from throughtime.nn.recurrent import _context",
+        "import throughtime.nn.recurrent._context",
         "from throughtime.nn.recurrent.layer import _to",
     ],
 )
@@ -70,5 +70,5 @@ def test_a_private_import_is_found(source: str) -> None:
 
 
 def test_a_private_import_within_its_package_is_allowed() -> None:
-    source = "from throughtime.nn.recurrent._state import Sizes"
+    source = "from throughtime.nn.recurrent._context import checked_context"
     assert not list(private_imports(source, "throughtime.nn.recurrent"))

@@ -22,6 +22,7 @@
 #include "bind/norm.h"
 #include "bind/pool.h"
 #include "bind/rocket.h"
+#include "bind/scan.h"
 #include "bind/stack.h"
 #include "bind/tensors.h"
 #include "kernels/offsets.h"
@@ -106,6 +107,7 @@ NB_MODULE(_native, m) {
   throughtime::bind_norm(m);
   throughtime::bind_pool(m);
   throughtime::bind_rocket(m);
+  throughtime::bind_scan(m);
   m.def("empty", &empty, nb::arg("is_double"), nb::arg("count"), "So many numbers, uninitialised, as a tensor.");
   m.def("instruction_set", [] { return std::string(throughtime::kernels()->name); },
         "The instruction set whose kernels are in use.");

@@ -250,6 +250,54 @@ def norm_backward(
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None] | None:
     """Return the gradients of x, weight and bias, those that are needed."""
 
+class ScanGates:
+    """How a linear recurrence gets its coefficients: see native/kernels/scan/scan.h."""
+
+    GIVEN: ScanGates
+    FORGET: ScanGates
+    UPDATE: ScanGates
+    SEPARATE: ScanGates
+    NORMALIZED: ScanGates
+
+class ScanCandidate:
+    """The activation of a candidate: the identity, tanh, or x + 1/2 for x >= 0 and σ(x) below."""
+
+    IDENTITY: ScanCandidate
+    TANH: ScanCandidate
+    POSITIVE: ScanCandidate
+
+def scan_forward(
+    a: Tensor,
+    b: Tensor | None,
+    h0: Tensor | None,
+    offsets: Tensor,
+    *,
+    gates: ScanGates,
+    candidate: ScanCandidate,
+    from_end: bool,
+    threads: int,
+    in_order: bool,
+) -> tuple[Tensor, Tensor] | None:
+    """Return h (T, D) of h[t] = a[t] h[t - 1] + b[t], and h after each sequence's last step (B, D)."""
+
+def scan_backward(
+    a: Tensor,
+    h0: Tensor | None,
+    h: Tensor,
+    dh: Tensor | None,
+    dlast: Tensor | None,
+    offsets: Tensor,
+    *,
+    gates: ScanGates,
+    candidate: ScanCandidate,
+    from_end: bool,
+    a_needed: bool,
+    b_needed: bool,
+    threads: int,
+    in_order: bool,
+) -> tuple[Tensor | None, Tensor | None, Tensor] | None:
+    """Return the gradients of a, b and h0; None for a or b where it is not needed, or there are gates."""
+
 class PoolDivisor:
     """What the sum of a window is divided by: 1, its taps in the sequence, or those and its borders'."""
 

@@ -13,6 +13,7 @@ from throughtime.bench.conv import Comparison, Plan, Record, Row, Shape, measure
 from throughtime.bench.conv import tasks as listed
 from throughtime.bench.conv._pair import pair
 from throughtime.bench.conv._worker import compare
+from throughtime.bench.conv.growth import growth_panels
 from throughtime.bench.conv.record import points_of, summarize
 from throughtime.bench.conv.tasks import Task, tasks
 from throughtime.errors import ThroughtimeError
@@ -113,6 +114,32 @@ def test_a_gru_and_convolutions_do_as_many_operations(small: list[Task]) -> None
     task = next(task for task in small if task.part == "length" and task.mode == "inference")
     gates, inputs_and_state = 3 * 128, 2 * 128
     assert task.operations == 8 * 2 * gates * inputs_and_state
+
+
+def test_growth_has_a_curve_for_each_layer() -> None:
+    rows = [
+        Row(
+            "length",
+            f"B1 T{steps} C128",
+            "equal",
+            "training",
+            peer,
+            1.0,
+            [1e-3 * steps],
+            [factor * 1e-3 * steps],
+        )
+        for peer, factor in (("GRU", 3.0), ("MinGRU", 0.5))
+        for steps in (64, 256)
+    ]
+    (panel,) = growth_panels(rows)
+    assert [curve.name for curve in panel.curves] == ["two convolutions", "GRU", "MinGRU"]
+    assert panel.text == (
+        "At 256 steps the GRU takes 3.00, the MinGRU takes 0.50 times as long as the convolutions."
+    )
+    assert [line.what for line in summarize(rows)] == [
+        "length of GRU, training, equal",
+        "length of MinGRU, training, equal",
+    ]
 
 
 def test_what_disagrees_is_left_out_by_name(no_pause: None) -> None:

@@ -21,6 +21,7 @@ from .blocks import BLOCK_CASES
 from .case import FEATURES, Case
 from .crf_enumeration import crf_marginals
 from .equations import by_equations
+from .scan_equations import by_steps
 
 
 def output_of(layer: nn.Module, x: Ragged) -> Any:
@@ -146,6 +147,28 @@ def _recurrent_cases() -> list[Case]:
     return cases
 
 
+def _scan_cases() -> list[Case]:
+    options: list[tuple[type, dict[str, Any]]] = [
+        *((cls, {}) for cls in (tt.nn.MinGRU, tt.nn.MinLSTM, tt.nn.QRNN, tt.nn.SRU)),
+        (tt.nn.MinGRU, {"num_layers": 2, "bidirectional": True, "activation": "tanh"}),
+        (tt.nn.MinLSTM, {"num_layers": 2, "bias": False, "activation": "identity"}),
+        (tt.nn.QRNN, {"kernel_size": 3, "pooling": "ifo", "num_layers": 2}),
+        (tt.nn.QRNN, {"kernel_size": 1, "pooling": "f", "bias": False}),
+        (tt.nn.QRNN, {"num_layers": 2, "bidirectional": True}),
+        (tt.nn.SRU, {"num_layers": 2, "bidirectional": True}),
+        (tt.nn.SRU, {"hidden_size": FEATURES, "num_layers": 2, "bias": False}),
+    ]
+    return [
+        Case(
+            f"{cls.__name__} {given}" if given else cls.__name__,
+            lambda cls=cls, given=given: cls(FEATURES, **{"hidden_size": 4, **given}),
+            by_steps,
+            stateful=not given.get("bidirectional", False),
+        )
+        for cls, given in options
+    ]
+
+
 def _conv_cases() -> list[Case]:
     options: list[dict[str, Any]] = [
         {"kernel_size": 1},
@@ -213,6 +236,7 @@ def _deviation(x: Tensor) -> Tensor:
 
 CASES = [
     *_recurrent_cases(),
+    *_scan_cases(),
     Case("Recurrence", _gru_by_hand, stateful=True),
     Case("Bidirectional", lambda: tt.nn.Bidirectional(tt.nn.LSTM(FEATURES, 4), merge="mean")),
     Case("Bidirectional Conv1d", lambda: tt.nn.Bidirectional(tt.nn.Conv1d(FEATURES, 4, 3, padding="causal"))),

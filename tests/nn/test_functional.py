@@ -147,3 +147,29 @@ def test_nothing_in_is_nothing_out() -> None:
 def test_what_cannot_be_convolved_is_named(call, error, words) -> None:
     with pytest.raises(error, match=words):
         call()
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_linear_scan_sums_with_weights_that_fade(*, reverse: bool) -> None:
+    rows = [torch.randn(length, 2, dtype=torch.float64) for length in (5, 0, 70)]
+    x, decay = Ragged.from_list(rows), 0.9
+    output, state = tt.nn.functional.linear_scan(
+        x.with_values(torch.full_like(x.values, decay)), x, reverse=reverse
+    )
+    for row, h, last in zip(rows, output, state, strict=True):
+        steps = torch.arange(len(row), dtype=torch.float64)
+        distance = (steps[None] - steps[:, None]) if reverse else (steps[:, None] - steps[None])
+        expected = torch.where(distance >= 0, decay ** distance.clamp(min=0), 0) @ row
+        torch.testing.assert_close(h, expected)
+        end = expected[:1] if reverse else expected[-1:]
+        torch.testing.assert_close(last, end.sum(0))
+
+
+def test_a_linear_scan_refuses_what_does_not_fit() -> None:
+    x = Ragged.from_lengths(torch.ones(5, 2), [3, 2])
+    with pytest.raises(ShapeError, match=r"same lengths, got \[3, 2\] and \[2, 3\]"):
+        tt.nn.functional.linear_scan(x, Ragged.from_lengths(torch.ones(5, 2), [2, 3]))
+    with pytest.raises(InputTypeError, match="linear_scan takes a Ragged"):
+        tt.nn.functional.linear_scan(x.values, x.values)  # type: ignore[arg-type]
+    with pytest.raises(ShapeError, match="initial state"):
+        tt.nn.functional.linear_scan(x, x, torch.ones(2, 3))

@@ -5,7 +5,7 @@
 
 from throughtime import _native
 
-from . import conv_ladder, dropout_ladder, norm_ladder, pool_ladder, rocket_ladder
+from . import conv_ladder, dropout_ladder, norm_ladder, pool_ladder, rocket_ladder, scan_ladder
 
 if __name__ == "__main__":
     counts = (
@@ -14,5 +14,6 @@ if __name__ == "__main__":
         norm_ladder.climb(150, 6),
         pool_ladder.climb(150, 6),
         rocket_ladder.climb(5),
+        scan_ladder.climb(10, 7),
     )
     print(_native.instruction_set(), *counts)  # noqa: T201 - what the test reads

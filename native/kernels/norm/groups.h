@@ -1,7 +1,8 @@
 // Sums over the chunks of a segment and the features of a group, and the factor of each feature.
 #pragma once
 
-#include "kernels/norm/chunks.h"
+#include "kernels/chunks.h"
+#include "kernels/norm/norm.h"
 
 namespace throughtime::TT_ISA {
 

@@ -44,6 +44,10 @@ from throughtime.nn.recurrent.lstm import LSTM as LSTM
 from throughtime.nn.recurrent.mgu import MGU as MGU
 from throughtime.nn.recurrent.rnn import RNN as RNN
 from throughtime.nn.rocket import MiniRocket as MiniRocket
+from throughtime.nn.scan.min_gru import MinGRU as MinGRU
+from throughtime.nn.scan.min_lstm import MinLSTM as MinLSTM
+from throughtime.nn.scan.qrnn import QRNN as QRNN
+from throughtime.nn.scan.sru import SRU as SRU
 from throughtime.nn.streaming.stream import Stream as Stream
 from throughtime.nn.trace.gradients import DirectionGradients as DirectionGradients
 from throughtime.nn.trace.trace import DirectionTrace as DirectionTrace

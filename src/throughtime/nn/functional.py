@@ -1,4 +1,4 @@
-"""Convolution by its definition, cross-correlation beside it, and the matrix that a kernel is.
+"""Convolution by its definition, the matrix that a kernel is, and linear recurrences.
 
 Deep-learning libraries, this one too, compute cross-correlations in what they call convolutions; a learned
 kernel does not mind being reversed. Here is the other one, and what the two have to do with each other.
@@ -12,14 +12,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from throughtime.errors import InputTypeError, ShapeError
+from throughtime.nn.inputs.output import RecurrentOutput, as_ragged
 from throughtime.ops.conv.layer import conv1d
+from throughtime.ops.scan import layer as scan
 from throughtime.ops.windows import Windows
 from throughtime.ragged import Ragged
 
 Mode = Literal["same", "valid", "full", "causal"]
 Series = TypeVar("Series", Ragged, Tensor)
 
-__all__ = ["convolution_matrix", "convolve", "cross_correlate"]
+__all__ = ["convolution_matrix", "convolve", "cross_correlate", "linear_scan"]
 
 
 def convolve(f: Series, g: Tensor, mode: Mode = "same") -> Series:
@@ -194,3 +196,57 @@ def _check(f: Any, g: Any, name: str) -> None:
         raise ShapeError(f"{name}: the kernel g is (K,) with K of at least 1, got {tuple(g.shape)}")
     if isinstance(f, Tensor) and (f.dim() == 0 or f.shape[-1] == 0):
         raise ShapeError(f"{name}: f is (*, L) with L of at least 1, got {tuple(f.shape)}")
+
+
+def linear_scan(a: Ragged, b: Ragged, h0: Tensor | None = None, *, reverse: bool = False) -> RecurrentOutput:
+    r"""Return every state of the linear recurrence h_t = a_t ⊙ h_{t−1} + b_t, and each sequence's last.
+
+    It runs in parallel over time, see `throughtime.nn.MinGRU` for a layer of it: threads share the steps of a
+    sequence, at fixed positions, so that results have the same bits alone, in any batch and on any number of
+    threads. Its gradient is the same recurrence against time, and can be differentiated any number of times.
+
+    Parameters
+    ----------
+    a, b : Ragged
+        (T, D), factors and addends, of the same lengths.
+    h0 : Tensor, optional
+        (B, D), the state before each sequence's first step; zeros where it is missing.
+    reverse
+        Whether each sequence is read from its end: then h_{t+1} takes the place of h_{t−1}.
+
+    Returns
+    -------
+    output : Ragged
+        (T, D), of the dtype of a; half precision is computed in float32.
+    state : Tensor
+        (B, D): h after the last step in the order of reading, h_0 of an empty sequence.
+
+    Raises
+    ------
+    InputTypeError
+        If a or b is no Ragged, or dtypes or devices differ.
+    ShapeError
+        If lengths or shapes do not fit.
+
+    References
+    ----------
+    .. [1] G. E. Blelloch, "Prefix sums and their applications", in: Synthesis of Parallel Algorithms (1990),
+       section 1.4; E. Martin and C. Cundy, "Parallelizing linear recurrent neural nets over sequence length",
+       ICLR (2018), for its gradient.
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> x = tt.Ragged.from_list([torch.ones(3, 1), torch.ones(2, 1)])
+    >>> output, state = tt.nn.functional.linear_scan(0.5 * x, x)
+    >>> output[0].flatten().tolist(), state.flatten().tolist()
+    ([1.0, 1.5, 1.75], [1.75, 1.5])
+    """
+    factors, addends = (as_ragged(part, "linear_scan") for part in (a, b))
+    if not factors.layout.same_as(addends.layout):
+        raise ShapeError(
+            f"linear_scan: a and b have the same lengths, got {factors.lengths.tolist()[:8]} and "
+            f"{addends.lengths.tolist()[:8]}"
+        )
+    h, last = scan.linear_scan(factors.values, addends.values, factors.layout, h0, reverse=reverse)
+    return RecurrentOutput(factors.with_values(h), last)

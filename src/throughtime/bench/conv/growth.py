@@ -1,4 +1,4 @@
-"""Times of a GRU and of convolutions as sequences get longer, from the rows of the part ``length``."""
+"""Times of recurrent layers and of convolutions as sequences get longer, from the part ``length``."""
 
 import re
 import statistics
@@ -13,9 +13,12 @@ TITLE = "Cost of recurrence and convolution as sequences get longer"
 ABOUT = (
     "A GRU of 128 units beside two causal convolutions of 128 channels and width 3, which need as many "
     "multiplications for each step. A convolution computes all steps at once, a GRU one after another, so "
-    "that only the sequences of a batch can be computed side by side. Both axes are logarithmic; bands are "
-    "the range over several processes."
+    "that only the sequences of a batch can be computed side by side. The gates of a MinGRU do not see the "
+    "state; it needs a third of the multiplications, and computes its steps in parallel. Both axes are "
+    "logarithmic; bands are the range over several processes."
 )
+GROWING_PEERS = ("GRU", "MinGRU")
+"""The recurrent layers that are set beside the convolutions."""
 
 
 class Growing(NamedTuple):
@@ -42,7 +45,7 @@ class Growing(NamedTuple):
 
 
 def growth_panels(rows: Sequence[Row]) -> list[TimePanel]:
-    """Return a panel for each number of sequences and mode, with a curve for each of the two."""
+    """Return a panel for each number of sequences and mode, with a curve for each layer."""
     shapes = {row.what: Growing.parse(row.what) for row in rows}
     keys = dict.fromkeys((shapes[row.what].batch, row.mode) for row in rows)
     return [
@@ -63,14 +66,20 @@ def growth_panels(rows: Sequence[Row]) -> list[TimePanel]:
 
 
 def _panel(batch: int, mode: str, rows: Sequence[tuple[int, Row]]) -> TimePanel:
-    lengths = [steps for steps, _ in rows]
-    longest, row = rows[-1]
+    by_peer = {peer: [one for one in rows if one[1].peer == peer] for peer in GROWING_PEERS}
+    measured = {peer: own for peer, own in by_peer.items() if own}
+    longest = {peer: own[-1] for peer, own in measured.items()}
+    takes = ", ".join(f"the {peer} takes {row.ratio:.2f}" for peer, (_, row) in longest.items())
+    steps, first = max(steps for steps, _ in longest.values()), next(iter(measured.values()))
     return TimePanel(
         f"{counted(batch, 'sequence')}, {mode}",
-        f"At {longest:,} steps the GRU takes {row.ratio:.2f} times as long as the convolutions.",
+        f"At {steps:,} steps {takes} times as long as the convolutions.",
         [
-            _curve("two convolutions", lengths, [row.ours_s for _, row in rows]),
-            _curve("GRU", lengths, [row.peer_s for _, row in rows]),
+            _curve("two convolutions", [length for length, _ in first], [row.ours_s for _, row in first]),
+            *(
+                _curve(peer, [length for length, _ in own], [row.peer_s for _, row in own])
+                for peer, own in measured.items()
+            ),
         ],
     )
 

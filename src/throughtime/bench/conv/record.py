@@ -85,12 +85,17 @@ class Record:
 
 
 def summarize(rows: Sequence[Row]) -> list[Line]:
-    """Summarize the ratios by part, mode and lengths."""
+    """Summarize the ratios by part, mode and lengths, and by peer where a part has several."""
     lines = []
-    for key in dict.fromkeys((row.part, row.mode, row.lengths) for row in rows):
-        chosen = [row for row in rows if (row.part, row.mode, row.lengths) == key]
-        lines.append(Line.of(", ".join(key), [(row.ratio, row.what) for row in chosen]))
+    for title in dict.fromkeys(map(_title, rows)):
+        chosen = [row for row in rows if _title(row) == title]
+        lines.append(Line.of(title, [(row.ratio, row.what) for row in chosen]))
     return lines
+
+
+def _title(row: Row) -> str:
+    part = f"{row.part} of {row.peer}" if row.part == "length" else row.part
+    return f"{part}, {row.mode}, {row.lengths}"
 
 
 def points_of(rows: Sequence[Row]) -> list[Point]:

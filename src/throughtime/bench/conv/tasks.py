@@ -13,7 +13,7 @@ from throughtime.bench._lengths import Lengths, Mode, kinds_of, lengths_of
 from throughtime.bench.conv._pair import Pair, pair, ragged_call, same_parameters
 from throughtime.bench.conv._plan import Plan, Shape
 from throughtime.bench.conv._text_cnn import PaddedTextCNN
-from throughtime.bench.conv.growth import Growing
+from throughtime.bench.conv.growth import GROWING_PEERS, Growing
 from throughtime.models import TextCNN
 from throughtime.ragged import Ragged
 
@@ -162,20 +162,20 @@ class _OfTokens(nn.Module):
 
 
 def _length(plan: Plan) -> Iterator[Task]:
-    """Set a GRU beside two convolutions of as many operations per token, as one sequence or 32 grow."""
+    """Set a GRU beside two convolutions of as many operations per token, and a MinGRU, as sequences grow."""
     size = 128
     for batch, steps in _GROWING:
-        for mode in plan.modes:
+        for mode, peer in product(plan.modes, GROWING_PEERS):
             lengths = _lengths("equal", batch, steps)
             products = 2.0 * 3 * 2 * size * size * int(lengths.sum())
 
-            def prepare(lengths: Tensor = lengths, mode: Mode = mode) -> Pair:
+            def prepare(lengths: Tensor = lengths, mode: Mode = mode, peer: str = peer) -> Pair:
                 convolutions = _OfTokens(*(our_nn.Conv1d(size, size, 3, padding="causal") for _ in range(2)))
-                recurrent = _OfTokens(our_nn.GRU(size, size))
+                recurrent = _OfTokens(getattr(our_nn, peer)(size, size))
                 values = _values(lengths, size)
                 return Pair(
                     *(ragged_call(module, values, lengths, mode) for module in (convolutions, recurrent))
                 )
 
             operations = 3 * products if mode == "training" else products
-            yield Task("length", str(Growing(batch, steps, size)), "equal", mode, "GRU", operations, prepare)
+            yield Task("length", str(Growing(batch, steps, size)), "equal", mode, peer, operations, prepare)

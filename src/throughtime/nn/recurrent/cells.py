@@ -9,10 +9,10 @@ from throughtime.nn.description.kinds import NoSequence
 from throughtime.nn.inputs.precision import precision
 from throughtime.nn.inputs.tokens import check_dtype_and_device
 from throughtime.nn.recurrent._fast_path import quick_cell
-from throughtime.nn.recurrent._state import checked_parts
 from throughtime.nn.recurrent.gru import GRUSpec
 from throughtime.nn.recurrent.lstm import LSTMSpec
 from throughtime.nn.recurrent.rnn import RNNSpec
+from throughtime.nn.recurrent.state import checked_parts
 from throughtime.nn.recurrent.weights import plan_of_cell
 from throughtime.ops.recurrent.activations import Activation
 from throughtime.ops.recurrent.layer import recurrent_layer

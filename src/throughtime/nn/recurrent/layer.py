@@ -16,9 +16,9 @@ from throughtime.nn.inputs.precision import precision
 from throughtime.nn.inputs.tokens import Input, checked, from_ragged, like_input, ragged_of, tokens_of
 from throughtime.nn.recurrent._context import checked_context
 from throughtime.nn.recurrent._fast_path import quick_call, quick_step
-from throughtime.nn.recurrent._state import Sizes, batched_state, like_state
 from throughtime.nn.recurrent.attached import in_this_thread
 from throughtime.nn.recurrent.stack import StackResult, run_stack
+from throughtime.nn.recurrent.state import Sizes, batched_state, like_state
 from throughtime.nn.recurrent.weights import WeightPlan
 from throughtime.nn.trace.layer_result import LayerResult
 from throughtime.nn.trace.trace import Trace, traced

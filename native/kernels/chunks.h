@@ -3,7 +3,8 @@
 // the length.
 #pragma once
 
-#include "kernels/norm/norm.h"
+#include <cstdint>
+
 #include "kernels/range.h"
 
 namespace throughtime::TT_ISA {

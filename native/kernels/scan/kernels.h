@@ -1,0 +1,13 @@
+// The scan kernels of one instruction set; dispatch.cpp chooses the instruction set.
+#pragma once
+
+#include "kernels/scan/scan.h"
+
+namespace throughtime {
+
+struct ScanKernels {
+  void (*forward)(const ScanForward&);
+  void (*backward)(const ScanBackward&);
+};
+
+}  // namespace throughtime

@@ -1,0 +1,281 @@
+"""What `MinGRU`, `MinLSTM`, `QRNN` and `SRU` share: parameters, states, the recurrence of each direction."""
+
+import math
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from throughtime.errors import ShapeError
+from throughtime.nn.description.kinds import Stateful, WholeSequence
+from throughtime.nn.description.operator import Operator
+from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
+from throughtime.nn.inputs.precision import under_autocast
+from throughtime.nn.inputs.tokens import Input, checked, from_ragged, ragged_of
+from throughtime.nn.recurrence.recurrence import RecurrenceTrace
+from throughtime.nn.recurrent.state import Sizes, batched_state, like_state
+from throughtime.ops.dropout.layer import dropout
+from throughtime.ops.linear import linear
+from throughtime.ops.plain import HALF
+from throughtime.ops.scan.gates import BLOCKS, Candidate, Gates, coefficients_of, gate_values
+from throughtime.ops.scan.layer import gated_scan, linear_scan
+from throughtime.ragged import Ragged
+
+Values = dict[str, Tensor]
+
+
+class Place(NamedTuple):
+    """One direction of one layer: the ending of its parameters' names, and the features that it reads."""
+
+    suffix: str
+    features: int
+    reverse: bool
+
+
+class PlaceResult(NamedTuple):
+    """Outputs (T, H), the last state (B, H), and, of a trace, the gates and states by name, (T, H) each.
+
+    ``window`` is what the next windows still see of the inputs, of layers that have windows.
+    """
+
+    output: Tensor
+    last: Tensor
+    values: Values
+    window: Tensor | None = None
+
+
+class ScanLayer(nn.Module):
+    """Layers of linear recurrences h_t = a_t ⊙ h_{t−1} + b_t, whose a_t and b_t do not depend on h."""
+
+    state_name: ClassVar[str] = "h"
+    """The name of the recurrence's state in a trace."""
+
+    def __init__(
+        self,
+        sizes: tuple[int, int, int],
+        flags: tuple[bool, bool, bool],
+        dropout: float,
+        gates: Gates,
+        candidate: Candidate,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Make parameters for input, hidden and layers; ``flags`` are bias, batch_first and bidirectional."""
+        super().__init__()
+        name = type(self).__name__
+        for label, size in zip(("input_size", "hidden_size", "num_layers"), sizes, strict=True):
+            if size < 1:
+                raise ShapeError(f"{name}: {label} is at least 1, got {size}")
+        if not 0 <= dropout <= 1:
+            raise ShapeError(f"{name}: dropout is a probability, from 0 to 1; got {dropout}")
+        self.gates, self.candidate = gates, candidate
+        self.input_size, self.hidden_size, self.num_layers = sizes
+        self.bias, self.batch_first, self.bidirectional = flags
+        self.dropout = float(dropout)
+        for place in self._places:
+            for label, shape in self._shapes(place.features).items():
+                empty = torch.empty(shape, device=device, dtype=dtype)
+                self.register_parameter(f"{label}_{place.suffix}", nn.Parameter(empty))
+        self.reset_parameters()
+
+    @property
+    def _directions(self) -> int:
+        return 2 if self.bidirectional else 1
+
+    @property
+    def _places(self) -> list[Place]:
+        return [
+            Place(
+                f"l{number}{'_reverse' if reverse else ''}",
+                self.hidden_size * self._directions if number else self.input_size,
+                reverse,
+            )
+            for number in range(self.num_layers)
+            for reverse in (False, True)[: self._directions]
+        ]
+
+    def _blocks(self, features: int) -> int:
+        """Return how many blocks of H rows the weights have: those of the gates first."""
+        del features
+        return BLOCKS[self.gates]
+
+    def _shapes(self, features: int) -> dict[str, tuple[int, ...]]:
+        rows = self._blocks(features) * self.hidden_size
+        shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, features)}
+        return {**shapes, "bias_ih": (rows,)} if self.bias else shapes
+
+    def reset_parameters(self) -> None:
+        """Begin anew: everything uniform within 1/√n, n the inputs of a row, as `torch.nn.Linear` does."""
+        for place in self._places:
+            bound = 1 / math.sqrt(math.prod(self._shapes(place.features)["weight_ih"][1:]))
+            for label in self._shapes(place.features):
+                nn.init.uniform_(getattr(self, f"{label}_{place.suffix}"), -bound, bound)
+
+    def extra_repr(self) -> str:
+        """Return the arguments that are not defaults."""
+        options: dict[str, tuple[Any, Any]] = {
+            "num_layers": (self.num_layers, 1),
+            "bias": (self.bias, True),
+            "batch_first": (self.batch_first, False),
+            "dropout": (self.dropout, 0.0),
+            "bidirectional": (self.bidirectional, False),
+            **self._options(),
+        }
+        given = (f"{name}={value!r}" for name, (value, default) in options.items() if value != default)
+        return ", ".join([f"{self.input_size}, {self.hidden_size}", *given])
+
+    def _options(self) -> dict[str, tuple[Any, Any]]:
+        """Return the layer's own arguments: value and default."""
+        return {}
+
+    def _description(self) -> Stateful | WholeSequence:
+        if self.bidirectional:
+            return WholeSequence("reads from the end, too")
+        return Stateful(self, self.step)
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the layer itself, which ONNX has no operator for."""
+        return (Operator.of(f"throughtime.nn.{type(self).__name__}", layer=self),)
+
+    def forward(self, input: Any, hx: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's names
+        """Return ``output, state``; a state of None is zeros."""
+        return self._called(input, hx, batch_first=self.batch_first, traced=False)[0]
+
+    def trace(self, x: Any, state: Any = None) -> RecurrenceTrace:
+        """Run as ``layer(x, state)`` does, and return every state and gate of every layer and direction.
+
+        Returns
+        -------
+        RecurrenceTrace
+            ``trace.result`` is what the call returns; ``trace.states[layer, direction]`` maps the names of
+            states and gates to `Ragged`, all of them part of the graph of the result.
+
+        Examples
+        --------
+        >>> import torch, throughtime as tt
+        >>> trace = tt.nn.MinGRU(3, 5).trace(tt.Ragged.from_list([torch.randn(4, 3), torch.randn(2, 3)]))
+        >>> trace.states[0, 0]["update"]
+        Ragged(lengths=[4, 2], features=(5,), dtype=float32, requires_grad=True)
+        """
+        result, ragged, values = self._called(x, state, batch_first=self.batch_first, traced=True)
+        states = {
+            divmod(number, self._directions): {name: ragged.with_values(part) for name, part in parts.items()}
+            for number, parts in enumerate(values)
+        }
+        return RecurrenceTrace(result, states)
+
+    def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Run one step of a stream.
+
+        Parameters
+        ----------
+        x_t : Tensor
+            (B, I), one token of each of B streams, or (I,) of one.
+        state
+            What the step before returned, None at the beginning.
+
+        Returns
+        -------
+        y_t : Tensor
+            (B, H) or (H,): the output of the last layer.
+        state
+            For the next step.
+        """
+        name = type(self).__name__
+        if self.bidirectional:
+            raise ShapeError(
+                f"{name}.step: a bidirectional layer reads from the end, too, which a stream does not have "
+                "yet; use bidirectional=False, or call the layer on whole sequences"
+            )
+        if not isinstance(x_t, Tensor) or x_t.dim() not in {1, 2}:
+            kind = f"shape {tuple(x_t.shape)}" if isinstance(x_t, Tensor) else type(x_t).__name__
+            raise ShapeError(f"{name}.step takes one token (I,), or one of each stream (B, I), got {kind}")
+        result, _, _ = self._called(x_t.unsqueeze(0), state, batch_first=False, traced=False)
+        return result.output[0], result.state
+
+    @property
+    def _weight(self) -> Tensor:
+        """One of the parameters, for its dtype and device."""
+        weight: Tensor = getattr(self, "weight_ih_l0")  # noqa: B009 - torch knows it as Tensor or Module
+        return weight
+
+    def _called(
+        self, x: Any, state: Any, *, batch_first: bool, traced: bool
+    ) -> tuple[RecurrentOutput, Ragged, list[Values]]:
+        x = checked(unwrapped(x), self.input_size, self._weight, type(self).__name__)
+        ragged = ragged_of(x, batch_first=batch_first)
+        starts = self._starts(state, x, ragged)
+        values, autocast = ragged.values, under_autocast(ragged.device)
+        result = torch.get_autocast_dtype(values.device.type) if autocast else values.dtype
+        result = values.dtype if values.dtype == torch.float64 else result
+        wide = torch.float32 if autocast or values.dtype in HALF else values.dtype
+        # The loop over time needs float32, and so do the products that it sums.
+        off = torch.autocast(values.device.type, enabled=False) if autocast else nullcontext()
+        with off:
+            places = self._stack(ragged.with_values(values.to(wide)), starts, traced=traced)
+            output = torch.cat([place.output for place in places[-self._directions :]], -1)
+            after = self._after(x, places, lambda part: part.to(result))
+            wrapped = from_ragged(output.to(result), x, batch_first=batch_first)
+        return RecurrentOutput(wrapped, after), ragged, [place.values for place in places]
+
+    def _stack(self, x: Ragged, starts: Any, *, traced: bool) -> list[PlaceResult]:
+        results: list[PlaceResult] = []
+        for number, place in enumerate(self._places):
+            if number and not number % self._directions:
+                below = torch.cat([one.output for one in results[-self._directions :]], -1)
+                x = x.with_values(dropout(below, self.dropout, self.training) if self.dropout else below)
+            results.append(self._run(place, x, starts(number, x), traced=traced))
+        return results
+
+    def _run(self, place: Place, x: Ragged, start: Any, *, traced: bool) -> PlaceResult:
+        """Run one direction of one layer."""
+        weight, bias = self._parameters_of(place, x.dtype)
+        products = [
+            linear(x.values, weight[rows], None if bias is None else bias[rows])
+            for rows in self._rows(place.features)
+        ]
+        return self._recur(x, products, start, reverse=place.reverse, traced=traced)
+
+    def _rows(self, features: int) -> list[slice]:
+        """Return the rows of the weights for the gates, and for what follows the recurrence, if it does."""
+        gates, blocks = BLOCKS[self.gates] * self.hidden_size, self._blocks(features) * self.hidden_size
+        return [slice(gates), slice(gates, blocks)] if blocks > gates else [slice(gates)]
+
+    def _recur(
+        self, x: Ragged, products: list[Tensor], h0: Tensor | None, *, reverse: bool, traced: bool
+    ) -> PlaceResult:
+        """Run the recurrence of pre-activations, and what follows it."""
+        values: Values = {}
+        if traced:
+            values = gate_values(products[0], self.gates, self.candidate)
+            h, last = linear_scan(*coefficients_of(values), x.layout, h0, reverse=reverse)
+            values[self.state_name] = h
+        else:
+            h, last = gated_scan(
+                products[0], x.layout, h0, gates=self.gates, candidate=self.candidate, reverse=reverse
+            )
+        return PlaceResult(self._output(h, x.values, products[1:], values), last, values)
+
+    def _parameters_of(self, place: Place, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+        weight = getattr(self, f"weight_ih_{place.suffix}")
+        bias = getattr(self, f"bias_ih_{place.suffix}") if self.bias else None
+        return weight.to(dtype), None if bias is None else bias.to(dtype)
+
+    def _output(self, h: Tensor, x: Tensor, products: list[Tensor], values: Values) -> Tensor:
+        """Return the output of steps with these states and inputs; ``values`` of a trace get more names."""
+        del x, products, values
+        return h
+
+    def _starts(self, state: Any, x: Input, ragged: Ragged) -> Callable[[int, Ragged], Any]:
+        """Return how each place begins."""
+        sizes = Sizes(len(self._places), self.hidden_size, 0)
+        batch = ragged.layout.num_sequences
+        h0, _ = batched_state(state, x, batch, sizes, self._weight, type(self).__name__, as_given=True)
+        return lambda number, x: None if h0 is None else h0[number].to(x.dtype)
+
+    def _after(self, x: Input, places: list[PlaceResult], cast: Callable[[Tensor], Tensor]) -> Any:
+        """Return the state after the last step, in the shape that the caller expects."""
+        return like_state(cast(torch.stack([place.last for place in places])), x, as_given=True)

@@ -1,0 +1,1 @@
+"""Linear recurrences, parallel over time: `layer` selects an implementation, `reference` is the reference."""
