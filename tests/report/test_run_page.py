@@ -1,6 +1,9 @@
 """The report of a training: its numbers are those of the run, for every kind of task and input."""
 
 import random
+import re
+import shlex
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -185,6 +188,14 @@ def test_the_same_run_gives_the_same_page_which_loads_nothing(text: Trained) -> 
     assert not list(text.run.path.glob("*.part"))
     assert len(text.page.encode()) < 8_000_000
     assert not [attributes for _, attributes in text.view.tags if {"src", "href"} & set(attributes)]
+
+
+def test_the_command_to_compare_names_the_folder_of_the_run(text: Trained, tmp_path: Path) -> None:
+    folder = tmp_path / "my runs" / "a"
+    shutil.copytree(text.run.path, folder)
+    page = PageText(render_run_report(Run.open(folder), text.prepared))
+    (command,) = re.findall(r"throughtime compare .* OTHER", page.words)
+    assert shlex.split(command) == ["throughtime", "compare", str(folder), "OTHER"]
 
 
 def test_labels_and_texts_cannot_change_the_page(text: Trained, tmp_path: Path) -> None:

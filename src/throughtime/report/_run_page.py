@@ -1,5 +1,6 @@
 """`write_run_report`: the page of one training, with metrics beside baselines, curves, data and errors."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +97,7 @@ def render_run_report(run: Run, prepared: Prepared) -> str:
         views=_views(views, kind, page.embed),
         groups=[] if held_out is None else _groups(held_out, prepared),
         options=sorted((name, option_text(value)) for name, value in prepared.recipe.values().items()),
-        path=run.path.name,
+        path=shlex.quote(str(run.path)),
     )
 
 
