@@ -190,6 +190,21 @@ def test_the_same_run_gives_the_same_page_which_loads_nothing(text: Trained) -> 
     assert not [attributes for _, attributes in text.view.tags if {"src", "href"} & set(attributes)]
 
 
+def test_a_majority_class_is_not_marked_as_the_best(tmp_path: Path) -> None:
+    # Of the second class are nearly all rows, so that the majority class has a recall of 100 %.
+    rows = _sentences(["good", "dull", "film"])
+    data = {"text": [" ".join(row) for row in rows], "label": ["b" if n % 9 else "a" for n in range(60)]}
+    trained = _train(tmp_path, "classification", data, "textcnn", epochs=1)
+    summary = summarize(trained.prepared, trained.run)
+    assert summary is not None
+    majority = summary.baselines[0].score
+    assert majority["recall"] == 1.0
+    rows_of_table = re.findall(r"<tr><td>.*?</tr>", trained.page.partition("<h2>Metrics</h2>")[2], re.DOTALL)
+    recall = next(row for row in rows_of_table if METRICS["recall"].description in row)
+    assert re.findall(r'<td( class="best")?><span>', recall)[1] == ""
+    assert "Bold: the best value among models that read the inputs." in trained.view.words
+
+
 def test_the_command_to_compare_names_the_folder_of_the_run(text: Trained, tmp_path: Path) -> None:
     folder = tmp_path / "my runs" / "a"
     shutil.copytree(text.run.path, folder)

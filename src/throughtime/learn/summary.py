@@ -26,6 +26,8 @@ class BaselineScore:
     """Time to fit it."""
     rows: int
     """Number of training rows that it was fitted to."""
+    reads_inputs: bool | None = None
+    """Whether its outputs depend on the inputs; None if unknown, in files of older versions."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,9 @@ def summarize(prepared: Prepared, run: Run, *, baselines: bool = True) -> Summar
     scores = []
     for baseline in fitted:
         measured = score_of(baseline, examples)
-        scores.append(BaselineScore(baseline.name, measured, baseline.seconds, baseline.rows))
+        scores.append(
+            BaselineScore(baseline.name, measured, baseline.seconds, baseline.rows, baseline.reads_inputs)
+        )
     monitor = run.config.settings.monitor
     if monitor is None or monitor not in score.figures:
         monitor = task.compared_by(score.figures)

@@ -138,7 +138,8 @@ def _metric_rows(score: Score, summary: Summary | None) -> Sequence[Any]:
     if summary is None:
         return metric_rows(score.figures, [score])
     names = [summary.metric, *(name for name in score.figures if name != summary.metric)]
-    return metric_rows(names, [score, *(baseline.score for baseline in summary.baselines)])
+    constant = [baseline.score for baseline in summary.baselines if baseline.reads_inputs is False]
+    return metric_rows(names, [score, *(baseline.score for baseline in summary.baselines)], constant)
 
 
 def _facts(run: Run, prepared: Prepared, model: nn.Module) -> list[tuple[str, str]]:
