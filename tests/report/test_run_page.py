@@ -14,8 +14,10 @@ import pytest
 from tests.browser import PageAt, Scheme
 from throughtime.errors import RunError
 from throughtime.learn import Prepared, Recipe, fit_recipe
+from throughtime.learn.auto import read_outcome
 from throughtime.learn.summary import summarize, write_summary
 from throughtime.report import render_run_report, write_run_report
+from throughtime.report._scores import sentence
 from throughtime.tasks import METRICS
 from throughtime.training import Metrics, Run
 
@@ -188,6 +190,30 @@ def test_the_same_run_gives_the_same_page_which_loads_nothing(text: Trained) -> 
     assert not list(text.run.path.glob("*.part"))
     assert len(text.page.encode()) < 8_000_000
     assert not [attributes for _, attributes in text.view.tags if {"src", "href"} & set(attributes)]
+
+
+@pytest.fixture(scope="module")
+def blended(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    rows = _sentences(["good", "dull", "film"], 200)
+    data = {"text": [" ".join(row) for row in rows], "label": ["ab"["good" in row] for row in rows]}
+    return _train(tmp_path_factory.mktemp("blend"), "classification", data, epochs=1, test=0.2)
+
+
+def test_the_choice_of_the_tokenizer_is_under_data_not_a_next_step(blended: Trained) -> None:
+    (choice,) = blended.prepared.choices
+    assert choice.startswith("tokens are words (held-out loss of a linear model")
+    before, heading, after = blended.page.partition("<h2>Data</h2>")
+    assert heading
+    assert "Tokens are words" not in before
+    assert f"<p>{sentence(choice)}</p>" in after
+
+
+def test_the_report_of_a_blend_says_which_rows_baselines_were_fitted_to(blended: Trained) -> None:
+    outcome = read_outcome(blended.run)
+    assert outcome is not None
+    assert outcome.folds > 1
+    fitted = "Baselines were fitted to the training rows, the blend to these and the validation rows."
+    assert fitted in blended.view.words
 
 
 def test_a_majority_class_is_not_marked_as_the_best(tmp_path: Path) -> None:

@@ -104,10 +104,10 @@ def next_steps(run: Run, summary: Summary | None, views: TaskViews) -> list[str]
         _calibration(run.task, views),
         _never_predicted(run.task, views),
     )
-    return [*map(_sentence, advised), *(step for step in noticed if step is not None)]
+    return [*map(sentence, advised), *(step for step in noticed if step is not None)]
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
     """Return a text with a capital letter and a full stop."""
     return text[:1].upper() + text[1:].rstrip(".") + "."
 
