@@ -71,3 +71,22 @@ def test_pretrained_vectors_are_advised_for_words_only(*, words: bool) -> None:
     lines = advice(TASK, "gru", majority, inputs="tokens", words=words, examples=40, epochs=5, best_epoch=5)
     vectors = ", or use pretrained word vectors with vectors= (--vectors)" if words else ""
     assert lines[2] == (f"collect more data{vectors}: 40 training examples are few for a neural network")
+
+
+def test_models_of_a_blend_are_not_advised_again() -> None:
+    majority, _ = _baselines()
+    for members in ((), ("textcnn", "ngrams")):
+        lines = advice(
+            TASK,
+            "blend",
+            majority,
+            members=members,
+            inputs="tokens",
+            examples=5000,
+            epochs=None,
+            best_epoch=1,
+        )
+        (line,) = [line for line in lines if line.startswith("try another model")]
+        names = line.partition(": ")[2].split(", ")
+        assert "lstm" in names
+        assert {"textcnn", "ngrams"} & set(names) == (set() if members else {"textcnn", "ngrams"})

@@ -10,6 +10,7 @@ from torch import nn
 
 from throughtime.errors import DataError, InputTypeError, RunError, ShapeError
 from throughtime.learn import Recipe, fit, fit_recipe, load, prepare
+from throughtime.learn.parts import EncodedPart, overlaps
 from throughtime.models import TextCNN
 from throughtime.nn import Pool
 from throughtime.training import Run
@@ -164,6 +165,17 @@ def test_rows_in_two_parts_are_noted():
     notes = prepare(Recipe.of("classification"), rows).notes
     assert any(note.startswith("4 of 4 test rows have the same sequence as a training row") for note in notes)
     assert prepare(Recipe.of("classification"), ROWS).notes == ()
+
+
+@pytest.mark.parametrize(("count", "start"), [(1, "1 of 4 test rows has"), (2, "2 of 4 test rows have")])
+def test_the_note_on_rows_in_two_parts_agrees_in_number(count, start):
+    training, validation, test = ({0, 1, 2, 3}, set(), {*range(count), *range(10, 14 - count)})
+    parts = [
+        EncodedPart(None, np.array(sorted(hashes), dtype=np.uint64), "")
+        for hashes in (training, validation, test)
+    ]
+    (note,) = overlaps(parts)
+    assert note.startswith(f"{start} the same sequence as a training row; ")
 
 
 def test_balanced_classes_weigh_the_same():

@@ -1,6 +1,9 @@
 """The report of a training: its numbers are those of the run, for every kind of task and input."""
 
 import random
+import re
+import shlex
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +14,10 @@ import pytest
 from tests.browser import PageAt, Scheme
 from throughtime.errors import RunError
 from throughtime.learn import Prepared, Recipe, fit_recipe
+from throughtime.learn.auto import read_outcome
 from throughtime.learn.summary import summarize, write_summary
 from throughtime.report import render_run_report, write_run_report
+from throughtime.report._scores import sentence
 from throughtime.tasks import METRICS
 from throughtime.training import Metrics, Run
 
@@ -185,6 +190,53 @@ def test_the_same_run_gives_the_same_page_which_loads_nothing(text: Trained) -> 
     assert not list(text.run.path.glob("*.part"))
     assert len(text.page.encode()) < 8_000_000
     assert not [attributes for _, attributes in text.view.tags if {"src", "href"} & set(attributes)]
+
+
+@pytest.fixture(scope="module")
+def blended(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    rows = _sentences(["good", "dull", "film"], 200)
+    data = {"text": [" ".join(row) for row in rows], "label": ["ab"["good" in row] for row in rows]}
+    return _train(tmp_path_factory.mktemp("blend"), "classification", data, epochs=1, test=0.2)
+
+
+def test_the_choice_of_the_tokenizer_is_under_data_not_a_next_step(blended: Trained) -> None:
+    (choice,) = blended.prepared.choices
+    assert choice.startswith("tokens are words (held-out loss of a linear model")
+    before, heading, after = blended.page.partition("<h2>Data</h2>")
+    assert heading
+    assert "Tokens are words" not in before
+    assert f"<p>{sentence(choice)}</p>" in after
+
+
+def test_the_report_of_a_blend_says_which_rows_baselines_were_fitted_to(blended: Trained) -> None:
+    outcome = read_outcome(blended.run)
+    assert outcome is not None
+    assert outcome.folds > 1
+    fitted = "Baselines were fitted to the training rows, the blend to these and the validation rows."
+    assert fitted in blended.view.words
+
+
+def test_a_majority_class_is_not_marked_as_the_best(tmp_path: Path) -> None:
+    # Of the second class are nearly all rows, so that the majority class has a recall of 100 %.
+    rows = _sentences(["good", "dull", "film"])
+    data = {"text": [" ".join(row) for row in rows], "label": ["b" if n % 9 else "a" for n in range(60)]}
+    trained = _train(tmp_path, "classification", data, "textcnn", epochs=1)
+    summary = summarize(trained.prepared, trained.run)
+    assert summary is not None
+    majority = summary.baselines[0].score
+    assert majority["recall"] == 1.0
+    rows_of_table = re.findall(r"<tr><td>.*?</tr>", trained.page.partition("<h2>Metrics</h2>")[2], re.DOTALL)
+    recall = next(row for row in rows_of_table if METRICS["recall"].description in row)
+    assert re.findall(r'<td( class="best")?><span>', recall)[1] == ""
+    assert "Bold: the best value among models that read the inputs." in trained.view.words
+
+
+def test_the_command_to_compare_names_the_folder_of_the_run(text: Trained, tmp_path: Path) -> None:
+    folder = tmp_path / "my runs" / "a"
+    shutil.copytree(text.run.path, folder)
+    page = PageText(render_run_report(Run.open(folder), text.prepared))
+    (command,) = re.findall(r"throughtime compare .* OTHER", page.words)
+    assert shlex.split(command) == ["throughtime", "compare", str(folder), "OTHER"]
 
 
 def test_labels_and_texts_cannot_change_the_page(text: Trained, tmp_path: Path) -> None:

@@ -67,6 +67,15 @@ def test_the_best_of_several_values_is_marked() -> None:
     assert not alone.cells[0].best
 
 
+def test_a_baseline_that_does_not_read_the_inputs_is_never_marked() -> None:
+    model, majority = Score({"recall": 0.9, "loss": 0.5}, 9), Score({"recall": 1.0, "loss": 0.7}, 9)
+    linear = Score({"recall": 0.8, "loss": 0.4}, 9)
+    rows = metric_rows(["recall", "loss"], [model, majority, linear], [majority])
+    assert [[cell.best for cell in row.cells] for row in rows] == [[True, False, False], [False, False, True]]
+    (row,) = metric_rows(["recall"], [model, majority], [majority])
+    assert not any(cell.best for cell in row.cells)
+
+
 def test_nothing_is_noted_of_a_good_run() -> None:
     run = _run([0.7, 0.9], [0.8, 0.85], best=1)
     assert next_steps(run, _summary(0.9, 0.5), TaskViews()) == []

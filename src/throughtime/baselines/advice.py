@@ -1,7 +1,7 @@
 """Whether a model beats a baseline, and what to try if it does not."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from typing import Literal
 
 from throughtime._options import named
@@ -40,6 +40,7 @@ def advice(
     model: str,
     baseline: Baseline,
     *,
+    members: Sequence[str] = (),
     inputs: Inputs,
     words: bool = False,
     examples: int,
@@ -56,6 +57,8 @@ def advice(
         Name of the model, such as ``"textcnn"``.
     baseline : Baseline
         The baseline that is at least as good.
+    members : sequence of str
+        Names of the models that a blend consists of, which are not proposed again.
     inputs : "tokens" or "series"
         What the model reads.
     words : bool
@@ -84,7 +87,7 @@ def advice(
     collect more data: 90 training examples are few for a neural network
     check that the series have to do with the targets: the majority class
     """
-    other, simpler = _about_models(task, model, inputs), _about_baseline(baseline, inputs)
+    other, simpler = _about_models(task, {model, *members}, inputs), _about_baseline(baseline, inputs)
     if is_solved(model):
         return [*other, simpler]
     length = [] if epochs is None else [_about_epochs(epochs, best_epoch)]
@@ -103,8 +106,8 @@ def _about_epochs(epochs: int, best_epoch: int) -> str:
     return f"try other learning rates, three times smaller and larger, with {named('learning_rate')}"
 
 
-def _about_models(task: SequenceTask, model: str, inputs: Inputs) -> list[str]:
-    others = [name for name in models_for(task.level, inputs) if name != model]
+def _about_models(task: SequenceTask, tried: Set[str], inputs: Inputs) -> list[str]:
+    others = [name for name in models_for(task.level, inputs) if name not in tried]
     if not others:
         return []
     return [f"try another model with {named('model')}: {', '.join(others)}"]

@@ -91,7 +91,7 @@ def _train(
         int | None,
         typer.Option(
             metavar="N",
-            help="Cross-validation: train N times, each with another N-th of the rows as test part, into "
+            help="Cross-validation: train N times, each time testing on a different N-th of the rows, into "
             "subfolders of --out; print mean and deviation. With --group, groups stay together.",
             min=2,
         ),

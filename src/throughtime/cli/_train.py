@@ -134,7 +134,7 @@ class TrainCommand:
             logger=self.logger,
         )
         several.leave()
-        for note in fitted.prepared.notes:
+        for note in (*fitted.prepared.notes, *fitted.prepared.choices):
             say(f"note: {note}", quiet=self.quiet)
         result = fitted.result
         end_training(

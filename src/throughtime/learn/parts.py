@@ -99,8 +99,9 @@ def overlaps(parts: Sequence[EncodedPart]) -> tuple[str, ...]:
     for name, part in zip(_PARTS[1:], parts[1:], strict=True):
         count = int(np.isin(part.hashes, parts[0].hashes).sum())
         if count:
+            verb = "has" if count == 1 else "have"
             notes.append(
-                f"{count} of {len(part.hashes)} {name} rows have the same sequence as a training row; the "
+                f"{count} of {len(part.hashes)} {name} rows {verb} the same sequence as a training row; the "
                 f"{name} score may be too high: remove duplicates, or keep them together with "
                 f"{named('group')}"
             )

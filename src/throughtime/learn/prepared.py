@@ -78,6 +78,8 @@ class Prepared:
     row_weights: Tensor | None = None
     """Weights of the training examples without those of their classes."""
     class_weights: Tensor | None = None
+    choices: tuple[str, ...] = ()
+    """What was chosen by the data, such as the tokenizer, and why."""
     """(C,) weight of each class in the loss, if classes are weighed."""
 
     @property
@@ -155,9 +157,9 @@ def prepare_table(
         table.select(parts.test) if test is None else test,
     ]
     task = learned_task(recipe, kind, tables[0], table) if task is None else task
+    choices: list[str] = []
     if encoder is None:
-        recipe, chosen = with_tokenizer(recipe, task, tables[0])
-        left_out += chosen
+        recipe, choices = with_tokenizer(recipe, task, tables[0])
         encoder = fitted_encoder(recipe, tables[0])
     names = _names_read(recipe)
     encoded = []
@@ -206,6 +208,7 @@ def prepare_table(
         vector_size=None if vectors is None else vectors.matrix.shape[1],
         row_weights=row_weights,
         class_weights=class_weights,
+        choices=tuple(choices),
     )
 
 

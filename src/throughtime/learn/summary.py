@@ -6,12 +6,12 @@ from typing import Any, Self
 from throughtime._fields import Fields, Number, to_json
 from throughtime._options import named
 from throughtime.baselines import advice, beats, fit_baselines
-from throughtime.learn.auto import planned
+from throughtime.learn.auto import planned, read_outcome
 from throughtime.learn.bounded import in_memory, score_of
 from throughtime.learn.prepared import Prepared
 from throughtime.learn.recipe import Recipe
 from throughtime.tasks import METRICS, SequenceTask
-from throughtime.training import Run, Score
+from throughtime.training import ModelSpec, Run, Score
 
 NAME = "summary.json"
 
@@ -26,6 +26,8 @@ class BaselineScore:
     """Time to fit it."""
     rows: int
     """Number of training rows that it was fitted to."""
+    reads_inputs: bool | None = None
+    """Whether its outputs depend on the inputs; None if unknown, in files of older versions."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,9 @@ def summarize(prepared: Prepared, run: Run, *, baselines: bool = True) -> Summar
     scores = []
     for baseline in fitted:
         measured = score_of(baseline, examples)
-        scores.append(BaselineScore(baseline.name, measured, baseline.seconds, baseline.rows))
+        scores.append(
+            BaselineScore(baseline.name, measured, baseline.seconds, baseline.rows, baseline.reads_inputs)
+        )
     monitor = run.config.settings.monitor
     if monitor is None or monitor not in score.figures:
         monitor = task.compared_by(score.figures)
@@ -113,15 +117,28 @@ def summarize(prepared: Prepared, run: Run, *, baselines: bool = True) -> Summar
         task,
         run.config.model.name,
         best,
+        members=_members(run.config.model),
         inputs=prepared.inputs,
         words=_words_without_vectors(prepared.recipe),
-        examples=len(source.training(0)),
+        examples=_trained_examples(prepared, run),
         epochs=None if run.config.model.is_blend else run.config.settings.epochs,
         best_epoch=metrics.best_epoch or 1,
     )
     plan = planned(run)
     more = () if plan is None or plan.is_whole else (f"give the training more time ({named('budget')})",)
     return replace(summary, advice=(*more, *tips))
+
+
+def _members(model: ModelSpec) -> list[str]:
+    """Return the names of the models of a blend; none for a single model."""
+    return [member["name"] for member in model.options["members"]] if model.is_blend else []
+
+
+def _trained_examples(prepared: Prepared, run: Run) -> int:
+    """Return how many examples the model was trained on: of a blend of folds, those of validation, too."""
+    outcome = read_outcome(run)
+    folds = outcome is not None and outcome.folds > 1
+    return len(prepared.source.training(0)) + (len(prepared.source.validation) if folds else 0)
 
 
 def _words_without_vectors(recipe: Recipe) -> bool:

@@ -1,5 +1,6 @@
 """`write_run_report`: the page of one training, with metrics beside baselines, curves, data and errors."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from throughtime.report._example_rows import ExampleRow, example_rows
 from throughtime.report._figures import learning_figure, validation_figure
 from throughtime.report._html import Page, write_page
 from throughtime.report._numbers import duration
-from throughtime.report._scores import metric_rows, next_steps, option_text, verdict
+from throughtime.report._scores import metric_rows, next_steps, option_text, sentence, verdict
 from throughtime.report._titles import in_nats, model_title, run_title
 from throughtime.report._view_figures import counts_figure, histogram_figure, roc_figure, scatter_figure
 from throughtime.tasks import METRICS, SequenceTask, TargetView, TaskViews, model_outputs
@@ -82,7 +83,7 @@ def render_run_report(run: Run, prepared: Prepared) -> str:
     return page.render(
         "run.html.jinja",
         title=run_title(run),
-        verdict=_sentence(run, score) if summary is None else verdict(model_name, summary),
+        verdict=_score_sentence(run, score) if summary is None else verdict(model_name, summary),
         good=summary is None or summary.beats_baselines,
         facts=_facts(run, prepared, model),
         measured=_measured(run, prepared, score, held_out),
@@ -96,7 +97,7 @@ def render_run_report(run: Run, prepared: Prepared) -> str:
         views=_views(views, kind, page.embed),
         groups=[] if held_out is None else _groups(held_out, prepared),
         options=sorted((name, option_text(value)) for name, value in prepared.recipe.values().items()),
-        path=run.path.name,
+        path=shlex.quote(str(run.path)),
     )
 
 
@@ -128,7 +129,7 @@ def _measured(run: Run, prepared: Prepared, score: Score, held_out: "_HeldOut | 
     return f"{counted(held_out.rows, f'{part} sequence')} ({run.task.counted(score.examples, shape)})"
 
 
-def _sentence(run: Run, score: Score) -> str:
+def _score_sentence(run: Run, score: Score) -> str:
     part = "test" if run.metrics.test is not None else "validation"
     return f"{model_title(run.config.model)}: {part} {run.task.describe(score.figures)}."
 
@@ -137,7 +138,8 @@ def _metric_rows(score: Score, summary: Summary | None) -> Sequence[Any]:
     if summary is None:
         return metric_rows(score.figures, [score])
     names = [summary.metric, *(name for name in score.figures if name != summary.metric)]
-    return metric_rows(names, [score, *(baseline.score for baseline in summary.baselines)])
+    constant = [baseline.score for baseline in summary.baselines if baseline.reads_inputs is False]
+    return metric_rows(names, [score, *(baseline.score for baseline in summary.baselines)], constant)
 
 
 def _facts(run: Run, prepared: Prepared, model: nn.Module) -> list[tuple[str, str]]:
@@ -208,7 +210,7 @@ def _history(run: Run, embed: _Embed) -> list[Markup]:
 def _data(prepared: Prepared, kind: str, embed: _Embed) -> dict[str, Any]:
     parts, task = _parts(prepared), prepared.task
     if not isinstance(task, SequenceTask):
-        return {"lengths": None, "length": None, "targets": []}
+        return {"lengths": None, "length": None, "targets": [], "choices": []}
     lengths = {name: part.lengths.numpy() for name, part in parts.items()}
     every = np.unique(np.concatenate(list(lengths.values())))
     one_length = len(every) == 1
@@ -216,6 +218,7 @@ def _data(prepared: Prepared, kind: str, embed: _Embed) -> dict[str, Any]:
     figure = None if one_length else histogram_figure(histogram(f"{unit} per sequence", lengths))
     return {
         "unit": unit,
+        "choices": [sentence(choice) for choice in prepared.choices],
         "length": int(every[0]) if one_length else None,
         "lengths": None if figure is None else embed(figure),
         "targets": _targets(

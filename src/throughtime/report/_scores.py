@@ -37,18 +37,30 @@ class Cell:
     best: bool = False
 
 
-def metric_rows(names: Iterable[str], scores: Sequence[Score]) -> list[MetricRow]:
-    """Return a row for each metric, with the value and interval of each score."""
-    return [_row(name, scores) for name in names]
+def metric_rows(
+    names: Iterable[str], scores: Sequence[Score], constant: Sequence[Score] = ()
+) -> list[MetricRow]:
+    """Return a row for each metric, with the value and interval of each score.
+
+    Those in ``constant`` are of baselines that do not read the inputs. They are never marked as the best: a
+    majority class has a recall of 100 % without any use.
+    """
+    return [_row(name, scores, constant) for name in names]
 
 
-def _row(name: str, scores: Sequence[Score]) -> MetricRow:
+def _row(name: str, scores: Sequence[Score], constant: Sequence[Score]) -> MetricRow:
     metric = METRICS[name]
-    values = [score.figures.get(name, math.nan) for score in scores]
+    values = [
+        math.nan if any(score is other for other in constant) else score.figures.get(name, math.nan)
+        for score in scores
+    ]
     known = [value for value in values if not math.isnan(value)]
     best = (max if metric.better == "higher" else min)(known, default=math.nan)
     several = len(known) > 1
-    cells = tuple(_cell(score, name, best=several and score.figures.get(name) == best) for score in scores)
+    cells = tuple(
+        _cell(score, name, best=several and value == best)
+        for score, value in zip(scores, values, strict=True)
+    )
     return MetricRow(metric.title, metric.description, cells)
 
 
@@ -92,10 +104,10 @@ def next_steps(run: Run, summary: Summary | None, views: TaskViews) -> list[str]
         _calibration(run.task, views),
         _never_predicted(run.task, views),
     )
-    return [*map(_sentence, advised), *(step for step in noticed if step is not None)]
+    return [*map(sentence, advised), *(step for step in noticed if step is not None)]
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
     """Return a text with a capital letter and a full stop."""
     return text[:1].upper() + text[1:].rstrip(".") + "."
 

@@ -138,7 +138,7 @@ def search(
             require_free(out)
             request = request.parsed()
         prepared = prepare(request.recipe(), data, **(held_out or {}))
-        for note in prepared.notes:
+        for note in (*prepared.notes, *prepared.choices):
             printer.say(f"note: {note}")
         if not resume:
             stack.enter_context(new_folder(out))
