@@ -534,6 +534,33 @@ def test_lstm(section: Callable[[str], Network], preset: str) -> None:
     equal(view.named("")["c"], trace.c[0][5, 0])
 
 
+@pytest.mark.parametrize(
+    ("preset", "cells"),
+    [
+        ("latch", [0, 1, 1, 1, 1, 1, 0, 0, 0, 1, 1, 1]),
+        ("count", [0, 1, 1, 2, 2, 2, 2, 2, 2, 3, 3, 3]),
+        ("remember", [0, 1, 1, 2, 2, 2, 1, 1, 1, 2, 2, 2]),
+    ],
+)
+def test_presets_do_what_they_say(section: Callable[[str], Network], preset: str, cells: list[int]) -> None:
+    """The cell state over an input with repeated ones and a −1, up to the gates' finite slope."""
+    view = section("lstm")
+    view.press("Reset")
+    view.choose("what it does", preset)
+    x = view.drawn()
+    assert x.tolist() == [0, 1, 0, 1, 0, 0, -1, 0, 0, 1, 0, 0]
+    unit = math.tanh(1) if preset == "remember" else 1
+    torch.testing.assert_close(view.shown("c[{}]", 12), unit * tensor(cells), atol=0.05, rtol=0)
+
+
+def test_forget_halves_at_every_step(section: Callable[[str], Network]) -> None:
+    view = section("lstm")
+    view.press("Reset")
+    view.choose("what it does", "forget")
+    x, cells = view.drawn(), view.shown("c[{}]", 12)
+    torch.testing.assert_close(cells[1:], cells[:-1] / 2 + x[1:].tanh(), atol=0.01, rtol=0)
+
+
 @pytest.mark.parametrize(("name", "layer"), [("lstm", tt.nn.LSTM), ("gru", tt.nn.GRU)])
 def test_parameter_counts(section: Callable[[str], Network], name: str, layer: type[nn.Module]) -> None:
     view = section(name)
