@@ -1,5 +1,6 @@
 """The live page on convolution: every section is operated, and its numbers are those of throughtime."""
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,29 @@ def test_outputs_are_convolution_and_cross_correlation(section: SectionOf, prese
         kernel.switch("reverse the kernel (convolution)", on=reverse)
         assert_equal(kernel.numbers("y"), outputs)
     assert kernel.number("difference") == pytest.approx((expected[True] - expected[False]).abs().max().item())
+
+
+@pytest.mark.parametrize("size", [2, 5])
+@pytest.mark.parametrize("mode", MODES)
+def test_the_formula_gives_the_outputs(section: SectionOf, mode: str, size: int) -> None:
+    """The index of f in the printed sum, for both operations: evaluated, it gives the shown outputs."""
+    kernel = section("kernel")
+    kernel.choose("kernel: preset", "asymmetric")
+    kernel.slide("kernel size", size)
+    kernel.choose("outputs", mode)
+    f, g = kernel.signal("signal f"), kernel.signal("kernel g")
+    assert len(g) == size
+    indices = re.findall(r"· f\((t [^)]*)\)", kernel.root.locator(".equation").inner_text())
+    for reverse, index in zip((True, False), indices, strict=True):
+        kernel.switch("reverse the kernel (convolution)", on=reverse)
+        code = index.replace("−", "-").replace("⌈m/2⌉", "((m + 1) // 2)")
+        shown = kernel.numbers("y")
+        signal = dict(enumerate(f))
+        expected = [
+            sum(g[j - 1] * signal.get(eval(code, {"t": t, "j": j, "m": size}), 0) for j in range(1, size + 1))
+            for t in range(len(shown))
+        ]
+        assert_equal(shown, doubles(expected))
 
 
 @pytest.mark.parametrize(
@@ -257,6 +281,7 @@ def test_batch_statistics_with_and_without_padding(section: SectionOf, lengths: 
     x = batch_of(block, lengths)
     block.choose("kernel: preset", "average")
     block.switch("convolution", on=True)
+    block.switch("batch norm", on=True)
     conv = tt.nn.Conv1d(1, 1, 3, padding="same", bias=False).double()
     conv.weight.data = doubles(block.signal("kernel g")).view(1, 1, 3)
     ragged = conv(x).values.flatten()
@@ -270,6 +295,21 @@ def test_batch_statistics_with_and_without_padding(section: SectionOf, lengths: 
     other = torch.cat([row[0, :length] for row, length in zip(norm(padded), lengths, strict=True)])
     assert block.number("gap") == pytest.approx((outputs - other).abs().max().item(), abs=1e-12)
     assert (block.number("gap") > 0.1) is (len(set(lengths)) > 1)
+
+
+def test_without_batch_norm_padding_changes_no_output(section: SectionOf) -> None:
+    block = section("block")
+    batch_of(block, (10, 4, 2))
+    block.switch("convolution", on=True)
+    comparison = block.root.locator("figure", has_text="After batch norm: with statistics")
+    for on in (True, False):
+        block.switch("batch norm", on=on)
+        assert (block.number("gap") > 0.1) is on
+        text = block.root.locator(".verdict").inner_text()
+        assert ("They change the outputs" in text) is on
+        assert ("Without batch norm, padding changes no output" in text) is not on
+        assert comparison.is_visible() is on
+    assert block.number("gap") == 0
 
 
 def gradient(stack: nn.Module, output: int) -> Tensor:

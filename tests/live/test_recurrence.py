@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -306,6 +307,55 @@ def test_spectrum(section: Callable[[str], Network], kind: str, radius: float, s
     equal(view.named("")["ratio"], block.eigenvalue_ratio)
 
 
+def verdict_of(view: Network) -> str:
+    return view.root.locator(".verdict").inner_text()
+
+
+def test_a_jordan_block_grows_linearly(section: Callable[[str], Network]) -> None:
+    """Two equal eigenvalues of size 1 and one eigenvector: the norm of the power grows as N."""
+    view = section("spectrum")
+    view.choose("eigenvalues", "real")
+    view.slide("spectral radius ρ", 1)
+    view.slide("second eigenvalue q", 1)
+    view.slide("non-normality", 4)
+    view.slide("steps back N", 40)
+    w = view.shown("W[{}][{}]", 2, 2)
+    equal(w, tensor([[1.0, -4.0], [0.0, 1.0]]))
+    power = torch.linalg.matrix_power(w.T, 40) @ tensor([0.6, 0.8])
+    equal(view.named("")["linear"], power.norm())
+    assert "grows linearly" in verdict_of(view)
+    assert "persists" not in verdict_of(view)
+    view.slide("non-normality", 0)  # the identity: two eigenvectors
+    assert "persists" in verdict_of(view)
+    assert view.named("")["linear"] == pytest.approx(1)
+    view.slide("non-normality", 4)
+    view.slide("second eigenvalue q", 0.95)
+    assert "persists" in verdict_of(view)
+
+
+def test_the_condition_number_of_a_singular_matrix_is_infinite(section: Callable[[str], Network]) -> None:
+    view = section("spectrum")
+    view.choose("eigenvalues", "real")
+    view.slide("spectral radius ρ", 0.9)
+    view.slide("second eigenvalue q", 0)
+    view.slide("non-normality", 1.3)
+    numbers = view.named("")
+    assert numbers["condition"] == numbers["ratio"] == math.inf
+    assert numbers["sigma"] == pytest.approx(
+        float(torch.linalg.matrix_norm(view.shown("W[{}][{}]", 2, 2), 2))
+    )
+
+
+@pytest.mark.parametrize("radius", [0.9, 1.5])
+def test_powers_beyond_float64(section: Callable[[str], Network], radius: float) -> None:
+    """Both 10,000-th powers leave float64: the page shows their exponents."""
+    view = section("spectrum")
+    view.slide("spectral radius ρ", radius)
+    text = view.root.locator("data[data-name='power[2][10000]']").inner_text().replace("−", "-")
+    expected = Decimal(str(radius)) ** 10000
+    assert abs(Decimal(text) / expected - 1) < Decimal("0.001")
+
+
 def cliff(w: Tensor, b: Tensor) -> Tensor:
     h = torch.full_like(w, 0.5)
     for _ in range(8):
@@ -482,6 +532,33 @@ def test_lstm(section: Callable[[str], Network], preset: str) -> None:
     equal(view.named("")["path.h"], path.abs())
     view.slide("step t", 6)
     equal(view.named("")["c"], trace.c[0][5, 0])
+
+
+@pytest.mark.parametrize(
+    ("preset", "cells"),
+    [
+        ("latch", [0, 1, 1, 1, 1, 1, 0, 0, 0, 1, 1, 1]),
+        ("count", [0, 1, 1, 2, 2, 2, 2, 2, 2, 3, 3, 3]),
+        ("remember", [0, 1, 1, 2, 2, 2, 1, 1, 1, 2, 2, 2]),
+    ],
+)
+def test_presets_do_what_they_say(section: Callable[[str], Network], preset: str, cells: list[int]) -> None:
+    """The cell state over an input with repeated ones and a −1, up to the gates' finite slope."""
+    view = section("lstm")
+    view.press("Reset")
+    view.choose("what it does", preset)
+    x = view.drawn()
+    assert x.tolist() == [0, 1, 0, 1, 0, 0, -1, 0, 0, 1, 0, 0]
+    unit = math.tanh(1) if preset == "remember" else 1
+    torch.testing.assert_close(view.shown("c[{}]", 12), unit * tensor(cells), atol=0.05, rtol=0)
+
+
+def test_forget_halves_at_every_step(section: Callable[[str], Network]) -> None:
+    view = section("lstm")
+    view.press("Reset")
+    view.choose("what it does", "forget")
+    x, cells = view.drawn(), view.shown("c[{}]", 12)
+    torch.testing.assert_close(cells[1:], cells[:-1] / 2 + x[1:].tanh(), atol=0.01, rtol=0)
 
 
 @pytest.mark.parametrize(("name", "layer"), [("lstm", tt.nn.LSTM), ("gru", tt.nn.GRU)])

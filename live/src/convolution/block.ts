@@ -57,7 +57,7 @@ export const block: Section = {
     const comparison = plot(
       "After batch norm: with statistics of real tokens (circles), and with those of padded ones (hollow squares)",
       () => {
-        const { real, withPadding } = normalized();
+        const { real, withPadding } = outputs();
         const i = Number(shown.value);
         return {
           x: stepAxis(`step of sequence ${i + 1}`, 0, Math.max(real[i].length, 3) - 1, 0.5),
@@ -73,15 +73,18 @@ export const block: Section = {
 
     const batch = (): Batch => SEQUENCES.map((values, i) => values.slice(0, lengths[i].value));
     const kernel = () => (conv.value ? g.editor.values : [1]);
-    const normalized = () => {
+    /** The real tokens after the convolution and, if it is on, batch norm: from the ragged and the padded batch. */
+    const outputs = () => {
       const real = convolved(batch(), kernel());
       const withPadding = convolved(padded(batch()), kernel());
       const [ofReal, ofPadded] = [statistics(real), statistics(withPadding)];
       return {
         ofReal,
         ofPadded,
-        real: normalize(real, ofReal),
-        withPadding: normalize(withPadding, ofPadded).map((sequence, i) => sequence.slice(0, real[i].length)),
+        real: norm.value ? normalize(real, ofReal) : real,
+        withPadding: (norm.value ? normalize(withPadding, ofPadded) : withPadding).map((sequence, i) =>
+          sequence.slice(0, real[i].length),
+        ),
       };
     };
 
@@ -130,7 +133,7 @@ export const block: Section = {
     }
 
     function drawStatistics() {
-      const { ofReal, ofPadded, real, withPadding } = normalized();
+      const { ofReal, ofPadded, real, withPadding } = outputs();
       const gap = largest(real.flatMap((sequence, i) => subtract(sequence, withPadding[i])));
       const padding = ofPadded.tokens - ofReal.tokens;
       const line = (label: string, name: string, { tokens, mean, variance }: Statistics) =>
@@ -166,14 +169,16 @@ export const block: Section = {
       effect.replaceChildren(
         h(
           "p",
-          { class: `verdict ${padding ? "bad" : "good"}` },
+          { class: `verdict ${padding && norm.value ? "bad" : "good"}` },
           padding
-            ? `${padding} of ${ofPadded.tokens} tokens (${percent(padding / ofPadded.tokens)}) are padding. They change the outputs of real tokens, by up to `
-            : "The sequences have one length, so there is no padding; the largest difference is ",
+            ? `${padding} of ${ofPadded.tokens} tokens (${percent(padding / ofPadded.tokens)}) are padding. `
+            : "",
+          explanation(padding, norm.value),
           number(gap, "gap"),
-          ". A ragged batch has no other tokens than the real ones.",
+          ". A ragged batch contains only real tokens.",
         ),
       );
+      table.hidden = comparison.element.hidden = !norm.value;
       comparison.update();
     }
 
@@ -193,6 +198,13 @@ export const block: Section = {
     draw();
   },
 };
+
+function explanation(padding: number, norm: boolean): string {
+  if (!padding) return "The sequences have one length, so there is no padding; the largest difference is ";
+  return norm
+    ? "They change the outputs of real tokens, by up to "
+    : "Without batch norm, padding changes no output: the largest difference is ";
+}
 
 /** Whether each value is kept: the same for a seed, by the generator mulberry32. */
 function mask(seed: number, p: number): boolean[][] {

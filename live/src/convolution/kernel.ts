@@ -19,12 +19,20 @@ export const MODES: Record<Mode, string> = {
   causal: "causal: no later step is read",
 };
 
+/** Index of f in the sum over j = 1, …, m: of the convolution and of the cross-correlation. */
+const INDICES: Record<Mode, readonly [string, string]> = {
+  same: ["t − j + ⌈m/2⌉", "t + j − ⌈m/2⌉"],
+  valid: ["t − j + m", "t + j − 1"],
+  full: ["t − j + 1", "t + j − m"],
+  causal: ["t − j + 1", "t + j − m"],
+};
+
 export const kernel: Section = {
   id: "kernel",
   rows: ["C1"],
   title: "A kernel slides over a signal",
   statement:
-    "A convolution reverses the kernel g of m weights and takes, at every step t, a weighted sum of the signal f around t. Layers of neural networks leave out the reversal: they compute the cross-correlation. Their kernels are learned, so that it makes no difference to what they can express.",
+    "A convolution reverses the kernel g of m weights and takes, at every step t, a weighted sum of the signal f around t. Layers of neural networks leave out the reversal: they compute the cross-correlation. Their kernels are learned, so nothing is lost.",
   task: "draw another signal and another kernel, move t, and switch the reversal off. With which kernels does it change nothing? Then choose the single spike: what do you read in the output?",
   render(root) {
     const f = signalWithPresets("f", "signal f", "pulse", () => draw());
@@ -32,6 +40,7 @@ export const kernel: Section = {
     const mode = choice("outputs", MODES, "same", () => draw());
     const flip = toggle("reverse the kernel (convolution)", true, () => draw());
     const t = stepper("output step t", f.editor.values.length - 1, 4, () => draw());
+    const formula = h("div");
     const products = h("div");
     const sum = h("div", { "aria-live": "polite" });
     const numbers = h("div");
@@ -75,6 +84,13 @@ export const kernel: Section = {
     function draw() {
       const outputs = operation()(f.editor.values, g.editor.values, mode.value);
       t.last = outputs.length - 1;
+      const [ofConvolution, ofCorrelation] = INDICES[mode.value];
+      formula.replaceChildren(
+        equation(
+          `convolution: (f ∗ g)(t) = Σ_{j} g(j) · f(${ofConvolution})`,
+          `cross-correlation: Σ_{j} g(j) · f(${ofCorrelation}),   j = 1, …, m`,
+        ),
+      );
       const weights = laid();
       const window = weights.map((_, k) => f.editor.values[first() + k] ?? 0);
       products.replaceChildren(
@@ -101,10 +117,7 @@ export const kernel: Section = {
       result.update();
     }
     root.append(
-      equation(
-        "convolution: (f ∗ g)(t) = Σ_{j} g(j) · f(t − j + ⌈m/2⌉)",
-        "cross-correlation: Σ_{j} g(j) · f(t + j − ⌈m/2⌉),   j = 1, …, m",
-      ),
+      formula,
       row(f.choice, g.choice, g.size),
       h("div", { class: "columns" }, f.editor.element, g.editor.element),
       row(mode, flip, t),

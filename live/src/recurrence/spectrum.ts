@@ -4,14 +4,14 @@ import type { Section } from "../page";
 import { eigenvalues, type Matrix, norm, singularValues, type Vector } from "../math/recurrence/linear";
 import { random } from "../math/recurrence/random";
 import { atLastStep, type Activation, rnn, rnnBackward } from "../math/recurrence/rnn";
-import { type Kind, outcome, recurrentMatrix } from "../math/recurrence/spectrum";
+import { isDefective, type Kind, outcome, recurrentMatrix } from "../math/recurrence/spectrum";
 import { choice, row, slider } from "../ui/controls";
 import { h } from "../ui/dom";
 import { equation } from "../ui/equation";
 import { logarithmicAxis, stepAxis } from "../ui/axes";
 import { curves, legend } from "../ui/lines";
 import { matrix } from "../ui/matrix";
-import { number } from "../ui/numbers";
+import { formatPower, number } from "../ui/numbers";
 import { Plot, plot } from "../ui/plot";
 
 const LONGEST = 100;
@@ -35,7 +35,7 @@ export const spectrum: Section = {
   rows: ["R5"],
   title: "Exploding and vanishing gradients",
   statement:
-    "Without the activation, the gradient N steps back is (W_{hh}ᵀ)^{N} ∂L/∂h(N). With W_{hh} = U Λ U^{−1} its powers are U Λ^{N} U^{−1}: directions with |λ| < 1 vanish, directions with |λ| > 1 explode. So the largest |λ|, the spectral radius ρ, determines the long run.",
+    "Without the activation, the gradient N steps back is (W_{hh}ᵀ)^{N} ∂L/∂h(N). If W_{hh} = U Λ U^{−1}, its powers are U Λ^{N} U^{−1}: directions with |λ| < 1 vanish, directions with |λ| > 1 explode. So the largest |λ|, the spectral radius ρ, determines the long run.",
   task: "slide ρ through 1. Then make the matrix non-normal with ρ below 1: the gradient grows before it vanishes. Watch the condition number while you do both: does it tell you which will happen?",
   render(root) {
     const kind = choice<Kind>(
@@ -135,6 +135,9 @@ export const spectrum: Section = {
       const [largest, smallest] = singularValues(w);
       const sizes = eigenvalues(w).map(({ re, im }) => Math.hypot(re, im));
       const all = lines();
+      const longRun = outcome(w, radius.value);
+      const singular = sizes[1] === 0;
+      const ratioMeans = `neither: it is ${singular ? "infinite, since one eigenvalue is 0," : "the same"} for every ρ`;
       const highest = Math.max(...all.linear);
       const when = all.linear.indexOf(highest);
       const value = (text: string, amount: number, name: string, means: string) =>
@@ -164,30 +167,15 @@ export const spectrum: Section = {
                 h(
                   "tbody",
                   {},
-                  value(
-                    "spectral radius ρ = max |λ|",
-                    radius.value,
-                    "radius",
-                    `the long run: the gradient ${outcome(radius.value)}`,
-                  ),
+                  value("spectral radius ρ = max |λ|", radius.value, "radius", `the long run: the gradient ${longRun}`),
                   value(
                     "largest singular value σ₁",
                     largest,
                     "sigma",
                     largest > 1 ? "one step may make it grow, at most by this" : "no step can make it grow",
                   ),
-                  value(
-                    "condition number σ₁ / σ₂",
-                    largest / smallest,
-                    "condition",
-                    "neither: it is the same for every ρ",
-                  ),
-                  value(
-                    "max |λ| / min |λ|, in the lecture",
-                    sizes[0] / sizes[1],
-                    "ratio",
-                    "neither: it is the same for every ρ",
-                  ),
+                  value("condition number σ₁ / σ₂", largest / smallest, "condition", ratioMeans),
+                  value("max |λ| / min |λ|", sizes[0] / sizes[1], "ratio", ratioMeans),
                 ),
               ),
             ),
@@ -195,8 +183,11 @@ export const spectrum: Section = {
         ),
         h(
           "p",
-          { class: `verdict ${outcome(radius.value) === "persists" ? "good" : "bad"}` },
-          `ρ = ${radius.value.toFixed(2)}: without the activation the gradient ${outcome(radius.value)} in the long run. `,
+          { class: `verdict ${longRun === "persists" ? "good" : "bad"}` },
+          `ρ = ${radius.value.toFixed(2)}: without the activation the gradient ${longRun} in the long run. `,
+          isDefective(w)
+            ? "Both eigenvalues are equal and W has only one eigenvector, so W = U Λ U⁻¹ does not exist: ‖Wᴺ‖ grows as N·ρᴺ. "
+            : "",
           when > 0 && radius.value < 1
             ? `Before that it grows to ${highest.toPrecision(3)} times its size, ${when} ${when === 1 ? "step" : "steps"} back: eigenvalues do not say so, the singular value does. `
             : "",
@@ -209,15 +200,16 @@ export const spectrum: Section = {
           ". The slope of tanh is at most 1, so the measured norm is usually below the linear one.",
         ),
       );
+      const bases = [0.999, 1.001, radius.value];
       const ends = [1, 10, 100, 1000, 10000];
       powers.replaceChildren(
         matrix(
-          [0.999, 1.001, radius.value].map((base) => ends.map((n) => base ** n)),
+          bases.map((base) => ends.map((n) => base ** n)),
           {
             caption: "Powers of numbers close to 1",
             rowNames: ["0.999^{N}", "1.001^{N}", `ρ^{N}, ρ = ${radius.value.toFixed(2)}`],
             columnNames: ends.map((n) => `N = ${n.toLocaleString("en")}`),
-            digits: 3,
+            text: (i, j) => formatPower(bases[i], ends[j]),
             scale: 20,
             name: (i, j) => `power[${i}][${ends[j]}]`,
           },
@@ -251,7 +243,7 @@ export const spectrum: Section = {
         {},
         "Growth and decay are exponential in N: over a long sequence 0.999 and 1.001 differ by orders of magnitude.",
       ),
-      equation("‖W^{N}‖ ≈ ρ^{N} for large N,   ‖W^{N}‖ ≤ σ₁^{N} for every N"),
+      equation("‖W^{N}‖^{1/N} → ρ for N → ∞,   ‖W^{N}‖ ≤ σ₁^{N} for every N"),
       powers,
     );
     draw();

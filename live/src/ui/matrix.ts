@@ -12,6 +12,8 @@ export interface MatrixOptions {
   /** Largest absolute value, which has the full colour; that of the matrix unless given. */
   scale?: number;
   digits?: number;
+  /** Text of a cell; its number with `digits` unless given. */
+  text?: (i: number, j: number) => string;
   /** Whether a cell is marked. */
   marked?: (i: number, j: number) => boolean;
   /** Name of a cell's number for tests, such as "W[0][1]". */
@@ -26,7 +28,7 @@ export function colour(value: number, scale: number): string {
 
 /** Return a table of the numbers. */
 export function matrix(values: readonly (readonly number[])[], options: MatrixOptions): HTMLElement {
-  const { caption, rowNames, columnNames, digits = 2, marked, name } = options;
+  const { caption, rowNames, columnNames, digits = 2, marked, name, text } = options;
   const scale = options.scale ?? Math.max(1e-12, ...values.flat().map(Math.abs));
   const table = h("table", { class: "matrix" }, h("caption", {}, ...mathematics(caption)));
   if (columnNames) {
@@ -35,7 +37,7 @@ export function matrix(values: readonly (readonly number[])[], options: MatrixOp
       h(
         "thead",
         {},
-        h("tr", {}, ...corner, ...columnNames.map((text) => h("th", { scope: "col" }, ...mathematics(text)))),
+        h("tr", {}, ...corner, ...columnNames.map((title) => h("th", { scope: "col" }, ...mathematics(title)))),
       ),
     );
   }
@@ -43,7 +45,11 @@ export function matrix(values: readonly (readonly number[])[], options: MatrixOp
   values.forEach((numbers, i) => {
     const line = h("tr", {}, ...(rowNames ? [h("th", { scope: "row" }, ...mathematics(rowNames[i]))] : []));
     numbers.forEach((value, j) => {
-      const shown = h("data", { value: `${value}`, ...(name && { "data-name": name(i, j) }) }, format(value, digits));
+      const shown = h(
+        "data",
+        { value: `${value}`, ...(name && { "data-name": name(i, j) }) },
+        text?.(i, j) ?? format(value, digits),
+      );
       const cell = h("td", { style: `background:${colour(value, scale)}` }, shown);
       if (value === 0) cell.classList.add("zero");
       if (marked?.(i, j)) cell.classList.add("marked");

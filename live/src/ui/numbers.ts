@@ -11,6 +11,15 @@ export function format(value: number, digits = 3): string {
   return text.replaceAll("-", "−");
 }
 
+/** Format base^n for base > 0; also where it is too small or too large for float64. */
+export function formatPower(base: number, n: number, digits = 3): string {
+  const value = base ** n;
+  if (value >= 1e-300 && value <= 1e300) return format(value, digits);
+  const logarithm = n * Math.log10(base);
+  const exponent = Math.floor(logarithm);
+  return `${(10 ** (logarithm - exponent)).toFixed(2)}e${exponent < 0 ? "−" : "+"}${Math.abs(exponent)}`;
+}
+
 /** Return a number as an element; `name` is what tests find it by. */
 export function number(value: number, name = "", digits = 3): HTMLElement {
   return h("data", { value: String(value), ...(name && { "data-name": name }) }, format(value, digits));

@@ -30,9 +30,9 @@ export const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 
 /** Singular values of a 2×2 matrix, the largest first. */
 export function singularValues([[a, b], [c, d]]: Matrix): [number, number] {
-  // Of the rotation part and the reflection part of the matrix: σ = (their sum, their difference).
-  const [p, q] = [Math.hypot(a + d, c - b) / 2, Math.hypot(a - d, c + b) / 2];
-  return [p + q, Math.abs(p - q)];
+  // Of the rotation part and the reflection part of the matrix: σ₁ is their sum, and σ₁ σ₂ = |det|.
+  const largest = Math.hypot(a + d, c - b) / 2 + Math.hypot(a - d, c + b) / 2;
+  return [largest, largest && Math.abs(a * d - b * c) / largest];
 }
 
 /** A complex number. */

@@ -1,6 +1,6 @@
 // A 2×2 recurrent matrix with given eigenvalues, and what they say of the gradient.
 
-import { type Matrix, scaledMatrix } from "./linear";
+import { eigenvalues, type Matrix, scaledMatrix } from "./linear";
 
 /** A pair ρ e^{±iθ}, or two real eigenvalues ρ and q·ρ. */
 export type Kind = "pair" | "real";
@@ -32,8 +32,17 @@ export function recurrentMatrix(kind: Kind, radius: number, angle: number, ratio
   );
 }
 
-export type Outcome = "vanishes" | "explodes" | "persists";
+/** Whether a 2×2 matrix has only one eigenvector: a Jordan block, whose N-th power grows as N ρ^N. */
+export function isDefective(w: Matrix): boolean {
+  const [first, second] = eigenvalues(w);
+  const equal = Math.hypot(first.re - second.re, first.im - second.im) < 1e-9;
+  return equal && Math.max(Math.abs(w[0][1]), Math.abs(w[1][0])) > 1e-9;
+}
 
-/** What the spectral radius predicts for many steps. */
-export const outcome = (radius: number): Outcome =>
-  Math.abs(radius - 1) < 1e-9 ? "persists" : radius < 1 ? "vanishes" : "explodes";
+export type Outcome = "vanishes" | "explodes" | "persists" | "grows linearly";
+
+/** What the eigenvalues and eigenvectors predict for many steps; `radius` is the spectral radius of `w`. */
+export function outcome(w: Matrix, radius: number): Outcome {
+  if (Math.abs(radius - 1) < 1e-9) return isDefective(w) ? "grows linearly" : "persists";
+  return radius < 1 ? "vanishes" : "explodes";
+}
