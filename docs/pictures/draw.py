@@ -203,7 +203,7 @@ def gradients() -> Picture:
         picture.line((510, 70 + 24 * place), (540, 70 + 24 * place), colour, 3)
         picture.text(550, 75 + 24 * place, name)
     picture.text(480, 256, "last step", size=12, anchor="end")
-    picture.text(80, 256, f"{steps} steps before", size=12)
+    picture.text(90, 256, f"{steps - 1} steps before", size=12)
     return picture
 
 
