@@ -140,7 +140,8 @@ $(VENV)/.docs: $(VENV)/.installed docs/requirements.txt
 	touch $@
 
 # The documentation site, build/docs/index.html. A warning fails the build: a link, reference or equation that is broken.
-docs: $(VENV)/.docs
+# Where npm is installed, the live pages that it links to are built first.
+docs: $(VENV)/.docs $(if $(HAS_NPM),live)
 	$(BIN)/python -m sphinx --fail-on-warning --nitpicky --keep-going --quiet docs build/docs
 
 # What `make test` leaves out: examples that take minutes (pages with `examples: slow` in their front matter), and faulty

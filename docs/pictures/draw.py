@@ -185,11 +185,11 @@ def gradients() -> Picture:
     picture.text(
         20,
         28,
-        "norm of ∂L/∂h_t relative to the last step, L = sum of the last output; new layers of 64 units",
+        "norm of ∂L/∂h_t relative to the last step, L = sum of the last output; untrained layers of 64 units",
     )
     for power in range(0, -13, -3):
         picture.line((80, 60 - 14 * power), (480, 60 - 14 * power), GREY, 1)
-        picture.text(70, 65 - 14 * power, f"10^{power}".replace("-", "−"), size=12, anchor="end")
+        picture.text(70, 65 - 14 * power, f"10{str(power).translate(SUPERSCRIPTS)}", size=12, anchor="end")
     cells = {"RNN": tt.nn.RNN(8, hidden), "LSTM": tt.nn.LSTM(8, hidden)}
     cells["LSTM, forget bias 3"] = tt.nn.init.forget_bias_(tt.nn.LSTM(8, hidden), 3.0)
     x = tt.Ragged.from_list([torch.randn(steps, 8) for _ in range(32)])
@@ -203,10 +203,11 @@ def gradients() -> Picture:
         picture.line((510, 70 + 24 * place), (540, 70 + 24 * place), colour, 3)
         picture.text(550, 75 + 24 * place, name)
     picture.text(480, 256, "last step", size=12, anchor="end")
-    picture.text(80, 256, f"{steps} steps before", size=12)
+    picture.text(90, 256, f"{steps - 1} steps before", size=12)
     return picture
 
 
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 COLOURS = ("#9ecae1", "#a1d99b", "#fdbe85")
 PICTURES: tuple[Callable[[], Picture], ...] = (definition, matrix, pooling, block, stacked, wide, dilated)
 

@@ -145,8 +145,8 @@ class Recurrent(nn.RNNBase):
         value
             Bound on each entry; None for none.
         norm
-            Bound on the norm of h's and of c's gradient, each sequence's for itself, after ``value``; None
-            for none. Without either, gradients pass unbounded again.
+            Bound on the norm of the gradient of h and of c per sequence, applied after ``value``; None for
+            none. Without either, gradients pass unbounded again.
 
         Raises
         ------
@@ -174,13 +174,13 @@ class Recurrent(nn.RNNBase):
         )
 
     def reset_parameters(self) -> None:
-        """Begin anew: everything uniform within 1/√H as in torch, a learned initial state with zeros."""
+        """Reset all parameters: uniform within ±1/√H as in torch, a learned initial state to zeros."""
         super().reset_parameters()
         if "weight_plan" in self.__dict__:  # torch's constructor calls this before the other parameters exist
             self._set_initial_values()
 
     def flatten_parameters(self) -> None:
-        """Put parameters into one block, as cuDNN likes it; only torch's own cells go there."""
+        """Put parameters into one block, in the layout cuDNN expects; only for cells that torch has."""
         if self.spec.torch_function is not None:
             super().flatten_parameters()
 
@@ -244,9 +244,9 @@ class Recurrent(nn.RNNBase):
         x, state, context
             As in a call.
         pre_activations
-            Whether the gates are wanted before their activation, too.
+            If True, the trace also has the gates before their activation.
         gradients
-            Whether a backward pass shall leave its gradient of every state and gate at every step in
+            If True, the backward pass stores the gradient of every state and gate at every step in
             ``trace[layer, direction].gradients``.
 
         Returns

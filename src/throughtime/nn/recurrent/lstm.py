@@ -174,9 +174,9 @@ class LSTM(Recurrent):
         As in `torch.nn.LSTM`; ``batch_first`` matters to plain tensors alone. Parameters carry torch's
         names, so state dicts load both ways.
     peephole
-        Whether gates see c [2]_; the parameters ``weight_peephole_l{k}``, (3·H,), are p_i, p_f, p_o.
+        If True, gates also read c [2]_; the parameters ``weight_peephole_l{k}``, (3·H,), are p_i, p_f, p_o.
     coupled
-        Whether f = 1 − i [3]_: weights and biases have three blocks of H rows, i, g, o, and a peephole
+        If True, f = 1 − i [3]_: weights and biases have three blocks of H rows, i, g, o, and a peephole
         two, i, o.
     clip, cell_clip
         Bounds on what goes into the activations of gates and of g, and on c_t; None for none.
