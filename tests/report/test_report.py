@@ -115,7 +115,7 @@ def test_the_networks_are_shown_and_their_texts_cannot_break_out() -> None:
     # The pair, the summary, an n-gram, a token, and where it is; besides those of every page.
     assert "".join(page.text).count(NASTY) == 5 + 5
     for words in (
-        "CNN: filters and the n-grams that fire them",
+        "CNN: filters and the n-grams that activate them",
         "original -0.25 1.50",
         "replaced +0.50 1.00",
         "< missed 25 % 20",
