@@ -93,7 +93,7 @@ def test_the_page_holds_the_table(finished) -> None:
     words = PageText(page).words
     for heading in (
         "What each network is bad at",
-        "TextCNN: filters and the n-grams that fire them",
+        "TextCNN: filters and the n-grams that activate them",
         "BiLSTM: gates and gradient flow",
         "Which tokens matter",
     ):

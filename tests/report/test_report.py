@@ -3,7 +3,9 @@
 import dataclasses
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
+from tests.browser import PageAt
 from throughtime.report import (
     ConfusedPair,
     Convolution,
@@ -113,7 +115,7 @@ def test_the_networks_are_shown_and_their_texts_cannot_break_out() -> None:
     # The pair, the summary, an n-gram, a token, and where it is; besides those of every page.
     assert "".join(page.text).count(NASTY) == 5 + 5
     for words in (
-        "CNN: filters and the n-grams that fire them",
+        "CNN: filters and the n-grams that activate them",
         "original -0.25 1.50",
         "replaced +0.50 1.00",
         "< missed 25 % 20",
@@ -165,3 +167,19 @@ def test_numbers_are_grouped_and_absent_ones_left_out() -> None:
     assert "<td>1\N{NARROW NO-BREAK SPACE}234\N{NARROW NO-BREAK SPACE}567</td>" in page
     assert "<td>81.2 %</td>" in page
     assert "<td>None</td>" not in page
+
+
+def test_the_page_has_the_colours_of_all_pages_and_is_printed_on_white(
+    page_at: PageAt, tmp_path: Path
+) -> None:
+    opened = page_at(1280, "dark")
+    page = opened.show(render(content(networks=networks())), tmp_path)
+    colour = "element => getComputedStyle(element).backgroundColor"
+    assert page.locator("body").evaluate(colour) == "rgb(16, 20, 24)"
+    assert page.locator("mark").first.evaluate(colour) == "rgb(110, 90, 0)"
+    assert opened.overflow == 0
+    page.emulate_media(media="print")
+    assert page.locator("body").evaluate(colour) == "rgb(255, 255, 255)"
+    assert page.locator("mark").first.evaluate(colour) == "rgb(255, 241, 184)"
+    text = "element => getComputedStyle(element).fill"
+    assert page.locator(".figure .xtick text").first.evaluate(text) == "rgb(0, 0, 0)"

@@ -149,7 +149,7 @@ class TokenExample:
 
 @dataclass(frozen=True)
 class LivePage:
-    """A page to play with: its title, what it shows, where it is, and a link if it has been built."""
+    """An interactive page: its title, what it shows, where it is, and a link if it has been built."""
 
     title: str
     about: str
@@ -178,7 +178,7 @@ class NetworkViews:
     tokens : sequence of TokenExample
         Single examples.
     live : sequence of LivePage
-        Pages to play with.
+        Interactive pages.
     """
 
     classes: Sequence[str]

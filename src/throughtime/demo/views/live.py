@@ -1,4 +1,4 @@
-"""Where the pages to play with are, as the report links them."""
+"""Where the interactive pages are, as the report links them."""
 
 import os
 from pathlib import Path
