@@ -237,7 +237,7 @@ export const textCnn: Section = {
 
     const results = h(
       "div",
-      {},
+      { class: "results" },
       probabilities,
       tokenEffects,
       h("h3", {}, "The filters of a class"),

@@ -178,7 +178,7 @@ export const classifier: Section = {
 
     const results = h(
       "div",
-      {},
+      { class: "results" },
       table,
       h("h3", {}, "Which tokens matter"),
       h(

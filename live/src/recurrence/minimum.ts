@@ -129,7 +129,7 @@ function panel(target: Target, title: string): HTMLElement {
         `The gradient does not reach ${now.reach.filter((value) => value < UNREACHED).length} of ${LENGTH} steps. A direct connection from one of them to the output would remove at most `,
         percentage(Math.max(0, ...unreached), `${target}.explained`),
         " of the error. If these steps are exchanged between sequences, the output changes by ",
-        percentage(now.moved, `${target}.moved`),
+        percentage(now.moved, `${target}.moved`, 2),
         " of its standard deviation.",
       ),
       h("p", { class: `verdict ${kind}`, "data-verdict": `${target}.${verdict}` }, text),
