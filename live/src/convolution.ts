@@ -13,7 +13,7 @@ import { textCnn } from "./convolution/text_cnn";
 mount({
   title: "Convolution",
   introduction:
-    "Draw signals, slide kernels, stack and dilate them, and look into a trained text CNN. Signals are drawn with the pointer, or with the arrow keys: up and down change a value, left and right choose another. Each section is a statement of a lecture on convolutional and recurrent networks, with something to do.",
+    "Draw signals, slide kernels, stack and dilate them, and look into a trained text CNN. Signals are drawn with the pointer, or with the arrow keys: up and down change a value, left and right choose another. Each section states one property of convolutional networks and suggests what to try.",
   other: ["recurrence.html", "Recurrence"],
   sections: [kernel, linear, pooling, block, stacked, wide, dilated, textCnn],
 });

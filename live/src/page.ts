@@ -43,7 +43,7 @@ export function mount(page: Page): void {
         "h2",
         { id: `${section.id}-title` },
         section.title,
-        h("span", { class: "rows", title: "rows of the lecture" }, section.rows.join(" · ")),
+        h("span", { class: "rows", title: "topic numbers" }, section.rows.join(" · ")),
       ),
       h("p", { class: "statement" }, ...mathematics(section.statement)),
       h("p", { class: "task" }, h("strong", {}, "Try: "), ...mathematics(section.task)),
@@ -81,9 +81,29 @@ export function mount(page: Page): void {
       ".",
     ),
   );
+  const stopFollowing = followAddress();
   void Promise.all(drawn).then(() => {
+    stopFollowing();
     document.body.dataset.ready = String(Math.round(performance.now()));
   });
+}
+
+/**
+ * Keep the section of the address (#…) at the top while the sections above it are drawn and grow.
+ *
+ * It ends when the reader scrolls or types, or when the returned function is called: two frames later, when the
+ * plots, which are drawn once a frame, have their size.
+ */
+function followAddress(): () => void {
+  const target = document.getElementById(location.hash.slice(1));
+  if (!target) return () => undefined;
+  const scroll = () => target.scrollIntoView({ behavior: "instant" });
+  const observer = new ResizeObserver(scroll);
+  const stop = () => observer.disconnect();
+  observer.observe(document.body);
+  for (const event of ["wheel", "touchstart", "pointerdown", "keydown"])
+    window.addEventListener(event, stop, { once: true, passive: true });
+  return () => requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(stop)));
 }
 
 async function draw(section: Section, root: HTMLElement): Promise<void> {

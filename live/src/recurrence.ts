@@ -19,7 +19,7 @@ import { vanilla } from "./recurrence/vanilla";
 mount({
   title: "Recurrence",
   introduction:
-    "Unroll a recurrent network, watch its gradients vanish and explode, open the gates of an LSTM, and let a trained network read your text. Each section is a statement of a lecture on convolutional and recurrent networks, with something to do.",
+    "Unroll a recurrent network, watch its gradients vanish and explode, open the gates of an LSTM, and let a trained network read your text. Each section states one property of recurrent networks and suggests what to try.",
   other: ["convolution.html", "Convolution"],
   sections: [
     general,

@@ -96,7 +96,7 @@ def test_states_and_gates_are_those_of_the_trace(
         )
     slider = recurrence.locator("#classifier .stepper input")
     for t in (0, 4, 8):
-        slider.fill(str(t))
+        slider.fill(str(t + 1))
         for gate in ("input", "forget", "candidate", "output", "c", "h"):
             shown = list(Section(recurrence, "classifier").named(f"{gate}[").values())
             expected = getattr(trace, gate)[0][t]
@@ -130,6 +130,31 @@ def test_parts_of_a_score_are_activation_times_weight(
     for name, value in parts.items():
         block, unit = map(int, name.split("."))
         assert value == pytest.approx(float(products[block * channels + unit]), abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", ["recurrence", "convolution"])
+def test_an_empty_text_shows_no_probabilities(live_page: LivePage, name: str) -> None:
+    page = live_page(name).page
+    section = {"recurrence": "classifier", "convolution": "text-cnn"}[name]
+    probability = page.locator(f"#{section} .bar data").first
+    assert probability.is_visible()
+    _read(page, section, "   ")
+    assert "Type at least one word." in page.locator(f"#{section}").inner_text()
+    assert not probability.is_visible()
+    _read(page, section, TEXTS[0])
+    assert probability.is_visible()
+
+
+def test_tokens_and_units_count_from_1(recurrence: "Page") -> None:
+    text = "axis must be an integer"
+    _read(recurrence, "classifier", text)
+    section = Section(recurrence, "classifier")
+    slider = recurrence.locator("#classifier .stepper input")
+    assert [slider.get_attribute(name) for name in ("min", "max")] == ["1", "5"]
+    assert slider.input_value() == "5"
+    section.slide("token", 1)
+    assert "at token 1, “axis”" in section.root.inner_text()
+    assert section.root.locator("table.matrix thead th").first.inner_text() == "1"
 
 
 def test_examples_are_read_when_their_button_is_pressed(recurrence: "Page", facts: dict[str, Any]) -> None:

@@ -47,6 +47,22 @@ def test_every_plot_has_titles_on_both_axes_and_a_caption(name: str, live_page: 
         assert plot.locator('svg [aria-label="y-axis label"]').count() > 0, caption
 
 
+@pytest.mark.parametrize("address", ["convolution#text-cnn", "recurrence#classifier", "recurrence#lstm"])
+def test_an_address_with_a_section_shows_it(address: str, live_page: LivePage) -> None:
+    """Sections above are drawn after the browser has scrolled; the section is at the top when all are drawn."""
+    name, _, section = address.partition("#")
+    page = live_page(name).page
+    page.goto("about:blank")
+    page.goto(f"{(FOLDER / name).resolve().as_uri()}.html#{section}")
+    page.wait_for_function("document.body.dataset.ready", timeout=120_000)
+    page.wait_for_timeout(300)
+    top = page.locator(f"section#{section}").evaluate("section => section.getBoundingClientRect().top")
+    left = page.evaluate(
+        "() => document.documentElement.scrollHeight - document.documentElement.clientHeight - scrollY"
+    )
+    assert 0 <= top <= 20 or left < 1
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_every_control_has_a_name(name: str, live_page: LivePage) -> None:
     page = live_page(name).page

@@ -119,7 +119,7 @@ def test_general_form(section: Callable[[str], Network]) -> None:
     trace = layer.trace(x[:, None])
     equal(general.shown("h[{}]", len(x)), trace.states[0][:, 0])
     equal(general.shown("o[{}]", len(x)), trace.result.output[:, 0])
-    general.choose("g reads", "old")  # o(t) = g(h(t−1)), as the lecture prints it
+    general.choose("g reads", "old")  # o(t) = g(h(t−1))
     before = torch.cat([tensor([0.5]), trace.states[0][:-1, 0]])
     equal(general.shown("o[{}]", len(x)), torch.sigmoid(before))
     general.press("Next")

@@ -6,9 +6,14 @@ import { h, unique } from "../ui/dom";
 
 const LONGEST = 120;
 
-/** Return a text box with examples; `read` is called with the tokens of each new text, one call after the other. */
+/**
+ * Return a text box with examples; `read` is called with the tokens of each new text, one call after the other.
+ *
+ * `results`, which shows what was read, is hidden while the text is empty or cannot be read.
+ */
 export async function reader(
   examples: readonly string[],
+  results: HTMLElement,
   read: (tokens: Tokens) => Promise<void>,
 ): Promise<HTMLElement> {
   const tokens = await tokenizer();
@@ -29,7 +34,9 @@ export async function reader(
         : "Type at least one word.";
       try {
         if (used.ids.length) await read(used);
+        results.hidden = !used.ids.length;
       } catch (error) {
+        results.hidden = true;
         note.textContent = `This text could not be read: ${String(error)}`;
         throw error;
       }

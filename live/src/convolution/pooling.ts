@@ -15,8 +15,8 @@ export const pooling: Section = {
   rows: ["C3"],
   title: "Pooling",
   statement:
-    "Pooling keeps one value of each window: the largest or the mean. It shortens the sequence and makes the result depend less on the exact position. Over the whole sequence it makes one vector of a sequence of any length.",
-  task: "look which steps win, then shift the signal by one step. Which outputs change with windows of 3, and which over the whole sequence?",
+    "Pooling computes one value per window: the largest or the mean. It shortens the sequence and makes the result depend less on the exact position. Over the whole sequence it makes one vector of a sequence of any length.",
+  task: "see which steps are chosen, then shift the signal by one step. Which outputs change with windows of 3, and which over the whole sequence?",
   render(root) {
     const f = signalWithPresets("f", "signal f", "noisy", () => draw());
     const kind = choice("keep", { max: "the largest value", mean: "the mean" }, "max", () => draw());
@@ -81,7 +81,7 @@ export const pooling: Section = {
           " out. ",
           ...(kind.value === "max"
             ? [
-                "Steps that win: ",
+                "Chosen steps: ",
                 number(stepsUsed.size, "winners", 0),
                 ` (${[...stepsUsed].join(", ")}); the others get no gradient.`,
               ]

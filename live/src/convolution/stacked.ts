@@ -85,7 +85,7 @@ export const stacked: Section = {
               number(at + field.first, "from", 0),
               " to ",
               number(at + field.last, "to", 0),
-              "; the next output begins ",
+              "; the window of the next output starts ",
               number(field.stride, "stride", 0),
               field.stride === 1 ? " step later. " : " steps later. ",
               "It reads ",
@@ -134,7 +134,7 @@ export const stacked: Section = {
         ),
       );
       numbers.replaceChildren(
-        numbersTable("Paths as numbers", [{ label: "paths", values: paths, name: (i) => `paths[${i}]` }]),
+        numbersTable("Paths as numbers", [{ label: "paths", values: paths, name: (i) => `paths[${i}]`, digits: 0 }]),
       );
       drawing.update();
       bars.update();

@@ -1,4 +1,4 @@
-// C8: a trained TextCNN: what each filter looks for, and which n-grams of a text fire it.
+// C8: a trained TextCNN: what each filter detects, and which n-grams of a text activate it.
 
 import { softmax } from "../math/softmax";
 import { reader } from "../classifier/reader";
@@ -21,8 +21,8 @@ export const textCnn: Section = {
   rows: ["C3", "C6", "C8"],
   title: "A trained text CNN finds n-grams",
   statement:
-    "Filters of several widths read a text side by side; of each filter the largest activation remains, and a linear layer adds them up. So every filter is a detector of n-grams, and its weights tell which class it speaks for. This TextCNN has learned which exception an error message belongs to.",
-  task: "choose a class, and read the n-grams of the filters that speak for it. Then write a message that fires them, and one that fools the network.",
+    "Filters of several widths read a text side by side; of each filter the largest activation remains, and a linear layer adds them up. So every filter is a detector of n-grams, and its weights show which classes it supports. This TextCNN has learned which exception an error message belongs to.",
+  task: "choose a class, and read the n-grams of the filters with a positive weight for it. Then write a message that activates them, and one that fools the network.",
   async render(root) {
     const known = await facts();
     const accuracy = known.models.textcnn.accuracy;
@@ -182,7 +182,7 @@ export const textCnn: Section = {
         h(
           "p",
           { class: "label" },
-          `Filters that speak most for ${chosen.value}, and the n-grams in all messages that fire them, the strongest first`,
+          `Filters with the largest weights for ${chosen.value}, and the n-grams in all messages that activate them most, the strongest first`,
         ),
         h(
           "ul",
@@ -222,7 +222,7 @@ export const textCnn: Section = {
         }),
       );
       filterNgrams.replaceChildren(
-        "Fired most by ",
+        "Activated most by ",
         ...ngrams.map((each) => h("span", { class: "token" }, words(each.words), number(each.activation, "", 2))),
       );
       numbers.replaceChildren(
@@ -235,17 +235,9 @@ export const textCnn: Section = {
       activation.update();
     }
 
-    root.append(
-      await reader(known.examples, async (next) => {
-        const result = await textcnn(next.ids, known.filters);
-        const label = result.logits.indexOf(Math.max(...result.logits));
-        await showEffects(label, next);
-        read = result;
-        tokens = next;
-        chosen.value = known.classes[label];
-        showProbabilities();
-        show();
-      }),
+    const results = h(
+      "div",
+      { class: "results" },
       probabilities,
       tokenEffects,
       h("h3", {}, "The filters of a class"),
@@ -259,6 +251,19 @@ export const textCnn: Section = {
       filterWeights,
       activation.element,
       numbers,
+    );
+    root.append(
+      await reader(known.examples, results, async (next) => {
+        const result = await textcnn(next.ids, known.filters);
+        const label = result.logits.indexOf(Math.max(...result.logits));
+        await showEffects(label, next);
+        read = result;
+        tokens = next;
+        chosen.value = known.classes[label];
+        showProbabilities();
+        show();
+      }),
+      results,
     );
   },
 };

@@ -116,7 +116,9 @@ export const bidirectional: Section = {
       );
     }
     root.append(
-      equation("h^{→}(t) = f(h^{→}(t−1), x(t)),   h^{←}(t) = f′(h^{←}(t+1), x(t)),   output (h^{→}(t), h^{←}(t))"),
+      equation(
+        "h^{→}(t) = f_{→}(h^{→}(t−1), x(t)),   h^{←}(t) = f_{←}(h^{←}(t+1), x(t)),   output (h^{→}(t), h^{←}(t))",
+      ),
       x.element,
       row(cell, forward, backward, changed, change),
       position.element,

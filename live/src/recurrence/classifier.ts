@@ -27,8 +27,8 @@ const WORDS: Record<Gate, string> = {
   forget: "forget gate f: how much of the cell stays",
   candidate: "candidate g: what may enter the cell",
   output: "output gate o: how much of the cell is shown",
-  c: "cell state c = f · c + i · g",
-  h: "hidden state h = o · tanh(c)",
+  c: "cell state c(t) = f · c(t−1) + i · g",
+  h: "hidden state h(t) = o · tanh(c(t))",
 };
 
 export const classifier: Section = {
@@ -52,11 +52,16 @@ export const classifier: Section = {
       color: { legend: true, domain: known.classes },
       marks: [Plot.ruleY([0]), Plot.lineY(progress(), { x: "token", y: "probability", stroke: "class", marker: true })],
     }));
-    const position = stepper("token", 0, 0, () => showStates());
+    const position = stepper("token", 1, 1, () => showStates(), 1);
     const shown = choice<Gate>("state or gate", WORDS, "forget", () => showGate());
     const gate = plot("Values of all units at all tokens", () => ({
       ...wordAxis(),
-      y: { label: "unit", type: "band", tickFormat: (unit: number) => (unit % 4 ? "" : `${unit}`), tickSize: 0 },
+      y: {
+        label: "unit",
+        type: "band",
+        tickFormat: (unit: number) => (unit && (unit + 1) % 4 ? "" : `${unit + 1}`),
+        tickSize: 0,
+      },
       color: { legend: true, label: shown.value, ...scaleOf(shown.value) },
       height: 360,
       marks: [
@@ -98,7 +103,7 @@ export const classifier: Section = {
       const logits: Record<ModelName, number[]> = { textcnn: convolved.logits, lstm: steps[steps.length - 1].logits };
       showTable(logits);
       await showEffects(logits);
-      position.last = tokens.ids.length - 1;
+      position.last = tokens.ids.length;
       position.value = position.last;
       showStates();
       showGate();
@@ -151,15 +156,15 @@ export const classifier: Section = {
     }
 
     function showStates() {
-      const step = steps[position.value];
+      const step = steps[position.value - 1];
       const units = [...step.gates.h.keys()];
       states.replaceChildren(
         matrix(
           GATES.map((each) => step.gates[each]),
           {
-            caption: `All gates and states at token ${position.value}, “${tokens.words[position.value]}”, for each of the ${units.length} units`,
+            caption: `All gates and states at token ${position.value}, “${tokens.words[position.value - 1]}”, for each of the ${units.length} units`,
             rowNames: [...GATES],
-            columnNames: units.map(String),
+            columnNames: units.map((unit) => `${unit + 1}`),
             scale: 1,
             name: (i, j) => `${GATES[i]}[${j}]`,
           },
@@ -171,14 +176,15 @@ export const classifier: Section = {
       gate.update();
     }
 
-    root.append(
-      await reader(known.examples, read),
+    const results = h(
+      "div",
+      { class: "results" },
       table,
       h("h3", {}, "Which tokens matter"),
       h(
         "p",
         { class: "quiet" },
-        "The logit of the predicted class less the logit with the token's embedding set to zero (occlusion). Blue tokens speak for the class, orange ones against it.",
+        "The logit of the predicted class less the logit with the token's embedding set to zero (occlusion). Blue tokens raise the logit of the class, orange ones lower it.",
       ),
       tokenEffects,
       running.element,
@@ -188,6 +194,7 @@ export const classifier: Section = {
       row(position),
       states,
     );
+    root.append(await reader(known.examples, results, read), results);
   },
 };
 

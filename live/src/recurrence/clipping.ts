@@ -23,7 +23,7 @@ export const clipping: Section = {
   rows: ["R6"],
   title: "Clipping an exploding gradient",
   statement:
-    "Where gradients explode, the loss has cliffs. On a cliff the gradient is so long that one step of gradient descent moves the weights far away. Clipping by norm shortens the gradient and keeps its direction. Clipping by value bounds every entry on its own, which turns the direction.",
+    "Where gradients explode, the loss has cliffs. On a cliff the gradient is so long that one step of gradient descent moves the weights far away. Clipping by norm shortens the gradient and keeps its direction. Clipping by value bounds every entry on its own, which changes the direction.",
   task: "move the start off the cliff and back onto it. Then raise the limit until clipping does nothing, and follow the loss of the three paths.",
   render(root) {
     const w = slider({ label: "start, weight w", min: MAP.x1, max: MAP.x2, step: 0.05, value: 5.75 }, () => draw());

@@ -23,7 +23,7 @@ export const costs: Section = {
   rows: ["R13"],
   title: "An RNN cannot be parallelised over time",
   statement:
-    "Step t of an RNN needs the state of step t − 1, so its T steps run one after the other, however many processors there are. A convolution needs tokens alone: all its outputs can be computed at the same time. So an RNN costs more time than a CNN with the same number of multiplications.",
+    "Step t of an RNN needs the state of step t − 1, so its T steps run one after the other, however many processors there are. A convolution depends on input tokens only: all its outputs can be computed at the same time. So an RNN costs more time than a CNN with the same number of multiplications.",
   task: "add processors: when does the RNN stop becoming faster? Then lengthen the sequence, and stack more convolutions until both take the same time.",
   render(root) {
     const steps = slider({ label: "number of steps T", min: 2, max: 16, step: 1, value: 8 }, () => draw());

@@ -25,14 +25,14 @@ export const general: Section = {
   title: "The general form",
   statement:
     "A recurrent network reads a sequence token by token and keeps a state. The same two functions are used at every step: h(t) = f(h(t−1), x(t)) makes the new state, and o(t) = g(h(t)) reads the output from it.",
-  task: "choose f and g, draw the input, and step through it. Which f forgets an input after a few steps, and which one never forgets it?",
+  task: "choose f and g, draw the input, and step through it. Which f forgets an input after a few steps, and which ones never forget it?",
   render(root) {
     const x = signalEditor({ label: "input x(t)", values: SIGNAL, min: -2, max: 2, name: (i) => `x(${i + 1})` }, () =>
       draw(),
     );
     const f = choice("f(h, x), the next state", texts(TRANSITIONS), "average", () => draw());
     const g = choice("g(h), the output", texts(READOUTS), "square", () => draw());
-    const read = choice<"new" | "old">("g reads", { new: "h(t)", old: "h(t−1), as the lecture prints it" }, "new", () =>
+    const read = choice<"new" | "old">("g reads", { new: "h(t)", old: "h(t−1), the previous state" }, "new", () =>
       draw(),
     );
     const initial = slider({ label: "initial state h(0)", min: -2, max: 2, step: 0.1, value: 0 }, () => draw());

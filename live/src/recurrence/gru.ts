@@ -1,4 +1,4 @@
-// R8 and R10: the GRU of the lecture beside that of PyTorch.
+// R8 and R10: the GRU of Kiros et al. (2015), which the lecture has, beside that of PyTorch.
 
 import type { Section } from "../page";
 import { gru, gruBackward, type GruForm, type GruStep, type GruWeights } from "../math/recurrence/gru";
@@ -34,7 +34,7 @@ export const gruSection: Section = {
   rows: ["R8", "R10"],
   title: "GRU: two forms that share a name",
   statement:
-    "A GRU has a reset gate r and an update gate z, and no separate cell. In the lecture's form, that of Kiros et al. (2015), r acts before the product with U, z is the weight of the new value, and a context s is added to every gate. In PyTorch's form r acts after the product, and z is the weight of the old value. The same weights give other states.",
+    "A GRU has a reset gate r and an update gate z, and no separate cell. In the form of Kiros et al. (2015), r acts before the product with U, z is the weight of the new value, and a context s is added to every gate. In PyTorch's form r acts after the product, and z is the weight of the old value. The same weights give different states.",
   task: "make both sides equal: give the right one the reset gate of the left one and the context, and negate its weights of z. Why does that turn one meaning of z into the other?",
   render(root) {
     const x = signalEditor({ label: "input x(t)", values: SIGNAL, min: -2, max: 2, name: (i) => `x(${i + 1})` }, () =>
@@ -160,7 +160,7 @@ export const gruSection: Section = {
       h(
         "div",
         { class: "columns" },
-        h("div", {}, h("h3", {}, "Left: starts as the lecture's form"), left.element, equations[0], tables[0]),
+        h("div", {}, h("h3", {}, "Left: starts as the form of Kiros et al."), left.element, equations[0], tables[0]),
         h(
           "div",
           {},
@@ -179,7 +179,7 @@ export const gruSection: Section = {
       h(
         "p",
         { class: "quiet" },
-        "In throughtime, GRU(I, H) is PyTorch's form, and GRU(I, H, bias=False, reset_after=False, update=\"new\", context_size=C) the lecture's. Here too, layer.trace(x) returns every gate and state.",
+        'In throughtime, GRU(I, H) is PyTorch\'s form, and GRU(I, H, bias=False, reset_after=False, update="new", context_size=C) that of Kiros et al. (2015). Here too, layer.trace(x) returns every gate and state.',
       ),
     );
     draw();

@@ -45,12 +45,12 @@ export const influenceSection: Section = {
       return values.map((value) => value / sum);
     };
     const figure = plot(
-      "Share of every step in the influence on the final state, on a logarithmic axis; what is below 10⁻¹⁰ is drawn at the bottom",
+      "Influence of every step on the final state, on a logarithmic axis; what is below 10⁻¹⁰ is drawn at the bottom",
       () => {
         const time = Array.from({ length: length.value }, (_, t) => t + 1);
         return {
           x: stepAxis("step t", 1, length.value),
-          y: { ...logarithmicAxis("share of the influence"), domain: [SMALLEST, 1] },
+          y: { ...logarithmicAxis("influence of step t"), domain: [SMALLEST, 1] },
           marks: curves(
             all().map((values, i) => ({
               name: CELLS[i],
@@ -71,7 +71,7 @@ export const influenceSection: Section = {
           h(
             "table",
             {},
-            h("caption", {}, "Shares of the influence, and the gradient itself"),
+            h("caption", {}, "Influence, summed over steps, and norms of the gradient"),
             h(
               "thead",
               {},
@@ -107,6 +107,7 @@ export const influenceSection: Section = {
     }
     root.append(
       row(length, direction, gain, keep, seed),
+      h("p", { class: "quiet" }, "Influence of step t: ‖∂L/∂x(t)‖, divided by the sum over all steps."),
       legend(CELLS),
       figure.element,
       work,

@@ -20,7 +20,7 @@ import { h } from "../ui/dom";
 import { equation } from "../ui/equation";
 import { stepAxis } from "../ui/axes";
 import { curves, legend } from "../ui/lines";
-import { number, percent } from "../ui/numbers";
+import { number, percent, percentage } from "../ui/numbers";
 import { Plot, plot } from "../ui/plot";
 
 const WEIGHTS = Array.from({ length: 61 }, (_, i) => -0.5 + i * 0.05);
@@ -58,7 +58,7 @@ export const minimum: Section = {
       h(
         "p",
         { class: "quiet" },
-        `Three ratios decide, and none of them depends on the scale of the loss. A step is unreached if its gradient is below ${percent(UNREACHED, 0)} of the largest of its sequence. The loss depends on it if a direct connection from x(t) to the output would remove ${percent(MATTERS, 0)} of the error of a constant output. The network does not use it if exchanging such steps between sequences changes the output by less than ${percent(UNUSED, 0)} of its spread. The library's vanished_not_converged tests the second ratio against chance with 999 permutations; with ${256} sequences the threshold alone does nearly the same.`,
+        `Three ratios decide, and none of them depends on the scale of the loss. A step is unreached if its gradient is below ${percent(UNREACHED, 0)} of the largest of its sequence. The loss depends on it if a direct connection from x(t) to the output would remove ${percent(MATTERS, 0)} of the error of a constant output. The network does not use it if exchanging such steps between sequences changes the output by less than ${percent(UNUSED, 0)} of its standard deviation. The library's vanished_not_converged tests the second ratio against chance with 999 permutations; with ${256} sequences the threshold alone does nearly the same.`,
       ),
     );
   },
@@ -126,11 +126,11 @@ function panel(target: Target, title: string): HTMLElement {
       h(
         "p",
         {},
-        `Unreached steps: ${now.reach.filter((value) => value < UNREACHED).length} of ${LENGTH}. They explain at most `,
-        number(Math.max(0, ...unreached), `${target}.explained`),
-        " of the error; exchanging them moves the output by ",
-        number(now.moved, `${target}.moved`),
-        " of its spread.",
+        `The gradient does not reach ${now.reach.filter((value) => value < UNREACHED).length} of ${LENGTH} steps. A direct connection from one of them to the output would remove at most `,
+        percentage(Math.max(0, ...unreached), `${target}.explained`),
+        " of the error. If these steps are exchanged between sequences, the output changes by ",
+        percentage(now.moved, `${target}.moved`, 2),
+        " of its standard deviation.",
       ),
       h("p", { class: `verdict ${kind}`, "data-verdict": `${target}.${verdict}` }, text),
     );

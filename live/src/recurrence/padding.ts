@@ -18,7 +18,7 @@ const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / 
 export const padding: Section = {
   id: "padding",
   rows: ["R12"],
-  title: "Padding against ragged batches",
+  title: "Padding and ragged batches",
   statement:
     "Sequences of a batch differ in length, and a rectangular tensor needs them padded. An RNN does not know which tokens are padding: it reads them, so that its final state changes, means include states of padding, and steps are computed that nobody needs. A ragged batch contains only the tokens.",
   task: "make one sequence much longer than the others and watch the wasted share. Then choose another value for the padding: which of the results of a short sequence depend on it?",

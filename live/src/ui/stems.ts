@@ -37,7 +37,7 @@ export function stems(values: readonly number[], options: StemOptions = {}): Plo
 /** Numbers that a plot shows, as a table that opens: `name(i)` is what tests find them by. */
 export function numbersTable(
   summary: string,
-  lines: readonly { label: string; values: readonly number[]; name: (i: number) => string }[],
+  lines: readonly { label: string; values: readonly number[]; name: (i: number) => string; digits?: number }[],
   columns?: readonly string[],
 ): HTMLElement {
   const longest = Math.max(0, ...lines.map((line) => line.values.length));
@@ -55,12 +55,12 @@ export function numbersTable(
         h(
           "tbody",
           {},
-          ...lines.map(({ label, values, name }) =>
+          ...lines.map(({ label, values, name, digits }) =>
             h(
               "tr",
               {},
               h("th", { scope: "row" }, label),
-              ...values.map((value, i) => h("td", {}, number(value, name(i)))),
+              ...values.map((value, i) => h("td", {}, number(value, name(i), digits))),
             ),
           ),
         ),
