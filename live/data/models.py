@@ -8,6 +8,7 @@ out: its embedding is zero.
 """
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -40,19 +41,25 @@ _EXAMPLES = (
 
 
 def train(folder: Path) -> dict[str, Predictor]:
-    """Train the models in ``folder/runs``, those that are finished excepted."""
+    """Train the models in ``folder/runs``; earlier runs there are removed."""
+    shutil.rmtree(folder / "runs", ignore_errors=True)
     rows = messages()
-    data = {"message": [text for text, _ in rows], "exception": [exception for _, exception in rows]}
-    return {name: _trained(name, options, data, folder / "runs" / name) for name, options in MODELS.items()}
-
-
-def _trained(name: str, options: dict[str, Any], data: dict[str, list[str]], out: Path) -> Predictor:
-    if (out / "model.safetensors").exists():
-        return tt.load(out)
-    print(f"training {name} on {len(data['message']):,} error messages …", flush=True)
-    return tt.fit(
-        data, model=name, text="message", target="exception", out=out, seed=0, progress=False, **options
-    )
+    columns = {"message": [text for text, _ in rows], "exception": [exception for _, exception in rows]}
+    trained = {}
+    for name, options in MODELS.items():
+        print(f"training {name} on {len(rows):,} error messages …", flush=True)
+        out = folder / "runs" / name
+        trained[name] = tt.fit(
+            columns,
+            model=name,
+            text="message",
+            target="exception",
+            out=out,
+            seed=0,
+            progress=False,
+            **options,
+        )
+    return trained
 
 
 def with_blank(model: nn.Module) -> nn.Module:
@@ -80,7 +87,7 @@ def _facts(models: dict[str, Predictor], tokenizer: str) -> dict[str, Any]:
 def _results(predictor: Predictor) -> dict[str, Any]:
     test = predictor.metrics.test
     if test is None:
-        raise SystemExit(f"{predictor.name} has no test results; remove the folder and train again")
+        raise SystemExit(f"{predictor.name} has no test results")
     interval = test.intervals["accuracy"]
     return {
         "accuracy": test["accuracy"],
@@ -129,11 +136,11 @@ def _frequent(
 
 
 def main(folder: Path) -> None:
-    """Train what is missing and write all files."""
+    """Train and write all files."""
     models = train(folder)
     tokenizer, other = ((folder / "runs" / name / "tokenizer.json").read_text("utf-8") for name in models)
     if tokenizer != other:
-        raise SystemExit("the runs have read different messages; remove the folder and train again")
+        raise SystemExit("the runs have different vocabularies, and the pages one tokenizer")
     (folder / "tokenizer.json").write_text(tokenizer, "utf-8")
     (folder / "classifiers.json").write_text(json.dumps(_facts(models, tokenizer)), "utf-8")
     for name, predictor in models.items():
