@@ -44,7 +44,7 @@ def train(folder: Path) -> dict[str, Predictor]:
     """Train the models in ``folder/runs``; earlier runs there are removed."""
     shutil.rmtree(folder / "runs", ignore_errors=True)
     rows = messages()
-    columns = {"message": [text for text, _ in rows], "exception": [exception for _, exception in rows]}
+    data = {"message": [text for text, _ in rows], "exception": [exception for _, exception in rows]}
     trained = {}
     for name, options in MODELS.items():
         print(f"training {name} on {len(rows):,} error messages …", flush=True)
