@@ -48,17 +48,9 @@ def train(folder: Path) -> dict[str, Predictor]:
     trained = {}
     for name, options in MODELS.items():
         print(f"training {name} on {len(rows):,} error messages …", flush=True)
+        columns = {"text": "message", "target": "exception"}
         out = folder / "runs" / name
-        trained[name] = tt.fit(
-            columns,
-            model=name,
-            text="message",
-            target="exception",
-            out=out,
-            seed=0,
-            progress=False,
-            **options,
-        )
+        trained[name] = tt.fit(data, model=name, **columns, out=out, seed=0, progress=False, **options)
     return trained
 
 
