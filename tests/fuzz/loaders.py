@@ -23,16 +23,17 @@ import pyarrow.parquet as pq
 import scipy.io
 from hypothesis import strategies as st
 
+import throughtime as tt
 from throughtime.cli._python_files import python_files, unreadable
 from throughtime.data.frames import read_frames, read_prompt
 from throughtime.data.next_step import cut_text, frame_source, text_source
 from throughtime.data.plain_text import read_text
 from throughtime.data.read_table import read_table
 from throughtime.data.row_stream import StreamFormat, StreamOptions, stream_rows
-from throughtime.demo.job import DemoPlan, _plan_json
 from throughtime.demo.operators.corpus import SourceFile
 from throughtime.demo.operators.lexer import lex
 from throughtime.demo.operators.reading import read_files
+from throughtime.demo.plan import DemoPlan
 from throughtime.demo.results import NAME, DemoResult, read_result, write_result
 from throughtime.learn import Recipe, prepare
 from throughtime.learn.tune.folder import stored_folder
@@ -408,9 +409,21 @@ def _python(path: Path) -> object:
     return found
 
 
+# ------------------------------------------------------------------ a streaming model
+
+
+def _streaming() -> bytes:
+    model: bytes = tt.export.onnx(tt.nn.GRU(2, 3), streaming=True).SerializeToString()
+    return model
+
+
+def _stream_state(path: Path) -> object:
+    return {name: array.shape for name, array in tt.export.stream_state(path).items()}
+
+
 # ------------------------------------------------------------------ the demo
 
-_PLAN = _plan_json(DemoPlan())
+_PLAN = DemoPlan().to_json()
 
 
 def _results() -> bytes:
@@ -457,6 +470,7 @@ FILES = {
     **TABLES,
     **STREAMS,
     **TARGETS,
+    "streaming model": Loader(_stream_state, "a.onnx", (_streaming(),)),
     "csv": Loader(_table, "a.csv", (_delimited(","), _delimited(",", "\r"))),
     "tsv": Loader(_table, "a.tsv", (_delimited("\t"),)),
     "jsonl": Loader(_table, "a.jsonl", (_jsonl(),)),

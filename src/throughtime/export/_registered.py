@@ -93,6 +93,7 @@ _TRANSLATIONS = {
 
 _REFUSED = {
     "dropout": "it is for training; export the model in evaluation mode",
+    "linear_scan": "a recurrence with values for every step has no operator in ONNX; export a GRU or an LSTM",
     "rocket": "its dilations are not known while the graph is recorded; use throughtime.export.onnx",
 }
 _GRADIENT = "it is part of a gradient; export the forward pass alone"

@@ -46,12 +46,17 @@ def stream_state(model: Any, batch_size: int = 1) -> dict[str, np.ndarray]:
         raise InputTypeError(
             "stream_state: the model has no metadata of states; export it with streaming=True"
         )
-    return {
-        state["input"]: np.zeros(
-            [batch_size if size == "batch" else size for size in state["shape"]], state["dtype"]
-        )
-        for state in json.loads(states)
-    }
+    try:
+        return {state["input"]: _zeros(state, batch_size) for state in json.loads(states)}
+    except (KeyError, TypeError, ValueError, MemoryError, RecursionError):
+        raise InputTypeError(
+            "stream_state: the metadata entry 'states' of the model is damaged; export it again"
+        ) from None
+
+
+def _zeros(state: Any, batch_size: int) -> np.ndarray:
+    shape = [batch_size if size == "batch" else size for size in state["shape"]]
+    return np.zeros(shape, np.dtype(state["dtype"]))
 
 
 def _metadata(model: Any) -> dict[str, str]:
@@ -59,8 +64,14 @@ def _metadata(model: Any) -> dict[str, str]:
         return dict(model.get_modelmeta().custom_metadata_map)
     if isinstance(model, str | Path):
         import onnx
+        from google.protobuf.message import DecodeError
 
-        model = onnx.load(model)
+        try:
+            model = onnx.load(model, format="protobuf", load_external_data=False)
+        except DecodeError:
+            raise InputTypeError(
+                f"stream_state: {model} is no ONNX model, or a damaged one; export it again"
+            ) from None
     if not hasattr(model, "metadata_props"):
         raise InputTypeError(
             "stream_state takes an onnx.ModelProto, a file or an InferenceSession, got "
