@@ -12,7 +12,7 @@ import throughtime as tt
 from throughtime import Ragged
 from throughtime.nn import Trace
 
-from .runtime import close, padded, run, session
+from .runtime import call_of, close, padded, run, session
 from .streams import chunks_of, run_chunks
 from .test_onnx import BATCHES, LAYERS
 
@@ -43,17 +43,7 @@ def test_every_state_and_gate_of_a_layer_is_that_of_its_trace(
     layer = _drawn(name, options)
     runtime = session(tt.export.onnx(layer, intermediates=True, initial_state=initial_state))
     for lengths in BATCHES:
-        x = Ragged.from_lengths(torch.randn(sum(lengths), 3), lengths)
-        inputs = {"x": padded(x, batch_first=layer.batch_first), "lengths": torch.tensor(lengths)}
-        state, more = None, {}
-        if initial_state:
-            count = layer.num_layers * (2 if layer.bidirectional else 1)
-            sizes = (layer.proj_size or 4, 4)[: 2 if name == "LSTM" else 1]
-            states = [torch.randn(count, len(lengths), size) for size in sizes]
-            inputs |= dict(zip(("h_0", "c_0"), states, strict=False))
-            state = tuple(states) if name == "LSTM" else states[0]
-        if layer.context_size:
-            more["context"] = inputs["context"] = torch.randn(len(lengths), layer.context_size)
+        inputs, x, state, more = call_of(layer, lengths, initial_state=initial_state)
         with torch.no_grad():
             trace = layer.trace(x, state, **more)
         outputs = run(runtime, **inputs)

@@ -16,7 +16,7 @@ from throughtime import Ragged
 from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.description import Operator, Series
 
-from .runtime import close, padded, run, session
+from .runtime import call_of, close, padded, run, session
 
 # Ragged, one sequence alone, all of one length, none with a step.
 BATCHES = ([4, 0, 7, 1], [3], [5, 5], [0, 0])
@@ -55,17 +55,7 @@ def test_a_layer_runs_in_onnxruntime(name: str, options: dict[str, Any], initial
     runtime = session(tt.export.onnx(layer, initial_state=initial_state))
     layer.eval()
     for lengths in BATCHES:
-        x = Ragged.from_lengths(torch.randn(sum(lengths), 3), lengths)
-        inputs = {"x": padded(x, batch_first=layer.batch_first), "lengths": torch.tensor(lengths)}
-        state, given = None, {}
-        if initial_state:
-            count = layer.num_layers * (2 if layer.bidirectional else 1)
-            sizes = (layer.proj_size or 4, 4)[: 2 if name == "LSTM" else 1]
-            states = [torch.randn(count, len(lengths), size) for size in sizes]
-            inputs |= dict(zip(("h_0", "c_0"), states, strict=False))
-            state = tuple(states) if name == "LSTM" else states[0]
-        if layer.context_size:
-            given["context"] = inputs["context"] = torch.randn(len(lengths), layer.context_size)
+        inputs, x, state, given = call_of(layer, lengths, initial_state=initial_state)
         with torch.no_grad():
             output, final = layer(x, state, **given)
         found = run(runtime, **inputs)
