@@ -6,6 +6,9 @@ import os
 # they spin, which costs the other workers more than half of the processor.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+from collections.abc import Iterator
+
+import pytest
 import torch
 from hypothesis import settings
 
@@ -17,6 +20,15 @@ settings.register_profile("repo", derandomize=True, deadline=None, max_examples=
 settings.register_profile("long", deadline=None, max_examples=100)  # of `make test-long`
 settings.load_profile("repo")
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _threads_left_as_they_were() -> Iterator[None]:
+    """Fail the test that leaves the process with another number of threads, not one of those that run after it."""
+    yield
+    if (threads := torch.get_num_threads()) != 1:
+        torch.set_num_threads(1)
+        pytest.fail(f"left torch.get_num_threads() at {threads} instead of 1")
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
