@@ -120,7 +120,7 @@ def _layer_norm(plan: Plan) -> Iterator[Row | str]:
             values: Tensor = values,
             gradient: Tensor = gradient,
         ) -> tuple[Tensor, ...]:
-            y = _padded_steps(function, x)
+            y = _padded_steps(function, x, gradient.shape[1])
             return torch.autograd.grad(y, [values, *function.parameters()], gradient)
 
         what = f"LayerNormLSTM {shape}"
@@ -200,7 +200,9 @@ class _Case:
 
     def row(self, part: str, first: str, second: str, seconds: Sequence[float], ratio_of: Any) -> Row:
         """Return the row of two times."""
-        return Row(part, str(self), self.case.kind, self.mode, first, second, *seconds, ratio_of)
+        return Row(
+            part, str(self), self.case.kind, self.mode, first, second, seconds[0], seconds[1], ratio_of
+        )
 
 
 def _cases(plan: Plan) -> Iterator[_Case]:
@@ -211,11 +213,11 @@ def _cases(plan: Plan) -> Iterator[_Case]:
                     yield _Case(cell, shape, kind, mode)
 
 
-def _padded_steps(function: nn.Module, x: Ragged) -> Tensor:
+def _padded_steps(function: nn.Module, x: Ragged, hidden: int) -> Tensor:
     """Run a function of (h, c) and x_t over the padded batch, and return h of all tokens, end to end."""
     padded = x.to_padded(batch_first=False)
-    hidden = function.norm_c.normalized_shape[0]  # type: ignore[union-attr, index]
-    state = padded.new_zeros(padded.shape[1], hidden), padded.new_zeros(padded.shape[1], hidden)
+    zeros = padded.new_zeros(padded.shape[1], hidden)
+    state = zeros, zeros
     outputs = []
     for x_t in padded:
         state = function(state, x_t)
