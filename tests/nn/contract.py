@@ -19,6 +19,7 @@ from throughtime import Ragged
 
 from .blocks import BLOCK_CASES
 from .case import FEATURES, Case
+from .cell_equations import by_cell
 from .crf_enumeration import crf_marginals
 from .equations import by_equations
 from .scan_equations import by_steps
@@ -169,6 +170,65 @@ def _scan_cases() -> list[Case]:
     ]
 
 
+class _WithMemory(nn.Module):
+    """A layer that reads a memory, which the contract has no argument for: the same one for each sequence."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self.layer = tt.nn.AttentionGRU(FEATURES, 4, 2, **options)
+        self.memory = nn.Parameter(torch.randn(5, 2))
+
+    def forward(self, x: Ragged, state: Tensor | None = None) -> tt.nn.RecurrentOutput:
+        return self.layer(x, state, memory=self.memory.expand(len(x), -1, -1))
+
+
+def _cell_cases() -> list[Case]:
+    options: list[tuple[type, dict[str, Any]]] = [
+        (tt.nn.LayerNormGRU, {}),
+        (tt.nn.LayerNormGRU, {"num_layers": 2, "separate": False, "bidirectional": True}),
+        (tt.nn.LayerNormGRU, {"bias": False}),
+        (tt.nn.LiGRU, {}),
+        (tt.nn.LiGRU, {"num_layers": 2, "bidirectional": True, "normalization": "layer"}),
+        (tt.nn.LiGRU, {"normalization": None, "activation": "tanh", "num_layers": 2}),
+        (tt.nn.LiGRU, {"bias": False}),
+        (tt.nn.IndRNN, {"num_layers": 2}),
+        (tt.nn.IndRNN, {"activation": "tanh", "bound": 0.5, "bias": False, "bidirectional": True}),
+        (tt.nn.MultiplicativeLSTM, {"num_layers": 2}),
+        (tt.nn.MultiplicativeLSTM, {"bias": False, "bidirectional": True}),
+        (tt.nn.RecurrentHighway, {}),
+        (tt.nn.RecurrentHighway, {"depth": 3, "coupled": False, "num_layers": 2, "bidirectional": True}),
+        (tt.nn.RecurrentHighway, {"depth": 1, "bias": False}),
+        (tt.nn.SLSTM, {"num_layers": 2}),
+        (tt.nn.SLSTM, {"num_heads": 2, "forget": "exp", "bidirectional": True}),
+        (tt.nn.SLSTM, {"bias": False}),
+    ]
+    memory: list[dict[str, Any]] = [
+        {},
+        {"num_layers": 2, "bidirectional": True, "score": "dot"},
+        {"bias": False},
+    ]
+    return [
+        *(
+            Case(
+                f"{cls.__name__} {given}" if given else cls.__name__,
+                lambda cls=cls, given=given: cls(FEATURES, 4, **given),
+                by_cell,
+                stateful=not given.get("bidirectional", False),
+            )
+            for cls, given in options
+        ),
+        *(
+            Case(
+                f"AttentionGRU {given}",
+                lambda given=given: _WithMemory(**given),
+                lambda layer, x: by_cell(layer.layer, x, layer.memory),
+                stateful=not given.get("bidirectional", False),
+            )
+            for given in memory
+        ),
+    ]
+
+
 def _conv_cases() -> list[Case]:
     options: list[dict[str, Any]] = [
         {"kernel_size": 1},
@@ -237,6 +297,7 @@ def _deviation(x: Tensor) -> Tensor:
 CASES = [
     *_recurrent_cases(),
     *_scan_cases(),
+    *_cell_cases(),
     Case("Recurrence", _gru_by_hand, stateful=True),
     Case("Bidirectional", lambda: tt.nn.Bidirectional(tt.nn.LSTM(FEATURES, 4), merge="mean")),
     Case("Bidirectional Conv1d", lambda: tt.nn.Bidirectional(tt.nn.Conv1d(FEATURES, 4, 3, padding="causal"))),

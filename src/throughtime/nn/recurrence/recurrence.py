@@ -17,7 +17,10 @@ from throughtime.nn.inputs.step_order import StepOrder, step_order
 from throughtime.nn.inputs.tokens import Input, from_ragged, is_unbatched, like_input, ragged_of, tokens_of
 from throughtime.nn.recurrence._cell_transition import call_cell, is_cell, native_states, size_of
 from throughtime.nn.recurrence._transition import begin, check_input, check_next, check_rows
-from throughtime.ops.recurrent.steps import Steps
+from throughtime.nn.recurrence.cell import Cell
+from throughtime.nn.recurrence.noise import draws_of
+from throughtime.nn.recurrence.step_inputs import StepInputs, checked_constants, with_inputs
+from throughtime.ops.recurrent.steps import Steps, dense_steps
 from throughtime.ragged import Ragged, refuse_compiling, refuse_tracing
 
 
@@ -50,14 +53,15 @@ class Recurrence(nn.Module):
     ----------
     f : Module or callable
         (state, x_t) to the next state: the same structure, shapes, dtype and device. Or a cell of `torch.nn`
-        or of `throughtime.nn`, which then runs in the native loop. Parameters of a plain function are not
-        this module's: make it a module, or keep its parts somewhere that the optimizer sees.
+        or of `throughtime.nn`, which then runs in the native loop, or a `throughtime.nn.Cell`. Parameters of
+        a plain function are not this module's: make it a module, or keep its parts somewhere that the
+        optimizer sees.
     g : Module or callable, optional
         Function of the state that returns the output, independently for each row; by default the identity.
     state
         The state before the first step of a call that gives none, for one sequence: a number n for zeros
         (n,), a tensor, a `torch.nn.Parameter` if it is learned, or any tuple, list or dict of these. Cells
-        need none: theirs is zeros.
+        need none: they have one.
     prepare : Module or callable, optional
         (T, …) tokens to (T, …), or to a tuple, list or dict of such.
     batch_first
@@ -109,9 +113,15 @@ class Recurrence(nn.Module):
             if (function is None and name == "f") or not (function is None or callable(function)):
                 kind = type(function).__name__
                 raise InputTypeError(f"Recurrence: {name} is a module or a function, got {kind}")
+        if isinstance(f, Cell):
+            state = f.initial_state if state is None else state
+            g = f.read_out if g is None else g
+            own = type(f).prepare is not Cell.prepare
+            prepare = f.prepare if own and prepare is None else prepare
         self.f, self.g, self.prepare = f, g, prepare
         self.batch_first = batch_first
         self._cell = is_cell(f) and prepare is None
+        self._draws = isinstance(f, Cell) and type(f).noise is not Cell.noise
         zeros = torch.zeros(0)
         if is_cell(f):
             zeros = f.weight_ih.detach()[:0]
@@ -123,7 +133,8 @@ class Recurrence(nn.Module):
                 "optional only for cells of torch.nn and tt.nn)"
             )
         # In a tuple, so that it does not become a second child of this module.
-        self._transition = (torch.compile(f, dynamic=True) if compile else f,)
+        step = torch.compile(f, dynamic=True) if compile else f
+        self._transition = (step, with_inputs(step))
         leaves, structure = pytree.tree_flatten(state)
         self._names = [f"initial_{number}" for number in range(len(leaves))]
         # The state with names in place of tensors: a TreeSpec is not meant to be copied.
@@ -148,7 +159,15 @@ class Recurrence(nn.Module):
         """Return how the layer passes on its state."""
         return Stateful(self, self.step)
 
-    def forward(self, input: Any, state: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's name
+    def forward(
+        self,
+        input: Any,  # noqa: A002 - torch's name
+        state: Any = None,
+        *,
+        context: Any = None,
+        seeds: Any = None,
+        first_step: Any = 0,
+    ) -> RecurrentOutput:
         """Return ``output, state``.
 
         Parameters
@@ -158,15 +177,29 @@ class Recurrence(nn.Module):
         state
             In the structure of the initial state, each leaf (B, …), without B for (L, I); None for the
             initial one.
+        context
+            Tensors (B, …), without B for (L, I), one row for each sequence: f is then called as
+            f(state, x_t, context=rows).
+        seeds : Tensor or sequence of int
+            (B,), where f draws random numbers, as `throughtime.nn.Zoneout` does in training: those of a
+            sequence follow from its seed and the number of a step, not from the rest of the batch. By default
+            seeds are drawn from torch's generator at every call.
+        first_step : int or Tensor
+            The number of the first step, of all sequences or (B,): how many steps with the same seeds went
+            before this call.
         """
         if not torch.compiler.is_compiling():
             refuse_tracing("a Recurrence")
         x = check_input(unwrapped(input))
         tokens, steps, wrap = self._placed(x)
-        states, final = self._loop(tokens, steps, self._begun(state, steps.batch, unbatched=is_unbatched(x)))
+        begun = self._begun(state, steps.batch, unbatched=is_unbatched(x))
+        inputs = self._inputs(x, steps, begun, context, seeds, first_step)
+        states, final = self._loop(tokens, steps, begun, inputs)
         return self._result(states, final, wrap, unbatched=is_unbatched(x))
 
-    def trace(self, x: Any, state: Any = None) -> RecurrenceTrace:
+    def trace(
+        self, x: Any, state: Any = None, *, context: Any = None, seeds: Any = None, first_step: Any = 0
+    ) -> RecurrenceTrace:
         """Run as ``layer(x, state)`` does, and return the state after every step, differentiable.
 
         Examples
@@ -180,7 +213,9 @@ class Recurrence(nn.Module):
         x = check_input(unwrapped(x))
         ragged = ragged_of(x, batch_first=self.batch_first)
         tokens, steps = tokens_of(ragged, batch_first=False)
-        states, final = self._loop(tokens, steps, self._begun(state, steps.batch, unbatched=is_unbatched(x)))
+        begun = self._begun(state, steps.batch, unbatched=is_unbatched(x))
+        inputs = self._inputs(x, steps, begun, context, seeds, first_step)
+        states, final = self._loop(tokens, steps, begun, inputs)
         result = self._result(
             states,
             final,
@@ -189,7 +224,9 @@ class Recurrence(nn.Module):
         )
         return RecurrenceTrace(result, pytree.tree_map(ragged.with_values, states))
 
-    def step(self, x_t: Any, state: Any = None) -> tuple[Any, Any]:
+    def step(
+        self, x_t: Any, state: Any = None, *, context: Any = None, seeds: Any = None, first_step: Any = 0
+    ) -> tuple[Any, Any]:
         """Run one step of a stream.
 
         Parameters
@@ -198,6 +235,8 @@ class Recurrence(nn.Module):
             (B, …), one token of each of B streams.
         state
             What the step before returned, None at the beginning.
+        context, seeds, first_step
+            As in a call; ``first_step`` is the number of this step.
 
         Returns
         -------
@@ -219,13 +258,41 @@ class Recurrence(nn.Module):
             )
         before = self._begun(state, x_t.shape[0], unbatched=False)
         token = x_t if self.prepare is None else self.prepare(x_t)
-        after = check_next(before, self._transition[0](before, token))
+        steps = dense_steps(len(x_t), 1, batch_first=False)
+        inputs = self._inputs(x_t, steps, before, context, seeds, first_step, unbatched=False)
+        if inputs is None:
+            after = self._transition[0](before, token)
+        else:
+            after, _ = self._transition[1](inputs.of_state(before), inputs.of_tokens(token))
+        after = check_next(before, after)
         return (after if self.g is None else self.g(after)), after
 
     def _begun(self, state: Any, batch: int, *, unbatched: bool) -> Any:
         initial = [getattr(self, name) for name in self._names]
         structure = pytree.tree_structure(self._named_state)
         return begin(initial, structure, state, batch, unbatched=unbatched)
+
+    def _inputs(
+        self,
+        x: Input,
+        steps: Steps,
+        state: Any,
+        context: Any,
+        seeds: Any,
+        first_step: Any,
+        *,
+        unbatched: bool | None = None,
+    ) -> StepInputs | None:
+        """Return what steps read beside states and tokens, or None for nothing."""
+        noise = None
+        if self._draws and self.f.training:  # type: ignore[attr-defined]
+            noise = self.f.noise(draws_of(steps, seeds, first_step, pytree.tree_leaves(state)[0]))  # type: ignore[attr-defined]
+        if context is None and noise is None:
+            return None
+        if context is not None:
+            alone = is_unbatched(x) if unbatched is None else unbatched
+            context = checked_constants(context, steps.batch, unbatched=alone)
+        return StepInputs(context, noise)
 
     def _placed(self, x: Input) -> tuple[Tensor, Steps, Callable[[Tensor], Any]]:
         """Return tokens, where each step is, and how results get the kind that came in."""
@@ -235,9 +302,12 @@ class Recurrence(nn.Module):
         tokens, steps = tokens_of(ragged_of(x, batch_first=False), batch_first=False)
         return tokens, steps, lambda part: from_ragged(part, x, batch_first=False)
 
-    def _loop(self, tokens: Tensor, steps: Steps, state: Any) -> tuple[Any, Any]:
+    def _loop(
+        self, tokens: Tensor, steps: Steps, state: Any, inputs: StepInputs | None = None
+    ) -> tuple[Any, Any]:
         """Return the state after every step, (T, …) in the order of the tokens, and each sequence's last."""
-        known = native_states(self.f, tokens, steps, state) if self._cell else None  # type: ignore[arg-type]
+        native = self._cell and inputs is None
+        known = native_states(self.f, tokens, steps, state) if native else None  # type: ignore[arg-type]
         if known is not None:
             return known
         if steps.index is not None:
@@ -249,6 +319,9 @@ class Recurrence(nn.Module):
         prepared = tokens if self.prepare is None else self.prepare(tokens)
         leaves, shape_of_token = pytree.tree_flatten(prepared)
         check_rows(leaves, tokens.shape[0], "prepare", "tokens")
+        if inputs is not None:
+            prepared, state = inputs.of_tokens(prepared), inputs.of_state(state)
+            leaves, shape_of_token = pytree.tree_flatten(prepared)
         order = step_order(steps)
         cut: list[Any] = [order.gathered(leaf) for leaf in leaves]
         # What a step reads: mostly one tensor, and then nothing need be put together at every step.
@@ -256,24 +329,29 @@ class Recurrence(nn.Module):
         state = pytree.tree_map(order.sorted, state)
         ended: list[Any] = []
         states: list[Any] = []
-        f = self._transition[0]
+        f = self._transition[0 if inputs is None else 1]
         alive = steps.batch
+
+        def own(state: Any) -> Any:
+            """Return a state without the constants of its sequences."""
+            return state if inputs is None else state[0]
+
         if not order.alive:
             # One step of no sequences, so that gradients are zero, not missing.
             nothing = pytree.tree_map(lambda part: part[:0], state)
             token = pytree.tree_unflatten([leaf[:0] for leaf in leaves], shape_of_token)
-            states.append(check_next(nothing, f(nothing, token)))
+            states.append(own(check_next(nothing, f(nothing, token))))
         for t, count in enumerate(order.alive):
             if count < alive:
                 state, over = _cut(state, count)
-                ended.append(over)
+                ended.append(own(over))
                 alive = count
             token = (
                 pytree.tree_unflatten([leaf[t] for leaf in cut], shape_of_token) if read is None else read(t)
             )
             state = check_next(state, f(state, token))
-            states.append(state)
-        ended.append(state)
+            states.append(own(state))
+        ended.append(own(state))
         return _across(order.returned, states), _finals(ended, order)
 
     def _result(
