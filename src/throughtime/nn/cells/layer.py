@@ -254,10 +254,12 @@ class CellLayer(nn.Module):
             output, final = recurrence(x, state, context=context)
             return output.reverse() if place.reverse else output, final, None
         trace = recurrence.trace(x, state, context=context)
-        output, states = trace.result.output, pytree.tree_leaves(trace.states, is_leaf=_is_ragged)
-        if place.reverse:
-            output, states = output.reverse(), [part.reverse() for part in states]
-        return output, trace.result.state, states
+        states, structure = pytree.tree_flatten(trace.states, is_leaf=_is_ragged)
+        if not place.reverse:
+            return trace.result.output, trace.result.state, states
+        states = [part.reverse() for part in states]
+        values = pytree.tree_unflatten([part.values for part in states], structure)
+        return x.with_values(recurrence.g(values)), trace.result.state, states  # type: ignore[misc]
 
     def _begins(self, state: Any, x: Input) -> Iterator[Any]:
         """Return the state before the first step of each place."""

@@ -19,7 +19,7 @@ from throughtime.nn.recurrence._cell_transition import call_cell, is_cell, nativ
 from throughtime.nn.recurrence._transition import begin, check_input, check_next, check_rows
 from throughtime.nn.recurrence.cell import Cell
 from throughtime.nn.recurrence.noise import draws_of
-from throughtime.nn.recurrence.step_inputs import StepInputs, checked_constants, with_inputs
+from throughtime.nn.recurrence.step_inputs import StepInputs, WithInputs, checked_constants
 from throughtime.ops.recurrent.steps import Steps, dense_steps
 from throughtime.ragged import Ragged, refuse_compiling, refuse_tracing
 
@@ -127,6 +127,8 @@ class Recurrence(nn.Module):
             zeros = f.weight_ih.detach()[:0]
             state = size_of(f) if state is None else state
             f = partial(call_cell, f)
+        elif isinstance(f, Cell):
+            zeros = next(f.parameters(), zeros).detach().flatten()[:0]
         if state is None:
             raise InputTypeError(
                 "Recurrence: state is missing; give the initial state, such as state=5 for five zeros (it is "
@@ -134,7 +136,7 @@ class Recurrence(nn.Module):
             )
         # In a tuple, so that it does not become a second child of this module.
         step = torch.compile(f, dynamic=True) if compile else f
-        self._transition = (step, with_inputs(step))
+        self._transition = (step, WithInputs(step))
         leaves, structure = pytree.tree_flatten(state)
         self._names = [f"initial_{number}" for number in range(len(leaves))]
         # The state with names in place of tensors: a TreeSpec is not meant to be copied.

@@ -44,15 +44,17 @@ class StepInputs:
         return prepared, () if self.noise is None else self.noise.steps
 
 
-def with_inputs(f: Callable[..., Any]) -> Callable[[Any, Any], Any]:
-    """Return f as a function of what `StepInputs` makes of a state and of tokens."""
+@dataclass(frozen=True)
+class WithInputs:
+    """f as a function of what `StepInputs` makes of a state and of tokens."""
 
-    def step(state: Any, token: Any) -> Any:
+    f: Callable[..., Any]
+
+    def __call__(self, state: Any, token: Any) -> Any:
+        """Return the next state with its constants."""
         (state, (context, of_sequences)), (x_t, of_steps) = state, token
         noise = {name: Noise(constant, of_steps) for name, constant in of_sequences.items()}
-        return f(state, x_t, **context, **noise), (context, of_sequences)
-
-    return step
+        return self.f(state, x_t, **context, **noise), (context, of_sequences)
 
 
 def checked_constants(context: Any, batch: int, *, unbatched: bool) -> Any:
