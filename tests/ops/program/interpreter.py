@@ -150,7 +150,12 @@ class Program:
                     state[sequence] = after
                 for output, value in zip(outputs, memory["output"], strict=True):
                     output[place] = value
-        dtype = next(part.dtype for group in (tokens, vectors, matrices, states) for part in group if part is not None)
+        dtype = next(
+            part.dtype
+            for group in (tokens, sequences, vectors, matrices, states)
+            for part in group
+            if part is not None
+        )
         as_tensors = [[torch.from_numpy(part).to(dtype) for part in group] for group in (final, outputs)]
         return as_tensors[0], as_tensors[1]
 

@@ -53,8 +53,8 @@ class _Product(NamedTuple):
 class BackwardPlan:
     """A backward pass for one choice of results that have a gradient.
 
-    All tensors that it has to do with are numbered: those of the forward call, the matrices that this wrote, the
-    gradients of its results and of its final states, and the outputs of the backward program.
+    All its tensors are numbered: those of the forward call, the matrices that this wrote, the gradients of its
+    results and of its final states, and the outputs of the backward program.
     """
 
     def __init__(

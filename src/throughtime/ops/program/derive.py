@@ -1,10 +1,11 @@
 """The backward pass of a graph, as a graph: reverse-mode differentiation over nodes.
 
-It is run against the order of the forward pass. The gradients of the states are its states; a gradient of a
-``sequence`` leaf is a state that each step adds to. It reads forward values by a rule for each operator: leaves, and
-results that the forward pass writes anyway, are read; a cheap result is computed again from its inputs; any other is
-written by the forward pass and read. The gradient of a matrix is one product after the loop, over all tokens, of the
-gradient of the product and its input; that of a vector is a sum over all tokens.
+It runs against the order of the forward pass. The gradients of the states are its states; the gradient of a
+``sequence`` leaf is a state that each step adds to. Forward values are read or computed again, by a rule for
+each operator: leaves, and results that the forward pass writes anyway, are read; a cheap result is computed
+again from its inputs; any other is written by the forward pass and read. The gradient of a matrix is one
+product after the loop, over all tokens, of the gradient of the product and its input; that of a vector is a sum
+over all tokens.
 """
 
 from collections import defaultdict
@@ -20,8 +21,8 @@ from throughtime.ops.program.graph import Graph
 from throughtime.ops.program.operators import OPERATORS, Call
 
 TOKEN, WRITTEN, GRADIENT, EMITTED = "token", "written", "gradient", "emitted"
-"""Matrices with a row for each token: the k-th token matrix, what the forward pass wrote of node k, the gradient of
-that, and the k-th output of the backward pass."""
+"""Matrices with a row for each token: the k-th token matrix, what the forward pass wrote of node k, the gradient
+of that, and the k-th output of the backward pass."""
 
 
 class Needs(NamedTuple):
@@ -35,7 +36,7 @@ class Needs(NamedTuple):
 
 
 class Seeds(NamedTuple):
-    """Of which results there are gradients: nodes whose values were written for all tokens, and final states."""
+    """Which results have a gradient: nodes whose values were written for all tokens, and final states."""
 
     nodes: frozenset[int]
     final: tuple[bool, ...]
@@ -170,7 +171,7 @@ class _Gradients:
             inputs = tuple(self.values[source] for source in node.inputs)
             rule = OPERATORS[node.operator].gradient
             for source, part in zip(
-                node.inputs, rule(gradient, Call(self.values[position], inputs, node)), strict=True
+                node.inputs, rule(gradient, Call(self.values[position], inputs, node.numbers)), strict=True
             ):
                 if part is not None:
                     self._add(source, part)
@@ -332,7 +333,7 @@ class _Assembly:
         ]
 
     def _emit(self, values: Iterable[Value]) -> None:
-        """Write values for all tokens that can be read nowhere; the widest first, as others may be parts of it."""
+        """Write values that can be read nowhere, for all tokens; the widest first: others may be parts of it."""
         for value in sorted(values, key=lambda value: -value.width):
             if self._find(value) is None:
                 columns = self._emitted[value.position] = Columns(EMITTED, len(self._outputs), 0, value.width)

@@ -1,9 +1,9 @@
 """A graph as instructions of the native machine: which value is where, and in which order they are computed.
 
-A value that a product reads or writes, or that is alive while a product runs, is in a row register: it holds all rows
-of a step. Any other is in a local one, which holds a block of rows. Registers are used again once their value is dead.
-A slice is a place within another value; the parts of a concatenation are computed in their place within it. A next
-state is computed in its place, and so is an output that nothing reads.
+A value that a product reads or writes, or that is alive while a product runs, is in a row register, which holds
+all rows of a step. Any other is in a local one, which holds a block of rows. Registers are used again once their
+value is dead. A slice is a place within another value; the parts of a concatenation are computed in their place
+within it. A next state is computed in its place, and so is an output that nothing reads.
 """
 
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ class Encoded:
     Parameters
     ----------
     instructions
-        Operator, place of the result, places of the operands, width, index and numbers of each. The index is of a
-        product its slot, and where the operand has another width than the result, the width of the operand.
+        Operator, place of the result, places of the operands, width, index and numbers of each. The index of a
+        product is its slot; of an operator whose operand has another width than the result, that width.
     rows, locals, states, outputs
         Widths.
     matrices
@@ -133,7 +133,7 @@ class _Encoder:
         return register
 
     def _target(self, position: int, width: int) -> Place:
-        """Return where a value is computed: within a concatenation, as next state, as output, or in a register."""
+        """Return where to compute a value: within a concatenation, as state or output, or in a register."""
         if position in self._within:
             return self._within[position]
         writes = self._writes[position]

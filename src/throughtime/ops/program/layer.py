@@ -1,7 +1,7 @@
 """A graph over a batch: by the native machine where it can run, else in plain PyTorch.
 
-Eager calls on plain float32 and float64 tensors on the CPU are native. Other devices, function transforms, tensor
-subclasses and modes run the reference.
+Eager calls on plain float32 and float64 tensors on the CPU are native. Other devices, function transforms,
+tensor subclasses and modes run the reference.
 """
 
 from collections.abc import Sequence
@@ -43,9 +43,9 @@ def run_program(
 ) -> Results:
     r"""Run a graph for every step of every sequence.
 
-    Differentiable any number of times with respect to all inputs and states. The native machine computes values and
-    first derivatives; what its backward pass reads is kept or computed again by the rule of each operator, see
-    `throughtime.ops.program.derive`. Results have the same bits alone and in any batch.
+    Differentiable any number of times with respect to all inputs and states. The native machine computes values
+    and first derivatives; what its backward pass reads is kept or computed again by the rule of each operator,
+    see `throughtime.ops.program.derive`. Results have the same bits alone and in any batch.
 
     Parameters
     ----------
@@ -58,16 +58,16 @@ def run_program(
     steps
         Where each step of each sequence lies among the T tokens.
     wanted
-        For each state, whether its value after every step is asked for; by default all are. The others are None among
-        the results.
+        For each state, whether its value after every step is asked for; by default all are. The others are None
+        among the results.
     from_end
         Whether each sequence is read from its last token to its first.
 
     Returns
     -------
     Results
-        States and outputs (T, width) at all tokens, and final states (B, width). Half precision is computed in float32;
-        a state is returned in the dtype that it had, all else in that of the inputs.
+        States and outputs (T, width) at all tokens, and final states (B, width). Half precision is computed in
+        float32; a state is returned in the dtype that it had, all else in that of the inputs.
 
     Raises
     ------

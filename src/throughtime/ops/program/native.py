@@ -26,6 +26,10 @@ class Machine:
             matrices=list(encoded.matrices),
         )
         self._numbers = encoded.constants
+        read = {kind for _, _, operands, *_ in encoded.instructions for kind, _, _ in operands}
+        others = {"token", "previous", "sequence", "vector"}
+        self._reads_states_alone = read.isdisjoint(others) and not encoded.matrices
+        self._widths = encoded.states
         self._constants: dict[torch.dtype, list[Tensor]] = {}
 
     def run(
@@ -43,6 +47,9 @@ class Machine:
         from_end: bool,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Return the final states (B, width) and the outputs (T, width)."""
+        if self._reads_states_alone and all([part is None for part in states]):
+            # The machine takes the dtype from the tensors.
+            states = [torch.zeros(steps.batch, width, dtype=dtype) for width in self._widths]
         results: tuple[list[Tensor], list[Tensor]] = self._program.run(
             _ordered(tokens),
             _ordered(previous),

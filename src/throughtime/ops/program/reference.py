@@ -1,7 +1,7 @@
 """Runs a graph over a batch in plain PyTorch: a Python loop over time, on any device and dtype.
 
-Not fast. Everything stays in autograd's graph, so results can be differentiated any number of times; the native loop
-is tested against it, and function transforms and double backward run it.
+Not fast. Everything stays in autograd's graph, so results can be differentiated any number of times; the native
+machine is tested against it, and function transforms and double backward run it.
 """
 
 from collections.abc import Sequence
@@ -96,17 +96,19 @@ def _value(
 ) -> Tensor:
     match node.operator:
         case "token":
-            return tokens[node.index]
+            value = tokens[node.index]
         case "state":
-            return state[node.index]
+            value = state[node.index]
         case "sequence":
-            return inputs.sequences[node.index][:alive]
+            value = inputs.sequences[node.index][:alive]
         case "vector":
-            return inputs.vectors[node.index].expand(alive, node.width)
+            value = inputs.vectors[node.index].expand(alive, node.width)
         case "constant":
-            return state[0].new_full((alive, node.width), node.numbers[0])
+            value = state[0].new_full((alive, node.width), node.numbers[0])
         case "product":
-            return sources[0] @ inputs.matrices[node.index].T
+            value = sources[0] @ inputs.matrices[node.index].T
         case "product_transposed":
-            return sources[0] @ inputs.matrices[node.index]
-    return OPERATORS[node.operator].compute(sources, node)
+            value = sources[0] @ inputs.matrices[node.index]
+        case _:
+            value = OPERATORS[node.operator].compute(sources, node)
+    return value

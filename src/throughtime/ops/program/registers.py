@@ -15,7 +15,7 @@ Instruction = tuple[str, Place, tuple[Place, ...], int, int, tuple[float, ...]]
 def allocated(
     instructions: Sequence[Instruction], widths: Sequence[int]
 ) -> tuple[tuple[Instruction, ...], tuple[int, ...], tuple[int, ...]]:
-    """Return the instructions with row and local registers in place of one register for each value, and their widths.
+    """Return the instructions with few row and local registers in place of many, and the widths of these.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """The order in which the nodes of a graph are computed.
 
-A step is divided into stages, each of pointwise operators and then products. Every node is computed in the first stage
-in which its inputs are there, so that few values live while a product runs; a node that reads leaves alone, which can
-be read at any time, only when its result is needed.
+A step is divided into stages, each of pointwise operators and then products. Every node is computed in the first
+stage in which its inputs are there, so that few values live while a product runs; a node that reads leaves alone,
+which can be read at any time, only when its result is needed.
 """
 
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ def _stages(nodes: Sequence[Node]) -> list[int]:
 
 
 def _begins(nodes: Sequence[Node], stages: Sequence[int], addend: int) -> int:
-    """Return the first stage whose products may add to a value: those of one stage run one after the other."""
+    """Return the first stage whose products may add to a value: products of one stage follow each other."""
     return stages[addend] - (nodes[addend].operator in PRODUCTS)
 
 

@@ -3,7 +3,6 @@
 Values stay the same but for rounding; NaN and infinity pass through as before, so 0 · x stays what it is.
 """
 
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,6 +11,8 @@ from throughtime.ops.program.graph import Node
 from throughtime.ops.program.operators import OPERATORS, RESHAPING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from throughtime.ops.program.builder import Builder, Value
 
 
@@ -239,13 +240,10 @@ def _reshaped(builder: "Builder", operator: str, a: "Value", width: int) -> "Val
     times = a.width // width if width < a.width else width // a.width
     if (number := _number(a)) is not None:
         return builder.constant(number * times if operator.startswith("sum") else number, width)
-    if operator == "tile" and a.width == 1:
-        return a.repeat(width)
-    if operator == "sum_strided" and width == 1:
-        return a.sum(1)
     if operator in {"repeat", "sum", "max"} and (inner := _input(a, operator)) is not None:
         return builder.apply(operator, [inner], width)
-    repeated = _input(a, "repeat")
-    if operator == "sum" and repeated is not None and repeated.width == width:
-        return repeated * float(times)
-    return None
+    if operator == "sum" and (inner := _input(a, "repeat")) is not None and inner.width == width:
+        return inner * float(times)
+    # Two operators are the same on one value.
+    same = {("tile", a.width): "repeat", ("sum_strided", width): "sum"}.get((operator, 1))
+    return None if same is None else builder.apply(same, [a], width)
