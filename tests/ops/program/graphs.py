@@ -116,8 +116,8 @@ def call_of(
         if node.operator in shapes:
             widths[node.operator.removesuffix("_transposed")][node.index] = shapes[node.operator]
     groups = [
-        tuple(_random(of.get(k, (total, 1)), dtype) for k in range(max(of, default=-1) + 1))
-        for of in widths.values()
+        tuple(_random(of.get(k, (total, 1)), dtype) for k in range(max(of, default=-(name != "token")) + 1))
+        for name, of in widths.items()
     ]
     states = [
         _random((batch, graph.nodes[position].width), dtype) if initial else None for position in graph.states
