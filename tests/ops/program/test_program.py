@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tests.ops.program import graphs
 from tests.ops.program.graphs import Call, call_of
-from tests.ops.program.interpreter import Program
+from tests.ops.program.interpreted import Program
 from tests.ops.program.random_graphs import RandomGraph, applied
 from throughtime.ops.program import layer, native
 from throughtime.ops.program.builder import Builder, Value
