@@ -52,6 +52,20 @@ def layer_norm(x: Value, scale: Value, shift: Value) -> Value:
     return centred * (variance + 1e-5).call("rsqrt").repeat(x.width) * scale + shift
 
 
+def layer_norm_lstm(hidden: int) -> Graph:
+    """Build the cell of `throughtime.nn.LayerNormLSTM`; vectors are gain and bias of the product and of c."""
+    b = Builder()
+    h, c = b.leaf("state", 0, hidden), b.leaf("state", 1, hidden)
+    of_h, of_c = (
+        [b.leaf("vector", k + place, width) for k in range(2)]
+        for place, width in ((0, 4 * hidden), (2, hidden))
+    )
+    pre = b.leaf("token", 0, 4 * hidden) + layer_norm(b.product(0, h, 4 * hidden), *of_h)
+    i, f, g, o = (pre.slice(k * hidden, hidden) for k in range(4))
+    after = f.call("sigmoid") * c + i.call("sigmoid") * g.call("tanh")
+    return b.graph([o.call("sigmoid") * layer_norm(after, *of_c).call("tanh"), after])
+
+
 def attention(hidden: int, slots: int) -> Graph:
     """Build a cell that reads a memory (slots, hidden) of its sequence by attention, with several states."""
     b = Builder()
@@ -115,8 +129,9 @@ def call_of(
         }
         if node.operator in shapes:
             widths[node.operator.removesuffix("_transposed")][node.index] = shapes[node.operator]
+    unused = {"token": (total, 1), "sequence": (batch, 1), "vector": (1,), "product": (1, 1)}
     groups = [
-        tuple(_random(of.get(k, (total, 1)), dtype) for k in range(max(of, default=-(name != "token")) + 1))
+        tuple(_random(of.get(k, unused[name]), dtype) for k in range(max(of, default=-(name != "token")) + 1))
         for name, of in widths.items()
     ]
     states = [

@@ -34,7 +34,9 @@ class Program:
         steps = Steps(order, batch, length, index)
         arrays = Arrays(*([None if part is None else _array(part) for part in group] for group in groups))
         results = interpret(self._source, arrays, _rows(steps, from_end=from_end), np.float64)
-        final, outputs = ([torch.from_numpy(part).to(tensors[0].dtype) for part in group] for group in results)
+        final, outputs = (
+            [torch.from_numpy(part).to(tensors[0].dtype) for part in group] for group in results
+        )
         # Registers hold NaN until they are written, and no test has NaN among its values.
         assert not any(part.isnan().any() for part in (*final, *outputs))
         return final, outputs
