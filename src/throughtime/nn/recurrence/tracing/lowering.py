@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Callable, Sequence
+from functools import reduce
 from itertools import product as combinations
 from math import prod
 from typing import Any
@@ -13,11 +14,9 @@ from torch.nn import functional as F
 from throughtime.nn.recurrence.tracing import hoisting
 from throughtime.nn.recurrence.tracing.broadcasting import broadcast
 from throughtime.nn.recurrence.tracing.errors import UntraceableError
-from throughtime.nn.recurrence.tracing.graph_builder import GraphBuilder
-from throughtime.nn.recurrence.tracing.rows import pieces, row
+from throughtime.nn.recurrence.tracing.rows import pieces, view
 from throughtime.nn.recurrence.tracing.rules import RULES
 from throughtime.nn.recurrence.tracing.source import VIEWS, Dependence, Source, described, operator_name
-from throughtime.ops.plain import HALF
 from throughtime.nn.recurrence.tracing.values import (
     Axis,
     Hoisted,
@@ -27,6 +26,9 @@ from throughtime.nn.recurrence.tracing.values import (
     number,
     order_of_strides,
 )
+from throughtime.ops.plain import HALF
+from throughtime.ops.program.builder import Builder
+from throughtime.ops.program.builder import Value as Row
 
 Operand = Value | float
 
@@ -47,7 +49,7 @@ class Lowering:
     def __init__(self, source: Source, dtype: torch.dtype) -> None:
         self.source = source
         self.dtype = dtype
-        self.builder = GraphBuilder()
+        self.builder = Builder()
         self.leaves: dict[str, list[fx.Node]] = {"token": [], "sequence": [], "vector": []}
         self.matrices: list[fx.Node] = []
         self._values: dict[fx.Node, Any] = {}
@@ -55,8 +57,8 @@ class Lowering:
     def add_state(self, node: fx.Node, index: int) -> None:
         """Let a placeholder be a state leaf."""
         sizes, _ = self.source.sizes(node)
-        leaf = self.builder.leaf("state", index, contiguous(0, sizes).width)
-        self._values[node] = contiguous(leaf, sizes)
+        width = prod(1 if size is None else size for size in sizes)
+        self._values[node] = contiguous(self.builder.leaf("state", index, width), sizes)
 
     def value(self, node: fx.Node) -> Any:
         """Return the value of a node, or a tuple of values of one with several results."""
@@ -116,7 +118,9 @@ class Lowering:
 
     def number(self, operand: Any) -> float | None:
         """Return the number that an operand is, everywhere, if it is one."""
-        return _number(self.operand(operand))
+        operand = self.operand(operand)
+        base = operand.base if isinstance(operand, Value) else operand
+        return base if isinstance(base, float) else None
 
     def operand(self, operand: Any) -> Operand:
         """Return a tensor's value, or a number as such."""
@@ -128,21 +132,20 @@ class Lowering:
 
     # Rows
 
-    def node(self, value: Value, order: Sequence[int] | None = None) -> int:
-        """Return a node whose row has the value's numbers, its features in this order."""
+    def row(self, value: Value, order: Sequence[int] | None = None) -> Row:
+        """Return a row of the graph that has the value's numbers, its features in this order."""
         axes = value.features if order is None else tuple(value.features[position] for position in order)
         if isinstance(value.base, float):
-            full = self.source.add(hoisting.constant_row, value.base, value.width, self.dtype)
-            return self._leaf(full, value.width)
-        if isinstance(value.base, int):
-            return row(self.builder, value.base, axes, value.offset)
+            return self.builder.constant(value.base, value.width)
+        if isinstance(value.base, Row):
+            return view(value.base, axes, value.offset)
         base = value.base.node
         numbers = self.source.hoisted_value(base).width
         if self.is_constant(value) and not (is_in_order(axes) and value.offset == 0 and value.width == numbers):
             return self._leaf(self._picked(value, axes), value.width)
-        return row(self.builder, self._leaf(base, numbers), axes, value.offset)
+        return view(self._leaf(base, numbers), axes, value.offset)
 
-    def _leaf(self, node: fx.Node, width: int) -> int:
+    def _leaf(self, node: fx.Node, width: int) -> Row:
         rows = self.source.dependence(node) & (Dependence.TOKEN | Dependence.SEQUENCE)
         operator_of_leaf = _LEAVES[rows]
         known = self.leaves[operator_of_leaf]
@@ -155,25 +158,24 @@ class Lowering:
         if isinstance(value.base, float):
             return value
         sizes = tuple(None if axis is None else axis.size for axis in value.axes)
-        return contiguous(self.node(value), sizes, merged=value.merged)
+        return contiguous(self.row(value), sizes, merged=value.merged)
 
     # Pointwise
 
     def call(self, name: str, *operands: Operand, numbers: tuple[float, ...] = ()) -> Value:
         """Apply a pointwise operator."""
-        values = [self._value(operand) for operand in operands]
-        return self._apply(lambda *nodes: self.builder.call(name, *nodes, numbers=numbers), values)
+        return self._apply(lambda row, *others: row.call(name, *others, numbers=numbers), operands)
 
-    def _apply(self, function: Callable[..., int], values: list[Value]) -> Value:
+    def _apply(self, function: Callable[..., Row], operands: Sequence[Operand]) -> Value:
+        values = [operand if isinstance(operand, Value) else number(operand, ()) for operand in operands]
         values, sizes, merged = broadcast(values)
         order = self._order(values)
-        node = function(*(self.node(value, order) for value in values))
+        result = function(*(self.row(value, order) for value in values))
         features = [size for size in sizes if size is not None]
-        ordered = contiguous(node, tuple(features[position] for position in order)).axes
+        ordered = contiguous(result, tuple(features[position] for position in order)).axes
         axes = {position: axis for position, axis in zip(order, ordered, strict=True)}
         left = iter(range(len(features)))
-        result = tuple(None if size is None else axes[next(left)] for size in sizes)
-        return Value(node, result, 0, merged)
+        return Value(result, tuple(None if size is None else axes[next(left)] for size in sizes), 0, merged)
 
     def _order(self, values: list[Value]) -> tuple[int, ...]:
         """Return the order of features in which the operands are put together of fewest pieces."""
@@ -182,67 +184,38 @@ class Lowering:
         orders = [plain, *(order_of_strides(value.features) for value in varying)]
         return min(orders, key=lambda order: sum(_pieces(value, order) for value in varying))
 
-    def affine(self, a: Operand, alpha: float, beta: float) -> Value | float:
-        """Return α a + β."""
-        if isinstance(a, Value) and not isinstance(a.base, float):
-            return a if (alpha, beta) == (1, 0) else self.call("affine", a, numbers=(alpha, beta))
-        base = a.base if isinstance(a, Value) else a
-        result = alpha * base + beta  # type: ignore[operator]
-        return number(result, _sizes(a)) if isinstance(a, Value) else result
-
-    def add(self, a: Operand, b: Operand, alpha: float = 1.0) -> Any:
+    def add(self, a: Operand, b: Operand, alpha: float = 1.0) -> Value:
         """Return a + α b."""
-        if (value := _number(b)) is not None:
-            return self._like(self.affine(a, 1.0, alpha * value), a, b)
-        if (value := _number(a)) is not None:
-            return self._like(self.affine(b, alpha, value), a, b)
         if alpha == -1:
             return self.call("sub", a, b)
-        return self._apply(self._sum, [self._value(a), self._value(self.affine(b, alpha, 0.0))])
+        return self._apply(self._sum, (a, b if alpha == 1 else self.mul(b, alpha)))
 
-    def _value(self, operand: Operand) -> Value:
-        return operand if isinstance(operand, Value) else number(operand, ())
-
-    def _sum(self, a: int, b: int) -> int:
-        """Add two rows; of what is hoisted all is added before the loop: (a W + b) + t is a W + (b + t)."""
-        for row_, hoisted in ((a, b), (b, a)):
-            of = self.builder.nodes[row_]
-            if of.operator == "add" and (known := self._sum_of_leaves(of.inputs[1], hoisted)) is not None:
-                return self.builder.call("add", of.inputs[0], known)
-        return self.builder.call("add", a, b)
-
-    def _sum_of_leaves(self, a: int, b: int) -> int | None:
-        """Return the leaf with the sum of two leaves, if that is one of all tokens or of all sequences."""
-        operators = {self.builder.nodes[node].operator for node in (a, b)}
-        if not operators < set(self.leaves) or operators == {"token", "sequence"}:
-            return None
-        rows = [self._hoisted_row(node) for node in (a, b)]
-        total = self.source.add(torch.add, *(row_[1] for row_ in rows if row_ is not None))
-        return self._leaf(total, self.builder.nodes[a].width)
-
-    def mul(self, a: Operand, b: Operand) -> Any:
+    def mul(self, a: Operand, b: Operand) -> Value:
         """Return a b."""
-        if (value := _number(b)) is not None:
-            return self._like(self.affine(a, value, 0.0), a, b)
-        if (value := _number(a)) is not None:
-            return self._like(self.affine(b, value, 0.0), a, b)
         return self.call("mul", a, b)
 
-    def div(self, a: Operand, b: Operand) -> Any:
+    def div(self, a: Operand, b: Operand) -> Value:
         """Return a / b."""
-        if (value := _number(b)) is not None and value:
-            return self._like(self.affine(a, 1 / value, 0.0), a, b)
-        if _number(a) == 1.0 and isinstance(b, Value):
-            return self._like(self.call("reciprocal", b), a, b)
         return self.call("div", a, b)
 
-    def _like(self, result: Any, *operands: Operand) -> Any:
-        """Return a result in the shape that the operands have together."""
-        values = [operand for operand in operands if isinstance(operand, Value)]
-        if not isinstance(result, Value):
-            return result
-        shaped, _, _ = broadcast([result, *values])
-        return shaped[0]
+    def _sum(self, a: Row, b: Row) -> Row:
+        """Add two rows; of what is hoisted all is added before the loop: (a W + b) + t is a W + (b + t)."""
+        for row, hoisted in ((a, b), (b, a)):
+            if row.node.operator == "add":
+                parts = [Row(self.builder, position) for position in row.node.inputs]
+                for part, other in (parts, parts[::-1]):
+                    if (known := self._sum_of_leaves(part, hoisted)) is not None:
+                        return other + known
+        return a + b
+
+    def _sum_of_leaves(self, a: Row, b: Row) -> Row | None:
+        """Return the leaf with the sum of two leaves, if that is one of all tokens or of all sequences."""
+        operators = {row.node.operator for row in (a, b)}
+        if not operators < set(self.leaves) or operators == {"token", "sequence"}:
+            return None
+        rows = [self._hoisted_row(row) for row in (a, b)]
+        total = self.source.add(torch.add, *(row[1] for row in rows if row is not None))
+        return self._leaf(total, a.width)
 
     # Reductions
 
@@ -260,14 +233,14 @@ class Lowering:
             result = contiguous(self._reduced(name, a, reduced), sizes, merged=a.merged)
         return _with_ones(result, reduced) if keepdim else result
 
-    def _reduced(self, name: str, a: Value, reduced: set[int]) -> int:
+    def _reduced(self, name: str, a: Value, reduced: set[int]) -> Row:
         positions = [position for position, axis in enumerate(a.axes) if axis is not None]
         kept = [number for number, position in enumerate(positions) if position not in reduced]
         gone = [number for number, position in enumerate(positions) if position in reduced]
         width = prod(a.sizes[number] for number in kept)
         if name == "sum" and _pieces(a, (*gone, *kept)) < _pieces(a, (*kept, *gone)):
-            return self.builder.group("sum_strided", self.node(a, (*gone, *kept)), width)
-        return self.builder.group(name, self.node(a, (*kept, *gone)), width)
+            return self.row(a, (*gone, *kept)).sum_strided(width)
+        return self.builder.apply(name, [self.row(a, (*kept, *gone))], width)
 
     # Products
 
@@ -281,51 +254,48 @@ class Lowering:
             part = Value(a.base, (None, a.axes[position]), a.offset + sum(place))
             rows.append(self._product_of_row(part, weight, bias))
         sizes = [a.axes[number].size for number in lead]  # type: ignore[union-attr]
-        stride = iter(contiguous(0, (*sizes, size)).features)
+        stride = iter(contiguous(rows[0], (*sizes, size)).features)
         axes = {number: next(stride) for number in lead} | {position: next(stride)}
         return Value(
-            self.builder.concat(rows), tuple(axes.get(n) for n in range(len(a.axes))), 0, a.merged
+            self.builder.concat(rows), tuple(axes.get(number) for number in range(len(a.axes))), 0, a.merged
         )
 
-    def _product_of_row(self, a: Value, weight: fx.Node, bias: Value | None) -> int:
+    def _product_of_row(self, a: Value, weight: fx.Node, bias: Value | None) -> Row:
         """Multiply what varies with the state in the loop, and the rest before it."""
         begin = 0
-        inside: list[tuple[int, int, int]] = []
+        inside: list[tuple[Row, fx.Node]] = []
         before: dict[str, fx.Node] = {}
-        for part in self._parts(self.node(a)):
-            width = self.builder.nodes[part].width
-            columns = self._columns(weight, begin, width)
+        for part in self._parts(self.row(a)):
+            columns = self._columns(weight, begin, part.width)
             leaf = self._hoisted_row(part)
             if leaf is None:
-                inside.append((part, begin, width))
+                inside.append((part, columns))
             else:
                 kind, node = leaf
                 term = self.source.add(F.linear, node, columns)
                 before[kind] = self.source.add(torch.add, before[kind], term) if kind in before else term
-            begin += width
-        return self._sum_of_products(inside, before, weight, bias)
-
-    def _sum_of_products(
-        self, inside: list[tuple[int, int, int]], before: dict[str, fx.Node], weight: fx.Node, bias: Value | None
-    ) -> int:
-        width = int(weight.meta["val"].shape[0])
+            begin += part.width
         if bias is not None:
-            vector = self._constant_row(bias, width)
+            vector = self._constant_row(bias, int(weight.meta["val"].shape[0]))
             kind = next(iter(before), "vector")
             before[kind] = self.source.add(torch.add, before[kind], vector) if kind in before else vector
-        terms = [self._leaf(hoisting.as_rows(self.source, node, self.dtype), width) for node in before.values()]
+        return self._sum_of_products(inside, list(before.values()), int(weight.meta["val"].shape[0]))
+
+    def _sum_of_products(
+        self, inside: list[tuple[Row, fx.Node]], before: list[fx.Node], width: int
+    ) -> Row:
+        terms = [self._leaf(node, width) for node in before]
         if inside:
-            matrix = self._matrix([self._columns(weight, begin, size) for _, begin, size in inside])
-            terms.insert(0, self.builder.product(self.builder.concat([part for part, _, _ in inside]), matrix, width))
-        result = terms[0]
-        for term in terms[1:]:
-            result = self.builder.call("add", result, term)
-        return result
+            matrix = self._matrix([columns for _, columns in inside])
+            whole = self.builder.concat([part for part, _ in inside])
+            terms.insert(0, self.builder.product(matrix, whole, width))
+        return reduce(operator.add, terms)
 
     def _constant_row(self, bias: Value, width: int) -> fx.Node:
         (bias, _), _, _ = broadcast([bias, number(0.0, (width,))])
-        position = self.builder.nodes[self.node(bias)]
-        return self.leaves["vector"][position.index]
+        leaf = self._hoisted_row(self.row(bias))
+        assert leaf is not None  # noqa: S101 - for mypy: a constant is a leaf
+        return leaf[1]
 
     def matrix(self, value: Value) -> fx.Node:
         """Return a constant of two dimensions as such a tensor."""
@@ -355,19 +325,21 @@ class Lowering:
         places = tuple(value.offset + sum(place) for place in combinations(*(_places(axis) for axis in axes)))
         return self.source.add(hoisting.picked, value.base.node, places)  # type: ignore[union-attr]
 
-    def _parts(self, node: int) -> tuple[int, ...]:
-        of = self.builder.nodes[node]
-        return of.inputs if of.operator == "concat" else (node,)
+    def _parts(self, row: Row) -> list[Row]:
+        inputs = [Row(self.builder, position) for position in row.node.inputs]
+        return inputs if row.node.operator == "concat" else [row]
 
-    def _hoisted_row(self, node: int) -> tuple[str, fx.Node] | None:
-        """Return the hoisted rows that a node reads, if it does nothing but read them."""
-        of = self.builder.nodes[node]
-        leaf = self.builder.nodes[of.inputs[0]] if of.operator == "slice" else of
+    def _hoisted_row(self, row: Row) -> tuple[str, fx.Node] | None:
+        """Return what a row reads, and from which kind of leaf, if it is a part of what is hoisted."""
+        node = row.node
+        leaf = self.builder.nodes[node.inputs[0]] if node.operator == "slice" else node
+        if node.operator == "constant":
+            return "vector", self.source.add(hoisting.constant_row, node.numbers[0], node.width, self.dtype)
         if leaf.operator not in self.leaves:
             return None
         rows = hoisting.as_rows(self.source, self.leaves[leaf.operator][leaf.index], self.dtype)
-        if leaf is not of:
-            rows = self.source.add(torch.narrow, rows, -1, of.index, of.width)
+        if leaf is not node:
+            rows = self.source.add(torch.narrow, rows, -1, node.index, node.width)
         return leaf.operator, rows
 
     def _columns(self, weight: fx.Node, begin: int, width: int) -> fx.Node:
@@ -390,17 +362,6 @@ def _pieces(value: Value, order: Sequence[int]) -> int:
     if isinstance(value.base, float):
         return 0
     return pieces(tuple(value.features[position] for position in order))
-
-
-def _number(operand: Operand) -> float | None:
-    """Return the number that an operand is, everywhere, if it is one."""
-    if isinstance(operand, Value):
-        return operand.base if isinstance(operand.base, float) else None
-    return float(operand)
-
-
-def _sizes(value: Value) -> tuple[int | None, ...]:
-    return tuple(None if axis is None else axis.size for axis in value.axes)
 
 
 def _with_ones(value: Value, positions: set[int]) -> Value:

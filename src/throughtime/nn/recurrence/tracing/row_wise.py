@@ -133,6 +133,10 @@ def _index(source: Source, node: fx.Node) -> bool:
     return position is None or position >= len(indices) or indices[position] is None
 
 
+def _batch_norm(source: Source, node: fx.Node) -> bool:
+    return _first(source, node) and not node.args[5]
+
+
 _RULES: dict[str, Callable[[Source, fx.Node], bool]] = {
     "slice": _slice,
     **dict.fromkeys(("view", "_unsafe_view", "reshape"), _view),
@@ -152,5 +156,6 @@ _RULES: dict[str, Callable[[Source, fx.Node], bool]] = {
         ),
         _first,
     ),
+    "native_batch_norm": _batch_norm,
     "index": _index,
 }

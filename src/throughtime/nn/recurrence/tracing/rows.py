@@ -3,8 +3,8 @@
 from math import prod
 
 from throughtime.nn.recurrence.tracing.errors import UntraceableError
-from throughtime.nn.recurrence.tracing.graph_builder import GraphBuilder
 from throughtime.nn.recurrence.tracing.values import Axis, simplified
+from throughtime.ops.program.builder import Value as Row
 
 MOST_PIECES = 256
 """A row is put together of at most so many pieces."""
@@ -22,21 +22,23 @@ def pieces(axes: tuple[Axis, ...]) -> int:
     return axes[0].size * pieces(axes[1:])
 
 
-def row(builder: GraphBuilder, node: int, axes: tuple[Axis, ...], offset: int) -> int:
-    """Return the node whose row has the numbers of a view of another node's row, in order."""
+def view(row: Row, axes: tuple[Axis, ...], offset: int) -> Row:
+    """Return a row that has the numbers of a view of another one, in order."""
     if pieces(axes) > MOST_PIECES:
-        raise UntraceableError(f"it reorders features in {pieces(axes)} pieces, of which {MOST_PIECES} are possible")
-    return _row(builder, node, simplified(axes), offset)
+        raise UntraceableError(
+            f"it reorders features in {pieces(axes)} pieces, of which {MOST_PIECES} are possible"
+        )
+    return _view(row, simplified(axes), offset)
 
 
-def _row(builder: GraphBuilder, node: int, axes: tuple[Axis, ...], offset: int) -> int:
+def _view(row: Row, axes: tuple[Axis, ...], offset: int) -> Row:
     if not axes or axes == (Axis(axes[0].size, 1),):
-        return builder.slice(node, offset, prod(axis.size for axis in axes))
+        return row.slice(offset, prod(axis.size for axis in axes))
     first, last = axes[0], axes[-1]
     width = prod(axis.size for axis in axes)
     if first.stride == 0:
-        return builder.tile(_row(builder, node, axes[1:], offset), width)
+        return _view(row, axes[1:], offset).tile(width)
     if last.stride == 0:
-        return builder.repeat(_row(builder, node, axes[:-1], offset), width)
+        return _view(row, axes[:-1], offset).repeat(width)
     places = range(offset, offset + first.size * first.stride, first.stride)
-    return builder.concat([_row(builder, node, axes[1:], place) for place in places])
+    return row.builder.concat([_view(row, axes[1:], place) for place in places])

@@ -12,6 +12,7 @@ from torch import fx
 from torch.overrides import TorchFunctionMode
 
 from throughtime.nn.recurrence.tracing.errors import UntraceableError
+from throughtime.nn.recurrence.tracing.plain_cells import plain_cell
 
 _LIBRARIES = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 
@@ -31,7 +32,8 @@ class SourceLines(TorchFunctionMode):
         self.line = _line(sys._getframe(1))  # noqa: SLF001 - the documented way to the caller
         if func is torch._C._set_grad_enabled and self._gradients and not args[0]:  # noqa: SLF001
             raise UntraceableError(f"f turns gradients off ({self.line}); use .detach() in its place")
-        result = func(*args, **(kwargs or {}))
+        result = plain_cell(func, args)
+        result = func(*args, **(kwargs or {})) if result is None else result
         _label(self.line)
         return result
 

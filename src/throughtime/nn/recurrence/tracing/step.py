@@ -14,7 +14,7 @@ from throughtime.nn.recurrence.tracing.hoisting import as_rows, hoisted_code
 from throughtime.nn.recurrence.tracing.in_place import make_functional
 from throughtime.nn.recurrence.tracing.lowering import Lowering
 from throughtime.nn.recurrence.tracing.places import Place
-from throughtime.nn.recurrence.tracing.pruning import pruned
+from throughtime.nn.recurrence.tracing.numbering import renumbered
 from throughtime.nn.recurrence.tracing.source import Source, described
 from throughtime.nn.recurrence.tracing.watching import Watched
 from throughtime.ops.program.graph import Graph
@@ -100,7 +100,8 @@ def traced(f: Callable[[Any, Any], Any], state: Any, token: Any, watched: Watche
     for index, node in enumerate(changed):
         lowering.add_state(node, index)
     after = [node for node, same in zip(captured.results, unchanged, strict=True) if not same]
-    graph, used = pruned(lowering.builder, [lowering.node(lowering.value(node)) for node in after])
+    whole = lowering.builder.graph([lowering.row(lowering.value(node)) for node in after])
+    graph, used = renumbered(whole, (*lowering.leaves, "product"))
     rows = {kind: [lowering.leaves[kind][number] for number in used[kind]] for kind in lowering.leaves}
     lists = [[as_rows(source, node, lowering.dtype) for node in rows[kind]] for kind in rows]
     lists.append([lowering.matrices[number] for number in used["product"]])

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from torch import fx
 
 from throughtime.nn.recurrence.tracing.errors import UntraceableError
+from throughtime.ops.program.builder import Value as Row
 
 
 class Axis(NamedTuple):
@@ -23,8 +24,8 @@ class Hoisted(NamedTuple):
     node: fx.Node
 
 
-Base = int | float | Hoisted
-"""What a value is a view of: a node of the step's graph, a number, or what is computed before the loop."""
+Base = Row | float | Hoisted
+"""What a value is a view of: a row of the step's graph, a number, or what is computed before the loop."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Value:
 
     Parameters
     ----------
-    base : int, float or Hoisted
+    base : Row, float or Hoisted
         Where the numbers are.
     axes : tuple of Axis or None
         Its dimensions; None is that of the sequences, which a constant does not have.

@@ -53,9 +53,6 @@ def _pow(low: Lowering, a: Operand, b: Operand) -> Value:
         if base is None or base <= 0:
             raise UntraceableError("a power whose exponent is a tensor has no native form; use exp(b * log(a))")
         return low.call("exp", low.mul(b, math.log(base)))
-    if power in {1.0, 2.0, 0.5}:
-        simple = {1.0: lambda: low.affine(a, 1.0, 0.0), 2.0: lambda: low.call("square", a)}
-        return simple.get(power, lambda: low.call("sqrt", a))()
     return low.call("pow", a, numbers=(power,))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from throughtime.nn.recurrence.tracing.errors import UntraceableError
 from throughtime.nn.recurrence.tracing.rules.reductions import mean
 from throughtime.nn.recurrence.tracing.values import regrouped
 
@@ -90,9 +91,25 @@ def _batch_norm(
     return _scaled(low, low.mul(low.add(a, centre, -1.0), scale), weight, bias), None, None  # type: ignore[arg-type]
 
 
+def _native_batch_norm(
+    low: Lowering,
+    a: Value,
+    weight: Value | None,
+    bias: Value | None,
+    running_mean: Value | None,
+    running_var: Value | None,
+    training: bool,  # noqa: FBT001 - aten
+    *numbers: Any,
+) -> tuple[Value | None, ...]:
+    if training or running_mean is None or running_var is None:
+        raise UntraceableError("in training, batch normalisation mixes sequences with one another")
+    return _batch_norm(low, a, weight, bias, running_mean, running_var, *numbers)
+
+
 NORMALISATION: dict[str, Callable[..., Any]] = {
     "native_layer_norm": _layer_norm,
     "_fused_rms_norm": _rms_norm,
     "native_group_norm": _group_norm,
+    "native_batch_norm": _native_batch_norm,
     "_native_batch_norm_legit_no_training": _batch_norm,
 }

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from throughtime.nn.recurrence.tracing.errors import UntraceableError
-from throughtime.nn.recurrence.tracing.rules.views import VIEW_RULES
+from throughtime.nn.recurrence.tracing.rules.views import VIEW_RULES, at, stacked
 from throughtime.nn.recurrence.tracing.values import Axis, Value
 
 if TYPE_CHECKING:
@@ -70,43 +70,31 @@ def _is_weight(low: Lowering, value: Value) -> bool:
 
 
 def _turned(a: Value) -> Value:
-    return a.with_axes(a.axes[0], a.axes[2], a.axes[1])
+    return a.with_axes(*a.axes[:-2], a.axes[-1], a.axes[-2])
 
 
 def _by_constant(low: Lowering, a: Value, b: Value) -> Value:
     """Multiply (P, i, k) by a constant (P, k, j); the sequences are among P or among i of the first."""
-    if a.axes[0] is None or a.axes[0].size == 1:
-        one = b.with_axes(b.axes[1], b.axes[2])
-        return low.product(a, _weight(low, one))
-    results = []
-    for index in range(a.axes[0].size):
-        part = VIEW_RULES["select"](low, a, 0, index)
-        results.append(low.product(part, _weight(low, VIEW_RULES["select"](low, b, 0, index))))
-    result: Value = VIEW_RULES["stack"](low, results, 0)
-    return result
-
-
-def _weight(low: Lowering, b: Value) -> fx.Node:
-    """Return a constant (in, out) as a matrix (out, in)."""
-    turned = b.with_axes(b.axes[1], b.axes[0])
-    return low.matrix(turned)
+    lead = [position for position, axis in enumerate(a.axes[:-2]) if axis is not None]
+    if not lead:
+        return low.product(a, low.transposed(b.with_axes(*b.axes[-2:])))
+    position = lead[0]
+    count = a.axes[position].size  # type: ignore[union-attr]
+    parts = [_by_constant(low, at(a, position, index), at(b, position, index)) for index in range(count)]
+    return stacked(low, parts, position, merged=a.merged)
 
 
 def _of_two_values(low: Lowering, a: Value, b: Value) -> Value:
     """Multiply (n, i, k) by (n, k, j) number by number, then sum over k."""
-    if a.batch != 0 or b.batch != 0:
+    if a.batch != 0 or b.batch != 0 or a.merged != b.merged:
         raise UntraceableError("it multiplies sequences with one another")
-    i, k, j = a.axes[1], a.axes[2], b.axes[2]
-    assert i is not None  # noqa: S101 - for mypy: only axis 0 is that of the sequences
-    assert k is not None  # noqa: S101
-    assert j is not None  # noqa: S101
-    if i.size * j.size * k.size > MOST_PRODUCTS:
+    pairs = a.width * b.axes[-1].size  # type: ignore[union-attr]
+    if pairs > MOST_PRODUCTS:
         raise UntraceableError(
-            f"it multiplies {i.size * j.size * k.size} pairs of numbers of each sequence; "
-            f"up to {MOST_PRODUCTS} have a native form"
+            f"it multiplies {pairs} pairs of numbers of each sequence; up to {MOST_PRODUCTS} have a native form"
         )
-    left = a.with_axes(None, i, Axis(1, 0), k)
-    right = b.with_axes(None, Axis(1, 0), j, b.axes[1])
+    left = a.with_axes(*a.axes[:-1], Axis(1, 0), a.axes[-1])
+    right = b.with_axes(*b.axes[:-2], Axis(1, 0), b.axes[-1], b.axes[-2])
     return low.reduce("sum", low.mul(left, right), [3], keepdim=False)
 
 

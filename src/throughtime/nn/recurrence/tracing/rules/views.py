@@ -7,6 +7,8 @@ from itertools import accumulate
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from throughtime.nn.recurrence.tracing.errors import UntraceableError
 from throughtime.nn.recurrence.tracing.values import Axis, Value, contiguous, number, regrouped
 
@@ -102,7 +104,7 @@ def _with_rows(low: Lowering, a: Value, size: list[Any]) -> Value:
 
 
 def _view(low: Lowering, a: Value, size: list[Any]) -> Value:
-    sizes, merged = low.source.split_sizes(_without_minus_one(a, size))
+    sizes, merged = low.source.split_sizes(_without_minus_one(low, a, size))
     if isinstance(a.base, float):
         return Value(a.base, number(a.base, sizes).axes, 0, merged)
     if a.batch is None or None not in sizes:
@@ -117,12 +119,17 @@ def _view(low: Lowering, a: Value, size: list[Any]) -> Value:
     return Value(a.base, (*before, None, *after), a.offset, merged)
 
 
-def _without_minus_one(a: Value, size: list[Any]) -> list[Any]:
-    """Return a size with what -1 stands for, which is a number of features, as the sequences are another entry."""
-    if -1 not in [part for part in size if isinstance(part, int)]:
+def _without_minus_one(low: Lowering, a: Value, size: list[Any]) -> list[Any]:
+    """Return a size with what -1 stands for: features, or the sequences if no other entry does."""
+    if not any(isinstance(part, int) and part == -1 for part in size):
         return size
-    known = prod(part for part in size if isinstance(part, int) and part != -1)
-    return [a.width // known if isinstance(part, int) and part == -1 else part for part in size]
+    features = prod(part for part in size if isinstance(part, int) and part != -1)
+    rows = [low.source.rows(part) or 1 for part in size if isinstance(part, torch.SymInt)]
+    missing, rest = divmod(a.width, features * prod(rows))
+    if rest:
+        raise UntraceableError("it mixes sequences and features")
+    stands_for = missing if rows else low.source.capture.batch * missing
+    return [stands_for if isinstance(part, int) and part == -1 else part for part in size]
 
 
 def _groups(a: Value, sizes: tuple[int | None, ...]) -> tuple[tuple[Axis, ...], tuple[Axis, ...]] | None:
@@ -137,41 +144,43 @@ def _groups(a: Value, sizes: tuple[int | None, ...]) -> tuple[tuple[Axis, ...], 
 
 
 def _cat(low: Lowering, parts: list[Value], dim: int = 0) -> Value:
-    first = parts[0]
-    parts = [_with_batch_of(parts, part) for part in parts]
-    position = next(part for part in parts if part.batch is not None).dim(dim)
-    if any(part.merged != first.merged for part in parts):
+    if any(part.batch is None for part in parts):
+        raise UntraceableError("it puts a constant beside sequences as if it were one of them")
+    return _joined(low, parts, parts[0].dim(dim))
+
+
+def _joined(low: Lowering, parts: list[Value], position: int) -> Value:
+    """Put values one after the other along an axis."""
+    if len({(part.merged, part.batch) for part in parts}) > 1:
         raise UntraceableError("it mixes sequences and features")
     axes = parts[0].axes
-    sizes = [part.axes[position].size for part in parts]  # type: ignore[union-attr]
-    before = [number for number, axis in enumerate(axes[:position]) if axis is not None]
-    if prod(axes[number].size for number in before) == 1:  # type: ignore[union-attr]
-        node = low.builder.concat([low.node(part) for part in parts])
-    else:
-        node = _interleaved(low, parts, before)
-    wanted = tuple(
-        None if axis is None else sum(sizes) if number == position else axis.size
-        for number, axis in enumerate(axes)
+    runs = prod(axis.size for axis in axes[:position] if axis is not None)
+    rows = [low.row(part) for part in parts]
+    pieces = [row.slice(run * (row.width // runs), row.width // runs) for run in range(runs) for row in rows]
+    total = sum(part.axes[position].size for part in parts)  # type: ignore[union-attr]
+    sizes = tuple(
+        None if axis is None else total if number == position else axis.size for number, axis in enumerate(axes)
     )
-    return contiguous(node, wanted, merged=first.merged)
+    return contiguous(low.builder.concat(pieces), sizes, merged=parts[0].merged)
 
 
-def _with_batch_of(parts: list[Value], part: Value) -> Value:
-    if part.batch is not None:
-        return part
-    raise UntraceableError("it puts a constant beside sequences as if it were one of them")
+def at(a: Value, position: int, index: int) -> Value:
+    """Return the part of a value at an index of an axis."""
+    axis = a.axes[position]
+    assert axis is not None  # noqa: S101 - for mypy: callers count through features
+    merged = a.merged and position - 1 != a.batch
+    axes = (*a.axes[:position], *a.axes[position + 1 :])
+    return Value(a.base, axes, a.offset + index * axis.stride, merged)
 
 
-def _interleaved(low: Lowering, parts: list[Value], before: list[int]) -> int:
-    """Put parts together along an axis that others come before: run by run."""
-    rows: list[int] = []
-    flat = [low.contiguous(part) for part in parts]
-    runs = prod(parts[0].axes[number].size for number in before)  # type: ignore[union-attr]
-    for run in range(runs):
-        for part in flat:
-            width = part.width // runs
-            rows.append(low.node(Value(part.base, (None, Axis(width, 1)), part.offset + run * width)))
-    return low.builder.concat(rows)
+def stacked(low: Lowering, parts: list[Value], position: int, *, merged: bool = False) -> Value:
+    """Put values side by side along a new axis."""
+    result = _joined(low, [_with_one(part, position) for part in parts], position)
+    return Value(result.base, result.axes, result.offset, merged)
+
+
+def _with_one(a: Value, position: int) -> Value:
+    return a.with_axes(*a.axes[:position], Axis(1, 0), *a.axes[position:])
 
 
 def _stack(low: Lowering, parts: list[Value], dim: int = 0) -> Value:
