@@ -1,6 +1,7 @@
 """Where in the user's code an operator of a traced graph was called."""
 
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from throughtime.nn.recurrence.tracing.errors import UntraceableError
 from throughtime.nn.recurrence.tracing.plain_cells import plain_cell
 
-_LIBRARIES = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+_LIBRARIES = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
 
 
 class SourceLines(TorchFunctionMode):
@@ -45,17 +46,26 @@ class SourceLines(TorchFunctionMode):
         except UntraceableError:
             raise
         except Exception as error:
-            raise UntraceableError(self._reason(error)) from error
+            raise UntraceableError(self._reason(error, _raised_at(error) or self.line)) from error
 
-    def _reason(self, error: Exception) -> str:
+    @staticmethod
+    def _reason(error: Exception, line: str) -> str:
         from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
         from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
         values = (DataDependentOutputException, DynamicOutputShapeException, GuardOnDataDependentSymNode)
         if isinstance(error, values):
-            return f"f looks at the values of a tensor ({self.line}), as a branch or .item() does"
+            return f"f looks at the values of a tensor ({line}), as a branch or .item() does"
         first = str(error).strip().split("\n")[0]
-        return f"tracing f failed at {self.line} with {type(error).__name__}: {first}"
+        return f"tracing f failed at {line} with {type(error).__name__}: {first}"
+
+
+def _raised_at(error: Exception) -> str | None:
+    """Return file and line of the innermost frame of an error that is neither torch's nor ours."""
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_LIBRARIES)
+    ]
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else None
 
 
 def _line(frame: FrameType | None) -> str:
