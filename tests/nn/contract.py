@@ -9,6 +9,8 @@ split       a layer with a state, fed in two pieces with the state carried, give
 reference   a sequence alone gives what torch's own layer gives it
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -182,6 +184,21 @@ class _WithMemory(nn.Module):
         return self.layer(x, state, memory=self.memory.expand(len(x), -1, -1))
 
 
+@functools.cache
+def _once(make: Callable[[], nn.Module]) -> nn.Module:
+    return make()
+
+
+def _set_anew(make: Callable[[], nn.Module]) -> nn.Module:
+    """Return one layer with new parameters: it is traced once for all examples."""
+    layer = _once(make)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.grad = None
+            parameter.uniform_(-0.5, 0.5)
+    return layer
+
+
 def _cell_cases() -> list[Case]:
     options: list[tuple[type, dict[str, Any]]] = [
         (tt.nn.LayerNormGRU, {}),
@@ -211,7 +228,7 @@ def _cell_cases() -> list[Case]:
         *(
             Case(
                 f"{cls.__name__} {given}" if given else cls.__name__,
-                lambda cls=cls, given=given: cls(FEATURES, 4, **given),
+                functools.partial(_set_anew, functools.partial(cls, FEATURES, 4, **given)),
                 by_cell,
                 stateful=not given.get("bidirectional", False),
             )
@@ -220,7 +237,7 @@ def _cell_cases() -> list[Case]:
         *(
             Case(
                 f"AttentionGRU {given}",
-                lambda given=given: _WithMemory(**given),
+                functools.partial(_set_anew, functools.partial(_WithMemory, **given)),
                 lambda layer, x: by_cell(layer.layer, x, layer.memory),
                 stateful=not given.get("bidirectional", False),
             )
