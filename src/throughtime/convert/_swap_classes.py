@@ -1,14 +1,18 @@
 """Which class of torch.nn is which of ours, and what an object of one needs to become one of the other."""
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 from torch.nn.utils import parametrize
 
 from throughtime import nn as layers
+from throughtime.nn.recurrent.gru import GRUSpec
 from throughtime.nn.recurrent.layer import Recurrent
+from throughtime.nn.recurrent.lstm import LSTMSpec
+from throughtime.nn.recurrent.rnn import RNNSpec
 from throughtime.nn.recurrent.weights import plan_of_layer
-from throughtime.ops.recurrent.activations import Activation
+from throughtime.ops.recurrent.activations import RELU
 from throughtime.ops.recurrent.spec import CellSpec
 
 OURS: dict[type[nn.Module], type[nn.Module]] = {
@@ -43,13 +47,13 @@ def set_class(module: nn.Module, cls: type[nn.Module]) -> None:
         before = type(module)
         names = vars(before).keys() - {"__dict__", "__weakref__", "__doc__"}
         cls = type(before.__name__, (cls,), {name: vars(before)[name] for name in names})
-    module.__class__ = cls  # type: ignore[assignment]
+    module.__class__ = cls
 
 
 def added_attributes(module: Any, ours: type[nn.Module]) -> dict[str, Any]:
     """Return the attributes that objects of our class have beside those of torch's."""
     if issubclass(ours, Recurrent):
-        spec = _spec(module, ours)
+        spec = _SPECS[module.mode]()
         return {
             "spec": spec,
             "context_size": 0,
@@ -66,7 +70,10 @@ def added_names(ours: type[nn.Module]) -> tuple[str, ...]:
     return ("causal",) if ours is layers.Conv1d else ()
 
 
-def _spec(module: nn.RNNBase, ours: type[Recurrent]) -> CellSpec:
-    if ours is layers.RNN:
-        return layers.RNN.spec_class((Activation("relu" if module.mode == "RNN_RELU" else "tanh"),))
-    return ours.spec_class()
+_SPECS: dict[str, Callable[[], CellSpec]] = {
+    "RNN_TANH": RNNSpec,
+    "RNN_RELU": lambda: RNNSpec((RELU,)),
+    "LSTM": LSTMSpec,
+    "GRU": GRUSpec,
+}
+"""What describes each cell, by torch's name of it."""
