@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import throughtime as tt
 
@@ -60,3 +62,9 @@ def test_the_layers_need_torch_and_numpy_alone() -> None:
     code = f"import torch, sys; before = set(sys.modules); import throughtime; new = set(sys.modules) - before; print(*[m for m in {heavy.split()} if m in new])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_the_version_is_the_one_of_the_project_file() -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert tt.__version__ == project["version"]
+    assert "__version__" in dir(tt)
