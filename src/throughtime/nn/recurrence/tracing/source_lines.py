@@ -11,14 +11,22 @@ import torch
 from torch import fx
 from torch.overrides import TorchFunctionMode
 
+from throughtime import errors
 from throughtime.nn.recurrence.tracing.errors import UntraceableError
-from throughtime.nn.recurrence.tracing.plain_cells import plain_cell
+from throughtime.nn.recurrence.tracing.plain_functions import plain_call
 
-_LIBRARIES = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+_HERE = str(Path(__file__).parent)
+_LIBRARIES = (str(Path(torch.__file__).parent), str(Path(errors.__file__).parent))
+_READS = frozenset({"item", "tolist", "numpy", "equal", "allclose", "is_nonzero", "__array__"}) | {
+    f"__{kind}__" for kind in ("bool", "float", "int", "index", "complex", "contains")
+}
+_CHANGES = frozenset({"__setitem__"}) | {
+    f"__i{name}__" for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")
+}
 
 
 class SourceLines(TorchFunctionMode):
-    """Notes for every node of the graph being traced the user's line that made it, in ``node.meta["line"]``."""
+    """Writes the user's line that has made a node of the traced graph to its ``meta["line"]``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,10 +37,15 @@ class SourceLines(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Call the function, then name the line of each node that the call has added."""
-        self.line = _line(sys._getframe(1))  # noqa: SLF001 - the documented way to the caller
+        self.line = _line(sys._getframe(1)) or self.line  # noqa: SLF001 - the documented way to the caller
         if func is torch._C._set_grad_enabled and self._gradients and not args[0]:  # noqa: SLF001
             raise UntraceableError(f"f turns gradients off ({self.line}); use .detach() in its place")
-        result = plain_cell(func, args)
+        name = getattr(func, "__name__", "")
+        if name in _READS:
+            raise UntraceableError(self._of_values())
+        if (name in _CHANGES or (name.endswith("_") and name[:1] != "_")) and _is_real(args[0]):
+            raise UntraceableError(f"f changes a tensor of its own in place ({self.line})")
+        result = plain_call(func, args, kwargs or {})
         result = func(*args, **(kwargs or {})) if result is None else result
         _label(self.line)
         return result
@@ -53,16 +66,26 @@ class SourceLines(TorchFunctionMode):
 
         values = (DataDependentOutputException, DynamicOutputShapeException, GuardOnDataDependentSymNode)
         if isinstance(error, values):
-            return f"f looks at the values of a tensor ({self.line}), as a branch or .item() does"
+            return self._of_values()
         first = str(error).strip().split("\n")[0]
         return f"tracing f failed at {self.line} with {type(error).__name__}: {first}"
 
+    def _of_values(self) -> str:
+        return f"f looks at the values of a tensor ({self.line}), as a branch or .item() does"
 
-def _line(frame: FrameType | None) -> str:
-    """Return file and line of the innermost frame outside of torch."""
+
+def _is_real(value: Any) -> bool:
+    """Tell whether a tensor is not one of those that are traced."""
+    return type(value) in {torch.Tensor, torch.nn.Parameter}
+
+
+def _line(frame: FrameType | None) -> str | None:
+    """Return file and line of the innermost frame of the user's, None of a call that f has not made."""
     while frame is not None and frame.f_code.co_filename.startswith(_LIBRARIES):
+        if frame.f_code.co_filename.startswith(_HERE):
+            return None
         frame = frame.f_back
-    return "an unknown line" if frame is None else f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+    return None if frame is None else f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
 
 
 def _label(line: str) -> None:

@@ -13,9 +13,9 @@ from throughtime.nn.recurrence.tracing.errors import UntraceableError
 from throughtime.nn.recurrence.tracing.hoisting import as_rows, hoisted_code
 from throughtime.nn.recurrence.tracing.in_place import make_functional
 from throughtime.nn.recurrence.tracing.lowering import Lowering
-from throughtime.nn.recurrence.tracing.places import Place
 from throughtime.nn.recurrence.tracing.numbering import renumbered
-from throughtime.nn.recurrence.tracing.source import Source, described
+from throughtime.nn.recurrence.tracing.places import Place
+from throughtime.nn.recurrence.tracing.source import Source, described, operator_name
 from throughtime.nn.recurrence.tracing.watching import Watched
 from throughtime.ops.program.graph import Graph
 from throughtime.ops.program.inputs import Inputs
@@ -49,7 +49,7 @@ class TracedStep:
         return tuple(shape.numel() for shape in self.shapes)
 
     def has_constants(self) -> bool:
-        """Tell whether the tensors that f reads have the shapes and dtypes that they had when it was traced."""
+        """Tell whether the tensors that f reads have the shapes and dtypes that they had."""
         try:
             constants = [place.read() for place in self._constants]
             return tuple((constant.shape, constant.dtype) for constant in constants) == self._kinds
@@ -112,7 +112,9 @@ def traced(f: Callable[[Any, Any], Any], state: Any, token: Any, watched: Watche
         shapes=tuple(leaf.shape[1:] for leaf in leaves),
         _code=code.function,
         _constants=tuple(watched.place(captured.constants[node], node) for node in code.constants),
-        _kinds=tuple((captured.constants[node].shape, captured.constants[node].dtype) for node in code.constants),
+        _kinds=tuple(
+            (captured.constants[node].shape, captured.constants[node].dtype) for node in code.constants
+        ),
         _counts=tuple(map(len, lists)),
     )
 
@@ -120,21 +122,27 @@ def traced(f: Callable[[Any, Any], Any], state: Any, token: Any, watched: Watche
 def _check_leaves(states: list[Any], tokens: list[Any]) -> None:
     for leaf in (*states, *tokens):
         if not isinstance(leaf, Tensor) or leaf.dim() < 1:
-            raise UntraceableError("a part of the state or of the token is not a tensor of one row per sequence")
+            raise UntraceableError(
+                "a part of the state or of the token is not a tensor of one row per sequence"
+            )
         if leaf.device.type != "cpu":
-            raise UntraceableError(f"the state or the token is on {leaf.device}, and the native loop on the CPU")
+            raise UntraceableError(
+                f"the state or the token is on {leaf.device}, and the native loop on the CPU"
+            )
 
 
 def _check_nodes(captured: Capture) -> None:
     for node in list(captured.graph.nodes):
         tags = getattr(node.target, "tags", ())
         if torch.Tag.nondeterministic_seeded in tags and node.users:
-            raise UntraceableError(f"{described(node)} draws random numbers")
+            raise UntraceableError(f"{described(node)} draws random numbers, as dropout in training does")
         if getattr(getattr(node.target, "_schema", None), "is_mutable", False):
             make_functional(node)
 
 
 def _is_unchanged(before: fx.Node, after: fx.Node) -> bool:
+    while after.op == "call_function" and operator_name(after) in {"alias", "clone"}:
+        after = after.args[0]  # type: ignore[assignment]
     return before is after
 
 
@@ -142,9 +150,10 @@ def _dtype(states: list[fx.Node]) -> torch.dtype:
     dtypes = {node.meta["val"].dtype for node in states}
     if len(dtypes) != 1:
         kinds = ", ".join(sorted(str(dtype) for dtype in dtypes)) or "none at all"
-        raise UntraceableError(f"the parts of the state that f changes have the dtypes {kinds}; one is possible")
+        raise UntraceableError(
+            f"the parts of the state that f changes have the dtypes {kinds}; one is possible"
+        )
     (dtype,) = dtypes
     if not dtype.is_floating_point:
         raise UntraceableError(f"the state is {dtype}, and the native loop has floating-point states only")
     return dtype  # type: ignore[no-any-return]
-
