@@ -526,6 +526,16 @@ def partial_and_defaults() -> Any:
     return functools.partial(f, scale=0.7)
 
 
+@case(products=0, tokens=0)
+def nothing() -> Any:
+    return lambda h, x: h
+
+
+@case(products=0, tokens=0)
+def decay() -> Any:
+    return lambda h, x: h * 0.5
+
+
 @case(state=((), (H,)), products=0)
 def state_of_one_number() -> Any:
     w = linear(D)

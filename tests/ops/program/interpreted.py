@@ -32,7 +32,7 @@ class Program:
         tensors = [part for group in groups for part in group if part is not None]
         assert all(part.is_contiguous() for part in tensors)
         steps = Steps(order, batch, length, index)
-        arrays = Arrays(*([None if part is None else _array(part) for part in group] for group in groups))
+        arrays = Arrays(*([None if part is None else _array(part) for part in group] for group in groups))  # type: ignore[arg-type]
         results = interpret(self._source, arrays, _rows(steps, from_end=from_end), np.float64)
         final, outputs = (
             [torch.from_numpy(part).to(tensors[0].dtype) for part in group] for group in results

@@ -3,7 +3,6 @@
 import random
 
 from throughtime.ops.program.builder import Builder, Value
-from throughtime.ops.program.graph import Graph
 from throughtime.ops.program.operators import OPERATORS, RESHAPING
 
 WIDTHS = (1, 2, 3, 4, 6, 12)
@@ -47,7 +46,7 @@ class RandomGraph:
         if self._random.random() < 0.3:
             after[-1] = states[-1]
         outputs = self._random.sample(self._values, self._random.randint(0, 3))
-        self.graph: Graph = self._builder.graph(after, outputs)
+        self.graph = self._builder.graph(after, outputs)
 
     def _leaf(self, kind: str, index: int) -> Value:
         return self._builder.leaf(kind, index, self._random.choice(WIDTHS))

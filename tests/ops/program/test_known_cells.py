@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 import throughtime as tt
 from tests.ops.program import graphs
-from throughtime.ops.program.forward_plan import ForwardPlan
 from throughtime.ops.program.counts import Counts
+from throughtime.ops.program.forward_plan import ForwardPlan
 from throughtime.ops.program.graph import Graph
 from throughtime.ops.program.inputs import Inputs
 from throughtime.ops.program.layer import run_program

@@ -21,7 +21,7 @@ def takes(tensors: Sequence[Tensor]) -> bool:
     """Tell whether the machine may have these tensors."""
     if transformed() or tracing() or watched(*tensors) or is_batched(*tensors):
         return False
-    return all([part.is_cpu and part.dtype in FULL for part in tensors]) and not compiling(tensors[0])
+    return False not in [part.is_cpu and part.dtype in FULL for part in tensors] and not compiling(tensors[0])
 
 
 def run(
@@ -63,17 +63,20 @@ class _Program(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        plan, saved = ctx.plan, ctx.saved_tensors
-        count = sum(plan.counts)
+        plan, saved, count = ctx.plan, ctx.saved_tensors, sum(ctx.plan.counts)
         present = [part for part in gradients if part is not None]
         if not present:
-            return (None,) * (5 + count)
+            return _of_arguments([None] * count)
         # Somebody will differentiate a gradient, too, or it is none that the machine may have.
         if torch.is_grad_enabled() or not takes(present):
-            return (*(None,) * 5, *_gradients_of(ctx.composition, saved[:count], gradients))
+            return _of_arguments(_gradients_of(ctx.composition, saved[:count], gradients))
         backward = plan.backward(tuple([part is not None for part in gradients]))
-        found = backward.run((*saved, *gradients), ctx.steps, ctx.dtype, from_end=ctx.from_end)
-        return (*(None,) * 5, *found)
+        return _of_arguments(backward.run((*saved, *gradients), ctx.steps, ctx.dtype, from_end=ctx.from_end))
+
+
+def _of_arguments(gradients: list[Tensor | None]) -> tuple[Tensor | None, ...]:
+    """Return gradients for all arguments of the function, whose first five are no tensors."""
+    return None, None, None, None, None, *gradients
 
 
 def _gradients_of(composition: Composition, tensors: Tensors, gradients: Tensors) -> list[Tensor | None]:

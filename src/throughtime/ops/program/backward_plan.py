@@ -1,7 +1,7 @@
 """How a backward pass is run: where it finds what it reads, and what becomes of its results."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -31,8 +31,8 @@ class _Part(NamedTuple):
     width: int | None
 
     def of(self, tensors: Sequence[Tensor | None]) -> Tensor:
-        tensor = tensors[self.place]
-        return tensor if self.width is None else tensor.narrow(1, self.begin, self.width)  # type: ignore[return-value, union-attr]
+        tensor = cast("Tensor", tensors[self.place])
+        return tensor if self.width is None else tensor.narrow(1, self.begin, self.width)
 
 
 class _Rows(NamedTuple):
@@ -53,8 +53,8 @@ class _Product(NamedTuple):
 class BackwardPlan:
     """A backward pass for one choice of results that have a gradient.
 
-    All its tensors are numbered: those of the forward call, the matrices that this wrote, the gradients of its
-    results and of its final states, and the outputs of the backward program.
+    All its tensors are numbered: those of the forward call, the matrices that this wrote, the gradients of
+    its results and of its final states, and the outputs of the backward program.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class BackwardPlan:
             sequences,
             vectors,
             matrices,
-            [tensors[place] for place in self._initial] + self._no_sums,
+            [*(tensors[place] for place in self._initial), *self._no_sums],
             steps,
             dtype,
             from_end=from_end,

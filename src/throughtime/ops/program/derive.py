@@ -1,11 +1,11 @@
 """The backward pass of a graph, as a graph: reverse-mode differentiation over nodes.
 
 It runs against the order of the forward pass. The gradients of the states are its states; the gradient of a
-``sequence`` leaf is a state that each step adds to. Forward values are read or computed again, by a rule for
-each operator: leaves, and results that the forward pass writes anyway, are read; a cheap result is computed
-again from its inputs; any other is written by the forward pass and read. The gradient of a matrix is one
-product after the loop, over all tokens, of the gradient of the product and its input; that of a vector is a sum
-over all tokens.
+``sequence`` leaf is a state that each step adds to. Forward values are read or computed again, by a rule
+for each operator: leaves, and results that the forward pass writes anyway, are read; a cheap result is
+computed again from its inputs; any other is written by the forward pass and read. The gradient of a matrix
+is one product after the loop, over all tokens, of the gradient of the product and its input; that of a
+vector is a sum over all tokens.
 """
 
 from collections import defaultdict
@@ -21,8 +21,8 @@ from throughtime.ops.program.graph import Graph
 from throughtime.ops.program.operators import OPERATORS, Call
 
 TOKEN, WRITTEN, GRADIENT, EMITTED = "token", "written", "gradient", "emitted"
-"""Matrices with a row for each token: the k-th token matrix, what the forward pass wrote of node k, the gradient
-of that, and the k-th output of the backward pass."""
+"""Matrices with a row for each token: the k-th token matrix, what the forward pass wrote of node k, the
+gradient of that, and the k-th output of the backward pass."""
 
 
 class Needs(NamedTuple):
@@ -333,7 +333,7 @@ class _Assembly:
         ]
 
     def _emit(self, values: Iterable[Value]) -> None:
-        """Write values that can be read nowhere, for all tokens; the widest first: others may be parts of it."""
+        """Write values that can be read nowhere; the widest first, as others may be parts of it."""
         for value in sorted(values, key=lambda value: -value.width):
             if self._find(value) is None:
                 columns = self._emitted[value.position] = Columns(EMITTED, len(self._outputs), 0, value.width)

@@ -1,9 +1,9 @@
 """A graph as instructions of the native machine: which value is where, and in which order they are computed.
 
-A value that a product reads or writes, or that is alive while a product runs, is in a row register, which holds
-all rows of a step. Any other is in a local one, which holds a block of rows. Registers are used again once their
-value is dead. A slice is a place within another value; the parts of a concatenation are computed in their place
-within it. A next state is computed in its place, and so is an output that nothing reads.
+A value that a product reads or writes, or that is alive while a product runs, is in a row register, which
+holds all rows of a step. Any other is in a local one, which holds a block of rows. Registers are used again
+once their value is dead. A slice is a place within another value; the parts of a concatenation are computed
+in their place within it. A next state is computed in its place, and so is an output that nothing reads.
 """
 
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ class Encoded:
     Parameters
     ----------
     instructions
-        Operator, place of the result, places of the operands, width, index and numbers of each. The index of a
-        product is its slot; of an operator whose operand has another width than the result, that width.
+        Operator, place of the result, places of the operands, width, index and numbers of each. The index of
+        a product is its slot; of an operator whose operand has another width than the result, that width.
     rows, locals, states, outputs
         Widths.
     matrices

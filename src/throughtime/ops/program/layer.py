@@ -6,7 +6,7 @@ tensor subclasses and modes run the reference.
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -14,12 +14,12 @@ from torch import Tensor
 from throughtime.errors import InputTypeError
 from throughtime.ops.plain import HALF
 from throughtime.ops.program import autograd
-from throughtime.ops.program.counts import Counts
+from throughtime.ops.program.counts import Counts, counts_of, rebuilt
 from throughtime.ops.program.forward_plan import ForwardPlan
 from throughtime.ops.program.graph import Graph
 from throughtime.ops.program.inputs import Inputs
-from throughtime.ops.program.shapes import check_shapes
 from throughtime.ops.program.reference import Results, run_reference
+from throughtime.ops.program.shapes import check_shapes
 from throughtime.ops.recurrent.steps import Steps
 
 _PLANS = "_plans"
@@ -43,9 +43,9 @@ def run_program(
 ) -> Results:
     r"""Run a graph for every step of every sequence.
 
-    Differentiable any number of times with respect to all inputs and states. The native machine computes values
-    and first derivatives; what its backward pass reads is kept or computed again by the rule of each operator,
-    see `throughtime.ops.program.derive`. Results have the same bits alone and in any batch.
+    Differentiable any number of times with respect to all inputs and states. The native machine computes
+    values and first derivatives; what its backward pass reads is kept or computed again by the rule of each
+    operator, see `throughtime.ops.program.derive`. Results have the same bits alone and in any batch.
 
     Parameters
     ----------
@@ -58,16 +58,16 @@ def run_program(
     steps
         Where each step of each sequence lies among the T tokens.
     wanted
-        For each state, whether its value after every step is asked for; by default all are. The others are None
-        among the results.
+        For each state, whether its value after every step is asked for; by default all are. The others are
+        None among the results.
     from_end
         Whether each sequence is read from its last token to its first.
 
     Returns
     -------
     Results
-        States and outputs (T, width) at all tokens, and final states (B, width). Half precision is computed in
-        float32; a state is returned in the dtype that it had, all else in that of the inputs.
+        States and outputs (T, width) at all tokens, and final states (B, width). Half precision is computed
+        in float32; a state is returned in the dtype that it had, all else in that of the inputs.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def run_program(
     dtype = _common_dtype(present)
     if dtype is None:
         return _in_float32(graph, inputs, states, steps, wanted, from_end=from_end)
-    counts = Counts(*map(len, inputs), len(states))
+    counts = counts_of(inputs, states)
     check_shapes(graph, inputs, states, steps)
     if not autograd.takes(present):
         return _chosen(run_reference(graph, inputs, states, steps, from_end=from_end), wanted)
@@ -130,11 +130,10 @@ def _composed(
     plan: ForwardPlan, tensors: Sequence[Tensor | None], steps: Steps, *, from_end: bool
 ) -> list[Tensor]:
     """Return results and final states by the reference, as `throughtime.ops.program.autograd.run` does."""
-    *parts, states = plan.counts.divided(tensors)
-    found = run_reference(plan.graph, Inputs(*map(tuple, parts)), states, steps, from_end=from_end)  # type: ignore[arg-type]
-    by_node = dict(
-        zip((*plan.graph.states, *plan.graph.outputs), [*found.states, *found.outputs], strict=True)
-    )
+    inputs, states = rebuilt(plan.counts, tensors)
+    found = run_reference(plan.graph, inputs, states, steps, from_end=from_end)
+    values = cast("list[Tensor]", [*found.states, *found.outputs])
+    by_node = dict(zip((*plan.graph.states, *plan.graph.outputs), values, strict=True))
     return [*(by_node[node] for node in plan.results), *found.final]
 
 

@@ -1,6 +1,7 @@
 """Calls of the native machine, with tensors as arguments and results: float32 or float64 on the CPU."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +11,9 @@ from throughtime.ops._memory import in_order
 from throughtime.ops.program.encode import Encoded
 from throughtime.ops.recurrent.steps import Steps
 
-Program = getattr(_native, "Program", None)
+Program = _native.Program
+
+Tensors = Sequence[Tensor | None]
 
 
 class Machine:
@@ -34,20 +37,23 @@ class Machine:
 
     def run(
         self,
-        tokens: Sequence[Tensor],
-        previous: Sequence[Tensor],
-        previous_initial: Sequence[Tensor | None],
-        sequences: Sequence[Tensor],
-        vectors: Sequence[Tensor],
-        matrices: Sequence[Tensor],
-        states: Sequence[Tensor | None],
+        tokens: Tensors,
+        previous: Tensors,
+        previous_initial: Tensors,
+        sequences: Tensors,
+        vectors: Tensors,
+        matrices: Tensors,
+        states: Tensors,
         steps: Steps,
         dtype: torch.dtype,
         *,
         from_end: bool,
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the final states (B, width) and the outputs (T, width)."""
-        if self._reads_states_alone and all([part is None for part in states]):
+        """Return the final states (B, width) and the outputs (T, width).
+
+        Only states and ``previous_initial``, the rows before a first token, may be None: zeros.
+        """
+        if self._reads_states_alone and all(part is None for part in states):
             # The machine takes the dtype from the tensors.
             states = [torch.zeros(steps.batch, width, dtype=dtype) for width in self._widths]
         results: tuple[list[Tensor], list[Tensor]] = self._program.run(
@@ -75,5 +81,5 @@ class Machine:
         return constants
 
 
-def _ordered(tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
+def _ordered(tensors: Tensors) -> list[Any]:
     return [None if part is None else in_order(part) for part in tensors]

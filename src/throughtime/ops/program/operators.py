@@ -118,7 +118,7 @@ def _max_gradient(g: "Value", at: Call) -> Gradients:
 
 def _groups(x: Tensor, count: int) -> Tensor:
     """Return so many groups of adjacent values."""
-    return x.unflatten(-1, (count, x.shape[-1] // count))
+    return x.view(*x.shape[:-1], count, x.shape[-1] // count)
 
 
 def _concat_gradient(g: "Value", at: Call) -> Gradients:
@@ -196,7 +196,7 @@ OPERATORS: dict[str, Operator] = {
         lambda g, at: (g.call("tanh_gradient", at.b), g * at.a * (at.b * -2.0)),
     ),
     # No gradient goes through it.
-    "stop": _cheap(1, torch.detach, lambda *_: (None,)),
+    "stop": _cheap(1, Tensor.detach, lambda *_: (None,)),
     "slice": Operator(
         1, lambda inputs, node: inputs[0].narrow(-1, node.index, node.width), _no_gradient, cheap=True
     ),

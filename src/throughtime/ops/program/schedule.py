@@ -1,8 +1,8 @@
 """The order in which the nodes of a graph are computed.
 
-A step is divided into stages, each of pointwise operators and then products. Every node is computed in the first
-stage in which its inputs are there, so that few values live while a product runs; a node that reads leaves alone,
-which can be read at any time, only when its result is needed.
+A step is divided into stages, each of pointwise operators and then products. Every node is computed in the
+first stage in which its inputs are there, so that few values live while a product runs; a node that reads
+leaves alone, which can be read at any time, only when its result is needed.
 """
 
 from collections.abc import Sequence

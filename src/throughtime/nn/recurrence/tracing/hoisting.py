@@ -120,8 +120,8 @@ def total(source: Source, a: fx.Node, b: fx.Node) -> fx.Node:
     a, b = sorted((a, b), key=source.dependence, reverse=True)
     if source.dependence(a) and not source.dependence(b):
         if a.target is F.linear:
-            x, weight, *bias = a.args
-            return source.add(F.linear, x, weight, source.add(torch.add, bias[0], b) if bias else b)
+            x, weight, *biases = a.args
+            return source.add(F.linear, x, weight, source.add(torch.add, biases[0], b) if biases else b)
         if a.target is torch.ops.aten.mm.default:
             return source.add(torch.addmm, b, *a.args)
         if a.target in {torch.addmm, torch.ops.aten.addmm.default} and not a.kwargs and len(a.args) == 3:

@@ -1,6 +1,7 @@
 """Where in the user's code an operator of a traced graph was called."""
 
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,7 +43,7 @@ class SourceLines(TorchFunctionMode):
             raise UntraceableError(f"f turns gradients off ({self.line}); use .detach() in its place")
         name = getattr(func, "__name__", "")
         if name in _READS:
-            raise UntraceableError(self._of_values())
+            raise UntraceableError(_of_values(self.line))
         if (name in _CHANGES or (name.endswith("_") and name[:1] != "_")) and _is_real(args[0]):
             raise UntraceableError(f"f changes a tensor of its own in place ({self.line})")
         result = plain_call(func, args, kwargs or {})
@@ -58,20 +59,29 @@ class SourceLines(TorchFunctionMode):
         except UntraceableError:
             raise
         except Exception as error:
-            raise UntraceableError(self._reason(error)) from error
+            raise UntraceableError(_reason(error, _raised_at(error) or self.line)) from error
 
-    def _reason(self, error: Exception) -> str:
-        from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
-        from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
-        values = (DataDependentOutputException, DynamicOutputShapeException, GuardOnDataDependentSymNode)
-        if isinstance(error, values):
-            return self._of_values()
-        first = str(error).strip().split("\n")[0]
-        return f"tracing f failed at {self.line} with {type(error).__name__}: {first}"
+def _reason(error: Exception, line: str) -> str:
+    from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
+    from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
-    def _of_values(self) -> str:
-        return f"f looks at the values of a tensor ({self.line}), as a branch or .item() does"
+    values = (DataDependentOutputException, DynamicOutputShapeException, GuardOnDataDependentSymNode)
+    if isinstance(error, values):
+        return _of_values(line)
+    first = str(error).strip().split("\n")[0]
+    return f"tracing f failed at {line} with {type(error).__name__}: {first}"
+
+
+def _of_values(line: str) -> str:
+    return f"f looks at the values of a tensor ({line}), as a branch or .item() does"
+
+
+def _raised_at(error: Exception) -> str | None:
+    """Return file and line of the innermost frame of an error that is neither torch's nor ours."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
+    return f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else None
 
 
 def _is_real(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -81,14 +82,14 @@ class Watched:
             return place
         if all(operator_name(user).startswith("lift_fresh") for user in node.users):
             return Place([tensor], 0, "a constant")
-        found = (place for module in self._partial for place in _places_in(module) if place.read() is tensor)
-        place = next(found, None)
+        inner = chain.from_iterable(map(_places_in, self._partial))
+        place = next((place for place in inner if place.read() is tensor), None)
         if place is not None:
             return place
         line = node.meta.get("line", "an unknown line")
         raise UntraceableError(
-            f"f reads a tensor of shape {tuple(tensor.shape)} at {line} that is none of its attributes, of the "
-            "variables of its closure, or of its globals"
+            f"f reads a tensor of shape {tuple(tensor.shape)} at {line} that is none of its attributes, "
+            "of the variables of its closure, or of its globals"
         )
 
     def restore(self) -> None:

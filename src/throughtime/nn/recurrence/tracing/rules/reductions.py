@@ -80,20 +80,20 @@ def _norm(low: Lowering, a: Value, ord: Any = 2, dim: Any = None, keepdim: bool 
     return low.call("where", zero, 0.0, low.call("sqrt", low.call("where", zero, 1.0, squares)))
 
 
-def _exponentials(low: Lowering, a: Value, dims: list[int]) -> tuple[Value, Value]:
-    """Return a minus its maximum, which has no gradient, and the sum of that one's exponentials."""
-    shifted = low.add(a, low.call("stop", low.reduce("max", a, dims, keepdim=True)), -1.0)
-    return shifted, low.call("exp", shifted)
+def _below_maximum(low: Lowering, a: Value, dim: int) -> Value:
+    """Return a minus its maximum, which has no gradient."""
+    return low.add(a, low.call("stop", low.reduce("max", a, [dim], keepdim=True)), -1.0)
 
 
 def _softmax(low: Lowering, a: Value, dim: int, *_: Any) -> Value:
-    _, grown = _exponentials(low, a, [dim])
+    grown = low.call("exp", _below_maximum(low, a, dim))
     return low.div(grown, low.reduce("sum", grown, [dim], keepdim=True))
 
 
 def _log_softmax(low: Lowering, a: Value, dim: int, *_: Any) -> Value:
-    shifted, grown = _exponentials(low, a, [dim])
-    return low.add(shifted, low.call("log", low.reduce("sum", grown, [dim], keepdim=True)), -1.0)
+    shifted = _below_maximum(low, a, dim)
+    grown = low.reduce("sum", low.call("exp", shifted), [dim], keepdim=True)
+    return low.add(shifted, low.call("log", grown), -1.0)
 
 
 def _logsumexp(low: Lowering, a: Value, dim: Any, keepdim: bool = False) -> Value:
