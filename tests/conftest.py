@@ -1,5 +1,6 @@
 """Settings of the test run."""
 
+import gc
 import os
 
 # Before torch is imported: its threads, and those of the processes that tests start, sleep when they wait. By default
@@ -20,6 +21,15 @@ settings.register_profile("repo", derandomize=True, deadline=None, max_examples=
 settings.register_profile("long", deadline=None, max_examples=100)  # of `make test-long`
 settings.load_profile("repo")
 torch.set_num_threads(1)
+
+# Modules and tests are collected to stay: the search for cycles begins behind them, and reads only what tests make.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
