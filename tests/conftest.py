@@ -22,13 +22,14 @@ settings.register_profile("long", deadline=None, max_examples=100)  # of `make t
 settings.load_profile("repo")
 torch.set_num_threads(1)
 
-# Modules and tests are collected to stay: the search for cycles begins behind them, and reads only what tests make.
-gc.disable()
 
-
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Take what is collected out of the search for cycles, which would read all tests and modules again and again."""
+    gc.disable()
+    yield
     gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
+    gc.set_threshold(10_000, 10, 10)
     gc.enable()
 
 
