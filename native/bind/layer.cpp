@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "bind/cell.h"
 #include "bind/recurrent.h"
@@ -78,7 +79,22 @@ struct Layer {
     Plain found{};
     if (!look(index, found) || !found.is_integer) return false;
     tokens.index = static_cast<const std::int64_t*>(found.data);
+    if (tokens.order == Order::strided) check_rows(found);
     return true;
+  }
+
+  // First rows and lengths, (2, B), name rows of the tokens.
+  void check_rows(const Plain& found) const {
+    std::int64_t tokens_in_all = 0;
+    bool fits = found.sizes == 2 && found.size[0] == 2 && found.size[1] == tokens.batch && tokens.length > 0;
+    for (std::int64_t b = 0; fits && b < tokens.batch; ++b) {
+      const std::int64_t first = tokens.index[b], length = tokens.index[tokens.batch + b];
+      fits = first >= 0 && length >= 0 && length <= total && (length == 0 || first + (length - 1) * tokens.length < total);
+      tokens_in_all += length;
+    }
+    if (!fits || tokens_in_all != total) {
+      shape_error("the first rows and lengths of these sequences do not match " + std::to_string(total) + " tokens");
+    }
   }
 
   Weights weights_of(int d) const {

@@ -4,6 +4,21 @@
 #include <numeric>
 
 namespace throughtime {
+namespace {
+
+// The numbers of sequences of these lengths, longest first; of equal ones the first first.
+std::vector<std::int64_t> longest_first(const std::vector<std::int64_t>& length) {
+  std::vector<std::int64_t> id(length.size());
+  std::iota(id.begin(), id.end(), std::int64_t{0});
+  if (!std::is_sorted(length.begin(), length.end(), std::greater<>())) {
+    std::stable_sort(id.begin(), id.end(), [&](std::int64_t a, std::int64_t b) {
+      return length[static_cast<std::size_t>(a)] > length[static_cast<std::size_t>(b)];
+    });
+  }
+  return id;
+}
+
+}  // namespace
 
 SortedSequences::SortedSequences(const Tokens& tokens) {
   const std::size_t batch = static_cast<std::size_t>(tokens.batch);
@@ -15,17 +30,13 @@ SortedSequences::SortedSequences(const Tokens& tokens) {
     case Order::ragged: {
       std::vector<std::int64_t> length(batch);
       for (std::size_t b = 0; b < batch; ++b) length[b] = tokens.index[b + 1] - tokens.index[b];
-      if (!std::is_sorted(length.begin(), length.end(), std::greater<>())) {
-        std::stable_sort(id_.begin(), id_.end(), [&](std::int64_t a, std::int64_t b) {
-          return length[static_cast<std::size_t>(a)] > length[static_cast<std::size_t>(b)];
-        });
-      }
-      for (std::size_t a = 0; a < batch; ++a) {
-        length_[a] = length[static_cast<std::size_t>(id_[a])];
-        first_[a] = tokens.index[id_[a]];
-      }
+      sort(length, tokens.index);
       break;
     }
+    case Order::strided:
+      sort({tokens.index + batch, tokens.index + 2 * batch}, tokens.index);
+      stride_ = tokens.length;
+      break;
     case Order::time_major:
       stride_ = tokens.batch;
       break;
@@ -46,6 +57,14 @@ SortedSequences::SortedSequences(const Tokens& tokens) {
     }
   }
   total_ = std::accumulate(length_.begin(), length_.end(), std::int64_t{0});
+}
+
+void SortedSequences::sort(const std::vector<std::int64_t>& length, const std::int64_t* first) {
+  id_ = longest_first(length);
+  for (std::size_t a = 0; a < id_.size(); ++a) {
+    length_[a] = length[static_cast<std::size_t>(id_[a])];
+    first_[a] = first[id_[a]];
+  }
 }
 
 Sequences SortedSequences::view() const {

@@ -26,6 +26,8 @@ class SortedSequences {
   Sequences view() const;
 
  private:
+  void sort(const std::vector<std::int64_t>& length, const std::int64_t* first);
+
   std::vector<std::int64_t> length_, first_, id_, time_first_;
   std::int64_t stride_ = 1;
   std::int64_t total_ = 0;

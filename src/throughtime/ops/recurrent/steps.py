@@ -11,7 +11,7 @@ from torch import Tensor
 
 from throughtime.ragged import Layout
 
-RAGGED, TIME_MAJOR, BATCH_FIRST, PACKED = range(4)
+RAGGED, TIME_MAJOR, BATCH_FIRST, PACKED, STRIDED = range(5)
 
 
 class Steps(NamedTuple):
@@ -24,9 +24,11 @@ class Steps(NamedTuple):
     TIME_MAJOR    None                          t · B + b
     BATCH_FIRST   None                          b · length + t
     PACKED        batch sizes (length,), host   Σ batch sizes before t, + b; longest sequence first
+    STRIDED       first rows, lengths: (2, B)   first row of b + t · length
     ============  ============================  =================================================
 
-    ``length`` is the number of time steps, and unused for RAGGED. The index is int64.
+    ``length`` is the number of time steps; unused for RAGGED, and the rows from one step to the next for
+    STRIDED. The index is int64.
     """
 
     order: int
@@ -50,6 +52,11 @@ def packed_steps(batch_sizes: Tensor, batch: int) -> Steps:
     return Steps(PACKED, batch, batch_sizes.shape[0], batch_sizes)
 
 
+def strided_steps(first: Tensor, lengths: Tensor, stride: int) -> Steps:
+    """Take sequences (B,) that begin at rows ``first``, each step ``stride`` rows after the one before."""
+    return Steps(STRIDED, first.shape[0], stride, torch.stack((first, lengths)))
+
+
 def host_lengths(steps: Steps) -> Tensor:
     """Return (B,) int64 in host memory: tokens of each sequence."""
     if steps.order == RAGGED:
@@ -57,6 +64,8 @@ def host_lengths(steps: Steps) -> Tensor:
     if steps.order == PACKED:
         ranks = torch.arange(steps.batch)
         return (_index(steps)[None, :] > ranks[:, None]).sum(1)
+    if steps.order == STRIDED:
+        return _index(steps)[1].cpu()
     return torch.full((steps.batch,), steps.length, dtype=torch.int64)
 
 
@@ -67,6 +76,8 @@ def rows(steps: Steps, sequence: Tensor, step: Tensor) -> Tensor:
     if steps.order == PACKED:
         sizes = _index(steps)
         return (sizes.cumsum(0) - sizes)[step] + sequence
+    if steps.order == STRIDED:
+        return _index(steps)[0].cpu()[sequence] + step * steps.length
     if steps.order == TIME_MAJOR:
         return step * steps.batch + sequence
     return sequence * steps.length + step
