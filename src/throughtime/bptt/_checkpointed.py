@@ -132,7 +132,8 @@ def _flags(
     if reset is None:
         return [None] * len(sizes)
     flags = pieces_of(reset, x, batch_first=False, layer=type(layer).__name__).flags.values
-    return (flags if order is None else flags.index_select(0, order)).split(sizes)
+    segments: tuple[Tensor, ...] = (flags if order is None else flags.index_select(0, order)).split(sizes)
+    return segments
 
 
 def _segments(layout: Layout, segment: int) -> tuple[Tensor | None, list[Layout]]:

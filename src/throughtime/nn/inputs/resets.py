@@ -1,7 +1,7 @@
 """Reset flags of tokens: the pieces into which they cut the sequences of a batch, and the states of these.
 
-A flag is a boundary between a token and the one before it. So a batch with flags is a batch of more and shorter
-sequences over the same tokens, and a layer that keeps sequences apart needs nothing else.
+A flag is a boundary between a token and the one before it. So a batch with flags is a batch of more and
+shorter sequences over the same tokens, and a layer that keeps sequences apart needs nothing else.
 """
 
 import inspect
@@ -176,8 +176,8 @@ def flags_of_step(reset: Any, streams: tuple[int, ...], layer: str) -> Tensor:
     _check_bool(reset, layer)
     if reset.shape != streams:
         raise ShapeError(
-            f"{layer}.step: reset has shape {tuple(reset.shape)}, expected {tuple(streams)}, one flag for each "
-            "stream"
+            f"{layer}.step: reset has shape {tuple(reset.shape)}, expected {tuple(streams)}, one flag "
+            "for each stream"
         )
     flags: Tensor = reset
     return flags
@@ -201,22 +201,18 @@ def check_takes_reset(layer: torch.nn.Module, inside: str) -> None:
     """
     if "reset" not in inspect.signature(layer.forward).parameters:
         raise InputTypeError(
-            f"{inside} got reset flags, but {type(layer).__name__} takes none: its call has no argument reset; "
-            "use recurrent layers of throughtime.nn, or split sequences before the call"
+            f"{inside} got reset flags, but {type(layer).__name__} takes none: its call has no argument "
+            "reset; use recurrent layers of throughtime.nn, or split sequences before the call"
         )
 
 
 def _check(reset: Any, x: Input, layer: str) -> None:
     """Refuse flags that do not fit the input."""
-    kind = Tensor if isinstance(x, Tensor) else Ragged if isinstance(x, Ragged) else PackedSequence
-    if not isinstance(reset, kind):
-        raise InputTypeError(
-            f"{layer}: reset is {_described(reset)}, expected a {kind.__name__} of bool, as the input is a "
-            f"{kind.__name__}"
-        )
     if isinstance(x, Tensor):
+        _check_kind(reset, Tensor, layer)
         _check_flags(reset, tuple(x.shape[:2] if x.dim() > 2 else x.shape[:1]), layer)
     elif isinstance(x, Ragged):
+        _check_kind(reset, Ragged, layer)
         _check_flags(reset.values, (x.values.shape[0],), layer)
         if not reset.layout.same_as(x.layout):
             raise ShapeError(
@@ -224,6 +220,7 @@ def _check(reset: Any, x: Input, layer: str) -> None:
                 f"{x.lengths.tolist()[:8]}"
             )
     else:
+        _check_kind(reset, PackedSequence, layer)
         _check_flags(reset.data, (x.data.shape[0],), layer)
         if not (_equal(reset.batch_sizes, x.batch_sizes) and _equal(reset.sorted_indices, x.sorted_indices)):
             raise ShapeError(
@@ -232,9 +229,17 @@ def _check(reset: Any, x: Input, layer: str) -> None:
             )
 
 
+def _check_kind(reset: Any, kind: type, layer: str) -> None:
+    if not isinstance(reset, kind):
+        raise InputTypeError(
+            f"{layer}: reset is {_described(reset)}, expected a {kind.__name__} of bool, as the input is a "
+            f"{kind.__name__}"
+        )
+
+
 def _check_flags(flags: Tensor, tokens: tuple[int, ...], layer: str) -> None:
     _check_bool(flags, layer)
-    if flags.shape != tokens and flags.shape != (*tokens, 1):
+    if flags.shape not in {tokens, (*tokens, 1)}:
         raise ShapeError(
             f"{layer}: reset has shape {tuple(flags.shape)}, expected {tokens}, one flag for each token"
         )
@@ -250,8 +255,8 @@ def _check_bool(flags: Any, layer: str) -> None:
         )
     if torch._C._functorch.is_batchedtensor(flags):  # noqa: SLF001
         raise UnsupportedError(
-            f"{layer}: vmap maps over reset flags, but all mapped batches need the same ones; map over values "
-            "only (in_dims=None for flags)"
+            f"{layer}: vmap maps over reset flags, but all mapped batches need the same ones; map over "
+            "values only (in_dims=None for flags)"
         )
 
 

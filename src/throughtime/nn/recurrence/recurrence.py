@@ -161,9 +161,9 @@ class Recurrence(nn.Module):
             initial one.
         reset : Ragged, Tensor or PackedSequence
             bool, one flag for each token, in the kind of the input and without its features: (T,), (L, B),
-            (B, L) with ``batch_first``, (L,). Where it is true, the state before that token is the initial one
-            of this module, as if the sequence were split there; a flag at a first token has the state that is
-            given ignored. See `throughtime.nn.LSTM.forward`.
+            (B, L) with ``batch_first``, (L,). Where it is true, the state before that token is the initial
+            one of this module, as if the sequence were split there; a flag at a first token has the state
+            that is given ignored. See `throughtime.nn.LSTM.forward`.
         """
         if not torch.compiler.is_compiling():
             refuse_tracing("a Recurrence")
@@ -173,7 +173,7 @@ class Recurrence(nn.Module):
         return self._result(states, final, wrap, unbatched=is_unbatched(x))
 
     def trace(self, x: Any, state: Any = None, *, reset: Any = None) -> RecurrenceTrace:
-        """Run as ``layer(x, state, reset=reset)`` does, and return the state after every step, differentiable.
+        """Run as a call does, and return the state after every step, differentiable.
 
         Examples
         --------

@@ -26,7 +26,7 @@ def begun_states(
 
 
 def ended_states(pieces: Pieces, final: Tensor, *, bidirectional: bool) -> Tensor:
-    """Return the states (layers · directions, B, ·) after each sequence; of a cell without c there are none."""
+    """Return the states (layers · directions, B, ·) after each sequence; a cell without c has none."""
     if final.dim() < 2 or not bidirectional:
         return pieces.ended(final, dim=1) if final.dim() > 1 else final
     return _by_direction([pieces.ended(final[d::2], dim=1, reverse=d == 1) for d in range(2)])

@@ -538,7 +538,10 @@ class Watcher(Protocol):
         records: list[StepGradients],
         pieces: Pieces | None,
     ) -> None:
-        """Take note of a run; a backward pass will fill the records. With reset flags, steps are of pieces."""
+        """Take note of a run, whose steps are of pieces where there are any.
+
+        A backward pass will fill the records.
+        """
 
 
 class Carrier(Protocol):

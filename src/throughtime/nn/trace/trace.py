@@ -130,7 +130,7 @@ def traced(
 ) -> Trace:
     """Name what the layers made, for tokens in the order of the layout.
 
-    ``read`` has the sequences that the layers have read: the pieces of those of the layout, where flags cut them.
+    ``read`` has the sequences that the layers have read: pieces of those of the layout, where flags cut them.
     """
     rows = []
     for number, layer in enumerate(layers):
