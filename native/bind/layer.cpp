@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
 
 #include "bind/cell.h"
 #include "bind/recurrent.h"
@@ -19,7 +18,7 @@ namespace {
 enum Part { ih, hh, bias_ih, bias_hh, hr, own, context, parts };
 
 // The fields of `Steps` in ops/recurrent/steps.py.
-enum StepsField : std::size_t { order_field, batch_field, length_field, index_field };
+enum StepsField : std::size_t { order_field, batch_field, length_field, index_field, reset_field };
 
 // What a record of a backward pass keeps of every step, in the order of `StepGradients` in ops/recurrent/record.py.
 enum Record { dh_steps, dc_steps, dpre, bounded, summary, all_of_record };
@@ -52,7 +51,7 @@ struct Layer {
     shape.hidden = static_cast<int>(weights[0][hr].present() ? weights[0][hr].size[1] : shape.state);
     total = 1;
     for (int i = 0; i < x.sizes - 1; ++i) total *= x.size[i];
-    return read_steps(steps);
+    return read_steps(steps) && read_reset(steps);
   }
 
   // None is a part that is not there.
@@ -79,22 +78,17 @@ struct Layer {
     Plain found{};
     if (!look(index, found) || !found.is_integer) return false;
     tokens.index = static_cast<const std::int64_t*>(found.data);
-    if (tokens.order == Order::strided) check_rows(found);
     return true;
   }
 
-  // First rows and lengths, (2, B), name rows of the tokens.
-  void check_rows(const Plain& found) const {
-    std::int64_t tokens_in_all = 0;
-    bool fits = found.sizes == 2 && found.size[0] == 2 && found.size[1] == tokens.batch && tokens.length > 0;
-    for (std::int64_t b = 0; fits && b < tokens.batch; ++b) {
-      const std::int64_t first = tokens.index[b], length = tokens.index[tokens.batch + b];
-      fits = first >= 0 && length >= 0 && length <= total && (length == 0 || first + (length - 1) * tokens.length < total);
-      tokens_in_all += length;
-    }
-    if (!fits || tokens_in_all != total) {
-      shape_error("the first rows and lengths of these sequences do not match " + std::to_string(total) + " tokens");
-    }
+  bool read_reset(nb::tuple steps) {
+    const nb::object reset = steps[std::size_t{reset_field}];
+    if (reset.is_none()) return true;
+    Plain found{};
+    int bytes = 0;
+    if (!is_index(reset, found, bytes) || bytes != 1 || found.count() != total) return false;
+    tokens.reset = static_cast<const std::int8_t*>(found.data);
+    return true;
   }
 
   Weights weights_of(int d) const {

@@ -415,13 +415,27 @@ def test_flags_that_vmap_maps_over_are_refused() -> None:
         torch.func.vmap(lambda flags: layer(x, reset=flags).output)(torch.zeros(3, 7, 2).bool())
 
 
-def test_graphs_are_broken_or_refused() -> None:
-    layer, (x, flags) = _layer("GRU"), _problem(_layer("GRU"))
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "LayerNormLSTM"])
+def test_compiled_and_exported_with_flags(name: str) -> None:
+    layer = _layer(name)
+    x, flags = _problem(layer)
+    expected = layer(x, reset=flags).output
+    torch._dynamo.reset()
+    compiled = torch.compile(layer, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x, reset=flags).output, expected)
+    program = torch.export.export(layer, (x,), {"reset": torch.zeros_like(flags)}).module()
+    torch.testing.assert_close(program(x, reset=flags).output, expected)
+
+
+def test_flags_that_graphs_cannot_have() -> None:
+    """Where a sequence is cut into pieces, whose number is in the values of flags."""
+    layer = _layer("MinLSTM")
+    x, flags = _problem(layer)
     torch._dynamo.reset()
     compiled = torch.compile(layer, backend="eager")
     torch.testing.assert_close(compiled(x, reset=flags).output, layer(x, reset=flags).output)
     torch._dynamo.reset()
-    with pytest.raises(torch._dynamo.exc.Unsupported, match="cannot record the reset flags of GRU"):
+    with pytest.raises(torch._dynamo.exc.Unsupported, match="cannot record the reset flags of MinLSTM"):
         torch.compile(layer, backend="eager", fullgraph=True)(x, reset=flags)
-    with pytest.raises(Exception, match="cannot record the reset flags of GRU"):
+    with pytest.raises(Exception, match="cannot record the reset flags of MinLSTM"):
         torch.export.export(layer, (x,), {"reset": flags})

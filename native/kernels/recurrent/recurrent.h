@@ -57,14 +57,16 @@ enum class Order : std::int32_t {
   time_major = 1,   // t · B + b; every sequence has `length` tokens
   batch_first = 2,  // b · length + t
   packed = 3,       // index[0] + … + index[t − 1] + b; index: `length` batch sizes, never increasing
-  strided = 4,      // index[b] + t · length; index: B first rows, then B numbers of tokens
 };
 
 struct Tokens {
   Order order;
   std::int64_t batch;         // B
-  std::int64_t length;        // see Order; unused for ragged, rows from one token to the next for strided
+  std::int64_t length;        // see Order; unused for ragged
   const std::int64_t* index;  // see Order; null for dense orders
+  // (T), by row: whether a sequence begins again with this token, from a state of zeros; or null. The second direction
+  // begins again where it comes from such a token to the one before it.
+  const std::int8_t* reset = nullptr;
 };
 
 // What both passes read of one direction. T is float or double, as the call says.

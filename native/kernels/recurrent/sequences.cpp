@@ -4,23 +4,8 @@
 #include <numeric>
 
 namespace throughtime {
-namespace {
 
-// The numbers of sequences of these lengths, longest first; of equal ones the first first.
-std::vector<std::int64_t> longest_first(const std::vector<std::int64_t>& length) {
-  std::vector<std::int64_t> id(length.size());
-  std::iota(id.begin(), id.end(), std::int64_t{0});
-  if (!std::is_sorted(length.begin(), length.end(), std::greater<>())) {
-    std::stable_sort(id.begin(), id.end(), [&](std::int64_t a, std::int64_t b) {
-      return length[static_cast<std::size_t>(a)] > length[static_cast<std::size_t>(b)];
-    });
-  }
-  return id;
-}
-
-}  // namespace
-
-SortedSequences::SortedSequences(const Tokens& tokens) {
+SortedSequences::SortedSequences(const Tokens& tokens) : reset_(tokens.reset) {
   const std::size_t batch = static_cast<std::size_t>(tokens.batch);
   id_.resize(batch);
   std::iota(id_.begin(), id_.end(), std::int64_t{0});
@@ -30,13 +15,17 @@ SortedSequences::SortedSequences(const Tokens& tokens) {
     case Order::ragged: {
       std::vector<std::int64_t> length(batch);
       for (std::size_t b = 0; b < batch; ++b) length[b] = tokens.index[b + 1] - tokens.index[b];
-      sort(length, tokens.index);
+      if (!std::is_sorted(length.begin(), length.end(), std::greater<>())) {
+        std::stable_sort(id_.begin(), id_.end(), [&](std::int64_t a, std::int64_t b) {
+          return length[static_cast<std::size_t>(a)] > length[static_cast<std::size_t>(b)];
+        });
+      }
+      for (std::size_t a = 0; a < batch; ++a) {
+        length_[a] = length[static_cast<std::size_t>(id_[a])];
+        first_[a] = tokens.index[id_[a]];
+      }
       break;
     }
-    case Order::strided:
-      sort({tokens.index + batch, tokens.index + 2 * batch}, tokens.index);
-      stride_ = tokens.length;
-      break;
     case Order::time_major:
       stride_ = tokens.batch;
       break;
@@ -59,14 +48,6 @@ SortedSequences::SortedSequences(const Tokens& tokens) {
   total_ = std::accumulate(length_.begin(), length_.end(), std::int64_t{0});
 }
 
-void SortedSequences::sort(const std::vector<std::int64_t>& length, const std::int64_t* first) {
-  id_ = longest_first(length);
-  for (std::size_t a = 0; a < id_.size(); ++a) {
-    length_[a] = length[static_cast<std::size_t>(id_[a])];
-    first_[a] = first[id_[a]];
-  }
-}
-
 Sequences SortedSequences::view() const {
   return {static_cast<std::int64_t>(id_.size()),
           length_.data(),
@@ -74,7 +55,8 @@ Sequences SortedSequences::view() const {
           id_.data(),
           stride_,
           time_first_.empty() ? nullptr : time_first_.data(),
-          total_};
+          total_,
+          reset_};
 }
 
 }  // namespace throughtime

@@ -226,6 +226,7 @@ struct Forward {
     const Plan& plan = *m.plan;
     T* const h_next = m.h + ((t + 1) % 2) * m.turn;
     for (std::int64_t row = 0; row < rows; ++row) m.token[row] = m.share.token(row, t, plan.reverse);
+    if (plan.sequences.reset != nullptr) restart(m, t, rows);
     m.barrier->wait(m.unit, m.units);
     s.pre = pre;
     s.h_prev = m.h + (t % 2) * m.turn;
@@ -241,6 +242,16 @@ struct Forward {
     if (has_second(plan)) {
       m.barrier->wait(m.unit, m.units);
       second_phase(m, s, h_next, rows);
+    }
+  }
+
+  // Zeros in place of the states before this step where a flag says so; each thread does its own columns.
+  static void restart(const Member& m, std::int64_t t, std::int64_t rows) {
+    const Plan& plan = *m.plan;
+    for (std::int64_t row = 0; row < rows; ++row) {
+      if (!m.share.restarts(row, t, plan.reverse)) continue;
+      copy_columns<T>(nullptr, state_columns(m), m.h + (t % 2) * m.turn + row * plan.ld_h);
+      if (plan.direction->c_n != nullptr) copy_columns<T>(nullptr, unit_columns(m), m.c + row * plan.ld_c);
     }
   }
 

@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from throughtime.errors import InputTypeError, ShapeError, UnsupportedError
 from throughtime.nn.inputs.tokens import Input, ragged_of
-from throughtime.ops.recurrent.steps import TIME_MAJOR, Steps, ragged_steps, strided_steps
+from throughtime.ops.recurrent.steps import Steps, ragged_steps
 from throughtime.ragged import Layout, Ragged, host_array, refuse_compiling, refuse_tracing
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
@@ -78,16 +78,10 @@ class Pieces:
         """Return the pieces of sequences as sequences, over the same values."""
         return Ragged(x.values, self.layout.offsets, layout=self.layout) if self.cuts else x
 
-    def steps(self, steps: Steps) -> Steps:
-        """Return where each step of each piece lies, among tokens whose sequences lie at ``steps``."""
-        if not self.cuts:
-            return steps
-        if steps.order != TIME_MAJOR:
-            return ragged_steps(self.layout)
-        sequence, step = np.divmod(self.bounds[:-1], steps.length)
-        return strided_steps(
-            self._tensor(step * steps.batch + sequence), self._tensor(np.diff(self.bounds)), steps.batch
-        )
+    @property
+    def steps(self) -> Steps:
+        """Where each step of each piece lies among tokens end to end."""
+        return ragged_steps(self.layout)
 
     def of_sequences(self, values: Tensor) -> Tensor:
         """Return for each piece the row (B, …) of its sequence."""
@@ -161,6 +155,21 @@ def pieces_of(reset: Any, x: Input, *, batch_first: bool, layer: str) -> Pieces:
         return _cut(*_of_tensor(reset, x, batch_first=batch_first), x.device)
     flags = reset if isinstance(reset, Ragged) else ragged_of(reset, batch_first=False)
     return _cut(host_array(flags.values), host_array(flags.layout.host_offsets), flags.device)
+
+
+def flags_by_row(reset: Any, x: Input, layer: str) -> Tensor:
+    """Return the flags (T,) int8 of the rows of the tokens, as `Steps.reset` has them.
+
+    Raises
+    ------
+    InputTypeError, ShapeError, UnsupportedError
+        As of `pieces_of`.
+    """
+    _check(reset, x, layer)
+    flags: Tensor = (
+        reset if isinstance(reset, Tensor) else reset.values if isinstance(reset, Ragged) else reset.data
+    )
+    return flags.contiguous().view(torch.int8).view(-1)
 
 
 def flags_of_step(reset: Any, streams: tuple[int, ...], layer: str) -> Tensor:

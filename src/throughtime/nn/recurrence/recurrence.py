@@ -168,7 +168,7 @@ class Recurrence(nn.Module):
         if not torch.compiler.is_compiling():
             refuse_tracing("a Recurrence")
         x = check_input(unwrapped(input))
-        tokens, steps, wrap = self._placed(x)
+        tokens, steps, wrap = self._placed(x, end_to_end=reset is not None)
         states, final = self._run(x, tokens, steps, state, reset)
         return self._result(states, final, wrap, unbatched=is_unbatched(x))
 
@@ -256,16 +256,16 @@ class Recurrence(nn.Module):
         pieces = pieces_of(reset, x, batch_first=self.batch_first, layer="Recurrence")
         initial = self._begun(None, pieces.count, unbatched=False)
         begun = pytree.tree_map(pieces.begun, begun, initial)
-        states, final = self._loop(tokens, pieces.steps(steps), begun)
+        states, final = self._loop(tokens, pieces.steps, begun)
         return states, pytree.tree_map(pieces.ended, final)
 
-    def _placed(self, x: Input) -> tuple[Tensor, Steps, Callable[[Tensor], Any]]:
+    def _placed(self, x: Input, *, end_to_end: bool) -> tuple[Tensor, Steps, Callable[[Tensor], Any]]:
         """Return tokens, where each step is, and how results get the kind that came in."""
-        if not isinstance(x, PackedSequence):
+        if not (end_to_end or isinstance(x, PackedSequence)):
             tokens, steps = tokens_of(x, batch_first=self.batch_first)
             return tokens, steps, lambda part: _like(part, x)
-        tokens, steps = tokens_of(ragged_of(x, batch_first=False), batch_first=False)
-        return tokens, steps, lambda part: from_ragged(part, x, batch_first=False)
+        tokens, steps = tokens_of(ragged_of(x, batch_first=self.batch_first), batch_first=False)
+        return tokens, steps, lambda part: from_ragged(part, x, batch_first=self.batch_first)
 
     def _loop(self, tokens: Tensor, steps: Steps, state: Any) -> tuple[Any, Any]:
         """Return the state after every step, (T, …) in the order of the tokens, and each sequence's last."""

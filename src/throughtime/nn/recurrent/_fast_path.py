@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.nn.inputs.output import RecurrentOutput
-from throughtime.nn.inputs.resets import pieces_of
-from throughtime.nn.recurrent._pieces import begun_states, ended_states
+from throughtime.nn.inputs.resets import flags_by_row
 from throughtime.nn.recurrent.stack import Stack, over_layers
 from throughtime.nn.recurrent.weights import known_plan_of_cell
 from throughtime.ops.plain import unobserved
@@ -88,16 +87,10 @@ def _layer_by_layer(module: Stack, x: Any, state: Any, reset: Any) -> RecurrentO
     wanted = torch.is_grad_enabled() and _wanted(parameters, tokens, h0, c0)
     if not wanted and reset is None:
         return _at_once(module, x, state)
-    plan, spec, both = module.weight_plan, module.spec, module.bidirectional
+    plan, spec = module.weight_plan, module.spec
     weights = plan.joined(layers) if plan.joins else layers
-    pieces = None
     if reset is not None:
-        name = type(module).__name__
-        pieces = pieces_of(reset, x, batch_first=bool(module.batch_first), layer=name)
-        steps = pieces.steps(steps)
-        if single:
-            h0, c0 = (None if part is None else part.unsqueeze(1) for part in (h0, c0))
-        h0, c0 = (begun_states(pieces, part, None, bidirectional=both) for part in (h0, c0))
+        steps = steps._replace(reset=flags_by_row(reset, x, type(module).__name__))
 
     def run(weights: Any, x: Tensor, h: Tensor | None, c: Tensor | None) -> _Result:
         if wanted:
@@ -105,9 +98,6 @@ def _layer_by_layer(module: Stack, x: Any, state: Any, reset: Any) -> RecurrentO
         return layer_forward(x, steps, spec, h, c, weights, save=False)[:3]
 
     y, h_n, c_n = over_layers(weights, tokens, h0, c0, run)
-    if pieces is not None:
-        h_n = ended_states(pieces, h_n, bidirectional=both)
-        c_n = None if c_n is None else ended_states(pieces, c_n, bidirectional=both)
     if single:
         h_n, c_n = h_n.squeeze(1), None if c_n is None else c_n.squeeze(1)
     output = x.with_values(y) if type(x) is Ragged else y

@@ -7,14 +7,13 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
 
 from throughtime.errors import ShapeError
 from throughtime.nn.description.kinds import Stateful, WholeSequence
 from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
 from throughtime.nn.inputs.precision import precision
-from throughtime.nn.inputs.resets import Pieces, flags_of_step, pieces_of
+from throughtime.nn.inputs.resets import Pieces, flags_by_row, flags_of_step, pieces_of
 from throughtime.nn.inputs.tokens import Input, checked, from_ragged, like_input, ragged_of, tokens_of
 from throughtime.nn.recurrent._context import checked_context
 from throughtime.nn.recurrent._fast_path import quick_call, quick_step
@@ -253,11 +252,12 @@ class Recurrent(nn.RNNBase):
         if quick is not None:
             return quick
         x = self._checked(x)
-        if isinstance(x, PackedSequence) and reset is not None:
+        if reset is not None and self._cuts():
             return self._in_ragged_order(x, hx, context, reset)[0]
         tokens, steps = tokens_of(x, batch_first=self.batch_first)
-        pieces = self._pieces(reset, x)
-        result, _ = self._run(x, tokens, steps, hx, context, lambda y: like_input(y, x), pieces=pieces)
+        if reset is not None:
+            steps = steps._replace(reset=flags_by_row(reset, x, type(self).__name__))
+        result, _ = self._run(x, tokens, steps, hx, context, lambda y: like_input(y, x))
         return result
 
     def trace(
@@ -388,10 +388,13 @@ class Recurrent(nn.RNNBase):
                 parts.append(like_state(torch.where(flags.view(-1, 1), initial, part), x))
         return tuple(parts) if self.spec.has_c else parts[0]
 
-    def _pieces(self, reset: Any, x: Input) -> Pieces | None:
-        if reset is None:
-            return None
-        return pieces_of(reset, x, batch_first=self.batch_first, layer=type(self).__name__)
+    def _cuts(self) -> bool:
+        """Tell whether reset flags cut sequences into pieces, and are not left to the loop over time.
+
+        The loop knows states of zeros alone, torch's fused layers no flags, and diagnoses read pieces.
+        """
+        elsewhere = not (self._weight.is_cpu or torch.compiler.is_compiling())
+        return self.learn_initial_state or elsewhere or in_this_thread(self._watchers) is not None
 
     def _in_ragged_order(
         self,
@@ -404,7 +407,10 @@ class Recurrent(nn.RNNBase):
         records: list[StepGradients] | None = None,
     ) -> tuple[RecurrentOutput, StackResult, Layout, Pieces | None]:
         """Run on sequences end to end, in the order of the caller."""
-        pieces = self._pieces(reset, x)
+        name = type(self).__name__
+        pieces = None
+        if reset is not None:
+            pieces = pieces_of(reset, x, batch_first=self.batch_first, layer=name)
         ragged = ragged_of(x, batch_first=self.batch_first)
         tokens, steps = tokens_of(ragged, batch_first=False)
         result, stack = self._run(
@@ -460,7 +466,7 @@ class Recurrent(nn.RNNBase):
             records = [StepGradients(whole=watcher.whole) for _ in range(self.num_layers)]
         context = checked_context(context, x, steps.batch, self.context_size, weight, name, as_given=as_given)
         if pieces is not None:
-            steps = pieces.steps(steps)
+            steps = pieces.steps
             h0, c0 = self._begun(pieces, h0, c0)
             context = None if context is None else pieces.of_sequences(context)
         dtypes = precision(

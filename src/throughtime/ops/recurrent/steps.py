@@ -11,7 +11,7 @@ from torch import Tensor
 
 from throughtime.ragged import Layout
 
-RAGGED, TIME_MAJOR, BATCH_FIRST, PACKED, STRIDED = range(5)
+RAGGED, TIME_MAJOR, BATCH_FIRST, PACKED = range(4)
 
 
 class Steps(NamedTuple):
@@ -24,17 +24,19 @@ class Steps(NamedTuple):
     TIME_MAJOR    None                          t · B + b
     BATCH_FIRST   None                          b · length + t
     PACKED        batch sizes (length,), host   Σ batch sizes before t, + b; longest sequence first
-    STRIDED       first rows, lengths: (2, B)   first row of b + t · length
     ============  ============================  =================================================
 
-    ``length`` is the number of time steps; unused for RAGGED, and the rows from one step to the next for
-    STRIDED. The index is int64.
+    ``length`` is the number of time steps, and unused for RAGGED. The index is int64.
+
+    ``reset`` (T,) int8 says of each row whether the state before its token is zeros, as if a sequence began
+    there; None for nowhere. The direction that reads from the end begins again with the token before such a one.
     """
 
     order: int
     batch: int
     length: int
     index: Tensor | None  # type: ignore[assignment]  # hides tuple.index
+    reset: Tensor | None = None
 
 
 def ragged_steps(layout: Layout) -> Steps:
@@ -52,11 +54,6 @@ def packed_steps(batch_sizes: Tensor, batch: int) -> Steps:
     return Steps(PACKED, batch, batch_sizes.shape[0], batch_sizes)
 
 
-def strided_steps(first: Tensor, lengths: Tensor, stride: int) -> Steps:
-    """Take sequences (B,) that begin at rows ``first``, each step ``stride`` rows after the one before."""
-    return Steps(STRIDED, first.shape[0], stride, torch.stack((first, lengths)))
-
-
 def host_lengths(steps: Steps) -> Tensor:
     """Return (B,) int64 in host memory: tokens of each sequence."""
     if steps.order == RAGGED:
@@ -64,8 +61,6 @@ def host_lengths(steps: Steps) -> Tensor:
     if steps.order == PACKED:
         ranks = torch.arange(steps.batch)
         return (_index(steps)[None, :] > ranks[:, None]).sum(1)
-    if steps.order == STRIDED:
-        return _index(steps)[1].cpu()
     return torch.full((steps.batch,), steps.length, dtype=torch.int64)
 
 
@@ -76,8 +71,6 @@ def rows(steps: Steps, sequence: Tensor, step: Tensor) -> Tensor:
     if steps.order == PACKED:
         sizes = _index(steps)
         return (sizes.cumsum(0) - sizes)[step] + sequence
-    if steps.order == STRIDED:
-        return _index(steps)[0].cpu()[sequence] + step * steps.length
     if steps.order == TIME_MAJOR:
         return step * steps.batch + sequence
     return sequence * steps.length + step
