@@ -84,6 +84,8 @@ struct Forward {
         while (alive > 0 && m.share.length(alive - 1) <= t + steps) --alive;
       }
       copy_inputs(m, t, steps, start, rows_at);
+      // The others may still read what this thread is about to overwrite: their units are not those of its panels.
+      if (Cell::before && t > 0) m.barrier->wait(m.unit, m.units);
       if (!joined) project_inputs(m, steps, rows_at, rows);
       for (int i = 0; i < steps; ++i) {
         const std::int64_t left = i + 1 < steps ? rows_at[i + 1] : alive;
