@@ -228,8 +228,11 @@ struct Forward {
     const Plan& plan = *m.plan;
     T* const h_next = m.h + ((t + 1) % 2) * m.turn;
     for (std::int64_t row = 0; row < rows; ++row) m.token[row] = m.share.token(row, t, plan.reverse);
-    if (plan.sequences.reset != nullptr) restart(m, t, rows);
+    const bool resets = plan.sequences.reset != nullptr;
+    if (resets) restart(m, t, rows, state_columns(m), m.h + (t % 2) * m.turn, plan.ld_h);
     m.barrier->wait(m.unit, m.units);
+    // Only now, as others may have read whole rows of c in the step before.
+    if (resets && plan.direction->c_n != nullptr) restart(m, t, rows, unit_columns(m), m.c, plan.ld_c);
     s.pre = pre;
     s.h_prev = m.h + (t % 2) * m.turn;
     // What the others wrote comes from their caches: all lines at once.
@@ -247,13 +250,10 @@ struct Forward {
     }
   }
 
-  // Zeros in place of the states before this step where a flag says so; each thread does its own columns.
-  static void restart(const Member& m, std::int64_t t, std::int64_t rows) {
-    const Plan& plan = *m.plan;
+  // Zeros in the rows of a state before this step where a flag says so; each thread does its own columns.
+  static void restart(const Member& m, std::int64_t t, std::int64_t rows, Range own, T* state, std::ptrdiff_t ld) {
     for (std::int64_t row = 0; row < rows; ++row) {
-      if (!m.share.restarts(row, t, plan.reverse)) continue;
-      copy_columns<T>(nullptr, state_columns(m), m.h + (t % 2) * m.turn + row * plan.ld_h);
-      if (plan.direction->c_n != nullptr) copy_columns<T>(nullptr, unit_columns(m), m.c + row * plan.ld_c);
+      if (m.share.restarts(row, t, m.plan->reverse)) copy_columns<T>(nullptr, own, state + row * ld);
     }
   }
 
