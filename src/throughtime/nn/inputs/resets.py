@@ -200,6 +200,11 @@ def reversed_flags(reset: Ragged) -> Ragged:
     return reset.with_values(before.index_fill(0, ends, value=False)).reverse()
 
 
+def takes_reset(layer: torch.nn.Module) -> bool:
+    """Tell whether the call of a layer has an argument ``reset``."""
+    return "reset" in inspect.signature(layer.forward).parameters
+
+
 def check_takes_reset(layer: torch.nn.Module, inside: str) -> None:
     """Raise an error for a layer that would not know what to do with flags.
 
@@ -208,7 +213,7 @@ def check_takes_reset(layer: torch.nn.Module, inside: str) -> None:
     InputTypeError
         If its call has no argument ``reset``.
     """
-    if "reset" not in inspect.signature(layer.forward).parameters:
+    if not takes_reset(layer):
         raise InputTypeError(
             f"{inside} got reset flags, but {type(layer).__name__} takes none: its call has no argument "
             "reset; use recurrent layers of throughtime.nn, or split sequences before the call"
