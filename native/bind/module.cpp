@@ -21,6 +21,7 @@
 #include "bind/layer.h"
 #include "bind/norm.h"
 #include "bind/pool.h"
+#include "bind/program.h"
 #include "bind/rocket.h"
 #include "bind/scan.h"
 #include "bind/stack.h"
@@ -106,6 +107,7 @@ NB_MODULE(_native, m) {
   throughtime::bind_embedding(m);
   throughtime::bind_norm(m);
   throughtime::bind_pool(m);
+  throughtime::bind_program(m);
   throughtime::bind_rocket(m);
   throughtime::bind_scan(m);
   m.def("empty", &empty, nb::arg("is_double"), nb::arg("count"), "So many numbers, uninitialised, as a tensor.");

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -357,6 +358,49 @@ def pool_sum_gradient(
     in_order: bool,
 ) -> Tensor | None:
     """Return its gradient."""
+
+_Place = tuple[str, int, int]
+
+class Program:
+    """One step of a recurrence as instructions; see native/kernels/program/program.h.
+
+    An instruction is (operator, out, operands, width, index, numbers), a place (kind, index, offset). The
+    ``index`` of a product is its entry in ``matrices``, of sum, max, sum_strided, repeat and tile the width
+    of the operand, else 0. An entry of ``matrices`` is the number of a matrix W passed to `run`, and whether
+    products are a W (else a Wᵀ).
+    """
+
+    def __init__(
+        self,
+        instructions: Sequence[tuple[str, _Place, Sequence[_Place], int, int, Sequence[float]]],
+        *,
+        rows: Sequence[int],
+        locals: Sequence[int],  # noqa: A002
+        states: Sequence[int],
+        outputs: Sequence[int],
+        matrices: Sequence[tuple[int, bool]],
+    ) -> None: ...
+    def run(
+        self,
+        tokens: list[Tensor],
+        previous: list[Tensor],
+        previous_initial: list[Tensor | None],
+        sequences: list[Tensor],
+        vectors: list[Tensor],
+        matrices: list[Tensor],
+        states: list[Tensor | None],
+        *,
+        order: int,
+        batch: int,
+        length: int,
+        index: Tensor | None,
+        from_end: bool,
+        threads: int,
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the final states (B, ·) and the outputs (T, ·) of a batch; see `Steps` for its order."""
+
+def program_operators() -> list[tuple[str, int]]:
+    """Return the names of the operators of programs, and how many operands each takes."""
 
 def rocket(
     x: Tensor,

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_sequence
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.errors import InputTypeError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError, UnsupportedError
 
 from .recurrent import leaves
 
@@ -218,7 +218,9 @@ def test_a_cell_as_f_is_the_loop_over_it(kind: Any, options: dict[str, Any]) -> 
         traced = layer.trace(x, given)
         calls: list[int] = []
         hook = cell.register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        layer.native = "never"
         slow = layer(x, given)
+        layer.native = "auto"
         hook.remove()
         assert len(calls) == max(LENGTHS)
         torch.testing.assert_close(leaves(found), leaves(slow))
@@ -284,14 +286,39 @@ def test_a_cell_in_half_precision_is_the_layer_in_it(name: str, dtype: torch.dty
     torch.testing.assert_close(gradients, right)
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # torch's own, at its first import
-def test_a_compiled_transition_gives_the_same() -> None:
-    torch._dynamo.reset()
-    layer, ours = _pair("GRU")
-    _, compiled = _pair("GRU", compile=True)
+def test_a_transition_runs_natively_in_python_or_as_required() -> None:
+    again = nn.Linear(5, 5).double()
+
+    def branching(h: Tensor, x: Tensor) -> Tensor:
+        return torch.tanh(again(h)) if h.sum() < 100 else torch.tanh(again(h) + x.sum(1, keepdim=True))
+
     x = _batch()
-    torch.testing.assert_close(compiled(x).output.values, ours(x).output.values)
-    del layer
+    expected = tt.nn.Recurrence(branching, state=5, native="never").double()(x).output.values
+    layer = tt.nn.Recurrence(branching, state=5).double()
+    reason = r"step by step in Python, not in the native loop: .*test_recurrence.py"
+    with pytest.warns(UserWarning, match=reason) as told:
+        found = [layer(x).output.values for _ in range(2)]
+    assert len(told) == 1  # once
+    torch.testing.assert_close(found, [expected] * 2, rtol=0, atol=0)
+    with pytest.raises(UnsupportedError, match=r"cannot run in the native loop: .*test_recurrence.py"):
+        tt.nn.Recurrence(branching, state=5, native="require").double()(x)
+    with pytest.raises(InputTypeError, match="native is one of auto, require, never, got 'yes'"):
+        tt.nn.Recurrence(branching, state=5, native="yes")  # type: ignore[arg-type]
+
+
+@each
+def test_the_native_loop_and_the_one_in_python_agree(name: str) -> None:
+    _, ours = _pair(name, native="require")
+    _, slow = _pair(name, native="never")
+    x = _batch()
+    found, expected = ours(x), slow(x)
+    torch.testing.assert_close(leaves(found), leaves(expected))
+    seeds = [torch.randn_like(part) for part in leaves(found)]
+    gradients = [
+        torch.autograd.grad(leaves(result), [x.values, *layer.parameters()], seeds)
+        for result, layer in ((found, ours), (expected, slow))
+    ]
+    torch.testing.assert_close(*gradients)
 
 
 def test_an_empty_batch() -> None:

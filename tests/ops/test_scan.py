@@ -154,14 +154,17 @@ def test_factors_whose_product_overflows_do_not_spoil_states_that_do_not() -> No
     a[100:], b[150:] = 0.5, 1.0
     b[:, 1] = torch.where(torch.arange(200) == 70, 1e-30, b[:, 1])
     a[71:, 1] = 0.5
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        for copies in (1, 400):  # few values are one thread's
-            layout = layout_of([200])
-            rows = [part.repeat(1, copies) for part in (a, b)]
-            found, last = linear_scan(*rows, layout)
-            torch.testing.assert_close(found, by_steps(*rows, layout, None, reverse=False)[0])
-            assert last.isfinite().all()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            for copies in (1, 400):  # few values are one thread's
+                layout = layout_of([200])
+                rows = [part.repeat(1, copies) for part in (a, b)]
+                found, last = linear_scan(*rows, layout)
+                torch.testing.assert_close(found, by_steps(*rows, layout, None, reverse=False)[0])
+                assert last.isfinite().all()
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_nan_stays_in_its_sequence_and_feature() -> None:

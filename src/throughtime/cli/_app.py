@@ -448,3 +448,48 @@ def conv(
             out=out,
         )
     )
+
+
+@bench.command()
+def cells(
+    parts: Annotated[
+        str,
+        typer.Option(
+            help="Parts to measure, comma-separated: functions against built-in layers (built-in), "
+            "against a loop over torch.nn.GRUCell (loop) and jax.lax.scan (jax), LSTM with LayerNorm "
+            "(layer-norm), MinGRU against GRU (scan), second derivatives against torch (second)."
+        ),
+    ] = "built-in,loop,jax,layer-norm,scan,second",
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Shape to measure, as B,T,I,H: sequences, steps, input features, hidden units. May be "
+            "repeated. Default: nine shapes. Used by built-in and jax.",
+            metavar="B,T,I,H",
+        ),
+    ] = None,
+    lengths: Annotated[
+        str, typer.Option(help="equal: all sequences have T steps; ragged: between T/4 and T steps.")
+    ] = "equal,ragged",
+    modes: Annotated[str, typer.Option(help="Modes to measure, comma-separated.")] = "inference,training",
+    threads: Annotated[int, typer.Option(help="Number of threads.", min=1)] = 2,
+    rounds: Annotated[int, typer.Option(help="Number of repetitions; the median is reported.", min=1)] = 5,
+    out: Annotated[Path, typer.Option(help="Folder to write cells.json to.")] = Path("runs/bench"),
+) -> None:
+    """Benchmark recurrences written as functions in PyTorch.
+
+    LSTM and GRU as functions of tt.nn.Recurrence, against built-in layers and other libraries.
+    """
+    with stopping_at_once():
+        from throughtime.cli._bench_cells import CellsBenchOptions, bench_cells
+    bench_cells(
+        CellsBenchOptions(
+            parts=parts,
+            shapes=shape or [],
+            lengths=lengths,
+            modes=modes,
+            threads=threads,
+            rounds=rounds,
+            out=out,
+        )
+    )

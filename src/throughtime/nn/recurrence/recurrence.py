@@ -1,5 +1,6 @@
 """`Recurrence`: the general recurrent network, with the user's own transition and read-out."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,14 +11,17 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
-from throughtime.errors import InputTypeError
+from throughtime.errors import InputTypeError, UnsupportedError
 from throughtime.nn.description.kinds import Stateful
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
 from throughtime.nn.inputs.resets import flags_of_step, pieces_of
 from throughtime.nn.inputs.step_order import StepOrder, step_order
 from throughtime.nn.inputs.tokens import Input, from_ragged, is_unbatched, like_input, ragged_of, tokens_of
 from throughtime.nn.recurrence._cell_transition import call_cell, is_cell, native_states, size_of
+from throughtime.nn.recurrence._program import CHOICES, Native, program_states
 from throughtime.nn.recurrence._transition import begin, check_input, check_next, check_rows
+from throughtime.nn.recurrence.tracing.cache import StepTracer
+from throughtime.nn.recurrence.tracing.errors import UntraceableError
 from throughtime.ops.recurrent.steps import Steps
 from throughtime.ragged import Ragged, refuse_compiling, refuse_tracing
 
@@ -42,10 +46,15 @@ class Recurrence(nn.Module):
     r"""A recurrent network by its definition: h_t = f(h_{t−1}, x_t), o_t = g(h_t).
 
     f and g are modules or functions of batches: f takes a state whose leaves are (n, …) and a token of each
-    of n sequences, and returns the next state; g takes states. In every step f sees the sequences alone that
-    are still there, so a ragged batch costs what its tokens cost, and nothing is padded. What does not
-    depend on h need not be in the loop: ``prepare`` is applied to all tokens at once, and f then gets
-    prepare(x)_t for x_t. g acts on the states of all steps at once.
+    of n sequences, and returns the next state; g takes states and acts on those of all steps at once. A
+    ragged batch costs what its tokens cost, and nothing is padded.
+
+    f is traced at the first call: its operations become a program that the native loop runs forward and
+    backward, without a compiler. What depends on x alone, such as W x + b, is computed for all tokens at once
+    before the loop. Parameters and tensors that f reads may change between calls. An f that cannot be
+    traced (branches on values, random numbers, an operator without a native form) runs step by step in
+    Python, which is much slower; a warning says why. So does every f on a GPU and under
+    `torch.compile`, without a warning.
 
     Parameters
     ----------
@@ -60,11 +69,13 @@ class Recurrence(nn.Module):
         (n,), a tensor, a `torch.nn.Parameter` if it is learned, or any tuple, list or dict of these. Cells
         need none: theirs is zeros.
     prepare : Module or callable, optional
-        (T, …) tokens to (T, …), or to a tuple, list or dict of such.
+        (T, …) tokens to (T, …), or to a tuple, list or dict of such: applied to all tokens at once, so that
+        f gets prepare(x)_t for x_t. For what is not computed for each token on its own; the rest is taken out
+        of the loop anyway.
     batch_first
         Whether plain tensors are (B, L, I) and not (L, B, I).
-    compile
-        Whether f goes through `torch.compile`, for batches of any size.
+    native : {"auto", "require", "never"}
+        Whether f runs in the native loop: if it can be traced; always, with an error otherwise; or never.
 
     Returns
     -------
@@ -79,6 +90,8 @@ class Recurrence(nn.Module):
         If f returns another structure, shape, dtype or device than it was given, if g or prepare return
         another number of rows, or if a given state does not fit. The message says which part, what came, and
         what was expected.
+    UnsupportedError
+        With ``native="require"``, if f cannot be traced. The message names the reason and the line of f.
 
     References
     ----------
@@ -89,7 +102,7 @@ class Recurrence(nn.Module):
     >>> import torch, throughtime as tt
     >>> from torch import nn
     >>> into, again = nn.Linear(3, 5), nn.Linear(5, 5, bias=False)
-    >>> layer = tt.nn.Recurrence(lambda h, x: torch.tanh(x + again(h)), state=5, prepare=into)
+    >>> layer = tt.nn.Recurrence(lambda h, x: torch.tanh(into(x) + again(h)), state=5)
     >>> output, h = layer(tt.Ragged.from_list([torch.randn(4, 3), torch.randn(0, 3), torch.randn(2, 3)]))
     >>> output, tuple(h.shape)
     (Ragged(lengths=[4, 0, 2], features=(5,), dtype=float32, requires_grad=True), (3, 5))
@@ -103,15 +116,17 @@ class Recurrence(nn.Module):
         state: Any = None,
         prepare: Callable[[Any], Any] | None = None,
         batch_first: bool = False,
-        compile: bool = False,  # noqa: A002 - torch's word
+        native: Native = "auto",
     ) -> None:
         super().__init__()
         for name, function in (("f", f), ("g", g), ("prepare", prepare)):
             if (function is None and name == "f") or not (function is None or callable(function)):
                 kind = type(function).__name__
                 raise InputTypeError(f"Recurrence: {name} is a module or a function, got {kind}")
+        if native not in CHOICES:
+            raise InputTypeError(f"Recurrence: native is one of {', '.join(CHOICES)}, got {native!r}")
         self.f, self.g, self.prepare = f, g, prepare
-        self.batch_first = batch_first
+        self.batch_first, self.native = batch_first, native
         self._cell = is_cell(f) and prepare is None
         zeros = torch.zeros(0)
         if is_cell(f):
@@ -124,7 +139,9 @@ class Recurrence(nn.Module):
                 "optional only for cells of torch.nn and tt.nn)"
             )
         # In a tuple, so that it does not become a second child of this module.
-        self._transition = (torch.compile(f, dynamic=True) if compile else f,)
+        self._transition = (f,)
+        self._tracer = StepTracer(f)
+        self._reasons: set[str] = set()
         leaves, structure = pytree.tree_flatten(state)
         self._names = [f"initial_{number}" for number in range(len(leaves))]
         # The state with names in place of tensors: a TreeSpec is not meant to be copied.
@@ -279,8 +296,40 @@ class Recurrence(nn.Module):
                 "layer out of the graph",
             )
         prepared = tokens if self.prepare is None else self.prepare(tokens)
-        leaves, shape_of_token = pytree.tree_flatten(prepared)
+        leaves = pytree.tree_leaves(prepared)
         check_rows(leaves, tokens.shape[0], "prepare", "tokens")
+        try:
+            traced = self._tracer.step(state, prepared) if self._may_be_native(leaves, state) else None
+        except UntraceableError as error:
+            if self.native == "require":
+                raise UnsupportedError(f"Recurrence: f cannot run in the native loop: {error}") from None
+            result = self._python_loop(prepared, state, steps)
+            self._warn(str(error))  # after the loop: if f is at fault, its own error is clearer
+            return result
+        if traced is None:
+            return self._python_loop(prepared, state, steps)
+        return program_states(traced, prepared, state, steps)
+
+    def _may_be_native(self, tokens: list[Tensor], state: Any) -> bool:
+        if self.native == "never" or torch.compiler.is_compiling():
+            return False
+        return all([leaf.is_cpu for leaf in tokens]) and all(
+            leaf.is_cpu for leaf in pytree.tree_leaves(state)
+        )
+
+    def _warn(self, reason: str) -> None:
+        """Say once why f does not run in the native loop."""
+        if reason in self._reasons:
+            return
+        self._reasons.add(reason)
+        warnings.warn(
+            f"Recurrence: f runs step by step in Python, not in the native loop: {reason}. "
+            "Pass native='never' to silence this warning, or native='require' to make it an error",
+            stacklevel=6,
+        )
+
+    def _python_loop(self, prepared: Any, state: Any, steps: Steps) -> tuple[Any, Any]:
+        leaves, shape_of_token = pytree.tree_flatten(prepared)
         order = step_order(steps)
         cut: list[Any] = [order.gathered(leaf) for leaf in leaves]
         # What a step reads: mostly one tensor, and then nothing need be put together at every step.

@@ -21,7 +21,7 @@ from throughtime.nn.recurrent._pieces import begun_states, ended_states
 from throughtime.nn.recurrent.attached import in_this_thread
 from throughtime.nn.recurrent.stack import StackResult, run_stack
 from throughtime.nn.recurrent.state import Sizes, batched_state, like_state
-from throughtime.nn.recurrent.weights import WeightPlan
+from throughtime.nn.recurrent.weights import plan_of_layer
 from throughtime.nn.trace.layer_result import LayerResult
 from throughtime.nn.trace.trace import Trace, traced
 from throughtime.ops.recurrent.bounds import bound_of
@@ -81,18 +81,7 @@ class Recurrent(nn.RNNBase):
         super().__init__(
             mode, *sizes, bias, batch_first, dropout, bidirectional, proj_size, device=device, dtype=dtype
         )
-        names = [own[0].removeprefix("weight_ih") for own in self._all_weights]
-        count = 2 if bidirectional else 1
-        self.weight_plan = WeightPlan(
-            spec,
-            type(self).__name__,
-            self.input_size,
-            self.hidden_size,
-            proj_size,
-            context_size,
-            suffixes=[names[first : first + count] for first in range(0, len(names), count)],
-            biased=bool(bias),
-        )
+        self.weight_plan = plan_of_layer(self, spec, context_size)
         self._add_parameters(device, dtype)
 
     def _add_parameters(self, device: torch.device | str | None, dtype: torch.dtype | None) -> None:

@@ -1,16 +1,18 @@
 """One step of a recurrence as a graph of operations on rows of numbers.
 
-All values of a step are matrices (n, width), one row for each of the n sequences that have not ended. A graph has
-no loop, no branch and no shape but widths: whatever does not depend on the state was computed before the loop.
+All values of a step are matrices (n, width), one row for each of the n sequences that have not ended. A graph
+has no loop, no branch and no shape but widths: whatever does not depend on the state was computed before the
+loop.
 
 Leaves
 ------
 token k       row of the k-th token matrix (T, width): inputs of the step, or values kept by an earlier pass
-previous k    row of the k-th previous matrix (T, width) at the token before this one in time; of a first token, row of
-              its initial matrix (B, width)
+previous k    row of the k-th previous matrix (T, width) at the token before this one in time; of a first
+              token, row of its initial matrix (B, width)
 sequence k    row of the k-th sequence matrix (B, width): the same at all steps of a sequence
 state k       the k-th state, as the step before left it
 vector k      the k-th vector (width,): the same in every row
+constant      its number in every place
 
 Operators
 ---------
@@ -21,7 +23,7 @@ concat                the inputs, one after the other
 repeat                each value width / (width of a) times in a row: a a a b b b
 tile                  the row width / (width of a) times: a b a b a b
 sum, max              of each of `width` groups of adjacent values
-sum_strided           of the values that lie `width` apart: the inverse layout of tile, as sum is that of repeat
+sum_strided           of the values that lie `width` apart: for tile what sum is for repeat
 all others            pointwise, see `throughtime.ops.program.operators`; inputs and result have one width
 """
 

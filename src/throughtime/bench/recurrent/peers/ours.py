@@ -21,9 +21,12 @@ def layer_of(case: Case) -> nn.Module:
     return layer
 
 
-def prepare(case: Case, mode: Mode, *, traced: bool = False) -> Prepared:
-    """Return the case ready to run; ``traced`` calls ``layer.trace`` in place of the layer."""
-    layer = layer_of(case)
+def prepare(case: Case, mode: Mode, *, layer: nn.Module | None = None, traced: bool = False) -> Prepared:
+    """Return the case ready to run; ``traced`` calls ``layer.trace`` in place of the layer.
+
+    ``layer`` replaces the built-in one; its parameters come in the same order.
+    """
+    layer = layer_of(case) if layer is None else layer
 
     def call(x: Any) -> Any:
         # Only the output of a trace is used, so that the rest is its overhead.

@@ -1,0 +1,59 @@
+"""A transition of the user's own in the native loop: traced once, run as a program."""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from throughtime.nn.recurrence.tracing.step import TracedStep
+from throughtime.ops.program.layer import run_program
+from throughtime.ops.recurrent.steps import Steps, host_lengths, rows
+
+Native = Literal["auto", "require", "never"]
+CHOICES: tuple[Native, ...] = ("auto", "require", "never")
+
+
+def program_states(step: TracedStep, tokens: Any, state: Any, steps: Steps) -> tuple[Any, Any]:
+    """Return the state after every step, each leaf (T, …) as the tokens are, and each sequence's last.
+
+    Parameters
+    ----------
+    step
+        What `throughtime.nn.recurrence.tracing.cache.StepTracer.step` returns.
+    tokens
+        In the structure of the token, each leaf (T, …).
+    state
+        Before the first step, each leaf (B, …).
+    """
+    leaves, structure = pytree.tree_flatten(state)
+    sequences, before = [], []
+    for leaf, constant, width in zip(leaves, step.constant, step.widths, strict=True):
+        if constant:
+            sequences.append(leaf)
+        else:
+            before.append(leaf.reshape(leaf.shape[0], width))
+    inputs = step.inputs(tokens, sequences)
+    results = run_program(step.graph, inputs, before, steps)
+    after, last = iter(results.states), iter(results.final)
+    states, final = [], []
+    for leaf, constant, shape in zip(leaves, step.constant, step.shapes, strict=True):
+        states.append(_at_all_tokens(leaf, steps) if constant else _shaped(next(after), shape))
+        final.append(leaf if constant else _shaped(next(last), shape))
+    return pytree.tree_unflatten(states, structure), pytree.tree_unflatten(final, structure)
+
+
+def _shaped(row_values: Any, shape: torch.Size) -> Tensor:
+    values: Tensor = row_values.view(row_values.shape[0], *shape)
+    return values
+
+
+def _at_all_tokens(leaf: Tensor, steps: Steps) -> Tensor:
+    """Return the rows (B, …) of the sequences that the tokens belong to, (T, …)."""
+    lengths = host_lengths(steps)
+    sequence = torch.repeat_interleave(torch.arange(steps.batch), lengths)
+    offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+    step = torch.arange(len(sequence)) - offsets[sequence]
+    of_row = torch.empty_like(sequence)
+    of_row[rows(steps, sequence, step)] = sequence
+    return leaf.index_select(0, of_row)

@@ -1,0 +1,5 @@
+"""The reason why a function cannot be traced."""
+
+
+class UntraceableError(Exception):
+    """A transition cannot be traced; the message is one line that says why. It never reaches the user as an error."""

@@ -1,0 +1,150 @@
+"""A traced transition: the graph of a step, and what is computed before the loop."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.utils import _pytree as pytree
+
+from throughtime.nn.recurrence.tracing.capture import Capture, capture
+from throughtime.nn.recurrence.tracing.errors import UntraceableError
+from throughtime.nn.recurrence.tracing.hoisting import as_rows, hoisted_code
+from throughtime.nn.recurrence.tracing.in_place import make_functional
+from throughtime.nn.recurrence.tracing.lowering import Lowering
+from throughtime.nn.recurrence.tracing.places import Place
+from throughtime.nn.recurrence.tracing.numbering import renumbered
+from throughtime.nn.recurrence.tracing.source import Source, described
+from throughtime.nn.recurrence.tracing.watching import Watched
+from throughtime.ops.program.graph import Graph
+from throughtime.ops.program.inputs import Inputs
+
+
+@dataclass(frozen=True)
+class TracedStep:
+    """What `traced` returns.
+
+    Parameters
+    ----------
+    graph : Graph
+        One step. Its k-th state is the k-th leaf of the state that is not constant.
+    constant : tuple of bool
+        For each leaf of the state whether f returns it unchanged: a constant of each sequence.
+    shapes : tuple of torch.Size
+        For each leaf of the state its shape without the sequences; as a row it is flattened.
+    """
+
+    graph: Graph
+    constant: tuple[bool, ...]
+    shapes: tuple[torch.Size, ...]
+    _code: Callable[..., tuple[Tensor, ...]]
+    _constants: tuple[Place, ...]
+    _kinds: tuple[tuple[torch.Size, torch.dtype], ...]
+    _counts: tuple[int, ...]
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """For each leaf of the state its numbers in a row."""
+        return tuple(shape.numel() for shape in self.shapes)
+
+    def has_constants(self) -> bool:
+        """Tell whether the tensors that f reads have the shapes and dtypes that they had when it was traced."""
+        try:
+            constants = [place.read() for place in self._constants]
+            return tuple((constant.shape, constant.dtype) for constant in constants) == self._kinds
+        except (LookupError, ValueError, AttributeError):
+            return False
+
+    def inputs(self, tokens: Any, sequences: Sequence[Tensor] = ()) -> Inputs:
+        """Return what the leaves of the graph read, differentiable.
+
+        Parameters
+        ----------
+        tokens
+            In the structure of the token, each leaf (T, …).
+        sequences : sequence of Tensor
+            The leaves of the state that are constant, (B, …) each.
+        """
+        constants = (place.read() for place in self._constants)
+        parts = iter(self._code(*constants, *pytree.tree_leaves(tokens), *sequences))
+        return Inputs(*(tuple(next(parts) for _ in range(count)) for count in self._counts))
+
+
+def traced(f: Callable[[Any, Any], Any], state: Any, token: Any, watched: Watched) -> TracedStep:
+    """Return f as a graph of one step, and as code for what comes before the loop.
+
+    Parameters
+    ----------
+    f : callable
+        (state, token) to the next state.
+    state, token
+        Examples of both with any number of rows; of their values none is looked at.
+    watched : Watched
+        Where the tensors that f reads are.
+
+    Raises
+    ------
+    UntraceableError
+        If f has no such form; the message says why.
+    """
+    leaves = pytree.tree_leaves(state)
+    _check_leaves(leaves, pytree.tree_leaves(token))
+    captured = capture(f, state, token)
+    _check_nodes(captured)
+    unchanged = [_is_unchanged(*pair) for pair in zip(captured.states, captured.results, strict=True)]
+    constant_leaves = {node for node, same in zip(captured.states, unchanged, strict=True) if same}
+    changed = [node for node, same in zip(captured.states, unchanged, strict=True) if not same]
+    source = Source(captured, constant_leaves)
+    lowering = Lowering(source, _dtype(changed))
+    for index, node in enumerate(changed):
+        lowering.add_state(node, index)
+    after = [node for node, same in zip(captured.results, unchanged, strict=True) if not same]
+    whole = lowering.builder.graph([lowering.row(lowering.value(node)) for node in after])
+    graph, used = renumbered(whole, (*lowering.leaves, "product"))
+    rows = {kind: [lowering.leaves[kind][number] for number in used[kind]] for kind in lowering.leaves}
+    lists = [[as_rows(source, node, lowering.dtype) for node in rows[kind]] for kind in rows]
+    lists.append([lowering.matrices[number] for number in used["product"]])
+    code = hoisted_code(source, [node for nodes in lists for node in nodes])
+    return TracedStep(
+        graph=graph,
+        constant=tuple(unchanged),
+        shapes=tuple(leaf.shape[1:] for leaf in leaves),
+        _code=code.function,
+        _constants=tuple(watched.place(captured.constants[node], node) for node in code.constants),
+        _kinds=tuple((captured.constants[node].shape, captured.constants[node].dtype) for node in code.constants),
+        _counts=tuple(map(len, lists)),
+    )
+
+
+def _check_leaves(states: list[Any], tokens: list[Any]) -> None:
+    for leaf in (*states, *tokens):
+        if not isinstance(leaf, Tensor) or leaf.dim() < 1:
+            raise UntraceableError("a part of the state or of the token is not a tensor of one row per sequence")
+        if leaf.device.type != "cpu":
+            raise UntraceableError(f"the state or the token is on {leaf.device}, and the native loop on the CPU")
+
+
+def _check_nodes(captured: Capture) -> None:
+    for node in list(captured.graph.nodes):
+        tags = getattr(node.target, "tags", ())
+        if torch.Tag.nondeterministic_seeded in tags and node.users:
+            raise UntraceableError(f"{described(node)} draws random numbers")
+        if getattr(getattr(node.target, "_schema", None), "is_mutable", False):
+            make_functional(node)
+
+
+def _is_unchanged(before: fx.Node, after: fx.Node) -> bool:
+    return before is after
+
+
+def _dtype(states: list[fx.Node]) -> torch.dtype:
+    dtypes = {node.meta["val"].dtype for node in states}
+    if len(dtypes) != 1:
+        kinds = ", ".join(sorted(str(dtype) for dtype in dtypes)) or "none at all"
+        raise UntraceableError(f"the parts of the state that f changes have the dtypes {kinds}; one is possible")
+    (dtype,) = dtypes
+    if not dtype.is_floating_point:
+        raise UntraceableError(f"the state is {dtype}, and the native loop has floating-point states only")
+    return dtype  # type: ignore[no-any-return]
+

@@ -1,0 +1,196 @@
+"""How a backward pass is run: where it finds what it reads, and what becomes of its results."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from throughtime.ops.program.counts import Counts
+from throughtime.ops.program.derive import (
+    EMITTED,
+    GRADIENT,
+    TOKEN,
+    WRITTEN,
+    Backward,
+    Columns,
+    MatrixGradient,
+    Needs,
+)
+from throughtime.ops.program.encode import encode
+from throughtime.ops.program.graph import Graph
+from throughtime.ops.program.native import Machine
+from throughtime.ops.recurrent.steps import Steps
+
+_MANY_TOKENS = 4096
+
+
+class _Part(NamedTuple):
+    """Columns of one of the tensors of a backward pass; a width of None for all."""
+
+    place: int
+    begin: int
+    width: int | None
+
+    def of(self, tensors: Sequence[Tensor | None]) -> Tensor:
+        tensor = cast("Tensor", tensors[self.place])
+        return tensor if self.width is None else tensor.narrow(1, self.begin, self.width)
+
+
+class _Rows(NamedTuple):
+    """Rows of Gᵀ A that are the gradient of a matrix, or of its transpose."""
+
+    place: int
+    transposed: bool
+    begin: int
+    width: int
+
+
+class _Product(NamedTuple):
+    gradient: tuple[_Part, ...]
+    factor: _Part
+    rows: tuple[_Rows, ...]
+
+
+class BackwardPlan:
+    """A backward pass for one choice of results that have a gradient.
+
+    All its tensors are numbered: those of the forward call, the matrices that this wrote, the gradients of
+    its results and of its final states, and the outputs of the backward program.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        counts: Counts,
+        needs: Needs,
+        backward: Backward,
+        written: Sequence[int],
+        results: int,
+    ) -> None:
+        self._graph, self._counts, self._backward = graph, counts, backward
+        self._written = {node: place for place, node in enumerate(written)}
+        begin_gradients = sum(counts) + len(written)
+        self._begins = {
+            TOKEN: 0,
+            WRITTEN: sum(counts),
+            GRADIENT: begin_gradients,
+            EMITTED: begin_gradients + results + counts.states,
+        }
+        sequences, vectors, matrices, states = counts.tokens, *(sum(counts[:kind]) for kind in (2, 3, 4))
+        self._tokens = [self._place(kind, number) for kind, number in backward.tokens]
+        self._previous = [self._place(WRITTEN, graph.states[k]) for k in backward.previous]
+        self._previous_initial = [states + k for k in backward.previous]
+        self._initial = [begin_gradients + results + k for k in backward.states]
+        self._no_sums = [None] * len(backward.sequences)
+        self._of_tokens = [(index, self._part(part)) for index, part in backward.token_gradients.items()]
+        self._of_vectors = [
+            (vectors + index, self._part(part)) for index, part in backward.vector_gradients.items()
+        ]
+        self._of_matrices = [self._product(one, matrices) for one in backward.matrix_gradients]
+        self._of_states = [
+            *((states + k, number) for number, k in enumerate(backward.states) if needs.states[k]),
+            *((sequences + k, number) for number, k in enumerate(backward.sequences, len(backward.states))),
+        ]
+        self._needed = [place for place, one in enumerate(sum(needs, ())) if one]
+        graph_is_empty = not (backward.graph.states or backward.graph.outputs)
+        self._machine = None if graph_is_empty else Machine(encode(backward.graph, counts.vectors))
+
+    def run(
+        self, tensors: Sequence[Tensor | None], steps: Steps, dtype: torch.dtype, *, from_end: bool
+    ) -> list[Tensor | None]:
+        """Return the gradient of each tensor of the forward call, None where none is needed.
+
+        Parameters
+        ----------
+        tensors
+            Those of the forward call, what it wrote, and the gradients of its results and final states.
+        from_end
+            Of the forward pass.
+        """
+        final: list[Tensor] = []
+        everything = list(tensors)
+        if self._machine is not None:
+            final, emitted = self._run(self._machine, everything, steps, dtype, from_end=not from_end)
+            everything += emitted
+        gradients: list[Tensor | None] = [None] * sum(self._counts)
+        for place, part in self._of_tokens:
+            gradients[place] = part.of(everything)
+        for place, part in self._of_vectors:
+            gradients[place] = part.of(everything).sum(0)
+        for product in self._of_matrices:
+            _multiply(product, everything, gradients)
+        for place, number in self._of_states:
+            gradients[place] = final[number]
+        for place in self._needed:
+            tensor = tensors[place]
+            if gradients[place] is None and tensor is not None:
+                gradients[place] = torch.zeros_like(tensor)
+        return gradients
+
+    def _run(
+        self,
+        machine: Machine,
+        tensors: Sequence[Tensor | None],
+        steps: Steps,
+        dtype: torch.dtype,
+        *,
+        from_end: bool,
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        _, sequences, vectors, matrices, _ = self._counts.divided(tensors)
+        return machine.run(
+            [tensors[place] for place in self._tokens],
+            [tensors[place] for place in self._previous],
+            [tensors[place] for place in self._previous_initial],
+            sequences,
+            vectors,
+            matrices,
+            [*(tensors[place] for place in self._initial), *self._no_sums],
+            steps,
+            dtype,
+            from_end=from_end,
+        )
+
+    def _place(self, kind: str, number: int) -> int:
+        return self._begins[kind] + (self._written[number] if kind in {WRITTEN, GRADIENT} else number)
+
+    def _part(self, columns: Columns) -> _Part:
+        whole = columns.begin == 0 and columns.width == self._width(columns.kind, columns.number)
+        place = self._place(columns.kind, columns.number)
+        return _Part(place, columns.begin, None if whole else columns.width)
+
+    def _width(self, kind: str, number: int) -> int:
+        if kind == EMITTED:
+            return self._backward.graph.nodes[self._backward.graph.outputs[number]].width
+        if kind == TOKEN:
+            return next(
+                node.width for node in self._graph.nodes if (node.operator, node.index) == (TOKEN, number)
+            )
+        return self._graph.nodes[number].width
+
+    def _product(self, gradient: MatrixGradient, matrices: int) -> _Product:
+        rows, begin = [], 0
+        for factor in gradient.factors:
+            rows.append(_Rows(matrices + factor.matrix, factor.transposed, begin, factor.width))
+            begin += factor.width
+        parts = tuple(map(self._part, gradient.gradient))
+        return _Product(parts, self._part(gradient.input), tuple(rows))
+
+
+def _multiply(product: _Product, tensors: Sequence[Tensor | None], gradients: list[Tensor | None]) -> None:
+    """Add Gᵀ A, cut into rows, to the gradients of the matrices."""
+    factor = product.factor.of(tensors)
+    parts = [_product(part.of(tensors), factor) for part in product.gradient]
+    whole = parts[0] if len(parts) == 1 else torch.cat(parts)
+    for place, transposed, begin, width in product.rows:
+        part = whole if len(product.rows) == 1 else whole.narrow(0, begin, width)
+        part = part.t() if transposed else part
+        known = gradients[place]
+        gradients[place] = part if known is None else known + part
+
+
+def _product(gradient: Tensor, factor: Tensor) -> Tensor:
+    """Return Gᵀ A; of many tokens as the transpose of Aᵀ G, which the BLAS of torch computes faster."""
+    if gradient.shape[0] < _MANY_TOKENS:
+        return torch.mm(gradient.t(), factor)
+    return torch.mm(factor.t(), gradient).t()

@@ -1,0 +1,179 @@
+"""A graph over a batch: by the native machine where it can run, else in plain PyTorch.
+
+Eager calls on plain float32 and float64 tensors on the CPU are native. Other devices, function transforms,
+tensor subclasses and modes run the reference.
+"""
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from throughtime.errors import InputTypeError
+from throughtime.ops.plain import HALF
+from throughtime.ops.program import autograd
+from throughtime.ops.program.counts import Counts, counts_of, rebuilt
+from throughtime.ops.program.forward_plan import ForwardPlan
+from throughtime.ops.program.graph import Graph
+from throughtime.ops.program.inputs import Inputs
+from throughtime.ops.program.reference import Results, run_reference
+from throughtime.ops.program.shapes import check_shapes
+from throughtime.ops.recurrent.steps import Steps
+
+_PLANS = "_plans"
+
+
+class _Plans(dict[Any, ForwardPlan]):
+    """What was worked out for a graph; a copy of the graph works it out again."""
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return _Plans, ()
+
+
+def run_program(
+    graph: Graph,
+    inputs: Inputs,
+    states: Sequence[Tensor | None],
+    steps: Steps,
+    *,
+    wanted: Sequence[bool] | None = None,
+    from_end: bool = False,
+) -> Results:
+    r"""Run a graph for every step of every sequence.
+
+    Differentiable any number of times with respect to all inputs and states. The native machine computes
+    values and first derivatives; what its backward pass reads is kept or computed again by the rule of each
+    operator, see `throughtime.ops.program.derive`. Results have the same bits alone and in any batch.
+
+    Parameters
+    ----------
+    graph
+        One step.
+    inputs
+        What its leaves and products read.
+    states : sequence of Tensor, optional
+        (B, width) each, before the first step; zeros where one is None.
+    steps
+        Where each step of each sequence lies among the T tokens.
+    wanted
+        For each state, whether its value after every step is asked for; by default all are. The others are
+        None among the results.
+    from_end
+        Whether each sequence is read from its last token to its first.
+
+    Returns
+    -------
+    Results
+        States and outputs (T, width) at all tokens, and final states (B, width). Half precision is computed
+        in float32; a state is returned in the dtype that it had, all else in that of the inputs.
+
+    Raises
+    ------
+    ShapeError, InputTypeError
+        If tensors do not fit the graph, the batch or each other.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from throughtime.ops.program.builder import Builder
+    >>> from throughtime.ops.recurrent.steps import dense_steps
+    >>> builder = Builder()
+    >>> total = builder.leaf("state", 0, 1) + builder.leaf("token", 0, 1)
+    >>> steps = dense_steps(1, 3, batch_first=True)
+    >>> states, _, final = run_program(builder.graph([total]), Inputs((torch.ones(3, 1),)), [None], steps)
+    >>> states[0].flatten().tolist(), final[0].tolist()
+    ([1.0, 2.0, 3.0], [[3.0]])
+    """
+    tensors = (*inputs.tokens, *inputs.sequences, *inputs.vectors, *inputs.matrices, *states)
+    present = [part for part in tensors if part is not None]
+    dtype = _common_dtype(present)
+    if dtype is None:
+        return _in_float32(graph, inputs, states, steps, wanted, from_end=from_end)
+    counts = counts_of(inputs, states)
+    check_shapes(graph, inputs, states, steps)
+    if not autograd.takes(present):
+        return _chosen(run_reference(graph, inputs, states, steps, from_end=from_end), wanted)
+    needed = tuple([part is not None and part.requires_grad for part in tensors])
+    if not (True in needed and torch.is_grad_enabled()):
+        needed = (False,) * len(tensors)
+    plan = _plan(graph, counts, (True,) * len(states) if wanted is None else tuple(wanted), needed)
+    if True not in needed:
+        final, written = plan.run(tensors, steps, dtype, from_end=from_end)
+    else:
+
+        def composition(tensors: Sequence[Tensor | None]) -> list[Tensor]:
+            return _composed(plan, tensors, steps, from_end=from_end)
+
+        results = autograd.run(plan, tensors, steps, dtype, composition, from_end=from_end)
+        written, final = list(results[: len(plan.results)]), list(results[len(plan.results) :])
+    return Results(
+        [None if place is None else written[place] for place in plan.state_places],
+        [written[place] for place in plan.output_places],
+        final,
+    )
+
+
+def _plan(graph: Graph, counts: Counts, wanted: tuple[bool, ...], needed: tuple[bool, ...]) -> ForwardPlan:
+    plans: _Plans | None = graph.__dict__.get(_PLANS)
+    if plans is None:
+        plans = graph.__dict__[_PLANS] = _Plans()
+    key = counts, wanted, needed
+    plan = plans.get(key)
+    if plan is None:
+        plan = plans[key] = ForwardPlan(graph, counts, wanted, needed)
+    return plan
+
+
+def _composed(
+    plan: ForwardPlan, tensors: Sequence[Tensor | None], steps: Steps, *, from_end: bool
+) -> list[Tensor]:
+    """Return results and final states by the reference, as `throughtime.ops.program.autograd.run` does."""
+    inputs, states = rebuilt(plan.counts, tensors)
+    found = run_reference(plan.graph, inputs, states, steps, from_end=from_end)
+    values = cast("list[Tensor]", [*found.states, *found.outputs])
+    by_node = dict(zip((*plan.graph.states, *plan.graph.outputs), values, strict=True))
+    return [*(by_node[node] for node in plan.results), *found.final]
+
+
+def _chosen(results: Results, wanted: Sequence[bool] | None) -> Results:
+    if wanted is None:
+        return results
+    states = [state if one else None for state, one in zip(results.states, wanted, strict=True)]
+    return results._replace(states=states)
+
+
+def _common_dtype(tensors: Sequence[Tensor]) -> torch.dtype | None:
+    """Return the dtype of all tensors, None if some are in half precision."""
+    dtypes = {part.dtype for part in tensors}
+    if len(dtypes) == 1 and (dtype := next(iter(dtypes))) not in HALF:
+        return dtype
+    if not dtypes.isdisjoint(HALF) and dtypes <= {*HALF, torch.float32}:
+        return None
+    raise InputTypeError(
+        f"a recurrence takes tensors of one dtype, got {', '.join(sorted(map(str, dtypes))) or 'no tensor'}; "
+        "convert them with .to(...)"
+    )
+
+
+def _in_float32(
+    graph: Graph,
+    inputs: Inputs,
+    states: Sequence[Tensor | None],
+    steps: Steps,
+    wanted: Sequence[bool] | None,
+    *,
+    from_end: bool,
+) -> Results:
+    parts = [part for group in (*inputs, states) for part in group if part is not None]
+    dtype = reduce(torch.promote_types, [part.dtype for part in parts])
+    wide = Inputs(*(tuple(part.float() for part in group) for group in inputs))
+    before = [None if part is None else part.float() for part in states]
+    results = run_program(graph, wide, before, steps, wanted=wanted, from_end=from_end)
+    dtypes = [dtype if part is None else part.dtype for part in states]
+    return Results(
+        [None if part is None else part.to(kind) for part, kind in zip(results.states, dtypes, strict=True)],
+        [part.to(dtype) for part in results.outputs],
+        [part.to(kind) for part, kind in zip(results.final, dtypes, strict=True)],
+    )

@@ -1,0 +1,115 @@
+"""Traced transitions against the transitions themselves: states after every step, and all gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from tests.nn.recurrence.evaluator import loop, run
+from tests.nn.recurrence.transitions import CASES, Case
+from throughtime.nn.recurrence.tracing.cache import StepTracer
+from throughtime.nn.recurrence.tracing.walk import Walk
+from throughtime.ops.program.layer import run_program
+from throughtime.ops.program.reference import run_reference
+
+LENGTH, N = 4, 3
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(part, int) for part in value)
+
+
+def _drawn(shapes: Any, rows: int) -> Any:
+    def draw(shape: tuple[int, ...]) -> Tensor:
+        return (torch.randn(rows, *shape) * 0.7).requires_grad_()
+
+    return pytree.tree_map(draw, shapes, is_leaf=_is_shape)
+
+
+def _parameters(f: Any) -> list[Tensor]:
+    tensors = {id(value): value for _, value in Walk(f).entries if isinstance(value, Tensor)}
+    return [value for value in tensors.values() if value.requires_grad]
+
+
+def _made(name: str) -> tuple[Case, Any, Any]:
+    torch.manual_seed(len(name))
+    case = CASES[name]()
+    return case, _drawn(case.state, N), _drawn(case.token, LENGTH * N)
+
+
+def _gradients(states: list[Any], wanted: list[Tensor]) -> list[Tensor]:
+    torch.manual_seed(1)
+    leaves = [leaf for leaf in pytree.tree_leaves(states) if leaf.requires_grad]
+    total = sum((leaf * torch.randn(leaf.shape)).sum() for leaf in leaves)
+    return list(torch.autograd.grad(total, wanted, allow_unused=True, materialize_grads=True))
+
+
+@pytest.fixture(autouse=True)
+def _double() -> Any:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+@pytest.mark.parametrize("runner", [run_reference, run_program])
+@pytest.mark.parametrize("name", CASES)
+def test_states_and_gradients(name: str, runner: Any) -> None:
+    case, state, tokens = _made(name)
+    step = StepTracer(case.f).step(state, pytree.tree_map(lambda leaf: leaf[:N], tokens))
+    expected, actual = loop(case.f, state, tokens, LENGTH), run(step, state, tokens, LENGTH, runner)
+    torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-12)
+    wanted = [*pytree.tree_leaves(state), *pytree.tree_leaves(tokens), *_parameters(case.f)]
+    # torch's gradient of hardsigmoid has 1/6 in float32.
+    tolerance = 1e-7 if name == "hardsigmoid" else 1e-9
+    for a, b in zip(_gradients(actual, wanted), _gradients(expected, wanted), strict=True):
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance / 100)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if CASES[name]().products is not None])
+def test_what_does_not_depend_on_the_state_is_not_in_the_graph(name: str) -> None:
+    case, state, tokens = _made(name)
+    step = StepTracer(case.f).step(state, pytree.tree_map(lambda leaf: leaf[:N], tokens))
+    nodes = step.graph.nodes
+    assert sum(node.operator == "product" for node in nodes) == case.products
+    if case.tokens is not None:
+        assert sum(node.operator == "token" for node in nodes) == case.tokens
+
+
+@pytest.mark.parametrize("name", ["lstm", "heads_over_memory"])
+def test_states_at_zero(name: str) -> None:
+    """Where nearly all users begin, and where roots and maxima have corners."""
+    case, state, tokens = _made(name)
+    state = pytree.tree_map(torch.zeros_like, state)
+    step = StepTracer(case.f).step(state, pytree.tree_map(lambda leaf: leaf[:N], tokens))
+    torch.testing.assert_close(run(step, state, tokens, LENGTH), loop(case.f, state, tokens, LENGTH))
+
+
+def test_a_norm_has_no_gradient_at_zero() -> None:
+    state, tokens = torch.zeros(2, 3, requires_grad=True), torch.randn(2, 3)
+    f = lambda h, x: x + h.norm(dim=-1, keepdim=True)  # noqa: E731
+    step = StepTracer(f).step(state, tokens)
+    (gradient,) = _gradients(run(step, state, tokens, 1), [state])
+    assert torch.equal(gradient, torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2])
+def test_any_number_of_rows(rows: int) -> None:
+    cell = nn.GRUCell(3, 4)
+    f = lambda h, x: cell(x, h)  # noqa: E731
+    step = StepTracer(f).step(torch.randn(rows, 4), torch.randn(rows, 3))
+    for n in (1, 5):
+        h, tokens = torch.randn(n, 4), torch.randn(2 * n, 3)
+        torch.testing.assert_close(run(step, h, tokens, 2), loop(f, h, tokens, 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dtypes(dtype: torch.dtype) -> None:
+    norm = nn.LayerNorm(4, dtype=dtype)
+    f = lambda h, x: norm(torch.tanh(h + x))  # noqa: E731
+    step = StepTracer(f).step(torch.randn(2, 4, dtype=dtype), torch.randn(2, 4, dtype=dtype))
+    assert {part.dtype for part in step.inputs(torch.randn(6, 4, dtype=dtype)).tokens} == {dtype}
