@@ -115,6 +115,11 @@ TABLE = {
     "ResNetBlock": Entry(lambda: tt.nn.ResNetBlock(FEATURES, 3, (5, 3))),
     "Residual": Entry(_residual),
     "SRU": Entry(lambda: tt.nn.SRU(FEATURES, 3, num_layers=2)),
+    "Stack": Entry(
+        lambda: tt.nn.Stack(
+            tt.nn.LSTM(FEATURES, 6), tt.nn.MinGRU(6, 3), tt.nn.Linear(3, 3), dropout=0.2, residual=True
+        )
+    ),
     "Stream": Entry(_stream, not_one_graph="the steps that a window waits for depend on the lengths"),
     "TemporalBlock": Entry(
         lambda: tt.nn.TemporalBlock(FEATURES, 3, 2, dilation=2),
