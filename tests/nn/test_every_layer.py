@@ -148,6 +148,11 @@ TABLE = {
     "Residual": Entry(_residual),
     "SLSTM": _cell_entry(lambda: tt.nn.SLSTM(FEATURES, 4, num_layers=2, num_heads=2)),
     "SRU": Entry(lambda: tt.nn.SRU(FEATURES, 3, num_layers=2)),
+    "Stack": Entry(
+        lambda: tt.nn.Stack(
+            tt.nn.LSTM(FEATURES, 6), tt.nn.MinGRU(6, 3), tt.nn.Linear(3, 3), dropout=0.2, residual=True
+        )
+    ),
     "Stream": Entry(_stream, not_one_graph="the steps that a window waits for depend on the lengths"),
     "TemporalBlock": Entry(
         lambda: tt.nn.TemporalBlock(FEATURES, 3, 2, dilation=2),
@@ -257,7 +262,8 @@ def test_compiled_as_one_graph(entry: Entry) -> None:
     if entry.not_compiled:
         pytest.skip(entry.not_compiled)
     torch._dynamo.reset()
-    layer, x = entry.layer(), entry.input(LENGTHS)
+    # A loop over the steps is unrolled: few steps, where it is one.
+    layer, x = entry.layer(), entry.input([3, 0, 4, 2, 6] if entry.not_one_graph else LENGTHS)
     compiled = torch.compile(layer, backend="eager", fullgraph=not entry.not_one_graph)
     _close(compiled(x), layer(x))
 

@@ -526,6 +526,65 @@ def partial_and_defaults() -> Any:
     return functools.partial(f, scale=0.7)
 
 
+@case(products=0, tokens=0)
+def nothing() -> Any:
+    return lambda h, x: h
+
+
+@case(products=0, tokens=0)
+def decay() -> Any:
+    return lambda h, x: h * 0.5
+
+
+@case(state=((), (H,)), products=0)
+def state_of_one_number() -> Any:
+    w = linear(D)
+    return lambda s, x: (s[0] + x.sum(-1), torch.tanh(w(x) + s[1] / (1 + s[0][:, None].abs())))
+
+
+@case(products=1)
+def moved_features() -> Any:
+    u, b = linear(H), nn.Parameter(torch.randn(H))
+
+    def f(h: Tensor, x: Tensor) -> Tensor:
+        h = u(h).roll(1, 1) + h.flip(1) + F.pad(h[:, 1:], (0, 1), value=0.3) + b.repeat(x.shape[0], 1)
+        turned = torch.stack([h[:, ::2] * 0.6 - h[:, 1::2] * 0.8, h[:, ::2] * 0.8 + h[:, 1::2] * 0.6], -1)
+        return torch.tanh(turned.flatten(1).repeat(1, 2)[:, 1 : H + 1] + x[:, :1].expand(-1, H))
+
+    return f
+
+
+@case(products=0, tokens=1)
+def bilinear_form() -> Any:
+    form = nn.Bilinear(D, H, H)
+    return lambda h, x: torch.tanh(form(x, h) + torch.cat([h, h.new_zeros(h.shape[0], 1)], 1)[:, 1:])
+
+
+@case(state=(2, H), products=6)
+def constant_on_the_left() -> Any:
+    w, mix, v = linear(D), nn.Parameter(torch.randn(2, 2)), nn.Parameter(torch.randn(H))
+    return lambda h, x: torch.tanh(mix @ h + w(x)[:, None] + (h @ v)[..., None])
+
+
+@case(state=(H, H), products=0)
+def product_of_two_states() -> Any:
+    w = linear(D)
+    return lambda s, x: torch.tanh(
+        s @ s.mT * 0.5 + w(x)[:, None] + torch.einsum("nij,nj->ni", s, w(x))[:, :, None]
+    )
+
+
+@case(state=((H,), (5, H)))
+def attention_of_torch() -> Any:
+    w = linear(D)
+    return lambda s, x: (F.scaled_dot_product_attention(s[0][:, None], s[1], s[1])[:, 0] + w(x), s[1])
+
+
+@case(token=(H, H), products=0, tokens=1)
+def token_as_matrix() -> Any:
+    return lambda h, x: torch.tanh(torch.bmm(h[:, None], x)[:, 0])
+
+
 @case(state=((H,), (H,)), products=1, tokens=1)
 def cells_of_this_package() -> Any:
     cell = tt.nn.LSTMCell(D, H)

@@ -222,7 +222,14 @@ class AttentionGRU(CellLayer):
     def _options(self) -> dict[str, tuple[Any, Any]]:
         return {"attention_size": (self.attention_size, None), "score": (self.score, "additive")}
 
-    def forward(self, input: Any, hx: Any = None, *, memory: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's names
+    def forward(
+        self,
+        input: Any,  # noqa: A002 - torch's names
+        hx: Any = None,
+        *,
+        reset: Any = None,
+        memory: Any = None,
+    ) -> RecurrentOutput:
         """Return ``output, h``.
 
         Parameters
@@ -231,18 +238,23 @@ class AttentionGRU(CellLayer):
             (L, I), (L, B, I) or, with ``batch_first``, (B, L, I); or tokens (T, I).
         hx
             h before the first step, (layers · directions, B, H); None for zeros.
+        reset : Tensor, PackedSequence or Ragged
+            bool, one flag for each token: where h begins again as zeros, with the same memory. See
+            `throughtime.nn.LSTM.forward`.
         memory : Tensor or Ragged
             (B, M, D), or (M, D) for (L, I), or a `Ragged` of B sequences of such vectors, at least one each.
         """
-        return self._called(input, hx, self._memory(memory))[0]
+        return self._called(input, hx, reset, self._memory(memory))[0]
 
-    def trace(self, x: Any, state: Any = None, *, memory: Any = None) -> RecurrenceTrace:
-        """Run as ``layer(x, state, memory=memory)`` does, and return h of every layer, direction and step."""
-        return self._traced(x, state, self._memory(memory))
+    def trace(self, x: Any, state: Any = None, *, reset: Any = None, memory: Any = None) -> RecurrenceTrace:
+        """Run as a call does, and return h of every layer, direction and step."""
+        return self._traced(x, state, reset, self._memory(memory))
 
-    def step(self, x_t: Tensor, state: Any = None, *, memory: Any = None) -> tuple[Tensor, Any]:
+    def step(
+        self, x_t: Tensor, state: Any = None, *, reset: Any = None, memory: Any = None
+    ) -> tuple[Tensor, Any]:
         """Run one step of a stream, as `GRU.step` does; ``memory`` is the same at every step."""
-        return self._stepped(x_t, state, self._memory(memory))
+        return self._stepped(x_t, state, reset, self._memory(memory))
 
     def _memory(self, memory: Any) -> Any:
         """Return a memory as cells read it."""

@@ -11,6 +11,7 @@ from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.description.kinds import Stateful, WholeSequence
 from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
+from throughtime.nn.inputs.resets import flags_of_step, pieces_of, reversed_flags
 from throughtime.nn.inputs.tokens import (
     Input,
     check_dtype_and_device,
@@ -138,7 +139,7 @@ class CellLayer(nn.Module):
         """Return the layer itself, which ONNX has no operator for."""
         return (Operator.of(f"throughtime.nn.{type(self).__name__}", layer=self),)
 
-    def forward(self, input: Any, hx: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's names
+    def forward(self, input: Any, hx: Any = None, *, reset: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's names
         """Return ``output, state``.
 
         Parameters
@@ -147,11 +148,15 @@ class CellLayer(nn.Module):
             (L, I), (L, B, I) or, with ``batch_first``, (B, L, I); or tokens (T, I).
         hx
             The state of the structure that a call returns; None for the initial one.
+        reset : Tensor, PackedSequence or Ragged
+            bool, one flag for each token, in the kind of the input and without its features: where it is
+            true, the sequence begins again from the initial state. See `throughtime.nn.LSTM.forward`, also
+            for the first token of a sequence and for the backward direction.
         """
-        return self._called(input, hx)[0]
+        return self._called(input, hx, reset)[0]
 
-    def trace(self, x: Any, state: Any = None) -> RecurrenceTrace:
-        """Run as ``layer(x, state)`` does, and return every state of every layer and direction.
+    def trace(self, x: Any, state: Any = None, *, reset: Any = None) -> RecurrenceTrace:
+        """Run as a call does, and return every state of every layer and direction.
 
         Returns
         -------
@@ -166,9 +171,9 @@ class CellLayer(nn.Module):
         >>> trace.states[0, 0]["h"]
         Ragged(lengths=[4, 2], features=(5,), dtype=float32, requires_grad=True)
         """
-        return self._traced(x, state)
+        return self._traced(x, state, reset)
 
-    def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    def step(self, x_t: Tensor, state: Any = None, *, reset: Any = None) -> tuple[Tensor, Any]:
         """Run one step of a stream.
 
         Parameters
@@ -177,6 +182,8 @@ class CellLayer(nn.Module):
             (B, I), one token of each of B streams, or (I,) of one.
         state
             What the step before returned, None at the beginning.
+        reset : Tensor or bool
+            bool (B,), or one for (I,): of which streams the state is ignored, because this token begins anew.
 
         Returns
         -------
@@ -185,9 +192,9 @@ class CellLayer(nn.Module):
         state
             For the next step.
         """
-        return self._stepped(x_t, state)
+        return self._stepped(x_t, state, reset)
 
-    def _stepped(self, x_t: Tensor, state: Any, context: Any = None) -> tuple[Tensor, Any]:
+    def _stepped(self, x_t: Tensor, state: Any, reset: Any, context: Any = None) -> tuple[Tensor, Any]:
         name = type(self).__name__
         if self.bidirectional:
             raise ShapeError(
@@ -197,15 +204,14 @@ class CellLayer(nn.Module):
         if not isinstance(x_t, Tensor) or x_t.dim() not in {1, 2}:
             kind = f"shape {tuple(x_t.shape)}" if isinstance(x_t, Tensor) else type(x_t).__name__
             raise ShapeError(f"{name}.step takes one token (I,), or one of each stream (B, I), got {kind}")
-        x = x_t.unsqueeze(0)
-        result, _ = self._called(
-            x.transpose(0, 1) if self.batch_first and x.dim() == 3 else x, state, context
-        )
-        output = result.output.transpose(0, 1) if self.batch_first and x.dim() == 3 else result.output
-        return output[0], result.state
+        dim = 1 if self.batch_first and x_t.dim() == 2 else 0
+        if reset is not None:
+            reset = flags_of_step(reset, x_t.shape[:-1], name).unsqueeze(dim)
+        result, _ = self._called(x_t.unsqueeze(dim), state, reset, context)
+        return result.output.squeeze(dim), result.state
 
-    def _traced(self, x: Any, state: Any, context: Any = None) -> RecurrenceTrace:
-        result, states = self._called(x, state, context, traced=True)
+    def _traced(self, x: Any, state: Any, reset: Any, context: Any = None) -> RecurrenceTrace:
+        result, states = self._called(x, state, reset, context, traced=True)
         names = self.cells[0].state_names
         return RecurrenceTrace(
             result,
@@ -216,23 +222,25 @@ class CellLayer(nn.Module):
         )
 
     def _called(
-        self, x: Any, state: Any, context: Any = None, *, traced: bool = False
+        self, x: Any, state: Any, reset: Any, context: Any = None, *, traced: bool = False
     ) -> tuple[RecurrentOutput, list[Any]]:
         """Return the result, and, of a trace, the states of each place."""
         x = checked(unwrapped(x), self.input_size, self._weight, type(self).__name__)
         begins = self._begins(state, x)
         # A single sequence is a batch of one, and from the end a batch is read as a Ragged.
-        as_ragged = self.bidirectional or traced or is_unbatched(x)
+        as_ragged = self.bidirectional or traced or is_unbatched(x) or reset is not None
         read: Any = ragged_of(x, batch_first=self.batch_first) if as_ragged else x
         if context is not None and is_unbatched(x):
             context = pytree.tree_map(lambda part: part.unsqueeze(0), context)
+        if reset is not None:
+            reset = pieces_of(reset, x, batch_first=self.batch_first, layer=type(self).__name__).flags
         finals, states = [], []
         for number in range(self.num_layers):
             if number and self.dropout:
                 read = _on_values(read, lambda values: dropout(values, self.dropout, self.training))
             outputs = []
             for place in self._places[number * self._directions : (number + 1) * self._directions]:
-                output, final, seen = self._run(place, read, next(begins), context, traced=traced)
+                output, final, seen = self._run(place, read, next(begins), reset, context, traced=traced)
                 outputs.append(output)
                 finals.append(final)
                 states.append(seen)
@@ -246,14 +254,17 @@ class CellLayer(nn.Module):
             output = from_ragged(read.values, x, batch_first=self.batch_first)
         return RecurrentOutput(output, _stacked(finals, unbatched=is_unbatched(x))), states
 
-    def _run(self, place: Place, x: Any, state: Any, context: Any, *, traced: bool) -> tuple[Any, Any, Any]:
+    def _run(
+        self, place: Place, x: Any, state: Any, reset: Any, context: Any, *, traced: bool
+    ) -> tuple[Any, Any, Any]:
         """Return output, final state and, of a trace, all states of one direction of one layer."""
         recurrence = self._at(place)
-        x = x.reverse() if place.reverse else x
+        if place.reverse:
+            x, reset = x.reverse(), None if reset is None else reversed_flags(reset)
         if not traced:
-            output, final = recurrence(x, state, context=context)
+            output, final = recurrence(x, state, reset=reset, context=context)
             return output.reverse() if place.reverse else output, final, None
-        trace = recurrence.trace(x, state, context=context)
+        trace = recurrence.trace(x, state, reset=reset, context=context)
         states, structure = pytree.tree_flatten(trace.states, is_leaf=_is_ragged)
         if not place.reverse:
             return trace.result.output, trace.result.state, states

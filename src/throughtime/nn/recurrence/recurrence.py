@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 from throughtime.errors import InputTypeError, UnsupportedError
 from throughtime.nn.description.kinds import Stateful
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
+from throughtime.nn.inputs.resets import flags_of_step, pieces_of
 from throughtime.nn.inputs.step_order import StepOrder, step_order
 from throughtime.nn.inputs.tokens import Input, from_ragged, is_unbatched, like_input, ragged_of, tokens_of
 from throughtime.nn.recurrence._cell_transition import call_cell, is_cell, native_states, size_of
@@ -21,7 +22,7 @@ from throughtime.nn.recurrence._program import CHOICES, Native, program_states
 from throughtime.nn.recurrence._transition import begin, check_input, check_next, check_rows
 from throughtime.nn.recurrence.cell import Cell
 from throughtime.nn.recurrence.noise import draws_of
-from throughtime.nn.recurrence.step_inputs import StepInputs, WithInputs, checked_constants
+from throughtime.nn.recurrence.step_inputs import StepInputs, checked_constants, with_inputs
 from throughtime.nn.recurrence.tracing.cache import StepTracer
 from throughtime.nn.recurrence.tracing.errors import UntraceableError
 from throughtime.ops.recurrent.steps import Steps, dense_steps
@@ -150,7 +151,7 @@ class Recurrence(nn.Module):
                 "optional only for cells of torch.nn and tt.nn)"
             )
         # In a tuple, so that it does not become a second child of this module.
-        self._transition = (f, WithInputs(f))
+        self._transition = (f, with_inputs(f))
         self._tracers = tuple(map(StepTracer, self._transition))
         self._reasons: set[str] = set()
         leaves, structure = pytree.tree_flatten(state)
@@ -182,6 +183,7 @@ class Recurrence(nn.Module):
         input: Any,  # noqa: A002 - torch's name
         state: Any = None,
         *,
+        reset: Any = None,
         context: Any = None,
         seeds: Any = None,
         first_step: Any = 0,
@@ -195,6 +197,11 @@ class Recurrence(nn.Module):
         state
             In the structure of the initial state, each leaf (B, …), without B for (L, I); None for the
             initial one.
+        reset : Ragged, Tensor or PackedSequence
+            bool, one flag for each token, in the kind of the input and without its features: (T,), (L, B),
+            (B, L) with ``batch_first``, (L,). Where it is true, the state before that token is the initial
+            one of this module, as if the sequence were split there; a flag at a first token has the state
+            that is given ignored. See `throughtime.nn.LSTM.forward`.
         context
             Tensors (B, …), without B for (L, I), one row for each sequence: f is then called as
             f(state, x_t, context=rows).
@@ -204,21 +211,26 @@ class Recurrence(nn.Module):
             seeds are drawn from torch's generator at every call.
         first_step : int or Tensor
             The number of the first step, of all sequences or (B,): how many steps with the same seeds went
-            before this call.
+            before this call. A reset changes neither seeds nor numbers.
         """
         if not torch.compiler.is_compiling():
             refuse_tracing("a Recurrence")
         x = check_input(unwrapped(input))
-        tokens, steps, wrap = self._placed(x)
-        begun = self._begun(state, steps.batch, unbatched=is_unbatched(x))
-        inputs = self._inputs(x, steps, begun, context, seeds, first_step)
-        states, final = self._loop(tokens, steps, begun, inputs)
+        tokens, steps, wrap = self._placed(x, end_to_end=reset is not None)
+        states, final = self._run(x, tokens, steps, state, reset, (context, seeds, first_step))
         return self._result(states, final, wrap, unbatched=is_unbatched(x))
 
     def trace(
-        self, x: Any, state: Any = None, *, context: Any = None, seeds: Any = None, first_step: Any = 0
+        self,
+        x: Any,
+        state: Any = None,
+        *,
+        reset: Any = None,
+        context: Any = None,
+        seeds: Any = None,
+        first_step: Any = 0,
     ) -> RecurrenceTrace:
-        """Run as ``layer(x, state)`` does, and return the state after every step, differentiable.
+        """Run as a call does, and return the state after every step, differentiable.
 
         Examples
         --------
@@ -231,9 +243,7 @@ class Recurrence(nn.Module):
         x = check_input(unwrapped(x))
         ragged = ragged_of(x, batch_first=self.batch_first)
         tokens, steps = tokens_of(ragged, batch_first=False)
-        begun = self._begun(state, steps.batch, unbatched=is_unbatched(x))
-        inputs = self._inputs(x, steps, begun, context, seeds, first_step)
-        states, final = self._loop(tokens, steps, begun, inputs)
+        states, final = self._run(x, tokens, steps, state, reset, (context, seeds, first_step))
         result = self._result(
             states,
             final,
@@ -243,7 +253,14 @@ class Recurrence(nn.Module):
         return RecurrenceTrace(result, pytree.tree_map(ragged.with_values, states))
 
     def step(
-        self, x_t: Any, state: Any = None, *, context: Any = None, seeds: Any = None, first_step: Any = 0
+        self,
+        x_t: Any,
+        state: Any = None,
+        *,
+        reset: Any = None,
+        context: Any = None,
+        seeds: Any = None,
+        first_step: Any = 0,
     ) -> tuple[Any, Any]:
         """Run one step of a stream.
 
@@ -253,6 +270,8 @@ class Recurrence(nn.Module):
             (B, …), one token of each of B streams.
         state
             What the step before returned, None at the beginning.
+        reset : Tensor
+            bool (B,): of which streams the state is ignored, because this token begins anew.
         context, seeds, first_step
             As in a call; ``first_step`` is the number of this step.
 
@@ -275,9 +294,11 @@ class Recurrence(nn.Module):
                 f"Recurrence.step takes one token of each stream, a tensor (B, …), got {kind}"
             )
         before = self._begun(state, x_t.shape[0], unbatched=False)
+        if reset is not None:
+            before = self._restarted(before, flags_of_step(reset, x_t.shape[:1], "Recurrence"))
         token = x_t if self.prepare is None else self.prepare(x_t)
         steps = dense_steps(len(x_t), 1, batch_first=False)
-        inputs = self._inputs(x_t, steps, before, context, seeds, first_step, unbatched=False)
+        inputs = self._inputs(steps, before, context, seeds, first_step, unbatched=False)
         if inputs is None:
             after = self._transition[0](before, token)
         else:
@@ -290,16 +311,19 @@ class Recurrence(nn.Module):
         structure = pytree.tree_structure(self._named_state)
         return begin(initial, structure, state, batch, unbatched=unbatched)
 
+    def _restarted(self, state: Any, flags: Tensor) -> Any:
+        """Return the initial state where a flag is true."""
+        initial = self._begun(None, len(flags), unbatched=False)
+        return pytree.tree_map(
+            lambda first, part: torch.where(
+                flags.view(-1, *(1,) * (part.dim() - 1)), first.to(part.dtype), part
+            ),
+            initial,
+            state,
+        )
+
     def _inputs(
-        self,
-        x: Input,
-        steps: Steps,
-        state: Any,
-        context: Any,
-        seeds: Any,
-        first_step: Any,
-        *,
-        unbatched: bool | None = None,
+        self, steps: Steps, state: Any, context: Any, seeds: Any, first_step: Any, *, unbatched: bool
     ) -> StepInputs | None:
         """Return what steps read beside states and tokens, or None for nothing."""
         noise = None
@@ -308,17 +332,40 @@ class Recurrence(nn.Module):
         if context is None and noise is None:
             return None
         if context is not None:
-            alone = is_unbatched(x) if unbatched is None else unbatched
-            context = checked_constants(context, steps.batch, unbatched=alone)
+            context = checked_constants(context, steps.batch, unbatched=unbatched)
         return StepInputs(context, noise)
 
-    def _placed(self, x: Input) -> tuple[Tensor, Steps, Callable[[Tensor], Any]]:
+    def _run(
+        self,
+        x: Input,
+        tokens: Tensor,
+        steps: Steps,
+        state: Any,
+        reset: Any,
+        beside: tuple[Any, Any, Any],
+    ) -> tuple[Any, Any]:
+        """Return the state after every step, (T, …) in the order of the tokens, and each sequence's last.
+
+        ``beside`` are context, seeds and the number of the first step.
+        """
+        begun = self._begun(state, steps.batch, unbatched=is_unbatched(x))
+        inputs = self._inputs(steps, begun, *beside, unbatched=is_unbatched(x))
+        if reset is None:
+            return self._loop(tokens, steps, begun, inputs)
+        pieces = pieces_of(reset, x, batch_first=self.batch_first, layer="Recurrence")
+        initial = self._begun(None, pieces.count, unbatched=False)
+        begun = pytree.tree_map(pieces.begun, begun, initial)
+        inputs = None if inputs is None else inputs.of_pieces(pieces.of_sequences)
+        states, final = self._loop(tokens, pieces.steps, begun, inputs)
+        return states, pytree.tree_map(pieces.ended, final)
+
+    def _placed(self, x: Input, *, end_to_end: bool) -> tuple[Tensor, Steps, Callable[[Tensor], Any]]:
         """Return tokens, where each step is, and how results get the kind that came in."""
-        if not isinstance(x, PackedSequence):
+        if not (end_to_end or isinstance(x, PackedSequence)):
             tokens, steps = tokens_of(x, batch_first=self.batch_first)
             return tokens, steps, lambda part: _like(part, x)
-        tokens, steps = tokens_of(ragged_of(x, batch_first=False), batch_first=False)
-        return tokens, steps, lambda part: from_ragged(part, x, batch_first=False)
+        tokens, steps = tokens_of(ragged_of(x, batch_first=self.batch_first), batch_first=False)
+        return tokens, steps, lambda part: from_ragged(part, x, batch_first=self.batch_first)
 
     def _loop(
         self, tokens: Tensor, steps: Steps, state: Any, inputs: StepInputs | None = None
@@ -338,12 +385,14 @@ class Recurrence(nn.Module):
         leaves = pytree.tree_leaves(prepared)
         check_rows(leaves, tokens.shape[0], "prepare", "tokens")
         if inputs is None:
-            return self._run(0, prepared, state, steps, len(pytree.tree_leaves(state)))
+            return self._transit(0, prepared, state, steps, len(pytree.tree_leaves(state)))
         whole = inputs.of_state(state)
-        states, final = self._run(1, inputs.of_tokens(prepared), whole, steps, len(pytree.tree_leaves(state)))
+        states, final = self._transit(
+            1, inputs.of_tokens(prepared), whole, steps, len(pytree.tree_leaves(state))
+        )
         return states[0], final[0]
 
-    def _run(self, kind: int, prepared: Any, state: Any, steps: Steps, kept: int) -> tuple[Any, Any]:
+    def _transit(self, kind: int, prepared: Any, state: Any, steps: Steps, kept: int) -> tuple[Any, Any]:
         """Run a transition; of the leaves of its states, only the first ``kept`` are wanted at every step."""
         leaves = pytree.tree_leaves(prepared)
         try:
@@ -374,7 +423,7 @@ class Recurrence(nn.Module):
         warnings.warn(
             f"Recurrence: f runs step by step in Python, not in the native loop: {reason}. "
             "Pass native='never' to silence this warning, or native='require' to make it an error",
-            stacklevel=7,
+            stacklevel=8,
         )
 
     def _python_loop(self, kind: int, prepared: Any, state: Any, steps: Steps, kept: int) -> tuple[Any, Any]:
@@ -440,7 +489,7 @@ def _finals(ended: list[Any], order: StepOrder) -> Any:
 
 
 def _across(function: Callable[[list[Tensor]], Tensor], trees: list[Any], count: int | None = None) -> Any:
-    """Apply a function to the first leaves of trees of one structure, given as a list; None for the others."""
+    """Apply a function to the first leaves of trees of one structure, in a list; None for the others."""
     flat = [pytree.tree_leaves(tree) for tree in trees]
     structure = pytree.tree_structure(trees[0])
     results: list[Any] = [function(list(leaf)) for leaf in list(zip(*flat, strict=True))[:count]]

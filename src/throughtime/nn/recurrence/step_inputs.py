@@ -7,6 +7,7 @@ over time, and what runs it natively, know of states and tokens alone.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -31,6 +32,15 @@ class StepInputs:
     context: Any = None
     noise: Noise | None = None
 
+    def of_pieces(self, of_sequences: Callable[[Tensor], Tensor]) -> "StepInputs":
+        """Return these for pieces of sequences, given what picks the row of each one's sequence."""
+        context = None if self.context is None else pytree.tree_map(of_sequences, self.context)
+        if self.noise is None:
+            return StepInputs(context)
+        return StepInputs(
+            context, Noise(pytree.tree_map(of_sequences, self.noise.sequences), self.noise.steps)
+        )
+
     def of_state(self, state: Any) -> Any:
         """Return a state with what is constant over a sequence."""
         constants = (
@@ -44,17 +54,16 @@ class StepInputs:
         return prepared, () if self.noise is None else self.noise.steps
 
 
-@dataclass(frozen=True)
-class WithInputs:
-    """f as a function of what `StepInputs` makes of a state and of tokens."""
+def with_inputs(f: Callable[..., Any]) -> Callable[[Any, Any], Any]:
+    """Return f as a function of what `StepInputs` makes of a state and of tokens."""
+    return partial(_step_with_inputs, f)  # copies, pickles and traces follow f in it
 
-    f: Callable[..., Any]
 
-    def __call__(self, state: Any, token: Any) -> Any:
-        """Return the next state with its constants."""
-        (state, (context, of_sequences)), (x_t, of_steps) = state, token
-        noise = {name: Noise(constant, of_steps) for name, constant in of_sequences.items()}
-        return self.f(state, x_t, **context, **noise), (context, of_sequences)
+def _step_with_inputs(f: Callable[..., Any], state: Any, token: Any) -> Any:
+    """Return the next state with its constants."""
+    (state, (context, of_sequences)), (x_t, of_steps) = state, token
+    noise = {name: Noise(constant, of_steps) for name, constant in of_sequences.items()}
+    return f(state, x_t, **context, **noise), (context, of_sequences)
 
 
 def checked_constants(context: Any, batch: int, *, unbatched: bool) -> Any:
