@@ -63,6 +63,10 @@ def built(expression: Callable[[Value, Value, Value], Value]) -> str:
         (lambda s, x, w: (x.sum(1) * 2.0).repeat(4) * w.sum(1).repeat(4),
          "repeat(mul(affine(sum(x), 2, 0), sum(w)))"),
         (lambda s, x, w: x.sum(1).repeat(4).sum(1).repeat(4), "repeat(affine(sum(x), 4, 0))"),
+        (lambda s, x, w: x.call("neg").sum(1).repeat(4), "repeat(neg(sum(x)))"),
+        (lambda s, x, w: (x * 2.0).sum(1).repeat(4), "repeat(affine(sum(x), 2, 0))"),
+        (lambda s, x, w: (x * w.sum(2).repeat(4)).sum(2).repeat(4), "repeat(mul(sum(w), sum(x)))"),
+        (lambda s, x, w: x * 2.0 * w.sum(1).repeat(4), "mul(x, repeat(affine(sum(w), 2, 0)))"),
         (lambda s, x, w: x.builder.constant(4.0, 4).call("sqrt") * x, "affine(x, 2, 0)"),
     ],
 )  # fmt: skip
