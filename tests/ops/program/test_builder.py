@@ -133,3 +133,13 @@ def test_of_a_product_what_is_read_is_kept() -> None:
     kept = [graph.nodes[node] for node in plan.written]
     assert [node.index for node in kept if node.operator == "slice"] == [2 * WIDTH]
     assert sum(node.width for node in kept) == 5 * WIDTH  # h, r, z, n and the candidate's product
+
+
+def test_a_state_that_is_written_is_read_and_not_computed_again() -> None:
+    graph = graphs.layer_norm_lstm(WIDTH)
+    plan = ForwardPlan(graph, Counts(1, 0, 4, 1, 2), wanted=(True, False), needed=(True,) * 8)
+    _, c = graph.states
+    assert c in plan.written
+    needs = Needs((True,), (), (True,) * 4, (True,), (True, True))
+    seeds = Seeds(frozenset({graph.states[0]}), (False, False))
+    assert ("written", c) in derive(graph, needs, seeds, plan.written).tokens
