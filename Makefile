@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= runs/demo
 
-.PHONY: demo test live test-pages test-long test-optional acceptance published test-torch fuzz check sanitize sanitize-module format pictures clean demo-quick docs docs-test lecture test-lecture
+.PHONY: demo test wheel sdist sbom test-wheel live test-pages test-long test-optional acceptance published test-torch fuzz check sanitize sanitize-module format pictures clean demo-quick docs docs-test lecture test-lecture
 
 # The pinned packages. The stamp file is written last, so that an interrupted installation is repeated.
 $(VENV)/.packages: requirements.txt
@@ -41,7 +41,7 @@ test-lecture: $(VENV)/.lecture
 HAS_BROWSER := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 HAS_NPM := $(shell command -v npm)
 test: check $(if $(and $(HAS_BROWSER),$(HAS_NPM)),live)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 # Pages to play with, which open from the file system: build/live/convolution.html and recurrence.html. Needs npm
 # (Node.js 20.11 or newer), which downloads ONNX Runtime Web. Trains two small classifiers: about a minute.
@@ -62,7 +62,7 @@ $(LIVE)/data/classifiers.json: $(VENV)/.installed live/data/models.py live/data/
 
 # The tests of pages by themselves, built first.
 test-pages: live
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope tests/live tests/report
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder tests/live tests/report
 
 # The tests of properties with ten times as many examples, different ones at each run.
 test-long: $(VENV)/.installed
@@ -148,6 +148,41 @@ docs: $(VENV)/.docs $(if $(HAS_NPM),live)
 # pages that the strict build must find.
 docs-test: docs
 	$(BIN)/python -m pytest --numprocesses 2 tests/docs/slow_pages.py tests/docs/slow_site.py
+
+# A wheel in dist/ for the Python of PYTHON; from Python 3.12 on, one for every later Python. auditwheel finds the oldest
+# Linux that it runs on and names the wheel by it; abi3audit checks that it uses the stable ABI alone. Compiling takes
+# minutes. Wheels for other systems and older Linux are built by .github/workflows/wheels.yml.
+PYTHON_VERSION = $(shell $(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])")
+WHEEL = build/wheel-$(PYTHON_VERSION)
+WHEEL_FILES = dist/throughtime-*-$(if $(filter 3.11,$(PYTHON_VERSION)),cp311-cp311,cp312-abi3)-*.whl
+
+wheel: release/requirements.txt requirements.txt
+	$(PYTHON) -m venv --clear $(WHEEL)/tools
+	$(WHEEL)/tools/bin/python -m pip install --quiet --disable-pip-version-check --requirement release/requirements.txt
+	rm -rf $(WHEEL)/built $(WHEEL_FILES)
+	PATH="$(abspath $(WHEEL)/tools/bin):$$PATH" $(WHEEL)/tools/bin/python -m pip wheel --quiet \
+		--disable-pip-version-check --no-deps --no-build-isolation --wheel-dir $(WHEEL)/built .
+	PATH="$(abspath $(WHEEL)/tools/bin):$$PATH" auditwheel repair --wheel-dir dist $(WHEEL)/built/*.whl
+	$(if $(filter 3.11,$(PYTHON_VERSION)),,$(WHEEL)/tools/bin/abi3audit --strict --summary $(WHEEL_FILES))
+
+# The wheel with all extras in an environment of its own, with no compiler on the path: the tests of the layers.
+LAYER_TESTS := tests/ragged tests/ops tests/nn tests/convert
+test-wheel:
+	$(PYTHON) -m venv --clear $(WHEEL)/test
+	$(WHEEL)/test/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.txt \
+		"$$(echo $(WHEEL_FILES))[all]" pytest hypothesis playwright
+	! PATH=$(abspath $(WHEEL)/test/bin) command -v cc c++ gcc g++ clang clang++
+	PATH=$(abspath $(WHEEL)/test/bin) $(abspath $(WHEEL)/test/bin)/python -m pytest $(LAYER_TESTS) \
+		-k "not inductor"
+
+# The source distribution, after `make wheel`; a compiler is needed to install it.
+sdist:
+	$(WHEEL)/tools/bin/python -m build --sdist --no-isolation --outdir dist
+
+# What an installation consists of, after `make test-wheel`: dist/throughtime.cdx.json, in CycloneDX's format.
+sbom:
+	$(WHEEL)/tools/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type library \
+		--output-reproducible --output-file dist/throughtime.cdx.json $(WHEEL)/test/bin/python
 
 clean:
 	rm -rf $(VENV) build

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import throughtime as tt
 
@@ -10,7 +12,7 @@ PUBLIC = {
     "throughtime.errors": "DataError InputTypeError NotCausalError NotFiniteError RunError ShapeError ThroughtimeError UnsupportedError",
     "throughtime.nn": "Activation AttentionPool AvgPool1d Bidirectional CRF Conv1d ConvBlock ConvBlock2d ConvStack ConvTranspose1d DirectionGradients DirectionTrace Dropout GRU GRUCell GatedBlock GroupNorm InstanceNorm1d LSTM LSTMCell LayerNormLSTM Linear LockedDropout MGU MaxPool1d MinGRU MinLSTM MiniRocket Parallel Pool QRNN RNN RNNCell Readout ReceptiveField Recurrence RecurrenceTrace RecurrentOutput ResNetBlock Residual SRU Stream TemporalBlock Trace WideConv bio_constraints description dilation_schedule fold_batch_norm functional init output_lengths receptive_field",
     "throughtime.export": "onnx onnx_translations stream_state",
-    "throughtime.convert": "OnnxOperator from_keras from_onnx from_torch to_keras to_onnx to_torch with_update",
+    "throughtime.convert": "KeptLayer OnnxOperator SwapReport SwappedLayer from_keras from_onnx from_torch swap_ to_keras to_onnx to_torch unswap_ with_update",
     "throughtime.bptt": "Carried Window checkpointed streams windows",
     "throughtime.diagnose": "AdaptiveClip ClipEvent Diagnosis ExampleDiagnosis FilterNgrams Finding GateSaturation GradientFlow Influence InputProfiles LayerDiagnosis LayerFlow LayerHorizon LayerProfiles Lyapunov LyapunovSummary ModuleNorms Profile ProfileSummary RecencySummary Saturation Spectrum SpectrumSummary Watch clipping diagnose drifting effective_horizon filter_ngrams findings_of_flow first_gradient_not_finite first_not_finite gradient_flow influence locate_not_finite lyapunov_exponents no_gain_over_bag_of_words order_unused spectrum vanished_not_converged watch",
     "throughtime.models": "BiGRU BiLSTM BiRNN Blend CharCNN FCN ForecastModel FrameModel GRUModel InceptionTime LSTMFCN LSTMModel LanguageModel LeNet MODELS ModelInputs NGrams NamedModel RNNModel ResNet Rocket TCN TextCNN all_options build_model check_options is_solved model_options models_for sample",
@@ -60,3 +62,9 @@ def test_the_layers_need_torch_and_numpy_alone() -> None:
     code = f"import torch, sys; before = set(sys.modules); import throughtime; new = set(sys.modules) - before; print(*[m for m in {heavy.split()} if m in new])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_the_version_is_the_one_of_the_project_file() -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert tt.__version__ == project["version"]
+    assert "__version__" in dir(tt)

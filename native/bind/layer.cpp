@@ -18,7 +18,7 @@ namespace {
 enum Part { ih, hh, bias_ih, bias_hh, hr, own, context, parts };
 
 // The fields of `Steps` in ops/recurrent/steps.py.
-enum StepsField : std::size_t { order_field, batch_field, length_field, index_field };
+enum StepsField : std::size_t { order_field, batch_field, length_field, index_field, reset_field };
 
 // What a record of a backward pass keeps of every step, in the order of `StepGradients` in ops/recurrent/record.py.
 enum Record { dh_steps, dc_steps, dpre, bounded, summary, all_of_record };
@@ -51,7 +51,7 @@ struct Layer {
     shape.hidden = static_cast<int>(weights[0][hr].present() ? weights[0][hr].size[1] : shape.state);
     total = 1;
     for (int i = 0; i < x.sizes - 1; ++i) total *= x.size[i];
-    return read_steps(steps);
+    return read_steps(steps) && read_reset(steps);
   }
 
   // None is a part that is not there.
@@ -78,6 +78,16 @@ struct Layer {
     Plain found{};
     if (!look(index, found) || !found.is_integer) return false;
     tokens.index = static_cast<const std::int64_t*>(found.data);
+    return true;
+  }
+
+  bool read_reset(nb::tuple steps) {
+    const nb::object reset = steps[std::size_t{reset_field}];
+    if (reset.is_none()) return true;
+    Plain found{};
+    int bytes = 0;
+    if (!is_index(reset, found, bytes) || bytes != 1 || found.count() != total) return false;
+    tokens.reset = static_cast<const std::int8_t*>(found.data);
     return true;
   }
 

@@ -1,6 +1,7 @@
 // Plain reference of the recurrent layers, unit by unit in double precision.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <vector>
@@ -19,6 +20,7 @@ struct Problem {
   bool biases, context;
   throughtime::Options options;
   std::vector<std::int64_t> offsets;
+  std::vector<std::int8_t> reset;  // of each token, or empty
 
   bool normalises() const { return cell == Cell::layer_norm_lstm; }
   // Whether there is a c.
@@ -135,6 +137,10 @@ inline Outputs by_equations(const Problem& p, const Parameters& w) {
       const std::int64_t begin = p.offsets[size(b)], end = p.offsets[size(b + 1)];
       for (std::int64_t t = 0; t < end - begin; ++t) {
         const std::int64_t token = d == 0 ? begin + t : end - 1 - t;
+        if (!p.reset.empty() && (d == 0 || t > 0) && p.reset[size(token + d)] != 0) {
+          std::fill(h.begin(), h.end(), 0.0);
+          if (lstm) std::fill(c.begin(), c.end(), 0.0);
+        }
         const auto product = [&](const Values& matrix, const double* with, int row, int columns) {
           double sum = 0;
           for (int k = 0; k < columns; ++k) sum += matrix[size(row * columns + k)] * with[k];

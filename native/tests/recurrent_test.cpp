@@ -45,7 +45,7 @@ struct Run {
     return {p.cell, sizeof(T) == 8, p.inputs, p.hidden, p.state(), p.directions, p.options};
   }
   throughtime::Tokens tokens() const {
-    return {throughtime::Order::ragged, p.batch(), 0, p.offsets.data()};
+    return {throughtime::Order::ragged, p.batch(), 0, p.offsets.data(), p.reset.empty() ? nullptr : p.reset.data()};
   }
 
   Run(const Problem& problem, const throughtime::Kernels& set, int count, Parameters& w, Outputs& seed)
@@ -238,7 +238,10 @@ Parameters random_parameters(Random& random, const Problem& p) {
 // The loss is the inner product of all outputs with a random seed.
 bool check(const throughtime::Kernels& kernels, unsigned number) {
   Random random(number);
-  const Problem p = random_problem(random);
+  Problem p = random_problem(random);
+  for (std::int64_t token = 0; number % 3 == 0 && token < p.tokens(); ++token) {
+    p.reset.push_back(random.between(0, 3) == 0);
+  }
   Parameters w = random_parameters(random, p);
   Outputs expected = by_equations(p, w);
   Outputs seed = expected;
@@ -291,7 +294,7 @@ bool grids_fit() {
     std::vector<std::int64_t> length(size(batch), 1);
     for (const std::int64_t longest : {1, 3, 50}) {
       length[0] = longest;
-      const Sequences sequences{batch, length.data(), nullptr, nullptr, 1, nullptr, batch - 1 + longest};
+      const Sequences sequences{batch, length.data(), nullptr, nullptr, 1, nullptr, batch - 1 + longest, nullptr};
       for (const std::ptrdiff_t weights : {1 << 10, 30 << 10, 100 << 10, 1 << 20, 4 << 20}) {
         for (int threads = 1; threads <= 16; ++threads) {
           for (int team = 1; team <= threads; ++team) {

@@ -2,6 +2,7 @@
 
 import typing as _typing
 from contextlib import nullcontext as _nothing
+from importlib.metadata import version as _version
 
 from throughtime._importing import is_command as _is_command
 from throughtime._importing import stopping_at_once as _stopping_at_once
@@ -29,10 +30,12 @@ if _typing.TYPE_CHECKING:
     from throughtime.learn import load as load
     from throughtime.learn.tune import tune as tune
 
+    __version__: str
+
 
 def __getattr__(name: str) -> object:
-    return _lazy_name(name)
+    return _version("throughtime") if name == "__version__" else _lazy_name(name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY, "__version__"})

@@ -229,6 +229,15 @@ class _Swapped(nn.Module):
         return self.cell(x, h)
 
 
+def _stack(*, residual: bool = False, dense: bool = False, bidirectional: bool = False) -> tt.nn.Stack:
+    """Layers of three kinds and sizes."""
+    lstm = tt.nn.LSTM(FEATURES, 4, bidirectional=bidirectional)
+    made = 8 if bidirectional else 4
+    gru = tt.nn.GRU(made + FEATURES * dense, made)
+    last = tt.nn.QRNN((2 * made + FEATURES) if dense else made, 5)
+    return tt.nn.Stack(lstm, gru, last, residual=residual, dense=dense)
+
+
 def _deviation(x: Tensor) -> Tensor:
     """The biased standard deviation over the steps; of one step, the gradient of torch is NaN."""
     return x.std(0, correction=0) if len(x) > 1 else x[0] * 0
@@ -238,6 +247,10 @@ CASES = [
     *_recurrent_cases(),
     *_scan_cases(),
     Case("Recurrence", _gru_by_hand, stateful=True),
+    Case("Stack", lambda: _stack(), stateful=True),
+    Case("Stack residual", lambda: _stack(residual=True), stateful=True),
+    Case("Stack dense", lambda: _stack(dense=True), stateful=True),
+    Case("Stack of both directions", lambda: _stack(residual=True, bidirectional=True)),
     Case("Bidirectional", lambda: tt.nn.Bidirectional(tt.nn.LSTM(FEATURES, 4), merge="mean")),
     Case("Bidirectional Conv1d", lambda: tt.nn.Bidirectional(tt.nn.Conv1d(FEATURES, 4, 3, padding="causal"))),
     Case("Readout", lambda: tt.nn.Readout(FEATURES, 4), lambda layer, x: layer.logits(x).softmax(-1)),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from throughtime import Ragged
 from throughtime.errors import ShapeError
+from throughtime.nn import RecurrentOutput, Stream
 
 from .case import FEATURES, Case
 from .contract import CASES, output_of, rows
@@ -177,3 +178,74 @@ def test_no_state_equals_zeros(case: Case) -> None:
     zeros = torch.utils._pytree.tree_map(torch.zeros_like, final)
     flat = torch.utils._pytree.tree_leaves
     torch.testing.assert_close(flat(layer(x, zeros)), flat(layer(x)), rtol=0, atol=0)
+
+
+def _flags(lengths: list[int], seed: int) -> Ragged:
+    generator = torch.Generator().manual_seed(seed)
+    return Ragged.from_lengths(torch.rand(sum(lengths), generator=generator) < 0.4, lengths)
+
+
+def _split(x: Tensor, flags: Tensor) -> list[Tensor]:
+    """Cut a sequence before every flagged token."""
+    cuts = [t for t in flags.nonzero().flatten().tolist() if t > 0]
+    return list(torch.tensor_split(x, cuts))
+
+
+def _piece_by_piece(layer: nn.Module, x: Ragged, flags: Ragged) -> Ragged:
+    """The outputs of sequences split at flags, each piece alone."""
+    outputs = []
+    for sequence, of_sequence in zip(x, flags, strict=True):
+        pieces = [layer(Ragged.from_list([piece])).output.values for piece in _split(sequence, of_sequence)]
+        outputs.append(torch.cat(pieces))
+    return Ragged.from_list(outputs)
+
+
+def _is_recurrent(case: Case) -> bool:
+    """Whether a layer returns its state. Streams do, too, but of each of their parts, none of which has flags."""
+    layer = _layer(case, 0)
+    return isinstance(layer(_tokens([], 0)), RecurrentOutput) and not isinstance(layer, Stream)
+
+
+RECURRENT = [case for case in CASES if _is_recurrent(case)]
+
+
+@pytest.mark.parametrize("case", RECURRENT, ids=lambda case: case.name)
+@given(lengths=LENGTHS, seed=SEEDS)
+def test_reset_flags_split_sequences(case: Case, lengths: list[int], seed: int) -> None:
+    x, flags = _tokens(lengths, seed), _flags(lengths, seed)
+    layer = _layer(case, seed)
+    values = x.values.clone().requires_grad_()
+    found = layer(x.with_values(values), reset=flags).output
+    expected = _piece_by_piece(layer, x.with_values(values), flags)
+    _agree([found.values], [expected.values])
+    _agree(*(_gradients(_weighted_sum(rows(y)), layer, values) for y in (found, expected)))
+
+
+@pytest.mark.parametrize("case", [case for case in RECURRENT if case.stateful], ids=lambda case: case.name)
+@given(lengths=LENGTHS, seed=SEEDS)
+def test_reset_flags_and_the_states_before_and_after(case: Case, lengths: list[int], seed: int) -> None:
+    """A flag at the first token ends what came before it, and the state returned is that of the last piece."""
+    layer = _layer(case, seed)
+    parts = [_tokens(lengths, seed + part) for part in range(3)]
+    before, x, after = (part.with_values(part.values.requires_grad_()) for part in parts)
+    flags = _flags(lengths, seed)
+    nowhere = torch.zeros_like(flags)
+    _, state = layer(before)
+    middle, state = layer(x, state, reset=flags)
+    last, _ = layer(after, state)
+    whole = _piece_by_piece(
+        layer, Ragged.cat_time([before, x, after]), Ragged.cat_time([nowhere, flags, nowhere])
+    )
+    found = Ragged.cat_time([layer(before).output, middle, last])
+    _agree([found.values], [whole.values])
+    wanted = [before.values, x.values, after.values, *layer.parameters()]
+    _agree(
+        *(
+            list(
+                torch.autograd.grad(
+                    _weighted_sum(rows(y)) + 0 * y.values.sum(), wanted, materialize_grads=True
+                )
+            )
+            for y in (found, whole)
+        )
+    )

@@ -145,3 +145,12 @@ def test_step_by_step(name: str, options: dict[str, Any], dtype: torch.dtype) ->
             for t in range(9):
                 y_t, state = layer.step(x[t, 2], state)
                 assert torch.equal(y_t, whole[t, 2])
+
+
+def test_where_threads_share_units_of_many_steps() -> None:
+    """Parts of a step that divide the units otherwise than the next block of steps does."""
+    layer = _layer("GRU", {"reset_after": False}, torch.float32, 600, num_layers=1, bidirectional=False)
+    x = torch.randn(40, 6, 11)
+    expected = _with_threads(1, lambda: layer(x).output)
+    for count in (2, 4):
+        assert all(torch.equal(_with_threads(count, lambda: layer(x).output), expected) for _ in range(3))

@@ -89,6 +89,11 @@ struct Share {
     const std::int64_t position = reverse ? all->length[a] - 1 - t : t;
     return all->first[a] + (all->time_first == nullptr ? position * all->stride : all->time_first[position]);
   }
+  // Whether the state before time t is one of zeros, because of a flag.
+  bool restarts(std::int64_t row, std::int64_t t, bool reverse) const {
+    if (all->reset == nullptr || (reverse && t == 0)) return false;
+    return all->reset[token(row, reverse ? t - 1 : t, reverse)] != 0;
+  }
 };
 
 inline bool equal_lengths(const Sequences& all) {

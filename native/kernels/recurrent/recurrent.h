@@ -64,6 +64,9 @@ struct Tokens {
   std::int64_t batch;         // B
   std::int64_t length;        // see Order; unused for ragged
   const std::int64_t* index;  // see Order; null for dense orders
+  // (T), by row: whether a sequence begins again with this token, from a state of zeros; or null. The second direction
+  // begins again where it comes from such a token to the one before it.
+  const std::int8_t* reset = nullptr;
 };
 
 // What both passes read of one direction. T is float or double, as the call says.

@@ -5,7 +5,7 @@
 
 namespace throughtime {
 
-SortedSequences::SortedSequences(const Tokens& tokens) {
+SortedSequences::SortedSequences(const Tokens& tokens) : reset_(tokens.reset) {
   const std::size_t batch = static_cast<std::size_t>(tokens.batch);
   id_.resize(batch);
   std::iota(id_.begin(), id_.end(), std::int64_t{0});
@@ -55,7 +55,8 @@ Sequences SortedSequences::view() const {
           id_.data(),
           stride_,
           time_first_.empty() ? nullptr : time_first_.data(),
-          total_};
+          total_,
+          reset_};
 }
 
 }  // namespace throughtime

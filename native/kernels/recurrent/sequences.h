@@ -17,6 +17,7 @@ struct Sequences {
   std::int64_t stride;             // rows from one token to the next, unless time_first is given
   const std::int64_t* time_first;  // packed order: row of position p is first + time_first[p]; else null
   std::int64_t total;              // T
+  const std::int8_t* reset;        // as of Tokens
 };
 
 // Owns the arrays behind a view.
@@ -29,6 +30,7 @@ class SortedSequences {
   std::vector<std::int64_t> length_, first_, id_, time_first_;
   std::int64_t stride_ = 1;
   std::int64_t total_ = 0;
+  const std::int8_t* reset_;
 };
 
 }  // namespace throughtime

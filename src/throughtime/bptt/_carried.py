@@ -247,18 +247,18 @@ class _Run:
                 part.detach() for part in ((stack.h_n, stack.c_n) if has_c else (stack.h_n,))
             )
             return
+        # Of a sequence without steps any row will do, as it is not stored.
         index = rows(steps, torch.arange(steps.batch), (counts - 1).clamp(min=0)).to(stack.y.device)
-        advanced = self.advanced.to(stack.y.device)[None, :, None]
         parts = []
         for number in range(len(module.spec.states)):
             layers = []
             for layer in stack.layers:
-                values = (layer.y, layer.c)[number]
-                states = values[0] if number else values
-                initial = (layer.h0, layer.c0)[number]
-                start = states.new_zeros(steps.batch, states.shape[-1]) if initial is None else initial[0]
-                last = states.index_select(0, index) if len(states) else start
-                layers.append(torch.where(advanced[0], last, start))
+                states = layer.c[0] if number else layer.y
+                layers.append(
+                    states.index_select(0, index)
+                    if len(states)
+                    else states.new_zeros(steps.batch, states.shape[-1])
+                )
             parts.append(torch.stack(layers).detach())
         self.final[name] = tuple(parts)
 

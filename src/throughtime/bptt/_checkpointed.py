@@ -1,6 +1,7 @@
 """`checkpointed`: backpropagation through whole sequences with checkpointing, in O(√T) memory."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.inputs.output import RecurrentOutput
+from throughtime.nn.inputs.resets import pieces_of
 from throughtime.nn.recurrent.layer import Recurrent
 from throughtime.ragged import Layout, Ragged
 
@@ -22,6 +24,7 @@ def checkpointed(
     state: Any = None,
     *,
     context: Tensor | None = None,
+    reset: Ragged | None = None,
     segment: int | None = None,
     outputs: bool = True,
 ) -> RecurrentOutput:
@@ -38,7 +41,7 @@ def checkpointed(
         Unidirectional layer of `throughtime.nn`.
     x : Ragged
         (T, I) input.
-    state, context
+    state, context, reset
         As in a call of the layer.
     segment
         Number of steps S of a segment; by default four times the square root of the longest length.
@@ -89,27 +92,48 @@ def checkpointed(
     order, layouts = _segments(x.layout, segment)
     values = x.values if order is None else x.values.index_select(0, order)
     # `split` makes no copy, and its backward pass concatenates the segments once.
-    segments = values.split([layout.total for layout in layouts])
+    sizes = [layout.total for layout in layouts]
+    segments = values.split(sizes)
+    flags = _flags(layer, x, reset, order, sizes)
     has_c = layer.spec.has_c
     random = bool(layer.dropout) and layer.training and layer.num_layers > 1
 
-    def run(segment: Tensor, layout: Layout, *carried: Tensor) -> tuple[Tensor, ...]:
+    def run(segment: Tensor, flags: Tensor | None, layout: Layout, *carried: Tensor) -> tuple[Tensor, ...]:
         initial: Any = None if not carried else carried if has_c else carried[0]
-        result = layer(Ragged(segment, layout.offsets, layout=layout), initial, context=context)
+        tokens = Ragged(segment, layout.offsets, layout=layout)
+        of_segment = None if flags is None else tokens.with_values(flags)
+        result = layer(tokens, initial, context=context, reset=of_segment)
         h = result.output.values if outputs else result.output.values[:, :0]
         return (h, *result.state) if has_c else (h, result.state)
 
     carried = () if state is None else tuple(state) if has_c else (state,)
     outputs_of_segments = []
-    for values_of_segment, layout in zip(segments, layouts, strict=True):
+    for values_of_segment, flags_of_segment, layout in zip(segments, flags, layouts, strict=True):
         h, *carried = checkpoint(
-            run, values_of_segment, layout, *carried, use_reentrant=False, preserve_rng_state=random
+            run,
+            values_of_segment,
+            flags_of_segment,
+            layout,
+            *carried,
+            use_reentrant=False,
+            preserve_rng_state=random,
         )
         outputs_of_segments.append(h)
     output = torch.cat(outputs_of_segments)
     if order is not None:
         output = output.index_select(0, torch.argsort(order))
     return RecurrentOutput(x.with_values(output), tuple(carried) if has_c else carried[0])
+
+
+def _flags(
+    layer: Recurrent, x: Ragged, reset: Any, order: Tensor | None, sizes: list[int]
+) -> Sequence[Tensor | None]:
+    """Return the reset flags of each segment, None for none."""
+    if reset is None:
+        return [None] * len(sizes)
+    flags = pieces_of(reset, x, batch_first=False, layer=type(layer).__name__).flags.values
+    segments: tuple[Tensor, ...] = (flags if order is None else flags.index_select(0, order)).split(sizes)
+    return segments
 
 
 def _segments(layout: Layout, segment: int) -> tuple[Tensor | None, list[Layout]]:

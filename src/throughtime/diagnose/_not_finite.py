@@ -92,7 +92,7 @@ def _backward(run: DirectionRun) -> str | None:
 
 def _steps(run: DirectionRun, rows: Tensor, *, last: bool = False) -> Iterator[tuple[int, int]]:
     """Yield step and number of each sequence's first (or last) row that is not finite, in reading order."""
-    layout = run.read.layout
+    layout = run.sequences
     wrong = (~rows.isfinite().flatten(1).all(1)).nonzero().flatten()
     sequence = layout.sequence_ids[wrong]
     step = wrong - layout.offsets[sequence]

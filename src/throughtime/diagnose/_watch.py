@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.errors import UnsupportedError
+from throughtime.nn.inputs.resets import Pieces
 from throughtime.nn.recurrent.attached import attached
 from throughtime.nn.recurrent.layer import Recurrent
 from throughtime.nn.trace.layer_result import LayerResult
@@ -23,7 +24,8 @@ from throughtime.ragged import Layout
 class DirectionRun:
     """One layer and direction of one run, its tokens in the order of ``read``; tensors are detached.
 
-    ``place`` holds the row of each token in the tensors of the run; None if the order is the same.
+    ``place`` holds the row of each token in the tensors of the run; None if the order is the same. ``read``
+    has the sequences that the loop has read: of a call with reset flags the pieces of those in ``sequences``.
     """
 
     name: str
@@ -37,6 +39,7 @@ class DirectionRun:
     x: Tensor
     record: StepGradients
     place: Tensor | None
+    sequences: Layout
 
     def ordered(self, values: Tensor) -> Tensor:
         """Return rows in the order of ``read``."""
@@ -79,16 +82,21 @@ class Watch:
 
     names: Mapping[nn.Module, str]
     whole: bool = False
-    _runs: list[tuple[str, CellSpec, Layout, Tensor | None, list[LayerResult], list[StepGradients]]] = field(
-        default_factory=list
-    )
+    _runs: list[
+        tuple[str, CellSpec, Layout, Tensor | None, list[LayerResult], list[StepGradients], Pieces | None]
+    ] = field(default_factory=list)
 
     def saw(
-        self, module: Recurrent, steps: Steps, layers: list[LayerResult], records: list[StepGradients]
+        self,
+        module: Recurrent,
+        steps: Steps,
+        layers: list[LayerResult],
+        records: list[StepGradients],
+        pieces: Pieces | None,
     ) -> None:
         """Record a run; called by the layers."""
         layout, place = _ragged_order(steps)
-        self._runs.append((self.names[module], module.spec, layout, place, layers, records))
+        self._runs.append((self.names[module], module.spec, layout, place, layers, records, pieces))
 
     def directions(self) -> list[DirectionRun]:
         """Return every layer and direction of every run with a backward pass.
@@ -111,8 +119,9 @@ class Watch:
                 layer.x.detach(),
                 record,
                 place,
+                layout if pieces is None else pieces.whole,
             )
-            for name, spec, layout, place, layers, records in self._runs
+            for name, spec, layout, place, layers, records, pieces in self._runs
             for number, (layer, record) in enumerate(zip(layers, records, strict=True))
             if record.filled
             for direction in range(len(layer.directions))

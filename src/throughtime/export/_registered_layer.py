@@ -83,6 +83,8 @@ class _Layout(NamedTuple):
 
 def _layout_of(graph: RecordedGraph, arguments: Mapping[str, Any], features: int) -> _Layout:
     x, order = graph.named(arguments["x"]), arguments["order"]
+    if arguments["reset"] is not None:
+        raise InputTypeError(f"{_NAME}: reset flags are not exported; call the model without them")
     if order == PACKED:
         raise InputTypeError(f"{_NAME}: a PackedSequence is not exported; call the model with a Ragged")
     if order == RAGGED:

@@ -48,6 +48,8 @@ from throughtime.nn.scan.min_gru import MinGRU as MinGRU
 from throughtime.nn.scan.min_lstm import MinLSTM as MinLSTM
 from throughtime.nn.scan.qrnn import QRNN as QRNN
 from throughtime.nn.scan.sru import SRU as SRU
+from throughtime.nn.stack import Stack as Stack
+from throughtime.nn.stack import StackTrace as StackTrace
 from throughtime.nn.streaming.stream import Stream as Stream
 from throughtime.nn.trace.gradients import DirectionGradients as DirectionGradients
 from throughtime.nn.trace.trace import DirectionTrace as DirectionTrace

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.inputs.output import RecurrentOutput, as_ragged
+from throughtime.nn.inputs.resets import pieces_of
 from throughtime.ops.conv.layer import conv1d
 from throughtime.ops.scan import layer as scan
 from throughtime.ops.windows import Windows
@@ -198,7 +199,9 @@ def _check(f: Any, g: Any, name: str) -> None:
         raise ShapeError(f"{name}: f is (*, L) with L of at least 1, got {tuple(f.shape)}")
 
 
-def linear_scan(a: Ragged, b: Ragged, h0: Tensor | None = None, *, reverse: bool = False) -> RecurrentOutput:
+def linear_scan(
+    a: Ragged, b: Ragged, h0: Tensor | None = None, *, reverse: bool = False, reset: Ragged | None = None
+) -> RecurrentOutput:
     r"""Return every state of the linear recurrence h_t = a_t ⊙ h_{t−1} + b_t, and each sequence's last.
 
     It runs in parallel over time, see `throughtime.nn.MinGRU` for a layer of it: threads share the steps of a
@@ -213,6 +216,10 @@ def linear_scan(a: Ragged, b: Ragged, h0: Tensor | None = None, *, reverse: bool
         (B, D), the state before each sequence's first step; zeros where it is missing.
     reverse
         Whether each sequence is read from its end: then h_{t+1} takes the place of h_{t−1}.
+    reset : Ragged, optional
+        (T,) bool, of the same lengths: where it is true, the state before that token is zeros (with
+        ``reverse``, that before the token before it), as if the sequence were split there. A flag at a first
+        token has h_0 ignored, without ``reverse``.
 
     Returns
     -------
@@ -248,5 +255,12 @@ def linear_scan(a: Ragged, b: Ragged, h0: Tensor | None = None, *, reverse: bool
             f"linear_scan: a and b have the same lengths, got {factors.lengths.tolist()[:8]} and "
             f"{addends.lengths.tolist()[:8]}"
         )
-    h, last = scan.linear_scan(factors.values, addends.values, factors.layout, h0, reverse=reverse)
-    return RecurrentOutput(factors.with_values(h), last)
+    if reset is None:
+        h, last = scan.linear_scan(factors.values, addends.values, factors.layout, h0, reverse=reverse)
+        return RecurrentOutput(factors.with_values(h), last)
+    pieces = pieces_of(reset, factors, batch_first=False, layer="linear_scan")
+    if h0 is not None:
+        scan.check_state(h0, factors.values, factors.layout)
+        h0 = pieces.begun(h0, None, reverse=reverse)
+    h, last = scan.linear_scan(factors.values, addends.values, pieces.of(factors).layout, h0, reverse=reverse)
+    return RecurrentOutput(factors.with_values(h), pieces.ended(last, reverse=reverse))

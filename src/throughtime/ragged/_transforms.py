@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, is_inference_mode_enabled
 from torch._C import _are_functorch_transforms_active, _functorch
@@ -33,6 +35,14 @@ def plain(integers: Tensor) -> Tensor:
     while _functorch.is_gradtrackingtensor(integers) or _functorch.is_functionaltensor(integers):
         integers = _functorch.get_unwrapped(integers)
     return integers
+
+
+def host_array(values: Tensor) -> np.ndarray[Any, Any]:
+    """Return a tensor that no vmap maps over as an array in host memory, whose values decide on shapes."""
+    if not observed():
+        return values.cpu().numpy()
+    with computed_apart():
+        return plain(values).cpu().numpy()
 
 
 def refuse_mapped(integers: Tensor) -> None:

@@ -28,7 +28,7 @@ def gru(hidden: int) -> Graph:
     b = Builder()
     h, x = b.leaf("state", 0, hidden), b.leaf("token", 0, 3 * hidden)
     product = b.product(0, h, 3 * hidden)
-    r, z = ((x + product).slice(k * hidden, hidden).call("sigmoid") for k in range(2))
+    r, z = ((x.slice(begin, hidden) + product.slice(begin, hidden)).call("sigmoid") for begin in (0, hidden))
     candidate = product.slice(2 * hidden, hidden) + b.leaf("vector", 0, hidden)
     n = (x.slice(2 * hidden, hidden) + r * candidate).call("tanh")
     return b.graph([(1.0 - z) * n + z * h])

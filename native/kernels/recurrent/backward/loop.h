@@ -135,13 +135,19 @@ struct Backward {
         const std::int64_t row = start[i] + r;
         const std::int64_t token = m.share.token(r, time, plan.reverse);
         plan.token[row] = token;
-        plan.token_before[row] = time == 0 ? -1 : m.share.token(r, time - 1, plan.reverse);
-        const T* h = time > 0 ? plan.y + plan.token_before[row] * plan.ld_y
-                              : or_nothing(m, row_of(plan.direction->h0, m.share.id(r), plan.state));
+        const std::int64_t before = m.share.restarts(r, time, plan.reverse) ? at_reset
+                                    : time == 0                             ? at_start
+                                                                            : m.share.token(r, time - 1, plan.reverse);
+        plan.token_before[row] = before;
+        const T* h = before == at_reset ? plan.nothing
+                     : before == at_start ? or_nothing(m, row_of(plan.direction->h0, m.share.id(r), plan.state))
+                                          : plan.y + before * plan.ld_y;
         std::memcpy(plan.h_prev + row * plan.ld_h, h, h_bytes);
         if (weights) std::memcpy(plan.x_rows + row * plan.ld_x, x + token * plan.inputs, x_bytes);
-        if (time == 0) {
-          plan.c_start[m.first + r] = or_nothing(m, row_of(plan.direction->c0, m.share.id(r), plan.hidden));
+        if (before < 0) {
+          plan.c_start[row] = before == at_reset
+                                  ? plan.nothing
+                                  : or_nothing(m, row_of(plan.direction->c0, m.share.id(r), plan.hidden));
         }
       }
     }
@@ -197,7 +203,7 @@ struct Backward {
     s.y = plan.y;
     s.ld_y = plan.ld_y;
     s.c = static_cast<const T*>(d.c);
-    s.c_start = plan.c_start + m.first;
+    s.c_start = plan.c_start + first;
     s.gates = static_cast<const T*>(d.gates);
     s.dc_in = static_cast<const T*>(d.dc);
     s.dgates = static_cast<const T*>(d.dgates);
@@ -252,6 +258,19 @@ struct Backward {
             Cell::recurrent * plan.padded, plan.w_hh, plan.dh + m.first * plan.ld_h, plan.ld_h, rows,
             !plan.projects);
     GradientBounds<T>::bound_gradients(m, s, rows);
+    if (plan.sequences.reset != nullptr) restart(m, s, rows);
+  }
+
+  // Nothing passes to the step before a reset.
+  static void restart(const Member& m, const StepBackward<T>& s, std::int64_t rows) {
+    const Plan& plan = *m.plan;
+    for (std::int64_t row = 0; row < rows; ++row) {
+      if (s.token_before[row] != at_reset) continue;
+      copy_columns<T>(nullptr, m.state_columns(), plan.dh + (m.first + row) * plan.ld_h);
+      if (plan.direction->c != nullptr) {
+        copy_columns<T>(nullptr, m.unit_columns(), plan.dc + (m.first + row) * plan.ld_c);
+      }
+    }
   }
 
   // What every step added has the sum of the steps' gradients.

@@ -16,6 +16,9 @@ inline constexpr int copied_columns = 48;                 // side by side, for t
 inline constexpr std::ptrdiff_t panels_worth_a_copy = 4;  // as many as these columns meet, at least
 inline constexpr int rows_ahead = 2;  // of the one at work, for which memory is asked
 
+// What stands for the token before where there is none: at the start of a sequence, and where a flag resets the state.
+enum Before : std::int64_t { at_start = -1, at_reset = -2 };
+
 template <class T>
 struct BackwardPlan {
   std::ptrdiff_t inputs, hidden, state, padded;
@@ -45,8 +48,8 @@ struct BackwardPlan {
   std::ptrdiff_t ld_columns;
   T* nothing;                    // a row of zeros
   std::int64_t* token;           // by block row: its token's row
-  std::int64_t* token_before;    // by block row: of the token before, or −1
-  const T** c_start;             // by sequence, as dh
+  std::int64_t* token_before;    // by block row: of the token before, or see `Before`
+  const T** c_start;             // by block row: c before the step where there is no token before
   std::ptrdiff_t ld_dg, ld_x, ld_h, ld_c;
   Barrier* barrier;
   std::ptrdiff_t weight_bytes;  // of W_hh, packed
@@ -133,7 +136,7 @@ void divide(BackwardPlan<T>& plan, Pieces& pieces, int threads) {
   plan.factors = pieces.take<T>(plan.bounds() ? 2 * threads * (plan.sequences.count + 1) : 0);
   plan.token = pieces.take<std::int64_t>(rows);
   plan.token_before = pieces.take<std::int64_t>(rows);
-  plan.c_start = pieces.take<const T*>(batch);
+  plan.c_start = pieces.take<const T*>(rows);
 }
 
 }  // namespace throughtime::TT_ISA

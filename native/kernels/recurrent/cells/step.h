@@ -61,7 +61,7 @@ struct StepBackward {
   std::ptrdiff_t hidden;
   std::ptrdiff_t padded;
   const std::int64_t* token;
-  const std::int64_t* token_before;  // row of the token before, or −1 at the start
+  const std::int64_t* token_before;  // row of the token before, or negative where there is none
   T* dh;  // scratch: in, the gradient of h from the step after; out, the part that does not pass a product
   std::ptrdiff_t ld_dh;
   T* dc;  // scratch: the same for c, in place
@@ -76,7 +76,7 @@ struct StepBackward {
   const T* y;   // the same of y; RNN only
   std::ptrdiff_t ld_y;
   const T* c;             // (T, H)
-  const T* const* c_start;  // rows of c0 by row, for those without a token before
+  const T* const* c_start;  // c before the step by row, for those without a token before
   const T* gates;         // (T, S·H)
   const T* dc_in;         // (T, H) or null
   const T* dgates;        // (T, S·H) or null

@@ -84,6 +84,8 @@ struct Forward {
         while (alive > 0 && m.share.length(alive - 1) <= t + steps) --alive;
       }
       copy_inputs(m, t, steps, start, rows_at);
+      // The others may still read what this thread is about to overwrite: their units are not those of its panels.
+      if (Cell::before && t > 0) m.barrier->wait(m.unit, m.units);
       if (!joined) project_inputs(m, steps, rows_at, rows);
       for (int i = 0; i < steps; ++i) {
         const std::int64_t left = i + 1 < steps ? rows_at[i + 1] : alive;
@@ -226,7 +228,11 @@ struct Forward {
     const Plan& plan = *m.plan;
     T* const h_next = m.h + ((t + 1) % 2) * m.turn;
     for (std::int64_t row = 0; row < rows; ++row) m.token[row] = m.share.token(row, t, plan.reverse);
+    const bool resets = plan.sequences.reset != nullptr;
+    if (resets) restart(m, t, rows, state_columns(m), m.h + (t % 2) * m.turn, plan.ld_h);
     m.barrier->wait(m.unit, m.units);
+    // Only now, as others may have read whole rows of c in the step before.
+    if (resets && plan.direction->c_n != nullptr) restart(m, t, rows, unit_columns(m), m.c, plan.ld_c);
     s.pre = pre;
     s.h_prev = m.h + (t % 2) * m.turn;
     // What the others wrote comes from their caches: all lines at once.
@@ -241,6 +247,13 @@ struct Forward {
     if (has_second(plan)) {
       m.barrier->wait(m.unit, m.units);
       second_phase(m, s, h_next, rows);
+    }
+  }
+
+  // Zeros in the rows of a state before this step where a flag says so; each thread does its own columns.
+  static void restart(const Member& m, std::int64_t t, std::int64_t rows, Range own, T* state, std::ptrdiff_t ld) {
+    for (std::int64_t row = 0; row < rows; ++row) {
+      if (m.share.restarts(row, t, m.plan->reverse)) copy_columns<T>(nullptr, own, state + row * ld);
     }
   }
 

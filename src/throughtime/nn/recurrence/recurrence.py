@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 from throughtime.errors import InputTypeError, UnsupportedError
 from throughtime.nn.description.kinds import Stateful
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
+from throughtime.nn.inputs.resets import flags_of_step, pieces_of
 from throughtime.nn.inputs.step_order import StepOrder, step_order
 from throughtime.nn.inputs.tokens import Input, from_ragged, is_unbatched, like_input, ragged_of, tokens_of
 from throughtime.nn.recurrence._cell_transition import call_cell, is_cell, native_states, size_of
@@ -165,7 +166,7 @@ class Recurrence(nn.Module):
         """Return how the layer passes on its state."""
         return Stateful(self, self.step)
 
-    def forward(self, input: Any, state: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's name
+    def forward(self, input: Any, state: Any = None, *, reset: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's name
         """Return ``output, state``.
 
         Parameters
@@ -175,16 +176,21 @@ class Recurrence(nn.Module):
         state
             In the structure of the initial state, each leaf (B, …), without B for (L, I); None for the
             initial one.
+        reset : Ragged, Tensor or PackedSequence
+            bool, one flag for each token, in the kind of the input and without its features: (T,), (L, B),
+            (B, L) with ``batch_first``, (L,). Where it is true, the state before that token is the initial
+            one of this module, as if the sequence were split there; a flag at a first token has the state
+            that is given ignored. See `throughtime.nn.LSTM.forward`.
         """
         if not torch.compiler.is_compiling():
             refuse_tracing("a Recurrence")
         x = check_input(unwrapped(input))
-        tokens, steps, wrap = self._placed(x)
-        states, final = self._loop(tokens, steps, self._begun(state, steps.batch, unbatched=is_unbatched(x)))
+        tokens, steps, wrap = self._placed(x, end_to_end=reset is not None)
+        states, final = self._run(x, tokens, steps, state, reset)
         return self._result(states, final, wrap, unbatched=is_unbatched(x))
 
-    def trace(self, x: Any, state: Any = None) -> RecurrenceTrace:
-        """Run as ``layer(x, state)`` does, and return the state after every step, differentiable.
+    def trace(self, x: Any, state: Any = None, *, reset: Any = None) -> RecurrenceTrace:
+        """Run as a call does, and return the state after every step, differentiable.
 
         Examples
         --------
@@ -197,7 +203,7 @@ class Recurrence(nn.Module):
         x = check_input(unwrapped(x))
         ragged = ragged_of(x, batch_first=self.batch_first)
         tokens, steps = tokens_of(ragged, batch_first=False)
-        states, final = self._loop(tokens, steps, self._begun(state, steps.batch, unbatched=is_unbatched(x)))
+        states, final = self._run(x, tokens, steps, state, reset)
         result = self._result(
             states,
             final,
@@ -206,7 +212,7 @@ class Recurrence(nn.Module):
         )
         return RecurrenceTrace(result, pytree.tree_map(ragged.with_values, states))
 
-    def step(self, x_t: Any, state: Any = None) -> tuple[Any, Any]:
+    def step(self, x_t: Any, state: Any = None, *, reset: Any = None) -> tuple[Any, Any]:
         """Run one step of a stream.
 
         Parameters
@@ -215,6 +221,8 @@ class Recurrence(nn.Module):
             (B, …), one token of each of B streams.
         state
             What the step before returned, None at the beginning.
+        reset : Tensor
+            bool (B,): of which streams the state is ignored, because this token begins anew.
 
         Returns
         -------
@@ -235,6 +243,8 @@ class Recurrence(nn.Module):
                 f"Recurrence.step takes one token of each stream, a tensor (B, …), got {kind}"
             )
         before = self._begun(state, x_t.shape[0], unbatched=False)
+        if reset is not None:
+            before = self._restarted(before, flags_of_step(reset, x_t.shape[:1], "Recurrence"))
         token = x_t if self.prepare is None else self.prepare(x_t)
         after = check_next(before, self._transition[0](before, token))
         return (after if self.g is None else self.g(after)), after
@@ -244,13 +254,35 @@ class Recurrence(nn.Module):
         structure = pytree.tree_structure(self._named_state)
         return begin(initial, structure, state, batch, unbatched=unbatched)
 
-    def _placed(self, x: Input) -> tuple[Tensor, Steps, Callable[[Tensor], Any]]:
+    def _restarted(self, state: Any, flags: Tensor) -> Any:
+        """Return the initial state where a flag is true."""
+        initial = self._begun(None, len(flags), unbatched=False)
+        return pytree.tree_map(
+            lambda first, part: torch.where(
+                flags.view(-1, *(1,) * (part.dim() - 1)), first.to(part.dtype), part
+            ),
+            initial,
+            state,
+        )
+
+    def _run(self, x: Input, tokens: Tensor, steps: Steps, state: Any, reset: Any) -> tuple[Any, Any]:
+        """Return the state after every step, (T, …) in the order of the tokens, and each sequence's last."""
+        begun = self._begun(state, steps.batch, unbatched=is_unbatched(x))
+        if reset is None:
+            return self._loop(tokens, steps, begun)
+        pieces = pieces_of(reset, x, batch_first=self.batch_first, layer="Recurrence")
+        initial = self._begun(None, pieces.count, unbatched=False)
+        begun = pytree.tree_map(pieces.begun, begun, initial)
+        states, final = self._loop(tokens, pieces.steps, begun)
+        return states, pytree.tree_map(pieces.ended, final)
+
+    def _placed(self, x: Input, *, end_to_end: bool) -> tuple[Tensor, Steps, Callable[[Tensor], Any]]:
         """Return tokens, where each step is, and how results get the kind that came in."""
-        if not isinstance(x, PackedSequence):
+        if not (end_to_end or isinstance(x, PackedSequence)):
             tokens, steps = tokens_of(x, batch_first=self.batch_first)
             return tokens, steps, lambda part: _like(part, x)
-        tokens, steps = tokens_of(ragged_of(x, batch_first=False), batch_first=False)
-        return tokens, steps, lambda part: from_ragged(part, x, batch_first=False)
+        tokens, steps = tokens_of(ragged_of(x, batch_first=self.batch_first), batch_first=False)
+        return tokens, steps, lambda part: from_ragged(part, x, batch_first=self.batch_first)
 
     def _loop(self, tokens: Tensor, steps: Steps, state: Any) -> tuple[Any, Any]:
         """Return the state after every step, (T, …) in the order of the tokens, and each sequence's last."""

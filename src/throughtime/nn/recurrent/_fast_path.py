@@ -13,10 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.nn.inputs.output import RecurrentOutput
+from throughtime.nn.inputs.resets import flags_by_row
 from throughtime.nn.recurrent.stack import Stack, over_layers
 from throughtime.nn.recurrent.weights import known_plan_of_cell
 from throughtime.ops.plain import unobserved
 from throughtime.ops.recurrent.autograd import node_of_layer
+from throughtime.ops.recurrent.native import layer_forward
 from throughtime.ops.recurrent.spec import CellSpec
 from throughtime.ops.recurrent.steps import dense_steps, ragged_steps
 from throughtime.ragged import Ragged
@@ -41,14 +43,20 @@ def quick_step(module: Stack, x: Any, state: Any) -> tuple[Tensor, Any] | None:
     return module.weight_plan.stack.step(module._parameters, torch.get_num_threads(), x, state)  # noqa: SLF001
 
 
-def quick_call(module: Stack, x: Any, state: Any) -> RecurrentOutput | None:
-    """Return what ``module(x, state)`` returns, or None where the general path must decide."""
-    if not unobserved() or _has_more_to_do(module, state):
+def quick_call(module: Stack, x: Any, state: Any, reset: Any = None) -> RecurrentOutput | None:
+    """Return what ``module(x, state, reset=reset)`` returns, or None where the general path must decide."""
+    if (
+        not unobserved()
+        or _has_more_to_do(module, state)
+        or (reset is not None and module.learn_initial_state)
+    ):
         return None
-    return _with_gradients(module, x, state) if torch.is_grad_enabled() else _without(module, x, state)
+    if reset is None and not torch.is_grad_enabled():
+        return _at_once(module, x, state)
+    return _layer_by_layer(module, x, state, reset)
 
 
-def _without(module: Stack, x: Any, state: Any) -> RecurrentOutput | None:
+def _at_once(module: Stack, x: Any, state: Any) -> RecurrentOutput | None:
     """Run all layers in one native call, which keeps nothing for a backward pass."""
     parameters, threads = module._parameters, torch.get_num_threads()  # noqa: SLF001
     stack = module.weight_plan.stack
@@ -59,7 +67,7 @@ def _without(module: Stack, x: Any, state: Any) -> RecurrentOutput | None:
     return None if results is None else RecurrentOutput(*results)
 
 
-def _with_gradients(module: Stack, x: Any, state: Any) -> RecurrentOutput | None:
+def _layer_by_layer(module: Stack, x: Any, state: Any, reset: Any) -> RecurrentOutput | None:
     parameters, stack, single = module._parameters, module.weight_plan.stack, False  # noqa: SLF001
     if type(x) is Ragged:
         layers = stack.ragged_weights(parameters, x.values, x.layout.offsets, state)
@@ -76,13 +84,18 @@ def _with_gradients(module: Stack, x: Any, state: Any) -> RecurrentOutput | None
             length, batch = batch, length
         steps = dense_steps(batch, length, batch_first=module.batch_first and not single)
     h0, c0 = state if isinstance(state, tuple) else (state, None)
-    if not _wanted(parameters, tokens, h0, c0):
-        return _without(module, x, state)
+    wanted = torch.is_grad_enabled() and _wanted(parameters, tokens, h0, c0)
+    if not wanted and reset is None:
+        return _at_once(module, x, state)
     plan, spec = module.weight_plan, module.spec
     weights = plan.joined(layers) if plan.joins else layers
+    if reset is not None:
+        steps = steps._replace(reset=flags_by_row(reset, x, type(module).__name__))
 
     def run(weights: Any, x: Tensor, h: Tensor | None, c: Tensor | None) -> _Result:
-        return node_of_layer(x, steps, spec, h, c, weights)
+        if wanted:
+            return node_of_layer(x, steps, spec, h, c, weights)
+        return layer_forward(x, steps, spec, h, c, weights, save=False)[:3]
 
     y, h_n, c_n = over_layers(weights, tokens, h0, c0, run)
     if single:

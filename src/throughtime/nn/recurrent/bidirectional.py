@@ -10,7 +10,8 @@ from torch.nn.utils.rnn import PackedSequence
 from throughtime.errors import InputTypeError, ShapeError, UnsupportedError
 from throughtime.nn.description.parts import Reversed, SideBySide
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
-from throughtime.nn.inputs.tokens import from_ragged, ragged_of
+from throughtime.nn.inputs.resets import check_takes_reset, pieces_of, reversed_flags
+from throughtime.nn.inputs.tokens import Input, from_ragged, ragged_of
 from throughtime.ragged import Ragged
 
 Merge = Literal["concat", "sum", "mean"]
@@ -85,8 +86,19 @@ class Bidirectional(nn.Module):
     def _joined(self, outputs: list[Ragged]) -> Ragged:
         return outputs[0].with_values(self._merged(*outputs))
 
-    def forward(self, input: Any, state: Any = None) -> Any:  # noqa: A002 - torch's name
-        """Return the merged output, or the pair of it and both states; ``state`` is a pair, None for none."""
+    def forward(self, input: Any, state: Any = None, *, reset: Any = None) -> Any:  # noqa: A002 - torch's name
+        """Return the merged output, or the pair of it and both states.
+
+        Parameters
+        ----------
+        input : Ragged, Tensor or PackedSequence
+            What both layers read.
+        state
+            A pair of states, None for none.
+        reset : Ragged, Tensor or PackedSequence
+            bool, one flag for each token, in the kind of the input: where both layers begin again, see
+            `throughtime.nn.LSTM.forward`. For layers whose call takes ``reset``.
+        """
         x = unwrapped(input)
         if not isinstance(x, Ragged | Tensor | PackedSequence):
             kind = type(x).__name__
@@ -98,13 +110,14 @@ class Bidirectional(nn.Module):
         first = getattr(self.forward_layer, "batch_first", False)
         ragged = ragged_of(x, batch_first=first)
         outputs, states = [], []
-        for layer, read, initial in zip(
+        for layer, read, initial, flags in zip(
             (self.forward_layer, self.backward_layer),
             (ragged, ragged.reverse()),
             (None, None) if state is None else state,
+            self._flags(reset, x, batch_first=first),
             strict=True,
         ):
-            result_of_layer = layer(read) if initial is None else layer(read, initial)
+            result_of_layer = layer(read, *([] if initial is None else [initial]), **flags)
             output, end, stateful = _taken_apart(result_of_layer)
             outputs.append(_checked(output, read, type(layer).__name__))
             states.append((end, stateful))
@@ -113,6 +126,17 @@ class Bidirectional(nn.Module):
         if not any(stateful for _, stateful in states):
             return result
         return RecurrentOutput(result, tuple(end for end, _ in states))
+
+    def _flags(
+        self, reset: Any, x: Input, *, batch_first: bool
+    ) -> tuple[dict[str, Ragged], dict[str, Ragged]]:
+        """Return the arguments of each layer for its reset flags."""
+        if reset is None:
+            return {}, {}
+        for layer in (self.forward_layer, self.backward_layer):
+            check_takes_reset(layer, "Bidirectional")
+        flags = pieces_of(reset, x, batch_first=batch_first, layer="Bidirectional").flags
+        return {"reset": flags}, {"reset": reversed_flags(flags)}
 
     def _merged(self, a: Ragged, b: Ragged) -> Tensor:
         if self.merge == "concat":

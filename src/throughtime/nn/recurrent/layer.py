@@ -13,19 +13,22 @@ from throughtime.nn.description.kinds import Stateful, WholeSequence
 from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
 from throughtime.nn.inputs.precision import precision
+from throughtime.nn.inputs.resets import Pieces, flags_by_row, flags_of_step, pieces_of
 from throughtime.nn.inputs.tokens import Input, checked, from_ragged, like_input, ragged_of, tokens_of
 from throughtime.nn.recurrent._context import checked_context
 from throughtime.nn.recurrent._fast_path import quick_call, quick_step
+from throughtime.nn.recurrent._pieces import begun_states, ended_states
 from throughtime.nn.recurrent.attached import in_this_thread
 from throughtime.nn.recurrent.stack import StackResult, run_stack
 from throughtime.nn.recurrent.state import Sizes, batched_state, like_state
-from throughtime.nn.recurrent.weights import WeightPlan
+from throughtime.nn.recurrent.weights import plan_of_layer
 from throughtime.nn.trace.layer_result import LayerResult
 from throughtime.nn.trace.trace import Trace, traced
 from throughtime.ops.recurrent.bounds import bound_of
 from throughtime.ops.recurrent.record import StepGradients
 from throughtime.ops.recurrent.spec import CellSpec
 from throughtime.ops.recurrent.steps import Steps
+from throughtime.ragged import Layout
 
 LAYERS: dict[str, type["Recurrent"]] = {}
 """The layer of each kind of cell, by `CellSpec.kind`."""
@@ -78,18 +81,7 @@ class Recurrent(nn.RNNBase):
         super().__init__(
             mode, *sizes, bias, batch_first, dropout, bidirectional, proj_size, device=device, dtype=dtype
         )
-        names = [own[0].removeprefix("weight_ih") for own in self._all_weights]
-        count = 2 if bidirectional else 1
-        self.weight_plan = WeightPlan(
-            spec,
-            type(self).__name__,
-            self.input_size,
-            self.hidden_size,
-            proj_size,
-            context_size,
-            suffixes=[names[first : first + count] for first in range(0, len(names), count)],
-            biased=bool(bias),
-        )
+        self.weight_plan = plan_of_layer(self, spec, context_size)
         self._add_parameters(device, dtype)
 
     def _add_parameters(self, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
@@ -205,7 +197,14 @@ class Recurrent(nn.RNNBase):
         """Return the layer itself, which exporters know as one operator for each layer of the stack."""
         return (Operator.of("throughtime::recurrent_layer", layer=self),)
 
-    def forward(self, input: Any, hx: Any = None, *, context: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's names
+    def forward(
+        self,
+        input: Any,  # noqa: A002 - torch's names
+        hx: Any = None,
+        *,
+        context: Any = None,
+        reset: Any = None,
+    ) -> RecurrentOutput:
         """Return ``output, state``; a state of None is zeros.
 
         Parameters
@@ -218,13 +217,35 @@ class Recurrent(nn.RNNBase):
         context : Tensor
             (B, context_size), or (context_size,) for (L, I): added to the gates of every step, with weights
             of its own.
+        reset : Tensor, PackedSequence or Ragged
+            bool, one flag for each token, in the kind of the input and without its features: (L, B), (B, L)
+            with ``batch_first``, (L,), or a Ragged (T,) of the same lengths. Where it is true, the state
+            before that token is the one with which a call without state begins (zeros, or the learned initial
+            state), so that tokens before it have no influence, as if the sequence were split there, bit for
+            bit. A flag at the first token of a sequence has its part of ``hx`` ignored. The state returned is
+            that after the last token. A backward direction has the same boundaries: it begins again after
+            each flagged token on its way to the start, and takes its part of ``hx`` at the last token.
+
+        Examples
+        --------
+        >>> import torch, throughtime as tt
+        >>> layer, x = tt.nn.GRU(3, 5), torch.randn(7, 2, 3)
+        >>> reset = torch.zeros(7, 2, dtype=torch.bool)
+        >>> reset[4, 1] = True  # a new episode begins at step 4 of the second sequence
+        >>> output, h = layer(x, reset=reset)
+        >>> torch.equal(output[4:, 1], layer(x[4:, 1]).output)
+        True
         """
         x = unwrapped(input)
-        quick = quick_call(self, x, hx) if context is None else None
+        quick = quick_call(self, x, hx, reset) if context is None else None
         if quick is not None:
             return quick
         x = self._checked(x)
+        if reset is not None and self._cuts():
+            return self._in_ragged_order(x, hx, context, reset)[0]
         tokens, steps = tokens_of(x, batch_first=self.batch_first)
+        if reset is not None:
+            steps = steps._replace(reset=flags_by_row(reset, x, type(self).__name__))
         result, _ = self._run(x, tokens, steps, hx, context, lambda y: like_input(y, x))
         return result
 
@@ -234,6 +255,7 @@ class Recurrent(nn.RNNBase):
         state: Any = None,
         *,
         context: Any = None,
+        reset: Any = None,
         pre_activations: bool = False,
         gradients: bool = False,
     ) -> Trace:
@@ -241,7 +263,7 @@ class Recurrent(nn.RNNBase):
 
         Parameters
         ----------
-        x, state, context
+        x, state, context, reset
             As in a call.
         pre_activations
             If True, the trace also has the gates before their activation.
@@ -268,24 +290,23 @@ class Recurrent(nn.RNNBase):
         Ragged(lengths=[7], features=(5,), dtype=float32, requires_grad=True)
         """
         x = self._checked(unwrapped(x))
-        ragged = ragged_of(x, batch_first=self.batch_first)
-        tokens, steps = tokens_of(ragged, batch_first=False)
         records = [StepGradients() for _ in range(self.num_layers)] if gradients else None
-        result, stack = self._run(
-            x,
-            tokens,
-            steps,
-            state,
-            context,
-            lambda y: from_ragged(y, x, batch_first=self.batch_first),
-            in_ragged_order=True,
-            records=records,
+        result, stack, layout, pieces = self._in_ragged_order(
+            x, state, context, reset, save=True, records=records
         )
         return traced(
-            self.spec, result, stack.layers, ragged.layout, pre_activations=pre_activations, records=records
+            self.spec,
+            result,
+            stack.layers,
+            layout,
+            read=layout if pieces is None else pieces.layout,
+            pre_activations=pre_activations,
+            records=records,
         )
 
-    def step(self, x_t: Tensor, state: Any = None, *, context: Any = None) -> tuple[Tensor, Any]:
+    def step(
+        self, x_t: Tensor, state: Any = None, *, context: Any = None, reset: Any = None
+    ) -> tuple[Tensor, Any]:
         """Run one step of a stream.
 
         Parameters
@@ -296,6 +317,8 @@ class Recurrent(nn.RNNBase):
             What the step before returned, None at the beginning; shaped as in a call, without B for (I,).
         context
             As in a call, the same at every step.
+        reset : Tensor or bool
+            bool (B,), or one for (I,): of which streams the state is ignored, because this token begins anew.
 
         Returns
         -------
@@ -319,16 +342,79 @@ class Recurrent(nn.RNNBase):
                 f"{name}.step: a bidirectional layer reads from the end, too, which a stream does not have "
                 "yet; use bidirectional=False, or call the layer on whole sequences"
             )
+        if reset is not None:
+            state = self._restarted(x_t, state, reset)
         quick = quick_step(self, x_t, state) if context is None else None
         if quick is not None:
             return quick
-        if not isinstance(x_t, Tensor) or x_t.dim() not in {1, 2}:
-            kind = f"shape {tuple(x_t.shape)}" if isinstance(x_t, Tensor) else type(x_t).__name__
-            raise ShapeError(f"{name}.step takes one token (I,), or one of each stream (B, I), got {kind}")
+        self._check_step(x_t)
         x = self._checked(x_t.unsqueeze(0))
         tokens, steps = tokens_of(x, batch_first=False)
         result, _ = self._run(x, tokens, steps, state, context, lambda y: y)
         return (result.output[0] if x_t.dim() == 1 else result.output), result.state
+
+    def _check_step(self, x_t: Any) -> None:
+        if not isinstance(x_t, Tensor) or x_t.dim() not in {1, 2}:
+            kind = f"shape {tuple(x_t.shape)}" if isinstance(x_t, Tensor) else type(x_t).__name__
+            name = type(self).__name__
+            raise ShapeError(f"{name}.step takes one token (I,), or one of each stream (B, I), got {kind}")
+
+    def _restarted(self, x_t: Any, state: Any, reset: Any) -> Any:
+        """Return the state of a step, the initial one for the streams whose flag is true."""
+        self._check_step(x_t)
+        flags = flags_of_step(reset, x_t.shape[:-1], type(self).__name__)
+        if state is None:
+            return None
+        x = self._checked(x_t.unsqueeze(0))
+        batch = x_t.shape[0] if x_t.dim() == 2 else 1
+        name, sizes = type(self).__name__, self._sizes
+        parts = []
+        for part, learned in zip(
+            batched_state(state, x, batch, sizes, self._weight, name), self._learned_state(batch), strict=True
+        ):
+            if part is not None:
+                initial = torch.zeros_like(part) if learned is None else learned.to(part.dtype)
+                parts.append(like_state(torch.where(flags.view(-1, 1), initial, part), x))
+        return tuple(parts) if self.spec.has_c else parts[0]
+
+    def _cuts(self) -> bool:
+        """Tell whether reset flags cut sequences into pieces, and are not left to the loop over time.
+
+        The loop knows states of zeros alone, torch's fused layers no flags, and diagnoses read pieces.
+        """
+        elsewhere = not (self._weight.is_cpu or torch.compiler.is_compiling())
+        return self.learn_initial_state or elsewhere or in_this_thread(self._watchers) is not None
+
+    def _in_ragged_order(
+        self,
+        x: Input,
+        state: Any,
+        context: Any,
+        reset: Any,
+        *,
+        save: bool = False,
+        records: list[StepGradients] | None = None,
+    ) -> tuple[RecurrentOutput, StackResult, Layout, Pieces | None]:
+        """Run on sequences end to end, in the order of the caller."""
+        name = type(self).__name__
+        pieces = None
+        if reset is not None:
+            pieces = pieces_of(reset, x, batch_first=self.batch_first, layer=name)
+        ragged = ragged_of(x, batch_first=self.batch_first)
+        tokens, steps = tokens_of(ragged, batch_first=False)
+        result, stack = self._run(
+            x,
+            tokens,
+            steps,
+            state,
+            context,
+            lambda y: from_ragged(y, x, batch_first=self.batch_first),
+            as_given=True,
+            save=save,
+            records=records,
+            pieces=pieces,
+        )
+        return result, stack, ragged.layout, pieces
 
     def _checked(self, x: Any) -> Input:
         return checked(x, self.input_size, self._weight, type(self).__name__)
@@ -348,33 +434,30 @@ class Recurrent(nn.RNNBase):
         context: Any,
         wrap: Callable[[Tensor], Any],
         *,
-        in_ragged_order: bool = False,
+        as_given: bool = False,
+        save: bool = False,
         records: list[StepGradients] | None = None,
+        pieces: Pieces | None = None,
     ) -> tuple[RecurrentOutput, StackResult]:
-        """Run on tokens; ``x`` is the input they came from, whose kind decides on the shape of states."""
-        name, weight = type(self).__name__, self._weight
-        sizes = Sizes(
-            self.num_layers * (2 if self.bidirectional else 1),
-            self.proj_size or self.hidden_size,
-            self.hidden_size if self.spec.has_c else 0,
-        )
-        h0, c0 = batched_state(state, x, steps.batch, sizes, weight, name, as_given=in_ragged_order)
-        if state is None and self.learn_initial_state:
-            h0, c0 = (
-                getattr(self, f"initial_{part}").unsqueeze(1).expand(-1, steps.batch, -1)
-                if part in self._state_sizes()
-                else None
-                for part in ("h", "c")
-            )
+        """Run on tokens; ``x`` is the input they came from, whose kind decides on the shape of states.
+
+        ``as_given``: the sequences of the tokens are in the order of the caller.
+        """
+        name, weight, whole = type(self).__name__, self._weight, steps
+        h0, c0 = batched_state(state, x, steps.batch, self._sizes, weight, name, as_given=as_given)
+        if state is None:
+            h0, c0 = self._learned_state(steps.batch)
         carrier = in_this_thread(self._carriers) if state is None else None
         if carrier is not None:
             h0, c0 = carrier.begin(self, x, steps, h0, c0)
         watcher = in_this_thread(self._watchers)
         if watcher is not None and records is None:
             records = [StepGradients(whole=watcher.whole) for _ in range(self.num_layers)]
-        context = checked_context(
-            context, x, steps.batch, self.context_size, weight, name, as_given=in_ragged_order
-        )
+        context = checked_context(context, x, steps.batch, self.context_size, weight, name, as_given=as_given)
+        if pieces is not None:
+            steps = pieces.steps
+            h0, c0 = self._begun(pieces, h0, c0)
+            context = None if context is None else pieces.of_sequences(context)
         dtypes = precision(
             self.spec,
             tokens,
@@ -390,19 +473,51 @@ class Recurrent(nn.RNNBase):
             _to(h0, dtypes.compute),
             _to(c0, dtypes.compute),
             _to(context, dtypes.compute),
-            save=in_ragged_order or (carrier is not None and carrier.looks_inside),
+            save=save or (carrier is not None and carrier.looks_inside),
             records=records,
         )
         if watcher is not None and records is not None:
-            watcher.saw(self, steps, stack.layers, records)
+            watcher.saw(self, steps, stack.layers, records, pieces)
+        if pieces is not None:
+            h_n, c_n = (
+                ended_states(pieces, part, bidirectional=self.bidirectional)
+                for part in (stack.h_n, stack.c_n)
+            )
+            stack = stack._replace(h_n=h_n, c_n=c_n)
         if carrier is not None:
-            carrier.end(self, steps, stack)
-        h_n = like_state(_to(stack.h_n, dtypes.h), x, as_given=in_ragged_order)
+            carrier.end(self, whole, stack)
+        h_n = like_state(_to(stack.h_n, dtypes.h), x, as_given=as_given)
         output = wrap(_to(stack.y, dtypes.h))
         if not self.spec.has_c:
             return RecurrentOutput(output, h_n), stack
-        c_n = like_state(_to(stack.c_n, dtypes.c), x, as_given=in_ragged_order)
+        c_n = like_state(_to(stack.c_n, dtypes.c), x, as_given=as_given)
         return RecurrentOutput(output, (h_n, c_n)), stack
+
+    @property
+    def _sizes(self) -> Sizes:
+        sizes = self._state_sizes()
+        return Sizes(len(self._all_weights), sizes["h"], sizes.get("c", 0))
+
+    def _learned_state(self, batch: int) -> tuple[Tensor | None, Tensor | None]:
+        """Return the initial h and c (layers · directions, B, ·), None for zeros."""
+        if not self.learn_initial_state:
+            return None, None
+        h, c = (
+            getattr(self, f"initial_{part}").unsqueeze(1).expand(-1, batch, -1)
+            if part in self._state_sizes()
+            else None
+            for part in ("h", "c")
+        )
+        return h, c
+
+    def _begun(
+        self, pieces: Pieces, h0: Tensor | None, c0: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Return the states before each piece, of those before each sequence."""
+        initial = self._learned_state(pieces.count)
+        return begun_states(pieces, h0, initial[0], bidirectional=self.bidirectional), begun_states(
+            pieces, c0, initial[1], bidirectional=self.bidirectional
+        )
 
 
 class Watcher(Protocol):
@@ -411,9 +526,17 @@ class Watcher(Protocol):
     whole: bool
 
     def saw(
-        self, module: Recurrent, steps: Steps, layers: list[LayerResult], records: list[StepGradients]
+        self,
+        module: Recurrent,
+        steps: Steps,
+        layers: list[LayerResult],
+        records: list[StepGradients],
+        pieces: Pieces | None,
     ) -> None:
-        """Take note of a run; a backward pass will fill the records."""
+        """Take note of a run, whose steps are of pieces where there are any.
+
+        A backward pass will fill the records.
+        """
 
 
 class Carrier(Protocol):

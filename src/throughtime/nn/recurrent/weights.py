@@ -201,6 +201,22 @@ class WeightPlan:
         return {name: value for name, value in self.__dict__.items() if name != "stack"}
 
 
+def plan_of_layer(layer: nn.RNNBase, spec: CellSpec, context: int = 0) -> WeightPlan:
+    """Return where the weights of one of torch's recurrent layers, or of ours, are."""
+    suffixes = [names[0].removeprefix("weight_ih") for names in layer._all_weights]  # noqa: SLF001 - torch's
+    count = 2 if layer.bidirectional else 1
+    return WeightPlan(
+        spec,
+        type(layer).__name__,
+        layer.input_size,
+        layer.hidden_size,
+        layer.proj_size,
+        context,
+        suffixes=[suffixes[first : first + count] for first in range(0, len(suffixes), count)],
+        biased=bool(layer.bias),
+    )
+
+
 def plan_of_cell(cell: nn.RNNCellBase, spec: CellSpec) -> WeightPlan:
     """Return where the weights of one of torch's cells, or of ours, are."""
     name, inputs, hidden = type(cell).__name__, cell.input_size, cell.hidden_size

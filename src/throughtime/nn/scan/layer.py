@@ -7,12 +7,14 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from throughtime.errors import ShapeError
 from throughtime.nn.description.kinds import Stateful, WholeSequence
 from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
 from throughtime.nn.inputs.precision import under_autocast
+from throughtime.nn.inputs.resets import Pieces, flags_of_step, pieces_of
 from throughtime.nn.inputs.tokens import Input, checked, from_ragged, ragged_of
 from throughtime.nn.recurrence.recurrence import RecurrenceTrace
 from throughtime.nn.recurrent.state import Sizes, batched_state, like_state
@@ -140,12 +142,25 @@ class ScanLayer(nn.Module):
         """Return the layer itself, which ONNX has no operator for."""
         return (Operator.of(f"throughtime.nn.{type(self).__name__}", layer=self),)
 
-    def forward(self, input: Any, hx: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's names
-        """Return ``output, state``; a state of None is zeros."""
-        return self._called(input, hx, batch_first=self.batch_first, traced=False)[0]
+    def forward(self, input: Any, hx: Any = None, *, reset: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's names
+        """Return ``output, state``; a state of None is zeros.
 
-    def trace(self, x: Any, state: Any = None) -> RecurrenceTrace:
-        """Run as ``layer(x, state)`` does, and return every state and gate of every layer and direction.
+        Parameters
+        ----------
+        input : Tensor, PackedSequence or Ragged
+            (L, I), (L, B, I) or, with ``batch_first``, (B, L, I); or tokens (T, I).
+        hx
+            The state, of the structure that a call returns; None for zeros.
+        reset : Tensor, PackedSequence or Ragged
+            bool, one flag for each token, in the kind of the input and without its features. Where it is true
+            the sequence begins again: the state before that token is zeros, and windows of `QRNN` do not
+            reach further back. See `throughtime.nn.LSTM.forward`, also for the first token of a sequence and
+            for the backward direction.
+        """
+        return self._called(input, hx, reset, batch_first=self.batch_first, traced=False)[0]
+
+    def trace(self, x: Any, state: Any = None, *, reset: Any = None) -> RecurrenceTrace:
+        """Run as ``layer(x, state, reset=reset)`` does, and return every state and gate of every place.
 
         Returns
         -------
@@ -160,14 +175,14 @@ class ScanLayer(nn.Module):
         >>> trace.states[0, 0]["update"]
         Ragged(lengths=[4, 2], features=(5,), dtype=float32, requires_grad=True)
         """
-        result, ragged, values = self._called(x, state, batch_first=self.batch_first, traced=True)
+        result, ragged, values = self._called(x, state, reset, batch_first=self.batch_first, traced=True)
         states = {
             divmod(number, self._directions): {name: ragged.with_values(part) for name, part in parts.items()}
             for number, parts in enumerate(values)
         }
         return RecurrenceTrace(result, states)
 
-    def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    def step(self, x_t: Tensor, state: Any = None, *, reset: Any = None) -> tuple[Tensor, Any]:
         """Run one step of a stream.
 
         Parameters
@@ -176,6 +191,8 @@ class ScanLayer(nn.Module):
             (B, I), one token of each of B streams, or (I,) of one.
         state
             What the step before returned, None at the beginning.
+        reset : Tensor or bool
+            bool (B,), or one for (I,): of which streams the state is ignored, because this token begins anew.
 
         Returns
         -------
@@ -193,7 +210,9 @@ class ScanLayer(nn.Module):
         if not isinstance(x_t, Tensor) or x_t.dim() not in {1, 2}:
             kind = f"shape {tuple(x_t.shape)}" if isinstance(x_t, Tensor) else type(x_t).__name__
             raise ShapeError(f"{name}.step takes one token (I,), or one of each stream (B, I), got {kind}")
-        result, _, _ = self._called(x_t.unsqueeze(0), state, batch_first=False, traced=False)
+        if reset is not None:
+            reset = flags_of_step(reset, x_t.shape[:-1], name).unsqueeze(0)
+        result, _, _ = self._called(x_t.unsqueeze(0), state, reset, batch_first=False, traced=False)
         return result.output[0], result.state
 
     @property
@@ -203,11 +222,17 @@ class ScanLayer(nn.Module):
         return weight
 
     def _called(
-        self, x: Any, state: Any, *, batch_first: bool, traced: bool
+        self, x: Any, state: Any, reset: Any, *, batch_first: bool, traced: bool
     ) -> tuple[RecurrentOutput, Ragged, list[Values]]:
-        x = checked(unwrapped(x), self.input_size, self._weight, type(self).__name__)
+        name = type(self).__name__
+        x = checked(unwrapped(x), self.input_size, self._weight, name)
         ragged = ragged_of(x, batch_first=batch_first)
         starts = self._starts(state, x, ragged)
+        pieces = None if reset is None else pieces_of(reset, x, batch_first=batch_first, layer=name)
+        read = ragged
+        if pieces is not None:
+            starts = self._starts_of_pieces(starts, ragged, pieces)
+            read = pieces.of(ragged)
         values, autocast = ragged.values, under_autocast(ragged.device)
         result = torch.get_autocast_dtype(values.device.type) if autocast else values.dtype
         result = values.dtype if values.dtype == torch.float64 else result
@@ -215,7 +240,9 @@ class ScanLayer(nn.Module):
         # The loop over time needs float32, and so do the products that it sums.
         off = torch.autocast(values.device.type, enabled=False) if autocast else nullcontext()
         with off:
-            places = self._stack(ragged.with_values(values.to(wide)), starts, traced=traced)
+            places = self._stack(read.with_values(values.to(wide)), starts, traced=traced)
+            if pieces is not None:
+                places = self._ends_of_pieces(places, pieces)
             output = torch.cat([place.output for place in places[-self._directions :]], -1)
             after = self._after(x, places, lambda part: part.to(result))
             wrapped = from_ragged(output.to(result), x, batch_first=batch_first)
@@ -275,6 +302,31 @@ class ScanLayer(nn.Module):
         batch = ragged.layout.num_sequences
         h0, _ = batched_state(state, x, batch, sizes, self._weight, type(self).__name__, as_given=True)
         return lambda number, x: None if h0 is None else h0[number].to(x.dtype)
+
+    def _starts_of_pieces(
+        self, starts: Callable[[int, Ragged], Any], whole: Ragged, pieces: Pieces
+    ) -> Callable[[int, Ragged], Any]:
+        """Return how each place begins each piece, given how it begins each sequence."""
+
+        def start(number: int, x: Ragged) -> Any:
+            reverse = self._places[number].reverse
+            return pytree.tree_map_only(
+                Tensor,
+                lambda part: pieces.begun(part, None, reverse=reverse),
+                starts(number, whole.with_values(x.values)),
+            )
+
+        return start
+
+    def _ends_of_pieces(self, places: list[PlaceResult], pieces: Pieces) -> list[PlaceResult]:
+        """Return results whose states are those after each sequence."""
+        return [
+            result._replace(
+                last=pieces.ended(result.last, reverse=place.reverse),
+                window=None if result.window is None else pieces.ended(result.window, reverse=place.reverse),
+            )
+            for place, result in zip(self._places, places, strict=True)
+        ]
 
     def _after(self, x: Input, places: list[PlaceResult], cast: Callable[[Tensor], Tensor]) -> Any:
         """Return the state after the last step, in the shape that the caller expects."""

@@ -11,7 +11,7 @@ from throughtime.errors import ShapeError
 from throughtime.nn.trace.reading import Reading
 from throughtime.ops.recurrent.record import StepGradients
 from throughtime.ops.recurrent.spec import CellSpec
-from throughtime.ragged import Ragged
+from throughtime.ragged import Layout, Ragged
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,6 +81,7 @@ class Recorded:
     direction: int
     spec: CellSpec
     read: Reading
+    layout: Layout
     states: Mapping[str, Tensor]
     gates: Mapping[str, Tensor]
     initial_c: Tensor | None
@@ -104,5 +105,4 @@ class Recorded:
         return DirectionGradients(h, MappingProxyType(named), (self._ragged(c), self._ragged(along)), clipped)
 
     def _ragged(self, values: Tensor) -> Ragged:
-        layout = self.read.layout
-        return Ragged(values, layout.offsets, layout=layout)
+        return Ragged(values, self.layout.offsets, layout=self.layout)

@@ -124,10 +124,14 @@ def traced(
     layers: list[LayerResult],
     layout: Layout,
     *,
+    read: Layout,
     pre_activations: bool,
     records: list[StepGradients] | None,
 ) -> Trace:
-    """Name what the layers made, for tokens in the order of the layout."""
+    """Name what the layers made, for tokens in the order of the layout.
+
+    ``read`` has the sequences that the layers have read: pieces of those of the layout, where flags cut them.
+    """
     rows = []
     for number, layer in enumerate(layers):
         outputs = layer.y.chunk(len(layer.directions), 1)
@@ -140,9 +144,9 @@ def traced(
             gates = dict(zip(spec.gate_names, parts, strict=False))
             states |= zip(spec.linear_names, parts[len(gates) :], strict=True)
             start = [None if part is None else part[d] for part in (layer.h0, layer.c0)]
-            read = Reading(layout, reverse=d == 1)
+            reading = Reading(read, reverse=d == 1)
             before = (
-                pre_activations_of(spec, layer.x, start, states, gates, weights, read)
+                pre_activations_of(spec, layer.x, start, states, gates, weights, reading)
                 if pre_activations
                 else {}
             )
@@ -152,7 +156,9 @@ def traced(
                     _ragged(states, layout),
                     _ragged(gates, layout),
                     _ragged(before, layout) if pre_activations else None,
-                    None if record is None else Recorded(record, d, spec, read, states, gates, start[1]),
+                    None
+                    if record is None
+                    else Recorded(record, d, spec, reading, layout, states, gates, start[1]),
                 )
             )
         rows.append(tuple(row))

@@ -22,6 +22,8 @@ from throughtime.ops.program.graph import Graph
 from throughtime.ops.program.native import Machine
 from throughtime.ops.recurrent.steps import Steps
 
+_MANY_TOKENS = 4096
+
 
 class _Part(NamedTuple):
     """Columns of one of the tensors of a backward pass; a width of None for all."""
@@ -45,7 +47,7 @@ class _Rows(NamedTuple):
 
 
 class _Product(NamedTuple):
-    gradient: _Part
+    gradient: tuple[_Part, ...]
     factor: _Part
     rows: tuple[_Rows, ...]
 
@@ -171,14 +173,24 @@ class BackwardPlan:
         for factor in gradient.factors:
             rows.append(_Rows(matrices + factor.matrix, factor.transposed, begin, factor.width))
             begin += factor.width
-        return _Product(self._part(gradient.gradient), self._part(gradient.input), tuple(rows))
+        parts = tuple(map(self._part, gradient.gradient))
+        return _Product(parts, self._part(gradient.input), tuple(rows))
 
 
 def _multiply(product: _Product, tensors: Sequence[Tensor | None], gradients: list[Tensor | None]) -> None:
     """Add Gᵀ A, cut into rows, to the gradients of the matrices."""
-    whole = torch.mm(product.gradient.of(tensors).t(), product.factor.of(tensors))
+    factor = product.factor.of(tensors)
+    parts = [_product(part.of(tensors), factor) for part in product.gradient]
+    whole = parts[0] if len(parts) == 1 else torch.cat(parts)
     for place, transposed, begin, width in product.rows:
         part = whole if len(product.rows) == 1 else whole.narrow(0, begin, width)
         part = part.t() if transposed else part
         known = gradients[place]
         gradients[place] = part if known is None else known + part
+
+
+def _product(gradient: Tensor, factor: Tensor) -> Tensor:
+    """Return Gᵀ A; of many tokens as the transpose of Aᵀ G, which the BLAS of torch computes faster."""
+    if gradient.shape[0] < _MANY_TOKENS:
+        return torch.mm(gradient.t(), factor)
+    return torch.mm(factor.t(), gradient).t()

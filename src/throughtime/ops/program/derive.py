@@ -12,7 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import NamedTuple
 
 from throughtime.ops.program.builder import Builder, Value
@@ -60,9 +61,9 @@ class Factor(NamedTuple):
 
 
 class MatrixGradient(NamedTuple):
-    """Gᵀ A over all tokens, G the gradients of one or several products of the value A."""
+    """Gᵀ A over all tokens: G, in one or more parts, has the gradients of the products of the value A."""
 
-    gradient: Columns
+    gradient: tuple[Columns, ...]
     input: Columns
     factors: tuple[Factor, ...]
 
@@ -260,6 +261,8 @@ class _Assembly:
         self._previous: dict[int, int] = {}
         self._written: set[int] = set()
         self._outputs: list[Value] = []
+        self._whole: set[int] = set()
+        self._whole = self._read_whole()
         self._emitted: dict[int, Columns] = {}
 
     def backward(self) -> Backward:
@@ -269,13 +272,8 @@ class _Assembly:
         sums = self._sums(len(states))
         products = self._products()
         of_tokens, of_vectors = self._of_leaves("token"), self._of_leaves("vector")
-        self._emit(
-            [
-                *of_tokens.values(),
-                *of_vectors.values(),
-                *(value for product in products for value in product[:2]),
-            ]
-        )
+        whole = [*of_tokens.values(), *of_vectors.values(), *(factor for _, factor, _ in products)]
+        self._emit(whole, [gradient for gradient, *_ in products])
         graph = self._builder.graph([*states, *sums.values()], self._outputs)
         return Backward(
             graph,
@@ -285,7 +283,7 @@ class _Assembly:
             tuple(sums),
             {index: self._known(gradient) for index, gradient in of_tokens.items()},
             {index: self._known(gradient) for index, gradient in of_vectors.items()},
-            tuple(MatrixGradient(self._known(g), self._known(a), factors) for g, a, factors in products),
+            tuple(MatrixGradient(self._parts(g), self._known(a), factors) for g, a, factors in products),
             frozenset(self._written | {source.graph.states[k] for k in self._previous}),
         )
 
@@ -332,17 +330,50 @@ class _Assembly:
             for source, group in by_input.items()
         ]
 
-    def _emit(self, values: Iterable[Value]) -> None:
-        """Write values that can be read nowhere; the widest first, as others may be parts of it."""
-        for value in sorted(values, key=lambda value: -value.width):
+    def _emit(self, whole: Sequence[Value], divisible: Sequence[Value]) -> None:
+        """Write values that can be read nowhere; the widest first, as others may be parts of it.
+
+        Of a value that may be read in parts, only those parts are written that are not there, unless they are
+        most of it.
+        """
+        wanted = [*((value, False) for value in whole), *((value, True) for value in divisible)]
+        for value, in_parts in sorted(wanted, key=lambda one: -one[0].width):
             if self._find(value) is None:
-                columns = self._emitted[value.position] = Columns(EMITTED, len(self._outputs), 0, value.width)
-                self._outputs.append(value)
-                begin = 0
-                for position in value.node.inputs if value.node.operator == "concat" else ():
-                    width = self._builder.nodes[position].width
-                    self._emitted.setdefault(position, columns._replace(begin=begin, width=width))
-                    begin += width
+                for run in self._runs(value) if in_parts else [[value]]:
+                    self._write(self._builder.concat(run))
+
+    def _runs(self, value: Value) -> list[list[Value]]:
+        """Return what of a concatenation has to be written, adjacent parts together."""
+        parts = [Value(self._builder, part) for part in value.node.inputs]
+        known = [self._find(part) is not None for part in parts]
+        width = sum(part.width for part, one in zip(parts, known, strict=True) if one)
+        if value.node.operator != "concat" or 2 * width < value.width:
+            return [[value]]
+        grouped = groupby(zip(known, parts, strict=True), key=itemgetter(0))
+        return [[part for _, part in run] for one, run in grouped if not one]
+
+    def _write(self, value: Value) -> None:
+        if self._find(value) is not None:
+            return
+        columns = self._emitted[value.position] = Columns(EMITTED, len(self._outputs), 0, value.width)
+        self._outputs.append(value)
+        begin = 0
+        for position in value.node.inputs if value.node.operator == "concat" else ():
+            width = self._builder.nodes[position].width
+            self._emitted.setdefault(position, columns._replace(begin=begin, width=width))
+            begin += width
+
+    def _parts(self, value: Value) -> tuple[Columns, ...]:
+        """Return where a value can be read, as few parts as there are."""
+        whole = self._find(value)
+        if whole is not None:
+            return (whole,)
+        parts: list[Columns] = []
+        for position in value.node.inputs:
+            part = self._known(Value(self._builder, position))
+            joined = _adjacent([parts[-1], part]) if parts else None
+            parts[-1:] = [joined] if joined is not None else [*parts[-1:], part]
+        return tuple(parts)
 
     def _known(self, value: Value) -> Columns:
         columns = self._find(value)
@@ -402,7 +433,29 @@ class _Assembly:
             return False
         if self._forward[position] in self._available or node.operator not in OPERATORS:
             return True
+        if node.operator == "slice":
+            (base,) = node.inputs
+            return (
+                self._is_read(base) and self._forward[base] not in self._available and base not in self._whole
+            )
         return not OPERATORS[node.operator].cheap
+
+    def _read_whole(self) -> set[int]:
+        """Return the forward values that are read other than by slices; of others, the slices are written."""
+        source = self._source
+        inputs = {source.graph.nodes[position].inputs[0] for position, _ in source.of_products}
+        pending = [
+            *(gradient.position for gradient in source.of_leaves.values()),
+            *(gradient.position for _, gradient in source.of_products),
+            *(source.values[position].position for position in inputs),
+        ]
+        seen: set[int] = set()
+        while pending:
+            position = pending.pop()
+            if position not in seen:
+                seen.add(position)
+                pending += () if self._is_read(position) else source.builder.nodes[position].inputs
+        return {position for position in seen if self._is_read(position)}
 
     def _token(self, kind: str, number: int, width: int) -> Value:
         index = self._tokens.setdefault((kind, number), len(self._tokens))

@@ -132,6 +132,7 @@ def _by_operator(
         *others,
         _rows(x),
         steps.index,
+        steps.reset,
         steps.order,
         steps.batch,
         steps.length,

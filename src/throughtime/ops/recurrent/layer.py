@@ -55,7 +55,7 @@ def recurrent_layer(
         if differentiable(*tensors):
             return differentiable_layer(*arguments, save=save, record=record)
         return native.forward(*arguments, save=save)
-    if not (x.is_cpu or transformed() or save) and torch_knows(spec, directions):
+    if not (x.is_cpu or transformed() or save) and steps.reset is None and torch_knows(spec, directions):
         empty = x.new_zeros(0)
         return (*recurrent_layer_torch(*arguments), empty, empty)
     # The autocast dtypes are the caller's; the loop computes in those of the tensors.

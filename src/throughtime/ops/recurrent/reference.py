@@ -86,6 +86,7 @@ def _direction(
 ) -> tuple[Tensor, State, Tensor, Tensor]:
     """Return h, the final state, c and gates of one direction."""
     lengths = host_lengths(steps)
+    resets = None if steps.reset is None else steps.reset.bool()
     order = torch.argsort(lengths, descending=True, stable=True)
     sorted_lengths = lengths[order]
     on_device = order.to(x.device)
@@ -101,6 +102,9 @@ def _direction(
         ended.append(State(*(part[alive:] for part in state)))
         tokens = x.index_select(0, row.to(x.device))
         before = State(*(part[:alive] for part in state))
+        if resets is not None and not (reverse and t == 0):
+            flagged = rows(steps, order[:alive], step + 1) if reverse else row
+            before = _zeros_where(resets.index_select(0, flagged.to(x.device)), before)
         if spec.bounds_gradients:
             before = State(
                 *(bounded_gradient(part, spec.gradient_value, spec.gradient_norm) for part in before)
@@ -113,3 +117,7 @@ def _direction(
     ranks = torch.argsort(order).to(x.device)
     final = (torch.cat(parts).index_select(0, ranks) for parts in zip(*reversed(ended), strict=True))
     return h, State(*final), c, gates
+
+
+def _zeros_where(flags: Tensor, state: State) -> State:
+    return State(*(torch.where(flags[:, None], torch.zeros_like(part), part) for part in state))

@@ -26,17 +26,27 @@ def registered_layer(
     """Run a layer as torch's operator; see `recurrent_layer_reference` for arguments and results."""
     second = directions[1] if len(directions) == 2 else (None,) * PARTS
     results: Results = torch.ops.throughtime.recurrent_layer(
-        x, steps.index, steps.order, steps.batch, steps.length, spec.name, h0, c0, *directions[0], *second
+        x,
+        steps.index,
+        steps.reset,
+        steps.order,
+        steps.batch,
+        steps.length,
+        spec.name,
+        h0,
+        c0,
+        *directions[0],
+        *second,
     )
     return results
 
 
 _WEIGHTS = [name + suffix for suffix in ("", "_reverse") for name in Weights._fields]
-_GIVEN = 8 + len(_WEIGHTS)  # inputs of the layer's operator
+_GIVEN = 9 + len(_WEIGHTS)  # inputs of the layer's operator
 _FLAT = 3 + len(_WEIGHTS)  # those with a gradient
 _INPUTS = (
-    "Tensor x, Tensor? index, int order, SymInt batch, SymInt length, str cell, Tensor? h0, Tensor? c0, "
-    "Tensor ih, Tensor hh" + "".join(f", Tensor? {name}" for name in _WEIGHTS[2:])
+    "Tensor x, Tensor? index, Tensor? reset, int order, SymInt batch, SymInt length, str cell, "
+    "Tensor? h0, Tensor? c0, Tensor ih, Tensor hh" + "".join(f", Tensor? {name}" for name in _WEIGHTS[2:])
 )
 _OUTPUTS = "Tensor y, Tensor h_n, Tensor c_n, Tensor c, Tensor gates"
 _OUTPUT_GRADIENTS = "Tensor? dy, Tensor? dh_n, Tensor? dc_n, Tensor? dc, Tensor? dgates"
@@ -59,6 +69,7 @@ _LIBRARY.define(
 def _unflattened(
     x: Tensor,
     index: Tensor | None,
+    reset: Tensor | None,
     order: int,
     batch: int,
     length: int,
@@ -68,12 +79,12 @@ def _unflattened(
     *weights: Tensor | None,
 ) -> tuple[Tensor, Steps, CellSpec, Tensor | None, Tensor | None, tuple[Weights, ...]]:
     """Put an operator's flat arguments back into the form that functions take."""
-    return x, Steps(order, batch, length, index), CellSpec.parse(cell), h0, c0, directions_of(weights)
+    return x, Steps(order, batch, length, index, reset), CellSpec.parse(cell), h0, c0, directions_of(weights)
 
 
 def _differentiable(inputs: tuple[Any, ...]) -> list[Tensor | None]:
     """Return x, h0, c0 and the weights out of an operator's inputs."""
-    return [inputs[0], *inputs[6:]]
+    return [inputs[0], *inputs[7:]]
 
 
 def _forward_on_cpu(*inputs: Any) -> Results:
@@ -140,52 +151,63 @@ def _backward_fake(*arguments: Any) -> tuple[Tensor, ...]:
 
 def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: Results) -> None:
     ctx.set_materialize_grads(False)  # an output that nobody uses costs nothing in the backward pass
-    x, index, order, batch, length, cell, h0, c0 = inputs[:8]
+    x, index, reset, order, batch, length, cell, h0, c0 = inputs[:9]
     ctx.plain = (order, batch, length, cell)
     y, _, _, c, gates = output
-    ctx.save_for_backward(x, index, h0, c0, *inputs[8:], y, c, gates)
+    ctx.save_for_backward(x, index, reset, h0, c0, *inputs[9:], y, c, gates)
 
 
 def _first_gradient(ctx: Any, *output_gradients: Tensor | None) -> tuple[Tensor | None, ...]:
     needs = ctx.needs_input_grad
-    inputs = (*needs[:1], *needs[6:])
+    inputs = (*needs[:1], *needs[7:])
     if all(gradient is None for gradient in output_gradients):
         return (None,) * _GIVEN
-    x, index, h0, c0, *rest = ctx.saved_tensors
+    x, index, reset, h0, c0, *rest = ctx.saved_tensors
     computed = torch.ops.throughtime.recurrent_layer_backward(
-        *output_gradients, x, index, *ctx.plain, h0, c0, *rest, needs[0], any(needs[6:8]), any(needs[8:])
+        *output_gradients,
+        x,
+        index,
+        reset,
+        *ctx.plain,
+        h0,
+        c0,
+        *rest,
+        needs[0],
+        any(needs[7:9]),
+        any(needs[9:]),
     )
     dx, *others = (gradient if need else None for gradient, need in zip(computed, inputs, strict=True))
-    return (dx, *[None] * 5, *others)
+    return (dx, *[None] * 6, *others)
 
 
 def _keep_for_double_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ARG001
     ctx.set_materialize_grads(False)
-    ctx.plain = inputs[7:11]
-    ctx.save_for_backward(*inputs[:5], inputs[6], *_differentiable(inputs[5 : 5 + _GIVEN]))
+    ctx.plain = inputs[8:12]
+    ctx.save_for_backward(*inputs[:5], *inputs[6:8], *_differentiable(inputs[5 : 5 + _GIVEN]))
 
 
 def _second_gradient(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
-    output_gradients, index, inputs = ctx.saved_tensors[:5], ctx.saved_tensors[5], ctx.saved_tensors[6:]
+    output_gradients, inputs = ctx.saved_tensors[:5], ctx.saved_tensors[7:]
+    index, reset = ctx.saved_tensors[5:7]
     order, batch, length, cell = ctx.plain
     spec = CellSpec.parse(cell)
     if spec.bounds_gradients:
         raise no_second_derivative()
     if torch.is_grad_enabled():
-        steps = Steps(order, batch, length, index)
+        steps = Steps(order, batch, length, index, reset)
         computed = vjp_of_gradients(cotangents, output_gradients, inputs, steps, spec)
     else:
         # The same as one operator: a tracer could not follow the loop, whose length is in a tensor.
         x, *others = inputs
         computed = torch.ops.throughtime.recurrent_layer_double_backward(
-            *cotangents, *output_gradients, x, index, order, batch, length, cell, *others
+            *cotangents, *output_gradients, x, index, reset, order, batch, length, cell, *others
         )
         sources = (*output_gradients, *inputs)
         computed = tuple(
             None if part is None else gradient for part, gradient in zip(sources, computed, strict=True)
         )
     # y, c and gates are functions of the inputs, whose derivative holds their part.
-    return (*computed[:6], *[None] * 5, *computed[6:], *[None] * 6)
+    return (*computed[:6], *[None] * 6, *computed[6:], *[None] * 6)
 
 
 def _double_backward(*arguments: Any) -> tuple[Tensor, ...]:

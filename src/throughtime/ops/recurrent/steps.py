@@ -27,12 +27,16 @@ class Steps(NamedTuple):
     ============  ============================  =================================================
 
     ``length`` is the number of time steps, and unused for RAGGED. The index is int64.
+
+    ``reset`` (T,) int8 says of each row whether the state before its token is zeros, as if a sequence began
+    there; None for nowhere. The direction that reads from the end begins again with the token before such a one.
     """
 
     order: int
     batch: int
     length: int
     index: Tensor | None  # type: ignore[assignment]  # hides tuple.index
+    reset: Tensor | None = None
 
 
 def ragged_steps(layout: Layout) -> Steps:

@@ -155,9 +155,8 @@ def _check(a: Tensor, b: Tensor, h0: Tensor | None, layout: Layout) -> None:
             f"a linear recurrence takes a and b of one shape (T, D), got {tuple(a.shape)} and "
             f"{tuple(b.shape)}"
         )
-    states = (layout.num_sequences, a.shape[1])
-    if h0 is not None and h0.shape != states:
-        raise ShapeError(f"the initial state of this linear recurrence is {states}, got {tuple(h0.shape)}")
+    if h0 is not None:
+        check_state(h0, a, layout)
     if not torch.compiler.is_compiling() and layout.total != a.shape[0]:
         raise ShapeError(f"a linear recurrence over {layout.total} tokens got {a.shape[0]} rows")
     for name, tensor in (("b", b), ("h0", h0)):
@@ -166,3 +165,16 @@ def _check(a: Tensor, b: Tensor, h0: Tensor | None, layout: Layout) -> None:
                 f"a is {a.dtype} on {a.device}, {name} {tensor.dtype} on {tensor.device}; convert one of "
                 "them with .to(...)"
             )
+
+
+def check_state(h0: Tensor, a: Tensor, layout: Layout) -> None:
+    """Refuse an initial state that is not (B, D).
+
+    Raises
+    ------
+    ShapeError
+        If it is not.
+    """
+    states = (layout.num_sequences, a.shape[1])
+    if h0.shape != states:
+        raise ShapeError(f"the initial state of this linear recurrence is {states}, got {tuple(h0.shape)}")

@@ -1,0 +1,363 @@
+"""`Stack`: layers of any kind and size one after the other, with residual or dense connections."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from throughtime.errors import InputTypeError, ShapeError, UnsupportedError
+from throughtime.nn.description.kinds import Tokenwise
+from throughtime.nn.description.lookup import description_of
+from throughtime.nn.description.merges import concatenated
+from throughtime.nn.description.parts import Series, SideBySide
+from throughtime.nn.dropout import Dropout
+from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
+from throughtime.nn.inputs.resets import check_takes_reset, takes_reset
+from throughtime.nn.inputs.tokens import Input, from_ragged, like_input, ragged_of
+from throughtime.nn.linear import Linear
+from throughtime.ragged import Ragged
+
+_Role = Literal["recurrent", "token", "other"]
+
+
+@dataclass(frozen=True)
+class StackTrace:
+    """What `Stack.trace` returns.
+
+    Parameters
+    ----------
+    result : RecurrentOutput
+        What the call returns.
+    layers : tuple
+        The trace of each layer, None of those that have none, such as `Linear`.
+    """
+
+    result: RecurrentOutput
+    layers: tuple[Any, ...]
+
+    def __getitem__(self, number: int) -> Any:
+        return self.layers[number]
+
+
+class Stack(nn.Module):
+    r"""Layers of any kind and size one after the other, as one recurrent layer: state, step, trace and reset.
+
+    With layers f_1 … f_n on an input y_0, and dropout d between layers (not before the first)::
+
+        y_k = f_k(d(y_{k−1}))                                            plain
+        y_k = f_k(d(y_{k−1})) + P_k y_{k−1}                              residual=True
+        y_k = f_k(d([y_0, y_1, …, y_{k−1}]))                             dense=True
+
+    The output is y_n. P_k is the identity where f_k keeps the number of features, and else a linear
+    projection without bias, as in [1]_: ``shortcuts`` has it by the place of its layer, from "0". In a dense
+    stack the features of all outputs so far are side by side, y_0 first, so that f_k has as many inputs as
+    these have in all [2]_.
+
+    Parameters
+    ----------
+    \*layers : Module
+        `RNN`, `LSTM`, `GRU` and their like, `MinGRU` and its like, `Recurrence`, `Bidirectional` and stacks;
+        and layers without a state that keep the number of steps: `Linear`, `LayerNorm`, `Conv1d`.
+        Convolutions and others that look at several steps get sequences as a `Ragged`.
+    dropout
+        Probability of dropout on what each layer but the first reads, in training.
+    residual
+        Whether the input of each layer is added to its output.
+    dense
+        Whether each layer reads all outputs before it.
+
+    Returns
+    -------
+    output
+        Of the last layer, of the kind that came in.
+    state : list
+        The state of each layer, as that layer returns it; None of those without.
+
+    Raises
+    ------
+    ShapeError, InputTypeError
+        If layers do not fit each other or the input, or a state is not one of this stack. A residual stack
+        whose layer changes the number of features, and does not say into how many, is refused when it runs.
+
+    References
+    ----------
+    .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Deep residual learning for image recognition", CVPR (2016),
+       equation 2.
+    .. [2] G. Huang, Z. Liu, L. van der Maaten and K. Q. Weinberger, "Densely connected convolutional
+       networks", CVPR (2017), equation 2; A. Graves, "Generating sequences with recurrent neural networks",
+       arXiv:1308.0850 (2013), section 2, for recurrent layers.
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> stack = tt.nn.Stack(tt.nn.LSTM(3, 8), tt.nn.GRU(8, 8), tt.nn.Linear(8, 5), dropout=0.2, residual=True)
+    >>> x = tt.Ragged.from_list([torch.randn(4, 3), torch.randn(2, 3)])
+    >>> output, state = stack(x)
+    >>> output
+    Ragged(lengths=[4, 2], features=(5,), dtype=float32, requires_grad=True)
+    >>> [type(part).__name__ for part in state]
+    ['tuple', 'Tensor', 'NoneType']
+    >>> dense = tt.nn.Stack(tt.nn.GRU(3, 8), tt.nn.GRU(3 + 8, 6), tt.nn.GRU(3 + 8 + 6, 4), dense=True)
+    >>> y_t, state = dense.step(torch.randn(2, 3))
+    """
+
+    def __init__(
+        self, *layers: nn.Module, dropout: float = 0.0, residual: bool = False, dense: bool = False
+    ) -> None:
+        super().__init__()
+        if not layers:
+            raise ShapeError("Stack: give at least one layer")
+        for layer in layers:
+            if not isinstance(layer, nn.Module):
+                raise InputTypeError(f"Stack takes modules, got {type(layer).__name__}")
+        if residual and dense:
+            raise ShapeError("Stack: choose residual=True or dense=True, not both")
+        self.layers = nn.ModuleList(layers)
+        self.between = Dropout(dropout)
+        self.residual, self.dense = residual, dense
+        self.batch_first = _batch_first(layers)
+        self._roles = tuple(_role(layer) for layer in layers)
+        sizes = [_sizes(layer) if residual else None for layer in layers]
+        # Those of layers that keep the number of features have no parameters, and are not there.
+        self.shortcuts = nn.ModuleDict(
+            {
+                str(number): _projection(layers[number], *size)
+                for number, size in enumerate(sizes)
+                if size is not None and size[0] != size[1]
+            }
+        )
+
+    def extra_repr(self) -> str:
+        """Return the connections."""
+        return ", ".join(f"{name}=True" for name in ("residual", "dense") if getattr(self, name))
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def describe(self) -> Series:
+        """Return the layers with their connections."""
+        parts: list[tuple[str, Any]] = []
+        for number, layer in enumerate(self.layers):
+            name = f"layers.{number}"
+            dropped = number and self.between.p
+            body = Series((("between", self.between), ("", layer))) if dropped else layer
+            if self.residual:
+                shortcut = (f"shortcuts.{number}", self._shortcut(number))
+                parts.append(("", SideBySide(((name, body), shortcut), self._added(number))))
+            elif self.dense and number + 1 < len(self.layers):
+                parts.append(("", SideBySide((("", nn.Identity()), (name, body)), concatenated)))
+            else:
+                parts.append((name, body))
+        return Series(tuple(parts))
+
+    def forward(self, input: Any, state: Any = None, *, reset: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's name
+        """Return ``output, state``.
+
+        Parameters
+        ----------
+        input : Ragged, Tensor or PackedSequence
+            What the first layer reads; plain tensors are (L, B, I), (B, L, I) if the layers have
+            ``batch_first``, or (L, I).
+        state : list
+            The state of each layer, None for its initial one; None for all of these.
+        reset : Ragged, Tensor or PackedSequence
+            bool, one flag for each token, in the kind of the input: where all layers begin again, see
+            `throughtime.nn.LSTM.forward`. Refused by layers that read several steps and take no flags.
+        """
+        x = _checked(unwrapped(input))
+        flags = self._flags(reset)
+
+        def call(number: int, read: Any, begin: Any) -> tuple[Any, Any]:
+            return self._call(number, read, begin, flags)
+
+        return self._run(x, state, call)
+
+    def trace(self, x: Any, state: Any = None, *, reset: Any = None) -> StackTrace:
+        """Run as ``stack(x, state, reset=reset)`` does, and return the traces of the layers that have one.
+
+        Examples
+        --------
+        >>> import torch, throughtime as tt
+        >>> stack = tt.nn.Stack(tt.nn.LSTM(3, 8), tt.nn.MinGRU(8, 5))
+        >>> stack.trace(torch.randn(7, 3))[0].forget
+        Ragged(lengths=[7], features=(8,), dtype=float32, requires_grad=True)
+        """
+        flags = self._flags(reset)
+        traces: list[Any] = []
+
+        def call(number: int, read: Any, begin: Any) -> tuple[Any, Any]:
+            layer: Any = self.layers[number]
+            traces.append(layer.trace(read, begin, **flags) if hasattr(layer, "trace") else None)
+            if traces[-1] is None:
+                return self._call(number, read, begin, flags)
+            result = traces[-1].result
+            return result.output, result.state
+
+        result = self._run(_checked(unwrapped(x)), state, call)
+        return StackTrace(result, tuple(traces))
+
+    def step(self, x_t: Tensor, state: Any = None, *, reset: Any = None) -> tuple[Tensor, list[Any]]:
+        """Run one step of a stream.
+
+        Parameters
+        ----------
+        x_t : Tensor
+            (B, I), one token of each of B streams, or (I,) of one.
+        state
+            What the step before returned, None at the beginning.
+        reset : Tensor or bool
+            bool (B,), or one for (I,): of which streams the state is ignored, because this token begins anew.
+
+        Returns
+        -------
+        y_t : Tensor
+            (B, O) or (O,).
+        state
+            For the next step.
+
+        Raises
+        ------
+        UnsupportedError
+            If a layer looks at several steps and is no recurrent layer; `Stream` of this stack runs it.
+        """
+        flags = self._flags(reset)
+
+        def call(number: int, read: Any, begin: Any) -> tuple[Any, Any]:
+            layer: Any = self.layers[number]
+            if self._roles[number] == "token":
+                return layer(read), None
+            if not hasattr(layer, "step") or self._roles[number] == "other":
+                name = type(layer).__name__
+                raise UnsupportedError(
+                    f"Stack.step: layer {number} ({name}) has no step; run tt.nn.Stream(stack), which "
+                    "keeps the steps that its windows need, or call the stack on whole sequences"
+                )
+            stepped: tuple[Any, Any] = layer.step(read, begin, **flags)
+            return stepped
+
+        output, states = self._run(x_t, state, call)
+        return output, states
+
+    def _run(self, x: Any, state: Any, call: Callable[[int, Any, Any], tuple[Any, Any]]) -> RecurrentOutput:
+        states, ends = self._states(state), []
+        read = y = x
+        for number, begin in enumerate(states):
+            dropped = _of_values(self.between, read) if number and self.between.p else read
+            y, end = call(number, dropped, begin)
+            if self.residual:
+                y = _of_values(self._added(number), y, _of_values(self._shortcut(number), read))
+            read = _of_values(_side_by_side, read, y) if self.dense else y
+            ends.append(end)
+        return RecurrentOutput(y, ends)
+
+    def _call(self, number: int, x: Any, state: Any, flags: dict[str, Any]) -> tuple[Any, Any]:
+        layer, role = self.layers[number], self._roles[number]
+        if role == "token":
+            return _of_values(layer, x), None
+        if role == "recurrent":
+            output, end = layer(x, state, **flags)
+            return output, end
+        ragged = ragged_of(x, batch_first=self.batch_first)
+        y = unwrapped(layer(ragged))
+        if not isinstance(y, Ragged) or not y.layout.same_as(ragged.layout):
+            raise ShapeError(
+                f"Stack: layer {number} ({type(layer).__name__}) changes the number of steps; a stack has "
+                "one number of steps, use padding='same' or 'causal'"
+            )
+        return from_ragged(y.values, x, batch_first=self.batch_first), None
+
+    def _flags(self, reset: Any) -> dict[str, Any]:
+        """Return the arguments of layers for their reset flags."""
+        if reset is None:
+            return {}
+        for layer, role in zip(self.layers, self._roles, strict=True):
+            if role == "other":
+                check_takes_reset(layer, "Stack")
+        return {"reset": reset}
+
+    def _states(self, state: Any) -> Sequence[Any]:
+        count = len(self.layers)
+        if state is None:
+            return [None] * count
+        if not isinstance(state, list | tuple) or len(state) != count:
+            got = f"{len(state)} of them" if isinstance(state, list | tuple) else type(state).__name__
+            raise InputTypeError(f"Stack takes a list of {count} states, one for each layer, got {got}")
+        return state
+
+    def _shortcut(self, number: int) -> nn.Module:
+        return self.shortcuts[str(number)] if str(number) in self.shortcuts else nn.Identity()
+
+    def _added(self, number: int) -> "_Sum":
+        return _Sum(number, type(self.layers[number]).__name__)
+
+
+@dataclass(frozen=True)
+class _Sum:
+    """The sum of a layer's output and its input, given as two arguments, or as a list by a description."""
+
+    number: int
+    layer: str
+
+    def __call__(self, *parts: Any) -> Any:
+        body, shortcut = parts[0] if len(parts) == 1 else parts
+        if body.shape[-1] != shortcut.shape[-1]:
+            raise ShapeError(
+                f"Stack: layer {self.number} ({self.layer}) makes {body.shape[-1]} features of "
+                f"{shortcut.shape[-1]}, which cannot be added; put a Linear before it, or use residual=False"
+            )
+        return body + shortcut
+
+
+def _side_by_side(*parts: Tensor) -> Tensor:
+    return torch.cat(parts, -1)
+
+
+def _of_values(function: Callable[..., Any], x: Any, *others: Any) -> Any:
+    """Apply a function of tokens to the values of one or several inputs of one kind."""
+    values = function(*(_values(part) for part in (x, *others)))
+    return values if isinstance(x, Tensor) else like_input(values, x)
+
+
+def _values(x: Any) -> Tensor:
+    values: Tensor = x if isinstance(x, Tensor) else x.data if isinstance(x, PackedSequence) else x.values
+    return values
+
+
+def _checked(x: Any) -> Input:
+    if not isinstance(x, Ragged | Tensor | PackedSequence):
+        raise InputTypeError(f"Stack takes a Ragged, a Tensor or a PackedSequence, got {type(x).__name__}")
+    return x
+
+
+def _role(layer: nn.Module) -> _Role:
+    if takes_reset(layer):
+        return "recurrent"
+    try:
+        return "token" if isinstance(description_of(layer), Tokenwise) else "other"
+    except InputTypeError:  # it has no description
+        return "other"
+
+
+def _batch_first(layers: Sequence[nn.Module]) -> bool:
+    found = {bool(layer.batch_first) for layer in layers if hasattr(layer, "batch_first")}
+    if len(found) > 1:
+        raise ShapeError("Stack: some layers have batch_first=True and others not; give all of them the same")
+    return True in found
+
+
+def _sizes(layer: Any) -> tuple[int, int] | None:
+    """Return the features that a layer reads and makes, None if it does not say."""
+    reads = ("input_size", "in_features", "in_channels")
+    read = next((getattr(layer, name) for name in reads if hasattr(layer, name)), None)
+    made = getattr(layer, "out_features", getattr(layer, "out_channels", None))
+    if hasattr(layer, "hidden_size"):
+        made = (getattr(layer, "proj_size", 0) or layer.hidden_size) * (1 + bool(layer.bidirectional))
+    return None if read is None or made is None else (read, made)
+
+
+def _projection(layer: nn.Module, read: int, made: int) -> Linear:
+    like = next(layer.parameters())
+    return Linear(read, made, bias=False, device=like.device, dtype=like.dtype)
