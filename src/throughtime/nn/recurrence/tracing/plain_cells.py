@@ -41,6 +41,7 @@ def _cell_of_torch(spec: CellSpec, x: Tensor, state: Any, *weights: Tensor | Non
 def _layer_of_one_step(
     x: Tensor,
     _index: Any,
+    reset: Tensor | None,
     order: int,
     batch: int,
     length: int,
@@ -51,7 +52,7 @@ def _layer_of_one_step(
 ) -> Any:
     """Run the operator of recurrent layers on one step of each sequence, which is what a cell asks it for."""
     spec, directions = CellSpec.parse(cell), directions_of(weights)
-    if order != TIME_MAJOR or length != 1 or len(directions) != 1:
+    if order != TIME_MAJOR or length != 1 or len(directions) != 1 or reset is not None:
         return None
     hidden = directions[0].hh.shape[0] // spec.gates if spec.has_c else 0
     h, c = (
