@@ -41,7 +41,7 @@ test-lecture: $(VENV)/.lecture
 HAS_BROWSER := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 HAS_NPM := $(shell command -v npm)
 test: check $(if $(and $(HAS_BROWSER),$(HAS_NPM)),live)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 # Pages to play with, which open from the file system: build/live/convolution.html and recurrence.html. Needs npm
 # (Node.js 20.11 or newer), which downloads ONNX Runtime Web. Trains two small classifiers: about a minute.
@@ -62,7 +62,7 @@ $(LIVE)/data/classifiers.json: $(VENV)/.installed live/data/models.py live/data/
 
 # The tests of pages by themselves, built first.
 test-pages: live
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope tests/live tests/report
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder tests/live tests/report
 
 # The tests of properties with ten times as many examples, different ones at each run.
 test-long: $(VENV)/.installed

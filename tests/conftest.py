@@ -1,5 +1,6 @@
 """Settings of the test run."""
 
+import gc
 import os
 
 # Before torch is imported: its threads, and those of the processes that tests start, sleep when they wait. By default
@@ -20,6 +21,16 @@ settings.register_profile("repo", derandomize=True, deadline=None, max_examples=
 settings.register_profile("long", deadline=None, max_examples=100)  # of `make test-long`
 settings.load_profile("repo")
 torch.set_num_threads(1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Take what is collected out of the search for cycles, which would read all tests and modules again and again."""
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

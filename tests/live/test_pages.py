@@ -1,5 +1,6 @@
 """What both live pages promise: all rows of the lecture, something to do for each, wide and narrow, light and dark."""
 
+import functools
 import re
 
 import pytest
@@ -10,11 +11,17 @@ from tests.live.conftest import FOLDER, PAGES, ROOT, LivePage
 CONTROLS = "input, select, button, textarea, [role=slider]"
 
 
-def test_every_row_of_the_lecture_has_a_section_with_something_to_do(live_page: LivePage) -> None:
+@pytest.fixture(scope="module")
+def wide_page(live_page: LivePage) -> LivePage:
+    """Return a function that opens each page once, wide and light, for tests that change nothing in it."""
+    return functools.cache(live_page)
+
+
+def test_every_row_of_the_lecture_has_a_section_with_something_to_do(wide_page: LivePage) -> None:
     """docs/lecture.md links exactly the sections that say so."""
     sections: dict[str, set[str]] = {}
     for name in PAGES:
-        for section in live_page(name).page.locator("section").all():
+        for section in wide_page(name).page.locator("section").all():
             address = f"{name}#{section.get_attribute('id')}"
             assert section.locator(CONTROLS).count() > 0, address
             for row in (section.get_attribute("data-rows") or "").split():
@@ -26,18 +33,21 @@ def test_every_row_of_the_lecture_has_a_section_with_something_to_do(live_page: 
     assert len(lines) == 23
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [WIDE, PHONE])
+@pytest.mark.parametrize(("width", "scheme"), [(WIDE, "light"), (PHONE, "dark")])
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_fits_its_window(name: str, width: int, scheme: str, live_page: LivePage) -> None:
-    page = live_page(name, width=width, scheme=scheme).page
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.locator(".error").count() == 0
+def test_a_page_fits_its_window(
+    name: str, width: int, scheme: str, live_page: LivePage, wide_page: LivePage
+) -> None:
+    opened = wide_page(name) if width == WIDE else live_page(name, width=width, scheme=scheme)
+    for each in ("light" if scheme == "dark" else "dark", scheme):
+        opened.page.emulate_media(color_scheme=each)
+        assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert opened.page.locator(".error").count() == 0
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_every_plot_has_titles_on_both_axes_and_a_caption(name: str, live_page: LivePage) -> None:
-    page = live_page(name).page
+def test_every_plot_has_titles_on_both_axes_and_a_caption(name: str, wide_page: LivePage) -> None:
+    page = wide_page(name).page
     plots = page.locator("figure:has(> .plot)")
     assert plots.count() > 0
     for plot in plots.all():
@@ -48,10 +58,10 @@ def test_every_plot_has_titles_on_both_axes_and_a_caption(name: str, live_page: 
 
 
 @pytest.mark.parametrize("address", ["convolution#text-cnn", "recurrence#classifier", "recurrence#lstm"])
-def test_an_address_with_a_section_shows_it(address: str, live_page: LivePage) -> None:
+def test_an_address_with_a_section_shows_it(address: str, wide_page: LivePage) -> None:
     """Sections above are drawn after the browser has scrolled; the section is at the top when all are drawn."""
     name, _, section = address.partition("#")
-    page = live_page(name).page
+    page = wide_page(name).page
     page.goto("about:blank")
     page.goto(f"{(FOLDER / name).resolve().as_uri()}.html#{section}")
     page.wait_for_function("document.body.dataset.ready", timeout=120_000)
@@ -64,8 +74,8 @@ def test_an_address_with_a_section_shows_it(address: str, live_page: LivePage) -
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_every_control_has_a_name(name: str, live_page: LivePage) -> None:
-    page = live_page(name).page
+def test_every_control_has_a_name(name: str, wide_page: LivePage) -> None:
+    page = wide_page(name).page
     unnamed = page.evaluate(
         """(controls) => [...document.querySelectorAll(controls)].filter((each) =>
             !(each.labels?.length || each.getAttribute("aria-label") || each.textContent.trim()))
@@ -76,9 +86,9 @@ def test_every_control_has_a_name(name: str, live_page: LivePage) -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_stands_alone(name: str, live_page: LivePage) -> None:
+def test_a_page_stands_alone(name: str, wide_page: LivePage) -> None:
     """At most 25 MB, and no address but that of the other page."""
-    live_page(name)
+    wide_page(name)
     file = FOLDER / f"{name}.html"
     assert file.stat().st_size < 25e6
     head = file.read_text("utf-8").partition("</head>")[0]

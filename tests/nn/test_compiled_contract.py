@@ -25,6 +25,29 @@ REFUSED = {
     "Recurrence": "cannot record a Recurrence over a Ragged, whose loop has as many steps",
 }
 
+# The graph has the path of another case, with other numbers or another name of a cell in it. Options that all recurrent
+# layers share are taken with the LSTM alone; `test_recurrent_autograd` compiles each cell with two layers and directions.
+CELLS = ("RNN tanh", "RNN relu", "LSTM projected", "GRU", "MGU", "LayerNormLSTM")
+SHARED = ("bias=False", "num_layers=2", "bidirectional=True", "num_layers=2 bidirectional=True")
+SAME_PATH = {f"{cell} {option}" for cell in CELLS for option in SHARED} | {
+    "MinGRU",
+    "MinLSTM",
+    "QRNN",
+    "SRU",
+    "QRNN {'kernel_size': 3, 'pooling': 'ifo', 'num_layers': 2}",
+    "Conv1d {'kernel_size': 1}",
+    "Conv1d {'kernel_size': 3, 'padding': 'same', 'dilation': 2}",
+    "Conv1d {'kernel_size': 2, 'stride': 3, 'dilation': 2}",
+    "Conv1d {'kernel_size': 3, 'padding': 'valid', 'groups': 3, 'out_channels': 6}",
+    "ConvTranspose1d {'kernel_size': 1}",
+    "ConvTranspose1d {'kernel_size': 5, 'padding': 3}",
+    "ConvTranspose1d {'kernel_size': 3, 'dilation': 3, 'padding': 4, 'output_padding': 2}",
+    "MaxPool1d {'kernel_size': 3, 'stride': 1, 'padding': 1}",
+    "MaxPool1d {'kernel_size': 2, 'stride': 3, 'ceil_mode': True}",
+    "AvgPool1d {'kernel_size': 3, 'stride': 2, 'padding': 1}",
+    "AvgPool1d {'kernel_size': 4, 'stride': 3, 'padding': 2, 'ceil_mode': True}",
+}
+
 LENGTHS = [31, 33, 30, 35]
 OTHER_LENGTHS = ([40, 30, 36], [30, 38, 31, 30, 32, 47])
 TIGHT = {"rtol": 1e-9, "atol": 1e-9}
@@ -90,8 +113,19 @@ MORE: dict[str, tuple[Make, Batch]] = {
         _series,
     ),
     "ConvBlock norm=batch": (lambda: tt.nn.ConvBlock(FEATURES, 4, 3, norm="batch"), _series),
+    # As the case of this name, with one layer or block of each kind.
+    "QRNN {'num_layers': 2, 'bidirectional': True}": (
+        lambda: tt.nn.QRNN(FEATURES, 4, kernel_size=3, pooling="ifo", bidirectional=True),
+        _series,
+    ),
+    "Stream of a stack": (
+        lambda: tt.nn.Stream(nn.Sequential(tt.nn.TemporalBlock(FEATURES, 4, 2), nn.Linear(4, 3))),
+        _series,
+    ),
 }
-ALL = {case.name: (case.make, _series) for case in CASES} | MODELS | NAMED | MORE
+ALL = (
+    {case.name: (case.make, _series) for case in CASES if case.name not in SAME_PATH} | MODELS | NAMED | MORE
+)
 each = pytest.mark.parametrize("name", [name for name in ALL if name not in REFUSED])
 
 
@@ -151,6 +185,10 @@ def test_what_cannot_be_one_graph_is_refused_by_name(name: str) -> None:
         torch.compile(module, backend="eager", fullgraph=True)(batch(LENGTHS))
     with pytest.raises(UnsupportedError, match=REFUSED[name]):
         torch.export.export(module, (batch(LENGTHS),))
+
+
+def test_what_is_left_out_names_cases() -> None:
+    assert {case.name for case in CASES} >= SAME_PATH
 
 
 def test_every_model_is_here() -> None:

@@ -21,14 +21,17 @@ def run(
     """Return the states after each of ``length`` steps over tokens (length · n, …), time-major."""
     leaves, structure = pytree.tree_flatten(state)
     inputs = step.inputs(tokens, [leaf for leaf, same in zip(leaves, step.constant, strict=True) if same])
-    before = [leaf.flatten(1) for leaf, same in zip(leaves, step.constant, strict=True) if not same]
+    before = [
+        leaf.reshape(len(leaf), -1) for leaf, same in zip(leaves, step.constant, strict=True) if not same
+    ]
     n = leaves[0].shape[0]
     result = runner(step.graph, inputs, before, dense_steps(n, length, batch_first=False))
     states = []
     for t in range(length):
         changed = (rows[t * n : (t + 1) * n] for rows in result.states)
         after = [
-            leaf if same else next(changed).view_as(leaf) for leaf, same in zip(leaves, step.constant, strict=True)
+            leaf if same else next(changed).view_as(leaf)
+            for leaf, same in zip(leaves, step.constant, strict=True)
         ]
         states.append(pytree.tree_unflatten(after, structure))
     return states

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -15,6 +17,9 @@ from throughtime.nn.recurrence.tracing.cache import StepTracer
 from throughtime.nn.recurrence.tracing.walk import Walk
 from throughtime.ops.program.layer import run_program
 from throughtime.ops.program.reference import run_reference
+
+if TYPE_CHECKING:
+    from throughtime.nn.recurrence.tracing.step import TracedStep
 
 LENGTH, N = 4, 3
 
@@ -35,10 +40,13 @@ def _parameters(f: Any) -> list[Tensor]:
     return [value for value in tensors.values() if value.requires_grad]
 
 
-def _made(name: str) -> tuple[Case, Any, Any]:
+@functools.cache
+def _traced(name: str) -> tuple[Case, TracedStep, Any, Any]:
     torch.manual_seed(len(name))
     case = CASES[name]()
-    return case, _drawn(case.state, N), _drawn(case.token, LENGTH * N)
+    state, tokens = _drawn(case.state, N), _drawn(case.token, LENGTH * N)
+    step = StepTracer(case.f).step(state, pytree.tree_map(lambda leaf: leaf[:N], tokens))
+    return case, step, state, tokens
 
 
 def _gradients(states: list[Any], wanted: list[Tensor]) -> list[Tensor]:
@@ -59,8 +67,7 @@ def _double() -> Any:
 @pytest.mark.parametrize("runner", [run_reference, run_program])
 @pytest.mark.parametrize("name", CASES)
 def test_states_and_gradients(name: str, runner: Any) -> None:
-    case, state, tokens = _made(name)
-    step = StepTracer(case.f).step(state, pytree.tree_map(lambda leaf: leaf[:N], tokens))
+    case, step, state, tokens = _traced(name)
     expected, actual = loop(case.f, state, tokens, LENGTH), run(step, state, tokens, LENGTH, runner)
     torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-12)
     wanted = [*pytree.tree_leaves(state), *pytree.tree_leaves(tokens), *_parameters(case.f)]
@@ -70,22 +77,19 @@ def test_states_and_gradients(name: str, runner: Any) -> None:
         torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance / 100)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if CASES[name]().products is not None])
+@pytest.mark.parametrize("name", CASES)
 def test_what_does_not_depend_on_the_state_is_not_in_the_graph(name: str) -> None:
-    case, state, tokens = _made(name)
-    step = StepTracer(case.f).step(state, pytree.tree_map(lambda leaf: leaf[:N], tokens))
-    nodes = step.graph.nodes
-    assert sum(node.operator == "product" for node in nodes) == case.products
-    if case.tokens is not None:
-        assert sum(node.operator == "token" for node in nodes) == case.tokens
+    case, step, _, _ = _traced(name)
+    counts = Counter(node.operator for node in step.graph.nodes)
+    assert case.products in {None, counts["product"]}
+    assert case.tokens in {None, counts["token"]}
 
 
 @pytest.mark.parametrize("name", ["lstm", "heads_over_memory"])
 def test_states_at_zero(name: str) -> None:
     """Where nearly all users begin, and where roots and maxima have corners."""
-    case, state, tokens = _made(name)
+    case, step, state, tokens = _traced(name)
     state = pytree.tree_map(torch.zeros_like, state)
-    step = StepTracer(case.f).step(state, pytree.tree_map(lambda leaf: leaf[:N], tokens))
     torch.testing.assert_close(run(step, state, tokens, LENGTH), loop(case.f, state, tokens, LENGTH))
 
 

@@ -326,7 +326,9 @@ def neural_turing_machine() -> Any:
         similar = F.cosine_similarity(memory, key[:, None, :], dim=-1)
         weight = F.softmax(F.softplus(strength) * similar, dim=1)
         read = (weight[:, :, None] * memory).sum(1)
-        memory = memory * (1 - weight[:, :, None] * erase[:, None].sigmoid()) + weight[:, :, None] * add[:, None]
+        memory = (
+            memory * (1 - weight[:, :, None] * erase[:, None].sigmoid()) + weight[:, :, None] * add[:, None]
+        )
         return torch.tanh(controller(torch.cat([x, read, h], 1))), memory
 
     return f
@@ -465,7 +467,9 @@ def in_place() -> Any:
 @case(products=1)
 def normalised() -> Any:
     u, norm = linear(D + H), nn.RMSNorm(H)
-    return lambda h, x: norm(F.normalize(u(torch.cat([x, h], 1)), dim=-1)) + torch.linalg.norm(h, dim=1, keepdim=True) * 0.1
+    return lambda h, x: (
+        norm(F.normalize(u(torch.cat([x, h], 1)), dim=-1)) + torch.linalg.norm(h, dim=1, keepdim=True) * 0.1
+    )
 
 
 @case(products=1)
@@ -492,7 +496,9 @@ def statistics() -> Any:
     def f(h: Tensor, x: Tensor) -> Tensor:
         z = u(torch.cat([x, h], 1)).reshape(-1, H, 2)
         spread = z.var(-1) + z.std(1, keepdim=True).mean(-1)
-        return torch.tanh(spread + z.amax(-1) - z.amin((1, 2), keepdim=True)[:, :, 0] + z.sum(1).mean(1)[:, None])
+        return torch.tanh(
+            spread + z.amax(-1) - z.amin((1, 2), keepdim=True)[:, :, 0] + z.sum(1).mean(1)[:, None]
+        )
 
     return f
 
@@ -518,6 +524,65 @@ def partial_and_defaults() -> Any:
         return torch.tanh(u(h) * scale + w(x)) + shift
 
     return functools.partial(f, scale=0.7)
+
+
+@case(products=0, tokens=0)
+def nothing() -> Any:
+    return lambda h, x: h
+
+
+@case(products=0, tokens=0)
+def decay() -> Any:
+    return lambda h, x: h * 0.5
+
+
+@case(state=((), (H,)), products=0)
+def state_of_one_number() -> Any:
+    w = linear(D)
+    return lambda s, x: (s[0] + x.sum(-1), torch.tanh(w(x) + s[1] / (1 + s[0][:, None].abs())))
+
+
+@case(products=1)
+def moved_features() -> Any:
+    u, b = linear(H), nn.Parameter(torch.randn(H))
+
+    def f(h: Tensor, x: Tensor) -> Tensor:
+        h = u(h).roll(1, 1) + h.flip(1) + F.pad(h[:, 1:], (0, 1), value=0.3) + b.repeat(x.shape[0], 1)
+        turned = torch.stack([h[:, ::2] * 0.6 - h[:, 1::2] * 0.8, h[:, ::2] * 0.8 + h[:, 1::2] * 0.6], -1)
+        return torch.tanh(turned.flatten(1).repeat(1, 2)[:, 1 : H + 1] + x[:, :1].expand(-1, H))
+
+    return f
+
+
+@case(products=0, tokens=1)
+def bilinear_form() -> Any:
+    form = nn.Bilinear(D, H, H)
+    return lambda h, x: torch.tanh(form(x, h) + torch.cat([h, h.new_zeros(h.shape[0], 1)], 1)[:, 1:])
+
+
+@case(state=(2, H), products=6)
+def constant_on_the_left() -> Any:
+    w, mix, v = linear(D), nn.Parameter(torch.randn(2, 2)), nn.Parameter(torch.randn(H))
+    return lambda h, x: torch.tanh(mix @ h + w(x)[:, None] + (h @ v)[..., None])
+
+
+@case(state=(H, H), products=0)
+def product_of_two_states() -> Any:
+    w = linear(D)
+    return lambda s, x: torch.tanh(
+        s @ s.mT * 0.5 + w(x)[:, None] + torch.einsum("nij,nj->ni", s, w(x))[:, :, None]
+    )
+
+
+@case(state=((H,), (5, H)))
+def attention_of_torch() -> Any:
+    w = linear(D)
+    return lambda s, x: (F.scaled_dot_product_attention(s[0][:, None], s[1], s[1])[:, 0] + w(x), s[1])
+
+
+@case(token=(H, H), products=0, tokens=1)
+def token_as_matrix() -> Any:
+    return lambda h, x: torch.tanh(torch.bmm(h[:, None], x)[:, 0])
 
 
 @case(state=((H,), (H,)), products=1, tokens=1)
@@ -551,6 +616,8 @@ for name, activation in {
     "circular": lambda a: a.sin() * a.cos() + a.sinh() - a.cosh() + a.erf() + a.expm1(),
     "adds": lambda a: torch.addcmul(a, a, a.sigmoid(), value=0.5) + torch.addcdiv(a, a, a.abs() + 1, value=2),
     "roots": lambda a: (a.abs() + 1).rsqrt() + (a * a + 1).sqrt() + (a.abs() + 1).reciprocal() - (2 - a),
-    "signs": lambda a: a.sign() * a + a.neg() + a.relu() + torch.minimum(a, -a) + a.clamp(min=-0.2) + a.clamp_max(0.3),
+    "signs": lambda a: (
+        a.sign() * a + a.neg() + a.relu() + torch.minimum(a, -a) + a.clamp(min=-0.2) + a.clamp_max(0.3)
+    ),
 }.items():
     pointwise(name, activation)

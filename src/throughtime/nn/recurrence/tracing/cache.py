@@ -35,13 +35,22 @@ class StepTracer:
     ----------
     f : callable
         (state, token) to the next state.
+
+    Attributes
+    ----------
+    traces : int
+        How often f was traced.
     """
 
     def __init__(self, f: Callable[[Any, Any], Any]) -> None:
         self._f = f
-        self._traces: list[_Trace] = []
+        self._kept: list[_Trace] = []
         self._calls = 0
-        self._traced = 0
+        self.traces = 0
+
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        """Copy the function alone; the copy traces it again."""
+        return StepTracer, (self._f,)
 
     def step(self, state: Any, token: Any) -> TracedStep:
         """Return the traced step for states and tokens like these, with any number of rows.
@@ -53,35 +62,38 @@ class StepTracer:
         """
         self._calls += 1
         key = _key(state, token)
-        for position, trace in enumerate(self._traces):
+        for position, trace in enumerate(self._kept):
             if trace.holds(key):
                 if position:
-                    self._traces.insert(0, self._traces.pop(position))
+                    self._kept.insert(0, self._kept.pop(position))
                 return _result(trace)
         return _result(self._new(key, state, token))
 
     def _new(self, key: tuple[Any, ...], state: Any, token: Any) -> _Trace:
         self._check_rate(key)
-        self._traced += 1
+        self.traces += 1
         watched = Watched(self._f)
         result: TracedStep | str
         try:
             try:
-                result = traced(self._f, state, token, watched)
+                with watched.plain_tensors():
+                    result = traced(self._f, state, token, watched)
             finally:
                 watched.restore()
         except UntraceableError as error:
             result = str(error)
-        self._traces.insert(0, _Trace(key, watched, result))
-        del self._traces[MOST_TRACES:]
-        return self._traces[0]
+        self._kept.insert(0, _Trace(key, watched, result))
+        del self._kept[MOST_TRACES:]
+        return self._kept[0]
 
     def _check_rate(self, key: tuple[Any, ...]) -> None:
         """Refuse a function that had to be traced at every other call."""
-        if self._traced >= 2 * MOST_TRACES and 2 * self._traced > self._calls:
-            like = next((trace for trace in self._traces if trace.key == key), None)
+        if self.traces >= 2 * MOST_TRACES and 2 * self.traces > self._calls:
+            like = next((trace for trace in self._kept if trace.key == key), None)
             what = "the kind of its arguments" if like is None else like.watched.change()
-            raise UntraceableError(f"f would be traced again at every call, because {what} changes; make it a tensor")
+            raise UntraceableError(
+                f"f would be traced again at every call, because {what} changes; make it a tensor"
+            )
 
 
 def _result(trace: _Trace) -> TracedStep:
@@ -91,9 +103,18 @@ def _result(trace: _Trace) -> TracedStep:
 
 
 def _key(state: Any, token: Any) -> tuple[Any, ...]:
-    kinds = torch.is_grad_enabled(), torch.get_default_dtype()
-    if isinstance(state, Tensor) and isinstance(token, Tensor):
-        return *kinds, state.shape[1:], state.dtype, token.shape[1:], token.dtype
-    leaves, structure = pytree.tree_flatten((state, token))
-    shapes = [(leaf.shape[1:], leaf.dtype) if isinstance(leaf, Tensor) else type(leaf) for leaf in leaves]
-    return *kinds, structure, shapes
+    return torch.is_grad_enabled(), torch.get_default_dtype(), _kind(state), _kind(token)
+
+
+def _kind(value: Any) -> Any:
+    """Return the structure of a state or token with what matters of its tensors."""
+    if isinstance(value, Tensor):
+        return value.shape[1:], value.dtype, value.device
+    if type(value) in {tuple, list}:
+        return type(value), *map(_kind, value)
+    if type(value) is dict:
+        return tuple(value), *map(_kind, value.values())
+    leaves, structure = pytree.tree_flatten(value)
+    if len(leaves) == 1 and leaves[0] is value:
+        return type(value)
+    return structure, *map(_kind, leaves)

@@ -1,5 +1,6 @@
 """A function as an aten graph, for a batch of any size."""
 
+import logging
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from throughtime.nn.recurrence.tracing.decompositions import decompositions
 from throughtime.nn.recurrence.tracing.errors import UntraceableError
 from throughtime.nn.recurrence.tracing.source_lines import SourceLines
 
+_OF_NUMBER = "f depends on the number of sequences, n: it branches on it, or takes it as an int"
+
 
 @dataclass(frozen=True)
 class Capture:
@@ -23,7 +26,7 @@ class Capture:
     Parameters
     ----------
     graph : fx.Graph
-        Placeholders are the leaves of the state, then those of the token; ``get_attr`` nodes are tensors of f.
+        Placeholders are leaves of the state, then of the token; ``get_attr`` nodes are tensors of f.
     states, tokens : list of fx.Node
         The placeholders.
     results : list of fx.Node
@@ -51,7 +54,7 @@ def capture(f: Callable[[Any, Any], Any], state: Any, token: Any) -> Capture:
     from torch.fx.experimental.proxy_tensor import make_fx
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-    environment = ShapeEnv()
+    environment = ShapeEnv(allow_scalar_outputs=False, allow_dynamic_output_shape_ops=False)
     batch = _symbol(environment)
     mode = FakeTensorMode(shape_env=environment, allow_non_fake_inputs=True)
     leaves, structure = pytree.tree_flatten((state, token))
@@ -66,7 +69,14 @@ def capture(f: Callable[[Any, Any], Any], state: Any, token: Any) -> Capture:
         return after
 
     lines = SourceLines()
-    with mode, _without_autocast(), _no_random_numbers():
+    grad = torch.is_grad_enabled()
+    with (
+        torch.inference_mode(mode=False),
+        torch.set_grad_enabled(grad),
+        mode,
+        _plainly(),
+        _no_random_numbers(),
+    ):
         fakes = [_fake(leaf, batch) for leaf in leaves]
         with lines.errors(), lines:
             module = make_fx(flat, decomposition_table=decompositions(), _allow_non_fake_inputs=True)(*fakes)
@@ -91,29 +101,50 @@ def _symbol(environment: Any) -> Any:
     from torch._dynamo.source import ConstantSource
     from torch.fx.experimental.symbolic_shapes import DimDynamic
 
-    hint, source = 7919, ConstantSource("sequences")  # a hint that no size is likely to have
+    hint, source = 5, ConstantSource("sequences")
     symbol = environment.create_symbol(hint, source, dynamic_dim=DimDynamic.DYNAMIC, constraint_dim=None)
     return environment.create_symintnode(symbol, hint=hint, source=source)
 
 
 def _fake(leaf: Tensor, batch: Any) -> Tensor:
     fake = torch.empty((batch, *leaf.shape[1:]), dtype=leaf.dtype, device=leaf.device)
-    return fake.requires_grad_(leaf.is_floating_point())
+    # What f gets is mostly the result of the step before, which it may change in place.
+    return fake.requires_grad_(leaf.is_floating_point()).clone()
 
 
 @contextmanager
-def _without_autocast() -> Iterator[None]:
-    with torch.autocast("cpu", enabled=False):
-        yield
+def _plainly() -> Iterator[None]:
+    """Trace without autocast, fused attention and logs of what fails, and outside of function transforms."""
+    from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
+    from torch.backends import mha
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    log, fast = logging.getLogger("torch._subclasses.fake_tensor"), mha.get_fastpath_enabled()
+    disabled, log.disabled = log.disabled, True
+    mha.set_fastpath_enabled(False)
+    try:
+        with (
+            torch.autocast("cpu", enabled=False),
+            sdpa_kernel(SDPBackend.MATH),
+            temporarily_clear_interpreter_stack(),
+        ):
+            yield
+    finally:
+        log.disabled = disabled
+        mha.set_fastpath_enabled(fast)
 
 
 @contextmanager
 def _no_random_numbers() -> Iterator[None]:
     """Refuse functions that draw numbers outside of torch, which would be the same at all steps."""
-    before = random.getstate(), np.random.get_state()[2]  # noqa: NPY002 - the global state is what is watched
+    before = _random_states()
     yield
-    if before != (random.getstate(), np.random.get_state()[2]):  # noqa: NPY002
+    if before != _random_states():
         raise UntraceableError("f draws random numbers from Python's random or numpy")
+
+
+def _random_states() -> tuple[Any, Any]:
+    return random.getstate(), np.random.get_state(legacy=False)["state"]["pos"]  # noqa: NPY002 - what is watched
 
 
 def _check_results(before: list[Any], after: list[Any], *, structures: tuple[Any, Any]) -> None:
@@ -122,6 +153,8 @@ def _check_results(before: list[Any], after: list[Any], *, structures: tuple[Any
     for old, new in zip(before, after, strict=True):
         if not isinstance(new, Tensor):
             raise UntraceableError(f"f returns {type(new).__name__} as a part of the state")
+        if new.shape[:1] and isinstance(new.shape[0], int) and new.shape[1:] == old.shape[1:]:
+            raise UntraceableError(_OF_NUMBER)
         if new.shape[1:] != old.shape[1:] or new.dim() != old.dim() or isinstance(new.shape[0], int):
             shapes = f"{_shown(old.shape)} becomes {_shown(new.shape)}"
             raise UntraceableError(f"f changes the shape of the state: {shapes}")
@@ -152,5 +185,4 @@ def _check_autograd(results: list[Any]) -> None:
 
 def _check_guards(environment: Any) -> None:
     if environment.guards:
-        condition = environment.guards[0].expr
-        raise UntraceableError(f"f depends on the number of sequences: it needs {condition}")
+        raise UntraceableError(_OF_NUMBER)

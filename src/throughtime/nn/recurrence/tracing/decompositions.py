@@ -18,9 +18,10 @@ def decompositions() -> dict[Any, Callable[..., Any]]:
     return {
         operator: function
         for operator, function in table
-        if not (isinstance(operator, torch._ops.OpOverload) and _name(operator) in RULES)  # noqa: SLF001
+        if not (isinstance(operator, torch._ops.OpOverload) and _is_whole(operator))  # noqa: SLF001
     }
 
 
-def _name(operator: Any) -> str:
-    return str(operator.overloadpacket.__name__)
+def _is_whole(operator: Any) -> bool:
+    """Tell whether an operator stays as it is: it has a rule, or is refused by its name."""
+    return operator.overloadpacket.__name__ in RULES or torch.Tag.nondeterministic_seeded in operator.tags

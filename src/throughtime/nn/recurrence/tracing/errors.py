@@ -2,4 +2,4 @@
 
 
 class UntraceableError(Exception):
-    """A transition cannot be traced; the message is one line that says why. It never reaches the user as an error."""
+    """A transition cannot be traced; the message is one line that says why."""

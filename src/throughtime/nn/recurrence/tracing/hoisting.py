@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch.nn import functional as F
 
 from throughtime.nn.recurrence.tracing.row_wise import check_row_wise
 from throughtime.nn.recurrence.tracing.source import Dependence, Source
@@ -90,9 +91,10 @@ class _Copier:
             size = self.graph.call_function(torch.ops.aten.sym_size.int, (self._first[rows], 0))
             multiple = self._source.rows(node.meta["val"])
             return size if multiple == 1 else self.graph.call_function(operator.mul, (size, multiple))
+        copy = self.graph.node_copy(node, lambda argument: self.copy(argument, rows))
         if rows:
             check_row_wise(self._source, node)
-        return self.graph.node_copy(node, lambda argument: self.copy(argument, rows))
+        return copy
 
 
 def _is_number_of_rows(node: fx.Node) -> bool:
@@ -113,6 +115,22 @@ def as_rows(source: Source, node: fx.Node, dtype: torch.dtype) -> fx.Node:
     return node
 
 
+def total(source: Source, a: fx.Node, b: fx.Node) -> fx.Node:
+    """Return the sum of two matrices of rows, or of one and a constant, which becomes its product's bias."""
+    a, b = sorted((a, b), key=source.dependence, reverse=True)
+    if source.dependence(a) and not source.dependence(b):
+        if a.target is F.linear:
+            x, weight, *biases = a.args
+            return source.add(F.linear, x, weight, source.add(torch.add, biases[0], b) if biases else b)
+        if a.target is torch.ops.aten.mm.default:
+            return source.add(torch.addmm, b, *a.args)
+        if a.target in {torch.addmm, torch.ops.aten.addmm.default} and not a.kwargs and len(a.args) == 3:
+            bias, x, weight = a.args
+            if not source.dependence(bias):  # type: ignore[arg-type]
+                return source.add(torch.addmm, source.add(torch.add, bias, b), x, weight)
+    return source.add(torch.add, a, b)
+
+
 def constant_row(value: float, width: int, dtype: torch.dtype) -> Tensor:
     """Return a number as a vector."""
     return torch.full((width,), value, dtype=dtype)
@@ -128,5 +146,3 @@ def _product(sizes: Sequence[int | None]) -> int:
     for size in sizes:
         result *= 1 if size is None else size
     return result
-
-

@@ -73,7 +73,7 @@ class Lowering:
                 return self._hoisted(node, name)
             self._check_dtype(node)
             if node.target is operator.getitem:
-                return self.value(node.args[0])[node.args[1]]  # type: ignore[arg-type, index]
+                return self.value(node.args[0])[node.args[1]]  # type: ignore[arg-type]
             return self._lowered(node, name)
         except UntraceableError as error:
             if "line" in str(error) or " at " in str(error):
@@ -81,18 +81,33 @@ class Lowering:
             raise UntraceableError(f"{described(node)}: {error}") from None
 
     def _hoisted(self, node: fx.Node, name: str) -> Any:
-        """Return a view of what is hoisted if the node is a view, so that one matrix is read for all views of it."""
-        if self.source.dependence(node) and node.op == "call_function":
+        """Return what is hoisted; a view of it as such, so that one matrix is read for all its views."""
+        if node.op == "call_function" and not self.source.dependence(node):
+            return self._number_or_tensor(node, name)
+        if node.op == "call_function":
             if node.target is operator.getitem and operator_name(node.args[0]) in VIEWS:  # type: ignore[arg-type]
-                return self.value(node.args[0])[node.args[1]]  # type: ignore[arg-type, index]
+                return self.value(node.args[0])[node.args[1]]  # type: ignore[arg-type]
             if name in VIEWS:
                 return self._lowered(node, name)
+        return self.source.hoisted_value(node)
+
+    def _number_or_tensor(self, node: fx.Node, name: str) -> Value:
+        """Return a constant, which is a number where f has written it as such."""
+        if isinstance(node.meta["val"], torch.Tensor) and node.meta["val"].dim() == 0:
+            if name in {"full", "scalar_tensor"}:
+                return number(float(node.args[-1]), ())  # type: ignore[arg-type]
+            made_of: Any = node.args[0] if node.args else None
+            literal = self.source.capture.constants.get(made_of)
+            if literal is not None and name.startswith("lift_fresh"):
+                return number(float(literal), ())
         return self.source.hoisted_value(node)
 
     def _lowered(self, node: fx.Node, name: str) -> Any:
         rule = RULES.get(name)
         if rule is None:
             raise UntraceableError(f"{described(node)} has no native form")
+        if _is_sum_of_conditions(node, name):
+            raise UntraceableError("a sum of conditions has no native form; use | or .to(h.dtype)")
         kwargs = {key: self._argument(value) for key, value in node.kwargs.items()}
         return rule(self, *(self._argument(value) for value in node.args), **kwargs)
 
@@ -141,7 +156,9 @@ class Lowering:
             return view(value.base, axes, value.offset)
         base = value.base.node
         numbers = self.source.hoisted_value(base).width
-        if self.is_constant(value) and not (is_in_order(axes) and value.offset == 0 and value.width == numbers):
+        if self.is_constant(value) and not (
+            is_in_order(axes) and value.offset == 0 and value.width == numbers
+        ):
             return self._leaf(self._picked(value, axes), value.width)
         return view(self._leaf(base, numbers), axes, value.offset)
 
@@ -173,13 +190,15 @@ class Lowering:
         result = function(*(self.row(value, order) for value in values))
         features = [size for size in sizes if size is not None]
         ordered = contiguous(result, tuple(features[position] for position in order)).axes
-        axes = {position: axis for position, axis in zip(order, ordered, strict=True)}
+        axes = dict(zip(order, ordered, strict=True))
         left = iter(range(len(features)))
         return Value(result, tuple(None if size is None else axes[next(left)] for size in sizes), 0, merged)
 
     def _order(self, values: list[Value]) -> tuple[int, ...]:
         """Return the order of features in which the operands are put together of fewest pieces."""
-        varying = [value for value in values if not isinstance(value.base, float) and not self.is_constant(value)]
+        varying = [
+            value for value in values if not isinstance(value.base, float) and not self.is_constant(value)
+        ]
         plain = tuple(range(len(values[0].features)))
         orders = [plain, *(order_of_strides(value.features) for value in varying)]
         return min(orders, key=lambda order: sum(_pieces(value, order) for value in varying))
@@ -214,8 +233,8 @@ class Lowering:
         if not operators < set(self.leaves) or operators == {"token", "sequence"}:
             return None
         rows = [self._hoisted_row(row) for row in (a, b)]
-        total = self.source.add(torch.add, *(row[1] for row in rows if row is not None))
-        return self._leaf(total, a.width)
+        first, second = (row[1] for row in rows if row is not None)
+        return self._leaf(hoisting.total(self.source, first, second), a.width)
 
     # Reductions
 
@@ -235,9 +254,9 @@ class Lowering:
 
     def _reduced(self, name: str, a: Value, reduced: set[int]) -> Row:
         positions = [position for position, axis in enumerate(a.axes) if axis is not None]
-        kept = [number for number, position in enumerate(positions) if position not in reduced]
-        gone = [number for number, position in enumerate(positions) if position in reduced]
-        width = prod(a.sizes[number] for number in kept)
+        kept = [place for place, position in enumerate(positions) if position not in reduced]
+        gone = [place for place, position in enumerate(positions) if position in reduced]
+        width = prod(a.sizes[place] for place in kept)
         if name == "sum" and _pieces(a, (*gone, *kept)) < _pieces(a, (*kept, *gone)):
             return self.row(a, (*gone, *kept)).sum_strided(width)
         return self.builder.apply(name, [self.row(a, (*kept, *gone))], width)
@@ -245,19 +264,19 @@ class Lowering:
     # Products
 
     def product(self, a: Value, weight: fx.Node, dim: int = -1, bias: Value | None = None) -> Value:
-        """Return a weightᵀ over a dimension of a, for a constant weight (out, in); with a constant bias (out,)."""
+        """Return a weightᵀ over a dimension of a, plus a bias, for a constant weight (out, in)."""
         position = a.dim(dim)
         size = int(weight.meta["val"].shape[0])
-        lead = [number for number, axis in enumerate(a.axes) if axis is not None and number != position]
+        lead = [place for place, axis in enumerate(a.axes) if axis is not None and place != position]
         rows = []
-        for place in combinations(*(_places(a.axes[number]) for number in lead)):  # type: ignore[arg-type]
+        for place in combinations(*(_places(a.axes[axis]) for axis in lead)):  # type: ignore[arg-type]
             part = Value(a.base, (None, a.axes[position]), a.offset + sum(place))
             rows.append(self._product_of_row(part, weight, bias))
-        sizes = [a.axes[number].size for number in lead]  # type: ignore[union-attr]
+        sizes = [a.axes[axis].size for axis in lead]  # type: ignore[union-attr]
         stride = iter(contiguous(rows[0], (*sizes, size)).features)
-        axes = {number: next(stride) for number in lead} | {position: next(stride)}
+        axes = {axis: next(stride) for axis in lead} | {position: next(stride)}
         return Value(
-            self.builder.concat(rows), tuple(axes.get(number) for number in range(len(a.axes))), 0, a.merged
+            self.builder.concat(rows), tuple(axes.get(axis) for axis in range(len(a.axes))), 0, a.merged
         )
 
     def _product_of_row(self, a: Value, weight: fx.Node, bias: Value | None) -> Row:
@@ -273,17 +292,15 @@ class Lowering:
             else:
                 kind, node = leaf
                 term = self.source.add(F.linear, node, columns)
-                before[kind] = self.source.add(torch.add, before[kind], term) if kind in before else term
+                before[kind] = hoisting.total(self.source, before[kind], term) if kind in before else term
             begin += part.width
         if bias is not None:
             vector = self._constant_row(bias, int(weight.meta["val"].shape[0]))
             kind = next(iter(before), "vector")
-            before[kind] = self.source.add(torch.add, before[kind], vector) if kind in before else vector
+            before[kind] = hoisting.total(self.source, before[kind], vector) if kind in before else vector
         return self._sum_of_products(inside, list(before.values()), int(weight.meta["val"].shape[0]))
 
-    def _sum_of_products(
-        self, inside: list[tuple[Row, fx.Node]], before: list[fx.Node], width: int
-    ) -> Row:
+    def _sum_of_products(self, inside: list[tuple[Row, fx.Node]], before: list[fx.Node], width: int) -> Row:
         terms = [self._leaf(node, width) for node in before]
         if inside:
             matrix = self._matrix([columns for _, columns in inside])
@@ -369,3 +386,7 @@ def _with_ones(value: Value, positions: set[int]) -> Value:
     for position in sorted(positions):
         axes.insert(position, Axis(1, 0))
     return value.with_axes(*axes)
+
+
+def _is_sum_of_conditions(node: fx.Node, name: str) -> bool:
+    return name in {"add", "sum"} and getattr(node.meta["val"], "dtype", None) == torch.bool

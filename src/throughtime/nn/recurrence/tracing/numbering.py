@@ -7,7 +7,7 @@ from throughtime.ops.program.graph import Graph, Node
 
 
 def renumbered(graph: Graph, kinds: Sequence[str]) -> tuple[Graph, dict[str, list[int]]]:
-    """Return a graph whose leaves of these kinds are numbered without gaps, and for each kind the old numbers."""
+    """Return a graph whose leaves of these kinds are numbered without gaps, and their old numbers."""
     used: dict[str, list[int]] = {kind: [] for kind in kinds}
     nodes = tuple(node._replace(index=_new_index(node, used)) for node in graph.nodes)
     return replace(graph, nodes=nodes), used

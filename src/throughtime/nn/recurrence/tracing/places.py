@@ -17,9 +17,6 @@ class Contents:
     def __setitem__(self, key: int, value: Any) -> None:
         self.cell.cell_contents = value
 
-    def __len__(self) -> int:
-        return 1
-
 
 Container = Mapping[Any, Any] | Sequence[Any] | Contents
 

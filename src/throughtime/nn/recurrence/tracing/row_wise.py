@@ -13,25 +13,96 @@ from throughtime.nn.recurrence.tracing.source import VARYING, Source, described,
 
 # Row-wise unless one of their dimensions, which their schema names, is that of the rows.
 _ALONG_DIMENSIONS = frozenset(
-    "sum mean amax amin var var_mean std prod any all max min argmax argmin norm linalg_vector_norm logsumexp "
-    "_softmax _log_softmax softmax log_softmax cumsum cumprod logcumsumexp sort topk gather index_select cat stack "
-    "split split_with_sizes unsafe_split unbind select squeeze flip roll glu".split()
+    [
+        "sum",
+        "mean",
+        "amax",
+        "amin",
+        "var",
+        "var_mean",
+        "std",
+        "prod",
+        "any",
+        "all",
+        "max",
+        "min",
+        "argmax",
+        "argmin",
+        "norm",
+        "linalg_vector_norm",
+        "logsumexp",
+        "_softmax",
+        "_log_softmax",
+        "softmax",
+        "log_softmax",
+        "cumsum",
+        "cumprod",
+        "logcumsumexp",
+        "sort",
+        "topk",
+        "gather",
+        "index_select",
+        "cat",
+        "stack",
+        "split",
+        "split_with_sizes",
+        "unsafe_split",
+        "unbind",
+        "select",
+        "squeeze",
+        "flip",
+        "roll",
+        "glu",
+    ]
 )
 # They never mix rows: the checks of shapes in `check_row_wise` are all that is needed.
 _ALWAYS = frozenset(
-    "_to_copy clone detach alias lift_fresh lift_fresh_copy contiguous permute t transpose unsqueeze expand "
-    "broadcast_to constant_pad_nd copy full full_like zeros zeros_like ones ones_like new_zeros new_ones new_full "
-    "empty empty_like scalar_tensor fill masked_fill".split()
+    [
+        "_to_copy",
+        "clone",
+        "detach",
+        "alias",
+        "lift_fresh",
+        "lift_fresh_copy",
+        "contiguous",
+        "permute",
+        "t",
+        "transpose",
+        "unsqueeze",
+        "expand",
+        "broadcast_to",
+        "constant_pad_nd",
+        "copy",
+        "full",
+        "full_like",
+        "zeros",
+        "zeros_like",
+        "ones",
+        "ones_like",
+        "new_zeros",
+        "new_ones",
+        "new_full",
+        "empty",
+        "empty_like",
+        "scalar_tensor",
+        "fill",
+        "masked_fill",
+    ]
 )
 
 
 def check_row_wise(source: Source, node: fx.Node) -> None:
     """Refuse a node that is to be computed for many rows at once, and would mix them."""
     name = operator_name(node)
-    if "added" in node.meta or node.op != "call_function" or node.target is operator.getitem or not is_tensor_result(node):
+    if (
+        "added" in node.meta
+        or node.op != "call_function"
+        or node.target is operator.getitem
+        or not is_tensor_result(node)
+    ):
         return
     mixed = f"{described(node)} mixes sequences with one another"
-    if isinstance(node.meta["val"], torch.Tensor) and None not in source.sizes(node)[0]:
+    if isinstance(node.meta["val"], torch.Tensor) and not _has_rows(source, node):
         raise UntraceableError(mixed)
     pointwise = isinstance(node.target, torch._ops.OpOverload) and torch.Tag.pointwise in node.target.tags  # noqa: SLF001
     if pointwise or name in _ALWAYS:
@@ -44,6 +115,13 @@ def check_row_wise(source: Source, node: fx.Node) -> None:
         raise UntraceableError(f"{described(node)} is not known to treat each sequence alone")
     if not alone:
         raise UntraceableError(mixed)
+
+
+def _has_rows(source: Source, node: fx.Node) -> bool:
+    try:
+        return None in source.sizes(node)[0]
+    except UntraceableError:  # among more than one dimension
+        return False
 
 
 def is_tensor_result(node: fx.Node) -> bool:
@@ -62,8 +140,9 @@ def _position(source: Source, node: Any) -> int | None:
 
 def _arguments(node: fx.Node) -> dict[str, Any]:
     schema: Any = node.target._schema.arguments  # type: ignore[union-attr]  # noqa: SLF001
-    positional = dict(zip((argument.name for argument in schema), node.args, strict=False))
-    return {**positional, **node.kwargs}
+    defaults = {part.name: part.default_value for part in schema if part.has_default_value()}
+    positional = dict(zip((part.name for part in schema), node.args, strict=False))
+    return {**defaults, **positional, **node.kwargs}
 
 
 def _keeps_rows(source: Source, node: fx.Node) -> bool:

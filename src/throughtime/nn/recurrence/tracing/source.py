@@ -26,8 +26,25 @@ VARYING = Dependence.TOKEN | Dependence.SEQUENCE | Dependence.STATE
 """All but the number of sequences, with which shapes change, and no values."""
 
 VIEWS = frozenset(
-    "view _unsafe_view reshape permute t transpose unsqueeze squeeze expand slice select split split_with_sizes "
-    "unsafe_split alias unbind chunk".split()
+    [
+        "view",
+        "_unsafe_view",
+        "reshape",
+        "permute",
+        "t",
+        "transpose",
+        "unsqueeze",
+        "squeeze",
+        "expand",
+        "slice",
+        "select",
+        "split",
+        "split_with_sizes",
+        "unsafe_split",
+        "alias",
+        "unbind",
+        "chunk",
+    ]
 )
 """Operators whose result has numbers of its input, at other places."""
 

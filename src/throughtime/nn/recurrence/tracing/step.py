@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import torch
@@ -13,9 +14,9 @@ from throughtime.nn.recurrence.tracing.errors import UntraceableError
 from throughtime.nn.recurrence.tracing.hoisting import as_rows, hoisted_code
 from throughtime.nn.recurrence.tracing.in_place import make_functional
 from throughtime.nn.recurrence.tracing.lowering import Lowering
-from throughtime.nn.recurrence.tracing.places import Place
 from throughtime.nn.recurrence.tracing.numbering import renumbered
-from throughtime.nn.recurrence.tracing.source import Source, described
+from throughtime.nn.recurrence.tracing.places import Place
+from throughtime.nn.recurrence.tracing.source import Source, described, operator_name
 from throughtime.nn.recurrence.tracing.watching import Watched
 from throughtime.ops.program.graph import Graph
 from throughtime.ops.program.inputs import Inputs
@@ -49,7 +50,7 @@ class TracedStep:
         return tuple(shape.numel() for shape in self.shapes)
 
     def has_constants(self) -> bool:
-        """Tell whether the tensors that f reads have the shapes and dtypes that they had when it was traced."""
+        """Tell whether the tensors that f reads have the shapes and dtypes that they had."""
         try:
             constants = [place.read() for place in self._constants]
             return tuple((constant.shape, constant.dtype) for constant in constants) == self._kinds
@@ -92,59 +93,82 @@ def traced(f: Callable[[Any, Any], Any], state: Any, token: Any, watched: Watche
     _check_leaves(leaves, pytree.tree_leaves(token))
     captured = capture(f, state, token)
     _check_nodes(captured)
-    unchanged = [_is_unchanged(*pair) for pair in zip(captured.states, captured.results, strict=True)]
-    constant_leaves = {node for node, same in zip(captured.states, unchanged, strict=True) if same}
-    changed = [node for node, same in zip(captured.states, unchanged, strict=True) if not same]
-    source = Source(captured, constant_leaves)
-    lowering = Lowering(source, _dtype(changed))
-    for index, node in enumerate(changed):
+    constant = _constant_leaves(captured)
+    source = Source(captured, set(compress(captured.states, constant)))
+    states, results = (_others(nodes, constant) for nodes in (captured.states, captured.results))
+    lowering = Lowering(source, _dtype(states))
+    for index, node in enumerate(states):
         lowering.add_state(node, index)
-    after = [node for node, same in zip(captured.results, unchanged, strict=True) if not same]
-    whole = lowering.builder.graph([lowering.row(lowering.value(node)) for node in after])
-    graph, used = renumbered(whole, (*lowering.leaves, "product"))
-    rows = {kind: [lowering.leaves[kind][number] for number in used[kind]] for kind in lowering.leaves}
-    lists = [[as_rows(source, node, lowering.dtype) for node in rows[kind]] for kind in rows]
-    lists.append([lowering.matrices[number] for number in used["product"]])
-    code = hoisted_code(source, [node for nodes in lists for node in nodes])
+    graph, hoisted = _lowered(lowering, results)
+    code = hoisted_code(source, [node for nodes in hoisted for node in nodes])
+    constants = [captured.constants[node] for node in code.constants]
     return TracedStep(
         graph=graph,
-        constant=tuple(unchanged),
+        constant=constant,
         shapes=tuple(leaf.shape[1:] for leaf in leaves),
         _code=code.function,
-        _constants=tuple(watched.place(captured.constants[node], node) for node in code.constants),
-        _kinds=tuple((captured.constants[node].shape, captured.constants[node].dtype) for node in code.constants),
-        _counts=tuple(map(len, lists)),
+        _constants=tuple(map(watched.place, constants, code.constants)),
+        _kinds=tuple((tensor.shape, tensor.dtype) for tensor in constants),
+        _counts=tuple(map(len, hoisted)),
     )
+
+
+def _lowered(lowering: Lowering, results: list[fx.Node]) -> tuple[Graph, list[list[fx.Node]]]:
+    """Return the graph, and the nodes of its tokens, sequences, vectors and matrices."""
+    whole = lowering.builder.graph([lowering.row(lowering.value(node)) for node in results])
+    graph, used = renumbered(whole, (*lowering.leaves, "product"))
+    hoisted = [
+        [as_rows(lowering.source, nodes[number], lowering.dtype) for number in used[kind]]
+        for kind, nodes in lowering.leaves.items()
+    ]
+    return graph, [*hoisted, [lowering.matrices[number] for number in used["product"]]]
 
 
 def _check_leaves(states: list[Any], tokens: list[Any]) -> None:
     for leaf in (*states, *tokens):
         if not isinstance(leaf, Tensor) or leaf.dim() < 1:
-            raise UntraceableError("a part of the state or of the token is not a tensor of one row per sequence")
+            raise UntraceableError(
+                "a part of the state or of the token is not a tensor of one row per sequence"
+            )
         if leaf.device.type != "cpu":
-            raise UntraceableError(f"the state or the token is on {leaf.device}, and the native loop on the CPU")
+            raise UntraceableError(
+                f"the state or the token is on {leaf.device}, and the native loop on the CPU"
+            )
 
 
 def _check_nodes(captured: Capture) -> None:
     for node in list(captured.graph.nodes):
         tags = getattr(node.target, "tags", ())
         if torch.Tag.nondeterministic_seeded in tags and node.users:
-            raise UntraceableError(f"{described(node)} draws random numbers")
+            raise UntraceableError(f"{described(node)} draws random numbers, as dropout in training does")
         if getattr(getattr(node.target, "_schema", None), "is_mutable", False):
             make_functional(node)
 
 
+def _constant_leaves(captured: Capture) -> tuple[bool, ...]:
+    """Tell which leaves of the state f returns as they are; none, if it does so with all of them."""
+    constant = tuple(map(_is_unchanged, captured.states, captured.results))
+    return (False,) * len(constant) if all(constant) else constant
+
+
 def _is_unchanged(before: fx.Node, after: fx.Node) -> bool:
+    while after.op == "call_function" and operator_name(after) in {"alias", "clone"}:
+        after = after.args[0]  # type: ignore[assignment]
     return before is after
+
+
+def _others(nodes: list[fx.Node], constant: tuple[bool, ...]) -> list[fx.Node]:
+    return [node for node, same in zip(nodes, constant, strict=True) if not same]
 
 
 def _dtype(states: list[fx.Node]) -> torch.dtype:
     dtypes = {node.meta["val"].dtype for node in states}
     if len(dtypes) != 1:
-        kinds = ", ".join(sorted(str(dtype) for dtype in dtypes)) or "none at all"
-        raise UntraceableError(f"the parts of the state that f changes have the dtypes {kinds}; one is possible")
+        kinds = ", ".join(sorted(str(dtype) for dtype in dtypes))
+        raise UntraceableError(
+            f"the parts of the state that f changes have the dtypes {kinds}; one is possible"
+        )
     (dtype,) = dtypes
     if not dtype.is_floating_point:
         raise UntraceableError(f"the state is {dtype}, and the native loop has floating-point states only")
     return dtype  # type: ignore[no-any-return]
-

@@ -41,7 +41,7 @@ class Value:
     offset : int
         Where the view begins in the row.
     merged : bool
-        Whether the dimension of the sequences and the one after it are one for torch, as in ``h.view(n * 4, 8)``.
+        Whether the dimension of the sequences and the one after it are one, as in ``h.view(n * 4, 8)``.
     """
 
     base: Base

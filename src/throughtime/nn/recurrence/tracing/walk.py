@@ -1,22 +1,27 @@
 """All that a function can read without being given it: closures, globals, attributes and modules."""
 
+import argparse
 import functools
 import sys
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from throughtime.nn.recurrence.tracing.code_names import is_of_torch, names, whole_names
+from throughtime.nn.recurrence.tracing.code_names import is_of_library, names, whole_names
 from throughtime.nn.recurrence.tracing.places import Contents, Place
 
 MISSING = object()
 
 _PLAIN = (Tensor, type(None), int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
-_LIBRARIES = frozenset({"torch", "numpy", "builtins", *sys.stdlib_module_names})
+_LIBRARIES = frozenset({"torch", "throughtime", "numpy", "builtins", *sys.stdlib_module_names})
+_RECORDS = (types.SimpleNamespace, argparse.Namespace)
 _OF_MODULES = ("_parameters", "_buffers", "_modules")
+
+
+_NO_CODE = compile("", "none", "exec")
 
 
 class Walk:
@@ -28,11 +33,14 @@ class Walk:
         What is there now; `MISSING` where nothing is.
     sized : list of (container, str)
         Containers all of whose entries may be read, with their names.
+    partial : list of Module
+        Modules of which not all entries are listed.
     """
 
     def __init__(self, f: Callable[..., Any]) -> None:
         self.entries: list[tuple[Place, Any]] = []
         self.sized: list[tuple[Any, str]] = []
+        self.partial: list[nn.Module] = []
         self._seen: dict[tuple[int, frozenset[str] | None], Any] = {}
         self._visit(f, "f")
 
@@ -59,7 +67,9 @@ class Walk:
             self._entries(value, range(len(value)), name)
         elif isinstance(value, types.ModuleType | type):
             self._namespace(value, name, only or frozenset())
-        elif hasattr(value, "__dict__") and not _is_of_library(type(value).__module__):
+        elif isinstance(value, _RECORDS) or (
+            hasattr(value, "__dict__") and not _is_of_library(type(value).__module__)
+        ):
             self._instance(value, name, only)
 
     def _entries(self, container: Any, keys: Iterable[Any], name: str) -> None:
@@ -80,9 +90,11 @@ class Walk:
         variables: list[tuple[str, Any, Any]] = []
         for variable, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             variables.append((variable, Contents(cell), 0))
-        if not is_of_torch(code):
+        if not is_of_library(code):
             known = function.__globals__
-            variables += [(variable, known, variable) for variable in sorted(names(code)) if variable in known]
+            variables += [
+                (variable, known, variable) for variable in sorted(names(code)) if variable in known
+            ]
         for variable, container, key in variables:
             value = _entry(container, key)
             self.entries.append((Place(container, key, variable), value))
@@ -107,9 +119,10 @@ class Walk:
             for space in spaces:
                 self._whole(space, name)
         else:
+            self.partial.append(module)
             self._entries(vars(module), sorted({*only, "training"} - set(_OF_MODULES)), name)
             for space in spaces:
-                self._entries(space, sorted(only & space.keys()), name)
+                self._entries(space, sorted((only | {"parametrizations"}) & space.keys()), name)
         self._methods(module, name, only or frozenset({"forward"}))
 
     def _instance(self, value: Any, name: str, only: frozenset[str] | None) -> None:
@@ -124,13 +137,14 @@ class Walk:
         waiting, known = set(read), set(read)
         while waiting:
             attribute = waiting.pop()
-            space = next((vars(kind) for kind in type(value).__mro__ if attribute in vars(kind)), {})
+            kinds = (vars(kind) for kind in type(value).__mro__ if attribute in vars(kind))
+            space: Mapping[str, Any] = next(kinds, {})
             found = space.get(attribute)
             functions = _functions_of(found)
             if not functions and found is not None and not hasattr(found, "__get__"):
                 self._entries(space, [attribute], name)
             for function in functions:
-                if not is_of_torch(function.__code__):
+                if not is_of_library(function.__code__):
                     self._visit(function, f"{name}.{attribute}")
                     more = names(function.__code__) - known
                     waiting |= more
@@ -147,8 +161,7 @@ def _functions_of(attribute: Any) -> list[types.FunctionType]:
 
 
 def _code(method: types.MethodType) -> types.CodeType:
-    function: Any = method.__func__
-    code: types.CodeType = function.__code__
+    code: types.CodeType = getattr(method.__func__, "__code__", _NO_CODE)
     return code
 
 

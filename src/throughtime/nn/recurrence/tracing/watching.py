@@ -1,11 +1,13 @@
 """Whether all that a trace depends on is still as it was."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from throughtime.nn.recurrence.tracing.errors import UntraceableError
 from throughtime.nn.recurrence.tracing.places import Place
@@ -23,13 +25,18 @@ class Watched:
         walk = Walk(f)
         self._entries = walk.entries
         self._tensors = {id(value): place for place, value in walk.entries if isinstance(value, Tensor)}
+        self._partial = walk.partial
         self._sized = [container for container, _ in walk.sized]
         self._names = [name for _, name in walk.sized]
         self._sizes = self._current_sizes()
         keys: dict[int, tuple[Any, list[Any]]] = {}
+        absent: dict[int, tuple[Any, set[Any]]] = {}
         for place, value in walk.entries:
-            if not isinstance(value, Tensor) and value is not MISSING:
+            if value is MISSING:
+                absent.setdefault(id(place.container), (place.container, set()))[1].add(place.key)
+            elif not isinstance(value, Tensor):
                 keys.setdefault(id(place.container), (place.container, []))[1].append(place.key)
+        self._absent = [of for of in absent.values() if isinstance(of[0], dict)]
         self._groups = [(container, _getter(of)) for container, of in keys.values()]
         self._values = [getter(container) for container, getter in self._groups]
         self._ids = [tuple(map(id, values)) for values in self._values]
@@ -40,18 +47,33 @@ class Watched:
             current = [tuple(map(id, getter(container))) for container, getter in self._groups]
         except (KeyError, IndexError, ValueError):
             return False
-        return current == self._ids and self._current_sizes() == self._sizes
+        same = current == self._ids and self._current_sizes() == self._sizes
+        return same and all(keys.isdisjoint(container) for container, keys in self._absent)
 
     def _current_sizes(self) -> list[int]:
         return list(map(len, self._sized))
+
+    @contextmanager
+    def plain_tensors(self) -> Iterator[None]:
+        """Put plain tensors in the place of those of function transforms, which a trace cannot take."""
+        wrapped = [(place, value) for place, value in self._entries if _is_wrapped(value)]
+        for place, value in wrapped:
+            plain = _plain_like(value)
+            self._tensors[id(plain)] = place
+            _write(place, plain)
+        try:
+            yield
+        finally:
+            for place, value in wrapped:
+                _write(place, value)
 
     def change(self) -> str:
         """Name something that is no longer as it was."""
         for place, value in self._entries:
             if not isinstance(value, Tensor) and value is not _read(place):
                 return place.name
-        changed = (name for name, a, b in zip(self._names, self._sizes, self._current_sizes(), strict=True) if a != b)
-        return next(changed, "a tensor")
+        sizes = zip(self._names, self._sizes, self._current_sizes(), strict=True)
+        return next((name for name, before, now in sizes if before != now), "a tensor")
 
     def place(self, tensor: Tensor, node: fx.Node) -> Place:
         """Return where a tensor is that the trace has come upon."""
@@ -60,21 +82,27 @@ class Watched:
             return place
         if all(operator_name(user).startswith("lift_fresh") for user in node.users):
             return Place([tensor], 0, "a constant")
+        inner = chain.from_iterable(map(_places_in, self._partial))
+        place = next((place for place in inner if place.read() is tensor), None)
+        if place is not None:
+            return place
         line = node.meta.get("line", "an unknown line")
         raise UntraceableError(
-            f"f reads a tensor of shape {tuple(tensor.shape)} at {line} that is not among its attributes, the "
-            "variables of its closure, or globals"
+            f"f reads a tensor of shape {tuple(tensor.shape)} at {line} that is none of its attributes, "
+            "of the variables of its closure, or of its globals"
         )
 
     def restore(self) -> None:
-        """Put back what f has replaced while it was traced, and refuse an f that keeps something of a step."""
+        """Put back what f has replaced while it was traced, and refuse an f that keeps values of a step."""
         changed = [(place, value) for place, value in self._entries if _read(place) is not value]
         names = [place.name for place, _ in changed if _is_of_a_step(_read(place))]
         for place, value in changed:
             _write(place, value)
         grown = self._cut()
         if names or grown:
-            raise UntraceableError(f"f sets {(names or grown)[0]} while it runs, which the native loop would not do")
+            raise UntraceableError(
+                f"f sets {(names or grown)[0]} while it runs, which the native loop would not do"
+            )
 
     def _cut(self) -> list[str]:
         """Take away what was added to containers, and return their names."""
@@ -82,9 +110,29 @@ class Watched:
         for container, name, size in zip(self._sized, self._names, self._sizes, strict=True):
             if len(container) > size:
                 grown.append(name)
-                for key in list(container)[size:] if isinstance(container, dict) else range(len(container) - size):
+                for key in (
+                    list(container)[size:] if isinstance(container, dict) else range(len(container) - size)
+                ):
                     container.pop(*([key] if isinstance(container, dict) else []))
         return grown
+
+
+def _places_in(module: nn.Module) -> Iterator[Place]:
+    for inner in module.modules():
+        for space in (inner._parameters, inner._buffers):  # noqa: SLF001 - where a module's tensors are
+            for key in space:
+                yield Place(space, key, key)
+
+
+def _is_wrapped(value: Any) -> bool:
+    return isinstance(value, Tensor) and torch._C._functorch.is_functorch_wrapped_tensor(value)  # noqa: SLF001
+
+
+def _plain_like(value: Tensor) -> Tensor:
+    from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
+
+    with temporarily_clear_interpreter_stack():
+        return torch.empty(value.shape, dtype=value.dtype, device=value.device)
 
 
 def _is_of_a_step(value: Any) -> bool:
@@ -110,5 +158,3 @@ def _write(place: Place, value: Any) -> None:
         del place.container[place.key]
     elif not isinstance(place.container, tuple):
         place.container[place.key] = value
-
-

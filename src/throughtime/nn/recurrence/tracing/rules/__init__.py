@@ -22,4 +22,4 @@ RULES: dict[str, Callable[..., Any]] = {
     **REDUCTIONS,
     **VIEW_RULES,
 }
-"""A rule takes the lowering and the operator's arguments, tensors as values, and returns a value or several."""
+"""A rule takes the lowering and the operator's arguments, tensors as values, and returns values."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from throughtime.nn.recurrence.tracing.rules.conditions import clamp
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from throughtime.nn.recurrence.tracing.lowering import Lowering, Operand
     from throughtime.nn.recurrence.tracing.values import Value
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from throughtime.nn.recurrence.tracing.errors import UntraceableError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from throughtime.nn.recurrence.tracing.lowering import Lowering, Operand
     from throughtime.nn.recurrence.tracing.values import Value
 
@@ -51,7 +52,9 @@ def _pow(low: Lowering, a: Operand, b: Operand) -> Value:
     base, power = low.number(a), low.number(b)
     if power is None:
         if base is None or base <= 0:
-            raise UntraceableError("a power whose exponent is a tensor has no native form; use exp(b * log(a))")
+            raise UntraceableError(
+                "a power whose exponent is a tensor has no native form; use exp(b * log(a))"
+            )
         return low.call("exp", low.mul(b, math.log(base)))
     return low.call("pow", a, numbers=(power,))
 
@@ -104,7 +107,7 @@ ARITHMETIC: dict[str, Callable[..., Any]] = {
     **{
         name: _plain(name)
         for name in (
-            "exp log log1p expm1 sqrt rsqrt reciprocal abs sign sin cos erf sigmoid tanh relu".split()
+            "exp log log1p expm1 sqrt rsqrt reciprocal abs sign sin cos erf sigmoid tanh relu".split()  # noqa: SIM905
         )
     },
 }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from throughtime.nn.recurrence.tracing.values import number
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from throughtime.nn.recurrence.tracing.lowering import Lowering
     from throughtime.nn.recurrence.tracing.values import Value
 
@@ -35,6 +36,9 @@ CREATION: dict[str, Callable[..., Any]] = {
     "full_like": _full_like,
     "zeros_like": lambda low, like, **_: _full_like(low, like, 0.0),
     "ones_like": lambda low, like, **_: _full_like(low, like, 1.0),
+    "fill": _full_like,
+    "zero": lambda low, like, **_: _full_like(low, like, 0.0),
+    "scalar_tensor": lambda low, value, **_: number(low.scalar(value), ()),
     "detach": lambda low, a: low.call("stop", a),
     **dict.fromkeys(("_to_copy", "clone", "alias", "lift_fresh", "lift_fresh_copy", "contiguous"), _same),
 }

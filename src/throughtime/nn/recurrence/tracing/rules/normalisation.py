@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +11,8 @@ from throughtime.nn.recurrence.tracing.rules.reductions import mean
 from throughtime.nn.recurrence.tracing.values import regrouped
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from throughtime.nn.recurrence.tracing.lowering import Lowering
     from throughtime.nn.recurrence.tracing.values import Value
 
@@ -98,7 +99,7 @@ def _native_batch_norm(
     bias: Value | None,
     running_mean: Value | None,
     running_var: Value | None,
-    training: bool,  # noqa: FBT001 - aten
+    training: bool,
     *numbers: Any,
 ) -> tuple[Value | None, ...]:
     if training or running_mean is None or running_var is None:

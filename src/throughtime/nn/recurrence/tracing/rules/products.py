@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from throughtime.nn.recurrence.tracing.errors import UntraceableError
@@ -10,7 +9,7 @@ from throughtime.nn.recurrence.tracing.rules.views import VIEW_RULES, at, stacke
 from throughtime.nn.recurrence.tracing.values import Axis, Value
 
 if TYPE_CHECKING:
-    from torch import fx
+    from collections.abc import Callable
 
     from throughtime.nn.recurrence.tracing.lowering import Lowering
 
@@ -91,7 +90,7 @@ def _of_two_values(low: Lowering, a: Value, b: Value) -> Value:
     pairs = a.width * b.axes[-1].size  # type: ignore[union-attr]
     if pairs > MOST_PRODUCTS:
         raise UntraceableError(
-            f"it multiplies {pairs} pairs of numbers of each sequence; up to {MOST_PRODUCTS} have a native form"
+            f"it multiplies {pairs} pairs of numbers of each sequence; {MOST_PRODUCTS} are possible"
         )
     left = a.with_axes(*a.axes[:-1], Axis(1, 0), a.axes[-1])
     right = b.with_axes(*b.axes[:-2], Axis(1, 0), b.axes[-1], b.axes[-2])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from throughtime.nn.recurrence.tracing.errors import UntraceableError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from throughtime.nn.recurrence.tracing.lowering import Lowering
     from throughtime.nn.recurrence.tracing.values import Value
 
@@ -24,21 +25,21 @@ def _count(a: Value, dims: list[int]) -> int:
     return prod(a.axis(dim).size for dim in dims)
 
 
-def _sum(low: Lowering, a: Value, dim: Any = None, keepdim: bool = False, **_: Any) -> Value:  # noqa: FBT - aten
+def _sum(low: Lowering, a: Value, dim: Any = None, keepdim: bool = False, **_: Any) -> Value:
     return low.reduce("sum", a, _dims(a, dim), keepdim=keepdim)
 
 
-def mean(low: Lowering, a: Value, dim: Any = None, keepdim: bool = False, **_: Any) -> Value:  # noqa: FBT - aten
+def mean(low: Lowering, a: Value, dim: Any = None, keepdim: bool = False, **_: Any) -> Value:
     """Return the mean over dimensions."""
     dims = _dims(a, dim)
     return low.mul(low.reduce("sum", a, dims, keepdim=keepdim), 1 / _count(a, dims))
 
 
-def _amax(low: Lowering, a: Value, dim: Any = None, keepdim: bool = False) -> Value:  # noqa: FBT - aten
+def _amax(low: Lowering, a: Value, dim: Any = None, keepdim: bool = False) -> Value:
     return low.reduce("max", a, _dims(a, dim), keepdim=keepdim)
 
 
-def _amin(low: Lowering, a: Value, dim: Any = None, keepdim: bool = False) -> Value:  # noqa: FBT - aten
+def _amin(low: Lowering, a: Value, dim: Any = None, keepdim: bool = False) -> Value:
     return low.mul(_amax(low, low.mul(a, -1.0), dim, keepdim), -1.0)
 
 
@@ -49,19 +50,23 @@ def _var(low: Lowering, a: Value, dim: Any = None, correction: Any = 1, keepdim:
     return low.mul(low.reduce("sum", low.call("square", centred), dims, keepdim=keepdim), 1 / freedom)
 
 
+def _std(low: Lowering, a: Value, dim: Any = None, correction: Any = 1, keepdim: Any = False) -> Value:
+    return low.call("sqrt", _var(low, a, dim, correction, keepdim))
+
+
 def _var_mean(low: Lowering, a: Value, dim: Any = None, **options: Any) -> tuple[Value, Value]:
     return _var(low, a, dim, **options), mean(low, a, dim, keepdim=options.get("keepdim", False))
 
 
-def _any(low: Lowering, a: Value, dim: Any = None, keepdim: bool = False) -> Value:  # noqa: FBT - aten
+def _any(low: Lowering, a: Value, dim: Any = None, keepdim: bool = False) -> Value:
     return _amax(low, low.call("ne", a, 0.0), dim, keepdim)
 
 
-def _all(low: Lowering, a: Value, dim: Any = None, keepdim: bool = False) -> Value:  # noqa: FBT - aten
+def _all(low: Lowering, a: Value, dim: Any = None, keepdim: bool = False) -> Value:
     return low.call("eq", _amax(low, low.call("eq", a, 0.0), dim, keepdim), 0.0)
 
 
-def _norm(low: Lowering, a: Value, ord: Any = 2, dim: Any = None, keepdim: bool = False, **_: Any) -> Value:  # noqa: A002, FBT
+def _norm(low: Lowering, a: Value, ord: Any = 2, dim: Any = None, keepdim: bool = False, **_: Any) -> Value:  # noqa: A002
     order = 2.0 if ord is None else low.scalar(ord)
     if order == 1.0:
         return _sum(low, low.call("abs", a), dim, keepdim)
@@ -75,27 +80,30 @@ def _norm(low: Lowering, a: Value, ord: Any = 2, dim: Any = None, keepdim: bool 
     return low.call("where", zero, 0.0, low.call("sqrt", low.call("where", zero, 1.0, squares)))
 
 
-def _exponentials(low: Lowering, a: Value, dims: list[int]) -> tuple[Value, Value]:
-    """Return a minus its maximum, which has no gradient, and the sum of that one's exponentials."""
-    shifted = low.add(a, low.call("stop", low.reduce("max", a, dims, keepdim=True)), -1.0)
-    return shifted, low.call("exp", shifted)
+def _below_maximum(low: Lowering, a: Value, dim: int) -> Value:
+    """Return a minus its maximum, which has no gradient."""
+    return low.add(a, low.call("stop", low.reduce("max", a, [dim], keepdim=True)), -1.0)
 
 
 def _softmax(low: Lowering, a: Value, dim: int, *_: Any) -> Value:
-    _, grown = _exponentials(low, a, [dim])
+    grown = low.call("exp", _below_maximum(low, a, dim))
     return low.div(grown, low.reduce("sum", grown, [dim], keepdim=True))
 
 
 def _log_softmax(low: Lowering, a: Value, dim: int, *_: Any) -> Value:
-    shifted, grown = _exponentials(low, a, [dim])
-    return low.add(shifted, low.call("log", low.reduce("sum", grown, [dim], keepdim=True)), -1.0)
+    shifted = _below_maximum(low, a, dim)
+    grown = low.reduce("sum", low.call("exp", shifted), [dim], keepdim=True)
+    return low.add(shifted, low.call("log", grown), -1.0)
 
 
-def _logsumexp(low: Lowering, a: Value, dim: Any, keepdim: bool = False) -> Value:  # noqa: FBT - aten
+def _logsumexp(low: Lowering, a: Value, dim: Any, keepdim: bool = False) -> Value:
     dims = _dims(a, dim)
-    _, grown = _exponentials(low, a, dims)
-    largest = low.call("stop", low.reduce("max", a, dims, keepdim=keepdim))
-    return low.add(low.call("log", low.reduce("sum", grown, dims, keepdim=keepdim)), largest)
+    largest = low.call("stop", low.reduce("max", a, dims, keepdim=True))
+    infinite = low.call("eq", low.call("abs", largest), math.inf)
+    largest = low.call("where", infinite, 0.0, largest)
+    grown = low.call("exp", low.add(a, largest, -1.0))
+    result = low.add(low.call("log", low.reduce("sum", grown, dims, keepdim=True)), largest)
+    return result if keepdim else low.reduce("sum", result, dims, keepdim=False)  # of one number each
 
 
 def _refused(low: Lowering, *_: Any, **__: Any) -> Value:
@@ -110,7 +118,7 @@ REDUCTIONS: dict[str, Callable[..., Any]] = {
     "max": _refused,
     "min": _refused,
     "var": _var,
-    "std": lambda low, a, *dims, **options: low.call("sqrt", _var(low, a, *dims, **options)),
+    "std": _std,
     "var_mean": _var_mean,
     "any": _any,
     "all": _all,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import accumulate
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,8 @@ from throughtime.nn.recurrence.tracing.errors import UntraceableError
 from throughtime.nn.recurrence.tracing.values import Axis, Value, contiguous, number, regrouped
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from throughtime.nn.recurrence.tracing.lowering import Lowering
 
 
@@ -82,7 +83,7 @@ def _unbind(low: Lowering, a: Value, dim: int = 0) -> tuple[Value, ...]:
 def _expand(low: Lowering, a: Value, size: list[Any], **_: Any) -> Value:
     if any(low.source.rows(part) is not None for part in size) and a.batch is None:
         a = _with_rows(low, a, size)
-    axes: list[Axis | None] = [Axis(1, 0)] * (len(size) + a.merged - len(a.axes)) + list(a.axes)
+    axes: list[Axis | None] = [*[Axis(1, 0)] * (len(size) + a.merged - len(a.axes)), *a.axes]
     wanted = iter(size)
     for position, axis in enumerate(axes):
         if a.merged and position and axes[position - 1] is None:
@@ -98,7 +99,7 @@ def _with_rows(low: Lowering, a: Value, size: list[Any]) -> Value:
     position = next(number for number, part in enumerate(size) if low.source.rows(part) is not None)
     if low.source.rows(size[position]) != 1:
         raise UntraceableError("it repeats sequences")
-    axes = [Axis(1, 0)] * (len(size) - len(a.axes)) + list(a.axes)
+    axes: list[Axis | None] = [*[Axis(1, 0)] * (len(size) - len(a.axes)), *a.axes]
     axes[position] = None
     return a.with_axes(*axes)
 
@@ -151,15 +152,17 @@ def _cat(low: Lowering, parts: list[Value], dim: int = 0) -> Value:
 
 def _joined(low: Lowering, parts: list[Value], position: int) -> Value:
     """Put values one after the other along an axis."""
+    parts = [part for part in parts if part.width] or parts[:1]
     if len({(part.merged, part.batch) for part in parts}) > 1:
         raise UntraceableError("it mixes sequences and features")
     axes = parts[0].axes
     runs = prod(axis.size for axis in axes[:position] if axis is not None)
     rows = [low.row(part) for part in parts]
     pieces = [row.slice(run * (row.width // runs), row.width // runs) for run in range(runs) for row in rows]
-    total = sum(part.axes[position].size for part in parts)  # type: ignore[union-attr]
+    total = sum(part.axes[position].size for part in parts)  # type: ignore[union-attr, misc]
     sizes = tuple(
-        None if axis is None else total if number == position else axis.size for number, axis in enumerate(axes)
+        None if axis is None else total if number == position else axis.size
+        for number, axis in enumerate(axes)
     )
     return contiguous(low.builder.concat(pieces), sizes, merged=parts[0].merged)
 
@@ -188,6 +191,42 @@ def _stack(low: Lowering, parts: list[Value], dim: int = 0) -> Value:
     return _cat(low, [_unsqueeze(low, part, dim) for part in parts], dim)
 
 
+def _repeat(low: Lowering, a: Value, repeats: list[Any]) -> Value:
+    """Repeat features; a constant can be repeated for each sequence."""
+    if a.batch is None:
+        a = _expand(low, a, [*repeats[: len(repeats) - a.rank], *_sizes_or_repeats(low, a, repeats)])
+        repeats = [1 if low.source.rows(part) else part for part in repeats]
+    a = a.with_axes(*[Axis(1, 0)] * (len(repeats) - a.rank), *a.axes)
+    for dim, count in enumerate(repeats):
+        if count != 1:
+            position = a.dim(dim)
+            a = _joined(low, [a] * count, position)
+    return a
+
+
+def _sizes_or_repeats(low: Lowering, a: Value, repeats: list[Any]) -> list[Any]:
+    pairs = zip(a.sizes, repeats[len(repeats) - a.rank :], strict=True)
+    return [repeat if low.source.rows(repeat) else size for size, repeat in pairs]
+
+
+def _flip(low: Lowering, a: Value, dims: list[int]) -> Value:
+    for dim in dims:
+        position, axis = a.dim(dim), a.axis(dim)
+        parts = [_slice(low, a, dim, index, index + 1) for index in reversed(range(axis.size))]
+        a = _joined(low, parts, position)
+    return a
+
+
+def _roll(low: Lowering, a: Value, shifts: list[int], dims: list[int]) -> Value:
+    if not dims:
+        raise UntraceableError("it mixes sequences with one another")
+    for shift, dim in zip(shifts, dims, strict=True):
+        position, size = a.dim(dim), a.axis(dim).size
+        cut = -shift % size
+        a = _joined(low, [_slice(low, a, dim, cut, size), _slice(low, a, dim, 0, cut)], position)
+    return a
+
+
 VIEW_RULES: dict[str, Callable[..., Any]] = {
     "permute": _permute,
     "transpose": _transpose,
@@ -205,5 +244,8 @@ VIEW_RULES: dict[str, Callable[..., Any]] = {
     "_unsafe_view": _view,
     "reshape": _view,
     "cat": _cat,
+    "repeat": _repeat,
+    "flip": _flip,
+    "roll": _roll,
     "stack": _stack,
 }
