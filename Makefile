@@ -72,7 +72,7 @@ test-long: $(VENV)/.installed
 test-optional: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/optional
 
-# Damaged files for every reader, different ones at each run; `make test` tries the same fifty for each reader.
+# Damaged files for every reader, different ones at each run; `make test` tries the same 25 for each reader.
 CASES ?= 10000
 fuzz: $(VENV)/.installed
 	THROUGHTIME_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest --numprocesses 2 tests/fuzz
