@@ -1,0 +1,1 @@
+"""Logs: from raw log files to the lines worth reading, without labels."""
