@@ -1,0 +1,160 @@
+"""``throughtime logs``: a run from log files, and the most surprising lines of others."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import typer
+
+from throughtime._words import counted
+from throughtime.cli._ending import end_training, load_lightning, say, training_into
+from throughtime.data.printable import printable
+from throughtime.errors import DataError, RunError, UnsupportedError
+from throughtime.learn import Recipe
+from throughtime.logs.files import STDIN, LogFile, log_files, spooled
+from throughtime.logs.formats import Format, written
+from throughtime.logs.model import LogModel, settings_of
+from throughtime.logs.options import LogOptions, declared_options
+from throughtime.logs.scan import LogScan, scan_logs
+from throughtime.logs.training import TrainedLog, TrainingLog, log_recipe, read_training_log, train_logs
+from throughtime.training import Run
+
+REPORTED = 1
+"""Exit status of a scan that reports a session."""
+
+
+@dataclass(frozen=True)
+class TrainLogs:
+    """The arguments of ``logs train``, as its help describes them."""
+
+    logs: Sequence[Path]
+    out: Path
+    options: Mapping[str, Any]
+    ignore: tuple[str, ...]
+    resume: bool
+    threads: int | None
+    device: str | None
+    quiet: bool
+
+    def run(self) -> None:
+        """Read the logs, train, and print the results."""
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        options, recipe = self._options_and_recipe()
+        files = _log_files(self.logs)
+        with training_into(self.out):
+            log = read_training_log(files, options)
+            self._say_read(log)
+            load_lightning()
+            trained = train_logs(
+                log, self.out, recipe, resume=self.resume, progress=not self.quiet, device=self.device
+            )
+        end_training(trained.result, self.out, lambda *_: self._show(trained), quiet=self.quiet)
+
+    def _options_and_recipe(self) -> tuple[LogOptions, Recipe]:
+        """Return the options, of a resumed run those that it has."""
+        if not self.resume:
+            Run.require_free(self.out)
+            of_log = {name for group in declared_options().values() for name in group}
+            of_model = {name: text for name, text in self.options.items() if name not in of_log}
+            return LogOptions.parse(self.options, self.ignore), log_recipe(of_model)
+        if self.options or self.ignore:
+            given = [*self.options, *(["ignore"] if self.ignore else [])]
+            names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise UnsupportedError(f"--resume keeps the options of the run; leave out {names}")
+        run = Run.open(self.out)
+        try:
+            return settings_of(run).options, Recipe.from_json(run.config.recipe.get("options"))
+        except ValueError as error:
+            if isinstance(error, RunError):
+                raise
+            raise RunError(f"{run.path / 'config.json'} is damaged: {error}; restore the file") from error
+
+    def _say_read(self, log: TrainingLog) -> None:
+        events = log.events
+        ignored = f", {counted(events.ignored, 'record')} ignored" if events.ignored else ""
+        say(
+            f"{counted(len(events), 'record')}, {counted(len(log.settings.templates), 'template')}, "
+            f"{counted(len(log.sequences), 'session')}{ignored}",
+            quiet=self.quiet,
+        )
+
+    def _show(self, trained: TrainedLog) -> None:
+        if trained.model is None:
+            return
+        held_out = len(trained.model.calibration.scores)
+        say(
+            f"{counted(held_out, 'held-out session')}: the smallest false-alarm rate is "
+            f"{trained.model.calibration.smallest:.2g}",
+            quiet=self.quiet,
+        )
+        say(f"saved in {self.out}", quiet=self.quiet)
+        say(f"next: throughtime logs scan {self.out} FILE", quiet=self.quiet)
+
+
+@dataclass(frozen=True)
+class ScanLogs:
+    """The arguments of ``logs scan``, as its help describes them."""
+
+    model: Path
+    logs: Sequence[str]
+    false_alarms: float | None
+    ignore: tuple[str, ...]
+    top: int
+    lines: int
+    format: Format
+    out: Path | None
+    threads: int | None
+
+    def run(self) -> None:
+        """Scan the logs, write the result, and set the exit status."""
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        model = LogModel.open(self.model)
+        with _files_of(self.logs) as files:
+            result = scan_logs(
+                model,
+                files,
+                false_alarms=self.false_alarms,
+                ignore=self.ignore,
+                top=self.top,
+                lines=self.lines,
+            )
+        self._write(result)
+        if result.reported:
+            raise typer.Exit(REPORTED)
+
+    def _write(self, result: LogScan) -> None:
+        lines = written(result, self.format)
+        if self.out is None:
+            for line in lines:
+                print(line)  # noqa: T201 - command output
+        else:
+            self.out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+@contextmanager
+def _files_of(names: Sequence[str]) -> Iterator[Sequence[LogFile]]:
+    """Open the files of a command, of which the standard input may be one."""
+    if STDIN not in names:
+        yield _log_files([Path(name) for name in names])
+        return
+    if len(names) > 1:
+        raise DataError(
+            f"{STDIN} is the standard input and cannot be read together with files; give one of them"
+        )
+    with spooled(sys.stdin.buffer, "<stdin>") as file:
+        yield [file]
+
+
+def _log_files(paths: Sequence[Path]) -> Sequence[LogFile]:
+    """Return log files; says which files of a folder are left out."""
+    found = log_files(paths)
+    if found.skipped:
+        names = ", ".join(map(str, found.skipped[:3])) + (", …" if len(found.skipped) > 3 else "")
+        print(printable(f"note: binary files are left out: {names}"), file=sys.stderr)  # noqa: T201
+    return found.files
