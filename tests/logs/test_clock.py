@@ -1,6 +1,7 @@
 """Timestamps: every format against datetime, and what is no timestamp."""
 
 import datetime as dt
+from itertools import pairwise
 
 import pytest
 
@@ -61,11 +62,11 @@ def test_a_year_ends_where_the_month_falls() -> None:
     clock = Clock()
     times = [clock.read(f"{day} 23:59:59 host x") for day in ("Dec 30", "Dec 31", "Jan  1", "Jan  2")]
     days = [time.seconds / 86400 for time in times if time is not None]
-    assert [b - a for a, b in zip(days, days[1:], strict=False)] == [1.0, 1.0, 1.0]
+    assert [b - a for a, b in pairwise(days)] == [1.0, 1.0, 1.0]
 
 
 def test_a_day_ends_where_the_hour_falls_but_not_at_a_late_line() -> None:
     clock = Clock()
     times = [clock.read(f"{text} x") for text in ("23:59:58", "00:00:01", "00:00:00", "12:00:00")]
     seconds = [time.seconds for time in times if time is not None]
-    assert [b - a for a, b in zip(seconds, seconds[1:], strict=False)] == [3.0, -1.0, 43200.0]
+    assert [b - a for a, b in pairwise(seconds)] == [3.0, -1.0, 43200.0]

@@ -59,7 +59,7 @@ def test_what_is_wrong_is_named(scan: LogScan, trained: Trained) -> None:
     assert "could not be loaded" in failed.text
     assert "payment" in max(declined.lines, key=lambda line: line.surprise).text
     # A payment that is captured before it is authorised: what was expected is the other of the two lines.
-    order = [line for line in sessions["order"].lines if "captured" in line.text][0]
+    order = next(line for line in sessions["order"].lines if "captured" in line.text)
     assert "authorised" in order.expected[0].template
     assert not order.is_new
     leak = max(sessions["leak"].lines, key=lambda line: line.surprise)

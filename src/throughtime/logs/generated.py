@@ -95,9 +95,8 @@ def generated_log(
     Examples
     --------
     >>> lines = list(generated_log(2))
-    >>> print(lines[0].text)
-    2026-01-31 12:00:00,022 INFO [worker-7] front.Router - req-000001 POST /order/38631 from 10.0.128.75:21349 \
-as bob
+    >>> print(lines[2].text)
+    2026-01-31 12:00:00,236 DEBUG [worker-7] front.Auth - req-000001 token of user alice accepted, expires in 4s
     """
     random = Random(seed)  # noqa: S311 - not for secrets
     faulty = {(2 * place + 1) * sessions // (2 * len(faults)): fault for place, fault in enumerate(faults)}

@@ -3,12 +3,15 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from throughtime._fields import Fields, to_json
 from throughtime._options import DeclaredOption, Option, named, options_of
 from throughtime.errors import DataError
 from throughtime.logs.drain import DrainOptions
+
+
+L = TypeVar("L", bound="LogOptions")
 
 
 @dataclass(frozen=True)
@@ -108,9 +111,7 @@ class LogOptions:
         for group, declared in declared_options().items():
             values = {name: option.parse(texts[name]) for name, option in declared.items() if name in texts}
             groups[group] = _GROUPS[group](**values)
-        options = cls(**groups, ignore=tuple(ignore))
-        options._check()
-        return options
+        return _checked(cls(**groups, ignore=tuple(ignore)))
 
     def ignoring(self, patterns: Sequence[str]) -> Self:
         """Return the options with further records that are left out."""
@@ -124,14 +125,7 @@ class LogOptions:
     @classmethod
     def from_json(cls, content: Any) -> Self:
         """Return the options that `to_json` wrote; raises ValueError for other content."""
-        options = Fields(content, "options.").dataclass(cls)
-        options._check()
-        return options
-
-    def _check(self) -> None:
-        for group, declared in declared_options().items():
-            for name, option in declared.items():
-                option.check(getattr(getattr(self, group), name), "logs")
+        return _checked(Fields(content, "options.").dataclass(cls))
 
 
 _GROUPS: Mapping[str, type] = {
@@ -144,6 +138,14 @@ _GROUPS: Mapping[str, type] = {
 def declared_options() -> dict[str, Mapping[str, DeclaredOption]]:
     """Return the options of each group by name."""
     return {name: options_of(group, {}) for name, group in _GROUPS.items()}
+
+
+def _checked(options: L) -> L:
+    """Return options whose values are in their ranges."""
+    for group, declared in declared_options().items():
+        for name, option in declared.items():
+            option.check(getattr(getattr(options, group), name), "logs")
+    return options
 
 
 def pattern_of(name: str, pattern: str) -> re.Pattern[str]:
