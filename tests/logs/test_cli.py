@@ -23,7 +23,9 @@ def test_a_log_is_trained_on_and_scanned(run_cli: RunCli, tmp_path: Path) -> Non
     (tmp_path / "logs").mkdir()
     write_log(tmp_path / "logs" / "app.log", list(generated_log(60)))
     (tmp_path / "logs" / "core").write_bytes(b"\x00")
-    done = run_cli("logs", "train", tmp_path / "logs", "--session", r"req-\d+", *SMALL, "--out", tmp_path / "run")
+    done = run_cli(
+        "logs", "train", tmp_path / "logs", "--session", r"req-\d+", *SMALL, "--out", tmp_path / "run"
+    )
     assert done.code == 0, done.err
     assert done.out.splitlines()[0].endswith(" records, 14 templates, 60 sessions")
     assert "12 held-out sessions: the smallest false-alarm rate is 0.077" in done.out
@@ -33,7 +35,9 @@ def test_a_log_is_trained_on_and_scanned(run_cli: RunCli, tmp_path: Path) -> Non
     assert scanned.out.count("surprise") == 2
     again = run_cli("logs", "train", tmp_path / "logs", "--out", tmp_path / "run", "--resume")
     assert "is already finished" in again.out
-    refused = run_cli("logs", "train", tmp_path / "logs", "--out", tmp_path / "run", "--resume", "--length", 9)
+    refused = run_cli(
+        "logs", "train", tmp_path / "logs", "--out", tmp_path / "run", "--resume", "--length", 9
+    )
     assert refused.err.splitlines()[-1] == "error: --resume keeps the options of the run; leave out --length"
 
 
@@ -62,9 +66,13 @@ def test_standard_input_is_scanned(
 
 
 @pytest.mark.parametrize("form", ["table", "jsonl", "sarif", "junit"])
-def test_the_result_is_written_to_a_file(run_cli: RunCli, trained: Trained, tmp_path: Path, form: str) -> None:
+def test_the_result_is_written_to_a_file(
+    run_cli: RunCli, trained: Trained, tmp_path: Path, form: str
+) -> None:
     printed = run_cli("logs", "scan", trained.run, trained.faulty, "--format", form)
-    written = run_cli("logs", "scan", trained.run, trained.faulty, "--format", form, "--out", tmp_path / "result")
+    written = run_cli(
+        "logs", "scan", trained.run, trained.faulty, "--format", form, "--out", tmp_path / "result"
+    )
     assert written.out == ""
     assert (tmp_path / "result").read_text() == printed.out
 
@@ -124,7 +132,16 @@ def test_a_mistake_is_one_line(run_cli: RunCli, trained: Trained, tmp_path: Path
 
 def test_help_names_every_option(run_cli: RunCli) -> None:
     help_ = run_cli("logs", "train", "--help").out
-    for flag in ("--session", "--window", "--by", "--length", "--ignore", "--wordings", "--hidden-size", "--epochs"):
+    for flag in (
+        "--session",
+        "--window",
+        "--by",
+        "--length",
+        "--ignore",
+        "--wordings",
+        "--hidden-size",
+        "--epochs",
+    ):
         assert flag in help_
     assert max(map(len, help_.splitlines())) <= 80
     assert "train" in run_cli("logs", "--help").out

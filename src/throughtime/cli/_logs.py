@@ -17,7 +17,7 @@ from throughtime.errors import DataError, RunError, UnsupportedError
 from throughtime.learn import Recipe
 from throughtime.logs.files import STDIN, LogFile, log_files, spooled
 from throughtime.logs.formats import Format, written
-from throughtime.logs.model import LogModel, settings_of
+from throughtime.logs.model import open_log_model, settings_of
 from throughtime.logs.options import LogOptions, declared_options
 from throughtime.logs.scan import LogScan, scan_logs
 from throughtime.logs.training import TrainedLog, TrainingLog, log_recipe, read_training_log, train_logs
@@ -114,7 +114,7 @@ class ScanLogs:
         """Scan the logs, write the result, and set the exit status."""
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        model = LogModel.open(self.model)
+        model = open_log_model(self.model)
         with _files_of(self.logs) as files:
             result = scan_logs(
                 model,

@@ -120,6 +120,11 @@ class LogModel:
         return cls(run, settings, Predictor.of(run), calibration)
 
 
+def open_log_model(path: str | Path) -> LogModel:
+    """Return the model of a run of ``throughtime logs train``; see `LogModel.open`."""
+    return LogModel.open(path)
+
+
 def settings_of(run: Run) -> LogSettings:
     """Return what a run knows of its log.
 
