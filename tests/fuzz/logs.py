@@ -2,8 +2,9 @@
 
 import gzip
 import io
+import json
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import closing, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,8 +19,10 @@ from throughtime.learn.automatic import automatic_settings
 from throughtime.learn.fitting import created_run, prepare
 from throughtime.logs.conformal import Calibration
 from throughtime.logs.files import log_files
+from throughtime.logs.follow import Follower, Journal
+from throughtime.logs.formats import verdict_json
 from throughtime.logs.generated import FAULTS, generated_log
-from throughtime.logs.model import CALIBRATION, NAME, as_table
+from throughtime.logs.model import CALIBRATION, NAME, LogModel, as_table
 from throughtime.logs.options import LogOptions, SessionOptions
 from throughtime.logs.training import log_recipe, read_training_log
 
@@ -77,6 +80,27 @@ def _of_file(log: Path) -> None:
     _scanned(_FOLDER / "run", [str(log)])
 
 
+def _followed(state: Path) -> None:
+    journal = Journal(state, None)
+    with closing(
+        Follower(LogModel.open(_FOLDER / "run"), [_FOLDER / "app.log"], state=journal.state)
+    ) as follower:
+        verdicts = [*follower.poll(0.0), *follower.poll(1.0), *follower.finish()]
+    for verdict in verdicts:
+        verdict_json(verdict)
+
+
+def _state() -> bytes:
+    """Return the state of a follower that has read a part of the log."""
+    (_FOLDER / "part.log").write_bytes(_LOG)
+    with closing(Follower(LogModel.open(_FOLDER / "run"), [_FOLDER / "part.log"])) as follower:
+        follower.poll(0.0)
+        state = follower.state()
+    position = state["positions"].pop(str(_FOLDER / "part.log"))
+    state["positions"][str(_FOLDER / "app.log")] = position
+    return json.dumps({"state": state, "written": 0}).encode()
+
+
 def _damaged_run(name: str) -> Loader:
     content = _FILES[name]
     return Loader(_listed, name, (content,), damaged(content) | changed_json(content), beside=_FILES)
@@ -87,6 +111,9 @@ LOGS = {
     "log in utf-16": Loader(_of_file, "app.log", (_LOG.decode().encode("utf-16"),)),
     "log.gz": Loader(_of_file, "app.log.gz", (gzip.compress(_LOG),)),
     "log from a pipe": Loader(_from_standard_input, "app.log", (_LOG,)),
+    "state of a follower": Loader(
+        _followed, "state.json", (_state(),), damaged(_state()) | changed_json(_state())
+    ),
     f"{NAME} of a run": _damaged_run(NAME),
     f"{CALIBRATION} of a run": _damaged_run(CALIBRATION),
 }

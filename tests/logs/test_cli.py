@@ -94,8 +94,10 @@ def test_an_ignored_pattern_is_stored_in_the_run(run_cli: RunCli, tmp_path: Path
 MISTAKES: dict[str, tuple[Callable[[Trained, Path], tuple[object, ...]], str]] = {
     "no pattern": (
         lambda t, f: ("train", t.normal, "--session", "(", "--out", f / "run"),
-        r"session='(' (--session '(') is no regular expression (missing ), unterminated subpattern at position 0); "
-        "correct it",
+        (
+            r"session='(' (--session '(') is no regular expression (missing ), unterminated subpattern at position 0); "
+            "correct it"
+        ),
     ),
     "a time that is none": (
         lambda t, f: ("train", t.normal, "--window", "soon", "--out", f / "run"),
@@ -115,8 +117,10 @@ MISTAKES: dict[str, tuple[Callable[[Trained, Path], tuple[object, ...]], str]] =
     ),
     "too few held-out sessions": (
         lambda t, f: ("scan", t.run, t.normal, "--false-alarms", "0.001"),
-        "false_alarms=0.001 (--false-alarms 0.001) needs 999 held-out sessions, but the run has 120; give at least "
-        "0.0083, or train on more sessions",
+        (
+            "false_alarms=0.001 (--false-alarms 0.001) needs 999 held-out sessions, but the run has 120; give at least "
+            "0.0083, or train on more sessions"
+        ),
     ),
 }
 

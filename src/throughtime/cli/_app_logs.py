@@ -143,12 +143,51 @@ def scan(
         Literal["table", "jsonl", "sarif", "junit"], typer.Option("--format", help="Format of the result.")
     ] = "table",
     out: Annotated[Path | None, typer.Option(help="File for the result. Default: standard output.")] = None,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow",
+            help="Read lines as they are written, through rotation: a verdict on each line when it "
+            "arrives, and on "
+            "each session when it is over; as a table, only what is reported.",
+        ),
+    ] = False,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --follow: file of what was read, from which the next start goes on. With --out no "
+            "line is "
+            "lost or repeated, even if the process is killed."
+        ),
+    ] = None,
+    silence: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME", help="With --follow: time without a record after which a session is over."
+        ),
+    ] = "60s",
+    stop_after: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="With --follow: stop after this time without a line. Default: never."
+        ),
+    ] = None,
     threads: _Threads = None,
 ) -> None:
     """Rank the sessions and lines of logs by surprise.
 
     The exit status is 1 if a session is reported, 0 if none is, and 2 after an error.
     """
+    if follow:
+        with stopping_at_once():
+            from throughtime.cli._follow_logs import FollowLogs
+        given = FollowLogs(
+            run, logs, false_alarms, tuple(ignore or ()), format_, out, state, silence, stop_after, threads
+        )
+        given.run()
+        return
+    if state is not None or stop_after is not None:
+        raise typer.BadParameter("--state and --stop-after need --follow")
     with stopping_at_once():
         from throughtime.cli._logs import ScanLogs
     ScanLogs(run, logs, false_alarms, tuple(ignore or ()), top, lines, format_, out, threads).run()

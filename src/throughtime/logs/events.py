@@ -4,7 +4,7 @@ import re
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,16 @@ from throughtime.data.columns import short
 from throughtime.errors import DataError
 from throughtime.logs.files import LogFile, lines_of
 from throughtime.logs.options import LogOptions, SessionOptions, pattern_of
-from throughtime.logs.records import Record, framed, header_of, process_of, thread_of
+from throughtime.logs.records import (
+    PEEKED,
+    Framing,
+    Record,
+    framed,
+    framing_of,
+    header_of,
+    process_of,
+    thread_of,
+)
 
 _EXAMPLES = 3
 NEW = -1
@@ -77,6 +86,11 @@ def _lines(files: Sequence[tuple[int, LogFile]], encoding: str) -> Iterator[tupl
     for number, file in files:
         for line, text in enumerate(lines_of(file.path, encoding), start=1):
             yield number, line, text
+
+
+def framing_at(file: LogFile, encoding: str) -> Framing:
+    """Return how the records of a file begin."""
+    return framing_of(islice(lines_of(file.path, encoding), PEEKED))
 
 
 def message_of(record: Record) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -98,8 +98,14 @@ def log_files(paths: Sequence[Path]) -> LogFiles:
         raise DataError(
             f"{', '.join(map(str, paths))}: no log files{_of_skipped(skipped)}; give files of text lines"
         )
-    ordered = sorted(dict.fromkeys(files), key=_order)
-    return LogFiles(tuple(LogFile(path, stream_of(path), str(path)) for path in ordered), tuple(skipped))
+    return LogFiles(
+        tuple(LogFile(path, stream_of(path), str(path)) for path in ordered(files)), tuple(skipped)
+    )
+
+
+def ordered(paths: Iterable[Path]) -> list[Path]:
+    """Return paths in the order in which their files were written, logs by name, each path once."""
+    return sorted(dict.fromkeys(paths), key=_order)
 
 
 def _of_skipped(skipped: Sequence[Path]) -> str:

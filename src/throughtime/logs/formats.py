@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 from throughtime._words import counted
 from throughtime.data.printable import json_line, printable
+from throughtime.logs.follow import SessionVerdict, Verdict
 from throughtime.logs.scan import LogScan, NewTemplate, ScannedSession, SurprisingLine
 
 Format = Literal["table", "jsonl", "sarif", "junit"]
@@ -101,6 +103,27 @@ def line_json(line: SurprisingLine) -> dict[str, Any]:
     """Return a line as JSON values."""
     expected = [{"template": template, "probability": share} for template, share in line.expected]
     return {**line._asdict(), "expected": expected, "parameters": list(line.parameters)}
+
+
+def verdict_json(verdict: Verdict) -> str:
+    """Return a verdict of a follower as a line of JSON."""
+    if isinstance(verdict, SessionVerdict):
+        return json_line({"kind": "session", **asdict(verdict)})
+    content = {"session": verdict.session, "p_value": verdict.p_value, "is_reported": verdict.is_reported}
+    return json_line({"kind": "line", **content, **line_json(verdict.line)})
+
+
+def verdict_text(verdict: Verdict) -> str | None:
+    """Return a verdict of a follower as a line of text; None if the session is not reported."""
+    if not verdict.is_reported:
+        return None
+    if isinstance(verdict, SessionVerdict):
+        return _cut(
+            f"* {verdict.name} is over: surprise {verdict.score:.1f}, p {verdict.p_value:.2g}, "
+            f"{counted(verdict.records, 'record')} from {verdict.file}:{verdict.first_line}"
+        )
+    line = verdict.line
+    return _cut(f"{line.surprise:>5.1f}  {line.file}:{line.line}: {_what(line)}")
 
 
 _RULES: Mapping[str, str] = {

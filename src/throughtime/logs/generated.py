@@ -95,8 +95,8 @@ def generated_log(
     Examples
     --------
     >>> lines = list(generated_log(2))
-    >>> print(lines[2].text)
-    2026-01-31 12:00:00,236 DEBUG [worker-7] front.Auth - req-000001 token of user alice accepted, expires in 4s
+    >>> print(lines[3].text)
+    2026-01-31 12:00:00,324 DEBUG [worker-7] cart.Cache - req-000001 cache hit for key cart:53664
     """
     random = Random(seed)  # noqa: S311 - not for secrets
     faulty = {(2 * place + 1) * sessions // (2 * len(faults)): fault for place, fault in enumerate(faults)}

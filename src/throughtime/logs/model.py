@@ -17,7 +17,8 @@ from throughtime.errors import RunError
 from throughtime.learn import Predictor
 from throughtime.logs.conformal import Calibration
 from throughtime.logs.events import Events
-from throughtime.logs.options import LogOptions
+from throughtime.logs.options import LogOptions, checked
+from throughtime.logs.records import Framing
 from throughtime.logs.sequences import Sequences, sequences_of
 from throughtime.logs.templates import Template, Templates
 from throughtime.ops.modes import evaluating
@@ -52,6 +53,8 @@ class LogSettings:
         How the log is read.
     length : int
         Most records of a sequence.
+    framing : "timestamps" or "indentation"
+        How a record begins, of logs whose first lines are not known yet.
     open_for : int
         Number of records after which a session that has no further ones is over.
     templates : tuple of Template
@@ -60,6 +63,7 @@ class LogSettings:
 
     options: LogOptions
     length: Positive
+    framing: Framing
     open_for: int
     templates: tuple[Template, ...]
 
@@ -75,7 +79,9 @@ class LogSettings:
     @classmethod
     def from_json(cls, content: Any) -> Self:
         """Return the settings that `to_json` wrote; raises ValueError for other content."""
-        return Fields(content, "logs.").dataclass(cls)
+        settings = Fields(content, "logs.").dataclass(cls)
+        checked(settings.options)
+        return settings
 
 
 class LogModel:

@@ -10,7 +10,6 @@ from throughtime._options import DeclaredOption, Option, named, options_of
 from throughtime.errors import DataError
 from throughtime.logs.drain import DrainOptions
 
-
 L = TypeVar("L", bound="LogOptions")
 
 
@@ -111,7 +110,7 @@ class LogOptions:
         for group, declared in declared_options().items():
             values = {name: option.parse(texts[name]) for name, option in declared.items() if name in texts}
             groups[group] = _GROUPS[group](**values)
-        return _checked(cls(**groups, ignore=tuple(ignore)))
+        return checked(cls(**groups, ignore=tuple(ignore)))
 
     def ignoring(self, patterns: Sequence[str]) -> Self:
         """Return the options with further records that are left out."""
@@ -125,7 +124,7 @@ class LogOptions:
     @classmethod
     def from_json(cls, content: Any) -> Self:
         """Return the options that `to_json` wrote; raises ValueError for other content."""
-        return _checked(Fields(content, "options.").dataclass(cls))
+        return checked(Fields(content, "options.").dataclass(cls))
 
 
 _GROUPS: Mapping[str, type] = {
@@ -140,7 +139,7 @@ def declared_options() -> dict[str, Mapping[str, DeclaredOption]]:
     return {name: options_of(group, {}) for name, group in _GROUPS.items()}
 
 
-def _checked(options: L) -> L:
+def checked(options: L) -> L:
     """Return options whose values are in their ranges."""
     for group, declared in declared_options().items():
         for name, option in declared.items():

@@ -12,7 +12,8 @@ from throughtime.logs.clock import Clock, Stamp
 Framing = Literal["timestamps", "indentation"]
 """How the first line of a record is recognised: by its timestamp, or as it is not indented."""
 
-_PEEKED = 200
+PEEKED = 200
+"""Lines of a log that tell how its records begin."""
 _STAMPED = 0.2
 """Fraction of the lines that are not indented that must have a timestamp."""
 _MOST_LINES = 1000
@@ -288,7 +289,7 @@ class Reader:
 
 def framed(lines: Iterator[tuple[int, int, str]]) -> Iterator[Record]:
     """Yield the records of the lines of a log, whose framing is that of the first 200."""
-    head = list(islice(lines, _PEEKED))
+    head = list(islice(lines, PEEKED))
     framing = framing_of(text for _, _, text in head)
     return Reader(framing).records(chain(head, lines))
 

@@ -16,7 +16,7 @@ from throughtime.learn.fitting import created_run, fit_prepared, prepare
 from throughtime.learn.prepared import Prepared
 from throughtime.logs.conformal import Calibration
 from throughtime.logs.drain import Drain
-from throughtime.logs.events import Events, read_events
+from throughtime.logs.events import Events, framing_at, read_events
 from throughtime.logs.files import LogFile
 from throughtime.logs.model import CALIBRATION, COLUMN, NAME, LogModel, LogSettings, Scorer, as_table
 from throughtime.logs.options import LogOptions
@@ -85,7 +85,8 @@ def read_training_log(files: Sequence[LogFile], options: LogOptions) -> Training
     templates, of_event = drain.found()
     events = replace(events, event=of_event[events.event])
     length = automatic_length(events, options.sessions.length)
-    settings = LogSettings(options, length, longest_pause(events), templates.all)
+    framing = framing_at(files[0], options.reading.encoding)
+    settings = LogSettings(options, length, framing, longest_pause(events), templates.all)
     return TrainingLog(settings, events, settings.sequences(events))
 
 
