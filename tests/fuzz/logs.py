@@ -61,7 +61,7 @@ _FILES = _run()
 def _scanned(run: Path, names: list[str]) -> None:
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         try:
-            ScanLogs(run, names, None, (), 3, 2, "jsonl", None, None).run()
+            ScanLogs(run, names, None, (), 3, 2, "jsonl", None, None, None).run()
         except typer.Exit:  # a session is reported
             return
 

@@ -143,6 +143,12 @@ def scan(
         Literal["table", "jsonl", "sarif", "junit"], typer.Option("--format", help="Format of the result.")
     ] = "table",
     out: Annotated[Path | None, typer.Option(help="File for the result. Default: standard output.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Also write an HTML page: surprise over time, top sessions, templates."
+        ),
+    ] = None,
     follow: Annotated[
         bool,
         typer.Option(
@@ -179,6 +185,8 @@ def scan(
     The exit status is 1 if a session is reported, 0 if none is, and 2 after an error.
     """
     if follow:
+        if report is not None:
+            raise typer.BadParameter("--report is written at the end of a log; leave out --follow")
         with stopping_at_once():
             from throughtime.cli._follow_logs import FollowLogs
         given = FollowLogs(
@@ -190,4 +198,23 @@ def scan(
         raise typer.BadParameter("--state and --stop-after need --follow")
     with stopping_at_once():
         from throughtime.cli._logs import ScanLogs
-    ScanLogs(run, logs, false_alarms, tuple(ignore or ()), top, lines, format_, out, threads).run()
+    ScanLogs(run, logs, false_alarms, tuple(ignore or ()), top, lines, format_, out, report, threads).run()
+
+
+@app.command(cls=Command)
+def diff(
+    before: Annotated[Path, typer.Argument(help="Log file or folder of them.")],
+    after: Annotated[Path, typer.Argument(help="Log file or folder of them, to compare with the first.")],
+    ignore: _Ignore = None,
+    encoding: Annotated[str, typer.Option(help="Character encoding.")] = "utf-8",
+    format_: Annotated[
+        Literal["table", "jsonl"], typer.Option("--format", help="Format of the result.")
+    ] = "table",
+) -> None:
+    """Show the templates that are new, gone, or more or less frequent in a second log.
+
+    The exit status is 1 if there are any, 0 if there are none, and 2 after an error.
+    """
+    with stopping_at_once():
+        from throughtime.cli._logs import DiffLogs
+    DiffLogs(before, after, tuple(ignore or ()), encoding, format_).run()

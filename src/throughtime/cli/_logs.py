@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import typer
@@ -15,10 +15,11 @@ from throughtime.cli._ending import end_training, load_lightning, say, training_
 from throughtime.data.printable import printable
 from throughtime.errors import DataError, RunError, UnsupportedError
 from throughtime.learn import Recipe
+from throughtime.logs.difference import log_difference
 from throughtime.logs.files import STDIN, LogFile, log_files, spooled
-from throughtime.logs.formats import Format, written
+from throughtime.logs.formats import Format, difference_lines, written
 from throughtime.logs.model import open_log_model, settings_of
-from throughtime.logs.options import LogOptions, declared_options
+from throughtime.logs.options import LogOptions, ReadingOptions, declared_options
 from throughtime.logs.scan import LogScan, scan_logs
 from throughtime.logs.training import TrainedLog, TrainingLog, log_recipe, read_training_log, train_logs
 from throughtime.training import Run
@@ -108,6 +109,7 @@ class ScanLogs:
     lines: int
     format: Format
     out: Path | None
+    report: Path | None
     threads: int | None
 
     def run(self) -> None:
@@ -125,6 +127,10 @@ class ScanLogs:
                 lines=self.lines,
             )
         self._write(result)
+        if self.report is not None:
+            from throughtime.report import write_log_report
+
+            write_log_report(self.report, result, ", ".join(self.logs))
         if result.reported:
             raise typer.Exit(REPORTED)
 
@@ -135,6 +141,26 @@ class ScanLogs:
                 print(line)  # noqa: T201 - command output
         else:
             self.out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class DiffLogs:
+    """The arguments of ``logs diff``, as its help describes them."""
+
+    before: Path
+    after: Path
+    ignore: tuple[str, ...]
+    encoding: str
+    format: Literal["table", "jsonl"]
+
+    def run(self) -> None:
+        """Compare the logs, and set the exit status."""
+        options = LogOptions(ReadingOptions(self.encoding), ignore=self.ignore)
+        difference = log_difference(_log_files([self.before]), _log_files([self.after]), options)
+        for line in difference_lines(difference, as_json=self.format == "jsonl"):
+            print(line)  # noqa: T201 - command output
+        if difference.templates:
+            raise typer.Exit(REPORTED)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 from throughtime._words import counted
 from throughtime.data.printable import json_line, printable
+from throughtime.logs.difference import LogDifference
 from throughtime.logs.follow import SessionVerdict, Verdict
 from throughtime.logs.scan import LogScan, NewTemplate, ScannedSession, SurprisingLine
 
@@ -103,6 +104,30 @@ def line_json(line: SurprisingLine) -> dict[str, Any]:
     """Return a line as JSON values."""
     expected = [{"template": template, "probability": share} for template, share in line.expected]
     return {**line._asdict(), "expected": expected, "parameters": list(line.parameters)}
+
+
+def difference_lines(difference: LogDifference, *, as_json: bool) -> Iterator[str]:
+    """Yield the lines of a comparison of two logs."""
+    for template in difference.templates:
+        if as_json:
+            yield json_line({"kind": "template", **template._asdict()})
+        else:
+            name = f"{template.level} {template.text}".strip()
+            yield _cut(
+                f"{template.change:>5} {template.before:>8,} → {template.after:<8,} "
+                f"{template.file}:{template.line}: {name}"
+            )
+    before, after = difference.records
+    content = {
+        "changed": len(difference.templates),
+        "templates": difference.total,
+        "records": [before, after],
+    }
+    if as_json:
+        yield json_line({"kind": "summary", **content})
+    else:
+        changed = counted(len(difference.templates), "changed template")
+        yield f"{changed} of {difference.total:,}; {before:,} → {counted(after, 'record')}"
 
 
 def verdict_json(verdict: Verdict) -> str:

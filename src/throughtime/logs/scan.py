@@ -99,6 +99,34 @@ class NewTemplate(NamedTuple):
     line: int
 
 
+class TemplateCount(NamedTuple):
+    """A template of the training, and its number of records there and in the log that was scanned."""
+
+    level: str
+    text: str
+    trained: int
+    records: int
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The score of each session, in order of its first record.
+
+    Parameters
+    ----------
+    times : ndarray
+        (S,) float64: seconds of the first record since 1970, NaN without a timestamp.
+    scores : ndarray
+        (S,) float64.
+    is_reported : ndarray
+        (S,) bool.
+    """
+
+    times: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    is_reported: NDArray[np.bool_]
+
+
 @dataclass(frozen=True)
 class LogScan:
     """Result of `scan_logs`.
@@ -125,6 +153,10 @@ class LogScan:
     records: int
     ignored: int
     held_out: int
+    timeline: Timeline
+    """All sessions, also those that are not in ``sessions``."""
+    counts: tuple[TemplateCount, ...]
+    """The templates of the training."""
 
 
 def scan_logs(
@@ -185,6 +217,22 @@ def scan_logs(
         len(events),
         events.ignored,
         len(model.calibration.scores),
+        _timeline(sequences, scores, p_values <= rate),
+        _counts(model, events),
+    )
+
+
+def _timeline(sequences: Sequences, scores: NDArray[np.float64], is_reported: NDArray[np.bool_]) -> Timeline:
+    first = sequences.rows[sequences.offsets[:-1] + sequences.context]
+    order = np.argsort(first, kind="stable")
+    return Timeline(sequences.events.time[first[order]], scores[order], is_reported[order])
+
+
+def _counts(model: LogModel, events: Events) -> tuple[TemplateCount, ...]:
+    counts = np.bincount(events.event[events.event != NEW], minlength=len(model.templates)).tolist()
+    return tuple(
+        TemplateCount(template.level, template.text, template.count, count)
+        for template, count in zip(model.templates.all, counts, strict=True)
     )
 
 

@@ -33,6 +33,15 @@ MODEL: Mapping[str, Any] = {
 }
 """Defaults of the model of logs where they differ from those of task "anomaly"."""
 
+_EPOCHS = 20
+"""Epochs of a log that is not large."""
+_MOST_STEPS = 4_000_000
+"""Records that a model of a large log is trained on, over all epochs."""
+_FEWEST_EPOCHS = 4
+_LARGE_BATCH = 2048
+"""Records in a batch of a large log, which has at least so many batches:"""
+_BATCHES = 128
+
 
 @dataclass(frozen=True)
 class TrainingLog:
@@ -131,7 +140,7 @@ def train_logs(
     path = Path(out)
     table = as_table(log.sequences.lists(log.events.event))
     prepared = prepare(recipe, table)
-    prepared = replace(prepared, recipe=automatic_settings(prepared))
+    prepared = replace(prepared, recipe=_settings(prepared))
     run = Run.open(path) if resume else created_run(path, prepared, prepared.recipe.spec("tokens"), None)
     if run.read_json(NAME) is None:
         run.write_json(NAME, log.settings.to_json())
@@ -142,6 +151,17 @@ def train_logs(
     fitted.result.run.write_json(CALIBRATION, calibration.to_json())
     model = LogModel(fitted.result.run, log.settings, fitted.predictor, calibration)
     return TrainedLog(log, fitted.result, model)
+
+
+def _settings(prepared: Prepared) -> Recipe:
+    """Return the recipe with its "auto" settings chosen; large logs have larger batches and fewer epochs."""
+    recipe, steps = prepared.recipe, int(prepared.source.training(0).lengths.sum())
+    chosen: dict[str, Any] = {}
+    if recipe.optimizer.epochs == "auto" and steps > _MOST_STEPS // _EPOCHS:
+        chosen["epochs"] = max(_FEWEST_EPOCHS, _MOST_STEPS // steps)
+    if recipe.batches.tokens_per_batch == "auto" and steps > _LARGE_BATCH * _BATCHES:
+        chosen["tokens_per_batch"] = _LARGE_BATCH
+    return automatic_settings(replace(prepared, recipe=recipe.changed(**chosen)))
 
 
 def _calibration(predictor: Predictor, prepared: Prepared, log: TrainingLog) -> Calibration:
