@@ -91,6 +91,20 @@ def test_an_ignored_pattern_is_stored_in_the_run(run_cli: RunCli, tmp_path: Path
     assert json.loads(scanned.out.splitlines()[-1])["ignored"] >= 40
 
 
+def test_a_run_begins_with_another(run_cli: RunCli, trained: Trained, tmp_path: Path) -> None:
+    further = write_log(tmp_path / "more.log", list(generated_log(30, seed=3)))
+    arguments = ("logs", "train", further, "--start", trained.run, "--out", tmp_path / "run")
+    done = run_cli(*arguments, "--epochs", 1)
+    assert done.code == 0, done.err
+    old, new = (json.loads((run / "logs.json").read_text()) for run in (trained.run, tmp_path / "run"))
+    assert new["options"] == old["options"]
+    assert [t["text"] for t in new["templates"]] == [t["text"] for t in old["templates"]]
+    assert "is already finished" in run_cli(*arguments, "--resume").out
+    refused = run_cli(*arguments[:-1], tmp_path / "other", "--by", "thread")
+    assert refused.err == "error: --start keeps how logs are read; leave out --by\n"
+    assert run_cli(*arguments[:-1], tmp_path / "other", "--hidden-size", 7).code == 2
+
+
 MISTAKES: dict[str, tuple[Callable[[Trained, Path], tuple[object, ...]], str]] = {
     "no pattern": (
         lambda t, f: ("train", t.normal, "--session", "(", "--out", f / "run"),

@@ -245,3 +245,58 @@ def test_too_few_sessions_are_an_error(tmp_path: Path) -> None:
     log, out = _small(tmp_path, normal)
     with pytest.raises(DataError, match="the log has 2 rows, too few for all parts"):
         train_logs(log, out, log_recipe({}), progress=False)  # type: ignore[arg-type]
+
+
+def test_normal_data_are_added_later(model: LogModel, trained: Trained, tmp_path: Path) -> None:
+    """Lines of a new version of the service are new before, and known after a further training."""
+    lines = [line.text for line in generated_log(200, seed=5)]
+    changed = [
+        text.replace("answered status", "answered in time, status").replace("cart.Store", "basket.Store")
+        for text in lines
+    ]
+    path = tmp_path / "next.log"
+    path.write_text("".join(f"{text}\n" for text in changed))
+    before = scan_logs(model, files_at(path))
+    assert before.reported > 100
+    log = read_training_log(files_at(path), model.settings.options, model)
+    assert log.settings.templates[: len(model.templates)] != model.templates.all  # their counts
+    names = [template.text for template in log.settings.templates]
+    assert names[: len(model.templates)] == [template.text for template in model.templates.all]
+    assert len(names) == len(model.templates) + 2
+    recipe = model.recipe.changed(epochs=4)
+    further = train_logs(log, tmp_path / "run", recipe, start=model, progress=False).model
+    assert further is not None
+    after = scan_logs(LogModel.open(tmp_path / "run"), files_at(path), false_alarms=0.05)
+    assert not after.new_templates
+    assert after.reported < 30
+    events = pa.array([[0, 1]], pa.list_(pa.int32()))
+    assert (tmp_path / "run" / "logs.json").exists()
+    assert len(further.scorer.expected(events, further.template_names, 1000)[0]) == len(names) + 2
+
+
+def test_a_further_training_begins_with_the_same_surprise(model: LogModel, trained: Trained) -> None:
+    """Weights keep their tokens: before the first step, only the shares of new tokens are added."""
+    from dataclasses import replace
+
+    from throughtime.learn.automatic import automatic_settings
+    from throughtime.logs.further import further_prepared
+    from throughtime.logs.model import as_table
+    from throughtime.tasks.anomaly import Surprise
+
+    log = read_training_log(files_at(trained.faulty), model.settings.options, model)
+    table = as_table(log.sequences.lists(log.events.event))
+    prepared = further_prepared(model, model.recipe, table)
+    prepared = replace(prepared, recipe=automatic_settings(prepared))
+    new = prepared.recipe.spec("tokens").build(prepared.source.shape, prepared.task).eval()
+    assert prepared.prepare_model is not None
+    assert isinstance(new, Surprise)
+    prepared.prepare_model(new)
+    old = model.predictor.model
+    tokens = model.predictor.examples(as_table(pa.array([[0, 2, 3, 1]], pa.list_(pa.int32())))).inputs
+    _, states = old.before(tokens)
+    _, grown = new.before(tokens)
+    np.testing.assert_allclose(grown.values.detach(), states.values.detach(), atol=1e-6)
+    weights = old.model.read_out(states.values).detach().exp().numpy()
+    shares = new.model.read_out(grown.values).detach().exp().numpy()
+    kept = np.delete(shares, range(weights.shape[1] - 1, shares.shape[1] - 1), axis=1)
+    np.testing.assert_allclose(kept / kept.sum(1, keepdims=True), weights, atol=1e-5)

@@ -77,6 +77,14 @@ def _train(
     logs: _Paths,
     out: Annotated[Path, typer.Option(help="Folder of the run. Must not exist, unless --resume is given.")],
     ignore: _Ignore = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Begin with the weights and templates of this run, whose options of logs and model are "
+            "kept.",
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -101,7 +109,7 @@ def _train(
     """
     with stopping_at_once():
         from throughtime.cli._logs import TrainLogs
-    TrainLogs(logs, out, options, tuple(ignore or ()), resume, threads, device, quiet).run()
+    TrainLogs(logs, out, options, tuple(ignore or ()), start, resume, threads, device, quiet).run()
 
 
 def full_train_command() -> Any:

@@ -18,7 +18,7 @@ from throughtime.learn import Recipe
 from throughtime.logs.difference import log_difference
 from throughtime.logs.files import STDIN, LogFile, log_files, spooled
 from throughtime.logs.formats import Format, difference_lines, written
-from throughtime.logs.model import open_log_model, settings_of
+from throughtime.logs.model import LogModel, open_log_model, settings_of
 from throughtime.logs.options import LogOptions, ReadingOptions, declared_options
 from throughtime.logs.scan import LogScan, scan_logs
 from throughtime.logs.training import TrainedLog, TrainingLog, log_recipe, read_training_log, train_logs
@@ -36,6 +36,7 @@ class TrainLogs:
     out: Path
     options: Mapping[str, Any]
     ignore: tuple[str, ...]
+    start: Path | None
     resume: bool
     threads: int | None
     device: str | None
@@ -45,24 +46,38 @@ class TrainLogs:
         """Read the logs, train, and print the results."""
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        options, recipe = self._options_and_recipe()
+        start = None if self.start is None else open_log_model(self.start)
+        options, recipe = self._options_and_recipe(start)
         files = _log_files(self.logs)
         with training_into(self.out):
-            log = read_training_log(files, options)
+            log = read_training_log(files, options, start)
             self._say_read(log)
             load_lightning()
             trained = train_logs(
-                log, self.out, recipe, resume=self.resume, progress=not self.quiet, device=self.device
+                log,
+                self.out,
+                recipe,
+                start=start,
+                resume=self.resume,
+                progress=not self.quiet,
+                device=self.device,
             )
         end_training(trained.result, self.out, lambda *_: self._show(trained), quiet=self.quiet)
 
-    def _options_and_recipe(self) -> tuple[LogOptions, Recipe]:
+    def _options_and_recipe(self, start: LogModel | None) -> tuple[LogOptions, Recipe]:
         """Return the options, of a resumed run those that it has."""
         if not self.resume:
             Run.require_free(self.out)
             of_log = {name for group in declared_options().values() for name in group}
             of_model = {name: text for name, text in self.options.items() if name not in of_log}
-            return LogOptions.parse(self.options, self.ignore), log_recipe(of_model)
+            if start is None:
+                return LogOptions.parse(self.options, self.ignore), log_recipe(of_model)
+            if len(of_model) < len(self.options) or self.ignore:
+                given = [*(of_log & self.options.keys()), *(["ignore"] if self.ignore else [])]
+                raise UnsupportedError(
+                    f"--start keeps how logs are read; leave out --{given[0].replace('_', '-')}"
+                )
+            return start.settings.options, start.recipe.parsed(of_model)
         if self.options or self.ignore:
             given = [*self.options, *(["ignore"] if self.ignore else [])]
             names = ", ".join(f"--{name.replace('_', '-')}" for name in given)

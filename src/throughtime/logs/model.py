@@ -14,7 +14,7 @@ from throughtime._fields import Fields, Positive, to_json
 from throughtime.data.table import Table
 from throughtime.data.vocabulary import UNKNOWN
 from throughtime.errors import RunError
-from throughtime.learn import Predictor
+from throughtime.learn import Predictor, Recipe
 from throughtime.logs.conformal import Calibration
 from throughtime.logs.events import Events
 from throughtime.logs.options import LogOptions, checked
@@ -104,10 +104,16 @@ class LogModel:
     ) -> None:
         self.run, self.settings, self.calibration = run, settings, calibration
         self.templates = Templates(settings.templates)
+        self.predictor = predictor
         self.scorer = Scorer(predictor)
         self.template_names = {
             str(number): template.name for number, template in enumerate(settings.templates)
         }
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of its training, with the settings that depend on the size of a log left open."""
+        return self.predictor.recipe.changed(epochs="auto", patience="auto", tokens_per_batch="auto")
 
     @classmethod
     def open(cls, path: str | Path) -> Self:

@@ -18,6 +18,7 @@ from throughtime.logs.conformal import Calibration
 from throughtime.logs.drain import Drain
 from throughtime.logs.events import Events, framing_at, read_events
 from throughtime.logs.files import LogFile
+from throughtime.logs.further import further_prepared
 from throughtime.logs.model import CALIBRATION, COLUMN, NAME, LogModel, LogSettings, Scorer, as_table
 from throughtime.logs.options import LogOptions
 from throughtime.logs.sequences import Sequences, automatic_length, longest_pause
@@ -81,14 +82,28 @@ class TrainedLog:
     model: LogModel | None
 
 
-def read_training_log(files: Sequence[LogFile], options: LogOptions) -> TrainingLog:
+def read_training_log(
+    files: Sequence[LogFile], options: LogOptions, start: LogModel | None = None
+) -> TrainingLog:
     """Return log files with the templates and the sessions that they have.
+
+    Parameters
+    ----------
+    files : sequence of LogFile
+        From `throughtime.logs.files.log_files`.
+    options : LogOptions
+        How they are read.
+    start : LogModel, optional
+        A trained model, whose options, templates and lengths are kept; templates of other lines come after
+        its own.
 
     Raises
     ------
     DataError
         If the files cannot be read or an option does not apply to any record.
     """
+    if start is not None:
+        return _further_log(files, start)
     drain = Drain(options.drain)
     events = read_events(files, options, drain.learn)
     templates, of_event = drain.found()
@@ -96,6 +111,27 @@ def read_training_log(files: Sequence[LogFile], options: LogOptions) -> Training
     length = automatic_length(events, options.sessions.length)
     framing = framing_at(files[0], options.reading.encoding)
     settings = LogSettings(options, length, framing, longest_pause(events), templates.all)
+    return TrainingLog(settings, events, settings.sequences(events))
+
+
+def _further_log(files: Sequence[LogFile], start: LogModel) -> TrainingLog:
+    """Return log files in the templates of a model, and in new ones of the lines that have none of these."""
+    old, drain = start.settings, Drain(start.settings.options.drain)
+
+    def event_of(level: str, message: str) -> int:
+        known = start.templates.match(level, message)
+        return drain.learn(level, message) + len(old.templates) if known is None else known
+
+    events = read_events(files, old.options, event_of)
+    new, of_event = drain.found()
+    numbers = np.concatenate([np.arange(len(old.templates)), of_event + len(old.templates)])
+    events = replace(events, event=numbers[events.event])
+    counts = np.bincount(events.event, minlength=len(old.templates)).tolist()
+    known = (
+        replace(template, count=template.count + count)
+        for template, count in zip(old.templates, counts, strict=False)
+    )
+    settings = replace(old, templates=(*known, *new.all))
     return TrainingLog(settings, events, settings.sequences(events))
 
 
@@ -109,6 +145,7 @@ def train_logs(
     out: str | Path,
     recipe: Recipe,
     *,
+    start: LogModel | None = None,
     resume: bool = False,
     progress: bool = True,
     device: str | None = None,
@@ -123,6 +160,8 @@ def train_logs(
         Folder of the run.
     recipe : Recipe
         From `log_recipe`. The fraction ``test`` of the sessions is held out for the p-values of ``scan``.
+    start : LogModel, optional
+        The model that `read_training_log` was given, whose weights the training begins with.
     resume : bool
         Whether to continue the run in ``out``.
     progress : bool
@@ -139,7 +178,7 @@ def train_logs(
     """
     path = Path(out)
     table = as_table(log.sequences.lists(log.events.event))
-    prepared = prepare(recipe, table)
+    prepared = prepare(recipe, table) if start is None else further_prepared(start, recipe, table)
     prepared = replace(prepared, recipe=_settings(prepared))
     run = Run.open(path) if resume else created_run(path, prepared, prepared.recipe.spec("tokens"), None)
     if run.read_json(NAME) is None:
