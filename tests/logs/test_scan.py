@@ -20,9 +20,9 @@ from throughtime.training import Run
 from .conftest import REQUESTS, Trained, files_at, write_log
 
 
-@pytest.fixture
-def scan(model: LogModel, trained: Trained) -> LogScan:
-    return scan_logs(model, files_at(trained.faulty), top=200)
+@pytest.fixture(scope="module")
+def scan(trained: Trained) -> LogScan:
+    return scan_logs(LogModel.open(trained.run), files_at(trained.faulty), top=200)
 
 
 def _of(scan: LogScan, trained: Trained) -> dict[str, ScannedSession]:

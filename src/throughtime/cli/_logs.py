@@ -22,6 +22,7 @@ from throughtime.logs.model import LogModel, open_log_model, settings_of
 from throughtime.logs.options import LogOptions, ReadingOptions, declared_options
 from throughtime.logs.scan import LogScan, scan_logs
 from throughtime.logs.training import TrainedLog, TrainingLog, log_recipe, read_training_log, train_logs
+from throughtime.models import model_options
 from throughtime.training import Run
 
 REPORTED = 1
@@ -72,10 +73,11 @@ class TrainLogs:
             of_model = {name: text for name, text in self.options.items() if name not in of_log}
             if start is None:
                 return LogOptions.parse(self.options, self.ignore), log_recipe(of_model)
-            if len(of_model) < len(self.options) or self.ignore:
-                given = [*(of_log & self.options.keys()), *(["ignore"] if self.ignore else [])]
+            kept = (of_log | model_options("language").keys()) & self.options.keys()
+            if kept or self.ignore:
+                given = [*sorted(kept), *(["ignore"] if self.ignore else [])]
                 raise UnsupportedError(
-                    f"--start keeps how logs are read; leave out --{given[0].replace('_', '-')}"
+                    f"--start keeps the options of logs and model; leave out --{given[0].replace('_', '-')}"
                 )
             return start.settings.options, start.recipe.parsed(of_model)
         if self.options or self.ignore:

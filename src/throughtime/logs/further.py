@@ -11,6 +11,7 @@ from torch import nn
 from throughtime.data.inputs.tokens import TokenInputs
 from throughtime.data.table import Table
 from throughtime.data.vocabulary import Vocabulary
+from throughtime.errors import ShapeError
 from throughtime.learn import Recipe
 from throughtime.learn.prepared import Prepared, prepare_table
 from throughtime.logs.model import COLUMN, LogModel
@@ -53,6 +54,12 @@ def _set_weights(trained: nn.Module, added: int, model: nn.Module) -> None:
         if new.shape == old.shape:
             new.copy_(old)
             continue
+        if new.shape != (len(old) + added, *old.shape[1:]):
+            raise ShapeError(
+                f"{name} has the shape {tuple(new.shape)}, but in the model to begin with "
+                f"{tuple(old.shape)}; give "
+                "the same model options"
+            )
         with torch.no_grad():
             new[: len(old) - 1] = old[:-1]
             new[len(old) - 1 + added] = old[-1]
