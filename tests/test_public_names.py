@@ -24,7 +24,19 @@ def _module(name: str):
 
 
 def test_the_public_names_are_these() -> None:
-    inner = {"baselines", "bench", "ops", "ragged", "data", "learn", "tasks", "training", "report", "demo"}
+    inner = {
+        "baselines",
+        "bench",
+        "ops",
+        "ragged",
+        "data",
+        "learn",
+        "tasks",
+        "training",
+        "report",
+        "logs",
+        "demo",
+    }
     inner |= {"cli", "estimators", "_native"}
     inner |= {
         "conv",
@@ -38,6 +50,7 @@ def test_the_public_names_are_these() -> None:
         "pool",
         "readout",
         "rocket",
+        "stack",
     }
     inner |= {"recurrence", "recurrent", "scan", "stack", "streaming", "trace", "next_step", "solved"}
     for name, expected in PUBLIC.items():

@@ -38,7 +38,8 @@ def program_states(step: TracedStep, tokens: Any, state: Any, steps: Steps, kept
     inputs = step.inputs(tokens, sequences)
     results = run_program(step.graph, inputs, before, steps)
     after, last = iter(results.states), iter(results.final)
-    states, final = [], []
+    states: list[Tensor | None] = []
+    final: list[Tensor] = []
     for number, (leaf, constant, shape) in enumerate(zip(leaves, step.constant, step.shapes, strict=True)):
         if number >= kept:
             states.append(None)

@@ -72,19 +72,26 @@ class StepTracer:
     def _new(self, key: tuple[Any, ...], state: Any, token: Any) -> _Trace:
         self._check_rate(key)
         self.traces += 1
-        watched = Watched(self._f)
-        result: TracedStep | str
+        try:
+            watched = Watched(self._f)
+        except Exception as error:
+            raise UntraceableError(_failed("looking for what f reads", error)) from error
+        self._kept.insert(0, _Trace(key, watched, self._result(watched, state, token)))
+        del self._kept[MOST_TRACES:]
+        return self._kept[0]
+
+    def _result(self, watched: Watched, state: Any, token: Any) -> TracedStep | str:
+        """Return the traced step, or why there is none; whatever happens, a loop in Python remains."""
         try:
             try:
                 with watched.plain_tensors():
-                    result = traced(self._f, state, token, watched)
+                    return traced(self._f, state, token, watched)
             finally:
                 watched.restore()
         except UntraceableError as error:
-            result = str(error)
-        self._kept.insert(0, _Trace(key, watched, result))
-        del self._kept[MOST_TRACES:]
-        return self._kept[0]
+            return str(error)
+        except Exception as error:
+            return _failed("tracing f", error)
 
     def _check_rate(self, key: tuple[Any, ...]) -> None:
         """Refuse a function that had to be traced at every other call."""
@@ -94,6 +101,11 @@ class StepTracer:
             raise UntraceableError(
                 f"f would be traced again at every call, because {what} changes; make it a tensor"
             )
+
+
+def _failed(what: str, error: Exception) -> str:
+    first = str(error).strip().split("\n")[0]
+    return f"{what} failed with {type(error).__name__}: {first}"
 
 
 def _result(trace: _Trace) -> TracedStep:

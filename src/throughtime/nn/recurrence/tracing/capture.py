@@ -115,6 +115,7 @@ def _fake(leaf: Tensor, batch: Any) -> Tensor:
 @contextmanager
 def _plainly() -> Iterator[None]:
     """Trace without autocast, fused attention and logs of what fails, and outside of function transforms."""
+    from torch._dispatch.python import enable_python_dispatcher
     from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
     from torch.backends import mha
     from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -125,6 +126,7 @@ def _plainly() -> Iterator[None]:
     try:
         with (
             torch.autocast("cpu", enabled=False),
+            enable_python_dispatcher(),  # operators for a symbolic number of rows
             sdpa_kernel(SDPBackend.MATH),
             temporarily_clear_interpreter_stack(),
         ):

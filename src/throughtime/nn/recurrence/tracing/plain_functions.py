@@ -81,6 +81,7 @@ def _cell_of_torch(
 def _layer_of_one_step(
     x: Tensor,
     _index: Any,
+    reset: Tensor | None,
     order: int,
     batch: int,
     length: int,
@@ -91,7 +92,7 @@ def _layer_of_one_step(
 ) -> Any:
     """Run the operator of recurrent layers on one step of each sequence, which is what a cell asks it for."""
     spec, directions = CellSpec.parse(cell), directions_of(weights)
-    if order != TIME_MAJOR or length != 1 or len(directions) != 1:
+    if reset is not None or order != TIME_MAJOR or length != 1 or len(directions) != 1:
         return None
     hidden = directions[0].hh.shape[0] // spec.gates if spec.has_c else 0
     h, c = (
