@@ -95,7 +95,6 @@ def _cell_entry(
     """A layer of a cell, whose step is written in PyTorch operators."""
     return Entry(
         make,
-        not_the_same_bits="a transition of one's own computes as it likes",
         not_one_graph="so many steps as the longest sequence has",
         not_compiled=not_compiled,
     )

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from throughtime.nn.recurrence.tracing.row_wise import check_row_wise
 from throughtime.nn.recurrence.tracing.source import Dependence, Source
+from throughtime.ops.linear import linear
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,39 @@ class _Copier:
             size = self.graph.call_function(torch.ops.aten.sym_size.int, (self._first[rows], 0))
             multiple = self._source.rows(node.meta["val"])
             return size if multiple == 1 else self.graph.call_function(operator.mul, (size, multiple))
+        if rows and self._is_linear(node):
+            arguments = (self.copy(argument, rows) for argument in node.args)  # type: ignore[arg-type]
+            return self.graph.call_function(_LINEAR[node.target], tuple(arguments))
         copy = self.graph.node_copy(node, lambda argument: self.copy(argument, rows))
         if rows:
             check_row_wise(self._source, node)
         return copy
+
+    def _is_linear(self, node: fx.Node) -> bool:
+        """Tell whether a node is a product of rows with a matrix that is the same for all of them."""
+        if node.target not in _LINEAR or node.kwargs:
+            return False
+        arguments = [argument for argument in node.args if isinstance(argument, fx.Node)]
+        varying = [bool(self._source.dependence(argument)) for argument in arguments]
+        place = 1 if _LINEAR[node.target] is _addmm else 0
+        return len(arguments) == len(node.args) and varying == [n == place for n in range(len(varying))]
+
+
+def _mm(x: Tensor, matrix: Tensor) -> Tensor:
+    return linear(x, matrix.t())
+
+
+def _addmm(bias: Tensor, x: Tensor, matrix: Tensor) -> Tensor:
+    return linear(x, matrix.t(), bias) if bias.dim() == 1 else torch.addmm(bias, x, matrix)
+
+
+# In which a row's bits depend on no other row.
+_LINEAR: dict[Any, Callable[..., Tensor]] = {
+    torch.ops.aten.mm.default: _mm,
+    torch.ops.aten.addmm.default: _addmm,
+    torch.addmm: _addmm,
+    F.linear: linear,
+}
 
 
 def _is_number_of_rows(node: fx.Node) -> bool:
