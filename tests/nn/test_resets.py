@@ -439,3 +439,18 @@ def test_flags_that_graphs_cannot_have() -> None:
         torch.compile(layer, backend="eager", fullgraph=True)(x, reset=flags)
     with pytest.raises(Exception, match="cannot record the reset flags of MinLSTM"):
         torch.export.export(layer, (x,), {"reset": flags})
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_a_recurrence_whose_states_are_matrices(batch_first: bool) -> None:
+    layer = tt.nn.Recurrence(
+        lambda h, x: 0.5 * h + x[:, :, None], state=torch.ones(FEATURES, 2), batch_first=batch_first
+    )
+    x, flags = torch.randn(STEPS, BATCH, FEATURES), torch.rand(STEPS, BATCH) < 0.2
+    kind = "batch-first" if batch_first else "time-major"
+    output, state = layer(KINDS[kind](x), reset=KINDS[kind](flags))
+    h = torch.ones(BATCH, FEATURES, 2)
+    for x_t, reset, found in zip(x, flags, output.transpose(0, 1) if batch_first else output, strict=True):
+        h = 0.5 * torch.where(reset[:, None, None], torch.ones(()), h) + x_t[:, :, None]
+        torch.testing.assert_close(found, h)
+    torch.testing.assert_close(state, h)

@@ -278,11 +278,14 @@ class Recurrence(nn.Module):
 
     def _placed(self, x: Input, *, end_to_end: bool) -> tuple[Tensor, Steps, Callable[[Tensor], Any]]:
         """Return tokens, where each step is, and how results get the kind that came in."""
-        if not (end_to_end or isinstance(x, PackedSequence)):
-            tokens, steps = tokens_of(x, batch_first=self.batch_first)
-            return tokens, steps, lambda part: _like(part, x)
-        tokens, steps = tokens_of(ragged_of(x, batch_first=self.batch_first), batch_first=False)
-        return tokens, steps, lambda part: from_ragged(part, x, batch_first=self.batch_first)
+        turned = end_to_end and isinstance(x, Tensor) and x.dim() > 2 and not self.batch_first
+        if turned:
+            x = x.transpose(0, 1)  # type: ignore[union-attr]
+        if isinstance(x, PackedSequence):
+            tokens, steps = tokens_of(ragged_of(x, batch_first=False), batch_first=False)
+            return tokens, steps, lambda part: from_ragged(part, x, batch_first=False)
+        tokens, steps = tokens_of(x, batch_first=self.batch_first or turned)
+        return tokens, steps, lambda part: _like(part, x).transpose(0, 1) if turned else _like(part, x)
 
     def _loop(self, tokens: Tensor, steps: Steps, state: Any) -> tuple[Any, Any]:
         """Return the state after every step, (T, …) in the order of the tokens, and each sequence's last."""
@@ -325,7 +328,7 @@ class Recurrence(nn.Module):
         warnings.warn(
             f"Recurrence: f runs step by step in Python, not in the native loop: {reason}. "
             "Pass native='never' to silence this warning, or native='require' to make it an error",
-            stacklevel=6,
+            stacklevel=7,
         )
 
     def _python_loop(self, prepared: Any, state: Any, steps: Steps) -> tuple[Any, Any]:
