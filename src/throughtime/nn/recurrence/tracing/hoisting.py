@@ -92,38 +92,29 @@ class _Copier:
             size = self.graph.call_function(torch.ops.aten.sym_size.int, (self._first[rows], 0))
             multiple = self._source.rows(node.meta["val"])
             return size if multiple == 1 else self.graph.call_function(operator.mul, (size, multiple))
-        if rows and self._is_linear(node):
-            arguments = (self.copy(argument, rows) for argument in node.args)  # type: ignore[arg-type]
-            return self.graph.call_function(_LINEAR[node.target], tuple(arguments))
         copy = self.graph.node_copy(node, lambda argument: self.copy(argument, rows))
         if rows:
             check_row_wise(self._source, node)
+            copy.target = _LINEAR_MAPS.get(copy.target, copy.target)
         return copy
-
-    def _is_linear(self, node: fx.Node) -> bool:
-        """Tell whether a node is a product of rows with a matrix that is the same for all of them."""
-        if node.target not in _LINEAR or node.kwargs:
-            return False
-        arguments = [argument for argument in node.args if isinstance(argument, fx.Node)]
-        varying = [bool(self._source.dependence(argument)) for argument in arguments]
-        place = 1 if _LINEAR[node.target] is _addmm else 0
-        return len(arguments) == len(node.args) and varying == [n == place for n in range(len(varying))]
 
 
 def _mm(x: Tensor, matrix: Tensor) -> Tensor:
     return linear(x, matrix.t())
 
 
-def _addmm(bias: Tensor, x: Tensor, matrix: Tensor) -> Tensor:
-    return linear(x, matrix.t(), bias) if bias.dim() == 1 else torch.addmm(bias, x, matrix)
+def _addmm(bias: Tensor, x: Tensor, matrix: Tensor, **scales: float) -> Tensor:
+    if scales or bias.dim() != 1 or len(bias) != matrix.shape[1]:
+        return torch.addmm(bias, x, matrix, **scales)
+    return linear(x, matrix.t(), bias)
 
 
-# In which a row's bits depend on no other row.
-_LINEAR: dict[Any, Callable[..., Tensor]] = {
-    torch.ops.aten.mm.default: _mm,
-    torch.ops.aten.addmm.default: _addmm,
-    torch.addmm: _addmm,
+# Torch's matrix products, by the one in which the bits of a row depend on no other row.
+_LINEAR_MAPS: dict[Any, Callable[..., Tensor]] = {
     F.linear: linear,
+    torch.ops.aten.mm.default: _mm,
+    torch.addmm: _addmm,
+    torch.ops.aten.addmm.default: _addmm,
 }
 
 
