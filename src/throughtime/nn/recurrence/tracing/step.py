@@ -69,7 +69,8 @@ class TracedStep:
         """
         leaves = [tokens] if isinstance(tokens, Tensor) else pytree.tree_leaves(tokens)
         constants = [container[key] for container, key, _ in self._constants]
-        parts = self._code(*constants, *leaves, *sequences)
+        # Views of the trace are those of contiguous examples.
+        parts = self._code(*constants, *[leaf.contiguous() for leaf in (*leaves, *sequences)])
         return Inputs(*[parts[begin:end] for begin, end in self._bounds])
 
 
