@@ -37,10 +37,12 @@ test-lecture: $(VENV)/.lecture
 	$(BIN)/marimo check --strict notebooks/convolution.py notebooks/recurrence.py
 	$(BIN)/python -m pytest tests/notebooks
 
-# Tests of pages run in a real browser where Chromium is installed; those of the live pages also need npm.
+# Tests of pages run in a real browser where Chromium is installed; those of the live pages also need npm. The checks,
+# which have one thread, run while the classifiers of the live pages are trained.
 HAS_BROWSER := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 HAS_NPM := $(shell command -v npm)
-test: check $(if $(and $(HAS_BROWSER),$(HAS_NPM)),live)
+test: $(VENV)/.installed
+	$(MAKE) --jobs 2 check $(if $(and $(HAS_BROWSER),$(HAS_NPM)),live)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 # Pages to play with, which open from the file system: build/live/convolution.html and recurrence.html. Needs npm
@@ -57,7 +59,7 @@ live/node_modules/.package-lock.json: live/package-lock.json
 	touch $@
 
 $(LIVE)/data/classifiers.json: $(VENV)/.installed live/data/models.py live/data/messages.py
-	$(BIN)/python live/data/models.py $(LIVE)/data
+	OMP_WAIT_POLICY=passive $(BIN)/python live/data/models.py $(LIVE)/data
 	touch $@
 
 # The tests of pages by themselves, built first.
@@ -72,7 +74,7 @@ test-long: $(VENV)/.installed
 test-optional: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/optional
 
-# Damaged files for every reader, different ones at each run; `make test` tries the same fifty for each reader.
+# Damaged files for every reader, different ones at each run; `make test` tries the same 25 for each reader.
 CASES ?= 10000
 fuzz: $(VENV)/.installed
 	THROUGHTIME_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest --numprocesses 2 tests/fuzz

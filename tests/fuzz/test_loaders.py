@@ -17,8 +17,8 @@ from .budget import outcome
 from .loaders import Loader
 from .table import LOADERS
 
-CASES = int(os.environ.get("THROUGHTIME_FUZZ_CASES", "50"))
-SLOW_CASES = int(os.environ.get("THROUGHTIME_FUZZ_CASES", "10"))
+CASES = int(os.environ.get("THROUGHTIME_FUZZ_CASES", "25"))
+SLOW_CASES = int(os.environ.get("THROUGHTIME_FUZZ_CASES", "8"))
 """Of each reader that starts a process."""
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from throughtime._importing import stopping_at_once
+from throughtime.cli import _app_logs
 from throughtime.cli._commands import Command, Group
 from throughtime.cli._options import column_names
 
@@ -91,6 +92,9 @@ def full_tune_command() -> Any:
     with stopping_at_once():
         from throughtime.cli._app_tune import tune_command
     return _parsed_by_typer(tune_command())
+
+
+app.add_typer(_app_logs.app, name="logs")
 
 
 def _parsed_by_typer(command: Any) -> Any:

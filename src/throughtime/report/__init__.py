@@ -14,6 +14,7 @@ from throughtime.report._content import ReportContent as ReportContent
 from throughtime.report._curves import curve_of as curve_of
 from throughtime.report._diagnosis_page import render_diagnoses as render_diagnoses
 from throughtime.report._diagnosis_page import write_diagnoses as write_diagnoses
+from throughtime.report._logs_page import write_log_report as write_log_report
 from throughtime.report._network_content import ConfusedPair as ConfusedPair
 from throughtime.report._network_content import Convolution as Convolution
 from throughtime.report._network_content import Filter as Filter

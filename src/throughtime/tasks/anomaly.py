@@ -55,10 +55,14 @@ class Surprise(nn.Module):
 
     def forward(self, x: Ragged) -> Ragged:
         """Return (T, 1), or (T + 1, 1) with an end token."""
+        x, states = self.before(x)
+        return x.with_values(self.model.score(states.values, x.values).losses[:, None])
+
+    def before(self, x: Ragged) -> tuple[Ragged, Ragged]:
+        """Return the steps, with the end token, and the states (T + 1, D) that each is predicted from."""
         x = x if self.end is None else _with_end(x, self.end)
         features = _shifted(x.with_values(self.model.features(x.values)))
-        states = self.model.states_of(features)
-        return x.with_values(self.model.score(states.values, x.values).losses[:, None])
+        return x, self.model.states_of(features)
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,10 @@ def built(expression: Callable[[Value, Value, Value], Value]) -> str:
         (lambda s, x, w: (x.sum(1) * 2.0).repeat(4) * w.sum(1).repeat(4),
          "repeat(mul(affine(sum(x), 2, 0), sum(w)))"),
         (lambda s, x, w: x.sum(1).repeat(4).sum(1).repeat(4), "repeat(affine(sum(x), 4, 0))"),
+        (lambda s, x, w: x.call("neg").sum(1).repeat(4), "repeat(neg(sum(x)))"),
+        (lambda s, x, w: (x * 2.0).sum(1).repeat(4), "repeat(affine(sum(x), 2, 0))"),
+        (lambda s, x, w: (x * w.sum(2).repeat(4)).sum(2).repeat(4), "repeat(mul(sum(w), sum(x)))"),
+        (lambda s, x, w: x * 2.0 * w.sum(1).repeat(4), "mul(x, repeat(affine(sum(w), 2, 0)))"),
         (lambda s, x, w: x.builder.constant(4.0, 4).call("sqrt") * x, "affine(x, 2, 0)"),
     ],
 )  # fmt: skip
@@ -129,3 +133,13 @@ def test_of_a_product_what_is_read_is_kept() -> None:
     kept = [graph.nodes[node] for node in plan.written]
     assert [node.index for node in kept if node.operator == "slice"] == [2 * WIDTH]
     assert sum(node.width for node in kept) == 5 * WIDTH  # h, r, z, n and the candidate's product
+
+
+def test_a_state_that_is_written_is_read_and_not_computed_again() -> None:
+    graph = graphs.layer_norm_lstm(WIDTH)
+    plan = ForwardPlan(graph, Counts(1, 0, 4, 1, 2), wanted=(True, False), needed=(True,) * 8)
+    _, c = graph.states
+    assert c in plan.written
+    needs = Needs((True,), (), (True,) * 4, (True,), (True, True))
+    seeds = Seeds(frozenset({graph.states[0]}), (False, False))
+    assert ("written", c) in derive(graph, needs, seeds, plan.written).tokens

@@ -110,6 +110,18 @@ def test_under_autocast_a_state_keeps_its_dtype() -> None:
     torch.testing.assert_close(results.final, expected.final)
 
 
+@pytest.mark.parametrize("second_order", [False, True])
+def test_autocast_changes_nothing(*, second_order: bool) -> None:
+    call = call_of(CELLS["lstm"], LENGTHS, dtype=torch.float32)
+    found = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            results = function_of(call)(*call.tensors())
+            loss = sum((part.sin().sum() for part in results), torch.zeros(()))
+            found.append(torch.autograd.grad(loss, call.tensors(), create_graph=second_order))
+    torch.testing.assert_close(*found)
+
+
 @each_cell
 def test_float32_is_as_exact_as_the_reference(name: str) -> None:
     torch.manual_seed(1)

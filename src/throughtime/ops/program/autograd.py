@@ -1,6 +1,7 @@
 """The native machine under eager autograd, and which values may take it."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -67,11 +68,19 @@ class _Program(torch.autograd.Function):
         present = [part for part in gradients if part is not None]
         if not present:
             return _of_arguments([None] * count)
-        # Somebody will differentiate a gradient, too, or it is none that the machine may have.
-        if torch.is_grad_enabled() or not takes(present):
-            return _of_arguments(_gradients_of(ctx.composition, saved[:count], gradients))
-        backward = plan.backward(tuple([part is not None for part in gradients]))
-        return _of_arguments(backward.run((*saved, *gradients), ctx.steps, ctx.dtype, from_end=ctx.from_end))
+        with _without_autocast(present[0].device.type):
+            # Somebody will differentiate a gradient, too, or it is none that the machine may have.
+            if torch.is_grad_enabled() or not takes(present):
+                return _of_arguments(_gradients_of(ctx.composition, saved[:count], gradients))
+            backward = plan.backward(tuple([part is not None for part in gradients]))
+            return _of_arguments(
+                backward.run((*saved, *gradients), ctx.steps, ctx.dtype, from_end=ctx.from_end)
+            )
+
+
+def _without_autocast(device: str) -> AbstractContextManager[object]:
+    """Compute in the dtype of the tensors; a context of autocast costs more than a small product."""
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
 def _of_arguments(gradients: list[Tensor | None]) -> tuple[Tensor | None, ...]:

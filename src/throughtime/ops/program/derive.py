@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from itertools import groupby, pairwise
+from itertools import groupby, islice, pairwise
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -387,11 +387,15 @@ class _Assembly:
         if value.position in self._emitted:
             return self._emitted[value.position]
         if node.operator == "token":
-            return Columns(*list(self._tokens)[node.index], 0, node.width)
+            kind, number = next(islice(self._tokens, node.index, None))
+            return Columns(kind, number, 0, node.width)
+        if node.operator not in {"slice", "concat"}:
+            return None
         found = [self._find(Value(self._builder, source)) for source in node.inputs]
-        if node.operator == "slice" and found[0] is not None:
-            return found[0]._replace(begin=found[0].begin + node.index, width=node.width)
-        return _adjacent(found) if node.operator == "concat" else None
+        if node.operator == "slice":
+            base = found[0]
+            return base and base._replace(begin=base.begin + node.index, width=node.width)
+        return _adjacent(found)
 
     def _resolve(self, value: Value) -> Value:
         """Return a value in the backward graph, by the rule for forward values."""

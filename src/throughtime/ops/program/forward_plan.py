@@ -8,7 +8,7 @@ from torch import Tensor
 
 from throughtime.ops.program.backward_plan import BackwardPlan
 from throughtime.ops.program.counts import Counts
-from throughtime.ops.program.derive import Needs, Seeds, derive
+from throughtime.ops.program.derive import Backward, Needs, Seeds, derive
 from throughtime.ops.program.encode import encode
 from throughtime.ops.program.graph import Graph
 from throughtime.ops.program.native import Machine
@@ -38,16 +38,25 @@ class ForwardPlan:
             places[position] if one else None for position, one in zip(graph.states, wanted, strict=True)
         ]
         self.output_places = [places[position] for position in graph.outputs]
-        self.written = (*self.results, *self._read_by_backward())
+        self.written = self._written() if any(map(any, self.needs)) else self.results
         """Nodes whose values are written for all tokens: first the results."""
         self._machine = Machine(encode(replace(graph, outputs=self.written), counts.vectors))
         self._backward: dict[tuple[bool, ...], BackwardPlan] = {}
 
-    def _read_by_backward(self) -> list[int]:
-        if not any(map(any, self.needs)):
-            return []
-        seeds = Seeds(frozenset(self.results), (True,) * len(self.graph.states))
-        return sorted(derive(self.graph, self.needs, seeds, self.results).written.difference(self.results))
+    def _written(self) -> tuple[int, ...]:
+        """Return the results, the states that the backward pass reads, and what else it reads."""
+        present = (True,) * (len(self.results) + len(self.graph.states))
+        written = self.results
+        for others in (self.graph.states, range(len(self.graph.nodes))):
+            read = self._derived(present, written).written.intersection(others)
+            written += tuple(sorted(read.difference(written)))
+        return written
+
+    def _derived(self, present: Sequence[bool], written: Sequence[int]) -> Backward:
+        """Return the backward pass for gradients of these: results, then final states."""
+        nodes = frozenset(node for node, one in zip(self.results, present, strict=False) if one)
+        seeds = Seeds(nodes, tuple(present[len(self.results) :]))
+        return derive(self.graph, self.needs, seeds, written)
 
     def run(
         self, tensors: Sequence[Tensor | None], steps: Steps, dtype: torch.dtype, *, from_end: bool
@@ -62,11 +71,7 @@ class ForwardPlan:
         """Return the backward pass for gradients of these: ``results``, then final states."""
         plan = self._backward.get(present)
         if plan is None:
-            results = dict(zip(self.results, present, strict=False))
-            seeds = Seeds(
-                frozenset(node for node, one in results.items() if one), present[len(self.results) :]
-            )
-            backward = derive(self.graph, self.needs, seeds, self.results)
+            backward = self._derived(present, self.written)
             plan = BackwardPlan(
                 self.graph, self.counts, self.needs, backward, self.written, len(self.results)
             )

@@ -183,7 +183,7 @@ OPERATORS: dict[str, Operator] = {
         torch.pow,
         lambda g, at: (g * (at.a.call("pow", numbers=(at.numbers[0] - 1.0,)) * at.numbers[0]),),
     ),
-    "square": _cheap(1, torch.square, lambda g, at: (g * (at.a * 2.0),)),
+    "square": _cheap(1, torch.square, lambda g, at: (g * 2.0 * at.a,)),
     # g y (1 − y) and g (1 − y²).
     "sigmoid_gradient": _cheap(
         2,

@@ -42,10 +42,24 @@ def run_reference(
     *,
     from_end: bool = False,
 ) -> Results:
-    """Run a graph over every sequence, see `throughtime.ops.program.layer.run_program`."""
-    like = next(
-        tensor for part in (inputs, (states,)) for group in part for tensor in group if tensor is not None
-    )
+    """Run a graph over every sequence, see `throughtime.ops.program.layer.run_program`.
+
+    It computes in the dtype of the tensors, also under autocast.
+    """
+    like = next(part for group in (*inputs, states) for part in group if part is not None)
+    with torch.autocast(like.device.type, enabled=False):
+        return _run(graph, inputs, states, steps, like, from_end=from_end)
+
+
+def _run(
+    graph: Graph,
+    inputs: Inputs,
+    states: Sequence[Tensor | None],
+    steps: Steps,
+    like: Tensor,
+    *,
+    from_end: bool,
+) -> Results:
     lengths = host_lengths(steps)
     order = torch.argsort(lengths, descending=True, stable=True)
     sorted_lengths, on_device = lengths[order], order.to(like.device)

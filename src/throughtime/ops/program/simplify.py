@@ -3,6 +3,7 @@
 Values stay the same but for rounding; NaN and infinity pass through as before, so 0 · x stays what it is.
 """
 
+from itertools import permutations
 from typing import TYPE_CHECKING
 
 import torch
@@ -106,6 +107,8 @@ def _mul(builder: "Builder", a: "Value", b: "Value") -> "Value | None":
             return _affine(builder, other, number, 0.0)
         if (negated := _input(one, "neg")) is not None:
             return -(negated * other)
+        if one.node.operator == "affine" and one.node.numbers[1] == 0 and other.node.operator == "repeat":
+            return _inputs(one)[0] * (other * one.node.numbers[0])
     return a.call("square") if _same(a, b) else None
 
 
@@ -242,8 +245,23 @@ def _reshaped(builder: "Builder", operator: str, a: "Value", width: int) -> "Val
         return builder.constant(number * times if operator.startswith("sum") else number, width)
     if operator in {"repeat", "sum", "max"} and (inner := _input(a, operator)) is not None:
         return builder.apply(operator, [inner], width)
-    if operator == "sum" and (inner := _input(a, "repeat")) is not None and inner.width == width:
-        return inner * float(times)
+    if operator == "sum" and (sums := _sum(a, width, times)) is not None:
+        return sums
     # Two operators are the same on one value.
     same = {("tile", a.width): "repeat", ("sum_strided", width): "sum"}.get((operator, 1))
     return None if same is None else builder.apply(same, [a], width)
+
+
+def _sum(a: "Value", width: int, times: int) -> "Value | None":
+    """Return the sums of groups of ``times`` values without a factor that each group has in common."""
+    if (inner := _input(a, "repeat")) is not None and inner.width == width:
+        return inner * float(times)
+    if (inner := _input(a, "neg")) is not None:
+        return -inner.sum(width)
+    if a.node.operator == "affine" and a.node.numbers[1] == 0:
+        return _inputs(a)[0].sum(width) * a.node.numbers[0]
+    if a.node.operator == "mul":
+        for factor, other in permutations(_inputs(a)):
+            if (common := _input(factor, "repeat")) is not None and common.width == width:
+                return common * other.sum(width)
+    return None

@@ -1,5 +1,6 @@
 """Traces of one function, for as long as what they depend on stays as it is."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from throughtime.nn.recurrence.tracing.watching import Watched
 
 MOST_TRACES = 8
 """So many traces of a function are kept, such as those of training and of evaluation."""
+
+_LOCK = threading.RLock()  # torch.fx replaces functions of torch while it traces
 
 
 @dataclass(frozen=True)
@@ -62,29 +65,42 @@ class StepTracer:
         """
         self._calls += 1
         key = _key(state, token)
-        for position, trace in enumerate(self._kept):
-            if trace.holds(key):
-                if position:
-                    self._kept.insert(0, self._kept.pop(position))
-                return _result(trace)
-        return _result(self._new(key, state, token))
+        trace = self._known(key)
+        if trace is None:
+            with _LOCK:
+                trace = self._known(key) or self._new(key, state, token)
+        return _result(trace)
+
+    def _known(self, key: tuple[Any, ...]) -> _Trace | None:
+        """Return a trace that still holds, and have it looked at first the next time."""
+        trace = next((trace for trace in self._kept if trace.holds(key)), None)
+        if trace is not None and trace is not self._kept[0]:
+            self._kept = [trace, *(other for other in self._kept if other is not trace)]
+        return trace
 
     def _new(self, key: tuple[Any, ...], state: Any, token: Any) -> _Trace:
         self._check_rate(key)
         self.traces += 1
-        watched = Watched(self._f)
-        result: TracedStep | str
+        try:
+            watched = Watched(self._f)
+        except Exception as error:
+            raise UntraceableError(_failed("looking for what f reads", error)) from error
+        trace = _Trace(key, watched, self._result(watched, state, token))
+        self._kept = [trace, *self._kept[: MOST_TRACES - 1]]
+        return trace
+
+    def _result(self, watched: Watched, state: Any, token: Any) -> TracedStep | str:
+        """Return the traced step, or why there is none; whatever happens, a loop in Python remains."""
         try:
             try:
                 with watched.plain_tensors():
-                    result = traced(self._f, state, token, watched)
+                    return traced(self._f, state, token, watched)
             finally:
                 watched.restore()
         except UntraceableError as error:
-            result = str(error)
-        self._kept.insert(0, _Trace(key, watched, result))
-        del self._kept[MOST_TRACES:]
-        return self._kept[0]
+            return str(error)
+        except Exception as error:
+            return _failed("tracing f", error)
 
     def _check_rate(self, key: tuple[Any, ...]) -> None:
         """Refuse a function that had to be traced at every other call."""
@@ -94,6 +110,11 @@ class StepTracer:
             raise UntraceableError(
                 f"f would be traced again at every call, because {what} changes; make it a tensor"
             )
+
+
+def _failed(what: str, error: Exception) -> str:
+    first = str(error).strip().split("\n")[0]
+    return f"{what} failed with {type(error).__name__}: {first}"
 
 
 def _result(trace: _Trace) -> TracedStep:

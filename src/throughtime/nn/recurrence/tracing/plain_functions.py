@@ -92,7 +92,7 @@ def _layer_of_one_step(
 ) -> Any:
     """Run the operator of recurrent layers on one step of each sequence, which is what a cell asks it for."""
     spec, directions = CellSpec.parse(cell), directions_of(weights)
-    if order != TIME_MAJOR or length != 1 or len(directions) != 1 or reset is not None:
+    if reset is not None or order != TIME_MAJOR or length != 1 or len(directions) != 1:
         return None
     hidden = directions[0].hh.shape[0] // spec.gates if spec.has_c else 0
     h, c = (

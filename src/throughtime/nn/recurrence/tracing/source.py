@@ -90,9 +90,11 @@ class Source:
 
     def add(self, function: Callable[..., Any], *arguments: Any) -> fx.Node:
         """Add a node that the user's function does not have."""
+        from torch._dispatch.python import enable_python_dispatcher
+
         node: fx.Node = self.capture.graph.call_function(function, arguments)
         node.meta["added"] = True
-        with self.capture.mode, torch.no_grad():
+        with self.capture.mode, enable_python_dispatcher(), torch.no_grad():
             node.meta["val"] = function(*fx.map_arg(arguments, lambda argument: argument.meta["val"]))
         return node
 

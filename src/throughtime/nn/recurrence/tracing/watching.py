@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
-from operator import itemgetter
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.parameter import is_lazy
 
 from throughtime.nn.recurrence.tracing.errors import UntraceableError
+from throughtime.nn.recurrence.tracing.guards import Guards
 from throughtime.nn.recurrence.tracing.places import Place
 from throughtime.nn.recurrence.tracing.source import operator_name
 from throughtime.nn.recurrence.tracing.walk import MISSING, Walk
@@ -26,36 +27,19 @@ class Watched:
         self._entries = walk.entries
         self._tensors = {id(value): place for place, value in walk.entries if isinstance(value, Tensor)}
         self._partial = walk.partial
-        self._sized = [container for container, _ in walk.sized]
-        self._names = [name for _, name in walk.sized]
-        self._sizes = self._current_sizes()
-        keys: dict[int, tuple[Any, list[Any]]] = {}
-        absent: dict[int, tuple[Any, set[Any]]] = {}
-        for place, value in walk.entries:
-            if value is MISSING:
-                absent.setdefault(id(place.container), (place.container, set()))[1].add(place.key)
-            elif not isinstance(value, Tensor):
-                keys.setdefault(id(place.container), (place.container, []))[1].append(place.key)
-        self._absent = [of for of in absent.values() if isinstance(of[0], dict)]
-        self._groups = [(container, _getter(of)) for container, of in keys.values()]
-        self._values = [getter(container) for container, getter in self._groups]
-        self._ids = [tuple(map(id, values)) for values in self._values]
+        self._sized = [(container, name, len(container)) for container, name in walk.sized]
+        self._guards = Guards(walk.entries, [container for container, _ in walk.sized])
 
     def holds(self) -> bool:
-        """Tell whether nothing was changed but tensors."""
-        try:
-            current = [tuple(map(id, getter(container))) for container, getter in self._groups]
-        except (KeyError, IndexError, ValueError):
-            return False
-        same = current == self._ids and self._current_sizes() == self._sizes
-        return same and all(keys.isdisjoint(container) for container, keys in self._absent)
-
-    def _current_sizes(self) -> list[int]:
-        return list(map(len, self._sized))
+        """Tell whether nothing was changed but tensors, and what f itself changes."""
+        return self._guards.hold()
 
     @contextmanager
     def plain_tensors(self) -> Iterator[None]:
         """Put plain tensors in the place of those of function transforms, which a trace cannot take."""
+        lazy = next((place.name for place, value in self._entries if is_lazy(value)), None)
+        if lazy is not None:
+            raise UntraceableError(f"{lazy} is not initialised before the first call of f")
         wrapped = [(place, value) for place, value in self._entries if _is_wrapped(value)]
         for place, value in wrapped:
             plain = _plain_like(value)
@@ -72,8 +56,8 @@ class Watched:
         for place, value in self._entries:
             if not isinstance(value, Tensor) and value is not _read(place):
                 return place.name
-        sizes = zip(self._names, self._sizes, self._current_sizes(), strict=True)
-        return next((name for name, before, now in sizes if before != now), "a tensor")
+        changed = (name for container, name, size in self._sized if len(container) != size)
+        return next(changed, "a tensor")
 
     def place(self, tensor: Tensor, node: fx.Node) -> Place:
         """Return where a tensor is that the trace has come upon."""
@@ -96,25 +80,33 @@ class Watched:
         """Put back what f has replaced while it was traced, and refuse an f that keeps values of a step."""
         changed = [(place, value) for place, value in self._entries if _read(place) is not value]
         names = [place.name for place, _ in changed if _is_of_a_step(_read(place))]
+        grown = [(container, name, size) for container, name, size in self._sized if len(container) > size]
         for place, value in changed:
             _write(place, value)
-        grown = self._cut()
-        if names or grown:
-            raise UntraceableError(
-                f"f sets {(names or grown)[0]} while it runs, which the native loop would not do"
-            )
+        for container, _, size in grown:
+            _cut(container, size)
+        names += [name for _, name, _ in grown]
+        if names:
+            self._ignore([place for place, _ in changed], [container for container, _, _ in grown])
+            raise UntraceableError(f"f sets {names[0]} while it runs, which the native loop would not do")
 
-    def _cut(self) -> list[str]:
-        """Take away what was added to containers, and return their names."""
-        grown = []
-        for container, name, size in zip(self._sized, self._names, self._sizes, strict=True):
-            if len(container) > size:
-                grown.append(name)
-                for key in (
-                    list(container)[size:] if isinstance(container, dict) else range(len(container) - size)
-                ):
-                    container.pop(*([key] if isinstance(container, dict) else []))
-        return grown
+    def _ignore(self, places: list[Place], containers: list[Any]) -> None:
+        """Let what f sets be no reason to trace it again."""
+        places_of = {(id(place.container), place.key) for place in places}
+        entries = [one for one in self._entries if (id(one[0].container), one[0].key) not in places_of]
+        ids = set(map(id, containers))
+        self._guards = Guards(
+            entries, [container for container, _, _ in self._sized if id(container) not in ids]
+        )
+
+
+def _cut(container: Any, size: int) -> None:
+    """Take away what was added to a container."""
+    if isinstance(container, dict):
+        for key in list(container)[size:]:
+            del container[key]
+    else:
+        del container[size:]
 
 
 def _places_in(module: nn.Module) -> Iterator[Place]:
@@ -138,12 +130,6 @@ def _plain_like(value: Tensor) -> Tensor:
 def _is_of_a_step(value: Any) -> bool:
     """Tell whether a value that f has set is more than a weight that it computes again at every step."""
     return not isinstance(value, Tensor) or any(isinstance(size, torch.SymInt) for size in value.shape)
-
-
-def _getter(keys: list[Any]) -> Callable[[Any], tuple[Any, ...]]:
-    if len(keys) == 1:
-        return lambda container: (container[keys[0]],)
-    return itemgetter(*keys)
 
 
 def _read(place: Place) -> Any:

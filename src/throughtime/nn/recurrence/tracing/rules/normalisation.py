@@ -92,6 +92,10 @@ def _batch_norm(
     return _scaled(low, low.mul(low.add(a, centre, -1.0), scale), weight, bias), None, None  # type: ignore[arg-type]
 
 
+def _in_training(low: Lowering, *_: Any, **__: Any) -> Value:
+    raise UntraceableError("in training, batch normalisation mixes sequences with one another")
+
+
 def _native_batch_norm(
     low: Lowering,
     a: Value,
@@ -103,7 +107,7 @@ def _native_batch_norm(
     *numbers: Any,
 ) -> tuple[Value | None, ...]:
     if training or running_mean is None or running_var is None:
-        raise UntraceableError("in training, batch normalisation mixes sequences with one another")
+        return (_in_training(low),)
     return _batch_norm(low, a, weight, bias, running_mean, running_var, *numbers)
 
 
@@ -112,5 +116,6 @@ NORMALISATION: dict[str, Callable[..., Any]] = {
     "_fused_rms_norm": _rms_norm,
     "native_group_norm": _group_norm,
     "native_batch_norm": _native_batch_norm,
+    "_native_batch_norm_legit": _in_training,
     "_native_batch_norm_legit_no_training": _batch_norm,
 }

@@ -1,0 +1,102 @@
+"""Conformal p-values: how many of the held-out normal sessions are at least as surprising."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from throughtime._fields import Fields
+from throughtime._options import named
+from throughtime.errors import DataError
+
+FALSE_ALARMS = 0.01
+"""Rate of false alarms unless another is asked for."""
+_MOST_SCORES = 100_000
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Scores of n normal sessions that were held out from the training.
+
+    The p-value of a session with score s is
+
+        p = (1 + |{i : s_i ≥ s}|) / (n + 1).
+
+    If the session is as normal as those that were held out (exchangeable with them), then P(p ≤ α) ≤ α, so
+    that a fraction α of normal sessions is reported with the threshold α.
+
+    Parameters
+    ----------
+    scores : tuple of float
+        In ascending order.
+
+    References
+    ----------
+    V. Vovk, A. Gammerman and G. Shafer, "Algorithmic Learning in a Random World", Springer (2005), chapter 2.
+
+    Examples
+    --------
+    >>> calibration = Calibration.of([0.5, 1.0, 1.5, 2.0])
+    >>> calibration.p_values([0.7, 9.0]).tolist()
+    [0.8, 0.2]
+    >>> calibration.rate(None)
+    0.2
+    """
+
+    scores: tuple[float, ...]
+
+    @classmethod
+    def of(cls, scores: ArrayLike) -> Self:
+        """Return the calibration of scores in any order; of more than 100,000, a random sample."""
+        known = np.asarray(scores, dtype=np.float64)
+        if len(known) > _MOST_SCORES:
+            known = np.random.default_rng(0).choice(known, _MOST_SCORES, replace=False)
+        return cls(tuple(np.sort(known).tolist()))
+
+    def p_values(self, scores: ArrayLike) -> NDArray[np.float64]:
+        """Return the p-value of each score."""
+        known = np.asarray(self.scores)
+        below = np.searchsorted(known, np.asarray(scores, dtype=np.float64), side="left")
+        return (1 + len(known) - below) / (len(known) + 1)
+
+    @property
+    def smallest(self) -> float:
+        """The smallest p-value that there can be."""
+        return 1 / (len(self.scores) + 1)
+
+    def rate(self, false_alarms: float | None) -> float:
+        """Return the rate of false alarms; without one, 0.01 or the smallest possible.
+
+        Raises
+        ------
+        DataError
+            If there are too few held-out sessions for the rate.
+        """
+        if false_alarms is None:
+            return max(FALSE_ALARMS, self.smallest)
+        if false_alarms < self.smallest:
+            raise DataError(
+                f"{named('false_alarms', false_alarms)} needs {int(np.ceil(1 / false_alarms)) - 1:,} "
+                f"held-out "
+                f"sessions, but the run has {len(self.scores):,}; give at least "
+                f"{self.smallest:.2g}, or train on more sessions"
+            )
+        return false_alarms
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the scores as JSON values."""
+        return {"scores": list(self.scores)}
+
+    @classmethod
+    def from_json(cls, content: Any) -> Self:
+        """Return what `to_json` wrote; raises ValueError for other content."""
+        scores = Fields(content, "calibration.").dataclass(_Scores).scores
+        if not scores:
+            raise ValueError("calibration.scores is empty")
+        return cls.of(scores)
+
+
+@dataclass(frozen=True)
+class _Scores:
+    scores: tuple[float, ...]

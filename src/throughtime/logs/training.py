@@ -1,0 +1,217 @@
+"""`train_logs`: from raw log files to a run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from throughtime._words import counted
+from throughtime.errors import RunError
+from throughtime.learn import Predictor, Recipe
+from throughtime.learn.automatic import automatic_settings
+from throughtime.learn.fitting import created_run, fit_prepared, prepare
+from throughtime.learn.prepared import Prepared
+from throughtime.logs.conformal import Calibration
+from throughtime.logs.drain import Drain
+from throughtime.logs.events import Events, framing_at, read_events
+from throughtime.logs.files import LogFile
+from throughtime.logs.further import further_prepared
+from throughtime.logs.model import CALIBRATION, COLUMN, NAME, LogModel, LogSettings, Scorer, as_table
+from throughtime.logs.options import LogOptions
+from throughtime.logs.sequences import Sequences, automatic_length, longest_pause
+from throughtime.training import FitResult, Run
+
+MODEL: Mapping[str, Any] = {
+    "cell": "lstm",
+    "embedding_size": 64,
+    "hidden_size": 64,
+    "num_layers": 1,
+    "dropout": 0.0,
+    "test": 0.2,
+}
+"""Defaults of the model of logs where they differ from those of task "anomaly"."""
+
+_EPOCHS = 20
+"""Epochs of a log that is not large."""
+_MOST_STEPS = 4_000_000
+"""Records that a model of a large log is trained on, over all epochs."""
+_FEWEST_EPOCHS = 4
+_LARGE_BATCH = 2048
+"""Records in a batch of a large log, which has at least so many batches:"""
+_BATCHES = 128
+
+
+@dataclass(frozen=True)
+class TrainingLog:
+    """A log to train on.
+
+    Parameters
+    ----------
+    settings : LogSettings
+        How it was read, and its templates.
+    events : Events
+        Its records; events are numbers of templates.
+    sequences : Sequences
+        Its sessions.
+    """
+
+    settings: LogSettings
+    events: Events
+    sequences: Sequences
+
+
+@dataclass(frozen=True)
+class TrainedLog:
+    """Result of `train_logs`.
+
+    Parameters
+    ----------
+    log : TrainingLog
+        What was trained on.
+    result : FitResult
+        The run and its metrics.
+    model : LogModel or None
+        The model; None if the training was stopped.
+    """
+
+    log: TrainingLog
+    result: FitResult
+    model: LogModel | None
+
+
+def read_training_log(
+    files: Sequence[LogFile], options: LogOptions, start: LogModel | None = None
+) -> TrainingLog:
+    """Return log files with the templates and the sessions that they have.
+
+    Parameters
+    ----------
+    files : sequence of LogFile
+        From `throughtime.logs.files.log_files`.
+    options : LogOptions
+        How they are read.
+    start : LogModel, optional
+        A trained model, whose options, templates and lengths are kept; templates of other lines come after
+        its own.
+
+    Raises
+    ------
+    DataError
+        If the files cannot be read or an option does not apply to any record.
+    """
+    if start is not None:
+        return _further_log(files, start)
+    drain = Drain(options.drain)
+    events = read_events(files, options, drain.learn)
+    templates, of_event = drain.result()
+    events = replace(events, event=of_event[events.event])
+    length = automatic_length(events, options.sessions.length)
+    framing = framing_at(files[0], options.reading.encoding)
+    settings = LogSettings(options, length, framing, longest_pause(events), templates.all)
+    return TrainingLog(settings, events, settings.sequences(events))
+
+
+def _further_log(files: Sequence[LogFile], start: LogModel) -> TrainingLog:
+    """Return log files in the templates of a model, and in new ones of the lines that have none of these."""
+    old, drain = start.settings, Drain(start.settings.options.drain)
+
+    def event_of(level: str, message: str) -> int:
+        known = start.templates.match(level, message)
+        return drain.learn(level, message) + len(old.templates) if known is None else known
+
+    events = read_events(files, old.options, event_of)
+    new, of_event = drain.result()
+    numbers = np.concatenate([np.arange(len(old.templates)), of_event + len(old.templates)])
+    events = replace(events, event=numbers[events.event])
+    counts = np.bincount(events.event, minlength=len(old.templates)).tolist()
+    known = (
+        replace(template, count=template.count + count)
+        for template, count in zip(old.templates, counts, strict=False)
+    )
+    settings = replace(old, templates=(*known, *new.all))
+    return TrainingLog(settings, events, settings.sequences(events))
+
+
+def log_recipe(recipe_options: Mapping[str, Any]) -> Recipe:
+    """Return the recipe of a model of logs from options as texts or values."""
+    return Recipe.of("anomaly", tokens=(COLUMN,), **MODEL).parsed(recipe_options)
+
+
+def train_logs(
+    log: TrainingLog,
+    out: str | Path,
+    recipe: Recipe,
+    *,
+    start: LogModel | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    device: str | None = None,
+) -> TrainedLog:
+    """Train a model of the next event on the sessions of a log, which are taken to be normal.
+
+    Parameters
+    ----------
+    log : TrainingLog
+        From `read_training_log`.
+    out : path
+        Folder of the run.
+    recipe : Recipe
+        From `log_recipe`. The fraction ``test`` of the sessions is held out for the p-values of ``scan``.
+    start : LogModel, optional
+        The model that `read_training_log` was given, whose weights the training begins with.
+    resume : bool
+        Whether to continue the run in ``out``.
+    progress : bool
+        Whether to print the progress.
+    device : str, optional
+        "cpu" or "cuda".
+
+    Raises
+    ------
+    DataError
+        If there are too few sessions.
+    RunError
+        If the folder cannot be used.
+    """
+    path = Path(out)
+    table = as_table(log.sequences.lists(log.events.event))
+    prepared = prepare(recipe, table) if start is None else further_prepared(start, recipe, table)
+    prepared = replace(prepared, recipe=_settings(prepared))
+    run = Run.open(path) if resume else created_run(path, prepared, prepared.recipe.spec("tokens"), None)
+    if run.read_json(NAME) is None:
+        run.write_json(NAME, log.settings.to_json())
+    fitted = fit_prepared(prepared, path, None, resume=True, progress=progress, device=device)
+    if fitted.result.interrupted or fitted.predictor is None:
+        return TrainedLog(log, fitted.result, None)
+    calibration = _calibration(fitted.predictor, prepared, log)
+    fitted.result.run.write_json(CALIBRATION, calibration.to_json())
+    model = LogModel(fitted.result.run, log.settings, fitted.predictor, calibration)
+    return TrainedLog(log, fitted.result, model)
+
+
+def _settings(prepared: Prepared) -> Recipe:
+    """Return the recipe with its "auto" settings chosen; large logs have larger batches and fewer epochs."""
+    recipe, steps = prepared.recipe, int(prepared.source.training(0).lengths.sum())
+    chosen: dict[str, Any] = {}
+    if recipe.optimizer.epochs == "auto" and steps > _MOST_STEPS // _EPOCHS:
+        chosen["epochs"] = max(_FEWEST_EPOCHS, _MOST_STEPS // steps)
+    if recipe.batches.tokens_per_batch == "auto" and steps > _LARGE_BATCH * _BATCHES:
+        chosen["tokens_per_batch"] = _LARGE_BATCH
+    return automatic_settings(replace(prepared, recipe=recipe.changed(**chosen)))
+
+
+def _calibration(predictor: Predictor, prepared: Prepared, log: TrainingLog) -> Calibration:
+    """Return the scores of the held-out sessions."""
+    scores = scores_of(Scorer(predictor), log.sequences)
+    if prepared.rows is None or not len(prepared.rows.test):
+        raise RunError(f"no sessions were held out of {counted(len(scores), 'session')}; give --test 0.2")
+    return Calibration.of(scores[prepared.rows.test])
+
+
+def scores_of(scorer: Scorer, sequences: Sequences) -> NDArray[np.float64]:
+    """Return the score of each sequence, (S,)."""
+    surprise = scorer.surprise(sequences.lists(sequences.events.event))
+    return scorer.scores(sequences, surprise)
