@@ -169,7 +169,10 @@ def flags_by_row(reset: Any, x: Input, layer: str) -> Tensor:
     flags: Tensor = (
         reset if isinstance(reset, Tensor) else reset.values if isinstance(reset, Ragged) else reset.data
     )
-    return flags.contiguous().view(torch.int8).view(-1)
+    # ONNX has no views of another dtype.
+    return (
+        flags.flatten().to(torch.int8) if torch.compiler.is_compiling() else flags.flatten().view(torch.int8)
+    )
 
 
 def flags_of_step(reset: Any, streams: tuple[int, ...], layer: str) -> Tensor:
@@ -253,7 +256,7 @@ def _check_kind(reset: Any, kind: type, layer: str) -> None:
 
 def _check_flags(flags: Tensor, tokens: tuple[int, ...], layer: str) -> None:
     _check_bool(flags, layer)
-    if flags.shape not in {tokens, (*tokens, 1)}:
+    if flags.shape not in (tokens, (*tokens, 1)):  # no set, as sizes of a graph have no hash
         raise ShapeError(
             f"{layer}: reset has shape {tuple(flags.shape)}, expected {tokens}, one flag for each token"
         )

@@ -414,9 +414,8 @@ class Recurrence(nn.Module):
     def _may_be_native(self, tokens: list[Tensor], state: Any) -> bool:
         if self.native == "never" or torch.compiler.is_compiling():
             return False
-        return all([leaf.is_cpu for leaf in tokens]) and all(
-            leaf.is_cpu for leaf in pytree.tree_leaves(state)
-        )
+        leaves = *tokens, *pytree.tree_leaves(state)
+        return False not in [leaf.is_cpu for leaf in leaves]
 
     def _warn(self, reason: str) -> None:
         """Say once why f does not run in the native loop."""
