@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 import throughtime as tt
 from throughtime import Ragged
+from throughtime.nn.description.kinds import Stateful
 
 from .blocks import BLOCK_CASES
 from .case import FEATURES, Case
@@ -184,6 +185,13 @@ class _WithMemory(nn.Module):
         self, x: Ragged, state: Tensor | None = None, reset: Ragged | None = None
     ) -> tt.nn.RecurrentOutput:
         return self.layer(x, state, reset=reset, memory=self.memory.expand(len(x), -1, -1))
+
+    def step(self, x_t: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.layer.step(x_t, state, memory=self.memory.expand(len(x_t), -1, -1))
+
+    def describe(self) -> Any:
+        description = self.layer.describe()
+        return Stateful(self, self.step) if isinstance(description, Stateful) else description
 
 
 @functools.cache

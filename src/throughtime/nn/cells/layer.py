@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from throughtime.errors import InputTypeError, ShapeError
-from throughtime.nn.description.kinds import Stateful, WholeSequence
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
 from throughtime.nn.inputs.resets import flags_of_step, pieces_of, reversed_flags
 from throughtime.nn.inputs.tokens import (
@@ -78,10 +77,6 @@ class CellLayer(PlacedLayer):
     def __repr__(self) -> str:
         """Return the layer with its arguments, without its parts, which follow from them."""
         return f"{type(self).__name__}({self.extra_repr()})"
-
-    def describe(self) -> Stateful | WholeSequence:
-        """Return how the layer passes on its state; with both directions it reads whole sequences."""
-        return self._description()
 
     def forward(self, input: Any, hx: Any = None, *, reset: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's names
         """Return ``output, state``.
