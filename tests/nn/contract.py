@@ -338,6 +338,18 @@ CASES = [
     Case("Stack", lambda: _stack(), stateful=True),
     Case("Stack residual", lambda: _stack(residual=True), stateful=True),
     Case("Stack dense", lambda: _stack(dense=True), stateful=True),
+    Case(
+        "Stack of LSTM, GRU and Linear",
+        lambda: tt.nn.Stack(
+            tt.nn.LSTM(FEATURES, 4, bidirectional=True), tt.nn.GRU(8, 5), tt.nn.Linear(5, 5), residual=True
+        ),
+    ),
+    Case(
+        "Stack dense of LSTM, GRU and Linear",
+        lambda: tt.nn.Stack(
+            tt.nn.LSTM(FEATURES, 4), tt.nn.GRU(FEATURES + 4, 5), tt.nn.Linear(FEATURES + 9, 2), dense=True
+        ),
+    ),
     Case("Stack of both directions", lambda: _stack(residual=True, bidirectional=True)),
     Case("Bidirectional", lambda: tt.nn.Bidirectional(tt.nn.LSTM(FEATURES, 4), merge="mean")),
     Case("Bidirectional Conv1d", lambda: tt.nn.Bidirectional(tt.nn.Conv1d(FEATURES, 4, 3, padding="causal"))),
