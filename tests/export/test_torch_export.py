@@ -353,9 +353,15 @@ def test_what_onnx_does_not_return_is_named() -> None:
     def gates(x):
         layer = torch.ops.throughtime.recurrent_layer
         weights = [torch.ones(4 * 3, FEATURES), torch.ones(4 * 3, 3), *[None] * 12]
-        return layer(x.values, x.offsets, 0, x.offsets.shape[0] - 1, 0, "LSTM", None, None, *weights)[4]
+        return layer(x.values, x.offsets, None, 0, x.offsets.shape[0] - 1, 0, "LSTM", None, None, *weights)[4]
 
     assert "recurrent_layer: gates of every step have no form in ONNX" in _failure(_Calls(gates))
+
+
+def test_reset_flags_are_refused() -> None:
+    layer = tt.nn.GRU(FEATURES, 3)
+    flagged = _Calls(lambda x: layer(x, reset=x.with_values(x.values[:, 0] > 0)).output)
+    assert "recurrent_layer: reset flags are not exported" in _failure(flagged)
 
 
 class _Values(nn.Module):

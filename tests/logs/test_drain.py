@@ -40,7 +40,7 @@ def test_a_log_of_known_templates(seed: int) -> None:
     records = framed((0, number, line.text) for number, line in enumerate(lines, 1))
     drain = Drain()
     events = [drain.learn(*message_of(record)) for record in records]
-    templates, of_event = drain.found()
+    templates, of_event = drain.result()
     truth = [line.template for line in lines if line.template is not None]
     numbers = of_event[events].tolist()
     assert grouping_accuracy(numbers, truth) == 1.0
@@ -53,7 +53,7 @@ def test_without_wordings_opposites_are_one_template() -> None:
     for wordings, expected in ((1, 1), (2, 2)):
         drain = Drain(DrainOptions(wordings=wordings))
         events = [drain.learn("", f"cache {word} for the key") for word in ("hit", "miss", "hit")]
-        templates, of_event = drain.found()
+        templates, of_event = drain.result()
         assert len(templates) == expected
         assert of_event[events].tolist() == ([0, 0, 0] if expected == 1 else [0, 1, 0])
 
@@ -62,7 +62,7 @@ def test_levels_and_lengths_are_told_apart() -> None:
     drain = Drain()
     messages = [("INFO", "disk is full"), ("ERROR", "disk is full"), ("INFO", "disk is very full")]
     events = [drain.learn(*message) for message in messages]
-    assert drain.found().of_event[events].tolist() == [0, 1, 2]
+    assert drain.result().of_event[events].tolist() == [0, 1, 2]
 
 
 def test_found_templates_match_the_messages_that_they_were_found_in() -> None:
@@ -70,7 +70,7 @@ def test_found_templates_match_the_messages_that_they_were_found_in() -> None:
     messages = [message_of(r) for r in framed((0, n, line) for n, line in enumerate(lines, 1))]
     drain = Drain()
     events = [drain.learn(*message) for message in messages]
-    templates, of_event = drain.found()
+    templates, of_event = drain.result()
     for message, number in zip(messages, of_event[events].tolist(), strict=True):
         matched = templates.match(*message)
         assert matched == number
@@ -92,7 +92,7 @@ def test_parameters_are_kept_apart() -> None:
 def test_first_words_beyond_the_limit_share_a_leaf() -> None:
     drain = Drain(DrainOptions(first_words=2, wordings=1))
     events = [drain.learn("", f"{name} has left the room") for name in ("ann", "bob", "cid", "dan")]
-    templates, of_event = drain.found()
+    templates, of_event = drain.result()
     assert of_event[events].tolist() == [0, 1, 2, 2]
     assert templates[2].text == "<*> has left the room"
     assert templates.match("", "eve has left the room") == 2

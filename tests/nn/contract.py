@@ -9,6 +9,8 @@ split       a layer with a state, fed in two pieces with the state carried, give
 reference   a sequence alone gives what torch's own layer gives it
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,6 +21,7 @@ from throughtime import Ragged
 
 from .blocks import BLOCK_CASES
 from .case import FEATURES, Case
+from .cell_equations import by_cell
 from .crf_enumeration import crf_marginals
 from .equations import by_equations
 from .scan_equations import by_steps
@@ -169,6 +172,82 @@ def _scan_cases() -> list[Case]:
     ]
 
 
+class _WithMemory(nn.Module):
+    """A layer that reads a memory, which the contract has no argument for: the same one for each sequence."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self.layer = tt.nn.AttentionGRU(FEATURES, 4, 2, **options)
+        self.memory = nn.Parameter(torch.randn(5, 2))
+
+    def forward(
+        self, x: Ragged, state: Tensor | None = None, reset: Ragged | None = None
+    ) -> tt.nn.RecurrentOutput:
+        return self.layer(x, state, reset=reset, memory=self.memory.expand(len(x), -1, -1))
+
+
+@functools.cache
+def _once(make: Callable[[], nn.Module]) -> nn.Module:
+    return make()
+
+
+def _set_anew(make: Callable[[], nn.Module]) -> nn.Module:
+    """Return one layer with new parameters: it is traced once for all examples."""
+    layer = _once(make)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.grad = None
+            parameter.uniform_(-0.5, 0.5)
+    return layer
+
+
+def _cell_cases() -> list[Case]:
+    options: list[tuple[type, dict[str, Any]]] = [
+        (tt.nn.LayerNormGRU, {}),
+        (tt.nn.LayerNormGRU, {"num_layers": 2, "separate": False, "bidirectional": True}),
+        (tt.nn.LayerNormGRU, {"bias": False}),
+        (tt.nn.LiGRU, {}),
+        (tt.nn.LiGRU, {"num_layers": 2, "bidirectional": True, "normalization": "layer"}),
+        (tt.nn.LiGRU, {"normalization": None, "activation": "tanh", "num_layers": 2}),
+        (tt.nn.LiGRU, {"bias": False}),
+        (tt.nn.IndRNN, {"num_layers": 2}),
+        (tt.nn.IndRNN, {"activation": "tanh", "bound": 0.5, "bias": False, "bidirectional": True}),
+        (tt.nn.MultiplicativeLSTM, {"num_layers": 2}),
+        (tt.nn.MultiplicativeLSTM, {"bias": False, "bidirectional": True}),
+        (tt.nn.RecurrentHighway, {}),
+        (tt.nn.RecurrentHighway, {"depth": 3, "coupled": False, "num_layers": 2, "bidirectional": True}),
+        (tt.nn.RecurrentHighway, {"depth": 1, "bias": False}),
+        (tt.nn.SLSTM, {"num_layers": 2}),
+        (tt.nn.SLSTM, {"num_heads": 2, "forget": "exp", "bidirectional": True}),
+        (tt.nn.SLSTM, {"bias": False}),
+    ]
+    memory: list[dict[str, Any]] = [
+        {},
+        {"num_layers": 2, "bidirectional": True, "score": "dot"},
+        {"bias": False},
+    ]
+    return [
+        *(
+            Case(
+                f"{cls.__name__} {given}" if given else cls.__name__,
+                functools.partial(_set_anew, functools.partial(cls, FEATURES, 4, **given)),
+                by_cell,
+                stateful=not given.get("bidirectional", False),
+            )
+            for cls, given in options
+        ),
+        *(
+            Case(
+                f"AttentionGRU {given}",
+                functools.partial(_set_anew, functools.partial(_WithMemory, **given)),
+                lambda layer, x: by_cell(layer.layer, x, layer.memory),
+                stateful=not given.get("bidirectional", False),
+            )
+            for given in memory
+        ),
+    ]
+
+
 def _conv_cases() -> list[Case]:
     options: list[dict[str, Any]] = [
         {"kernel_size": 1},
@@ -246,6 +325,7 @@ def _deviation(x: Tensor) -> Tensor:
 CASES = [
     *_recurrent_cases(),
     *_scan_cases(),
+    *_cell_cases(),
     Case("Recurrence", _gru_by_hand, stateful=True),
     Case("Stack", lambda: _stack(), stateful=True),
     Case("Stack residual", lambda: _stack(residual=True), stateful=True),

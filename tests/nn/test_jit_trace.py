@@ -89,4 +89,4 @@ def test_the_operator_refuses_steps_that_do_not_describe_its_tokens() -> None:
     weights = [parameter.detach() for parameter in nn.LSTM(3, 4).parameters()]
     x, nothing = torch.randn(21, 3), [None] * 10
     with pytest.raises(tt.errors.ShapeError, match="2 sequences of 5 steps have 10 tokens, got 21"):
-        torch.ops.throughtime.recurrent_layer(x, None, 1, 2, 5, "LSTM", None, None, *weights, *nothing)
+        torch.ops.throughtime.recurrent_layer(x, None, None, 1, 2, 5, "LSTM", None, None, *weights, *nothing)

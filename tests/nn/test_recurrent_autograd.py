@@ -262,7 +262,9 @@ def test_opcheck(cell: str, order: str) -> None:
             weights.append(rest.pop(0) if CellSpec.parse(cell).own_parameters else None)
             weights.append(rest.pop(0) if cell in GENERAL else None)
         weights += [None] * (2 * PARTS - len(weights))
-        arguments = (x, steps.index, steps.order, steps.batch, steps.length, cell, h0, c0, *weights)
+        reset = (torch.arange(len(x)) % 3 == 1).to(torch.int8) if directions == 2 else None
+        sizes = (steps.order, steps.batch, steps.length)
+        arguments = (x, steps.index, reset, *sizes, cell, h0, c0, *weights)
         torch.library.opcheck(torch.ops.throughtime.recurrent_layer, arguments)
         outputs = torch.ops.throughtime.recurrent_layer(*arguments)
         y, _, _, c, gates = (output.detach() for output in outputs)

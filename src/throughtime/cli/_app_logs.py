@@ -197,10 +197,10 @@ def scan(
             raise typer.BadParameter("--report is written at the end of a log; leave out --follow")
         with stopping_at_once():
             from throughtime.cli._follow_logs import FollowLogs
-        given = FollowLogs(
+        command = FollowLogs(
             run, logs, false_alarms, tuple(ignore or ()), format_, out, state, silence, stop_after, threads
         )
-        given.run()
+        command.run()
         return
     if state is not None or stop_after is not None:
         raise typer.BadParameter("--state and --stop-after need --follow")

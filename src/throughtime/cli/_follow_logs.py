@@ -1,5 +1,6 @@
 """``throughtime logs scan --follow``: verdicts while logs are written."""
 
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -56,6 +57,9 @@ class FollowLogs:
             silence=silence,
             state=None if journal is None else journal.state,
         )
+        for path in follower.moved:
+            note = f"note: {path}: the place where the last run stopped is gone; reading from the beginning"
+            print(printable(note), file=sys.stderr)  # noqa: T201 - command output
         with closing(follower):
             reported = self._follow(follower, journal, stop_after)
         if reported:

@@ -75,14 +75,14 @@ class TrainLogs:
                 return LogOptions.parse(self.options, self.ignore), log_recipe(of_model)
             kept = (of_log | model_options("language").keys()) & self.options.keys()
             if kept or self.ignore:
-                given = [*sorted(kept), *(["ignore"] if self.ignore else [])]
+                changed = [*sorted(kept), *(["ignore"] if self.ignore else [])]
                 raise UnsupportedError(
-                    f"--start keeps the options of logs and model; leave out --{given[0].replace('_', '-')}"
+                    f"--start keeps the options of logs and model; leave out --{changed[0].replace('_', '-')}"
                 )
             return start.settings.options, start.recipe.parsed(of_model)
         if self.options or self.ignore:
-            given = [*self.options, *(["ignore"] if self.ignore else [])]
-            names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+            changed = [*self.options, *(["ignore"] if self.ignore else [])]
+            names = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
             raise UnsupportedError(f"--resume keeps the options of the run; leave out {names}")
         run = Run.open(self.out)
         try:
@@ -196,8 +196,8 @@ def _files_of(names: Sequence[str]) -> Iterator[Sequence[LogFile]]:
 
 def _log_files(paths: Sequence[Path]) -> Sequence[LogFile]:
     """Return log files; says which files of a folder are left out."""
-    found = log_files(paths)
-    if found.skipped:
-        names = ", ".join(map(str, found.skipped[:3])) + (", …" if len(found.skipped) > 3 else "")
+    logs = log_files(paths)
+    if logs.skipped:
+        names = ", ".join(map(str, logs.skipped[:3])) + (", …" if len(logs.skipped) > 3 else "")
         print(printable(f"note: binary files are left out: {names}"), file=sys.stderr)  # noqa: T201
-    return found.files
+    return logs.files

@@ -93,9 +93,9 @@ def log_difference(
     options = options or LogOptions()
     drain = Drain(options.drain)
     logs = [read_events(files, options, drain.learn) for files in (before, after)]
-    templates, of_event = drain.found()
+    templates, of_event = drain.result()
     numbers = [of_event[log.event] for log in logs]
-    counts = np.stack([np.bincount(found, minlength=len(templates)) for found in numbers])
+    counts = np.stack([np.bincount(of_log, minlength=len(templates)) for of_log in numbers])
     p_values = _p_values(counts)
     changed = []
     for number, template in enumerate(templates.all):

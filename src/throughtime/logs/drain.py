@@ -55,7 +55,7 @@ class _Cluster:
     """Event number of all messages since there are too many wordings."""
 
 
-class Found(NamedTuple):
+class MinedTemplates(NamedTuple):
     """The templates of a log, and the template of each event number, (E,) int64."""
 
     templates: Templates
@@ -83,7 +83,7 @@ class Drain:
     >>> messages = [f"user {name} left by the door" for name in ("ann", "bob", "cid")]
     >>> messages += ["cache hit in L1 now", "cache hit in L2 now", "cache miss in L1 now"]
     >>> events = [drain.learn("INFO", message) for message in messages]
-    >>> templates, of_event = drain.found()
+    >>> templates, of_event = drain.result()
     >>> [(template.text, template.count) for template in templates.all]
     [('user <*> left by the door', 3), ('cache hit in <*> now', 2), ('cache miss in <*> now', 1)]
     >>> of_event[events].tolist()
@@ -99,7 +99,7 @@ class Drain:
         self._known: dict[tuple[str, str], int] = {}
 
     def learn(self, level: str, message: str) -> int:
-        """Return the event number of a message, of which `found` gives the template.
+        """Return the event number of a message, of which `result` gives the template.
 
         Raises
         ------
@@ -115,7 +115,7 @@ class Drain:
         self._counts[event] += 1
         return event
 
-    def found(self) -> Found:
+    def result(self) -> MinedTemplates:
         """Return the templates of all messages so far."""
         templates: list[Template] = []
         of_event = np.zeros(len(self._counts), dtype=np.int64)
@@ -131,7 +131,7 @@ class Drain:
                 of_event[events] = len(templates)
                 total = sum(self._counts[event] for event in events)
                 templates.append(Template(cluster.level, " ".join(cluster.words), total))
-        return Found(Templates(templates), of_event)
+        return MinedTemplates(Templates(templates), of_event)
 
     def _event(self, level: str, text: str) -> int:
         words = words_of(text)

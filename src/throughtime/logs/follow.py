@@ -13,7 +13,7 @@ import pyarrow as pa
 from throughtime._fields import Fields
 from throughtime.errors import DataError
 from throughtime.logs.events import NEW, Grouping, is_ignored, message_of
-from throughtime.logs.model import LogModel
+from throughtime.logs.model import Expected, LogModel
 from throughtime.logs.options import pattern_of
 from throughtime.logs.records import Reader, Record
 from throughtime.logs.scan import SurprisingLine
@@ -215,6 +215,11 @@ class Follower:
         """Where the records of each log that have a verdict end."""
         return tuple(log.done for log in self.logs)
 
+    @property
+    def moved(self) -> Sequence[Path]:
+        """Logs whose place in the state is gone, which are read from the beginning."""
+        return [log.path for log in self.logs if log.tail.moved]
+
     def state(self) -> dict[str, Any]:
         """Return the positions and open sessions as JSON values."""
         sessions = [asdict(session) for session in self._sessions.values()]
@@ -236,14 +241,14 @@ class Follower:
 
     def _verdicts(self, log: _Log, batch: Sequence[tuple[Record, Position]], now: float) -> list[Verdict]:
         """Return the verdicts on records, which are scored together."""
-        found: list[_Placed | OpenSession] = []
+        places: list[_Placed | OpenSession] = []
         for record, _ in batch:
             if not is_ignored(record, self._ignored):
-                found += self._placed(log, record, now)
-        parts = list({id(place.part): place.part for place in found if isinstance(place, _Placed)}.values())
+                places += self._placed(log, record, now)
+        parts = list({id(place.part): place.part for place in places if isinstance(place, _Placed)}.values())
         surprise = dict(zip(map(id, parts), self._surprise(parts), strict=True))
         verdicts: list[Verdict] = []
-        for place in found:
+        for place in places:
             if isinstance(place, OpenSession):
                 verdicts.append(self._ended(place, with_end=False))
             else:
@@ -298,9 +303,7 @@ class Follower:
         part.score = max(part.score, surprise)
         p_value = float(self.model.calibration.p_values([part.score])[0])
         is_reported = p_value <= self.rate
-        expected = self.model.scorer.expected(
-            pa.array([part.events[: place.step + 1]], pa.list_(pa.int32())), self.model.template_names
-        )[place.step] if is_reported else ()  # fmt: skip
+        expected = self._expected(place) if is_reported else ()
         is_new, record = place.event == NEW, place.record
         line = SurprisingLine(
             place.file,
@@ -314,6 +317,11 @@ class Follower:
             [] if is_new else self.model.templates.parameters(place.event, place.message),
         )
         return LineVerdict(part.name, p_value, is_reported, line)
+
+    def _expected(self, place: "_Placed") -> Sequence[Expected]:
+        """Return the most probable templates in the place of a record."""
+        events = pa.array([place.part.events[: place.step + 1]], pa.list_(pa.int32()))
+        return self.model.scorer.expected(events, self.model.template_names)[place.step]
 
     def _silent(self, now: float) -> list[Verdict]:
         """Return the verdicts on sessions that are over."""

@@ -144,9 +144,7 @@ def level_at(text: str, start: int = 0) -> tuple[str, int, int]:
 
 
 _SYSLOG = re.compile(r"\s*(?:<\d+>\d?\s*)?[\w.:-]+ ([\w./()@-]+)(?:\[\d+\])?: ")
-_AFTER_STAMP = re.compile(
-    r"[\s\]):|,-]*(?:\[[^\[\]]{0,60}\][\s:|-]*|\((?=[\w-]*\d)[\w :-]{0,40}\)[\s:|-]*|\d+\s+)*"
-)
+_AFTER_STAMP = re.compile(r"[\s\]):|,-]*(?:\[[^\[\]]{0,60}\][\s:|-]*|\((?=[\w-]*\d)[\w :-]{0,40}\)[\s:|-]*)*")
 _BETWEEN = re.compile(r"^[\s\[(<\"']*|[\s\[(<\"'|:-]*$")
 
 

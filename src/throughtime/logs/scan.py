@@ -241,27 +241,27 @@ class _NewTemplates:
 
     def __init__(self) -> None:
         self._drain = Drain()
-        self._found: list[int] = []
+        self._events: list[int] = []
 
     def recording(self, model: LogModel) -> EventOf:
         """Return the function that gives the template of a message, and records those without one."""
-        match, learn, found = model.templates.match, self._drain.learn, self._found
+        match, learn, events = model.templates.match, self._drain.learn, self._events
 
         def event_of(level: str, message: str) -> int | None:
             number = match(level, message)
             if number is None:
-                found.append(learn(level, message))
+                events.append(learn(level, message))
             return number
 
         return event_of
 
     def templates(self, events: Events) -> tuple[NewTemplate, ...]:
         """Return the templates, the most frequent first."""
-        if not self._found:
+        if not self._events:
             return ()
-        templates, of_event = self._drain.found()
+        templates, of_event = self._drain.result()
         rows = np.flatnonzero(events.event == NEW)
-        numbers, first = np.unique(of_event[self._found], return_index=True)
+        numbers, first = np.unique(of_event[self._events], return_index=True)
         places = [(events.files[events.file[row]].name, int(events.line[row])) for row in rows[first]]
         new = [
             NewTemplate(templates[number].level, templates[number].text, templates[number].count, *place)

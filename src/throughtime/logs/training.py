@@ -106,7 +106,7 @@ def read_training_log(
         return _further_log(files, start)
     drain = Drain(options.drain)
     events = read_events(files, options, drain.learn)
-    templates, of_event = drain.found()
+    templates, of_event = drain.result()
     events = replace(events, event=of_event[events.event])
     length = automatic_length(events, options.sessions.length)
     framing = framing_at(files[0], options.reading.encoding)
@@ -123,7 +123,7 @@ def _further_log(files: Sequence[LogFile], start: LogModel) -> TrainingLog:
         return drain.learn(level, message) + len(old.templates) if known is None else known
 
     events = read_events(files, old.options, event_of)
-    new, of_event = drain.found()
+    new, of_event = drain.result()
     numbers = np.concatenate([np.arange(len(old.templates)), of_event + len(old.templates)])
     events = replace(events, event=numbers[events.event])
     counts = np.bincount(events.event, minlength=len(old.templates)).tolist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -329,3 +330,34 @@ def test_copies_trace_again() -> None:
     twin = copy.deepcopy(nn.ModuleList([cell])), copy.deepcopy(tracer)
     assert twin[1].traces == 0
     _checked(twin[1], cell)
+
+
+def test_lazy_modules_are_traced_once_they_are_initialised() -> None:
+    lazy = nn.LazyLinear(H)
+    f = lambda h, x: torch.tanh(lazy(torch.cat([h, x], 1)))  # noqa: E731
+    tracer = StepTracer(f)
+    with pytest.raises(UntraceableError, match=r"lazy.weight is not initialised before the first call of f"):
+        tracer.step(torch.randn(N, H), torch.randn(N, D))
+    assert type(lazy) is nn.LazyLinear
+    f(torch.randn(N, H), torch.randn(N, D))
+    _checked(tracer, f)
+
+
+def test_cached_parametrizations() -> None:
+    cell = Cell()
+    nn.utils.parametrizations.weight_norm(cell.u)
+    tracer = StepTracer(cell)
+    with nn.utils.parametrize.cached():
+        _checked(tracer, cell)
+        _checked(tracer, cell)
+    _optimize(cell)
+    _checked(tracer, cell)
+    assert tracer.traces == 1
+
+
+def test_threads() -> None:
+    cell = Cell()
+    tracer = StepTracer(cell)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: _checked(tracer, cell), range(8)))
+    _checked(tracer, cell)

@@ -516,6 +516,17 @@ def convolution_of_the_token() -> Any:
     return lambda h, x: torch.tanh(conv(x.unsqueeze(1)).squeeze(-1) + x.cumsum(1)[:, -1:] + u(h))
 
 
+@case(token=(3, 3), products=1)
+def features_of_the_token() -> Any:
+    w, u, table = linear(9), linear(H), nn.Embedding(5, H)
+
+    def f(h: Tensor, x: Tensor) -> Tensor:
+        ranks = x.triu().flip(2).repeat(1, 1, 2)[:, :, :3].sort(-1).values.flatten(1)
+        return torch.tanh(w(ranks) + u(h) + table(x[:, 0].argmax(-1)) + table.weight[x[:, 1].argmax(1)])
+
+    return f
+
+
 @case(products=1)
 def partial_and_defaults() -> Any:
     u, w = linear(H), linear(D)

@@ -253,7 +253,7 @@ def _check_kind(reset: Any, kind: type, layer: str) -> None:
 
 def _check_flags(flags: Tensor, tokens: tuple[int, ...], layer: str) -> None:
     _check_bool(flags, layer)
-    if flags.shape not in {tokens, (*tokens, 1)}:
+    if flags.shape not in (tokens, (*tokens, 1)):  # no set, as sizes of a graph have no hash
         raise ShapeError(
             f"{layer}: reset has shape {tuple(flags.shape)}, expected {tokens}, one flag for each token"
         )

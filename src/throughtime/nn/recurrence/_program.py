@@ -14,7 +14,7 @@ Native = Literal["auto", "require", "never"]
 CHOICES: tuple[Native, ...] = ("auto", "require", "never")
 
 
-def program_states(step: TracedStep, tokens: Any, state: Any, steps: Steps) -> tuple[Any, Any]:
+def program_states(step: TracedStep, tokens: Any, state: Any, steps: Steps, kept: int) -> tuple[Any, Any]:
     """Return the state after every step, each leaf (T, …) as the tokens are, and each sequence's last.
 
     Parameters
@@ -25,6 +25,8 @@ def program_states(step: TracedStep, tokens: Any, state: Any, steps: Steps) -> t
         In the structure of the token, each leaf (T, …).
     state
         Before the first step, each leaf (B, …).
+    kept
+        How many leaves of the state are wanted at every step, the first ones; for others, that is None.
     """
     leaves, structure = pytree.tree_flatten(state)
     sequences, before = [], []
@@ -36,9 +38,13 @@ def program_states(step: TracedStep, tokens: Any, state: Any, steps: Steps) -> t
     inputs = step.inputs(tokens, sequences)
     results = run_program(step.graph, inputs, before, steps)
     after, last = iter(results.states), iter(results.final)
-    states, final = [], []
-    for leaf, constant, shape in zip(leaves, step.constant, step.shapes, strict=True):
-        states.append(_at_all_tokens(leaf, steps) if constant else _shaped(next(after), shape))
+    states: list[Tensor | None] = []
+    final: list[Tensor] = []
+    for number, (leaf, constant, shape) in enumerate(zip(leaves, step.constant, step.shapes, strict=True)):
+        if number >= kept:
+            states.append(None)
+        else:
+            states.append(_at_all_tokens(leaf, steps) if constant else _shaped(next(after), shape))
         final.append(leaf if constant else _shaped(next(last), shape))
     return pytree.tree_unflatten(states, structure), pytree.tree_unflatten(final, structure)
 

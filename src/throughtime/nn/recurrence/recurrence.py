@@ -20,9 +20,12 @@ from throughtime.nn.inputs.tokens import Input, from_ragged, is_unbatched, like_
 from throughtime.nn.recurrence._cell_transition import call_cell, is_cell, native_states, size_of
 from throughtime.nn.recurrence._program import CHOICES, Native, program_states
 from throughtime.nn.recurrence._transition import begin, check_input, check_next, check_rows
+from throughtime.nn.recurrence.cell import Cell
+from throughtime.nn.recurrence.noise import draws_of
+from throughtime.nn.recurrence.step_inputs import StepInputs, checked_constants, with_inputs
 from throughtime.nn.recurrence.tracing.cache import StepTracer
 from throughtime.nn.recurrence.tracing.errors import UntraceableError
-from throughtime.ops.recurrent.steps import Steps
+from throughtime.ops.recurrent.steps import Steps, dense_steps
 from throughtime.ragged import Ragged, refuse_compiling, refuse_tracing
 
 
@@ -60,14 +63,15 @@ class Recurrence(nn.Module):
     ----------
     f : Module or callable
         (state, x_t) to the next state: the same structure, shapes, dtype and device. Or a cell of `torch.nn`
-        or of `throughtime.nn`, which then runs in the native loop. Parameters of a plain function are not
-        this module's: make it a module, or keep its parts somewhere that the optimizer sees.
+        or of `throughtime.nn`, which then runs in the native loop, or a `throughtime.nn.Cell`. Parameters of
+        a plain function are not this module's: make it a module, or keep its parts somewhere that the
+        optimizer sees.
     g : Module or callable, optional
         Function of the state that returns the output, independently for each row; by default the identity.
     state
         The state before the first step of a call that gives none, for one sequence: a number n for zeros
         (n,), a tensor, a `torch.nn.Parameter` if it is learned, or any tuple, list or dict of these. Cells
-        need none: theirs is zeros.
+        need none: they have one.
     prepare : Module or callable, optional
         (T, …) tokens to (T, …), or to a tuple, list or dict of such: applied to all tokens at once, so that
         f gets prepare(x)_t for x_t. For what is not computed for each token on its own; the rest is taken out
@@ -125,22 +129,30 @@ class Recurrence(nn.Module):
                 raise InputTypeError(f"Recurrence: {name} is a module or a function, got {kind}")
         if native not in CHOICES:
             raise InputTypeError(f"Recurrence: native is one of {', '.join(CHOICES)}, got {native!r}")
+        if isinstance(f, Cell):
+            state = f.initial_state if state is None else state
+            g = f.read_out if g is None else g
+            own = type(f).prepare is not Cell.prepare
+            prepare = f.prepare if own and prepare is None else prepare
         self.f, self.g, self.prepare = f, g, prepare
         self.batch_first, self.native = batch_first, native
         self._cell = is_cell(f) and prepare is None
+        self._draws = isinstance(f, Cell) and type(f).noise is not Cell.noise
         zeros = torch.zeros(0)
         if is_cell(f):
             zeros = f.weight_ih.detach()[:0]
             state = size_of(f) if state is None else state
             f = partial(call_cell, f)
+        elif isinstance(f, Cell):
+            zeros = next(f.parameters(), zeros).detach().flatten()[:0]
         if state is None:
             raise InputTypeError(
                 "Recurrence: state is missing; give the initial state, such as state=5 for five zeros (it is "
                 "optional only for cells of torch.nn and tt.nn)"
             )
         # In a tuple, so that it does not become a second child of this module.
-        self._transition = (f,)
-        self._tracer = StepTracer(f)
+        self._transition = (f, with_inputs(f))
+        self._tracers = tuple(map(StepTracer, self._transition))
         self._reasons: set[str] = set()
         leaves, structure = pytree.tree_flatten(state)
         self._names = [f"initial_{number}" for number in range(len(leaves))]
@@ -166,7 +178,16 @@ class Recurrence(nn.Module):
         """Return how the layer passes on its state."""
         return Stateful(self, self.step)
 
-    def forward(self, input: Any, state: Any = None, *, reset: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's name
+    def forward(
+        self,
+        input: Any,  # noqa: A002 - torch's name
+        state: Any = None,
+        *,
+        reset: Any = None,
+        context: Any = None,
+        seeds: Any = None,
+        first_step: Any = 0,
+    ) -> RecurrentOutput:
         """Return ``output, state``.
 
         Parameters
@@ -181,15 +202,34 @@ class Recurrence(nn.Module):
             (B, L) with ``batch_first``, (L,). Where it is true, the state before that token is the initial
             one of this module, as if the sequence were split there; a flag at a first token has the state
             that is given ignored. See `throughtime.nn.LSTM.forward`.
+        context
+            Tensors (B, …), without B for (L, I), one row for each sequence: f is then called as
+            f(state, x_t, context=rows).
+        seeds : Tensor or sequence of int
+            (B,), where f draws random numbers, as `throughtime.nn.Zoneout` does in training: those of a
+            sequence follow from its seed and the number of a step, not from the rest of the batch. By default
+            seeds are drawn from torch's generator at every call.
+        first_step : int or Tensor
+            The number of the first step, of all sequences or (B,): how many steps with the same seeds went
+            before this call. A reset changes neither seeds nor numbers.
         """
         if not torch.compiler.is_compiling():
             refuse_tracing("a Recurrence")
         x = check_input(unwrapped(input))
         tokens, steps, wrap = self._placed(x, end_to_end=reset is not None)
-        states, final = self._run(x, tokens, steps, state, reset)
+        states, final = self._run(x, tokens, steps, state, reset, (context, seeds, first_step))
         return self._result(states, final, wrap, unbatched=is_unbatched(x))
 
-    def trace(self, x: Any, state: Any = None, *, reset: Any = None) -> RecurrenceTrace:
+    def trace(
+        self,
+        x: Any,
+        state: Any = None,
+        *,
+        reset: Any = None,
+        context: Any = None,
+        seeds: Any = None,
+        first_step: Any = 0,
+    ) -> RecurrenceTrace:
         """Run as a call does, and return the state after every step, differentiable.
 
         Examples
@@ -203,7 +243,7 @@ class Recurrence(nn.Module):
         x = check_input(unwrapped(x))
         ragged = ragged_of(x, batch_first=self.batch_first)
         tokens, steps = tokens_of(ragged, batch_first=False)
-        states, final = self._run(x, tokens, steps, state, reset)
+        states, final = self._run(x, tokens, steps, state, reset, (context, seeds, first_step))
         result = self._result(
             states,
             final,
@@ -212,7 +252,16 @@ class Recurrence(nn.Module):
         )
         return RecurrenceTrace(result, pytree.tree_map(ragged.with_values, states))
 
-    def step(self, x_t: Any, state: Any = None, *, reset: Any = None) -> tuple[Any, Any]:
+    def step(
+        self,
+        x_t: Any,
+        state: Any = None,
+        *,
+        reset: Any = None,
+        context: Any = None,
+        seeds: Any = None,
+        first_step: Any = 0,
+    ) -> tuple[Any, Any]:
         """Run one step of a stream.
 
         Parameters
@@ -223,6 +272,8 @@ class Recurrence(nn.Module):
             What the step before returned, None at the beginning.
         reset : Tensor
             bool (B,): of which streams the state is ignored, because this token begins anew.
+        context, seeds, first_step
+            As in a call; ``first_step`` is the number of this step.
 
         Returns
         -------
@@ -246,7 +297,13 @@ class Recurrence(nn.Module):
         if reset is not None:
             before = self._restarted(before, flags_of_step(reset, x_t.shape[:1], "Recurrence"))
         token = x_t if self.prepare is None else self.prepare(x_t)
-        after = check_next(before, self._transition[0](before, token))
+        steps = dense_steps(len(x_t), 1, batch_first=False)
+        inputs = self._inputs(steps, before, context, seeds, first_step, unbatched=False)
+        if inputs is None:
+            after = self._transition[0](before, token)
+        else:
+            after, _ = self._transition[1](inputs.of_state(before), inputs.of_tokens(token))
+        after = check_next(before, after)
         return (after if self.g is None else self.g(after)), after
 
     def _begun(self, state: Any, batch: int, *, unbatched: bool) -> Any:
@@ -265,15 +322,41 @@ class Recurrence(nn.Module):
             state,
         )
 
-    def _run(self, x: Input, tokens: Tensor, steps: Steps, state: Any, reset: Any) -> tuple[Any, Any]:
-        """Return the state after every step, (T, …) in the order of the tokens, and each sequence's last."""
+    def _inputs(
+        self, steps: Steps, state: Any, context: Any, seeds: Any, first_step: Any, *, unbatched: bool
+    ) -> StepInputs | None:
+        """Return what steps read beside states and tokens, or None for nothing."""
+        noise = None
+        if self._draws and self.f.training:  # type: ignore[attr-defined]
+            noise = self.f.noise(draws_of(steps, seeds, first_step, pytree.tree_leaves(state)[0]))  # type: ignore[attr-defined]
+        if context is None and noise is None:
+            return None
+        if context is not None:
+            context = checked_constants(context, steps.batch, unbatched=unbatched)
+        return StepInputs(context, noise)
+
+    def _run(
+        self,
+        x: Input,
+        tokens: Tensor,
+        steps: Steps,
+        state: Any,
+        reset: Any,
+        beside: tuple[Any, Any, Any],
+    ) -> tuple[Any, Any]:
+        """Return the state after every step, (T, …) in the order of the tokens, and each sequence's last.
+
+        ``beside`` are context, seeds and the number of the first step.
+        """
         begun = self._begun(state, steps.batch, unbatched=is_unbatched(x))
+        inputs = self._inputs(steps, begun, *beside, unbatched=is_unbatched(x))
         if reset is None:
-            return self._loop(tokens, steps, begun)
+            return self._loop(tokens, steps, begun, inputs)
         pieces = pieces_of(reset, x, batch_first=self.batch_first, layer="Recurrence")
         initial = self._begun(None, pieces.count, unbatched=False)
         begun = pytree.tree_map(pieces.begun, begun, initial)
-        states, final = self._loop(tokens, pieces.steps, begun)
+        inputs = None if inputs is None else inputs.of_pieces(pieces.of_sequences)
+        states, final = self._loop(tokens, pieces.steps, begun, inputs)
         return states, pytree.tree_map(pieces.ended, final)
 
     def _placed(self, x: Input, *, end_to_end: bool) -> tuple[Tensor, Steps, Callable[[Tensor], Any]]:
@@ -287,9 +370,12 @@ class Recurrence(nn.Module):
         tokens, steps = tokens_of(x, batch_first=self.batch_first or turned)
         return tokens, steps, lambda part: _like(part, x).transpose(0, 1) if turned else _like(part, x)
 
-    def _loop(self, tokens: Tensor, steps: Steps, state: Any) -> tuple[Any, Any]:
+    def _loop(
+        self, tokens: Tensor, steps: Steps, state: Any, inputs: StepInputs | None = None
+    ) -> tuple[Any, Any]:
         """Return the state after every step, (T, …) in the order of the tokens, and each sequence's last."""
-        known = native_states(self.f, tokens, steps, state) if self._cell else None  # type: ignore[arg-type]
+        native = self._cell and inputs is None
+        known = native_states(self.f, tokens, steps, state) if native else None  # type: ignore[arg-type]
         if known is not None:
             return known
         if steps.index is not None:
@@ -301,24 +387,35 @@ class Recurrence(nn.Module):
         prepared = tokens if self.prepare is None else self.prepare(tokens)
         leaves = pytree.tree_leaves(prepared)
         check_rows(leaves, tokens.shape[0], "prepare", "tokens")
+        if inputs is None:
+            return self._transit(0, prepared, state, steps, len(pytree.tree_leaves(state)))
+        whole = inputs.of_state(state)
+        states, final = self._transit(
+            1, inputs.of_tokens(prepared), whole, steps, len(pytree.tree_leaves(state))
+        )
+        return states[0], final[0]
+
+    def _transit(self, kind: int, prepared: Any, state: Any, steps: Steps, kept: int) -> tuple[Any, Any]:
+        """Run a transition; of the leaves of its states, only the first ``kept`` are wanted at every step."""
+        leaves = pytree.tree_leaves(prepared)
         try:
-            traced = self._tracer.step(state, prepared) if self._may_be_native(leaves, state) else None
+            may = self._may_be_native(leaves, state)
+            traced = self._tracers[kind].step(state, prepared) if may else None
         except UntraceableError as error:
             if self.native == "require":
                 raise UnsupportedError(f"Recurrence: f cannot run in the native loop: {error}") from None
-            result = self._python_loop(prepared, state, steps)
+            result = self._python_loop(kind, prepared, state, steps, kept)
             self._warn(str(error))  # after the loop: if f is at fault, its own error is clearer
             return result
         if traced is None:
-            return self._python_loop(prepared, state, steps)
-        return program_states(traced, prepared, state, steps)
+            return self._python_loop(kind, prepared, state, steps, kept)
+        return program_states(traced, prepared, state, steps, kept)
 
     def _may_be_native(self, tokens: list[Tensor], state: Any) -> bool:
         if self.native == "never" or torch.compiler.is_compiling():
             return False
-        return all([leaf.is_cpu for leaf in tokens]) and all(
-            leaf.is_cpu for leaf in pytree.tree_leaves(state)
-        )
+        leaves = *tokens, *pytree.tree_leaves(state)
+        return False not in [leaf.is_cpu for leaf in leaves]
 
     def _warn(self, reason: str) -> None:
         """Say once why f does not run in the native loop."""
@@ -328,10 +425,10 @@ class Recurrence(nn.Module):
         warnings.warn(
             f"Recurrence: f runs step by step in Python, not in the native loop: {reason}. "
             "Pass native='never' to silence this warning, or native='require' to make it an error",
-            stacklevel=7,
+            stacklevel=8,
         )
 
-    def _python_loop(self, prepared: Any, state: Any, steps: Steps) -> tuple[Any, Any]:
+    def _python_loop(self, kind: int, prepared: Any, state: Any, steps: Steps, kept: int) -> tuple[Any, Any]:
         leaves, shape_of_token = pytree.tree_flatten(prepared)
         order = step_order(steps)
         cut: list[Any] = [order.gathered(leaf) for leaf in leaves]
@@ -340,7 +437,7 @@ class Recurrence(nn.Module):
         state = pytree.tree_map(order.sorted, state)
         ended: list[Any] = []
         states: list[Any] = []
-        f = self._transition[0]
+        f = self._transition[kind]
         alive = steps.batch
         if not order.alive:
             # One step of no sequences, so that gradients are zero, not missing.
@@ -358,7 +455,7 @@ class Recurrence(nn.Module):
             state = check_next(state, f(state, token))
             states.append(state)
         ended.append(state)
-        return _across(order.returned, states), _finals(ended, order)
+        return _across(order.returned, states, kept), _finals(ended, order)
 
     def _result(
         self, states: Any, final: Any, wrap: Callable[[Tensor], Any], *, unbatched: bool
@@ -393,8 +490,9 @@ def _finals(ended: list[Any], order: StepOrder) -> Any:
     return _across(order.unsorted, ended[::-1])
 
 
-def _across(function: Callable[[list[Tensor]], Tensor], trees: list[Any]) -> Any:
-    """Apply a function to each leaf of trees of one structure, given as a list."""
+def _across(function: Callable[[list[Tensor]], Tensor], trees: list[Any], count: int | None = None) -> Any:
+    """Apply a function to the first leaves of trees of one structure, in a list; None for the others."""
     flat = [pytree.tree_leaves(tree) for tree in trees]
     structure = pytree.tree_structure(trees[0])
-    return pytree.tree_unflatten([function(list(leaf)) for leaf in zip(*flat, strict=True)], structure)
+    results: list[Any] = [function(list(leaf)) for leaf in list(zip(*flat, strict=True))[:count]]
+    return pytree.tree_unflatten([*results, *[None] * (structure.num_leaves - len(results))], structure)

@@ -50,9 +50,25 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:  # noqa
     """
     if not training or not 0 < p < 1 or not _is_ours(x):
         return F.dropout(x, p, training)
+    return seeded_dropout(x, torch.randint(2**63 - 1, (), device="cpu"), p)
+
+
+def seeded_dropout(x: Tensor, seed: Tensor, p: float) -> Tensor:
+    r"""Return what `dropout` returns in training if it draws this seed.
+
+    Parameters
+    ----------
+    x : Tensor
+        (\*), floating-point.
+    seed : Tensor
+        int64, one number in host memory.
+    p
+        Probability of zeros, above 0 and below 1.
+    """
+    if not _is_ours(x):
+        return dropout_reference(x, seed, p)
     if x.dtype in HALF:
-        return dropout(x.float(), p).to(x.dtype)
-    seed = torch.randint(2**63 - 1, (), device="cpu")
+        return seeded_dropout(x.float(), seed, p).to(x.dtype)
     if autograd.takes(x):
         return autograd.masked(x, int(seed), p)
     if as_operator(x):

@@ -29,7 +29,7 @@ class Steps(NamedTuple):
     ``length`` is the number of time steps, and unused for RAGGED. The index is int64.
 
     ``reset`` (T,) int8 says of each row whether the state before its token is zeros, as if a sequence began
-    there; None for nowhere. The direction that reads from the end begins again with the token before such a one.
+    there; None for nowhere. The direction that reads from the end begins again with the token before it.
     """
 
     order: int

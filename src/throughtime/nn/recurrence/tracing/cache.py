@@ -1,5 +1,6 @@
 """Traces of one function, for as long as what they depend on stays as it is."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from throughtime.nn.recurrence.tracing.watching import Watched
 
 MOST_TRACES = 8
 """So many traces of a function are kept, such as those of training and of evaluation."""
+
+_LOCK = threading.RLock()  # torch.fx replaces functions of torch while it traces
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,18 @@ class StepTracer:
         """
         self._calls += 1
         key = _key(state, token)
-        for position, trace in enumerate(self._kept):
-            if trace.holds(key):
-                if position:
-                    self._kept.insert(0, self._kept.pop(position))
-                return _result(trace)
-        return _result(self._new(key, state, token))
+        trace = self._known(key)
+        if trace is None:
+            with _LOCK:
+                trace = self._known(key) or self._new(key, state, token)
+        return _result(trace)
+
+    def _known(self, key: tuple[Any, ...]) -> _Trace | None:
+        """Return a trace that still holds, and have it looked at first the next time."""
+        trace = next((trace for trace in self._kept if trace.holds(key)), None)
+        if trace is not None and trace is not self._kept[0]:
+            self._kept = [trace, *(other for other in self._kept if other is not trace)]
+        return trace
 
     def _new(self, key: tuple[Any, ...], state: Any, token: Any) -> _Trace:
         self._check_rate(key)
@@ -76,9 +85,9 @@ class StepTracer:
             watched = Watched(self._f)
         except Exception as error:
             raise UntraceableError(_failed("looking for what f reads", error)) from error
-        self._kept.insert(0, _Trace(key, watched, self._result(watched, state, token)))
-        del self._kept[MOST_TRACES:]
-        return self._kept[0]
+        trace = _Trace(key, watched, self._result(watched, state, token))
+        self._kept = [trace, *self._kept[: MOST_TRACES - 1]]
+        return trace
 
     def _result(self, watched: Watched, state: Any, token: Any) -> TracedStep | str:
         """Return the traced step, or why there is none; whatever happens, a loop in Python remains."""

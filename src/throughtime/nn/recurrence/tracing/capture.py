@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, fx
+from torch.nn.utils import parametrize
 from torch.utils import _pytree as pytree
 
 from throughtime.nn.recurrence.tracing.decompositions import decompositions
@@ -114,7 +115,7 @@ def _fake(leaf: Tensor, batch: Any) -> Tensor:
 
 @contextmanager
 def _plainly() -> Iterator[None]:
-    """Trace without autocast, fused attention and logs of what fails, and outside of function transforms."""
+    """Trace without autocast, cached weights, fused attention and logs, outside of function transforms."""
     from torch._dispatch.python import enable_python_dispatcher
     from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
     from torch.backends import mha
@@ -122,6 +123,7 @@ def _plainly() -> Iterator[None]:
 
     log, fast = logging.getLogger("torch._subclasses.fake_tensor"), mha.get_fastpath_enabled()
     disabled, log.disabled = log.disabled, True
+    cached, parametrize._cache_enabled = parametrize._cache_enabled, 0  # noqa: SLF001 - keeps results
     mha.set_fastpath_enabled(False)
     try:
         with (
@@ -133,6 +135,7 @@ def _plainly() -> Iterator[None]:
             yield
     finally:
         log.disabled = disabled
+        parametrize._cache_enabled = cached  # noqa: SLF001
         mha.set_fastpath_enabled(fast)
 
 
@@ -177,7 +180,9 @@ def _check_autograd(results: list[Any]) -> None:
     seen = set(waiting)
     while waiting:
         function = waiting.pop()
-        if isinstance(function, BackwardCFunction):
+        # Operators registered with torch.library have a gradient of their own wherever they are computed.
+        registered = type(function).__name__.startswith("GeneratedBackwardFor_")
+        if isinstance(function, BackwardCFunction) and not registered:
             name = type(function).__name__.removesuffix("Backward")
             raise UntraceableError(f"f uses the autograd.Function {name}, whose gradient cannot be traced")
         parents = {parent for parent, _ in function.next_functions if parent is not None} - seen

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from throughtime.nn.recurrence.tracing.row_wise import check_row_wise
 from throughtime.nn.recurrence.tracing.source import Dependence, Source
+from throughtime.ops.linear import linear
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,27 @@ class _Copier:
         copy = self.graph.node_copy(node, lambda argument: self.copy(argument, rows))
         if rows:
             check_row_wise(self._source, node)
+            copy.target = _LINEAR_MAPS.get(copy.target, copy.target)
         return copy
+
+
+def _mm(x: Tensor, matrix: Tensor) -> Tensor:
+    return linear(x, matrix.t())
+
+
+def _addmm(bias: Tensor, x: Tensor, matrix: Tensor, **scales: float) -> Tensor:
+    if scales or bias.dim() != 1 or len(bias) != matrix.shape[1]:
+        return torch.addmm(bias, x, matrix, **scales)
+    return linear(x, matrix.t(), bias)
+
+
+# Torch's matrix products, by the one in which the bits of a row depend on no other row.
+_LINEAR_MAPS: dict[Any, Callable[..., Tensor]] = {
+    F.linear: linear,
+    torch.ops.aten.mm.default: _mm,
+    torch.addmm: _addmm,
+    torch.ops.aten.addmm.default: _addmm,
+}
 
 
 def _is_number_of_rows(node: fx.Node) -> bool:

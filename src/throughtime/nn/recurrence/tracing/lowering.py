@@ -334,7 +334,8 @@ class Lowering:
         return self.matrix(value.with_axes(*value.axes[::-1]))
 
     def _turned(self, node: fx.Node) -> fx.Node:
-        if operator_name(node) in {"permute", "t", "transpose"}:  # of two dimensions
+        swaps = operator_name(node) in {"t", "transpose"}  # of two dimensions
+        if swaps or (operator_name(node) == "permute" and [dim % 2 for dim in node.args[1]] == [1, 0]):  # type: ignore[union-attr, operator]
             return node.args[0]  # type: ignore[return-value]
         return self.source.add(torch.t, node)
 

@@ -197,6 +197,17 @@ def _mv(source: Source, node: fx.Node) -> bool:
     return _first(source, node) and _position(source, node.args[1]) is None
 
 
+def _repeat(source: Source, node: fx.Node) -> bool:
+    repeats: Any = node.args[1]
+    added = len(repeats) - node.args[0].meta["val"].dim()  # type: ignore[union-attr]
+    return bool(repeats[added + (_position(source, node.args[0]) or 0)] == 1)
+
+
+def _triangle(source: Source, node: fx.Node) -> bool:
+    position = _position(source, node.args[0])
+    return position is not None and position < node.meta["val"].dim() - 2
+
+
 def _embedding(source: Source, node: fx.Node) -> bool:
     return _position(source, node.args[0]) is None
 
@@ -223,6 +234,8 @@ _RULES: dict[str, Callable[[Source, fx.Node], bool]] = {
     **dict.fromkeys(("bmm", "baddbmm"), _bmm),
     "linear": _linear,
     "mv": _mv,
+    "repeat": _repeat,
+    **dict.fromkeys(("tril", "triu"), _triangle),
     "embedding": _embedding,
     **dict.fromkeys(("native_layer_norm", "_fused_rms_norm"), _layer_norm),
     **dict.fromkeys(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import accumulate, compress, pairwise
 from typing import Any
 
 import torch
@@ -42,7 +42,7 @@ class TracedStep:
     _code: Callable[..., tuple[Tensor, ...]]
     _constants: tuple[Place, ...]
     _kinds: tuple[tuple[torch.Size, torch.dtype], ...]
-    _counts: tuple[int, ...]
+    _bounds: tuple[tuple[int, int], ...]
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -52,8 +52,8 @@ class TracedStep:
     def has_constants(self) -> bool:
         """Tell whether the tensors that f reads have the shapes and dtypes that they had."""
         try:
-            constants = [place.read() for place in self._constants]
-            return tuple((constant.shape, constant.dtype) for constant in constants) == self._kinds
+            constants = [container[key] for container, key, _ in self._constants]
+            return tuple([(constant.shape, constant.dtype) for constant in constants]) == self._kinds
         except (LookupError, ValueError, AttributeError):
             return False
 
@@ -67,9 +67,11 @@ class TracedStep:
         sequences : sequence of Tensor
             The leaves of the state that are constant, (B, …) each.
         """
-        constants = (place.read() for place in self._constants)
-        parts = iter(self._code(*constants, *pytree.tree_leaves(tokens), *sequences))
-        return Inputs(*(tuple(next(parts) for _ in range(count)) for count in self._counts))
+        leaves = [tokens] if isinstance(tokens, Tensor) else pytree.tree_leaves(tokens)
+        constants = [container[key] for container, key, _ in self._constants]
+        # Views of the trace are those of contiguous examples.
+        parts = self._code(*constants, *[leaf.contiguous() for leaf in (*leaves, *sequences)])
+        return Inputs(*[parts[begin:end] for begin, end in self._bounds])
 
 
 def traced(f: Callable[[Any, Any], Any], state: Any, token: Any, watched: Watched) -> TracedStep:
@@ -109,7 +111,7 @@ def traced(f: Callable[[Any, Any], Any], state: Any, token: Any, watched: Watche
         _code=code.function,
         _constants=tuple(map(watched.place, constants, code.constants)),
         _kinds=tuple((tensor.shape, tensor.dtype) for tensor in constants),
-        _counts=tuple(map(len, hoisted)),
+        _bounds=tuple(pairwise(accumulate(map(len, hoisted), initial=0))),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.parameter import is_lazy
 
 from throughtime.nn.recurrence.tracing.errors import UntraceableError
 from throughtime.nn.recurrence.tracing.guards import Guards
@@ -36,6 +37,9 @@ class Watched:
     @contextmanager
     def plain_tensors(self) -> Iterator[None]:
         """Put plain tensors in the place of those of function transforms, which a trace cannot take."""
+        lazy = next((place.name for place, value in self._entries if is_lazy(value)), None)
+        if lazy is not None:
+            raise UntraceableError(f"{lazy} is not initialised before the first call of f")
         wrapped = [(place, value) for place, value in self._entries if _is_wrapped(value)]
         for place, value in wrapped:
             plain = _plain_like(value)

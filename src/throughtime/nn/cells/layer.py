@@ -1,0 +1,312 @@
+"""What layers of a cell share: torch.nn's arguments, several layers, both directions, states, traces."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from throughtime.errors import InputTypeError, ShapeError
+from throughtime.nn.description.kinds import Stateful, WholeSequence
+from throughtime.nn.description.operator import Operator
+from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
+from throughtime.nn.inputs.resets import flags_of_step, pieces_of, reversed_flags
+from throughtime.nn.inputs.tokens import (
+    Input,
+    check_dtype_and_device,
+    checked,
+    from_ragged,
+    is_unbatched,
+    like_input,
+    ragged_of,
+)
+from throughtime.nn.recurrence.cell import Cell
+from throughtime.nn.recurrence.recurrence import Recurrence, RecurrenceTrace
+from throughtime.ops.dropout.layer import dropout
+from throughtime.ragged import Ragged
+
+
+class Place(NamedTuple):
+    """One direction of one layer: its name, the features that it reads, and whether it reads from the end."""
+
+    name: str
+    features: int
+    reverse: bool
+
+
+class CellLayer(nn.Module):
+    """Layers of one kind of cell, each a `Recurrence` for each direction.
+
+    Parameters
+    ----------
+    cell : callable
+        Returns the cell that reads so many features.
+    sizes
+        input_size, hidden_size and num_layers.
+    flags
+        bias, batch_first and bidirectional.
+    dropout
+        Probability of dropout on the output of each layer but the last, in training.
+    """
+
+    def __init__(
+        self,
+        cell: Callable[[int], Cell],
+        sizes: tuple[int, int, int],
+        flags: tuple[bool, bool, bool],
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        for label, size in zip(("input_size", "hidden_size", "num_layers"), sizes, strict=True):
+            if size < 1:
+                raise ShapeError(f"{name}: {label} must be at least 1, got {size}")
+        if not 0 <= dropout <= 1:
+            raise ShapeError(f"{name}: dropout is a probability, from 0 to 1; got {dropout}")
+        self.input_size, self.hidden_size, self.num_layers = sizes
+        self.bias, self.batch_first, self.bidirectional = flags
+        self.dropout = float(dropout)
+        recurrences = {
+            place.name: Recurrence(cell(place.features), batch_first=self.batch_first)
+            for place in self._places
+        }
+        self.recurrences = nn.ModuleDict(recurrences)
+
+    @property
+    def _directions(self) -> int:
+        return 2 if self.bidirectional else 1
+
+    @property
+    def _places(self) -> list[Place]:
+        return [
+            Place(
+                f"l{number}{'_reverse' if reverse else ''}",
+                self.hidden_size * self._directions if number else self.input_size,
+                reverse,
+            )
+            for number in range(self.num_layers)
+            for reverse in (False, True)[: self._directions]
+        ]
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cell of each layer and direction, in the order of the states."""
+        return [self._at(place).f for place in self._places]  # type: ignore[misc]
+
+    def _at(self, place: Place) -> Recurrence:
+        recurrence: Recurrence = self.recurrences[place.name]  # type: ignore[assignment]
+        return recurrence
+
+    @property
+    def _weight(self) -> Tensor:
+        """One of the parameters, for its dtype and device."""
+        return next(self.parameters())
+
+    def reset_parameters(self) -> None:
+        """Set all parameters to new initial values."""
+        for cell in self.cells:
+            cell.reset_parameters()
+
+    def extra_repr(self) -> str:
+        """Return the arguments that are not defaults."""
+        options: dict[str, tuple[Any, Any]] = {
+            "num_layers": (self.num_layers, 1),
+            "bias": (self.bias, True),
+            "batch_first": (self.batch_first, False),
+            "dropout": (self.dropout, 0.0),
+            "bidirectional": (self.bidirectional, False),
+            **self._options(),
+        }
+        changed = (f"{name}={value!r}" for name, (value, default) in options.items() if value != default)
+        return ", ".join([f"{self.input_size}, {self.hidden_size}", *changed])
+
+    def _options(self) -> dict[str, tuple[Any, Any]]:
+        """Return the layer's own arguments: value and default."""
+        return {}
+
+    def __repr__(self) -> str:
+        """Return the layer with its arguments, without its parts, which follow from them."""
+        return f"{type(self).__name__}({self.extra_repr()})"
+
+    def describe(self) -> Stateful | WholeSequence:
+        """Return how the layer passes on its state; with both directions it reads whole sequences."""
+        if self.bidirectional:
+            return WholeSequence("reads from the end, too")
+        return Stateful(self, self.step)
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the layer itself, which ONNX has no operator for."""
+        return (Operator.of(f"throughtime.nn.{type(self).__name__}", layer=self),)
+
+    def forward(self, input: Any, hx: Any = None, *, reset: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's names
+        """Return ``output, state``.
+
+        Parameters
+        ----------
+        input : Tensor, PackedSequence or Ragged
+            (L, I), (L, B, I) or, with ``batch_first``, (B, L, I); or tokens (T, I).
+        hx
+            The state of the structure that a call returns; None for the initial one.
+        reset : Tensor, PackedSequence or Ragged
+            bool, one flag for each token, in the kind of the input and without its features: where it is
+            true, the sequence begins again from the initial state. See `throughtime.nn.LSTM.forward`, also
+            for the first token of a sequence and for the backward direction.
+        """
+        return self._called(input, hx, reset)[0]
+
+    def trace(self, x: Any, state: Any = None, *, reset: Any = None) -> RecurrenceTrace:
+        """Run as a call does, and return every state of every layer and direction.
+
+        Returns
+        -------
+        RecurrenceTrace
+            ``trace.result`` is what the call returns; ``trace.states[layer, direction]`` maps the names of
+            the states to `Ragged`, all of them part of the graph of the result.
+
+        Examples
+        --------
+        >>> import torch, throughtime as tt
+        >>> trace = tt.nn.LiGRU(3, 5).trace(tt.Ragged.from_list([torch.randn(4, 3), torch.randn(2, 3)]))
+        >>> trace.states[0, 0]["h"]
+        Ragged(lengths=[4, 2], features=(5,), dtype=float32, requires_grad=True)
+        """
+        return self._traced(x, state, reset)
+
+    def step(self, x_t: Tensor, state: Any = None, *, reset: Any = None) -> tuple[Tensor, Any]:
+        """Run one step of a stream.
+
+        Parameters
+        ----------
+        x_t : Tensor
+            (B, I), one token of each of B streams, or (I,) of one.
+        state
+            What the step before returned, None at the beginning.
+        reset : Tensor or bool
+            bool (B,), or one for (I,): of which streams the state is ignored, because this token begins anew.
+
+        Returns
+        -------
+        y_t : Tensor
+            (B, H) or (H,): the output of the last layer.
+        state
+            For the next step.
+        """
+        return self._stepped(x_t, state, reset)
+
+    def _stepped(self, x_t: Tensor, state: Any, reset: Any, context: Any = None) -> tuple[Tensor, Any]:
+        name = type(self).__name__
+        if self.bidirectional:
+            raise ShapeError(
+                f"{name}.step: a bidirectional layer reads from the end, too, which a stream does not have "
+                "yet; use bidirectional=False, or call the layer on whole sequences"
+            )
+        if not isinstance(x_t, Tensor) or x_t.dim() not in {1, 2}:
+            kind = f"shape {tuple(x_t.shape)}" if isinstance(x_t, Tensor) else type(x_t).__name__
+            raise ShapeError(f"{name}.step takes one token (I,), or one of each stream (B, I), got {kind}")
+        dim = 1 if self.batch_first and x_t.dim() == 2 else 0
+        if reset is not None:
+            reset = flags_of_step(reset, x_t.shape[:-1], name).unsqueeze(dim)
+        result, _ = self._called(x_t.unsqueeze(dim), state, reset, context)
+        return result.output.squeeze(dim), result.state
+
+    def _traced(self, x: Any, state: Any, reset: Any, context: Any = None) -> RecurrenceTrace:
+        result, states = self._called(x, state, reset, context, traced=True)
+        names = self.cells[0].state_names
+        return RecurrenceTrace(
+            result,
+            {
+                divmod(number, self._directions): dict(zip(names, tree, strict=True))
+                for number, tree in enumerate(states)
+            },
+        )
+
+    def _called(
+        self, x: Any, state: Any, reset: Any, context: Any = None, *, traced: bool = False
+    ) -> tuple[RecurrentOutput, list[Any]]:
+        """Return the result, and, of a trace, the states of each place."""
+        x = checked(unwrapped(x), self.input_size, self._weight, type(self).__name__)
+        begins = self._begins(state, x)
+        # A single sequence is a batch of one, and from the end a batch is read as a Ragged.
+        as_ragged = self.bidirectional or traced or is_unbatched(x) or reset is not None
+        read: Any = ragged_of(x, batch_first=self.batch_first) if as_ragged else x
+        if context is not None and is_unbatched(x):
+            context = pytree.tree_map(lambda part: part.unsqueeze(0), context)
+        if reset is not None:
+            reset = pieces_of(reset, x, batch_first=self.batch_first, layer=type(self).__name__).flags
+        finals, states = [], []
+        for number in range(self.num_layers):
+            if number and self.dropout:
+                read = _on_values(read, lambda values: dropout(values, self.dropout, self.training))
+            outputs = []
+            for place in self._places[number * self._directions : (number + 1) * self._directions]:
+                output, final, seen = self._run(place, read, next(begins), reset, context, traced=traced)
+                outputs.append(output)
+                finals.append(final)
+                states.append(seen)
+            read = (
+                outputs[0]
+                if len(outputs) == 1
+                else read.with_values(torch.cat([o.values for o in outputs], 1))
+            )
+        output = read
+        if isinstance(read, Ragged) and not isinstance(x, Ragged):
+            output = from_ragged(read.values, x, batch_first=self.batch_first)
+        return RecurrentOutput(output, _stacked(finals, unbatched=is_unbatched(x))), states
+
+    def _run(
+        self, place: Place, x: Any, state: Any, reset: Any, context: Any, *, traced: bool
+    ) -> tuple[Any, Any, Any]:
+        """Return output, final state and, of a trace, all states of one direction of one layer."""
+        recurrence = self._at(place)
+        if place.reverse:
+            x, reset = x.reverse(), None if reset is None else reversed_flags(reset)
+        if not traced:
+            output, final = recurrence(x, state, reset=reset, context=context)
+            return output.reverse() if place.reverse else output, final, None
+        trace = recurrence.trace(x, state, reset=reset, context=context)
+        states, structure = pytree.tree_flatten(trace.states, is_leaf=_is_ragged)
+        if not place.reverse:
+            return trace.result.output, trace.result.state, states
+        states = [part.reverse() for part in states]
+        values = pytree.tree_unflatten([part.values for part in states], structure)
+        return x.with_values(recurrence.g(values)), trace.result.state, states  # type: ignore[misc]
+
+    def _begins(self, state: Any, x: Input) -> Iterator[Any]:
+        """Return the state before the first step of each place."""
+        count, name = len(self._places), type(self).__name__
+        if state is None:
+            return iter([None] * count)
+        expected = pytree.tree_structure(self.cells[0].initial_state)
+        leaves, structure = pytree.tree_flatten(state)
+        if structure != expected or not all(isinstance(leaf, Tensor) for leaf in leaves):
+            names = ", ".join(self.cells[0].state_names)
+            kind = "one tensor" if expected.num_leaves == 1 else f"a tuple of {expected.num_leaves} tensors"
+            raise InputTypeError(f"{name} takes {kind} ({names}) as its state, got {type(state).__name__}")
+        for label, leaf in zip(self.cells[0].state_names, leaves, strict=True):
+            if leaf.dim() < 1 or leaf.shape[0] != count:
+                raise ShapeError(
+                    f"{name}: {label}_0 has shape {tuple(leaf.shape)}, expected {count} rows, one for each "
+                    "layer and direction"
+                )
+            check_dtype_and_device(leaf, self._weight, f"{label}_0", name)
+        leaves = [leaf.unsqueeze(1) for leaf in leaves] if is_unbatched(x) else leaves
+        return iter([pytree.tree_unflatten([leaf[i] for leaf in leaves], expected) for i in range(count)])
+
+
+def _is_ragged(x: object) -> bool:
+    return isinstance(x, Ragged)
+
+
+def _stacked(finals: list[Any], *, unbatched: bool) -> Any:
+    """Return the states of all places as one, each leaf (layers · directions, …)."""
+    structure = pytree.tree_structure(finals[0])
+    leaves = [torch.stack(parts) for parts in zip(*map(pytree.tree_leaves, finals), strict=True)]
+    return pytree.tree_unflatten([leaf.squeeze(1) for leaf in leaves] if unbatched else leaves, structure)
+
+
+def _on_values(x: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """Apply a function to the values of an input of any kind."""
+    if isinstance(x, Tensor):
+        return function(x)
+    return like_input(function(x.values if isinstance(x, Ragged) else x.data), x)

@@ -1,0 +1,115 @@
+"""`Cell`: the step of a recurrence as a module, which `Recurrence` and wrappers such as `Zoneout` read."""
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from throughtime.errors import ShapeError
+from throughtime.nn.description.kinds import NoSequence
+from throughtime.nn.recurrence.noise import Draws, Noise
+
+_ONE_STEP = NoSequence("runs one step of a sequence; Recurrence(cell) runs all of them")
+
+
+class Cell(nn.Module):
+    r"""One step of a recurrence: ``forward(state, x_t)`` returns the next state.
+
+    A subclass defines ``forward`` in plain PyTorch operators on batches: a state whose leaves are (n, …), and
+    one token (n, …) of each of n sequences. ``tt.nn.Recurrence(cell)`` runs it over sequences, and needs
+    neither an initial state nor a read-out, which a cell knows. What ``forward`` computes of x_t alone, such
+    as ``linear(x_t, weight)``, may stand in it.
+
+    ``forward`` takes up to two more arguments, by name, which are passed to those cells alone that have them:
+    ``context``, what ``layer(x, state, context=…)`` was called with, rows of the n sequences, and ``noise``,
+    random numbers that the cell asked for in `noise`; it draws none itself.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        I, the features of a token, and H, those of h.
+
+    Attributes
+    ----------
+    initial_state
+        The state before the first step, as ``state=`` of `Recurrence` takes it. By default zeros (H,) for
+        each of `state_names`.
+    state_names : tuple of str
+        Names of the leaves of the state, for traces; h comes first.
+    maskable : frozenset of str
+        Which masks of `RecurrentDropout` the cell applies if they are its ``noise``: "h", "candidate".
+    scaled_together : tuple of str
+        Leaves of the state that have meaning with one another alone, so that `Zoneout` must not mix them.
+
+    Raises
+    ------
+    ShapeError
+        If a size is below one.
+
+    Examples
+    --------
+    >>> import torch, throughtime as tt
+    >>> from torch import nn
+    >>> class Elman(tt.nn.Cell):
+    ...     def __init__(self, input_size, hidden_size):
+    ...         super().__init__(input_size, hidden_size)
+    ...         self.token = nn.Linear(input_size, hidden_size)
+    ...         self.recurrent = nn.Linear(hidden_size, hidden_size)
+    ...
+    ...     def forward(self, state, x_t):
+    ...         return torch.tanh(self.token(x_t) + self.recurrent(state))
+    >>> output, h = tt.nn.Recurrence(Elman(3, 5))(tt.Ragged.from_list([torch.randn(4, 3), torch.randn(2, 3)]))
+    >>> output, tuple(h.shape)
+    (Ragged(lengths=[4, 2], features=(5,), dtype=float32, requires_grad=True), (2, 5))
+    """
+
+    state_names: tuple[str, ...] = ("h",)
+    maskable: frozenset[str] = frozenset()
+    scaled_together: tuple[str, ...] = ()
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        for label, size in (("input_size", input_size), ("hidden_size", hidden_size)):
+            if size < 1:
+                raise ShapeError(f"{type(self).__name__}: {label} must be at least 1, got {size}")
+        self.input_size, self.hidden_size = input_size, hidden_size
+
+    @property
+    def initial_state(self) -> Any:
+        """Return zeros for each leaf of the state, described by their number."""
+        sizes = (self.hidden_size,) * len(self.state_names)
+        return sizes if len(sizes) > 1 else sizes[0]
+
+    def read_out(self, state: Any) -> Any:
+        """Return h, the first leaf of a state."""
+        return pytree.tree_leaves(state)[0]
+
+    def prepare(self, tokens: Tensor) -> Any:
+        """Return what ``forward`` gets for tokens: of all tokens (T, …) at once, one row for each."""
+        return tokens
+
+    def noise(self, draws: Draws) -> Noise | None:
+        """Return the random numbers of a call in training, drawn before its first step; None for none."""
+        del draws
+        return None
+
+    def reset_parameters(self) -> None:
+        """Set the parameters to new initial values; by default those of all parts that have this method."""
+        for part in self.children():
+            reset = getattr(part, "reset_parameters", None)
+            if callable(reset):
+                reset()
+
+    def describe(self) -> NoSequence:
+        """State that a cell has no steps."""
+        return _ONE_STEP
+
+    def extra_repr(self) -> str:
+        """Return the sizes."""
+        return f"{self.input_size}, {self.hidden_size}"
+
+
+def call_step(cell: nn.Module, state: Any, x_t: Any, *, context: Any = None, noise: Any = None) -> Any:
+    """Return cell(state, x_t), with those of context and noise that there are."""
+    more = {name: value for name, value in (("context", context), ("noise", noise)) if value is not None}
+    return cell(state, x_t, **more)

@@ -1,0 +1,123 @@
+"""Random numbers of a recurrence, drawn before its first step from the seeds of sequences and their steps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from throughtime.errors import InputTypeError, ShapeError
+from throughtime.ops.dropout.sequences import branched_seeds, sequence_masks
+from throughtime.ops.recurrent.steps import BATCH_FIRST, RAGGED, Steps, host_lengths, rows
+
+
+class Noise(NamedTuple):
+    """Random numbers for a call, or the rows of them that a step reads.
+
+    Parameters
+    ----------
+    sequences
+        A tensor, or a tuple or dict of tensors (B, …): the same at all steps of a sequence. () for none.
+    steps
+        Tensors (T, …), one row for each token. () for none.
+    """
+
+    sequences: Any = ()
+    steps: Any = ()
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Where a cell draws its `Noise`: masks that follow from a seed per sequence, a number and the step.
+
+    They do not depend on the other sequences of a batch, on their order or on threads.
+
+    Parameters
+    ----------
+    seeds : Tensor
+        (B,) int64 in host memory.
+    lengths : sequence of int
+        (B,): how many steps of each sequence are drawn.
+    first : sequence of int
+        (B,): the number of the first of these steps.
+    steps : Steps
+        Where each step's row is.
+    dtype, device
+        Of the masks.
+    """
+
+    seeds: Tensor
+    lengths: Sequence[int]
+    first: Sequence[int]
+    steps: Steps
+    dtype: torch.dtype
+    device: torch.device
+
+    def branch(self, number: int) -> "Draws":
+        """Return draws that are independent of these and of those of other numbers."""
+        return replace(self, seeds=branched_seeds(self.seeds, number))
+
+    def of_sequences(self, number: int, p: float, size: int) -> Tensor:
+        """Return (B, size): 0 with probability p, else 1 / (1 − p)."""
+        seeds = branched_seeds(self.seeds, number)
+        count = len(self.lengths)
+        return sequence_masks(seeds, [1] * count, [0] * count, p, size, self.dtype).to(self.device)
+
+    def of_steps(self, number: int, p: float, size: int) -> Tensor:
+        """Return (T, size), a row for each token: 0 with probability p, else 1 / (1 − p)."""
+        seeds = branched_seeds(self.seeds, number)
+        masks = sequence_masks(seeds, self.lengths, self.first, p, size, self.dtype)
+        return self._placed(masks).to(self.device)
+
+    def _placed(self, masks: Tensor) -> Tensor:
+        """Bring rows of sequences end to end into the order of the tokens."""
+        if self.steps.order in {RAGGED, BATCH_FIRST}:
+            return masks
+        lengths = torch.tensor(self.lengths, dtype=torch.int64)
+        sequence = torch.repeat_interleave(lengths)
+        step = torch.arange(len(sequence)) - (lengths.cumsum(0) - lengths)[sequence]
+        return masks.index_select(0, torch.argsort(rows(self.steps, sequence, step)))
+
+
+def draws_of(steps: Steps, seeds: Any, first_step: Any, like: Tensor) -> Draws:
+    """Return the draws of a call, whose seeds are drawn from torch's generator where they are None.
+
+    Parameters
+    ----------
+    steps
+        Where each step is.
+    seeds : Tensor or sequence of int, optional
+        (B,), any integers.
+    first_step : int or Tensor
+        The number of the first step, of all sequences or (B,).
+    like
+        A tensor of the dtype and on the device of the masks.
+    """
+    if seeds is None:
+        seeds = torch.randint(2**63 - 1, (steps.batch,), device="cpu")
+    lengths = host_lengths(steps).tolist()
+    return Draws(
+        _integers(seeds, steps.batch, "seeds"),
+        lengths,
+        _integers(first_step, steps.batch, "first_step", least=0).tolist(),
+        steps,
+        like.dtype,
+        like.device,
+    )
+
+
+def _integers(values: Any, batch: int, name: str, *, least: int | None = None) -> Tensor:
+    """Return (B,) int64 in host memory."""
+    numbers = torch.as_tensor(values, device="cpu")
+    if numbers.is_floating_point() or numbers.is_complex() or numbers.dtype == torch.bool:
+        raise InputTypeError(f"Recurrence: {name} must be integers, got {numbers.dtype}")
+    if numbers.dim() == 0 and name != "seeds":
+        numbers = numbers.expand(batch)
+    if numbers.shape != (batch,):
+        raise ShapeError(
+            f"Recurrence: {name} has shape {tuple(numbers.shape)}, expected {(batch,)}, one for each sequence"
+        )
+    if least is not None and batch and int(numbers.min()) < least:
+        raise ShapeError(f"Recurrence: {name} must be at least {least}, got {int(numbers.min())}")
+    return numbers.to(torch.int64)

@@ -1,0 +1,86 @@
+"""What a step reads beside its state and its token: a context of each sequence, and random numbers.
+
+A transition with them is a function of a state and a token, too: what is constant over a sequence is a part
+of the state that it returns as it is, and what differs from step to step a part of the token. So the loop
+over time, and what runs it natively, know of states and tokens alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from throughtime.errors import InputTypeError, ShapeError
+from throughtime.nn.recurrence.noise import Noise
+
+
+@dataclass(frozen=True)
+class StepInputs:
+    """A context, or noise, or both.
+
+    Parameters
+    ----------
+    context
+        Tensors (B, …), or None.
+    noise : Noise, optional
+        Of all sequences and tokens.
+    """
+
+    context: Any = None
+    noise: Noise | None = None
+
+    def of_pieces(self, of_sequences: Callable[[Tensor], Tensor]) -> "StepInputs":
+        """Return these for pieces of sequences, given what picks the row of each one's sequence."""
+        context = None if self.context is None else pytree.tree_map(of_sequences, self.context)
+        if self.noise is None:
+            return StepInputs(context)
+        return StepInputs(
+            context, Noise(pytree.tree_map(of_sequences, self.noise.sequences), self.noise.steps)
+        )
+
+    def of_state(self, state: Any) -> Any:
+        """Return a state with what is constant over a sequence."""
+        constants = (
+            {} if self.context is None else {"context": self.context},
+            {} if self.noise is None else {"noise": self.noise.sequences},
+        )
+        return state, constants
+
+    def of_tokens(self, prepared: Any) -> Any:
+        """Return tokens with their noise."""
+        return prepared, () if self.noise is None else self.noise.steps
+
+
+def with_inputs(f: Callable[..., Any]) -> Callable[[Any, Any], Any]:
+    """Return f as a function of what `StepInputs` makes of a state and of tokens."""
+    return partial(_step_with_inputs, f)  # copies, pickles and traces follow f in it
+
+
+def _step_with_inputs(f: Callable[..., Any], state: Any, token: Any) -> Any:
+    """Return the next state with its constants."""
+    (state, (context, of_sequences)), (x_t, of_steps) = state, token
+    noise = {name: Noise(constant, of_steps) for name, constant in of_sequences.items()}
+    return f(state, x_t, **context, **noise), (context, of_sequences)
+
+
+def checked_constants(context: Any, batch: int, *, unbatched: bool) -> Any:
+    """Return a context whose leaves are (B, …); that of a single sequence has no B."""
+
+    def checked(part: Any) -> Tensor:
+        if not isinstance(part, Tensor):
+            raise InputTypeError(
+                f"Recurrence: context must be a tensor or a structure of tensors, got {type(part).__name__}"
+            )
+        if unbatched:
+            return part.unsqueeze(0)
+        if part.dim() < 1 or part.shape[0] != batch:
+            raise ShapeError(
+                f"Recurrence: context has shape {tuple(part.shape)}, expected {batch} rows, one for each "
+                "sequence"
+            )
+        return part
+
+    return pytree.tree_map(checked, context)
