@@ -12,7 +12,7 @@ from torch import Tensor
 from tests.ops.program import graphs
 from tests.ops.program.graphs import Call, call_of
 from throughtime.errors import InputTypeError, ShapeError
-from throughtime.ops.program import layer
+from throughtime.ops.program import autograd
 from throughtime.ops.program.inputs import Inputs
 from throughtime.ops.program.layer import run_program
 from throughtime.ops.program.reference import run_reference
@@ -53,7 +53,7 @@ def test_a_training_step_is_native(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("the reference ran")
 
-    monkeypatch.setattr(layer, "run_reference", refuse)
+    monkeypatch.setattr(autograd, "run_reference", refuse)
     call = call_of(graphs.lstm(2), LENGTHS)
     torch.autograd.grad(function_of(call)(*call.tensors())[0].sum(), call.tensors())
 

@@ -11,7 +11,7 @@ from tests.ops.program import graphs
 from tests.ops.program.graphs import Call, call_of
 from tests.ops.program.interpreted import Program
 from tests.ops.program.random_graphs import RandomGraph, applied
-from throughtime.ops.program import layer, native
+from throughtime.ops.program import autograd, native
 from throughtime.ops.program.builder import Builder, Value
 from throughtime.ops.program.graph import Graph
 from throughtime.ops.program.layer import run_program
@@ -35,7 +35,7 @@ def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     def refuse(*_: Any, **__: Any) -> Results:
         raise AssertionError("the reference ran")
 
-    monkeypatch.setattr(layer, "run_reference", refuse)
+    monkeypatch.setattr(autograd, "run_reference", refuse)
 
 
 def flat(results: Results) -> list[Tensor]:

@@ -1,111 +1,183 @@
-"""The native machine under eager autograd, and which values may take it."""
+"""The native machine under autograd and function transforms, and which values may take it.
 
-from collections.abc import Callable, Sequence
+A backward pass that is differentiated runs its graph by the machine as well, in a call that autograd records
+as the forward one. What the forward pass has written for it are results of the forward call for autograd.
+"""
+
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from throughtime.ops.plain import FULL, compiling, is_batched, transformed, watched
+from throughtime.ops.program.counts import counts_of
 from throughtime.ops.program.forward_plan import ForwardPlan
+from throughtime.ops.program.graph import Graph
+from throughtime.ops.program.inputs import Inputs
+from throughtime.ops.program.plans import plan_of
+from throughtime.ops.program.reference import Results, run_reference
+from throughtime.ops.program.vectorized import vectorized
 from throughtime.ops.recurrent.steps import Steps
 from throughtime.ragged import tracing
 
 Tensors = Sequence[Tensor | None]
 
-# Of the tensors of a call to its results, then its final states, each once.
-Composition = Callable[[Tensors], list[Tensor]]
+_FIRST_TENSOR = 4
+"""Arguments of the autograd functions before the tensors."""
 
 
-def takes(tensors: Sequence[Tensor]) -> bool:
-    """Tell whether the machine may have these tensors."""
-    if transformed() or tracing() or watched(*tensors) or is_batched(*tensors):
+def run(
+    graph: Graph,
+    inputs: Inputs,
+    states: Tensors,
+    steps: Steps,
+    dtype: torch.dtype,
+    wanted: tuple[bool, ...],
+    *,
+    from_end: bool,
+) -> Results:
+    """Run a graph on tensors of one dtype, see `throughtime.ops.program.layer.run_program`."""
+    tensors = (*inputs.tokens, *inputs.sequences, *inputs.vectors, *inputs.matrices, *states)
+    present = [part for part in tensors if part is not None]
+    if not _takes(present):
+        return _chosen(run_reference(graph, inputs, states, steps, from_end=from_end), wanted)
+    needed = _needed(tensors)
+    plan = plan_of(graph, counts_of(inputs, states), wanted, needed)
+    if True in needed:
+        results = applied(plan, steps, dtype, from_end, *tensors)
+        written, final = list(results[: len(plan.written)]), list(results[len(plan.written) :])
+    else:
+        final, written = plan.run(tensors, steps, dtype, from_end=from_end)
+    return Results(
+        [None if place is None else written[place] for place in plan.state_places],
+        [written[place] for place in plan.output_places],
+        final,
+    )
+
+
+def applied(plan: ForwardPlan, *arguments: Any) -> tuple[Tensor, ...]:
+    """Return what the plan writes and the final states, recorded by autograd and function transforms."""
+    function = _Transformed if torch._C._are_functorch_transforms_active() else _Program  # noqa: SLF001
+    results: tuple[Tensor, ...] = function.apply(plan, *arguments)  # type: ignore[no-untyped-call]
+    return results
+
+
+def _takes(tensors: Sequence[Tensor]) -> bool:
+    """Tell whether the machine may have these tensors, or what function transforms make of them."""
+    if tracing() or watched(*tensors) or is_batched(*tensors) or _transformed_otherwise():
         return False
     return False not in [part.is_cpu and part.dtype in FULL for part in tensors] and not compiling(tensors[0])
 
 
-def run(
+def _transformed_otherwise() -> bool:
+    """Tell whether a transform is active that is neither `torch.func.grad` nor `torch.vmap`."""
+    if not transformed():
+        return False
+    kinds = torch._C._functorch.TransformType  # noqa: SLF001
+    stack = torch._C._functorch.get_interpreter_stack() or []  # noqa: SLF001
+    return forward_ad._current_level >= 0 or any(  # noqa: SLF001
+        level.key() not in {kinds.Grad, kinds.Vmap} for level in stack
+    )
+
+
+def _needed(tensors: Tensors) -> tuple[bool, ...]:
+    """Return which tensors may be asked for their gradient: by a transform all."""
+    if transformed():
+        return tuple([part is not None for part in tensors])
+    if not torch.is_grad_enabled():
+        return (False,) * len(tensors)
+    return tuple([part is not None and part.requires_grad for part in tensors])
+
+
+def _chosen(results: Results, wanted: tuple[bool, ...]) -> Results:
+    states = [state if one else None for state, one in zip(results.states, wanted, strict=True)]
+    return results._replace(states=states)
+
+
+def _keep(ctx: Any, arguments: tuple[Any, ...], results: tuple[Tensor, ...]) -> None:
+    ctx.set_materialize_grads(False)
+    ctx.plan, ctx.steps, ctx.dtype, ctx.from_end = arguments[:_FIRST_TENSOR]
+    ctx.save_for_backward(*arguments[_FIRST_TENSOR:], *results[: len(ctx.plan.written)])
+
+
+def _results(
     plan: ForwardPlan,
-    tensors: Tensors,
     steps: Steps,
     dtype: torch.dtype,
-    composition: Composition,
-    *,
-    from_end: bool,
+    from_end: bool,  # noqa: FBT001 - autograd passes arguments by position
+    *tensors: Tensor | None,
 ) -> tuple[Tensor, ...]:
-    """Return the results and the final states; derivatives beyond the first are those of the composition."""
-    results: tuple[Tensor, ...] = _Program.apply(plan, steps, dtype, composition, from_end, *tensors)  # type: ignore[no-untyped-call]
-    return results
+    final, written = plan.run(tensors, steps, dtype, from_end=from_end)
+    return *written, *final
+
+
+def _gradients(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+    """Return the gradients of the arguments, of which the first ones are no tensors."""
+    needed = ctx.needs_input_grad[_FIRST_TENSOR:]
+    present = [part for part in gradients if part is not None]
+    if not present:
+        return (None,) * (_FIRST_TENSOR + len(needed))
+    plan = ctx.plan.backward(tuple([part is not None for part in gradients]), needed)
+    tensors = *ctx.saved_tensors, *gradients
+    with _without_autocast(present[0].device.type):
+        if torch.is_grad_enabled() or transformed() or not _takes(present):
+            found = plan.run_as_call(tensors, ctx.steps, _call, from_end=ctx.from_end)
+        else:
+            found = plan.run(tensors, ctx.steps, ctx.dtype, from_end=ctx.from_end)
+    return *(None,) * _FIRST_TENSOR, *found
+
+
+def _call(
+    graph: Graph,
+    inputs: Inputs,
+    states: Tensors,
+    steps: Steps,
+    from_end: bool,  # noqa: FBT001 - the last argument of a `Call`
+) -> tuple[list[Tensor], list[Tensor]]:
+    dtype = next(part.dtype for group in (*inputs, states) for part in group if part is not None)
+    results = run(graph, inputs, states, steps, dtype, (False,) * len(states), from_end=from_end)
+    return results.final, results.outputs
 
 
 class _Program(torch.autograd.Function):
+    """The machine without function transforms; `setup_context` would cost more than a small cell."""
+
     @staticmethod
-    def forward(
-        ctx: Any,
-        plan: ForwardPlan,
-        steps: Steps,
-        dtype: torch.dtype,
-        composition: Composition,
-        from_end: bool,  # noqa: FBT001 - autograd passes arguments by position
-        *tensors: Tensor | None,
-    ) -> tuple[Tensor, ...]:
-        final, written = plan.run(tensors, steps, dtype, from_end=from_end)
-        ctx.set_materialize_grads(False)
-        ctx.plan, ctx.steps, ctx.dtype, ctx.composition, ctx.from_end = (
-            plan,
-            steps,
-            dtype,
-            composition,
-            from_end,
-        )
-        ctx.save_for_backward(*tensors, *written)
-        return (*written[: len(plan.results)], *final)
+    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, ...]:
+        results = _results(*arguments)
+        _keep(ctx, arguments, results)
+        return results
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        plan, saved, count = ctx.plan, ctx.saved_tensors, sum(ctx.plan.counts)
-        present = [part for part in gradients if part is not None]
-        if not present:
-            return _of_arguments([None] * count)
-        with _without_autocast(present[0].device.type):
-            # Somebody will differentiate a gradient, too, or it is none that the machine may have.
-            if torch.is_grad_enabled() or not takes(present):
-                return _of_arguments(_gradients_of(ctx.composition, saved[:count], gradients))
-            backward = plan.backward(tuple([part is not None for part in gradients]))
-            return _of_arguments(
-                backward.run((*saved, *gradients), ctx.steps, ctx.dtype, from_end=ctx.from_end)
-            )
+        return _gradients(ctx, *gradients)
+
+
+class _Transformed(torch.autograd.Function):
+    """The machine where function transforms are active."""
+
+    @staticmethod
+    def forward(*arguments: Any) -> tuple[Tensor, ...]:
+        return _results(*arguments)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        _keep(ctx, inputs, output)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        return _gradients(ctx, *gradients)
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], *arguments: Any
+    ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        return vectorized(applied, info.batch_size, in_dims[_FIRST_TENSOR:], *arguments)
 
 
 def _without_autocast(device: str) -> AbstractContextManager[object]:
     """Compute in the dtype of the tensors; a context of autocast costs more than a small product."""
     return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
-
-
-def _of_arguments(gradients: list[Tensor | None]) -> tuple[Tensor | None, ...]:
-    """Return gradients for all arguments of the function, whose first five are no tensors."""
-    return None, None, None, None, None, *gradients
-
-
-def _gradients_of(composition: Composition, tensors: Tensors, gradients: Tensors) -> list[Tensor | None]:
-    """Return the gradients of the tensors, differentiable where gradients are enabled."""
-    create_graph = torch.is_grad_enabled()
-    with torch.enable_grad():
-        inputs = tensors if create_graph else [_detached(part) for part in tensors]
-        results = composition(inputs)
-        pairs = [
-            (result, seed)
-            for result, seed in zip(results, gradients, strict=True)
-            if seed is not None and result.requires_grad
-        ]
-        wanted = [part for part in inputs if part is not None and part.requires_grad]
-        outputs, seeds = zip(*pairs, strict=True)
-        found = iter(
-            torch.autograd.grad(outputs, wanted, seeds, create_graph=create_graph, allow_unused=True)
-        )
-        return [next(found) if part is not None and part.requires_grad else None for part in inputs]
-
-
-def _detached(part: Tensor | None) -> Tensor | None:
-    return None if part is None else part.detach().requires_grad_(part.requires_grad)

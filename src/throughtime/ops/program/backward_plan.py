@@ -1,6 +1,8 @@
 """How a backward pass is run: where it finds what it reads, and what becomes of its results."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import NamedTuple, cast
 
 import torch
@@ -19,10 +21,16 @@ from throughtime.ops.program.derive import (
 )
 from throughtime.ops.program.encode import encode
 from throughtime.ops.program.graph import Graph
+from throughtime.ops.program.inputs import Inputs
 from throughtime.ops.program.native import Machine
+from throughtime.ops.program.shift import states_before
 from throughtime.ops.recurrent.steps import Steps
 
 _MANY_TOKENS = 4096
+
+
+Call = Callable[[Graph, Inputs, Sequence[Tensor | None], Steps, bool], tuple[list[Tensor], list[Tensor]]]
+"""Runs a graph, the last argument ``from_end``; returns final states and outputs."""
 
 
 class _Part(NamedTuple):
@@ -56,7 +64,7 @@ class BackwardPlan:
     """A backward pass for one choice of results that have a gradient.
 
     All its tensors are numbered: those of the forward call, the matrices that this wrote, the gradients of
-    its results and of its final states, and the outputs of the backward program.
+    these and of its final states, and the outputs of the backward program.
     """
 
     def __init__(
@@ -66,7 +74,6 @@ class BackwardPlan:
         needs: Needs,
         backward: Backward,
         written: Sequence[int],
-        results: int,
     ) -> None:
         self._graph, self._counts, self._backward = graph, counts, backward
         self._written = {node: place for place, node in enumerate(written)}
@@ -75,13 +82,13 @@ class BackwardPlan:
             TOKEN: 0,
             WRITTEN: sum(counts),
             GRADIENT: begin_gradients,
-            EMITTED: begin_gradients + results + counts.states,
+            EMITTED: begin_gradients + len(written) + counts.states,
         }
         sequences, vectors, matrices, states = counts.tokens, *(sum(counts[:kind]) for kind in (2, 3, 4))
         self._tokens = [self._place(kind, number) for kind, number in backward.tokens]
         self._previous = [self._place(WRITTEN, graph.states[k]) for k in backward.previous]
         self._previous_initial = [states + k for k in backward.previous]
-        self._initial = [begin_gradients + results + k for k in backward.states]
+        self._initial = [begin_gradients + len(written) + k for k in backward.states]
         self._no_sums = [None] * len(backward.sequences)
         self._of_tokens = [(index, self._part(part)) for index, part in backward.token_gradients.items()]
         self._of_vectors = [
@@ -109,10 +116,43 @@ class BackwardPlan:
             Of the forward pass.
         """
         final: list[Tensor] = []
-        everything = list(tensors)
+        emitted: list[Tensor] = []
         if self._machine is not None:
-            final, emitted = self._run(self._machine, everything, steps, dtype, from_end=not from_end)
-            everything += emitted
+            final, emitted = self._run(self._machine, tensors, steps, dtype, from_end=not from_end)
+        return self._gradients([*tensors, *emitted], final)
+
+    def run_as_call(
+        self, tensors: Sequence[Tensor | None], steps: Steps, call: Call, *, from_end: bool
+    ) -> list[Tensor | None]:
+        """Return the same as `run`, differentiable: the graph is run by a differentiable ``call``.
+
+        The states before each step are token matrices of it.
+        """
+        if self._machine is None:
+            return self._gradients(tensors, [])
+        _, sequences, vectors, matrices, _ = self._counts.divided(tensors)
+        before = [
+            states_before(cast("Tensor", tensors[place]), tensors[initial], steps, from_end=from_end)
+            for place, initial in zip(self._previous, self._previous_initial, strict=True)
+        ]
+        read = [[tensors[place] for place in self._tokens] + before, sequences, vectors, matrices]
+        inputs = Inputs(*(cast("tuple[Tensor, ...]", tuple(part)) for part in read))
+        states = [*(tensors[place] for place in self._initial), *self._no_sums]
+        final, emitted = call(self._graph_of_tokens, inputs, states, steps, not from_end)
+        return self._gradients([*tensors, *emitted], final)
+
+    @cached_property
+    def _graph_of_tokens(self) -> Graph:
+        """The graph with token leaves in the place of ``previous`` leaves."""
+        nodes = [
+            node._replace(operator=TOKEN, index=len(self._tokens) + node.index)
+            if node.operator == "previous"
+            else node
+            for node in self._backward.graph.nodes
+        ]
+        return replace(self._backward.graph, nodes=tuple(nodes))
+
+    def _gradients(self, everything: Sequence[Tensor | None], final: Sequence[Tensor]) -> list[Tensor | None]:
         gradients: list[Tensor | None] = [None] * sum(self._counts)
         for place, part in self._of_tokens:
             gradients[place] = part.of(everything)
@@ -123,7 +163,7 @@ class BackwardPlan:
         for place, number in self._of_states:
             gradients[place] = final[number]
         for place in self._needed:
-            tensor = tensors[place]
+            tensor = everything[place]
             if gradients[place] is None and tensor is not None:
                 gradients[place] = torch.zeros_like(tensor)
         return gradients

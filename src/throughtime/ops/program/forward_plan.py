@@ -1,7 +1,8 @@
 """What a call of a graph does, worked out once for each choice of wanted states and needed gradients."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +14,8 @@ from throughtime.ops.program.encode import encode
 from throughtime.ops.program.graph import Graph
 from throughtime.ops.program.native import Machine
 from throughtime.ops.recurrent.steps import Steps
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 class ForwardPlan:
@@ -41,22 +44,26 @@ class ForwardPlan:
         self.written = self._written() if any(map(any, self.needs)) else self.results
         """Nodes whose values are written for all tokens: first the results."""
         self._machine = Machine(encode(replace(graph, outputs=self.written), counts.vectors))
-        self._backward: dict[tuple[bool, ...], BackwardPlan] = {}
+        self._backward: dict[tuple[tuple[bool, ...], tuple[bool, ...]], BackwardPlan] = {}
+        self._variants: dict[Hashable, ForwardPlan] = {}
 
     def _written(self) -> tuple[int, ...]:
-        """Return the results, the states that the backward pass reads, and what else it reads."""
-        present = (True,) * (len(self.results) + len(self.graph.states))
-        written = self.results
-        for others in (self.graph.states, range(len(self.graph.nodes))):
-            read = self._derived(present, written).written.intersection(others)
-            written += tuple(sorted(read.difference(written)))
-        return written
+        """Return the results, the states that the backward pass reads, and what else it reads.
 
-    def _derived(self, present: Sequence[bool], written: Sequence[int]) -> Backward:
-        """Return the backward pass for gradients of these: results, then final states."""
-        nodes = frozenset(node for node, one in zip(self.results, present, strict=False) if one)
-        seeds = Seeds(nodes, tuple(present[len(self.results) :]))
-        return derive(self.graph, self.needs, seeds, written)
+        What is written has a gradient, too, where a backward pass is differentiated.
+        """
+        written, states = self.results, frozenset(self.graph.states)
+        while True:
+            present = (True,) * (len(written) + len(self.graph.states))
+            read = sorted(self._derived(self.needs, present, written).written.difference(written))
+            if not read:
+                return written
+            written += tuple([node for node in read if node in states] or read)
+
+    def _derived(self, needs: Needs, present: Sequence[bool], written: Sequence[int]) -> Backward:
+        """Return the backward pass for gradients of these: what is written, then final states."""
+        nodes = frozenset(node for node, one in zip(written, present, strict=False) if one)
+        return derive(self.graph, needs, Seeds(nodes, tuple(present[len(written) :])), written)
 
     def run(
         self, tensors: Sequence[Tensor | None], steps: Steps, dtype: torch.dtype, *, from_end: bool
@@ -67,13 +74,27 @@ class ForwardPlan:
             tokens, (), (), sequences, vectors, matrices, states, steps, dtype, from_end=from_end
         )
 
-    def backward(self, present: tuple[bool, ...]) -> BackwardPlan:
-        """Return the backward pass for gradients of these: ``results``, then final states."""
-        plan = self._backward.get(present)
+    def backward(self, present: tuple[bool, ...], needed: tuple[bool, ...]) -> BackwardPlan:
+        """Return the backward pass for gradients of these: ``written``, then final states.
+
+        Parameters
+        ----------
+        present
+            Which of them have one.
+        needed
+            For each tensor whether its gradient is asked for.
+        """
+        plan = self._backward.get((present, needed))
         if plan is None:
-            backward = self._derived(present, self.written)
-            plan = BackwardPlan(
-                self.graph, self.counts, self.needs, backward, self.written, len(self.results)
-            )
-            self._backward[present] = plan
+            needs = Needs(*map(tuple, self.counts.divided(needed)))
+            backward = self._derived(needs, present, self.written)
+            plan = BackwardPlan(self.graph, self.counts, needs, backward, self.written)
+            self._backward[present, needed] = plan
+        return plan
+
+    def variant(self, key: Key, of: "Callable[[ForwardPlan, Key], ForwardPlan]") -> "ForwardPlan":
+        """Return ``of(self, key)``, worked out once for each key."""
+        plan = self._variants.get(key)
+        if plan is None:
+            plan = self._variants[key] = of(self, key)
         return plan

@@ -6,7 +6,6 @@ tensor subclasses and modes run the reference.
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -14,22 +13,11 @@ from torch import Tensor
 from throughtime.errors import InputTypeError
 from throughtime.ops.plain import HALF
 from throughtime.ops.program import autograd
-from throughtime.ops.program.counts import Counts, counts_of, rebuilt
-from throughtime.ops.program.forward_plan import ForwardPlan
 from throughtime.ops.program.graph import Graph
 from throughtime.ops.program.inputs import Inputs
-from throughtime.ops.program.reference import Results, run_reference
+from throughtime.ops.program.reference import Results
 from throughtime.ops.program.shapes import check_shapes
 from throughtime.ops.recurrent.steps import Steps
-
-_PLANS = "_plans"
-
-
-class _Plans(dict[Any, ForwardPlan]):
-    """What was worked out for a graph; a copy of the graph works it out again."""
-
-    def __reduce__(self) -> tuple[type, tuple[()]]:
-        return _Plans, ()
 
 
 def run_program(
@@ -91,57 +79,9 @@ def run_program(
     dtype = _common_dtype(present)
     if dtype is None:
         return _in_float32(graph, inputs, states, steps, wanted, from_end=from_end)
-    counts = counts_of(inputs, states)
     check_shapes(graph, inputs, states, steps)
-    if not autograd.takes(present):
-        return _chosen(run_reference(graph, inputs, states, steps, from_end=from_end), wanted)
-    needed = tuple([part is not None and part.requires_grad for part in tensors])
-    if not (True in needed and torch.is_grad_enabled()):
-        needed = (False,) * len(tensors)
-    plan = _plan(graph, counts, (True,) * len(states) if wanted is None else tuple(wanted), needed)
-    if True not in needed:
-        final, written = plan.run(tensors, steps, dtype, from_end=from_end)
-    else:
-
-        def composition(tensors: Sequence[Tensor | None]) -> list[Tensor]:
-            return _composed(plan, tensors, steps, from_end=from_end)
-
-        results = autograd.run(plan, tensors, steps, dtype, composition, from_end=from_end)
-        written, final = list(results[: len(plan.results)]), list(results[len(plan.results) :])
-    return Results(
-        [None if place is None else written[place] for place in plan.state_places],
-        [written[place] for place in plan.output_places],
-        final,
-    )
-
-
-def _plan(graph: Graph, counts: Counts, wanted: tuple[bool, ...], needed: tuple[bool, ...]) -> ForwardPlan:
-    plans: _Plans | None = graph.__dict__.get(_PLANS)
-    if plans is None:
-        plans = graph.__dict__[_PLANS] = _Plans()
-    key = counts, wanted, needed
-    plan = plans.get(key)
-    if plan is None:
-        plan = plans[key] = ForwardPlan(graph, counts, wanted, needed)
-    return plan
-
-
-def _composed(
-    plan: ForwardPlan, tensors: Sequence[Tensor | None], steps: Steps, *, from_end: bool
-) -> list[Tensor]:
-    """Return results and final states by the reference, as `throughtime.ops.program.autograd.run` does."""
-    inputs, states = rebuilt(plan.counts, tensors)
-    found = run_reference(plan.graph, inputs, states, steps, from_end=from_end)
-    values = cast("list[Tensor]", [*found.states, *found.outputs])
-    by_node = dict(zip((*plan.graph.states, *plan.graph.outputs), values, strict=True))
-    return [*(by_node[node] for node in plan.results), *found.final]
-
-
-def _chosen(results: Results, wanted: Sequence[bool] | None) -> Results:
-    if wanted is None:
-        return results
-    states = [state if one else None for state, one in zip(results.states, wanted, strict=True)]
-    return results._replace(states=states)
+    chosen = (True,) * len(states) if wanted is None else tuple(wanted)
+    return autograd.run(graph, inputs, states, steps, dtype, chosen, from_end=from_end)
 
 
 def _common_dtype(tensors: Sequence[Tensor]) -> torch.dtype | None:
