@@ -12,7 +12,7 @@ from throughtime.ops.recurrent.steps import dense_steps
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from throughtime.nn.recurrence.tracing.step import TracedStep
+    from throughtime.ops.program.tracing.step import TracedStep
 
 
 def run(

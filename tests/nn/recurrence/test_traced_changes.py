@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.nn.recurrence.evaluator import loop, run
-from throughtime.nn.recurrence.tracing.cache import StepTracer
-from throughtime.nn.recurrence.tracing.errors import UntraceableError
+from throughtime.ops.program.tracing.cache import StepTracer
+from throughtime.ops.program.tracing.errors import UntraceableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

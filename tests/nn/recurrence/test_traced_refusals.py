@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from throughtime.nn.recurrence.tracing.cache import StepTracer
-from throughtime.nn.recurrence.tracing.errors import UntraceableError
+from throughtime.ops.program.tracing.cache import StepTracer
+from throughtime.ops.program.tracing.errors import UntraceableError
 
 H = 4
 HERE = r"test_traced_refusals.py:\d+"

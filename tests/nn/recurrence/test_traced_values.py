@@ -13,13 +13,13 @@ from torch.utils import _pytree as pytree
 
 from tests.nn.recurrence.evaluator import loop, run
 from tests.nn.recurrence.transitions import CASES, Case
-from throughtime.nn.recurrence.tracing.cache import StepTracer
-from throughtime.nn.recurrence.tracing.walk import Walk
 from throughtime.ops.program.layer import run_program
 from throughtime.ops.program.reference import run_reference
+from throughtime.ops.program.tracing.cache import StepTracer
+from throughtime.ops.program.tracing.walk import Walk
 
 if TYPE_CHECKING:
-    from throughtime.nn.recurrence.tracing.step import TracedStep
+    from throughtime.ops.program.tracing.step import TracedStep
 
 LENGTH, N = 4, 3
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from throughtime.nn.recurrence.tracing.step import TracedStep
 from throughtime.ops.program.layer import run_program
+from throughtime.ops.program.tracing.step import TracedStep
 from throughtime.ops.recurrent.steps import Steps, host_lengths, rows
 
 Native = Literal["auto", "require", "never"]
@@ -20,7 +20,7 @@ def program_states(step: TracedStep, tokens: Any, state: Any, steps: Steps, kept
     Parameters
     ----------
     step
-        What `throughtime.nn.recurrence.tracing.cache.StepTracer.step` returns.
+        What `throughtime.ops.program.tracing.cache.StepTracer.step` returns.
     tokens
         In the structure of the token, each leaf (T, …).
     state

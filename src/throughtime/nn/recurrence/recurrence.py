@@ -23,8 +23,8 @@ from throughtime.nn.recurrence._transition import begin, check_input, check_next
 from throughtime.nn.recurrence.cell import Cell
 from throughtime.nn.recurrence.noise import draws_of
 from throughtime.nn.recurrence.step_inputs import StepInputs, checked_constants, with_inputs
-from throughtime.nn.recurrence.tracing.cache import StepTracer
-from throughtime.nn.recurrence.tracing.errors import UntraceableError
+from throughtime.ops.program.tracing.cache import StepTracer
+from throughtime.ops.program.tracing.errors import UntraceableError
 from throughtime.ops.recurrent.steps import Steps, dense_steps
 from throughtime.ragged import Ragged, refuse_compiling, refuse_tracing
 

@@ -42,7 +42,7 @@ def run(
     """Run a graph on tensors of one dtype, see `throughtime.ops.program.layer.run_program`."""
     tensors = (*inputs.tokens, *inputs.sequences, *inputs.vectors, *inputs.matrices, *states)
     present = [part for part in tensors if part is not None]
-    if not _takes(present):
+    if not takes(present):
         return _chosen(run_reference(graph, inputs, states, steps, from_end=from_end), wanted)
     needed = _needed(tensors)
     plan = plan_of(graph, counts_of(inputs, states), wanted, needed)
@@ -65,7 +65,7 @@ def applied(plan: ForwardPlan, *arguments: Any) -> tuple[Tensor, ...]:
     return results
 
 
-def _takes(tensors: Sequence[Tensor]) -> bool:
+def takes(tensors: Sequence[Tensor]) -> bool:
     """Tell whether the machine may have these tensors, or what function transforms make of them."""
     if tracing() or watched(*tensors) or is_batched(*tensors) or _transformed_otherwise():
         return False
@@ -123,7 +123,7 @@ def _gradients(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]
     plan = ctx.plan.backward(tuple([part is not None for part in gradients]), needed)
     tensors = *ctx.saved_tensors, *gradients
     with _without_autocast(present[0].device.type):
-        if torch.is_grad_enabled() or transformed() or not _takes(present):
+        if torch.is_grad_enabled() or transformed() or not takes(present):
             found = plan.run_as_call(tensors, ctx.steps, _call, from_end=ctx.from_end)
         else:
             found = plan.run(tensors, ctx.steps, ctx.dtype, from_end=ctx.from_end)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from throughtime.ops.recurrent.reference import recurrent_layer_reference
+from throughtime.ops.recurrent.program import recurrent_layer_program
 from throughtime.ops.recurrent.spec import CellSpec
 from throughtime.ops.recurrent.steps import Steps
 from throughtime.ops.recurrent.weights import PARTS, Weights
@@ -70,7 +70,8 @@ def _backward(
     directions = tuple(Weights(*weights[d : d + PARTS]) for d in (0, PARTS) if weights[d] is not None)  # type: ignore[arg-type]
     # The numbers are as wide as the tensors are, whatever autocast would like.
     with torch.autocast(x.device.type, enabled=False):  # type: ignore[union-attr]
-        outputs = recurrent_layer_reference(x, steps, spec, h0, c0, directions)  # type: ignore[arg-type]
+        save = any(gradient is not None for gradient in output_gradients[3:])
+        outputs = recurrent_layer_program(x, steps, spec, h0, c0, directions, save=save)  # type: ignore[arg-type]
         pairs = [
             (output, gradient)
             for output, gradient in zip(outputs, output_gradients, strict=True)

@@ -15,6 +15,7 @@ from throughtime.ops.plain import compiling, differentiable, transformed, watche
 from throughtime.ops.recurrent import native
 from throughtime.ops.recurrent.autograd import differentiable_layer
 from throughtime.ops.recurrent.fused import recurrent_layer_torch, torch_knows
+from throughtime.ops.recurrent.program import recurrent_layer_program
 from throughtime.ops.recurrent.record import StepGradients
 from throughtime.ops.recurrent.reference import recurrent_layer_reference
 from throughtime.ops.recurrent.registered import registered_layer
@@ -60,4 +61,8 @@ def recurrent_layer(
         return (*recurrent_layer_torch(*arguments), empty, empty)
     # The autocast dtypes are the caller's; the loop computes in those of the tensors.
     with torch.autocast(x.device.type, enabled=False):
-        return recurrent_layer_reference(*arguments)
+        return (
+            recurrent_layer_program(*arguments, save=save)
+            if transformed()
+            else recurrent_layer_reference(*arguments)
+        )

@@ -1,6 +1,6 @@
 """A traced transition: the graph of a step, and what is computed before the loop."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, compress, pairwise
 from typing import Any
@@ -9,17 +9,17 @@ import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
-from throughtime.nn.recurrence.tracing.capture import Capture, capture
-from throughtime.nn.recurrence.tracing.errors import UntraceableError
-from throughtime.nn.recurrence.tracing.hoisting import as_rows, hoisted_code
-from throughtime.nn.recurrence.tracing.in_place import make_functional
-from throughtime.nn.recurrence.tracing.lowering import Lowering
-from throughtime.nn.recurrence.tracing.numbering import renumbered
-from throughtime.nn.recurrence.tracing.places import Place
-from throughtime.nn.recurrence.tracing.source import Source, described, operator_name
-from throughtime.nn.recurrence.tracing.watching import Watched
 from throughtime.ops.program.graph import Graph
 from throughtime.ops.program.inputs import Inputs
+from throughtime.ops.program.tracing.capture import Capture, capture
+from throughtime.ops.program.tracing.errors import UntraceableError
+from throughtime.ops.program.tracing.hoisting import as_rows, hoisted_code
+from throughtime.ops.program.tracing.in_place import make_functional
+from throughtime.ops.program.tracing.lowering import Lowering
+from throughtime.ops.program.tracing.numbering import renumbered
+from throughtime.ops.program.tracing.places import Place
+from throughtime.ops.program.tracing.source import Source, described, operator_name
+from throughtime.ops.program.tracing.watching import Watched
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,15 @@ class TracedStep:
         sequences : sequence of Tensor
             The leaves of the state that are constant, (B, …) each.
         """
+        return self._inputs([container[key] for container, key, _ in self._constants], tokens, sequences)
+
+    def inputs_with(self, tensors: Mapping[Any, Tensor], tokens: Any, sequences: Sequence[Tensor]) -> Inputs:
+        """Return `inputs`, of other tensors than those that f reads, each by its key in its container."""
+        constants = [tensors.get(key, container[key]) for container, key, _ in self._constants]
+        return self._inputs(constants, tokens, sequences)
+
+    def _inputs(self, constants: Sequence[Tensor], tokens: Any, sequences: Sequence[Tensor]) -> Inputs:
         leaves = [tokens] if isinstance(tokens, Tensor) else pytree.tree_leaves(tokens)
-        constants = [container[key] for container, key, _ in self._constants]
         # Views of the trace are those of contiguous examples.
         parts = self._code(*constants, *[leaf.contiguous() for leaf in (*leaves, *sequences)])
         return Inputs(*[parts[begin:end] for begin, end in self._bounds])

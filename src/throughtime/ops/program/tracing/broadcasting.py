@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from throughtime.nn.recurrence.tracing.errors import UntraceableError
-from throughtime.nn.recurrence.tracing.values import Axis, Value
+from throughtime.ops.program.tracing.errors import UntraceableError
+from throughtime.ops.program.tracing.values import Axis, Value
 
 
 def broadcast(values: list[Value]) -> tuple[list[Value], tuple[int | None, ...], bool]:

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from throughtime.nn.recurrence.tracing.capture import Capture
-from throughtime.nn.recurrence.tracing.errors import UntraceableError
-from throughtime.nn.recurrence.tracing.values import Hoisted, Value, contiguous
+from throughtime.ops.program.tracing.capture import Capture
+from throughtime.ops.program.tracing.errors import UntraceableError
+from throughtime.ops.program.tracing.values import Hoisted, Value, contiguous
 
 
 class Dependence(IntFlag):

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import fx
 
-from throughtime.nn.recurrence.tracing.errors import UntraceableError
-from throughtime.nn.recurrence.tracing.source import VARYING, Source, described, is_tensor, operator_name
+from throughtime.ops.program.tracing.errors import UntraceableError
+from throughtime.ops.program.tracing.source import VARYING, Source, described, is_tensor, operator_name
 
 # Row-wise unless one of their dimensions, which their schema names, is that of the rows.
 _ALONG_DIMENSIONS = frozenset(

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from throughtime.nn.recurrence.tracing.code_names import is_of_library, names, whole_names
-from throughtime.nn.recurrence.tracing.places import Contents, Place
+from throughtime.ops.program.tracing.code_names import is_of_library, names, whole_names
+from throughtime.ops.program.tracing.places import Contents, Place
 
 MISSING = object()
 

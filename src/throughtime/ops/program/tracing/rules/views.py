@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from throughtime.nn.recurrence.tracing.errors import UntraceableError
-from throughtime.nn.recurrence.tracing.values import Axis, Value, contiguous, number, regrouped
+from throughtime.ops.program.tracing.errors import UntraceableError
+from throughtime.ops.program.tracing.values import Axis, Value, contiguous, number, regrouped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from throughtime.nn.recurrence.tracing.lowering import Lowering
+    from throughtime.ops.program.tracing.lowering import Lowering
 
 
 def _permute(low: Lowering, a: Value, dims: list[int]) -> Value:

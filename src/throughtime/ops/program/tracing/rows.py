@@ -2,9 +2,9 @@
 
 from math import prod
 
-from throughtime.nn.recurrence.tracing.errors import UntraceableError
-from throughtime.nn.recurrence.tracing.values import Axis, simplified
 from throughtime.ops.program.builder import Value as Row
+from throughtime.ops.program.tracing.errors import UntraceableError
+from throughtime.ops.program.tracing.values import Axis, simplified
 
 MOST_PIECES = 256
 """A row is put together of at most so many pieces."""

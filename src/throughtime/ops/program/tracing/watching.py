@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.parameter import is_lazy
 
-from throughtime.nn.recurrence.tracing.errors import UntraceableError
-from throughtime.nn.recurrence.tracing.guards import Guards
-from throughtime.nn.recurrence.tracing.places import Place
-from throughtime.nn.recurrence.tracing.source import operator_name
-from throughtime.nn.recurrence.tracing.walk import MISSING, Walk
+from throughtime.ops.program.tracing.errors import UntraceableError
+from throughtime.ops.program.tracing.guards import Guards
+from throughtime.ops.program.tracing.places import Place
+from throughtime.ops.program.tracing.source import operator_name
+from throughtime.ops.program.tracing.walk import MISSING, Walk
 
 
 class Watched:

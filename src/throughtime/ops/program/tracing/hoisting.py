@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, fx
 from torch.nn import functional as F
 
-from throughtime.nn.recurrence.tracing.row_wise import check_row_wise
-from throughtime.nn.recurrence.tracing.source import Dependence, Source
 from throughtime.ops.linear import linear
+from throughtime.ops.program.tracing.row_wise import check_row_wise
+from throughtime.ops.program.tracing.source import Dependence, Source
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from torch import fx
 from torch.overrides import TorchFunctionMode
 
 from throughtime import errors
-from throughtime.nn.recurrence.tracing.errors import UntraceableError
-from throughtime.nn.recurrence.tracing.plain_functions import plain_call
+from throughtime.ops.program.tracing.errors import UntraceableError
+from throughtime.ops.program.tracing.plain_functions import plain_call
 
 _HERE = str(Path(__file__).parent)
 _LIBRARIES = (str(Path(torch.__file__).parent), str(Path(errors.__file__).parent))

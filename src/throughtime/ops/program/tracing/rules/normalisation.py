@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from throughtime.nn.recurrence.tracing.errors import UntraceableError
-from throughtime.nn.recurrence.tracing.rules.reductions import mean
-from throughtime.nn.recurrence.tracing.values import regrouped
+from throughtime.ops.program.tracing.errors import UntraceableError
+from throughtime.ops.program.tracing.rules.reductions import mean
+from throughtime.ops.program.tracing.values import regrouped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from throughtime.nn.recurrence.tracing.lowering import Lowering
-    from throughtime.nn.recurrence.tracing.values import Value
+    from throughtime.ops.program.tracing.lowering import Lowering
+    from throughtime.ops.program.tracing.values import Value
 
 
 def _normalised(low: Lowering, a: Value, dims: list[int], eps: Any) -> Value:
@@ -67,7 +67,7 @@ def _group_norm(
 
 
 def _with_trailing(part: Value | None, ones: int) -> Value | None:
-    from throughtime.nn.recurrence.tracing.rules.views import VIEW_RULES
+    from throughtime.ops.program.tracing.rules.views import VIEW_RULES
 
     for _ in range(0 if part is None else ones):
         part = VIEW_RULES["unsqueeze"](None, part, -1)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from throughtime.nn.recurrence.tracing.rules.conditions import clamp
+from throughtime.ops.program.tracing.rules.conditions import clamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from throughtime.nn.recurrence.tracing.lowering import Lowering, Operand
-    from throughtime.nn.recurrence.tracing.values import Value
+    from throughtime.ops.program.tracing.lowering import Lowering, Operand
+    from throughtime.ops.program.tracing.values import Value
 
 
 def _silu(low: Lowering, a: Value) -> Value:

@@ -13,9 +13,9 @@ from torch import Tensor, fx
 from torch.nn.utils import parametrize
 from torch.utils import _pytree as pytree
 
-from throughtime.nn.recurrence.tracing.decompositions import decompositions
-from throughtime.nn.recurrence.tracing.errors import UntraceableError
-from throughtime.nn.recurrence.tracing.source_lines import SourceLines
+from throughtime.ops.program.tracing.decompositions import decompositions
+from throughtime.ops.program.tracing.errors import UntraceableError
+from throughtime.ops.program.tracing.source_lines import SourceLines
 
 _OF_NUMBER = "f depends on the number of sequences, n: it branches on it, or takes it as an int"
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from throughtime.nn.recurrence.tracing.values import number
+from throughtime.ops.program.tracing.values import number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from throughtime.nn.recurrence.tracing.lowering import Lowering
-    from throughtime.nn.recurrence.tracing.values import Value
+    from throughtime.ops.program.tracing.lowering import Lowering
+    from throughtime.ops.program.tracing.values import Value
 
 
 def _full(low: Lowering, size: Any, fill_value: Any, **_: Any) -> Value:

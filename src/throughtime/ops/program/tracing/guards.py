@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from throughtime.nn.recurrence.tracing.places import Place
-from throughtime.nn.recurrence.tracing.walk import MISSING
+from throughtime.ops.program.tracing.places import Place
+from throughtime.ops.program.tracing.walk import MISSING
 
 
 class Guards:

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import fx
 
-from throughtime.nn.recurrence.tracing.errors import UntraceableError
-from throughtime.nn.recurrence.tracing.source import VIEWS, described, operator_name
+from throughtime.ops.program.tracing.errors import UntraceableError
+from throughtime.ops.program.tracing.source import VIEWS, described, operator_name
 
 
 def make_functional(node: fx.Node) -> None:

@@ -6,13 +6,13 @@ import math
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from throughtime.nn.recurrence.tracing.errors import UntraceableError
+from throughtime.ops.program.tracing.errors import UntraceableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from throughtime.nn.recurrence.tracing.lowering import Lowering
-    from throughtime.nn.recurrence.tracing.values import Value
+    from throughtime.ops.program.tracing.lowering import Lowering
+    from throughtime.ops.program.tracing.values import Value
 
 
 def _dims(a: Value, dim: Any) -> list[int]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from throughtime.nn.recurrence.tracing.lowering import Lowering, Operand
-    from throughtime.nn.recurrence.tracing.values import Value
+    from throughtime.ops.program.tracing.lowering import Lowering, Operand
+    from throughtime.ops.program.tracing.values import Value
 
 
 def _comparison(name: str) -> Callable[..., Value]:

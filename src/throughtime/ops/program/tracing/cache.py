@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from throughtime.nn.recurrence.tracing.errors import UntraceableError
-from throughtime.nn.recurrence.tracing.step import TracedStep, traced
-from throughtime.nn.recurrence.tracing.watching import Watched
+from throughtime.ops.program.tracing.errors import UntraceableError
+from throughtime.ops.program.tracing.step import TracedStep, traced
+from throughtime.ops.program.tracing.watching import Watched
 
 MOST_TRACES = 8
 """So many traces of a function are kept, such as those of training and of evaluation."""

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from torch import fx
 
-from throughtime.nn.recurrence.tracing.errors import UntraceableError
 from throughtime.ops.program.builder import Value as Row
+from throughtime.ops.program.tracing.errors import UntraceableError
 
 
 class Axis(NamedTuple):

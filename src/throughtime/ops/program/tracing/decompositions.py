@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from throughtime.nn.recurrence.tracing.rules import RULES
+from throughtime.ops.program.tracing.rules import RULES
 
 
 @cache

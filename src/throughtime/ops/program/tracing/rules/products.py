@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from throughtime.nn.recurrence.tracing.errors import UntraceableError
-from throughtime.nn.recurrence.tracing.rules.views import VIEW_RULES, at, stacked
-from throughtime.nn.recurrence.tracing.values import Axis, Value
+from throughtime.ops.program.tracing.errors import UntraceableError
+from throughtime.ops.program.tracing.rules.views import VIEW_RULES, at, stacked
+from throughtime.ops.program.tracing.values import Axis, Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from throughtime.nn.recurrence.tracing.lowering import Lowering
+    from throughtime.ops.program.tracing.lowering import Lowering
 
 MOST_PRODUCTS = 65536
 """A product of two values of a row multiplies at most so many pairs of numbers."""

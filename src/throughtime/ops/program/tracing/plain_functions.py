@@ -7,20 +7,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from throughtime.nn.recurrent.gru import GRUSpec
-from throughtime.nn.recurrent.lstm import LSTMSpec
-from throughtime.nn.recurrent.rnn import RNNSpec
-from throughtime.ops.recurrent.activations import Activation
 from throughtime.ops.recurrent.spec import CellSpec, State
 from throughtime.ops.recurrent.steps import TIME_MAJOR
 from throughtime.ops.recurrent.weights import Weights, directions_of
 
-_TORCH: dict[str, CellSpec] = {
-    "rnn_tanh_cell": RNNSpec((Activation("tanh"),)),
-    "rnn_relu_cell": RNNSpec((Activation("relu"),)),
-    "lstm_cell": LSTMSpec(),
-    "gru_cell": GRUSpec(),
+_TORCH = {
+    "rnn_tanh_cell": "RNN",
+    "rnn_relu_cell": 'RNN{"activations": [["relu", 0.0, 0.0]]}',
+    "lstm_cell": "LSTM",
+    "gru_cell": "GRU",
 }
+"""The cells of torch, as `CellSpec.parse` reads them."""
 
 
 def plain_call(function: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -29,7 +26,7 @@ def plain_call(function: Callable[..., Any], arguments: tuple[Any, ...], options
     if name in _PLAIN:
         return _PLAIN[name](*arguments, **options)
     if name in _TORCH and function is getattr(torch, name, None):
-        return _cell_of_torch(_TORCH[name], *arguments, **options)
+        return _cell_of_torch(CellSpec.parse(_TORCH[name]), *arguments, **options)
     if str(function).startswith("throughtime.recurrent_layer"):
         return _layer_of_one_step(*arguments)
     return None

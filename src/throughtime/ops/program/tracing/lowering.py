@@ -11,13 +11,16 @@ import torch
 from torch import fx
 from torch.nn import functional as F
 
-from throughtime.nn.recurrence.tracing import hoisting
-from throughtime.nn.recurrence.tracing.broadcasting import broadcast
-from throughtime.nn.recurrence.tracing.errors import UntraceableError
-from throughtime.nn.recurrence.tracing.rows import pieces, view
-from throughtime.nn.recurrence.tracing.rules import RULES
-from throughtime.nn.recurrence.tracing.source import VIEWS, Dependence, Source, described, operator_name
-from throughtime.nn.recurrence.tracing.values import (
+from throughtime.ops.plain import HALF
+from throughtime.ops.program.builder import Builder
+from throughtime.ops.program.builder import Value as Row
+from throughtime.ops.program.tracing import hoisting
+from throughtime.ops.program.tracing.broadcasting import broadcast
+from throughtime.ops.program.tracing.errors import UntraceableError
+from throughtime.ops.program.tracing.rows import pieces, view
+from throughtime.ops.program.tracing.rules import RULES
+from throughtime.ops.program.tracing.source import VIEWS, Dependence, Source, described, operator_name
+from throughtime.ops.program.tracing.values import (
     Axis,
     Hoisted,
     Value,
@@ -26,9 +29,6 @@ from throughtime.nn.recurrence.tracing.values import (
     number,
     order_of_strides,
 )
-from throughtime.ops.plain import HALF
-from throughtime.ops.program.builder import Builder
-from throughtime.ops.program.builder import Value as Row
 
 Operand = Value | float
 
