@@ -103,9 +103,10 @@ def _mm(x: Tensor, matrix: Tensor) -> Tensor:
     return linear(x, matrix.t())
 
 
-def _addmm(bias: Tensor, x: Tensor, matrix: Tensor, **scales: float) -> Tensor:
+def _addmm(bias: Tensor, x: Tensor, matrix: Tensor, **scales: Any) -> Tensor:
     if scales or bias.dim() != 1 or len(bias) != matrix.shape[1]:
-        return torch.addmm(bias, x, matrix, **scales)
+        result: Tensor = torch.addmm(bias, x, matrix, **scales)
+        return result
     return linear(x, matrix.t(), bias)
 
 
