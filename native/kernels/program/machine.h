@@ -59,7 +59,7 @@ class Machine {
     for (int i = 0; i < plan.program->vector_count; ++i) {
       const Register<T>& vector = plan.vectors[i];
       std::memset(vector.data, 0, sizeof(T) * static_cast<std::size_t>(vector.ld + L));
-      copy_values(static_cast<const T*>(plan.call->vectors[i].data), vector.width, vector.data);
+      std::memcpy(vector.data, plan.call->vectors[i].data, sizeof(T) * static_cast<std::size_t>(vector.width));
     }
     std::memset(plan.zeros, 0, sizeof(T) * static_cast<std::size_t>(max_vectors * L));
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/program/plan.h"
+#include "kernels/program/tiles.h"
 
 namespace throughtime::TT_ISA::program {
 
@@ -31,26 +32,18 @@ void pack_matrices(const ProgramPlan<T>& plan, int number, int team) {
   }
 }
 
-template <class T>
-inline void copy_values(const T* from, std::ptrdiff_t count, T* to) {
-  constexpr int L = lanes<T>;
-  std::ptrdiff_t i = 0;
-  for (; i + L <= count; i += L) store(to + i, load(from + i));
-  if (i < count) store_part<T>(to + i, load_part(from + i, static_cast<int>(count - i)), static_cast<int>(count - i));
-}
-
-// Some panels of a product for the rows 0 … rows of a group. What a row of the second operand adds is copied to the
-// result just before a tile reads it from there.
+// Some panels of a product for the rows 0 … rows of a group.
 template <class T>
 void run_product(const Packed<T>& packed, const Step<T>& s, const RowIndex* index, std::int64_t rows, Range own,
                  const T* zeros) {
   const Operand<T>&a = s.in[0], &b = s.in[1];
   const bool far = is_far<T>(packed.count());
   const bool adds_rows = s.operands == 2 && b.ld != 0;
+  const RowIndex out_rows = index[s.out.list], in_rows = index[b.list];
+  const auto place = [&](std::ptrdiff_t r) { return s.out.base + out_rows[r] * s.out.ld; };
   for (std::ptrdiff_t panel = own.begin; panel < own.end; ++panel) {
     const std::ptrdiff_t first = packed.panels.first(panel);
     const int vectors = packed.panels.vectors_of(panel), width = vectors * lanes<T>;
-    const int columns = packed.panels.columns_of(panel);
     Tile<T> tile{};
     tile.a = a.base;
     tile.lda = a.ld;
@@ -59,23 +52,21 @@ void run_product(const Packed<T>& packed, const Step<T>& s, const RowIndex* inde
     tile.ldp = width;
     tile.offset = first;
     tile.columns = s.columns - first < width ? static_cast<int>(s.columns - first) : width;
-    tile.start = adds_rows ? nullptr : s.operands == 2 ? b.base + first : zeros;
-    const RowIndex out_rows = index[s.out.list];
     if (!adds_rows) {
-      multiply_all<T, Factors::rows>(rows, vectors, tile, far,
-                                     [&](std::ptrdiff_t r) { return s.out.base + out_rows[r] * s.out.ld; });
+      tile.start = s.operands == 2 ? b.base + first : zeros;
+      multiply_all<T, Factors::rows>(rows, vectors, tile, far, place);
       continue;
     }
-    const RowIndex in_rows = index[b.list];
-    const T *const first_row = tile.panel, *const from = b.base + first;
-    multiply_all<T, Factors::rows>(rows, vectors, tile, far, [&](std::ptrdiff_t r) {
-      T* const row = s.out.base + out_rows[r] * s.out.ld;
-      if (tile.panel != first_row) return row;
-      if (b.in_memory) prefetch(from + in_rows[r + most_rows_ahead] * b.ld, columns);
-      const T* const added = from + in_rows[r] * b.ld;
-      if (added != row + first) copy_values(added, columns, row + first);
-      return row;
-    });
+    const int columns = packed.panels.columns_of(panel);
+    Starts<T> starts;
+    starts.columns = b.in_memory ? columns : width;
+    const auto start = [&](std::ptrdiff_t r) { return b.base + in_rows[r] * b.ld + first; };
+    // The rows of the next tile are asked for.
+    const auto ask = [&](std::ptrdiff_t row, Lines<T>& lines) {
+      const std::ptrdiff_t end = row + max_rows(vectors) < rows ? row + max_rows(vectors) : rows;
+      for (std::ptrdiff_t r = row; b.in_memory && r < end; ++r) lines.add(start(r), columns);
+    };
+    multiply_all_from<T>(rows, vectors, tile, far, starts, start, place, ask);
   }
 }
 
