@@ -46,6 +46,7 @@ NOT_EXPORTED = {
     tt.nn.RecurrentHighway,
     tt.nn.SLSTM,
     tt.nn.SRU,
+    tt.nn.Stack,
     tt.nn.Stream,
     tt.models.CharCNN,
     tt.models.InceptionTime,

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 import throughtime as tt
 from throughtime import Ragged
+from throughtime.nn.description.kinds import Stateful
 
 from .blocks import BLOCK_CASES
 from .case import FEATURES, Case
@@ -185,6 +186,13 @@ class _WithMemory(nn.Module):
     ) -> tt.nn.RecurrentOutput:
         return self.layer(x, state, reset=reset, memory=self.memory.expand(len(x), -1, -1))
 
+    def step(self, x_t: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.layer.step(x_t, state, memory=self.memory.expand(len(x_t), -1, -1))
+
+    def describe(self) -> Any:
+        description = self.layer.describe()
+        return Stateful(self, self.step) if isinstance(description, Stateful) else description
+
 
 @functools.cache
 def _once(make: Callable[[], nn.Module]) -> nn.Module:
@@ -330,6 +338,18 @@ CASES = [
     Case("Stack", lambda: _stack(), stateful=True),
     Case("Stack residual", lambda: _stack(residual=True), stateful=True),
     Case("Stack dense", lambda: _stack(dense=True), stateful=True),
+    Case(
+        "Stack of LSTM, GRU and Linear",
+        lambda: tt.nn.Stack(
+            tt.nn.LSTM(FEATURES, 4, bidirectional=True), tt.nn.GRU(8, 5), tt.nn.Linear(5, 5), residual=True
+        ),
+    ),
+    Case(
+        "Stack dense of LSTM, GRU and Linear",
+        lambda: tt.nn.Stack(
+            tt.nn.LSTM(FEATURES, 4), tt.nn.GRU(FEATURES + 4, 5), tt.nn.Linear(FEATURES + 9, 2), dense=True
+        ),
+    ),
     Case("Stack of both directions", lambda: _stack(residual=True, bidirectional=True)),
     Case("Bidirectional", lambda: tt.nn.Bidirectional(tt.nn.LSTM(FEATURES, 4), merge="mean")),
     Case("Bidirectional Conv1d", lambda: tt.nn.Bidirectional(tt.nn.Conv1d(FEATURES, 4, 3, padding="causal"))),

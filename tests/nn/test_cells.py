@@ -680,7 +680,7 @@ def test_weight_drop_draws_once_for_a_call_from_torchs_generator() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: tt.nn.IndRNN(0, 4), ShapeError, "input_size must be at least 1, got 0"),
+        (lambda: tt.nn.IndRNN(0, 4), ShapeError, "IndRNN: input_size is at least 1, got 0"),
         (lambda: tt.nn.IndRNNCell(3, 0), ShapeError, "IndRNNCell: hidden_size must be at least 1"),
         (lambda: tt.nn.IndRNN(3, 4, dropout=2), ShapeError, "probability"),
         (lambda: tt.nn.IndRNN(3, 4, bound=0.0), ShapeError, "bound must be finite and above 0"),

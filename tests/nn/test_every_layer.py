@@ -205,7 +205,7 @@ def test_the_table_has_every_public_layer() -> None:
 def _leaves(result: Any) -> list[Tensor]:
     """The floating-point tensors of a result."""
     found = (leaf.values if isinstance(leaf, Ragged) else leaf for leaf in pytree.tree_leaves(result))
-    return [leaf for leaf in found if leaf.is_floating_point()]
+    return [leaf for leaf in found if leaf is not None and leaf.is_floating_point()]
 
 
 def _output(result: Any) -> Any:

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 from throughtime.errors import InputTypeError, ShapeError, UnsupportedError
 from throughtime.nn.description.kinds import Tokenwise
 from throughtime.nn.description.lookup import description_of
-from throughtime.nn.description.merges import concatenated
+from throughtime.nn.description.merges import Added, concatenated
 from throughtime.nn.description.parts import Series, SideBySide
 from throughtime.nn.dropout import Dropout
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
@@ -146,7 +146,7 @@ class Stack(nn.Module):
             body = Series((("between", self.between), ("", layer))) if dropped else layer
             if self.residual:
                 shortcut = (f"shortcuts.{number}", self._shortcut(number))
-                parts.append(("", SideBySide(((name, body), shortcut), self._added(number))))
+                parts.append(("", SideBySide(((name, body), shortcut), Added("Stack"))))
             elif self.dense and number + 1 < len(self.layers):
                 parts.append(("", SideBySide((("", nn.Identity()), (name, body)), concatenated)))
             else:
@@ -248,7 +248,7 @@ class Stack(nn.Module):
             dropped = _of_values(self.between, read) if number and self.between.p else read
             y, end = call(number, dropped, begin)
             if self.residual:
-                y = _of_values(self._added(number), y, _of_values(self._shortcut(number), read))
+                y = self._added(number, y, _of_values(self._shortcut(number), read))
             read = _of_values(_side_by_side, read, y) if self.dense else y
             ends.append(end)
         return RecurrentOutput(y, ends)
@@ -290,25 +290,14 @@ class Stack(nn.Module):
     def _shortcut(self, number: int) -> nn.Module:
         return self.shortcuts[str(number)] if str(number) in self.shortcuts else nn.Identity()
 
-    def _added(self, number: int) -> "_Sum":
-        return _Sum(number, type(self.layers[number]).__name__)
-
-
-@dataclass(frozen=True)
-class _Sum:
-    """The sum of a layer's output and its input, given as two arguments, or as a list by a description."""
-
-    number: int
-    layer: str
-
-    def __call__(self, *parts: Any) -> Any:
-        body, shortcut = parts[0] if len(parts) == 1 else parts
-        if body.shape[-1] != shortcut.shape[-1]:
+    def _added(self, number: int, y: Any, shortcut: Any) -> Any:
+        if _values(y).shape[-1] != _values(shortcut).shape[-1]:
             raise ShapeError(
-                f"Stack: layer {self.number} ({self.layer}) makes {body.shape[-1]} features of "
-                f"{shortcut.shape[-1]}, which cannot be added; put a Linear before it, or use residual=False"
+                f"Stack: layer {number} ({type(self.layers[number]).__name__}) makes {_values(y).shape[-1]} "
+                f"features of {_values(shortcut).shape[-1]}, which cannot be added; put a Linear before it, "
+                "or use residual=False"
             )
-        return body + shortcut
+        return _of_values(torch.add, y, shortcut)
 
 
 def _side_by_side(*parts: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.cells.layer import CellLayer
 from throughtime.nn.cells.masks import Masks, kept, masked
 from throughtime.nn.cells.parameters import add_parameters, checked_choice, set_uniform
+from throughtime.nn.description.kinds import Stateful, WholeSequence
 from throughtime.nn.inputs.output import RecurrentOutput
 from throughtime.nn.recurrence.cell import Cell
 from throughtime.nn.recurrence.recurrence import RecurrenceTrace
@@ -213,6 +214,10 @@ class AttentionGRU(CellLayer):
         sizes, flags = (input_size, hidden_size, num_layers), (bias, batch_first, bidirectional)
         super().__init__(cell, sizes, flags, dropout)
         self.memory_size, self.attention_size, self.score = memory_size, attention_size, score
+
+    def describe(self) -> Stateful | WholeSequence:
+        """Return how the layer passes on its state; with both directions it reads whole sequences."""
+        return self._description()
 
     def extra_repr(self) -> str:
         """Return the arguments that are not defaults."""

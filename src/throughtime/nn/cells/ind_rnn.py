@@ -11,6 +11,7 @@ from throughtime.errors import ShapeError
 from throughtime.nn.cells.layer import CellLayer
 from throughtime.nn.cells.masks import Masks, masked
 from throughtime.nn.cells.parameters import add_parameters, checked_choice, set_uniform
+from throughtime.nn.description.kinds import Stateful, WholeSequence
 from throughtime.nn.recurrence.cell import Cell
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": relu, "tanh": torch.tanh}
@@ -164,6 +165,10 @@ class IndRNN(CellLayer):
         super().__init__(cell, sizes, flags, dropout)
         self.activation = activation
         self.bound = bound
+
+    def describe(self) -> Stateful | WholeSequence:
+        """Return how the layer passes on its state; with both directions it reads whole sequences."""
+        return self._description()
 
     def _options(self) -> dict[str, tuple[Any, Any]]:
         return {"activation": (self.activation, "relu"), "bound": (self.bound, None)}

@@ -1,15 +1,13 @@
 """What layers of a cell share: torch.nn's arguments, several layers, both directions, states, traces."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from throughtime.errors import InputTypeError, ShapeError
-from throughtime.nn.description.kinds import Stateful, WholeSequence
-from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
 from throughtime.nn.inputs.resets import flags_of_step, pieces_of, reversed_flags
 from throughtime.nn.inputs.tokens import (
@@ -22,20 +20,13 @@ from throughtime.nn.inputs.tokens import (
     ragged_of,
 )
 from throughtime.nn.recurrence.cell import Cell
+from throughtime.nn.recurrence.places import Place, PlacedLayer
 from throughtime.nn.recurrence.recurrence import Recurrence, RecurrenceTrace
 from throughtime.ops.dropout.layer import dropout
 from throughtime.ragged import Ragged
 
 
-class Place(NamedTuple):
-    """One direction of one layer: its name, the features that it reads, and whether it reads from the end."""
-
-    name: str
-    features: int
-    reverse: bool
-
-
-class CellLayer(nn.Module):
+class CellLayer(PlacedLayer):
     """Layers of one kind of cell, each a `Recurrence` for each direction.
 
     Parameters
@@ -57,37 +48,12 @@ class CellLayer(nn.Module):
         flags: tuple[bool, bool, bool],
         dropout: float,
     ) -> None:
-        super().__init__()
-        name = type(self).__name__
-        for label, size in zip(("input_size", "hidden_size", "num_layers"), sizes, strict=True):
-            if size < 1:
-                raise ShapeError(f"{name}: {label} must be at least 1, got {size}")
-        if not 0 <= dropout <= 1:
-            raise ShapeError(f"{name}: dropout is a probability, from 0 to 1; got {dropout}")
-        self.input_size, self.hidden_size, self.num_layers = sizes
-        self.bias, self.batch_first, self.bidirectional = flags
-        self.dropout = float(dropout)
+        super().__init__(sizes, flags, dropout)
         recurrences = {
-            place.name: Recurrence(cell(place.features), batch_first=self.batch_first)
+            place.suffix: Recurrence(cell(place.features), batch_first=self.batch_first)
             for place in self._places
         }
         self.recurrences = nn.ModuleDict(recurrences)
-
-    @property
-    def _directions(self) -> int:
-        return 2 if self.bidirectional else 1
-
-    @property
-    def _places(self) -> list[Place]:
-        return [
-            Place(
-                f"l{number}{'_reverse' if reverse else ''}",
-                self.hidden_size * self._directions if number else self.input_size,
-                reverse,
-            )
-            for number in range(self.num_layers)
-            for reverse in (False, True)[: self._directions]
-        ]
 
     @property
     def cells(self) -> list[Cell]:
@@ -95,7 +61,7 @@ class CellLayer(nn.Module):
         return [self._at(place).f for place in self._places]  # type: ignore[misc]
 
     def _at(self, place: Place) -> Recurrence:
-        recurrence: Recurrence = self.recurrences[place.name]  # type: ignore[assignment]
+        recurrence: Recurrence = self.recurrences[place.suffix]  # type: ignore[assignment]
         return recurrence
 
     @property
@@ -108,36 +74,9 @@ class CellLayer(nn.Module):
         for cell in self.cells:
             cell.reset_parameters()
 
-    def extra_repr(self) -> str:
-        """Return the arguments that are not defaults."""
-        options: dict[str, tuple[Any, Any]] = {
-            "num_layers": (self.num_layers, 1),
-            "bias": (self.bias, True),
-            "batch_first": (self.batch_first, False),
-            "dropout": (self.dropout, 0.0),
-            "bidirectional": (self.bidirectional, False),
-            **self._options(),
-        }
-        changed = (f"{name}={value!r}" for name, (value, default) in options.items() if value != default)
-        return ", ".join([f"{self.input_size}, {self.hidden_size}", *changed])
-
-    def _options(self) -> dict[str, tuple[Any, Any]]:
-        """Return the layer's own arguments: value and default."""
-        return {}
-
     def __repr__(self) -> str:
         """Return the layer with its arguments, without its parts, which follow from them."""
         return f"{type(self).__name__}({self.extra_repr()})"
-
-    def describe(self) -> Stateful | WholeSequence:
-        """Return how the layer passes on its state; with both directions it reads whole sequences."""
-        if self.bidirectional:
-            return WholeSequence("reads from the end, too")
-        return Stateful(self, self.step)
-
-    def operators(self) -> tuple[Operator, ...]:
-        """Return the layer itself, which ONNX has no operator for."""
-        return (Operator.of(f"throughtime.nn.{type(self).__name__}", layer=self),)
 
     def forward(self, input: Any, hx: Any = None, *, reset: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's names
         """Return ``output, state``.
@@ -195,18 +134,10 @@ class CellLayer(nn.Module):
         return self._stepped(x_t, state, reset)
 
     def _stepped(self, x_t: Tensor, state: Any, reset: Any, context: Any = None) -> tuple[Tensor, Any]:
-        name = type(self).__name__
-        if self.bidirectional:
-            raise ShapeError(
-                f"{name}.step: a bidirectional layer reads from the end, too, which a stream does not have "
-                "yet; use bidirectional=False, or call the layer on whole sequences"
-            )
-        if not isinstance(x_t, Tensor) or x_t.dim() not in {1, 2}:
-            kind = f"shape {tuple(x_t.shape)}" if isinstance(x_t, Tensor) else type(x_t).__name__
-            raise ShapeError(f"{name}.step takes one token (I,), or one of each stream (B, I), got {kind}")
+        self._check_step(x_t)
         dim = 1 if self.batch_first and x_t.dim() == 2 else 0
         if reset is not None:
-            reset = flags_of_step(reset, x_t.shape[:-1], name).unsqueeze(dim)
+            reset = flags_of_step(reset, x_t.shape[:-1], type(self).__name__).unsqueeze(dim)
         result, _ = self._called(x_t.unsqueeze(dim), state, reset, context)
         return result.output.squeeze(dim), result.state
 

@@ -10,6 +10,7 @@ from throughtime.errors import ShapeError
 from throughtime.nn.cells.layer import CellLayer
 from throughtime.nn.cells.masks import Masks, kept, masked
 from throughtime.nn.cells.parameters import add_parameters, set_uniform
+from throughtime.nn.description.kinds import Stateful, WholeSequence
 from throughtime.nn.recurrence.cell import Cell
 
 
@@ -181,6 +182,10 @@ class LayerNormGRU(CellLayer):
         super().__init__(cell, sizes, flags, dropout)
         self.separate = separate
         self.eps = eps
+
+    def describe(self) -> Stateful | WholeSequence:
+        """Return how the layer passes on its state; with both directions it reads whole sequences."""
+        return self._description()
 
     def _options(self) -> dict[str, tuple[Any, Any]]:
         return {"separate": (self.separate, True), "eps": (self.eps, 1e-5)}

@@ -11,6 +11,7 @@ from throughtime.nn.cells.layer import CellLayer
 from throughtime.nn.cells.masks import Masks, kept, masked
 from throughtime.nn.cells.normalization import normalization_of, normalized
 from throughtime.nn.cells.parameters import add_parameters, checked_choice, set_uniform
+from throughtime.nn.description.kinds import Stateful, WholeSequence
 from throughtime.nn.recurrence.cell import Cell
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": relu, "tanh": torch.tanh}
@@ -175,6 +176,10 @@ class LiGRU(CellLayer):
         super().__init__(cell, sizes, flags, dropout)
         self.normalization = normalization
         self.activation = activation
+
+    def describe(self) -> Stateful | WholeSequence:
+        """Return how the layer passes on its state; with both directions it reads whole sequences."""
+        return self._description()
 
     def _options(self) -> dict[str, tuple[Any, Any]]:
         return {"normalization": (self.normalization, "batch"), "activation": (self.activation, "relu")}

@@ -7,6 +7,7 @@ from torch.nn.functional import linear
 from throughtime.nn.cells.layer import CellLayer
 from throughtime.nn.cells.masks import Masks, kept, masked
 from throughtime.nn.cells.parameters import add_parameters, set_uniform
+from throughtime.nn.description.kinds import Stateful, WholeSequence
 from throughtime.nn.recurrence.cell import Cell
 
 
@@ -145,3 +146,7 @@ class MultiplicativeLSTM(CellLayer):
 
         sizes, flags = (input_size, hidden_size, num_layers), (bias, batch_first, bidirectional)
         super().__init__(cell, sizes, flags, dropout)
+
+    def describe(self) -> Stateful | WholeSequence:
+        """Return how the layer passes on its state; with both directions it reads whole sequences."""
+        return self._description()

@@ -10,6 +10,7 @@ from throughtime.errors import ShapeError
 from throughtime.nn.cells.layer import CellLayer
 from throughtime.nn.cells.masks import Masks, kept, masked
 from throughtime.nn.cells.parameters import add_parameters, set_uniform
+from throughtime.nn.description.kinds import Stateful, WholeSequence
 from throughtime.nn.recurrence.cell import Cell
 
 
@@ -180,6 +181,10 @@ class RecurrentHighway(CellLayer):
         self.depth = depth
         self.coupled = coupled
         self.transform_bias = transform_bias
+
+    def describe(self) -> Stateful | WholeSequence:
+        """Return how the layer passes on its state; with both directions it reads whole sequences."""
+        return self._description()
 
     def _options(self) -> dict[str, tuple[Any, Any]]:
         return {

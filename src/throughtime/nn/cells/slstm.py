@@ -10,6 +10,7 @@ from throughtime.errors import ShapeError
 from throughtime.nn.cells.layer import CellLayer
 from throughtime.nn.cells.masks import Masks, kept, masked
 from throughtime.nn.cells.parameters import add_parameters, checked_choice, set_uniform
+from throughtime.nn.description.kinds import Stateful, WholeSequence
 from throughtime.nn.recurrence.cell import Cell
 
 
@@ -191,6 +192,10 @@ class SLSTM(CellLayer):
         super().__init__(cell, sizes, flags, dropout)
         self.num_heads = num_heads
         self.forget = forget
+
+    def describe(self) -> Stateful | WholeSequence:
+        """Return how the layer passes on its state; with both directions it reads whole sequences."""
+        return self._description()
 
     def _options(self) -> dict[str, tuple[Any, Any]]:
         return {"num_heads": (self.num_heads, 1), "forget": (self.forget, "sigmoid")}

@@ -9,13 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from throughtime.errors import ShapeError
-from throughtime.nn.description.kinds import Stateful, WholeSequence
-from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
 from throughtime.nn.inputs.precision import under_autocast
 from throughtime.nn.inputs.resets import Pieces, flags_of_step, pieces_of
 from throughtime.nn.inputs.tokens import Input, checked, from_ragged, ragged_of
+from throughtime.nn.recurrence.places import Place, PlacedLayer
 from throughtime.nn.recurrence.recurrence import RecurrenceTrace
 from throughtime.nn.recurrent.state import Sizes, batched_state, like_state
 from throughtime.ops.dropout.layer import dropout
@@ -26,14 +24,6 @@ from throughtime.ops.scan.layer import gated_scan, linear_scan
 from throughtime.ragged import Ragged
 
 Values = dict[str, Tensor]
-
-
-class Place(NamedTuple):
-    """One direction of one layer: the ending of its parameters' names, and the features that it reads."""
-
-    suffix: str
-    features: int
-    reverse: bool
 
 
 class PlaceResult(NamedTuple):
@@ -48,7 +38,7 @@ class PlaceResult(NamedTuple):
     window: Tensor | None = None
 
 
-class ScanLayer(nn.Module):
+class ScanLayer(PlacedLayer):
     """Layers of linear recurrences h_t = a_t ⊙ h_{t−1} + b_t, whose a_t and b_t do not depend on h."""
 
     state_name: ClassVar[str] = "h"
@@ -66,38 +56,13 @@ class ScanLayer(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         """Make parameters for input, hidden and layers; ``flags`` are bias, batch_first and bidirectional."""
-        super().__init__()
-        name = type(self).__name__
-        for label, size in zip(("input_size", "hidden_size", "num_layers"), sizes, strict=True):
-            if size < 1:
-                raise ShapeError(f"{name}: {label} is at least 1, got {size}")
-        if not 0 <= dropout <= 1:
-            raise ShapeError(f"{name}: dropout is a probability, from 0 to 1; got {dropout}")
+        super().__init__(sizes, flags, dropout)
         self.gates, self.candidate = gates, candidate
-        self.input_size, self.hidden_size, self.num_layers = sizes
-        self.bias, self.batch_first, self.bidirectional = flags
-        self.dropout = float(dropout)
         for place in self._places:
             for label, shape in self._shapes(place.features).items():
                 empty = torch.empty(shape, device=device, dtype=dtype)
                 self.register_parameter(f"{label}_{place.suffix}", nn.Parameter(empty))
         self.reset_parameters()
-
-    @property
-    def _directions(self) -> int:
-        return 2 if self.bidirectional else 1
-
-    @property
-    def _places(self) -> list[Place]:
-        return [
-            Place(
-                f"l{number}{'_reverse' if reverse else ''}",
-                self.hidden_size * self._directions if number else self.input_size,
-                reverse,
-            )
-            for number in range(self.num_layers)
-            for reverse in (False, True)[: self._directions]
-        ]
 
     def _blocks(self, features: int) -> int:
         """Return how many blocks of H rows the weights have: those of the gates first."""
@@ -115,32 +80,6 @@ class ScanLayer(nn.Module):
             bound = 1 / math.sqrt(math.prod(self._shapes(place.features)["weight_ih"][1:]))
             for label in self._shapes(place.features):
                 nn.init.uniform_(getattr(self, f"{label}_{place.suffix}"), -bound, bound)
-
-    def extra_repr(self) -> str:
-        """Return the arguments that are not defaults."""
-        options: dict[str, tuple[Any, Any]] = {
-            "num_layers": (self.num_layers, 1),
-            "bias": (self.bias, True),
-            "batch_first": (self.batch_first, False),
-            "dropout": (self.dropout, 0.0),
-            "bidirectional": (self.bidirectional, False),
-            **self._options(),
-        }
-        given = (f"{name}={value!r}" for name, (value, default) in options.items() if value != default)
-        return ", ".join([f"{self.input_size}, {self.hidden_size}", *given])
-
-    def _options(self) -> dict[str, tuple[Any, Any]]:
-        """Return the layer's own arguments: value and default."""
-        return {}
-
-    def _description(self) -> Stateful | WholeSequence:
-        if self.bidirectional:
-            return WholeSequence("reads from the end, too")
-        return Stateful(self, self.step)
-
-    def operators(self) -> tuple[Operator, ...]:
-        """Return the layer itself, which ONNX has no operator for."""
-        return (Operator.of(f"throughtime.nn.{type(self).__name__}", layer=self),)
 
     def forward(self, input: Any, hx: Any = None, *, reset: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's names
         """Return ``output, state``; a state of None is zeros.
@@ -201,17 +140,9 @@ class ScanLayer(nn.Module):
         state
             For the next step.
         """
-        name = type(self).__name__
-        if self.bidirectional:
-            raise ShapeError(
-                f"{name}.step: a bidirectional layer reads from the end, too, which a stream does not have "
-                "yet; use bidirectional=False, or call the layer on whole sequences"
-            )
-        if not isinstance(x_t, Tensor) or x_t.dim() not in {1, 2}:
-            kind = f"shape {tuple(x_t.shape)}" if isinstance(x_t, Tensor) else type(x_t).__name__
-            raise ShapeError(f"{name}.step takes one token (I,), or one of each stream (B, I), got {kind}")
+        self._check_step(x_t)
         if reset is not None:
-            reset = flags_of_step(reset, x_t.shape[:-1], name).unsqueeze(0)
+            reset = flags_of_step(reset, x_t.shape[:-1], type(self).__name__).unsqueeze(0)
         result, _, _ = self._called(x_t.unsqueeze(0), state, reset, batch_first=False, traced=False)
         return result.output[0], result.state
 

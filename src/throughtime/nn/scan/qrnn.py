@@ -9,7 +9,8 @@ from torch import Tensor
 from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.description.kinds import Stateful, WholeSequence
 from throughtime.nn.inputs.tokens import Input, is_unbatched
-from throughtime.nn.scan.layer import Place, PlaceResult, ScanLayer, Values
+from throughtime.nn.recurrence.places import Place
+from throughtime.nn.scan.layer import PlaceResult, ScanLayer, Values
 from throughtime.ops.conv.layer import conv1d
 from throughtime.ops.scan.gates import BLOCKS, Gates
 from throughtime.ops.sigmoid import sigmoid
