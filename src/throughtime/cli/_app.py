@@ -461,9 +461,10 @@ def cells(
         typer.Option(
             help="Parts to measure, comma-separated: functions against built-in layers (built-in), "
             "against a loop over torch.nn.GRUCell (loop) and jax.lax.scan (jax), LSTM with LayerNorm "
-            "(layer-norm), MinGRU against GRU (scan), second derivatives against torch (second)."
+            "(layer-norm), MinGRU against GRU (scan), second derivatives against torch (second), "
+            "per-sample gradients against those of a batch (per-sample)."
         ),
-    ] = "built-in,loop,jax,layer-norm,scan,second",
+    ] = "built-in,loop,jax,layer-norm,scan,second,per-sample",
     shape: Annotated[
         list[str] | None,
         typer.Option(

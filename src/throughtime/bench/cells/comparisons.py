@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -162,6 +163,29 @@ def _second(plan: Plan) -> Iterator[Row | str]:
             yield Row("second", what, "equal", "training", "built-in layer", "torch", first, second, "time")
 
 
+def _per_sample(plan: Plan) -> Iterator[Row | str]:
+    """Compare the gradients of each sample, by `torch.func`, with those of the sum over a batch."""
+    for cell in ("LSTM", "GRU", "RNN"):
+        shape = Shape(32, 50, 64, 64)
+        layer: nn.Module = getattr(our_nn, cell)(64, 64, batch_first=True)
+        weights = {name: weight.detach() for name, weight in layer.named_parameters()}
+        x = torch.randn(32, 50, 64, generator=torch.Generator().manual_seed(0))
+
+        def loss(weights: dict[str, Tensor], sample: Tensor, layer: nn.Module = layer) -> Tensor:
+            y: Tensor = torch.func.functional_call(layer, weights, (sample[None],))[0]
+            return y.square().sum()
+
+        def of_batch(layer: nn.Module = layer, x: Tensor = x) -> tuple[Tensor, ...]:
+            return torch.autograd.grad(layer(x)[0].square().sum(), list(layer.parameters()))
+
+        of_samples = partial(torch.func.vmap(torch.func.grad(loss), (None, 0)), weights, x)
+        what = f"{cell} {shape}"
+        _check([part.sum(0) for part in of_samples().values()], of_batch(), what)
+        first, second = in_turns([of_samples, of_batch], plan.rounds, plan.seconds)
+        row = (what, "equal", "training", "per-sample gradients", "gradients of a batch")
+        yield Row("per-sample", *row, first, second, "time")
+
+
 PARTS: dict[str, Callable[[Plan], Iterator[Row | str]]] = {
     "built-in": _built_in,
     "loop": _loop,
@@ -169,6 +193,7 @@ PARTS: dict[str, Callable[[Plan], Iterator[Row | str]]] = {
     "layer-norm": _layer_norm,
     "scan": _scan,
     "second": _second,
+    "per-sample": _per_sample,
 }
 """The comparisons by name."""
 

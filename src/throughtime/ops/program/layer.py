@@ -1,7 +1,7 @@
 """A graph over a batch: by the native machine where it can run, else in plain PyTorch.
 
-Eager calls on plain float32 and float64 tensors on the CPU are native. Other devices, function transforms,
-tensor subclasses and modes run the reference.
+Eager calls on plain float32 and float64 tensors on the CPU are native, also under `torch.func.grad` and
+`torch.vmap`. Other devices, other transforms, tensor subclasses and modes run the reference.
 """
 
 from collections.abc import Sequence
@@ -31,9 +31,10 @@ def run_program(
 ) -> Results:
     r"""Run a graph for every step of every sequence.
 
-    Differentiable any number of times with respect to all inputs and states. The native machine computes
-    values and first derivatives; what its backward pass reads is kept or computed again by the rule of each
-    operator, see `throughtime.ops.program.derive`. Results have the same bits alone and in any batch.
+    Differentiable any number of times with respect to all inputs and states: a backward pass is a graph, too,
+    and so is its own. What it reads is kept or computed again by the rule of each operator, see
+    `throughtime.ops.program.derive`. `torch.vmap` runs all samples as sequences of one call; of matrices that
+    differ from sample to sample, one call for each. Results have the same bits alone and in any batch.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
 """Runs a graph over a batch in plain PyTorch: a Python loop over time, on any device and dtype.
 
 Not fast. Everything stays in autograd's graph, so results can be differentiated any number of times; the
-native machine is tested against it, and function transforms and double backward run it.
+native machine is tested against it, and what this cannot have runs it: other devices, forward-mode
+derivatives, tensor subclasses and modes.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,8 @@
-"""Gradients of any order of a recurrent layer, by the reference implementation.
+"""Gradients of any order of a recurrent layer, by a program of its equations.
 
 The kernels implement the first backward pass. For double backward (gradient penalties, Hessians), and on
-devices without a kernel, the layer is computed again from its inputs in plain PyTorch, which is slower.
+devices without a kernel, the layer is computed again from its inputs: by a native program where there is
+one, else in plain PyTorch, which is slower.
 
 The ``inputs`` here are x, h0, c0, and the `Weights` of each of two directions, or None; the five
 ``output_gradients`` are those of y, h_n, c_n, c and gates, or None.

@@ -2,8 +2,9 @@
 
 An eager call on plain CPU tensors goes straight to the native loop, with gradients by way of
 `autograd`. torch.compile, export, tensor subclasses and dispatch modes meet the registered operator
-``throughtime::recurrent_layer`` (whose dispatch in Python costs over 100 us a call). Other devices run
-torch's own fused layers, or the reference where those keep too little.
+``throughtime::recurrent_layer`` (whose dispatch in Python costs over 100 us a call). Function transforms
+run a native program of the cell. Other devices run torch's own fused layers, or the reference where those
+keep too little.
 """
 
 from itertools import chain

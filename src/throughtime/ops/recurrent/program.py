@@ -6,6 +6,7 @@ differentiable any number of times, and under function transforms, by native cod
 
 from collections.abc import Sequence
 from functools import lru_cache, partial
+from threading import Lock
 from typing import Any
 
 import torch
@@ -137,10 +138,11 @@ class _Tracer:
         context = [] if weights.context is None else [weights.context]
         self._examples = (*states, *context), torch.empty(2, inputs, dtype=dtype)
         self._tracer = StepTracer(partial(_step, spec, tensors, save))
+        self._lock = Lock()  # all layers of these sizes share the trace
 
     def step(self) -> TracedStep:
         """Return the traced step."""
-        with torch.enable_grad():
+        with self._lock, torch.enable_grad():
             return self._tracer.step(*self._examples)
 
 
