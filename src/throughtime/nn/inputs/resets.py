@@ -169,10 +169,9 @@ def flags_by_row(reset: Any, x: Input, layer: str) -> Tensor:
     flags: Tensor = (
         reset if isinstance(reset, Tensor) else reset.values if isinstance(reset, Ragged) else reset.data
     )
+    flags = flags.contiguous().flatten()
     # ONNX has no views of another dtype.
-    return (
-        flags.flatten().to(torch.int8) if torch.compiler.is_compiling() else flags.flatten().view(torch.int8)
-    )
+    return flags.to(torch.int8) if torch.compiler.is_compiling() else flags.view(torch.int8)
 
 
 def flags_of_step(reset: Any, streams: tuple[int, ...], layer: str) -> Tensor:
