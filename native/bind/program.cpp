@@ -5,6 +5,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -197,7 +198,9 @@ class NativeProgram {
     call.is_double = reader.is_double();
     // Zeros for the initial rows that are not given.
     std::int64_t widest = 0;
-    for (const Matrix& initial : of_initial) widest = initial.data == nullptr ? std::max(widest, initial.columns) : widest;
+    for (const Matrix& initial : of_initial) {
+      if (initial.data == nullptr) widest = std::max(widest, initial.columns);
+    }
     const std::vector<double> zeros(static_cast<std::size_t>(widest), 0.0);
     for (Matrix& initial : of_initial) {
       if (initial.data == nullptr) initial = {zeros.data(), 1, 0};
