@@ -160,3 +160,17 @@ def test_an_ensemble_of_weights() -> None:
 
     expected = torch.stack([output({name: part[k] for name, part in many.items()}) for k in range(3)])
     torch.testing.assert_close(torch.func.vmap(output)(many), expected)
+
+
+@pytest.mark.usefixtures("native_only")
+def test_jacobians_of_a_layer() -> None:
+    torch.manual_seed(0)
+    stack = tt.nn.GRU(2, 3).double()
+    x = torch.randn(4, 2, 2, dtype=torch.float64)
+
+    def last(x: Tensor) -> Tensor:
+        h: Tensor = stack(x)[1]
+        return h
+
+    expected = torch.autograd.functional.jacobian(last, x)
+    torch.testing.assert_close(torch.func.jacrev(last)(x), expected)
