@@ -101,6 +101,18 @@ def test_of_a_layer_with_projection() -> None:
 
 
 @pytest.mark.usefixtures("native_only")
+@pytest.mark.parametrize("cell", ["LSTM", "GRU"])
+@pytest.mark.parametrize("order", STEPS)
+def test_of_a_layer_with_resets(cell: str, order: str) -> None:
+    case = Case(cell, order)
+    case.steps = case.steps._replace(reset=torch.tensor([1, 0, 1, 0, 1, 1], dtype=torch.int8))
+    native = case.results(recurrent_layer_program, *case.tensors, save=True)
+    expected = case.results(recurrent_layer_reference, *case.tensors, save=True)
+    torch.testing.assert_close(native, expected)
+    torch.testing.assert_close(second(native, case.tensors), second(expected, case.tensors))
+
+
+@pytest.mark.usefixtures("native_only")
 def test_of_a_layer_whose_gates_nobody_wants() -> None:
     case = Case("LSTM", "ragged")
 
@@ -160,3 +172,17 @@ def test_an_ensemble_of_weights() -> None:
 
     expected = torch.stack([output({name: part[k] for name, part in many.items()}) for k in range(3)])
     torch.testing.assert_close(torch.func.vmap(output)(many), expected)
+
+
+@pytest.mark.usefixtures("native_only")
+def test_jacobians_of_a_layer() -> None:
+    torch.manual_seed(0)
+    stack = tt.nn.GRU(2, 3).double()
+    x = torch.randn(4, 2, 2, dtype=torch.float64)
+
+    def last(x: Tensor) -> Tensor:
+        h: Tensor = stack(x)[1]
+        return h
+
+    expected = torch.autograd.functional.jacobian(last, x)
+    torch.testing.assert_close(torch.func.jacrev(last)(x), expected)

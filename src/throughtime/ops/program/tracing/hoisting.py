@@ -103,10 +103,9 @@ def _mm(x: Tensor, matrix: Tensor) -> Tensor:
     return linear(x, matrix.t())
 
 
-def _addmm(bias: Tensor, x: Tensor, matrix: Tensor, **scales: Any) -> Tensor:
-    if scales or bias.dim() != 1 or len(bias) != matrix.shape[1]:
-        result: Tensor = torch.addmm(bias, x, matrix, **scales)
-        return result
+def _addmm(bias: Tensor, x: Tensor, matrix: Tensor, *, alpha: float = 1, beta: float = 1) -> Tensor:
+    if (alpha, beta) != (1, 1) or bias.dim() != 1 or len(bias) != matrix.shape[1]:
+        return torch.addmm(bias, x, matrix, alpha=alpha, beta=beta)
     return linear(x, matrix.t(), bias)
 
 
