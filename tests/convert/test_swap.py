@@ -436,7 +436,7 @@ KEPT: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "complex": (lambda: nn.LSTM(3, 5, dtype=torch.complex64), "complex numbers"),
     "pool": (lambda: nn.AdaptiveAvgPool1d(2), "windows of variable size"),
     "power mean": (lambda: nn.LPPool1d(2, 2), "power mean"),
-    "quantised": (lambda: torch.ao.nn.quantizable.LSTM(3, 5), "another class of that name"),
+    "quantised": (lambda: torch.ao.nn.quantizable.LSTM(3, 5), "but not that class"),
 }
 
 

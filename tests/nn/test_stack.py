@@ -200,7 +200,7 @@ def test_mistakes_are_named() -> None:
     with pytest.raises(ShapeError, match="some layers have batch_first=True"):
         tt.nn.Stack(tt.nn.GRU(4, 4), tt.nn.GRU(4, 4, batch_first=True))
     with pytest.raises(
-        ShapeError, match=r"layer 0 \(Recurrence\) makes 5 features of 4, which cannot be added"
+        ShapeError, match=r"layer 0 \(Recurrence\) maps 4 features to 5, which cannot be added"
     ):
         tt.nn.Stack(tt.nn.Recurrence(nn.GRUCell(4, 5)), residual=True)(x)
     stack = tt.nn.Stack(tt.nn.Conv1d(4, 4, 3, padding="causal"), tt.nn.GRU(4, 4))

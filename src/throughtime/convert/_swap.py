@@ -27,41 +27,41 @@ _MARK = "_is_swapped"
 def swap_(model: nn.Module) -> SwapReport:
     """Replace the layers of torch.nn in a model by those of throughtime, in place.
 
-    These become layers of `throughtime.nn` with the same names: RNN, LSTM, GRU, their cells, Conv1d,
-    ConvTranspose1d, MaxPool1d, AvgPool1d, GroupNorm and InstanceNorm1d. The objects stay and change their
-    class. So parameters, shared parameters, buffers, hooks, parametrizations, weight normalisation, pruning,
-    ``requires_grad``, dtype, device and mode are those of before, and optimizers continue. The layers take
-    tensors and packed sequences as before, and a `Ragged`. Embedding, BatchNorm1d, LayerNorm and Linear of
-    torch.nn take a `Ragged` themselves and are not changed.
+    RNN, LSTM, GRU, their cells, Conv1d, ConvTranspose1d, MaxPool1d, AvgPool1d, GroupNorm and InstanceNorm1d
+    become layers of `throughtime.nn` with the same names. The module objects stay, and only their class
+    changes. So parameters, shared parameters, buffers, hooks, parametrizations, weight normalisation,
+    pruning, ``requires_grad``, dtype, device and mode are unchanged, and optimizers remain valid. In addition
+    to tensors and packed sequences, the layers take a `Ragged`. Embedding, BatchNorm1d, LayerNorm and Linear of
+    torch.nn take a `Ragged` already and are not changed.
 
     Results are equal up to rounding, with these differences:
 
     - RNN, LSTM and GRU are not instances of `torch.nn.RNN`, `torch.nn.LSTM` and `torch.nn.GRU`, but of
       `torch.nn.RNNBase`; code that branches on the class of a layer takes another branch.
-    - They return a named tuple of the same two parts.
-    - Dropout between their layers draws other random numbers from the same generator.
+    - They return a named tuple with the same two elements.
+    - Dropout between their layers uses other random numbers, drawn from the same generator.
     - In half precision on a CPU they compute in float32 and round once.
     - torch.jit.script and torch.fx.symbolic_trace refuse the layers.
 
-    Call it before `torch.compile`, which would compile a changed model again.
+    Call it before `torch.compile`; a model that was compiled before is compiled again.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Any module, also a single layer. Modules that it holds in plain lists or dicts are not found, as by
-        ``model.parameters()``.
+        Any module, also a single layer. As with ``model.parameters()``, modules in plain lists or dicts are
+        not found.
 
     Returns
     -------
     SwapReport
-        The swapped layers, and those that were kept with the reason: subclasses, which may compute something
-        else; lazy layers without parameters; quantised and scripted ones; layers with a ``forward`` of their
-        own; kinds of layers that throughtime does not have.
+        The swapped layers, and those that were not swapped with the reason: subclasses, which may compute
+        something else; lazy layers without parameters; quantised and scripted layers; layers whose
+        ``forward`` was replaced; kinds of layers that throughtime does not have.
 
     Raises
     ------
     InputTypeError
-        If it is not a module.
+        If ``model`` is not a module.
 
     Examples
     --------
@@ -83,9 +83,9 @@ def swap_(model: nn.Module) -> SwapReport:
 
 
 def unswap_(model: nn.Module) -> SwapReport:
-    """Replace the layers that `swap_` has changed by those of torch.nn again, in place.
+    """Restore the layers of torch.nn that `swap_` has replaced, in place.
 
-    The objects and parameters stay, with all changes made since, such as trained values. Layers of
+    The module objects and parameters stay, with all changes since, such as trained values. Layers of
     throughtime that the model had before `swap_` are not changed.
 
     Parameters
@@ -96,13 +96,13 @@ def unswap_(model: nn.Module) -> SwapReport:
     Returns
     -------
     SwapReport
-        The layers that are torch's again, and those that were kept with the reason, such as bounds on
+        The restored layers, and those that could not be restored with the reason, such as bounds on
         gradients, which torch.nn does not have.
 
     Raises
     ------
     InputTypeError
-        If it is not a module.
+        If ``model`` is not a module.
 
     Examples
     --------
@@ -123,7 +123,7 @@ def _change(
     reason: Callable[[Any], str | None],
     change: Callable[[nn.Module], None],
 ) -> SwapReport:
-    """Change the candidates without a reason against it, after all reasons are known."""
+    """Change the candidates that have no reason against it; all reasons are determined first."""
     if not isinstance(model, nn.Module):
         raise InputTypeError(f"{function} takes a torch.nn.Module, got {type(model).__name__}")
     candidates = [(name, module) for name, module in model.named_modules() if is_candidate(module)]
@@ -200,19 +200,19 @@ def _reason_to_keep(module: Any) -> str | None:
         return "its parameters have no shape before the first call; call the model once, then swap"
     base = next((base for base in cls.__mro__ if base in _OF_THIS_KIND), None)
     if base is None:
-        return "another class of that name than the one of torch.nn"
+        return "a class with the name of a torch.nn layer, but not that class"
     return f"a subclass of torch.nn.{base.__name__}, which may compute something else"
 
 
 def _reason_in_object(module: nn.Module, cls: type[nn.Module]) -> str | None:
-    """Return what in this object prevents that its class decides on what it computes."""
-    held = {*module.__dict__, *module._parameters, *module._buffers, *module._modules}  # noqa: SLF001 - torch's
-    if "forward" in held:
+    """Return the reason in this object, not in its class, why it cannot be swapped."""
+    names = {*module.__dict__, *module._parameters, *module._buffers, *module._modules}  # noqa: SLF001 - torch's
+    if "forward" in names:
         return "its forward was replaced on the object; swap before, or restore it"
     ours = OURS[cls]
-    taken = held & {*(set(dir(ours)) - set(dir(cls))), *added_names(ours)}
-    if taken:
-        return f"it has an attribute {min(taken)!r}, which layers of throughtime.nn use themselves"
+    conflicts = names & {*(set(dir(ours)) - set(dir(cls))), *added_names(ours)}
+    if conflicts:
+        return f"it has an attribute {min(conflicts)!r}, which layers of throughtime.nn use themselves"
     if issubclass(ours, Recurrent) and any(
         tensor.is_complex() for tensor in module.parameters(recurse=False)
     ):

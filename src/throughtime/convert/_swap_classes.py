@@ -1,4 +1,4 @@
-"""Which class of torch.nn is which of ours, and what an object of one needs to become one of the other."""
+"""Correspondence of the classes of torch.nn and throughtime.nn, and conversion of objects between them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -42,7 +42,7 @@ def plain_class(module: nn.Module) -> type[nn.Module]:
 
 
 def set_class(module: nn.Module, cls: type[nn.Module]) -> None:
-    """Make a module an object of another class, and keep the properties of its parametrizations."""
+    """Set the class of a module, and keep the properties of its parametrizations."""
     if parametrize.is_parametrized(module):
         before = type(module)
         names = vars(before).keys() - {"__dict__", "__weakref__", "__doc__"}
@@ -51,7 +51,7 @@ def set_class(module: nn.Module, cls: type[nn.Module]) -> None:
 
 
 def added_attributes(module: Any, ours: type[nn.Module]) -> dict[str, Any]:
-    """Return the attributes that objects of our class have beside those of torch's."""
+    """Return the attributes of our class that the corresponding class of torch.nn does not have."""
     if issubclass(ours, Recurrent):
         spec = _SPECS[module.mode]()
         return {
@@ -76,4 +76,4 @@ _SPECS: dict[str, Callable[[], CellSpec]] = {
     "LSTM": LSTMSpec,
     "GRU": GRUSpec,
 }
-"""What describes each cell, by torch's name of it."""
+"""The specification of each cell, by torch's ``mode``."""

@@ -1,4 +1,4 @@
-"""What `swap_` and `unswap_` did: the layers that changed their class, and those that could not."""
+"""Reports of `swap_` and `unswap_`: the layers that changed their class, and those that did not."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ class SwappedLayer:
     Parameters
     ----------
     name
-        In the model, such as ``encoder.rnn``; "" for the model itself.
+        Name in the model, such as ``encoder.rnn``; "" for the model itself.
     before, after
         Full names of the classes.
     """
@@ -22,16 +22,16 @@ class SwappedLayer:
 
 @dataclass(frozen=True)
 class KeptLayer:
-    """One layer that was left as it is.
+    """One layer that was not changed.
 
     Parameters
     ----------
     name
-        In the model; "" for the model itself.
+        Name in the model; "" for the model itself.
     layer
         Full name of its class.
     reason
-        Why it was not swapped.
+        Why it was not changed.
     """
 
     name: str
@@ -48,7 +48,7 @@ class SwapReport:
     swapped : tuple of SwappedLayer
         Layers that changed their class, in the order of ``model.named_modules()``.
     kept : tuple of KeptLayer
-        Layers that were left as they are although a layer of their kind is swapped, with reasons.
+        Layers of the kinds that are swapped that were not changed, with reasons.
 
     Examples
     --------

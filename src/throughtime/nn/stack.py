@@ -32,7 +32,7 @@ class StackTrace:
     result : RecurrentOutput
         What the call returns.
     layers : tuple
-        The trace of each layer, None of those that have none, such as `Linear`.
+        The trace of each layer; None for layers without one, such as `Linear`.
     """
 
     result: RecurrentOutput
@@ -51,36 +51,37 @@ class Stack(nn.Module):
         y_k = f_k(d(y_{k−1})) + P_k y_{k−1}                              residual=True
         y_k = f_k(d([y_0, y_1, …, y_{k−1}]))                             dense=True
 
-    The output is y_n. P_k is the identity where f_k keeps the number of features, and else a linear
-    projection without bias, as in [1]_: ``shortcuts`` has it by the place of its layer, from "0". In a dense
-    stack the features of all outputs so far are side by side, y_0 first, so that f_k has as many inputs as
-    these have in all [2]_.
+    The output is y_n. P_k is the identity where f_k keeps the number of features, and otherwise a linear
+    projection without bias, as in [1]_, stored in ``shortcuts`` under the index of its layer, from "0". In a
+    dense stack f_k reads the concatenated features of the input and of all previous outputs, y_0 first [2]_.
 
     Parameters
     ----------
     \*layers : Module
-        `RNN`, `LSTM`, `GRU` and their like, `MinGRU` and its like, `Recurrence`, `Bidirectional` and stacks;
-        and layers without a state that keep the number of steps: `Linear`, `LayerNorm`, `Conv1d`.
-        Convolutions and others that look at several steps get sequences as a `Ragged`.
+        Recurrent layers (such as `RNN`, `LSTM`, `GRU` and `LiGRU`), scan layers (such as `MinGRU`),
+        `Recurrence`, `Bidirectional` and other stacks; and stateless layers that keep the number of steps:
+        `Linear`, `LayerNorm`, `Conv1d`. Layers that read several steps, such as convolutions, are called with
+        a `Ragged`.
     dropout
-        Probability of dropout on what each layer but the first reads, in training.
+        Probability of dropout on the input of each layer but the first, in training.
     residual
         Whether the input of each layer is added to its output.
     dense
-        Whether each layer reads all outputs before it.
+        Whether each layer reads the input and the outputs of all previous layers.
 
     Returns
     -------
     output
-        Of the last layer, of the kind that came in.
+        Output of the last layer, of the same kind as the input.
     state : list
-        The state of each layer, as that layer returns it; None of those without.
+        The state of each layer, as that layer returns it; None for stateless layers.
 
     Raises
     ------
     ShapeError, InputTypeError
-        If layers do not fit each other or the input, or a state is not one of this stack. A residual stack
-        whose layer changes the number of features, and does not say into how many, is refused when it runs.
+        If layers do not fit each other or the input, or a state does not fit the stack. If a layer of a
+        residual stack changes the number of features, but has no attribute for it, the error is raised by the
+        call.
 
     References
     ----------
@@ -121,7 +122,7 @@ class Stack(nn.Module):
         self.batch_first = _batch_first(layers)
         self._roles = tuple(_role(layer) for layer in layers)
         sizes = [_sizes(layer) if residual else None for layer in layers]
-        # Those of layers that keep the number of features have no parameters, and are not there.
+        # Layers that keep the number of features need no projection.
         self.shortcuts = nn.ModuleDict(
             {
                 str(number): _projection(layers[number], *size)
@@ -159,13 +160,14 @@ class Stack(nn.Module):
         Parameters
         ----------
         input : Ragged, Tensor or PackedSequence
-            What the first layer reads; plain tensors are (L, B, I), (B, L, I) if the layers have
+            Input of the first layer; plain tensors are (L, B, I), (B, L, I) if the layers have
             ``batch_first``, or (L, I).
         state : list
-            The state of each layer, None for its initial one; None for all of these.
+            The state of each layer, or None for its initial state; None for all initial states.
         reset : Ragged, Tensor or PackedSequence
-            bool, one flag for each token, in the kind of the input: where all layers begin again, see
-            `throughtime.nn.LSTM.forward`. Refused by layers that read several steps and take no flags.
+            bool, one flag for each token, of the same kind as the input: where all layers restart, see
+            `throughtime.nn.LSTM.forward`. Layers that read several steps and take no flags, such as
+            convolutions, raise an error.
         """
         x = _checked(unwrapped(input))
         flags = self._flags(reset)
@@ -207,9 +209,9 @@ class Stack(nn.Module):
         x_t : Tensor
             (B, I), one token of each of B streams, or (I,) of one.
         state
-            What the step before returned, None at the beginning.
+            State returned by the previous step; None for the first step.
         reset : Tensor or bool
-            bool (B,), or one for (I,): of which streams the state is ignored, because this token begins anew.
+            bool (B,), or one flag for (I,): streams that restart from the initial state at this token.
 
         Returns
         -------
@@ -221,7 +223,7 @@ class Stack(nn.Module):
         Raises
         ------
         UnsupportedError
-            If a layer looks at several steps and is no recurrent layer; `Stream` of this stack runs it.
+            If a layer reads several steps and is not recurrent; use `Stream` for such a stack.
         """
         flags = self._flags(reset)
 
@@ -291,10 +293,11 @@ class Stack(nn.Module):
         return self.shortcuts[str(number)] if str(number) in self.shortcuts else nn.Identity()
 
     def _added(self, number: int, y: Any, shortcut: Any) -> Any:
-        if _values(y).shape[-1] != _values(shortcut).shape[-1]:
+        before, after = _values(shortcut).shape[-1], _values(y).shape[-1]
+        if before != after:
             raise ShapeError(
-                f"Stack: layer {number} ({type(self.layers[number]).__name__}) makes {_values(y).shape[-1]} "
-                f"features of {_values(shortcut).shape[-1]}, which cannot be added; put a Linear before it, "
+                f"Stack: layer {number} ({type(self.layers[number]).__name__}) maps {before} features to "
+                f"{after}, which cannot be added; put a Linear before it, "
                 "or use residual=False"
             )
         return _of_values(torch.add, y, shortcut)
@@ -305,7 +308,7 @@ def _side_by_side(*parts: Tensor) -> Tensor:
 
 
 def _of_values(function: Callable[..., Any], x: Any, *others: Any) -> Any:
-    """Apply a function of tokens to the values of one or several inputs of one kind."""
+    """Apply a function of tokens to the values of inputs of the same kind."""
     values = function(*(_values(part) for part in (x, *others)))
     return values if isinstance(x, Tensor) else like_input(values, x)
 
@@ -331,20 +334,20 @@ def _role(layer: nn.Module) -> _Role:
 
 
 def _batch_first(layers: Sequence[nn.Module]) -> bool:
-    found = {bool(layer.batch_first) for layer in layers if hasattr(layer, "batch_first")}
-    if len(found) > 1:
+    flags = {bool(layer.batch_first) for layer in layers if hasattr(layer, "batch_first")}
+    if len(flags) > 1:
         raise ShapeError("Stack: some layers have batch_first=True and others not; give all of them the same")
-    return True in found
+    return True in flags
 
 
 def _sizes(layer: Any) -> tuple[int, int] | None:
-    """Return the features that a layer reads and makes, None if it does not say."""
-    reads = ("input_size", "in_features", "in_channels")
-    read = next((getattr(layer, name) for name in reads if hasattr(layer, name)), None)
-    made = getattr(layer, "out_features", getattr(layer, "out_channels", None))
+    """Return the numbers of input and output features of a layer, None if it has no attributes for them."""
+    names = ("input_size", "in_features", "in_channels")
+    inputs = next((getattr(layer, name) for name in names if hasattr(layer, name)), None)
+    outputs = getattr(layer, "out_features", getattr(layer, "out_channels", None))
     if hasattr(layer, "hidden_size"):
-        made = (getattr(layer, "proj_size", 0) or layer.hidden_size) * (1 + bool(layer.bidirectional))
-    return None if read is None or made is None else (read, made)
+        outputs = (getattr(layer, "proj_size", 0) or layer.hidden_size) * (1 + bool(layer.bidirectional))
+    return None if inputs is None or outputs is None else (inputs, outputs)
 
 
 def _projection(layer: nn.Module, read: int, made: int) -> Linear:

@@ -84,7 +84,7 @@ class AttentionGRUCell(Cell):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Set everything uniformly within ±1/√H."""
+        """Set all parameters uniformly within ±1/√H."""
         set_uniform(self, self.hidden_size)
 
     def forward(self, state: Tensor, x_t: Tensor, context: Any = None, noise: Masks | None = None) -> Tensor:
@@ -126,9 +126,9 @@ class AttentionGRU(CellLayer):
         n    = tanh(W_in x_t + W_mn s + b_in + r ⊙ (W_hn h_{t−1} + b_hn))
         h_t  = (1 − z) ⊙ n + z ⊙ h_{t−1}
 
-    The memory does not change over the steps, as the encoded source sentence of a translation: products of it
-    are computed once for a call. All layers and directions read the same one. It is an argument of its own,
-    and no part of the state, for it has no initial value, and a state is kept for every step.
+    The memory, such as the encoded source sentence in machine translation, is constant over the steps: its
+    products W_k m_k are computed once per call. All layers and directions read the same memory. It is a
+    separate argument, not part of the state, because it has no initial value.
 
     The parameters of a cell are those of torch's GRU, in row blocks r, z, n, ``weight_mh`` (3·H, D),
     ``weight_query`` (A, H), ``weight_key`` (A, D), and ``weight_score``, v, (A,).
@@ -138,26 +138,26 @@ class AttentionGRU(CellLayer):
     input_size, hidden_size, memory_size : int
         I, H, and D, the features of a vector of the memory.
     num_layers
-        Layers one on top of the other.
+        Number of stacked layers.
     bias
-        Whether there are b.
+        Whether the biases b are present.
     batch_first
         Whether plain tensors are (B, L, I) and not (L, B, I).
     dropout
         Probability of dropout on the output of each layer but the last, in training.
     bidirectional
-        Whether a second recurrence reads from the end; outputs are side by side.
+        Whether a second recurrence runs backward; both outputs are concatenated.
     device, dtype
-        Of the parameters, which are those of the cells ``recurrences.l0.f``, ``recurrences.l0_reverse.f``, …
+        Of the parameters. They belong to the cells ``recurrences.l0.f``, ``recurrences.l0_reverse.f``, …
     attention_size
         A; by default H.
     score : "additive" or "dot"
-        How e is computed: the first form [1]_, or the second, a scaled dot product [2]_.
+        Scoring function e: "additive" is the first form [1]_, "dot" the second, a scaled dot product [2]_.
 
     Returns
     -------
     output
-        (T, directions · H), h of every step, of the kind that came in.
+        (T, directions · H), h of every step, of the same kind as the input.
     h : Tensor
         (layers · directions, B, H): h of each sequence after its last step.
 
@@ -216,7 +216,7 @@ class AttentionGRU(CellLayer):
         self.memory_size, self.attention_size, self.score = memory_size, attention_size, score
 
     def describe(self) -> Stateful | WholeSequence:
-        """Return how the layer passes on its state; with both directions it reads whole sequences."""
+        """Describe the layer: stateful, or if bidirectional, one that needs whole sequences."""
         return self._description()
 
     def extra_repr(self) -> str:
@@ -244,10 +244,10 @@ class AttentionGRU(CellLayer):
         hx
             h before the first step, (layers · directions, B, H); None for zeros.
         reset : Tensor, PackedSequence or Ragged
-            bool, one flag for each token: where h begins again as zeros, with the same memory. See
+            bool, one flag for each token: where h restarts from zeros, with the same memory. See
             `throughtime.nn.LSTM.forward`.
         memory : Tensor or Ragged
-            (B, M, D), or (M, D) for (L, I), or a `Ragged` of B sequences of such vectors, at least one each.
+            (B, M, D), or (M, D) for (L, I), or a `Ragged` of B sequences of vectors (D,), none of them empty.
         """
         return self._called(input, hx, reset, self._memory(memory))[0]
 
@@ -262,7 +262,7 @@ class AttentionGRU(CellLayer):
         return self._stepped(x_t, state, reset, self._memory(memory))
 
     def _memory(self, memory: Any) -> Any:
-        """Return a memory as cells read it."""
+        """Return the memory in the form that cells take."""
         if isinstance(memory, Ragged):
             padded = memory.to_padded()
             # Far below all scores, where there is no vector; a softmax of nothing else is still a number.

@@ -75,51 +75,50 @@ class IndRNNCell(Cell):
 
 
 class IndRNN(CellLayer):
-    r"""Independently recurrent network: each unit reads its own past alone, by one weight.
+    r"""Independently recurrent network: each unit has one recurrent weight, for its own previous value.
 
     .. code-block:: text
 
         h_t = φ(W x_t + b + u ⊙ h_{t−1})
 
-    Units meet in the layer above, so two layers or more are usual. The gradient through T steps of a ReLU
-    unit is u^T at most, so ``bound`` = 2^{1/T} keeps it below 2 [1]_.
+    Units interact only through the next layer, so two or more layers are usual. The gradient through T steps
+    of a ReLU unit is at most \|u\|^T, so ``bound`` = 2^{1/T} keeps it at 2 or below [1]_.
 
-    The parameters of a cell are ``weight_ih`` (H, I), ``weight_hh``, u, (H,), which begins uniform from 0 to
-    1 (to ``bound``, if that is less), and ``bias_ih`` (H,).
+    The parameters of a cell are ``weight_ih`` (H, I), ``weight_hh``, u, (H,), initialised uniformly from 0
+    to 1 (to ``bound``, if that is less), and ``bias_ih`` (H,).
 
     Parameters
     ----------
     input_size, hidden_size : int
         I and H.
     num_layers
-        Layers one on top of the other.
+        Number of stacked layers.
     bias
-        Whether there are b.
+        Whether the biases b are present.
     batch_first
         Whether plain tensors are (B, L, I) and not (L, B, I).
     dropout
         Probability of dropout on the output of each layer but the last, in training.
     bidirectional
-        Whether a second recurrence reads from the end; outputs are side by side.
+        Whether a second recurrence runs backward; both outputs are concatenated.
     device, dtype
-        Of the parameters, which are those of the cells ``recurrences.l0.f``, ``recurrences.l0_reverse.f``, …
+        Of the parameters. They belong to the cells ``recurrences.l0.f``, ``recurrences.l0_reverse.f``, …
     activation : "relu" or "tanh"
         φ.
     bound
-        Bound on \|u\|, beyond which a step reads ±bound; None for none.
+        Bound on \|u\|: each step uses u clamped to ±bound; None for no bound.
 
     Returns
     -------
     output
-        (T, directions · H), h of every step, of the kind that came in.
+        (T, directions · H), h of every step, of the same kind as the input.
     h : Tensor
         (layers · directions, B, H): h of each sequence after its last step.
 
     Raises
     ------
     ShapeError, InputTypeError
-        If an option is outside of its range, or the input or the state does not fit; the message names both
-        sides.
+        If an option is outside of its range, or the input or the state does not fit.
 
     References
     ----------
@@ -167,7 +166,7 @@ class IndRNN(CellLayer):
         self.bound = bound
 
     def describe(self) -> Stateful | WholeSequence:
-        """Return how the layer passes on its state; with both directions it reads whole sequences."""
+        """Describe the layer: stateful, or if bidirectional, one that needs whole sequences."""
         return self._description()
 
     def _options(self) -> dict[str, tuple[Any, Any]]:

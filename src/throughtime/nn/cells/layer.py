@@ -1,4 +1,4 @@
-"""What layers of a cell share: torch.nn's arguments, several layers, both directions, states, traces."""
+"""Base of layers that run a cell: torch.nn's arguments, stacked and bidirectional layers, states, traces."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -27,12 +27,12 @@ from throughtime.ragged import Ragged
 
 
 class CellLayer(PlacedLayer):
-    """Layers of one kind of cell, each a `Recurrence` for each direction.
+    """Stacked layers of one kind of cell, with a `Recurrence` for each layer and direction.
 
     Parameters
     ----------
     cell : callable
-        Returns the cell that reads so many features.
+        Maps a number of input features to a cell.
     sizes
         input_size, hidden_size and num_layers.
     flags
@@ -57,7 +57,7 @@ class CellLayer(PlacedLayer):
 
     @property
     def cells(self) -> list[Cell]:
-        """The cell of each layer and direction, in the order of the states."""
+        """The cells of all layers and directions, in the order of the states."""
         return [self._at(place).f for place in self._places]  # type: ignore[misc]
 
     def _at(self, place: Place) -> Recurrence:
@@ -75,7 +75,7 @@ class CellLayer(PlacedLayer):
             cell.reset_parameters()
 
     def __repr__(self) -> str:
-        """Return the layer with its arguments, without its parts, which follow from them."""
+        """Return the class with its arguments."""
         return f"{type(self).__name__}({self.extra_repr()})"
 
     def forward(self, input: Any, hx: Any = None, *, reset: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's names
@@ -86,10 +86,10 @@ class CellLayer(PlacedLayer):
         input : Tensor, PackedSequence or Ragged
             (L, I), (L, B, I) or, with ``batch_first``, (B, L, I); or tokens (T, I).
         hx
-            The state of the structure that a call returns; None for the initial one.
+            The initial state, in the structure of the state that a call returns; None for the default.
         reset : Tensor, PackedSequence or Ragged
-            bool, one flag for each token, in the kind of the input and without its features: where it is
-            true, the sequence begins again from the initial state. See `throughtime.nn.LSTM.forward`, also
+            bool, one flag for each token, of the same kind as the input and without its features: where it
+            is true, the sequence restarts from the initial state. See `throughtime.nn.LSTM.forward`, also
             for the first token of a sequence and for the backward direction.
         """
         return self._called(input, hx, reset)[0]
@@ -101,7 +101,7 @@ class CellLayer(PlacedLayer):
         -------
         RecurrenceTrace
             ``trace.result`` is what the call returns; ``trace.states[layer, direction]`` maps the names of
-            the states to `Ragged`, all of them part of the graph of the result.
+            the states to `Ragged`, all part of the autograd graph of the result.
 
         Examples
         --------
@@ -120,9 +120,9 @@ class CellLayer(PlacedLayer):
         x_t : Tensor
             (B, I), one token of each of B streams, or (I,) of one.
         state
-            What the step before returned, None at the beginning.
+            State returned by the previous step; None for the first step.
         reset : Tensor or bool
-            bool (B,), or one for (I,): of which streams the state is ignored, because this token begins anew.
+            bool (B,), or one flag for (I,): streams that restart from the initial state at this token.
 
         Returns
         -------

@@ -102,13 +102,13 @@ class LayerNormGRU(CellLayer):
         h_t = (1 − z) ⊙ n + z ⊙ h_{t−1}
         LN(a; γ, b) = γ ⊙ (a − mean(a)) / √(var(a) + eps) + b
 
-    Mean and variance are those of the 2·H rows of r and z, and of the H rows of n by themselves, as in [1]_,
-    whose z is the weight of the new value, 1 − z here. With ``separate=False`` they are those of all 3·H rows
-    of a product at once, as in haste's layer of this name and in `LayerNormLSTM` here: another function of
-    the same weights.
+    Mean and variance are computed over the 2·H rows of r and z together and over the H rows of n separately,
+    as in [1]_, where z is the weight of the new value, 1 − z here. With ``separate=False`` they are computed
+    over all 3·H rows of a product, as in haste's layer of this name and in `LayerNormLSTM`; this is a
+    different function of the same weights.
 
     The parameters of a cell are ``weight_ih`` (3·H, I), ``weight_hh`` (3·H, H), ``weight_norm_ih`` and
-    ``weight_norm_hh``, γ, (3·H,), which begin as ones, ``bias_ih`` and ``bias_hh`` (3·H,), in row blocks r,
+    ``weight_norm_hh``, γ, (3·H,), initialised to ones, ``bias_ih`` and ``bias_hh`` (3·H,), in row blocks r,
     z, n.
 
     Parameters
@@ -116,33 +116,33 @@ class LayerNormGRU(CellLayer):
     input_size, hidden_size : int
         I and H.
     num_layers
-        Layers one on top of the other.
+        Number of stacked layers.
     bias
-        Whether there are b.
+        Whether the biases b are present.
     batch_first
         Whether plain tensors are (B, L, I) and not (L, B, I).
     dropout
         Probability of dropout on the output of each layer but the last, in training.
     bidirectional
-        Whether a second recurrence reads from the end; outputs are side by side.
+        Whether a second recurrence runs backward; both outputs are concatenated.
     device, dtype
-        Of the parameters, which are those of the cells ``recurrences.l0.f``, ``recurrences.l0_reverse.f``, …
+        Of the parameters. They belong to the cells ``recurrences.l0.f``, ``recurrences.l0_reverse.f``, …
     separate
-        Whether r and z are normalised apart from n.
+        Whether n is normalised separately from r and z.
     eps
         Added to the variance, as in `torch.nn.LayerNorm`.
 
     Returns
     -------
     output
-        (T, directions · H), h of every step, of the kind that came in.
+        (T, directions · H), h of every step, of the same kind as the input.
     h : Tensor
         (layers · directions, B, H): h of each sequence after its last step.
 
     Raises
     ------
     ShapeError, InputTypeError
-        If eps is not above 0, or the input or the state does not fit; the message names both sides.
+        If eps is not above 0, or the input or the state does not fit.
 
     References
     ----------
@@ -184,7 +184,7 @@ class LayerNormGRU(CellLayer):
         self.eps = eps
 
     def describe(self) -> Stateful | WholeSequence:
-        """Return how the layer passes on its state; with both directions it reads whole sequences."""
+        """Describe the layer: stateful, or if bidirectional, one that needs whole sequences."""
         return self._description()
 
     def _options(self) -> dict[str, tuple[Any, Any]]:

@@ -55,8 +55,8 @@ class LiGRUCell(Cell):
         self.norm = normalization_of(
             normalization, rows, bias=bias, layer="LiGRU", device=device, dtype=dtype
         )
-        own_bias = (rows,) if bias and self.norm is None else None
-        shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size), "bias_ih": own_bias}
+        bias_shape = (rows,) if bias and self.norm is None else None
+        shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size), "bias_ih": bias_shape}
         add_parameters(self, shapes, device, dtype)
         self.reset_parameters()
 
@@ -90,30 +90,30 @@ class LiGRU(CellLayer):
         h̃_t = φ(N(W_h x_t) + U_h h_{t−1})
         h_t  = z_t ⊙ h_{t−1} + (1 − z_t) ⊙ h̃_t
 
-    N is batch normalisation, whose mean and variance are those of all tokens of the batch (no padding among
-    them) in training, and running averages in evaluation; or layer normalisation of all 2·H rows. Its β is
-    the bias. A ReLU candidate is not bounded; batch normalisation is what keeps it small [1]_.
+    N is batch normalisation, whose mean and variance are those of all tokens of the batch, without padding,
+    in training, and running averages in evaluation; or layer normalisation of all 2·H rows. Its β is the
+    bias. A ReLU candidate is unbounded; batch normalisation limits its magnitude [1]_.
 
     The parameters of a cell are ``weight_ih`` (2·H, I) and ``weight_hh`` (2·H, H), in row blocks z, h̃, and
-    those of ``norm``; without normalisation ``bias_ih`` (2·H,). ``weight_hh`` begins orthogonal, block by
-    block.
+    those of ``norm``; without normalisation ``bias_ih`` (2·H,). Each block of ``weight_hh`` is
+    initialised to an orthogonal matrix.
 
     Parameters
     ----------
     input_size, hidden_size : int
         I and H.
     num_layers
-        Layers one on top of the other.
+        Number of stacked layers.
     bias
-        Whether there are b.
+        Whether the biases b are present.
     batch_first
         Whether plain tensors are (B, L, I) and not (L, B, I).
     dropout
         Probability of dropout on the output of each layer but the last, in training.
     bidirectional
-        Whether a second recurrence reads from the end; outputs are side by side.
+        Whether a second recurrence runs backward; both outputs are concatenated.
     device, dtype
-        Of the parameters, which are those of the cells ``recurrences.l0.f``, ``recurrences.l0_reverse.f``, …
+        Of the parameters. They belong to the cells ``recurrences.l0.f``, ``recurrences.l0_reverse.f``, …
     normalization : "batch", "layer" or None
         N; None for W x_t + b as it is.
     activation : "relu" or "tanh"
@@ -122,15 +122,14 @@ class LiGRU(CellLayer):
     Returns
     -------
     output
-        (T, directions · H), h of every step, of the kind that came in.
+        (T, directions · H), h of every step, of the same kind as the input.
     h : Tensor
         (layers · directions, B, H): h of each sequence after its last step.
 
     Raises
     ------
     ShapeError, InputTypeError
-        If an option is not one of those listed, or the input or the state does not fit; the message names
-        both sides.
+        If an option is not one of those listed, or the input or the state does not fit.
 
     References
     ----------
@@ -178,7 +177,7 @@ class LiGRU(CellLayer):
         self.activation = activation
 
     def describe(self) -> Stateful | WholeSequence:
-        """Return how the layer passes on its state; with both directions it reads whole sequences."""
+        """Describe the layer: stateful, or if bidirectional, one that needs whole sequences."""
         return self._description()
 
     def _options(self) -> dict[str, tuple[Any, Any]]:

@@ -1,4 +1,4 @@
-"""`Masks`: what a cell with recurrent dropout multiplies the state and the candidate with."""
+"""`Masks`: dropout masks of the state and of the candidate of a cell."""
 
 from typing import NamedTuple
 
@@ -6,14 +6,14 @@ from torch import Tensor
 
 
 class Masks(NamedTuple):
-    """Masks (n, H) of a step, as `RecurrentDropout` hands them to a cell; None where nothing is dropped.
+    """Masks (n, H) of one step, as `RecurrentDropout` passes them to a cell; None where nothing is dropped.
 
     Parameters
     ----------
     h : Tensor, optional
-        Of h_{t−1} where it enters a product with recurrent weights; not where it is carried on.
+        Of h_{t−1} in products with recurrent weights, not where it is copied to h_t.
     candidate : Tensor, optional
-        Of what a step adds to the state.
+        Of the candidate that a step adds to the state.
     """
 
     h: Tensor | None = None
@@ -21,10 +21,10 @@ class Masks(NamedTuple):
 
 
 def masked(h: Tensor, masks: Masks | None) -> Tensor:
-    """Return h as recurrent weights read it."""
+    """Return h with its mask applied."""
     return h if masks is None or masks.h is None else h * masks.h
 
 
 def kept(candidate: Tensor, masks: Masks | None) -> Tensor:
-    """Return a candidate as a step adds it to the state."""
+    """Return a candidate with its mask applied."""
     return candidate if masks is None or masks.candidate is None else candidate * masks.candidate

@@ -56,7 +56,7 @@ class MultiplicativeLSTMCell(Cell):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Set everything uniformly within ±1/√H."""
+        """Set all parameters uniformly within ±1/√H."""
         set_uniform(self, self.hidden_size)
 
     def forward(
@@ -72,7 +72,7 @@ class MultiplicativeLSTMCell(Cell):
 
 
 class MultiplicativeLSTM(CellLayer):
-    r"""Multiplicative LSTM: every input chooses its own recurrent matrix, W_m diag(W_mx x_t) W_mh.
+    r"""Multiplicative LSTM: the recurrent matrix W_m* diag(W_mx x_t) W_mh depends on the input.
 
     .. code-block:: text
 
@@ -82,37 +82,38 @@ class MultiplicativeLSTM(CellLayer):
         c_t     = f ⊙ c_{t−1} + i ⊙ g
         h_t     = o ⊙ tanh(c_t)
 
-    The parameters of a cell are ``weight_ih`` (4·H, I) and ``weight_mh`` (4·H, H), in row blocks i, f, g, o
-    as in torch, ``weight_mx`` (H, I), ``weight_hh``, W_mh, (H, H), and ``bias_ih`` (4·H,).
+    The parameters of a cell are ``weight_ih`` (4·H, I) and ``weight_mh`` (4·H, H), for W_i* and W_m* in row
+    blocks i, f, g, o as in torch, ``weight_mx`` (H, I), ``weight_hh`` (H, H), which is W_mh, and ``bias_ih``
+    (4·H,).
 
     Parameters
     ----------
     input_size, hidden_size : int
         I and H.
     num_layers
-        Layers one on top of the other.
+        Number of stacked layers.
     bias
-        Whether there are b.
+        Whether the biases b are present.
     batch_first
         Whether plain tensors are (B, L, I) and not (L, B, I).
     dropout
         Probability of dropout on the output of each layer but the last, in training.
     bidirectional
-        Whether a second recurrence reads from the end; outputs are side by side.
+        Whether a second recurrence runs backward; both outputs are concatenated.
     device, dtype
-        Of the parameters, which are those of the cells ``recurrences.l0.f``, ``recurrences.l0_reverse.f``, …
+        Of the parameters. They belong to the cells ``recurrences.l0.f``, ``recurrences.l0_reverse.f``, …
 
     Returns
     -------
     output
-        (T, directions · H), h of every step, of the kind that came in.
+        (T, directions · H), h of every step, of the same kind as the input.
     h, c : tuple of Tensor
         Each (layers · directions, B, H): h and c of each sequence after its last step.
 
     Raises
     ------
     ShapeError, InputTypeError
-        If the input or the state does not fit; the message names both sides.
+        If the input or the state does not fit.
 
     References
     ----------
@@ -148,5 +149,5 @@ class MultiplicativeLSTM(CellLayer):
         super().__init__(cell, sizes, flags, dropout)
 
     def describe(self) -> Stateful | WholeSequence:
-        """Return how the layer passes on its state; with both directions it reads whole sequences."""
+        """Describe the layer: stateful, or if bidirectional, one that needs whole sequences."""
         return self._description()

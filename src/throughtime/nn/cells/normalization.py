@@ -18,7 +18,7 @@ def normalization_of(
     device: torch.device | str | None,
     dtype: torch.dtype | None,
 ) -> nn.Module | None:
-    """Return a normalisation of so many features, whose parameters are torch's."""
+    """Return a normalisation module of torch.nn for this number of features, or None."""
     if kind is None:
         return None
     if kind == "layer":

@@ -1,4 +1,4 @@
-"""Parameters of a cell: made, and set to their initial values."""
+"""Registration and initialisation of the parameters of a cell."""
 
 import math
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ def add_parameters(
     device: torch.device | str | None,
     dtype: torch.dtype | None,
 ) -> None:
-    """Register parameters by name and shape, not yet set; None is a parameter that there is not."""
+    """Register uninitialised parameters by name and shape; a shape of None registers None."""
     for name, shape in shapes.items():
         empty = None if shape is None else nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
         cell.register_parameter(name, empty)
 
 
 def set_uniform(cell: nn.Module, size: int) -> None:
-    """Set a cell's parameters, not those of its parts, uniformly within ±1/√size, as torch.nn's cells do."""
+    """Set a cell's parameters, without those of child modules, uniformly within ±1/√size, as in torch."""
     bound = 1 / math.sqrt(size)
     for parameter in cell.parameters(recurse=False):
         nn.init.uniform_(parameter, -bound, bound)

@@ -14,20 +14,21 @@ _NAMES = ("x", "h", "candidate")
 class RecurrentDropout(Wrapper):
     r"""A cell with dropout of the input, of the recurrent connections, or of the candidate.
 
-    In training, with a mask m of each sequence, 0 with probability p and else 1 / (1 − p), a cell reads
+    In training, with a mask m that is 0 with probability p and else 1 / (1 − p), the cell uses
 
     ============= ======================================================================================
     ``x``         m ⊙ x_t in place of x_t, the same m at every step [1]_
-    ``h``         m ⊙ h_{t−1} in the products with recurrent weights, the same m at every step [1]_; what
-                  carries h on, such as z ⊙ h_{t−1} of a GRU, is not dropped
-    ``candidate`` m ⊙ g for what a step adds to its state, such as g of an LSTM, n of a GRU [2]_; the same m
-                  at every step, or with ``per_step=True`` another one at each
+    ``h``         m ⊙ h_{t−1} in the products with recurrent weights, the same m at every step [1]_;
+                  terms that copy h, such as z ⊙ h_{t−1} of a GRU, are not dropped
+    ``candidate`` m ⊙ g in place of the candidate g, such as g of an LSTM or n of a GRU [2]_; the same m at
+                  every step, or with ``per_step=True`` a new one at each step
     ============= ======================================================================================
 
-    All gates of a step get the same m (the tied form of [1]_). In evaluation nothing is dropped.
+    All gates of a step share m (the tied form of [1]_). In evaluation nothing is dropped.
 
-    m follows from the seed of a sequence: ``layer(x, state, seeds=…)`` of `Recurrence` draws the same for a
-    sequence in any batch, alone, and in pieces. Without seeds each call draws some from torch's generator.
+    m is determined by the seed of a sequence: with ``layer(x, state, seeds=…)`` of `Recurrence`, a sequence
+    gets the same masks in any batch, alone, and in pieces. Without ``seeds``, each call draws new ones from
+    torch's generator.
     See `LockedDropout` and `Dropout` for dropout between layers.
 
     Parameters
@@ -38,14 +39,14 @@ class RecurrentDropout(Wrapper):
     x, h, candidate : float
         p, from 0 to below 1.
     per_step
-        Whether the mask of the candidate is another one at every step.
+        Whether the candidate has a new mask at every step.
 
     Raises
     ------
     ShapeError, InputTypeError
-        If p is outside of its range; if the cell is none.
+        If p is out of range, or ``cell`` is not a cell.
     UnsupportedError
-        If the cell does not apply a mask that is asked for.
+        If the cell does not support a requested mask.
 
     References
     ----------
@@ -103,7 +104,7 @@ class RecurrentDropout(Wrapper):
         return Noise(sequences, steps) if sequences or steps else None
 
     def forward(self, state: Any, x_t: Any, context: Any = None, noise: Noise | None = None) -> Any:
-        """Return the cell's next state, of masked inputs and with masks inside."""
+        """Return the cell's next state with the masks applied."""
         masks: dict[str, Any] = {} if noise is None else {**noise.sequences, **noise.steps}
         if "x" in masks:
             x_t = x_t * masks.pop("x")

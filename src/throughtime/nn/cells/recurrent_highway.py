@@ -61,7 +61,7 @@ class RecurrentHighwayCell(Cell):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Set everything uniformly within ±1/√H, then the biases of transform gates."""
+        """Set all parameters uniformly within ±1/√H, then the biases of transform gates."""
         set_uniform(self, self.hidden_size)
         if self.bias_ih is not None:
             nn.init.constant_(self.bias_ih[:, self.hidden_size : 2 * self.hidden_size], self.transform_bias)
@@ -82,7 +82,7 @@ class RecurrentHighwayCell(Cell):
 
 
 class RecurrentHighway(CellLayer):
-    r"""Recurrent highway network, whose transition from step to step is a highway network of some depth.
+    r"""Recurrent highway network, whose transition is a highway network with ``depth`` layers.
 
     .. code-block:: text
 
@@ -93,8 +93,8 @@ class RecurrentHighway(CellLayer):
         s^k = a^k ⊙ t^k + s^{k−1} ⊙ c^k,  k = 1, …, depth
         h_t = s^depth
 
-    x_t enters the first of these layers alone. Biases of transform gates begin at ``transform_bias``, below
-    zero, so that at first a step mostly carries its state on.
+    x_t is an input of the first highway layer only. The biases of the transform gates are initialised to
+    ``transform_bias``, a negative number, so that an untrained layer mostly copies its state.
 
     The parameters of a cell are ``weight_ih`` (G·H, I), ``weight_hh`` (depth, G·H, H) and ``bias_ih``
     (depth, G·H), in row blocks a, t and, unless gates are coupled, c: G is 2 or 3.
@@ -104,35 +104,35 @@ class RecurrentHighway(CellLayer):
     input_size, hidden_size : int
         I and H.
     num_layers
-        Layers one on top of the other.
+        Number of stacked layers.
     bias
-        Whether there are b.
+        Whether the biases b are present.
     batch_first
         Whether plain tensors are (B, L, I) and not (L, B, I).
     dropout
         Probability of dropout on the output of each layer but the last, in training.
     bidirectional
-        Whether a second recurrence reads from the end; outputs are side by side.
+        Whether a second recurrence runs backward; both outputs are concatenated.
     device, dtype
-        Of the parameters, which are those of the cells ``recurrences.l0.f``, ``recurrences.l0_reverse.f``, …
+        Of the parameters. They belong to the cells ``recurrences.l0.f``, ``recurrences.l0_reverse.f``, …
     depth
-        Highway layers in each step.
+        Number of highway layers in each step.
     coupled
-        Whether the carry gate is 1 − t, or has weights of its own.
+        Whether the carry gate is 1 − t; otherwise it has separate weights.
     transform_bias
         Initial value of b_t.
 
     Returns
     -------
     output
-        (T, directions · H), h of every step, of the kind that came in.
+        (T, directions · H), h of every step, of the same kind as the input.
     h : Tensor
         (layers · directions, B, H): h of each sequence after its last step.
 
     Raises
     ------
     ShapeError, InputTypeError
-        If depth is below 1, or the input or the state does not fit; the message names both sides.
+        If depth is below 1, or the input or the state does not fit.
 
     References
     ----------
@@ -183,7 +183,7 @@ class RecurrentHighway(CellLayer):
         self.transform_bias = transform_bias
 
     def describe(self) -> Stateful | WholeSequence:
-        """Return how the layer passes on its state; with both directions it reads whole sequences."""
+        """Describe the layer: stateful, or if bidirectional, one that needs whole sequences."""
         return self._description()
 
     def _options(self) -> dict[str, tuple[Any, Any]]:

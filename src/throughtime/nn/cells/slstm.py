@@ -62,7 +62,7 @@ class SLSTMCell(Cell):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Set everything uniformly within ±1/√H."""
+        """Set all parameters uniformly within ±1/√H."""
         set_uniform(self, self.hidden_size)
 
     def forward(
@@ -104,11 +104,10 @@ class SLSTM(CellLayer):
         h_t = σ(õ) ⊙ c_t / n_t
         log f_t = log σ(f̃), or f̃ with an exponential forget gate
 
-    c_t and n_t are those without a stabiliser times exp(−m_t), so h does not depend on m but in its rounding,
-    and nothing overflows. n is at least 1 after the first step. In the state before it, c, n and m are zeros,
-    and n = 0 says that m_1 is ĩ, as if m_0 were −∞.
+    c_t and n_t are scaled by exp(−m_t), which cancels in h_t and prevents overflow; n_t is at
+    least 1. In the initial state c, n and m are zeros; where n_{t−1} = 0, m_t is ĩ, as if m_{t−1} were −∞.
 
-    R has a block for each head: units read h of their own head alone.
+    R is block-diagonal with one block per head: a unit reads h of its own head only.
 
     The parameters of a cell are ``weight_ih`` (4·H, I), ``weight_hh`` (heads, 4·H / heads, H / heads), and
     ``bias_ih`` (4·H,). Row blocks are i, f, z, o; in ``weight_hh`` those of a head, in the others those of
@@ -119,34 +118,33 @@ class SLSTM(CellLayer):
     input_size, hidden_size : int
         I and H.
     num_layers
-        Layers one on top of the other.
+        Number of stacked layers.
     bias
-        Whether there are b.
+        Whether the biases b are present.
     batch_first
         Whether plain tensors are (B, L, I) and not (L, B, I).
     dropout
         Probability of dropout on the output of each layer but the last, in training.
     bidirectional
-        Whether a second recurrence reads from the end; outputs are side by side.
+        Whether a second recurrence runs backward; both outputs are concatenated.
     device, dtype
-        Of the parameters, which are those of the cells ``recurrences.l0.f``, ``recurrences.l0_reverse.f``, …
+        Of the parameters. They belong to the cells ``recurrences.l0.f``, ``recurrences.l0_reverse.f``, …
     num_heads
-        Blocks of R; a divisor of H.
+        Number of blocks of R; a divisor of H.
     forget : "sigmoid" or "exp"
-        The forget gate.
+        Activation of the forget gate.
 
     Returns
     -------
     output
-        (T, directions · H), h of every step, of the kind that came in.
+        (T, directions · H), h of every step, of the same kind as the input.
     h, c, n, m : tuple of Tensor
         Each (layers · directions, B, H): h, c, n and m of each sequence after its last step.
 
     Raises
     ------
     ShapeError, InputTypeError
-        If num_heads does not divide hidden_size, or the input or the state does not fit; the message names
-        both sides.
+        If num_heads does not divide hidden_size, or the input or the state does not fit.
 
     References
     ----------
@@ -194,7 +192,7 @@ class SLSTM(CellLayer):
         self.forget = forget
 
     def describe(self) -> Stateful | WholeSequence:
-        """Return how the layer passes on its state; with both directions it reads whole sequences."""
+        """Describe the layer: stateful, or if bidirectional, one that needs whole sequences."""
         return self._description()
 
     def _options(self) -> dict[str, tuple[Any, Any]]:

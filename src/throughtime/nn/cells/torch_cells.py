@@ -1,4 +1,4 @@
-"""The cells of torch.nn as a step in PyTorch operators, for wrappers that change it."""
+"""The cells of torch.nn written in PyTorch operators, for wrappers that change their step."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def as_cell(cell: Any, wrapper: str) -> Cell:
         return cell
     kind = parametrize.type_before_parametrizations(cell) if isinstance(cell, nn.Module) else None
     if kind in {nn.RNNCell, nn.LSTMCell, nn.GRUCell, *CELLS}:
-        return next(made for base, made in _KINDS.items() if isinstance(cell, base))(cell)
+        return next(adapter for base, adapter in _KINDS.items() if isinstance(cell, base))(cell)
     raise InputTypeError(
         f"{wrapper} takes a throughtime.nn.Cell, or an RNNCell, LSTMCell or GRUCell, got "
         f"{type(cell).__name__}; make a module of your own a Cell by deriving it from throughtime.nn.Cell"
@@ -27,7 +27,7 @@ def as_cell(cell: Any, wrapper: str) -> Cell:
 
 
 class _TorchCell(Cell):
-    """One of torch's cells, whose parameters stay where they are."""
+    """Adapter of a cell of torch.nn, which keeps its parameters."""
 
     maskable = frozenset({"h", "candidate"})
 
@@ -36,7 +36,7 @@ class _TorchCell(Cell):
         self.cell = cell
 
     def reset_parameters(self) -> None:
-        """Set the cell's parameters anew."""
+        """Reinitialise the parameters."""
         self.cell.reset_parameters()
 
     def products(self, h: Tensor, x_t: Tensor, noise: Masks | None) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ _Module = TypeVar("_Module", bound=nn.Module)
 
 
 class _WeightDrop(nn.Module):
-    """The parametrization: weights times a mask, which is the same until another one is drawn."""
+    """Parametrization: weights times a mask, which stays the same until `draw` is called."""
 
     def __init__(self, p: float) -> None:
         super().__init__()
@@ -22,11 +22,11 @@ class _WeightDrop(nn.Module):
         self.seed: Tensor | None = None
 
     def draw(self) -> None:
-        """Draw another mask."""
+        """Draw a new mask."""
         self.seed = torch.randint(2**63 - 1, (), device="cpu")
 
     def forward(self, weight: Tensor) -> Tensor:
-        """Return the weights of the present call."""
+        """Return the weights with the current mask."""
         if not self.training or not self.p:
             return weight
         if self.seed is None:
@@ -46,19 +46,19 @@ def weight_drop(layer: _Module, p: float = 0.5, *, name: str = "weight_hh") -> _
     and ``step`` use the mask of the last call.
 
     The layer is changed in place: its recurrent weights are parametrized (`torch.nn.utils.parametrize`), so
-    that the parameter W is ``layer.parametrizations.weight_hh_l0.original``, and
-    `torch.nn.utils.parametrize.remove_parametrizations` undoes it. A mask follows from one seed of torch's
-    generator and the position in W, not from the batch or threads.
+    the parameter W is ``layer.parametrizations.weight_hh_l0.original``, and
+    `torch.nn.utils.parametrize.remove_parametrizations` undoes the change. A mask is determined by one seed
+    from torch's generator, not by the batch or the number of threads.
 
     Parameters
     ----------
     layer : Module
-        `LSTM` and all other recurrent layers, `Recurrence`, or a model with such in it: all parameters of its
-        parts whose names begin with ``name``.
+        A recurrent layer such as `LSTM`, a `Recurrence`, or a model that contains some: all parameters in it
+        whose names begin with ``name`` are parametrized.
     p : float
-        From 0 to below 1.
+        Probability of zeros, from 0 to below 1.
     name
-        What the names of weights begin with.
+        Prefix of the names of the parameters.
 
     Returns
     -------
@@ -68,9 +68,9 @@ def weight_drop(layer: _Module, p: float = 0.5, *, name: str = "weight_hh") -> _
     Raises
     ------
     ShapeError, InputTypeError
-        If p is outside of its range; if no weight has such a name.
+        If p is out of range, or no parameter has such a name.
     UnsupportedError
-        If the layer is a cell, which is called at every step: give the `Recurrence` that runs it.
+        If the layer is a cell, which is called at every step; pass the `Recurrence` that runs it.
 
     References
     ----------
@@ -110,7 +110,7 @@ def weight_drop(layer: _Module, p: float = 0.5, *, name: str = "weight_hh") -> _
 
 
 def _draw(layer: nn.Module, arguments: Any) -> None:
-    """Draw masks for a call, where they are used."""
+    """Draw new masks for a call of modules in training mode."""
     del arguments
     for module in layer.modules():
         if isinstance(module, _WeightDrop) and module.training:

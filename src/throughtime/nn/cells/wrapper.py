@@ -1,4 +1,4 @@
-"""What cells around a cell share: its states and parameters."""
+"""Base of cells that wrap another cell, with its states and parameters."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from throughtime.nn.recurrence.cell import Cell
 
 
 class Wrapper(Cell):
-    """A cell around another one."""
+    """A cell that wraps another cell."""
 
     def __init__(self, cell: Any) -> None:
         inner = as_cell(cell, type(self).__name__)
@@ -19,17 +19,17 @@ class Wrapper(Cell):
 
     @property
     def initial_state(self) -> Any:
-        """That of the cell."""
+        """The initial state of the wrapped cell."""
         return self.cell.initial_state
 
     def read_out(self, state: Any) -> Any:
-        """Return what the cell reads out."""
+        """Return the output of the wrapped cell."""
         return self.cell.read_out(state)
 
     def prepare(self, tokens: Tensor) -> Any:
-        """Return what the cell makes of tokens."""
+        """Return the tokens prepared by the wrapped cell."""
         return self.cell.prepare(tokens)
 
     def reset_parameters(self) -> None:
-        """Set the cell's parameters to new initial values."""
+        """Reinitialise the parameters of the wrapped cell."""
         self.cell.reset_parameters()

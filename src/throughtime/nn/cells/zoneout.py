@@ -1,4 +1,4 @@
-"""`Zoneout`: states that keep their old value at random."""
+"""`Zoneout`: units of the state randomly keep their previous value."""
 
 from typing import Any
 
@@ -11,35 +11,36 @@ from throughtime.nn.cells.wrapper import Wrapper
 from throughtime.nn.recurrence.cell import call_step
 from throughtime.nn.recurrence.noise import Draws, Noise
 
-_OF_CELL = 0  # the branch of draws that the cell inside gets; those of states are 1, 2, …
+_OF_CELL = 0  # branch of the random numbers for the wrapped cell; those of the states are 1, 2, …
 
 
 class Zoneout(Wrapper):
-    r"""A cell whose states keep their old value at random.
+    r"""A cell whose units randomly keep their previous value.
 
     In training, each unit of a state s keeps its value with probability p at each step::
 
         s_t = m_t ⊙ s_{t−1} + (1 − m_t) ⊙ s̃_t,   m_t ∈ {0, 1}, 1 with probability p
 
-    s̃_t is what the cell makes of the old state and x_t. In evaluation m_t is its expectation, p.
+    s̃_t is the next state of the wrapped cell. In evaluation m_t is replaced by its expectation, p.
 
-    m_t follows from the seed of a sequence and the number of the step: ``layer(x, state, seeds=…)`` of
-    `Recurrence` draws the same for a sequence in any batch, alone, and in two pieces if the second call says
-    ``first_step=``. Without seeds each call draws some from torch's generator.
+    m_t is determined by the seed of a sequence and the number of the step: with ``layer(x, state, seeds=…)``
+    of `Recurrence`, a sequence gets the same masks in any batch, alone, and in two pieces if ``first_step=``
+    is passed to the second call. Without ``seeds``, each call draws new ones from torch's generator.
 
     Parameters
     ----------
     cell : Module
         A `Cell`, or an RNNCell, LSTMCell or GRUCell of torch.nn or throughtime.nn.
     p : float or tuple of float
-        Of all states, or one for each, such as ``(0.05, 0.5)`` for h and c of an LSTM; from 0 to 1.
+        Probability for all states, or one for each, such as ``(0.05, 0.5)`` for h and c of an LSTM; from 0 to
+        1.
 
     Raises
     ------
     ShapeError, InputTypeError
-        If p is no probability, or has another length than the state; if the cell is none.
+        If p is not a probability, or its length is not the number of states, or ``cell`` is not a cell.
     UnsupportedError
-        If p is above 0 for a state that has meaning together with others alone: c, n and m of `SLSTM`.
+        If p is above 0 for a state that shares its scale with others: c, n and m of `SLSTM`.
 
     References
     ----------
@@ -79,7 +80,7 @@ class Zoneout(Wrapper):
         self.probabilities = probabilities
 
     def noise(self, draws: Draws) -> Noise | None:
-        """Return, for each token and state, a row that is 0 where m is 1, and what the cell draws."""
+        """Return, for each token and state, a row that is 0 where m is 1, and the wrapped cell's noise."""
         sizes = [_size(leaf) for leaf in pytree.tree_leaves(self.initial_state)]
         masks = tuple(
             draws.of_steps(number, p, size)
@@ -92,7 +93,7 @@ class Zoneout(Wrapper):
         return Noise(inner.sequences, (masks, (inner.steps,)))
 
     def forward(self, state: Any, x_t: Any, context: Any = None, noise: Noise | None = None) -> Any:
-        """Return the cell's next state, with the old value where m is 1."""
+        """Return the wrapped cell's next state, with the previous value where m is 1."""
         masks: list[Tensor] = []
         inner = None
         if noise is not None:
@@ -109,7 +110,7 @@ class Zoneout(Wrapper):
         )
 
     def _mixed(self, p: float, old: Tensor, new: Tensor, masks: list[Tensor]) -> Tensor:
-        """Return the next value of one leaf, whose mask comes next."""
+        """Return the next value of one leaf, with the next mask."""
         if p in {0, 1}:
             return old if p else new
         if not self.training:

@@ -1,4 +1,4 @@
-"""A transition of the user's own in the native loop: traced once, run as a program."""
+"""A user-defined transition in the native loop: traced once, run as a program."""
 
 from typing import Any, Literal
 
@@ -15,18 +15,18 @@ CHOICES: tuple[Native, ...] = ("auto", "require", "never")
 
 
 def program_states(step: TracedStep, tokens: Any, state: Any, steps: Steps, kept: int) -> tuple[Any, Any]:
-    """Return the state after every step, each leaf (T, …) as the tokens are, and each sequence's last.
+    """Return the state after every step, each leaf (T, …) in the order of the tokens, and the final states.
 
     Parameters
     ----------
     step
-        What `throughtime.ops.program.tracing.cache.StepTracer.step` returns.
+        Result of `throughtime.ops.program.tracing.cache.StepTracer.step`.
     tokens
         In the structure of the token, each leaf (T, …).
     state
         Before the first step, each leaf (B, …).
     kept
-        How many leaves of the state are wanted at every step, the first ones; for others, that is None.
+        Number of leaves whose values are returned for every step, counted from the first; others are None.
     """
     leaves, structure = pytree.tree_flatten(state)
     sequences, before = [], []

@@ -16,13 +16,13 @@ class Cell(nn.Module):
     r"""One step of a recurrence: ``forward(state, x_t)`` returns the next state.
 
     A subclass defines ``forward`` in plain PyTorch operators on batches: a state whose leaves are (n, …), and
-    one token (n, …) of each of n sequences. ``tt.nn.Recurrence(cell)`` runs it over sequences, and needs
-    neither an initial state nor a read-out, which a cell knows. What ``forward`` computes of x_t alone, such
-    as ``linear(x_t, weight)``, may stand in it.
+    one token (n, …) of each of n sequences. ``tt.nn.Recurrence(cell)`` runs it over sequences; the initial
+    state and the read-out are those of the cell. Terms that depend on x_t alone, such as
+    ``linear(x_t, weight)``, may be computed in ``forward``: `Recurrence` moves them out of the loop.
 
-    ``forward`` takes up to two more arguments, by name, which are passed to those cells alone that have them:
-    ``context``, what ``layer(x, state, context=…)`` was called with, rows of the n sequences, and ``noise``,
-    random numbers that the cell asked for in `noise`; it draws none itself.
+    ``forward`` may take two more arguments, by name: ``context``, the rows of ``layer(x, state, context=…)``
+    for the n sequences, and ``noise``, random numbers that the cell requested in its method ``noise``. Each
+    is passed only if there is one. ``forward`` must not draw random numbers itself.
 
     Parameters
     ----------
@@ -32,14 +32,15 @@ class Cell(nn.Module):
     Attributes
     ----------
     initial_state
-        The state before the first step, as ``state=`` of `Recurrence` takes it. By default zeros (H,) for
-        each of `state_names`.
+        The initial state, in the form of ``state=`` of `Recurrence`. By default zeros (H,) for each of
+        `state_names`.
     state_names : tuple of str
         Names of the leaves of the state, for traces; h comes first.
     maskable : frozenset of str
-        Which masks of `RecurrentDropout` the cell applies if they are its ``noise``: "h", "candidate".
+        Masks of `RecurrentDropout` that ``forward`` applies if they are passed as ``noise``: "h",
+        "candidate".
     scaled_together : tuple of str
-        Leaves of the state that have meaning with one another alone, so that `Zoneout` must not mix them.
+        Leaves of the state that share a scale, so that `Zoneout` cannot mix old and new values of one alone.
 
     Raises
     ------
@@ -76,7 +77,7 @@ class Cell(nn.Module):
 
     @property
     def initial_state(self) -> Any:
-        """Return zeros for each leaf of the state, described by their number."""
+        """Return the number of zeros of each leaf of the state."""
         sizes = (self.hidden_size,) * len(self.state_names)
         return sizes if len(sizes) > 1 else sizes[0]
 
@@ -85,23 +86,23 @@ class Cell(nn.Module):
         return pytree.tree_leaves(state)[0]
 
     def prepare(self, tokens: Tensor) -> Any:
-        """Return what ``forward`` gets for tokens: of all tokens (T, …) at once, one row for each."""
+        """Return the inputs of ``forward`` for all tokens (T, …) at once, one row for each token."""
         return tokens
 
     def noise(self, draws: Draws) -> Noise | None:
-        """Return the random numbers of a call in training, drawn before its first step; None for none."""
+        """Return the random numbers of a training call, drawn before its first step, or None."""
         del draws
         return None
 
     def reset_parameters(self) -> None:
-        """Set the parameters to new initial values; by default those of all parts that have this method."""
+        """Reinitialise the parameters; by default by this method of all child modules that have it."""
         for part in self.children():
             reset = getattr(part, "reset_parameters", None)
             if callable(reset):
                 reset()
 
     def describe(self) -> NoSequence:
-        """State that a cell has no steps."""
+        """Describe the cell: it runs a single step, not a sequence."""
         return _ONE_STEP
 
     def extra_repr(self) -> str:
@@ -110,6 +111,6 @@ class Cell(nn.Module):
 
 
 def call_step(cell: nn.Module, state: Any, x_t: Any, *, context: Any = None, noise: Any = None) -> Any:
-    """Return cell(state, x_t), with those of context and noise that there are."""
+    """Return cell(state, x_t), with context and noise passed only if they are not None."""
     more = {name: value for name, value in (("context", context), ("noise", noise)) if value is not None}
     return cell(state, x_t, **more)

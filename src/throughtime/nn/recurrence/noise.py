@@ -1,4 +1,4 @@
-"""Random numbers of a recurrence, drawn before its first step from the seeds of sequences and their steps."""
+"""Random numbers of a recurrence, drawn before the first step from seeds of sequences and step numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from throughtime.ops.recurrent.steps import BATCH_FIRST, RAGGED, Steps, host_len
 
 
 class Noise(NamedTuple):
-    """Random numbers for a call, or the rows of them that a step reads.
+    """Random numbers of a call, or the rows of them that one step reads.
 
     Parameters
     ----------
@@ -29,20 +29,20 @@ class Noise(NamedTuple):
 
 @dataclass(frozen=True)
 class Draws:
-    """Where a cell draws its `Noise`: masks that follow from a seed per sequence, a number and the step.
+    """Source of a cell's `Noise`: masks determined by the seed of a sequence, a mask number and the step.
 
-    They do not depend on the other sequences of a batch, on their order or on threads.
+    They do not depend on the other sequences of a batch, on their order or on the number of threads.
 
     Parameters
     ----------
     seeds : Tensor
         (B,) int64 in host memory.
     lengths : sequence of int
-        (B,): how many steps of each sequence are drawn.
+        (B,): number of steps of each sequence.
     first : sequence of int
-        (B,): the number of the first of these steps.
+        (B,): number of the first of these steps.
     steps : Steps
-        Where each step's row is.
+        Row of each step among the tokens.
     dtype, device
         Of the masks.
     """
@@ -55,7 +55,7 @@ class Draws:
     device: torch.device
 
     def branch(self, number: int) -> "Draws":
-        """Return draws that are independent of these and of those of other numbers."""
+        """Return a source that is independent of this one and of those of other numbers."""
         return replace(self, seeds=branched_seeds(self.seeds, number))
 
     def of_sequences(self, number: int, p: float, size: int) -> Tensor:
@@ -71,7 +71,7 @@ class Draws:
         return self._placed(masks).to(self.device)
 
     def _placed(self, masks: Tensor) -> Tensor:
-        """Bring rows of sequences end to end into the order of the tokens."""
+        """Reorder rows of concatenated sequences to the order of the tokens."""
         if self.steps.order in {RAGGED, BATCH_FIRST}:
             return masks
         lengths = torch.tensor(self.lengths, dtype=torch.int64)
@@ -81,18 +81,18 @@ class Draws:
 
 
 def draws_of(steps: Steps, seeds: Any, first_step: Any, like: Tensor) -> Draws:
-    """Return the draws of a call, whose seeds are drawn from torch's generator where they are None.
+    """Return the random source of a call; seeds of None are drawn from torch's generator.
 
     Parameters
     ----------
     steps
-        Where each step is.
+        Row of each step among the tokens.
     seeds : Tensor or sequence of int, optional
         (B,), any integers.
     first_step : int or Tensor
-        The number of the first step, of all sequences or (B,).
+        Number of the first step, one for all sequences or (B,).
     like
-        A tensor of the dtype and on the device of the masks.
+        A tensor with the dtype and device of the masks.
     """
     if seeds is None:
         seeds = torch.randint(2**63 - 1, (steps.batch,), device="cpu")

@@ -1,4 +1,4 @@
-"""What layers share that are made here: torch.nn's arguments, and a place for each layer and direction."""
+"""Base of multi-layer recurrent modules: the arguments of torch.nn, and layers and directions by name."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,9 +11,9 @@ from throughtime.nn.description.operator import Operator
 
 
 class Place(NamedTuple):
-    """One direction of one layer: its name, the features that it reads, and whether it reads from the end.
+    """One direction of one layer: its name, the number of input features, and whether it runs backward.
 
-    ``suffix`` is l0, l0_reverse, l1, …, as names of torch's parameters end.
+    ``suffix`` is l0, l0_reverse, l1, …, the ends of the names of torch's parameters.
     """
 
     suffix: str
@@ -22,7 +22,7 @@ class Place(NamedTuple):
 
 
 class PlacedLayer(nn.Module):
-    """Layers one on top of the other, each in one direction or in both.
+    """Stacked layers, each unidirectional or bidirectional.
 
     Parameters
     ----------
@@ -74,11 +74,11 @@ class PlacedLayer(nn.Module):
             "bidirectional": (self.bidirectional, False),
             **self._options(),
         }
-        given = (f"{name}={value!r}" for name, (value, default) in options.items() if value != default)
-        return ", ".join([f"{self.input_size}, {self.hidden_size}", *given])
+        changed = (f"{name}={value!r}" for name, (value, default) in options.items() if value != default)
+        return ", ".join([f"{self.input_size}, {self.hidden_size}", *changed])
 
     def _options(self) -> dict[str, tuple[Any, Any]]:
-        """Return the layer's own arguments: value and default."""
+        """Return the value and default of each argument that torch's layers do not have."""
         return {}
 
     def _description(self) -> Stateful | WholeSequence:
@@ -87,11 +87,11 @@ class PlacedLayer(nn.Module):
         return Stateful(self, self.step)
 
     def operators(self) -> tuple[Operator, ...]:
-        """Return the layer itself, which ONNX has no operator for."""
+        """Return the layer itself; ONNX has no operator for it."""
         return (Operator.of(f"throughtime.nn.{type(self).__name__}", layer=self),)
 
     def _check_step(self, x_t: Any) -> None:
-        """Refuse what cannot be a step of streams."""
+        """Check the input of a step."""
         name = type(self).__name__
         if self.bidirectional:
             raise ShapeError(

@@ -1,4 +1,4 @@
-"""`Recurrence`: the general recurrent network, with the user's own transition and read-out."""
+"""`Recurrence`: the general recurrent network, with a user-defined transition and read-out."""
 
 import warnings
 from collections.abc import Callable
@@ -38,7 +38,7 @@ class RecurrenceTrace:
     result : RecurrentOutput
         What the call returns.
     states : Any
-        The state after every step, in its own structure, each leaf a `Ragged` (T, …).
+        The state after every step, in the structure of the state, each leaf a `Ragged` (T, …).
     """
 
     result: RecurrentOutput
@@ -48,52 +48,52 @@ class RecurrenceTrace:
 class Recurrence(nn.Module):
     r"""A recurrent network by its definition: h_t = f(h_{t−1}, x_t), o_t = g(h_t).
 
-    f and g are modules or functions of batches: f takes a state whose leaves are (n, …) and a token of each
-    of n sequences, and returns the next state; g takes states and acts on those of all steps at once. A
-    ragged batch costs what its tokens cost, and nothing is padded.
+    f and g are modules or functions on batches: f takes a state whose leaves are (n, …) and one token of each
+    of n sequences, and returns the next state; g is applied to the states of all steps at once. Nothing is
+    padded, so the cost is proportional to the number of tokens.
 
     f is traced at the first call: its operations become a program that the native loop runs forward and
-    backward, without a compiler. What depends on x alone, such as W x + b, is computed for all tokens at once
-    before the loop. Parameters and tensors that f reads may change between calls. An f that cannot be
-    traced (branches on values, random numbers, an operator without a native form) runs step by step in
-    Python, which is much slower; a warning says why. So does every f on a GPU and under
-    `torch.compile`, without a warning.
+    backward, without a compiler. Terms that depend on x alone, such as W x + b, are computed for all tokens
+    at once before the loop. Parameters and tensors that f reads may change between calls. An f that cannot be
+    traced (branches on values, random numbers, an operator without a native implementation) runs step by step
+    in Python, which is much slower; a warning names the reason. On a GPU and under `torch.compile` every f
+    runs in Python, without a warning.
 
     Parameters
     ----------
     f : Module or callable
-        (state, x_t) to the next state: the same structure, shapes, dtype and device. Or a cell of `torch.nn`
-        or of `throughtime.nn`, which then runs in the native loop, or a `throughtime.nn.Cell`. Parameters of
-        a plain function are not this module's: make it a module, or keep its parts somewhere that the
-        optimizer sees.
+        Maps (state, x_t) to the next state, of the same structure, shapes, dtype and device. Alternatively a
+        cell of `torch.nn` or of `throughtime.nn`, which then runs in the native loop, or a
+        `throughtime.nn.Cell`. Parameters that a plain function reads are not registered in this module: use a
+        module, or pass them to the optimizer yourself.
     g : Module or callable, optional
         Function of the state that returns the output, independently for each row; by default the identity.
     state
-        The state before the first step of a call that gives none, for one sequence: a number n for zeros
-        (n,), a tensor, a `torch.nn.Parameter` if it is learned, or any tuple, list or dict of these. Cells
-        need none: they have one.
+        The initial state of one sequence, for calls without a state: an integer n for zeros (n,), a tensor, a
+        `torch.nn.Parameter` if it is learned, or any tuple, list or dict of these. Optional for cells, which
+        define their own.
     prepare : Module or callable, optional
-        (T, …) tokens to (T, …), or to a tuple, list or dict of such: applied to all tokens at once, so that
-        f gets prepare(x)_t for x_t. For what is not computed for each token on its own; the rest is taken out
-        of the loop anyway.
+        Maps tokens (T, …) to (T, …), or to a tuple, list or dict of such tensors. It is applied to all tokens
+        at once, and f receives prepare(x)_t in place of x_t. Use it for operations that combine tokens, such
+        as batch normalisation; operations on single tokens are moved out of the loop automatically.
     batch_first
         Whether plain tensors are (B, L, I) and not (L, B, I).
     native : {"auto", "require", "never"}
-        Whether f runs in the native loop: if it can be traced; always, with an error otherwise; or never.
+        "auto": run f in the native loop if it can be traced, else in Python with a warning. "require": raise
+        an error if it cannot be traced. "never": always run in Python.
 
     Returns
     -------
     output
-        g of every step's state, of the kind that came in.
+        g of every step's state, of the same kind as the input.
     state
-        After each sequence's own last step; of an empty one, its first.
+        The state after the last step of each sequence; for an empty sequence, its initial state.
 
     Raises
     ------
     ShapeError, InputTypeError
-        If f returns another structure, shape, dtype or device than it was given, if g or prepare return
-        another number of rows, or if a given state does not fit. The message says which part, what came, and
-        what was expected.
+        If f returns another structure, shape, dtype or device than that of its state, if g or prepare return
+        another number of rows, or if the state of a call does not fit.
     UnsupportedError
         With ``native="require"``, if f cannot be traced. The message names the reason and the line of f.
 
@@ -105,8 +105,8 @@ class Recurrence(nn.Module):
     --------
     >>> import torch, throughtime as tt
     >>> from torch import nn
-    >>> into, again = nn.Linear(3, 5), nn.Linear(5, 5, bias=False)
-    >>> layer = tt.nn.Recurrence(lambda h, x: torch.tanh(into(x) + again(h)), state=5)
+    >>> from_x, from_h = nn.Linear(3, 5), nn.Linear(5, 5, bias=False)
+    >>> layer = tt.nn.Recurrence(lambda h, x: torch.tanh(from_x(x) + from_h(h)), state=5)
     >>> output, h = layer(tt.Ragged.from_list([torch.randn(4, 3), torch.randn(0, 3), torch.randn(2, 3)]))
     >>> output, tuple(h.shape)
     (Ragged(lengths=[4, 0, 2], features=(5,), dtype=float32, requires_grad=True), (3, 5))
@@ -132,8 +132,8 @@ class Recurrence(nn.Module):
         if isinstance(f, Cell):
             state = f.initial_state if state is None else state
             g = f.read_out if g is None else g
-            own = type(f).prepare is not Cell.prepare
-            prepare = f.prepare if own and prepare is None else prepare
+            overridden = type(f).prepare is not Cell.prepare
+            prepare = f.prepare if overridden and prepare is None else prepare
         self.f, self.g, self.prepare = f, g, prepare
         self.batch_first, self.native = batch_first, native
         self._cell = is_cell(f) and prepare is None
@@ -170,8 +170,8 @@ class Recurrence(nn.Module):
             self.register_buffer(name, zeros.new_zeros(leaf), persistent=False)
         else:
             raise InputTypeError(
-                "Recurrence: a state is described by a number of zeros, a tensor, a Parameter, or a "
-                f"structure of these; got {leaf!r}"
+                "Recurrence: state must be a number of zeros, a tensor, a Parameter, or a structure of "
+                f"these, got {leaf!r}"
             )
 
     def describe(self) -> Stateful:
@@ -198,20 +198,20 @@ class Recurrence(nn.Module):
             In the structure of the initial state, each leaf (B, …), without B for (L, I); None for the
             initial one.
         reset : Ragged, Tensor or PackedSequence
-            bool, one flag for each token, in the kind of the input and without its features: (T,), (L, B),
-            (B, L) with ``batch_first``, (L,). Where it is true, the state before that token is the initial
-            one of this module, as if the sequence were split there; a flag at a first token has the state
-            that is given ignored. See `throughtime.nn.LSTM.forward`.
+            bool, one flag for each token, of the same kind as the input and without its features: (T,),
+            (L, B), (B, L) with ``batch_first``, (L,). Where it is true, the state before that token is the
+            initial state of this module, as if the sequence were split there; a flag at the first token
+            overrides ``state``. See `throughtime.nn.LSTM.forward`.
         context
             Tensors (B, …), without B for (L, I), one row for each sequence: f is then called as
             f(state, x_t, context=rows).
         seeds : Tensor or sequence of int
-            (B,), where f draws random numbers, as `throughtime.nn.Zoneout` does in training: those of a
-            sequence follow from its seed and the number of a step, not from the rest of the batch. By default
-            seeds are drawn from torch's generator at every call.
+            (B,), for cells that draw random numbers in training, such as `throughtime.nn.Zoneout`. The
+            numbers of a sequence depend only on its seed and the number of the step, not on the rest of the
+            batch. By default seeds are drawn from torch's generator at every call.
         first_step : int or Tensor
-            The number of the first step, of all sequences or (B,): how many steps with the same seeds went
-            before this call. A reset changes neither seeds nor numbers.
+            Number of the first step, one for all sequences or (B,): how many steps with the same seeds
+            preceded this call. A reset changes neither seeds nor step numbers.
         """
         if not torch.compiler.is_compiling():
             refuse_tracing("a Recurrence")
@@ -269,16 +269,16 @@ class Recurrence(nn.Module):
         x_t : Tensor
             (B, …), one token of each of B streams.
         state
-            What the step before returned, None at the beginning.
+            State returned by the previous step; None for the first step.
         reset : Tensor
-            bool (B,): of which streams the state is ignored, because this token begins anew.
+            bool (B,): streams that restart from the initial state at this token.
         context, seeds, first_step
             As in a call; ``first_step`` is the number of this step.
 
         Returns
         -------
         o_t, state
-            g of the next state, and that state.
+            g of the next state, and the next state.
 
         Examples
         --------
@@ -325,7 +325,7 @@ class Recurrence(nn.Module):
     def _inputs(
         self, steps: Steps, state: Any, context: Any, seeds: Any, first_step: Any, *, unbatched: bool
     ) -> StepInputs | None:
-        """Return what steps read beside states and tokens, or None for nothing."""
+        """Return the context and noise that steps read besides states and tokens, or None."""
         noise = None
         if self._draws and self.f.training:  # type: ignore[attr-defined]
             noise = self.f.noise(draws_of(steps, seeds, first_step, pytree.tree_leaves(state)[0]))  # type: ignore[attr-defined]
@@ -342,14 +342,14 @@ class Recurrence(nn.Module):
         steps: Steps,
         state: Any,
         reset: Any,
-        beside: tuple[Any, Any, Any],
+        step_inputs: tuple[Any, Any, Any],
     ) -> tuple[Any, Any]:
         """Return the state after every step, (T, …) in the order of the tokens, and each sequence's last.
 
-        ``beside`` are context, seeds and the number of the first step.
+        ``step_inputs`` are context, seeds and the number of the first step.
         """
         begun = self._begun(state, steps.batch, unbatched=is_unbatched(x))
-        inputs = self._inputs(steps, begun, *beside, unbatched=is_unbatched(x))
+        inputs = self._inputs(steps, begun, *step_inputs, unbatched=is_unbatched(x))
         if reset is None:
             return self._loop(tokens, steps, begun, inputs)
         pieces = pieces_of(reset, x, batch_first=self.batch_first, layer="Recurrence")
@@ -399,8 +399,8 @@ class Recurrence(nn.Module):
         """Run a transition; of the leaves of its states, only the first ``kept`` are wanted at every step."""
         leaves = pytree.tree_leaves(prepared)
         try:
-            may = self._may_be_native(leaves, state)
-            traced = self._tracers[kind].step(state, prepared) if may else None
+            can_be_native = self._may_be_native(leaves, state)
+            traced = self._tracers[kind].step(state, prepared) if can_be_native else None
         except UntraceableError as error:
             if self.native == "require":
                 raise UnsupportedError(f"Recurrence: f cannot run in the native loop: {error}") from None
@@ -418,7 +418,7 @@ class Recurrence(nn.Module):
         return False not in [leaf.is_cpu for leaf in leaves]
 
     def _warn(self, reason: str) -> None:
-        """Say once why f does not run in the native loop."""
+        """Warn once for each reason why f does not run in the native loop."""
         if reason in self._reasons:
             return
         self._reasons.add(reason)

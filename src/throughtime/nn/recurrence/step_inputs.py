@@ -1,8 +1,8 @@
-"""What a step reads beside its state and its token: a context of each sequence, and random numbers.
+"""Inputs of a step besides its state and token: a context of each sequence, and random numbers.
 
-A transition with them is a function of a state and a token, too: what is constant over a sequence is a part
-of the state that it returns as it is, and what differs from step to step a part of the token. So the loop
-over time, and what runs it natively, know of states and tokens alone.
+They are passed as parts of the state and of the token: inputs that are constant over a sequence are leaves of
+the state that the transition returns unchanged, inputs of single steps are leaves of the token. So the loop
+over time, in Python and native, handles only states and tokens.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ class StepInputs:
     noise: Noise | None = None
 
     def of_pieces(self, of_sequences: Callable[[Tensor], Tensor]) -> "StepInputs":
-        """Return these for pieces of sequences, given what picks the row of each one's sequence."""
+        """Return the inputs for pieces of sequences; ``of_sequences`` selects each piece's row."""
         context = None if self.context is None else pytree.tree_map(of_sequences, self.context)
         if self.noise is None:
             return StepInputs(context)
@@ -42,7 +42,7 @@ class StepInputs:
         )
 
     def of_state(self, state: Any) -> Any:
-        """Return a state with what is constant over a sequence."""
+        """Return a state together with the inputs that are constant over a sequence."""
         constants = (
             {} if self.context is None else {"context": self.context},
             {} if self.noise is None else {"noise": self.noise.sequences},
@@ -55,7 +55,7 @@ class StepInputs:
 
 
 def with_inputs(f: Callable[..., Any]) -> Callable[[Any, Any], Any]:
-    """Return f as a function of what `StepInputs` makes of a state and of tokens."""
+    """Return f as a function of a state and a token that hold step inputs, see `StepInputs`."""
     return partial(_step_with_inputs, f)  # copies, pickles and traces follow f in it
 
 
@@ -67,7 +67,7 @@ def _step_with_inputs(f: Callable[..., Any], state: Any, token: Any) -> Any:
 
 
 def checked_constants(context: Any, batch: int, *, unbatched: bool) -> Any:
-    """Return a context whose leaves are (B, …); that of a single sequence has no B."""
+    """Return a context whose leaves are (B, …), from leaves without B for a single sequence."""
 
     def checked(part: Any) -> Tensor:
         if not isinstance(part, Tensor):
