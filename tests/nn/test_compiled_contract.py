@@ -25,6 +25,18 @@ REFUSED = {
     "Recurrence": "cannot record a Recurrence over a Ragged, whose loop has as many steps",
 }
 
+# Layers that are such recurrences, one case of each; the others of these names are in SAME_PATH.
+OF_RECURRENCES = (
+    "LayerNormGRU",
+    "LiGRU",
+    "IndRNN {'num_layers': 2}",
+    "MultiplicativeLSTM {'num_layers': 2}",
+    "RecurrentHighway",
+    "SLSTM {'num_layers': 2}",
+    "AttentionGRU {}",
+)
+REFUSED |= dict.fromkeys(OF_RECURRENCES, REFUSED["Recurrence"])
+
 # The graph has the path of another case, with other numbers or another name of a cell in it. Options that all recurrent
 # layers share are taken with the LSTM alone; `test_recurrent_autograd` compiles each cell with two layers and directions.
 CELLS = ("RNN tanh", "RNN relu", "LSTM projected", "GRU", "MGU", "LayerNormLSTM")
@@ -46,6 +58,12 @@ SAME_PATH = {f"{cell} {option}" for cell in CELLS for option in SHARED} | {
     "MaxPool1d {'kernel_size': 2, 'stride': 3, 'ceil_mode': True}",
     "AvgPool1d {'kernel_size': 3, 'stride': 2, 'padding': 1}",
     "AvgPool1d {'kernel_size': 4, 'stride': 3, 'padding': 2, 'ceil_mode': True}",
+    *(
+        case.name
+        for case in CASES
+        if case.name.startswith(tuple(name.split()[0] for name in OF_RECURRENCES))
+        and case.name not in OF_RECURRENCES
+    ),
     # Per step as those of textcnn, fcn, lstm and bilstm; their layers are compiled in models per sequence, or alone.
     *(
         f"{model} step of tokens"

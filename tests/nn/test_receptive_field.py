@@ -100,8 +100,13 @@ def test_torchs_own_layers_count() -> None:
     stack = _positive(stack)
     stack[2] = nn.AvgPool1d(2)  # a maximum depends on one of its steps at a time
     field = tt.nn.receptive_field(stack)
-    with pytest.warns(UserWarning, match="even kernel"):
-        y = stack(values)
+    always = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)  # else only the first such layer of a process warns
+    try:
+        with pytest.warns(UserWarning, match="even kernel"):
+            y = stack(values)
+    finally:
+        torch.set_warn_always(always)
     (gradient,) = torch.autograd.grad(y[0, :, 3].sum(), values)
     seen = gradient[0].sum(0).nonzero().flatten().tolist()
     assert (min(seen), max(seen)) == (3 * field.stride + field.first, 3 * field.stride + field.last)

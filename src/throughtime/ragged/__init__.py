@@ -9,3 +9,4 @@ from throughtime.ragged._tracing import refuse_tracing as refuse_tracing
 from throughtime.ragged._tracing import tracing as tracing
 from throughtime.ragged._transforms import assert_when_run as assert_when_run
 from throughtime.ragged._transforms import host_array as host_array
+from throughtime.ragged._transforms import plain_integers as plain_integers

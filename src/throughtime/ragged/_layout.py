@@ -13,7 +13,13 @@ from torch.compiler import is_compiling
 from throughtime._native import check_offsets
 from throughtime.errors import InputTypeError, ShapeError
 from throughtime.ragged._tracing import refuse_tracing
-from throughtime.ragged._transforms import assert_when_run, computed_apart, observed, plain, refuse_mapped
+from throughtime.ragged._transforms import (
+    assert_when_run,
+    computed_apart,
+    observed,
+    plain_integers,
+    refuse_mapped,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +83,7 @@ class Layout:
         if not is_compiling():
             refuse_tracing("a Ragged")
         # When a pytree is mapped, offsets can be any object.
-        self.offsets = plain(offsets) if isinstance(offsets, Tensor) and observed() else offsets
+        self.offsets = plain_integers(offsets) if isinstance(offsets, Tensor) and observed() else offsets
         self.cache: dict[str, Any] = {}
         self._host = host
         self._total = total
@@ -88,7 +94,7 @@ class Layout:
         if observed():
             refuse_mapped(lengths)
             with computed_apart():
-                return cls._laid_out(plain(lengths), device)
+                return cls._laid_out(plain_integers(lengths), device)
         return cls._laid_out(lengths, device)
 
     @classmethod

@@ -30,7 +30,7 @@ def assert_when_run(holds: Tensor, message: str) -> None:
     torch._assert_async(holds.all(), message)  # noqa: SLF001
 
 
-def plain(integers: Tensor) -> Tensor:
+def plain_integers(integers: Tensor) -> Tensor:
     """Return integers without the wrappers of `torch.func.grad` and similar transforms."""
     while _functorch.is_gradtrackingtensor(integers) or _functorch.is_functionaltensor(integers):
         integers = _functorch.get_unwrapped(integers)
@@ -42,7 +42,7 @@ def host_array(values: Tensor) -> np.ndarray[Any, Any]:
     if not observed():
         return values.cpu().numpy()
     with computed_apart():
-        return plain(values).cpu().numpy()
+        return plain_integers(values).cpu().numpy()
 
 
 def refuse_mapped(integers: Tensor) -> None:

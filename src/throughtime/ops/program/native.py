@@ -10,6 +10,7 @@ from throughtime import _native
 from throughtime.ops._memory import in_order
 from throughtime.ops.program.encode import Encoded
 from throughtime.ops.recurrent.steps import Steps
+from throughtime.ragged import plain_integers
 
 Program = _native.Program
 
@@ -67,7 +68,8 @@ class Machine:
             order=steps.order,
             batch=steps.batch,
             length=steps.length,
-            index=steps.index,
+            # Within a function transform torch wraps it as it does the tensors.
+            index=None if steps.index is None else plain_integers(steps.index),
             from_end=from_end,
             threads=torch.get_num_threads(),
         )
