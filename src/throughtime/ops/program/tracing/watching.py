@@ -72,7 +72,7 @@ class Watched:
             return place
         line = node.meta.get("line", "an unknown line")
         raise UntraceableError(
-            f"f reads a tensor of shape {tuple(tensor.shape)} at {line} that is none of its attributes, "
+            f"f reads a tensor of shape {tuple(tensor.shape)} at {line} that is not one of its attributes, "
             "of the variables of its closure, or of its globals"
         )
 
@@ -88,7 +88,7 @@ class Watched:
         names += [name for _, name, _ in grown]
         if names:
             self._ignore([place for place, _ in changed], [container for container, _, _ in grown])
-            raise UntraceableError(f"f sets {names[0]} while it runs, which the native loop would not do")
+            raise UntraceableError(f"f sets {names[0]} while it runs, which the native loop would skip")
 
     def _ignore(self, places: list[Place], containers: list[Any]) -> None:
         """Let what f sets be no reason to trace it again."""
