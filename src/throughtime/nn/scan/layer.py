@@ -93,8 +93,8 @@ class ScanLayer(PlacedLayer):
         reset : Tensor, PackedSequence or Ragged
             bool, one flag for each token, of the same kind as the input and without its features. Where it
             is true, the sequence restarts: the state before that token is zeros, and windows of `QRNN` do not
-            extend to earlier tokens. See `throughtime.nn.LSTM.forward`, also for the first token of a sequence
-            and for the backward direction.
+            extend to earlier tokens. See `throughtime.nn.LSTM.forward`, also for the first token of a
+            sequence and for the backward direction.
         """
         return self._called(input, hx, reset, batch_first=self.batch_first, traced=False)[0]
 

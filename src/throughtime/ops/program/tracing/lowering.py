@@ -1,4 +1,4 @@
-"""From the traced graph of f to the graph of a step: values, and the few ways in which they are combined."""
+"""Lowering of the traced graph of f to the graph of a step."""
 
 import operator
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Which operators treat each row alone, so that they can be run for all tokens at once."""
+"""The operators that compute each row independently, so that they can run for all tokens at once."""
 
 import operator
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Where in the user's code an operator of a traced graph was called."""
+"""The line of the user's code that called an operator of a traced graph."""
 
 import sys
 import traceback
