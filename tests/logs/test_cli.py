@@ -29,7 +29,7 @@ def test_a_log_is_trained_on_and_scanned(run_cli: RunCli, tmp_path: Path) -> Non
     assert done.code == 0, done.err
     assert done.out.splitlines()[0].endswith(" records, 14 templates, 60 sessions")
     assert "12 held-out sessions: the smallest false-alarm rate is 0.077" in done.out
-    assert done.err.splitlines()[0] == f"note: binary files are left out: {tmp_path / 'logs' / 'core'}"
+    assert done.err.splitlines()[0] == f"note: binary files are skipped: {tmp_path / 'logs' / 'core'}"
     scanned = run_cli("logs", "scan", tmp_path / "run", tmp_path / "logs" / "app.log", "--top", 2)
     assert "reported: " in scanned.out
     assert scanned.out.count("surprise") == 2
@@ -110,7 +110,7 @@ MISTAKES: dict[str, tuple[Callable[[Trained, Path], tuple[object, ...]], str]] =
     "no pattern": (
         lambda t, f: ("train", t.normal, "--session", "(", "--out", f / "run"),
         (
-            r"session='(' (--session '(') is no regular expression (missing ), unterminated subpattern at position 0); "
+            r"session='(' (--session '(') is not a regular expression (missing ), unterminated subpattern at position 0); "
             "correct it"
         ),
     ),

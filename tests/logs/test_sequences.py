@@ -165,5 +165,5 @@ def test_options_that_contradict_each_other_are_errors() -> None:
         SessionOptions(session="x", window=1.0)
     with pytest.raises(DataError, match="session= .* and by= .* were both given"):
         SessionOptions(session="x", by="thread")
-    with pytest.raises(DataError, match=r"session='\(' .* is no regular expression"):
+    with pytest.raises(DataError, match=r"session='\(' .* is not a regular expression"):
         SessionOptions(session="(")

@@ -13,11 +13,11 @@ from throughtime.cli._commands import Command, Group
 from throughtime.cli._generated import Panel, with_options
 
 _Paths = Annotated[
-    list[Path], typer.Argument(help="Log files, also compressed with gzip, bzip2 or xz, or folders of them.")
+    list[Path], typer.Argument(help="Log files (plain, gzip, bzip2 or xz), or folders of them.")
 ]
 _Ignore = Annotated[
     list[str] | None,
-    typer.Option(metavar="REGEX", help="Leave out records in which this occurs. May be repeated."),
+    typer.Option(metavar="REGEX", help="Ignore records that match this pattern. May be repeated."),
 ]
 _Threads = Annotated[
     int | None, typer.Option(metavar="N", help="Number of threads. Default: that of torch.", min=1)
@@ -37,7 +37,7 @@ class _Commands(Group):
 
 app = typer.Typer(
     cls=_Commands,
-    help="Find the lines worth reading in log files, without labels.",
+    help="Find unusual lines in log files, without labels.",
     rich_markup_mode=None,
     no_args_is_help=True,
     add_completion=False,
@@ -65,7 +65,7 @@ def panels() -> Iterator[Panel]:
 
 
 def _with_defaults(options: Mapping[str, DeclaredOption]) -> dict[str, DeclaredOption]:
-    """Return options with the defaults of logs."""
+    """Return options with the defaults of models of logs."""
     from throughtime.logs.training import MODEL
 
     return {
@@ -81,17 +81,15 @@ def _train(
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="Begin with the weights and templates of this run, whose options of logs and model are "
-            "kept.",
+            help="Run to start from: its weights, templates, and options of logs and model are used.",
         ),
     ] = None,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
-            help="Continue the run in --out where it stopped, on the same files, with the same result as "
-            "without "
-            "the interruption. All other options are those of the run.",
+            help="Continue the interrupted run in --out, on the same files and with its options. The result "
+            "is the same as without the interruption.",
         ),
     ] = False,
     threads: _Threads = None,
@@ -102,9 +100,9 @@ def _train(
     *,
     options: dict[str, Any],
 ) -> None:
-    """Learn the normal sessions of logs.
+    """Train a model of the normal sessions of logs.
 
-    Templates are found in the lines, and a language model of the sessions is trained, which are taken to be
+    Finds the templates of the lines, and trains a language model on the sessions, which are assumed to be
     normal.
     """
     with stopping_at_once():
@@ -123,7 +121,7 @@ def full_train_command() -> Any:
 
 @app.command()
 def train() -> None:
-    """Learn the normal sessions of logs."""
+    """Train a model of the normal sessions of logs."""
 
 
 @app.command(cls=Command)
@@ -137,48 +135,41 @@ def scan(
         float | None,
         typer.Option(
             metavar="RATE",
-            help="Report sessions as surprising as this fraction of normal ones. Default: 0.01, or more if "
-            "fewer "
-            "than 99 sessions were held out.",
+            help="Fraction of normal sessions that may be reported. Default: 0.01, or more if fewer than 99 "
+            "sessions were held out.",
             min=0.0,
             max=1.0,
         ),
     ] = None,
     ignore: _Ignore = None,
     top: Annotated[int, typer.Option(metavar="N", help="Maximum number of sessions to show.", min=1)] = 10,
-    lines: Annotated[int, typer.Option(metavar="N", help="Lines to show of each session.", min=1)] = 3,
+    lines: Annotated[int, typer.Option(metavar="N", help="Maximum number of lines per session.", min=1)] = 3,
     format_: Annotated[
         Literal["table", "jsonl", "sarif", "junit"], typer.Option("--format", help="Format of the result.")
     ] = "table",
-    out: Annotated[Path | None, typer.Option(help="File for the result. Default: standard output.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File of the result. Default: standard output.")] = None,
     report: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="Also write an HTML page: surprise over time, top sessions, templates."
-        ),
+        typer.Option(metavar="FILE", help="HTML page to write: surprise over time, top sessions, templates."),
     ] = None,
     follow: Annotated[
         bool,
         typer.Option(
             "--follow",
-            help="Read lines as they are written, through rotation: a verdict on each line when it "
-            "arrives, and on "
-            "each session when it is over; as a table, only what is reported.",
+            help="Read lines as they are written, across rotation. Writes a result for each line when it "
+            "arrives and for each session when it ends; as a table, only for those that are reported.",
         ),
     ] = False,
     state: Annotated[
         Path | None,
         typer.Option(
-            help="With --follow: file of what was read, from which the next start goes on. With --out no "
-            "line is "
-            "lost or repeated, even if the process is killed."
+            help="With --follow: file for the position in the logs, from which the next run continues. With "
+            "--out, no line is lost or repeated, even if the process is killed."
         ),
     ] = None,
     silence: Annotated[
         str,
-        typer.Option(
-            metavar="TIME", help="With --follow: time without a record after which a session is over."
-        ),
+        typer.Option(metavar="TIME", help="With --follow: time without a record after which a session ends."),
     ] = "60s",
     stop_after: Annotated[
         str | None,
@@ -194,7 +185,7 @@ def scan(
     """
     if follow:
         if report is not None:
-            raise typer.BadParameter("--report is written at the end of a log; leave out --follow")
+            raise typer.BadParameter("--report cannot be combined with --follow; leave out one of them")
         with stopping_at_once():
             from throughtime.cli._follow_logs import FollowLogs
         command = FollowLogs(

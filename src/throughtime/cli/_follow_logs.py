@@ -1,4 +1,4 @@
-"""``throughtime logs scan --follow``: verdicts while logs are written."""
+"""``throughtime logs scan --follow``: results for lines and sessions while logs are written."""
 
 import sys
 import time
@@ -20,7 +20,7 @@ from throughtime.logs.formats import Format, verdict_json, verdict_text
 from throughtime.logs.model import open_log_model
 
 _PAUSE = 0.01
-"""Seconds between two looks at the files."""
+"""Seconds between polls of the files."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class FollowLogs:
     threads: int | None
 
     def run(self) -> None:
-        """Follow the logs until nothing is written any more, or Ctrl-C."""
+        """Follow the logs until ``stop_after`` has passed without a line, or Ctrl-C."""
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         silence = _seconds("silence", self.silence)
@@ -58,7 +58,7 @@ class FollowLogs:
             state=None if journal is None else journal.state,
         )
         for path in follower.moved:
-            note = f"note: {path}: the place where the last run stopped is gone; reading from the beginning"
+            note = f"note: {path}: the position of the last run was not found; reading from the beginning"
             print(printable(note), file=sys.stderr)  # noqa: T201 - command output
         with closing(follower):
             reported = self._follow(follower, journal, stop_after)
@@ -69,13 +69,11 @@ class FollowLogs:
         paths = [Path(name) for name in self.logs]
         for path in paths:
             if str(path) == STDIN or path.is_dir():
-                raise UnsupportedError(
-                    f"--follow reads files, not {path}; give the files that are written to"
-                )
+                raise UnsupportedError(f"--follow reads files, not {path}; give the log files themselves")
         return paths
 
     def _follow(self, follower: Follower, journal: Journal | None, stop_after: float | None) -> bool:
-        """Write verdicts until the end; return whether one is of a reported session."""
+        """Write verdicts until the end; return whether any session was reported."""
         last, reported = time.monotonic(), False
         while stop_after is None or time.monotonic() - last < stop_after:
             before = follower.positions

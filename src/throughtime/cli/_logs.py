@@ -1,4 +1,4 @@
-"""``throughtime logs``: a run from log files, and the most surprising lines of others."""
+"""``throughtime logs``: train a model on log files, and scan or compare others."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -182,7 +182,7 @@ class DiffLogs:
 
 @contextmanager
 def _files_of(names: Sequence[str]) -> Iterator[Sequence[LogFile]]:
-    """Open the files of a command, of which the standard input may be one."""
+    """Open the files of a command; ``-`` is the standard input."""
     if STDIN not in names:
         yield _log_files([Path(name) for name in names])
         return
@@ -195,9 +195,9 @@ def _files_of(names: Sequence[str]) -> Iterator[Sequence[LogFile]]:
 
 
 def _log_files(paths: Sequence[Path]) -> Sequence[LogFile]:
-    """Return log files; says which files of a folder are left out."""
+    """Return log files; prints which files of a folder are skipped."""
     logs = log_files(paths)
     if logs.skipped:
         names = ", ".join(map(str, logs.skipped[:3])) + (", …" if len(logs.skipped) > 3 else "")
-        print(printable(f"note: binary files are left out: {names}"), file=sys.stderr)  # noqa: T201
+        print(printable(f"note: binary files are skipped: {names}"), file=sys.stderr)  # noqa: T201
     return logs.files

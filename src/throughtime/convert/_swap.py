@@ -31,8 +31,8 @@ def swap_(model: nn.Module) -> SwapReport:
     become layers of `throughtime.nn` with the same names. The module objects stay, and only their class
     changes. So parameters, shared parameters, buffers, hooks, parametrizations, weight normalisation,
     pruning, ``requires_grad``, dtype, device and mode are unchanged, and optimizers remain valid. In addition
-    to tensors and packed sequences, the layers take a `Ragged`. Embedding, BatchNorm1d, LayerNorm and Linear of
-    torch.nn take a `Ragged` already and are not changed.
+    to tensors and packed sequences, the layers take a `Ragged`. Embedding, BatchNorm1d, LayerNorm and Linear
+    of torch.nn take a `Ragged` already and are not changed.
 
     Results are equal up to rounding, with these differences:
 

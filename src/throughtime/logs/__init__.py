@@ -1,7 +1,7 @@
-"""Logs: from raw log files to the lines worth reading, without labels.
+"""Logs: unusual lines of raw log files, without labels.
 
-The records of a log become templates and parameters, its sessions sequences of templates, and a language
-model of normal sessions gives the surprise of every line. See ``docs/logs.md``.
+The records of a log are parsed into templates and parameters, its sessions are sequences of templates, and a
+language model of normal sessions gives the surprise of every line. See ``docs/logs.md``.
 """
 
 from throughtime.logs.files import LogFile, log_files

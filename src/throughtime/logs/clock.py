@@ -1,4 +1,4 @@
-"""Timestamps of log lines: their formats, and the seconds that they mean."""
+"""Timestamps of log lines: their formats, and their conversion to seconds."""
 
 import datetime as dt
 import re
@@ -13,10 +13,10 @@ _MONTHS = {
     )
 }
 _YEAR = 2000
-"""Year of timestamps without one; it has all days."""
+"""Year of timestamps without one: a leap year."""
 _DAY = 86400.0
 _SEARCHED = 100
-"""Characters of a line in which a timestamp is searched."""
+"""Number of first characters of a line in which a timestamp is searched."""
 _TIME = r"\d{1,2}:\d{2}:\d{2}(?:[.,]\d{1,9})?"
 
 
@@ -26,9 +26,10 @@ class Stamp(NamedTuple):
     Parameters
     ----------
     seconds : float
-        Since 1970; without a year since 2000, without a date since midnight of the first day of the log.
+        Seconds since 1970. The year of timestamps without one starts as 2000; timestamps without a date count
+        from midnight of the first day of the log.
     start, end : int
-        Characters of the line.
+        Range of characters in the line.
     """
 
     seconds: float
@@ -41,7 +42,7 @@ class _Format(NamedTuple):
     pattern: re.Pattern[str]
     seconds: Callable[[re.Match[str]], float]
     period: float = 0.0
-    """Seconds after which the timestamp repeats, as it has no year (or no date)."""
+    """Seconds after which a timestamp without a year or date repeats."""
 
 
 def _fraction(text: str | None) -> float:
@@ -150,9 +151,9 @@ FORMATS = (
 
 
 class Clock:
-    """Reader of the timestamps of a log, whose format is mostly that of the line before.
+    """Parser of the timestamps of a log; the format of the previous line is tried first.
 
-    A timestamp without a year or date that falls by more than half of a year or day is of the next one.
+    If timestamps without a year (or date) decrease by more than half a year (or day), the next one begins.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Conformal p-values: how many of the held-out normal sessions are at least as surprising."""
+"""Conformal p-values: the fraction of held-out normal sessions that are at least as surprising."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -11,7 +11,7 @@ from throughtime._options import named
 from throughtime.errors import DataError
 
 FALSE_ALARMS = 0.01
-"""Rate of false alarms unless another is asked for."""
+"""Default rate of false alarms."""
 _MOST_SCORES = 100_000
 
 
@@ -23,8 +23,8 @@ class Calibration:
 
         p = (1 + |{i : s_i ≥ s}|) / (n + 1).
 
-    If the session is as normal as those that were held out (exchangeable with them), then P(p ≤ α) ≤ α, so
-    that a fraction α of normal sessions is reported with the threshold α.
+    If the session is exchangeable with the held-out ones, P(p ≤ α) ≤ α: with the threshold α, at most a
+    fraction α of normal sessions is reported on average.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class Calibration:
 
     @property
     def smallest(self) -> float:
-        """The smallest p-value that there can be."""
+        """The smallest possible p-value."""
         return 1 / (len(self.scores) + 1)
 
     def rate(self, false_alarms: float | None) -> float:
@@ -78,8 +78,7 @@ class Calibration:
         if false_alarms < self.smallest:
             raise DataError(
                 f"{named('false_alarms', false_alarms)} needs {int(np.ceil(1 / false_alarms)) - 1:,} "
-                f"held-out "
-                f"sessions, but the run has {len(self.scores):,}; give at least "
+                f"held-out sessions, but the run has {len(self.scores):,}; give at least "
                 f"{self.smallest:.2g}, or train on more sessions"
             )
         return false_alarms

@@ -14,7 +14,7 @@ from throughtime.logs.files import LogFile
 from throughtime.logs.options import LogOptions
 
 SIGNIFICANT = 0.01
-"""Adjusted p-value from which on a change of frequency is reported."""
+"""Largest adjusted p-value of a reported change of frequency."""
 
 Change = Literal["new", "gone", "more", "fewer"]
 
@@ -31,9 +31,9 @@ class ChangedTemplate(NamedTuple):
     before, after : int
         Number of records in the first and in the second log.
     p_value : float
-        Of the change, adjusted for the number of templates.
+        p-value of the change, adjusted for the number of templates.
     file, line : str, int
-        Its first record, in the second log, or of one that is gone, in the first.
+        Place of its first record in the second log; if it is gone, in the first log.
     """
 
     change: Change
@@ -53,7 +53,7 @@ class LogDifference:
     Parameters
     ----------
     templates : tuple of ChangedTemplate
-        New ones first, then those that are gone, then others by their p-value.
+        New templates first, then those that are gone, then the others by p-value.
     records : tuple of int
         Number of records of the two logs.
     total : int
@@ -70,16 +70,16 @@ def log_difference(
 ) -> LogDifference:
     """Compare how often each template occurs in two logs, such as those of two runs of a test suite.
 
-    A template that is in both is reported if the fraction of records that have it differs: by a binomial test
-    of its records in the second log, whose p-values are adjusted for the number of templates by the method of
-    Benjamini and Hochberg, at 0.01.
+    A template that is in both logs is reported if its fraction of the records differs significantly: by a
+    binomial test of its number of records in the second log, with p-values adjusted for the number of
+    templates by the method of Benjamini and Hochberg, at level 0.01.
 
     Parameters
     ----------
     before, after : sequence of LogFile
         From `throughtime.logs.files.log_files`.
     options : LogOptions, optional
-        How they are read; sessions do not matter.
+        How they are read; the options of sessions are ignored.
 
     Raises
     ------

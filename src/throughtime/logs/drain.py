@@ -2,9 +2,9 @@
 
 The algorithm is that of P. He et al., "Drain: an online log parsing approach with fixed depth tree", ICWS
 (2017), with a tree of the level, the number of words and the first word. In addition, a message that is equal
-to an earlier one after masking has its template, and a template of few wordings is split into these in the
-end, as they may be opposites: "cache hit" and "cache miss" are two templates, "user <*> left" of a hundred
-users is one.
+to an earlier one after masking has its template, and finally a template with few distinct wordings is split
+into one template per wording, as they may be opposites: "cache hit" and "cache miss" are two templates,
+"user <*> left" of a hundred users is one.
 """
 
 from collections.abc import Sequence
@@ -29,30 +29,30 @@ class DrainOptions:
 
     similarity: Annotated[
         float,
-        Option("Fraction of equal words from which on two messages have the same template.", low=0, high=1),
+        Option("Minimum fraction of equal words of messages with the same template.", low=0, high=1),
     ] = 0.6
     wordings: Annotated[
         int,
         Option(
-            "Number of wordings, after masking, up to which each wording of a template is a template of "
-            "its own.",
+            "Maximum number of distinct wordings, after masking, up to which a template is split into one "
+            "template per wording.",
             low=1,
         ),
     ] = 3
     first_words: Annotated[
-        int, Option("Maximum number of first words that templates of one length may begin with.", low=1)
+        int, Option("Maximum number of distinct first words of templates of one length.", low=1)
     ] = 100
 
 
 @dataclass(slots=True)
 class _Cluster:
-    """Similar messages: the words that they have in common, and their first wordings by event number."""
+    """Similar messages: their common words, and their first wordings by event number."""
 
     level: str
     words: list[str]
     wordings: dict[int, str] = field(default_factory=dict)
     general: int | None = None
-    """Event number of all messages since there are too many wordings."""
+    """Event number of all messages after the maximum number of wordings is exceeded."""
 
 
 class MinedTemplates(NamedTuple):
@@ -63,19 +63,19 @@ class MinedTemplates(NamedTuple):
 
 
 class Drain:
-    """Finder of templates: a message joins the most similar cluster with its level, length and first word.
+    """Template miner: a message joins the most similar cluster with its level, length and first word.
 
     The similarity of a message w and the words t of a cluster is the fraction of equal words,
 
         sim(w, t) = |{i : w_i = t_i ≠ <*>}| / n.
 
-    The cluster with the highest sim, of several the one with the most wildcards, takes the message if sim is
-    at least ``similarity``; words that differ become wildcards. Otherwise the message is a new cluster.
+    The message joins the cluster with the highest sim (the one with most wildcards in case of ties) if sim is
+    at least ``similarity``; words that differ become wildcards. Otherwise it starts a new cluster.
 
     Parameters
     ----------
     options : DrainOptions
-        The threshold, and how many wordings and first words are told apart.
+        Threshold of the similarity, and maximum numbers of wordings and first words.
 
     Examples
     --------
@@ -99,7 +99,7 @@ class Drain:
         self._known: dict[tuple[str, str], int] = {}
 
     def learn(self, level: str, message: str) -> int:
-        """Return the event number of a message, of which `result` gives the template.
+        """Return the event number of a message; `result` maps it to a template.
 
         Raises
         ------
@@ -154,16 +154,15 @@ class Drain:
         return event
 
     def _cluster(self, level: str, words: list[str]) -> _Cluster:
-        """Return the cluster that takes a message, a new one if none is similar."""
+        """Return the cluster of a message, a new one if none is similar enough."""
         leaf = self._leaf(level, words)
         cluster = self._most_similar(self._leaves.get(leaf, ()), words)
         if cluster is not None:
             return cluster
         if len(self._clusters) >= MOST_TEMPLATES:
             raise DataError(
-                f"more than {MOST_TEMPLATES:,} templates, the last of the line {' '.join(words)[:80]!r}; "
-                f"this is no "
-                "log of templates, or similarity= (--similarity) is too high"
+                f"more than {MOST_TEMPLATES:,} templates, the last one from {' '.join(words)[:80]!r}; the "
+                "lines have no common templates, or similarity= (--similarity) is too high"
             )
         cluster = _Cluster(level, list(words))
         if leaf not in self._leaves:

@@ -28,10 +28,10 @@ from throughtime.logs.records import (
 
 _EXAMPLES = 3
 NEW = -1
-"""Event of a record whose template is unknown."""
+"""Event number of a record whose template is unknown."""
 
 EventOf = Callable[[str, str], int | None]
-"""Gives the event number of a level and a message."""
+"""Maps a level and a message to an event number."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,11 @@ class Events:
     chains : tuple of str
         Name of each session: its identifier, or the name of the log.
     identified : ndarray
-        (chains,) bool: whether a session has an identifier, so that it begins and ends in the log.
+        (chains,) bool: whether a session has an identifier, and so a beginning and an end.
     files : tuple of LogFile
         The files.
     ignored : int
-        Number of records that were left out.
+        Number of ignored records.
     """
 
     event: NDArray[np.int64]
@@ -76,7 +76,7 @@ class Events:
 
 
 def records_of(files: Sequence[LogFile], encoding: str = "utf-8") -> Iterator[tuple[str, Iterator[Record]]]:
-    """Yield the name of each log and its records, over the boundaries of rotated files."""
+    """Yield the name of each log and its records, which may continue across rotated files."""
     numbered = enumerate(files)
     for stream, parts in groupby(numbered, key=lambda part: part[1].stream):
         yield stream, framed(_lines(list(parts), encoding))
@@ -94,7 +94,7 @@ def framing_at(file: LogFile, encoding: str) -> Framing:
 
 
 def message_of(record: Record) -> tuple[str, str]:
-    """Return the level and the message of a record, with the name of the exception that follows it."""
+    """Return the level and the message of a record, followed by the name of its exception, if any."""
     header = header_of(record)
     exception = record.exception
     return header.level, f"{header.message} {exception}" if exception else header.message
@@ -113,12 +113,12 @@ class _Columns:
 
 
 class Grouping:
-    """Names the session of each record.
+    """Assigns records to sessions.
 
     Parameters
     ----------
     options : SessionOptions
-        How sessions are told apart.
+        How records are grouped into sessions.
     """
 
     def __init__(self, options: SessionOptions) -> None:
@@ -126,11 +126,11 @@ class Grouping:
         self._pattern = None if options.session is None else pattern_of("session", options.session)
         self._reader = {"log": None, "process": process_of, "thread": thread_of}[options.by]
         self.matched = 0
-        """Number of records with a session of their own."""
+        """Number of records with an identifier, process or thread."""
         self.stamped = 0
         """Number of records with a timestamp."""
         self.examples: list[str] = []
-        """First lines without one, for messages."""
+        """First lines without one, for error messages."""
         self._window = 0
 
     def key(self, record: Record, stream: str) -> tuple[str, bool]:
@@ -172,26 +172,24 @@ class Grouping:
         Raises
         ------
         DataError
-            If none has an identifier, process, thread or timestamp that was asked for.
+            If no record has the required identifier, process, thread or timestamp.
         """
         options = self.options
         lines = ", ".join(short(repr(text)) for text in self.examples)
         if options.session is not None and not self.matched:
             raise DataError(
                 f"{named('session', options.session)} matches no record; the first are {lines}; correct "
-                f"the pattern"
+                "the pattern"
             )
         if options.by != "log" and not self.matched:
             raise DataError(
                 f"no record names a {options.by}; the first are {lines}; use {named('session')} with a "
-                f"pattern of "
-                f"it, or leave out {named('by', options.by)}"
+                f"pattern of it, or leave out {named('by', options.by)}"
             )
         if options.window is not None and not self.stamped:
             raise DataError(
                 f"no record has a timestamp; the first are {lines}; leave out {named('window')}, so that "
-                f"sessions "
-                f"have {named('length')} records"
+                f"sessions have {named('length')} records"
             )
 
 
@@ -205,12 +203,12 @@ def read_events(files: Sequence[LogFile], options: LogOptions, event_of: EventOf
     options : LogOptions
         How they are read.
     event_of : callable
-        Gives the event number of a level and a message.
+        Maps a level and a message to an event number.
 
     Raises
     ------
     DataError
-        If a file cannot be read, there are no records, or none has a session or timestamp that was asked for.
+        If a file cannot be read, there are no records, or none has the required session or timestamp.
     """
     columns, grouping = _Columns(), Grouping(options.sessions)
     ignored = [pattern_of("ignore", pattern) for pattern in options.ignore]

@@ -1,4 +1,4 @@
-"""Log files: those of a folder in the order in which they were written, and their lines."""
+"""Log files: finding them in folders, ordering rotated files, and reading lines."""
 
 import bz2
 import codecs
@@ -20,7 +20,7 @@ from throughtime._options import named
 from throughtime.errors import DataError
 
 MOST_CHARACTERS = 2**20
-"""Most bytes of a line."""
+"""Maximum length of a line in bytes (in characters for UTF-16)."""
 STDIN = "-"
 """Name of the standard input among the paths of a command."""
 
@@ -45,7 +45,7 @@ class LogFile:
     path : Path
         The file.
     stream : str
-        Name that the file shares with the rotated files of the same log, which it continues.
+        Name of the log, which its rotated files share.
     name : str
         Name of the file in reports.
     """
@@ -64,7 +64,7 @@ class LogFiles:
     files : tuple of LogFile
         Files of the same stream follow each other, the oldest first.
     skipped : tuple of Path
-        Files of a folder that hold no text.
+        Binary files in folders.
     """
 
     files: tuple[LogFile, ...]
@@ -75,13 +75,13 @@ def log_files(paths: Sequence[Path]) -> LogFiles:
     """Return the log files among paths and, recursively, in folders.
 
     Rotated files are put in order: ``app.log.2.gz``, ``app.log.1``, ``app.log``; and by the date in their
-    name, such as ``app.log-20260131`` or ``app-2026-01-31-1.log``. Hidden files and empty ones are left out
-    of a folder, and binary ones are reported as ``skipped``.
+    name, such as ``app.log-20260131`` or ``app-2026-01-31-1.log``. Hidden and empty files in
+    folders are ignored, and binary files are listed in ``skipped``.
 
     Raises
     ------
     DataError
-        If a path does not exist, a file that is named is binary, or there is no log file.
+        If a path does not exist, is a binary file, or there is no log file.
     """
     files: list[Path] = []
     skipped: list[Path] = []
@@ -120,7 +120,7 @@ def _in_folder(folder: Path) -> Iterator[Path]:
 
 
 def stream_of(path: Path) -> str:
-    """Return the path of the log that a rotated file is a part of.
+    """Return the path of the log that a rotated file belongs to.
 
     Examples
     --------
@@ -151,13 +151,13 @@ def _rotation(name: str) -> tuple[str, tuple[int, str, int]]:
 
 
 def is_binary(path: Path) -> bool:
-    """Return whether the first bytes of a file, decompressed, are not those of a text."""
+    """Return whether the first bytes of a file, decompressed, contain a zero byte and are not UTF-16."""
     head = _head(path)
     return b"\x00" in head and not head.startswith(_WIDE)
 
 
 def require_text(path: Path) -> None:
-    """Check that a file is a text.
+    """Check that a file is a text file.
 
     Raises
     ------
@@ -167,8 +167,7 @@ def require_text(path: Path) -> None:
     if is_binary(path):
         raise DataError(
             f"{path} is a binary file (a zero byte in its first {_HEAD:,} bytes); give a file of text "
-            f"lines, or "
-            "decompress it (gzip, bzip2 and xz are read as they are)"
+            "lines, or decompress it (gzip, bzip2 and xz are read as they are)"
         )
 
 
@@ -205,7 +204,7 @@ def open_bytes(path: Path) -> IO[bytes]:
 def lines_of(path: Path, encoding: str = "utf-8") -> Iterator[str]:
     r"""Yield the lines of a file without line ends, in constant memory.
 
-    Bytes that are not in the encoding are written as ``\xff``, so that nothing is lost. A byte order mark of
+    Bytes that are invalid in the encoding are replaced by escapes such as ``\xff``. A byte order mark of
     UTF-8 or UTF-16 takes precedence over the encoding.
 
     Raises
@@ -236,15 +235,14 @@ def decoded_lines(stream: IO[bytes], name: str, encoding: str = "utf-8") -> Iter
 
 
 def _limited(readline: Callable[[], L], name: str) -> Iterator[L]:
-    """Yield lines until the end of a file, of which none is too long."""
+    """Yield lines until the end of a file; raises DataError for a line that is too long."""
     number = 0
     while line := readline():
         number += 1
         if len(line) > MOST_CHARACTERS:
             raise DataError(
                 f"{name}: line {number:,} is longer than {MOST_CHARACTERS / 2**20:g} MiB; give a log with "
-                f"a line "
-                "for each event"
+                "a line for each event"
             )
         yield line
 
@@ -259,14 +257,13 @@ def _require_encoding(encoding: str) -> None:
     if known.name.startswith(("utf-16", "utf-32")):
         raise DataError(
             f"{named('encoding', encoding)}: UTF-16 is recognised by its byte order mark; leave the option "
-            f"out, or "
-            "convert the files to UTF-8"
+            "out, or convert the files to UTF-8"
         )
 
 
 @contextmanager
 def spooled(stream: IO[bytes], name: str) -> Iterator[LogFile]:
-    """Copy a stream of lines, such as the standard input, to a temporary file, which can be read twice."""
+    """Copy a stream, such as the standard input, to a temporary file, which can be read twice."""
     with tempfile.TemporaryDirectory(prefix="throughtime-") as folder:
         path = Path(folder) / "log"
         with path.open("wb") as file:

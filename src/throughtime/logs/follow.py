@@ -1,4 +1,4 @@
-"""`Follower`: a verdict on each line of logs while they are written, and on each session when it ends."""
+"""`Follower`: results (verdicts) for each line of logs while they are written, and for each ended session."""
 
 import json
 import time
@@ -21,33 +21,33 @@ from throughtime.logs.sequences import CONTEXT
 from throughtime.logs.tail import Position, Tail, write_atomically
 
 SILENCE = 60.0
-"""Seconds without a record after which a session is over, unless others are asked for."""
+"""Default number of seconds without a record after which a session ends."""
 _LATE = 0.02
-"""Seconds for which the lines that continue a record are awaited."""
+"""Seconds to wait for lines that continue a record."""
 _MOST_EVENTS = 2000
-"""Records that are scored at once."""
+"""Maximum number of records that are scored together."""
 
 
 @dataclass
 class OpenSession:
-    """A session, or the current part of a long one, that may go on.
+    """A session that has not ended, or the current part of a long one.
 
     Parameters
     ----------
     stream, name : str
         The log, and the name of the session.
     identified : bool
-        Whether the session has an identifier, so that its end can come too early.
+        Whether the session has an identifier, so that its end is scored.
     window : int
         Number of the time window.
     events : list of int
-        Those of the context, and of the part.
+        Event numbers of the context and of the part.
     context : int
         Number of events of the context.
     score : float
         Largest surprise so far.
     file, first_line, last_line : str, int, int
-        Its place.
+        Its file, and its first and last line.
     """
 
     stream: str
@@ -61,7 +61,7 @@ class OpenSession:
     last_line: int
     score: float = 0.0
     silent_since: float = 0.0
-    """When its last record came; not stored."""
+    """Time at which its last record arrived; not stored."""
 
     @property
     def records(self) -> int:
@@ -71,14 +71,14 @@ class OpenSession:
 
 @dataclass(frozen=True)
 class LineVerdict:
-    """What is known of a line when it has arrived.
+    """Result for a line when it has arrived.
 
     Parameters
     ----------
     session : str
         Name of its session.
     p_value : float
-        Of the session so far.
+        p-value of the session so far.
     is_reported : bool
         Whether the p-value is at most the rate of false alarms.
     line : SurprisingLine
@@ -93,7 +93,7 @@ class LineVerdict:
 
 @dataclass(frozen=True)
 class SessionVerdict:
-    """What is known of a session when it is over."""
+    """Result for a session that has ended; fields as in `throughtime.logs.scan.ScannedSession`."""
 
     name: str
     score: float
@@ -109,23 +109,23 @@ Verdict = LineVerdict | SessionVerdict
 
 
 class _Log:
-    """A log that is followed: its lines become records."""
+    """A followed log: groups its lines into records."""
 
     def __init__(self, model: LogModel, path: Path, position: Position | None) -> None:
         self.path, self.tail = path, Tail(path, position)
         self.done = position or Position()
-        """Where the records that have a verdict end."""
+        """End of the last record that has a verdict."""
         self._encoding = model.settings.options.reading.encoding
         self._reader = Reader(model.settings.framing)
         self._record: Record | None = (
             None if position is None or not position.line else Record(position.line, "")
         )
         self._end: Position | None = None
-        """Where the last record ends, if it has no verdict yet."""
+        """End of the last record, if it has no verdict yet."""
         self._came = 0.0
 
     def records(self, now: float) -> Iterator[tuple[Record, Position]]:
-        """Yield the records that are complete, each with its end."""
+        """Yield the complete records, each with its end."""
         lines = self.tail.read()
         for line in lines:
             text, end = line.text.decode(self._encoding, "backslashreplace"), self.tail.position(line)
@@ -149,27 +149,27 @@ class _Log:
 
 
 class Follower:
-    """Reads logs as they are written, and gives verdicts.
+    """Reads logs as they are written, and returns verdicts on lines and sessions.
 
     Parameters
     ----------
     model : LogModel
-        From the log of normal operation.
+        Model of the log of normal operation.
     paths : sequence of Path
-        The logs. Rotation is followed, also if it happens between two runs with the same state.
+        The logs. Rotation is supported, also between two runs with the same state.
     false_alarms : float, optional
         See `throughtime.logs.scan.scan_logs`.
     ignore : sequence of str
-        Regular expressions of further records that are left out.
+        Regular expressions of further records to ignore.
     silence : float
-        Seconds without a record after which a session is over.
+        Seconds without a record after which a session ends.
     state : mapping, optional
-        What `state` returned in an earlier run; verdicts continue behind those of that run.
+        Result of the method `state` in an earlier run, from which this one continues.
 
     Raises
     ------
     DataError
-        If the state is of other logs, or damaged.
+        If the state belongs to other logs, or is damaged.
     """
 
     def __init__(
@@ -198,7 +198,7 @@ class Follower:
         Parameters
         ----------
         now : float, optional
-            Seconds of ``time.monotonic``.
+            Current time as returned by ``time.monotonic``.
         """
         now = time.monotonic() if now is None else now
         verdicts: list[Verdict] = []
@@ -212,12 +212,12 @@ class Follower:
 
     @property
     def positions(self) -> tuple[Position, ...]:
-        """Where the records of each log that have a verdict end."""
+        """End of the last record with a verdict, for each log."""
         return tuple(log.done for log in self.logs)
 
     @property
     def moved(self) -> Sequence[Path]:
-        """Logs whose place in the state is gone, which are read from the beginning."""
+        """Logs whose position in the state was not found, which are read from the beginning."""
         return [log.path for log in self.logs if log.tail.moved]
 
     def state(self) -> dict[str, Any]:
@@ -231,11 +231,11 @@ class Follower:
         }
 
     def finish(self) -> list[Verdict]:
-        """Return the verdicts on all open sessions as if they were over."""
+        """End all open sessions, and return the verdicts on them."""
         return self._silent(float("inf"))
 
     def close(self) -> None:
-        """Close the logs; sessions that are open stay so in the state."""
+        """Close the logs; open sessions stay open in the state."""
         for log in self.logs:
             log.tail.close()
 
@@ -256,7 +256,7 @@ class Follower:
         return verdicts
 
     def _placed(self, log: _Log, record: Record, now: float) -> "Iterator[_Placed | OpenSession]":
-        """Add a record to its session; yield the part before if a new one begins, then its place."""
+        """Add a record to its session; yield the previous part if it ends, then the record's place."""
         stream, grouping = str(log.path), self._grouping[str(log.path)]
         name, identified = grouping.key(record, stream)
         window = grouping.window(record)
@@ -319,12 +319,12 @@ class Follower:
         return LineVerdict(part.name, p_value, is_reported, line)
 
     def _expected(self, place: "_Placed") -> Sequence[Expected]:
-        """Return the most probable templates in the place of a record."""
+        """Return the most probable templates at the position of a record."""
         events = pa.array([place.part.events[: place.step + 1]], pa.list_(pa.int32()))
         return self.model.scorer.expected(events, self.model.template_names)[place.step]
 
     def _silent(self, now: float) -> list[Verdict]:
-        """Return the verdicts on sessions that are over."""
+        """Return the verdicts on sessions that have ended."""
         over = [key for key, part in self._sessions.items() if now - part.silent_since >= self.silence]
         return [self._ended(self._sessions.pop(key), with_end=True) for key in over]
 
@@ -393,18 +393,18 @@ def _open_session(content: Any) -> OpenSession:
 
 
 class Journal:
-    """Lines of output and the state behind them, in two files that a restart finds in agreement.
+    """Output and state in two files that are consistent after a restart.
 
-    The state is replaced after the output was written, and says how long the output is; what was written
-    after that is cut off at the next start, and written again.
+    The state is replaced after the output was written, and stores the length of the output. At the next
+    start, output beyond this length is truncated, and written again.
 
     Parameters
     ----------
     state : Path
         File of the state.
     out : Path or None
-        File of the output; None if it is the standard output, where a line may be repeated after the process
-        was killed.
+        File of the output; None for the standard output, where lines may be repeated after the process was
+        killed.
     """
 
     def __init__(self, state: Path, out: Path | None) -> None:

@@ -26,7 +26,7 @@ def written(scan: LogScan, format_: Format) -> Iterator[str]:
 
 
 def summary_of(scan: LogScan) -> str:
-    """Return the number of sessions that are reported, and how many false alarms are to be expected."""
+    """Return the number of reported sessions, and the expected number of false alarms."""
     ignored = f", {counted(scan.ignored, 'record')} ignored" if scan.ignored else ""
     sessions, records = counted(scan.total, "session"), counted(scan.records, "record")
     return (
@@ -55,7 +55,7 @@ def _table(scan: LogScan) -> Iterator[str]:
 
 
 _UNLIKELY = 1.0
-"""Surprise from which on it is told what was expected."""
+"""Minimum surprise of lines that are shown with the expected templates."""
 
 
 def _what(line: SurprisingLine) -> str:
@@ -152,7 +152,7 @@ def verdict_text(verdict: Verdict) -> str | None:
 
 
 _RULES: Mapping[str, str] = {
-    "surprising-session": "A session that is more surprising than normal ones.",
+    "surprising-session": "A session that is more surprising than normal sessions.",
     "new-template": "A line whose template does not occur in the log of normal operation.",
 }
 

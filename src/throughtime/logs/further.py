@@ -1,4 +1,4 @@
-"""Further training of a model of logs, whose vocabulary grows by the templates that are new."""
+"""Further training of a model of logs, whose vocabulary is extended by new templates."""
 
 from collections import Counter
 from dataclasses import replace
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def further_prepared(start: LogModel, recipe: Recipe, table: Table) -> Prepared:
-    """Return sessions for a model that begins with the weights of another one.
+    """Return sessions for a model that is initialised with the weights of another one.
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ def further_prepared(start: LogModel, recipe: Recipe, table: Table) -> Prepared:
     recipe : Recipe
         With the same model options.
     table : Table
-        The sessions. Templates that ``start`` does not know are added to its vocabulary if they occur as
-        often as the option ``min_count`` says.
+        The sessions. Templates that are not in the vocabulary of ``start`` are added to it if they occur at
+        least ``min_count`` times.
     """
     inputs = cast("TokenInputs", start.predictor.encoder.inputs)
     known = set(inputs.vocabulary.words)
@@ -44,9 +44,9 @@ def further_prepared(start: LogModel, recipe: Recipe, table: Table) -> Prepared:
 
 
 def _set_weights(trained: nn.Module, added: int, model: nn.Module) -> None:
-    """Set the weights of a new model; tokens that are new keep the weights that they have.
+    """Copy the weights of a trained model to a new one; new tokens keep their initial weights.
 
-    Tokens are rows, of which the last is the end of a sequence, behind all others.
+    Rows are tokens; the last row is the end of a sequence.
     """
     weights = model.state_dict()
     for name, old in trained.state_dict().items():
@@ -56,9 +56,8 @@ def _set_weights(trained: nn.Module, added: int, model: nn.Module) -> None:
             continue
         if new.shape != (len(old) + added, *old.shape[1:]):
             raise ShapeError(
-                f"{name} has the shape {tuple(new.shape)}, but in the model to begin with "
-                f"{tuple(old.shape)}; give "
-                "the same model options"
+                f"{name} has shape {tuple(new.shape)}, but {tuple(old.shape)} in the model to start from; "
+                "give the same model options"
             )
         with torch.no_grad():
             new[: len(old) - 1] = old[:-1]

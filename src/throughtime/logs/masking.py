@@ -3,9 +3,9 @@
 import re
 
 WILDCARD = "<*>"
-"""What stands for a parameter in a template."""
+"""Placeholder of a parameter in a template."""
 MOST_CHARACTERS = 4096
-"""Characters of a message that are read; what follows is taken as a parameter."""
+"""Maximum number of characters of a message; the rest is treated as a parameter."""
 
 _PARAMETER = re.compile(r"(?<![\w.-])[\w.-]*?\d[\w.-]*(?:[/:+%@,][\w.%-]*\d[\w.%-]*)*")
 _STATUS = re.compile(
@@ -27,7 +27,7 @@ def masked(message: str) -> str:
     """Return a message with a wildcard for each parameter.
 
     A parameter is a word with a digit, such as a number, an address, a date or an identifier. The class of an
-    HTTP status remains, and whether an exit code is 0, as these tell failures from successes.
+    HTTP status and whether an exit code is 0 are kept, because they distinguish failures from successes.
 
     Examples
     --------

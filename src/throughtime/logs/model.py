@@ -1,4 +1,4 @@
-"""`LogModel`: a trained run with all that a log needs: options, templates, the model, and held-out scores."""
+"""`LogModel`: a trained run with the options of a log, its templates, the model, and held-out scores."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,18 +45,18 @@ class Expected(NamedTuple):
 
 @dataclass(frozen=True)
 class LogSettings:
-    """What a run knows of its log, the file ``logs.json``.
+    """Settings of the log of a run, stored in the file ``logs.json``.
 
     Parameters
     ----------
     options : LogOptions
         How the log is read.
     length : int
-        Most records of a sequence.
+        Maximum number of records of a sequence.
     framing : "timestamps" or "indentation"
-        How a record begins, of logs whose first lines are not known yet.
+        How the first line of a record is recognised in logs that are followed.
     open_for : int
-        Number of records after which a session that has no further ones is over.
+        Number of records of the log after which a session without new records has ended.
     templates : tuple of Template
         The templates.
     """
@@ -112,7 +112,7 @@ class LogModel:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe of its training, with the settings that depend on the size of a log left open."""
+        """The training recipe, with the settings that depend on the size of the log set to "auto"."""
         return self.predictor.recipe.changed(epochs="auto", patience="auto", tokens_per_batch="auto")
 
     @classmethod
@@ -122,7 +122,7 @@ class LogModel:
         Raises
         ------
         RunError
-            If it is not such a run, damaged, or its training has not finished.
+            If it is not a run of ``throughtime logs train``, is damaged, or its training has not finished.
         """
         run = Run.open(path)
         settings = settings_of(run)
@@ -138,7 +138,7 @@ def open_log_model(path: str | Path) -> LogModel:
 
 
 def settings_of(run: Run) -> LogSettings:
-    """Return what a run knows of its log.
+    """Return the settings of the log of a run.
 
     Raises
     ------
@@ -149,8 +149,7 @@ def settings_of(run: Run) -> LogSettings:
     if settings is None:
         raise RunError(
             f"{run.path} is a run of task {run.config.task.name!r}, not of a log; give a run of "
-            f"throughtime logs "
-            "train"
+            "throughtime logs train"
         )
     return settings
 
@@ -169,7 +168,7 @@ class Scorer:
         self._model = cast("Surprise", predictor.model)
 
     def surprise(self, events: pa.ListArray) -> NDArray[np.float64]:
-        """Return −log p of each event and of the end of each sequence, given those before, (M + S,)."""
+        """Return −log p of each event and of each end of a sequence, given the previous events, (M + S,)."""
         outputs = self.predictor.outputs(as_table(events))
         return cast("Ragged", outputs).values[:, 0].double().numpy()
 

@@ -1,4 +1,4 @@
-"""The options of a log, each declared once; those of a run are stored in it."""
+"""The options for reading a log, each declared once; they are stored in the run."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,24 +15,23 @@ L = TypeVar("L", bound="LogOptions")
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """How the records of a log are put together into sessions.
+    """How the records of a log are grouped into sessions.
 
-    Without options a log, with its rotated files, is one session. Sessions of more than ``length`` records
-    are read in parts.
+    By default a log, with its rotated files, is one session. Sessions of more than ``length`` records are
+    split into parts.
     """
 
     session: Annotated[
         str | None,
         Option(
-            r"Regular expression of the identifier of a session, such as 'blk_-?\d+'; its first group, if "
-            r"it has "
-            "one. Other records are one session for each log.",
+            r"Regular expression of the identifier of a session, such as 'blk_-?\d+'. If it has a group, the "
+            "first group is the identifier. Records without one form one session per log.",
             metavar="REGEX",
         ),
     ] = None
     by: Annotated[
         Literal["log", "process", "thread"],
-        Option("Without --session: one session for each log, process or thread."),
+        Option("Without --session: one session per log, process or thread."),
     ] = "log"
     window: Annotated[
         float | None,
@@ -46,9 +45,8 @@ class SessionOptions:
     length: Annotated[
         int | Literal["auto"],
         Option(
-            "Maximum number of records of a session; longer ones are read in parts. Default: 256, or for "
-            "sessions "
-            "that are whole logs fewer, so that there are 400 parts, but at least 16.",
+            "Maximum number of records of a sequence; longer sessions are split. Default: 256; without "
+            "identifiers 1/400 of all records, but from 16 to 256.",
             low=1,
         ),
     ] = "auto"
@@ -66,9 +64,7 @@ class SessionOptions:
 class ReadingOptions:
     """How log files are read."""
 
-    encoding: Annotated[str, Option("Character encoding. Bytes that are not in it are shown as \\xff.")] = (
-        "utf-8"
-    )
+    encoding: Annotated[str, Option("Character encoding. Invalid bytes are shown as \\xff.")] = "utf-8"
 
 
 @dataclass(frozen=True)
@@ -80,7 +76,7 @@ class LogOptions:
     reading, sessions, drain
         The groups of options.
     ignore : tuple of str
-        Regular expressions of records that are left out.
+        Regular expressions of records to ignore.
     """
 
     reading: ReadingOptions = field(default_factory=ReadingOptions)
@@ -113,7 +109,7 @@ class LogOptions:
         return checked(cls(**groups, ignore=tuple(ignore)))
 
     def ignoring(self, patterns: Sequence[str]) -> Self:
-        """Return the options with further records that are left out."""
+        """Return the options with further patterns of records to ignore."""
         return replace(self, ignore=tuple(dict.fromkeys((*self.ignore, *patterns))))
 
     def to_json(self) -> dict[str, Any]:
@@ -153,9 +149,9 @@ def pattern_of(name: str, pattern: str) -> re.Pattern[str]:
     Raises
     ------
     DataError
-        If it is none.
+        If it is not a valid regular expression.
     """
     try:
         return re.compile(pattern)
     except re.error as error:
-        raise DataError(f"{named(name, pattern)} is no regular expression ({error}); correct it") from None
+        raise DataError(f"{named(name, pattern)} is not a regular expression ({error}); correct it") from None

@@ -10,14 +10,14 @@ from typing import Any, Literal
 from throughtime.logs.clock import Clock, Stamp
 
 Framing = Literal["timestamps", "indentation"]
-"""How the first line of a record is recognised: by its timestamp, or as it is not indented."""
+"""How the first line of a record is recognised: by a timestamp, or by having no indentation."""
 
 PEEKED = 200
-"""Lines of a log that tell how its records begin."""
+"""Number of first lines of a log from which its framing is determined."""
 _STAMPED = 0.2
-"""Fraction of the lines that are not indented that must have a timestamp."""
+"""Minimum fraction of the unindented lines with a timestamp, for framing by timestamps."""
 _MOST_LINES = 1000
-"""Lines of a record whose text is kept."""
+"""Maximum number of lines of a record whose text is kept."""
 _LEVELS = {
     "trace": "TRACE", "debug": "DEBUG", "verbose": "DEBUG", "info": "INFO", "information": "INFO",
     "notice": "NOTICE", "warn": "WARNING", "warning": "WARNING", "error": "ERROR", "err": "ERROR",
@@ -40,7 +40,7 @@ _LEVEL = re.compile(
 )
 _LETTER = re.compile(r"^[IWEFD](?=\d{4} )|(?<=\s)[VDIWEF](?=[ /])")
 _HEADER = 120
-"""Characters of a line in which its level is searched."""
+"""Number of first characters of a line in which its level is searched."""
 _CONTINUED = re.compile(
     r"\s|Caused by:|\.\.\. \d+ more|Traceback \(most recent call last\)|During handling of|\}|\]|$"
 )
@@ -55,7 +55,7 @@ _SEVERITIES = ("level", "levelname", "severity", "lvl", "log.level", "loglevel")
 
 @dataclass(slots=True)
 class Record:
-    """An entry of a log: its first line and those that continue it.
+    """An entry of a log: its first line and its continuation lines.
 
     Parameters
     ----------
@@ -68,11 +68,11 @@ class Record:
     time : float or None
         Its timestamp in seconds, see `throughtime.logs.clock.Stamp`.
     stamp : tuple of int
-        Characters of the first line that are the timestamp; (0, 0) without one.
+        Range of characters of the timestamp in the first line; (0, 0) without one.
     more : list of str
-        The lines that follow, at most 999.
+        The continuation lines, at most 999.
     lines : int
-        Number of all lines.
+        Total number of lines.
     """
 
     line: int
@@ -90,7 +90,7 @@ class Record:
 
     @property
     def exception(self) -> str:
-        """Name of the exception that the continuation lines end with, or an empty text.
+        """Name of the last exception in the continuation lines, or an empty string.
 
         Examples
         --------
@@ -112,7 +112,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What precedes the message of a record, and the message.
+    """Level and message of a record.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class Header:
 
 
 def level_at(text: str, start: int = 0) -> tuple[str, int, int]:
-    """Return the level in the head of a line and where it stands; ("", 0, 0) without one.
+    """Return the level at the beginning of a line and its range of characters; ("", 0, 0) without one.
 
     A level of one letter is searched in the 40 characters after ``start``.
 
@@ -189,7 +189,7 @@ _GAP = re.compile(
 
 
 def _is_gap(text: str) -> bool:
-    """Return whether the text between timestamp and level is process numbers and a thread in brackets."""
+    """Return whether the text between timestamp and level consists of process numbers and a thread."""
     return _GAP.fullmatch(text) is not None
 
 
@@ -208,7 +208,7 @@ def _of_json(content: dict[str, Any]) -> Header:
 
 
 def framing_of(lines: Iterable[str]) -> Framing:
-    """Return how records begin, from the first lines of a log."""
+    """Return how the first lines of records are recognised, from the first lines of a log."""
     reader = Reader("timestamps")
     whole = [line for line in lines if line.strip() and not line[0].isspace()]
     stamped = sum(reader.stamp(line) is not None for line in whole)
@@ -236,9 +236,9 @@ class Reader:
         self.clock = Clock()
 
     def records(self, lines: Iterable[tuple[int, int, str]]) -> Iterator[Record]:
-        """Yield the records of lines, each with the numbers of its file and of itself.
+        """Yield the records of lines (file number, line number, text).
 
-        Blank lines belong to the record before.
+        Blank lines belong to the previous record.
         """
         current: Record | None = None
         for file, number, line in lines:
@@ -265,7 +265,7 @@ class Reader:
         return Record(number, line, file, stamp.seconds, (stamp.start, stamp.end))
 
     def stamp(self, line: str) -> Stamp | None:
-        """Return the timestamp of a line, also one at the end of an object of JSON."""
+        """Return the timestamp of a line, which may be a field of a JSON object."""
         stamp = self.clock.read(line)
         if stamp is not None or not line.startswith("{"):
             return stamp
@@ -286,7 +286,7 @@ class Reader:
 
 
 def framed(lines: Iterator[tuple[int, int, str]]) -> Iterator[Record]:
-    """Yield the records of the lines of a log, whose framing is that of the first 200."""
+    """Yield the records of the lines of a log; the first 200 lines determine the framing."""
     head = list(islice(lines, PEEKED))
     framing = framing_of(text for _, _, text in head)
     return Reader(framing).records(chain(head, lines))

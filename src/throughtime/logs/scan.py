@@ -1,4 +1,4 @@
-"""`scan_logs`: sessions and lines in order of surprise, with what was expected in their place."""
+"""`scan_logs`: sessions and lines in order of surprise, with the templates that were expected."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,17 +32,17 @@ class SurprisingLine(NamedTuple):
     lines : int
         Number of its lines.
     level : str
-        Its level, or an empty text.
+        Its level, or an empty string.
     surprise : float
         −log p of its template, given the records of the session before it.
     is_new : bool
-        Whether its template does not occur in the log of the training.
+        Whether its template does not occur in the training log.
     expected : sequence of Expected
-        The most probable templates in its place.
+        The most probable templates at its position.
     parameters : sequence of str
-        The values that stand for the wildcards of its template.
+        The values at the wildcards of its template.
     is_end : bool
-        Whether what surprises is that the session ends after this record.
+        Whether ``surprise`` is that of the end of the session after this record.
     """
 
     file: str
@@ -67,15 +67,16 @@ class ScannedSession(NamedTuple):
     score : float
         The largest surprise of its records.
     p_value : float
-        Fraction of held-out normal sessions that are as surprising, see `Calibration`.
+        Conformal p-value: the fraction of held-out sessions that are at least as surprising, see
+        `throughtime.logs.conformal.Calibration`.
     is_reported : bool
         Whether the p-value is at most the rate of false alarms.
     records : int
         Number of its records.
     file, first_line, last_line : str, int, int
-        Its place; the last line is that of the last record, which may be in the next file.
+        Its file and lines; the last line is that of the last record, which may be in the next file.
     lines : sequence of SurprisingLine
-        Its most surprising records, the first one first.
+        Its most surprising records, in order of time.
     """
 
     name: str
@@ -90,7 +91,7 @@ class ScannedSession(NamedTuple):
 
 
 class NewTemplate(NamedTuple):
-    """A template that does not occur in the log of the training, how often it occurs, and where first."""
+    """A template that does not occur in the training log, its number of records, and its first place."""
 
     level: str
     text: str
@@ -100,7 +101,7 @@ class NewTemplate(NamedTuple):
 
 
 class TemplateCount(NamedTuple):
-    """A template of the training, and its number of records there and in the log that was scanned."""
+    """A template of the training log, and its number of records there and in the scanned log."""
 
     level: str
     text: str
@@ -140,9 +141,9 @@ class LogScan:
     rate : float
         Rate of false alarms, the threshold of the p-values.
     reported : int
-        Number of sessions with a p-value of at most the rate, of which ``sessions`` may have a part.
+        Number of sessions with a p-value of at most the rate; ``sessions`` may have fewer.
     total, records, ignored, held_out : int
-        Number of sessions, records, records that were ignored, and held-out sessions of the training.
+        Numbers of sessions, records, ignored records, and held-out sessions of the training.
     """
 
     sessions: tuple[ScannedSession, ...]
@@ -154,9 +155,9 @@ class LogScan:
     ignored: int
     held_out: int
     timeline: Timeline
-    """All sessions, also those that are not in ``sessions``."""
+    """Scores of all sessions, also of those that are not in ``sessions``."""
     counts: tuple[TemplateCount, ...]
-    """The templates of the training."""
+    """The templates of the training log."""
 
 
 def scan_logs(
@@ -173,13 +174,13 @@ def scan_logs(
     Parameters
     ----------
     model : LogModel
-        From the log of normal operation.
+        Model of the log of normal operation.
     files : sequence of LogFile
         From `throughtime.logs.files.log_files`.
     false_alarms : float, optional
         Fraction of normal sessions that may be reported; by default 0.01, or the smallest possible.
     ignore : sequence of str
-        Regular expressions of further records that are left out.
+        Regular expressions of further records to ignore.
     top : int
         Maximum number of sessions in the result.
     lines : int
@@ -237,14 +238,14 @@ def _counts(model: LogModel, events: Events) -> tuple[TemplateCount, ...]:
 
 
 class _NewTemplates:
-    """The templates of messages that those of a model do not match."""
+    """The templates of messages that match no template of the model."""
 
     def __init__(self) -> None:
         self._drain = Drain()
         self._events: list[int] = []
 
     def recording(self, model: LogModel) -> EventOf:
-        """Return the function that gives the template of a message, and records those without one."""
+        """Return a function that maps a message to its template, and collects messages without one."""
         match, learn, events = model.templates.match, self._drain.learn, self._events
 
         def event_of(level: str, message: str) -> int | None:
@@ -271,7 +272,7 @@ class _NewTemplates:
 
 
 def _chosen(sequences: Sequences, surprise: NDArray[np.float64], number: int, count: int) -> list[int]:
-    """Return the steps of a sequence with the largest surprise, in order of time; the last may be its end."""
+    """Return the steps of a sequence with the largest surprise, in order of time; one may be its end."""
     start, end = _steps(sequences, number)
     first = int(sequences.context[number])
     of_steps = surprise[start + first : end if sequences.ends[number] else end - 1]
@@ -280,7 +281,7 @@ def _chosen(sequences: Sequences, surprise: NDArray[np.float64], number: int, co
 
 
 def _steps(sequences: Sequences, number: int) -> tuple[int, int]:
-    """Return where the steps of a sequence, with its end, stand among those of all."""
+    """Return the range of the steps of a sequence, with its end, among all steps."""
     start = int(sequences.offsets[number]) + number
     return start, int(sequences.offsets[number + 1]) + number + 1
 
@@ -294,18 +295,18 @@ def _row(sequences: Sequences, number: int, step: int) -> int:
 def _records_at(
     events: Events, options: LogOptions, sequences: Sequences, chosen: Mapping[int, Sequence[int]]
 ) -> dict[Place, Record]:
-    """Return the records of steps, from the files, which are read once more."""
+    """Return the records of steps; the files are read again."""
     wanted = set[Place]()
     for number, steps in chosen.items():
         rows = [_row(sequences, number, step) for step in steps]
         wanted |= {(int(events.file[row]), int(events.line[row])) for row in rows}
     streams = {events.files[file].stream for file, _ in wanted}
-    there = [file for file in events.files if file.stream in streams]
+    selected = [file for file in events.files if file.stream in streams]
     number_of = {file: number for number, file in enumerate(events.files)}
     records: dict[Place, Record] = {}
-    for _, of_stream in records_of(there, options.reading.encoding):
+    for _, of_stream in records_of(selected, options.reading.encoding):
         for record in of_stream:
-            place = (number_of[there[record.file]], record.line)
+            place = (number_of[selected[record.file]], record.line)
             if place in wanted:
                 records[place] = record
     return records

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from throughtime.logs.events import Events
 
 CONTEXT = 32
-"""Records before a part of a session that its model reads, without a score."""
+"""Number of records before a part of a session that are read as context, without a score."""
 _LENGTH = 256
 _PARTS = 400
 _SHORTEST = 16
@@ -31,9 +31,9 @@ class Sequences:
     offsets : ndarray
         (S + 1,) int64: where each sequence begins in ``rows``.
     context : ndarray
-        (S,) int64: number of first records that belong to the part of the session before.
+        (S,) int64: number of first records that belong to the previous part of the session.
     ends : ndarray
-        (S,) bool: whether the session ends with the sequence, so that its end can come too early.
+        (S,) bool: whether the session ends with the sequence, so that its end is scored.
     """
 
     events: Events
@@ -51,7 +51,7 @@ class Sequences:
         return self.events.chains[int(self.events.chain[first])]
 
     def records(self, sequence: int) -> Rows:
-        """Return the numbers of the records of a sequence, those of the part before left out."""
+        """Return the numbers of the records of a sequence, without its context."""
         start = self.offsets[sequence] + self.context[sequence]
         return self.rows[start : self.offsets[sequence + 1]]
 
@@ -79,10 +79,10 @@ def sequences_of(events: Events, length: int, open_for: int = 0) -> Sequences:
     events : Events
         The records.
     length : int
-        Most records of a sequence, without its context.
+        Maximum number of records of a sequence, without its context.
     open_for : int
-        Number of records after the last one of a session until which it may go on. Sessions that may go on at
-        the end of the log have no end.
+        Number of records of the log after which a session without new records has ended. Ends of sessions
+        that may continue after the log are not scored.
     """
     order = _ordered(events)
     chain, window = events.chain[order], events.window[order]
@@ -104,7 +104,7 @@ def sequences_of(events: Events, length: int, open_for: int = 0) -> Sequences:
 
 
 def longest_pause(events: Events) -> int:
-    """Return the number of records that 99 % of the pauses within sessions do not exceed."""
+    """Return the 99 % quantile of the pauses within sessions, in records of the log."""
     order = _ordered(events)
     chain = events.chain[order]
     pauses = np.abs(np.diff(order))[(chain[1:] == chain[:-1]) & events.identified[chain[1:]]]
@@ -112,7 +112,7 @@ def longest_pause(events: Events) -> int:
 
 
 def automatic_length(events: Events, length: int | Literal["auto"]) -> int:
-    """Return the most records of a sequence."""
+    """Return the maximum number of records of a sequence."""
     if length != "auto":
         return length
     if events.identified.any():
@@ -121,7 +121,7 @@ def automatic_length(events: Events, length: int | Literal["auto"]) -> int:
 
 
 def _ordered(events: Events) -> Rows:
-    """Return the records of each session one after the other: in order of time if it is in several logs."""
+    """Return the records ordered by session, within sessions by time if there are several logs."""
     streams = {name: number for number, name in enumerate(dict.fromkeys(f.stream for f in events.files))}
     if len(streams) > 1 and not np.isnan(events.time).any():
         return np.lexsort((events.time, events.chain))
@@ -129,5 +129,5 @@ def _ordered(events: Events) -> Rows:
 
 
 def _changes(values: Rows) -> NDArray[np.bool_]:
-    """Return where a value differs from the one before; the first does."""
+    """Return where a value differs from the previous one; True for the first."""
     return np.concatenate([[True], values[1:] != values[:-1]])

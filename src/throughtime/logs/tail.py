@@ -1,4 +1,4 @@
-"""`Tail`: the lines of a log file as they are written, through rotation and restarts."""
+"""`Tail`: the lines of a log file as they are written, across rotation and restarts."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ _CHUNK = 2**20
 
 
 class TailLine(NamedTuple):
-    """A whole line, its number in its file, and where it ends.
+    """A complete line, its number in its file, and its end.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class TailLine(NamedTuple):
     number : int
         From 1.
     end : int
-        Bytes of the file up to its end.
+        Number of bytes of the file up to the end of the line.
     """
 
     text: bytes
@@ -34,12 +34,12 @@ class TailLine(NamedTuple):
 
 @dataclass(frozen=True)
 class Position:
-    """A place in a log file, which is recognised by its first bytes wherever it is renamed to.
+    """A position in a log file, which is identified by its first bytes, also after it is renamed.
 
     Parameters
     ----------
     offset : int
-        Bytes before the place, decompressed.
+        Number of bytes before the position, decompressed.
     line : int
         Number of lines before it.
     head_bytes : int
@@ -55,17 +55,17 @@ class Position:
 
 
 class Tail:
-    """Reader of the whole lines of a log that is being written.
+    """Reader of the complete lines of a log that is being written.
 
-    A file that is renamed is read to its end before the new one of its name; so is a copy of a file that is
-    truncated. After a restart the file is searched among the rotated ones, compressed ones included.
+    A renamed file is read to its end before the new file of the same name, and so is the copy of a file that
+    was truncated. After a restart the file is searched among the rotated files, including compressed ones.
 
     Parameters
     ----------
     path : Path
         The file; it may not exist yet.
     position : Position, optional
-        Where to begin; by default at the beginning.
+        Where to start; by default the beginning of the file.
     """
 
     def __init__(self, path: Path, position: Position | None = None) -> None:
@@ -88,12 +88,12 @@ class Tail:
             self._file = None
 
     def position(self, line: TailLine) -> Position:
-        """Return the place after a line of the current file."""
+        """Return the position after a line of the current file."""
         head = self._head[: line.end]
         return Position(line.end, line.number, len(head), hashlib.sha256(head).hexdigest())
 
     def read(self) -> list[TailLine]:
-        """Return the whole lines that have been written since the last call, of one file at most.
+        """Return the complete lines written since the last call, from at most one file.
 
         Raises
         ------
@@ -134,7 +134,7 @@ class Tail:
         return TailLine(line.removesuffix(b"\r"), self._line, self._offset)
 
     def _unfinished(self) -> list[TailLine]:
-        """Return the last line of a file that is not written any more, if it has no end."""
+        """Return the last line of a finished file, if it has no line end."""
         rest, self._rest = self._rest, b""
         return [self._taken(rest, 0)] if rest else []
 
@@ -151,7 +151,7 @@ class Tail:
         return status.st_size > 0  # until the new file has a line, the old one may be written to
 
     def _go_on(self) -> None:
-        """Continue with what was written after the current file, after the rest of a copy of it."""
+        """Continue with the rest of a copy of the current file, then with the next file."""
         if self._waiting:
             self.close()
             return
@@ -162,7 +162,7 @@ class Tail:
         self.moved = False  # the current file was read to its end
 
     def _located(self, position: Position) -> list[tuple[Path, int, int]]:
-        """Return the files from a position on, each with the bytes and lines before that."""
+        """Return the files from a position on, each with the number of bytes and lines to skip."""
         stream = stream_of(self.path)
         siblings = self.path.parent.glob("*") if self.path.parent.is_dir() else ()
         files = ordered(path for path in siblings if path.is_file() and stream_of(path) == stream)
@@ -191,7 +191,7 @@ class Tail:
 
 
 def _has_head(path: Path, position: Position) -> bool:
-    """Return whether a file begins with the bytes of a position, and is as long."""
+    """Return whether a file begins with the bytes of a position, and is at least as long."""
     try:
         with open_bytes(path) as file:
             head = file.read(position.head_bytes)
@@ -204,10 +204,10 @@ def _has_head(path: Path, position: Position) -> bool:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file beside a path and rename it, so that the old or the new content is there at all times."""
-    beside = path.with_name(f".{path.name}.part")
-    with beside.open("wb") as file:
+    """Write a temporary file and rename it, so that the path always has the old or the new content."""
+    temporary = path.with_name(f".{path.name}.part")
+    with temporary.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    beside.replace(path)
+    temporary.replace(path)

@@ -1,4 +1,4 @@
-"""`Templates`: the templates of a log, and which of them a message has, with which parameters."""
+"""`Templates`: the templates of a log, matching of messages, and their parameters."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ _MOST_WORDS = 200
 
 @dataclass(frozen=True)
 class Template:
-    """Words that messages have in common.
+    """The common words of similar messages.
 
     Parameters
     ----------
     level : str
         Level of the messages, such as INFO, or empty.
     text : str
-        The words, with the wildcard ``<*>`` for each that differs.
+        The words, with the wildcard ``<*>`` for words that differ.
     count : int
         Number of messages.
     """
@@ -34,12 +34,12 @@ class Template:
 
 
 class Templates:
-    """The templates of a log, none of which changes.
+    """The templates of a log (immutable).
 
     Parameters
     ----------
     templates : iterable of Template
-        Their order gives them their numbers, from 0.
+        In the order of their numbers, from 0.
 
     Examples
     --------
@@ -65,9 +65,9 @@ class Templates:
         return self.all[number]
 
     def match(self, level: str, message: str) -> int | None:
-        """Return the number of the template that agrees with a message in all words; None if none does.
+        """Return the number of the template that matches all words of a message; None if none does.
 
-        Of several it is the one with the fewest wildcards.
+        If several match, the one with the fewest wildcards is returned.
         """
         key = level, masked(message)
         if key not in self._known:
@@ -87,7 +87,7 @@ class Templates:
         return min(fitting, key=lambda number: self._words[number].count(WILDCARD), default=None)
 
     def parameters(self, number: int, message: str) -> list[str]:
-        """Return the parts of a message that stand for the wildcards of its template."""
+        """Return the parts of a message at the wildcards of its template."""
         values = []
         for word, pattern in zip(message.split(), self._words[number], strict=False):
             if WILDCARD in pattern:
@@ -97,6 +97,6 @@ class Templates:
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a masked message: at least one, at most 200 and a wildcard for all others."""
+    """Return the words of a masked message: from 1 to 200, and a wildcard for the rest."""
     words = text.split(maxsplit=_MOST_WORDS)
     return [*words[:_MOST_WORDS], WILDCARD] if len(words) > _MOST_WORDS else words or [""]

@@ -1,4 +1,4 @@
-"""`train_logs`: from raw log files to a run."""
+"""`train_logs`: train a run on raw log files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,12 +35,12 @@ MODEL: Mapping[str, Any] = {
 """Defaults of the model of logs where they differ from those of task "anomaly"."""
 
 _EPOCHS = 20
-"""Epochs of a log that is not large."""
+"""Number of epochs, except for large logs."""
 _MOST_STEPS = 4_000_000
-"""Records that a model of a large log is trained on, over all epochs."""
+"""Maximum number of records of a large log, over all epochs."""
 _FEWEST_EPOCHS = 4
 _LARGE_BATCH = 2048
-"""Records in a batch of a large log, which has at least so many batches:"""
+"""Number of records in a batch of a large log, one with at least ``_BATCHES`` such batches."""
 _BATCHES = 128
 
 
@@ -70,7 +70,7 @@ class TrainedLog:
     Parameters
     ----------
     log : TrainingLog
-        What was trained on.
+        The training log.
     result : FitResult
         The run and its metrics.
     model : LogModel or None
@@ -85,7 +85,7 @@ class TrainedLog:
 def read_training_log(
     files: Sequence[LogFile], options: LogOptions, start: LogModel | None = None
 ) -> TrainingLog:
-    """Return log files with the templates and the sessions that they have.
+    """Read log files, and find their templates and sessions.
 
     Parameters
     ----------
@@ -94,8 +94,8 @@ def read_training_log(
     options : LogOptions
         How they are read.
     start : LogModel, optional
-        A trained model, whose options, templates and lengths are kept; templates of other lines come after
-        its own.
+        A trained model, whose options, templates and lengths are used; new templates are appended to its
+        templates.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def read_training_log(
 
 
 def _further_log(files: Sequence[LogFile], start: LogModel) -> TrainingLog:
-    """Return log files in the templates of a model, and in new ones of the lines that have none of these."""
+    """Read log files with the templates of a model, and new templates for lines that match none of them."""
     old, drain = start.settings, Drain(start.settings.options.drain)
 
     def event_of(level: str, message: str) -> int:
@@ -150,7 +150,7 @@ def train_logs(
     progress: bool = True,
     device: str | None = None,
 ) -> TrainedLog:
-    """Train a model of the next event on the sessions of a log, which are taken to be normal.
+    """Train a model of the next event on the sessions of a log, which are assumed to be normal.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def train_logs(
     recipe : Recipe
         From `log_recipe`. The fraction ``test`` of the sessions is held out for the p-values of ``scan``.
     start : LogModel, optional
-        The model that `read_training_log` was given, whose weights the training begins with.
+        The model that was passed to `read_training_log`; training starts from its weights.
     resume : bool
         Whether to continue the run in ``out``.
     progress : bool

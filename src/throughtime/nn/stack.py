@@ -350,6 +350,6 @@ def _sizes(layer: Any) -> tuple[int, int] | None:
     return None if inputs is None or outputs is None else (inputs, outputs)
 
 
-def _projection(layer: nn.Module, read: int, made: int) -> Linear:
+def _projection(layer: nn.Module, inputs: int, outputs: int) -> Linear:
     like = next(layer.parameters())
-    return Linear(read, made, bias=False, device=like.device, dtype=like.dtype)
+    return Linear(inputs, outputs, bias=False, device=like.device, dtype=like.dtype)

@@ -14,7 +14,7 @@ from throughtime.report._html import Page, write_page
 from throughtime.report._style import COLOURS, GREY, layout
 
 _POINTS = 1000
-"""Most points of the timeline; each is the highest score of the sessions that it stands for."""
+"""Maximum number of points of the timeline; each is the highest score of a group of sessions."""
 _MOST_TEMPLATES = 200
 
 
@@ -28,7 +28,7 @@ def write_log_report(path: Path, scan: LogScan, name: str) -> None:
     scan : LogScan
         From `throughtime.logs.scan_logs`.
     name : str
-        What was scanned.
+        Name of the scanned log.
     """
     page = Page()
     content = page.render(
@@ -84,7 +84,7 @@ def _timeline_figure(timeline: Timeline) -> go.Figure:
 
 
 def _highest(x: NDArray[Any], scores: NDArray[np.float64]) -> tuple[list[float], list[float]]:
-    """Return at most so many points: the highest of each group of neighbours."""
+    """Return a limited number of points: the highest of each group of neighbours."""
     groups = np.array_split(np.arange(len(scores)), min(_POINTS, max(1, len(scores))))
     highest = [group[np.argmax(scores[group])] for group in groups if len(group)]
     return [float(x[place]) for place in highest], [float(scores[place]) for place in highest]

@@ -155,10 +155,10 @@ REASONS = {
     _branch_of_item: f"f looks at the values of a tensor ({HERE}), as a branch or .item() does",
     _sequences: "f depends on the number of sequences, n: it branches on it, or takes it as an int",
     _loop_over_sequences: "f depends on the number of sequences, n: it branches on it, or takes it as an int",
-    _mean_of_sequences: f"mean at {HERE}: it mixes sequences with one another",
-    _mean_of_tokens: f"mean at {HERE} mixes sequences with one another",
+    _mean_of_sequences: f"mean at {HERE}: it mixes sequences",
+    _mean_of_tokens: f"mean at {HERE} mixes sequences",
     _similarity: f"mm at {HERE}: it multiplies sequences with one another",
-    _similarity_of_tokens: f"mm at {HERE} mixes sequences with one another",
+    _similarity_of_tokens: f"mm at {HERE} mixes sequences",
     _flattened: "f depends on the number of sequences, n: it branches on it, or takes it as an int",
     _dropout: f"native_dropout at {HERE} draws random numbers, as dropout in training does",
     _noise: f"randn at {HERE} draws random numbers",
@@ -169,9 +169,9 @@ REASONS = {
     _inner_dtype: f"add at {HERE} computes in torch.float64, and the state is torch.float32",
     _structure: "f returns a state of another structure than it takes",
     _number: "f returns float as a part of the state",
-    _operator: f"lgamma at {HERE} has no native form",
-    _sorted: f"sort at {HERE} has no native form",
-    _argmax: f"max at {HERE}: max and min with the place have no native form; use amax and amin",
+    _operator: f"lgamma at {HERE} has no native implementation",
+    _sorted: f"sort at {HERE} has no native implementation",
+    _argmax: f"max at {HERE}: max and min with indices have no native implementation; use amax and amin",
     _no_grad: f"f turns gradients off ({HERE}); use .detach() in its place",
     _in_place: f"add_ at {HERE} changes an argument in place",
     _in_place_of_a_part: f"mul_ at {HERE} changes in place a tensor that has views",
@@ -188,22 +188,22 @@ def test_reasons(f: Any) -> None:
 
 def test_permutations() -> None:
     reason = _reason(_permuted, torch.randn(2, 600), torch.randn(2, 600))
-    assert re.match(rf"\w+ at {HERE}: it reorders features in 600 pieces, of which 256 are possible", reason)
+    assert re.match(rf"\w+ at {HERE}: it reorders features in 600 pieces, at most 256 are supported", reason)
 
 
 def test_states() -> None:
     assert _reason(lambda h, x: h + 1, torch.zeros(3, H, dtype=torch.int64)) == (
-        "the state is torch.int64, and the native loop has floating-point states only"
+        "the state is torch.int64, but the native loop needs floating-point states"
     )
     mixed = _reason(lambda s, x: (s[0] + 1, s[1] + 1), (torch.zeros(3, H), torch.zeros(3, 1).double()))
-    assert "the dtypes torch.float32, torch.float64; one is possible" in mixed
+    assert "the dtypes torch.float32, torch.float64; they must have one dtype" in mixed
     assert "is not a tensor" in _reason(lambda s, x: s, (torch.zeros(3, H), 0.5))
 
 
 def test_batch_normalisation_in_training() -> None:
     norm = nn.BatchNorm1d(H)
     before = {name: value.clone() for name, value in norm.state_dict().items()}
-    assert re.match(rf"f changes a tensor of its own in place \({HERE}\)", _reason(lambda h, x: norm(h) + x))
+    assert re.match(rf"f changes one of its tensors in place \({HERE}\)", _reason(lambda h, x: norm(h) + x))
     norm.track_running_stats, norm.num_batches_tracked = False, None
     reason = _reason(lambda h, x: norm(h) + x)
     assert re.match(rf"\w+ at {HERE}: in training, batch normalisation mixes sequences", reason)
@@ -215,7 +215,7 @@ def test_a_tensor_that_cannot_be_read_again() -> None:
         return h + next(weights)
 
     weights = iter([torch.ones(H)] * 9)
-    assert re.match(rf"f reads a tensor of shape \(4,\) at {HERE} that is none of its attributes", _reason(f))
+    assert re.match(rf"f reads a tensor of shape \(4,\) at {HERE} that is not one of its attributes", _reason(f))
 
 
 class _Keeping(nn.Module):
@@ -261,7 +261,7 @@ def test_what_f_keeps(kind: type[_Keeping], bound: bool) -> None:
     tracer, h = StepTracer(f), torch.randn(3, H)
     for call in range(3):
         with pytest.raises(
-            UntraceableError, match=r"f sets f.* while it runs, which the native loop would not do"
+            UntraceableError, match=r"f sets f.* while it runs, which the native loop would skip"
         ):
             tracer.step(h, h)
         if call == 0:
@@ -278,7 +278,7 @@ def test_a_global_that_f_sets() -> None:
         return h + x
 
     calls = 0
-    assert _reason(f) == "f sets calls while it runs, which the native loop would not do"
+    assert _reason(f) == "f sets calls while it runs, which the native loop would skip"
     assert calls == 0
 
 

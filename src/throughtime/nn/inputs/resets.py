@@ -1,7 +1,7 @@
-"""Reset flags of tokens: the pieces into which they cut the sequences of a batch, and the states of these.
+"""Reset flags of tokens: the pieces into which they split the sequences of a batch, and their states.
 
-A flag is a boundary between a token and the one before it. So a batch with flags is a batch of more and
-shorter sequences over the same tokens, and a layer that keeps sequences apart needs nothing else.
+A flag is a boundary between a token and the previous one. So a batch with flags is a batch of more and
+shorter sequences over the same tokens, which every layer for ragged batches can run.
 """
 
 import inspect
@@ -24,9 +24,9 @@ Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 @dataclass(frozen=True)
 class Pieces:
-    """The N pieces into which reset flags cut B sequences; a sequence without tokens is one, too.
+    """The N pieces into which reset flags split B sequences; an empty sequence is one piece.
 
-    Small arrays in host memory: numpy takes a fraction of torch's time for them.
+    The arrays are small and in host memory, where numpy is faster than torch.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Pieces:
     first : array
         (B + 1,): the first piece of each sequence, and N.
     dropped : array
-        The sequences whose first token has a flag: the state that is given is not theirs.
+        The sequences whose first token has a flag, so that the state of the call is ignored.
     device
         Of the tokens.
     """
@@ -53,7 +53,7 @@ class Pieces:
 
     @property
     def cuts(self) -> bool:
-        """Whether a sequence is cut."""
+        """Whether any sequence is split."""
         return len(self.bounds) > len(self.offsets)
 
     @cached_property
@@ -128,9 +128,9 @@ def pieces_of(reset: Any, x: Input, *, batch_first: bool, layer: str) -> Pieces:
     Parameters
     ----------
     reset
-        bool, one for each token, in the kind of ``x``.
+        bool, one for each token, of the same kind as ``x``.
     x
-        What the layer reads.
+        Input of the layer.
     batch_first
         Whether tensors are (B, L, …).
     layer
@@ -141,7 +141,7 @@ def pieces_of(reset: Any, x: Input, *, batch_first: bool, layer: str) -> Pieces:
     InputTypeError
         If the flags are not of the kind of the input, or not bool.
     ShapeError
-        If there is not one of each token.
+        If there is not one flag for each token.
     UnsupportedError
         Under torch.compile, torch.export and torch.jit.trace, and where vmap maps over flags.
     """
@@ -208,7 +208,7 @@ def takes_reset(layer: torch.nn.Module) -> bool:
 
 
 def check_takes_reset(layer: torch.nn.Module, inside: str) -> None:
-    """Raise an error for a layer that would not know what to do with flags.
+    """Raise an error for a layer that takes no reset flags.
 
     Raises
     ------
@@ -223,7 +223,7 @@ def check_takes_reset(layer: torch.nn.Module, inside: str) -> None:
 
 
 def _check(reset: Any, x: Input, layer: str) -> None:
-    """Refuse flags that do not fit the input."""
+    """Check that flags fit the input."""
     if isinstance(x, Tensor):
         _check_kind(reset, Tensor, layer)
         _check_flags(reset, tuple(x.shape[:2] if x.dim() > 2 else x.shape[:1]), layer)

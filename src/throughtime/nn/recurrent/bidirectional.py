@@ -96,7 +96,7 @@ class Bidirectional(nn.Module):
         state
             A pair of states, None for none.
         reset : Ragged, Tensor or PackedSequence
-            bool, one flag for each token, in the kind of the input: where both layers begin again, see
+            bool, one flag for each token, of the same kind as the input: where both layers restart, see
             `throughtime.nn.LSTM.forward`. For layers whose call takes ``reset``.
         """
         x = unwrapped(input)

@@ -218,13 +218,13 @@ class Recurrent(nn.RNNBase):
             (B, context_size), or (context_size,) for (L, I): added to the gates of every step, with weights
             of its own.
         reset : Tensor, PackedSequence or Ragged
-            bool, one flag for each token, in the kind of the input and without its features: (L, B), (B, L)
-            with ``batch_first``, (L,), or a Ragged (T,) of the same lengths. Where it is true, the state
-            before that token is the one with which a call without state begins (zeros, or the learned initial
-            state), so that tokens before it have no influence, as if the sequence were split there, bit for
-            bit. A flag at the first token of a sequence has its part of ``hx`` ignored. The state returned is
-            that after the last token. A backward direction has the same boundaries: it begins again after
-            each flagged token on its way to the start, and takes its part of ``hx`` at the last token.
+            bool, one flag for each token, of the same kind as the input and without its features: (L, B),
+            (B, L) with ``batch_first``, (L,), or a Ragged (T,) of the same lengths. Where it is true, the
+            state before that token is the default initial state (zeros, or the learned one), so earlier
+            tokens have no influence; results are bit for bit those of the sequence split there. A flag at the
+            first token of a sequence overrides ``hx`` for this sequence. The returned state is that after the
+            last token. The backward direction has the same boundaries: it starts from ``hx`` at the last
+            token, and restarts after each flagged token.
 
         Examples
         --------
@@ -314,11 +314,12 @@ class Recurrent(nn.RNNBase):
         x_t : Tensor
             (B, I), one token of each of B streams, or (I,) of one.
         state
-            What the step before returned, None at the beginning; shaped as in a call, without B for (I,).
+            State returned by the previous step; None for the first step. Shaped as in a call, without B for
+            (I,).
         context
             As in a call, the same at every step.
         reset : Tensor or bool
-            bool (B,), or one for (I,): of which streams the state is ignored, because this token begins anew.
+            bool (B,), or one flag for (I,): streams that restart from the initial state at this token.
 
         Returns
         -------

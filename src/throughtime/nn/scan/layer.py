@@ -89,12 +89,12 @@ class ScanLayer(PlacedLayer):
         input : Tensor, PackedSequence or Ragged
             (L, I), (L, B, I) or, with ``batch_first``, (B, L, I); or tokens (T, I).
         hx
-            The state, of the structure that a call returns; None for zeros.
+            The initial state, in the structure of the state that a call returns; None for zeros.
         reset : Tensor, PackedSequence or Ragged
-            bool, one flag for each token, in the kind of the input and without its features. Where it is true
-            the sequence begins again: the state before that token is zeros, and windows of `QRNN` do not
-            reach further back. See `throughtime.nn.LSTM.forward`, also for the first token of a sequence and
-            for the backward direction.
+            bool, one flag for each token, of the same kind as the input and without its features. Where it
+            is true, the sequence restarts: the state before that token is zeros, and windows of `QRNN` do not
+            extend to earlier tokens. See `throughtime.nn.LSTM.forward`, also for the first token of a
+            sequence and for the backward direction.
         """
         return self._called(input, hx, reset, batch_first=self.batch_first, traced=False)[0]
 
@@ -129,9 +129,9 @@ class ScanLayer(PlacedLayer):
         x_t : Tensor
             (B, I), one token of each of B streams, or (I,) of one.
         state
-            What the step before returned, None at the beginning.
+            State returned by the previous step; None for the first step.
         reset : Tensor or bool
-            bool (B,), or one for (I,): of which streams the state is ignored, because this token begins anew.
+            bool (B,), or one flag for (I,): streams that restart from the initial state at this token.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""How a backward pass is run: where it finds what it reads, and what becomes of its results."""
+"""The plan of a backward pass: the sources of its inputs, and the destinations of its results."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

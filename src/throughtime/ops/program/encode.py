@@ -1,9 +1,10 @@
-"""A graph as instructions of the native machine: which value is where, and in which order they are computed.
+"""Encoding of a graph as instructions of the native interpreter: register allocation and scheduling.
 
-A value that a product reads or writes, or that is alive while a product runs, is in a row register, which
-holds all rows of a step. Any other is in a local one, which holds a block of rows. Registers are used again
-once their value is dead. A slice is a place within another value; the parts of a concatenation are computed
-in their place within it. A next state is computed in its place, and so is an output that nothing reads.
+A value that a product reads or writes, or that is live across a product, is in a row register, which holds
+all rows of a step. All others are in local registers, which hold a block of rows. Registers are reused when
+their value is dead. A slice is a part of the register of another value; the parts of a concatenation are
+computed in place. Next states, and outputs that no instruction reads, are written directly to their
+destination.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ _ALIASES = frozenset({"slice", "stop"})
 
 @dataclass(frozen=True)
 class Encoded:
-    """A program of the machine.
+    """A program of the native interpreter.
 
     Parameters
     ----------
@@ -30,11 +31,11 @@ class Encoded:
     rows, locals, states, outputs
         Widths.
     matrices
-        Of each slot the number of the matrix, and whether it is that of ``product_transposed``.
+        For each slot, the number of the matrix, and whether it belongs to ``product_transposed``.
     constants
         Numbers of one more vector, after those of the caller.
     vectors
-        How many vectors the caller has.
+        Number of vectors of the call.
     """
 
     instructions: tuple[Instruction, ...]
@@ -48,7 +49,7 @@ class Encoded:
 
 
 def encode(graph: Graph, vectors: int) -> Encoded:
-    """Return the instructions of a graph, for a caller with so many vectors."""
+    """Return the instructions of a graph, for a call with this number of vectors."""
     encoder = _Encoder(with_addends(graph), vectors)
     instructions, rows, local = allocated(encoder.instructions, encoder.widths)
     return Encoded(

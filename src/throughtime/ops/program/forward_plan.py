@@ -1,4 +1,4 @@
-"""What a call of a graph does, worked out once for each choice of wanted states and needed gradients."""
+"""The plan of a call of a graph, computed once for each choice of wanted states and needed gradients."""
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
@@ -93,7 +93,7 @@ class ForwardPlan:
         return plan
 
     def variant(self, key: Key, of: "Callable[[ForwardPlan, Key], ForwardPlan]") -> "ForwardPlan":
-        """Return ``of(self, key)``, worked out once for each key."""
+        """Return ``of(self, key)``, computed once for each key."""
         plan = self._variants.get(key)
         if plan is None:
             plan = self._variants[key] = of(self, key)

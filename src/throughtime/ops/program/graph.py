@@ -1,8 +1,8 @@
 """One step of a recurrence as a graph of operations on rows of numbers.
 
 All values of a step are matrices (n, width), one row for each of the n sequences that have not ended. A graph
-has no loop, no branch and no shape but widths: whatever does not depend on the state was computed before the
-loop.
+has no loops or branches, and widths are its only shapes. Values that do not depend on the state are computed
+before the loop.
 
 Leaves
 ------
@@ -10,9 +10,9 @@ token k       row of the k-th token matrix (T, width): inputs of the step, or va
 previous k    row of the k-th previous matrix (T, width) at the token before this one in time; of a first
               token, row of its initial matrix (B, width)
 sequence k    row of the k-th sequence matrix (B, width): the same at all steps of a sequence
-state k       the k-th state, as the step before left it
+state k       the k-th state after the previous step
 vector k      the k-th vector (width,): the same in every row
-constant      its number in every place
+constant      one number in all places
 
 Operators
 ---------

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 class Inputs(NamedTuple):
-    """What the leaves of a graph read, but for its states, and the matrices of its products.
+    """The tensors of the leaves of a graph, except states, and the matrices of its products.
 
     Parameters
     ----------

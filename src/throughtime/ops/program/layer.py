@@ -1,4 +1,4 @@
-"""A graph over a batch: by the native machine where it can run, else in plain PyTorch.
+"""Run a graph over a batch: in the native interpreter where possible, else in plain PyTorch.
 
 Eager calls on plain float32 and float64 tensors on the CPU are native, also under `torch.func.grad` and
 `torch.vmap`. Other devices, other transforms, tensor subclasses and modes run the reference.
@@ -31,24 +31,25 @@ def run_program(
 ) -> Results:
     r"""Run a graph for every step of every sequence.
 
-    Differentiable any number of times with respect to all inputs and states: a backward pass is a graph, too,
-    and so is its own. What it reads is kept or computed again by the rule of each operator, see
-    `throughtime.ops.program.derive`. `torch.vmap` runs all samples as sequences of one call; of matrices that
-    differ from sample to sample, one call for each. Results have the same bits alone and in any batch.
+    Differentiable any number of times with respect to all inputs and states: the backward pass is a graph
+    again. Which forward values are saved or recomputed follows from a rule for each operator, see
+    `throughtime.ops.program.derive`. Under `torch.vmap` all samples are sequences of one call; if matrices
+    differ between samples, there is one call per sample. Results of a sequence are bit for bit the same alone
+    and in any batch.
 
     Parameters
     ----------
     graph
         One step.
     inputs
-        What its leaves and products read.
+        Tensors of its leaves and products.
     states : sequence of Tensor, optional
         (B, width) each, before the first step; zeros where one is None.
     steps
-        Where each step of each sequence lies among the T tokens.
+        Row of each step of each sequence among the T tokens.
     wanted
-        For each state, whether its value after every step is asked for; by default all are. The others are
-        None among the results.
+        For each state, whether its value after every step is returned; by default all are. Otherwise the
+        result has None.
     from_end
         Whether each sequence is read from its last token to its first.
 
@@ -56,7 +57,7 @@ def run_program(
     -------
     Results
         States and outputs (T, width) at all tokens, and final states (B, width). Half precision is computed
-        in float32; a state is returned in the dtype that it had, all else in that of the inputs.
+        in float32; states are returned in their dtype, outputs in that of the inputs.
 
     Raises
     ------

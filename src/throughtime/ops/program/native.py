@@ -1,4 +1,4 @@
-"""Calls of the native machine, with tensors as arguments and results: float32 or float64 on the CPU."""
+"""Calls of the native interpreter with tensors: float32 or float64 on the CPU."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The operators of a graph: what each computes in PyTorch, its gradient, and whether it is computed again.
+"""The operators of a graph: their PyTorch implementation, their gradient, and whether they are recomputed.
 
 A gradient rule gets g, the gradient of the result, and returns those of the inputs; None is zero everywhere.
 Where the derivative does not exist (maximum and relu at ties), the rule is torch's.
@@ -70,14 +70,14 @@ class Operator:
 def _cheap(
     arity: int, function: Callable[..., Tensor], gradient: "Callable[[Value, Call], Gradients]"
 ) -> Operator:
-    """Return a pointwise operator of inputs and numbers, which is computed again where it is needed."""
+    """Return a pointwise operator of inputs and numbers that is recomputed in the backward pass."""
     return Operator(arity, lambda inputs, node: function(*inputs, *node.numbers), gradient, cheap=True)
 
 
 def _kept(
     arity: int, function: Callable[..., Tensor], gradient: "Callable[[Value, Call], Gradients]"
 ) -> Operator:
-    """Return a pointwise operator whose result is kept."""
+    """Return a pointwise operator whose result is saved for the backward pass."""
     return Operator(arity, lambda inputs, node: function(*inputs, *node.numbers), gradient, cheap=False)
 
 

@@ -1,4 +1,4 @@
-"""What was worked out for a graph, kept with it."""
+"""Cache of the plans of a graph."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ _PLANS = "_plans"
 
 
 class _Plans(dict[Any, ForwardPlan]):
-    """Plans of a graph; a copy of the graph works them out again."""
+    """Plans of a graph; a copy of the graph has an empty cache."""
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         return _Plans, ()

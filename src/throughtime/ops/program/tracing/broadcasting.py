@@ -13,7 +13,7 @@ def broadcast(values: list[Value]) -> tuple[list[Value], tuple[int | None, ...],
     if batched:
         after = len(batched[0].axes) - (batched[0].batch or 0) - 1
         if any(len(value.axes) - (value.batch or 0) - 1 != after for value in batched):
-            raise UntraceableError("it mixes sequences with one another")
+            raise UntraceableError("it mixes sequences")
         if any(value.merged != merged for value in batched):
             raise UntraceableError("it mixes sequences and features")
         values = [_with_batch(value, after, merged=merged) for value in values]
@@ -32,7 +32,7 @@ def _with_batch(value: Value, after: int, *, merged: bool) -> Value:
     axes = (*ones, *value.axes)
     before, here = axes[: len(axes) - features][:-1], axes[: len(axes) - features][-1:]
     if here and here[0] is not None and here[0].size != 1:
-        raise UntraceableError("it needs a certain number of sequences")
+        raise UntraceableError("it needs a fixed number of sequences")
     behind = axes[len(axes) - features :]
     return value.with_axes(*before, None, *([Axis(1, 0)] * merged), *behind)
 

@@ -1,4 +1,4 @@
-"""Traces of one function, for as long as what they depend on stays as it is."""
+"""Cache of the traces of one function; a trace is valid while what it depends on is unchanged."""
 
 import threading
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from throughtime.ops.program.tracing.step import TracedStep, traced
 from throughtime.ops.program.tracing.watching import Watched
 
 MOST_TRACES = 8
-"""So many traces of a function are kept, such as those of training and of evaluation."""
+"""Maximum number of cached traces of a function, such as those of training and evaluation."""
 
 _LOCK = threading.RLock()  # torch.fx replaces functions of torch while it traces
 
@@ -32,7 +32,7 @@ class _Trace:
 
 
 class StepTracer:
-    """Traces a function when it has to.
+    """Traces a function when no cached trace is valid.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class StepTracer:
         return _result(trace)
 
     def _known(self, key: tuple[Any, ...]) -> _Trace | None:
-        """Return a trace that still holds, and have it looked at first the next time."""
+        """Return a valid trace, and move it to the front of the cache."""
         trace = next((trace for trace in self._kept if trace.holds(key)), None)
         if trace is not None and trace is not self._kept[0]:
             self._kept = [trace, *(other for other in self._kept if other is not trace)]
@@ -90,7 +90,7 @@ class StepTracer:
         return trace
 
     def _result(self, watched: Watched, state: Any, token: Any) -> TracedStep | str:
-        """Return the traced step, or why there is none; whatever happens, a loop in Python remains."""
+        """Return the traced step, or the reason why there is none; the caller can fall back to Python."""
         try:
             try:
                 with watched.plain_tensors():
@@ -103,7 +103,7 @@ class StepTracer:
             return _failed("tracing f", error)
 
     def _check_rate(self, key: tuple[Any, ...]) -> None:
-        """Refuse a function that had to be traced at every other call."""
+        """Raise for a function that would be traced again at every call."""
         if self.traces >= 2 * MOST_TRACES and 2 * self.traces > self._calls:
             like = next((trace for trace in self._kept if trace.key == key), None)
             what = "the kind of its arguments" if like is None else like.watched.change()

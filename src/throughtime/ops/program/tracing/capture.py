@@ -22,7 +22,7 @@ _OF_NUMBER = "f depends on the number of sequences, n: it branches on it, or tak
 
 @dataclass(frozen=True)
 class Capture:
-    """One call of f, written down.
+    """One recorded call of f.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Capture:
 
 
 def capture(f: Callable[[Any, Any], Any], state: Any, token: Any) -> Capture:
-    """Return what f computes of examples (n, …), none of whose values is looked at."""
+    """Return the graph of f on examples (n, …), whose values are not used."""
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.fx.experimental.proxy_tensor import make_fx
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
@@ -98,7 +98,7 @@ def capture(f: Callable[[Any, Any], Any], state: Any, token: Any) -> Capture:
 
 
 def _symbol(environment: Any) -> Any:
-    """Return a number of rows that nothing is known of but that it is at least two."""
+    """Return a symbolic number of rows, of which only is known that it is at least two."""
     from torch._dynamo.source import ConstantSource
     from torch.fx.experimental.symbolic_shapes import DimDynamic
 

@@ -1,4 +1,4 @@
-"""Which aten operators are taken apart before they are lowered."""
+"""The aten operators that are decomposed before lowering."""
 
 from collections.abc import Callable
 from functools import cache

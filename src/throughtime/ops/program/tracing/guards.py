@@ -1,4 +1,4 @@
-"""A comparison of many places with what was there, in a few microseconds."""
+"""Fast comparison of the contents of many places with their previous contents."""
 
 from collections.abc import Callable, Iterable
 from operator import itemgetter

@@ -1,4 +1,4 @@
-"""What is computed before the loop, as PyTorch code: one function of constants, tokens and sequences."""
+"""The PyTorch code that runs before the loop: one function of constants, tokens and sequences."""
 
 import operator
 from collections.abc import Callable, Sequence

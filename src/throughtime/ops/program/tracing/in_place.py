@@ -1,4 +1,4 @@
-"""Operators that change a tensor in place, made ones that return a new one."""
+"""Replacement of in-place operators by operators that return a new tensor."""
 
 import operator
 from typing import Any

@@ -1,4 +1,4 @@
-"""From the traced graph of f to the graph of a step: values, and the few ways in which they are combined."""
+"""Lowering of the traced graph of f to the graph of a step."""
 
 import operator
 from collections.abc import Callable, Sequence
@@ -105,9 +105,9 @@ class Lowering:
     def _lowered(self, node: fx.Node, name: str) -> Any:
         rule = RULES.get(name)
         if rule is None:
-            raise UntraceableError(f"{described(node)} has no native form")
+            raise UntraceableError(f"{described(node)} has no native implementation")
         if _is_sum_of_conditions(node, name):
-            raise UntraceableError("a sum of conditions has no native form; use | or .to(h.dtype)")
+            raise UntraceableError("a sum of conditions has no native implementation; use | or .to(h.dtype)")
         kwargs = {key: self._argument(value) for key, value in node.kwargs.items()}
         return rule(self, *(self._argument(value) for value in node.args), **kwargs)
 
@@ -128,7 +128,7 @@ class Lowering:
     def scalar(self, value: Any) -> float:
         """Return a number of f as such."""
         if isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool):
-            raise UntraceableError("it computes with the number of sequences")
+            raise UntraceableError("it uses the number of sequences as a value")
         return float(value)
 
     def number(self, operand: Any) -> float | None:

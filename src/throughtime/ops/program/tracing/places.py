@@ -1,4 +1,4 @@
-"""Where the things are that a function reads: entries of namespaces, lists and cells of closures."""
+"""Places of the objects that a function reads: entries of namespaces, lists and cells of closures."""
 
 from collections.abc import Mapping, Sequence
 from types import CellType

@@ -1,4 +1,4 @@
-"""Functions whose own code a trace cannot look into, in other words: cells, a product, padding."""
+"""Replacements of functions that cannot be traced into: cells, a product, padding."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

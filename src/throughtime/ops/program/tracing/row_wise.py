@@ -1,4 +1,4 @@
-"""Which operators treat each row alone, so that they can be run for all tokens at once."""
+"""The operators that compute each row independently, so that they can run for all tokens at once."""
 
 import operator
 from collections.abc import Callable
@@ -101,7 +101,7 @@ def check_row_wise(source: Source, node: fx.Node) -> None:
         or not is_tensor_result(node)
     ):
         return
-    mixed = f"{described(node)} mixes sequences with one another"
+    mixed = f"{described(node)} mixes sequences"
     if isinstance(node.meta["val"], torch.Tensor) and not _has_rows(source, node):
         raise UntraceableError(mixed)
     pointwise = isinstance(node.target, torch._ops.OpOverload) and torch.Tag.pointwise in node.target.tags  # noqa: SLF001
@@ -112,7 +112,7 @@ def check_row_wise(source: Source, node: fx.Node) -> None:
     elif name in _RULES:
         alone = _RULES[name](source, node)
     else:
-        raise UntraceableError(f"{described(node)} is not known to treat each sequence alone")
+        raise UntraceableError(f"{described(node)} is not known to compute each sequence independently")
     if not alone:
         raise UntraceableError(mixed)
 

@@ -1,4 +1,4 @@
-"""Strided views as nodes of a graph: slices, repetitions, and pieces put together."""
+"""Strided views as nodes of a graph: slices, repetitions and concatenations."""
 
 from math import prod
 
@@ -7,7 +7,7 @@ from throughtime.ops.program.tracing.errors import UntraceableError
 from throughtime.ops.program.tracing.values import Axis, simplified
 
 MOST_PIECES = 256
-"""A row is put together of at most so many pieces."""
+"""Maximum number of pieces that a row is concatenated from."""
 
 
 def pieces(axes: tuple[Axis, ...]) -> int:
@@ -26,7 +26,7 @@ def view(row: Row, axes: tuple[Axis, ...], offset: int) -> Row:
     """Return a row that has the numbers of a view of another one, in order."""
     if pieces(axes) > MOST_PIECES:
         raise UntraceableError(
-            f"it reorders features in {pieces(axes)} pieces, of which {MOST_PIECES} are possible"
+            f"it reorders features in {pieces(axes)} pieces, at most {MOST_PIECES} are supported"
         )
     return _view(row, simplified(axes), offset)
 

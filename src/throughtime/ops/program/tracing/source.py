@@ -112,7 +112,7 @@ class Source:
                 sizes.append(int(size))
                 continue
             if None in sizes:
-                raise UntraceableError("it compares sequences with one another")
+                raise UntraceableError("it compares sequences")
             merged = rows > 1
             sizes += [None, rows] if merged else [None]
         return tuple(sizes), merged
@@ -123,7 +123,7 @@ class Source:
             return None
         rows = size.node.expr / self.capture.batch.node.expr
         if not rows.is_integer:
-            raise UntraceableError("it computes with the number of sequences")
+            raise UntraceableError("it uses the number of sequences as a value")
         return int(rows)
 
     def hoisted_value(self, node: fx.Node) -> Value:

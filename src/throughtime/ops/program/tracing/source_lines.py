@@ -1,4 +1,4 @@
-"""Where in the user's code an operator of a traced graph was called."""
+"""The line of the user's code that called an operator of a traced graph."""
 
 import sys
 import traceback
@@ -45,7 +45,7 @@ class SourceLines(TorchFunctionMode):
         if name in _READS:
             raise UntraceableError(_of_values(self.line))
         if (name in _CHANGES or (name.endswith("_") and name[:1] != "_")) and _is_real(args[0]):
-            raise UntraceableError(f"f changes a tensor of its own in place ({self.line})")
+            raise UntraceableError(f"f changes one of its tensors in place ({self.line})")
         result = plain_call(func, args, kwargs or {})
         result = func(*args, **(kwargs or {})) if result is None else result
         _label(self.line)

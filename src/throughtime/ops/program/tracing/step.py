@@ -1,4 +1,4 @@
-"""A traced transition: the graph of a step, and what is computed before the loop."""
+"""A traced transition: the graph of a step, and the code that runs before the loop."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,16 +24,16 @@ from throughtime.ops.program.tracing.watching import Watched
 
 @dataclass(frozen=True)
 class TracedStep:
-    """What `traced` returns.
+    """Result of `traced`.
 
     Parameters
     ----------
     graph : Graph
         One step. Its k-th state is the k-th leaf of the state that is not constant.
     constant : tuple of bool
-        For each leaf of the state whether f returns it unchanged: a constant of each sequence.
+        For each leaf of the state, whether f returns it unchanged: it is constant over each sequence.
     shapes : tuple of torch.Size
-        For each leaf of the state its shape without the sequences; as a row it is flattened.
+        For each leaf of the state, its shape without the dimension of sequences; in a row it is flattened.
     """
 
     graph: Graph
@@ -46,11 +46,11 @@ class TracedStep:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """For each leaf of the state its numbers in a row."""
+        """For each leaf of the state, its number of values per sequence."""
         return tuple(shape.numel() for shape in self.shapes)
 
     def has_constants(self) -> bool:
-        """Tell whether the tensors that f reads have the shapes and dtypes that they had."""
+        """Tell whether the tensors that f reads have the same shapes and dtypes as when f was traced."""
         try:
             constants = [container[key] for container, key, _ in self._constants]
             return tuple([(constant.shape, constant.dtype) for constant in constants]) == self._kinds
@@ -58,7 +58,7 @@ class TracedStep:
             return False
 
     def inputs(self, tokens: Any, sequences: Sequence[Tensor] = ()) -> Inputs:
-        """Return what the leaves of the graph read, differentiable.
+        """Return the tensors of the leaves of the graph, differentiable.
 
         Parameters
         ----------
@@ -82,7 +82,7 @@ class TracedStep:
 
 
 def traced(f: Callable[[Any, Any], Any], state: Any, token: Any, watched: Watched) -> TracedStep:
-    """Return f as a graph of one step, and as code for what comes before the loop.
+    """Return f as a graph of one step, and the code that runs before the loop.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def _check_leaves(states: list[Any], tokens: list[Any]) -> None:
             )
         if leaf.device.type != "cpu":
             raise UntraceableError(
-                f"the state or the token is on {leaf.device}, and the native loop on the CPU"
+                f"the state or the token is on {leaf.device}, but the native loop runs on the CPU"
             )
 
 
@@ -175,9 +175,9 @@ def _dtype(states: list[fx.Node]) -> torch.dtype:
     if len(dtypes) != 1:
         kinds = ", ".join(sorted(str(dtype) for dtype in dtypes))
         raise UntraceableError(
-            f"the parts of the state that f changes have the dtypes {kinds}; one is possible"
+            f"the parts of the state that f changes have the dtypes {kinds}; they must have one dtype"
         )
     (dtype,) = dtypes
     if not dtype.is_floating_point:
-        raise UntraceableError(f"the state is {dtype}, and the native loop has floating-point states only")
+        raise UntraceableError(f"the state is {dtype}, but the native loop needs floating-point states")
     return dtype  # type: ignore[no-any-return]

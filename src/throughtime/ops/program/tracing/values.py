@@ -85,7 +85,7 @@ class Value:
         """Return the axis of a dimension of the tensor, which is not that of the sequences."""
         position = self.positions(dim)[0]
         if self.axes[position] is None:
-            raise UntraceableError("it mixes sequences with one another")
+            raise UntraceableError("it mixes sequences")
         return position
 
     def axis(self, dim: int) -> Axis:

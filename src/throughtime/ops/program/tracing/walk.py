@@ -1,4 +1,4 @@
-"""All that a function can read without being given it: closures, globals, attributes and modules."""
+"""Everything that a function can read besides its arguments: closures, globals, attributes and modules."""
 
 import argparse
 import functools

@@ -1,4 +1,4 @@
-"""Whether all that a trace depends on is still as it was."""
+"""Check whether everything that a trace depends on is unchanged."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -52,7 +52,7 @@ class Watched:
                 _write(place, value)
 
     def change(self) -> str:
-        """Name something that is no longer as it was."""
+        """Return the name of something that has changed."""
         for place, value in self._entries:
             if not isinstance(value, Tensor) and value is not _read(place):
                 return place.name
@@ -60,7 +60,7 @@ class Watched:
         return next(changed, "a tensor")
 
     def place(self, tensor: Tensor, node: fx.Node) -> Place:
-        """Return where a tensor is that the trace has come upon."""
+        """Return the place of a tensor that was encountered in tracing."""
         place = self._tensors.get(id(tensor))
         if place is not None:
             return place
@@ -72,12 +72,12 @@ class Watched:
             return place
         line = node.meta.get("line", "an unknown line")
         raise UntraceableError(
-            f"f reads a tensor of shape {tuple(tensor.shape)} at {line} that is none of its attributes, "
+            f"f reads a tensor of shape {tuple(tensor.shape)} at {line} that is not one of its attributes, "
             "of the variables of its closure, or of its globals"
         )
 
     def restore(self) -> None:
-        """Put back what f has replaced while it was traced, and refuse an f that keeps values of a step."""
+        """Restore what f replaced while it was traced; raise for an f that stores values of a step."""
         changed = [(place, value) for place, value in self._entries if _read(place) is not value]
         names = [place.name for place, _ in changed if _is_of_a_step(_read(place))]
         grown = [(container, name, size) for container, name, size in self._sized if len(container) > size]
@@ -88,10 +88,10 @@ class Watched:
         names += [name for _, name, _ in grown]
         if names:
             self._ignore([place for place, _ in changed], [container for container, _, _ in grown])
-            raise UntraceableError(f"f sets {names[0]} while it runs, which the native loop would not do")
+            raise UntraceableError(f"f sets {names[0]} while it runs, which the native loop would skip")
 
     def _ignore(self, places: list[Place], containers: list[Any]) -> None:
-        """Let what f sets be no reason to trace it again."""
+        """Exclude values that f itself sets from the comparison."""
         places_of = {(id(place.container), place.key) for place in places}
         entries = [one for one in self._entries if (id(one[0].container), one[0].key) not in places_of]
         ids = set(map(id, containers))
@@ -101,7 +101,7 @@ class Watched:
 
 
 def _cut(container: Any, size: int) -> None:
-    """Take away what was added to a container."""
+    """Remove entries that were added to a container."""
     if isinstance(container, dict):
         for key in list(container)[size:]:
             del container[key]

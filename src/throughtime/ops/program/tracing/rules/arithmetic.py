@@ -32,7 +32,7 @@ def _mul(low: Lowering, a: Operand, b: Operand) -> Value:
 
 def _div(low: Lowering, a: Operand, b: Operand, rounding_mode: str | None = None) -> Value:
     if rounding_mode is not None:
-        raise UntraceableError(f"division with rounding_mode={rounding_mode!r} has no native form")
+        raise UntraceableError(f"division with rounding_mode={rounding_mode!r} has no native implementation")
     return low.div(low.operand(a), low.operand(b))
 
 
@@ -53,7 +53,7 @@ def _pow(low: Lowering, a: Operand, b: Operand) -> Value:
     if power is None:
         if base is None or base <= 0:
             raise UntraceableError(
-                "a power whose exponent is a tensor has no native form; use exp(b * log(a))"
+                "a power whose exponent is a tensor has no native implementation; use exp(b * log(a))"
             )
         return low.call("exp", low.mul(b, math.log(base)))
     return low.call("pow", a, numbers=(power,))

@@ -93,7 +93,7 @@ def _batch_norm(
 
 
 def _in_training(low: Lowering, *_: Any, **__: Any) -> Value:
-    raise UntraceableError("in training, batch normalisation mixes sequences with one another")
+    raise UntraceableError("in training, batch normalisation mixes sequences")
 
 
 def _native_batch_norm(

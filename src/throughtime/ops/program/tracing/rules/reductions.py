@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def _dims(a: Value, dim: Any) -> list[int]:
     if dim is None or dim == []:
-        raise UntraceableError("it mixes sequences with one another")
+        raise UntraceableError("it mixes sequences")
     return [part % a.rank for part in (dim if isinstance(dim, list) else [dim])]
 
 
@@ -73,7 +73,9 @@ def _norm(low: Lowering, a: Value, ord: Any = 2, dim: Any = None, keepdim: bool 
     if order == math.inf:
         return _amax(low, low.call("abs", a), dim, keepdim)
     if order != 2.0:
-        raise UntraceableError(f"a norm of order {order} has no native form; 1, 2 and infinity have")
+        raise UntraceableError(
+            f"a norm of order {order} has no native implementation; 1, 2 and infinity have"
+        )
     squares = _sum(low, low.call("square", a), dim, keepdim)
     # The gradient at zero is zero, as in torch, and not that of the root.
     zero = low.call("eq", squares, 0.0)
@@ -107,7 +109,7 @@ def _logsumexp(low: Lowering, a: Value, dim: Any, keepdim: bool = False) -> Valu
 
 
 def _refused(low: Lowering, *_: Any, **__: Any) -> Value:
-    raise UntraceableError("max and min with the place have no native form; use amax and amin")
+    raise UntraceableError("max and min with indices have no native implementation; use amax and amin")
 
 
 REDUCTIONS: dict[str, Callable[..., Any]] = {

@@ -146,7 +146,7 @@ def _groups(a: Value, sizes: tuple[int | None, ...]) -> tuple[tuple[Axis, ...], 
 
 def _cat(low: Lowering, parts: list[Value], dim: int = 0) -> Value:
     if any(part.batch is None for part in parts):
-        raise UntraceableError("it puts a constant beside sequences as if it were one of them")
+        raise UntraceableError("it concatenates a constant along the dimension of sequences")
     return _joined(low, parts, parts[0].dim(dim))
 
 
@@ -219,7 +219,7 @@ def _flip(low: Lowering, a: Value, dims: list[int]) -> Value:
 
 def _roll(low: Lowering, a: Value, shifts: list[int], dims: list[int]) -> Value:
     if not dims:
-        raise UntraceableError("it mixes sequences with one another")
+        raise UntraceableError("it mixes sequences")
     for shift, dim in zip(shifts, dims, strict=True):
         position, size = a.dim(dim), a.axis(dim).size
         cut = -shift % size
