@@ -42,8 +42,7 @@ FIRST_OF_FAULTS = 15
 """Number of the first template that only faults have."""
 FAULTS = ("timeout", "declined", "crash", "order", "leak")
 """Kinds of faults: a bank without an answer, a declined payment, an exception with its traceback, a payment
-that is
-captured before it is authorised, and a connection that is never released."""
+that is captured before it is authorised, and a connection that is never released."""
 
 _NAMES = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi")
 _TRACEBACK = (

@@ -25,9 +25,7 @@ def pieces(axes: tuple[Axis, ...]) -> int:
 def view(row: Row, axes: tuple[Axis, ...], offset: int) -> Row:
     """Return a row that has the numbers of a view of another one, in order."""
     if pieces(axes) > MOST_PIECES:
-        raise UntraceableError(
-            f"it reorders features in {pieces(axes)} pieces, at most {MOST_PIECES} are supported"
-        )
+        raise UntraceableError(f"it reorders features in {pieces(axes)} pieces; the maximum is {MOST_PIECES}")
     return _view(row, simplified(axes), offset)
 
 
