@@ -125,7 +125,7 @@ def _layer_norm(plan: Plan) -> Iterator[Row | str]:
             return torch.autograd.grad(y, [values, *function.parameters()], gradient)
 
         what = f"LayerNormLSTM {shape}"
-        # LayerNorm enlarges rounding errors from step to step: both sides are 1e-3 from the result in float64.
+        # LayerNorm enlarges rounding errors at each step: both sides are 1e-3 from the float64 result.
         _check(loop(), train(layer), what, 10 * TOLERANCE)
         calls = [lambda: train(layer), loop, lambda: train(native)]  # noqa: B023 - called before the next turn
         seconds = in_turns(calls, plan.rounds, plan.seconds)
