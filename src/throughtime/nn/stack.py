@@ -60,8 +60,8 @@ class Stack(nn.Module):
     \*layers : Module
         Recurrent layers (such as `RNN`, `LSTM`, `GRU` and `LiGRU`), scan layers (such as `MinGRU`),
         `Recurrence`, `Bidirectional` and other stacks; and stateless layers that keep the number of steps:
-        `Linear`, `torch.nn.LayerNorm`, `Conv1d`. Layers that read several steps, such as convolutions, are called with
-        a `Ragged`.
+        `Linear`, `torch.nn.LayerNorm`, `Conv1d`. Layers that read several steps, such as convolutions, are
+        called with a `Ragged`.
     dropout
         Probability of dropout on the input of each layer but the first, in training.
     residual
