@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from throughtime.ops.program.tracing.errors import UntraceableError
+from throughtime.ops.program.tracing.errors import UntraceableNodeError
 from throughtime.ops.program.tracing.source import VIEWS, described, operator_name
 
 
@@ -18,9 +18,9 @@ def make_functional(node: fx.Node) -> None:
     overload = getattr(functional, getattr(node.target, "_overloadname", ""), None)
     if changed.op in {"placeholder", "get_attr"}:
         what = "an argument" if changed.op == "placeholder" else "a tensor of its own"
-        raise UntraceableError(f"{described(node)} changes {what} in place")
+        raise UntraceableNodeError(f"{described(node)} changes {what} in place")
     if overload is None or _has_views(changed):
-        raise UntraceableError(f"{described(node)} changes in place a tensor that has views")
+        raise UntraceableNodeError(f"{described(node)} changes in place a tensor that has views")
     node.target = overload
 
 

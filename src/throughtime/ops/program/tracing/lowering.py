@@ -16,7 +16,7 @@ from throughtime.ops.program.builder import Builder
 from throughtime.ops.program.builder import Value as Row
 from throughtime.ops.program.tracing import hoisting
 from throughtime.ops.program.tracing.broadcasting import broadcast
-from throughtime.ops.program.tracing.errors import UntraceableError
+from throughtime.ops.program.tracing.errors import UntraceableError, UntraceableNodeError
 from throughtime.ops.program.tracing.rows import pieces, view
 from throughtime.ops.program.tracing.rules import RULES
 from throughtime.ops.program.tracing.source import VIEWS, Dependence, Source, described, operator_name
@@ -75,10 +75,10 @@ class Lowering:
             if node.target is operator.getitem:
                 return self.value(node.args[0])[node.args[1]]  # type: ignore[arg-type]
             return self._lowered(node, name)
+        except UntraceableNodeError:
+            raise
         except UntraceableError as error:
-            if "line" in str(error) or " at " in str(error):
-                raise
-            raise UntraceableError(f"{described(node)}: {error}") from None
+            raise UntraceableNodeError(f"{described(node)}: {error}") from None
 
     def _hoisted(self, node: fx.Node, name: str) -> Any:
         """Return what is hoisted; a view of it as such, so that one matrix is read for all its views."""
@@ -105,7 +105,7 @@ class Lowering:
     def _lowered(self, node: fx.Node, name: str) -> Any:
         rule = RULES.get(name)
         if rule is None:
-            raise UntraceableError(f"{described(node)} has no native implementation")
+            raise UntraceableNodeError(f"{described(node)} has no native implementation")
         if _is_sum_of_conditions(node, name):
             raise UntraceableError("a sum of conditions has no native implementation; use | or .to(h.dtype)")
         kwargs = {key: self._argument(value) for key, value in node.kwargs.items()}
@@ -115,7 +115,9 @@ class Lowering:
         dtype = getattr(node.meta["val"], "dtype", self.dtype)
         same = dtype in {self.dtype, torch.bool} or (dtype == torch.float32 and self.dtype in HALF)
         if not same:
-            raise UntraceableError(f"{described(node)} computes in {dtype}, and the state is {self.dtype}")
+            raise UntraceableNodeError(
+                f"{described(node)} computes in {dtype}, and the state is {self.dtype}"
+            )
 
     def _argument(self, argument: Any) -> Any:
         if isinstance(argument, list | tuple):

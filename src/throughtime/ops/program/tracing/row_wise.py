@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from throughtime.ops.program.tracing.errors import UntraceableError
+from throughtime.ops.program.tracing.errors import UntraceableError, UntraceableNodeError
 from throughtime.ops.program.tracing.source import VARYING, Source, described, is_tensor, operator_name
 
 # Row-wise unless one of their dimensions, which their schema names, is that of the rows.
@@ -103,7 +103,7 @@ def check_row_wise(source: Source, node: fx.Node) -> None:
         return
     mixed = f"{described(node)} mixes sequences"
     if isinstance(node.meta["val"], torch.Tensor) and not _has_rows(source, node):
-        raise UntraceableError(mixed)
+        raise UntraceableNodeError(mixed)
     pointwise = isinstance(node.target, torch._ops.OpOverload) and torch.Tag.pointwise in node.target.tags  # noqa: SLF001
     if pointwise or name in _ALWAYS:
         return
@@ -112,9 +112,9 @@ def check_row_wise(source: Source, node: fx.Node) -> None:
     elif name in _RULES:
         alone = _RULES[name](source, node)
     else:
-        raise UntraceableError(f"{described(node)} is not known to compute each sequence independently")
+        raise UntraceableNodeError(f"{described(node)} is not known to compute each sequence independently")
     if not alone:
-        raise UntraceableError(mixed)
+        raise UntraceableNodeError(mixed)
 
 
 def _has_rows(source: Source, node: fx.Node) -> bool:

@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 from throughtime.ops.program.graph import Graph
 from throughtime.ops.program.inputs import Inputs
 from throughtime.ops.program.tracing.capture import Capture, capture
-from throughtime.ops.program.tracing.errors import UntraceableError
+from throughtime.ops.program.tracing.errors import UntraceableError, UntraceableNodeError
 from throughtime.ops.program.tracing.hoisting import as_rows, hoisted_code
 from throughtime.ops.program.tracing.in_place import make_functional
 from throughtime.ops.program.tracing.lowering import Lowering
@@ -149,7 +149,7 @@ def _check_nodes(captured: Capture) -> None:
     for node in list(captured.graph.nodes):
         tags = getattr(node.target, "tags", ())
         if torch.Tag.nondeterministic_seeded in tags and node.users:
-            raise UntraceableError(f"{described(node)} draws random numbers, as dropout in training does")
+            raise UntraceableNodeError(f"{described(node)} draws random numbers, as dropout in training does")
         if getattr(getattr(node.target, "_schema", None), "is_mutable", False):
             make_functional(node)
 
