@@ -40,6 +40,7 @@ NOT_EXPORTED = {
     tt.nn.MinGRU,
     tt.nn.MinLSTM,
     tt.nn.MultiplicativeLSTM,
+    tt.nn.PeepholeSRU,
     tt.nn.QRNN,
     tt.nn.RNNCell,
     tt.nn.Recurrence,

@@ -24,6 +24,7 @@ LAYERS: dict[str, tuple[type, dict[str, Any]]] = {
     "LayerNormGRU": (tt.nn.LayerNormGRU, {}),
     "LiGRU": (tt.nn.LiGRU, {}),
     "MultiplicativeLSTM": (tt.nn.MultiplicativeLSTM, {}),
+    "PeepholeSRU": (tt.nn.PeepholeSRU, {}),
     "RecurrentHighway": (tt.nn.RecurrentHighway, {"depth": 2}),
     "SLSTM": (tt.nn.SLSTM, {"num_heads": 2}),
 }

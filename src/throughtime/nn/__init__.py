@@ -13,6 +13,8 @@ from throughtime.nn.cells.li_gru import LiGRU as LiGRU
 from throughtime.nn.cells.li_gru import LiGRUCell as LiGRUCell
 from throughtime.nn.cells.multiplicative_lstm import MultiplicativeLSTM as MultiplicativeLSTM
 from throughtime.nn.cells.multiplicative_lstm import MultiplicativeLSTMCell as MultiplicativeLSTMCell
+from throughtime.nn.cells.peephole_sru import PeepholeSRU as PeepholeSRU
+from throughtime.nn.cells.peephole_sru import PeepholeSRUCell as PeepholeSRUCell
 from throughtime.nn.cells.recurrent_dropout import RecurrentDropout as RecurrentDropout
 from throughtime.nn.cells.recurrent_highway import RecurrentHighway as RecurrentHighway
 from throughtime.nn.cells.recurrent_highway import RecurrentHighwayCell as RecurrentHighwayCell
