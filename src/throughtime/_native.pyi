@@ -299,6 +299,14 @@ def scan_backward(
 ) -> tuple[Tensor | None, Tensor | None, Tensor] | None:
     """Return the gradients of a, b and h0; None for a or b where it is not needed, or there are gates."""
 
+def gated_output(u: Tensor, h: Tensor, skip: Tensor | None, *, threads: int, in_order: bool) -> Tensor | None:
+    """Return σ(g) ⊙ h, or the highway σ(g) ⊙ h + (1 − σ(g)) ⊙ s, of u = [g] or [g, s], or with skip for s."""
+
+def gated_output_backward(
+    u: Tensor, h: Tensor, skip: Tensor | None, dy: Tensor, *, threads: int, in_order: bool
+) -> tuple[Tensor, Tensor, Tensor | None] | None:
+    """Return the gradients of u, h and skip."""
+
 class PoolDivisor:
     """What the sum of a window is divided by: 1, its taps in the sequence, or those and its borders'."""
 

@@ -12,6 +12,7 @@ from throughtime.nn.inputs.tokens import Input, is_unbatched
 from throughtime.nn.recurrence.places import Place
 from throughtime.nn.scan.layer import PlaceResult, ScanLayer, Values
 from throughtime.ops.conv.layer import conv1d
+from throughtime.ops.scan.gated_output import gated_output
 from throughtime.ops.scan.gates import BLOCKS, Gates
 from throughtime.ops.sigmoid import sigmoid
 from throughtime.ops.windows import Windows
@@ -178,10 +179,11 @@ class QRNN(ScanLayer):
         del x
         if not products:
             return h
+        if not values:
+            return gated_output(products[0], h)
         o = sigmoid(products[0])
         output = o * h
-        if values:
-            values.update(output=o, h=output)
+        values.update(output=o, h=output)
         return output
 
     def _starts(self, state: Any, x: Input, ragged: Ragged) -> Callable[[int, Ragged], Any]:

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from throughtime.nn.description.kinds import Stateful, WholeSequence
 from throughtime.nn.scan.layer import ScanLayer, Values
+from throughtime.ops.scan.gated_output import gated_output
 from throughtime.ops.scan.gates import BLOCKS
 from throughtime.ops.sigmoid import sigmoid
 
@@ -101,10 +102,10 @@ class SRU(ScanLayer):
 
     def _output(self, h: Tensor, x: Tensor, products: list[Tensor], values: Values) -> Tensor:
         (rest,) = products
-        gate, *highway = rest.chunk(rest.shape[1] // self.hidden_size, 1)
-        r = sigmoid(gate)
-        skipped = highway[0] if highway else x
+        if not values:
+            return gated_output(rest, h, x if rest.shape[1] == self.hidden_size else None)
+        gate, *highway = rest.split(self.hidden_size, 1)
+        r, skipped = sigmoid(gate), highway[0] if highway else x
         output = skipped + r * (h - skipped)
-        if values:
-            values.update(reset=r, h=output)
+        values.update(reset=r, h=output)
         return output
