@@ -9,6 +9,7 @@ from throughtime.nn.cells.masks import Masks, kept, masked
 from throughtime.nn.cells.parameters import add_parameters, set_uniform
 from throughtime.nn.description.kinds import Stateful, WholeSequence
 from throughtime.nn.recurrence.cell import Cell
+from throughtime.nn.recurrence.recording import record
 
 
 class PeepholeSRUCell(Cell):
@@ -66,8 +67,8 @@ class PeepholeSRUCell(Cell):
         from_x = linear(x_t, self.weight_ih, self.bias_ih)
         f, candidate, r, *highway = from_x.split(self.hidden_size, 1)
         v_f, v_r = self.weight_hh.unbind()
-        f, r = torch.sigmoid(f + v_f * seen), torch.sigmoid(r + v_r * seen)
-        c = f * c + (1 - f) * kept(candidate, noise)
+        f, r = record("forget", torch.sigmoid(f + v_f * seen)), record("reset", torch.sigmoid(r + v_r * seen))
+        c = record("c", f * c + (1 - f) * kept(record("candidate", candidate), noise))
         return r * c + (1 - r) * (highway[0] if highway else x_t), c
 
 
