@@ -29,10 +29,9 @@ class _Recording:
             )
         if name in self.values:
             raise InputTypeError(f"record: {name!r} is recorded twice in one step; use another name")
-        if name in self.added:
-            value = value + self.added[name]
-        self.values[name] = value
-        return value
+        recorded: Tensor = value + self.added[name] if name in self.added else value
+        self.values[name] = recorded
+        return recorded
 
 
 _CURRENT: ContextVar[_Recording | None] = ContextVar("recording", default=None)
