@@ -65,6 +65,11 @@ class CellLayer(PlacedLayer):
         recurrence: Recurrence = self.recurrences[place.suffix]  # type: ignore[assignment]
         return recurrence
 
+    def bound_gradients(self, *, value: float | None = None, norm: float | None = None) -> None:
+        """Clip gradients inside the recurrences, see `throughtime.nn.Recurrence.bound_gradients`."""
+        for place in self._places:
+            self._at(place).bound_gradients(value=value, norm=norm)
+
     @property
     def _weight(self) -> Tensor:
         """One of the parameters, for its dtype and device."""

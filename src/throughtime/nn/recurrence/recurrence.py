@@ -1,5 +1,6 @@
 """`Recurrence`: the general recurrent network, with a user-defined transition and read-out."""
 
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from throughtime.nn.recurrence.recording import Recorded, recorded, values_of_st
 from throughtime.nn.recurrence.step_inputs import StepInputs, checked_constants, with_inputs
 from throughtime.ops.program.tracing.cache import StepTracer
 from throughtime.ops.program.tracing.errors import UntraceableError
+from throughtime.ops.recurrent.bounds import bound_of, bounded_gradient
 from throughtime.ops.recurrent.steps import Steps, dense_steps
 from throughtime.ragged import Ragged, refuse_compiling, refuse_tracing
 
@@ -192,6 +194,7 @@ class Recurrence(nn.Module):
         self._transition = (f, with_inputs(f), recorded(f), with_inputs(recorded(f)))
         self._tracers = tuple(map(StepTracer, self._transition))
         self._reasons: set[str] = set()
+        self._bounds: tuple[float, float] | None = None
         leaves, structure = pytree.tree_flatten(state)
         self._names = [f"initial_{number}" for number in range(len(leaves))]
         # The state with names in place of tensors: a TreeSpec is not meant to be copied.
@@ -215,6 +218,36 @@ class Recurrence(nn.Module):
     def describe(self) -> Stateful:
         """Return how the layer passes on its state."""
         return Stateful(self, self.step)
+
+    def bound_gradients(self, *, value: float | None = None, norm: float | None = None) -> None:
+        """Clip gradients inside the recurrence: as they pass from each step to the one before it.
+
+        What the backward pass hands on of the gradient of each leaf of the state is bounded, per sequence;
+        the share of it that a step's own output adds is not. See `throughtime.nn.LSTM.bound_gradients`.
+
+        Parameters
+        ----------
+        value
+            Bound on each entry; None for none.
+        norm
+            Bound on the norm of each leaf's gradient, applied after ``value``; None for none. Without either,
+            gradients pass unbounded again.
+
+        Raises
+        ------
+        ShapeError
+            If a bound is not above zero.
+
+        Examples
+        --------
+        >>> import torch, throughtime as tt
+        >>> cell = torch.nn.GRUCell(3, 5)
+        >>> layer = tt.nn.Recurrence(lambda h, x: cell(x, h), state=5)
+        >>> layer.bound_gradients(norm=1.0)
+        >>> layer(torch.randn(7, 3)).output.sum().backward()
+        """
+        bounds = bound_of(value, "value", "Recurrence"), bound_of(norm, "norm", "Recurrence")
+        self._bounds = bounds if min(bounds) < math.inf else None
 
     def forward(
         self,
@@ -352,6 +385,8 @@ class Recurrence(nn.Module):
         if reset is not None:
             before = self._restarted(before, flags_of_step(reset, x_t.shape[:1], "Recurrence"))
         token = x_t if self.prepare is None else self.prepare(x_t)
+        if self._bounds is not None:
+            before = _with_bounded_gradients(before, self._bounds)
         steps = dense_steps(len(x_t), 1, batch_first=False)
         inputs = self._inputs(steps, before, context, seeds, first_step, unbatched=False)
         if inputs is None:
@@ -435,7 +470,8 @@ class Recurrence(nn.Module):
         trace: "_Kept | None" = None,
     ) -> tuple[Any, Any]:
         """Return the state after every step, (T, …) in the order of the tokens, and each sequence's last."""
-        native = self._cell and inputs is None and (trace is None or not trace.with_gradients)
+        native = self._cell and inputs is None and self._bounds is None
+        native = native and (trace is None or not trace.with_gradients)
         known = native_states(self.f, tokens, steps, state) if native else None  # type: ignore[arg-type]
         if known is not None:
             return known
@@ -486,7 +522,7 @@ class Recurrence(nn.Module):
             return result
         if traced is None:
             return self._python_loop(kind, prepared, state, steps, kept)
-        return program_states(traced, prepared, state, steps, kept)
+        return program_states(traced, prepared, state, steps, kept, self._bounds)
 
     def _may_be_native(self, tokens: list[Tensor], state: Any) -> bool:
         if self.native == "never" or torch.compiler.is_compiling():
@@ -515,6 +551,8 @@ class Recurrence(nn.Module):
         ended: list[Any] = []
         states: list[Any] = []
         f = self._transition[kind]
+        if self._bounds is not None:
+            f = partial(_bounded_step, f, self._bounds, len(self._names))
         alive = steps.batch
         if not order.alive:
             # One step of no sequences, so that gradients are zero, not missing.
@@ -543,6 +581,19 @@ class Recurrence(nn.Module):
         if unbatched:
             final = pytree.tree_map(lambda part: part.squeeze(0), final)
         return RecurrentOutput(pytree.tree_map(wrap, output), final)
+
+
+def _bounded_step(
+    f: Callable[[Any, Any], Any], bounds: tuple[float, float], count: int, state: Any, token: Any
+) -> Any:
+    """Run a step that bounds the gradients of the first leaves of its state, as many as ``count``."""
+    leaves, structure = pytree.tree_flatten(state)
+    first = _with_bounded_gradients(leaves[:count], bounds)
+    return f(pytree.tree_unflatten([*first, *leaves[count:]], structure), token)
+
+
+def _with_bounded_gradients(state: Any, bounds: tuple[float, float]) -> Any:
+    return pytree.tree_map(lambda leaf: bounded_gradient(leaf.flatten(1), *bounds).view_as(leaf), state)
 
 
 class _Kept:
