@@ -146,7 +146,7 @@ def from_packed(packed: PackedSequence) -> tuple[Tensor, Layout]:
     if not isinstance(packed, PackedSequence):
         raise InputTypeError(f"from_packed takes a PackedSequence, got {type(packed).__name__}")
     data, batch_sizes = packed.data, packed.batch_sizes
-    ranks = torch.arange(int(batch_sizes[0]))
+    ranks = torch.arange(batch_sizes[0].item())  # symbolic in torch.export, unlike int()
     sorted_lengths = (batch_sizes[None, :] > ranks[:, None]).sum(1)
     lengths = sorted_lengths
     if packed.unsorted_indices is not None:
@@ -183,7 +183,7 @@ def _packed_index(layout: Layout, batch_sizes: Tensor, ranks: Tensor | None) -> 
     device = layout.offsets.device
     starts = (batch_sizes.cumsum(0) - batch_sizes).to(device)
     if ranks is None:
-        ranks = torch.arange(len(layout), device=device)
+        ranks = torch.arange(layout.num_sequences, device=device)
     return starts.index_select(0, layout.positions) + ranks.index_select(0, layout.sequence_ids)
 
 
