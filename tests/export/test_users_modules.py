@@ -108,7 +108,7 @@ def test_packing_is_refused_outside_the_context_with_what_to_do() -> None:
         torch.export.export(
             case.make().eval(), case.inputs(*RECORDED), dynamic_shapes=case.dynamic_shapes, strict=False
         )
-    assert str(error.value).startswith("LSTM: torch.export records pack_padded_sequence with a wrong number")
+    assert str(error.value).startswith("LSTM: torch.export records a wrong number of tokens")
     with tt.export.packed_sequences():  # outside of an export nothing changes
         x = torch.randint(0, 20, (2, 5)), torch.tensor([5, 3])
         PackedTagger()(*x)

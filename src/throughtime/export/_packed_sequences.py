@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, _VF
+from torch import _VF, Tensor
 from torch.compiler import is_compiling
 from torch.overrides import TorchFunctionMode
 
@@ -62,7 +62,7 @@ class _Recorded(TorchFunctionMode):
     def __torch_function__(
         self,
         function: Callable[..., Any],
-        types: Any,  # noqa: ARG002 - torch's signature
+        types: Any,
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:

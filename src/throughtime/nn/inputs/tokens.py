@@ -51,10 +51,10 @@ def _check_batch_sizes(x: PackedSequence, layer: str) -> None:
         # torch.export gives the batch sizes of pack_padded_sequence the dtype of the data.
         if sizes.dtype != torch.int64:
             raise UnsupportedError(
-                f"{layer}: torch.export records pack_padded_sequence with a wrong number of tokens; export in "
-                "the context throughtime.export.packed_sequences(), or replace it in forward by "
-                "x = throughtime.Ragged.from_padded(x, lengths=lengths), and pad_packed_sequence by "
-                "y.to_padded(length=steps)"
+                f"{layer}: torch.export records a wrong number of tokens for pack_padded_sequence; export in "
+                "the context throughtime.export.packed_sequences(), or make the batch in forward with "
+                "throughtime.Ragged.from_padded(x, lengths=lengths), and pad the output with "
+                ".to_padded(length=x.shape[1])"
             )
         return
     fits = sizes.dtype == torch.int64 and sizes.device.type == "cpu" and sizes.dim() == 1 and len(sizes) > 0
