@@ -7,12 +7,15 @@ import copy
 import io
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import onnx
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._inductor import aoti_compile_and_package, aoti_load_package, cpp_builder
+from torch._inductor.exc import InvalidCxxCompiler
 from torch.export import Dim, ExportedProgram
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
@@ -188,3 +191,39 @@ def test_jit_trace_and_the_legacy_exporter_refuse_or_are_right(case: Case) -> No
             lambda *x: list(run(runtime, **dict(zip(names, x, strict=True))).values()),
             case.inputs(*sizes),
         )
+
+
+class _OfRagged(nn.Module):
+    """Three operators of throughtime, which a package calls through the dispatcher of torch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru, self.convolution = tt.nn.GRU(3, 4), tt.nn.Conv1d(4, 4, 3, padding="causal")
+        self.pool = tt.nn.Pool("max")
+
+    def forward(self, x: tt.Ragged) -> tuple[Tensor, Tensor]:
+        y, h = self.gru(x)
+        return self.pool(self.convolution(y)), h
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # Inductor's own
+def test_a_package_of_aotinductor_gives_the_results_of_the_module(tmp_path: Path) -> None:
+    try:
+        cpp_builder.get_cpp_compiler()
+    except InvalidCxxCompiler:
+        pytest.skip("AOTInductor needs a C++ compiler")
+    torch.manual_seed(0)
+    model, rows = _OfRagged().eval(), {0: Dim.DYNAMIC}
+
+    def inputs(*lengths: int) -> tt.Ragged:
+        return tt.Ragged.from_lengths(torch.randn(sum(lengths), 3), lengths)
+
+    with torch.no_grad():
+        program = torch.export.export(model, (inputs(4, 5),), dynamic_shapes=([rows, rows],), strict=False)
+        package = aoti_compile_and_package(program, package_path=str(tmp_path / "model.pt2"))
+        compiled = aoti_load_package(package)
+        for lengths in ((2, 9, 6), (7, 1), (3, 3, 3, 12)):
+            x = inputs(*lengths)
+            wanted = copy.deepcopy(model).double()(x.with_values(x.values.double()))
+            for result, exact in zip(compiled(x), wanted, strict=True):
+                close(result.double(), exact)
