@@ -86,22 +86,6 @@ def test_recorded_saved_and_in_onnxruntime(case: Case) -> None:
     _check(model, _in_onnxruntime(written), case.inputs(1, 1))
 
 
-def test_a_module_is_written_without_recording_it_first() -> None:
-    case = CASES["packed"]
-    model = case.make().eval()
-    with tt.export.packed_sequences():
-        program = torch.onnx.export(
-            model,
-            case.inputs(*RECORDED),
-            dynamo=True,
-            verbose=False,
-            dynamic_shapes=case.dynamic_shapes,
-            custom_translation_table=tt.export.onnx_translations(),
-        )
-    assert program is not None
-    _check(model, _in_onnxruntime(program), case.inputs(3, 8))
-
-
 # ----------------------------------------------------------------------------------------- packed sequences
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import _VF, Tensor
+from torch import Tensor
 from torch.compiler import is_compiling
 from torch.overrides import TorchFunctionMode
 
@@ -66,11 +66,10 @@ class _Recorded(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
+        replacements = {"_pack_padded_sequence": self._packed, "_pad_packed_sequence": self._padded}
         name = getattr(function, "__name__", "")
-        if name == _VF._pack_padded_sequence.__name__ and is_compiling():  # noqa: SLF001
-            return self._packed(*args)
-        if name == _VF._pad_packed_sequence.__name__ and is_compiling():  # noqa: SLF001
-            return self._padded(*args)
+        if name in replacements and is_compiling():
+            return replacements[name](*args)
         return function(*args, **(kwargs or {}))
 
     def _packed(self, x: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:  # noqa: FBT001
@@ -78,8 +77,9 @@ class _Recorded(TorchFunctionMode):
         rows = x.transpose(0, 1) if batch_first else x
         _check_lengths(lengths, rows.shape[0])
         inside = _inside(lengths, rows.shape[0])
-        data = rows.flatten(0, 1).index_select(0, inside.flatten().nonzero().squeeze(1))
-        longest = lengths[0].item()
+        index = inside.flatten().nonzero().squeeze(1)
+        data = rows.flatten(0, 1).index_select(0, index.to(x.device))
+        longest: int = lengths[0].item()  # type: ignore[assignment]
         torch._check(longest > 0)  # noqa: SLF001
         torch._check(longest <= rows.shape[0])  # noqa: SLF001
         sizes = inside.sum(1).narrow(0, 0, longest)
@@ -99,7 +99,7 @@ class _Recorded(TorchFunctionMode):
         inside = _inside(lengths, steps).flatten()
         row_of_padding = data.new_full((1, *data.shape[1:]), padding_value)
         rows = torch.where(inside, inside.cumsum(0) - 1, data.shape[0])
-        flat = torch.cat([data, row_of_padding]).index_select(0, rows)
+        flat = torch.cat([data, row_of_padding]).index_select(0, rows.to(data.device))
         padded = flat.view(steps, lengths.shape[0], *data.shape[1:])
         return padded.transpose(0, 1) if batch_first else padded, lengths
 

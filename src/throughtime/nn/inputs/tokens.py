@@ -100,14 +100,18 @@ def tokens_of(x: Input, *, batch_first: bool) -> tuple[Tensor, Steps]:
     if isinstance(x, Ragged):
         return x.values, ragged_steps(x.layout)
     if isinstance(x, PackedSequence):
-        indices = x.sorted_indices
-        batch = x.batch_sizes[0].item() if indices is None else indices.shape[0]  # symbolic in torch.export
-        return x.data, packed_steps(x.batch_sizes, batch)
+        return x.data, packed_steps(x.batch_sizes, _number_of_sequences(x))
     if x.dim() == 2:
         return x, dense_steps(1, x.shape[0], batch_first=False)
     first, second, features = x.shape
     batch, length = (first, second) if batch_first else (second, first)
     return x.reshape(first * second, features), dense_steps(batch, length, batch_first=batch_first)
+
+
+def _number_of_sequences(x: PackedSequence) -> int:
+    if x.sorted_indices is not None:
+        return x.sorted_indices.shape[0]
+    return x.batch_sizes[0].item()  # type: ignore[return-value]  # symbolic in torch.export, unlike int()
 
 
 def like_input(values: Tensor, x: Input) -> Input:
