@@ -12,6 +12,7 @@ from throughtime.export._batch import Batch, Steps
 from throughtime.export._ragged_batch import RaggedBatch
 from throughtime.export._recorded_graph import RecordedGraph, fixed_sizes, floating_dtype
 from throughtime.export._recurrent import add_operator
+from throughtime.export._registered_packed import PackedBatch
 from throughtime.nn.recurrent.layer import LAYERS, Recurrent
 from throughtime.ops.recurrent.spec import CellSpec
 from throughtime.ops.recurrent.steps import BATCH_FIRST, PACKED, RAGGED
@@ -49,7 +50,7 @@ def translate_layer(arguments: Mapping[str, Any]) -> Results:
     Raises
     ------
     InputTypeError
-        If the batch is a PackedSequence, or no layer has such a cell.
+        If there are reset flags, or no layer has such a cell.
     ShapeError
         If ONNX does not have one of its options.
     """
@@ -85,12 +86,11 @@ def _layout_of(graph: RecordedGraph, arguments: Mapping[str, Any], features: int
     x, order = graph.named(arguments["x"]), arguments["order"]
     if arguments["reset"] is not None:
         raise InputTypeError(f"{_NAME}: reset flags are not exported; call the model without them")
-    if order == PACKED:
-        raise InputTypeError(f"{_NAME}: a PackedSequence is not exported; call the model with a Ragged")
-    if order == RAGGED:
-        ragged = RaggedBatch(graph, graph.named(arguments["index"]))
-        return _Layout(ragged.batch, ragged.steps(x, features), ragged.tokens)
     count, length = (_size(graph, arguments[name]) for name in ("batch", "length"))
+    if order in {RAGGED, PACKED}:
+        index = graph.named(arguments["index"])
+        rows = RaggedBatch(graph, index) if order == RAGGED else PackedBatch(graph, index, count)
+        return _Layout(rows.batch, rows.steps(x, features), rows.tokens)
     batch = Batch(graph, graph.add("Expand", length, count), length)
     first = order == BATCH_FIRST
     sizes = (count, length) if first else (length, count)

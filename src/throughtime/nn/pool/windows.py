@@ -3,6 +3,8 @@
 from typing import Any
 
 from torch import Tensor, nn
+from torch.compiler import is_compiling
+from torch.nn import functional
 
 from throughtime.errors import ShapeError
 from throughtime.nn.description.geometry import pool_windows
@@ -67,7 +69,7 @@ class MaxPool1d(nn.MaxPool1d):
         """Return the maxima, of the kind that came in: Ragged (T', C) or tensor (N, C, L')."""
         x = unwrapped(input)
         if isinstance(x, Tensor):
-            return super().forward(x)
+            return super().forward(x) if not is_compiling() or self.return_indices else self._recorded(x)
         x = as_ragged(x, "MaxPool1d")
         check_real(x, "MaxPool1d")
         if self.return_indices:
@@ -75,6 +77,18 @@ class MaxPool1d(nn.MaxPool1d):
         values, layout = max_over_windows(x.values, x.layout, self.windows, ceil_mode=self.ceil_mode)
         _refuse_too_short(x, layout, "MaxPool1d", self)
         return Ragged(values, layout.offsets, layout=layout)
+
+    def _recorded(self, x: Tensor) -> Tensor:
+        """Return the maxima of a plain tensor; max_pool1d would fix its length in the graph."""
+        size, stride, dilation, padding, *_ = self.windows
+        return functional.max_pool2d(
+            x.unsqueeze(-2),
+            (1, size),
+            (1, stride),
+            padding=(0, padding),
+            dilation=(1, dilation),
+            ceil_mode=self.ceil_mode,
+        ).squeeze(-2)
 
 
 class AvgPool1d(nn.AvgPool1d):
