@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,21 +12,23 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from throughtime.errors import InputTypeError, ShapeError
-from throughtime.export._batch import Batch, Steps, Value
+from throughtime.export._batch import Batch, Steps, Value, Vectors
+from throughtime.export._function_of_tokens import add_rows
 from throughtime.export._intermediates import Intermediates, batch_first
 from throughtime.export._model_graph import Dims, ModelGraph
 from throughtime.export._recurrent import OptionalInputs, add_recurrent, number_of_states, state_sizes
 from throughtime.export._stream import Stream
-from throughtime.export._translations import features_read
+from throughtime.export._translations import extra_read, features_read
 from throughtime.export._walk import add_part, operators_in
 from throughtime.nn import GRU, LSTM, RNN
-from throughtime.nn.description import operators_of
+from throughtime.nn.description import NoSequence, description_of, operators_of
 from throughtime.ops.modes import evaluating
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 _LENGTHS = "Tokens of each sequence, 0 at least and the padded length at most."
+_NEW_LENGTHS = "Steps of each sequence in the output; 0 where it is too short for one."
 _LARGEST = 2**31  # bytes of one protobuf message
 _PADDED = "What stands behind a sequence's end does not matter."
 
@@ -139,10 +142,14 @@ def onnx(
         raise ShapeError("initial_state is for whole sequences; with streaming all states are inputs")
     if initial_state and layer is None:
         raise ShapeError(f"initial_state is for a layer by itself, not for a {type(model).__name__}")
-    between = Intermediates() if intermediates else None
+    between, row = Intermediates() if intermediates else None, _row_of(model)
+    if row is not None and (streaming or intermediates):
+        raise ShapeError(f"{type(model).__name__} reads no sequences; leave streaming and intermediates out")
     with evaluating(model), torch.no_grad():
         if streaming:
             proto = _streaming(model, between, metadata or {})
+        elif row is not None:
+            proto = _rows(model, row).model(metadata or {})
         elif layer is None:
             proto = _model(model, between).model(metadata or {})
         else:
@@ -150,6 +157,12 @@ def onnx(
     if path is not None:
         _write(Path(path), proto.SerializeToString())
     return proto
+
+
+def _row_of(model: nn.Module) -> tuple[int, ...] | None:
+    """Return the sizes of a row that the model reads, None if it reads sequences."""
+    description = description_of(model)
+    return description.row if isinstance(description, NoSequence) else None
 
 
 def _check_float32(model: nn.Module) -> None:
@@ -221,8 +234,17 @@ def _model(model: nn.Module, intermediates: Intermediates | None) -> ModelGraph:
     graph, features = ModelGraph(), _features(model)
     swapped = _input(graph, features, "Padded sequences", "such as 0 behind a sequence's end", _PADDED)
     lengths = graph.input("lengths", np.int64, ("batch",), _LENGTHS)
-    batch = Batch.of(graph, lengths, swapped, intermediates)
+    batch = replace(Batch.of(graph, lengths, swapped, intermediates), extra=_extra(graph, model))
     _add_model(batch, model, Steps(swapped, features), graph)
+    return graph
+
+
+def _rows(model: nn.Module, row: tuple[int, ...]) -> ModelGraph:
+    """Return the graph of a model that reads rows of one shape, such as images."""
+    graph = ModelGraph()
+    x = graph.input("x", np.float32, ("batch", *row), "Rows.")
+    output, sizes = add_rows(graph, model, x, row)
+    graph.output(output, "logits", np.float32, ("batch", *sizes), "One row for each of the input.")
     return graph
 
 
@@ -231,10 +253,19 @@ def _streaming(
 ) -> "ModelProto":
     graph, features = ModelGraph(), _features(model)
     swapped = _input(graph, features, "The next steps of each sequence", "one for each step", "")
-    stream = Stream.of_steps(graph, swapped, intermediates)
+    stream = replace(Stream.of_steps(graph, swapped, intermediates), extra=_extra(graph, model))
     _add_model(stream, model, Steps(swapped, features), graph)
     states = json.dumps([state.described() for state in stream.states])
     return graph.model({**metadata, "states": states})
+
+
+def _extra(graph: ModelGraph, model: nn.Module) -> Vectors:
+    """Take the features of each sequence beside its steps, if the model reads any."""
+    features = max(map(extra_read, operators_in(model)), default=0)
+    if not features:
+        return Vectors("", 0)
+    words = "Features of each sequence beside its steps."
+    return Vectors(graph.input("extra", np.float32, ("batch", features), words), features)
 
 
 def _input(graph: ModelGraph, features: int | None, words: str, of_tokens: str, of_features: str) -> str:
@@ -252,6 +283,8 @@ def _add_model(batch: Batch, model: nn.Module, steps: Steps, graph: ModelGraph) 
     dims, result = batch_first(batch, value)
     name = "output" if isinstance(value, Steps) else "logits"
     graph.output(result, name, np.float32, dims, _words(batch, value))
+    if batch.at(value).changes:
+        graph.output(batch.at(value).lengths, "output_lengths", np.int64, ("batch",), _NEW_LENGTHS)
     if isinstance(batch, Stream):
         batch.return_states()
     if batch.intermediates is not None:
