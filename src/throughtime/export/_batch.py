@@ -12,7 +12,7 @@ from throughtime.export._graph import Graph
 if TYPE_CHECKING:
     from throughtime.export._intermediates import Intermediates
 
-INT32 = 6  # onnx.TensorProto's number
+FLOAT, INT32, INT64, DOUBLE = 1, 6, 7, 11  # onnx.TensorProto's numbers
 
 
 @dataclass(frozen=True)

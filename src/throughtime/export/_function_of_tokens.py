@@ -61,6 +61,23 @@ def add_recorded_merge(batch: Batch, merge: Any, values: Sequence[Value], place:
     return _recorded(batch, joined, values, {}, place)
 
 
+def add_recorded_scores(
+    batch: Batch, score: Callable[[Tensor, Tensor], Any], states: Steps, targets: Steps, place: Place
+) -> Steps:
+    """Add the losses (L, B, 1) that a model scores what came with, given its states before it.
+
+    Raises
+    ------
+    InputTypeError
+        As of `add_function_of_tokens`.
+    """
+
+    def losses(tensors: Sequence[Tensor]) -> Tensor:
+        return torch.unsqueeze(score(*tensors).losses, 1)
+
+    return steps_of(_recorded(batch, losses, [states, targets], {}, place), place.name)
+
+
 def add_rows(graph: Graph, model: nn.Module, x: str, row: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
     """Add the operators of a model on rows (N, *row), and return its result and the sizes of a row of it.
 
@@ -143,8 +160,8 @@ def _check_rows(function: Callable[[Sequence[Tensor]], Any], tensors: Sequence[T
     same = isinstance(whole, Tensor) and whole.shape[:1] == (ROWS,) and alone.shape == (1, *whole.shape[1:])
     if not same or not torch.allclose(whole[:1], alone, _TOLERANCE, _TOLERANCE, equal_nan=True):
         raise InputTypeError(
-            f"{place.name} gives a token another result in another batch, so it is not exported; let it treat "
-            "each token by itself"
+            f"{place.name} gives a token another result in another batch, so it is not exported; it has to "
+            "treat each token by itself"
         )
 
 

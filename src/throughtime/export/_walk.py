@@ -45,13 +45,13 @@ def add_part(batch: Batch, part: Any, value: Value, path: str = "") -> Value:
         return _observed(batch, path, recorded, part)
     if isinstance(parts, Series):
         for name, inner in parts.parts:
-            value = _add_named(batch.at(value), inner, value, path, name)
+            value = add_named(batch.at(value), inner, value, path, name)
         return value
     if isinstance(parts, Reversed):
         return _reversed(batch, add_part(batch, parts.part, _reversed(batch, value, place), path), place)
     if not isinstance(parts, SideBySide):
         raise _without_form(parts, part, path)
-    outputs = [_add_named(batch, inner, value, path, name) for name, inner in parts.parts]
+    outputs = [add_named(batch, inner, value, path, name) for name, inner in parts.parts]
     return add_merge(batch, parts.merge, outputs, place)
 
 
@@ -66,7 +66,8 @@ def _reversed(batch: Batch, value: Value, place: Place) -> Value:
     return replace(steps, name=name)
 
 
-def _add_named(batch: Batch, part: Any, value: Value, path: str, name: str) -> Value:
+def add_named(batch: Batch, part: Any, value: Value, path: str, name: str) -> Value:
+    """Add a part of a part, by its name in it."""
     output = add_part(batch, part, value, _join(path, name))
     return _observed(batch, _join(path, name), output, part) if name else output
 
