@@ -168,9 +168,12 @@ class NoSequence:
     ----------
     reason : str
         Why, and what to do, as the end of a sentence that begins with the layer's name.
+    row : tuple of int, optional
+        Sizes of one of the rows that the layer reads, each by itself, if it reads a tensor (N, ...) of them.
     """
 
     reason: str
+    row: tuple[int, ...] | None = None
 
 
 Layer = Tokenwise | Windowed | Spread | Stateful | WholeSequence | NoSequence

@@ -167,6 +167,11 @@ class AttentionPool(nn.Module):
         """State that no steps are left."""
         return WholeSequence(POOLS, pools=True)
 
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the weighted mean."""
+        weights = {"attention": self.attention, "context": self.context}
+        return (Operator("throughtime.nn.AttentionPool", {"features": self.features, **weights}),)
+
     def forward(self, input: Any) -> Tensor:  # noqa: A002 - torch's name
         """Return (B, D)."""
         x = sequences_of(input, "AttentionPool")

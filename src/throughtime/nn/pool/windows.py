@@ -9,6 +9,7 @@ from torch.nn import functional
 from throughtime.errors import ShapeError
 from throughtime.nn.description.geometry import pool_windows
 from throughtime.nn.description.kinds import Windowed
+from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import as_ragged, check_real, unwrapped
 from throughtime.nn.inputs.too_short import refuse_too_short
 from throughtime.nn.inputs.window_options import Size
@@ -64,6 +65,11 @@ class MaxPool1d(nn.MaxPool1d):
     def describe(self) -> Windowed:
         """Return the windows."""
         return Windowed(self.windows, _max_over_windows, ceil_mode=self.ceil_mode)
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the maximum over windows."""
+        options = {"windows": self.windows, "ceil_mode": self.ceil_mode}
+        return (Operator("throughtime::max_over_windows", options),)
 
     def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
         """Return the maxima, of the kind that came in: Ragged (T', C) or tensor (N, C, L')."""
@@ -138,6 +144,11 @@ class AvgPool1d(nn.AvgPool1d):
     def describe(self) -> Windowed:
         """Return the windows."""
         return Windowed(self.windows, _mean_over_windows, ceil_mode=self.ceil_mode)
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the mean over windows."""
+        options = {"ceil_mode": self.ceil_mode, "count_padding": self.count_include_pad}
+        return (Operator("throughtime::mean_over_windows", {"windows": self.windows, **options}),)
 
     def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
         """Return the means, of the kind that came in: Ragged (T', C) or tensor (N, C, L')."""
