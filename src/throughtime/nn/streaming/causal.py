@@ -5,7 +5,7 @@ from typing import Any, Literal
 from throughtime.errors import InputTypeError, NotCausalError
 from throughtime.nn.description.kinds import Layer, NoSequence, Spread, Tokenwise, WholeSequence, Windowed
 from throughtime.nn.description.lookup import described, description_of
-from throughtime.nn.description.parts import Reversed, join
+from throughtime.nn.description.parts import Composition, Reversed, Series, SideBySide, join
 
 Mode = Literal["chunk", "step", "pooled"]
 """The next steps of every stream, one step of every stream, or the next steps where layers may pool."""
@@ -25,13 +25,12 @@ def check_causal(part: Any, path: str = "") -> None:
     if isinstance(description, Layer):
         check_layer(part, description, path, "pooled")
         return
-    check_order(description, path)
-    for name, inner in description.parts:  # type: ignore[union-attr]
+    for name, inner in forward_in_time(description, path).parts:
         check_causal(inner, join(path, name))
 
 
-def check_order(description: Any, path: str) -> None:
-    """Refuse a composition that reads sequences from their end.
+def forward_in_time(description: Composition, path: str) -> Series | SideBySide:
+    """Return a composition that does not read sequences from their end.
 
     Raises
     ------
@@ -40,6 +39,7 @@ def check_order(description: Any, path: str) -> None:
     """
     if isinstance(description, Reversed):
         raise NotCausalError(_no_end(described(description.part, path), "reads from the end, too"))
+    return description
 
 
 def check_layer(layer: Any, description: Layer, path: str, mode: Mode) -> None:

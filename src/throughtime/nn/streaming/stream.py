@@ -16,7 +16,7 @@ from throughtime.nn.description.operator import Operator
 from throughtime.nn.description.parts import Composition, Series, SideBySide, join
 from throughtime.nn.inputs.output import RecurrentOutput, as_ragged, check_features, unwrapped
 from throughtime.nn.streaming._window_state import advance, begin, check
-from throughtime.nn.streaming.causal import Mode, check_layer, check_order
+from throughtime.nn.streaming.causal import Mode, check_layer, forward_in_time
 from throughtime.ragged import Layout, Ragged
 
 
@@ -147,20 +147,20 @@ def _run(part: Any, x: Any, state: Any, path: str, mode: Mode) -> tuple[Any, Any
     if isinstance(description, Layer):
         check_layer(part, description, path, mode)
         return _layer(part, description, x, state, path, mode)
-    check_order(description, path)
-    states = _states(description, state, path)
+    composition = forward_in_time(description, path)
+    states = _states(composition, state, path)
     after = []
-    if isinstance(description, Series):
-        for (name, inner), before in zip(description.parts, states, strict=True):
+    if isinstance(composition, Series):
+        for (name, inner), before in zip(composition.parts, states, strict=True):
             x, end = _run(inner, x, before, join(path, name), mode)
             after.append(end)
         return x, tuple(after)
     outputs = []
-    for (name, inner), before in zip(description.parts, states, strict=True):
+    for (name, inner), before in zip(composition.parts, states, strict=True):
         y, end = _run(inner, x, before, join(path, name), mode)
         outputs.append(y)
         after.append(end)
-    return description.merge(outputs), tuple(after)
+    return composition.merge(outputs), tuple(after)
 
 
 def _states(structure: Series | SideBySide, state: Any, path: str) -> tuple[Any, ...]:
