@@ -133,10 +133,10 @@ class Stream:
             If a predictor cannot read a chunk.
         """
         with self._lock:
-            for key in chunks:
-                self._require_open(key)
             if not chunks:
                 return {}
+            for key in chunks.keys() - self._rows.keys():
+                self._require_open(key)
             kept = [self._kept[key] for key in chunks]
             steps, kept = self._source.encode(chunks, kept, self._empty)
             answers = self._run(list(chunks), steps)

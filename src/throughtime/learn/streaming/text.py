@@ -1,6 +1,6 @@
 """Texts in chunks: what could go on is kept until white space follows."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,11 @@ from throughtime.errors import DataError, UnsupportedError
 from throughtime.learn.streaming.white_space import whole_words
 from throughtime.ragged import Ragged
 
-_CUTS = {"words": whole_words, "bpe": whole_words, "characters": lambda text: (text, "")}
+_CUTS: dict[str, Callable[[str], tuple[str, str]]] = {
+    "words": whole_words,
+    "bpe": whole_words,
+    "characters": lambda text: (text, ""),
+}
 """How texts are cut, by the kind of tokenizer: the first part has the same tokens in the whole text."""
 
 
