@@ -1,4 +1,4 @@
-"""Many sequences that arrive step by step: `tt.Stream`, a loop over them, and torch.nn.LSTM with batched states.
+"""Many sequences that arrive step by step: `tt.Stream`, a loop over them, and torch's LSTM on batched states.
 
     python benchmarks/streams.py [--streams 1000 10000] [--rounds 15] [--threads 1] [--part 1.0]
 
@@ -7,11 +7,11 @@ a new order in each round. Contenders, in turns:
 
 stream   tt.Stream: a dict of chunks in, a dict of outputs out
 steps    a loop over the streams: the layer's step on each by itself
-torch    torch.nn.LSTM on one batch, states in one tensor: gathered for the round, and written back; tensors in
-         and out, so that the caller finds its rows by itself
+torch    torch.nn.LSTM on one batch, states in one tensor: gathered for the round, and written back; a dict of
+         tokens in, one tensor out
 
-Prints the median of tokens per second in all streams, and milliseconds of a round. With one thread times are of
-the processor, so that other processes matter less.
+Prints the median of tokens per second in all streams, and milliseconds of a round. With one thread times are
+of the processor, so that other processes matter less.
 """
 
 import argparse
@@ -70,7 +70,9 @@ CONTENDERS = {"stream": stream, "steps": steps, "torch": torch_batched}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--streams", type=int, nargs="+", default=[1000, 10000])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=1)
@@ -91,7 +93,10 @@ def main() -> None:
                 times[name].append(clock() - begin)
         for name, seconds in times.items():
             middle = statistics.median(seconds[1:])
-            print(f"{streams:>6} streams  {name:7} {1e3 * middle:9.2f} ms  {count / middle:11,.0f} tokens/s", flush=True)
+            print(
+                f"{streams:>6} streams  {name:7} {1e3 * middle:9.2f} ms  {count / middle:11,.0f} tokens/s",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
