@@ -8,7 +8,7 @@ from pathlib import Path
 import throughtime as tt
 
 PUBLIC = {
-    "throughtime": "Ragged bptt collate convert diagnose errors export models nn",
+    "throughtime": "Ragged Stream bptt collate convert diagnose errors export models nn",
     "throughtime.errors": "DataError InputTypeError NotCausalError NotFiniteError RunError ShapeError ThroughtimeError UnsupportedError",
     "throughtime.nn": "Activation AttentionGRU AttentionGRUCell AttentionPool AvgPool1d Bidirectional CRF Cell Conv1d ConvBlock ConvBlock2d ConvStack ConvTranspose1d DirectionGradients DirectionTrace Dropout GRU GRUCell GatedBlock GroupNorm IndRNN IndRNNCell InstanceNorm1d LSTM LSTMCell LayerNormGRU LayerNormGRUCell LayerNormLSTM LiGRU LiGRUCell Linear LockedDropout MGU MaxPool1d MinGRU MinLSTM MiniRocket MultiplicativeLSTM MultiplicativeLSTMCell Parallel Pool QRNN RNN RNNCell Readout ReceptiveField Recurrence RecurrenceTrace RecurrentDropout RecurrentHighway RecurrentHighwayCell RecurrentOutput ResNetBlock Residual SLSTM SLSTMCell SRU Stack StackTrace Stream TemporalBlock Trace WideConv Zoneout bio_constraints description dilation_schedule fold_batch_norm functional init output_lengths receptive_field weight_drop",
     "throughtime.export": "onnx onnx_translations stream_state",

@@ -16,6 +16,7 @@ from throughtime.errors import RunError, UnsupportedError
 from throughtime.learn.encoder import Encoder
 from throughtime.learn.reading import read_rows
 from throughtime.learn.recipe import Recipe
+from throughtime.learn.streaming import PredictorSource
 from throughtime.ragged import Ragged
 from throughtime.tasks import Outputs, SequenceTask, model_outputs
 from throughtime.tasks.outputs import by_row, joined
@@ -220,6 +221,16 @@ class Predictor:
         if isinstance(data, str | Path):
             return read_rows(Path(data), replace(self.recipe.files, memory_map=None))
         return _renamed(as_table(data), self.recipe)
+
+    def stream_source(self) -> PredictorSource:
+        """Return what `throughtime.Stream` runs.
+
+        Raises
+        ------
+        UnsupportedError, NotCausalError
+            If the inputs or the task need whole sequences.
+        """
+        return PredictorSource(self.task, self.encoder, self.model)
 
     def __repr__(self) -> str:
         return f"Predictor({self.name}, {self.task.name})"
