@@ -13,12 +13,16 @@ from throughtime.cli._options import column_names
 
 
 class _Commands(Group):
-    """The commands; the options of ``train`` and ``tune`` are only assembled when they are invoked."""
+    """The commands; those with generated options are only assembled when they are invoked."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         """Return the name, the command, and its arguments."""
         name, command, rest = super().resolve_command(ctx, args)
-        full = {train.__name__: full_train_command, tune.__name__: full_tune_command}
+        full = {
+            train.__name__: full_train_command,
+            tune.__name__: full_tune_command,
+            serve.__name__: full_serve_command,
+        }
         return name, full[name]() if name in full else command, rest
 
 
@@ -332,6 +336,18 @@ def export(
     with stopping_at_once():
         from throughtime.cli._export import export as command
     command(run, out, streaming=streaming, intermediates=intermediates, quiet=quiet)
+
+
+@app.command()
+def serve() -> None:
+    """Answer requests for predictions over HTTP."""
+
+
+def full_serve_command() -> Any:
+    """Return ``serve`` with all options."""
+    with stopping_at_once():
+        from throughtime.cli._app_serve import serve_command
+    return _parsed_by_typer(serve_command())
 
 
 bench = typer.Typer(

@@ -1,0 +1,49 @@
+"""The answers of a server: JSON, and one line that says what was wrong with a request."""
+
+import logging
+import uuid
+from collections.abc import Mapping
+
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from throughtime.errors import NotFiniteError, ThroughtimeError
+from throughtime.serve.batcher import QueueFullError, StoppedError
+from throughtime.serve.rows import NotJsonError, TooManyRowsError
+
+log = logging.getLogger("throughtime.serve")
+
+TOO_MANY = 429
+"""Status of a request that found the queue full."""
+
+_STATUS: Mapping[type[BaseException], int] = {
+    NotJsonError: 400,
+    TooManyRowsError: 413,
+    ThroughtimeError: 422,
+    QueueFullError: TOO_MANY,
+    StoppedError: 503,
+}
+_LATER = (TOO_MANY, 503)
+_RETRY = {"Retry-After": "1"}
+"""For clients that were refused: seconds until they may try again."""
+
+
+def refusal(error: BaseException) -> Response:
+    """Return the answer to a request that ended with an error; an unexpected one is logged."""
+    if isinstance(error, HTTPException):
+        return _line(error.status_code, error.detail, error.headers)
+    for kind, status in _STATUS.items():
+        if isinstance(error, kind) and not isinstance(error, NotFiniteError):  # of outputs: the model's error
+            return _line(status, str(error), _RETRY if status in _LATER else None)
+    return _unexpected(error)
+
+
+def _line(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    return JSONResponse({"error": " ".join(message.split())}, status, headers)
+
+
+def _unexpected(error: BaseException) -> Response:
+    number = uuid.uuid4().hex[:12]
+    log.error("error %s", number, exc_info=error)
+    message = f"unexpected error {number}; the log of the server describes it"
+    return JSONResponse({"error": message, "id": number}, 500)
