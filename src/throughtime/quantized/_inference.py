@@ -3,11 +3,16 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from throughtime.errors import InputTypeError, UnsupportedError
 from throughtime.nn.inputs.tokens import check_dtype_and_device
 from throughtime.ragged import tracing
+
+
+def frozen(values: Tensor) -> nn.Parameter:
+    """Return a parameter without gradient: code that reads a model's dtype looks at its first parameter."""
+    return nn.Parameter(values.detach().contiguous(), requires_grad=False)
 
 
 def checked_tokens(tokens: Tensor, scale: Tensor, name: str) -> Tensor:

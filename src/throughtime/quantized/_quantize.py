@@ -13,20 +13,19 @@ from throughtime.convert import from_torch
 from throughtime.errors import InputTypeError, UnsupportedError
 from throughtime.nn.recurrent.layer import Recurrent
 from throughtime.ops.quantized.packing import MOST_FACTORS
-from throughtime.quantized.conv1d import QuantizedConv1d
-from throughtime.quantized.embedding import QuantizedEmbedding
-from throughtime.quantized.linear import QuantizedLinear, QuantizedReadout
-from throughtime.quantized.recurrent import QuantizedRecurrent
+from throughtime.quantized._conv1d import QuantizedConv1d
+from throughtime.quantized._embedding import QuantizedEmbedding
+from throughtime.quantized._linear import QuantizedLinear, QuantizedReadout
+from throughtime.quantized._recurrent import QuantizedRecurrent
 
-Kind = Literal["int8"]
-KINDS: tuple[Kind, ...] = ("int8",)
+_KIND = "int8"
 
 
 @runtime_checkable
 class Quantizable(Protocol):
     """An object with a model in it, such as `throughtime.Predictor`."""
 
-    def quantize(self, kind: Kind = "int8", *, exclude: Iterable[str] = ()) -> Any:
+    def quantize(self, kind: Literal["int8"] = "int8", *, exclude: Iterable[str] = ()) -> Any:
         """Return a copy whose model has int8 weights."""
 
 
@@ -34,10 +33,12 @@ _Model = TypeVar("_Model", bound=Quantizable)
 
 
 @overload
-def quantize(model: nn.Module, kind: Kind = "int8", *, exclude: Iterable[str] = ()) -> nn.Module: ...
+def quantize(
+    model: nn.Module, kind: Literal["int8"] = "int8", *, exclude: Iterable[str] = ()
+) -> nn.Module: ...
 @overload
-def quantize(model: _Model, kind: Kind = "int8", *, exclude: Iterable[str] = ()) -> _Model: ...
-def quantize(model: Any, kind: Kind = "int8", *, exclude: Iterable[str] = ()) -> Any:
+def quantize(model: _Model, kind: Literal["int8"] = "int8", *, exclude: Iterable[str] = ()) -> _Model: ...
+def quantize(model: Any, kind: Literal["int8"] = "int8", *, exclude: Iterable[str] = ()) -> Any:
     """Return a copy of a model for inference whose layers have int8 weights.
 
     `RNN`, `LSTM`, `GRU`, `Conv1d`, `Linear` and `Readout` of `throughtime.nn`, and `RNN`, `LSTM`, `GRU`,
@@ -88,8 +89,8 @@ def quantize(model: Any, kind: Kind = "int8", *, exclude: Iterable[str] = ()) ->
     >>> size(model) > 3.5 * size(small)
     True
     """
-    if kind not in KINDS:
-        raise InputTypeError(f"quantize: the kind is {' or '.join(map(repr, KINDS))}, got {kind!r}")
+    if kind != _KIND:
+        raise InputTypeError(f"quantize: the kind is {_KIND!r}, got {kind!r}")
     exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude)
     if not isinstance(model, nn.Module):
         if isinstance(model, Quantizable):

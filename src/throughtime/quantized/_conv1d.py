@@ -15,7 +15,7 @@ from throughtime.ops.quantized import native
 from throughtime.ops.quantized.packing import in_panels, packed, rounded, unpacked, vectors_of
 from throughtime.ops.window_layouts import windows_laid_out
 from throughtime.ops.windows import Geometry, Windows
-from throughtime.quantized._inference import checked_tokens
+from throughtime.quantized._inference import checked_tokens, frozen
 from throughtime.ragged import Ragged
 
 
@@ -53,7 +53,7 @@ class QuantizedConv1d(nn.Module):
 
     packed_weight: Tensor
     packed_scale: Tensor
-    packed_bias: Tensor
+    packed_bias: nn.Parameter
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class QuantizedConv1d(nn.Module):
         bias = torch.zeros_like(scale) if bias is None else bias.detach()
         self.register_buffer("packed_weight", packed(values.view(1, *taps.shape), vectors))
         self.register_buffer("packed_scale", in_panels(scale[None], vectors).flatten())
-        self.register_buffer("packed_bias", in_panels(bias[None], vectors).flatten())
+        self.packed_bias = frozen(in_panels(bias[None], vectors).flatten())
 
     @property
     def weight(self) -> Tensor:

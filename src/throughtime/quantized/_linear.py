@@ -12,7 +12,7 @@ from throughtime.nn.inputs.output import unwrapped
 from throughtime.nn.readout import Readout
 from throughtime.ops.quantized import native
 from throughtime.ops.quantized.packing import in_panels, packed, rounded, unpacked, vectors_of
-from throughtime.quantized._inference import checked_tokens
+from throughtime.quantized._inference import checked_tokens, frozen
 from throughtime.ragged import Ragged
 
 
@@ -56,7 +56,7 @@ class QuantizedLinear(nn.Module):
 
     packed_weight: Tensor
     packed_scale: Tensor
-    packed_bias: Tensor
+    packed_bias: nn.Parameter
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:  # noqa: FBT001, FBT002
         super().__init__()
@@ -76,7 +76,7 @@ class QuantizedLinear(nn.Module):
         bias = torch.zeros_like(scale) if bias is None else bias.detach()
         self.register_buffer("packed_weight", packed(values[None, :, None], vectors))
         self.register_buffer("packed_scale", in_panels(scale[None], vectors).flatten())
-        self.register_buffer("packed_bias", in_panels(bias[None], vectors).flatten())
+        self.packed_bias = frozen(in_panels(bias[None], vectors).flatten())
 
     @property
     def weight(self) -> Tensor:

@@ -26,7 +26,7 @@ from throughtime.ops.quantized.packing import (
     vectors_of,
 )
 from throughtime.ops.recurrent.spec import CellSpec
-from throughtime.quantized._inference import check_inference, checked_tokens
+from throughtime.quantized._inference import check_inference, checked_tokens, frozen
 
 _PARTS = PackedDirection._fields
 # Rows of W_ih in the order in which the kernel of a cell reads them; those of W_hh are as in torch.
@@ -137,9 +137,9 @@ class QuantizedRecurrent(nn.Module):
         if self.spec.kind == "GRU":
             total = torch.cat([total[:2], b_ih[2:]])
             parts["bias_late"] = in_panels(b_hh[2:], vectors).flatten()
-        parts["bias"] = panels(total[order])
-        for name in _PARTS:
-            self.register_buffer(f"packed_{name}_{suffix}", parts[name])
+        self.register_parameter(f"packed_bias_{suffix}", frozen(panels(total[order])))
+        for name, part in parts.items():
+            self.register_buffer(f"packed_{name}_{suffix}", part)
 
     def rounded_weights(self, suffix: str) -> tuple[Rounded, Rounded]:
         """Return W_ih (G·H, I) and W_hh (G·H, H) of a layer and direction, such as "l0", as integers."""
@@ -156,7 +156,7 @@ class QuantizedRecurrent(nn.Module):
         return Rounded(*ih), Rounded(*hh)
 
     def _direction(self, suffix: str) -> PackedDirection:
-        return PackedDirection(*(self._buffers[f"packed_{name}_{suffix}"] for name in _PARTS))  # type: ignore[arg-type]
+        return PackedDirection(*(getattr(self, f"packed_{name}_{suffix}") for name in _PARTS))
 
     @property
     def _scale(self) -> Tensor:

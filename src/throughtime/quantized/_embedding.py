@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from throughtime.errors import InputTypeError
 from throughtime.nn.description.kinds import Tokenwise
 from throughtime.ops.quantized.packing import rounded
-from throughtime.quantized._inference import check_inference
+from throughtime.quantized._inference import check_inference, frozen
 from throughtime.ragged import Ragged
 
 
@@ -43,7 +43,7 @@ class QuantizedEmbedding(nn.Module):
     """
 
     rounded_weight: Tensor
-    scale: Tensor
+    scale: nn.Parameter
 
     def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class QuantizedEmbedding(nn.Module):
     def _round(self, weight: Tensor) -> None:
         values, scale = rounded(weight)
         self.register_buffer("rounded_weight", values)
-        self.register_buffer("scale", scale)
+        self.scale = frozen(scale)
 
     @property
     def weight(self) -> Tensor:
