@@ -11,7 +11,7 @@ PUBLIC = {
     "throughtime": "Ragged bptt collate convert diagnose errors export models nn quantize quantized",
     "throughtime.errors": "DataError InputTypeError NotCausalError NotFiniteError RunError ShapeError ThroughtimeError UnsupportedError",
     "throughtime.nn": "Activation AttentionGRU AttentionGRUCell AttentionPool AvgPool1d Bidirectional CRF Cell Conv1d ConvBlock ConvBlock2d ConvStack ConvTranspose1d DirectionGradients DirectionTrace Dropout GRU GRUCell GatedBlock GroupNorm IndRNN IndRNNCell InstanceNorm1d LSTM LSTMCell LayerNormGRU LayerNormGRUCell LayerNormLSTM LiGRU LiGRUCell Linear LockedDropout MGU MaxPool1d MinGRU MinLSTM MiniRocket MultiplicativeLSTM MultiplicativeLSTMCell Parallel Pool QRNN RNN RNNCell Readout ReceptiveField Recurrence RecurrenceTrace RecurrentDropout RecurrentHighway RecurrentHighwayCell RecurrentOutput ResNetBlock Residual SLSTM SLSTMCell SRU Stack StackTrace Stream TemporalBlock Trace WideConv Zoneout bio_constraints description dilation_schedule fold_batch_norm functional init output_lengths receptive_field weight_drop",
-    "throughtime.export": "onnx onnx_translations stream_state",
+    "throughtime.export": "onnx onnx_int8 onnx_translations stream_state",
     "throughtime.convert": "KeptLayer OnnxOperator SwapReport SwappedLayer from_keras from_onnx from_torch swap_ to_keras to_onnx to_torch unswap_ with_update",
     "throughtime.quantized": "QuantizedConv1d QuantizedEmbedding QuantizedLinear QuantizedReadout QuantizedRecurrent quantize",
     "throughtime.bptt": "Carried Window checkpointed streams windows",
