@@ -88,6 +88,9 @@ class QuantizedRecurrent(nn.Module):
             bidirectional,
         )
         gates = len(spec.row_blocks)
+        names = [tuple(f"packed_{name}_{suffix}" for name in _PARTS) for suffix, _ in self._places()]
+        count = 2 if bidirectional else 1
+        self._names = [names[first : first + count] for first in range(0, len(names), count)]
         for suffix, inputs in self._places():
             rows = gates * hidden_size
             self._pack(suffix, torch.zeros(rows, inputs), torch.zeros(rows, hidden_size), None)
@@ -158,10 +161,13 @@ class QuantizedRecurrent(nn.Module):
     def _direction(self, suffix: str) -> PackedDirection:
         return PackedDirection(*(getattr(self, f"packed_{name}_{suffix}") for name in _PARTS))
 
-    @property
-    def _scale(self) -> Tensor:
-        """One of the scales, for its dtype and device."""
-        return self._direction("l0").ih_scale
+    def _layers(self) -> list[tuple[PackedDirection, ...]]:
+        """Return the weights of each layer and its directions. A call looks them up once."""
+        tensors: dict[str, Any] = {**self._buffers, **self._parameters}
+        return [
+            tuple([PackedDirection(*[tensors[name] for name in names]) for names in layer])
+            for layer in self._names
+        ]
 
     def describe(self) -> Stateful | WholeSequence:
         """Return the recurrence; with both directions it reads whole sequences."""
@@ -181,13 +187,15 @@ class QuantizedRecurrent(nn.Module):
         name = self._get_name()
         if context is not None:
             raise UnsupportedError(f"{name} takes no context; use the float32 layer")
-        x = checked(unwrapped(input), self.input_size, self._scale, name)
+        layers = self._layers()
+        scale = layers[0][0].ih_scale
+        x = checked(unwrapped(input), self.input_size, scale, name)
         tokens, steps = tokens_of(x, batch_first=self.batch_first)
         if reset is not None:
             steps = steps._replace(reset=flags_by_row(reset, x, name))
-        h0, c0 = batched_state(hx, x, steps.batch, self._sizes, self._scale, name)
+        h0, c0 = batched_state(hx, x, steps.batch, self._sizes, scale, name)
         check_inference(name, h0, c0)
-        tokens = checked_tokens(tokens, self._scale, name)
+        tokens = checked_tokens(tokens, scale, name)
         h0, c0 = (part if part is None else part.float() for part in (h0, c0))
 
         def run(
@@ -198,14 +206,9 @@ class QuantizedRecurrent(nn.Module):
         def dropped(y: Tensor) -> Tensor:
             return dropout(y, self.dropout, self.training) if self.dropout else y
 
-        y, h_n, c_n = over_layers(self._layers(), tokens, h0, c0, run, dropped)
+        y, h_n, c_n = over_layers(layers, tokens, h0, c0, run, dropped)
         h_n = like_state(h_n, x)
         return RecurrentOutput(like_input(y, x), h_n if c_n is None else (h_n, like_state(c_n, x)))
-
-    def _layers(self) -> list[tuple[PackedDirection, ...]]:
-        directions = [self._direction(suffix) for suffix, _ in self._places()]
-        count = 2 if self.bidirectional else 1
-        return [tuple(directions[first : first + count]) for first in range(0, len(directions), count)]
 
     @property
     def _sizes(self) -> Sizes:
