@@ -111,7 +111,7 @@ build/kernels/%: $(VENV)/.packages FORCE
 		-DTHROUGHTIME_KERNEL_TESTS=ON -DTHROUGHTIME_SANITIZE=$*
 	$(BIN)/cmake --build $@
 	THROUGHTIME_POISON=1 THROUGHTIME_THREADS=std $@/recurrent_test 100
-	set -e; for isa in $$($@/conv_test sets); do for kernels in conv crf dropout embedding norm pool program rocket scan; do \
+	set -e; for isa in $$($@/conv_test sets); do for kernels in conv crf dropout embedding norm pool program quantized rocket scan; do \
 		THROUGHTIME_ISA=$$isa THROUGHTIME_POISON=1 THROUGHTIME_THREADS=std $@/$${kernels}_test 100; done; done
 
 # The Python module throughtime._native under AddressSanitizer and UndefinedBehaviorSanitizer: the tests that call it.

@@ -1,9 +1,10 @@
 """`Predictor`: a trained run that takes raw data, and `load`."""
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from throughtime.learn.export import export_model
 from throughtime.learn.reading import read_rows
 from throughtime.learn.recipe import Recipe
 from throughtime.learn.streaming import PredictorSource
+from throughtime.quantized import quantize
 from throughtime.ragged import Ragged
 from throughtime.tasks import Outputs, SequenceTask, model_outputs
 from throughtime.tasks.outputs import by_row, joined
@@ -108,6 +110,21 @@ class Predictor:
         except ValueError as error:
             raise RunError(f"{path} is damaged: {error}; restore the file or train again") from error
         return cls(task, recipe, encoder, run.load_model(), run.metrics, run.config.model.name)
+
+    def quantize(self, kind: Literal["int8"] = "int8", *, exclude: Iterable[str] = ()) -> Self:
+        """Return a copy whose model has int8 weights, see `throughtime.quantize`.
+
+        Examples
+        --------
+        >>> import throughtime as tt
+        >>> rows = {"text": ["good film", "bad film", "good play", "bad play"] * 10, "label": ["+", "-"] * 20}
+        >>> fitted = tt.fit(rows, epochs=5, progress=False)
+        >>> fitted.quantize().predict(["bad film", "good film"])
+        ['-', '+']
+        """
+        small = copy.copy(self)
+        small.model = quantize(self.model, kind, exclude=exclude)
+        return small
 
     @property
     def classes(self) -> tuple[str, ...]:
