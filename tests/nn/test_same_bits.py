@@ -14,7 +14,7 @@ from throughtime import Ragged
 from .recurrent import LAYERS, VARIANTS, leaves, name_of
 
 each_layer = pytest.mark.parametrize(("name", "options"), LAYERS + VARIANTS, ids=name_of)
-each_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+each_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 LENGTHS = [7, 0, 1, 33, 12, 12, 2, 64, 0, 5, 9, 17, 3, 28, 1, 6, 4, 11, 2]
 
 
