@@ -42,7 +42,9 @@ def _values(folder: Path) -> dict[str, list[torch.Tensor]]:
     return {setting: torch.load(folder / setting) for setting in settings}
 
 
-def test_the_same_bits_with_tile_registers_and_nearly_the_same_on_every_instruction_set(tmp_path: Path) -> None:
+def test_the_same_bits_with_tile_registers_and_nearly_the_same_on_every_instruction_set(
+    tmp_path: Path,
+) -> None:
     values = _values(tmp_path)
     first, *_ = values.values()
     for name in _native.instruction_sets():

@@ -85,7 +85,9 @@ def _expected(steps: Steps, spec: Any, x: Tensor, h: Tensor, c: Tensor | None, w
         return recurrent_layer_reference(x, steps, spec, h, c, weights)
 
 
-def _all_values(run: Any, layer: Any, steps: Steps, sources: list[Tensor], dtype: torch.dtype) -> list[Tensor]:
+def _all_values(
+    run: Any, layer: Any, steps: Steps, sources: list[Tensor], dtype: torch.dtype
+) -> list[Tensor]:
     """Outputs, and the gradients of all sources for a fixed random loss, in float64."""
     given = [part.to(dtype).requires_grad_() for part in sources]
     x, h, *others = given
@@ -111,7 +113,9 @@ def _errors(found: list[Tensor], expected: list[Tensor]) -> list[Tensor]:
 @pytest.mark.parametrize(("inputs", "hidden"), [(3, 5), (17, 18), (33, 40), (40, 70)])
 @pytest.mark.parametrize("case", CASES)
 def test_values_and_gradients(case: str, inputs: int, hidden: int, *, bidirectional: bool) -> None:
-    layer = _layer(case, inputs, max(hidden, 19) if "wide" in case else max(hidden, 6), bidirectional=bidirectional)
+    layer = _layer(
+        case, inputs, max(hidden, 19) if "wide" in case else max(hidden, 6), bidirectional=bidirectional
+    )
     steps = ragged_steps(tt.Ragged.from_lengths(torch.zeros(sum(LENGTHS)), LENGTHS).layout)
     sources = _sources(layer, sum(LENGTHS), len(LENGTHS))
     ours = _all_values(_ours, layer, steps, sources, torch.float32)

@@ -113,8 +113,8 @@ class CellSpec(ABC):
         Bounds on the gradients of h and of c that pass from a step to the one before it: on each entry, and
         on the norm of each sequence's.
     bfloat16
-        Whether the native loop rounds the factors of all matrix products to bfloat16, if the tensors are float32.
-        Sums, states and gradients are float32. All other code of the cell ignores it.
+        Whether the native loop, on float32 tensors, rounds the factors of all matrix products to bfloat16;
+        sums, states and gradients are float32. All other code ignores it.
     """
 
     activations: tuple[Activation, ...]
