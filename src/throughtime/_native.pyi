@@ -25,6 +25,7 @@ class RecurrentCell:
         own_rows: list[int],
         gradient_value: float,
         gradient_norm: float,
+        bfloat16: bool,
     ) -> None: ...
 
 _LayerWeights = tuple[tuple[Tensor | tuple[Tensor, ...] | None, ...], ...]
