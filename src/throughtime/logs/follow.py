@@ -112,10 +112,9 @@ class _Log:
     """A followed log: groups its lines into records."""
 
     def __init__(self, model: LogModel, path: Path, position: Position | None) -> None:
-        self.path, self.tail = path, Tail(path, position)
+        self.path, self.tail = path, Tail(path, position, model.settings.options.reading.encoding)
         self.done = position or Position()
         """End of the last record that has a verdict."""
-        self._encoding = model.settings.options.reading.encoding
         self._reader = Reader(model.settings.framing)
         self._record: Record | None = (
             None if position is None or not position.line else Record(position.line, "")
@@ -128,8 +127,8 @@ class _Log:
         """Yield the complete records, each with its end."""
         lines = self.tail.read()
         for line in lines:
-            text, end = line.text.decode(self._encoding, "backslashreplace"), self.tail.position(line)
-            started = self._reader.start(0, line.number, text, self._record)
+            end = self.tail.position(line)
+            started = self._reader.start(0, line.number, line.text, self._record)
             self._came = now
             if started is not None:
                 yield from self._completed()
@@ -137,7 +136,7 @@ class _Log:
             elif self._end is None:
                 self.done = end  # a line that comes after the verdict on its record
             elif self._record is not None:
-                self._record.continued(text)
+                self._record.continued(line.text)
                 self._end = end
         if not lines and self._end is not None and now - self._came >= _LATE:
             yield from self._completed()

@@ -32,6 +32,8 @@ COLUMN = "events"
 """Column of the events of a session."""
 NAME = "logs.json"
 CALIBRATION = "calibration.json"
+_FEW = 4096
+"""Maximum number of events that are scored in one batch, without the preparation of batches."""
 NEW_TEMPLATE = "a new template"
 END = "the end of the session"
 
@@ -169,8 +171,12 @@ class Scorer:
 
     def surprise(self, events: pa.ListArray) -> NDArray[np.float64]:
         """Return −log p of each event and of each end of a sequence, given the previous events, (M + S,)."""
-        outputs = self.predictor.outputs(as_table(events))
-        return cast("Ragged", outputs).values[:, 0].double().numpy()
+        if len(events.values) > _FEW:
+            outputs = cast("Ragged", self.predictor.outputs(as_table(events)))
+        else:
+            with evaluating(self._model), torch.no_grad():
+                outputs = self._model(self.predictor.examples(as_table(events)).inputs)
+        return outputs.values[:, 0].double().numpy()
 
     def expected(
         self, events: pa.ListArray, names: Mapping[str, str], count: int = 3
