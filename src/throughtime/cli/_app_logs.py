@@ -60,7 +60,10 @@ def panels() -> Iterator[Panel]:
     split["test"] = replace(split["test"], meaning=replace(split["test"].meaning, help=held_out))
     yield Panel("Parts", _with_defaults(split))
     optimizer = {name: option for name, option in group_options("optimizer").items() if name != "budget"}
-    yield Panel("Training", {**optimizer, "tokens_per_batch": group_options("batches")["tokens_per_batch"]})
+    help_of_epochs = "Maximum number of epochs. Default: 40, more for small logs, fewer for large ones."
+    epochs = optimizer["epochs"]
+    optimizer["epochs"] = replace(epochs, meaning=replace(epochs.meaning, help=help_of_epochs))
+    yield Panel("Training", {**_with_defaults(optimizer), "tokens_per_batch": group_options("batches")["tokens_per_batch"]})
     yield Panel("Model", _with_defaults(model_options("language")))
 
 

@@ -19,6 +19,7 @@ from throughtime.logs.conformal import Calibration
 from throughtime.logs.events import Events
 from throughtime.logs.options import LogOptions, checked
 from throughtime.logs.records import Framing
+from throughtime.logs.scores import session_scores
 from throughtime.logs.sequences import Sequences, sequences_of
 from throughtime.logs.templates import Template, Templates
 from throughtime.ops.modes import evaluating
@@ -204,13 +205,12 @@ class Scorer:
         ]
 
     def scores(self, sequences: Sequences, surprise: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the score of each sequence, (S,): the largest surprise of its steps.
+        """Return the score of each sequence, (S,), see `throughtime.logs.scores.session_scores`.
 
         Steps of the context of a part do not count, and the end only where a session with an identifier ends.
         """
         counted = np.where(sequences.scored(), surprise, 0.0)
-        lengths = np.diff(sequences.offsets) + 1
-        return np.maximum.reduceat(counted, np.cumsum(lengths) - lengths)
+        return session_scores(counted, np.diff(sequences.offsets) + 1)
 
 
 def as_table(events: pa.ListArray) -> Table:
