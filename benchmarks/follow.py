@@ -2,9 +2,9 @@
 
     python benchmarks/follow.py [--lines 2000] [--rate 20] [--load 0]
 
-Trains on the package's generated log, follows an empty file in another process, and writes the lines of a log
-with faults to it, at random times, on average ``--rate`` a second. ``--state`` also stores the state after each
-verdict. ``--load`` is a number of processes that compute at the same time.
+Trains on the package's generated log, follows an empty file in another process, and writes the lines of a
+log with faults to it, at random times, on average ``--rate`` a second. ``--state`` also stores the state
+after each verdict. ``--load`` is a number of processes that compute at the same time.
 """
 
 import argparse

@@ -60,6 +60,14 @@ def _print_more(console: Console, result: DemoResult) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    log = result.log
+    place = "none" if log.rank is None else f"number {log.rank}"
+    console.print(
+        f"Log of {log.tests} passed tests, with a fault in {log.faulty} of {log.sessions} requests: {place} "
+        f"of the {len(log.lines)} most surprising lines is of the fault.",
+        highlight=False,
+        soft_wrap=True,
+    )
     console.print(f"report:        {result.report}", highlight=False)
     program = Path(sys.argv[0])
     here = Path.cwd()

@@ -2,6 +2,7 @@
 
 import codecs
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -36,7 +37,7 @@ class LineEnds:
 
     @classmethod
     def of(cls, head: bytes, encoding: str) -> Self:
-        """Return those of a file from its first bytes; a byte order mark takes precedence over the encoding."""
+        """Return those of a file from its first bytes; a byte order mark takes precedence."""
         wide = _WIDE.get(head[:2])
         if wide is not None:
             return cls(*wide, head[:2])
@@ -49,7 +50,7 @@ class LineEnds:
             return [line + b"\n" for line in lines], rest
         units = np.frombuffer(data[: len(data) // 2 * 2], self.unit)
         ends = [0, *((np.flatnonzero(units == ord("\n")) + 1) * 2).tolist()]
-        lines = [data[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+        lines = [data[start:end] for start, end in pairwise(ends)]
         return lines, data[ends[-1] :]
 
     def text(self, line: bytes, *, first: bool = False) -> str:

@@ -1,7 +1,7 @@
 """The score of a session from the surprise of its steps: the mean of its three largest values.
 
-The reduction was chosen without labels: the sum, the mean, the maximum and others were compared by how well they
-separate held-out normal sessions from synthetic anomalies, which are such sessions with events dropped,
+The reduction was chosen without labels: the sum, the mean, the maximum and others were compared by how well
+they separate held-out normal sessions from synthetic anomalies, which are such sessions with events dropped,
 repeated, inserted, replaced or in another order; see ``docs/log.md`` and the references of `session_scores`.
 """
 
@@ -31,8 +31,10 @@ def session_scores(surprise: NDArray[np.float64], lengths: NDArray[np.int64]) ->
     References
     ----------
     M. Goswami, C. Challu, L. Callot, L. Minorics and A. Kan, "Unsupervised model selection for time-series
-    anomaly detection", ICLR (2023). X. Zhang et al., "Robust log-based anomaly detection on unstable log data",
-    ESEC/FSE (2019), for the changes of log sequences.
+    anomaly detection", ICLR (2023).
+
+    X. Zhang et al., "Robust log-based anomaly detection on unstable log data", ESEC/FSE (2019), for the
+    changes of log sequences.
 
     Examples
     --------

@@ -34,7 +34,7 @@ MODEL: Mapping[str, Any] = {
     "learning_rate": 0.01,
     "test": 0.2,
 }
-"""Defaults of the model of logs where they differ from those of task "anomaly". They were chosen by the loss on
+"""Defaults of the model of logs where they differ from those of task "anomaly", chosen by the loss on
 held-out normal sessions."""
 
 _EPOCHS = 40
@@ -197,8 +197,8 @@ def train_logs(
 def prepared_log(recipe: Recipe, table: Table, start: LogModel | None = None) -> Prepared:
     """Return the sessions of a log as they are trained on, and the recipe with its "auto" settings chosen.
 
-    There are 40 epochs, or as many as 400 updates of the weights take. Large logs have larger batches and fewer
-    epochs.
+    There are 40 epochs, or as many as 400 updates of the weights take. Large logs have larger batches and
+    fewer epochs.
     """
     prepared = prepare(recipe, table) if start is None else further_prepared(start, recipe, table)
     return replace(prepared, recipe=_settings(prepared))
