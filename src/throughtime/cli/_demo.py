@@ -61,10 +61,10 @@ def _print_more(console: Console, result: DemoResult) -> None:
         soft_wrap=True,
     )
     log = result.log
-    place = "none" if log.rank is None else f"number {log.rank}"
+    place = "is not among" if log.rank is None else f"is number {log.rank} of"
     console.print(
-        f"Log of {log.tests} passed tests, with a fault in {log.faulty} of {log.sessions} requests: {place} "
-        f"of the {len(log.lines)} most surprising lines is of the fault.",
+        f"Log of {log.tests} tests that passed, with a fault in {log.faulty} of {log.sessions} requests: the "
+        f"fault {place} the {len(log.lines)} most surprising lines.",
         highlight=False,
         soft_wrap=True,
     )
