@@ -29,7 +29,7 @@ def watched(*tensors: Tensor | None) -> bool:
     """Tell whether a dispatch mode is active, or one of the tensors is of a subclass."""
     if _len_torch_dispatch_stack():
         return True
-    return any(tensor is not None and type(tensor) not in _PLAIN for tensor in tensors)
+    return False in [tensor is None or type(tensor) in _PLAIN for tensor in tensors]
 
 
 def as_operator(x: Tensor, *others: Tensor | None) -> bool:

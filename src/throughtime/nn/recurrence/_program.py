@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
+from throughtime.nn.recurrence._structures import leaves_of, rebuilt
 from throughtime.ops.program.bounded import with_bounded_states
 from throughtime.ops.program.layer import run_program
 from throughtime.ops.program.tracing.step import TracedStep
@@ -38,13 +38,13 @@ def program_states(
     bounds
         On entries and on the norm of the gradient that each step passes to the one before it.
     """
-    leaves, structure = pytree.tree_flatten(state)
+    leaves = leaves_of(state)
     sequences, before = [], []
     for leaf, constant, width in zip(leaves, step.constant, step.widths, strict=True):
         if constant:
             sequences.append(leaf)
         else:
-            before.append(leaf.reshape(leaf.shape[0], width))
+            before.append(leaf if leaf.dim() == 2 else leaf.reshape(leaf.shape[0], width))
     inputs = step.inputs(tokens, sequences)
     graph = step.graph if bounds is None else with_bounded_states(step.graph, *bounds)
     results = run_program(graph, inputs, before, steps)
@@ -57,11 +57,11 @@ def program_states(
         else:
             states.append(_at_all_tokens(leaf, steps) if constant else _shaped(next(after), shape))
         final.append(leaf if constant else _shaped(next(last), shape))
-    return pytree.tree_unflatten(states, structure), pytree.tree_unflatten(final, structure)
+    return rebuilt(states, state), rebuilt(final, state)
 
 
 def _shaped(row_values: Any, shape: torch.Size) -> Tensor:
-    values: Tensor = row_values.view(row_values.shape[0], *shape)
+    values: Tensor = row_values if len(shape) == 1 else row_values.view(row_values.shape[0], *shape)
     return values
 
 

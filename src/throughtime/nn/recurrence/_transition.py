@@ -10,6 +10,7 @@ from torch.utils import _pytree as pytree
 from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.inputs.precision import under_autocast
 from throughtime.nn.inputs.tokens import Input
+from throughtime.nn.recurrence._structures import leaves_of, rebuilt, same_structure
 from throughtime.ragged import Ragged
 
 
@@ -25,20 +26,19 @@ def check_input(x: Any) -> Input:
     )
 
 
-def begin(
-    initial: list[Tensor], structure: pytree.TreeSpec, state: Any, batch: int, *, unbatched: bool
-) -> Any:
-    """Return the state before the first step, each leaf (B, …)."""
+def begin(initial: list[Tensor], names: Any, state: Any, batch: int, *, unbatched: bool) -> Any:
+    """Return the state before the first step, each leaf (B, …); ``names`` has the structure of a state."""
     if state is None:
-        return pytree.tree_unflatten([leaf.expand(batch, *leaf.shape) for leaf in initial], structure)
-    leaves, given_structure = pytree.tree_flatten(state)
-    if given_structure != structure:
+        return rebuilt([leaf.expand(batch, *leaf.shape) for leaf in initial], names)
+    if not same_structure(state, names):
+        structures = map(pytree.tree_structure, (state, names))
         raise InputTypeError(
-            f"Recurrence: the state is {_described(given_structure)}, expected {_described(structure)}, "
-            "as the initial state is"
+            "Recurrence: the state is {}, expected {}, as the initial state is".format(
+                *map(_described, structures)
+            )
         )
     parts = []
-    for number, (leaf, like) in enumerate(zip(leaves, initial, strict=True)):
+    for number, (leaf, like) in enumerate(zip(leaves_of(state), initial, strict=True)):
         expected = tuple(like.shape) if unbatched else (batch, *like.shape)
         if not isinstance(leaf, Tensor) or leaf.shape != expected:
             kind = f"shape {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else type(leaf).__name__
@@ -46,21 +46,21 @@ def begin(
                 f"Recurrence: {_leaf(number, initial)} has {kind}, expected a tensor of shape {expected}"
             )
         parts.append(leaf.unsqueeze(0) if unbatched else leaf)
-    return pytree.tree_unflatten(parts, structure)
+    return rebuilt(parts, names)
 
 
 def check_next(before: Any, after: Any) -> Any:
     """Return the next state if it is like the one before; under autocast in the dtype that it had."""
     if isinstance(before, Tensor) and isinstance(after, Tensor):
         return _checked(before, after, "the state")
-    old, structure = pytree.tree_flatten(before)
-    new, new_structure = pytree.tree_flatten(after)
-    if new_structure != structure:
-        raise InputTypeError(
-            f"Recurrence: f returned {_described(new_structure)}, expected {_described(structure)}"
-        )
-    parts = [_checked(a, b, _leaf(i, old)) for i, (a, b) in enumerate(zip(old, new, strict=True))]
-    return pytree.tree_unflatten(parts, structure)
+    if not same_structure(before, after):
+        structures = map(pytree.tree_structure, (after, before))
+        raise InputTypeError("Recurrence: f returned {}, expected {}".format(*map(_described, structures)))
+    old = leaves_of(before)
+    parts = [
+        _checked(a, b, _leaf(i, old)) for i, (a, b) in enumerate(zip(old, leaves_of(after), strict=True))
+    ]
+    return rebuilt(parts, before)
 
 
 def _checked(before: Tensor, after: Any, name: str) -> Tensor:

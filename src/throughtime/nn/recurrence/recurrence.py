@@ -21,6 +21,7 @@ from throughtime.nn.inputs.step_order import StepOrder, step_order
 from throughtime.nn.inputs.tokens import Input, from_ragged, is_unbatched, like_input, ragged_of, tokens_of
 from throughtime.nn.recurrence._cell_transition import call_cell, is_cell, native_states, size_of
 from throughtime.nn.recurrence._program import CHOICES, Native, program_states
+from throughtime.nn.recurrence._structures import leaves_of, mapped, rebuilt
 from throughtime.nn.recurrence._transition import begin, check_input, check_next, check_rows
 from throughtime.nn.recurrence.cell import Cell
 from throughtime.nn.recurrence.noise import draws_of
@@ -398,8 +399,7 @@ class Recurrence(nn.Module):
 
     def _begun(self, state: Any, batch: int, *, unbatched: bool) -> Any:
         initial = [getattr(self, name) for name in self._names]
-        structure = pytree.tree_structure(self._named_state)
-        return begin(initial, structure, state, batch, unbatched=unbatched)
+        return begin(initial, self._named_state, state, batch, unbatched=unbatched)
 
     def _restarted(self, state: Any, flags: Tensor) -> Any:
         """Return the initial state where a flag is true."""
@@ -481,9 +481,10 @@ class Recurrence(nn.Module):
                 "give it one of torch's or throughtime's cells as f, which is one operator, or leave this "
                 "layer out of the graph",
             )
-        prepared = tokens if self.prepare is None else self.prepare(tokens)
-        leaves = pytree.tree_leaves(prepared)
-        check_rows(leaves, tokens.shape[0], "prepare", "tokens")
+        prepared = tokens
+        if self.prepare is not None:
+            prepared = self.prepare(tokens)
+            check_rows(leaves_of(prepared), tokens.shape[0], "prepare", "tokens")
         if trace is None:
             return self._all_steps(0, prepared, state, steps, inputs)
         if inputs is None:
@@ -501,7 +502,7 @@ class Recurrence(nn.Module):
     def _all_steps(
         self, kind: int, prepared: Any, state: Any, steps: Steps, inputs: StepInputs | None
     ) -> tuple[Any, Any]:
-        kept = len(pytree.tree_leaves(state))
+        kept = len(leaves_of(state))
         if inputs is None:
             return self._transit(kind, prepared, state, steps, kept)
         whole, read = inputs.of_state(state), inputs.of_tokens(prepared)
@@ -510,9 +511,8 @@ class Recurrence(nn.Module):
 
     def _transit(self, kind: int, prepared: Any, state: Any, steps: Steps, kept: int) -> tuple[Any, Any]:
         """Run a transition; of the leaves of its states, only the first ``kept`` are wanted at every step."""
-        leaves = pytree.tree_leaves(prepared)
         try:
-            can_be_native = self._may_be_native(leaves, state)
+            can_be_native = self._may_be_native(leaves_of(prepared), state)
             traced = self._tracers[kind].step(state, prepared) if can_be_native else None
         except UntraceableError as error:
             if self.native == "require":
@@ -527,7 +527,7 @@ class Recurrence(nn.Module):
     def _may_be_native(self, tokens: list[Tensor], state: Any) -> bool:
         if self.native == "never" or torch.compiler.is_compiling():
             return False
-        leaves = *tokens, *pytree.tree_leaves(state)
+        leaves = *tokens, *leaves_of(state)
         return False not in [leaf.is_cpu for leaf in leaves]
 
     def _warn(self, reason: str) -> None:
@@ -576,11 +576,11 @@ class Recurrence(nn.Module):
         self, states: Any, final: Any, wrap: Callable[[Tensor], Any], *, unbatched: bool
     ) -> RecurrentOutput:
         output = states if self.g is None else self.g(states)
-        tokens = pytree.tree_leaves(states)[0].shape[0]
-        check_rows(pytree.tree_leaves(output), tokens, "g", "states")
+        if self.g is not None:
+            check_rows(leaves_of(output), leaves_of(states)[0].shape[0], "g", "states")
         if unbatched:
-            final = pytree.tree_map(lambda part: part.squeeze(0), final)
-        return RecurrentOutput(pytree.tree_map(wrap, output), final)
+            final = mapped(lambda part: part.squeeze(0), final)
+        return RecurrentOutput(mapped(wrap, output), final)
 
 
 def _bounded_step(
@@ -639,7 +639,6 @@ def _finals(ended: list[Any], order: StepOrder) -> Any:
 
 def _across(function: Callable[[list[Tensor]], Tensor], trees: list[Any], count: int | None = None) -> Any:
     """Apply a function to the first leaves of trees of one structure, in a list; None for the others."""
-    flat = [pytree.tree_leaves(tree) for tree in trees]
-    structure = pytree.tree_structure(trees[0])
+    flat = [leaves_of(tree) for tree in trees]
     results: list[Any] = [function(list(leaf)) for leaf in list(zip(*flat, strict=True))[:count]]
-    return pytree.tree_unflatten([*results, *[None] * (structure.num_leaves - len(results))], structure)
+    return rebuilt([*results, *[None] * (len(flat[0]) - len(results))], trees[0])

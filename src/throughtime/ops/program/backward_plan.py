@@ -92,7 +92,8 @@ class BackwardPlan:
         self._no_sums = [None] * len(backward.sequences)
         self._of_tokens = [(index, self._part(part)) for index, part in backward.token_gradients.items()]
         self._of_vectors = [
-            (vectors + index, self._part(part)) for index, part in backward.vector_gradients.items()
+            (vectors + index, tuple(map(self._part, parts)))
+            for index, parts in backward.vector_gradients.items()
         ]
         self._of_matrices = [self._product(one, matrices) for one in backward.matrix_gradients]
         self._of_states = [
@@ -156,8 +157,9 @@ class BackwardPlan:
         gradients: list[Tensor | None] = [None] * sum(self._counts)
         for place, part in self._of_tokens:
             gradients[place] = part.of(everything)
-        for place, part in self._of_vectors:
-            gradients[place] = part.of(everything).sum(0)
+        for place, parts in self._of_vectors:
+            sums = [part.of(everything).sum(0) for part in parts]
+            gradients[place] = sums[0] if len(sums) == 1 else torch.cat(sums)
         for product in self._of_matrices:
             _multiply(product, everything, gradients)
         for place, number in self._of_states:

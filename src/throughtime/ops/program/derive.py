@@ -3,7 +3,8 @@
 It runs against the order of the forward pass. The gradients of the states are its states; the gradient of a
 ``sequence`` leaf is a state that each step adds to. Forward values are read or computed again, by a rule
 for each operator: leaves, and results that the forward pass writes anyway, are read; a cheap result is
-computed again from its inputs; any other is written by the forward pass and read. The gradient of a matrix
+computed again from its inputs, unless it is the sum of a product and something else; any other is written by
+the forward pass and read. The gradient of a matrix
 is one product after the loop, over all tokens, of the gradient of the product and its input; that of a
 vector is a sum over all tokens.
 """
@@ -20,6 +21,7 @@ from throughtime.ops.program.builder import Builder, Value
 from throughtime.ops.program.fusing import PRODUCTS
 from throughtime.ops.program.graph import Graph
 from throughtime.ops.program.operators import OPERATORS, Call
+from throughtime.ops.program.pruning import use_counts
 
 TOKEN, WRITTEN, GRADIENT, EMITTED = "token", "written", "gradient", "emitted"
 """Matrices with a row for each token: the k-th token matrix, what the forward pass wrote of node k, the
@@ -82,8 +84,10 @@ class Backward:
         Forward states that its ``previous`` leaves read, before the step.
     states, sequences
         Forward states and sequence leaves that the states of its graph belong to.
-    token_gradients, vector_gradients : dict
-        By leaf, the columns that are its gradient, of a vector summed over tokens.
+    token_gradients : dict
+        By leaf, the columns that are its gradient.
+    vector_gradients : dict
+        By leaf, the columns that are its gradient when summed over tokens, in one or more parts.
     matrix_gradients
         What is computed after the loop.
     written
@@ -96,7 +100,7 @@ class Backward:
     states: tuple[int, ...]
     sequences: tuple[int, ...]
     token_gradients: dict[int, Columns]
-    vector_gradients: dict[int, Columns]
+    vector_gradients: dict[int, tuple[Columns, ...]]
     matrix_gradients: tuple[MatrixGradient, ...]
     written: frozenset[int]
 
@@ -252,6 +256,7 @@ class _Assembly:
 
     def __init__(self, gradients: _Gradients, available: frozenset[int]) -> None:
         self._source, self._available = gradients, available
+        self._sums = _sums_of_products(gradients.graph)
         self._builder = Builder()
         # Of equal nodes one that is written in any case, else the first.
         by_rank = sorted(enumerate(gradients.values), key=lambda one: (one[0] in available, -one[0]))
@@ -269,11 +274,11 @@ class _Assembly:
         """Return the graph and where its results are."""
         source = self._source
         states = [self._next_state(k) for k in source.states]
-        sums = self._sums(len(states))
+        sums = self._sequence_sums(len(states))
         products = self._products()
         of_tokens, of_vectors = self._of_leaves("token"), self._of_leaves("vector")
-        whole = [*of_tokens.values(), *of_vectors.values(), *(factor for _, factor, _ in products)]
-        self._emit(whole, [gradient for gradient, *_ in products])
+        whole = [*of_tokens.values(), *(factor for _, factor, _ in products)]
+        self._emit(whole, [*of_vectors.values(), *(gradient for gradient, *_ in products)])
         graph = self._builder.graph([*states, *sums.values()], self._outputs)
         return Backward(
             graph,
@@ -282,7 +287,7 @@ class _Assembly:
             tuple(source.states),
             tuple(sums),
             {index: self._known(gradient) for index, gradient in of_tokens.items()},
-            {index: self._known(gradient) for index, gradient in of_vectors.items()},
+            {index: self._parts(gradient) for index, gradient in of_vectors.items()},
             tuple(MatrixGradient(self._parts(g), self._known(a), factors) for g, a, factors in products),
             frozenset(self._written | {source.graph.states[k] for k in self._previous}),
         )
@@ -293,7 +298,7 @@ class _Assembly:
             return self._builder.constant(0.0, self._source.graph.nodes[self._source.graph.states[k]].width)
         return self._resolve(gradient)
 
-    def _sums(self, begin: int) -> dict[int, Value]:
+    def _sequence_sums(self, begin: int) -> dict[int, Value]:
         sums: dict[int, Value] = {}
         for (kind, index), gradient in self._source.of_leaves.items():
             if kind == "sequence":
@@ -435,7 +440,8 @@ class _Assembly:
         node = self._source.builder.nodes[position]
         if position not in self._forward or not node.inputs:
             return False
-        if self._forward[position] in self._available or node.operator not in OPERATORS:
+        forward = self._forward[position]
+        if forward in self._available or forward in self._sums or node.operator not in OPERATORS:
             return True
         if node.operator == "slice":
             (base,) = node.inputs
@@ -464,6 +470,21 @@ class _Assembly:
     def _token(self, kind: str, number: int, width: int) -> Value:
         index = self._tokens.setdefault((kind, number), len(self._tokens))
         return self._builder.leaf("token", index, width)
+
+
+def _sums_of_products(graph: Graph) -> frozenset[int]:
+    """Return the sums that a product computes as it adds to what is there: they cost nothing to write."""
+    counts = use_counts(graph)
+    products = {
+        position
+        for position, node in enumerate(graph.nodes)
+        if node.operator in PRODUCTS and counts[position] == 1
+    }
+    return frozenset(
+        position
+        for position, node in enumerate(graph.nodes)
+        if node.operator == "add" and not products.isdisjoint(node.inputs)
+    )
 
 
 def _adjacent(parts: Sequence[Columns | None]) -> Columns | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate, compress, pairwise
 from typing import Any
 
@@ -44,7 +45,7 @@ class TracedStep:
     _kinds: tuple[tuple[torch.Size, torch.dtype], ...]
     _bounds: tuple[tuple[int, int], ...]
 
-    @property
+    @cached_property
     def widths(self) -> tuple[int, ...]:
         """For each leaf of the state, its number of values per sequence."""
         return tuple(shape.numel() for shape in self.shapes)
