@@ -287,7 +287,7 @@ ACTIVATIONS: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda one: getattr(one, "__name__", str(one)))
 def test_an_activation_of_steps_and_of_pooled_features(activation: Any) -> None:
     torch.manual_seed(0)
     steps = tt.nn.ConvBlock(3, 4, 1, activation=activation).eval()
