@@ -38,7 +38,7 @@ def test_the_public_names_are_these() -> None:
         "logs",
         "demo",
     }
-    inner |= {"cli", "estimators", "quantized", "serve", "_native"}
+    inner |= {"cli", "estimators", "serve", "_native"}
     inner |= {
         "conv",
         "crf",
