@@ -44,12 +44,14 @@ class SortedPacked(nn.Module):
 
 
 class RaggedTagger(PackedTagger):
-    """The same on a Ragged made inside of padded tokens and lengths."""
+    """The same on a Ragged made inside of padded tokens and lengths, and a mean over one made with a mask."""
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
         x = tt.Ragged.from_padded(self.embedding(tokens), lengths=lengths)
         y, (h, c) = self.lstm(x)
-        return self.scores(y).to_padded(length=tokens.shape[1]), h, c
+        masked = tt.Ragged.from_padded(self.embedding(tokens), mask=tokens.cumsum(1) > 0)
+        mean = tt.nn.Pool("mean")(masked)
+        return self.scores(y).to_padded(length=tokens.shape[1]), h, c, mean
 
 
 class MeanOfPadded(PackedTagger):

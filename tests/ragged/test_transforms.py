@@ -188,3 +188,17 @@ def test_lengths_of_padded_batches_are_compared_when_a_compiled_function_runs() 
             compiled(torch.randn(2, 4, 3), torch.tensor(lengths), 6)
     with pytest.raises(RuntimeError, match="length is less than that of the longest sequence"):
         compiled(torch.randn(2, 4, 3), torch.tensor([2, 4]), 3)
+
+
+def test_masks_of_padded_batches_are_checked_when_a_compiled_function_runs() -> None:
+    def function(padded: Tensor, mask: Tensor) -> Tensor:
+        return (Ragged.from_padded(padded, mask=mask) * 2).to_padded(length=padded.shape[1])
+
+    torch._dynamo.reset()
+    compiled = torch.compile(function, backend="eager", fullgraph=True, dynamic=True)
+    masks = [[0, 1, 1], [1, 0, 0], [0, 0, 0]], [[1, 1, 1, 1], [0, 0, 1, 0]]
+    for mask in (torch.tensor(mask, dtype=torch.bool) for mask in masks):
+        padded = torch.randn(*mask.shape, 3)
+        torch.testing.assert_close(compiled(padded, mask), function(padded, mask), rtol=0, atol=0)
+    with pytest.raises(RuntimeError, match="a row of the mask has padding between its tokens"):
+        compiled(torch.randn(2, 3, 3), torch.tensor([[True, True, True], [True, False, True]]))

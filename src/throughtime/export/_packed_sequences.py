@@ -66,7 +66,10 @@ class _Recorded(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        replacements = {"_pack_padded_sequence": self._packed, "_pad_packed_sequence": self._padded}
+        replacements: dict[str, Callable[..., Any]] = {
+            "_pack_padded_sequence": self._packed,
+            "_pad_packed_sequence": self._padded,
+        }
         name = getattr(function, "__name__", "")
         if name in replacements and is_compiling():
             return replacements[name](*args)

@@ -97,16 +97,26 @@ def _padded_by_mask(rows: Tensor, mask: Tensor) -> tuple[Tensor, Layout]:
             f"got {mask.dtype} of shape {tuple(mask.shape)}"
         )
     mask = mask.to(rows.device)
-    starts = mask.clone()
-    starts[:, 1:] &= ~mask[:, :-1]
+    is_first = torch.arange(mask.shape[1], device=mask.device) == 0
+    starts = mask & (is_first | ~mask.roll(1, 1))
     lengths, runs = torch.stack([mask.sum(1), starts.sum(1)]).cpu()
-    if (runs > 1).any():
+    _check_runs(runs)
+    values, layout = rows[mask], Layout.from_lengths(lengths, rows.device)
+    if is_compiling():
+        torch._check(values.shape[0] == layout.total)  # noqa: SLF001 - both are values of the graph
+    return values, layout
+
+
+def _check_runs(runs: Tensor) -> None:
+    """Refuse rows of a mask with tokens in several places, in a compiled graph when it runs."""
+    if is_compiling():
+        assert_when_run(runs <= 1, "a row of the mask has padding between its tokens")
+    elif (runs > 1).any():
         row = int((runs > 1).nonzero()[0])
         raise ShapeError(
             f"row {row} of the mask has padding between its tokens, so removing it would join distant steps; "
             "if this is intended, use Ragged.from_lengths(padded[mask], mask.sum(1)), batch first"
         )
-    return rows[mask], Layout.from_lengths(lengths, rows.device)
 
 
 def to_padded(
