@@ -136,6 +136,8 @@ def test_labels_values_and_tags_of_texts_and_tokens() -> None:
         tags = json.loads(_notes(proto)["tags"])
         predicted = [[tags[number] for number in row if number >= 0] for row in found["prediction"]]
         assert predicted == tagger.predict({"tokens": data["tokens"]})
+    with pytest.raises(NotCausalError, match="conditional random field depend on later steps.*without crf"):
+        tagger.export(streaming=True)
 
 
 def test_the_best_tags_of_a_random_field_are_those_of_the_layer() -> None:

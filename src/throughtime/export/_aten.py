@@ -384,6 +384,29 @@ def _layer_norm(
     return [y, *[f"{MISSING}the statistics of aten::native_layer_norm"] * 2]
 
 
+def _batch_norm(
+    recorder: "Recorder",
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    mean: Tensor,
+    variance: Tensor,
+    training: bool,  # noqa: FBT001 - torch's
+    momentum: float,
+    eps: float,
+) -> list[str]:
+    del momentum
+    if training:
+        return [f"{MISSING}aten::native_batch_norm in training"] * 3
+    parts = (
+        torch.ones_like(mean) if weight is None else weight,
+        torch.zeros_like(mean) if bias is None else bias,
+    )
+    operands = [recorder.value(part) for part in (x, *parts, mean, variance)]
+    y = recorder.graph.add("BatchNormalization", *operands, epsilon=eps)
+    return [y, *[f"{MISSING}the statistics of aten::native_batch_norm"] * 2]
+
+
 def _zeros(recorder: "Recorder", x: Tensor, **options: Any) -> str:
     del options
     shape = recorder.graph.add("Shape", recorder.value(x))
@@ -576,6 +599,7 @@ NODES: Mapping[str, Node] = {
     "aten::minimum": _node("Min"),
     "aten::mish": _mish,
     "aten::mm": _product,
+    "aten::native_batch_norm": _batch_norm,
     "aten::native_layer_norm": _layer_norm,
     "aten::ones_like": _ones,
     "aten::permute": _permuted,
@@ -597,6 +621,7 @@ NODES: Mapping[str, Node] = {
     "aten::threshold": _threshold,
     "aten::transpose.int": _transposed,
     "aten::unbind.int": _unbound,
+    "aten::unsafe_split.Tensor": _split,
     "aten::unsqueeze": _unsqueezed,
     "aten::var.correction": _of_variance(root=False),
     "aten::zeros_like": _zeros,

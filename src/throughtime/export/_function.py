@@ -118,7 +118,9 @@ class Recorder(TorchDispatchMode):
         return next((value for value in values if value.startswith(MISSING)), "")
 
     def _record(self, operator: Any, args: Sequence[Any], options: Mapping[str, Any], results: Any) -> None:
-        if not isinstance(results, Tensor | list | tuple) or self._writes_into_others(operator, args):
+        if not isinstance(results, Tensor | list | tuple) or self._changes_what_is_not_its_own(
+            operator, args
+        ):
             self._refused = operator.name()
             return
         add = NODES.get(_without_place(operator))
@@ -127,20 +129,29 @@ class Recorder(TorchDispatchMode):
         values = [missing] * len(tensors) if missing or add is None else add(self, *args, **options)
         for tensor, value in zip(tensors, [values] if isinstance(values, str) else values, strict=True):
             self.name(tensor, value)
+        if operator._schema.is_mutable:  # noqa: SLF001
+            self._forget_parts_of(args[0], operator)
 
-    def _writes_into_others(self, operator: Any, args: Sequence[Any]) -> bool:
-        """Tell whether an operator changes in place an argument, or a tensor that shares its numbers."""
+    def _changes_what_is_not_its_own(self, operator: Any, args: Sequence[Any]) -> bool:
+        """Tell whether an operator changes in place an argument of the function, or what is not recorded."""
         if not operator._schema.is_mutable:  # noqa: SLF001 - torch has no public one
             return False
-        storage = args[0].untyped_storage().data_ptr()
-        return (
-            id(args[0]) in self._arguments
-            or id(args[0]) not in self._values
-            or any(
-                tensor is not args[0] and tensor.untyped_storage().data_ptr() == storage
-                for tensor, _ in self._values.values()
-            )
-        )
+        return id(args[0]) in self._arguments or id(args[0]) not in self._values
+
+    def _forget_parts_of(self, changed: Tensor, operator: Any) -> None:
+        """Let no result depend on other tensors that share numbers with one that was changed in place."""
+        numbers = _places(changed)
+        for key, (tensor, _) in list(self._values.items()):
+            shared = tensor.untyped_storage().data_ptr() == changed.untyped_storage().data_ptr()
+            if tensor is not changed and shared and not numbers.isdisjoint(_places(tensor)):
+                self._values[key] = tensor, MISSING + operator.name()
+
+
+def _places(tensor: Tensor) -> set[int]:
+    """Return where the numbers of a tensor are in its storage."""
+    size = tensor.untyped_storage().nbytes() // tensor.element_size()
+    every = torch.arange(size)
+    return set(every.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset()).flatten().tolist())
 
 
 def _without_place(operator: Any) -> str:

@@ -61,6 +61,20 @@ def add_recorded_merge(batch: Batch, merge: Any, values: Sequence[Value], place:
     return _recorded(batch, joined, values, {}, place)
 
 
+def add_recorded_steps(
+    batch: Batch, function: Callable[..., Tensor], values: Sequence[Steps], place: Place
+) -> Steps:
+    """Add a function of several values of each step.
+
+    Raises
+    ------
+    InputTypeError
+        As of `add_function_of_tokens`.
+    """
+    result = _recorded(batch, lambda tensors: function(*tensors), values, {}, place)
+    return steps_of(result, place.name)
+
+
 def add_recorded_scores(
     batch: Batch, score: Callable[[Tensor, Tensor], Any], states: Steps, targets: Steps, place: Place
 ) -> Steps:

@@ -56,17 +56,20 @@ def onnx(
                            (B, L, I); with a context, context  behind the end; h_n, c_n (layers·D, B, H)
                            (B, C); on demand h_0, c_0
     any other              tokens (B, L) int64 if it begins    output (B, L, D), zeros behind the end, or
-                           with an Embedding, or x (B, L, D)   logits (B, D) if it pools, (B, k, D) if it
-                                                               keeps the k largest of each feature
+                           with an Embedding, or x (B, L, D);  logits (B, D) if it pools, (B, k, D) if it
+                           extra (B, K) if it reads features   keeps the k largest of each feature;
+                           beside the sequence                 output_lengths (B,) if they changed
+    LeNet                  x (B, C, 28, 28) and no lengths     logits (B, classes)
     =====================  ==================================  ===========================================
 
     A model is exported part by part, as it describes itself (`throughtime.nn.description`), down to layers
-    that state their operators: Embedding, RNN, LSTM, GRU, convolutions that keep the lengths, BatchNorm1d,
-    Pool, Flatten, Linear, Readout, ReLU, Tanh, Sigmoid, Dropout, LockedDropout, Identity. So are blocks,
-    stacks and models made of these, and modules of your own with a method ``describe()``. Recurrent layers
-    are ONNX's own operators or, where these do not have the cell or an option, such as MGU and ``proj_size``,
-    loops over its equations. A parametrized weight (`torch.nn.utils.parametrize`) is exported with its
-    present value.
+    that state their operators: all public layers but single cells, `Stream`, `AttentionGRU` and
+    `ConvBlock2d`. So are blocks, stacks and models made of these, and modules of your own with a method
+    ``describe()``. A function or module that treats each step by itself and states no operators, such as an
+    activation, is recorded: it runs once, and each operator of torch that it calls becomes one of ONNX.
+    Recurrent layers are ONNX's own operators or, where these do not have the cell or an option, such as MGU
+    and ``proj_size``, loops over its equations. A parametrized weight (`torch.nn.utils.parametrize`) is
+    exported with its present value.
 
     With ``streaming`` the inputs are the next n ≥ 1 steps of each of B sequences, tokens (B, n) or x
     (B, n, D), and the state, and the outputs also have the state after these steps. The output is of these
@@ -107,10 +110,11 @@ def onnx(
     ------
     InputTypeError
         If a part states no operators and is not made of parts that do, or an operator has no form in ONNX
-        here; if a module has a forward hook or overrides methods of the class that describes it; or the
-        parameters are not float32.
+        here; if a function gives a step another result in another batch, or changes its input in place; if a
+        module has a forward hook or overrides methods of the class that describes it; or the parameters are
+        not float32.
     ShapeError
-        If an option has no form in ONNX, such as a convolution that changes lengths; if modules do not fit
+        If an option has no form in ONNX, such as ``max_norm`` of an Embedding; if modules do not fit
         together, or the parameters have 2 GiB or more.
     NotCausalError
         If it is to stream, and a part needs future steps; the message names it.

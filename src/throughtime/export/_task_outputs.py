@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from throughtime.export._batch import INT64, Batch, Steps, Value, Vectors
+from throughtime.export._crf import add_viterbi
 from throughtime.export._model_graph import ModelGraph
 from throughtime.export._place import Place
 from throughtime.export._pool import CHUNK_POOLS, POOLS
 from throughtime.export._series_inputs import double, doubles
 from throughtime.export._stream import Stream
-from throughtime.export._viterbi import add_viterbi
 from throughtime.nn import CRF
 from throughtime.nn.description import Operator
 from throughtime.tasks import Anomaly, Classification, MultiLabel, Regression, Tagging

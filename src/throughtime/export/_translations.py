@@ -7,11 +7,13 @@ from throughtime.errors import InputTypeError, NotCausalError
 from throughtime.export._activations import add_softmax, elementwise
 from throughtime.export._attention import add_attention_pool, add_attention_pool_chunk
 from throughtime.export._batch import Batch, Steps, Value, steps_of
+from throughtime.export._cells import add_cell_layer, add_recurrence, add_scan_layer
 from throughtime.export._conv import (
     add_conv_chunk,
     add_conv_of_sequences,
     add_conv_transpose_of_sequences,
 )
+from throughtime.export._crf import add_marginals
 from throughtime.export._linear import add_embedding, add_flatten, add_linear
 from throughtime.export._ngrams import add_ngram_scores
 from throughtime.export._norm import add_batch_norm, add_normalize_sequences
@@ -80,8 +82,10 @@ def features_read(operator: Operator) -> int | str | None:
             size = arguments["weight"].shape[0]
         case "throughtime::normalize_sequences" | "throughtime.nn.AttentionPool":
             size = arguments["features"]
-        case "throughtime::recurrent_layer":
+        case "throughtime::recurrent_layer" | "throughtime.nn.CellLayer" | "throughtime.nn.ScanLayer":
             size = arguments["layer"].input_size
+        case "throughtime.nn.CRF":
+            size = arguments["layer"].num_tags
         case "throughtime.models.ChannelsAsSteps":
             size = arguments["channels"]
         case "throughtime::rocket":
@@ -116,6 +120,15 @@ class _Forms(NamedTuple):
     chunk: Callable[[Stream, Operator, Value, Place], Value] | str
 
 
+def _refused(reason: str) -> _Forms:
+    """Return the forms of an operator that has none, which ``reason`` says behind the part's name."""
+
+    def refuse(_batch: Batch, _operator: Operator, _value: Value, place: Place) -> Value:
+        raise InputTypeError(f"{place.described} {reason}")
+
+    return _Forms(refuse, refuse)
+
+
 def _of_each(translation: Translation) -> _Forms:
     """Return the forms of an operator that treats each step, or each vector, by itself."""
     return _Forms(translation, translation)
@@ -144,6 +157,18 @@ _FORMS: dict[str, _Forms] = {
     "throughtime.models.OneLength": _Forms(add_one_length, f"needs the whole sequence, {_NO_END}"),
     "throughtime.models.StepsAsFeatures": _Forms(
         add_steps_as_features, f"reads the steps of the whole sequence, {_NO_END}; use a Pool"
+    ),
+    "throughtime.nn.AttentionGRU": _refused(
+        "reads a memory beside the sequence, which ONNX models here do not have; export the layers around it"
+    ),
+    "throughtime.nn.CRF": _Forms(
+        add_marginals, f"sums over all tag sequences, {_NO_END}; export the layers before it"
+    ),
+    "throughtime.nn.CellLayer": _of_each(add_cell_layer),
+    "throughtime.nn.Recurrence": _of_each(add_recurrence),
+    "throughtime.nn.ScanLayer": _of_each(add_scan_layer),
+    "throughtime.nn.Stream": _refused(
+        "keeps its state between calls; export its model, with streaming=True for a state as inputs"
     ),
     "throughtime.nn.AttentionPool": _Forms(add_attention_pool, add_attention_pool_chunk),
     "throughtime::conv1d": _Forms(add_conv_of_sequences, add_conv_chunk),

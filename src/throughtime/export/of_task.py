@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from throughtime.data.inputs import LengthLimit, NumericColumns, SeriesInputs
-from throughtime.errors import UnsupportedError
+from throughtime.errors import NotCausalError, UnsupportedError
 from throughtime.export._batch import Batch, Steps, Value, Vectors
 from throughtime.export._file import write_file
 from throughtime.export._intermediates import Intermediates
@@ -98,6 +98,11 @@ def onnx_of_task(
     """
     check_float32(model)
     check_size(model)
+    if streaming and isinstance(model, Tagger):
+        raise NotCausalError(
+            "the best tags of a conditional random field depend on later steps, which a stream does not have "
+            "yet; train without crf (--crf)"
+        )
     graph, between = ModelGraph(), Intermediates() if intermediates else None
     notes = dict(metadata or {})
     with evaluating(model), torch.no_grad():

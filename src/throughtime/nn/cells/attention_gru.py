@@ -12,6 +12,7 @@ from throughtime.nn.cells.layer import CellLayer
 from throughtime.nn.cells.masks import Masks, kept, masked
 from throughtime.nn.cells.parameters import add_parameters, checked_choice, set_uniform
 from throughtime.nn.description.kinds import Stateful, WholeSequence
+from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import RecurrentOutput
 from throughtime.nn.recurrence.cell import Cell
 from throughtime.nn.recurrence.recording import record
@@ -219,6 +220,10 @@ class AttentionGRU(CellLayer):
     def describe(self) -> Stateful | WholeSequence:
         """Describe the layer: stateful, or if bidirectional, one that needs whole sequences."""
         return self._description()
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the layer itself, which is not exported: it needs a memory beside the sequence."""
+        return (Operator.of("throughtime.nn.AttentionGRU", layer=self),)
 
     def extra_repr(self) -> str:
         """Return the arguments that are not defaults."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from throughtime.errors import InputTypeError, ShapeError
+from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
 from throughtime.nn.inputs.resets import flags_of_step, pieces_of, reversed_flags
 from throughtime.nn.inputs.tokens import (
@@ -83,6 +84,10 @@ class CellLayer(PlacedLayer):
     def __repr__(self) -> str:
         """Return the class with its arguments."""
         return f"{type(self).__name__}({self.extra_repr()})"
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the layer itself, whose cells an exporter reads."""
+        return (Operator.of("throughtime.nn.CellLayer", layer=self),)
 
     def forward(self, input: Any, hx: Any = None, *, reset: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's names
         """Return ``output, state``.

@@ -15,6 +15,7 @@ from torch.utils import _pytree as pytree
 
 from throughtime.errors import InputTypeError, ShapeError, UnsupportedError
 from throughtime.nn.description.kinds import Stateful
+from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
 from throughtime.nn.inputs.resets import flags_of_step, pieces_of
 from throughtime.nn.inputs.step_order import StepOrder, step_order
@@ -215,6 +216,19 @@ class Recurrence(nn.Module):
                 "Recurrence: state must be a number of zeros, a tensor, a Parameter, or a structure of "
                 f"these, got {leaf!r}"
             )
+
+    @property
+    def initial_state(self) -> Any:
+        """The state that a sequence begins with, in its structure, without a dimension for sequences."""
+        return pytree.tree_map(lambda name: getattr(self, name), self._named_state)
+
+    def transition(self, state: Any, x_t: Any) -> Any:
+        """Return the state after one step of n sequences, in Python."""
+        return self._transition[0](state, x_t)
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the layer itself, whose functions an exporter reads."""
+        return (Operator.of("throughtime.nn.Recurrence", layer=self),)
 
     def describe(self) -> Stateful:
         """Return how the layer passes on its state."""

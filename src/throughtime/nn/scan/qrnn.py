@@ -8,6 +8,7 @@ from torch import Tensor
 
 from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.description.kinds import Stateful, WholeSequence
+from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.tokens import Input, is_unbatched
 from throughtime.nn.recurrence.places import Place
 from throughtime.nn.scan.layer import PlaceResult, ScanLayer, Values
@@ -134,6 +135,10 @@ class QRNN(ScanLayer):
     def describe(self) -> Stateful | WholeSequence:
         """Return how the layer passes on its state; with both directions it reads whole sequences."""
         return self._description()
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the layer itself, whose weights and gates an exporter reads."""
+        return super().operators()
 
     def _options(self) -> dict[str, tuple[Any, Any]]:
         return {"kernel_size": (self.kernel_size, 2), "pooling": (self.pooling, "fo")}

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from throughtime.nn.description.kinds import Stateful, WholeSequence
+from throughtime.nn.description.operator import Operator
 from throughtime.nn.scan.layer import ScanLayer, Values
 from throughtime.ops.scan.gated_output import gated_output
 from throughtime.ops.scan.gates import BLOCKS
@@ -96,6 +97,10 @@ class SRU(ScanLayer):
     def describe(self) -> Stateful | WholeSequence:
         """Return how the layer passes on its state; with both directions it reads whole sequences."""
         return self._description()
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the layer itself, whose weights and gates an exporter reads."""
+        return super().operators()
 
     def _blocks(self, features: int) -> int:
         return BLOCKS[self.gates] + (1 if features == self.hidden_size else 2)

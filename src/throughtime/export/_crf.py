@@ -1,14 +1,17 @@
-"""The best sequence of tags under a conditional random field: the Viterbi algorithm as two loops."""
+"""Conditional random fields as loops: the best sequence of tags, and the marginals of each step."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from throughtime.export._batch import INT64, Batch, Steps
+from throughtime.export._batch import INT64, Batch, Steps, Value, steps_of
 from throughtime.export._model_graph import ModelGraph
+from throughtime.export._place import Place
 from throughtime.nn import CRF
+from throughtime.nn.description import Operator
 
 _FORBIDDEN = -1e30  # as the layer has it
 _TO_THE_END = 2**31 - 1
@@ -47,6 +50,56 @@ def add_viterbi(batch: Batch, graph: ModelGraph, crf: CRF, emissions: Steps) -> 
     _, (best_tags,) = graph.scan(backward, [tag], previous, reverse=True)
     squeezed = graph.add("Squeeze", best_tags, graph.constant([2]))
     return graph.add("Cast", squeezed, to=INT64)
+
+
+def add_marginals(batch: Batch, operator: Operator, value: Value, place: Place) -> Steps:
+    """Add throughtime.nn.CRF: the probability of each tag at every step (the forward-backward algorithm)."""
+    crf: CRF = operator.arguments["layer"]
+    graph, steps = cast("ModelGraph", batch.graph), steps_of(value, place.name, crf.num_tags)
+    emissions = batch.masked(steps, batch.real).name
+    total = graph.add("Add", _forward(batch, graph, crf, emissions), _backward(batch, graph, crf, emissions))
+    return Steps(graph.add("Softmax", total, axis=2), crf.num_tags)
+
+
+def _forward(batch: Batch, graph: ModelGraph, crf: CRF, emissions: str) -> str:
+    """(L, B, C): the logarithm of the sum over all tag sequences up to each step, by its tag."""
+    into = graph.constant(_allowed(crf.transitions, crf.allowed).t(), "crf.transitions_into")
+    start = graph.constant(_allowed(crf.start, crf.allowed_start), "crf.start")
+
+    def step(states: Sequence[str], x_t: str) -> tuple[Sequence[str], Sequence[str]]:
+        emission, is_first = _split(graph, x_t, crf.num_tags)
+        scores = graph.add("Add", graph.add("Unsqueeze", states[0], graph.constant([1])), into)
+        before = graph.add("ReduceLogSumExp", scores, graph.constant([2]), keepdims=0)
+        after = graph.add("Add", emission, graph.add("Where", is_first, start, before))
+        return [after], [after]
+
+    marked = _marked(graph, emissions, batch.first)
+    return graph.scan(step, [_zeros(batch, graph, crf)], marked)[1][0]
+
+
+def _backward(batch: Batch, graph: ModelGraph, crf: CRF, emissions: str) -> str:
+    """(L, B, C): the logarithm of the sum over all tag sequences behind each step, by its tag."""
+    out_of = graph.constant(_allowed(crf.transitions, crf.allowed), "crf.transitions")
+    end = graph.constant(crf.end, "crf.end")
+
+    def step(states: Sequence[str], x_t: str) -> tuple[Sequence[str], Sequence[str]]:
+        emission, is_last = _split(graph, x_t, crf.num_tags)
+        scores = graph.add("Add", graph.add("Unsqueeze", states[0], graph.constant([1])), out_of)
+        behind = graph.add("ReduceLogSumExp", scores, graph.constant([2]), keepdims=0)
+        behind = graph.add("Where", is_last, end, behind)
+        return [graph.add("Add", emission, behind)], [behind]
+
+    marked = _marked(graph, emissions, batch.last)
+    return graph.scan(step, [_zeros(batch, graph, crf)], marked, reverse=True)[1][0]
+
+
+def _marked(graph: ModelGraph, emissions: str, mask: str) -> str:
+    return graph.add("Concat", emissions, graph.numbers(mask), axis=2)
+
+
+def _zeros(batch: Batch, graph: ModelGraph, crf: CRF) -> str:
+    shape = graph.add("Concat", batch.size, graph.constant([crf.num_tags]), axis=0)
+    return graph.add("Expand", graph.number(0.0), shape)
 
 
 def _allowed(scores: Tensor, mask: Tensor | None) -> Tensor:
