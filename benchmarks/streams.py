@@ -3,12 +3,12 @@
     python benchmarks/streams.py [--streams 1000 10000] [--rounds 15] [--threads 1] [--part 1.0]
 
 An embedding and an LSTM (128 → 128) read the next token of every open stream, or of a random part of them, in
-a new order in each round. Contenders, in turns:
+a new order in each round; a dict of tokens by stream comes in, a dict of outputs goes out. Contenders, in
+turns:
 
-stream   tt.Stream: a dict of chunks in, a dict of outputs out
+stream   tt.Stream
 steps    a loop over the streams: the layer's step on each by itself
-torch    torch.nn.LSTM on one batch, states in one tensor: gathered for the round, and written back; a dict of
-         tokens in, one tensor out
+torch    torch.nn.LSTM on one batch, states in one tensor: gathered for the round, and written back
 
 Prints the median of tokens per second in all streams, and milliseconds of a round. With one thread times are
 of the processor, so that other processes matter less.
@@ -55,13 +55,13 @@ def torch_batched(streams: int) -> Push:
     embedding, layer = nn.Embedding(WORDS, SIZE), nn.LSTM(SIZE, SIZE)
     h, c = torch.zeros(1, streams, SIZE), torch.zeros(1, streams, SIZE)
 
-    def push(chunks: dict[int, Tensor]) -> Tensor:
+    def push(chunks: dict[int, Tensor]) -> dict[int, Tensor]:
         rows = torch.tensor(list(chunks))
         x = embedding(torch.cat(list(chunks.values())))[None]
         y, state = layer(x, (h.index_select(1, rows), c.index_select(1, rows)))
         for whole, part in zip((h, c), state, strict=True):
             whole.index_copy_(1, rows, part)
-        return y[0]
+        return dict(zip(chunks, y[0].unbind(0), strict=True))
 
     return push
 

@@ -1,6 +1,7 @@
 """What a stream runs: a model, how chunks become its input, and how its outputs become answers."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -120,15 +121,25 @@ def batch_of(chunks: Mapping[Hashable, Any], steps: Sequence[Tensor], expected: 
     """
     like = steps[0] if expected is None else expected
     features, dtype = like.shape[1:], like.dtype
-    for key, chunk in zip(chunks, steps, strict=True):
-        if chunk.dim() == 0 or chunk.shape[1:] != features:
-            wanted = f"(n{''.join(f', {size}' for size in features)}{'' if features else ','})"
-            raise ShapeError(
-                f"the chunk of stream {key!r} has shape {tuple(chunk.shape)}, expected {wanted}: n next steps"
-            )
-        if chunk.dtype != dtype:
-            raise InputTypeError(
-                f"the chunk of stream {key!r} is {chunk.dtype}, expected {dtype} as of the other chunks; "
-                "convert it"
-            )
+    # Not in one loop over named shapes: thousands of them at once would set off the garbage collector.
+    fits = min(map(Tensor.dim, steps)) and {chunk.shape[1:] for chunk in steps} == {features}
+    if not fits or {chunk.dtype for chunk in steps} != {dtype}:
+        raise next(filter(None, map(partial(_misfit, features, dtype), chunks, steps)))
     return Ragged.from_lengths(torch.cat(list(steps)), [chunk.shape[0] for chunk in steps])
+
+
+def _misfit(
+    features: torch.Size, dtype: torch.dtype, key: Hashable, chunk: Tensor
+) -> ShapeError | InputTypeError | None:
+    """Return the error of a chunk with other features or another dtype."""
+    if chunk.dim() == 0 or chunk.shape[1:] != features:
+        wanted = f"(n{''.join(f', {size}' for size in features)}{'' if features else ','})"
+        return ShapeError(
+            f"the chunk of stream {key!r} has shape {tuple(chunk.shape)}, expected {wanted}: n next steps"
+        )
+    if chunk.dtype != dtype:
+        return InputTypeError(
+            f"the chunk of stream {key!r} is {chunk.dtype}, expected {dtype} as of the other chunks; "
+            "convert it"
+        )
+    return None
