@@ -67,7 +67,7 @@ class LoadedRun:
         NotCausalError, UnsupportedError
             If the model or its inputs need whole sequences.
         """
-        return Stream(self.predictor)
+        return Stream(self.predictor)  # type: ignore[arg-type]  # a package above that of Stream
 
     @property
     def can_stream(self) -> bool:
