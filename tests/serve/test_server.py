@@ -129,6 +129,13 @@ def test_wrong_arguments_are_one_line(
     assert outcome.err.count("\n") == 1
 
 
+def test_a_missing_extra_is_named(run_cli: RunCli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "throughtime.serve", None)
+    outcome = run_cli("serve", "run")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.endswith("; in a clone of throughtime: pip install '.[serve]'\n")
+
+
 def test_a_folder_that_is_no_run_is_one_line(tmp_path: Path, run_cli: RunCli) -> None:
     outcome = run_cli("serve", tmp_path, "--port", "0", "--threads", "1")
     message = f"error: {tmp_path} is not a run: run.json is missing; give the folder of a run\n"

@@ -196,7 +196,7 @@ async def _predictions(request: Request, run: ServedRun) -> list[dict[str, Any]]
     model = run.loaded
     recipe = model.predictor.recipe
     rows = rows_of(parsed(body), recipe.columns, run.options.max_rows, split=recipe.inputs.split_tokens)
-    predictions: list[dict[str, Any]] = await asyncio.wrap_future(run.submit(rows, model, len(body)))
+    predictions = await run.predicted(rows, model, len(body))
     run.metrics.rows.inc(len(rows))
     return predictions
 

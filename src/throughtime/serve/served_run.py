@@ -5,19 +5,18 @@ import hashlib
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future  # noqa: TC003 - an annotation that documentation resolves
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from throughtime.errors import RunError, ThroughtimeError
 from throughtime.learn import Predictor
+from throughtime.serve.answers import Answers
 from throughtime.serve.batcher import Batcher, Job
 from throughtime.serve.metrics import ServerMetrics
 from throughtime.serve.options import ServeOptions
-from throughtime.serve.predicting import answer
+from throughtime.serve.predicting import Answer, answer
 from throughtime.serve.rows import Row
 from throughtime.serve.sessions import Sessions
 from throughtime.streaming import Stream
@@ -132,7 +131,8 @@ class ServedRun:
         return len(self._batcher)
 
     def start(self) -> None:
-        """Start to answer requests."""
+        """Start to answer requests of the running event loop."""
+        self._answers = Answers()
         self._batcher.start()
         self.sessions.start()
 
@@ -141,9 +141,10 @@ class ServedRun:
         self.sessions.stop()
         self._batcher.stop()
 
-    def submit(self, rows: list[Row], model: LoadedRun, size: int) -> "Future[list[Any]]":
-        """Return the future predictions of rows by a model that was `loaded`; see `Batcher.submit`."""
-        return self._batcher.submit(rows, model, size)
+    async def predicted(self, rows: list[Row], model: LoadedRun, size: int) -> Answer:
+        """Return the predictions of rows by a model that was `loaded`; see `Batcher.submit`."""
+        answer: Answer = await self._answers.of(self._batcher.submit(rows, model, size))
+        return answer
 
     def reload(self) -> None:
         """Load the run anew; until it is loaded, and if that fails, the former model answers.

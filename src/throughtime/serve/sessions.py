@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from throughtime._words import counted
 from throughtime.errors import ThroughtimeError
+from throughtime.serve.answers import Answers
 from throughtime.serve.batcher import Batcher, Job, QueueFullError
 from throughtime.serve.metrics import ModelMetrics
 from throughtime.serve.options import ServeOptions
@@ -96,7 +97,8 @@ class Sessions:
         return len(self._batcher)
 
     def start(self) -> None:
-        """Start to read chunks."""
+        """Start to read chunks for the running event loop."""
+        self._answers = Answers()
         self._batcher.start()
 
     def stop(self) -> None:
@@ -126,7 +128,7 @@ class Sessions:
 
     async def ask(self, content: Any, stream: Stream, size: int) -> Any:
         """Return the answer to a step of a stream, which is computed together with those of other streams."""
-        return await asyncio.wrap_future(self._batcher.submit(content, stream, size))
+        return await self._answers.of(self._batcher.submit(content, stream, size))
 
     def closed(self) -> None:
         """Count a stream that is no longer open."""
