@@ -125,7 +125,11 @@ def fit(out: Path, kind: Kind, **options: Any) -> None:
     """Train a run."""
     target = kind.options.get("target")
     columns = {name: ROWS[name] for name in (*kind.columns, *([target] if target else []))}
-    tt.fit(pa.table(columns), out=out, epochs=2, progress=False, **{**kind.options, **options})
+    tt.fit(pa.table(columns), out=out, epochs=2, progress=False, **_given({**kind.options, **options}))
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 @contextmanager

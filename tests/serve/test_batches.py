@@ -48,12 +48,12 @@ class Recorder:
         self.batcher.start()
 
     def _process(self, jobs: Sequence[Job]) -> int:
-        self.calls.append([job.rows[0]["text"] for job in jobs])
+        self.calls.append([job.content[0]["text"] for job in jobs])
         self.reached.set()
         assert self.go.wait(30)
         for job in jobs:
-            job.answer.set_result(job.rows)
-        return sum(len(job.rows[0]["text"]) for job in jobs)
+            job.answer.set_result(job.content)
+        return sum(len(job.content[0]["text"]) for job in jobs)
 
     def submit(self, text: str) -> Any:
         return self.batcher.submit([{"text": text}], None, 2 * len(text))

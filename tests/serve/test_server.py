@@ -62,6 +62,7 @@ def line_of(process: subprocess.Popen[str]) -> str:
 
 def test_a_server_from_start_to_end(server: subprocess.Popen[str], run_of: Callable[[str], Path]) -> None:
     assert server.stdin is not None
+    assert server.stdout is not None
     assert server.stderr is not None
     assert line_of(server) == f"text: classification with textcnn, 3 classes, from {run_of('text')}"
     ready = line_of(server)
@@ -85,11 +86,11 @@ def test_a_server_from_start_to_end(server: subprocess.Popen[str], run_of: Calla
     assert line_of(server) == "stopping; accepted requests are answered"
     with pytest.raises(OSError, match="refused"):
         until_refused(url)
+    server.stdout.close()  # nobody reads the last line
     server.stdin.write("\n")
     server.stdin.flush()
     asking.join(60)
     assert [status for status, _ in answers] == [200]
-    assert line_of(server) == "stopped"
     assert server.wait(60) == 0
     assert server.stderr.read() == ""
 
@@ -126,6 +127,13 @@ def test_wrong_arguments_are_one_line(
     assert outcome.code == 2
     assert outcome.err.startswith(f"error: {message}")
     assert outcome.err.count("\n") == 1
+
+
+def test_a_missing_extra_is_named(run_cli: RunCli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "throughtime.serve", None)
+    outcome = run_cli("serve", "run")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.endswith("; in a clone of throughtime: pip install '.[serve]'\n")
 
 
 def test_a_folder_that_is_no_run_is_one_line(tmp_path: Path, run_cli: RunCli) -> None:

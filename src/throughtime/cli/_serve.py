@@ -1,6 +1,7 @@
 """``throughtime serve``: predictions over HTTP."""
 
 import logging
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -50,7 +51,17 @@ class ServeCommand:
 
     def _say(self, line: str) -> None:
         if not self.quiet:
-            print(printable(line), flush=True)  # noqa: T201 - command output
+            _print(line)
+
+
+def _print(line: str) -> None:
+    """Print a line; a server goes on if nobody reads its output any more."""
+    try:
+        print(printable(line), flush=True)  # noqa: T201 - command output
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _log_to_standard_error() -> None:

@@ -10,9 +10,10 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from throughtime._words import counted
 from throughtime.data.columns import shown_names
@@ -24,6 +25,7 @@ from throughtime.serve.page import rendered
 from throughtime.serve.responses import TOO_MANY, log, refusal
 from throughtime.serve.rows import parsed, rows_of
 from throughtime.serve.served_run import ServedRun
+from throughtime.serve.websocket import converse, refuse
 
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -47,7 +49,7 @@ class ServedRuns:
         for run in self.runs.values():
             run.stop()
 
-    def of(self, request: Request) -> ServedRun:
+    def of(self, request: HTTPConnection) -> ServedRun:
         """Return the run that a request is for: the named one, or the only one."""
         name = request.path_params.get("name")
         if name is None:
@@ -132,6 +134,7 @@ def app_of(served: ServedRuns) -> Starlette:
                 for route in (
                     Route(f"{prefix}/predict", routes.predict, methods=["POST"]),
                     Route(f"{prefix}/reload", routes.reload, methods=["POST"]),
+                    WebSocketRoute(f"{prefix}/stream", routes.stream),
                 )
             ),
             Route("/models/{name}", routes.model),
@@ -155,6 +158,15 @@ class _Routes:
             run.metrics.rejected.inc()
         run.metrics.answered(response.status_code, time.perf_counter() - began)
         return response
+
+    async def stream(self, websocket: WebSocket) -> None:
+        await websocket.accept()
+        try:
+            run = self._served.of(websocket)
+        except HTTPException as error:
+            await refuse(websocket, error)
+        else:
+            await converse(websocket, run.sessions, run.loaded)
 
     async def reload(self, request: Request) -> Response:
         runs = (
@@ -184,7 +196,7 @@ async def _predictions(request: Request, run: ServedRun) -> list[dict[str, Any]]
     model = run.loaded
     recipe = model.predictor.recipe
     rows = rows_of(parsed(body), recipe.columns, run.options.max_rows, split=recipe.inputs.split_tokens)
-    predictions: list[dict[str, Any]] = await asyncio.wrap_future(run.submit(rows, model, len(body)))
+    predictions = await run.predicted(rows, model, len(body))
     run.metrics.rows.inc(len(rows))
     return predictions
 

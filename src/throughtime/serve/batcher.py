@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from throughtime.serve.options import ServeOptions
-from throughtime.serve.rows import Row
 
 
 class QueueFullError(Exception):
@@ -22,26 +21,26 @@ class StoppedError(Exception):
 
 @dataclass(eq=False)
 class Job:
-    """The rows of one request, and its answer.
+    """What is to be predicted, and the answer.
 
     Parameters
     ----------
-    rows : list of dict
-        The rows.
+    content
+        The rows of a request, or the chunk of a stream.
     model
-        What predicts them; that of the moment when the request arrived.
+        What predicts it; that of the moment when the request arrived.
     size : int
         Bytes of the request, from which the number of its tokens is estimated before they are known.
     answer : Future
-        Receives the prediction of each row.
+        Receives the predictions.
     arrived : float
         When it was submitted, in seconds of `time.perf_counter`.
     """
 
-    rows: list[Row]
+    content: Any
     model: Any
     size: int
-    answer: "Future[list[Any]]" = field(default_factory=Future)
+    answer: "Future[Any]" = field(default_factory=Future)
     arrived: float = field(default_factory=time.perf_counter)
 
 
@@ -61,11 +60,11 @@ class Batcher:
     --------
     >>> def upper(jobs):
     ...     for job in jobs:
-    ...         job.answer.set_result([row["text"].upper() for row in job.rows])
+    ...         job.answer.set_result([text.upper() for text in job.content])
     ...     return len(jobs)
     >>> batcher = Batcher(upper, ServeOptions(), "example")
     >>> batcher.start()
-    >>> batcher.submit([{"text": "to be"}], None, 5).result()
+    >>> batcher.submit(["to be"], None, 5).result()
     ['TO BE']
     >>> batcher.stop()
     """
@@ -99,7 +98,7 @@ class Batcher:
         """Return the number of requests that wait."""
         return len(self._jobs)
 
-    def submit(self, rows: list[Row], model: Any, size: int) -> "Future[list[Any]]":
+    def submit(self, content: Any, model: Any, size: int) -> "Future[Any]":
         """Add a request to the queue and return its future answer.
 
         Raises
@@ -109,7 +108,7 @@ class Batcher:
         StoppedError
             If the batcher was stopped.
         """
-        job = Job(rows, model, size)
+        job = Job(content, model, size)
         with self._changed:
             if self.stopped:
                 raise StoppedError("the server is stopping; send the request again later")

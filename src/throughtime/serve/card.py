@@ -20,6 +20,7 @@ def model_card(run: ServedRun) -> dict[str, Any]:
         "parameters": sum(parameter.numel() for parameter in predictor.model.parameters()),
         "classes": list(predictor.task.probability_names),
         "columns": _column_kinds(predictor),
+        "streams": run.loaded.can_stream,
         "example": {"rows": [_example_row(predictor)]},
         "test": _test_metrics(predictor),
         "weights": run.loaded.weights,

@@ -28,6 +28,7 @@ class ServerMetrics:
     batch_seconds: Histogram
     waiting: Gauge
     streams: Gauge
+    stream_batch: Histogram
 
     @classmethod
     def create(cls) -> Self:
@@ -56,6 +57,7 @@ class ServerMetrics:
             batch_seconds=histogram("batch_seconds", "Time to encode and compute a batch.", _SECONDS),
             waiting=gauge("queue_requests", "Requests that wait."),
             streams=gauge("streams", "Open streams."),
+            stream_batch=histogram("stream_batch_messages", "Messages of streams in a batch.", _ROWS),
         )
 
     def of(self, model: str, waiting: Callable[[], float]) -> "ModelMetrics":
@@ -76,6 +78,7 @@ class ModelMetrics:
         self._metrics, self._model = metrics, model
         self.rows, self.rejected = metrics.rows.labels(model), metrics.rejected.labels(model)
         self.seconds, self.streams = metrics.seconds.labels(model), metrics.streams.labels(model)
+        self.stream_batch = metrics.stream_batch.labels(model)
         self._requests, self._batch_rows, self._batch_tokens, self._batch_seconds = (
             kind.labels(model)
             for kind in (

@@ -24,13 +24,13 @@ def answer(predictor: Predictor, jobs: Sequence[Job], options: ServeOptions) -> 
 
     If a row cannot be used, only the job that it belongs to is answered with the error.
     """
-    rows = [row for job in jobs for row in job.rows]
+    rows = [row for job in jobs for row in job.content]
     try:
         outputs, tokens = _outputs(predictor, rows, options)
-        answers = _answers(predictor, outputs, [len(job.rows) for job in jobs])
+        answers = _answers(predictor, outputs, [len(job.content) for job in jobs])
     except ThroughtimeError as error:
         if len(jobs) == 1:
-            jobs[0].answer.set_exception(fault_of(predictor, jobs[0].rows) or error)
+            jobs[0].answer.set_exception(fault_of(predictor, jobs[0].content) or error)
             return 0
         middle = len(jobs) // 2
         return sum(answer(predictor, half, options) for half in (jobs[:middle], jobs[middle:]))

@@ -29,21 +29,19 @@ _RETRY = {"Retry-After": "1"}
 
 
 def refusal(error: BaseException) -> Response:
-    """Return the answer to a request that ended with an error; an unexpected one is logged."""
+    """Return the answer to a request that ended with an error; see `described`."""
+    status, content = described(error)
+    headers = error.headers if isinstance(error, HTTPException) else None
+    return JSONResponse(content, status, _RETRY if status in _LATER else headers)
+
+
+def described(error: BaseException) -> tuple[int, dict[str, str]]:
+    """Return the status of an error, and its line as JSON; an unexpected one is logged."""
     if isinstance(error, HTTPException):
-        return _line(error.status_code, error.detail, error.headers)
+        return error.status_code, {"error": error.detail}
     for kind, status in _STATUS.items():
         if isinstance(error, kind) and not isinstance(error, NotFiniteError):  # of outputs: the model's error
-            return _line(status, str(error), _RETRY if status in _LATER else None)
-    return _unexpected(error)
-
-
-def _line(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
-    return JSONResponse({"error": " ".join(message.split())}, status, headers)
-
-
-def _unexpected(error: BaseException) -> Response:
+            return status, {"error": " ".join(str(error).split())}
     number = uuid.uuid4().hex[:12]
     log.error("error %s", number, exc_info=error)
-    message = f"unexpected error {number}; the log of the server describes it"
-    return JSONResponse({"error": message, "id": number}, 500)
+    return 500, {"error": f"unexpected error {number}; the log of the server describes it", "id": number}

@@ -5,19 +5,21 @@ import hashlib
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future  # noqa: TC003 - an annotation that documentation resolves
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
-from throughtime.errors import RunError
+from throughtime.errors import RunError, ThroughtimeError
 from throughtime.learn import Predictor
+from throughtime.serve.answers import Answers
 from throughtime.serve.batcher import Batcher, Job
 from throughtime.serve.metrics import ServerMetrics
 from throughtime.serve.options import ServeOptions
-from throughtime.serve.predicting import answer
+from throughtime.serve.predicting import Answer, answer
 from throughtime.serve.rows import Row
+from throughtime.serve.sessions import Sessions
+from throughtime.streaming import Stream
 from throughtime.tasks import SequenceTask
 from throughtime.training import Run
 
@@ -55,6 +57,25 @@ class LoadedRun:
         digest = hashlib.sha256((path / "model.safetensors").read_bytes()).hexdigest()
         return cls(predictor, digest[:12], dt.datetime.now(dt.UTC))
 
+    @cached_property
+    def stream(self) -> Stream:
+        """The sequences that arrive piece by piece.
+
+        Raises
+        ------
+        NotCausalError, UnsupportedError
+            If the model or its inputs need whole sequences.
+        """
+        return Stream(self.predictor)  # type: ignore[arg-type]  # a package above that of Stream
+
+    @property
+    def can_stream(self) -> bool:
+        """Whether the model runs on sequences that arrive piece by piece."""
+        try:
+            return self.stream is not None
+        except ThroughtimeError:
+            return False
+
 
 def _require_rows(run: Run) -> None:
     if not isinstance(run.config.task, SequenceTask):
@@ -85,6 +106,8 @@ class ServedRun:
     ----------
     name : str
         Name of the folder.
+    sessions : Sessions
+        The open streams.
     loaded : LoadedRun
         The model that answers.
 
@@ -100,6 +123,7 @@ class ServedRun:
         self._loading = threading.Lock()
         self._batcher = Batcher(self._answer, options, f"throughtime-{self.name}")
         self.metrics = metrics.of(self.name, lambda: self.waiting)
+        self.sessions = Sessions(options, self.metrics, f"throughtime-{self.name}-stream")
 
     @property
     def waiting(self) -> int:
@@ -107,16 +131,20 @@ class ServedRun:
         return len(self._batcher)
 
     def start(self) -> None:
-        """Start to answer requests."""
+        """Start to answer requests of the running event loop."""
+        self._answers = Answers()
         self._batcher.start()
+        self.sessions.start()
 
     def stop(self) -> None:
         """Answer the requests that wait, and take no more."""
+        self.sessions.stop()
         self._batcher.stop()
 
-    def submit(self, rows: list[Row], model: LoadedRun, size: int) -> "Future[list[Any]]":
-        """Return the future predictions of rows by a model that was `loaded`; see `Batcher.submit`."""
-        return self._batcher.submit(rows, model, size)
+    async def predicted(self, rows: list[Row], model: LoadedRun, size: int) -> Answer:
+        """Return the predictions of rows by a model that was `loaded`; see `Batcher.submit`."""
+        answer: Answer = await self._answers.of(self._batcher.submit(rows, model, size))
+        return answer
 
     def reload(self) -> None:
         """Load the run anew; until it is loaded, and if that fails, the former model answers.
@@ -142,6 +170,6 @@ class ServedRun:
     def _answer_by(self, model: LoadedRun, jobs: Sequence[Job]) -> int:
         began = time.perf_counter()
         tokens = answer(model.predictor, jobs, self.options)
-        rows = sum(len(job.rows) for job in jobs)
+        rows = sum(len(job.content) for job in jobs)
         self.metrics.batch(len(jobs), rows, tokens, time.perf_counter() - began)
         return tokens

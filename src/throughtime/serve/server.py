@@ -58,7 +58,12 @@ def serve(
     with listening(host, port) as listener:
         served = ServedRuns(runs, options or ServeOptions())
         config = uvicorn.Config(
-            app_of(served), log_config=None, access_log=False, server_header=False, ws="websockets-sansio"
+            app_of(served),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            ws="websockets-sansio",
+            ws_max_size=served.options.max_bytes,
         )
         server = _Server(
             config,
