@@ -12,12 +12,12 @@ TEXTS = [
     for adjective in ("good", "fine", "bad", "poor")
     for noun in ("film", "play", "book")
 ]
-ROWS = {"text": TEXTS * 4, "label": (["+"] * 6 + ["-"] * 6) * 4}
+ROWS = {"text": TEXTS * 2, "label": (["+"] * 6 + ["-"] * 6) * 2}
 
 
 @pytest.mark.parametrize("model", ["bilstm", "textcnn"])
 def test_a_loaded_run_predicts_with_int8_weights(model: str, tmp_path: Path) -> None:
-    fitted = tt.fit(ROWS, model=model, epochs=8, progress=False, out=tmp_path / "run")
+    fitted = tt.fit(ROWS, model=model, epochs=2, progress=False, out=tmp_path / "run")
     small = tt.quantize(tt.load(tmp_path / "run"))
     assert isinstance(small, tt.Predictor)
     assert "Quantized" in repr(small.model)
