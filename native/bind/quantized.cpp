@@ -3,6 +3,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -225,6 +226,13 @@ std::vector<std::string> sets() {
 }  // namespace
 
 void bind_quantized(nb::module_& m) {
+  if (quantized_set() == nullptr) {
+    std::string known;
+    for (const std::string& name : sets()) known += (known.empty() ? "" : ", ") + name;
+    const std::string message = std::string("THROUGHTIME_INT8 is '") + std::getenv("THROUGHTIME_INT8") +
+                                "', but this processor and build have: " + known + "; unset it to take the best of them";
+    throw nb::import_error(message.c_str());
+  }
   const auto x = nb::arg("x"), weight = nb::arg("weight"), scale = nb::arg("scale"), bias = nb::arg("bias"),
              columns = nb::arg("columns"), threads = nb::arg("threads"), in_order = nb::arg("in_order");
   m.def("quantized_linear", &linear, x, weight, scale, bias, nb::kw_only(), columns, threads, in_order,

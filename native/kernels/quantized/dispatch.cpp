@@ -93,8 +93,7 @@ struct Sets {
 
   int chosen() const {
     const char* const wanted = std::getenv("THROUGHTIME_INT8");
-    const int number = wanted == nullptr ? -1 : named(wanted);
-    return number >= 0 ? number : find(vectors, count, throughtime::kernels()->name);
+    return wanted == nullptr ? find(vectors, count, throughtime::kernels()->name) : named(wanted);
   }
 };
 
@@ -144,6 +143,6 @@ bool quantized_sums(const char* name, const std::int8_t* rows, std::int64_t coun
 }
 
 const char* const* quantized_sets() { return sets().names; }
-const char* quantized_set() { return sets().names[chosen_number()]; }
+const char* quantized_set() { return chosen_number() < 0 ? nullptr : sets().names[chosen_number()]; }
 
 }  // namespace throughtime

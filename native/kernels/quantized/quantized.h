@@ -77,7 +77,8 @@ bool quantized_sums(const char* name, const std::int8_t* rows, std::int64_t coun
                     std::int32_t* sums);
 
 // The names of the sets of instructions that there are here, best first, null at the end; and the one in use: that of
-// the environment variable THROUGHTIME_INT8, else the best of the instruction set of all kernels.
+// the environment variable THROUGHTIME_INT8, null if there is none of this name, else the best of the instruction set of
+// all kernels.
 const char* const* quantized_sets();
 const char* quantized_set();
 
