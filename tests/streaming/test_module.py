@@ -250,7 +250,9 @@ NOT_CAUSAL = {
     r"recurrent \(LSTM\) reads from the end": lambda: _named(M.BiLSTM),
     r"convolutions|blocks\.1\.conv \(Conv1d\) has .* padding at the end": lambda: M.TextCNN(W, N),
     r"conv \(Conv1d\) has .* padding at the end": lambda: M.FCN(C, N, channels=(4, 4, 4)),
-    r"quantized \(OneHotSteps\) reads the whole text": lambda: M.CharCNN(W, N, length=130, channels=4, hidden_size=4),
+    r"quantized \(OneHotSteps\) reads the whole text": lambda: M.CharCNN(
+        W, N, length=130, channels=4, hidden_size=4
+    ),
     r"output \(HashedLinear\) counts the n-grams": lambda: M.NGrams(W, N, buckets=16),
     r"1 \(InstanceNorm1d\) takes its statistics": lambda: nn.Sequential(
         nn.Identity(), tt.nn.InstanceNorm1d(C)

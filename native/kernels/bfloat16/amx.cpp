@@ -1,9 +1,10 @@
 // Products of bfloat16 in the tile registers of Intel's Advanced Matrix Extensions: a tile has 16 rows of 64 bytes. Two
 // tiles of rows times two of columns make four sums, as many as keep the unit busy.
-#include <cstdlib>
+#include "kernels/bfloat16/tiles.h"
+
 #include <cstring>
 
-#include "kernels/bfloat16/tiles.h"
+#include "kernels/bfloat16/setting.h"
 
 #if defined(THROUGHTIME_AMX) && defined(__linux__) && defined(__x86_64__)
 
@@ -165,16 +166,11 @@ bool has_tiles() {
 // Linux admits a process to the tile registers when it asks (ARCH_REQ_XCOMP_PERM for the state 18).
 bool is_admitted() { return syscall(SYS_arch_prctl, 0x1023, 18) == 0; }
 
-bool is_wanted() {
-  const char* const wanted = std::getenv("THROUGHTIME_AMX");
-  return wanted == nullptr || std::strcmp(wanted, "0") != 0;
-}
-
 }  // namespace
 
 const TiledKernels* amx_kernels() {
   static const TiledKernels kernels{"amx", &begin, &end, &multiply};
-  static const bool available = is_wanted() && has_tiles() && is_admitted();
+  static const bool available = !is_setting("vectors") && has_tiles() && is_admitted();
   return available ? &kernels : nullptr;
 }
 

@@ -50,7 +50,11 @@ struct TiledKernels {
 };
 
 // Those of the processor's tile registers (AMX), for vectors of 16 floats; null where it has none, the operating system
-// does not admit them, or THROUGHTIME_AMX=0.
+// does not admit them, or THROUGHTIME_BFLOAT16=vectors.
 const TiledKernels* amx_kernels();
+
+// Whether factors are rounded where a call asks for it. THROUGHTIME_BFLOAT16=always or vectors: yes; never: no. By default
+// where the tile registers are, as vectors are slower than products of float32.
+bool rounds_factors(bool has_their_vectors);
 
 }  // namespace throughtime

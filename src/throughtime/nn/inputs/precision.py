@@ -1,8 +1,9 @@
 """In which dtype a recurrent layer computes, and in which it returns its results.
 
 Half precision is for tensors that travel: states, gates and sums are float32. In bfloat16, the factors of the
-matrix products are bfloat16, too. Under autocast, torch.nn returns the autocast dtype where its layer is one of the casted operations, and elsewhere whatever type
-promotion makes of it; the functions here follow what torch does on CPU.
+matrix products are bfloat16, too. Under autocast, torch.nn returns the autocast dtype where its layer is one
+of the casted operations, and elsewhere whatever type promotion makes of it; the functions here follow what
+torch does on CPU.
 """
 
 from typing import NamedTuple
