@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 import throughtime as tt
 
-SIZES = ((32, 256), (64, 256), (64, 512))
+SIZES = ((32, 256), (64, 256), (64, 512), (128, 512))
 LENGTH = 50
 
 
