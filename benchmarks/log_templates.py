@@ -3,12 +3,12 @@
     python benchmarks/log_templates.py LOGHUB
 
 LOGHUB is a folder of the LogHub samples: ``HDFS/HDFS_2k.log``, 2,000 raw lines, and
-``HDFS/HDFS_2k.log_structured.csv``, their messages (``Content``) and templates (``EventId``), and so on for 16
-systems. A line is grouped correctly if the set of all lines with its template is exactly that of its true
+``HDFS/HDFS_2k.log_structured.csv``, their messages (``Content``) and templates (``EventId``), and so on for
+16 systems. A line is grouped correctly if the set of all lines with its template is exactly that of its true
 template (J. Zhu et al., "Tools and benchmarks for automated log parsing", ICSE-SEIP 2019).
 
-Ours has its default settings for all systems, once on the messages, once on the raw lines. The published figures
-of Drain, from the repository logpai/logparser, are for messages, with a similarity, a depth and regular
+Ours has its default settings for all systems, once on the messages, once on the raw lines. The published
+figures of Drain, from the repository logpai/logparser, are for messages, with a similarity, a depth and regular
 expressions of parameters chosen for each system.
 """
 
