@@ -8,8 +8,8 @@ LOGHUB is a folder of the LogHub samples: ``HDFS/HDFS_2k.log``, 2,000 raw lines,
 template (J. Zhu et al., "Tools and benchmarks for automated log parsing", ICSE-SEIP 2019).
 
 Ours has its default settings for all systems, once on the messages, once on the raw lines. The published
-figures of Drain, from the repository logpai/logparser, are for messages, with a similarity, a depth and regular
-expressions of parameters chosen for each system.
+figures of Drain, from the repository logpai/logparser, are for messages, with a similarity, a depth and
+regular expressions of parameters chosen for each system.
 """
 
 import argparse

@@ -34,9 +34,9 @@ _CLASSES = {
 def masked(message: str) -> str:
     """Return a message with a wildcard for each parameter.
 
-    A parameter is a word with a digit, such as a number, an address or an identifier, a host name with a port,
-    or the weekday and month of a date. The class of an HTTP status and whether an exit code is 0 are kept,
-    because they distinguish failures from successes.
+    A parameter is a word with a digit, such as a number, an address or an identifier; a host name with a
+    port; or the weekday and month of a date. The class of an HTTP status and whether an exit code is 0 are
+    kept, because they distinguish failures from successes.
 
     Examples
     --------
