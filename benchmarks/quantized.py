@@ -2,8 +2,9 @@
 
     python benchmarks/quantized.py [--threads 1 2] [--rounds 15]
 
-Every row runs float32, int8 and, for LSTM and GRU, torch's dynamic quantization (one scale for each batch)
-one after the other in each round. Printed are medians in microseconds and the median of the ratios of each round.
+Every row runs float32, int8 and, for LSTM and GRU, torch's dynamic quantization (one scale for each batch),
+one after the other in each round. Printed are medians in microseconds and the median of the ratios of each
+round.
 """
 
 import argparse
