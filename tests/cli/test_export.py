@@ -152,6 +152,31 @@ def test_the_file_stands_beside_the_run(tmp_path: Path, run_cli: RunCli, code_ru
     assert sorted(run.iterdir()) == before
 
 
+def test_a_file_of_int8_weights_is_smaller_and_predicts_alike(
+    tmp_path: Path, run_cli: RunCli, text_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, small = tmp_path / "whole.onnx", tmp_path / "small.onnx"
+    run_cli("export", text_run, "--to", "onnx", "--out", whole, "--quiet")
+    outcome = run_cli("export", text_run, "--to", "onnx", "--out", small, "--int8")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.startswith(f"saved in {small}: inputs tokens (batch, length)")
+    assert small.stat().st_size < 0.6 * whole.stat().st_size
+    sessions = [
+        onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]) for path in (whole, small)
+    ]
+    notes = [session.get_modelmeta().custom_metadata_map for session in sessions]
+    assert notes[0].items() <= notes[1].items()
+    tokens = encode(Tokenizer.from_str(notes[0]["tokenizer"]), ["good thing", "bad, awful or fine"])
+    padded = {"tokens": tokens.to_padded().numpy(), "lengths": tokens.lengths.numpy()}
+    exact, rounded = (session.run(["logits"], padded)[0] for session in sessions)
+    assert 0 < abs(exact - rounded).max() < 0.1 * abs(exact).max()
+    both = ["export", text_run, "--to", "onnx", "--int8", "--out", tmp_path / "x.onnx"]
+    refused(run_cli(*both, "--intermediates"), ["--int8 is for files without --streaming"])
+    monkeypatch.setitem(sys.modules, "onnxruntime.quantization", None)
+    refused(run_cli(*both), ["needs onnxruntime: pip install onnxruntime"])
+    assert not (tmp_path / "x.onnx").exists()
+
+
 def test_bad_input_of_an_export(
     tmp_path: Path, run_cli: RunCli, text_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

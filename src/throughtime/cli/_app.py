@@ -330,12 +330,20 @@ def export(
             help="Also return what every layer computes, such as gates, convolutions and pooled steps.",
         ),
     ] = False,
+    int8: Annotated[
+        bool,
+        typer.Option(
+            "--int8",
+            help="Write int8 weights, by the dynamic quantization of ONNX Runtime. Not with --streaming or "
+            "--intermediates.",
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
     """Write the model of a run as an ONNX file."""
     with stopping_at_once():
         from throughtime.cli._export import export as command
-    command(run, out, streaming=streaming, intermediates=intermediates, quiet=quiet)
+    command(run, out, streaming=streaming, intermediates=intermediates, int8=int8, quiet=quiet)
 
 
 @app.command()

@@ -9,7 +9,8 @@ from rich.console import Console
 from throughtime.cli._export_program import program
 from throughtime.cli._tokenizer import tokenizer_of
 from throughtime.demo import TASK
-from throughtime.errors import RunError
+from throughtime.errors import RunError, UnsupportedError
+from throughtime.export import onnx_int8
 from throughtime.learn import Predictor
 from throughtime.learn.export import export_model
 from throughtime.training import Run
@@ -24,16 +25,23 @@ def export(
     *,
     streaming: bool = False,
     intermediates: bool = False,
+    int8: bool = False,
     quiet: bool = False,
 ) -> None:
     """Write the best model of a run as an ONNX file, and print how to run it."""
+    if int8 and (streaming or intermediates):
+        raise UnsupportedError(
+            "--int8 is for files without --streaming and --intermediates; export them in float32"
+        )
     run = Run.open(path)
     out = _beside(run.path) if out is None else out
     if out.exists():
         raise RunError(f"{out} exists already; choose another --out")
     if not out.parent.is_dir():
         raise RunError(f"the folder {out.parent} does not exist; create it or choose another --out")
-    proto = _exported(run, out, streaming=streaming, intermediates=intermediates)
+    proto = _exported(run, None if int8 else out, streaming=streaming, intermediates=intermediates)
+    if int8:
+        onnx_int8(proto, out)
     console = Console(highlight=False, soft_wrap=True, markup=False, quiet=quiet)
     outputs = "output" if len(proto.graph.output) == 1 else "outputs"
     console.print(
@@ -49,8 +57,8 @@ def export(
     console.print(code, end="")
 
 
-def _exported(run: Run, out: Path, *, streaming: bool, intermediates: bool) -> "ModelProto":
-    """Write the file; of a run on tables it reads what the tables have."""
+def _exported(run: Run, out: Path | None, *, streaming: bool, intermediates: bool) -> "ModelProto":
+    """Return the model, and write it if there is a path; of a run on tables it reads what the tables have."""
     tokenizer = None
     if "vocabulary_size" in run.config.shape:
         tokenizer = run.tokenizer_json() or tokenizer_of(run).to_str()

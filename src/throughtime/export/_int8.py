@@ -1,5 +1,8 @@
 """`onnx_int8`: an ONNX model with int8 weights for ONNX Runtime."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +27,7 @@ def onnx_int8(model: "ModelProto | str | Path", out: str | Path) -> None:
 
     Raises
     ------
-    ImportError
+    ModuleNotFoundError
         If onnxruntime is not installed.
 
     Examples
@@ -39,5 +42,21 @@ def onnx_int8(model: "ModelProto | str | Path", out: str | Path) -> None:
         from onnxruntime.quantization import quantize_dynamic
     except ImportError as error:
         message = "throughtime.export.onnx_int8 needs onnxruntime: pip install onnxruntime"
-        raise ImportError(message, name="onnxruntime") from error
-    quantize_dynamic(model, str(out), per_channel=True)
+        raise ModuleNotFoundError(message, name="onnxruntime") from error
+    with _without_log():
+        quantize_dynamic(model, str(out), per_channel=True)
+
+
+@contextmanager
+def _without_log() -> Iterator[None]:
+    """Silence what the quantization logs about inputs that it leaves as they are."""
+    logger = logging.getLogger()
+    logger.addFilter(_no_warning)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_no_warning)
+
+
+def _no_warning(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.WARNING
