@@ -8,13 +8,12 @@ import torch
 from throughtime.export._batch import Batch, Steps
 from throughtime.export._recorded_graph import RecordedGraph
 from throughtime.export._steps_of_layer import add_direction, directions_of
-from throughtime.nn import GRU, LSTM, RNN
 from throughtime.ops.recurrent.weights import Weights
 
 
 def add_loops(
     batch: Batch,
-    make: Callable[[], RNN | LSTM | GRU],
+    make: Callable[[], Any],
     steps: Steps,
     weights: Sequence[Weights],
     initial: Sequence[str],
@@ -24,7 +23,7 @@ def add_loops(
     Parameters
     ----------
     make
-        Makes a layer of the same options and sizes.
+        Makes a recurrent layer of the same options and sizes.
     weights
         Those of each direction, as values of the exporter's.
     initial
