@@ -62,7 +62,6 @@ def add_direction(
     context
         (B, C), or "".
     """
-    # Values that `torch.onnx.export` records are never here: it has ONNX's operators or an error.
     graph, sizes = cast("ModelGraph", batch.graph), _state_sizes(direction)
     before = [state or _zeros(batch, size) for state, size in zip(initial, sizes.values(), strict=True)]
     added = _added_by_context(batch, direction, context)
