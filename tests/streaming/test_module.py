@@ -2,6 +2,7 @@
 
 import io
 import threading
+from collections import OrderedDict
 from random import Random
 
 import numpy as np
@@ -246,6 +247,13 @@ def test_a_state_that_does_not_fit_is_named_and_changes_nothing() -> None:
     assert list(other) == ["b"]
 
 
+class MeanOfLogs(nn.Module):
+    """A layer of a user's own that pools, and does not say how on a stream."""
+
+    def describe(self) -> tt.nn.description.WholeSequence:
+        return tt.nn.description.WholeSequence("needs all steps", pools=True)
+
+
 NOT_CAUSAL = {
     r"recurrent \(LSTM\) reads from the end": lambda: _named(M.BiLSTM),
     r"convolutions|blocks\.1\.conv \(Conv1d\) has .* padding at the end": lambda: M.TextCNN(W, N),
@@ -254,6 +262,7 @@ NOT_CAUSAL = {
         W, N, length=130, channels=4, hidden_size=4
     ),
     r"output \(HashedLinear\) counts the n-grams": lambda: M.NGrams(W, N, buckets=16),
+    r"pool \(MeanOfLogs\) needs all steps": lambda: nn.Sequential(OrderedDict(pool=MeanOfLogs())),
     r"1 \(InstanceNorm1d\) takes its statistics": lambda: nn.Sequential(
         nn.Identity(), tt.nn.InstanceNorm1d(C)
     ),

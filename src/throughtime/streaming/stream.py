@@ -71,6 +71,7 @@ class Stream:
     def __init__(self, model: "nn.Module | Source | str | Path") -> None:
         self._source = _source_of(model)
         check_causal(self._source.model)
+        self._device = next((weight.device for weight in self._source.model.parameters()), None)
         self._lock = threading.RLock()
         self._numbers = count()
         self._rows: dict[Hashable, int | None] = {}  # None until the first push
@@ -78,7 +79,7 @@ class Stream:
         self._slots: Slots | None = None
         self._empty: Tensor | None = None
         if self._source.empty is not None:
-            self._allocate(self._source.empty)
+            self._allocate(self._source.empty.to(self._device))
 
     def open(self, key: Hashable = None) -> Hashable:
         """Let a new sequence join.
@@ -246,6 +247,8 @@ class Stream:
 
     def _run(self, keys: list[Hashable], steps: Ragged) -> list[Any]:
         """Run the model on the next steps of sequences, keep the states, and return the answers."""
+        if self._device not in {None, steps.device}:
+            steps = steps.to(self._device)
         slots = self._allocate(steps.values)
         rows = self._rows_of(slots, keys)
         with torch.no_grad():

@@ -35,10 +35,10 @@ from throughtime.ragged import Ragged
 
 
 class _Kind(NamedTuple):
-    """A reduction of whole sequences: its function, that of streams, and its options in `Pool`."""
+    """A reduction of whole sequences: its function, that of streams if it has one, and its options."""
 
     reduce: Callable[..., Tensor]
-    running: Callable[..., tuple[Tensor, Any]]
+    running: Callable[..., tuple[Tensor, Any]] | None = None
     needs_order: bool = False
     takes_k: bool = False
 
@@ -116,7 +116,8 @@ class Pool(nn.Module):
     def describe(self) -> WholeSequence:
         """State that no steps are left, and how to pool those of a stream."""
         running = _KINDS[self.kind].running
-        running = running if self.k is None else partial(running, k=self.k)
+        if running is not None and self.k is not None:
+            running = partial(running, k=self.k)
         return WholeSequence(POOLS, pools=True, running=running)
 
     def operators(self) -> tuple[Operator, ...]:
