@@ -15,6 +15,8 @@ from throughtime.serve.app import ServedRuns, app_of
 from throughtime.serve.options import ServeOptions
 
 _BACKLOG = 2048
+_KEEP_ALIVE = 75
+"""Seconds that an idle connection stays open: longer than reverse proxies and clients keep theirs."""
 _SWITCH_SECONDS = 0.0005
 """Longest time that a thread of the model holds Python's lock while requests are received."""
 
@@ -64,6 +66,7 @@ def serve(
             server_header=False,
             ws="websockets-sansio",
             ws_max_size=served.options.max_bytes,
+            timeout_keep_alive=_KEEP_ALIVE,
         )
         server = _Server(
             config,
