@@ -12,13 +12,13 @@ from torch.overrides import TorchFunctionMode
 
 @contextmanager
 def packed_sequences() -> Iterator[None]:
-    """Let torch.export record `pack_padded_sequence` and `pad_packed_sequence`.
+    """Let torch.export record ``pack_padded_sequence`` and ``pad_packed_sequence``.
 
     Inside the context, `torch.export.export` and ``torch.onnx.export(dynamo=True)`` record both functions of
     `torch.nn.utils.rnn` as indexing operations with dynamic batch size and lengths. Without it, torch 2.13
     records a wrong number of tokens for the first, and refuses the second. Results and gradients are the
     same. Calls outside an export are left as they are. It has no effect with ``strict=True``, which does
-    not trace into `pack_padded_sequence`.
+    not trace into ``pack_padded_sequence``.
 
     Raises
     ------

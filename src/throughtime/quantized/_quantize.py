@@ -42,7 +42,7 @@ def quantize(model: Any, kind: Literal["int8"] = "int8", *, exclude: Iterable[st
     """Return a copy of a model for inference whose layers have int8 weights.
 
     `RNN`, `LSTM`, `GRU`, `Conv1d`, `Linear` and `Readout` of `throughtime.nn`, and `RNN`, `LSTM`, `GRU`,
-    `Conv1d`, `Linear` and `Embedding` of `torch.nn` are replaced. Every row of a weight (the weights of one
+    `Conv1d`, `Linear` and ``Embedding`` of `torch.nn` are replaced. Every row of a weight (the weights of one
     output) has one scale, and every token is rounded to int8 at run time with a scale that depends on this
     token alone. So the result of a sequence has the same bits alone and in any batch, and with any number of
     threads. All other layers stay in float32, such as normalisations, cells and scan layers, and so do

@@ -43,7 +43,7 @@ class QuantizedRecurrent(nn.Module):
     Parameters
     ----------
     spec
-        The cell, `throughtime.nn.LSTM.spec` for example, without options.
+        The cell, ``spec`` of a `throughtime.nn.LSTM` for example, without options.
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
         As in `throughtime.nn.LSTM`.
 
