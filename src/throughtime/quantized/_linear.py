@@ -19,9 +19,9 @@ from throughtime.ragged import Ragged
 class QuantizedLinear(nn.Module):
     r"""y = b + s ⊙ (a · (q_W q_x)) on every token: a linear layer with int8 weights.
 
-    Every row of W is rounded to integers q_W from −127 to 127 with a scale s = max \|W\| / 127 of its own, and
-    every token x to q_x with a scale a = max \|x\| / 127 of its own, which depends on no other token. The sum
-    of products is exact. Use `throughtime.quantize` to construct one.
+    Every row of W is rounded to integers q_W from −127 to 127 with a scale s = max \|W\| / 127 of its
+    own, and every token x to q_x with a scale a = max \|x\| / 127 of its own, which depends on no other
+    token. The sum of products is exact. Use `throughtime.quantize` to construct one.
 
     Parameters
     ----------
