@@ -38,7 +38,7 @@ def test_the_public_names_are_these() -> None:
         "logs",
         "demo",
     }
-    inner |= {"cli", "estimators", "serve", "_native"}
+    inner |= {"cli", "estimators", "of_task", "serve", "_native"}
     inner |= {
         "conv",
         "crf",

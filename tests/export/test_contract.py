@@ -104,7 +104,7 @@ def _fitting(model: nn.Module, lengths: list[int]) -> list[int]:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_layer_is_exported_as_it_computes_or_refused_by_name(case: Case) -> None:
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(FEATURES, FEATURES), case.make())
+    model = nn.Sequential(nn.Linear(FEATURES, FEATURES), case.make()).float()
     proto = _export(model)
     if isinstance(proto, str):
         assert re.search(NOT_EXPORTED.get(type(model[1]), "states no operators"), proto)
@@ -171,7 +171,7 @@ def test_every_public_module_is_exported_or_listed_as_refused() -> None:
         if type(module) not in public:  # one that binds an argument which the contract does not have
             continue
         alone = type(module).__module__.startswith("throughtime.models")
-        proto = _export(module if alone else nn.Sequential(nn.Linear(FEATURES, 3), module))
+        proto = _export(module if alone else nn.Sequential(nn.Linear(FEATURES, 3), module).float())
         if isinstance(proto, str):
             assert re.search(NOT_EXPORTED[type(module)], proto)
         (refused if isinstance(proto, str) else exported).add(type(module))

@@ -118,7 +118,12 @@ def test_it_is_refused_by_name_where_there_is_no_such_cell() -> None:
 
 def test_native_code_reads_as_many_rows_as_the_kernel_has() -> None:
     given = {"clip": 1.0, "cell_clip": 1.0, "update_new": False, "epsilon": 1e-5}
-    given |= {"gradient_value": 1.0, "gradient_norm": 1.0, "activations": [("tanh", 0.0, 0.0)]}
+    given |= {
+        "gradient_value": 1.0,
+        "gradient_norm": 1.0,
+        "bfloat16": False,
+        "activations": [("tanh", 0.0, 0.0)],
+    }
     assert native_cell(tt.nn.LayerNormLSTM(3, 5).spec).saved == 12
     for kernel, rows in (("layer_norm_lstm", [4, 4, 1]), ("layer_norm_lstm", []), ("lstm_general", [2])):
         with pytest.raises(ValueError, match=f"the kernel {kernel} reads .* rows of its own parameters"):

@@ -131,7 +131,7 @@ def add_conv_chunk(stream: Stream, operator: Operator, value: Value, place: Plac
 
 
 def add_conv_transpose_of_sequences(batch: Batch, operator: Operator, value: Value, place: Place) -> Steps:
-    """Add throughtime::conv_transpose1d in a model, with the lengths that it gives the sequences."""
+    """Add throughtime.nn.ConvTranspose1d in a model, with the lengths that it gives the sequences."""
     arguments = operator.arguments
     spread = Operator(operator.name, {**arguments, "start": arguments["bias"]})
     steps = add_conv_transpose(batch, spread, value, place)

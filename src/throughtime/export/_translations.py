@@ -78,7 +78,7 @@ def features_read(operator: Operator) -> int | str | None:
             size = arguments["weight"].shape[1]
         case "throughtime::conv1d":
             size = arguments["weight"].shape[1] * arguments["groups"]
-        case "throughtime::conv_transpose1d":
+        case "throughtime.nn.ConvTranspose1d":
             size = arguments["weight"].shape[0]
         case "throughtime::normalize_sequences" | "throughtime.nn.AttentionPool":
             size = arguments["features"]
@@ -172,7 +172,7 @@ _FORMS: dict[str, _Forms] = {
     ),
     "throughtime.nn.AttentionPool": _Forms(add_attention_pool, add_attention_pool_chunk),
     "throughtime::conv1d": _Forms(add_conv_of_sequences, add_conv_chunk),
-    "throughtime::conv_transpose1d": _Forms(
+    "throughtime.nn.ConvTranspose1d": _Forms(
         add_conv_transpose_of_sequences, f"makes several steps of each, and its windows overlap, {_NO_END}"
     ),
     "throughtime::max_over_windows": _Forms(add_max_pool, f"{_WINDOWS}, {_NO_END}"),

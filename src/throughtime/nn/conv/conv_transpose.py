@@ -104,7 +104,7 @@ class ConvTranspose1d(nn.ConvTranspose1d):
         """Return the transposed convolution."""
         return (
             Operator.of(
-                "throughtime::conv_transpose1d",
+                "throughtime.nn.ConvTranspose1d",
                 weight=self.weight,
                 bias=self.bias,
                 windows=self.windows,
