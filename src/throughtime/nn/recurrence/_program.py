@@ -28,6 +28,7 @@ def program_states(step: TracedStep, tokens: Any, state: Any, steps: Steps, kept
     kept
         Number of leaves whose values are returned for every step, counted from the first; others are None.
     """
+    step = step.for_rows(steps.batch // torch.get_num_threads())  # of a step, for each thread
     leaves = leaves_of(state)
     sequences, before = [], []
     for leaf, constant, width in zip(leaves, step.constant, step.widths, strict=True):
