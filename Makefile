@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= runs/demo
 
-.PHONY: demo test wheel sdist sbom test-wheel live test-pages test-long test-optional acceptance published test-torch fuzz check sanitize sanitize-module format pictures clean demo-quick docs docs-test lecture test-lecture
+.PHONY: demo test wheel sdist sbom test-wheel live test-pages test-long test-optional acceptance published test-torch fuzz check sanitize sanitize-module test-neon format pictures clean demo-quick docs docs-test lecture test-lecture
 
 # The pinned packages. The stamp file is written last, so that an interrupted installation is repeated.
 $(VENV)/.packages: requirements.txt
@@ -111,8 +111,19 @@ build/kernels/%: $(VENV)/.packages FORCE
 		-DTHROUGHTIME_KERNEL_TESTS=ON -DTHROUGHTIME_SANITIZE=$*
 	$(BIN)/cmake --build $@
 	THROUGHTIME_POISON=1 THROUGHTIME_THREADS=std $@/recurrent_test 100
-	set -e; for isa in $$($@/conv_test sets); do for kernels in conv crf dropout embedding norm pool program rocket scan; do \
+	set -e; for isa in $$($@/conv_test sets); do for kernels in conv crf dropout embedding norm pool program quantized rocket scan; do \
 		THROUGHTIME_ISA=$$isa THROUGHTIME_POISON=1 THROUGHTIME_THREADS=std $@/$${kernels}_test 100; done; done
+
+# The kernels with int8 weights for 64-bit Arm, with and without its dot products, emulated: needs the packages
+# g++-aarch64-linux-gnu and qemu-user-static of Debian. Takes some minutes, mostly compilation.
+NEON := build/kernels/neon
+test-neon: $(VENV)/.packages
+	$(BIN)/cmake -S native -B $(NEON) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) \
+		-DTHROUGHTIME_KERNEL_TESTS=ON -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+		-DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ -DCMAKE_EXE_LINKER_FLAGS=-static
+	$(BIN)/cmake --build $(NEON) --target quantized_test
+	set -e; for set in neon_dot neon; do THROUGHTIME_INT8=$$set THROUGHTIME_POISON=1 THROUGHTIME_THREADS=std \
+		qemu-aarch64-static -cpu max $(NEON)/quantized_test 100; done
 
 # The Python module throughtime._native under AddressSanitizer and UndefinedBehaviorSanitizer: the tests that call it.
 # Compiling takes about ten minutes.

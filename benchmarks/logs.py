@@ -32,11 +32,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
-from throughtime.learn import fit_recipe
+from throughtime.learn.fitting import fit_prepared
 from throughtime.logs import LogModel, LogOptions, SessionOptions, log_files, log_recipe, scan_logs
 from throughtime.logs.generated import FAULTS, generated_log
 from throughtime.logs.model import Scorer, as_table
-from throughtime.logs.training import read_training_log, train_logs
+from throughtime.logs.scores import session_scores
+from throughtime.logs.training import prepared_log, read_training_log, train_logs
 
 Session = list[str]
 Scores = NDArray[np.float64]
@@ -68,11 +69,12 @@ def language_model(data: Hdfs, seed: int) -> Scores:
     """Return the scores of the model of ``throughtime logs`` with default settings."""
     numbers = {name: i for i, name in enumerate(dict.fromkeys(e for s in data.normal for e in s))}
     normal, test = (_numbered(sessions, numbers) for sessions in (data.normal, data.test))
-    fitted = fit_recipe(log_recipe({"seed": seed}), as_table(normal), progress=False)
+    prepared = prepared_log(log_recipe({"seed": seed}), as_table(normal))
+    with tempfile.TemporaryDirectory() as folder:
+        fitted = fit_prepared(prepared, Path(folder) / "run", None, resume=False, progress=False)
     assert fitted.predictor is not None
     surprise = Scorer(fitted.predictor).surprise(test)
-    steps = np.array([len(session) + 1 for session in data.test])
-    return np.maximum.reduceat(surprise, np.cumsum(steps) - steps)
+    return session_scores(surprise, np.array([len(session) + 1 for session in data.test]))
 
 
 def _numbered(sessions: Sequence[Session], numbers: dict[str, int]) -> pa.ListArray:

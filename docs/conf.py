@@ -28,6 +28,7 @@ extensions = [
 ]
 exclude_patterns = ["requirements.txt"]
 nitpicky = True
+nitpick_ignore = [("py:class", "Path")]  # in annotations of which another part is imported for types alone
 default_role = "py:obj"  # `name` in a docstring is a link
 
 autodoc_member_order = "bysource"

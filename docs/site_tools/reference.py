@@ -23,6 +23,7 @@ SUMMARIES = {
     "throughtime.bptt": "Backpropagation through time",
     "throughtime.convert": "Weights to and from torch, Keras and ONNX",
     "throughtime.export": "Export to ONNX",
+    "throughtime.quantized": "Layers with int8 weights",
     "throughtime.errors": "Errors",
     "throughtime.tasks": "Tasks, their metrics and predictions",
     "throughtime.training": "Training loops and run folders",

@@ -49,7 +49,7 @@ void set_own_rows(NativeCell& cell, const std::string& kernel, const std::vector
 
 void make(NativeCell* self, const std::string& kernel, const Activations& activations, double clip, double cell_clip,
           bool update_new, double epsilon, const std::vector<int>& own_rows, double gradient_value,
-          double gradient_norm) {
+          double gradient_norm, bool bfloat16) {
   NativeCell cell = cell_of(kernel);
   Options& options = cell.options;
   constexpr std::size_t most = sizeof options.activation / sizeof options.activation[0];
@@ -68,6 +68,7 @@ void make(NativeCell* self, const std::string& kernel, const Activations& activa
   set_own_rows(cell, kernel, own_rows);
   options.gradient_value = gradient_value;
   options.gradient_norm = gradient_norm;
+  options.bfloat16 = bfloat16;
   new (self) NativeCell(cell);
 }
 
@@ -77,7 +78,7 @@ void bind_cell(nb::module_& m) {
   nb::class_<NativeCell>(m, "RecurrentCell", "A cell by the name of its kernel, with its options.")
       .def("__init__", &make, nb::kw_only(), nb::arg("kernel"), nb::arg("activations"), nb::arg("clip"),
            nb::arg("cell_clip"), nb::arg("update_new"), nb::arg("epsilon"), nb::arg("own_rows"),
-           nb::arg("gradient_value"), nb::arg("gradient_norm"))
+           nb::arg("gradient_value"), nb::arg("gradient_norm"), nb::arg("bfloat16"))
       .def_ro("gates", &NativeCell::gates)
       .def_ro("saved", &NativeCell::saved)
       .def_ro("has_c", &NativeCell::has_c);

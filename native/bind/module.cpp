@@ -22,6 +22,7 @@
 #include "bind/norm.h"
 #include "bind/pool.h"
 #include "bind/program.h"
+#include "bind/quantized.h"
 #include "bind/rocket.h"
 #include "bind/scan.h"
 #include "bind/stack.h"
@@ -108,6 +109,7 @@ NB_MODULE(_native, m) {
   throughtime::bind_norm(m);
   throughtime::bind_pool(m);
   throughtime::bind_program(m);
+  throughtime::bind_quantized(m);
   throughtime::bind_rocket(m);
   throughtime::bind_scan(m);
   m.def("empty", &empty, nb::arg("is_double"), nb::arg("count"), "So many numbers, uninitialised, as a tensor.");

@@ -104,6 +104,58 @@ nb::object backward(nb::handle a, nb::handle h0, nb::handle h, nb::handle dh, nb
   return nb::make_tuple(of_a, of_b, of_h0);
 }
 
+// What both passes of the output read: u (T, blocks · D), h (T, D), and the other input or None.
+struct OutputReader {
+  Plain u, h, skip;
+  OutputShape shape;
+
+  bool read(bool in_order, nb::handle given_u, nb::handle given_h, nb::handle given_skip, int threads) {
+    const LookAt look = look_at(in_order);
+    if (!look(given_u, u) || u.is_integer || !look(given_h, h) || h.is_integer || h.is_double != u.is_double) return false;
+    if (!may_be(look, given_skip, u.is_double, skip)) return false;
+    const bool fits = h.sizes == 2 && u.sizes == 2 && u.size[0] == h.size[0] &&
+                      (u.size[1] == h.size[1] || (u.size[1] == 2 * h.size[1] && !skip.present())) &&
+                      (!skip.present() || skip.is({h.size[0], h.size[1]}));
+    if (!fits) shape_error("a gated output takes u (T, D) or (T, 2D) and h (T, D), got " + shown(u) + " and " + shown(h));
+    shape = {u.is_double, threads, u.size[1] == h.size[1] ? 1 : 2, h.size[0], h.size[1]};
+    return true;
+  }
+};
+
+nb::object output(nb::handle u, nb::handle h, nb::handle skip, int threads, bool in_order) {
+  OutputReader reader{};
+  if (!reader.read(in_order, u, h, skip, threads)) return unusual(in_order);
+  void* y = nullptr;
+  const nb::object result = make_tensor(reader.u.is_double, {reader.shape.tokens, reader.shape.features}, y);
+  const GatedOutput call{reader.shape, reader.u.data, reader.h.data, reader.skip.data, y};
+  {
+    const nb::gil_scoped_release released;
+    gated_output(call);
+  }
+  return result;
+}
+
+// The gradients of u, h, and the other input (None if there is none).
+nb::object output_backward(nb::handle u, nb::handle h, nb::handle skip, nb::handle dy, int threads, bool in_order) {
+  OutputReader reader{};
+  Plain of_y{};
+  if (!reader.read(in_order, u, h, skip, threads)) return unusual(in_order);
+  const bool is_double = reader.u.is_double;
+  if (!look_at(in_order)(dy, of_y) || of_y.is_integer || of_y.is_double != is_double) return unusual(in_order);
+  const std::int64_t T = reader.shape.tokens, D = reader.shape.features;
+  if (!of_y.is({T, D})) shape_error("the gradient of a gated output has its shape, got " + shown(of_y));
+  void *du = nullptr, *dh = nullptr, *dskip = nullptr;
+  const nb::object of_u = make_tensor(is_double, {T, reader.shape.blocks * D}, du);
+  const nb::object of_h = make_tensor(is_double, {T, D}, dh);
+  const nb::object of_skip = reader.skip.present() ? make_tensor(is_double, {T, D}, dskip) : nb::none();
+  const GatedOutputBackward call{reader.shape, reader.u.data, reader.h.data, reader.skip.data, of_y.data, du, dh, dskip};
+  {
+    const nb::gil_scoped_release released;
+    gated_output_backward(call);
+  }
+  return nb::make_tuple(of_u, of_h, of_skip);
+}
+
 }  // namespace
 
 void bind_scan(nb::module_& m) {
@@ -126,6 +178,11 @@ void bind_scan(nb::module_& m) {
   m.def("scan_backward", &backward, a, h0, nb::arg("h"), nb::arg("dh").none(), nb::arg("dlast").none(), offsets,
         nb::kw_only(), gates, candidate, from_end, nb::arg("a_needed"), nb::arg("b_needed"), threads, in_order,
         "The gradients of a, b and h0.");
+  const auto u = nb::arg("u"), h = nb::arg("h");
+  m.def("gated_output", &output, u, h, nb::arg("skip").none(), nb::kw_only(), threads, in_order,
+        "σ(g) ⊙ h, or σ(g) ⊙ h + (1 − σ(g)) ⊙ s, of u = [g] or [g, s] and, in place of s, a tensor of its own.");
+  m.def("gated_output_backward", &output_backward, u, h, nb::arg("skip").none(), nb::arg("dy"), nb::kw_only(), threads,
+        in_order, "The gradients of u, h and skip.");
 }
 
 }  // namespace throughtime

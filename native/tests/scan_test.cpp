@@ -171,7 +171,46 @@ bool right(const Problem& p, const Results& expected, double tolerance) {
   return near(found, expected, tolerance) && equal(found, by_kernels<T>(p, 1));
 }
 
+// The gated output of u = [g] or [g, s], or with s of its own, by plain loops and by the kernels.
+template <class T>
+bool output_is_right(unsigned number, double tolerance) {
+  Random random(number);
+  const Index tokens = random.number(0, 60), D = random.number(1, 90), blocks = random.number(1, 2);
+  const bool with_skip = blocks == 1 && random.number(0, 1) == 1, highway = with_skip || blocks == 2;
+  const int threads = static_cast<int>(random.number(1, 4));
+  const Values u = random.values(tokens * blocks * D), h = random.values(tokens * D), s = random.values(tokens * D),
+               dy = random.values(tokens * D);
+  Values y(h.size()), du(u.size()), dh(h.size()), ds(h.size());
+  for (Index t = 0; t < tokens; ++t) {
+    for (Index c = 0; c < D; ++c) {
+      const Index at = t * D + c, of_gate = t * blocks * D + c;
+      const double gate = logistic(u[of_gate]), other = blocks == 2 ? u[of_gate + D] : with_skip ? s[at] : 0;
+      y[at] = gate * h[at] + (highway ? (1 - gate) * other : 0);
+      du[of_gate] = dy[at] * (h[at] - other) * gate * (1 - gate);
+      if (blocks == 2) du[of_gate + D] = dy[at] * (1 - gate);
+      dh[at] = dy[at] * gate;
+      ds[at] = with_skip ? dy[at] * (1 - gate) : 0;
+    }
+  }
+  std::vector<T> of_u = as<T>(u), of_h = as<T>(h), of_s = as<T>(s), of_dy = as<T>(dy);
+  const T unset = static_cast<T>(NAN);
+  std::vector<T> found_y(h.size(), unset), found_du(u.size(), unset), found_dh(h.size(), unset), found_ds(h.size());
+  const throughtime::OutputShape shape{sizeof(T) == 8, threads, static_cast<int>(blocks), tokens, D};
+  const T* const skip = with_skip ? address(of_s) : nullptr;
+  throughtime::gated_output({shape, address(of_u), address(of_h), skip, address(found_y)});
+  throughtime::gated_output_backward({shape, address(of_u), address(of_h), skip, address(of_dy), address(found_du),
+                                      address(found_dh), with_skip ? address(found_ds) : nullptr});
+  const auto close = [&](const std::vector<T>& found, const Values& expected) {
+    return difference(Values(found.begin(), found.end()), expected) < tolerance;
+  };
+  return close(found_y, y) && close(found_du, du) && close(found_dh, dh) && close(found_ds, ds);
+}
+
 bool check(unsigned number) {
+  if (!output_is_right<double>(number, 1e-12) || !output_is_right<float>(number, 1e-5)) {
+    std::printf("gated output %u fails\n", number);
+    return false;
+  }
   const Problem p = problem_of(number);
   const Results expected = by_loops(p);
   const bool in_double = right<double>(p, expected, 1e-11), in_single = right<float>(p, expected, 2e-4);

@@ -17,8 +17,11 @@ with _stopping_at_once() if _is_command() else _nothing():
     from throughtime import export as export
     from throughtime import models as models
     from throughtime import nn as nn
+    from throughtime import quantized as quantized
+    from throughtime.quantized import quantize as quantize
     from throughtime.ragged import Ragged as Ragged
     from throughtime.ragged import collate as collate
+    from throughtime.streaming import Stream as Stream
 
 if _typing.TYPE_CHECKING:
     from throughtime.estimators import SequenceAnomalyDetector as SequenceAnomalyDetector

@@ -25,6 +25,7 @@ class RecurrentCell:
         own_rows: list[int],
         gradient_value: float,
         gradient_norm: float,
+        bfloat16: bool,
     ) -> None: ...
 
 _LayerWeights = tuple[tuple[Tensor | tuple[Tensor, ...] | None, ...], ...]
@@ -112,6 +113,50 @@ def recurrent_layer_backward(
     record: tuple[Tensor | None, ...],
 ) -> tuple[Tensor | None, ...] | None:
     """Return the gradients of x, h0, c0 and all weights, or None where a tensor is unusual."""
+
+def quantized_recurrent(
+    cell: RecurrentCell,
+    steps: tuple[Any, ...],
+    hidden: int,
+    x: Tensor,
+    h0: Tensor | None,
+    c0: Tensor | None,
+    weights: tuple[Tensor | None, ...],
+    *,
+    threads: int,
+    in_order: bool,
+) -> tuple[Tensor, Tensor, Tensor | None] | None:
+    """Return y (T, D·H), h_n and c_n (D, B, H) of a recurrent layer with packed int8 weights.
+
+    None, here and below, where a tensor is unusual, as of `window_offsets`.
+    """
+
+def quantized_linear(
+    x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor, *, columns: int, threads: int, in_order: bool
+) -> Tensor | None:
+    """Return the linear map (…, columns) of (…, D) by packed int8 weights."""
+
+def quantized_correlate(
+    x: Tensor,
+    weight: Tensor,
+    scale: Tensor,
+    bias: Tensor,
+    offsets: Tensor,
+    out_offsets: Tensor,
+    *,
+    windows: Windows,
+    columns: int,
+    total: int,
+    threads: int,
+    in_order: bool,
+) -> Tensor | None:
+    """Return the correlation in time (total, columns) with packed int8 weights."""
+
+def quantized_sets() -> list[str]:
+    """Return the sets of instructions for products of bytes that this processor has, best first."""
+
+def quantized_set() -> str:
+    """Return the set in use."""
 
 class Windows:
     """Windows in time as native code reads them; see `throughtime.ops.windows.Windows`."""
@@ -298,6 +343,14 @@ def scan_backward(
     in_order: bool,
 ) -> tuple[Tensor | None, Tensor | None, Tensor] | None:
     """Return the gradients of a, b and h0; None for a or b where it is not needed, or there are gates."""
+
+def gated_output(u: Tensor, h: Tensor, skip: Tensor | None, *, threads: int, in_order: bool) -> Tensor | None:
+    """Return σ(g) ⊙ h, or the highway σ(g) ⊙ h + (1 − σ(g)) ⊙ s, of u = [g] or [g, s], or with skip for s."""
+
+def gated_output_backward(
+    u: Tensor, h: Tensor, skip: Tensor | None, dy: Tensor, *, threads: int, in_order: bool
+) -> tuple[Tensor, Tensor, Tensor | None] | None:
+    """Return the gradients of u, h and skip."""
 
 class PoolDivisor:
     """What the sum of a window is divided by: 1, its taps in the sequence, or those and its borders'."""

@@ -19,7 +19,7 @@ from throughtime.cli._bench_conv import _table
 from throughtime.data.printable import printable
 from throughtime.demo.plan import DemoPlan
 from throughtime.demo.results import DemoResult, write_result
-from throughtime.report import ModelRow
+from throughtime.report import LogView, ModelRow
 
 from .conftest import RunCli
 
@@ -176,14 +176,14 @@ def test_results_of_somebody_else_cannot_command_the_terminal(tmp_path: Path, ru
     out = tmp_path / "[b]"
     out.mkdir()
     (out / "report.html").touch()
-    model = ModelRow("[/b]\x1b[2J", 0.5, 0.4, 0.6)
-    write_result(out, DemoPlan().to_json(), DemoResult((model,), out, out / "bilstm", 0.5))
+    model, log = ModelRow("[/b]\x1b[2J", 0.5, 0.4, 0.6), LogView(7, 20, 1, (), "log.html")
+    write_result(out, DemoPlan().to_json(), DemoResult((model,), out, out / "bilstm", 0.5, log))
     outcome = run_cli("demo", "--out", out)
     assert (outcome.code, outcome.err) == (0, "")
     assert "\x1b" not in outcome.out
     for text in (r"[/b]\x1b[2J  ", f"{out}/bilstm SOME_FILE.py"):
         assert text in "".join(outcome.out.splitlines())
-    write_result(out, DemoPlan().to_json(), DemoResult((model,), out, out / "[b]\x1b[2J", 0.5))
+    write_result(out, DemoPlan().to_json(), DemoResult((model,), out, out / "[b]\x1b[2J", 0.5, log))
     outcome = run_cli("demo", "--out", out)
     assert outcome.code == 2
     assert "\x1b" not in outcome.err

@@ -13,6 +13,7 @@ from tests.report.browser import flaws, needs_looking
 from tests.report.pages import PageText
 from throughtime.demo.job import Interrupted, run_demo
 from throughtime.demo.plan import DemoPlan, Network
+from throughtime.demo.shop.scan import ShopPlan
 from throughtime.errors import RunError
 from throughtime.training import ModelSpec, Run, Settings
 from throughtime.training._module import TrainingModule
@@ -33,6 +34,7 @@ PLAN = DemoPlan(
         ),
     ),
     files=small_files(),
+    shop=ShopPlan(correct=3, faulty=1),
 )
 
 
@@ -77,6 +79,7 @@ def test_it_compares_all_models_on_the_same_test(finished) -> None:
     assert sorted(path.name for path in out.iterdir()) == [
         "bilstm",
         "blend",
+        "logs",
         "report.html",
         "results.json",
         "textcnn",
@@ -96,6 +99,7 @@ def test_the_page_holds_the_table(finished) -> None:
         "TextCNN: filters and the n-grams that activate them",
         "BiLSTM: gates and gradient flow",
         "Which tokens matter",
+        "Unusual lines in a log",
     ):
         assert heading in words
     percents = [float(number) for number in re.findall(r"([0-9.]+) %", words)]

@@ -69,6 +69,12 @@ def test_a_function_of_tokens(name: str) -> None:
         close(outputs["output"], model(x).to_padded(length=8, batch_first=True))
 
 
+def _into_a_part(x: Tensor) -> Tensor:
+    y = x + 1
+    y[:, :1].zero_()
+    return y
+
+
 @pytest.mark.parametrize(
     ("function", "features", "error", "words"),
     [
@@ -77,6 +83,14 @@ def test_a_function_of_tokens(name: str) -> None:
         (lambda x: torch.ones(len(x), 4), 4, InputTypeError, "function returns what no operator of torch"),
         (lambda x: x * float(x[0, 0]), 4, InputTypeError, "aten::_local_scalar_dense has no form"),
         (lambda x: x.mul_(2), 4, InputTypeError, "aten::mul_.Tensor has no form"),
+        (
+            lambda x: x - x.mean(0),
+            4,
+            InputTypeError,
+            "function gives a token another result in another batch",
+        ),
+        (lambda x: x.unfold(0, 2, 1), 4, InputTypeError, "function"),
+        (_into_a_part, 4, InputTypeError, "aten::zero_ has no form"),
         (lambda x: x, 5, ShapeError, "function reads 5 features, but gets 4"),
     ],
 )
@@ -94,10 +108,18 @@ def test_an_operator_that_no_result_needs_may_have_no_form() -> None:
     close(outputs["output"][0], model.linear(x.values).detach() + 1)
 
 
-def test_an_adaptive_softmax_is_refused_by_its_operator() -> None:
-    model = tt.models.LanguageModel(40, embedding_size=16, hidden_size=16, cutoffs=(8,))
-    with pytest.raises(InputTypeError, match="^features: the operator aten::index_copy has no form"):
-        tt.export.onnx(model)
+@pytest.mark.parametrize("tied", [True, False])
+def test_an_adaptive_softmax(tied: bool) -> None:
+    torch.manual_seed(0)
+    model = tt.models.LanguageModel(40, embedding_size=16, hidden_size=16, cutoffs=(3, 8), tied=tied).eval()
+    for parameter in model.softmax.parameters():
+        parameter.data.normal_()
+    tokens = Ragged.from_lengths(torch.arange(40), [25, 0, 15])
+    outputs = run(
+        session(tt.export.onnx(model)), tokens=padded(tokens, batch_first=True), lengths=tokens.lengths
+    )
+    with torch.no_grad():
+        close(outputs["output"], model(tokens).to_padded(length=26, batch_first=True))
 
 
 def test_tied_weights_are_kept_once() -> None:

@@ -277,6 +277,65 @@ def _median() -> nn.Module:
     return nn.Sequential(nn.Linear(3, 4), _Median())
 
 
+ACTIVATIONS: list[Any] = [
+    nn.CELU(0.7), nn.ELU(0.5), nn.GELU(), nn.GELU("tanh"), nn.GLU(1), nn.Hardshrink(0.3), nn.Hardsigmoid(),
+    nn.Hardswish(), nn.Hardtanh(-0.3, 0.5), nn.LeakyReLU(0.2), nn.LogSigmoid(), nn.LogSoftmax(1), nn.Mish(),
+    nn.PReLU(), nn.PReLU(4), nn.ReLU(), nn.ReLU6(), nn.SELU(), nn.SiLU(), nn.Sigmoid(),
+    nn.Softmax(1), nn.Softmin(-1), nn.Softplus(2.0), nn.Softshrink(0.2), nn.Softsign(), nn.Tanh(), nn.Tanhshrink(),
+    nn.Threshold(0.1, -0.5), nn.LayerNorm(4), nn.LayerNorm(4, elementwise_affine=False), nn.RMSNorm(4),
+    nn.AlphaDropout(), torch.sin, torch.nn.functional.gelu, torch.nn.functional.normalize,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda one: getattr(one, "__name__", str(one)))
+def test_an_activation_of_steps_and_of_pooled_features(activation: Any) -> None:
+    torch.manual_seed(0)
+    steps = tt.nn.ConvBlock(3, 4, 1, activation=activation).eval()
+    x = Ragged.from_lengths(3 * torch.randn(11, 3), [4, 0, 7])
+    found = run(session(tt.export.onnx(steps)), x=padded(x, batch_first=True), lengths=x.lengths)
+    with torch.no_grad():
+        close(found["output"], steps(x).to_padded(length=8, batch_first=True))
+    if isinstance(activation, nn.Module):
+        pooled = nn.Sequential(nn.Linear(3, 4), tt.nn.Pool("max"), activation).eval()
+        found = run(session(tt.export.onnx(pooled)), x=padded(x, batch_first=True), lengths=x.lengths)
+        with torch.no_grad():
+            close(found["logits"], pooled(x))
+
+
+def test_strides_windows_and_transposed_convolutions_carry_the_lengths() -> None:
+    torch.manual_seed(0)
+    down = tt.nn.ConvStack(3, [4, 4], 3, norm="group", norm_groups=2, pool=2, activation=nn.SiLU())
+    model = nn.Sequential(
+        down,
+        tt.nn.Parallel(tt.nn.Conv1d(4, 3, 3, stride=2, padding=1), tt.nn.AvgPool1d(2, ceil_mode=True)),
+        tt.nn.ConvTranspose1d(7, 4, 4, 2, 1),
+        tt.nn.GRU(4, 3, bidirectional=True),
+        tt.nn.Conv1d(6, 4, 3, padding=1, padding_mode="replicate"),
+    ).eval()
+    with_pool = nn.Sequential(*model, tt.nn.AttentionPool(4), nn.Linear(4, 2)).eval()
+    runtimes = session(tt.export.onnx(model, intermediates=True)), session(tt.export.onnx(with_pool))
+    for lengths in ([40, 0, 11, 18], [10]):
+        x = Ragged.from_lengths(torch.randn(sum(lengths), 3), lengths)
+        inputs = {"x": padded(x, batch_first=True), "lengths": x.lengths}
+        found, pooled = (run(runtime, **inputs) for runtime in runtimes)
+        with torch.no_grad():
+            expected = model(x)
+            close(pooled["logits"], with_pool(x))
+            blocks = model[0].blocks[0](x)
+        close(found["output"], expected.to_padded(batch_first=True))
+        close(found["0.blocks.0.dropout" if "0.blocks.0.dropout" in found else "0.blocks.0.pool"],
+              blocks.to_padded(batch_first=True))  # fmt: skip
+        assert found["output_lengths"].tolist() == expected.lengths.tolist()
+
+
+def test_a_series_of_another_length_than_the_model_reads_gives_nan() -> None:
+    model = tt.models.LSTMFCN(3, 2, length=12).eval()
+    runtime = session(tt.export.onnx(model))
+    lengths = torch.tensor([12, 9, 12])
+    found = run(runtime, x=torch.randn(3, 13, 3), lengths=lengths)["logits"]
+    assert found.isnan().all(1).tolist() == [False, True, False]
+
+
 @pytest.mark.parametrize(
     ("model", "error", "words"),
     [
@@ -288,9 +347,9 @@ def _median() -> nn.Module:
         ),
         (lambda: _Own(11, 3), InputTypeError, "^_Own overrides forward of _Recurrent"),
         (
-            lambda: nn.Sequential(nn.Linear(3, 3), tt.nn.AttentionPool(3)),
+            lambda: nn.Sequential(nn.Linear(3, 3), tt.nn.Stream(tt.nn.GRU(3, 3))),
             InputTypeError,
-            r"1 is a AttentionPool, which has no form.*operators\(\)",
+            r"1 \(Stream\) keeps its state between calls; export its model",
         ),
         (lambda: nn.Sequential(nn.Tanh()), InputTypeError, "nothing says what it reads"),
         (
@@ -304,25 +363,20 @@ def _median() -> nn.Module:
             "1 needs a context",
         ),
         (
-            lambda: nn.Sequential(tt.nn.Conv1d(3, 4, 3)),
+            lambda: tt.nn.Parallel(tt.nn.Conv1d(3, 4, 3), tt.nn.Conv1d(3, 4, 3, padding=1)),
             ShapeError,
-            "0: only convolutions that keep the lengths",
+            "Parallel: parts side by side make 0 and 1 steps of 1; give them the same stride and padding",
         ),
         (
-            lambda: nn.Sequential(tt.nn.ConvBlock(3, 4, 3, padding="same", pool=2)),
+            lambda: nn.Sequential(tt.nn.ConvBlock(3, 4, 1, activation=torch.erfinv)),
             InputTypeError,
-            "0.pool is a MaxPool1d, which has no form",
-        ),
-        (
-            lambda: nn.Sequential(tt.nn.ConvBlock(3, 4, 1, activation=torch.sin)),
-            InputTypeError,
-            "0.activation is the function sin, which has no form",
+            "0.activation does not run on rows of .* torch function 'erfinv' does not support a Ragged",
         ),
         (lambda: nn.Sequential(nn.Embedding(11, 3, max_norm=1.0)), ShapeError, "max_norm"),
         (
-            lambda: nn.Sequential(tt.nn.ConvBlock(3, 4, 3, padding="same", norm="group")),
-            InputTypeError,
-            "0.norm is a GroupNorm, which has no form",
+            lambda: nn.Sequential(nn.Linear(3, 4), tt.nn.InstanceNorm1d(4, track_running_stats=True)),
+            ShapeError,
+            "InstanceNorm1d on a Ragged uses each sequence's own statistics",
         ),
         (
             lambda: _block(norm=_OwnNorm(4)),
@@ -350,14 +404,9 @@ def _median() -> nn.Module:
             "conv is a Conv1d, which has no form",
         ),
         (
-            lambda: _block(dropout=nn.AlphaDropout()),
-            InputTypeError,
-            "dropout is a AlphaDropout, which has no form",
-        ),
-        (
             lambda: tt.nn.Conv1d(3, 4, 3, padding="same", padding_mode="reflect"),
             ShapeError,
-            "Conv1d: only convolutions that keep the lengths are exported",
+            "Conv1d: a convolution with padding_mode 'reflect' does not run on ragged batches; use 'zeros'",
         ),
         (lambda: _OwnLayer(3, 4), InputTypeError, "^_OwnLayer overrides forward of Recurrent"),
         (_hooked, InputTypeError, r"output \(Linear\) has a forward hook"),

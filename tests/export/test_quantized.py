@@ -1,4 +1,4 @@
-"""The statements of docs/export.md about quantization: torch's skips our layers, ONNX Runtime's works."""
+"""The statements of docs/quantization.md about torch and ONNX Runtime: torch's skips our layers, ONNX Runtime's works."""
 
 import warnings
 from pathlib import Path
@@ -7,7 +7,6 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from onnxruntime.quantization import quantize_dynamic
 from torch import nn
 
 import throughtime as tt
@@ -38,7 +37,7 @@ def test_onnx_runtime_quantizes_exported_models(model, operator: str, tmp_path: 
     made = model().eval()
     whole, small = tmp_path / "model.onnx", tmp_path / "model.int8.onnx"
     tt.export.onnx(made, whole, metadata={"classes": "[]"})
-    quantize_dynamic(whole, small)
+    tt.export.onnx_int8(whole, small)
     assert small.stat().st_size < 0.7 * whole.stat().st_size
     assert operator in {node.op_type for node in onnx.load(small).graph.node}
     x = Ragged.from_lengths(torch.randint(0, 1000, (12,)), [4, 0, 7, 1])

@@ -4,11 +4,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.errors import InputTypeError
 
 from .runtime import close, padded, run, session
 
@@ -32,7 +30,16 @@ def test_proportions_have_the_same_bits(channels: int, differences: bool) -> Non
         assert torch.equal(found["logits"], layer(x))
 
 
-@pytest.mark.parametrize("options", [{}, {"normalize": True}, {"differences": True, "normalize": True}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"normalize": True},
+        {"differences": True, "normalize": True},
+        {"statistics": "all"},
+        {"statistics": "all", "differences": True},
+    ],
+)
 def test_a_solved_model_is_exported_as_it_computes(options: dict[str, Any]) -> None:
     torch.manual_seed(1)
     model = tt.models.Rocket(2, 3, features=1000, **options)
@@ -45,9 +52,3 @@ def test_a_solved_model_is_exported_as_it_computes(options: dict[str, Any]) -> N
         with torch.no_grad():
             expected = model(x)
         close(run(runtime, x=padded(x, batch_first=True), lengths=x.lengths)["logits"], expected)
-
-
-def test_other_statistics_are_refused_by_name() -> None:
-    model = nn.Sequential(tt.nn.MiniRocket(1, 336, statistics="all"))
-    with pytest.raises(InputTypeError, match="^0: the longest stretch .* no form in ONNX here; .*'ppv'"):
-        tt.export.onnx(model)

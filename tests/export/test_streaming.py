@@ -28,7 +28,7 @@ REFUSED = {
     "birnn": r"recurrent \(RNN\) is bidirectional: .* use bidirectional=False",
     "bigru": r"recurrent \(GRU\) is bidirectional: .* use bidirectional=False",
     "bilstm": r"recurrent \(LSTM\) is bidirectional: .* use bidirectional=False",
-    "charcnn": "the model is a CharCNN, which has no form in ONNX here",
+    "charcnn": r"quantized \(OneHotSteps\) cuts or fills up whole texts, .* use a recurrent model or a TCN",
     "fcn": r"body\.blocks\.0\.conv \(Conv1d\) has 2 steps of padding at the end .* use padding='causal'",
     "inceptiontime": r"members.*\.conv \(Conv1d\) has 2 steps of padding at the end .* use padding='causal'",
     "lstmfcn": r"body\.blocks\.0\.conv \(Conv1d\) has 4 steps of padding at the end .* use padding='causal'",

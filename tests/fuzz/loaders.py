@@ -42,7 +42,7 @@ from throughtime.learn.tune.request import Request
 from throughtime.learn.tune.space import space_of
 from throughtime.learn.tune.study import StudyFile, quiet_optuna
 from throughtime.learn.tune.trials import Outcome, UserAttributes
-from throughtime.report import ModelRow
+from throughtime.report import LogLine, LogView, ModelRow
 
 from .damage import changed_json, damaged
 
@@ -430,7 +430,8 @@ def _results() -> bytes:
     models = [ModelRow("majority", 0.5, 0.4, 0.6), ModelRow("BiLSTM", 0.8, 0.75, 0.85, 1000, 12.5, 9e4)]
     with TemporaryDirectory() as folder:
         out = Path(folder)
-        write_result(out, _PLAN, DemoResult(tuple(models), out / "report.html", out / "bilstm", 0.5))
+        log = LogView(7, 20, 1, (LogLine("answered", "shop.log:3", 4.5, "released", 0.9, True),), "log.html")
+        write_result(out, _PLAN, DemoResult(tuple(models), out / "report.html", out / "bilstm", 0.5, log))
         return (out / NAME).read_bytes()
 
 

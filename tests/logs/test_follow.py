@@ -92,6 +92,18 @@ def test_the_verdicts_are_those_of_a_scan_however_the_lines_arrive(
     assert all(session.is_reported for session in highest)
 
 
+def test_a_log_in_utf_16_has_the_same_verdicts(model: LogModel, trained: Trained, tmp_path: Path) -> None:
+    wide = tmp_path / "app.log"
+    wide.write_text(trained.faulty.read_text("utf-8"), encoding="utf-16")
+    verdicts = []
+    for path in (trained.faulty, wide):
+        follower = Follower(model, [path], silence=1e9)
+        verdicts.append([(v.line.text, round(v.line.surprise, 3)) for v in _lines(_drained(follower))])
+        follower.close()
+    assert verdicts[0] == verdicts[1]
+    assert len(verdicts[0]) == sum(line.template is not None for line in trained.lines)
+
+
 def test_long_sessions_end_in_parts_as_in_a_scan(trained: Trained, tmp_path: Path) -> None:
     from dataclasses import replace
 
@@ -129,7 +141,7 @@ def _numbered(start: int, end: int) -> str:
 def _read_all(tail: Tail) -> list[str]:
     texts = []
     for _ in range(20):
-        texts += [line.text.decode() for line in tail.read()]
+        texts += [line.text for line in tail.read()]
     return texts
 
 
@@ -208,12 +220,33 @@ def test_a_line_is_read_when_it_has_an_end(tmp_path: Path) -> None:
     tail = Tail(path)
     assert tail.read() == []  # there is no file yet
     path.write_bytes(b"one\r\nha")
-    assert [line.text for line in tail.read()] == [b"one"]
+    assert [line.text for line in tail.read()] == ["one"]
     assert tail.read() == []
     with path.open("ab") as file:
         file.write(b"lf\n")
     (line,) = tail.read()
-    assert (line.text, line.number, line.end) == (b"half", 2, 10)
+    assert (line.text, line.number, line.end) == ("half", 2, 10)
+    tail.close()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_a_byte_order_mark_determines_the_encoding(tmp_path: Path, encoding: str) -> None:
+    """The bytes arrive in pieces of odd sizes, some characters contain the byte of a line feed."""
+    expected = ["first", "ਊ \u010a \u0a0d 𝄞", "", "last"]
+    mark = "" if encoding == "utf-8-sig" else "\ufeff"
+    content = (mark + "\r\n".join(expected) + "\r\n").encode(encoding)
+    path = tmp_path / "app.log"
+    path.touch()
+    tail, lines = Tail(path), []
+    with path.open("ab", buffering=0) as file:
+        for start in range(0, len(content), 3):
+            file.write(content[start : start + 3])
+            lines += tail.read()
+    tail.close()
+    assert [line.text for line in lines] == expected
+    assert lines[-1].end == len(content)
+    tail = Tail(path, tail.position(lines[1]))
+    assert _read_all(tail) == expected[2:]
     tail.close()
 
 

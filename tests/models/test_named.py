@@ -159,7 +159,6 @@ def test_what_reads_extra_features_is_refused_by_the_name_of_the_part() -> None:
         lambda: tt.nn.receptive_field(model),
         lambda: tt.nn.output_lengths(model, [3]),
         lambda: tt.nn.Stream(model)(x),
-        lambda: tt.export.onnx(model.float()),
     )
     for ask in asked:
         with pytest.raises(InputTypeError, match=r"extra .*ExtraFeatures.* reads 2 extra features"):

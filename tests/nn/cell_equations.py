@@ -71,6 +71,14 @@ def _multiplicative_lstm(cell: Any, state: State, x: Tensor) -> State:
     return {"h": sigmoid(o) * torch.tanh(c), "c": c}
 
 
+def _peephole_sru(cell: Any, state: State, x: Tensor) -> State:
+    blocks = _plus(cell.weight_ih @ x, cell.bias_ih).view(-1, cell.hidden_size)
+    c, (v_f, v_r) = state["c"], cell.weight_hh
+    f, r = sigmoid(blocks[0] + v_f * c), sigmoid(blocks[2] + v_r * c)
+    c = f * c + (1 - f) * blocks[1]
+    return {"h": r * c + (1 - r) * (blocks[3] if len(blocks) > 3 else x), "c": c}
+
+
 def _recurrent_highway(cell: Any, state: State, x: Tensor) -> State:
     s = state["h"]
     for level in range(cell.depth):
@@ -120,6 +128,7 @@ STEPS: dict[str, Step] = {
     "LayerNormGRU": _layer_norm_gru,
     "LiGRU": _li_gru,
     "MultiplicativeLSTM": _multiplicative_lstm,
+    "PeepholeSRU": _peephole_sru,
     "RecurrentHighway": _recurrent_highway,
     "SLSTM": _slstm,
 }

@@ -222,6 +222,8 @@ def _cell_cases() -> list[Case]:
         (tt.nn.IndRNN, {"activation": "tanh", "bound": 0.5, "bias": False, "bidirectional": True}),
         (tt.nn.MultiplicativeLSTM, {"num_layers": 2}),
         (tt.nn.MultiplicativeLSTM, {"bias": False, "bidirectional": True}),
+        (tt.nn.PeepholeSRU, {"num_layers": 2}),
+        (tt.nn.PeepholeSRU, {"bias": False, "bidirectional": True}),
         (tt.nn.RecurrentHighway, {}),
         (tt.nn.RecurrentHighway, {"depth": 3, "coupled": False, "num_layers": 2, "bidirectional": True}),
         (tt.nn.RecurrentHighway, {"depth": 1, "bias": False}),

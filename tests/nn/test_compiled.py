@@ -127,3 +127,27 @@ def test_an_export_without_dynamo_does_not_fix_the_number_of_sequences() -> None
     )
     x = batch([1, 5])
     assert torch.equal(program.module()(x), tt.nn.Pool("max")(x))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel_size": 2},
+        {"kernel_size": (3,), "stride": 2, "padding": [1], "ceil_mode": True},
+        {"kernel_size": 3, "stride": 1, "dilation": 2, "padding": 1},
+    ],
+)
+def test_maxima_of_tensors_are_recorded_for_any_length(options: dict[str, Any]) -> None:
+    """torch's own layer makes the length a constant."""
+    pool, dynamic = tt.nn.MaxPool1d(**options), torch.export.Dim.DYNAMIC
+    example = torch.randn(3, 2, 12)
+    program = torch.export.export(pool, (example,), dynamic_shapes=({0: dynamic, 2: dynamic},)).module()
+    for shape in ((5, 2, 9), (2, 2, 17)):
+        x = torch.randn(shape, dtype=torch.float32, requires_grad=True)
+        expected = nn.MaxPool1d(**options)(x)
+        assert torch.equal(program(x), expected)
+        weights = torch.randn_like(expected)
+        gradients = [torch.autograd.grad((y * weights).sum(), x)[0] for y in (program(x), expected)]
+        assert torch.equal(*gradients)
+    unbatched = torch.compile(pool, backend="eager", fullgraph=True)
+    assert torch.equal(unbatched(example[0]), pool(example[0]))

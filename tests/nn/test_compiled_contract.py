@@ -31,6 +31,7 @@ OF_RECURRENCES = (
     "LiGRU",
     "IndRNN {'num_layers': 2}",
     "MultiplicativeLSTM {'num_layers': 2}",
+    "PeepholeSRU {'num_layers': 2}",
     "RecurrentHighway",
     "SLSTM {'num_layers': 2}",
     "AttentionGRU {}",

@@ -207,7 +207,7 @@ def test_a_composition_computes_what_the_module_does(make: Callable[[], nn.Modul
     model = _made(make)
     description = description_of(model)
     if isinstance(description, Series | SideBySide | Reversed):
-        x = _batch([STEPS, STEPS + 3])
+        x = _batch([STEPS, STEPS if getattr(model, "length", None) else STEPS + 3])
         _equal(description(x), output_of(model, x))
 
 

@@ -134,6 +134,7 @@ TABLE = {
     "MinLSTM": Entry(lambda: tt.nn.MinLSTM(FEATURES, 3)),
     "MaxPool1d": Entry(lambda: tt.nn.MaxPool1d(3, 2, 1)),
     "MiniRocket": Entry(lambda: _learned(tt.nn.MiniRocket(FEATURES, 336))),
+    "PeepholeSRU": _cell_entry(lambda: tt.nn.PeepholeSRU(FEATURES, 3)),
     "MultiplicativeLSTM": _cell_entry(lambda: tt.nn.MultiplicativeLSTM(FEATURES, 3)),
     "Parallel": Entry(lambda: tt.nn.Parallel(tt.nn.Conv1d(FEATURES, 2, 1), tt.nn.MaxPool1d(3, 1, 1))),
     "Pool": Entry(lambda: tt.nn.Pool("top-k", k=3)),

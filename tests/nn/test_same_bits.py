@@ -14,7 +14,7 @@ from throughtime import Ragged
 from .recurrent import LAYERS, VARIANTS, leaves, name_of
 
 each_layer = pytest.mark.parametrize(("name", "options"), LAYERS + VARIANTS, ids=name_of)
-each_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+each_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 LENGTHS = [7, 0, 1, 33, 12, 12, 2, 64, 0, 5, 9, 17, 3, 28, 1, 6, 4, 11, 2]
 
 
@@ -127,7 +127,7 @@ def test_with_and_without_gradients_and_traced(
 
 
 @each_layer
-@each_dtype
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)  # a state of bfloat16 is rounded
 def test_step_by_step(name: str, options: dict[str, Any], dtype: torch.dtype) -> None:
     layer = _layer(name, options, dtype, bidirectional=False)
     x = torch.randn(9, 4, 11, dtype=dtype)

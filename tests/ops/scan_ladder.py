@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.ops.ladder import layout_of
+from throughtime.ops.scan.gated_output import gated_output
 from throughtime.ops.scan.gates import BLOCKS, Candidate, Gates, coefficients
 from throughtime.ops.scan.layer import gated_scan, linear_scan
 from throughtime.ragged import Layout
@@ -67,6 +68,41 @@ def check(choose: random.Random, dtype: torch.dtype) -> None:
         compare(found, wanted, [u, *leaves], f"{gates}, {candidate}, {lengths}, reverse={reverse}")
 
 
+def _output_by_definition(u: Tensor, h: Tensor, skip: Tensor | None) -> Tensor:
+    size = h.shape[1]
+    gate = 1 / (1 + torch.exp(-u[:, :size]))
+    other = skip if u.shape[1] == size else u[:, size:]
+    return gate * h if other is None else gate * h + (1 - gate) * other
+
+
+def check_output(choose: random.Random, dtype: torch.dtype) -> None:
+    """The gated output, alone and as a highway, on one and on several threads."""
+    tokens, features, blocks = (
+        choose.choice([0, 1, 5, 700]),
+        choose.choice([1, 7, 16, 65, 130]),
+        choose.choice([1, 2]),
+    )
+    u, h, x = (
+        torch.randn(tokens, width * features, dtype=dtype, requires_grad=True) for width in (blocks, 1, 1)
+    )
+    skip = x if blocks == 1 and choose.random() < 0.5 else None
+    leaves = [u, h] if skip is None else [u, h, x]
+    seed, results = torch.randn(tokens, features, dtype=dtype), []
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        y = gated_output(u, h, skip)
+        results.append([y, *torch.autograd.grad(y, leaves, seed)])
+    torch.set_num_threads(1)
+    wanted = _output_by_definition(u, h, skip)
+    torch.testing.assert_close(
+        results[0], [wanted, *torch.autograd.grad(wanted, leaves, seed)], **near(dtype)
+    )
+    assert all(map(torch.equal, *results)), (tokens, features, blocks)
+    row = slice(tokens // 2, tokens // 2 + 1)
+    alone = gated_output(u[row], h[row], None if skip is None else skip[row])
+    assert torch.equal(alone, results[0][0][row])
+
+
 def check_same_bits(choose: random.Random, dtype: torch.dtype, lengths: list[int], features: int) -> None:
     """A sequence alone and in the batch, on one, two and three threads."""
     reverse, gates = choose.random() < 0.5, choose.choice([None, *get_args(Gates)])
@@ -115,6 +151,7 @@ def climb(count: int, seed: int) -> int:
     for index in range(count):
         dtype = (torch.float64, torch.float32)[index % 2]
         check(choose, dtype)
+        check_output(choose, dtype)
         check_same_bits(choose, dtype, [choose.choice([0, 1, 64, 65, 200]) for _ in range(3)], 17)
     # Beyond the size from which threads share the work, of one sequence and of several.
     for lengths, features in (([6000], 70), ([0, 5000, 3, 900], 33), ([700] * 6, 64), ([20000], 1)):

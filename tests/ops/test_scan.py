@@ -11,6 +11,7 @@ from tests.ops.ladder import layout_of
 from tests.ops.scan_ladder import by_steps
 from throughtime.errors import InputTypeError, ShapeError
 from throughtime.ops.scan import layer
+from throughtime.ops.scan.gated_output import gated_output
 from throughtime.ops.scan.gates import BLOCKS, Gates
 from throughtime.ops.scan.layer import gated_scan, linear_scan
 from throughtime.ops.scan.reference import linear_scan_reference
@@ -71,6 +72,33 @@ def test_a_training_step_is_native(name: str) -> None:
     call, blocks = SCANS[name]
     given = inputs(blocks)
     torch.autograd.grad(call(*given)[0].sum(), given)
+
+
+OUTPUTS: dict[str, tuple[int, bool]] = {"a gate": (1, False), "a highway": (1, True), "both in u": (2, False)}
+
+
+@pytest.mark.parametrize(("blocks", "highway"), OUTPUTS.values(), ids=OUTPUTS)
+def test_a_gated_output_has_derivatives_of_every_kind(blocks: int, *, highway: bool) -> None:
+    torch.manual_seed(3)
+    given = tuple(
+        torch.randn(5, width * 3).double().requires_grad_() for width in (blocks, 1, 1)[: 2 + highway]
+    )
+    assert torch.autograd.gradcheck(gated_output, given, check_batched_grad=True)
+    assert torch.autograd.gradgradcheck(gated_output, given)
+    compiled = torch.compile(gated_output, backend="aot_eager", fullgraph=True)
+    results = [
+        [y, *torch.autograd.grad(y.sin().sum(), given)] for y in (compiled(*given), gated_output(*given))
+    ]
+    torch.testing.assert_close(*results)
+    rows = torch.func.vmap(lambda *row: gated_output(*(part.unsqueeze(0) for part in row)))(*given)
+    torch.testing.assert_close(rows.squeeze(1), gated_output(*given))
+
+
+def test_a_gated_output_of_other_sizes_is_refused() -> None:
+    with pytest.raises(
+        ShapeError, match=r"u \(T, D\) or \(T, 2D\) and h \(T, D\), got \(5, 9\) and \(5, 3\)"
+    ):
+        gated_output(torch.zeros(5, 9), torch.zeros(5, 3))
 
 
 # Torch's own, at the first forward-mode derivative.

@@ -169,3 +169,36 @@ def test_a_compiled_function_selects_and_converts_without_a_break() -> None:
         torch.testing.assert_close(compiled(x), function(x), rtol=0, atol=0)
     with pytest.raises(RuntimeError, match="a step is out of range"):
         compiled(Ragged.from_lengths(torch.randn(9, 6), [3, 0, 6]))
+
+
+def test_lengths_of_padded_batches_are_compared_when_a_compiled_function_runs() -> None:
+    def function(padded: Tensor, lengths: Tensor, steps: int) -> Tensor:
+        return (Ragged.from_padded(padded, lengths=lengths) * 2).to_padded(-1, length=steps)
+
+    torch._dynamo.reset()
+    compiled = torch.compile(function, backend="eager", fullgraph=True, dynamic=True)
+    for sizes, lengths in (((2, 5), [5, 0]), ((3, 4), [1, 4, 2])):
+        padded = torch.randn(*sizes, 3)
+        found = compiled(padded, torch.tensor(lengths), sizes[1] + 1)
+        torch.testing.assert_close(
+            found, function(padded, torch.tensor(lengths), sizes[1] + 1), rtol=0, atol=0
+        )
+    for lengths in ([5, 2], [-1, 2]):
+        with pytest.raises(RuntimeError, match="between 0 and the number of steps of the padded batch"):
+            compiled(torch.randn(2, 4, 3), torch.tensor(lengths), 6)
+    with pytest.raises(RuntimeError, match="length is less than that of the longest sequence"):
+        compiled(torch.randn(2, 4, 3), torch.tensor([2, 4]), 3)
+
+
+def test_masks_of_padded_batches_are_checked_when_a_compiled_function_runs() -> None:
+    def function(padded: Tensor, mask: Tensor) -> Tensor:
+        return (Ragged.from_padded(padded, mask=mask) * 2).to_padded(length=padded.shape[1])
+
+    torch._dynamo.reset()
+    compiled = torch.compile(function, backend="eager", fullgraph=True, dynamic=True)
+    masks = [[0, 1, 1], [1, 0, 0], [0, 0, 0]], [[1, 1, 1, 1], [0, 0, 1, 0]]
+    for mask in (torch.tensor(mask, dtype=torch.bool) for mask in masks):
+        padded = torch.randn(*mask.shape, 3)
+        torch.testing.assert_close(compiled(padded, mask), function(padded, mask), rtol=0, atol=0)
+    with pytest.raises(RuntimeError, match="a row of the mask has padding between its tokens"):
+        compiled(torch.randn(2, 3, 3), torch.tensor([[True, True, True], [True, False, True]]))

@@ -140,11 +140,13 @@ def test_the_state_of_the_streams_is_in_the_checkpoint_and_counts(
     assert not same_weights(weights(run), weights(uninterrupted))
 
 
-@pytest.mark.parametrize("at", [2, 7, 16])
+@pytest.mark.parametrize(
+    ("at", "precision"), [(2, "float32"), (7, "float32"), (16, "float32"), (7, "bfloat16")]
+)
 def test_frames_go_on_in_the_middle_of_a_group(
-    at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    at: int, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = _settings(streams=3, k1=4)
+    settings = _settings(streams=3, k1=4, precision=precision)
     whole = created(tmp_path / "whole", FRAME_MODEL, settings, frames())
     fitted(whole, frames())
     stopped = created(tmp_path / "stopped", FRAME_MODEL, settings, frames())

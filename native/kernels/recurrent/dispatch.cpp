@@ -1,6 +1,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "kernels/bfloat16/tiles.h"
 #include "kernels/chosen.h"
 #include "kernels/parallel.h"
 #include "kernels/recurrent/kernels.h"
@@ -62,6 +63,11 @@ int useful_threads(int threads, const Shape& shape, std::int64_t total) {
   return worthwhile_threads(operations, threads);
 }
 
+bool rounds(const Shape& shape) {
+  static const bool possible = rounds_factors(std::strcmp(kernels()->name, "avx512") == 0);
+  return shape.options.bfloat16 && !shape.is_double && possible;
+}
+
 }  // namespace
 
 const Kernels* find_kernels(const char* name) {
@@ -82,6 +88,7 @@ const Kernels* kernels() {
 void recurrent_forward(const ForwardCall& call) {
   const SortedSequences sequences(call.tokens);
   ForwardCall mine = call;
+  mine.shape.options.bfloat16 = rounds(call.shape);
   mine.threads = useful_threads(call.threads, call.shape, sequences.view().total);
   kernels()->forward(mine, sequences.view());
 }
@@ -89,6 +96,7 @@ void recurrent_forward(const ForwardCall& call) {
 void recurrent_backward(const BackwardCall& call) {
   const SortedSequences sequences(call.tokens);
   BackwardCall mine = call;
+  mine.shape.options.bfloat16 = rounds(call.shape);
   mine.threads = useful_threads(call.threads, call.shape, sequences.view().total);
   kernels()->backward(mine, sequences.view());
 }

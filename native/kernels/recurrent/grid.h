@@ -41,14 +41,15 @@ inline bool may_share(int threads, const Sequences& sequences, std::ptrdiff_t we
   return rows.all < rows.least * threads;
 }
 
-// `panels` is how many threads of a group can have a part of them.
-inline Grid make_grid(int team, const Sequences& sequences, std::ptrdiff_t weights, std::ptrdiff_t panels) {
+// `panels` is how many threads of a group can have a part of them; `least` bytes are worth a thread.
+inline Grid make_grid(int team, const Sequences& sequences, std::ptrdiff_t weights, std::ptrdiff_t panels,
+                      std::ptrdiff_t least = least_bytes) {
   const Rows rows = rows_of(sequences, weights);
   int groups = 1;
   for (int candidate = 2; candidate <= team; ++candidate) {
     if (team % candidate == 0 && rows.least * candidate <= rows.all) groups = candidate;
   }
-  const std::ptrdiff_t worth = rows.all / groups * weights / least_bytes;
+  const std::ptrdiff_t worth = rows.all / groups * weights / least;
   std::ptrdiff_t units = team / groups;
   if (units > worth) units = worth;
   if (units > panels) units = panels;

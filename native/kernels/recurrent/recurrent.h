@@ -49,6 +49,9 @@ struct Options {
   // entry and on each sequence's norm; 0 or infinity for none.
   double gradient_value;
   double gradient_norm;
+  // Of every cell, in float32: whether the factors of all matrix products are rounded to bfloat16 (tiles.h). Sums,
+  // states, gates and all gradients that the caller gets are float32.
+  bool bfloat16;
 };
 
 // In which row of an array the token at time t of sequence b lies.

@@ -8,6 +8,8 @@ namespace throughtime {
 struct ScanKernels {
   void (*forward)(const ScanForward&);
   void (*backward)(const ScanBackward&);
+  void (*output)(const GatedOutput&);
+  void (*output_backward)(const GatedOutputBackward&);
 };
 
 }  // namespace throughtime

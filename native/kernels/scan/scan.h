@@ -69,7 +69,38 @@ struct ScanBackward {
   void* dh0;          // (B, D)
 };
 
+// The output of a recurrence through a gate of its own, for all tokens at once: y = σ(g) ⊙ h, or with a second way in,
+// the highway y = σ(g) ⊙ h + (1 − σ(g)) ⊙ s. u is [g] or [g, s], side by side in each row.
+struct OutputShape {
+  bool is_double;
+  int threads;            // at most so many
+  int blocks;             // of u: 1 or 2
+  std::int64_t tokens;    // T
+  std::int64_t features;  // D
+};
+
+struct GatedOutput {
+  OutputShape shape;
+  const void* u;     // (T, blocks · D)
+  const void* h;     // (T, D)
+  const void* skip;  // (T, D), s where u has one block; null: no highway
+  void* y;           // (T, D)
+};
+
+struct GatedOutputBackward {
+  OutputShape shape;
+  const void* u;
+  const void* h;
+  const void* skip;
+  const void* dy;  // (T, D)
+  void* du;        // (T, blocks · D)
+  void* dh;        // (T, D)
+  void* dskip;     // (T, D); null: not wanted
+};
+
 void scan_forward(const ScanForward& call);
 void scan_backward(const ScanBackward& call);
+void gated_output(const GatedOutput& call);
+void gated_output_backward(const GatedOutputBackward& call);
 
 }  // namespace throughtime

@@ -13,12 +13,16 @@ from throughtime.cli._options import column_names
 
 
 class _Commands(Group):
-    """The commands; the options of ``train`` and ``tune`` are only assembled when they are invoked."""
+    """The commands; those with generated options are only assembled when they are invoked."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         """Return the name, the command, and its arguments."""
         name, command, rest = super().resolve_command(ctx, args)
-        full = {train.__name__: full_train_command, tune.__name__: full_tune_command}
+        full = {
+            train.__name__: full_train_command,
+            tune.__name__: full_tune_command,
+            serve.__name__: full_serve_command,
+        }
         return name, full[name]() if name in full else command, rest
 
 
@@ -326,12 +330,32 @@ def export(
             help="Also return what every layer computes, such as gates, convolutions and pooled steps.",
         ),
     ] = False,
+    int8: Annotated[
+        bool,
+        typer.Option(
+            "--int8",
+            help="Write int8 weights, by the dynamic quantization of ONNX Runtime. Not with --streaming or "
+            "--intermediates.",
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
     """Write the model of a run as an ONNX file."""
     with stopping_at_once():
         from throughtime.cli._export import export as command
-    command(run, out, streaming=streaming, intermediates=intermediates, quiet=quiet)
+    command(run, out, streaming=streaming, intermediates=intermediates, int8=int8, quiet=quiet)
+
+
+@app.command()
+def serve() -> None:
+    """Answer requests for predictions over HTTP."""
+
+
+def full_serve_command() -> Any:
+    """Return ``serve`` with all options."""
+    with stopping_at_once():
+        from throughtime.cli._app_serve import serve_command
+    return _parsed_by_typer(serve_command())
 
 
 bench = typer.Typer(

@@ -59,9 +59,18 @@ def panels() -> Iterator[Panel]:
     held_out = "Fraction of the sessions held out for the p-values of logs scan."
     split["test"] = replace(split["test"], meaning=replace(split["test"].meaning, help=held_out))
     yield Panel("Parts", _with_defaults(split))
-    optimizer = {name: option for name, option in group_options("optimizer").items() if name != "budget"}
-    yield Panel("Training", {**optimizer, "tokens_per_batch": group_options("batches")["tokens_per_batch"]})
+    yield Panel("Training", _with_defaults(_training_options()))
     yield Panel("Model", _with_defaults(model_options("language")))
+
+
+def _training_options() -> dict[str, DeclaredOption]:
+    from throughtime.learn.recipe import group_options
+
+    options = {name: option for name, option in group_options("optimizer").items() if name != "budget"}
+    meaning = options["epochs"].meaning
+    default = "Maximum number of epochs. Default: 40, more for small logs, fewer for large ones."
+    options["epochs"] = replace(options["epochs"], meaning=replace(meaning, help=default))
+    return {**options, "tokens_per_batch": group_options("batches")["tokens_per_batch"]}
 
 
 def _with_defaults(options: Mapping[str, DeclaredOption]) -> dict[str, DeclaredOption]:

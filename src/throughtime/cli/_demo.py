@@ -60,6 +60,14 @@ def _print_more(console: Console, result: DemoResult) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    log = result.log
+    place = "is not among" if log.rank is None else f"is number {log.rank} of"
+    console.print(
+        f"Log of {log.tests} tests that passed, with a fault in {log.faulty} of {log.sessions} requests: the "
+        f"fault {place} the {len(log.lines)} most surprising lines.",
+        highlight=False,
+        soft_wrap=True,
+    )
     console.print(f"report:        {result.report}", highlight=False)
     program = Path(sys.argv[0])
     here = Path.cwd()

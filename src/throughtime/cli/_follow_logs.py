@@ -19,7 +19,7 @@ from throughtime.logs.follow import Follower, Journal, Verdict
 from throughtime.logs.formats import Format, verdict_json, verdict_text
 from throughtime.logs.model import open_log_model
 
-_PAUSE = 0.01
+_PAUSE = 0.005
 """Seconds between polls of the files."""
 
 

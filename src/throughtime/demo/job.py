@@ -27,6 +27,8 @@ from throughtime.demo.operators.dataset import PythonOperators
 from throughtime.demo.plan import DemoPlan, Network
 from throughtime.demo.results import DemoResult, read_result, write_result
 from throughtime.demo.review import precision_at
+from throughtime.demo.shop.scan import NAME as LOGS
+from throughtime.demo.shop.scan import scan_shop
 from throughtime.demo.task import TASK
 from throughtime.demo.views.networks import network_views
 from throughtime.errors import RunError
@@ -91,7 +93,11 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
     best = max(range(len(runs)), key=lambda i: correct[i].mean())
     tell("looking for replaced operators, one in a hundred …")
     precision = precision_at(models[best], source.sites["test"], seed=plan.seed)
-    result = DemoResult(tuple(rows), out / "report.html", runs[best].path, precision)
+    tell("log of a small shop with a fault that no test detects: training on the log of correct runs …")
+    log = scan_shop(out, plan.shop)
+    if log is None:
+        raise Interrupted
+    result = DemoResult(tuple(rows), out / "report.html", runs[best].path, precision, log)
     tell("filters, gates, gradients, and the influence of tokens …")
     right, wrong = most_certain(source, logits[best].softmax(1))
     name = names[best]
@@ -113,6 +119,7 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
             logits[: len(trained)],
             out,
         ),
+        log=log,
         notes=["The 95 % intervals are those of drawing whole test files anew (cluster bootstrap)."],
     )
     write_report(content, result.report)
@@ -244,7 +251,13 @@ def _require_usable(out: Path, plan: DemoPlan) -> None:
         raise RunError(f"{out} is a file; choose another --out")
     if not out.is_dir():
         return
-    expected = {"results.json", "report.html", BLEND, *(network.model.name for network in plan.networks)}
+    expected = {
+        "results.json",
+        "report.html",
+        BLEND,
+        LOGS,
+        *(network.model.name for network in plan.networks),
+    }
     for entry in out.iterdir():
         if entry.name not in expected and not entry.name.endswith(".part"):
             raise RunError(f"{out} has {entry.name}, which is not a file of a demo; choose another --out")

@@ -6,6 +6,7 @@ from typing import Any
 
 from throughtime.demo.operators.corpus import SourceFile, standard_library
 from throughtime.demo.operators.dataset import PythonOperators, Sizes
+from throughtime.demo.shop.scan import ShopPlan
 from throughtime.training import ModelSpec, Settings
 
 
@@ -44,6 +45,8 @@ class DemoPlan:
     """Source files of the data set; None for installed ones."""
     only_standard_library: bool = False
     """Whether the installed files are those of the standard library alone, not of all dependencies."""
+    shop: ShopPlan = field(default_factory=ShopPlan)
+    """Runs of the tests whose log is scanned."""
 
     @classmethod
     def quick(cls) -> "DemoPlan":
@@ -66,6 +69,7 @@ class DemoPlan:
                 ),
             ),
             only_standard_library=True,
+            shop=ShopPlan(correct=25),
         )
 
     def source(self) -> PythonOperators:
@@ -90,6 +94,7 @@ class DemoPlan:
             "networks": networks,
             "files": None if self.files is None else [file.name for file in self.files],
             "only_standard_library": self.only_standard_library,
+            "shop": asdict(self.shop),
         }
         plain: dict[str, Any] = json.loads(json.dumps(content))
         return plain

@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from throughtime._fields import Fields
 from throughtime.data.files import read_bytes
 from throughtime.errors import RunError
-from throughtime.report import ModelRow
+from throughtime.report import LogView, ModelRow
 from throughtime.training import BLEND
 
 NAME = "results.json"
@@ -24,6 +25,8 @@ class DemoResult:
     best_run: Path
     precision: float
     """Fraction of replaced operators among the 20 most suspicious, if 1 % of all are replaced."""
+    log: LogView
+    """The most surprising lines of a log with a fault."""
 
 
 def read_result(out: Path, plan: Mapping[str, Any]) -> DemoResult | None:
@@ -46,6 +49,7 @@ def read_result(out: Path, plan: Mapping[str, Any]) -> DemoResult | None:
             report=out / "report.html",
             best_run=out / _folder(content["best_run"], plan),
             precision=_number(content["precision"], "precision"),
+            log=Fields(content).fields("log").dataclass(LogView),
         )
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
@@ -61,6 +65,7 @@ def write_result(out: Path, plan: Mapping[str, Any], result: DemoResult) -> None
         "models": [asdict(row) for row in result.models],
         "best_run": result.best_run.name,
         "precision": result.precision,
+        "log": asdict(result.log),
     }
     beside = out / f"{NAME}.part"
     beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

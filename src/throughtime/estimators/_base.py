@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -42,6 +43,27 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
         tags.input_tags.three_d_array = True
         tags.input_tags.allow_nan = self.missing != "refuse"
         return tags
+
+    def export(
+        self, path: str | Path | None = None, *, streaming: bool = False, intermediates: bool = False
+    ) -> Any:
+        """Return the fitted model as an ONNX model, and write it if there is a path.
+
+        See `throughtime.learn.Predictor.export`; the ONNX model reads what ``predict`` reads.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            File to write; one that is there is replaced.
+        streaming, intermediates : bool
+            See `throughtime.export.onnx`.
+
+        Returns
+        -------
+        onnx.ModelProto
+        """
+        check_is_fitted(self, "predictor_")
+        return self.predictor_.export(path, streaming=streaming, intermediates=intermediates)
 
     def _training_table(self, data: Any) -> Table:
         """Return what ``fit`` was given as rows; sets or deletes ``n_features_in_``."""

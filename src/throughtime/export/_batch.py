@@ -1,8 +1,8 @@
 """A padded batch within a graph: how long its sequences are, and which of its steps are real."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -12,19 +12,21 @@ from throughtime.export._graph import Graph
 if TYPE_CHECKING:
     from throughtime.export._intermediates import Intermediates
 
-INT32 = 6  # onnx.TensorProto's number
+FLOAT, INT32, INT64, DOUBLE = 1, 6, 7, 11  # onnx.TensorProto's numbers
 
 
 @dataclass(frozen=True)
 class Steps:
     """Token numbers (L, B) or features (L, B, D), with anything behind a sequence's end.
 
-    Of features that are more than a vector, D is their number and ``sizes`` their dimensions.
+    Of features that are more than a vector, D is their number and ``sizes`` their dimensions. ``batch`` has
+    the lengths of the sequences, None for those of the batch that a part is called with.
     """
 
     name: str
     features: int | None
     sizes: tuple[int, ...] = ()
+    batch: "Batch | None" = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,18 @@ def steps_of(value: Value, name: str, expected: int | None = None) -> Steps:
 class Batch:
     """A padded batch: ``lengths`` (B,) int64, and ``steps`` (1,) int64, which is L.
 
-    With ``intermediates`` its parts also collect the values that they compute on the way.
+    With ``intermediates`` its parts also collect the values that they compute on the way. ``changes`` are the
+    descriptions of the layers that changed the lengths of the model's input to these, in their order,
+    ``length`` is the name of L in the model, and ``extra`` are features of each sequence beside its steps.
     """
 
     graph: Graph
     lengths: str
     steps: str
     intermediates: "Intermediates | None" = None
+    changes: tuple[Any, ...] = ()
+    length: str = "length"
+    extra: Vectors = Vectors("", 0)
 
     full: ClassVar[bool] = False
     """Whether every sequence has all the steps, so that none is behind an end."""
@@ -91,6 +98,14 @@ class Batch:
     ) -> "Batch":
         """Return the batch of a value of shape (L, B, …)."""
         return cls(graph, lengths, graph.add("Shape", value, start=0, end=1), intermediates)
+
+    def at(self, value: Value) -> "Batch":
+        """Return the batch with the lengths of a value."""
+        return value.batch if isinstance(value, Steps) and value.batch is not None else self
+
+    def holding(self, value: Value) -> Value:
+        """Return a value that knows its lengths: these, unless it has others."""
+        return replace(value, batch=self) if isinstance(value, Steps) and value.batch is None else value
 
     @cached_property
     def sequence_lens(self) -> str:

@@ -2,9 +2,10 @@
 
 from throughtime.errors import NotCausalError, ShapeError
 from throughtime.export._batch import Batch, Steps, Value, steps_of
+from throughtime.export._lengths import resized
 from throughtime.export._place import Place
 from throughtime.export._stream import Stream
-from throughtime.nn.description import Operator
+from throughtime.nn.description import Operator, Spread, Windowed
 
 _TO_THE_END = 2**31 - 1
 
@@ -42,21 +43,50 @@ def add_conv(batch: Batch, operator: Operator, value: Value, place: Place) -> St
     return batch.steps_last(convolved, weight.shape[0])
 
 
-def add_conv_of_same_lengths(batch: Batch, operator: Operator, value: Value, place: Place) -> Steps:
-    """Add throughtime::conv1d in a model whose steps all have the same lengths.
+def add_conv_of_sequences(batch: Batch, operator: Operator, value: Value, place: Place) -> Steps:
+    """Add throughtime::conv1d in a model, with the lengths that it gives the sequences.
 
     Raises
     ------
     ShapeError
-        If it changes lengths, has another border than zeros, or reads other features.
+        If it has a border that ragged batches do not have, or reads other features.
     """
     windows, border = operator.arguments["windows"], operator.arguments["padding_mode"]
-    if not windows.keeps_lengths or border != "zeros":
+    if border not in {"zeros", "replicate"}:
         raise ShapeError(
-            f"{place.name}: only convolutions that keep the lengths are exported: stride 1, and padding "
-            "'same' or 'causal' with zeros"
+            f"{place.name}: a convolution with padding_mode {border!r} does not run on ragged batches; use "
+            "'zeros' or 'replicate'"
         )
-    return add_conv(batch, operator, value, place)
+    read, of_windows = batch, operator
+    if border == "replicate" and windows.left + windows.right:
+        steps = steps_of(value, place.name)
+        read, value = _with_copies(batch, steps, windows.left, windows.right)
+        bare = windows._replace(left=0, right=0, replicate=False)
+        of_windows = Operator(operator.name, {**operator.arguments, "windows": bare})
+    convolved = add_conv(read, of_windows, value, place)
+    if not windows.keeps_lengths:
+        return resized(batch, convolved, Windowed(windows), place)
+    return convolved if read is batch else _as_long_as(batch, convolved)
+
+
+def _as_long_as(batch: Batch, steps: Steps) -> Steps:
+    """Return as many steps as a batch has."""
+    first = batch.graph.constant([0])
+    return Steps(batch.graph.add("Slice", steps.name, first, batch.steps, first), steps.features)
+
+
+def _with_copies(batch: Batch, steps: Steps, left: int, right: int) -> tuple[Batch, Steps]:
+    """Return a batch with copies of the first and last step of each sequence around it."""
+    graph, zero, one = batch.graph, batch.graph.constant([0]), batch.graph.constant([1])
+    around = graph.constant([left + right])
+    lengths = graph.add("Add", batch.lengths, graph.add("Mul", graph.add("Min", batch.lengths, one), around))
+    longer = Batch(graph, lengths, graph.add("Add", batch.steps, around))
+    last = graph.add("Sub", batch.lengths, one)
+    times = graph.add("Min", graph.add("Sub", longer.times, graph.constant([left])), last)
+    index = graph.add("Unsqueeze", graph.add("Max", times, zero), graph.constant([2]))
+    shape = graph.add("Concat", longer.steps, batch.size, graph.constant([steps.features or 0]), axis=0)
+    rows = graph.add("GatherElements", steps.name, graph.add("Expand", index, shape), axis=0)
+    return longer, Steps(rows, steps.features)
 
 
 def add_conv_chunk(stream: Stream, operator: Operator, value: Value, place: Place) -> Steps:
@@ -98,6 +128,14 @@ def add_conv_chunk(stream: Stream, operator: Operator, value: Value, place: Plac
         "Conv", x, *constants, kernel_shape=[windows.size], dilations=[windows.dilation], group=groups
     )
     return stream.steps_last(convolved, weight.shape[0])
+
+
+def add_conv_transpose_of_sequences(batch: Batch, operator: Operator, value: Value, place: Place) -> Steps:
+    """Add throughtime::conv_transpose1d in a model, with the lengths that it gives the sequences."""
+    arguments = operator.arguments
+    spread = Operator(operator.name, {**arguments, "start": arguments["bias"]})
+    steps = add_conv_transpose(batch, spread, value, place)
+    return resized(batch, steps, Spread(arguments["windows"], arguments["output_padding"]), place)
 
 
 def add_conv_transpose(batch: Batch, operator: Operator, value: Value, place: Place) -> Steps:

@@ -45,8 +45,9 @@ def batch_first(batch: Batch, value: Value) -> tuple[Dims, str]:
     if not isinstance(value, Steps):
         rows = () if value.rows is None else (value.rows,)
         return ("batch", *rows, size), value.name
+    batch = batch.at(value)
     real = value if batch.full else batch.masked(value, batch.real)
     array = batch.graph.add("Transpose", real.name, perm=[1, 0, 2])
     if not value.sizes:
-        return ("batch", "length", size), array
-    return ("batch", "length", *value.sizes), batch.graph.reshaped(array, [0, 0, *value.sizes])
+        return ("batch", batch.length, size), array
+    return ("batch", batch.length, *value.sizes), batch.graph.reshaped(array, [0, 0, *value.sizes])

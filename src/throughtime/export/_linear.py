@@ -2,8 +2,11 @@
 
 from dataclasses import replace
 
+from torch import Tensor
+
 from throughtime.errors import ShapeError
 from throughtime.export._batch import Batch, Steps, Value, Vectors, features_of
+from throughtime.export._graph import Graph
 from throughtime.export._place import Place
 from throughtime.nn.description import Operator
 
@@ -29,12 +32,17 @@ def add_embedding(batch: Batch, operator: Operator, value: Value, place: Place) 
 
 def add_linear(batch: Batch, operator: Operator, value: Value, place: Place) -> Value:
     """Add aten::linear."""
-    graph, weight, bias = batch.graph, operator.arguments["weight"], operator.arguments["bias"]
+    weight, bias = operator.arguments["weight"], operator.arguments["bias"]
     features_of(value, place.name, weight.shape[1])
-    result = graph.add("MatMul", value.name, graph.constant(weight.t(), place.weight("weight")))
-    if bias is not None:
-        result = graph.add("Add", result, graph.constant(bias, place.weight("bias")))
+    result = add_product(batch.graph, value.name, weight, bias, place.path)
     return replace(value, name=result, features=weight.shape[0])
+
+
+def add_product(graph: Graph, x: str, weight: Tensor, bias: Tensor | None, path: str) -> str:
+    """Return x Wᵀ + b; the weights are called after the path of the layer."""
+    prefix = f"{path}." if path else ""
+    result = graph.add("MatMul", x, graph.constant(weight.t(), f"{prefix}weight"))
+    return result if bias is None else graph.add("Add", result, graph.constant(bias, f"{prefix}bias"))
 
 
 def add_flatten(batch: Batch, operator: Operator, value: Value, place: Place) -> Vectors:

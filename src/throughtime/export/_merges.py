@@ -1,12 +1,14 @@
 """How outputs of parts side by side become one value."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from typing import Any
 
-from throughtime.errors import InputTypeError, ShapeError
+from throughtime.errors import ShapeError
 from throughtime.export._batch import Batch, Steps, Value, Vectors, features_of
-from throughtime.export._place import Place, kind_of
+from throughtime.export._function_of_tokens import add_recorded_merge
+from throughtime.export._lengths import check_same_lengths
+from throughtime.export._place import Place
 from throughtime.nn.description import Added, WeightedSum, concatenated
 
 
@@ -16,19 +18,18 @@ def add_merge(batch: Batch, merge: Any, values: list[Value], place: Place) -> Va
     Raises
     ------
     InputTypeError
-        If it has no form here; the message names it.
+        If an operator of it has no form here; the message names it.
     ShapeError
         If the outputs do not fit together.
     """
-    add = _MERGES.get(type(merge)) or _MERGES.get(merge)
-    if add is None:
-        raise InputTypeError(
-            f"{place.name} joins its outputs by {kind_of(merge)}, which has no form in ONNX here; "
-            "concatenated, Added and WeightedSum of throughtime.nn.description have one"
-        )
     rows = [value.rows if isinstance(value, Vectors) else None for value in values]
     if len({type(value) for value in values}) > 1 or len(set(rows)) > 1:
         raise ShapeError(f"{place.name}: some outputs side by side have a value for every step, others not")
+    if isinstance(values[0], Steps):
+        check_same_lengths([batch.at(value) for value in values], place)
+    add = _MERGES.get(type(merge)) or (_MERGES.get(merge) if isinstance(merge, Hashable) else None)
+    if add is None:
+        return add_recorded_merge(batch.at(values[0]), merge, values, place)
     return add(batch, values, place, merge)
 
 

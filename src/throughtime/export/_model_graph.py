@@ -90,8 +90,11 @@ class ModelGraph(Graph):
         step: Callable[[Sequence[str], str], tuple[Sequence[str], Sequence[str]]],
         states: Sequence[str],
         x: str,
+        *,
+        dtype: type[np.generic] = np.float32,
+        reverse: bool = False,
     ) -> tuple[list[str], list[str]]:
-        """Add a loop over the first dimension of x.
+        """Add a loop over the first dimension of x, with ``reverse`` from its end; all values of one dtype.
 
         Parameters
         ----------
@@ -121,12 +124,15 @@ class ModelGraph(Graph):
         body = helper.make_graph(
             self._nodes,
             f"step_{number}",
-            [self._value(name) for name in (*inputs, entry)],
-            [self._value(name) for name in results],
+            [self._value(name, dtype) for name in (*inputs, entry)],
+            [self._value(name, dtype) for name in results],
         )
         self._nodes = outer
         names = [f"Scan_{number}_{place}" for place in range(len(results))]
-        self.add("Scan", *states, x, outputs=names, body=body, num_scan_inputs=1)
+        directions: dict[str, Any] = {}
+        if reverse:
+            directions = {"scan_input_directions": [1], "scan_output_directions": [1] * len(values)}
+        self.add("Scan", *states, x, outputs=names, body=body, num_scan_inputs=1, **directions)
         return names[: len(after)], names[len(after) :]
 
     def rename(self, value: str, name: str) -> str:
@@ -160,11 +166,11 @@ class ModelGraph(Graph):
                 nodes.append(node)
         return nodes[::-1]
 
-    def _value(self, name: str) -> Any:
-        """Return the declaration of a float32 value of any shape, as of the body of a loop."""
-        return self._onnx.helper.make_tensor_value_info(name, self._onnx.TensorProto.FLOAT, None)
+    def _value(self, name: str, dtype: type[np.generic]) -> Any:
+        """Return the declaration of a value of any shape, as of the body of a loop."""
+        return self._info(name, dtype, None, "")
 
-    def _info(self, name: str, dtype: type[np.generic], dims: Dims, description: str) -> Any:
+    def _info(self, name: str, dtype: type[np.generic], dims: Dims | None, description: str) -> Any:
         helper = self._onnx.helper
         element = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         return helper.make_tensor_value_info(name, element, dims, doc_string=description)

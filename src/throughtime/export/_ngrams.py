@@ -7,6 +7,7 @@ from torch import Tensor
 from throughtime.errors import ShapeError
 from throughtime.export._batch import Batch, Value, Vectors
 from throughtime.export._graph import Graph
+from throughtime.export._linear import add_product
 from throughtime.export._place import Place
 from throughtime.nn.description import Operator
 from throughtime.ops.ngrams import MODULUS, MULTIPLIER
@@ -38,7 +39,13 @@ def add_ngram_scores(batch: Batch, operator: Operator, value: Value, place: Plac
     norms = graph.add("Where", none, graph.number(1.0), graph.add("Sqrt", squares))
     scores = graph.add("Div", summed(weight * idf[:, None], "weight"), norms)
     bias = graph.constant(arguments["bias"], place.weight("bias"))
-    return Vectors(graph.add("Add", scores, bias), weight.shape[1])
+    total = graph.add("Add", scores, bias)
+    if arguments["extra"]:
+        of_extra = add_product(
+            graph, batch.extra.name, arguments["extra_weight"], None, place.weight("extra")
+        )
+        total = graph.add("Add", total, of_extra)
+    return Vectors(total, weight.shape[1])
 
 
 def _with_a_row(values: Tensor) -> Tensor:

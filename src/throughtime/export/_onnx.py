@@ -2,32 +2,37 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
 
-from throughtime.errors import InputTypeError, ShapeError
-from throughtime.export._batch import Batch, Steps, Value
-from throughtime.export._intermediates import Intermediates, batch_first
+from throughtime.errors import ShapeError
+from throughtime.export._batch import Batch, Steps
+from throughtime.export._file import write_file
+from throughtime.export._function_of_tokens import add_rows
+from throughtime.export._intermediates import Intermediates
 from throughtime.export._model_graph import Dims, ModelGraph
 from throughtime.export._recurrent import OptionalInputs, add_recurrent, number_of_states, state_sizes
 from throughtime.export._stream import Stream
-from throughtime.export._translations import features_read
-from throughtime.export._walk import add_part, operators_in
+from throughtime.export._weights import check_float32, check_size
+from throughtime.export._whole_model import (
+    LENGTHS,
+    PADDED,
+    add_model,
+    extra_of,
+    features_of_input,
+    take_steps,
+)
 from throughtime.nn import GRU, LSTM, RNN
-from throughtime.nn.description import operators_of
+from throughtime.nn.description import NoSequence, description_of, operators_of
 from throughtime.ops.modes import evaluating
 
 if TYPE_CHECKING:
     from onnx import ModelProto
-
-_LENGTHS = "Tokens of each sequence, 0 at least and the padded length at most."
-_LARGEST = 2**31  # bytes of one protobuf message
-_PADDED = "What stands behind a sequence's end does not matter."
 
 
 def onnx(
@@ -51,17 +56,20 @@ def onnx(
                            (B, L, I); with a context, context  behind the end; h_n, c_n (layers·D, B, H)
                            (B, C); on demand h_0, c_0
     any other              tokens (B, L) int64 if it begins    output (B, L, D), zeros behind the end, or
-                           with an Embedding, or x (B, L, D)   logits (B, D) if it pools, (B, k, D) if it
-                                                               keeps the k largest of each feature
+                           with an Embedding, or x (B, L, D);  logits (B, D) if it pools, (B, k, D) if it
+                           extra (B, K) if it reads features   keeps the k largest of each feature;
+                           beside the sequence                 output_lengths (B,) if they changed
+    LeNet                  x (B, C, 28, 28) and no lengths     logits (B, classes)
     =====================  ==================================  ===========================================
 
     A model is exported part by part, as it describes itself (`throughtime.nn.description`), down to layers
-    that state their operators: Embedding, RNN, LSTM, GRU, convolutions that keep the lengths, BatchNorm1d,
-    Pool, Flatten, Linear, Readout, ReLU, Tanh, Sigmoid, Dropout, LockedDropout, Identity. So are blocks,
-    stacks and models made of these, and modules of your own with a method ``describe()``. Recurrent layers
-    are ONNX's own operators or, where these do not have the cell or an option, such as MGU and ``proj_size``,
-    loops over its equations. A parametrized weight (`torch.nn.utils.parametrize`) is exported with its
-    present value.
+    that state their operators: all public layers but single cells, `Stream`, `AttentionGRU` and
+    `ConvBlock2d`. So are blocks, stacks and models made of these, and modules of your own with a method
+    ``describe()``. A function or module that treats each step by itself and states no operators, such as an
+    activation, is recorded: it runs once, and each operator of torch that it calls becomes one of ONNX.
+    Recurrent layers are ONNX's own operators or, where these do not have the cell or an option, such as MGU
+    and ``proj_size``, loops over its equations. A parametrized weight (`torch.nn.utils.parametrize`) is
+    exported with its present value.
 
     With ``streaming`` the inputs are the next n ≥ 1 steps of each of B sequences, tokens (B, n) or x
     (B, n, D), and the state, and the outputs also have the state after these steps. The output is of these
@@ -102,10 +110,11 @@ def onnx(
     ------
     InputTypeError
         If a part states no operators and is not made of parts that do, or an operator has no form in ONNX
-        here; if a module has a forward hook or overrides methods of the class that describes it; or the
-        parameters are not float32.
+        here; if a function gives a step another result in another batch, or changes its input in place; if a
+        module has a forward hook or overrides methods of the class that describes it; or the parameters are
+        not float32.
     ShapeError
-        If an option has no form in ONNX, such as a convolution that changes lengths; if modules do not fit
+        If an option has no form in ONNX, such as ``max_norm`` of an Embedding; if modules do not fit
         together, or the parameters have 2 GiB or more.
     NotCausalError
         If it is to stream, and a part needs future steps; the message names it.
@@ -132,52 +141,34 @@ def onnx(
     >>> [value.name for value in stream.graph.output]
     ['logits', 'recurrent.h_n', 'steps_n', 'pool.max_n']
     """
-    _check_float32(model)
-    _check_size(model)
+    check_float32(model)
+    check_size(model)
     layer = model if isinstance(model, RNN | LSTM | GRU) else None
     if initial_state and streaming:
         raise ShapeError("initial_state is for whole sequences; with streaming all states are inputs")
     if initial_state and layer is None:
         raise ShapeError(f"initial_state is for a layer by itself, not for a {type(model).__name__}")
-    between = Intermediates() if intermediates else None
+    between, row = Intermediates() if intermediates else None, _row_of(model)
+    if row is not None and (streaming or intermediates):
+        raise ShapeError(f"{type(model).__name__} reads no sequences; leave streaming and intermediates out")
     with evaluating(model), torch.no_grad():
         if streaming:
             proto = _streaming(model, between, metadata or {})
+        elif row is not None:
+            proto = _rows(model, row).model(metadata or {})
         elif layer is None:
             proto = _model(model, between).model(metadata or {})
         else:
             proto = _layer(layer, between, initial_state=initial_state).model(metadata or {})
     if path is not None:
-        _write(Path(path), proto.SerializeToString())
+        write_file(Path(path), proto.SerializeToString())
     return proto
 
 
-def _check_float32(model: nn.Module) -> None:
-    for path, module in model.named_modules():
-        if any(is_lazy(parameter) for parameter in module.parameters(recurse=False)):
-            raise InputTypeError(
-                f"{path or 'the model'} is a {type(module).__name__}, whose weights have no shape yet; "
-                "call the model once before the export"
-            )
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        if tensor.is_meta:
-            raise InputTypeError(
-                f"{name} is on the device meta, which keeps no numbers; load the weights first"
-            )
-        if (tensor.is_floating_point() or tensor.is_complex()) and tensor.dtype != torch.float32:
-            raise InputTypeError(
-                f"{name} is {tensor.dtype}, expected torch.float32, in which runtimes have these operators; "
-                "export a copy in float32, copy.deepcopy(model).float()"
-            )
-
-
-def _check_size(model: nn.Module) -> None:
-    size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
-    if size >= _LARGEST:
-        raise ShapeError(
-            f"the parameters have {size / 2**30:.1f} GiB, and one ONNX file holds less than 2 GiB; export a "
-            "smaller model, or its parts"
-        )
+def _row_of(model: nn.Module) -> tuple[int, ...] | None:
+    """Return the sizes of a row that the model reads, None if it reads sequences."""
+    description = description_of(model)
+    return description.row if isinstance(description, NoSequence) else None
 
 
 def _layer(
@@ -186,8 +177,8 @@ def _layer(
     operators_of(layer)  # refuses what computes more than the layer
     graph, first = ModelGraph(), layer.batch_first
     padded: Dims = ("batch", "length") if first else ("length", "batch")
-    x = graph.input("x", np.float32, (*padded, layer.input_size), f"Padded sequences. {_PADDED}")
-    lengths = graph.input("lengths", np.int64, ("batch",), _LENGTHS)
+    x = graph.input("x", np.float32, (*padded, layer.input_size), f"Padded sequences. {PADDED}")
+    lengths = graph.input("lengths", np.int64, ("batch",), LENGTHS)
     sizes: dict[str, Dims] = {
         name: (number_of_states(layer), "batch", size) for name, size in state_sizes(layer).items()
     }
@@ -218,72 +209,29 @@ def _layer(
 
 
 def _model(model: nn.Module, intermediates: Intermediates | None) -> ModelGraph:
-    graph, features = ModelGraph(), _features(model)
-    swapped = _input(graph, features, "Padded sequences", "such as 0 behind a sequence's end", _PADDED)
-    lengths = graph.input("lengths", np.int64, ("batch",), _LENGTHS)
-    batch = Batch.of(graph, lengths, swapped, intermediates)
-    _add_model(batch, model, Steps(swapped, features), graph)
+    graph, features = ModelGraph(), features_of_input(model)
+    swapped = take_steps(graph, features, "Padded sequences", "such as 0 behind a sequence's end", PADDED)
+    lengths = graph.input("lengths", np.int64, ("batch",), LENGTHS)
+    batch = replace(Batch.of(graph, lengths, swapped, intermediates), extra=extra_of(graph, model))
+    add_model(batch, model, Steps(swapped, features), graph)
+    return graph
+
+
+def _rows(model: nn.Module, row: tuple[int, ...]) -> ModelGraph:
+    """Return the graph of a model that reads rows of one shape, such as images."""
+    graph = ModelGraph()
+    x = graph.input("x", np.float32, ("batch", *row), "Rows.")
+    output, sizes = add_rows(graph, model, x, row)
+    graph.output(output, "logits", np.float32, ("batch", *sizes), "One row for each of the input.")
     return graph
 
 
 def _streaming(
     model: nn.Module, intermediates: Intermediates | None, metadata: Mapping[str, str]
 ) -> "ModelProto":
-    graph, features = ModelGraph(), _features(model)
-    swapped = _input(graph, features, "The next steps of each sequence", "one for each step", "")
-    stream = Stream.of_steps(graph, swapped, intermediates)
-    _add_model(stream, model, Steps(swapped, features), graph)
+    graph, features = ModelGraph(), features_of_input(model)
+    swapped = take_steps(graph, features, "The next steps of each sequence", "one for each step", "")
+    stream = replace(Stream.of_steps(graph, swapped, intermediates), extra=extra_of(graph, model))
+    add_model(stream, model, Steps(swapped, features), graph)
     states = json.dumps([state.described() for state in stream.states])
     return graph.model({**metadata, "states": states})
-
-
-def _input(graph: ModelGraph, features: int | None, words: str, of_tokens: str, of_features: str) -> str:
-    """Take tokens (B, L) or features (B, L, D), and return them with the steps first."""
-    if features is None:
-        x = graph.input("tokens", np.int64, ("batch", "length"), f"{words}: token numbers, {of_tokens}.")
-        return graph.add("Transpose", x, perm=[1, 0])
-    x = graph.input("x", np.float32, ("batch", "length", features), f"{words}. {of_features}".strip())
-    return graph.add("Transpose", x, perm=[1, 0, 2])
-
-
-def _add_model(batch: Batch, model: nn.Module, steps: Steps, graph: ModelGraph) -> None:
-    """Add all parts of a model, and its outputs."""
-    value = add_part(batch, model, steps)
-    dims, result = batch_first(batch, value)
-    name = "output" if isinstance(value, Steps) else "logits"
-    graph.output(result, name, np.float32, dims, _words(batch, value))
-    if isinstance(batch, Stream):
-        batch.return_states()
-    if batch.intermediates is not None:
-        batch.intermediates.return_all(graph, batch, value)
-
-
-def _words(batch: Batch, value: Value) -> str:
-    if isinstance(value, Steps):
-        return "Values of every step" + ("." if batch.full else ", 0 behind a sequence's end.")
-    if value.rows is not None:
-        return f"For each sequence the {value.rows} values of each feature that were kept, 0 behind them."
-    return "One row for each sequence" + (", of its steps so far." if batch.full else ".")
-
-
-def _features(model: nn.Module) -> int | None:
-    """Return how many features a step of the input has, None for token numbers."""
-    for operator in operators_in(model):
-        features = features_read(operator)
-        if not isinstance(features, str):
-            return features
-    raise InputTypeError(
-        f"{type(model).__name__} has no Embedding, recurrent, convolutional or linear module, so nothing "
-        "says what it reads"
-    )
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write beside and rename, so that a file is there as a whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise

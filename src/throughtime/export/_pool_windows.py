@@ -2,8 +2,26 @@
 
 from throughtime.errors import ShapeError
 from throughtime.export._batch import Batch, Steps, Value, features_of, steps_of
+from throughtime.export._lengths import resized
 from throughtime.export._place import Place
-from throughtime.nn.description import Operator
+from throughtime.nn.description import Operator, Windowed
+
+
+def add_max_pool(batch: Batch, operator: Operator, value: Value, place: Place) -> Steps:
+    """Add throughtime::max_over_windows in a model, with the lengths that it gives the sequences."""
+    return _resized(batch, operator, add_max_over_windows(batch, operator, value, place), place)
+
+
+def add_mean_pool(batch: Batch, operator: Operator, value: Value, place: Place) -> Steps:
+    """Add throughtime::mean_over_windows in a model, with the lengths that it gives the sequences."""
+    return _resized(batch, operator, add_mean_over_windows(batch, operator, value, place), place)
+
+
+def _resized(batch: Batch, operator: Operator, steps: Steps, place: Place) -> Steps:
+    windows, ceil_mode = operator.arguments["windows"], operator.arguments["ceil_mode"]
+    if windows.keeps_lengths:
+        return steps
+    return resized(batch, steps, Windowed(windows, ceil_mode=ceil_mode), place)
 
 
 def add_max_over_windows(batch: Batch, operator: Operator, value: Value, place: Place) -> Steps:

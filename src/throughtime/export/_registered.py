@@ -16,6 +16,7 @@ from throughtime.export._pool_windows import add_max_over_windows, add_mean_over
 from throughtime.export._ragged_batch import RaggedBatch
 from throughtime.export._recorded_graph import RecordedGraph, fixed_sizes, floating_dtype
 from throughtime.export._registered_layer import translate_layer
+from throughtime.export._registered_torch import repeated_numbers
 from throughtime.nn.description import Operator, Windows
 
 Arguments = Mapping[str, Any]
@@ -32,6 +33,7 @@ def onnx_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     dict
         For each operator of ``torch.ops.throughtime`` the function that writes it in operators of ONNX, from
         opset 18 on. The function of an operator that has no form in ONNX raises an error that names it.
+        Operators of torch that conversions of a `Ragged` call, and that the exporter cannot write, are added.
 
     References
     ----------
@@ -57,7 +59,10 @@ def onnx_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     functions |= {"recurrent_layer": _of_arguments("recurrent_layer", translate_layer)}
     functions |= {name: _refusing(name, _GRADIENT) for name in _PARTS_OF_GRADIENTS}
     functions |= {name: _refusing(name, reason) for name, reason in _REFUSED.items()}
-    return {_overload(name): function for name, function in functions.items()}
+    return {
+        **{_overload(name): function for name, function in functions.items()},
+        torch.ops.aten.repeat_interleave.Tensor: repeated_numbers,
+    }
 
 
 class _Translation(NamedTuple):

@@ -12,6 +12,8 @@ from throughtime.export._batch import Batch, Steps
 from throughtime.export._ragged_batch import RaggedBatch
 from throughtime.export._recorded_graph import RecordedGraph, fixed_sizes, floating_dtype
 from throughtime.export._recurrent import add_operator
+from throughtime.export._registered_loop import add_loops
+from throughtime.export._registered_packed import PackedBatch
 from throughtime.nn.recurrent.layer import LAYERS, Recurrent
 from throughtime.ops.recurrent.spec import CellSpec
 from throughtime.ops.recurrent.steps import BATCH_FIRST, PACKED, RAGGED
@@ -49,7 +51,7 @@ def translate_layer(arguments: Mapping[str, Any]) -> Results:
     Raises
     ------
     InputTypeError
-        If the batch is a PackedSequence, or no layer has such a cell.
+        If there are reset flags, or no layer has such a cell.
     ShapeError
         If ONNX does not have one of its options.
     """
@@ -58,16 +60,42 @@ def translate_layer(arguments: Mapping[str, Any]) -> Results:
     suffixes = ("",) if arguments["ih_reverse"] is None else ("", "_reverse")
     directions = [Weights(*(arguments[field + end] for field in Weights._fields)) for end in suffixes]
     layout = _layout_of(graph, arguments, fixed_sizes(x, _NAME)[1])
-    operator = _operator_of(spec, directions)
-    steps, context = _with_context(layout.batch, layout.steps, directions)
-    weights = _reordered(graph, operator, directions, context)
     initial = [graph.named(arguments[name]) if arguments[name] is not None else "" for name in ("h0", "c0")]
-    output, ends = add_operator(layout.batch, operator, steps.name, weights, initial)
+    output, ends = _added(graph, layout, spec, directions, initial)
     empty = graph.constant(np.zeros(0, graph.dtype))
     results = [layout.tokens(output), *ends, *([] if spec.has_c else [empty, empty])]
     values = [graph.value_of(name) for name in results]
     missing = {place: name for place, name in ((3, "cell states"), (4, "gates")) if place >= len(values)}
     return Results([*values, *(graph.missing() for _ in missing)], missing)
+
+
+def _added(
+    graph: RecordedGraph,
+    layout: "_Layout",
+    spec: CellSpec,
+    directions: list[Weights],
+    initial: list[str],
+) -> tuple[Steps, list[str]]:
+    """Add ONNX's operator, or a loop for an option that it does not have; return output and final states."""
+    batch = layout.batch
+    try:
+        operator = _operator_of(spec, directions)
+    except ShapeError as error:
+        if any(weights.context is not None for weights in directions):
+            raise
+        try:
+            return add_loops(
+                batch,
+                lambda: _layer_of(spec, directions),
+                layout.steps,
+                directions,
+                initial[: len(spec.states)],
+            )
+        except InputTypeError:
+            raise error from None
+    steps, context = _with_context(batch, layout.steps, directions)
+    weights = _reordered(graph, operator, directions, context)
+    return add_operator(batch, operator, steps.name, weights, initial)
 
 
 # ------------------------------------------------------------------------------------- tokens and steps
@@ -85,12 +113,11 @@ def _layout_of(graph: RecordedGraph, arguments: Mapping[str, Any], features: int
     x, order = graph.named(arguments["x"]), arguments["order"]
     if arguments["reset"] is not None:
         raise InputTypeError(f"{_NAME}: reset flags are not exported; call the model without them")
-    if order == PACKED:
-        raise InputTypeError(f"{_NAME}: a PackedSequence is not exported; call the model with a Ragged")
-    if order == RAGGED:
-        ragged = RaggedBatch(graph, graph.named(arguments["index"]))
-        return _Layout(ragged.batch, ragged.steps(x, features), ragged.tokens)
     count, length = (_size(graph, arguments[name]) for name in ("batch", "length"))
+    if order in {RAGGED, PACKED}:
+        index = graph.named(arguments["index"])
+        rows = RaggedBatch(graph, index) if order == RAGGED else PackedBatch(graph, index, count)
+        return _Layout(rows.batch, rows.steps(x, features), rows.tokens)
     batch = Batch(graph, graph.add("Expand", length, count), length)
     first = order == BATCH_FIRST
     sizes = (count, length) if first else (length, count)
@@ -142,15 +169,8 @@ def _operator_of(spec: CellSpec, directions: list[Weights]) -> OnnxOperator:
     ShapeError
         If ONNX does not have one of its options.
     """
-    weights = directions[0]
-    options = spec.layer_options()
-    if weights.hr is not None:
-        options["proj_size"] = weights.hr.shape[0]
-    hidden = weights.ih.shape[0] // spec.gates
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        layer = _constructor(spec)(
-            1, hidden, bias=weights.bias_ih is not None, bidirectional=len(directions) == 2, **options
-        )
+    with torch.no_grad():
+        layer = _layer_of(spec, directions, input_size=1)
         for parameter in layer.parameters():
             numbers = torch.arange(1.0, len(parameter) + 1)
             parameter.copy_(numbers.view(-1, *(1,) * (parameter.dim() - 1)).expand_as(parameter))
@@ -158,6 +178,20 @@ def _operator_of(spec: CellSpec, directions: list[Weights]) -> OnnxOperator:
         return to_onnx(layer)[0]
     except ShapeError as error:
         raise ShapeError(f"{_NAME}: {error}") from error
+
+
+def _layer_of(spec: CellSpec, directions: list[Weights], input_size: int | None = None) -> Recurrent:
+    """Return a layer of the same options and sizes, with weights of its own."""
+    weights = directions[0]
+    options = spec.layer_options()
+    if weights.hr is not None:
+        options["proj_size"] = weights.hr.shape[0]
+    hidden = weights.ih.shape[0] // spec.gates
+    bias, bidirectional = weights.bias_ih is not None, len(directions) == 2
+    with torch.random.fork_rng(devices=[]):
+        return _constructor(spec)(
+            input_size or weights.ih.shape[1], hidden, bias=bias, bidirectional=bidirectional, **options
+        )
 
 
 def _constructor(spec: CellSpec) -> Callable[..., Recurrent]:

@@ -6,15 +6,13 @@ from typing import NamedTuple, cast
 from torch import Tensor
 
 from throughtime.export._batch import Batch, Steps
-from throughtime.export._function import add_function
+from throughtime.export._function import ROWS, add_function
 from throughtime.export._graph import Graph
 from throughtime.export._model_graph import ModelGraph
 from throughtime.nn import GRU, LSTM, RNN
 from throughtime.nn.recurrent.weights import Place as Parameters
 from throughtime.ops.recurrent.spec import CellSpec, State
 from throughtime.ops.recurrent.weights import Weights
-
-_ROWS = 2  # of the tensors with which a step is recorded
 
 
 class Direction(NamedTuple):
@@ -64,7 +62,6 @@ def add_direction(
     context
         (B, C), or "".
     """
-    # Values that `torch.onnx.export` records are never here: it has ONNX's operators or an error.
     graph, sizes = cast("ModelGraph", batch.graph), _state_sizes(direction)
     before = [state or _zeros(batch, size) for state, size in zip(initial, sizes.values(), strict=True)]
     added = _added_by_context(batch, direction, context)
@@ -90,11 +87,11 @@ def _observe(batch: Batch, direction: Direction, states: Mapping[str, Steps], ke
     prefix = direction.prefix or f"{direction.spec.kind.lower()}."
     for name, steps in states.items():
         words = f"State {name} after every step."
-        batch.intermediates.add(f"{prefix}{name}{direction.suffix}", steps, words)
+        batch.intermediates.add(f"{prefix}{name}{direction.suffix}", batch.holding(steps), words)
     for values in kept:
         for name, steps in _kept(batch.graph, direction, values).items():
             words = f"Value of {name} at every step."
-            batch.intermediates.add(f"{prefix}{name}{direction.suffix}", steps, words)
+            batch.intermediates.add(f"{prefix}{name}{direction.suffix}", batch.holding(steps), words)
 
 
 def _kept(graph: Graph, direction: Direction, values: str) -> dict[str, Steps]:
@@ -118,14 +115,14 @@ def _add_step(
     """Add the equations of the cell; return the states, and the values that are kept of the step."""
     spec, weights = direction.spec, direction.weights
     sizes = [x.features or 0, *_state_sizes(direction).values()]
-    tensors = [weights.ih.new_zeros(_ROWS, size) for size in sizes]
-    context = weights.ih.new_zeros(_ROWS, weights.ih.shape[0]) if added else None
+    tensors = [weights.ih.new_zeros(ROWS, size) for size in sizes]
+    context = weights.ih.new_zeros(ROWS, weights.ih.shape[0]) if added else None
     operands = list(zip(tensors, values, strict=True))
     if context is not None:
         operands.append((context, added))
 
     def step(x_t: Tensor, h: Tensor, *others: Tensor) -> list[Tensor]:
-        c = others[0] if spec.has_c else h.new_zeros(_ROWS, 0)
+        c = others[0] if spec.has_c else h.new_zeros(ROWS, 0)
         after, kept = spec.step(x_t, State(h, c), weights, context)
         return [*after[: len(spec.states)], *([kept] if spec.saved else [])]
 

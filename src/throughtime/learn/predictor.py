@@ -1,9 +1,10 @@
 """`Predictor`: a trained run that takes raw data, and `load`."""
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +15,18 @@ from throughtime.data.objects import as_table
 from throughtime.data.table import Table
 from throughtime.errors import RunError, UnsupportedError
 from throughtime.learn.encoder import Encoder
+from throughtime.learn.export import export_model
 from throughtime.learn.reading import read_rows
 from throughtime.learn.recipe import Recipe
+from throughtime.learn.streaming import PredictorSource
+from throughtime.quantized import quantize
 from throughtime.ragged import Ragged
 from throughtime.tasks import Outputs, SequenceTask, model_outputs
 from throughtime.tasks.outputs import by_row, joined
 from throughtime.training import Metrics, Run
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,21 @@ class Predictor:
             raise RunError(f"{path} is damaged: {error}; restore the file or train again") from error
         return cls(task, recipe, encoder, run.load_model(), run.metrics, run.config.model.name)
 
+    def quantize(self, kind: Literal["int8"] = "int8", *, exclude: Iterable[str] = ()) -> Self:
+        """Return a copy whose model has int8 weights, see `throughtime.quantize`.
+
+        Examples
+        --------
+        >>> import throughtime as tt
+        >>> rows = {"text": ["good film", "bad film", "good play", "bad play"] * 10, "label": ["+", "-"] * 20}
+        >>> fitted = tt.fit(rows, epochs=5, progress=False)
+        >>> fitted.quantize().predict(["bad film", "good film"])
+        ['-', '+']
+        """
+        small = copy.copy(self)
+        small.model = quantize(self.model, kind, exclude=exclude)
+        return small
+
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, in the order of `predict_proba`."""
@@ -185,6 +207,52 @@ class Predictor:
         """Return raw data as the model reads it, without targets."""
         return self.encoder.unlabelled(self.table(data).loaded(), self.task)
 
+    def export(
+        self, path: str | Path | None = None, *, streaming: bool = False, intermediates: bool = False
+    ) -> "ModelProto":
+        """Return an ONNX model that predicts as this does, and write it if there is a path.
+
+        Scaling of series and columns, missing values, temperature, thresholds and the units of targets are
+        part of the model; its metadata has tokenizer, classes and the task. Needs the extra ``export``.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            File to write; one that is there is replaced.
+        streaming : bool
+            Whether the model reads sequences in chunks, see `throughtime.export.onnx`.
+        intermediates : bool
+            Whether values inside of the model are outputs, too.
+
+        Raises
+        ------
+        InputTypeError, ShapeError
+            If a part of the model has no form in ONNX; the message names it.
+        NotCausalError
+            If it is to stream, and a part, or the scaling, needs future steps.
+        ModuleNotFoundError
+            If the package onnx is not installed.
+
+        Examples
+        --------
+        >>> import throughtime as tt
+        >>> rows = {"text": ["good film", "bad film", "good play", "bad play"] * 10, "label": ["+", "-"] * 20}
+        >>> exported = tt.fit(rows, epochs=1, progress=False).export()
+        >>> [value.name for value in exported.graph.output]
+        ['logits', 'probabilities', 'prediction']
+        """
+        return export_model(
+            self.model,
+            self.task,
+            self.encoder,
+            path,
+            name=self.name,
+            tokenizer_json=self.encoder.inputs.tokenizer_json,
+            streaming=streaming,
+            intermediates=intermediates,
+            metadata={name: str(size) for name, size in self.encoder.shape.items()},
+        )
+
     def score(self, data: Any, target: Any = None) -> dict[str, float]:
         """Return all metrics on data with targets.
 
@@ -220,6 +288,16 @@ class Predictor:
         if isinstance(data, str | Path):
             return read_rows(Path(data), replace(self.recipe.files, memory_map=None))
         return _renamed(as_table(data), self.recipe)
+
+    def stream_source(self) -> PredictorSource:
+        """Return what `throughtime.Stream` runs.
+
+        Raises
+        ------
+        UnsupportedError, NotCausalError
+            If the inputs or the task need whole sequences.
+        """
+        return PredictorSource(self.task, self.encoder, self.model)
 
     def __repr__(self) -> str:
         return f"Predictor({self.name}, {self.task.name})"

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from throughtime._fields import Fields
 from throughtime._options import named
 from throughtime.errors import DataError
+from throughtime.logs.scores import LARGEST
 
 FALSE_ALARMS = 0.01
 """Default rate of false alarms."""
@@ -85,17 +86,21 @@ class Calibration:
 
     def to_json(self) -> dict[str, Any]:
         """Return the scores as JSON values."""
-        return {"scores": list(self.scores)}
+        return {"largest": LARGEST, "scores": list(self.scores)}
 
     @classmethod
     def from_json(cls, content: Any) -> Self:
         """Return what `to_json` wrote; raises ValueError for other content."""
-        scores = Fields(content, "calibration.").dataclass(_Scores).scores
-        if not scores:
+        stored = Fields(content, "calibration.").dataclass(_Scores)
+        if not stored.scores:
             raise ValueError("calibration.scores is empty")
-        return cls.of(scores)
+        if stored.largest != LARGEST:
+            raise ValueError(f"calibration.largest is {stored.largest}, expected {LARGEST}")
+        return cls.of(stored.scores)
 
 
 @dataclass(frozen=True)
 class _Scores:
+    largest: int
+    """Number of steps of a session that its score is the mean of."""
     scores: tuple[float, ...]

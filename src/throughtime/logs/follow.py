@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,13 @@ from throughtime.logs.model import Expected, LogModel
 from throughtime.logs.options import pattern_of
 from throughtime.logs.records import Reader, Record
 from throughtime.logs.scan import SurprisingLine
+from throughtime.logs.scores import LARGEST, score_of, with_step
 from throughtime.logs.sequences import CONTEXT
 from throughtime.logs.tail import Position, Tail, write_atomically
 
 SILENCE = 60.0
 """Default number of seconds without a record after which a session ends."""
-_LATE = 0.02
+_LATE = 0.01
 """Seconds to wait for lines that continue a record."""
 _MOST_EVENTS = 2000
 """Maximum number of records that are scored together."""
@@ -44,8 +45,8 @@ class OpenSession:
         Event numbers of the context and of the part.
     context : int
         Number of events of the context.
-    score : float
-        Largest surprise so far.
+    largest : list of float
+        The largest surprises so far, at most three.
     file, first_line, last_line : str, int, int
         Its file, and its first and last line.
     """
@@ -59,9 +60,18 @@ class OpenSession:
     file: str
     first_line: int
     last_line: int
-    score: float = 0.0
+    largest: list[float] = field(default_factory=list)
     silent_since: float = 0.0
     """Time at which its last record arrived; not stored."""
+
+    def count(self, surprise: float) -> None:
+        """Take the surprise of a step into account."""
+        self.largest = with_step(self.largest, surprise)
+
+    @property
+    def score(self) -> float:
+        """Score so far."""
+        return score_of(self.largest)
 
     @property
     def records(self) -> int:
@@ -112,10 +122,9 @@ class _Log:
     """A followed log: groups its lines into records."""
 
     def __init__(self, model: LogModel, path: Path, position: Position | None) -> None:
-        self.path, self.tail = path, Tail(path, position)
+        self.path, self.tail = path, Tail(path, position, model.settings.options.reading.encoding)
         self.done = position or Position()
         """End of the last record that has a verdict."""
-        self._encoding = model.settings.options.reading.encoding
         self._reader = Reader(model.settings.framing)
         self._record: Record | None = (
             None if position is None or not position.line else Record(position.line, "")
@@ -128,8 +137,8 @@ class _Log:
         """Yield the complete records, each with its end."""
         lines = self.tail.read()
         for line in lines:
-            text, end = line.text.decode(self._encoding, "backslashreplace"), self.tail.position(line)
-            started = self._reader.start(0, line.number, text, self._record)
+            end = self.tail.position(line)
+            started = self._reader.start(0, line.number, line.text, self._record)
             self._came = now
             if started is not None:
                 yield from self._completed()
@@ -137,7 +146,7 @@ class _Log:
             elif self._end is None:
                 self.done = end  # a line that comes after the verdict on its record
             elif self._record is not None:
-                self._record.continued(text)
+                self._record.continued(line.text)
                 self._end = end
         if not lines and self._end is not None and now - self._came >= _LATE:
             yield from self._completed()
@@ -300,7 +309,7 @@ class Follower:
 
     def _line(self, place: "_Placed", surprise: float) -> LineVerdict:
         part = place.part
-        part.score = max(part.score, surprise)
+        part.count(surprise)
         p_value = float(self.model.calibration.p_values([part.score])[0])
         is_reported = p_value <= self.rate
         expected = self._expected(place) if is_reported else ()
@@ -331,7 +340,7 @@ class Follower:
     def _ended(self, part: OpenSession, *, with_end: bool) -> SessionVerdict:
         if with_end and part.identified:
             (surprise,) = self._surprise([part])
-            part.score = max(part.score, float(surprise[-1]))
+            part.count(float(surprise[-1]))
         p_value = float(self.model.calibration.p_values([part.score])[0])
         return SessionVerdict(
             part.name,
@@ -369,7 +378,7 @@ class _StoredSession:
     file: str
     first_line: int
     last_line: int
-    score: float
+    largest: Any
 
 
 def _read_state(state: Mapping[str, Any] | None) -> tuple[dict[str, Position], list[OpenSession]]:
@@ -384,9 +393,11 @@ def _read_state(state: Mapping[str, Any] | None) -> tuple[dict[str, Position], l
 def _open_session(content: Any) -> OpenSession:
     """Return a session of a state; raises ValueError if it is none."""
     stored = Fields(content, "sessions.").dataclass(_StoredSession)
-    events = Fields(content, "sessions.").items("events")
+    events, largest = (Fields(content, "sessions.").items(name) for name in ("events", "largest"))
     if not all(isinstance(event, int) and NEW <= event < 2**31 for event in events) or not events:
         raise ValueError("sessions.events must be a list of event numbers")
+    if not all(isinstance(value, int | float) for value in largest) or len(largest) > LARGEST:
+        raise ValueError(f"sessions.largest must be a list of at most {LARGEST} numbers")
     if stored.context >= len(events):
         raise ValueError(f"sessions.context must be below {len(events)}, got {stored.context}")
     return OpenSession(**vars(stored))

@@ -19,6 +19,7 @@ from throughtime.logs.conformal import Calibration
 from throughtime.logs.events import Events
 from throughtime.logs.options import LogOptions, checked
 from throughtime.logs.records import Framing
+from throughtime.logs.scores import session_scores
 from throughtime.logs.sequences import Sequences, sequences_of
 from throughtime.logs.templates import Template, Templates
 from throughtime.ops.modes import evaluating
@@ -32,6 +33,8 @@ COLUMN = "events"
 """Column of the events of a session."""
 NAME = "logs.json"
 CALIBRATION = "calibration.json"
+_FEW = 4096
+"""Maximum number of events that are scored in one batch, without the preparation of batches."""
 NEW_TEMPLATE = "a new template"
 END = "the end of the session"
 
@@ -169,8 +172,12 @@ class Scorer:
 
     def surprise(self, events: pa.ListArray) -> NDArray[np.float64]:
         """Return −log p of each event and of each end of a sequence, given the previous events, (M + S,)."""
-        outputs = self.predictor.outputs(as_table(events))
-        return cast("Ragged", outputs).values[:, 0].double().numpy()
+        if len(events.values) > _FEW:
+            outputs = cast("Ragged", self.predictor.outputs(as_table(events)))
+        else:
+            with evaluating(self._model), torch.no_grad():
+                outputs = self._model(self.predictor.examples(as_table(events)).inputs)
+        return outputs.values[:, 0].double().numpy()
 
     def expected(
         self, events: pa.ListArray, names: Mapping[str, str], count: int = 3
@@ -198,13 +205,12 @@ class Scorer:
         ]
 
     def scores(self, sequences: Sequences, surprise: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the score of each sequence, (S,): the largest surprise of its steps.
+        """Return the score of each sequence, (S,), see `throughtime.logs.scores.session_scores`.
 
         Steps of the context of a part do not count, and the end only where a session with an identifier ends.
         """
         counted = np.where(sequences.scored(), surprise, 0.0)
-        lengths = np.diff(sequences.offsets) + 1
-        return np.maximum.reduceat(counted, np.cumsum(lengths) - lengths)
+        return session_scores(counted, np.diff(sequences.offsets) + 1)
 
 
 def as_table(events: pa.ListArray) -> Table:

@@ -65,7 +65,7 @@ class ScannedSession(NamedTuple):
     name : str
         Identifier of the session, or the name of its log.
     score : float
-        The largest surprise of its records.
+        The mean of the three largest surprises of its records.
     p_value : float
         Conformal p-value: the fraction of held-out sessions that are at least as surprising, see
         `throughtime.logs.conformal.Calibration`.

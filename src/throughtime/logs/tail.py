@@ -9,6 +9,7 @@ from typing import IO, NamedTuple
 
 from throughtime.errors import DataError
 from throughtime.logs.files import MOST_CHARACTERS, open_bytes, ordered, stream_of
+from throughtime.logs.line_ends import LineEnds
 
 _HEAD = 1024
 _CHUNK = 2**20
@@ -19,15 +20,15 @@ class TailLine(NamedTuple):
 
     Parameters
     ----------
-    text : bytes
-        Without the line end.
+    text : str
+        Without the line end. Bytes that are invalid in the encoding are replaced by escapes.
     number : int
         From 1.
     end : int
         Number of bytes of the file up to the end of the line.
     """
 
-    text: bytes
+    text: str
     number: int
     end: int
 
@@ -66,10 +67,12 @@ class Tail:
         The file; it may not exist yet.
     position : Position, optional
         Where to start; by default the beginning of the file.
+    encoding : str
+        Encoding of the file, if it has no byte order mark.
     """
 
-    def __init__(self, path: Path, position: Position | None = None) -> None:
-        self.path = path
+    def __init__(self, path: Path, position: Position | None = None, encoding: str = "utf-8") -> None:
+        self.path, self._encoding = path, encoding
         self.moved = False
         """Whether the file of the position was not found, so that lines may have been lost."""
         self._waiting: deque[tuple[Path, int, int]] = deque()
@@ -120,23 +123,28 @@ class Tail:
         return chunk
 
     def _split(self, chunk: bytes) -> list[TailLine]:
-        whole, newline, self._rest = (self._rest + chunk).rpartition(b"\n")
+        lines, self._rest = self._line_ends.split(self._rest + chunk)
         if len(self._rest) > MOST_CHARACTERS:
             raise DataError(
-                f"{self.path}: line {self._line + 1:,} is longer than {MOST_CHARACTERS / 2**20:g} MiB; "
-                "give a log with a line for each event"
+                f"{self.path}: line {self._line + len(lines) + 1:,} is longer than "
+                f"{MOST_CHARACTERS / 2**20:g} MiB; give a log with a line for each event"
             )
-        return [self._taken(line, 1) for line in whole.split(b"\n")] if newline else []
+        return list(map(self._taken, lines))
 
-    def _taken(self, line: bytes, end: int) -> TailLine:
-        self._offset += len(line) + end
+    @property
+    def _line_ends(self) -> LineEnds:
+        return LineEnds.of(self._head, self._encoding)
+
+    def _taken(self, line: bytes) -> TailLine:
+        text = self._line_ends.text(line, first=self._offset == 0)
+        self._offset += len(line)
         self._line += 1
-        return TailLine(line.removesuffix(b"\r"), self._line, self._offset)
+        return TailLine(text, self._line, self._offset)
 
     def _unfinished(self) -> list[TailLine]:
         """Return the last line of a finished file, if it has no line end."""
         rest, self._rest = self._rest, b""
-        return [self._taken(rest, 0)] if rest else []
+        return [self._taken(rest)] if rest else []
 
     def _is_over(self) -> bool:
         """Return whether another file has the name of the current one, or the current one was truncated."""

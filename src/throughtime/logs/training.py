@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from throughtime._words import counted
+from throughtime.data.table import Table
 from throughtime.errors import RunError
 from throughtime.learn import Predictor, Recipe
-from throughtime.learn.automatic import automatic_settings
+from throughtime.learn.automatic import automatic_batch, automatic_epochs, automatic_settings
 from throughtime.learn.fitting import created_run, fit_prepared, prepare
 from throughtime.learn.prepared import Prepared
 from throughtime.logs.conformal import Calibration
@@ -30,12 +31,14 @@ MODEL: Mapping[str, Any] = {
     "hidden_size": 64,
     "num_layers": 1,
     "dropout": 0.0,
+    "learning_rate": 0.01,
     "test": 0.2,
 }
-"""Defaults of the model of logs where they differ from those of task "anomaly"."""
+"""Defaults of the model of logs where they differ from those of task "anomaly", chosen by the loss on
+held-out normal sessions."""
 
-_EPOCHS = 20
-"""Number of epochs, except for large logs."""
+_EPOCHS = 40
+"""Number of epochs, except for small and large logs."""
 _MOST_STEPS = 4_000_000
 """Maximum number of records of a large log, over all epochs."""
 _FEWEST_EPOCHS = 4
@@ -178,8 +181,7 @@ def train_logs(
     """
     path = Path(out)
     table = as_table(log.sequences.lists(log.events.event))
-    prepared = prepare(recipe, table) if start is None else further_prepared(start, recipe, table)
-    prepared = replace(prepared, recipe=_settings(prepared))
+    prepared = prepared_log(recipe, table, start)
     run = Run.open(path) if resume else created_run(path, prepared, prepared.recipe.spec("tokens"), None)
     if run.read_json(NAME) is None:
         run.write_json(NAME, log.settings.to_json())
@@ -192,15 +194,29 @@ def train_logs(
     return TrainedLog(log, fitted.result, model)
 
 
+def prepared_log(recipe: Recipe, table: Table, start: LogModel | None = None) -> Prepared:
+    """Return the sessions of a log as they are trained on, and the recipe with its "auto" settings chosen.
+
+    There are 40 epochs, or as many as 400 updates of the weights take. Large logs have larger batches and
+    fewer epochs.
+    """
+    prepared = prepare(recipe, table) if start is None else further_prepared(start, recipe, table)
+    return replace(prepared, recipe=_settings(prepared))
+
+
 def _settings(prepared: Prepared) -> Recipe:
-    """Return the recipe with its "auto" settings chosen; large logs have larger batches and fewer epochs."""
-    recipe, steps = prepared.recipe, int(prepared.source.training(0).lengths.sum())
-    chosen: dict[str, Any] = {}
-    if recipe.optimizer.epochs == "auto" and steps > _MOST_STEPS // _EPOCHS:
-        chosen["epochs"] = max(_FEWEST_EPOCHS, _MOST_STEPS // steps)
-    if recipe.batches.tokens_per_batch == "auto" and steps > _LARGE_BATCH * _BATCHES:
-        chosen["tokens_per_batch"] = _LARGE_BATCH
-    return automatic_settings(replace(prepared, recipe=recipe.changed(**chosen)))
+    recipe, lengths = prepared.recipe, prepared.source.training(0).lengths
+    steps = int(lengths.sum())
+    tokens, epochs = recipe.batches.tokens_per_batch, recipe.optimizer.epochs
+    if tokens == "auto":
+        large = steps > _LARGE_BATCH * _BATCHES
+        tokens = _LARGE_BATCH if large else automatic_batch(steps, len(lengths))
+    if epochs == "auto":
+        large = steps > _MOST_STEPS // _EPOCHS
+        fewer = max(_FEWEST_EPOCHS, _MOST_STEPS // steps)
+        epochs = fewer if large else automatic_epochs(steps, tokens, least=_EPOCHS)
+    chosen = recipe.changed(tokens_per_batch=tokens, epochs=epochs)
+    return automatic_settings(replace(prepared, recipe=chosen))
 
 
 def _calibration(predictor: Predictor, prepared: Prepared, log: TrainingLog) -> Calibration:

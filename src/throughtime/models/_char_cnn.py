@@ -2,18 +2,15 @@
 
 from itertools import pairwise
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from throughtime.errors import ShapeError
 from throughtime.models._inputs import ModelInputs
-from throughtime.models._one_length import first_steps, of_one_length
 from throughtime.models._options import Channels, DropoutRate, Length, LinearSize
 from throughtime.models._sequence_model import InOrder, SequenceModel
+from throughtime.models._whole_sequences import OneHotSteps, StepsAsFeatures
 from throughtime.nn import ConvBlock, Dropout, Linear, receptive_field
-from throughtime.nn.description import WholeSequence
-from throughtime.ragged import Ragged
+from throughtime.nn.description import Series
 
 _KERNELS_AND_POOLS = ((7, 3), (7, 3), (3, None), (3, None), (3, None), (3, 3))
 
@@ -82,6 +79,7 @@ class CharCNN(SequenceModel):
         inputs = ModelInputs.of(alphabet_size, "tokens")
         super().__init__(inputs)
         self.alphabet_size, self.length = inputs.vocabulary_size or 0, length
+        self.quantized = OneHotSteps(self.alphabet_size, length)
         widths = (self.alphabet_size, *(channels,) * 5)
         self.body = nn.Sequential(
             *(
@@ -93,28 +91,15 @@ class CharCNN(SequenceModel):
         if length < field.size:
             raise ShapeError(f"CharCNN: length is at least {field.size:.0f} characters, got {length}")
         self.frames = (length - int(field.size)) // field.stride + 1
+        self.flattened = StepsAsFeatures(self.frames, channels)
         sizes = (self.frames * channels, hidden_size, hidden_size)
         hidden = [(Linear(below, above), nn.ReLU(), Dropout(dropout)) for below, above in pairwise(sizes)]
         layers = [layer for three in hidden for layer in three]
         extra = () if self.extra is None else (self.extra,)
         self.head = InOrder(*layers, *extra, self._output(hidden_size, outputs))
 
-    def describe(self) -> WholeSequence:
-        """State that a text is read as a whole, of one length."""
-        return WholeSequence("reads the whole text, cut or filled up to one length", pools=True)
-
-    def forward(self, tokens: Ragged, extra: Tensor | None = None) -> Tensor:
-        """Return the outputs (B, N) of characters (T,)."""
-        tokens = self._checked(tokens, extra)
-        features = self.body(self._quantized(tokens))
-        frames = (tokens.layout.num_sequences, self.head[0].in_features)
-        outputs: Tensor = self.head(features.values.reshape(frames), extra)
-        return outputs
-
-    def _quantized(self, tokens: Ragged) -> Ragged:
-        """Return texts of the one length, each character a one-hot vector or zeros."""
-        size = self.alphabet_size
-        frame = first_steps(tokens, self.length, filler=size)
-        known = torch.where((frame >= 0) & (frame < size), frame, size)
-        table = F.pad(torch.eye(size).to(next(self.parameters())), (0, 0, 0, 1))
-        return of_one_length(table[known])
+    def describe(self) -> Series:
+        """Return the layers in the order in which they run."""
+        first = Series.of(quantized=self.quantized, body=self.body, flattened=self.flattened)
+        head = ((f"head.{name}", layer) for name, layer in self.head.describe().parts)
+        return Series((*first.parts, *head))

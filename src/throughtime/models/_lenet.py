@@ -55,7 +55,7 @@ class LeNet(nn.Module):
         if pool not in {"mean", "max"}:
             raise ShapeError(f"LeNet: pool is 'mean' or 'max', got {pool!r}")
         pooling = nn.AvgPool2d if pool == "mean" else nn.MaxPool2d
-        self.activation = activation
+        self.in_channels, self.activation = in_channels, activation
         self.body = nn.Sequential(
             ConvBlock2d(in_channels, 6, 5, padding=2, activation=activation, pool=pooling(2)),
             ConvBlock2d(6, 16, 5, activation=activation, pool=pooling(2)),
@@ -65,7 +65,7 @@ class LeNet(nn.Module):
 
     def describe(self) -> NoSequence:
         """State that images have no steps."""
-        return NoSequence("reads images (N, C, 28, 28), which have no steps")
+        return NoSequence("reads images (N, C, 28, 28), which have no steps", (self.in_channels, 28, 28))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (N, C) of images (N, in_channels, 28, 28)."""

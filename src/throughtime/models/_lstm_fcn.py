@@ -9,8 +9,9 @@ from throughtime.models._inputs import ModelInputs
 from throughtime.models._one_length import first_steps
 from throughtime.models._options import DropoutRate, EmbeddingSize, OptionalLength, SmallHiddenSize
 from throughtime.models._sequence_model import SequenceModel, run
+from throughtime.models._whole_sequences import ChannelsAsSteps, OneLength
 from throughtime.nn import LSTM, Dropout, Pool
-from throughtime.nn.description import Series, SideBySide, WholeSequence, concatenated
+from throughtime.nn.description import Series, SideBySide, concatenated
 from throughtime.ragged import Ragged, assert_when_run
 
 
@@ -78,15 +79,17 @@ class LSTMFCN(SequenceModel):
         self.dropout = Dropout(dropout)
         self.output = self._output(hidden_size + fcn.output.in_features, outputs)
 
-    def describe(self) -> Series | WholeSequence:
-        """Return LSTM and convolutions side by side; shuffled, the LSTM does not read along time."""
-        if self.length is not None:
-            return WholeSequence("reads the whole series of a channel as one step of its LSTM", pools=True)
-        recurrent = Series.of(recurrent=self.recurrent, pool=Pool("last"), dropout=self.dropout)
+    def describe(self) -> Series:
+        """Return LSTM and convolutions side by side; with ``length`` channels are the steps of the LSTM."""
+        shuffled = None if self.length is None else ChannelsAsSteps(self.length, self.step_features)
+        recurrent = Series.of(
+            shuffled=shuffled, recurrent=self.recurrent, pool=Pool("last"), dropout=self.dropout
+        )
         convolutions = Series.of(body=self.body, pool=self.pool)
         both = SideBySide((("", recurrent), ("", convolutions)), concatenated)
-        parts = [("embedding", self.embedding), ("", both), ("extra", self.extra), ("output", self.output)]
-        return Series(tuple((name, part) for name, part in parts if part is not None))
+        first, rest = Series.of(embedding=self.embedding), Series.of(extra=self.extra, output=self.output)
+        end = () if self.length is None else (("", OneLength(self.length)),)
+        return Series((*first.parts, ("", both), *rest.parts, *end))
 
     def forward(self, x: Ragged | Tensor, extra: Tensor | None = None) -> Tensor:
         """Return the outputs (B, N) of series (T, in_channels) or tokens, or a tensor (B, in_channels, L)."""

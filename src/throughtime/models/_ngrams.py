@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from throughtime.errors import InputTypeError, ShapeError
 from throughtime.models._inputs import InputKind, ModelInputs
 from throughtime.models._options import HashBuckets, LongestGram
+from throughtime.models._sequence_model import ExtraFeatures
 from throughtime.models.solved import SolvedModel
 from throughtime.nn.description import Operator, Series, WholeSequence
 from throughtime.nn.inputs.output import as_ragged
@@ -18,6 +19,14 @@ from throughtime.ragged import Ragged
 
 _LEAST = 2
 """Least number of training sequences with an n-gram whose weight is fitted."""
+
+
+class _ReadBefore(ExtraFeatures):
+    """Extra features that the layer before this one reads."""
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return nothing."""
+        return ()
 
 
 class HashedLinear(nn.Module):
@@ -57,6 +66,8 @@ class HashedLinear(nn.Module):
         """Return the scores of the n-grams."""
         weight = self.weight[:, : self.buckets]
         arguments = {"weight": weight, "bias": self.bias, "idf": self.idf, "longest": self.longest}
+        of_extra = self.weight[:, self.buckets :]
+        arguments |= {"extra_weight": of_extra, "extra": of_extra.shape[1]}
         return (Operator("throughtime::ngram_scores", arguments),)
 
     def forward(self, x: Ragged, extra: Tensor | None = None) -> Tensor:
@@ -141,6 +152,7 @@ class NGrams(SolvedModel):
         buckets: HashBuckets = 2**18,
     ) -> None:
         super().__init__(ModelInputs.of(vocabulary_size, "tokens"))
+        self.extra = _ReadBefore(self.inputs.extra) if self.inputs.extra else None
         if buckets < 1 or buckets & (buckets - 1):
             raise ShapeError(f"NGrams: buckets must be a power of two, got {buckets}")
         if longest < 1:

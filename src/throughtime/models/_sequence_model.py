@@ -12,7 +12,7 @@ from throughtime.errors import InputTypeError, ShapeError, UnsupportedError
 from throughtime.models._embedding import token_embedding
 from throughtime.models._inputs import InputKind, ModelInputs
 from throughtime.nn import Linear
-from throughtime.nn.description import NoSequence, Series, concatenated
+from throughtime.nn.description import NoSequence, Operator, Series, concatenated
 from throughtime.nn.inputs.output import as_ragged, unwrapped
 from throughtime.ragged import Ragged
 
@@ -29,6 +29,10 @@ class ExtraFeatures(nn.Module):
         return NoSequence(
             f"reads {self.size} extra features of each sequence beside its steps; build the model without"
         )
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the operator."""
+        return (Operator.of("throughtime.models.ExtraFeatures", extra=self.size),)
 
     def forward(self, x: Any, extra: Tensor) -> Any:
         """Return (B, F + K) of (B, F), or (T, F + K) of (T, F)."""

@@ -12,6 +12,7 @@ from throughtime.errors import ShapeError
 from throughtime.models._cross_entropy import cross_entropy
 from throughtime.nn import Linear
 from throughtime.ops.linear import linear
+from throughtime.ops.plain import unobserved
 
 
 class Scored(NamedTuple):
@@ -107,7 +108,7 @@ class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Return the output vectors (T, D) of words (T,)."""
-        if torch.compiler.is_compiling():
+        if not unobserved():
             return self._embed_in_graph(tokens)
         embedded = self.head.weight.new_zeros(len(tokens), self.in_features)
         for low, high, table, projection in self._tables():
@@ -120,14 +121,13 @@ class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
 
     def _embed_in_graph(self, tokens: Tensor) -> Tensor:
         """Return the same without indices of unknown number: each cluster's table is read for every word."""
-        embedded = self.head.weight.new_zeros(tokens.shape[0], self.in_features)
-        for low, high, table, projection in self._tables():
+        embedded = F.embedding(tokens.clamp(0, self.cutoffs[0] - 1), self.head.weight)
+        for low, high, table, projection in list(self._tables())[1:]:
             vectors = F.embedding(tokens.clamp(low, high - 1) - low, table)
             if projection is not None:
                 vectors = linear(vectors, projection.t())
-            embedded = torch.where(
-                ((tokens >= low) & (tokens < high))[:, None], vectors.to(embedded.dtype), embedded
-            )
+            is_here = ((tokens >= low) & (tokens < high)).unsqueeze(1)
+            embedded = torch.where(is_here, vectors.to(embedded.dtype), embedded)
         return embedded
 
     def _tables(self) -> Iterator[tuple[int, int, Tensor, Tensor | None]]:
@@ -137,6 +137,15 @@ class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
         for low, high, tail in zip(ends[1:], ends[2:], self.tail, strict=False):
             projection, vectors = tail.parameters()
             yield low, high, vectors, projection
+
+    def log_prob(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
+        """Return log-probabilities (T, V) of what the model made (T, D)."""
+        head = F.log_softmax(self.head(input), -1)
+        clusters = [
+            F.log_softmax(tail(input), -1) + head[:, self.shortlist_size + place].unsqueeze(1)
+            for place, tail in enumerate(self.tail)
+        ]
+        return torch.cat([head[:, : self.shortlist_size], *clusters], 1)
 
     def score(self, h: Tensor, words: Tensor) -> Scored:
         """Return −log p of each word, given what the model made (T, D)."""

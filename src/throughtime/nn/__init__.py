@@ -13,6 +13,8 @@ from throughtime.nn.cells.li_gru import LiGRU as LiGRU
 from throughtime.nn.cells.li_gru import LiGRUCell as LiGRUCell
 from throughtime.nn.cells.multiplicative_lstm import MultiplicativeLSTM as MultiplicativeLSTM
 from throughtime.nn.cells.multiplicative_lstm import MultiplicativeLSTMCell as MultiplicativeLSTMCell
+from throughtime.nn.cells.peephole_sru import PeepholeSRU as PeepholeSRU
+from throughtime.nn.cells.peephole_sru import PeepholeSRUCell as PeepholeSRUCell
 from throughtime.nn.cells.recurrent_dropout import RecurrentDropout as RecurrentDropout
 from throughtime.nn.cells.recurrent_highway import RecurrentHighway as RecurrentHighway
 from throughtime.nn.cells.recurrent_highway import RecurrentHighwayCell as RecurrentHighwayCell
@@ -50,7 +52,9 @@ from throughtime.nn.pool.windows import AvgPool1d as AvgPool1d
 from throughtime.nn.pool.windows import MaxPool1d as MaxPool1d
 from throughtime.nn.readout import Readout as Readout
 from throughtime.nn.recurrence.cell import Cell as Cell
+from throughtime.nn.recurrence.recording import record as record
 from throughtime.nn.recurrence.recurrence import Recurrence as Recurrence
+from throughtime.nn.recurrence.recurrence import RecurrenceGradients as RecurrenceGradients
 from throughtime.nn.recurrence.recurrence import RecurrenceTrace as RecurrenceTrace
 from throughtime.nn.recurrent.bidirectional import Bidirectional as Bidirectional
 from throughtime.nn.recurrent.cells import GRUCell as GRUCell

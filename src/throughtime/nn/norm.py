@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
 from throughtime.nn.description.kinds import Tokenwise, WholeSequence
+from throughtime.nn.description.operator import Operator
 from throughtime.nn.description.torch_layers import SEQUENCE_STATISTICS
 from throughtime.nn.inputs.output import as_ragged, check_features, check_real, unwrapped
 from throughtime.ops.norm.layer import batch_norm, normalize_sequences
@@ -40,6 +41,10 @@ class GroupNorm(nn.GroupNorm):
     def describe(self) -> WholeSequence:
         """State that the statistics are those of the whole sequence."""
         return WholeSequence(SEQUENCE_STATISTICS)
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the normalisation."""
+        return _normalized_by(self, self.num_groups, self.num_channels)
 
     def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
         """Return the normalised batch, of the kind that came in."""
@@ -86,20 +91,34 @@ class InstanceNorm1d(nn.InstanceNorm1d):
         """State that the statistics are those of the whole sequence."""
         return WholeSequence(SEQUENCE_STATISTICS)
 
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the normalisation.
+
+        Raises
+        ------
+        ShapeError
+            If ``track_running_stats`` is set.
+        """
+        self._refuse_running_statistics()
+        return _normalized_by(self, self.num_features, self.num_features)
+
     def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
         """Return the normalised batch, of the kind that came in."""
         x = unwrapped(input)
         if isinstance(x, Tensor):
             return super().forward(x)
         x = _checked(x, self.num_features, "InstanceNorm1d")
+        self._refuse_running_statistics()
+        return x.with_values(
+            normalize_sequences(x.values, x.layout, self.num_features, self.eps, self.weight, self.bias)
+        )
+
+    def _refuse_running_statistics(self) -> None:
         if self.track_running_stats:
             raise ShapeError(
                 "InstanceNorm1d on a Ragged uses each sequence's own statistics; leave track_running_stats "
                 "out, or use torch.nn.BatchNorm1d for statistics of all sequences"
             )
-        return x.with_values(
-            normalize_sequences(x.values, x.layout, self.num_features, self.eps, self.weight, self.bias)
-        )
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -114,6 +133,16 @@ class ChannelNorm(nn.LayerNorm):
         if isinstance(input, Tensor):
             return super().forward(input.movedim(1, -1)).movedim(-1, 1)
         return super().forward(input)
+
+
+def _normalized_by(norm: Any, groups: int, features: int) -> tuple[Operator, ...]:
+    """Return the operator of a norm over the steps of each sequence and groups of features."""
+    weights = {"weight": norm.weight, "bias": norm.bias}
+    return (
+        Operator.of(
+            "throughtime::normalize_sequences", groups=groups, features=features, eps=norm.eps, **weights
+        ),
+    )
 
 
 def takes_batch_statistics(norm: Any) -> bool:

@@ -137,8 +137,8 @@ class MiniRocket(nn.Module):
         features = Operator.of("throughtime::rocket", in_channels=self.channels, **arguments)
         if not self.normalize:
             return (features,)
-        norm = {"weight": None, "bias": None, "groups": self.channels, "eps": _EPS}
-        return (Operator.of("throughtime::normalize_sequences", **norm), features)
+        norm = {"weight": None, "bias": None, "groups": self.channels, "features": self.channels}
+        return (Operator.of("throughtime::normalize_sequences", eps=_EPS, **norm), features)
 
     def learn(self, x: Any, generator: torch.Generator | None = None) -> None:
         """Set dilations, channels and biases by training series.

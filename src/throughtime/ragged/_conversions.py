@@ -9,10 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 from torch.nn.utils.rnn import PackedSequence
 
 from throughtime.errors import InputTypeError, ShapeError
 from throughtime.ragged._layout import Layout, checked_lengths
+from throughtime.ragged._transforms import assert_when_run
 
 
 def from_list(sequences: Sequence[Tensor]) -> tuple[Tensor, Layout]:
@@ -70,14 +72,22 @@ def from_padded(
 
 def _padded_by_lengths(rows: Tensor, lengths: object) -> tuple[Tensor, Layout]:
     host = checked_lengths(lengths, rows.shape[0])
-    if len(host) and int(host.max()) > rows.shape[1]:
-        row = int(host.argmax())
-        raise ShapeError(
-            f"lengths[{row}] = {int(host[row])}, but the padded batch has {rows.shape[1]} steps; lengths "
-            "must not exceed them"
-        )
+    _check_steps(host, rows.shape[1])
     layout = Layout.from_lengths(host, rows.device)
     return _flat(rows).index_select(0, _padded_index(layout, rows.shape[1])), layout
+
+
+def _check_steps(lengths: Tensor, steps: int) -> None:
+    """Refuse lengths of more steps than the padded batch has, in a compiled graph when it runs."""
+    if is_compiling():
+        within = (lengths >= 0) & (lengths <= steps)
+        assert_when_run(within, "lengths must be between 0 and the number of steps of the padded batch")
+    elif len(lengths) and int(lengths.max()) > steps:
+        row = int(lengths.argmax())
+        raise ShapeError(
+            f"lengths[{row}] = {int(lengths[row])}, but the padded batch has {steps} steps; lengths "
+            "must not exceed them"
+        )
 
 
 def _padded_by_mask(rows: Tensor, mask: Tensor) -> tuple[Tensor, Layout]:
@@ -87,16 +97,26 @@ def _padded_by_mask(rows: Tensor, mask: Tensor) -> tuple[Tensor, Layout]:
             f"got {mask.dtype} of shape {tuple(mask.shape)}"
         )
     mask = mask.to(rows.device)
-    starts = mask.clone()
-    starts[:, 1:] &= ~mask[:, :-1]
+    is_first = torch.arange(mask.shape[1], device=mask.device) == 0
+    starts = mask & (is_first | ~mask.roll(1, 1))
     lengths, runs = torch.stack([mask.sum(1), starts.sum(1)]).cpu()
-    if (runs > 1).any():
+    _check_runs(runs)
+    values, layout = rows[mask], Layout.from_lengths(lengths, rows.device)
+    if is_compiling():
+        torch._check(values.shape[0] == layout.total)  # noqa: SLF001 - both are values of the graph
+    return values, layout
+
+
+def _check_runs(runs: Tensor) -> None:
+    """Refuse rows of a mask with tokens in several places, in a compiled graph when it runs."""
+    if is_compiling():
+        assert_when_run(runs <= 1, "a row of the mask has padding between its tokens")
+    elif (runs > 1).any():
         row = int((runs > 1).nonzero()[0])
         raise ShapeError(
             f"row {row} of the mask has padding between its tokens, so removing it would join distant steps; "
             "if this is intended, use Ragged.from_lengths(padded[mask], mask.sum(1)), batch first"
         )
-    return rows[mask], Layout.from_lengths(lengths, rows.device)
 
 
 def to_padded(
@@ -104,15 +124,23 @@ def to_padded(
 ) -> Tensor:
     """Return the padded batch, with padding at the end of each row."""
     width = layout.longest if length is None else length
-    if length is not None and length < layout.longest:
-        raise ShapeError(
-            f"length {length} is less than that of the longest sequence, {layout.longest}; give at least "
-            "this length"
-        )
+    if length is not None:
+        _check_width(layout, length)
     flat = values.new_full((layout.num_sequences * width, *values.shape[1:]), padding_value)
     rows = flat.index_copy(0, _padded_index(layout, width), values)
     rows = rows.reshape(layout.num_sequences, width, *values.shape[1:])
     return rows if batch_first else rows.transpose(0, 1)
+
+
+def _check_width(layout: Layout, length: int) -> None:
+    """Refuse a padded length below that of the longest sequence, in a compiled graph when it runs."""
+    if is_compiling():
+        assert_when_run(layout.lengths <= length, "length is less than that of the longest sequence")
+    elif length < layout.longest:
+        raise ShapeError(
+            f"length {length} is less than that of the longest sequence, {layout.longest}; give at least "
+            "this length"
+        )
 
 
 def _padded_index(layout: Layout, width: int) -> Tensor:
@@ -128,7 +156,7 @@ def from_packed(packed: PackedSequence) -> tuple[Tensor, Layout]:
     if not isinstance(packed, PackedSequence):
         raise InputTypeError(f"from_packed takes a PackedSequence, got {type(packed).__name__}")
     data, batch_sizes = packed.data, packed.batch_sizes
-    ranks = torch.arange(int(batch_sizes[0]))
+    ranks = torch.arange(batch_sizes[0].item())  # symbolic in torch.export, unlike int()
     sorted_lengths = (batch_sizes[None, :] > ranks[:, None]).sum(1)
     lengths = sorted_lengths
     if packed.unsorted_indices is not None:
@@ -165,7 +193,7 @@ def _packed_index(layout: Layout, batch_sizes: Tensor, ranks: Tensor | None) -> 
     device = layout.offsets.device
     starts = (batch_sizes.cumsum(0) - batch_sizes).to(device)
     if ranks is None:
-        ranks = torch.arange(len(layout), device=device)
+        ranks = torch.arange(layout.num_sequences, device=device)
     return starts.index_select(0, layout.positions) + ranks.index_select(0, layout.sequence_ids)
 
 

@@ -24,8 +24,9 @@ def refuse_tracing(what: str) -> None:
     if tracing():
         raise UnsupportedError(
             f"torch.jit.trace and torch.onnx.export(dynamo=False) cannot record {what}: its result for the "
-            "example would become a constant. Use torch.export.export or torch.compile, or "
-            "throughtime.export.onnx for an ONNX file"
+            "example would become a constant. Use torch.export.export or torch.compile; "
+            "torch.onnx.export(dynamo=True) or throughtime.export.onnx for an ONNX file; or torch's own "
+            "layers, which throughtime.convert.to_torch and unswap_ return"
         )
 
 

@@ -9,6 +9,8 @@ from throughtime.report._comparison_page import render_comparison as render_comp
 from throughtime.report._comparison_page import write_comparison as write_comparison
 from throughtime.report._content import Curve as Curve
 from throughtime.report._content import Example as Example
+from throughtime.report._content import LogLine as LogLine
+from throughtime.report._content import LogView as LogView
 from throughtime.report._content import ModelRow as ModelRow
 from throughtime.report._content import ReportContent as ReportContent
 from throughtime.report._curves import curve_of as curve_of

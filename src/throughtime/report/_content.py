@@ -54,6 +54,42 @@ class Example:
 
 
 @dataclass(frozen=True)
+class LogLine:
+    """A line of a log, and what a model of the log expected in its place."""
+
+    text: str
+    place: str
+    """File and line number."""
+    surprise: float
+    """−log p of its template, in nats."""
+    expected: str
+    """The most probable template."""
+    probability: float
+    is_fault: bool
+    """Whether it belongs to a request with the injected fault."""
+
+
+@dataclass(frozen=True)
+class LogView:
+    """The most surprising lines of the log of a test suite with an injected fault."""
+
+    tests: int
+    """Number of tests that wrote the log."""
+    sessions: int
+    faulty: int
+    """Number of sessions with the fault."""
+    lines: Sequence[LogLine]
+    """The most surprising first."""
+    link: str
+    """Address of the page of the whole scan."""
+
+    @property
+    def rank(self) -> int | None:
+        """Place of the first line with the fault, from 1; None if it is not among the lines."""
+        return next((place for place, line in enumerate(self.lines, 1) if line.is_fault), None)
+
+
+@dataclass(frozen=True)
 class ReportContent:
     """The content of the page."""
 
@@ -70,3 +106,4 @@ class ReportContent:
     notes: Sequence[str] = field(default=())
     networks: NetworkViews | None = None
     """What is shown of the inside of two networks."""
+    log: LogView | None = None

@@ -7,7 +7,7 @@ from throughtime.ops.program.operators import OPERATORS, RESHAPING
 
 WIDTHS = (1, 2, 3, 4, 6, 12)
 _POSITIVE = frozenset({"log", "log1p", "sqrt", "rsqrt", "reciprocal", "pow"})
-_NUMBERS = {"affine": (-0.7, 0.3), "pow": (1.7,)}
+_NUMBERS = {"affine": (-0.7, 0.3), "pow": (1.7,), "bound_gradient": (0.5, 0.7)}
 
 
 def applied(operator: str, values: list[Value]) -> Value:
@@ -57,7 +57,8 @@ class RandomGraph:
             return self._product(value, self._random.choice(WIDTHS))
         if self._random.random() < 0.4:
             return self._reshaped(value)
-        operator = self._random.choice(sorted(OPERATORS.keys() - RESHAPING))
+        # bound_gradient has no second derivative.
+        operator = self._random.choice(sorted(OPERATORS.keys() - RESHAPING - {"bound_gradient"}))
         values = [value]
         while len(values) < OPERATORS[operator].arity:
             if self._random.random() < 0.15:

@@ -46,7 +46,9 @@ struct Backward {
         for (std::ptrdiff_t u = own.begin; u < round_up(own.end, L); ++u) own_sum(m)[p * plan.padded + u] = T(0);
       }
     }
+    if (plan.rounds()) plan.rounded.kernels->begin();
     loop(m);
+    if (plan.rounds()) plan.rounded.kernels->end();
   }
 
   static void loop(const Member& m) {
@@ -84,6 +86,10 @@ struct Backward {
       }
       plan.barrier[0].wait(m.number, m.team);
       Products::input_gradient(m, rows);
+      if (plan.rounds()) {
+        Products::round_rows(m, rows);
+        plan.barrier[0].wait(m.number, m.team);
+      }
       Products::weight_gradients(m, rows, first_block);
       first_block = false;
       t -= steps;
@@ -221,9 +227,15 @@ struct Backward {
     s.ld_d_reset = plan.ld_c;
     if (plan.projects) {
       total_gradient(m, s, first, rows);
+      if (plan.rounds()) round_total(m, first, rows);
       m.barrier->wait(m.unit, m.grid.units);
-      product(plan.hidden_panels, m.hidden_own, plan.dh_total + first * plan.ld_h, plan.ld_h, plan.state,
-              plan.w_second, s.dh, s.ld_dh, rows, false);
+      if (plan.rounds()) {
+        rounded_product(m, plan.hidden_panels, m.hidden_own, plan.rounded.dh_total + m.first * plan.rounded.ld_h,
+                        plan.rounded.ld_h, plan.rounded.state, plan.rounded.w_second, s.dh, s.ld_dh, rows, false);
+      } else {
+        product(plan.hidden_panels, m.hidden_own, plan.dh_total + first * plan.ld_h, plan.ld_h, plan.state,
+                plan.w_second, s.dh, s.ld_dh, rows, false);
+      }
     }
     const Range own = m.unit_columns();
     if constexpr (Cell::whole_rows) {
@@ -239,24 +251,39 @@ struct Backward {
         }
       }
     }
+    const Bfloat16* const rounded_dg = plan.rounds() ? plan.rounded.dg + first * plan.rounded.ld_dg : nullptr;
+    if (plan.rounds()) round_gradients(m, first, rows, 0, Cell::before ? 1 : Cell::slots);
     m.barrier->wait(m.unit, m.grid.units);
     if constexpr (Cell::before) {
-      product(plan.hidden_panels, m.hidden_own, s.dg, s.ld_dg, plan.hidden, plan.w_second,
-              plan.d_factor + m.first * plan.ld_c, plan.ld_c, rows, false);
+      T* const d_factor = plan.d_factor + m.first * plan.ld_c;
+      if (plan.rounds()) {
+        rounded_product(m, plan.hidden_panels, m.hidden_own, rounded_dg, plan.rounded.ld_dg, plan.rounded.hidden,
+                        plan.rounded.w_second, d_factor, plan.ld_c, rows, false);
+      } else {
+        product(plan.hidden_panels, m.hidden_own, s.dg, s.ld_dg, plan.hidden, plan.w_second, d_factor, plan.ld_c, rows,
+                false);
+      }
       for (std::int64_t row = 0; row < rows; ++row) {
         for (std::ptrdiff_t unit = own.begin; unit < own.end; unit += L) {
           const int count = own.end - unit < L ? static_cast<int>(own.end - unit) : L;
           Cell::template backward_of_reset<T>(s, row, unit, count);
         }
       }
+      if (plan.rounds()) round_gradients(m, first, rows, 1, Cell::slots);
       m.barrier->wait(m.unit, m.grid.units);
     }
     if (plan.d_context != nullptr) sum_context(m, s, rows);
     if (d.dpre != nullptr) give_preactivations(m, s, rows);
     if (d.summary != nullptr) StepSummary<T, Cell>::summarise(m, s, first, rows);
-    product(plan.state_panels, m.state_own, s.dg + Cell::recurrent_slot * plan.padded, s.ld_dg,
-            Cell::recurrent * plan.padded, plan.w_hh, plan.dh + m.first * plan.ld_h, plan.ld_h, rows,
-            !plan.projects);
+    if (plan.rounds()) {
+      rounded_product(m, plan.state_panels, m.state_own, rounded_dg + Cell::recurrent_slot * plan.rounded.hidden,
+                      plan.rounded.ld_dg, Cell::recurrent * plan.rounded.hidden, plan.rounded.w_hh,
+                      plan.dh + m.first * plan.ld_h, plan.ld_h, rows, !plan.projects);
+    } else {
+      product(plan.state_panels, m.state_own, s.dg + Cell::recurrent_slot * plan.padded, s.ld_dg,
+              Cell::recurrent * plan.padded, plan.w_hh, plan.dh + m.first * plan.ld_h, plan.ld_h, rows,
+              !plan.projects);
+    }
     GradientBounds<T>::bound_gradients(m, s, rows);
     if (plan.sequences.reset != nullptr) restart(m, s, rows);
   }
@@ -333,6 +360,39 @@ struct Backward {
       tile.columns = vectors * L;
       tile.start = adds ? nullptr : zeros;
       multiply_all<T, Factors::rows>(rows, vectors, tile, far, [&](std::ptrdiff_t r) { return out + r * ld; });
+    }
+  }
+
+  // The same of rounded factors.
+  static void rounded_product(const Member& m, const Panels<T>& panels, Range own, const Bfloat16* a, std::ptrdiff_t lda,
+                              std::ptrdiff_t depth, const Bfloat16* packed, T* out, std::ptrdiff_t ld,
+                              std::int64_t rows, bool adds) {
+    const float zeros[max_vectors * float_lanes] = {};
+    for (std::ptrdiff_t panel = own.begin; panel < own.end; ++panel) {
+      const std::ptrdiff_t first = panels.first(panel);
+      m.plan->rounded.kernels->multiply({a, lda, packed + first * depth, depth, rows, panels.vectors_of(panel),
+                                         reinterpret_cast<float*>(out + first), ld, adds ? nullptr : zeros});
+    }
+  }
+
+  // What the products read of slots begin … end of a step, each thread its own columns.
+  static void round_gradients(const Member& m, std::int64_t first, std::int64_t rows, int begin, int end) {
+    const Plan& plan = *m.plan;
+    const Range own = m.unit_columns();
+    for (std::int64_t row = first; row < first + rows; ++row) {
+      for (int slot = begin; slot < end; ++slot) {
+        const float* const from = reinterpret_cast<const float*>(plan.dg + row * plan.ld_dg + slot * plan.padded);
+        round_columns(from, own, plan.hidden, plan.rounded.dg + row * plan.rounded.ld_dg + slot * plan.rounded.hidden);
+      }
+    }
+  }
+
+  static void round_total(const Member& m, std::int64_t first, std::int64_t rows) {
+    const Plan& plan = *m.plan;
+    const Range own = m.state_columns();
+    for (std::int64_t row = 0; row < rows; ++row) {
+      const float* const from = reinterpret_cast<const float*>(plan.dh_total + (first + row) * plan.ld_h);
+      round_columns(from, own, plan.state, plan.rounded.dh_total + (m.first + row) * plan.rounded.ld_h);
     }
   }
 

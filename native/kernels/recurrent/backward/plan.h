@@ -1,6 +1,7 @@
 // The plan of a backward call for one direction, computed before the loop, and its scratch memory.
 #pragma once
 
+#include "kernels/bfloat16/product.h"
 #include "kernels/parallel.h"
 #include "kernels/pieces.h"
 #include "kernels/recurrent/cells/step.h"
@@ -18,6 +19,18 @@ inline constexpr int rows_ahead = 2;  // of the one at work, for which memory is
 
 // What stands for the token before where there is none: at the start of a sequence, and where a flag resets the state.
 enum Before : std::int64_t { at_start = -1, at_reset = -2 };
+
+// What the products of a call read in bfloat16, rounded from the float32 beside it.
+struct RoundedBackward {
+  const TiledKernels* kernels;              // null: the products are of T
+  std::ptrdiff_t hidden, state;             // depths in whole tiles
+  Bfloat16 *w_ih, *w_hh, *w_second;         // packed
+  Bfloat16* dg;                             // by block row, (·, ld_dg): slot s of unit u at s · hidden + u
+  Bfloat16* dh_total;                       // by sequence, (·, ld_h), group after group
+  Bfloat16 *x, *h_prev, *factor;            // of a block, packed with its rows as depth
+  Bfloat16* columns;                        // (threads, 2 · tile_rows, ld_rows): columns of a block as rows
+  std::ptrdiff_t ld_dg, ld_h, ld_rows;
+};
 
 template <class T>
 struct BackwardPlan {
@@ -53,7 +66,9 @@ struct BackwardPlan {
   std::ptrdiff_t ld_dg, ld_x, ld_h, ld_c;
   Barrier* barrier;
   std::ptrdiff_t weight_bytes;  // of W_hh, packed
+  RoundedBackward rounded;
 
+  bool rounds() const { return sizeof(T) == 4 && rounded.kernels != nullptr; }
   bool bounds() const { return gradient_value < HUGE_VAL || gradient_norm < HUGE_VAL; }
 };
 
@@ -61,6 +76,18 @@ struct BackwardPlan {
 inline std::int64_t backward_block_rows(std::size_t row_bytes) {
   const std::int64_t fit = static_cast<std::int64_t>((std::size_t{1} << 20) / row_bytes);
   return fit < least_backward_rows ? least_backward_rows : fit > most_backward_steps ? most_backward_steps : fit;
+}
+
+template <class Cell>
+void round_products(BackwardPlan<float>& plan) {
+  RoundedBackward& rounded = plan.rounded;
+  rounded.kernels = tiled_kernels();
+  rounded.hidden = tiled_depth(plan.hidden);
+  rounded.state = tiled_depth(plan.state);
+  rounded.ld_dg = tiled_row(Cell::slots * rounded.hidden);
+  rounded.ld_h = tiled_row(plan.state);
+  plan.weight_bytes = rounded.hidden * Cell::recurrent * round_up(plan.state, lanes<float>) *
+                      static_cast<std::ptrdiff_t>(sizeof(Bfloat16));
 }
 
 template <class T, class Cell>
@@ -72,6 +99,9 @@ BackwardPlan<T> plan_backward(const BackwardCall& call, const Sequences& sequenc
   plan.state = shape.state;
   plan.padded = round_up(shape.hidden, lanes<T>);
   plan.weight_bytes = plan.padded * Cell::recurrent * plan.state * static_cast<std::ptrdiff_t>(sizeof(T));
+  if constexpr (sizeof(T) == 4) {
+    if (shape.options.bfloat16) round_products<Cell>(plan);
+  }
   plan.reverse = number == 1;
   plan.adds_to_dx = number == 1;
   plan.sequences = sequences;
@@ -103,6 +133,26 @@ BackwardPlan<T> plan_backward(const BackwardCall& call, const Sequences& sequenc
   return plan;
 }
 
+// `rows` of a block, `batch` of all groups.
+template <class Cell, class T>
+void divide_rounded(BackwardPlan<T>& plan, Pieces& pieces, std::ptrdiff_t rows, std::ptrdiff_t batch, int threads) {
+  RoundedBackward& rounded = plan.rounded;
+  const bool second = plan.second != nullptr;
+  const std::ptrdiff_t inputs = plan.call->dx == nullptr ? 0 : plan.input_panels.padded();
+  const std::ptrdiff_t depth = tiled_depth(rows);
+  rounded.ld_rows = tiled_row(rows);
+  rounded.w_hh = pieces.take<Bfloat16>(plan.state_panels.padded() * Cell::recurrent * rounded.hidden);
+  rounded.w_ih = pieces.take<Bfloat16>(inputs * Cell::gates * rounded.hidden);
+  rounded.w_second = pieces.take<Bfloat16>(second ? plan.hidden_panels.padded() * rounded.state : 0);
+  rounded.dg = pieces.take<Bfloat16>((rows + tile_rows) * rounded.ld_dg);
+  rounded.dh_total = pieces.take<Bfloat16>(plan.projects ? (batch + tile_rows) * rounded.ld_h : 0);
+  const bool weights = plan.direction->dw_ih != nullptr;
+  rounded.x = pieces.take<Bfloat16>(weights ? plan.input_panels.padded() * depth : 0);
+  rounded.h_prev = pieces.take<Bfloat16>(weights ? round_up(plan.state, lanes<float>) * depth : 0);
+  rounded.factor = pieces.take<Bfloat16>(weights && second ? plan.padded * depth : 0);
+  rounded.columns = pieces.take<Bfloat16>(weights ? threads * 2 * tile_rows * rounded.ld_rows : 0);
+}
+
 template <class T, class Cell>
 void divide(BackwardPlan<T>& plan, Pieces& pieces, int threads) {
   const std::ptrdiff_t batch = plan.sequences.count + threads;  // groups round their rows up
@@ -110,9 +160,15 @@ void divide(BackwardPlan<T>& plan, Pieces& pieces, int threads) {
   const std::ptrdiff_t longest = plan.hidden < plan.state ? plan.state : plan.hidden;
   const BackwardDirection& d = *plan.direction;
   const bool second = plan.second != nullptr;
-  plan.w_hh = pieces.take<T>(plan.state_panels.padded() * Cell::recurrent * plan.padded);
-  plan.w_ih = pieces.take<T>(plan.call->dx == nullptr ? 0 : plan.input_panels.padded() * Cell::gates * plan.padded);
-  plan.w_second = pieces.take<T>(second ? plan.hidden_panels.padded() * plan.state : 0);
+  if (plan.rounds()) {
+    divide_rounded<Cell>(plan, pieces, rows, batch, threads);
+  } else {
+    plan.w_hh = pieces.take<T>(plan.state_panels.padded() * Cell::recurrent * plan.padded);
+    plan.w_ih = pieces.take<T>(plan.call->dx == nullptr ? 0 : plan.input_panels.padded() * Cell::gates * plan.padded);
+    plan.w_second = pieces.take<T>(second ? plan.hidden_panels.padded() * plan.state : 0);
+    plan.ld_columns = rows * copied_columns;
+    plan.columns = pieces.take<T>(threads * plan.ld_columns);
+  }
   plan.dg = pieces.take<T>(rows * plan.ld_dg);
   plan.x_rows = pieces.take<T>(rows * plan.ld_x);
   plan.h_prev = pieces.take<T>(rows * plan.ld_h);
@@ -125,8 +181,6 @@ void divide(BackwardPlan<T>& plan, Pieces& pieces, int threads) {
   const bool has_own = d.weights.own[0] != nullptr;
   plan.own = has_own ? pieces.take<T>(Cell::own_rows * plan.padded) : nullptr;
   plan.d_own = has_own ? pieces.take<T>(threads * Cell::own_rows * plan.padded) : nullptr;
-  plan.ld_columns = rows * copied_columns;
-  plan.columns = pieces.take<T>(threads * plan.ld_columns);
   plan.nothing = pieces.take<T>(longest);
   plan.batch = batch;
   const std::ptrdiff_t summary_rows = d.summary == nullptr ? 0 : batch;

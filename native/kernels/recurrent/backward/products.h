@@ -14,6 +14,7 @@ struct BlockProducts {
   static void input_gradient(const Member& m, std::int64_t rows) {
     const Plan& plan = *m.plan;
     if (plan.call->dx == nullptr) return;
+    if (plan.rounds()) return rounded_input_gradient(m, rows);
     const T zeros[max_vectors * L] = {};
     const Range own = part_of(rows, m.number, m.team);
     T* const dx = static_cast<T*>(plan.call->dx);
@@ -32,6 +33,104 @@ struct BlockProducts {
       multiply_all<T, Factors::rows>(own.end - own.begin, vectors, tile, far, [&](std::ptrdiff_t r) {
         return dx + plan.token[own.begin + r] * plan.inputs;
       });
+    }
+  }
+
+  // The same of rounded factors; rows of dx are where their tokens are, so they take a detour.
+  static void rounded_input_gradient(const Member& m, std::int64_t rows) {
+    const Plan& plan = *m.plan;
+    const RoundedBackward& rounded = plan.rounded;
+    const Range own = part_of(rows, m.number, m.team);
+    const std::ptrdiff_t depth = Cell::gates * rounded.hidden;
+    const Bfloat16* const dg = rounded.dg + Cell::input_slot * rounded.hidden;
+    for (std::ptrdiff_t panel = 0; panel < plan.input_panels.count(); ++panel) {
+      const std::ptrdiff_t first = plan.input_panels.first(panel);
+      const Range columns{0, plan.input_panels.columns_of(panel)};
+      for (std::ptrdiff_t row = own.begin; row < own.end; row += most_tiled_rows) {
+        const std::ptrdiff_t count = own.end - row < most_tiled_rows ? own.end - row : most_tiled_rows;
+        alignas(64) float sums[most_tiled_rows * tiled_width];
+        rounded.kernels->multiply({dg + row * rounded.ld_dg, rounded.ld_dg, rounded.w_ih + first * depth, depth, count,
+                                   plan.input_panels.vectors_of(panel), sums, tiled_width, nothing});
+        for (std::ptrdiff_t r = 0; r < count; ++r) {
+          float* const dx = static_cast<float*>(plan.call->dx) + plan.token[row + r] * plan.inputs + first;
+          put_sums(sums + r * tiled_width, columns.end, plan.adds_to_dx, dx);
+        }
+      }
+    }
+  }
+
+  static constexpr std::ptrdiff_t most_tiled_rows = 2 * tile_rows, tiled_width = max_vectors * float_lanes;
+  static constexpr float nothing[tiled_width] = {};
+
+  static void put_sums(const float* sums, std::ptrdiff_t count, bool adds, float* to) {
+    if (!adds) {
+      std::memcpy(to, sums, sizeof(float) * static_cast<std::size_t>(count));
+      return;
+    }
+    for (std::ptrdiff_t i = 0; i < count; ++i) to[i] += sums[i];
+  }
+
+  // What the weights' gradients of a block read of x and h_{t−1}, as right factors; the threads share the vectors.
+  static void round_rows(const Member& m, std::int64_t rows) {
+    const Plan& plan = *m.plan;
+    const RoundedBackward& rounded = plan.rounded;
+    if (plan.direction->dw_ih == nullptr) return;
+    pack_block(m, plan.x_rows, plan.ld_x, plan.inputs, rows, rounded.x);
+    pack_block(m, plan.h_prev, plan.ld_h, plan.state, rows, rounded.h_prev);
+    if (plan.second != nullptr) pack_block(m, plan.factor, plan.ld_c, plan.hidden, rows, rounded.factor);
+  }
+
+  static void pack_block(const Member& m, const T* from, std::ptrdiff_t ld, std::ptrdiff_t columns, std::int64_t rows,
+                         Bfloat16* to) {
+    const std::ptrdiff_t depth = tiled_depth(rows), vectors = round_up(columns, float_lanes) / float_lanes;
+    const Range own = part_of(vectors, m.number, m.team);
+    for (std::ptrdiff_t v = own.begin; v < own.end; ++v) {
+      const std::ptrdiff_t n = v * float_lanes;
+      const int count = static_cast<int>(columns - n < float_lanes ? columns - n : float_lanes);
+      pack_tiles(reinterpret_cast<const float*>(from) + n, ld, count, rows, depth, to + n * depth);
+    }
+  }
+
+  // As `outer`, with rows that pack_block has packed.
+  static void rounded_outer(const Member& m, const T* factors, std::ptrdiff_t ld_factors, const int* gate_of_slot,
+                            int gates, std::ptrdiff_t slot_size, std::ptrdiff_t outputs, const Bfloat16* rows_of,
+                            std::ptrdiff_t columns, std::int64_t rows, T* dw, bool adds) {
+    const RoundedBackward& rounded = m.plan->rounded;
+    const std::ptrdiff_t depth = tiled_depth(rows), tiles = (outputs + most_tiled_rows - 1) / most_tiled_rows;
+    const Range own = part_of(gates * tiles, m.number, m.team);
+    Bfloat16* const left = rounded.columns + m.number * most_tiled_rows * rounded.ld_rows;
+    for (std::ptrdiff_t tile = own.begin; tile < own.end; ++tile) {
+      const std::ptrdiff_t slot = tile / tiles, unit = tile % tiles * most_tiled_rows;
+      const std::ptrdiff_t count = outputs - unit < most_tiled_rows ? outputs - unit : most_tiled_rows;
+      const float* const from = reinterpret_cast<const float*>(factors) + slot * slot_size + unit;
+      for (std::ptrdiff_t r = 0; r < count; r += float_lanes) {
+        transpose_rounded(from + r, ld_factors, rows, depth, left + r * rounded.ld_rows, rounded.ld_rows);
+      }
+      float* const to = reinterpret_cast<float*>(dw) + (gate_of_slot[slot] * outputs + unit) * columns;
+      multiply_columns(m, left, rows_of, depth, count, columns, to, adds);
+    }
+  }
+
+  // to (+)= left · the packed rows; a last vector of fewer columns takes a detour.
+  static void multiply_columns(const Member& m, const Bfloat16* left, const Bfloat16* rows_of, std::ptrdiff_t depth,
+                               std::ptrdiff_t count, std::ptrdiff_t columns, float* to, bool adds) {
+    const RoundedBackward& rounded = m.plan->rounded;
+    const Panels<float> panels{columns, max_vectors};
+    for (std::ptrdiff_t panel = 0; panel < panels.count(); ++panel) {
+      const std::ptrdiff_t first = panels.first(panel), width = panels.columns_of(panel);
+      const bool whole = width % float_lanes == 0;
+      alignas(64) float sums[most_tiled_rows * tiled_width];
+      TiledProduct product{left, rounded.ld_rows, rows_of + first * depth, depth, count, panels.vectors_of(panel),
+                           sums, tiled_width, nothing};
+      if (whole) {
+        product.out = to + first;
+        product.ld = columns;
+        if (adds) product.start = nullptr;
+      }
+      rounded.kernels->multiply(product);
+      for (std::ptrdiff_t r = 0; !whole && r < count; ++r) {
+        put_sums(sums + r * tiled_width, width, adds, to + r * columns + first);
+      }
     }
   }
 
@@ -105,13 +204,25 @@ struct BlockProducts {
     if (d.dw_ih == nullptr) return;
     const T* input_dg = plan.dg + Cell::input_slot * plan.padded;
     const T* recurrent_dg = plan.dg + Cell::recurrent_slot * plan.padded;
-    outer(m, input_dg, plan.ld_dg, Cell::input_gate, Cell::gates, plan.padded, plan.hidden, plan.x_rows,
-          plan.ld_x, plan.inputs, rows, static_cast<T*>(d.dw_ih), !first);
-    outer(m, recurrent_dg, plan.ld_dg, Cell::recurrent_gate, Cell::recurrent, plan.padded, plan.hidden,
-          plan.h_prev, plan.ld_h, plan.state, rows, static_cast<T*>(d.dw_hh), !first);
+    const bool rounds = plan.rounds();
+    const auto sum = [&](const T* factors, std::ptrdiff_t ld_factors, const int* gate_of_slot, int gates,
+                         std::ptrdiff_t slot_size, std::ptrdiff_t outputs, const T* rows_of, std::ptrdiff_t ld_rows,
+                         const Bfloat16* rounded_rows, std::ptrdiff_t columns, T* dw) {
+      if (rounds) {
+        rounded_outer(m, factors, ld_factors, gate_of_slot, gates, slot_size, outputs, rounded_rows, columns, rows, dw,
+                      !first);
+      } else {
+        outer(m, factors, ld_factors, gate_of_slot, gates, slot_size, outputs, rows_of, ld_rows, columns, rows, dw,
+              !first);
+      }
+    };
+    sum(input_dg, plan.ld_dg, Cell::input_gate, Cell::gates, plan.padded, plan.hidden, plan.x_rows, plan.ld_x,
+        plan.rounded.x, plan.inputs, static_cast<T*>(d.dw_ih));
+    sum(recurrent_dg, plan.ld_dg, Cell::recurrent_gate, Cell::recurrent, plan.padded, plan.hidden, plan.h_prev, plan.ld_h,
+        plan.rounded.h_prev, plan.state, static_cast<T*>(d.dw_hh));
     if constexpr (Cell::before) {
       T* const dw = static_cast<T*>(d.dw_hh) + Cell::candidate_gate * plan.hidden * plan.hidden;
-      outer(m, plan.dg, plan.ld_dg, only, 1, 0, plan.hidden, plan.factor, plan.ld_c, plan.hidden, rows, dw, !first);
+      sum(plan.dg, plan.ld_dg, only, 1, 0, plan.hidden, plan.factor, plan.ld_c, plan.rounded.factor, plan.hidden, dw);
     }
     if (d.db_ih != nullptr) {
       // Both biases meet the same preactivations, but where the recurrent ones have slots of their own.
@@ -121,8 +232,8 @@ struct BlockProducts {
       bias_gradient(m, slot, own ? Cell::recurrent_gate : Cell::input_gate, rows, static_cast<T*>(d.db_hh), !first);
     }
     if (d.dw_hr != nullptr) {
-      outer(m, plan.dh_total, plan.ld_h, only, 1, 0, plan.state, plan.factor, plan.ld_c, plan.hidden, rows,
-            static_cast<T*>(d.dw_hr), !first);
+      sum(plan.dh_total, plan.ld_h, only, 1, 0, plan.state, plan.factor, plan.ld_c, plan.rounded.factor, plan.hidden,
+          static_cast<T*>(d.dw_hr));
     }
   }
 

@@ -30,6 +30,8 @@ struct Forward {
     Range gates, second;      // its panels
     Barrier* barrier;         // of the group
     T *pre, *x_rows, *h, *c, *factor, *candidate;
+    Bfloat16 *rounded_x, *rounded_h, *rounded_factor;
+    std::ptrdiff_t rounded_turn;
     std::int64_t* token;
     std::ptrdiff_t turn;      // from one half of h to the other
     std::int64_t block_rows;
@@ -53,13 +55,24 @@ struct Forward {
     m.block_rows = plan.block_rows < rows ? rows : plan.block_rows;
     m.turn = rows * plan.ld_h;
     m.pre = plan.pre + group * m.block_rows * plan.ld_pre;
-    m.x_rows = plan.x_rows + member * m.block_rows * plan.ld_x;
     m.h = plan.h + 2 * group * m.turn;
     m.c = plan.c + group * rows * plan.ld_c;
     m.factor = plan.factor + group * rows * plan.ld_c;
     m.candidate = plan.candidate + group * rows * plan.ld_c;
     m.token = plan.token + member * rows;
-    loop(m);
+    if (plan.rounds()) {
+      const RoundedForward& rounded = plan.rounded;
+      m.rounded_turn = rows * rounded.ld_h;
+      m.rounded_x = rounded.x_rows + member * m.block_rows * rounded.ld_x;
+      m.rounded_h = rounded.h + 2 * group * m.rounded_turn;
+      m.rounded_factor = rounded.factor + group * rows * rounded.ld_factor;
+      rounded.kernels->begin();
+      loop(m);
+      rounded.kernels->end();
+    } else {
+      m.x_rows = plan.x_rows + member * m.block_rows * plan.ld_x;
+      loop(m);
+    }
     finish_streams();
   }
 
@@ -149,9 +162,25 @@ struct Forward {
           prefetch(plan.x + m.share.token(row + 4, t + i, plan.reverse) * plan.inputs, plan.inputs);
         }
         const T* from = plan.x + m.share.token(row, t + i, plan.reverse) * plan.inputs;
-        std::memcpy(m.x_rows + (start[i] + row) * plan.ld_x, from, bytes);
+        if (plan.rounds()) {
+          round_row(from, {0, plan.inputs}, plan.inputs, m.rounded_x + (start[i] + row) * plan.rounded.ld_x);
+        } else {
+          std::memcpy(m.x_rows + (start[i] + row) * plan.ld_x, from, bytes);
+        }
       }
     }
+  }
+
+  static void round_row(const T* from, Range own, std::ptrdiff_t columns, Bfloat16* to) {
+    round_columns(reinterpret_cast<const float*>(from), own, columns, to);
+  }
+
+  // out = start + a · panels, or added to `out`, for a panel of tiles that begins with this column.
+  static void multiply_rounded(const Member& m, const Bfloat16* a, std::ptrdiff_t lda, const Bfloat16* packed,
+                               std::ptrdiff_t depth, int vectors, std::ptrdiff_t rows, T* out, std::ptrdiff_t ld,
+                               const T* start) {
+    m.plan->rounded.kernels->multiply(
+        {a, lda, packed, depth, rows, vectors, reinterpret_cast<float*>(out), ld, reinterpret_cast<const float*>(start)});
   }
 
   // pre = bias + x · W_ihᵀ for the rows of a block.
@@ -161,9 +190,15 @@ struct Forward {
     for (std::ptrdiff_t panel = m.gates.begin; panel < m.gates.end; ++panel) {
       const std::ptrdiff_t first = plan.gate_panels.first(panel);
       const int vectors = Cell::gates * plan.gate_panels.vectors_of(panel);
-      Tile<T> tile = input_tile(m, first, vectors);
-      multiply_all<T, Factors::rows>(rows, vectors, tile, far,
-                                     [&](std::ptrdiff_t r) { return m.pre + r * plan.ld_pre; });
+      if (plan.rounds()) {
+        const std::ptrdiff_t offset = first * Cell::slots + Cell::input_slot * L;
+        multiply_rounded(m, m.rounded_x, plan.rounded.ld_x, plan.rounded.w_ih + first * Cell::gates * plan.rounded.inputs,
+                         plan.rounded.inputs, vectors, rows, m.pre + offset, plan.ld_pre, plan.bias + offset);
+      } else {
+        Tile<T> tile = input_tile(m, first, vectors);
+        multiply_all<T, Factors::rows>(rows, vectors, tile, far,
+                                       [&](std::ptrdiff_t r) { return m.pre + r * plan.ld_pre; });
+      }
       if constexpr (Cell::slots > Cell::gates) {
         constexpr int late = Cell::whole_rows ? Cell::gates : Cell::slots - 1;
         for (int slot = late; slot < Cell::slots; ++slot) {
@@ -230,6 +265,7 @@ struct Forward {
     for (std::int64_t row = 0; row < rows; ++row) m.token[row] = m.share.token(row, t, plan.reverse);
     const bool resets = plan.sequences.reset != nullptr;
     if (resets) restart(m, t, rows, state_columns(m), m.h + (t % 2) * m.turn, plan.ld_h);
+    if (plan.rounds()) round_h(m, t, rows);
     m.barrier->wait(m.unit, m.units);
     // Only now, as others may have read whole rows of c in the step before.
     if (resets && plan.direction->c_n != nullptr) restart(m, t, rows, unit_columns(m), m.c, plan.ld_c);
@@ -238,13 +274,16 @@ struct Forward {
     // What the others wrote comes from their caches: all lines at once.
     for (std::int64_t row = 0; m.units > 1 && row < rows; ++row) prefetch(s.h_prev + row * plan.ld_h, plan.state);
     s.h_next = plan.projects ? m.factor : h_next;
-    if constexpr (same_slots<Cell> || staggered<Cell>) {
+    if (plan.rounds()) {
+      rounded_gates_phase(m, s, m.rounded_h + (t % 2) * m.rounded_turn, rows);
+    } else if constexpr (same_slots<Cell> || staggered<Cell>) {
       joined ? joined_phase(m, s, rows) : gates_phase(m, s, rows);
     } else {
       gates_phase(m, s, rows);
     }
     if constexpr (Cell::whole_rows) row_parts(m, s, rows);
     if (has_second(plan)) {
+      if (plan.rounds()) round_factor(m, rows);
       m.barrier->wait(m.unit, m.units);
       second_phase(m, s, h_next, rows);
     }
@@ -254,6 +293,43 @@ struct Forward {
   static void restart(const Member& m, std::int64_t t, std::int64_t rows, Range own, T* state, std::ptrdiff_t ld) {
     for (std::int64_t row = 0; row < rows; ++row) {
       if (m.share.restarts(row, t, m.plan->reverse)) copy_columns<T>(nullptr, own, state + row * ld);
+    }
+  }
+
+  // What the products of this step read, each thread its own columns.
+  static void round_h(const Member& m, std::int64_t t, std::int64_t rows) {
+    const Plan& plan = *m.plan;
+    const T* h = m.h + (t % 2) * m.turn;
+    Bfloat16* to = m.rounded_h + (t % 2) * m.rounded_turn;
+    const Range own = state_columns(m);
+    for (std::int64_t row = 0; row < rows; ++row, h += plan.ld_h, to += plan.rounded.ld_h) {
+      round_row(h, own, plan.state, to);
+    }
+  }
+
+  static void round_factor(const Member& m, std::int64_t rows) {
+    const Plan& plan = *m.plan;
+    const Range own = unit_columns(m);
+    for (std::int64_t row = 0; row < rows; ++row) {
+      round_row(m.factor + row * plan.ld_c, own, plan.hidden, m.rounded_factor + row * plan.rounded.ld_factor);
+    }
+  }
+
+  static void rounded_gates_phase(const Member& m, const StepForward<T>& s, const Bfloat16* h, std::int64_t rows) {
+    const Plan& plan = *m.plan;
+    constexpr std::int64_t most = 2 * tile_rows;
+    for (std::ptrdiff_t panel = m.gates.begin; panel < m.gates.end; ++panel) {
+      const std::ptrdiff_t first = plan.gate_panels.first(panel);
+      const std::ptrdiff_t last = first + plan.gate_panels.columns_of(panel);
+      const int vectors = Cell::recurrent * plan.gate_panels.vectors_of(panel);
+      const Bfloat16* const weights = plan.rounded.w_hh + first * Cell::recurrent * plan.rounded.state;
+      T* const out = s.pre + first * Cell::slots + Cell::recurrent_slot * L;
+      for (std::int64_t row = 0; row < rows; row += most) {
+        const std::int64_t count = rows - row < most ? rows - row : most;
+        multiply_rounded(m, h + row * plan.rounded.ld_h, plan.rounded.ld_h, weights, plan.rounded.state, vectors, count,
+                         out + row * plan.ld_pre, plan.ld_pre, nullptr);
+        cells(s, row, row + count, first, last);
+      }
     }
   }
 
@@ -331,6 +407,12 @@ struct Forward {
     const bool far = is_far<T>(plan.state_panels.padded() * plan.hidden);
     for (std::ptrdiff_t panel = m.second.begin; panel < m.second.end; ++panel) {
       const int vectors = plan.state_panels.vectors_of(panel);
+      if (plan.rounds()) {
+        const std::ptrdiff_t offset = plan.state_panels.first(panel), depth = plan.rounded.hidden;
+        multiply_rounded(m, m.rounded_factor, plan.rounded.ld_factor, plan.rounded.w_second + offset * depth, depth, vectors,
+                         rows, out + offset, ld, zeros);
+        continue;
+      }
       Tile<T> tile{};
       tile.a = m.factor;
       tile.lda = plan.ld_c;

@@ -13,6 +13,7 @@ struct OneStep {
   static constexpr bool late = staggered<Cell>;  // the last slot has a bias of its own
 
   static bool takes(const ForwardCall& call, const Sequences& sequences) {
+    if (sizeof(T) == 4 && call.shape.options.bfloat16) return false;
     if (sequences.count != 1 || sequences.total != 1 || sequences.reset != nullptr) return false;
     for (int d = 0; d < call.shape.directions; ++d) {
       if (call.direction[d].weights.hr != nullptr || call.direction[d].context != nullptr) return false;

@@ -1,6 +1,7 @@
 // The plan of a forward call for one direction, computed before the loop, and its scratch memory.
 #pragma once
 
+#include "kernels/bfloat16/product.h"
 #include "kernels/parallel.h"
 #include "kernels/pieces.h"
 #include "kernels/recurrent/cells/step.h"
@@ -11,6 +12,17 @@
 namespace throughtime::TT_ISA {
 
 inline constexpr int most_block_steps = 256;
+
+// What the products of a call read in bfloat16, rounded from the float32 beside it.
+struct RoundedForward {
+  const TiledKernels* kernels;                // null: the products are of T
+  std::ptrdiff_t inputs, hidden, state;       // depths in whole tiles
+  Bfloat16 *w_ih, *w_hh, *w_second;           // packed
+  Bfloat16* x_rows;                           // (threads, block rows, ld_x)
+  Bfloat16* h;                                // (groups, 2, group rows, ld_h): in turns
+  Bfloat16* factor;                           // (groups, group rows, ld_factor)
+  std::ptrdiff_t ld_x, ld_h, ld_factor;
+};
 
 template <class T>
 struct ForwardPlan {
@@ -44,7 +56,10 @@ struct ForwardPlan {
   std::int64_t block_rows;  // of a block, unless a single step has more
   Barrier* barrier;         // [0] of the whole team, [1 + g] of a group
   std::ptrdiff_t weight_bytes;  // of W_hh, packed
+  RoundedForward rounded;
   bool joins;  // a step of enough rows may multiply those of x and h at once; then ld_x = ld_h
+
+  bool rounds() const { return sizeof(T) == 4 && rounded.kernels != nullptr; }
 };
 
 // Rows of a block: few enough to stay in cache, and enough to use each weight often.
@@ -65,6 +80,19 @@ inline constexpr std::int64_t rows_to_join = 2 * max_rows(max_vectors);
 template <class Cell>
 inline constexpr int unit_vectors = Cell::gates == 1 ? max_vectors : 1;
 
+template <class Cell>
+void round_products(ForwardPlan<float>& plan) {
+  RoundedForward& rounded = plan.rounded;
+  rounded.kernels = tiled_kernels();
+  rounded.inputs = tiled_depth(plan.inputs);
+  rounded.hidden = tiled_depth(plan.hidden);
+  rounded.state = tiled_depth(plan.state);
+  rounded.ld_x = tiled_row(plan.inputs);
+  rounded.ld_h = tiled_row(plan.state);
+  rounded.ld_factor = tiled_row(plan.hidden);
+  plan.weight_bytes = plan.padded * Cell::recurrent * rounded.state * static_cast<std::ptrdiff_t>(sizeof(Bfloat16));
+}
+
 template <class T, class Cell>
 ForwardPlan<T> plan_forward(const ForwardCall& call, const Sequences& sequences, int number) {
   const Shape& shape = call.shape;
@@ -74,6 +102,9 @@ ForwardPlan<T> plan_forward(const ForwardCall& call, const Sequences& sequences,
   plan.state = shape.state;
   plan.padded = round_up(shape.hidden, lanes<T>);
   plan.weight_bytes = plan.padded * Cell::recurrent * plan.state * static_cast<std::ptrdiff_t>(sizeof(T));
+  if constexpr (sizeof(T) == 4) {
+    if (shape.options.bfloat16) round_products<Cell>(plan);
+  }
   plan.reverse = number == 1;
   plan.sequences = sequences;
   plan.x = static_cast<const T*>(call.x);
@@ -96,11 +127,25 @@ ForwardPlan<T> plan_forward(const ForwardCall& call, const Sequences& sequences,
   plan.ld_h = row_length<T>(plan.state);
   const std::ptrdiff_t bytes =
       plan.padded * Cell::gates * (plan.inputs + plan.state) * static_cast<std::ptrdiff_t>(sizeof(T));
-  plan.joins = (same_slots<Cell> || staggered<Cell>) && plan.direction->context == nullptr && bytes <= near_bytes;
+  plan.joins = (same_slots<Cell> || staggered<Cell>) && plan.direction->context == nullptr && bytes <= near_bytes &&
+               !plan.rounds();
   if (plan.joins) plan.ld_x = plan.ld_h = plan.ld_x > plan.ld_h ? plan.ld_x : plan.ld_h;
   plan.ld_c = row_length<T>(plan.hidden);
   plan.block_rows = forward_block_rows<T>(plan.ld_pre);
   return plan;
+}
+
+// `block_rows` of all threads' blocks, `rows` of all groups.
+template <class Cell, class T>
+void divide_rounded(ForwardPlan<T>& plan, Pieces& pieces, std::int64_t block_rows, std::int64_t rows) {
+  RoundedForward& rounded = plan.rounded;
+  const bool second = plan.second != nullptr;
+  rounded.w_ih = pieces.take<Bfloat16>(plan.padded * Cell::gates * rounded.inputs);
+  rounded.w_hh = pieces.take<Bfloat16>(plan.padded * Cell::recurrent * rounded.state);
+  rounded.w_second = pieces.take<Bfloat16>(second ? plan.state_panels.padded() * rounded.hidden : 0);
+  rounded.x_rows = pieces.take<Bfloat16>((block_rows + tile_rows) * rounded.ld_x);
+  rounded.h = pieces.take<Bfloat16>((2 * rows + tile_rows) * rounded.ld_h);
+  rounded.factor = pieces.take<Bfloat16>(second ? (rows + tile_rows) * rounded.ld_factor : 0);
 }
 
 template <class T, class Cell>
@@ -112,12 +157,16 @@ void divide(ForwardPlan<T>& plan, Pieces& pieces, int threads) {
   const std::int64_t rows = batch + threads;
   const bool shares = may_share(threads, plan.sequences, plan.weight_bytes);
   const std::int64_t rows_by_thread = shares ? threads * batch : rows;
-  plan.w_ih = pieces.take<T>(plan.padded * Cell::gates * plan.inputs);
-  plan.w_hh = pieces.take<T>(plan.padded * Cell::recurrent * plan.state);
-  plan.w_second = pieces.take<T>(second ? plan.state_panels.padded() * plan.hidden : 0);
+  if (plan.rounds()) {
+    divide_rounded<Cell>(plan, pieces, threads * plan.block_rows + rows_by_thread, rows);
+  } else {
+    plan.w_ih = pieces.take<T>(plan.padded * Cell::gates * plan.inputs);
+    plan.w_hh = pieces.take<T>(plan.padded * Cell::recurrent * plan.state);
+    plan.w_second = pieces.take<T>(second ? plan.state_panels.padded() * plan.hidden : 0);
+    plan.x_rows = pieces.take<T>((threads * plan.block_rows + rows_by_thread) * plan.ld_x);
+  }
   plan.bias = pieces.take<T>(plan.padded * Cell::slots);
   plan.pre = pieces.take<T>((threads * plan.block_rows + rows) * plan.ld_pre);
-  plan.x_rows = pieces.take<T>((threads * plan.block_rows + rows_by_thread) * plan.ld_x);
   plan.h = pieces.take<T>(2 * rows * plan.ld_h);
   plan.c = pieces.take<T>(rows * plan.ld_c);
   plan.factor = pieces.take<T>(second ? rows * plan.ld_c : 0);

@@ -27,6 +27,49 @@ struct ForwardWeights {
     }
   }
 
+  // The same in tiles of bfloat16, vector by vector.
+  static void pack_gate_tiles(const Plan& plan, const void* from_weights, std::ptrdiff_t depth, int gates,
+                              const int* gate_of_slot, std::ptrdiff_t panel, Bfloat16* packed) {
+    const std::ptrdiff_t first = plan.gate_panels.first(panel), size = tiled_depth(depth) * L;
+    Bfloat16* to = packed + first * gates * tiled_depth(depth);
+    for (int v = 0; v < plan.gate_panels.vectors_of(panel); ++v) {
+      const std::ptrdiff_t unit = first + v * L;
+      const int count = static_cast<int>(plan.hidden - unit < L ? plan.hidden - unit : L);
+      for (int s = 0; s < gates; ++s, to += size) {
+        const std::ptrdiff_t row = gate_of_slot[s] * plan.hidden + unit;
+        pack_tiles_transposed(static_cast<const float*>(from_weights) + row * depth, depth, count, depth, to);
+      }
+    }
+  }
+
+  static void pack_products(const Plan& plan, std::ptrdiff_t panel) {
+    const Weights& weights = plan.direction->weights;
+    if (plan.rounds()) {
+      pack_gate_tiles(plan, weights.ih, plan.inputs, Cell::gates, Cell::input_gate, panel, plan.rounded.w_ih);
+      pack_gate_tiles(plan, weights.hh, plan.state, Cell::recurrent, Cell::recurrent_gate, panel, plan.rounded.w_hh);
+    } else {
+      pack_gates(plan, weights.ih, plan.inputs, Cell::gates, Cell::input_gate, panel, plan.w_ih);
+      pack_gates(plan, weights.hh, plan.state, Cell::recurrent, Cell::recurrent_gate, panel, plan.w_hh);
+    }
+  }
+
+  // A panel of the second product.
+  static void pack_second(const Plan& plan, std::ptrdiff_t panel) {
+    const std::ptrdiff_t first = plan.state_panels.first(panel);
+    const std::ptrdiff_t ldp = plan.state_panels.vectors_of(panel) * L;
+    for (int v = 0; v < plan.state_panels.vectors_of(panel); ++v) {
+      const std::ptrdiff_t column = first + v * L;
+      const int count = static_cast<int>(plan.state - column < L ? plan.state - column : L);
+      const T* from = plan.second + column * plan.hidden;
+      if (plan.rounds()) {
+        Bfloat16* const to = plan.rounded.w_second + column * plan.rounded.hidden;
+        pack_tiles_transposed(reinterpret_cast<const float*>(from), plan.hidden, count, plan.hidden, to);
+      } else {
+        pack_transposed(from, plan.hidden, count, plan.hidden, plan.w_second + first * plan.hidden + v * L, ldp);
+      }
+    }
+  }
+
   // What the preactivations of a panel start from: both biases, but those that meet a gate of their own.
   static void pack_bias(const Plan& plan, std::ptrdiff_t panel) {
     const T* b_ih = static_cast<const T*>(plan.direction->weights.bias_ih);
@@ -52,8 +95,7 @@ struct ForwardWeights {
   static void pack(const Plan& plan, int member, int team) {
     const ForwardDirection& d = *plan.direction;
     for (std::ptrdiff_t panel = member; panel < plan.gate_panels.count(); panel += team) {
-      pack_gates(plan, d.weights.ih, plan.inputs, Cell::gates, Cell::input_gate, panel, plan.w_ih);
-      pack_gates(plan, d.weights.hh, plan.state, Cell::recurrent, Cell::recurrent_gate, panel, plan.w_hh);
+      pack_products(plan, panel);
       pack_bias(plan, panel);
     }
     if (plan.context != nullptr) {
@@ -62,16 +104,7 @@ struct ForwardWeights {
     }
     if (plan.own != nullptr && member == 0) pack_own(d.weights, *plan.options, plan.hidden, plan.own, plan.padded);
     if (plan.second == nullptr) return;
-    for (std::ptrdiff_t panel = member; panel < plan.state_panels.count(); panel += team) {
-      const std::ptrdiff_t first = plan.state_panels.first(panel);
-      const std::ptrdiff_t ldp = plan.state_panels.vectors_of(panel) * L;
-      for (int v = 0; v < plan.state_panels.vectors_of(panel); ++v) {
-        const std::ptrdiff_t column = first + v * L;
-        const int count = static_cast<int>(plan.state - column < L ? plan.state - column : L);
-        const T* from = plan.second + column * plan.hidden;
-        pack_transposed(from, plan.hidden, count, plan.hidden, plan.w_second + first * plan.hidden + v * L, ldp);
-      }
-    }
+    for (std::ptrdiff_t panel = member; panel < plan.state_panels.count(); panel += team) pack_second(plan, panel);
   }
 
   // What every step of a sequence adds to its preactivations.

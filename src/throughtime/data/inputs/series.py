@@ -20,7 +20,7 @@ from throughtime.data.inputs.scaling import (
     standardize_series,
 )
 from throughtime.data.inputs.series_columns import Steps, read_steps, rows_without_steps, without_padding
-from throughtime.data.inputs.value_checks import require_complete, require_float32
+from throughtime.data.inputs.value_checks import Position, require_complete, require_float32
 from throughtime.data.table import Table
 from throughtime.errors import DataError
 from throughtime.ragged import Ragged
@@ -175,8 +175,18 @@ class SeriesInputs:
             As `SeriesOptions.steps`, or if the number of channels differs from that in training.
         """
         steps = self._steps(table)
+        return self.encode_steps(steps, steps.positions(table))
+
+    def encode_steps(self, steps: Steps, position: Position) -> Ragged:
+        """Return steps (T, C) float32 with missing values filled in, scaled.
+
+        Raises
+        ------
+        DataError
+            If a value exceeds float32; the message gives its ``position``.
+        """
         values = self._scaled(self._filled(steps), steps.lengths)
-        require_float32(values, steps.values, steps.positions(table))
+        require_float32(values, steps.values, position)
         if self.options.missing == "mask":
             values = np.concatenate((values, ~np.isfinite(steps.values)), axis=1)
         return Ragged.from_lengths(

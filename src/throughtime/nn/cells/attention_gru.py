@@ -12,8 +12,10 @@ from throughtime.nn.cells.layer import CellLayer
 from throughtime.nn.cells.masks import Masks, kept, masked
 from throughtime.nn.cells.parameters import add_parameters, checked_choice, set_uniform
 from throughtime.nn.description.kinds import Stateful, WholeSequence
+from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import RecurrentOutput
 from throughtime.nn.recurrence.cell import Cell
+from throughtime.nn.recurrence.recording import record
 from throughtime.nn.recurrence.recurrence import RecurrenceTrace
 from throughtime.ragged import Ragged
 
@@ -97,13 +99,13 @@ class AttentionGRUCell(Cell):
             )
         h = masked(state, noise)
         scores = self._scores(h, memory)
-        weights = torch.softmax(scores if added is None else scores + added, 1)
+        weights = record("attention", torch.softmax(scores if added is None else scores + added, 1))
         read = (weights.unsqueeze(2) * memory).sum(1)
         from_x = linear(x_t, self.weight_ih, self.bias_ih) + linear(read, self.weight_mh)
         from_h = linear(h, self.weight_hh, self.bias_hh)
         (r_x, z_x, n_x), (r_h, z_h, n_h) = from_x.chunk(3, 1), from_h.chunk(3, 1)
-        z = torch.sigmoid(z_x + z_h)
-        n = kept(torch.tanh(n_x + torch.sigmoid(r_x + r_h) * n_h), noise)
+        r, z = record("reset", torch.sigmoid(r_x + r_h)), record("update", torch.sigmoid(z_x + z_h))
+        n = kept(record("candidate", torch.tanh(n_x + r * n_h)), noise)
         return (1 - z) * n + z * state
 
     def _scores(self, h: Tensor, memory: Tensor) -> Tensor:
@@ -219,6 +221,10 @@ class AttentionGRU(CellLayer):
         """Describe the layer: stateful, or if bidirectional, one that needs whole sequences."""
         return self._description()
 
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the layer itself, which is not exported: it needs a memory beside the sequence."""
+        return (Operator.of("throughtime.nn.AttentionGRU", layer=self),)
+
     def extra_repr(self) -> str:
         """Return the arguments that are not defaults."""
         sizes = f"{self.input_size}, {self.hidden_size}"
@@ -251,9 +257,14 @@ class AttentionGRU(CellLayer):
         """
         return self._called(input, hx, reset, self._memory(memory))[0]
 
-    def trace(self, x: Any, state: Any = None, *, reset: Any = None, memory: Any = None) -> RecurrenceTrace:
-        """Run as a call does, and return h of every layer, direction and step."""
-        return self._traced(x, state, reset, self._memory(memory))
+    def trace(
+        self, x: Any, state: Any = None, *, reset: Any = None, memory: Any = None, gradients: bool = False
+    ) -> RecurrenceTrace:
+        """Run as a call does, and return h, the gates and the attention of every layer, direction and step.
+
+        ``trace.states[layer, direction]["attention"]`` (T, M) has the weights of the memory's vectors.
+        """
+        return self._traced(x, state, reset, self._memory(memory), gradients=gradients)
 
     def step(
         self, x_t: Tensor, state: Any = None, *, reset: Any = None, memory: Any = None

@@ -1,6 +1,7 @@
 """Base of layers that run a cell: torch.nn's arguments, stacked and bidirectional layers, states, traces."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from throughtime.errors import InputTypeError, ShapeError
+from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
 from throughtime.nn.inputs.resets import flags_of_step, pieces_of, reversed_flags
 from throughtime.nn.inputs.tokens import (
@@ -21,7 +23,7 @@ from throughtime.nn.inputs.tokens import (
 )
 from throughtime.nn.recurrence.cell import Cell
 from throughtime.nn.recurrence.places import Place, PlacedLayer
-from throughtime.nn.recurrence.recurrence import Recurrence, RecurrenceTrace
+from throughtime.nn.recurrence.recurrence import Recurrence, RecurrenceGradients, RecurrenceTrace
 from throughtime.ops.dropout.layer import dropout
 from throughtime.ragged import Ragged
 
@@ -64,6 +66,11 @@ class CellLayer(PlacedLayer):
         recurrence: Recurrence = self.recurrences[place.suffix]  # type: ignore[assignment]
         return recurrence
 
+    def bound_gradients(self, *, value: float | None = None, norm: float | None = None) -> None:
+        """Clip gradients inside the recurrences, see `throughtime.nn.Recurrence.bound_gradients`."""
+        for place in self._places:
+            self._at(place).bound_gradients(value=value, norm=norm)
+
     @property
     def _weight(self) -> Tensor:
         """One of the parameters, for its dtype and device."""
@@ -77,6 +84,10 @@ class CellLayer(PlacedLayer):
     def __repr__(self) -> str:
         """Return the class with its arguments."""
         return f"{type(self).__name__}({self.extra_repr()})"
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the layer itself, whose cells an exporter reads."""
+        return (Operator.of("throughtime.nn.CellLayer", layer=self),)
 
     def forward(self, input: Any, hx: Any = None, *, reset: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's names
         """Return ``output, state``.
@@ -94,14 +105,25 @@ class CellLayer(PlacedLayer):
         """
         return self._called(input, hx, reset)[0]
 
-    def trace(self, x: Any, state: Any = None, *, reset: Any = None) -> RecurrenceTrace:
-        """Run as a call does, and return every state of every layer and direction.
+    def trace(
+        self, x: Any, state: Any = None, *, reset: Any = None, gradients: bool = False
+    ) -> RecurrenceTrace:
+        """Run as a call does, and return every state and gate of every layer and direction.
+
+        Parameters
+        ----------
+        x, state, reset
+            As in a call.
+        gradients
+            Whether ``trace.gradients`` will have the whole gradient of every state and gate at every step,
+            after ``backward()`` of a loss computed from the result.
 
         Returns
         -------
         RecurrenceTrace
             ``trace.result`` is what the call returns; ``trace.states[layer, direction]`` maps the names of
-            the states to `Ragged`, all part of the autograd graph of the result.
+            the states, and of the gates that the cell records, to `Ragged`, all part of the autograd graph;
+            ``trace.gradients.states`` has their gradients in the same structure.
 
         Examples
         --------
@@ -110,7 +132,7 @@ class CellLayer(PlacedLayer):
         >>> trace.states[0, 0]["h"]
         Ragged(lengths=[4, 2], features=(5,), dtype=float32, requires_grad=True)
         """
-        return self._traced(x, state, reset)
+        return self._traced(x, state, reset, gradients=gradients)
 
     def step(self, x_t: Tensor, state: Any = None, *, reset: Any = None) -> tuple[Tensor, Any]:
         """Run one step of a stream.
@@ -141,21 +163,28 @@ class CellLayer(PlacedLayer):
         result, _ = self._called(x_t.unsqueeze(dim), state, reset, context)
         return result.output.squeeze(dim), result.state
 
-    def _traced(self, x: Any, state: Any, reset: Any, context: Any = None) -> RecurrenceTrace:
-        result, states = self._called(x, state, reset, context, traced=True)
-        names = self.cells[0].state_names
+    def _traced(
+        self, x: Any, state: Any, reset: Any, context: Any = None, *, gradients: bool
+    ) -> RecurrenceTrace:
+        result, seen = self._called(x, state, reset, context, traced=True, gradients=gradients)
+        places = {divmod(number, self._directions): place for number, place in enumerate(seen)}
         return RecurrenceTrace(
             result,
-            {
-                divmod(number, self._directions): dict(zip(names, tree, strict=True))
-                for number, tree in enumerate(states)
-            },
+            {at: place.values for at, place in places.items()},
+            gradients_of=partial(_gradients_of, places) if gradients else None,
         )
 
     def _called(
-        self, x: Any, state: Any, reset: Any, context: Any = None, *, traced: bool = False
+        self,
+        x: Any,
+        state: Any,
+        reset: Any,
+        context: Any = None,
+        *,
+        traced: bool = False,
+        gradients: bool = False,
     ) -> tuple[RecurrentOutput, list[Any]]:
-        """Return the result, and, of a trace, the states of each place."""
+        """Return the result, and, of a trace, the values of each place."""
         x = checked(unwrapped(x), self.input_size, self._weight, type(self).__name__)
         begins = self._begins(state, x)
         # A single sequence is a batch of one, and from the end a batch is read as a Ragged.
@@ -171,7 +200,9 @@ class CellLayer(PlacedLayer):
                 read = _on_values(read, lambda values: dropout(values, self.dropout, self.training))
             outputs = []
             for place in self._places[number * self._directions : (number + 1) * self._directions]:
-                output, final, seen = self._run(place, read, next(begins), reset, context, traced=traced)
+                output, final, seen = self._run(
+                    place, read, next(begins), reset, context, traced=traced, gradients=gradients
+                )
                 outputs.append(output)
                 finals.append(final)
                 states.append(seen)
@@ -186,22 +217,30 @@ class CellLayer(PlacedLayer):
         return RecurrentOutput(output, _stacked(finals, unbatched=is_unbatched(x))), states
 
     def _run(
-        self, place: Place, x: Any, state: Any, reset: Any, context: Any, *, traced: bool
-    ) -> tuple[Any, Any, Any]:
-        """Return output, final state and, of a trace, all states of one direction of one layer."""
+        self,
+        place: Place,
+        x: Any,
+        state: Any,
+        reset: Any,
+        context: Any,
+        *,
+        traced: bool,
+        gradients: bool,
+    ) -> tuple[Any, Any, "_TracedPlace | None"]:
+        """Return output, final state and, of a trace, all values of one direction of one layer."""
         recurrence = self._at(place)
         if place.reverse:
             x, reset = x.reverse(), None if reset is None else reversed_flags(reset)
         if not traced:
             output, final = recurrence(x, state, reset=reset, context=context)
             return output.reverse() if place.reverse else output, final, None
-        trace = recurrence.trace(x, state, reset=reset, context=context)
-        states, structure = pytree.tree_flatten(trace.states, is_leaf=_is_ragged)
+        trace = recurrence.trace(x, state, reset=reset, context=context, gradients=gradients)
+        seen = _TracedPlace(trace, self.cells[0].state_names, reverse=place.reverse)
         if not place.reverse:
-            return trace.result.output, trace.result.state, states
-        states = [part.reverse() for part in states]
-        values = pytree.tree_unflatten([part.values for part in states], structure)
-        return x.with_values(recurrence.g(values)), trace.result.state, states  # type: ignore[misc]
+            return trace.result.output, trace.result.state, seen
+        structure = pytree.tree_structure(trace.states, is_leaf=_is_ragged)
+        values = pytree.tree_unflatten([seen.values[name].values for name in seen.names], structure)
+        return x.with_values(recurrence.g(values)), trace.result.state, seen  # type: ignore[misc]
 
     def _begins(self, state: Any, x: Input) -> Iterator[Any]:
         """Return the state before the first step of each place."""
@@ -223,6 +262,28 @@ class CellLayer(PlacedLayer):
             check_dtype_and_device(leaf, self._weight, f"{label}_0", name)
         leaves = [leaf.unsqueeze(1) for leaf in leaves] if is_unbatched(x) else leaves
         return iter([pytree.tree_unflatten([leaf[i] for leaf in leaves], expected) for i in range(count)])
+
+
+class _TracedPlace:
+    """States and recorded values of one direction of one layer, by name, in the order of the tokens."""
+
+    def __init__(self, trace: RecurrenceTrace, names: tuple[str, ...], *, reverse: bool) -> None:
+        self.names, self._trace, self._reverse = names, trace, reverse
+        self.values = self._by_name(trace.states, trace.recorded)
+
+    def gradients(self) -> dict[str, Ragged]:
+        """Return the gradients of the last backward pass, by name."""
+        gradients = self._trace.gradients
+        return self._by_name(gradients.states, gradients.recorded)
+
+    def _by_name(self, states: Any, recorded: Mapping[str, Ragged]) -> dict[str, Ragged]:
+        parts = zip(self.names, pytree.tree_leaves(states, is_leaf=_is_ragged), strict=True)
+        values = {**{name: part for name, part in parts if part is not None}, **recorded}
+        return {name: part.reverse() for name, part in values.items()} if self._reverse else values
+
+
+def _gradients_of(places: Mapping[tuple[int, int], _TracedPlace]) -> RecurrenceGradients:
+    return RecurrenceGradients({at: place.gradients() for at, place in places.items()}, {})
 
 
 def _is_ragged(x: object) -> bool:

@@ -12,6 +12,7 @@ from throughtime.nn.cells.masks import Masks, kept, masked
 from throughtime.nn.cells.parameters import add_parameters, set_uniform
 from throughtime.nn.description.kinds import Stateful, WholeSequence
 from throughtime.nn.recurrence.cell import Cell
+from throughtime.nn.recurrence.recording import record
 
 
 class LayerNormGRUCell(Cell):
@@ -81,8 +82,8 @@ class LayerNormGRUCell(Cell):
         recurrent = linear(masked(state, noise), self.weight_hh)
         from_h = self._normalized(recurrent, self.weight_norm_hh, self.bias_hh)
         (r_x, z_x, n_x), (r_h, z_h, n_h) = from_x.chunk(3, 1), from_h.chunk(3, 1)
-        r, z = torch.sigmoid(r_x + r_h), torch.sigmoid(z_x + z_h)
-        n = kept(torch.tanh(n_x + r * n_h), noise)
+        r, z = record("reset", torch.sigmoid(r_x + r_h)), record("update", torch.sigmoid(z_x + z_h))
+        n = kept(record("candidate", torch.tanh(n_x + r * n_h)), noise)
         return (1 - z) * n + z * state
 
     def _normalized(self, product: Tensor, gain: Tensor, bias: Tensor | None) -> Tensor:

@@ -13,6 +13,7 @@ from throughtime.nn.cells.normalization import normalization_of, normalized
 from throughtime.nn.cells.parameters import add_parameters, checked_choice, set_uniform
 from throughtime.nn.description.kinds import Stateful, WholeSequence
 from throughtime.nn.recurrence.cell import Cell
+from throughtime.nn.recurrence.recording import record
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": relu, "tanh": torch.tanh}
 
@@ -77,8 +78,9 @@ class LiGRUCell(Cell):
     def forward(self, state: Tensor, x_t: Tensor, noise: Masks | None = None) -> Tensor:
         """Return h_t of h_{t−1} (n, H) and prepared tokens (n, 2·H)."""
         z, candidate = (x_t + linear(masked(state, noise), self.weight_hh)).chunk(2, 1)
-        z = torch.sigmoid(z)
-        return z * state + (1 - z) * kept(_ACTIVATIONS[self.activation](candidate), noise)
+        z = record("update", torch.sigmoid(z))
+        candidate = record("candidate", _ACTIVATIONS[self.activation](candidate))
+        return z * state + (1 - z) * kept(candidate, noise)
 
 
 class LiGRU(CellLayer):

@@ -9,6 +9,7 @@ from throughtime.nn.cells.masks import Masks, kept, masked
 from throughtime.nn.cells.parameters import add_parameters, set_uniform
 from throughtime.nn.description.kinds import Stateful, WholeSequence
 from throughtime.nn.recurrence.cell import Cell
+from throughtime.nn.recurrence.recording import record
 
 
 class MultiplicativeLSTMCell(Cell):
@@ -67,8 +68,9 @@ class MultiplicativeLSTMCell(Cell):
         m = linear(x_t, self.weight_mx) * linear(masked(h, noise), self.weight_hh)
         total = linear(x_t, self.weight_ih, self.bias_ih) + linear(m, self.weight_mh)
         i, f, g, o = total.chunk(4, 1)
-        c = torch.sigmoid(f) * c + torch.sigmoid(i) * kept(torch.tanh(g), noise)
-        return torch.sigmoid(o) * torch.tanh(c), c
+        i, f = record("input", torch.sigmoid(i)), record("forget", torch.sigmoid(f))
+        c = record("c", f * c + i * kept(record("candidate", torch.tanh(g)), noise))
+        return record("output", torch.sigmoid(o)) * torch.tanh(c), c
 
 
 class MultiplicativeLSTM(CellLayer):

@@ -12,6 +12,7 @@ from throughtime.nn.cells.masks import Masks, kept, masked
 from throughtime.nn.cells.parameters import add_parameters, set_uniform
 from throughtime.nn.description.kinds import Stateful, WholeSequence
 from throughtime.nn.recurrence.cell import Cell
+from throughtime.nn.recurrence.recording import record
 
 
 class RecurrentHighwayCell(Cell):
@@ -75,9 +76,9 @@ class RecurrentHighwayCell(Cell):
             if level == 0:
                 total = total + linear(x_t, self.weight_ih)
             a, t, *carry = total.chunk(self.gates, 1)
-            t = torch.sigmoid(t)
-            c = torch.sigmoid(carry[0]) if carry else 1 - t
-            s = kept(torch.tanh(a), noise) * t + s * c
+            t = record(f"transform_{level + 1}", torch.sigmoid(t))
+            c = record(f"carry_{level + 1}", torch.sigmoid(carry[0])) if carry else 1 - t
+            s = kept(record(f"candidate_{level + 1}", torch.tanh(a)), noise) * t + s * c
         return s
 
 

@@ -12,6 +12,7 @@ from throughtime.nn.cells.masks import Masks, kept, masked
 from throughtime.nn.cells.parameters import add_parameters, checked_choice, set_uniform
 from throughtime.nn.description.kinds import Stateful, WholeSequence
 from throughtime.nn.recurrence.cell import Cell
+from throughtime.nn.recurrence.recording import record
 
 
 class SLSTMCell(Cell):
@@ -74,10 +75,11 @@ class SLSTMCell(Cell):
         i, f, z, o = (from_x + self._recurrent(masked(h, noise))).chunk(4, 1)
         log_f = (logsigmoid(f) if self.forget == "sigmoid" else f) + m
         m = torch.where(n == 0, i, torch.maximum(log_f, i))
-        new, old = torch.exp(i - m), torch.exp(torch.where(n == 0, 0.0, log_f - m))
-        c = old * c + new * kept(torch.tanh(z), noise)
-        n = old * n + new
-        return torch.sigmoid(o) * c / n, c, n, m
+        new = record("input", torch.exp(i - m))
+        old = record("forget", torch.exp(torch.where(n == 0, 0.0, log_f - m)))
+        c = record("c", old * c + new * kept(record("candidate", torch.tanh(z)), noise))
+        n = record("n", old * n + new)
+        return record("output", torch.sigmoid(o)) * c / n, c, n, m
 
     def _recurrent(self, h: Tensor) -> Tensor:
         """Return R h, gate by gate."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
 from throughtime.nn.description.kinds import Spread
+from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import as_ragged, check_features
 from throughtime.nn.inputs.too_short import refuse_too_short
 from throughtime.nn.inputs.window_options import Size, as_number, check_options
@@ -98,6 +99,19 @@ class ConvTranspose1d(nn.ConvTranspose1d):
     def describe(self) -> Spread:
         """Return the windows that each step is spread over."""
         return Spread(self.windows, self.output_padding[0])
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the transposed convolution."""
+        return (
+            Operator.of(
+                "throughtime::conv_transpose1d",
+                weight=self.weight,
+                bias=self.bias,
+                windows=self.windows,
+                groups=self.groups,
+                output_padding=self.output_padding[0],
+            ),
+        )
 
     def forward(self, input: Any, output_size: list[int] | None = None) -> Any:  # noqa: A002 - torch's names
         """Return the transposed convolution, of the kind that came in; ``output_size`` with tensors alone."""

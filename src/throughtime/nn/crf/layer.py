@@ -11,6 +11,7 @@ from throughtime.nn.crf._partition import fast_log_partition
 from throughtime.nn.crf._recursion import FORBIDDEN, Scores, first_and_last
 from throughtime.nn.crf._viterbi import best_tags
 from throughtime.nn.description.kinds import WholeSequence
+from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import as_ragged, check_features, unwrapped
 from throughtime.nn.inputs.tokens import check_dtype_and_device
 from throughtime.ops.pool.layer import sum_over_time
@@ -109,6 +110,10 @@ class CRF(nn.Module):
     def describe(self) -> WholeSequence:
         """State that every output depends on all steps."""
         return WholeSequence("sums over all tag sequences of the whole sequence")
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the layer itself, of which the marginals are exported."""
+        return (Operator.of("throughtime.nn.CRF", layer=self),)
 
     def extra_repr(self) -> str:
         """Return the number of tags, and whether there are constraints."""

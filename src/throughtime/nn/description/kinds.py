@@ -145,10 +145,15 @@ class WholeSequence:
         Why, as the end of a sentence that begins with the layer's name: "pools the whole sequence".
     pools : bool
         Whether the output is one value for each sequence. Otherwise it has as many steps as the input.
+    running : callable, optional
+        Of a layer that pools: ``y, state = running(x, state)`` returns the value of each sequence so far,
+        given its next steps as a `Ragged`, and the state after them; a state of None is the initial one.
+        `throughtime.Stream` needs it.
     """
 
     reason: str
     pools: bool = False
+    running: Callable[[Ragged, Any], tuple[Tensor, Any]] | None = None
 
     @property
     def field(self) -> ReceptiveField:
@@ -168,9 +173,12 @@ class NoSequence:
     ----------
     reason : str
         Why, and what to do, as the end of a sentence that begins with the layer's name.
+    row : tuple of int, optional
+        Sizes of one of the rows that the layer reads, each by itself, if it reads a tensor (N, ...) of them.
     """
 
     reason: str
+    row: tuple[int, ...] | None = None
 
 
 Layer = Tokenwise | Windowed | Spread | Stateful | WholeSequence | NoSequence

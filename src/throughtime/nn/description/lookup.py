@@ -26,6 +26,8 @@ _COMPUTE = {"forward", "__call__", "_call_impl", "_wrapped_call_impl", "__getatt
 _FREE = (set(dir(nn.Module)) - _COMPUTE) | {"reset_parameters", "__constants__"}
 # Of torch.nn.RNNBase, which our layers do not call and torch's subclasses override.
 _FREE |= {"check_forward_args", "permute_hidden"}
+# What layers write into their repr.
+_FREE |= {"_options"}
 
 
 def described(part: Any, path: str) -> str:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from throughtime.errors import InputTypeError, ShapeError
+from throughtime.errors import InputTypeError, ShapeError, UnsupportedError
 from throughtime.nn.inputs.output import check_real
 from throughtime.nn.inputs.precision import under_autocast
 from throughtime.ops.recurrent.steps import Steps, dense_steps, packed_steps, ragged_steps
@@ -48,6 +48,14 @@ def _check_batch_sizes(x: PackedSequence, layer: str) -> None:
     """Refuse a PackedSequence that was put together by hand and does not describe its data."""
     sizes = x.batch_sizes
     if torch.compiler.is_compiling():
+        # torch.export gives the batch sizes of pack_padded_sequence the dtype of the data.
+        if sizes.dtype != torch.int64:
+            raise UnsupportedError(
+                f"{layer}: torch.export records a wrong number of tokens for pack_padded_sequence; export in "
+                "the context throughtime.export.packed_sequences(), or make the batch in forward with "
+                "throughtime.Ragged.from_padded(x, lengths=lengths), and pad the output with "
+                ".to_padded(length=x.shape[1])"
+            )
         return
     fits = sizes.dtype == torch.int64 and sizes.device.type == "cpu" and sizes.dim() == 1 and len(sizes) > 0
     if not fits or int(sizes.sum()) != x.data.shape[0] or bool((sizes.diff() > 0).any()) or sizes[-1] < 0:
@@ -92,14 +100,18 @@ def tokens_of(x: Input, *, batch_first: bool) -> tuple[Tensor, Steps]:
     if isinstance(x, Ragged):
         return x.values, ragged_steps(x.layout)
     if isinstance(x, PackedSequence):
-        indices = x.sorted_indices
-        batch = int(x.batch_sizes[0]) if indices is None else indices.shape[0]
-        return x.data, packed_steps(x.batch_sizes, batch)
+        return x.data, packed_steps(x.batch_sizes, _number_of_sequences(x))
     if x.dim() == 2:
         return x, dense_steps(1, x.shape[0], batch_first=False)
     first, second, features = x.shape
     batch, length = (first, second) if batch_first else (second, first)
     return x.reshape(first * second, features), dense_steps(batch, length, batch_first=batch_first)
+
+
+def _number_of_sequences(x: PackedSequence) -> int:
+    if x.sorted_indices is not None:
+        return x.sorted_indices.shape[0]
+    return x.batch_sizes[0].item()  # type: ignore[return-value]  # symbolic in torch.export, unlike int()
 
 
 def like_input(values: Tensor, x: Input) -> Input:

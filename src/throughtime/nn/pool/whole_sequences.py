@@ -1,6 +1,7 @@
 """`Pool` and `AttentionPool`: one vector for each whole sequence."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +13,15 @@ from throughtime.nn.description.operator import Operator
 from throughtime.nn.description.torch_layers import POOLS
 from throughtime.nn.inputs.output import check_features, check_real, sequences_of
 from throughtime.nn.linear import Linear
+from throughtime.nn.pool.running import (
+    running_attention,
+    running_last,
+    running_max,
+    running_mean,
+    running_std,
+    running_sum,
+    running_top_k,
+)
 from throughtime.ops.pool.layer import (
     last_over_time,
     max_over_time,
@@ -25,9 +35,10 @@ from throughtime.ragged import Ragged
 
 
 class _Kind(NamedTuple):
-    """A reduction of whole sequences: its function and its options in `Pool`."""
+    """A reduction of whole sequences: its function, that of streams if it has one, and its options."""
 
     reduce: Callable[..., Tensor]
+    running: Callable[..., tuple[Tensor, Any]] | None = None
     needs_order: bool = False
     takes_k: bool = False
 
@@ -38,12 +49,12 @@ class _Kind(NamedTuple):
 
 
 _KINDS = {
-    "max": _Kind(max_over_time, needs_order=True),
-    "mean": _Kind(mean_over_time),
-    "last": _Kind(last_over_time),
-    "sum": _Kind(sum_over_time),
-    "std": _Kind(std_over_time),
-    "top-k": _Kind(top_k_over_time, needs_order=True, takes_k=True),
+    "max": _Kind(max_over_time, running_max, needs_order=True),
+    "mean": _Kind(mean_over_time, running_mean),
+    "last": _Kind(last_over_time, running_last),
+    "sum": _Kind(sum_over_time, running_sum),
+    "std": _Kind(std_over_time, running_std),
+    "top-k": _Kind(top_k_over_time, running_top_k, needs_order=True, takes_k=True),
 }
 
 
@@ -103,8 +114,11 @@ class Pool(nn.Module):
         self.k = k
 
     def describe(self) -> WholeSequence:
-        """State that no steps are left."""
-        return WholeSequence(POOLS, pools=True)
+        """State that no steps are left, and how to pool those of a stream."""
+        running = _KINDS[self.kind].running
+        if running is not None and self.k is not None:
+            running = partial(running, k=self.k)
+        return WholeSequence(POOLS, pools=True, running=running)
 
     def operators(self) -> tuple[Operator, ...]:
         """Return the reduction."""
@@ -164,8 +178,13 @@ class AttentionPool(nn.Module):
         self.context = Linear(attention_size or features, 1, bias=False)
 
     def describe(self) -> WholeSequence:
-        """State that no steps are left."""
-        return WholeSequence(POOLS, pools=True)
+        """State that no steps are left, and how to pool those of a stream."""
+        return WholeSequence(POOLS, pools=True, running=self._running)
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the weighted mean."""
+        weights = {"attention": self.attention, "context": self.context}
+        return (Operator("throughtime.nn.AttentionPool", {"features": self.features, **weights}),)
 
     def forward(self, input: Any) -> Tensor:  # noqa: A002 - torch's name
         """Return (B, D)."""
@@ -175,8 +194,16 @@ class AttentionPool(nn.Module):
     def weights(self, x: Any) -> Ragged:
         """Return the weights α of the steps, Ragged (T,)."""
         x = sequences_of(x, "AttentionPool")
+        weights: Ragged = x.with_values(softmax_over_time(self._scores(x), x.layout))
+        return weights
+
+    def _running(self, x: Ragged, state: Any) -> tuple[Tensor, Any]:
+        """Return the weighted mean of all steps so far."""
+        return running_attention(x, self._scores(x), state)
+
+    def _scores(self, x: Ragged) -> Tensor:
+        """Return u_t · v of each step, (T,)."""
         check_real(x, "AttentionPool")
         check_features(x, self.features, "AttentionPool")
-        scores = self.context(torch.tanh(self.attention(x.values)))[:, 0]
-        weights: Ragged = x.with_values(softmax_over_time(scores, x.layout))
-        return weights
+        scores: Tensor = self.context(torch.tanh(self.attention(x.values)))[:, 0]
+        return scores

@@ -3,10 +3,13 @@
 from typing import Any
 
 from torch import Tensor, nn
+from torch.compiler import is_compiling
+from torch.nn import functional
 
 from throughtime.errors import ShapeError
 from throughtime.nn.description.geometry import pool_windows
 from throughtime.nn.description.kinds import Windowed
+from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import as_ragged, check_real, unwrapped
 from throughtime.nn.inputs.too_short import refuse_too_short
 from throughtime.nn.inputs.window_options import Size
@@ -63,11 +66,16 @@ class MaxPool1d(nn.MaxPool1d):
         """Return the windows."""
         return Windowed(self.windows, _max_over_windows, ceil_mode=self.ceil_mode)
 
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the maximum over windows."""
+        options = {"windows": self.windows, "ceil_mode": self.ceil_mode}
+        return (Operator("throughtime::max_over_windows", options),)
+
     def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
         """Return the maxima, of the kind that came in: Ragged (T', C) or tensor (N, C, L')."""
         x = unwrapped(input)
         if isinstance(x, Tensor):
-            return super().forward(x)
+            return super().forward(x) if not is_compiling() or self.return_indices else self._recorded(x)
         x = as_ragged(x, "MaxPool1d")
         check_real(x, "MaxPool1d")
         if self.return_indices:
@@ -75,6 +83,18 @@ class MaxPool1d(nn.MaxPool1d):
         values, layout = max_over_windows(x.values, x.layout, self.windows, ceil_mode=self.ceil_mode)
         _refuse_too_short(x, layout, "MaxPool1d", self)
         return Ragged(values, layout.offsets, layout=layout)
+
+    def _recorded(self, x: Tensor) -> Tensor:
+        """Return the maxima of a plain tensor; max_pool1d would fix its length in the graph."""
+        size, stride, dilation, padding, *_ = self.windows
+        return functional.max_pool2d(
+            x.unsqueeze(-2),
+            (1, size),
+            (1, stride),
+            padding=(0, padding),
+            dilation=(1, dilation),
+            ceil_mode=self.ceil_mode,
+        ).squeeze(-2)
 
 
 class AvgPool1d(nn.AvgPool1d):
@@ -124,6 +144,11 @@ class AvgPool1d(nn.AvgPool1d):
     def describe(self) -> Windowed:
         """Return the windows."""
         return Windowed(self.windows, _mean_over_windows, ceil_mode=self.ceil_mode)
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the mean over windows."""
+        options = {"ceil_mode": self.ceil_mode, "count_padding": self.count_include_pad}
+        return (Operator("throughtime::mean_over_windows", {"windows": self.windows, **options}),)
 
     def forward(self, input: Any) -> Any:  # noqa: A002 - torch's name
         """Return the means, of the kind that came in: Ragged (T', C) or tensor (N, C, L')."""

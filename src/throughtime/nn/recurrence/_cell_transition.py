@@ -22,7 +22,7 @@ def native_states(cell: nn.RNNCellBase, tokens: Tensor, steps: Steps, state: Any
     """Return the state after every step (T, …) and each sequence's last (B, …), or None if the loop cannot.
 
     It can where nothing but the cell's own equations is asked for: there is no hook, and dtypes agree. Half
-    precision is computed in float32, as layers do.
+    precision is computed as in layers, see `throughtime.nn.inputs.precision`.
     """
     spec = spec_of_cell(cell)
     parts = list(state) if spec.has_c else [state]
@@ -35,7 +35,8 @@ def native_states(cell: nn.RNNCellBase, tokens: Tensor, steps: Steps, state: Any
     if tokens.shape[1] != cell.input_size:
         return None  # the cell itself has the words for it
     h0, c0 = parts[0][None].to(dtype), (parts[1][None].to(dtype) if spec.has_c else None)
-    results = recurrent_layer(tokens.to(dtype), steps, spec, h0, c0, weights, save=spec.has_c)
+    run = spec.in_bfloat16 if tokens.dtype == torch.bfloat16 else spec
+    results = recurrent_layer(tokens.to(dtype), steps, run, h0, c0, weights, save=spec.has_c)
     y, h_n, c_n, c, _ = (part.to(tokens.dtype) for part in results)
     return ((y, c[0]), (h_n[0], c_n[0])) if spec.has_c else (y, h_n[0])
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from throughtime.nn.recurrence._structures import leaves_of, rebuilt
+from throughtime.ops.program.bounded import with_bounded_states
 from throughtime.ops.program.layer import run_program
 from throughtime.ops.program.tracing.step import TracedStep
 from throughtime.ops.recurrent.steps import Steps, host_lengths, rows
@@ -14,7 +15,14 @@ Native = Literal["auto", "require", "never"]
 CHOICES: tuple[Native, ...] = ("auto", "require", "never")
 
 
-def program_states(step: TracedStep, tokens: Any, state: Any, steps: Steps, kept: int) -> tuple[Any, Any]:
+def program_states(
+    step: TracedStep,
+    tokens: Any,
+    state: Any,
+    steps: Steps,
+    kept: int,
+    bounds: tuple[float, float] | None = None,
+) -> tuple[Any, Any]:
     """Return the state after every step, each leaf (T, …) in the order of the tokens, and the final states.
 
     Parameters
@@ -27,6 +35,8 @@ def program_states(step: TracedStep, tokens: Any, state: Any, steps: Steps, kept
         Before the first step, each leaf (B, …).
     kept
         Number of leaves whose values are returned for every step, counted from the first; others are None.
+    bounds
+        On entries and on the norm of the gradient that each step passes to the one before it.
     """
     step = step.for_rows(steps.batch // torch.get_num_threads())  # of a step, for each thread
     leaves = leaves_of(state)
@@ -37,7 +47,8 @@ def program_states(step: TracedStep, tokens: Any, state: Any, steps: Steps, kept
         else:
             before.append(leaf if leaf.dim() == 2 else leaf.reshape(leaf.shape[0], width))
     inputs = step.inputs(tokens, sequences)
-    results = run_program(step.graph, inputs, before, steps)
+    graph = step.graph if bounds is None else with_bounded_states(step.graph, *bounds)
+    results = run_program(graph, inputs, before, steps)
     after, last = iter(results.states), iter(results.final)
     states: list[Tensor | None] = []
     final: list[Tensor] = []

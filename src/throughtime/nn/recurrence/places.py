@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from throughtime.errors import ShapeError
 from throughtime.nn.description.kinds import Stateful, WholeSequence
-from throughtime.nn.description.operator import Operator
 
 
 class Place(NamedTuple):
@@ -85,10 +84,6 @@ class PlacedLayer(nn.Module):
         if self.bidirectional:
             return WholeSequence("reads from the end, too")
         return Stateful(self, self.step)
-
-    def operators(self) -> tuple[Operator, ...]:
-        """Return the layer itself; ONNX has no operator for it."""
-        return (Operator.of(f"throughtime.nn.{type(self).__name__}", layer=self),)
 
     def _check_step(self, x_t: Any) -> None:
         """Check the input of a step."""

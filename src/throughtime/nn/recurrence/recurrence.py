@@ -1,9 +1,11 @@
 """`Recurrence`: the general recurrent network, with a user-defined transition and read-out."""
 
+import math
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -11,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
-from throughtime.errors import InputTypeError, UnsupportedError
+from throughtime.errors import InputTypeError, ShapeError, UnsupportedError
 from throughtime.nn.description.kinds import Stateful
+from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
 from throughtime.nn.inputs.resets import flags_of_step, pieces_of
 from throughtime.nn.inputs.step_order import StepOrder, step_order
@@ -23,11 +26,33 @@ from throughtime.nn.recurrence._structures import leaves_of, mapped, rebuilt
 from throughtime.nn.recurrence._transition import begin, check_input, check_next, check_rows
 from throughtime.nn.recurrence.cell import Cell
 from throughtime.nn.recurrence.noise import draws_of
+from throughtime.nn.recurrence.recording import Recorded, recorded, values_of_step
 from throughtime.nn.recurrence.step_inputs import StepInputs, checked_constants, with_inputs
 from throughtime.ops.program.tracing.cache import StepTracer
 from throughtime.ops.program.tracing.errors import UntraceableError
+from throughtime.ops.recurrent.bounds import bound_of, bounded_gradient
 from throughtime.ops.recurrent.steps import Steps, dense_steps
 from throughtime.ragged import Ragged, refuse_compiling, refuse_tracing
+
+
+@dataclass(frozen=True)
+class RecurrenceGradients:
+    """Gradients of a loss with respect to the state of every step and to recorded values.
+
+    They are whole: by way of the output of their step and of all later steps.
+
+    Parameters
+    ----------
+    states : Any
+        In the structure of the state, each leaf a `Ragged` (T, …), or None without a gradient. A leaf is the
+        tensor that f returns: what f has computed from it before, as h from c in an LSTM, is not part of its
+        gradient, unless f records it.
+    recorded : mapping of str to Ragged
+        (T, …), of the values that f names with `throughtime.nn.record`.
+    """
+
+    states: Any
+    recorded: Mapping[str, Ragged]
 
 
 @dataclass(frozen=True)
@@ -40,10 +65,26 @@ class RecurrenceTrace:
         What the call returns.
     states : Any
         The state after every step, in the structure of the state, each leaf a `Ragged` (T, …).
+    recorded : mapping of str to Ragged
+        (T, …), the values that f names with `throughtime.nn.record`, at every step.
+    gradients_of : callable, optional
+        Returns `gradients`.
     """
 
     result: RecurrentOutput
     states: Any
+    recorded: Mapping[str, Ragged] = field(default_factory=dict)
+    gradients_of: Callable[[], RecurrenceGradients] | None = field(default=None, repr=False)
+
+    @property
+    def gradients(self) -> RecurrenceGradients:
+        """What ``loss.backward()`` brought to every state and recorded value."""
+        if self.gradients_of is None:
+            raise ShapeError(
+                "this trace has no gradients; use layer.trace(x, gradients=True), then call backward() on a "
+                "loss computed from the result of the trace"
+            )
+        return self.gradients_of()
 
 
 class Recurrence(nn.Module):
@@ -152,9 +193,10 @@ class Recurrence(nn.Module):
                 "optional only for cells of torch.nn and tt.nn)"
             )
         # In a tuple, so that it does not become a second child of this module.
-        self._transition = (f, with_inputs(f))
+        self._transition = (f, with_inputs(f), recorded(f), with_inputs(recorded(f)))
         self._tracers = tuple(map(StepTracer, self._transition))
         self._reasons: set[str] = set()
+        self._bounds: tuple[float, float] | None = None
         leaves, structure = pytree.tree_flatten(state)
         self._names = [f"initial_{number}" for number in range(len(leaves))]
         # The state with names in place of tensors: a TreeSpec is not meant to be copied.
@@ -175,9 +217,52 @@ class Recurrence(nn.Module):
                 f"these, got {leaf!r}"
             )
 
+    @property
+    def initial_state(self) -> Any:
+        """The state that a sequence begins with, in its structure, without a dimension for sequences."""
+        return pytree.tree_map(lambda name: getattr(self, name), self._named_state)
+
+    def transition(self, state: Any, x_t: Any) -> Any:
+        """Return the state after one step of n sequences, in Python."""
+        return self._transition[0](state, x_t)
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the layer itself, whose functions an exporter reads."""
+        return (Operator.of("throughtime.nn.Recurrence", layer=self),)
+
     def describe(self) -> Stateful:
         """Return how the layer passes on its state."""
         return Stateful(self, self.step)
+
+    def bound_gradients(self, *, value: float | None = None, norm: float | None = None) -> None:
+        """Clip gradients inside the recurrence: as they pass from each step to the one before it.
+
+        What the backward pass hands on of the gradient of each leaf of the state is bounded, per sequence;
+        the share of it that a step's own output adds is not. See `throughtime.nn.LSTM.bound_gradients`.
+
+        Parameters
+        ----------
+        value
+            Bound on each entry; None for none.
+        norm
+            Bound on the norm of each leaf's gradient, applied after ``value``; None for none. Without either,
+            gradients pass unbounded again.
+
+        Raises
+        ------
+        ShapeError
+            If a bound is not above zero.
+
+        Examples
+        --------
+        >>> import torch, throughtime as tt
+        >>> cell = torch.nn.GRUCell(3, 5)
+        >>> layer = tt.nn.Recurrence(lambda h, x: cell(x, h), state=5)
+        >>> layer.bound_gradients(norm=1.0)
+        >>> layer(torch.randn(7, 3)).output.sum().backward()
+        """
+        bounds = bound_of(value, "value", "Recurrence"), bound_of(norm, "norm", "Recurrence")
+        self._bounds = bounds if min(bounds) < math.inf else None
 
     def forward(
         self,
@@ -230,8 +315,19 @@ class Recurrence(nn.Module):
         context: Any = None,
         seeds: Any = None,
         first_step: Any = 0,
+        gradients: bool = False,
     ) -> RecurrenceTrace:
         """Run as a call does, and return the state after every step, differentiable.
+
+        Values inside of a step that f names with `throughtime.nn.record` are returned at every step, too.
+
+        Parameters
+        ----------
+        x, state, reset, context, seeds, first_step
+            As in a call.
+        gradients
+            Whether ``trace.gradients`` will have the gradient of every state and recorded value at every
+            step, after ``backward()`` of a loss computed from the result.
 
         Examples
         --------
@@ -244,14 +340,20 @@ class Recurrence(nn.Module):
         x = check_input(unwrapped(x))
         ragged = ragged_of(x, batch_first=self.batch_first)
         tokens, steps = tokens_of(ragged, batch_first=False)
-        states, final = self._run(x, tokens, steps, state, reset, (context, seeds, first_step))
+        kept = _Kept(gradients=gradients)
+        states, final = self._run(x, tokens, steps, state, reset, (context, seeds, first_step), kept)
         result = self._result(
             states,
             final,
             lambda part: from_ragged(part, x, batch_first=self.batch_first),
             unbatched=is_unbatched(x),
         )
-        return RecurrenceTrace(result, pytree.tree_map(ragged.with_values, states))
+        return RecurrenceTrace(
+            result,
+            pytree.tree_map(ragged.with_values, states),
+            MappingProxyType({name: ragged.with_values(value) for name, value in kept.values.items()}),
+            partial(kept.of_tokens, ragged.with_values) if gradients else None,
+        )
 
     def step(
         self,
@@ -298,6 +400,8 @@ class Recurrence(nn.Module):
         if reset is not None:
             before = self._restarted(before, flags_of_step(reset, x_t.shape[:1], "Recurrence"))
         token = x_t if self.prepare is None else self.prepare(x_t)
+        if self._bounds is not None:
+            before = _with_bounded_gradients(before, self._bounds)
         steps = dense_steps(len(x_t), 1, batch_first=False)
         inputs = self._inputs(steps, before, context, seeds, first_step, unbatched=False)
         if inputs is None:
@@ -343,20 +447,21 @@ class Recurrence(nn.Module):
         state: Any,
         reset: Any,
         step_inputs: tuple[Any, Any, Any],
+        trace: "_Kept | None" = None,
     ) -> tuple[Any, Any]:
         """Return the state after every step, (T, …) in the order of the tokens, and each sequence's last.
 
-        ``step_inputs`` are context, seeds and the number of the first step.
+        ``step_inputs`` are context, seeds and the number of the first step; ``trace`` gets recorded values.
         """
         begun = self._begun(state, steps.batch, unbatched=is_unbatched(x))
         inputs = self._inputs(steps, begun, *step_inputs, unbatched=is_unbatched(x))
         if reset is None:
-            return self._loop(tokens, steps, begun, inputs)
+            return self._loop(tokens, steps, begun, inputs, trace)
         pieces = pieces_of(reset, x, batch_first=self.batch_first, layer="Recurrence")
         initial = self._begun(None, pieces.count, unbatched=False)
         begun = pytree.tree_map(pieces.begun, begun, initial)
         inputs = None if inputs is None else inputs.of_pieces(pieces.of_sequences)
-        states, final = self._loop(tokens, pieces.steps, begun, inputs)
+        states, final = self._loop(tokens, pieces.steps, begun, inputs, trace)
         return states, pytree.tree_map(pieces.ended, final)
 
     def _placed(self, x: Input, *, end_to_end: bool) -> tuple[Tensor, Steps, Callable[[Tensor], Any]]:
@@ -371,10 +476,16 @@ class Recurrence(nn.Module):
         return tokens, steps, lambda part: _like(part, x).transpose(0, 1) if turned else _like(part, x)
 
     def _loop(
-        self, tokens: Tensor, steps: Steps, state: Any, inputs: StepInputs | None = None
+        self,
+        tokens: Tensor,
+        steps: Steps,
+        state: Any,
+        inputs: StepInputs | None = None,
+        trace: "_Kept | None" = None,
     ) -> tuple[Any, Any]:
         """Return the state after every step, (T, …) in the order of the tokens, and each sequence's last."""
-        native = self._cell and inputs is None
+        native = self._cell and inputs is None and self._bounds is None
+        native = native and (trace is None or not trace.with_gradients)
         known = native_states(self.f, tokens, steps, state) if native else None  # type: ignore[arg-type]
         if known is not None:
             return known
@@ -388,11 +499,28 @@ class Recurrence(nn.Module):
         if self.prepare is not None:
             prepared = self.prepare(tokens)
             check_rows(leaves_of(prepared), tokens.shape[0], "prepare", "tokens")
-        kept = len(self._names)
+        if trace is None:
+            return self._all_steps(0, prepared, state, steps, inputs)
         if inputs is None:
-            return self._transit(0, prepared, state, steps, kept)
-        whole = inputs.of_state(state)
-        states, final = self._transit(1, inputs.of_tokens(prepared), whole, steps, kept)
+            values = values_of_step(self._transition[0], state, prepared)
+        else:
+            values = values_of_step(self._transition[1], inputs.of_state(state), inputs.of_tokens(prepared))
+        if not values and not trace.with_gradients:
+            return self._all_steps(0, prepared, state, steps, inputs)
+        record = trace.recorded = Recorded(values, state, tokens.shape[0], gradients=trace.with_gradients)
+        (states, trace.values), (final, _) = self._all_steps(
+            2, record.of_tokens(prepared), record.of_state(state), steps, inputs
+        )
+        return states, final
+
+    def _all_steps(
+        self, kind: int, prepared: Any, state: Any, steps: Steps, inputs: StepInputs | None
+    ) -> tuple[Any, Any]:
+        kept = len(leaves_of(state))
+        if inputs is None:
+            return self._transit(kind, prepared, state, steps, kept)
+        whole, read = inputs.of_state(state), inputs.of_tokens(prepared)
+        states, final = self._transit(kind + 1, read, whole, steps, kept)
         return states[0], final[0]
 
     def _transit(self, kind: int, prepared: Any, state: Any, steps: Steps, kept: int) -> tuple[Any, Any]:
@@ -408,7 +536,7 @@ class Recurrence(nn.Module):
             return result
         if traced is None:
             return self._python_loop(kind, prepared, state, steps, kept)
-        return program_states(traced, prepared, state, steps, kept)
+        return program_states(traced, prepared, state, steps, kept, self._bounds)
 
     def _may_be_native(self, tokens: list[Tensor], state: Any) -> bool:
         if self.native == "never" or torch.compiler.is_compiling():
@@ -437,6 +565,8 @@ class Recurrence(nn.Module):
         ended: list[Any] = []
         states: list[Any] = []
         f = self._transition[kind]
+        if self._bounds is not None:
+            f = partial(_bounded_step, f, self._bounds, len(self._names))
         alive = steps.batch
         if not order.alive:
             # One step of no sequences, so that gradients are zero, not missing.
@@ -465,6 +595,38 @@ class Recurrence(nn.Module):
         if unbatched:
             final = mapped(lambda part: part.squeeze(0), final)
         return RecurrentOutput(mapped(wrap, output), final)
+
+
+def _bounded_step(
+    f: Callable[[Any, Any], Any], bounds: tuple[float, float], count: int, state: Any, token: Any
+) -> Any:
+    """Run a step that bounds the gradients of the first leaves of its state, as many as ``count``."""
+    leaves, structure = pytree.tree_flatten(state)
+    first = _with_bounded_gradients(leaves[:count], bounds)
+    return f(pytree.tree_unflatten([*first, *leaves[count:]], structure), token)
+
+
+def _with_bounded_gradients(state: Any, bounds: tuple[float, float]) -> Any:
+    return pytree.tree_map(lambda leaf: bounded_gradient(leaf.flatten(1), *bounds).view_as(leaf), state)
+
+
+class _Kept:
+    """What a trace keeps of the steps, besides states."""
+
+    def __init__(self, *, gradients: bool) -> None:
+        self.with_gradients = gradients
+        self.values: Mapping[str, Tensor] = {}
+        self.recorded: Recorded | None = None
+
+    def of_tokens(self, wrap: Callable[[Tensor], Ragged]) -> RecurrenceGradients:
+        """Return the gradients of the last backward pass."""
+        if self.recorded is None:
+            return RecurrenceGradients(None, {})
+        values = self.recorded.value_gradients()
+        return RecurrenceGradients(
+            pytree.tree_map_only(Tensor, wrap, self.recorded.state_gradients()),
+            MappingProxyType({name: wrap(value) for name, value in values.items() if value is not None}),
+        )
 
 
 def _like(part: Tensor, x: Input) -> Any:

@@ -66,7 +66,7 @@ def _step(module: nn.RNNCellBase, spec: CellSpec, x: Tensor, state: Any) -> tupl
     _, h, c, _, _ = recurrent_layer(
         wide(tokens),
         dense_steps(tokens.shape[0], 1, batch_first=False),
-        spec,
+        spec.in_bfloat16 if dtypes.bfloat16 else spec,
         wide(parts[0]),
         wide(parts[1]),
         weights,

@@ -469,6 +469,7 @@ class Recurrent(nn.RNNBase):
         )
         stack = run_stack(
             self,
+            self.spec.in_bfloat16 if dtypes.bfloat16 else self.spec,
             _to(tokens, dtypes.compute),
             steps,
             _to(h0, dtypes.compute),

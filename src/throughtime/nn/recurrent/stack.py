@@ -50,6 +50,7 @@ class StackResult(NamedTuple):
 
 def run_stack(
     module: Stack,
+    spec: CellSpec,
     x: Tensor,
     steps: Steps,
     h0: Tensor | None,
@@ -59,7 +60,7 @@ def run_stack(
     save: bool = False,
     records: list[StepGradients] | None = None,
 ) -> StackResult:
-    """Run the module's layers one on top of the other, in the dtype of ``x``."""
+    """Run the module's layers one on top of the other, in the dtype of ``x``; ``spec`` is its cell."""
     layers: list[LayerResult] = []
 
     def run(
@@ -67,7 +68,7 @@ def run_stack(
     ) -> tuple[Tensor, Tensor, Tensor]:
         record = None if records is None else records[len(layers)]
         y, h_n, c_n, c_all, gates = recurrent_layer(
-            x, steps, module.spec, h, c, directions, save=save, record=record
+            x, steps, spec, h, c, directions, save=save, record=record
         )
         layers.append(LayerResult(x, h, c, directions, y, c_all, gates))
         return y, h_n, c_n

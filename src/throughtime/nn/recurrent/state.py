@@ -2,7 +2,9 @@
 
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 from torch.nn.utils.rnn import PackedSequence
 
 from throughtime.errors import InputTypeError, ShapeError
@@ -37,6 +39,8 @@ def batched_state(
     states = []
     for part, size, name in zip(parts, (sizes.h, sizes.c), ("h_0", "c_0"), strict=False):
         expected = (sizes.layers, size) if is_unbatched(x) else (sizes.layers, batch, size)
+        if isinstance(x, PackedSequence) and is_compiling() and part.dim() == 3:
+            torch._check(part.shape[1] == batch)  # noqa: SLF001 - the batch size is a value of the graph
         if part.shape != expected:
             meaning = "(layers x directions, size)" if is_unbatched(x) else _BATCHED
             raise ShapeError(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
 from throughtime.nn.inputs.precision import under_autocast
 from throughtime.nn.inputs.resets import Pieces, flags_of_step, pieces_of
@@ -80,6 +81,14 @@ class ScanLayer(PlacedLayer):
             bound = 1 / math.sqrt(math.prod(self._shapes(place.features)["weight_ih"][1:]))
             for label in self._shapes(place.features):
                 nn.init.uniform_(getattr(self, f"{label}_{place.suffix}"), -bound, bound)
+
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the layer itself, whose weights and gates an exporter reads."""
+        return (Operator.of("throughtime.nn.ScanLayer", layer=self),)
+
+    def read_out(self, h: Tensor, x: Tensor, *products: Tensor) -> Tensor:
+        """Return the output of steps with these states, inputs, and pre-activations that follow the gates."""
+        return self._output(h, x, list(products), {})
 
     def forward(self, input: Any, hx: Any = None, *, reset: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's names
         """Return ``output, state``; a state of None is zeros.

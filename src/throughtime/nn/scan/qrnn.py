@@ -8,10 +8,12 @@ from torch import Tensor
 
 from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.description.kinds import Stateful, WholeSequence
+from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.tokens import Input, is_unbatched
 from throughtime.nn.recurrence.places import Place
 from throughtime.nn.scan.layer import PlaceResult, ScanLayer, Values
 from throughtime.ops.conv.layer import conv1d
+from throughtime.ops.scan.gated_output import gated_output
 from throughtime.ops.scan.gates import BLOCKS, Gates
 from throughtime.ops.sigmoid import sigmoid
 from throughtime.ops.windows import Windows
@@ -134,6 +136,10 @@ class QRNN(ScanLayer):
         """Return how the layer passes on its state; with both directions it reads whole sequences."""
         return self._description()
 
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the layer itself, whose weights and gates an exporter reads."""
+        return super().operators()
+
     def _options(self) -> dict[str, tuple[Any, Any]]:
         return {"kernel_size": (self.kernel_size, 2), "pooling": (self.pooling, "fo")}
 
@@ -178,10 +184,11 @@ class QRNN(ScanLayer):
         del x
         if not products:
             return h
+        if not values:
+            return gated_output(products[0], h)
         o = sigmoid(products[0])
         output = o * h
-        if values:
-            values.update(output=o, h=output)
+        values.update(output=o, h=output)
         return output
 
     def _starts(self, state: Any, x: Input, ragged: Ragged) -> Callable[[int, Ragged], Any]:

@@ -4,7 +4,9 @@ import torch
 from torch import Tensor
 
 from throughtime.nn.description.kinds import Stateful, WholeSequence
+from throughtime.nn.description.operator import Operator
 from throughtime.nn.scan.layer import ScanLayer, Values
+from throughtime.ops.scan.gated_output import gated_output
 from throughtime.ops.scan.gates import BLOCKS
 from throughtime.ops.sigmoid import sigmoid
 
@@ -96,15 +98,19 @@ class SRU(ScanLayer):
         """Return how the layer passes on its state; with both directions it reads whole sequences."""
         return self._description()
 
+    def operators(self) -> tuple[Operator, ...]:
+        """Return the layer itself, whose weights and gates an exporter reads."""
+        return super().operators()
+
     def _blocks(self, features: int) -> int:
         return BLOCKS[self.gates] + (1 if features == self.hidden_size else 2)
 
     def _output(self, h: Tensor, x: Tensor, products: list[Tensor], values: Values) -> Tensor:
         (rest,) = products
-        gate, *highway = rest.chunk(rest.shape[1] // self.hidden_size, 1)
-        r = sigmoid(gate)
-        skipped = highway[0] if highway else x
+        if not values:
+            return gated_output(rest, h, x if rest.shape[1] == self.hidden_size else None)
+        gate, *highway = rest.split(self.hidden_size, 1)
+        r, skipped = sigmoid(gate), highway[0] if highway else x
         output = skipped + r * (h - skipped)
-        if values:
-            values.update(reset=r, h=output)
+        values.update(reset=r, h=output)
         return output

@@ -4,27 +4,19 @@ What a stream needs is the state of each layer with windows: the last steps that
 steps to wait until the next window is full. A state has the structure of the model's parts.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from throughtime.errors import InputTypeError, NotCausalError, ShapeError
-from throughtime.nn.description.kinds import (
-    Layer,
-    NoSequence,
-    Spread,
-    Stateful,
-    WholeSequence,
-    Windowed,
-)
+from throughtime.errors import InputTypeError, ShapeError
+from throughtime.nn.description.kinds import Layer, Stateful, WholeSequence, Windowed
 from throughtime.nn.description.lookup import described, description_of
 from throughtime.nn.description.operator import Operator
-from throughtime.nn.description.parts import Composition, Reversed, Series, SideBySide, join
+from throughtime.nn.description.parts import Composition, Series, SideBySide, join
 from throughtime.nn.inputs.output import RecurrentOutput, as_ragged, check_features, unwrapped
 from throughtime.nn.streaming._window_state import advance, begin, check
-from throughtime.ops.windows import Windows
+from throughtime.nn.streaming.causal import Mode, check_layer, forward_in_time
 from throughtime.ragged import Layout, Ragged
 
 
@@ -129,8 +121,13 @@ class Stream(nn.Module):
 
 def run_chunk(model: nn.Module, x: Any, state: Any) -> RecurrentOutput:
     """Run a model on the next steps of every stream."""
-    y, state = _run(model, as_ragged(x, "a stream"), state, "", single_step=False)
+    y, state = _run(model, as_ragged(x, "a stream"), state, "", "chunk")
     return RecurrentOutput(y, state)
+
+
+def run_pooled(model: nn.Module, x: Ragged, state: Any) -> tuple[Any, Any]:
+    """Run a model on the next steps of every stream; what it pools is the value (B, …) so far."""
+    return _run(model, x, state, "", "pooled")
 
 
 def run_step(model: nn.Module, x_t: Any, state: Any) -> tuple[Tensor, Any]:
@@ -141,29 +138,29 @@ def run_step(model: nn.Module, x_t: Any, state: Any) -> tuple[Tensor, Any]:
     alone = x_t.dim() == (1 if x_t.is_floating_point() else 0)
     tokens = x_t.unsqueeze(0) if alone else x_t
     layout = Layout.from_lengths(torch.ones(len(tokens), dtype=torch.int64), tokens.device)
-    y, state = _run(model, Ragged(tokens, layout.offsets, layout=layout), state, "", single_step=True)
+    y, state = _run(model, Ragged(tokens, layout.offsets, layout=layout), state, "", "step")
     return (y.values[0] if alone else y.values), state
 
 
-def _run(part: Any, x: Ragged, state: Any, path: str, *, single_step: bool) -> tuple[Ragged, Any]:
+def _run(part: Any, x: Any, state: Any, path: str, mode: Mode) -> tuple[Any, Any]:
     description = description_of(part, path)
     if isinstance(description, Layer):
-        return _layer(part, description, x, state, path, single_step=single_step)
-    if isinstance(description, Reversed):
-        raise NotCausalError(_no_end(described(description.part, path), "reads from the end, too"))
-    states = _states(description, state, path)
+        check_layer(part, description, path, mode)
+        return _layer(part, description, x, state, path, mode)
+    composition = forward_in_time(description, path)
+    states = _states(composition, state, path)
     after = []
-    if isinstance(description, Series):
-        for (name, inner), before in zip(description.parts, states, strict=True):
-            x, end = _run(inner, x, before, join(path, name), single_step=single_step)
+    if isinstance(composition, Series):
+        for (name, inner), before in zip(composition.parts, states, strict=True):
+            x, end = _run(inner, x, before, join(path, name), mode)
             after.append(end)
         return x, tuple(after)
     outputs = []
-    for (name, inner), before in zip(description.parts, states, strict=True):
-        y, end = _run(inner, x, before, join(path, name), single_step=single_step)
+    for (name, inner), before in zip(composition.parts, states, strict=True):
+        y, end = _run(inner, x, before, join(path, name), mode)
         outputs.append(y)
         after.append(end)
-    return description.merge(outputs), tuple(after)
+    return composition.merge(outputs), tuple(after)
 
 
 def _states(structure: Series | SideBySide, state: Any, path: str) -> tuple[Any, ...]:
@@ -176,68 +173,26 @@ def _states(structure: Series | SideBySide, state: Any, path: str) -> tuple[Any,
     return tuple(state)
 
 
-def _layer(
-    layer: Any, description: Layer, x: Ragged, state: Any, path: str, *, single_step: bool
-) -> tuple[Ragged, Any]:
+def _layer(layer: Any, description: Layer, x: Any, state: Any, path: str, mode: Mode) -> tuple[Any, Any]:
     if isinstance(description, Windowed):
-        return _windowed(description, x, state, described(layer, path), single_step=single_step)
+        return _windowed(description, x, state, described(layer, path))
     if isinstance(description, Stateful):
-        if not single_step:
+        if mode != "step":
             output, state = description.run(x, state)
             return output, state
         y_t, state = description.step(x.values, state)
         return x.with_values(y_t), state
     if isinstance(description, WholeSequence):
-        raise NotCausalError(_no_end(described(layer, path), description.reason))
-    if isinstance(description, Spread):
-        raise NotCausalError(
-            f"{described(layer, path)} spreads each step over a window of outputs, and how many of the last "
-            "are cut off or added depends on the end, which a stream does not have yet; leave it out"
-        )
-    if isinstance(description, NoSequence):
-        raise InputTypeError(f"{described(layer, path)} {description.reason}")
-    if description.batch_statistics:
-        raise NotCausalError(
-            f"{described(layer, path)} takes its statistics from the whole batch; call model.eval(), so "
-            "that it uses its running ones"
-        )
+        return description.running(x, state)  # type: ignore[misc]
     return layer(x), ()
 
 
-def _no_end(name: str, reason: str) -> str:
-    return f"{name} {reason}, of which a stream has no end yet; leave it out"
-
-
-def _windowed(layer: Windowed, x: Ragged, state: Any, name: str, *, single_step: bool) -> tuple[Ragged, Any]:
-    windows, run = layer.windows, _checked_run(layer, name)
-    if single_step and (windows.stride != 1 or windows.left != windows.reach):
-        raise NotCausalError(
-            f"{name} has no output at every step (stride {windows.stride}, {windows.left} of {windows.reach} "
-            "steps of border in front); run it chunk by chunk"
-        )
+def _windowed(layer: Windowed, x: Ragged, state: Any, name: str) -> tuple[Ragged, Any]:
+    windows = layer.windows
     if layer.features is not None:
         check_features(x, layer.features, name)
     if state is None:
         state = begin(x, windows)
     check(state, x, windows, name)
     seen, state = advance(state, x, windows)
-    return run(seen, windows._replace(left=0, right=0)), state
-
-
-def _checked_run(layer: Windowed, name: str) -> Callable[[Ragged, Windows], Ragged]:
-    """Return how the layer runs on full windows, if it is causal."""
-    if layer.windows.right:
-        raise NotCausalError(
-            f"{name} has {layer.windows.right} steps of padding at the end of a sequence, so it needs future "
-            f"steps, which a stream does not have; use padding={layer.causal_padding}"
-        )
-    if layer.ceil_mode:
-        raise NotCausalError(
-            f"{name}: with ceil_mode a window extends beyond the end, which a stream does not have yet; use "
-            "ceil_mode=False"
-        )
-    if layer.not_on_streams:
-        raise NotCausalError(f"{name}: {layer.not_on_streams}")
-    if layer.run is None:
-        raise InputTypeError(f"{name} does not run on a Ragged; use that of throughtime.nn")
-    return layer.run
+    return layer.run(seen, windows._replace(left=0, right=0)), state  # type: ignore[misc]

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from throughtime.ops.plain import FULL, compiling, is_batched, transformed, watched
+from throughtime.ops.program.bounded import is_bounded
 from throughtime.ops.program.counts import counts_of
 from throughtime.ops.program.forward_plan import ForwardPlan
 from throughtime.ops.program.graph import Graph
@@ -20,6 +21,7 @@ from throughtime.ops.program.inputs import Inputs
 from throughtime.ops.program.plans import plan_of
 from throughtime.ops.program.reference import Results, run_reference
 from throughtime.ops.program.vectorized import vectorized
+from throughtime.ops.recurrent.bounds import no_second_derivative
 from throughtime.ops.recurrent.steps import Steps
 from throughtime.ragged import tracing
 
@@ -124,6 +126,8 @@ def _gradients(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]
     tensors = *ctx.saved_tensors, *gradients
     with _without_autocast(present[0].device.type):
         if torch.is_grad_enabled() or transformed() or not takes(present):
+            if (torch.is_grad_enabled() or transformed()) and is_bounded(ctx.plan.graph):
+                raise no_second_derivative()
             found = plan.run_as_call(tensors, ctx.steps, _call, from_end=ctx.from_end)
         else:
             found = plan.run(tensors, ctx.steps, ctx.dtype, from_end=ctx.from_end)

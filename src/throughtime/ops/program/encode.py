@@ -16,7 +16,7 @@ from throughtime.ops.program.registers import Instruction, Place, allocated
 from throughtime.ops.program.schedule import scheduled, with_addends
 
 READ = frozenset({"token", "previous", "sequence", "state", "vector"})
-_ALIASES = frozenset({"slice", "stop"})
+_ALIASES = frozenset({"slice", "stop", "bound_gradient"})
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from throughtime.ops.program.graph import Node
+from throughtime.ops.recurrent.bounds import bounded_gradient
 
 if TYPE_CHECKING:
     from throughtime.ops.program.builder import Value
@@ -129,6 +130,17 @@ def _concat_gradient(g: "Value", at: Call) -> Gradients:
     return tuple(parts)
 
 
+def _bounded(g: "Value", at: Call) -> Gradients:
+    """Return g with entries within ±value, then each row's norm at most ``norm``; no bound is infinity."""
+    value, norm = at.numbers
+    if value < math.inf:
+        g = g.call("minimum", value).call("maximum", -value)
+    if norm < math.inf:
+        length = (g * g).sum(1).call("sqrt")
+        g = g * length.call("gt", norm).where(norm / length, 1.0).repeat(g.width)
+    return (g,)
+
+
 def _no_gradient(g: "Value", at: Call) -> Gradients:
     raise NotImplementedError(f"{at} of {g}: `derive` puts the gradients of all slices of a value together")
 
@@ -195,6 +207,8 @@ OPERATORS: dict[str, Operator] = {
         lambda g, y: g * (1 - y * y),
         lambda g, at: (g.call("tanh_gradient", at.b), g * at.a * (at.b * -2.0)),
     ),
+    # Its input, whose gradient is bounded.
+    "bound_gradient": _cheap(1, bounded_gradient, _bounded),
     # No gradient goes through it.
     "stop": _cheap(1, Tensor.detach, lambda *_: (None,)),
     "slice": Operator(

@@ -223,6 +223,7 @@ def _native_cell(spec: CellSpec) -> _native.RecurrentCell:
         clip=spec.clip,
         gradient_value=spec.gradient_value,
         gradient_norm=spec.gradient_norm,
+        bfloat16=spec.bfloat16,
         **options,
     )
 

@@ -10,7 +10,7 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple
 
@@ -112,14 +112,19 @@ class CellSpec(ABC):
     gradient_value, gradient_norm
         Bounds on the gradients of h and of c that pass from a step to the one before it: on each entry, and
         on the norm of each sequence's.
+    bfloat16
+        Whether the native loop, on float32 tensors, rounds the factors of all matrix products to bfloat16;
+        sums, states and gradients are float32. All other code ignores it.
     """
 
     activations: tuple[Activation, ...]
     clip: float = field(default=math.inf, kw_only=True)
     gradient_value: float = field(default=math.inf, kw_only=True)
     gradient_norm: float = field(default=math.inf, kw_only=True)
+    bfloat16: bool = field(default=False, kw_only=True)
     name: str = field(init=False, repr=False)
     is_native: bool = field(init=False, repr=False)
+    in_bfloat16: "CellSpec" = field(init=False, repr=False)
 
     kind: ClassVar[str]
     """The name of the layer in `throughtime.nn`."""
@@ -139,15 +144,19 @@ class CellSpec(ABC):
 
     def __post_init__(self) -> None:
         # Attributes and not properties: every call reads them, and torch.compile does.
-        options = self.options(bounds=True)
+        options = self.options(bounds=True) | ({"bfloat16": True} if self.bfloat16 else {})
         object.__setattr__(self, "name", self.kind + (json.dumps(options) if options else ""))
         object.__setattr__(self, "is_native", self.native is not None)
+        object.__setattr__(self, "in_bfloat16", self._in_bfloat16())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, CellSpec) and self.name == other.name
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+    def _in_bfloat16(self) -> "CellSpec":
+        return replace(self, bfloat16=True) if self.is_native and not self.bfloat16 else self
 
     @staticmethod
     def register(kind: type["CellSpec"]) -> None:
@@ -176,11 +185,15 @@ class CellSpec(ABC):
         return [option for option in fields(cls) if option.init]
 
     def options(self, *, bounds: bool = False) -> dict[str, Any]:
-        """Return the options that are not defaults, those of gradients' ``bounds`` only if told so."""
+        """Return the options that are not defaults, those of gradients' ``bounds`` only if told so.
+
+        `bfloat16` belongs to a run, not to the layer, and is not among them.
+        """
         own = [
             option.name
             for option in self._option_fields()
             if getattr(self, option.name) != _default_of(option)
+            and option.name != "bfloat16"
             and (bounds or option.name not in {"gradient_value", "gradient_norm"})
         ]
         return {name: getattr(self, name) for name in own}

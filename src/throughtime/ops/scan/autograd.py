@@ -98,19 +98,21 @@ class _GatedScan(torch.autograd.Function):
         if gradients == (None, None):
             return (None,) * 5
         if _by_composition(*gradients):
-            return (*_gradients_of(ctx.composition, u, h0, gradients), None, None, None)
+            return (*gradients_of(ctx.composition, (u, h0), gradients), None, None, None)
         needs = ctx.needs_input_grad[0], False
         du, _, dh0 = native.backward(u, h0, h, gradients, ctx.layout.offsets, ctx.kind, needs)  # type: ignore[arg-type]
         return du, None if h0 is None else dh0, None, None, None
 
 
-def _gradients_of(
-    composition: Composition, u: Tensor, h0: Tensor | None, gradients: tuple[Tensor | None, ...]
+def gradients_of(
+    composition: Callable[..., tuple[Tensor, ...]],
+    given: tuple[Tensor | None, ...],
+    gradients: tuple[Tensor | None, ...],
 ) -> list[Tensor | None]:
-    """Return the gradients of u and h_0, differentiable where gradients are enabled."""
+    """Return the gradients of a composition's arguments, differentiable where gradients are enabled."""
     create_graph = torch.is_grad_enabled()
     with torch.enable_grad():
-        inputs = (u, h0) if create_graph else (_detached(u), None if h0 is None else _detached(h0))
+        inputs = given if create_graph else tuple(None if part is None else _detached(part) for part in given)
         results = composition(*inputs)
         pairs = [(one, seed) for one, seed in zip(results, gradients, strict=True) if seed is not None]
         outputs, seeds = zip(*pairs, strict=True)
