@@ -16,6 +16,7 @@ from tests.nn.recurrence.transitions import CASES, Case
 from throughtime.ops.program.layer import run_program
 from throughtime.ops.program.reference import run_reference
 from throughtime.ops.program.tracing.cache import StepTracer
+from throughtime.ops.program.tracing.token_products import FEWEST_ROWS, MOST_BYTES
 from throughtime.ops.program.tracing.walk import Walk
 
 if TYPE_CHECKING:
@@ -83,6 +84,53 @@ def test_what_does_not_depend_on_the_state_is_not_in_the_graph(name: str) -> Non
     counts = Counter(node.operator for node in step.graph.nodes)
     assert case.products in {None, counts["product"]}
     assert case.tokens in {None, counts["token"]}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_form_for_many_rows_has_the_same_bits(name: str) -> None:
+    case, step, state, tokens = _traced(name)
+    forms = step, step.for_rows(FEWEST_ROWS)
+    first, second = (run(form, state, tokens, LENGTH, run_program) for form in forms)
+    pairs = zip(pytree.tree_leaves(first), pytree.tree_leaves(second), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+    of_inputs = [*pytree.tree_leaves(state), *pytree.tree_leaves(tokens)]
+    wanted = [*of_inputs, *_parameters(case.f)]
+    gradients = list(zip(*(_gradients(states, wanted) for states in (first, second)), strict=True))
+    assert all(torch.equal(one, other) for one, other in gradients[: len(of_inputs)])
+    for one, other in gradients:
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["lstm_of_eight_matrices", "fast_weights"])
+def test_several_products_of_tokens_are_in_the_loop_without_gradients(name: str) -> None:
+    case, with_gradients, state, tokens = _traced(name)
+    with torch.no_grad():
+        step = StepTracer(case.f).step(state, pytree.tree_map(lambda leaf: leaf[:N], tokens))
+        many = step.for_rows(FEWEST_ROWS)
+        first, second = (run(form, state, tokens, LENGTH, run_program) for form in (step, many))
+    assert many is not step
+    assert with_gradients.for_rows(FEWEST_ROWS) is with_gradients
+    pairs = zip(pytree.tree_leaves(first), pytree.tree_leaves(second), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+
+
+def test_products_of_tokens_are_in_the_loop_for_many_rows() -> None:
+    biased, plain = nn.Linear(3, 4), nn.Linear(3, 4, bias=False)
+    state, token = torch.randn(2, 4), torch.randn(2, 3)
+    steps = [
+        StepTracer(f).step(state, token)
+        for f in (lambda h, x: torch.tanh(h + biased(x)), lambda h, x: torch.tanh(h + plain(x)))
+    ]
+    few, many = steps[0].for_rows(FEWEST_ROWS - 1), steps[0].for_rows(FEWEST_ROWS)
+    products = [[node.operator for node in form.graph.nodes].count("product") for form in (few, many)]
+    assert products == [0, 1]
+    assert steps[1].for_rows(FEWEST_ROWS) is steps[1]
+
+
+def test_large_products_of_tokens_stay_before_the_loop() -> None:
+    linear = nn.Linear(MOST_BYTES // 8, 2)
+    step = StepTracer(lambda h, x: h + linear(x)).step(torch.randn(2, 2), torch.randn(2, MOST_BYTES // 8))
+    assert step.for_rows(FEWEST_ROWS) is step
 
 
 @pytest.mark.parametrize("name", ["lstm", "heads_over_memory"])

@@ -38,6 +38,7 @@ def program_states(
     bounds
         On entries and on the norm of the gradient that each step passes to the one before it.
     """
+    step = step.for_rows(steps.batch // torch.get_num_threads())  # of a step, for each thread
     leaves = leaves_of(state)
     sequences, before = [], []
     for leaf, constant, width in zip(leaves, step.constant, step.widths, strict=True):

@@ -67,7 +67,12 @@ def _stages(nodes: Sequence[Node]) -> list[int]:
 
 
 def _begins(nodes: Sequence[Node], stages: Sequence[int], addend: int) -> int:
-    """Return the first stage whose products may add to a value: products of one stage follow each other."""
+    """Return the first stage whose products may add to a value: products of one stage follow each other.
+
+    A slice of a product is there when the product is.
+    """
+    while nodes[addend].operator == "slice":
+        (addend,) = nodes[addend].inputs
     return stages[addend] - (nodes[addend].operator in PRODUCTS)
 
 

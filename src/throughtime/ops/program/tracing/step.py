@@ -20,6 +20,7 @@ from throughtime.ops.program.tracing.lowering import Lowering
 from throughtime.ops.program.tracing.numbering import renumbered
 from throughtime.ops.program.tracing.places import Place
 from throughtime.ops.program.tracing.source import Source, described, operator_name
+from throughtime.ops.program.tracing.token_products import FEWEST_ROWS, Hoisted, with_token_products
 from throughtime.ops.program.tracing.watching import Watched
 
 
@@ -35,6 +36,8 @@ class TracedStep:
         For each leaf of the state, whether f returns it unchanged: it is constant over each sequence.
     shapes : tuple of torch.Size
         For each leaf of the state, its shape without the dimension of sequences; in a row it is flattened.
+    of_many_rows : TracedStep, optional
+        The same step with the products of tokens in the graph, for steps of many rows.
     """
 
     graph: Graph
@@ -44,11 +47,18 @@ class TracedStep:
     _constants: tuple[Place, ...]
     _kinds: tuple[tuple[torch.Size, torch.dtype], ...]
     _bounds: tuple[tuple[int, int], ...]
+    of_many_rows: "TracedStep | None" = None
 
     @cached_property
     def widths(self) -> tuple[int, ...]:
         """For each leaf of the state, its number of values per sequence."""
         return tuple(shape.numel() for shape in self.shapes)
+
+    def for_rows(self, rows: int) -> "TracedStep":
+        """Return the faster one of both forms of the step, whose results have the same bits."""
+        if self.of_many_rows is None or rows < FEWEST_ROWS:
+            return self
+        return self.of_many_rows
 
     def has_constants(self) -> bool:
         """Tell whether the tensors that f reads have the same shapes and dtypes as when f was traced."""
@@ -110,28 +120,35 @@ def traced(f: Callable[[Any, Any], Any], state: Any, token: Any, watched: Watche
     for index, node in enumerate(states):
         lowering.add_state(node, index)
     graph, hoisted = _lowered(lowering, results)
-    code = hoisted_code(source, [node for nodes in hoisted for node in nodes])
-    constants = [captured.constants[node] for node in code.constants]
-    return TracedStep(
-        graph=graph,
-        constant=constant,
-        shapes=tuple(leaf.shape[1:] for leaf in leaves),
-        _code=code.function,
-        _constants=tuple(map(watched.place, constants, code.constants)),
-        _kinds=tuple((tensor.shape, tensor.dtype) for tensor in constants),
-        _bounds=tuple(pairwise(accumulate(map(len, hoisted), initial=0))),
-    )
+    many = with_token_products(source, graph, hoisted, lowering.dtype)
+
+    def step(graph: Graph, hoisted: Hoisted, of_many_rows: TracedStep | None) -> TracedStep:
+        code = hoisted_code(source, [node for nodes in hoisted for node in nodes])
+        constants = [captured.constants[node] for node in code.constants]
+        return TracedStep(
+            graph=graph,
+            constant=constant,
+            shapes=tuple(leaf.shape[1:] for leaf in leaves),
+            _code=code.function,
+            _constants=tuple(map(watched.place, constants, code.constants)),
+            _kinds=tuple((tensor.shape, tensor.dtype) for tensor in constants),
+            _bounds=tuple(pairwise(accumulate(map(len, hoisted), initial=0))),
+            of_many_rows=of_many_rows,
+        )
+
+    return step(graph, hoisted, None if many is None else step(*many, None))
 
 
-def _lowered(lowering: Lowering, results: list[fx.Node]) -> tuple[Graph, list[list[fx.Node]]]:
+def _lowered(lowering: Lowering, results: list[fx.Node]) -> tuple[Graph, Hoisted]:
     """Return the graph, and the nodes of its tokens, sequences, vectors and matrices."""
     whole = lowering.builder.graph([lowering.row(lowering.value(node)) for node in results])
     graph, used = renumbered(whole, (*lowering.leaves, "product"))
-    hoisted = [
+    tokens, sequences, vectors = [
         [as_rows(lowering.source, nodes[number], lowering.dtype) for number in used[kind]]
         for kind, nodes in lowering.leaves.items()
     ]
-    return graph, [*hoisted, [lowering.matrices[number] for number in used["product"]]]
+    matrices = [lowering.matrices[number] for number in used["product"]]
+    return graph, Hoisted(tokens, sequences, vectors, matrices)
 
 
 def _check_leaves(states: list[Any], tokens: list[Any]) -> None:
