@@ -124,4 +124,4 @@ def test_values_and_gradients(case: str, inputs: int, hidden: int, *, bidirectio
     # The loop's float32 may lie on the other side of a tie than the reference's float64, and a rounding differs.
     for part, unrounded in zip(_errors(ours, expected), _errors(float32, expected), strict=True):
         assert part.max() < 4e-3
-        assert part.mean() < 0.1 * unrounded.mean()
+        assert part.mean() < 0.25 * unrounded.mean()
