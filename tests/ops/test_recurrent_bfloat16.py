@@ -122,6 +122,8 @@ def test_values_and_gradients(case: str, inputs: int, hidden: int, *, bidirectio
     expected = _all_values(_expected, layer, steps, sources, torch.float64)
     float32 = _all_values(_float32, layer, steps, sources, torch.float32)
     # The loop's float32 may lie on the other side of a tie than the reference's float64, and a rounding differs.
+    # A normalisation makes such a difference larger at every step.
+    largest, share = (3e-2, 0.5) if "LayerNorm" in case else (4e-3, 0.25)
     for part, unrounded in zip(_errors(ours, expected), _errors(float32, expected), strict=True):
-        assert part.max() < 1e-2
-        assert part.mean() < 0.25 * unrounded.mean()
+        assert part.max() < largest
+        assert part.mean() < share * unrounded.mean()
