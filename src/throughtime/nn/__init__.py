@@ -54,8 +54,8 @@ from throughtime.nn.readout import Readout as Readout
 from throughtime.nn.recurrence.cell import Cell as Cell
 from throughtime.nn.recurrence.recording import record as record
 from throughtime.nn.recurrence.recurrence import Recurrence as Recurrence
-from throughtime.nn.recurrence.recurrence import RecurrenceGradients as RecurrenceGradients
-from throughtime.nn.recurrence.recurrence import RecurrenceTrace as RecurrenceTrace
+from throughtime.nn.recurrence.trace import RecurrenceGradients as RecurrenceGradients
+from throughtime.nn.recurrence.trace import RecurrenceTrace as RecurrenceTrace
 from throughtime.nn.recurrent.bidirectional import Bidirectional as Bidirectional
 from throughtime.nn.recurrent.cells import GRUCell as GRUCell
 from throughtime.nn.recurrent.cells import LSTMCell as LSTMCell

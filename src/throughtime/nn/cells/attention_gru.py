@@ -16,7 +16,7 @@ from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import RecurrentOutput
 from throughtime.nn.recurrence.cell import Cell
 from throughtime.nn.recurrence.recording import record
-from throughtime.nn.recurrence.recurrence import RecurrenceTrace
+from throughtime.nn.recurrence.trace import RecurrenceTrace
 from throughtime.ragged import Ragged
 
 Score = Literal["additive", "dot"]

@@ -23,7 +23,8 @@ from throughtime.nn.inputs.tokens import (
 )
 from throughtime.nn.recurrence.cell import Cell
 from throughtime.nn.recurrence.places import Place, PlacedLayer
-from throughtime.nn.recurrence.recurrence import Recurrence, RecurrenceGradients, RecurrenceTrace
+from throughtime.nn.recurrence.recurrence import Recurrence
+from throughtime.nn.recurrence.trace import RecurrenceGradients, RecurrenceTrace
 from throughtime.ops.dropout.layer import dropout
 from throughtime.ragged import Ragged
 

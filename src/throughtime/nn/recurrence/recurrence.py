@@ -2,8 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
-from throughtime.errors import InputTypeError, ShapeError, UnsupportedError
+from throughtime.errors import InputTypeError, UnsupportedError
 from throughtime.nn.description.kinds import Stateful
 from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
@@ -28,63 +27,12 @@ from throughtime.nn.recurrence.cell import Cell
 from throughtime.nn.recurrence.noise import draws_of
 from throughtime.nn.recurrence.recording import Recorded, recorded, values_of_step
 from throughtime.nn.recurrence.step_inputs import StepInputs, checked_constants, with_inputs
+from throughtime.nn.recurrence.trace import Kept, RecurrenceTrace
 from throughtime.ops.program.tracing.cache import StepTracer
 from throughtime.ops.program.tracing.errors import UntraceableError
 from throughtime.ops.recurrent.bounds import bound_of, bounded_gradient
 from throughtime.ops.recurrent.steps import Steps, dense_steps
 from throughtime.ragged import Ragged, refuse_compiling, refuse_tracing
-
-
-@dataclass(frozen=True)
-class RecurrenceGradients:
-    """Gradients of a loss with respect to the state of every step and to recorded values.
-
-    They are whole: by way of the output of their step and of all later steps.
-
-    Parameters
-    ----------
-    states : Any
-        In the structure of the state, each leaf a `Ragged` (T, …), or None without a gradient. A leaf is the
-        tensor that f returns: what f has computed from it before, as h from c in an LSTM, is not part of its
-        gradient, unless f records it.
-    recorded : mapping of str to Ragged
-        (T, …), of the values that f names with `throughtime.nn.record`.
-    """
-
-    states: Any
-    recorded: Mapping[str, Ragged]
-
-
-@dataclass(frozen=True)
-class RecurrenceTrace:
-    """What `Recurrence.trace` returns.
-
-    Parameters
-    ----------
-    result : RecurrentOutput
-        What the call returns.
-    states : Any
-        The state after every step, in the structure of the state, each leaf a `Ragged` (T, …).
-    recorded : mapping of str to Ragged
-        (T, …), the values that f names with `throughtime.nn.record`, at every step.
-    gradients_of : callable, optional
-        Returns `gradients`.
-    """
-
-    result: RecurrentOutput
-    states: Any
-    recorded: Mapping[str, Ragged] = field(default_factory=dict)
-    gradients_of: Callable[[], RecurrenceGradients] | None = field(default=None, repr=False)
-
-    @property
-    def gradients(self) -> RecurrenceGradients:
-        """What ``loss.backward()`` brought to every state and recorded value."""
-        if self.gradients_of is None:
-            raise ShapeError(
-                "this trace has no gradients; use layer.trace(x, gradients=True), then call backward() on a "
-                "loss computed from the result of the trace"
-            )
-        return self.gradients_of()
 
 
 class Recurrence(nn.Module):
@@ -340,7 +288,7 @@ class Recurrence(nn.Module):
         x = check_input(unwrapped(x))
         ragged = ragged_of(x, batch_first=self.batch_first)
         tokens, steps = tokens_of(ragged, batch_first=False)
-        kept = _Kept(gradients=gradients)
+        kept = Kept(gradients=gradients)
         states, final = self._run(x, tokens, steps, state, reset, (context, seeds, first_step), kept)
         result = self._result(
             states,
@@ -447,7 +395,7 @@ class Recurrence(nn.Module):
         state: Any,
         reset: Any,
         step_inputs: tuple[Any, Any, Any],
-        trace: "_Kept | None" = None,
+        trace: Kept | None = None,
     ) -> tuple[Any, Any]:
         """Return the state after every step, (T, …) in the order of the tokens, and each sequence's last.
 
@@ -481,7 +429,7 @@ class Recurrence(nn.Module):
         steps: Steps,
         state: Any,
         inputs: StepInputs | None = None,
-        trace: "_Kept | None" = None,
+        trace: Kept | None = None,
     ) -> tuple[Any, Any]:
         """Return the state after every step, (T, …) in the order of the tokens, and each sequence's last."""
         native = self._cell and inputs is None and self._bounds is None
@@ -608,25 +556,6 @@ def _bounded_step(
 
 def _with_bounded_gradients(state: Any, bounds: tuple[float, float]) -> Any:
     return pytree.tree_map(lambda leaf: bounded_gradient(leaf.flatten(1), *bounds).view_as(leaf), state)
-
-
-class _Kept:
-    """What a trace keeps of the steps, besides states."""
-
-    def __init__(self, *, gradients: bool) -> None:
-        self.with_gradients = gradients
-        self.values: Mapping[str, Tensor] = {}
-        self.recorded: Recorded | None = None
-
-    def of_tokens(self, wrap: Callable[[Tensor], Ragged]) -> RecurrenceGradients:
-        """Return the gradients of the last backward pass."""
-        if self.recorded is None:
-            return RecurrenceGradients(None, {})
-        values = self.recorded.value_gradients()
-        return RecurrenceGradients(
-            pytree.tree_map_only(Tensor, wrap, self.recorded.state_gradients()),
-            MappingProxyType({name: wrap(value) for name, value in values.items() if value is not None}),
-        )
 
 
 def _like(part: Tensor, x: Input) -> Any:

@@ -15,7 +15,7 @@ from throughtime.nn.inputs.precision import under_autocast
 from throughtime.nn.inputs.resets import Pieces, flags_of_step, pieces_of
 from throughtime.nn.inputs.tokens import Input, checked, from_ragged, ragged_of
 from throughtime.nn.recurrence.places import Place, PlacedLayer
-from throughtime.nn.recurrence.recurrence import RecurrenceTrace
+from throughtime.nn.recurrence.trace import RecurrenceTrace
 from throughtime.nn.recurrent.state import Sizes, batched_state, like_state
 from throughtime.ops.dropout.layer import dropout
 from throughtime.ops.linear import linear

@@ -125,9 +125,10 @@ def _gradients(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]
     plan = ctx.plan.backward(tuple([part is not None for part in gradients]), needed)
     tensors = *ctx.saved_tensors, *gradients
     with _without_autocast(present[0].device.type):
-        if torch.is_grad_enabled() or transformed() or not takes(present):
-            if (torch.is_grad_enabled() or transformed()) and is_bounded(ctx.plan.graph):
-                raise no_second_derivative()
+        again = torch.is_grad_enabled() or transformed()
+        if again and is_bounded(ctx.plan.graph):
+            raise no_second_derivative()
+        if again or not takes(present):
             found = plan.run_as_call(tensors, ctx.steps, _call, from_end=ctx.from_end)
         else:
             found = plan.run(tensors, ctx.steps, ctx.dtype, from_end=ctx.from_end)
