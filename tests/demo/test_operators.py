@@ -271,7 +271,8 @@ def test_files_and_windows_stand_in_one_split_alone(source: PythonOperators) -> 
 def test_a_draw_changes_operators_and_nothing_else(source: PythonOperators) -> None:
     sites = source.sites["training"]
     drawn = source.training(0)
-    replaced = drawn.targets == 1
+    replaced = drawn.inputs.values[sites.places] != sites.operator_tokens[sites.operators]
+    assert torch.equal(drawn.targets, sites.operators), "the target is the author's operator"
     assert 0.4 < replaced.double().mean() < 0.6
     elsewhere = torch.ones(drawn.inputs.layout.total, dtype=torch.bool)
     elsewhere[sites.places] = False
@@ -298,8 +299,9 @@ def test_epochs_differ_and_repeat(source: PythonOperators) -> None:
     again = PythonOperators(3, SMALL, FILES)
     assert source.describe() == again.describe()
     assert torch.equal(source.training(1).inputs.values, again.training(1).inputs.values)
-    assert torch.equal(source.test.targets, again.test.targets)
-    assert not torch.equal(source.training(0).targets, source.training(1).targets)
+    assert torch.equal(source.test.inputs.values, again.test.inputs.values)
+    assert torch.equal(source.replaced, again.replaced)
+    assert not torch.equal(source.training(0).inputs.values, source.training(1).inputs.values)
     other = PythonOperators(4, SMALL, FILES)
     assert other.describe()["sha256"] != source.describe()["sha256"]
 

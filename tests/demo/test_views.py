@@ -10,7 +10,8 @@ from torch import Tensor
 import throughtime as tt
 from throughtime import Ragged
 from throughtime.demo.operators.dataset import PythonOperators
-from throughtime.demo.operators.families import FAMILIES
+from throughtime.demo.operators.families import FAMILIES, OPERATORS
+from throughtime.demo.operators.replacement import ReplacementDetector
 from throughtime.demo.operators.sites import OPEN
 from throughtime.demo.views.around import OFFSETS, means_around, places_of
 from throughtime.demo.views.filters import convolutions
@@ -20,7 +21,7 @@ from throughtime.demo.views.mistakes import TestSites, mistakes
 from throughtime.demo.views.tokens import influence_around, log_odds, token_examples
 from throughtime.demo.views.words import shown
 
-CLASSES = ("original", "replaced")
+CLASSES = tuple(OPERATORS)
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +29,8 @@ def networks(operators: PythonOperators) -> dict[str, torch.nn.Module]:
     torch.manual_seed(0)
     words = len(operators.vocabulary)
     return {
-        "TextCNN": tt.models.TextCNN(words, 2, embedding_size=8, channels=6, kernel_sizes=(2, 3)).eval(),
-        "BiLSTM": tt.models.BiLSTM(words, 2, embedding_size=8, hidden_size=7).eval(),
+        "TextCNN": tt.models.TextCNN(words, 23, embedding_size=8, channels=6, kernel_sizes=(2, 3)).eval(),
+        "BiLSTM": tt.models.BiLSTM(words, 23, embedding_size=8, hidden_size=7).eval(),
     }
 
 
@@ -60,18 +61,16 @@ def test_filters_have_the_weights_and_words_of_the_model(
 ) -> None:
     model, windows = networks["TextCNN"], operators.validation.inputs
     parts = convolutions(model, windows, operators.vocabulary, CLASSES)
-    weight = (model.output.weight[1] - model.output.weight[0]).tolist()
+    largest, operator = (model.output.weight - model.output.weight.mean(0)).max(0)
     filters = [item for part in parts for item in part.filters]
     assert [part.kernel_size for part in parts] == [2, 3]
-    assert [item.weight for item in filters] == pytest.approx(weight, rel=1e-4)
+    assert [item.weight for item in filters] == pytest.approx(largest.tolist(), rel=1e-4)
+    assert [item.towards for item in filters] == [CLASSES[number] for number in operator.tolist()]
     texts = [" " + " ".join(shown([-1, *row.tolist(), -1], operators.vocabulary)) + " " for row in windows]
     for item in filters:
-        assert item.towards == CLASSES[item.weight > 0]
         assert all(any(f" {ngram} " in text for text in texts) for ngram in item.ngrams)
     for part in parts:
-        effects = [
-            item.activation * abs(item.weight) for item in part.strongest if item.towards == "replaced"
-        ]
+        effects = [item.activation * item.weight for item in part.strongest]
         assert effects == sorted(effects, reverse=True)
 
 
@@ -120,7 +119,8 @@ def test_influence_adds_up_to_the_whole(
     # All tokens of a window are within the figure if the place is in its middle.
     middle = torch.tensor([len(row) // 2 for row in windows])
     for name, model in networks.items():
-        line = influence_around(name, model, windows, middle)
+        detector = ReplacementDetector(model, operators.vocabulary)
+        line = influence_around(name, detector, windows, middle)
         assert sum(line.y) == pytest.approx(100)
         assert all(0 <= share <= 100 for share in line.y)
 
@@ -133,10 +133,11 @@ def _logits(hits: Tensor, labels: Tensor) -> Tensor:
 def test_examples_are_hit_by_both_by_one_and_by_none(
     operators: PythonOperators, networks: dict[str, torch.nn.Module]
 ) -> None:
-    labels = operators.test.targets
-    order = torch.arange(len(labels)) % 4
-    logits = [_logits(order < 2, labels), _logits(order % 2 == 0, labels)]
-    examples = token_examples(operators, networks, logits)
+    replaced = operators.replaced
+    order = torch.arange(len(replaced)) % 4
+    logits = [_logits(order < 2, replaced), _logits(order % 2 == 0, replaced)]
+    detectors = {name: ReplacementDetector(model, operators.vocabulary) for name, model in networks.items()}
+    examples = token_examples(operators, detectors, logits)
     assert len(examples) == 4
     windows = [shown(row.tolist(), operators.vocabulary) for row in operators.test.inputs]
     rows = [windows.index(list(example.tokens)) for example in examples]
@@ -144,19 +145,20 @@ def test_examples_are_hit_by_both_by_one_and_by_none(
     for example, row in zip(examples, rows, strict=True):
         assert example.truth == "replaced"
         assert len(example.tokens) <= 45
-        for model, network in zip(example.models, networks.values(), strict=True):
+        for model, detector in zip(example.models, detectors.values(), strict=True):
+            network = detector.network
             window = operators.test.inputs[[row]]
             assert model.probability == pytest.approx(
-                float(log_odds(network(window).detach()).sigmoid()), rel=1e-4
+                float(log_odds(detector(window).detach()).sigmoid()), rel=1e-4
             )
             without = network.embedding(window).values.clone()
             without[3] = 0
             hook = network.embedding.register_forward_hook(
                 lambda *_, window=window, without=without: window.with_values(without)
             )
-            change = log_odds(network(window).detach())
+            change = log_odds(detector(window).detach())
             hook.remove()
-            expected = float(log_odds(network(window).detach()) - change)
+            expected = float(log_odds(detector(window).detach()) - change)
             assert model.scores[3] == pytest.approx(expected, abs=1e-5)
 
 

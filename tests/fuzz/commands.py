@@ -21,6 +21,7 @@ from throughtime.cli._predict_options import PredictOptions
 from throughtime.cli._sample import SampleOptions, sample
 from throughtime.data.vocabulary import Vocabulary
 from throughtime.demo import TASK
+from throughtime.demo.operators.families import OPERATORS
 from throughtime.learn import Recipe, prepare
 from throughtime.tasks import Classification, NextStepTask
 from throughtime.training import ModelSpec, Run, Settings
@@ -84,7 +85,7 @@ def _reviewer() -> dict[str, bytes]:
     run = Run.create(
         _FOLDER / "of the demo",
         source=source,
-        task=Classification(("original", "replaced")),
+        task=Classification(tuple(OPERATORS)),
         model=ModelSpec("textcnn", {"embedding_size": 3, "channels": 3}),
         settings=Settings(epochs=2),
         recipe={"kind": TASK},

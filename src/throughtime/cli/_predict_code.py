@@ -6,10 +6,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from throughtime.cli._demo_run import operator_task
 from throughtime.cli._python_files import python_files, unreadable
 from throughtime.cli._tokenizer import tokenizer_of
 from throughtime.data.printable import json_line, printable
 from throughtime.data.vocabulary import Vocabulary
+from throughtime.demo.operators.replacement import ReplacementDetector
 from throughtime.demo.review import Finding, review
 from throughtime.training import Run
 
@@ -40,8 +42,9 @@ class _Located:
 
 def predict_code(run: Run, data: Path, *, jsonl: bool, top: int, prior: float) -> None:
     """Print the operators with the highest probability of having been replaced."""
+    operator_task(run)
     vocabulary = Vocabulary.from_tokenizer(tokenizer_of(run))
-    model = run.load_model()
+    model = ReplacementDetector(run.load_model(), vocabulary)
     located = []
     for name, source in python_files(data):
         lines = source.split("\n")  # as Python does: a form feed does not end a line

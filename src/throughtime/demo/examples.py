@@ -5,6 +5,7 @@ from torch import Tensor
 
 from throughtime.demo.operators.dataset import PythonOperators
 from throughtime.demo.operators.lexer import NEWLINE
+from throughtime.demo.operators.replacement import VERDICTS
 from throughtime.demo.operators.sites import CLOSE, OPEN
 from throughtime.report import Example
 
@@ -19,12 +20,12 @@ def most_certain(
     source
         The data set; its test examples are used.
     probabilities : Tensor
-        (B, 2) class probabilities of the test examples.
+        (B, 2) of the test examples, that the operator is original and that it was replaced.
     count
         Maximum number of examples of each kind.
     """
     confidence, predicted = probabilities.max(dim=1)
-    correct = torch.eq(predicted, source.test.labels)
+    correct = torch.eq(predicted, source.replaced)
     examples = []
     for subset in (correct, ~correct):
         index = torch.nonzero(subset).flatten()
@@ -42,8 +43,8 @@ def _example(source: PythonOperators, index: int, probabilities: Tensor) -> Exam
         before=_text(words[:start]) + (" " if words[start - 1 : start] not in ([], [NEWLINE]) else ""),
         marked=" ".join(words[start + 1 : stop]),
         after=" " + _text(words[stop + 1 :]),
-        truth=source.classes[int(source.test.labels[index])],
-        predicted=source.classes[predicted],
+        truth=VERDICTS[int(source.replaced[index])],
+        predicted=VERDICTS[predicted],
         probability=float(probabilities[predicted]),
         where=f"{source.file_name(file)}:{line}:{column + 1}",
     )

@@ -20,10 +20,10 @@ from throughtime.baselines.constant import class_frequencies
 from throughtime.baselines.regressions import ngram_regression
 from throughtime.baselines.rows import Rows
 from throughtime.baselines.targets import Classes
-from throughtime.data.examples import Examples
 from throughtime.demo.examples import most_certain
 from throughtime.demo.interval import accuracy_interval
 from throughtime.demo.operators.dataset import PythonOperators
+from throughtime.demo.operators.replacement import ReplacementDetector, replacement_logits, shown_operators
 from throughtime.demo.plan import DemoPlan, Network
 from throughtime.demo.results import DemoResult, read_result, write_result
 from throughtime.demo.review import precision_at
@@ -81,18 +81,19 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
     )
     tell("baselines: logistic regression on n-grams …")
     files = source.sites["test"].where[:, 0]
-    rows = [_baseline_row(baseline, source.test, files) for baseline in _baselines(source)]
+    rows = [_baseline_row(baseline, source, files) for baseline in _baselines(source)]
     trained = [_train(network, source, out, tell, progress=progress) for network in plan.networks]
     runs = [*trained, _blend(trained, source, out, tell)]
     names = [*(network.name for network in plan.networks), "Blend"]
     models = [run.load_model() for run in runs]
-    logits = [cast("Tensor", predict(model, source.test.inputs)) for model in models]
-    correct = [torch.eq(scores.argmax(1), source.test.labels).numpy() for scores in logits]
+    detectors = [ReplacementDetector(model, source.vocabulary) for model in models]
+    logits = [cast("Tensor", predict(detector, source.test.inputs)) for detector in detectors]
+    correct = [torch.eq(scores.argmax(1), source.replaced).numpy() for scores in logits]
     for name, run, model, hits in zip(names, runs, models, correct, strict=True):
         rows.append(_network_row(name, run, model, hits, files))
     best = max(range(len(runs)), key=lambda i: correct[i].mean())
     tell("looking for replaced operators, one in a hundred …")
-    precision = precision_at(models[best], source.sites["test"], seed=plan.seed)
+    precision = precision_at(detectors[best], source.sites["test"], seed=plan.seed)
     tell("log of a small shop with a fault that no test detects: training on the log of correct runs …")
     log = scan_shop(out, plan.shop)
     if log is None:
@@ -105,7 +106,8 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
         title="Has this operator been replaced?",
         subtitle=(
             "Python source from this machine; half of the operators in question were replaced by another of "
-            "their family. The models see two lines before, one after, and the operator marked."
+            "their family. The models see two lines before, one after, and the operator marked. They predict "
+            "which operator the author wrote; if it is not the one shown, it was replaced."
         ),
         models=rows,
         curves=[curve_of(n.name, run.metrics.history) for n, run in zip(plan.networks, trained, strict=True)],
@@ -195,9 +197,10 @@ def _logistic(rows: Rows, classes: int, seconds: float, *, longest: int) -> Fit 
     return ngram_regression(rows, Classes(classes), seconds, lengths=(longest,))
 
 
-def _baseline_row(baseline: Baseline, test: Examples, files: NDArray[np.int64]) -> ModelRow:
-    predicted, truth = cast("Tensor", baseline.outputs(test)).argmax(1), cast("Tensor", test.targets)
-    correct = (predicted == truth).numpy()
+def _baseline_row(baseline: Baseline, source: PythonOperators, files: NDArray[np.int64]) -> ModelRow:
+    shown = shown_operators(source.test.inputs, source.vocabulary)
+    logits = replacement_logits(cast("Tensor", baseline.outputs(source.test)), shown)
+    correct = torch.eq(logits.argmax(1), source.replaced).numpy()
     return _row(baseline.name, correct, files, baseline.parameters, baseline.seconds, baseline.tokens)
 
 

@@ -23,13 +23,13 @@ def _networks() -> tuple[Network, ...]:
     return (
         Network(
             "TextCNN",
-            ModelSpec("textcnn", {"embedding_size": 96, "dropout": 0.2}),
+            ModelSpec("textcnn", {"embedding_size": 96, "kernel_sizes": [3, 5, 7], "dropout": 0.2}),
             Settings(epochs=3, tokens_per_batch=4096, learning_rate=2e-3),
         ),
         Network(
             "BiLSTM",
-            ModelSpec("bilstm", {"embedding_size": 128, "hidden_size": 128, "dropout": 0.1}),
-            Settings(epochs=4, tokens_per_batch=3072, learning_rate=3e-3),
+            ModelSpec("bilstm", {"embedding_size": 64, "hidden_size": 160, "dropout": 0.1}),
+            Settings(epochs=3, tokens_per_batch=3072, learning_rate=3e-3),
         ),
     )
 

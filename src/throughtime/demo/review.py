@@ -1,9 +1,10 @@
 """Detection of replaced operators in a file with the trained classifier and a corrected prior.
 
-The classifier was trained on examples of which half were replaced by another operator of the family, with
-uniform probability. By Bayes' rule, its odds for operator j of a family of k give the probability that an
-author writes j: P(j) = 1 / (1 + (k − 1) · odds_j). The P(j) of all members are computed and normalized. If a
-fraction ``prior`` of operators is replaced, the odds that the operator o in the file is a replacement are
+The classifier is a `throughtime.demo.operators.replacement.ReplacementDetector`, trained on windows of
+which half had their operator replaced by another of its family, with uniform probability. By Bayes' rule,
+its odds for operator j of a family of k give the probability that an author writes j:
+P(j) = 1 / (1 + (k − 1) · odds_j). The P(j) of all members are computed and normalized. If a fraction
+``prior`` of operators is replaced, the odds that the operator o in the file is a replacement are
 prior / (1 − prior) · (1 − P(o)) / ((k − 1) · P(o)).
 """
 

@@ -24,9 +24,9 @@ class Filter:
     activation : float
         The highest activation.
     weight : float
-        Its weight in the log odds of the second class against the first.
+        The largest of its weights in the logits, less the mean of all.
     towards : str
-        The class that it speaks for.
+        The class whose weight that is.
     """
 
     ngrams: Sequence[str]

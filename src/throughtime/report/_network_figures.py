@@ -63,8 +63,8 @@ def _accuracies(
     return figure
 
 
-def filters_figure(convolutions: Sequence[Convolution], towards: str) -> go.Figure:
-    """Draw every filter by its weight for a class and its highest activation."""
+def filters_figure(convolutions: Sequence[Convolution]) -> go.Figure:
+    """Draw every filter by the weight for its class and its highest activation."""
     figure = go.Figure()
     for colour, part in zip(COLOURS * len(convolutions), convolutions, strict=False):
         figure.add_trace(
@@ -74,13 +74,17 @@ def filters_figure(convolutions: Sequence[Convolution], towards: str) -> go.Figu
                 name=f"{part.kernel_size} tokens",
                 mode="markers",
                 marker={"size": 7, "color": colour, "opacity": 0.7},
-                customdata=[in_figure(item.ngrams[0], most=60) for item in part.filters],
-                hovertemplate="%{customdata}<br>weight %{x:.2f}, activation %{y:.2f}<extra></extra>",
+                customdata=[
+                    [in_figure(item.ngrams[0], most=60), in_figure(item.towards)] for item in part.filters
+                ],
+                hovertemplate=(
+                    "%{customdata[0]}<br>for %{customdata[1]}: weight %{x:.2f}, activation %{y:.2f}"
+                    "<extra></extra>"
+                ),
             )
         )
-    figure.add_vline(x=0, line={"color": _GREY, "dash": "dot", "width": 1.5})
     figure.update_layout(layout(380), legend=_LEGEND)
-    figure.update_xaxes(title=f"weight for “{in_figure(towards)}”", nticks=7)
+    figure.update_xaxes(title="weight for the class that the filter speaks for", rangemode="tozero", nticks=7)
     figure.update_yaxes(title="highest activation", rangemode="tozero")
     return figure
 

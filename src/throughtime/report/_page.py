@@ -36,7 +36,7 @@ def _network_figures(page: Page, networks: NetworkViews) -> dict[str, Markup]:
     figures = {
         "groups": groups_figure(networks.mistakes),
         "lengths": lengths_figure(networks.mistakes),
-        "filters": filters_figure(networks.convolutions, networks.classes[1]),
+        "filters": filters_figure(networks.convolutions),
         "gates": gates_around_figure(networks.recurrence.directions),
         "gradients": gradients_figure(networks.recurrence.gradients),
         "influence": influence_figure(networks.influence),

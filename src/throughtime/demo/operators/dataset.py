@@ -1,6 +1,7 @@
 """``python-operators``: operators in Python source, half of which are replaced.
 
-The task is to classify whether an operator has been replaced by another of its family.
+The task is to classify the operator that the author wrote, in a window that shows it or another of its
+family; `throughtime.demo.operators.replacement` turns this into whether the operator was replaced.
 
 A window holds an operator's logical line, the two lines before and the one after, 20 to 100 tokens, the
 operator marked. Files are split 60/20/20; a window that occurs twice is kept once. Replacements
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from throughtime.data.examples import Examples
 from throughtime.data.vocabulary import Vocabulary
@@ -36,7 +38,7 @@ _SPLITS = ("training", "validation", "test")
 class Sizes:
     """How much of the source is used."""
 
-    training: int = 140_000
+    training: int = 200_000
     validation: int = 12_000
     test: int = 12_000
     vocabulary: int = 10_000
@@ -62,7 +64,7 @@ class PythonOperators:
         If there are too few files or operators for three splits.
     """
 
-    classes = ("original", "replaced")
+    classes = tuple(OPERATORS)
 
     def __init__(
         self,
@@ -102,10 +104,17 @@ class PythonOperators:
         """The test windows, half of their operators replaced."""
         return self._drawn("test", 0)
 
+    @cached_property
+    def replaced(self) -> Tensor:
+        """Whether the operator of each test window was replaced, (B,) int64."""
+        sites = self.sites["test"]
+        return (self.test.inputs.values[sites.places] != sites.operator_tokens[sites.operators]).long()
+
     def _drawn(self, split: str, epoch: int) -> Examples:
         key = hashlib.sha256(f"python-operators/{self.seed}/{split}/{epoch}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(key[:8], "little", signed=True))
-        return Examples(*self.sites[split].draw(generator))
+        sites = self.sites[split]
+        return Examples(sites.draw(generator), sites.operators)
 
     def file_name(self, number: int) -> str:
         """Return the name of a file, such as ``torch/nn/modules/rnn.py``."""

@@ -72,15 +72,8 @@ class Sites:
         values = self.tokens.values.index_copy(0, self.places, self.operator_tokens[operators])
         return self.tokens.with_values(values)
 
-    def draw(self, generator: torch.Generator) -> tuple[Ragged, Tensor]:
-        """Replace half of the operators at random, each by another of its family.
-
-        Returns
-        -------
-        tokens : Ragged
-            The windows.
-        replaced : Tensor
-            (B,) int64: 1 where the operator is not the author's.
+    def draw(self, generator: torch.Generator) -> Ragged:
+        """Return the windows, half of the operators replaced at random, each by another of its family.
 
         Examples
         --------
@@ -94,7 +87,7 @@ class Sites:
         """
         replaced = torch.randint(2, (len(self),), generator=generator)
         others = self.draw_others(generator)
-        return self.with_operators(torch.where(replaced == 1, others, self.operators)), replaced
+        return self.with_operators(torch.where(replaced == 1, others, self.operators))
 
     def draw_others(self, generator: torch.Generator) -> Tensor:
         """Return for every site, (B,) int64, another operator of its family, each as likely."""

@@ -1,4 +1,4 @@
-"""Filters of the TextCNN: the n-grams that activate them, and the class that they speak for."""
+"""Filters of the TextCNN: the n-grams that activate them, and the operator that they speak for."""
 
 from typing import cast
 
@@ -11,8 +11,8 @@ from throughtime.ragged import Ragged
 from throughtime.report import Convolution, Filter
 
 _NGRAMS = 5
-_STRONGEST = 3
-"""Filters shown for each kernel size and class."""
+_STRONGEST = 8
+"""Filters shown for each kernel size."""
 
 
 def convolutions(
@@ -24,24 +24,21 @@ def convolutions(
 
 def _convolution(part: FilterNgrams, vocabulary: Vocabulary, classes: tuple[str, ...]) -> Convolution:
     effect = cast("Tensor", part.effect)
-    weights = (effect[1] - effect[0]).tolist()
-    filters = [_filter(part, number, weight, vocabulary, classes) for number, weight in enumerate(weights)]
-    order = sorted(filters, key=lambda item: -item.activation * abs(item.weight))
-    strongest = [item for name in classes for item in _first(order, name)]
+    weights, towards = (effect - effect.mean(0)).max(0)
+    filters = [
+        _filter(part, number, weight, vocabulary, classes[operator])
+        for number, (weight, operator) in enumerate(zip(weights.tolist(), towards.tolist(), strict=True))
+    ]
+    order = sorted(filters, key=lambda item: -item.activation * item.weight)
+    strongest = [item for item in order if item.activation > 0][:_STRONGEST]
     return Convolution(int(part.field.size), filters, strongest)
 
 
-def _first(filters: list[Filter], towards: str) -> list[Filter]:
-    return [item for item in filters if item.towards == towards and item.activation > 0][:_STRONGEST]
-
-
-def _filter(
-    part: FilterNgrams, number: int, weight: float, vocabulary: Vocabulary, classes: tuple[str, ...]
-) -> Filter:
+def _filter(part: FilterNgrams, number: int, weight: float, vocabulary: Vocabulary, towards: str) -> Filter:
     ngrams = cast("Tensor", part.ngrams)[number].tolist()
     return Filter(
         [" ".join(shown(ngram, vocabulary)) for ngram in ngrams],
         float(part.activation[number, 0]),
         weight,
-        classes[weight > 0],
+        towards,
     )

@@ -39,7 +39,7 @@ class TestSites:
         return cls(
             sites.operators.numpy(),
             np.array([number[token] for token in tokens]),
-            test.targets.numpy() == 1,
+            source.replaced.numpy() == 1,
             test.inputs.lengths.numpy(),
         )
 

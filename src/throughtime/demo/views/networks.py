@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from throughtime.demo.operators.dataset import PythonOperators
+from throughtime.demo.operators.replacement import VERDICTS, ReplacementDetector
 from throughtime.demo.views.around import places_of
 from throughtime.demo.views.filters import convolutions
 from throughtime.demo.views.gates import recurrence
@@ -34,9 +35,9 @@ def network_views(
     source
         The data set. Mistakes and examples are of its test, everything else is measured on validation.
     models
-        The networks by name, one of them a TextCNN, one a BiLSTM.
+        The networks by name, one of them a TextCNN, one a BiLSTM; they predict the author's operator.
     logits : sequence of Tensor
-        (B, 2) each: their outputs on the test.
+        (B, 2) each: what `ReplacementDetector` makes of their outputs on the test.
     out
         Folder of the report.
     """
@@ -45,9 +46,10 @@ def network_views(
     validation, places = source.validation, places_of(source.sites["validation"])
     few = slice(0, _GATE_WINDOWS)
     windows, labels = validation.inputs[few], cast("Tensor", validation.targets)[few]
-    sites, truth = TestSites.of(source), cast("Tensor", source.test.targets)
+    sites, truth = TestSites.of(source), source.replaced
+    detectors = {name: ReplacementDetector(model, source.vocabulary) for name, model in models.items()}
     return NetworkViews(
-        classes=source.classes,
+        classes=VERDICTS,
         mistakes=[
             mistakes(name, _hits(scores, truth), sites) for name, scores in zip(models, logits, strict=True)
         ],
@@ -57,8 +59,8 @@ def network_views(
             cnn, validation.inputs[:_FILTER_WINDOWS], source.vocabulary, source.classes
         ),
         recurrence=recurrence(rnn, windows, labels, places[few]),
-        influence=[influence_around(name, model, windows, places[few]) for name, model in models.items()],
-        tokens=token_examples(source, models, logits),
+        influence=[influence_around(name, model, windows, places[few]) for name, model in detectors.items()],
+        tokens=token_examples(source, detectors, logits),
         live=live_pages(out),
     )
 

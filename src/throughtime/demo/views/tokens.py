@@ -1,12 +1,12 @@
 """Single windows with the influence of each token by occlusion, and the influence by distance."""
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from throughtime.demo.operators.dataset import PythonOperators
+from throughtime.demo.operators.replacement import VERDICTS
 from throughtime.demo.views.around import OFFSETS, means_around
 from throughtime.demo.views.words import shown
 from throughtime.diagnose import influence
@@ -43,7 +43,7 @@ def token_examples(
     Of each kind, the first replaced operator in the order of the data set.
     """
     rows = _chosen(source, logits)
-    windows, labels = source.test.inputs[torch.tensor(rows)], source.test.targets[torch.tensor(rows)]
+    windows, replaced = source.test.inputs[torch.tensor(rows)], source.replaced[torch.tensor(rows)]
     scores = {
         name: influence(model, windows, method="occlusion", outcome=log_odds)
         for name, model in models.items()
@@ -51,7 +51,7 @@ def token_examples(
     return [
         TokenExample(
             shown(windows[place].tolist(), source.vocabulary),
-            source.classes[int(labels[place])],
+            VERDICTS[int(replaced[place])],
             _where(source, row),
             [
                 TokenScores(name, float(result.outcome[place].sigmoid()), result.scores[place].tolist())
@@ -63,9 +63,9 @@ def token_examples(
 
 
 def _chosen(source: PythonOperators, logits: Sequence[Tensor]) -> list[int]:
-    labels, lengths = cast("Tensor", source.test.targets), source.test.inputs.lengths
-    right = torch.stack([scores.argmax(1) == labels for scores in logits])
-    readable = (labels == 1) & (lengths <= _MOST_TOKENS)
+    replaced, lengths = source.replaced, source.test.inputs.lengths
+    right = torch.stack([scores.argmax(1) == replaced for scores in logits])
+    readable = (replaced == 1) & (lengths <= _MOST_TOKENS)
     kinds = (right.all(0), right[0] & ~right[1], ~right[0] & right[1], ~right.any(0))
     first = (torch.nonzero(kind & readable).flatten()[:1].tolist() for kind in kinds)
     return [row for rows in first for row in rows] or [0]
