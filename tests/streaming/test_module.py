@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.errors import InputTypeError, NotCausalError, ShapeError, UnsupportedError
+from throughtime.errors import DataError, InputTypeError, NotCausalError, ShapeError, UnsupportedError
 from throughtime.nn.inputs.output import unwrapped
 
 W, C, N = 13, 3, 2
@@ -222,6 +222,38 @@ def test_a_saved_stream_goes_on_in_another_process(name: str) -> None:
     assert torch.equal(answers["a"], _whole(model, x))
     assert torch.equal(answers["b", 2], _whole(model, y))
     assert second.open() == 0
+
+
+def test_a_discarded_sequence_is_gone_and_the_others_go_on() -> None:
+    make, draw = MODELS["lstm, mean"]
+    model = _model(make)
+    x, stream = draw(8), tt.Stream(model)
+    for key in ("gone", "a"):
+        stream.open(key)
+    stream.push({"gone": draw(3), "a": x[:5]})
+    stream.discard("gone")
+    assert list(stream) == ["a"]
+    with pytest.raises(ShapeError, match="stream 'gone' is not open"):
+        stream.discard("gone")
+    stream.open("gone")
+    answers = stream.push({"a": x[5:], "gone": x})
+    for key in ("a", "gone"):
+        assert torch.equal(answers[key], _whole(model, x)), key
+
+
+def test_what_a_predictor_keeps_is_not_read_of_a_discarded_sequence(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = tt.Stream(_model(lambda: _named(M.GRUModel)))
+    stream.open("a")
+
+    def unreadable(*_: object) -> None:
+        raise DataError("no")
+
+    monkeypatch.setattr(stream._source, "finish", unreadable)
+    with pytest.raises(DataError):
+        stream.close("a")
+    assert list(stream) == ["a"]
+    stream.discard("a")
+    assert not list(stream)
 
 
 def test_a_stream_without_steps_is_saved() -> None:

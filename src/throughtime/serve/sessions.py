@@ -71,7 +71,7 @@ class Session:
 
     def _close(self) -> None:
         with contextlib.suppress(ThroughtimeError):
-            self._stream.close(self._key)
+            self._stream.discard(self._key)
 
 
 class Sessions:

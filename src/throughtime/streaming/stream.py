@@ -155,6 +155,8 @@ class Stream:
         ------
         ShapeError
             If there is no open sequence of this key.
+        DataError
+            If a predictor cannot read what it keeps; the sequence stays open, see `discard`.
         """
         with self._lock:
             self._require_open(key)
@@ -164,6 +166,18 @@ class Stream:
             answer = None if steps is None else self._run([key], steps)[0]
             self._forget(key)
             return answer
+
+    def discard(self, key: Hashable) -> None:
+        """End a sequence without an answer: what a predictor still keeps of it is not read.
+
+        Raises
+        ------
+        ShapeError
+            If there is no open sequence of this key.
+        """
+        with self._lock:
+            self._require_open(key)
+            self._forget(key)
 
     def state(self, key: Hashable) -> Any:
         """Return a copy of the state of the model after the steps of a sequence so far.
