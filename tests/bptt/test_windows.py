@@ -190,10 +190,10 @@ def test_dense_batches_carry_too_and_a_given_state_is_left_alone() -> None:
         with carried.carry(layer, range(2)):
             found = layer(part).output
     assert torch.equal(found, whole[:, 4:])
-    before = carried.state_dict()["states"]["GRU"][0]
+    before = carried.state_dict()["layers"]["GRU"]["state"][0]
     with carried.carry(layer, range(2)):
         assert torch.equal(layer(x, torch.zeros(1, 2, 4)).output, whole)
-    assert torch.equal(carried.state_dict()["states"]["GRU"][0], before)
+    assert torch.equal(carried.state_dict()["layers"]["GRU"]["state"][0], before)
 
 
 @each_layer
@@ -214,11 +214,11 @@ def test_a_pass_that_fails_leaves_the_states_as_they_were() -> None:
     carried = Carried()
     with carried.carry(layer, [0]):
         layer(x)
-    before = carried.state_dict()["states"]["GRU"][0]
+    before = carried.state_dict()["layers"]["GRU"]["state"][0]
     failing = nn.Sequential(layer, nn.Linear(7, 7))
     with pytest.raises(RuntimeError, match="shapes"), carried.carry(failing, [0]):
         failing(x)
-    assert torch.equal(carried.state_dict()["states"]["GRU"][0], before)
+    assert torch.equal(carried.state_dict()["layers"]["GRU"]["state"][0], before)
     assert layer._carriers is None
 
 
@@ -230,7 +230,8 @@ def test_no_graph_leaves_a_window() -> None:
             output = layer(x).output
         output.sum().backward()
         assert x.grad is not None
-    assert not any(part.requires_grad for parts in carried.state_dict()["states"].values() for part in parts)
+    (layer_state,) = carried.state_dict()["layers"].values()
+    assert not any(part.requires_grad for part in layer_state["state"])
 
 
 def test_without_gradients_states_inside_a_run_are_those_with_them() -> None:
@@ -241,7 +242,7 @@ def test_without_gradients_states_inside_a_run_are_those_with_them() -> None:
             carried = Carried()
             with torch.set_grad_enabled(enabled), carried.carry(layer, [0], after=4):
                 layer(x)
-            found.append(carried.state_dict()["states"][name][0])
+            found.append(carried.state_dict()["layers"][name]["state"][0])
         assert torch.equal(*found)
         state = layer(x[:4]).state
         torch.testing.assert_close(found[0], (state[0] if name == "LSTM" else state)[:, None])
@@ -313,10 +314,10 @@ def _carry(model: nn.Module, ids: Any, x: Any, **more: Any) -> None:
         ),
         (
             lambda: Carried().load_state_dict(
-                {"version": 1, "ids": torch.arange(2), "states": {"a": [torch.zeros(1, 3, 4)]}}
+                {"version": 2, "layers": {"a": {"ids": torch.arange(2), "state": [torch.zeros(3, 4)]}}}
             ),
             ShapeError,
-            r"has shape (1, 3, 4), expected (layers, 2, size)",
+            "has shape (3, 4), expected (2, …), one row for each stream",
         ),
     ],
 )

@@ -127,8 +127,9 @@ def test_the_state_of_the_streams_is_in_the_checkpoint_and_counts(
         patch.setattr(TrainingModule, "training_step", stopping)
         assert fitted(run).interrupted
     carried = read_tree(run.state_path)["throughtime"]["carried"]
-    assert sorted(carried["ids"].tolist()) == [0, 1, 2, 3]
-    assert all(part.any() for parts in carried["states"].values() for part in parts)
+    for layer in carried["layers"].values():
+        assert sorted(layer["ids"].tolist()) == [0, 1, 2, 3]
+        assert all(part.any() for part in layer["state"])
     load = TrainingModule.on_load_checkpoint
 
     def forgetting(self: TrainingModule, checkpoint: Any) -> None:
@@ -222,9 +223,9 @@ def test_states_of_several_processes_become_one() -> None:
 
 
 def _state_of(carried: tt.bptt.Carried, one: int) -> list[torch.Tensor]:
-    saved = carried.state_dict()
+    saved = carried.state_dict()["layers"]["LSTM"]
     place = saved["ids"].tolist().index(one)
-    return [part[:, place] for part in saved["states"]["LSTM"]]
+    return [part[place] for part in saved["state"]]
 
 
 # ------------------------------------------------------------------ figures and precision
@@ -285,8 +286,8 @@ def test_windows_train_in_bfloat16_too(tmp_path: Path, uninterrupted: Run) -> No
                 found.append(model(window.of(x)).values)
     torch.testing.assert_close(torch.cat(found), whole, rtol=1e-2, atol=1e-2)
     assert whole.dtype == torch.float32
-    states = carried.state_dict()["states"].values()
-    assert {part.dtype for parts in states for part in parts} == {torch.float32}
+    layers = carried.state_dict()["layers"].values()
+    assert {part.dtype for layer in layers for part in layer["state"]} == {torch.float32}
 
 
 # ------------------------------------------------------------------ errors

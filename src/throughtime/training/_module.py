@@ -337,11 +337,19 @@ def _bound_steps(model: nn.Module, norm: float) -> None:
 
 def merged_states(states: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return states of `Carried` of different streams as one."""
-    held = [state for state in states if len(state["ids"])]
-    if len(held) < 2:
-        return (held or list(states))[0]
-    layers = {
-        name: [torch.cat(parts, 1) for parts in zip(*(state["states"][name] for state in held), strict=True)]
-        for name in held[0]["states"]
+    names = dict.fromkeys(name for state in states for name in state["layers"])
+    return {
+        **states[0],
+        "layers": {
+            name: _merged_layer([state["layers"][name] for state in states if name in state["layers"]])
+            for name in names
+        },
     }
-    return {**held[0], "ids": torch.cat([state["ids"] for state in held]), "states": layers}
+
+
+def _merged_layer(layers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    parts = zip(*(layer["state"] for layer in layers), strict=True)
+    return {
+        "ids": torch.cat([layer["ids"] for layer in layers]),
+        "state": [torch.cat(part) for part in parts],
+    }

@@ -1,7 +1,6 @@
 """`Recurrence`: the general recurrent network, with a user-defined transition and read-out."""
 
 import math
-import warnings
 from collections.abc import Callable
 from functools import partial
 from types import MappingProxyType
@@ -12,30 +11,31 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
-from throughtime.errors import InputTypeError, UnsupportedError
+from throughtime.errors import InputTypeError
 from throughtime.nn.description.kinds import Stateful
 from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
 from throughtime.nn.inputs.resets import flags_of_step, pieces_of
-from throughtime.nn.inputs.step_order import StepOrder, step_order
 from throughtime.nn.inputs.tokens import Input, from_ragged, is_unbatched, like_input, ragged_of, tokens_of
+from throughtime.nn.recurrence._bounds import Bounds, with_bounded_gradients
 from throughtime.nn.recurrence._cell_transition import call_cell, is_cell, native_states, size_of
-from throughtime.nn.recurrence._program import CHOICES, Native, program_states
+from throughtime.nn.recurrence._program import CHOICES, Native
 from throughtime.nn.recurrence._structures import leaves_of, mapped, rebuilt
 from throughtime.nn.recurrence._transition import begin, check_input, check_next, check_rows
+from throughtime.nn.recurrence._transitions import Transitions
 from throughtime.nn.recurrence.cell import Cell
 from throughtime.nn.recurrence.noise import draws_of
-from throughtime.nn.recurrence.recording import Recorded, recorded, values_of_step
-from throughtime.nn.recurrence.step_inputs import StepInputs, checked_constants, with_inputs
+from throughtime.nn.recurrence.recording import Recorded
+from throughtime.nn.recurrence.step_inputs import StepInputs, checked_constants
 from throughtime.nn.recurrence.trace import Kept, RecurrenceTrace
-from throughtime.ops.program.tracing.cache import StepTracer
-from throughtime.ops.program.tracing.errors import UntraceableError
-from throughtime.ops.recurrent.bounds import bound_of, bounded_gradient
-from throughtime.ops.recurrent.steps import Steps, dense_steps
+from throughtime.nn.recurrent.attached import CarriesState, Watchable
+from throughtime.nn.recurrent.carrying import carrier_of, states_after
+from throughtime.ops.recurrent.bounds import bound_of
+from throughtime.ops.recurrent.steps import Steps, dense_steps, host_lengths
 from throughtime.ragged import Ragged, refuse_compiling, refuse_tracing
 
 
-class Recurrence(nn.Module):
+class Recurrence(CarriesState, Watchable):
     r"""A recurrent network by its definition: h_t = f(h_{t−1}, x_t), o_t = g(h_t).
 
     f and g are modules or functions on batches: f takes a state whose leaves are (n, …) and one token of each
@@ -125,7 +125,7 @@ class Recurrence(nn.Module):
             overridden = type(f).prepare is not Cell.prepare
             prepare = f.prepare if overridden and prepare is None else prepare
         self.f, self.g, self.prepare = f, g, prepare
-        self.batch_first, self.native = batch_first, native
+        self.batch_first = batch_first
         self._cell = is_cell(f) and prepare is None
         self._draws = isinstance(f, Cell) and type(f).noise is not Cell.noise
         zeros = torch.zeros(0)
@@ -140,12 +140,9 @@ class Recurrence(nn.Module):
                 "Recurrence: state is missing; give the initial state, such as state=5 for five zeros (it is "
                 "optional only for cells of torch.nn and tt.nn)"
             )
-        # In a tuple, so that it does not become a second child of this module.
-        self._transition = (f, with_inputs(f), recorded(f), with_inputs(recorded(f)))
-        self._tracers = tuple(map(StepTracer, self._transition))
-        self._reasons: set[str] = set()
-        self._bounds: tuple[float, float] | None = None
+        self._bounds: Bounds | None = None
         leaves, structure = pytree.tree_flatten(state)
+        self._transitions = Transitions(f, native, len(leaves))
         self._names = [f"initial_{number}" for number in range(len(leaves))]
         # The state with names in place of tensors: a TreeSpec is not meant to be copied.
         self._named_state = pytree.tree_unflatten(self._names, structure)
@@ -166,13 +163,22 @@ class Recurrence(nn.Module):
             )
 
     @property
+    def native(self) -> Native:
+        """Where f runs; may be set."""
+        return self._transitions.native
+
+    @native.setter
+    def native(self, native: Native) -> None:
+        self._transitions.native = native
+
+    @property
     def initial_state(self) -> Any:
         """The state that a sequence begins with, in its structure, without a dimension for sequences."""
         return pytree.tree_map(lambda name: getattr(self, name), self._named_state)
 
     def transition(self, state: Any, x_t: Any) -> Any:
         """Return the state after one step of n sequences, in Python."""
-        return self._transition[0](state, x_t)
+        return self._transitions.f(state, x_t)
 
     def operators(self) -> tuple[Operator, ...]:
         """Return the layer itself, whose functions an exporter reads."""
@@ -345,18 +351,19 @@ class Recurrence(nn.Module):
                 f"Recurrence.step takes one token of each stream, a tensor (B, …), got {kind}"
             )
         before = self._begun(state, x_t.shape[0], unbatched=False)
+        carrier = carrier_of(self) if state is None else None
+        if carrier is not None:
+            before = rebuilt(carrier.begin(self, leaves_of(before)) or leaves_of(before), before)
         if reset is not None:
             before = self._restarted(before, flags_of_step(reset, x_t.shape[:1], "Recurrence"))
         token = x_t if self.prepare is None else self.prepare(x_t)
         if self._bounds is not None:
-            before = _with_bounded_gradients(before, self._bounds)
+            before = with_bounded_gradients(before, self._bounds)
         steps = dense_steps(len(x_t), 1, batch_first=False)
         inputs = self._inputs(steps, before, context, seeds, first_step, unbatched=False)
-        if inputs is None:
-            after = self._transition[0](before, token)
-        else:
-            after, _ = self._transition[1](inputs.of_state(before), inputs.of_tokens(token))
-        after = check_next(before, after)
+        after = check_next(before, self._transitions.step(before, token, inputs))
+        if carrier is not None:
+            carrier.end(self, host_lengths(steps), leaves_of(after))
         return (after if self.g is None else self.g(after)), after
 
     def _begun(self, state: Any, batch: int, *, unbatched: bool) -> Any:
@@ -402,6 +409,27 @@ class Recurrence(nn.Module):
         ``step_inputs`` are context, seeds and the number of the first step; ``trace`` gets recorded values.
         """
         begun = self._begun(state, steps.batch, unbatched=is_unbatched(x))
+        carrier = carrier_of(self) if state is None else None
+        if carrier is None:
+            return self._over_pieces(x, tokens, steps, begun, reset, step_inputs, trace)
+        begun = rebuilt(carrier.begin(self, leaves_of(begun)) or leaves_of(begun), begun)
+        states, final = self._over_pieces(x, tokens, steps, begun, reset, step_inputs, trace)
+        after = carrier.after
+        ended = final if after is None else mapped(lambda part: states_after(part, steps, after), states)
+        carrier.end(self, host_lengths(steps), leaves_of(ended))
+        return states, final
+
+    def _over_pieces(
+        self,
+        x: Input,
+        tokens: Tensor,
+        steps: Steps,
+        begun: Any,
+        reset: Any,
+        step_inputs: tuple[Any, Any, Any],
+        trace: Kept | None,
+    ) -> tuple[Any, Any]:
+        """Run sequences from their states, cut into pieces where there are reset flags."""
         inputs = self._inputs(steps, begun, *step_inputs, unbatched=is_unbatched(x))
         if reset is None:
             return self._loop(tokens, steps, begun, inputs, trace)
@@ -447,92 +475,15 @@ class Recurrence(nn.Module):
         if self.prepare is not None:
             prepared = self.prepare(tokens)
             check_rows(leaves_of(prepared), tokens.shape[0], "prepare", "tokens")
-        if trace is None:
-            return self._all_steps(0, prepared, state, steps, inputs)
-        if inputs is None:
-            values = values_of_step(self._transition[0], state, prepared)
-        else:
-            values = values_of_step(self._transition[1], inputs.of_state(state), inputs.of_tokens(prepared))
-        if not values and not trace.with_gradients:
-            return self._all_steps(0, prepared, state, steps, inputs)
+        values = {} if trace is None else self._transitions.recorded(state, prepared, inputs)
+        if trace is None or not (values or trace.with_gradients):
+            return self._transitions.states("plain", prepared, state, steps, inputs, self._bounds)
         record = trace.recorded = Recorded(values, state, tokens.shape[0], gradients=trace.with_gradients)
-        (states, trace.values), (final, _) = self._all_steps(
-            2, record.of_tokens(prepared), record.of_state(state), steps, inputs
+        read, before = record.of_tokens(prepared), record.of_state(state)
+        (states, trace.values), (final, _) = self._transitions.states(
+            "recorded", read, before, steps, inputs, self._bounds
         )
         return states, final
-
-    def _all_steps(
-        self, kind: int, prepared: Any, state: Any, steps: Steps, inputs: StepInputs | None
-    ) -> tuple[Any, Any]:
-        kept = len(leaves_of(state))
-        if inputs is None:
-            return self._transit(kind, prepared, state, steps, kept)
-        whole, read = inputs.of_state(state), inputs.of_tokens(prepared)
-        states, final = self._transit(kind + 1, read, whole, steps, kept)
-        return states[0], final[0]
-
-    def _transit(self, kind: int, prepared: Any, state: Any, steps: Steps, kept: int) -> tuple[Any, Any]:
-        """Run a transition; of the leaves of its states, only the first ``kept`` are wanted at every step."""
-        try:
-            can_be_native = self._may_be_native(leaves_of(prepared), state)
-            traced = self._tracers[kind].step(state, prepared) if can_be_native else None
-        except UntraceableError as error:
-            if self.native == "require":
-                raise UnsupportedError(f"Recurrence: f cannot run in the native loop: {error}") from None
-            result = self._python_loop(kind, prepared, state, steps, kept)
-            self._warn(str(error))  # after the loop: if f is at fault, its own error is clearer
-            return result
-        if traced is None:
-            return self._python_loop(kind, prepared, state, steps, kept)
-        return program_states(traced, prepared, state, steps, kept, self._bounds)
-
-    def _may_be_native(self, tokens: list[Tensor], state: Any) -> bool:
-        if self.native == "never" or torch.compiler.is_compiling():
-            return False
-        leaves = *tokens, *leaves_of(state)
-        return False not in [leaf.is_cpu for leaf in leaves]
-
-    def _warn(self, reason: str) -> None:
-        """Warn once for each reason why f does not run in the native loop."""
-        if reason in self._reasons:
-            return
-        self._reasons.add(reason)
-        warnings.warn(
-            f"Recurrence: f runs step by step in Python, not in the native loop: {reason}. "
-            "Pass native='never' to silence this warning, or native='require' to make it an error",
-            stacklevel=8,
-        )
-
-    def _python_loop(self, kind: int, prepared: Any, state: Any, steps: Steps, kept: int) -> tuple[Any, Any]:
-        leaves, shape_of_token = pytree.tree_flatten(prepared)
-        order = step_order(steps)
-        cut: list[Any] = [order.gathered(leaf) for leaf in leaves]
-        # What a step reads: mostly one tensor, and then nothing need be put together at every step.
-        read = cut[0].__getitem__ if prepared is leaves[0] else None
-        state = pytree.tree_map(order.sorted, state)
-        ended: list[Any] = []
-        states: list[Any] = []
-        f = self._transition[kind]
-        if self._bounds is not None:
-            f = partial(_bounded_step, f, self._bounds, len(self._names))
-        alive = steps.batch
-        if not order.alive:
-            # One step of no sequences, so that gradients are zero, not missing.
-            nothing = pytree.tree_map(lambda part: part[:0], state)
-            token = pytree.tree_unflatten([leaf[:0] for leaf in leaves], shape_of_token)
-            states.append(check_next(nothing, f(nothing, token)))
-        for t, count in enumerate(order.alive):
-            if count < alive:
-                state, over = _cut(state, count)
-                ended.append(over)
-                alive = count
-            token = (
-                pytree.tree_unflatten([leaf[t] for leaf in cut], shape_of_token) if read is None else read(t)
-            )
-            state = check_next(state, f(state, token))
-            states.append(state)
-        ended.append(state)
-        return _across(order.returned, states, kept), _finals(ended, order)
 
     def _result(
         self, states: Any, final: Any, wrap: Callable[[Tensor], Any], *, unbatched: bool
@@ -545,43 +496,9 @@ class Recurrence(nn.Module):
         return RecurrentOutput(mapped(wrap, output), final)
 
 
-def _bounded_step(
-    f: Callable[[Any, Any], Any], bounds: tuple[float, float], count: int, state: Any, token: Any
-) -> Any:
-    """Run a step that bounds the gradients of the first leaves of its state, as many as ``count``."""
-    leaves, structure = pytree.tree_flatten(state)
-    first = _with_bounded_gradients(leaves[:count], bounds)
-    return f(pytree.tree_unflatten([*first, *leaves[count:]], structure), token)
-
-
-def _with_bounded_gradients(state: Any, bounds: tuple[float, float]) -> Any:
-    return pytree.tree_map(lambda leaf: bounded_gradient(leaf.flatten(1), *bounds).view_as(leaf), state)
-
-
 def _like(part: Tensor, x: Input) -> Any:
     if isinstance(x, Ragged):
         return x.with_values(part)
     if isinstance(x, Tensor):
         return part.view(*x.shape[: 1 if x.dim() == 2 else 2], *part.shape[1:])
     return like_input(part, x)
-
-
-def _cut(state: Any, count: int) -> tuple[Any, Any]:
-    """Return the first rows of a state, and the others."""
-    if isinstance(state, Tensor):
-        return state[:count], state[count:]
-    return pytree.tree_map(lambda part: part[:count], state), pytree.tree_map(
-        lambda part: part[count:], state
-    )
-
-
-def _finals(ended: list[Any], order: StepOrder) -> Any:
-    """Sequences ended one after the other, the shortest first, which have the last rows."""
-    return _across(order.unsorted, ended[::-1])
-
-
-def _across(function: Callable[[list[Tensor]], Tensor], trees: list[Any], count: int | None = None) -> Any:
-    """Apply a function to the first leaves of trees of one structure, in a list; None for the others."""
-    flat = [leaves_of(tree) for tree in trees]
-    results: list[Any] = [function(list(leaf)) for leaf in list(zip(*flat, strict=True))[:count]]
-    return rebuilt([*results, *[None] * (len(flat[0]) - len(results))], trees[0])

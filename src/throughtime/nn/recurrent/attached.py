@@ -20,6 +20,20 @@ _T = TypeVar("_T")
 _LOCK = threading.Lock()
 
 
+class CarriesState(nn.Module):
+    """A layer whose calls without a state ask a carrier where their streams begin, if there is one."""
+
+    # By thread, who knows where streams stopped, see `throughtime.bptt.Carried`.
+    _carriers: Mapping[int, tuple[Any, ...]] | None = None
+
+
+class Watchable(nn.Module):
+    """A layer that reports its calls."""
+
+    # By thread, who is told of each run, see `throughtime.diagnose.watch`.
+    _watchers: Mapping[int, tuple[Any, ...]] | None = None
+
+
 class _ByThread(dict[int, tuple[Any, ...]]):
     """Belongs to a layer and not to its copies: nobody has a part in the calls of those."""
 

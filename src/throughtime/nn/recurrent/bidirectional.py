@@ -61,6 +61,8 @@ class Bidirectional(nn.Module):
     Ragged(lengths=[4, 2], features=(5,), dtype=float32, requires_grad=True)
     """
 
+    bidirectional = True
+
     def __init__(
         self, forward_layer: nn.Module, backward_layer: nn.Module | None = None, *, merge: Merge = "concat"
     ) -> None:

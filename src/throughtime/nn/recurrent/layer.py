@@ -1,14 +1,15 @@
 """What `RNN`, `LSTM` and `GRU` share: torch.nn's parameters and results, and every state in reach."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
-from throughtime.errors import ShapeError
+from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.description.kinds import Stateful, WholeSequence
 from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
@@ -18,7 +19,8 @@ from throughtime.nn.inputs.tokens import Input, checked, from_ragged, like_input
 from throughtime.nn.recurrent._context import checked_context
 from throughtime.nn.recurrent._fast_path import quick_call, quick_step
 from throughtime.nn.recurrent._pieces import begun_states, ended_states
-from throughtime.nn.recurrent.attached import in_this_thread
+from throughtime.nn.recurrent.attached import CarriesState, Watchable, in_this_thread
+from throughtime.nn.recurrent.carrying import Carrier, carrier_of, states_after
 from throughtime.nn.recurrent.stack import StackResult, run_stack
 from throughtime.nn.recurrent.state import Sizes, batched_state, like_state
 from throughtime.nn.recurrent.weights import plan_of_layer
@@ -27,14 +29,14 @@ from throughtime.nn.trace.trace import Trace, traced
 from throughtime.ops.recurrent.bounds import bound_of
 from throughtime.ops.recurrent.record import StepGradients
 from throughtime.ops.recurrent.spec import CellSpec
-from throughtime.ops.recurrent.steps import Steps
+from throughtime.ops.recurrent.steps import Steps, host_lengths
 from throughtime.ragged import Layout
 
 LAYERS: dict[str, type["Recurrent"]] = {}
 """The layer of each kind of cell, by `CellSpec.kind`."""
 
 
-class Recurrent(nn.RNNBase):
+class Recurrent(CarriesState, Watchable, nn.RNNBase):
     """What recurrent layers share: torch's parameters under torch's base class, and our loop.
 
     They are not instances of `torch.nn.LSTM` and its like, because torch.compile refuses all of those.
@@ -42,11 +44,6 @@ class Recurrent(nn.RNNBase):
 
     spec_class: ClassVar[type[CellSpec]]
     """What describes the cell; a subclass that sets it is the layer of that kind."""
-
-    # By thread, who is told of each run, see `throughtime.diagnose.watch`.
-    _watchers: "Mapping[int, tuple[Watcher, ...]] | None" = None
-    # By thread, who knows where streams stopped, see `throughtime.bptt.Carried`.
-    _carriers: "Mapping[int, tuple[Carrier, ...]] | None" = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -448,9 +445,9 @@ class Recurrent(nn.RNNBase):
         h0, c0 = batched_state(state, x, steps.batch, self._sizes, weight, name, as_given=as_given)
         if state is None:
             h0, c0 = self._learned_state(steps.batch)
-        carrier = in_this_thread(self._carriers) if state is None else None
+        carrier = carrier_of(self) if state is None else None
         if carrier is not None:
-            h0, c0 = carrier.begin(self, x, steps, h0, c0)
+            h0, c0 = self._continued(carrier, x, steps.batch, h0, c0)
         watcher = in_this_thread(self._watchers)
         if watcher is not None and records is None:
             records = [StepGradients(whole=watcher.whole) for _ in range(self.num_layers)]
@@ -475,7 +472,7 @@ class Recurrent(nn.RNNBase):
             _to(h0, dtypes.compute),
             _to(c0, dtypes.compute),
             _to(context, dtypes.compute),
-            save=save or (carrier is not None and carrier.looks_inside),
+            save=save or (carrier is not None and carrier.after is not None),
             records=records,
         )
         if watcher is not None and records is not None:
@@ -487,7 +484,7 @@ class Recurrent(nn.RNNBase):
             )
             stack = stack._replace(h_n=h_n, c_n=c_n)
         if carrier is not None:
-            carrier.end(self, whole, stack)
+            carrier.end(self, host_lengths(whole), self._states_after(carrier.after, whole, stack))
         h_n = like_state(_to(stack.h_n, dtypes.h), x, as_given=as_given)
         output = wrap(_to(stack.y, dtypes.h))
         if not self.spec.has_c:
@@ -511,6 +508,36 @@ class Recurrent(nn.RNNBase):
             for part in ("h", "c")
         )
         return h, c
+
+    def _continued(
+        self, carrier: Carrier, x: Input, batch: int, h0: Tensor | None, c0: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Return the states (layers, B, ·) where streams stopped, given those where a new stream begins."""
+        if isinstance(x, PackedSequence):
+            name = type(self).__name__
+            raise InputTypeError(
+                f"{name}: states are carried for Ragged and Tensor inputs, not PackedSequence"
+            )
+        layers, sizes = len(self._all_weights), self._state_sizes().values()
+        initial = [
+            self._weight.new_zeros(batch, layers, size) if part is None else part.transpose(0, 1)
+            for part, size in zip((h0, c0), sizes, strict=False)
+        ]
+        begun = carrier.begin(self, initial)
+        if begun is None:
+            return h0, c0
+        h, *c = (part.transpose(0, 1).contiguous() for part in begun)
+        return h, c[0] if c else None
+
+    def _states_after(self, after: int | None, steps: Steps, stack: StackResult) -> list[Tensor]:
+        """Return the states (B, layers, ·) after so many steps; None for all."""
+        if after is None:
+            finals = (stack.h_n, stack.c_n) if self.spec.has_c else (stack.h_n,)
+            return [part.transpose(0, 1) for part in finals]
+        parts = [[layer.y for layer in stack.layers]]
+        if self.spec.has_c:
+            parts.append([layer.c[0] for layer in stack.layers])
+        return [torch.stack([states_after(part, steps, after) for part in of], 1) for of in parts]
 
     def _begun(
         self, pieces: Pieces, h0: Tensor | None, c0: Tensor | None
@@ -539,22 +566,6 @@ class Watcher(Protocol):
 
         A backward pass will fill the records.
         """
-
-
-class Carrier(Protocol):
-    """Where a layer's runs begin that are given no state."""
-
-    @property
-    def looks_inside(self) -> bool:
-        """Whether c of every step is wanted."""
-
-    def begin(
-        self, module: Recurrent, x: Input, steps: Steps, h0: Tensor | None, c0: Tensor | None
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """Return the initial states (layers, B, size), given those that the layer would have begun with."""
-
-    def end(self, module: Recurrent, steps: Steps, stack: StackResult) -> None:
-        """Take note of where the run ended."""
 
 
 def _to(tensor: Any, dtype: torch.dtype) -> Any:

@@ -16,10 +16,13 @@ from throughtime.nn.inputs.resets import Pieces, flags_of_step, pieces_of
 from throughtime.nn.inputs.tokens import Input, checked, from_ragged, ragged_of
 from throughtime.nn.recurrence.places import Place, PlacedLayer
 from throughtime.nn.recurrence.trace import RecurrenceTrace
+from throughtime.nn.recurrent.attached import CarriesState, Watchable
+from throughtime.nn.recurrent.carrying import Carrier, carrier_of, states_after
 from throughtime.nn.recurrent.state import Sizes, batched_state, like_state
 from throughtime.ops.dropout.layer import dropout
 from throughtime.ops.linear import linear
 from throughtime.ops.plain import HALF
+from throughtime.ops.recurrent.steps import ragged_steps
 from throughtime.ops.scan.gates import BLOCKS, Candidate, Gates, coefficients_of, gate_values
 from throughtime.ops.scan.layer import gated_scan, linear_scan
 from throughtime.ragged import Ragged
@@ -28,18 +31,21 @@ Values = dict[str, Tensor]
 
 
 class PlaceResult(NamedTuple):
-    """Outputs (T, H), the last state (B, H), and, of a trace, the gates and states by name, (T, H) each.
+    """Outputs and states (T, H), last states (B, H), and, of a trace, gates and states by name, (T, H) each.
 
-    ``window`` is what the next windows still see of the inputs, of layers that have windows.
+    ``window`` is what the next windows still see of the inputs, of layers that have windows, and ``inputs``
+    are the window before the first step and the inputs.
     """
 
     output: Tensor
+    states: Tensor
     last: Tensor
     values: Values
     window: Tensor | None = None
+    inputs: tuple[Tensor, Ragged] | None = None
 
 
-class ScanLayer(PlacedLayer):
+class ScanLayer(CarriesState, Watchable, PlacedLayer):
     """Layers of linear recurrences h_t = a_t ⊙ h_{t−1} + b_t, whose a_t and b_t do not depend on h."""
 
     state_name: ClassVar[str] = "h"
@@ -167,6 +173,9 @@ class ScanLayer(PlacedLayer):
         name = type(self).__name__
         x = checked(unwrapped(x), self.input_size, self._weight, name)
         ragged = ragged_of(x, batch_first=batch_first)
+        carrier = carrier_of(self) if state is None else None
+        if carrier is not None:
+            state = self._continued(carrier, x, ragged)
         starts = self._starts(state, x, ragged)
         pieces = None if reset is None else pieces_of(reset, x, batch_first=batch_first, layer=name)
         read = ragged
@@ -183,6 +192,10 @@ class ScanLayer(PlacedLayer):
             places = self._stack(read.with_values(values.to(wide)), starts, traced=traced)
             if pieces is not None:
                 places = self._ends_of_pieces(places, pieces)
+            if carrier is not None:
+                carrier.end(
+                    self, ragged.lengths.cpu(), self._states_after(carrier.after, ragged, places, result)
+                )
             output = torch.cat([place.output for place in places[-self._directions :]], -1)
             after = self._after(x, places, lambda part: part.to(result))
             wrapped = from_ragged(output.to(result), x, batch_first=batch_first)
@@ -224,7 +237,7 @@ class ScanLayer(PlacedLayer):
             h, last = gated_scan(
                 products[0], x.layout, h0, gates=self.gates, candidate=self.candidate, reverse=reverse
             )
-        return PlaceResult(self._output(h, x.values, products[1:], values), last, values)
+        return PlaceResult(self._output(h, x.values, products[1:], values), h, last, values)
 
     def _parameters_of(self, place: Place, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         weight = getattr(self, f"weight_ih_{place.suffix}")
@@ -267,6 +280,27 @@ class ScanLayer(PlacedLayer):
             )
             for place, result in zip(self._places, places, strict=True)
         ]
+
+    def _continued(self, carrier: Carrier, x: Input, ragged: Ragged) -> Any:
+        """Return the state where streams stopped, in the shape that the caller of ``x`` would give."""
+        leaves = carrier.begin(self, self._initial(ragged.layout.num_sequences))
+        return None if leaves is None else self._given(leaves, x)
+
+    def _initial(self, batch: int) -> list[Tensor]:
+        """Return the leaves (B, …) of the initial state of each sequence."""
+        return [self._weight.new_zeros(batch, len(self._places), self.hidden_size)]
+
+    def _given(self, leaves: list[Tensor], x: Input) -> Any:
+        """Return the state of a call with this input, of its leaves (B, …)."""
+        return like_state(leaves[0].transpose(0, 1), x, as_given=True)
+
+    def _states_after(
+        self, after: int | None, x: Ragged, places: list[PlaceResult], dtype: torch.dtype
+    ) -> list[Tensor]:
+        """Return the leaves (B, …) of the state after so many steps; None for all."""
+        steps = ragged_steps(x.layout)
+        ends = [place.last if after is None else states_after(place.states, steps, after) for place in places]
+        return [torch.stack(ends, 1).to(dtype)]
 
     def _after(self, x: Input, places: list[PlaceResult], cast: Callable[[Tensor], Tensor]) -> Any:
         """Return the state after the last step, in the shape that the caller expects."""

@@ -11,8 +11,10 @@ from throughtime.nn.description.kinds import Stateful, WholeSequence
 from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.tokens import Input, is_unbatched
 from throughtime.nn.recurrence.places import Place
+from throughtime.nn.recurrent.carrying import rows_after
 from throughtime.nn.scan.layer import PlaceResult, ScanLayer, Values
 from throughtime.ops.conv.layer import conv1d
+from throughtime.ops.recurrent.steps import ragged_steps
 from throughtime.ops.scan.gated_output import gated_output
 from throughtime.ops.scan.gates import BLOCKS, Gates
 from throughtime.ops.sigmoid import sigmoid
@@ -154,22 +156,24 @@ class QRNN(ScanLayer):
     def _run(self, place: Place, x: Ragged, start: Any, *, traced: bool) -> PlaceResult:
         c0, window = start
         read = x.reverse() if place.reverse else x
-        products, after = self._convolved(place, read, window)
+        products = self._convolved(place, read, window)
         if place.reverse:
             products = [x.with_values(product).reverse().values for product in products]
-        return self._recur(x, products, c0, reverse=place.reverse, traced=traced)._replace(window=after)
+        if window is None:
+            window = x.values.new_zeros(x.layout.num_sequences, self.kernel_size - 1, place.features)
+        result = self._recur(x, products, c0, reverse=place.reverse, traced=traced)
+        return result._replace(window=_last_steps(window, read), inputs=(window, read))
 
-    def _convolved(self, place: Place, x: Ragged, window: Tensor | None) -> tuple[list[Tensor], Tensor]:
-        """Return the pre-activations of sequences in the order of reading, and their last k − 1 inputs.
+    def _convolved(self, place: Place, x: Ragged, window: Tensor | None) -> list[Tensor]:
+        """Return the pre-activations of sequences in the order of reading.
 
         ``window`` has the inputs before them, (B, k − 1, D); None for zeros.
         """
         reach = self.kernel_size - 1
         if window is None or not reach:
-            zeros = x.values.new_zeros(x.layout.num_sequences, reach, place.features)
-            seen, after, windows = x, _last_steps(zeros, x), Windows(self.kernel_size, left=reach)
+            seen, windows = x, Windows(self.kernel_size, left=reach)
         else:
-            seen, after, windows = _behind(window, x), _last_steps(window, x), Windows(self.kernel_size)
+            seen, windows = _behind(window, x), Windows(self.kernel_size)
         weight, bias = self._parameters_of(place, x.dtype)
         products = []
         for rows in self._rows(place.features):
@@ -178,7 +182,7 @@ class QRNN(ScanLayer):
             if torch.compiler.is_compiling():  # a graph does not know it
                 torch._check(product.shape[0] == x.values.shape[0])  # noqa: SLF001
             products.append(product)
-        return products, after
+        return products
 
     def _output(self, h: Tensor, x: Tensor, products: list[Tensor], values: Values) -> Tensor:
         del x
@@ -216,6 +220,27 @@ class QRNN(ScanLayer):
 
         return start
 
+    def _initial(self, batch: int) -> list[Tensor]:
+        windows = [
+            self._weight.new_zeros(batch, self.kernel_size - 1, place.features) for place in self._places
+        ]
+        return [*super()._initial(batch), *windows]
+
+    def _given(self, leaves: list[Tensor], x: Input) -> Any:
+        windows = leaves[1:]
+        if is_unbatched(x):
+            windows = [window.squeeze(0) for window in windows]
+        return super()._given(leaves, x), tuple(windows)
+
+    def _states_after(
+        self, after: int | None, x: Ragged, places: list[PlaceResult], dtype: torch.dtype
+    ) -> list[Tensor]:
+        windows = [place.window for place in places if place.window is not None]
+        if after is not None and len(x.values):
+            ends = rows_after(ragged_steps(x.layout), after, len(x.values)).to(x.device)
+            windows = [_steps_up_to(ends, *place.inputs) for place in places if place.inputs is not None]
+        return [*super()._states_after(after, x, places, dtype), *(window.to(dtype) for window in windows)]
+
     def _after(self, x: Input, places: list[PlaceResult], cast: Callable[[Tensor], Tensor]) -> Any:
         windows = [cast(place.window) for place in places if place.window is not None]
         if is_unbatched(x):
@@ -233,11 +258,23 @@ def _behind(window: Tensor, x: Ragged) -> Ragged:
 
 def _last_steps(window: Tensor, x: Ragged) -> Tensor:
     """Return the last steps of each sequence, as many as came before it in ``window`` (B, steps, D)."""
-    count, steps = window.shape[:2]
+    sequences = torch.arange(window.shape[0], device=x.device)
+    return _steps_before(x.offsets[1:], x.offsets[:-1], sequences, window, x)
+
+
+def _steps_up_to(last: Tensor, window: Tensor, x: Ragged) -> Tensor:
+    """Return the steps up to each of the tokens ``last``, as many as ``window`` has."""
+    sequences = x.layout.sequence_ids.index_select(0, last)
+    return _steps_before(last + 1, x.offsets.index_select(0, sequences), sequences, window, x)
+
+
+def _steps_before(ends: Tensor, begins: Tensor, sequences: Tensor, window: Tensor, x: Ragged) -> Tensor:
+    """Return the steps (N, steps, D) before the tokens ``ends`` of sequences that begin at ``begins``."""
+    steps = window.shape[1]
     numbers = torch.arange(steps, device=x.device)
-    of_tokens = x.offsets[1:, None] - steps + numbers
-    of_window = x.values.shape[0] + torch.arange(count, device=x.device)[:, None] * steps + numbers
+    of_tokens = ends[:, None] - steps + numbers
     # What a sequence has too few steps for is of the window, whose steps move up by as many as there are.
-    lengths = x.offsets.diff()[:, None]
-    rows = torch.where(of_tokens < x.offsets[:-1, None], of_window + lengths, of_tokens)
-    return torch.cat((x.values, window.flatten(0, 1))).index_select(0, rows.flatten()).view(window.shape)
+    of_window = x.values.shape[0] + sequences[:, None] * steps + numbers + (ends - begins)[:, None]
+    rows = torch.where(of_tokens < begins[:, None], of_window, of_tokens)
+    values = torch.cat((x.values, window.flatten(0, 1)))
+    return values.index_select(0, rows.flatten()).view(sequences.shape[0], *window.shape[1:])

@@ -34,6 +34,11 @@ class Watched:
         """Tell whether nothing was changed but tensors, and what f itself changes."""
         return self._guards.hold()
 
+    def tensor_kinds(self) -> tuple[Any, ...]:
+        """Return shape and dtype of each tensor that the function can read at present."""
+        tensors = [_read(place) for place, value in self._entries if isinstance(value, Tensor)]
+        return tuple([(part.shape, part.dtype) if isinstance(part, Tensor) else None for part in tensors])
+
     @contextmanager
     def plain_tensors(self) -> Iterator[None]:
         """Put plain tensors in the place of those of function transforms, which a trace cannot take."""
