@@ -38,7 +38,7 @@ from throughtime.tasks import Classification, predict
 from throughtime.training import BLEND, Run, fit
 
 Tell = Callable[[str], None]
-_SECONDS = 180
+_SECONDS = 60
 """Limit of work of each baseline, see `throughtime.baselines.fit_baselines`."""
 
 
