@@ -1,10 +1,10 @@
-"""A whole training step of the demo's networks: ours, torch with packing, torch with padding.
+"""A whole training step of two text classifiers: ours, torch with packing, torch with padding.
 
     python benchmarks/training_step.py [--rounds 9] [--threads 2] [--profile]
 
 A step is what `throughtime train` computes for a batch: forward pass, cross-entropy, backward pass, the norm
-of all gradients clipped to 1, AdamW (fused). Networks and batches have the sizes of `throughtime demo`: a
-vocabulary of 10,000 words, and batches of sequences of almost equal lengths (20 to 98 tokens, 50 on average).
+of all gradients clipped to 1, AdamW (fused). Batches have the sizes of `throughtime demo`: a vocabulary of
+10,000 words, and sequences of almost equal lengths (20 to 98 tokens, 50 on average).
 
 BiLSTM     embedding 128, 128 hidden units in each direction, maximum over time; 3,030 tokens per batch
 TextCNN    embedding 96, 100 channels for each of 3, 4 and 5 tokens, maximum over time; 4,060 tokens per batch

@@ -38,8 +38,6 @@ from throughtime.tasks import Classification, predict
 from throughtime.training import BLEND, Run, fit
 
 Tell = Callable[[str], None]
-_SECONDS = 60
-"""Limit of work of each baseline, see `throughtime.baselines.fit_baselines`."""
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error
@@ -81,7 +79,8 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
     )
     tell("baselines: logistic regression on n-grams …")
     files = source.sites["test"].where[:, 0]
-    rows = [_baseline_row(baseline, source, files) for baseline in _baselines(source)]
+    baselines = _baselines(source, plan.baseline_seconds)
+    rows = [_baseline_row(baseline, source, files) for baseline in baselines]
     trained = [_train(network, source, out, tell, progress=progress) for network in plan.networks]
     runs = [*trained, _blend(trained, source, out, tell)]
     names = [*(network.name for network in plan.networks), "Blend"]
@@ -122,7 +121,10 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
             out,
         ),
         log=log,
-        notes=["The 95 % intervals are those of drawing whole test files anew (cluster bootstrap)."],
+        notes=[
+            "The 95 % intervals are those of drawing whole test files anew (cluster bootstrap).",
+            f"Learning curves show the loss and accuracy of the author's operator among {len(source.classes)}.",
+        ],
     )
     write_report(content, result.report)
     write_result(out, plan.to_json(), result)
@@ -179,7 +181,7 @@ def _network_row(
     return _row(name, correct, files, parameters, seconds, tokens)
 
 
-def _baselines(source: PythonOperators) -> Iterator[Baseline]:
+def _baselines(source: PythonOperators, seconds: float) -> Iterator[Baseline]:
     """Fit the majority class, and logistic regressions on single tokens and on n-grams up to 3."""
     rows, task = Rows(source.training(0), source.validation), Classification(source.classes)
     fitters: dict[str, Fitter] = {
@@ -188,7 +190,7 @@ def _baselines(source: PythonOperators) -> Iterator[Baseline]:
         "trigram logistic": partial(_logistic, longest=3),
     }
     for name, fit_to in fitters.items():
-        baseline = fit_baseline(name, fit_to, task, rows, _SECONDS)
+        baseline = fit_baseline(name, fit_to, task, rows, seconds)
         if baseline is not None:
             yield baseline
 

@@ -47,6 +47,8 @@ class DemoPlan:
     """Whether the installed files are those of the standard library alone, not of all dependencies."""
     shop: ShopPlan = field(default_factory=ShopPlan)
     """Runs of the tests whose log is scanned."""
+    baseline_seconds: float = 60.0
+    """Limit of work of each baseline, see `throughtime.baselines.fit_baselines`."""
 
     @classmethod
     def quick(cls) -> "DemoPlan":
@@ -64,12 +66,13 @@ class DemoPlan:
                 ),
                 Network(
                     "BiLSTM",
-                    ModelSpec("bilstm", {"embedding_size": 64, "hidden_size": 64, "dropout": 0.3}),
+                    ModelSpec("bilstm", {"embedding_size": 64, "hidden_size": 64, "dropout": 0.2}),
                     Settings(epochs=4, tokens_per_batch=1536, learning_rate=4e-3),
                 ),
             ),
             only_standard_library=True,
             shop=ShopPlan(correct=25),
+            baseline_seconds=15.0,
         )
 
     def source(self) -> PythonOperators:
@@ -95,6 +98,7 @@ class DemoPlan:
             "files": None if self.files is None else [file.name for file in self.files],
             "only_standard_library": self.only_standard_library,
             "shop": asdict(self.shop),
+            "baseline_seconds": self.baseline_seconds,
         }
         plain: dict[str, Any] = json.loads(json.dumps(content))
         return plain
