@@ -48,7 +48,7 @@ class Batch(NamedTuple):
 
 
 class TorchBiLSTM(nn.Module):
-    """The demo's BiLSTM of torch's layers, with padded or packed sequences."""
+    """The BiLSTM of torch's layers, with padded or packed sequences."""
 
     def __init__(self, *, packed: bool) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class TorchBiLSTM(nn.Module):
 
 
 class TorchTextCNN(nn.Module):
-    """The demo's TextCNN of torch's layers: a padded batch through everything."""
+    """The TextCNN of torch's layers: a padded batch through everything."""
 
     def __init__(self) -> None:
         super().__init__()
