@@ -22,7 +22,9 @@ def leaves(result: Any) -> list[Tensor]:
 
 def moved(result: Any, device: torch.device | str = CUDA) -> Any:
     """A state or an output on another device."""
-    return pytree.tree_map(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor | Ragged) else leaf, result)
+    return pytree.tree_map(
+        lambda leaf: leaf.to(device) if isinstance(leaf, Tensor | Ragged) else leaf, result
+    )
 
 
 def weighted(result: Any) -> Tensor:
@@ -69,4 +71,9 @@ def require_same_on_device(
     found = computed(on_device, x.to(CUDA), call, *moved(more))
     dtype = next((leaf.dtype for leaf in leaves(expected[1]) if leaf.is_floating_point()), torch.float64)
     require_same(found, expected, TOLERANCES[dtype] if tolerance is None else tolerance)
-    return moved(pytree.tree_map(lambda leaf: leaf.detach() if isinstance(leaf, Tensor | Ragged) else leaf, expected[0]), "cpu")
+    return moved(
+        pytree.tree_map(
+            lambda leaf: leaf.detach() if isinstance(leaf, Tensor | Ragged) else leaf, expected[0]
+        ),
+        "cpu",
+    )

@@ -9,9 +9,7 @@ from tests.gpu.device import CUDA
 from tests.nn import test_every_layer as on_cpu
 from tests.nn.test_every_layer import Entry
 
-ENTRIES = {
-    name: replace(entry, device=CUDA.type) for name, entry in (on_cpu.TABLE | on_cpu.VARIANTS).items()
-}
+ENTRIES = {name: replace(entry, device=CUDA.type) for name, entry in (on_cpu.TABLE | on_cpu.VARIANTS).items()}
 each_layer = pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
 
 

@@ -156,10 +156,15 @@ def test_windows_of_truncated_backpropagation(cls: type) -> None:
 @pytest.mark.parametrize("cls", [tt.nn.LSTM, tt.nn.GRU, tt.nn.MGU])
 def test_checkpointed_backpropagation(cls: type) -> None:
     torch.manual_seed(0)
-    layer, x = cls(3, 4, num_layers=2).double(), Ragged.from_lengths(torch.randn(22, 3).double(), [11, 0, 3, 8])
+    layer, x = (
+        cls(3, 4, num_layers=2).double(),
+        Ragged.from_lengths(torch.randn(22, 3).double(), [11, 0, 3, 8]),
+    )
     expected = computed(layer, x, lambda layer, x: layer(x))
     layer = layer.to(CUDA)
-    require_same(computed(layer, x.to(CUDA), lambda layer, x: checkpointed(layer, x, segment=4)), expected, 1e-9)
+    require_same(
+        computed(layer, x.to(CUDA), lambda layer, x: checkpointed(layer, x, segment=4)), expected, 1e-9
+    )
 
 
 def test_int8_weights_are_for_the_cpu_alone() -> None:

@@ -66,7 +66,11 @@ def test_an_operation(name: str) -> None:
 
 
 def _raggeds(result: Any) -> list[Ragged]:
-    return [part for part in (result if isinstance(result, tuple | list) else [result]) if isinstance(part, Ragged)]
+    return [
+        part
+        for part in (result if isinstance(result, tuple | list) else [result])
+        if isinstance(part, Ragged)
+    ]
 
 
 def test_moves_with_its_offsets() -> None:
@@ -87,14 +91,18 @@ def test_values_and_offsets_on_different_devices_are_named() -> None:
         Ragged(x.values, x.offsets.to(CUDA))
     with pytest.raises(InputTypeError, match=f"batch 1 is torch.float32 on {CUDA}, but batch 0 .* on cpu"):
         Ragged.cat([x, x.to(CUDA)])
-    with pytest.raises(InputTypeError, match=f"sequence 1 is torch.float32 on {CUDA}, but sequence 0 .* on cpu"):
+    with pytest.raises(
+        InputTypeError, match=f"sequence 1 is torch.float32 on {CUDA}, but sequence 0 .* on cpu"
+    ):
         Ragged.from_list([x[0], x[2].to(CUDA)])
 
 
 def test_offsets_on_the_device_are_checked() -> None:
     x = _batch().to(CUDA)
     assert Ragged(x.values, x.offsets).lengths.tolist() == LENGTHS
-    with pytest.raises(tt.errors.ShapeError, match=r"offsets must not decrease, but offsets\[2\] = 1 follows 4"):
+    with pytest.raises(
+        tt.errors.ShapeError, match=r"offsets must not decrease, but offsets\[2\] = 1 follows 4"
+    ):
         Ragged(x.values, torch.tensor([0, 4, 1, 11], device=CUDA))
 
 

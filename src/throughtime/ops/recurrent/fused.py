@@ -82,7 +82,8 @@ def _without_tokens(
         if weights.hr is not None:
             y = y + torch.nn.functional.linear(x.new_zeros(0, weights.hr.shape[1]), weights.hr)[:, :1]
         outputs.append(y.expand(0, weights.hh.shape[1]))
-    return torch.cat(outputs, 1), h0.clone(), c0.clone()
+    joined = torch.cat(outputs, 1)
+    return joined, h0 + joined.sum(), c0 + joined.sum()
 
 
 def _fused(

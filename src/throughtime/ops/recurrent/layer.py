@@ -44,15 +44,13 @@ def recurrent_layer(
     save
         Whether ``c`` and ``gates`` are wanted; without it they may be empty.
     record
-        Filled by a backward pass with the gradients of every step. Of all loops the native one alone does so:
-        tensors of other devices are computed on the CPU with it.
+        Filled by a backward pass with the gradients of every step, where the native loop runs it; see
+        `recorded_layer`.
     """
     arguments = (x, steps, spec, h0, c0, directions)
     if compiling(x):
         return registered_layer(*arguments)
     refuse_tracing("a recurrent layer")
-    if record is not None and not x.is_cpu and spec.is_native and not transformed():
-        return _recorded_on_cpu(*arguments, save=save, record=record)
     if x.is_cpu and spec.is_native and not transformed():
         tensors = (x, h0, c0, *chain(*directions))
         if watched(*tensors):
@@ -70,29 +68,3 @@ def recurrent_layer(
             if transformed()
             else recurrent_layer_reference(*arguments)
         )
-
-
-def _recorded_on_cpu(
-    x: Tensor,
-    steps: Steps,
-    spec: CellSpec,
-    h0: Tensor | None,
-    c0: Tensor | None,
-    directions: tuple[Weights, ...],
-    *,
-    save: bool,
-    record: StepGradients,
-) -> Results:
-    """Run the native loop for tensors of another device, and return results and records to that device."""
-    record.device = x.device
-    steps = steps._replace(index=_on_cpu(steps.index), reset=_on_cpu(steps.reset))
-    weights = tuple(Weights(*map(_on_cpu, direction)) for direction in directions)  # type: ignore[arg-type]
-    results = recurrent_layer(
-        x.cpu(), steps, spec, _on_cpu(h0), _on_cpu(c0), weights, save=save, record=record
-    )
-    y, h_n, c_n, c, gates = (part.to(x.device) for part in results)
-    return y, h_n, c_n, c, gates
-
-
-def _on_cpu(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.cpu()
