@@ -28,7 +28,9 @@ each_task = pytest.mark.parametrize("name", CASES)
 
 @pytest.mark.parametrize("built", BUILT.values(), ids=str)
 def test_a_model_by_name(built: Built) -> None:
-    require_same_on_device(built.make(), built.batch([6, 0, 1, 9, 140]))
+    # Weight normalisation, which a TCN alone has, differs by up to 8e-9 on an H200 with torch 2.11.
+    tolerance = 1e-7 if built.name == "tcn" else 1e-9
+    require_same_on_device(built.make(), built.batch([6, 0, 1, 9, 140]), tolerance=tolerance)
 
 
 @pytest.mark.parametrize("built", BUILT.values(), ids=str)
@@ -138,7 +140,7 @@ def test_windows_of_truncated_backpropagation(cls: type) -> None:
     x = Ragged.from_lengths(torch.randn(22, 3).double(), [11, 0, 3, 8])
     found = []
     for device in (torch.device("cpu"), CUDA):
-        twin, carried, losses = copy.deepcopy(model).to(device), Carried(), []
+        twin, carried, losses = copy.deepcopy(model).to(device), Carried(), list[float]()
         optimizer = torch.optim.SGD(twin.parameters(), 0.1)
         for window in windows(x.to(device), 2, 5):
             with carried.carry(twin, window):
@@ -148,6 +150,12 @@ def test_windows_of_truncated_backpropagation(cls: type) -> None:
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
+            # As from a file.
+            saved = pytree.tree_map(
+                lambda part: part.cpu() if hasattr(part, "cpu") else part, carried.state_dict()
+            )
+            carried = Carried()
+            carried.load_state_dict(saved)
         found.append((losses, [parameter.detach().cpu() for parameter in twin.parameters()]))
     assert found[1][0] == pytest.approx(found[0][0], rel=1e-9)
     torch.testing.assert_close(found[1][1], found[0][1])

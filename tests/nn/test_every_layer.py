@@ -303,6 +303,8 @@ def test_traced_by_jit_as_it_computes_or_refused(entry: Entry, recorded: bool) -
 @pytest.mark.parametrize("recorded", [True, False])
 def test_copied_and_pickled_after_use(entry: Entry, recorded: bool) -> None:
     layer, x = entry.layer(), entry.input(LENGTHS)
+    # On CUDA, sums over the tokens of a sequence are in any order.
+    same = {"rtol": 0.0, "atol": 0.0} if entry.device == "cpu" else {}
     with torch.set_grad_enabled(recorded):
         expected = layer(x)
         twins = [copy.deepcopy(layer)]
@@ -312,11 +314,11 @@ def test_copied_and_pickled_after_use(entry: Entry, recorded: bool) -> None:
         else:
             twins.append(pickle.loads(pickle.dumps(layer)))
         for twin in twins:
-            _close(twin(x), expected, rtol=0, atol=0)
+            _close(twin(x), expected, **same)
             with torch.no_grad():
                 for parameter in twin.parameters():
                     parameter.add_(1)
-        _close(layer(x), expected, rtol=0, atol=0)
+        _close(layer(x), expected, **same)
 
 
 @each_layer

@@ -172,7 +172,7 @@ class Carried:
                     # Earlier streams that this layer did not process start from zeros.
                     table = part.new_zeros(part.shape[0], len(self._rows), part.shape[2])
                 else:
-                    table = old[number].clone()
+                    table = old[number].to(part.device, copy=True)  # those of a saved state are on the CPU
                 existing = mask.to(part.device)
                 table[:, index.to(part.device)[existing]] = part[:, existing]
                 stored.append(torch.cat([table, part[:, ~existing]], 1))

@@ -58,7 +58,7 @@ class Influence:
         table = size.new_zeros(len(layout), len(mean))
         table[layout.sequence_ids, distances(reading, origin)] = share
         with_influence = (table[total > 0] if counted else table).cpu().numpy()
-        rows = torch.from_numpy(np.quantile(with_influence, levels, axis=0)).to(table.device)
+        rows = torch.from_numpy(np.quantile(with_influence, levels, axis=0))
         return Profile(profile.distance, profile.count, mean, dict(zip(levels, rows, strict=True)))
 
 
