@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= runs/demo
 
-.PHONY: demo test wheel sdist sbom test-wheel live test-pages test-long test-optional acceptance published test-torch fuzz check sanitize sanitize-module test-neon format pictures clean demo-quick docs docs-test lecture test-lecture
+.PHONY: demo test wheel sdist sbom test-wheel live test-pages test-long test-optional test-gpu acceptance published test-torch fuzz check sanitize sanitize-module test-neon format pictures clean demo-quick docs docs-test lecture test-lecture
 
 # The pinned packages. The stamp file is written last, so that an interrupted installation is repeated.
 $(VENV)/.packages: requirements.txt
@@ -73,6 +73,11 @@ test-long: $(VENV)/.installed
 # Tests against libraries that `make test` does not install, such as Keras; those of a missing library are skipped.
 test-optional: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/optional
+
+# The tests that need a CUDA device: layers, models, tasks and trainings there as on the CPU. Skipped without one.
+WORKERS ?= 4
+test-gpu: $(VENV)/.installed
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) tests/gpu
 
 # Damaged files for every reader, different ones at each run; `make test` tries the same 25 for each reader.
 CASES ?= 10000

@@ -148,15 +148,3 @@ def test_states_of_any_structure() -> None:
             with carried.carry(layer, window):
                 outputs.append(_with_all(layer(window.of(x)).output, window))
         torch.testing.assert_close(Ragged.cat_time(outputs).values, layer(x).output.values)
-
-
-def test_states_of_the_first_version_are_read() -> None:
-    layer, x = tt.nn.LSTM(3, 4, num_layers=2), torch.randn(5, 2, 3)
-    state = layer(x).state
-    carried = Carried()
-    carried.load_state_dict(
-        {"version": 1, "ids": torch.tensor([7, 3]), "states": {"LSTM": [part.detach() for part in state]}}
-    )
-    with carried.carry(layer, [3, 7]):
-        found = layer(x).output
-    torch.testing.assert_close(found, layer(x, tuple(part.flip(1) for part in state)).output)

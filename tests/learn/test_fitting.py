@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from throughtime.errors import DataError, InputTypeError, RunError, ShapeError
+from throughtime.errors import DataError, InputTypeError, RunError, ShapeError, UnsupportedError
 from throughtime.learn import Recipe, fit, fit_recipe, load, prepare
 from throughtime.learn.parts import EncodedPart, overlaps
 from throughtime.models import TextCNN
@@ -211,6 +211,19 @@ def test_pretrained_vectors_are_set_and_frozen(tmp_path):
     assert weight[names.index("film")].tolist() == [4, 5, 6]
     with pytest.raises(ShapeError, match=r"the vectors have 3 features, but the embedding 128"):
         fit(ROWS, **options)
+
+
+@pytest.mark.parametrize("device", ["cpu", None])
+def test_a_device_is_chosen(device):
+    assert fit(ROWS, device=device, **FAST).predict(["good film number 70"])
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UnsupportedError, match="there is no CUDA device here; use device cpu"):
+        fit(ROWS, device="cuda", **FAST)
+    with pytest.raises(UnsupportedError, match="device must be one of cpu, cuda, got 'tpu'"):
+        fit(ROWS, device="tpu", **FAST)
 
 
 def test_fit_takes_a_function_but_no_module():

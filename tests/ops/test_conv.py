@@ -126,6 +126,8 @@ def test_tensors_that_do_not_fit_are_named() -> None:
     x, weight, bias = problem.leaves
     with pytest.raises(InputTypeError, match=r"float32 but the weight is torch\.float64"):
         conv1d(x.float(), problem.layout, weight, bias, problem.windows, 2)
+    with pytest.raises(InputTypeError, match="the tokens are on cpu, but the weight is on meta; move one of"):
+        conv1d(x, problem.layout, weight.to("meta"), bias, problem.windows, 2)
     other = Layout(torch.tensor([0, 4, 99]))
     with pytest.raises(ShapeError, match="do not match its 11 tokens"):
         conv1d(x, other, weight, bias, Windows(3, 1, 2, 2, 2), 2)

@@ -117,21 +117,12 @@ class Carried:
             If ``saved`` is not a result of `state_dict`.
         """
         version = saved.get("version") if isinstance(saved, Mapping) else None
-        if version not in {1, _VERSION}:
+        if version != _VERSION:
             raise InputTypeError(
                 f"saved is not the state of a throughtime.bptt.Carried of version {_VERSION}; give the "
                 "result of state_dict()"
             )
-        layers = _of_first_version(saved) if version == 1 else saved["layers"]
-        self._layers = {name: _loaded(name, layer) for name, layer in layers.items()}
-
-
-def _of_first_version(saved: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the layers of a state with tensors (layers, N, size), whose layers have the same streams."""
-    return {
-        name: {"ids": saved["ids"], "state": [part.transpose(0, 1) for part in parts]}
-        for name, parts in saved["states"].items()
-    }
+        self._layers = {name: _loaded(name, layer) for name, layer in saved["layers"].items()}
 
 
 def _loaded(name: str, layer: Mapping[str, Any]) -> StreamStates:

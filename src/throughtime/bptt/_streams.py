@@ -39,7 +39,8 @@ class StreamStates:
     def with_states(self, other: "StreamStates") -> "StreamStates":
         """Return these states with those of other streams, which replace older ones."""
         left = self.without(other.rows)
-        parts = [torch.cat(pair) for pair in zip(left.parts, other.parts, strict=True)]
+        # Those of a saved state are on the CPU.
+        parts = [torch.cat([old.to(new), new]) for old, new in zip(left.parts, other.parts, strict=True)]
         return StreamStates.of([*left.rows, *other.rows], parts)
 
     def without(self, ids: Iterable[int]) -> "StreamStates":

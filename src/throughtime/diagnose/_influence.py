@@ -57,7 +57,7 @@ class Influence:
         levels = (0.1, 0.5, 0.9)
         table = size.new_zeros(len(layout), len(mean))
         table[layout.sequence_ids, distances(reading, origin)] = share
-        with_influence = (table[total > 0] if counted else table).numpy()
+        with_influence = (table[total > 0] if counted else table).cpu().numpy()
         rows = torch.from_numpy(np.quantile(with_influence, levels, axis=0))
         return Profile(profile.distance, profile.count, mean, dict(zip(levels, rows, strict=True)))
 

@@ -98,7 +98,7 @@ def lyapunov_exponents(recording: Watch, *, count: int = 8, sequences: int = 4) 
 
 
 def _of_run(run: DirectionRun, count: int, sequences: int) -> Lyapunov:
-    lengths = run.read.layout.offsets.diff()
+    lengths = run.read.layout.lengths
     chosen = [int(b) for b in lengths.argsort(descending=True)[:sequences] if lengths[b] >= 2]
     if not chosen:
         raise ShapeError(f"{run.name}: no sequence has two steps, so there are no exponents")
@@ -111,14 +111,14 @@ def _of_run(run: DirectionRun, count: int, sequences: int) -> Lyapunov:
 
 
 def _of_sequence(run: DirectionRun, b: int, count: int) -> Tensor:
-    """Return (k,) growth rates per step along one sequence, in float64."""
-    offsets = run.read.layout.offsets
+    """Return (k,) growth rates per step along one sequence, in float64 on the CPU."""
+    offsets = run.read.layout.host_offsets
     rows = torch.arange(int(offsets[b]), int(offsets[b + 1]))
     rows = rows.flip(0) if run.read.reverse else rows
-    x = run.ordered(run.x)[rows].double()
-    h = run.h_before[rows].double()
-    c = run.read.before(run.c, run.c0)[rows].double() if run.c is not None else h[:, :0]
-    weights = type(run.weights)(*(None if w is None else w.double() for w in run.weights))  # type: ignore[arg-type]
+    x = run.ordered(run.x).cpu()[rows].double()
+    h = run.h_before.cpu()[rows].double()
+    c = run.read.before(run.c, run.c0).cpu()[rows].double() if run.c is not None else h[:, :0]
+    weights = type(run.weights)(*(None if w is None else w.cpu().double() for w in run.weights))  # type: ignore[arg-type]
     context = None if weights.context is None else weights.context[b : b + 1]
     size = h.shape[1]
 

@@ -37,12 +37,12 @@ class Profile:
 def profile_of(
     values: Ragged, read: Reading, origin: Literal["end", "start"], quantiles: Sequence[float]
 ) -> Profile:
-    """Return the profile of one number per token."""
+    """Return the profile of one number per token, on the CPU."""
     if not all(0 <= q <= 1 for q in quantiles):
         raise ShapeError(f"quantiles must be between 0 and 1, got {tuple(quantiles)}")
-    distance = distances(read, origin)
+    distance = distances(read, origin).cpu()
     longest = int(distance.max()) + 1 if len(distance) else 0
-    numbers = values.values.detach()
+    numbers = values.values.detach().cpu()
     count = torch.bincount(distance, minlength=longest)
     mean = torch.bincount(distance, numbers.double(), longest) / count
     levels = _quantiles(numbers, distance, count, quantiles) if quantiles else {}

@@ -43,7 +43,7 @@ class DirectionRun:
 
     def ordered(self, values: Tensor) -> Tensor:
         """Return rows in the order of ``read``."""
-        return values if self.place is None else values.index_select(0, self.place)
+        return values if self.place is None else values.index_select(0, self.place.to(values.device))
 
     @property
     def h(self) -> Tensor:
@@ -130,7 +130,7 @@ class Watch:
             raise UnsupportedError(
                 f"no backward pass was recorded ({len(self._runs)} forward passes of {len(self.names)} "
                 "recurrent layers): run the model and call loss.backward() inside `with watch(model)`, "
-                "in eager mode on the CPU"
+                "in eager mode"
             )
         return runs
 
@@ -144,7 +144,8 @@ def watch(model: nn.Module, *, whole: bool = False) -> Iterator[Watch]:
     """Record the gradients of recurrent layers while this thread runs a model inside the block.
 
     Results do not change. The backward pass additionally stores the norms of the gradients of every state and
-    pre-activation at every step, which it computes anyway.
+    pre-activation at every step, which it computes anyway. On other devices than the CPU, recorded layers are
+    computed on the CPU, and what is recorded is returned to the device.
 
     Parameters
     ----------

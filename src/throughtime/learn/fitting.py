@@ -117,6 +117,7 @@ def fit(
     resume: bool = False,
     progress: bool = True,
     watch_every: int = 0,
+    device: str | None = None,
     **options: Any,
 ) -> Predictor:
     """Train a model on a file, a data frame or Python objects, and return what predicts with it.
@@ -142,6 +143,8 @@ def fit(
         Whether to print the progress.
     watch_every : int
         See `throughtime.training.fit`.
+    device : str, optional
+        Where to train, "cpu" or "cuda"; by default "cuda" if there is one. The predictor is on the CPU.
     **options
         The options of ``throughtime train`` by name, such as ``target="label"``, ``epochs=5``,
         ``hidden_size=64``.
@@ -155,6 +158,8 @@ def fit(
     ------
     DataError, ShapeError, InputTypeError, RunError
         If the data, an option, or the folder cannot be used.
+    UnsupportedError
+        If the device is not there.
 
     Examples
     --------
@@ -180,6 +185,7 @@ def fit(
         resume=resume,
         progress=progress,
         watch_every=watch_every,
+        device=device,
         factory=factory,
     )
     if fitted.predictor is None:

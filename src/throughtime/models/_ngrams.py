@@ -225,4 +225,5 @@ def _csr(rows: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) -
     starts = torch.constant_pad_nd(torch.bincount(rows, minlength=size[0]).cumsum(0), (1, 0))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+        warnings.filterwarnings("ignore", "Sparse invariant checks are implicitly disabled", UserWarning)
         return torch.sparse_csr_tensor(starts, columns, values, size, check_invariants=False)

@@ -9,9 +9,16 @@ from torch import Tensor
 def zeros_of(shape: Sequence[int], *arguments: Tensor | None) -> Tensor:
     """Return zeros of a shape whose gradient with respect to each argument is zero, not missing."""
     tensors = [argument for argument in arguments if argument is not None]
-    # An empty slice of each: a NaN or Inf in a weight must not come through.
-    nothing = sum((tensor.flatten()[:0].sum() for tensor in tensors[1:]), tensors[0].flatten()[:0].sum())
-    return nothing.expand(*shape)
+    first, *others = map(_nothing_of, tensors)
+    return sum(others, first).expand(*shape)
+
+
+def _nothing_of(tensor: Tensor) -> Tensor:
+    """Return a zero of the same dtype: the sum of an empty slice, so that no NaN or Inf comes through.
+
+    Under autocast on CUDA a sum is float32 unless a dtype is given.
+    """
+    return tensor.flatten()[:0].sum(dtype=tensor.dtype)
 
 
 def known_empty(values: Tensor) -> bool:

@@ -125,6 +125,8 @@ def batch_of(chunks: Mapping[Hashable, Any], steps: Sequence[Tensor], expected: 
     fits = min(map(Tensor.dim, steps)) and {chunk.shape[1:] for chunk in steps} == {features}
     if not fits or {chunk.dtype for chunk in steps} != {dtype}:
         raise next(filter(None, map(partial(_misfit, features, dtype), chunks, steps)))
+    if len({chunk.device for chunk in steps}) > 1:
+        steps = [chunk.to(like.device) for chunk in steps]
     return Ragged.from_lengths(torch.cat(list(steps)), [chunk.shape[0] for chunk in steps])
 
 

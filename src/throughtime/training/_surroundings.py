@@ -51,11 +51,13 @@ def _variable(name: str, value: str | None) -> Iterator[None]:
 def quiet_lightning() -> Iterator[None]:
     """Keep Lightning's announcements (devices, tips, "fit stopped") back; warnings still come through.
 
-    But for one that nobody can act on: Lightning 2.6 itself makes a tree in a way that torch deprecates.
+    But for two that nobody can act on: Lightning 2.6 itself makes a tree in a way that torch deprecates, and
+    it warns of a GPU that is not used where the CPU was asked for.
     """
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
+        warnings.filterwarnings("ignore", "GPU available but not used", UserWarning)
         for name in ("pytorch_lightning", "lightning_fabric"):
             logger = logging.getLogger(name)
             stack.callback(logger.setLevel, logger.level)

@@ -11,6 +11,7 @@ from throughtime.nn.trace.layer_result import LayerResult
 from throughtime.ops.dropout.layer import dropout
 from throughtime.ops.recurrent.layer import recurrent_layer
 from throughtime.ops.recurrent.record import StepGradients
+from throughtime.ops.recurrent.recorded import recorded_layer
 from throughtime.ops.recurrent.spec import CellSpec
 from throughtime.ops.recurrent.steps import Steps
 from throughtime.ops.recurrent.weights import Weights
@@ -66,10 +67,11 @@ def run_stack(
     def run(
         directions: tuple[Weights, ...], x: Tensor, h: Tensor | None, c: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        record = None if records is None else records[len(layers)]
-        y, h_n, c_n, c_all, gates = recurrent_layer(
-            x, steps, spec, h, c, directions, save=save, record=record
-        )
+        arguments = (x, steps, spec, h, c, directions)
+        if records is None:
+            y, h_n, c_n, c_all, gates = recurrent_layer(*arguments, save=save)
+        else:
+            y, h_n, c_n, c_all, gates = recorded_layer(*arguments, save=save, record=records[len(layers)])
         layers.append(LayerResult(x, h, c, directions, y, c_all, gates))
         return y, h_n, c_n
 

@@ -10,7 +10,10 @@ from throughtime.ops.windows import Windows
 from throughtime.ragged import Layout, Ragged
 
 State = tuple[Tensor, Tensor]
-"""The last steps (B, reach, C), and (B,) int64: how many more have to come until a window is full, less 1."""
+"""The last steps (B, reach, C), and (B,) int64: how many more have to come until a window is full, less 1.
+
+The numbers are on the CPU, whatever the device of the steps: Python code branches on them.
+"""
 
 
 def begin(x: Ragged, windows: Windows) -> State:
@@ -45,7 +48,7 @@ def check(state: Any, x: Ragged, windows: Windows, name: str) -> None:
 
 def advance(state: State, x: Ragged, windows: Windows) -> tuple[Ragged, State]:
     """Return the steps in which the next windows lie, the first at their beginning, and the next state."""
-    history, wait = state
+    history, wait = state[0], state[1].cpu()
     joined, last = _joined_equal(history, x) if _are_equal(x) else _joined(history, x)
     # A window is full at the steps wait, wait + stride, … of this chunk: so many windows begin in it.
     full = (x.lengths - wait + windows.stride - 1).div(windows.stride, rounding_mode="floor").clamp(min=0)

@@ -150,6 +150,11 @@ def _computed(
 ) -> Tensor:
     """Call in float32 or float64, and return what torch would: the autocast dtype, or that of the tensors."""
     x, weight, _ = tensors
+    if x.device != weight.device:
+        raise InputTypeError(
+            f"the tokens are on {x.device}, but the weight is on {weight.device}; move one of them with "
+            ".to(device)"
+        )
     device = x.device.type
     autocast = device != "meta" and torch.is_autocast_enabled(device) and x.dtype != torch.float64
     result = torch.get_autocast_dtype(device) if autocast else x.dtype

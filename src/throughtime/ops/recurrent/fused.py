@@ -4,6 +4,10 @@ Sequences of unequal lengths are packed as for torch's recurrent layers. Packing
 without tokens, so they are excluded and keep their initial state. Operations are differentiable as in torch.
 """
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
@@ -25,7 +29,7 @@ def recurrent_layer_torch(
     c0: Tensor | None,
     directions: tuple[Weights, ...],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return y, h_n and c_n as `recurrent_layer_reference` does."""
+    """Return y, h_n and c_n as `recurrent_layer_reference` does, in the dtype of the tensors."""
     h0, c0 = _initial(x, steps, spec, h0, c0, directions)
     if x.shape[0] == 0:
         return _without_tokens(x, h0, c0, directions)
@@ -82,7 +86,8 @@ def _without_tokens(
         if weights.hr is not None:
             y = y + torch.nn.functional.linear(x.new_zeros(0, weights.hr.shape[1]), weights.hr)[:, :1]
         outputs.append(y.expand(0, weights.hh.shape[1]))
-    return torch.cat(outputs, 1), h0.clone(), c0.clone()
+    joined = torch.cat(outputs, 1)
+    return joined, h0 + joined.sum(), c0 + joined.sum()
 
 
 def _fused(
@@ -100,8 +105,21 @@ def _fused(
     # cuDNN saves tensors for the backward pass only with train=True; there is no dropout here.
     options = (directions[0].bias_ih is not None, 1, 0.0, torch.is_grad_enabled(), both)
     state = (h0.contiguous(), c0.contiguous()) if spec.has_c else h0.contiguous()
-    if batch_sizes is None:
-        found = spec.torch_function(tokens, state, weights, *options, batch_first)
-    else:
-        found = spec.torch_function(tokens, batch_sizes, state, weights, *options)
+    # The autocast dtypes are the caller's.
+    with torch.autocast(tokens.device.type, enabled=False), _without_weight_warning():
+        if batch_sizes is None:
+            found = spec.torch_function(tokens, state, weights, *options, batch_first)
+        else:
+            found = spec.torch_function(tokens, batch_sizes, state, weights, *options)
     return found if spec.has_c else (*found, c0)
+
+
+@contextmanager
+def _without_weight_warning() -> Iterator[None]:
+    """Silence cuDNN's warning that it copies the weights into one block at each call.
+
+    They are parameters of their own, and ``flatten_parameters``, which the warning advises, is torch.nn's.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
+        yield

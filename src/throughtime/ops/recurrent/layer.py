@@ -44,7 +44,8 @@ def recurrent_layer(
     save
         Whether ``c`` and ``gates`` are wanted; without it they may be empty.
     record
-        Filled by a backward pass with the gradients of every step, where the native loop runs it.
+        Filled by a backward pass with the gradients of every step, where the native loop runs it; see
+        `recorded_layer`.
     """
     arguments = (x, steps, spec, h0, c0, directions)
     if compiling(x):

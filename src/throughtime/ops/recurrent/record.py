@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from throughtime.errors import ShapeError
@@ -19,10 +20,16 @@ class StepGradients:
     ----------
     whole
         Whether the gradients themselves are kept beside their norms, which cost next to nothing.
+
+    Attributes
+    ----------
+    device : torch.device or None
+        Where they are returned; None for the device of the loop, which is the CPU.
     """
 
     def __init__(self, *, whole: bool = True) -> None:
         self.whole = whole
+        self.device: torch.device | None = None
         self._parts: tuple[Tensor | None, ...] | None = None
         self._made: tuple[Tensor, ...] = ()
 
@@ -73,7 +80,7 @@ class StepGradients:
     @property
     def made(self) -> tuple[Tensor, ...]:
         """What the forward pass made: y (T, D·P), c (D, T, H) and gates (D, T, S, H)."""
-        return self._made if self.parts else ()
+        return tuple(map(self._moved, self._made)) if self.parts else ()  # type: ignore[arg-type]
 
     @property
     def parts(self) -> tuple[Tensor | None, ...]:
@@ -81,9 +88,12 @@ class StepGradients:
         if self._parts is None:
             raise ShapeError(
                 "no backward pass through this layer is recorded; call loss.backward() first (passes with "
-                "create_graph=True, under torch.compile, or on other devices are not recorded)"
+                "create_graph=True or under torch.compile are not recorded)"
             )
-        return self._parts
+        return tuple(map(self._moved, self._parts))
+
+    def _moved(self, part: Tensor | None) -> Tensor | None:
+        return part if part is None or self.device is None else part.to(self.device)
 
     def _present(self, place: int) -> Tensor:
         part: Any = self.parts[place]
