@@ -18,7 +18,7 @@ from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
 from throughtime.nn.inputs.resets import flags_of_step, pieces_of
 from throughtime.nn.inputs.tokens import Input, from_ragged, is_unbatched, like_input, ragged_of, tokens_of
 from throughtime.nn.recurrence._bounds import Bounds, with_bounded_gradients
-from throughtime.nn.recurrence._cell_transition import call_cell, is_cell, native_states, size_of
+from throughtime.nn.recurrence._cell_transition import call_cell, is_cell, names_of, native_states, size_of
 from throughtime.nn.recurrence._program import CHOICES, Native
 from throughtime.nn.recurrence._structures import leaves_of, mapped, rebuilt
 from throughtime.nn.recurrence._transition import begin, check_input, check_next, check_rows
@@ -27,9 +27,11 @@ from throughtime.nn.recurrence.cell import Cell
 from throughtime.nn.recurrence.noise import draws_of
 from throughtime.nn.recurrence.recording import Recorded
 from throughtime.nn.recurrence.step_inputs import StepInputs, checked_constants
-from throughtime.nn.recurrence.trace import Kept, RecurrenceTrace
+from throughtime.nn.recurrence.trace import Kept, LoopRun, RecurrenceTrace
+from throughtime.nn.recurrence.watched import Names, TracedRun, order_of
 from throughtime.nn.recurrent.attached import CarriesState, Watchable
 from throughtime.nn.recurrent.carrying import carrier_of, states_after
+from throughtime.nn.recurrent.watching import watcher_of
 from throughtime.ops.recurrent.bounds import bound_of
 from throughtime.ops.recurrent.steps import Steps, dense_steps, host_lengths
 from throughtime.ragged import Ragged, refuse_compiling, refuse_tracing
@@ -307,6 +309,7 @@ class Recurrence(CarriesState, Watchable):
             pytree.tree_map(ragged.with_values, states),
             MappingProxyType({name: ragged.with_values(value) for name, value in kept.values.items()}),
             partial(kept.of_tokens, ragged.with_values) if gradients else None,
+            kept,
         )
 
     def step(
@@ -409,7 +412,11 @@ class Recurrence(CarriesState, Watchable):
         ``step_inputs`` are context, seeds and the number of the first step; ``trace`` gets recorded values.
         """
         begun = self._begun(state, steps.batch, unbatched=is_unbatched(x))
-        carrier = carrier_of(self) if state is None else None
+        carrier, watcher = carrier_of(self) if state is None else None, watcher_of(self)
+        if watcher is not None:
+            trace = Kept(gradients=True) if trace is None else trace
+            trace.with_gradients = True
+            watcher.saw(self, partial(self._runs, steps, tokens, trace))
         if carrier is None:
             return self._over_pieces(x, tokens, steps, begun, reset, step_inputs, trace)
         begun = rebuilt(carrier.begin(self, leaves_of(begun)) or leaves_of(begun), begun)
@@ -418,6 +425,23 @@ class Recurrence(CarriesState, Watchable):
         ended = final if after is None else mapped(lambda part: states_after(part, steps, after), states)
         carrier.end(self, host_lengths(steps), leaves_of(ended))
         return states, final
+
+    def _runs(self, steps: Steps, tokens: Tensor, kept: Kept) -> list[TracedRun]:
+        """Return the run of a call, for who watches it."""
+        if kept.run is None:
+            return []
+        return [TracedRun(self.names, order_of(steps, kept.run.steps), 0, 0, tokens, kept)]
+
+    @property
+    def names(self) -> Names:
+        """The names of the kind of cell, of its states and of its gates."""
+        if isinstance(self.f, Cell):
+            return Names(type(self.f).__name__, self.f.state_names, self.f.stuck_gates)
+        if is_cell(self.f):
+            return Names(type(self.f).__name__, *names_of(self.f))
+        kind = type(self.f).__name__ if isinstance(self.f, nn.Module) else "Recurrence"
+        count = len(self._names)
+        return Names(kind, ("h",) if count == 1 else tuple(f"state {number}" for number in range(count)), {})
 
     def _over_pieces(
         self,
@@ -483,6 +507,7 @@ class Recurrence(CarriesState, Watchable):
         (states, trace.values), (final, _) = self._transitions.states(
             "recorded", read, before, steps, inputs, self._bounds
         )
+        trace.run = LoopRun(self._transitions.step, inputs, prepared, state, states, steps)
         return states, final
 
     def _result(
