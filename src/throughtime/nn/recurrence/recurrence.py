@@ -15,10 +15,12 @@ from throughtime.errors import InputTypeError
 from throughtime.nn.description.kinds import Stateful
 from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
+from throughtime.nn.inputs.precision import under_autocast
 from throughtime.nn.inputs.resets import flags_of_step, pieces_of
 from throughtime.nn.inputs.tokens import Input, from_ragged, is_unbatched, like_input, ragged_of, tokens_of
-from throughtime.nn.recurrence._bounds import Bounds, with_bounded_gradients
+from throughtime.nn.recurrence._bounds import with_bounded_gradients
 from throughtime.nn.recurrence._cell_transition import call_cell, is_cell, names_of, native_states, size_of
+from throughtime.nn.recurrence._compiled import CompiledLoop, outside_of_graphs
 from throughtime.nn.recurrence._program import CHOICES, Native
 from throughtime.nn.recurrence._structures import leaves_of, mapped, rebuilt
 from throughtime.nn.recurrence._transition import begin, check_input, check_next, check_rows
@@ -32,6 +34,7 @@ from throughtime.nn.recurrence.watched import Names, TracedRun, order_of
 from throughtime.nn.recurrent.attached import CarriesState, Watchable
 from throughtime.nn.recurrent.carrying import carrier_of, states_after
 from throughtime.nn.recurrent.watching import watcher_of
+from throughtime.ops.program.registered import recurrence
 from throughtime.ops.recurrent.bounds import bound_of
 from throughtime.ops.recurrent.steps import Steps, dense_steps, host_lengths
 from throughtime.ragged import Ragged, refuse_compiling, refuse_tracing
@@ -48,8 +51,10 @@ class Recurrence(CarriesState, Watchable):
     backward, without a compiler. Terms that depend on x alone, such as W x + b, are computed for all tokens
     at once before the loop. Parameters and tensors that f reads may change between calls. An f that cannot be
     traced (branches on values, random numbers, an operator without a native implementation) runs step by step
-    in Python, which is much slower; a warning names the reason. On a GPU and under `torch.compile` every f
-    runs in Python, without a warning.
+    in Python, which is much slower; a warning names the reason. On a GPU every f runs in Python, without a
+    warning. Under `torch.compile` a call is one operator of the graph, which runs f as an eager call does, if
+    f is a module and the call has no context and draws no random numbers; other calls on a `Ragged` run
+    between two graphs, or with ``fullgraph=True`` raise torch's error with the reason.
 
     Parameters
     ----------
@@ -142,12 +147,15 @@ class Recurrence(CarriesState, Watchable):
                 "Recurrence: state is missing; give the initial state, such as state=5 for five zeros (it is "
                 "optional only for cells of torch.nn and tt.nn)"
             )
-        self._bounds: Bounds | None = None
         leaves, structure = pytree.tree_flatten(state)
         self._transitions = Transitions(f, native, len(leaves))
         self._names = [f"initial_{number}" for number in range(len(leaves))]
         # The state with names in place of tensors: a TreeSpec is not meant to be copied.
         self._named_state = pytree.tree_unflatten(self._names, structure)
+        module: Any = self.f if isinstance(self.f, nn.Module) else None
+        self._compiled = (
+            None if module is None else CompiledLoop(module, self._transitions, self._named_state)
+        )
         for name, leaf in zip(self._names, leaves, strict=True):
             self._add_initial(name, leaf, zeros)
 
@@ -218,7 +226,7 @@ class Recurrence(CarriesState, Watchable):
         >>> layer(torch.randn(7, 3)).output.sum().backward()
         """
         bounds = bound_of(value, "value", "Recurrence"), bound_of(norm, "norm", "Recurrence")
-        self._bounds = bounds if min(bounds) < math.inf else None
+        self._transitions.bounds = bounds if min(bounds) < math.inf else None
 
     def forward(
         self,
@@ -360,8 +368,8 @@ class Recurrence(CarriesState, Watchable):
         if reset is not None:
             before = self._restarted(before, flags_of_step(reset, x_t.shape[:1], "Recurrence"))
         token = x_t if self.prepare is None else self.prepare(x_t)
-        if self._bounds is not None:
-            before = with_bounded_gradients(before, self._bounds)
+        if self._transitions.bounds is not None:
+            before = with_bounded_gradients(before, self._transitions.bounds)
         steps = dense_steps(len(x_t), 1, batch_first=False)
         inputs = self._inputs(steps, before, context, seeds, first_step, unbatched=False)
         after = check_next(before, self._transitions.step(before, token, inputs))
@@ -484,31 +492,44 @@ class Recurrence(CarriesState, Watchable):
         trace: Kept | None = None,
     ) -> tuple[Any, Any]:
         """Return the state after every step, (T, …) in the order of the tokens, and each sequence's last."""
-        native = self._cell and inputs is None and self._bounds is None
+        native = self._cell and inputs is None and self._transitions.bounds is None
         native = native and (trace is None or not trace.with_gradients)
         known = native_states(self.f, tokens, steps, state) if native else None  # type: ignore[arg-type]
         if known is not None:
             return known
-        if steps.index is not None:
+        operator = torch.compiler.is_compiling() and self._is_operator(tokens, trace, inputs)
+        if steps.index is not None and not operator:
             refuse_compiling(
                 "a Recurrence over a Ragged, whose loop has as many steps as its longest sequence",
-                "give it one of torch's or throughtime's cells as f, which is one operator, or leave this "
-                "layer out of the graph",
+                "torch.compile can if f is a module, without context and noise, on the CPU and not under "
+                "autocast; else leave this layer out of the graph",
             )
         prepared = tokens
         if self.prepare is not None:
             prepared = self.prepare(tokens)
             check_rows(leaves_of(prepared), tokens.shape[0], "prepare", "tokens")
+        if operator and isinstance(prepared, Tensor):
+            loop = self._compiled.number  # type: ignore[union-attr]
+            parameters = list(self.f.parameters())  # type: ignore[attr-defined]
+            states, final = recurrence(prepared, leaves_of(state), parameters, steps, loop)
+            return rebuilt(states, state), rebuilt(final, state)
         values = {} if trace is None else self._transitions.recorded(state, prepared, inputs)
         if trace is None or not (values or trace.with_gradients):
-            return self._transitions.states("plain", prepared, state, steps, inputs, self._bounds)
+            if steps.index is not None and torch.compiler.is_compiling():
+                states, final = outside_of_graphs(self._transitions, prepared, state, steps, inputs)
+                return states, final
+            return self._transitions.states("plain", prepared, state, steps, inputs)
         record = trace.recorded = Recorded(values, state, tokens.shape[0], gradients=trace.with_gradients)
         read, before = record.of_tokens(prepared), record.of_state(state)
-        (states, trace.values), (final, _) = self._transitions.states(
-            "recorded", read, before, steps, inputs, self._bounds
-        )
+        (states, trace.values), (final, _) = self._transitions.states("recorded", read, before, steps, inputs)
         trace.run = LoopRun(self._transitions.step, inputs, prepared, state, states, steps)
         return states, final
+
+    def _is_operator(self, tokens: Tensor, trace: Kept | None, inputs: StepInputs | None) -> bool:
+        """Tell whether the loop is one operator of a graph."""
+        plain = trace is None and inputs is None and self.native != "never"
+        here = tokens.is_cpu and not torch.compiler.is_exporting() and not under_autocast(tokens.device)
+        return plain and here and self._compiled is not None
 
     def _result(
         self, states: Any, final: Any, wrap: Callable[[Tensor], Any], *, unbatched: bool
