@@ -227,3 +227,29 @@ def test_a_whole_diagnosis(name: str) -> None:
     assert [(part.name, part.layer, part.direction) for part in found.layers] == places
     assert tt.diagnose.Diagnosis.from_json(found.to_json()) == found
     assert len(found.lyapunov) == len(places)
+
+
+def test_a_state_of_any_structure_is_watched_by_numbers() -> None:
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(2, 6).double())
+
+        def forward(self, state: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
+            matrix = torch.tanh(0.5 * state["matrix"] + (x @ self.weight).view(-1, 2, 3))
+            return {"matrix": matrix, "steps": state["steps"] + 1}
+
+    zeros = {"matrix": torch.zeros(2, 3).double(), "steps": torch.tensor(0)}
+    layer = tt.nn.Recurrence(
+        Counting(), lambda state: state["matrix"].flatten(1), state=zeros, native="never"
+    )
+    x = Ragged.from_lengths(torch.randn(5, 2).double(), [3, 2])
+    with watch(layer) as seen:
+        layer(x).output.values.sum().backward()
+    (run,) = seen.directions()
+    assert {name: tuple(part.shape) for name, part in run.states.items()} == {"state 0": (5, 6)}
+    state = run.states["state 0"][1]
+    size, pulled_back = run.jacobians(0)
+    expected = torch.diag(0.5 * (1 - run.states["state 0"][2].square()))
+    assert size == len(state)
+    torch.testing.assert_close(pulled_back(2, torch.eye(6).double()), expected)

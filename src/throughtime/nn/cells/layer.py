@@ -23,10 +23,11 @@ from throughtime.nn.inputs.tokens import (
     ragged_of,
 )
 from throughtime.nn.recurrence.cell import Cell
+from throughtime.nn.recurrence.names import Names
 from throughtime.nn.recurrence.places import Place, PlacedLayer
 from throughtime.nn.recurrence.recurrence import Recurrence
 from throughtime.nn.recurrence.trace import RecurrenceGradients, RecurrenceTrace
-from throughtime.nn.recurrence.watched import Names, TracedRun, order_from_end, order_of
+from throughtime.nn.recurrence.watched import TracedRun, order_from_end, order_of
 from throughtime.nn.recurrent.attached import Watchable
 from throughtime.nn.recurrent.watching import watcher_of
 from throughtime.ops.dropout.layer import dropout

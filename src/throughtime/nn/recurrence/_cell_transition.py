@@ -1,6 +1,5 @@
 """A cell of torch.nn or throughtime.nn as the transition of a recurrence, which runs in the native loop."""
 
-from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 import torch
@@ -50,9 +49,3 @@ def is_cell(f: object) -> TypeGuard[nn.RNNCellBase]:
 def size_of(f: nn.RNNCellBase) -> Any:
     """Return the description of the state that a cell has."""
     return (f.hidden_size, f.hidden_size) if spec_of_cell(f).has_c else f.hidden_size
-
-
-def names_of(f: nn.RNNCellBase) -> tuple[tuple[str, ...], Mapping[tuple[str, str], str]]:
-    """Return the names of the parts of a cell's state, and what its gates mean."""
-    spec = spec_of_cell(f)
-    return spec.states, spec.stuck_gates

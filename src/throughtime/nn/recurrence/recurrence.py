@@ -8,36 +8,35 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
 from throughtime.errors import InputTypeError
 from throughtime.nn.description.kinds import Stateful
 from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
-from throughtime.nn.inputs.precision import under_autocast
 from throughtime.nn.inputs.resets import flags_of_step, pieces_of
-from throughtime.nn.inputs.tokens import Input, from_ragged, is_unbatched, like_input, ragged_of, tokens_of
+from throughtime.nn.inputs.tokens import Input, from_ragged, is_unbatched, ragged_of, tokens_of
 from throughtime.nn.recurrence._bounds import with_bounded_gradients
-from throughtime.nn.recurrence._cell_transition import call_cell, is_cell, names_of, native_states, size_of
-from throughtime.nn.recurrence._compiled import CompiledLoop, outside_of_graphs
+from throughtime.nn.recurrence._cell_transition import call_cell, is_cell, size_of
+from throughtime.nn.recurrence._compiled import CompiledLoop
+from throughtime.nn.recurrence._loop import LoopParts, loop_states
+from throughtime.nn.recurrence._placed import placed
 from throughtime.nn.recurrence._program import CHOICES, Native
 from throughtime.nn.recurrence._structures import leaves_of, mapped, rebuilt
 from throughtime.nn.recurrence._transition import begin, check_input, check_next, check_rows
 from throughtime.nn.recurrence._transitions import Transitions
 from throughtime.nn.recurrence.cell import Cell
+from throughtime.nn.recurrence.names import Names, names_of
 from throughtime.nn.recurrence.noise import draws_of
-from throughtime.nn.recurrence.recording import Recorded
 from throughtime.nn.recurrence.step_inputs import StepInputs, checked_constants
-from throughtime.nn.recurrence.trace import Kept, LoopRun, RecurrenceTrace
-from throughtime.nn.recurrence.watched import Names, TracedRun, order_of
+from throughtime.nn.recurrence.trace import Kept, RecurrenceTrace
+from throughtime.nn.recurrence.watched import TracedRun, order_of
 from throughtime.nn.recurrent.attached import CarriesState, Watchable
 from throughtime.nn.recurrent.carrying import carrier_of, states_after
 from throughtime.nn.recurrent.watching import watcher_of
-from throughtime.ops.program.registered import recurrence
 from throughtime.ops.recurrent.bounds import bound_of
 from throughtime.ops.recurrent.steps import Steps, dense_steps, host_lengths
-from throughtime.ragged import Ragged, refuse_compiling, refuse_tracing
+from throughtime.ragged import refuse_tracing
 
 
 class Recurrence(CarriesState, Watchable):
@@ -266,7 +265,7 @@ class Recurrence(CarriesState, Watchable):
         if not torch.compiler.is_compiling():
             refuse_tracing("a Recurrence")
         x = check_input(unwrapped(input))
-        tokens, steps, wrap = self._placed(x, end_to_end=reset is not None)
+        tokens, steps, wrap = placed(x, batch_first=self.batch_first, end_to_end=reset is not None)
         states, final = self._run(x, tokens, steps, state, reset, (context, seeds, first_step))
         return self._result(states, final, wrap, unbatched=is_unbatched(x))
 
@@ -443,13 +442,7 @@ class Recurrence(CarriesState, Watchable):
     @property
     def names(self) -> Names:
         """The names of the kind of cell, of its states and of its gates."""
-        if isinstance(self.f, Cell):
-            return Names(type(self.f).__name__, self.f.state_names, self.f.stuck_gates)
-        if is_cell(self.f):
-            return Names(type(self.f).__name__, *names_of(self.f))
-        kind = type(self.f).__name__ if isinstance(self.f, nn.Module) else "Recurrence"
-        count = len(self._names)
-        return Names(kind, ("h",) if count == 1 else tuple(f"state {number}" for number in range(count)), {})
+        return names_of(self.f, len(self._names))
 
     def _over_pieces(
         self,
@@ -472,64 +465,12 @@ class Recurrence(CarriesState, Watchable):
         states, final = self._loop(tokens, pieces.steps, begun, inputs, trace)
         return states, pytree.tree_map(pieces.ended, final)
 
-    def _placed(self, x: Input, *, end_to_end: bool) -> tuple[Tensor, Steps, Callable[[Tensor], Any]]:
-        """Return tokens, where each step is, and how results get the kind that came in."""
-        turned = end_to_end and isinstance(x, Tensor) and x.dim() > 2 and not self.batch_first
-        if turned:
-            x = x.transpose(0, 1)  # type: ignore[union-attr]
-        if isinstance(x, PackedSequence):
-            tokens, steps = tokens_of(ragged_of(x, batch_first=False), batch_first=False)
-            return tokens, steps, lambda part: from_ragged(part, x, batch_first=False)
-        tokens, steps = tokens_of(x, batch_first=self.batch_first or turned)
-        return tokens, steps, lambda part: _like(part, x).transpose(0, 1) if turned else _like(part, x)
-
     def _loop(
-        self,
-        tokens: Tensor,
-        steps: Steps,
-        state: Any,
-        inputs: StepInputs | None = None,
-        trace: Kept | None = None,
+        self, tokens: Tensor, steps: Steps, state: Any, inputs: StepInputs | None, trace: Kept | None
     ) -> tuple[Any, Any]:
         """Return the state after every step, (T, …) in the order of the tokens, and each sequence's last."""
-        native = self._cell and inputs is None and self._transitions.bounds is None
-        native = native and (trace is None or not trace.with_gradients)
-        known = native_states(self.f, tokens, steps, state) if native else None  # type: ignore[arg-type]
-        if known is not None:
-            return known
-        operator = torch.compiler.is_compiling() and self._is_operator(tokens, trace, inputs)
-        if steps.index is not None and not operator:
-            refuse_compiling(
-                "a Recurrence over a Ragged, whose loop has as many steps as its longest sequence",
-                "torch.compile can if f is a module, without context and noise, on the CPU and not under "
-                "autocast; else leave this layer out of the graph",
-            )
-        prepared = tokens
-        if self.prepare is not None:
-            prepared = self.prepare(tokens)
-            check_rows(leaves_of(prepared), tokens.shape[0], "prepare", "tokens")
-        if operator and isinstance(prepared, Tensor):
-            loop = self._compiled.number  # type: ignore[union-attr]
-            parameters = list(self.f.parameters())  # type: ignore[attr-defined]
-            states, final = recurrence(prepared, leaves_of(state), parameters, steps, loop)
-            return rebuilt(states, state), rebuilt(final, state)
-        values = {} if trace is None else self._transitions.recorded(state, prepared, inputs)
-        if trace is None or not (values or trace.with_gradients):
-            if steps.index is not None and torch.compiler.is_compiling():
-                states, final = outside_of_graphs(self._transitions, prepared, state, steps, inputs)
-                return states, final
-            return self._transitions.states("plain", prepared, state, steps, inputs)
-        record = trace.recorded = Recorded(values, state, tokens.shape[0], gradients=trace.with_gradients)
-        read, before = record.of_tokens(prepared), record.of_state(state)
-        (states, trace.values), (final, _) = self._transitions.states("recorded", read, before, steps, inputs)
-        trace.run = LoopRun(self._transitions.step, inputs, prepared, state, states, steps)
-        return states, final
-
-    def _is_operator(self, tokens: Tensor, trace: Kept | None, inputs: StepInputs | None) -> bool:
-        """Tell whether the loop is one operator of a graph."""
-        plain = trace is None and inputs is None and self.native != "never"
-        here = tokens.is_cpu and not torch.compiler.is_exporting() and not under_autocast(tokens.device)
-        return plain and here and self._compiled is not None
+        parts = LoopParts(self.f, self.prepare, self._transitions, self._compiled, is_cell=self._cell)
+        return loop_states(parts, tokens, steps, state, inputs, trace)
 
     def _result(
         self, states: Any, final: Any, wrap: Callable[[Tensor], Any], *, unbatched: bool
@@ -540,11 +481,3 @@ class Recurrence(CarriesState, Watchable):
         if unbatched:
             final = mapped(lambda part: part.squeeze(0), final)
         return RecurrentOutput(mapped(wrap, output), final)
-
-
-def _like(part: Tensor, x: Input) -> Any:
-    if isinstance(x, Ragged):
-        return x.with_values(part)
-    if isinstance(x, Tensor):
-        return part.view(*x.shape[: 1 if x.dim() == 2 else 2], *part.shape[1:])
-    return like_input(part, x)

@@ -12,31 +12,13 @@ from torch.utils import _pytree as pytree
 
 from throughtime.nn.inputs.resets import Pieces
 from throughtime.nn.recurrence._structures import leaves_of, rebuilt
+from throughtime.nn.recurrence.names import Names
 from throughtime.nn.recurrence.step_inputs import StepInputs
 from throughtime.nn.recurrence.trace import Kept, LoopRun
 from throughtime.nn.recurrent.watching import Jacobians, LayerRun, ragged_order
 from throughtime.nn.trace.reading import Reading
 from throughtime.ops.recurrent.steps import Steps
 from throughtime.ragged import Layout, Ragged
-
-
-@dataclass(frozen=True)
-class Names:
-    """Names of what a transition has.
-
-    Parameters
-    ----------
-    kind
-        Kind of cell.
-    states
-        Of the leaves of the state.
-    stuck_gates
-        What it means if a gate is nearly always "closed" or "open", see `throughtime.nn.Cell`.
-    """
-
-    kind: str
-    states: tuple[str, ...]
-    stuck_gates: Mapping[tuple[str, str], str]
 
 
 @dataclass(frozen=True)
