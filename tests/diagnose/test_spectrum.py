@@ -66,7 +66,7 @@ def test_of_a_linear_rnn_the_prediction_is_what_is_measured() -> None:
         layer(torch.randn(40, 1).double()).output[-1].square().sum().backward()
     measured = gradient_flow(seen)[0].profile("h").mean
     run = seen.directions()[0]
-    last = run.gradient(run.record.h)[-1]
+    last = run.state_gradients["h"][-1]
     torch.testing.assert_close(spectrum(layer)[0].prediction(last, 39), measured)
 
 

@@ -61,7 +61,7 @@ def test_a_watch_sees_the_runs_of_its_own_thread() -> None:
     layer, x = tt.nn.RNN(3, 5), torch.randn(4, 1, 3)
     with tt.diagnose.watch(layer) as seen:
         _in_another_thread(lambda: layer(x).output.sum().backward())
-        assert not seen._runs
+        assert not seen._calls
         layer(x).output.sum().backward()
     assert len(seen.directions()) == 1
 
@@ -73,7 +73,7 @@ def test_after_an_inner_watch_the_outer_one_goes_on() -> None:
             layer(x).output.sum().backward()
         layer(2 * x).output.sum().backward()
     assert len(inner.directions()) == len(outer.directions()) == 1
-    assert torch.equal(outer.directions()[0].x, 2 * x[:, 0])
+    assert torch.equal(outer.directions()[0].input, 2 * x[:, 0])
 
 
 def test_blocks_may_end_in_another_order_than_they_began() -> None:
@@ -85,7 +85,7 @@ def test_blocks_may_end_in_another_order_than_they_began() -> None:
     second.__exit__(None, None, None)
     layer(x).output.sum().backward()
     assert len(b.directions()) == 1
-    assert not a._runs
+    assert not a._calls
     assert layer._watchers is None
 
 

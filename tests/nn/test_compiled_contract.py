@@ -20,13 +20,12 @@ from ..models.named import BUILT
 from .contract import CASES, FEATURES
 
 # What cannot be one graph, with what the refusal says.
-REFUSED = {
-    "CRF": "cannot record a CRF, whose loop has as many steps",
-    "Recurrence": "cannot record a Recurrence over a Ragged, whose loop has as many steps",
-}
+OF_A_RECURRENCE = "cannot record a Recurrence over a Ragged, whose loop has as many steps"
+REFUSED = {"CRF": "cannot record a CRF, whose loop has as many steps", "AttentionGRU {}": OF_A_RECURRENCE}
 
-# Layers that are such recurrences, one case of each; the others of these names are in SAME_PATH.
-OF_RECURRENCES = (
+# Layers that are an operator of this process, one case of each; the others of these names are in SAME_PATH.
+OPERATORS = (
+    "Recurrence",
     "LayerNormGRU",
     "LiGRU",
     "IndRNN {'num_layers': 2}",
@@ -34,9 +33,7 @@ OF_RECURRENCES = (
     "PeepholeSRU {'num_layers': 2}",
     "RecurrentHighway",
     "SLSTM {'num_layers': 2}",
-    "AttentionGRU {}",
 )
-REFUSED |= dict.fromkeys(OF_RECURRENCES, REFUSED["Recurrence"])
 
 # The graph has the path of another case, with other numbers or another name of a cell in it. Options that all recurrent
 # layers share are taken with the LSTM alone; `test_recurrent_autograd` compiles each cell with two layers and directions.
@@ -62,8 +59,8 @@ SAME_PATH = {f"{cell} {option}" for cell in CELLS for option in SHARED} | {
     *(
         case.name
         for case in CASES
-        if case.name.startswith(tuple(name.split()[0] for name in OF_RECURRENCES))
-        and case.name not in OF_RECURRENCES
+        if case.name.startswith(tuple(name.split()[0] for name in (*OPERATORS, *REFUSED)))
+        and case.name not in (*OPERATORS, *REFUSED)
     ),
     # Per step as those of textcnn, fcn, lstm and bilstm; their layers are compiled in models per sequence, or alone.
     *(
@@ -152,6 +149,7 @@ MORE: dict[str, tuple[Make, Batch]] = {
 EVERY = {case.name: (case.make, _series) for case in CASES} | MODELS | NAMED | MORE
 ALL = {name: made for name, made in EVERY.items() if name not in SAME_PATH}
 each = pytest.mark.parametrize("name", [name for name in ALL if name not in REFUSED])
+each_exported = pytest.mark.parametrize("name", [name for name in ALL if name not in (*REFUSED, *OPERATORS)])
 
 
 def _made(name: str) -> tuple[nn.Module, Batch]:
@@ -193,7 +191,7 @@ def test_compiled_equals_eager(name: str) -> None:
         torch.testing.assert_close(_gradients(found, leaves), _gradients(expected, leaves), **TIGHT)
 
 
-@each
+@each_exported
 def test_exported_equals_eager_for_other_numbers_of_sequences_and_tokens(name: str) -> None:
     module, batch = _made(name)
     sizes = ([{0: torch.export.Dim.DYNAMIC}] * 2,)
@@ -210,6 +208,14 @@ def test_what_cannot_be_one_graph_is_refused_by_name(name: str) -> None:
         torch.compile(module, backend="eager", fullgraph=True)(batch(LENGTHS))
     with pytest.raises(UnsupportedError, match=REFUSED[name]):
         torch.export.export(module, (batch(LENGTHS),))
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("name", ["Recurrence", "LiGRU"])
+def test_an_operator_of_this_process_is_not_exported(name: str, strict: bool) -> None:
+    module, batch = _made(name)
+    with pytest.raises((UnsupportedError, torch._dynamo.exc.Unsupported), match=OF_A_RECURRENCE):
+        torch.export.export(module, (batch(LENGTHS),), strict=strict)
 
 
 def test_what_is_left_out_names_cases() -> None:

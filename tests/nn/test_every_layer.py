@@ -36,8 +36,6 @@ class Entry:
     not_the_same_bits: str = ""
     # Why torch.compile makes several graphs of it.
     not_one_graph: str = ""
-    # Why it is not compiled here.
-    not_compiled: str = ""
     # Why it cannot be pickled, as torch says.
     not_pickled: str = ""
     # Where the layer and its input are; tests/gpu runs these tests on "cuda".
@@ -91,19 +89,8 @@ class _WithMemory(nn.Module):
         return self.layer(input, memory=self.memory.expand(len(input), -1, -1))
 
 
-def _cell_entry(
-    make: Callable[[], nn.Module], not_compiled: str = "takes ten seconds, and IndRNN has the same loop"
-) -> Entry:
-    """A layer of a cell, whose step is written in PyTorch operators."""
-    return Entry(
-        make,
-        not_one_graph="so many steps as the longest sequence has",
-        not_compiled=not_compiled,
-    )
-
-
 TABLE = {
-    "AttentionGRU": _cell_entry(_WithMemory),
+    "AttentionGRU": Entry(_WithMemory, not_one_graph="the memory is not among the inputs of the operator"),
     "AttentionPool": Entry(lambda: tt.nn.AttentionPool(FEATURES, 5)),
     "AvgPool1d": Entry(lambda: tt.nn.AvgPool1d(3, 2, 1, count_include_pad=False)),
     "Bidirectional": Entry(lambda: tt.nn.Bidirectional(tt.nn.LSTM(FEATURES, 3), merge="mean")),
@@ -122,22 +109,22 @@ TABLE = {
     "GRUCell": Entry(lambda: tt.nn.GRUCell(FEATURES, 3), (FEATURES,)),
     "GatedBlock": Entry(lambda: tt.nn.GatedBlock(FEATURES, 3, 2, dilation=2)),
     "GroupNorm": Entry(lambda: tt.nn.GroupNorm(2, FEATURES)),
-    "IndRNN": _cell_entry(lambda: tt.nn.IndRNN(FEATURES, 3), not_compiled=""),
+    "IndRNN": Entry(lambda: tt.nn.IndRNN(FEATURES, 3)),
     "InstanceNorm1d": Entry(lambda: tt.nn.InstanceNorm1d(FEATURES, affine=True)),
     "Linear": Entry(lambda: tt.nn.Linear(FEATURES, 3)),
     "LSTM": Entry(lambda: tt.nn.LSTM(FEATURES, 3, num_layers=2, bidirectional=True)),
     "LSTMCell": Entry(lambda: tt.nn.LSTMCell(FEATURES, 3), (FEATURES,)),
-    "LayerNormGRU": _cell_entry(lambda: tt.nn.LayerNormGRU(FEATURES, 8, bidirectional=True)),
+    "LayerNormGRU": Entry(lambda: tt.nn.LayerNormGRU(FEATURES, 8, bidirectional=True)),
     "LayerNormLSTM": Entry(lambda: tt.nn.LayerNormLSTM(FEATURES, 8)),
-    "LiGRU": _cell_entry(lambda: tt.nn.LiGRU(FEATURES, 3, num_layers=2)),
+    "LiGRU": Entry(lambda: tt.nn.LiGRU(FEATURES, 3, num_layers=2)),
     "LockedDropout": Entry(lambda: tt.nn.LockedDropout(0.5)),
     "MGU": Entry(lambda: tt.nn.MGU(FEATURES, 3)),
     "MinGRU": Entry(lambda: tt.nn.MinGRU(FEATURES, 3, num_layers=2, bidirectional=True)),
     "MinLSTM": Entry(lambda: tt.nn.MinLSTM(FEATURES, 3)),
     "MaxPool1d": Entry(lambda: tt.nn.MaxPool1d(3, 2, 1)),
     "MiniRocket": Entry(lambda: _learned(tt.nn.MiniRocket(FEATURES, 336))),
-    "PeepholeSRU": _cell_entry(lambda: tt.nn.PeepholeSRU(FEATURES, 3)),
-    "MultiplicativeLSTM": _cell_entry(lambda: tt.nn.MultiplicativeLSTM(FEATURES, 3)),
+    "PeepholeSRU": Entry(lambda: tt.nn.PeepholeSRU(FEATURES, 3)),
+    "MultiplicativeLSTM": Entry(lambda: tt.nn.MultiplicativeLSTM(FEATURES, 3)),
     "Parallel": Entry(lambda: tt.nn.Parallel(tt.nn.Conv1d(FEATURES, 2, 1), tt.nn.MaxPool1d(3, 1, 1))),
     "Pool": Entry(lambda: tt.nn.Pool("top-k", k=3)),
     "QRNN": Entry(lambda: tt.nn.QRNN(FEATURES, 3, kernel_size=3, pooling="ifo", bidirectional=True)),
@@ -145,10 +132,10 @@ TABLE = {
     "RNNCell": Entry(lambda: tt.nn.RNNCell(FEATURES, 3), (FEATURES,)),
     "Readout": Entry(lambda: tt.nn.Readout(FEATURES, 3)),
     "Recurrence": Entry(lambda: tt.nn.Recurrence(tt.nn.GRUCell(FEATURES, 3))),
-    "RecurrentHighway": _cell_entry(lambda: tt.nn.RecurrentHighway(FEATURES, 3, bidirectional=True)),
+    "RecurrentHighway": Entry(lambda: tt.nn.RecurrentHighway(FEATURES, 3, bidirectional=True)),
     "ResNetBlock": Entry(lambda: tt.nn.ResNetBlock(FEATURES, 3, (5, 3))),
     "Residual": Entry(_residual),
-    "SLSTM": _cell_entry(lambda: tt.nn.SLSTM(FEATURES, 4, num_layers=2, num_heads=2)),
+    "SLSTM": Entry(lambda: tt.nn.SLSTM(FEATURES, 4, num_layers=2, num_heads=2)),
     "SRU": Entry(lambda: tt.nn.SRU(FEATURES, 3, num_layers=2)),
     "Stack": Entry(
         lambda: tt.nn.Stack(
@@ -180,12 +167,12 @@ VARIANTS = {
         lambda: _learned(tt.nn.MiniRocket(FEATURES, 1000, differences=True, normalize=True))
     ),
     "Pool mean": Entry(lambda: tt.nn.Pool("mean")),
-    "LiGRU layer norm": _cell_entry(lambda: tt.nn.LiGRU(FEATURES, 8, normalization="layer")),
-    "Recurrence own": _cell_entry(lambda: tt.nn.Recurrence(_Transition(), state=3), not_compiled=""),
-    "Recurrence zoneout": _cell_entry(
+    "LiGRU layer norm": Entry(lambda: tt.nn.LiGRU(FEATURES, 8, normalization="layer")),
+    "Recurrence own": Entry(lambda: tt.nn.Recurrence(_Transition(), state=3)),
+    "Recurrence zoneout": Entry(
         lambda: tt.nn.Recurrence(tt.nn.Zoneout(tt.nn.LSTMCell(FEATURES, 3), (0.1, 0.2)))
     ),
-    "Recurrence dropout": _cell_entry(
+    "Recurrence dropout": Entry(
         lambda: tt.nn.Recurrence(tt.nn.RecurrentDropout(tt.nn.GRUCell(FEATURES, 3), x=0.1, h=0.2))
     ),
 }
@@ -263,8 +250,6 @@ def test_the_same_bits_alone_and_in_any_batch(entry: Entry, dtype: torch.dtype) 
 )
 @each_layer
 def test_compiled_as_one_graph(entry: Entry) -> None:
-    if entry.not_compiled:
-        pytest.skip(entry.not_compiled)
     torch._dynamo.reset()
     # A loop over the steps is unrolled: few steps, where it is one.
     layer, x = entry.layer(), entry.input([3, 0, 4, 2, 6] if entry.not_one_graph else LENGTHS)

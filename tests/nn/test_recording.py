@@ -198,3 +198,31 @@ def test_what_cannot_be_recorded_is_named(record: Any, error: type[Exception], m
     layer(torch.zeros(3, 2))
     with pytest.raises(error, match=message):
         layer.trace(torch.zeros(3, 2))
+
+
+def test_names_are_found_once_while_what_f_reads_is_the_same() -> None:
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.from_x = nn.Linear(3, 4)
+
+        def forward(self, h: Tensor, x: Tensor) -> Tensor:
+            name = "training" if self.training else "evaluation"
+            gate = tt.nn.record(name, torch.sigmoid(self.from_x(x)))
+            return gate[:, :4] * h
+
+    layer, x = tt.nn.Recurrence(Gated(), state=torch.ones(4)), torch.randn(5, 2, 3)
+    plain = layer._transitions._recorded[0]
+    for _ in range(3):
+        assert list(layer.trace(x).recorded) == ["training"]
+    assert plain.steps == 1
+    layer.eval()
+    assert list(layer.trace(x).recorded) == ["evaluation"]
+    assert plain.steps == 2
+    layer.f.from_x = nn.Linear(3, 6)  # the same f with a value of another size
+    assert layer.trace(x).recorded["evaluation"].shape[-1] == 6
+    layer.f.from_x.weight = nn.Parameter(torch.randn(7, 3))
+    layer.f.from_x.bias = nn.Parameter(torch.randn(7))
+    assert layer.trace(x).recorded["evaluation"].shape[-1] == 7
+    layer.double()
+    assert layer.trace(x.double()).recorded["evaluation"].dtype == torch.float64

@@ -42,11 +42,11 @@ class InputProfiles:
 
 @dataclass(frozen=True)
 class LayerProfiles:
-    """‖∂L/∂h_t‖, ‖∂L/∂c_t‖ (LSTM only) and ‖step t's term of ∂L/∂W_hh‖."""
+    """‖∂L/∂h_t‖, ‖∂L/∂c_t‖ and ‖step t's term of ∂L/∂W_hh‖; None where a layer has none, see `LayerFlow`."""
 
     h: ProfileSummary
     c: ProfileSummary | None
-    weight_terms: ProfileSummary
+    weight_terms: ProfileSummary | None
 
 
 @dataclass(frozen=True)

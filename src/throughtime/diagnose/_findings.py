@@ -215,7 +215,7 @@ def _stuck_gates(layer: LayerFlow) -> Iterator[Finding]:
     for gate, saturation in layer.saturation.items():
         for side, values in (("closed", saturation.closed.values), ("open", saturation.open.values)):
             share = float(values.mean()) if len(values) else 0.0
-            meaning = layer.run.spec.stuck_gates.get((gate, side))
+            meaning = layer.run.stuck_gates.get((gate, side))
             if share < STUCK or meaning is None:
                 continue
             yield Finding(

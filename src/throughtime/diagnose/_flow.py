@@ -1,6 +1,6 @@
 """`gradient_flow`: gradient norms at every step of every recurrent layer, from one backward pass."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -10,8 +10,9 @@ from torch import Tensor
 
 from throughtime._fields import Share
 from throughtime.diagnose._profile import Profile, profile_of
-from throughtime.diagnose._watch import DirectionRun, Watch
+from throughtime.diagnose._watch import Watch
 from throughtime.errors import ShapeError
+from throughtime.nn.recurrent.watching import LayerRun
 from throughtime.ragged import Ragged
 
 
@@ -42,11 +43,11 @@ class LayerFlow:
 
     Parameters
     ----------
-    run : DirectionRun
+    run : LayerRun
         The recorded run.
     """
 
-    run: DirectionRun
+    run: LayerRun
 
     @property
     def name(self) -> str:
@@ -66,42 +67,51 @@ class LayerFlow:
     @property
     def kind(self) -> str:
         """Kind of cell, such as LSTM."""
-        return self.run.spec.kind
+        return self.run.kind
 
     @cached_property
     def h(self) -> Ragged:
-        """(T,) the norm of ∂L/∂h_t, through this step's output and all later steps."""
-        return self._ragged(self._norms[0])
+        """(T,) the norm of ∂L/∂h_t, through this step's output and all later steps.
+
+        Of `QRNN` and `SRU`, whose steps pass on c alone, that of ∂L/∂c_t.
+        """
+        return self._ragged(next(iter(self._norms.values())))
 
     @cached_property
     def c(self) -> Ragged | None:
-        """(T,) the norm of ∂L/∂c_t; LSTM only."""
-        return self._ragged(self._norms[1]) if self.run.spec.has_c else None
+        """(T,) the norm of ∂L/∂c_t of cells with h and c, such as LSTM; else None."""
+        return self._ragged(self._norms["c"]) if "c" in list(self._norms)[1:] else None
 
     @cached_property
-    def weight_terms(self) -> Ragged:
-        """(T,) the norm of what this step of this sequence adds to ∂L/∂W_hh."""
-        _, _, pre, before, candidate, reset = self._norms
-        return self._ragged(torch.hypot(pre * before, candidate * reset))
+    def weight_terms(self) -> Ragged | None:
+        """(T,) the norm of what this step of this sequence adds to ∂L/∂W_hh.
+
+        None of layers whose recurrent weights are not one known matrix: `throughtime.nn.Recurrence`, layers
+        of cells, and scan layers.
+        """
+        terms = self.run.weight_terms
+        return None if terms is None else self._ragged(terms)
 
     @cached_property
     def clipped_fraction(self) -> Ragged | None:
         """(T,) the fraction that ``layer.bound_gradients`` clipped of the gradient; None without bounds.
 
-        1 − s·f, with s the fraction of entries within ``value`` and f the scale factor of ``norm``.
+        1 − s·f, with s the fraction of entries within ``value`` and f the scale factor of ``norm``. It is
+        measured for layers with weight terms only.
         """
-        unclipped = self.run.record.unclipped_fraction
-        return None if unclipped is None else self._ragged(1.0 - self.run.gradient(unclipped))
+        clipped = self.run.clipped_fraction
+        return None if clipped is None else self._ragged(clipped)
 
     @cached_property
     def saturation(self) -> dict[str, Saturation]:
-        """Saturation of each gate, by name."""
-        run = self.run
-        shares = run.gradient(run.record.saturation) / (run.weights.hh.shape[0] // run.spec.gates)
+        """Saturation of each gate, by name.
+
+        Gates of `throughtime.nn.Recurrence` and of layers of cells are the values that a step records, except
+        for "candidate", whose numbers are all from 0 to 1.
+        """
         return {
-            name: Saturation(*(self._ragged(share) for share in shares[:, place].unbind(1)))
-            for place, name in enumerate(run.spec.gate_names)
-            if name != "candidate"
+            name: Saturation(*(self._ragged(share) for share in shares.unbind(1)))
+            for name, shares in self.run.saturation.items()
         }
 
     def mean_saturation(self) -> dict[str, GateSaturation]:
@@ -112,17 +122,18 @@ class LayerFlow:
         }
 
     @cached_property
-    def _norms(self) -> tuple[Tensor, ...]:
-        return self.run.gradient(self.run.record.norms).unbind(-1)
+    def _norms(self) -> Mapping[str, Tensor]:
+        return self.run.state_norms
 
     def _ragged(self, values: Tensor) -> Ragged:
         layout = self.run.read.layout
         return Ragged(values, layout.offsets, layout=layout)
 
-    @property
+    @cached_property
     def state(self) -> Ragged:
         """(T,) the norm of the gradient of all that goes on to the next step: h, and of an LSTM h and c."""
-        return self.h if self.c is None else self.h.with_values(torch.hypot(self.h.values, self.c.values))
+        total = torch.stack(list(self._norms.values())).norm(dim=0)
+        return self.h if len(self._norms) == 1 else self._ragged(total)
 
     def profile(
         self,
@@ -144,9 +155,7 @@ class LayerFlow:
         """
         values = getattr(self, quantity)
         if values is None:
-            raise ShapeError(
-                f"{self.name} is {self.kind}, which has no {quantity}; choose h, state or weight_terms"
-            )
+            raise ShapeError(f"{self.name} is {self.kind}, which has no {quantity}; choose h or state")
         return profile_of(values, self.run.read, origin, quantiles)
 
     def weight_term(self, t: int) -> Tensor:
@@ -157,20 +166,9 @@ class LayerFlow:
         Raises
         ------
         ShapeError
-            If only norms were recorded; use ``watch(model, whole=True)``.
+            If only norms were recorded: use ``watch(model, whole=True)``; or if `weight_terms` is None.
         """
-        run = self.run
-        if not run.record.whole:
-            raise ShapeError(
-                "only the norms of the terms were recorded; for the terms themselves use "
-                "`with watch(model, whole=True)`"
-            )
-        rows = run.read.rows_at(t)
-        gradients = _recurrent_part(run).index_select(0, rows)
-        inputs = run.spec.recurrent_inputs(
-            run.h_before.index_select(0, rows), run.gates.index_select(0, rows)
-        )
-        return torch.cat([gradients[:, part.rows].t() @ part.value for part in inputs])
+        return self.run.weight_term(t)
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,9 +228,3 @@ def gradient_flow(recording: Watch) -> GradientFlow:
     True
     """
     return GradientFlow(tuple(LayerFlow(run) for run in recording.directions()))
-
-
-def _recurrent_part(run: DirectionRun) -> Tensor:
-    """Return (T, G·H): the gradient of what W_hh's product adds to."""
-    pre = run.gradient(run.record.pre_activations)
-    return pre[:, list(run.spec.recurrent_pre_activations)].flatten(1)

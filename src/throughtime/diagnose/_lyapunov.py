@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from throughtime.diagnose._watch import DirectionRun, Watch
+from throughtime.diagnose._watch import Watch
 from throughtime.errors import ShapeError
-from throughtime.ops.recurrent.spec import State
+from throughtime.nn.recurrent.watching import LayerRun
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,7 @@ def lyapunov_exponents(recording: Watch, *, count: int = 8, sequences: int = 4) 
     return tuple(_of_run(run, count, sequences) for run in recording.directions())
 
 
-def _of_run(run: DirectionRun, count: int, sequences: int) -> Lyapunov:
+def _of_run(run: LayerRun, count: int, sequences: int) -> Lyapunov:
     lengths = run.read.layout.lengths
     chosen = [int(b) for b in lengths.argsort(descending=True)[:sequences] if lengths[b] >= 2]
     if not chosen:
@@ -110,34 +110,16 @@ def _of_run(run: DirectionRun, count: int, sequences: int) -> Lyapunov:
     return Lyapunov(run.name, run.layer, run.direction, mean[order], rates[:, order], steps)
 
 
-def _of_sequence(run: DirectionRun, b: int, count: int) -> Tensor:
-    """Return (k,) growth rates per step along one sequence, in float64 on the CPU."""
-    offsets = run.read.layout.host_offsets
-    rows = torch.arange(int(offsets[b]), int(offsets[b + 1]))
-    rows = rows.flip(0) if run.read.reverse else rows
-    x = run.ordered(run.x).cpu()[rows].double()
-    h = run.h_before.cpu()[rows].double()
-    c = run.read.before(run.c, run.c0).cpu()[rows].double() if run.c is not None else h[:, :0]
-    weights = type(run.weights)(*(None if w is None else w.cpu().double() for w in run.weights))  # type: ignore[arg-type]
-    context = None if weights.context is None else weights.context[b : b + 1]
-    size = h.shape[1]
-
-    states = torch.cat([h, c], 1)
-    k = min(count, states.shape[1])
-    q = torch.linalg.qr(torch.randn(states.shape[1], k, dtype=torch.float64, generator=_seeded()))[0]
+def _of_sequence(run: LayerRun, b: int, count: int) -> Tensor:
+    """Return (k,) growth rates per step along one sequence, in float64."""
+    size, pulled_back = run.jacobians(b)
+    k, length = min(count, size), int(run.read.layout.lengths[b])
+    q = torch.linalg.qr(torch.randn(size, k, dtype=torch.float64, generator=_seeded()))[0]
     total = torch.zeros(k, dtype=torch.float64)
-    for t in reversed(range(len(x))):
-        # k copies of the same step, each with its own gradient.
-        with torch.enable_grad():
-            state = states[t].expand(k, -1).clone().requires_grad_()
-            new_state, _ = run.spec.step(
-                x[t].expand(k, -1), State(state[:, :size], state[:, size:]), weights, context
-            )
-            after = torch.cat([new_state.h, new_state.c], 1) if run.spec.has_c else new_state.h
-            moved = torch.autograd.grad(after, state, q.t())[0].t()
-        q, r = torch.linalg.qr(moved)
+    for t in reversed(range(length)):
+        q, r = torch.linalg.qr(pulled_back(t, q.t()).t())
         total += r.diagonal().abs().clamp_min(torch.finfo(torch.float64).tiny).log()
-    return total / len(x)
+    return total / length
 
 
 def _seeded() -> torch.Generator:

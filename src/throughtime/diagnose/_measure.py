@@ -31,9 +31,9 @@ from throughtime.diagnose._profile import Profile, profile_of
 from throughtime.diagnose._spectrum import Spectrum, spectrum
 from throughtime.diagnose._training_findings import drifting, order_unused
 from throughtime.diagnose._vanished import vanished_finding
-from throughtime.diagnose._watch import DirectionRun, Watch, watch
+from throughtime.diagnose._watch import Watch, is_recurrent, watch
 from throughtime.errors import NotFiniteError, ShapeError, UnsupportedError
-from throughtime.nn.recurrent.layer import Recurrent
+from throughtime.nn.recurrent.watching import LayerRun
 from throughtime.nn.trace.reading import Reading
 from throughtime.ops.modes import evaluating
 from throughtime.ragged import Ragged
@@ -123,7 +123,7 @@ def _diagnosis(
     exponents: int,
 ) -> Diagnosis:
     model, batch = features.model, features.batch
-    recurrent = any(isinstance(module, Recurrent) for module in model.modules())
+    recurrent = is_recurrent(model)
     with watch(model, whole=True) if recurrent else nullcontext() as recording, torch.enable_grad():
         value = loss(model(batch))
         value.backward()
@@ -195,8 +195,9 @@ def _inputs(measured: InputGradients, batch: Ragged) -> InputProfiles:
     )
 
 
-def _drift(run: DirectionRun) -> Finding | None:
-    states = Ragged(run.h if run.c is None else run.c, run.read.layout.offsets, layout=run.read.layout)
+def _drift(run: LayerRun) -> Finding | None:
+    values = run.states.get("c", next(iter(run.states.values())))
+    states = Ragged(values, run.read.layout.offsets, layout=run.read.layout)
     return drifting(states.reverse() if run.read.reverse else states, _title(run))
 
 
@@ -226,7 +227,9 @@ def _layer_profiles(layer: LayerFlow, origin: Literal["end", "start"]) -> LayerP
     return LayerProfiles(
         h=_profile(layer.profile("h", origin=origin)),
         c=None if layer.c is None else _profile(layer.profile("c", origin=origin)),
-        weight_terms=_profile(layer.profile("weight_terms", origin=origin)),
+        weight_terms=None
+        if layer.weight_terms is None
+        else _profile(layer.profile("weight_terms", origin=origin)),
     )
 
 
@@ -274,11 +277,11 @@ def _measured_and_predicted(
     return _numbers(mean), _numbers(prediction)
 
 
-def _last_gradients(run: DirectionRun) -> Tensor:
+def _last_gradients(run: LayerRun) -> Tensor:
     """Return (n, H): ∂L/∂h at the last step that is read of each sequence."""
     offsets = run.read.layout.offsets
     last = offsets[:-1] if run.read.reverse else offsets[1:] - 1
-    return run.gradient(run.record.h).index_select(0, last[offsets.diff() > 0])
+    return run.state_gradients["h"].index_select(0, last[offsets.diff() > 0])
 
 
 def _exponents(recording: Watch, count: int) -> tuple[LyapunovSummary, ...]:
@@ -312,7 +315,7 @@ def _recency(scores: Influence) -> RecencySummary:
 def _examples(
     batch: Ragged,
     scores: Influence,
-    runs: Sequence[DirectionRun],
+    runs: Sequence[LayerRun],
     tokens: Sequence[Sequence[str]] | None,
     count: int,
 ) -> tuple[ExampleDiagnosis, ...]:
@@ -321,7 +324,7 @@ def _examples(
         ExampleDiagnosis(
             _names(batch, tokens, b),
             _numbers(scores.scores[b]),
-            {_title(run): _gates(run, b) for run in runs if run.spec.gate_names},
+            {_title(run): _gates(run, b) for run in runs if run.gates},
         )
         for b in with_tokens[:count]
     )
@@ -336,16 +339,12 @@ def _names(batch: Ragged, tokens: Sequence[Sequence[str]] | None, b: int) -> tup
     return tuple(tokens[b])
 
 
-def _title(run: DirectionRun) -> str:
+def _title(run: LayerRun) -> str:
     return run.name + (", from the end" if run.direction else "")
 
 
-def _gates(run: DirectionRun, b: int) -> dict[str, tuple[float | None, ...]]:
+def _gates(run: LayerRun, b: int) -> dict[str, tuple[float | None, ...]]:
     """Return the mean of each gate over units at every step of one sequence."""
     offsets = run.read.layout.host_offsets
-    rows = run.gates[int(offsets[b]) : int(offsets[b + 1])]
-    return {
-        name: _numbers(rows[:, place].mean(1))
-        for place, name in enumerate(run.spec.gate_names)
-        if name != "candidate"
-    }
+    rows = slice(int(offsets[b]), int(offsets[b + 1]))
+    return {name: _numbers(gate[rows].mean(1)) for name, gate in run.gates.items()}

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from throughtime.diagnose._watch import DirectionRun, Watch, watch
+from throughtime.diagnose._watch import Watch, watch
 from throughtime.errors import UnsupportedError
+from throughtime.nn.recurrent.watching import LayerRun
 
 
 def first_not_finite(recording: Watch) -> str | None:
@@ -70,10 +71,8 @@ def locate_not_finite(model: nn.Module, loss: Callable[[], Tensor]) -> str | Non
             parameter.grad = grad
 
 
-def _forward(run: DirectionRun) -> str | None:
-    parts = {"the input": run.ordered(run.x), "h": run.h, "a gate": run.gates.flatten(1)}
-    if run.c is not None:
-        parts["c"] = run.c
+def _forward(run: LayerRun) -> str | None:
+    parts = {"the input": run.input, **run.states, "a gate": run.intermediates}
     steps = [(t, what != "the input", what, b) for what, rows in parts.items() for t, b in _steps(run, rows)]
     if not steps:
         return None
@@ -81,16 +80,16 @@ def _forward(run: DirectionRun) -> str | None:
     return f"{run.name}: {what} is not finite, first at step {t} of sequence {b}"
 
 
-def _backward(run: DirectionRun) -> str | None:
-    norms = run.gradient(run.record.norms)
-    steps = list(_steps(run, norms[:, :2], last=True))
+def _backward(run: LayerRun) -> str | None:
+    norms = torch.stack(list(run.state_norms.values()), 1)
+    steps = list(_steps(run, norms, last=True))
     if not steps:
         return None
     t, b = max(steps)
     return f"{run.name}: the gradient is not finite, going back first at step {t} of sequence {b}"
 
 
-def _steps(run: DirectionRun, rows: Tensor, *, last: bool = False) -> Iterator[tuple[int, int]]:
+def _steps(run: LayerRun, rows: Tensor, *, last: bool = False) -> Iterator[tuple[int, int]]:
     """Yield step and number of each sequence's first (or last) row that is not finite, in reading order."""
     layout = run.sequences
     wrong = (~rows.isfinite().flatten(1).all(1)).nonzero().flatten()

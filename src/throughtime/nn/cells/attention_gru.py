@@ -17,6 +17,7 @@ from throughtime.nn.inputs.output import RecurrentOutput
 from throughtime.nn.recurrence.cell import Cell
 from throughtime.nn.recurrence.recording import record
 from throughtime.nn.recurrence.trace import RecurrenceTrace
+from throughtime.nn.recurrent.gru import GRUSpec
 from throughtime.ragged import Ragged
 
 Score = Literal["additive", "dot"]
@@ -43,6 +44,7 @@ class AttentionGRUCell(Cell):
     """
 
     maskable: frozenset[str] = frozenset({"h", "candidate"})
+    stuck_gates = GRUSpec.stuck_gates
     weight_ih: Tensor
     weight_hh: Tensor
     weight_mh: Tensor

@@ -1,6 +1,7 @@
 """Base of layers that run a cell: torch.nn's arguments, stacked and bidirectional layers, states, traces."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch.utils import _pytree as pytree
 from throughtime.errors import InputTypeError, ShapeError
 from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
-from throughtime.nn.inputs.resets import flags_of_step, pieces_of, reversed_flags
+from throughtime.nn.inputs.resets import Pieces, flags_of_step, pieces_of, reversed_flags
 from throughtime.nn.inputs.tokens import (
     Input,
     check_dtype_and_device,
@@ -22,14 +23,19 @@ from throughtime.nn.inputs.tokens import (
     ragged_of,
 )
 from throughtime.nn.recurrence.cell import Cell
+from throughtime.nn.recurrence.names import Names
 from throughtime.nn.recurrence.places import Place, PlacedLayer
 from throughtime.nn.recurrence.recurrence import Recurrence
 from throughtime.nn.recurrence.trace import RecurrenceGradients, RecurrenceTrace
+from throughtime.nn.recurrence.watched import TracedRun, order_from_end, order_of
+from throughtime.nn.recurrent.attached import Watchable
+from throughtime.nn.recurrent.watching import watcher_of
 from throughtime.ops.dropout.layer import dropout
+from throughtime.ops.recurrent.steps import ragged_steps
 from throughtime.ragged import Ragged
 
 
-class CellLayer(PlacedLayer):
+class CellLayer(Watchable, PlacedLayer):
     """Stacked layers of one kind of cell, with a `Recurrence` for each layer and direction.
 
     Parameters
@@ -186,6 +192,9 @@ class CellLayer(PlacedLayer):
         gradients: bool = False,
     ) -> tuple[RecurrentOutput, list[Any]]:
         """Return the result, and, of a trace, the values of each place."""
+        watcher = watcher_of(self)
+        if watcher is not None:
+            traced = gradients = True
         x = checked(unwrapped(x), self.input_size, self._weight, type(self).__name__)
         begins = self._begins(state, x)
         # A single sequence is a batch of one, and from the end a batch is read as a Ragged.
@@ -193,8 +202,10 @@ class CellLayer(PlacedLayer):
         read: Any = ragged_of(x, batch_first=self.batch_first) if as_ragged else x
         if context is not None and is_unbatched(x):
             context = pytree.tree_map(lambda part: part.unsqueeze(0), context)
+        pieces = None
         if reset is not None:
-            reset = pieces_of(reset, x, batch_first=self.batch_first, layer=type(self).__name__).flags
+            pieces = pieces_of(reset, x, batch_first=self.batch_first, layer=type(self).__name__)
+            reset = pieces.flags
         finals, states = [], []
         for number in range(self.num_layers):
             if number and self.dropout:
@@ -212,10 +223,28 @@ class CellLayer(PlacedLayer):
                 if len(outputs) == 1
                 else read.with_values(torch.cat([o.values for o in outputs], 1))
             )
+        if watcher is not None:
+            watcher.saw(self, partial(self._runs, [place for place in states if place is not None], pieces))
         output = read
         if isinstance(read, Ragged) and not isinstance(x, Ragged):
             output = from_ragged(read.values, x, batch_first=self.batch_first)
         return RecurrentOutput(output, _stacked(finals, unbatched=is_unbatched(x))), states
+
+    def _runs(self, seen: list["_TracedPlace"], pieces: Pieces | None) -> list[TracedRun]:
+        """Return the runs of a call, for who watches it."""
+        names = replace(self._at(self._places[0]).names, kind=type(self).__name__)
+        return [self._run_of(names, number, traced, pieces) for number, traced in enumerate(seen)]
+
+    def _run_of(self, names: Names, number: int, seen: "_TracedPlace", pieces: Pieces | None) -> TracedRun:
+        layer, direction = divmod(number, self._directions)
+        kept = seen.trace.kept
+        if direction:
+            order = order_from_end(seen.x, pieces)
+        else:
+            order = order_of(ragged_steps(seen.x.layout), kept.run.steps)  # type: ignore[union-attr]
+        run = TracedRun(names, order, layer, direction, seen.x.values, kept)  # type: ignore[arg-type]
+        run.directions = self._directions
+        return run
 
     def _run(
         self,
@@ -236,7 +265,7 @@ class CellLayer(PlacedLayer):
             output, final = recurrence(x, state, reset=reset, context=context)
             return output.reverse() if place.reverse else output, final, None
         trace = recurrence.trace(x, state, reset=reset, context=context, gradients=gradients)
-        seen = _TracedPlace(trace, self.cells[0].state_names, reverse=place.reverse)
+        seen = _TracedPlace(trace, self.cells[0].state_names, x, reverse=place.reverse)
         if not place.reverse:
             return trace.result.output, trace.result.state, seen
         structure = pytree.tree_structure(trace.states, is_leaf=_is_ragged)
@@ -268,13 +297,13 @@ class CellLayer(PlacedLayer):
 class _TracedPlace:
     """States and recorded values of one direction of one layer, by name, in the order of the tokens."""
 
-    def __init__(self, trace: RecurrenceTrace, names: tuple[str, ...], *, reverse: bool) -> None:
-        self.names, self._trace, self._reverse = names, trace, reverse
+    def __init__(self, trace: RecurrenceTrace, names: tuple[str, ...], x: Ragged, *, reverse: bool) -> None:
+        self.names, self.trace, self.x, self._reverse = names, trace, x, reverse
         self.values = self._by_name(trace.states, trace.recorded)
 
     def gradients(self) -> dict[str, Ragged]:
         """Return the gradients of the last backward pass, by name."""
-        gradients = self._trace.gradients
+        gradients = self.trace.gradients
         return self._by_name(gradients.states, gradients.recorded)
 
     def _by_name(self, states: Any, recorded: Mapping[str, Ragged]) -> dict[str, Ragged]:

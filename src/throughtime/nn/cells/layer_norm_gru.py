@@ -13,6 +13,7 @@ from throughtime.nn.cells.parameters import add_parameters, set_uniform
 from throughtime.nn.description.kinds import Stateful, WholeSequence
 from throughtime.nn.recurrence.cell import Cell
 from throughtime.nn.recurrence.recording import record
+from throughtime.nn.recurrent.gru import GRUSpec
 
 
 class LayerNormGRUCell(Cell):
@@ -32,6 +33,7 @@ class LayerNormGRUCell(Cell):
     """
 
     maskable: frozenset[str] = frozenset({"h", "candidate"})
+    stuck_gates = GRUSpec.stuck_gates
     weight_ih: Tensor
     weight_hh: Tensor
     weight_norm_ih: Tensor

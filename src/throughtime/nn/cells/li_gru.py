@@ -1,6 +1,7 @@
 """`LiGRU` and `LiGRUCell`: light gated recurrent units."""
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
@@ -35,6 +36,12 @@ class LiGRUCell(Cell):
     """
 
     maskable: frozenset[str] = frozenset({"h", "candidate"})
+    stuck_gates = MappingProxyType(
+        {
+            ("update", "closed"): "h is replaced at every step, and keeps nothing",
+            ("update", "open"): "h stays what it is, and nothing new enters it",
+        }
+    )
     weight_ih: Tensor
     weight_hh: Tensor
     bias_ih: Tensor | None

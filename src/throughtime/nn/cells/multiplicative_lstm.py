@@ -10,6 +10,7 @@ from throughtime.nn.cells.parameters import add_parameters, set_uniform
 from throughtime.nn.description.kinds import Stateful, WholeSequence
 from throughtime.nn.recurrence.cell import Cell
 from throughtime.nn.recurrence.recording import record
+from throughtime.nn.recurrent.lstm import LSTMSpec
 
 
 class MultiplicativeLSTMCell(Cell):
@@ -30,6 +31,7 @@ class MultiplicativeLSTMCell(Cell):
 
     state_names: tuple[str, ...] = ("h", "c")
     maskable: frozenset[str] = frozenset({"h", "candidate"})
+    stuck_gates = LSTMSpec.stuck_gates
     weight_ih: Tensor
     weight_mx: Tensor
     weight_hh: Tensor

@@ -1,5 +1,7 @@
 """`PeepholeSRU` and `PeepholeSRUCell`: simple recurrent units whose gates see their own state."""
 
+from types import MappingProxyType
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
@@ -30,6 +32,13 @@ class PeepholeSRUCell(Cell):
 
     state_names: tuple[str, ...] = ("h", "c")
     maskable: frozenset[str] = frozenset({"h", "candidate"})
+    stuck_gates = MappingProxyType(
+        {
+            ("forget", "closed"): "c keeps nothing from step to step, so there is no memory in it",
+            ("forget", "open"): "c stays what it is, and nothing new enters it",
+            ("reset", "closed"): "h shows nothing of c",
+        }
+    )
     weight_ih: Tensor
     weight_hh: Tensor
     bias_ih: Tensor | None

@@ -16,6 +16,7 @@ class Wrapper(Cell):
         super().__init__(inner.input_size, inner.hidden_size)
         self.cell = inner
         self.state_names, self.scaled_together = inner.state_names, inner.scaled_together
+        self.stuck_gates = dict(inner.stuck_gates)
 
     @property
     def initial_state(self) -> Any:

@@ -35,10 +35,16 @@ class Transitions:
         As of `throughtime.nn.Recurrence`.
     leaves
         Number of leaves of the state.
+
+    Attributes
+    ----------
+    bounds
+        On the gradient that each step passes to the one before it, see `throughtime.nn.LSTM.bound_gradients`.
     """
 
     def __init__(self, f: Callable[..., Any], native: Native, leaves: int) -> None:
         self.f, self.native, self._leaves = f, native, leaves
+        self.bounds: Bounds | None = None
         # For each form, without and with step inputs.
         forms: dict[Form, Callable[..., Any]] = {"plain": f, "recorded": recorded(f)}
         self._functions = {name: (form, with_inputs(form)) for name, form in forms.items()}
@@ -60,27 +66,18 @@ class Transitions:
         return self._recorded[inputs is not None].of(state, tokens)
 
     def states(
-        self,
-        form: Form,
-        tokens: Any,
-        state: Any,
-        steps: Steps,
-        inputs: StepInputs | None,
-        bounds: Bounds | None,
+        self, form: Form, tokens: Any, state: Any, steps: Steps, inputs: StepInputs | None
     ) -> tuple[Any, Any]:
-        """Return the state after every step, (T, …) in the order of the tokens, and each sequence's last.
-
-        ``bounds`` are those on the gradient that each step passes to the one before it.
-        """
+        """Return the state after every step, (T, …) in the order of the tokens, and each sequence's last."""
         kept = len(leaves_of(state))
         if inputs is None:
-            return self._run(form, 0, tokens, state, steps, kept, bounds)
+            return self._run(form, 0, tokens, state, steps, kept)
         whole, read = inputs.of_state(state), inputs.of_tokens(tokens)
-        states, final = self._run(form, 1, read, whole, steps, kept, bounds)
+        states, final = self._run(form, 1, read, whole, steps, kept)
         return states[0], final[0]
 
     def _run(
-        self, form: Form, number: int, tokens: Any, state: Any, steps: Steps, kept: int, bounds: Bounds | None
+        self, form: Form, number: int, tokens: Any, state: Any, steps: Steps, kept: int
     ) -> tuple[Any, Any]:
         """Run a form; of the leaves of its states, only the first ``kept`` are wanted at every step."""
         try:
@@ -89,19 +86,19 @@ class Transitions:
         except UntraceableError as error:
             if self.native == "require":
                 raise UnsupportedError(f"Recurrence: f cannot run in the native loop: {error}") from None
-            result = self._in_python(form, number, tokens, state, steps, kept, bounds)
+            result = self._in_python(form, number, tokens, state, steps, kept)
             self._warn(str(error))  # after the loop: if f is at fault, its own error is clearer
             return result
         if traced is None:
-            return self._in_python(form, number, tokens, state, steps, kept, bounds)
-        return program_states(traced, tokens, state, steps, kept, bounds)
+            return self._in_python(form, number, tokens, state, steps, kept)
+        return program_states(traced, tokens, state, steps, kept, self.bounds)
 
     def _in_python(
-        self, form: Form, number: int, tokens: Any, state: Any, steps: Steps, kept: int, bounds: Bounds | None
+        self, form: Form, number: int, tokens: Any, state: Any, steps: Steps, kept: int
     ) -> tuple[Any, Any]:
         f = self._functions[form][number]
-        if bounds is not None:
-            f = partial(bounded_step, f, bounds, self._leaves)
+        if self.bounds is not None:
+            f = partial(bounded_step, f, self.bounds, self._leaves)
         return python_states(f, tokens, state, steps, kept)
 
     def _may_be_native(self, tokens: list[Tensor], state: Any) -> bool:

@@ -1,5 +1,7 @@
 """`Cell`: the step of a recurrence as a module, which `Recurrence` and wrappers such as `Zoneout` read."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor, nn
@@ -39,6 +41,9 @@ class Cell(nn.Module):
     maskable : frozenset of str
         Masks of `RecurrentDropout` that ``forward`` applies if they are passed as ``noise``: "h",
         "candidate".
+    stuck_gates : mapping of (str, str) to str
+        For the diagnosis: what it means if a gate that ``forward`` records is nearly always "closed" or
+        "open", such as ``{("forget", "closed"): "c keeps nothing from step to step"}``.
     scaled_together : tuple of str
         Leaves of the state that share a scale, so that `Zoneout` cannot mix old and new values of one alone.
 
@@ -67,6 +72,7 @@ class Cell(nn.Module):
     state_names: tuple[str, ...] = ("h",)
     maskable: frozenset[str] = frozenset()
     scaled_together: tuple[str, ...] = ()
+    stuck_gates: Mapping[tuple[str, str], str] = MappingProxyType({})
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()

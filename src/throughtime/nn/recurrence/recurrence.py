@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
 from throughtime.errors import InputTypeError
@@ -16,23 +15,28 @@ from throughtime.nn.description.kinds import Stateful
 from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
 from throughtime.nn.inputs.resets import flags_of_step, pieces_of
-from throughtime.nn.inputs.tokens import Input, from_ragged, is_unbatched, like_input, ragged_of, tokens_of
-from throughtime.nn.recurrence._bounds import Bounds, with_bounded_gradients
-from throughtime.nn.recurrence._cell_transition import call_cell, is_cell, native_states, size_of
+from throughtime.nn.inputs.tokens import Input, from_ragged, is_unbatched, ragged_of, tokens_of
+from throughtime.nn.recurrence._bounds import with_bounded_gradients
+from throughtime.nn.recurrence._cell_transition import call_cell, is_cell, size_of
+from throughtime.nn.recurrence._compiled import CompiledLoop
+from throughtime.nn.recurrence._loop import LoopParts, loop_states
+from throughtime.nn.recurrence._placed import placed
 from throughtime.nn.recurrence._program import CHOICES, Native
 from throughtime.nn.recurrence._structures import leaves_of, mapped, rebuilt
 from throughtime.nn.recurrence._transition import begin, check_input, check_next, check_rows
 from throughtime.nn.recurrence._transitions import Transitions
 from throughtime.nn.recurrence.cell import Cell
+from throughtime.nn.recurrence.names import Names, names_of
 from throughtime.nn.recurrence.noise import draws_of
-from throughtime.nn.recurrence.recording import Recorded
 from throughtime.nn.recurrence.step_inputs import StepInputs, checked_constants
 from throughtime.nn.recurrence.trace import Kept, RecurrenceTrace
+from throughtime.nn.recurrence.watched import TracedRun, order_of
 from throughtime.nn.recurrent.attached import CarriesState, Watchable
 from throughtime.nn.recurrent.carrying import carrier_of, states_after
+from throughtime.nn.recurrent.watching import watcher_of
 from throughtime.ops.recurrent.bounds import bound_of
 from throughtime.ops.recurrent.steps import Steps, dense_steps, host_lengths
-from throughtime.ragged import Ragged, refuse_compiling, refuse_tracing
+from throughtime.ragged import refuse_tracing
 
 
 class Recurrence(CarriesState, Watchable):
@@ -46,8 +50,10 @@ class Recurrence(CarriesState, Watchable):
     backward, without a compiler. Terms that depend on x alone, such as W x + b, are computed for all tokens
     at once before the loop. Parameters and tensors that f reads may change between calls. An f that cannot be
     traced (branches on values, random numbers, an operator without a native implementation) runs step by step
-    in Python, which is much slower; a warning names the reason. On a GPU and under `torch.compile` every f
-    runs in Python, without a warning.
+    in Python, which is much slower; a warning names the reason. On a GPU every f runs in Python, without a
+    warning. Under `torch.compile` a call is one operator of the graph, which runs f as an eager call does, if
+    f is a module and the call has no context and draws no random numbers; other calls on a `Ragged` run
+    between two graphs, or with ``fullgraph=True`` raise torch's error with the reason.
 
     Parameters
     ----------
@@ -140,12 +146,15 @@ class Recurrence(CarriesState, Watchable):
                 "Recurrence: state is missing; give the initial state, such as state=5 for five zeros (it is "
                 "optional only for cells of torch.nn and tt.nn)"
             )
-        self._bounds: Bounds | None = None
         leaves, structure = pytree.tree_flatten(state)
         self._transitions = Transitions(f, native, len(leaves))
         self._names = [f"initial_{number}" for number in range(len(leaves))]
         # The state with names in place of tensors: a TreeSpec is not meant to be copied.
         self._named_state = pytree.tree_unflatten(self._names, structure)
+        module: Any = self.f if isinstance(self.f, nn.Module) else None
+        self._compiled = (
+            None if module is None else CompiledLoop(module, self._transitions, self._named_state)
+        )
         for name, leaf in zip(self._names, leaves, strict=True):
             self._add_initial(name, leaf, zeros)
 
@@ -216,7 +225,7 @@ class Recurrence(CarriesState, Watchable):
         >>> layer(torch.randn(7, 3)).output.sum().backward()
         """
         bounds = bound_of(value, "value", "Recurrence"), bound_of(norm, "norm", "Recurrence")
-        self._bounds = bounds if min(bounds) < math.inf else None
+        self._transitions.bounds = bounds if min(bounds) < math.inf else None
 
     def forward(
         self,
@@ -256,7 +265,7 @@ class Recurrence(CarriesState, Watchable):
         if not torch.compiler.is_compiling():
             refuse_tracing("a Recurrence")
         x = check_input(unwrapped(input))
-        tokens, steps, wrap = self._placed(x, end_to_end=reset is not None)
+        tokens, steps, wrap = placed(x, batch_first=self.batch_first, end_to_end=reset is not None)
         states, final = self._run(x, tokens, steps, state, reset, (context, seeds, first_step))
         return self._result(states, final, wrap, unbatched=is_unbatched(x))
 
@@ -307,6 +316,7 @@ class Recurrence(CarriesState, Watchable):
             pytree.tree_map(ragged.with_values, states),
             MappingProxyType({name: ragged.with_values(value) for name, value in kept.values.items()}),
             partial(kept.of_tokens, ragged.with_values) if gradients else None,
+            kept,
         )
 
     def step(
@@ -357,8 +367,8 @@ class Recurrence(CarriesState, Watchable):
         if reset is not None:
             before = self._restarted(before, flags_of_step(reset, x_t.shape[:1], "Recurrence"))
         token = x_t if self.prepare is None else self.prepare(x_t)
-        if self._bounds is not None:
-            before = with_bounded_gradients(before, self._bounds)
+        if self._transitions.bounds is not None:
+            before = with_bounded_gradients(before, self._transitions.bounds)
         steps = dense_steps(len(x_t), 1, batch_first=False)
         inputs = self._inputs(steps, before, context, seeds, first_step, unbatched=False)
         after = check_next(before, self._transitions.step(before, token, inputs))
@@ -409,7 +419,11 @@ class Recurrence(CarriesState, Watchable):
         ``step_inputs`` are context, seeds and the number of the first step; ``trace`` gets recorded values.
         """
         begun = self._begun(state, steps.batch, unbatched=is_unbatched(x))
-        carrier = carrier_of(self) if state is None else None
+        carrier, watcher = carrier_of(self) if state is None else None, watcher_of(self)
+        if watcher is not None:
+            trace = Kept(gradients=True) if trace is None else trace
+            trace.with_gradients = True
+            watcher.saw(self, partial(self._runs, steps, tokens, trace))
         if carrier is None:
             return self._over_pieces(x, tokens, steps, begun, reset, step_inputs, trace)
         begun = rebuilt(carrier.begin(self, leaves_of(begun)) or leaves_of(begun), begun)
@@ -418,6 +432,17 @@ class Recurrence(CarriesState, Watchable):
         ended = final if after is None else mapped(lambda part: states_after(part, steps, after), states)
         carrier.end(self, host_lengths(steps), leaves_of(ended))
         return states, final
+
+    def _runs(self, steps: Steps, tokens: Tensor, kept: Kept) -> list[TracedRun]:
+        """Return the run of a call, for who watches it."""
+        if kept.run is None:
+            return []
+        return [TracedRun(self.names, order_of(steps, kept.run.steps), 0, 0, tokens, kept)]
+
+    @property
+    def names(self) -> Names:
+        """The names of the kind of cell, of its states and of its gates."""
+        return names_of(self.f, len(self._names))
 
     def _over_pieces(
         self,
@@ -440,50 +465,12 @@ class Recurrence(CarriesState, Watchable):
         states, final = self._loop(tokens, pieces.steps, begun, inputs, trace)
         return states, pytree.tree_map(pieces.ended, final)
 
-    def _placed(self, x: Input, *, end_to_end: bool) -> tuple[Tensor, Steps, Callable[[Tensor], Any]]:
-        """Return tokens, where each step is, and how results get the kind that came in."""
-        turned = end_to_end and isinstance(x, Tensor) and x.dim() > 2 and not self.batch_first
-        if turned:
-            x = x.transpose(0, 1)  # type: ignore[union-attr]
-        if isinstance(x, PackedSequence):
-            tokens, steps = tokens_of(ragged_of(x, batch_first=False), batch_first=False)
-            return tokens, steps, lambda part: from_ragged(part, x, batch_first=False)
-        tokens, steps = tokens_of(x, batch_first=self.batch_first or turned)
-        return tokens, steps, lambda part: _like(part, x).transpose(0, 1) if turned else _like(part, x)
-
     def _loop(
-        self,
-        tokens: Tensor,
-        steps: Steps,
-        state: Any,
-        inputs: StepInputs | None = None,
-        trace: Kept | None = None,
+        self, tokens: Tensor, steps: Steps, state: Any, inputs: StepInputs | None, trace: Kept | None
     ) -> tuple[Any, Any]:
         """Return the state after every step, (T, …) in the order of the tokens, and each sequence's last."""
-        native = self._cell and inputs is None and self._bounds is None
-        native = native and (trace is None or not trace.with_gradients)
-        known = native_states(self.f, tokens, steps, state) if native else None  # type: ignore[arg-type]
-        if known is not None:
-            return known
-        if steps.index is not None:
-            refuse_compiling(
-                "a Recurrence over a Ragged, whose loop has as many steps as its longest sequence",
-                "give it one of torch's or throughtime's cells as f, which is one operator, or leave this "
-                "layer out of the graph",
-            )
-        prepared = tokens
-        if self.prepare is not None:
-            prepared = self.prepare(tokens)
-            check_rows(leaves_of(prepared), tokens.shape[0], "prepare", "tokens")
-        values = {} if trace is None else self._transitions.recorded(state, prepared, inputs)
-        if trace is None or not (values or trace.with_gradients):
-            return self._transitions.states("plain", prepared, state, steps, inputs, self._bounds)
-        record = trace.recorded = Recorded(values, state, tokens.shape[0], gradients=trace.with_gradients)
-        read, before = record.of_tokens(prepared), record.of_state(state)
-        (states, trace.values), (final, _) = self._transitions.states(
-            "recorded", read, before, steps, inputs, self._bounds
-        )
-        return states, final
+        parts = LoopParts(self.f, self.prepare, self._transitions, self._compiled, is_cell=self._cell)
+        return loop_states(parts, tokens, steps, state, inputs, trace)
 
     def _result(
         self, states: Any, final: Any, wrap: Callable[[Tensor], Any], *, unbatched: bool
@@ -494,11 +481,3 @@ class Recurrence(CarriesState, Watchable):
         if unbatched:
             final = mapped(lambda part: part.squeeze(0), final)
         return RecurrentOutput(mapped(wrap, output), final)
-
-
-def _like(part: Tensor, x: Input) -> Any:
-    if isinstance(x, Ragged):
-        return x.with_values(part)
-    if isinstance(x, Tensor):
-        return part.view(*x.shape[: 1 if x.dim() == 2 else 2], *part.shape[1:])
-    return like_input(part, x)

@@ -10,6 +10,8 @@ from torch.utils import _pytree as pytree
 
 from throughtime.errors import ShapeError
 from throughtime.nn.inputs.output import RecurrentOutput
+from throughtime.nn.recurrence.step_inputs import StepInputs
+from throughtime.ops.recurrent.steps import Steps
 from throughtime.ragged import Ragged
 
 if TYPE_CHECKING:
@@ -50,12 +52,15 @@ class RecurrenceTrace:
         (T, …), the values that f names with `throughtime.nn.record`, at every step.
     gradients_of : callable, optional
         Returns `gradients`.
+    kept : Kept, optional
+        For layers that report the run.
     """
 
     result: RecurrentOutput
     states: Any
     recorded: Mapping[str, Ragged] = field(default_factory=dict)
     gradients_of: Callable[[], RecurrenceGradients] | None = field(default=None, repr=False)
+    kept: "Kept | None" = field(default=None, repr=False)
 
     @property
     def gradients(self) -> RecurrenceGradients:
@@ -68,6 +73,34 @@ class RecurrenceTrace:
         return self.gradients_of()
 
 
+Step = Callable[[Any, Any, StepInputs | None], Any]
+"""(state, token, inputs) to the next state, in Python."""
+
+
+@dataclass(frozen=True)
+class LoopRun:
+    """The arguments and results of a loop over time, sequences and tokens in the order of the loop.
+
+    Parameters
+    ----------
+    step, inputs
+        The transition in Python, and what it reads besides states and tokens.
+    tokens
+        Prepared, in the structure of the token, each leaf (T, …).
+    begun, states
+        The state before the first step (B, …), and after every step (T, …).
+    steps
+        Of the sequences, or of the pieces into which flags cut them.
+    """
+
+    step: Step
+    inputs: StepInputs | None
+    tokens: Any
+    begun: Any
+    states: Any
+    steps: Steps
+
+
 class Kept:
     """What a trace keeps of the steps, besides states."""
 
@@ -75,6 +108,7 @@ class Kept:
         self.with_gradients = gradients
         self.values: Mapping[str, Tensor] = {}
         self.recorded: Recorded | None = None
+        self.run: LoopRun | None = None
 
     def of_tokens(self, wrap: Callable[[Tensor], Ragged]) -> RecurrenceGradients:
         """Return the gradients of the last backward pass."""

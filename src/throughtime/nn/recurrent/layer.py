@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar, Protocol
+from functools import partial
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +20,13 @@ from throughtime.nn.inputs.tokens import Input, checked, from_ragged, like_input
 from throughtime.nn.recurrent._context import checked_context
 from throughtime.nn.recurrent._fast_path import quick_call, quick_step
 from throughtime.nn.recurrent._pieces import begun_states, ended_states
-from throughtime.nn.recurrent.attached import CarriesState, Watchable, in_this_thread
+from throughtime.nn.recurrent.attached import CarriesState, Watchable
 from throughtime.nn.recurrent.carrying import Carrier, carrier_of, states_after
 from throughtime.nn.recurrent.stack import StackResult, run_stack
 from throughtime.nn.recurrent.state import Sizes, batched_state, like_state
+from throughtime.nn.recurrent.watched import recurrent_runs
+from throughtime.nn.recurrent.watching import watcher_of
 from throughtime.nn.recurrent.weights import plan_of_layer
-from throughtime.nn.trace.layer_result import LayerResult
 from throughtime.nn.trace.trace import Trace, traced
 from throughtime.ops.recurrent.bounds import bound_of
 from throughtime.ops.recurrent.record import StepGradients
@@ -381,7 +383,7 @@ class Recurrent(CarriesState, Watchable, nn.RNNBase):
         The loop knows states of zeros alone, torch's fused layers no flags, and diagnoses read pieces.
         """
         elsewhere = not (self._weight.is_cpu or torch.compiler.is_compiling())
-        return self.learn_initial_state or elsewhere or in_this_thread(self._watchers) is not None
+        return self.learn_initial_state or elsewhere or watcher_of(self) is not None
 
     def _in_ragged_order(
         self,
@@ -448,7 +450,7 @@ class Recurrent(CarriesState, Watchable, nn.RNNBase):
         carrier = carrier_of(self) if state is None else None
         if carrier is not None:
             h0, c0 = self._continued(carrier, x, steps.batch, h0, c0)
-        watcher = in_this_thread(self._watchers)
+        watcher = watcher_of(self)
         if watcher is not None and records is None:
             records = [StepGradients(whole=watcher.whole) for _ in range(self.num_layers)]
         context = checked_context(context, x, steps.batch, self.context_size, weight, name, as_given=as_given)
@@ -476,7 +478,7 @@ class Recurrent(CarriesState, Watchable, nn.RNNBase):
             records=records,
         )
         if watcher is not None and records is not None:
-            watcher.saw(self, steps, stack.layers, records, pieces)
+            watcher.saw(self, partial(recurrent_runs, self.spec, steps, stack.layers, records, pieces))
         if pieces is not None:
             h_n, c_n = (
                 ended_states(pieces, part, bidirectional=self.bidirectional)
@@ -547,25 +549,6 @@ class Recurrent(CarriesState, Watchable, nn.RNNBase):
         return begun_states(pieces, h0, initial[0], bidirectional=self.bidirectional), begun_states(
             pieces, c0, initial[1], bidirectional=self.bidirectional
         )
-
-
-class Watcher(Protocol):
-    """What a layer tells of its runs."""
-
-    whole: bool
-
-    def saw(
-        self,
-        module: Recurrent,
-        steps: Steps,
-        layers: list[LayerResult],
-        records: list[StepGradients],
-        pieces: Pieces | None,
-    ) -> None:
-        """Take note of a run, whose steps are of pieces where there are any.
-
-        A backward pass will fill the records.
-        """
 
 
 def _to(tensor: Any, dtype: torch.dtype) -> Any:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -15,34 +16,61 @@ from throughtime.nn.inputs.precision import under_autocast
 from throughtime.nn.inputs.resets import Pieces, flags_of_step, pieces_of
 from throughtime.nn.inputs.tokens import Input, checked, from_ragged, ragged_of
 from throughtime.nn.recurrence.places import Place, PlacedLayer
-from throughtime.nn.recurrence.trace import RecurrenceTrace
+from throughtime.nn.recurrence.trace import RecurrenceGradients, RecurrenceTrace
 from throughtime.nn.recurrent.attached import CarriesState, Watchable
 from throughtime.nn.recurrent.carrying import Carrier, carrier_of, states_after
 from throughtime.nn.recurrent.state import Sizes, batched_state, like_state
+from throughtime.nn.recurrent.watching import watcher_of
+from throughtime.nn.scan.tracing import Added
+from throughtime.nn.scan.watched import STUCK_GATES, ScanRun
+from throughtime.nn.trace.reading import Reading
 from throughtime.ops.dropout.layer import dropout
 from throughtime.ops.linear import linear
 from throughtime.ops.plain import HALF
 from throughtime.ops.recurrent.steps import ragged_steps
 from throughtime.ops.scan.gates import BLOCKS, Candidate, Gates, coefficients_of, gate_values
 from throughtime.ops.scan.layer import gated_scan, linear_scan
-from throughtime.ragged import Ragged
+from throughtime.ragged import Layout, Ragged
 
 Values = dict[str, Tensor]
 
 
 class PlaceResult(NamedTuple):
-    """Outputs and states (T, H), last states (B, H), and, of a trace, gates and states by name, (T, H) each.
+    """What one direction of one layer has read and computed.
 
-    ``window`` is what the next windows still see of the inputs, of layers that have windows, and ``inputs``
-    are the window before the first step and the inputs.
+    Parameters
+    ----------
+    x
+        Its input.
+    output, states, last
+        (T, H), (T, H), and the state (B, H) after the last step.
+    values, factors
+        Of a trace, gates and states by name, and a_t, (T, H) each.
+    window, before
+        Of layers with windows, the last inputs of each sequence, which the next windows still see, and the
+        window before the first step with the inputs in the order of reading.
     """
 
+    x: Ragged
     output: Tensor
     states: Tensor
     last: Tensor
     values: Values
+    factors: Tensor | None = None
     window: Tensor | None = None
-    inputs: tuple[Tensor, Ragged] | None = None
+    before: tuple[Tensor, Ragged] | None = None
+
+
+class Traced(NamedTuple):
+    """The named values of a trace, and what is added to them."""
+
+    values: Values
+    added: Added
+
+    def name(self, name: str, value: Tensor) -> Tensor:
+        """Return the value, which the trace has under this name."""
+        self.values[name] = self.added(name, value)
+        return self.values[name]
 
 
 class ScanLayer(CarriesState, Watchable, PlacedLayer):
@@ -94,7 +122,7 @@ class ScanLayer(CarriesState, Watchable, PlacedLayer):
 
     def read_out(self, h: Tensor, x: Tensor, *products: Tensor) -> Tensor:
         """Return the output of steps with these states, inputs, and pre-activations that follow the gates."""
-        return self._output(h, x, list(products), {})
+        return self._output(h, x, list(products), None)
 
     def forward(self, input: Any, hx: Any = None, *, reset: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's names
         """Return ``output, state``; a state of None is zeros.
@@ -111,16 +139,27 @@ class ScanLayer(CarriesState, Watchable, PlacedLayer):
             extend to earlier tokens. See `throughtime.nn.LSTM.forward`, also for the first token of a
             sequence and for the backward direction.
         """
-        return self._called(input, hx, reset, batch_first=self.batch_first, traced=False)[0]
+        return self._called(input, hx, reset, batch_first=self.batch_first)[0]
 
-    def trace(self, x: Any, state: Any = None, *, reset: Any = None) -> RecurrenceTrace:
+    def trace(
+        self, x: Any, state: Any = None, *, reset: Any = None, gradients: bool = False
+    ) -> RecurrenceTrace:
         """Run as ``layer(x, state, reset=reset)`` does, and return every state and gate of every place.
+
+        Parameters
+        ----------
+        x, state, reset
+            As in a call.
+        gradients
+            Whether ``trace.gradients`` will have the whole gradient of every state and gate at every step,
+            after ``backward()`` of a loss computed from the result.
 
         Returns
         -------
         RecurrenceTrace
             ``trace.result`` is what the call returns; ``trace.states[layer, direction]`` maps the names of
-            states and gates to `Ragged`, all of them part of the graph of the result.
+            states and gates to `Ragged`, all of them part of the graph of the result;
+            ``trace.gradients.states`` has their gradients in the same structure.
 
         Examples
         --------
@@ -129,12 +168,26 @@ class ScanLayer(CarriesState, Watchable, PlacedLayer):
         >>> trace.states[0, 0]["update"]
         Ragged(lengths=[4, 2], features=(5,), dtype=float32, requires_grad=True)
         """
-        result, ragged, values = self._called(x, state, reset, batch_first=self.batch_first, traced=True)
-        states = {
+        added = self._added(gradients=gradients)
+        result, ragged, values = self._called(x, state, reset, batch_first=self.batch_first, added=added)
+        return RecurrenceTrace(
+            result,
+            self._by_place(values, ragged),
+            gradients_of=partial(self._gradients, added, ragged) if gradients else None,
+        )
+
+    def _gradients(self, added: list[Added], ragged: Ragged) -> RecurrenceGradients:
+        return RecurrenceGradients(self._by_place([place.gradients() for place in added], ragged), {})
+
+    def _by_place(self, values: list[Values], ragged: Ragged) -> dict[tuple[int, int], dict[str, Ragged]]:
+        """Return values of tokens by layer and direction."""
+        return {
             divmod(number, self._directions): {name: ragged.with_values(part) for name, part in parts.items()}
             for number, parts in enumerate(values)
         }
-        return RecurrenceTrace(result, states)
+
+    def _added(self, *, gradients: bool) -> list[Added]:
+        return [Added(gradients=gradients) for _ in self._places]
 
     def step(self, x_t: Tensor, state: Any = None, *, reset: Any = None) -> tuple[Tensor, Any]:
         """Run one step of a stream.
@@ -158,7 +211,7 @@ class ScanLayer(CarriesState, Watchable, PlacedLayer):
         self._check_step(x_t)
         if reset is not None:
             reset = flags_of_step(reset, x_t.shape[:-1], type(self).__name__).unsqueeze(0)
-        result, _, _ = self._called(x_t.unsqueeze(0), state, reset, batch_first=False, traced=False)
+        result, _, _ = self._called(x_t.unsqueeze(0), state, reset, batch_first=False)
         return result.output[0], result.state
 
     @property
@@ -168,9 +221,11 @@ class ScanLayer(CarriesState, Watchable, PlacedLayer):
         return weight
 
     def _called(
-        self, x: Any, state: Any, reset: Any, *, batch_first: bool, traced: bool
+        self, x: Any, state: Any, reset: Any, *, batch_first: bool, added: list[Added] | None = None
     ) -> tuple[RecurrentOutput, Ragged, list[Values]]:
-        name = type(self).__name__
+        name, watcher = type(self).__name__, watcher_of(self)
+        if watcher is not None:
+            added = self._added(gradients=True)
         x = checked(unwrapped(x), self.input_size, self._weight, name)
         ragged = ragged_of(x, batch_first=batch_first)
         carrier = carrier_of(self) if state is None else None
@@ -189,7 +244,9 @@ class ScanLayer(CarriesState, Watchable, PlacedLayer):
         # The loop over time needs float32, and so do the products that it sums.
         off = torch.autocast(values.device.type, enabled=False) if autocast else nullcontext()
         with off:
-            places = self._stack(read.with_values(values.to(wide)), starts, traced=traced)
+            places = self._stack(read.with_values(values.to(wide)), starts, added)
+            if watcher is not None and added is not None:
+                watcher.saw(self, partial(self._runs, ragged.layout, places, added))
             if pieces is not None:
                 places = self._ends_of_pieces(places, pieces)
             if carrier is not None:
@@ -201,23 +258,42 @@ class ScanLayer(CarriesState, Watchable, PlacedLayer):
             wrapped = from_ragged(output.to(result), x, batch_first=batch_first)
         return RecurrentOutput(wrapped, after), ragged, [place.values for place in places]
 
-    def _stack(self, x: Ragged, starts: Any, *, traced: bool) -> list[PlaceResult]:
+    def _runs(self, sequences: Layout, places: list[PlaceResult], added: list[Added]) -> list[ScanRun]:
+        """Return the runs of a call, for who watches it."""
+        runs = []
+        for number, (place, result) in enumerate(zip(self._places, places, strict=True)):
+            run = ScanRun(
+                type(self).__name__,
+                *divmod(number, self._directions),
+                Reading(result.x.layout, reverse=place.reverse),
+                sequences,
+                state=self.state_name,
+                x=result.x.values,
+                factors=result.states if result.factors is None else result.factors,
+                values=result.values,
+                added=added[number],
+            )
+            run.directions, run.stuck_gates = self._directions, STUCK_GATES[self.gates]
+            runs.append(run)
+        return runs
+
+    def _stack(self, x: Ragged, starts: Any, added: list[Added] | None) -> list[PlaceResult]:
         results: list[PlaceResult] = []
         for number, place in enumerate(self._places):
             if number and not number % self._directions:
                 below = torch.cat([one.output for one in results[-self._directions :]], -1)
                 x = x.with_values(dropout(below, self.dropout, self.training) if self.dropout else below)
-            results.append(self._run(place, x, starts(number, x), traced=traced))
+            results.append(self._run(place, x, starts(number, x), None if added is None else added[number]))
         return results
 
-    def _run(self, place: Place, x: Ragged, start: Any, *, traced: bool) -> PlaceResult:
+    def _run(self, place: Place, x: Ragged, start: Any, added: Added | None) -> PlaceResult:
         """Run one direction of one layer."""
         weight, bias = self._parameters_of(place, x.dtype)
         products = [
             linear(x.values, weight[rows], None if bias is None else bias[rows])
             for rows in self._rows(place.features)
         ]
-        return self._recur(x, products, start, reverse=place.reverse, traced=traced)
+        return self._recur(x, products, start, added, reverse=place.reverse)
 
     def _rows(self, features: int) -> list[slice]:
         """Return the rows of the weights for the gates, and for what follows the recurrence, if it does."""
@@ -225,28 +301,31 @@ class ScanLayer(CarriesState, Watchable, PlacedLayer):
         return [slice(gates), slice(gates, blocks)] if blocks > gates else [slice(gates)]
 
     def _recur(
-        self, x: Ragged, products: list[Tensor], h0: Tensor | None, *, reverse: bool, traced: bool
+        self, x: Ragged, products: list[Tensor], h0: Tensor | None, added: Added | None, *, reverse: bool
     ) -> PlaceResult:
         """Run the recurrence of pre-activations, and what follows it."""
-        values: Values = {}
-        if traced:
-            values = gate_values(products[0], self.gates, self.candidate)
-            h, last = linear_scan(*coefficients_of(values), x.layout, h0, reverse=reverse)
-            values[self.state_name] = h
-        else:
+        if added is None:
             h, last = gated_scan(
                 products[0], x.layout, h0, gates=self.gates, candidate=self.candidate, reverse=reverse
             )
-        return PlaceResult(self._output(h, x.values, products[1:], values), h, last, values)
+            return PlaceResult(x, self._output(h, x.values, products[1:], None), h, last, {})
+        gates = gate_values(products[0], self.gates, self.candidate)
+        values = {name: added(name, part) for name, part in gates.items()}
+        a, b = coefficients_of(values)
+        # The gradient of b_t is that of h_t.
+        h, last = linear_scan(a, added(self.state_name, b), x.layout, h0, reverse=reverse)
+        values[self.state_name] = h
+        output = self._output(h, x.values, products[1:], Traced(values, added))
+        return PlaceResult(x, output, h, last, values, a)
 
     def _parameters_of(self, place: Place, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         weight = getattr(self, f"weight_ih_{place.suffix}")
         bias = getattr(self, f"bias_ih_{place.suffix}") if self.bias else None
         return weight.to(dtype), None if bias is None else bias.to(dtype)
 
-    def _output(self, h: Tensor, x: Tensor, products: list[Tensor], values: Values) -> Tensor:
-        """Return the output of steps with these states and inputs; ``values`` of a trace get more names."""
-        del x, products, values
+    def _output(self, h: Tensor, x: Tensor, products: list[Tensor], traced: Traced | None) -> Tensor:
+        """Return the output of steps with these states and inputs; a trace gets more names."""
+        del x, products, traced
         return h
 
     def _starts(self, state: Any, x: Input, ragged: Ragged) -> Callable[[int, Ragged], Any]:

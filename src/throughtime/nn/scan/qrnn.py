@@ -12,7 +12,8 @@ from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.tokens import Input, is_unbatched
 from throughtime.nn.recurrence.places import Place
 from throughtime.nn.recurrent.carrying import rows_after
-from throughtime.nn.scan.layer import PlaceResult, ScanLayer, Values
+from throughtime.nn.scan.layer import PlaceResult, ScanLayer, Traced
+from throughtime.nn.scan.tracing import Added
 from throughtime.ops.conv.layer import conv1d
 from throughtime.ops.recurrent.steps import ragged_steps
 from throughtime.ops.scan.gated_output import gated_output
@@ -153,7 +154,7 @@ class QRNN(ScanLayer):
         shapes = super()._shapes(features)
         return {**shapes, "weight_ih": (*shapes["weight_ih"], self.kernel_size)}
 
-    def _run(self, place: Place, x: Ragged, start: Any, *, traced: bool) -> PlaceResult:
+    def _run(self, place: Place, x: Ragged, start: Any, added: Added | None) -> PlaceResult:
         c0, window = start
         read = x.reverse() if place.reverse else x
         products = self._convolved(place, read, window)
@@ -161,8 +162,8 @@ class QRNN(ScanLayer):
             products = [x.with_values(product).reverse().values for product in products]
         if window is None:
             window = x.values.new_zeros(x.layout.num_sequences, self.kernel_size - 1, place.features)
-        result = self._recur(x, products, c0, reverse=place.reverse, traced=traced)
-        return result._replace(window=_last_steps(window, read), inputs=(window, read))
+        result = self._recur(x, products, c0, added, reverse=place.reverse)
+        return result._replace(window=_last_steps(window, read), before=(window, read))
 
     def _convolved(self, place: Place, x: Ragged, window: Tensor | None) -> list[Tensor]:
         """Return the pre-activations of sequences in the order of reading.
@@ -184,16 +185,13 @@ class QRNN(ScanLayer):
             products.append(product)
         return products
 
-    def _output(self, h: Tensor, x: Tensor, products: list[Tensor], values: Values) -> Tensor:
+    def _output(self, h: Tensor, x: Tensor, products: list[Tensor], traced: Traced | None) -> Tensor:
         del x
         if not products:
             return h
-        if not values:
+        if traced is None:
             return gated_output(products[0], h)
-        o = sigmoid(products[0])
-        output = o * h
-        values.update(output=o, h=output)
-        return output
+        return traced.name("h", traced.name("output", sigmoid(products[0])) * h)
 
     def _starts(self, state: Any, x: Input, ragged: Ragged) -> Callable[[int, Ragged], Any]:
         if state is None:
@@ -238,7 +236,7 @@ class QRNN(ScanLayer):
         windows = [place.window for place in places if place.window is not None]
         if after is not None and len(x.values):
             ends = rows_after(ragged_steps(x.layout), after, len(x.values)).to(x.device)
-            windows = [_steps_up_to(ends, *place.inputs) for place in places if place.inputs is not None]
+            windows = [_steps_up_to(ends, *place.before) for place in places if place.before is not None]
         return [*super()._states_after(after, x, places, dtype), *(window.to(dtype) for window in windows)]
 
     def _after(self, x: Input, places: list[PlaceResult], cast: Callable[[Tensor], Tensor]) -> Any:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from throughtime.nn.description.kinds import Stateful, WholeSequence
 from throughtime.nn.description.operator import Operator
-from throughtime.nn.scan.layer import ScanLayer, Values
+from throughtime.nn.scan.layer import ScanLayer, Traced
 from throughtime.ops.scan.gated_output import gated_output
 from throughtime.ops.scan.gates import BLOCKS
 from throughtime.ops.sigmoid import sigmoid
@@ -105,12 +105,10 @@ class SRU(ScanLayer):
     def _blocks(self, features: int) -> int:
         return BLOCKS[self.gates] + (1 if features == self.hidden_size else 2)
 
-    def _output(self, h: Tensor, x: Tensor, products: list[Tensor], values: Values) -> Tensor:
+    def _output(self, h: Tensor, x: Tensor, products: list[Tensor], traced: Traced | None) -> Tensor:
         (rest,) = products
-        if not values:
+        if traced is None:
             return gated_output(rest, h, x if rest.shape[1] == self.hidden_size else None)
         gate, *highway = rest.split(self.hidden_size, 1)
-        r, skipped = sigmoid(gate), highway[0] if highway else x
-        output = skipped + r * (h - skipped)
-        values.update(reset=r, h=output)
-        return output
+        r, skipped = traced.name("reset", sigmoid(gate)), highway[0] if highway else x
+        return traced.name("h", skipped + r * (h - skipped))

@@ -34,6 +34,10 @@ class Watched:
         """Tell whether nothing was changed but tensors, and what f itself changes."""
         return self._guards.hold()
 
+    def tensors(self) -> list[tuple[str, Tensor]]:
+        """Return the tensors that the function can read, with the names of their places."""
+        return [(place.name, value) for place, value in self._entries if isinstance(value, Tensor)]
+
     def tensor_kinds(self) -> tuple[Any, ...]:
         """Return shape and dtype of each tensor that the function can read at present."""
         tensors = [_read(place) for place, value in self._entries if isinstance(value, Tensor)]
