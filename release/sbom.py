@@ -34,7 +34,7 @@ def component(name: str, number: str, package_url: str, license_id: str) -> dict
 
 
 def with_linked(bill: dict[str, Any]) -> dict[str, Any]:
-    """The bill with nanobind and robin-map as dependencies of the package."""
+    """Add nanobind and robin-map to the bill, as dependencies of the package."""
     nanobind_version, robin_map = version("nanobind"), robin_map_version()
     linked = [
         component("nanobind", nanobind_version, f"pkg:pypi/nanobind@{nanobind_version}", "BSD-3-Clause"),
