@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= runs/demo
 
-.PHONY: demo test wheel sdist sbom test-wheel live test-pages test-long test-optional test-gpu acceptance published test-torch fuzz check sanitize sanitize-module test-neon format pictures clean demo-quick docs docs-test lecture test-lecture
+.PHONY: demo test wheel sdist sbom test-wheel test-extras live test-pages test-long test-optional test-gpu acceptance published test-torch fuzz check sanitize sanitize-module test-neon format pictures clean demo-quick docs docs-test lecture test-lecture
 
 # The pinned packages. The stamp file is written last, so that an interrupted installation is repeated.
 $(VENV)/.packages: requirements.txt
@@ -109,6 +109,7 @@ check: $(VENV)/.installed
 
 # The kernels without Python under the sanitizers, once with each instruction set of this machine. They run on
 # std::thread, because ThreadSanitizer does not understand OpenMP. Takes some minutes, mostly compilation.
+KERNELS := recurrent conv crf dropout embedding norm pool program quantized rocket scan
 sanitize: build/kernels/address,undefined build/kernels/thread
 
 build/kernels/%: $(VENV)/.packages FORCE
@@ -116,19 +117,20 @@ build/kernels/%: $(VENV)/.packages FORCE
 		-DTHROUGHTIME_KERNEL_TESTS=ON -DTHROUGHTIME_SANITIZE=$*
 	$(BIN)/cmake --build $@
 	THROUGHTIME_POISON=1 THROUGHTIME_THREADS=std $@/recurrent_test 100
-	set -e; for isa in $$($@/conv_test sets); do for kernels in conv crf dropout embedding norm pool program quantized rocket scan; do \
+	set -e; for isa in $$($@/conv_test sets); do for kernels in $(filter-out recurrent,$(KERNELS)); do \
 		THROUGHTIME_ISA=$$isa THROUGHTIME_POISON=1 THROUGHTIME_THREADS=std $@/$${kernels}_test 100; done; done
 
-# The kernels with int8 weights for 64-bit Arm, with and without its dot products, emulated: needs the packages
+# The kernels for 64-bit Arm, emulated; those with int8 weights with and without dot products. Needs the packages
 # g++-aarch64-linux-gnu and qemu-user-static of Debian. Takes some minutes, mostly compilation.
 NEON := build/kernels/neon
+NEON_RUN := THROUGHTIME_POISON=1 THROUGHTIME_THREADS=std qemu-aarch64-static -cpu max $(NEON)
 test-neon: $(VENV)/.packages
 	$(BIN)/cmake -S native -B $(NEON) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) \
 		-DTHROUGHTIME_KERNEL_TESTS=ON -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
 		-DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ -DCMAKE_EXE_LINKER_FLAGS=-static
-	$(BIN)/cmake --build $(NEON) --target quantized_test
-	set -e; for set in neon_dot neon; do THROUGHTIME_INT8=$$set THROUGHTIME_POISON=1 THROUGHTIME_THREADS=std \
-		qemu-aarch64-static -cpu max $(NEON)/quantized_test 100; done
+	$(BIN)/cmake --build $(NEON)
+	set -e; for set in neon_dot neon; do THROUGHTIME_INT8=$$set $(NEON_RUN)/quantized_test 100; done
+	set -e; for kernels in $(filter-out quantized,$(KERNELS)); do $(NEON_RUN)/$${kernels}_test 100; done
 
 # The Python module throughtime._native under AddressSanitizer and UndefinedBehaviorSanitizer: the tests that call it.
 # Compiling takes about ten minutes.
@@ -197,10 +199,23 @@ test-wheel:
 sdist:
 	$(WHEEL)/tools/bin/python -m build --sdist --no-isolation --outdir dist
 
-# What an installation consists of, after `make test-wheel`: dist/throughtime.cdx.json, in CycloneDX's format.
+# What an installation of the wheel with all extras consists of: dist/throughtime.cdx.json, in CycloneDX's format.
 sbom:
+	$(PYTHON) -m venv --clear --without-pip $(WHEEL)/installed
+	$(WHEEL)/tools/bin/python -m pip --python $(WHEEL)/installed/bin/python install --quiet \
+		--disable-pip-version-check --constraint requirements.txt "$$(echo $(WHEEL_FILES))[all]"
 	$(WHEEL)/tools/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type library \
-		--output-reproducible --output-file dist/throughtime.cdx.json $(WHEEL)/test/bin/python
+		--output-reproducible --output-file dist/throughtime.cdx.json $(WHEEL)/installed/bin/python
+	$(WHEEL)/tools/bin/python release/sbom.py dist/throughtime.cdx.json
+
+# Whether every extra can be installed from wheels, for each Python and system that torch has wheels for, and with the
+# oldest versions that pyproject.toml allows. Nothing is installed. After `make wheel`.
+RESOLVE = $(WHEEL)/tools/bin/uv pip compile --quiet --only-binary :all: --all-extras pyproject.toml >/dev/null
+SYSTEMS := x86_64-manylinux_2_28 aarch64-manylinux_2_35 aarch64-apple-darwin x86_64-pc-windows-msvc
+test-extras:
+	set -e; for python in 3.11 3.12 3.13 3.14; do for system in $(SYSTEMS); do echo "Python $$python, $$system"; \
+		MACOSX_DEPLOYMENT_TARGET=14.0 $(RESOLVE) --python-version $$python --python-platform $$system; done; done
+	$(RESOLVE) --python-version 3.11 --python-platform x86_64-manylinux_2_28 --resolution lowest-direct
 
 clean:
 	rm -rf $(VENV) build

@@ -3,7 +3,6 @@
 #include <nanobind/ndarray.h>
 
 #include <cstddef>
-#include <cstdlib>
 #include <exception>
 #include <new>
 
@@ -145,7 +144,7 @@ constexpr std::size_t head = (sizeof(Owned) + line - 1) / line * line;
 void destroy(dlpack::Managed* managed) {
   Owned* const owned = reinterpret_cast<Owned*>(managed);
   if (owned->pooled != nullptr) release(owned->pooled, owned->bytes);
-  std::free(owned);
+  ::operator delete(owned, std::align_val_t{line});
 }
 
 // Given to a torch that does not take it that way by nanobind.
@@ -164,8 +163,7 @@ nb::object make(dlpack::DataType dtype, const std::int64_t* size, int sizes, voi
   for (int i = 0; i < sizes; ++i) bytes *= static_cast<std::size_t>(size[i]);
   const bool pools = bytes >= pooled_bytes;
   const std::size_t block = head + (pools ? 0 : (bytes + line - 1) / line * line);
-  void* const place = std::aligned_alloc(line, block);
-  if (place == nullptr) throw std::bad_alloc();
+  void* const place = ::operator new(block, std::align_val_t{line});
   Owned* const owned = new (place) Owned{};
   if (pools) {
     owned->bytes = bytes;

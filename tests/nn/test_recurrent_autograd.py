@@ -469,6 +469,7 @@ def _encoded(layer: nn.Module, x: Ragged) -> list[list]:
     return [part.tolist() for part in (*found, *torch.autograd.grad(found, list(layer.parameters()), ones))]
 
 
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
 def test_a_forked_child_computes_the_same() -> None:
     torch.manual_seed(0)

@@ -10,12 +10,14 @@ import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import throughtime as tt
 from tests.cli.conftest import RunCli, run_cli
-from throughtime.serve.server import listening
+from throughtime.serve.app import ServedRuns
+from throughtime.serve.server import listening, serve
 
 from .conftest import KINDS
 
@@ -93,6 +95,24 @@ def test_a_server_from_start_to_end(server: subprocess.Popen[str], run_of: Calla
     assert [status for status, _ in answers] == [200]
     assert server.wait(60) == 0
     assert server.stderr.read() == ""
+
+
+def test_a_signal_where_the_event_loop_takes_none(
+    monkeypatch: pytest.MonkeyPatch, run_of: Callable[[str], Path]
+) -> None:
+    monkeypatch.setattr("throughtime.serve.server.sys", SimpleNamespace(**vars(sys) | {"platform": "win32"}))
+    monkeypatch.delattr(signal, "SIGHUP")
+    told: list[str] = []
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def ready(url: str, served: ServedRuns) -> None:
+        told.append(url)
+        signal.raise_signal(signal.SIGTERM)
+
+    serve([run_of("text")], port=0, started=ready, stopping=lambda: told.append("stopping"))
+    assert told[0].startswith("http://127.0.0.1:")
+    assert told[1:] == ["stopping"]
+    assert signal.getsignal(signal.SIGTERM) is handler
 
 
 def until_refused(url: str) -> None:

@@ -5,10 +5,10 @@
 #include <cstring>
 
 #include "kernels/bfloat16/setting.h"
+#include "kernels/processor.h"
 
 #if defined(THROUGHTIME_AMX) && defined(__linux__) && defined(__x86_64__)
 
-#include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -150,19 +150,6 @@ void multiply(const TiledProduct& p) {
   if (row < p.rows) one_tile_of_rows(p, row);
 }
 
-// CPUID leaf 7: AMX-BF16 and AMX-TILE; XCR0: the system saves tile registers.
-bool has_tiles() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  if (__get_cpuid(1, &a, &b, &c, &d) == 0 || (c & (1u << 27)) == 0) return false;
-  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
-  constexpr unsigned bits = 1u << 22 | 1u << 24;
-  if ((d & bits) != bits) return false;
-  unsigned low = 0, high = 0;
-  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  constexpr unsigned states = 3u << 17;
-  return (low & states) == states;
-}
-
 // Linux admits a process to the tile registers when it asks (ARCH_REQ_XCOMP_PERM for the state 18).
 bool is_admitted() { return syscall(SYS_arch_prctl, 0x1023, 18) == 0; }
 
@@ -170,7 +157,7 @@ bool is_admitted() { return syscall(SYS_arch_prctl, 0x1023, 18) == 0; }
 
 const TiledKernels* amx_kernels() {
   static const TiledKernels kernels{"amx", &begin, &end, &multiply};
-  static const bool available = !is_setting("vectors") && has_tiles() && is_admitted();
+  static const bool available = !is_setting("vectors") && processor().amx && is_admitted();
   return available ? &kernels : nullptr;
 }
 

@@ -4,55 +4,29 @@
 #include <cstring>
 
 #include "kernels/parallel.h"
+#include "kernels/processor.h"
 #include "kernels/quantized/kernels.h"
 #include "kernels/recurrent/kernels.h"
 
-#if defined(THROUGHTIME_X86)
-#include <cpuid.h>
-#elif defined(THROUGHTIME_NEON_DOT) && defined(__linux__)
-#include <sys/auxv.h>
-#endif
-
-namespace throughtime {
-namespace {
-
-#if defined(THROUGHTIME_X86)
-bool has_avx512_vnni() { return __builtin_cpu_supports("avx512vnni"); }
-bool has_avx_vnni() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & (1u << 4)) != 0;
-}
-#elif defined(THROUGHTIME_NEON_DOT)
-bool has_neon_dot() {
-#if defined(__linux__)
-  return (getauxval(AT_HWCAP) & (1ul << 20)) != 0;  // HWCAP_ASIMDDP
-#else
-  return true;  // every processor that macOS runs on
-#endif
-}
-#endif
-
-#if defined(THROUGHTIME_X86)
-#if defined(THROUGHTIME_VNNI)
-#define THROUGHTIME_EACH_INT8_SET(F)              \
-  F(avx512_vnni, "avx512", has_avx512_vnni())     \
-  F(avx512, "avx512", true)                       \
-  F(avx2_vnni, "avx2", has_avx_vnni())            \
-  F(avx2, "avx2", true)                           \
+#if defined(THROUGHTIME_X86) && defined(THROUGHTIME_VNNI)
+#define THROUGHTIME_EACH_INT8_SET(F)                \
+  F(avx512_vnni, "avx512", processor().avx512_vnni) \
+  F(avx512, "avx512", true)                         \
+  F(avx2_vnni, "avx2", processor().avx2_vnni)       \
+  F(avx2, "avx2", true)                             \
   F(baseline, "baseline", true)
-#else
+#elif defined(THROUGHTIME_X86)
 #define THROUGHTIME_EACH_INT8_SET(F) \
   F(avx512, "avx512", true) F(avx2, "avx2", true) F(baseline, "baseline", true)
-#endif
 #elif defined(THROUGHTIME_NEON_DOT)
-#define THROUGHTIME_EACH_INT8_SET(F) F(neon_dot, "neon", has_neon_dot()) F(neon, "neon", true)
+#define THROUGHTIME_EACH_INT8_SET(F) F(neon_dot, "neon", processor().neon_dot) F(neon, "neon", true)
 #elif defined(THROUGHTIME_NEON)
 #define THROUGHTIME_EACH_INT8_SET(F) F(neon, "neon", true)
 #else
 #define THROUGHTIME_EACH_INT8_SET(F) F(baseline, "baseline", true)
 #endif
 
-}  // namespace
+namespace throughtime {
 
 #define THROUGHTIME_DECLARE(name, vectors, available) \
   namespace name {                                    \

@@ -4,6 +4,7 @@
 #include "kernels/bfloat16/tiles.h"
 #include "kernels/chosen.h"
 #include "kernels/parallel.h"
+#include "kernels/processor.h"
 #include "kernels/recurrent/kernels.h"
 
 namespace throughtime {
@@ -19,13 +20,8 @@ struct Available {
 
   Available() {
 #if defined(THROUGHTIME_X86)
-    __builtin_cpu_init();
-    const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")) {
-      add(avx512::table());
-    }
-    if (has_avx2) add(avx2::table());
+    if (processor().avx512) add(avx512::table());
+    if (processor().avx2) add(avx2::table());
     add(baseline::table());
 #elif defined(THROUGHTIME_NEON)
     add(neon::table());

@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -32,8 +33,8 @@ def serve(
 ) -> None:
     """Answer requests for the predictions of runs, until SIGTERM or Ctrl-C.
 
-    Then no more connections are accepted, and the requests that were accepted are answered. SIGHUP loads the
-    runs anew.
+    Then no more connections are accepted, and the requests that were accepted are answered. SIGHUP, which
+    Windows does not have, loads the runs anew.
 
     Parameters
     ----------
@@ -100,7 +101,8 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
             f"{host!r} is no address of this machine ({error.strerror}); choose another --host"
         ) from error
     with socket.socket(family, kind, protocol) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sys.platform != "win32":  # where it would admit a second server to a port in use
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
             listener.listen(_BACKLOG)
@@ -142,6 +144,10 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Handle signals while the server runs; uvicorn would raise them again afterwards."""
+        if sys.platform == "win32":  # no signal handlers in the event loop, and no SIGHUP
+            with super().capture_signals():
+                yield
+            return
         loop = asyncio.get_running_loop()
         handlers = {signal.SIGINT: self._stop, signal.SIGTERM: self._stop, signal.SIGHUP: self._reload}
         for number, handler in handlers.items():
@@ -151,6 +157,10 @@ class _Server(uvicorn.Server):
         finally:
             for number in handlers:
                 loop.remove_signal_handler(number)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Stop, where uvicorn handles the signals."""
+        self._stop()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept requests, and say so."""
