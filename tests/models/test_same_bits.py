@@ -27,6 +27,8 @@ def test_every_public_model_is_there() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_alone_in_any_batch_and_order_on_any_number_of_threads(name: str, dtype: torch.dtype) -> None:
+    if name == "Rocket" and dtype == torch.float64:
+        pytest.skip("has kernels in float32 alone; the plain convolutions take seconds")
     check(name, dtype)
 
 

@@ -4,6 +4,7 @@ A compiled layer gives the values and gradients of the eager one; an exported pr
 numbers of sequences and tokens than it was exported with. What cannot be recorded is refused by name.
 """
 
+import functools
 import inspect
 import io
 from collections.abc import Callable
@@ -59,6 +60,26 @@ SAME_PATH = {f"{cell} {option}" for cell in CELLS for option in SHARED} | {
     "MaxPool1d {'kernel_size': 2, 'stride': 3, 'ceil_mode': True}",
     "AvgPool1d {'kernel_size': 3, 'stride': 2, 'padding': 1}",
     "AvgPool1d {'kernel_size': 4, 'stride': 3, 'padding': 2, 'ceil_mode': True}",
+    "LSTM bias=False",  # of QRNN, MinLSTM and SRU it is compiled
+    "LSTM num_layers=2",
+    "LSTM bidirectional=True",  # with two layers
+    "RNN relu",
+    "SRU {'hidden_size': 3, 'num_layers': 2, 'bias': False}",
+    "Stack",
+    "Stack residual",  # with both directions
+    "Stack dense",  # with an LSTM, a GRU and a Linear
+    "Conv1d {'kernel_size': 3}",
+    "Conv1d {'kernel_size': 3, 'padding': 2, 'stride': 2}",  # with groups
+    "ConvTranspose1d {'kernel_size': 2, 'stride': 3, 'bias': False}",
+    "ConvBlock bare",
+    "WideConv",  # causal
+    "MaxPool1d {'kernel_size': 3, 'stride': 2, 'dilation': 2, 'padding': 1}",
+    "AvgPool1d {'kernel_size': 3, 'stride': 2, 'ceil_mode': True, 'count_include_pad': False}",
+    "GroupNorm of one",
+    "TemporalBlock of one width",  # in the TCN
+    "ResNetBlock of one width",  # in the ResNet
+    "GatedBlock linear",
+    "Stream of WaveNet",
     *(
         case.name
         for case in CASES
@@ -152,6 +173,12 @@ MORE: dict[str, tuple[Make, Batch]] = {
 EVERY = {case.name: (case.make, _series) for case in CASES} | MODELS | NAMED | MORE
 ALL = {name: made for name, made in EVERY.items() if name not in SAME_PATH}
 each = pytest.mark.parametrize("name", [name for name in ALL if name not in REFUSED])
+
+
+@functools.cache
+def compiled_kinds() -> set[type[nn.Module]]:
+    """The classes of the layers and models that are compiled here."""
+    return {type(make()) for name, (make, _) in ALL.items() if name not in REFUSED}
 
 
 def _made(name: str) -> tuple[nn.Module, Batch]:

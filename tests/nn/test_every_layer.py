@@ -5,6 +5,7 @@ the same bits in any batch, copies, precisions, compilers and transforms, and th
 """
 
 import copy
+import functools
 import inspect
 import pickle
 import re
@@ -20,6 +21,8 @@ from torch.utils import _pytree as pytree
 import throughtime as tt
 from throughtime import Ragged
 from throughtime.errors import ShapeError, UnsupportedError
+
+from . import test_compiled_contract
 
 FEATURES = 4
 LENGTHS = [9, 0, 12, 7, 30]
@@ -89,12 +92,33 @@ class _WithMemory(nn.Module):
         return self.layer(input, memory=self.memory.expand(len(input), -1, -1))
 
 
+def _traced_once(make: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+    """Make one layer, set anew at each call: its step is traced once for all tests."""
+
+    @functools.cache
+    def once() -> tuple[nn.Module, dict[str, Tensor]]:
+        layer = make()
+        return layer, {name: buffer.clone() for name, buffer in layer.named_buffers()}
+
+    def anew() -> nn.Module:
+        layer, buffers = once()
+        with torch.no_grad():
+            for parameter in layer.parameters():
+                parameter.grad = None
+                parameter.requires_grad_().uniform_(-0.5, 0.5)
+            for name, buffer in layer.named_buffers():
+                buffer.copy_(buffers[name])
+        return layer
+
+    return anew
+
+
 def _cell_entry(
     make: Callable[[], nn.Module], not_compiled: str = "takes ten seconds, and IndRNN has the same loop"
 ) -> Entry:
     """A layer of a cell, whose step is written in PyTorch operators."""
     return Entry(
-        make,
+        _traced_once(make),
         not_one_graph="so many steps as the longest sequence has",
         not_compiled=not_compiled,
     )
@@ -166,6 +190,7 @@ VARIANTS = {
     "CRF constrained": Entry(
         lambda: tt.nn.CRF(FEATURES, *tt.nn.bio_constraints(["B-A", "I-A", "B-B", "I-B"])),
         not_one_graph="so many steps as the longest sequence has",
+        not_compiled="CRF has the same loop",
     ),
     "Conv1d replicate": Entry(
         lambda: tt.nn.Conv1d(FEATURES, 3, 3, padding="causal", dilation=2, padding_mode="replicate")
@@ -253,14 +278,23 @@ def test_the_same_bits_alone_and_in_any_batch(entry: Entry, dtype: torch.dtype) 
         assert torch.equal(row, rows[b])
 
 
+# Layers that `test_compiled_contract` compiles, too, for batches of any size: one of each kind, for the sizes of its batch.
+FOR_ITS_SIZES = ("Conv1d", "ConvBlock", "GRU", "MiniRocket differences", "Pool")
+COMPILED = [
+    name
+    for name, entry in (TABLE | VARIANTS).items()
+    if name in FOR_ITS_SIZES
+    or not (entry.not_compiled or type(entry.make()) in test_compiled_contract.compiled_kinds())
+]
+
+
 # Torch's own, where one graph ends and another begins.
 @pytest.mark.filterwarnings(
     "ignore:The .grad attribute of a Tensor that is not a leaf", "ignore:.torch.jit.script"
 )
-@each_layer
-def test_compiled_as_one_graph(entry: Entry) -> None:
-    if entry.not_compiled:
-        pytest.skip(entry.not_compiled)
+@pytest.mark.parametrize("name", COMPILED)
+def test_compiled_as_one_graph(name: str) -> None:
+    entry = (TABLE | VARIANTS)[name]
     torch._dynamo.reset()
     # A loop over the steps is unrolled: few steps, where it is one.
     layer, x = entry.layer(), entry.input([3, 0, 4, 2, 6] if entry.not_one_graph else LENGTHS)
