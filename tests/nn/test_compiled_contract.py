@@ -40,7 +40,8 @@ OF_RECURRENCES = (
 REFUSED |= dict.fromkeys(OF_RECURRENCES, REFUSED["Recurrence"])
 
 # The graph has the path of another case, with other numbers or another name of a cell in it. Options that all recurrent
-# layers share are taken with the LSTM alone; `test_recurrent_autograd` compiles each cell with two layers and directions.
+# layers share are taken with the LSTM alone, of two layers and directions; `test_recurrent_autograd` compiles each of
+# torch's cells so, and one without biases.
 CELLS = ("RNN tanh", "RNN relu", "LSTM projected", "GRU", "MGU", "LayerNormLSTM")
 SHARED = ("bias=False", "num_layers=2", "bidirectional=True", "num_layers=2 bidirectional=True")
 SAME_PATH = {f"{cell} {option}" for cell in CELLS for option in SHARED} | {
@@ -60,7 +61,7 @@ SAME_PATH = {f"{cell} {option}" for cell in CELLS for option in SHARED} | {
     "MaxPool1d {'kernel_size': 2, 'stride': 3, 'ceil_mode': True}",
     "AvgPool1d {'kernel_size': 3, 'stride': 2, 'padding': 1}",
     "AvgPool1d {'kernel_size': 4, 'stride': 3, 'padding': 2, 'ceil_mode': True}",
-    "LSTM bias=False",  # of QRNN, MinLSTM and SRU it is compiled
+    "LSTM bias=False",
     "LSTM num_layers=2",
     "LSTM bidirectional=True",  # with two layers
     "RNN relu",
