@@ -281,8 +281,6 @@ def test_a_program_for_any_size_takes_one_sequence_and_none(name: str) -> None:
     [
         "fcn sequence of tokens",
         "bilstm step of series",
-        "charcnn sequence of tokens",
-        "ngrams sequence of tokens",
     ],
 )
 def test_extra_features_are_a_second_input_of_a_program(name: str) -> None:
@@ -327,7 +325,7 @@ def test_a_program_names_its_inputs_by_the_parts_of_a_batch() -> None:
 
 def test_a_series_of_another_length_is_refused_when_the_graph_runs() -> None:
     module, _ = _made("LSTMFCN of one length")
-    compiled = torch.compile(module, backend="aot_eager", fullgraph=True, dynamic=True)
+    compiled = torch.compile(module, backend="eager", fullgraph=True, dynamic=True)
     with pytest.raises(RuntimeError, match="a sequence has other steps than length=12"):
         compiled(_series([12, 11, 13]))
 
@@ -343,12 +341,10 @@ def test_inductor_gives_the_same(name: str) -> None:
     torch.testing.assert_close(_gradients(found, [x.values]), _gradients(expected, [x.values]), **TIGHT)
 
 
-@pytest.mark.parametrize("norm", ["batch", "group"])
-def test_a_block_in_training_updates_its_statistics_in_a_graph(norm: str) -> None:
+def test_a_block_in_training_updates_its_statistics_in_a_graph() -> None:
     torch.manual_seed(0)
     torch._dynamo.reset()
-    block = tt.nn.ConvBlock(FEATURES, 4, 3, norm=norm, norm_groups=2).double()
-    twin = tt.nn.ConvBlock(FEATURES, 4, 3, norm=norm, norm_groups=2).double()
+    block, twin = (tt.nn.ConvBlock(FEATURES, 4, 3, norm="batch").double() for _ in range(2))
     twin.load_state_dict(block.state_dict())
     compiled = torch.compile(block, backend="aot_eager", fullgraph=True, dynamic=True)
     for lengths in (LENGTHS, OTHER_LENGTHS[0]):
