@@ -17,6 +17,7 @@ import torch
 import torch._dynamo  # the first step of an optimizer imports it
 
 import throughtime.learn
+import throughtime.report
 import throughtime.tasks
 import throughtime.training._fit
 from throughtime.cli import main

@@ -18,6 +18,8 @@ from throughtime.training import ModelSpec, Run, Settings
 from .conftest import RunCli, operators_run, small_files, small_operators
 from .test_bad_input import refused
 
+COLUMNS = ("--text", "review", "--target", "stars")
+
 
 @pytest.fixture
 def texts(tmp_path: Path) -> Path:
@@ -127,7 +129,7 @@ def test_a_run_of_the_demo_is_diagnosed_on_python_files(tmp_path: Path, run_cli:
 def test_several_runs_share_a_page_and_keep_their_numbers(
     tmp_path: Path, run_cli: RunCli, texts: Path
 ) -> None:
-    base = ("train", texts, "--text", "review", "--target", "stars", "--epochs", 1)
+    base = ("train", texts, *COLUMNS, "--epochs", 1, "--no-baselines")
     runs = {tmp_path / "bilstm": "bilstm", tmp_path / "second": "bigru (second)"}
     for run, name in runs.items():
         assert run_cli(*base, "--model", name.split()[0], "--out", run).code == 0
@@ -148,7 +150,7 @@ def test_several_runs_share_a_page_and_keep_their_numbers(
 def test_a_model_without_recurrence_is_diagnosed_by_what_it_has(
     tmp_path: Path, run_cli: RunCli, texts: Path
 ) -> None:
-    base = ("train", texts, "--text", "review", "--target", "stars", "--epochs", 1)
+    base = ("train", texts, *COLUMNS, "--epochs", 1, "--no-baselines")
     runs = [tmp_path / "textcnn", tmp_path / "bigru"]
     for run in runs:
         assert run_cli(*base, "--model", run.name, "--out", run).code == 0
@@ -172,7 +174,7 @@ def test_a_model_without_recurrence_is_diagnosed_by_what_it_has(
 def test_a_run_that_cannot_be_diagnosed_does_not_cost_the_others_their_page(
     tmp_path: Path, run_cli: RunCli, texts: Path
 ) -> None:
-    base = ("--text", "review", "--target", "stars", "--model", "textcnn", "--epochs", 1)
+    base = (*COLUMNS, "--model", "textcnn", "--epochs", 1, "--no-baselines")
     other = tmp_path / "other.csv"
     other.write_text(
         texts.read_text("utf-8").replace(",yes", ",red").replace(",no", ",blue"), encoding="utf-8"
@@ -197,7 +199,7 @@ def test_a_run_that_cannot_be_diagnosed_does_not_cost_the_others_their_page(
 def test_a_vanished_gradient_is_told_from_a_minimum_at_no_better_than_chance(
     tmp_path: Path, run_cli: RunCli, texts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base = ("train", texts, "--text", "review", "--target", "stars", "--model", "bigru", "--epochs", 1)
+    base = ("train", texts, *COLUMNS, "--model", "bigru", "--epochs", 1, "--no-baselines")
     run = tmp_path / "untrained"
     assert run_cli(*base, "--out", run).code == 0
     model = Run.open(run).load_model()
@@ -215,7 +217,7 @@ def test_a_vanished_gradient_is_told_from_a_minimum_at_no_better_than_chance(
 def test_a_model_that_a_bag_of_words_keeps_up_with_is_told_so(
     tmp_path: Path, run_cli: RunCli, texts: Path
 ) -> None:
-    base = ("train", texts, "--text", "review", "--target", "stars", "--model", "bigru")
+    base = ("train", texts, *COLUMNS, "--model", "bigru", "--no-baselines")
     for name, epochs, told in (("early", 1, True), ("late", 30, False)):
         run = tmp_path / name
         made = run_cli(*base, "--epochs", epochs, "--patience", 30, "--tokens-per-batch", 64, "--out", run)
@@ -235,7 +237,7 @@ def test_a_model_that_a_bag_of_words_keeps_up_with_is_told_so(
 def test_a_bag_of_words_is_fitted_to_the_rows_of_the_training_and_asked_about_others(
     tmp_path: Path, run_cli: RunCli, texts: Path
 ) -> None:
-    base = ("train", texts, "--text", "review", "--target", "stars", "--model", "textcnn", "--epochs", 1)
+    base = ("train", texts, *COLUMNS, "--model", "textcnn", "--epochs", 1, "--no-baselines")
     run = tmp_path / "run"
     assert run_cli(*base, "--out", run).code == 0
 
@@ -348,7 +350,7 @@ def test_what_follows_from_gradients_is_kept_apart_from_accuracy(
     tmp_path: Path, run_cli: RunCli, texts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model that loses to a bag of words is not passed as free of problems."""
-    base = ("train", texts, "--text", "review", "--target", "stars", "--model", "textcnn", "--epochs", 1)
+    base = ("train", texts, *COLUMNS, "--model", "textcnn", "--epochs", 1, "--no-baselines")
     run = tmp_path / "run"
     assert run_cli(*base, "--clip", 1000, "--out", run).code == 0
     model = Run.open(run).load_model()

@@ -1,21 +1,35 @@
-"""The checks of `tests.native.ladder` and `tests.ops.ladders` with each instruction set that is named.
+"""The checks of some modules, such as `tests.native.ladder`, with several instruction sets.
 
-``python -m tests.native.instruction_sets NAME ...`` runs them in a process for each, one after the other, which prints
-what both print. Torch, whose import takes most of the time of one, is imported once, before the processes part.
+``python -m tests.native.instruction_sets MODULE ...`` runs them with each set of ``THROUGHTIME_TESTED_SETS``, in a process
+of its own, one after the other, which prints what they print. Torch, whose import takes most of the time of one, is imported once, before the processes part.
 """
 
 import os
 import runpy
+import subprocess
 import sys
 import traceback
+from pathlib import Path
 
 import torch  # noqa: F401 - the processes share it
 
 
+def run_in_each(*modules: str, names: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run the modules with each instruction set, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "tests.native.instruction_sets", *modules],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "THROUGHTIME_TESTED_SETS": " ".join(names)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def climb(name):
     os.environ.update(THROUGHTIME_ISA=name, THROUGHTIME_POISON="1")  # scratch memory is NaN
-    for ladder in ("tests.native.ladder", "tests.ops.ladders"):
-        runpy.run_module(ladder, run_name="__main__")
+    for module in sys.argv[1:]:
+        runpy.run_module(module, run_name="__main__")
 
 
 def in_child(name):
@@ -33,5 +47,5 @@ def in_child(name):
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        in_child(name)
+    for tested in os.environ["THROUGHTIME_TESTED_SETS"].split():
+        in_child(tested)

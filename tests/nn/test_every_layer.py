@@ -5,6 +5,7 @@ the same bits in any batch, copies, precisions, compilers and transforms, and th
 """
 
 import copy
+import functools
 import inspect
 import pickle
 import re
@@ -20,6 +21,8 @@ from torch.utils import _pytree as pytree
 import throughtime as tt
 from throughtime import Ragged
 from throughtime.errors import ShapeError, UnsupportedError
+
+from . import test_compiled_contract
 
 FEATURES = 4
 LENGTHS = [9, 0, 12, 7, 30]
@@ -89,6 +92,32 @@ class _WithMemory(nn.Module):
         return self.layer(input, memory=self.memory.expand(len(input), -1, -1))
 
 
+def _traced_once(make: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+    """Make one layer, set anew at each call: its step is traced once for all tests."""
+
+    @functools.cache
+    def once() -> tuple[nn.Module, dict[str, Tensor]]:
+        layer = make()
+        return layer, {name: buffer.clone() for name, buffer in layer.named_buffers()}
+
+    def anew() -> nn.Module:
+        layer, buffers = once()
+        with torch.no_grad():
+            for parameter in layer.parameters():
+                parameter.grad = None
+                parameter.requires_grad_().uniform_(-0.5, 0.5)
+            for name, buffer in layer.named_buffers():
+                buffer.copy_(buffers[name])
+        return layer
+
+    return anew
+
+
+def _cell_entry(make: Callable[[], nn.Module]) -> Entry:
+    """A layer of a cell, whose step is written in PyTorch operators."""
+    return Entry(_traced_once(make))
+
+
 TABLE = {
     "AttentionGRU": Entry(_WithMemory, not_one_graph="the memory is not among the inputs of the operator"),
     "AttentionPool": Entry(lambda: tt.nn.AttentionPool(FEATURES, 5)),
@@ -109,22 +138,22 @@ TABLE = {
     "GRUCell": Entry(lambda: tt.nn.GRUCell(FEATURES, 3), (FEATURES,)),
     "GatedBlock": Entry(lambda: tt.nn.GatedBlock(FEATURES, 3, 2, dilation=2)),
     "GroupNorm": Entry(lambda: tt.nn.GroupNorm(2, FEATURES)),
-    "IndRNN": Entry(lambda: tt.nn.IndRNN(FEATURES, 3)),
+    "IndRNN": _cell_entry(lambda: tt.nn.IndRNN(FEATURES, 3)),
     "InstanceNorm1d": Entry(lambda: tt.nn.InstanceNorm1d(FEATURES, affine=True)),
     "Linear": Entry(lambda: tt.nn.Linear(FEATURES, 3)),
     "LSTM": Entry(lambda: tt.nn.LSTM(FEATURES, 3, num_layers=2, bidirectional=True)),
     "LSTMCell": Entry(lambda: tt.nn.LSTMCell(FEATURES, 3), (FEATURES,)),
-    "LayerNormGRU": Entry(lambda: tt.nn.LayerNormGRU(FEATURES, 8, bidirectional=True)),
+    "LayerNormGRU": _cell_entry(lambda: tt.nn.LayerNormGRU(FEATURES, 8, bidirectional=True)),
     "LayerNormLSTM": Entry(lambda: tt.nn.LayerNormLSTM(FEATURES, 8)),
-    "LiGRU": Entry(lambda: tt.nn.LiGRU(FEATURES, 3, num_layers=2)),
+    "LiGRU": _cell_entry(lambda: tt.nn.LiGRU(FEATURES, 3, num_layers=2)),
     "LockedDropout": Entry(lambda: tt.nn.LockedDropout(0.5)),
     "MGU": Entry(lambda: tt.nn.MGU(FEATURES, 3)),
     "MinGRU": Entry(lambda: tt.nn.MinGRU(FEATURES, 3, num_layers=2, bidirectional=True)),
     "MinLSTM": Entry(lambda: tt.nn.MinLSTM(FEATURES, 3)),
     "MaxPool1d": Entry(lambda: tt.nn.MaxPool1d(3, 2, 1)),
     "MiniRocket": Entry(lambda: _learned(tt.nn.MiniRocket(FEATURES, 336))),
-    "PeepholeSRU": Entry(lambda: tt.nn.PeepholeSRU(FEATURES, 3)),
-    "MultiplicativeLSTM": Entry(lambda: tt.nn.MultiplicativeLSTM(FEATURES, 3)),
+    "PeepholeSRU": _cell_entry(lambda: tt.nn.PeepholeSRU(FEATURES, 3)),
+    "MultiplicativeLSTM": _cell_entry(lambda: tt.nn.MultiplicativeLSTM(FEATURES, 3)),
     "Parallel": Entry(lambda: tt.nn.Parallel(tt.nn.Conv1d(FEATURES, 2, 1), tt.nn.MaxPool1d(3, 1, 1))),
     "Pool": Entry(lambda: tt.nn.Pool("top-k", k=3)),
     "QRNN": Entry(lambda: tt.nn.QRNN(FEATURES, 3, kernel_size=3, pooling="ifo", bidirectional=True)),
@@ -132,10 +161,10 @@ TABLE = {
     "RNNCell": Entry(lambda: tt.nn.RNNCell(FEATURES, 3), (FEATURES,)),
     "Readout": Entry(lambda: tt.nn.Readout(FEATURES, 3)),
     "Recurrence": Entry(lambda: tt.nn.Recurrence(tt.nn.GRUCell(FEATURES, 3))),
-    "RecurrentHighway": Entry(lambda: tt.nn.RecurrentHighway(FEATURES, 3, bidirectional=True)),
+    "RecurrentHighway": _cell_entry(lambda: tt.nn.RecurrentHighway(FEATURES, 3, bidirectional=True)),
     "ResNetBlock": Entry(lambda: tt.nn.ResNetBlock(FEATURES, 3, (5, 3))),
     "Residual": Entry(_residual),
-    "SLSTM": Entry(lambda: tt.nn.SLSTM(FEATURES, 4, num_layers=2, num_heads=2)),
+    "SLSTM": _cell_entry(lambda: tt.nn.SLSTM(FEATURES, 4, num_layers=2, num_heads=2)),
     "SRU": Entry(lambda: tt.nn.SRU(FEATURES, 3, num_layers=2)),
     "Stack": Entry(
         lambda: tt.nn.Stack(
@@ -155,6 +184,7 @@ VARIANTS = {
     "CRF constrained": Entry(
         lambda: tt.nn.CRF(FEATURES, *tt.nn.bio_constraints(["B-A", "I-A", "B-B", "I-B"])),
         not_one_graph="so many steps as the longest sequence has",
+        not_compiled="CRF has the same loop",
     ),
     "Conv1d replicate": Entry(
         lambda: tt.nn.Conv1d(FEATURES, 3, 3, padding="causal", dilation=2, padding_mode="replicate")
@@ -167,7 +197,7 @@ VARIANTS = {
         lambda: _learned(tt.nn.MiniRocket(FEATURES, 1000, differences=True, normalize=True))
     ),
     "Pool mean": Entry(lambda: tt.nn.Pool("mean")),
-    "LiGRU layer norm": Entry(lambda: tt.nn.LiGRU(FEATURES, 8, normalization="layer")),
+    "LiGRU layer norm": _cell_entry(lambda: tt.nn.LiGRU(FEATURES, 8, normalization="layer")),
     "Recurrence own": Entry(lambda: tt.nn.Recurrence(_Transition(), state=3)),
     "Recurrence zoneout": Entry(
         lambda: tt.nn.Recurrence(tt.nn.Zoneout(tt.nn.LSTMCell(FEATURES, 3), (0.1, 0.2)))
@@ -244,12 +274,23 @@ def test_the_same_bits_alone_and_in_any_batch(entry: Entry, dtype: torch.dtype) 
         assert torch.equal(row, rows[b])
 
 
+# Layers that `test_compiled_contract` compiles, too, for batches of any size: one of each kind, for the sizes of its batch.
+FOR_ITS_SIZES = ("Conv1d", "ConvBlock", "GRU", "MiniRocket differences", "Pool")
+COMPILED = [
+    name
+    for name, entry in (TABLE | VARIANTS).items()
+    if name in FOR_ITS_SIZES
+    or not (entry.not_compiled or type(entry.make()) in test_compiled_contract.compiled_kinds())
+]
+
+
 # Torch's own, where one graph ends and another begins.
 @pytest.mark.filterwarnings(
     "ignore:The .grad attribute of a Tensor that is not a leaf", "ignore:.torch.jit.script"
 )
-@each_layer
-def test_compiled_as_one_graph(entry: Entry) -> None:
+@pytest.mark.parametrize("name", COMPILED)
+def test_compiled_as_one_graph(name: str) -> None:
+    entry = (TABLE | VARIANTS)[name]
     torch._dynamo.reset()
     # A loop over the steps is unrolled: few steps, where it is one.
     layer, x = entry.layer(), entry.input([3, 0, 4, 2, 6] if entry.not_one_graph else LENGTHS)

@@ -13,6 +13,8 @@ from pathlib import Path
 import torch
 import torch._dynamo  # the first step of an optimizer imports it: once here, not in every child
 
+from throughtime.training import _engine  # noqa: F401 - Lightning, too
+
 # File, how often it was replaced before, and whether the next replacement still happens. An epoch has 8 or
 # 9 steps, so three states: after steps 3 and 6, and at its end.
 MOMENTS = {

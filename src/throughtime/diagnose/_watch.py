@@ -60,8 +60,8 @@ def watch(model: nn.Module, *, whole: bool = False) -> Iterator[Watch]:
     additionally stores the norms of the gradients of every state and pre-activation at every step, which it
     computes anyway. Other layers (`throughtime.nn.Recurrence`, layers of cells such as `LiGRU`, and scan
     layers such as `MinGRU`) run as for a trace with gradients, which stores whole gradients of states and of
-    recorded values, and takes longer; their results agree to rounding. On other devices than the CPU, layers of
-    the first kind are computed on the CPU, and what is recorded is returned to the device.
+    recorded values, and takes longer; their results agree to rounding. On other devices than the CPU, layers
+    of the first kind are computed on the CPU, and what is recorded is returned to the device.
 
     Parameters
     ----------

@@ -1,10 +1,6 @@
 """The native machine of encoded programs: random programs, special values, empty batches, and programs that are refused."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tests.native.instruction_sets import run_in_each
 from tests.ops.program.interpreter import LAYOUTS, POINTWISE, Instruction, Source
 from tests.ops.program.machine_ladder import Batch, equal, flat, native, packed, ragged
 from throughtime import _native
@@ -82,18 +79,10 @@ def run(
     )
 
 
-@pytest.mark.parametrize("name", _native.instruction_sets())
-def test_random_programs_agree_with_the_interpreter(name: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.ops.program.machine_ladder"],
-        cwd=Path(__file__).parents[3],
-        env={**os.environ, "THROUGHTIME_ISA": name, "THROUGHTIME_POISON": "1"},  # scratch memory is NaN
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [name, "150"]
+def test_random_programs_agree_with_the_interpreter() -> None:
+    names = _native.instruction_sets()
+    done = run_in_each("tests.ops.program.machine_ladder", names=names)
+    assert done.stdout.splitlines() == [f"{name} 150" for name in names], done.stderr
 
 
 def test_the_interpreter_knows_all_operators() -> None:

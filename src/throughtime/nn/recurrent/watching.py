@@ -15,8 +15,8 @@ from throughtime.ops.recurrent.steps import RAGGED, Steps, host_lengths, rows
 from throughtime.ragged import Layout
 
 Jacobians = Callable[[int, Tensor], Tensor]
-"""Maps the number of a step, in the order of reading, and gradients (k, S) after it to those before it, in float64 on
-the CPU."""
+"""Maps the number of a step, in the order of reading, and gradients (k, S) after it to those before it; in
+float64 on the CPU."""
 
 
 class LayerRun(ABC):
