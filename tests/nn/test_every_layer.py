@@ -39,6 +39,8 @@ class Entry:
     not_the_same_bits: str = ""
     # Why torch.compile makes several graphs of it.
     not_one_graph: str = ""
+    # Why it is not compiled here.
+    not_compiled: str = ""
     # Why it cannot be pickled, as torch says.
     not_pickled: str = ""
     # Where the layer and its input are; tests/gpu runs these tests on "cuda".
