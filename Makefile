@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= runs/demo
 
-.PHONY: demo test wheel sdist sbom test-wheel test-extras live test-pages test-long test-optional test-gpu acceptance published test-torch fuzz check sanitize sanitize-module test-neon format pictures clean demo-quick docs docs-test lecture test-lecture
+.PHONY: demo test wheel sdist sbom test-wheel test-extras live test-pages test-long test-optional test-gpu acceptance published test-torch fuzz check sanitize sanitize-module test-neon format pictures clean demo-quick docs docs-test lecture test-lecture test-device
 
 # The pinned packages. The stamp file is written last, so that an interrupted installation is repeated.
 $(VENV)/.packages: requirements.txt
@@ -78,6 +78,20 @@ test-optional: $(VENV)/.installed
 WORKERS ?= 4
 test-gpu: $(VENV)/.installed
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) tests/gpu
+
+# The same tests on a simulated device, which shows what a GPU would refuse, such as tensors of different devices in one
+# operation; see tests/gpu/simulated/device.cpp.
+SIMULATED := build/simulated_device.so
+$(SIMULATED): tests/gpu/simulated/device.cpp $(VENV)/.installed
+	mkdir -p build
+	torch=$$($(BIN)/python -c "import os, torch; print(os.path.dirname(torch.__file__))"); \
+		$(CXX) -std=c++20 -O1 -shared -fPIC -DTORCH_EXTENSION_NAME=simulated_device -I$$torch/include \
+		-I$$torch/include/torch/csrc/api/include \
+		-I$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_paths()['include'])") $< -o $@ \
+		-L$$torch/lib -ltorch -ltorch_cpu -lc10 -ltorch_python -Wl,-rpath,$$torch/lib
+
+test-device: $(SIMULATED)
+	THROUGHTIME_SIMULATED_DEVICE=$(abspath $(SIMULATED)) $(BIN)/python -m pytest --numprocesses 2 tests/gpu
 
 # Damaged files for every reader, different ones at each run; `make test` tries the same 25 for each reader.
 CASES ?= 10000

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 import throughtime as tt
 from tests.gpu.compared import leaves
-from tests.gpu.device import CUDA
+from tests.gpu.device import CUDA, cuda_alone
 from throughtime import Ragged
 from throughtime.errors import InputTypeError
 
@@ -106,6 +106,7 @@ def test_offsets_on_the_device_are_checked() -> None:
         Ragged(x.values, torch.tensor([0, 4, 1, 11], device=CUDA))
 
 
+@cuda_alone
 def test_batches_from_pinned_memory() -> None:
     samples = [(sequence, number) for number, sequence in enumerate(_batch().to_list())]
     loader = DataLoader(samples, batch_size=2, collate_fn=tt.collate, pin_memory=True)  # type: ignore[arg-type]
@@ -121,6 +122,7 @@ def test_batches_from_pinned_memory() -> None:
     assert numbers == list(range(5))
 
 
+@cuda_alone
 def test_cuda_is_a_method() -> None:
     x = _batch()
     assert x.cuda().device == x.cuda(0).device == x.cuda("cuda:0").device == torch.device("cuda", 0)

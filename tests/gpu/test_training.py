@@ -16,7 +16,7 @@ import torch
 import throughtime as tt
 from tests.cli.conftest import RunCli, run_cli
 from tests.estimators.data import gun_point
-from tests.gpu.device import CUDA
+from tests.gpu.device import CUDA, cuda_alone
 from tests.tasks.test_contract import CASES, Case
 from tests.training.test_resume import signalled
 from throughtime.training import Run, fit, read_gradients
@@ -27,6 +27,7 @@ ROWS: dict[str, list[Any]] = {
     "text": ["good film", "bad film", "good play", "bad play"] * 10,
     "label": ["+", "-"] * 20,
 }
+pytestmark = cuda_alone
 each_task = pytest.mark.parametrize("name", CASES)
 
 
