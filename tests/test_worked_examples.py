@@ -62,8 +62,7 @@ class Difference(nn.Module):
 def test_a_layer_joins_the_contract_and_runs_on_streams() -> None:
     case = Case("Difference", Difference, lambda _, x: x.diff(dim=0, prepend=torch.zeros_like(x[:1])))
     contract.test_alone_equals_in_a_batch(case=case)
-    contract.test_order_of_sequences_does_not_matter(case=case)
-    contract.test_empty_sequences_harm_nobody(case=case)
+    contract.test_neither_order_nor_empty_sequences_matter(case=case)
     contract.test_a_batch_of_nothing_gives_nothing(case)
     contract.test_equals_torch_on_one_sequence(case=case)
     model, x = nn.Sequential(Difference(), tt.nn.GRU(3, 4)), Ragged.from_lengths(torch.randn(9, 3), [5, 4])

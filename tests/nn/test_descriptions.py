@@ -141,15 +141,17 @@ def test_a_field_is_the_gradients_support(make: Callable[[], nn.Module], request
     ramp = torch.linspace(-9, 9, STEPS, dtype=torch.float64)[:, None]
     # A maximum or a ReLU has no gradient for some steps of one input; maxima lie at the ends of a ramp.
     inputs = [_batch([STEPS], seed) for seed in range(6)]
-    for x in [*inputs, *(inputs[0].with_values(inputs[0].values + sign * ramp) for sign in (1, -1))]:
-        for t, steps in enumerate(_support(model, x)):
-            support.setdefault(t, set()).update(steps)
+    ramps = [inputs[0].with_values(inputs[0].values + sign * ramp) for sign in (1, -1)]
     reached = False
-    for t, steps in support.items():
-        first, last = t * field.stride + field.first, t * field.stride + field.last
-        assert all(first <= step <= last for step in steps), (t, sorted(steps))
-        ends = max(0, math.ceil(max(first, 0))), math.floor(min(last, STEPS - 1))
-        reached |= bool(steps) and (min(steps), max(steps)) == ends
+    for number, x in enumerate([*inputs, *ramps]):
+        for t, steps in enumerate(_support(model, x)):
+            first, last = t * field.stride + field.first, t * field.stride + field.last
+            assert all(first <= step <= last for step in steps), (t, steps)
+            support.setdefault(t, set()).update(steps)
+            ends = max(0, math.ceil(max(first, 0))), math.floor(min(last, STEPS - 1))
+            reached |= bool(support[t]) and (min(support[t]), max(support[t])) == ends
+        if reached and number:
+            return
     assert reached or request.node.callspec.id in NARROWER
 
 
