@@ -123,7 +123,7 @@ def run_demo(out: Path, plan: DemoPlan, tell: Tell, *, progress: bool = True) ->
         log=log,
         notes=[
             "The 95 % intervals are those of drawing whole test files anew (cluster bootstrap).",
-            f"Learning curves show the loss and accuracy of the author's operator among {len(source.classes)}.",
+            "Learning curves show the loss and accuracy of the author's operator.",
         ],
     )
     write_report(content, result.report)
