@@ -90,7 +90,9 @@ def watch(model: nn.Module, *, whole: bool = False) -> Iterator[Watch]:
     >>> tt.diagnose.gradient_flow(recording).layers[0].h
     Ragged(lengths=[7], features=(), dtype=float32)
     """
-    layers = dict(_outermost(model))
+    layers: dict[nn.Module, str] = {}
+    for layer, name in _outermost(model):
+        layers.setdefault(layer, name)  # of a layer that a model holds twice the first name
     if not layers:
         kinds = sorted({type(module).__name__ for module in model.modules()})
         raise UnsupportedError(

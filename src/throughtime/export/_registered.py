@@ -99,6 +99,7 @@ _TRANSLATIONS = {
 _REFUSED = {
     "dropout": "it is for training; export the model in evaluation mode",
     "linear_scan": "a recurrence with values for every step has no operator in ONNX; export a GRU or an LSTM",
+    "recurrence": "it runs a transition in this process; use throughtime.export.onnx",
     "rocket": "its dilations are not known while the graph is recorded; use throughtime.export.onnx",
 }
 _GRADIENT = "it is part of a gradient; export the forward pass alone"
@@ -110,6 +111,7 @@ _PARTS_OF_GRADIENTS = (
     "max_over_windows_taps",
     "mean_over_windows_gradient",
     "normalize_sequences_gradient",
+    "recurrence_backward",
     "recurrent_layer_backward",
     "recurrent_layer_double_backward",
     "top_k_over_time_rows",
