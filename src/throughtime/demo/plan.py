@@ -28,7 +28,7 @@ def _networks() -> tuple[Network, ...]:
         ),
         Network(
             "BiLSTM",
-            ModelSpec("bilstm", {"embedding_size": 64, "hidden_size": 160, "dropout": 0.1}),
+            ModelSpec("bilstm", {"embedding_size": 64, "hidden_size": 128, "dropout": 0.1}),
             Settings(epochs=3, tokens_per_batch=3072, learning_rate=3e-3),
         ),
     )
