@@ -24,19 +24,19 @@ def _networks() -> tuple[Network, ...]:
         Network(
             "TextCNN",
             ModelSpec("textcnn", {"embedding_size": 96, "kernel_sizes": [3, 5, 7], "dropout": 0.2}),
-            Settings(epochs=3, tokens_per_batch=4096, learning_rate=2e-3),
+            Settings(epochs=2, tokens_per_batch=4096, learning_rate=2e-3),
         ),
         Network(
             "BiLSTM",
             ModelSpec("bilstm", {"embedding_size": 64, "hidden_size": 128, "dropout": 0.1}),
-            Settings(epochs=3, tokens_per_batch=3072, learning_rate=3e-3),
+            Settings(epochs=2, tokens_per_batch=3072, learning_rate=3e-3),
         ),
     )
 
 
 @dataclass(frozen=True)
 class DemoPlan:
-    """Data and networks of the demo; the defaults take about ten minutes on two cores."""
+    """Data and networks of the demo; the defaults take about six minutes on two cores."""
 
     sizes: Sizes = field(default_factory=Sizes)
     networks: tuple[Network, ...] = field(default_factory=_networks)
@@ -47,7 +47,7 @@ class DemoPlan:
     """Whether the installed files are those of the standard library alone, not of all dependencies."""
     shop: ShopPlan = field(default_factory=ShopPlan)
     """Runs of the tests whose log is scanned."""
-    baseline_seconds: float = 60.0
+    baseline_seconds: float = 20.0
     """Limit of work of each baseline, see `throughtime.baselines.fit_baselines`."""
 
     @classmethod
