@@ -24,7 +24,7 @@ def _networks() -> tuple[Network, ...]:
         Network(
             "TextCNN",
             ModelSpec("textcnn", {"embedding_size": 96, "kernel_sizes": [3, 5, 7], "dropout": 0.2}),
-            Settings(epochs=2, tokens_per_batch=4096, learning_rate=2e-3),
+            Settings(epochs=3, tokens_per_batch=4096, learning_rate=2e-3),
         ),
         Network(
             "BiLSTM",

@@ -38,7 +38,7 @@ _SPLITS = ("training", "validation", "test")
 class Sizes:
     """How much of the source is used."""
 
-    training: int = 180_000
+    training: int = 200_000
     validation: int = 12_000
     test: int = 12_000
     vocabulary: int = 10_000
