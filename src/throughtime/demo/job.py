@@ -183,7 +183,7 @@ def _network_row(
 
 def _baselines(source: PythonOperators, seconds: float) -> Iterator[Baseline]:
     """Fit the majority class, and logistic regressions on single tokens and on n-grams up to 3."""
-    rows, task = Rows(source.training(0), source.validation), Classification(source.classes)
+    rows, task = Rows(source.training(0), source.validation), _task(source)
     fitters: dict[str, Fitter] = {
         "majority": class_frequencies,
         "unigram logistic": partial(_logistic, longest=1),

@@ -9,6 +9,7 @@ from scipy.stats import binomtest
 
 from throughtime.demo.operators.dataset import PythonOperators
 from throughtime.demo.operators.families import FAMILIES
+from throughtime.demo.operators.replacement import shown_operators
 from throughtime.demo.operators.sites import NUMBER, operator_name
 from throughtime.report import ConfusedPair, GroupAccuracy, Mistakes
 
@@ -34,11 +35,9 @@ class TestSites:
     def of(cls, source: PythonOperators) -> "TestSites":
         """Return the arrays of a data set."""
         sites, test = source.sites["test"], source.test
-        number = {int(token): n for n, token in enumerate(sites.operator_tokens.tolist())}
-        tokens = test.inputs.values[sites.places].tolist()
         return cls(
             sites.operators.numpy(),
-            np.array([number[token] for token in tokens]),
+            shown_operators(test.inputs, source.vocabulary).numpy(),
             source.replaced.numpy() == 1,
             test.inputs.lengths.numpy(),
         )
