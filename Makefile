@@ -4,17 +4,31 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= runs/demo
 
+# Compiled files are kept, also where the environment forbids it: the tests start hundreds of processes.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test wheel sdist sbom test-wheel test-extras live test-pages test-long test-optional test-gpu acceptance published test-torch fuzz check sanitize sanitize-module test-neon format pictures clean demo-quick docs docs-test lecture test-lecture test-device
 
-# The pinned packages. The stamp file is written last, so that an interrupted installation is repeated.
-$(VENV)/.packages: requirements.txt
+# The pinned packages, and the package itself as an editable installation whose native code is rebuilt when it changes.
+# The native code is compiled while the other packages are installed, which it does not need. Stamp files are written last,
+# so that what was interrupted is repeated.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+NATIVE := pyproject.toml $(shell find native -type f)
+$(VENV)/.builder: requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	$(INSTALL) --constraint requirements.txt cmake nanobind ninja scikit-build-core
 	touch $@
 
-# The package itself, as an editable installation; native code is rebuilt when it changes.
-$(VENV)/.installed: $(VENV)/.packages pyproject.toml $(shell find native -type f)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+$(VENV)/.packages: $(VENV)/.builder
+	$(INSTALL) --requirement requirements.txt
+	touch $@
+
+$(VENV)/.editable: $(VENV)/.builder $(NATIVE)
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.installed: requirements.txt $(NATIVE)
+	$(MAKE) --jobs 2 $(VENV)/.packages $(VENV)/.editable
 	touch $@
 
 demo: $(VENV)/.installed
@@ -29,7 +43,7 @@ lecture: $(VENV)/.lecture
 	$(BIN)/marimo edit notebooks
 
 $(VENV)/.lecture: $(VENV)/.installed notebooks/requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement notebooks/requirements.txt
+	$(INSTALL) --requirement notebooks/requirements.txt
 	touch $@
 
 # The notebooks in marimo itself, which `make test` does not install; there a stand-in runs their cells.
@@ -170,7 +184,7 @@ pictures: $(VENV)/.installed
 
 # Sphinx and its extensions, beside the packages of requirements.txt.
 $(VENV)/.docs: $(VENV)/.installed docs/requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement docs/requirements.txt
+	$(INSTALL) --requirement docs/requirements.txt
 	touch $@
 
 # The documentation site, build/docs/index.html. A warning fails the build: a link, reference or equation that is broken.
