@@ -122,6 +122,7 @@ class ScanLogs:
     logs: Sequence[str]
     false_alarms: float | None
     ignore: tuple[str, ...]
+    frequency: bool
     top: int
     lines: int
     format: Format
@@ -140,6 +141,7 @@ class ScanLogs:
                 files,
                 false_alarms=self.false_alarms,
                 ignore=self.ignore,
+                frequency=self.frequency,
                 top=self.top,
                 lines=self.lines,
             )

@@ -40,9 +40,11 @@ def _table(scan: LogScan) -> Iterator[str]:
         mark = "*" if session.is_reported else " "
         place = f"{session.file}:{session.first_line}-{session.last_line}"
         yield _cut(
-            f"{mark}{rank:>3}. {session.name}  surprise {session.score:.1f}  p {session.p_value:.2g}  "
+            f"{mark}{rank:>3}. {session.name}  surprise {session.surprise:.1f}  p {session.p_value:.2g}  "
             f"{counted(session.records, 'record')}  {place}"
         )
+        if session.score > session.surprise:
+            yield f"      {session.score - session.surprise:>+5.1f}  {frequency_text(session)}"
         for line in session.lines:
             yield _cut(f"      {line.surprise:>5.1f}  {line.file}:{line.line}: {_what(line)}")
             if line.surprise >= _UNLIKELY:
@@ -52,6 +54,11 @@ def _table(scan: LogScan) -> Iterator[str]:
         for template in scan.new_templates[:_MOST_NEW]:
             yield _cut(f"      {template.records:>5}  {template.file}:{template.line}: {_name(template)}")
     yield f"* {summary_of(scan)}"
+
+
+def frequency_text(session: ScannedSession) -> str:
+    """Return the number of sessions with the templates of a session, and the expected number."""
+    return f"{session.same_templates:,} sessions with the same templates, {session.expected:,.1f} expected"
 
 
 _UNLIKELY = 1.0
@@ -186,9 +193,10 @@ def _most_surprising(session: ScannedSession) -> SurprisingLine:
 
 def _message(session: ScannedSession) -> str:
     line = _most_surprising(session)
+    frequency = f"; {frequency_text(session)}" if session.score > session.surprise else ""
     return printable(
         f"session {session.name}: {_what(line)} (surprise {line.surprise:.1f}, p {session.p_value:.2g}; "
-        f"expected {_expected(line) or 'nothing in particular'})"
+        f"expected {_expected(line) or 'nothing in particular'}{frequency})"
     )
 
 

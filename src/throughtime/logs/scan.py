@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from throughtime.logs.drain import Drain
 from throughtime.logs.events import NEW, EventOf, Events, message_of, read_events, records_of
 from throughtime.logs.files import LogFile
+from throughtime.logs.frequency import Frequency, kinds_of
 from throughtime.logs.model import Expected, LogModel
 from throughtime.logs.options import LogOptions
 from throughtime.logs.records import Record
@@ -65,9 +66,15 @@ class ScannedSession(NamedTuple):
     name : str
         Identifier of the session, or the name of its log.
     score : float
+        The surprise, plus the evidence that sessions with the same templates are more frequent than in
+        training, see `throughtime.logs.frequency.frequency_of`.
+    surprise : float
         The mean of the three largest surprises of its records.
+    same_templates, expected : int, float
+        Number of scanned sessions with the same set of templates, and the number that is expected from the
+        training log.
     p_value : float
-        Conformal p-value: the fraction of held-out sessions that are at least as surprising, see
+        Conformal p-value: the fraction of held-out sessions with at least this score, see
         `throughtime.logs.conformal.Calibration`.
     is_reported : bool
         Whether the p-value is at most the rate of false alarms.
@@ -81,6 +88,9 @@ class ScannedSession(NamedTuple):
 
     name: str
     score: float
+    surprise: float
+    same_templates: int
+    expected: float
     p_value: float
     is_reported: bool
     records: int
@@ -166,6 +176,7 @@ def scan_logs(
     *,
     false_alarms: float | None = None,
     ignore: Sequence[str] = (),
+    frequency: bool = True,
     top: int = 10,
     lines: int = 3,
 ) -> LogScan:
@@ -181,6 +192,9 @@ def scan_logs(
         Fraction of normal sessions that may be reported; by default 0.01, or the smallest possible.
     ignore : sequence of str
         Regular expressions of further records to ignore.
+    frequency : bool
+        Whether a session has a higher score if sessions with the same templates are significantly more
+        frequent than in training.
     top : int
         Maximum number of sessions in the result.
     lines : int
@@ -198,29 +212,46 @@ def scan_logs(
     events = read_events(files, options, new.recording(model))
     sequences = model.settings.sequences(events)
     surprise = model.scorer.surprise(sequences.lists(events.event))
-    scores = model.scorer.scores(sequences, surprise)
-    p_values = model.calibration.p_values(scores)
-    highest = np.argsort(-scores, kind="stable")[:top]
+    ranking = _ranking(model, sequences, model.scorer.scores(sequences, surprise), frequency=frequency)
+    highest = np.argsort(-ranking.scores, kind="stable")[:top]
     chosen = {int(number): _chosen(sequences, surprise, int(number), lines) for number in highest}
     describe = _Describing(model, sequences, surprise, _records_at(events, options, sequences, chosen))
     sessions = [
-        _session(
-            sequences, number, float(scores[number]), float(p_values[number]), rate, describe(number, steps)
-        )
+        _session(sequences, ranking, number, rate, describe(number, steps))
         for number, steps in chosen.items()
     ]
+    is_reported = ranking.p_values <= rate
     return LogScan(
         tuple(sessions),
         new.templates(events),
         rate,
-        int((p_values <= rate).sum()),
+        int(is_reported.sum()),
         len(sequences),
         len(events),
         events.ignored,
         len(model.calibration.scores),
-        _timeline(sequences, scores, p_values <= rate),
+        _timeline(sequences, ranking.scores, is_reported),
         _counts(model, events),
     )
+
+
+class _Ranking(NamedTuple):
+    """The surprise of each sequence, the frequency of its kind, their sum, and its p-value, (S,) each."""
+
+    surprise: NDArray[np.float64]
+    frequency: Frequency
+    scores: NDArray[np.float64]
+    p_values: NDArray[np.float64]
+
+
+def _ranking(
+    model: LogModel, sequences: Sequences, surprise: NDArray[np.float64], *, frequency: bool
+) -> _Ranking:
+    kinds = model.calibration.frequency(kinds_of(sequences))
+    if not frequency:
+        kinds = kinds._replace(excess=np.zeros_like(kinds.excess), reference=np.zeros_like(kinds.reference))
+    scores = surprise + kinds.excess
+    return _Ranking(surprise, kinds, scores, model.calibration.raised(kinds.reference).p_values(scores))
 
 
 def _timeline(sequences: Sequences, scores: NDArray[np.float64], is_reported: NDArray[np.bool_]) -> Timeline:
@@ -355,17 +386,16 @@ class _Describing:
 
 
 def _session(
-    sequences: Sequences,
-    number: int,
-    score: float,
-    p_value: float,
-    rate: float,
-    lines: Sequence[SurprisingLine],
+    sequences: Sequences, ranking: _Ranking, number: int, rate: float, lines: Sequence[SurprisingLine]
 ) -> ScannedSession:
     events, rows = sequences.events, sequences.records(number)
+    p_value = float(ranking.p_values[number])
     return ScannedSession(
         sequences.name(number),
-        score,
+        float(ranking.scores[number]),
+        float(ranking.surprise[number]),
+        int(ranking.frequency.sessions[number]),
+        float(ranking.frequency.expected[number]),
         p_value,
         p_value <= rate,
         len(rows),

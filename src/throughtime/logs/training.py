@@ -19,6 +19,7 @@ from throughtime.logs.conformal import Calibration
 from throughtime.logs.drain import Drain
 from throughtime.logs.events import Events, framing_at, read_events
 from throughtime.logs.files import LogFile
+from throughtime.logs.frequency import KindCounts, kinds_of
 from throughtime.logs.further import further_prepared
 from throughtime.logs.model import CALIBRATION, COLUMN, NAME, LogModel, LogSettings, Scorer, as_table
 from throughtime.logs.options import LogOptions
@@ -224,7 +225,8 @@ def _calibration(predictor: Predictor, prepared: Prepared, log: TrainingLog) -> 
     scores = scores_of(Scorer(predictor), log.sequences)
     if prepared.rows is None or not len(prepared.rows.test):
         raise RunError(f"no sessions were held out of {counted(len(scores), 'session')}; give --test 0.2")
-    return Calibration.of(scores[prepared.rows.test])
+    kinds = kinds_of(log.sequences)
+    return Calibration.of(scores[prepared.rows.test], kinds[prepared.rows.test], KindCounts.of(kinds))
 
 
 def scores_of(scorer: Scorer, sequences: Sequences) -> NDArray[np.float64]:
