@@ -33,8 +33,8 @@ class Calibration:
     scores : tuple of float
         In ascending order.
     kinds : tuple of int
-        The kind of the session of each score, see `throughtime.logs.frequency.kinds_of`; empty in runs of
-        earlier versions.
+        The kind of the session of each score, see `throughtime.logs.frequency.kinds_of`; empty if
+        they are unknown.
     trained : KindCounts
         Number of training sessions of each kind, held-out ones included.
 

@@ -142,7 +142,7 @@ def _excess(
     share = scanned / max(1, trained + scanned)
     significance = -binom.logsf(m - 1, n + m, share) - np.log(max(1, kinds))
     rarity = np.log((trained + 1) / (n + 1))
-    return np.minimum(np.maximum(significance, 0.0), rarity)
+    return np.asarray(np.minimum(np.maximum(significance, 0.0), rarity))
 
 
 def kinds_of(sequences: Sequences) -> Kinds:

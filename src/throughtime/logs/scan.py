@@ -1,5 +1,6 @@
 """`scan_logs`: sessions and lines in order of surprise, with the templates that were expected."""
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from throughtime.logs.model import Expected, LogModel
 from throughtime.logs.options import LogOptions
 from throughtime.logs.records import Record
 from throughtime.logs.sequences import Sequences
+from throughtime.logs.values import Check, UnusualValue, gaps_of, value_steps
 
 Place = tuple[int, int]
 """Numbers of the file and of the first line of a record."""
@@ -42,6 +44,8 @@ class SurprisingLine(NamedTuple):
         The most probable templates at its position.
     parameters : sequence of str
         The values at the wildcards of its template.
+    unusual : sequence of UnusualValue
+        The unusual ones, and the time before the record if it is.
     is_end : bool
         Whether ``surprise`` is that of the end of the session after this record.
     """
@@ -55,6 +59,7 @@ class SurprisingLine(NamedTuple):
     is_new: bool
     expected: Sequence[Expected]
     parameters: Sequence[str]
+    unusual: Sequence[UnusualValue]
     is_end: bool = False
 
 
@@ -66,10 +71,14 @@ class ScannedSession(NamedTuple):
     name : str
         Identifier of the session, or the name of its log.
     score : float
-        The surprise, plus the evidence that sessions with the same templates are more frequent than in
-        training, see `throughtime.logs.frequency.frequency_of`.
+        The surprise, plus the evidence of unusual values, and that sessions with the same templates are more
+        frequent than in training.
     surprise : float
         The mean of the three largest surprises of its records.
+    unusual : float
+        Evidence of unusual gaps and parameters, see `throughtime.logs.values.evidence_of`.
+    frequency : float
+        Evidence of the frequency, see `throughtime.logs.frequency.frequency_of`.
     same_templates, expected : int, float
         Number of scanned sessions with the same set of templates, and the number that is expected from the
         training log.
@@ -89,6 +98,8 @@ class ScannedSession(NamedTuple):
     name: str
     score: float
     surprise: float
+    unusual: float
+    frequency: float
     same_templates: int
     expected: float
     p_value: float
@@ -208,13 +219,16 @@ def scan_logs(
     """
     rate = model.calibration.rate(false_alarms)
     options = model.settings.options.ignoring(ignore)
-    new = _NewTemplates()
-    events = read_events(files, options, new.recording(model))
+    new, parameters = _NewTemplates(), _Parameters(model)
+    events = read_events(files, options, parameters.recording(new.recording(model)))
     sequences = model.settings.sequences(events)
     surprise = model.scorer.surprise(sequences.lists(events.event))
-    ranking = _ranking(model, sequences, model.scorer.scores(sequences, surprise), frequency=frequency)
+    values = value_steps(model.values, sequences, *parameters.results())
+    scores = model.scorer.scores(sequences, surprise)
+    ranking = _ranking(model, sequences, scores, values.evidence, frequency=frequency)
     highest = np.argsort(-ranking.scores, kind="stable")[:top]
-    chosen = {int(number): _chosen(sequences, surprise, int(number), lines) for number in highest}
+    of_steps = surprise + values.surprise
+    chosen = {int(number): _chosen(sequences, of_steps, int(number), lines) for number in highest}
     describe = _Describing(model, sequences, surprise, _records_at(events, options, sequences, chosen))
     sessions = [
         _session(sequences, ranking, number, rate, describe(number, steps))
@@ -235,23 +249,59 @@ def scan_logs(
     )
 
 
+class _Parameters:
+    """Results of the parameters of all records."""
+
+    def __init__(self, model: LogModel) -> None:
+        self._values, self._templates = model.values, model.templates
+        self._checked, self._surprise = array("i"), array("d")
+
+    def recording(self, event_of: EventOf) -> EventOf:
+        """Return a function that maps a message to its template, and checks its parameters."""
+
+        def checked(level: str, message: str) -> int | None:
+            event = event_of(level, message)
+            check = _UNCHECKED
+            if event is not None and self._values.has_parameters(event):
+                check = self._values.check(event, self._templates.parameters(event, message))
+            self._checked.append(check.checked)
+            self._surprise.append(check.surprise)
+            return event
+
+        return checked
+
+    def results(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the number of values that were checked and the largest surprise of each record."""
+        return np.asarray(self._checked, dtype=np.int64), np.asarray(self._surprise, dtype=np.float64)
+
+
+_UNCHECKED = Check(0, 0.0)
+
+
 class _Ranking(NamedTuple):
-    """The surprise of each sequence, the frequency of its kind, their sum, and its p-value, (S,) each."""
+    """The parts of the score of each sequence, the score, and its p-value, (S,) each."""
 
     surprise: NDArray[np.float64]
+    unusual: NDArray[np.float64]
     frequency: Frequency
     scores: NDArray[np.float64]
     p_values: NDArray[np.float64]
 
 
 def _ranking(
-    model: LogModel, sequences: Sequences, surprise: NDArray[np.float64], *, frequency: bool
+    model: LogModel,
+    sequences: Sequences,
+    surprise: NDArray[np.float64],
+    unusual: NDArray[np.float64],
+    *,
+    frequency: bool,
 ) -> _Ranking:
     kinds = model.calibration.frequency(kinds_of(sequences))
     if not frequency:
         kinds = kinds._replace(excess=np.zeros_like(kinds.excess), reference=np.zeros_like(kinds.reference))
-    scores = surprise + kinds.excess
-    return _Ranking(surprise, kinds, scores, model.calibration.raised(kinds.reference).p_values(scores))
+    scores = surprise + unusual + kinds.excess
+    p_values = model.calibration.raised(kinds.reference).p_values(scores)
+    return _Ranking(surprise, unusual, kinds, scores, p_values)
 
 
 def _timeline(sequences: Sequences, scores: NDArray[np.float64], is_reported: NDArray[np.bool_]) -> Timeline:
@@ -354,7 +404,7 @@ class _Describing:
         records: Mapping[Place, Record],
     ) -> None:
         self.model, self.sequences, self.surprise, self.records = model, sequences, surprise, records
-        self.names = model.template_names
+        self.names, self.gaps = model.template_names, gaps_of(sequences)
 
     def __call__(self, number: int, steps: Sequence[int]) -> list[SurprisingLine]:
         sequences = self.sequences
@@ -364,6 +414,11 @@ class _Describing:
         expected = self.model.scorer.expected(listed, self.names)
         return [self._line(number, step, expected[step]) for step in steps]
 
+    def _gap(self, number: int, step: int) -> float | None:
+        """Return the time from the previous record of the sequence to a record; None if it is unknown."""
+        gap = float(self.gaps[self.sequences.offsets[number] + step])
+        return None if np.isnan(gap) else gap
+
     def _line(self, number: int, step: int, expected: Sequence[Expected]) -> SurprisingLine:
         events, row = self.sequences.events, _row(self.sequences, number, step)
         start, end = _steps(self.sequences, number)
@@ -371,6 +426,7 @@ class _Describing:
         file, line, event = int(events.file[row]), int(events.line[row]), int(events.event[row])
         record = self.records[file, line]
         level, message = message_of(record)
+        parameters = [] if event == NEW else self.model.templates.parameters(event, message)
         return SurprisingLine(
             events.files[file].name,
             line,
@@ -380,7 +436,8 @@ class _Describing:
             float(self.surprise[start + step]),
             event == NEW and not is_end,
             expected,
-            [] if event == NEW else self.model.templates.parameters(event, message),
+            parameters,
+            [] if is_end else self.model.values.unusual(event, parameters, self._gap(number, step)),
             is_end,
         )
 
@@ -394,6 +451,8 @@ def _session(
         sequences.name(number),
         float(ranking.scores[number]),
         float(ranking.surprise[number]),
+        float(ranking.unusual[number]),
+        float(ranking.frequency.excess[number]),
         int(ranking.frequency.sessions[number]),
         float(ranking.frequency.expected[number]),
         p_value,

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from throughtime.logs.formats import frequency_text
+from throughtime.logs.formats import frequency_text, unusual_text
 from throughtime.logs.scan import LogScan, TemplateCount, Timeline
 from throughtime.report._html import Page, write_page
 from throughtime.report._style import COLOURS, GREY, layout
@@ -37,6 +37,7 @@ def write_log_report(path: Path, scan: LogScan, name: str) -> None:
         title=f"Logs: {name}",
         scan=scan,
         frequency_text=frequency_text,
+        unusual_text=unusual_text,
         timeline=page.embed(_timeline_figure(scan.timeline)),
         counts=_by_difference(scan)[:_MOST_TEMPLATES],
         hidden=max(0, len(scan.counts) - _MOST_TEMPLATES),
