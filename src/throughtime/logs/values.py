@@ -9,7 +9,7 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -30,6 +30,11 @@ _MARGIN = 4.0
 """Factor by which the range of numbers is widened on both sides."""
 _TAIL = 0.005
 """Fraction of numbers below and above the range that is widened."""
+_WIDEST = 20.0
+"""Maximum ratio of the median and a quantile from which a bound is derived.
+
+Beyond, the distribution has a heavy tail or a density at 0, and the bound would often be exceeded.
+"""
 _MOST_UNUSUAL = 0.05
 """Maximum fraction of unusual values in training of gaps and parameters that are used."""
 _NUMBER = re.compile(r"([-+]?\d{1,18}(?:\.\d{1,18})?)(?:[A-Za-zµ]{1,3}|%)?")
@@ -86,9 +91,13 @@ class Usual:
         if self.texts:
             shown = ", ".join(self.texts[:3])
             return f"{shown}, …" if len(self.texts) > 3 else shown
-        low = "" if self.low is None else f"at least {self.low:.3g}"
-        high = "" if self.high is None else f"at most {self.high:.3g}"
+        low = "" if self.low is None else f"at least {_number(self.low)}"
+        high = "" if self.high is None else f"at most {_number(self.high)}"
         return " and ".join(filter(None, (low, high))) + (" s" if self.position == 0 else "")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 class UnusualValue(NamedTuple):
@@ -195,7 +204,7 @@ class Values:
         ]
         of_gap = self._gaps[event]
         if of_gap is not None and gap is not None and not of_gap.includes(gap):
-            found.append(UnusualValue(GAP, f"{gap:.3g} s", of_gap.describe(), of_gap.surprise))
+            found.append(UnusualValue(GAP, f"{_number(gap)} s", of_gap.describe(), of_gap.surprise))
         return found
 
     def extended(self, start: "Values", templates: int) -> "Values":
@@ -351,7 +360,8 @@ def is_used(usual: Usual) -> bool:
 def usual_gaps(events: NDArray[np.int64], gaps: NDArray[np.float64]) -> Iterator[Usual]:
     """Yield the usual gaps of templates that are used.
 
-    The bound is 4 times the 99.5 % quantile, at least 4 times the smallest gap of the log that is not 0.
+    The bound is 4 times the 99.5 % quantile, at least 4 times the smallest gap of the log that is not 0. If
+    the quantile is more than 20 times the median, the distribution has a heavy tail, and there is no bound.
     """
     stamped = ~np.isnan(gaps) & (events >= 0)
     events, gaps = events[stamped], gaps[stamped]
@@ -361,15 +371,19 @@ def usual_gaps(events: NDArray[np.int64], gaps: NDArray[np.float64]) -> Iterator
     order = np.argsort(events, kind="stable")
     distinct, starts = np.unique(events[order], return_index=True)
     for event, of_event in zip(distinct.tolist(), np.split(gaps[order], starts[1:]), strict=True):
-        high = _MARGIN * max(float(np.quantile(of_event, 1 - _TAIL)), resolution)
+        middle, largest = np.maximum(np.quantile(of_event, [0.5, 1 - _TAIL]), resolution).tolist()
+        high = _MARGIN * largest
         usual = Usual(event, 0, len(of_event), int((of_event > high).sum()), None, high, ())
-        if is_used(usual):
+        if largest <= _WIDEST * middle and is_used(usual):
             yield usual
 
 
-def _range(event: int, position: int, numbers: NDArray[np.float64]) -> Usual:
-    low, high = np.quantile(numbers, [_TAIL, 1 - _TAIL]).tolist()
-    low = low / _MARGIN if low > 0 else low * _MARGIN
-    high = high * _MARGIN if high > 0 else high / _MARGIN
-    unusual = int(((numbers < low) | (numbers > high)).sum())
-    return Usual(event, position, len(numbers), unusual, low, high, ())
+def _range(event: int, position: int, numbers: NDArray[np.float64]) -> Usual | None:
+    """Return the usual range of a parameter; None if it has no bound."""
+    low, middle, high = np.quantile(numbers, [_TAIL, 0.5, 1 - _TAIL]).tolist()
+    low = low / _MARGIN if 0 < middle <= _WIDEST * low else None
+    high = high * _MARGIN if 0 < high <= _WIDEST * middle else None
+    if low is None and high is None:
+        return None
+    usual = Usual(event, position, len(numbers), 0, low, high, ())
+    return replace(usual, unusual=sum(not usual.includes(number) for number in numbers.tolist()))
