@@ -16,6 +16,8 @@ from throughtime.logs.sequences import Sequences
 Kinds = NDArray[np.int64]
 """(S,) int64: hash of the set of templates of each session."""
 
+SIGNIFICANT = 0.01
+"""Largest adjusted p-value of a kind that is reported as more frequent."""
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -86,7 +88,7 @@ def frequency_of(kinds: Kinds, trained: KindCounts, held_out: Kinds) -> Frequenc
 
     For a session of a kind with n of N training sessions and m of the M − 1 other scanned sessions,
 
-        excess = min(max(0, −log(K p)), log((N + 1) / (n + 1))),
+        excess = min(−log(K p), log((N + 1) / (n + 1)))  if K p ≤ 0.01, otherwise 0,
         p = P(X ≥ m),  X ~ Binomial(n + m, (M − 1) / (N + M − 1)),
 
     where K is the number of kinds, for which p is adjusted (Bonferroni). The second term limits the evidence
@@ -142,7 +144,7 @@ def _excess(
     share = scanned / max(1, trained + scanned)
     significance = -binom.logsf(m - 1, n + m, share) - np.log(max(1, kinds))
     rarity = np.log((trained + 1) / (n + 1))
-    return np.asarray(np.minimum(np.maximum(significance, 0.0), rarity))
+    return np.where(significance >= -np.log(SIGNIFICANT), np.minimum(significance, rarity), 0.0)
 
 
 def kinds_of(sequences: Sequences) -> Kinds:
