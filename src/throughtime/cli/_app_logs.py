@@ -23,7 +23,7 @@ _Threads = Annotated[
     int | None, typer.Option(metavar="N", help="Number of threads. Default: that of torch.", min=1)
 ]
 
-TITLES = {"sessions": "Sessions", "drain": "Templates", "reading": "Files"}
+TITLES = {"sessions": "Sessions", "drain": "Templates", "reading": "Files and inputs"}
 
 
 class _Commands(Group):
@@ -111,8 +111,8 @@ def _train(
 ) -> None:
     """Train a model of the normal sessions of logs.
 
-    Finds the templates of the lines, and trains a language model on the sessions, which are assumed to be
-    normal.
+    Finds the templates of the lines, trains a language model on the sessions, which are assumed to be normal,
+    and learns the usual gaps in time and parameters of each template.
     """
     with stopping_at_once():
         from throughtime.cli._logs import TrainLogs

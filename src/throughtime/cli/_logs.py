@@ -104,6 +104,9 @@ class TrainLogs:
     def _show(self, trained: TrainedLog) -> None:
         if trained.model is None:
             return
+        gaps = sum(usual.position == 0 for usual in trained.model.values.usual)
+        parameters = counted(len(trained.model.values.usual) - gaps, "parameter")
+        say(f"inputs: templates, {parameters}, gaps before {counted(gaps, 'template')}", quiet=self.quiet)
         held_out = len(trained.model.calibration.scores)
         say(
             f"{counted(held_out, 'held-out session')}: the smallest false-alarm rate is "

@@ -2,7 +2,9 @@
 
 A gap is the time from the previous record of the session to a record of the template. The values of a
 parameter are numbers in a range, or one of a few texts. Gaps and parameters whose values are often unusual,
-such as identifiers, are not used.
+such as identifiers, are not used. That values are compared apart from the sequence of templates is an idea of
+M. Du, F. Li, G. Zheng and V. Srikumar, "DeepLog: anomaly detection and diagnosis from system logs through
+deep learning", CCS (2017), section 3.3.
 """
 
 import re
