@@ -41,7 +41,7 @@ def _table(scan: LogScan) -> Iterator[str]:
         mark = "*" if session.is_reported else " "
         place = f"{session.file}:{session.first_line}-{session.last_line}"
         yield _cut(
-            f"{mark}{rank:>3}. {session.name}  surprise {session.surprise:.1f}  p {session.p_value:.2g}  "
+            f"{mark}{rank:>3}. {session.name}  surprise {session.score:.1f}  p {session.p_value:.2g}  "
             f"{counted(session.records, 'record')}  {place}"
         )
         if session.frequency:
