@@ -16,7 +16,9 @@ from throughtime.logs.model import LogModel
 from throughtime.logs.options import LogOptions, ReadingOptions, SessionOptions
 from throughtime.logs.scan import LogScan, scan_logs
 from throughtime.logs.training import TrainingLog, log_recipe, read_training_log, train_logs
-from throughtime.logs.values import Usual, ValueLearner, Values, evidence_of, usual_gaps
+from throughtime.logs.value_learner import ValueLearner, usual_gaps
+from throughtime.logs.value_steps import evidence_of
+from throughtime.logs.values import Usual, Values
 
 from .conftest import REQUESTS, files_at
 

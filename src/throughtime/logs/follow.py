@@ -1,7 +1,6 @@
 """`Follower`: results (verdicts) for each line of logs while they are written, and for each ended session."""
 
 import json
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,6 +20,7 @@ from throughtime.logs.scan import SurprisingLine
 from throughtime.logs.scores import LARGEST, score_of, with_step
 from throughtime.logs.sequences import CONTEXT
 from throughtime.logs.tail import Position, Tail, write_atomically
+from throughtime.logs.value_steps import evidence_of
 from throughtime.logs.values import Check
 
 SILENCE = 60.0
@@ -84,7 +84,7 @@ class OpenSession:
     @property
     def score(self) -> float:
         """Score so far."""
-        return score_of(self.largest) + max(0.0, self.unusual - math.log(max(1, self.checked)))
+        return score_of(self.largest) + float(evidence_of(self.checked, self.unusual))
 
     @property
     def records(self) -> int:

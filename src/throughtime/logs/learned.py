@@ -9,13 +9,9 @@ from numpy.typing import NDArray
 
 from throughtime.logs.events import messages_of
 from throughtime.logs.templates import Templates
-from throughtime.logs.values import (
-    ValueLearner,
-    Values,
-    gaps_of,
-    usual_gaps,
-    value_steps,
-)
+from throughtime.logs.value_learner import ValueLearner, usual_gaps
+from throughtime.logs.value_steps import gaps_of, value_steps
+from throughtime.logs.values import Values
 
 if TYPE_CHECKING:
     from throughtime.logs.model import LogModel
@@ -33,7 +29,7 @@ class LearnedValues(NamedTuple):
     values : Values
         The usual gaps and parameters.
     evidence : ndarray
-        (S,) float64: evidence of unusual values in each session, see `throughtime.logs.values.evidence_of`.
+        (S,) float64: evidence of unusual values in each session, see `evidence_of`.
     is_read : ndarray
         (S,) bool: whether the parameters of the session were read; those of the first million records are.
     """

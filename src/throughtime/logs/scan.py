@@ -17,7 +17,8 @@ from throughtime.logs.model import Expected, LogModel
 from throughtime.logs.options import LogOptions
 from throughtime.logs.records import Record
 from throughtime.logs.sequences import Sequences
-from throughtime.logs.values import Check, UnusualValue, gaps_of, value_steps
+from throughtime.logs.value_steps import gaps_of, value_steps
+from throughtime.logs.values import Check, UnusualValue
 
 Place = tuple[int, int]
 """Numbers of the file and of the first line of a record."""
@@ -76,7 +77,7 @@ class ScannedSession(NamedTuple):
     surprise : float
         The mean of the three largest surprises of its records.
     unusual : float
-        Evidence of unusual gaps and parameters, see `throughtime.logs.values.evidence_of`.
+        Evidence of unusual gaps and parameters, see `throughtime.logs.value_steps.evidence_of`.
     frequency : float
         Evidence of the frequency, see `throughtime.logs.frequency.frequency_of`.
     same_templates, expected : int, float

@@ -8,37 +8,16 @@ deep learning", CCS (2017), section 3.3.
 """
 
 import re
-from array import array
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from throughtime._fields import Fields, to_json
-from throughtime.logs.sequences import Sequences
 
 GAP = "gap"
-_MOST_TEXTS = 64
-"""Maximum number of distinct values of a parameter that is not a number."""
-_MOST_CODES = 10
-"""Maximum number of distinct numbers that are codes, such as statuses, rather than quantities."""
-_MOST_NUMBERS = 10_000
-_FEWEST = 20
-"""Minimum number of training values of a gap or parameter."""
-_MARGIN = 4.0
-"""Factor by which the range of numbers is widened on both sides."""
-_TAIL = 0.005
-"""Fraction of numbers below and above the range that is widened."""
-_WIDEST = 20.0
-"""Maximum ratio of the median and a quantile from which a bound is derived.
-
-Beyond, the distribution has a heavy tail or a density at 0, and the bound would often be exceeded.
-"""
-_MOST_UNUSUAL = 0.05
-"""Maximum fraction of unusual values in training of gaps and parameters that are used."""
 _NUMBER = re.compile(r"([-+]?\d{1,18}(?:\.\d{1,18})?)(?:[A-Za-zµ]{1,3}|%)?")
 
 
@@ -152,11 +131,11 @@ class Values:
         self.usual = tuple(usual)
         self._gaps: list[Usual | None] = [None] * templates
         self._parameters: list[list[Usual]] = [[] for _ in range(templates)]
-        for one in self.usual:
-            if one.position:
-                self._parameters[one.template].append(one)
+        for entry in self.usual:
+            if entry.position:
+                self._parameters[entry.template].append(entry)
             else:
-                self._gaps[one.template] = one
+                self._gaps[entry.template] = entry
         inf = float("inf")
         highs = [inf if gap is None or gap.high is None else gap.high for gap in self._gaps]
         self._high = np.array([*highs, inf])
@@ -194,7 +173,7 @@ class Values:
         """Return the unusual values of a record."""
         if event < 0:
             return []
-        found = [
+        values = [
             UnusualValue(
                 f"parameter {usual.position}",
                 parameters[usual.position - 1],
@@ -206,8 +185,8 @@ class Values:
         ]
         of_gap = self._gaps[event]
         if of_gap is not None and gap is not None and not of_gap.includes(gap):
-            found.append(UnusualValue(GAP, f"{_number(gap)} s", of_gap.describe(), of_gap.surprise))
-        return found
+            values.append(UnusualValue(GAP, f"{_number(gap)} s", of_gap.describe(), of_gap.surprise))
+        return values
 
     def extended(self, start: "Values", templates: int) -> "Values":
         """Return these values, and for templates without any those of an earlier model."""
@@ -244,148 +223,3 @@ def number_of(text: str) -> float | None:
     """
     match = _NUMBER.fullmatch(text)
     return None if match is None else float(match[1])
-
-
-def evidence_of(checked: NDArray[np.int64], surprise: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return max(0, surprise − log(checked)): the largest surprise, adjusted for the number of values.
-
-    Examples
-    --------
-    >>> evidence_of(np.array([0, 10]), np.array([0.0, 6.0])).round(2).tolist()
-    [0.0, 3.7]
-    """
-    return np.asarray(np.maximum(0.0, surprise - np.log(np.maximum(checked, 1))))
-
-
-def gaps_of(sequences: Sequences) -> NDArray[np.float64]:
-    """Return the time from the previous record of the sequence, (M,) seconds; NaN for the first."""
-    times = sequences.events.time[sequences.rows]
-    gaps = np.diff(times, prepend=np.nan)
-    gaps[sequences.offsets[:-1]] = np.nan
-    return np.maximum(gaps, 0.0)
-
-
-class ValueSteps(NamedTuple):
-    """Results for the gaps and parameters of sequences.
-
-    Parameters
-    ----------
-    evidence : ndarray
-        (S,) float64: evidence of unusual values in each sequence without its context, see `evidence_of`.
-    surprise : ndarray
-        (M + S,) float64: the largest surprise of a value at each step; 0 at the ends of sequences.
-    """
-
-    evidence: NDArray[np.float64]
-    surprise: NDArray[np.float64]
-
-
-def value_steps(
-    values: Values, sequences: Sequences, checked: NDArray[np.int64], surprise: NDArray[np.float64]
-) -> ValueSteps:
-    """Return the results for the gaps and parameters of sequences.
-
-    Parameters
-    ----------
-    values : Values
-        The usual values.
-    sequences : Sequences
-        The sequences of a log.
-    checked, surprise : ndarray
-        (N,): results for the parameters of its records, see `Check`.
-    """
-    lengths, rows, starts = np.diff(sequences.offsets), sequences.rows, sequences.offsets[:-1]
-    sequence = np.repeat(np.arange(len(lengths)), lengths)
-    counted = np.arange(len(rows)) - starts[sequence] >= sequences.context[sequence]
-    has_gap, of_gap = values.check_gaps(sequences.events.event[rows], gaps_of(sequences))
-    number = np.where(counted, checked[rows] + has_gap, 0)
-    largest = np.where(counted, np.maximum(surprise[rows], of_gap), 0.0)
-    steps = np.zeros(len(rows) + len(lengths))
-    steps[np.arange(len(rows)) + sequence] = largest
-    evidence = evidence_of(np.add.reduceat(number, starts), np.maximum.reduceat(largest, starts))
-    return ValueSteps(evidence, steps)
-
-
-@dataclass
-class _Seen:
-    """Training values of a parameter."""
-
-    total: int = 0
-    texts: Counter[str] | None = field(default_factory=Counter)
-    """None if there are too many."""
-    numbers: Any = field(default_factory=lambda: array("d"))
-    """An array of the first ones; None if a value is not a number."""
-
-    def add(self, text: str) -> None:
-        self.total += 1
-        if self.texts is not None:
-            self.texts[text] += 1
-            if len(self.texts) > _MOST_TEXTS:
-                self.texts = None
-        if self.numbers is not None and self.total <= _MOST_NUMBERS:
-            number = number_of(text)
-            if number is None:
-                self.numbers = None
-            else:
-                self.numbers.append(number)
-
-
-class ValueLearner:
-    """Collects the parameters of training records."""
-
-    def __init__(self) -> None:
-        self._seen: dict[tuple[int, int], _Seen] = {}
-
-    def add(self, event: int, parameters: Sequence[str]) -> None:
-        """Add the parameters of a record."""
-        for position, text in enumerate(parameters, start=1):
-            self._seen.setdefault((event, position), _Seen()).add(text)
-
-    def usual(self) -> Iterator[Usual]:
-        """Yield the usual values of those parameters that are used."""
-        for (event, position), seen in self._seen.items():
-            usual = None
-            if seen.texts is not None and (seen.numbers is None or len(seen.texts) <= _MOST_CODES):
-                single = sum(count == 1 for count in seen.texts.values())
-                usual = Usual(event, position, seen.total, single, None, None, tuple(sorted(seen.texts)))
-            elif seen.numbers is not None:
-                usual = _range(event, position, np.asarray(seen.numbers))
-            if usual is not None and is_used(usual):
-                yield usual
-
-
-def is_used(usual: Usual) -> bool:
-    """Return whether there are enough values, few of them unusual."""
-    return usual.total >= _FEWEST and usual.unusual <= _MOST_UNUSUAL * usual.total
-
-
-def usual_gaps(events: NDArray[np.int64], gaps: NDArray[np.float64]) -> Iterator[Usual]:
-    """Yield the usual gaps of templates that are used.
-
-    The bound is 4 times the 99.5 % quantile, at least 4 times the smallest gap of the log that is not 0. If
-    the quantile is more than 20 times the median, the distribution has a heavy tail, and there is no bound.
-    """
-    stamped = ~np.isnan(gaps) & (events >= 0)
-    events, gaps = events[stamped], gaps[stamped]
-    resolution = float(gaps[gaps > 0].min(initial=np.inf))
-    if not np.isfinite(resolution):
-        return
-    order = np.argsort(events, kind="stable")
-    distinct, starts = np.unique(events[order], return_index=True)
-    for event, of_event in zip(distinct.tolist(), np.split(gaps[order], starts[1:]), strict=True):
-        middle, largest = np.maximum(np.quantile(of_event, [0.5, 1 - _TAIL]), resolution).tolist()
-        high = _MARGIN * largest
-        usual = Usual(event, 0, len(of_event), int((of_event > high).sum()), None, high, ())
-        if largest <= _WIDEST * middle and is_used(usual):
-            yield usual
-
-
-def _range(event: int, position: int, numbers: NDArray[np.float64]) -> Usual | None:
-    """Return the usual range of a parameter; None if it has no bound."""
-    low, middle, high = np.quantile(numbers, [_TAIL, 0.5, 1 - _TAIL]).tolist()
-    low = low / _MARGIN if 0 < middle <= _WIDEST * low else None
-    high = high * _MARGIN if 0 < high <= _WIDEST * middle else None
-    if low is None and high is None:
-        return None
-    usual = Usual(event, position, len(numbers), 0, low, high, ())
-    return replace(usual, unusual=sum(not usual.includes(number) for number in numbers.tolist()))
