@@ -34,6 +34,7 @@ from sklearn.svm import OneClassSVM
 
 from throughtime.learn.fitting import fit_prepared
 from throughtime.logs import LogModel, LogOptions, SessionOptions, log_files, log_recipe, scan_logs
+from throughtime.logs.frequency import KindCounts, frequency_of, set_hashes
 from throughtime.logs.generated import FAULTS, generated_log
 from throughtime.logs.model import Scorer, as_table
 from throughtime.logs.scores import session_scores
@@ -65,8 +66,34 @@ def hdfs(folder: Path) -> Hdfs:
     )
 
 
-def language_model(data: Hdfs, seed: int) -> Scores:
-    """Return the scores of the model of ``throughtime logs`` with default settings."""
+def scan(data: Hdfs, seed: int) -> Scores:
+    """Return the scores of ``throughtime logs`` with default settings."""
+    normal, test = (set_hashes(_events(s, data.normal), _lengths(s)) for s in (data.normal, data.test))
+    frequency = frequency_of(test, KindCounts.of(normal), normal[:0])
+    return surprise_of_sessions(data, seed) + frequency.excess
+
+
+def _events(sessions: Sequence[Session], normal: Sequence[Session]) -> NDArray[np.int64]:
+    """Return the events of all sessions; -1 are those that do not occur in normal ones."""
+    numbers = {name: i for i, name in enumerate(dict.fromkeys(e for s in normal for e in s))}
+    return np.array([numbers.get(event, -1) for session in sessions for event in session])
+
+
+def _lengths(sessions: Sequence[Session]) -> NDArray[np.int64]:
+    return np.array([len(session) for session in sessions])
+
+
+def surprise_of_sessions(data: Hdfs, seed: int) -> Scores:
+    """Return the surprise of each session alone, the scores of ``throughtime logs --no-frequency``."""
+    if seed not in _SURPRISE:
+        _SURPRISE[seed] = _surprise_of_sessions(data, seed)
+    return _SURPRISE[seed]
+
+
+_SURPRISE: dict[int, Scores] = {}
+
+
+def _surprise_of_sessions(data: Hdfs, seed: int) -> Scores:
     numbers = {name: i for i, name in enumerate(dict.fromkeys(e for s in data.normal for e in s))}
     normal, test = (_numbered(sessions, numbers) for sessions in (data.normal, data.test))
     prepared = prepared_log(log_recipe({"seed": seed}), as_table(normal))
@@ -104,7 +131,8 @@ def _counts(sessions: Sequence[Session], data: Hdfs) -> NDArray[np.float64]:
 
 
 METHODS: dict[str, Callable[[Hdfs, int], Scores]] = {
-    "throughtime logs": language_model,
+    "throughtime logs": scan,
+    "the same, --no-frequency": surprise_of_sessions,
     "counts, isolation forest": isolation_forest,
     "counts, one-class SVM": one_class,
 }

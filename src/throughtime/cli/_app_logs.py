@@ -23,7 +23,7 @@ _Threads = Annotated[
     int | None, typer.Option(metavar="N", help="Number of threads. Default: that of torch.", min=1)
 ]
 
-TITLES = {"sessions": "Sessions", "drain": "Templates", "reading": "Files"}
+TITLES = {"sessions": "Sessions", "drain": "Templates", "reading": "Files and inputs"}
 
 
 class _Commands(Group):
@@ -111,8 +111,8 @@ def _train(
 ) -> None:
     """Train a model of the normal sessions of logs.
 
-    Finds the templates of the lines, and trains a language model on the sessions, which are assumed to be
-    normal.
+    Finds the templates of the lines, trains a language model on the sessions, which are assumed to be normal,
+    and learns the usual gaps in time and parameters of each template.
     """
     with stopping_at_once():
         from throughtime.cli._logs import TrainLogs
@@ -151,6 +151,14 @@ def scan(
         ),
     ] = None,
     ignore: _Ignore = None,
+    frequency: Annotated[
+        bool,
+        typer.Option(
+            "--frequency/--no-frequency",
+            help="Raise the score of sessions if sessions with the same templates are significantly more "
+            "frequent than in training. Not with --follow.",
+        ),
+    ] = True,
     top: Annotated[int, typer.Option(metavar="N", help="Maximum number of sessions to show.", min=1)] = 10,
     lines: Annotated[int, typer.Option(metavar="N", help="Maximum number of lines per session.", min=1)] = 3,
     format_: Annotated[
@@ -206,7 +214,10 @@ def scan(
         raise typer.BadParameter("--state and --stop-after need --follow")
     with stopping_at_once():
         from throughtime.cli._logs import ScanLogs
-    ScanLogs(run, logs, false_alarms, tuple(ignore or ()), top, lines, format_, out, report, threads).run()
+    command_of_files = ScanLogs(
+        run, logs, false_alarms, tuple(ignore or ()), frequency, top, lines, format_, out, report, threads
+    )
+    command_of_files.run()
 
 
 @app.command(cls=Command)

@@ -104,6 +104,9 @@ class TrainLogs:
     def _show(self, trained: TrainedLog) -> None:
         if trained.model is None:
             return
+        gaps = sum(usual.position == 0 for usual in trained.model.values.usual)
+        parameters = counted(len(trained.model.values.usual) - gaps, "parameter")
+        say(f"inputs: templates, {parameters}, gaps before {counted(gaps, 'template')}", quiet=self.quiet)
         held_out = len(trained.model.calibration.scores)
         say(
             f"{counted(held_out, 'held-out session')}: the smallest false-alarm rate is "
@@ -122,6 +125,7 @@ class ScanLogs:
     logs: Sequence[str]
     false_alarms: float | None
     ignore: tuple[str, ...]
+    frequency: bool
     top: int
     lines: int
     format: Format
@@ -140,6 +144,7 @@ class ScanLogs:
                 files,
                 false_alarms=self.false_alarms,
                 ignore=self.ignore,
+                frequency=self.frequency,
                 top=self.top,
                 lines=self.lines,
             )

@@ -1,14 +1,15 @@
 """Conformal p-values: the fraction of held-out normal sessions that are at least as surprising."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from throughtime._fields import Fields
+from throughtime._fields import Fields, to_json
 from throughtime._options import named
 from throughtime.errors import DataError
+from throughtime.logs.frequency import Frequency, KindCounts, Kinds, frequency_of
 from throughtime.logs.scores import LARGEST
 
 FALSE_ALARMS = 0.01
@@ -31,6 +32,11 @@ class Calibration:
     ----------
     scores : tuple of float
         In ascending order.
+    kinds : tuple of int
+        The kind of the session of each score, see `throughtime.logs.frequency.kinds_of`; empty if
+        they are unknown.
+    trained : KindCounts
+        Number of training sessions of each kind, held-out ones included.
 
     References
     ----------
@@ -46,14 +52,32 @@ class Calibration:
     """
 
     scores: tuple[float, ...]
+    kinds: tuple[int, ...] = ()
+    trained: KindCounts = field(default_factory=lambda: KindCounts((), ()))
 
     @classmethod
-    def of(cls, scores: ArrayLike) -> Self:
+    def of(cls, scores: ArrayLike, kinds: Kinds | None = None, trained: KindCounts | None = None) -> Self:
         """Return the calibration of scores in any order; of more than 100,000, a random sample."""
         known = np.asarray(scores, dtype=np.float64)
+        chosen = np.argsort(known, kind="stable")
         if len(known) > _MOST_SCORES:
-            known = np.random.default_rng(0).choice(known, _MOST_SCORES, replace=False)
-        return cls(tuple(np.sort(known).tolist()))
+            chosen = chosen[np.sort(np.random.default_rng(0).permutation(len(known))[:_MOST_SCORES])]
+        ordered = tuple(known[chosen].tolist())
+        if kinds is None or trained is None:
+            return cls(ordered)
+        return cls(ordered, tuple(kinds[chosen].tolist()), trained)
+
+    def frequency(self, kinds: Kinds) -> Frequency:
+        """Return how frequent the kinds of all sessions of a scanned log are, compared with training."""
+        held_out = np.asarray(self.kinds, dtype=np.int64)
+        if len(held_out):
+            return frequency_of(kinds, self.trained, held_out)
+        zeros = np.zeros(len(kinds))
+        return Frequency(zeros, np.ones(len(kinds), np.int64), zeros, np.zeros(len(self.scores)))
+
+    def raised(self, excess: NDArray[np.float64]) -> Self:
+        """Return the calibration of scores that are raised by the excess of the kind of each session."""
+        return type(self).of(np.asarray(self.scores) + excess)
 
     def p_values(self, scores: ArrayLike) -> NDArray[np.float64]:
         """Return the p-value of each score."""
@@ -86,7 +110,8 @@ class Calibration:
 
     def to_json(self) -> dict[str, Any]:
         """Return the scores as JSON values."""
-        return {"largest": LARGEST, "scores": list(self.scores)}
+        content: dict[str, Any] = {"largest": LARGEST, "scores": list(self.scores)}
+        return content | ({"kinds": list(self.kinds), "trained": to_json(self.trained)} if self.kinds else {})
 
     @classmethod
     def from_json(cls, content: Any) -> Self:
@@ -96,7 +121,16 @@ class Calibration:
             raise ValueError("calibration.scores is empty")
         if stored.largest != LARGEST:
             raise ValueError(f"calibration.largest is {stored.largest}, expected {LARGEST}")
-        return cls.of(stored.scores)
+        if stored.kinds is None or stored.trained is None:
+            return cls.of(stored.scores)
+        if len(stored.kinds) != len(stored.scores):
+            raise ValueError(
+                f"calibration.kinds must have {len(stored.scores)} entries, as scores, "
+                f"got {len(stored.kinds)}"
+            )
+        if len(stored.trained.kinds) != len(stored.trained.sessions):
+            raise ValueError("calibration.trained must have as many sessions as kinds")
+        return cls.of(stored.scores, np.asarray(stored.kinds, dtype=np.int64), stored.trained)
 
 
 @dataclass(frozen=True)
@@ -104,3 +138,5 @@ class _Scores:
     largest: int
     """Number of steps of a session that its score is the mean of."""
     scores: tuple[float, ...]
+    kinds: tuple[int, ...] | None
+    trained: KindCounts | None

@@ -248,6 +248,15 @@ def read_events(files: Sequence[LogFile], options: LogOptions, event_of: EventOf
     )
 
 
+def messages_of(files: Sequence[LogFile], options: LogOptions) -> Iterator[tuple[str, str]]:
+    """Yield the level and the message of each record, in the order of `read_events`."""
+    ignored = [pattern_of("ignore", pattern) for pattern in options.ignore]
+    for _, records in records_of(files, options.reading.encoding):
+        for record in records:
+            if not (ignored and is_ignored(record, ignored)):
+                yield message_of(record)
+
+
 def _numbers(column: Any) -> NDArray[np.int64]:
     return np.asarray(column, dtype=np.int64)
 

@@ -20,6 +20,8 @@ from throughtime.logs.scan import SurprisingLine
 from throughtime.logs.scores import LARGEST, score_of, with_step
 from throughtime.logs.sequences import CONTEXT
 from throughtime.logs.tail import Position, Tail, write_atomically
+from throughtime.logs.value_steps import evidence_of
+from throughtime.logs.values import Check
 
 SILENCE = 60.0
 """Default number of seconds without a record after which a session ends."""
@@ -61,6 +63,12 @@ class OpenSession:
     first_line: int
     last_line: int
     largest: list[float] = field(default_factory=list)
+    checked: int = 0
+    """Number of values that were checked."""
+    unusual: float = 0.0
+    """Largest surprise of a value so far."""
+    time: float | None = None
+    """Time of the last record."""
     silent_since: float = 0.0
     """Time at which its last record arrived; not stored."""
 
@@ -68,10 +76,15 @@ class OpenSession:
         """Take the surprise of a step into account."""
         self.largest = with_step(self.largest, surprise)
 
+    def count_values(self, check: Check) -> None:
+        """Take the values of a record into account."""
+        self.checked += check.checked
+        self.unusual = max(self.unusual, check.surprise)
+
     @property
     def score(self) -> float:
         """Score so far."""
-        return score_of(self.largest)
+        return score_of(self.largest) + float(evidence_of(self.checked, self.unusual))
 
     @property
     def records(self) -> int:
@@ -281,9 +294,11 @@ class Follower:
             part = OpenSession(key[0], name, identified, window, [], 0, stream, record.line, record.line)
         part.window = window
         self._sessions[key] = part
+        gap = None if part.time is None or record.time is None else max(0.0, record.time - part.time)
+        parameters = [] if event == NEW else self.model.templates.parameters(event, message)
         part.events.append(event)
-        part.last_line, part.silent_since = record.line, now
-        yield _Placed(part, len(part.events) - 1, record, level, message, event, stream)
+        part.last_line, part.silent_since, part.time = record.line, now, record.time
+        yield _Placed(part, len(part.events) - 1, record, level, event, stream, parameters, gap)
 
     @staticmethod
     def _continued(part: OpenSession, record: Record) -> OpenSession:
@@ -298,6 +313,7 @@ class Follower:
             part.file,
             record.line,
             record.line,
+            time=part.time,
         )
 
     def _surprise(self, parts: Sequence[OpenSession]) -> Iterator[np.ndarray[Any, Any]]:
@@ -310,6 +326,7 @@ class Follower:
     def _line(self, place: "_Placed", surprise: float) -> LineVerdict:
         part = place.part
         part.count(surprise)
+        self._count_values(place)
         p_value = float(self.model.calibration.p_values([part.score])[0])
         is_reported = p_value <= self.rate
         expected = self._expected(place) if is_reported else ()
@@ -323,9 +340,16 @@ class Follower:
             surprise,
             is_new,
             expected,
-            [] if is_new else self.model.templates.parameters(place.event, place.message),
+            place.parameters,
+            self.model.values.unusual(place.event, place.parameters, place.gap),
         )
         return LineVerdict(part.name, p_value, is_reported, line)
+
+    def _count_values(self, place: "_Placed") -> None:
+        values, event = self.model.values, place.event
+        if event != NEW:
+            place.part.count_values(values.check(event, place.parameters))
+            place.part.count_values(values.check_gap(event, place.gap))
 
     def _expected(self, place: "_Placed") -> Sequence[Expected]:
         """Return the most probable templates at the position of a record."""
@@ -362,9 +386,10 @@ class _Placed:
     step: int
     record: Record
     level: str
-    message: str
     event: int
     file: str
+    parameters: Sequence[str]
+    gap: float | None
 
 
 @dataclass(frozen=True)
@@ -379,6 +404,9 @@ class _StoredSession:
     first_line: int
     last_line: int
     largest: Any
+    checked: int | None
+    unusual: float | None
+    time: float | None
 
 
 def _read_state(state: Mapping[str, Any] | None) -> tuple[dict[str, Position], list[OpenSession]]:
@@ -400,7 +428,8 @@ def _open_session(content: Any) -> OpenSession:
         raise ValueError(f"sessions.largest must be a list of at most {LARGEST} numbers")
     if stored.context >= len(events):
         raise ValueError(f"sessions.context must be below {len(events)}, got {stored.context}")
-    return OpenSession(**vars(stored))
+    values = {"checked": stored.checked or 0, "unusual": stored.unusual or 0.0}
+    return OpenSession(**{**vars(stored), **values})
 
 
 class Journal:

@@ -13,6 +13,7 @@ from throughtime.data.printable import json_line, printable
 from throughtime.logs.difference import LogDifference
 from throughtime.logs.follow import SessionVerdict, Verdict
 from throughtime.logs.scan import LogScan, NewTemplate, ScannedSession, SurprisingLine
+from throughtime.logs.values import UnusualValue
 
 Format = Literal["table", "jsonl", "sarif", "junit"]
 
@@ -43,8 +44,12 @@ def _table(scan: LogScan) -> Iterator[str]:
             f"{mark}{rank:>3}. {session.name}  surprise {session.score:.1f}  p {session.p_value:.2g}  "
             f"{counted(session.records, 'record')}  {place}"
         )
+        if session.frequency:
+            yield f"      {session.frequency:>+5.1f}  {frequency_text(session)}"
         for line in session.lines:
             yield _cut(f"      {line.surprise:>5.1f}  {line.file}:{line.line}: {_what(line)}")
+            for value in line.unusual:
+                yield _cut(f"      {value.surprise:>5.1f}  {unusual_text(value)}")
             if line.surprise >= _UNLIKELY:
                 yield _cut(f"             expected: {_expected(line)}")
     if scan.new_templates:
@@ -52,6 +57,16 @@ def _table(scan: LogScan) -> Iterator[str]:
         for template in scan.new_templates[:_MOST_NEW]:
             yield _cut(f"      {template.records:>5}  {template.file}:{template.line}: {_name(template)}")
     yield f"* {summary_of(scan)}"
+
+
+def frequency_text(session: ScannedSession) -> str:
+    """Return the number of sessions with the templates of a session, and the expected number."""
+    return f"{session.same_templates:,} sessions with the same templates, {session.expected:,.1f} expected"
+
+
+def unusual_text(value: UnusualValue) -> str:
+    """Return an unusual value and the usual ones."""
+    return f"{value.name}: {value.value}, usually {value.usual}"
 
 
 _UNLIKELY = 1.0
@@ -103,7 +118,13 @@ def session_json(session: ScannedSession) -> dict[str, Any]:
 def line_json(line: SurprisingLine) -> dict[str, Any]:
     """Return a line as JSON values."""
     expected = [{"template": template, "probability": share} for template, share in line.expected]
-    return {**line._asdict(), "expected": expected, "parameters": list(line.parameters)}
+    unusual = [value._asdict() for value in line.unusual]
+    return {
+        **line._asdict(),
+        "expected": expected,
+        "parameters": list(line.parameters),
+        "unusual": unusual,
+    }
 
 
 def difference_lines(difference: LogDifference, *, as_json: bool) -> Iterator[str]:
@@ -148,7 +169,8 @@ def verdict_text(verdict: Verdict) -> str | None:
             f"{counted(verdict.records, 'record')} from {verdict.file}:{verdict.first_line}"
         )
     line = verdict.line
-    return _cut(f"{line.surprise:>5.1f}  {line.file}:{line.line}: {_what(line)}")
+    unusual = "".join(f"; {unusual_text(value)}" for value in line.unusual)
+    return _cut(f"{line.surprise:>5.1f}  {line.file}:{line.line}: {_what(line)}{unusual}")
 
 
 _RULES: Mapping[str, str] = {
@@ -181,14 +203,21 @@ def _session_result(session: ScannedSession) -> dict[str, Any]:
 
 
 def _most_surprising(session: ScannedSession) -> SurprisingLine:
-    return max(session.lines, key=lambda line: line.surprise)
+    return max(session.lines, key=lambda line: line.surprise + largest_of(line))
+
+
+def largest_of(line: SurprisingLine) -> float:
+    """Return the largest surprise of the unusual values of a line."""
+    return max((value.surprise for value in line.unusual), default=0.0)
 
 
 def _message(session: ScannedSession) -> str:
     line = _most_surprising(session)
+    frequency = f"; {frequency_text(session)}" if session.frequency else ""
+    unusual = "".join(f"; {unusual_text(value)}" for value in line.unusual)
     return printable(
         f"session {session.name}: {_what(line)} (surprise {line.surprise:.1f}, p {session.p_value:.2g}; "
-        f"expected {_expected(line) or 'nothing in particular'})"
+        f"expected {_expected(line) or 'nothing in particular'}{unusual}{frequency})"
     )
 
 

@@ -22,6 +22,7 @@ from throughtime.logs.records import Framing
 from throughtime.logs.scores import session_scores
 from throughtime.logs.sequences import Sequences, sequences_of
 from throughtime.logs.templates import Template, Templates
+from throughtime.logs.values import Values
 from throughtime.ops.modes import evaluating
 from throughtime.training import Run
 
@@ -33,6 +34,7 @@ COLUMN = "events"
 """Column of the events of a session."""
 NAME = "logs.json"
 CALIBRATION = "calibration.json"
+VALUES = "values.json"
 _FEW = 4096
 """Maximum number of events that are scored in one batch, without the preparation of batches."""
 NEW_TEMPLATE = "a new template"
@@ -100,12 +102,19 @@ class LogModel:
         The templates, to be matched with messages.
     calibration : Calibration
         Scores of normal sessions that were held out.
+    values : Values
+        The usual gaps and parameters.
     """
 
     def __init__(
-        self, run: Run, settings: LogSettings, predictor: Predictor, calibration: Calibration
+        self,
+        run: Run,
+        settings: LogSettings,
+        predictor: Predictor,
+        calibration: Calibration,
+        values: Values,
     ) -> None:
-        self.run, self.settings, self.calibration = run, settings, calibration
+        self.run, self.settings, self.calibration, self.values = run, settings, calibration, values
         self.templates = Templates(settings.templates)
         self.predictor = predictor
         self.scorer = Scorer(predictor)
@@ -132,7 +141,7 @@ class LogModel:
         calibration = run.read_as(CALIBRATION, Calibration.from_json)
         if calibration is None:
             raise RunError(f"the training in {run.path} has not finished; continue it with --resume")
-        return cls(run, settings, Predictor.of(run), calibration)
+        return cls(run, settings, Predictor.of(run), calibration, _values_of(run, len(settings.templates)))
 
 
 def open_log_model(path: str | Path) -> LogModel:
@@ -155,6 +164,12 @@ def settings_of(run: Run) -> LogSettings:
             "throughtime logs train"
         )
     return settings
+
+
+def _values_of(run: Run, templates: int) -> Values:
+    """Return the usual values of a run."""
+    values = run.read_as(VALUES, lambda content: Values.from_json(content, templates))
+    return Values((), templates) if values is None else values
 
 
 class Scorer:

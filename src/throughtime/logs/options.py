@@ -65,6 +65,13 @@ class ReadingOptions:
     """How log files are read."""
 
     encoding: Annotated[str, Option("Character encoding. Invalid bytes are shown as \\xff.")] = "utf-8"
+    inputs: Annotated[
+        Literal["auto", "templates", "templates,gaps", "templates,parameters"],
+        Option(
+            "What the scores depend on. auto: templates, and gaps in time and parameters whose values are "
+            "rarely unusual in the training sessions."
+        ),
+    ] = "auto"
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """`scan_logs`: sessions and lines in order of surprise, with the templates that were expected."""
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,10 +12,13 @@ from numpy.typing import NDArray
 from throughtime.logs.drain import Drain
 from throughtime.logs.events import NEW, EventOf, Events, message_of, read_events, records_of
 from throughtime.logs.files import LogFile
+from throughtime.logs.frequency import Frequency, kinds_of
 from throughtime.logs.model import Expected, LogModel
 from throughtime.logs.options import LogOptions
 from throughtime.logs.records import Record
 from throughtime.logs.sequences import Sequences
+from throughtime.logs.value_steps import gaps_of, value_steps
+from throughtime.logs.values import Check, UnusualValue
 
 Place = tuple[int, int]
 """Numbers of the file and of the first line of a record."""
@@ -41,6 +45,8 @@ class SurprisingLine(NamedTuple):
         The most probable templates at its position.
     parameters : sequence of str
         The values at the wildcards of its template.
+    unusual : sequence of UnusualValue
+        The unusual ones, and the time before the record if it is.
     is_end : bool
         Whether ``surprise`` is that of the end of the session after this record.
     """
@@ -54,6 +60,7 @@ class SurprisingLine(NamedTuple):
     is_new: bool
     expected: Sequence[Expected]
     parameters: Sequence[str]
+    unusual: Sequence[UnusualValue]
     is_end: bool = False
 
 
@@ -65,9 +72,19 @@ class ScannedSession(NamedTuple):
     name : str
         Identifier of the session, or the name of its log.
     score : float
+        The surprise, plus the evidence of unusual values, and that sessions with the same templates are more
+        frequent than in training.
+    surprise : float
         The mean of the three largest surprises of its records.
+    unusual : float
+        Evidence of unusual gaps and parameters, see `throughtime.logs.value_steps.evidence_of`.
+    frequency : float
+        Evidence of the frequency, see `throughtime.logs.frequency.frequency_of`.
+    same_templates, expected : int, float
+        Number of scanned sessions with the same set of templates, and the number that is expected from the
+        training log.
     p_value : float
-        Conformal p-value: the fraction of held-out sessions that are at least as surprising, see
+        Conformal p-value: the fraction of held-out sessions with at least this score, see
         `throughtime.logs.conformal.Calibration`.
     is_reported : bool
         Whether the p-value is at most the rate of false alarms.
@@ -81,6 +98,11 @@ class ScannedSession(NamedTuple):
 
     name: str
     score: float
+    surprise: float
+    unusual: float
+    frequency: float
+    same_templates: int
+    expected: float
     p_value: float
     is_reported: bool
     records: int
@@ -166,6 +188,7 @@ def scan_logs(
     *,
     false_alarms: float | None = None,
     ignore: Sequence[str] = (),
+    frequency: bool = True,
     top: int = 10,
     lines: int = 3,
 ) -> LogScan:
@@ -181,6 +204,9 @@ def scan_logs(
         Fraction of normal sessions that may be reported; by default 0.01, or the smallest possible.
     ignore : sequence of str
         Regular expressions of further records to ignore.
+    frequency : bool
+        Whether a session has a higher score if sessions with the same templates are significantly more
+        frequent than in training.
     top : int
         Maximum number of sessions in the result.
     lines : int
@@ -194,33 +220,89 @@ def scan_logs(
     """
     rate = model.calibration.rate(false_alarms)
     options = model.settings.options.ignoring(ignore)
-    new = _NewTemplates()
-    events = read_events(files, options, new.recording(model))
+    new, parameters = _NewTemplates(), _Parameters(model)
+    events = read_events(files, options, parameters.recording(new.recording(model)))
     sequences = model.settings.sequences(events)
     surprise = model.scorer.surprise(sequences.lists(events.event))
+    values = value_steps(model.values, sequences, *parameters.results())
     scores = model.scorer.scores(sequences, surprise)
-    p_values = model.calibration.p_values(scores)
-    highest = np.argsort(-scores, kind="stable")[:top]
-    chosen = {int(number): _chosen(sequences, surprise, int(number), lines) for number in highest}
+    ranking = _ranking(model, sequences, scores, values.evidence, frequency=frequency)
+    highest = np.argsort(-ranking.scores, kind="stable")[:top]
+    of_steps = surprise + values.surprise
+    chosen = {int(number): _chosen(sequences, of_steps, int(number), lines) for number in highest}
     describe = _Describing(model, sequences, surprise, _records_at(events, options, sequences, chosen))
     sessions = [
-        _session(
-            sequences, number, float(scores[number]), float(p_values[number]), rate, describe(number, steps)
-        )
+        _session(sequences, ranking, number, rate, describe(number, steps))
         for number, steps in chosen.items()
     ]
+    is_reported = ranking.p_values <= rate
     return LogScan(
         tuple(sessions),
         new.templates(events),
         rate,
-        int((p_values <= rate).sum()),
+        int(is_reported.sum()),
         len(sequences),
         len(events),
         events.ignored,
         len(model.calibration.scores),
-        _timeline(sequences, scores, p_values <= rate),
+        _timeline(sequences, ranking.scores, is_reported),
         _counts(model, events),
     )
+
+
+class _Parameters:
+    """Results of the parameters of all records."""
+
+    def __init__(self, model: LogModel) -> None:
+        self._values, self._templates = model.values, model.templates
+        self._checked, self._surprise = array("i"), array("d")
+
+    def recording(self, event_of: EventOf) -> EventOf:
+        """Return a function that maps a message to its template, and checks its parameters."""
+
+        def checked(level: str, message: str) -> int | None:
+            event = event_of(level, message)
+            check = _UNCHECKED
+            if event is not None and self._values.has_parameters(event):
+                check = self._values.check(event, self._templates.parameters(event, message))
+            self._checked.append(check.checked)
+            self._surprise.append(check.surprise)
+            return event
+
+        return checked
+
+    def results(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the number of values that were checked and the largest surprise of each record."""
+        return np.asarray(self._checked, dtype=np.int64), np.asarray(self._surprise, dtype=np.float64)
+
+
+_UNCHECKED = Check(0, 0.0)
+
+
+class _Ranking(NamedTuple):
+    """The parts of the score of each sequence, the score, and its p-value, (S,) each."""
+
+    surprise: NDArray[np.float64]
+    unusual: NDArray[np.float64]
+    frequency: Frequency
+    scores: NDArray[np.float64]
+    p_values: NDArray[np.float64]
+
+
+def _ranking(
+    model: LogModel,
+    sequences: Sequences,
+    surprise: NDArray[np.float64],
+    unusual: NDArray[np.float64],
+    *,
+    frequency: bool,
+) -> _Ranking:
+    kinds = model.calibration.frequency(kinds_of(sequences))
+    if not frequency:
+        kinds = kinds._replace(excess=np.zeros_like(kinds.excess), reference=np.zeros_like(kinds.reference))
+    scores = surprise + unusual + kinds.excess
+    p_values = model.calibration.raised(kinds.reference).p_values(scores)
+    return _Ranking(surprise, unusual, kinds, scores, p_values)
 
 
 def _timeline(sequences: Sequences, scores: NDArray[np.float64], is_reported: NDArray[np.bool_]) -> Timeline:
@@ -323,7 +405,7 @@ class _Describing:
         records: Mapping[Place, Record],
     ) -> None:
         self.model, self.sequences, self.surprise, self.records = model, sequences, surprise, records
-        self.names = model.template_names
+        self.names, self.gaps = model.template_names, gaps_of(sequences)
 
     def __call__(self, number: int, steps: Sequence[int]) -> list[SurprisingLine]:
         sequences = self.sequences
@@ -333,6 +415,11 @@ class _Describing:
         expected = self.model.scorer.expected(listed, self.names)
         return [self._line(number, step, expected[step]) for step in steps]
 
+    def _gap(self, number: int, step: int) -> float | None:
+        """Return the time from the previous record of the sequence to a record; None if it is unknown."""
+        gap = float(self.gaps[self.sequences.offsets[number] + step])
+        return None if np.isnan(gap) else gap
+
     def _line(self, number: int, step: int, expected: Sequence[Expected]) -> SurprisingLine:
         events, row = self.sequences.events, _row(self.sequences, number, step)
         start, end = _steps(self.sequences, number)
@@ -340,6 +427,7 @@ class _Describing:
         file, line, event = int(events.file[row]), int(events.line[row]), int(events.event[row])
         record = self.records[file, line]
         level, message = message_of(record)
+        parameters = [] if event == NEW else self.model.templates.parameters(event, message)
         return SurprisingLine(
             events.files[file].name,
             line,
@@ -349,23 +437,25 @@ class _Describing:
             float(self.surprise[start + step]),
             event == NEW and not is_end,
             expected,
-            [] if event == NEW else self.model.templates.parameters(event, message),
+            parameters,
+            [] if is_end else self.model.values.unusual(event, parameters, self._gap(number, step)),
             is_end,
         )
 
 
 def _session(
-    sequences: Sequences,
-    number: int,
-    score: float,
-    p_value: float,
-    rate: float,
-    lines: Sequence[SurprisingLine],
+    sequences: Sequences, ranking: _Ranking, number: int, rate: float, lines: Sequence[SurprisingLine]
 ) -> ScannedSession:
     events, rows = sequences.events, sequences.records(number)
+    p_value = float(ranking.p_values[number])
     return ScannedSession(
         sequences.name(number),
-        score,
+        float(ranking.scores[number]),
+        float(ranking.surprise[number]),
+        float(ranking.unusual[number]),
+        float(ranking.frequency.excess[number]),
+        int(ranking.frequency.sessions[number]),
+        float(ranking.frequency.expected[number]),
         p_value,
         p_value <= rate,
         len(rows),

@@ -19,8 +19,10 @@ from throughtime.logs.conformal import Calibration
 from throughtime.logs.drain import Drain
 from throughtime.logs.events import Events, framing_at, read_events
 from throughtime.logs.files import LogFile
+from throughtime.logs.frequency import KindCounts, kinds_of
 from throughtime.logs.further import further_prepared
-from throughtime.logs.model import CALIBRATION, COLUMN, NAME, LogModel, LogSettings, Scorer, as_table
+from throughtime.logs.learned import LearnedValues, learned_values
+from throughtime.logs.model import CALIBRATION, COLUMN, NAME, VALUES, LogModel, LogSettings, Scorer, as_table
 from throughtime.logs.options import LogOptions
 from throughtime.logs.sequences import Sequences, automatic_length, longest_pause
 from throughtime.training import FitResult, Run
@@ -188,9 +190,11 @@ def train_logs(
     fitted = fit_prepared(prepared, path, None, resume=True, progress=progress, device=device)
     if fitted.result.interrupted or fitted.predictor is None:
         return TrainedLog(log, fitted.result, None)
-    calibration = _calibration(fitted.predictor, prepared, log)
+    learned = learned_values(log, *_parts(prepared, log), start)
+    calibration = _calibration(fitted.predictor, prepared, log, learned)
+    fitted.result.run.write_json(VALUES, learned.values.to_json())
     fitted.result.run.write_json(CALIBRATION, calibration.to_json())
-    model = LogModel(fitted.result.run, log.settings, fitted.predictor, calibration)
+    model = LogModel(fitted.result.run, log.settings, fitted.predictor, calibration, learned.values)
     return TrainedLog(log, fitted.result, model)
 
 
@@ -219,12 +223,23 @@ def _settings(prepared: Prepared) -> Recipe:
     return automatic_settings(replace(prepared, recipe=chosen))
 
 
-def _calibration(predictor: Predictor, prepared: Prepared, log: TrainingLog) -> Calibration:
+def _parts(prepared: Prepared, log: TrainingLog) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the sessions of training and validation, and those that were held out."""
+    rows = prepared.rows
+    if rows is None or not len(rows.test):
+        number = counted(len(log.sequences), "session")
+        raise RunError(f"no sessions were held out of {number}; give --test 0.2")
+    return np.concatenate([rows.training, rows.validation]), np.asarray(rows.test)
+
+
+def _calibration(
+    predictor: Predictor, prepared: Prepared, log: TrainingLog, learned: LearnedValues
+) -> Calibration:
     """Return the scores of the held-out sessions."""
-    scores = scores_of(Scorer(predictor), log.sequences)
-    if prepared.rows is None or not len(prepared.rows.test):
-        raise RunError(f"no sessions were held out of {counted(len(scores), 'session')}; give --test 0.2")
-    return Calibration.of(scores[prepared.rows.test])
+    _, held_out = _parts(prepared, log)
+    scores = scores_of(Scorer(predictor), log.sequences)[held_out] + learned.evidence[held_out]
+    kinds, used = kinds_of(log.sequences), learned.is_read[held_out]
+    return Calibration.of(scores[used], kinds[held_out][used], KindCounts.of(kinds))
 
 
 def scores_of(scorer: Scorer, sequences: Sequences) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from throughtime.logs.formats import frequency_text, unusual_text
 from throughtime.logs.scan import LogScan, TemplateCount, Timeline
 from throughtime.report._html import Page, write_page
 from throughtime.report._style import COLOURS, GREY, layout
@@ -35,6 +36,8 @@ def write_log_report(path: Path, scan: LogScan, name: str) -> None:
         "logs.html.jinja",
         title=f"Logs: {name}",
         scan=scan,
+        frequency_text=frequency_text,
+        unusual_text=unusual_text,
         timeline=page.embed(_timeline_figure(scan.timeline)),
         counts=_by_difference(scan)[:_MOST_TEMPLATES],
         hidden=max(0, len(scan.counts) - _MOST_TEMPLATES),
@@ -78,7 +81,7 @@ def _timeline_figure(timeline: Timeline) -> go.Figure:
         threshold = float(timeline.scores[timeline.is_reported].min())
         figure.add_hline(y=threshold, line={"color": GREY, "dash": "dot", "width": 1.5})
     figure.update_layout(layout(320), showlegend=True)
-    figure.update_yaxes(title="surprise of a session in nats", rangemode="tozero")
+    figure.update_yaxes(title="score of a session in nats", rangemode="tozero")
     figure.update_xaxes(title="time of the first record" if timed else "session")
     return figure
 
