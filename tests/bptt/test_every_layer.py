@@ -10,7 +10,7 @@ from torch.utils import _pytree as pytree
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.bptt import Carried, windows
+from throughtime.bptt import Carried, checkpointed, windows
 from throughtime.errors import UnsupportedError
 from throughtime.nn.inputs.resets import takes_reset
 
@@ -148,3 +148,39 @@ def test_states_of_any_structure() -> None:
             with carried.carry(layer, window):
                 outputs.append(_with_all(layer(window.of(x)).output, window))
         torch.testing.assert_close(Ragged.cat_time(outputs).values, layer(x).output.values)
+
+
+# One of each kind of layer, and every stack.
+OF_EACH_KIND = {case.name if "Stack" in case.name else type(case.make()): case for case in ONE_DIRECTION}
+
+
+def _stored_and_results(
+    layer: nn.Module, x: Ragged, **options: Any
+) -> tuple[int, list[Tensor], list[Tensor]]:
+    """Return the bytes that a forward pass stores beside inputs and weights, its results and gradients."""
+    wanted = [x.values, *layer.parameters()]
+    stored = {part.untyped_storage().data_ptr(): 0 for part in wanted}
+
+    def pack(part: Tensor) -> Tensor:
+        stored.setdefault(part.untyped_storage().data_ptr(), part.untyped_storage().nbytes())
+        return part
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda part: part):
+        output, state = checkpointed(layer, x, **options) if options else layer(x)
+    results = [output.values, *(part for part in pytree.tree_leaves(state) if part is not None)]
+    loss = torch.stack([part.sin().sum() for part in results]).sum()
+    return sum(stored.values()), results, list(torch.autograd.grad(loss, wanted, materialize_grads=True))
+
+
+@pytest.mark.parametrize("case", OF_EACH_KIND.values(), ids=[case.name for case in OF_EACH_KIND.values()])
+def test_checkpointing_stores_less_for_the_same_results(case: Case) -> None:
+    layer, _ = _problem(case)
+    lengths = [33, 0, 48]
+    values = torch.randn(sum(lengths), FEATURES, dtype=torch.float64, requires_grad=True)
+    x = Ragged.from_lengths(values, lengths)
+    whole, expected, gradients = _stored_and_results(layer, x)
+    segments, found, found_gradients = _stored_and_results(layer, x, segment=12)
+    for part, right in zip(found, expected, strict=True):
+        assert torch.equal(part, right)
+    torch.testing.assert_close(found_gradients, gradients)
+    assert segments < whole / 2

@@ -185,6 +185,11 @@ class Recurrence(CarriesState, Watchable):
         """The state that a sequence begins with, in its structure, without a dimension for sequences."""
         return pytree.tree_map(lambda name: getattr(self, name), self._named_state)
 
+    @property
+    def draws_noise(self) -> bool:
+        """Whether a call draws random numbers: in training, if f is a cell with noise."""
+        return self._draws and self.f.training  # type: ignore[attr-defined]
+
     def transition(self, state: Any, x_t: Any) -> Any:
         """Return the state after one step of n sequences, in Python."""
         return self._transitions.f(state, x_t)
@@ -396,7 +401,7 @@ class Recurrence(CarriesState, Watchable):
     ) -> StepInputs | None:
         """Return the context and noise that steps read besides states and tokens, or None."""
         noise = None
-        if self._draws and self.f.training:  # type: ignore[attr-defined]
+        if self.draws_noise:
             noise = self.f.noise(draws_of(steps, seeds, first_step, pytree.tree_leaves(state)[0]))  # type: ignore[attr-defined]
         if context is None and noise is None:
             return None
