@@ -13,6 +13,8 @@ from throughtime import Ragged
 from throughtime.bptt import Carried, checkpointed, windows
 from throughtime.errors import UnsupportedError
 from throughtime.nn.inputs.resets import takes_reset
+from throughtime.nn.recurrent.attached import CarriesState
+from throughtime.nn.recurrent.bounding import bound_recurrent_gradients
 
 from ..nn.case import FEATURES, Case
 from ..nn.contract import CASES
@@ -148,6 +150,34 @@ def test_states_of_any_structure() -> None:
             with carried.carry(layer, window):
                 outputs.append(_with_all(layer(window.of(x)).output, window))
         torch.testing.assert_close(Ragged.cat_time(outputs).values, layer(x).output.values)
+
+
+@each_layer
+def test_gradients_bounded_to_nothing_are_those_of_single_steps_or_the_layer_is_named(case: Case) -> None:
+    layer, x = _problem(case)
+    parts = [part for part in layer.modules() if isinstance(part, CarriesState)]
+    reasons = {part.no_bounds for part in parts} - {""}
+    assert CarriesState.no_bounds not in reasons, "a layer must override bound_gradients or say why it cannot"
+    if reasons:
+        with pytest.raises(UnsupportedError, match=r"has no bound on gradients: each step multiplies"):
+            bound_recurrent_gradients(layer, norm=1.0)
+        return
+    values = x.values.clone().requires_grad_()
+    bound_recurrent_gradients(layer, value=1e-30)
+    found = _gradients(layer(x.with_values(values)).output, values, layer)
+    bound_recurrent_gradients(layer)
+    carried, outputs = Carried(), []
+    for window in windows(x, 1):
+        with carried.carry(layer, window):
+            outputs.append(_with_all(layer(window.of(x.with_values(values))).output, window))
+    torch.testing.assert_close(found, _gradients(Ragged.cat_time(outputs), values, layer))
+
+
+@pytest.mark.parametrize("case", RECURRENT, ids=[case.name for case in RECURRENT])
+def test_every_layer_has_a_method_for_bounds(case: Case) -> None:
+    layer = case.make()
+    if type(layer) in vars(tt.nn).values():
+        layer.bound_gradients()  # type: ignore[operator]
 
 
 # One of each kind of layer, and every stack.

@@ -108,6 +108,8 @@ class Recurrence(CarriesState, Watchable):
     (Ragged(lengths=[4, 0, 2], features=(5,), dtype=float32, requires_grad=True), (3, 5))
     """
 
+    no_bounds = ""
+
     def __init__(
         self,
         f: Callable[[Any, Any], Any],

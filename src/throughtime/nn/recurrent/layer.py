@@ -44,6 +44,7 @@ class Recurrent(CarriesState, Watchable, nn.RNNBase):
     They are not instances of `torch.nn.LSTM` and its like, because torch.compile refuses all of those.
     """
 
+    no_bounds = ""
     spec_class: ClassVar[type[CellSpec]]
     """What describes the cell; a subclass that sets it is the layer of that kind."""
 
