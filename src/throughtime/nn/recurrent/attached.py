@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from throughtime.errors import UnsupportedError
 
@@ -54,10 +54,18 @@ class CarriesState(nn.Module):
 
 
 class Watchable(nn.Module):
-    """A layer that reports its calls."""
+    """A layer that reports its calls, and its recurrent weights."""
 
     # By thread, who is told of each run, see `throughtime.diagnose.watch`.
     _watchers: Mapping[int, tuple[Any, ...]] | None = None
+
+    def recurrent_blocks(self) -> dict[tuple[int, int], dict[str, Tensor]]:
+        """Return the square blocks (H, H) that h_{t−1} is multiplied by, for each layer and direction.
+
+        They are named by the gate whose pre-activation they add to, "h" for that of h itself; none where the
+        recurrent weights are not known as such blocks.
+        """
+        return {}
 
 
 class _ByThread(dict[int, tuple[Any, ...]]):

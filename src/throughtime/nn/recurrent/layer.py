@@ -165,6 +165,18 @@ class Recurrent(CarriesState, Watchable, nn.RNNBase):
             gradient_norm=bound_of(norm, "norm", name),
         )
 
+    def recurrent_blocks(self) -> dict[tuple[int, int], dict[str, Tensor]]:
+        """Return the blocks of W_hh by gate, for each layer and direction; none with a projection."""
+        if self.proj_size:
+            return {}
+        directions = 2 if self.bidirectional else 1
+        return {
+            divmod(place, directions): dict(
+                zip(self.spec.row_blocks, getattr(self, names[1]).split(self.hidden_size), strict=True)
+            )
+            for place, names in enumerate(self._all_weights)
+        }
+
     def reset_parameters(self) -> None:
         """Reset all parameters: uniform within ±1/√H as in torch, a learned initial state to zeros."""
         super().reset_parameters()
