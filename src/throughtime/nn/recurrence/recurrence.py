@@ -27,8 +27,7 @@ from throughtime.nn.recurrence._transition import begin, check_input, check_next
 from throughtime.nn.recurrence._transitions import Transitions
 from throughtime.nn.recurrence.cell import Cell
 from throughtime.nn.recurrence.names import Names, names_of
-from throughtime.nn.recurrence.noise import draws_of
-from throughtime.nn.recurrence.step_inputs import StepInputs, checked_constants
+from throughtime.nn.recurrence.step_inputs import StepInputs, UndrawnNoise, checked_constants
 from throughtime.nn.recurrence.trace import Kept, RecurrenceTrace
 from throughtime.nn.recurrence.watched import TracedRun, order_of
 from throughtime.nn.recurrent.attached import CarriesState, Watchable
@@ -52,8 +51,8 @@ class Recurrence(CarriesState, Watchable):
     traced (branches on values, random numbers, an operator without a native implementation) runs step by step
     in Python, which is much slower; a warning names the reason. On a GPU every f runs in Python, without a
     warning. Under `torch.compile` a call is one operator of the graph, which runs f as an eager call does, if
-    f is a module and the call has no context and draws no random numbers; other calls on a `Ragged` run
-    between two graphs, or with ``fullgraph=True`` raise torch's error with the reason.
+    f is a module; other calls on a `Ragged` run between two graphs, or with ``fullgraph=True`` raise torch's
+    error with the reason.
 
     Parameters
     ----------
@@ -402,14 +401,13 @@ class Recurrence(CarriesState, Watchable):
         self, steps: Steps, state: Any, context: Any, seeds: Any, first_step: Any, *, unbatched: bool
     ) -> StepInputs | None:
         """Return the context and noise that steps read besides states and tokens, or None."""
-        noise = None
-        if self.draws_noise:
-            noise = self.f.noise(draws_of(steps, seeds, first_step, pytree.tree_leaves(state)[0]))  # type: ignore[attr-defined]
-        if context is None and noise is None:
+        if context is None and not self.draws_noise:
             return None
         if context is not None:
             context = checked_constants(context, steps.batch, unbatched=unbatched)
-        return StepInputs(context, noise)
+        undrawn = UndrawnNoise(seeds, first_step) if self.draws_noise else None
+        inputs = StepInputs(context, undrawn=undrawn)
+        return inputs if torch.compiler.is_compiling() else inputs.drawn(self.f, steps, state)
 
     def _run(
         self,
