@@ -1,5 +1,6 @@
 """`watch` and `diagnose` for every recurrent layer of throughtime.nn, against autograd step by step."""
 
+import re
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from torch.utils import _pytree as pytree
 import throughtime as tt
 from throughtime import Ragged
 from throughtime.diagnose import diagnose, gradient_flow, lyapunov_exponents, spectrum, watch
+from throughtime.diagnose._watch import layers_of
 from throughtime.nn.recurrent.watching import LayerRun
 
 from ..bptt.test_every_layer import ONE_DIRECTION, RECURRENT
@@ -64,6 +66,31 @@ def test_watching_changes_neither_results_nor_gradients(case: Case, flags: bool)
     assert len(spectrum(seen)) == len(runs)
     flow = gradient_flow(seen)
     assert all(part.h.values.isfinite().all() and part.state.values.any() for part in flow.layers)
+
+
+@each_layer
+def test_layers_with_recurrent_weights_state_their_blocks(case: Case) -> None:
+    layer, _ = _problem(case)
+    for part in layers_of(layer):
+        weights = {
+            name.rpartition("recurrences.")[2]: weight
+            for name, weight in part.named_parameters()
+            if "weight_hh" in name
+        }
+        blocks = part.recurrent_blocks()
+        if isinstance(part, tt.nn.Recurrence):  # of a transition that is no cell
+            assert not blocks
+            continue
+        assert bool(blocks) == bool(weights and not getattr(part, "proj_size", 0))
+        for (number, direction), by_gate in blocks.items():
+            assert all(block.shape == (4, 4) or len(block) == part.hidden_size for block in by_gate.values())
+            suffix = f"l{number}{'_reverse' if direction else ''}"
+            own = [weight for name, weight in weights.items() if suffix in re.split(r"[.]|_hh_", name)]
+            total = torch.stack([weight.square().sum() for weight in own or weights.values()]).sum()
+            of_blocks = torch.stack([block.square().sum() for block in by_gate.values()]).sum()
+            torch.testing.assert_close(of_blocks, total)
+            gates = {block.block for block in spectrum(layer) if block.layer == number}
+            assert set(by_gate) <= gates
 
 
 def _by_steps(layer: nn.Module, sequence: Tensor) -> list[Any]:

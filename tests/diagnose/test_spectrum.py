@@ -59,6 +59,37 @@ def test_every_gate_layer_and_direction_has_a_block() -> None:
     torch.testing.assert_close(third.singular_values.square().sum(), matrix.square().sum())
 
 
+def test_blocks_of_cells_are_those_of_their_weights() -> None:
+    torch.manual_seed(0)
+    cells = nn.ModuleDict(
+        {
+            "li": tt.nn.LiGRU(3, 4, num_layers=2),
+            "ind": tt.nn.IndRNN(3, 4, bound=0.3),
+            "slstm": tt.nn.SLSTM(3, 4, num_heads=2, bidirectional=True),
+            "highway": tt.nn.RecurrentHighway(3, 4, depth=2, coupled=False),
+            "torch": tt.nn.Recurrence(nn.LSTMCell(3, 4)),
+            "zoneout": tt.nn.Recurrence(tt.nn.Zoneout(nn.GRUCell(3, 4), 0.1)),
+        }
+    )
+    found = {(block.name, block.layer, block.direction, block.block): block for block in spectrum(cells)}
+    weight = cells["li"].recurrences["l1"].f.weight_hh
+    assert torch.equal(found["li", 1, 0, "candidate"].matrix, weight[4:].double())
+    u = cells["ind"].recurrences["l0"].f.weight_hh.clamp(-0.3, 0.3).double()
+    assert torch.equal(found["ind", 0, 0, "h"].eigenvalues.real, u[u.abs().argsort(descending=True)])
+    heads = cells["slstm"].recurrences["l0_reverse"].f.weight_hh.double()
+    forget = torch.cat([torch.linalg.eigvals(head[2:4]) for head in heads])
+    block = found["slstm", 0, 1, "forget"]
+    torch.testing.assert_close(block.eigenvalues.abs().sort().values, forget.abs().sort().values)
+    weight = cells["highway"].recurrences["l0"].f.weight_hh
+    assert torch.equal(found["highway", 0, 0, "carry_2"].matrix, weight[1, 8:].double())
+    assert torch.equal(found["torch", 0, 0, "output"].matrix, cells["torch"].f.weight_hh[12:].double())
+    assert torch.equal(
+        found["zoneout", 0, 0, "reset"].matrix, cells["zoneout"].f.cell.cell.weight_hh[:4].double()
+    )
+    with pytest.raises(UnsupportedError, match=r"give spectrum a recording of watch\(model\)"):
+        spectrum(tt.nn.Recurrence(lambda h, x: torch.tanh(h + x), state=2))
+
+
 def test_jacobians_of_a_recording_are_the_weights_of_a_linear_rnn() -> None:
     layer = _linear_rnn(torch.tensor([[0.5, 2.0], [0.0, 0.5]]))
     with watch(nn.ModuleDict({"a": layer})) as seen:

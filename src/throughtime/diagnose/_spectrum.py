@@ -121,8 +121,9 @@ def spectrum(model: nn.Module | Watch, *, step: int = -1) -> tuple[Spectrum, ...
     Parameters
     ----------
     model : Module or Watch
-        A model with recurrent layers that know their blocks of W_hh, such as `throughtime.nn.RNN`, `LSTM` and
-        `GRU` without a projection; or a recording of `watch`, after a backward pass.
+        A model with layers that state their recurrent weights: built-in cells without a projection, and those
+        of a `throughtime.nn.Cell` with ``recurrent_blocks``, such as `throughtime.nn.LiGRU`; or a recording
+        of `watch`, after a backward pass.
     step
         Of a recording: the step of the longest sequence, counted in the order of reading; negative numbers
         count from its last step.
@@ -178,7 +179,7 @@ def spectrum(model: nn.Module | Watch, *, step: int = -1) -> tuple[Spectrum, ...
     ]
     if not spectra:
         raise UnsupportedError(
-            "this model has no recurrent layer with a square W_hh, such as tt.nn.RNN, LSTM and GRU without "
+            "this model has no layer that states a square W_hh, such as tt.nn.LiGRU, or tt.nn.LSTM without "
             "proj_size; for the Jacobian of a step of other layers, give spectrum a recording of watch(model)"
         )
     return tuple(spectra)

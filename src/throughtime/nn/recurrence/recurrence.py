@@ -32,6 +32,7 @@ from throughtime.nn.recurrence.trace import Kept, RecurrenceTrace
 from throughtime.nn.recurrence.watched import TracedRun, order_of
 from throughtime.nn.recurrent.attached import CarriesState, Watchable
 from throughtime.nn.recurrent.carrying import carrier_of, states_after
+from throughtime.nn.recurrent.cells import blocks_of_cell
 from throughtime.nn.recurrent.watching import watcher_of
 from throughtime.ops.recurrent.bounds import bound_of
 from throughtime.ops.recurrent.steps import Steps, dense_steps, host_lengths
@@ -190,6 +191,12 @@ class Recurrence(CarriesState, Watchable):
     def draws_noise(self) -> bool:
         """Whether a call draws random numbers: in training, if f is a cell with noise."""
         return self._draws and self.f.training  # type: ignore[attr-defined]
+
+    def recurrent_blocks(self) -> dict[tuple[int, int], dict[str, Tensor]]:
+        """Return the blocks that a cell states; none for other transitions."""
+        blocks = self.f.recurrent_blocks() if isinstance(self.f, Cell) else {}
+        blocks = blocks_of_cell(self.f) if is_cell(self.f) else blocks
+        return {(0, 0): blocks} if blocks else {}
 
     def transition(self, state: Any, x_t: Any) -> Any:
         """Return the state after one step of n sequences, in Python."""
