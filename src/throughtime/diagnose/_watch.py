@@ -95,7 +95,7 @@ def watch(model: nn.Module, *, whole: bool = False) -> Iterator[Watch]:
     >>> tt.diagnose.gradient_flow(recording).layers[0].h
     Ragged(lengths=[7], features=(), dtype=float32)
     """
-    layers = layers_of(model)
+    layers: dict[nn.Module, str] = dict(layers_of(model).items())
     if not layers:
         kinds = sorted({type(module).__name__ for module in model.modules()})
         raise UnsupportedError(
