@@ -202,6 +202,27 @@ def test_noise_follows_seeds_and_steps_as_eagerly() -> None:
         compiled(x, **calls[1] | {"first_step": torch.tensor([0, -1, 0])})
 
 
+# Torch's own, where one graph ends and another begins.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+@pytest.mark.parametrize("native", ["auto", "never"])
+def test_noise_of_a_step_and_of_an_unrolled_loop_is_that_of_an_eager_call(native: Any) -> None:
+    torch._dynamo.reset()
+    layer = tt.nn.Recurrence(tt.nn.Zoneout(tt.nn.GRUCell(4, 3), 0.4), native=native).double()
+    options = {"seeds": torch.tensor([3, 4]), "first_step": 5}
+    if native == "auto":
+        x = torch.randn(2, 4).double()
+        found, expected = (
+            torch.compile(layer.step, backend="eager")(x, **options),
+            layer.step(x, **options),
+        )
+    else:
+        x = torch.randn(3, 2, 4).double()
+        found, expected = torch.compile(layer, backend="eager")(x, **options), layer(x, **options)
+    torch.testing.assert_close(found, expected)
+    layer.eval()
+    assert not torch.allclose(expected[0], (layer.step if native == "auto" else layer)(x)[0])
+
+
 def _seeded(call: Any, x: Ragged, options: dict[str, Any]) -> Any:
     torch.manual_seed(7)
     return call(x, **options)

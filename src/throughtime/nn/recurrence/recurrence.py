@@ -384,6 +384,7 @@ class Recurrence(CarriesState, Watchable):
             before = with_bounded_gradients(before, self._transitions.bounds)
         steps = dense_steps(len(x_t), 1, batch_first=False)
         inputs = self._inputs(steps, before, context, seeds, first_step, unbatched=False)
+        inputs = None if inputs is None else inputs.drawn(self.f, steps, before)
         after = check_next(before, self._transitions.step(before, token, inputs))
         if carrier is not None:
             carrier.end(self, host_lengths(steps), leaves_of(after))
