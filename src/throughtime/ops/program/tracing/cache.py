@@ -115,7 +115,8 @@ class StepTracer:
 
 def _without_hooks() -> AbstractContextManager[object]:
     """Hide the tensors that a trace saves from the hooks of the call, such as those of checkpointing."""
-    if not torch._C._autograd._saved_tensors_hooks_is_enabled():  # noqa: SLF001 - as in function transforms
+    enabled: bool = torch._C._autograd._saved_tensors_hooks_is_enabled()  # type: ignore[attr-defined]  # noqa: SLF001
+    if not enabled:  # under function transforms
         return nullcontext()
     return torch.autograd.graph.saved_tensors_hooks(lambda part: part, lambda part: part)
 
