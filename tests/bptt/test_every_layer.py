@@ -213,4 +213,6 @@ def test_checkpointing_stores_less_for_the_same_results(case: Case) -> None:
     for part, right in zip(found, expected, strict=True):
         assert torch.equal(part, right)
     torch.testing.assert_close(found_gradients, gradients)
-    assert segments < whole / 2
+    # The states between segments are not saved by autograd, but arguments of the calls that are made again.
+    between = 3 * sum(part.numel() * part.element_size() for part in found[1:])
+    assert segments + between < whole / 2
