@@ -10,9 +10,11 @@ from torch.utils import _pytree as pytree
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.bptt import Carried, windows
+from throughtime.bptt import Carried, checkpointed, windows
 from throughtime.errors import UnsupportedError
 from throughtime.nn.inputs.resets import takes_reset
+from throughtime.nn.recurrent.attached import CarriesState
+from throughtime.nn.recurrent.bounding import bound_recurrent_gradients
 
 from ..nn.case import FEATURES, Case
 from ..nn.contract import CASES
@@ -148,3 +150,69 @@ def test_states_of_any_structure() -> None:
             with carried.carry(layer, window):
                 outputs.append(_with_all(layer(window.of(x)).output, window))
         torch.testing.assert_close(Ragged.cat_time(outputs).values, layer(x).output.values)
+
+
+@each_layer
+def test_gradients_bounded_to_nothing_are_those_of_single_steps_or_the_layer_is_named(case: Case) -> None:
+    layer, x = _problem(case)
+    parts = [part for part in layer.modules() if isinstance(part, CarriesState)]
+    reasons = {part.no_bounds for part in parts} - {""}
+    assert CarriesState.no_bounds not in reasons, "a layer must override bound_gradients or say why it cannot"
+    if reasons:
+        with pytest.raises(UnsupportedError, match=r"has no bound on gradients: each step multiplies"):
+            bound_recurrent_gradients(layer, norm=1.0)
+        return
+    values = x.values.clone().requires_grad_()
+    bound_recurrent_gradients(layer, value=1e-30)
+    found = _gradients(layer(x.with_values(values)).output, values, layer)
+    bound_recurrent_gradients(layer)
+    carried, outputs = Carried(), []
+    for window in windows(x, 1):
+        with carried.carry(layer, window):
+            outputs.append(_with_all(layer(window.of(x.with_values(values))).output, window))
+    torch.testing.assert_close(found, _gradients(Ragged.cat_time(outputs), values, layer))
+
+
+@pytest.mark.parametrize("case", RECURRENT, ids=[case.name for case in RECURRENT])
+def test_every_layer_has_a_method_for_bounds(case: Case) -> None:
+    layer = case.make()
+    if type(layer) in vars(tt.nn).values():
+        layer.bound_gradients()  # type: ignore[operator]
+
+
+# One of each kind of layer, and every stack.
+OF_EACH_KIND = {case.name if "Stack" in case.name else type(case.make()): case for case in ONE_DIRECTION}
+
+
+def _stored_and_results(
+    layer: nn.Module, x: Ragged, **options: Any
+) -> tuple[int, list[Tensor], list[Tensor]]:
+    """Return the bytes that a forward pass stores beside inputs and weights, its results and gradients."""
+    wanted = [x.values, *layer.parameters()]
+    stored = {part.untyped_storage().data_ptr(): 0 for part in wanted}
+
+    def pack(part: Tensor) -> Tensor:
+        stored.setdefault(part.untyped_storage().data_ptr(), part.untyped_storage().nbytes())
+        return part
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda part: part):
+        output, state = checkpointed(layer, x, **options) if options else layer(x)
+    results = [output.values, *(part for part in pytree.tree_leaves(state) if part is not None)]
+    loss = torch.stack([part.sin().sum() for part in results]).sum()
+    return sum(stored.values()), results, list(torch.autograd.grad(loss, wanted, materialize_grads=True))
+
+
+@pytest.mark.parametrize("case", OF_EACH_KIND.values(), ids=[case.name for case in OF_EACH_KIND.values()])
+def test_checkpointing_stores_less_for_the_same_results(case: Case) -> None:
+    layer, _ = _problem(case)
+    lengths = [33, 0, 48]
+    values = torch.randn(sum(lengths), FEATURES, dtype=torch.float64, requires_grad=True)
+    x = Ragged.from_lengths(values, lengths)
+    whole, expected, gradients = _stored_and_results(layer, x)
+    segments, found, found_gradients = _stored_and_results(layer, x, segment=12)
+    for part, right in zip(found, expected, strict=True):
+        assert torch.equal(part, right)
+    torch.testing.assert_close(found_gradients, gradients)
+    # The states between segments are not saved by autograd, but arguments of the calls that are made again.
+    between = 3 * sum(part.numel() * part.element_size() for part in found[1:])
+    assert segments + between < whole / 2

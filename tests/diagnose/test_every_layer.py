@@ -1,5 +1,6 @@
 """`watch` and `diagnose` for every recurrent layer of throughtime.nn, against autograd step by step."""
 
+import re
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from torch.utils import _pytree as pytree
 
 import throughtime as tt
 from throughtime import Ragged
-from throughtime.diagnose import diagnose, gradient_flow, lyapunov_exponents, watch
+from throughtime.diagnose import diagnose, gradient_flow, lyapunov_exponents, spectrum, watch
+from throughtime.diagnose._watch import layers_of
 from throughtime.nn.recurrent.watching import LayerRun
 
 from ..bptt.test_every_layer import ONE_DIRECTION, RECURRENT
@@ -61,8 +63,34 @@ def test_watching_changes_neither_results_nor_gradients(case: Case, flags: bool)
     for run in runs:
         assert all(len(part) == len(x.values) for part in (run.input, *run.states.values()))
         assert run.sequences.lengths.tolist() == LENGTHS
+    assert len(spectrum(seen)) == len(runs)
     flow = gradient_flow(seen)
     assert all(part.h.values.isfinite().all() and part.state.values.any() for part in flow.layers)
+
+
+@each_layer
+def test_layers_with_recurrent_weights_state_their_blocks(case: Case) -> None:
+    layer, _ = _problem(case)
+    for part in layers_of(layer):
+        weights = {
+            name.rpartition("recurrences.")[2]: weight
+            for name, weight in part.named_parameters()
+            if "weight_hh" in name
+        }
+        blocks = part.recurrent_blocks()
+        if isinstance(part, tt.nn.Recurrence):  # of a transition that is no cell
+            assert not blocks
+            continue
+        assert bool(blocks) == bool(weights and not getattr(part, "proj_size", 0))
+        for (number, direction), by_gate in blocks.items():
+            assert all(block.shape == (4, 4) or len(block) == part.hidden_size for block in by_gate.values())
+            suffix = f"l{number}{'_reverse' if direction else ''}"
+            own = [weight for name, weight in weights.items() if suffix in re.split(r"[.]|_hh_", name)]
+            total = torch.stack([weight.square().sum() for weight in own or weights.values()]).sum()
+            of_blocks = torch.stack([block.square().sum() for block in by_gate.values()]).sum()
+            torch.testing.assert_close(of_blocks, total)
+            gates = {block.block for block in spectrum(layer) if block.layer == number}
+            assert set(by_gate) <= gates
 
 
 def _by_steps(layer: nn.Module, sequence: Tensor) -> list[Any]:
@@ -89,12 +117,16 @@ def test_states_and_exponents_are_those_of_single_steps(case: Case) -> None:
             leaves = [leaf for leaf in pytree.tree_leaves(state) if leaf.dim() < 3 or leaf.shape[0] == 1]
             for leaf, part in zip(leaves, run.states.values(), strict=False):
                 torch.testing.assert_close(part[begin + t], leaf.detach().flatten())
-    _check_jacobians(layer, x, run)
+    jacobian = _checked_jacobian(layer, x, run)
+    (block,) = spectrum(seen, step=2)  # of the longest sequence
+    torch.testing.assert_close(block.matrix, jacobian)
+    torch.testing.assert_close(block.eigenvalues.prod().real, torch.linalg.det(jacobian))
+    torch.testing.assert_close(block.singular_values.square().sum(), jacobian.square().sum())
     assert lyapunov_exponents(seen)[0].exponents.isfinite().all()
 
 
-def _check_jacobians(layer: nn.Module, x: Ragged, run: LayerRun) -> None:
-    """Compare the transposed Jacobian of the third step of the last sequence with that of a step of the layer."""
+def _checked_jacobian(layer: nn.Module, x: Ragged, run: LayerRun) -> Tensor:
+    """Return the Jacobian of the third step of the last sequence, if that of the run is the same."""
     size, pulled_back = run.jacobians(3)
     before = layer(x[[3]].split_time(2)[0]).state
     token = x[3][2:3]
@@ -118,6 +150,7 @@ def _check_jacobians(layer: nn.Module, x: Ragged, run: LayerRun) -> None:
     jacobian = torch.cat(rows)
     assert size == len(jacobian)
     torch.testing.assert_close(pulled_back(2, torch.eye(size, dtype=torch.float64)), jacobian.double())
+    return jacobian.double()
 
 
 @pytest.mark.parametrize("case", SINGLE, ids=[case.name for case in SINGLE])
@@ -227,6 +260,8 @@ def test_a_whole_diagnosis(name: str) -> None:
     assert [(part.name, part.layer, part.direction) for part in found.layers] == places
     assert tt.diagnose.Diagnosis.from_json(found.to_json()) == found
     assert len(found.lyapunov) == len(places)
+    spectra = {(part.name, part.layer, part.direction) for part in found.spectrum}
+    assert spectra == {(name.split("[", 1)[0], layer, direction) for name, layer, direction in places}
 
 
 def test_a_state_of_any_structure_is_watched_by_numbers() -> None:

@@ -59,6 +59,64 @@ def test_every_gate_layer_and_direction_has_a_block() -> None:
     torch.testing.assert_close(third.singular_values.square().sum(), matrix.square().sum())
 
 
+def test_blocks_of_cells_are_those_of_their_weights() -> None:
+    torch.manual_seed(0)
+    cells = nn.ModuleDict(
+        {
+            "li": tt.nn.LiGRU(3, 4, num_layers=2),
+            "ind": tt.nn.IndRNN(3, 4, bound=0.3),
+            "slstm": tt.nn.SLSTM(3, 4, num_heads=2, bidirectional=True),
+            "highway": tt.nn.RecurrentHighway(3, 4, depth=2, coupled=False),
+            "torch": tt.nn.Recurrence(nn.LSTMCell(3, 4)),
+            "zoneout": tt.nn.Recurrence(tt.nn.Zoneout(nn.GRUCell(3, 4), 0.1)),
+        }
+    )
+    found = {(block.name, block.layer, block.direction, block.block): block for block in spectrum(cells)}
+    weight = cells["li"].recurrences["l1"].f.weight_hh
+    assert torch.equal(found["li", 1, 0, "candidate"].matrix, weight[4:].double())
+    u = cells["ind"].recurrences["l0"].f.weight_hh.clamp(-0.3, 0.3).double()
+    assert torch.equal(found["ind", 0, 0, "h"].eigenvalues.real, u[u.abs().argsort(descending=True)])
+    heads = cells["slstm"].recurrences["l0_reverse"].f.weight_hh.double()
+    forget = torch.cat([torch.linalg.eigvals(head[2:4]) for head in heads])
+    block = found["slstm", 0, 1, "forget"]
+    torch.testing.assert_close(block.eigenvalues.abs().sort().values, forget.abs().sort().values)
+    weight = cells["highway"].recurrences["l0"].f.weight_hh
+    assert torch.equal(found["highway", 0, 0, "carry_2"].matrix, weight[1, 8:].double())
+    assert torch.equal(found["torch", 0, 0, "output"].matrix, cells["torch"].f.weight_hh[12:].double())
+    assert torch.equal(
+        found["zoneout", 0, 0, "reset"].matrix, cells["zoneout"].f.cell.cell.weight_hh[:4].double()
+    )
+    with pytest.raises(UnsupportedError, match=r"give spectrum a recording of watch\(model\)"):
+        spectrum(tt.nn.Recurrence(lambda h, x: torch.tanh(h + x), state=2))
+
+
+def test_jacobians_of_a_recording_are_the_weights_of_a_linear_rnn() -> None:
+    layer = _linear_rnn(torch.tensor([[0.5, 2.0], [0.0, 0.5]]))
+    with watch(nn.ModuleDict({"a": layer})) as seen:
+        layer(Ragged.from_lengths(torch.randn(9, 1).double(), [3, 6])).output.values.sum().backward()
+    for step in (0, 5, -1, -6):
+        (block,) = spectrum(seen, step=step)
+        assert (block.name, block.layer, block.direction, block.block) == ("a", 0, 0, "Jacobian")
+        assert torch.equal(block.matrix, layer.weight_hh_l0)
+
+
+@pytest.mark.parametrize("kind", [tt.nn.MinGRU, tt.nn.MinLSTM, tt.nn.QRNN, tt.nn.SRU])
+def test_eigenvalues_of_scan_layers_are_their_gates(kind: type) -> None:
+    torch.manual_seed(0)
+    layer, x = kind(3, 4, num_layers=2, bidirectional=True).double(), torch.randn(6, 3).double()
+    with watch(layer) as seen:
+        layer(x).output.sum().backward()
+    found, states = spectrum(seen, step=1), layer.trace(x).states
+    assert [(block.layer, block.direction) for block in found] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    for block in found:
+        gates = states[block.layer, block.direction]
+        factors = (1 - gates["update"].values if "update" in gates else gates["forget"].values).detach()
+        read = factors[4 if block.direction else 1]
+        assert torch.equal(block.eigenvalues.real, read.sort(descending=True).values)
+        assert not block.eigenvalues.imag.any()
+        assert torch.equal(block.matrix, torch.diag(read))
+
+
 def test_of_a_linear_rnn_the_prediction_is_what_is_measured() -> None:
     torch.manual_seed(0)
     layer = _linear_rnn(torch.randn(6, 6) * 0.35)
@@ -138,6 +196,10 @@ def test_what_has_no_spectrum_is_named() -> None:
         with pytest.raises(UnsupportedError, match="square W_hh"):
             spectrum(model)
     layer = tt.nn.RNN(1, 2)
+    with watch(layer) as seen:
+        layer(Ragged.from_lengths(torch.randn(2, 1), [0, 2])).output.values.sum().backward()
+    with pytest.raises(ShapeError, match="the longest sequence has 2 steps, so there is no step 2"):
+        spectrum(seen, step=2)
     with pytest.raises(ShapeError, match=r"\(n, H\) with H = 2, got \(3,\)"):
         spectrum(layer)[0].prediction(torch.ones(3), 4)
     with watch(layer) as seen:

@@ -121,7 +121,7 @@ def _cell_entry(make: Callable[[], nn.Module]) -> Entry:
 
 
 TABLE = {
-    "AttentionGRU": Entry(_WithMemory, not_one_graph="the memory is not among the inputs of the operator"),
+    "AttentionGRU": _cell_entry(_WithMemory),
     "AttentionPool": Entry(lambda: tt.nn.AttentionPool(FEATURES, 5)),
     "AvgPool1d": Entry(lambda: tt.nn.AvgPool1d(3, 2, 1, count_include_pad=False)),
     "Bidirectional": Entry(lambda: tt.nn.Bidirectional(tt.nn.LSTM(FEATURES, 3), merge="mean")),

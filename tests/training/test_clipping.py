@@ -1,5 +1,6 @@
 """The four ways to clip in a training: their effect on a gradient, and a resumed training."""
 
+import math
 import signal
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,11 @@ import pytest
 import torch
 from torch import nn
 
+import throughtime as tt
 from throughtime.diagnose import AdaptiveClip, ClipEvent
 from throughtime.errors import InputTypeError, ShapeError, UnsupportedError
 from throughtime.training import ModelSpec, Settings
-from throughtime.training._module import TrainingModule
+from throughtime.training._module import TrainingModule, _bound_steps
 from throughtime.training._tensor_file import from_bytes, to_bytes
 
 from .test_resume import signalled
@@ -95,7 +97,13 @@ def test_inside_of_recurrent_layers() -> None:
     module = _module(clip_recurrent=0.5)
     layers = [one for one in module.model.modules() if isinstance(one, nn.RNNBase)]
     assert [layer.spec.gradient_norm for layer in layers] == [0.5]
-    with pytest.raises(UnsupportedError, match="clip_recurrent needs a recurrent layer, and TextCNN"):
+    own = nn.Sequential(tt.nn.LayerNormLSTM(3, 4), tt.nn.LiGRU(4, 4))
+    _bound_steps(own, 0.5)
+    assert own[0].spec.gradient_norm == 0.5
+    assert own[1].recurrences["l0"]._transitions.bounds == (math.inf, 0.5)
+    with pytest.raises(UnsupportedError, match=r"clip_recurrent: 1 \(QRNN\) has no bound on gradients"):
+        _bound_steps(nn.Sequential(tt.nn.GRU(3, 4), tt.nn.QRNN(4, 4)), 0.5)
+    with pytest.raises(UnsupportedError, match="clip_recurrent: TextCNN has no recurrent layer"):
         _module("textcnn", clip_recurrent=0.5)
 
 

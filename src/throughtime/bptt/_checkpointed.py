@@ -1,32 +1,33 @@
 """`checkpointed`: backpropagation through whole sequences with checkpointing, in O(√T) memory."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 from torch.utils.checkpoint import checkpoint
 
-from throughtime.errors import InputTypeError, ShapeError
+from throughtime.bptt._segmentable import check_segmentable
+from throughtime.bptt._segments import Segments, steps_of_segment
+from throughtime.errors import InputTypeError
 from throughtime.nn.inputs.output import RecurrentOutput
 from throughtime.nn.inputs.resets import pieces_of
-from throughtime.nn.recurrent.layer import Recurrent
-from throughtime.ragged import Layout, Ragged
-
-# Segments of 4·√T steps: each has a fixed cost of some tenths of a millisecond, and needs little memory.
-_FACTOR = 4
+from throughtime.nn.recurrence.noise import drawn_seeds
+from throughtime.nn.recurrence.recurrence import Recurrence
+from throughtime.ragged import Ragged
 
 
 def checkpointed(
-    layer: Recurrent,
+    layer: nn.Module,
     x: Ragged,
     state: Any = None,
     *,
-    context: Tensor | None = None,
     reset: Ragged | None = None,
     segment: int | None = None,
     outputs: bool = True,
+    **inputs: Any,
 ) -> RecurrentOutput:
     r"""Return ``layer(x, state)``, storing only the states between segments of S steps for the backward pass.
 
@@ -35,19 +36,27 @@ def checkpointed(
     Gradients flow through the whole sequence. Values are bit for bit those of the layer. Gradients of weights
     are summed over segments, so they agree to round-off.
 
+    Dropout between layers is drawn for each segment, as in calls on the segments. Noise of a cell, such as
+    that of `throughtime.nn.Zoneout` in a `throughtime.nn.Recurrence`, is that of a call on the whole.
+
     Parameters
     ----------
-    layer : RNN, LSTM or GRU
-        Unidirectional layer of `throughtime.nn`.
+    layer : Module
+        Recurrent layer of `throughtime.nn`, of any kind but bidirectional: a layer of built-in cells or of
+        others (`LSTM`, `LiGRU`), a scan layer (`QRNN`), `Recurrence`, or a `Stack` of such layers and of
+        layers that read each step alone.
     x : Ragged
         (T, I) input.
-    state, context, reset
+    state, reset
         As in a call of the layer.
     segment
         Number of steps S of a segment; by default four times the square root of the longest length.
     outputs
         Whether to return h of every step. If False, the output is (T, 0), so that a loss on final states
         needs no memory for T states.
+    inputs
+        Other arguments of the layer's call, which are the same at all steps: ``context``, ``memory``,
+        ``seeds``; and ``first_step``.
 
     Returns
     -------
@@ -56,8 +65,10 @@ def checkpointed(
 
     Raises
     ------
-    ShapeError, InputTypeError
-        If the layer is bidirectional, ``segment`` is below 1, or the input is not a `Ragged`.
+    ShapeError, InputTypeError, UnsupportedError
+        If the layer is bidirectional, or has a part that reads several steps and has no state, such as a
+        convolution, or that combines all tokens of a batch, such as batch normalisation in training; if
+        ``segment`` is below 1, or the input is not a `Ragged`.
 
     References
     ----------
@@ -73,79 +84,57 @@ def checkpointed(
     True
     >>> h.sum().backward()
     """
-    if not isinstance(layer, Recurrent):
-        raise InputTypeError(f"checkpointed takes a tt.nn.RNN, LSTM or GRU, got {type(layer).__name__}")
-    if layer.bidirectional:
-        raise ShapeError(
-            "checkpointed does not support bidirectional layers, because their second direction starts at "
-            "the end; use one layer for each direction, the second on x.reverse()"
-        )
+    check_segmentable(layer, state)
     if not isinstance(x, Ragged):
         raise InputTypeError(
             f"checkpointed takes a Ragged batch, got {type(x).__name__}; convert it, for example with "
             "Ragged.from_padded"
         )
-    if segment is None:
-        segment = _FACTOR * (math.isqrt(max(0, x.longest - 1)) + 1)
-    if segment < 1:
-        raise ShapeError(f"segment must be at least 1, got {segment}")
-    order, layouts = _segments(x.layout, segment)
-    values = x.values if order is None else x.values.index_select(0, order)
-    # `split` makes no copy, and its backward pass concatenates the segments once.
-    sizes = [layout.total for layout in layouts]
-    segments = values.split(sizes)
-    flags = _flags(layer, x, reset, order, sizes)
-    has_c = layer.spec.has_c
-    random = bool(layer.dropout) and layer.training and layer.num_layers > 1
-
-    def run(segment: Tensor, flags: Tensor | None, layout: Layout, *carried: Tensor) -> tuple[Tensor, ...]:
-        initial: Any = None if not carried else carried if has_c else carried[0]
-        tokens = Ragged(segment, layout.offsets, layout=layout)
-        of_segment = None if flags is None else tokens.with_values(flags)
-        result = layer(tokens, initial, context=context, reset=of_segment)
-        h = result.output.values if outputs else result.output.values[:, :0]
-        return (h, *result.state) if has_c else (h, result.state)
-
-    carried = () if state is None else tuple(state) if has_c else (state,)
-    outputs_of_segments = []
-    for values_of_segment, flags_of_segment, layout in zip(segments, flags, layouts, strict=True):
-        h, *carried = checkpoint(
-            run,
-            values_of_segment,
-            flags_of_segment,
-            layout,
-            *carried,
+    steps = steps_of_segment(segment, x.longest)
+    segments = Segments.of(x.layout, steps)
+    split = segments.split(x.values)
+    flags = [None] * len(split) if reset is None else segments.split(_flags(layer, x, reset))
+    noise = _noise(layer, len(x), inputs)
+    parts: list[list[Tensor]] = []
+    for number, (tokens, flags_of_segment) in enumerate(zip(split, flags, strict=True)):
+        arguments = {**inputs, **noise, **({} if flags_of_segment is None else {"reset": flags_of_segment})}
+        if noise:
+            arguments["first_step"] = noise["first_step"] + number * steps
+        output, state = checkpoint(
+            partial(_called, layer, outputs=outputs),
+            tokens,
+            state,
+            arguments,
             use_reentrant=False,
-            preserve_rng_state=random,
+            preserve_rng_state=layer.training,
         )
-        outputs_of_segments.append(h)
-    output = torch.cat(outputs_of_segments)
-    if order is not None:
-        output = output.index_select(0, torch.argsort(order))
-    return RecurrentOutput(x.with_values(output), tuple(carried) if has_c else carried[0])
+        leaves, structure = pytree.tree_flatten(output)
+        parts.append(leaves)
+    joined = [x.with_values(segments.joined(leaf)) for leaf in zip(*parts, strict=True)]
+    return RecurrentOutput(pytree.tree_unflatten(joined, structure), state)
 
 
-def _flags(
-    layer: Recurrent, x: Ragged, reset: Any, order: Tensor | None, sizes: list[int]
-) -> Sequence[Tensor | None]:
-    """Return the reset flags of each segment, None for none."""
-    if reset is None:
-        return [None] * len(sizes)
-    flags = pieces_of(reset, x, batch_first=False, layer=type(layer).__name__).flags.values
-    segments: tuple[Tensor, ...] = (flags if order is None else flags.index_select(0, order)).split(sizes)
-    return segments
+def _called(
+    layer: nn.Module, tokens: Ragged, state: Any, arguments: Mapping[str, Any], *, outputs: bool
+) -> tuple[Any, Any]:
+    """Return the output values and the state of a call on a segment."""
+    output, state = layer(tokens, state, **arguments)
+    leaves, structure = pytree.tree_flatten(output, is_leaf=lambda part: isinstance(part, Ragged))
+    values = [part.values if outputs else part.values.new_zeros(len(part.values), 0) for part in leaves]
+    return pytree.tree_unflatten(values, structure), state
 
 
-def _segments(layout: Layout, segment: int) -> tuple[Tensor | None, list[Layout]]:
-    """Return token indices in the order of segments (None if unchanged) and the layout of each segment."""
-    lengths, offsets = layout.lengths, layout.host_offsets
-    count = max(1, -(-int(lengths.max()) // segment)) if len(lengths) else 1
-    cut = (lengths[None] - segment * torch.arange(count)[:, None]).clamp(0, segment)
-    layouts = [Layout.from_lengths(row, layout.offsets.device) for row in cut]
-    if len(lengths) == 1 or count == 1:
-        return None, layouts
-    starts = (offsets[:-1][None] + segment * torch.arange(count)[:, None]).flatten()
-    sizes = cut.flatten()
-    first = torch.cumsum(sizes, 0) - sizes
-    order = torch.arange(int(sizes.sum())) + torch.repeat_interleave(starts - first, sizes)
-    return order.to(layout.offsets.device), layouts
+def _flags(layer: nn.Module, x: Ragged, reset: Any) -> Tensor:
+    """Return the reset flags (T,) of a batch."""
+    return pieces_of(reset, x, batch_first=False, layer=type(layer).__name__).flags.values
+
+
+def _noise(layer: nn.Module, batch: int, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the seeds and the first step of a call that draws random numbers, as it draws them."""
+    if not isinstance(layer, Recurrence) or not layer.draws_noise:
+        return {}
+    seeds = inputs.get("seeds")
+    return {
+        "seeds": drawn_seeds(batch) if seeds is None else seeds,
+        "first_step": torch.as_tensor(inputs.get("first_step", 0)),
+    }

@@ -94,7 +94,11 @@ class LayerHorizon:
 
 @dataclass(frozen=True)
 class SpectrumSummary:
-    """A `Spectrum`, and for an RNN the gradient norm that it predicts beside the measured one."""
+    """A `Spectrum`, and for an RNN the gradient norm that it predicts beside the measured one.
+
+    Of layers without known blocks of W_hh, that of the Jacobian of the last step of the longest sequence, if
+    the state has at most 512 numbers.
+    """
 
     name: str
     layer: int

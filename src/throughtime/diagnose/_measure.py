@@ -28,10 +28,10 @@ from throughtime.diagnose._influence import Influence, influence
 from throughtime.diagnose._lyapunov import lyapunov_exponents
 from throughtime.diagnose._not_finite import first_not_finite
 from throughtime.diagnose._profile import Profile, profile_of
-from throughtime.diagnose._spectrum import Spectrum, spectrum
+from throughtime.diagnose._spectrum import Spectrum, spectrum, spectrum_of_steps
 from throughtime.diagnose._training_findings import drifting, order_unused
 from throughtime.diagnose._vanished import vanished_finding
-from throughtime.diagnose._watch import Watch, is_recurrent, watch
+from throughtime.diagnose._watch import Watch, is_recurrent, module_of, watch
 from throughtime.errors import NotFiniteError, ShapeError, UnsupportedError
 from throughtime.nn.recurrent.watching import LayerRun
 from throughtime.nn.trace.reading import Reading
@@ -146,7 +146,7 @@ def _diagnosis(
         inputs=_inputs(inputs, batch),
         findings=by_severity([finding for finding in candidates if finding is not None]),
         layers=tuple(map(_layer, flow.layers)),
-        spectrum=_spectra(model, flow) if recurrent else (),
+        spectrum=() if recording is None else _spectra(model, recording, flow),
         lyapunov=() if recording is None else _exponents(recording, exponents),
         recency=_recency(scores),
         examples=_examples(batch, scores, runs, tokens, examples),
@@ -237,12 +237,25 @@ def _profile(profile: Profile) -> ProfileSummary:
     return ProfileSummary(_numbers(profile.mean), *(_numbers(profile.quantiles[q]) for q in (0.1, 0.5, 0.9)))
 
 
-def _spectra(model: nn.Module, flow: GradientFlow) -> tuple[SpectrumSummary, ...]:
+def _spectra(model: nn.Module, recording: Watch, flow: GradientFlow) -> tuple[SpectrumSummary, ...]:
+    """Return the spectra of recurrent weights, and of the last step's Jacobian of layers without any."""
     try:
-        spectra = spectrum(model)
+        weights = spectrum(model)
     except UnsupportedError:
-        return ()
-    return tuple(_spectrum(block, flow) for block in spectra)
+        weights = ()
+    known = {_place(block) for block in weights}
+    runs = [run for run in recording.directions() if _place(run) not in known]
+    jacobians = spectrum_of_steps([run for run in runs if _size(run) <= MOST])
+    return tuple(_spectrum(block, flow) for block in (*weights, *jacobians))
+
+
+def _size(run: LayerRun) -> int:
+    return sum(part.shape[1] for part in run.states.values())
+
+
+def _place(part: Spectrum | LayerRun) -> tuple[str, int, int]:
+    """Return the name of the module, the layer and the direction."""
+    return module_of(part.name), part.layer, part.direction
 
 
 def _spectrum(block: Spectrum, flow: GradientFlow) -> SpectrumSummary:
@@ -266,12 +279,7 @@ def _measured_and_predicted(
     block: Spectrum, flow: GradientFlow
 ) -> tuple[tuple[float | None, ...], tuple[float | None, ...]]:
     """Return the mean norm of ∂L/∂h by distance from the last step, measured and as W_hh alone predicts."""
-    layer = next(
-        layer
-        for layer in flow.layers
-        if layer.name.split("[")[0] == block.name
-        and (layer.layer, layer.direction) == (block.layer, block.direction)
-    )
+    layer = next(layer for layer in flow.layers if _place(layer.run) == _place(block))
     mean = layer.profile("h").mean
     prediction = block.prediction(_last_gradients(layer.run), len(mean) - 1)
     return _numbers(mean), _numbers(prediction)

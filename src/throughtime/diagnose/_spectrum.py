@@ -1,17 +1,22 @@
-"""`spectrum`: eigenvalues and singular values of recurrent weights."""
+"""`spectrum`: eigenvalues and singular values of recurrent weights, and of the Jacobian of a step."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from throughtime.diagnose._watch import Watch, layers_of, module_of
 from throughtime.errors import ShapeError, UnsupportedError
-from throughtime.nn.recurrent.layer import Recurrent
+from throughtime.nn.recurrent.watching import LayerRun
+
+JACOBIAN = "Jacobian"
+"""The block of a `Spectrum` that is not one of recurrent weights."""
 
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    r"""Eigenvalues and singular values of one square block of W_hh, all in float64.
+    r"""Eigenvalues and singular values of one square block of W_hh, or of a Jacobian, all in float64.
 
     Parameters
     ----------
@@ -20,9 +25,9 @@ class Spectrum:
     layer, direction : int
         Direction 1 reads from the end.
     block : str
-        Gate whose rows these are; "h" for an RNN.
+        Gate whose rows these are; "h" for an RNN; "Jacobian" for that of a step.
     matrix : Tensor
-        (H, H) the block.
+        (H, H) the block, or (S, S) the Jacobian ∂s_t/∂s_{t−1} of a state of S numbers.
     eigenvalues : Tensor
         (H,) complex, in descending order of absolute value.
     singular_values : Tensor
@@ -91,8 +96,13 @@ class Spectrum:
         )
 
 
-def spectrum(model: nn.Module) -> tuple[Spectrum, ...]:
-    r"""Return the eigenvalues and singular values of every recurrent block of a model.
+def spectrum(model: nn.Module | Watch, *, step: int = -1) -> tuple[Spectrum, ...]:
+    r"""Return the eigenvalues and singular values of every recurrent layer of a model.
+
+    Of a model these are those of the blocks of W_hh; of a recording, those of the Jacobian of one step,
+    J_t = ∂s_t/∂s_{t−1}, with s_t the state (h; of an LSTM h and c). Every recurrent layer has a Jacobian:
+    also `throughtime.nn.Recurrence` with any transition, and scan layers such as `throughtime.nn.MinGRU`,
+    whose J_t = diag(a_t) has the gates a_t as eigenvalues.
 
     For a linear recurrence h_t = W h_{t−1} the gradient N steps back is ∂L/∂h_{t−N} = (Wᵀ)ᴺ ∂L/∂h_t. Three
     numbers describe it:
@@ -105,23 +115,30 @@ def spectrum(model: nn.Module) -> tuple[Spectrum, ...]:
       vanishing or exploding: c·W has the condition number of W for every c.
 
     tanh and gates multiply each step by their slopes, which are at most 1 for tanh, so for an RNN the linear
-    prediction is an upper bound on average. The gates of LSTM and GRU carry h and c past W_hh; for these see
-    `lyapunov_exponents`.
+    prediction is an upper bound on average. The gates of LSTM and GRU carry h and c past W_hh, and the
+    Jacobian has their share, too; for growth over many steps see `lyapunov_exponents`.
 
     Parameters
     ----------
-    model : Module
-        With `throughtime.nn.RNN`, `LSTM` or `GRU` in it, without a projection.
+    model : Module or Watch
+        A model with layers that state their recurrent weights: built-in cells without a projection, and those
+        of a `throughtime.nn.Cell` with ``recurrent_blocks``, such as `throughtime.nn.LiGRU`; or a recording
+        of `watch`, after a backward pass.
+    step
+        Of a recording: the step of the longest sequence, counted in the order of reading; negative numbers
+        count from its last step.
 
     Returns
     -------
     tuple of Spectrum
-        One for each layer, direction and gate.
+        One for each layer, direction and gate; of a recording, for each layer and direction of every run.
 
     Raises
     ------
     UnsupportedError
         If there is no such layer.
+    ShapeError
+        If the longest sequence has no such step.
 
     References
     ----------
@@ -141,33 +158,52 @@ def spectrum(model: nn.Module) -> tuple[Spectrum, ...]:
     (1.0, 0.9)
     >>> block.prediction(torch.ones(2), 100)[100] < 1e-4
     tensor(True)
+
+    A scan layer, whose state decays by its gates:
+
+    >>> layer = tt.nn.MinGRU(1, 2)
+    >>> with tt.diagnose.watch(layer) as recording:
+    ...     layer(torch.randn(5, 1)).output.sum().backward()
+    >>> decay = tt.diagnose.spectrum(recording)[0].eigenvalues.real
+    >>> gates = layer.trace(recording.directions()[0].input).states[0, 0]["update"].values
+    >>> torch.allclose(decay.sort().values, (1 - gates[-1]).sort().values.double())
+    True
     """
-    spectra = []
-    for module_name, module in model.named_modules():
-        if not isinstance(module, Recurrent) or module.proj_size:
-            continue
-        hidden = module.hidden_size
-        blocks = module.spec.row_blocks
-        for place, names in enumerate(module._all_weights):  # noqa: SLF001
-            directions = 2 if module.bidirectional else 1
-            whole = getattr(module, names[1]).detach().to("cpu", torch.float64)
-            for block, matrix in zip(blocks, whole.split(hidden), strict=True):
-                eigenvalues = torch.linalg.eigvals(matrix)
-                order = eigenvalues.abs().argsort(descending=True)
-                spectra.append(
-                    Spectrum(
-                        module_name or type(module).__name__,
-                        place // directions,
-                        place % directions,
-                        block,
-                        matrix,
-                        eigenvalues[order],
-                        torch.linalg.svdvals(matrix),
-                    )
-                )
+    if isinstance(model, Watch):
+        return spectrum_of_steps(model.directions(), step)
+    spectra = [
+        _of_matrix(name, *place, block, matrix)
+        for layer, name in layers_of(model).items()
+        for place, blocks in layer.recurrent_blocks().items()
+        for block, matrix in blocks.items()
+    ]
     if not spectra:
         raise UnsupportedError(
-            "this model has no recurrent layer with a square W_hh; spectrum takes tt.nn.RNN, LSTM and GRU "
-            "without proj_size"
+            "this model has no layer that states a square W_hh, such as tt.nn.LiGRU, or tt.nn.LSTM without "
+            "proj_size; for the Jacobian of a step of other layers, give spectrum a recording of watch(model)"
         )
     return tuple(spectra)
+
+
+def spectrum_of_steps(runs: Iterable[LayerRun], step: int = -1) -> tuple[Spectrum, ...]:
+    """Return the spectrum of the Jacobian of one step of the longest sequence of each run."""
+    return tuple(_of_step(run, step) for run in runs)
+
+
+def _of_step(run: LayerRun, step: int) -> Spectrum:
+    lengths = run.read.layout.lengths
+    longest = int(lengths.argmax()) if len(lengths) else 0
+    count = int(lengths[longest]) if len(lengths) else 0
+    if not -count <= step < count:
+        raise ShapeError(f"{run.name}: the longest sequence has {count} steps, so there is no step {step}")
+    size, pulled_back = run.jacobians(longest)
+    with torch.no_grad():
+        matrix = pulled_back(step % count, torch.eye(size, dtype=torch.float64))
+    return _of_matrix(module_of(run.name), run.layer, run.direction, JACOBIAN, matrix)
+
+
+def _of_matrix(name: str, layer: int, direction: int, block: str, matrix: Tensor) -> Spectrum:
+    matrix = matrix.detach().to("cpu", torch.float64)
+    eigenvalues = torch.linalg.eigvals(matrix)
+    order = eigenvalues.abs().argsort(descending=True)
+    return Spectrum(name, layer, direction, block, matrix, eigenvalues[order], torch.linalg.svdvals(matrix))

@@ -52,6 +52,11 @@ def _named(name: str, runs: Sequence[LayerRun]) -> Sequence[LayerRun]:
     return runs
 
 
+def module_of(name: str) -> str:
+    """Return the name of the module of a run, which may end with the number of a layer."""
+    return name.split("[", maxsplit=1)[0]
+
+
 @contextmanager
 def watch(model: nn.Module, *, whole: bool = False) -> Iterator[Watch]:
     """Record the gradients of recurrent layers while this thread runs a model inside the block.
@@ -74,7 +79,7 @@ def watch(model: nn.Module, *, whole: bool = False) -> Iterator[Watch]:
     Yields
     ------
     Watch
-        For `gradient_flow`, `lyapunov_exponents` and `first_not_finite`.
+        For `gradient_flow`, `spectrum`, `lyapunov_exponents` and `first_not_finite`.
 
     Raises
     ------
@@ -90,9 +95,7 @@ def watch(model: nn.Module, *, whole: bool = False) -> Iterator[Watch]:
     >>> tt.diagnose.gradient_flow(recording).layers[0].h
     Ragged(lengths=[7], features=(), dtype=float32)
     """
-    layers: dict[nn.Module, str] = {}
-    for layer, name in _outermost(model):
-        layers.setdefault(layer, name)  # of a layer that a model holds twice the first name
+    layers: dict[nn.Module, str] = dict(layers_of(model).items())
     if not layers:
         kinds = sorted({type(module).__name__ for module in model.modules()})
         raise UnsupportedError(
@@ -104,12 +107,20 @@ def watch(model: nn.Module, *, whole: bool = False) -> Iterator[Watch]:
         yield recording
 
 
+def layers_of(model: nn.Module) -> dict[Watchable, str]:
+    """Return the layers that can be watched with their names, and not those inside of others."""
+    layers: dict[Watchable, str] = {}
+    for layer, name in _outermost(model):
+        layers.setdefault(layer, name)  # of a layer that a model holds twice the first name
+    return layers
+
+
 def is_recurrent(model: nn.Module) -> bool:
     """Tell whether a model has layers that can be watched."""
     return any(isinstance(module, Watchable) for module in model.modules())
 
 
-def _outermost(module: nn.Module, path: str = "") -> Iterator[tuple[nn.Module, str]]:
+def _outermost(module: nn.Module, path: str = "") -> Iterator[tuple[Watchable, str]]:
     """Yield layers that can be watched with their names; not those inside of others, which report them."""
     if isinstance(module, Watchable):
         yield module, path or type(module).__name__

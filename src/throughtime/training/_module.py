@@ -24,7 +24,7 @@ from throughtime.data.examples import Source
 from throughtime.data.window_batches import WindowBatch
 from throughtime.diagnose import AdaptiveClip, locate_not_finite
 from throughtime.errors import NotFiniteError, UnsupportedError
-from throughtime.nn import GRU, LSTM, RNN, Recurrence
+from throughtime.nn.recurrent.bounding import bound_recurrent_gradients
 from throughtime.tasks import Loader, StepValues, Task
 from throughtime.training._metrics import EpochMetrics, history_of
 from throughtime.training._settings import Settings
@@ -325,14 +325,10 @@ def _set_seed(seed: int) -> None:
 
 
 def _bound_steps(model: nn.Module, norm: float) -> None:
-    layers = [module for module in model.modules() if isinstance(module, RNN | LSTM | GRU | Recurrence)]
-    if not layers:
-        raise UnsupportedError(
-            f"clip_recurrent needs a recurrent layer, and {type(model).__name__} has none; leave it out or "
-            "choose another model"
-        )
-    for layer in layers:
-        layer.bound_gradients(norm=norm)
+    try:
+        bound_recurrent_gradients(model, norm=norm)
+    except UnsupportedError as error:
+        raise UnsupportedError(f"clip_recurrent: {error}") from error
 
 
 def merged_states(states: Sequence[dict[str, Any]]) -> dict[str, Any]:

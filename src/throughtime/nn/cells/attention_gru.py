@@ -91,6 +91,10 @@ class AttentionGRUCell(Cell):
         """Set all parameters uniformly within ±1/√H."""
         set_uniform(self, self.hidden_size)
 
+    def recurrent_blocks(self) -> dict[str, Tensor]:
+        """Return the blocks of ``weight_hh`` by gate."""
+        return dict(zip(("reset", "update", "candidate"), self.weight_hh.chunk(3), strict=True))
+
     def forward(self, state: Tensor, x_t: Tensor, context: Any = None, noise: Masks | None = None) -> Tensor:
         """Return h_t of h_{t−1} (n, H), x_t (n, I) and a memory."""
         memory, added = context if isinstance(context, tuple) else (context, None)

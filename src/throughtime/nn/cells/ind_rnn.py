@@ -67,11 +67,17 @@ class IndRNNCell(Cell):
         set_uniform(self, self.hidden_size)
         nn.init.uniform_(self.weight_hh, 0, 1 if self.bound is None else min(1, self.bound))
 
+    def recurrent_blocks(self) -> dict[str, Tensor]:
+        """Return diag(u)."""
+        return {"h": torch.diag(self._u())}
+
     def forward(self, state: Tensor, x_t: Tensor, noise: Masks | None = None) -> Tensor:
         """Return h_t of h_{t−1} (n, H) and x_t (n, I)."""
-        u = self.weight_hh if self.bound is None else self.weight_hh.clamp(-self.bound, self.bound)
-        total = linear(x_t, self.weight_ih, self.bias_ih) + u * masked(state, noise)
+        total = linear(x_t, self.weight_ih, self.bias_ih) + self._u() * masked(state, noise)
         return _ACTIVATIONS[self.activation](total)
+
+    def _u(self) -> Tensor:
+        return self.weight_hh if self.bound is None else self.weight_hh.clamp(-self.bound, self.bound)
 
 
 class IndRNN(CellLayer):

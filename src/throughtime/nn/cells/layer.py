@@ -78,6 +78,14 @@ class CellLayer(Watchable, PlacedLayer):
         for place in self._places:
             self._at(place).bound_gradients(value=value, norm=norm)
 
+    def recurrent_blocks(self) -> dict[tuple[int, int], dict[str, Tensor]]:
+        """Return the blocks that the cells state, for each layer and direction."""
+        blocks = {
+            divmod(number, self._directions): cell.recurrent_blocks()
+            for number, cell in enumerate(self.cells)
+        }
+        return {place: part for place, part in blocks.items() if part}
+
     @property
     def _weight(self) -> Tensor:
         """One of the parameters, for its dtype and device."""

@@ -78,6 +78,10 @@ class LayerNormGRUCell(Cell):
         nn.init.ones_(self.weight_norm_ih)
         nn.init.ones_(self.weight_norm_hh)
 
+    def recurrent_blocks(self) -> dict[str, Tensor]:
+        """Return the blocks of ``weight_hh`` by gate, whose products are normalised."""
+        return dict(zip(("reset", "update", "candidate"), self.weight_hh.chunk(3), strict=True))
+
     def forward(self, state: Tensor, x_t: Tensor, noise: Masks | None = None) -> Tensor:
         """Return h_t of h_{t−1} (n, H) and x_t (n, I)."""
         from_x = self._normalized(linear(x_t, self.weight_ih), self.weight_norm_ih, self.bias_ih)

@@ -82,6 +82,10 @@ class LiGRUCell(Cell):
         product = linear(tokens, self.weight_ih, self.bias_ih)
         return product if self.norm is None else normalized(product, self.norm)
 
+    def recurrent_blocks(self) -> dict[str, Tensor]:
+        """Return the blocks of ``weight_hh`` by gate."""
+        return dict(zip(("update", "candidate"), self.weight_hh.chunk(2), strict=True))
+
     def forward(self, state: Tensor, x_t: Tensor, noise: Masks | None = None) -> Tensor:
         """Return h_t of h_{t−1} (n, H) and prepared tokens (n, 2·H)."""
         z, candidate = (x_t + linear(masked(state, noise), self.weight_hh)).chunk(2, 1)

@@ -62,6 +62,10 @@ class MultiplicativeLSTMCell(Cell):
         """Set all parameters uniformly within ±1/√H."""
         set_uniform(self, self.hidden_size)
 
+    def recurrent_blocks(self) -> dict[str, Tensor]:
+        """Return W_mh, the factor of h in m."""
+        return {"intermediate": self.weight_hh}
+
     def forward(
         self, state: tuple[Tensor, Tensor], x_t: Tensor, noise: Masks | None = None
     ) -> tuple[Tensor, Tensor]:

@@ -67,6 +67,10 @@ class PeepholeSRUCell(Cell):
         bound = self.hidden_size**-0.5
         nn.init.uniform_(self.weight_hh, -bound, bound)
 
+    def recurrent_blocks(self) -> dict[str, Tensor]:
+        """Return diag(v_f) and diag(v_r), the factors of c."""
+        return {name: torch.diag(v) for name, v in zip(("forget", "reset"), self.weight_hh, strict=True)}
+
     def forward(
         self, state: tuple[Tensor, Tensor], x_t: Tensor, noise: Masks | None = None
     ) -> tuple[Tensor, Tensor]:

@@ -67,6 +67,15 @@ class RecurrentHighwayCell(Cell):
         if self.bias_ih is not None:
             nn.init.constant_(self.bias_ih[:, self.hidden_size : 2 * self.hidden_size], self.transform_bias)
 
+    def recurrent_blocks(self) -> dict[str, Tensor]:
+        """Return the blocks R by gate and level."""
+        names = ("candidate", "transform", "carry")[: self.gates]
+        return {
+            f"{name}_{level + 1}": block
+            for level, weight in enumerate(self.weight_hh)
+            for name, block in zip(names, weight.chunk(self.gates), strict=True)
+        }
+
     def forward(self, state: Tensor, x_t: Tensor, noise: Masks | None = None) -> Tensor:
         """Return h_t of h_{t−1} (n, H) and x_t (n, I)."""
         s = state

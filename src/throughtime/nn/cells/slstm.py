@@ -66,6 +66,15 @@ class SLSTMCell(Cell):
         """Set all parameters uniformly within ±1/√H."""
         set_uniform(self, self.hidden_size)
 
+    def recurrent_blocks(self) -> dict[str, Tensor]:
+        """Return R by gate: the blocks of the heads on its diagonal."""
+        heads = [head.chunk(4) for head in self.weight_hh]
+        names = ("input", "forget", "candidate", "output")
+        return {
+            name: torch.block_diag(*blocks)
+            for name, blocks in zip(names, zip(*heads, strict=True), strict=True)
+        }
+
     def forward(
         self, state: tuple[Tensor, ...], x_t: Tensor, noise: Masks | None = None
     ) -> tuple[Tensor, ...]:

@@ -10,7 +10,7 @@ from torch.nn.utils import parametrize
 from throughtime.errors import InputTypeError
 from throughtime.nn.cells.masks import Masks, kept, masked
 from throughtime.nn.recurrence.cell import Cell
-from throughtime.nn.recurrent.cells import CELLS
+from throughtime.nn.recurrent.cells import CELLS, blocks_of_cell
 
 
 def as_cell(cell: Any, wrapper: str) -> Cell:
@@ -38,6 +38,10 @@ class _TorchCell(Cell):
     def reset_parameters(self) -> None:
         """Reinitialise the parameters."""
         self.cell.reset_parameters()
+
+    def recurrent_blocks(self) -> dict[str, Tensor]:
+        """Return the blocks of W_hh by gate."""
+        return blocks_of_cell(self.cell)
 
     def products(self, h: Tensor, x_t: Tensor, noise: Masks | None) -> tuple[Tensor, Tensor]:
         """Return the products of x_t and of h."""

@@ -31,6 +31,10 @@ class Wrapper(Cell):
         """Return the tokens prepared by the wrapped cell."""
         return self.cell.prepare(tokens)
 
+    def recurrent_blocks(self) -> dict[str, Tensor]:
+        """Return those of the wrapped cell."""
+        return self.cell.recurrent_blocks()
+
     def reset_parameters(self) -> None:
         """Reinitialise the parameters of the wrapped cell."""
         self.cell.reset_parameters()

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.nn.utils import stateless
 
 from throughtime.errors import UnsupportedError
+from throughtime.nn.recurrence._context_structure import with_structure
 from throughtime.nn.recurrence._structures import leaves_of, rebuilt
 from throughtime.nn.recurrence._transitions import Transitions
-from throughtime.nn.recurrence.step_inputs import StepInputs
-from throughtime.ops.program.registered import numbered
+from throughtime.nn.recurrence.step_inputs import StepInputs, UndrawnNoise
+from throughtime.ops.program.registered import LoopOptions, LoopTensors, numbered
 from throughtime.ops.program.tracing.watching import Watched
 from throughtime.ops.recurrent.steps import Steps
 
@@ -44,17 +45,25 @@ class CompiledLoop:
         """Give a copy a number of its own."""
         return CompiledLoop, (self._f, self._transitions, self._like)
 
-    def run(
-        self, tokens: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], steps: Steps
-    ) -> list[Tensor]:
+    def run(self, tensors: LoopTensors, options: LoopOptions) -> list[Tensor]:
         """Return the states (T, …) after every step, and then the final states (B, …)."""
         if not self._checked:
             _check_tensors(self._f)
             self._checked = True
-        with _with_parameters(self._f, parameters):
-            begun = rebuilt(list(states), self._like)
-            after, final = self._transitions.states("plain", tokens, begun, steps, None)
+        begun = rebuilt(tensors.states, self._like)
+        with _with_parameters(self._f, tensors.parameters):
+            inputs = self._inputs(tensors, options, begun)
+            after, final = self._transitions.states("plain", tensors.tokens, begun, options.steps, inputs)
         return [*leaves_of(after), *leaves_of(final)]
+
+    def _inputs(self, tensors: LoopTensors, options: LoopOptions, state: Any) -> StepInputs | None:
+        """Return the context of a call, and its noise, drawn from the seeds."""
+        structure = options.structure
+        context = None if structure is None else with_structure(tensors.context, structure)
+        if options.seeds is None:
+            return None if context is None else StepInputs(context)
+        inputs = StepInputs(context, undrawn=UndrawnNoise(options.seeds, options.first_step))
+        return inputs.drawn(self._f, options.steps, state)
 
 
 def _check_tensors(f: nn.Module) -> None:
@@ -94,7 +103,8 @@ def _same(a: Tensor, b: Tensor) -> bool:
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
 def outside_of_graphs(
-    transitions: Transitions, tokens: Any, state: Any, steps: Steps, inputs: StepInputs | None
+    f: Any, transitions: Transitions, tokens: Any, state: Any, steps: Steps, inputs: StepInputs | None
 ) -> tuple[Any, Any]:
     """Run a loop in an eager call, between two graphs of torch.compile."""
+    inputs = None if inputs is None else inputs.drawn(f, steps, state)
     return transitions.states("plain", tokens, state, steps, inputs)

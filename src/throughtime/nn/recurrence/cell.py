@@ -100,6 +100,14 @@ class Cell(nn.Module):
         del draws
         return None
 
+    def recurrent_blocks(self) -> dict[str, Tensor]:
+        """Return the matrices (H, H) that h_{t−1} is multiplied by, for `throughtime.diagnose.spectrum`.
+
+        They are named by the gate whose pre-activation they add to; "h" for that of h itself. By default
+        there are none: the spectrum is that of the Jacobian of a step.
+        """
+        return {}
+
     def reset_parameters(self) -> None:
         """Reinitialise the parameters; by default by this method of all child modules that have it."""
         for part in self.children():

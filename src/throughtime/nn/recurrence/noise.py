@@ -94,8 +94,7 @@ def draws_of(steps: Steps, seeds: Any, first_step: Any, like: Tensor) -> Draws:
     like
         A tensor with the dtype and device of the masks.
     """
-    if seeds is None:
-        seeds = torch.randint(2**63 - 1, (steps.batch,), device="cpu")
+    seeds = drawn_seeds(steps.batch) if seeds is None else seeds
     lengths = host_lengths(steps).tolist()
     return Draws(
         _integers(seeds, steps.batch, "seeds"),
@@ -105,6 +104,11 @@ def draws_of(steps: Steps, seeds: Any, first_step: Any, like: Tensor) -> Draws:
         like.dtype,
         like.device,
     )
+
+
+def drawn_seeds(batch: int) -> Tensor:
+    """Return seeds (B,) from torch's generator."""
+    return torch.randint(2**63 - 1, (batch,), device="cpu")
 
 
 def _integers(values: Any, batch: int, name: str, *, least: int | None = None) -> Tensor:

@@ -27,12 +27,12 @@ from throughtime.nn.recurrence._transition import begin, check_input, check_next
 from throughtime.nn.recurrence._transitions import Transitions
 from throughtime.nn.recurrence.cell import Cell
 from throughtime.nn.recurrence.names import Names, names_of
-from throughtime.nn.recurrence.noise import draws_of
-from throughtime.nn.recurrence.step_inputs import StepInputs, checked_constants
+from throughtime.nn.recurrence.step_inputs import StepInputs, UndrawnNoise, checked_constants
 from throughtime.nn.recurrence.trace import Kept, RecurrenceTrace
 from throughtime.nn.recurrence.watched import TracedRun, order_of
 from throughtime.nn.recurrent.attached import CarriesState, Watchable
 from throughtime.nn.recurrent.carrying import carrier_of, states_after
+from throughtime.nn.recurrent.cells import blocks_of_cell
 from throughtime.nn.recurrent.watching import watcher_of
 from throughtime.ops.recurrent.bounds import bound_of
 from throughtime.ops.recurrent.steps import Steps, dense_steps, host_lengths
@@ -52,8 +52,8 @@ class Recurrence(CarriesState, Watchable):
     traced (branches on values, random numbers, an operator without a native implementation) runs step by step
     in Python, which is much slower; a warning names the reason. On a GPU every f runs in Python, without a
     warning. Under `torch.compile` a call is one operator of the graph, which runs f as an eager call does, if
-    f is a module and the call has no context and draws no random numbers; other calls on a `Ragged` run
-    between two graphs, or with ``fullgraph=True`` raise torch's error with the reason.
+    f is a module; other calls on a `Ragged` run between two graphs, or with ``fullgraph=True`` raise torch's
+    error with the reason.
 
     Parameters
     ----------
@@ -107,6 +107,8 @@ class Recurrence(CarriesState, Watchable):
     >>> output, tuple(h.shape)
     (Ragged(lengths=[4, 0, 2], features=(5,), dtype=float32, requires_grad=True), (3, 5))
     """
+
+    no_bounds = ""
 
     def __init__(
         self,
@@ -184,6 +186,17 @@ class Recurrence(CarriesState, Watchable):
     def initial_state(self) -> Any:
         """The state that a sequence begins with, in its structure, without a dimension for sequences."""
         return pytree.tree_map(lambda name: getattr(self, name), self._named_state)
+
+    @property
+    def draws_noise(self) -> bool:
+        """Whether a call draws random numbers: in training, if f is a cell with noise."""
+        return self._draws and self.f.training  # type: ignore[attr-defined]
+
+    def recurrent_blocks(self) -> dict[tuple[int, int], dict[str, Tensor]]:
+        """Return the blocks that a cell states; none for other transitions."""
+        blocks = self.f.recurrent_blocks() if isinstance(self.f, Cell) else {}
+        blocks = blocks_of_cell(self.f) if is_cell(self.f) else blocks
+        return {(0, 0): blocks} if blocks else {}
 
     def transition(self, state: Any, x_t: Any) -> Any:
         """Return the state after one step of n sequences, in Python."""
@@ -371,6 +384,7 @@ class Recurrence(CarriesState, Watchable):
             before = with_bounded_gradients(before, self._transitions.bounds)
         steps = dense_steps(len(x_t), 1, batch_first=False)
         inputs = self._inputs(steps, before, context, seeds, first_step, unbatched=False)
+        inputs = None if inputs is None else inputs.drawn(self.f, steps, before)
         after = check_next(before, self._transitions.step(before, token, inputs))
         if carrier is not None:
             carrier.end(self, host_lengths(steps), leaves_of(after))
@@ -395,14 +409,13 @@ class Recurrence(CarriesState, Watchable):
         self, steps: Steps, state: Any, context: Any, seeds: Any, first_step: Any, *, unbatched: bool
     ) -> StepInputs | None:
         """Return the context and noise that steps read besides states and tokens, or None."""
-        noise = None
-        if self._draws and self.f.training:  # type: ignore[attr-defined]
-            noise = self.f.noise(draws_of(steps, seeds, first_step, pytree.tree_leaves(state)[0]))  # type: ignore[attr-defined]
-        if context is None and noise is None:
+        if context is None and not self.draws_noise:
             return None
         if context is not None:
             context = checked_constants(context, steps.batch, unbatched=unbatched)
-        return StepInputs(context, noise)
+        undrawn = UndrawnNoise(seeds, first_step) if self.draws_noise else None
+        inputs = StepInputs(context, undrawn=undrawn)
+        return inputs if torch.compiler.is_compiling() else inputs.drawn(self.f, steps, state)
 
     def _run(
         self,

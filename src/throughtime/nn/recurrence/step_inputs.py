@@ -14,7 +14,16 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from throughtime.errors import InputTypeError, ShapeError
-from throughtime.nn.recurrence.noise import Noise
+from throughtime.nn.recurrence.noise import Noise, draws_of
+from throughtime.ops.recurrent.steps import Steps
+
+
+@dataclass(frozen=True)
+class UndrawnNoise:
+    """What the random numbers of a call are drawn from, see `throughtime.nn.recurrence.noise.draws_of`."""
+
+    seeds: Any
+    first_step: Any
 
 
 @dataclass(frozen=True)
@@ -27,10 +36,21 @@ class StepInputs:
         Tensors (B, …), or None.
     noise : Noise, optional
         Of all sequences and tokens.
+    undrawn : UndrawnNoise, optional
+        In its place, see `drawn`: where torch.compile leaves the drawing to an operator.
     """
 
     context: Any = None
     noise: Noise | None = None
+    undrawn: UndrawnNoise | None = None
+
+    def drawn(self, f: Any, steps: Steps, state: Any) -> "StepInputs | None":
+        """Return the inputs with the noise of a cell f; None if there are none."""
+        noise = self.noise
+        if self.undrawn is not None:
+            like = pytree.tree_leaves(state)[0]
+            noise = f.noise(draws_of(steps, self.undrawn.seeds, self.undrawn.first_step, like))
+        return None if self.context is None and noise is None else StepInputs(self.context, noise)
 
     def of_pieces(self, of_sequences: Callable[[Tensor], Tensor]) -> "StepInputs":
         """Return the inputs for pieces of sequences; ``of_sequences`` selects each piece's row."""

@@ -8,10 +8,12 @@ reading needs no lock.
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from throughtime.errors import UnsupportedError
 
 Role = Literal["_watchers", "_carriers"]
 
@@ -21,17 +23,49 @@ _LOCK = threading.Lock()
 
 
 class CarriesState(nn.Module):
-    """A layer whose calls without a state ask a carrier where their streams begin, if there is one."""
+    """A layer with one recurrence, or several of one kind, over the steps of its input.
+
+    Calls without a state ask a carrier where their streams begin, if there is one.
+    """
+
+    no_bounds: ClassVar[str] = "they cannot be clipped inside the layer"
+    """Why the gradients inside the recurrence cannot be bounded; empty if they can."""
 
     # By thread, who knows where streams stopped, see `throughtime.bptt.Carried`.
     _carriers: Mapping[int, tuple[Any, ...]] | None = None
 
+    def bound_gradients(self, *, value: float | None = None, norm: float | None = None) -> None:
+        """Raise an error if there is a bound; a layer that can bound gradients overrides this.
+
+        Raises
+        ------
+        UnsupportedError
+            If ``value`` or ``norm`` is not None.
+        """
+        if value is not None or norm is not None:
+            raise self.without_bounds(type(self).__name__)
+
+    def without_bounds(self, name: str) -> UnsupportedError:
+        """Return the error that says why the gradients inside this layer cannot be bounded."""
+        return UnsupportedError(
+            f"{name} has no bound on gradients: {self.no_bounds}; leave the bound out, or clip the gradients "
+            "of the parameters"
+        )
+
 
 class Watchable(nn.Module):
-    """A layer that reports its calls."""
+    """A layer that reports its calls, and its recurrent weights."""
 
     # By thread, who is told of each run, see `throughtime.diagnose.watch`.
     _watchers: Mapping[int, tuple[Any, ...]] | None = None
+
+    def recurrent_blocks(self) -> dict[tuple[int, int], dict[str, Tensor]]:
+        """Return the square blocks (H, H) that h_{t−1} is multiplied by, for each layer and direction.
+
+        They are named by the gate whose pre-activation they add to, "h" for that of h itself; none where the
+        recurrent weights are not known as such blocks.
+        """
+        return {}
 
 
 class _ByThread(dict[int, tuple[Any, ...]]):

@@ -185,3 +185,9 @@ class GRUCell(nn.GRUCell):
 
 
 CELLS = (RNNCell, LSTMCell, GRUCell)
+
+
+def blocks_of_cell(cell: nn.RNNCellBase) -> dict[str, Tensor]:
+    """Return the blocks (H, H) of W_hh of a cell by gate."""
+    blocks = cell.weight_hh.split(cell.hidden_size)
+    return dict(zip(spec_of_cell(cell).row_blocks, blocks, strict=True))

@@ -44,6 +44,7 @@ class Recurrent(CarriesState, Watchable, nn.RNNBase):
     They are not instances of `torch.nn.LSTM` and its like, because torch.compile refuses all of those.
     """
 
+    no_bounds = ""
     spec_class: ClassVar[type[CellSpec]]
     """What describes the cell; a subclass that sets it is the layer of that kind."""
 
@@ -163,6 +164,18 @@ class Recurrent(CarriesState, Watchable, nn.RNNBase):
             gradient_value=bound_of(value, "value", name),
             gradient_norm=bound_of(norm, "norm", name),
         )
+
+    def recurrent_blocks(self) -> dict[tuple[int, int], dict[str, Tensor]]:
+        """Return the blocks of W_hh by gate, for each layer and direction; none with a projection."""
+        if self.proj_size:
+            return {}
+        directions = 2 if self.bidirectional else 1
+        return {
+            divmod(place, directions): dict(
+                zip(self.spec.row_blocks, getattr(self, names[1]).split(self.hidden_size), strict=True)
+            )
+            for place, names in enumerate(self._all_weights)
+        }
 
     def reset_parameters(self) -> None:
         """Reset all parameters: uniform within ±1/√H as in torch, a learned initial state to zeros."""

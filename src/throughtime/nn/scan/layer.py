@@ -79,6 +79,11 @@ class ScanLayer(CarriesState, Watchable, PlacedLayer):
     state_name: ClassVar[str] = "h"
     """The name of the recurrence's state in a trace."""
 
+    no_bounds = (
+        "each step multiplies that of each unit by a gate from 0 to 1, so it cannot grow from step to "
+        "step, and steps run in parallel"
+    )
+
     def __init__(
         self,
         sizes: tuple[int, int, int],

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +68,7 @@ class StepTracer:
         key = _key(state, token)
         trace = self._known(key)
         if trace is None:
-            with _LOCK:
+            with _LOCK, _without_hooks():
                 trace = self._known(key) or self._new(key, state, token)
         return _result(trace)
 
@@ -110,6 +111,14 @@ class StepTracer:
             raise UntraceableError(
                 f"f would be traced again at every call, because {what} changes; make it a tensor"
             )
+
+
+def _without_hooks() -> AbstractContextManager[object]:
+    """Hide the tensors that a trace saves from the hooks of the call, such as those of checkpointing."""
+    enabled: bool = torch._C._autograd._saved_tensors_hooks_is_enabled()  # type: ignore[attr-defined]  # noqa: SLF001
+    if not enabled:  # under function transforms
+        return nullcontext()
+    return torch.autograd.graph.saved_tensors_hooks(lambda part: part, lambda part: part)
 
 
 def _failed(what: str, error: Exception) -> str:
