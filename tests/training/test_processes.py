@@ -19,7 +19,8 @@ from throughtime.data.batches import BatchLoader
 from throughtime.data.examples import Examples, Source
 from throughtime.data.fixed_source import FixedSource
 from throughtime.learn import Recipe, prepare
-from throughtime.tasks import Classification, Tagging
+from throughtime.learn.auto import planned
+from throughtime.tasks import Classification, Tagging, model_outputs
 from throughtime.training import ModelSpec, Run, Settings, _module
 from throughtime.training._module import TrainingModule
 from throughtime.training._tensor_file import read_tree
@@ -63,6 +64,15 @@ def not_empty() -> FixedSource:
     parts = [part.select((part.inputs.lengths > 1).nonzero().flatten()) for part in
              (toy.Toy().training(0), toy.Toy().validation, toy.Toy().test)]  # fmt: skip
     return FixedSource(toy.Toy.shape, *parts, {"kind": "not empty"})
+
+
+def texts() -> dict[str, list[str]]:
+    """Return texts of four to nine letters with the label whether an "a" is among them."""
+    drawn = [torch.randint(8, (4 + n % 6,), generator=torch.Generator().manual_seed(n)) for n in range(80)]
+    return {
+        "text": [" ".join("abcdefgh"[letter] for letter in letters) for letters in drawn],
+        "label": ["with" if 0 in letters else "without" for letters in drawn],
+    }
 
 
 def stored() -> Source:
@@ -123,6 +133,10 @@ CASES = {
 }
 
 
+AUTO = Recipe.of("classification", text=("text",), epochs=2, test=0.2)
+"""The default, which trains its first network alone in several processes."""
+
+
 def _in_two_processes(folder: Path) -> None:
     """Run all trainings in two processes; torchrun restarts them after each one that is killed."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
@@ -149,6 +163,20 @@ def test_two_processes_are_as_one(tmp_path: Path) -> None:
             one = case.created(tmp_path / "one" / kind)
             case.fitted(one)
             _check_close(two, one)
+    _check_default(Run.open(tmp_path / "auto"), prepare(AUTO, texts()).source)
+
+
+def _check_default(run: Run, source: Source) -> None:
+    """Check that both processes trained the first network, each on its part of the tokens, and saved it."""
+    plan = planned(run)
+    assert plan is not None
+    assert plan.is_single
+    assert (run.config.model.name, plan.members[0].model) == ("textcnn", "textcnn")
+    assert [epoch.tokens for epoch in run.metrics.history] == [int(source.training(0).lengths.sum())] * 2
+    assert run.metrics.validation is not None
+    outputs = model_outputs(run.load_model(), source.validation)
+    loss = torch.nn.functional.cross_entropy(outputs, source.validation.labels)  # type: ignore[arg-type]
+    assert run.metrics.validation["loss"] == pytest.approx(float(loss), rel=1e-4)
 
 
 def _check_one_model(run: Run) -> None:

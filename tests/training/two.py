@@ -1,4 +1,4 @@
-"""What each process of tests/training/test_processes.py runs: the trainings of `CASES`, one after the other.
+"""What each process of tests/training/test_processes.py runs: `AUTO`, then each training of `CASES`.
 
 ``torchrun … -m tests.training.two FOLDER``. In those with ``killed_at``, process 1 is killed with
 SIGKILL before its eleventh step, if torchrun has restarted the job so many times.
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-from tests.training.test_processes import CASES
+from tests.training.test_processes import AUTO, CASES, texts
+from throughtime.learn import fit_recipe
 from throughtime.training import Run, processes
 from throughtime.training._module import TrainingModule
 
@@ -32,6 +33,8 @@ def kill_once():
 def main(folder):
     torch.set_num_threads(1)
     processes.join()
+    # After a restart, it is a run that is finished.
+    fit_recipe(AUTO, texts(), out=folder / "auto", progress=False)
     for kind, case in CASES.items():
         path = folder / kind
         restarts = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
