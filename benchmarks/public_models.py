@@ -6,6 +6,7 @@
     stanza words       `stanza.models.mwt.character_classifier`: a BiLSTM of two layers over words; packed
     stanza lemmas      `stanza.models.common.seq2seq_model`: a packed BiLSTM, and an LSTM cell with attention
     flair texts        `flair.models.TextClassifier` on `DocumentRNNEmbeddings`: a GRU; packed
+    flair reviews      the same on texts of 50 to 500 words, such as those of IMDB; packed
     flair tagger       `flair.models.SequenceTagger`: a BiLSTM and a CRF; packed
     G2P encoder        `speechbrain.nnet.RNN.LSTM`, four bidirectional layers, and CTC, on sentences; packed
     CRDNN              `speechbrain.lobes.models.CRDNN`: 2-D convolutions, a BiLSTM and linear layers; padded
@@ -31,6 +32,7 @@ import io
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -302,11 +304,11 @@ def _flair_sentences(shortest: int, longest: int) -> list[Any]:
     return [Sentence([f"w{i}" for i in torch.randint(5000, (length,)).tolist()]) for length in lengths]
 
 
-def flair_texts() -> tuple[nn.Module, Callable[[nn.Module], Results]]:
+def flair_texts(shortest: int, longest: int) -> tuple[nn.Module, Callable[[nn.Module], Results]]:
     from flair.embeddings import DocumentRNNEmbeddings, OneHotEmbeddings
     from flair.models import TextClassifier
 
-    texts = _flair_sentences(10, 60)
+    texts = _flair_sentences(shortest, longest)
     for text, label in zip(texts, torch.randint(6, (32,)).tolist(), strict=True):
         text.add_label("class", f"c{label}")
     embeddings = DocumentRNNEmbeddings([OneHotEmbeddings(_flair_dictionary(5000, "w"))])
@@ -486,7 +488,8 @@ CASES = {
     "stanza tokenizer": Case(stanza_tokenizer),
     "stanza words": Case(stanza_words),
     "stanza lemmas": Case(stanza_lemmas, double=False),
-    "flair texts": Case(flair_texts, optimizer=torch.optim.SGD),
+    "flair texts": Case(partial(flair_texts, 10, 60), optimizer=torch.optim.SGD),
+    "flair reviews": Case(partial(flair_texts, 50, 500), optimizer=torch.optim.SGD),
     "flair tagger": Case(flair_tagger, optimizer=torch.optim.SGD),
     "G2P encoder": Case(g2p_encoder),
     "CRDNN": Case(crdnn),
