@@ -51,24 +51,26 @@ test-lecture: $(VENV)/.lecture
 	$(BIN)/marimo check --strict notebooks/convolution.py notebooks/recurrence.py
 	$(BIN)/python -m pytest tests/notebooks
 
-# Tests of pages run in a real browser where Chromium is installed; those of the live pages also need npm. The checks,
-# which have one thread, run while the classifiers of the live pages are trained.
+# Tests of pages run in a real browser where Chromium is installed; those of the live pages also need npm, and so do
+# those of ONNX Runtime Web, which need no browser. The checks, which have one thread, run while the classifiers of the
+# live pages are trained.
 HAS_BROWSER := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 HAS_NPM := $(shell command -v npm)
 test: $(VENV)/.installed
-	$(MAKE) --jobs 2 check $(if $(and $(HAS_BROWSER),$(HAS_NPM)),live)
+	$(MAKE) --jobs 2 check $(if $(HAS_NPM),$(if $(HAS_BROWSER),live,$(ONNX_WEB)))
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 # Pages to play with, which open from the file system: build/live/convolution.html and recurrence.html. Needs npm
 # (Node.js 20.11 or newer), which downloads ONNX Runtime Web. Trains two small classifiers: about a minute.
 LIVE := build/live
+ONNX_WEB := live/node_modules/.package-lock.json
 live: $(LIVE)/recurrence.html
 
-$(LIVE)/recurrence.html: live/node_modules/.package-lock.json $(LIVE)/data/classifiers.json live/build.mjs \
+$(LIVE)/recurrence.html: $(ONNX_WEB) $(LIVE)/data/classifiers.json live/build.mjs \
 		$(shell find live/src -type f)
 	cd live && npm run --silent check && npm run --silent build -- ../$(LIVE)/data ../$(LIVE)
 
-live/node_modules/.package-lock.json: live/package-lock.json
+$(ONNX_WEB): live/package-lock.json
 	cd live && npm ci --no-progress --silent
 	touch $@
 

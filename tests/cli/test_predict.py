@@ -116,6 +116,19 @@ def test_the_metrics_are_those_of_score(task: str, run_cli: RunCli, task_runs: M
     assert [json.loads(line)["truth"] for line in done.out.splitlines()] == truth
 
 
+def test_int8_predictions_and_metrics_are_those_of_the_quantized_run(run_cli: RunCli, text_run: Path) -> None:
+    data, run = text_run.parent / "data.csv", load(text_run)
+    done = run_cli("predict", text_run, data, "--target", "kind", "--format", "jsonl", "--int8")
+    expected = run.quantize().predictions(data)
+    assert expected != run.predictions(data)
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert {name: [row[name] for row in rows] for name in expected} == expected
+    assert done.err.splitlines()[1:] == [
+        f"{METRICS[name].title}: {METRICS[name].text(value)}"
+        for name, value in run.quantize().score(data).items()
+    ]
+
+
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("width", [80, 60])
 def test_a_table_has_the_predictions_and_cuts_the_text(

@@ -215,6 +215,12 @@ def predict(
         float,
         typer.Option(help="Demo: prior probability that an operator was replaced.", min=1e-6, max=0.999999),
     ] = 0.01,
+    int8: Annotated[
+        bool,
+        typer.Option(
+            "--int8", help="Compute with int8 weights. With --target, the metrics are those of int8."
+        ),
+    ] = False,
 ) -> None:
     """Predict labels, values, tags or scores of rows.
 
@@ -236,6 +242,7 @@ def predict(
             skip_blank=skip_blank,
             top=top,
             prior=prior,
+            int8=int8,
         ),
     )
 

@@ -41,6 +41,6 @@ def serve_command() -> Any:
     except ModuleNotFoundError as error:
         message = f"serving needs {error.name}; in a clone of throughtime: pip install '.[serve]'"
         raise ModuleNotFoundError(message, name=error.name) from error
-    command = with_options(_serve, [Panel("Limits", declared_options())])
+    command = with_options(_serve, [Panel("Limits and weights", declared_options())])
     command.__name__ = "serve"
     return command

@@ -22,6 +22,7 @@ class PredictOptions:
     skip_blank: bool = False
     top: int | None = None
     prior: float = 0.01
+    int8: bool = False
 
     def names_of_rows(self) -> list[str]:
         """Return the options that were given and apply to rows of tables only."""
@@ -31,5 +32,6 @@ class PredictOptions:
             "--id": self.ids,
             "--input-format": self.input_format,
             "--skip-blank": self.skip_blank,
+            "--int8": self.int8,
         }
         return [name for name, value in given.items() if value]

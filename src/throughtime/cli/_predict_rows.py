@@ -29,6 +29,8 @@ _SUFFIXES: Mapping[str, Format] = {
 def predict_rows(run: Run, data: Path, options: PredictOptions) -> None:
     """Print or write the predictions of each row, and the metrics if there are targets."""
     predictor = Predictor.of(run)
+    if options.int8:
+        predictor = predictor.quantize()
     target = _targets(predictor, options.target)
     kind = output_format(options, data, predictor)
     parts = predictor.iterate(tables_of(predictor, data, options), target)

@@ -32,6 +32,8 @@ class ServeOptions:
         Maximum size of a request in MiB.
     max_streams : int
         Maximum number of open streams of a model.
+    int8 : bool
+        Whether models answer with int8 weights, see `throughtime.quantize`.
 
     Raises
     ------
@@ -80,6 +82,7 @@ class ServeOptions:
     max_tokens_per_row: Annotated[int, Option("Maximum number of tokens or steps in a row.", low=1)] = 16384
     max_body: Annotated[int, Option("Maximum size of a request in MiB.", low=1, high=1024)] = 8
     max_streams: Annotated[int, Option("Maximum number of open streams of a model.", low=1)] = 1024
+    int8: Annotated[bool, Option("Answer with int8 weights.")] = False
 
     def __post_init__(self) -> None:
         for name, option in declared_options().items():
@@ -92,7 +95,7 @@ class ServeOptions:
 
     @classmethod
     def from_texts(cls, texts: Mapping[str, Any]) -> Self:
-        """Return the options with the values that these texts of the command line mean.
+        """Return the options with the values that texts of the command line mean, or truth values of flags.
 
         Raises
         ------
@@ -100,7 +103,10 @@ class ServeOptions:
             If a text is no value of its option, or the value is out of range; the message names the option.
         """
         declared = declared_options()
-        values = {name: declared[name].parse(text) for name, text in texts.items()}
+        values = {
+            name: text if isinstance(text, bool) else declared[name].parse(text)
+            for name, text in texts.items()
+        }
         for name, value in values.items():
             declared[name].check(value, declared[name].flag)
         return cls(**values)

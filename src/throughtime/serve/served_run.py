@@ -43,17 +43,21 @@ class LoadedRun:
     at: dt.datetime
 
     @classmethod
-    def read(cls, path: Path) -> "LoadedRun":
-        """Read a run.
+    def read(cls, path: Path, *, int8: bool = False) -> "LoadedRun":
+        """Read a run, and quantize its weights on demand.
 
         Raises
         ------
         RunError
             If the folder is no run, is damaged, or is of a task that predicts no rows.
+        UnsupportedError
+            If the model has no int8 form.
         """
         run = Run.open(path)
         _require_rows(run)
         predictor = Predictor.of(run)
+        if int8:
+            predictor = predictor.quantize()
         digest = hashlib.sha256((path / "model.safetensors").read_bytes()).hexdigest()
         return cls(predictor, digest[:12], dt.datetime.now(dt.UTC))
 
@@ -119,7 +123,7 @@ class ServedRun:
 
     def __init__(self, path: Path, options: ServeOptions, metrics: ServerMetrics) -> None:
         self.path, self.options, self.name = path, options, path.resolve().name
-        self.loaded = LoadedRun.read(path)
+        self.loaded = LoadedRun.read(path, int8=options.int8)
         self._loading = threading.Lock()
         self._batcher = Batcher(self._answer, options, f"throughtime-{self.name}")
         self.metrics = metrics.of(self.name, lambda: self.waiting)
@@ -156,7 +160,7 @@ class ServedRun:
         """
         with self._loading:
             try:
-                self.loaded = LoadedRun.read(self.path)
+                self.loaded = LoadedRun.read(self.path, int8=self.options.int8)
             except Exception:
                 self.metrics.reloaded(succeeded=False)
                 raise
