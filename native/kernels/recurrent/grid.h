@@ -29,9 +29,9 @@ struct Rows {
   std::int64_t all, least;
 };
 
-inline Rows rows_of(const Sequences& sequences, std::ptrdiff_t weights) {
+inline Rows rows_of(const Sequences& sequences, std::ptrdiff_t weights, std::int64_t least_rows = 2) {
   const bool reads = weights >= shared_bytes && sequences.total > 0 && sequences.count <= most_shared;
-  if (!reads) return {sequences.count, 2};
+  if (!reads) return {sequences.count, least_rows};
   return {sequences.total / sequences.length[0], rows_worth_reading};
 }
 
@@ -41,10 +41,11 @@ inline bool may_share(int threads, const Sequences& sequences, std::ptrdiff_t we
   return rows.all < rows.least * threads;
 }
 
-// `panels` is how many threads of a group can have a part of them; `least` bytes are worth a thread.
+// `panels` is how many threads of a group can have a part of them; `least` bytes are worth a thread. Where weights stay in
+// the cache of a core, a group has `least_rows` or more.
 inline Grid make_grid(int team, const Sequences& sequences, std::ptrdiff_t weights, std::ptrdiff_t panels,
-                      std::ptrdiff_t least = least_bytes) {
-  const Rows rows = rows_of(sequences, weights);
+                      std::ptrdiff_t least = least_bytes, std::int64_t least_rows = 2) {
+  const Rows rows = rows_of(sequences, weights, least_rows);
   int groups = 1;
   for (int candidate = 2; candidate <= team; ++candidate) {
     if (team % candidate == 0 && rows.least * candidate <= rows.all) groups = candidate;
