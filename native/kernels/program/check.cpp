@@ -320,6 +320,10 @@ std::string CheckedProgram::fault_of(const Matrix* matrices) const {
     const Matrix& matrix = matrices[slot.matrix];
     const std::int64_t width = slot.transposed ? matrix.columns : matrix.rows;
     const std::int64_t depth = slot.transposed ? matrix.rows : matrix.columns;
+    if (width == instruction.width && depth >= 1 && depth <= reads.most &&
+        (reads.until_out < 0 || depth <= reads.until_out)) {
+      continue;
+    }
     const std::string who = "instruction " + std::to_string(reads.instruction) + " (product): matrix " +
                             std::to_string(slot.matrix) + " of shape (" + std::to_string(matrix.rows) + ", " +
                             std::to_string(matrix.columns) + ") ";
@@ -329,9 +333,7 @@ std::string CheckedProgram::fault_of(const Matrix* matrices) const {
       return who + "needs " + std::to_string(depth) + " columns of " + shown(instruction.operand[0]) + ", which has " +
              std::to_string(reads.most) + " from column " + std::to_string(instruction.operand[0].offset) + " on";
     }
-    if (reads.until_out >= 0 && depth > reads.until_out) {
-      return who + "reads and writes overlapping columns of " + shown(instruction.out);
-    }
+    return who + "reads and writes overlapping columns of " + shown(instruction.out);
   }
   return "";
 }

@@ -176,7 +176,7 @@ class Machine {
       for (std::int64_t row = unit_; row < share_.count(); row += units_) {
         const std::int64_t id = share_.id(row);
         T* const to = share_.length(row) == 0 ? last + id * width : state_at(k, 0) + row * ld;
-        copy_state(from == nullptr ? nullptr : from + id * width, width, to);
+        copy_state(from == nullptr ? nullptr : from + id * call_.states[k].columns, width, to);
       }
     }
   }
