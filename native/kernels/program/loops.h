@@ -18,6 +18,14 @@ inline const T* read_row(const Operand<T>& operand, const RowIndex* index, std::
   return row_of(operand, index, row);
 }
 
+// Where a row is written; memory of a later one that is not in the caches is asked for.
+template <class T>
+inline T* row_to_write(const Operand<T>& out, const RowIndex* index, std::ptrdiff_t row, std::ptrdiff_t columns) {
+  const auto at = [&](std::ptrdiff_t r) { return out.base + index[out.list][r] * out.ld; };
+  if (out.in_memory && !out.streams) prefetch_to_write(at(row + rows_ahead_of<T>(columns)), columns);
+  return at(row);
+}
+
 template <class T>
 inline void put(T* p, Vec<T> x, bool streams) {
   if (streams) {
@@ -55,7 +63,11 @@ void run_pointwise(const Step<T>& s, const RowIndex* index, std::ptrdiff_t rows)
     const T* const a = read_row(s.in[0], index, row, s.columns);
     const T* const b = operands > 1 ? read_row(s.in[1], index, row, s.columns) : nullptr;
     const T* const c = operands > 2 ? read_row(s.in[2], index, row, s.columns) : nullptr;
-    run_line<T>(op, s.out.base + index[s.out.list][row] * s.out.ld, a, b, c, columns, s.streams);
+    T* const out = row_to_write(s.out, index, row, s.columns);
+    run_line<T>(op, out, a, b, c, columns, s.out.streams);
+    if (s.copy.base == nullptr) continue;
+    run_line<T>(operators::copy<T>(nullptr), row_to_write(s.copy, index, row, s.columns), out,
+                static_cast<const T*>(nullptr), static_cast<const T*>(nullptr), columns, s.copy.streams);
   }
 }
 

@@ -19,6 +19,7 @@ struct Operand {
   int list;
   bool dense;     // rows lie one behind the other, ld apart
   bool in_memory; // written or read by the caller: addresses of the next rows are not foreseen by the hardware
+  bool streams;   // written past the caches
 };
 
 template <class T>
@@ -35,7 +36,7 @@ struct Step {
   std::ptrdiff_t reads;    // of the operand, where that is another number
   T numbers[most_numbers];
   bool is_flat;   // all rows are one
-  bool streams;   // the result goes past the caches
+  Operand<T> copy;  // where the result is written once more; without a base nowhere
   int operands;
   int slot;       // of a product
 };

@@ -67,7 +67,7 @@ class TracedStep:
         return self.of_many_rows
 
     def for_batch(self, sequences: int, tokens: int, threads: int) -> "TracedStep":
-        """Return the faster form for a batch; of few tokens a product before the loop costs more than theirs."""
+        """Return the form that is faster for a batch of so many sequences and tokens."""
         return self.for_rows(FEWEST_ROWS if tokens <= FEW_TOKENS else sequences // threads)
 
     @cached_property
