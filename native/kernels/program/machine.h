@@ -80,8 +80,8 @@ class Machine {
   static bool is_copy_of(const Instruction& instruction, const Instruction& before) {
     const Place &read = instruction.operand[0], &out = before.out;
     return instruction.kind == Operator::copy && instruction.out.kind == PlaceKind::output &&
-           before.kind != Operator::product && !has_layout(before.kind) && read.kind == out.kind &&
-           read.index == out.index && read.offset == out.offset && instruction.width == before.width;
+           before.kind != Operator::product && read.kind == out.kind && read.index == out.index &&
+           read.offset == out.offset && instruction.width == before.width;
   }
 
   Step<T>* steps_of(std::int64_t parity) const { return plan_.steps + (2 * number_ + parity) * program_.count; }

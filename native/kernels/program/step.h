@@ -41,11 +41,12 @@ struct Step {
   int slot;       // of a product
 };
 
-// Whether the operand has another width than the result.
+// Whether an operand has another width than the result, or columns depend on each other.
 inline bool has_layout(Operator kind) {
   switch (kind) {
 #define THROUGHTIME_CASE(name, ...) case Operator::name:
     THROUGHTIME_LAYOUTS(THROUGHTIME_CASE)
+    THROUGHTIME_ROWS(THROUGHTIME_CASE)
 #undef THROUGHTIME_CASE
     return true;
     default: return false;

@@ -263,11 +263,10 @@ class Recurrence(CarriesState, Watchable):
             Number of the first step, one for all sequences or (B,): how many steps with the same seeds
             preceded this call. A reset changes neither seeds nor step numbers.
         """
-        if reset is None and context is None:
-            result = self._quick(input, state)
+        if not torch.compiler.is_compiling():
+            result = self._quick(input, state) if reset is None and context is None else None
             if result is not None:
                 return result
-        if not torch.compiler.is_compiling():
             refuse_tracing("a Recurrence")
         x = check_input(unwrapped(input))
         tokens, steps, wrap = placed(x, batch_first=self.batch_first, end_to_end=reset is not None)
