@@ -103,11 +103,13 @@ class BackwardPlan:
         self._needed = [place for place, one in enumerate(sum(needs, ())) if one]
         graph_is_empty = not (backward.graph.states or backward.graph.outputs)
         places = Places(
-            self._tokens,
-            self._previous,
-            self._previous_initial,
-            *counts.divided(range(states))[1:4],
-            [*self._initial, *(-1 for _ in self._no_sums)],
+            tokens=self._tokens,
+            previous=self._previous,
+            previous_initial=self._previous_initial,
+            sequences=range(sequences, vectors),
+            vectors=range(vectors, matrices),
+            matrices=range(matrices, states),
+            states=[*self._initial, *(-1 for _ in self._no_sums)],
         )
         self._machine = None if graph_is_empty else Machine(encode(backward.graph, counts.vectors), places)
 

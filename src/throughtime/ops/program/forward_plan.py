@@ -45,9 +45,8 @@ class ForwardPlan:
         self.written = self._written() if any(map(any, self.needs)) else self.results
         """Nodes whose values are written for all tokens: first the results."""
         self.begin_final = len(self.written)
-        tokens, sequences, vectors, matrices, states = counts.divided(range(sum(counts)))
-        places = Places(tokens, (), (), sequences, vectors, matrices, states)
-        self._machine = Machine(encode(replace(graph, outputs=self.written), counts.vectors), places)
+        read = dict(zip(Counts._fields, counts.divided(range(sum(counts))), strict=True))
+        self._machine = Machine(encode(replace(graph, outputs=self.written), counts.vectors), Places(**read))
         self._backward: dict[tuple[tuple[bool, ...], tuple[bool, ...]], BackwardPlan] = {}
         self._variants: dict[Hashable, ForwardPlan] = {}
 

@@ -73,7 +73,8 @@ class TracedStep:
     @cached_property
     def counts(self) -> Counts:
         """How many tensors of each kind the graph reads."""
-        return Counts(*(end - begin for begin, end in self._bounds), len(self.graph.states))
+        tokens, sequences, vectors, matrices = (end - begin for begin, end in self._bounds)
+        return Counts(tokens, sequences, vectors, matrices, len(self.graph.states))
 
     def has_constants(self) -> bool:
         """Tell whether the tensors that f reads have the same shapes and dtypes as when f was traced."""
