@@ -55,6 +55,8 @@ def quick_states(
     if constants is None:
         return None
     tensors = (*step.tensors(constants, tokens), *leaves)
+    if False in [part.is_cpu and type(part) in _PLAIN for part in tensors]:
+        return None
     graph, bounds = step.graph, transitions.bounds
     if bounds is not None:
         graph = with_bounded_states(graph, *bounds)
