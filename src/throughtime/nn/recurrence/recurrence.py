@@ -291,7 +291,7 @@ class Recurrence(CarriesState, Watchable):
         results = quick_states(self._transitions, tokens, steps, begun)
         if results is None:
             return None
-        states, final = (rebuilt(part, begun) for part in results)
+        states, final = map(tuple, results) if type(begun) is tuple else [part[0] for part in results]
         return self._result(states, final, partial(like_input, x=x), unbatched=False)
 
     def trace(
