@@ -63,49 +63,81 @@ Instruction instruction_of(const GivenInstruction& instruction, std::size_t numb
   fail(who + "no such operator; program_operators() names those that there are");
 }
 
-// Tensors of a call, all of one dtype.
+// A tensor of a call in errors, such as tokens[1].
+struct Item {
+  const char* name;
+  std::size_t number;
+
+  std::string text() const { return std::string(name) + "[" + std::to_string(number) + "]"; }
+};
+
+// Reads the tensors of a call, all of one dtype. Where they may come as they are, one that is unusual is not read.
 class Reader {
  public:
-  // Any number of rows where `rows` is negative; `least` columns; None where zeros are allowed.
-  Matrix matrix(nb::handle object, const std::string& name, std::int64_t rows, std::int64_t least, bool may_be_none) {
-    if (may_be_none && object.is_none()) return {nullptr, rows, least};
-    const Plain tensor = tensor_of(object, name);
-    if (tensor.sizes != 2 || (rows >= 0 && tensor.size[0] != rows) || tensor.size[1] < least) {
-      fail(name + " must have shape (" + (rows < 0 ? "any" : std::to_string(rows)) + ", " + std::to_string(least) +
-           " or more), got " + shown(tensor));
-    }
+  explicit Reader(bool in_order) : in_order_(in_order) {}
+
+  // Any number of rows where `rows` is negative; `least` columns.
+  Matrix matrix(nb::handle object, const Item& item, std::int64_t rows, std::int64_t least) {
+    Plain tensor{};
+    if (!reads(look_at(in_order_)(object, tensor), tensor, item)) return {nullptr, 0, 0};
+    check(tensor, item, rows, least);
     return {tensor.data, tensor.size[0], tensor.size[1]};
   }
-  Matrix vector(nb::handle object, const std::string& name, std::int64_t least) {
-    const Plain tensor = tensor_of(object, name);
+
+  // Rows of `width` columns; None for zeros. Rows lie as many numbers apart as the result has columns: 0 if all are one.
+  Matrix rows_of(nb::handle object, const Item& item, std::int64_t rows, std::int64_t width) {
+    if (object.is_none()) return {nullptr, rows, width};
+    Plain tensor{};
+    std::int64_t stride = 0;
+    if (!reads(are_rows(in_order_, object, tensor, stride), tensor, item)) return {nullptr, 0, 0};
+    check(tensor, item, rows, width);
+    if (tensor.size[1] != width) {
+      fail(item.text() + " must have " + std::to_string(width) + " columns, got " + std::to_string(tensor.size[1]));
+    }
+    return {tensor.data, rows, stride};
+  }
+
+  Matrix vector(nb::handle object, const Item& item, std::int64_t least) {
+    Plain tensor{};
+    if (!reads(look_at(in_order_)(object, tensor), tensor, item)) return {nullptr, 0, 0};
     if (tensor.sizes != 1 || tensor.size[0] < least) {
-      fail(name + " must have shape (" + std::to_string(least) + " or more,), got " + shown(tensor));
+      fail(item.text() + " must have shape (" + std::to_string(least) + " or more,), got " + shown(tensor));
     }
     return {tensor.data, 1, tensor.size[0]};
   }
+
   bool is_double() const { return is_double_; }
 
+  // Whether all tensors have been read, and their dtype is known.
+  bool has_all() const { return in_order_ || !(has_unusual_ || is_first_); }
+
  private:
-  Plain tensor_of(nb::handle object, const std::string& name) {
-    Plain tensor{};
-    if (!is_in_order(object, tensor) || tensor.is_integer) {
-      fail(name + " must be a contiguous tensor of float32 or float64 on the CPU");
+  bool reads(bool is_plain, const Plain& tensor, const Item& item) {
+    if (!is_plain || tensor.is_integer) {
+      if (in_order_) fail(item.text() + " must be a contiguous tensor of float32 or float64 on the CPU");
+      has_unusual_ = true;
+      return false;
     }
     if (is_first_) is_double_ = tensor.is_double;
     is_first_ = false;
-    if (tensor.is_double != is_double_) fail(name + " has another dtype than the tensors before it");
-    return tensor;
+    if (tensor.is_double != is_double_) fail(item.text() + " has another dtype than the tensors before it");
+    return true;
   }
 
-  bool is_first_ = true, is_double_ = false;
+  static void check(const Plain& tensor, const Item& item, std::int64_t rows, std::int64_t least) {
+    if (tensor.sizes == 2 && (rows < 0 || tensor.size[0] == rows) && tensor.size[1] >= least) return;
+    fail(item.text() + " must have shape (" + (rows < 0 ? "any" : std::to_string(rows)) + ", " +
+         std::to_string(least) + " or more), got " + shown(tensor));
+  }
+
+  const bool in_order_;
+  bool is_first_ = true, is_double_ = false, has_unusual_ = false;
 };
 
-void has_items(const nb::list& items, std::size_t least, const char* name) {
-  if (items.size() >= least) return;
-  fail("this program reads " + std::to_string(least) + " " + name + ", got " + std::to_string(items.size()));
+void has_items(std::size_t count, std::size_t least, const char* name) {
+  if (count >= least) return;
+  fail("this program reads " + std::to_string(least) + " " + name + ", got " + std::to_string(count));
 }
-
-std::string item_name(const char* name, std::size_t k) { return std::string(name) + "[" + std::to_string(k) + "]"; }
 
 constexpr std::int64_t most_rows = std::int64_t{1} << 40;
 
@@ -142,90 +174,156 @@ std::int64_t read_batch_of(int order, std::int64_t batch, std::int64_t length, n
   return total;
 }
 
+// The tensors of a call by what reads them, in the order of the arguments of `run`.
+enum Group { of_tokens, of_previous, of_previous_initial, of_sequences, of_vectors, of_matrices, of_states, groups };
+constexpr const char* group_names[] = {"tokens",  "previous", "previous_initial", "sequences",
+                                       "vectors", "matrices", "states"};
+using Tensors = std::vector<nb::handle>;
+
+// The fields of `Steps` in ops/recurrent/steps.py.
+struct Steps {
+  int order;
+  std::int64_t batch, length;
+  nb::handle index;
+};
+
+// One more vector, of numbers that the program has.
+class Constants {
+ public:
+  explicit Constants(std::vector<double> numbers)
+      : doubles_(std::move(numbers)), floats_(doubles_.begin(), doubles_.end()) {}
+
+  bool empty() const { return doubles_.empty(); }
+
+  Matrix vector(bool is_double) const {
+    const void* const data = is_double ? static_cast<const void*>(doubles_.data()) : floats_.data();
+    return {data, 1, static_cast<std::int64_t>(doubles_.size())};
+  }
+
+ private:
+  std::vector<double> doubles_;
+  std::vector<float> floats_;
+};
+
 class NativeProgram {
  public:
   NativeProgram(const std::vector<GivenInstruction>& instructions, Widths rows, Widths locals, Widths states,
-                Widths outputs, const std::vector<std::pair<std::int64_t, bool>>& matrices)
+                Widths outputs, const std::vector<std::pair<std::int64_t, bool>>& matrices,
+                std::vector<std::vector<std::int64_t>> places, std::vector<double> constants)
       : program_(source_of(instructions, std::move(rows), std::move(locals), std::move(states), std::move(outputs),
                            matrices)),
-        view_(program_.view()) {}
+        view_(program_.view()),
+        places_(std::move(places)),
+        constants_(std::move(constants)) {}
 
   nb::object run(const nb::list& tokens, const nb::list& previous, const nb::list& previous_initial,
                  const nb::list& sequences, const nb::list& vectors, const nb::list& matrices, const nb::list& states,
                  int order, std::int64_t batch, std::int64_t length, nb::handle index, bool from_end,
                  int threads) const {
+    const nb::list* const lists[] = {&tokens, &previous, &previous_initial, &sequences, &vectors, &matrices, &states};
+    Tensors tensors[groups];
+    for (int group = 0; group < groups; ++group) {
+      for (std::size_t k = 0; k < lists[group]->size(); ++k) tensors[group].push_back((*lists[group])[k]);
+    }
+    nb::list outputs, final_states;
+    compute(tensors, Reader(true), {order, batch, length, index}, from_end, threads, outputs, final_states);
+    return nb::make_tuple(final_states, outputs);
+  }
+
+  // The outputs and then the final states; None where a tensor is unusual.
+  nb::object call(nb::tuple all, nb::tuple steps, bool from_end, int threads) const {
+    if (places_.size() != groups) fail("this program has no places of tensors");
+    Tensors tensors[groups];
+    for (int group = 0; group < groups; ++group) {
+      for (const std::int64_t place : places_[static_cast<std::size_t>(group)]) {
+        if (place >= static_cast<std::int64_t>(all.size())) fail("this call has too few tensors");
+        tensors[group].push_back(place < 0 ? nb::handle(Py_None) : nb::handle(PyTuple_GET_ITEM(all.ptr(), place)));
+      }
+    }
+    const auto number = [&](std::size_t field) { return nb::cast<std::int64_t>(nb::handle(steps[field])); };
+    const Steps of_batch{static_cast<int>(number(0)), number(1), number(2), PyTuple_GetItem(steps.ptr(), 3)};
+    Plain index{};
+    if (!of_batch.index.is_none() && !is_usual(of_batch.index, index)) return nb::none();
+    nb::list outputs, final_states;
+    if (!compute(tensors, Reader(false), of_batch, from_end, threads, outputs, final_states)) return nb::none();
+    outputs.extend(final_states);
+    return nb::tuple(outputs);
+  }
+
+ private:
+  // False where a tensor is unusual.
+  bool compute(const Tensors (&tensors)[groups], Reader reader, const Steps& steps, bool from_end, int threads,
+               nb::list& outputs, nb::list& final_states) const {
     ProgramCall call{};
     call.program = &view_;
     call.from_end = from_end;
     call.threads = threads < 1 ? 1 : threads;
-    const std::int64_t total = read_batch_of(order, batch, length, index, call.batch);
-    Reader reader;
-    const auto read = [&](const nb::list& items, const char* name, const Widths& least, std::int64_t rows,
-                          bool may_be_none) {
-      has_items(items, least.size(), name);
-      std::vector<Matrix> found;
-      for (std::size_t k = 0; k < least.size(); ++k) {
-        found.push_back(reader.matrix(items[k], item_name(name, k), rows, least[k], may_be_none));
+    const std::int64_t batch = steps.batch;
+    const std::int64_t total = read_batch_of(steps.order, batch, steps.length, steps.index, call.batch);
+    std::vector<Matrix> found[groups];
+    const auto read = [&](Group group, const Widths& least, const auto& matrix) {
+      const Tensors& all = tensors[group];
+      const std::size_t count = least.size();
+      has_items(all.size() + (group == of_vectors && !constants_.empty() ? 1 : 0), count, group_names[group]);
+      for (std::size_t k = 0; k < count && k < all.size(); ++k) {
+        found[group].push_back(matrix(all[k], Item{group_names[group], k}, least[k]));
       }
-      return found;
     };
-    const std::vector<Matrix> of_tokens = read(tokens, "tokens", program_.tokens(), total, false);
-    const std::vector<Matrix> of_previous = read(previous, "previous", program_.previous(), total, false);
-    const std::vector<Matrix> of_sequences = read(sequences, "sequences", program_.sequences(), batch, false);
-    std::vector<Matrix> of_vectors, of_matrices;
-    has_items(vectors, program_.vectors().size(), "vectors");
-    for (std::size_t k = 0; k < program_.vectors().size(); ++k) {
-      of_vectors.push_back(reader.vector(vectors[k], item_name("vectors", k), program_.vectors()[k]));
-    }
-    const std::size_t matrix_count = static_cast<std::size_t>(program_.matrices());
-    has_items(matrices, matrix_count, "matrices");
-    for (std::size_t k = 0; k < matrix_count; ++k) {
-      of_matrices.push_back(reader.matrix(matrices[k], item_name("matrices", k), -1, 0, false));
-    }
-    const std::string fault = program_.fault_of(of_matrices.data());
-    if (!fault.empty()) fail(fault);
-    std::vector<Matrix> of_states = read(states, "states", program_.states(), batch, true);
-    std::vector<Matrix> of_initial;
-    has_items(previous_initial, program_.previous().size(), "previous_initial");
-    for (std::size_t k = 0; k < of_previous.size(); ++k) {
-      const std::int64_t columns = of_previous[k].columns;
-      of_initial.push_back(reader.matrix(previous_initial[k], item_name("previous_initial", k), batch, columns, true));
-      must_be_as_wide(of_initial.back(), columns, item_name("previous_initial", k));
-    }
-    for (std::size_t k = 0; k < of_states.size(); ++k) {
-      must_be_as_wide(of_states[k], program_.states()[k], item_name("states", k));
-    }
+    const auto of_rows = [&](std::int64_t rows) {
+      return [&reader, rows](nb::handle object, const Item& item, std::int64_t least) {
+        return reader.matrix(object, item, rows, least);
+      };
+    };
+    const auto of_each = [&](nb::handle object, const Item& item, std::int64_t width) {
+      return reader.rows_of(object, item, batch, width);
+    };
+    read(of_tokens, program_.tokens(), of_rows(total));
+    read(of_previous, program_.previous(), of_rows(total));
+    read(of_sequences, program_.sequences(), of_rows(batch));
+    read(of_vectors, program_.vectors(), [&](nb::handle object, const Item& item, std::int64_t least) {
+      return reader.vector(object, item, least);
+    });
+    read(of_matrices, Widths(static_cast<std::size_t>(program_.matrices()), 0), of_rows(-1));
+    read(of_states, program_.states(), of_each);
+    if (!reader.has_all()) return false;
+    Widths initial_widths;
+    for (const Matrix& matrix : found[of_previous]) initial_widths.push_back(matrix.columns);
+    read(of_previous_initial, initial_widths, of_each);
+    if (!reader.has_all()) return false;
     call.is_double = reader.is_double();
+    if (found[of_vectors].size() < program_.vectors().size()) {
+      found[of_vectors].push_back(constants_.vector(call.is_double));
+    }
+    const std::string fault = program_.fault_of(found[of_matrices].data());
+    if (!fault.empty()) fail(fault);
     // Zeros for the initial rows that are not given.
     std::int64_t widest = 0;
-    for (const Matrix& initial : of_initial) {
+    for (const Matrix& initial : found[of_previous_initial]) {
       if (initial.data == nullptr) widest = std::max(widest, initial.columns);
     }
     const std::vector<double> zeros(static_cast<std::size_t>(widest), 0.0);
-    for (Matrix& initial : of_initial) {
+    for (Matrix& initial : found[of_previous_initial]) {
       if (initial.data == nullptr) initial = {zeros.data(), 1, 0};
     }
-    std::vector<void*> final_data, output_data;
-    nb::list final_states, outputs;
-    make(program_.states(), batch, reader.is_double(), final_states, final_data);
-    make(program_.outputs(), total, reader.is_double(), outputs, output_data);
-    call.tokens = of_tokens.data();
-    call.previous = of_previous.data();
-    call.previous_initial = of_initial.data();
-    call.sequences = of_sequences.data();
-    call.vectors = of_vectors.data();
-    call.matrices = of_matrices.data();
-    call.states = of_states.data();
+    std::vector<void*> output_data, final_data;
+    make(program_.outputs(), total, call.is_double, outputs, output_data);
+    make(program_.states(), batch, call.is_double, final_states, final_data);
+    call.tokens = found[of_tokens].data();
+    call.previous = found[of_previous].data();
+    call.previous_initial = found[of_previous_initial].data();
+    call.sequences = found[of_sequences].data();
+    call.vectors = found[of_vectors].data();
+    call.matrices = found[of_matrices].data();
+    call.states = found[of_states].data();
     call.final_states = final_data.data();
     call.outputs = output_data.data();
     {
       const nb::gil_scoped_release released;
       run_program(call);
     }
-    return nb::make_tuple(final_states, outputs);
+    return true;
   }
 
- private:
   static ProgramSource source_of(const std::vector<GivenInstruction>& instructions, Widths rows, Widths locals,
                                  Widths states, Widths outputs,
                                  const std::vector<std::pair<std::int64_t, bool>>& matrices) {
@@ -240,11 +338,6 @@ class NativeProgram {
     return source;
   }
 
-  static void must_be_as_wide(const Matrix& matrix, std::int64_t columns, const std::string& name) {
-    if (matrix.columns == columns) return;
-    fail(name + " must have " + std::to_string(columns) + " columns, got " + std::to_string(matrix.columns));
-  }
-
   static void make(const Widths& widths, std::int64_t rows, bool is_double, nb::list& tensors,
                    std::vector<void*>& data) {
     for (const std::int64_t width : widths) {
@@ -256,6 +349,8 @@ class NativeProgram {
 
   CheckedProgram program_;
   Program view_;
+  std::vector<std::vector<std::int64_t>> places_;
+  Constants constants_;
 };
 
 std::vector<std::pair<std::string, int>> operators() {
@@ -269,13 +364,17 @@ std::vector<std::pair<std::string, int>> operators() {
 void bind_program(nb::module_& m) {
   nb::class_<NativeProgram>(m, "Program", "One step of a recurrence as instructions; see kernels/program/program.h.")
       .def(nb::init<const std::vector<GivenInstruction>&, Widths, Widths, Widths, Widths,
-                    const std::vector<std::pair<std::int64_t, bool>>&>(),
+                    const std::vector<std::pair<std::int64_t, bool>>&, std::vector<std::vector<std::int64_t>>,
+                    std::vector<double>>(),
            nb::arg("instructions"), nb::kw_only(), nb::arg("rows"), nb::arg("locals"), nb::arg("states"),
-           nb::arg("outputs"), nb::arg("matrices"))
+           nb::arg("outputs"), nb::arg("matrices"),
+           nb::arg("places") = std::vector<std::vector<std::int64_t>>{}, nb::arg("constants") = std::vector<double>{})
       .def("run", &NativeProgram::run, nb::arg("tokens"), nb::arg("previous"), nb::arg("previous_initial"),
            nb::arg("sequences"), nb::arg("vectors"), nb::arg("matrices"), nb::arg("states"), nb::kw_only(),
            nb::arg("order"), nb::arg("batch"), nb::arg("length"), nb::arg("index").none(), nb::arg("from_end"),
-           nb::arg("threads"), "Run all steps of a batch; the final states (B, ·) and the outputs (T, ·).");
+           nb::arg("threads"), "Run all steps of a batch; the final states (B, ·) and the outputs (T, ·).")
+      .def("call", &NativeProgram::call, nb::arg("tensors"), nb::arg("steps"), nb::arg("from_end"), nb::arg("threads"),
+           "The outputs and the final states of tensors at the places of the program, or None where one is unusual.");
   m.def("program_operators", &operators, "Names of the operators of programs, and how many operands they take.");
 }
 

@@ -203,6 +203,22 @@ bool is_usual(nb::handle object, Plain& found) {
   return found.count() != 1 || !nb::cast<bool>(object.attr("is_neg")());
 }
 
+bool are_rows(bool in_order, nb::handle object, Plain& found, std::int64_t& stride) {
+  const bool is_whole = look_at(in_order)(object, found);
+  stride = found.sizes == 2 ? found.size[1] : 0;
+  PyObject* const type = reinterpret_cast<PyObject*>(Py_TYPE(object.ptr()));
+  if (is_whole || (type != torch().tensor && type != torch().parameter)) return is_whole;
+  std::int64_t strides[most_sizes];
+  dlpack::DataType dtype;
+  if (!(torch().exchange == nullptr ? asked : lent)(object, found, strides, dtype)) return false;
+  // A single column could be stored with its other sign.
+  if (found.sizes != 2 || found.size[1] < 2 || strides[1] != 1 || dtype.code != dlpack::floating) return false;
+  found.is_integer = false;
+  found.is_double = dtype.bits == 64;
+  stride = strides[0];
+  return found.count() > 1 && (found.is_double || dtype.bits == 32);
+}
+
 bool is_index(nb::handle object, Plain& found, int& bytes) {
   dlpack::DataType dtype;
   if (!is_subclass(object) || !is_contiguous(object, found, dtype)) return false;

@@ -49,6 +49,9 @@ bool is_in_order(nanobind::handle object, Plain& found);
 // As `is_either`, but of any count: where there is one number alone, torch is asked how it is stored.
 bool is_usual(nanobind::handle object, Plain& found);
 
+// As `is_in_order` or `is_usual`, of a matrix whose rows need not lie one behind the other: `stride` numbers apart.
+bool are_rows(bool in_order, nanobind::handle object, Plain& found, std::int64_t& stride);
+
 // A tensor of 8 or 32 bit integers, contiguous; `bytes` is 1 or 4.
 bool is_index(nanobind::handle object, Plain& found, int& bytes);
 

@@ -141,6 +141,12 @@ inline void prefetch(const T* p, std::ptrdiff_t count) {
   }
 }
 
+// The same of memory that is written soon.
+template <class T>
+inline void prefetch_to_write(const T* p, std::ptrdiff_t count) {
+  for (std::ptrdiff_t i = 0; i < count; i += line<T>) __builtin_prefetch(p + i, 1);
+}
+
 // Asks for one line, into the second cache.
 template <class T>
 inline void prefetch_far(const T* p) {

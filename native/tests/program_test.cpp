@@ -45,7 +45,7 @@ class Writer {
     leaves();
     for (int i = 0; i < count; ++i) {
       const Index choice = random_.number(0, 9);
-      choice < 6 ? pointwise() : choice < 8 ? layout() : product();
+      choice < 5 ? pointwise() : choice < 7 ? layout() : choice < 8 ? row() : product();
     }
     ends();
   }
@@ -147,11 +147,23 @@ class Writer {
 
   void layout() {
     const auto kind =
-        static_cast<Operator>(random_.number(static_cast<Index>(Operator::sum), static_cast<Index>(Operator::tile)));
+        static_cast<Operator>(random_.number(static_cast<Index>(Operator::sum),
+                                             static_cast<Index>(Operator::inverse_deviation)));
     const bool narrow = kind != Operator::repeat && kind != Operator::tile;
     const Index few = random_.number(1, 20), wide = few * random_.number(1, 5), w = narrow ? few : wide;
     const Place a = operand(narrow ? wide : few), out = result(w);
-    add(kind, out, {a}, w, narrow ? wide : few);
+    add(kind, out, {a}, w, narrow ? wide : few, kind == Operator::inverse_deviation ? 0.5 : 0);
+    finish(out, w);
+  }
+
+  void row() {
+    const bool is_gradient = random_.number(0, 1) == 1;
+    const Index w = width();
+    std::vector<Place> operands{operand(w)};
+    if (is_gradient) operands.push_back(operand(w));
+    operands.push_back(operand(1));
+    const Place out = result(w);
+    add(is_gradient ? Operator::standardize_gradient : Operator::standardize, out, operands, w);
     finish(out, w);
   }
 
@@ -377,6 +389,15 @@ class Interpreter {
     const double* const c = one.operands > 2 ? read(one.operand[2]) : a;
     const Index width = one.width, count = one.index == 0 ? 0 : std::max(one.index / width, width / one.index);
     Values result(static_cast<std::size_t>(width));
+    const auto mean = [&](Index columns, const auto& term) {
+      double sum = 0;
+      for (Index k = 0; k < columns; ++k) sum += term(k);
+      return sum / static_cast<double>(columns);
+    };
+    const bool is_of_row = one.kind == Operator::standardize || one.kind == Operator::standardize_gradient;
+    const double of_a = is_of_row ? mean(width, [&](Index k) { return a[k]; }) : 0;
+    const double of_product =
+        one.kind == Operator::standardize_gradient ? mean(width, [&](Index k) { return a[k] * b[k]; }) : 0;
     for (Index i = 0; i < width; ++i) {
       double& x = result[static_cast<std::size_t>(i)];
       switch (one.kind) {
@@ -387,6 +408,15 @@ class Interpreter {
           break;
         case Operator::repeat: x = a[i / count]; break;
         case Operator::tile: x = a[i % one.index]; break;
+        case Operator::inverse_deviation: {
+          const double* const group = a + i * count;
+          const double middle = mean(count, [&](Index k) { return group[k]; });
+          const double variance = mean(count, [&](Index k) { return (group[k] - middle) * (group[k] - middle); });
+          x = 1 / std::sqrt(variance + one.numbers[0]);
+          break;
+        }
+        case Operator::standardize: x = (a[i] - of_a) * b[0]; break;
+        case Operator::standardize_gradient: x = c[0] * (a[i] - of_a - b[i] * of_product); break;
         case Operator::product: x = product(one, a, i) + (one.operands > 1 ? b[i] : 0); break;
         default: x = result_of(one, a[i], b[i], c[i]);
       }

@@ -432,7 +432,18 @@ class Program:
         states: Sequence[int],
         outputs: Sequence[int],
         matrices: Sequence[tuple[int, bool]],
+        places: Sequence[Sequence[int]] = (),
+        constants: Sequence[float] = (),
     ) -> None: ...
+    def call(
+        self, tensors: tuple[Tensor | None, ...], steps: tuple[Any, ...], from_end: bool, threads: int
+    ) -> tuple[Tensor, ...] | None:
+        """Return the outputs and the final states, or None where a tensor is unusual.
+
+        ``places`` has the position among the tensors of each argument of `run`, in its order; -1 for None.
+        ``constants`` are one more vector.
+        """
+
     def run(
         self,
         tokens: list[Tensor],

@@ -20,10 +20,12 @@ std::string shown(const Place& place) {
   return std::string(name_of(place.kind)) + " " + std::to_string(place.index);
 }
 
+// Whether a result may lie where an operand does.
 bool is_pointwise(Operator kind) {
   switch (kind) {
 #define THROUGHTIME_CASE(name, ...) case Operator::name:
     THROUGHTIME_POINTWISE(THROUGHTIME_CASE)
+    THROUGHTIME_ROWS(THROUGHTIME_CASE)
 #undef THROUGHTIME_CASE
     return true;
     default: return false;
@@ -31,7 +33,13 @@ bool is_pointwise(Operator kind) {
 }
 
 bool narrows(Operator kind) {
-  return kind == Operator::sum || kind == Operator::max || kind == Operator::sum_strided;
+  return kind == Operator::sum || kind == Operator::max || kind == Operator::sum_strided ||
+         kind == Operator::inverse_deviation;
+}
+
+// Whether an operand has one column, whatever the width of the result.
+bool is_number(Operator kind, int operand) {
+  return (kind == Operator::standardize && operand == 1) || (kind == Operator::standardize_gradient && operand == 2);
 }
 
 // Which columns of each register have a value.
@@ -124,7 +132,9 @@ struct CheckedProgram::Checker {
       product_is_right(instruction);
     } else {
       const std::int64_t width = width_of_operands(instruction);
-      for (int i = 0; i < instruction.operands; ++i) read(instruction, instruction.operand[i], width);
+      for (int i = 0; i < instruction.operands; ++i) {
+        read(instruction, instruction.operand[i], is_number(instruction.kind, i) ? 1 : width);
+      }
     }
     write(instruction);
   }
@@ -269,7 +279,7 @@ struct CheckedProgram::Checker {
     const bool pointwise = is_pointwise(instruction.kind);
     const std::int64_t width = pointwise ? instruction.width : instruction.index;
     for (int i = 0; i < instruction.operands; ++i) {
-      does_not_overlap(instruction, instruction.operand[i], width, pointwise);
+      does_not_overlap(instruction, instruction.operand[i], is_number(instruction.kind, i) ? 1 : width, pointwise);
     }
   }
 
@@ -320,6 +330,10 @@ std::string CheckedProgram::fault_of(const Matrix* matrices) const {
     const Matrix& matrix = matrices[slot.matrix];
     const std::int64_t width = slot.transposed ? matrix.columns : matrix.rows;
     const std::int64_t depth = slot.transposed ? matrix.rows : matrix.columns;
+    if (width == instruction.width && depth >= 1 && depth <= reads.most &&
+        (reads.until_out < 0 || depth <= reads.until_out)) {
+      continue;
+    }
     const std::string who = "instruction " + std::to_string(reads.instruction) + " (product): matrix " +
                             std::to_string(slot.matrix) + " of shape (" + std::to_string(matrix.rows) + ", " +
                             std::to_string(matrix.columns) + ") ";
@@ -329,9 +343,7 @@ std::string CheckedProgram::fault_of(const Matrix* matrices) const {
       return who + "needs " + std::to_string(depth) + " columns of " + shown(instruction.operand[0]) + ", which has " +
              std::to_string(reads.most) + " from column " + std::to_string(instruction.operand[0].offset) + " on";
     }
-    if (reads.until_out >= 0 && depth > reads.until_out) {
-      return who + "reads and writes overlapping columns of " + shown(instruction.out);
-    }
+    return who + "reads and writes overlapping columns of " + shown(instruction.out);
   }
   return "";
 }

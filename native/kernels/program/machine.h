@@ -41,10 +41,7 @@ class Machine {
         first_row_(number / grid.units * group_rows_),
         barrier_(plan.barrier + 1 + number / grid.units),
         index_(plan.index + std::ptrdiff_t{number} * plan.list_count()) {
-    for (int parity = 0; parity < 2; ++parity) {
-      Step<T>* const steps = steps_of(parity);
-      for (int i = 0; i < program_.count; ++i) steps[i] = step_of(program_.instructions[i], parity);
-    }
+    for (int parity = 0; parity < 2; ++parity) write_steps(parity);
     const std::int64_t rows = group_rows_ + most_rows_ahead;
     for (std::int64_t row = 0; row < rows; ++row) {
       list(group_rows)[row] = row;
@@ -64,6 +61,29 @@ class Machine {
     std::memset(plan.zeros, 0, sizeof(T) * static_cast<std::size_t>(max_vectors * L));
   }
 
+  // The instructions as steps: a copy of a result to an output is written with it.
+  void write_steps(int parity) {
+    Step<T>* const steps = steps_of(parity);
+    steps_ = 0;
+    for (int i = 0; i < program_.count; ++i) {
+      const Instruction& instruction = program_.instructions[i];
+      if (i > 0 && is_copy_of(instruction, program_.instructions[i - 1]) && steps[steps_ - 1].copy.base == nullptr &&
+          steps[steps_ - 1].columns == instruction.width) {
+        steps[steps_ - 1].copy = operand_of(instruction.out, parity);
+        steps[steps_ - 1].is_flat = false;
+      } else {
+        steps[steps_++] = step_of(instruction, parity);
+      }
+    }
+  }
+
+  static bool is_copy_of(const Instruction& instruction, const Instruction& before) {
+    const Place &read = instruction.operand[0], &out = before.out;
+    return instruction.kind == Operator::copy && instruction.out.kind == PlaceKind::output &&
+           before.kind != Operator::product && read.kind == out.kind && read.index == out.index &&
+           read.offset == out.offset && instruction.width == before.width;
+  }
+
   Step<T>* steps_of(std::int64_t parity) const { return plan_.steps + (2 * number_ + parity) * program_.count; }
 
   std::int64_t* list(int which) const {
@@ -77,7 +97,7 @@ class Machine {
   }
 
   static Operand<T> of_caller(const Matrix& matrix, int list) {
-    return {const_cast<T*>(static_cast<const T*>(matrix.data)), matrix.columns, list, false, true};
+    return {const_cast<T*>(static_cast<const T*>(matrix.data)), matrix.columns, list, false, true, false};
   }
 
   Operand<T> start_of(const Place& place, int parity) const {
@@ -90,15 +110,15 @@ class Machine {
         rows.ld = 1;
         return rows;
       }
-      case PlaceKind::vector: return {plan_.vectors[k].data, 0, local_rows, false, false};
-      case PlaceKind::state: return {state_at(k, parity), plan_.states[k].ld, group_rows, true, false};
-      case PlaceKind::next: return {state_at(k, parity + 1), plan_.states[k].ld, group_rows, true, false};
+      case PlaceKind::vector: return {plan_.vectors[k].data, 0, local_rows, false, false, false};
+      case PlaceKind::state: return {state_at(k, parity), plan_.states[k].ld, group_rows, true, false, false};
+      case PlaceKind::next: return {state_at(k, parity + 1), plan_.states[k].ld, group_rows, true, false, false};
       case PlaceKind::row:
-        return {plan_.rows[k].data + first_row_ * plan_.rows[k].ld, plan_.rows[k].ld, group_rows, true, false};
+        return {plan_.rows[k].data + first_row_ * plan_.rows[k].ld, plan_.rows[k].ld, group_rows, true, false, false};
       case PlaceKind::local:
-        return {plan_.locals[k].data + number_ * plan_.local_size, plan_.locals[k].ld, local_rows, true, false};
+        return {plan_.locals[k].data + number_ * plan_.local_size, plan_.locals[k].ld, local_rows, true, false, false};
       case PlaceKind::output:
-        return {static_cast<T*>(call_.outputs[k]), program_.outputs[k], token_rows, false, false};
+        return {static_cast<T*>(call_.outputs[k]), program_.outputs[k], token_rows, false, true, plan_.streams};
     }
     return {};
   }
@@ -151,7 +171,6 @@ class Machine {
     step.columns = has_layout(instruction.kind) ? instruction.width : columns_of(instruction);
     step.reads = instruction.index;
     step.slot = static_cast<int>(instruction.index);
-    step.streams = instruction.out.kind == PlaceKind::output && plan_.streams;
     step.is_flat = step.run != nullptr && step.out.dense && step.out.ld == step.columns;
     for (int i = 0; i < instruction.operands; ++i) {
       step.in[i] = operand_of(instruction.operand[i], parity);
@@ -176,7 +195,7 @@ class Machine {
       for (std::int64_t row = unit_; row < share_.count(); row += units_) {
         const std::int64_t id = share_.id(row);
         T* const to = share_.length(row) == 0 ? last + id * width : state_at(k, 0) + row * ld;
-        copy_state(from == nullptr ? nullptr : from + id * width, width, to);
+        copy_state(from == nullptr ? nullptr : from + id * call_.states[k].columns, width, to);
       }
     }
   }
@@ -243,7 +262,7 @@ class Machine {
 
   void step(std::int64_t t, std::int64_t rows) const {
     const Step<T>* const steps = steps_of(t % 2);
-    const Step<T>* const end = steps + program_.count;
+    const Step<T>* const end = steps + steps_;
     for (const Step<T>* at = steps; at < end;) {
       if (at->run == nullptr) {
         product(*at, rows);
@@ -281,6 +300,7 @@ class Machine {
   std::int64_t group_rows_, first_row_;
   Barrier* barrier_;  // of the group
   RowIndex* index_;
+  int steps_ = 0;  // how many there are
 };
 
 template <class T>

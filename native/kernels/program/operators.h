@@ -58,12 +58,22 @@
 //   sum_strided  of the columns that lie `width` apart
 //   repeat       each column several times: a a a b b b
 //   tile         the row several times: a b a b a b
+//   inverse_deviation  1 / √(variance + α) of each of `width` groups of adjacent columns
 #define THROUGHTIME_LAYOUTS(F) \
   F(sum, 1, 0)                 \
   F(max, 1, 0)                 \
   F(sum_strided, 1, 0)         \
   F(repeat, 1, 0)              \
-  F(tile, 1, 0)
+  F(tile, 1, 0)                \
+  F(inverse_deviation, 1, 1)
+
+// Of the columns of a whole row a, and a last operand r of one column:
+//
+//   standardize           (a − mean of a) r
+//   standardize_gradient  r (a − mean of a − b · mean of a b): the gradient of a row x, from that of its result b
+#define THROUGHTIME_ROWS(F) \
+  F(standardize, 2, 0)      \
+  F(standardize_gradient, 3, 0)
 
 // product: a W of a packed matrix W, added to a second operand b if there is one.
-#define THROUGHTIME_OPERATORS(F) THROUGHTIME_POINTWISE(F) THROUGHTIME_LAYOUTS(F) F(product, 1, 0)
+#define THROUGHTIME_OPERATORS(F) THROUGHTIME_POINTWISE(F) THROUGHTIME_LAYOUTS(F) THROUGHTIME_ROWS(F) F(product, 1, 0)

@@ -85,11 +85,11 @@ struct ProgramCall {
   int threads;                     // at most so many
   const Matrix* tokens;            // (T, ·) each
   const Matrix* previous;          // (T, ·) each
-  const Matrix* previous_initial;  // (B, ·) each, as wide as `previous`; data may be null
+  const Matrix* previous_initial;  // (B, ·) each, as wide as `previous`; rows lie `columns` apart
   const Matrix* sequences;         // (B, ·) each
   const Matrix* vectors;           // (1, ·) each
   const Matrix* matrices;          // see MatrixSlot
-  const Matrix* states;            // (B, width) each; data may be null
+  const Matrix* states;            // (B, width) each, rows `columns` apart; data may be null
   void* const* final_states;       // (B, width) each: after each sequence's last step, the initial state of an empty one
   void* const* outputs;            // (T, width) each
 };

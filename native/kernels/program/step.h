@@ -19,6 +19,7 @@ struct Operand {
   int list;
   bool dense;     // rows lie one behind the other, ld apart
   bool in_memory; // written or read by the caller: addresses of the next rows are not foreseen by the hardware
+  bool streams;   // written past the caches
 };
 
 template <class T>
@@ -35,16 +36,17 @@ struct Step {
   std::ptrdiff_t reads;    // of the operand, where that is another number
   T numbers[most_numbers];
   bool is_flat;   // all rows are one
-  bool streams;   // the result goes past the caches
+  Operand<T> copy;  // where the result is written once more; without a base nowhere
   int operands;
   int slot;       // of a product
 };
 
-// Whether the operand has another width than the result.
+// Whether an operand has another width than the result, or columns depend on each other.
 inline bool has_layout(Operator kind) {
   switch (kind) {
 #define THROUGHTIME_CASE(name, ...) case Operator::name:
     THROUGHTIME_LAYOUTS(THROUGHTIME_CASE)
+    THROUGHTIME_ROWS(THROUGHTIME_CASE)
 #undef THROUGHTIME_CASE
     return true;
     default: return false;

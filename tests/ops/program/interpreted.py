@@ -13,8 +13,12 @@ from throughtime.ops.recurrent.steps import Steps, host_lengths, rows
 class Program:
     """Stands in for `throughtime._native.Program`."""
 
-    def __init__(self, instructions: list[Any], **widths: Any) -> None:
+    def __init__(self, instructions: list[Any], *, places: Any, constants: Any, **widths: Any) -> None:
+        del places, constants  # of `call` alone
         self._source = Source(instructions, **widths)
+
+    def call(self, *arguments: Any) -> None:
+        """Find tensors unusual, so that they come in order."""
 
     def run(
         self,

@@ -85,12 +85,19 @@ NUMBERED: dict[str, Callable[..., Array]] = {
     "affine": lambda a, alpha, beta: alpha * a + beta,
     "pow": lambda a, exponent: a**exponent,
 }
-LAYOUTS: dict[str, Callable[[Array, int], Array]] = {
+LAYOUTS: dict[str, Callable[..., Array]] = {
     "sum": lambda a, width: a.reshape(width, -1).sum(1),
     "max": lambda a, width: a.reshape(width, -1).max(1),
     "sum_strided": lambda a, width: a.reshape(-1, width).sum(0),
     "repeat": lambda a, width: a.repeat(width // len(a)),
     "tile": lambda a, width: np.tile(a, width // len(a)),
+    "inverse_deviation": lambda a, width, eps: 1 / np.sqrt(a.reshape(width, -1).var(1) + eps),
+}
+
+# Of whole rows, and of one number.
+ROWS: dict[str, Callable[..., Array]] = {
+    "standardize": lambda a, r: (a - a.mean()) * r,
+    "standardize_gradient": lambda a, b, r: r * (a - a.mean() - b * (a * b).mean()),
 }
 
 
@@ -153,10 +160,12 @@ def _run(
             result = result + columns(operands[1], width).astype(dtype)
     else:
         inputs = [columns(place, reads).astype(dtype) for place in operands]
+        if name in ROWS:
+            inputs[-1] = inputs[-1][:1]
         if name in LAYOUTS:
-            result = LAYOUTS[name](inputs[0], width)
+            result = LAYOUTS[name](inputs[0], width, *numbers)
         elif name in NUMBERED:
             result = NUMBERED[name](*inputs, *numbers)
         else:
-            result = POINTWISE[name](*inputs)
+            result = {**POINTWISE, **ROWS}[name](*inputs)
     columns(out, width)[:] = result

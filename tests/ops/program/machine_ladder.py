@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tests.ops.program.interpreter import LAYOUTS, POINTWISE, Arrays, Place, Source, interpret
+from tests.ops.program.interpreter import LAYOUTS, POINTWISE, ROWS, Arrays, Place, Source, interpret
 from throughtime import _native
 from throughtime.ops.recurrent.steps import BATCH_FIRST, PACKED, RAGGED, TIME_MAJOR
 
@@ -119,10 +119,17 @@ class Writer:
             self.choose.choice([1, 2, 3, 16, 17]),
             self.choose.choice([1, 2, 4, 5]),
         )
-        narrow = name in ("sum", "max", "sum_strided")
+        narrow = name in ("sum", "max", "sum_strided", "inverse_deviation")
         reads, width = (few * times, few) if narrow else (few, few * times)
         place, bound = self.operand(reads)
-        self.write(name, [place], width, bound * (times if name.startswith("sum") else 1), reads)
+        numbers = (0.5,) if name == "inverse_deviation" else ()
+        self.write(name, [place], width, bound * (times if name.startswith("sum") else 1), reads, *numbers)
+
+    def row(self) -> None:
+        name, width = self.choose.choice([*ROWS]), self.width()
+        places = [self.write("tanh", [self.operand(width)[0]], width, 1.0) for _ in range(len(name) // 10)]
+        number = self.write("sigmoid", [self.operand(1)[0]], 1, 1.0)
+        self.write(name, [*places, number], width, 3.0)
 
     def product(self) -> None:
         kept = [v for v in self.values if v.kind in ("row", "state") and v.bound <= MOST]
@@ -161,7 +168,9 @@ class Writer:
     def program(self, count: int) -> tuple[Source, Arrays]:
         self.leaves()
         for _ in range(count):
-            self.choose.choice([self.pointwise, self.pointwise, self.pointwise, self.layout, self.product])()
+            self.choose.choice(
+                [self.pointwise, self.pointwise, self.pointwise, self.layout, self.row, self.product]
+            )()
         self.ends()
         return self.source, self.arrays
 

@@ -16,6 +16,11 @@ def applied(operator: str, values: list[Value]) -> Value:
         values = [value.call("square") + 0.5 for value in values]
     if operator in {"exp", "expm1", "softplus", "sin", "cos"}:
         values = [value.call("tanh") for value in values]
+    if operator == "standardize":
+        deviation = values[0].builder.apply("inverse_deviation", [values[0]], 1, numbers=(0.5,))
+        return values[0].builder.apply(operator, [values[0], deviation], values[0].width)
+    if operator == "standardize_gradient":
+        return values[0].builder.apply(operator, [*values[:2], values[2].slice(0, 1)], values[0].width)
     if operator == "div":
         values[1] = values[1].call("square") + 0.5
     if operator == "where":
@@ -78,7 +83,8 @@ class RandomGraph:
         return self._builder.product(self._random.choice(known), value, width, transposed=transposed)
 
     def _reshaped(self, value: Value) -> Value:
-        kind = self._random.choice(["slice", "concat", "repeat", "tile", "sum", "max", "sum_strided"])
+        kinds = ["slice", "concat", "repeat", "tile", "sum", "max", "sum_strided", "inverse_deviation"]
+        kind = self._random.choice(kinds)
         if kind == "concat":
             return self._builder.concat([value, *self._random.sample(self._values, 2)]).slice(0, value.width)
         if kind == "slice":
@@ -88,7 +94,8 @@ class RandomGraph:
             times = self._random.choice([1, 2, 3]) if value.width <= 12 else 1
             return self._builder.apply(kind, [value], value.width * times)
         divisors = [width for width in range(1, value.width + 1) if value.width % width == 0]
-        return self._builder.apply(kind, [value], self._random.choice(divisors))
+        numbers = (0.5,) if kind == "inverse_deviation" else ()
+        return self._builder.apply(kind, [value], self._random.choice(divisors), numbers=numbers)
 
     def _with_width(self, value: Value, width: int) -> Value:
         if value.width > width and self._random.random() < 0.5:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.native.instruction_sets import run_in_each
-from tests.ops.program.interpreter import LAYOUTS, POINTWISE, Instruction, Source
+from tests.ops.program.interpreter import LAYOUTS, POINTWISE, ROWS, Instruction, Source
 from tests.ops.program.machine_ladder import Batch, equal, flat, native, packed, ragged
 from throughtime import _native
 
@@ -87,7 +87,7 @@ def test_random_programs_agree_with_the_interpreter() -> None:
 
 def test_the_interpreter_knows_all_operators() -> None:
     names = {name for name, _ in _native.program_operators()}
-    assert names == {*POINTWISE, *LAYOUTS, "affine", "pow", "product"}
+    assert names == {*POINTWISE, *LAYOUTS, *ROWS, "affine", "pow", "product"}
     assert set(OF_TORCH) == set(POINTWISE)
 
 

@@ -116,6 +116,14 @@ LAYOUTS: dict[str, tuple[Callable[[Value], Value], Callable[[Tensor], Tensor]]] 
     "sum": (lambda v: v.sum(2), lambda x: x.view(-1, 2, 3).sum(2)),
     "sum_strided": (lambda v: v.sum_strided(2), lambda x: x.view(-1, 3, 2).sum(1)),
     "max": (lambda v: v.max(2), lambda x: x.view(-1, 2, 3).amax(2)),
+    "inverse_deviation": (
+        lambda v: v.builder.apply("inverse_deviation", [v], 2, numbers=(0.1,)),
+        lambda x: (x.view(-1, 2, 3).var(2, correction=0) + 0.1).rsqrt(),
+    ),
+    "standardize": (
+        lambda v: applied("standardize", [v]),
+        lambda x: torch.nn.functional.layer_norm(x, (6,), eps=0.5),
+    ),
 }
 
 

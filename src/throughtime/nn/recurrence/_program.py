@@ -38,8 +38,8 @@ def program_states(
     bounds
         On entries and on the norm of the gradient that each step passes to the one before it.
     """
-    step = step.for_rows(steps.batch // torch.get_num_threads())  # of a step, for each thread
     leaves = leaves_of(state)
+    step = step.for_batch(steps.batch, leaves_of(tokens)[0].shape[0], torch.get_num_threads())
     sequences, before = [], []
     for leaf, constant, width in zip(leaves, step.constant, step.widths, strict=True):
         if constant:

@@ -33,6 +33,8 @@ def rebuilt(leaves: Sequence[Any], like: Any) -> Any:
 
 def mapped(function: Callable[[Any], Any], structure: Any) -> Any:
     """Return a structure with the results of a function of the leaves of another one."""
+    if type(structure) in _LEAVES:
+        return function(structure)
     return rebuilt([function(leaf) for leaf in leaves_of(structure)], structure)
 
 

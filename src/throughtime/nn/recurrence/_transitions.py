@@ -16,8 +16,9 @@ from throughtime.nn.recurrence._recorded_values import RecordedValues
 from throughtime.nn.recurrence._structures import leaves_of
 from throughtime.nn.recurrence.recording import recorded
 from throughtime.nn.recurrence.step_inputs import StepInputs, with_inputs
-from throughtime.ops.program.tracing.cache import StepTracer
+from throughtime.ops.program.tracing.cache import StepTracer, key_of
 from throughtime.ops.program.tracing.errors import UntraceableError
+from throughtime.ops.program.tracing.step import TracedStep
 from throughtime.ops.recurrent.steps import Steps
 
 Form = Literal["plain", "recorded"]
@@ -75,6 +76,10 @@ class Transitions:
         whole, read = inputs.of_state(state), inputs.of_tokens(tokens)
         states, final = self._run(form, 1, read, whole, steps, kept)
         return states[0], final[0]
+
+    def known(self, state: Any, tokens: Tensor) -> TracedStep | None:
+        """Return the traced step that the last call of f had, None if it is not valid for these tensors."""
+        return self._tracers["plain"][0].known(key_of(state, tokens))
 
     def _run(
         self, form: Form, number: int, tokens: Any, state: Any, steps: Steps, kept: int

@@ -15,13 +15,14 @@ from throughtime.nn.description.kinds import Stateful
 from throughtime.nn.description.operator import Operator
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
 from throughtime.nn.inputs.resets import flags_of_step, pieces_of
-from throughtime.nn.inputs.tokens import Input, from_ragged, is_unbatched, ragged_of, tokens_of
+from throughtime.nn.inputs.tokens import Input, from_ragged, is_unbatched, like_input, ragged_of, tokens_of
 from throughtime.nn.recurrence._bounds import with_bounded_gradients
 from throughtime.nn.recurrence._cell_transition import call_cell, is_cell, size_of
 from throughtime.nn.recurrence._compiled import CompiledLoop
 from throughtime.nn.recurrence._loop import LoopParts, loop_states
 from throughtime.nn.recurrence._placed import placed
 from throughtime.nn.recurrence._program import CHOICES, Native
+from throughtime.nn.recurrence._quick import plain_tokens, quick_states
 from throughtime.nn.recurrence._structures import leaves_of, mapped, rebuilt
 from throughtime.nn.recurrence._transition import begin, check_input, check_next, check_rows
 from throughtime.nn.recurrence._transitions import Transitions
@@ -276,11 +277,35 @@ class Recurrence(CarriesState, Watchable):
             preceded this call. A reset changes neither seeds nor step numbers.
         """
         if not torch.compiler.is_compiling():
+            result = self._quick(input, state) if reset is None and context is None else None
+            if result is not None:
+                return result
             refuse_tracing("a Recurrence")
         x = check_input(unwrapped(input))
         tokens, steps, wrap = placed(x, batch_first=self.batch_first, end_to_end=reset is not None)
         states, final = self._run(x, tokens, steps, state, reset, (context, seeds, first_step))
         return self._result(states, final, wrap, unbatched=is_unbatched(x))
+
+    def _quick(self, x: Any, state: Any) -> RecurrentOutput | None:
+        """Return the result of a call that only runs a known program, None for the general path."""
+        if (
+            self._watchers is not None
+            or self._carriers is not None
+            or self.prepare is not None
+            or self._cell
+            or (self._draws and self.f.training)  # type: ignore[attr-defined]
+        ):
+            return None
+        read = plain_tokens(x, batch_first=self.batch_first)
+        if read is None:
+            return None
+        tokens, steps = read
+        begun = self._begun(state, steps.batch, unbatched=False)
+        results = quick_states(self._transitions, tokens, steps, begun)
+        if results is None:
+            return None
+        states, final = map(tuple, results) if type(begun) is tuple else [part[0] for part in results]
+        return self._result(states, final, partial(like_input, x=x), unbatched=False)
 
     def trace(
         self,

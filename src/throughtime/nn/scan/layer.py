@@ -73,6 +73,12 @@ class Traced(NamedTuple):
         return self.values[name]
 
 
+def _side_by_side(places: list[PlaceResult]) -> Tensor:
+    """Return the outputs of all directions; that of one as it is, since a copy takes as long as its scan."""
+    outputs = [place.output for place in places]
+    return outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+
+
 class ScanLayer(CarriesState, Watchable, PlacedLayer):
     """Layers of linear recurrences h_t = a_t ⊙ h_{t−1} + b_t, whose a_t and b_t do not depend on h."""
 
@@ -258,7 +264,7 @@ class ScanLayer(CarriesState, Watchable, PlacedLayer):
                 carrier.end(
                     self, ragged.lengths.cpu(), self._states_after(carrier.after, ragged, places, result)
                 )
-            output = torch.cat([place.output for place in places[-self._directions :]], -1)
+            output = _side_by_side(places[-self._directions :])
             after = self._after(x, places, lambda part: part.to(result))
             wrapped = from_ragged(output.to(result), x, batch_first=batch_first)
         return RecurrentOutput(wrapped, after), ragged, [place.values for place in places]
@@ -286,7 +292,7 @@ class ScanLayer(CarriesState, Watchable, PlacedLayer):
         results: list[PlaceResult] = []
         for number, place in enumerate(self._places):
             if number and not number % self._directions:
-                below = torch.cat([one.output for one in results[-self._directions :]], -1)
+                below = _side_by_side(results[-self._directions :])
                 x = x.with_values(dropout(below, self.dropout, self.training) if self.dropout else below)
             results.append(self._run(place, x, starts(number, x), None if added is None else added[number]))
         return results

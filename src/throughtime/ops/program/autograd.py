@@ -14,7 +14,7 @@ from torch.autograd import forward_ad
 
 from throughtime.ops.plain import FULL, compiling, is_batched, transformed, watched
 from throughtime.ops.program.bounded import is_bounded
-from throughtime.ops.program.counts import counts_of
+from throughtime.ops.program.counts import Counts, counts_of
 from throughtime.ops.program.forward_plan import ForwardPlan
 from throughtime.ops.program.graph import Graph
 from throughtime.ops.program.inputs import Inputs
@@ -50,14 +50,33 @@ def run(
     plan = plan_of(graph, counts_of(inputs, states), wanted, needed)
     if True in needed:
         results = applied(plan, steps, dtype, from_end, *tensors)
-        written, final = list(results[: len(plan.written)]), list(results[len(plan.written) :])
     else:
-        final, written = plan.run(tensors, steps, dtype, from_end=from_end)
+        results = plan.run(tensors, steps, dtype, from_end=from_end)
     return Results(
-        [None if place is None else written[place] for place in plan.state_places],
-        [written[place] for place in plan.output_places],
-        final,
+        [None if place is None else results[place] for place in plan.state_places],
+        [results[place] for place in plan.output_places],
+        list(results[len(plan.written) :]),
     )
+
+
+def run_known(
+    graph: Graph, counts: Counts, tensors: tuple[Tensor, ...], steps: Steps, dtype: torch.dtype
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Return all states (T, width) and final states (B, width), of plain tensors that fit the graph.
+
+    The caller knows that nothing but autograd has a part in the call, see `throughtime.ops.plain.unobserved`.
+    """
+    wanted = (True,) * counts.states
+    if torch.is_grad_enabled():
+        needed = tuple([part.requires_grad for part in tensors])
+    else:
+        needed = (False,) * len(tensors)
+    plan = plan_of(graph, counts, wanted, needed)
+    if True in needed:
+        results: tuple[Tensor, ...] = _Program.apply(plan, steps, dtype, False, *tensors)  # type: ignore[no-untyped-call]  # noqa: FBT003
+    else:
+        results = plan.run(tensors, steps, dtype, from_end=False)
+    return [results[place] for place in plan.places], list(results[plan.begin_final :])
 
 
 def applied(plan: ForwardPlan, *arguments: Any) -> tuple[Tensor, ...]:
@@ -112,8 +131,7 @@ def _results(
     from_end: bool,  # noqa: FBT001 - autograd passes arguments by position
     *tensors: Tensor | None,
 ) -> tuple[Tensor, ...]:
-    final, written = plan.run(tensors, steps, dtype, from_end=from_end)
-    return *written, *final
+    return plan.run(tensors, steps, dtype, from_end=from_end)
 
 
 def _gradients(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -123,7 +141,9 @@ def _gradients(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]
     if not present:
         return (None,) * (_FIRST_TENSOR + len(needed))
     plan = ctx.plan.backward(tuple([part is not None for part in gradients]), needed)
-    tensors = *ctx.saved_tensors, *gradients
+    # Often a single number, expanded.
+    dense = [part if part is None or part.is_contiguous() else part.contiguous() for part in gradients]
+    tensors = *ctx.saved_tensors, *dense
     with _without_autocast(present[0].device.type):
         again = torch.is_grad_enabled() or transformed()
         if again and is_bounded(ctx.plan.graph):

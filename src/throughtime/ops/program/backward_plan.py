@@ -22,7 +22,7 @@ from throughtime.ops.program.derive import (
 from throughtime.ops.program.encode import encode
 from throughtime.ops.program.graph import Graph
 from throughtime.ops.program.inputs import Inputs
-from throughtime.ops.program.native import Machine
+from throughtime.ops.program.native import Machine, Places
 from throughtime.ops.program.shift import states_before
 from throughtime.ops.recurrent.steps import Steps
 
@@ -102,10 +102,19 @@ class BackwardPlan:
         ]
         self._needed = [place for place, one in enumerate(sum(needs, ())) if one]
         graph_is_empty = not (backward.graph.states or backward.graph.outputs)
-        self._machine = None if graph_is_empty else Machine(encode(backward.graph, counts.vectors))
+        places = Places(
+            tokens=self._tokens,
+            previous=self._previous,
+            previous_initial=self._previous_initial,
+            sequences=range(sequences, vectors),
+            vectors=range(vectors, matrices),
+            matrices=range(matrices, states),
+            states=[*self._initial, *(-1 for _ in self._no_sums)],
+        )
+        self._machine = None if graph_is_empty else Machine(encode(backward.graph, counts.vectors), places)
 
     def run(
-        self, tensors: Sequence[Tensor | None], steps: Steps, dtype: torch.dtype, *, from_end: bool
+        self, tensors: tuple[Tensor | None, ...], steps: Steps, dtype: torch.dtype, *, from_end: bool
     ) -> list[Tensor | None]:
         """Return the gradient of each tensor of the forward call, None where none is needed.
 
@@ -116,11 +125,10 @@ class BackwardPlan:
         from_end
             Of the forward pass.
         """
-        final: list[Tensor] = []
-        emitted: list[Tensor] = []
-        if self._machine is not None:
-            final, emitted = self._run(self._machine, tensors, steps, dtype, from_end=not from_end)
-        return self._gradients([*tensors, *emitted], final)
+        if self._machine is None:
+            return self._gradients(tensors, ())
+        results = self._machine.run(tensors, steps, dtype, from_end=not from_end)
+        return self._gradients((*tensors, *results), results[self._machine.count :])
 
     def run_as_call(
         self, tensors: Sequence[Tensor | None], steps: Steps, call: Call, *, from_end: bool
@@ -130,7 +138,7 @@ class BackwardPlan:
         The states before each step are token matrices of it.
         """
         if self._machine is None:
-            return self._gradients(tensors, [])
+            return self._gradients(tensors, ())
         _, sequences, vectors, matrices, _ = self._counts.divided(tensors)
         before = [
             states_before(cast("Tensor", tensors[place]), tensors[initial], steps, from_end=from_end)
@@ -169,29 +177,6 @@ class BackwardPlan:
             if gradients[place] is None and tensor is not None:
                 gradients[place] = torch.zeros_like(tensor)
         return gradients
-
-    def _run(
-        self,
-        machine: Machine,
-        tensors: Sequence[Tensor | None],
-        steps: Steps,
-        dtype: torch.dtype,
-        *,
-        from_end: bool,
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        _, sequences, vectors, matrices, _ = self._counts.divided(tensors)
-        return machine.run(
-            [tensors[place] for place in self._tokens],
-            [tensors[place] for place in self._previous],
-            [tensors[place] for place in self._previous_initial],
-            sequences,
-            vectors,
-            matrices,
-            [*(tensors[place] for place in self._initial), *self._no_sums],
-            steps,
-            dtype,
-            from_end=from_end,
-        )
 
     def _place(self, kind: str, number: int) -> int:
         return self._begins[kind] + (self._written[number] if kind in {WRITTEN, GRADIENT} else number)

@@ -6,7 +6,7 @@ from typing import Union
 
 from throughtime.ops.program.fusing import fused
 from throughtime.ops.program.graph import LEAVES, Graph, Node
-from throughtime.ops.program.operators import COMMUTATIVE, OPERATORS, RESHAPING
+from throughtime.ops.program.operators import COMMUTATIVE, OPERATORS, RESHAPING, ROWS
 from throughtime.ops.program.pruning import pruned
 from throughtime.ops.program.simplify import simplified
 
@@ -184,7 +184,9 @@ def _check(operator: str, inputs: Sequence[Value], width: int, index: int) -> No
     arity, widths = OPERATORS[operator].arity, [one.width for one in inputs]
     if arity not in {-1, len(inputs)}:
         raise ValueError(f"{operator} takes {arity} inputs, got {len(inputs)}")
-    if operator not in RESHAPING:
+    if operator in ROWS:
+        fits = widths == [width] * (arity - 1) + [1]
+    elif operator not in RESHAPING:
         fits = all(one == width for one in widths)
     elif operator == "slice":
         fits = 0 <= index <= index + width <= widths[0]

@@ -12,7 +12,7 @@ from throughtime.ops.program.counts import Counts
 from throughtime.ops.program.derive import Backward, Needs, Seeds, derive
 from throughtime.ops.program.encode import encode
 from throughtime.ops.program.graph import Graph
-from throughtime.ops.program.native import Machine
+from throughtime.ops.program.native import Machine, Places
 from throughtime.ops.recurrent.steps import Steps
 
 Key = TypeVar("Key", bound=Hashable)
@@ -40,10 +40,13 @@ class ForwardPlan:
         self.state_places = [
             places[position] if one else None for position, one in zip(graph.states, wanted, strict=True)
         ]
+        self.places = [place for place in self.state_places if place is not None]
         self.output_places = [places[position] for position in graph.outputs]
         self.written = self._written() if any(map(any, self.needs)) else self.results
         """Nodes whose values are written for all tokens: first the results."""
-        self._machine = Machine(encode(replace(graph, outputs=self.written), counts.vectors))
+        self.begin_final = len(self.written)
+        read = dict(zip(Counts._fields, counts.divided(range(sum(counts))), strict=True))
+        self._machine = Machine(encode(replace(graph, outputs=self.written), counts.vectors), Places(**read))
         self._backward: dict[tuple[tuple[bool, ...], tuple[bool, ...]], BackwardPlan] = {}
         self._variants: dict[Hashable, ForwardPlan] = {}
 
@@ -66,13 +69,10 @@ class ForwardPlan:
         return derive(self.graph, needs, Seeds(nodes, tuple(present[len(written) :])), written)
 
     def run(
-        self, tensors: Sequence[Tensor | None], steps: Steps, dtype: torch.dtype, *, from_end: bool
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the final states, and the matrix of each node of ``written``."""
-        tokens, sequences, vectors, matrices, states = self.counts.divided(tensors)
-        return self._machine.run(
-            tokens, (), (), sequences, vectors, matrices, states, steps, dtype, from_end=from_end
-        )
+        self, tensors: tuple[Tensor | None, ...], steps: Steps, dtype: torch.dtype, *, from_end: bool
+    ) -> tuple[Tensor, ...]:
+        """Return the matrix of each node of ``written``, and then the final states."""
+        return self._machine.run(tensors, steps, dtype, from_end=from_end)
 
     def backward(self, present: tuple[bool, ...], needed: tuple[bool, ...]) -> BackwardPlan:
         """Return the backward pass for gradients of these: ``written``, then final states.

@@ -24,6 +24,9 @@ repeat                each value width / (width of a) times in a row: a a a b b 
 tile                  the row width / (width of a) times: a b a b a b
 sum, max              of each of `width` groups of adjacent values
 sum_strided           of the values that lie `width` apart: for tile what sum is for repeat
+inverse_deviation     1 / √(variance + ε) of each of `width` groups of adjacent values
+standardize           of a row a and a number r, its inverse deviation: (a − mean) r
+standardize_gradient  of rows g and y, and r: the gradient of a, from g, that of y = standardize(a, r)
 all others            pointwise, see `throughtime.ops.program.operators`; inputs and result have one width
 """
 

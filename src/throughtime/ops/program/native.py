@@ -1,7 +1,7 @@
 """Calls of the native interpreter with tensors: float32 or float64 on the CPU."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,10 +17,29 @@ Program = _native.Program
 Tensors = Sequence[Tensor | None]
 
 
+class Places(NamedTuple):
+    """Where a program finds its tensors among those of a call; -1 for zeros in the place of a tensor.
+
+    Parameters
+    ----------
+    tokens, previous, previous_initial, sequences, vectors, matrices, states : sequence of int
+        For each tensor that the program reads its position. Only rows before a first token and states may be
+        -1, or the position of a None: zeros.
+    """
+
+    tokens: Sequence[int] = ()
+    previous: Sequence[int] = ()
+    previous_initial: Sequence[int] = ()
+    sequences: Sequence[int] = ()
+    vectors: Sequence[int] = ()
+    matrices: Sequence[int] = ()
+    states: Sequence[int] = ()
+
+
 class Machine:
     """An encoded program, ready to run."""
 
-    def __init__(self, encoded: Encoded) -> None:
+    def __init__(self, encoded: Encoded, places: Places) -> None:
         self._program = Program(
             list(encoded.instructions),
             rows=list(encoded.rows),
@@ -28,43 +47,46 @@ class Machine:
             states=list(encoded.states),
             outputs=list(encoded.outputs),
             matrices=list(encoded.matrices),
+            places=list(map(list, places)),
+            constants=list(encoded.constants),
         )
-        self._numbers = encoded.constants
+        self._places, self._numbers = places, encoded.constants
         read = {kind for _, _, operands, *_ in encoded.instructions for kind, _, _ in operands}
         others = {"token", "previous", "sequence", "vector"}
         self._reads_states_alone = read.isdisjoint(others) and not encoded.matrices
         self._widths = encoded.states
-        self._constants: dict[torch.dtype, list[Tensor]] = {}
+        self.count = len(encoded.outputs)
+        """Number of outputs."""
 
     def run(
-        self,
-        tokens: Tensors,
-        previous: Tensors,
-        previous_initial: Tensors,
-        sequences: Tensors,
-        vectors: Tensors,
-        matrices: Tensors,
-        states: Tensors,
-        steps: Steps,
-        dtype: torch.dtype,
-        *,
-        from_end: bool,
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the final states (B, width) and the outputs (T, width).
+        self, tensors: tuple[Tensor | None, ...], steps: Steps, dtype: torch.dtype, *, from_end: bool
+    ) -> tuple[Tensor, ...]:
+        """Return the outputs (T, width), and then the final states (B, width)."""
+        results = self._program.call(tensors, steps, from_end, torch.get_num_threads())
+        return self._in_order(tensors, steps, dtype, from_end=from_end) if results is None else results
 
-        Only states and ``previous_initial``, the rows before a first token, may be None: zeros.
-        """
+    def _in_order(
+        self, tensors: Tensors, steps: Steps, dtype: torch.dtype, *, from_end: bool
+    ) -> tuple[Tensor, ...]:
+        """Run on tensors that are brought into the order in memory that native code reads."""
+        groups = [
+            [None if place < 0 or (part := tensors[place]) is None else in_order(part) for place in group]
+            for group in self._places
+        ]
+        tokens, previous, previous_initial, sequences, vectors, matrices, states = groups
         if self._reads_states_alone and all(part is None for part in states):
             # The machine takes the dtype from the tensors.
             states = [torch.zeros(steps.batch, width, dtype=dtype) for width in self._widths]
-        results: tuple[list[Tensor], list[Tensor]] = self._program.run(
-            _ordered(tokens),
-            _ordered(previous),
-            _ordered(previous_initial),
-            _ordered(sequences),
-            _ordered(vectors) + self._constant(dtype),
-            _ordered(matrices),
-            _ordered(states),
+        if self._numbers:
+            vectors = [*vectors, torch.tensor(self._numbers, dtype=dtype, device="cpu")]
+        final, outputs = self._program.run(
+            tokens,  # type: ignore[arg-type]
+            previous,  # type: ignore[arg-type]
+            previous_initial,
+            sequences,  # type: ignore[arg-type]
+            vectors,  # type: ignore[arg-type]
+            matrices,  # type: ignore[arg-type]
+            states,
             order=steps.order,
             batch=steps.batch,
             length=steps.length,
@@ -73,15 +95,4 @@ class Machine:
             from_end=from_end,
             threads=torch.get_num_threads(),
         )
-        return results
-
-    def _constant(self, dtype: torch.dtype) -> list[Tensor]:
-        constants = self._constants.get(dtype)
-        if constants is None:
-            constants = [torch.tensor(self._numbers, dtype=dtype, device="cpu")] if self._numbers else []
-            self._constants[dtype] = constants
-        return constants
-
-
-def _ordered(tensors: Tensors) -> list[Any]:
-    return [None if part is None else in_order(part) for part in tensors]
+        return *outputs, *final

@@ -141,6 +141,36 @@ def _bounded(g: "Value", at: Call) -> Gradients:
     return (g,)
 
 
+def _mean(x: "Value") -> "Value":
+    """Return the mean of a row, in every place."""
+    return (x.sum(1) * (1 / x.width)).repeat(x.width)
+
+
+def _inverse_deviation(inputs: Sequence[Tensor], node: Node) -> Tensor:
+    return (_groups(inputs[0], node.width).var(-1, correction=0) + node.numbers[0]).rsqrt()
+
+
+def _inverse_deviation_gradient(g: "Value", at: Call) -> Gradients:
+    count = at.a.width // g.width
+    if g.width == 1:  # the forward pass has saved the standardized row, mostly
+        row = g.builder.apply("standardize", [at.a, at.y], count)
+        return ((g * (at.y * at.y) * (-1 / count)).repeat(count) * row,)
+    centred = at.a - (at.a.sum(g.width) * (1 / count)).repeat(at.a.width)
+    return ((g * (at.y * at.y * at.y) * (-1 / count)).repeat(at.a.width) * centred,)
+
+
+def _standardized_gradient(g: Tensor, y: Tensor, r: Tensor) -> Tensor:
+    return r * (g - g.mean(-1, keepdim=True) - y * (g * y).mean(-1, keepdim=True))
+
+
+def _standardize_gradient_gradient(g: "Value", at: Call) -> Gradients:
+    scaled = g * at.c.repeat(g.width)
+    of_y = -(scaled * _mean(at.a * at.b)) - at.a * _mean(scaled * at.b)
+    one = g.builder.constant(1.0, 1)
+    of_r = (g * g.builder.apply("standardize_gradient", [at.a, at.b, one], g.width)).sum(1)
+    return g.builder.apply("standardize_gradient", [g, at.b, at.c], g.width), of_y, of_r
+
+
 def _no_gradient(g: "Value", at: Call) -> Gradients:
     raise NotImplementedError(f"{at} of {g}: `derive` puts the gradients of all slices of a value together")
 
@@ -229,6 +259,15 @@ OPERATORS: dict[str, Operator] = {
         lambda x, width: _groups(x, width).sum(-1), lambda g, at: (g.repeat(at.a.width),), cheap=False
     ),
     "max": _layout(lambda x, width: _groups(x, width).amax(-1), _max_gradient, cheap=False),
+    # Of rows a: (a − mean of a) r, where r is the ``inverse_deviation`` of a. So the gradient of a is the
+    # whole one, and none goes by way of r.
+    "standardize": _kept(
+        2,
+        lambda a, r: (a - a.mean(-1, keepdim=True)) * r,
+        lambda g, at: (g.builder.apply("standardize_gradient", [g, at.y, at.b], g.width), None),
+    ),
+    "standardize_gradient": _kept(3, _standardized_gradient, _standardize_gradient_gradient),
+    "inverse_deviation": Operator(1, _inverse_deviation, _inverse_deviation_gradient, cheap=False),
     "sum_strided": _layout(
         lambda x, width: _groups(x, x.shape[-1] // width).sum(-2),
         lambda g, at: (g.tile(at.a.width),),
@@ -237,7 +276,10 @@ OPERATORS: dict[str, Operator] = {
 }
 """All operators but leaves, constants and products, by name."""
 
-RESHAPING = frozenset({"slice", "concat", "repeat", "tile", "sum", "max", "sum_strided"})
-"""Operators whose inputs and result differ in width; all others are pointwise."""
+RESHAPING = frozenset({"slice", "concat", "repeat", "tile", "sum", "max", "sum_strided", "inverse_deviation"})
+"""Operators whose inputs and result differ in width."""
+
+ROWS = frozenset({"standardize", "standardize_gradient"})
+"""Operators of whole rows, whose last input is one number for each row; all others are pointwise."""
 
 COMMUTATIVE = frozenset({"add", "mul", "maximum", "minimum", "eq", "ne"})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from throughtime.ops.program.graph import Node
-from throughtime.ops.program.operators import OPERATORS, RESHAPING
+from throughtime.ops.program.operators import OPERATORS, RESHAPING, ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,6 +32,12 @@ def simplified(
         return _concat(builder, inputs)
     if operator in RESHAPING:
         return _reshaped(builder, operator, inputs[0], width)
+    return None if operator in ROWS else _pointwise(builder, operator, inputs, width, numbers)
+
+
+def _pointwise(
+    builder: "Builder", operator: str, inputs: "Sequence[Value]", width: int, numbers: tuple[float, ...]
+) -> "Value | None":
     if inputs and all(is_constant(one) for one in inputs):
         return builder.constant(_computed(operator, inputs, numbers), width)
     if operator in _RULES:
@@ -238,6 +244,8 @@ def _joined(builder: "Builder", a: "Value", b: "Value") -> "Value | None":
 
 
 def _reshaped(builder: "Builder", operator: str, a: "Value", width: int) -> "Value | None":
+    if operator == "inverse_deviation":
+        return None
     if width == a.width:
         return a
     times = a.width // width if width < a.width else width // a.width

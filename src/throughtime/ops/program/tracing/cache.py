@@ -65,12 +65,23 @@ class StepTracer:
             If f cannot be traced; the message is one line that says why.
         """
         self._calls += 1
-        key = _key(state, token)
+        key = key_of(state, token)
         trace = self._known(key)
         if trace is None:
             with _LOCK, _without_hooks():
                 trace = self._known(key) or self._new(key, state, token)
         return _result(trace)
+
+    def known(self, key: tuple[Any, ...]) -> TracedStep | None:
+        """Return the traced step of the last call if it has this key and f has not changed.
+
+        Tensors that f reads may have other shapes, see `TracedStep.constants`.
+        """
+        last = self._kept[0] if self._kept else None
+        if last is None or isinstance(last.result, str) or last.key != key or not last.watched.holds():
+            return None
+        self._calls += 1
+        return last.result
 
     def _known(self, key: tuple[Any, ...]) -> _Trace | None:
         """Return a valid trace, and move it to the front of the cache."""
@@ -132,7 +143,8 @@ def _result(trace: _Trace) -> TracedStep:
     return trace.result
 
 
-def _key(state: Any, token: Any) -> tuple[Any, ...]:
+def key_of(state: Any, token: Any) -> tuple[Any, ...]:
+    """Return what a trace depends on: modes, and the kinds of state and token."""
     return torch.is_grad_enabled(), torch.get_default_dtype(), _kind(state), _kind(token)
 
 

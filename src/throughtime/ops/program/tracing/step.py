@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
+from throughtime.ops.program.counts import Counts
 from throughtime.ops.program.graph import Graph
 from throughtime.ops.program.inputs import Inputs
 from throughtime.ops.program.tracing.capture import Capture, capture
@@ -20,7 +21,12 @@ from throughtime.ops.program.tracing.lowering import Lowering
 from throughtime.ops.program.tracing.numbering import renumbered
 from throughtime.ops.program.tracing.places import Place
 from throughtime.ops.program.tracing.source import Source, described, operator_name
-from throughtime.ops.program.tracing.token_products import FEWEST_ROWS, Hoisted, with_token_products
+from throughtime.ops.program.tracing.token_products import (
+    FEW_TOKENS,
+    FEWEST_ROWS,
+    Hoisted,
+    with_token_products,
+)
 from throughtime.ops.program.tracing.watching import Watched
 
 
@@ -45,7 +51,7 @@ class TracedStep:
     shapes: tuple[torch.Size, ...]
     _code: Callable[..., tuple[Tensor, ...]]
     _constants: tuple[Place, ...]
-    _kinds: tuple[tuple[torch.Size, torch.dtype], ...]
+    _kinds: list[tuple[torch.Size, torch.dtype]]
     _bounds: tuple[tuple[int, int], ...]
     of_many_rows: "TracedStep | None" = None
 
@@ -55,18 +61,45 @@ class TracedStep:
         return tuple(shape.numel() for shape in self.shapes)
 
     def for_rows(self, rows: int) -> "TracedStep":
-        """Return the faster one of both forms of the step, whose results have the same bits."""
+        """Return the form of the step that is faster with so many rows; results have the same bits."""
         if self.of_many_rows is None or rows < FEWEST_ROWS:
             return self
         return self.of_many_rows
 
+    def for_batch(self, sequences: int, tokens: int, threads: int) -> "TracedStep":
+        """Return the form that is faster for a batch of so many sequences and tokens."""
+        return self.for_rows(FEWEST_ROWS if tokens <= FEW_TOKENS else sequences // threads)
+
+    @cached_property
+    def counts(self) -> Counts:
+        """How many tensors of each kind the graph reads."""
+        tokens, sequences, vectors, matrices = (end - begin for begin, end in self._bounds)
+        return Counts(tokens, sequences, vectors, matrices, len(self.graph.states))
+
     def has_constants(self) -> bool:
         """Tell whether the tensors that f reads have the same shapes and dtypes as when f was traced."""
+        return self.constants() is not None
+
+    def constants(self) -> list[Tensor] | None:
+        """Return the tensors that f reads; None if one has another shape or dtype than when f was traced."""
         try:
             constants = [container[key] for container, key, _ in self._constants]
-            return tuple([(constant.shape, constant.dtype) for constant in constants]) == self._kinds
+            same = [(constant.shape, constant.dtype) for constant in constants] == self._kinds
         except (LookupError, ValueError, AttributeError):
-            return False
+            return None
+        return constants if same else None
+
+    def tensors(self, constants: Sequence[Tensor], tokens: Tensor) -> tuple[Tensor, ...]:
+        """Return the tensors of `inputs` one after the other, for a token of one tensor.
+
+        Parameters
+        ----------
+        constants
+            As `constants` returns them.
+        tokens : Tensor
+            (T, …).
+        """
+        return self._code(*constants, tokens.contiguous())
 
     def inputs(self, tokens: Any, sequences: Sequence[Tensor] = ()) -> Inputs:
         """Return the tensors of the leaves of the graph, differentiable.
@@ -131,7 +164,7 @@ def traced(f: Callable[[Any, Any], Any], state: Any, token: Any, watched: Watche
             shapes=tuple(leaf.shape[1:] for leaf in leaves),
             _code=code.function,
             _constants=tuple(map(watched.place, constants, code.constants)),
-            _kinds=tuple((tensor.shape, tensor.dtype) for tensor in constants),
+            _kinds=[(tensor.shape, tensor.dtype) for tensor in constants],
             _bounds=tuple(pairwise(accumulate(map(len, hoisted), initial=0))),
             of_many_rows=of_many_rows,
         )

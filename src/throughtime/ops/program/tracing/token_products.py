@@ -20,6 +20,9 @@ from throughtime.ops.program.tracing.source import Source, operator_name
 FEWEST_ROWS = 4
 """Rows of a step, for each thread, from which on tokens are multiplied in the loop."""
 
+FEW_TOKENS = 32
+"""Tokens of a batch up to which they are multiplied in the loop: a product before it is one more call."""
+
 MOST_BYTES = 3 << 19
 """Maximum size of all matrices of a step together, so that they stay in the cache of a core."""
 

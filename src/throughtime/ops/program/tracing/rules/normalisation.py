@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from throughtime.ops.program.tracing.errors import UntraceableError
 from throughtime.ops.program.tracing.rules.reductions import mean
-from throughtime.ops.program.tracing.values import regrouped
+from throughtime.ops.program.tracing.values import contiguous, regrouped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,17 @@ def _last(shape: list[int]) -> list[int]:
 def _layer_norm(
     low: Lowering, a: Value, shape: list[int], weight: Value | None, bias: Value | None, eps: Any
 ) -> tuple[Value | None, ...]:
-    return _scaled(low, _normalised(low, a, _last(shape), eps), weight, bias), None, None
+    if a.merged or a.width != math.prod(shape):
+        return _scaled(low, _normalised(low, a, _last(shape), eps), weight, bias), None, None
+    return _scaled(low, _standardised(low, a, low.scalar(eps)), weight, bias), None, None
+
+
+def _standardised(low: Lowering, a: Value, eps: float) -> Value:
+    """Normalise whole rows, in fewer operators."""
+    row = low.row(a)
+    deviation = row.builder.apply("inverse_deviation", [row], 1, numbers=(eps,))
+    result = row.builder.apply("standardize", [row, deviation], row.width)
+    return contiguous(result, tuple(None if axis is None else axis.size for axis in a.axes))
 
 
 def _rms_norm(
