@@ -21,10 +21,12 @@ from throughtime.logs.conformal import Calibration
 from throughtime.logs.files import log_files
 from throughtime.logs.follow import Follower, Journal
 from throughtime.logs.formats import verdict_json
+from throughtime.logs.frequency import KindCounts, kinds_of
 from throughtime.logs.generated import FAULTS, generated_log
-from throughtime.logs.model import CALIBRATION, NAME, LogModel, as_table
+from throughtime.logs.model import CALIBRATION, NAME, VALUES, LogModel, as_table
 from throughtime.logs.options import LogOptions, SessionOptions
 from throughtime.logs.training import log_recipe, read_training_log
+from throughtime.logs.values import Usual, Values
 
 from .damage import changed_json, damaged
 from .loaders import Loader
@@ -51,7 +53,11 @@ def _run() -> dict[str, bytes]:
     torch.manual_seed(0)
     run.save_model(run.config.model.build(run.config.shape, run.config.task))
     run.write_json(NAME, log.settings.to_json())
-    run.write_json(CALIBRATION, Calibration.of([0.5, 1.0, 2.0]).to_json())
+    kinds = kinds_of(log.sequences)
+    calibration = Calibration.of([0.5, 1.0, 2.0], kinds[:3], KindCounts.of(kinds))
+    run.write_json(CALIBRATION, calibration.to_json())
+    usual = Usual(0, 0, 30, 1, 0.0, 2.5, ()), Usual(1, 1, 30, 2, None, None, ("ok", "failed"))
+    run.write_json(VALUES, Values(usual, len(log.settings.templates)).to_json())
     return {file.name: file.read_bytes() for file in run.path.iterdir()}
 
 
@@ -61,7 +67,19 @@ _FILES = _run()
 def _scanned(run: Path, names: list[str]) -> None:
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         try:
-            ScanLogs(run, names, None, (), 3, 2, "jsonl", None, None, None).run()
+            ScanLogs(
+                model=run,
+                logs=names,
+                false_alarms=None,
+                ignore=(),
+                frequency=True,
+                top=3,
+                lines=2,
+                format="jsonl",
+                out=None,
+                report=None,
+                threads=None,
+            ).run()
         except typer.Exit:  # a session is reported
             return
 
@@ -116,4 +134,5 @@ LOGS = {
     ),
     f"{NAME} of a run": _damaged_run(NAME),
     f"{CALIBRATION} of a run": _damaged_run(CALIBRATION),
+    f"{VALUES} of a run": _damaged_run(VALUES),
 }

@@ -64,6 +64,7 @@ NOT_FILES_OF_USERS = {
     "data._unpack._limit_memory": "what the system says of the process",
     "data._unpack._read": "runs in the process that unpack starts",
     "data._unpack.main": "the command line that unpack gives it",
+    "nn.recurrence._context_structure._parsed": "the structure of a context, as text in a graph",
     "ops.recurrent.spec._parsed": "the name of a cell",
     "serve.rows.parsed": "the body of a request; tests/serve sends damaged ones",
     "serve.served_run.LoadedRun.read": "the rows of a request; tests/serve sends damaged ones",
