@@ -190,8 +190,9 @@ def train_logs(
     fitted = fit_prepared(prepared, path, None, resume=True, progress=progress, device=device)
     if fitted.result.interrupted or fitted.predictor is None:
         return TrainedLog(log, fitted.result, None)
-    learned = learned_values(log, *_parts(prepared, log), start)
-    calibration = _calibration(fitted.predictor, prepared, log, learned)
+    trained, held_out = _parts(prepared, log)
+    learned = learned_values(log, trained, held_out, start)
+    calibration = _calibration(fitted.predictor, held_out, log, learned)
     fitted.result.run.write_json(VALUES, learned.values.to_json())
     fitted.result.run.write_json(CALIBRATION, calibration.to_json())
     model = LogModel(fitted.result.run, log.settings, fitted.predictor, calibration, learned.values)
@@ -233,10 +234,9 @@ def _parts(prepared: Prepared, log: TrainingLog) -> tuple[NDArray[np.int64], NDA
 
 
 def _calibration(
-    predictor: Predictor, prepared: Prepared, log: TrainingLog, learned: LearnedValues
+    predictor: Predictor, held_out: NDArray[np.int64], log: TrainingLog, learned: LearnedValues
 ) -> Calibration:
     """Return the scores of the held-out sessions."""
-    _, held_out = _parts(prepared, log)
     scores = scores_of(Scorer(predictor), log.sequences)[held_out] + learned.evidence[held_out]
     kinds, used = kinds_of(log.sequences), learned.is_read[held_out]
     return Calibration.of(scores[used], kinds[held_out][used], KindCounts.of(kinds))

@@ -18,7 +18,7 @@ from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
 from throughtime.nn.inputs.resets import check_takes_reset, takes_reset
 from throughtime.nn.inputs.tokens import Input, from_ragged, like_input, ragged_of
 from throughtime.nn.linear import Linear
-from throughtime.nn.recurrent.bounding import bound_recurrent_gradients
+from throughtime.nn.recurrent.bounding import BoundsParts
 from throughtime.ragged import Ragged
 
 _Role = Literal["recurrent", "token", "other"]
@@ -43,7 +43,7 @@ class StackTrace:
         return self.layers[number]
 
 
-class Stack(nn.Module):
+class Stack(BoundsParts):
     r"""Layers of any kind and size one after the other, as one recurrent layer: state, step, trace and reset.
 
     With layers f_1 … f_n on an input y_0, and dropout d between layers (not before the first)::
@@ -154,18 +154,6 @@ class Stack(nn.Module):
             else:
                 parts.append((name, body))
         return Series(tuple(parts))
-
-    def bound_gradients(self, *, value: float | None = None, norm: float | None = None) -> None:
-        """Clip gradients inside the recurrences of all layers, see `throughtime.nn.LSTM.bound_gradients`.
-
-        Raises
-        ------
-        UnsupportedError
-            If there is no recurrent layer, or one whose gradients cannot be bounded, such as `MinGRU`.
-        ShapeError
-            If a bound is not above zero.
-        """
-        bound_recurrent_gradients(self, value=value, norm=norm)
 
     def forward(self, input: Any, state: Any = None, *, reset: Any = None) -> RecurrentOutput:  # noqa: A002 - torch's name
         """Return ``output, state``.

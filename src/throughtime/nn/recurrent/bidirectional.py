@@ -12,13 +12,13 @@ from throughtime.nn.description.parts import Reversed, SideBySide
 from throughtime.nn.inputs.output import RecurrentOutput, unwrapped
 from throughtime.nn.inputs.resets import check_takes_reset, pieces_of, reversed_flags
 from throughtime.nn.inputs.tokens import Input, from_ragged, ragged_of
-from throughtime.nn.recurrent.bounding import bound_recurrent_gradients
+from throughtime.nn.recurrent.bounding import BoundsParts
 from throughtime.ragged import Ragged
 
 Merge = Literal["concat", "sum", "mean"]
 
 
-class Bidirectional(nn.Module):
+class Bidirectional(BoundsParts):
     """Two layers over the same sequences, the second from each one's own end; outputs merged at every step.
 
     For every layer that keeps the number of steps: those of throughtime, and your own that map a `Ragged` to
@@ -88,18 +88,6 @@ class Bidirectional(nn.Module):
 
     def _joined(self, outputs: list[Ragged]) -> Ragged:
         return outputs[0].with_values(self._merged(*outputs))
-
-    def bound_gradients(self, *, value: float | None = None, norm: float | None = None) -> None:
-        """Clip gradients inside the recurrences of both layers, see `throughtime.nn.LSTM.bound_gradients`.
-
-        Raises
-        ------
-        UnsupportedError
-            If there is no recurrent layer, or one whose gradients cannot be bounded, such as `MinGRU`.
-        ShapeError
-            If a bound is not above zero.
-        """
-        bound_recurrent_gradients(self, value=value, norm=norm)
 
     def forward(self, input: Any, state: Any = None, *, reset: Any = None) -> Any:  # noqa: A002 - torch's name
         """Return the merged output, or the pair of it and both states.

@@ -31,3 +31,19 @@ def bound_recurrent_gradients(
             raise layer.without_bounds(described(layer, name))
     for layer in layers.values():
         layer.bound_gradients(value=value, norm=norm)
+
+
+class BoundsParts(nn.Module):
+    """A module whose recurrent layers are bounded together."""
+
+    def bound_gradients(self, *, value: float | None = None, norm: float | None = None) -> None:
+        """Clip gradients inside the recurrences of all layers, see `throughtime.nn.LSTM.bound_gradients`.
+
+        Raises
+        ------
+        UnsupportedError
+            If there is no recurrent layer, or one whose gradients cannot be bounded, such as `MinGRU`.
+        ShapeError
+            If a bound is not above zero.
+        """
+        bound_recurrent_gradients(self, value=value, norm=norm)
